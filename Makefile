@@ -1,0 +1,84 @@
+# The one list of commands: `make` alone prints it.
+#
+# PYTHON    the Python to work with (3.11 to 3.13), by default python3
+# JOBS      how many tests run at once, by default 2
+# UPGRADE   with 1, `make lock` takes the latest of everything
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+JOBS ?= 2
+UPGRADE ?=
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+SETUP := $(PYTHON) -m scripts.setup_venv
+PYTEST := $(RUN) -m pytest -q -n $(JOBS)
+RECORD := build/test-record.jsonl
+
+export JOBS
+# Environments of other projects, and options meant for them, do not leak in.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+.PHONY: help setup demo quick test lint types suite lock bench suffixes clean python
+
+help: ## Print this list.
+	@echo "certpin: make TARGET"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: python ## Make .venv with everything that is needed to work here.
+	@$(SETUP) $(VENV) requirements/test.txt
+
+demo: python ## Show what certpin does, on real TLS servers of this machine; sets up what it needs.
+	@$(SETUP) .venvs/demo requirements/core.txt
+	@.venvs/demo/bin/certpin demo
+
+quick: setup ## Run the quick tests, in less than a minute.
+	@$(PYTEST) -m "not peer and not slow"
+
+test: python ## Run everything: real peers, lint, types, all tests, other Pythons, lowest dependencies.
+	@mkdir -p build && rm -f $(RECORD)
+	@$(PYTHON) -m scripts.install_peers
+	@$(MAKE) lint types
+	@CERTPIN_RECORD=$(RECORD) $(MAKE) suite
+	@CERTPIN_RECORD=$(RECORD) $(PYTHON) -m scripts.matrix
+	@CERTPIN_RECORD=$(RECORD) $(PYTHON) -m scripts.report
+
+suite: setup ## Run all tests with the branch coverage gate.
+	@echo "== whole suite with branch coverage"
+	@CERTPIN_RUN="$$($(RUN) -V), whole suite" $(PYTEST) --cov --cov-report=term
+
+lint: setup ## Check style, formatting and the lock files; change nothing.
+	@echo "== lint"
+	@$(RUN) -m ruff check --quiet src scripts tests
+	@$(RUN) -m ruff format --quiet --diff src scripts tests
+	@$(RUN) -m scripts.check_locks
+
+types: setup ## Check types strictly, as the oldest and as the newest Python.
+	@echo "== types"
+	@$(RUN) -m mypy --no-error-summary
+	@$(RUN) -m mypy --no-error-summary --python-version 3.13
+
+lock: python ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 takes the latest).
+	@$(SETUP) .venvs/lock requirements/lock.txt --project none
+	@.venvs/lock/bin/python -m scripts.lock $(if $(UPGRADE),--upgrade)
+
+bench: setup ## Measure certpin beside its peers, each a ratio from one paired run.
+	@$(SETUP) .venvs/sslyze requirements/sslyze.txt --project none
+	@CERTPIN_SSLYZE=.venvs/sslyze/bin/sslyze $(RUN) -m tests.bench
+
+suffixes: setup ## Write the list of public suffixes anew from the locked publicsuffixlist.
+	@$(RUN) -m scripts.public_suffix
+
+clean: ## Remove environments, caches and what was built.
+	@rm -rf .venv .venvs build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find src scripts tests -name __pycache__ -prune -exec rm -rf {} +
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: $(PYTHON) is missing, or older than Python 3.11" >&2; \
+	  echo "  fix: name another one, for example: make $(MAKECMDGOALS) PYTHON=python3.13" >&2; exit 2; }

@@ -1,0 +1,30 @@
+"""How the scripts talk: one line for each step, and an error that says what to do next."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def say(text: str) -> None:
+    """Print a step before it begins."""
+    print(f"== {text}", flush=True)
+
+
+def fail(problem: str, fix: str) -> NoReturn:
+    """End the script with status 2."""
+    print(f"\nerror: {problem}\n  fix: {fix}", file=sys.stderr, flush=True)
+    raise SystemExit(2)
+
+
+def succeeds(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> bool:
+    """Run a program, with its output where ours goes and without input. Whether it ended with 0."""
+    try:
+        return subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, check=False).returncode == 0
+    except OSError as exc:
+        print(f"{argv[0]}: {exc.strerror}", file=sys.stderr)
+        return False

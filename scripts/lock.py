@@ -1,0 +1,59 @@
+"""Write the lock files of requirements/ from pyproject.toml, with hashes and without addresses.
+
+Versions that are locked already stay, unless the command says --upgrade.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from scripts import check_locks
+from scripts.console import fail, say, succeeds
+from scripts.pythons import supported
+
+_UV = Path(sys.executable).parent / "uv"
+_PROJECT = ["pyproject.toml"]
+_EXTRAS = ["pyproject.toml", "--all-extras"]
+_HASHES = ["--generate-hashes", "--custom-compile-command", "make lock"]
+
+
+def main() -> None:
+    """Compile every lock, then check them."""
+    parser = argparse.ArgumentParser(description="Write the lock files of requirements/.")
+    parser.add_argument("--upgrade", action="store_true", help="take the latest of everything")
+    more = [*_HASHES, *(["--upgrade"] if parser.parse_args().upgrade else [])]
+    test = "requirements/test.txt"
+    _compile("test", [*_EXTRAS, "--group", "dev", *more])
+    _compile("core", [*_PROJECT, "--constraint", test, *more])
+    _compile("build", ["--group", "build", *more])
+    _compile("sslyze", ["--group", "sslyze", *more])
+    _compile("lock", ["--group", "lock", *more])
+    _compile_lowest(more)
+    check_locks.main()
+
+
+def _compile_lowest(more: list[str]) -> None:
+    """The lowest of what certpin needs; the latest of what tests it, as far as they agree."""
+    floor = Path("build/floor.txt")  # its name stands in the lock, so that it must not change
+    floor.parent.mkdir(exist_ok=True)
+    floor.unlink(missing_ok=True)
+    _uv([*_EXTRAS, "--resolution", "lowest-direct", "--output-file", str(floor)])
+    _compile("lowest", [*_EXTRAS, "--group", "test", "--constraint", str(floor), *more])
+
+
+def _compile(name: str, words: list[str]) -> None:
+    output = f"requirements/{name}.txt"
+    say(output)
+    _uv([*words, "--output-file", output])
+
+
+def _uv(words: list[str]) -> None:
+    every = ["--universal", "--python-version", supported()[0], "--quiet", "--no-config"]
+    if not succeeds([str(_UV), "pip", "compile", *every, *words]):
+        fail("uv could not resolve the requirements", "read what it said above")
+
+
+if __name__ == "__main__":
+    main()

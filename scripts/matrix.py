@@ -1,0 +1,57 @@
+"""Run the quick suite on every other Python found, and with the lowest dependencies on the oldest.
+
+The other Pythons test the built wheel, as a user gets it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from scripts import pythons, record
+from scripts.console import fail, say, succeeds
+from scripts.setup_venv import ensure
+
+QUICK = "not peer and not slow"
+_VENVS = Path(".venvs")
+_LATEST = Path("requirements/test.txt")
+_LOWEST = Path("requirements/lowest.txt")
+
+
+def main() -> None:
+    """Run them all, then fail when one of them failed."""
+    found = {version: pythons.find(version) for version in pythons.supported()}
+    passed = [
+        _latest(version, python)
+        for version, python in found.items()
+        if version != pythons.running()
+    ]
+    passed.append(_lowest({version: python for version, python in found.items() if python}))
+    if not all(passed):
+        fail("a run on another Python failed", "read its output above")
+
+
+def _latest(version: str, python: str | None) -> bool:
+    if python is None:
+        say(f"left out: Python {version} was not found")
+        record.append(record.Run(f"Python {version}", left_out={f"no Python {version} found": 0}))
+        return True
+    return _quick(f"Python {version}, quick suite", _VENVS / version, python, _LATEST)
+
+
+def _lowest(found: dict[str, str]) -> bool:
+    version, python = next(iter(found.items()))  # oldest first
+    name = f"Python {version}, quick suite, lowest dependencies"
+    return _quick(name, _VENVS / "lowest", python, _LOWEST)
+
+
+def _quick(name: str, directory: Path, python: str, lock: Path) -> bool:
+    inside = ensure(directory, python, lock, project="wheel")
+    say(name)
+    jobs = os.environ.get("JOBS", "2")
+    words = ["-m", "pytest", "-q", "-n", jobs, "-m", QUICK, "-p", "no:cacheprovider"]
+    return succeeds([inside, *words], env={**os.environ, record.RUN: name})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""End `make test`: what ran, what was left out and why.
+
+With CERTPIN_REQUIRE_ALL=1 nothing may be left out.
+"""
+
+from __future__ import annotations
+
+from scripts import record
+from scripts.console import fail
+
+
+def main() -> None:
+    """Print the report; fail when no test ran, or when one was left out that had to run."""
+    runs = record.read()
+    _print_runs(runs)
+    left_out = _print_left_out(runs)
+    passed, failed = sum(run.passed for run in runs), sum(run.failed for run in runs)
+    print(f"\n{passed} passed, {failed} failed", flush=True)
+    if not passed:
+        fail("no test ran", "call this through `make test`")
+    if left_out and record.all_required():
+        fail("tests were left out, and CERTPIN_REQUIRE_ALL=1", "install what is named above")
+
+
+def _print_runs(runs: list[record.Run]) -> None:
+    print("\nWhat ran")
+    for run in runs:
+        if run.passed or run.failed:
+            print(f"  {run.name}: {run.passed} passed, {run.failed} failed")
+
+
+def _print_left_out(runs: list[record.Run]) -> bool:
+    lines = [
+        f"  {run.name}: {reason}" + (f" ({count} tests)" if count else "")
+        for run in runs
+        for reason, count in run.left_out.items()
+    ]
+    print("\nLeft out")
+    print("\n".join(lines) or "  nothing")
+    return bool(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Make an environment from a lock file, and put certpin in it. Done once, until the lock changes.
+
+Everything is installed with the hashes that the lock holds, and nothing is built in isolation:
+what a build needs comes from requirements/build.txt, so that no unlocked package is ever run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from scripts.console import fail, say, succeeds
+
+_BUILD = Path("requirements/build.txt")
+_STAMP = "certpin-stamp"  # what an environment was made from; written when it is complete
+_PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", "install"]
+_PROJECT = ["--no-deps", "--no-index", "--no-build-isolation", "--force-reinstall"]
+
+
+def ensure(directory: Path, python: str, lock: Path, *, project: str = "editable") -> str:
+    """The path of a Python whose environment holds the lock and certpin.
+
+    ``project`` says how certpin comes in: ``"editable"``, as a ``"wheel"`` that is built anew, or
+    ``"none"``.
+    """
+    inside = str(directory / "bin" / "python")
+    _ensure_lock(directory, python, inside, lock)
+    if project == "editable":
+        _ensure_editable(directory, inside)
+    elif project == "wheel":
+        _pip(inside, [*_PROJECT, "."], "certpin could not be built")
+    return inside
+
+
+def _ensure_lock(directory: Path, python: str, inside: str, lock: Path) -> None:
+    stamp = directory / _STAMP
+    wanted = _digest(_version(python).encode(), _BUILD.read_bytes(), lock.read_bytes())
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    say(f"setting up {directory} (Python {_version(python)}, {lock})")
+    shutil.rmtree(directory, ignore_errors=True)
+    if not succeeds([python, "-m", "venv", str(directory)]):
+        fail(f"{python} cannot make an environment", "on Debian: apt-get install python3-venv")
+    for each in (_BUILD, lock):
+        words = ["--require-hashes", "--no-build-isolation", "--no-compile", "-r", str(each)]
+        _pip(inside, words, f"{each} could not be installed")
+    stamp.write_text(wanted)
+
+
+def _ensure_editable(directory: Path, inside: str) -> None:
+    stamp = directory / f"{_STAMP}-project"
+    version = Path("src/certpin/_version.py").read_bytes()
+    wanted = _digest(Path("pyproject.toml").read_bytes(), version, str(Path.cwd()).encode())
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    _pip(inside, [*_PROJECT, "--editable", "."], "certpin could not be built")
+    stamp.write_text(wanted)
+
+
+def _pip(inside: str, words: list[str], problem: str) -> None:
+    if not succeeds([inside, *_PIP, *words]):
+        fail(problem, "read what pip said above; packages come over the network, so try once more")
+
+
+def _version(python: str) -> str:
+    words = [python, "-c", "import platform; print(platform.python_version())"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def main() -> None:
+    """Set up one environment with the Python that runs this."""
+    parser = argparse.ArgumentParser(description="Make an environment from a lock file.")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("lock", type=Path)
+    parser.add_argument("--project", choices=["editable", "wheel", "none"], default="editable")
+    asked = parser.parse_args()
+    ensure(asked.directory, sys.executable, asked.lock, project=asked.project)
+
+
+if __name__ == "__main__":
+    main()

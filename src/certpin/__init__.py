@@ -1,0 +1,75 @@
+"""Certificate pinning that survives rotation: one pin set, enforced in every client.
+
+    pins = certpin.PinSet.load("pins.toml")
+    context = certpin.PinnedSSLContext(pins)   # for whatever takes an ssl.SSLContext
+
+A pin travels through the packages in this order: ``x509`` reads what a server shows, ``pins``
+decides, ``pinfile`` keeps, ``tls`` enforces, ``clients`` bring it to each library.
+"""
+
+from __future__ import annotations
+
+from certpin._version import __version__
+from certpin.errors import (
+    CertificateParseError,
+    CertpinError,
+    ConfigError,
+    DialError,
+    HandshakeError,
+    HostError,
+    InputError,
+    InsecureRequestError,
+    KeyParseError,
+    PinError,
+    PinFileError,
+    PinMismatchError,
+    PinParseError,
+    PinSetExpiredError,
+    ProbeError,
+    StartTLSError,
+    UnpinnedHostError,
+    UnverifiedSessionError,
+    WeakenedContextError,
+    pin_error,
+)
+from certpin.pinfile import PinSet
+from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, TrustAnchors, Verdict, verify
+from certpin.tls import DebugOverrideWarning, PinFailure, PinnedSSLContext
+from certpin.x509 import Certificate, Chain
+
+__all__ = [
+    "Certificate",
+    "CertificateParseError",
+    "CertpinError",
+    "Chain",
+    "ConfigError",
+    "DebugOverrideWarning",
+    "DialError",
+    "HandshakeError",
+    "HostError",
+    "HostPattern",
+    "HostPin",
+    "HostPolicy",
+    "InputError",
+    "InsecureRequestError",
+    "KeyParseError",
+    "Pin",
+    "PinError",
+    "PinFailure",
+    "PinFileError",
+    "PinMismatchError",
+    "PinParseError",
+    "PinSet",
+    "PinSetExpiredError",
+    "PinnedSSLContext",
+    "ProbeError",
+    "StartTLSError",
+    "TrustAnchors",
+    "UnpinnedHostError",
+    "UnverifiedSessionError",
+    "Verdict",
+    "WeakenedContextError",
+    "__version__",
+    "pin_error",
+    "verify",
+]

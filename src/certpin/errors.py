@@ -1,0 +1,234 @@
+"""Every error that certpin raises.
+
+    CertpinError
+    ├── InputError (ValueError)          bytes or text that are not what they should be
+    │   ├── CertificateParseError        not a certificate, chain, CSR (strict DER, RFC 5280)
+    │   ├── KeyParseError                not a key, or the passphrase is wrong or missing
+    │   ├── PinParseError                not a pin
+    │   └── HostError                    not a host name, address or pattern
+    ├── ConfigError                      a pin set that must not be used
+    │   └── PinFileError                 the same, with file, line and key
+    ├── PinError (ssl.SSLCertVerificationError)   a connection was refused
+    │   ├── PinMismatchError             no certificate of the verified chain is pinned
+    │   ├── PinSetExpiredError           the pins are older than they may be
+    │   ├── UnpinnedHostError            strict mode, and no policy covers this host
+    │   ├── InsecureRequestError         the request would leave the pinned connection
+    │   ├── WeakenedContextError         chain, hostname or date checks were switched off
+    │   └── UnverifiedSessionError       a resumed session that was not verified here
+    └── ProbeError                       a server could not be asked
+        ├── DialError                    no connection: name, route, refused, time-out
+        ├── StartTLSError                the server would not, or must not, begin TLS
+        └── HandshakeError               TLS failed before there was a chain to read
+
+A ``PinError`` is an ``ssl.SSLCertVerificationError``, so that every client library treats
+it as it treats a certificate failure: no retry in clear text, its own error type around it.
+``certpin.pin_error()`` finds it inside whatever the library raised.
+
+Each error says in ``fix`` what to do next.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.pins.verdict import Verdict
+
+# The code that OpenSSL keeps for refusals by the application (X509_V_ERR_APPLICATION_VERIFICATION,
+# openssl/x509_vfy.h), and the reason that its errors carry.
+_APPLICATION_VERIFICATION = 50
+_REASON = "CERTIFICATE_VERIFY_FAILED"
+
+
+class CertpinError(Exception):
+    """The root of the tree. ``fix`` says what to do next, or is empty."""
+
+    fix: str = ""
+
+
+class InputError(CertpinError, ValueError):
+    """Bytes or text that are not what they should be."""
+
+    def __init__(self, problem: str, *, fix: str = "") -> None:
+        super().__init__(f"{problem} ({fix})" if fix else problem)
+        self.problem = problem
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), (self.problem,), {"fix": self.fix})
+
+
+class CertificateParseError(InputError):
+    """Not a certificate, a chain or a CSR in strict DER (RFC 5280, RFC 2986, X.690)."""
+
+
+class KeyParseError(InputError):
+    """Not a key that can be read, or its passphrase is wrong or missing."""
+
+
+class PinParseError(InputError):
+    """Not a pin in any of the spellings that certpin reads."""
+
+
+class HostError(InputError):
+    """Not a host name, an IP address or a pattern of hosts."""
+
+
+class ConfigError(CertpinError):
+    """A pin set that must not be used. ``key`` names the setting."""
+
+    def __init__(self, problem: str, *, key: str = "", fix: str = "") -> None:
+        where = f"{key}: " if key else ""
+        super().__init__(where + problem + (f"\n  fix: {fix}" if fix else ""))
+        self.problem = problem
+        self.key = key
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), (self.problem,), {"key": self.key, "fix": self.fix})
+
+
+class PinFileError(ConfigError):
+    """A pin file that must not be used. ``path``, ``line`` (from 1) and ``key`` say where."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        path: str | Path = "<text>",
+        line: int | None = None,
+        key: str = "",
+        fix: str = "",
+    ) -> None:
+        place = f"{path}:{line}" if line else str(path)
+        super().__init__(problem, key=key, fix=fix)
+        self.args = (f"{place}: {self.args[0]}",)
+        self.path = str(path)
+        self.line = line
+
+    def __reduce__(self) -> tuple[object, ...]:
+        keywords = {"path": self.path, "line": self.line, "key": self.key, "fix": self.fix}
+        return _rebuild, (type(self), (self.problem,), keywords)
+
+
+class PinError(CertpinError, ssl.SSLCertVerificationError):
+    """A connection was refused. No application byte was sent or read on it.
+
+    ``host`` is the normalised host (RFC 5890 A-labels), or an empty string where none was given.
+    """
+
+    def __init__(self, problem: str, *, host: str = "", fix: str = "") -> None:
+        message = problem + (f"\n  what to do: {fix}" if fix else "")
+        super().__init__(1, message)
+        self.problem = problem
+        self.host = host
+        self.fix = fix
+        self.reason = _REASON
+        self.library = "SSL"
+        self.verify_code = _APPLICATION_VERIFICATION
+        self.verify_message = problem.splitlines()[0] if problem else ""
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), (self.problem,), {"host": self.host, "fix": self.fix})
+
+
+class _VerdictError(PinError):
+    """A refusal that a verdict explains."""
+
+    def __init__(self, problem: str, *, verdict: Verdict, host: str = "", fix: str = "") -> None:
+        super().__init__(problem, host=host, fix=fix)
+        self.verdict = verdict
+
+    def __reduce__(self) -> tuple[object, ...]:
+        keywords = {"verdict": self.verdict, "host": self.host, "fix": self.fix}
+        return _rebuild, (type(self), (self.problem,), keywords)
+
+
+class PinMismatchError(_VerdictError):
+    """No certificate of the verified chain carries a pinned key.
+
+    ``verdict`` holds the chain and the policy, for a log or a report.
+    """
+
+
+class PinSetExpiredError(_VerdictError):
+    """The pins of this host are past their date, and the policy fails closed."""
+
+
+class UnpinnedHostError(PinError):
+    """Strict mode: no policy of the pin set covers this host."""
+
+
+class InsecureRequestError(PinError):
+    """The request, or the redirect, would leave the pinned connection (``http://``, for example)."""
+
+
+class WeakenedContextError(PinError):
+    """Chain, hostname or date checks were switched off, so that no pin could be trusted."""
+
+
+class UnverifiedSessionError(PinError):
+    """The server resumed a session whose chain this context never verified for this host."""
+
+
+class ProbeError(CertpinError):
+    """A server could not be asked. ``host`` and ``port`` say which."""
+
+    def __init__(self, problem: str, *, host: str, port: int, fix: str = "") -> None:
+        super().__init__(f"{host}:{port}: {problem}" + (f"\n  fix: {fix}" if fix else ""))
+        self.problem = problem
+        self.host = host
+        self.port = port
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[object, ...]:
+        keywords = {"host": self.host, "port": self.port, "fix": self.fix}
+        return _rebuild, (type(self), (self.problem,), keywords)
+
+
+class DialError(ProbeError):
+    """There was no connection: unknown name, no route, refused, or too slow."""
+
+
+class StartTLSError(ProbeError):
+    """The server would not begin TLS, or must not be believed when it does."""
+
+
+class HandshakeError(ProbeError):
+    """TLS failed before there was a chain to read."""
+
+
+def pin_error(exc: BaseException | None) -> PinError | None:
+    """The ``PinError`` inside whatever a client library raised; ``None`` if there is none.
+
+    Looks through causes, contexts, arguments, groups and the fields in which libraries wrap errors.
+    """
+    waiting: list[object] = [exc]
+    seen: set[int] = set()
+    while waiting:
+        current = waiting.pop(0)
+        if isinstance(current, PinError):
+            return current
+        if isinstance(current, BaseException) and id(current) not in seen:
+            seen.add(id(current))
+            waiting += _inside(current)
+    return None
+
+
+def _inside(exc: BaseException) -> list[object]:
+    fields = (getattr(exc, name, None) for name in ("reason", "certificate_error", "os_error"))
+    group = exc.exceptions if isinstance(exc, BaseExceptionGroup) else ()
+    return [exc.__cause__, exc.__context__, *exc.args, *fields, *group]
+
+
+def _rebuild(
+    kind: type[CertpinError], args: tuple[object, ...], keywords: dict[str, object]
+) -> CertpinError:
+    """Make an error again from its parts, so that errors survive a process boundary."""
+    return kind(*args, **keywords)

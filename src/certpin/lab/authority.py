@@ -1,0 +1,203 @@
+"""A certificate authority for the lab, the demonstration and the tests.
+
+It makes whatever chain a case needs. Its keys live in memory; what must be a file goes into a
+folder that the caller names. Never let a device keep trusting such an authority.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from certpin.pins import Pin
+from certpin.x509 import Certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.types import (
+        CertificateIssuerPrivateKeyTypes,
+        CertificatePublicKeyTypes,
+    )
+
+    # Changes a certificate before it is signed, to forge what no authority would issue.
+    Change = Callable[[x509.CertificateBuilder], x509.CertificateBuilder]
+
+_LEAF_DAYS = 47  # CA/B Forum SC-081v3, from 2029-03-15
+_AUTHORITY_DAYS = 3650
+# Clocks differ (RFC 5280 says nothing of it; public authorities backdate by an hour).
+_BACKDATED = timedelta(hours=1)
+
+
+def new_key() -> ec.EllipticCurvePrivateKey:
+    """A fresh P-256 key."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def unchanged(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+    """The change that changes nothing."""
+    return builder
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A private key and the chain that vouches for it, leaf first, the root left out."""
+
+    key: CertificateIssuerPrivateKeyTypes
+    chain: tuple[x509.Certificate, ...]
+
+    @property
+    def certificate(self) -> Certificate:
+        """The leaf."""
+        return Certificate.from_der(self.chain[0].public_bytes(serialization.Encoding.DER))
+
+    @property
+    def pin(self) -> Pin:
+        """The pin of the leaf's key."""
+        return Pin.of_key(self.certificate.spki_sha256)
+
+    @property
+    def chain_pem(self) -> bytes:
+        """The chain as PEM, leaf first, as a server is configured with it."""
+        return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in self.chain)
+
+    @property
+    def key_pem(self) -> bytes:
+        """The private key as PKCS#8 PEM. A secret."""
+        return self.key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+
+    def write(self, folder: Path, name: str = "server") -> tuple[Path, Path]:
+        """Write chain and key (mode 600) into a folder: what ``load_cert_chain`` and nginx take."""
+        chain, key = folder / f"{name}.pem", folder / f"{name}.key"
+        chain.write_bytes(self.chain_pem)
+        key.touch(mode=0o600)
+        key.write_bytes(self.key_pem)
+        return chain, key
+
+
+class Authority:
+    """A root, or an intermediate below another authority."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        issuer: Authority | None = None,
+        key: CertificateIssuerPrivateKeyTypes | None = None,
+        now: datetime | None = None,
+        change: Change = unchanged,
+    ) -> None:
+        self.now: datetime = now or (issuer.now if issuer else datetime.now(UTC))
+        self.issuer = issuer
+        self.key = key or new_key()
+        self.subject = _name(name)
+        signer = issuer or self
+        builder = signer._begin(self.subject, self.key.public_key(), _AUTHORITY_DAYS)
+        self.x509 = signer._sign(change(_as_authority(builder)))
+
+    @property
+    def certificate(self) -> Certificate:
+        """Its own certificate."""
+        return Certificate.from_der(self.x509.public_bytes(serialization.Encoding.DER))
+
+    @property
+    def pin(self) -> Pin:
+        """The pin of its key."""
+        return Pin.of_key(self.certificate.spki_sha256)
+
+    @property
+    def pem(self) -> bytes:
+        """Its own certificate as PEM: for a root, what a client is told to trust."""
+        return self.x509.public_bytes(serialization.Encoding.PEM)
+
+    def intermediate(self, name: str, *, change: Change = unchanged) -> Authority:
+        """An authority below this one."""
+        return Authority(name, issuer=self, change=change)
+
+    def issue(
+        self,
+        *names: str,
+        key: CertificateIssuerPrivateKeyTypes | None = None,
+        days: float = _LEAF_DAYS,
+        change: Change = unchanged,
+    ) -> Identity:
+        """A server's certificate for names and addresses, with a key of its own or the one given."""
+        key = key or new_key()
+        builder = self._begin(_name(names[0]), key.public_key(), days)
+        leaf = self._sign(change(_as_server(builder, names)))
+        return Identity(key, (leaf, *self._path()))
+
+    def _path(self) -> tuple[x509.Certificate, ...]:
+        return (self.x509, *self.issuer._path()) if self.issuer else ()
+
+    def _begin(
+        self, subject: x509.Name, key: CertificatePublicKeyTypes, days: float
+    ) -> x509.CertificateBuilder:
+        issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.subject)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(self.now - _BACKDATED)
+            .not_valid_after(self.now + timedelta(days=days))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(issuer_key, critical=False)
+        )
+
+    def _sign(self, builder: x509.CertificateBuilder) -> x509.Certificate:
+        pure = isinstance(self.key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey))
+        return builder.sign(self.key, None if pure else hashes.SHA256())
+
+
+def _as_authority(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+    return builder.add_extension(
+        x509.BasicConstraints(ca=True, path_length=None), critical=True
+    ).add_extension(_usage(authority=True), critical=True)
+
+
+def _as_server(builder: x509.CertificateBuilder, names: Sequence[str]) -> x509.CertificateBuilder:
+    return (
+        builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(authority=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(list(map(_san, names))), critical=False)
+    )
+
+
+def _usage(*, authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _san(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])

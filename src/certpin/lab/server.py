@@ -1,0 +1,86 @@
+"""A small HTTPS server in a thread: real TLS from the standard library, on loopback."""
+
+from __future__ import annotations
+
+import socketserver
+import ssl
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import socket
+
+    from certpin.lab.authority import Identity
+
+_PATIENCE = 10.0  # seconds that a silent client is waited for
+_MAX_REQUEST = 64 * 1024
+
+
+class LabServer:
+    """Answers each request with ``body`` and notes what it was sent.
+
+    A context manager: it listens on a free port of 127.0.0.1 from entry to exit. ``received`` holds
+    the application data of every connection: empty for one whose client left after the handshake.
+    """
+
+    def __init__(self, identity: Identity, body: bytes = b"hello\n") -> None:
+        self.received: list[bytes] = []
+        self._body = body
+        self._context = server_context(identity)
+        # socketserver asks for a class and calls it: a method serves as well.
+        handler: Any = self._serve
+        self._server = _ThreadingServer(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.server_address[1])
+
+    def use(self, identity: Identity) -> None:
+        """Present another certificate to whoever connects from now on."""
+        self._context = server_context(identity)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _serve(self, request: socket.socket, address: object, server: object) -> None:
+        with suppress(OSError):
+            request.settimeout(_PATIENCE)
+            with self._context.wrap_socket(request, server_side=True) as connection:
+                self._answer(connection)
+
+    def _answer(self, connection: ssl.SSLSocket) -> None:
+        data = b""
+        try:
+            while b"\r\n\r\n" not in data and len(data) < _MAX_REQUEST:
+                piece = connection.recv(4096)
+                if not piece:
+                    return
+                data += piece
+        finally:
+            self.received.append(data)
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(self._body)}\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode() + self._body)
+
+
+def server_context(identity: Identity) -> ssl.SSLContext:
+    """A server's ``SSLContext`` for an identity. Its key touches the disk only in passing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory(prefix="certpin-") as folder:
+        context.load_cert_chain(*identity.write(Path(folder)))
+    return context
+
+
+class _ThreadingServer(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True

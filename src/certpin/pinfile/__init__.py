@@ -1,0 +1,8 @@
+"""``pins.toml``: read with errors that say where, edited with comments and order kept."""
+
+from __future__ import annotations
+
+from certpin.pinfile.fields import PinFileWarning
+from certpin.pinfile.file import PINS_VARIABLE, PinSet
+
+__all__ = ["PINS_VARIABLE", "PinFileWarning", "PinSet"]

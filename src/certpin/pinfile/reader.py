@@ -1,0 +1,140 @@
+"""From the text of ``pins.toml`` to the fields of a pin set."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+from certpin.errors import ConfigError, InputError, PinFileError
+from certpin.pinfile.fields import Table
+from certpin.pinfile.places import line_of
+from certpin.pins import (
+    HostPattern,
+    HostPin,
+    HostPolicy,
+    Match,
+    Mode,
+    OnExpiry,
+    Pin,
+    Role,
+    State,
+    TrustAnchors,
+)
+from certpin.x509 import read_certificates
+
+SCHEMA = 1
+
+_TOP = ("schema", "name", "version", "host", "debug")
+_HOST = ("name", "mode", "match", "expires", "on_expiry", "trust", "report_to", "pin")
+_PIN = ("pin", "role", "state", "note")
+
+
+def read_fields(text: str, path: Path) -> dict[str, Any]:
+    """The arguments of ``PinSet``. Raises ``PinFileError`` with path, line and key."""
+    try:
+        data = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as exc:
+        raise _not_toml(exc, path) from exc
+    try:
+        return _pin_set(Table(data), path.parent)
+    except ConfigError as exc:
+        raise located(exc, text, path) from exc
+
+
+def _not_toml(exc: Exception, path: Path) -> PinFileError:
+    place = re.search(r"at line (\d+)", str(exc))
+    return PinFileError(
+        f"it is not TOML: {exc}",
+        path=path,
+        line=int(place[1]) if place else None,
+        fix="see https://toml.io, or compare with a file that `certpin add` wrote",
+    )
+
+
+def located(exc: ConfigError, text: str, path: Path) -> PinFileError:
+    """The same error, with the place in the file."""
+    line = line_of(text, exc.key)
+    return PinFileError(exc.problem, path=path, line=line, key=exc.key, fix=exc.fix)
+
+
+def _pin_set(top: Table, folder: Path) -> dict[str, Any]:
+    if (schema := top.integer("schema")) != SCHEMA:
+        raise ConfigError(
+            f"this certpin reads schema {SCHEMA}, and the file has {schema}",
+            key="schema",
+            fix="use the certpin that wrote the file, or a newer one",
+        )
+    top.warn_unknown(_TOP)
+    return {
+        "name": top.text("name"),
+        "version": top.integer("version"),
+        "policies": tuple(_host(table, folder) for table in top.tables("host")),
+        "debug": _debug(top.table("debug"), folder),
+    }
+
+
+def _host(table: Table, folder: Path) -> HostPolicy:
+    table.warn_unknown(_HOST)
+    with _under(table, "name"):
+        pattern = HostPattern.parse(table.text("name"))
+    trust = table.text("trust", "system")
+    with _under(table):
+        return HostPolicy(
+            pattern=pattern,
+            pins=tuple(_pin(entry) for entry in table.tables("pin")),
+            mode=table.choice("mode", get_args(Mode), "enforce"),
+            match=table.choice("match", get_args(Match), "any"),
+            expires=table.moment("expires"),
+            on_expiry=table.choice("on_expiry", get_args(OnExpiry), "fail-closed"),
+            trust=None if trust == "system" else _anchors(folder, trust, table.under("trust")),
+            report_to=table.texts("report_to"),
+        )
+
+
+def _pin(table: Table) -> HostPin:
+    table.warn_unknown(_PIN)
+    with _under(table, "pin"):
+        pin = Pin.parse(table.text("pin"))
+    return HostPin(
+        pin,
+        role=table.choice("role", get_args(Role), "leaf"),
+        state=table.choice("state", get_args(State), "active"),
+        note=table.text("note", ""),
+    )
+
+
+def _debug(table: Table | None, folder: Path) -> TrustAnchors | None:
+    if table is None:
+        return None
+    table.warn_unknown(("anchors",))
+    return _anchors(folder, table.text("anchors"), table.under("anchors"))
+
+
+def _anchors(folder: Path, name: str, key: str) -> TrustAnchors:
+    """The certificates of a file, read now: a pin set never touches the disk again."""
+    try:
+        certificates = read_certificates((folder / name).read_bytes())
+    except (OSError, ValueError) as exc:
+        raise ConfigError(
+            f"{name!r} holds no trust anchors: {exc}",
+            key=key,
+            fix="name a PEM file of certificates, relative to the pin file",
+        ) from exc
+    return TrustAnchors(tuple(each.der for each in certificates), source=name)
+
+
+@contextmanager
+def _under(table: Table, name: str = "") -> Iterator[None]:
+    """Let an error of the model say where in the file it happened."""
+    try:
+        yield
+    except InputError as exc:
+        raise ConfigError(exc.problem, key=table.under(name), fix=exc.fix) from exc
+    except ConfigError as exc:
+        if exc.key.startswith(table.key):
+            raise
+        raise ConfigError(exc.problem, key=table.under(exc.key), fix=exc.fix) from exc

@@ -1,0 +1,39 @@
+"""The model, pure: pins, hosts, policies, and the verdict on a verified chain."""
+
+from __future__ import annotations
+
+from certpin.pins.hosts import HostPattern, normalise
+from certpin.pins.pin import Pin, PinKind, pins_of
+from certpin.pins.pinset import PinSet
+from certpin.pins.policy import (
+    HostPin,
+    HostPolicy,
+    Match,
+    Mode,
+    OnExpiry,
+    Role,
+    State,
+    TrustAnchors,
+    utc_now,
+)
+from certpin.pins.verdict import Verdict, verify
+
+__all__ = [
+    "HostPattern",
+    "HostPin",
+    "HostPolicy",
+    "Match",
+    "Mode",
+    "OnExpiry",
+    "Pin",
+    "PinKind",
+    "PinSet",
+    "Role",
+    "State",
+    "TrustAnchors",
+    "Verdict",
+    "normalise",
+    "pins_of",
+    "utc_now",
+    "verify",
+]

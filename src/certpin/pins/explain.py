@@ -1,0 +1,143 @@
+"""The words of a refusal: what was met, what was expected, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.errors import CertificateParseError
+from certpin.pins.pin import Pin, pins_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from certpin.pins.policy import HostPolicy
+    from certpin.pins.verdict import Verdict
+    from certpin.x509 import Certificate, Chain
+
+
+def explain(verdict: Verdict, host: str) -> str:
+    """The failure in full: host, policy, every certificate of the path, every configured pin."""
+    return "\n".join([_headline(verdict, host), *_path(verdict.chain), *_pinned(verdict.policy)])
+
+
+def advice(verdict: Verdict, host: str) -> str:
+    """What to do, for the operator who reads the error."""
+    return next(filter(None, (hint(verdict, host) for hint in _HINTS)))
+
+
+def name_of(certificate: Certificate) -> str:
+    """The subject, or a word for it where it cannot be read."""
+    try:
+        return certificate.subject or "(no subject)"
+    except CertificateParseError:
+        return "(a subject that cannot be read)"
+
+
+def _headline(verdict: Verdict, host: str) -> str:
+    policy = verdict.policy
+    rule = f"policy {str(policy.pattern)!r} (mode {policy.mode}, match {policy.match})"
+    if verdict.reason == "no-chain":
+        return f"{host} refused: there is no verified chain to look for a pin in; {rule}"
+    if verdict.reason == "expired":
+        date = policy.expires.isoformat() if policy.expires else ""
+        return f"{host} refused: its pins held until {date}; {rule}"
+    return f"{host} refused: no certificate of its verified chain is pinned; {rule}"
+
+
+def _path(chain: Chain | None) -> Iterator[str]:
+    if chain is None:
+        return
+    yield "  verified chain, leaf first:"
+    for certificate in chain.certificates:
+        yield f"    {pins_of(certificate)[0]}  {name_of(certificate)}"
+
+
+def _pinned(policy: HostPolicy) -> Iterator[str]:
+    yield "  pinned:"
+    for entry in policy.pins:
+        note = f"  ({entry.note})" if entry.note else ""
+        yield f"    {entry.pin}  {entry.role}, {entry.state}{note}"
+
+
+def _when_expired(verdict: Verdict, host: str) -> str | None:
+    if verdict.reason != "expired":
+        return None
+    return "ship a newer pin set; if its pins still hold, give its host a later `expires`"
+
+
+def _when_no_chain(verdict: Verdict, host: str) -> str | None:
+    if verdict.reason != "no-chain":
+        return None
+    return "connect with certificates: no anonymous suites, no pre-shared keys, no foreign sessions"
+
+
+def _when_dead(verdict: Verdict, host: str) -> str | None:
+    dead = {entry.pin: entry for entry in verdict.policy.pins if not entry.live}
+    served = next((dead[pin] for pin in _offered(verdict) if pin in dead), None)
+    if served is None:
+        return None
+    return (
+        f"the server uses the key {served.pin}, which is marked {served.state}: "
+        "take it out of service, it must not be trusted again"
+    )
+
+
+def _when_out_of_reach(verdict: Verdict, host: str) -> str | None:
+    live = verdict.policy.live_pins
+    if not any(pin in live for pin in _offered(verdict)):
+        return None
+    return (
+        f'a pinned certificate is on the path, but match = "{verdict.policy.match}" leaves it out: '
+        'write match = "any", or pin the right place'
+    )
+
+
+def _when_another_root(verdict: Verdict, host: str) -> str | None:
+    roots = [entry for entry in verdict.policy.pins if entry.role == "root" and entry.live]
+    if not roots or verdict.chain is None:
+        return None
+    root = verdict.chain.certificates[-1]
+    return (
+        f"the path ended at the root {name_of(root)!r}, and another root is pinned. With a "
+        "cross-signed intermediate there is more than one path: pin this root too, or let `trust` "
+        "name a file with the pinned root alone. If neither root is known to you, "
+        f"treat it as an attack. {_compare(host)}"
+    )
+
+
+def _when_whole_certificates(verdict: Verdict, host: str) -> str | None:
+    if any(pin.kind == "sha256" for pin in verdict.policy.live_pins):
+        return None
+    return (
+        "whole certificates are pinned (cert-sha256), and such a pin ends with each renewal: "
+        f"pin the key instead. {_compare(host)}"
+    )
+
+
+def _otherwise(verdict: Verdict, host: str) -> str | None:
+    return (
+        "if the server's key was changed on purpose, ship a pin set that holds the new one; "
+        f"if not, somebody stands between you and {host}: don't switch the check off. "
+        f"{_compare(host)}"
+    )
+
+
+def _compare(host: str) -> str:
+    return f"Compare from another network: certpin pin {host}"
+
+
+def _offered(verdict: Verdict) -> Iterator[Pin]:
+    for certificate in verdict.chain.certificates if verdict.chain else ():
+        yield from pins_of(certificate)
+
+
+# The first that has something to say is the advice; the last always has.
+_HINTS: tuple[Callable[[Verdict, str], str | None], ...] = (
+    _when_expired,
+    _when_no_chain,
+    _when_dead,
+    _when_out_of_reach,
+    _when_another_root,
+    _when_whole_certificates,
+    _otherwise,
+)

@@ -1,0 +1,124 @@
+"""Host names: one spelling for each host, and the patterns that cover many."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from certpin.errors import HostError
+
+MAX_NAME = 253  # RFC 1035 section 2.3.4, as text without the root's dot
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+Wildcard = Literal["", "*.", "**."]
+
+
+@lru_cache(maxsize=4096)
+def normalise(host: str) -> str:
+    """The one spelling of a host that policies are looked up by and OpenSSL is asked to verify.
+
+    Lower case; A-labels by IDNA 2008 with the UTS #46 mapping (RFC 5891); one trailing dot
+    stripped; brackets and zone of an IPv6 literal stripped (RFC 6874); an address in its canonical
+    form (RFC 5952). Raises ``HostError`` on anything that is no host: ``a..b``, a port, a label of
+    64, and numbers that some programs would read as an IPv4 address (``127.1``, ``0x7f.1``).
+    """
+    address = _address(host)
+    if address is not None:
+        return address
+    name = host.lower() if host.isascii() else _to_ascii(host)
+    name = name.removesuffix(".")
+    if "xn--" in name and host.isascii():
+        name = _to_ascii(name)
+    _check(name, host)
+    return name
+
+
+def is_address(host: str) -> bool:
+    """Whether a normalised host is an IP address."""
+    return ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
+
+
+@dataclass(frozen=True)
+class HostPattern:
+    """A host (``api.bank.example``), or many.
+
+    ``*.bank.example`` covers names with one label more. ``**.bank.example`` covers the apex itself
+    and every name below. ``name`` is normalised. Whether a public suffix stands under the wildcard
+    is checked by the policy, not here.
+    """
+
+    wildcard: Wildcard
+    name: str
+
+    @staticmethod
+    def parse(text: str) -> HostPattern:
+        """Read a pattern. Raises ``HostError``."""
+        wildcard: Wildcard = (
+            "**." if text.startswith("**.") else "*." if text.startswith("*.") else ""
+        )
+        name = normalise(text.removeprefix(wildcard))
+        if wildcard and is_address(name):
+            raise HostError(f"{text!r} is a wildcard over an address", fix="name each address")
+        return HostPattern(wildcard, name)
+
+    def matches(self, host: str) -> bool:
+        """Whether a normalised host is covered."""
+        if not self.wildcard:
+            return host == self.name
+        label, dot, parent = host.partition(".")
+        if self.wildcard == "*.":
+            return bool(label and dot) and parent == self.name
+        return host == self.name or host.endswith("." + self.name)
+
+    def __str__(self) -> str:
+        return self.wildcard + self.name
+
+
+def _address(host: str) -> str | None:
+    text = host
+    if host.startswith("[") and host.endswith("]"):
+        text = host[1:-1]
+        if ":" not in text:
+            raise _refused(host)
+    if ":" in text:
+        text = text.partition("%")[0]
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
+
+
+def _to_ascii(host: str) -> str:
+    import idna  # on first need: most names are ASCII
+
+    try:
+        return idna.encode(host, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError) as exc:
+        raise HostError(
+            f"{_shorten(host)} is not an internationalised name",
+            fix="check its spelling (IDNA 2008)",
+        ) from exc
+
+
+def _check(name: str, host: str) -> None:
+    labels = name.split(".")
+    if len(name) > MAX_NAME or not all(map(_LABEL.fullmatch, labels)):
+        raise _refused(host)
+    if _NUMBER.fullmatch(labels[-1]):
+        # WHATWG URL, "ends in a number": programs disagree on which address this is.
+        raise _refused(host)
+
+
+def _refused(host: str) -> HostError:
+    return HostError(
+        f"{_shorten(host)} is not a host name or an IP address",
+        fix="write it as api.bank.example, without scheme, port or path",
+    )
+
+
+def _shorten(host: str) -> str:
+    return repr(host if len(host) <= 80 else host[:77] + "…")

@@ -1,0 +1,126 @@
+"""A pin: the SHA-256 of a public key, or of a whole certificate."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from certpin.errors import PinParseError
+
+if TYPE_CHECKING:
+    from certpin.x509 import Certificate
+
+PinKind = Literal["sha256", "cert-sha256"]
+
+DIGEST_BYTES = 32  # SHA-256 (FIPS 180-4)
+
+# Every spelling names its kind: a kind that is guessed from a length is guessed wrong.
+_SPKI = re.compile(r"""sha256/{1,2}(\S+)|pin-sha256\s*=\s*"?([^"\s]+)"?;?""")
+_CERTIFICATE = re.compile(r"cert-sha256/(\S+)|sha256 Fingerprint\s*=\s*(\S+)", re.IGNORECASE)
+_HEX = re.compile(r"[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}")
+_SPELLINGS = (
+    "write sha256/BASE64 for a public key (certpin pin HOST prints it), "
+    "or cert-sha256/AA:BB:… for a whole certificate"
+)
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A digest and what it is the digest of.
+
+    ``sha256`` pins a SubjectPublicKeyInfo (RFC 7469 section 2.4) and holds through every renewal
+    with the same key; ``cert-sha256`` pins one certificate and ends with it.
+    Raises ``PinParseError`` unless the digest has 32 bytes.
+    """
+
+    kind: PinKind
+    digest: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.digest) != DIGEST_BYTES:
+            raise PinParseError(
+                f"a SHA-256 digest has {DIGEST_BYTES} bytes, and this has {len(self.digest)}",
+                fix="copy the pin again, whole",
+            )
+
+    @staticmethod
+    def of_key(spki_sha256: bytes) -> Pin:
+        """The pin of a public key, from the digest of its SPKI."""
+        return Pin("sha256", spki_sha256)
+
+    @staticmethod
+    def parse(text: str) -> Pin:
+        """Read a pin as certpin, curl, HPKP or openssl write it. Raises ``PinParseError``.
+
+        ``sha256/…``, ``sha256//…`` and ``pin-sha256="…"`` hold strict base64; ``cert-sha256/…``
+        and ``sha256 Fingerprint=…`` hold hexadecimal.
+        """
+        text = text.strip()
+        if match := _SPKI.fullmatch(text):
+            return Pin("sha256", _base64(match[1] or match[2]))
+        if match := _CERTIFICATE.fullmatch(text):
+            return Pin("cert-sha256", _hexadecimal(match[1] or match[2]))
+        raise PinParseError(f"{_shorten(text)} is not a pin", fix=_SPELLINGS)
+
+    @cached_property
+    def is_placeholder(self) -> bool:
+        """Whether it is an example from some documentation, or one byte over and over."""
+        return len(set(self.digest)) == 1 or self.digest in _examples()
+
+    def __str__(self) -> str:
+        if self.kind == "sha256":
+            return f"sha256/{base64.b64encode(self.digest).decode()}"
+        return f"cert-sha256/{self.digest.hex(':').upper()}"
+
+
+def pins_of(certificate: Certificate) -> tuple[Pin, Pin]:
+    """Both pins of a certificate: of its key, and of itself."""
+    return Pin("sha256", certificate.spki_sha256), Pin("cert-sha256", certificate.sha256)
+
+
+def _base64(text: str) -> bytes:
+    """Strict base64 (RFC 4648 section 3.5): the one canonical text of these bytes, or nothing."""
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise PinParseError(f"{_shorten(text)} is not base64", fix=_SPELLINGS) from exc
+    if base64.b64encode(digest).decode() != text:
+        raise PinParseError(
+            f"{_shorten(text)} is loose base64: other text stands for the same bytes",
+            fix=f"write {base64.b64encode(digest).decode()[:80]}",
+        )
+    return digest
+
+
+def _hexadecimal(text: str) -> bytes:
+    if not _HEX.fullmatch(text):
+        raise PinParseError(
+            f"{_shorten(text)} is not 32 bytes in hexadecimal",
+            fix="copy it from: openssl x509 -noout -fingerprint -sha256",
+        )
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def _shorten(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:77] + "…")
+
+
+def _examples() -> frozenset[bytes]:
+    """Pins that stand in other people's documentation, and the digest of nothing at all."""
+    return frozenset(
+        base64.b64decode(text)
+        for text in (
+            "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",  # SHA-256 of no bytes
+            "d6qzRu9zOECb90Uez27xWltNsj0e1Md7GkYYkVoZWmM=",  # RFC 7469 section 2.1.5
+            "E9CZ9INDbd+2eRQozYqqbQ2yXLVKB9+xcprMF+44U1g=",
+            "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=",
+            "7HIpactkIAq2Y49orFOOQKurWxmmSFZhBCoQYcRhJ3Y=",  # Android's documentation
+            "fwza0LRMXouZHRC8Ei+4PyuldPDcf3UKgO/04cDM1oE=",
+            "HXXQgxueCIU5TTLHob/bPbwcKOKw6DkfsTWYHbxbqTY=",  # TrustKit's documentation
+            "0SDf3cRToyZJaMsoS17oF72VMavLxj/N7WBNasNuiR8=",
+        )
+    )

@@ -1,0 +1,160 @@
+"""What one host, or one pattern of hosts, may present."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from certpin.errors import ConfigError
+from certpin.pins import public_suffix
+
+if TYPE_CHECKING:
+    from certpin.pins.hosts import HostPattern
+    from certpin.pins.pin import Pin, PinKind
+
+Mode = Literal["enforce", "report"]
+Match = Literal["leaf", "ca", "any"]
+OnExpiry = Literal["fail-closed", "fail-open", "report"]
+Role = Literal["leaf", "backup", "intermediate", "root"]
+State = Literal[
+    "generated", "staged", "published", "adopted", "active", "retiring", "removed", "compromised"
+]
+
+# A pin in these states accepts nothing: it is kept so that nobody adds it again.
+_DEAD: frozenset[State] = frozenset({"removed", "compromised"})
+
+
+@dataclass(frozen=True)
+class HostPin:
+    """A pin as a policy holds it: with its role, where it stands in a rotation, and a note."""
+
+    pin: Pin
+    role: Role = "leaf"
+    state: State = "active"
+    note: str = ""
+
+    @property
+    def live(self) -> bool:
+        """Whether a match with it accepts."""
+        return self.state not in _DEAD
+
+
+@dataclass(frozen=True)
+class TrustAnchors:
+    """The only roots that a host may chain to, as DER; the platform's own are then off."""
+
+    der: tuple[bytes, ...]
+    source: str = field(default="", compare=False)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """What tells these anchors from others."""
+        return hashlib.sha256(b"".join(hashlib.sha256(der).digest() for der in self.der)).digest()
+
+
+@dataclass(frozen=True)
+class HostPolicy:
+    """The pins of a host and what to do about them. Immutable; raises ``ConfigError`` if unsafe.
+
+    ``expires`` is the first moment, with a time zone, at which the pins no longer hold.
+    ``trust`` is ``None`` for the platform's roots. ``report_to`` are https addresses.
+    """
+
+    pattern: HostPattern
+    pins: tuple[HostPin, ...]
+    mode: Mode = "enforce"
+    match: Match = "any"
+    expires: datetime | None = None
+    on_expiry: OnExpiry = "fail-closed"
+    trust: TrustAnchors | None = None
+    report_to: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_pins(self)
+        _check_pattern(self.pattern)
+        if self.expires is not None and self.expires.utcoffset() is None:
+            raise ConfigError(
+                "the moment has no time zone", key="expires", fix="write a date, or add Z for UTC"
+            )
+        for address in self.report_to:
+            _check_report_address(address)
+
+    @cached_property
+    def live_pins(self) -> dict[Pin, HostPin]:
+        """The pins that accept, by digest."""
+        return {entry.pin: entry for entry in self.pins if entry.live}
+
+    @cached_property
+    def keys(self) -> dict[bytes, HostPin]:
+        """The live pins of public keys, by the digest of the SPKI."""
+        return self._live("sha256")
+
+    @cached_property
+    def certificates(self) -> dict[bytes, HostPin]:
+        """The live pins of whole certificates, by fingerprint."""
+        return self._live("cert-sha256")
+
+    def _live(self, kind: PinKind) -> dict[bytes, HostPin]:
+        return {pin.digest: entry for pin, entry in self.live_pins.items() if pin.kind == kind}
+
+    def expired(self, now: datetime) -> bool:
+        """Whether the pins are past their date."""
+        return self.expires is not None and now >= self.expires
+
+
+def utc_now() -> datetime:
+    """The clock that is used where none is passed in."""
+    return datetime.now(UTC)
+
+
+def _check_pins(policy: HostPolicy) -> None:
+    seen: set[Pin] = set()
+    for index, entry in enumerate(policy.pins):
+        key = f"pin[{index}]"
+        if entry.pin in seen:
+            raise ConfigError(
+                f"{entry.pin} stands there twice", key=key, fix="remove one of the two"
+            )
+        if entry.pin.is_placeholder:
+            raise ConfigError(
+                f"{entry.pin} is an example from some documentation",
+                key=key,
+                fix="put your own there: certpin pin HOST prints it",
+            )
+        seen.add(entry.pin)
+    _check_count(policy)
+
+
+def _check_count(policy: HostPolicy) -> None:
+    if not policy.live_pins:
+        raise ConfigError(
+            "there is no pin that could match", key="pin", fix="add one: certpin add HOST"
+        )
+    if policy.mode == "enforce" and len(policy.live_pins) < 2:
+        raise ConfigError(
+            "there is one pin alone: when its key is lost or replaced, every client is locked out",
+            key="pin",
+            fix="add a backup whose key is kept off the server (certpin add HOST --backup-key FILE), "
+            'or set mode = "report" until there is one',
+        )
+
+
+def _check_pattern(pattern: HostPattern) -> None:
+    if pattern.wildcard and public_suffix.is_public(pattern.name):
+        raise ConfigError(
+            f"{pattern} covers names of other people: {pattern.name} is a public suffix",
+            key="name",
+            fix="name the domain that is yours, as in **.bank.example",
+        )
+
+
+def _check_report_address(address: str) -> None:
+    if not address.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+        raise ConfigError(
+            f"{address!r} is not an https:// address",
+            key="report_to",
+            fix="reports name hosts and certificates: send them over TLS",
+        )

@@ -1,0 +1,29 @@
+"""Whether a name is a public suffix: one under which anybody may register.
+
+The rules are the ICANN section of the Public Suffix List (https://publicsuffix.org, MPL 2.0), in
+the file beside this one. ``make suffixes`` makes it anew from the ``publicsuffixlist`` package;
+a test tells when it has aged.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+
+def is_public(name: str) -> bool:
+    """Whether a normalised name is a public suffix, by the algorithm of the list itself.
+
+    A top-level name that the list doesn't know counts as one ("the prevailing rule is ``*``").
+    """
+    rules = _rules()
+    if f"!{name}" in rules:
+        return False
+    _, dot, parent = name.partition(".")
+    return not dot or name in rules or f"*.{parent}" in rules
+
+
+@cache
+def _rules() -> frozenset[str]:
+    text = files("certpin.pins").joinpath("public_suffix.txt").read_text(encoding="ascii")
+    return frozenset(line for line in text.splitlines() if not line.startswith("#"))

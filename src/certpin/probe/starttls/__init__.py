@@ -1,0 +1,37 @@
+"""Begin TLS inside another protocol: SMTP, IMAP, POP3, FTP, LDAP, XMPP, PostgreSQL, MySQL.
+
+    negotiate(sock, PROTOCOLS["smtp"], "mail.example", 25)
+    tls = context.wrap_socket(sock, server_hostname="mail.example")
+
+Each protocol is one file that knows no sockets, and one line in ``PROTOCOLS``. ``Dialogue`` runs
+it over any kind of I/O; ``negotiate`` is the driver for a blocking socket.
+
+Nothing that a server says before TLS is authenticated, so an attacker can answer in its place. Only
+the TLS handshake that follows, and the check of its chain, says who is there. What a client must
+not do is go on without TLS, or take bytes from before TLS for bytes from inside: here both end in
+``StartTLSError``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.probe.starttls.dialogue import Dialogue, Protocol
+from certpin.probe.starttls.driver import negotiate
+from certpin.probe.starttls.ftp import FTP
+from certpin.probe.starttls.imap import IMAP
+from certpin.probe.starttls.ldap import LDAP
+from certpin.probe.starttls.mysql import MYSQL
+from certpin.probe.starttls.pop3 import POP3
+from certpin.probe.starttls.postgres import POSTGRES
+from certpin.probe.starttls.smtp import SMTP
+from certpin.probe.starttls.xmpp import XMPP
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["PROTOCOLS", "Dialogue", "Protocol", "negotiate"]
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    protocol.name: protocol for protocol in (SMTP, IMAP, POP3, FTP, LDAP, XMPP, POSTGRES, MYSQL)
+}

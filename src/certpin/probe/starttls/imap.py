@@ -1,0 +1,49 @@
+"""IMAP: the STARTTLS command (RFC 9051 6.2.1, RFC 3501 6.2.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.probe.starttls.dialogue import Protocol, quote
+
+if TYPE_CHECKING:
+    from certpin.probe.starttls.dialogue import Steps, Wire
+
+_TAG = b"A1"
+
+
+def _script(wire: Wire) -> Steps[None]:
+    greeting = yield from wire.line()
+    star, status = _words(greeting)
+    if (star, status) == (b"*", b"PREAUTH"):
+        # STARTTLS is impossible once authenticated, and an attacker can say PREAUTH to keep a
+        # client in clear text (CVE-2014-2567, CVE-2020-12398).
+        wire.refused("greets with PREAUTH, which rules out TLS")
+    if (star, status) == (b"*", b"BYE"):
+        wire.turned_away(f"declined the connection: {quote(greeting)}")
+    if (star, status) != (b"*", b"OK"):
+        wire.garbled(f"sent no IMAP greeting: {quote(greeting)}")
+    wire.send(_TAG + b" STARTTLS\r\n")
+    yield from _expect_ok(wire)
+
+
+def _expect_ok(wire: Wire) -> Steps[None]:
+    """Read the tagged answer; untagged lines may come before it (RFC 9051 7)."""
+    while True:
+        line = yield from wire.line()
+        tag, status = _words(line)
+        if (tag, status) == (_TAG, b"OK"):
+            return
+        if tag == _TAG or (tag, status) == (b"*", b"BYE"):
+            wire.refused(f"declined STARTTLS: {quote(line)}")
+        if tag != b"*":
+            wire.garbled(f"sent a line that is no answer: {quote(line)}")
+
+
+def _words(line: bytes) -> tuple[bytes, bytes]:
+    """The first two words of a line; the second, a keyword, in upper case."""
+    first, _, rest = line.partition(b" ")
+    return first, rest.split(b" ")[0].upper()
+
+
+IMAP = Protocol("imap", _script, port=143, tls_port=993)

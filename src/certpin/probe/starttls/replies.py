@@ -1,0 +1,60 @@
+"""Replies with a three-digit code, as SMTP (RFC 5321 4.2) and FTP (RFC 959 4.2) send them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from certpin.probe.starttls.dialogue import LINE_LIMIT, quote
+
+if TYPE_CHECKING:
+    from certpin.probe.starttls.dialogue import Steps, Wire
+
+# A code, then nothing, or a separator and text: "-" where more lines follow, else a space.
+_REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
+
+
+class Reply(NamedTuple):
+    """One reply: its code, and the text of each of its lines."""
+
+    code: int
+    lines: list[bytes]
+
+    def __str__(self) -> str:
+        return f"{self.code} {quote(b' / '.join(self.lines))}"
+
+
+def smtp_reply(wire: Wire, limit: int) -> Steps[Reply]:
+    """Read an SMTP reply: each line repeats the code, all but the last with a hyphen."""
+    lines: list[bytes] = []
+    first = b""
+    while True:
+        line = yield from wire.line(limit)
+        code, separator, text = _parse(wire, line)
+        first = first or code
+        if code != first:
+            wire.garbled(f"changed the code inside a reply: {quote(line)}")
+        lines.append(text)
+        if separator != b"-":
+            return Reply(int(code), lines)
+
+
+def ftp_reply(wire: Wire) -> Steps[Reply]:
+    """Read an FTP reply: after ``220-`` any lines may follow, until one begins with ``220 ``."""
+    line = yield from wire.line(LINE_LIMIT)
+    code, separator, text = _parse(wire, line)
+    lines = [text]
+    last = separator != b"-"
+    while not last:
+        line = yield from wire.line(LINE_LIMIT)
+        last = line.startswith(code + b" ")
+        lines.append(line.removeprefix(code)[1:] if last else line)
+    return Reply(int(code), lines)
+
+
+def _parse(wire: Wire, line: bytes) -> tuple[bytes, bytes, bytes]:
+    """Cut a line into code, separator and text."""
+    match = _REPLY_LINE.fullmatch(line)
+    if match is None:
+        wire.garbled(f"sent a line without a reply code: {quote(line)}")
+    return match[1], match[2] or b"", match[3] or b""

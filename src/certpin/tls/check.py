@@ -1,0 +1,97 @@
+"""One connection's check: which policy holds for it, and what its handshake has to show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from certpin.errors import CertificateParseError, PinError, UnverifiedSessionError
+from certpin.tls.chain import verified_chain
+
+if TYPE_CHECKING:
+    import ssl
+
+    from certpin.pins import Verdict
+    from certpin.tls.enforcer import Enforcer
+    from certpin.tls.state import PinState, Target
+
+
+class PinCheck:
+    """Made when a connection begins, and called once: when its handshake is done."""
+
+    __slots__ = ("_chain", "_enforcer", "_resumed", "_state", "target")
+
+    def __init__(self, enforcer: Enforcer, state: PinState, target: Target) -> None:
+        self.target = target
+        self._enforcer = enforcer
+        self._state = state
+        self._resumed: tuple[bytes, ...] | None = None
+        self._chain: tuple[bytes, ...] = ()
+
+    def may_resume(self, session: ssl.SSLSession) -> bool:
+        """Whether a session may be offered to the server. If not, a full handshake is made."""
+        enforcer = self._enforcer
+        self._resumed = enforcer.sessions.recall(session, self.target, enforcer.clock())
+        return self._resumed is not None
+
+    def remember(self, session: ssl.SSLSession) -> None:
+        """Let a session of this connection be resumed: its chain was found good."""
+        if self._chain:
+            self._enforcer.sessions.remember(session, self.target, self._chain)
+
+    def __call__(self, raw: Any) -> Verdict | None:
+        """Judge a finished handshake. Raises ``PinError``; ``None`` where no pins hold."""
+        enforcer = self._enforcer
+        try:
+            if enforcer.state is not self._state:
+                self._follow_swap(enforcer.state)
+            chain = self._verified_chain(raw)
+            verdict = self.target.judge(chain, enforcer.clock(), self._state.debug_anchors)
+            if verdict is None:
+                self._require_certificate(chain)
+            elif verdict.reason != "match":
+                verdict.raise_for_refusal(self.target.host)
+                enforcer.passed(verdict, self.target.host)
+        except CertificateParseError as exc:
+            raise enforcer.refused(self._unreadable()) from exc
+        except PinError as exc:
+            enforcer.refused(exc)
+            raise
+        self._chain = chain
+        return verdict
+
+    def _follow_swap(self, state: PinState) -> None:
+        """Judge by the pins of now, not by those of when the connection began."""
+        target = self._enforcer.target(state, self.target.host)
+        if target.store is not self.target.store:
+            raise PinError(
+                f"{target.host} refused: the trust of its policy changed during the handshake",
+                host=target.host,
+                fix="connect again",
+            )
+        self._state, self.target = state, target
+
+    def _verified_chain(self, raw: Any) -> tuple[bytes, ...]:
+        if not raw.session_reused:
+            return verified_chain(raw)
+        if self._resumed is None:
+            raise UnverifiedSessionError(
+                f"{self.target.host} refused: it resumed a session that was not verified here",
+                host=self.target.host,
+                fix="connect without a session, or with one of this context, host and pin set",
+            )
+        return self._resumed
+
+    def _require_certificate(self, chain: tuple[bytes, ...]) -> None:
+        if not chain:
+            raise PinError(
+                f"{self.target.host} refused: it showed no certificate",
+                host=self.target.host,
+                fix="allow no anonymous cipher suites and no pre-shared keys",
+            )
+
+    def _unreadable(self) -> PinError:
+        return PinError(
+            f"{self.target.host} refused: a certificate of its chain is not strict DER",
+            host=self.target.host,
+            fix="ask the server's operator for a certificate that follows X.690",
+        )

@@ -1,0 +1,85 @@
+"""What a context enforces, apart from TLS: the state, the clock, and who is told of failures."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from certpin.errors import PinError, UnpinnedHostError
+from certpin.tls.events import FailureTeller, PinFailure
+from certpin.tls.sessions import SessionMemory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from certpin.pins import Verdict
+    from certpin.pins.verdict import Decision
+    from certpin.tls.state import PinState, Target
+
+DEBUG_VARIABLE = "CERTPIN_DEBUG"
+
+
+class DebugOverrideWarning(UserWarning):
+    """A connection was accepted because of the debug override, not because of a pin."""
+
+
+class Enforcer:
+    """The pin state of a context and what goes with it. ``state`` is replaced as a whole."""
+
+    def __init__(
+        self, state: PinState, strict: bool, clock: Callable[[], datetime], teller: FailureTeller
+    ) -> None:
+        self.state = state
+        self.strict = strict
+        self.clock = clock
+        self.sessions = SessionMemory()
+        self._teller = teller
+
+    def target(self, state: PinState, host: str) -> Target:
+        """The policy of a normalised host. Rule 9: in strict mode there has to be one."""
+        target = state.target(host)
+        if target.policy is None and self.strict:
+            raise self.refused(_unpinned(host, state.pins.name))
+        return target
+
+    def refused(self, error: PinError) -> PinError:
+        """Record a refusal; returns the error, to be raised."""
+        verdict: Verdict | None = getattr(error, "verdict", None)
+        reason = type(error).__name__ if verdict is None else verdict.reason
+        self._tell(error.host, "refuse", reason, verdict, error)
+        return error
+
+    def passed(self, verdict: Verdict, host: str) -> None:
+        """Record a connection that passes without a matching pin."""
+        self._tell(host, verdict.decision, verdict.reason, verdict, None)
+        if verdict.reason == "debug-anchor":
+            warnings.warn(
+                f"{host}: accepted by the debug override ({DEBUG_VARIABLE}=1), not by a pin",
+                DebugOverrideWarning,
+                stacklevel=2,
+            )
+
+    def _tell(
+        self,
+        host: str,
+        decision: Decision,
+        reason: str,
+        verdict: Verdict | None,
+        error: PinError | None,
+    ) -> None:
+        pins = self.state.pins
+        self._teller.tell(
+            PinFailure(
+                host, decision, reason, self.clock(), pins.name, pins.version, error, verdict
+            )
+        )
+
+
+def _unpinned(host: str, pin_set: str) -> UnpinnedHostError:
+    return UnpinnedHostError(
+        f"{host} refused: the pin set {pin_set!r} has no policy for it",
+        host=host,
+        fix=f"certpin add {host}, or PinnedSSLContext(pins, strict=False) "
+        "to let hosts without a policy pass unpinned",
+    )

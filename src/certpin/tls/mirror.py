@@ -1,0 +1,107 @@
+"""A context with several trust stores, that is configured as if it had one.
+
+``trust = FILE`` takes the platform's roots away from one host, while another host of the same
+context keeps them. OpenSSL ties the roots to the context, so each such file has a context of its
+own, and what a client library sets on the outer one (ALPN, cipher suites, client certificate,
+versions) is set on all of them. The outer roots are not: a library that loads its own bundle into
+the context it was given widens nothing for a host with a trust file.
+"""
+
+from __future__ import annotations
+
+import ssl
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+from certpin.x509 import Certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from certpin.pins import TrustAnchors
+
+# Verification itself is not mirrored: an inner context always verifies, whatever the outer is told.
+_MIRRORED = (
+    "keylog_filename",
+    "maximum_version",
+    "minimum_version",
+    "options",
+    "post_handshake_auth",
+)
+
+
+class MirroredContext(ssl.SSLContext):
+    """A client's ``SSLContext`` whose settings follow into the stores that it made."""
+
+    def __init__(self) -> None:
+        # A lock for changes of settings; no handshake ever waits for it.
+        self._configuring = RLock()
+        self._calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self._stores: dict[bytes, ssl.SSLContext] = {}
+
+    def _store_for(self, trust: TrustAnchors) -> ssl.SSLContext:
+        """The store with these anchors alone, made on first need and set up like this context."""
+        with self._configuring:
+            if trust.digest not in self._stores:
+                self._stores[trust.digest] = self._make_store(trust)
+            return self._stores[trust.digest]
+
+    def _make_store(self, trust: TrustAnchors) -> ssl.SSLContext:
+        store = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        harden(store)
+        store.load_verify_locations(cadata=b"".join(trust.der))
+        if not _ends_in_roots(trust.der):
+            # The file names an intermediate alone: then the path has to be allowed to end at it.
+            store.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        for name in _MIRRORED:
+            if (value := getattr(self, name)) is not None:
+                setattr(store, name, value)
+        for name, args, kwargs in self._calls:
+            getattr(store, name)(*args, **kwargs)
+        return store
+
+    def _set_everywhere(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Call a method here and on every store, now and whenever one is made."""
+        with self._configuring:
+            getattr(super(), name)(*args, **kwargs)
+            for store in self._stores.values():
+                getattr(store, name)(*args, **kwargs)
+            self._calls.append((name, args, kwargs))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in _MIRRORED:
+            with self._configuring:
+                for store in self._stores.values():
+                    setattr(store, name, value)
+
+    def set_ciphers(self, cipherlist: str, /) -> None:
+        self._set_everywhere("set_ciphers", cipherlist)
+
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        self._set_everywhere("set_alpn_protocols", list(alpn_protocols))
+
+    def set_ecdh_curve(self, name: str, /) -> None:
+        self._set_everywhere("set_ecdh_curve", name)
+
+    def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
+        self._set_everywhere("load_cert_chain", certfile, keyfile, password)
+
+
+def harden(context: ssl.SSLContext) -> None:
+    """The settings of every context that certpin makes, beyond Python's defaults for clients."""
+    # A name in the subject's CN is no name of the host (RFC 9525 section 2).
+    context.hostname_checks_common_name = False
+    # As Python's own default context from 3.13 on: refuse what RFC 5280 forbids.
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    # A renegotiation could show another certificate after the check (RFC 5746 is about less).
+    context.options |= ssl.OP_NO_RENEGOTIATION
+
+
+def _ends_in_roots(anchors: tuple[bytes, ...]) -> bool:
+    """Whether every anchor leads to a self-issued one of the same file."""
+    certificates = [Certificate.from_der(der) for der in anchors]
+    subjects = {certificate.subject for certificate in certificates}
+    return all(
+        certificate.self_issued or certificate.issuer in subjects for certificate in certificates
+    )

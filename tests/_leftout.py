@@ -1,0 +1,115 @@
+"""No test is left out in silence.
+
+A test that needs a real peer from Debian names its programs: ``@pytest.mark.peer("nginx")``.
+Where one is missing, the test is skipped with a reason that begins with ``left out:``. Helpers
+may skip with such a reason too. Every left-out test stands in a summary at the end; with
+CERTPIN_REQUIRE_ALL=1 it fails the run. A skip for any other reason always fails the run.
+
+A test that only a newer Python can run is marked ``@pytest.mark.since_python("3.13")``. It is
+deselected on older ones: `make test` runs it on that Python, or reports that Python as left out.
+
+Loaded by tests/conftest.py: ``pytest_plugins = ["tests._leftout", …]``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+
+import pytest
+
+from scripts import peers, record
+
+_LEFT_OUT = "left out: "
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # With xdist the workers report to the main process, and that one counts.
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Tally(), "certpin-tally")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    too_new = [item for item in items if _needs_newer_python(item)]
+    if too_new:
+        config.hook.pytest_deselected(items=too_new)
+        items[:] = [item for item in items if item not in too_new]
+    known = peers.by_name()
+    for item in items:
+        if unknown := [name for name in _peers(item) if name not in known]:
+            raise pytest.UsageError(
+                f"{item.nodeid}: no peer {unknown[0]!r} (add it to requirements/debian.txt)"
+            )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    known = peers.by_name()
+    for name in _peers(item):
+        if known[name].find() is None:
+            fix = f"apt-get install {known[name].package}"
+            pytest.skip(f"{_LEFT_OUT}{name} is not installed ({fix})")
+
+
+def _peers(item: pytest.Item) -> list[str]:
+    return [name for mark in item.iter_markers("peer") for name in mark.args]
+
+
+def _needs_newer_python(item: pytest.Item) -> bool:
+    versions = [mark.args[0] for mark in item.iter_markers("since_python")]
+    return any(sys.version_info < tuple(map(int, each.split("."))) for each in versions)
+
+
+class _Tally:
+    """Counts in the main process, reports at the end, and fails the run where it must."""
+
+    def __init__(self) -> None:
+        self.run = record.Run(os.environ.get(record.RUN, "tests"))
+        self.skipped: dict[str, str] = {}  # the reason by test: xdist may tell twice
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.run.passed += report.when == "call" and report.passed
+        self.run.failed += report.failed
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self.skipped[report.nodeid] = _reason(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self.run.failed += report.failed
+        if report.skipped:
+            self.skipped[report.nodeid] = _reason(report)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self.run.left_out = dict(Counter(self._left_out()))
+        record.append(self.run)
+        required = self.run.left_out and record.all_required()
+        if (self._silent() or required) and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.run.left_out:
+            terminalreporter.section("left out" + (" (failed)" if record.all_required() else ""))
+            for reason, count in self.run.left_out.items():
+                terminalreporter.write_line(f"{count} tests: {reason}")
+        if silent := self._silent():
+            terminalreporter.section("skipped (failed)")
+            for name, reason in silent.items():
+                terminalreporter.write_line(f"{name}: {reason or 'no reason'}")
+            terminalreporter.write_line(f"  fix: run it, or give a reason like '{_LEFT_OUT}…'")
+
+    def _left_out(self) -> list[str]:
+        reasons = self.skipped.values()
+        return [each.removeprefix(_LEFT_OUT) for each in reasons if each.startswith(_LEFT_OUT)]
+
+    def _silent(self) -> dict[str, str]:
+        return {
+            name: reason
+            for name, reason in self.skipped.items()
+            if not reason.startswith(_LEFT_OUT)
+        }
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """What was given to ``pytest.skip()``: a skip's ``longrepr`` is (file, line, reason)."""
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")

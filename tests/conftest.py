@@ -1,0 +1,33 @@
+"""What every test may ask for. The helpers in ``tests.kit`` are plain functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.lab import Authority
+from tests import kit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest_plugins = ["tests._leftout", "tests._loopback"]
+
+
+@pytest.fixture(scope="session")
+def root() -> Authority:
+    """The root that clients of the tests trust."""
+    return Authority("Test Root")
+
+
+@pytest.fixture(scope="session")
+def intermediate(root: Authority) -> Authority:
+    """An intermediate below the root: what issues the servers' certificates."""
+    return root.intermediate("Test Intermediate")
+
+
+@pytest.fixture
+def trusted_root(root: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make the platform's own trust store consist of the test root; returns the PEM file."""
+    return kit.trust_on_this_platform(root, tmp_path, monkeypatch)

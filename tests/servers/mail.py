@@ -1,0 +1,34 @@
+"""A real SMTP server with STARTTLS: aiosmtpd."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+from tests.servers._run import LOOPBACK, free_port, require_module, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextlib.contextmanager
+def smtp(certificate: Path | None = None, key: Path | None = None) -> Iterator[int]:
+    """Run aiosmtpd; yields its port. Without certificate and key (PEM) it offers no STARTTLS."""
+    require_module("aiosmtpd")
+    port = free_port()
+    tls: list[str | Path] = (
+        ["--tlscert", certificate, "--tlskey", key] if certificate and key else []
+    )
+    argv: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "aiosmtpd",
+        "--nosetuid",
+        "--listen",
+        f"{LOOPBACK}:{port}",
+        *tls,
+    ]
+    with running(argv, port):
+        yield port

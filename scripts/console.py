@@ -21,10 +21,25 @@ def fail(problem: str, fix: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def succeeds(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> bool:
-    """Run a program, with its output where ours goes and without input. Whether it ended with 0."""
+def succeeds(
+    argv: Sequence[str], *, env: Mapping[str, str] | None = None, quiet: bool = False
+) -> bool:
+    """Run a program without input. Whether it ended with 0.
+
+    What it prints goes where ours goes; with ``quiet``, only when it failed.
+    """
     try:
-        return subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, check=False).returncode == 0
+        done = subprocess.run(
+            argv,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if quiet else None,
+            stderr=subprocess.STDOUT if quiet else None,
+            check=False,
+        )
     except OSError as exc:
         print(f"{argv[0]}: {exc.strerror}", file=sys.stderr)
         return False
+    if quiet and done.returncode:
+        print(done.stdout.decode(errors="replace"), file=sys.stderr, flush=True)
+    return done.returncode == 0

@@ -61,14 +61,14 @@ def _root() -> list[str] | None:
 
 def _install(root: list[str], packages: list[str]) -> None:
     apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
-    quiet = ["-o", "Dpkg::Use-Pty=0", "--no-install-recommends", "--yes"]
+    options = ["-o", "Dpkg::Use-Pty=0", "--no-install-recommends", "--yes"]
     before = _services()
     with _no_service_starts(root):
-        if not succeeds([*apt, "update"]):
+        if not succeeds([*apt, "update"], quiet=True):
             say("apt-get update failed: trying with the package lists that are here")
-        succeeds([*apt, "install", *quiet, *packages])
+        succeeds([*apt, "install", *options, *packages], quiet=True)
     if (new := sorted(_services() - before)) and shutil.which("systemctl"):
-        succeeds([*root, "systemctl", "--quiet", "--no-reload", "disable", *new])
+        succeeds([*root, "systemctl", "--quiet", "--no-reload", "disable", *new], quiet=True)
 
 
 def _services() -> set[str]:

@@ -43,7 +43,7 @@ def _ensure_lock(directory: Path, python: str, inside: str, lock: Path) -> None:
         return
     say(f"setting up {directory} (Python {_version(python)}, {lock})")
     shutil.rmtree(directory, ignore_errors=True)
-    if not succeeds([python, "-m", "venv", str(directory)]):
+    if not succeeds([python, "-m", "venv", str(directory)], quiet=True):
         fail(f"{python} cannot make an environment", "on Debian: apt-get install python3-venv")
     for each in (_BUILD, lock):
         words = ["--require-hashes", "--no-build-isolation", "--no-compile", "-r", str(each)]

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.cli.main import COMMANDS
+from certpin.probe.starttls import PROTOCOLS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -180,52 +183,46 @@ def test_only_the_command_line_ends_the_program() -> None:
     assert not wrong
 
 
-@dataclass(frozen=True)
-class Registry:
-    """A folder where each file is an entry, but for its helpers. ``lines`` names the entries."""
-
-    folder: str
-    lines: str
-    helpers: frozenset[str] = frozenset()
-
-    def entries(self) -> list[str]:
-        """The names of the entries: the files, less helpers and what begins with ``_``."""
-        names = {path.stem for path in (SOURCE / self.folder).glob("*.py") if path.stem[0] != "_"}
-        return sorted(names - self.helpers - {Path(self.lines).stem})
+def _commands() -> list[str]:
+    return list(COMMANDS)
 
 
-REGISTRIES = [
-    Registry("cli", "cli/main.py"),
-    Registry("clients", "clients/__init__.py"),
-    Registry(
-        "probe/starttls",
-        "probe/starttls/__init__.py",
-        frozenset({"dialogue", "driver", "replies"}),
-    ),
-]
+def _protocols() -> list[str]:
+    return list(PROTOCOLS)
 
 
-def _lacks_word(word: str, paths: list[Path]) -> bool:
-    """Whether no file has the word, in its name or its text (case does not count)."""
+def _clients() -> list[str]:
+    """Each client adapter is a module that its user imports: the folder is the registry."""
+    names = [path.stem for path in (SOURCE / "clients").glob("*.py")]
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+# A folder of src/certpin, and what its registry names. A new registry is one line here.
+REGISTRIES = {"cli": _commands, "clients": _clients, "probe/starttls": _protocols}
+
+
+def _mentioned(word: str, paths: list[Path]) -> bool:
+    """Whether a file has the word, in its name or its text, in any case."""
     pattern = re.compile(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", re.IGNORECASE)
-    return not any(
+    return any(
         pattern.search(path.stem) or pattern.search(path.read_text(encoding="utf-8"))
         for path in paths
     )
 
 
-@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.folder)
-def test_every_entry_of_a_registry_has_its_line_its_test_and_its_documentation(
-    registry: Registry,
-) -> None:
-    tests = list((ROOT / "tests" / registry.folder).rglob("test_*.py"))
-    documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    places = {"line": [SOURCE / registry.lines], "test": tests, "documentation": documents}
+@pytest.mark.parametrize("folder", REGISTRIES)
+def test_every_entry_of_a_registry_has_its_file_its_test_and_its_documentation(folder: str) -> None:
+    entries = REGISTRIES[folder]()
+    tests = list((ROOT / "tests" / folder).rglob("test_*.py"))
+    documents = [*ROOT.glob("README.md"), *(ROOT / "docs").rglob("*.md")]
     wrong = [
-        f"{registry.folder}/{entry}.py has no {what}"
-        for entry in registry.entries()
-        for what, paths in places.items()
-        if _lacks_word(entry, paths)
+        *(
+            f"{each} has no file"
+            for each in entries
+            if not (SOURCE / folder / f"{each}.py").exists()
+        ),
+        *(f"{each} has no test" for each in entries if not _mentioned(each, tests)),
+        *(f"{each} has no documentation" for each in entries if not _mentioned(each, documents)),
     ]
-    assert registry.entries(), f"src/certpin/{registry.folder} has no entry"
-    assert not wrong, "\n".join(wrong)
+    assert entries, f"src/certpin/{folder} has no entry"
+    assert not wrong, f"src/certpin/{folder}: " + "; ".join(wrong)

@@ -6,7 +6,7 @@ import socketserver
 import ssl
 import tempfile
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,12 +23,14 @@ class LabServer:
     """Answers each request with ``body`` and notes what it was sent.
 
     A context manager: it listens on a free port of 127.0.0.1 from entry to exit. ``received`` holds
-    the application data of every connection: empty for one whose client left after the handshake.
+    the application data of every connection, in the order in which they said it: empty for a client
+    that left during the handshake or after it.
     """
 
     def __init__(self, identity: Identity, body: bytes = b"hello\n") -> None:
         self.received: list[bytes] = []
         self._body = body
+        self._heard = threading.Condition()
         self._context = server_context(identity)
         # socketserver asks for a class and calls it: a method serves as well.
         handler: Any = self._serve
@@ -53,24 +55,44 @@ class LabServer:
         self._server.server_close()
         self._thread.join()
 
-    def _serve(self, request: socket.socket, address: object, server: object) -> None:
-        with suppress(OSError):
-            request.settimeout(_PATIENCE)
-            with self._context.wrap_socket(request, server_side=True) as connection:
+    def wait_for(self, connections: int) -> None:
+        """Wait until so many have said what they had to say. Raises ``TimeoutError`` after 10 s."""
+        with self._heard:
+            if not self._heard.wait_for(lambda: len(self.received) >= connections, _PATIENCE):
+                raise TimeoutError(f"{connections} connections did not come")
+
+    def _serve(self, request: socket.socket, *_: object) -> None:
+        request.settimeout(_PATIENCE)
+        with suppress(OSError), ExitStack() as open_sockets:
+            data = b""
+            try:
+                connection = self._context.wrap_socket(request, server_side=True)
+                open_sockets.enter_context(connection)
+                data = _read_request(connection)
+            finally:
+                self._note(data)
+            if data:
                 self._answer(connection)
 
-    def _answer(self, connection: ssl.SSLSocket) -> None:
-        data = b""
-        try:
-            while b"\r\n\r\n" not in data and len(data) < _MAX_REQUEST:
-                piece = connection.recv(4096)
-                if not piece:
-                    return
-                data += piece
-        finally:
+    def _note(self, data: bytes) -> None:
+        with self._heard:
             self.received.append(data)
+            self._heard.notify_all()
+
+    def _answer(self, connection: ssl.SSLSocket) -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(self._body)}\r\nConnection: close\r\n\r\n"
         connection.sendall(head.encode() + self._body)
+
+
+def _read_request(connection: ssl.SSLSocket) -> bytes:
+    """What a client says until an empty line, or until it leaves."""
+    data = b""
+    while b"\r\n\r\n" not in data and len(data) < _MAX_REQUEST:
+        piece = connection.recv(4096)
+        if not piece:
+            break
+        data += piece
+    return data
 
 
 def server_context(identity: Identity) -> ssl.SSLContext:

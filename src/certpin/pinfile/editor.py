@@ -84,12 +84,15 @@ class PinFileEditor:
         self._document["version"] = version
         return version
 
+    def check(self) -> PinSet:
+        """The pin set as it would be saved. Raises ``PinFileError`` if it would not load."""
+        return PinSet.parse(self.text, path=self.path)
+
     def save(self) -> PinSet:
-        """Write the file, whole or not at all. Raises ``PinFileError`` if it would not load."""
-        text = self.text
-        pins = PinSet.parse(text, path=self.path)
+        """Write the file, whole or not at all. Raises ``PinFileError``."""
+        pins = self.check()
         try:
-            write_atomically(self.path, text.encode())
+            write_atomically(self.path, self.text.encode())
         except OSError as exc:
             raise PinFileError(f"it cannot be written: {exc.strerror}", path=self.path) from exc
         return pins

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import CertificateParseError, PinError, UnverifiedSessionError
-from certpin.tls.chain import verified_chain
+from certpin.x509.openssl import verified_chain
 
 if TYPE_CHECKING:
     import ssl

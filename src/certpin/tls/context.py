@@ -5,7 +5,7 @@ What holds, rule by rule (the tests in ``tests/tls`` carry the same numbers):
  1. OpenSSL verifies chain, hostname and dates before a pin is looked at. A context on which a
     client library switched any of them off refuses to connect (``_require_verification``): under
     ``CERT_NONE`` the "verified chain" is whatever the peer sent.
- 2. A pin matches on the verified path alone (``chain.py``, ``certpin.pins.verify``); what the
+ 2. A pin matches on the verified path alone (``certpin.x509.openssl``, ``certpin.pins.verify``); what the
     server merely sent along never counts (CVE-2016-2402). No chain, no connection.
  3. The check comes before the first application byte on every way in, since it stands where
     OpenSSL's object stands (``gate.py``). After a refusal the connection is shut, and stays so.
@@ -159,8 +159,9 @@ class PinnedSSLContext(MirroredContext):
         self, sock: Any, server_side: bool, host: str, *, owner: Any, session: Any
     ) -> Gate:
         check, store, changes = self._begin(host)
-        base: Any = super()  # what typeshed leaves out: the way into OpenSSL
-        make = (base if store is None else store)._wrap_socket
+        # typeshed leaves it out: the way into OpenSSL.
+        maker: Any = super() if store is None else store
+        make = maker._wrap_socket
         if session is not None and not check.may_resume(session):
             session = None
         raw = make(sock, False, host, owner=owner, session=session)
@@ -177,8 +178,8 @@ class PinnedSSLContext(MirroredContext):
         session: Any,
     ) -> Gate:
         check, store, changes = self._begin(server_hostname)
-        base: Any = super()
-        make = (base if store is None else store)._wrap_bio
+        maker: Any = super() if store is None else store
+        make = maker._wrap_bio
         if session is not None and not check.may_resume(session):
             session = None
         raw = make(incoming, outgoing, False, server_hostname, owner=owner, session=session)

@@ -117,7 +117,7 @@ class FailureTeller:
 
 
 _WORDS = {
-    "refuse": "connection refused",
+    "refuse": "refused",
     "report": "pins do not match, and the policy only reports",
     "accept": "accepted without a pin",
 }

@@ -146,7 +146,7 @@ def test_mysql_with_a_second_packet_before_tls_is_an_injection() -> None:
     "packet",
     [
         b"220 mx.example\r\n",
-        b"\x01\0\0\x01\x0a",  # not the first of a sequence
+        mysql_packet(MYSQL_HANDSHAKE + MYSQL_REST).replace(b"\0\x0a", b"\x01\x0a", 1),
         b"\0\0\0\0",
         b"\x01\x10\0\0",  # one byte more than the limit
         b"\xff\xff\xff\0",

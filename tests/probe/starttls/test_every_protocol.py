@@ -117,6 +117,17 @@ def test_a_flood_behind_the_go_ahead_is_an_injection_like_a_single_byte(name: st
     assert is_injection(failure(name, with_more_in_last_turn(name, b"x" * TOTAL_LIMIT)))
 
 
+def test_a_go_ahead_may_end_at_the_very_limit_and_a_byte_more_is_an_injection() -> None:
+    *greeted, end = READY["imap"]
+    untagged = b"* x\r\n"
+    room = TOTAL_LIMIT - len(greeted[0]) - len(end)
+    padding = untagged * (room // 5 - 1) + b"* " + b"x" * (room % 5 + 1) + b"\r\n"
+    exact = Server(padding + end)
+    assert len(greeted[0]) + len(exact) == TOTAL_LIMIT
+    assert play("imap", [*greeted, exact]).done
+    assert is_injection(failure("imap", [*greeted, Server(exact + b"x")]))
+
+
 @every_protocol
 def test_the_error_names_the_server_and_the_protocol_and_survives_pickling(name: str) -> None:
     error = failure(name, [Server(b"")])

@@ -40,7 +40,7 @@ def serving(handle: Callable[[socket.socket], None]) -> Iterator[int]:
                 sock.settimeout(TIMEOUT)
                 handle(sock)
 
-        thread = threading.Thread(target=run)
+        thread = threading.Thread(target=run, daemon=True)
         thread.start()
         yield listener.getsockname()[1]
         thread.join()

@@ -38,6 +38,7 @@ SMTP_ASKED: Conversation = [
         b"250-mx.example\r\n250 AUTH STARTTLS\r\n",
         b"250 STARTTLS\r\n",  # the server's name, not an offer
         b"502 5.5.1 EHLO not implemented\r\n",
+        b"502-mx.example\r\n502 STARTTLS\r\n",
     ],
 )
 def test_smtp_without_the_offer_is_refused_as_stripping(offer: bytes) -> None:

@@ -1,0 +1,144 @@
+"""``certpin demo``: a pinned client, a man in the middle, and a rotation, on this machine."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.describe import print_json
+from certpin.cli.main import FINDING
+from certpin.cli.options import json_option
+from certpin.errors import PinError
+from certpin.lab import Authority, Identity, LabServer
+from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
+from certpin.tls import PinnedSSLContext
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOST = "localhost"
+_SECRET = "/transfer?amount=100"  # noqa: S105  # what must not reach the attacker
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One thing that happened, and whether it is what should happen."""
+
+    title: str
+    client: str
+    outcome: str
+    as_it_should: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything that the demonstration needs: a server's two keys, an attacker, two clients."""
+
+    server: Identity
+    backup: Identity
+    attacker: Identity
+    pinned: ssl.SSLContext
+    unpinned: ssl.SSLContext
+
+
+@click.command()
+@json_option
+@click.pass_context
+def demo(ctx: click.Context, as_json: bool) -> None:
+    """Watch a pinned client refuse a man in the middle.
+
+    Real TLS on this machine's loopback; nothing leaves it, and nothing stays. A bank's server is
+    called by two clients: one trusts every authority that the machine trusts, as most do; the
+    other has the server's pins too. Then an attacker steps in, whose authority the machine
+    trusts, as a company's proxy or malware arranges it. At last the server changes to its
+    backup key.
+
+    Exit code 0: everything went as it should.
+    """
+    scenes = []
+    for scene in play(set_stage()):
+        scenes.append(scene)
+        if not as_json:
+            _tell(scene)
+    if as_json:
+        print_json([vars(scene) for scene in scenes])
+    else:
+        click.echo("\nNext: pin a server of your own.  certpin pin HOST, then certpin add HOST")
+    if not all(scene.as_it_should for scene in scenes):
+        ctx.exit(FINDING)
+
+
+def set_stage() -> Stage:
+    """Make keys and certificates, fresh each time, and both clients."""
+    root = Authority("Honest Root")
+    bank = root.intermediate("Honest Intermediate")
+    rogue = Authority("Rogue Root (installed on this machine)")
+    server, backup = bank.issue(HOST), bank.issue(HOST)
+    policy = HostPolicy(
+        HostPattern.parse(HOST), (HostPin(server.pin, "leaf"), HostPin(backup.pin, "backup"))
+    )
+    pinned = PinnedSSLContext(PinSet("demo", 1, (policy,)))
+    unpinned = ssl.create_default_context()
+    for context in (pinned, unpinned):
+        for trusted in (root, rogue):
+            context.load_verify_locations(cadata=trusted.certificate.der)
+    return Stage(server, backup, rogue.issue(HOST), pinned, unpinned)
+
+
+def play(stage: Stage) -> Iterator[Scene]:
+    """Run the scenes in order."""
+    with LabServer(stage.server, b"your balance is 1,234.56\n") as server:
+        yield _scene("The bank's own server", "pinned", server, stage.pinned, accepted=True)
+        server.use(stage.attacker)
+        title = "A man in the middle, trusted by this machine"
+        yield _scene(title, "unpinned", server, stage.unpinned, accepted=True)
+        yield _scene(title, "pinned", server, stage.pinned, accepted=False)
+        server.use(stage.backup)
+        title = "The server changed to its backup key"
+        yield _scene(title, "pinned", server, stage.pinned, accepted=True)
+
+
+def _scene(
+    title: str, client: str, server: LabServer, context: ssl.SSLContext, *, accepted: bool
+) -> Scene:
+    before = len(server.received)
+    error = _call(server.port, context)
+    server.wait_for(before + 1)
+    leaked = any(server.received[before:])
+    if error is None:
+        outcome = "accepted, and the request was sent"
+    else:
+        outcome = "refused, and not a byte was sent" if not leaked else "refused TOO LATE"
+    as_it_should = (error is None) == accepted and leaked == accepted
+    return Scene(title, client, outcome, as_it_should, str(error or ""))
+
+
+def _call(port: int, context: ssl.SSLContext) -> PinError | None:
+    connection = http.client.HTTPSConnection(HOST, port, timeout=10, context=context)
+    try:
+        connection.request("GET", _SECRET)
+        connection.getresponse().read()
+    except PinError as exc:
+        return exc
+    finally:
+        connection.close()
+    return None
+
+
+def _tell(scene: Scene) -> None:
+    fooled = scene.client == "unpinned"
+    colour = "green" if scene.as_it_should and not fooled else "red"
+    click.secho(f"\n{scene.title}", bold=True)
+    click.echo(f"  the {scene.client} client: ", nl=False)
+    click.secho(scene.outcome, fg=colour)
+    if fooled:
+        click.echo(
+            "  (It trusts every authority that the machine trusts: the attacker reads along.)"
+        )
+    for line in scene.detail.splitlines():
+        click.echo(f"    {line}")

@@ -1,0 +1,165 @@
+"""``certpin pin``: what a server or a file presents, and what to pin of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.describe import (
+    certificate_facts,
+    certificate_lines,
+    item_facts,
+    item_lines,
+    print_json,
+)
+from certpin.cli.main import FINDING
+from certpin.cli.options import Dialling, ask_passphrase, dialling_options, json_option
+from certpin.errors import CertificateParseError
+from certpin.pins import utc_now
+from certpin.probe import Observation
+from certpin.x509 import MAX_FILE_BYTES, Certificate, PublicKey, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+
+@click.command()
+@click.argument("targets", nargs=-1, required=True, metavar="HOST[:PORT] | FILE…")
+@dialling_options
+@click.option(
+    "--insecure", is_flag=True, help="Suggest pins even if the chain did not verify. Dangerous."
+)
+@json_option
+@click.pass_context
+def pin(
+    ctx: click.Context,
+    targets: tuple[str, ...],
+    dialling: Dialling,
+    insecure: bool,
+    as_json: bool,
+) -> None:
+    """Show what a server or a file presents, and what to pin of it.
+
+    A FILE may hold certificates, certificate requests (CSR), public or private keys, as PEM, DER
+    or PKCS#12. A passphrase is taken from CERTPIN_PASSPHRASE, or asked for. What is not a file
+    is dialled.
+
+    For each certificate you see two fingerprints. "pin" is the SHA-256 of its public key (its
+    SubjectPublicKeyInfo): it stays the same when the certificate is renewed with the same key,
+    and is what you want. "certificate" is the SHA-256 of the whole certificate, and ends with it.
+
+    The verified chain leads from the server's certificate (the leaf) to a root that this machine
+    trusts. If there is none, certpin says why and suggests nothing: then what you see may be
+    an attacker's.
+    """
+    now = utc_now()
+    sightings = [_see(target, dialling) for target in targets]
+    if as_json:
+        print_json([_facts(each, now) for each in sightings])
+    else:
+        for each in sightings:
+            _print(_lines(each, now, insecure=insecure))
+    unverified = [s for s in sightings if isinstance(s, Observation) and s.verified is None]
+    if unverified and not insecure:
+        ctx.exit(FINDING)
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """What a file holds."""
+
+    path: str
+    items: tuple[Certificate | PublicKey, ...]
+
+
+def _see(target: str, dialling: Dialling) -> Observation | FileContent:
+    path = Path(target)
+    if not path.is_file():
+        return dialling.observe(target)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as exc:
+        raise CertificateParseError(f"{path} cannot be read: {exc.strerror}") from exc
+    return FileContent(target, read(data, ask_passphrase))
+
+
+def _facts(sighting: Observation | FileContent, now: datetime) -> dict[str, Any]:
+    if isinstance(sighting, Observation):
+        return observation_facts(sighting, now)
+    items = [item_facts(item, now) for item in sighting.items]
+    return {"source": "file", "file": sighting.path, "items": items}
+
+
+def _lines(sighting: Observation | FileContent, now: datetime, *, insecure: bool) -> Iterable[str]:
+    if isinstance(sighting, Observation):
+        yield from _observation_lines(sighting, now, insecure=insecure)
+    else:
+        yield click.style(sighting.path, underline=True)
+        for item in sighting.items:
+            yield from item_lines(item, now)
+
+
+def observation_facts(observation: Observation, now: datetime) -> dict[str, Any]:
+    """What a server presented, as JSON."""
+    verified = observation.verified
+    return {
+        "source": "server",
+        "host": observation.endpoint.host,
+        "port": observation.endpoint.port,
+        "server_name": observation.endpoint.name,
+        "address": observation.address,
+        "tls_version": observation.tls_version,
+        "verified": verified is not None,
+        "problem": observation.problem or None,
+        "served_chain": [certificate_facts(c, now) for c in observation.served.certificates],
+        "verified_chain": [certificate_facts(c, now) for c in verified.certificates]
+        if verified
+        else None,
+    }
+
+
+def _observation_lines(observation: Observation, now: datetime, *, insecure: bool) -> Iterable[str]:
+    endpoint, verified = observation.endpoint, observation.verified
+    yield click.style(
+        f"{endpoint} at {observation.address}, {observation.tls_version}", underline=True
+    )
+    if verified is None:
+        yield click.style(f"The chain did NOT verify: {observation.problem}.", fg="red", bold=True)
+        yield "It was served by whoever answered, and may be an attacker's:"
+    for title, certificate in _titled(observation):
+        yield from certificate_lines(certificate, title, now)
+    yield ""
+    if verified is None and not insecure:
+        yield "No pins are suggested for a chain that did not verify. If its authority is a private"
+        yield "one, name it: --ca-file ROOT.pem"
+        return
+    yield "To pin this server by its leaf's key, with a backup key that certpin makes, and with the"
+    yield f"same options as here:  certpin add {endpoint} --backup-key FILE"
+
+
+def _titled(observation: Observation) -> Iterable[tuple[str, Any]]:
+    """Each certificate once: the verified path first, then what was merely sent along."""
+    served = observation.served.certificates
+    path = observation.verified.certificates if observation.verified else ()
+    for index, certificate in enumerate(path):
+        sent = "served" if certificate in served else "from the trust store"
+        yield f"{_role(index, len(path))}, verified, {sent}", certificate
+    for certificate in served:
+        if certificate not in path:
+            yield "served, not on a verified path", certificate
+
+
+def _role(index: int, count: int) -> str:
+    if index == 0:
+        return "leaf"
+    return "root" if index == count - 1 else "intermediate"
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)

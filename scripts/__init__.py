@@ -1,1 +1,1 @@
-"""What the Makefile runs. Only the standard library, so that it runs before anything is set up."""
+"""What the Makefile runs. What sets up needs the standard library alone; the rest runs in .venv."""

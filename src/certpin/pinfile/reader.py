@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +34,8 @@ _PIN = ("pin", "role", "state", "note")
 
 def read_fields(text: str, path: Path) -> dict[str, Any]:
     """The arguments of ``PinSet``. Raises ``PinFileError`` with path, line and key."""
+    import tomllib  # a tenth of the import time, for those who read a file
+
     try:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as exc:

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from certpin.pins.verdict import Verdict
     from certpin.x509 import Certificate, Chain
 
+_LONGEST_NAME = 200  # a hostile subject may fill 100 KiB
+
 
 def explain(verdict: Verdict, host: str) -> str:
     """The failure in full: host, policy, every certificate of the path, every configured pin."""
-    return "\n".join([_headline(verdict, host), *_path(verdict.chain), *_pinned(verdict.policy)])
+    policy = verdict.policy
+    path = _path(verdict.chain, whole_too=bool(policy.certificates))
+    return "\n".join([_headline(verdict, host), *path, *_pinned(policy)])
 
 
 def advice(verdict: Verdict, host: str) -> str:
@@ -26,11 +30,12 @@ def advice(verdict: Verdict, host: str) -> str:
 
 
 def name_of(certificate: Certificate) -> str:
-    """The subject, or a word for it where it cannot be read."""
+    """The subject (its first 200 characters), or a word for it where it cannot be read."""
     try:
-        return certificate.subject or "(no subject)"
+        subject = certificate.subject or "(no subject)"
     except CertificateParseError:
         return "(a subject that cannot be read)"
+    return subject if len(subject) <= _LONGEST_NAME else subject[:_LONGEST_NAME] + "…"
 
 
 def _headline(verdict: Verdict, host: str) -> str:
@@ -44,12 +49,15 @@ def _headline(verdict: Verdict, host: str) -> str:
     return f"{host} refused: no certificate of its verified chain is pinned; {rule}"
 
 
-def _path(chain: Chain | None) -> Iterator[str]:
+def _path(chain: Chain | None, *, whole_too: bool) -> Iterator[str]:
     if chain is None:
         return
     yield "  verified chain, leaf first:"
     for certificate in chain.certificates:
-        yield f"    {pins_of(certificate)[0]}  {name_of(certificate)}"
+        key, whole = pins_of(certificate)
+        yield f"    {key}  {name_of(certificate)}"
+        if whole_too:
+            yield f"    {whole}"
 
 
 def _pinned(policy: HostPolicy) -> Iterator[str]:

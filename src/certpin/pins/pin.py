@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import PinParseError
@@ -19,9 +19,11 @@ PinKind = Literal["sha256", "cert-sha256"]
 DIGEST_BYTES = 32  # SHA-256 (FIPS 180-4)
 
 # Every spelling names its kind: a kind that is guessed from a length is guessed wrong.
-_SPKI = re.compile(r"""sha256/{1,2}(\S+)|pin-sha256\s*=\s*"?([^"\s]+)"?;?""")
-_CERTIFICATE = re.compile(r"cert-sha256/(\S+)|sha256 Fingerprint\s*=\s*(\S+)", re.IGNORECASE)
-_HEX = re.compile(r"[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}")
+_SPKI = re.compile(r"sha256/(\S+)")
+_HPKP = re.compile(r"""pin-sha256\s*=\s*("?)([^";\s]+)\1;?""")
+_CERTIFICATE = re.compile(r"(?:cert-sha256/|sha256 Fingerprint\s*=\s*)(\S+)", re.IGNORECASE)
+_HEX = re.compile(r"[0-9A-F]{2}(?:(?::[0-9A-F]{2}){31}|(?:[0-9A-F]{2}){31})", re.IGNORECASE)
+_BASE64_LENGTH = 44  # of 32 bytes
 _SPELLINGS = (
     "write sha256/BASE64 for a public key (certpin pin HOST prints it), "
     "or cert-sha256/AA:BB:… for a whole certificate"
@@ -61,9 +63,11 @@ class Pin:
         """
         text = text.strip()
         if match := _SPKI.fullmatch(text):
-            return Pin("sha256", _base64(match[1] or match[2]))
+            return Pin("sha256", _base64(_without_second_slash(match[1])))
+        if match := _HPKP.fullmatch(text):
+            return Pin("sha256", _base64(match[2]))
         if match := _CERTIFICATE.fullmatch(text):
-            return Pin("cert-sha256", _hexadecimal(match[1] or match[2]))
+            return Pin("cert-sha256", _hexadecimal(match[1]))
         raise PinParseError(f"{_shorten(text)} is not a pin", fix=_SPELLINGS)
 
     @cached_property
@@ -80,6 +84,11 @@ class Pin:
 def pins_of(certificate: Certificate) -> tuple[Pin, Pin]:
     """Both pins of a certificate: of its key, and of itself."""
     return Pin("sha256", certificate.spki_sha256), Pin("cert-sha256", certificate.sha256)
+
+
+def _without_second_slash(text: str) -> str:
+    """curl writes ``sha256//…``. But one digest in 64 begins with a slash of its own."""
+    return text if len(text) == _BASE64_LENGTH else text.removeprefix("/")
 
 
 def _base64(text: str) -> bytes:
@@ -109,6 +118,7 @@ def _shorten(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "…")
 
 
+@cache
 def _examples() -> frozenset[bytes]:
     """Pins that stand in other people's documentation, and the digest of nothing at all."""
     return frozenset(

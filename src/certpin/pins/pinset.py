@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
 from certpin.pins.hosts import is_address, normalise
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from certpin.pins.policy import HostPolicy, TrustAnchors
+
+
+_REMEMBERED = 4096  # hosts whose policy is at hand
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,23 @@ class PinSet:
             raise ConfigError("a version is 1 or more", key="version", fix="write version = 1")
         self._refuse_twins()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.name, self.version, self.policies, self.debug)
+
     def policy_for(self, host: str) -> HostPolicy | None:
         """The most specific policy that covers a host, in any spelling of it; or ``None``.
 
         An exact name goes before ``*.``, that before ``**.``, and a longer suffix before a shorter
-        one. Takes one dictionary look-up a label, however many hosts there are. Raises
-        ``HostError`` on what is no host.
+        one. Takes one dictionary look-up a label, however many hosts there are, and none for a
+        host that was asked for lately. Raises ``HostError`` on what is no host.
         """
+        return self._remembered(host)
+
+    @cached_property
+    def _remembered(self) -> Callable[[str], HostPolicy | None]:
+        return lru_cache(maxsize=_REMEMBERED)(self._find)
+
+    def _find(self, host: str) -> HostPolicy | None:
         host = normalise(host)
         exact = self._index.get(host)
         if exact is not None or not self._has_wildcards or is_address(host):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,6 +23,11 @@ Role = Literal["leaf", "backup", "intermediate", "root"]
 State = Literal[
     "generated", "staged", "published", "adopted", "active", "retiring", "removed", "compromised"
 ]
+
+# https to any host, http to this machine alone (a collector under test); no name and no password.
+_REPORT_ADDRESS = re.compile(
+    r"(?:https://[^\s/?#@]+|http://(?:127\.0\.0\.1|\[::1\]|localhost)(?::[0-9]+)?)(?:[/?#]\S*)?"
+)
 
 # A pin in these states accepts nothing: it is kept so that nobody adds it again.
 _DEAD: frozenset[State] = frozenset({"removed", "compromised"})
@@ -137,8 +143,8 @@ def _check_count(policy: HostPolicy) -> None:
         raise ConfigError(
             "there is one pin alone: when its key is lost or replaced, every client is locked out",
             key="pin",
-            fix="add a backup whose key is kept off the server (certpin add HOST --backup-key FILE), "
-            'or set mode = "report" until there is one',
+            fix="add a backup whose key is kept off the server "
+            '(certpin add HOST --backup-key FILE), or set mode = "report" until there is one',
         )
 
 
@@ -152,7 +158,7 @@ def _check_pattern(pattern: HostPattern) -> None:
 
 
 def _check_report_address(address: str) -> None:
-    if not address.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+    if not _REPORT_ADDRESS.fullmatch(address):
         raise ConfigError(
             f"{address!r} is not an https:// address",
             key="report_to",

@@ -70,7 +70,7 @@ def verify(
     ``debug_anchors`` are SHA-256 fingerprints of whole certificates.
     Not checked here: signatures, names and dates of the chain. OpenSSL did that, or there is none.
     """
-    if chain is None:
+    if chain is None or not chain.certificates:
         return Verdict("refuse", "no-chain", policy, None)
     if debug_anchors and chain.certificates[-1].sha256 in debug_anchors:
         return Verdict("accept", "debug-anchor", policy, chain)

@@ -124,6 +124,13 @@ class PinnedSSLContext(MirroredContext):
                 )
             self._enforcer.state = self._state_of(pins)
 
+    def refuse_clear_text(self, host: str) -> None:
+        """For client adapters, before a request leaves without TLS (``http://``, ``ws://``).
+
+        Raises ``InsecureRequestError`` in strict mode, and where the host's policy enforces pins.
+        """
+        self._enforcer.refuse_clear_text(self._host_of(host, server_side=False))
+
     def wrap_socket(
         self,
         sock: socket.socket,
@@ -239,13 +246,20 @@ class PinnedSSLContext(MirroredContext):
         return PinState(pins, stores, frozenset(sha256(der).digest() for der in anchors))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _VERIFYING:
+        if name in _VERIFYING and not _is_safe(name, value):
             self._verifying_changes += 1
         if name == "verify_flags":
             value &= ~ssl.VERIFY_X509_PARTIAL_CHAIN  # rule 7
         elif name == "options":
             value |= ssl.OP_NO_RENEGOTIATION  # rule 3: no other certificate after the check
         super().__setattr__(name, value)
+
+
+def _is_safe(name: str, value: Any) -> bool:
+    """Whether it can only strengthen: urllib3 sets these again with each connection."""
+    return (name == "verify_mode" and value == ssl.CERT_REQUIRED) or (
+        name == "check_hostname" and bool(value)
+    )
 
 
 def _weakened(host: str, what: str) -> WeakenedContextError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-from certpin.errors import PinError, UnpinnedHostError
+from certpin.errors import InsecureRequestError, PinError, UnpinnedHostError
 from certpin.tls.events import FailureTeller, PinFailure
 from certpin.tls.sessions import SessionMemory
 
@@ -43,6 +43,12 @@ class Enforcer:
             raise self.refused(_unpinned(host, state.pins.name))
         return target
 
+    def refuse_clear_text(self, host: str) -> None:
+        """Rule 9: nothing goes out without TLS in strict mode, or past pins that are enforced."""
+        policy = self.state.target(host).policy
+        if self.strict or (policy is not None and policy.mode == "enforce"):
+            raise self.refused(_clear_text(host))
+
     def refused(self, error: PinError) -> PinError:
         """Record a refusal; returns the error, to be raised."""
         verdict: Verdict | None = getattr(error, "verdict", None)
@@ -74,6 +80,14 @@ class Enforcer:
                 host, decision, reason, self.clock(), pins.name, pins.version, error, verdict
             )
         )
+
+
+def _clear_text(host: str) -> InsecureRequestError:
+    return InsecureRequestError(
+        f"{host} refused: the request would go out in clear text, past every pin",
+        host=host,
+        fix="write https://; where a redirect led here, ask the server's operator for https:// too",
+    )
 
 
 def _unpinned(host: str, pin_set: str) -> UnpinnedHostError:

@@ -36,7 +36,7 @@ class MirroredContext(ssl.SSLContext):
     def __init__(self) -> None:
         # A lock for changes of settings; no handshake ever waits for it.
         self._configuring = RLock()
-        self._calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self._calls: list[tuple[str, tuple[Any, ...]]] = []
         self._stores: dict[bytes, ssl.SSLContext] = {}
 
     def _store_for(self, trust: TrustAnchors) -> ssl.SSLContext:
@@ -56,17 +56,26 @@ class MirroredContext(ssl.SSLContext):
         for name in _MIRRORED:
             if (value := getattr(self, name)) is not None:
                 setattr(store, name, value)
-        for name, args, kwargs in self._calls:
-            getattr(store, name)(*args, **kwargs)
+        for name, args in self._calls:
+            getattr(store, name)(*args)
         return store
 
-    def _set_everywhere(self, name: str, *args: Any, **kwargs: Any) -> None:
-        """Call a method here and on every store, now and whenever one is made."""
+    def _set_everywhere(self, name: str, *args: Any) -> None:
+        """Set one thing here and in every store, now and whenever one is made.
+
+        Libraries set it again for each connection: what is set already is left alone, since another
+        thread may be in a handshake.
+        """
         with self._configuring:
-            getattr(super(), name)(*args, **kwargs)
-            for store in self._stores.values():
-                getattr(store, name)(*args, **kwargs)
-            self._calls.append((name, args, kwargs))
+            if (name, args) not in self._calls:
+                self._call_everywhere(name, args)
+                self._calls = [call for call in self._calls if call[0] != name]
+                self._calls.append((name, args))
+
+    def _call_everywhere(self, name: str, args: tuple[Any, ...]) -> None:
+        getattr(super(), name)(*args)
+        for store in self._stores.values():
+            getattr(store, name)(*args)
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -85,7 +94,12 @@ class MirroredContext(ssl.SSLContext):
         self._set_everywhere("set_ecdh_curve", name)
 
     def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
-        self._set_everywhere("load_cert_chain", certfile, keyfile, password)
+        call = (certfile, keyfile, password)
+        with self._configuring:
+            # Always: the files may have changed. Kept beside others: one for each kind of key.
+            self._call_everywhere("load_cert_chain", call)
+            if ("load_cert_chain", call) not in self._calls:
+                self._calls.append(("load_cert_chain", call))
 
 
 def harden(context: ssl.SSLContext) -> None:

@@ -1,9 +1,12 @@
 """The few DER structures that certpin takes apart, read strictly.
 
 ``cryptography`` has the parser (``hazmat.asn1``: strict DER, X.690 section 10; no indefinite or
-padded lengths, no trailing bytes). This module only names the fields, so that the bytes of a
+padded lengths, no trailing bytes). This module names the fields, so that the bytes of a
 SubjectPublicKeyInfo come out as they stand: encoding a parsed key again would lose the RSA-PSS
 parameters and give another digest than ``openssl`` prints.
+
+Where OpenSSL takes BER and writes DER (algorithms, the integers of an RSA key, unused bits),
+the same key would have two digests. Here such a key is refused.
 
 Imported on first use: loading the parser costs more than importing all the rest of certpin.
 """
@@ -13,6 +16,17 @@ import typing
 from cryptography.hazmat import asn1
 
 # No `from __future__ import annotations` here: the parser reads the annotations as objects.
+
+# The contents of their OIDs (RFC 8017 appendix C).
+_RSA = bytes.fromhex("2a864886f70d010101")
+_RSA_PSS = bytes.fromhex("2a864886f70d01010a")
+
+# NULL, OBJECT IDENTIFIER and SEQUENCE: what the parameters of an algorithm are, if there are any
+# (RFC 3279, 4055, 5480, 8410, 9881). None that is in use nests deeper than five levels.
+_NULL, _OID, _SEQUENCE = b"\x05", b"\x06", b"\x30"
+_DEEPEST = 8
+
+_CONSTRUCTED, _CLASS = 0x20, 0xC0  # X.690 section 8.1.2
 
 
 @asn1.sequence
@@ -36,7 +50,7 @@ class _Certificate:
     """RFC 5280 section 4.1."""
 
     tbs_certificate: _TBSCertificate
-    signature_algorithm: asn1.TLV
+    signature_algorithm: list[asn1.TLV]
     signature_value: asn1.BitString
 
 
@@ -44,8 +58,16 @@ class _Certificate:
 class _SubjectPublicKeyInfo:
     """RFC 5280 section 4.1.2.7."""
 
-    algorithm: asn1.TLV
+    algorithm: list[asn1.TLV]
     subject_public_key: asn1.BitString
+
+
+@asn1.sequence
+class _RSAPublicKey:
+    """RFC 8017 appendix A.1.1."""
+
+    modulus: int
+    public_exponent: int
 
 
 @asn1.sequence
@@ -78,45 +100,111 @@ class _PrivateKeyInfo:
     public_key: typing.Annotated[asn1.BitString | None, asn1.Implicit(1)]
 
 
+@asn1.sequence
+class _Holder:
+    """The parser reads lists only inside of something."""
+
+    fields: list[asn1.TLV]
+
+
 def certificate_spki(der: bytes) -> bytes:
-    """The SubjectPublicKeyInfo of a certificate, as it stands. Raises ValueError on anything else."""
-    return _spki(asn1.decode_der(_Certificate, der).tbs_certificate.subject_public_key_info)
+    """The SubjectPublicKeyInfo of a certificate, as it stands. Raises ValueError."""
+    certificate = asn1.decode_der(_Certificate, der)
+    _check_algorithm(certificate.signature_algorithm)
+    return _spki(certificate.tbs_certificate.subject_public_key_info)
 
 
 def request_spki(der: bytes) -> bytes:
-    """The SubjectPublicKeyInfo of a CSR, as it stands. Raises ValueError on anything else."""
+    """The SubjectPublicKeyInfo of a CSR, as it stands. Raises ValueError."""
     return _spki(asn1.decode_der(_CertificationRequest, der).info.subject_public_key_info)
 
 
 def check_spki(der: bytes) -> None:
-    """Raise ValueError unless the bytes are one SubjectPublicKeyInfo."""
-    asn1.decode_der(_SubjectPublicKeyInfo, der)
+    """Raise ValueError unless the bytes are one SubjectPublicKeyInfo, in DER to its depths."""
+    info = asn1.decode_der(_SubjectPublicKeyInfo, der)
+    if info.subject_public_key.padding_bits():
+        raise ValueError("a key is made of whole octets")
+    algorithm = _check_algorithm(info.algorithm)
+    if algorithm in {_RSA, _RSA_PSS}:
+        _check_rsa(info.subject_public_key.as_bytes())
+    if algorithm == _RSA and [field.tag_bytes for field in info.algorithm[1:]] != [_NULL]:
+        raise ValueError("the parameters of an RSA key are NULL (RFC 3279 section 2.3.1)")
+
+
+def key_algorithm(spki: bytes) -> str:
+    """The OID of a key's algorithm, with dots. Raises ValueError."""
+    from cryptography.x509 import ObjectIdentifier
+
+    algorithm = asn1.decode_der(_SubjectPublicKeyInfo, spki).algorithm
+    oid: ObjectIdentifier = algorithm[0].parse(ObjectIdentifier)
+    return oid.dotted_string
 
 
 def with_private_algorithm(spki: bytes, pkcs8: bytes) -> bytes:
-    """The SPKI with the AlgorithmIdentifier of the PKCS#8 key that it belongs to.
+    """The SPKI of an RSA key with the AlgorithmIdentifier of its PKCS#8, if that says RSA-PSS.
 
-    Only RSA-PSS keys need it (RFC 4055 section 1.2): the parser reads them as plain RSA.
-    PKCS#1 keys are plain RSA, and come back as they are.
+    The parser reads RSA-PSS keys (RFC 4055 section 1.2) as plain RSA. PKCS#1 keys are plain RSA,
+    and come back as they are. Raises ValueError if the algorithm isn't strict DER.
     """
     try:
-        algorithm = _raw(asn1.decode_der(_PrivateKeyInfo, pkcs8).algorithm)
+        algorithm = asn1.decode_der(_PrivateKeyInfo, pkcs8).algorithm
     except ValueError:
         return spki
-    public = asn1.decode_der(_SubjectPublicKeyInfo, spki).subject_public_key
-    content = algorithm + _bit_string(public.as_bytes())
-    return b"\x30" + _length(len(content)) + content
+    if _check_algorithm(_fields(algorithm)) != _RSA_PSS:
+        return spki
+    key = asn1.decode_der(_SubjectPublicKeyInfo, spki).subject_public_key
+    spki = _sequence(_raw(algorithm) + _bit_string(key.as_bytes()))
+    check_spki(spki)
+    return spki
 
 
-def _spki(field: typing.Any) -> bytes:
+def _check_algorithm(fields: list[asn1.TLV]) -> bytes:
+    """The OID of an AlgorithmIdentifier (RFC 5280 section 4.1.1.2)."""
+    if not 1 <= len(fields) <= 2 or fields[0].tag_bytes != _OID:
+        raise ValueError("an algorithm is an OID, and parameters if it has any")
+    for parameters in fields[1:]:
+        if parameters.tag_bytes not in {_NULL, _OID, _SEQUENCE}:
+            raise ValueError("no algorithm has such parameters")
+        _check_value(parameters, 0)
+    return bytes(fields[0].data)
+
+
+def _check_value(field: asn1.TLV, depth: int) -> None:
+    """Raise ValueError on BER: constructed strings, padded integers and, by the parser, lengths."""
+    tag = field.tag_bytes[0]
+    if tag & _CONSTRUCTED:
+        if depth == _DEEPEST or (not tag & _CLASS and field.tag_bytes not in {_SEQUENCE, b"\x31"}):
+            raise ValueError("only a SEQUENCE or a SET is constructed, and no deeper than this")
+        for child in _fields(field):
+            _check_value(child, depth + 1)
+    elif field.tag_bytes == b"\x02":
+        field.parse(int)
+
+
+def _check_rsa(der: bytes) -> None:
+    key = asn1.decode_der(_RSAPublicKey, der)
+    if key.modulus <= 0 or key.public_exponent <= 0:
+        raise ValueError("the numbers of an RSA key are positive")
+
+
+def _spki(field: asn1.TLV) -> bytes:
     der = _raw(field)
     check_spki(der)
     return der
 
 
-def _raw(field: typing.Any) -> bytes:
+def _fields(field: asn1.TLV) -> list[asn1.TLV]:
+    holder = asn1.decode_der(_Holder, _sequence(_sequence(bytes(field.data))))
+    return holder.fields
+
+
+def _raw(field: asn1.TLV) -> bytes:
     content = bytes(field.data)
-    return bytes(field.tag_bytes + _length(len(content)) + content)
+    return bytes(field.tag_bytes) + _length(len(content)) + content
+
+
+def _sequence(content: bytes) -> bytes:
+    return _SEQUENCE + _length(len(content)) + content
 
 
 def _bit_string(octets: bytes) -> bytes:

@@ -19,9 +19,18 @@ def describe_key(spki: bytes) -> str:
     try:
         key = load_der_public_key(spki)
     except (ValueError, UnsupportedAlgorithm):
-        return "a key of a kind that is not known here"
+        return _oid_of(spki)
     if isinstance(key, rsa.RSAPublicKey):
         return f"RSA {key.key_size}"
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"EC {_CURVES.get(key.curve.name, key.curve.name)}"
     return type(key).__name__.removesuffix("PublicKey").replace("MLDSA", "ML-DSA-")
+
+
+def _oid_of(spki: bytes) -> str:
+    from certpin.x509 import _der
+
+    try:
+        return f"key OID {_der.key_algorithm(spki)}"
+    except ValueError:
+        return "a key that cannot be read"

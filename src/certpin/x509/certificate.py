@@ -6,13 +6,14 @@ import hashlib
 import warnings
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import TYPE_CHECKING, TypeVar
 
 from certpin.errors import CertificateParseError
 from certpin.x509._text import describe_key, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from cryptography import x509
@@ -24,6 +25,11 @@ MAX_CERTIFICATE_BYTES = 100 * 1024
 # can make it hold this many, of the size above at most, and no more.
 _CACHED_CERTIFICATES = 1024
 _CACHED_CHAINS = 256
+
+# Two threads in `warnings.catch_warnings` may leave the filters of one behind for good.
+_one_at_a_time = Lock()
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -58,30 +64,27 @@ class Certificate:
     @cached_property
     def subject(self) -> str:
         """The subject (RFC 4514), safe to print: hostile control characters are escaped."""
-        return printable(self._field("subject").rfc4514_string())
+        return self._read("subject", lambda parsed: printable(parsed.subject.rfc4514_string()))
 
     @cached_property
     def issuer(self) -> str:
         """The issuer (RFC 4514), safe to print."""
-        return printable(self._field("issuer").rfc4514_string())
+        return self._read("issuer", lambda parsed: printable(parsed.issuer.rfc4514_string()))
 
     @cached_property
     def not_before(self) -> datetime:
         """The first moment of validity, in UTC."""
-        moment: datetime = self._field("not_valid_before_utc")
-        return moment
+        return self._read("validity", lambda parsed: parsed.not_valid_before_utc)
 
     @cached_property
     def not_after(self) -> datetime:
         """The last moment of validity, in UTC."""
-        moment: datetime = self._field("not_valid_after_utc")
-        return moment
+        return self._read("validity", lambda parsed: parsed.not_valid_after_utc)
 
     @cached_property
     def serial_number(self) -> int:
-        """The serial number."""
-        number: int = self._field("serial_number")
-        return number
+        """The serial number. Old roots carry 0, and some certificates negative ones."""
+        return self._read("serial number", lambda parsed: parsed.serial_number)
 
     @cached_property
     def key(self) -> str:
@@ -91,40 +94,35 @@ class Certificate:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """DNS names and IP addresses of the subjectAltName, safe to print."""
-        from cryptography import x509
-
-        try:
-            names = self._x509.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        except x509.ExtensionNotFound:
-            return ()
-        except ValueError as exc:
-            raise _unreadable("subjectAltName") from exc
-        dns = names.get_values_for_type(x509.DNSName)
-        addresses = names.get_values_for_type(x509.IPAddress)
-        return tuple(printable(str(name)) for name in (*dns, *addresses))
+        return self._read("subjectAltName", _alternative_names)
 
     @cached_property
     def self_issued(self) -> bool:
         """Whether subject and issuer are the same name (RFC 5280 section 3.2), as a root's are."""
-        return bool(self._field("subject") == self._field("issuer"))
+        return self._read("subject or issuer", lambda parsed: parsed.subject == parsed.issuer)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Certificate.from_der, (self.der,)  # what was parsed for a description stays behind
 
     @cached_property
     def _x509(self) -> x509.Certificate:
         from cryptography import x509
 
-        try:
-            with warnings.catch_warnings():
-                # Its advice on old roots: certpin describes what OpenSSL verified.
-                warnings.simplefilter("ignore")
-                return x509.load_der_x509_certificate(self.der)
-        except ValueError as exc:
-            raise _unreadable("certificate") from exc
+        return x509.load_der_x509_certificate(self.der)
 
-    def _field(self, name: str) -> Any:
+    def _read(self, part: str, how: Callable[[x509.Certificate], Value]) -> Value:
+        from cryptography.utils import CryptographyDeprecationWarning
+
         try:
-            return getattr(self._x509, name)
-        except ValueError as exc:
-            raise _unreadable(name) from exc
+            # Its advice on old roots is not for our user: OpenSSL verified them all the same.
+            with _one_at_a_time, warnings.catch_warnings():
+                warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+                return how(self._x509)
+        except Exception as exc:
+            # The parser has many words for hostile fields: InvalidVersion, DuplicateExtension, …
+            raise CertificateParseError(
+                f"the {part} of this certificate makes no sense", fix="ask its issuer for another"
+            ) from exc
 
 
 @dataclass(frozen=True)
@@ -177,7 +175,13 @@ def _chain(chain: tuple[bytes, ...]) -> Chain:
     return Chain(tuple(map(_certificate, chain)))
 
 
-def _unreadable(part: str) -> CertificateParseError:
-    return CertificateParseError(
-        f"the {part} of this certificate makes no sense", fix="ask its issuer for another"
-    )
+def _alternative_names(parsed: x509.Certificate) -> tuple[str, ...]:
+    from cryptography import x509
+
+    try:
+        names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    dns = names.get_values_for_type(x509.DNSName)
+    addresses = names.get_values_for_type(x509.IPAddress)
+    return tuple(printable(str(name)) for name in (*dns, *addresses))

@@ -11,6 +11,8 @@ from certpin.errors import CertificateParseError, KeyParseError
 from certpin.x509._text import describe_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 KeySource = Literal["public key", "private key", "certificate request"]
@@ -63,35 +65,43 @@ def certificate_request(der: bytes) -> PublicKey:
         raise CertificateParseError("this is not a certificate request in DER") from exc
 
 
-def private_key(data: bytes, passphrase: bytes | None, *, pem: bool) -> PublicKey:
-    """The public half of a private key (PKCS#8, PKCS#1 or SEC 1). Raises ``KeyParseError``.
+def private_key(der: bytes) -> PublicKey:
+    """The public half of a private key in clear DER (PKCS#8, PKCS#1 or SEC 1).
 
-    An RSA-PSS key in clear PKCS#8 keeps its algorithm and parameters. In an encrypted one they
-    cannot be seen: the pin is then that of a plain RSA key, and ``caveat`` says so.
+    An RSA-PSS key keeps its algorithm and parameters. Raises ``KeyParseError``.
     """
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.serialization import load_der_private_key
 
     from certpin.x509 import _der
 
-    load = serialization.load_pem_private_key if pem else serialization.load_der_private_key
-    try:
-        key = load(data, passphrase)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
-        # TypeError is how the loader says that a passphrase is missing, or was not needed.
-        raise KeyParseError(
-            "this private key cannot be read", fix=f"check its passphrase, or {_MAKE_AN_SPKI}"
-        ) from exc
-    half = public_half(key)
-    if not half.key.startswith("RSA"):
+    half = public_half(_load(load_der_private_key, der, None))
+    if not _is_rsa(half):
         return half
-    if passphrase is not None:
-        return replace(half, caveat=f"if this is an RSA-PSS key, {_MAKE_AN_SPKI}")
-    return replace(half, spki=_der.with_private_algorithm(half.spki, data))
+    try:
+        return replace(half, spki=_der.with_private_algorithm(half.spki, der))
+    except ValueError as exc:
+        raise _unreadable() from exc
+
+
+def sealed_private_key(data: bytes, passphrase: bytes) -> PublicKey:
+    """The public half of an encrypted private key, PEM or DER. Raises ``KeyParseError``.
+
+    The parameters of an RSA-PSS key cannot be seen in it: ``caveat`` says so.
+    """
+    from cryptography.hazmat.primitives import serialization
+
+    if data.startswith(b"-----BEGIN "):
+        return _doubted(public_half(_load(serialization.load_pem_private_key, data, passphrase)))
+    return _doubted(public_half(_load(serialization.load_der_private_key, data, passphrase)))
+
+
+def parsed_private_key(key: PrivateKeyTypes) -> PublicKey:
+    """The public half of a key that ``cryptography`` parsed, with the same ``caveat``."""
+    return _doubted(public_half(key))
 
 
 def public_half(key: PrivateKeyTypes) -> PublicKey:
-    """The public half of a private key. RSA-PSS comes out as plain RSA: see ``private_key``."""
+    """The public half of a private key, taken for plain RSA if it is RSA-PSS."""
     from cryptography.hazmat.primitives import serialization
 
     spki = key.public_key().public_bytes(
@@ -100,23 +110,54 @@ def public_half(key: PrivateKeyTypes) -> PublicKey:
     return PublicKey(spki, "private key")
 
 
+def _load(
+    load: Callable[[bytes, bytes | None], PrivateKeyTypes], data: bytes, passphrase: bytes | None
+) -> PrivateKeyTypes:
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        return load(data, passphrase)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+        # TypeError is how the loader says that a passphrase is missing, or was not needed.
+        raise _unreadable() from exc
+
+
+def _unreadable() -> KeyParseError:
+    return KeyParseError(
+        "this private key cannot be read", fix=f"check its passphrase, or {_MAKE_AN_SPKI}"
+    )
+
+
+def _doubted(half: PublicKey) -> PublicKey:
+    if not _is_rsa(half):
+        return half
+    return replace(half, caveat=f"if this is an RSA-PSS key, {_MAKE_AN_SPKI}")
+
+
+def _is_rsa(half: PublicKey) -> bool:
+    return half.key.startswith("RSA")
+
+
 def new_private_key(algorithm: KeyAlgorithm, passphrase: bytes | None) -> tuple[bytes, PublicKey]:
     """Make a key: its PKCS#8 PEM (encrypted if there is a passphrase), and its public half.
 
     The PEM is a secret. Write it where only its owner can read it, and nowhere else.
+    Raises ``KeyParseError`` on an empty passphrase: nobody means that.
     """
     from cryptography.hazmat.primitives import serialization
 
+    if passphrase == b"":
+        raise KeyParseError("the passphrase is empty", fix="give one, or none at all")
     key = _generate(algorithm)
     protection: serialization.KeySerializationEncryption = (
-        serialization.BestAvailableEncryption(passphrase)
-        if passphrase
-        else serialization.NoEncryption()
+        serialization.NoEncryption()
+        if passphrase is None
+        else serialization.BestAvailableEncryption(passphrase)
     )
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection
     )
-    return pem, private_key(pem, passphrase, pem=True)
+    return pem, public_half(key)
 
 
 def _generate(algorithm: KeyAlgorithm) -> PrivateKeyTypes:

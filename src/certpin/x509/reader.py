@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES = 16 * 1024 * 1024
 
 # RFC 7468 section 2, with the two headers that OpenSSL's old encrypted keys carry (RFC 1421).
-_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----(.*?)-----END \1-----", re.DOTALL)
+# Possessive, so that a hostile file takes no more than one pass.
+_BEGIN = b"-----BEGIN "
+_PEM = re.compile(
+    _BEGIN + rb"([A-Z0-9 ]{1,40})-----((?:[^-]++|-(?!----))*+)-----END \1-----",
+)
 _CERTIFICATES = {b"CERTIFICATE", b"X509 CERTIFICATE"}
 _REQUESTS = {b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST"}
 
@@ -38,9 +42,7 @@ def read(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Item, ...
     """
     if len(data) > MAX_FILE_BYTES:
         raise CertificateParseError(f"more than {MAX_FILE_BYTES} bytes: not a certificate file")
-    items = tuple(
-        _read_pem(data, passphrase) if b"-----BEGIN " in data else _read_der(data, passphrase)
-    )
+    items = tuple(_read_pem(data, passphrase) if _BEGIN in data else _read_der(data, passphrase))
     if not items:
         raise CertificateParseError(
             "there is no certificate and no key in it",
@@ -61,7 +63,10 @@ def read_certificates(data: bytes) -> tuple[Certificate, ...]:
 
 
 def _read_pem(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
-    for block in _PEM.finditer(data):
+    blocks = list(_PEM.finditer(data))
+    if len(blocks) != data.count(_BEGIN):
+        raise CertificateParseError("a PEM block is not whole", fix="copy the file again, whole")
+    for block in blocks:
         label, body = block.groups()
         if label in _CERTIFICATES:
             yield Certificate.from_der(_decode(body))
@@ -79,23 +84,24 @@ def _read_pem(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
 
 def _private_pem(block: bytes, body: bytes, label: bytes, passphrase: Passphrase) -> keys.PublicKey:
     if label.startswith(b"ENCRYPTED") or b"ENCRYPTED" in body:
-        return keys.private_key(block, _ask(passphrase), pem=True)
-    return keys.private_key(_decode(body), None, pem=False)
+        return keys.sealed_private_key(block, _ask(passphrase))
+    return keys.private_key(_decode(body))
 
 
 def _read_der(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
     """Try each structure in turn: strict DER fits one of them at most."""
-    for parse in (Certificate.from_der, keys.certificate_request, keys.public_key, _clear_private):
+    for parse in (
+        Certificate.from_der,
+        keys.certificate_request,
+        keys.public_key,
+        keys.private_key,
+    ):
         try:
             yield parse(data)
         except InputError:
             continue
         return
     yield from _read_sealed(data, passphrase)
-
-
-def _clear_private(data: bytes) -> keys.PublicKey:
-    return keys.private_key(data, None, pem=False)
 
 
 def _read_sealed(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
@@ -107,7 +113,7 @@ def _read_sealed(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
         try:
             yield from _read_pkcs12(data, secret)
         except KeyParseError:
-            yield keys.private_key(data, secret, pem=False)
+            yield keys.sealed_private_key(data, secret)
 
 
 def _read_pkcs12(data: bytes, secret: bytes | None) -> tuple[Item, ...]:
@@ -121,7 +127,7 @@ def _read_pkcs12(data: bytes, secret: bytes | None) -> tuple[Item, ...]:
         raise KeyParseError("this is not a PKCS#12 file", fix="or its passphrase is wrong") from exc
     entries = [entry for entry in (store.cert, *store.additional_certs) if entry is not None]
     if not entries and store.key is not None:
-        return (keys.public_half(store.key),)
+        return (keys.parsed_private_key(store.key),)
     return tuple(
         Certificate.from_der(entry.certificate.public_bytes(Encoding.DER)) for entry in entries
     )

@@ -14,7 +14,7 @@ HEADER = """\
 # This Source Code Form is subject to the terms of the Mozilla Public License, v. 2.0.
 # If a copy of the MPL was not distributed with this file, You can obtain one at
 # https://mozilla.org/MPL/2.0/.
-# Made by scripts/make_suffixes.py: names in A-labels, sorted. Do not edit.
+# Made by scripts/public_suffix.py: names in A-labels, sorted. Do not edit.
 """
 
 

@@ -1,0 +1,82 @@
+"""What all clients share: the context, refused options, and errors that are two in one."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from certpin.errors import ConfigError, PinError
+from certpin.tls import PinnedSSLContext
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from certpin.pins import PinSet
+
+    Pins = PinSet | PinnedSSLContext
+
+Theirs = TypeVar("Theirs", bound=Exception)
+
+_ENCRYPTED = frozenset({"https", "wss"})
+
+
+def context_of(pins: Pins) -> PinnedSSLContext:
+    """The context to connect with: the one given, or a strict one for the pin set."""
+    return pins if isinstance(pins, PinnedSSLContext) else PinnedSSLContext(pins)
+
+
+def require_tls(context: PinnedSSLContext, scheme: str, host: str) -> None:
+    """Refuse a request in clear text where ``context`` does. Raises ``InsecureRequestError``."""
+    if scheme.lower() not in _ENCRYPTED:
+        context.refuse_clear_text(host)
+
+
+def refuse_options(options: Mapping[str, Any], *names: str) -> None:
+    """Raise ``ConfigError`` for the first of these options that is set (not ``None``)."""
+    for name in names:
+        if options.get(name) is not None:
+            raise refused_option(name, options[name])
+
+
+def refused_option(name: str, value: object) -> ConfigError:
+    """The error for an option that has no place beside a pinned context."""
+    return ConfigError(
+        f"{value!r} is refused: TLS is set up by the pinned context alone",
+        key=name,
+        fix="remove it; a private authority stands in the pin file (trust = FILE), a client "
+        "certificate and TLS versions are set on the PinnedSSLContext",
+    )
+
+
+def both(theirs: Theirs, error: PinError) -> Theirs:
+    """The library's error and the refusal as one, for ``except`` clauses that know either.
+
+    Pickled, it becomes the ``PinError`` alone: requests and connections stay where they were.
+    """
+    # The class in certpin.errors, also where another library's error was merged in already.
+    ours: Any = getattr(error, "_alone", type(error))
+    base: Any = type(theirs)
+    kind = _kind_of_both(base, ours)
+    merged = kind.__new__(kind)
+    OSError.__init__(merged, *error.args)
+    vars(merged).update(vars(error) | vars(theirs))
+    merged.__cause__ = error.__cause__
+    return cast("Theirs", merged)
+
+
+@cache
+def _kind_of_both(theirs: Any, ours: Any) -> type[PinError]:
+    body = {
+        "__doc__": f"{theirs.__name__} of {theirs.__module__}, because of a {ours.__name__}.",
+        "__module__": __package__,
+        "__reduce__": _reduce,
+        "__str__": ours.__str__,
+        "_alone": ours,
+    }
+    return type(ours.__name__, (theirs, ours), body)
+
+
+def _reduce(error: Any) -> tuple[Any, ...]:
+    ours = error._alone
+    rebuild, (_, *parts) = ours.__reduce__(error)
+    return rebuild, (ours, *parts)

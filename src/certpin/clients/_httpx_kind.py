@@ -1,0 +1,104 @@
+"""What the clients for httpx and httpx2 share, without importing either of the two.
+
+Each class here stands before the library's own in a list of bases: ``class PinnedTransport(
+PinningTransport, httpx.HTTPTransport)``. The check for clear text and the errors are the
+transport's, since every request passes it: redirects, authentication flows, proxies.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from certpin.clients._common import (
+    both,
+    context_of,
+    refuse_options,
+    refused_option,
+    require_tls,
+)
+from certpin.errors import PinError, pin_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.clients._common import Pins
+
+
+class _Transport:
+    """``_error`` is the library's ``ConnectError``."""
+
+    _error: type[Exception]
+
+    def __init__(self, pins: Pins, **options: Any) -> None:
+        refuse_options(options, "verify", "cert")
+        self.context = context_of(pins)
+        base: Any = super()
+        base.__init__(verify=self.context, **options)
+
+    @contextmanager
+    def _pinned(self, request: Any) -> Iterator[None]:
+        # It would have another host verified than the one of the URL, by which pools are shared.
+        refuse_options(request.extensions, "sni_hostname")
+        try:
+            require_tls(self.context, request.url.scheme, request.url.host)
+            yield
+        except (self._error, PinError) as exc:
+            error = pin_error(exc)
+            if error is None:
+                raise
+            kind: Any = self._error
+            raise both(kind(str(error), request=request), error) from error.__cause__
+
+
+class PinningTransport(_Transport):
+    """For transports that wait."""
+
+    def handle_request(self, request: Any) -> Any:
+        """Send one request. Raises the library's ``ConnectError``, a ``PinError`` too."""
+        base: Any = super()
+        with self._pinned(request):
+            return base.handle_request(request)
+
+
+class AsyncPinningTransport(_Transport):
+    """For asynchronous transports."""
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """Send one request. Raises the library's ``ConnectError``, a ``PinError`` too."""
+        base: Any = super()
+        with self._pinned(request):
+            return await base.handle_async_request(request)
+
+
+class PinningClient:
+    """For clients of both kinds. ``_transport_kind`` is the transport that they send through."""
+
+    _transport_kind: type[_Transport]
+
+    def __init__(self, pins: Pins, **options: Any) -> None:
+        refuse_options(options, "verify", "cert")
+        self._require_pinned("transport", options.get("transport"))
+        for pattern, transport in (options.get("mounts") or {}).items():
+            self._require_pinned(f"mounts[{pattern!r}]", transport)
+        self.context = context_of(pins)
+        base: Any = super()
+        base.__init__(verify=self.context, **options)
+
+    def _init_transport(self, *args: Any, transport: Any = None, **options: Any) -> Any:
+        if transport is not None:
+            return transport
+        return self._transport_kind(self.context, **_without_tls(options))
+
+    def _init_proxy_transport(self, *args: Any, **options: Any) -> Any:
+        (proxy,) = args
+        return self._transport_kind(self.context, proxy=proxy, **_without_tls(options))
+
+    def _require_pinned(self, name: str, transport: object) -> None:
+        if transport is not None and not isinstance(transport, self._transport_kind):
+            raise refused_option(name, transport)
+
+
+def _without_tls(options: dict[str, Any]) -> dict[str, Any]:
+    """What a client hands to its transport, less what the transport sets itself."""
+    return {name: value for name, value in options.items() if name not in {"verify", "cert"}}

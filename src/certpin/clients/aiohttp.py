@@ -1,0 +1,69 @@
+"""A pinned connector for aiohttp.
+
+    async with aiohttp.ClientSession(connector=PinnedConnector(pins)) as session:
+        await session.get("https://api.bank.example/")
+
+A refusal raises an error that is both an ``aiohttp.ClientConnectorCertificateError`` and the
+``PinError``. ``ssl=False`` given to a request makes aiohttp take another context than the
+connector's, so that no context could notice: the connector does, and raises ``ConfigError``, also
+for ``ssl=Fingerprint(…)``, for another context and for another ``server_hostname``.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import (
+    ClientConnectorCertificateError,
+    ClientConnectorError,
+    ClientProxyConnectionError,
+    TCPConnector,
+)
+
+from certpin.clients._common import both, context_of, refuse_options, refused_option, require_tls
+from certpin.errors import PinError, pin_error
+
+if TYPE_CHECKING:
+    from aiohttp import ClientRequest
+    from aiohttp.connector import Connection
+
+    from certpin.clients._common import Pins
+
+
+class PinnedConnector(TCPConnector):
+    """An ``aiohttp.TCPConnector`` that enforces pins: ``PinnedConnector(pins, **options)``.
+
+    The options are those of ``TCPConnector``, less those about TLS. ``proxy_context`` is for the
+    TLS to ``https://`` proxies: by default Python's own, which verifies and does not pin.
+    """
+
+    def __init__(
+        self, pins: Pins, *, proxy_context: ssl.SSLContext | None = None, **options: Any
+    ) -> None:
+        refuse_options(options, "fingerprint", "ssl", "ssl_context", "verify_ssl")
+        self.context = context_of(pins)
+        self._proxy_context = proxy_context or ssl.create_default_context()
+        super().__init__(ssl=self.context, **options)
+
+    async def connect(self, req: ClientRequest, *args: Any, **kwargs: Any) -> Connection:
+        """A connection for a request, new or from the pool; aiohttp asks at each redirect too."""
+        if req.ssl is not True and req.ssl is not self.context:
+            raise refused_option("ssl", req.ssl)
+        if req.server_hostname not in (None, req.url.raw_host):
+            raise refused_option("server_hostname", req.server_hostname)
+        try:
+            require_tls(self.context, req.url.scheme, req.url.raw_host or "")
+            return await super().connect(req, *args, **kwargs)
+        except (ClientConnectorError, PinError) as exc:
+            error = pin_error(exc)
+            if error is None:
+                raise
+            theirs = ClientConnectorCertificateError(req.connection_key, error)
+            raise both(theirs, error) from error.__cause__
+
+    async def _create_direct_connection(self, req: ClientRequest, *args: Any, **kwargs: Any) -> Any:
+        # aiohttp would take the host's context for the proxy too, which no pin has to cover.
+        if kwargs.get("client_error") is ClientProxyConnectionError:
+            req._ssl = self._proxy_context
+        return await super()._create_direct_connection(req, *args, **kwargs)

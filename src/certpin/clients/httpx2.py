@@ -1,0 +1,44 @@
+"""Pinned clients for httpx2, HTTP/1.1 and HTTP/2, sync and async.
+
+    with PinnedClient(pins, http2=True) as client:
+        client.get("https://api.bank.example/")
+
+They take the options of their base classes, less ``verify`` and ``cert``. A refusal raises an
+error that is both an ``httpx2.ConnectError`` and the ``PinError``. An HTTP/2 connection serves the
+one host that it was made to, so that every host is checked. ``httpx2.Proxy(url, ssl_context=…)``
+has the TLS to an ``https://`` proxy: verified by default, and unpinned unless that context pins.
+"""
+
+from __future__ import annotations
+
+import httpx2
+
+from certpin.clients._httpx_kind import AsyncPinningTransport, PinningClient, PinningTransport
+
+
+class PinnedTransport(PinningTransport, httpx2.HTTPTransport):
+    """An ``httpx2.HTTPTransport`` that enforces pins: ``PinnedTransport(pins, **options)``."""
+
+    _error = httpx2.ConnectError
+
+
+class AsyncPinnedTransport(AsyncPinningTransport, httpx2.AsyncHTTPTransport):
+    """An ``httpx2.AsyncHTTPTransport`` that enforces pins."""
+
+    _error = httpx2.ConnectError
+
+
+class PinnedClient(PinningClient, httpx2.Client):
+    """An ``httpx2.Client`` that enforces pins: ``PinnedClient(pins, **options)``.
+
+    ``transport`` and ``mounts`` take pinned transports alone. Proxies of the environment are used
+    (``trust_env``).
+    """
+
+    _transport_kind = PinnedTransport
+
+
+class AsyncPinnedClient(PinningClient, httpx2.AsyncClient):
+    """An ``httpx2.AsyncClient`` that enforces pins, like ``PinnedClient``."""
+
+    _transport_kind = AsyncPinnedTransport

@@ -1,0 +1,68 @@
+"""``urllib.request`` with pins. The rest of the standard library takes the context as it is.
+
+    opener(pins).open("https://api.bank.example/")
+
+A refusal raises an error that is both a ``urllib.error.URLError`` and the ``PinError``, which is
+its ``reason`` too. ``http.client``, ``smtplib``, ``imaplib``, ``ftplib`` and ``asyncio`` take a
+``PinnedSSLContext``; docs/clients.md has an example of each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib import request
+from urllib.error import URLError
+from urllib.parse import urlsplit
+
+from certpin.clients._common import both, context_of, require_tls
+from certpin.errors import PinError, pin_error
+
+if TYPE_CHECKING:
+    from certpin.clients._common import Pins
+    from certpin.tls import PinnedSSLContext
+
+
+def opener(pins: Pins) -> request.OpenerDirector:
+    """An opener for ``https://`` alone, through the proxies of the environment (CONNECT).
+
+    Unlike ``urllib.request.build_opener()`` it opens no ``file:``, ``ftp:`` and ``data:``
+    addresses, and ``http://`` only where the context is not strict, for hosts without enforced
+    pins. ``urllib`` cannot speak TLS to a proxy: an ``https://`` proxy fails.
+    """
+    context = context_of(pins)
+    director = request.OpenerDirector()
+    for handler in (
+        request.ProxyHandler(),
+        request.UnknownHandler(),
+        request.HTTPDefaultErrorHandler(),
+        request.HTTPRedirectHandler(),
+        request.HTTPErrorProcessor(),
+        _PinnedHandler(context=context),
+        _ClearTextHandler(context),
+    ):
+        director.add_handler(handler)
+    return director
+
+
+class _PinnedHandler(request.HTTPSHandler):
+    def https_open(self, req: request.Request) -> Any:
+        try:
+            return super().https_open(req)
+        except URLError as exc:
+            error = pin_error(exc)
+            if error is None:
+                raise
+            raise both(URLError(error), error) from error.__cause__
+
+
+class _ClearTextHandler(request.HTTPHandler):
+    def __init__(self, context: PinnedSSLContext) -> None:
+        super().__init__()
+        self._context = context
+
+    def http_open(self, req: request.Request) -> Any:
+        try:
+            require_tls(self._context, "http", urlsplit(req.full_url).hostname or "")
+        except PinError as exc:
+            raise both(URLError(exc), exc) from exc.__cause__
+        return super().http_open(req)

@@ -1,0 +1,23 @@
+"""Run the measurements: all, or those that are named."""
+
+from __future__ import annotations
+
+import platform
+import ssl
+import sys
+from importlib import import_module
+
+# A new measurement is one file with a function ``figures``, and one name here.
+MEASUREMENTS = ("handshake", "lookup", "importing", "scan")
+
+
+def main(names: list[str]) -> None:
+    """Print a line a figure, as it comes."""
+    print(f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, {platform.machine()}")
+    for name in names or MEASUREMENTS:
+        for figure in import_module(f"tests.bench.{name}").figures():
+            print(figure, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,99 @@
+"""A full TLS 1.3 handshake over memory BIOs: pinned against plain, and what the peers add."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import truststore
+from aiohttp import Fingerprint
+from urllib3.util.ssl_ import assert_fingerprint
+
+from certpin import PinnedSSLContext
+from certpin.lab import Authority
+from certpin.lab.server import server_context
+from tests import kit
+from tests.bench.paired import Figure, ratio, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_HOST = "api.bank.test"
+_ROUNDS = 3000
+
+
+def figures() -> Iterator[Figure]:
+    """The cost of pinning, for a chain of three P-256 certificates."""
+    root = Authority("Bench Root")
+    identity = root.intermediate("Bench Intermediate").issue(_HOST)
+    server = server_context(identity)
+    plain = _trusting(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), root)
+    pinned = _trusting(PinnedSSLContext(kit.pin_set(kit.policy(_HOST, identity.pin))), root)
+    native = _trusting(truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT), root)
+    digest = identity.certificate.sha256
+
+    def shake(context: ssl.SSLContext, then: Callable[[Any], object] | None = None) -> Any:
+        return _handshake(context, server, then)
+
+    def by_urllib3(client: Any) -> None:
+        assert_fingerprint(client.getpeercert(binary_form=True), digest.hex())
+
+    def by_aiohttp(client: Any) -> None:
+        Fingerprint(digest).check(_Transport(client))  # type: ignore[arg-type]
+
+    def baseline() -> object:
+        return shake(plain)
+
+    yield Figure(
+        "handshake: certpin / plain ssl.SSLContext",
+        ratio(lambda: shake(pinned), baseline, rounds=_ROUNDS),
+        limit=1.02,
+    )
+    for name, job in {
+        "plain ssl.SSLContext (the noise of this measurement)": baseline,
+        "truststore (system verification, no pins)": lambda: shake(native),
+        "urllib3 assert_fingerprint (leaf alone, after the handshake)": lambda: shake(
+            plain, by_urllib3
+        ),
+        "aiohttp Fingerprint (leaf alone, after the handshake)": lambda: shake(plain, by_aiohttp),
+    }.items():
+        yield Figure(f"  beside it: {name}", ratio(job, baseline, rounds=_ROUNDS // 3))
+    yield _check_alone(shake(pinned))
+
+
+def _check_alone(client: Any) -> Figure:
+    """The check by itself, on certificates that were seen before."""
+    check, raw = client._check, client._sslobj
+    microseconds = seconds(lambda: check(raw), rounds=20_000) * 1e6
+    return Figure("check alone, certificates seen before", microseconds, unit=" µs", limit=5)
+
+
+def _handshake(
+    context: ssl.SSLContext, server: ssl.SSLContext, then: Callable[[Any], object] | None
+) -> Any:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname=_HOST)
+    peer = server.wrap_bio(outgoing, incoming, server_side=True)
+    for side in (client, peer, client, peer):
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+    if then is not None:
+        then(client)
+    return client
+
+
+def _trusting(context: Any, root: Authority) -> Any:
+    context.load_verify_locations(cadata=root.certificate.der)
+    return context
+
+
+class _Transport:
+    """As much of an asyncio transport as aiohttp's check asks for."""
+
+    def __init__(self, client: ssl.SSLObject) -> None:
+        self._client = client
+
+    def get_extra_info(self, name: str) -> Any:
+        return {"ssl_object": self._client, "sslcontext": True, "peername": ("127.0.0.1", 1)}[name]

@@ -1,0 +1,70 @@
+"""Paired runs: two things measured in turns, so that the machine's moods hit both alike."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Job = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the report. ``limit`` is what the project promises, if it promises anything."""
+
+    name: str
+    value: float
+    unit: str = "×"
+    limit: float | None = None
+    at_least: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """Whether the promise is kept."""
+        if self.limit is None:
+            return ""
+        kept = self.value >= self.limit if self.at_least else self.value <= self.limit
+        return "kept" if kept else "NOT KEPT"
+
+    def __str__(self) -> str:
+        promise = ""
+        if self.limit is not None:
+            promise = f"{'at least' if self.at_least else 'at most'} {self.limit:g}{self.unit}"
+        return f"{self.name:<64} {self.value:>9.3f}{self.unit:<4} {promise:<16} {self.verdict}"
+
+
+def ratio(job: Job, baseline: Job, *, rounds: int, warm_up: int = 20) -> float:
+    """How many times the baseline's time a job takes: the median over pairs, in changing order."""
+    for _ in range(warm_up):
+        job()
+        baseline()
+    gc.collect()
+    gc.disable()
+    try:
+        return statistics.median(_pair(job, baseline, turn % 2 == 0) for turn in range(rounds))
+    finally:
+        gc.enable()
+
+
+def seconds(job: Job, *, rounds: int, repeat: int = 5) -> float:
+    """The time of one call: the best of some loops. Only to be set against another."""
+    return min(_loop(job, rounds) for _ in range(repeat)) / rounds
+
+
+def _pair(job: Job, baseline: Job, job_first: bool) -> float:
+    first, second = (job, baseline) if job_first else (baseline, job)
+    one, two = _loop(first, 1), _loop(second, 1)
+    return one / two if job_first else two / one
+
+
+def _loop(job: Job, rounds: int) -> float:
+    start = time.perf_counter()
+    for _ in range(rounds):
+        job()
+    return time.perf_counter() - start

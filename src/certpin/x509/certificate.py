@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
@@ -94,7 +94,21 @@ class Certificate:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """DNS names and IP addresses of the subjectAltName, safe to print."""
-        return self._read("subjectAltName", _alternative_names)
+        return tuple(map(printable, (*self.dns_names, *self.addresses)))
+
+    @cached_property
+    def dns_names(self) -> tuple[str, ...]:
+        """The DNS names of the subjectAltName as they stand there: not safe to print."""
+        from cryptography import x509
+
+        return self._read("subjectAltName", partial(_alternative_names, kind=x509.DNSName))
+
+    @cached_property
+    def addresses(self) -> tuple[str, ...]:
+        """The IP addresses of the subjectAltName, each in its canonical form (RFC 5952)."""
+        from cryptography import x509
+
+        return self._read("subjectAltName", partial(_alternative_names, kind=x509.IPAddress))
 
     @cached_property
     def self_issued(self) -> bool:
@@ -150,6 +164,17 @@ class Chain:
         return self.certificates[1:]
 
 
+def end_in_roots(anchors: Iterable[Certificate]) -> bool:
+    """Whether each of these trust anchors is self-issued, or issued by another of them.
+
+    If not, a path has to be allowed to end at an anchor that is no root (PARTIAL_CHAIN).
+    Raises ``CertificateParseError``.
+    """
+    anchors = tuple(anchors)
+    subjects = {anchor.subject for anchor in anchors}
+    return all(anchor.self_issued or anchor.issuer in subjects for anchor in anchors)
+
+
 @lru_cache(maxsize=_CACHED_CERTIFICATES)
 def _certificate(der: bytes) -> Certificate:
     from certpin.x509 import _der
@@ -175,13 +200,13 @@ def _chain(chain: tuple[bytes, ...]) -> Chain:
     return Chain(tuple(map(_certificate, chain)))
 
 
-def _alternative_names(parsed: x509.Certificate) -> tuple[str, ...]:
+def _alternative_names(
+    parsed: x509.Certificate, kind: type[x509.DNSName | x509.IPAddress]
+) -> tuple[str, ...]:
     from cryptography import x509
 
     try:
         names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ()
-    dns = names.get_values_for_type(x509.DNSName)
-    addresses = names.get_values_for_type(x509.IPAddress)
-    return tuple(printable(str(name)) for name in (*dns, *addresses))
+    return tuple(map(str, names.get_values_for_type(kind)))

@@ -70,17 +70,7 @@ def private_key(der: bytes) -> PublicKey:
 
     An RSA-PSS key keeps its algorithm and parameters. Raises ``KeyParseError``.
     """
-    from cryptography.hazmat.primitives.serialization import load_der_private_key
-
-    from certpin.x509 import _der
-
-    half = public_half(_load(load_der_private_key, der, None))
-    if not _is_rsa(half):
-        return half
-    try:
-        return replace(half, spki=_der.with_private_algorithm(half.spki, der))
-    except ValueError as exc:
-        raise _unreadable() from exc
+    return _read(_clear, der, None)
 
 
 def sealed_private_key(data: bytes, passphrase: bytes) -> PublicKey:
@@ -88,11 +78,7 @@ def sealed_private_key(data: bytes, passphrase: bytes) -> PublicKey:
 
     The parameters of an RSA-PSS key cannot be seen in it: ``caveat`` says so.
     """
-    from cryptography.hazmat.primitives import serialization
-
-    if data.startswith(b"-----BEGIN "):
-        return _doubted(public_half(_load(serialization.load_pem_private_key, data, passphrase)))
-    return _doubted(public_half(_load(serialization.load_der_private_key, data, passphrase)))
+    return _read(_sealed, data, passphrase)
 
 
 def parsed_private_key(key: PrivateKeyTypes) -> PublicKey:
@@ -110,22 +96,37 @@ def public_half(key: PrivateKeyTypes) -> PublicKey:
     return PublicKey(spki, "private key")
 
 
-def _load(
-    load: Callable[[bytes, bytes | None], PrivateKeyTypes], data: bytes, passphrase: bytes | None
-) -> PrivateKeyTypes:
+def _read(
+    how: Callable[[bytes, bytes | None], PublicKey], data: bytes, passphrase: bytes | None
+) -> PublicKey:
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
-        return load(data, passphrase)
+        return how(data, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
         # TypeError is how the loader says that a passphrase is missing, or was not needed.
-        raise _unreadable() from exc
+        raise KeyParseError(
+            "this private key cannot be read", fix=f"check its passphrase, or {_MAKE_AN_SPKI}"
+        ) from exc
 
 
-def _unreadable() -> KeyParseError:
-    return KeyParseError(
-        "this private key cannot be read", fix=f"check its passphrase, or {_MAKE_AN_SPKI}"
-    )
+def _clear(der: bytes, passphrase: bytes | None) -> PublicKey:
+    from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+    from certpin.x509 import _der
+
+    half = public_half(load_der_private_key(der, passphrase))
+    if not _is_rsa(half):
+        return half
+    return replace(half, spki=_der.with_private_algorithm(half.spki, der))
+
+
+def _sealed(data: bytes, passphrase: bytes | None) -> PublicKey:
+    from cryptography.hazmat.primitives import serialization
+
+    pem = data.startswith(b"-----BEGIN ")
+    load = serialization.load_pem_private_key if pem else serialization.load_der_private_key
+    return parsed_private_key(load(data, passphrase))
 
 
 def _doubted(half: PublicKey) -> PublicKey:

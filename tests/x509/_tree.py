@@ -1,0 +1,107 @@
+"""Take DER apart, change one node, and put it together again with the lengths that follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Change = Callable[["Node"], "Node"]
+
+_CONSTRUCTED = 0x20
+
+
+def der_length(count: int) -> bytes:
+    """The shortest form."""
+    if count < 0x80:
+        return bytes([count])
+    octets = count.to_bytes((count.bit_length() + 7) // 8, "big")
+    return bytes([0x80 | len(octets)]) + octets
+
+
+@dataclass(frozen=True)
+class Node:
+    """A value in DER. ``encode`` writes it, in whatever way the case needs."""
+
+    tag: int
+    content: bytes = b""
+    children: tuple[Node, ...] = ()
+    length: Callable[[int], bytes] = der_length
+
+    def encode(self) -> bytes:
+        content = self.content + b"".join(child.encode() for child in self.children)
+        return bytes([self.tag]) + self.length(len(content)) + content
+
+
+def padded_length(count: int) -> bytes:
+    """The same length with one octet more: BER, and not DER."""
+    octets = b"\0" + count.to_bytes((count.bit_length() + 7) // 8 or 1, "big")
+    return bytes([0x80 | len(octets)]) + octets
+
+
+def parse(der: bytes) -> Node:
+    """The tree of one DER value. BIT STRINGs stay what they are."""
+    node, rest = _next(der)
+    assert not rest
+    return node
+
+
+def _next(der: bytes) -> tuple[Node, bytes]:
+    tag, first, start = der[0], der[1], 2
+    if first & 0x80:
+        start += first & 0x7F
+        first = int.from_bytes(der[2:start], "big")
+    content, rest = der[start : start + first], der[start + first :]
+    children: list[Node] = []
+    left = content if tag & _CONSTRUCTED else b""
+    while left:
+        child, left = _next(left)
+        children.append(child)
+    return Node(tag, b"" if children else content, tuple(children)), rest
+
+
+def changed(der: bytes, path: Sequence[int], change: Change) -> bytes:
+    """The DER with the node at a path (the index among its siblings, level by level) changed."""
+    return replaced(parse(der), tuple(path), change).encode()
+
+
+def replaced(node: Node, path: tuple[int, ...], change: Change) -> Node:
+    """The tree with the node at a path changed."""
+    if not path:
+        return change(node)
+    children = list(node.children)
+    children[path[0]] = replaced(children[path[0]], path[1:], change)
+    return replace(node, children=tuple(children))
+
+
+def with_content(content: bytes) -> Change:
+    """Other content under the same tag."""
+    return lambda node: replace(node, content=content, children=())
+
+
+def with_tag(tag: int) -> Change:
+    """The same content under another tag."""
+    return lambda node: replace(node, tag=tag)
+
+
+def with_padded_length(node: Node) -> Node:
+    """The same value with a length in BER."""
+    return replace(node, length=padded_length)
+
+
+def with_indefinite_length(node: Node) -> Node:
+    """The same value with an indefinite length (X.690 section 8.1.3.6)."""
+    content = node.content + b"".join(child.encode() for child in node.children)
+    return replace(node, content=content + b"\0\0", children=(), length=lambda _: b"\x80")
+
+
+def with_more(*more: Node) -> Change:
+    """The same value with more children at its end."""
+    return lambda node: replace(node, children=(*node.children, *more))
+
+
+def without_last(node: Node) -> Node:
+    """The same value without its last child."""
+    return replace(node, children=node.children[:-1])

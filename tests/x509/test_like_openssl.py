@@ -1,0 +1,185 @@
+"""Nothing is accepted that OpenSSL would read otherwise: tried on certificates that were damaged.
+
+OpenSSL reads here through pyOpenSSL, which writes out what it understood.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import certifi
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from OpenSSL import crypto
+
+from certpin.errors import CertificateParseError
+from certpin.lab import Authority
+from certpin.x509 import Certificate
+from certpin.x509.reader import read_certificates
+from tests.x509._tree import (
+    Node,
+    padded_length,
+    parse,
+    replaced,
+    with_content,
+    with_indefinite_length,
+    with_padded_length,
+    with_tag,
+    without_last,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.x509._tree import Change
+
+DESCRIPTIONS = ("subject", "issuer", "not_before", "not_after", "serial_number", "key", "names")
+
+
+def _fresh() -> list[bytes]:
+    """A certificate of each kind of key, with names of each kind."""
+    authority = Authority("Like OpenSSL")
+    keys = (
+        rsa.generate_private_key(65537, 2048),
+        ec.generate_private_key(ec.SECP256R1()),
+        ec.generate_private_key(ec.SECP521R1()),
+        ed25519.Ed25519PrivateKey.generate(),
+        ed448.Ed448PrivateKey.generate(),
+    )
+    names = ("like.example", "*.like.example", "192.0.2.1", "2001:db8::1")
+    return [authority.issue(*names, key=key).certificate.der for key in keys]
+
+
+BUNDLE = [each.der for each in read_certificates(Path(certifi.where()).read_bytes())]
+CERTIFICATES = [*_fresh(), *BUNDLE[::12]]
+
+
+def openssl_certificate(der: bytes) -> tuple[bytes | None, bytes | None]:
+    """The certificate and its SPKI as OpenSSL writes them again; ``None`` if it refuses."""
+    try:
+        certificate = crypto.load_certificate(crypto.FILETYPE_ASN1, der)
+    except crypto.Error:
+        return None, None
+    whole = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+    with suppress(crypto.Error):
+        return whole, crypto.dump_publickey(crypto.FILETYPE_ASN1, certificate.get_pubkey())
+    return whole, None
+
+
+@pytest.mark.parametrize("number", range(len(CERTIFICATES)))
+def test_a_certificate_is_read_as_openssl_reads_it(number: int) -> None:
+    certificate = Certificate.from_der(CERTIFICATES[number])
+    assert openssl_certificate(certificate.der) == (certificate.der, certificate.spki)
+
+
+def _agrees_with_openssl(der: bytes) -> None:
+    try:
+        certificate = Certificate.from_der(der)
+    except CertificateParseError:
+        return
+    whole, spki = openssl_certificate(der)
+    assert whole in {None, certificate.der}
+    assert spki in {None, certificate.spki}
+    _describes_safely(certificate)
+
+
+def _describes_safely(certificate: Certificate) -> None:
+    for name in DESCRIPTIONS:
+        with suppress(CertificateParseError):
+            assert str(getattr(certificate, name)).isprintable()
+
+
+@st.composite
+def with_other_bytes(draw: st.DrawFn) -> bytes:
+    """A certificate in which some bytes were replaced, taken out or put in."""
+    der = bytearray(draw(st.sampled_from(CERTIFICATES)))
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, len(der) - 1))
+        taken = draw(st.integers(0, 2))
+        der[place : place + taken] = draw(st.binary(max_size=2))
+    return bytes(der)
+
+
+@given(with_other_bytes())
+@settings(max_examples=400)
+def test_a_certificate_with_other_bytes_is_refused_or_read_as_openssl_reads_it(der: bytes) -> None:
+    _agrees_with_openssl(der)
+
+
+def _paths(node: Node, path: tuple[int, ...] = ()) -> list[tuple[int, ...]]:
+    below = [_paths(child, (*path, index)) for index, child in enumerate(node.children)]
+    return [path, *(each for paths in below for each in paths)]
+
+
+TREES = [parse(der) for der in CERTIFICATES]
+PATHS = [_paths(tree) for tree in TREES]
+# The algorithms and the key, where OpenSSL writes anew what it has read.
+_KEY_OR_ALGORITHM = [
+    [path for path in paths if path[:1] == (1,) or path[:2] == (0, 6)] for paths in PATHS
+]
+
+
+def _inside_bits(change: Change) -> Change:
+    """Change the DER within a BIT STRING, such as an RSA key."""
+
+    def changed(node: Node) -> Node:
+        with suppress(IndexError, AssertionError):
+            inner = parse(node.content[1:])
+            return Node(node.tag, node.content[:1] + change(inner).encode())
+        return node
+
+    return changed
+
+
+def _first_child(change: Change) -> Change:
+    def changed(node: Node) -> Node:
+        assume(node.children)
+        return Node(node.tag, b"", (change(node.children[0]), *node.children[1:]))
+
+    return changed
+
+
+SHAPES: list[Callable[[Node], Node]] = [
+    with_padded_length,
+    with_indefinite_length,
+    without_last,
+    lambda node: Node(node.tag, node.content + b"\0", node.children),
+    lambda node: Node(node.tag, b"\0" + node.content, node.children),
+    lambda node: Node(node.tag, node.content[:-1], node.children),
+    lambda node: Node(node.tag, node.content[1:], node.children),
+    lambda node: Node(node.tag, node.content, (*node.children, Node(0x05))),
+    lambda node: Node(node.tag | 0x20, Node(node.tag, node.content).encode(), length=padded_length),
+]
+CHANGES = st.one_of(
+    st.sampled_from(SHAPES),
+    st.integers(0, 255).map(with_tag),
+    st.binary(max_size=4).map(with_content),
+)
+ANY_CHANGE = CHANGES | CHANGES.map(_inside_bits) | CHANGES.map(_first_child).map(_inside_bits)
+
+
+@st.composite
+def with_another_shape(draw: st.DrawFn) -> bytes:
+    """A certificate in which one value has another shape, and all lengths around it are right."""
+    number = draw(st.integers(0, len(TREES) - 1))
+    path = draw(st.sampled_from(PATHS[number]) | st.sampled_from(_KEY_OR_ALGORITHM[number]))
+    change = draw(ANY_CHANGE)
+    return replaced(TREES[number], path, change).encode()
+
+
+@given(with_another_shape())
+@settings(max_examples=800)
+def test_a_certificate_of_another_shape_is_refused_or_read_as_openssl_reads_it(der: bytes) -> None:
+    _agrees_with_openssl(der)
+
+
+def test_the_damage_reaches_what_is_read() -> None:
+    """Otherwise the two tests above would prove nothing."""
+    labels = re.sub(rb"like\.example", b"mild.example", CERTIFICATES[0])
+    assert Certificate.from_der(labels).names[0] == "mild.example"
+    assert openssl_certificate(labels)[1] == Certificate.from_der(labels).spki

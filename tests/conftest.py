@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from certpin.lab import Authority
 from tests import kit
@@ -12,7 +14,17 @@ from tests import kit
 if TYPE_CHECKING:
     from pathlib import Path
 
+# No test depends on timing, those of Hypothesis neither.
+settings.register_profile("certpin", deadline=None)
+settings.load_profile("certpin")
+
 pytest_plugins = ["tests._leftout", "tests._loopback"]
+
+
+def pytest_configure() -> None:
+    """Let tests press Ctrl-C: a shell has its background jobs, and their children, ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

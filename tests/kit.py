@@ -39,7 +39,7 @@ def anchors(*authorities: Authority) -> TrustAnchors:
 def trust_on_this_platform(
     authority: Authority, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """Let OpenSSL's default paths lead to this authority alone, for this process and its children."""
+    """Let OpenSSL's default paths lead to this authority alone, here and in child processes."""
     bundle = folder / "platform-roots.pem"
     bundle.write_bytes(authority.pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))

@@ -166,7 +166,7 @@ class UnpinnedHostError(PinError):
 
 
 class InsecureRequestError(PinError):
-    """The request, or the redirect, would leave the pinned connection (``http://``, for example)."""
+    """The request, or the redirect, would leave the pinned connection: ``http://``, say."""
 
 
 class WeakenedContextError(PinError):

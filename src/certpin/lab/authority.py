@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _LEAF_DAYS = 47  # CA/B Forum SC-081v3, from 2029-03-15
 _AUTHORITY_DAYS = 3650
+_LONGEST_NAME = 64  # ub-common-name (RFC 5280 appendix A.1); the whole name is in the SAN
 # Clocks differ (RFC 5280 says nothing of it; public authorities backdate by an hour).
 _BACKDATED = timedelta(hours=1)
 
@@ -82,6 +83,7 @@ class Identity:
         """Write chain and key (mode 600) into a folder: what ``load_cert_chain`` and nginx take."""
         chain, key = folder / f"{name}.pem", folder / f"{name}.key"
         chain.write_bytes(self.chain_pem)
+        key.unlink(missing_ok=True)  # an old file would keep its mode
         key.touch(mode=0o600)
         key.write_bytes(self.key_pem)
         return chain, key
@@ -133,9 +135,9 @@ class Authority:
         days: float = _LEAF_DAYS,
         change: Change = unchanged,
     ) -> Identity:
-        """A server's certificate for names and addresses, with a key of its own or the one given."""
+        """A server's certificate for names and addresses, with a fresh key or the one given."""
         key = key or new_key()
-        builder = self._begin(_name(names[0]), key.public_key(), days)
+        builder = self._begin(_name(names[0][:_LONGEST_NAME]), key.public_key(), days)
         leaf = self._sign(change(_as_server(builder, names)))
         return Identity(key, (leaf, *self._path()))
 

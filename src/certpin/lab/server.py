@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import ssl
 import tempfile
@@ -11,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    import socket
-
     from certpin.lab.authority import Identity
 
 _PATIENCE = 10.0  # seconds that a silent client is waited for
@@ -22,15 +21,17 @@ _MAX_REQUEST = 64 * 1024
 class LabServer:
     """Answers each request with ``body`` and notes what it was sent.
 
-    A context manager: it listens on a free port of 127.0.0.1 from entry to exit. ``received`` holds
-    the application data of every connection, in the order in which they said it: empty for a client
-    that left during the handshake or after it.
+    A context manager: it listens on a free port of 127.0.0.1 from entry to exit, and leaves no
+    connection and no thread behind. ``received`` holds the application data of every connection,
+    in the order in which they said it: empty for a client that left during the handshake or after
+    it.
     """
 
     def __init__(self, identity: Identity, body: bytes = b"hello\n") -> None:
         self.received: list[bytes] = []
         self._body = body
         self._heard = threading.Condition()
+        self._open: set[ssl.SSLSocket] = set()
         self._context = server_context(identity)
         # socketserver asks for a class and calls it: a method serves as well.
         handler: Any = self._serve
@@ -52,7 +53,11 @@ class LabServer:
 
     def __exit__(self, *exc_info: object) -> None:
         self._server.shutdown()
-        self._server.server_close()
+        for connection in tuple(self._open):
+            with suppress(OSError):
+                # Not SSLSocket's own: that would let its thread read on without TLS.
+                socket.socket.shutdown(connection, socket.SHUT_RD)
+        self._server.server_close()  # waits for the thread of each connection
         self._thread.join()
 
     def wait_for(self, connections: int) -> None:
@@ -63,15 +68,20 @@ class LabServer:
 
     def _serve(self, request: socket.socket, *_: object) -> None:
         request.settimeout(_PATIENCE)
-        with suppress(OSError), ExitStack() as open_sockets:
-            data = b""
+        heard = bytearray()
+        with suppress(OSError), ExitStack() as leaving:
             try:
-                connection = self._context.wrap_socket(request, server_side=True)
-                open_sockets.enter_context(connection)
-                data = _read_request(connection)
+                connection = self._context.wrap_socket(
+                    request, server_side=True, do_handshake_on_connect=False
+                )
+                leaving.enter_context(connection)
+                self._open.add(connection)
+                leaving.callback(self._open.discard, connection)
+                connection.do_handshake()
+                _hear(connection, heard)
             finally:
-                self._note(data)
-            if data:
+                self._note(bytes(heard))
+            if heard:
                 self._answer(connection)
 
     def _note(self, data: bytes) -> None:
@@ -84,15 +94,13 @@ class LabServer:
         connection.sendall(head.encode() + self._body)
 
 
-def _read_request(connection: ssl.SSLSocket) -> bytes:
-    """What a client says until an empty line, or until it leaves."""
-    data = b""
-    while b"\r\n\r\n" not in data and len(data) < _MAX_REQUEST:
+def _hear(connection: ssl.SSLSocket, heard: bytearray) -> None:
+    """Take what a client says until an empty line, or until it leaves: also when it breaks off."""
+    while b"\r\n\r\n" not in heard and len(heard) < _MAX_REQUEST:
         piece = connection.recv(4096)
         if not piece:
             break
-        data += piece
-    return data
+        heard += piece
 
 
 def server_context(identity: Identity) -> ssl.SSLContext:
@@ -105,4 +113,3 @@ def server_context(identity: Identity) -> ssl.SSLContext:
 
 class _ThreadingServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
-    daemon_threads = True

@@ -1,22 +1,35 @@
-"""Change ``pins.toml`` as a careful person would: comments, order and unknown keys stay."""
+"""Change ``pins.toml`` as a careful person would: comments, order and unknown keys stay.
+
+The text is edited, not written anew: a host is appended, a version replaced. What comes out is
+parsed, and must hold what the file held before and the change, nothing else.
+"""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING
+import re
+import tomllib
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING, Any
 
-from certpin.errors import PinFileError
-from certpin.pinfile.file import PinSet
+from certpin.errors import ConfigError, PinFileError
+from certpin.pinfile.file import PinSet, read_text
 from certpin.pinfile.reader import SCHEMA
+from certpin.pinfile.writing import write_atomically
+from certpin.pins import HostPattern
 
 if TYPE_CHECKING:
-    import tomlkit
-    from tomlkit.items import Table
+    from pathlib import Path
 
     from certpin.pins import HostPin, HostPolicy
+
+_NEW = """\
+# Certificate pins: what each client of this name accepts.
+schema = {schema}
+name = {name}
+version = 0
+"""
+# On a line of its own; the first such line, since the top-level table comes before all others.
+_VERSION = re.compile(r"""^([ \t]*(["']?)version\2[ \t]*=[ \t]*)[^\s#]+""", re.MULTILINE)
 
 
 class PinFileEditor:
@@ -26,62 +39,65 @@ class PinFileEditor:
     a command never leaves a broken file behind.
     """
 
-    def __init__(self, path: Path, document: tomlkit.TOMLDocument) -> None:
+    def __init__(self, path: Path, text: str, *, before: str | None) -> None:
         self.path = path
-        self._document = document
+        self._text = text
+        self._before = before  # what stands on the disk, if anything does
 
     @classmethod
     def open(cls, path: Path) -> PinFileEditor:
         """Open a file that exists. Raises ``PinFileError``."""
-        import tomlkit
-
-        PinSet.load(path)  # the good errors come from there
-        return cls(path, tomlkit.parse(path.read_text(encoding="utf-8")))
+        text = read_text(path)
+        PinSet.parse(text, path=path)  # the good errors come from there
+        return cls(path, text, before=text)
 
     @classmethod
     def new(cls, path: Path, name: str) -> PinFileEditor:
         """Begin a file that does not exist yet."""
         import tomlkit
 
-        document = tomlkit.document()
-        document.add(tomlkit.comment("Certificate pins: what each client of this name accepts."))
-        document.add("schema", tomlkit.item(SCHEMA))
-        document.add("name", tomlkit.item(name))
-        document.add("version", tomlkit.item(0))
-        return cls(path, document)
+        text = _NEW.format(schema=SCHEMA, name=tomlkit.item(name).as_string())
+        return cls(path, text, before=None)
 
     @property
     def text(self) -> str:
         """The file as it would be saved."""
-        return self._document.as_string()
+        return self._text
 
     def has_host(self, pattern: str) -> bool:
-        """Whether there is a policy of this very pattern."""
-        return any(table.get("name") == pattern for table in self._document.get("host", ()))
+        """Whether there is a policy of this very pattern, in whatever spelling."""
+        names = (table["name"] for table in _parse(self._text).get("host", ()))
+        return str(HostPattern.parse(pattern)) in {str(HostPattern.parse(name)) for name in names}
 
     def add_host(self, policy: HostPolicy, *, trust: str = "system") -> None:
-        """Append a policy. ``trust`` is the file that its anchors come from, as it will stand there."""
+        """Append a policy. ``trust`` is the file of its anchors, as it will stand there.
+
+        Raises ``PinFileError`` where the file has its hosts in one list instead of ``[[host]]``.
+        """
         import tomlkit
 
-        table = tomlkit.table()
-        table.trivia.indent = "\n"  # an empty line before the header
-        table.add("name", str(policy.pattern))
-        table.add("mode", policy.mode)
-        table.add("match", policy.match)
-        if policy.expires is not None:
-            table.add("expires", policy.expires.date())
-        if trust != "system":
-            table.add("trust", trust)
-        pins = tomlkit.aot()
-        for entry in policy.pins:
-            pins.append(_pin_table(entry))
-        table.add("pin", pins)
-        self._hosts().append(table)
+        if (trust == "system") != (policy.trust is None):
+            raise ConfigError("a policy with anchors of its own needs their file", key="trust")
+        host = _host_table(policy, trust)
+        newline = "\r\n" if "\r\n" in self._text else "\n"
+        added = "\n" + tomlkit.dumps({"host": [host]})
+        text = self._text if self._text.endswith("\n") else self._text + newline
+        data = _parse(self._text)
+        self._replace(
+            text + added.replace("\n", newline),
+            {**data, "host": [*data.get("host", ()), host]},
+            fix="write each host of the file under a [[host]] of its own",
+        )
 
     def raise_version(self) -> int:
         """Count the version up: a changed pin set is another one. Returns the new version."""
-        version = int(self._document["version"]) + 1
-        self._document["version"] = version
+        data = _parse(self._text)
+        version: int = data["version"] + 1
+        self._replace(
+            _VERSION.sub(rf"\g<1>{version}", self._text, count=1),
+            {**data, "version": version},
+            fix=f"write `version = {version}` on a line of its own, near the top",
+        )
         return version
 
     def check(self) -> PinSet:
@@ -91,45 +107,56 @@ class PinFileEditor:
     def save(self) -> PinSet:
         """Write the file, whole or not at all. Raises ``PinFileError``."""
         pins = self.check()
-        try:
-            write_atomically(self.path, self.text.encode())
-        except OSError as exc:
-            raise PinFileError(f"it cannot be written: {exc.strerror}", path=self.path) from exc
+        self._refuse_overwriting()
+        write_atomically(self.path, self.text)
+        self._before = self.text
         return pins
 
-    def _hosts(self) -> tomlkit.items.AoT:
-        import tomlkit
+    def _refuse_overwriting(self) -> None:
+        now = read_text(self.path) if self.path.exists() else None
+        if now != self._before:
+            raise PinFileError(
+                "somebody changed it meanwhile", path=self.path, fix="look at it, and try again"
+            )
 
-        if "host" not in self._document:
-            self._document.add("host", tomlkit.aot())
-        hosts: tomlkit.items.AoT = self._document["host"]
-        return hosts
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Put a file in place by renaming, with the mode that the old one had. Raises ``OSError``."""
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(mode)
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
+    def _replace(self, text: str, expected: dict[str, Any], *, fix: str) -> None:
+        try:
+            data = _parse(text)
+        except tomllib.TOMLDecodeError:
+            data = {}
+        if data != expected:
+            raise PinFileError("it cannot be edited as it is written", path=self.path, fix=fix)
+        self._text = text
 
 
-def _pin_table(entry: HostPin) -> Table:
-    import tomlkit
+def _parse(text: str) -> dict[str, Any]:
+    """Numbers with a point stay text: NaN is not equal to itself."""
+    return tomllib.loads(text, parse_float=str)
 
-    table = tomlkit.table()
-    table.add("pin", str(entry.pin))
-    table.add("role", entry.role)
-    table.add("state", entry.state)
-    if entry.note:
-        table.add("note", entry.note)
-    return table
+
+def _host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
+    table: dict[str, Any] = {
+        "name": str(policy.pattern),
+        "mode": policy.mode,
+        "match": policy.match,
+    }
+    if policy.expires is not None:
+        table["expires"] = _expiry(policy.expires)
+    if policy.on_expiry != "fail-closed":
+        table["on_expiry"] = policy.on_expiry
+    if trust != "system":
+        table["trust"] = trust
+    if policy.report_to:
+        table["report_to"] = list(policy.report_to)
+    return table | {"pin": [_pin_table(entry) for entry in policy.pins]}
+
+
+def _expiry(moment: datetime) -> date:
+    """A date where it means the same: its first moment in UTC."""
+    moment = moment.astimezone(UTC)
+    return moment if moment.time() != time.min else moment.date()
+
+
+def _pin_table(entry: HostPin) -> dict[str, Any]:
+    table = {"pin": str(entry.pin), "role": entry.role, "state": entry.state}
+    return table | {"note": entry.note} if entry.note else table

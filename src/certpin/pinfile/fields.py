@@ -1,7 +1,8 @@
-"""Typed access to the tables of a pin file: each refusal says which key, and what would be right."""
+"""Typed access to the tables of a pin file: a refusal says which key, and what would be right."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +24,7 @@ class Table:
 
     def __init__(self, data: object, key: str = "") -> None:
         if not isinstance(data, dict):
-            raise ConfigError("this must be a table", key=key, fix=f"write [[{key}]] or [{key}]")
+            raise ConfigError("this must be a table", key=key, fix=f"write {_header(key)}")
         self._data: dict[str, Any] = data
         self.key = key
 
@@ -31,25 +32,23 @@ class Table:
         """The full key of one of its names."""
         return f"{self.key}.{name}" if self.key else name
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._data
-
     def text(self, name: str, default: str | None = None) -> str:
         """A string. Without a default it must be there."""
         return self._typed(name, str, default, "a string in quotes")
 
     def integer(self, name: str) -> int:
-        """A whole number, which must be there."""
+        """A whole number of 64 bits (TOML 1.0), which must be there."""
         value = self._typed(name, int, None, "a whole number")
-        if isinstance(value, bool):
+        if isinstance(value, bool) or not -(2**63) <= value < 2**63:
             raise self._wrong(name, "a whole number")
         return value
 
     def choice(self, name: str, choices: tuple[Any, ...], default: Any) -> Any:
         """One of the words that stand for something."""
-        value = self.text(name, default)
+        right = "one of " + ", ".join(f'"{word}"' for word in choices)
+        value = self._typed(name, str, default, right)
         if value not in choices:
-            raise self._wrong(name, "one of " + ", ".join(f'"{word}"' for word in choices))
+            raise self._wrong(name, right)
         return value
 
     def texts(self, name: str) -> tuple[str, ...]:
@@ -70,7 +69,7 @@ class Table:
 
     def tables(self, name: str) -> Iterator[Table]:
         """The tables of an array of tables; none if it isn't there."""
-        values = self._typed(name, list, [], f"written as [[{self.under(name)}]]")
+        values = self._typed(name, list, [], f"written as {_header(self.under(name) + '[]')}")
         for index, value in enumerate(values):
             yield Table(value, f"{self.under(name)}[{index}]")
 
@@ -97,6 +96,21 @@ class Table:
         return value
 
     def _wrong(self, name: str, right: str) -> ConfigError:
-        value = repr(self._data.get(name))
-        shown = value if len(value) <= 80 else value[:77] + "…"
+        shown = _shown(self._data.get(name))
         return ConfigError(f"{shown} is not right", key=self.under(name), fix=f"it must be {right}")
+
+
+def _header(key: str) -> str:
+    """The header of a table: ``host[2].pin[0]`` stands under ``[[host.pin]]``."""
+    name = re.sub(r"\[\d*\]", "", key)
+    return f"[[{name}]]" if key.endswith("]") else f"[{name}]"
+
+
+def _shown(value: object) -> str:
+    """A word for what may be too deep or too large to be shown."""
+    if isinstance(value, str):
+        return repr(value if len(value) <= 80 else value[:77] + "…")
+    return _KINDS.get(type(value)) or str(value)
+
+
+_KINDS: dict[type, str] = {dict: "a table", list: "a list", int: "a number", float: "a number"}

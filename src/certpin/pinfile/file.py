@@ -8,7 +8,6 @@ from typing import Self
 
 from certpin import pins
 from certpin.errors import PinFileError
-from certpin.pinfile.reader import read_fields
 
 PINS_VARIABLE = "CERTPIN_PINS"
 
@@ -25,21 +24,9 @@ class PinSet(pins.PinSet):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a pin file. Raises ``PinFileError``, with file, line, key and what would be right."""
+        """Read a pin file. Raises ``PinFileError``: file, line, key and what would be right."""
         file = Path(path)
-        try:
-            if file.stat().st_size > MAX_PIN_FILE_BYTES:
-                raise PinFileError(f"it has more than {MAX_PIN_FILE_BYTES} bytes", path=file)
-            text = file.read_text(encoding="utf-8")
-        except UnicodeDecodeError as exc:
-            raise PinFileError("it is not UTF-8 text", path=file, fix="save it as UTF-8") from exc
-        except OSError as exc:
-            raise PinFileError(
-                f"it cannot be read: {exc.strerror or exc}",
-                path=file,
-                fix="check the path, or make one: certpin add HOST",
-            ) from exc
-        return cls.parse(text, path=file)
+        return cls.parse(read_text(file), path=file)
 
     @classmethod
     def parse(cls, text: str, *, path: str | os.PathLike[str] = "pins.toml") -> Self:
@@ -47,7 +34,10 @@ class PinSet(pins.PinSet):
 
         Raises ``PinFileError``.
         """
-        return cls(**read_fields(text, Path(path)))
+        from certpin.pinfile.reader import placed, read_fields  # for those who read a file
+
+        with placed(text, Path(path)):
+            return cls(**read_fields(text, Path(path)))
 
     @classmethod
     def from_env(cls) -> Self:
@@ -58,3 +48,27 @@ class PinSet(pins.PinSet):
                 f"{PINS_VARIABLE} names no file", path="environment", fix=f"set {PINS_VARIABLE}"
             )
         return cls.load(path)
+
+
+def read_text(path: Path) -> str:
+    """The text of a pin file, with its line ends as they are. Raises ``PinFileError``."""
+    try:
+        if path.stat().st_size > MAX_PIN_FILE_BYTES:
+            raise PinFileError(f"it has more than {MAX_PIN_FILE_BYTES} bytes", path=path)
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError as exc:
+        raise PinFileError("it is not UTF-8 text", path=path, fix="save it as UTF-8") from exc
+    except (OSError, ValueError) as exc:  # ValueError: a path with a NUL in it
+        raise PinFileError(
+            f"it cannot be read: {getattr(exc, 'strerror', exc)}",
+            path=path,
+            fix="check the path, or make one: certpin add HOST",
+        ) from exc
+    if text.startswith("\N{BOM}"):
+        raise PinFileError(
+            "it begins with a byte order mark",
+            path=path,
+            line=1,
+            fix="save it as UTF-8 without one",
+        )
+    return text

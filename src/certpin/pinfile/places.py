@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _HEADER = re.compile(r"\s*\[{1,2}\s*([^\[\]#]+?)\s*\]{1,2}")
+_SPELLING = re.compile(r"[\s\"']")
 _STEP = re.compile(r"([A-Za-z0-9_-]+)(?:\[(\d+)\])?")
 
 
@@ -14,7 +15,7 @@ def line_of(text: str, key: str) -> int | None:
     Inline tables stand on the line of their table. ``None`` if nothing of it is found.
     """
     steps = [(name, int(index or 0)) for name, index in _STEP.findall(key)]
-    lines = text.splitlines()
+    lines = text.split("\n")
     start, depth = _table(lines, steps)
     wanted = steps[depth][0] if depth < len(steps) else ""
     for number in range(start, len(lines)):
@@ -43,7 +44,7 @@ def _nth_header(lines: list[str], start: int, name: str, index: int) -> int | No
         header = _HEADER.match(lines[number])
         if not header:
             continue
-        found = header[1].replace(" ", "").replace('"', "")
+        found = _SPELLING.sub("", header[1])
         if parent and found == parent:
             return None  # the next of the parent's tables begins
         if found == name:

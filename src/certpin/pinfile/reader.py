@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from certpin.errors import ConfigError, InputError, PinFileError
 from certpin.pinfile.fields import Table
@@ -23,7 +21,11 @@ from certpin.pins import (
     State,
     TrustAnchors,
 )
-from certpin.x509 import read_certificates
+from certpin.x509.reader import read_certificates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 SCHEMA = 1
 
@@ -31,19 +33,37 @@ _TOP = ("schema", "name", "version", "host", "debug")
 _HOST = ("name", "mode", "match", "expires", "on_expiry", "trust", "report_to", "pin")
 _PIN = ("pin", "role", "state", "note")
 
+# The parser takes memory as the square of a key's parts (a.a.a.…): some kB of text kill a process.
+_DEEP_KEY = re.compile(
+    r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""",
+    re.MULTILINE | re.ASCII,
+)
+
 
 def read_fields(text: str, path: Path) -> dict[str, Any]:
-    """The arguments of ``PinSet``. Raises ``PinFileError`` with path, line and key."""
+    """The arguments of ``PinSet``. Raises ``ConfigError``; ``placed`` tells where."""
     import tomllib  # a tenth of the import time, for those who read a file
 
+    if deep := _DEEP_KEY.search(text):
+        line = text.count("\n", 0, deep.end()) + 1
+        raise PinFileError("a key has too many parts", path=path, line=line, fix="shorten it")
     try:
         data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as exc:
+    except (ValueError, RecursionError) as exc:  # ValueError: a number of 5000 digits
         raise _not_toml(exc, path) from exc
+    return _pin_set(Table(data), path.parent)
+
+
+@contextmanager
+def placed(text: str, path: Path) -> Iterator[None]:
+    """Let a ``ConfigError`` become a ``PinFileError``, with the place in the file."""
     try:
-        return _pin_set(Table(data), path.parent)
+        yield
+    except PinFileError:
+        raise
     except ConfigError as exc:
-        raise located(exc, text, path) from exc
+        line = line_of(text, exc.key)
+        raise PinFileError(exc.problem, path=path, line=line, key=exc.key, fix=exc.fix) from exc
 
 
 def _not_toml(exc: Exception, path: Path) -> PinFileError:
@@ -54,12 +74,6 @@ def _not_toml(exc: Exception, path: Path) -> PinFileError:
         line=int(place[1]) if place else None,
         fix="see https://toml.io, or compare with a file that `certpin add` wrote",
     )
-
-
-def located(exc: ConfigError, text: str, path: Path) -> PinFileError:
-    """The same error, with the place in the file."""
-    line = line_of(text, exc.key)
-    return PinFileError(exc.problem, path=path, line=line, key=exc.key, fix=exc.fix)
 
 
 def _pin_set(top: Table, folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
 from certpin.pins.pin import Pin, pins_of
+from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +64,7 @@ def _path(chain: Chain | None, *, whole_too: bool) -> Iterator[str]:
 def _pinned(policy: HostPolicy) -> Iterator[str]:
     yield "  pinned:"
     for entry in policy.pins:
-        note = f"  ({entry.note})" if entry.note else ""
+        note = f"  ({printable(entry.note)})" if entry.note else ""
         yield f"    {entry.pin}  {entry.role}, {entry.state}{note}"
 
 

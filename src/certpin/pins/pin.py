@@ -21,7 +21,9 @@ DIGEST_BYTES = 32  # SHA-256 (FIPS 180-4)
 # Every spelling names its kind: a kind that is guessed from a length is guessed wrong.
 _SPKI = re.compile(r"sha256/(\S+)")
 _HPKP = re.compile(r"""pin-sha256\s*=\s*("?)([^";\s]+)\1;?""")
-_CERTIFICATE = re.compile(r"(?:cert-sha256/|sha256 Fingerprint\s*=\s*)(\S+)", re.IGNORECASE)
+_CERTIFICATE = re.compile(
+    r"(?:cert-sha256/|sha256 Fingerprint\s*=\s*)(\S+)", re.ASCII | re.IGNORECASE
+)
 _HEX = re.compile(r"[0-9A-F]{2}(?:(?::[0-9A-F]{2}){31}|(?:[0-9A-F]{2}){31})", re.IGNORECASE)
 _BASE64_LENGTH = 44  # of 32 bytes
 _SPELLINGS = (
@@ -72,8 +74,9 @@ class Pin:
 
     @cached_property
     def is_placeholder(self) -> bool:
-        """Whether it is an example from some documentation, or one byte over and over."""
-        return len(set(self.digest)) == 1 or self.digest in _examples()
+        """Whether it is an example from some documentation, or one byte or letter over and over."""
+        letters = base64.b64encode(self.digest)[:-2]  # the last two are not free
+        return 1 in {len(set(self.digest)), len(set(letters))} or self.digest in _examples()
 
     def __str__(self) -> str:
         if self.kind == "sha256":
@@ -97,10 +100,11 @@ def _base64(text: str) -> bytes:
         digest = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as exc:
         raise PinParseError(f"{_shorten(text)} is not base64", fix=_SPELLINGS) from exc
-    if base64.b64encode(digest).decode() != text:
+    strict = base64.b64encode(digest).decode()
+    if strict != text:
         raise PinParseError(
             f"{_shorten(text)} is loose base64: other text stands for the same bytes",
-            fix=f"write {base64.b64encode(digest).decode()[:80]}",
+            fix=f"write sha256/{strict}" if len(digest) == DIGEST_BYTES else _SPELLINGS,
         )
     return digest
 

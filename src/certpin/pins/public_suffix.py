@@ -13,13 +13,14 @@ from functools import cache
 def is_public(name: str) -> bool:
     """Whether a normalised name is a public suffix, by the algorithm of the list itself.
 
-    A top-level name that the list doesn't know counts as one ("the prevailing rule is ``*``").
+    A top-level name that the list doesn't know counts as one ("the prevailing rule is ``*``"), and
+    so does a name that has nothing but suffixes below it (``kawasaki.jp``: ``*.kawasaki.jp``).
     """
     rules = _rules()
     if f"!{name}" in rules:
         return False
     _, dot, parent = name.partition(".")
-    return not dot or name in rules or f"*.{parent}" in rules
+    return not dot or not rules.isdisjoint({name, f"*.{name}", f"*.{parent}"})
 
 
 @cache

@@ -1,0 +1,43 @@
+"""Write a file whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from certpin.errors import PinFileError
+
+_NEW_FILE_MODE = 0o644  # pins are no secret
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Put a file in place by renaming, with the mode that the old one had. Raises ``PinFileError``.
+
+    Where ``path`` is a link, what it points to is replaced.
+    """
+    try:
+        _put(Path(os.path.realpath(path)), text.encode())
+    except UnicodeEncodeError as exc:
+        raise PinFileError("it cannot be written as UTF-8", path=path) from exc
+    except OSError as exc:
+        raise PinFileError(
+            f"it cannot be written: {exc.strerror or exc}", path=path, fix="check path and rights"
+        ) from exc
+
+
+def _put(path: Path, data: bytes) -> None:
+    mode = path.stat().st_mode & 0o777 if path.exists() else _NEW_FILE_MODE
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise

@@ -1,0 +1,298 @@
+"""Every mistake in pins.toml is answered with file, line, key, and what would be right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.errors import ConfigError, PinFileError
+from certpin.pinfile import PinSet
+from tests.pinfile._files import FULL, GOOD, HEAD, HOST, ONE, PINS, TWO
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A file with one mistake, and the answer: line (``None`` for none), key, words of it."""
+
+    text: str
+    line: int | None
+    key: str
+    problem: str
+    fix: str
+
+
+def _after(text: str) -> str:
+    """The text after a good host: its first line is line 14."""
+    return GOOD + text
+
+
+HOST_TWO = '\n[[host]]\nname = "b.example"\n'
+PINS_TWO = f'\n[[host.pin]]\npin = "{ONE}"\n\n[[host.pin]]\npin = "{TWO}"\n'
+
+FILES = {
+    # Not TOML at all.
+    "no TOML": Broken("schema = 1\nname\n", 2, "", "it is not TOML", "toml.io"),
+    "a key twice": Broken(HEAD + 'name = "x"\n', 4, "", "Cannot overwrite", "toml.io"),
+    "a table twice": Broken(GOOD + "[debug]\n[debug]\n", 15, "", "twice", "toml.io"),
+    "an open string": Broken(HEAD + 'x = "\n', 4, "", "it is not TOML", "toml.io"),
+    "a tab in a name": Broken(GOOD.replace("bank-app", "a\x01b"), 2, "", "Illegal", "toml.io"),
+    "a lone carriage return": Broken(HEAD.replace("\n", "\r"), 1, "", "it is not TOML", "toml.io"),
+    "a number of 5000 digits": Broken("schema = " + "9" * 5000, None, "", "it is not TOML", "toml"),
+    "a list of 9000 lists": Broken("x = " + "[" * 9000, None, "", "it is not TOML", "toml.io"),
+    "a key of 64 parts": Broken(HEAD + "x." * 64 + "x = 1\n", 4, "", "too many parts", "shorten"),
+    "a header of 70 parts": Broken(
+        HEAD + "\n[" + "x.'y'." * 35 + "x]\n", 5, "", "too many parts", "shorten"
+    ),
+    "a deep key in an inline table": Broken(
+        HEAD + "x = { " + '"a\\"." . ' * 64 + "x = 1 }\n", 4, "", "too many parts", "shorten"
+    ),
+    # The top.
+    "nothing": Broken("", None, "schema", "missing", "a whole number"),
+    "no schema": Broken(
+        GOOD.replace("schema = 1\n", ""), None, "schema", "missing", "a whole number"
+    ),
+    "a schema in quotes": Broken(
+        GOOD.replace("schema = 1", 'schema = "1"'),
+        1,
+        "schema",
+        "'1' is not right",
+        "a whole number",
+    ),
+    "a schema that is true": Broken(
+        GOOD.replace("schema = 1", "schema = true"), 1, "schema", "True is not", "a whole number"
+    ),
+    "a schema of 40 digits": Broken(
+        GOOD.replace("schema = 1", "schema = 0x" + "f" * 40),
+        1,
+        "schema",
+        "a number",
+        "whole number",
+    ),
+    "schema 2": Broken(
+        GOOD.replace("schema = 1", "schema = 2"), 1, "schema", "the file has 2", "newer"
+    ),
+    "no name": Broken(
+        GOOD.replace('name = "bank-app"\n', ""), None, "name", "missing", "in quotes"
+    ),
+    "a name that is a date": Broken(
+        GOOD.replace('"bank-app"', "2027-01-01"), 2, "name", "2027-01-01 is not right", "in quotes"
+    ),
+    "a name that is a table": Broken(
+        HEAD.replace('name = "bank-app"', "name.x = 1"), 2, "name", "a table is not", "in quotes"
+    ),
+    "no version": Broken(
+        GOOD.replace("version = 12", ""), None, "version", "missing", "whole number"
+    ),
+    "version 0": Broken(
+        GOOD.replace("version = 12", "version = 0"), 3, "version", "1 or more", "version = 1"
+    ),
+    "a version with a point": Broken(
+        GOOD.replace("version = 12", "version = 1.5"), 3, "version", "a number", "whole number"
+    ),
+    # Hosts.
+    "no host": Broken(HEAD, None, "host", "protects nothing", "certpin add HOST"),
+    "no hosts in the list": Broken(HEAD + "host = []\n", 4, "host", "protects nothing", "add HOST"),
+    "hosts that are a number": Broken(HEAD + "host = 1\n", 4, "host", "a number", "[[host]]"),
+    "one host alone": Broken(
+        HEAD + '[host]\nname = "a.example"\n', 4, "host", "a table is not right", "[[host]]"
+    ),
+    "a host that is a string": Broken(
+        HEAD + 'host = ["a.example"]\n', 4, "host[0]", "must be a table", "write [[host]]"
+    ),
+    "a host without a name": Broken(
+        HEAD + "\n[[host]]\n" + PINS, 5, "host[0].name", "missing", "in quotes"
+    ),
+    "a name with a port": Broken(
+        _after('\n[[host]]\nname = "b.example:443"\n' + PINS_TWO),
+        *(16, "host[1].name", "not a host name", "without scheme, port or path"),
+    ),
+    "a public suffix": Broken(
+        _after('\n[[host]]\nmode = "report"\nname = "*.co.uk"\n' + PINS_TWO),
+        *(17, "host[1].name", "co.uk is a public suffix", "the domain that is yours"),
+    ),
+    "two policies of one host": Broken(
+        _after('\n[[host]]\nname = "API.bank.example"\n' + PINS_TWO),
+        *(16, "host[1].name", "two policies", "make one"),
+    ),
+    "a mode of another name": Broken(
+        _after(HOST_TWO + 'mode = "block"\n' + PINS_TWO),
+        *(17, "host[1].mode", "'block' is not right", 'one of "enforce", "report"'),
+    ),
+    "a mode without quotes": Broken(
+        _after(HOST_TWO + "mode = true\n" + PINS_TWO),
+        *(17, "host[1].mode", "True is not right", 'one of "enforce", "report"'),
+    ),
+    "a match of another name": Broken(
+        _after(HOST_TWO + 'match = "root"\n' + PINS_TWO),
+        *(17, "host[1].match", "'root' is not right", 'one of "leaf", "ca", "any"'),
+    ),
+    "an expiry in quotes": Broken(
+        _after(HOST_TWO + 'expires = "2027-06-01"\n' + PINS_TWO),
+        *(17, "host[1].expires", "'2027-06-01' is not right", "a date without quotes"),
+    ),
+    "an expiry without a zone": Broken(
+        _after(HOST_TWO + "expires = 2027-06-01T00:00:00\n" + PINS_TWO),
+        *(17, "host[1].expires", "no time zone", "add Z for UTC"),
+    ),
+    "an expiry that is a time": Broken(
+        _after(HOST_TWO + "expires = 12:00:00\n" + PINS_TWO),
+        *(17, "host[1].expires", "12:00:00 is not right", "as in 2027-06-01"),
+    ),
+    "an on_expiry of another name": Broken(
+        _after(HOST_TWO + 'on_expiry = "open"\n' + PINS_TWO),
+        *(17, "host[1].on_expiry", "'open' is not right", '"fail-closed", "fail-open", "report"'),
+    ),
+    "trust in a file that is not there": Broken(
+        _after(HOST_TWO + 'trust = "no-such.pem"\n' + PINS_TWO),
+        *(17, "host[1].trust", "No such file", "relative to the pin file"),
+    ),
+    "trust in a folder": Broken(
+        _after(HOST_TWO + 'trust = "."\n' + PINS_TWO),
+        *(17, "host[1].trust", "no trust anchors", "relative to the pin file"),
+    ),
+    "trust in a path with a NUL": Broken(
+        _after(HOST_TWO + 'trust = "\\u0000"\n' + PINS_TWO),
+        *(17, "host[1].trust", "no trust anchors", "relative to the pin file"),
+    ),
+    "trust in the pin file itself": Broken(
+        _after(HOST_TWO + 'trust = "pins.toml"\n' + PINS_TWO),
+        *(17, "host[1].trust", "no certificate", "a PEM file of certificates"),
+    ),
+    "trust in a list": Broken(
+        _after(HOST_TWO + 'trust = ["roots.pem"]\n' + PINS_TWO),
+        *(17, "host[1].trust", "a list is not right", "in quotes"),
+    ),
+    "reports in clear": Broken(
+        _after(HOST_TWO + 'report_to = ["http://b.example/"]\n' + PINS_TWO),
+        *(17, "host[1].report_to", "not an https:// address", "over TLS"),
+    ),
+    "one address for reports": Broken(
+        _after(HOST_TWO + 'report_to = "https://b.example/"\n' + PINS_TWO),
+        *(17, "host[1].report_to", "is not right", "a list of strings"),
+    ),
+    "an address that is a number": Broken(
+        _after(HOST_TWO + "report_to = [1]\n" + PINS_TWO),
+        *(17, "host[1].report_to", "a list is not right", "a list of strings"),
+    ),
+    # Pins.
+    "no pins": Broken(HEAD + HOST, 5, "host[0].pin", "no pin that could match", "certpin add"),
+    "one pin alone": Broken(
+        HEAD + HOST + f'\n[[host.pin]]\npin = "{ONE}"\n',
+        *(8, "host[0].pin", "one pin alone", "--backup-key"),
+    ),
+    "pins that are a string": Broken(
+        HEAD + HOST + f'pin = "{ONE}"\n', 7, "host[0].pin", "is not right", "[[host.pin]]"
+    ),
+    "pins that are strings": Broken(
+        HEAD + HOST + f'pin = ["{ONE}"]\n', 7, "host[0].pin[0]", "must be a table", "[[host.pin]]"
+    ),
+    "a pin without a pin": Broken(
+        _after('\n[[host.pin]]\nrole = "leaf"\n'),
+        *(15, "host[0].pin[2].pin", "missing", "in quotes"),
+    ),
+    "a pin that is none": Broken(
+        _after('\n[[host.pin]]\nrole = "leaf"\npin = "abc"\n'),
+        *(17, "host[0].pin[2].pin", "'abc' is not a pin", "sha256/BASE64"),
+    ),
+    "a pin by sha1": Broken(
+        _after('\n[[host.pin]]\npin = "sha1/2jmj7l5rSw0yVb/vlWAYkK/YBwk="\n'),
+        *(16, "host[0].pin[2].pin", "is not a pin", "sha256/BASE64"),
+    ),
+    "a pin that is too short": Broken(
+        _after('\n[[host.pin]]\npin = "sha256/AAAA"\n'),
+        *(16, "host[0].pin[2].pin", "this has 3", "copy the pin again"),
+    ),
+    "a pin twice": Broken(
+        _after(f'\n[[host.pin]]\npin = "{ONE}"\n'),
+        *(15, "host[0].pin[2]", "stands there twice", "remove one"),
+    ),
+    "a placeholder": Broken(
+        _after(f'\n[[host.pin]]\npin = "sha256/{"A" * 43}="\n'),
+        *(15, "host[0].pin[2]", "example from some documentation", "put your own"),
+    ),
+    "a role of another name": Broken(
+        _after(f'\n[[host.pin]]\npin = "sha256/{"AQ" * 21}A="\nrole = "main"\n'),
+        *(17, "host[0].pin[2].role", "'main' is not right", '"backup"'),
+    ),
+    "a state of another name": Broken(
+        PINS.join([HEAD + HOST, ""]).replace('role = "backup"', 'state = "old"'),
+        *(13, "host[0].pin[1].state", "'old' is not right", '"compromised"'),
+    ),
+    "a note that is a number": Broken(
+        GOOD + "note = 1\n", 14, "host[0].pin[1].note", "a number is not right", "in quotes"
+    ),
+    "a header in another spelling": Broken(
+        HEAD + '\n[[ \'host\' ]]\nname = "b.example"\n[[ "host" . pin ]] # x\npin = 1\n',
+        *(8, "host[0].pin[0].pin", "a number is not right", "in quotes"),
+    ),
+    "line ends of Unicode, which are none of TOML": Broken(
+        HEAD + "# one\u2028two\x85three\n" + HOST + "pin = 1\n",
+        *(8, "host[0].pin", "a number is not right", "[[host.pin]]"),
+    ),
+    "an endless list": Broken(
+        _after('\n[[host]]\nname = ["' + "x" * 5000 + '"]\n'),
+        *(16, "host[1].name", "a list is not right", "in quotes"),
+    ),
+    "an endless mode": Broken(
+        _after(HOST_TWO + 'mode = "' + "x" * 5000 + '"\n'),
+        *(17, "host[1].mode", "x…' is not right", 'one of "enforce", "report"'),
+    ),
+    "a wrong pin in a list, and tables of pins in the next host": Broken(
+        HEAD + HOST + f'pin = [{{ pin = "{ONE}" }}, {{ pin = "x" }}]\n' + HOST_TWO + PINS_TWO,
+        *(7, "host[0].pin[1].pin", "'x' is not a pin", "sha256/BASE64"),
+    ),
+    # Debug.
+    "debug without a table": Broken(
+        HEAD + "debug = true\n" + HOST + PINS, 4, "debug", "a table", "[debug]"
+    ),
+    "debug without anchors": Broken(
+        GOOD + "\n[debug]\n", 15, "debug.anchors", "missing", "in quotes"
+    ),
+    "debug anchors that are not there": Broken(
+        GOOD + '\n[debug]\nanchors = "no.pem"\n', 16, "debug.anchors", "No such file", "PEM file"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FILES)
+def test_a_mistake_is_answered_with_its_place_and_what_would_be_right(
+    what: str, tmp_path: Path
+) -> None:
+    broken = FILES[what]
+    path = tmp_path / "pins.toml"
+    path.write_bytes(broken.text.encode())
+    with pytest.raises(PinFileError) as caught:
+        PinSet.load(path)
+    error = caught.value
+    assert (error.path, error.line, error.key) == (str(path), broken.line, broken.key)
+    assert broken.problem in error.problem
+    assert broken.fix in error.fix
+    place = f"{path}:{broken.line}: " if broken.line else f"{path}: "
+    assert str(error).startswith(place + (f"{broken.key}: " if broken.key else ""))
+    assert len(str(error)) < 800
+
+
+@pytest.mark.parametrize("what", FILES)
+def test_a_mistake_has_the_same_place_with_the_line_ends_of_dos(what: str) -> None:
+    broken = FILES[what]
+    if "\r" in broken.text:
+        return
+    with pytest.raises(PinFileError) as caught:
+        PinSet.parse(broken.text.replace("\n", "\r\n"), path="no-such-folder/pins.toml")
+    assert (caught.value.line, caught.value.key) == (broken.line, broken.key)
+
+
+def test_the_good_files_are_good() -> None:
+    assert len(PinSet.parse(GOOD).policies) == 1
+    assert len(PinSet.parse(FULL).policies) == 2
+
+
+def test_a_mistake_in_a_pin_set_made_in_python_has_no_place() -> None:
+    with pytest.raises(ConfigError) as caught:
+        PinSet("bank-app", 1, ())
+    assert not isinstance(caught.value, PinFileError)

@@ -1,0 +1,240 @@
+"""Reading pins.toml: what it means, where its files are, and what is only warned about."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import warnings
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+import certpin
+from certpin.errors import PinFileError
+from certpin.lab import Authority
+from certpin.pinfile import PINS_VARIABLE, PinFileWarning, PinSet
+from certpin.pinfile import file as pin_file
+from certpin.pins import HostPattern, HostPin, HostPolicy
+from tests.pinfile._files import FULL, GOOD, HEAD, HOST, ONE, PINS, TWO, WHOLE
+
+
+def test_a_file_is_read_setting_by_setting() -> None:
+    pins = PinSet.parse(FULL)
+    assert (pins.name, pins.version, pins.debug) == ("bank-app", 12, None)
+    assert pins.policies == (
+        HostPolicy(
+            HostPattern("", "api.bank.example"),
+            (
+                HostPin(ONE, "leaf", "active", "KMS key bank-2026-a"),
+                HostPin(TWO, "backup", "published"),
+            ),
+            expires=datetime(2027, 6, 1, tzinfo=UTC),
+            on_expiry="fail-open",
+            report_to=("https://pins.bank.example/reports",),
+        ),
+        HostPolicy(
+            HostPattern("**.", "bank.example"),
+            (HostPin(WHOLE, "root"),),
+            mode="report",
+            match="ca",
+            expires=datetime(2027, 6, 1, 12, tzinfo=timezone(timedelta(hours=2))),
+        ),
+    )
+
+
+def test_what_is_not_said_is_strict() -> None:
+    (policy,) = PinSet.parse(GOOD).policies
+    assert (policy.mode, policy.match, policy.on_expiry) == ("enforce", "any", "fail-closed")
+    assert (policy.expires, policy.trust, policy.report_to) == (None, None, ())
+    assert (policy.pins[0].role, policy.pins[0].state, policy.pins[0].note) == (
+        "leaf",
+        "active",
+        "",
+    )
+
+
+SPELLINGS = {
+    "inline tables": HEAD
+    + f'host = [{{ name = "api.bank.example", pin = [{{ pin = "{ONE}" }}, '
+    + f'{{ pin = "{TWO}", role = "backup" }}] }}]\n',
+    "pins in a list": HEAD
+    + HOST
+    + f'pin = [\n  {{ pin = "{ONE}" }},  # one\n  {{ pin = "{TWO}", role = "backup" }},\n]\n',
+    "comments everywhere": re.sub(r"$", "  # [[host]] name = 3", GOOD, flags=re.MULTILINE),
+    "DOS line ends": GOOD.replace("\n", "\r\n"),
+    "indented": re.sub(r"^", "    ", GOOD, flags=re.MULTILINE),
+    "quoted keys": GOOD.replace("[[host.pin]]", "[[ 'host' . \"pin\" ]]").replace(
+        "pin =", "'pin' ="
+    ),
+    "another order": f'version = 12\nname = "bank-app"\nschema = 1\n{HOST}{PINS}',
+    "without a last line end": GOOD.rstrip(),
+    "in capitals": GOOD.replace("api.bank.example", "API.Bank.Example."),
+    "as curl writes pins": GOOD.replace("sha256/", "sha256//"),
+}
+
+
+@pytest.mark.parametrize("what", SPELLINGS)
+def test_every_way_to_write_the_same_means_the_same(what: str) -> None:
+    assert PinSet.parse(SPELLINGS[what]) == PinSet.parse(GOOD)
+
+
+def test_a_file_on_the_disk_is_read_as_its_text(tmp_path: Path) -> None:
+    path = tmp_path / "pins.toml"
+    for text in (FULL, FULL.replace("\n", "\r\n")):
+        path.write_bytes(text.encode())
+        assert PinSet.load(path) == PinSet.load(str(path)) == PinSet.parse(FULL)
+
+
+def test_the_face_of_certpin_reads_files() -> None:
+    assert certpin.PinSet is PinSet
+
+
+def _anchored(trust: str = "", debug: str = "") -> str:
+    line = f"trust = {trust!r}\n" if trust else ""
+    return HEAD + HOST + line + PINS + (f"\n[debug]\nanchors = {debug!r}\n" if debug else "")
+
+
+@pytest.mark.parametrize("name", ["roots.pem", "ca/roots.der", "../roots.pem"])
+def test_files_that_a_file_names_are_found_beside_it(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority("Private")
+    path = tmp_path / "app" / "pins.toml"
+    path.parent.mkdir()
+    anchors = path.parent / name
+    anchors.parent.mkdir(exist_ok=True)
+    anchors.write_bytes(authority.certificate.der if name.endswith(".der") else authority.pem)
+    path.write_text(_anchored(trust=name, debug=name), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for spelling in (path, Path("app/pins.toml")):
+        pins = PinSet.load(spelling)
+        for trust in (pins.policies[0].trust, pins.debug):
+            assert trust is not None
+            assert trust.der == (authority.certificate.der,)
+            assert trust.source == name
+
+
+def test_an_absolute_path_to_anchors_is_taken(tmp_path: Path) -> None:
+    authority = Authority("Private")
+    anchors = tmp_path / "roots.pem"
+    anchors.write_bytes(authority.pem + Authority("Second").pem)
+    (policy,) = PinSet.parse(_anchored(trust=str(anchors))).policies
+    assert policy.trust is not None
+    assert len(policy.trust.der) == 2
+
+
+def test_a_loaded_set_never_touches_the_disk_again(tmp_path: Path) -> None:
+    (tmp_path / "roots.pem").write_bytes(Authority("Private").pem)
+    pins = PinSet.parse(_anchored(trust="roots.pem"), path=tmp_path / "pins.toml")
+    (tmp_path / "roots.pem").unlink()
+    policy = pins.policy_for("api.bank.example")
+    assert policy is not None
+    assert policy.trust is not None
+    assert pickle.loads(pickle.dumps(pins)) == pins
+
+
+def test_the_platforms_roots_are_what_no_trust_means() -> None:
+    assert PinSet.parse(_anchored(trust="system")) == PinSet.parse(GOOD)
+
+
+UNKNOWN = {
+    "color": (HEAD + 'color = "red"\n' + HOST + PINS, "color"),
+    "a table": (GOOD + "[tool.mine]\nx = 1\n", "tool"),
+    "host": (HEAD + HOST + "exipres = 2027-06-01\n" + PINS, r"host[0].exipres"),
+    "pin": (GOOD + 'rôle = "x"\n'.replace("rôle", '"rôle"'), r"host[0].pin[1].rôle"),
+}
+
+
+@pytest.mark.parametrize("what", UNKNOWN)
+def test_a_key_that_nothing_reads_is_warned_about_and_changes_nothing(what: str) -> None:
+    text, key = UNKNOWN[what]
+    with pytest.warns(PinFileWarning, match=re.escape(f"{key} is not known here")) as caught:
+        pins = PinSet.parse(text)
+    assert "(known: " in str(caught[0].message)
+    assert pins == PinSet.parse(GOOD)
+
+
+def test_an_unknown_key_of_the_debug_table_is_warned_about(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(Authority("Debug").pem)
+    text = _anchored(debug="ca.pem") + "on = true\n"
+    with pytest.warns(PinFileWarning, match=r"debug\.on is not known here"):
+        PinSet.parse(text, path=tmp_path / "pins.toml")
+
+
+def test_a_file_of_another_schema_gives_no_warnings_about_its_keys() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(PinFileError, match="reads schema 1, and the file has 2") as caught:
+            PinSet.parse(GOOD.replace("schema = 1", "schema = 2\nnew = true"))
+    assert (caught.value.key, caught.value.line) == ("schema", 1)
+    assert "newer" in caught.value.fix
+
+
+def test_the_environment_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    monkeypatch.setenv(PINS_VARIABLE, str(path))
+    assert PINS_VARIABLE == "CERTPIN_PINS"
+    assert PinSet.from_env() == PinSet.parse(GOOD)
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_an_environment_that_names_no_file_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    monkeypatch.delenv(PINS_VARIABLE, raising=False)
+    if value is not None:
+        monkeypatch.setenv(PINS_VARIABLE, value)
+    with pytest.raises(PinFileError, match="CERTPIN_PINS names no file") as caught:
+        PinSet.from_env()
+    assert "set CERTPIN_PINS" in caught.value.fix
+
+
+def test_a_file_that_is_not_there_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(PinFileError, match="cannot be read: No such file") as caught:
+        PinSet.load(tmp_path / "none.toml")
+    assert "certpin add HOST" in caught.value.fix
+    assert caught.value.path == str(tmp_path / "none.toml")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(PinFileError, match="cannot be read"):
+        PinSet.load(tmp_path)
+
+
+def test_a_path_with_a_nul_is_no_file() -> None:
+    with pytest.raises(PinFileError, match="cannot be read"):
+        PinSet.load("pins\0.toml")
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "pins.toml"
+    path.write_bytes(GOOD.encode("utf-16"))
+    with pytest.raises(PinFileError, match="not UTF-8 text") as caught:
+        PinSet.load(path)
+    assert "UTF-8" in caught.value.fix
+
+
+def test_a_byte_order_mark_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "pins.toml"
+    path.write_bytes(GOOD.encode("utf-8-sig"))
+    with pytest.raises(PinFileError, match="byte order mark") as caught:
+        PinSet.load(path)
+    assert caught.value.line == 1
+
+
+def test_a_file_that_is_too_large_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "pins.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    monkeypatch.setattr(pin_file, "MAX_PIN_FILE_BYTES", os.path.getsize(path) - 1)  # noqa: PTH202
+    with pytest.raises(PinFileError, match="more than"):
+        PinSet.load(path)
+
+
+def test_a_set_from_a_file_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        PinSet.parse(GOOD).name = "other"  # type: ignore[misc]

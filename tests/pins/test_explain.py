@@ -1,0 +1,178 @@
+"""The words of a refusal: rule 12. A support engineer can act on them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+
+from certpin.errors import PinError
+from certpin.lab import Authority
+from certpin.pins import HostPin, HostPolicy, Pin, pins_of, verify
+from certpin.pins.explain import name_of
+from certpin.x509 import Certificate, Chain
+from tests import kit
+from tests.x509._tree import changed, parse, with_content
+
+if TYPE_CHECKING:
+    from certpin.pins import Role, State
+
+NOW = datetime(2027, 6, 1, tzinfo=UTC)
+HOST = "api.bank.example"
+
+ROOT = Authority("Explain Root")
+BELOW = ROOT.intermediate("Explain Intermediate")
+LEAF = BELOW.issue(HOST).certificate
+CHAIN = Chain((LEAF, BELOW.certificate, ROOT.certificate))
+OTHER_ROOT = Authority("Another Root")
+
+
+def _refusal(policy: HostPolicy, chain: Chain | None = CHAIN) -> PinError:
+    with pytest.raises(PinError) as caught:
+        verify(chain, policy, NOW).raise_for_refusal(HOST)
+    return caught.value
+
+
+def _policy(*entries: HostPin, **fields: Any) -> HostPolicy:
+    backup = HostPin(kit.NOBODY, "backup", "published", note="in the safe")
+    return HostPolicy(kit.policy("**.bank.example").pattern, (*entries, backup), **fields)
+
+
+def _other(role: Role = "leaf", state: State = "active") -> HostPin:
+    return HostPin(OTHER_ROOT.pin, role, state)
+
+
+def test_a_refusal_names_the_host_and_the_policy() -> None:
+    text = str(_refusal(_policy(_other(), match="leaf")))
+    assert HOST in text
+    assert "'**.bank.example' (mode enforce, match leaf)" in text
+    assert "no certificate of its verified chain is pinned" in text
+
+
+def test_a_refusal_names_every_certificate_of_the_path_leaf_first() -> None:
+    text = str(_refusal(_policy(_other())))
+    lines = [f"{pins_of(each)[0]}  {each.subject}" for each in CHAIN.certificates]
+    places = [text.index(line) for line in lines]
+    assert places == sorted(places)
+    assert "CN=Explain Root" in text
+
+
+def test_a_refusal_names_every_pin_with_role_state_and_note() -> None:
+    text = str(_refusal(_policy(_other("root", "retiring"))))
+    assert f"{OTHER_ROOT.pin}  root, retiring\n" in text
+    assert f"{kit.NOBODY}  backup, published  (in the safe)" in text
+
+
+def test_a_note_stays_on_its_line() -> None:
+    entry = HostPin(kit.NOBODY_ELSE, note="safe\n  pinned:\x1b[2J")
+    assert r"(safe\n  pinned:\x1b[2J)" in str(_refusal(_policy(entry)))
+
+
+def test_fingerprints_of_the_path_are_named_where_fingerprints_are_pinned() -> None:
+    whole = pins_of(OTHER_ROOT.certificate)[1]
+    fingerprints = [str(pins_of(each)[1]) for each in CHAIN.certificates]
+    text = str(_refusal(_policy(HostPin(whole))))
+    assert all(each in text for each in fingerprints)
+    text = str(_refusal(_policy(_other())))
+    assert not any(each in text for each in fingerprints)
+
+
+def test_a_refusal_says_what_to_do() -> None:
+    error = _refusal(_policy(_other()))
+    assert str(error).endswith(f"what to do: {error.fix}")
+
+
+def test_a_key_that_changed_is_perhaps_a_renewal_and_perhaps_an_attack() -> None:
+    fix = _refusal(_policy(_other())).fix
+    assert "changed on purpose" in fix
+    assert f"somebody stands between you and {HOST}" in fix
+    assert f"certpin pin {HOST}" in fix
+
+
+def test_pins_past_their_date_name_the_date() -> None:
+    error = _refusal(_policy(_other(), expires=NOW))
+    assert "its pins held until 2027-06-01" in str(error)
+    assert "`expires`" in error.fix
+
+
+def test_a_connection_without_a_chain_is_told_why() -> None:
+    error = _refusal(_policy(_other()), None)
+    assert "no verified chain" in str(error)
+    assert "pre-shared keys" in error.fix
+    assert "verified chain, leaf first" not in str(error)
+
+
+@pytest.mark.parametrize("state", ["removed", "compromised"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_dead_key_that_is_served_is_an_alarm(state: State, whole: bool) -> None:
+    dead = pins_of(LEAF)[whole]
+    fix = _refusal(_policy(HostPin(dead, state=state), _other())).fix
+    assert str(dead) in fix
+    assert state in fix
+    assert "must not be trusted again" in fix
+
+
+@pytest.mark.parametrize(
+    ("pinned", "match"),
+    [(LEAF, "ca"), (BELOW.certificate, "leaf"), (ROOT.certificate, "leaf")],
+    ids=["leaf", "intermediate", "root"],
+)
+def test_a_pin_that_match_leaves_out_is_pointed_at(pinned: Certificate, match: Any) -> None:
+    fix = _refusal(_policy(HostPin(pins_of(pinned)[0]), match=match)).fix
+    assert f'match = "{match}" leaves it out' in fix
+    assert 'match = "any"' in fix
+
+
+def test_a_path_to_another_root_is_explained() -> None:
+    fix = _refusal(_policy(_other("root"))).fix
+    assert "ended at the root 'CN=Explain Root'" in fix
+    assert "cross-signed" in fix
+    assert "`trust`" in fix
+    assert "treat it as an attack" in fix
+
+
+def test_a_root_that_is_dead_is_not_taken_for_the_pinned_one() -> None:
+    fix = _refusal(_policy(_other("root", "removed"), HostPin(kit.NOBODY_ELSE))).fix
+    assert "another root is pinned" not in fix
+
+
+def test_whole_certificates_alone_are_advised_against() -> None:
+    whole = [
+        HostPin(Pin("cert-sha256", kit.NOBODY.digest)),
+        HostPin(pins_of(OTHER_ROOT.certificate)[1]),
+    ]
+    policy = HostPolicy(kit.policy(HOST).pattern, tuple(whole))
+    fix = _refusal(policy).fix
+    assert "pin the key instead" in fix
+    assert "cert-sha256" in fix
+
+
+SUBJECT = (0, 5)
+
+
+def test_a_certificate_without_a_subject_has_a_word_for_it() -> None:
+    empty = parse(x509.Name([]).public_bytes())
+    assert name_of(_leaf_with(empty)) == "(no subject)"
+
+
+def _leaf_with(subject: Any) -> Certificate:
+    return Certificate.from_der(changed(LEAF.der, SUBJECT, lambda _: subject))
+
+
+def test_a_subject_that_makes_no_sense_does_not_hide_the_refusal() -> None:
+    unreadable = Certificate.from_der(changed(LEAF.der, SUBJECT, with_content(b"\xff")))
+    chain = Chain((unreadable, *CHAIN.authorities))
+    text = str(_refusal(_policy(_other()), chain))
+    assert f"{pins_of(unreadable)[0]}  (a subject that cannot be read)" in text
+
+
+def test_a_hostile_subject_cannot_flood_or_forge_the_message() -> None:
+    words = "pinned:\n\x1b[2J\u202e" + "x" * 50_000
+    oid = x509.ObjectIdentifier("2.5.4.13")
+    subject = parse(x509.Name([x509.NameAttribute(oid, words)]).public_bytes())
+    text = str(_refusal(_policy(_other()), Chain((_leaf_with(subject), *CHAIN.authorities))))
+    assert len(text) < 3000
+    assert all(line.isprintable() for line in text.splitlines())
+    assert text.count("\n  pinned:\n") == 1

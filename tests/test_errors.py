@@ -1,0 +1,263 @@
+"""The errors: one tree, drawn as it is; each survives a process boundary and can be found."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import re
+import ssl
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import certpin
+from certpin import errors
+from certpin.errors import (
+    CertpinError,
+    ConfigError,
+    InputError,
+    PinError,
+    PinFileError,
+    PinMismatchError,
+    PinSetExpiredError,
+    ProbeError,
+    UnpinnedHostError,
+    pin_error,
+)
+from certpin.lab import Authority
+from certpin.pins import verify
+from certpin.x509 import Chain
+from tests import kit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_BRANCH = re.compile(r"^ {4}((?:│   |    )*)(?:[├└]── )?(\w+)(?: \(([\w.]+)\))?(?:  +\S.*)?$")
+
+ROOT = Authority("Error Root")
+CHAIN = Chain((ROOT.issue("error.example").certificate, ROOT.certificate))
+VERDICT = verify(CHAIN, kit.policy("error.example"), datetime(2027, 1, 1, tzinfo=UTC))
+
+
+def _drawn() -> dict[str, tuple[str | None, str | None]]:
+    """Each error of the drawing: what it is drawn under, and what stands in its brackets."""
+    drawing: dict[str, tuple[str | None, str | None]] = {}
+    above: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        if match := _BRANCH.match(line):
+            depth = 0 if not re.search("[├└]", line) else len(match[1]) // 4 + 1
+            drawing[match[2]] = (above[depth - 1] if depth else None, match[3])
+            above[depth:] = [match[2]]
+    return drawing
+
+
+def _classes() -> dict[str, type[CertpinError]]:
+    return {
+        name: each
+        for name, each in vars(errors).items()
+        if inspect.isclass(each) and issubclass(each, CertpinError) and not name.startswith("_")
+    }
+
+
+def test_the_tree_is_drawn_as_it_is() -> None:
+    drawn = _drawn()
+    assert drawn.keys() == _classes().keys()
+    for name, (parent, beside) in drawn.items():
+        bases = [each.__name__ for each in _classes()[name].__mro__[1:]]
+        public = [each for each in bases if each in drawn]
+        assert public[:1] == ([parent] if parent else [])
+        if beside:
+            assert eval(beside, {"ssl": ssl}) in _classes()[name].__mro__
+
+
+def test_every_error_is_public_under_its_name() -> None:
+    for name, each in _classes().items():
+        assert getattr(certpin, name) is each
+        assert name in certpin.__all__
+        assert each.__doc__
+
+
+def _made() -> Iterator[CertpinError]:
+    """One of each, with every field set."""
+    for each in _classes().values():
+        if issubclass(each, PinFileError):
+            yield each("wrong", path="pins.toml", line=3, key="host[0].name", fix="do it")
+        elif issubclass(each, ConfigError):
+            yield each("wrong", key="host[0].name", fix="do it")
+        elif issubclass(each, PinMismatchError | PinSetExpiredError):
+            yield each("wrong", verdict=VERDICT, host="error.example", fix="do it")
+        elif issubclass(each, PinError):
+            yield each("wrong", host="error.example", fix="do it")
+        elif issubclass(each, ProbeError):
+            yield each("wrong", host="error.example", port=443, fix="do it")
+        elif issubclass(each, InputError):
+            yield each("wrong", fix="do it")
+        else:
+            yield each("wrong")
+
+
+MADE = {type(error).__name__: error for error in _made()}
+
+
+@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize(
+    "again", [lambda exc: pickle.loads(pickle.dumps(exc)), copy.copy], ids=["pickled", "copied"]
+)
+def test_an_error_survives_with_all_its_fields(
+    name: str, again: Callable[[CertpinError], CertpinError]
+) -> None:
+    error = MADE[name]
+    copied = again(error)
+    assert type(copied) is type(error)
+    assert str(copied) == str(error)
+    assert copied.args == error.args
+    assert vars(copied) == vars(error)
+
+
+@pytest.mark.parametrize("name", [name for name in MADE if name != "CertpinError"])
+def test_a_message_says_what_to_do(name: str) -> None:
+    error = MADE[name]
+    assert error.fix == "do it"
+    assert "wrong" in str(error)
+    assert "do it" in str(error)
+
+
+@pytest.mark.parametrize("name", [name for name in MADE if name != "CertpinError"])
+def test_a_message_without_a_fix_is_just_the_problem(name: str) -> None:
+    kind = type(MADE[name])
+    keywords: dict[str, Any] = {}
+    if issubclass(kind, ProbeError):
+        keywords = {"host": "error.example", "port": 443}
+    elif issubclass(kind, PinMismatchError | PinSetExpiredError):
+        keywords = {"verdict": VERDICT}
+    error = kind("wrong", **keywords)
+    assert error.fix == ""
+    assert str(error).endswith("wrong")
+
+
+def test_the_root_of_the_tree_has_an_empty_fix() -> None:
+    assert CertpinError("wrong").fix == ""
+
+
+def test_places_stand_before_the_problem() -> None:
+    assert str(MADE["ConfigError"]) == "host[0].name: wrong\n  fix: do it"
+    assert str(MADE["PinFileError"]) == "pins.toml:3: host[0].name: wrong\n  fix: do it"
+    assert str(PinFileError("wrong", path="pins.toml")) == "pins.toml: wrong"
+    assert str(PinFileError("wrong")) == "<text>: wrong"
+    assert str(MADE["DialError"]) == "error.example:443: wrong\n  fix: do it"
+    assert str(MADE["HostError"]) == "wrong (do it)"
+
+
+PIN_ERRORS = [name for name, error in MADE.items() if isinstance(error, PinError)]
+
+
+@pytest.mark.parametrize("name", PIN_ERRORS)
+def test_a_refusal_is_a_certificate_failure_as_openssl_would_report_it(name: str) -> None:
+    """Client libraries map it by these, and none of them tries again in clear text."""
+    error = MADE[name]
+    assert isinstance(error, ssl.SSLCertVerificationError)
+    assert isinstance(error, OSError)
+    assert isinstance(error, ValueError)
+    assert (error.verify_code, error.verify_message) == (50, "wrong")
+    assert (error.reason, error.library) == ("CERTIFICATE_VERIFY_FAILED", "SSL")
+    assert (error.errno, error.strerror) == (1, "wrong\n  what to do: do it")
+    assert str(error) == "wrong\n  what to do: do it"
+
+
+def test_the_message_of_a_verification_is_one_line() -> None:
+    assert PinError("one\ntwo").verify_message == "one"
+    assert PinError("").verify_message == ""
+
+
+REFUSAL = UnpinnedHostError("refused", host="error.example")
+
+
+def _caused() -> Exception:
+    error = RuntimeError("outer")
+    error.__cause__ = ValueError("middle")
+    error.__cause__.__cause__ = REFUSAL
+    return error
+
+
+def _in_context() -> Exception:
+    error = RuntimeError("outer")
+    error.__context__ = REFUSAL
+    error.__suppress_context__ = True
+    return error
+
+
+def _with_field(name: str) -> Exception:
+    error = RuntimeError("outer")
+    setattr(error, name, REFUSAL)
+    return error
+
+
+def _deep() -> Exception:
+    error: Exception = REFUSAL
+    for _ in range(5000):
+        error = RuntimeError(error)
+    return error
+
+
+WRAPPED = {
+    "itself": REFUSAL,
+    "a cause of a cause": _caused(),
+    "a context that is not shown": _in_context(),
+    "an argument": RuntimeError("outer", REFUSAL),
+    "an argument of an argument": RuntimeError(OSError("inner", REFUSAL)),
+    "a group": ExceptionGroup("many", [ValueError("other"), REFUSAL]),
+    "a group within a group": BaseExceptionGroup(
+        "many", [KeyboardInterrupt(), ExceptionGroup("more", [RuntimeError(REFUSAL)])]
+    ),
+    "urllib's reason": _with_field("reason"),
+    "aiohttp's certificate_error": _with_field("certificate_error"),
+    "aiohttp's os_error": _with_field("os_error"),
+    "5000 wrappings": _deep(),
+}
+
+
+@pytest.mark.parametrize("how", WRAPPED)
+def test_a_refusal_is_found_in_whatever_a_library_raised(how: str) -> None:
+    assert pin_error(WRAPPED[how]) is REFUSAL
+
+
+def _circle() -> Exception:
+    one, other = RuntimeError("one"), RuntimeError("other")
+    one.__cause__, other.__cause__ = other, one
+    one.args = (one, other)
+    return one
+
+
+NOTHING_IN_IT: dict[str, BaseException | None] = {
+    "nothing": None,
+    "another error": ValueError("x"),
+    "a certificate failure of OpenSSL": ssl.SSLCertVerificationError(1, "failed"),
+    "a circle": _circle(),
+    "a group": ExceptionGroup("many", [ValueError("x")]),
+    "another error of certpin": PinFileError("x"),
+}
+
+
+@pytest.mark.parametrize("what", NOTHING_IN_IT)
+def test_where_there_is_no_refusal_none_is_found(what: str) -> None:
+    assert pin_error(NOTHING_IN_IT[what]) is None
+
+
+def test_a_field_that_holds_text_is_passed_over() -> None:
+    error = RuntimeError("outer")
+    error.reason = "text"  # type: ignore[attr-defined]
+    assert pin_error(error) is None
+
+
+def test_the_nearest_refusal_is_the_one_that_is_found() -> None:
+    inner, outer = PinError("inner"), PinError("outer")
+    outer.__cause__ = inner
+    assert pin_error(RuntimeError(outer)) is outer
+
+
+def test_a_refusal_is_found_in_a_circle() -> None:
+    circle = _circle()
+    circle.args = (*circle.args, REFUSAL)
+    assert pin_error(circle) is REFUSAL

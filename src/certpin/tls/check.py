@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import CertificateParseError, PinError, UnverifiedSessionError
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 class PinCheck:
     """Made when a connection begins, and called once: when its handshake is done."""
 
-    __slots__ = ("_chain", "_enforcer", "_resumed", "_state", "target")
+    __slots__ = ("_chain", "_enforcer", "_resumed", "_state", "changes", "target")
 
-    def __init__(self, enforcer: Enforcer, state: PinState, target: Target) -> None:
+    def __init__(
+        self, enforcer: Enforcer, state: PinState, target: Target, changes: int = 0
+    ) -> None:
         self.target = target
+        self.changes = changes  # of the settings of rule 1, when the connection began
         self._enforcer = enforcer
         self._state = state
         self._resumed: tuple[bytes, ...] | None = None
@@ -41,18 +45,20 @@ class PinCheck:
     def __call__(self, raw: Any) -> Verdict | None:
         """Judge a finished handshake. Raises ``PinError``; ``None`` where no pins hold."""
         enforcer = self._enforcer
+        if enforcer.state is not self._state:
+            self._follow_swap(enforcer.state)
         try:
-            if enforcer.state is not self._state:
-                self._follow_swap(enforcer.state)
             chain = self._verified_chain(raw)
-            verdict = self.target.judge(chain, enforcer.clock(), self._state.debug_anchors)
+            if self._state.debug.withdrawn:
+                self._require_another_anchor(chain)
+            verdict = self.target.judge(chain, enforcer.clock(), self._state.debug.in_force)
             if verdict is None:
-                self._require_certificate(chain)
+                self._pass_unpinned(chain)
             elif verdict.reason != "match":
                 verdict.raise_for_refusal(self.target.host)
                 enforcer.passed(verdict, self.target.host)
         except CertificateParseError as exc:
-            raise enforcer.refused(self._unreadable()) from exc
+            raise enforcer.refused(_unreadable(self.target.host)) from exc
         except PinError as exc:
             enforcer.refused(exc)
             raise
@@ -63,12 +69,9 @@ class PinCheck:
         """Judge by the pins of now, not by those of when the connection began."""
         target = self._enforcer.target(state, self.target.host)
         if target.store is not self.target.store:
-            raise PinError(
-                f"{target.host} refused: the trust of its policy changed during the handshake",
-                host=target.host,
-                fix="connect again",
-            )
+            raise self._enforcer.refused(_moved(target.host))
         self._state, self.target = state, target
+        self._resumed = None  # rule 4: what was verified under other pins is not resumed
 
     def _verified_chain(self, raw: Any) -> tuple[bytes, ...]:
         if not raw.session_reused:
@@ -81,17 +84,39 @@ class PinCheck:
             )
         return self._resumed
 
-    def _require_certificate(self, chain: tuple[bytes, ...]) -> None:
+    def _pass_unpinned(self, chain: tuple[bytes, ...]) -> None:
+        """Where no pins hold, a chain that OpenSSL verified is enough; but there must be one."""
         if not chain:
             raise PinError(
                 f"{self.target.host} refused: it showed no certificate",
                 host=self.target.host,
                 fix="allow no anonymous cipher suites and no pre-shared keys",
             )
+        if sha256(chain[-1]).digest() in self._state.debug.in_force:
+            self._enforcer.passed_by_debug(self.target.host)
 
-    def _unreadable(self) -> PinError:
-        return PinError(
-            f"{self.target.host} refused: a certificate of its chain is not strict DER",
-            host=self.target.host,
-            fix="ask the server's operator for a certificate that follows X.690",
-        )
+    def _require_another_anchor(self, chain: tuple[bytes, ...]) -> None:
+        """Rule 11: OpenSSL trusts for good what it was given once; the pin set may not."""
+        if chain and sha256(chain[-1]).digest() in self._state.debug.withdrawn:
+            raise PinError(
+                f"{self.target.host} refused: its chain ends at an anchor of the debug override, "
+                "which is over",
+                host=self.target.host,
+                fix="connect without the debugging proxy",
+            )
+
+
+def _moved(host: str) -> PinError:
+    return PinError(
+        f"{host} refused: the trust of its policy changed during the handshake",
+        host=host,
+        fix="connect again",
+    )
+
+
+def _unreadable(host: str) -> PinError:
+    return PinError(
+        f"{host} refused: a certificate of its chain is not strict DER",
+        host=host,
+        fix="ask the server's operator for a certificate that follows X.690",
+    )

@@ -3,12 +3,13 @@
 What holds, rule by rule (the tests in ``tests/tls`` carry the same numbers):
 
  1. OpenSSL verifies chain, hostname and dates before a pin is looked at. A context on which a
-    client library switched any of them off refuses to connect (``_require_verification``): under
+    client library switched any of them off refuses to connect (``verification.py``): under
     ``CERT_NONE`` the "verified chain" is whatever the peer sent.
- 2. A pin matches on the verified path alone (``certpin.x509.openssl``, ``certpin.pins.verify``); what the
-    server merely sent along never counts (CVE-2016-2402). No chain, no connection.
+ 2. A pin matches on the verified path alone (``certpin.x509.openssl``, ``certpin.pins.verify``);
+    what the server merely sent along never counts (CVE-2016-2402). No chain, no connection.
  3. The check comes before the first application byte on every way in, since it stands where
-    OpenSSL's object stands (``gate.py``). After a refusal the connection is shut, and stays so.
+    OpenSSL's object stands (``gate.py``). After a refusal the connection is shut, and stays so;
+    nor does a socket fall back into clear text, where Python's own does (``objects.py``).
  4. A resumed session carries no chain (RFC 8446 section 2.2): it is offered only if this context
     verified it, for this host, under this very policy (``sessions.py``), and refused otherwise.
  5. Policy, SNI and OpenSSL's hostname check get one and the same normalised host
@@ -32,7 +33,6 @@ from __future__ import annotations
 
 import os
 import ssl
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Self
 
 from certpin.errors import ConfigError, HostError, PinError, WeakenedContextError
@@ -41,9 +41,11 @@ from certpin.tls.check import PinCheck
 from certpin.tls.enforcer import DEBUG_VARIABLE, Enforcer
 from certpin.tls.events import FailureTeller
 from certpin.tls.gate import Gate
-from certpin.tls.mirror import MirroredContext, harden
+from certpin.tls.mirror import harden
 from certpin.tls.objects import PinnedSSLObject, PinnedSSLSocket
-from certpin.tls.state import PinState
+from certpin.tls.state import DebugAnchors, PinState
+from certpin.tls.verification import VerifyingContext
+from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
     import socket
@@ -53,15 +55,13 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet
     from certpin.tls.events import FailureHook
 
-# Flags of OpenSSL that take dates or critical extensions out of the verification
-# (X509_V_FLAG_USE_CHECK_TIME, _IGNORE_CRITICAL, _NO_CHECK_TIME, openssl/x509_vfy.h).
-_UNSAFE_FLAGS = 0x2 | 0x10 | 0x200000
-
-# Attributes whose change can weaken the verification; each change is counted (rule 1).
-_VERIFYING = frozenset({"verify_mode", "check_hostname", "verify_flags"})
+# The ways into OpenSSL, which typeshed leaves out. The first argument is the context whose roots
+# may vouch: the pinned one itself, or one of its stores.
+_openssl_socket: Any = ssl.SSLContext._wrap_socket  # type: ignore[attr-defined]
+_openssl_bio: Any = ssl.SSLContext._wrap_bio  # type: ignore[attr-defined]
 
 
-class PinnedSSLContext(MirroredContext):
+class PinnedSSLContext(VerifyingContext):
     """An ``ssl.SSLContext`` for clients that enforces a pin set.
 
     Give it to whatever takes an ``ssl.SSLContext``. ``strict=False`` lets hosts without a policy
@@ -75,11 +75,11 @@ class PinnedSSLContext(MirroredContext):
     sslsocket_class = PinnedSSLSocket
     sslobject_class = PinnedSSLObject
 
-    # Until __init__ is done these stand in.
-    _verifying_changes = 0
-    _verified_changes = -1
+    # All that OpenSSL was ever given: it has no way to take an anchor back.
+    _debug_anchors: frozenset[bytes] = frozenset()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """As ``ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)``; ``__init__`` takes the arguments."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
     def __init__(
@@ -124,12 +124,15 @@ class PinnedSSLContext(MirroredContext):
                 )
             self._enforcer.state = self._state_of(pins)
 
-    def refuse_clear_text(self, host: str) -> None:
-        """For client adapters, before a request leaves without TLS (``http://``, ``ws://``).
+    def admit(self, host: str, *, encrypted: bool = True) -> None:
+        """For client adapters, before they connect: refuse a host that would be refused anyhow.
 
-        Raises ``InsecureRequestError`` in strict mode, and where the host's policy enforces pins.
+        Raises ``UnpinnedHostError`` in strict mode. A request that is not ``encrypted`` (``http://``)
+        raises ``InsecureRequestError`` in strict mode, and where the host's policy enforces pins.
         """
-        self._enforcer.refuse_clear_text(self._host_of(host, server_side=False))
+        name = self._encode_hostname(host)
+        self._require_client(name, server_side=False)
+        self._enforcer.admit(name, encrypted)
 
     def wrap_socket(
         self,
@@ -141,38 +144,39 @@ class PinnedSSLContext(MirroredContext):
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLSocket:
         """As ``ssl.SSLContext.wrap_socket``. Server-side use is an error."""
+        host = self._encode_hostname(server_hostname)
+        self._require_client(host, server_side)
         return super().wrap_socket(
-            sock,
-            server_side,
-            do_handshake_on_connect,
-            suppress_ragged_eofs,
-            self._host_of(server_hostname, server_side),
-            session,
+            sock, False, do_handshake_on_connect, suppress_ragged_eofs, host, session
         )
 
-    def wrap_bio(
-        self,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
-        server_side: bool = False,
-        server_hostname: str | bytes | None = None,
-        session: ssl.SSLSession | None = None,
-    ) -> ssl.SSLObject:
-        """As ``ssl.SSLContext.wrap_bio``. Server-side use is an error."""
-        host = self._host_of(server_hostname, server_side)
-        return super().wrap_bio(incoming, outgoing, server_side, host, session)
+    def _encode_hostname(self, hostname: str | bytes | None) -> str:
+        """Rule 5: the one spelling that policy, SNI and OpenSSL's hostname check all get.
+
+        ``wrap_socket`` and ``wrap_bio`` call it. Python's own reads names by the older IDNA 2003.
+        """
+        if isinstance(hostname, bytes):
+            hostname = hostname.decode("ascii", "replace")
+        try:
+            return normalise(hostname) if hostname else ""
+        except HostError as exc:
+            raise self._enforcer.refused(PinError(f"refused: {exc.problem}", fix=exc.fix)) from exc
+
+    def _require_client(self, host: str, server_side: bool) -> None:
+        if server_side:
+            raise ValueError("a PinnedSSLContext is for clients: give a server an ssl.SSLContext")
+        if not host:
+            raise self._enforcer.refused(_nameless())
 
     def _wrap_socket(
         self, sock: Any, server_side: bool, host: str, *, owner: Any, session: Any
     ) -> Gate:
-        check, store, changes = self._begin(host)
-        # typeshed leaves it out: the way into OpenSSL.
-        maker: Any = super() if store is None else store
-        make = maker._wrap_socket
+        check = self._begin(host, server_side)
         if session is not None and not check.may_resume(session):
             session = None
-        raw = make(sock, False, host, owner=owner, session=session)
-        return self._gate(raw, owner, check, changes, None)
+        store = check.target.store or self
+        raw = _openssl_socket(store, sock, False, host, owner=owner, session=session)
+        return self._gate(raw, check, owner, None)
 
     def _wrap_bio(
         self,
@@ -184,82 +188,60 @@ class PinnedSSLContext(MirroredContext):
         owner: Any,
         session: Any,
     ) -> Gate:
-        check, store, changes = self._begin(server_hostname)
-        maker: Any = super() if store is None else store
-        make = maker._wrap_bio
+        check = self._begin(server_hostname, server_side)
         if session is not None and not check.may_resume(session):
             session = None
-        raw = make(incoming, outgoing, False, server_hostname, owner=owner, session=session)
-        return self._gate(raw, owner, check, changes, outgoing)
+        store = check.target.store or self
+        raw = _openssl_bio(
+            store, incoming, outgoing, False, server_hostname, owner=owner, session=session
+        )
+        return self._gate(raw, check, owner, outgoing)
 
-    def _host_of(self, server_hostname: str | bytes | None, server_side: bool) -> str:
-        """Rule 5: the one spelling that policy, SNI and OpenSSL's hostname check all get."""
-        if server_side:
-            raise ValueError("a PinnedSSLContext is for clients: give a server an ssl.SSLContext")
-        if not server_hostname:
-            raise self._enforcer.refused(_nameless())
-        if isinstance(server_hostname, bytes):
-            server_hostname = server_hostname.decode("ascii", "replace")
-        try:
-            return normalise(server_hostname)
-        except HostError as exc:
-            raise self._enforcer.refused(PinError(f"refused: {exc.problem}", fix=exc.fix)) from exc
-
-    def _begin(self, host: str) -> tuple[PinCheck, ssl.SSLContext | None, int]:
-        """The check of a new connection, the store for it, and the count that rule 1 compares."""
+    def _begin(self, host: str, server_side: bool) -> PinCheck:
+        """The check of a new connection, with the count of changes that rule 1 compares."""
+        if server_side or not host:
+            self._require_client(host, server_side)
         changes = self._verifying_changes
         if changes != self._verified_changes:
-            self._require_verification(host)
-            self._verified_changes = changes
-        state = self._enforcer.state
-        target = self._enforcer.target(state, host)
-        return PinCheck(self._enforcer, state, target), target.store, changes
+            changes = self._require_verification(host)
+        enforcer = self._enforcer
+        state = enforcer.state
+        return PinCheck(enforcer, state, enforcer.target(state, host), changes)
 
-    def _gate(self, raw: Any, owner: Any, check: PinCheck, changes: int, outgoing: Any) -> Gate:
-        if changes != self._verifying_changes:
+    def _gate(self, raw: Any, check: PinCheck, owner: Any, outgoing: ssl.MemoryBIO | None) -> Gate:
+        if check.changes != self._verifying_changes:
             # Another thread touched the settings while OpenSSL copied them.
             raise self._enforcer.refused(_weakened(check.target.host, "they were being changed"))
         owner._check = check
         owner._context = self
         return Gate(raw, check, outgoing)
 
-    def _require_verification(self, host: str) -> None:
-        """Rule 1."""
-        if self.verify_mode != ssl.CERT_REQUIRED:
-            raise self._enforcer.refused(_weakened(host, f"verify_mode is {self.verify_mode!r}"))
-        if not self.check_hostname:
-            raise self._enforcer.refused(_weakened(host, "check_hostname is off"))
-        if self.verify_flags & _UNSAFE_FLAGS:
-            raise self._enforcer.refused(_weakened(host, f"verify_flags are {self.verify_flags!r}"))
+    def _require_verification(self, host: str) -> int:
+        """Rule 1. Returns the count of changes at which the settings were found in order."""
+        if weakness := self._find_weakness():
+            raise self._enforcer.refused(_weakened(host, weakness))
+        return self._verified_changes
 
     def _state_of(self, pins: PinSet) -> PinState:
         """Rule 10: everything is built before it is put in place."""
-        debug = pins.debug if os.environ.get(DEBUG_VARIABLE) == "1" else None
         stores = {
             policy.trust.digest: self._store_for(policy.trust)
             for policy in pins.policies
             if policy.trust is not None
         }
+        return PinState(pins, stores, self._trust_debug_anchors(pins, stores.values()))
+
+    def _trust_debug_anchors(self, pins: PinSet, stores: Iterable[ssl.SSLContext]) -> DebugAnchors:
+        """Rule 11: both the pin set and the environment have to ask for it."""
+        debug = pins.debug if os.environ.get(DEBUG_VARIABLE) == "1" else None
+        # All are read first: OpenSSL would keep those that it took before it met a bad one.
         anchors = debug.der if debug else ()
-        for context in (self, *stores.values()) if anchors else ():
-            context.load_verify_locations(cadata=b"".join(anchors))
-        return PinState(pins, stores, frozenset(sha256(der).digest() for der in anchors))
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _VERIFYING and not _is_safe(name, value):
-            self._verifying_changes += 1
-        if name == "verify_flags":
-            value &= ~ssl.VERIFY_X509_PARTIAL_CHAIN  # rule 7
-        elif name == "options":
-            value |= ssl.OP_NO_RENEGOTIATION  # rule 3: no other certificate after the check
-        super().__setattr__(name, value)
-
-
-def _is_safe(name: str, value: Any) -> bool:
-    """Whether it can only strengthen: urllib3 sets these again with each connection."""
-    return (name == "verify_mode" and value == ssl.CERT_REQUIRED) or (
-        name == "check_hostname" and bool(value)
-    )
+        in_force = frozenset(Certificate.from_der(der).sha256 for der in anchors)
+        if debug:
+            for context in (self, *stores):
+                context.load_verify_locations(cadata=b"".join(debug.der))
+        self._debug_anchors |= in_force
+        return DebugAnchors(in_force, self._debug_anchors - in_force)
 
 
 def _weakened(host: str, what: str) -> WeakenedContextError:

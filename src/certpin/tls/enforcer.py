@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from copy import copy
 from typing import TYPE_CHECKING
 
 from certpin.errors import InsecureRequestError, PinError, UnpinnedHostError
@@ -43,28 +44,32 @@ class Enforcer:
             raise self.refused(_unpinned(host, state.pins.name))
         return target
 
-    def refuse_clear_text(self, host: str) -> None:
-        """Rule 9: nothing goes out without TLS in strict mode, or past pins that are enforced."""
+    def admit(self, host: str, encrypted: bool) -> None:
+        """Rule 9, before there is a connection. Clear text passes no pins that are enforced."""
         policy = self.state.target(host).policy
-        if self.strict or (policy is not None and policy.mode == "enforce"):
+        enforced = policy is not None and policy.mode == "enforce"
+        if not encrypted and (self.strict or enforced):
             raise self.refused(_clear_text(host))
+        self.target(self.state, host)
 
     def refused(self, error: PinError) -> PinError:
         """Record a refusal; returns the error, to be raised."""
         verdict: Verdict | None = getattr(error, "verdict", None)
         reason = type(error).__name__ if verdict is None else verdict.reason
-        self._tell(error.host, "refuse", reason, verdict, error)
+        # A copy, since the traceback of the error itself would keep the connection alive.
+        self._tell(error.host, "refuse", reason, verdict, copy(error))
         return error
 
     def passed(self, verdict: Verdict, host: str) -> None:
         """Record a connection that passes without a matching pin."""
         self._tell(host, verdict.decision, verdict.reason, verdict, None)
         if verdict.reason == "debug-anchor":
-            warnings.warn(
-                f"{host}: accepted by the debug override ({DEBUG_VARIABLE}=1), not by a pin",
-                DebugOverrideWarning,
-                stacklevel=2,
-            )
+            _warn(host)
+
+    def passed_by_debug(self, host: str) -> None:
+        """Record a connection to a host without pins, whose chain ends at a debug anchor."""
+        self._tell(host, "accept", "debug-anchor", None, None)
+        _warn(host)
 
     def _tell(
         self,
@@ -80,6 +85,17 @@ class Enforcer:
                 host, decision, reason, self.clock(), pins.name, pins.version, error, verdict
             )
         )
+
+
+def _warn(host: str) -> None:
+    # Explicitly, since warnings.warn() is heard once of each place, and rule 11 says each use.
+    warnings.warn_explicit(
+        f"{host}: accepted by the debug override ({DEBUG_VARIABLE}=1), not by a pin",
+        DebugOverrideWarning,
+        filename=__file__,
+        lineno=1,
+        module=__name__,
+    )
 
 
 def _clear_text(host: str) -> InsecureRequestError:

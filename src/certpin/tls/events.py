@@ -6,13 +6,15 @@ are slower than failures come lose the newest ones, and the log says so: memory 
 
 from __future__ import annotations
 
-import logging
+import os
 import queue
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable
     from datetime import datetime
 
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
 
     FailureHook = Callable[["PinFailure"], object]
 
-logger = logging.getLogger("certpin")
-
+_ERROR, _WARNING = 40, 30  # logging.ERROR, logging.WARNING
 _WAITING = 256  # failures that hooks have not seen yet
 
 
@@ -71,35 +72,45 @@ class FailureTeller:
 
     def __init__(self, hooks: tuple[FailureHook, ...]) -> None:
         self._hooks = hooks
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._waiting: queue.Queue[PinFailure] = queue.Queue(_WAITING)
         self._starting = threading.Lock()
         self._worker: threading.Thread | None = None
 
     def tell(self, failure: PinFailure) -> None:
-        """Record a failure."""
-        logger.log(
-            logging.ERROR if failure.decision == "refuse" else logging.WARNING,
+        """Record a failure. What a log handler of the application raises breaks no connection."""
+        with suppress(Exception):
+            self._log(failure)
+        if self._hooks:
+            with suppress(Exception):
+                self._enqueue(failure)
+
+    def _log(self, failure: PinFailure) -> None:
+        _logger().log(
+            _ERROR if failure.decision == "refuse" else _WARNING,
             "%s: %s (%s)",
             failure.host or "(no host)",
             _WORDS[failure.decision],
             failure.reason,
             extra={"certpin": failure.fields()},
         )
-        if self._hooks:
-            self._enqueue(failure)
 
     def _enqueue(self, failure: PinFailure) -> None:
+        if self._process != os.getpid():
+            self._begin()  # after a fork: no worker here, and a lock may have been held over there
         try:
             self._waiting.put_nowait(failure)
             self._ensure_worker()
         except queue.Full:
-            logger.warning("failure hooks are too slow: one failure was not handed to them")
+            _logger().warning("failure hooks are too slow: one failure was not handed to them")
         except RuntimeError:
-            logger.warning("no thread for failure hooks: the interpreter is shutting down")
+            _logger().warning("no thread for failure hooks: the interpreter is shutting down")
 
     def _ensure_worker(self) -> None:
         with self._starting:
-            # After a fork the thread is gone, and is_alive() says so.
             if self._worker is None or not self._worker.is_alive():
                 self._worker = threading.Thread(
                     target=self._run, name="certpin-failure-hooks", daemon=True
@@ -110,10 +121,16 @@ class FailureTeller:
         while True:
             failure = self._waiting.get()
             for hook in self._hooks:
-                try:
-                    hook(failure)
-                except Exception:
-                    logger.exception("a failure hook raised")
+                with suppress(Exception):  # of a log handler
+                    _call(hook, failure)
+
+
+def _call(hook: FailureHook, failure: PinFailure) -> None:
+    try:
+        hook(failure)
+    # an exit too: the next hook and the next failure wait behind it.
+    except BaseException:  # noqa: BLE001  # whatever it raises, it breaks nothing
+        _logger().exception("a failure hook raised")
 
 
 _WORDS = {
@@ -121,3 +138,10 @@ _WORDS = {
     "report": "pins do not match, and the policy only reports",
     "accept": "accepted without a pin",
 }
+
+
+def _logger() -> logging.Logger:
+    """The logger ``certpin``. ``logging`` is loaded by whoever has something to log."""
+    import logging
+
+    return logging.getLogger("certpin")

@@ -1,11 +1,11 @@
 """The gate: what stands in OpenSSL's place until the verified chain was checked.
 
-Python's ``SSLSocket`` and ``SSLObject`` reach OpenSSL through one attribute, ``_sslobj``. Overriding
-``do_handshake`` alone would leave ways around: OpenSSL also shakes hands inside the first read or
-write, and a deferred handshake is exactly that. So a ``Gate`` is put into ``_sslobj`` itself, and
-everything passes it: send, recv, makefile, sendfile, asyncio, uvloop, whatever comes next. When
-the chain is found good, the gate puts OpenSSL's object back and is gone: a pinned connection costs
-nothing from then on.
+Python's ``SSLSocket`` and ``SSLObject`` reach OpenSSL through one attribute, ``_sslobj``.
+Overriding ``do_handshake`` alone would leave ways around: OpenSSL also shakes hands inside the
+first read or write, and a deferred handshake is exactly that. So a ``Gate`` is put into ``_sslobj``
+itself, and everything passes it: send, recv, makefile, sendfile, asyncio, uvloop, whatever comes
+next. When the chain is found good, the gate puts OpenSSL's object back and is gone: a pinned
+connection costs nothing from then on.
 
 What the gate doesn't know it doesn't pass on.
 """
@@ -15,9 +15,12 @@ from __future__ import annotations
 import socket
 import ssl
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from certpin.tls.check import PinCheck
 
 # What may be asked of OpenSSL's object while nothing is checked: none of it moves application
@@ -55,16 +58,18 @@ class Gate:
         self._raw = raw
         self._check = check
         self._outgoing = outgoing
-        self._refusal: BaseException | None = None
+        self._refusal: Exception | None = None
 
     def do_handshake(self) -> Any:
         """Shake hands, check, and step aside. Raises ``PinError``, or what OpenSSL raises."""
         if self._refusal is not None:
-            raise self._refusal.with_traceback(None)
+            raise copy(self._refusal)
         raw = self._raw
         try:
             raw.do_handshake()
-        except ssl.SSLCertVerificationError as exc:
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as exc:
             self._refuse(exc)  # OpenSSL's own refusal is as final as ours
             raise
         try:
@@ -86,11 +91,11 @@ class Gate:
         """Write application bytes: after handshake and check."""
         return self.do_handshake().write(data)
 
-    def shutdown(self) -> Any:
-        """Close TLS. Before the check there is nothing to close in good order."""
+    def shutdown(self) -> NoReturn:
+        """Not before the check: Python moves clear text after it, in whichever thread."""
         if self._refusal is not None:
-            raise self._refusal.with_traceback(None)
-        return self._raw.shutdown()
+            raise copy(self._refusal)
+        raise ssl.SSLError(ssl.SSL_ERROR_SSL, "TLS cannot be closed before the pins were checked")
 
     @property
     def session(self) -> Any:
@@ -103,7 +108,8 @@ class Gate:
             self._raw.session = session
 
     def _refuse(self, reason: BaseException) -> None:
-        self._refusal = reason
+        # A copy, since the traceback of the error itself leads back here.
+        self._refusal = copy(reason) if isinstance(reason, Exception) else _interrupted(reason)
         owner = self._raw.owner
         if isinstance(owner, socket.socket):
             # Not close(): the caller still owns the descriptor, and closes it.
@@ -119,3 +125,7 @@ class Gate:
         if name not in _HARMLESS:
             raise AttributeError(f"{name!r} is not reachable before the pins were checked")
         return getattr(self._raw, name)
+
+
+def _interrupted(reason: BaseException) -> Exception:
+    return ssl.SSLError(ssl.SSL_ERROR_SSL, f"the check was interrupted ({type(reason).__name__})")

@@ -10,10 +10,11 @@ the context it was given widens nothing for a host with a trust file.
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass, field
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
-from certpin.x509 import Certificate
+from certpin.x509 import Certificate, end_in_roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,13 +31,21 @@ _MIRRORED = (
 )
 
 
+@dataclass(frozen=True)
+class _Call:
+    """A method that was called on the context, to be called on each store that comes later."""
+
+    name: str
+    args: tuple[Any, ...] = field(repr=False)  # a passphrase may be among them
+
+
 class MirroredContext(ssl.SSLContext):
     """A client's ``SSLContext`` whose settings follow into the stores that it made."""
 
     def __init__(self) -> None:
         # A lock for changes of settings; no handshake ever waits for it.
         self._configuring = RLock()
-        self._calls: list[tuple[str, tuple[Any, ...]]] = []
+        self._calls: list[_Call] = []
         self._stores: dict[bytes, ssl.SSLContext] = {}
 
     def _store_for(self, trust: TrustAnchors) -> ssl.SSLContext:
@@ -50,14 +59,14 @@ class MirroredContext(ssl.SSLContext):
         store = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         harden(store)
         store.load_verify_locations(cadata=b"".join(trust.der))
-        if not _ends_in_roots(trust.der):
+        if not end_in_roots(map(Certificate.from_der, trust.der)):
             # The file names an intermediate alone: then the path has to be allowed to end at it.
             store.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         for name in _MIRRORED:
             if (value := getattr(self, name)) is not None:
                 setattr(store, name, value)
-        for name, args in self._calls:
-            getattr(store, name)(*args)
+        for call in self._calls:
+            getattr(store, call.name)(*call.args)
         return store
 
     def _set_everywhere(self, name: str, *args: Any) -> None:
@@ -66,16 +75,17 @@ class MirroredContext(ssl.SSLContext):
         Libraries set it again for each connection: what is set already is left alone, since another
         thread may be in a handshake.
         """
+        call = _Call(name, args)
         with self._configuring:
-            if (name, args) not in self._calls:
-                self._call_everywhere(name, args)
-                self._calls = [call for call in self._calls if call[0] != name]
-                self._calls.append((name, args))
+            if call not in self._calls:
+                self._call_everywhere(call)
+                self._calls = [each for each in self._calls if each.name != name]
+                self._calls.append(call)
 
-    def _call_everywhere(self, name: str, args: tuple[Any, ...]) -> None:
-        getattr(super(), name)(*args)
+    def _call_everywhere(self, call: _Call) -> None:
+        getattr(super(), call.name)(*call.args)
         for store in self._stores.values():
-            getattr(store, name)(*args)
+            getattr(store, call.name)(*call.args)
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -85,21 +95,25 @@ class MirroredContext(ssl.SSLContext):
                     setattr(store, name, value)
 
     def set_ciphers(self, cipherlist: str, /) -> None:
+        """As ``ssl.SSLContext.set_ciphers``, here and in every store."""
         self._set_everywhere("set_ciphers", cipherlist)
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        """As ``ssl.SSLContext.set_alpn_protocols``, here and in every store."""
         self._set_everywhere("set_alpn_protocols", list(alpn_protocols))
 
     def set_ecdh_curve(self, name: str, /) -> None:
+        """As ``ssl.SSLContext.set_ecdh_curve``, here and in every store."""
         self._set_everywhere("set_ecdh_curve", name)
 
     def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
-        call = (certfile, keyfile, password)
+        """As ``ssl.SSLContext.load_cert_chain``, here and in every store."""
+        call = _Call("load_cert_chain", (certfile, keyfile, password))
         with self._configuring:
             # Always: the files may have changed. Kept beside others: one for each kind of key.
-            self._call_everywhere("load_cert_chain", call)
-            if ("load_cert_chain", call) not in self._calls:
-                self._calls.append(("load_cert_chain", call))
+            self._call_everywhere(call)
+            if call not in self._calls:
+                self._calls.append(call)
 
 
 def harden(context: ssl.SSLContext) -> None:
@@ -110,12 +124,3 @@ def harden(context: ssl.SSLContext) -> None:
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     # A renegotiation could show another certificate after the check (RFC 5746 is about less).
     context.options |= ssl.OP_NO_RENEGOTIATION
-
-
-def _ends_in_roots(anchors: tuple[bytes, ...]) -> bool:
-    """Whether every anchor leads to a self-issued one of the same file."""
-    certificates = [Certificate.from_der(der) for der in anchors]
-    subjects = {certificate.subject for certificate in certificates}
-    return all(
-        certificate.self_issued or certificate.issuer in subjects for certificate in certificates
-    )

@@ -1,11 +1,17 @@
-"""``SSLSocket`` and ``SSLObject`` with what pinning adds: the verdict, and remembered sessions."""
+"""``SSLSocket`` and ``SSLObject`` with what pinning adds: the verdict, remembered sessions, and no
+way back into clear text.
+"""
 
 from __future__ import annotations
 
+import errno
+import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from certpin.pins import Verdict
     from certpin.tls.check import PinCheck
 
@@ -43,9 +49,89 @@ class _Pinned(_Base):
         setter.fset(self, session)
 
 
+class _NoTLS:
+    """Stands where OpenSSL's object would, as long as there is no TLS: not yet, or no more.
+
+    Python has ``None`` there, and then moves application bytes in clear text: on a socket whose
+    ``connect`` is still on its way or has failed, and after ``shutdown`` of one direction.
+    """
+
+    session_reused = None
+
+    @property
+    def session(self) -> None:
+        """None. One that is set is kept by the socket, for when it connects."""
+
+    @session.setter
+    def session(self, session: Any) -> None:
+        pass
+
+    def do_handshake(self, *_: Any) -> NoReturn:
+        raise OSError(errno.ENOTCONN, "there is no TLS on this socket, not yet or no more")
+
+    read = write = shutdown = getpeercert = do_handshake
+
+    def pending(self) -> int:
+        return 0
+
+    def version(self, *_: Any) -> None:
+        """Nothing was negotiated."""
+
+    cipher = compression = get_channel_binding = selected_alpn_protocol = shared_ciphers = version
+    get_verified_chain = get_unverified_chain = version
+
+
 # mypy sees attributes where Python has properties, and the other way round; the tests read them.
 class PinnedSSLSocket(_Pinned, ssl.SSLSocket):  # type: ignore[misc, override]
-    """An ``ssl.SSLSocket`` that moves no application byte before its pins were checked."""
+    """An ``ssl.SSLSocket`` that moves no application byte before its pins were checked.
+
+    Nor does it move one in clear text, except after ``unwrap`` of a connection that was checked.
+    """
+
+    # What Python keeps there, and typeshed leaves out.
+    _connected: bool
+    _session: ssl.SSLSession | None
+    _sslobj: Any
+    do_handshake_on_connect: bool
+
+    @classmethod
+    def _create(cls, *args: Any, **kwargs: Any) -> Any:
+        self = super()._create(*args, **kwargs)  # type: ignore[misc]
+        if self._sslobj is None:
+            self._sslobj = _NoTLS()
+        return self
+
+    def _real_connect(self, addr: Any, connect_ex: bool) -> Any:
+        """What ``connect`` and ``connect_ex`` do. Python's own forgets TLS where one fails."""
+        if self._connected or not isinstance(self._sslobj, _NoTLS):
+            raise ValueError("attempt to connect already-connected SSLSocket!")
+        context: Any = self._context
+        # Again: the attribute may have been set while the socket waited.
+        self.server_hostname = context._encode_hostname(self.server_hostname)  # type: ignore[misc]
+        self._sslobj = context._wrap_socket(
+            self, False, self.server_hostname, owner=self, session=self._session
+        )
+        failed = self._connect_tcp(addr, connect_ex)
+        if not failed:
+            self._connected = True
+            if self.do_handshake_on_connect:
+                self.do_handshake()
+        return failed
+
+    def _connect_tcp(self, addr: Any, connect_ex: bool) -> Any:
+        connect = socket.socket.connect_ex if connect_ex else socket.socket.connect
+        try:
+            return connect(self, addr)
+        except BlockingIOError:
+            raise  # it goes on, and so does TLS
+        except OSError:
+            self._sslobj = _NoTLS()  # so that it may be tried again
+            raise
+
+    def shutdown(self, how: int) -> None:
+        """As ``ssl.SSLSocket.shutdown``: TLS ends, and what is sent or read after it fails."""
+        self._sslobj = _NoTLS()
+        socket.socket.shutdown(self, how)
 
 
 class PinnedSSLObject(_Pinned, ssl.SSLObject):

@@ -7,10 +7,10 @@ name and no date. Sessions that were confused between hosts have let attackers i
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from certpin.errors import CertificateParseError
 from certpin.x509 import Chain
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 _KEPT = 256
 
 
-@dataclass(frozen=True)
-class _Verified:
+class _Verified(NamedTuple):
     session: ssl.SSLSession
     target: Target
     chain: tuple[bytes, ...]
@@ -52,13 +51,17 @@ class SessionMemory:
         """The chain that was verified for this session and target; ``None``: do not resume.
 
         A host has another target under another version of the pin set. A chain with a certificate
-        past its date is not verified any more.
+        past its date, or with one whose date cannot be read, is not verified any more.
         """
         known = self._verified.get(id(session))
         if known is None or known.session is not session or known.target is not target:
             return None
-        if any(
-            now > certificate.not_after for certificate in Chain.from_der(known.chain).certificates
-        ):
-            return None
-        return known.chain
+        return known.chain if _in_time(known.chain, now) else None
+
+
+def _in_time(chain: tuple[bytes, ...], now: datetime) -> bool:
+    try:
+        certificates = Chain.from_der(chain).certificates
+        return all(now <= certificate.not_after for certificate in certificates)
+    except CertificateParseError:
+        return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from certpin.pins import verify
 from certpin.x509 import Chain
@@ -57,21 +57,27 @@ class Target:
         return verdict
 
 
-class PinState:
-    """The pin set, the trust store of each ``trust`` that it names, and the debug anchors in force.
+class DebugAnchors(NamedTuple):
+    """SHA-256 fingerprints: of the debug override's anchors, and of those that were its before."""
 
-    ``stores`` is keyed by ``TrustAnchors.digest``; ``debug_anchors`` are SHA-256 fingerprints.
-    ``target`` takes a normalised host.
+    in_force: frozenset[bytes] = frozenset()
+    withdrawn: frozenset[bytes] = frozenset()
+
+
+class PinState:
+    """The pin set, the trust store of each ``trust`` that it names, and the debug anchors.
+
+    ``stores`` is keyed by ``TrustAnchors.digest``. ``target`` takes a normalised host.
     """
 
     def __init__(
         self,
         pins: PinSet,
         stores: Mapping[bytes, ssl.SSLContext],
-        debug_anchors: frozenset[bytes],
+        debug: DebugAnchors,
     ) -> None:
         self.pins = pins
-        self.debug_anchors = debug_anchors
+        self.debug = debug
         self._stores = stores
         self.target = lru_cache(maxsize=_HOSTS)(self._target)
 

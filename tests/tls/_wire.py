@@ -1,0 +1,71 @@
+"""A connection without a network: client and server of the ``ssl`` module over memory BIOs."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOST = "api.bank.test"
+OTHER = "www.bank.test"
+_STEPS = 6  # more than any handshake takes
+
+
+class Wire:
+    """``client`` and ``server``, and the two BIOs between them."""
+
+    client: Any  # a PinnedSSLObject, mostly
+
+    def __init__(
+        self,
+        client: ssl.SSLContext,
+        server: ssl.SSLContext,
+        host: str | bytes = HOST,
+        session: Any = None,
+    ) -> None:
+        self.to_client, self.to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+        name: Any = host
+        self.client = client.wrap_bio(
+            self.to_client, self.to_server, server_hostname=name, session=session
+        )
+        self.server = server.wrap_bio(self.to_server, self.to_client, server_side=True)
+
+    def shake(self) -> Wire:
+        """Shake hands; raises what the client raises."""
+        for side in self._turns():
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+        return self
+
+    def until_checked(self) -> None:
+        """Bring the server's last flight to the client: its next step ends in the check."""
+        for side in (self.client, self.server):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+
+    def pull(self) -> bytes:
+        """What the server can read now: the end of the handshake, then application data."""
+        with suppress(ssl.SSLError):
+            self.server.do_handshake()
+            return self.server.read(65536)
+        return b""
+
+    def session(self) -> Any:
+        """The client's session, once the server's tickets have come (TLS 1.3 sends them late)."""
+        with suppress(ssl.SSLWantReadError):
+            self.client.read(1)
+        return self.client.session
+
+    def _turns(self) -> Iterator[ssl.SSLObject]:
+        for _ in range(_STEPS // 2):
+            yield self.client
+            yield self.server
+
+
+def as_old_as_tls12(context: ssl.SSLContext) -> ssl.SSLContext:
+    """The same context, limited to TLS 1.2."""
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context

@@ -1,0 +1,345 @@
+"""Rules 1 to 6, taken out one by one (``test_mutations.py`` runs them)."""
+
+from __future__ import annotations
+
+from tests.tls._mutation import Mutation
+
+_CHECK = "certpin/tls/check.py"
+_CONTEXT = "certpin/tls/context.py"
+_GATE = "certpin/tls/gate.py"
+_OBJECTS = "certpin/tls/objects.py"
+_SESSIONS = "certpin/tls/sessions.py"
+_VERIFICATION = "certpin/tls/verification.py"
+
+_ONE = "tests/tls/test_rule_01_verification_first.py::"
+_TWO = "tests/tls/test_rule_02_verified_path.py::"
+_THREE = "tests/tls/test_rule_03_before_the_first_byte.py::"
+_CLEAR = "tests/tls/test_rule_03_no_clear_text.py::"
+_UNWRAP = "tests/tls/test_rule_03_unwrapping.py::"
+_FOUR = "tests/tls/test_rule_04_sessions.py::"
+_FIVE = "tests/tls/test_rule_05_hosts.py::"
+_SIX = "tests/tls/test_rule_06_spki_bytes.py::"
+
+_RECALL = (
+    "known is None or known.session is not session or known.target is not target",
+    "known is None or known.session is not session",
+)
+
+# The key as cryptography writes it, which is not always as it stands in the certificate.
+_REWRITTEN = """
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+        from cryptography.x509 import load_der_x509_certificate
+        key = load_der_x509_certificate(der).public_key()
+        return Certificate(der, key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+""".strip()
+
+MUTATIONS: list[Mutation] = [
+    Mutation(
+        1,
+        _VERIFICATION,
+        "if self.verify_mode != ssl.CERT_REQUIRED:",
+        "if False:",
+        _ONE + "test_a_weakened_context_does_not_connect",
+    ),
+    Mutation(
+        1,
+        _VERIFICATION,
+        "if not self.check_hostname:",
+        "if False:",
+        _ONE + "test_nothing_is_sent_on_a_socket_of_a_weakened_context",
+    ),
+    Mutation(
+        1,
+        _VERIFICATION,
+        "0x2 | 0x10 | 0x200000",
+        "0x2 | 0x10",
+        _ONE + "test_a_weakened_context_does_not_connect",
+    ),
+    Mutation(
+        1,
+        _VERIFICATION,
+        "0x2 | 0x10 | 0x200000",
+        "0x2 | 0x200000",
+        _ONE + "test_a_weakened_context_does_not_connect",
+    ),
+    Mutation(
+        1,
+        _CONTEXT,
+        "if check.changes != self._verifying_changes:",
+        "if False:",
+        _ONE + "test_a_change_while_openssl_copies_the_settings_is_seen",
+    ),
+    Mutation(
+        1,
+        _VERIFICATION,
+        "with self._configuring:  # waits for a change that another thread is making",
+        "if True:",
+        _ONE + "test_a_change_that_is_half_done_is_waited_for",
+    ),
+    Mutation(
+        1,
+        _VERIFICATION,
+        "            self._verifying_changes += 1\n            super().__setattr__(name, value)",
+        "            super().__setattr__(name, value)\n            self._verifying_changes += 1",
+        _ONE + "test_a_change_counts_before_it_is_made",
+    ),
+    Mutation(
+        1,
+        _VERIFICATION,
+        "0x2 | 0x10 | 0x200000",
+        "0x10 | 0x200000",
+        _ONE + "test_a_weakened_context_does_not_connect",
+    ),
+    Mutation(
+        1,
+        _CONTEXT,
+        "if changes != self._verified_changes:",
+        "if False:",
+        _ONE + "test_a_weakened_context_does_not_connect",
+    ),
+    Mutation(
+        1,
+        _VERIFICATION,
+        "if getattr(self, name) == value:",
+        "if False:",
+        _ONE + "test_setting_what_is_set_already_disturbs_no_connection",
+    ),
+    Mutation(
+        2,
+        _CHECK,
+        "return verified_chain(raw)",
+        "return tuple(each.public_bytes(2) for each in raw.get_unverified_chain() or ())",
+        _TWO + "test_what_a_rogue_authority_appends_never_counts",
+    ),
+    Mutation(
+        2,
+        "certpin/pins/verdict.py",
+        'return Verdict("refuse", "no-chain", policy, None)',
+        'return Verdict("accept", "no-chain", policy, None)',
+        _TWO + "test_an_anonymous_server_is_refused",
+    ),
+    Mutation(
+        2,
+        _CHECK,
+        "if not chain:",
+        "if False:",
+        _TWO + "test_an_anonymous_server_is_refused_where_no_pins_hold",
+    ),
+    Mutation(
+        3,
+        _CONTEXT,
+        "return Gate(raw, check, outgoing)",
+        "return raw",
+        _THREE + "test_no_byte_reaches_a_server_that_is_refused",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "return self.do_handshake().write(data)",
+        "return self._raw.write(data)",
+        _THREE + "test_no_byte_reaches_a_server_that_is_refused",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "return self.do_handshake().read(*args)",
+        "return self._raw.read(*args)",
+        _THREE + "test_an_object_moves_nothing_before_the_check",
+    ),
+    Mutation(
+        2,
+        "certpin/pins/verdict.py",
+        "if chain is None or not chain.certificates:",
+        "if chain is None:",
+        _TWO + "test_without_a_chain_the_verdict_is_to_refuse",
+    ),
+    Mutation(
+        2,
+        "certpin/pins/verdict.py",
+        'return (chain.leaf,) if match == "leaf" else chain.authorities',
+        "return chain.certificates",
+        _TWO + "test_match_says_which_certificate_of_the_path_counts",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "        if self._refusal is not None:\n"
+        "            raise copy(self._refusal)\n        raw = self._raw",
+        "        raw = self._raw",
+        _THREE + "test_a_refusal_is_for_good_although_other_pins_would_accept",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "        except ssl.SSLError as exc:\n            self._refuse(exc)",
+        "        except ssl.SSLCertVerificationError as exc:\n            self._refuse(exc)",
+        _CLEAR + "test_openssls_own_failure_is_final_too",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "copy(reason) if isinstance(reason, Exception) else _interrupted(reason)",
+        "copy(reason)",
+        _THREE + "test_a_check_that_is_interrupted_refuses",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "copy(reason) if isinstance",
+        "reason if isinstance",
+        _THREE + "test_a_refused_connection_leaves_no_cycle_behind",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "if name not in _HARMLESS:",
+        "if False:",
+        _THREE + "test_what_the_gate_does_not_know_it_does_not_pass_on",
+    ),
+    Mutation(
+        3,
+        _VERIFICATION,
+        "value |= ssl.OP_NO_RENEGOTIATION",
+        "pass",
+        _THREE + "test_no_renegotiation_can_bring_another_certificate",
+    ),
+    Mutation(
+        3,
+        _OBJECTS,
+        "def _real_connect(",
+        "def _not_called(",
+        _CLEAR + "test_a_stalled_server_does_not_get_clear_text_after_the_timeout",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "            self._discard()\n",
+        "",
+        _UNWRAP + "test_a_refused_client_leaves_the_server_without_its_certificate",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "socket.socket.shutdown(owner, socket.SHUT_RDWR)",
+        "pass",
+        _THREE + "test_a_refused_connection_is_shut_at_once",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        'raise ssl.SSLError(ssl.SSL_ERROR_SSL, "TLS cannot be closed before'
+        ' the pins were checked")',
+        "return self._raw.shutdown()",
+        _UNWRAP + "test_a_connection_is_not_unwrapped_by_another_thread_while_it_is_checked",
+    ),
+    Mutation(
+        3,
+        _OBJECTS,
+        "        self._sslobj = _NoTLS()\n        socket.socket.shutdown(self, how)",
+        "        self._sslobj = None\n        socket.socket.shutdown(self, how)",
+        _CLEAR + "test_nothing_goes_out_or_comes_in_after_a_shutdown",
+    ),
+    Mutation(
+        3,
+        _OBJECTS,
+        "            raise  # it goes on, and so does TLS",
+        "            self._sslobj = None\n            raise",
+        _CLEAR + "test_a_connect_that_does_not_wait_keeps_tls",
+    ),
+    Mutation(
+        3,
+        _OBJECTS,
+        "        if self._sslobj is None:\n            self._sslobj = _NoTLS()\n",
+        "",
+        _CLEAR + "test_a_connection_that_is_still_coming_up_sends_nothing",
+    ),
+    Mutation(4, _SESSIONS, *_RECALL, _FOUR + "test_a_session_of_another_host_is_not_offered"),
+    Mutation(
+        4, _SESSIONS, *_RECALL, _FOUR + "test_a_session_is_not_offered_after_the_pins_changed"
+    ),
+    Mutation(
+        4,
+        _SESSIONS,
+        "return known.chain if _in_time(known.chain, now) else None",
+        "return known.chain",
+        _FOUR + "test_a_session_is_not_offered_once_a_certificate_of_its_chain_has_ended",
+    ),
+    Mutation(
+        4,
+        _CHECK,
+        "if self._resumed is None:",
+        "if False:",
+        _FOUR + "test_a_session_that_got_in_elsewhere_is_refused",
+    ),
+    Mutation(
+        4,
+        _CHECK,
+        "self._resumed = None  # rule 4: what was verified under other pins is not resumed",
+        "pass",
+        _FOUR + "test_a_session_that_is_resumed_while_the_pins_change_is_refused",
+    ),
+    Mutation(
+        4,
+        _CONTEXT,
+        "            session = None\n        store = check.target.store or self\n"
+        "        raw = _openssl_bio(",
+        "            pass\n        store = check.target.store or self\n        raw = _openssl_bio(",
+        _FOUR + "test_a_session_of_another_host_is_not_offered",
+    ),
+    Mutation(
+        4,
+        _GATE,
+        "if self._check.may_resume(session):",
+        "if True:",
+        _FOUR + "test_a_session_of_another_host_is_not_offered",
+    ),
+    Mutation(
+        4,
+        _GATE,
+        "        return None\n",
+        "        return self._raw.session\n",
+        _FOUR + "test_there_is_no_session_before_the_check",
+    ),
+    Mutation(
+        5,
+        _CONTEXT,
+        'return normalise(hostname) if hostname else ""',
+        'return hostname.lower() if hostname else ""',
+        _FIVE + "test_every_spelling_of_a_name_is_one_host",
+    ),
+    Mutation(
+        5,
+        _CONTEXT,
+        "if not host:\n            raise",
+        "if False:\n            raise",
+        _FIVE + "test_without_a_server_name_there_is_no_connection",
+    ),
+    Mutation(
+        5,
+        _OBJECTS,
+        "self.server_hostname = context._encode_hostname(self.server_hostname)",
+        "pass",
+        _FIVE + "test_a_name_that_is_set_on_a_waiting_socket_is_read_the_same_way",
+    ),
+    Mutation(
+        5,
+        "certpin/pins/hosts.py",
+        "idna.encode(host, uts46=True)",
+        'host.encode("idna")',
+        _FIVE + "test_the_older_idna_would_have_gone_to_another_host",
+    ),
+    Mutation(
+        6,
+        _CHECK,
+        "except CertificateParseError as exc:",
+        "except ZeroDivisionError as exc:",
+        _SIX + "test_junk_in_the_verified_chain_is_refused_with_the_typed_error",
+    ),
+    Mutation(
+        6,
+        "certpin/x509/certificate.py",
+        "return Certificate(der, _der.certificate_spki(der))",
+        _REWRITTEN,
+        _SIX + "test_the_pin_of_an_rsa_pss_key_is_that_of_openssl",
+    ),
+]

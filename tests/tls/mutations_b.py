@@ -1,0 +1,201 @@
+"""Rules 7 to 12, each taken out: see ``test_mutations.py``."""
+
+from __future__ import annotations
+
+from tests.tls._mutation import Mutation
+
+_TLS = "certpin/tls/"
+_VERDICT = "certpin/pins/verdict.py"
+_R7 = "tests/tls/test_rule_07_root_pins.py::test_"
+_R8 = "tests/tls/test_rule_08_trust_file.py::test_"
+_R9 = "tests/tls/test_rule_09_strict.py::test_"
+_R10 = "tests/tls/test_rule_10_swapping.py::test_"
+_R11 = "tests/tls/test_rule_11_debug_override.py::test_"
+_R12 = "tests/tls/test_rule_12_the_error.py::test_"
+_EVENTS = "tests/tls/test_events.py::test_"
+_MODES = "tests/tls/test_policy_modes.py::test_"
+
+MUTATIONS = [
+    Mutation(
+        7,
+        _TLS + "verification.py",
+        "int(value) & ~int(ssl.VERIFY_X509_PARTIAL_CHAIN)",
+        "int(value)",
+        _R7 + "a_root_pin_holds_although_the_caller_allows_partial_chains",
+    ),
+    Mutation(
+        7,
+        _TLS + "mirror.py",
+        "if not end_in_roots(map(Certificate.from_der, trust.der)):",
+        "if True:",
+        _R7 + "a_root_pin_holds_where_a_trust_file_names_root_and_intermediate",
+    ),
+    Mutation(
+        7,
+        "certpin/pins/explain.py",
+        "    _when_another_root,\n",
+        "",
+        _R7 + "a_cross_signed_path_to_another_root_is_explained",
+    ),
+    Mutation(
+        8,
+        _TLS + "state.py",
+        "self._stores[trust.digest] if trust else None",
+        "None",
+        _R8 + "the_platforms_roots_do_not_although_they_are_pinned",
+    ),
+    Mutation(
+        8,
+        _TLS + "mirror.py",
+        "if not end_in_roots(map(Certificate.from_der, trust.der)):",
+        "if False:",
+        _R8 + "a_trust_file_may_name_an_intermediate_alone",
+    ),
+    Mutation(
+        8,
+        _TLS + "mirror.py",
+        "            getattr(store, call.name)(*call.args)\n        return store",
+        "            pass\n        return store",
+        _R8 + "the_passphrase_of_a_client_key_reaches_the_stores_and_no_repr",
+    ),
+    Mutation(
+        8,
+        _TLS + "mirror.py",
+        "field(repr=False)",
+        "field()",
+        _R8 + "the_passphrase_of_a_client_key_reaches_the_stores_and_no_repr",
+    ),
+    Mutation(
+        9,
+        _TLS + "enforcer.py",
+        "if target.policy is None and self.strict:",
+        "if False:",
+        _R9 + "a_host_without_a_policy_is_refused_before_a_byte_goes_out",
+    ),
+    Mutation(
+        9,
+        _TLS + "enforcer.py",
+        "if not encrypted and (self.strict or enforced):",
+        "if not encrypted and self.strict:",
+        _R9 + "without_strict_clear_text_is_refused_only_where_pins_are_enforced",
+    ),
+    Mutation(
+        10,
+        _TLS + "context.py",
+        "pins.version < current.version or",
+        "False or",
+        _R10 + "going_back_is_refused",
+    ),
+    Mutation(
+        10,
+        _TLS + "context.py",
+        "pins.version == current.version and pins != current",
+        "False",
+        _R10 + "the_same_version_with_other_content_is_refused",
+    ),
+    Mutation(
+        10,
+        _TLS + "check.py",
+        "if enforcer.state is not self._state:",
+        "if False:",
+        _R10 + "a_pin_that_was_removed_during_the_handshake_is_refused",
+    ),
+    Mutation(
+        10,
+        _TLS + "check.py",
+        "if target.store is not self.target.store:",
+        "if False:",
+        _R10 + "a_host_whose_trust_changed_during_the_handshake_is_refused_and_works_then",
+    ),
+    Mutation(
+        10,
+        _TLS + "state.py",
+        "if seen is not None and not policy.expired(now):",
+        "if seen is not None:",
+        _R10 + "a_chain_that_matched_does_not_match_when_its_pins_expire",
+    ),
+    Mutation(
+        11,
+        _TLS + "context.py",
+        'if os.environ.get(DEBUG_VARIABLE) == "1" else None',
+        "if True else None",
+        _R11 + "the_pin_file_alone_is_not_enough",
+    ),
+    Mutation(
+        11,
+        _TLS + "check.py",
+        "if self._state.debug.withdrawn:",
+        "if False:",
+        _R11 + "after_a_swap_it_is_over_for_hosts_without_pins_too",
+    ),
+    Mutation(
+        11,
+        _TLS + "check.py",
+        "if sha256(chain[-1]).digest() in self._state.debug.in_force:",
+        "if False:",
+        _R11 + "it_warns_at_each_use_with_pythons_own_filter",
+    ),
+    Mutation(
+        11,
+        _VERDICT,
+        "if debug_anchors and chain.certificates[-1].sha256 in debug_anchors:",
+        "if debug_anchors:",
+        _R11 + "another_authority_that_the_platform_trusts_is_refused_as_ever",
+    ),
+    Mutation(
+        11,
+        _TLS + "enforcer.py",
+        '        if verdict.reason == "debug-anchor":\n            _warn(host)',
+        "",
+        _R11 + "with_both_a_path_to_a_named_anchor_is_accepted",
+    ),
+    Mutation(
+        12,
+        "certpin/pins/explain.py",
+        "[_headline(verdict, host), *path, *_pinned(policy)]",
+        "[_headline(verdict, host)]",
+        _R12 + "it_names_every_pin_with_role_state_and_note",
+    ),
+    Mutation(
+        12,
+        "certpin/errors.py",
+        "_APPLICATION_VERIFICATION = 50",
+        "_APPLICATION_VERIFICATION = 1",
+        _R12 + "it_carries_the_fields_of_pythons_error",
+    ),
+    Mutation(
+        12,
+        _TLS + "events.py",
+        "except BaseException:",
+        "except Exception:",
+        _EVENTS + "a_hook_that_raises_stops_neither_the_next_hook_nor_the_next_failure",
+    ),
+    Mutation(
+        12,
+        _TLS + "events.py",
+        "        with suppress(Exception):\n            self._log(failure)",
+        "        self._log(failure)",
+        _EVENTS + "a_log_handler_that_raises_breaks_no_connection",
+    ),
+    Mutation(
+        12,
+        _TLS + "enforcer.py",
+        "verdict, copy(error))",
+        "verdict, error)",
+        _EVENTS + "the_error_that_a_hook_gets_keeps_no_connection_alive",
+    ),
+    Mutation(
+        2,
+        _VERDICT,
+        'if policy.on_expiry == "fail-closed":',
+        "if False:",
+        _MODES + "fail_closed_refuses_from_its_date_on_although_a_pin_matches",
+    ),
+    Mutation(
+        2,
+        _VERDICT,
+        'if match == "any":',
+        "if True:",
+        _MODES + "match_says_which_places_of_the_path_count",
+    ),
+]

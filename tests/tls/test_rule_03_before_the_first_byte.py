@@ -1,0 +1,225 @@
+"""Rule 3: the check comes before the first application byte, and a refusal is for good."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import ssl
+import weakref
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin import PinMismatchError, PinnedSSLContext
+from certpin.lab.server import server_context
+from tests.tls._operations import ALL, READING, SENDING
+from tests.tls._raw import CANARY, TLSServer
+from tests.tls._wire import HOST, Wire, as_old_as_tls12
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.tls.conftest import World
+
+OPERATIONS = pytest.mark.parametrize("operation", ALL.values(), ids=ALL)
+VERSIONS = pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+
+
+def _deferred(context: ssl.SSLContext, server: TLSServer) -> Any:
+    return context.wrap_socket(server.dial(), server_hostname=HOST, do_handshake_on_connect=False)
+
+
+def _evil(world: World, newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
+    server = server_context(world.evil)
+    server.maximum_version = newest
+    return server
+
+
+def _refuses_everything(tls: Any) -> None:
+    for operation in ALL.values():
+        with pytest.raises(PinMismatchError):
+            operation(tls)
+
+
+@OPERATIONS
+@VERSIONS
+def test_no_byte_reaches_a_server_that_is_refused(
+    world: World, operation: Callable[[Any], object], newest: ssl.TLSVersion
+) -> None:
+    with TLSServer(_evil(world, newest)) as server:
+        with _deferred(world.context(), server) as tls:
+            with pytest.raises(PinMismatchError):
+                operation(tls)
+            _refuses_everything(tls)
+            with pytest.raises(PinMismatchError):
+                tls.unwrap()
+        server.wait()
+    assert [visit.heard for visit in server.visits] == [b""]
+
+
+@OPERATIONS
+def test_every_operation_works_on_a_server_that_is_accepted(
+    world: World, operation: Callable[[Any], object]
+) -> None:
+    with TLSServer(server_context(world.good)) as server:
+        with _deferred(world.context(), server) as tls:
+            if operation in READING.values():
+                tls.send(CANARY)
+            operation(tls)
+            assert tls.pin_verdict.reason == "match"
+            if operation in SENDING.values():
+                assert tls.recv(5) == b"hello"
+        server.wait()
+    sent = operation in SENDING.values() or operation in READING.values()
+    assert server.visits[0].heard == (CANARY if sent else b"")
+
+
+@pytest.mark.parametrize("eager", [True, False])
+@pytest.mark.parametrize("connect", ["connect", "connect_ex"])
+def test_a_socket_that_connects_later_is_checked(world: World, connect: str, eager: bool) -> None:
+    with TLSServer(_evil(world)) as server:
+        tls: Any = world.context().wrap_socket(
+            socket.socket(), server_hostname=HOST, do_handshake_on_connect=eager
+        )
+        with tls:
+            if eager:
+                with pytest.raises(PinMismatchError):
+                    getattr(tls, connect)(server.address)
+            else:
+                assert not getattr(tls, connect)(server.address)
+            _refuses_everything(tls)
+        server.wait()
+    assert [visit.heard for visit in server.visits] == [b""]
+
+
+def test_a_refused_connection_is_shut_at_once(world: World) -> None:
+    with TLSServer(_evil(world)) as server, _deferred(world.context(), server) as tls:
+        with pytest.raises(PinMismatchError):
+            tls.do_handshake()
+        server.wait()  # the server saw its end, although nobody has closed it here
+        assert tls.fileno() >= 0
+
+
+@VERSIONS
+@pytest.mark.parametrize("first", ["write", "read", "do_handshake"])
+def test_an_object_moves_nothing_before_the_check(
+    world: World, newest: ssl.TLSVersion, first: str
+) -> None:
+    wire = Wire(world.context(), _evil(world, newest))
+    steps: dict[str, Callable[[], object]] = {
+        "write": lambda: wire.client.write(CANARY),
+        "read": lambda: wire.client.read(1),
+        "do_handshake": wire.client.do_handshake,
+    }
+    step = steps[first]
+    with pytest.raises(PinMismatchError):
+        _in_turns(step, wire.server.do_handshake)
+    for again in (step, wire.client.unwrap, lambda: wire.client.write(CANARY)):
+        with pytest.raises(PinMismatchError):
+            again()
+    assert wire.to_server.read() == b""
+    assert wire.pull() == b""
+
+
+def _in_turns(*steps: Callable[[], object]) -> None:
+    for step in steps * 4:
+        with suppress(ssl.SSLWantReadError):
+            step()
+
+
+def test_nothing_is_left_to_be_sent_not_even_the_client_certificate(
+    world: World, tmp_path: Path
+) -> None:
+    context = world.context()
+    context.load_cert_chain(*world.intermediate.issue("client.test").write(tmp_path))
+    server = _evil(world)
+    server.verify_mode = ssl.CERT_OPTIONAL
+    server.load_verify_locations(cadata=world.root.certificate.der)
+    wire = Wire(context, server)
+    wire.until_checked()
+    with pytest.raises(PinMismatchError):
+        wire.client.do_handshake()
+    assert wire.to_server.pending == 0
+    with pytest.raises(ssl.SSLWantReadError):
+        wire.server.do_handshake()
+
+
+def test_a_refusal_is_for_good_although_other_pins_would_accept(world: World) -> None:
+    context = world.context()
+    wire = Wire(context, _evil(world))
+    with pytest.raises(PinMismatchError):
+        wire.shake()
+    context.swap(world.pins(world.evil.pin, version=2))
+    with pytest.raises(PinMismatchError):
+        wire.client.write(CANARY)
+    assert wire.pull() == b""
+
+
+def test_the_context_of_a_connection_cannot_be_replaced(world: World) -> None:
+    other = ssl.create_default_context()
+    wire = Wire(world.context(), server_context(world.good))
+    for _ in range(2):  # before the check, and after it
+        with pytest.raises(AttributeError):
+            wire.client.context = other
+        wire.shake()
+    assert isinstance(wire.client.context, PinnedSSLContext)
+    with TLSServer(_evil(world)) as server, _deferred(world.context(), server) as tls:
+        with pytest.raises(AttributeError):
+            tls.context = other
+        with pytest.raises(AttributeError):
+            tls._sslobj.context = other
+        with pytest.raises(PinMismatchError):
+            tls.do_handshake()
+
+
+def test_what_the_gate_does_not_know_it_does_not_pass_on(world: World) -> None:
+    client = Wire(world.context(), server_context(world.good)).client
+    with pytest.raises(AttributeError, match="before the pins were checked"):
+        client.verify_client_post_handshake()
+    with pytest.raises(AttributeError):
+        client._sslobj.uses_ktls_for_send()
+
+
+def test_a_check_that_is_interrupted_refuses(world: World) -> None:
+    def interrupt() -> Any:
+        raise SystemExit
+
+    context = PinnedSSLContext(world.pins(), clock=interrupt)
+    wire = Wire(context, server_context(world.good))
+    with pytest.raises(SystemExit):
+        wire.shake()
+    with pytest.raises(ssl.SSLError, match="interrupted"):
+        wire.client.write(CANARY)
+    assert wire.pull() == b""
+
+
+def test_no_renegotiation_can_bring_another_certificate(world: World) -> None:
+    context = as_old_as_tls12(world.context())
+    for options in (context.options & ~ssl.OP_NO_RENEGOTIATION, ssl.Options(0)):
+        context.options = options
+        assert context.options & ssl.OP_NO_RENEGOTIATION
+
+
+def test_a_checked_connection_has_openssls_own_object_and_costs_nothing_more(
+    world: World,
+) -> None:
+    client = Wire(world.context(), server_context(world.good)).shake().client
+    plain = Wire(ssl.create_default_context(), server_context(world.good)).client
+    assert type(client._sslobj) is type(plain._sslobj)
+
+
+def test_a_refused_connection_leaves_no_cycle_behind(world: World) -> None:
+    gc.disable()
+    try:
+        wire = Wire(world.context(), _evil(world))
+        with suppress(PinMismatchError):
+            wire.shake()
+        with suppress(PinMismatchError):
+            wire.client.write(CANARY)
+        gone = weakref.ref(wire.client)
+        del wire
+        assert gone() is None
+    finally:
+        gc.enable()

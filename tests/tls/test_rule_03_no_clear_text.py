@@ -1,0 +1,205 @@
+"""Rule 3, for sockets: where Python's own ``SSLSocket`` falls back into clear text, this one fails.
+
+Python drops TLS from a socket whose ``connect`` failed, or on which ``shutdown`` was called, and
+has none on one that was wrapped while it connected. What is sent then leaves in clear text.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.lab.server import server_context
+from tests.tls._operations import ALL, READING, SENDING
+from tests.tls._raw import CANARY, LOOPBACK, PATIENCE, Recorder, TLSServer
+from tests.tls._wire import HOST
+
+if TYPE_CHECKING:
+    from tests.tls.conftest import World
+
+CLEAR_TEXT = b"HTTP/1.1 400 Bad Request\r\n\r\nthis is no TLS"
+ALERT = bytes([21, 3, 3, 0, 2, 2, 40])  # fatal, handshake_failure (RFC 8446 section 6)
+HALF_A_RECORD = bytes([22, 3, 3, 0, 200, 2, 0, 0])
+NO_TLS = "no TLS on this socket"
+
+JUNK = pytest.mark.parametrize(
+    "junk",
+    [
+        pytest.param(CLEAR_TEXT, id="clear text"),
+        pytest.param(ALERT, id="alert"),
+        pytest.param(HALF_A_RECORD, id="half a record"),
+        pytest.param(bytes(64), id="zeros"),
+        pytest.param(b"", id="nothing"),
+    ],
+)
+
+
+def _wrap(world: World, sock: socket.socket, *, eager: bool = False) -> Any:
+    return world.context().wrap_socket(sock, server_hostname=HOST, do_handshake_on_connect=eager)
+
+
+def _try_everything(tls: Any) -> None:
+    for operation in ALL.values():
+        with suppress(OSError, ValueError):
+            operation(tls)
+    with suppress(OSError, ValueError):
+        tls.unwrap()
+    with suppress(OSError, ValueError):
+        tls.sendall(CANARY)
+
+
+@JUNK
+@pytest.mark.parametrize("eager", [True, False])
+def test_junk_instead_of_a_handshake_does_not_end_in_clear_text(
+    world: World, junk: bytes, eager: bool
+) -> None:
+    with Recorder(junk, close=True) as server:
+        with _wrap(world, socket.socket(), eager=eager) as tls:
+            if eager:
+                with pytest.raises(OSError):  # noqa: PT011  ssl's own, or the connection's end
+                    tls.connect(server.address)
+            else:
+                tls.connect(server.address)
+            _try_everything(tls)
+        server.wait()
+    assert CANARY not in server.heard
+
+
+def test_openssls_own_failure_is_final_too(world: World) -> None:
+    with Recorder(CLEAR_TEXT) as server, _wrap(world, server.dial()) as tls:
+        said = set()
+        for operation in (*SENDING.values(), *READING.values()):
+            with pytest.raises(ssl.SSLError) as refusal:
+                operation(tls)
+            said.add(str(refusal.value))
+        assert len(said) == 1
+    assert CANARY not in server.heard
+
+
+def test_a_stalled_server_does_not_get_clear_text_after_the_timeout(world: World) -> None:
+    with Recorder() as server:
+        with _wrap(world, socket.socket(), eager=True) as tls:
+            tls.settimeout(0.05)
+            with pytest.raises(TimeoutError):
+                tls.connect(server.address)
+            with pytest.raises(TimeoutError):
+                tls.send(CANARY)
+            with pytest.raises(ValueError, match="already-connected"):
+                tls.connect(server.address)
+        server.wait()
+    assert CANARY not in server.heard
+
+
+@pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR])
+@pytest.mark.parametrize("checked", [False, True])
+def test_nothing_goes_out_or_comes_in_after_a_shutdown(
+    world: World, how: int, checked: bool
+) -> None:
+    with TLSServer(server_context(world.good)) as server:
+        with _wrap(world, server.dial(), eager=checked) as tls:
+            tls.shutdown(how)
+            for operation in ALL.values():
+                with pytest.raises(OSError, match=NO_TLS) as failure:
+                    operation(tls)
+                assert failure.value.errno == errno.ENOTCONN
+        server.wait()
+    assert [visit.heard for visit in server.visits] == [b""]
+
+
+def test_a_connection_that_is_still_coming_up_sends_nothing(world: World) -> None:
+    """Wrapped while TCP was on its way: Python takes it for unconnected, and for clear text."""
+    with Recorder() as server:
+        with _wrap(world, socket.socket()) as tls:
+            socket.socket.connect(tls, server.address)  # TCP comes up behind its back
+            for operation in ALL.values():
+                with pytest.raises(OSError, match=NO_TLS):
+                    operation(tls)
+        server.wait()
+    assert not server.heard
+
+
+def test_a_connect_that_does_not_wait_keeps_tls(world: World) -> None:
+    with TLSServer(server_context(world.evil)) as server:
+        with _wrap(world, socket.socket()) as tls:
+            tls.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                tls.connect(server.address)
+            select.select([], [tls], [], PATIENCE)
+            with pytest.raises(ssl.SSLError):  # it wants to read, or the server was that quick
+                tls.send(CANARY)
+            tls.settimeout(PATIENCE)
+            with pytest.raises(ssl.SSLCertVerificationError):
+                tls.send(CANARY)
+        server.wait()
+    assert [visit.heard for visit in server.visits] == [b""]
+
+
+@pytest.mark.parametrize("connect", ["connect", "connect_ex"])
+def test_a_connect_that_failed_may_be_tried_again(world: World, connect: str) -> None:
+    with socket.create_server((LOOPBACK, 0)) as closed:
+        nowhere = closed.getsockname()
+    with TLSServer(server_context(world.good)) as server:
+        with _wrap(world, socket.socket(), eager=True) as tls:
+            with pytest.raises(ConnectionRefusedError):
+                tls.connect(nowhere)
+            with pytest.raises(OSError, match=NO_TLS):
+                tls.send(CANARY)
+            assert not getattr(tls, connect)(server.address)
+            tls.send(CANARY)
+            assert tls.recv(5) == b"hello"
+        server.wait()
+    assert server.visits[0].heard == CANARY
+
+
+def test_no_datagram_call_goes_around_tls(world: World) -> None:
+    """TCP Fast Open (RFC 7413) would connect and send at once."""
+    fast_open = getattr(socket, "MSG_FASTOPEN", 0)
+    with Recorder() as server:
+        with _wrap(world, socket.socket()) as tls:
+            with pytest.raises(ValueError, match="not allowed"):
+                tls.sendto(CANARY, fast_open, server.address)
+            for receive in (tls.recvfrom, tls.recvfrom_into):
+                with pytest.raises(ValueError, match="not allowed"):
+                    receive(bytearray(1))
+            for message in (tls.sendmsg, tls.recvmsg, tls.recvmsg_into):
+                with pytest.raises(NotImplementedError):
+                    message([CANARY])
+        server.dial().close()
+        server.wait()
+    assert not server.heard
+
+
+def test_a_socket_without_tls_answers_questions_as_pythons_does(world: World) -> None:
+    python = ssl.create_default_context().wrap_socket(socket.socket(), server_hostname=HOST)
+    with _wrap(world, socket.socket()) as tls, python as plain:
+        for name in ("version", "cipher", "compression", "selected_alpn_protocol", "pending"):
+            assert getattr(tls, name)() == getattr(plain, name)()
+        for name in ("session", "session_reused", "server_hostname", "server_side"):
+            assert getattr(tls, name) == getattr(plain, name)
+
+
+def test_a_checked_connection_may_be_unwrapped_on_purpose(world: World) -> None:
+    """As FTP's CCC wants it (RFC 4217 section 12): the caller asks, and both sides agree."""
+    server_side, client_side = socket.socketpair()
+
+    def serve() -> None:
+        tls = server_context(world.good).wrap_socket(server_side, server_side=True)
+        with tls:
+            tls.unwrap()
+            heard.append(tls.recv(100))
+
+    heard: list[bytes] = []
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with _wrap(world, client_side, eager=True) as tls:
+        tls.unwrap()
+        tls.send(b"in clear text, on purpose")
+    thread.join()
+    assert heard == [b"in clear text, on purpose"]

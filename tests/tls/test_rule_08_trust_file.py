@@ -1,0 +1,435 @@
+"""Rule 8: a host with a trust file is vouched for by the anchors in it, and by no others."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin import CertificateParseError, PinError, PinnedSSLContext, TrustAnchors
+from certpin.lab import Authority, Identity
+from certpin.lab.server import server_context
+from certpin.pinfile import PinSet
+from tests import kit
+from tests.tls._handshakes import HOST, Wire, connect, verdict_of
+from tests.tls._servers import RecordingServer, asking_for_certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PUBLIC = "shop.example"
+
+
+@pytest.fixture(scope="module")
+def private() -> Authority:
+    """The bank's own root, which no platform trusts."""
+    return Authority("Private Root")
+
+
+@pytest.fixture
+def pins(private: Authority, root: Authority) -> PinSet:
+    """One host with a trust file, pinned to both roots, and one that the platform vouches for."""
+    own = kit.policy(HOST, private.pin, root.pin, trust=kit.anchors(private))
+    return kit.pin_set(own, kit.policy(PUBLIC, root.pin))
+
+
+@pytest.fixture
+def context(trusted_root: Path, pins: PinSet) -> PinnedSSLContext:
+    return PinnedSSLContext(pins)
+
+
+def refused_by_openssl(context: PinnedSSLContext, server: ssl.SSLContext | Identity) -> None:
+    """The handshake itself fails: it is OpenSSL's error, not one about pins."""
+    with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer") as caught:
+        connect(context, server)
+    assert not isinstance(caught.value, PinError)
+
+
+def test_the_anchors_of_the_file_vouch(context: PinnedSSLContext, private: Authority) -> None:
+    verdict = verdict_of(context, private.intermediate("Below").issue(HOST))
+    assert verdict.chain.certificates[-1] == private.certificate
+
+
+def test_the_platforms_roots_do_not_although_they_are_pinned(
+    context: PinnedSSLContext, root: Authority
+) -> None:
+    refused_by_openssl(context, root.issue(HOST))
+
+
+def test_another_host_of_the_same_context_keeps_the_platforms_roots(
+    context: PinnedSSLContext, root: Authority, private: Authority
+) -> None:
+    connect(context, root.issue(PUBLIC), PUBLIC)
+    with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer"):
+        connect(context, private.issue(PUBLIC), PUBLIC)
+
+
+def load_locations(context: ssl.SSLContext, bundle: Path) -> None:
+    context.load_verify_locations(bundle)
+
+
+def load_data(context: ssl.SSLContext, bundle: Path) -> None:
+    context.load_verify_locations(cadata=bundle.read_text())
+
+
+def load_defaults(context: ssl.SSLContext, bundle: Path) -> None:
+    context.load_default_certs()
+
+
+def load_default_paths(context: ssl.SSLContext, bundle: Path) -> None:
+    context.set_default_verify_paths()
+
+
+@pytest.mark.parametrize("load", [load_locations, load_data, load_defaults, load_default_paths])
+def test_what_a_library_loads_into_the_context_widens_nothing(
+    context: PinnedSSLContext,
+    root: Authority,
+    trusted_root: Path,
+    load: Callable[[ssl.SSLContext, Path], None],
+) -> None:
+    load(context, trusted_root)
+    refused_by_openssl(context, root.issue(HOST))
+
+
+def test_what_a_library_loaded_before_a_swap_widens_nothing(
+    trusted_root: Path, root: Authority, pins: PinSet
+) -> None:
+    context = PinnedSSLContext(kit.pin_set(kit.policy(PUBLIC, root.pin)))
+    context.load_verify_locations(trusted_root)
+    context.swap(kit.pin_set(*pins.policies, version=2))
+    refused_by_openssl(context, root.issue(HOST))
+
+
+@pytest.mark.parametrize("library_turns_off", [False, True])
+def test_a_library_cannot_switch_verification_off_for_it(
+    context: PinnedSSLContext, root: Authority, library_turns_off: bool
+) -> None:
+    if library_turns_off:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connect(context, root.issue(HOST))
+
+
+def test_names_and_dates_are_verified_with_a_trust_file_too(
+    context: PinnedSSLContext, private: Authority
+) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        connect(context, private.issue("other.example"))
+    with pytest.raises(ssl.SSLCertVerificationError, match="certificate has expired"):
+        connect(context, private.issue(HOST, days=-0.001))
+
+
+def test_a_trust_file_may_name_an_intermediate_alone(trusted_root: Path, root: Authority) -> None:
+    named, other = root.intermediate("Named"), root.intermediate("Other")
+    trust = kit.anchors(named)
+    context = PinnedSSLContext(kit.pin_set(kit.policy(HOST, named.pin, other.pin, trust=trust)))
+    verdict = verdict_of(context, named.issue(HOST))
+    assert verdict.chain.certificates[-1] == named.certificate
+    refused_by_openssl(context, other.issue(HOST))
+
+
+def test_a_trust_file_may_name_several_roots(trusted_root: Path, private: Authority) -> None:
+    second = Authority("Second Root")
+    trust = kit.anchors(private, second)
+    pinned = kit.policy(HOST, private.pin, second.pin, trust=trust)
+    context = PinnedSSLContext(kit.pin_set(pinned))
+    connect(context, private.issue(HOST))
+    connect(context, second.issue(HOST))
+
+
+def test_hosts_with_different_trust_files_share_nothing(
+    trusted_root: Path, private: Authority
+) -> None:
+    second = Authority("Second Root")
+    context = PinnedSSLContext(
+        kit.pin_set(
+            kit.policy(HOST, private.pin, second.pin, trust=kit.anchors(private)),
+            kit.policy(PUBLIC, private.pin, second.pin, trust=kit.anchors(second)),
+        )
+    )
+    connect(context, private.issue(HOST))
+    connect(context, second.issue(PUBLIC), PUBLIC)
+    refused_by_openssl(context, second.issue(HOST))
+
+
+def test_a_trust_file_is_read_from_beside_the_pin_file(
+    trusted_root: Path, tmp_path: Path, private: Authority, root: Authority
+) -> None:
+    (tmp_path / "private.pem").write_bytes(private.pem)
+    (tmp_path / "pins.toml").write_text(
+        f"""schema = 1\nname = "bank"\nversion = 1
+[[host]]\nname = "{HOST}"\ntrust = "private.pem"
+[[host.pin]]\npin = "{private.pin}"\nrole = "root"
+[[host.pin]]\npin = "{root.pin}"\nrole = "backup"
+"""
+    )
+    context = PinnedSSLContext(PinSet.load(tmp_path / "pins.toml"))
+    connect(context, private.issue(HOST))
+    refused_by_openssl(context, root.issue(HOST))
+
+
+def test_anchors_that_are_no_certificates_make_no_context(trusted_root: Path) -> None:
+    pins = kit.pin_set(kit.policy(HOST, trust=TrustAnchors((b"no certificate",))))
+    with pytest.raises((ssl.SSLError, CertificateParseError)):
+        PinnedSSLContext(pins)
+
+
+# ── A client certificate ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def with_certificate(
+    context: PinnedSSLContext, private: Authority, tmp_path: Path, request: Any
+) -> PinnedSSLContext:
+    """A context with a client certificate, held to one version of TLS."""
+    context.load_cert_chain(*private.issue("client.example", change=_for_clients).write(tmp_path))
+    context.maximum_version = request.param
+    return context
+
+
+def _for_clients(builder: Any) -> Any:
+    from cryptography import x509
+
+    kept = [each for each in builder._extensions if each.oid != x509.OID_EXTENDED_KEY_USAGE]
+    builder._extensions = kept
+    return builder
+
+
+def asking(identity: Identity, private: Authority) -> ssl.SSLContext:
+    return asking_for_certificate(identity, private)
+
+
+def test_a_client_certificate_goes_to_a_server_of_the_trust_file(
+    with_certificate: PinnedSSLContext, private: Authority
+) -> None:
+    with RecordingServer(asking(private.issue(HOST), private)) as server:
+        with with_certificate.wrap_socket(server.connect(), server_hostname=HOST) as tls:
+            assert tls.recv(9) == b"greetings"
+        (recording,) = server.recordings()
+    assert recording.client_certificate is not None
+
+
+def test_a_client_certificate_does_not_go_to_a_server_outside_the_trust_file(
+    with_certificate: PinnedSSLContext, private: Authority, root: Authority
+) -> None:
+    with RecordingServer(asking(root.issue(HOST), private)) as server:
+        with (
+            server.connect() as sock,
+            pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer"),
+        ):
+            with_certificate.wrap_socket(sock, server_hostname=HOST)
+        (recording,) = server.recordings()
+    assert recording.client_certificate is None
+    assert not recording.finished
+    assert b"client.example" not in recording.raw  # TLS 1.2 would send it in the clear
+
+
+def test_nor_does_it_over_memory_bios(
+    with_certificate: PinnedSSLContext, private: Authority, root: Authority
+) -> None:
+    wire: Any = Wire(with_certificate, asking(root.issue(HOST), private))
+    with pytest.raises(ssl.SSLCertVerificationError):
+        wire.shake()
+    with pytest.raises(ssl.SSLError):
+        wire.server.do_handshake()
+    assert wire.server._sslobj.get_unverified_chain() is None
+
+
+# ── What libraries set on the context reaches its stores ─────────────────────────────────────
+
+
+def alpn(context: ssl.SSLContext, folder: Path) -> None:
+    context.set_alpn_protocols(["h2", "http/1.1"])
+
+
+def ciphers(context: ssl.SSLContext, folder: Path) -> None:
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE-ECDSA-AES256-GCM-SHA384")
+
+
+def version(context: ssl.SSLContext, folder: Path) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+
+
+def old_version(context: ssl.SSLContext, folder: Path) -> None:
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+
+def options(context: ssl.SSLContext, folder: Path) -> None:
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_TICKET
+
+
+def keylog(context: ssl.SSLContext, folder: Path) -> None:
+    context.keylog_filename = str(folder / "keys.log")
+
+
+def certificate(context: ssl.SSLContext, folder: Path) -> None:
+    context.load_cert_chain(folder / "client.pem", folder / "client.key")
+
+
+def has_alpn(wire: Wire, folder: Path) -> bool:
+    return bool(wire.client.selected_alpn_protocol() == "h2")
+
+
+def has_cipher(wire: Wire, folder: Path) -> bool:
+    return bool(wire.client.cipher()[0] == "ECDHE-ECDSA-AES256-GCM-SHA384")
+
+
+def is_new(wire: Wire, folder: Path) -> bool:
+    return bool(wire.client.version() == "TLSv1.3")
+
+
+def is_old(wire: Wire, folder: Path) -> bool:
+    return bool(wire.client.version() == "TLSv1.2")
+
+
+def has_no_ticket(wire: Wire, folder: Path) -> bool:
+    return not wire.client.session.has_ticket
+
+
+def has_keylog(wire: Wire, folder: Path) -> bool:
+    return "TRAFFIC_SECRET" in (folder / "keys.log").read_text()
+
+
+def has_certificate(wire: Wire, folder: Path) -> bool:
+    return bool(wire.server.getpeercert(binary_form=True))
+
+
+SETTINGS = [
+    (alpn, has_alpn),
+    (ciphers, has_cipher),
+    (version, is_new),
+    (old_version, is_old),
+    (options, has_no_ticket),
+    (keylog, has_keylog),
+    (certificate, has_certificate),
+]
+each_setting = pytest.mark.parametrize(
+    ("change", "holds"), SETTINGS, ids=[change.__name__ for change, _ in SETTINGS]
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, private: Authority) -> Path:
+    private.issue("client.example", change=_for_clients).write(tmp_path, "client")
+    return tmp_path
+
+
+def meet(context: ssl.SSLContext, private: Authority) -> Wire:
+    """A server that can do all that is set, and asks for a certificate without insisting."""
+    theirs = server_context(private.issue(HOST))
+    theirs.set_alpn_protocols(["h2"])
+    theirs.load_verify_locations(cadata=private.certificate.der)
+    theirs.verify_mode = ssl.CERT_OPTIONAL
+    return Wire(context, theirs).shake()
+
+
+@each_setting
+def test_a_setting_reaches_a_store_that_is_there(
+    context: PinnedSSLContext, private: Authority, folder: Path, change: Any, holds: Any
+) -> None:
+    change(context, folder)
+    assert holds(meet(context, private), folder)
+
+
+@pytest.fixture
+def without_stores(trusted_root: Path, root: Authority) -> PinnedSSLContext:
+    """A context whose pins name no trust file yet."""
+    return PinnedSSLContext(kit.pin_set(kit.policy(PUBLIC, root.pin)))
+
+
+@each_setting
+def test_a_setting_reaches_a_store_that_a_swap_brings(
+    without_stores: PinnedSSLContext,
+    private: Authority,
+    folder: Path,
+    pins: PinSet,
+    change: Any,
+    holds: Any,
+) -> None:
+    change(without_stores, folder)
+    without_stores.swap(kit.pin_set(*pins.policies, version=2))
+    assert holds(meet(without_stores, private), folder)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_curve_reaches_the_stores(
+    trusted_root: Path, private: Authority, root: Authority, pins: PinSet, swapped: bool
+) -> None:
+    """Two curves that have nothing in common: no handshake, if the setting arrived."""
+    first = kit.pin_set(kit.policy(PUBLIC, root.pin)) if swapped else pins
+    context = PinnedSSLContext(first)
+    context.set_ecdh_curve("secp384r1")
+    if swapped:
+        context.swap(kit.pin_set(*pins.policies, version=2))
+    theirs = server_context(private.issue(HOST))
+    theirs.set_ecdh_curve("prime256v1")
+    with pytest.raises(ssl.SSLError):
+        Wire(context, theirs).shake()
+    theirs.set_ecdh_curve("secp384r1")
+    connect(context, theirs)
+
+
+def test_the_last_setting_of_a_kind_is_the_one_that_holds(
+    trusted_root: Path, private: Authority, root: Authority, pins: PinSet, folder: Path
+) -> None:
+    context = PinnedSSLContext(kit.pin_set(kit.policy(PUBLIC, root.pin)))
+    for protocols in (["h2"], ["http/1.1"], ["h2"], ["http/1.1"]):
+        context.set_alpn_protocols(protocols)
+    context.swap(kit.pin_set(*pins.policies, version=2))
+    assert meet(context, private).client.selected_alpn_protocol() is None
+    context.set_alpn_protocols(["h2"])
+    assert has_alpn(meet(context, private), folder)
+
+
+def test_renegotiation_stays_off_in_a_store_whatever_options_a_library_sets(
+    context: PinnedSSLContext,
+) -> None:
+    context.options = ssl.OP_ALL
+    (store,) = context._stores.values()
+    assert store.options & ssl.OP_NO_RENEGOTIATION
+    assert store.verify_mode == ssl.CERT_REQUIRED
+    assert store.check_hostname
+    assert not store.hostname_checks_common_name
+
+
+def test_verification_is_not_mirrored(context: PinnedSSLContext) -> None:
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    (store,) = context._stores.values()
+    assert store.check_hostname
+    assert store.verify_mode == ssl.CERT_REQUIRED
+
+
+def test_the_passphrase_of_a_client_key_reaches_the_stores_and_no_repr(
+    trusted_root: Path, private: Authority, root: Authority, pins: PinSet, folder: Path
+) -> None:
+    from cryptography.hazmat.primitives import serialization
+
+    identity = private.issue("client.example", change=_for_clients)
+    locked = identity.key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"hunter2-hunter2"),
+    )
+    (folder / "locked.pem").write_bytes(identity.chain_pem + locked)
+    context = PinnedSSLContext(kit.pin_set(kit.policy(PUBLIC, root.pin)))
+    context.load_cert_chain(folder / "locked.pem", password="hunter2-hunter2")
+    context.swap(kit.pin_set(*pins.policies, version=2))
+    assert has_certificate(meet(context, private), folder)
+    for shown in (context, context._stores, context._enforcer, vars(context)):
+        assert "hunter2" not in repr(shown)
+
+
+def test_a_wrong_passphrase_is_an_error_that_does_not_show_it(
+    context: PinnedSSLContext, folder: Path
+) -> None:
+    (folder / "broken.pem").write_text("-----BEGIN NOTHING-----")
+    with pytest.raises((OSError, ValueError)) as caught:
+        context.load_cert_chain(folder / "broken.pem", password="hunter2-hunter2")
+    assert "hunter2" not in str(caught.value)
+    assert "broken" not in repr(context._calls)  # what failed is not tried again

@@ -1,0 +1,431 @@
+"""Rule 10: pin sets are swapped as a whole, only forward, and nobody waits for a handshake."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin import (
+    ConfigError,
+    HostPattern,
+    HostPin,
+    HostPolicy,
+    PinError,
+    PinMismatchError,
+    PinnedSSLContext,
+    TrustAnchors,
+    UnpinnedHostError,
+)
+from certpin.lab import Authority, Identity, LabServer
+from certpin.lab.server import server_context
+from tests import kit
+from tests.tls._handshakes import HOST, Wire, connect, verdict_of
+from tests.tls._servers import RecordingServer, greeted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin import Pin
+    from certpin.pinfile import PinSet
+
+PATIENCE = 60.0  # seconds; a deadlock is a failed test, not a hanging one
+
+
+@pytest.fixture(scope="module")
+def server(intermediate: Authority) -> Identity:
+    return intermediate.issue(HOST)
+
+
+def pinned_to(*pins: Pin, version: int = 1, **fields: Any) -> PinSet:
+    return kit.pin_set(kit.policy(HOST, *pins, **fields), version=version)
+
+
+# ── Versions ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("version", [6, 1])
+def test_going_back_is_refused(trusted_root: Path, server: Identity, version: int) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin, version=7))
+    with pytest.raises(ConfigError, match=f"version {version} does not follow version 7") as caught:
+        context.swap(pinned_to(version=version))
+    assert "raise the version" in caught.value.fix
+    connect(context, server)
+
+
+def test_the_same_version_with_other_content_is_refused(
+    trusted_root: Path, server: Identity
+) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    with pytest.raises(ConfigError, match="version 1 does not follow version 1"):
+        context.swap(pinned_to())
+    connect(context, server)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"mode": "report"}, {"match": "ca"}, {"on_expiry": "fail-open"}]
+)
+def test_other_content_is_more_than_other_pins(
+    trusted_root: Path, server: Identity, fields: dict[str, Any]
+) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    with pytest.raises(ConfigError):
+        context.swap(pinned_to(server.pin, **fields))
+
+
+def test_the_same_version_with_the_same_content_changes_nothing(
+    trusted_root: Path, server: Identity
+) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    context.swap(pinned_to(server.pin))
+    connect(context, server)
+
+
+def test_a_higher_version_holds_from_now_on(trusted_root: Path, server: Identity) -> None:
+    context = PinnedSSLContext(pinned_to(version=1))
+    with pytest.raises(PinMismatchError):
+        connect(context, server)
+    newer = pinned_to(server.pin, version=2)
+    context.swap(newer)
+    assert context.pins is newer
+    connect(context, server)
+
+
+def test_a_swap_that_fails_changes_nothing(trusted_root: Path, server: Identity) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    broken = TrustAnchors((b"no certificate",))
+    with pytest.raises((ssl.SSLError, ValueError)):
+        context.swap(pinned_to(version=2, trust=broken))
+    assert context.pins.version == 1
+    connect(context, server)
+
+
+def test_two_swaps_at_once_never_end_at_the_lower_version(
+    trusted_root: Path, server: Identity
+) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+
+    def swap(version: int) -> None:
+        try:
+            context.swap(pinned_to(server.pin, version=version))
+        except ConfigError:
+            assert context.pins.version > version
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(swap, range(2, 66), timeout=PATIENCE))
+    assert context.pins.version == 65
+
+
+# ── Connections that are open, and handshakes in flight ─────────────────────────────────────
+
+
+def test_connections_that_are_open_go_on(trusted_root: Path, server: Identity) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    wire = Wire(context, server).shake()
+    context.swap(pinned_to(version=2))
+    assert wire.answer(b"still here") == b"still here"
+    with pytest.raises(PinMismatchError):
+        connect(context, server)
+
+
+def in_flight(context: PinnedSSLContext, server: Identity) -> Wire:
+    """A handshake that has only its last step left."""
+    wire = Wire(context, server)
+    wire.until_checked()
+    return wire
+
+
+def test_a_pin_that_was_removed_during_the_handshake_is_refused(
+    trusted_root: Path, server: Identity
+) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    wire = in_flight(context, server)
+    context.swap(pinned_to(version=2))
+    with pytest.raises(PinMismatchError) as caught:
+        wire.shake()
+    assert str(server.pin) not in str(caught.value).partition("pinned:\n")[2]
+    assert wire.to_server.read() == b""
+
+
+def test_a_pin_that_was_compromised_during_the_handshake_is_refused(
+    trusted_root: Path, server: Identity
+) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    wire = in_flight(context, server)
+    pins = (
+        HostPin(server.pin, "leaf", "compromised"),
+        HostPin(kit.NOBODY),
+        HostPin(kit.NOBODY_ELSE, "backup"),
+    )
+    context.swap(kit.pin_set(HostPolicy(HostPattern.parse(HOST), pins), version=2))
+    with pytest.raises(PinMismatchError, match="marked compromised"):
+        wire.shake()
+
+
+def test_a_pin_that_was_added_during_the_handshake_is_accepted(
+    trusted_root: Path, server: Identity
+) -> None:
+    context = PinnedSSLContext(pinned_to())
+    wire = in_flight(context, server)
+    context.swap(pinned_to(server.pin, version=2))
+    wire.shake()
+    assert wire.client.pin_verdict.policy is context.pins.policies[0]
+
+
+def test_a_host_that_lost_its_policy_during_the_handshake_is_refused(
+    trusted_root: Path, server: Identity
+) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    wire = in_flight(context, server)
+    context.swap(kit.pin_set(kit.policy("other.example"), version=2))
+    with pytest.raises(UnpinnedHostError):
+        wire.shake()
+
+
+def test_a_host_whose_trust_changed_during_the_handshake_is_refused_and_works_then(
+    trusted_root: Path, root: Authority, server: Identity
+) -> None:
+    """The chain was verified up to roots that are not those of its policy any more."""
+    context = PinnedSSLContext(pinned_to(server.pin))
+    wire = in_flight(context, server)
+    context.swap(pinned_to(server.pin, version=2, trust=kit.anchors(root)))
+    with pytest.raises(PinError, match="trust of its policy changed") as caught:
+        wire.shake()
+    assert caught.value.fix == "connect again"
+    connect(context, server)
+
+
+def test_a_host_whose_trust_file_was_taken_away_is_refused_and_works_then(
+    trusted_root: Path, root: Authority, server: Identity
+) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin, trust=kit.anchors(root)))
+    wire = in_flight(context, server)
+    context.swap(pinned_to(server.pin, version=2))
+    with pytest.raises(PinError, match="trust of its policy changed"):
+        wire.shake()
+    connect(context, server)
+
+
+def test_a_trust_file_that_is_the_same_in_both_sets_disturbs_no_handshake(
+    trusted_root: Path, root: Authority, server: Identity
+) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin, trust=kit.anchors(root)))
+    wire = in_flight(context, server)
+    context.swap(pinned_to(server.pin, version=2, trust=kit.anchors(root)))
+    wire.shake()
+
+
+def test_a_deferred_handshake_of_a_socket_is_judged_by_the_new_set(
+    trusted_root: Path, server: Identity
+) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    with RecordingServer(server_context(server)) as recorder:
+        tls = context.wrap_socket(
+            recorder.connect(), server_hostname=HOST, do_handshake_on_connect=False
+        )
+        with tls:
+            context.swap(pinned_to(version=2))
+            with pytest.raises(PinMismatchError):
+                tls.send(b"in the old days")
+        (recording,) = recorder.recordings()
+    assert recording.application == b""
+
+
+def test_a_chain_that_matched_is_judged_again_after_a_swap(
+    trusted_root: Path, server: Identity
+) -> None:
+    """What a context remembers of a chain ends with its pins."""
+    context = PinnedSSLContext(pinned_to(server.pin))
+    for _ in range(3):
+        connect(context, server)
+    context.swap(pinned_to(version=2))
+    with pytest.raises(PinMismatchError):
+        connect(context, server)
+
+
+def test_a_chain_that_matched_does_not_match_when_its_pins_expire(
+    trusted_root: Path, server: Identity
+) -> None:
+    now = [datetime(2027, 1, 1, tzinfo=UTC)]
+    pins = pinned_to(server.pin, expires=datetime(2027, 1, 2, tzinfo=UTC))
+    context = PinnedSSLContext(pins, clock=lambda: now[0])
+    connect(context, server)
+    now[0] = datetime(2027, 1, 2, tzinfo=UTC)
+    with pytest.raises(PinError, match="its pins held until 2027-01-02"):
+        connect(context, server)
+
+
+# ── Threads ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_64_threads_share_a_context_while_its_pins_are_swapped(
+    trusted_root: Path, root: Authority
+) -> None:
+    """Odd versions pin one server, even ones the other: a verdict fits one whole version."""
+    odd, even = root.issue(HOST), root.issue(HOST)
+    served = [server_context(odd), server_context(even)]
+    own = (even.pin, odd.pin)
+    context = PinnedSSLContext(pinned_to(own[1], version=1))
+    outcomes: list[tuple[str, Pin]] = []
+    swapping = threading.Event()
+
+    def dial(number: int) -> None:
+        for attempt in range(4):
+            which = (number + attempt) % 2
+            wire = Wire(context, served[which])
+            try:
+                wire.shake()
+                verdict = wire.client.pin_verdict
+                assert verdict.matched.pin == (odd.pin, even.pin)[which]
+            except PinMismatchError as exc:
+                verdict = exc.verdict
+            live = set(verdict.policy.live_pins)
+            assert len(live & {odd.pin, even.pin}) == 1
+            expected = "accept" if (odd.pin, even.pin)[which] in live else "refuse"
+            assert verdict.decision == expected
+            outcomes.append((verdict.decision, (live & {odd.pin, even.pin}).pop()))
+
+    def swap() -> None:
+        version = 1
+        while not swapping.is_set():
+            version += 1
+            context.swap(pinned_to(own[version % 2], version=version))
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    try:
+        with ThreadPoolExecutor(64) as pool:
+            list(pool.map(dial, range(64), timeout=PATIENCE))
+    finally:
+        swapping.set()
+        swapper.join(PATIENCE)
+    assert not swapper.is_alive()
+    assert len(outcomes) == 64 * 4
+
+
+def test_threads_and_swaps_of_trust_files_do_not_disturb_each_other(
+    trusted_root: Path, root: Authority, server: Identity
+) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    theirs = server_context(server)
+    errors: list[str] = []
+
+    def dial(_: int) -> None:
+        try:
+            Wire(context, theirs).shake()
+        except PinError as exc:
+            errors.append(exc.problem)
+
+    def swap(_: int) -> None:
+        version = context.pins.version + 1
+        trust = kit.anchors(root) if version % 2 else None
+        context.swap(pinned_to(server.pin, version=version, trust=trust))
+
+    with ThreadPoolExecutor(16) as pool, ThreadPoolExecutor(1) as swapper:
+        swaps = swapper.map(swap, range(64), timeout=PATIENCE)
+        list(pool.map(dial, range(128), timeout=PATIENCE))
+        list(swaps)
+    assert all("changed during the handshake" in error for error in errors)
+
+
+# ── No lock is held across a handshake ───────────────────────────────────────────────────────
+
+
+def test_a_server_that_stalls_delays_no_other_handshake_and_no_swap(
+    trusted_root: Path, server: Identity
+) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    with socket.create_server(("127.0.0.1", 0)) as silent, LabServer(server) as lively:
+        stalled = threading.Thread(target=_stall, args=(context, silent.getsockname()))
+        stalled.start()
+        accepted, _ = silent.accept()
+        with accepted:
+            assert accepted.recv(1) == b"\x16"  # its ClientHello: it is inside the handshake now
+            _finish_in_time(context, lively, server)
+            assert stalled.is_alive()
+        stalled.join(PATIENCE)
+        assert not stalled.is_alive()
+
+
+def _stall(context: PinnedSSLContext, address: tuple[str, int]) -> None:
+    with (
+        socket.create_connection(address, timeout=PATIENCE) as sock,
+        pytest.raises((ssl.SSLError, ConnectionError)),
+    ):
+        context.wrap_socket(sock, server_hostname=HOST)
+
+
+def _finish_in_time(context: PinnedSSLContext, lively: LabServer, server: Identity) -> None:
+    """Another handshake, a swap and a setting, in a thread, so that a lock would show."""
+
+    def work() -> None:
+        _dial(context, lively.port)
+        context.swap(pinned_to(server.pin, version=2))
+        context.set_alpn_protocols(["http/1.1"])
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        _dial(context, lively.port)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work).result(PATIENCE)
+
+
+def _dial(context: PinnedSSLContext, port: int) -> None:
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as sock,
+        context.wrap_socket(sock, server_hostname=HOST) as tls,
+    ):
+        tls.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert tls.recv(12) == b"HTTP/1.1 200"
+
+
+def test_a_handshake_can_swap_from_within_its_own_failure_hook(
+    trusted_root: Path, server: Identity
+) -> None:
+    swapped = threading.Event()
+
+    def repair(_: object) -> None:
+        context.swap(pinned_to(server.pin, version=2))
+        swapped.set()
+
+    context = PinnedSSLContext(pinned_to(), on_failure=[repair])
+    with pytest.raises(PinMismatchError):
+        connect(context, server)
+    assert swapped.wait(PATIENCE)
+    connect(context, server)
+
+
+def test_a_pin_set_and_its_policies_cannot_be_changed_in_place(
+    trusted_root: Path, server: Identity
+) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    pins: Any = context.pins
+    with pytest.raises(AttributeError):
+        pins.policies = ()
+    with pytest.raises(AttributeError):
+        pins.policies[0].mode = "report"
+    with pytest.raises(AttributeError):
+        context.pins = pins  # type: ignore[misc]
+
+
+def test_asking_for_another_verdict_after_a_swap_keeps_the_old_one(
+    trusted_root: Path, server: Identity
+) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    verdict = verdict_of(context, server)
+    context.swap(pinned_to(version=2))
+    assert verdict.decision == "accept"
+    assert verdict.policy is not context.pins.policies[0]
+
+
+def test_a_socket_greets_before_and_after_a_swap(trusted_root: Path, server: Identity) -> None:
+    context = PinnedSSLContext(pinned_to(server.pin))
+    with RecordingServer(server_context(server)) as recorder:
+        assert greeted(recorder, context, HOST).finished
+        context.swap(pinned_to(server.pin, kit.NOBODY, version=2))
+        with context.wrap_socket(recorder.connect(), server_hostname=HOST) as tls:
+            assert tls.recv(1)

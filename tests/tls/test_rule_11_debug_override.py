@@ -1,0 +1,383 @@
+"""Rule 11: the debug override takes two to ask for it, holds for its own anchors, and is loud."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin import (
+    CertificateParseError,
+    DebugOverrideWarning,
+    PinError,
+    PinFailure,
+    PinMismatchError,
+    PinnedSSLContext,
+    TrustAnchors,
+)
+from certpin.lab import Authority, Identity
+from tests import kit
+from tests.tls._handshakes import HOST, Wire, connect, trust_on_this_platform
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.pinfile import PinSet
+
+UNPINNED = "shop.example"
+PROXIED = pytest.warns(DebugOverrideWarning, match="not by a pin")
+
+
+@pytest.fixture(scope="module")
+def charles() -> Authority:
+    """The debugging proxy's root."""
+    return Authority("Charles Proxy")
+
+
+@pytest.fixture(scope="module")
+def mallory() -> Authority:
+    """Another root that the platform trusts."""
+    return Authority("Mallory")
+
+
+@pytest.fixture
+def debugging(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CERTPIN_DEBUG", "1")
+
+
+@pytest.fixture(autouse=True)
+def platform(
+    root: Authority, mallory: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CERTPIN_DEBUG", raising=False)
+    trust_on_this_platform(tmp_path, monkeypatch, root, mallory)
+
+
+def pins(root: Authority, *debug: Authority, version: int = 1, **fields: Any) -> PinSet:
+    anchors = kit.anchors(*debug) if debug else None
+    return kit.pin_set(kit.policy(HOST, root.pin, **fields), version=version, debug=anchors)
+
+
+def refused(
+    context: PinnedSSLContext, server: Identity, host: str = HOST, match: str = "refused"
+) -> None:
+    with pytest.raises(PinError, match=match):
+        connect(context, server, host)
+
+
+# ── Two have to ask for it ────────────────────────────────────────────────────────────────────
+
+
+def test_with_both_a_path_to_a_named_anchor_is_accepted(
+    debugging: None, root: Authority, charles: Authority
+) -> None:
+    context = PinnedSSLContext(pins(root, charles))
+    with PROXIED:
+        client: Any = connect(context, charles.issue(HOST))
+    assert (client.pin_verdict.decision, client.pin_verdict.reason) == ("accept", "debug-anchor")
+
+
+def test_the_pin_file_alone_is_not_enough(root: Authority, charles: Authority) -> None:
+    context = PinnedSSLContext(pins(root, charles))
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"self-signed|unable to get local"):
+        connect(context, charles.issue(HOST))
+
+
+@pytest.mark.parametrize("value", ["", "0", "true", "yes", "01", " 1"])
+def test_the_environment_has_to_say_1_exactly(
+    root: Authority, charles: Authority, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("CERTPIN_DEBUG", value)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connect(PinnedSSLContext(pins(root, charles)), charles.issue(HOST))
+
+
+def test_the_environment_alone_is_not_enough(
+    debugging: None, root: Authority, charles: Authority, mallory: Authority
+) -> None:
+    context = PinnedSSLContext(pins(root))
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connect(context, charles.issue(HOST))
+    refused(context, mallory.issue(HOST))
+
+
+def test_the_environment_is_asked_when_pins_are_put_in_place_not_later(
+    root: Authority, charles: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = PinnedSSLContext(pins(root, charles))
+    monkeypatch.setenv("CERTPIN_DEBUG", "1")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connect(context, charles.issue(HOST))
+
+
+# ── Its own anchors alone ─────────────────────────────────────────────────────────────────────
+
+
+def test_another_authority_that_the_platform_trusts_is_refused_as_ever(
+    debugging: None, root: Authority, charles: Authority, mallory: Authority
+) -> None:
+    context = PinnedSSLContext(pins(root, charles))
+    with pytest.raises(PinMismatchError):
+        connect(context, mallory.issue(HOST))
+
+
+def test_an_authority_of_the_same_name_is_not_the_anchor(
+    debugging: None, root: Authority, charles: Authority
+) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connect(PinnedSSLContext(pins(root, charles)), Authority("Charles Proxy").issue(HOST))
+
+
+def test_an_anchor_below_another_root_that_the_platform_trusts_is_no_way_in(
+    debugging: None, root: Authority, mallory: Authority
+) -> None:
+    """The path goes on to the platform's root: it does not end at the anchor."""
+    below = mallory.intermediate("Below Mallory")
+    with pytest.raises(PinMismatchError):
+        connect(PinnedSSLContext(pins(root, below)), below.issue(HOST))
+
+
+def test_pinned_hosts_are_pinned_beside_it(
+    debugging: None, root: Authority, charles: Authority
+) -> None:
+    context = PinnedSSLContext(pins(root, charles))
+    client: Any = connect(context, root.issue(HOST))
+    assert client.pin_verdict.reason == "match"
+
+
+def test_names_and_dates_are_verified_behind_the_proxy_too(
+    debugging: None, root: Authority, charles: Authority
+) -> None:
+    context = PinnedSSLContext(pins(root, charles))
+    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        connect(context, charles.issue("other.example"))
+    with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+        connect(context, charles.issue(HOST, days=-0.001))
+
+
+def test_strict_refuses_a_host_without_a_policy_behind_the_proxy_too(
+    debugging: None, root: Authority, charles: Authority
+) -> None:
+    context = PinnedSSLContext(pins(root, charles))
+    refused(context, charles.issue(UNPINNED), UNPINNED, match="no policy")
+
+
+def test_it_reaches_a_host_with_a_trust_file(
+    debugging: None, root: Authority, charles: Authority, mallory: Authority
+) -> None:
+    context = PinnedSSLContext(pins(root, charles, trust=kit.anchors(root)))
+    with PROXIED:
+        connect(context, charles.issue(HOST))
+    with pytest.raises(ssl.SSLCertVerificationError) as caught:
+        connect(context, mallory.issue(HOST))
+    assert not isinstance(caught.value, PinError)
+
+
+def test_anchors_that_cannot_be_read_are_an_error_and_none_of_them_is_trusted(
+    root: Authority, charles: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL would keep those that it had read before it met the bad one."""
+    context = PinnedSSLContext(pins(root), strict=False)
+    monkeypatch.setenv("CERTPIN_DEBUG", "1")
+    broken = TrustAnchors((charles.certificate.der, b"no certificate"))
+    with pytest.raises(CertificateParseError):
+        context.swap(kit.pin_set(kit.policy(HOST, root.pin), version=2, debug=broken))
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connect(context, charles.issue(UNPINNED), UNPINNED)
+
+
+# ── Loud ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("host", [HOST, UNPINNED])
+def test_it_warns_at_each_use_with_pythons_own_filter(
+    debugging: None, root: Authority, charles: Authority, host: str
+) -> None:
+    context = PinnedSSLContext(pins(root, charles), strict=False)
+    server = charles.issue(host)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")  # one of a kind from each place
+        for _ in range(3):
+            connect(context, server, host)
+    assert [each.category for each in caught] == [DebugOverrideWarning] * 3
+    assert all(host in str(each.message) for each in caught)
+
+
+def test_a_program_that_ignores_nothing_prints_each_warning() -> None:
+    """In a process of its own, with the filters that Python starts with."""
+    program = """
+from certpin.tls.enforcer import _warn
+_warn("bank.example"); _warn("bank.example")
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.count("DebugOverrideWarning: bank.example") == 2
+
+
+def test_where_warnings_are_errors_it_lets_nothing_pass(
+    debugging: None, root: Authority, charles: Authority
+) -> None:
+    context = PinnedSSLContext(pins(root, charles))
+    wire = Wire(context, charles.issue(HOST))
+    with pytest.raises(DebugOverrideWarning):
+        wire.shake()
+    assert wire.to_server.read() == b""
+    with pytest.raises(Warning):
+        wire.client.write(b"hello")
+
+
+@pytest.mark.parametrize("host", [HOST, UNPINNED])
+def test_each_use_is_told_and_marked(
+    debugging: None,
+    root: Authority,
+    charles: Authority,
+    host: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    context = PinnedSSLContext(pins(root, charles), strict=False)
+    with PROXIED:
+        connect(context, charles.issue(host), host)
+    (record,) = caplog.records
+    fields: dict[str, Any] = record.certpin  # type: ignore[attr-defined]
+    assert record.levelname == "WARNING"
+    assert fields["debug"] is True
+    assert (fields["host"], fields["decision"]) == (host, "accept")
+    assert fields["reason"] == "debug-anchor"
+
+
+def test_a_hook_gets_it_marked(debugging: None, root: Authority, charles: Authority) -> None:
+    import queue
+
+    heard: queue.Queue[PinFailure] = queue.Queue()
+    context = PinnedSSLContext(pins(root, charles), on_failure=[heard.put])
+    with PROXIED:
+        connect(context, charles.issue(HOST))
+    failure = heard.get(timeout=10)
+    assert failure.debug
+    assert failure.error is None
+    assert failure.verdict is not None
+    assert failure.verdict.reason == "debug-anchor"
+
+
+def test_a_refusal_is_not_marked(
+    debugging: None,
+    root: Authority,
+    charles: Authority,
+    mallory: Authority,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refused(PinnedSSLContext(pins(root, charles)), mallory.issue(HOST))
+    assert [record.certpin["debug"] for record in caplog.records] == [False]  # type: ignore[attr-defined]
+
+
+def test_hosts_without_pins_are_told_only_where_the_proxy_stands_between(
+    debugging: None, root: Authority, charles: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = PinnedSSLContext(pins(root, charles), strict=False)
+    connect(context, root.issue(UNPINNED), UNPINNED)
+    assert not caplog.records
+
+
+# ── Over ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_after_a_swap_without_it_the_anchor_is_worth_nothing(
+    debugging: None, root: Authority, charles: Authority
+) -> None:
+    """OpenSSL has no way to forget an anchor: the check has to."""
+    context = PinnedSSLContext(pins(root, charles))
+    with PROXIED:
+        connect(context, charles.issue(HOST))
+    context.swap(pins(root, version=2))
+    refused(context, charles.issue(HOST), match="debug override, which is over")
+
+
+def test_after_a_swap_it_is_over_for_hosts_without_pins_too(
+    debugging: None, root: Authority, charles: Authority
+) -> None:
+    context = PinnedSSLContext(pins(root, charles), strict=False)
+    context.swap(pins(root, version=2))
+    refused(context, charles.issue(UNPINNED), UNPINNED, match="debug override, which is over")
+
+
+def test_after_a_swap_it_is_over_although_the_policy_only_reports(
+    debugging: None, root: Authority, charles: Authority
+) -> None:
+    """Without the override its anchor would never have been trusted at all."""
+    context = PinnedSSLContext(pins(root, charles, mode="report"))
+    context.swap(pins(root, version=2, mode="report"))
+    refused(context, charles.issue(HOST), match="debug override, which is over")
+
+
+def test_after_a_swap_it_is_over_although_the_anchor_is_pinned(
+    debugging: None, root: Authority, charles: Authority
+) -> None:
+    context = PinnedSSLContext(pins(root, charles))
+    context.swap(kit.pin_set(kit.policy(HOST, root.pin, charles.pin), version=2))
+    refused(context, charles.issue(HOST), match="debug override, which is over")
+
+
+def test_after_a_swap_it_is_over_for_a_host_with_a_trust_file(
+    debugging: None, root: Authority, charles: Authority
+) -> None:
+    trust = kit.anchors(root)
+    context = PinnedSSLContext(pins(root, charles, trust=trust))
+    context.swap(pins(root, version=2, trust=trust))
+    refused(context, charles.issue(HOST), match="debug override, which is over")
+
+
+def test_after_a_swap_with_another_anchor_the_first_one_is_over(
+    debugging: None, root: Authority, charles: Authority
+) -> None:
+    burp = Authority("Burp")
+    context = PinnedSSLContext(pins(root, charles))
+    context.swap(pins(root, burp, version=2))
+    with PROXIED:
+        connect(context, burp.issue(HOST))
+    refused(context, charles.issue(HOST), match="debug override, which is over")
+    context.swap(pins(root, charles, version=3))
+    with PROXIED:
+        connect(context, charles.issue(HOST))
+    refused(context, burp.issue(HOST), match="debug override, which is over")
+
+
+def test_it_is_over_when_the_environment_says_so_at_a_swap(
+    debugging: None, root: Authority, charles: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = PinnedSSLContext(pins(root, charles))
+    monkeypatch.delenv("CERTPIN_DEBUG")
+    context.swap(context.pins)
+    refused(context, charles.issue(HOST), match="debug override, which is over")
+
+
+def test_a_handshake_in_flight_is_judged_without_it(
+    debugging: None, root: Authority, charles: Authority
+) -> None:
+    context = PinnedSSLContext(pins(root, charles))
+    wire = Wire(context, charles.issue(HOST))
+    wire.until_checked()
+    context.swap(pins(root, version=2))
+    with pytest.raises(PinError, match="debug override, which is over"):
+        wire.shake()
+
+
+def test_what_is_over_disturbs_nobody_else(
+    debugging: None, root: Authority, charles: Authority
+) -> None:
+    context = PinnedSSLContext(pins(root, charles), strict=False)
+    context.swap(pins(root, version=2))
+    connect(context, root.issue(HOST))
+    connect(context, root.issue(UNPINNED), UNPINNED)
+
+
+def test_another_context_knows_nothing_of_it(
+    debugging: None, root: Authority, charles: Authority
+) -> None:
+    PinnedSSLContext(pins(root, charles))
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connect(PinnedSSLContext(pins(root)), charles.issue(HOST))

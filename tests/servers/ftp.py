@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def ftp(certificate: Path | None = None, key: Path | None = None) -> Iterator[int]:
-    """Run pyftpdlib; yields its port. Without certificate and key (PEM) it knows no AUTH TLS."""
+    """Run pyftpdlib; yields its port. Without certificate and key (PEM) it knows no AUTH TLS.
+
+    It serves one file, hello.txt, to anybody.
+    """
     require_module("pyftpdlib")
     require_module("OpenSSL", "pyOpenSSL")
     port = free_port()
     with scratch() as directory:
+        # Of an empty directory pyftpdlib sends nothing, and may then close without closing TLS.
+        (directory / "hello.txt").write_text("hello\n")
         argv: list[str | Path] = [
             sys.executable,
             "-m",

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import http.client
 import itertools
+import json
+import os
+import socket
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.servers._run import (
     LOOPBACK,
@@ -36,7 +39,12 @@ error_log stderr warn;
 events {{ }}
 http {{
   log_format arrived "$server_name $scheme $server_protocol $request_method $request_uri";
+  map $hostname $renewed {{ default {directory}; }}
+  log_format details escape=json '{{"name":"$server_name","method":"$request_method",'
+    '"uri":"$request_uri","host":"$http_host","body":"$request_body","test":"$http_x_test"}}';
   access_log {directory}/access.log arrived;
+  access_log {directory}/details.log details;
+  server_tokens off;
   client_body_temp_path {directory}/body;
   proxy_temp_path {directory}/proxy;
   fastcgi_temp_path {directory}/fastcgi;
@@ -48,18 +56,26 @@ http {{
     server_name in-clear-text;
     location / {{ return 200 "hello in clear text\\n"; }}
   }}
+  server {{
+    listen unix:{directory}/echo;
+    access_log off;
+    location / {{ return 200 "echo\\n"; }}
+  }}
 {servers}
 }}
 """
 _SERVER = """\
   server {{
-    listen {address}:{port} ssl;
+    {listen}
     http2 on;
     server_name {name};
     ssl_certificate {certificate};
     ssl_certificate_key {key};
+    root {directory};
     location / {{ return 200 "hello from {name}\\n"; }}
     location /redirect {{ return 302 $arg_to; }}
+    location /echo {{ proxy_pass http://unix:{directory}/echo:/; }}
+    location /large {{ }}
   }}
 """
 
@@ -68,7 +84,8 @@ _SERVER = """\
 class Nginx:
     """Where it listens, and what arrived.
 
-    ``https://NAME:port/redirect?to=URL`` answers with a redirect, any other path with a greeting.
+    ``https://NAME:port/redirect?to=URL`` answers with a redirect, ``/large`` with 70 MiB, ``/echo``
+    reads a body for ``details``, any other path gets a greeting.
     """
 
     port: int
@@ -77,14 +94,29 @@ class Nginx:
     _marks: Iterator[int] = field(default_factory=itertools.count)
 
     def arrived(self, name: str) -> list[str]:
-        """The requests for a server name that were sent before now, as "SCHEME PROTOCOL METHOD URI".
+        """The requests for a server name that were sent before now: SCHEME PROTOCOL METHOD URI.
 
         ``in-clear-text`` is the name of all those that came without TLS.
         """
+        return [request for server, request in self.arrivals() if server == name]
+
+    def arrivals(self) -> list[tuple[str, str]]:
+        """Each request that was sent before now, in order: its server name, and as above."""
         mark = f"/mark-{next(self._marks)}"
         self._send_in_clear_text(mark)
-        lines = (line.partition(" ") for line in self._lines_until(mark))
-        return [request for server, _, request in lines if server == name]
+        parts = (line.partition(" ") for line in self._lines_until(mark))
+        return [(server, request) for server, _, request in parts]
+
+    def details(self) -> list[dict[str, Any]]:
+        """Each request that was sent before now: name, method, uri, host, body, test (a header)."""
+        self.arrived("")
+        lines = (self.log.parent / "details.log").read_text().splitlines()
+        found: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        return [each for each in found if not each["uri"].startswith("/mark-")]
+
+    def use(self, name: str, identity: Identity) -> None:
+        """Show another chain for a name from the next connection on."""
+        identity.write(self.log.parent, name)
 
     def _lines_until(self, mark: str) -> list[str]:
         until = time.monotonic() + _DEADLINE
@@ -103,28 +135,63 @@ class Nginx:
 
 
 @contextlib.contextmanager
-def nginx(identities: Mapping[str, Identity]) -> Iterator[Nginx]:
-    """Run nginx with an identity for each server name, chosen by SNI; the first is the default."""
+def nginx(
+    identities: Mapping[str, Identity],
+    *,
+    only_known_names: bool = False,
+    renewable: bool = False,
+) -> Iterator[Nginx]:
+    """Run nginx with an identity for each server name, chosen by SNI; the first is the default.
+
+    It listens on 127.0.0.1 and, where the machine has it, on ::1.
+    With ``only_known_names`` others are turned away in the handshake. With ``renewable``, ``use``
+    can change what is shown.
+    """
     program = require("nginx")
     with scratch() as directory:
-        server = Nginx(free_port(), free_port(), directory / "access.log")
-        blocks = []
-        for name, identity in identities.items():
-            certificate, key = identity.write(directory, name)
-            blocks.append(
-                _SERVER.format(
-                    address=LOOPBACK, port=server.port, name=name, certificate=certificate, key=key
-                )
-            )
+        port, plain = free_port(), free_port()
+        listen = " ".join(f"listen {address}:{port} ssl;" for address in _addresses())
+        blocks = [
+            _block(directory, listen, name, identity, renewable=renewable)
+            for name, identity in identities.items()
+        ]
+        if only_known_names:
+            default = listen.replace(" ssl;", " ssl default_server;")
+            blocks.append(f"  server {{ {default} ssl_reject_handshake on; }}\n")
+        (directory / "large").touch()
+        os.truncate(directory / "large", 70 * 1024 * 1024)  # sparse: it takes no room
         configuration = directory / "nginx.conf"
         configuration.write_text(
             _CONFIGURATION.format(
-                directory=directory,
-                address=LOOPBACK,
-                plain=server.plain,
-                servers="".join(blocks),
+                directory=directory, address=LOOPBACK, plain=plain, servers="".join(blocks)
             )
         )
-        argv = [program, "-p", directory, "-c", configuration, "-e", "stderr"]
-        with running(argv, [server.port, server.plain]):
-            yield server
+        argv: list[str | Path] = [program, "-p", directory, "-c", configuration, "-e", "stderr"]
+        with running(argv, [port, plain]):
+            yield Nginx(port, plain, directory / "access.log")
+
+
+def _block(directory: Path, listen: str, name: str, identity: Identity, *, renewable: bool) -> str:
+    """The server block of one name; its chain and key are written beside it."""
+    certificate, key = identity.write(directory, name)
+    # With a variable in their paths, nginx reads both files anew for each handshake.
+    folder = "$renewed" if renewable else directory
+    return _SERVER.format(
+        listen=listen,
+        name=name,
+        certificate=f"{folder}/{certificate.name}",
+        key=f"{folder}/{key.name}",
+        directory=directory,
+    )
+
+
+def _addresses() -> list[str]:
+    return [LOOPBACK, "[::1]"] if has_ipv6() else [LOOPBACK]
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has the IPv6 loopback."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as listener:
+        listener.bind(("::1", 0))
+        return True
+    return False

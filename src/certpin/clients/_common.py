@@ -25,10 +25,12 @@ def context_of(pins: Pins) -> PinnedSSLContext:
     return pins if isinstance(pins, PinnedSSLContext) else PinnedSSLContext(pins)
 
 
-def require_tls(context: PinnedSSLContext, scheme: str, host: str) -> None:
-    """Refuse a request in clear text where ``context`` does. Raises ``InsecureRequestError``."""
-    if scheme.lower() not in _ENCRYPTED:
-        context.refuse_clear_text(host)
+def admit(context: PinnedSSLContext, scheme: str, host: str) -> None:
+    """Refuse a request before it is sent, and before there is a connection.
+
+    Raises ``InsecureRequestError`` for clear text, and ``UnpinnedHostError``.
+    """
+    context.admit(host, encrypted=scheme.lower() in _ENCRYPTED)
 
 
 def refuse_options(options: Mapping[str, Any], *names: str) -> None:

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from certpin.clients._common import (
+    admit,
     both,
     context_of,
     refuse_options,
     refused_option,
-    require_tls,
 )
 from certpin.errors import PinError, pin_error
 
@@ -41,7 +41,7 @@ class _Transport:
         # It would have another host verified than the one of the URL, by which pools are shared.
         refuse_options(request.extensions, "sni_hostname")
         try:
-            require_tls(self.context, request.url.scheme, request.url.host)
+            admit(self.context, request.url.scheme, request.url.host)
             yield
         except (self._error, PinError) as exc:
             error = pin_error(exc)

@@ -15,13 +15,13 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import (
+    ClientConnectionError,
     ClientConnectorCertificateError,
-    ClientConnectorError,
     ClientProxyConnectionError,
     TCPConnector,
 )
 
-from certpin.clients._common import both, context_of, refuse_options, refused_option, require_tls
+from certpin.clients._common import admit, both, context_of, refuse_options, refused_option
 from certpin.errors import PinError, pin_error
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ class PinnedConnector(TCPConnector):
         if req.server_hostname not in (None, req.url.raw_host):
             raise refused_option("server_hostname", req.server_hostname)
         try:
-            require_tls(self.context, req.url.scheme, req.url.raw_host or "")
+            admit(self.context, req.url.scheme, req.url.raw_host or "")
             return await super().connect(req, *args, **kwargs)
-        except (ClientConnectorError, PinError) as exc:
+        except (ClientConnectionError, PinError) as exc:
             error = pin_error(exc)
             if error is None:
                 raise

@@ -20,7 +20,7 @@ from requests import Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import SSLError
 
-from certpin.clients._common import both, context_of, refuse_options, refused_option, require_tls
+from certpin.clients._common import admit, both, context_of, refuse_options, refused_option
 from certpin.clients.urllib3 import PinnedPoolManager, PinnedProxyManager
 from certpin.errors import pin_error
 
@@ -90,7 +90,7 @@ class PinnedAdapter(HTTPAdapter):
         _refuse_tls_options(verify, cert)
         try:
             url = urlsplit(request.url or "")
-            require_tls(self.context, url.scheme, url.hostname or "")
+            admit(self.context, url.scheme, url.hostname or "")
             return super().send(request, stream, timeout, True, None, proxies)
         except OSError as exc:
             error = pin_error(exc)

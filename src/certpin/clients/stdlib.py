@@ -9,15 +9,18 @@ its ``reason`` too. ``http.client``, ``smtplib``, ``imaplib``, ``ftplib`` and ``
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib import request
 from urllib.error import URLError
 from urllib.parse import urlsplit
 
-from certpin.clients._common import both, context_of, require_tls
+from certpin.clients._common import admit, both, context_of
 from certpin.errors import PinError, pin_error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from certpin.clients._common import Pins
     from certpin.tls import PinnedSSLContext
 
@@ -37,7 +40,7 @@ def opener(pins: Pins) -> request.OpenerDirector:
         request.HTTPDefaultErrorHandler(),
         request.HTTPRedirectHandler(),
         request.HTTPErrorProcessor(),
-        _PinnedHandler(context=context),
+        _PinnedHandler(context),
         _ClearTextHandler(context),
     ):
         director.add_handler(handler)
@@ -45,24 +48,33 @@ def opener(pins: Pins) -> request.OpenerDirector:
 
 
 class _PinnedHandler(request.HTTPSHandler):
+    def __init__(self, context: PinnedSSLContext) -> None:
+        super().__init__(context=context)
+        self._pinned_context = context
+
     def https_open(self, req: request.Request) -> Any:
-        try:
+        with _pinned(self._pinned_context, req):
             return super().https_open(req)
-        except URLError as exc:
-            error = pin_error(exc)
-            if error is None:
-                raise
-            raise both(URLError(error), error) from error.__cause__
 
 
 class _ClearTextHandler(request.HTTPHandler):
     def __init__(self, context: PinnedSSLContext) -> None:
         super().__init__()
-        self._context = context
+        self._pinned_context = context
 
     def http_open(self, req: request.Request) -> Any:
-        try:
-            require_tls(self._context, "http", urlsplit(req.full_url).hostname or "")
-        except PinError as exc:
-            raise both(URLError(exc), exc) from exc.__cause__
-        return super().http_open(req)
+        with _pinned(self._pinned_context, req):
+            return super().http_open(req)
+
+
+@contextmanager
+def _pinned(context: PinnedSSLContext, req: request.Request) -> Iterator[None]:
+    url = urlsplit(req.full_url)
+    try:
+        admit(context, url.scheme, url.hostname or "")
+        yield
+    except (URLError, PinError) as exc:
+        error = pin_error(exc)
+        if error is None:
+            raise
+        raise both(URLError(error), error) from error.__cause__

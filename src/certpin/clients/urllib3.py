@@ -19,7 +19,7 @@ from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import SSLError
 from urllib3.util.ssl_ import resolve_cert_reqs
 
-from certpin.clients._common import both, context_of, refuse_options, refused_option, require_tls
+from certpin.clients._common import admit, both, context_of, refuse_options, refused_option
 from certpin.errors import PinError
 from certpin.tls import PinnedSSLContext
 
@@ -103,7 +103,7 @@ class _Pinning:
         """As in urllib3, which asks it for each request and each redirect."""
         _refuse_tls_options(pool_kwargs or {})
         try:
-            require_tls(self.context, scheme or "http", host or "")
+            admit(self.context, scheme or "http", host or "")
         except PinError as exc:
             raise both(SSLError(str(exc)), exc) from exc.__cause__
         base: Any = super()

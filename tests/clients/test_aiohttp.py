@@ -1,0 +1,96 @@
+"""What is particular to aiohttp."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+import certpin
+from certpin import PinnedSSLContext
+from certpin.clients.aiohttp import PinnedConnector
+from tests.clients._loops import run
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.clients.conftest import Bank
+
+pytestmark = pytest.mark.peer("nginx")
+
+FINGERPRINT = bytes(32)
+
+
+def with_session(
+    bank: Bank, work: Callable[[aiohttp.ClientSession, PinnedSSLContext], Awaitable[Any]]
+) -> Any:
+    async def in_session() -> Any:
+        context = PinnedSSLContext(bank.pins)
+        async with aiohttp.ClientSession(connector=PinnedConnector(context)) as session:
+            return await work(session, context)
+
+    return run(in_session)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"ssl": False},
+        {"ssl": ssl.create_default_context()},
+        {"ssl_context": ssl.create_default_context()},
+        {"verify_ssl": False},
+        {"fingerprint": FINGERPRINT},
+    ],
+    ids=["off", "context", "ssl_context", "verify_ssl", "fingerprint"],
+)
+def test_options_about_tls_are_refused(bank: Bank, option: dict[str, Any]) -> None:
+    async def make() -> None:
+        PinnedConnector(bank.pins, **option)
+
+    with pytest.raises(certpin.ConfigError, match="pinned context alone"):
+        run(make)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"ssl": False},
+        {"ssl": aiohttp.Fingerprint(FINGERPRINT)},
+        {"ssl": ssl.create_default_context()},
+        {"server_hostname": "api.test"},
+    ],
+    ids=["off", "fingerprint", "context", "server_hostname"],
+)
+def test_options_about_tls_are_refused_for_each_request(bank: Bank, option: dict[str, Any]) -> None:
+    with pytest.raises(certpin.ConfigError, match="pinned context alone"):
+        with_session(bank, lambda session, _: session.get(bank.url("mitm"), **option))
+    assert bank.arrived("mitm") == []
+
+
+def test_options_that_change_nothing_are_taken(bank: Bank) -> None:
+    async def work(session: aiohttp.ClientSession, context: PinnedSSLContext) -> list[int]:
+        options: list[dict[str, Any]] = [
+            {"ssl": True},
+            {"ssl": context},
+            {"server_hostname": "api.test"},
+        ]
+        return [(await session.get(bank.url("api"), **each)).status for each in options]
+
+    assert with_session(bank, work) == [200] * 3
+
+
+def test_a_websocket_in_clear_text_is_refused(bank: Bank) -> None:
+    address = f"ws://api.test:{bank.web.plain}/"
+    with pytest.raises(aiohttp.ClientConnectorCertificateError) as caught:
+        with_session(bank, lambda session, _: session.ws_connect(address))
+    assert isinstance(caught.value, certpin.InsecureRequestError)
+    assert bank.arrived_in_clear_text() == []
+
+
+def test_the_error_names_host_and_port(bank: Bank) -> None:
+    with pytest.raises(aiohttp.ClientConnectorCertificateError) as caught:
+        with_session(bank, lambda session, _: session.get(bank.url("mitm")))
+    assert (caught.value.host, caught.value.port) == ("mitm.test", bank.web.port)
+    assert isinstance(caught.value.certificate_error, certpin.PinMismatchError)

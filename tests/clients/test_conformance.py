@@ -1,0 +1,185 @@
+"""What every pinned client does, on a real nginx."""
+
+from __future__ import annotations
+
+import pickle
+import queue
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+import certpin
+from certpin import PinnedSSLContext
+from tests import kit
+from tests.clients._drivers import driven, refusal
+
+if TYPE_CHECKING:
+    from certpin import PinFailure, PinSet
+    from tests.clients._drivers import Driver
+    from tests.clients.conftest import Bank
+
+pytestmark = pytest.mark.peer("nginx")
+
+
+@driven
+def test_a_pinned_key_is_accepted(driver: Driver, bank: Bank) -> None:
+    assert driver.get(bank.pins, bank.url("api")) == ["hello from api.test\n"]
+
+
+@driven
+def test_the_backup_key_is_accepted(driver: Driver, bank: Bank) -> None:
+    assert driver.get(bank.pins, bank.url("backup")) == ["hello from backup.test\n"]
+
+
+@driven
+def test_another_key_under_a_trusted_root_is_refused_before_any_request(
+    driver: Driver, bank: Bank
+) -> None:
+    error = refusal(driver, certpin.PinMismatchError, bank.pins, bank.url("mitm"))
+    assert error.host == "mitm.test"
+    assert str(kit.NOBODY) in str(error)
+    assert bank.arrived("mitm") == []
+
+
+@driven
+def test_another_spelling_of_a_host_has_the_same_pins(driver: Driver, bank: Bank) -> None:
+    (body,) = driver.get(bank.pins, bank.url("API").replace(".test", ".Test."))
+    assert body == "hello from api.test\n"
+    refusal(driver, certpin.PinMismatchError, bank.pins, bank.url("Mitm").replace("test", "test."))
+    assert bank.arrived("mitm") == []
+
+
+@driven
+def test_an_unpinned_host_is_refused(driver: Driver, bank: Bank) -> None:
+    refusal(driver, certpin.UnpinnedHostError, bank.pins, bank.url("unpinned"))
+    assert bank.arrived("unpinned") == []
+
+
+@driven
+def test_pins_past_their_date_are_refused(driver: Driver, bank: Bank) -> None:
+    late = replace(bank.pins.policies[0], expires=datetime(2020, 1, 1, tzinfo=UTC))
+    refusal(driver, certpin.PinSetExpiredError, kit.pin_set(late), bank.url("api"))
+
+
+@driven
+def test_report_mode_lets_pass_and_tells(driver: Driver, bank: Bank) -> None:
+    told: queue.Queue[PinFailure] = queue.Queue()
+    context = PinnedSSLContext(bank.pins, on_failure=[told.put])
+    assert driver.get(context, bank.url("report")) == ["hello from report.test\n"]
+    failure = told.get(timeout=10)
+    assert (failure.host, failure.decision, failure.reason) == ("report.test", "report", "mismatch")
+
+
+@driven
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("misnamed", "Hostname mismatch"),
+        ("expired", "certificate has expired"),
+        ("stranger", "unable to get local issuer certificate"),
+    ],
+)
+def test_a_pin_replaces_no_check_of_name_date_and_chain(
+    driver: Driver, bank: Bank, name: str, reason: str
+) -> None:
+    with pytest.raises(driver.base, match=reason) as caught:
+        driver.get(bank.pins, bank.url(name))
+    assert certpin.pin_error(caught.value) is None
+    assert bank.arrived(name) == []
+
+
+@driven
+def test_a_request_in_clear_text_is_refused(driver: Driver, bank: Bank) -> None:
+    refusal(driver, certpin.InsecureRequestError, bank.pins, bank.clear_text())
+    assert bank.arrived_in_clear_text() == []
+
+
+@driven
+def test_a_redirect_to_clear_text_is_refused_and_told(driver: Driver, bank: Bank) -> None:
+    told: queue.Queue[PinFailure] = queue.Queue()
+    context = PinnedSSLContext(bank.pins, on_failure=[told.put])
+    away = bank.redirect(bank.clear_text())
+    refusal(driver, certpin.InsecureRequestError, context, away)
+    assert bank.arrived_in_clear_text() == []
+    assert told.get(timeout=10).reason == "InsecureRequestError"
+
+
+@driven
+def test_a_redirect_to_an_unpinned_host_is_refused(driver: Driver, bank: Bank) -> None:
+    away = bank.redirect(bank.url("unpinned"))
+    refusal(driver, certpin.UnpinnedHostError, bank.pins, away)
+    assert bank.arrived("unpinned") == []
+
+
+@driven
+def test_a_redirect_to_a_host_with_other_keys_is_refused(driver: Driver, bank: Bank) -> None:
+    refusal(driver, certpin.PinMismatchError, bank.pins, bank.redirect(bank.url("mitm")))
+    assert bank.arrived("mitm") == []
+
+
+@driven
+def test_a_redirect_to_another_pinned_host_is_followed(driver: Driver, bank: Bank) -> None:
+    away = bank.redirect(bank.url("backup"))
+    assert driver.get(bank.pins, away) == ["hello from backup.test\n"]
+
+
+@driven
+def test_each_host_is_checked_although_both_share_an_address_and_a_certificate(
+    driver: Driver, bank: Bank
+) -> None:
+    first = bank.url("shared")
+    error = refusal(driver, certpin.PinMismatchError, bank.pins, first, bank.url("twin"))
+    assert error.host == "twin.test"
+    assert bank.arrived("twin") == []
+
+
+@driven
+def test_a_context_that_is_not_strict_lets_unpinned_hosts_pass(driver: Driver, bank: Bank) -> None:
+    context = PinnedSSLContext(bank.pins, strict=False)
+    bodies = driver.get(context, bank.url("unpinned"), bank.clear_text("unpinned"))
+    assert bodies == ["hello from unpinned.test\n", "hello in clear text\n"]
+
+
+@driven
+def test_a_context_that_is_not_strict_refuses_clear_text_where_pins_are_enforced(
+    driver: Driver, bank: Bank
+) -> None:
+    context = PinnedSSLContext(bank.pins, strict=False)
+    refusal(driver, certpin.InsecureRequestError, context, bank.clear_text("api"))
+    assert driver.get(context, bank.clear_text("report")) == ["hello in clear text\n"]
+
+
+@driven
+def test_new_pins_hold_for_new_connections_and_open_ones_stay(driver: Driver, bank: Bank) -> None:
+    context = PinnedSSLContext(bank.pins)
+    steps = (bank.url("api"), lambda: context.swap(_other_pins(2)), bank.url("api"))
+    if driver.keeps_connections:
+        assert len(driver.get(context, *steps)) == 2
+    else:
+        refusal(driver, certpin.PinMismatchError, context, *steps)
+    refusal(driver, certpin.PinMismatchError, context, bank.url("api"))
+
+
+def _other_pins(version: int) -> PinSet:
+    return kit.pin_set(kit.policy("api.test"), version=version)
+
+
+@driven
+def test_threads_share_a_context(driver: Driver, bank: Bank) -> None:
+    context = PinnedSSLContext(bank.pins)
+    urls = [bank.url(name) for name in ("api", "backup", "shared")] * 8
+    with ThreadPoolExecutor(8) as threads:
+        bodies = list(threads.map(lambda url: driver.get(context, url), urls))
+    assert len(bodies) == len(urls)
+
+
+@driven
+def test_an_error_that_is_pickled_is_the_refusal(driver: Driver, bank: Bank) -> None:
+    error = refusal(driver, certpin.PinMismatchError, bank.pins, bank.url("mitm"))
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is certpin.PinMismatchError
+    assert isinstance(error, certpin.PinMismatchError)
+    assert (str(copy), copy.verdict) == (str(error), error.verdict)

@@ -1,0 +1,216 @@
+"""Every example of the documentation, against a real server of its protocol.
+
+Where the pins match it runs as a program. Where they do not, under the same trusted root, it is
+refused before anything was sent: a tap on the wire sees what clients send.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+import certpin
+from certpin import clients
+from tests import kit
+from tests.servers.ftp import ftp
+from tests.servers.imap import dovecot
+from tests.servers.mail import smtp
+from tests.servers.mosquitto import mosquitto
+from tests.servers.nginx import nginx
+from tests.servers.postgres import postgres
+from tests.servers.redis import redis
+from tests.servers.tap import tap
+from tests.servers.websocket import websocket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from certpin.lab import Authority, Identity
+
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLES = ROOT / "examples" / "python"
+PAGE = ROOT / "docs" / "clients.md"
+
+
+PINS = """\
+schema = 1
+name = "example"
+version = 1
+
+[[host]]
+name = "localhost"
+
+[[host.pin]]
+pin = "{pin}"
+
+[[host.pin]]
+pin = "{backup}"
+role = "backup"
+"""
+
+
+class Shown(NamedTuple):
+    """What servers show: an identity, and its PEM files."""
+
+    identity: Identity
+    certificate: Path
+    key: Path
+
+
+@contextlib.contextmanager
+def web(shown: Shown) -> Iterator[int]:
+    with nginx({"localhost": shown.identity}) as server:
+        yield server.port
+
+
+@contextlib.contextmanager
+def imap(shown: Shown) -> Iterator[int]:
+    with dovecot(shown.certificate, shown.key) as ports:
+        yield ports.imap
+
+
+def of_files(start: Callable[[Path, Path], Any]) -> Callable[[Shown], Any]:
+    return lambda shown: start(shown.certificate, shown.key)
+
+
+# The servers that are no web servers, by example, and what they need of Debian.
+SERVERS: dict[str, tuple[Callable[[Shown], Any], list[str]]] = {
+    "asyncpg": (of_files(postgres), []),
+    "ftplib": (of_files(ftp), []),
+    "imaplib": (imap, ["dovecot", "dovecot-imapd"]),
+    "paho_mqtt": (of_files(mosquitto), ["mosquitto"]),
+    "redis": (of_files(redis), ["redis-server"]),
+    "smtplib": (of_files(smtp), []),
+    "websockets": (of_files(websocket), []),
+}
+WEB: tuple[Callable[[Shown], Any], list[str]] = (web, ["nginx"])
+FILES = sorted(EXAMPLES.glob("*.py"))
+NAMES = [path.stem.removeprefix("pinned_") for path in FILES]
+
+of_each_example = pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.peer(*SERVERS.get(name, WEB)[1])) for name in NAMES],
+)
+
+
+@pytest.fixture(scope="module")
+def shown(intermediate: Authority, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    identity = intermediate.issue("localhost")
+    return Shown(identity, *identity.write(tmp_path_factory.mktemp("identity")))
+
+
+@pytest.fixture(scope="module")
+def port_of(shown: Shown) -> Iterator[Callable[[str], int]]:
+    """The port of an example's server, which is started when it is needed first."""
+    with contextlib.ExitStack() as stack:
+        start = functools.cache(lambda server: stack.enter_context(server(shown)))
+        yield lambda name: start(SERVERS.get(name, WEB)[0])
+
+
+def set_pins(folder: Path, pin: certpin.Pin, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = folder / "pins.toml"
+    file.write_text(PINS.format(pin=pin, backup=kit.NOBODY))
+    monkeypatch.setenv("CERTPIN_PINS", str(file))
+
+
+def run(name: str, port: int) -> subprocess.CompletedProcess[str]:
+    """Run an example as its first line says."""
+    script = EXAMPLES / f"pinned_{name}.py"
+    return subprocess.run(
+        [sys.executable, "-W", "error", script, "localhost", str(port)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def main_of(name: str) -> Callable[[str, int], None]:
+    path = EXAMPLES / f"pinned_{name}.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    main: Callable[[str, int], None] = module.main
+    return main
+
+
+@of_each_example
+def test_an_example_runs_where_the_pins_match(
+    name: str,
+    port_of: Callable[[str], int],
+    shown: Shown,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_pins(tmp_path, shown.identity.pin, monkeypatch)
+    with tap(port_of(name)) as wire:
+        done = run(name, wire.port)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert wire.encrypted_records() > 1  # the tap sees what an application sends
+
+
+@of_each_example
+@pytest.mark.filterwarnings(
+    # paho-mqtt leaves the socket of any failed handshake to the garbage collector.
+    r"ignore:Exception ignored in. <certpin\.tls\.objects\.PinnedSSLSocket"
+    ":pytest.PytestUnraisableExceptionWarning"
+)
+def test_an_example_is_refused_where_they_do_not_before_it_sends_anything(
+    name: str, port_of: Callable[[str], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_pins(tmp_path, kit.NOBODY_ELSE, monkeypatch)
+    with (
+        tap(port_of(name)) as wire,
+        pytest.raises(Exception, match=r"(?s)localhost refused: no certificate") as caught,
+    ):
+        main_of(name)("localhost", wire.port)
+    assert isinstance(certpin.pin_error(caught.value), certpin.PinMismatchError)
+    del caught
+    gc.collect()
+    assert len(wire.sent) == 1
+    assert wire.encrypted_records() <= 1  # the Finished of TLS 1.3
+    assert re.fullmatch(CLEAR_TEXT.get(name, rb""), wire.in_clear_text())
+
+
+# What the protocols of the examples say before TLS begins.
+CLEAR_TEXT = {
+    "asyncpg": rb"\x00\x00\x00\x08\x04\xd2\x16\x2f",
+    "ftplib": rb"AUTH TLS\r\n",
+    "imaplib": rb"\w+ CAPABILITY\r\n\w+ STARTTLS\r\n",
+    "smtplib": rb"ehlo [^\r]+\r\nSTARTTLS\r\n",
+}
+
+
+def table_of_the_documentation() -> str:
+    return PAGE.read_text(encoding="utf-8")
+
+
+def test_the_documentation_names_every_example_and_no_other() -> None:
+    named = re.findall(r"\(\.\./examples/python/([\w.]+)\)", table_of_the_documentation())
+    assert sorted(named) == [path.name for path in FILES]
+
+
+@pytest.mark.parametrize("name", clients.CLIENTS)
+def test_the_documentation_names_every_client(name: str) -> None:
+    assert f"certpin.clients.{name}" in table_of_the_documentation()
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_every_example_has_the_same_shape(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    usage = f'CERTPIN_PINS=pins.toml python {path.name} HOST PORT"""'
+    assert text.splitlines()[0].endswith(usage)
+    assert "def main(host: str, port: int) -> None:" in text
+    assert text.endswith('if __name__ == "__main__":\n    main(sys.argv[1], int(sys.argv[2]))\n')

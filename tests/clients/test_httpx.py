@@ -1,0 +1,115 @@
+"""What is particular to httpx and httpx2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import httpx2
+import pytest
+
+import certpin
+from certpin.clients import httpx as pinned_httpx
+from certpin.clients import httpx2 as pinned_httpx2
+
+if TYPE_CHECKING:
+    from tests.clients.conftest import Bank
+
+pytestmark = pytest.mark.peer("nginx")
+
+# The library, and the module of certpin for it.
+of_each_library = pytest.mark.parametrize(
+    ("library", "pinned"),
+    [(httpx, pinned_httpx), (httpx2, pinned_httpx2)],
+    ids=["httpx", "httpx2"],
+)
+KINDS = ["PinnedClient", "AsyncPinnedClient", "PinnedTransport", "AsyncPinnedTransport"]
+
+
+@of_each_library
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("option", [{"verify": False}, {"verify": True}, {"cert": "client.pem"}])
+def test_options_about_tls_are_refused(
+    library: Any, pinned: Any, kind: str, option: dict[str, object], bank: Bank
+) -> None:
+    with pytest.raises(certpin.ConfigError, match="pinned context alone"):
+        getattr(pinned, kind)(bank.pins, **option)
+
+
+@of_each_library
+def test_a_client_sends_through_pinned_transports_alone(
+    library: Any, pinned: Any, bank: Bank
+) -> None:
+    with library.HTTPTransport(verify=False) as transport:
+        with pytest.raises(certpin.ConfigError, match="transport"):
+            pinned.PinnedClient(bank.pins, transport=transport)
+        with pytest.raises(certpin.ConfigError, match="mounts"):
+            pinned.PinnedClient(bank.pins, mounts={"https://": transport})
+
+
+@of_each_library
+def test_a_pinned_transport_can_be_mounted(library: Any, pinned: Any, bank: Bank) -> None:
+    transport = pinned.PinnedTransport(bank.pins)
+    with pinned.PinnedClient(
+        bank.pins, transport=transport, mounts={"all://api.test": transport, "http://": None}
+    ) as client:
+        assert client.get(bank.url("api")).is_success
+
+
+@of_each_library
+def test_each_transport_of_a_client_is_pinned(
+    library: Any, pinned: Any, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("all_proxy", "http://127.0.0.1:1")
+    with pinned.PinnedClient(bank.pins) as client:
+        transports = [client._transport, *client._mounts.values()]
+    assert len(transports) > 1
+    assert {type(each) for each in transports} == {pinned.PinnedTransport}
+
+
+@of_each_library
+def test_a_plain_client_can_send_through_a_pinned_transport(
+    library: Any, pinned: Any, bank: Bank
+) -> None:
+    with library.Client(transport=pinned.PinnedTransport(bank.pins)) as client:
+        assert client.get(bank.url("api")).is_success
+        with pytest.raises(library.ConnectError) as caught:
+            client.get(bank.url("mitm"))
+    assert caught.value.request.url.host == "mitm.test"
+    assert isinstance(caught.value, certpin.PinMismatchError)
+
+
+@of_each_library
+def test_another_name_for_the_handshake_is_refused(library: Any, pinned: Any, bank: Bank) -> None:
+    with (
+        pinned.PinnedClient(bank.pins) as client,
+        pytest.raises(certpin.ConfigError, match="sni_hostname"),
+    ):
+        client.get(bank.url("mitm"), extensions={"sni_hostname": "api.test"})
+    assert bank.arrived("mitm") == []
+
+
+@of_each_library
+def test_a_websocket_in_clear_text_is_refused(library: Any, pinned: Any, bank: Bank) -> None:
+    with pinned.PinnedClient(bank.pins) as client, pytest.raises(library.ConnectError) as caught:
+        client.get(f"ws://api.test:{bank.web.plain}/")
+    assert isinstance(caught.value, certpin.InsecureRequestError)
+
+
+@of_each_library
+def test_http2_is_spoken_where_it_is_asked_for(library: Any, pinned: Any, bank: Bank) -> None:
+    with pinned.PinnedClient(bank.pins, http2=True) as client:
+        assert client.get(bank.url("api")).http_version == "HTTP/2"
+    with pinned.PinnedClient(bank.pins) as client:
+        assert client.get(bank.url("api")).http_version == "HTTP/1.1"
+
+
+@of_each_library
+def test_variables_for_trust_do_not_replace_that_of_the_pins(
+    library: Any, pinned: Any, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = certpin.PinnedSSLContext(bank.pins)
+    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent")
+    with pinned.PinnedClient(context) as client:
+        assert client.context is context
+        assert client.get(bank.url("api")).is_success

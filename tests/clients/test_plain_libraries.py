@@ -1,0 +1,148 @@
+"""The libraries as they are, given a ``PinnedSSLContext``: it holds whatever they are told."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import ssl
+import sys
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import httpx
+import httpx2
+import pytest
+import requests
+import urllib3
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+
+import certpin
+from certpin import PinnedSSLContext
+from tests.clients._loops import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.clients.conftest import Bank
+
+    # Gets a URL with a context, and with options that the library has for a request.
+    Get = Callable[..., None]
+
+pytestmark = pytest.mark.peer("nginx")
+
+
+def with_requests(context: ssl.SSLContext, url: str, **options: Any) -> None:
+    class Adapter(requests.adapters.HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, ssl_context=context, **kwargs)
+
+    with requests.Session() as session:
+        session.mount("https://", Adapter())
+        session.get(url, timeout=10, **options)
+
+
+def with_urllib3(context: ssl.SSLContext, url: str, **options: Any) -> None:
+    with urllib3.PoolManager(ssl_context=context, retries=False, **options) as manager:
+        manager.request("GET", url)
+
+
+def with_httpx(context: ssl.SSLContext, url: str) -> None:
+    with httpx.Client(verify=context) as client:
+        client.get(url)
+
+
+def with_httpx2(context: ssl.SSLContext, url: str) -> None:
+    with httpx2.Client(verify=context) as client:
+        client.get(url)
+
+
+def with_aiohttp(context: ssl.SSLContext, url: str, **options: Any) -> None:
+    async def work() -> None:
+        connector = aiohttp.TCPConnector(ssl=context)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            await session.get(url, **options)
+
+    run(work)
+
+
+def with_http_client(context: ssl.SSLContext, url: str, **options: Any) -> None:
+    parts = httpx.URL(url)
+    connection = http.client.HTTPSConnection(parts.host, parts.port, context=context, **options)
+    with contextlib.closing(connection):
+        connection.request("GET", parts.path)
+        connection.getresponse().read()
+
+
+with_each = pytest.mark.parametrize(
+    "get",
+    [with_requests, with_urllib3, with_httpx, with_httpx2, with_aiohttp, with_http_client],
+    ids=lambda get: get.__name__,
+)
+
+
+@with_each
+def test_pins_hold(get: Get, bank: Bank) -> None:
+    context = PinnedSSLContext(bank.pins)
+    get(context, bank.url("api"))
+    assert len(bank.arrived("api")) == 1
+    with pytest.raises(Exception, match=r"mitm\.test") as caught:
+        get(context, bank.url("mitm"))
+    assert isinstance(certpin.pin_error(caught.value), certpin.PinMismatchError)
+    assert bank.arrived("mitm") == []
+
+
+@pytest.mark.parametrize(
+    ("get", "option"),
+    [
+        (with_requests, {"verify": False}),
+        (with_urllib3, {"cert_reqs": "CERT_NONE"}),
+        (with_urllib3, {"cert_reqs": "CERT_NONE", "assert_hostname": False}),
+        (with_urllib3, {"assert_hostname": False}),
+        (with_urllib3, {"assert_hostname": "mitm.test"}),
+        (with_urllib3, {"assert_fingerprint": "00" * 32}),
+    ],
+)
+def test_options_that_weaken_the_context_end_in_an_error(
+    get: Get, option: dict[str, Any], bank: Bank
+) -> None:
+    """A ``ValueError`` comes from Python itself, which keeps CERT_NONE and check_hostname apart."""
+    with pytest.raises((ValueError, urllib3.exceptions.SSLError)) as caught:
+        get(PinnedSSLContext(bank.pins), bank.url("mitm"), **option)
+    if not isinstance(caught.value, ValueError):
+        assert isinstance(certpin.pin_error(caught.value), certpin.WeakenedContextError)
+    assert bank.arrived("mitm") == []
+
+
+def test_a_context_that_was_weakened_before_ends_in_an_error(bank: Bank) -> None:
+    context = PinnedSSLContext(bank.pins)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with pytest.raises(httpx.ConnectError) as caught:
+        with_httpx(context, bank.url("mitm"))
+    assert isinstance(certpin.pin_error(caught.value), certpin.WeakenedContextError)
+    assert bank.arrived("mitm") == []
+
+
+@pytest.mark.filterwarnings("ignore:key_file, cert_file and check_hostname:DeprecationWarning")
+def test_http_client_of_python_3_11_can_weaken_the_context_and_is_refused(bank: Bank) -> None:
+    """From 3.12 on it has no ``check_hostname`` any more."""
+    context = PinnedSSLContext(bank.pins)
+    kind = TypeError if sys.version_info >= (3, 12) else certpin.WeakenedContextError
+    with pytest.raises(kind):
+        with_http_client(context, bank.url("mitm"), check_hostname=False)
+    assert bank.arrived("mitm") == []
+
+
+def test_paho_mqtt_can_weaken_the_context_and_is_refused(bank: Bank) -> None:
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.tls_set_context(PinnedSSLContext(bank.pins))
+    client.tls_insecure_set(True)
+    with pytest.raises(certpin.WeakenedContextError):
+        client.connect("mitm.test", bank.web.port)
+
+
+def test_only_aiohttp_can_be_told_to_use_another_context(bank: Bank) -> None:
+    """Why there is a ``PinnedConnector``: no context can notice that it was not asked."""
+    with_aiohttp(PinnedSSLContext(bank.pins), bank.url("mitm"), ssl=False)
+    assert len(bank.arrived("mitm")) == 1

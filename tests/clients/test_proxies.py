@@ -1,0 +1,143 @@
+"""Every pinned client behind real proxies: the pins of the host hold, and the proxy needs none."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+import pytest
+
+import certpin
+from certpin import PinnedSSLContext
+from certpin.lab import Authority
+from tests import kit
+from tests.clients._drivers import DRIVERS, Driver, driven, refusal
+from tests.clients.conftest import Bank
+from tests.servers._run import require_module
+from tests.servers.nginx import nginx
+from tests.servers.proxy import Proxy, http_proxy, https_proxy
+from tests.servers.tap import socks_proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin import PinSet
+
+pytestmark = [
+    pytest.mark.peer("nginx", "tinyproxy", "libnginx-mod-stream"),
+    # Old versions of aiohttp say so of uvloop too, which can.
+    pytest.mark.filterwarnings("ignore:An HTTPS request is being sent through an HTTPS proxy"),
+]
+
+REQUESTS = [each for each in DRIVERS if each.name.startswith("requests")]
+driven_through_tls = pytest.mark.parametrize(
+    "driver", [each for each in DRIVERS if each.https_proxies], ids=lambda driver: driver.name
+)
+
+
+@pytest.fixture(scope="module")
+def home(intermediate: Authority) -> Iterator[Bank]:
+    """A bank under a name that a proxy can look up too."""
+    identity = intermediate.issue("localhost")
+    with nginx({"localhost": identity}) as web:
+        yield Bank(web, kit.pin_set(kit.policy("localhost", identity.pin)))
+
+
+@pytest.fixture
+def url(home: Bank) -> str:
+    return f"https://localhost:{home.web.port}/"
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[Proxy]:
+    with http_proxy() as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def encrypted(intermediate: Authority) -> Iterator[Proxy]:
+    with https_proxy(intermediate.issue("127.0.0.1")) as proxy:
+        yield proxy
+
+
+def is_pinned_behind(proxy: Proxy, driver: Driver, home: Bank, url: str) -> bool:
+    asked, arrived = len(proxy.asked()), len(home.web.arrived("localhost"))
+    assert driver.get(home.pins, url, proxy=proxy.url) == ["hello from localhost\n"]
+    refusal(driver, certpin.PinMismatchError, others(), url, proxy=proxy.url)
+    assert len(home.web.arrived("localhost")) == arrived + 1
+    tunnels = [request.rpartition(" ")[0] for request in proxy.asked()[asked:]]
+    return tunnels == [f"CONNECT localhost:{home.web.port}"] * 2
+
+
+def others() -> PinSet:
+    """Pins that nobody serves."""
+    return kit.pin_set(kit.policy("localhost"))
+
+
+@driven
+def test_behind_a_proxy_the_pins_of_the_host_hold(
+    driver: Driver, home: Bank, url: str, plain: Proxy
+) -> None:
+    assert is_pinned_behind(plain, driver, home, url)
+
+
+@driven_through_tls
+@pytest.mark.filterwarnings(
+    # Before 3.13 asyncio trips over a failed handshake in TLS in TLS, and closes nothing.
+    "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
+)
+def test_behind_a_proxy_that_speaks_tls_the_pins_of_the_host_hold(
+    driver: Driver, home: Bank, url: str, encrypted: Proxy
+) -> None:
+    assert is_pinned_behind(encrypted, driver, home, url)
+    gc.collect()
+
+
+@driven_through_tls
+def test_a_proxy_that_speaks_tls_is_verified(driver: Driver, home: Bank, url: str) -> None:
+    with https_proxy(Authority("Unknown Root").issue("127.0.0.1")) as stranger:
+        with pytest.raises(driver.base, match="unable to get local issuer certificate"):
+            driver.get(home.pins, url, proxy=stranger.url)
+        assert stranger.asked() == []
+
+
+@pytest.mark.parametrize("driver", REQUESTS, ids=lambda driver: driver.name)
+def test_behind_a_socks_proxy_the_pins_of_the_host_hold(
+    driver: Driver, home: Bank, url: str
+) -> None:
+    require_module("socks", "PySocks")
+    with socks_proxy(home.web.port) as proxy:
+        address = f"socks5h://127.0.0.1:{proxy.port}"
+        assert driver.get(home.pins, url, proxy=address) == ["hello from localhost\n"]
+        refusal(driver, certpin.PinMismatchError, others(), url, proxy=address)
+    assert len(proxy.sent) == 2
+
+
+@driven
+def test_a_proxy_is_not_shown_a_request_in_clear_text(
+    driver: Driver, home: Bank, plain: Proxy
+) -> None:
+    asked = plain.asked()
+    url = f"http://localhost:{home.web.plain}/"
+    refusal(driver, certpin.InsecureRequestError, home.pins, url, proxy=plain.url)
+    assert plain.asked() == asked
+
+
+@pytest.mark.parametrize(
+    "driver", [each for each in DRIVERS if each.name != "urllib3"], ids=lambda driver: driver.name
+)
+def test_the_proxy_of_the_environment_is_used(
+    driver: Driver, home: Bank, url: str, plain: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", plain.url)
+    asked = len(plain.asked())
+    assert driver.get(home.pins, url) == ["hello from localhost\n"]
+    assert len(plain.asked()) == asked + 1
+
+
+@driven
+def test_a_context_that_is_not_strict_pins_behind_a_proxy(
+    driver: Driver, url: str, home: Bank, plain: Proxy
+) -> None:
+    context = PinnedSSLContext(others(), strict=False)
+    refusal(driver, certpin.PinMismatchError, context, url, proxy=plain.url)

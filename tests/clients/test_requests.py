@@ -1,0 +1,97 @@
+"""What is particular to requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+import certpin
+from certpin.clients.requests import PinnedAdapter, PinnedSession
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.clients.conftest import Bank
+
+pytestmark = pytest.mark.peer("nginx")
+
+
+@pytest.fixture
+def session(bank: Bank) -> Iterator[PinnedSession]:
+    with PinnedSession(bank.pins) as session:
+        yield session
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"verify": False}, {"verify": "/etc/ssl/other.pem"}, {"cert": "client.pem"}],
+    ids=["verify", "bundle", "cert"],
+)
+def test_options_about_tls_are_refused_for_each_request(
+    session: PinnedSession, bank: Bank, option: dict[str, str]
+) -> None:
+    with pytest.raises(certpin.ConfigError, match="pinned context alone"):
+        session.get(bank.url("api"), **option)  # type: ignore[arg-type]
+    assert bank.arrived("api") == []
+
+
+def test_options_about_tls_are_refused_for_a_session(session: PinnedSession, bank: Bank) -> None:
+    session.verify = False
+    with pytest.raises(certpin.ConfigError, match="verify"):
+        session.get(bank.url("api"))
+
+
+def test_options_about_tls_are_refused_for_prepared_requests(
+    session: PinnedSession, bank: Bank
+) -> None:
+    prepared = session.prepare_request(requests.Request("GET", bank.url("mitm")))
+    with pytest.raises(certpin.ConfigError, match="verify"):
+        session.send(prepared, verify=False)
+    assert bank.arrived("mitm") == []
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_a_bundle_of_the_environment_is_not_used(
+    session: PinnedSession, bank: Bank, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "/nonexistent/bundle.pem")
+    assert session.get(bank.url("api")).ok
+
+
+def test_certifi_is_not_loaded(session: PinnedSession, bank: Bank) -> None:
+    session.get(bank.url("api"))
+    session.get(bank.url("backup"))
+    assert session.context.cert_store_stats()["x509_ca"] == 1
+
+
+def test_a_session_sends_through_pinned_adapters_alone(session: PinnedSession, bank: Bank) -> None:
+    session.mount("https://mitm.test", requests.adapters.HTTPAdapter())
+    with pytest.raises(certpin.ConfigError, match="mount"):
+        session.get(bank.url("mitm"), verify=False)
+    assert bank.arrived("mitm") == []
+
+
+def test_an_adapter_that_is_mounted_for_https_alone_is_left_by_a_redirect(bank: Bank) -> None:
+    """The limit that the docs name: a plain session sends ``http://`` through its own adapter."""
+    with requests.Session() as session:
+        session.mount("https://", PinnedAdapter(bank.pins))
+        assert session.get(bank.redirect(bank.clear_text())).text == "hello in clear text\n"
+
+
+def test_the_error_names_the_request(session: PinnedSession, bank: Bank) -> None:
+    with pytest.raises(requests.exceptions.SSLError) as caught:
+        session.get(bank.url("mitm"))
+    assert caught.value.request is not None
+    assert caught.value.request.url == bank.url("mitm")
+
+
+def test_options_of_the_adapter_are_passed_on(bank: Bank) -> None:
+    adapter = PinnedAdapter(bank.pins, pool_connections=3, pool_maxsize=5, pool_block=True)
+    options = adapter.poolmanager.connection_pool_kw
+    behind = adapter.proxy_manager_for("http://user:secret@127.0.0.1:1")
+    assert (options["maxsize"], options["block"]) == (5, True)
+    assert behind.connection_pool_kw["maxsize"] == 5
+    assert "Proxy-Authorization" in behind.proxy_headers
+    assert adapter.proxy_manager_for("http://user:secret@127.0.0.1:1") is behind

@@ -1,0 +1,125 @@
+"""What is particular to urllib3."""
+
+from __future__ import annotations
+
+import queue
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import urllib3
+
+import certpin
+from certpin import PinnedSSLContext
+from certpin.clients.urllib3 import PinnedPoolManager, PinnedProxyManager
+
+if TYPE_CHECKING:
+    from certpin import PinFailure
+    from tests.clients.conftest import Bank
+
+pytestmark = pytest.mark.peer("nginx")
+
+WEAKENING: list[dict[str, Any]] = [
+    {"cert_reqs": "CERT_NONE"},
+    {"cert_reqs": ssl.CERT_OPTIONAL},
+    {"assert_hostname": False},
+    {"assert_hostname": "api.test"},
+    {"assert_fingerprint": "00" * 32},
+    {"server_hostname": "api.test"},
+    {"ssl_context": ssl.create_default_context()},
+    {"ca_certs": "/etc/ssl/other.pem"},
+    {"ca_cert_dir": "/etc/ssl"},
+    {"ca_cert_data": "PEM"},
+    {"cert_file": "client.pem"},
+    {"ssl_version": ssl.PROTOCOL_TLS_CLIENT},
+    {"ssl_minimum_version": ssl.TLSVersion.TLSv1_2},
+]
+weakened = pytest.mark.parametrize(
+    "option", WEAKENING, ids=[f"{name}-{number}" for number, (name,) in enumerate(WEAKENING)]
+)
+
+
+@weakened
+def test_options_about_tls_are_refused(bank: Bank, option: dict[str, Any]) -> None:
+    with pytest.raises(certpin.ConfigError, match="pinned context alone"):
+        PinnedPoolManager(bank.pins, **option)
+    with pytest.raises(certpin.ConfigError, match="pinned context alone"):
+        PinnedProxyManager(bank.pins, "http://127.0.0.1:1", **option)
+
+
+@weakened
+def test_options_about_tls_are_refused_for_each_pool(bank: Bank, option: dict[str, Any]) -> None:
+    with PinnedPoolManager(bank.pins) as http, pytest.raises(certpin.ConfigError):
+        http.connection_from_url(bank.url("mitm"), option).urlopen("GET", "/")
+    assert bank.arrived("mitm") == []
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [("cert_reqs", "CERT_NONE"), ("assert_hostname", False), ("assert_fingerprint", "00" * 32)],
+)
+def test_a_pool_that_is_changed_later_is_refused(bank: Bank, attribute: str, value: object) -> None:
+    with PinnedPoolManager(bank.pins) as http:
+        pool = http.connection_from_url(bank.url("mitm"))
+        setattr(pool, attribute, value)
+        with pytest.raises(certpin.ConfigError, match=attribute):
+            pool.urlopen("GET", "/")
+    assert bank.arrived("mitm") == []
+
+
+def test_a_pool_that_loses_its_context_is_refused(bank: Bank) -> None:
+    with PinnedPoolManager(bank.pins) as http:
+        pool = http.connection_from_url(bank.url("api"), {"ssl_context": None})
+        with pytest.raises(certpin.ConfigError, match="ssl_context"):
+            pool.urlopen("GET", "/")
+
+
+def test_options_that_change_nothing_are_taken(bank: Bank) -> None:
+    with PinnedPoolManager(bank.pins, cert_reqs="CERT_REQUIRED", assert_hostname=None) as http:
+        assert http.request("GET", bank.url("api")).status == 200
+
+
+def test_a_proxy_that_would_see_the_request_is_refused(bank: Bank) -> None:
+    with pytest.raises(certpin.ConfigError, match="use_forwarding_for_https"):
+        PinnedProxyManager(bank.pins, "https://127.0.0.1:1", use_forwarding_for_https=True)
+
+
+def test_a_refusal_is_not_retried(bank: Bank) -> None:
+    told: queue.Queue[PinFailure] = queue.Queue()
+    context = PinnedSSLContext(bank.pins, on_failure=[told.put])
+    with PinnedPoolManager(context, retries=3) as http:
+        for path in ("/first", "/second"):
+            with pytest.raises(urllib3.exceptions.SSLError):
+                http.request("GET", bank.url("mitm", path))
+    assert [told.get(timeout=10).host for _ in range(2)] == ["mitm.test"] * 2
+    assert told.empty()
+
+
+def test_settings_that_are_repeated_with_each_connection_are_kept_once(bank: Bank) -> None:
+    context = PinnedSSLContext(bank.pins)
+    for _ in range(3):
+        with PinnedPoolManager(context) as http:
+            http.request("GET", bank.url("api"))
+    assert len(context._calls) == 1  # set_alpn_protocols
+
+
+class RestlessContext(PinnedSSLContext):
+    """At the worst moment of each connection, another thread sets what urllib3 always sets."""
+
+    connections = 0
+
+    def _begin(self, *args: Any) -> Any:
+        begun = super()._begin(*args)
+        self.connections += 1
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(setattr, self, "verify_mode", ssl.CERT_REQUIRED).result()
+            threads.submit(setattr, self, "check_hostname", True).result()
+        return begun
+
+
+def test_settings_that_are_repeated_by_other_threads_weaken_nothing(bank: Bank) -> None:
+    context = RestlessContext(bank.pins)
+    with PinnedPoolManager(context) as http:
+        assert http.request("GET", bank.url("api")).status == 200
+    assert context.connections == 1

@@ -1,0 +1,123 @@
+"""A real ACME authority (RFC 8555): pebble, which believes every answer; and a client for it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import ssl
+import time
+import urllib.request
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from certpin.lab import Authority, Identity
+from tests.servers._run import LOOPBACK, free_port, require, require_module, running, scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_DEADLINE = 30.0  # seconds for one certificate
+_POLL = 0.02
+_HOST = "localhost"
+_ENVIRONMENT = {
+    "PEBBLE_VA_ALWAYS_VALID": "1",  # no challenge is looked at
+    "PEBBLE_VA_NOSLEEP": "1",
+    "PEBBLE_WFE_NONCEREJECT": "0",
+}
+
+
+@dataclass(frozen=True)
+class Pebble:
+    """A running authority: where its directory is, and what a client must trust to talk to it."""
+
+    directory: str
+    management: str
+    trust: Path
+
+    def root_pem(self) -> bytes:
+        """The root of the certificates that it issues, made anew each time it starts."""
+        context = ssl.create_default_context(cafile=self.trust)
+        with urllib.request.urlopen(f"{self.management}/roots/0", context=context) as answer:
+            data: bytes = answer.read()
+            return data
+
+    def account(self) -> Account:
+        """A new account, as a client makes it once."""
+        return Account(self)
+
+
+class Account:
+    """The ``acme`` package (certbot's own) with an account: it gets certificates."""
+
+    def __init__(self, pebble: Pebble) -> None:
+        require_module("acme")
+        from acme import client, messages
+        from josepy import jwa, jwk
+
+        key = jwk.JWKEC(key=ec.generate_private_key(ec.SECP256R1()))
+        trust: Any = str(pebble.trust)  # passed on to requests, which takes a path as well
+        network = client.ClientNetwork(key, alg=jwa.ES256, verify_ssl=trust)
+        directory = client.ClientV2.get_directory(pebble.directory, network)
+        self._client = client.ClientV2(directory, net=network)
+        self._client.new_account(messages.NewRegistration.from_data(terms_of_service_agreed=True))
+
+    def issue(self, name: str, key: Any) -> Identity:
+        """Order a certificate for a name, answer the challenge, and fetch the chain."""
+        order = self._client.new_order(_request(name, key))
+        for authorization in order.authorizations:
+            self._answer(authorization)
+        order = self._client.finalize_order(order, datetime.now() + timedelta(seconds=_DEADLINE))  # noqa: DTZ005  # as acme compares it
+        return Identity(key, tuple(x509.load_pem_x509_certificates(order.fullchain_pem.encode())))
+
+    def _answer(self, authorization: Any) -> None:
+        """Say that a challenge is met, and wait until the authority has found it so."""
+        status = authorization.body.status.name
+        if status == "pending":
+            challenges = authorization.body.challenges
+            challenge = next(each for each in challenges if each.chall.typ == "http-01")
+            self._client.answer_challenge(challenge, challenge.response(self._client.net.key))
+        until = time.monotonic() + _DEADLINE
+        while status != "valid":
+            if time.monotonic() > until:
+                raise TimeoutError(f"pebble left the challenge {status}")
+            time.sleep(_POLL)
+            status = self._client.poll(authorization)[0].body.status.name
+
+
+@contextlib.contextmanager
+def pebble() -> Iterator[Pebble]:
+    """Run pebble with a root of its own."""
+    program = require("pebble")
+    port, management = free_port(), free_port()
+    with scratch() as folder:
+        door = Authority("Pebble's own front door")
+        certificate, key = door.issue(_HOST).write(folder)
+        trust = folder / "door.pem"
+        trust.write_bytes(door.pem)
+        configuration = folder / "pebble.json"
+        settings = {
+            "listenAddress": f"{LOOPBACK}:{port}",
+            "managementListenAddress": f"{LOOPBACK}:{management}",
+            "certificate": str(certificate),
+            "privateKey": str(key),
+            "httpPort": 1,  # never called
+            "tlsPort": 1,
+            "certificateValidityPeriod": 47 * 86_400,
+        }
+        configuration.write_text(json.dumps({"pebble": settings}))
+        argv: list[str | Path] = [program, "-config", configuration]
+        with running(argv, [port, management], env=_ENVIRONMENT):
+            yield Pebble(f"https://{_HOST}:{port}/dir", f"https://{_HOST}:{management}", trust)
+
+
+def _request(name: str, key: Any) -> bytes:
+    names = x509.SubjectAlternativeName([x509.DNSName(name)])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    request = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM)

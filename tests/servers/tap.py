@@ -1,0 +1,116 @@
+"""A tap on the wire: passes TCP on to a server, and keeps what the client sent."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import socketserver
+import threading
+from typing import TYPE_CHECKING, Any
+
+from tests.servers._run import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PATIENCE = 20.0  # seconds in which nobody says anything
+_APPLICATION_DATA = 23  # RFC 8446 section 5.1
+_HANDSHAKE = b"\x16\x03"
+
+
+class Tap:
+    """``port`` leads to the server. After the end, ``sent`` has each client's bytes."""
+
+    def __init__(self, upstream: int) -> None:
+        self.sent: list[bytes] = []
+        self.upstream = upstream
+        handler: Any = self._relay
+        self.server = socketserver.ThreadingTCPServer((LOOPBACK, 0), handler)
+        self.port: int = self.server.server_address[1]
+
+    def encrypted_records(self) -> int:
+        """How many encrypted TLS records clients sent.
+
+        In TLS 1.3 the first one of a connection is the Finished, which no application wrote.
+        """
+        return sum(_count(_after_clear_text(sent), _APPLICATION_DATA) for sent in self.sent)
+
+    def in_clear_text(self) -> bytes:
+        """What clients sent before TLS began."""
+        return b"".join(sent[: len(sent) - len(_after_clear_text(sent))] for sent in self.sent)
+
+    def connect(self, client: socket.socket) -> socket.socket:
+        """The connection to pass on to."""
+        return socket.create_connection((LOOPBACK, self.upstream))
+
+    def _relay(self, client: socket.socket, address: object, server: object) -> None:
+        with self.connect(client) as upstream:
+            kept = bytearray()
+            while True:
+                ready, _, _ = select.select([client, upstream], [], [], _PATIENCE)
+                if client in ready and not _pass_on(client, upstream, kept):
+                    break
+                if not ready or (upstream in ready and not _pass_on(upstream, client, bytearray())):
+                    break
+            self.sent.append(bytes(kept))
+
+
+def _pass_on(source: socket.socket, target: socket.socket, kept: bytearray) -> bool:
+    """Pass one piece on; False at the end of a side."""
+    with contextlib.suppress(OSError):
+        data = source.recv(65536)
+        kept += data
+        target.sendall(data)
+        return bool(data)
+    return False
+
+
+def _after_clear_text(sent: bytes) -> bytes:
+    start = sent.find(_HANDSHAKE)
+    return b"" if start < 0 else sent[start:]
+
+
+def _count(records: bytes, kind: int) -> int:
+    found = 0
+    while len(records) >= 5:
+        found += records[0] == kind
+        records = records[5 + int.from_bytes(records[3:5]) :]
+    return found
+
+
+class Socks(Tap):
+    """The same as a SOCKS proxy (RFC 1928), without authentication."""
+
+    def connect(self, client: socket.socket) -> socket.socket:
+        """The connection to pass on to, when client and proxy have found an agreement."""
+        version, count = client.recv(2)
+        client.recv(count)
+        client.sendall(bytes((version, 0)))
+        _, command, _, kind, length = client.recv(5, socket.MSG_WAITALL)
+        client.recv(length + 2, socket.MSG_WAITALL)
+        assert (version, command, kind) == (5, 1, 3)  # CONNECT to a name
+        client.sendall(bytes((5, 0, 0, 1)) + bytes(6))
+        return super().connect(client)
+
+
+def tap(upstream: int) -> contextlib.AbstractContextManager[Tap]:
+    """Listen in on a server of the loopback, until the last client has gone."""
+    return _running(Tap(upstream))
+
+
+def socks_proxy(upstream: int) -> contextlib.AbstractContextManager[Tap]:
+    """A SOCKS proxy that leads to one server of the loopback."""
+    return _running(Socks(upstream))
+
+
+@contextlib.contextmanager
+def _running(tapped: Tap) -> Iterator[Tap]:
+    thread = threading.Thread(target=tapped.server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield tapped
+    finally:
+        tapped.server.shutdown()
+        tapped.server.server_close()  # waits for the threads of all clients
+        thread.join()

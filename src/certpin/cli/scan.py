@@ -1,0 +1,196 @@
+"""``certpin scan``: the certificates of many hosts, as JSON lines."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+
+from certpin.cli.hostlist import host_list
+from certpin.cli.main import INCONCLUSIVE
+from certpin.cli.options import _Seconds, anchors_pem, ca_file_option
+from certpin.pins.hosts import is_address
+from certpin.probe import split_address
+from certpin.probe.scan import Done, Limits, line, record, record_of_junk, scan_context
+from certpin.probe.scan import scan as scan_hosts
+from certpin.x509 import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from certpin.errors import HostError
+
+_STANDARD_INPUT = 0
+_OTHER_FILES = 64  # the list, the output, the standard streams, and the name servers' sockets
+
+
+@click.command()
+@click.argument("source", metavar="FILE|-", type=click.Path(dir_okay=False, allow_dash=True))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write there, not to standard output; never over what stands there.",
+)
+@click.option("--resume", is_flag=True, help="Leave out the hosts that the output has already.")
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, 10_000),
+    default=256,
+    show_default=True,
+    help="How many hosts are under way at the same time.",
+)
+@click.option(
+    "--timeout",
+    type=_Seconds(min=0.05, max=600),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one attempt may take.",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0, 10),
+    default=1,
+    show_default=True,
+    help="How often a host that does not answer is asked again.",
+)
+@click.option("--connect", metavar="ADDRESS:PORT", help="Call this IP address for every host.")
+@ca_file_option
+@click.pass_context
+def scan(
+    ctx: click.Context,
+    source: str,
+    output: Path | None,
+    resume: bool,
+    at_once: int,
+    timeout: float,
+    retries: int,
+    connect: str | None,
+    ca_file: Path | None,
+) -> None:
+    """Read the certificates of many hosts, as JSON lines.
+
+    FILE has a HOST or HOST:PORT on each line; "-" reads them from standard input, as they come.
+    Empty lines and lines that begin with "#" are left out. Each host becomes one line of JSON, in
+    the order in which they answer: the pins of its chain, whether the chain verified, whether
+    the name matched, when the certificate ends, or why there was no answer. certpin judges none
+    of it: a chain that did not verify is an answer.
+
+    Memory stays the same however many hosts there are. A scan that was stopped goes on with
+    --output FILE --resume.
+
+    Exit code 0: every host answered. 3: some did not; their lines say why.
+    """
+    if resume and output is None:
+        raise click.UsageError("--resume needs --output: that file says which hosts are done")
+    limits = Limits(window=at_once, timeout=timeout, retries=retries)
+    context = scan_context(anchors_pem(ca_file))
+    override = _override(connect)
+    _allow_open_files(at_once)
+    with ExitStack() as files:
+        listed = _open_source(files, source)
+        sink, done = _open_output(files, output, resume=resume)
+        tally = Tally(sink, files.enter_context(_progress()))
+        hosts = host_list(listed, done, tally.refused)
+        for sighting in scan_hosts(hosts, context=context, limits=limits, connect=override):
+            tally.add(record(sighting))
+    if tally.silent:
+        ctx.exit(INCONCLUSIVE)
+
+
+class Tally:
+    """Writes each line at once, so that a scan that is killed loses none, and counts."""
+
+    def __init__(self, sink: BinaryIO, advance: Callable[[], None]) -> None:
+        self.silent = 0
+        self._sink = sink
+        self._advance = advance
+
+    def add(self, fields: dict[str, Any]) -> None:
+        """Write the record of one host."""
+        self._sink.write(line(fields).encode() + b"\n")
+        self._sink.flush()
+        self.silent += fields["error"] is not None
+        self._advance()
+
+    def refused(self, text: str, error: HostError) -> None:
+        """Write the record of something in the list that is no host."""
+        self.add(record_of_junk(text, error))
+
+
+def _open_source(files: ExitStack, source: str) -> BinaryIO:
+    try:
+        if source == "-":
+            return files.enter_context(os.fdopen(_STANDARD_INPUT, "rb", closefd=False))
+        return files.enter_context(Path(source).open("rb"))
+    except OSError as exc:
+        raise click.UsageError(f"{printable(source)} cannot be read: {exc.strerror}") from exc
+
+
+def _open_output(
+    files: ExitStack, output: Path | None, *, resume: bool
+) -> tuple[BinaryIO, Done | tuple[()]]:
+    """Where the lines go, and which hosts stand there already. Nothing is ever overwritten."""
+    if output is None:
+        return sys.stdout.buffer, ()
+    name = printable(str(output))
+    try:
+        sink: BinaryIO = files.enter_context(output.open("ab+" if resume else "ab"))
+        if resume:
+            sink.seek(0)
+            return sink, Done(sink)
+    except OSError as exc:
+        raise click.UsageError(f"{name} cannot be written: {exc.strerror or exc}") from exc
+    if os.fstat(sink.fileno()).st_size:
+        raise click.UsageError(f"{name} is not empty: go on with --resume, or give a new name")
+    return sink, ()
+
+
+def _allow_open_files(connections: int) -> None:
+    """Raise this process's own limit of open files, where so many connections need more.
+
+    Else hosts would seem not to answer, only because this machine could not ask them.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    except (OSError, ValueError) as exc:
+        raise click.UsageError(
+            f"--at-once {connections} needs {needed} open files, and this system allows {hard}"
+        ) from exc
+
+
+def _override(connect: str | None) -> tuple[str, int] | None:
+    if connect is None:
+        return None
+    host, port = split_address(connect, 0)
+    if not port or not is_address(host):
+        raise click.UsageError(
+            "--connect needs an IP address and a port, such as 127.0.0.1:8443 or [::1]:8443"
+        )
+    return host, port
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[], None]]:
+    """A count of the hosts on a terminal; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("hosts"), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda: progress.advance(task)

@@ -1,0 +1,423 @@
+"""``certpin scan``: lists as they come, records as documented, and what a stopped scan leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+from certpin.cli.hostlist import host_list
+from certpin.lab import LabServer
+from certpin.probe.scan import Limits, scan
+from tests._peak import CERTPIN
+from tests.cli import _documented
+from tests.cli._terminal import on_terminal
+from tests.cli.conftest import HOST, Done, Run, invoke, program
+from tests.probe.scan import _servers
+from tests.probe.scan._servers import Server
+from tests.servers._run import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from certpin.lab import Identity
+    from tests.servers.nginx import Nginx
+
+_DEADLINE = 20.0
+_POLL = 0.01
+
+
+@pytest.fixture
+def dial(identity: Identity, ca: Path) -> Iterator[tuple[str, ...]]:
+    """The options that lead every host to a good server, and trust it."""
+    with Server(_servers.tls(identity)) as server:
+        yield ("--connect", f"127.0.0.1:{server.port}", "--ca-file", str(ca))
+
+
+@pytest.fixture
+def listed(run: Run, tmp_path: Path) -> Path:
+    """A file for a list."""
+    return tmp_path / "hosts"
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    """Each line of an output, which has to be as documented."""
+    found = [json.loads(line) for line in text.splitlines()]
+    for each in found:
+        _documented.check("scanned host", each)
+    return found
+
+
+def hosts_of(text: str) -> list[str]:
+    return [each["host"] for each in records(text)]
+
+
+def names(count: int) -> list[str]:
+    return [f"{number}.shops.example" for number in range(count)]
+
+
+def scan_list(listed: Path, text: str, *options: str) -> Done:
+    listed.write_text(text, encoding="utf-8")
+    return invoke("scan", listed, *options)
+
+
+def test_each_host_of_a_list_becomes_a_record(listed: Path, dial: tuple[str, ...]) -> None:
+    done = scan_list(listed, "\n".join(names(30)), *dial)
+    assert (done.code, done.err) == (0, "")
+    found = records(done.out)
+    assert sorted(each["host"] for each in found) == sorted(names(30))
+    assert all(each["chain_verified"] and each["name_matches"] for each in found)
+
+
+def test_a_chain_that_does_not_verify_is_an_answer(
+    listed: Path, identity: Identity, dial: tuple[str, ...]
+) -> None:
+    done = scan_list(listed, HOST, *dial[:2])
+    (found,) = records(done.out)
+    assert done.code == 0
+    assert found["chain_verified"] is False
+    assert found["served"][0] == str(identity.pin)
+
+
+def test_every_spelling_of_a_host_is_read(listed: Path, dial: tuple[str, ...]) -> None:
+    text = (
+        "# a list\r\n\r\n  API.Bank.Example.  \r\napi.bank.example:8443\n"
+        "[::1]:8443\n::1\n127.0.0.1\nhttps://bücher.example/path\n\n#end.example\nlast.example"
+    )
+    done = scan_list(listed, text, *dial)
+    assert {(each["host"], each["port"]) for each in records(done.out)} == {
+        ("api.bank.example", 443),
+        ("api.bank.example", 8443),
+        ("::1", 8443),
+        ("::1", 443),
+        ("127.0.0.1", 443),
+        ("xn--bcher-kva.example", 443),
+        ("last.example", 443),
+    }
+
+
+def test_a_line_that_is_no_host_becomes_a_record_and_the_scan_goes_on(
+    listed: Path, dial: tuple[str, ...]
+) -> None:
+    listed.write_bytes(
+        b"a..b\nhttp://plain.example\n\x1b[2Jx\n\xff\xfe\nhost:99999\nuser@a.example\n"
+        b"is a.example\n" + b"x" * 300_000 + b"\napi.bank.example\n" + b"y" * 100_000
+    )
+    done = invoke("scan", listed, *dial)
+    assert done.code == 3
+    found = {each["host"]: each for each in records(done.out)}
+    assert found.pop("api.bank.example")["chain_verified"] is True
+    assert [len(each) for each in found if each[0] in "xy"] == [4096] * 2
+    assert "\\x1b[2Jx" in found
+    assert len(found) == 9
+    assert {each["error"]["kind"] for each in found.values()} == {"HostError"}
+    assert {each["port"] for each in found.values()} == {0}
+
+
+def test_a_host_that_does_not_answer_is_inconclusive_and_has_a_record(
+    listed: Path, dial: tuple[str, ...]
+) -> None:
+    refused = f"127.0.0.1:{free_port()}"
+    done = scan_list(listed, HOST, "--connect", refused, "--retries", "0")
+    (found,) = records(done.out)
+    assert done.code == 3
+    assert found["attempts"] == 1
+    assert found["error"] == {"kind": "DialError", "problem": "Connection refused"}
+
+
+def test_without_an_override_each_host_is_called_itself(
+    listed: Path, identity: Identity, ca: Path
+) -> None:
+    with LabServer(identity) as server:
+        text = f"127.0.0.1:{server.port}\nnobody.invalid\n"
+        done = scan_list(listed, text, "--ca-file", str(ca))
+    found = {each["host"]: each for each in records(done.out)}
+    assert found["127.0.0.1"]["name_matches"] is True
+    assert found["nobody.invalid"]["address"] is None
+    assert done.code == 3
+
+
+def test_the_time_limit_and_the_retries_are_those_of_the_options(listed: Path) -> None:
+    with Server(_servers.say_nothing) as server:
+        here = ("--connect", f"127.0.0.1:{server.port}")
+        done = scan_list(listed, HOST, *here, "--timeout", "0.2", "--retries", "1")
+    (found,) = records(done.out)
+    assert found["error"]["problem"] == "no answer within 0.2 s"
+    assert found["attempts"] == 2
+
+
+def test_the_window_is_that_of_the_option(
+    listed: Path, dial: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Limits] = []
+
+    def watched(*words: Any, limits: Limits, **more: Any) -> Any:
+        seen.append(limits)
+        return scan(*words, limits=limits, **more)
+
+    monkeypatch.setattr("certpin.cli.scan.scan_hosts", watched)
+    scan_list(listed, HOST, *dial, "--at-once", "3", "--timeout", "9", "--retries", "4")
+    scan_list(listed, HOST, *dial)
+    assert seen == [
+        Limits(window=3, timeout=9.0, retries=4),
+        Limits(window=256, timeout=5.0, retries=1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--resume"], "--resume needs --output"),
+        (["--connect", "localhost:443"], "needs an IP address and a port"),
+        (["--connect", "127.0.0.1"], "needs an IP address and a port"),
+        (["--timeout", "nan"], "not a number of seconds"),
+        (["--timeout", "0"], "0.0 is not in the range"),
+        (["--at-once", "0"], "0 is not in the range"),
+        (["--retries", "11"], "11 is not in the range"),
+        (["--output", "no/such/folder"], "no/such/folder cannot be written: No such file"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error(listed: Path, words: list[str], said: str) -> None:
+    done = scan_list(listed, HOST, *words)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+
+
+def test_a_list_that_is_not_there_is_a_usage_error_and_makes_no_output(listed: Path) -> None:
+    done = invoke("scan", listed, "--output", "out.jsonl")
+    assert done.code == 2
+    assert "cannot be read: No such file or directory" in done.err
+    assert not (listed.parent / "work" / "out.jsonl").exists()
+
+
+def test_a_closed_standard_input_is_a_usage_error(listed: Path) -> None:
+    argv = [sys.executable, "-m", "certpin.cli.main", "scan", "-"]
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", *argv], capture_output=True, text=True, check=False
+    )
+    assert closed.returncode == 2
+    assert "- cannot be read: Bad file descriptor" in closed.stderr
+
+
+def test_more_connections_than_this_system_allows_are_a_usage_error(
+    listed: Path, dial: tuple[str, ...]
+) -> None:
+    """Else hosts would seem not to answer. A low limit of the shell alone is raised."""
+    listed.write_text("\n".join(names(60)))
+
+    def limited(hard: int) -> tuple[int, str]:
+        with program(
+            "scan",
+            listed,
+            *dial,
+            "--at-once=120",
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (50, hard)),
+        ) as process:
+            out, err = process.communicate()
+        return process.returncode, err or str(len(records(out)))
+
+    code, said = limited(180)
+    assert code == 2
+    assert "--at-once 120 needs 184 open files, and this system allows 180" in said
+    assert limited(184) == (0, "60")
+
+
+def test_the_output_goes_to_a_file(listed: Path, dial: tuple[str, ...], tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    done = scan_list(listed, "\n".join(names(5)), *dial, "--output", str(output))
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert sorted(hosts_of(output.read_text())) == names(5)
+
+
+def test_an_output_that_has_something_is_not_overwritten(
+    listed: Path, dial: tuple[str, ...], tmp_path: Path
+) -> None:
+    output = tmp_path / "out.jsonl"
+    output.write_text("mine")
+    for path in (output, listed):
+        done = scan_list(listed, HOST, *dial, "--output", str(path))
+        assert done.code == 2
+        assert "is not empty: go on with --resume, or give a new name" in done.err
+    assert (output.read_text(), listed.read_text()) == ("mine", HOST)
+
+
+@pytest.mark.parametrize("content", ["mine", "mine\n", '{"name":"bank"}', '{"host":"a"}\n'])
+def test_going_on_with_a_file_of_something_else_is_refused(
+    listed: Path, dial: tuple[str, ...], tmp_path: Path, content: str
+) -> None:
+    output = tmp_path / "out.jsonl"
+    output.write_text(content)
+    done = scan_list(listed, HOST, *dial, "--output", str(output), "--resume")
+    assert done.code == 2
+    assert "line 1 is not a record of a scan" in done.err
+    assert output.read_text() == content
+
+
+def test_going_on_leaves_out_what_has_a_line_with_an_answer_or_without(
+    listed: Path, dial: tuple[str, ...], tmp_path: Path
+) -> None:
+    output = tmp_path / "out.jsonl"
+    options = (*dial, "--output", str(output), "--resume")
+    assert scan_list(listed, "a.example\n???\n", *options).code == 3
+    first = output.read_text()
+    done = scan_list(listed, "A.example.\n???\nb.example\na.example:8443\n", *options)
+    assert done.code == 0
+    assert output.read_text().startswith(first)
+    found = records(output.read_text()[len(first) :])
+    assert {(each["host"], each["port"]) for each in found} == {
+        ("b.example", 443),
+        ("a.example", 8443),
+    }
+
+
+class Piped:
+    """A scan of standard input, which stays open until the block ends."""
+
+    def __init__(self, *words: str | Path) -> None:
+        self.process = program("scan", "-", *words, stdin=subprocess.PIPE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def write(self, text: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(text)
+        self.process.stdin.flush()
+
+    def read(self) -> dict[str, Any]:
+        """The next record; waits for it."""
+        assert self.process.stdout is not None
+        (found,) = records(self.process.stdout.readline())
+        return found
+
+    def end(self) -> tuple[int, str, str]:
+        """Close the input, and wait for the end."""
+        out, err = self.process.communicate(timeout=_DEADLINE)
+        return self.process.returncode, out, err
+
+
+def test_answers_do_not_wait_for_the_end_of_the_input(dial: tuple[str, ...]) -> None:
+    with Piped(*dial) as piped:
+        for name in names(3):
+            piped.write(f"{name}\n")
+            assert piped.read()["host"] == name
+        piped.write("???\n")
+        assert piped.read()["error"]["kind"] == "HostError"
+        piped.write("last.exam")  # half a line is no host yet
+        piped.write("ple")
+        code, out, err = piped.end()
+    assert (code, hosts_of(out), err) == (3, ["last.example"], "")
+
+
+def test_a_silent_input_does_not_hold_up_a_time_limit() -> None:
+    with Server(_servers.say_nothing) as server:
+        here = ("--connect", f"127.0.0.1:{server.port}", "--timeout", "0.2")
+        with Piped(*here) as piped:
+            piped.write("a.example\n")
+            assert piped.read()["attempts"] == 2
+
+
+def test_ctrl_c_ends_it_cleanly(dial: tuple[str, ...]) -> None:
+    with Piped(*dial) as piped:
+        piped.write(f"{HOST}\n")
+        piped.read()
+        piped.process.send_signal(signal.SIGINT)
+        code, out, err = piped.end()
+    assert (code, out, err) == (130, "", "certpin: stopped\n")
+
+
+def test_a_reader_that_leaves_ends_it_cleanly(dial: tuple[str, ...]) -> None:
+    with Piped(*dial) as piped:
+        piped.write(f"{HOST}\n")
+        piped.read()
+        assert piped.process.stdout is not None
+        piped.process.stdout.close()
+        piped.write("\n".join(names(50)) + "\n")
+        assert piped.process.wait(_DEADLINE) == 3
+        assert piped.process.stderr is not None
+        assert piped.process.stderr.read() == ""
+
+
+def test_a_disk_that_is_full_is_told(listed: Path, dial: tuple[str, ...]) -> None:
+    if not os.path.exists("/dev/full"):  # noqa: PTH110
+        pytest.skip("left out: this system has no /dev/full")
+    done = scan_list(listed, HOST, *dial, "--output", "/dev/full")
+    assert done.code == 3
+    assert "No space left on device" in done.err
+
+
+@pytest.mark.parametrize("cut", [0, 1, 12, 100])
+def test_a_scan_that_was_killed_goes_on_and_has_each_host_once(
+    dial: tuple[str, ...], listed: Path, tmp_path: Path, cut: int
+) -> None:
+    """``kill -9`` in the middle; the last line is cut off as a crash of the machine may do it."""
+    output = tmp_path / "out.jsonl"
+    with Piped(*dial, "--output", output, "--at-once", "4") as piped:
+        piped.write("\n".join(names(40)) + "\n")
+        _wait_for_lines(output, 20)
+        piped.process.send_signal(signal.SIGKILL)
+        assert piped.end()[0] == -signal.SIGKILL
+    output.write_bytes(output.read_bytes()[: -cut or None])
+    listed.write_text("\n".join(names(60)))
+    done = invoke("scan", listed, *dial, "--output", output, "--resume")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert sorted(hosts_of(output.read_text())) == sorted(names(60))
+
+
+def _wait_for_lines(path: Path, count: int) -> None:
+    until = time.monotonic() + _DEADLINE
+    while not path.exists() or path.read_bytes().count(b"\n") < count:
+        assert time.monotonic() < until, "the scan writes nothing"
+        time.sleep(_POLL)
+
+
+def test_many_hosts_that_are_done_do_not_starve_those_that_are_asked(listed: Path) -> None:
+    """The loop turns to its connections now and then, however long the list brings nothing new."""
+    listed.write_text("first.example\n" + "#\n" * 50_000)
+    with listed.open("rb") as source:
+        found = list(host_list(source, (), lambda *_: None))
+    assert [each.host for each in found if each] == ["first.example"]
+    assert found.count(None) == 2
+
+
+def test_hosts_are_counted_on_a_terminal(listed: Path, dial: tuple[str, ...]) -> None:
+    listed.write_text("\n".join(names(3)))
+    code, text = on_terminal("scan", str(listed), *dial, "--output", "out.jsonl")
+    assert code == 0
+    assert "3/?" in text
+
+
+@pytest.mark.slow
+@pytest.mark.peer("nginx")
+def test_memory_stays_the_same_however_many_hosts_there_are(
+    bank: Nginx, ca: Path, tmp_path: Path
+) -> None:
+    if sys.platform != "linux":
+        pytest.skip("left out: only Linux tells a process its own peak")
+
+    def peak(count: int) -> int:
+        hosts, output = tmp_path / f"hosts-{count}", tmp_path / f"out-{count}"
+        hosts.write_text("\n".join(names(count)))
+        here = f"127.0.0.1:{bank.port}"
+        words = ["scan", hosts, "--connect", here, "--ca-file", ca, "--output", output]
+        done = subprocess.run(
+            [*CERTPIN, *map(str, words)],
+            stderr=subprocess.PIPE,
+            check=True,
+        )
+        assert output.read_text().count('"chain_verified":true') == count
+        return int(done.stderr)
+
+    assert peak(20_000) <= 1.1 * peak(2_000)

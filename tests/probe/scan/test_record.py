@@ -1,0 +1,123 @@
+"""A record can be made of whatever a server sent, and is safe to print."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certpin.errors import CertificateParseError, HostError
+from certpin.lab import Authority, Identity
+from certpin.probe import Endpoint
+from certpin.probe.scan import Sighting, line, record, record_of_junk
+from certpin.x509 import Chain
+from tests.cli import _documented
+from tests.probe.scan._servers import Server, tls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.probe.scan.conftest import Look
+
+HOSTILE = "evil\x1b[2J\r\n\u202e\u2028\x00.example"
+
+
+def _sighting(der: bytes, host: str = "api.bank.example") -> Sighting:
+    chain = Chain.from_der([der])
+    return Sighting(Endpoint(host), "127.0.0.1", 1, 0.5, tls="TLSv1.3", served=chain)
+
+
+def _written(fields: dict[str, Any]) -> dict[str, Any]:
+    """What a program reads of a record; on a terminal its line is one, and harmless."""
+    _documented.check("scanned host", fields)
+    text = line(fields)
+    assert text.isprintable()
+    assert text.startswith('{"host":"')
+    read: dict[str, Any] = json.loads(text)
+    assert read == fields
+    return read
+
+
+@pytest.fixture(scope="module")
+def leaf(intermediate: Authority) -> bytes:
+    return intermediate.issue("api.bank.example", "127.0.0.1").certificate.der
+
+
+def test_a_hostile_subject_is_escaped(look: Look) -> None:
+    """As a server sends it."""
+    evil = Authority(HOSTILE)
+    with Server(tls(Identity(evil.key, (evil.x509,)))) as server:
+        fields = _written(record(look("api.bank.example", server.port)))
+    assert "\\x1b" in fields["subject"]
+    assert "\\u202e" in fields["issuer"]
+
+
+def _swap(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    def swap(der: bytes) -> bytes:
+        assert old in der
+        return der.replace(old, new)
+
+    return swap
+
+
+def _negative_serial(der: bytes) -> bytes:
+    start = 15  # two headers, [0] version, and the header of the serial number
+    assert der[start - 2] == 0x02
+    return der[:start] + b"\x81" + der[start + 1 :]
+
+
+_FORGED = {
+    "two subjectAltNames": _swap(b"\x55\x1d\x0e", b"\x55\x1d\x11"),
+    "an address of another kind": _swap(b"\x87\x04\x7f", b"\x83\x04\x7f"),
+    "a name that is no text": _swap(b"\x87\x04\x7f\x00\x00\x01", b"\x82\x04\x7f\xff\x00\x01"),
+    "a name with a NUL": _swap(b"\x82\x10api", b"\x82\x10a\0i"),
+    "version 8": _swap(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07"),
+    "a negative serial number": _negative_serial,
+}
+
+
+@pytest.mark.parametrize("forge", _FORGED.values(), ids=_FORGED)
+def test_a_certificate_that_makes_no_sense_is_told_as_far_as_it_goes(
+    leaf: bytes, forge: Callable[[bytes], bytes]
+) -> None:
+    fields = _written(record(_sighting(forge(leaf))))
+    assert fields["served"]
+    assert (fields["name_matches"] is None) == (fields["error"] is not None)
+
+
+def test_what_cannot_be_read_is_an_error_and_no_answer(leaf: bytes) -> None:
+    twice = leaf.replace(b"\x55\x1d\x0e", b"\x55\x1d\x11")
+    fields = record(_sighting(twice))
+    assert fields["name_matches"] is None
+    assert fields["error"] == {
+        "kind": "CertificateParseError",
+        "problem": "the subjectAltName of this certificate makes no sense",
+    }
+
+
+@given(st.data())
+def test_no_certificate_makes_it_raise(data: st.DataObject) -> None:
+    changed = bytearray(_leaf())
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(changed) - 1))
+        changed[place] = data.draw(st.integers(0, 255))
+    try:
+        seen = _sighting(bytes(changed))
+    except CertificateParseError:
+        return  # the scan itself says so
+    _written(record(seen))
+
+
+@cache
+def _leaf() -> bytes:
+    return Authority("Fuzzed").issue("a.example", "127.0.0.1").certificate.der
+
+
+def test_a_line_that_is_no_host_has_the_same_fields() -> None:
+    fields = _written(record_of_junk("???", HostError("'???' is no host")))
+    assert fields["error"] == {"kind": "HostError", "problem": "'???' is no host"}
+    assert (fields["host"], fields["port"], fields["attempts"]) == ("???", 0, 0)

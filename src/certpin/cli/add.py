@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from datetime import UTC, datetime
-from typing import Any, get_args, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from certpin.cli.backup import Backup, backup_options
 from certpin.cli.describe import print_json
 from certpin.cli.options import (
+    PIN_FILE,
     Dialling,
-    anchors_pem,
     dialling_options,
     json_option,
     pin_file_option,
 )
+from certpin.cli.policy import known_pin, new_policy, refuse_inside, served_pin
+from certpin.cli.screen import fold
+from certpin.cli.unverified import what_to_do
 from certpin.errors import ConfigError
 from certpin.pinfile.editor import PinFileEditor
-from certpin.pins import HostPattern, HostPin, HostPolicy, Match, Mode, Pin, TrustAnchors, pins_of
-from certpin.x509 import Chain, read_certificates
+from certpin.pins import HostPattern, HostPin, HostPolicy, Match, Mode, utc_now
+from certpin.probe import HTTPS, PROTOCOLS, join_address
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,10 +51,14 @@ if TYPE_CHECKING:
     type=click.Choice(get_args(Match)),
     default="any",
     show_default=True,
-    help="Which certificate of the chain may carry a pinned key: the leaf, an authority, any.",
+    help="Which certificate of the chain may carry a pinned key: the leaf, an authority (ca), any. "
+    "With ca, the key of the authority that issued the leaf is pinned.",
 )
 @click.option(
-    "--expires", type=click.DateTime(["%Y-%m-%d"]), help="The first day on which the pins are off."
+    "--expires",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="The first day on which the pins are off.",
 )
 @dialling_options
 @json_option
@@ -61,7 +70,7 @@ def add(
     known: str | None,
     dialling: Dialling,
     as_json: bool,
-    **policy_options: Any,
+    **wishes: Any,
 ) -> None:
     """Write a host into the pin file, with a backup.
 
@@ -70,113 +79,123 @@ def add(
     and no client is locked out. An enforced host without a backup is refused.
 
     --backup-key makes that key. Keep the file off the server and out of version control, in a
-    safe or a key store. With a passphrase, in CERTPIN_PASSPHRASE or asked for, it is encrypted.
+    safe or a key store. It is encrypted if there is a passphrase, in CERTPIN_PASSPHRASE or by
+    --ask-passphrase.
 
     With --ca-file the pin file will trust that authority alone for this host.
+
+    Exit code 0: it is written. 2: it was refused, and nothing is written. 3: the host could not be
+    asked.
     """
+    _refuse_unsafe(backup, **wishes)
     pattern = HostPattern.parse(dialling.endpoint(host).name)
-    editor = _editor(path, name or pattern.name)
-    _refuse_twin(editor, pattern)
-    chain = None if known else _verified_chain(host, dialling)
-    leaf = Pin.parse(known) if known else pins_of(chain.leaf)[0] if chain else None
-    _refuse_inside(backup, chain)
-    policy = _policy(pattern, leaf, backup, dialling.ca_file, **policy_options)
-    editor.add_host(policy, trust=_trust_name(dialling.ca_file, path))
+    editor = _editor(path, name, pattern)
+    match: Match = wishes["match"]
+    first = (
+        known_pin(known, match) if known is not None else _served_pin(host, dialling, backup, match)
+    )
+    policy = new_policy(pattern, first, backup, dialling.ca_file, **wishes)
+    trust = _trust_name(dialling.ca_file, path)
+    editor.add_host(policy, trust=trust)
     version = editor.raise_version()
     editor.check()
-    backup.write()
-    editor.save()
-    _tell(path, version, policy, backup, as_json)
+    with backup.written():
+        editor.save()
+    facts = _facts(path, version, policy, trust, backup)
+    if as_json:
+        print_json(facts)
+    else:
+        _tell(facts, backup, _next_command(path, host, dialling))
 
 
-def _editor(path: Path, name: str) -> PinFileEditor:
-    return PinFileEditor.open(path) if path.exists() else PinFileEditor.new(path, name)
+def _refuse_unsafe(backup: Backup, *, mode: Mode, match: Match, expires: datetime | None) -> None:
+    """What can be known to be wrong before anybody is asked."""
+    if mode == "enforce" and backup.file is None and backup.given is None:
+        raise ConfigError(
+            "an enforced host needs a backup: when its one key is lost or replaced, "
+            "every client is locked out",
+            fix="--backup-key FILE makes a key, --backup-pin PIN takes one that you have; "
+            "--mode report goes without",
+        )
+    if match == "ca" and backup.file:
+        raise click.UsageError(
+            "with --match ca the backup is the key of another authority: name it with --backup-pin"
+        )
+    if expires and expires.replace(tzinfo=UTC) <= utc_now():
+        raise click.UsageError("--expires is past: every client would be locked out at once")
 
 
-def _refuse_twin(editor: PinFileEditor, pattern: HostPattern) -> None:
+def _editor(path: Path, name: str | None, pattern: HostPattern) -> PinFileEditor:
+    if not path.exists():
+        return PinFileEditor.new(path, pattern.name if name is None else name)
+    if name is not None:
+        raise click.UsageError(f"--name is for a new file, and {path} is there already")
+    editor = PinFileEditor.open(path)
     if editor.has_host(str(pattern)):
         raise ConfigError(
             f"{pattern} has a policy in {editor.path} already",
             key="host",
             fix="edit that policy, and raise the version of the file",
         )
+    return editor
 
 
-def _verified_chain(host: str, dialling: Dialling) -> Chain:
+def _served_pin(host: str, dialling: Dialling, backup: Backup, match: Match) -> HostPin:
+    """Dial the host for its pin. Raises ``ConfigError`` where the chain does not verify."""
     observation = dialling.observe(host)
     if observation.verified is None:
         raise ConfigError(
             f"the chain of {observation.endpoint} did not verify: {observation.problem}. "
             "What is not verified is not pinned: it may be an attacker's",
-            fix="for a private authority give its root: --ca-file ROOT.pem; "
-            "for a key that you know, give its pin: --pin",
+            fix=what_to_do(observation),
         )
-    return observation.verified
-
-
-def _refuse_inside(backup: Backup, chain: Chain | None) -> None:
-    served = [pin for each in chain.certificates for pin in pins_of(each)] if chain else []
-    if backup.pin in served:
-        raise ConfigError(
-            f"the backup {backup.pin} is in the chain that the server uses now: it is lost with it",
-            key="pin",
-            fix="make a key that is nowhere in use: --backup-key FILE",
-        )
-
-
-def _policy(
-    pattern: HostPattern,
-    leaf: Pin | None,
-    backup: Backup,
-    ca_file: Path | None,
-    *,
-    mode: Mode,
-    match: Match,
-    expires: datetime | None,
-) -> HostPolicy:
-    entries = [HostPin(leaf, "leaf")] if leaf else []
-    if backup.pin:
-        entries.append(HostPin(backup.pin, "backup", state="published", note=backup.note))
-    return HostPolicy(
-        pattern,
-        tuple(entries),
-        mode=mode,
-        match=match,
-        expires=expires.replace(tzinfo=UTC) if expires else None,
-        trust=_trust(ca_file),
-    )
-
-
-def _trust(ca_file: Path | None) -> TrustAnchors | None:
-    pem = anchors_pem(ca_file)
-    if pem is None:
-        return None
-    return TrustAnchors(tuple(each.der for each in read_certificates(pem.encode())))
+    refuse_inside(backup, observation)
+    return served_pin(observation.verified, match)
 
 
 def _trust_name(ca_file: Path | None, pin_file: Path) -> str:
     """The file of the authority, as the pin file will find it."""
     if ca_file is None:
         return "system"
-    return os.path.relpath(ca_file.resolve(), pin_file.resolve().parent)
+    return os.path.relpath(ca_file.resolve(), pin_file.parent.resolve())
 
 
-def _tell(path: Path, version: int, policy: HostPolicy, backup: Backup, as_json: bool) -> None:
-    if as_json:
-        pins = [{"pin": str(entry.pin), "role": entry.role} for entry in policy.pins]
-        print_json(
-            {
-                "file": str(path),
-                "version": version,
-                "host": str(policy.pattern),
-                "pins": pins,
-                "backup_key": str(backup.file) if backup.file else None,
-            }
-        )
-        return
-    click.secho(f"{policy.pattern} is in {path} (version {version}).", bold=True)
-    for entry in policy.pins:
-        click.echo(f"  {entry.role:<8} {entry.pin}")
+def _facts(
+    path: Path, version: int, policy: HostPolicy, trust: str, backup: Backup
+) -> dict[str, Any]:
+    return {
+        "file": str(path),
+        "version": version,
+        "host": str(policy.pattern),
+        "mode": policy.mode,
+        "match": policy.match,
+        "expires": policy.expires.date().isoformat() if policy.expires else None,
+        "trust": trust,
+        "pins": [{"pin": str(entry.pin), "role": entry.role} for entry in policy.pins],
+        "backup_key": str(backup.file) if backup.file else None,
+    }
+
+
+def _tell(facts: dict[str, Any], backup: Backup, following: str) -> None:
+    click.secho(f"{facts['host']} is in {facts['file']} (version {facts['version']}).", bold=True)
+    for entry in facts["pins"]:
+        click.echo(f"  {entry['role']:<12} {entry['pin']}")
     for line in backup.advice():
-        click.echo(line)
-    click.echo(f"Next: certpin check -f {path}")
+        click.echo(fold(line, sys.stdout))
+    click.echo(f"Next:  {following}")
+
+
+def _next_command(path: Path, host: str, dialling: Dialling) -> str:
+    """The check that reaches the same server: the pin file holds names, no ports and no detours."""
+    endpoint = dialling.endpoint(host)
+    words = ["certpin", "check"]
+    if path != PIN_FILE:
+        words += ["--file", str(path)]
+    usual = PROTOCOLS[endpoint.starttls].port if endpoint.starttls else HTTPS
+    if endpoint.port != usual:
+        words += ["--host", join_address(endpoint.name, endpoint.port)]
+    if endpoint.starttls:
+        words += ["--starttls", endpoint.starttls]
+    if endpoint.address != (endpoint.name, endpoint.port):
+        words += ["--connect", join_address(*endpoint.address)]
+    return shlex.join(words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from pathlib import Path
@@ -13,15 +14,18 @@ import click
 from certpin.cli.options import PASSPHRASE_VARIABLE
 from certpin.errors import ConfigError
 from certpin.pins import Pin
-from certpin.x509 import KeyAlgorithm, new_private_key
+from certpin.x509 import printable
+from certpin.x509.keys import KeyAlgorithm, new_private_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_LONGEST_PASSPHRASE = 1023  # bytes, as OpenSSL takes them
+
 
 @dataclass(frozen=True)
 class Backup:
-    """What the user said of a backup. The key is made on first need, and written by ``write``."""
+    """What the user said of a backup. The key is made on first need, put down by ``written``."""
 
     file: Path | None
     algorithm: KeyAlgorithm
@@ -33,35 +37,60 @@ class Backup:
         """The pin of the backup, or ``None`` where there is no backup."""
         if self.file:
             return self._new_key[1]
-        return Pin.parse(self.given) if self.given else None
+        return None if self.given is None else Pin.parse(self.given)
 
     @property
     def note(self) -> str:
         """What stands in the pin file, so that the key is found again."""
-        return f"key file {self.file.name}" if self.file else ""
+        return f"key file {printable(self.file.name)}" if self.file else ""
 
-    def write(self) -> None:
-        """Write the key: for its owner alone, and never over another file."""
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """Write the key before the block; if the block fails, there was never a key.
+
+        It is for its owner alone (mode 600), and never goes over another file.
+        """
         if self.file is None:
+            yield
             return
         try:
             descriptor = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as exc:
-            raise ConfigError(
-                f"the backup key cannot be written to {self.file}: {exc.strerror}",
-                key="--backup-key",
-                fix="name a file that does not exist yet, in a folder that does",
-            ) from exc
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(self._new_key[0])
+            raise self._unwritable(exc) from exc
+        try:
+            self._fill(descriptor)
+            yield
+        except BaseException:
+            with suppress(OSError):
+                self.file.unlink()
+            raise
 
     def advice(self) -> Iterator[str]:
         """What the user should hear of the key."""
         if self.file is None:
             return
-        sealed = "encrypted" if self.passphrase else "NOT encrypted"
-        yield f"The backup key is in {self.file} ({sealed}, mode 600)."
-        yield "Keep it off the server and out of version control: it is for the day the first is lost."
+        name = printable(str(self.file))
+        if self.passphrase:
+            yield f"The backup key is in {name} (mode 600, encrypted)."
+        else:
+            yield f"The backup key is in {name} (mode 600, NOT encrypted; see --ask-passphrase)."
+        yield "Keep it off the server and out of version control, for the day the first is lost."
+
+    def _fill(self, descriptor: int) -> None:
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(self._new_key[0])
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as exc:
+            raise self._unwritable(exc) from exc
+
+    def _unwritable(self, exc: OSError) -> ConfigError:
+        return ConfigError(
+            f"the backup key cannot be written to {printable(str(self.file))}: {exc.strerror}",
+            key="--backup-key",
+            fix="name a file that does not exist yet, in a folder that does",
+        )
 
     @cached_property
     def _new_key(self) -> tuple[bytes, Pin]:
@@ -82,10 +111,14 @@ _OPTIONS = (
         type=click.Choice(get_args(KeyAlgorithm)),
         default="p256",
         show_default=True,
-        help="The kind of key that --backup-key makes.",
+        metavar="TYPE",
+        help=f"What --backup-key makes: {', '.join(get_args(KeyAlgorithm))}.",
     ),
     click.option(
-        "--ask-passphrase", is_flag=True, help="Ask for a passphrase that encrypts the new key."
+        "--ask-passphrase",
+        is_flag=True,
+        help="Ask for a passphrase that encrypts the new key, instead of "
+        f"{PASSPHRASE_VARIABLE} in the environment.",
     ),
 )
 
@@ -102,8 +135,10 @@ def backup_options(command: Any) -> Any:
         ask_passphrase: bool,
         **options: Any,
     ) -> Any:
-        if backup_key and backup_pin:
+        if backup_key is not None and backup_pin is not None:
             raise click.UsageError("give --backup-key or --backup-pin, not both")
+        if ask_passphrase and not backup_key:
+            raise click.UsageError("--ask-passphrase is for the key that --backup-key makes")
         passphrase = _passphrase(ask_passphrase) if backup_key else None
         backup = Backup(backup_key, key_type, passphrase, backup_pin)
         return command(backup=backup, **options)
@@ -115,9 +150,12 @@ def backup_options(command: Any) -> Any:
 
 
 def _passphrase(ask: bool) -> bytes | None:
+    text = os.environ.get(PASSPHRASE_VARIABLE, "")
     if ask:
-        text: str = click.prompt(
+        text = click.prompt(
             "Passphrase for the backup key", hide_input=True, confirmation_prompt=True, err=True
         )
-        return text.encode()
-    return os.environ.get(PASSPHRASE_VARIABLE, "").encode() or None
+    passphrase = os.fsencode(text)
+    if len(passphrase) > _LONGEST_PASSPHRASE:
+        raise click.UsageError(f"a passphrase has at most {_LONGEST_PASSPHRASE} bytes")
+    return passphrase or None

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import sys
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+import ssl
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from certpin.cli.at_once import at_once
+from certpin.cli.checklist import checkup_facts, print_checklist
 from certpin.cli.describe import print_json
-from certpin.cli.main import FINDING, INCONCLUSIVE
+from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
 from certpin.cli.options import json_option, pin_file_option, timeout_option
+from certpin.cli.targets import Ways
 from certpin.errors import DialError, ProbeError
 from certpin.pinfile import PinSet
-from certpin.pins import HostPolicy, normalise, utc_now
-from certpin.probe import Endpoint, observe, probe_context, split_address
+from certpin.pins import TrustAnchors, utc_now
+from certpin.probe import HTTPS, observe, probe_context
 from certpin.probe.checkup import Checkup, check_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from collections.abc import Callable
+    from collections.abc import Sequence
     from datetime import datetime
 
-    Targets = list[tuple[HostPolicy, Endpoint | None]]
-
-_AT_ONCE = 64
+    from certpin.cli.targets import Target
 
 
 @click.command()
@@ -37,7 +36,8 @@ _AT_ONCE = 64
     "hosts",
     multiple=True,
     metavar="HOST[:PORT]",
-    help="Also dial this host, which a wildcard of the file covers. May be repeated.",
+    help="Dial this host: one that a wildcard of the file covers, or one on a port of its own. "
+    "May be repeated.",
 )
 @click.option(
     "--connect",
@@ -45,6 +45,12 @@ _AT_ONCE = 64
     multiple=True,
     metavar="[HOST=]ADDRESS[:PORT]",
     help="Call this address for that host, or for all. May be repeated.",
+)
+@click.option(
+    "--starttls",
+    multiple=True,
+    metavar="[HOST=]PROTOCOL",
+    help="Speak this protocol first with that host, or with all. May be repeated.",
 )
 @click.option(
     "--days",
@@ -62,152 +68,73 @@ def check(
     path: Path,
     hosts: tuple[str, ...],
     connects: tuple[str, ...],
+    starttls: tuple[str, ...],
     days: int,
     timeout: float,
     as_json: bool,
 ) -> None:
     """Compare what every pinned host serves with what is pinned.
 
-    All hosts of PIN_FILE (pins.toml by default) are dialled at once. For each you learn whether a
-    pin matches, whether there is a backup outside the served chain, and how many days are left.
-    A wildcard has no host of its own to dial: name some with --host.
+    All hosts of PIN_FILE (pins.toml by default) are dialled at once, on port 443. For each you
+    learn whether a pin matches, whether there is a backup outside the served chain, and how many
+    days are left. A wildcard has no host of its own to dial: name some with --host.
 
     Exit code 0: all hold. 1: a pin does not match, a chain does not verify, something has expired
     or is about to. 3: somebody could not be asked.
     """
     pins = PinSet.load(pin_file or path)
+    targets = Ways(hosts, connects, starttls).targets(pins)
     now = utc_now()
-    targets = _targets(pins, hosts, connects)
-
-    def look(policy: HostPolicy, endpoint: Endpoint | None) -> Checkup:
-        return _look(policy, endpoint, now, days, timeout)
-
-    checkups = _at_once(targets, look)
+    contexts = _contexts(targets)
+    jobs = [partial(_look, target, contexts, now, days, timeout) for target in targets]
+    checkups = at_once(jobs, "dialling")
     if as_json:
-        print_json(
-            {
-                "pin_set": pins.name,
-                "version": pins.version,
-                "hosts": [_facts(each, now) for each in checkups],
-            }
-        )
+        facts = [checkup_facts(each, now) for each in checkups]
+        print_json({"pin_set": pins.name, "version": pins.version, "hosts": facts})
     else:
-        _print_table(checkups, now)
+        print_checklist(checkups, now)
     ctx.exit(_exit_code(checkups))
 
 
-def _targets(pins: PinSet, hosts: tuple[str, ...], connects: tuple[str, ...]) -> Targets:
-    overrides = dict(_override(text) for text in connects)
-    targets: Targets = []
-    covered: set[HostPolicy] = set()
-    named = [(policy.pattern.name, 443) for policy in pins.policies if _has_own_host(policy)]
-    for host, port in (*named, *(split_address(text) for text in hosts)):
-        policy = pins.policy_for(host)
-        if policy is None:
-            raise click.UsageError(f"no policy of the pin file covers {host}")
-        covered.add(policy)
-        connect = overrides.get(host, overrides.get(""))
-        targets.append((policy, Endpoint(host, port, connect)))
-    return targets + [(policy, None) for policy in pins.policies if policy not in covered]
+def _contexts(targets: Sequence[Target]) -> dict[bytes, ssl.SSLContext]:
+    """One context for each set of trust anchors: to read the platform's roots takes a while."""
+    trusts = {_key(policy.trust): policy.trust for policy, _ in targets}
+    return {key: probe_context(_pem(trust)) for key, trust in trusts.items()}
 
 
-def _has_own_host(policy: HostPolicy) -> bool:
-    return policy.pattern.wildcard != "*."
+def _key(trust: TrustAnchors | None) -> bytes:
+    return trust.digest if trust else b""
 
 
-def _override(text: str) -> tuple[str, tuple[str, int]]:
-    host, equals, address = text.rpartition("=")
-    return (normalise(host) if equals else ""), split_address(address)
+def _pem(trust: TrustAnchors | None) -> str | None:
+    return "".join(map(ssl.DER_cert_to_PEM_cert, trust.der)) if trust else None
 
 
 def _look(
-    policy: HostPolicy, endpoint: Endpoint | None, now: datetime, days: int, timeout: float
+    target: Target,
+    contexts: dict[bytes, ssl.SSLContext],
+    now: datetime,
+    days: int,
+    timeout: float,
 ) -> Checkup:
-    name = str(policy.pattern)
+    policy, endpoint = target
     if endpoint is None:
-        error = DialError("a wildcard has no host of its own", host=name, port=443, fix="--host")
-        return Checkup(policy, name, error=error)
-    anchors = b"".join(policy.trust.der) if policy.trust else None
+        error = DialError(
+            "a wildcard has no host of its own",
+            host=str(policy.pattern),
+            port=HTTPS,
+            fix="name hosts that it covers: --host HOST",
+        )
+        return Checkup(policy, error.host, error.port, error=error)
     try:
-        observation = observe(endpoint, probe_context(anchors), patience=timeout)
+        observation = observe(endpoint, contexts[_key(policy.trust)], patience=timeout)
     except ProbeError as exc:
-        return Checkup(policy, endpoint.name, error=exc)
+        return Checkup(policy, endpoint.name, endpoint.port, error=exc)
     return check_up(policy, observation, now, least_days=days)
-
-
-def _at_once(targets: Targets, look: Callable[..., Checkup]) -> list[Checkup]:
-    """All checkups, in the order of the targets, with a progress bar on a terminal."""
-    with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(targets)))) as pool:
-        running = [pool.submit(look, *target) for target in targets]
-        with _progress(len(running)) as advance:
-            for _ in as_completed(running):
-                advance()
-    return [future.result() for future in running]
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("dialling", total=total)
-        yield lambda: progress.advance(task)
-
-
-def _facts(checkup: Checkup, now: datetime) -> dict[str, Any]:
-    observation, verdict = checkup.observation, checkup.verdict
-    matched = verdict.matched if verdict is not None else None
-    return {
-        "host": checkup.host,
-        "policy": str(checkup.policy.pattern),
-        "status": checkup.status,
-        "address": observation.address if observation else None,
-        "verified": observation.verified is not None if observation else None,
-        "matched": str(matched.pin) if matched else None,
-        "matched_role": matched.role if matched else None,
-        "certificate_days_left": checkup.certificate_days(now),
-        "pin_days_left": checkup.pin_days(now),
-        "findings": list(checkup.findings),
-        "error": checkup.error.problem if checkup.error else None,
-    }
-
-
-def _print_table(checkups: Iterable[Checkup], now: datetime) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("host", "", "matched pin", "certificate", "pins", "what is wrong"):
-        table.add_column(heading, overflow="fold")
-    for checkup in checkups:
-        table.add_row(*_row(checkup, now))
-    Console().print(table)
-
-
-def _row(checkup: Checkup, now: datetime) -> tuple[str, ...]:
-    facts = _facts(checkup, now)
-    colour = {"holds": "green", "finding": "red", "inconclusive": "yellow"}[checkup.status]
-    wrong = "; ".join(checkup.findings) or facts["error"] or ""
-    return (
-        checkup.host,
-        f"[{colour}]{checkup.status}[/]",
-        facts["matched_role"] or "-",
-        _days(facts["certificate_days_left"]),
-        _days(facts["pin_days_left"]),
-        wrong,
-    )
-
-
-def _days(days: int | None) -> str:
-    return "-" if days is None else f"{days} days"
 
 
 def _exit_code(checkups: list[Checkup]) -> int:
     statuses = {checkup.status for checkup in checkups}
     if "finding" in statuses:
         return FINDING
-    return INCONCLUSIVE if "inconclusive" in statuses else 0
+    return INCONCLUSIVE if "inconclusive" in statuses else HOLDS

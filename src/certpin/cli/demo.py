@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import click
 from certpin.cli.describe import print_json
 from certpin.cli.main import FINDING
 from certpin.cli.options import json_option
+from certpin.cli.screen import fold
 from certpin.errors import PinError
 from certpin.lab import Authority, Identity, LabServer
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
@@ -22,6 +24,16 @@ if TYPE_CHECKING:
 
 HOST = "localhost"
 _SECRET = "/transfer?amount=100"  # noqa: S105  # what must not reach the attacker
+
+
+_INTRODUCTION = (
+    "A bank's server and two clients, over real TLS on this machine. The unpinned client trusts "
+    "every authority that the machine trusts; the pinned one wants a key that is pinned, too."
+)
+_NEXT = """\
+Next, a server of your own:
+  certpin pin HOST
+  certpin add HOST --backup-key backup.key"""
 
 
 @dataclass(frozen=True)
@@ -60,15 +72,17 @@ def demo(ctx: click.Context, as_json: bool) -> None:
 
     Exit code 0: everything went as it should.
     """
-    scenes = []
+    scenes: list[Scene] = []
+    if not as_json:
+        click.echo(fold(_INTRODUCTION, sys.stdout))
     for scene in play(set_stage()):
-        scenes.append(scene)
         if not as_json:
-            _tell(scene)
+            _tell(scene, new=not scenes or scenes[-1].title != scene.title)
+        scenes.append(scene)
     if as_json:
         print_json([vars(scene) for scene in scenes])
     else:
-        click.echo("\nNext: pin a server of your own.  certpin pin HOST, then certpin add HOST")
+        click.echo(f"\n{_NEXT}")
     if not all(scene.as_it_should for scene in scenes):
         ctx.exit(FINDING)
 
@@ -95,7 +109,7 @@ def play(stage: Stage) -> Iterator[Scene]:
     with LabServer(stage.server, b"your balance is 1,234.56\n") as server:
         yield _scene("The bank's own server", "pinned", server, stage.pinned, accepted=True)
         server.use(stage.attacker)
-        title = "A man in the middle, trusted by this machine"
+        title = "A man in the middle, whose authority this machine trusts"
         yield _scene(title, "unpinned", server, stage.unpinned, accepted=True)
         yield _scene(title, "pinned", server, stage.pinned, accepted=False)
         server.use(stage.backup)
@@ -130,15 +144,16 @@ def _call(port: int, context: ssl.SSLContext) -> PinError | None:
     return None
 
 
-def _tell(scene: Scene) -> None:
+def _tell(scene: Scene, *, new: bool) -> None:
     fooled = scene.client == "unpinned"
     colour = "green" if scene.as_it_should and not fooled else "red"
-    click.secho(f"\n{scene.title}", bold=True)
+    if new:
+        click.secho(f"\n{scene.title}", bold=True)
     click.echo(f"  the {scene.client} client: ", nl=False)
     click.secho(scene.outcome, fg=colour)
     if fooled:
-        click.echo(
-            "  (It trusts every authority that the machine trusts: the attacker reads along.)"
-        )
+        click.echo("    The attacker reads along, and nobody sees it.")
+    if not scene.as_it_should:
+        click.secho("    This is NOT as it should be.", fg="red")
     for line in scene.detail.splitlines():
-        click.echo(f"    {line}")
+        click.echo(fold(f"    {line}", sys.stdout))

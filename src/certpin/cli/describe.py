@@ -9,15 +9,16 @@ import click
 
 from certpin.errors import CertificateParseError
 from certpin.pins import Pin
+from certpin.probe.checkup import in_days
 from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from certpin.x509 import PublicKey
+    from certpin.x509.keys import PublicKey
 
-    Fact = Callable[[], Any]
+    Fact = Callable[[Certificate], Any]
 
 
 def print_json(value: object) -> None:
@@ -27,14 +28,22 @@ def print_json(value: object) -> None:
 
 def certificate_facts(certificate: Certificate, now: datetime) -> dict[str, Any]:
     """A certificate as JSON. A field that makes no sense is ``null``."""
+
+    def fact(read: Fact) -> Any:
+        try:
+            return read(certificate)
+        except CertificateParseError:
+            return None
+
     return {
-        "subject": _or_none(lambda: certificate.subject),
-        "issuer": _or_none(lambda: certificate.issuer),
-        "names": _or_none(lambda: list(certificate.names)),
-        "serial": _or_none(lambda: f"{certificate.serial_number:x}"),
-        "not_before": _or_none(lambda: certificate.not_before.isoformat()),
-        "not_after": _or_none(lambda: certificate.not_after.isoformat()),
-        "days_left": _or_none(lambda: days_left(certificate.not_after, now)),
+        "source": "certificate",
+        "subject": fact(lambda c: c.subject),
+        "issuer": fact(lambda c: c.issuer),
+        "names": fact(lambda c: list(c.names)),
+        "serial": fact(lambda c: f"{c.serial_number:x}"),
+        "not_before": fact(lambda c: c.not_before.isoformat()),
+        "not_after": fact(lambda c: c.not_after.isoformat()),
+        "days_left": fact(lambda c: days_left(c.not_after, now)),
         "key": certificate.key,
         "pin": str(Pin("sha256", certificate.spki_sha256)),
         "certificate_pin": str(Pin("cert-sha256", certificate.sha256)),
@@ -77,7 +86,7 @@ def key_lines(key: PublicKey) -> Iterable[str]:
 def item_facts(item: Certificate | PublicKey, now: datetime) -> dict[str, Any]:
     """Whatever stood in a file, as JSON."""
     if isinstance(item, Certificate):
-        return {"source": "certificate", **certificate_facts(item, now)}
+        return certificate_facts(item, now)
     return key_facts(item)
 
 
@@ -97,16 +106,9 @@ def _validity(facts: dict[str, Any]) -> str:
     if facts["not_before"] is None or facts["not_after"] is None:
         return "(dates cannot be read)"
     days = facts["days_left"]
-    left = f"{days} days left" if days >= 0 else click.style("expired", fg="red")
+    left = f"{in_days(days)} left" if days >= 0 else click.style("expired", fg="red")
     return f"{facts['not_before'][:10]} to {facts['not_after'][:10]} ({left})"
 
 
 def _column(facts: dict[str, str | None]) -> Iterable[str]:
     return (f"  {name:<12} {value}" for name, value in facts.items() if value)
-
-
-def _or_none(fact: Fact) -> Any:
-    try:
-        return fact()
-    except CertificateParseError:
-        return None

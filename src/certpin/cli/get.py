@@ -1,44 +1,62 @@
-"""``certpin get``: one request, pinned. A small curl that refuses what the pin file does not hold."""
+"""``certpin get``: one request, pinned; a small curl."""
 
 from __future__ import annotations
 
 import base64
 import http.client
-import socket
+import ssl
 import sys
-from urllib.parse import SplitResult, urlsplit
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 import click
 
 from certpin.cli.describe import print_json
 from certpin.cli.options import json_option, pin_file_option, timeout_option
+from certpin.cli.request import PinnedConnection, Request
 from certpin.errors import DialError, PinError
 from certpin.pinfile import PinSet
-from certpin.probe import split_address
+from certpin.probe import join_address
+from certpin.probe.words import describe
 from certpin.tls import PinnedSSLContext
-from typing import TYPE_CHECKING
+from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What is kept in memory of an answer; a longer one is cut off with an error, not in silence.
+# What is kept in memory of an answer; a longer one is an error, not cut off in silence.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
 @click.command()
 @click.argument("url")
 @pin_file_option
-@click.option("-X", "--request", "method", default="GET", show_default=True, help="The method.")
-@click.option("-H", "--header", "headers", multiple=True, metavar="NAME: VALUE", help="A header.")
+@click.option(
+    "-X",
+    "--request",
+    "method",
+    metavar="METHOD",
+    help="The method; by default GET, or POST where there is a body.",
+)
+@click.option(
+    "-H",
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="NAME: VALUE",
+    help="A header. May be repeated.",
+)
 @click.option("-d", "--data", help="A body to send.")
 @click.option("-i", "--include", is_flag=True, help="Print status and headers too.")
-@click.option("--connect", metavar="ADDRESS[:PORT]", help="Call this address instead.")
+@click.option(
+    "--connect", metavar="ADDRESS[:PORT]", help="Call this address instead of the host's own."
+)
 @timeout_option
 @json_option
 def get(
     url: str,
     path: Path,
-    method: str,
+    method: str | None,
     headers: tuple[str, ...],
     data: str | None,
     include: bool,
@@ -54,63 +72,10 @@ def get(
     Exit code 0: there was an answer, whatever its status. 1: the connection was refused.
     3: there was no answer.
     """
-    parts = _split(url)
+    request = Request.read(url, method, headers, data)
     context = PinnedSSLContext(PinSet.load(path))
-    connection = _Connection(parts.netloc.rpartition("@")[2], context, connect, timeout)
-    try:
-        connection.request(method, _target(parts), data, dict(map(_header, headers)))
-        response = connection.getresponse()
-        body = response.read(MAX_BODY_BYTES + 1)
-    except PinError:
-        raise
-    except (OSError, http.client.HTTPException) as exc:
-        raise DialError(
-            f"no answer: {exc}", host=connection.host, port=connection.port, fix="certpin pin HOST"
-        ) from exc
-    finally:
-        connection.close()
-    if len(body) > MAX_BODY_BYTES:
-        raise click.ClickException(f"the answer has more than {MAX_BODY_BYTES} bytes")
-    _show(response, body, include=include, as_json=as_json)
-
-
-class _Connection(http.client.HTTPSConnection):
-    """An HTTPS connection that may call another address than its host's."""
-
-    def __init__(
-        self, authority: str, context: PinnedSSLContext, connect: str | None, timeout: float
-    ) -> None:
-        host, port = split_address(authority)
-        super().__init__(host, port, timeout=timeout)
-        self._address = split_address(connect, port) if connect else (host, port)
-        self._pinned = context
-
-    def connect(self) -> None:
-        plain = socket.create_connection(self._address, self.timeout)
-        self.sock = self._pinned.wrap_socket(plain, server_hostname=self.host)
-
-
-def _split(url: str) -> SplitResult:
-    parts = urlsplit(url)
-    if parts.scheme != "https":
-        raise click.UsageError(
-            f"{url[:80]!r} is not an https address: without TLS there is nothing to pin"
-        )
-    return parts
-
-
-def _target(parts: SplitResult) -> str:
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon:
-        raise click.UsageError(f"{text!r} is not a header: write NAME: VALUE")
-    return name.strip(), value.strip()
-
-
-def _show(response: http.client.HTTPResponse, body: bytes, *, include: bool, as_json: bool) -> None:
+    with closing(PinnedConnection(request, context, connect, timeout)) as connection:
+        response, body = _answer(connection, request)
     if as_json:
         print_json(
             {
@@ -119,11 +84,58 @@ def _show(response: http.client.HTTPResponse, body: bytes, *, include: bool, as_
                 "body_base64": base64.b64encode(body).decode(),
             }
         )
-        return
+    else:
+        _show(response, body, include=include)
+
+
+def _answer(
+    connection: PinnedConnection, request: Request
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """Send the request and read the whole answer. Raises ``PinError`` or ``DialError``."""
+    try:
+        request.send(connection)
+        response = connection.getresponse()
+        body = response.read(MAX_BODY_BYTES + 1)
+    except PinError:
+        raise
+    except ssl.SSLCertVerificationError as exc:
+        raise _unverified(request, exc) from exc
+    except (OSError, http.client.HTTPException) as exc:
+        raise _no_answer(request, describe(exc)) from exc
+    if len(body) > MAX_BODY_BYTES:
+        raise _no_answer(request, f"the answer has more than {MAX_BODY_BYTES} bytes")
+    if response.length:
+        raise _no_answer(request, f"the answer ended {response.length} bytes too early")
+    return response, body
+
+
+def _unverified(request: Request, exc: ssl.SSLCertVerificationError) -> PinError:
+    """OpenSSL refused the chain before there was a pin to compare: a finding all the same."""
+    return PinError(
+        f"{request.host} refused: its chain did not verify: {exc.verify_message}",
+        host=request.host,
+        fix=_look_at(request),
+    )
+
+
+def _no_answer(request: Request, problem: str) -> DialError:
+    return DialError(
+        f"no answer: {problem}",
+        host=request.host,
+        port=request.port,
+        fix=_look_at(request),
+    )
+
+
+def _look_at(request: Request) -> str:
+    return f"look at the server: certpin pin {join_address(request.host, request.port)}"
+
+
+def _show(response: http.client.HTTPResponse, body: bytes, *, include: bool) -> None:
     if include:
-        click.echo(f"{response.status} {response.reason}")
+        click.echo(printable(f"{response.status} {response.reason}"))
         for name, value in response.getheaders():
-            click.echo(f"{name}: {value}")
+            click.echo(printable(f"{name}: {value}"))
         click.echo()
     sys.stdout.buffer.write(body)
     sys.stdout.buffer.flush()

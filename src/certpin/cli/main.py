@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
+from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from certpin._version import __version__
+from certpin.cli.screen import plain_warnings, say
 from certpin.errors import CertpinError, PinError, ProbeError
 
 # The exit codes of every command.
@@ -16,6 +20,7 @@ HOLDS = 0
 FINDING = 1
 USAGE = 2
 INCONCLUSIVE = 3
+INTERRUPTED = 130  # as shells say it: 128 and the number of SIGINT
 
 # A new command is one file with a function of its own name, and one line here. Each is loaded when
 # it is called: `certpin --version` starts no client library.
@@ -28,9 +33,12 @@ COMMANDS = {
     "demo": "Watch a pinned client refuse a man in the middle.",
 }
 
+# A refusal is printed as the error that it is; the log record would say it twice.
+_SILENT = logging.NullHandler()
+
 
 class CommandGroup(click.Group):
-    """Loads a command when it is called, and turns certpin's errors into exit codes."""
+    """Loads a command when it is called, and turns whatever happens into an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the commands, in the order in which a newcomer needs them."""
@@ -43,19 +51,53 @@ class CommandGroup(click.Group):
         command: click.Command = getattr(import_module(f"certpin.cli.{cmd_name}"), cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that was asked for; where there is none, say which may be meant."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(_no_such_command(args[0]), ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without loading them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command. An error of certpin's is printed, and becomes the exit code."""
+        """Run a command, and end it where its output cannot be written."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.Abort from None
+        except CertpinError:
+            raise
+        except OSError as exc:
+            # Networks, and files that are read, have errors of certpin's: this is the output.
+            _give_up_output()
+            if not isinstance(exc, BrokenPipeError):  # `certpin … | head` is nothing to tell
+                say("certpin", str(exc.strerror or exc))
+            ctx.exit(INCONCLUSIVE)
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run a command, and end with one of the exit codes."""
+        with plain_warnings():
+            sys.exit(self._run(*args, **{**extra, "standalone_mode": False}))
+
+    def _run(self, *args: Any, **extra: Any) -> int:
+        try:
+            return super().main(*args, **extra) or HOLDS
         except CertpinError as exc:
-            click.secho("certpin: ", nl=False, err=True, bold=True)
-            click.echo(str(exc), err=True)
-            ctx.exit(_code(exc))
+            say("certpin", str(exc))
+            return _code(exc)
+        except click.ClickException as exc:
+            exc.show()
+            return exc.exit_code
+        except click.Abort:
+            if sys.stderr.isatty():
+                click.echo(err=True)  # the terminal shows ^C on this line
+            say("certpin", "stopped")
+            return INTERRUPTED
 
 
 def _code(exc: CertpinError) -> int:
@@ -64,14 +106,29 @@ def _code(exc: CertpinError) -> int:
     return INCONCLUSIVE if isinstance(exc, ProbeError) else USAGE
 
 
+def _give_up_output() -> None:
+    """Let standard output lead nowhere: Python would try to write the rest once more at its end."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _no_such_command(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, COMMANDS, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(COMMANDS)}."
+    return f"there is no command {name[:80]!r}. {hint}"
+
+
 @click.group(
     cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 it holds, 1 a finding (pins don't match, a chain doesn't verify), "
-    "2 usage or a bad file, 3 inconclusive (the network).",
+    epilog="Exit codes: 0 it holds; 1 a finding (pins don't match, a chain doesn't verify); "
+    "2 usage or a bad file; 3 inconclusive (the network).",
 )
 @click.version_option(__version__, prog_name="certpin")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Pin certificates, so that a client accepts its own server and nobody else.
 
     TLS trusts every authority that the machine trusts. A pin narrows that down: it is the
@@ -79,18 +136,23 @@ def cli() -> None:
     issued the certificate. certpin keeps such pins in a file, pins.toml, and has every client
     check them.
 
-    Begin with:  certpin pin HOST        what does my server present?
-
-                 certpin add HOST        pin it, with a backup key
-
-                 certpin check           does everything still match?
-    """
+    \b
+    Begin with:
+      certpin demo                                 see what a pin is good for
+      certpin pin HOST                             what does my server present?
+      certpin add HOST --backup-key backup.key     pin it, with a backup
+      certpin check                                does everything still match?
+    """  # noqa: D301  # click reads the \b itself: the lines below it stay as they are
+    logging.getLogger("certpin").addHandler(_SILENT)
+    if "NO_COLOR" in os.environ:
+        ctx.color = False
 
 
 def main() -> None:
     """The console script."""
-    # A refusal is printed as the error that it is; the log record would say it twice.
-    logging.getLogger("certpin").addHandler(logging.NullHandler())
+    for stream in (sys.stdout, sys.stderr):
+        # A name that this terminal has no letters for shall not end the program.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     cli(prog_name="certpin")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import ssl
 import sys
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.errors import CertificateParseError
+from certpin.errors import CertificateParseError, InputError
 from certpin.pinfile import PINS_VARIABLE
 from certpin.probe import (
     PROTOCOLS,
@@ -22,7 +24,8 @@ from certpin.probe import (
     split_address,
 )
 from certpin.probe.dial import PATIENCE
-from certpin.x509 import read_certificates
+from certpin.x509 import printable
+from certpin.x509.reader import MAX_FILE_BYTES, read_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,16 +34,30 @@ if TYPE_CHECKING:
 
 PASSPHRASE_VARIABLE = "CERTPIN_PASSPHRASE"  # noqa: S105  # the name of a variable
 
+
+class _Seconds(click.FloatRange):
+    """A number of seconds. ``nan`` is below no minimum and above no maximum: it is refused here."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Read the number."""
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return seconds
+
+
 json_option: Decorator = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, for programs."
 )
+
+PIN_FILE = Path("pins.toml")
 
 pin_file_option: Decorator = click.option(
     "-f",
     "--file",
     "path",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("pins.toml"),
+    default=PIN_FILE,
     envvar=PINS_VARIABLE,
     show_default=True,
     show_envvar=True,
@@ -49,7 +66,7 @@ pin_file_option: Decorator = click.option(
 
 timeout_option: Decorator = click.option(
     "--timeout",
-    type=click.FloatRange(min=0.05, max=600),
+    type=_Seconds(min=0.05, max=600),
     default=PATIENCE,
     show_default=True,
     metavar="SECONDS",
@@ -59,14 +76,18 @@ timeout_option: Decorator = click.option(
 ca_file_option: Decorator = click.option(
     "--ca-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Trust the certificates in this PEM file alone, not this machine's.",
+    metavar="FILE",
+    help="Trust the authorities in this file (PEM) alone, not those of this machine.",
 )
+
+_PROTOCOL_NAMES = ", ".join(sorted(PROTOCOLS))
 
 _DIALLING: tuple[Decorator, ...] = (
     click.option(
         "--starttls",
         type=click.Choice(sorted(PROTOCOLS)),
-        help="Speak this protocol first, then begin TLS inside it.",
+        metavar="PROTOCOL",
+        help=f"{_PROTOCOL_NAMES}: speak this protocol first, then begin TLS inside it.",
     ),
     click.option(
         "--connect", metavar="ADDRESS[:PORT]", help="Call this address instead of the host's own."
@@ -92,14 +113,24 @@ class Dialling:
     def endpoint(self, target: str) -> Endpoint:
         """The server that HOST[:PORT] means. Raises ``HostError``."""
         host, port = split_address(target, PROTOCOLS[self.starttls].port if self.starttls else 443)
-        name = split_address(self.server_name)[0] if self.server_name else None
-        connect = split_address(self.connect, port) if self.connect else None
+        name = None if self.server_name is None else split_address(self.server_name)[0]
+        connect = None if self.connect is None else split_address(self.connect, port)
         return Endpoint(host, port, connect, name, self.starttls)
 
     def observe(self, target: str) -> Observation:
         """Dial a server and look. Raises ``ProbeError``."""
         context = probe_context(anchors_pem(self.ca_file))
         return observe(self.endpoint(target), context, patience=self.timeout)
+
+    def words(self) -> list[str]:
+        """The same options again, for a command that the user is told to run next."""
+        options = {
+            "--starttls": self.starttls,
+            "--connect": self.connect,
+            "--server-name": self.server_name,
+            "--ca-file": str(self.ca_file) if self.ca_file else None,
+        }
+        return [word for name, value in options.items() if value for word in (name, value)]
 
 
 def dialling_options(command: Any) -> Any:
@@ -117,24 +148,38 @@ def dialling_options(command: Any) -> Any:
 
 
 def anchors_pem(ca_file: Path | None) -> str | None:
-    """The text of a file of trust anchors, or ``None``. Raises ``CertificateParseError``."""
+    """The certificates of a file of trust anchors as PEM, or ``None``.
+
+    Raises ``CertificateParseError``.
+    """
     if ca_file is None:
         return None
-    data = ca_file.read_bytes()
+    data = read_file(ca_file)
     try:
-        read_certificates(data)
-        return data.decode("ascii")
-    except (CertificateParseError, UnicodeDecodeError) as exc:
+        return "".join(ssl.DER_cert_to_PEM_cert(each.der) for each in read_certificates(data))
+    except InputError as exc:
         raise CertificateParseError(
-            f"{ca_file} is not a PEM file of certificates", fix="give the authority's certificate"
+            f"{printable(str(ca_file))} is not a file of certificates: {exc.problem}",
+            fix="give the authority's own certificate, as PEM",
+        ) from exc
+
+
+def read_file(path: Path) -> bytes:
+    """What a file holds, as far as certpin reads any. Raises ``CertificateParseError``."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except OSError as exc:
+        raise CertificateParseError(
+            f"{printable(str(path))} cannot be read: {exc.strerror}"
         ) from exc
 
 
 def ask_passphrase() -> bytes | None:
     """The passphrase of a file: from the environment, or asked for on a terminal."""
     if PASSPHRASE_VARIABLE in os.environ:
-        return os.environ[PASSPHRASE_VARIABLE].encode()
+        return os.fsencode(os.environ[PASSPHRASE_VARIABLE])
     if not sys.stdin.isatty():
         return None
     text: str = click.prompt("Passphrase", hide_input=True, err=True)
-    return text.encode()
+    return os.fsencode(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +18,26 @@ from certpin.cli.describe import (
     print_json,
 )
 from certpin.cli.main import FINDING
-from certpin.cli.options import Dialling, ask_passphrase, dialling_options, json_option
-from certpin.errors import CertificateParseError
-from certpin.pins import utc_now
+from certpin.cli.options import (
+    Dialling,
+    ask_passphrase,
+    dialling_options,
+    json_option,
+    read_file,
+)
+from certpin.cli.screen import fold
+from certpin.cli.unverified import what_to_do
+from certpin.errors import CertificateParseError, InputError
+from certpin.pins import Pin, utc_now
 from certpin.probe import Observation
-from certpin.x509 import MAX_FILE_BYTES, Certificate, PublicKey, read
+from certpin.x509 import Certificate, printable
+from certpin.x509.reader import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+
+    from certpin.x509.keys import PublicKey
 
 
 @click.command()
@@ -62,7 +75,7 @@ def pin(
         print_json([_facts(each, now) for each in sightings])
     else:
         for each in sightings:
-            _print(_lines(each, now, insecure=insecure))
+            _print(_lines(each, now, dialling, insecure=insecure))
     unverified = [s for s in sightings if isinstance(s, Observation) and s.verified is None]
     if unverified and not insecure:
         ctx.exit(FINDING)
@@ -78,14 +91,24 @@ class FileContent:
 
 def _see(target: str, dialling: Dialling) -> Observation | FileContent:
     path = Path(target)
-    if not path.is_file():
+    if not _is_file(path):
+        if "/" in target and "://" not in target:
+            raise CertificateParseError(
+                f"there is no file {printable(target)}", fix="check its path; a host has no slash"
+            )
         return dialling.observe(target)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as exc:
-        raise CertificateParseError(f"{path} cannot be read: {exc.strerror}") from exc
-    return FileContent(target, read(data, ask_passphrase))
+        return FileContent(target, read(read_file(path), ask_passphrase))
+    except InputError as exc:
+        raise type(exc)(f"{printable(target)}: {exc.problem}", fix=exc.fix) from exc
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is something to read: a pipe of the shell is as good as a file."""
+    try:
+        return path.exists() and not path.is_dir()
+    except (OSError, ValueError):
+        return False  # too long for a file's name, for example
 
 
 def _facts(sighting: Observation | FileContent, now: datetime) -> dict[str, Any]:
@@ -95,11 +118,15 @@ def _facts(sighting: Observation | FileContent, now: datetime) -> dict[str, Any]
     return {"source": "file", "file": sighting.path, "items": items}
 
 
-def _lines(sighting: Observation | FileContent, now: datetime, *, insecure: bool) -> Iterable[str]:
+def _lines(
+    sighting: Observation | FileContent, now: datetime, dialling: Dialling, *, insecure: bool
+) -> Iterable[str]:
     if isinstance(sighting, Observation):
-        yield from _observation_lines(sighting, now, insecure=insecure)
+        yield from _observation_lines(sighting, now)
+        yield ""
+        yield from _advice(sighting, dialling, insecure=insecure)
     else:
-        yield click.style(sighting.path, underline=True)
+        yield click.style(printable(sighting.path), underline=True)
         for item in sighting.items:
             yield from item_lines(item, now)
 
@@ -116,6 +143,7 @@ def observation_facts(observation: Observation, now: datetime) -> dict[str, Any]
         "tls_version": observation.tls_version,
         "verified": verified is not None,
         "problem": observation.problem or None,
+        "fix": None if verified else what_to_do(observation),
         "served_chain": [certificate_facts(c, now) for c in observation.served.certificates],
         "verified_chain": [certificate_facts(c, now) for c in verified.certificates]
         if verified
@@ -123,23 +151,34 @@ def observation_facts(observation: Observation, now: datetime) -> dict[str, Any]
     }
 
 
-def _observation_lines(observation: Observation, now: datetime, *, insecure: bool) -> Iterable[str]:
-    endpoint, verified = observation.endpoint, observation.verified
+def _observation_lines(observation: Observation, now: datetime) -> Iterable[str]:
     yield click.style(
-        f"{endpoint} at {observation.address}, {observation.tls_version}", underline=True
+        f"{observation.endpoint} at {observation.address}, {observation.tls_version}",
+        underline=True,
     )
-    if verified is None:
+    if observation.verified is None:
         yield click.style(f"The chain did NOT verify: {observation.problem}.", fg="red", bold=True)
         yield "It was served by whoever answered, and may be an attacker's:"
     for title, certificate in _titled(observation):
         yield from certificate_lines(certificate, title, now)
-    yield ""
-    if verified is None and not insecure:
-        yield "No pins are suggested for a chain that did not verify. If its authority is a private"
-        yield "one, name it: --ca-file ROOT.pem"
+
+
+def _advice(observation: Observation, dialling: Dialling, *, insecure: bool) -> Iterable[str]:
+    endpoint = observation.endpoint
+    if observation.verified is not None:
+        words = ["certpin", "add", str(endpoint), *dialling.words(), "--backup-key", "backup.key"]
+        yield "To pin the leaf's key, and a backup key that certpin makes, in pins.toml:"
+        yield f"  {shlex.join(words)}"
         return
-    yield "To pin this server by its leaf's key, with a backup key that certpin makes, and with the"
-    yield f"same options as here:  certpin add {endpoint} --backup-key FILE"
+    if insecure:
+        pin = Pin.of_key(observation.served.leaf.spki_sha256)
+        words = ["certpin", "add", endpoint.name, "--pin", str(pin), "--backup-key", "backup.key"]
+        yield "INSECURE: nobody vouches for this key, so compare it with the server's own file"
+        yield "(certpin pin FILE). Clients refuse the chain all the same, until it verifies."
+        yield f"  {shlex.join(words)}"
+        return
+    yield "No pins are suggested for a chain that did not verify."
+    yield fold(f"what to do: {what_to_do(observation)}", sys.stdout)
 
 
 def _titled(observation: Observation) -> Iterable[tuple[str, Any]]:

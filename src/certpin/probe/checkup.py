@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from certpin.errors import CertificateParseError
 from certpin.pins import pins_of, verify
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from certpin.errors import ProbeError
     from certpin.pins import HostPolicy, Verdict
     from certpin.probe.dial import Observation
+    from certpin.x509 import Chain
 
 Status = Literal["holds", "finding", "inconclusive"]
 
@@ -22,11 +25,13 @@ Status = Literal["holds", "finding", "inconclusive"]
 class Checkup:
     """One host, and what is wrong with it.
 
-    ``findings`` are sentences; ``error`` is why the host could not be asked.
+    ``host`` and ``port`` are those that were meant, whatever was called. ``findings`` are
+    sentences; ``error`` is why the host could not be asked.
     """
 
     policy: HostPolicy
     host: str
+    port: int
     observation: Observation | None = None
     verdict: Verdict | None = None
     findings: tuple[str, ...] = ()
@@ -40,11 +45,10 @@ class Checkup:
         return "holds" if self.observation else "inconclusive"
 
     def certificate_days(self, now: datetime) -> int | None:
-        """Whole days until the first certificate of the path ends."""
+        """Whole days until the first certificate of the path ends; ``None`` without a path."""
         chain = self.observation.verified if self.observation else None
-        if chain is None:
-            return None
-        return min((each.not_after - now).days for each in chain.certificates)
+        ends = [] if chain is None else _ends(chain)
+        return min((end - now).days for end in ends) if ends else None
 
     def pin_days(self, now: datetime) -> int | None:
         """Whole days until the pins end; ``None`` where they have no end."""
@@ -55,24 +59,35 @@ def check_up(
     policy: HostPolicy, observation: Observation, now: datetime, *, least_days: int = 0
 ) -> Checkup:
     """Judge what a host presented. Fewer than ``least_days`` days left on anything is a finding."""
-    host = observation.endpoint.name
+    host, port = observation.endpoint.name, observation.endpoint.port
     if observation.verified is None:
         problem = f"the chain did not verify: {observation.problem}"
-        return Checkup(policy, host, observation, findings=(problem,))
+        return Checkup(policy, host, port, observation, findings=(problem,))
     verdict = verify(observation.verified, policy, now)
-    checkup = Checkup(policy, host, observation, verdict)
+    checkup = Checkup(policy, host, port, observation, verdict)
     found = (
-        *_about_pins(verdict),
+        *_about_pins(verdict, now),
         *_about_backup(checkup),
         *_about_dates(checkup, now, least_days),
     )
-    return Checkup(policy, host, observation, verdict, found)
+    return replace(checkup, findings=found)
 
 
-def _about_pins(verdict: Verdict) -> Iterator[str]:
+def _ends(chain: Chain) -> list[datetime]:
+    """When its certificates end; one whose date cannot be read was still verified by OpenSSL."""
+    ends = []
+    for certificate in chain.certificates:
+        with suppress(CertificateParseError):
+            ends.append(certificate.not_after)
+    return ends
+
+
+def _about_pins(verdict: Verdict, now: datetime) -> Iterator[str]:
+    enforced = verdict.policy.mode == "enforce"
     if verdict.reason == "mismatch":
-        yield "no pin matches what it serves: clients that enforce are locked out"
-    elif verdict.reason == "expired":
+        outcome = "are locked out" if enforced else "would be locked out in mode enforce"
+        yield f"no pin matches what it serves: clients {outcome}"
+    if verdict.policy.expired(now):  # whatever clients do then
         yield "the pins have expired"
 
 
@@ -87,7 +102,12 @@ def _about_backup(checkup: Checkup) -> Iterator[str]:
 def _about_dates(checkup: Checkup, now: datetime, least_days: int) -> Iterator[str]:
     days = checkup.certificate_days(now)
     if days is not None and days < least_days:
-        yield f"a certificate of the chain ends in {days} days"
+        yield f"a certificate of the chain ends in {in_days(days)}"
     days = checkup.pin_days(now)
-    if days is not None and 0 <= days < least_days:
-        yield f"the pins end in {days} days"
+    if days is not None and days < least_days and not checkup.policy.expired(now):
+        yield f"the pins end in {in_days(days)}"
+
+
+def in_days(days: int) -> str:
+    """A number of days, in words."""
+    return "1 day" if days == 1 else f"{days} days"

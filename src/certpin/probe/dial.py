@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.errors import CertificateParseError, DialError, HandshakeError
 from certpin.probe.starttls import PROTOCOLS, negotiate
-from certpin.x509 import Chain
+from certpin.probe.words import describe, tls_failure
+from certpin.x509 import Chain, end_in_roots
 from certpin.x509.openssl import served_chain, verified_chain
+from certpin.x509.reader import read_certificates
 
 if TYPE_CHECKING:
     from certpin.probe.endpoint import Endpoint
@@ -23,8 +25,8 @@ class Observation:
     """What a server presented.
 
     ``verified`` is the path that OpenSSL built for this name, leaf to root, or ``None``; then
-    ``problem`` says why, and whatever ``served`` holds may be anybody's. ``address`` is the one
-    that answered.
+    ``problem`` says why and ``code`` is OpenSSL's number for it (X509_V_ERR_…, openssl/x509_vfy.h),
+    and whatever ``served`` holds may be anybody's. ``address`` is the one that answered.
     """
 
     endpoint: Endpoint
@@ -33,21 +35,26 @@ class Observation:
     served: Chain
     verified: Chain | None
     problem: str = ""
+    code: int = 0
 
 
-def probe_context(anchors: str | bytes | None = None) -> ssl.SSLContext:
-    """A context that verifies: against these roots alone (PEM or DER), or the platform's.
+def probe_context(anchors: str | None = None) -> ssl.SSLContext:
+    """A context that verifies: against these roots alone (PEM), or the platform's.
 
-    Not pinned: it is for looking, and what it sees is judged afterwards. Raises ``ssl.SSLError`` on
-    roots that cannot be read.
+    A path may end at one of the anchors that is no root, as it may for ``trust`` in the pin file.
+    Not pinned: it is for looking, and what it sees is judged afterwards. Threads may share it.
+    Raises ``InputError`` on anchors that cannot be read.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.hostname_checks_common_name = False  # RFC 9525 section 2, as PinnedSSLContext
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     if anchors is None:
         context.load_default_certs()
-    else:
-        context.load_verify_locations(cadata=anchors)
+        return context
+    certificates = read_certificates(anchors.encode())
+    context.load_verify_locations(cadata=b"".join(each.der for each in certificates))
+    if not end_in_roots(certificates):
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
 
 
@@ -60,20 +67,23 @@ def observe(
     ``HandshakeError``. Not checked: pins. A chain that is not verified proves nothing.
     """
     try:
-        return _look(endpoint, context, patience, "")
+        return _look(endpoint, context, patience)
     except ssl.SSLCertVerificationError as exc:
-        return _look(endpoint, _blind_context(), patience, exc.verify_message or str(exc))
+        return _look(endpoint, _blind_context(), patience, exc)
 
 
 def _look(
-    endpoint: Endpoint, context: ssl.SSLContext, patience: float, problem: str
+    endpoint: Endpoint,
+    context: ssl.SSLContext,
+    patience: float,
+    unverified: ssl.SSLCertVerificationError | None = None,
 ) -> Observation:
     with _connect(endpoint, patience) as plain:
         address = str(plain.getpeername()[0])
         if endpoint.starttls:
             negotiate(plain, PROTOCOLS[endpoint.starttls], endpoint.host, endpoint.port)
         with _handshake(endpoint, context, plain) as connection:
-            return _read(endpoint, address, connection, problem)
+            return _read(endpoint, address, connection, unverified)
 
 
 def _connect(endpoint: Endpoint, patience: float) -> socket.socket:
@@ -81,7 +91,7 @@ def _connect(endpoint: Endpoint, patience: float) -> socket.socket:
         return socket.create_connection(endpoint.address, patience)
     except (OSError, UnicodeError) as exc:
         raise DialError(
-            f"no connection to {endpoint.address[0]} port {endpoint.address[1]}: {_words(exc)}",
+            f"no connection to {endpoint.address[0]} port {endpoint.address[1]}: {describe(exc)}",
             host=endpoint.host,
             port=endpoint.port,
             fix="check name and port, and that this network may reach it",
@@ -94,20 +104,24 @@ def _handshake(endpoint: Endpoint, context: ssl.SSLContext, plain: socket.socket
     except ssl.SSLCertVerificationError:
         raise
     except (OSError, ValueError) as exc:
+        problem, fix = tls_failure(exc)
         raise HandshakeError(
-            f"no TLS: {_words(exc)}",
-            host=endpoint.host,
-            port=endpoint.port,
-            fix="check that this port speaks TLS; for mail, LDAP, XMPP and databases say which "
-            "protocol comes first: --starttls",
+            f"no TLS: {problem}", host=endpoint.host, port=endpoint.port, fix=fix
         ) from exc
 
 
-def _read(endpoint: Endpoint, address: str, connection: Any, problem: str) -> Observation:
-    raw = connection._sslobj
+def _read(
+    endpoint: Endpoint,
+    address: str,
+    connection: Any,
+    unverified: ssl.SSLCertVerificationError | None,
+) -> Observation:
+    raw, version = connection._sslobj, connection.version() or ""
     try:
         served = Chain.from_der(served_chain(raw))
-        verified = None if problem else Chain.from_der(verified_chain(raw))
+        if unverified is None:
+            path = Chain.from_der(verified_chain(raw))
+            return Observation(endpoint, address, version, served, path)
     except CertificateParseError as exc:
         raise HandshakeError(
             f"its certificates cannot be read: {exc.problem}",
@@ -115,7 +129,10 @@ def _read(endpoint: Endpoint, address: str, connection: Any, problem: str) -> Ob
             port=endpoint.port,
             fix=exc.fix,
         ) from exc
-    return Observation(endpoint, address, connection.version() or "", served, verified, problem)
+    problem = unverified.verify_message or str(unverified)
+    return Observation(
+        endpoint, address, version, served, None, problem.rstrip("."), unverified.verify_code
+    )
 
 
 def _blind_context() -> ssl.SSLContext:
@@ -124,10 +141,3 @@ def _blind_context() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _words(exc: Exception) -> str:
-    if isinstance(exc, TimeoutError):
-        return "it did not answer in time"
-    reason = getattr(exc, "reason", None)
-    return str(reason) if isinstance(reason, str) else (getattr(exc, "strerror", None) or str(exc))

@@ -1,0 +1,114 @@
+"""The outcome of ``certpin check``: as JSON, and as a table with what to do beneath it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.screen import fold
+from certpin.cli.unverified import what_to_do
+from certpin.pins import pins_of
+from certpin.pins.explain import advice, explain
+from certpin.probe import HTTPS, join_address
+from certpin.probe.checkup import in_days
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from certpin.probe.checkup import Checkup
+
+_COLOURS = {"holds": "green", "finding": "red", "inconclusive": "yellow"}
+_UNBOUNDED = 10_000  # columns
+_SHOWN = 3  # hosts that one advice is for
+_HEADINGS = ("host", "status", "matched pin", "certificate", "pins", "what is wrong")
+
+
+def checkup_facts(checkup: Checkup, now: datetime) -> dict[str, Any]:
+    """One host as JSON."""
+    observation, verdict, error = checkup.observation, checkup.verdict, checkup.error
+    matched = verdict.matched if verdict is not None else None
+    path = observation.verified.certificates if observation and observation.verified else None
+    return {
+        "host": checkup.host,
+        "port": checkup.port,
+        "policy": str(checkup.policy.pattern),
+        "mode": checkup.policy.mode,
+        "status": checkup.status,
+        "address": observation.address if observation else None,
+        "verified": path is not None if observation else None,
+        "chain_pins": [str(pins_of(each)[0]) for each in path] if path else None,
+        "matched": str(matched.pin) if matched else None,
+        "matched_role": matched.role if matched else None,
+        "certificate_days_left": checkup.certificate_days(now),
+        "pin_days_left": checkup.pin_days(now),
+        "findings": list(checkup.findings),
+        "error": error.problem if error else None,
+        "fix": _fix(checkup),
+    }
+
+
+def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
+    """Print one line for each host, and beneath them why a pin did not match."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for heading in _HEADINGS:
+        table.add_column(heading, overflow="fold")
+    for checkup in checkups:
+        host, status, *others = _row(checkup, now)
+        # As Text, so that no word of a server is taken for markup.
+        table.add_row(Text(host), Text(status, _COLOURS[status]), *map(Text, others))
+    # A file or a pipe has no width: there, every host has one line.
+    width = None if sys.stdout.isatty() else _UNBOUNDED
+    Console(width=width).print(table)
+    for line in _details(checkups):
+        click.echo(fold(line, sys.stdout))
+
+
+def _row(checkup: Checkup, now: datetime) -> tuple[str, ...]:
+    facts = checkup_facts(checkup, now)
+    host = checkup.host
+    return (
+        host if checkup.port == HTTPS else join_address(host, checkup.port),
+        checkup.status,
+        facts["matched_role"] or "-",
+        _days(facts["certificate_days_left"]),
+        _days(facts["pin_days_left"]),
+        "; ".join(checkup.findings) or facts["error"] or "",
+    )
+
+
+def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
+    for checkup in checkups:
+        verdict = checkup.verdict
+        if verdict is not None and verdict.reason in {"mismatch", "expired"}:
+            yield "\n" + explain(verdict, checkup.host)
+            yield f"  what to do: {advice(verdict, checkup.host)}"
+    for fix, hosts in _fixes(checkups).items():
+        more = [f"and {len(hosts) - _SHOWN} more"] if len(hosts) > _SHOWN else []
+        yield f"\n{', '.join(hosts[:_SHOWN] + more)}: {fix}"
+
+
+def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:
+    """What to do about hosts without a verified chain: each advice once."""
+    fixes: dict[str, list[str]] = {}
+    for checkup in checkups:
+        if fix := _fix(checkup):
+            fixes.setdefault(fix, []).append(checkup.host)
+    return fixes
+
+
+def _fix(checkup: Checkup) -> str | None:
+    if checkup.error:
+        return checkup.error.fix or None
+    observation = checkup.observation
+    return what_to_do(observation) if observation and observation.verified is None else None
+
+
+def _days(days: int | None) -> str:
+    return "-" if days is None else in_days(days)

@@ -1,0 +1,91 @@
+"""The policy of a host that is being added: what it pins, and what it must not."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from certpin.cli.options import anchors_pem
+from certpin.errors import ConfigError
+from certpin.pins import (
+    HostPattern,
+    HostPin,
+    HostPolicy,
+    Match,
+    Mode,
+    Pin,
+    Role,
+    TrustAnchors,
+    pins_of,
+)
+from certpin.x509.reader import read_certificates
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from certpin.cli.backup import Backup
+    from certpin.probe import Observation
+    from certpin.x509 import Chain
+
+
+def new_policy(
+    pattern: HostPattern,
+    first: HostPin,
+    backup: Backup,
+    ca_file: Path | None,
+    *,
+    mode: Mode,
+    match: Match,
+    expires: datetime | None,
+) -> HostPolicy:
+    """The policy with its first pin and its backup. Raises ``ConfigError`` if it is unsafe."""
+    entries = [first]
+    if backup.pin:
+        entries.append(HostPin(backup.pin, "backup", state="published", note=backup.note))
+    return HostPolicy(
+        pattern,
+        tuple(entries),
+        mode=mode,
+        match=match,
+        expires=expires.replace(tzinfo=UTC) if expires else None,
+        trust=_trust(ca_file),
+    )
+
+
+def known_pin(text: str, match: Match) -> HostPin:
+    """A pin that the user knows. Raises ``PinParseError``."""
+    return HostPin(Pin.parse(text), "intermediate" if match == "ca" else "leaf")
+
+
+def served_pin(chain: Chain, match: Match) -> HostPin:
+    """The pin, in a verified chain, of what the server uses now: the leaf's, or its issuer's."""
+    if match != "ca":
+        return HostPin(pins_of(chain.leaf)[0], "leaf")
+    if not chain.authorities:
+        raise ConfigError(
+            "there is no authority above that certificate: it vouches for itself",
+            key="--match",
+            fix="pin the leaf: --match leaf",
+        )
+    role: Role = "intermediate" if len(chain.authorities) > 1 else "root"
+    return HostPin(pins_of(chain.authorities[0])[0], role)
+
+
+def refuse_inside(backup: Backup, observation: Observation) -> None:
+    """A backup that is in use is lost together with what it should replace."""
+    verified = observation.verified.certificates if observation.verified else ()
+    seen = (*observation.served.certificates, *verified)
+    if backup.pin in {pin for certificate in seen for pin in pins_of(certificate)}:
+        raise ConfigError(
+            f"the backup {backup.pin} is in the chain that the server uses now: it is lost with it",
+            key="pin",
+            fix="make a key that is nowhere in use: --backup-key FILE",
+        )
+
+
+def _trust(ca_file: Path | None) -> TrustAnchors | None:
+    pem = anchors_pem(ca_file)
+    if pem is None:
+        return None
+    return TrustAnchors(tuple(each.der for each in read_certificates(pem.encode())))

@@ -1,0 +1,116 @@
+"""The request of ``certpin get``: refused on this side where no server could read it."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, quote, urlsplit
+
+import click
+
+from certpin.probe import split_address
+
+if TYPE_CHECKING:
+    from certpin.tls import PinnedSSLContext
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2
+_LINE_ENDS = re.compile(r"[\r\n\0]")  # RFC 9110 section 5.5
+_SAFE = "/?&=%:@!$'()*+,;~-._[]"  # what stays as it is in path and query (RFC 3986)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of whom. ``headers`` and ``body`` may hold secrets."""
+
+    host: str
+    port: int
+    target: str
+    method: str
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes | None = field(repr=False)
+
+    @classmethod
+    def read(
+        cls, url: str, method: str | None, headers: tuple[str, ...], data: str | None
+    ) -> Request:
+        """Read the words of the command line. Raises ``click.UsageError`` and ``HostError``."""
+        parts = _split(url)
+        host, port = split_address(parts.netloc)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        if method is None:
+            method = "GET" if data is None else "POST"
+        if not _TOKEN.fullmatch(method):
+            raise click.UsageError(f"{method[:80]!r} is not a method")
+        body = None if data is None else data.encode(errors="surrogateescape")
+        pairs = tuple(map(_header, headers))
+        return cls(host, port, quote(target, _SAFE), method, pairs, body)
+
+    def send(self, connection: http.client.HTTPSConnection) -> None:
+        """Send it. Raises ``OSError`` and ``http.client.HTTPException``."""
+        names = {name.lower() for name, _ in self.headers}
+        connection.putrequest(
+            self.method,
+            self.target,
+            skip_host="host" in names,
+            skip_accept_encoding="accept-encoding" in names,
+        )
+        for name, value in self.headers:
+            connection.putheader(name, value.encode(errors="surrogateescape"))
+        if self.body is not None and "content-length" not in names:
+            connection.putheader("Content-Length", str(len(self.body)))
+        connection.endheaders(self.body)
+
+
+class PinnedConnection(http.client.HTTPSConnection):
+    """An HTTPS connection that is pinned, and may call another address than its host's."""
+
+    def __init__(
+        self, request: Request, context: PinnedSSLContext, connect: str | None, timeout: float
+    ) -> None:
+        super().__init__(request.host, request.port, timeout=timeout, context=context)
+        own = (request.host, request.port)
+        self._address = own if connect is None else split_address(connect, request.port)
+        self._pinned = context
+
+    def connect(self) -> None:
+        """Call, and check the pins before anything is sent."""
+        plain = socket.create_connection(self._address, self.timeout)
+        try:
+            # An answer that an attacker cut short shall not look whole (RFC 9112 section 9.8).
+            self.sock = self._pinned.wrap_socket(
+                plain, server_hostname=self.host, suppress_ragged_eofs=False
+            )
+        except BaseException:
+            plain.close()
+            raise
+
+
+def _split(url: str) -> SplitResult:
+    """Take an address apart. No message repeats it: it may hold a password."""
+    if not url.isprintable() or " " in url:
+        raise click.UsageError("there is a space or a control character in the address")
+    try:
+        parts = urlsplit(url)
+    except ValueError as exc:
+        raise click.UsageError("this is not an address: write https://HOST/PATH") from exc
+    if "@" in parts.netloc:
+        raise click.UsageError(
+            "a name or a password in an address is not used: it would stand in the list of "
+            "processes and in logs. Send a header: -H 'Authorization: …'"
+        )
+    if parts.scheme != "https":
+        raise click.UsageError(
+            "this is not an https address, and without TLS there is nothing to pin: "
+            "write https://HOST/PATH"
+        )
+    return parts
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not _TOKEN.fullmatch(name) or _LINE_ENDS.search(value):
+        raise click.UsageError(f"{name[:80]!r} is not a header: write NAME: VALUE")
+    return name, value.strip()

@@ -1,0 +1,55 @@
+"""What to do about a chain that did not verify, by what OpenSSL found wrong with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.errors import CertificateParseError
+from certpin.probe import join_address
+
+if TYPE_CHECKING:
+    from certpin.probe import Observation
+
+_PRIVATE = "If its authority is a private one, name it: --ca-file ROOT.pem"
+
+# X509_V_ERR_… of openssl/x509_vfy.h.
+_NO_ISSUER = {2, 20, 21}
+_OTHER_NAME = {62, 64}
+_OTHERS = {
+    9: "a certificate of the chain is not valid yet: set the clock of this machine, or wait",
+    10: "a certificate of the chain is past its date: renew it, then come back",
+    18: "the certificate vouches for itself. If you know it to be yours, trust it alone: "
+    "--ca-file CERTIFICATE.pem",
+    19: f"this machine does not trust the root of that chain. {_PRIVATE}",
+}
+
+
+def what_to_do(observation: Observation) -> str:
+    """The next step for an observation without a verified chain."""
+    code = observation.code
+    if code in _NO_ISSUER:
+        return f"{_missing_issuer(observation)}. {_PRIVATE}"
+    if code in _OTHER_NAME:
+        return _other_name(observation)
+    return _OTHERS.get(code, "have the chain mended by whoever runs the server")
+
+
+def _missing_issuer(observation: Observation) -> str:
+    if len(observation.served.certificates) == 1:
+        return (
+            "the server sent its own certificate alone: most likely it has to be set up to send "
+            "the intermediate certificates too (the full chain)"
+        )
+    return "no authority that this machine trusts has issued that chain"
+
+
+def _other_name(observation: Observation) -> str:
+    name = observation.endpoint.name
+    try:
+        names = ", ".join(observation.served.leaf.names) or "no name at all"
+    except CertificateParseError:
+        names = "names that cannot be read"
+    return (
+        f"the certificate is for other names ({names}) than {name}. Pin one of those: "
+        f"certpin pin NAME --connect {join_address(*observation.endpoint.address)}"
+    )

@@ -1,0 +1,72 @@
+"""What docs/commands.md says: the options of each command, and the JSON it prints, field by field.
+
+The page is the schema: ``check("server", value)`` fails unless ``value`` has the very fields of the
+table "JSON: server", each of the type that stands there.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "commands.md"
+_PLAIN: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
+
+def sections() -> dict[str, str]:
+    """The text about each command, by its name."""
+    parts = re.split(r"^## certpin (\w+)$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def options(section: str) -> set[str]:
+    """The options in the first column of the tables of a section."""
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| ")]
+    return {word for cell in cells for word in re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", cell)}
+
+
+@cache
+def tables() -> dict[str, dict[str, str]]:
+    """The type of each field, by the name of its table."""
+    found: dict[str, dict[str, str]] = {}
+    name = ""
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            name = line.partition("JSON: ")[2]
+        elif name and (row := re.match(r"\| `(\w+)` \| ([^|]+) \|", line)):
+            found.setdefault(name, {})[row[1]] = row[2].strip()
+    return found
+
+
+def check(table: str, value: Any) -> None:
+    """Compare an object with its table. Raises ``AssertionError``."""
+    fields = tables()[table]
+    assert isinstance(value, dict), f"{table}: {value!r} is no object"
+    assert list(value) == list(fields), f"{table} has the fields {list(value)}"
+    for name, kind in fields.items():
+        assert is_a(kind, value[name]), f"{table}.{name}: {value[name]!r} is not: {kind}"
+
+
+def is_a(kind: str, value: Any) -> bool:
+    """Whether a value is of a type as the page writes it."""
+    if kind.startswith("list of ") and not (kind.endswith(" or null") and value is None):
+        each = kind.removeprefix("list of ").removesuffix(" or null")
+        return isinstance(value, list) and all(is_a(each, item) for item in value)
+    return any(_is_one(word, value) for word in kind.split(" or "))
+
+
+def _is_one(kind: str, value: Any) -> bool:
+    if kind in _PLAIN:
+        return type(value) in _PLAIN[kind]
+    if kind in tables() and isinstance(value, dict) and list(value) == list(tables()[kind]):
+        check(kind, value)
+        return True
+    return kind.startswith("list of ") and value is None

@@ -1,0 +1,107 @@
+"""A server whose certificates come from an ACME authority, renewed as ACME clients renew them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from certpin.lab.authority import new_key
+from tests.servers.nginx import Nginx, nginx
+from tests.servers.pebble import pebble
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.lab import Identity
+    from tests.cli.conftest import Run
+    from tests.servers.pebble import Account, Pebble
+
+pytestmark = [pytest.mark.peer("pebble", "nginx"), pytest.mark.slow]
+
+HOST = "api.bank.example"
+
+
+@pytest.fixture(scope="module")
+def authority() -> Iterator[Pebble]:
+    with pebble() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def account(authority: Pebble) -> Account:
+    return authority.account()
+
+
+@pytest.fixture(scope="module")
+def first(account: Account) -> Identity:
+    """What the server shows before any renewal."""
+    return account.issue(HOST, new_key())
+
+
+@pytest.fixture(scope="module")
+def running(first: Identity) -> Iterator[Nginx]:
+    with nginx({HOST: first}, renewable=True) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: Nginx, first: Identity) -> Nginx:
+    running.use(HOST, first)
+    return running
+
+
+@pytest.fixture
+def dial(server: Nginx) -> tuple[str, ...]:
+    return ("--connect", f"127.0.0.1:{server.port}")
+
+
+@pytest.fixture
+def pinned(run: Run, authority: Pebble, dial: tuple[str, ...]) -> Run:
+    """The command, after the server was looked at and added."""
+    Path("root.pem").write_bytes(authority.root_pem())
+    seen = run("pin", HOST, "--ca-file", "root.pem", *dial, "--json")
+    assert (seen.code, len(seen.json[0]["verified_chain"])) == (0, 3)
+    added = run("add", HOST, "--ca-file", "root.pem", *dial, "--backup-key", "backup.key")
+    assert added.code == 0
+    assert run("check", *dial).code == 0
+    return run
+
+
+def test_a_renewal_with_the_same_key_holds(
+    pinned: Run, server: Nginx, dial: tuple[str, ...], account: Account, first: Identity
+) -> None:
+    renewed = account.issue(HOST, first.key)
+    before = pinned("pin", HOST, "--ca-file", "root.pem", *dial, "--json").json[0]
+    server.use(HOST, renewed)
+    after = pinned("pin", HOST, "--ca-file", "root.pem", *dial, "--json").json[0]
+    assert (
+        before["served_chain"][0]["certificate_pin"] != after["served_chain"][0]["certificate_pin"]
+    )
+    assert before["served_chain"][0]["pin"] == after["served_chain"][0]["pin"] == str(renewed.pin)
+    assert pinned("check", *dial).code == 0
+    assert pinned("get", f"https://{HOST}/", *dial).code == 0
+
+
+def test_a_renewal_with_a_new_key_as_acme_clients_make_it_is_a_finding(
+    pinned: Run, server: Nginx, dial: tuple[str, ...], account: Account
+) -> None:
+    server.use(HOST, account.issue(HOST, new_key()))
+    done = pinned("check", *dial)
+    assert (done.code, "clients are locked out" in done.out) == (1, True)
+    assert pinned("get", f"https://{HOST}/", *dial).code == 1
+
+
+def test_a_renewal_with_the_backup_key_holds(
+    pinned: Run, server: Nginx, dial: tuple[str, ...], account: Account
+) -> None:
+    backup = load_pem_private_key(Path("backup.key").read_bytes(), None)
+    server.use(HOST, account.issue(HOST, backup))
+    done = pinned("check", *dial, "--json")
+    assert (done.code, done.json["hosts"][0]["matched_role"]) == (0, "backup")
+
+
+def test_what_pebble_issues_is_not_trusted_by_this_machine(run: Run, dial: tuple[str, ...]) -> None:
+    assert run("pin", HOST, *dial).code == 1

@@ -1,0 +1,136 @@
+"""``certpin add``: what becomes of a pin file that is there, and where its authority is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.lab import Authority, Identity, LabServer
+from certpin.pinfile import PinSet
+from tests import kit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cli.conftest import Run
+
+KEY = ("--backup-key", "backup.key")
+
+
+@pytest.fixture
+def server(identity: Identity) -> Iterator[LabServer]:
+    with LabServer(identity) as running:
+        yield running
+
+
+@pytest.fixture
+def target(server: LabServer) -> str:
+    return f"localhost:{server.port}"
+
+
+def test_a_second_host_raises_the_version_and_keeps_comments_order_and_unknown_keys(
+    run: Run, target: str, ca: Path
+) -> None:
+    before = (
+        "# Ours. Ask Ada before you touch it.\n"
+        'name = "bank"  # in every report\nversion = 7\nschema = 1\n\n'
+        f'[[host]]\nname = "old.example"   # the mainframe\ntrust = "{ca}"\n'
+        f'[[host.pin]]\npin = "{kit.NOBODY}"\n[[host.pin]]\npin = "{kit.NOBODY_ELSE}"\n'
+    )
+    Path("pins.toml").write_text(before)
+    done = run("add", target, "--ca-file", ca, *KEY, "--json")
+    assert (done.code, done.json["version"]) == (0, 8)
+    assert Path("pins.toml").read_text().startswith(before.replace("version = 7", "version = 8"))
+    assert [str(each.pattern) for each in PinSet.load("pins.toml").policies] == [
+        "old.example",
+        "localhost",
+    ]
+
+
+def test_a_host_that_is_there_already_is_refused_and_the_file_stays(
+    run: Run, target: str, ca: Path
+) -> None:
+    run("add", target, "--ca-file", ca, *KEY)
+    before = Path("pins.toml").read_bytes()
+    done = run("add", target, "--ca-file", ca, "--backup-key", "other.key")
+    assert (done.code, "has a policy in pins.toml already" in done.err) == (2, True)
+    assert Path("pins.toml").read_bytes() == before
+    assert not Path("other.key").exists()
+
+
+def test_a_file_that_is_there_keeps_its_name(run: Run, target: str, ca: Path) -> None:
+    run("add", "nobody.invalid", "--pin", str(kit.NOBODY), "--mode", "report")
+    done = run("add", target, "--ca-file", ca, *KEY, "--name", "other")
+    assert (done.code, "--name is for a new file" in done.err) == (2, True)
+    assert not Path("backup.key").exists()
+
+
+@pytest.mark.parametrize("words", [["-f", "other.toml"], ["--file", "other.toml"], []])
+def test_the_pin_file_is_the_one_that_is_named(
+    run: Run, target: str, ca: Path, words: list[str]
+) -> None:
+    done = run("add", target, "--ca-file", ca, *KEY, *words, CERTPIN_PINS="other.toml")
+    assert done.code == 0
+    assert not Path("pins.toml").exists()
+    assert PinSet.load("other.toml").policies
+    assert done.out.splitlines()[-1] == f"Next:  certpin check --file other.toml --host {target}"
+
+
+def test_the_authority_is_found_from_the_pin_file_wherever_one_stands(
+    run: Run, server: LabServer, root: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("config", "certs", "elsewhere"):
+        Path(folder).mkdir()
+    Path("certs/root.pem").write_bytes(root.pem)
+    monkeypatch.chdir("certs")
+    target = f"localhost:{server.port}"
+    options = ("--ca-file", "root.pem", "--file", "../config/pins.toml")
+    done = run("add", target, *options, "--backup-key", "../backup.key", "--json")
+    assert (done.code, done.json["trust"]) == (0, "../certs/root.pem")
+    monkeypatch.chdir("../elsewhere")
+    assert run("check", "../config/pins.toml", "--host", target).code == 0
+
+
+def test_the_policy_is_for_the_name_that_was_asked_for(
+    run: Run, server: LabServer, ca: Path
+) -> None:
+    target = f"127.0.0.1:{server.port}"
+    done = run("add", target, "--server-name", "api.bank.example", "--ca-file", ca, *KEY)
+    assert done.out.startswith("api.bank.example is in pins.toml")
+    following = done.out.splitlines()[-1].split()
+    assert following[1:] == [
+        *("certpin", "check", "--host", f"api.bank.example:{server.port}"),
+        *("--connect", target),
+    ]
+    assert run(*following[2:]).code == 0
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"schema = 2\n", b"[[", b"", b'name = "x"\n'])
+def test_a_pin_file_that_must_not_be_used_is_left_as_it_is(
+    run: Run, target: str, ca: Path, content: bytes
+) -> None:
+    Path("pins.toml").write_bytes(content)
+    done = run("add", target, "--ca-file", ca, *KEY)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("certpin: pins.toml")
+    assert Path("pins.toml").read_bytes() == content
+    assert not Path("backup.key").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\xff"])
+def test_a_file_of_authorities_that_holds_none_is_refused(
+    run: Run, target: str, content: bytes
+) -> None:
+    Path("ca.pem").write_bytes(content)
+    done = run("add", target, "--ca-file", "ca.pem", *KEY)
+    assert (done.code, done.err.startswith("certpin: ca.pem is not a file of certificates")) == (
+        2,
+        True,
+    )
+
+
+def test_a_host_that_is_not_there_leaves_nothing_behind(run: Run) -> None:
+    assert run("add", "nobody.invalid", *KEY).code == 3
+    assert list(Path().iterdir()) == []

@@ -1,0 +1,179 @@
+"""``certpin add --backup-key``: the key that is made is the one that is pinned, and a secret."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from certpin.pinfile import PinSet, editor
+from certpin.x509.keys import KeyAlgorithm
+from tests import kit
+from tests.cli.conftest import program
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+SECRET = "correct horse"
+# A host whose pin is known is not dialled.
+ADD = ("add", "shop.example", "--pin", str(kit.NOBODY), "--backup-key", "backup.key")
+
+
+def backup_pin() -> str:
+    return str(PinSet.load("pins.toml").policies[0].pins[1].pin)
+
+
+def openssl_pin(path: str, *words: str) -> str:
+    command = (
+        f"openssl pkey -in {path} {' '.join(words)} -pubout -outform der"
+        " | openssl dgst -sha256 -binary | openssl base64"
+    )
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    return f"sha256/{done.stdout.strip()}"
+
+
+@pytest.mark.peer("openssl")
+@pytest.mark.parametrize("kind", get_args(KeyAlgorithm))
+def test_the_pin_is_the_one_that_openssl_makes_of_the_key(run: Run, kind: str) -> None:
+    assert run(*ADD, "--key-type", kind).code == 0
+    assert backup_pin() == openssl_pin("backup.key")
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_the_key_is_for_its_owner_alone(run: Run, mask: int) -> None:
+    old = os.umask(mask)
+    try:
+        assert run(*ADD).code == 0
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(Path("backup.key").stat().st_mode) == 0o600
+
+
+def test_a_clear_key_is_called_so(run: Run) -> None:
+    done = run(*ADD)
+    assert "The backup key is in backup.key (mode 600, NOT encrypted; see --ask-passphrase)." in (
+        done.out.splitlines()
+    )
+    load_pem_private_key(Path("backup.key").read_bytes(), None)
+
+
+@pytest.mark.peer("openssl")
+def test_a_passphrase_of_the_environment_encrypts_the_key(run: Run) -> None:
+    done = run(*ADD, CERTPIN_PASSPHRASE=SECRET)
+    assert (done.code, "(mode 600, encrypted)" in done.out) == (0, True)
+    assert SECRET not in done.out + Path("pins.toml").read_text()
+    assert Path("backup.key").read_text().startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    assert backup_pin() == openssl_pin("backup.key", "-passin", f"'pass:{SECRET}'")
+
+
+def test_the_pin_of_the_written_key_is_shown_again(run: Run) -> None:
+    run(*ADD, CERTPIN_PASSPHRASE=SECRET)
+    assert backup_pin() in run("pin", "backup.key", CERTPIN_PASSPHRASE=SECRET).out
+
+
+def test_a_passphrase_that_is_typed_goes_before_that_of_the_environment(run: Run) -> None:
+    done = run(
+        *ADD, "--ask-passphrase", typed=f"{SECRET}\n{SECRET}\n", CERTPIN_PASSPHRASE="another"
+    )
+    assert done.code == 0
+    assert "Passphrase for the backup key" in done.err
+    assert SECRET not in done.out + done.err
+    load_pem_private_key(Path("backup.key").read_bytes(), SECRET.encode())
+
+
+def test_a_passphrase_that_is_not_repeated_is_asked_for_again(run: Run) -> None:
+    done = run(*ADD, "--ask-passphrase", typed=f"one\ntwo\n{SECRET}\n{SECRET}\n")
+    assert (done.code, "do not match" in done.err) == (0, True)
+    load_pem_private_key(Path("backup.key").read_bytes(), SECRET.encode())
+
+
+@pytest.mark.usefixtures("run")
+def test_without_an_answer_nothing_is_written() -> None:
+    process = program(*ADD, "--ask-passphrase", start_new_session=True)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "certpin: stopped"
+    assert list(Path().iterdir()) == []
+
+
+def test_a_passphrase_that_openssl_would_not_take_is_refused(run: Run) -> None:
+    assert run(*ADD, CERTPIN_PASSPHRASE="x" * 1023).code == 0
+    done = run(*ADD[:-1], "other.key", "--file", "other.toml", CERTPIN_PASSPHRASE="x" * 1024)
+    assert (done.code, "at most 1023 bytes" in done.err) == (2, True)
+
+
+def test_another_file_is_never_overwritten(run: Run) -> None:
+    Path("backup.key").write_text("precious")
+    done = run(*ADD)
+    assert (done.code, done.out) == (2, "")
+    assert "File exists" in done.err
+    assert Path("backup.key").read_text() == "precious"
+    assert not Path("pins.toml").exists()
+
+
+def test_a_link_is_not_followed_to_a_file_that_is_not_there(run: Run) -> None:
+    Path("backup.key").symlink_to("elsewhere.key")
+    assert run(*ADD).code == 2
+    assert not Path("elsewhere.key").exists()
+
+
+def test_a_folder_that_is_not_there_is_told(run: Run) -> None:
+    done = run(*ADD[:-1], "no/such/backup.key")
+    assert (done.code, "No such file or directory" in done.err) == (2, True)
+    assert list(Path().iterdir()) == []
+
+
+def test_a_key_whose_pin_could_not_be_kept_is_taken_back(run: Run) -> None:
+    done = run(*ADD, "--file", "no/such/pins.toml")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("certpin: no/such/pins.toml")
+    assert not Path("backup.key").exists()
+
+
+def test_a_key_that_does_not_fit_on_the_disk_is_taken_back(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    done = run(*ADD)
+    assert (done.code, "No space left on device" in done.err) == (2, True)
+    assert list(Path().iterdir()) == []
+
+
+def test_a_key_is_taken_back_when_the_user_stops_in_between(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        assert Path("backup.key").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(editor, "write_atomically", interrupted)
+    assert run(*ADD).code == 130
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [*ADD, "--backup-pin", str(kit.NOBODY_ELSE)],
+        [*ADD[:-2], "--backup-pin", str(kit.NOBODY_ELSE), "--ask-passphrase"],
+        [*ADD, "--key-type", "dsa"],
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(run: Run, words: list[str]) -> None:
+    assert run(*words).code == 2
+    assert list(Path().iterdir()) == []
+
+
+def test_two_keys_are_never_the_same(run: Run) -> None:
+    first = run(*ADD, "--json").json
+    second = run(*ADD[:-1], "other.key", "--file", "other.toml", "--json").json
+    assert first["pins"][1] != second["pins"][1]

@@ -1,0 +1,155 @@
+"""``certpin check``: what holds, what is found, and what could not be asked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests import kit
+from tests.cli._pinfiles import dead, write
+from tests.cli.conftest import HOST, Run, checked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.lab import Authority, Identity
+
+pytestmark = pytest.mark.peer("nginx")
+
+
+def test_a_host_whose_leaf_is_pinned_holds(
+    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+) -> None:
+    write(kit.policy(HOST, identity.pin), trust=ca)
+    host = checked(run, *dial)
+    assert (host["status"], host["matched"], host["matched_role"]) == (
+        "holds",
+        str(identity.pin),
+        "leaf",
+    )
+    assert (host["certificate_days_left"], host["pin_days_left"]) == (46, None)
+    assert (host["address"], host["verified"], host["findings"]) == ("127.0.0.1", True, [])
+
+
+def test_the_table_has_a_line_for_each_host(
+    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+) -> None:
+    write(kit.policy(HOST, identity.pin), kit.policy("localhost", identity.pin), trust=ca)
+    done = run("check", *dial)
+    assert (done.code, done.err) == (0, "")
+    assert [line.split() for line in done.out.splitlines()] == [
+        ["host", "status", "matched", "pin", "certificate", "pins", "what", "is", "wrong"],
+        [HOST, "holds", "leaf", "46", "days", "-"],
+        ["localhost", "holds", "leaf", "46", "days", "-"],
+    ]
+
+
+def test_a_pin_may_match_above_the_leaf(
+    run: Run, dial: tuple[str, ...], ca: Path, intermediate: Authority
+) -> None:
+    write(kit.policy(HOST, kit.NOBODY, intermediate.pin), trust=ca)
+    host = checked(run, *dial)
+    assert (host["status"], host["matched"]) == ("holds", str(intermediate.pin))
+
+
+def test_a_mismatch_is_a_finding_that_is_told_in_full(
+    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+) -> None:
+    write(kit.policy(HOST), trust=ca)
+    done = run("check", *dial)
+    assert (done.code, done.err) == (1, "")
+    assert "no pin matches what it serves: clients are locked out" in done.out
+    assert f"    {identity.pin}  CN={HOST}" in done.out.splitlines()
+    assert f"    {kit.NOBODY}  leaf, active" in done.out.splitlines()
+    assert "  what to do: " in done.out
+
+
+def test_as_json_a_mismatch_has_what_is_served(
+    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
+) -> None:
+    write(kit.policy(HOST), trust=ca)
+    host = checked(run, *dial)
+    assert host["findings"] == ["no pin matches what it serves: clients are locked out"]
+    assert host["chain_pins"][:2] == [str(identity.pin), str(intermediate.pin)]
+    assert (host["matched"], host["verified"], host["error"]) == (None, True, None)
+
+
+def test_a_mismatch_that_is_only_reported_is_a_finding_too(
+    run: Run, dial: tuple[str, ...], ca: Path
+) -> None:
+    write(kit.policy(HOST, mode="report"), trust=ca)
+    host = checked(run, *dial)
+    assert (host["mode"], host["status"]) == ("report", "finding")
+    assert "would be locked out" in host["findings"][0]
+
+
+def test_a_compromised_key_does_not_match(
+    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+) -> None:
+    write(dead(kit.policy(HOST), identity.pin), trust=ca)
+    done = run("check", *dial)
+    assert (done.code, "which is marked compromised" in done.out) == (1, True)
+
+
+def test_a_chain_that_does_not_verify_is_a_finding_whatever_it_shows(
+    run: Run, dial: tuple[str, ...], identity: Identity, trusted_root: Path
+) -> None:
+    policies = (kit.policy("wrong.example", identity.pin), kit.policy(HOST, identity.pin))
+    write(*policies)
+    done = run("check", *dial, "--json")
+    wrong, right = done.json["hosts"]
+    assert (done.code, wrong["status"], right["status"]) == (1, "finding", "holds")
+    assert wrong["findings"][0].startswith("the chain did not verify: Hostname mismatch")
+    assert (wrong["verified"], wrong["chain_pins"], wrong["matched"]) == (False, None, None)
+    assert HOST in wrong["fix"]
+
+
+def test_without_a_backup_outside_the_chain_there_is_a_finding(
+    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
+) -> None:
+    write(kit.policy(HOST, identity.pin, intermediate.pin), trust=ca)
+    host = checked(run, *dial)
+    assert host["matched"] == str(identity.pin)
+    assert "there is no backup outside it" in host["findings"][0]
+
+
+def test_a_host_that_only_reports_needs_no_backup(
+    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
+) -> None:
+    write(kit.policy(HOST, identity.pin, intermediate.pin, mode="report"), trust=ca)
+    assert checked(run, *dial)["status"] == "holds"
+
+
+@pytest.mark.parametrize(("days", "status"), [("46", "holds"), ("47", "finding")])
+def test_a_certificate_that_ends_soon_is_a_finding(
+    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, days: str, status: str
+) -> None:
+    write(kit.policy(HOST, identity.pin), trust=ca)
+    host = checked(run, *dial, "--days", days)
+    assert host["status"] == status
+    expected = ["a certificate of the chain ends in 46 days"] if status == "finding" else []
+    assert host["findings"] == expected
+
+
+@pytest.mark.parametrize(("days", "status"), [("9", "holds"), ("10", "finding")])
+def test_pins_that_end_soon_are_a_finding(
+    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, days: str, status: str
+) -> None:
+    end = datetime.now(UTC) + timedelta(days=9, hours=12)
+    write(kit.policy(HOST, identity.pin, expires=end), trust=ca)
+    host = checked(run, *dial, "--days", days)
+    assert (host["status"], host["pin_days_left"]) == (status, 9)
+    assert host["findings"] == (["the pins end in 9 days"] if status == "finding" else [])
+
+
+@pytest.mark.parametrize("what", ["fail-closed", "fail-open", "report"])
+def test_pins_that_have_expired_are_a_finding_whatever_clients_do_then(
+    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, what: Any
+) -> None:
+    end = datetime.now(UTC) - timedelta(hours=1)
+    write(kit.policy(HOST, identity.pin, expires=end, on_expiry=what), trust=ca)
+    host = checked(run, *dial)
+    assert host["pin_days_left"] == -1
+    assert host["findings"] == ["the pins have expired"]

@@ -1,0 +1,110 @@
+"""``certpin demo``: it tells what happens, and would notice if pinning did not work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.cli import demo
+from certpin.errors import PinError
+from tests.cli import _documented
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from tests.cli.conftest import Run
+
+TITLES = [
+    "The bank's own server",
+    "A man in the middle, whose authority this machine trusts",
+    "A man in the middle, whose authority this machine trusts",
+    "The server changed to its backup key",
+]
+
+
+def test_every_scene_goes_as_it_should(run: Run) -> None:
+    done = run("demo", "--json")
+    for scene in done.json:
+        _documented.check("scene", scene)
+    assert (done.code, done.err) == (0, "")
+    assert [scene["title"] for scene in done.json] == TITLES
+    assert [scene["client"] for scene in done.json] == ["pinned", "unpinned", "pinned", "pinned"]
+    assert [scene["outcome"].partition(",")[0] for scene in done.json] == [
+        "accepted",
+        "accepted",
+        "refused",
+        "accepted",
+    ]
+    assert all(scene["as_it_should"] for scene in done.json)
+
+
+def test_it_is_told_in_words(run: Run) -> None:
+    done = run("demo")
+    assert (done.code, done.err) == (0, "")
+    for title in TITLES:
+        assert done.out.splitlines().count(title) == 1
+    assert "refused, and not a byte was sent" in done.out
+    assert "no certificate of its verified chain is pinned" in done.out
+    assert "NOT as it should be" not in done.out
+
+
+def test_nothing_stays_on_the_disk(run: Run) -> None:
+    run("demo")
+    assert list(Path().iterdir()) == []
+
+
+def _unpinned(stage: demo.Stage) -> demo.Stage:
+    return replace(stage, pinned=stage.unpinned)
+
+
+def _trusting_nobody(stage: demo.Stage) -> demo.Stage:
+    return replace(stage, unpinned=stage.pinned)
+
+
+def _without_the_attacker(stage: demo.Stage) -> demo.Stage:
+    return replace(stage, attacker=stage.server)
+
+
+def _with_a_backup_that_is_not_pinned(stage: demo.Stage) -> demo.Stage:
+    return replace(stage, backup=stage.attacker)
+
+
+@pytest.mark.parametrize(
+    ("change", "scene"),
+    [
+        (_unpinned, 2),
+        (_trusting_nobody, 1),
+        (_without_the_attacker, 2),
+        (_with_a_backup_that_is_not_pinned, 3),
+    ],
+)
+def test_it_fails_where_pinning_would(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[demo.Stage], demo.Stage],
+    scene: int,
+) -> None:
+    stage = change(demo.set_stage())
+    monkeypatch.setattr(demo, "set_stage", lambda: stage)
+    done = run("demo", "--json")
+    assert done.code == 1
+    assert not done.json[scene]["as_it_should"]
+    assert "This is NOT as it should be." in run("demo").out
+
+
+def test_a_refusal_after_the_request_is_too_late(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = demo._call
+
+    def late(port: int, context: ssl.SSLContext) -> PinError | None:
+        return call(port, context) or PinError("refused")
+
+    stage = _unpinned(demo.set_stage())
+    monkeypatch.setattr(demo, "set_stage", lambda: stage)
+    monkeypatch.setattr(demo, "_call", late)
+    done = run("demo", "--json")
+    assert (done.code, done.json[2]["outcome"]) == (1, "refused TOO LATE")
+    assert not done.json[2]["as_it_should"]

@@ -1,0 +1,73 @@
+"""Certificates in words where a field cannot be read, and advice where nothing verified."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from certpin.cli.describe import certificate_lines, days_left
+from certpin.cli.unverified import what_to_do
+from certpin.errors import CertificateParseError
+from certpin.lab import Authority
+from certpin.probe import Endpoint, Observation
+from certpin.x509 import Certificate, Chain
+
+NOW = datetime(2026, 5, 4, tzinfo=UTC)
+BANK = Authority("Root", now=NOW).issue("a.example", "192.0.2.7", days=10).certificate
+
+
+def unreadable(monkeypatch: pytest.MonkeyPatch, *fields: str) -> None:
+    def refuse(_: Certificate) -> str:
+        raise CertificateParseError("it makes no sense")
+
+    for name in fields:
+        monkeypatch.setattr(Certificate, name, property(refuse))
+
+
+def lines(now: datetime = NOW) -> str:
+    return "\n".join(certificate_lines(BANK, "leaf", now))
+
+
+def test_what_cannot_be_read_is_said_and_the_pins_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unreadable(monkeypatch, "subject", "issuer", "names", "not_before", "not_after")
+    text = lines()
+    assert "(subject cannot be read)" in text
+    assert "(dates cannot be read)" in text
+    assert "  pin          sha256/" in text
+    assert "issuer" not in text
+
+
+@pytest.mark.parametrize(
+    ("days", "words"), [(10, "0 days left"), (9, "1 day left"), (8, "2 days left"), (11, "expired")]
+)
+def test_the_days_that_are_left_are_counted(days: int, words: str) -> None:
+    assert words in lines(NOW + timedelta(days=days))
+
+
+def test_days_are_whole_and_negative_when_they_are_over() -> None:
+    moments = (timedelta(hours=47), timedelta(0), timedelta(seconds=-1))
+    assert [days_left(NOW + each, NOW) for each in moments] == [1, 0, -1]
+
+
+def unverified(code: int) -> Observation:
+    chain = Chain((BANK,))
+    return Observation(Endpoint("b.example"), "192.0.2.7", "TLSv1.3", chain, None, "why", code)
+
+
+def test_every_reason_has_an_advice_of_its_own() -> None:
+    advice = [what_to_do(unverified(code)) for code in (0, 9, 10, 18, 19, 20, 62)]
+    assert len(set(advice)) == len(advice)
+    assert what_to_do(unverified(62)) == what_to_do(unverified(64))
+
+
+def test_names_that_cannot_be_read_or_are_missing_are_said_to_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "(a.example, 192.0.2.7) than b.example" in what_to_do(unverified(62))
+    monkeypatch.setattr(Certificate, "names", property(lambda _: ()))
+    assert "(no name at all)" in what_to_do(unverified(62))
+    unreadable(monkeypatch, "names")
+    assert "(names that cannot be read)" in what_to_do(unverified(62))

@@ -1,0 +1,61 @@
+"""docs/commands.md has every command, every option and every field, and no other."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from certpin.cli.main import COMMANDS, cli
+from tests.cli import _documented
+
+
+def _command(name: str) -> click.Command:
+    found = cli.get_command(click.Context(cli), name)
+    assert found is not None
+    return found
+
+
+def _options(name: str) -> set[str]:
+    parameters = [each for each in _command(name).params if isinstance(each, click.Option)]
+    return {word for each in parameters for word in (*each.opts, *each.secondary_opts)}
+
+
+def test_every_command_has_its_section_in_the_order_of_the_help() -> None:
+    assert list(_documented.sections()) == list(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_options_of_a_command_are_those_of_its_section(name: str) -> None:
+    assert _documented.options(_documented.sections()[name]) == _options(name)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_does(name: str) -> None:
+    options = [each for each in _command(name).params if isinstance(each, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_short_help_is_that_of_the_command(name: str) -> None:
+    assert (_command(name).help or "").splitlines()[0] == COMMANDS[name]
+
+
+def test_every_type_of_a_field_is_one_that_is_checked() -> None:
+    for fields in _documented.tables().values():
+        for kind in fields.values():
+            assert not _documented.is_a(kind, object())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"pin": "sha256/", "role": "leaf", "more": 1},
+        {"pin": "sha256/"},
+        {"pin": 1, "role": "leaf"},
+        {"pin": None, "role": "leaf"},
+        [],
+    ],
+)
+def test_json_that_is_not_as_documented_is_seen(value: object) -> None:
+    with pytest.raises(AssertionError):
+        _documented.check("added pin", value)

@@ -1,0 +1,248 @@
+"""``certpin get``: the request goes to the pinned server, or nowhere."""
+
+from __future__ import annotations
+
+import base64
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.lab import Authority, Identity
+from tests import kit
+from tests.cli import _documented
+from tests.cli._pinfiles import write
+from tests.cli.conftest import HOST, Run
+from tests.servers.nginx import has_ipv6
+
+if TYPE_CHECKING:
+    from tests.servers.nginx import Nginx
+
+pytestmark = pytest.mark.peer("nginx")
+
+MEBIBYTE = 1024 * 1024
+
+
+def test_a_pinned_request_prints_the_body_alone(pinned: Run, bank: Nginx) -> None:
+    done = pinned("get", f"https://localhost:{bank.port}/some/where?a=b%20c&d=é")
+    assert (done.code, done.raw, done.err) == (0, f"hello from {HOST}\n".encode(), "")
+    seen = bank.details()[-1]
+    assert (seen["method"], seen["uri"]) == ("GET", "/some/where?a=b%20c&d=%C3%A9")
+    assert seen["host"] == f"localhost:{bank.port}"
+
+
+def test_the_path_may_be_left_out(pinned: Run, bank: Nginx) -> None:
+    assert pinned("get", f"https://localhost:{bank.port}?a=b").code == 0
+    assert bank.details()[-1]["uri"] == "/?a=b"
+
+
+def test_status_and_headers_are_shown_when_asked(pinned: Run, bank: Nginx) -> None:
+    done = pinned("get", "-i", f"https://localhost:{bank.port}/")
+    head, _, body = done.out.partition("\n\n")
+    assert head.splitlines()[:2] == ["200 OK", "Server: nginx"]
+    assert body == f"hello from {HOST}\n"
+
+
+def test_as_json_every_field_is_as_documented(pinned: Run, bank: Nginx) -> None:
+    done = pinned("get", f"https://localhost:{bank.port}/", "--json")
+    _documented.check("get", done.json)
+    assert (done.code, done.err, done.json["status"]) == (0, "", 200)
+    assert ["Server", "nginx"] in done.json["headers"]
+    assert base64.b64decode(done.json["body_base64"]) == f"hello from {HOST}\n".encode()
+
+
+def test_when_no_pin_matches_nothing_is_sent(run: Run, bank: Nginx, ca: Path) -> None:
+    write(kit.policy("localhost"), trust=ca)
+    before = len(bank.details())
+    words = ("-d", "secret", "-H", "Authorization: secret")
+    done = run("get", f"https://localhost:{bank.port}/refused", *words)
+    assert (done.code, done.out) == (1, "")
+    assert "localhost refused: no certificate of its verified chain is pinned" in done.err
+    assert "what to do: " in done.err
+    assert "secret" not in done.err
+    assert len(bank.details()) == before
+
+
+def test_a_host_without_a_policy_is_refused(pinned: Run, bank: Nginx) -> None:
+    before = len(bank.details())
+    done = pinned("get", f"https://127.0.0.1:{bank.port}/")
+    assert (done.code, "has no policy for it" in done.err) == (1, True)
+    assert len(bank.details()) == before
+
+
+def test_a_chain_that_does_not_verify_is_a_refusal_and_not_the_network(
+    run: Run, bank: Nginx, identity: Identity, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.pem"
+    other.write_bytes(Authority("Other").pem)
+    write(kit.policy("localhost", identity.pin), trust=other)
+    done = run("get", f"https://localhost:{bank.port}/")
+    assert (done.code, done.out) == (1, "")
+    assert "localhost refused: its chain did not verify: unable to get" in done.err
+    assert f"certpin pin localhost:{bank.port}" in done.err
+
+
+def test_method_headers_and_body_arrive(pinned: Run, bank: Nginx) -> None:
+    headers = ("-H", "X-Test: größe", "--header", "Content-Type: text/plain")
+    words = ("-X", "PUT", "-d", "50 €", *headers)
+    assert pinned("get", f"https://localhost:{bank.port}/echo", *words).code == 0
+    seen = bank.details()[-1]
+    assert (seen["method"], seen["body"], seen["test"]) == ("PUT", "50 €", "größe")
+
+
+@pytest.mark.parametrize(
+    ("words", "method"), [([], "GET"), (["-d", ""], "POST"), (["-d", "x"], "POST")]
+)
+def test_a_body_is_posted_unless_another_method_is_named(
+    pinned: Run, bank: Nginx, words: list[str], method: str
+) -> None:
+    assert pinned("get", f"https://localhost:{bank.port}/echo", *words).code == 0
+    assert bank.details()[-1]["method"] == method
+
+
+def test_a_host_header_may_be_another(pinned: Run, bank: Nginx) -> None:
+    assert pinned("get", f"https://localhost:{bank.port}/", "-H", f"Host: {HOST}").code == 0
+    assert bank.details()[-1]["host"] == HOST
+
+
+def test_an_answer_without_a_body_is_an_answer(pinned: Run, bank: Nginx) -> None:
+    done = pinned("get", "-X", "HEAD", f"https://localhost:{bank.port}/large")
+    assert (done.code, done.out) == (0, "")
+
+
+def test_a_redirect_is_shown_and_not_followed(pinned: Run, bank: Nginx) -> None:
+    url = f"https://localhost:{bank.port}/redirect?to=https://elsewhere.invalid/"
+    done = pinned("get", url, "--json")
+    assert (done.code, done.json["status"]) == (0, 302)
+    assert ["Location", "https://elsewhere.invalid/"] in done.json["headers"]
+
+
+def test_whatever_the_status_an_answer_is_an_answer(pinned: Run, bank: Nginx) -> None:
+    done = pinned("get", "-X", "BREW", f"https://localhost:{bank.port}/large", "--json")
+    assert (done.code, done.json["status"]) == (0, 405)
+
+
+def test_an_answer_without_bounds_is_given_up(pinned: Run, bank: Nginx) -> None:
+    done = pinned("get", f"https://localhost:{bank.port}/large")
+    assert (done.code, done.out) == (3, "")
+    assert f"more than {64 * MEBIBYTE} bytes" in done.err
+
+
+def test_another_address_is_called_for_the_same_host(pinned: Run, dial: tuple[str, ...]) -> None:
+    assert pinned("get", f"https://{HOST}/", *dial).code == 0
+
+
+def test_an_ipv6_address_stands_in_brackets(pinned: Run, bank: Nginx) -> None:
+    if not has_ipv6():
+        pytest.skip("left out: this machine has no IPv6 loopback")
+    assert pinned("get", f"https://[::1]:{bank.port}/").code == 0
+    assert bank.details()[-1]["host"] == f"[::1]:{bank.port}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost/",
+        "localhost",
+        "ftp://localhost/",
+        "https://",
+        "https://[::1/",
+        "https://localhost:99999/",
+        "https://a..b/",
+        "https://localhost/a b",
+        "https://localhost/\r\nX-Evil: 1",
+        "https://local\nhost/",
+        "https://localhost/\0",
+        "\udcff",
+    ],
+)
+def test_what_is_no_https_address_is_refused(pinned: Run, url: str) -> None:
+    done = pinned("get", url)
+    assert (done.code, done.out) == (2, "")
+    assert done.err
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://ada:secret@localhost/",
+        "https://secret@localhost/",
+        "http://ada:secret@localhost/",
+        "https://ada:secret@[/",
+        "https://ada:secret@localhost:99999/",
+        "https://ada:sec\nret@localhost/secret",
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_not_repeated(pinned: Run, url: str) -> None:
+    done = pinned("get", url)
+    assert (done.code, done.out) == (2, "")
+    assert "secret" not in done.err
+
+
+def test_a_password_belongs_into_a_header(pinned: Run) -> None:
+    assert "-H 'Authorization: …'" in pinned("get", "https://ada:secret@localhost/").err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-H", "no colon"],
+        ["-H", ": empty"],
+        ["-H", "X Y: 1"],
+        ["-H", "X: 1\r\nEvil: 2"],
+        ["-H", "X: \0"],
+        ["-H", "Ü: 1"],
+        ["-X", "GET /x HTTP/1.1\r\n"],
+        ["-X", ""],
+        ["--connect", ""],
+        ["--connect", "a..b"],
+    ],
+)
+def test_what_no_server_could_read_is_refused(pinned: Run, bank: Nginx, words: list[str]) -> None:
+    before = len(bank.details())
+    done = pinned("get", f"https://localhost:{bank.port}/", *words)
+    assert (done.code, done.out) == (2, "")
+    assert len(bank.details()) == before
+
+
+def test_bytes_that_are_no_text_are_sent_as_they_are(pinned: Run, bank: Nginx) -> None:
+    words = ("-d", "\udcff\udcfe", "-H", "X-Test: \udcff")
+    assert pinned("get", f"https://localhost:{bank.port}/echo", *words).code == 0
+
+
+@pytest.mark.parametrize("name", ["nobody.invalid", "localhost"])
+def test_a_server_that_is_not_there_is_inconclusive(run: Run, name: str) -> None:
+    write(kit.policy(name))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        done = run("get", f"https://{name}:{port}/")
+    assert (done.code, done.out) == (3, "")
+    assert f"certpin: {name}:{port}: no answer: " in done.err
+    assert f"certpin pin {name}:{port}" in done.err
+
+
+def test_a_server_that_is_silent_is_not_waited_for_longer_than_asked(
+    pinned: Run, identity: Identity
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        done = pinned("get", f"https://localhost:{port}/", "--timeout", "0.05")
+    assert (done.code, "it did not answer in time" in done.err) == (3, True)
+
+
+def test_a_server_without_tls_is_inconclusive(pinned: Run, bank: Nginx) -> None:
+    done = pinned("get", f"https://localhost:{bank.plain}/")
+    assert (done.code, done.out) == (3, "")
+
+
+@pytest.mark.filterwarnings("default::certpin.tls.DebugOverrideWarning")
+def test_the_debug_override_is_announced(run: Run, bank: Nginx, ca: Path) -> None:
+    write(kit.policy("localhost"), trust=ca)
+    with Path("pins.toml").open("a") as file:
+        file.write(f'[debug]\nanchors = "{ca}"\n')
+    assert run("get", f"https://localhost:{bank.port}/").code == 1
+    done = run("get", f"https://localhost:{bank.port}/", CERTPIN_DEBUG="1")
+    assert done.code == 0
+    assert done.err.startswith("certpin: warning: localhost: accepted by the debug override")

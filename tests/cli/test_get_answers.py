@@ -1,0 +1,96 @@
+"""``certpin get``: answers that are cut short, endless, hostile, or none at all."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.lab.server import server_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from certpin.lab import Identity
+    from tests.cli.conftest import Run
+
+
+pytestmark = pytest.mark.peer("nginx")
+
+GOODBYE = b"<goodbye>"
+
+
+@pytest.fixture
+def serve(identity: Identity) -> Iterator[Callable[[bytes], int]]:
+    """Answer one request with these bytes, and hang up; TLS is closed only after ``GOODBYE``."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    context = server_context(identity)
+
+    def answer(data: bytes) -> None:
+        plain, _ = listener.accept()
+        with context.wrap_socket(plain, server_side=True) as connection:
+            connection.recv(4096)
+            connection.sendall(data.removesuffix(GOODBYE))
+            if data.endswith(GOODBYE):
+                with suppress(OSError):  # the client does not say goodbye in return
+                    connection.unwrap()
+
+    def begin(data: bytes) -> int:
+        thread = Thread(target=answer, args=(data,), daemon=True)
+        thread.start()
+        port: int = listener.getsockname()[1]
+        return port
+
+    yield begin
+    listener.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345" + GOODBYE,
+        b"HTTP/1.1 200 OK\r\n\r\n12345",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n",
+        b"HTTP/1.1 200 OK\r\n",
+        b"",
+        b"\x1b[2Jjunk\r\n\r\n",
+        b"HTTP/1.1 999999 Huge\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 1000,
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000,
+    ],
+)
+def test_an_answer_that_is_cut_short_or_none_is_not_taken_for_one(
+    pinned: Run, serve: Callable[[bytes], int], data: bytes
+) -> None:
+    done = pinned("get", f"https://localhost:{serve(data)}/")
+    assert (done.code, done.out) == (3, "")
+    assert "no answer: " in done.err
+    assert "\x1b" not in done.err
+
+
+def test_hostile_headers_do_not_reach_the_terminal(
+    pinned: Run, serve: Callable[[bytes], int]
+) -> None:
+    data = b"HTTP/1.1 200 \x1b[2J\r\nX: \x1b]0;owned\x07\r\nContent-Length: 1\r\n\r\n\x1b"
+    done = pinned("get", "-i", f"https://localhost:{serve(data)}/")
+    head, _, body = done.out.partition("\n\n")
+    assert (done.code, body) == (0, "\x1b")
+    assert "\x1b" not in head
+    assert r"200 \x1b[2J" in head
+
+
+def test_an_answer_without_a_length_ends_where_tls_does(
+    pinned: Run, serve: Callable[[bytes], int]
+) -> None:
+    data = b"HTTP/1.1 200 OK\r\n\r\n12345" + GOODBYE
+    assert pinned("get", f"https://localhost:{serve(data)}/").raw == b"12345"
+
+
+def test_a_body_of_any_bytes_is_passed_on(pinned: Run, serve: Callable[[bytes], int]) -> None:
+    body = bytes(range(256))
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: 256\r\n\r\n" + body
+    assert pinned("get", f"https://localhost:{serve(data)}/").raw == body

@@ -1,0 +1,169 @@
+"""``certpin`` itself: help, hints, what it loads, and how it ends, whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from certpin._version import __version__
+from certpin.cli.main import COMMANDS, cli
+from certpin.lab import Authority
+from tests import kit
+from tests.cli.conftest import Run, program
+
+CLIENTS_AND_MORE = {
+    *("aiohttp", "certifi", "cryptography", "httpx", "httpx2", "idna", "requests", "rich"),
+    *("tomlkit", "urllib3"),
+}
+PINS = f"""\
+schema = 1
+name = "shop"
+version = 1
+colour = "blue"
+[[host]]
+name = "shop.invalid"
+[[host.pin]]
+pin = "{kit.NOBODY}"
+[[host.pin]]
+pin = "{kit.NOBODY_ELSE}"
+"""
+
+
+def test_the_version_is_that_of_the_package(run: Run) -> None:
+    done = run("--version")
+    assert (done.code, done.out) == (0, f"certpin, version {__version__}\n")
+
+
+def test_the_help_lists_every_command_in_the_order_of_the_registry(run: Run) -> None:
+    done = run("--help")
+    listed = [line.split()[0] for line in done.out.partition("Commands:")[2].splitlines() if line]
+    assert done.code == 0
+    assert [name for name in listed if name in COMMANDS] == list(COMMANDS)
+    assert "3 inconclusive" in done.out
+
+
+def test_a_shell_may_ask_for_the_commands() -> None:
+    context = click.Context(cli)
+    assert cli.list_commands(context) == list(COMMANDS)
+    assert cli.get_command(context, "nonsense") is None
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"]])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(run: Run, name: str, words: list[str]) -> None:
+    done = run(name, *words)
+    assert (done.code, done.err) == (0, "")
+    assert COMMANDS[name] in done.out
+
+
+def test_without_a_command_the_help_is_shown_and_it_is_a_usage_error(run: Run) -> None:
+    done = run()
+    assert (done.code, done.out) == (2, "")
+    assert "Begin with:\n    certpin demo" in done.err
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("pni", "pin"), ("chekc", "check"), ("adds", "add")])
+def test_a_misspelt_command_gets_a_hint(run: Run, typed: str, meant: str) -> None:
+    done = run(typed)
+    assert (done.code, done.out) == (2, "")
+    assert f"there is no command {typed!r}. Did you mean {meant!r}?" in done.err
+
+
+def test_an_unknown_command_that_is_like_none_gets_the_list(run: Run) -> None:
+    done = run("zzzzzz")
+    assert done.code == 2
+    assert f"There are: {', '.join(COMMANDS)}." in done.err
+
+
+@pytest.mark.parametrize("words", [["--nonsense"], ["pin", "--nonsense"], ["pin"], ["get"]])
+def test_wrong_usage_is_an_error_of_its_own_kind(run: Run, words: list[str]) -> None:
+    done = run(*words)
+    assert (done.code, done.out) == (2, "")
+    assert "Error: " in done.err
+
+
+@pytest.mark.parametrize("word", ["--version", "--help"])
+def test_help_and_version_load_neither_a_client_nor_cryptography(word: str) -> None:
+    code = (
+        "import json, sys\n"
+        "from certpin.cli.main import cli\n"
+        "try:\n"
+        f"    cli(['{word}'])\n"
+        "except SystemExit:\n"
+        "    print(json.dumps(list(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+    assert not loaded & CLIENTS_AND_MORE
+
+
+@pytest.mark.filterwarnings("default::certpin.pinfile.PinFileWarning")
+def test_a_warning_reads_like_an_error_without_a_place_in_the_code(run: Run) -> None:
+    Path("pins.toml").write_text(PINS)
+    done = run("check")
+    assert done.code == 3
+    assert done.err.startswith("certpin: warning: pin file: colour is not known here")
+    assert ".py" not in done.err
+
+
+def test_ctrl_c_ends_with_130_and_does_not_wait_for_a_silent_server(run: Run) -> None:
+    Path("pins.toml").write_text(PINS)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        process = program("check", "--connect", address, "--timeout", "600")
+        called, _ = silent.accept()
+        assert called.recv(1)  # it is in the middle of the handshake
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        called.close()
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "certpin: stopped"
+    assert "Traceback" not in err
+
+
+@pytest.fixture
+def many_certificates(tmp_path: Path, root: Authority) -> Path:
+    """A file that makes more output than a pipe holds."""
+    path = tmp_path / "many.pem"
+    path.write_bytes(root.pem * 400)
+    return path
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_reader_that_leaves_is_no_reason_to_complain(
+    many_certificates: Path, words: list[str]
+) -> None:
+    reading, writing = os.pipe()
+    process = program("pin", many_certificates, *words, stdout=writing)
+    os.close(writing)
+    os.read(reading, 1)
+    os.close(reading)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (3, "")
+
+
+def test_a_full_disk_is_told(many_certificates: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        process = program("pin", many_certificates, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (
+        3,
+        "certpin: No space left on device\n",
+    )
+
+
+def test_a_terminal_without_the_letter_gets_it_escaped(tmp_path: Path) -> None:
+    path = tmp_path / "root.pem"
+    path.write_bytes(Authority("Łódź").pem)
+    process = program("pin", path, env={"PYTHONIOENCODING": "latin-1"}, encoding="latin-1")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert r"CN=\u0141ód\u017a" in out

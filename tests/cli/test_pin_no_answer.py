@@ -1,0 +1,89 @@
+"""``certpin pin HOST`` where there is no chain to read, or a server that is choosy."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import ssl
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.lab import Authority, LabServer
+from tests.cli.conftest import HOST, Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_server_that_speaks_tls_1_2_alone_is_read(run: Run, root: Authority, ca: Path) -> None:
+    with LabServer(root.issue("localhost")) as server:
+        server._context.maximum_version = ssl.TLSVersion.TLSv1_2
+        done = run("pin", f"localhost:{server.port}", "--ca-file", ca, "--json")
+    assert (done.code, done.json[0]["tls_version"]) == (0, "TLSv1.2")
+
+
+def test_a_server_that_wants_a_client_certificate_is_read_under_tls_1_3(
+    run: Run, root: Authority, ca: Path
+) -> None:
+    with LabServer(root.issue("localhost")) as server:
+        server._context.verify_mode = ssl.CERT_REQUIRED
+        assert run("pin", f"localhost:{server.port}", "--ca-file", ca).code == 0
+
+
+def test_under_tls_1_2_a_server_that_wants_a_client_certificate_proves_nothing(
+    run: Run, root: Authority, ca: Path
+) -> None:
+    with LabServer(root.issue("localhost")) as server:
+        server._context.verify_mode = ssl.CERT_REQUIRED
+        server._context.maximum_version = ssl.TLSVersion.TLSv1_2
+        done = run("pin", f"localhost:{server.port}", "--ca-file", ca)
+    assert (done.code, done.out) == (3, "")
+    assert "it may want a client certificate" in done.err
+
+
+def test_a_port_without_tls_is_told_from_one_that_has_it(run: Run) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as plain:
+        Thread(target=plain.handle_request, daemon=True).start()
+        done = run("pin", f"localhost:{plain.server_port}")
+    assert (done.code, done.out) == (3, "")
+    assert "what answered is not TLS" in done.err
+    assert "--starttls" in done.err
+
+
+def test_a_server_that_is_not_there_is_inconclusive(run: Run) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        done = run("pin", f"127.0.0.1:{closed.getsockname()[1]}")
+    assert (done.code, done.out) == (3, "")
+    assert "Connection refused" in done.err
+
+
+def test_a_name_that_nobody_knows_is_inconclusive(run: Run) -> None:
+    done = run("pin", "nobody.invalid")
+    assert (done.code, done.out) == (3, "")
+    assert "Name or service not known" in done.err
+
+
+def test_a_server_that_says_nothing_is_not_waited_for_longer_than_asked(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        done = run("pin", f"127.0.0.1:{silent.getsockname()[1]}", "--timeout", "0.05")
+    assert done.code == 3
+    assert "it did not answer in time" in done.err
+
+
+@pytest.mark.parametrize("seconds", ["0", "nan", "inf", "601", "-1", "soon"])
+def test_a_time_out_that_makes_no_sense_is_refused(run: Run, seconds: str) -> None:
+    assert run("pin", "localhost", "--timeout", seconds).code == 2
+
+
+@pytest.mark.parametrize(
+    "target",
+    [f"http://{HOST}", f"https://me:secret@{HOST}", f"me@{HOST}", f"{HOST}:0", "a b", "a\nb"],
+)
+def test_what_is_no_host_is_refused_and_no_password_is_repeated(run: Run, target: str) -> None:
+    done = run("pin", target)
+    assert (done.code, done.out) == (2, "")
+    assert "certpin: " in done.err
+    assert "secret" not in done.err

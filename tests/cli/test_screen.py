@@ -1,0 +1,65 @@
+"""Folding: to the width of a terminal, and nowhere else; what is hostile is escaped everywhere."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certpin.cli.screen import fold
+
+WORDS = st.lists(st.text("abc/=é", min_size=1, max_size=60), max_size=30).map(" ".join)
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def width(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setenv("COLUMNS", "60")
+    return monkeypatch
+
+
+@given(WORDS, st.integers(0, 10), st.integers(0, 20))
+def test_no_word_is_lost_broken_or_beyond_the_width(text: str, indent: int, taken: int) -> None:
+    folded = fold(" " * indent + text, Terminal(), taken=taken)
+    assert folded.split() == text.split()
+    first, *others = [line for line in folded.split("\n") if line] or [""]
+    assert len(first) + taken <= 60 or len(first.split()) == 1
+    assert all(len(line) <= 60 or len(line.split()) == 1 for line in others)
+
+
+def test_what_follows_goes_in() -> None:
+    text = "  what to do: " + "word " * 20
+    first, *others = fold(text, Terminal()).split("\n")
+    assert first.startswith("  what to do: word")
+    assert others
+    assert all(line.startswith("      word") for line in others)
+
+
+def test_lines_stay_lines() -> None:
+    assert fold("a\n  b\n\nc", Terminal()) == "a\n  b\n\nc"
+
+
+@pytest.mark.parametrize("columns", ["39", "0", "-5", "wide", "9" * 5000])
+def test_where_there_is_no_room_or_no_number_nothing_is_folded(
+    width: pytest.MonkeyPatch, columns: str
+) -> None:
+    width.setenv("COLUMNS", columns)
+    text = "word " * 200 + "end"
+    assert fold(text, Terminal()) == text
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_control_characters_are_escaped(stream: io.StringIO) -> None:
+    assert fold("a\x1b[2J\x07\u202eb", stream) == r"a\x1b[2J\x07\u202eb"
+
+
+def test_in_a_pipe_lines_stay_whole() -> None:
+    assert fold("word " * 50, io.StringIO()) == "word " * 50

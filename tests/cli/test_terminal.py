@@ -1,0 +1,124 @@
+"""On a terminal: folded lines, colours, a progress bar, hidden passphrases; not in a pipe."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from certpin.lab import LabServer
+from tests import kit
+from tests.cli._pinfiles import write
+from tests.cli._terminal import on_terminal
+from tests.cli.conftest import HOST, Run, program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.lab import Identity
+
+ESCAPE = "\x1b["
+_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.fixture
+def dial(identity: Identity) -> Iterator[tuple[str, ...]]:
+    with LabServer(identity) as server:
+        yield ("--connect", f"127.0.0.1:{server.port}")
+
+
+@pytest.fixture
+def mismatch(run: Run, ca: Path) -> None:
+    """A pin file that does not hold."""
+    write(kit.policy(HOST), trust=ca)
+
+
+def lines(text: str) -> list[str]:
+    return _SEQUENCE.sub("", text).splitlines()
+
+
+@pytest.mark.usefixtures("mismatch")
+@pytest.mark.parametrize("columns", [60, 80, 132])
+def test_a_refusal_is_folded_to_the_width_and_pins_stay_whole(
+    dial: tuple[str, ...], columns: int
+) -> None:
+    code, text = on_terminal("get", f"https://{HOST}/", *dial, columns=columns)
+    assert code == 1
+    assert max(map(len, lines(text))) <= columns
+    assert str(kit.NOBODY) in text
+    assert " ".join(text.split()).endswith(f"Compare from another network: certpin pin {HOST}")
+
+
+@pytest.mark.usefixtures("mismatch")
+def test_a_table_is_as_wide_as_the_terminal_at_most(dial: tuple[str, ...]) -> None:
+    code, text = on_terminal("check", *dial, columns=60)
+    assert code == 1
+    assert max(map(len, lines(text))) <= 60
+
+
+@pytest.mark.usefixtures("mismatch")
+def test_the_environment_may_name_another_width(dial: tuple[str, ...]) -> None:
+    _, text = on_terminal("get", f"https://{HOST}/", *dial, columns=200, COLUMNS="60")
+    assert max(map(len, lines(text))) <= 60
+
+
+@pytest.mark.usefixtures("mismatch")
+@pytest.mark.parametrize("words", [["get", f"https://{HOST}/"], ["check"]])
+def test_in_a_pipe_lines_stay_whole_and_there_is_no_colour_and_no_bar(
+    dial: tuple[str, ...], words: list[str]
+) -> None:
+    out, err = program(*words, *dial).communicate(timeout=60)
+    assert ESCAPE not in out + err
+    assert "dialling" not in out + err
+    (advice,) = [line for line in (out + err).splitlines() if "what to do:" in line]
+    assert advice.endswith(f"certpin pin {HOST}")
+
+
+@pytest.mark.usefixtures("mismatch")
+def test_a_progress_bar_is_shown_on_a_terminal_and_gone_at_the_end(dial: tuple[str, ...]) -> None:
+    _, text = on_terminal("check", *dial)
+    assert "dialling" in text
+    assert f"{ESCAPE}2K" in text.rpartition("dialling")[2]
+
+
+@pytest.mark.usefixtures("mismatch")
+def test_as_json_the_output_is_a_document_although_a_bar_is_shown(dial: tuple[str, ...]) -> None:
+    out, err = program("check", *dial, "--json").communicate(timeout=60)
+    assert (out[0], err) == ("{", "")
+
+
+@pytest.mark.usefixtures("mismatch")
+@pytest.mark.parametrize("words", [["get", f"https://{HOST}/"], ["check"], ["pin", HOST], ["demo"]])
+def test_colours_can_be_turned_off(dial: tuple[str, ...], words: list[str]) -> None:
+    options = () if words == ["demo"] else dial
+    colour = re.compile(r"\x1b\[[0-9;]*3[0-9]m|\x1b\[1m")
+    assert colour.search(on_terminal(*words, *options)[1])
+    plain = on_terminal(*words, *options, NO_COLOR="1")[1]
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)
+    if words != ["check"]:  # rich keeps bold type; it is no colour
+        assert ESCAPE not in plain
+
+
+def test_a_passphrase_is_asked_for_without_showing_it(run: Run) -> None:
+    secret = "correct horse"
+    words = ("add", "shop.example", "--pin", str(kit.NOBODY), "--backup-key", "backup.key")
+    typing = [("Passphrase for the backup key: ", secret), ("Repeat for confirmation: ", secret)]
+    code, text = on_terminal(*words, "--ask-passphrase", typing=typing)
+    assert code == 0
+    assert secret not in text
+    load_pem_private_key(Path("backup.key").read_bytes(), secret.encode())
+    code, text = on_terminal("pin", "backup.key", typing=[("Passphrase: ", secret)])
+    assert (code, secret in text) == (0, False)
+    assert "private key: EC P-256" in text
+
+
+def test_ctrl_c_at_a_prompt_ends_with_130_and_writes_nothing(run: Run) -> None:
+    words = ("add", "shop.example", "--pin", str(kit.NOBODY), "--backup-key", "backup.key")
+    typing = [("Passphrase for the backup key: ", "\x03")]
+    code, text = on_terminal(*words, "--ask-passphrase", typing=typing)
+    assert code == 130
+    assert lines(text)[-1] == "certpin: stopped"
+    assert list(Path().iterdir()) == []

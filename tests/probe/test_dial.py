@@ -1,0 +1,202 @@
+"""Looking at a server: both chains, what verified, and typed errors for everything else."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextlib import contextmanager, suppress
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.x509.oid import ExtensionOID
+
+from certpin.errors import DialError, HandshakeError, InputError
+from certpin.lab import Authority, Identity, LabServer
+from certpin.probe import Endpoint, dial, observe, probe_context
+from certpin.probe.words import describe, tls_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cryptography import x509
+
+HOST = "localhost"
+KEY_IDENTIFIER = ExtensionOID.AUTHORITY_KEY_IDENTIFIER
+
+
+@pytest.fixture
+def server(intermediate: Authority) -> Iterator[LabServer]:
+    with LabServer(intermediate.issue(HOST)) as running:
+        yield running
+
+
+def trusting(*authorities: Authority) -> ssl.SSLContext:
+    return probe_context(b"".join(each.pem for each in authorities).decode())
+
+
+@contextmanager
+def answering(*answers: bytes) -> Iterator[int]:
+    """A port where each connection in turn is sent these bytes, and then closed."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for answer in answers:
+                connection, _ = listener.accept()
+                with connection, suppress(ConnectionError):
+                    connection.recv(4096)
+                    connection.sendall(answer)
+                    connection.shutdown(socket.SHUT_WR)
+                    connection.recv(4096)
+
+        thread = Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(10)
+
+
+def test_both_chains_are_read(server: LabServer, root: Authority) -> None:
+    seen = observe(Endpoint(HOST, server.port), trusting(root))
+    assert seen.verified is not None
+    assert [each.subject for each in seen.verified.certificates] == [
+        "CN=localhost",
+        "CN=Test Intermediate",
+        "CN=Test Root",
+    ]
+    assert seen.served.certificates == seen.verified.certificates[:2]
+    assert (seen.address, seen.tls_version, seen.problem, seen.code) == (
+        "127.0.0.1",
+        "TLSv1.3",
+        "",
+        0,
+    )
+
+
+def test_a_chain_that_does_not_verify_is_seen_with_the_reason(server: LabServer) -> None:
+    seen = observe(Endpoint(HOST, server.port), trusting(Authority("Other")))
+    assert seen.verified is None
+    assert (seen.problem, seen.code) == ("unable to get local issuer certificate", 20)
+    assert len(seen.served.certificates) == 2
+
+
+def test_the_name_that_is_verified_is_the_one_that_is_asked_for(
+    server: LabServer, root: Authority
+) -> None:
+    address = ("127.0.0.1", server.port)
+    assert observe(Endpoint(HOST, 443, address), trusting(root)).verified
+    assert not observe(Endpoint("other.example", 443, address), trusting(root)).verified
+    assert not observe(Endpoint(HOST, 443, address, "other.example"), trusting(root)).verified
+
+
+def test_a_name_in_the_common_name_alone_is_no_name(root: Authority) -> None:
+    bare = Authority("api.bank.example", issuer=root)
+    with LabServer(Identity(bare.key, (bare.x509,))) as server:
+        endpoint = Endpoint("api.bank.example", 443, ("127.0.0.1", server.port))
+        assert observe(endpoint, trusting(root)).verified is None
+
+
+def test_what_rfc_5280_forbids_does_not_verify(root: Authority) -> None:
+    def nameless(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+        kept = [each for each in builder._extensions if each.oid != KEY_IDENTIFIER]
+        builder._extensions = kept
+        return builder
+
+    with LabServer(root.issue(HOST, change=nameless)) as server:
+        seen = observe(Endpoint(HOST, server.port), trusting(root))
+    assert (seen.verified, seen.problem) == (None, "Missing Authority Key Identifier")
+
+
+def test_the_roots_of_this_machine_are_the_default(server: LabServer, trusted_root: Path) -> None:
+    assert observe(Endpoint(HOST, server.port), probe_context()).verified
+
+
+def test_a_path_may_end_at_an_anchor_that_is_no_root(
+    server: LabServer, intermediate: Authority
+) -> None:
+    seen = observe(Endpoint(HOST, server.port), trusting(intermediate))
+    assert seen.verified is not None
+    assert len(seen.verified.certificates) == 2
+
+
+def test_a_path_does_not_end_at_an_intermediate_where_its_root_is_trusted(
+    server: LabServer, root: Authority, intermediate: Authority
+) -> None:
+    seen = observe(Endpoint(HOST, server.port), trusting(intermediate, root))
+    assert seen.verified is not None
+    assert len(seen.verified.certificates) == 3
+
+
+@pytest.mark.parametrize("anchors", ["", "junk", "-----BEGIN CERTIFICATE-----\nAAAA"])
+def test_anchors_that_are_none_are_refused(anchors: str) -> None:
+    with pytest.raises(InputError):
+        probe_context(anchors)
+
+
+def test_no_connection_is_a_dial_error() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        endpoint = Endpoint("127.0.0.1", closed.getsockname()[1])
+        with pytest.raises(DialError, match="Connection refused") as caught:
+            observe(endpoint, probe_context())
+    assert (caught.value.host, caught.value.port) == (endpoint.host, endpoint.port)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"", "it hung up"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "what answered is not TLS"),
+        (b"220 mail.example ESMTP\r\n", "what answered is not TLS"),
+        (b"\x15\x03\x01\x00\x02\x02\x28", "it may want a client certificate"),
+        (b"\x15\x03\x03\x00\x02\x02\x46", "no version of TLS that both sides allow"),
+        (b"\x15\x03\x03\x00\x02\x02\x70", "it turns away the name"),
+        (b"\x15\x03\x03\x00\x02\x02\x50", "internal error"),
+        (b"\x16\x03\x03\x00\x05\x02\x00\x00\x01\x00", "no TLS: "),
+    ],
+)
+def test_what_is_not_tls_as_it_should_be_is_a_handshake_error(answer: bytes, words: str) -> None:
+    with answering(answer) as port, pytest.raises(HandshakeError, match=words) as caught:
+        observe(Endpoint("127.0.0.1", port), probe_context())
+    assert caught.value.fix
+
+
+def test_every_step_has_an_end() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = Endpoint("127.0.0.1", silent.getsockname()[1])
+        with pytest.raises(HandshakeError, match="it did not answer in time"):
+            observe(endpoint, probe_context(), patience=0.05)
+
+
+def test_a_server_that_is_gone_on_the_second_look_is_an_error(root: Authority) -> None:
+    with LabServer(root.issue(HOST)) as server:
+        accept, calls = server._server.verify_request, iter(range(10))
+        server._server.verify_request = lambda *args: next(calls) == 0 and accept(*args)  # type: ignore[method-assign]
+        with pytest.raises(HandshakeError):
+            observe(Endpoint(HOST, server.port), trusting(Authority("Other")))
+
+
+def test_a_certificate_that_is_not_strict_der_is_an_error(
+    server: LabServer, root: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # OpenSSL writes what it holds as DER, so that no server can be made to show this.
+    monkeypatch.setattr(dial, "served_chain", lambda raw: (b"\x30\x80\x00\x00",))
+    with pytest.raises(HandshakeError, match="its certificates cannot be read"):
+        observe(Endpoint(HOST, server.port), trusting(root))
+
+
+@pytest.mark.parametrize(
+    ("exc", "words"),
+    [
+        (TimeoutError("timed out"), "it did not answer in time"),
+        (ConnectionResetError(104, "Connection reset by peer"), "it hung up"),
+        (ssl.SSLEOFError(8, "EOF occurred"), "EOF occurred"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (OSError(113, "No route to host"), "No route to host"),
+        (ValueError(), "ValueError"),
+        (OSError("x" * 1000), "x" * 200),
+    ],
+)
+def test_failures_have_words(exc: Exception, words: str) -> None:
+    assert describe(exc) == words
+    assert tls_failure(exc) == (words, tls_failure(exc)[1])

@@ -27,7 +27,7 @@ def figures() -> Iterator[Figure]:
     root = Authority("Bench Root")
     identity = root.intermediate("Bench Intermediate").issue(_HOST)
     server = server_context(identity)
-    plain = _trusting(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), root)
+    plain = _trusting(ssl.create_default_context(), root)  # the platform's roots, as certpin has
     pinned = _trusting(PinnedSSLContext(kit.pin_set(kit.policy(_HOST, identity.pin))), root)
     native = _trusting(truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT), root)
     digest = identity.certificate.sha256

@@ -20,7 +20,7 @@ class Figure:
 
     name: str
     value: float
-    unit: str = "×"
+    unit: str = "x"
     limit: float | None = None
     at_least: bool = False
 

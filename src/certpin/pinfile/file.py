@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from certpin import pins
 from certpin.errors import PinFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PINS_VARIABLE = "CERTPIN_PINS"
 
@@ -25,6 +27,8 @@ class PinSet(pins.PinSet):
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a pin file. Raises ``PinFileError``: file, line, key and what would be right."""
+        from pathlib import Path  # here and below: a good part of what `import certpin` would cost
+
         file = Path(path)
         return cls.parse(read_text(file), path=file)
 
@@ -34,7 +38,9 @@ class PinSet(pins.PinSet):
 
         Raises ``PinFileError``.
         """
-        from certpin.pinfile.reader import placed, read_fields  # for those who read a file
+        from pathlib import Path
+
+        from certpin.pinfile.reader import placed, read_fields
 
         with placed(text, Path(path)):
             return cls(**read_fields(text, Path(path)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -86,6 +85,10 @@ def _address(host: str) -> str | None:
             raise _refused(host)
     if ":" in text:
         text = text.partition("%")[0]
+    if ":" not in text and not text[-1:].isdigit():
+        return None  # a name, as most hosts are
+    import ipaddress  # on first need
+
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:

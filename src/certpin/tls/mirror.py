@@ -10,9 +10,8 @@ the context it was given widens nothing for a host with a trust file.
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass, field
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from certpin.x509 import Certificate, end_in_roots
 
@@ -31,12 +30,14 @@ _MIRRORED = (
 )
 
 
-@dataclass(frozen=True)
-class _Call:
+class _Call(NamedTuple):
     """A method that was called on the context, to be called on each store that comes later."""
 
     name: str
-    args: tuple[Any, ...] = field(repr=False)  # a passphrase may be among them
+    args: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        return f"{self.name}(…)"  # a passphrase may be among the arguments
 
 
 class MirroredContext(ssl.SSLContext):

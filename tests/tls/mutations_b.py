@@ -61,8 +61,8 @@ MUTATIONS = [
     Mutation(
         8,
         _TLS + "mirror.py",
-        "field(repr=False)",
-        "field()",
+        'return f"{self.name}(…)"',
+        'return f"{self.name}{self.args}"',
         _R8 + "the_passphrase_of_a_client_key_reaches_the_stores_and_no_repr",
     ),
     Mutation(

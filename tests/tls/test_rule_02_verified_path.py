@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certpin import Chain, PinError, PinMismatchError, PinnedSSLContext, verify
+from certpin import Chain, ConfigError, PinError, PinMismatchError, PinnedSSLContext, verify
 from certpin.lab import Authority, Identity
 from certpin.lab.server import server_context
 from tests import kit
@@ -131,6 +131,13 @@ def test_an_anonymous_server_is_refused_where_no_pins_hold(world: World) -> None
         Wire(context, _without_certificate(ANONYMOUS), "unpinned.test").shake()
 
 
+def test_a_pre_shared_key_cannot_be_set(world: World) -> None:
+    context = PinnedSSLContext(world.pins())
+    with pytest.raises(ConfigError, match="pre-shared key shows no chain"):
+        context.set_psk_client_callback(lambda _: ("client", b"a shared secret"))
+    context.set_psk_client_callback(None)
+
+
 @pytest.mark.since_python("3.13")
 @pytest.mark.parametrize("host", [HOST, "unpinned.test"])
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -139,7 +146,9 @@ def test_a_server_with_a_pre_shared_key_is_refused(
 ) -> None:
     client: Any = PinnedSSLContext(world.pins(), strict=False)
     server: Any = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    client.set_psk_client_callback(lambda _: ("client", b"a shared secret"))
+    # Past certpin's own method, which refuses.
+    plain: Any = ssl.SSLContext
+    plain.set_psk_client_callback(client, lambda _: ("client", b"a shared secret"))
     server.set_psk_server_callback(lambda _: b"a shared secret")
     for context in (client, server):
         context.maximum_version = newest

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from certpin import PinnedSSLContext
 from certpin.lab.server import server_context
 from tests.tls._operations import ALL, READING, SENDING
 from tests.tls._raw import CANARY, LOOPBACK, PATIENCE, Recorder, TLSServer
@@ -203,3 +204,10 @@ def test_a_checked_connection_may_be_unwrapped_on_purpose(world: World) -> None:
         tls.send(b"in clear text, on purpose")
     thread.join()
     assert heard == [b"in clear text, on purpose"]
+
+
+@pytest.mark.parametrize("name", ["sslsocket_class", "sslobject_class"])
+def test_the_classes_that_check_cannot_be_replaced(world: World, name: str) -> None:
+    context = PinnedSSLContext(world.pins())
+    with pytest.raises(AttributeError, match="would not check"):
+        setattr(context, name, getattr(ssl.SSLContext, name))

@@ -129,6 +129,8 @@ def _examples() -> frozenset[bytes]:
         base64.b64decode(text)
         for text in (
             "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",  # SHA-256 of no bytes
+            "jv795gmbOx+hGntTd9F/j95Utjg8CZPGtSx4CydoLNM=",  # certpin's own documentation
+            "1Iz14ncmHLFeqFFiap/nA1j+zxPJsit12rx3lnSsAS4=",
             "d6qzRu9zOECb90Uez27xWltNsj0e1Md7GkYYkVoZWmM=",  # RFC 7469 section 2.1.5
             "E9CZ9INDbd+2eRQozYqqbQ2yXLVKB9+xcprMF+44U1g=",
             "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
+from certpin.errors import ConfigError
 from certpin.tls.mirror import MirroredContext
 
 _VERIFYING = frozenset({"verify_mode", "check_hostname", "verify_flags"})
@@ -19,12 +20,25 @@ _VERIFYING = frozenset({"verify_mode", "check_hostname", "verify_flags"})
 _UNSAFE_FLAGS = 0x2 | 0x10 | 0x200000
 
 
+# What wraps a connection: with Python's own, a socket could fall back into clear text.
+_CHECKING_CLASSES = frozenset({"sslsocket_class", "sslobject_class"})
+
+
 class VerifyingContext(MirroredContext):
     """A context that knows whether its verification was weakened."""
 
     # How many there were, and at which of them all was last found in order.
     _verifying_changes = 0
     _verified_changes = -1
+
+    def set_psk_client_callback(self, callback: object) -> None:
+        """Refused (rule 2): a pre-shared key shows no chain, and passes for a resumed session."""
+        if callback is not None:
+            raise ConfigError(
+                "a pre-shared key shows no chain to look for a pin in",
+                key="set_psk_client_callback",
+                fix="authenticate the server by its certificate",
+            )
 
     def _find_weakness(self) -> str:
         """What was switched off, in words; or nothing, and then this count is in order."""
@@ -44,6 +58,10 @@ class VerifyingContext(MirroredContext):
             value = int(value) & ~int(ssl.VERIFY_X509_PARTIAL_CHAIN)
         elif name == "options":
             value |= ssl.OP_NO_RENEGOTIATION  # rule 3: no other certificate after the check
+        elif name in _CHECKING_CLASSES:
+            raise AttributeError(
+                f"{name} cannot be replaced: another class would not check (rule 3)"
+            )
         if name in _VERIFYING:
             self._change_verification(name, value)
         else:

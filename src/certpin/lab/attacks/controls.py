@@ -1,0 +1,26 @@
+"""The good control: without it, a client that refuses everything would look sound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.lab.case import ALL_ACCEPT, Case, Family
+from certpin.lab.script import Script
+
+if TYPE_CHECKING:
+    from certpin.lab.cast import Cast
+
+
+def _good(cast: Cast) -> Script:
+    return Script.of(cast.honest)
+
+
+CONTROL = Case(
+    name="control-good",
+    family=Family.CONTROL,
+    presents="I→L: the honest server",
+    expected=ALL_ACCEPT,
+    guards="that the client works at all: one that refuses everything proves nothing",
+    fix="see that the client trusts the lab's root and reaches the lab; its own output says more",
+    play=_good,
+)

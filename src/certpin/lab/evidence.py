@@ -1,0 +1,74 @@
+"""What was seen: of each connection, and of the client's own end. Plain data, kept for reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from certpin.lab.script import Act, Script
+    from certpin.lab.session.hello import ClientHello
+
+# How many bytes of a client's words are kept. Enough to show what leaked; a client can't fill
+# the lab's memory.
+KEPT = 64 * 1024
+
+
+@dataclass
+class Connection:
+    """One connection, as the lab saw it. Written by its session, read by the judge."""
+
+    via: str = "port"  # which way the client came
+    target: str = ""  # what it asked a proxy for
+    act: Act | None = None  # what it met; None where it never came so far
+    hello: ClientHello | None = None
+    secured: bool = False  # the handshake was finished: says nothing of acceptance
+    version: str = ""
+    cipher: str = ""
+    alpn: str = ""
+    resumed: bool = False
+    client_certificate: bytes = b""
+    data: bytes = b""  # application data under TLS, less what its protocol says of itself
+    clear: bytes = b""  # the same, without TLS
+    alert: str = ""  # the alert that the client sent, as OpenSSL names it
+    problem: str = ""  # what else ended it
+
+    @property
+    def hostile(self) -> bool:
+        """Whether the verdict is about this connection. One in clear text always is."""
+        return bool(self.clear) or (self.act is not None and self.act.hostile)
+
+    @property
+    def said(self) -> bytes:
+        """Everything that the client gave away."""
+        return self.clear + self.data
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the client itself ended.
+
+    ``status`` is its exit status: 0 where it reported success, negative for the signal that
+    killed it, ``None`` where it had to be stopped, or did not start (``problem`` says why).
+    """
+
+    status: int | None
+    output: str = ""  # the end of what it printed
+    problem: str = ""
+
+    @property
+    def content(self) -> bool:
+        """Whether the client says that all is well."""
+        return self.status == 0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One run of the client against one case: what the lab saw, and what the client said."""
+
+    ending: Ending
+    script: Script
+    connections: tuple[Connection, ...] = ()
+    canary: str = ""  # what the client was given to send; empty where it was given nothing
+    token: str = ""  # what the lab answers with: in the client's output, it took the answer
+    seconds: float = field(default=0.0, compare=False)

@@ -1,0 +1,133 @@
+"""From evidence to verdict, and from verdict to outcome. Pure; the heart of the lab.
+
+A finished handshake is not acceptance: in TLS 1.3 a client that checks afterwards has finished
+its part before it can refuse. What counts is what the client gave away, and what it says itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from certpin.lab.case import Expect
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from certpin.lab.evidence import Attempt, Connection
+
+
+class Verdict(StrEnum):
+    """What a client did in a case."""
+
+    ACCEPT = "ACCEPT"  # it gave its data away, or took the answer
+    REJECT = "REJECT"  # it said hello, and no more
+    LEAK = "LEAK"  # it reported an error, but its data had arrived
+    INCONCLUSIVE = "INCONCLUSIVE"  # it never came, died, or had to be stopped
+    FLAKY = "FLAKY"  # it did not do the same twice
+
+
+class Outcome(StrEnum):
+    """What a verdict means for a client of the style that was declared."""
+
+    RIGHT = "right"
+    WRONG = "wrong"  # a finding: an attack got through, or a legitimate server was refused
+    WARNING = "warning"
+    TOLD = "told"  # for the owner's policy to say
+    UNDECIDED = "undecided"  # inconclusive or flaky
+    NOT_RUN = "not run"  # it could not be served here, or the client never came that far
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict and why. ``verdict`` is ``None`` where the client never met the attack itself."""
+
+    verdict: Verdict | None
+    why: str
+
+
+def judge(attempt: Attempt) -> Judgement:
+    """The verdict on one attempt."""
+    met = [each for each in attempt.connections if each.hello or each.clear]
+    if not met:
+        problem = attempt.ending.problem or "the client never connected to the lab"
+        return Judgement(Verdict.INCONCLUSIVE, problem)
+    if not any(act.hostile for act in attempt.script.acts):
+        return _weigh(attempt, met)
+    attacked = [each for each in met if each.hostile]
+    if attacked:
+        return _weigh(attempt, attacked)
+    if attempt.ending.problem:
+        return Judgement(Verdict.INCONCLUSIVE, attempt.ending.problem)
+    return Judgement(None, "the client never made the connection that is attacked")
+
+
+def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
+    """What the client gave away on the connections that count, against what it says itself."""
+    gave = _gave(attempt, judged)
+    ending = attempt.ending
+    if gave and (ending.content or ending.problem):
+        return Judgement(Verdict.ACCEPT, gave)
+    if gave:
+        return Judgement(Verdict.LEAK, f"{gave}, and then it reported an error")
+    if ending.problem:
+        return Judgement(Verdict.INCONCLUSIVE, ending.problem)
+    if ending.status is None or ending.status < 0:
+        return Judgement(Verdict.INCONCLUSIVE, f"the client died (status {ending.status})")
+    return Judgement(Verdict.REJECT, _refusal(judged))
+
+
+def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
+    """What the client gave away, in words; empty for nothing."""
+    said = b"".join(each.said for each in judged)
+    if attempt.canary and attempt.canary.encode() in said:
+        return "the canary arrived"
+    if said and not (attempt.script.canary_only and attempt.canary):
+        return f"{len(said)} bytes of the client's data arrived"
+    everything_hostile = all(act.hostile for act in attempt.script.acts)
+    if everything_hostile and attempt.token and attempt.token in attempt.ending.output:
+        return "the client printed the lab's answer"
+    return ""
+
+
+def _refusal(judged: Sequence[Connection]) -> str:
+    alerts = sorted({each.alert for each in judged if each.alert})
+    how = f"with the alert {', '.join(alerts)}" if alerts else "without an alert"
+    when = "after" if any(each.secured for each in judged) else "during"
+    return f"the client left {when} the handshake, {how}, and sent nothing"
+
+
+def agree(judgements: Sequence[Judgement]) -> Judgement:
+    """One judgement of several attempts at the same case."""
+    first, *others = judgements
+    different = sorted({str(each.verdict) for each in judgements})
+    if all(each.verdict is first.verdict for each in others):
+        return first
+    return Judgement(Verdict.FLAKY, f"the client did not do the same twice: {', '.join(different)}")
+
+
+_OUTCOMES = {
+    Expect.ACCEPT: {Verdict.ACCEPT: Outcome.RIGHT},
+    Expect.REJECT: {Verdict.REJECT: Outcome.RIGHT},
+    Expect.EITHER: {
+        Verdict.ACCEPT: Outcome.RIGHT,
+        Verdict.REJECT: Outcome.RIGHT,
+        Verdict.LEAK: Outcome.WARNING,
+    },
+    Expect.WARN: {
+        Verdict.REJECT: Outcome.RIGHT,
+        Verdict.ACCEPT: Outcome.WARNING,
+        Verdict.LEAK: Outcome.WARNING,
+    },
+    Expect.POLICY: dict.fromkeys(Verdict, Outcome.TOLD),
+}
+
+
+def outcome(expect: Expect, verdict: Verdict | None) -> Outcome:
+    """What a verdict means where this is right."""
+    if verdict is None or expect is Expect.UNDEFINED:
+        return Outcome.NOT_RUN
+    if verdict in {Verdict.INCONCLUSIVE, Verdict.FLAKY}:
+        return Outcome.UNDECIDED
+    return _OUTCOMES[expect].get(verdict, Outcome.WRONG)

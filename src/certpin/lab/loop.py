@@ -1,0 +1,48 @@
+"""An event loop in a thread of its own, so that a lab can serve while its user's code runs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class Loop:
+    """A context manager. ``call`` runs a function in the loop's thread and waits for it."""
+
+    def __init__(self) -> None:
+        self.asyncio = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="certpin-lab", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.call(self._cancel)
+        self.asyncio.call_soon_threadsafe(self.asyncio.stop)
+        self._thread.join()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """What a function returns, called in the loop's thread."""
+
+        async def run() -> T:
+            return function()
+
+        return asyncio.run_coroutine_threadsafe(run(), self.asyncio).result()
+
+    def _run(self) -> None:
+        self.asyncio.run_forever()
+        self.asyncio.run_until_complete(self.asyncio.shutdown_asyncgens())
+        self.asyncio.close()
+
+    def _cancel(self) -> None:
+        mine = asyncio.current_task()
+        for task in asyncio.all_tasks():
+            if task is not mine:
+                task.cancel()

@@ -1,0 +1,138 @@
+"""A run of the matrix: the good control, every case, the good control again."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from certpin.lab.attacks import CONTROL
+from certpin.lab.case import CannotServeError, Expect
+from certpin.lab.evidence import Attempt
+from certpin.lab.judge import Judgement, Outcome, Verdict, agree, judge, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from certpin.lab.case import Case, Style
+    from certpin.lab.client import Client
+    from certpin.lab.lab import Lab, Stage
+
+ATTEMPTS = 3  # how often a case is tried whose verdict is not the right one at first
+
+
+@dataclass(frozen=True)
+class Result:
+    """One case, as it came out. ``attempts`` are the evidence."""
+
+    case: Case
+    expect: Expect
+    verdict: Verdict | None
+    outcome: Outcome
+    why: str
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that one run found."""
+
+    host: str
+    style: Style
+    results: tuple[Result, ...]
+
+    def count(self, outcome: Outcome) -> int:
+        """How many cases came out so."""
+        return sum(each.outcome is outcome for each in self.results)
+
+    @property
+    def controlled(self) -> bool:
+        """Whether the good control held, first and last."""
+        controls = [each for each in self.results if each.case is CONTROL]
+        return len(controls) == 2 and all(each.outcome is Outcome.RIGHT for each in controls)
+
+
+def prove(
+    lab: Lab,
+    client: Client,
+    cases: Iterable[Case],
+    *,
+    jobs: int = 1,
+    progress: Callable[[Result], None] = lambda _: None,
+) -> Run:
+    """Run a client against these cases.
+
+    Where the good control fails at first, nothing else is run: no verdict would mean anything.
+    ``progress`` is called in this thread, for each result in order.
+    """
+    results: list[Result] = []
+    for result in _results(lab, client, cases, jobs):
+        progress(result)
+        results.append(result)
+    run = Run(lab.host, lab.style, tuple(results))
+    return run if run.controlled else _without_control(run)
+
+
+def _results(lab: Lab, client: Client, cases: Iterable[Case], jobs: int) -> Iterator[Result]:
+    first = _try(lab, client, CONTROL)
+    yield first
+    if first.outcome is not Outcome.RIGHT:
+        return
+    with ThreadPoolExecutor(jobs, "certpin-lab-client") as pool:
+        yield from pool.map(lambda case: _try(lab, client, case), cases)
+    yield _try(lab, client, CONTROL)
+
+
+def _try(lab: Lab, client: Client, case: Case) -> Result:
+    """One case: once, and again where the verdict is not the right one."""
+    expect = case.expected.of(lab.style)
+    if expect is Expect.UNDEFINED:
+        return _not_run(case, expect, f"means nothing for a client of the style {lab.style}")
+    attempts: list[Attempt] = []
+    judgements: list[Judgement] = []
+    try:
+        while len(attempts) < ATTEMPTS:
+            attempts.append(_attempt(lab.stage(case), client, lab.canary))
+            judgements.append(judge(attempts[-1]))
+            if _settled(expect, judgements):
+                break
+    except CannotServeError as exc:
+        return _not_run(case, expect, str(exc))
+    judgement = agree(judgements)
+    found = outcome(expect, judgement.verdict)
+    return Result(case, expect, judgement.verdict, found, judgement.why, tuple(attempts))
+
+
+def _settled(expect: Expect, judgements: list[Judgement]) -> bool:
+    """Whether another attempt could tell more: not once two of them agree."""
+    last = judgements[-1].verdict
+    right = outcome(expect, last) not in {Outcome.WRONG, Outcome.UNDECIDED}
+    return right or len(judgements) > 1
+
+
+def _attempt(stage: Stage, client: Client, canary: str) -> Attempt:
+    target = stage.open()
+    begin = time.monotonic()
+    try:
+        ending = client.run(target)
+    finally:
+        connections = stage.close()
+    seconds = time.monotonic() - begin
+    return Attempt(ending, stage.script, connections, canary, stage.token, seconds)
+
+
+def _not_run(case: Case, expect: Expect, why: str) -> Result:
+    return Result(case, expect, None, Outcome.NOT_RUN, why)
+
+
+def _without_control(run: Run) -> Run:
+    """The same run where the good control failed: a refusal then proves nothing."""
+    why = "the good control failed, so a refusal proves nothing"
+    results = tuple(
+        Result(each.case, each.expect, Verdict.INCONCLUSIVE, Outcome.UNDECIDED, why, each.attempts)
+        if each.verdict is Verdict.REJECT and each.case is not CONTROL
+        else each
+        for each in run.results
+    )
+    return Run(run.host, run.style, results)

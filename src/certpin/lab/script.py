@@ -1,0 +1,94 @@
+"""What the connections of a case meet, one act each: plain data, made by ``attacks``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Self
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+if TYPE_CHECKING:
+    from certpin.lab.authority import Identity
+
+
+class Answer(StrEnum):
+    """What the server says once TLS stands, and a request came."""
+
+    OK = "ok"  # an answer that holds the lab's own token, then the end of the connection
+    KEEP = "keep"  # the same, and the connection stays open for more
+    SILENT = "silent"  # nothing: the connection ends when the request is there
+    REDIRECT_SAME = "redirect-same"  # to the same host, on a connection of its own
+    REDIRECT_SECOND = "redirect-second"  # to the second host
+    REDIRECT_PLAIN = "redirect-plain"  # to http:// on the same host
+
+
+class Opening(StrEnum):
+    """What the server does before TLS."""
+
+    TLS = "tls"  # begins TLS: at once, or when STARTTLS asks for it
+    PLAIN = "plain"  # answers the ClientHello in clear text
+    STRIP = "strip"  # does not offer STARTTLS
+    INJECT = "inject"  # appends answers of its own to the go-ahead of STARTTLS
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How TLS is served. Versions and ciphers are OpenSSL's names; empty for its defaults."""
+
+    oldest: str = "TLSv1_2"
+    newest: str = "TLSv1_3"
+    ciphers: str = ""
+    tickets: str = ""  # acts with the same word share the keys of their session tickets
+    asks_certificate: bool = False
+
+
+@dataclass(frozen=True)
+class Act:
+    """What one connection meets.
+
+    ``chain`` is DER, exactly as it is sent, leaf first; ``key_pem`` signs the handshake, and may
+    be one that does not belong to the leaf. ``hostile`` acts are what the verdict is about.
+    """
+
+    chain: tuple[bytes, ...]
+    key_pem: bytes
+    hostile: bool = True
+    settings: Settings = Settings()
+    answer: Answer = Answer.OK
+    opening: Opening = Opening.TLS
+
+    @classmethod
+    def of(cls, identity: Identity, *appended: Any, **fields: Any) -> Self:
+        """An act of an identity, with certificates (``x509``) appended to its chain."""
+        sent = (*identity.chain, *appended)
+        chain = tuple(each.public_bytes(Encoding.DER) for each in sent)
+        return cls(chain, identity.key_pem, **fields)
+
+    def but(self, **fields: Any) -> Self:
+        """The same act, with some of it changed."""
+        return replace(self, **fields)
+
+
+@dataclass(frozen=True)
+class Script:
+    """The acts of the host under test in the order of its connections, and of the second host.
+
+    The last act of each repeats. Without acts of its own, the second host plays the first's.
+    """
+
+    first: tuple[Act, ...]
+    second: tuple[Act, ...] = ()
+    # Whether what a hostile connection is sent counts only where the canary is in it: for clients
+    # that may say one thing there, and must not say another.
+    canary_only: bool = False
+
+    @classmethod
+    def of(cls, *acts: Act, second: tuple[Act, ...] = (), canary_only: bool = False) -> Self:
+        """A script of these acts."""
+        return cls(acts, second, canary_only)
+
+    @property
+    def acts(self) -> tuple[Act, ...]:
+        """All of them."""
+        return self.first + self.second

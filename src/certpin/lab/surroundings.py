@@ -1,0 +1,93 @@
+"""The folder and the environment that a client gets: whom it trusts, and how it finds the lab.
+
+Only what is public goes into the folder: certificates and pins. The lab's keys stay in memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+
+from certpin.pinfile.editor import PinFileEditor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.lab.target import Target
+    from certpin.pins import PinSet
+
+_JAVA_PASSWORD = "changeit"  # noqa: S105  # Java's own default; the store holds no secret
+
+# Which variable each kind of client reads its roots from.
+_CA_FILE = (
+    "SSL_CERT_FILE",  # OpenSSL, Python, Go, Ruby, Rust's native certificates
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "DENO_CERT",
+    "GIT_SSL_CAINFO",
+    "AWS_CA_BUNDLE",
+    "CERTPIN_LAB_CA",
+)
+_HTTPS_PROXY = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+_HTTP_PROXY = ("HTTP_PROXY", "http_proxy")
+
+
+def furnish(folder: Path, trusted_pem: bytes, pins: PinSet) -> None:
+    """Write what clients are handed into a folder."""
+    (folder / "trusted.pem").write_bytes(trusted_pem)
+    (folder / "trusted.p12").write_bytes(_java_store(trusted_pem))
+    (folder / "no-certificates").mkdir()
+    editor = PinFileEditor.new(folder / "pins.toml", pins.name)
+    for policy in pins.policies:
+        editor.add_host(policy)
+    editor.raise_version()
+    editor.save()
+
+
+def environment(target: Target, via: str) -> dict[str, str]:
+    """The variables that lead a client to the lab, for ``via``: port, connect or socks5.
+
+    No variable of the user's own proxies survives: empty ones take their place.
+    """
+    proxy = {"connect": target.proxy, "socks5": target.socks}.get(via, "")
+    variables = dict.fromkeys(_CA_FILE, str(target.ca))
+    variables |= dict.fromkeys((*_HTTPS_PROXY, *_HTTP_PROXY), proxy)
+    variables |= {"NO_PROXY": "", "no_proxy": ""}
+    variables |= {
+        "SSL_CERT_DIR": str(target.folder / "no-certificates"),
+        "JAVA_TOOL_OPTIONS": _java_options(target, via),
+        "CERTPIN_PINS": str(target.pins),
+        "CERTPIN_LAB_CASE": target.case,
+        "CERTPIN_LAB_HOST": target.host,
+        "CERTPIN_LAB_PORT": str(target.port),
+        "CERTPIN_LAB_PROXY": target.proxy,
+        "CERTPIN_LAB_URL": target.url,
+    }
+    return variables
+
+
+def _java_options(target: Target, via: str) -> str:
+    options = {
+        "javax.net.ssl.trustStore": str(target.truststore),
+        "javax.net.ssl.trustStorePassword": _JAVA_PASSWORD,
+        "javax.net.ssl.trustStoreType": "PKCS12",
+    }
+    if via == "connect":
+        options |= {"https.proxyHost": target.address, "https.proxyPort": str(target.proxy_port)}
+        options |= {"http.proxyHost": target.address, "http.proxyPort": str(target.proxy_port)}
+        options |= {"http.nonProxyHosts": ""}
+    if via == "socks5":
+        options |= {"socksProxyHost": target.address, "socksProxyPort": str(target.proxy_port)}
+    return " ".join(f"-D{name}={value}" for name, value in options.items())
+
+
+def _java_store(trusted_pem: bytes) -> bytes:
+    certificates = [
+        pkcs12.PKCS12Certificate(each, b"lab-%d" % index)
+        for index, each in enumerate(x509.load_pem_x509_certificates(trusted_pem))
+    ]
+    encryption = BestAvailableEncryption(_JAVA_PASSWORD.encode())
+    return pkcs12.serialize_java_truststore(certificates, encryption)

@@ -1,0 +1,74 @@
+"""What a client is told: where the lab is, whom to trust, what is pinned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Target:
+    """One case, as a client meets it.
+
+    ``port`` is that of the lab on 127.0.0.1, for a client that is led there directly; ``proxy``
+    is the address of the lab's CONNECT and SOCKS5 proxy. ``url`` holds the canary.
+    """
+
+    case: str
+    host: str
+    second_host: str
+    port: int
+    proxy_port: int
+    canary: str
+    folder: Path  # with everything below
+    pin: str  # of the good server, or of its issuer: sha256/…
+    backup: str
+    address: str = "127.0.0.1"
+
+    @property
+    def ca(self) -> Path:
+        """The roots that the client must trust, as PEM."""
+        return self.folder / "trusted.pem"
+
+    @property
+    def truststore(self) -> Path:
+        """The same as a Java trust store (PKCS#12); its password is ``changeit``."""
+        return self.folder / "trusted.p12"
+
+    @property
+    def pins(self) -> Path:
+        """The pins, as a pin file of certpin's."""
+        return self.folder / "pins.toml"
+
+    @property
+    def proxy(self) -> str:
+        """``http://127.0.0.1:PORT``: the lab's HTTP proxy."""
+        return f"http://{self.address}:{self.proxy_port}"
+
+    @property
+    def socks(self) -> str:
+        """``socks5h://127.0.0.1:PORT``: the same as a SOCKS5 proxy that resolves names."""
+        return f"socks5h://{self.address}:{self.proxy_port}"
+
+    @property
+    def url(self) -> str:
+        """What to ask for through the proxy."""
+        return f"https://{bracketed(self.host)}/{self.canary}"
+
+    @property
+    def second_url(self) -> str:
+        """The same at the second host."""
+        return f"https://{bracketed(self.second_host)}/{self.canary}"
+
+    @property
+    def pinnedpubkey(self) -> str:
+        """Both pins as curl writes them: ``sha256//…;sha256//…``."""
+        return ";".join(pin.replace("sha256/", "sha256//", 1) for pin in (self.pin, self.backup))
+
+
+def bracketed(host: str) -> str:
+    """A host as a URL writes it (RFC 3986 section 3.2.2)."""
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,1 @@
+"""Thin shells that bring clients to the lab: ports, proxies, relays."""

@@ -1,0 +1,82 @@
+"""What a transport moves bytes for: a session, alone or behind the lab's own proxy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from certpin.lab.session.session import Session
+from certpin.lab.transport.front import Front
+
+if TYPE_CHECKING:
+    from certpin.lab.play import Play
+    from certpin.lab.transport.front import Reached
+
+
+class Conversation(Protocol):
+    """One connection without I/O. ``passing`` names where it must be relayed to, untouched."""
+
+    @property
+    def done(self) -> bool:
+        """Whether to close, once everything is sent."""
+
+    @property
+    def passing(self) -> Reached | None:
+        """Where to, if it is not the lab's own."""
+
+    def data_to_send(self) -> bytes:
+        """Take what must be sent now."""
+
+    def receive(self, data: bytes) -> None:
+        """Take what came; empty where the client hung up."""
+
+
+class Direct(Session):
+    """A session on a port of its own."""
+
+    passing = None
+
+
+class Proxied:
+    """A client that asks the lab's proxy for a host, and then the session with that host."""
+
+    def __init__(self, play: Play) -> None:
+        self.done = False
+        self.passing: Reached | None = None
+        self._play = play
+        self._front = Front()
+        self._session: Session | None = None
+
+    @property
+    def early(self) -> bytes:
+        """What the client said to whom it passes through to."""
+        return bytes(self._front.rest)
+
+    def data_to_send(self) -> bytes:
+        """Take what must be sent now."""
+        return self._front.data_to_send() + (self._session.data_to_send() if self._session else b"")
+
+    def receive(self, data: bytes) -> None:
+        """Take what came."""
+        if self._session is None and data:
+            self._ask(data)
+        elif self._session:
+            self._hand_on(data)
+        else:
+            self.done = True
+
+    def _ask(self, data: bytes) -> None:
+        self._front.receive(data)
+        reached = self._front.reached
+        if self._front.failed:
+            self.done = True
+        elif reached and not self._play.tests(reached.host):
+            self.passing = reached
+        elif reached:
+            self._session = Session(self._play, via=reached.via, target=reached.host)
+            if self._front.rest:
+                self._hand_on(bytes(self._front.rest))
+
+    def _hand_on(self, data: bytes) -> None:
+        assert self._session is not None  # noqa: S101  # the callers looked
+        self._session.receive(data)
+        self.done = self._session.done

@@ -1,0 +1,116 @@
+"""The lab as a proxy, without I/O: HTTP CONNECT and SOCKS5 on one port, told apart by one byte.
+
+What a client asks for is only ever a name to the lab: under test, it is answered here; else the
+connection passes through untouched.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+_SOCKS5 = 5  # RFC 1928 section 3: the version, and the first byte
+_NO_AUTHENTICATION, _CONNECT = 0, 1
+_ADDRESS_SIZES = {1: 4, 4: 16}  # RFC 1928 section 5: IPv4 and IPv6
+_NAME = 3
+_UNSUPPORTED = b"\5\7\0\1\0\0\0\0\0\0"  # command not supported
+_LONGEST_HEAD = 16 * 1024
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Where a client wants to go, by which kind of proxy. ``plain`` for a request in clear text."""
+
+    via: str
+    host: str
+    port: int
+    plain: bool = False
+
+
+class Front:
+    """Reads what a client asks of a proxy. Ends with ``reached``, or ``failed``.
+
+    ``rest`` holds the bytes that came behind the request: they are the connection's own.
+    """
+
+    def __init__(self) -> None:
+        self.reached: Reached | None = None
+        self.failed = ""
+        self.rest = bytearray()
+        self._out = bytearray()
+        self._greeted = False
+
+    def data_to_send(self) -> bytes:
+        """Take what must be sent now."""
+        data = bytes(self._out)
+        self._out.clear()
+        return data
+
+    def receive(self, data: bytes) -> None:
+        """Take what the client sent. Never raises."""
+        self.rest += data
+        try:
+            if self.rest[0] == _SOCKS5:
+                self._socks5()
+            else:
+                self._http()
+        except IndexError:
+            return  # more must come
+        except ValueError as exc:
+            self.failed = f"not a request to a proxy: {exc}"
+
+    def _socks5(self) -> None:
+        if not self._greeted:
+            end = 2 + self.rest[1]
+            methods = _exactly(self.rest, 2, end)
+            del self.rest[:end]
+            self._greeted = True
+            accepted = _NO_AUTHENTICATION in methods
+            self._out += b"\5\0" if accepted else b"\5\xff"
+            if not accepted:
+                raise ValueError("SOCKS5 with a password")
+        version, command, _, kind = _exactly(self.rest, 0, 4)
+        if version != _SOCKS5 or command != _CONNECT:
+            self._out += _UNSUPPORTED
+            raise ValueError("a SOCKS5 command other than CONNECT")
+        start, size = (5, self.rest[4]) if kind == _NAME else (4, _ADDRESS_SIZES.get(kind, 0))
+        address = _exactly(self.rest, start, start + size)
+        port = int.from_bytes(_exactly(self.rest, start + size, start + size + 2))
+        del self.rest[: start + size + 2]
+        host = address.decode("ascii") if kind == _NAME else str(ipaddress.ip_address(address))
+        self._out += b"\5\0\0\1\0\0\0\0\0\0"  # succeeded; the bound address is nobody's business
+        self.reached = Reached("socks5", host.lower().rstrip("."), port)
+
+    def _http(self) -> None:
+        end = self.rest.find(b"\r\n\r\n")
+        if end < 0:
+            if len(self.rest) > _LONGEST_HEAD or self.rest[:1] == b"\x16":
+                raise ValueError("no HTTP request")
+            return
+        method, _, target = self.rest.partition(b"\r\n")[0].decode("ascii").partition(" ")
+        target = target.partition(" ")[0]
+        if method == "CONNECT":
+            del self.rest[: end + 4]
+            self._out += b"HTTP/1.1 200 Connection established\r\n\r\n"
+            self.reached = Reached("connect", *_authority(target, 443))
+        elif target.startswith("http://"):
+            authority = target.removeprefix("http://").partition("/")[0]
+            self.reached = Reached("connect", *_authority(authority, 80), plain=True)
+        else:
+            raise ValueError(f"{method[:20]!r} of something that is no address")
+
+
+def _exactly(data: bytearray, start: int, end: int) -> bytes:
+    if len(data) < end:
+        raise IndexError
+    return bytes(data[start:end])
+
+
+def _authority(text: str, default: int) -> tuple[str, int]:
+    """``host:port``, the brackets of IPv6 taken off. Raises ``ValueError``."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit():
+        host, port = text, str(default)
+    if not host or int(port[:6]) > 65_535:
+        raise ValueError("an address without a host or a port")
+    return host.strip("[]").lower().rstrip("."), int(port[:6])

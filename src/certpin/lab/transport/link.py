@@ -1,0 +1,115 @@
+"""One socket and its conversation, driven by an event loop.
+
+No task, and no buffer that could lose a byte when the play ends.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from certpin.lab.transport.conversation import Conversation
+
+_PIECE = 64 * 1024
+PATIENCE = 20.0  # seconds that a client may be silent; it costs the lab one socket till then
+
+
+class Link:
+    """Moves bytes between a socket and a conversation until one of them ends.
+
+    For the thread of the loop alone. ``ended`` is called once, with the link.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        conversation: Conversation,
+        ended: Callable[[Link], None],
+    ) -> None:
+        sock.setblocking(False)
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock
+        self.conversation = conversation
+        self._loop = loop
+        self._ended = ended
+        self._unsent = bytearray()
+        self._open = True
+        self._timer = loop.call_later(PATIENCE, self.close)
+        loop.add_reader(sock, self.read)
+        self._move()
+
+    def read(self) -> bool:
+        """Take what is there. Whether there was anything."""
+        if not self._open:
+            return False
+        try:
+            data = self.sock.recv(_PIECE)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            data = b""
+        self._timer.cancel()
+        self._timer = self._loop.call_later(PATIENCE, self.close)
+        if not self.conversation.done:
+            self.conversation.receive(data)
+        self._move()
+        if not data:
+            self.close()
+        return bool(data)
+
+    def close(self) -> None:
+        """End it, with whatever was sent so far."""
+        if not self._open:
+            return
+        self._let_go()
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+        self.sock.close()
+        self._ended(self)
+
+    def hand_over(self) -> socket.socket:
+        """Give the socket away, to be relayed."""
+        self._let_go()
+        return self.sock
+
+    def _let_go(self) -> None:
+        self._open = False
+        self._timer.cancel()
+        self._loop.remove_reader(self.sock)
+        self._loop.remove_writer(self.sock)
+
+    def _move(self) -> None:
+        """Send what can be sent now; the loop calls again for the rest."""
+        self._unsent += self.conversation.data_to_send()
+        try:
+            while self._unsent:
+                del self._unsent[: self.sock.send(self._unsent)]
+        except (BlockingIOError, InterruptedError):
+            self._loop.add_writer(self.sock, self._write_on)
+            return
+        except OSError:
+            self.close()
+            return
+        if self.conversation.passing:
+            self._ended(self)
+        elif self.conversation.done:
+            self._finish()
+
+    def _write_on(self) -> None:
+        self._loop.remove_writer(self.sock)
+        self._move()
+
+    def _finish(self) -> None:
+        """Close as the server, but hear the client out.
+
+        Closing with bytes unread is a reset, which can overtake the answer (RFC 9112 section 9.6).
+        """
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)

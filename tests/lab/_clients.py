@@ -1,0 +1,66 @@
+"""Clients that are right, one for each style, and how to run any client against one case."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from certpin import PinnedSSLContext, PinSet
+from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.case import Style
+from certpin.lab.client import Call
+from certpin.lab.lab import Lab
+from certpin.lab.run import prove
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from certpin.lab.case import Case
+    from certpin.lab.client import Client
+    from certpin.lab.run import Result
+    from certpin.lab.target import Target
+
+BY_NAME = {case.name: case for case in (CONTROL, *CASES)}
+
+
+def trusting(target: Target) -> ssl.SSLContext:
+    """A context without pins, that trusts what the client should trust."""
+    return ssl.create_default_context(cafile=str(target.ca))
+
+
+def pinned(target: Target) -> ssl.SSLContext:
+    """The same with the pins of the target."""
+    context = PinnedSSLContext(PinSet.load(target.pins))
+    context.load_verify_locations(target.ca)
+    return context
+
+
+def request(target: Target, context: ssl.SSLContext) -> str:
+    """One request on a connection of its own, to the port of the lab; what was answered."""
+    with (
+        socket.create_connection((target.address, target.port), 10) as sock,
+        context.wrap_socket(sock, server_hostname=target.host) as tls,
+    ):
+        tls.sendall(f"GET /{target.canary} HTTP/1.1\r\nHost: {target.host}\r\n\r\n".encode())
+        answer = b""
+        while piece := tls.recv(4096):
+            answer += piece
+        return answer.decode()
+
+
+def right_client(style: Style) -> Call:
+    """A client of this style that does everything right."""
+    context: Callable[[Target], ssl.SSLContext] = trusting if style is Style.NONE else pinned
+    return Call(lambda target: request(target, context(target)))
+
+
+def run_case(
+    case: Case | str, client: Client, style: Style, host: str = "api.bank.example"
+) -> Result:
+    """What one case says of a client. The good control must hold."""
+    chosen = BY_NAME[case] if isinstance(case, str) else case
+    with Lab(host, style) as lab:
+        run = prove(lab, client, [chosen])
+    assert run.controlled, [each.why for each in run.results]
+    return run.results[1]

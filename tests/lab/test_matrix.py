@@ -1,0 +1,21 @@
+"""Clients that do everything right get the right verdict in every case: no false alarm."""
+
+from __future__ import annotations
+
+import pytest
+
+from certpin.lab.attacks import CASES
+from certpin.lab.case import Style
+from certpin.lab.judge import Outcome
+from certpin.lab.lab import Lab
+from certpin.lab.run import prove
+from tests.lab._clients import right_client
+
+
+@pytest.mark.parametrize("style", Style)
+def test_a_client_that_is_right_raises_no_alarm(style: Style) -> None:
+    with Lab(style=style) as lab:
+        run = prove(lab, right_client(style), CASES, jobs=2)
+    assert run.controlled
+    wrong = [each for each in run.results if each.outcome in {Outcome.WRONG, Outcome.UNDECIDED}]
+    assert not wrong, "\n".join(f"{each.case.name}: {each.verdict}: {each.why}" for each in wrong)

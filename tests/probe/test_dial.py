@@ -44,7 +44,7 @@ def answering(*answers: bytes) -> Iterator[int]:
         def serve() -> None:
             for answer in answers:
                 connection, _ = listener.accept()
-                with connection, suppress(OSError):  # it may be gone: ENOTCONN is no ConnectionError
+                with connection, suppress(OSError):  # it may be gone: ENOTCONN
                     connection.recv(4096)
                     connection.sendall(answer)
                     connection.shutdown(socket.SHUT_WR)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.tls._mutation import Mutation
+from tests._mutation import Mutation
 
 _CHECK = "certpin/tls/check.py"
 _CONTEXT = "certpin/tls/context.py"
@@ -34,6 +34,20 @@ _REWRITTEN = """
 """.strip()
 
 MUTATIONS: list[Mutation] = [
+    Mutation(
+        2,
+        _VERIFICATION,
+        "if callback is not None:",
+        "if False:",
+        _TWO + "test_a_pre_shared_key_cannot_be_set",
+    ),
+    Mutation(
+        3,
+        _VERIFICATION,
+        "elif name in _CHECKING_CLASSES:",
+        "elif False:",
+        _CLEAR + "test_the_classes_that_check_cannot_be_replaced",
+    ),
     Mutation(
         1,
         _VERIFICATION,

@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from certpin.errors import InputError
@@ -49,6 +50,9 @@ class Client(Protocol):
     def run(self, target: Target) -> Ending:
         """Call it once, and say how that ended. Raises nothing."""
 
+    def stop(self) -> None:
+        """End what still runs, from another thread: the run was interrupted."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -64,6 +68,9 @@ class Call:
             return Ending(1, f"{type(exc).__name__}: {exc}"[-_KEPT:])
         return Ending(0, "" if answer is None else str(answer)[-_KEPT:])
 
+    def stop(self) -> None:
+        """Nothing to be done: a function ends when it likes."""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -76,6 +83,7 @@ class Command:
     words: tuple[str, ...]
     via: str = "connect"
     patience: float = PATIENCE
+    _running: set[subprocess.Popen[bytes]] = field(default_factory=set, compare=False)
 
     @property
     def names_host(self) -> bool:
@@ -99,18 +107,39 @@ class Command:
                 return Ending(None, problem=f"{words[0]} did not start: {exc.strerror}")
             return self._end(process, output)
 
+    def stop(self) -> None:
+        """End every run of it that is under way."""
+        for process in tuple(self._running):
+            _kill(process)
+
     def _end(self, process: subprocess.Popen[bytes], output: BinaryIO) -> Ending:
-        problem = ""
+        late = threading.Event()
+        # Not wait(timeout): that looks every 50 ms, and most clients take less.
+        watch = threading.Timer(self.patience, _give_up, (process, late))
+        watch.start()
+        self._running.add(process)
         try:
-            process.wait(self.patience)
-        except subprocess.TimeoutExpired:
-            problem = f"the client did not end within {self.patience:g} s"
+            status = process.wait()
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # and what it started
-            process.wait()
-        status = None if problem else process.returncode
-        return Ending(status, _end_of(output), problem)
+            watch.cancel()
+            watch.join()
+            self._running.discard(process)
+            _kill(process)  # and what it started
+        if late.is_set():
+            problem = f"the client did not end within {self.patience:g} s"
+            return Ending(None, _end_of(output), problem)
+        return Ending(status, _end_of(output))
+
+
+def _give_up(process: subprocess.Popen[bytes], late: threading.Event) -> None:
+    late.set()
+    _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and its children: they are a group of their own."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def substitute(words: Sequence[str], target: Target) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from certpin.lab.script import Act, Script
     from certpin.lab.session.hello import ClientHello
+    from certpin.pins import PinSet
 
 # How many bytes of a client's words are kept. Enough to show what leaked; a client can't fill
 # the lab's memory.
@@ -30,6 +31,7 @@ class Connection:
     client_certificate: bytes = b""
     data: bytes = b""  # application data under TLS, less what its protocol says of itself
     clear: bytes = b""  # the same, without TLS
+    passed: int = 0  # octets that the real server answered, where it was passed through to it
     alert: str = ""  # the alert that the client sent, as OpenSSL names it
     problem: str = ""  # what else ended it
 
@@ -71,4 +73,6 @@ class Attempt:
     connections: tuple[Connection, ...] = ()
     canary: str = ""  # what the client was given to send; empty where it was given nothing
     token: str = ""  # what the lab answers with: in the client's output, it took the answer
+    host: str = ""  # what the client was told to call
+    pins: PinSet | None = None  # what it has pinned; None where nothing is, or nothing is known
     seconds: float = field(default=0.0, compare=False)

@@ -71,15 +71,16 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
         return Judgement(Verdict.ACCEPT, gave)
     if gave:
         return Judgement(Verdict.LEAK, f"{gave}, and then it reported an error")
-    if ending.problem:
-        return Judgement(Verdict.INCONCLUSIVE, ending.problem)
     if ending.status is None or ending.status < 0:
-        return Judgement(Verdict.INCONCLUSIVE, f"the client died (status {ending.status})")
+        problem = ending.problem or f"the client died (status {ending.status})"
+        return Judgement(Verdict.INCONCLUSIVE, problem)
     return Judgement(Verdict.REJECT, _refusal(judged))
 
 
 def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
     """What the client gave away, in words; empty for nothing."""
+    if attempt.ending.content and any(each.passed for each in judged):
+        return "the client was content with the real server"
     said = b"".join(each.said for each in judged)
     if attempt.canary and attempt.canary.encode() in said:
         return "the canary arrived"
@@ -107,6 +108,7 @@ def agree(judgements: Sequence[Judgement]) -> Judgement:
     return Judgement(Verdict.FLAKY, f"the client did not do the same twice: {', '.join(different)}")
 
 
+_GIVEN = {Verdict.ACCEPT, Verdict.LEAK}
 _OUTCOMES = {
     Expect.ACCEPT: {Verdict.ACCEPT: Outcome.RIGHT},
     Expect.REJECT: {Verdict.REJECT: Outcome.RIGHT},
@@ -122,6 +124,18 @@ _OUTCOMES = {
     },
     Expect.POLICY: dict.fromkeys(Verdict, Outcome.TOLD),
 }
+
+
+def settle(expect: Expect, judgements: Sequence[Judgement]) -> tuple[Judgement, Outcome]:
+    """The judgement of all attempts at a case, and what it means.
+
+    An attack that got through once got through, whatever the other attempts did.
+    """
+    judgement = agree(judgements)
+    got_through = any(each.verdict in _GIVEN for each in judgements)
+    if judgement.verdict is Verdict.FLAKY and expect is Expect.REJECT and got_through:
+        return judgement, Outcome.WRONG
+    return judgement, outcome(expect, judgement.verdict)
 
 
 def outcome(expect: Expect, verdict: Verdict | None) -> Outcome:

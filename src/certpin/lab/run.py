@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from certpin.lab.about import About, about
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import CannotServeError, Expect
 from certpin.lab.evidence import Attempt
-from certpin.lab.judge import Judgement, Outcome, Verdict, agree, judge, outcome
+from certpin.lab.judge import Judgement, Outcome, Verdict, judge, outcome, settle
+from certpin.pins.policy import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
 
     from certpin.lab.case import Case, Style
     from certpin.lab.client import Client
@@ -41,6 +44,7 @@ class Run:
     host: str
     style: Style
     results: tuple[Result, ...]
+    about: About = field(default_factory=About)
 
     def count(self, outcome: Outcome) -> int:
         """How many cases came out so."""
@@ -60,6 +64,7 @@ def prove(
     *,
     jobs: int = 1,
     progress: Callable[[Result], None] = lambda _: None,
+    now: Callable[[], datetime] = utc_now,
 ) -> Run:
     """Run a client against these cases.
 
@@ -67,10 +72,12 @@ def prove(
     ``progress`` is called in this thread, for each result in order.
     """
     results: list[Result] = []
+    started = now()
     for result in _results(lab, client, cases, jobs):
         progress(result)
         results.append(result)
-    run = Run(lab.host, lab.style, tuple(results))
+    facts = about(lab, client, started, now())
+    run = Run(lab.host, lab.style, tuple(results), facts)
     return run if run.controlled else _without_control(run)
 
 
@@ -79,8 +86,14 @@ def _results(lab: Lab, client: Client, cases: Iterable[Case], jobs: int) -> Iter
     yield first
     if first.outcome is not Outcome.RIGHT:
         return
-    with ThreadPoolExecutor(jobs, "certpin-lab-client") as pool:
+    pool = ThreadPoolExecutor(jobs, "certpin-lab-client")
+    try:
         yield from pool.map(lambda case: _try(lab, client, case), cases)
+    except BaseException:
+        client.stop()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
     yield _try(lab, client, CONTROL)
 
 
@@ -99,8 +112,9 @@ def _try(lab: Lab, client: Client, case: Case) -> Result:
                 break
     except CannotServeError as exc:
         return _not_run(case, expect, str(exc))
-    judgement = agree(judgements)
-    found = outcome(expect, judgement.verdict)
+    judgement, found = settle(expect, judgements)
+    if case is CONTROL and found is not Outcome.RIGHT:
+        found = Outcome.UNDECIDED  # no attack got through: the run proves nothing
     return Result(case, expect, judgement.verdict, found, judgement.why, tuple(attempts))
 
 
@@ -119,7 +133,9 @@ def _attempt(stage: Stage, client: Client, canary: str) -> Attempt:
     finally:
         connections = stage.close()
     seconds = time.monotonic() - begin
-    return Attempt(ending, stage.script, connections, canary, stage.token, seconds)
+    return Attempt(
+        ending, stage.script, connections, canary, stage.token, target.host, stage.pins, seconds
+    )
 
 
 def _not_run(case: Case, expect: Expect, why: str) -> Result:
@@ -135,4 +151,4 @@ def _without_control(run: Run) -> Run:
         else each
         for each in run.results
     )
-    return Run(run.host, run.style, results)
+    return replace(run, results=results)

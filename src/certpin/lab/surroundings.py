@@ -35,11 +35,16 @@ _HTTPS_PROXY = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _HTTP_PROXY = ("HTTP_PROXY", "http_proxy")
 
 
-def furnish(folder: Path, trusted_pem: bytes, pins: PinSet) -> None:
-    """Write what clients are handed into a folder."""
+def furnish(folder: Path, trusted_pem: bytes, pins: PinSet | None) -> None:
+    """Write what clients are handed into a folder. Without known pins there is no pin file."""
     (folder / "trusted.pem").write_bytes(trusted_pem)
     (folder / "trusted.p12").write_bytes(_java_store(trusted_pem))
     (folder / "no-certificates").mkdir()
+    if pins:
+        _write_pins(folder, pins)
+
+
+def _write_pins(folder: Path, pins: PinSet) -> None:
     editor = PinFileEditor.new(folder / "pins.toml", pins.name)
     for policy in pins.policies:
         editor.add_host(policy)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from certpin.errors import CertificateParseError, DialError, HandshakeError
 from certpin.probe.starttls import PROTOCOLS, negotiate
 from certpin.probe.words import describe, tls_failure
-from certpin.x509 import Chain, end_in_roots
+from certpin.x509 import Chain
 from certpin.x509.openssl import served_chain, verified_chain
 from certpin.x509.reader import read_certificates
+from certpin.x509.verifying import harden, trust_alone
 
 if TYPE_CHECKING:
     from certpin.probe.endpoint import Endpoint
@@ -45,16 +46,11 @@ def probe_context(anchors: str | None = None) -> ssl.SSLContext:
     Not pinned: it is for looking, and what it sees is judged afterwards. Threads may share it.
     Raises ``InputError`` on anchors that cannot be read.
     """
+    if anchors is not None:
+        return trust_alone(read_certificates(anchors.encode()))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.hostname_checks_common_name = False  # RFC 9525 section 2, as PinnedSSLContext
-    context.verify_flags |= ssl.VERIFY_X509_STRICT
-    if anchors is None:
-        context.load_default_certs()
-        return context
-    certificates = read_certificates(anchors.encode())
-    context.load_verify_locations(cadata=b"".join(each.der for each in certificates))
-    if not end_in_roots(certificates):
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    harden(context)
+    context.load_default_certs()
     return context
 
 

@@ -41,11 +41,11 @@ from certpin.tls.check import PinCheck
 from certpin.tls.enforcer import DEBUG_VARIABLE, Enforcer
 from certpin.tls.events import FailureTeller
 from certpin.tls.gate import Gate
-from certpin.tls.mirror import harden
 from certpin.tls.objects import PinnedSSLObject, PinnedSSLSocket
 from certpin.tls.state import DebugAnchors, PinState
 from certpin.tls.verification import VerifyingContext
 from certpin.x509 import Certificate
+from certpin.x509.verifying import harden
 
 if TYPE_CHECKING:
     import socket

@@ -13,7 +13,8 @@ import ssl
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from certpin.x509 import Certificate, end_in_roots
+from certpin.x509 import Certificate
+from certpin.x509.verifying import trust_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,12 +58,7 @@ class MirroredContext(ssl.SSLContext):
             return self._stores[trust.digest]
 
     def _make_store(self, trust: TrustAnchors) -> ssl.SSLContext:
-        store = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        harden(store)
-        store.load_verify_locations(cadata=b"".join(trust.der))
-        if not end_in_roots(map(Certificate.from_der, trust.der)):
-            # The file names an intermediate alone: then the path has to be allowed to end at it.
-            store.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        store = trust_alone([Certificate.from_der(der) for der in trust.der])
         for name in _MIRRORED:
             if (value := getattr(self, name)) is not None:
                 setattr(store, name, value)
@@ -115,13 +111,3 @@ class MirroredContext(ssl.SSLContext):
             self._call_everywhere(call)
             if call not in self._calls:
                 self._calls.append(call)
-
-
-def harden(context: ssl.SSLContext) -> None:
-    """The settings of every context that certpin makes, beyond Python's defaults for clients."""
-    # A name in the subject's CN is no name of the host (RFC 9525 section 2).
-    context.hostname_checks_common_name = False
-    # As Python's own default context from 3.13 on: refuse what RFC 5280 forbids.
-    context.verify_flags |= ssl.VERIFY_X509_STRICT
-    # A renegotiation could show another certificate after the check (RFC 5746 is about less).
-    context.options |= ssl.OP_NO_RENEGOTIATION

@@ -16,10 +16,10 @@ import pytest
 import certpin
 
 if TYPE_CHECKING:
-    from tests.tls._mutation import Mutation
+    from tests._mutation import Mutation
 
-REPOSITORY = Path(__file__).parents[2]
-LISTS = ("tests.tls.mutations_a", "tests.tls.mutations_b")
+REPOSITORY = Path(__file__).parents[1]
+LISTS = ("tests.tls.mutations_a", "tests.tls.mutations_b", "tests.lab.mutations")
 
 # What would make the run inside measure, record, distribute or insist: none of its business.
 _OURS = ("COV", "CERTPIN_", "PYTEST_", "PYTHON")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Mutation:
     """``old`` stands exactly once in ``file`` (below ``src``); ``test`` is a pytest node id."""
 
-    rule: int
+    rule: int | str
     file: str
     old: str
     new: str

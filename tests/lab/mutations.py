@@ -1,0 +1,166 @@
+"""Rules of the lab's verdicts, each taken out: see ``tests/test_mutations.py``."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_JUDGE, _EVIDENCE = "certpin/lab/judge.py", "certpin/lab/evidence.py"
+_RUN, _PORT = "certpin/lab/run.py", "certpin/lab/transport/port.py"
+_CLIENT = "certpin/lab/client.py"
+
+_J, _R, _C = "tests/lab/test_judge.py::", "tests/lab/test_run.py::", "tests/lab/test_client.py::"
+
+_VERDICTS = [
+    Mutation(
+        "never connected",
+        _JUDGE,
+        "    if not met:\n",
+        "    if not attempt.connections:\n",
+        f"{_J}test_a_client_that_never_came_is_inconclusive",
+    ),
+    Mutation(
+        "a handshake says nothing",
+        _JUDGE,
+        "    if gave and (ending.content or ending.problem):",
+        "    if (gave or judged[0].secured) and (ending.content or ending.problem):",
+        f"{_J}test_a_finished_handshake_alone_is_no_acceptance",
+    ),
+    Mutation(
+        "stopped with data",
+        _JUDGE,
+        "    if gave and (ending.content or ending.problem):",
+        "    if gave and ending.content:",
+        f"{_J}test_a_client_that_had_to_be_stopped_did_not_refuse",
+    ),
+    Mutation(
+        "leak",
+        _JUDGE,
+        "return Judgement(Verdict.LEAK, f",
+        "return Judgement(Verdict.REJECT, f",
+        f"{_J}test_data_and_then_an_error_is_a_leak",
+    ),
+    Mutation(
+        "died",
+        _JUDGE,
+        "    if ending.status is None or ending.status < 0:",
+        "    if ending.status is None:",
+        f"{_J}test_a_client_that_died_did_not_refuse",
+    ),
+    Mutation(
+        "only what is attacked counts",
+        _JUDGE,
+        "        return _weigh(attempt, attacked)",
+        "        return _weigh(attempt, met)",
+        f"{_J}test_only_hostile_connections_count_where_there_are_any",
+    ),
+    Mutation(
+        "never met the attack",
+        _JUDGE,
+        'return Judgement(None, "the client never',
+        'return Judgement(Verdict.REJECT, "the client never',
+        f"{_J}test_an_attack_that_the_client_never_met_has_no_verdict",
+    ),
+    Mutation(
+        "canary only",
+        _JUDGE,
+        "    if said and not (attempt.script.canary_only and attempt.canary):",
+        "    if said:",
+        f"{_J}test_where_one_thing_may_be_said_only_the_canary_counts",
+    ),
+    Mutation(
+        "the answer printed",
+        _JUDGE,
+        "    if everything_hostile and attempt.token",
+        "    if attempt.token",
+        f"{_J}test_an_answer_from_an_honest_connection_is_no_acceptance_of_a_hostile_one",
+    ),
+    Mutation(
+        "clear text",
+        _EVIDENCE,
+        "return bool(self.clear) or (",
+        "return (",
+        f"{_J}test_data_in_clear_text_counts_as_much_and_needs_no_hello",
+    ),
+    Mutation(
+        "flaky",
+        _JUDGE,
+        "    if all(each.verdict is first.verdict for each in others):",
+        "    if first:",
+        f"{_J}test_attempts_that_differ_are_flaky",
+    ),
+    Mutation(
+        "once is enough",
+        _JUDGE,
+        "        return judgement, Outcome.WRONG\n",
+        "        return judgement, Outcome.UNDECIDED\n",
+        f"{_J}test_an_attack_that_got_through_once_got_through",
+    ),
+    Mutation(
+        "inconclusive is not right",
+        _JUDGE,
+        "    if verdict in {Verdict.INCONCLUSIVE, Verdict.FLAKY}:",
+        "    if verdict in {Verdict.FLAKY}:",
+        f"{_J}test_what_is_inconclusive_or_flaky_is_never_right",
+    ),
+    Mutation(
+        "a leak is wrong",
+        _JUDGE,
+        "    Expect.REJECT: {Verdict.REJECT: Outcome.RIGHT},",
+        "    Expect.REJECT: {Verdict.REJECT: Outcome.RIGHT, Verdict.LEAK: Outcome.RIGHT},",
+        f"{_J}test_what_is_wrong_is_a_finding",
+    ),
+    Mutation(
+        "must-accept counts",
+        _JUDGE,
+        "    Expect.ACCEPT: {Verdict.ACCEPT: Outcome.RIGHT},",
+        "    Expect.ACCEPT: {Verdict.ACCEPT: Outcome.RIGHT, Verdict.REJECT: Outcome.RIGHT},",
+        f"{_J}test_what_is_wrong_is_a_finding",
+    ),
+]
+
+_RUNS = [
+    Mutation(
+        "control first",
+        _RUN,
+        "    if first.outcome is not Outcome.RIGHT:\n        return\n",
+        "",
+        f"{_R}test_without_a_good_control_nothing_else_is_run",
+    ),
+    Mutation(
+        "control last",
+        _RUN,
+        "        pool.shutdown(cancel_futures=True)\n    yield _try(lab, client, CONTROL)\n",
+        "        pool.shutdown(cancel_futures=True)\n",
+        f"{_R}test_the_good_control_runs_first_and_last",
+    ),
+    Mutation(
+        "without a control",
+        _RUN,
+        "    return run if run.controlled else _without_control(run)",
+        "    return run",
+        f"{_R}test_where_the_last_control_fails_a_refusal_proves_nothing_but_a_finding_stands",
+    ),
+    Mutation(
+        "interrupted",
+        _RUN,
+        "        client.stop()\n",
+        "        pass\n",
+        f"{_R}test_an_interrupted_run_stops_the_client",
+    ),
+    Mutation(
+        "no child is left",
+        _CLIENT,
+        "            _kill(process)  # and what it started\n",
+        "",
+        f"{_C}test_a_child_that_outlives_its_parent_is_ended_too",
+    ),
+    Mutation(
+        "no other proxy",
+        "certpin/lab/surroundings.py",
+        '    variables |= {"NO_PROXY": "", "no_proxy": ""}\n',
+        "",
+        f"{_C}test_the_environment_leads_to_the_lab_and_nowhere_else",
+    ),
+]
+
+MUTATIONS = [*_VERDICTS, *_RUNS]

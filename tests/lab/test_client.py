@@ -1,0 +1,208 @@
+"""Clients that are programs: their words, their surroundings, and nothing left of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.serialization import pkcs12
+
+from certpin import PinSet
+from certpin.lab.attacks import CONTROL
+from certpin.lab.case import Style
+from certpin.lab.client import SUBSTITUTIONS, Call, Command, substitute
+from certpin.lab.lab import Lab
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.lab.target import Target
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    with Lab() as running:
+        yield running
+
+
+@pytest.fixture
+def target(lab: Lab) -> Iterator[Target]:
+    stage = lab.stage(CONTROL)
+    yield stage.open()
+    stage.close()
+
+
+def python(program: str, *words: str, **fields: object) -> Command:
+    command = Command((sys.executable, "-c", program, *words))
+    return replace(command, **fields)
+
+
+def test_every_substitution_is_replaced(target: Target) -> None:
+    words = substitute([f"{{{name}}}" for name in SUBSTITUTIONS], target)
+    assert not [word for word in words if "{" in word]
+    assert substitute(["--connect-to={host}:443:127.0.0.1:{port}"], target) == [
+        f"--connect-to=api.bank.example:443:127.0.0.1:{target.port}"
+    ]
+
+
+def test_braces_of_the_command_itself_stay(target: Target) -> None:
+    words = ["{print $1}", '{"a": {"b": 1}}', "{unknown}", "{}"]
+    assert substitute(words, target) == words
+
+
+def test_the_exit_status_says_whether_it_was_content(target: Target) -> None:
+    assert python("print('fine')").run(target).content
+    refused = python("import sys; sys.exit('no')").run(target)
+    assert (refused.status, refused.output, refused.content) == (1, "no\n", False)
+
+
+def test_a_function_that_raises_refused(target: Target) -> None:
+    assert Call(lambda _: "fine").run(target).output == "fine"
+
+    def refuse(_: Target) -> None:
+        raise ValueError("not pinned")
+
+    ending = Call(refuse).run(target)
+    assert (ending.content, ending.output) == (False, "ValueError: not pinned")
+
+
+def test_a_program_that_is_not_there_is_a_problem(target: Target) -> None:
+    ending = Command(("no-such-program",)).run(target)
+    assert (ending.status, ending.content) == (None, False)
+    assert "no-such-program did not start" in ending.problem
+
+
+def test_a_program_that_dies_has_the_number_of_its_signal(target: Target) -> None:
+    assert python("import os; os.abort()").run(target).status == -6
+
+
+def test_a_program_that_does_not_end_is_ended_with_its_children(
+    target: Target, tmp_path: Path
+) -> None:
+    child = tmp_path / "child"
+    program = (
+        "import subprocess, sys, pathlib, time\n"
+        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"pathlib.Path({str(child)!r}).write_text(str(p.pid))\n"
+        "print('waiting', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    ending = python(program, patience=3.0).run(target)
+    assert (ending.status, ending.output) == (None, "waiting\n")
+    assert ending.problem == "the client did not end within 3 s"
+    assert _ends(int(child.read_text()))
+
+
+def test_a_child_that_outlives_its_parent_is_ended_too(target: Target) -> None:
+    program = (
+        "import subprocess, sys\n"
+        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "print(p.pid)\n"
+    )
+    ending = python(program).run(target)
+    assert ending.content
+    assert _ends(int(ending.output))
+
+
+def _ends(pid: int) -> bool:
+    """Whether a process that was killed is gone, or waits for init to take note of it."""
+    for _ in range(200):
+        try:
+            state = (
+                Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+            )
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_run_can_be_stopped_from_another_thread(target: Target, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+    client = python(f"import time; open({str(begun)!r}, 'w').close(); time.sleep(600)")
+    endings = []
+    thread = threading.Thread(target=lambda: endings.append(client.run(target)))
+    thread.start()
+    begun.open(encoding="ascii").close()
+    client.stop()
+    thread.join()
+    assert [ending.status for ending in endings] == [-9]
+
+
+def test_only_the_end_of_a_long_output_is_kept(target: Target) -> None:
+    ending = python("print('x' * 1_000_000 + 'the end')").run(target)
+    assert ending.output.endswith("the end\n")
+    assert len(ending.output) < 10_000
+
+
+_SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
+
+
+def _surroundings(target: Target, via: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads(python(_SHOW, via=via).run(target).output)
+    return found
+
+
+def test_the_environment_leads_to_the_lab_and_nowhere_else(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.company.example:3128")
+    monkeypatch.setenv("no_proxy", "api.bank.example")
+    port = _surroundings(target, "port")
+    assert not {port[name] for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "no_proxy")} - {
+        ""
+    }
+    assert _surroundings(target, "connect")["https_proxy"] == target.proxy
+    assert _surroundings(target, "socks5")["ALL_PROXY"] == target.socks
+    assert _surroundings(target, "socks5")["no_proxy"] == ""
+
+
+def test_the_environment_makes_clients_trust_the_lab(target: Target) -> None:
+    found = _surroundings(target, "connect")
+    for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"):
+        assert found[name] == str(target.ca)
+    assert list(Path(found["SSL_CERT_DIR"]).iterdir()) == []
+    assert f"-Djavax.net.ssl.trustStore={target.truststore}" in found["JAVA_TOOL_OPTIONS"]
+    assert found["CERTPIN_PINS"] == str(target.pins)
+
+
+def test_the_pins_that_are_handed_over_are_those_of_the_style() -> None:
+    for style, role in ((Style.LEAF, "leaf"), (Style.CA, "intermediate")):
+        with Lab(style=style) as lab:
+            stage = lab.stage(CONTROL)
+            target = stage.open()
+            stage.close()
+            policy = PinSet.load(target.pins).policy_for("api.bank.example")
+            cast = lab.cast("api.bank.example")
+        assert policy is not None
+        assert policy.pins[0].role == role
+        expected = cast.leaf.pin if style is Style.LEAF else cast.intermediate.pin
+        assert str(expected) == target.pin
+
+
+def test_no_private_key_is_in_the_folder_of_a_client(lab: Lab, target: Target) -> None:
+    del target
+    for path in lab.folder.rglob("*"):
+        if path.suffix == ".p12":
+            key, certificate, _ = pkcs12.load_key_and_certificates(path.read_bytes(), b"changeit")
+            assert (key, certificate) == (None, None)
+        elif path.is_file():
+            assert b"PRIVATE" not in path.read_bytes()
+
+
+def test_the_folder_is_gone_when_the_lab_is() -> None:
+    with Lab() as lab:
+        lab.stage(CONTROL)
+        folder = lab.folder
+        assert folder.is_dir()
+    assert not folder.exists()

@@ -1,0 +1,164 @@
+"""Verdicts from evidence: each rule, and what must never be taken for a pass."""
+
+from __future__ import annotations
+
+import pytest
+
+from certpin.lab.case import Expect
+from certpin.lab.evidence import Attempt, Connection, Ending
+from certpin.lab.judge import Judgement, Outcome, Verdict, agree, judge, outcome, settle
+from certpin.lab.script import Act, Script
+from certpin.lab.session.hello import ClientHello
+
+HOSTILE = Act((), b"")
+HONEST = HOSTILE.but(hostile=False)
+HELLO = ClientHello("api.bank.example")
+CONTENT, REFUSED = Ending(0), Ending(1, "refused")
+CANARY = "canary-1"
+
+
+def met(act: Act = HOSTILE, **seen: object) -> Connection:
+    """A connection on which a client said hello and met an act."""
+    connection = Connection(act=act, hello=HELLO)
+    for name, value in seen.items():
+        setattr(connection, name, value)
+    return connection
+
+
+def verdict(
+    ending: Ending, *connections: Connection, script: Script | None = None, canary: str = CANARY
+) -> Verdict | None:
+    script = script or Script.of(HOSTILE)
+    return judge(Attempt(ending, script, connections, canary, "token-1")).verdict
+
+
+def test_data_and_a_client_that_is_content_is_acceptance() -> None:
+    assert verdict(CONTENT, met(data=b"GET /canary-1")) is Verdict.ACCEPT
+
+
+def test_any_data_is_acceptance_with_or_without_the_canary() -> None:
+    assert verdict(CONTENT, met(data=b"x")) is Verdict.ACCEPT
+    assert verdict(CONTENT, met(data=b"x"), canary="") is Verdict.ACCEPT
+
+
+def test_data_and_then_an_error_is_a_leak() -> None:
+    assert verdict(REFUSED, met(data=b"GET /canary-1")) is Verdict.LEAK
+
+
+def test_data_in_clear_text_counts_as_much_and_needs_no_hello() -> None:
+    assert verdict(CONTENT, Connection(clear=b"GET /")) is Verdict.ACCEPT
+    assert verdict(REFUSED, Connection(clear=b"GET /")) is Verdict.LEAK
+
+
+def test_a_hello_and_nothing_more_is_a_refusal() -> None:
+    assert verdict(REFUSED, met()) is Verdict.REJECT
+
+
+def test_a_finished_handshake_alone_is_no_acceptance() -> None:
+    assert verdict(REFUSED, met(secured=True)) is Verdict.REJECT
+    assert verdict(CONTENT, met(secured=True)) is Verdict.REJECT
+
+
+def test_a_client_that_printed_the_answer_took_it() -> None:
+    printed = Ending(0, "it said token-1")
+    assert verdict(printed, met()) is Verdict.ACCEPT
+
+
+def test_an_answer_from_an_honest_connection_is_no_acceptance_of_a_hostile_one() -> None:
+    script = Script.of(HONEST, HOSTILE)
+    printed = Ending(0, "it said token-1")
+    assert verdict(printed, met(HONEST, data=b"x"), met(), script=script) is Verdict.REJECT
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        Ending(1),
+        Ending(0),
+        Ending(-9),
+        Ending(None, problem="the client did not end within 20 s"),
+        Ending(None, problem="no-such-program did not start"),
+    ],
+)
+def test_a_client_that_never_came_is_inconclusive(ending: Ending) -> None:
+    assert verdict(ending) is Verdict.INCONCLUSIVE
+    assert verdict(ending, Connection(via="connect", target="x")) is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("signal", [-6, -9, -11])
+def test_a_client_that_died_did_not_refuse(signal: int) -> None:
+    assert verdict(Ending(signal), met()) is Verdict.INCONCLUSIVE
+
+
+def test_a_client_that_had_to_be_stopped_did_not_refuse() -> None:
+    stopped = Ending(None, problem="the client did not end within 20 s")
+    assert verdict(stopped, met()) is Verdict.INCONCLUSIVE
+    assert verdict(stopped, met(data=b"x")) is Verdict.ACCEPT
+
+
+def test_only_hostile_connections_count_where_there_are_any() -> None:
+    script = Script.of(HONEST, HOSTILE)
+    good, bad = met(HONEST, data=b"GET /canary-1"), met()
+    assert verdict(CONTENT, good, bad, script=script) is Verdict.REJECT
+    assert verdict(CONTENT, good, met(data=b"x"), script=script) is Verdict.ACCEPT
+
+
+def test_an_attack_that_the_client_never_met_has_no_verdict() -> None:
+    script = Script.of(HONEST, HOSTILE)
+    assert verdict(CONTENT, met(HONEST, data=b"x"), script=script) is None
+    stopped = Ending(None, problem="the client did not end within 20 s")
+    assert verdict(stopped, met(HONEST, data=b"x"), script=script) is Verdict.INCONCLUSIVE
+
+
+def test_where_one_thing_may_be_said_only_the_canary_counts() -> None:
+    script = Script.of(HOSTILE, canary_only=True)
+    assert verdict(REFUSED, met(data=b"GET /lax"), script=script) is Verdict.REJECT
+    assert verdict(REFUSED, met(data=b"GET /canary-1"), script=script) is Verdict.LEAK
+    assert verdict(REFUSED, met(data=b"GET /lax"), script=script, canary="") is Verdict.LEAK
+
+
+def test_attempts_that_differ_are_flaky() -> None:
+    same = Judgement(Verdict.REJECT, "once"), Judgement(Verdict.REJECT, "twice")
+    assert agree(same).verdict is Verdict.REJECT
+    assert agree((*same, Judgement(Verdict.ACCEPT, ""))).verdict is Verdict.FLAKY
+    assert agree((same[0], Judgement(None, ""))).verdict is Verdict.FLAKY
+
+
+def test_an_attack_that_got_through_once_got_through() -> None:
+    mixed = [Judgement(Verdict.LEAK, ""), Judgement(Verdict.REJECT, "")]
+    judgement, found = settle(Expect.REJECT, mixed)
+    assert (judgement.verdict, found) == (Verdict.FLAKY, Outcome.WRONG)
+    assert settle(Expect.ACCEPT, mixed)[1] is Outcome.UNDECIDED
+    odd = [Judgement(Verdict.REJECT, ""), Judgement(Verdict.INCONCLUSIVE, "")]
+    assert settle(Expect.REJECT, odd)[1] is Outcome.UNDECIDED
+    assert settle(Expect.REJECT, odd[:1])[1] is Outcome.RIGHT
+
+
+def _right(expect: Expect) -> set[Verdict]:
+    return {each for each in Verdict if outcome(expect, each) is Outcome.RIGHT}
+
+
+def test_what_is_right_is_right_and_nothing_else_is() -> None:
+    assert _right(Expect.ACCEPT) == {Verdict.ACCEPT}
+    assert _right(Expect.REJECT) == {Verdict.REJECT}
+    assert _right(Expect.EITHER) == {Verdict.ACCEPT, Verdict.REJECT}
+    assert _right(Expect.WARN) == {Verdict.REJECT}
+    assert _right(Expect.POLICY) == set()
+
+
+@pytest.mark.parametrize("expect", [Expect.ACCEPT, Expect.REJECT])
+def test_what_is_wrong_is_a_finding(expect: Expect) -> None:
+    other = Verdict.REJECT if expect is Expect.ACCEPT else Verdict.ACCEPT
+    assert outcome(expect, other) is Outcome.WRONG
+    assert outcome(expect, Verdict.LEAK) is Outcome.WRONG
+
+
+@pytest.mark.parametrize("expect", set(Expect) - {Expect.UNDEFINED})
+def test_what_is_inconclusive_or_flaky_is_never_right(expect: Expect) -> None:
+    assert outcome(expect, Verdict.INCONCLUSIVE) is Outcome.UNDECIDED
+    assert outcome(expect, Verdict.FLAKY) is Outcome.UNDECIDED
+    assert outcome(expect, None) is Outcome.NOT_RUN
+
+
+def test_a_case_without_meaning_for_a_style_is_not_run() -> None:
+    assert {outcome(Expect.UNDEFINED, each) for each in Verdict} == {Outcome.NOT_RUN}

@@ -1,0 +1,180 @@
+"""A run: controls first and last, nothing passed over, nothing decided by one odd attempt."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.case import ALL_ACCEPT, CannotServeError, Expect, Expected, Style
+from certpin.lab.client import Call
+from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.lab import Lab
+from certpin.lab.run import ATTEMPTS, prove
+from tests.lab._clients import BY_NAME, request, right_client, trusting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.lab.cast import Cast
+    from certpin.lab.evidence import Ending
+    from certpin.lab.script import Script
+    from certpin.lab.target import Target
+
+UNTRUSTED, ROGUE = BY_NAME["untrusted-ca"], BY_NAME["rogue-ca-in-store"]
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    with Lab() as running:
+        yield running
+
+
+class Recorded:
+    """A client that keeps the cases it was run against, in order, and whether it was stopped."""
+
+    def __init__(self, client: Call) -> None:
+        self.cases: list[str] = []
+        self.stopped = False
+        self._client = client
+
+    def run(self, target: Target) -> Ending:
+        self.cases.append(target.case)
+        return self._client.run(target)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def test_the_good_control_runs_first_and_last(lab: Lab) -> None:
+    client = Recorded(right_client(Style.LEAF))
+    run = prove(lab, client, [UNTRUSTED, ROGUE])
+    assert client.cases == ["control-good", "untrusted-ca", "rogue-ca-in-store", "control-good"]
+    assert [each.case.name for each in run.results] == client.cases
+    assert run.controlled
+
+
+def test_results_come_in_order_however_many_run_at_once(lab: Lab) -> None:
+    seen: list[str] = []
+    run = prove(
+        lab,
+        right_client(Style.LEAF),
+        [UNTRUSTED, ROGUE] * 5,
+        jobs=4,
+        progress=lambda result: seen.append(result.case.name),
+    )
+    assert seen == ["control-good", *["untrusted-ca", "rogue-ca-in-store"] * 5, "control-good"]
+    assert run.count(Outcome.RIGHT) == 12
+
+
+def test_without_a_good_control_nothing_else_is_run(lab: Lab) -> None:
+    client = Recorded(Call(lambda _: None))
+    run = prove(lab, client, CASES)
+    assert set(client.cases) == {"control-good"}
+    assert not run.controlled
+    assert [each.outcome for each in run.results] == [Outcome.UNDECIDED]
+
+
+def test_a_client_that_refuses_everything_proves_nothing(lab: Lab) -> None:
+    def refuse(target: Target) -> None:
+        trust_nobody = trusting(replace(target, folder=lab.folder / "nobody"))
+        request(target, trust_nobody)
+
+    (lab.folder / "nobody").mkdir()
+    (lab.folder / "nobody" / "trusted.pem").write_bytes(lab.authorities.untrusted.pem)
+    run = prove(lab, Call(refuse), CASES)
+    assert [(each.verdict, each.outcome) for each in run.results] == [
+        (Verdict.REJECT, Outcome.UNDECIDED)
+    ]
+
+
+def test_where_the_last_control_fails_a_refusal_proves_nothing_but_a_finding_stands(
+    lab: Lab,
+) -> None:
+    unpinned = right_client(Style.NONE)
+    left = threading.Semaphore(4)
+
+    def until_it_breaks(target: Target) -> None:
+        if not left.acquire(blocking=False):
+            raise OSError("the network is gone")
+        ending = unpinned.run(target)
+        if not ending.content:
+            raise OSError(ending.output)
+
+    run = prove(lab, Call(until_it_breaks), [UNTRUSTED, ROGUE])
+    assert not run.controlled
+    found = {each.case.name: (each.verdict, each.outcome) for each in run.results[1:3]}
+    assert found == {
+        "untrusted-ca": (Verdict.INCONCLUSIVE, Outcome.UNDECIDED),
+        "rogue-ca-in-store": (Verdict.ACCEPT, Outcome.WRONG),
+    }
+
+
+def test_what_is_wrong_is_tried_again_before_it_is_said(lab: Lab) -> None:
+    client = Recorded(right_client(Style.NONE))
+    run = prove(lab, client, [ROGUE])
+    assert client.cases.count("rogue-ca-in-store") == 2
+    assert run.results[1].outcome is Outcome.WRONG
+    assert len(run.results[1].attempts) == 2
+
+
+def test_a_client_that_does_not_do_the_same_twice_is_flaky(lab: Lab) -> None:
+    calls = iter(range(100))
+    careless, careful = right_client(Style.NONE), right_client(Style.LEAF)
+
+    def sometimes(target: Target) -> None:
+        odd = target.case == "rogue-ca-in-store" and next(calls) % 2 == 0
+        ending = (careless if odd else careful).run(target)
+        if not ending.content:
+            raise OSError(ending.output)
+
+    result = prove(lab, Call(sometimes), [ROGUE]).results[1]
+    assert (result.verdict, result.outcome) == (Verdict.FLAKY, Outcome.WRONG)
+    assert len(result.attempts) <= ATTEMPTS
+
+
+def _cannot(_: Cast) -> Script:
+    raise CannotServeError("this machine has no such thing", fix="apt install thing")
+
+
+def test_a_case_that_cannot_be_served_is_reported_with_the_reason(lab: Lab) -> None:
+    case = replace(UNTRUSTED, name="cannot", play=_cannot)
+    result = prove(lab, right_client(Style.LEAF), [case]).results[1]
+    assert (result.verdict, result.outcome) == (None, Outcome.NOT_RUN)
+    assert result.why == "this machine has no such thing (apt install thing)"
+
+
+def test_a_case_that_means_nothing_for_a_style_is_reported_too(lab: Lab) -> None:
+    nothing = Expected(Expect.ACCEPT, Expect.UNDEFINED, Expect.ACCEPT)
+    client = Recorded(right_client(Style.LEAF))
+    result = prove(lab, client, [replace(UNTRUSTED, expected=nothing)]).results[1]
+    assert result.outcome is Outcome.NOT_RUN
+    assert "leaf" in result.why
+    assert "untrusted-ca" not in client.cases
+
+
+def test_an_interrupted_run_stops_the_client(lab: Lab) -> None:
+    client = Recorded(right_client(Style.LEAF))
+
+    def interrupt(_: object) -> None:
+        if len(client.cases) > 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prove(lab, client, [UNTRUSTED] * 50, progress=interrupt)
+    assert client.stopped
+    assert len(client.cases) < 50
+
+
+def test_a_legitimate_server_that_is_refused_is_a_finding(lab: Lab) -> None:
+    legitimate = replace(UNTRUSTED, name="renewed", expected=ALL_ACCEPT)
+    result = prove(lab, right_client(Style.LEAF), [legitimate]).results[1]
+    assert (result.verdict, result.outcome) == (Verdict.REJECT, Outcome.WRONG)
+
+
+def test_the_control_has_a_name_that_no_other_case_has() -> None:
+    names = [case.name for case in (CONTROL, *CASES)]
+    assert len(set(names)) == len(names)

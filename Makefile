@@ -24,7 +24,7 @@ export JOBS
 # Environments of other projects, and options meant for them, do not leak in.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help setup demo quick test lint types suite lock bench suffixes clean python
+.PHONY: help setup demo quick test lint types suite lock bench attacks suffixes clean python
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -70,6 +70,9 @@ lock: python ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 tak
 bench: setup ## Measure certpin beside its peers, each a ratio from one paired run.
 	@$(SETUP) .venvs/sslyze requirements/sslyze.txt --project none
 	@CERTPIN_SSLYZE=.venvs/sslyze/bin/sslyze $(RUN) -m tests.bench
+
+attacks: setup ## Write the page of the lab's attacks anew from their registry.
+	@$(RUN) -m scripts.attacks_page
 
 suffixes: setup ## Write the list of public suffixes anew from the locked publicsuffixlist.
 	@$(RUN) -m scripts.public_suffix

@@ -128,10 +128,19 @@ def test_dates_follow_the_clock_that_is_given() -> None:
     now = datetime(2030, 1, 1, tzinfo=UTC)
     root = Authority("Root", now=now)
     leaf = root.intermediate("Below").issue("a.example").certificate
-    assert leaf.not_before == root.certificate.not_before == now - timedelta(hours=1)
+    assert leaf.not_before == now - timedelta(hours=1)
+    assert root.certificate.not_before == now - timedelta(days=365)
     assert leaf.not_after == now + timedelta(days=47)
     assert root.certificate.not_after == now + timedelta(days=3650)
     assert root.issue("a.example", days=0.5).certificate.not_after == now + timedelta(hours=12)
+
+
+def test_an_authority_issues_at_another_moment() -> None:
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    root = Authority("Root", now=now)
+    old = root.at(now - timedelta(days=100)).issue("a.example").certificate
+    assert old.not_after == now - timedelta(days=53)
+    assert root.issue("a.example").certificate.not_after == now + timedelta(days=47)
 
 
 def test_a_change_forges_what_no_authority_would_issue() -> None:

@@ -6,16 +6,19 @@ folder that the caller names. Never let a device keep trusting such an authority
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from certpin.errors import InputError
 from certpin.pins import Pin
 from certpin.x509 import Certificate
 
@@ -36,11 +39,18 @@ _AUTHORITY_DAYS = 3650
 _LONGEST_NAME = 64  # ub-common-name (RFC 5280 appendix A.1); the whole name is in the SAN
 # Clocks differ (RFC 5280 says nothing of it; public authorities backdate by an hour).
 _BACKDATED = timedelta(hours=1)
+# An authority is older than what it issues: chains that expired were good once.
+_AUTHORITY_BACKDATED = timedelta(days=365)
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
     """A fresh P-256 key."""
     return ec.generate_private_key(ec.SECP256R1())
+
+
+def new_rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
+    """A fresh RSA key. It takes longer: some forty milliseconds."""
+    return rsa.generate_private_key(65537, bits)
 
 
 def unchanged(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
@@ -99,6 +109,7 @@ class Authority:
         issuer: Authority | None = None,
         key: CertificateIssuerPrivateKeyTypes | None = None,
         now: datetime | None = None,
+        days: float = _AUTHORITY_DAYS,
         change: Change = unchanged,
     ) -> None:
         self.now: datetime = now or (issuer.now if issuer else datetime.now(UTC))
@@ -106,8 +117,27 @@ class Authority:
         self.key = key or new_key()
         self.subject = _name(name)
         signer = issuer or self
-        builder = signer._begin(self.subject, self.key.public_key(), _AUTHORITY_DAYS)
+        builder = signer._begin(self.subject, self.key.public_key(), days, _AUTHORITY_BACKDATED)
         self.x509 = signer._sign(change(_as_authority(builder)))
+
+    @classmethod
+    def load(cls, pem: bytes, now: datetime) -> Self:
+        """A root of before, from its private key and its certificate in one PEM.
+
+        Raises ``InputError``.
+        """
+        try:
+            key: Any = serialization.load_pem_private_key(pem, None)
+            certificate = x509.load_pem_x509_certificate(pem)
+            matches = certificate.public_key() == key.public_key()
+        except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+            raise InputError("not the key and the certificate of an authority") from exc
+        if not matches:
+            raise InputError("the key of an authority is not that of its certificate")
+        loaded = cls.__new__(cls)
+        loaded.now, loaded.issuer, loaded.key = now, None, key
+        loaded.subject, loaded.x509 = certificate.subject, certificate
+        return loaded
 
     @property
     def certificate(self) -> Certificate:
@@ -120,6 +150,11 @@ class Authority:
         return Pin.of_key(self.certificate.spki_sha256)
 
     @property
+    def key_pem(self) -> bytes:
+        """Its private key as PKCS#8 PEM. A secret."""
+        return Identity(self.key, ()).key_pem
+
+    @property
     def pem(self) -> bytes:
         """Its own certificate as PEM: for a root, what a client is told to trust."""
         return self.x509.public_bytes(serialization.Encoding.PEM)
@@ -127,6 +162,19 @@ class Authority:
     def intermediate(self, name: str, *, change: Change = unchanged) -> Authority:
         """An authority below this one."""
         return Authority(name, issuer=self, change=change)
+
+    def at(self, moment: datetime) -> Authority:
+        """The same authority at another moment: what it issues is dated then."""
+        return self._but(now=moment)
+
+    def certified(self, certificate: x509.Certificate, issuer: Authority) -> Authority:
+        """The same name and key under another certificate."""
+        return self._but(x509=certificate, issuer=issuer)
+
+    def _but(self, **fields: object) -> Authority:
+        other = copy.copy(self)
+        vars(other).update(fields)
+        return other
 
     def issue(
         self,
@@ -145,7 +193,11 @@ class Authority:
         return (self.x509, *self.issuer._path()) if self.issuer else ()
 
     def _begin(
-        self, subject: x509.Name, key: CertificatePublicKeyTypes, days: float
+        self,
+        subject: x509.Name,
+        key: CertificatePublicKeyTypes,
+        days: float,
+        backdated: timedelta = _BACKDATED,
     ) -> x509.CertificateBuilder:
         issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         return (
@@ -154,7 +206,7 @@ class Authority:
             .issuer_name(self.subject)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(self.now - _BACKDATED)
+            .not_valid_before(self.now - backdated)
             .not_valid_after(self.now + timedelta(days=days))
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(issuer_key, critical=False)

@@ -92,8 +92,10 @@ class Case:
     """One case. ``play`` writes its script for a cast, or raises ``CannotServeError``.
 
     ``host`` turns the host under test into what the client must call: another name, or an address.
-    ``protocol`` is what the client must speak for the case to mean anything; empty for any.
-    ``clock`` is how far the client's clock is moved.
+    ``protocol`` is what the client must speak for the case to mean anything; empty for any,
+    ``starttls`` for any that begins in clear text.
+    ``clock`` is how far the client's clock is moved. ``exercise`` is what a client must do to meet
+    the case at all, where one request is not enough.
     """
 
     name: str
@@ -107,3 +109,4 @@ class Case:
     host: Callable[[str], str] = str
     protocol: str = ""
     clock: timedelta = timedelta(0)
+    exercise: str = ""

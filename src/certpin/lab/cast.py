@@ -7,11 +7,13 @@ for, with keys that live in memory, and with the dates of the clock that is hand
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from certpin.lab.authority import Authority
+from certpin.lab.authority import Authority, new_rsa_key
 from certpin.lab.case import Style
+from certpin.lab.identity import client_identity
 from certpin.lab.script import Act
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import rsa
 
     from certpin.lab.authority import Identity
     from certpin.pins import Pin
@@ -32,8 +35,14 @@ _WARNING = "do not trust (certpin lab)"
 class Authorities:
     """The authorities of a run: one set for all its cases. R and R2 are what the client trusts."""
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(
+        self, now: datetime, *, root: Authority | None = None, rogue: Authority | None = None
+    ) -> None:
         self.now = now
+        if root:
+            self.root = root
+        if rogue:
+            self.rogue = rogue
 
     @cached_property
     def root(self) -> Authority:
@@ -60,6 +69,21 @@ class Authorities:
         """U: in nobody's trust store."""
         return Authority(f"Untrusted root U, {_WARNING}", now=self.now)
 
+    @cached_property
+    def rsa_intermediate(self) -> Authority:
+        """Below R too, with a key of RSA: for servers, or digests, that ECDSA can't sign."""
+        return Authority(f"Intermediate RSA, {_WARNING}", issuer=self.root, key=new_rsa_key())
+
+    @cached_property
+    def backup_key(self) -> rsa.RSAPrivateKey:
+        """What every server has in reserve. RSA: so clients have pins on keys of both kinds."""
+        return new_rsa_key()
+
+    @cached_property
+    def client(self) -> Identity:
+        """The client's own: what it may show to a server that asks who it is."""
+        return client_identity(self.now)
+
     @property
     def trusted_pem(self) -> bytes:
         """What the client is made to trust: R and R2."""
@@ -70,6 +94,7 @@ class Cast:
     """The authorities, and the servers of one host (and of a second one beside it)."""
 
     def __init__(self, authorities: Authorities, host: str, second: str, style: Style) -> None:
+        self.authorities = authorities
         self.root = authorities.root
         self.intermediate = authorities.intermediate
         self.second_intermediate = authorities.second_intermediate
@@ -88,12 +113,22 @@ class Cast:
     @cached_property
     def backup(self) -> Identity:
         """R→I→B: the same server with its backup key."""
-        return self.intermediate.issue(self.host)
+        return self.intermediate.issue(self.host, key=self.authorities.backup_key)
 
     @cached_property
     def second_leaf(self) -> Identity:
         """R→I2→L2: what an honest server of the second host presents."""
         return self.second_intermediate.issue(self.second)
+
+    @property
+    def unpinned(self) -> str:
+        """A host that no client has pinned, whatever its style."""
+        return "www.partner.example"
+
+    @cached_property
+    def unpinned_leaf(self) -> Identity:
+        """R→I2→L3: what an honest server of that host presents."""
+        return self.second_intermediate.issue(self.unpinned)
 
     @cached_property
     def impostor(self) -> Identity:
@@ -123,7 +158,7 @@ class Cast:
         return Act.of(self.impostor)
 
     @property
-    def pins(self) -> PinSet:
+    def pins(self) -> PinSet | None:
         """The pins that a client of this style is given, for both hosts."""
         first = {
             Style.LEAF: (self.leaf.pin, self.backup.pin),
@@ -142,6 +177,13 @@ class Cast:
             _policy(self.second, second.get(self.style, second[Style.LEAF]), roles),
         )
         return PinSet("lab", 1, policies)
+
+
+def expiring(pins: PinSet, moment: datetime) -> PinSet:
+    """The same pins, which hold until a moment."""
+    moment = moment.replace(microsecond=0)
+    policies = tuple(replace(policy, expires=moment) for policy in pins.policies)
+    return replace(pins, policies=policies)
 
 
 def _policy(host: str, pins: tuple[Pin, ...], roles: Roles) -> HostPolicy:

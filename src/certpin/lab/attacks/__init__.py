@@ -3,9 +3,37 @@
 from __future__ import annotations
 
 from certpin.lab.attacks.authorities import AUTHORITIES
+from certpin.lab.attacks.chains import CHAINS
+from certpin.lab.attacks.constraints import CONSTRAINTS
 from certpin.lab.attacks.controls import CONTROL
+from certpin.lab.attacks.dates import DATES
+from certpin.lab.attacks.names import NAMES
+from certpin.lab.attacks.paths import PATHS
+from certpin.lab.attacks.protocols import PROTOCOLS
+from certpin.lab.attacks.redirects import REDIRECTS
+from certpin.lab.attacks.rotation import ROTATION
+from certpin.lab.attacks.sequences import SEQUENCES
+from certpin.lab.attacks.signatures import SIGNATURES
+from certpin.lab.attacks.spellings import SPELLINGS
+from certpin.lab.attacks.starttls import BEFORE_TLS
+from certpin.lab.attacks.weakness import WEAKNESS
 
 # In the order in which a run goes through them. The control comes first and last by itself.
-CASES = (*AUTHORITIES,)
+CASES = (
+    *AUTHORITIES,
+    *SIGNATURES,
+    *CHAINS,
+    *NAMES,
+    *SPELLINGS,
+    *DATES,
+    *CONSTRAINTS,
+    *WEAKNESS,
+    *PROTOCOLS,
+    *BEFORE_TLS,
+    *SEQUENCES,
+    *REDIRECTS,
+    *ROTATION,
+    *PATHS,
+)
 
 __all__ = ["CASES", "CONTROL"]

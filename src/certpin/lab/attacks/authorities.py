@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.case import ALL_REJECT, PINS_REJECT, Case, Family
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from certpin.lab.authority import Identity, new_key
+from certpin.lab.case import ALL_REJECT, PINS_REJECT, Case, Expect, Expected, Family
+from certpin.lab.forge import namesake_of_issuer, reissue
 from certpin.lab.script import Act, Script
 
 if TYPE_CHECKING:
     from certpin.lab.cast import Cast
+
+
+def _self_signed(cast: Cast) -> Script:
+    key = new_key()
+    leaf = reissue(cast.impostor.chain[0], key.public_key(), None, key)
+    return Script.of(Act.of(Identity(key, (leaf,))))
 
 
 def _untrusted(cast: Cast) -> Script:
@@ -19,12 +30,59 @@ def _rogue(cast: Cast) -> Script:
     return Script.of(Act.of(cast.impostor))
 
 
+def _new_key(cast: Cast) -> Script:
+    return Script.of(Act.of(cast.intermediate.issue(cast.host)))
+
+
+def _fake(cast: Cast) -> Script:
+    """Every name and key identifier of the genuine chain, up to a root of R's name."""
+    key = new_key()
+    issuer = namesake_of_issuer(cast.genuine[-1], key)
+    copies = [issuer]
+    for genuine in reversed(cast.genuine):
+        key, signer = new_key(), key
+        issuer = reissue(genuine, key.public_key(), issuer, signer)
+        copies.insert(0, issuer)
+    return Script.of(Act.of(Identity(key, tuple(copies))))
+
+
+def _fake_hidden(cast: Cast) -> Script:
+    """A copy of the leaf by a namesake of its issuer, which stays at home."""
+    leaf, *issuers = cast.genuine
+    key, signer = new_key(), new_key()
+    forged = reissue(leaf, key.public_key(), namesake_of_issuer(leaf, signer), signer)
+    return Script.of(Act.of(Identity(key, (forged, *issuers))))
+
+
+def _leaf_as_ca(cast: Cast) -> Script:
+    key, signer = new_key(), cast.leaf
+    # A name of its own: of its issuer's name, it would pass for self-signed (RFC 5280 section 6.1).
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issued by a leaf")])
+    forged = reissue(signer.chain[0], key.public_key(), signer.chain[0], signer.key, name)
+    return Script.of(Act.of(Identity(key, (forged, *signer.chain))))
+
+
 _FIX_VERIFICATION = (
     "switch certificate verification on again: look for verify=False, CERT_NONE, -k, "
     "badCertificateCallback returning true, an empty TrustManager"
 )
+_FIX_PATH = (
+    "leave building the chain to the TLS library, and pin on the chain that it verified; code of "
+    "one's own that goes from issuer to issuer by their names proves nothing"
+)
 
 AUTHORITIES = (
+    Case(
+        name="self-signed",
+        family=Family.AUTHORITY,
+        presents="L′ alone: the right name, signed with its own key",
+        expected=ALL_REJECT,
+        guards="that nobody can vouch for himself",
+        reference="RFC 5280 section 6.1; OWASP MASTG-TEST-0282",
+        fix="trust the certificate of a test server by name (cafile=, a debug-only trust anchor) "
+        "instead of every self-signed one; " + _FIX_VERIFICATION,
+        play=_self_signed,
+    ),
     Case(
         name="untrusted-ca",
         family=Family.AUTHORITY,
@@ -44,5 +102,50 @@ AUTHORITIES = (
         reference="OWASP MASTG-TEST-0244",
         fix="pin the server's key, and check the pin on the verified chain of every connection",
         play=_rogue,
+    ),
+    Case(
+        name="same-ca-new-key",
+        family=Family.AUTHORITY,
+        presents="I→L′: the right name, from the server's own authority, with a key of another's",
+        expected=Expected(Expect.ACCEPT, Expect.REJECT, Expect.ACCEPT),
+        guards="that a pin on the server's key holds against mis-issuance; pins on an authority "
+        "cannot, and are not meant to",
+        reference="RFC 7469 section 4; DigiNotar, 2011",
+        fix="compare the pin with the key of the leaf when it is the leaf that is pinned: a match "
+        "on issuer, subject or host name says nothing of the key",
+        play=_new_key,
+    ),
+    Case(
+        name="fake-ca-same-name",
+        family=Family.AUTHORITY,
+        presents="R*→I*→L′: every name and key identifier is that of R and I, every key another",
+        expected=ALL_REJECT,
+        guards="that a root is trusted for its key, not for its name",
+        reference="RFC 5280 section 6.1.1 (d)",
+        fix="compare anchors by their key or whole certificate, never by their DN or key "
+        "identifier; " + _FIX_PATH,
+        play=_fake,
+    ),
+    Case(
+        name="fake-ca-genuine-shown",
+        family=Family.AUTHORITY,
+        presents="L′ in I's name, signed with another key, and then the genuine I",
+        expected=ALL_REJECT,
+        guards="that each signature is verified: by the names alone this chain is a good one, and "
+        "holds the pinned authority",
+        reference="RFC 5280 section 6.1.3 (a)(1); AndroidPinning issue #29",
+        fix=_FIX_PATH,
+        play=_fake_hidden,
+    ),
+    Case(
+        name="leaf-as-ca",
+        family=Family.AUTHORITY,
+        presents="I→L→L′: the good leaf, which is no authority, signs another",
+        expected=ALL_REJECT,
+        guards="that only an authority may sign, even where the key that signed is pinned",
+        reference="RFC 5280 section 6.1.4 (k); CVE-2002-0862",
+        fix="check basicConstraints of every issuer: let the TLS library verify the whole chain, "
+        "and do not replace it by a loop that calls certificate.verify(issuer.getPublicKey())",
+        play=_leaf_as_ca,
     ),
 )

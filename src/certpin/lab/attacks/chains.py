@@ -1,0 +1,134 @@
+"""Which chain? More than one can be made of what the server sends; only the verified one counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from certpin.lab.authority import Identity, new_key
+from certpin.lab.case import PINS_REJECT, PINS_REJECT_MAYBE_ALL, CannotServeError, Case, Family
+from certpin.lab.forge import reissue
+from certpin.lab.forge.extensions import change_intermediate
+from certpin.lab.script import Act, Script
+
+if TYPE_CHECKING:
+    from certpin.lab.cast import Cast
+
+_ATTACKER = "attacker.example"  # RFC 2606; any customer of I's may have such a certificate
+
+
+def _leaf_appended(cast: Cast) -> Script:
+    return Script.of(Act.of(cast.impostor, *cast.genuine))
+
+
+def _intermediate_appended(cast: Cast) -> Script:
+    """R2 issues an intermediate of I's name and key identifier, and that a copy of the leaf."""
+    leaf, *issuers = cast.genuine
+    if not issuers:
+        raise CannotServeError("the genuine chain has no intermediate")
+    key, twin_key = new_key(), new_key()
+    twin = reissue(issuers[0], twin_key.public_key(), cast.rogue.x509, cast.rogue.key)
+    copy = reissue(leaf, key.public_key(), twin, twin_key)
+    return Script.of(Act.of(Identity(key, (copy, twin)), *issuers))
+
+
+def _non_ca_switch(cast: Cast) -> Script:
+    forged, attacker, switch = _switch(cast)
+    return Script.of(Act.of(Identity(forged.key, (*forged.chain[:1], *switch, attacker))))
+
+
+def _non_ca_switch_last(cast: Cast) -> Script:
+    forged, attacker, switch = _switch(cast)
+    return Script.of(Act.of(Identity(forged.key, (*forged.chain[:1], attacker, *switch))))
+
+
+def _switch(cast: Cast) -> tuple[Identity, x509.Certificate, tuple[x509.Certificate, ...]]:
+    """The leaf, its issuer J below R2, and a mere leaf from I of J's name and key: the switch."""
+    attacker = cast.rogue.intermediate(_ATTACKER)
+    switch = cast.intermediate.issue(_ATTACKER, key=attacker.key)
+    return attacker.issue(cast.host), attacker.x509, switch.chain
+
+
+def _pathlen_split(cast: Cast) -> Script:
+    """The leaf of R2 has a second issuer of R2's name and key: a certificate from C, below I."""
+    no_more = x509.BasicConstraints(ca=True, path_length=0)
+    last = change_intermediate(
+        cast.intermediate.intermediate("Compromised intermediate C"),
+        without=(x509.BasicConstraints,),
+        adding=((no_more, True),),
+    )
+    forged, rogue = cast.rogue.issue(cast.host), cast.rogue
+    bridge = reissue(rogue.x509, rogue.key.public_key(), last.x509, last.key)
+    chain = (*forged.chain, bridge, last.x509, cast.intermediate.x509)
+    return Script.of(Act.of(Identity(forged.key, chain)))
+
+
+_FIX_VERIFIED = (
+    "check pins on the chain that was verified (getVerifiedChain, SecTrustCopyCertificateChain, "
+    "X509TrustManagerExtensions.checkServerTrusted, a PinnedSSLContext), not on what the server "
+    "sent (getPeerCertificates, get_unverified_chain, -showcerts)"
+)
+_FIX_SWITCH = _FIX_VERIFIED + (
+    "; a path of one's own making needs every check of RFC 5280 section 6, basicConstraints and "
+    "keyUsage first"
+)
+
+CHAINS = (
+    Case(
+        name="pinned-leaf-appended",
+        family=Family.CHAIN,
+        presents="R2→L′, and then the genuine I→L",
+        expected=PINS_REJECT,
+        guards="that a pin matches on the verified chain: what a server sends along is public, and "
+        "proves nothing",
+        reference="CVE-2016-2402; okhttp #4729",
+        fix=_FIX_VERIFIED,
+        play=_leaf_appended,
+    ),
+    Case(
+        name="pinned-intermediate-appended",
+        family=Family.CHAIN,
+        presents="R2→I″→L′, and then the genuine I: I″ has its name and key identifier",
+        expected=PINS_REJECT_MAYBE_ALL,
+        guards="that a chain cleaner goes by signatures, and not by names",
+        reference="okhttp #4729; CVE-2016-2402",
+        fix=_FIX_VERIFIED + "; code that sorts the served chain by issuer and subject finds I here",
+        play=_intermediate_appended,
+    ),
+    Case(
+        name="non-ca-switch",
+        family=Family.CHAIN,
+        presents="L′, I→S and then R2→J: S is a leaf of J's name and key, so L′ may be of either",
+        expected=PINS_REJECT_MAYBE_ALL,
+        guards="that the pinned path is the verified one, where another leads to the pinned "
+        "authority by way of a certificate that is no CA, and comes first",
+        reference="okhttp #6586 (signersMustHaveCaBitSet); RFC 5280 section 6.1.4 (k)",
+        fix=_FIX_SWITCH,
+        play=_non_ca_switch,
+    ),
+    Case(
+        name="non-ca-switch-last",
+        family=Family.CHAIN,
+        presents="R2→J→L′, and then I→S: S is a leaf of J's name and key, so I→S→L′ seems whole",
+        expected=PINS_REJECT_MAYBE_ALL,
+        guards="the same where the good path comes first, so that libraries that take the first "
+        "issuer verify it, and a search for the pin goes on to the other",
+        reference="okhttp #6586; RFC 5280 section 6.1.4 (k)",
+        fix=_FIX_SWITCH,
+        play=_non_ca_switch_last,
+    ),
+    Case(
+        name="pathlen-split",
+        family=Family.CHAIN,
+        presents="R2→L′, and I→C→A→L′: A is of R2's name and key, and C has a path length of 0",
+        expected=PINS_REJECT_MAYBE_ALL,
+        guards="that the pinned path is the verified one, where a second path leads to the pinned "
+        "authority with one intermediate too many",
+        reference="okhttp #6921 (intermediateMustNotHaveMoreIntermediatesThanSigner); "
+        "RFC 5280 section 6.1.4 (l)",
+        fix=_FIX_VERIFIED + "; a path of one's own making must count intermediates against each "
+        "pathLenConstraint",
+        play=_pathlen_split,
+    ),
+)

@@ -1,0 +1,160 @@
+"""May it sign? Chains whose signatures are good, from or for somebody who may not.
+
+The key is the server's own and the root is pinned, so that pins say nothing. The intermediates
+have names of their own: a client that remembers honest ones must not build a path around them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from certpin.lab.case import ALL_REJECT, Case, Family
+from certpin.lab.forge import extensions
+from certpin.lab.script import Act, Script
+
+if TYPE_CHECKING:
+    from certpin.lab.authority import Authority
+    from certpin.lab.cast import Cast
+
+# An extension that nobody knows: from the arc that anybody may draw a UUID in (X.667).
+UNKNOWN = x509.ObjectIdentifier("2.25.305419896305419896305419896")
+
+
+def _below(cast: Cast, issuer: Authority) -> Script:
+    return Script.of(Act.of(issuer.issue(cast.host, key=cast.leaf.key)))
+
+
+def _ca_false(cast: Cast) -> Script:
+    authority = cast.root.intermediate("Intermediate that is no CA")
+    no_ca = x509.BasicConstraints(ca=False, path_length=None)
+    kinds = (x509.BasicConstraints,)
+    return _below(
+        cast, extensions.change_intermediate(authority, without=kinds, adding=((no_ca, True),))
+    )
+
+
+def _no_basic_constraints(cast: Cast) -> Script:
+    authority = cast.root.intermediate("Intermediate without constraints")
+    return _below(cast, extensions.change_intermediate(authority, without=(x509.BasicConstraints,)))
+
+
+def _too_long(cast: Cast) -> Script:
+    authority = cast.root.intermediate("Intermediate of path length 0")
+    last = x509.BasicConstraints(ca=True, path_length=0)
+    kinds = (x509.BasicConstraints,)
+    upper = extensions.change_intermediate(authority, without=kinds, adding=((last, True),))
+    return _below(cast, upper.intermediate("Intermediate one too many"))
+
+
+def _other_names_only(cast: Cast) -> Script:
+    """Addresses are constrained too: for a host under test that is one."""
+    permitted = (
+        x509.DNSName("permitted.example"),
+        x509.IPAddress(ipaddress.ip_network("203.0.113.0/24")),  # RFC 5737
+        x509.IPAddress(ipaddress.ip_network("2001:db8:ffff::/48")),  # RFC 3849
+    )
+    constraints = x509.NameConstraints(permitted, excluded_subtrees=None)
+    return _below(
+        cast,
+        cast.root.intermediate(
+            "Intermediate for other names",
+            change=lambda builder: builder.add_extension(constraints, critical=True),
+        ),
+    )
+
+
+def _for_clients(cast: Cast) -> Script:
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    leaf = cast.intermediate.issue(cast.host, key=cast.leaf.key)
+    kinds = (x509.ExtendedKeyUsage,)
+    changed = extensions.change_server(
+        leaf, cast.intermediate, without=kinds, adding=((usage, False),)
+    )
+    return Script.of(Act.of(changed))
+
+
+def _unknown_critical(cast: Cast) -> Script:
+    unknown = x509.UnrecognizedExtension(UNKNOWN, b"\x05\x00")  # NULL in DER
+    identity = cast.intermediate.issue(
+        cast.host,
+        key=cast.leaf.key,
+        change=lambda builder: builder.add_extension(unknown, critical=True),
+    )
+    return Script.of(Act.of(identity))
+
+
+_FIX = (
+    "let the TLS library verify the whole chain, and nothing else: a loop of one's own that checks "
+    "signatures from one certificate to the next doesn't know who may sign (RFC 5280 section 6.1)"
+)
+
+CONSTRAINTS = (
+    Case(
+        name="ca-false",
+        family=Family.CONSTRAINT,
+        presents="R→X→L, where X is no authority: basicConstraints say cA FALSE",
+        expected=ALL_REJECT,
+        guards="that the certificate of a server, which anybody can buy, can't issue others",
+        reference="CVE-2021-3450; CVE-2002-0862; RFC 5280 section 6.1.4 (k)",
+        fix=_FIX,
+        play=_ca_false,
+    ),
+    Case(
+        name="no-basic-constraints",
+        family=Family.CONSTRAINT,
+        presents="R→X→L, where X has no basicConstraints, though keyCertSign in its keyUsage",
+        expected=ALL_REJECT,
+        guards="that an authority must say that it is one: silence, which is how certificates of "
+        "version 1 were, is no leave to sign",
+        reference="RFC 5280 section 6.1.4 (k)",
+        fix=_FIX,
+        play=_no_basic_constraints,
+    ),
+    Case(
+        name="pathlen",
+        family=Family.CONSTRAINT,
+        presents="R→I(pathlen 0)→J→L: one authority too many",
+        expected=ALL_REJECT,
+        guards="that an authority which may issue for servers alone can't make authorities",
+        reference="RFC 5280 section 6.1.4 (l)",
+        fix=_FIX,
+        play=_too_long,
+    ),
+    Case(
+        name="name-constraints",
+        family=Family.CONSTRAINT,
+        presents="R→I→L, where I may issue for permitted.example alone",
+        expected=ALL_REJECT,
+        guards="that an authority which is bound to some names, a company's for example, can't "
+        "issue for yours",
+        reference="RFC 5280 section 6.1.4 (g); CVE-2021-44532",
+        fix=_FIX,
+        play=_other_names_only,
+    ),
+    Case(
+        name="extended-key-usage",
+        family=Family.CONSTRAINT,
+        presents="I→L that is for TLS clients alone (extendedKeyUsage: clientAuth)",
+        expected=ALL_REJECT,
+        guards="that the certificate of a user or a device can't stand for a server",
+        reference="RFC 5280 section 4.2.1.12",
+        fix="say what the certificate is verified for. OpenSSL's clients do by themselves; "
+        "those of GnuTLS must pass GNUTLS_KP_TLS_WWW_SERVER to gnutls_certificate_verify_peers "
+        "(wget calls gnutls_certificate_verify_peers2, and accepts: seen with 1.25.0)",
+        play=_for_clients,
+    ),
+    Case(
+        name="unknown-critical-extension",
+        family=Family.CONSTRAINT,
+        presents="I→L with a critical extension that nobody knows",
+        expected=ALL_REJECT,
+        guards="that what must be understood isn't passed over: it may limit the certificate",
+        reference="RFC 5280 section 4.2",
+        fix=f"{_FIX}; never set X509_V_FLAG_IGNORE_CRITICAL",
+        play=_unknown_critical,
+    ),
+)

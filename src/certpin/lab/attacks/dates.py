@@ -1,0 +1,102 @@
+"""When? Chains that are honest, at another time. The key is the server's own."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from certpin.lab.authority import Authority
+from certpin.lab.case import ALL_REJECT, Case, Expect, Expected, Family
+from certpin.lab.script import Act, Script
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from certpin.lab.cast import Cast
+
+# How far off a certificate is: more than clocks differ, or a client may bear.
+_OFF = timedelta(days=14)
+_LEAF_LIFE = timedelta(days=47)  # as the lab's authority issues them
+_AUTHORITY_LIFE = timedelta(days=3650)
+# The pins end half-way; the certificates hold for 47 days.
+_CLOCK = timedelta(days=30)
+
+
+def _expired(cast: Cast) -> Script:
+    return _issued(cast, cast.intermediate, cast.now - _LEAF_LIFE - _OFF)
+
+
+def _not_yet_valid(cast: Cast) -> Script:
+    return _issued(cast, cast.intermediate, cast.now + _OFF)
+
+
+def _expired_intermediate(cast: Cast) -> Script:
+    """The leaf is good still: it was issued while its issuer was good."""
+    long_ago = cast.root.at(cast.now - _AUTHORITY_LIFE - _OFF)
+    issuer = Authority("Intermediate that expired", issuer=long_ago)
+    return _issued(cast, issuer, cast.now - 2 * _OFF)
+
+
+def _issued(cast: Cast, issuer: Authority, moment: datetime) -> Script:
+    return Script.of(Act.of(issuer.at(moment).issue(cast.host, key=cast.leaf.key)))
+
+
+def _honest(cast: Cast) -> Script:
+    return Script.of(Act.of(cast.leaf))
+
+
+_FIX = (
+    "let the TLS library check the dates, beside every pin: remove callbacks that forgive "
+    "'certificate has expired' (X509_V_FLAG_NO_CHECK_TIME, badCertificateCallback, a trust manager "
+    "that compares pins and nothing else), and set the device's clock"
+)
+
+DATES = (
+    Case(
+        name="expired",
+        family=Family.DATE,
+        presents="I→L that expired two weeks ago",
+        expected=ALL_REJECT,
+        guards="that dates count beside pins: nobody watches over a key, or revokes it, once its "
+        "certificate has expired",
+        reference="RFC 5280 section 6.1.3 (a)(2)",
+        fix=_FIX,
+        play=_expired,
+    ),
+    Case(
+        name="not-yet-valid",
+        family=Family.DATE,
+        presents="I→L that begins in two weeks",
+        expected=ALL_REJECT,
+        guards="that the first date counts as the last one does",
+        reference="RFC 5280 section 6.1.3 (a)(2)",
+        fix=_FIX,
+        play=_not_yet_valid,
+    ),
+    Case(
+        name="expired-intermediate",
+        family=Family.DATE,
+        presents="R→I′→L, where I′ expired two weeks ago and L has not",
+        expected=ALL_REJECT,
+        guards="that dates are checked of every certificate of the path, not of the leaf's alone",
+        reference="RFC 5280 section 6.1.3 (a)(2)",
+        fix=_FIX,
+        play=_expired_intermediate,
+    ),
+    Case(
+        name="pin-set-expired",
+        family=Family.DATE,
+        presents="I→L, good as ever, to a client whose clock is 30 days ahead: past the expiry of "
+        "its pins (libfaketime)",
+        expected=Expected(Expect.UNDEFINED, Expect.POLICY, Expect.POLICY),
+        guards="what happens once pins expire. Closed (certpin's default): nobody gets "
+        "in, the honest server neither. Open (Android's, TrustKit's): pinning ends in silence, and "
+        "whoever can set the clock ends it. Programs that are linked statically, as "
+        "those of Go often are, don't see the moved clock, and accept",
+        reference="OWASP MASTG-TEST-0243",
+        fix="choose it, and write it down: on_expiry in pins.toml. Ship new pins long before, and "
+        "watch the date (certpin check)",
+        play=_honest,
+        clock=_CLOCK,
+    ),
+)

@@ -1,0 +1,178 @@
+"""Whose name? Certificates that are honest in all but the name: they belong to another host.
+
+All but the first hold the server's own key, so that pins say nothing: what refuses is the check
+of the name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.errors import HostError
+from certpin.lab.case import ALL_REJECT, ALL_WARN, CannotServeError, Case, Family
+from certpin.lab.script import Act, Script
+from certpin.pins.hosts import is_address, normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from certpin.lab.cast import Cast
+
+_IDN_LABEL = "xn--bcher-kva"  # bücher, in the spelling of DNS (RFC 5890)
+
+
+def parent(host: str) -> str:
+    """The name above a host. Raises ``CannotServeError`` where there is none."""
+    _, dot, above = host.partition(".")
+    if is_address(host) or not dot:
+        raise CannotServeError(
+            f"{host} has too few labels for this case", fix="prove a name such as api.bank.example"
+        )
+    return above
+
+
+def below(label: str) -> Callable[[str], str]:
+    """What makes a name one label below a host. Raises ``CannotServeError``."""
+
+    def make(host: str) -> str:
+        parent(host)
+        try:
+            return normalise(f"{label}.{host}")
+        except HostError as exc:
+            raise CannotServeError(f"{host} is too long for another label") from exc
+
+    return make
+
+
+def _named(name: Callable[[str], str]) -> Callable[[Cast], Script]:
+    """A play whose server has its own key and issuer, and a name that is made from the host."""
+
+    def play(cast: Cast) -> Script:
+        return Script.of(Act.of(cast.intermediate.issue(name(cast.host), key=cast.leaf.key)))
+
+    return play
+
+
+def _somebody_else(cast: Cast) -> Script:
+    return Script.of(Act.of(cast.intermediate.issue("evil.example")))
+
+
+def _sibling(host: str) -> str:
+    first, above = host.partition(".")[0], parent(host)
+    return f"{'mail' if first == 'www' else 'www'}.{above}"
+
+
+def _wildcard_below(host: str) -> str:
+    if is_address(host):
+        raise CannotServeError(f"{host} is an address: there are no names below it")
+    return f"*.{host}"
+
+
+def _partial_wildcard(host: str) -> str:
+    above = parent(host)
+    return f"{host[0]}*.{above}"
+
+
+def _default_certificate(cast: Cast) -> Script:
+    return Script.of(Act.of(cast.second_leaf))
+
+
+_FIX = (
+    "compare the host that was asked for with the certificate's SAN, beside every pin: leave "
+    "check_hostname on, give the TLS object its server_hostname, and remove verifiers that "
+    "return true (HostnameVerifier, verify_hostname=False, checkServerIdentity: () => undefined)"
+)
+_FIX_WILDCARDS = (
+    "leave the matching of names to the TLS library (fnmatch and regular expressions match too "
+    "much): a * stands for one whole label, the leftmost"
+)
+
+NAMES = (
+    Case(
+        name="wrong-host-pinned-ca",
+        family=Family.NAME,
+        presents="R→I→evil.example: an honest certificate of somebody else, from the pinned issuer",
+        expected=ALL_REJECT,
+        guards="that a pin on a CA comes with a check of the name: the issuer has other customers, "
+        "and banking apps took the certificates of any of them",
+        reference="Stone, Chothia, Garcia: Spinner (ACSAC 2017)",
+        fix=_FIX,
+        play=_somebody_else,
+    ),
+    Case(
+        name="wrong-host-parent",
+        family=Family.NAME,
+        presents="I→L with the name of the parent domain alone",
+        expected=ALL_REJECT,
+        guards="that a name doesn't speak for those below it",
+        reference="RFC 9525 section 6.3",
+        fix=f"compare whole names (host.endswith(name) is no comparison): {_FIX}",
+        play=_named(parent),
+    ),
+    Case(
+        name="wrong-host-sibling",
+        family=Family.NAME,
+        presents="I→L with the name of another host of the same domain",
+        expected=ALL_REJECT,
+        guards="that the whole name is compared, and not the end of it",
+        reference="RFC 9525 section 6.3",
+        fix=f"compare whole names, not the registered domain of both: {_FIX}",
+        play=_named(_sibling),
+    ),
+    Case(
+        name="wrong-host-wildcard",
+        family=Family.NAME,
+        presents="I→L with *.bank.example, to a client that calls v1.api.bank.example",
+        expected=ALL_REJECT,
+        guards="that a wildcard stands for one label",
+        reference="RFC 9525 section 6.3",
+        fix=_FIX_WILDCARDS,
+        play=_named(lambda host: f"*.{parent(parent(host))}"),
+        host=below("v1"),
+    ),
+    Case(
+        name="wrong-host-wildcard-below",
+        family=Family.NAME,
+        presents="I→L with a wildcard below the host: *.api.bank.example",
+        expected=ALL_REJECT,
+        guards="that a wildcard stands for one label, and not for none",
+        reference="RFC 9525 section 6.3",
+        fix=_FIX_WILDCARDS,
+        play=_named(_wildcard_below),
+    ),
+    Case(
+        name="wrong-host-wildcard-part",
+        family=Family.NAME,
+        presents="I→L with a wildcard inside a label: a*.bank.example",
+        expected=ALL_WARN,
+        guards="that a wildcard is a whole label. RFC 6125 let clients choose, and those of Java "
+        "and Node.js accept it; RFC 9525 forbids it, and no public authority may issue it",
+        reference="RFC 9525 section 6.3; CA/B Forum Baseline Requirements 7.1.2.7.12",
+        fix=_FIX_WILDCARDS,
+        play=_named(_partial_wildcard),
+    ),
+    Case(
+        name="wrong-host-idn",
+        family=Family.NAME,
+        presents="I→L with x*.HOST, to a client that calls xn--bcher-kva.HOST",
+        expected=ALL_REJECT,
+        guards="that no wildcard matches inside the encoding of an internationalised name. curl "
+        "did; Node.js does (seen with version 20), since it looks for xn-- in the pattern alone",
+        reference="CVE-2023-28321; RFC 6125 section 6.4.3",
+        fix=f"{_FIX_WILDCARDS}; curl: 8.1.0 or newer; Node.js: a checkServerIdentity that refuses "
+        "a * beside other characters, and then calls tls.checkServerIdentity",
+        play=_named(lambda host: f"x*.{parent(host)}"),
+        host=below(_IDN_LABEL),
+    ),
+    Case(
+        name="sni-ignored",
+        family=Family.NAME,
+        presents="R→I2→L2: the honest certificate of the second host, as a server's default",
+        expected=ALL_REJECT,
+        guards="that the certificate is for the host that was asked for, whatever server answers, "
+        "and that the pins of one host are not taken for another's",
+        reference="RFC 6066 section 3",
+        fix=f"{_FIX}; look the pins up by host, never in one pool for all hosts",
+        play=_default_certificate,
+    ),
+)

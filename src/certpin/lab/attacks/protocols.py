@@ -1,0 +1,81 @@
+"""Which protocol? TLS that protects nothing, and none at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.lab.case import ALL_REJECT, Case, Family
+from certpin.lab.script import Act, Opening, Script, Settings
+
+if TYPE_CHECKING:
+    from certpin.lab.cast import Cast
+
+_OLD = Settings(oldest="TLSv1", newest="TLSv1_1")
+# Without a certificate: ephemeral keys that nobody signed (RFC 4492 section 5.4, RFC 5246 F.1.1.1).
+_ANONYMOUS = Settings(newest="TLSv1_2", ciphers="AECDH-AES128-SHA:ADH-AES128-GCM-SHA256")
+# Without encryption: RFC 8446 dropped them. Both kinds of key have one.
+_NULL = Settings(newest="TLSv1_2", ciphers="NULL-SHA256:ECDHE-ECDSA-NULL-SHA:ECDHE-RSA-NULL-SHA")
+
+
+def _old(cast: Cast) -> Script:
+    return Script.of(Act.of(cast.leaf, settings=_OLD))
+
+
+def _anonymous(cast: Cast) -> Script:
+    return Script.of(Act((), b"", settings=_ANONYMOUS))
+
+
+def _weak(cast: Cast) -> Script:
+    return Script.of(Act.of(cast.leaf, settings=_NULL))
+
+
+def _plain(cast: Cast) -> Script:
+    return Script.of(Act((), b"", opening=Opening.PLAIN))
+
+
+PROTOCOLS = (
+    Case(
+        name="old-tls",
+        family=Family.PROTOCOL,
+        presents="I→L, and nothing newer than TLS 1.1",
+        expected=ALL_REJECT,
+        guards="that TLS 1.0 and 1.1 are off: their handshakes are signed with MD5 and SHA-1",
+        reference="RFC 8996; CVE-2011-3389 (BEAST)",
+        fix="take TLS 1.2 as the least: minimum_version, setMinVersion, ConnectionSpec.MODERN_TLS, "
+        "--tlsv1.2; do not lower the security level (SECLEVEL=0) to please an old server",
+        play=_old,
+    ),
+    Case(
+        name="anonymous",
+        family=Family.PROTOCOL,
+        presents="no certificate at all: a TLS 1.2 suite with anonymous keys",
+        expected=ALL_REJECT,
+        guards="that a server must prove who it is: where there is no chain, no pin can fail",
+        reference="RFC 5246 section F.1.1.1; RFC 9325 section 4.1",
+        fix="leave the library's own cipher list alone, or take aNULL out of it (!aNULL); treat an "
+        "empty chain as a failure, not as nothing to check",
+        play=_anonymous,
+    ),
+    Case(
+        name="weak-suite",
+        family=Family.PROTOCOL,
+        presents="I→L, and suites without encryption (NULL) alone",
+        expected=ALL_REJECT,
+        guards="that suites that protect nothing are off",
+        reference="RFC 9325 section 4.1",
+        fix="leave the library's own cipher list alone, or take eNULL out of it (!eNULL); look for "
+        "ciphers=ALL or COMPLEMENTOFALL, and for SECLEVEL=0",
+        play=_weak,
+    ),
+    Case(
+        name="plain-http-on-443",
+        family=Family.PROTOCOL,
+        presents="HTTP in clear text where TLS should begin",
+        expected=ALL_REJECT,
+        guards="that a failed handshake is never followed by the same request without TLS",
+        reference="RFC 9110 section 4.2.2; OWASP MASTG-TEST-0235",
+        fix="let the request fail: look for a retry that turns https:// into http://, for a catch "
+        "of the TLS error that opens a plain socket, and for usesCleartextTraffic",
+        play=_plain,
+    ),
+)

@@ -1,0 +1,50 @@
+"""Where does it lead? An honest server sends the client to where no pin protects it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.lab.attacks.leading import owned
+from certpin.lab.case import Case, Expect, Expected, Family
+from certpin.lab.script import Act, Answer, Script
+
+if TYPE_CHECKING:
+    from certpin.lab.cast import Cast
+
+
+def _to_plain(cast: Cast) -> Script:
+    return Script((owned(cast.honest).but(answer=Answer.REDIRECT_PLAIN),), lures=True)
+
+
+def _to_unpinned(cast: Cast) -> Script:
+    first = owned(cast.honest).but(answer=Answer.REDIRECT_UNPINNED)
+    return Script((first,), unpinned=(Act.of(cast.unpinned_leaf),), lures=True)
+
+
+# To follow is what HTTP says; for an app that pins, it leaves what was pinned.
+_UNWISE = Expected(Expect.POLICY, Expect.WARN, Expect.WARN)
+
+REDIRECTS = (
+    Case(
+        name="redirect-to-http",
+        family=Family.HTTP,
+        presents="I→L, and its answer leads to http:// on the same host",
+        expected=_UNWISE,
+        guards="that an answer cannot switch TLS off",
+        reference="RFC 9110 section 15.4; CWE-319",
+        fix="refuse redirects to http://, or follow none (certpin: strict mode)",
+        play=_to_plain,
+        protocol="http",
+    ),
+    Case(
+        name="redirect-to-unpinned-host",
+        family=Family.HTTP,
+        presents="I→L, and its answer leads to a host without pins, with a good chain",
+        expected=_UNWISE,
+        guards="that data and tokens do not follow an answer to where no pin is",
+        reference="OWASP MASTG-TEST-0244",
+        fix="refuse redirects to hosts without pins, or pin them too (certpin: strict mode)",
+        play=_to_unpinned,
+        protocol="http",
+    ),
+)

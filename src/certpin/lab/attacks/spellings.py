@@ -1,0 +1,146 @@
+"""Whose name? Where and how the name stands: behind a NUL, in the subject, as an address.
+
+The key is the server's own, so that pins say nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from certpin.lab.case import ALL_ACCEPT, ALL_REJECT, ALL_WARN, CannotServeError, Case, Family
+from certpin.lab.forge import extensions
+from certpin.lab.script import Act, Script
+from certpin.pins.hosts import is_address
+
+if TYPE_CHECKING:
+    from certpin.lab.cast import Cast
+
+_ATTACKER = "evil.example"
+_THIS_MACHINE = "localhost"
+_LONGEST_NAME = 64  # ub-common-name (RFC 5280 appendix A.1)
+
+
+def ipv4(host: str) -> str:
+    """An address to call instead of a host.
+
+    One of documentation (RFC 5737) leads nowhere but to the lab's proxy: some clients go past any
+    proxy to 127.0.0.1. A client of this machine itself gets the machine's own.
+    """
+    return "127.0.0.1" if _is_here(host) else "192.0.2.1"
+
+
+def ipv6(host: str) -> str:
+    """The same as IPv6 (RFC 3849)."""
+    return "::1" if _is_here(host) else "2001:db8::1"
+
+
+def _is_here(host: str) -> bool:
+    return host in {_THIS_MACHINE, "127.0.0.1", "::1"} or host.endswith(f".{_THIS_MACHINE}")
+
+
+def _with_san(cast: Cast, subject: str, *names: x509.GeneralName) -> Script:
+    """The server's own key, with this subject and these names in the SAN, or without a SAN."""
+    identity = cast.intermediate.issue(subject, key=cast.leaf.key)
+    san = ((x509.SubjectAlternativeName(names), False),) if names else ()
+    kinds = (x509.SubjectAlternativeName,)
+    return Script.of(
+        Act.of(extensions.change_server(identity, cast.intermediate, without=kinds, adding=san))
+    )
+
+
+def _nul_in_name(cast: Cast) -> Script:
+    return _with_san(cast, _ATTACKER, x509.DNSName(_behind_nul(cast.host)))
+
+
+def _nul_in_common_name(cast: Cast) -> Script:
+    name = _behind_nul(cast.host)
+    if len(name) > _LONGEST_NAME:
+        raise CannotServeError(f"{cast.host} is too long for a common name")
+    return _with_san(cast, name)
+
+
+def _behind_nul(host: str) -> str:
+    """The issuer checked the end of it, which is the attacker's domain."""
+    if is_address(host):
+        raise CannotServeError(f"{host} is an address: it has no spelling with a NUL")
+    return f"{host}\0.{_ATTACKER}"
+
+
+def _cn_only(cast: Cast) -> Script:
+    if len(cast.host) > _LONGEST_NAME:
+        raise CannotServeError(f"{cast.host} is too long for a common name")
+    return _with_san(cast, cast.host)
+
+
+def _address_as_name(cast: Cast) -> Script:
+    return _with_san(cast, cast.host, x509.DNSName(cast.host))
+
+
+def _address(cast: Cast) -> Script:
+    return Script.of(Act.of(cast.leaf))
+
+
+_FIX_LIBRARY = "leave the comparison of names to a TLS library of today: remove what compares"
+
+SPELLINGS = (
+    Case(
+        name="nul-in-name",
+        family=Family.NAME,
+        presents="I→L with the SAN HOST\\0.evil.example",
+        expected=ALL_REJECT,
+        guards="that a name is compared whole: C's strings end at the NUL, the issuer's did not",
+        reference="CVE-2009-2417; CVE-2009-2408",
+        fix=f"{_FIX_LIBRARY} names as C strings (strcmp), or cuts them at a NUL",
+        play=_nul_in_name,
+    ),
+    Case(
+        name="nul-in-common-name",
+        family=Family.NAME,
+        presents="I→L without a SAN, with the common name HOST\\0.evil.example",
+        expected=ALL_REJECT,
+        guards="the same in the subject, which old clients fall back to",
+        reference="CVE-2009-2417; CVE-2009-2408",
+        fix=f"{_FIX_LIBRARY} names as C strings, and never look at the common name",
+        play=_nul_in_common_name,
+    ),
+    Case(
+        name="cn-only",
+        family=Family.NAME,
+        presents="I→L without a SAN: the right name, in the subject alone",
+        expected=ALL_WARN,
+        guards="that names are read from the SAN: the subject is free text, which name constraints "
+        "of an authority don't bind everywhere",
+        reference="RFC 9525 section 2; CA/B Forum Baseline Requirements 7.1.4.3",
+        fix="switch the common name off: in Python, context.hostname_checks_common_name = False; "
+        "in OpenSSL, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT",
+        play=_cn_only,
+    ),
+    Case(
+        name="ip-without-ip-san",
+        family=Family.NAME,
+        presents="I→L for an address that stands in the SAN as a dNSName, and in the subject",
+        expected=ALL_REJECT,
+        guards="that the name is checked too where the client calls an address",
+        reference="CVE-2024-2466; RFC 9525 section 6.4",
+        fix="verify addresses against the iPAddress entries of the SAN (server_hostname takes an "
+        "address too): don't switch the check off because there is no name; curl with mbedTLS: "
+        "8.7.0 or newer",
+        play=_address_as_name,
+        host=ipv4,
+    ),
+    Case(
+        name="ipv6-san",
+        family=Family.NAME,
+        presents="I→L for an IPv6 address, with its iPAddress in the SAN",
+        expected=ALL_ACCEPT,
+        guards="that addresses of IPv6 are compared as addresses, without brackets and zone, and "
+        "have their pins",
+        reference="RFC 9525 section 6.4; RFC 5280 section 4.2.1.6",
+        fix="compare addresses as bytes, not as text; look the pins up by the address without "
+        "brackets",
+        play=_address,
+        host=ipv6,
+    ),
+)

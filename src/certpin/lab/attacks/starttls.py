@@ -1,0 +1,49 @@
+"""What an attacker can do before TLS, where a protocol begins in clear text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.lab.case import ALL_REJECT, Case, Family
+from certpin.lab.script import Act, Opening, Script
+from certpin.lab.session.protocols import STARTTLS
+
+if TYPE_CHECKING:
+    from certpin.lab.cast import Cast
+
+
+def _strip(cast: Cast) -> Script:
+    return Script.of(cast.honest.but(hostile=True, opening=Opening.STRIP))
+
+
+def _inject(cast: Cast) -> Script:
+    return Script.of(Act.of(cast.leaf, opening=Opening.INJECT))
+
+
+BEFORE_TLS = (
+    Case(
+        name="starttls-strip",
+        family=Family.STARTTLS,
+        presents="a server that does not offer STARTTLS, or answers N to PostgreSQL's SSLRequest",
+        expected=ALL_REJECT,
+        guards="that a client does not go on in clear text where TLS cannot be had",
+        reference="RFC 3207 section 6; RFC 8314 section 3",
+        fix=(
+            "require TLS instead of using it where it is offered: --ssl-reqd, sslmode=verify-full; "
+            "with smtplib and imaplib call starttls() and let what it raises end the connection"
+        ),
+        play=_strip,
+        protocol=STARTTLS,
+    ),
+    Case(
+        name="starttls-injection",
+        family=Family.STARTTLS,
+        presents="I→L: the honest server, with an attacker's answer right behind the go-ahead",
+        expected=ALL_REJECT,
+        guards="that nothing that came before TLS is taken for something that came under it",
+        reference="CVE-2021-22947; CVE-2011-0411; CVE-2021-23222",
+        fix="refuse the connection, or empty every read buffer, before the TLS handshake begins",
+        play=_inject,
+        protocol=STARTTLS,
+    ),
+)

@@ -1,0 +1,98 @@
+"""May it sign? Keys and digests that are too weak to, and a path that is not whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from certpin.lab import forge
+from certpin.lab.authority import Authority, new_rsa_key
+from certpin.lab.case import ALL_EITHER, ALL_POLICY, Case, Family
+from certpin.lab.script import Act, Script
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from certpin.lab.cast import Cast
+
+
+def _weak_key(cast: Cast) -> Script:
+    """The intermediate's, not the server's: pins hold, and whoever factors it issues at will."""
+    name = "Intermediate of RSA 1024"
+    issuer = Authority(name, issuer=cast.root, key=new_rsa_key(1024))
+    return Script.of(Act.of(issuer.issue(cast.host, key=cast.leaf.key)))
+
+
+def _signed_over(digest: hashes.HashAlgorithm) -> Callable[[Cast], Script]:
+    """A play whose leaf is signed over this digest. By RSA: MD5 has no name with ECDSA."""
+
+    def play(cast: Cast) -> Script:
+        issuer = cast.authorities.rsa_intermediate
+        identity = issuer.issue(cast.host, key=cast.leaf.key)
+        leaf, *path = identity.chain
+        assert isinstance(issuer.key, rsa.RSAPrivateKey)  # noqa: S101  # as its name says
+        weak = forge.resign(leaf, issuer.key, digest)
+        return Script.of(Act.of(replace(identity, chain=(weak, *path))))
+
+    return play
+
+
+def _leaf_alone(cast: Cast) -> Script:
+    act = Act.of(cast.leaf)
+    return Script.of(act.but(chain=act.chain[:1]))
+
+
+_FIX_LEVEL = (
+    "raise the least that the TLS library takes: OpenSSL's security level 2 (ciphers ending in "
+    "@SECLEVEL=2), jdk.certpath.disabledAlgorithms in Java"
+)
+
+WEAKNESS = (
+    Case(
+        name="weak-key-rsa-1024",
+        family=Family.CONSTRAINT,
+        presents="R→I(RSA 1024)→L: an intermediate whose key can be factored",
+        expected=ALL_POLICY,
+        guards="whether the client has a least size of keys: 1024 bits of RSA are within reach of "
+        "a state, and no public authority may certify them since 2014",
+        reference="NIST SP 800-57 part 1; CA/B Forum Baseline Requirements 6.1.5",
+        fix=_FIX_LEVEL,
+        play=_weak_key,
+    ),
+    Case(
+        name="weak-digest-sha1",
+        family=Family.CONSTRAINT,
+        presents="R→I(RSA)→L, where I signed L over SHA-1",
+        expected=ALL_POLICY,
+        guards="whether the client takes signatures over SHA-1: two certificates of one digest can "
+        "be made, of which an authority sees and signs the harmless one",
+        reference="CVE-2005-4900; CA/B Forum Baseline Requirements 7.1.3.2",
+        fix=_FIX_LEVEL,
+        play=_signed_over(hashes.SHA1()),  # noqa: S303  # the point
+    ),
+    Case(
+        name="weak-digest-md5",
+        family=Family.CONSTRAINT,
+        presents="R→I(RSA)→L, where I signed L over MD5",
+        expected=ALL_POLICY,
+        guards="the same for MD5, over which a rogue authority was made in 2008, and Flame's "
+        "certificate in 2012",
+        reference="CVE-2004-2761; RFC 6151",
+        fix=_FIX_LEVEL,
+        play=_signed_over(hashes.MD5()),  # noqa: S303  # the point
+    ),
+    Case(
+        name="missing-intermediate",
+        family=Family.CONSTRAINT,
+        presents="L alone: the server was set up without its intermediate. L names no place to "
+        "fetch it from (no AIA), so only a client that remembers I can accept",
+        expected=ALL_EITHER,
+        guards="nothing of security: it says why a server works in browsers and fails in apps",
+        reference="RFC 8446 section 4.4.2; RFC 5280 section 4.2.2.1",
+        fix="have the server send its intermediate (certbot: fullchain.pem, not cert.pem)",
+        play=_leaf_alone,
+    ),
+)

@@ -1,0 +1,194 @@
+"""The structures that a forger takes apart and puts together again, as ``hazmat.asn1`` has them.
+
+What is not forged is written back as it was read: every field that no forger touches is a TLV.
+So are large numbers. They are written here: the encoder of cryptography 47 takes neither.
+"""
+
+import dataclasses
+import typing
+
+from cryptography import x509
+from cryptography.hazmat import asn1
+from cryptography.hazmat.primitives.serialization import Encoding
+
+# No `from __future__ import annotations` here: the parser reads the annotations as objects.
+
+
+@asn1.sequence
+class TBSCertificate:
+    """RFC 5280 section 4.1."""
+
+    version: typing.Annotated[int | None, asn1.Explicit(0)]
+    serial_number: asn1.TLV
+    signature: asn1.TLV
+    issuer: asn1.TLV
+    validity: asn1.TLV
+    subject: asn1.TLV
+    subject_public_key_info: asn1.TLV
+    issuer_unique_id: typing.Annotated[asn1.BitString | None, asn1.Implicit(1)]
+    subject_unique_id: typing.Annotated[asn1.BitString | None, asn1.Implicit(2)]
+    extensions: typing.Annotated[list[asn1.TLV] | None, asn1.Explicit(3)]
+
+
+@asn1.sequence
+class Certificate:
+    """RFC 5280 section 4.1."""
+
+    tbs_certificate: TBSCertificate
+    signature_algorithm: asn1.TLV
+    signature_value: asn1.BitString
+
+
+@asn1.sequence
+class ECPrivateKey:
+    """RFC 5915 section 3."""
+
+    version: int
+    private_key: bytes
+    parameters: typing.Annotated[x509.ObjectIdentifier, asn1.Explicit(0)]
+    public_key: typing.Annotated[asn1.BitString, asn1.Explicit(1)]
+
+
+@asn1.sequence
+class RSAPrivateKey:
+    """RFC 8017 appendix A.1.2."""
+
+    version: int
+    modulus: asn1.TLV
+    public_exponent: asn1.TLV
+    private_exponent: asn1.TLV
+    prime1: asn1.TLV
+    prime2: asn1.TLV
+    exponent1: asn1.TLV
+    exponent2: asn1.TLV
+    coefficient: asn1.TLV
+
+
+@asn1.sequence
+class FieldID:
+    """RFC 3279 section 2.3.5, over a prime field."""
+
+    field_type: x509.ObjectIdentifier
+    prime: asn1.TLV
+
+
+@asn1.sequence
+class Curve:
+    """RFC 3279 section 2.3.5."""
+
+    a: bytes
+    b: bytes
+
+
+@asn1.sequence
+class ECParameters:
+    """RFC 3279 section 2.3.5."""
+
+    version: int
+    field_id: FieldID
+    curve: Curve
+    base: bytes
+    order: asn1.TLV
+    cofactor: int
+
+
+@asn1.sequence
+class ECAlgorithm:
+    """The AlgorithmIdentifier of a key whose curve is spelled out (RFC 3279 section 2.3.5)."""
+
+    algorithm: x509.ObjectIdentifier
+    parameters: ECParameters
+
+
+@asn1.sequence
+class ECPublicKeyInfo:
+    """The SubjectPublicKeyInfo of such a key."""
+
+    algorithm: ECAlgorithm
+    subject_public_key: asn1.BitString
+
+
+@asn1.sequence
+class PlainAlgorithm:
+    """An AlgorithmIdentifier without parameters (ECDSA: RFC 5758 section 3.2)."""
+
+    algorithm: x509.ObjectIdentifier
+
+
+@asn1.sequence
+class NullAlgorithm:
+    """An AlgorithmIdentifier whose parameters are NULL (RSA: RFC 4055 section 5)."""
+
+    algorithm: x509.ObjectIdentifier
+    parameters: asn1.Null
+
+
+def take_apart(certificate: x509.Certificate) -> Certificate:
+    """The fields of a certificate."""
+    return asn1.decode_der(Certificate, certificate.public_bytes(Encoding.DER))
+
+
+def put_together(parts: Certificate) -> x509.Certificate:
+    """The certificate of these fields. Only its frame is looked at: a forged key may be inside."""
+    return x509.load_der_x509_certificate(encode(parts))
+
+
+def field(der: bytes) -> asn1.TLV:
+    """One field, of its own bytes."""
+    return asn1.decode_der(asn1.TLV, der)
+
+
+def bits(octets: bytes) -> asn1.BitString:
+    """A BIT STRING of whole octets."""
+    return asn1.BitString(octets, 0)
+
+
+def number(value: int) -> asn1.TLV:
+    """A positive INTEGER of any size (X.690 section 8.3)."""
+    return field(_element(b"\x02", value.to_bytes(value.bit_length() // 8 + 1)))
+
+
+# The tags of the fields above that have one of their own: the parser's notes cannot be read back.
+_EXPLICIT = {
+    (TBSCertificate, "version"): b"\xa0",
+    (TBSCertificate, "extensions"): b"\xa3",
+    (ECPrivateKey, "parameters"): b"\xa0",
+    (ECPrivateKey, "public_key"): b"\xa1",
+}
+_IMPLICIT = {
+    (TBSCertificate, "issuer_unique_id"): b"\x81",
+    (TBSCertificate, "subject_unique_id"): b"\x82",
+}
+
+
+def encode(value: typing.Any) -> bytes:
+    """The DER of one of these structures, or of a field of theirs (X.690 section 10)."""
+    if isinstance(value, asn1.TLV):
+        return _element(bytes(value.tag_bytes), bytes(value.data))
+    if isinstance(value, asn1.BitString):
+        return _element(b"\x03", bytes([value.padding_bits()]) + value.as_bytes())
+    if isinstance(value, list):
+        return _element(b"\x30", b"".join(map(encode, value)))
+    if dataclasses.is_dataclass(value) and not isinstance(value, asn1.Null):
+        names = [each.name for each in dataclasses.fields(value)]
+        return _element(b"\x30", b"".join(_field_of(value, name) for name in names))
+    return asn1.encode_der(value)
+
+
+def _field_of(structure: typing.Any, name: str) -> bytes:
+    value, at = getattr(structure, name), (type(structure), name)
+    if value is None:
+        return b""
+    content = encode(value)
+    if at in _EXPLICIT:
+        return _element(_EXPLICIT[at], content)
+    return _IMPLICIT[at] + content[1:] if at in _IMPLICIT else content
+
+
+def _element(tag: bytes, content: bytes) -> bytes:
+    """The length is in its one and only shortest form (X.690 section 10.1)."""
+    count = len(content)
+    if count < 0x80:
+        return tag + bytes([count]) + content
+    length = count.to_bytes((count.bit_length() + 7) // 8)
+    return tag + bytes([0x80 | len(length)]) + length + content

@@ -1,0 +1,70 @@
+"""What clients of more than one connection are made of, and what several cases say of one."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from certpin.lab.client import Call
+from certpin.lab.lab import Lab
+from certpin.lab.run import Result, prove
+from certpin.pins import Pin
+from certpin.x509 import Certificate
+from tests.lab._clients import BY_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from certpin.lab.case import Style
+    from certpin.lab.target import Target
+
+
+@contextlib.contextmanager
+def connected(
+    target: Target, context: ssl.SSLContext, host: str = "", session: ssl.SSLSession | None = None
+) -> Iterator[ssl.SSLSocket]:
+    """A connection to the host under test, or to another one, at the lab's port."""
+    with (
+        socket.create_connection((target.address, target.port), 10) as sock,
+        context.wrap_socket(sock, server_hostname=host or target.host, session=session) as tls,
+    ):
+        yield tls
+
+
+def ask(tls: ssl.SSLSocket, host: str, path: str) -> str:
+    """One request on a connection; everything that comes back until that ends."""
+    tls.sendall(f"GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    answer = b""
+    while piece := tls.recv(4096):
+        answer += piece
+    return answer.decode()
+
+
+def call(target: Target, context: ssl.SSLContext, host: str = "") -> str:
+    """A connection and a request on it, with the canary."""
+    with connected(target, context, host) as tls:
+        return ask(tls, host or target.host, target.canary)
+
+
+def check_pin(tls: ssl.SSLSocket, pin: str) -> None:
+    """Whether the leaf has a pin. Raises ``ssl.SSLError``."""
+    der = tls.getpeercert(binary_form=True)
+    if der is None or str(Pin.of_key(Certificate.from_der(der).spki_sha256)) != pin:
+        raise ssl.SSLError("not the key that is pinned")
+
+
+def results(
+    function: Callable[[Target], object], style: Style, *names: str, **settings: Any
+) -> dict[str, Result]:
+    """What these cases say of a client, by name. The good control must hold."""
+    with Lab(style=style, **settings) as lab:
+        run = prove(lab, Call(function), [BY_NAME[name] for name in names])
+    assert run.controlled, [each.why for each in run.results]
+    return {each.case.name: each for each in run.results}
+
+
+def wrong(found: dict[str, Result]) -> dict[str, str]:
+    """The cases whose outcome is not right, with their verdicts."""
+    return {name: str(each.verdict) for name, each in found.items() if each.outcome != "right"}

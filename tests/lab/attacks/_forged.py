@@ -1,0 +1,76 @@
+"""What a case serves, and what OpenSSL's own command says of it: the property, and that alone."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certpin.lab.case import Style
+from certpin.lab.cast import Authorities, Cast
+from certpin.pins.hosts import is_address
+from tests.lab._clients import BY_NAME
+
+if TYPE_CHECKING:
+    from certpin.lab.script import Act
+
+HOST = "api.bank.example"
+
+
+class Forged:
+    """A case as it is played for a host: its cast, and the certificates of its one act."""
+
+    def __init__(self, name: str, host: str = HOST, style: Style = Style.LEAF) -> None:
+        case = BY_NAME[name]
+        self.cast = Cast(Authorities(datetime.now(UTC)), case.host(host), "cdn.bank.example", style)
+        (self.act,) = case.play(self.cast).first
+        self.chain = certificates(self.act)
+
+    @property
+    def leaf(self) -> x509.Certificate:
+        return self.chain[0]
+
+    @property
+    def dns_names(self) -> list[str]:
+        san = self.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        return san.value.get_values_for_type(x509.DNSName)
+
+    @property
+    def common_name(self) -> str:
+        (name,) = self.leaf.subject
+        return str(name.value)
+
+    @property
+    def has_the_pinned_key(self) -> bool:
+        return self.leaf.public_key() == self.cast.leaf.chain[0].public_key()
+
+    def openssl(self, *options: str, name: str = "") -> str:
+        """The problem that OpenSSL names, verifying strictly for this name; empty for none."""
+        return verify(self.chain, self.cast, *options, name=name or self.cast.host)
+
+
+def certificates(act: Act) -> list[x509.Certificate]:
+    assert act.hostile, "the verdict is about it"
+    return [x509.load_der_x509_certificate(der) for der in act.chain]
+
+
+def verify(chain: list[x509.Certificate], cast: Cast, *options: str, name: str) -> str:
+    option = "-verify_ip" if is_address(name) else "-verify_hostname"
+    with tempfile.TemporaryDirectory() as folder:
+        root, leaf, rest = (Path(folder, each) for each in ("root", "leaf", "rest"))
+        root.write_bytes(cast.root.pem)
+        leaf.write_bytes(chain[0].public_bytes(Encoding.PEM))
+        rest.write_bytes(b"".join(each.public_bytes(Encoding.PEM) for each in chain[1:]))
+        trust = ["-no-CApath", "-no-CAstore", "-CAfile", str(root)]
+        sent = ["-untrusted", str(rest)] if chain[1:] else []
+        wanted = [option, name, "-purpose", "sslserver", *options]
+        command = ["openssl", "verify", "-x509_strict", *trust, *sent, *wanted, str(leaf)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return ""
+    return (done.stdout + done.stderr).partition("lookup: ")[2].partition("\n")[0]

@@ -1,0 +1,241 @@
+"""Clients that say STARTTLS: the standard library's and asyncpg, and broken ones in a few lines."""
+
+from __future__ import annotations
+
+import asyncio
+import imaplib
+import smtplib
+import socket
+import struct
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from certpin.lab.case import Style
+from certpin.lab.client import Call
+from tests.lab._clients import pinned, trusting
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from certpin.lab.target import Target
+
+    Speak = Callable[[Target, ssl.SSLContext], str]
+    Broken = Callable[[Target], str]
+
+STARTUP = struct.pack(">II", 27, 196_608) + b"user\0me\0database\0x\0"
+
+
+def smtp(target: Target, context: ssl.SSLContext) -> str:
+    """smtplib: log in, hand over a message, say goodbye; what the server called it."""
+    with smtplib.SMTP(target.address, target.port, "me.example", timeout=10) as client:
+        client._host = target.host  # type: ignore[attr-defined]  # the name to verify
+        client.starttls(context=context)
+        client.login("me", target.canary)
+        client.sendmail("me@a.example", "you@b.example", f"Subject: x\n\n.\n{target.canary}\n")
+        client.mail("me@a.example")
+        client.rcpt("you@b.example")
+        return client.data(target.canary)[1].decode()
+
+
+def imap(target: Target, context: ssl.SSLContext) -> str:
+    """imaplib: log in, read the message, log out."""
+    client = imaplib.IMAP4(target.address, target.port, timeout=10)
+    try:
+        client.host = target.host  # the name to verify
+        client.starttls(context)
+        client.login("me", target.canary)
+        client.select()
+        return str(client.fetch("1", "(BODY[])"))
+    finally:
+        with suppress(OSError, imaplib.IMAP4.error):
+            client.logout()
+        with suppress(OSError):
+            client.shutdown()  # logout() leaves that out where it fails
+
+
+def postgres(target: Target, context: ssl.SSLContext) -> str:
+    """asyncpg: a simple query, and an extended one."""
+
+    async def call() -> str:
+        client: Any = await asyncpg.connect(
+            host=target.address,
+            port=target.port,
+            user="me",
+            database=target.canary,
+            ssl=_naming(context, target.host),
+            timeout=10,
+        )
+        try:
+            return f"{await client.execute('select 1')} {await client.fetchval('select 1')}"
+        finally:
+            await client.close()
+
+    return asyncio.run(call())
+
+
+def _naming(context: ssl.SSLContext, host: str) -> ssl.SSLContext:
+    """asyncpg verifies the name that it dials, and the lab has no names."""
+    wrap: Any = context.wrap_bio
+
+    def wrap_bio(*bios: Any, server_side: bool = False, **_: Any) -> ssl.SSLObject:
+        made: ssl.SSLObject = wrap(*bios, server_side=server_side, server_hostname=host)
+        return made
+
+    context.wrap_bio = wrap_bio  # type: ignore[method-assign]
+    return context
+
+
+RIGHT: dict[str, Speak] = {"smtp": smtp, "imap": imap, "postgres": postgres}
+
+
+def right(protocol: str, style: Style) -> Call:
+    """A client of this protocol and style that does everything right."""
+    context = trusting if style is Style.NONE else pinned
+    return Call(lambda target: RIGHT[protocol](target, context(target)))
+
+
+def dial(target: Target) -> socket.socket:
+    """A connection to the lab."""
+    return socket.create_connection((target.address, target.port), 10)
+
+
+def without_tls(target: Target) -> str:
+    """smtplib, where the failure of STARTTLS is swallowed."""
+    with smtplib.SMTP(target.address, target.port, "me.example", timeout=10) as client:
+        client._host = target.host  # type: ignore[attr-defined]
+        with suppress(smtplib.SMTPNotSupportedError):
+            client.starttls(context=pinned(target))
+        client.login("me", target.canary)
+        client.mail("me@a.example")
+        client.rcpt("you@b.example")
+        return client.data(target.canary)[1].decode()
+
+
+def implicit(target: Target) -> str:
+    """SMTP with TLS from the first byte on."""
+    wire = Keeping(dial(target))
+    try:
+        wire.secure(pinned(target), target.host)
+        wire.line()
+        wire.ask("EHLO me", b"250 ")
+        return wire.ask(f"AUTH PLAIN {target.canary}", b"235 ").decode()
+    finally:
+        wire.sock.close()
+
+
+def imap_without_tls(target: Target) -> str:
+    """imaplib, where STARTTLS is asked for only if it is offered."""
+    client = imaplib.IMAP4(target.address, target.port, timeout=10)
+    try:
+        client.host = target.host
+        if "STARTTLS" in client.capabilities:
+            client.starttls(pinned(target))
+        return str(client.login("me", target.canary))
+    finally:
+        with suppress(OSError):
+            client.shutdown()
+
+
+def postgres_without_tls(target: Target) -> str:
+    """What libpq does with sslmode=prefer."""
+    return _postgres(target, insist=False)
+
+
+def keeping_postgres(target: Target) -> str:
+    """What libpq did before CVE-2021-23222: it kept what came behind the S."""
+    return _postgres(target, insist=True)
+
+
+class Keeping:
+    """Reads through one buffer, and keeps it when TLS begins: CVE-2011-0411, CVE-2021-22947."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._buffer = bytearray()
+
+    def secure(self, context: ssl.SSLContext, host: str) -> None:
+        """Begin TLS. Nothing is thrown away: that is what is wrong with it."""
+        self.sock = context.wrap_socket(self.sock, server_hostname=host)
+
+    def take(self, octets: int) -> bytes:
+        """So many octets."""
+        while len(self._buffer) < octets:
+            self._fill()
+        taken = bytes(self._buffer[:octets])
+        del self._buffer[:octets]
+        return taken
+
+    def line(self) -> bytes:
+        """A line."""
+        while b"\n" not in self._buffer:
+            self._fill()
+        return self.take(self._buffer.index(b"\n") + 1)
+
+    def _fill(self) -> None:
+        piece = self.sock.recv(4096)
+        if not piece:
+            raise ConnectionError("the server hung up")
+        self._buffer += piece
+
+    def ask(self, words: str, last: bytes) -> bytes:
+        """Say a line, and read on until one begins so."""
+        self.sock.sendall(words.encode() + b"\r\n")
+        while not (line := self.line()).startswith(last):
+            pass
+        return line
+
+
+def keeping_smtp(target: Target) -> str:
+    """SMTP through a buffer that is kept."""
+    wire = Keeping(dial(target))
+    try:
+        wire.line()
+        wire.ask("EHLO me", b"250 ")
+        wire.ask("STARTTLS", b"220 ")
+        wire.secure(pinned(target), target.host)
+        wire.ask("EHLO me", b"250 ")
+        return wire.ask(f"AUTH PLAIN {target.canary}", b"2").decode()
+    finally:
+        wire.sock.close()
+
+
+def keeping_imap(target: Target) -> str:
+    """IMAP through a buffer that is kept."""
+    wire = Keeping(dial(target))
+    try:
+        wire.line()
+        wire.ask("a1 STARTTLS", b"a1 OK")
+        wire.secure(pinned(target), target.host)
+        wire.ask("a2 CAPABILITY", b"a2 OK")
+        return wire.ask(f"a3 LOGIN me {target.canary}", b"a3 OK").decode()
+    finally:
+        wire.sock.close()
+
+
+def _postgres(target: Target, *, insist: bool) -> str:
+    wire = Keeping(dial(target))
+    try:
+        wire.sock.sendall(struct.pack(">II", 8, 80_877_103))
+        if wire.take(1) == b"S":
+            wire.secure(pinned(target), target.host)
+        elif insist:
+            raise ConnectionError("no TLS")
+        wire.sock.sendall(STARTUP)
+        _until(wire, b"Z")
+        query = f"select '{target.canary}'\0".encode()
+        wire.sock.sendall(b"Q" + struct.pack(">I", 4 + len(query)) + query)
+        _until(wire, b"Z")
+    finally:
+        wire.sock.close()
+    return "done"
+
+
+def _until(wire: Keeping, kind: bytes) -> None:
+    while True:
+        found, size = struct.unpack(">cI", wire.take(5))
+        wire.take(size - 4)
+        if found == kind:
+            return

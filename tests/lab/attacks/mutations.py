@@ -1,0 +1,267 @@
+"""Each forged property, taken out of its certificate: see ``tests/test_mutations.py``."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_LAB, _ATTACKS, _TESTS = "certpin/lab", "certpin/lab/attacks", "tests/lab/attacks"
+
+
+def _of(family: str, property_: str, old: str, new: str, test: str) -> Mutation:
+    return Mutation(
+        f"{family}: {property_}",
+        f"{_ATTACKS}/{family}.py",
+        old,
+        new,
+        f"{_TESTS}/test_{family}.py::{test}",
+    )
+
+
+_NAMES = [
+    _of(
+        "names",
+        f"another name: {name}",
+        old,
+        new,
+        f"test_nothing_but_the_name_is_wrong[{name}]",
+    )
+    for name, old, new in (
+        ("wrong-host-pinned-ca", 'issue("evil.example")', "issue(cast.host)"),
+        ("wrong-host-parent", "    return above\n", "    return host\n"),
+        (
+            "wrong-host-sibling",
+            """return f"{'mail' if first == 'www' else 'www'}.{above}\"""",
+            'return f"{first}.{above}"',
+        ),
+        ("wrong-host-wildcard", 'f"*.{parent(parent(host))}"', 'f"*.{parent(host)}"'),
+        ("wrong-host-wildcard-below", '    return f"*.{host}"\n', "    return host\n"),
+        ("wrong-host-idn", 'f"x*.{parent(host)}"', 'f"*.{parent(host)}"'),
+        ("sni-ignored", "Act.of(cast.second_leaf)", "Act.of(cast.leaf)"),
+    )
+] + [
+    _of(
+        "names",
+        "the server's own key",
+        "name(cast.host), key=cast.leaf.key)",
+        "name(cast.host))",
+        "test_nothing_but_the_name_is_wrong[wrong-host-parent]",
+    ),
+]
+
+_SPELLINGS = [
+    _of(
+        "spellings",
+        "the NUL",
+        'f"{host}\\0.{_ATTACKER}"',
+        'f"{host}.{_ATTACKER}"',
+        "test_the_nul_stands_in_the_bytes",
+    ),
+    _of(
+        "spellings",
+        "no SAN",
+        "if names else ()",
+        "if names else ((x509.SubjectAlternativeName([x509.DNSName(subject)]), False),)",
+        "test_there_is_no_san[cn-only]",
+    ),
+    _of(
+        "spellings",
+        "no iPAddress",
+        "cast.host, x509.DNSName(cast.host)",
+        'cast.host, x509.IPAddress(__import__("ipaddress").ip_address(cast.host))',
+        "test_nothing_but_the_name_is_wrong[ip-without-ip-san]",
+    ),
+    Mutation(
+        "no IPv6 is said to be",
+        f"{_LAB}/stage.py",
+        'if ":" in address and exc.errno in _NO_IPV6:',
+        "if exc.errno in ():",
+        f"{_TESTS}/test_spellings.py::test_a_machine_without_ipv6_is_said_to_be[97]",
+    ),
+]
+
+_DATES = [
+    _of(
+        "dates",
+        "expired",
+        "cast.now - _LEAF_LIFE - _OFF)",
+        "cast.now - _OFF)",
+        "test_nothing_but_the_date_is_wrong[expired]",
+    ),
+    _of(
+        "dates",
+        "not yet valid",
+        "cast.intermediate, cast.now + _OFF)",
+        "cast.intermediate, cast.now)",
+        "test_nothing_but_the_date_is_wrong[not-yet-valid]",
+    ),
+    _of(
+        "dates",
+        "an expired intermediate",
+        "cast.root.at(cast.now - _AUTHORITY_LIFE - _OFF)",
+        "cast.root.at(cast.now - _OFF)",
+        "test_nothing_but_the_date_is_wrong[expired-intermediate]",
+    ),
+    _of(
+        "dates",
+        "its leaf has not expired",
+        "cast.now - 2 * _OFF)",
+        "cast.now - 4 * _OFF)",
+        "test_which_certificate_is_out_of_date",
+    ),
+    _of(
+        "dates",
+        "the clock is moved",
+        "        clock=_CLOCK,\n",
+        "",
+        "test_a_function_of_this_process_is_not_run_and_why",
+    ),
+    Mutation(
+        "dates: the pins expire in between",
+        f"{_LAB}/lab.py",
+        "self.authorities.now + case.clock / 2",
+        "self.authorities.now + case.clock * 2",
+        f"{_TESTS}/test_dates.py::test_the_pins_expire_between_the_two_clocks_and_no_certificate_does",
+    ),
+]
+
+_CONSTRAINTS = [
+    _of("constraints", property_, old, new, f"test_openssl_names_the_rule[{name}]")
+    for name, property_, old, new in (
+        ("ca-false", "no authority", "(ca=False, path_length=None)", "(ca=True, path_length=None)"),
+        (
+            "no-basic-constraints",
+            "no basicConstraints",
+            "extensions.change_intermediate(authority, without=(x509.BasicConstraints,))",
+            "authority",
+        ),
+        ("pathlen", "path length", "(ca=True, path_length=0)", "(ca=True, path_length=1)"),
+        (
+            "name-constraints",
+            "names",
+            'x509.DNSName("permitted.example"),',
+            "x509.DNSName(cast.host),",
+        ),
+        ("extended-key-usage", "use", "OID.CLIENT_AUTH]", "OID.SERVER_AUTH]"),
+        (
+            "unknown-critical-extension",
+            "critical",
+            "add_extension(unknown, critical=True)",
+            "add_extension(unknown, critical=False)",
+        ),
+    )
+]
+
+_WEAKNESS = [
+    _of(
+        "weakness",
+        "a short key",
+        "new_rsa_key(1024)",
+        "new_rsa_key(2048)",
+        "test_the_key_of_the_intermediate_has_1024_bits",
+    ),
+    _of(
+        "weakness",
+        "the digest",
+        "_signed_over(hashes.MD5())",
+        "_signed_over(hashes.SHA1())",
+        "test_the_signature_is_good_and_over_that_digest[md5]",
+    ),
+    _of(
+        "weakness",
+        "the leaf alone",
+        "act.chain[:1]",
+        "act.chain",
+        "test_the_leaf_comes_alone_and_names_no_place_to_fetch_its_issuer_from",
+    ),
+]
+
+_ROTATION = [
+    _of(
+        "rotation",
+        "the same key",
+        "cast.intermediate.issue(cast.host, key=cast.leaf.key)",
+        "cast.intermediate.issue(cast.host)",
+        "test_the_renewal_is_another_certificate_of_the_same_key",
+    ),
+    _of(
+        "rotation",
+        "a new key",
+        "cast.intermediate.issue(cast.host))",
+        "cast.intermediate.issue(cast.host, key=cast.backup.key))",
+        "test_the_leaf_has_a_pinned_key_unless_the_case_says_otherwise[rot-new-key-pinned-ca]",
+    ),
+    _of(
+        "rotation",
+        "the backup",
+        "Act.of(cast.backup)",
+        "Act.of(cast.leaf)",
+        "test_a_client_that_forgot_the_second_pin_breaks[rot-backup-live-leaf]",
+    ),
+    _of(
+        "rotation",
+        "a new intermediate",
+        "cast.second_intermediate.issue",
+        "cast.intermediate.issue",
+        "test_the_new_intermediate_is_not_pinned_and_its_root_is",
+    ),
+    _of(
+        "rotation",
+        "a key of RSA",
+        "    key = cast.backup.key\n",
+        "    key = cast.leaf.key\n",
+        "test_both_kinds_of_key_are_shown_and_pinned",
+    ),
+]
+
+_PATHS = [
+    _of(
+        "paths",
+        "cross-signed",
+        'Authority("Root X", issuer=cast.root, key=new_root.key)',
+        'Authority("Root X", key=new_root.key)',
+        "test_the_cross_signed_path",
+    ),
+    *(
+        _of("paths", property_, old, new, "test_what_is_sent_in_which_order")
+        for property_, old, new in (
+            ("another order", "*reversed(path)", "*path"),
+            ("the root", "cast.leaf, cast.root.x509", "cast.leaf"),
+            ("one more", "cast.leaf, cast.second_intermediate.x509", "cast.leaf"),
+        )
+    ),
+]
+
+_LED = [
+    Mutation(
+        "led elsewhere",
+        f"{_LAB}/client.py",
+        "if target.elsewhere and not self.names_host:",
+        "if False:",
+        "tests/lab/test_elsewhere.py::test_a_command_of_its_own_host_runs_where_it_is_called",
+    ),
+    Mutation(
+        "no clock in this process",
+        f"{_LAB}/client.py",
+        "        if target.clock:\n",
+        "        if False:\n",
+        f"{_TESTS}/test_dates.py::test_a_function_of_this_process_is_not_run_and_why",
+    ),
+    Mutation(
+        "a moved clock",
+        f"{_LAB}/surroundings.py",
+        " | moved_clock(target.clock)",
+        "",
+        f"{_TESTS}/test_dates.py::test_expired_pins_fail_as_their_owner_chose[leaf]",
+    ),
+]
+
+MUTATIONS = [
+    *_NAMES,
+    *_SPELLINGS,
+    *_DATES,
+    *_CONSTRAINTS,
+    *_WEAKNESS,
+    *_ROTATION,
+    *_PATHS,
+    *_LED,
+]

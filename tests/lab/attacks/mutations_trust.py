@@ -1,0 +1,124 @@
+"""Each forged signature, authority, chain and protocol, made good: ``tests/test_mutations.py``."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_ATTACKS, _FORGE, _TESTS = "certpin/lab/attacks", "certpin/lab/forge", "tests/lab/attacks"
+_NAMED = "test_authorities.py::test_openssl_names_the_problem"
+
+
+def _of(file: str, property_: str, old: str, new: str, test: str) -> Mutation:
+    return Mutation(f"trust: {property_}", file, old, new, f"{_TESTS}/{test}")
+
+
+MUTATIONS = [
+    _of(
+        f"{_ATTACKS}/authorities.py",
+        "nobody trusts U",
+        "cast.untrusted.issue",
+        "cast.rogue.issue",
+        f"{_NAMED}[untrusted-ca]",
+    ),
+    _of(
+        f"{_ATTACKS}/authorities.py",
+        "a leaf is no authority of its namesake",
+        "signer.chain[0], signer.key, name)",
+        "signer.chain[0], signer.key)",
+        f"{_NAMED}[leaf-as-ca]",
+    ),
+    _of(
+        f"{_FORGE}/copies.py",
+        "namesakes have the key identifiers too",
+        "if not isinstance(extension.value, AuthorityKeyIdentifier)",
+        "if not isinstance(extension.value, (AuthorityKeyIdentifier, SubjectKeyIdentifier))",
+        "test_authorities.py::test_a_chain_of_namesakes_is_whole_and_only_its_keys_are_others",
+    ),
+    _of(
+        f"{_FORGE}/signature.py",
+        "a bit of the signature is flipped",
+        "value[-1] ^= 1",
+        "value[-1] ^= 0",
+        "test_authorities.py::test_a_bad_signature_differs_in_one_bit[leaf-0]",
+    ),
+    _of(
+        f"{_FORGE}/signature.py",
+        "one bit, and no more",
+        "value[-1] ^= 1",
+        "value[-1] ^= 3",
+        "test_authorities.py::test_a_bad_signature_differs_in_one_bit[intermediate-1]",
+    ),
+    _of(
+        f"{_FORGE}/keys.py",
+        "the private key is not the victim's, and says that it is",
+        "public_key=der.bits(point)",
+        "public_key=der.bits(fresh.public_key().public_bytes("
+        "Encoding.X962, PublicFormat.UncompressedPoint))",
+        f"{_NAMED}[stolen-certificate-tls13]",
+    ),
+    _of(
+        f"{_FORGE}/curve.py",
+        "the generator is the root's own point",
+        "shared = ec.derive_private_key(once, ec.SECP256R1()).exchange(ec.ECDH(), self._key)",
+        "shared = ec.derive_private_key(once, ec.SECP256R1()).public_key()"
+        ".public_numbers().x.to_bytes(32)",
+        "test_authorities.py::test_a_forged_curve_signs_with_the_roots_own_point",
+    ),
+    _of(
+        f"{_ATTACKS}/chains.py",
+        "what is appended is genuine",
+        "Act.of(cast.impostor, *cast.genuine)",
+        "Act.of(cast.impostor, *cast.second_leaf.chain)",
+        "test_chains.py::test_the_genuine_chain_is_appended_as_it_is",
+    ),
+    _of(
+        f"{_ATTACKS}/chains.py",
+        "the switch has the key of the other issuer",
+        "cast.intermediate.issue(_ATTACKER, key=attacker.key)",
+        "cast.intermediate.issue(_ATTACKER)",
+        "test_chains.py::test_the_same_switch_comes_last",
+    ),
+    _of(
+        f"{_ATTACKS}/chains.py",
+        "one intermediate too many",
+        "path_length=0",
+        "path_length=1",
+        "test_chains.py::test_the_bridge_leads_to_the_pinned_root_by_one_authority_too_many",
+    ),
+    _of(
+        f"{_ATTACKS}/chains.py",
+        "a forged leaf has a key of its own",
+        "forged, rogue = cast.rogue.issue(cast.host), cast.rogue",
+        "rogue = cast.rogue; forged = rogue.issue(cast.host, key=rogue.key)",
+        "test_keys.py::test_no_leaf_has_the_key_of_an_authority[pathlen-split]",
+    ),
+    _of(
+        f"{_ATTACKS}/authorities.py",
+        "no pin is on a path that can be verified",
+        "return Script.of(Act.of(cast.impostor))",
+        "return Script.of(Act.of(cast.leaf))",
+        "test_keys.py::test_what_could_be_verified_and_must_be_refused_holds_no_pin"
+        "[rogue-ca-in-store-leaf]",
+    ),
+    _of(
+        f"{_ATTACKS}/protocols.py",
+        "nothing newer than TLS 1.1",
+        'newest="TLSv1_1"',
+        'newest="TLSv1_2"',
+        "test_protocols.py::test_only_the_protocol_is_wrong[old-tls-TLSv1.1]",
+    ),
+    _of(
+        f"{_ATTACKS}/protocols.py",
+        "without encryption",
+        '"NULL-SHA256:ECDHE-ECDSA-NULL-SHA:ECDHE-RSA-NULL-SHA"',
+        '"ECDHE-ECDSA-AES128-SHA"',
+        "test_protocols.py::test_the_weak_suite_encrypts_nothing",
+    ),
+    _of(
+        "certpin/lab/script.py",
+        "the chain is sent as it is declared",
+        "sent = (*identity.chain, *appended)",
+        "sent = (*appended, *identity.chain)[-9:]",
+        "test_broken_trust.py::test_a_client_that_is_broken_so_is_caught[pinned-leaf-appended]",
+    ),
+]

@@ -1,0 +1,219 @@
+"""Whose authority: each chain is wrong in what its case says, and in nothing else."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from certpin.lab.attacks.authorities import AUTHORITIES
+from certpin.lab.attacks.chains import CHAINS
+from certpin.lab.attacks.protocols import PROTOCOLS
+from certpin.lab.attacks.signatures import SIGNATURES
+from certpin.lab.authority import Authority
+from certpin.lab.case import CannotServeError, Style
+from certpin.lab.cast import Authorities, Cast
+from certpin.lab.forge import ForgedRoot, mismatched_key_pem
+from certpin.lab.forge.curve import PRIME, A, B
+from certpin.lab.script import Act, Settings
+from certpin.lab.upstream import Upstream, UpstreamCast
+from certpin.x509 import Chain
+from tests.lab.attacks._curve import holds
+from tests.lab.attacks._forged import HOST, Forged
+from tests.lab.attacks._memory import handshake, problem, trusting, verified
+
+if TYPE_CHECKING:
+    from certpin.lab.case import Case
+
+MINE = (*AUTHORITIES, *SIGNATURES, *CHAINS, *PROTOCOLS)
+
+PROBLEM = {
+    "self-signed": "self-signed certificate",
+    "untrusted-ca": "unable to get local issuer certificate",
+    "rogue-ca-in-store": "",
+    "same-ca-new-key": "",
+    "fake-ca-same-name": "certificate signature failure",
+    "fake-ca-genuine-shown": "certificate signature failure",
+    "leaf-as-ca": "invalid CA certificate",
+    "bad-signature-leaf": "certificate signature failure",
+    "bad-signature-intermediate": "certificate signature failure",
+    "replaced-key": "certificate signature failure",
+    "explicit-curve-ca": "certificate signature failure",
+    "stolen-certificate-tls12": "BAD_SIGNATURE",
+    "stolen-certificate-tls13": "BAD_SIGNATURE",
+}
+
+
+@pytest.mark.parametrize("name", PROBLEM)
+def test_openssl_names_the_problem(name: str) -> None:
+    forged = Forged(name)
+    assert problem(forged.act, forged.cast, HOST) == PROBLEM[name]
+    assert forged.dns_names == [HOST]
+
+
+@pytest.mark.parametrize("name", [name for name, said in PROBLEM.items() if not said])
+def test_the_chain_ends_at_the_root_that_signed(name: str) -> None:
+    forged = Forged(name)
+    root = forged.cast.rogue if name == "rogue-ca-in-store" else forged.cast.root
+    assert verified(forged.act, forged.cast, HOST)[-1] == root.certificate.der
+
+
+def test_a_chain_of_namesakes_is_whole_and_only_its_keys_are_others() -> None:
+    forged = Forged("fake-ca-same-name")
+    leaf, intermediate, root = forged.chain
+    leaf.verify_directly_issued_by(intermediate)
+    intermediate.verify_directly_issued_by(root)
+    root.verify_directly_issued_by(root)
+    genuine = (*forged.cast.genuine, forged.cast.root.x509)
+    for copy, original in zip(forged.chain, genuine, strict=True):
+        assert (copy.subject, copy.issuer) == (original.subject, original.issuer)
+        assert copy.public_key() != original.public_key()
+        kind = x509.SubjectKeyIdentifier
+        identifier = original.extensions.get_extension_for_class(kind)
+        assert copy.extensions.get_extension_for_class(kind) == identifier
+
+
+def test_the_genuine_issuer_stands_in_for_its_namesake() -> None:
+    forged = Forged("fake-ca-genuine-shown")
+    leaf, shown = forged.chain
+    assert shown == forged.cast.genuine[1]
+    assert leaf.issuer == shown.subject
+    with pytest.raises(InvalidSignature):
+        leaf.verify_directly_issued_by(shown)
+
+
+def test_the_leaf_that_signs_is_the_good_one() -> None:
+    forged = Forged("leaf-as-ca")
+    assert forged.chain[1:] == list(forged.cast.leaf.chain)
+    forged.leaf.verify_directly_issued_by(forged.chain[1])
+
+
+@pytest.mark.parametrize(("name", "place"), [("leaf", 0), ("intermediate", 1)])
+def test_a_bad_signature_differs_in_one_bit(name: str, place: int) -> None:
+    forged = Forged(f"bad-signature-{name}")
+    genuine = [each.public_bytes(Encoding.DER) for each in forged.cast.genuine]
+    differing = [at for at, der in enumerate(forged.act.chain) if der != genuine[at]]
+    assert differing == [place]
+    changed = int.from_bytes(forged.act.chain[place]) ^ int.from_bytes(genuine[place])
+    assert changed.bit_count() == 1
+    bad, good = forged.chain[place], forged.cast.genuine[place]
+    assert bad.tbs_certificate_bytes == good.tbs_certificate_bytes
+    assert forged.act.key_pem == forged.cast.leaf.key_pem
+
+
+def test_a_replaced_key_is_all_that_was_replaced() -> None:
+    forged = Forged("replaced-key")
+    leaf, genuine = forged.leaf, forged.cast.genuine[0]
+    assert leaf.signature == genuine.signature
+    assert leaf.public_key() != genuine.public_key()
+    assert leaf.tbs_certificate_bytes.replace(_spki(leaf), _spki(genuine)) == (
+        genuine.tbs_certificate_bytes
+    )
+
+
+def _spki(certificate: x509.Certificate) -> bytes:
+    key = certificate.public_key()
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.mark.parametrize("name", ["stolen-certificate-tls12", "stolen-certificate-tls13"])
+def test_a_stolen_certificate_is_the_genuine_one(name: str) -> None:
+    forged = Forged(name)
+    assert tuple(forged.chain) == forged.cast.genuine
+    # With its own key nothing is wrong with the very same act.
+    assert problem(forged.act.but(key_pem=forged.cast.leaf.key_pem), forged.cast, HOST) == ""
+
+
+@pytest.mark.parametrize("name", ["stolen-certificate-tls12", "stolen-certificate-tls13"])
+def test_it_fails_where_nothing_else_is_verified(name: str) -> None:
+    """OpenSSL verifies the handshake's signature even for a client that verifies no chain."""
+    forged = Forged(name)
+    context = trusting(forged.cast)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with pytest.raises(ssl.SSLError, match="BAD_SIGNATURE"):
+        handshake(forged.act, context, HOST)
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+@pytest.mark.parametrize(
+    "key",
+    [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP384R1())],
+    ids=["RSA", "P-384"],
+)
+def test_certificates_with_other_keys_are_stolen_alike(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, version: str
+) -> None:
+    cast = Cast(Authorities(datetime.now(UTC)), HOST, "cdn.bank.example", Style.LEAF)
+    act = Act.of(
+        cast.intermediate.issue(HOST, key=key), settings=Settings(oldest=version, newest=version)
+    )
+    assert problem(act, cast, HOST) == ""
+    stolen = act.but(key_pem=mismatched_key_pem(key.public_key()))
+    assert "SIGNATURE" in problem(stolen, cast, HOST)
+
+
+def test_a_forged_curve_signs_with_the_roots_own_point() -> None:
+    forged = Forged("explicit-curve-ca")
+    leaf, root = forged.chain
+    genuine = forged.cast.root.x509
+    assert (root.subject, root.serial_number) == (genuine.subject, genuine.serial_number)
+    key = genuine.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    public = key.public_numbers().x, key.public_numbers().y
+    assert key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint) in (
+        root.tbs_certificate_bytes
+    )
+    assert holds(leaf, public, generator=public)
+    assert holds(root, public, generator=public)
+    true_generator = ec.derive_private_key(1, ec.SECP256R1()).public_key().public_numbers()
+    assert not holds(leaf, public, (true_generator.x, true_generator.y))
+    assert holds(genuine, public, (true_generator.x, true_generator.y))
+
+
+def test_only_the_generator_of_a_forged_curve_is_another() -> None:
+    point = ec.derive_private_key(1, ec.SECP256R1()).public_key().public_numbers()
+    assert (point.y**2 - point.x**3 - A * point.x - B) % PRIME == 0
+    root = Forged("explicit-curve-ca").chain[1]
+    with pytest.raises(UnsupportedAlgorithm, match="explicit parameters"):
+        root.public_key()
+
+
+def test_only_a_root_on_that_curve_is_forged() -> None:
+    other = Authority("On P-384", key=ec.generate_private_key(ec.SECP384R1()))
+    with pytest.raises(ValueError, match="P-256"):
+        _ = ForgedRoot(other.x509).certificate
+
+
+def test_public_chains_are_enough_where_no_key_is_needed() -> None:
+    """A real server's chain is public, its keys are not: these cases must do without."""
+    authorities = Authorities(datetime.now(UTC))
+    chain = authorities.intermediate.issue(HOST).chain
+    served = Chain.from_der([each.public_bytes(Encoding.DER) for each in chain])
+    upstream = Upstream(("127.0.0.1", 1), served, authorities.root.pem)
+    cast = UpstreamCast(authorities, HOST, "cdn.bank.example", Style.LEAF, upstream)
+    assert {case.name for case in MINE if not _plays(case, cast)} == {
+        "same-ca-new-key",
+        "leaf-as-ca",
+        "bad-signature-leaf",
+        "bad-signature-intermediate",
+        "explicit-curve-ca",
+        "non-ca-switch",
+        "non-ca-switch-last",
+        "pathlen-split",
+        "old-tls",
+        "weak-suite",
+    }
+
+
+def _plays(case: Case, cast: Cast) -> bool:
+    try:
+        return bool(case.play(cast).first)
+    except CannotServeError:
+        return False

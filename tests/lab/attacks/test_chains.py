@@ -1,0 +1,100 @@
+"""Which chain: each is good by the client's roots, and the pinned path beside it is not."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+
+from certpin.lab.attacks.chains import CHAINS
+from tests.lab.attacks._forged import HOST, Forged
+from tests.lab.attacks._memory import problem, verified
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+# OpenSSL takes the first issuer whose name fits, and so it refuses what a client need not refuse.
+FIRST_IS_WRONG = "non-ca-switch"
+
+
+@pytest.mark.parametrize("name", [each.name for each in CHAINS if each.name != FIRST_IS_WRONG])
+def test_the_chain_is_good_by_the_rogue_root(name: str) -> None:
+    forged = Forged(name)
+    path = verified(forged.act, forged.cast, HOST)
+    assert path[-1] == forged.cast.rogue.certificate.der
+    assert forged.dns_names == [HOST]
+    assert forged.leaf.public_key() != forged.cast.genuine[0].public_key()
+
+
+@pytest.mark.parametrize("name", [case.name for case in CHAINS])
+def test_it_is_not_without_the_rogue_root(name: str) -> None:
+    """The other path alone is refused: nothing but the rogue root makes the chain good."""
+    forged = Forged(name)
+    forged.cast.authorities.__dict__["rogue"] = forged.cast.untrusted
+    assert problem(forged.act, forged.cast, HOST)
+
+
+def _linked(path: Sequence[x509.Certificate]) -> bool:
+    """Whether names and signatures hold, which is all that a naive cleaner looks at."""
+    for certificate, issuer in itertools.pairwise(path):
+        certificate.verify_directly_issued_by(issuer)
+    return True
+
+
+def _constraints(certificate: x509.Certificate) -> x509.BasicConstraints:
+    return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+
+
+def test_the_genuine_chain_is_appended_as_it_is() -> None:
+    forged = Forged("pinned-leaf-appended")
+    assert tuple(forged.chain[1:]) == forged.cast.genuine
+    assert forged.leaf.issuer == forged.cast.rogue.subject
+
+
+def test_the_genuine_intermediate_is_appended_behind_its_namesake() -> None:
+    forged = Forged("pinned-intermediate-appended")
+    leaf, namesake, genuine = forged.chain
+    assert genuine == forged.cast.genuine[1]
+    assert namesake.subject == genuine.subject
+    kind = x509.SubjectKeyIdentifier
+    ours, theirs = (each.extensions.get_extension_for_class(kind) for each in (namesake, genuine))
+    assert ours == theirs
+    assert namesake.public_key() != genuine.public_key()
+    assert _linked([leaf, namesake, forged.cast.rogue.x509])
+
+
+def test_the_switch_leads_to_the_pinned_root_by_way_of_a_mere_leaf() -> None:
+    forged = Forged("non-ca-switch")
+    assert problem(forged.act, forged.cast, HOST) == "invalid CA certificate"
+    _is_a_switch(forged, *forged.chain)
+
+
+def test_the_same_switch_comes_last() -> None:
+    forged = Forged("non-ca-switch-last")
+    leaf, attacker, switch, intermediate = forged.chain
+    _is_a_switch(forged, leaf, switch, intermediate, attacker)
+
+
+def _is_a_switch(forged: Forged, *chain: x509.Certificate) -> None:
+    leaf, switch, intermediate, attacker = chain
+    assert intermediate == forged.cast.intermediate.x509
+    assert _linked([leaf, switch, intermediate, forged.cast.root.x509])
+    assert _linked([leaf, attacker, forged.cast.rogue.x509])
+    assert switch.public_key() == attacker.public_key()
+    assert [_constraints(each).ca for each in (switch, attacker)] == [False, True]
+
+
+@pytest.mark.peer("openssl")
+def test_the_bridge_leads_to_the_pinned_root_by_one_authority_too_many() -> None:
+    forged = Forged("pathlen-split")
+    leaf, bridge, last, intermediate = forged.chain
+    assert _linked([leaf, bridge, last, intermediate, forged.cast.root.x509])
+    assert _linked([leaf, forged.cast.rogue.x509])
+    assert bridge.public_key() == forged.cast.rogue.x509.public_key()
+    assert _constraints(last).path_length == 0
+    assert [_constraints(each).ca for each in (bridge, last, intermediate)] == [True] * 3
+    # OpenSSL, made to take that path, minds nothing else.
+    assert forged.openssl() == "path length constraint exceeded"

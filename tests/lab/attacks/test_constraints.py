@@ -1,0 +1,124 @@
+"""Who may sign: each chain breaks one rule, and is good once that is mended."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from certpin.lab.attacks.constraints import UNKNOWN
+from certpin.lab.case import Style
+from certpin.lab.forge import extensions
+from certpin.lab.judge import Outcome
+from tests.lab._clients import run_case
+from tests.lab.attacks._broken import blind, checking, flagged, names, served
+from tests.lab.attacks._forged import Forged
+
+if TYPE_CHECKING:
+    import ssl
+
+    from certpin.lab.target import Target
+
+IGNORE_CRITICAL = 0x10  # X509_V_FLAG_IGNORE_CRITICAL (openssl/x509_vfy.h)
+
+PROBLEM = {
+    "ca-false": "invalid CA certificate",
+    "no-basic-constraints": "invalid CA certificate",
+    "pathlen": "path length constraint exceeded",
+    "name-constraints": "permitted subtree violation",
+    "extended-key-usage": "unsuitable certificate purpose",
+    "unknown-critical-extension": "unhandled critical extension",
+}
+INTERMEDIATE = ["ca-false", "no-basic-constraints", "pathlen", "name-constraints"]
+
+
+@pytest.mark.peer("openssl")
+@pytest.mark.parametrize("name", PROBLEM)
+def test_openssl_names_the_rule(name: str) -> None:
+    forged = Forged(name)
+    assert PROBLEM[name] in forged.openssl()
+    assert forged.has_the_pinned_key
+    assert forged.chain[-1].issuer == forged.cast.root.subject
+
+
+@pytest.mark.peer("openssl")
+@pytest.mark.parametrize("name", INTERMEDIATE)
+def test_nothing_is_wrong_but_the_intermediate_and_that_in_one_way(name: str) -> None:
+    forged = Forged(name)
+    root = forged.cast.root
+    honest = root.intermediate("Honest").x509.extensions
+    wrong = {"name-constraints": x509.NameConstraints}.get(name, x509.BasicConstraints)
+    mended = tuple((each.value, each.critical) for each in honest if isinstance(each.value, wrong))
+    forged.chain[-1] = extensions._sign_again(forged.chain[-1], root, (wrong,), mended)
+    assert forged.openssl() == ""
+
+
+@pytest.mark.peer("openssl")
+def test_the_leaf_is_good_for_clients_and_for_those_who_ignore_what_is_critical() -> None:
+    assert Forged("extended-key-usage").openssl("-purpose", "sslclient") == ""
+    assert Forged("unknown-critical-extension").openssl("-ignore_critical") == ""
+
+
+def test_the_properties_stand_in_the_certificates() -> None:
+    assert _basic("ca-false") == x509.BasicConstraints(ca=False, path_length=None)
+    assert _basic("pathlen") == x509.BasicConstraints(ca=True, path_length=0)
+    with pytest.raises(x509.ExtensionNotFound):
+        _basic("no-basic-constraints")
+    usage = Forged("extended-key-usage").leaf.extensions.get_extension_for_class(
+        x509.ExtendedKeyUsage
+    )
+    assert list(usage.value) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    extensions = Forged("unknown-critical-extension").leaf.extensions
+    assert extensions.get_extension_for_oid(UNKNOWN).critical
+
+
+def _basic(name: str) -> x509.BasicConstraints:
+    extensions = Forged(name).chain[-1].extensions
+    return extensions.get_extension_for_class(x509.BasicConstraints).value
+
+
+@pytest.mark.peer("openssl")
+def test_names_are_constrained_for_an_address_as_well() -> None:
+    forged = Forged("name-constraints", "127.0.0.1")
+    assert "permitted subtree violation" in forged.openssl()
+
+
+def _signatures_alone(target: Target, tls: ssl.SSLSocket) -> bool:
+    """A loop of one's own: dates, the name, and each signature by the next."""
+    chain = [*served(tls), x509.load_pem_x509_certificates(target.ca.read_bytes())[0]]
+    now = datetime.now(UTC)
+    if target.host not in names(chain[0]):
+        return False
+    if any(not each.not_valid_before_utc < now < each.not_valid_after_utc for each in chain):
+        return False
+    try:
+        for certificate, issuer in itertools.pairwise(chain):
+            certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", PROBLEM)
+def test_a_client_that_checks_signatures_alone_is_caught(name: str) -> None:
+    client = checking(_signatures_alone, blind)
+    assert run_case(name, client, Style.NONE).outcome is Outcome.WRONG
+
+
+def test_it_is_caught_by_nothing_else() -> None:
+    client = checking(_signatures_alone, blind)
+    for name in ("untrusted-ca", "wrong-host-pinned-ca", "expired", "expired-intermediate"):
+        assert run_case(name, client, Style.NONE).outcome is Outcome.RIGHT
+
+
+def test_a_client_that_ignores_what_is_critical_is_caught_by_that_alone() -> None:
+    client = checking(lambda *_: True, flagged(IGNORE_CRITICAL))
+    caught = [
+        name for name in PROBLEM if run_case(name, client, Style.NONE).outcome is Outcome.WRONG
+    ]
+    assert caught == ["unknown-critical-extension"]

@@ -1,0 +1,191 @@
+"""Chains of another time: each was or will be good, and nothing else is wrong with it."""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin import PinSet
+from certpin.lab import clock
+from certpin.lab.case import CannotServeError, Expect, Style
+from certpin.lab.client import Command
+from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.lab import Lab
+from tests.lab._clients import BY_NAME, right_client, run_case
+from tests.lab.attacks._broken import checking, flagged, leaf, nameless, pins_only
+from tests.lab.attacks._forged import HOST, Forged
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography import x509
+
+    from certpin import HostPolicy
+    from certpin.lab.target import Target
+
+NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME (openssl/x509_vfy.h)
+
+# When each of them is good, in days from now.
+GOOD_AT = {"expired": -20, "not-yet-valid": 20, "expired-intermediate": -20}
+PROBLEM = {
+    "expired": "certificate has expired",
+    "not-yet-valid": "certificate is not yet valid",
+    "expired-intermediate": "certificate has expired",
+}
+
+
+@pytest.mark.peer("openssl")
+@pytest.mark.parametrize("name", GOOD_AT)
+def test_nothing_but_the_date_is_wrong(name: str) -> None:
+    forged = Forged(name)
+    assert PROBLEM[name] in forged.openssl()
+    moment = forged.cast.now + timedelta(days=GOOD_AT[name])
+    assert forged.openssl("-attime", str(int(moment.timestamp()))) == ""
+    assert forged.has_the_pinned_key
+
+
+def test_which_certificate_is_out_of_date() -> None:
+    good = {name: [_is_good(each) for each in Forged(name).chain] for name in GOOD_AT}
+    assert good == {
+        "expired": [False, True],
+        "not-yet-valid": [False, True],
+        "expired-intermediate": [True, False],
+    }
+
+
+def _is_good(certificate: x509.Certificate) -> bool:
+    return certificate.not_valid_before_utc < datetime.now(UTC) < certificate.not_valid_after_utc
+
+
+@pytest.mark.parametrize("name", GOOD_AT)
+def test_a_client_that_forgives_dates_is_caught(name: str) -> None:
+    client = checking(lambda *_: True, flagged(NO_CHECK_TIME))
+    assert run_case(name, client, Style.NONE).outcome is Outcome.WRONG
+
+
+@pytest.mark.parametrize("name", GOOD_AT)
+def test_a_pin_in_place_of_the_dates_is_caught(name: str) -> None:
+    client = checking(pins_only, flagged(NO_CHECK_TIME))
+    assert run_case(name, client, Style.LEAF).outcome is Outcome.WRONG
+
+
+def test_each_date_is_told_from_the_others() -> None:
+    def ends(_: Target, tls: ssl.SSLSocket) -> bool:
+        return leaf(tls).not_valid_after_utc > datetime.now(UTC)
+
+    def begins_and_ends(target: Target, tls: ssl.SSLSocket) -> bool:
+        return ends(target, tls) and leaf(tls).not_valid_before_utc < datetime.now(UTC)
+
+    caught = {
+        check: [
+            name
+            for name in GOOD_AT
+            if run_case(name, checking(check, _timeless), Style.NONE).outcome is Outcome.WRONG
+        ]
+        for check in (ends, begins_and_ends)
+    }
+    assert caught == {
+        ends: ["not-yet-valid", "expired-intermediate"],
+        begins_and_ends: ["expired-intermediate"],
+    }
+
+
+def _timeless(target: Target) -> ssl.SSLContext:
+    context = nameless(target)
+    context.verify_flags = ssl.VerifyFlags(context.verify_flags | NO_CHECK_TIME)
+    return context
+
+
+# Asks for the URL through the lab's proxy, with certpin's own pins from the environment.
+_PINNED = """
+import os, socket, sys, urllib.parse
+from certpin import PinnedSSLContext, PinSet
+context = PinnedSSLContext(PinSet.from_env()) if sys.argv[1] == "pinned" else None
+if context is None:
+    import ssl
+    context = ssl.create_default_context()
+context.load_verify_locations(os.environ["SSL_CERT_FILE"])
+url = urllib.parse.urlsplit(sys.argv[2])
+with socket.create_connection(("127.0.0.1", int(sys.argv[3])), 10) as sock:
+    with context.wrap_socket(sock, server_hostname=url.hostname) as tls:
+        tls.sendall(f"GET {url.path} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n".encode())
+        print(tls.recv(4096))
+"""
+
+
+def _program(kind: str) -> Command:
+    return Command((sys.executable, "-c", _PINNED, kind, "{url}", "{port}"), via="port")
+
+
+@pytest.mark.parametrize("style", [Style.LEAF, Style.CA])
+@pytest.mark.peer("faketime")
+def test_expired_pins_fail_as_their_owner_chose(style: Style) -> None:
+    """The clock of the client is moved beyond them, and no certificate has expired by then."""
+    result = run_case("pin-set-expired", _program("pinned"), style)
+    assert (result.verdict, result.outcome) == (Verdict.REJECT, Outcome.TOLD)
+    assert "PinSetExpiredError" in result.attempts[0].ending.output
+
+
+@pytest.mark.peer("faketime")
+def test_a_client_that_knows_no_expiry_goes_on() -> None:
+    result = run_case("pin-set-expired", _program("plain"), Style.LEAF)
+    assert (result.verdict, result.outcome) == (Verdict.ACCEPT, Outcome.TOLD)
+
+
+def test_the_pins_expire_between_the_two_clocks_and_no_certificate_does() -> None:
+    case = BY_NAME["pin-set-expired"]
+    with Lab(style=Style.LEAF) as lab:
+        policy, usual = (_policy(lab, name) for name in ("pin-set-expired", "control-good"))
+        cast = lab.cast(HOST)
+    then = cast.now + case.clock
+    assert not policy.expired(cast.now)
+    assert policy.expired(then)
+    assert usual.expires is None
+    assert list(policy.live_pins) == list(usual.live_pins), "the same pins for the whole run"
+    assert then < min(each.not_valid_after_utc for each in (*cast.leaf.chain, cast.root.x509))
+
+
+def _policy(lab: Lab, name: str) -> HostPolicy:
+    stage = lab.stage(BY_NAME[name])
+    target = stage.open()
+    stage.close()
+    assert target.clock == BY_NAME[name].clock
+    policy = PinSet.load(target.pins).policy_for(HOST)
+    assert policy
+    return policy
+
+
+def test_a_function_of_this_process_is_not_run_and_why() -> None:
+    result = run_case("pin-set-expired", right_client(Style.LEAF), Style.LEAF)
+    assert result.outcome is Outcome.NOT_RUN
+    assert "clock" in result.why
+    assert "COMMAND" in result.why
+
+
+def test_without_pins_it_means_nothing() -> None:
+    assert BY_NAME["pin-set-expired"].expected.of(Style.NONE) is Expect.UNDEFINED
+
+
+def test_a_missing_libfaketime_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "_FOLDERS", ("/nowhere",))
+    with pytest.raises(CannotServeError, match="apt-get install libfaketime"):
+        clock.moved_clock(timedelta(days=1))
+    assert clock.moved_clock(timedelta(0)) == {}
+
+
+def test_the_clock_is_moved_beside_what_is_preloaded_already(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "libfaketime.so.1").touch()
+    (tmp_path / "libfaketime.1.dylib").touch()
+    monkeypatch.setattr(clock, "_FOLDERS", (str(tmp_path),))
+    monkeypatch.setenv(clock._PRELOAD, "/lib/other.so")
+    variables = clock.moved_clock(timedelta(days=2))
+    assert variables["FAKETIME"] == "+172800"
+    library, _, other = variables[clock._PRELOAD].partition(":")
+    assert library.startswith(str(tmp_path))
+    assert other == "/lib/other.so"

@@ -1,0 +1,129 @@
+"""Clients that follow an honest server to where no pin protects them, and those that do not."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
+
+import pytest
+
+from certpin import PinError
+from certpin.lab.attacks.redirects import REDIRECTS
+from certpin.lab.case import Family, Style
+from certpin.lab.client import Command
+from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.lab import Lab
+from certpin.lab.run import prove
+from tests.lab._clients import pinned, trusting
+from tests.lab.attacks._calls import ask, connected, results
+
+if TYPE_CHECKING:
+    from certpin.lab.evidence import Connection
+    from certpin.lab.run import Result
+    from certpin.lab.target import Target
+
+PLAIN, UNPINNED = (case.name for case in REDIRECTS)
+BOTH = [PLAIN, UNPINNED]
+
+
+def _location(answer: str) -> SplitResult | None:
+    fields = dict(line.partition(": ")[::2] for line in answer.split("\r\n"))
+    return urlsplit(fields["Location"]) if "Location" in fields else None
+
+
+def _follow(target: Target, *, plain: bool = True, strict: bool = False) -> None:
+    """Ask, and go where the answer leads: ``strict`` with pins everywhere."""
+    with connected(target, pinned(target)) as tls:
+        to = _location(ask(tls, target.host, target.canary))
+    if to is None:
+        return
+    assert to.port == target.port, "to the lab's own port, for a client that has no proxy"
+    host = to.hostname or ""
+    if to.scheme == "https":
+        with connected(target, pinned(target) if strict else trusting(target), host) as tls:
+            ask(tls, host, target.canary)
+    elif plain:
+        with socket.create_connection((target.address, target.port), 10) as sock:
+            sock.sendall(f"GET /{target.canary} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def _verdicts(found: dict[str, Result]) -> dict[str, tuple[Any, Any]]:
+    return {name: (each.verdict, each.outcome) for name, each in found.items() if name in BOTH}
+
+
+def test_they_stand_in_their_own_family() -> None:
+    assert {case.family for case in REDIRECTS} == {Family.HTTP}
+
+
+@pytest.mark.parametrize("style", [Style.LEAF, Style.CA])
+def test_a_client_that_goes_anywhere_is_warned_of_both(style: Style) -> None:
+    warned = Verdict.ACCEPT, Outcome.WARNING
+    found = results(_follow, style, *BOTH, "untrusted-ca", "rogue-ca-in-store")
+    assert _verdicts(found) == {PLAIN: warned, UNPINNED: warned}
+    assert {each.outcome for name, each in found.items() if name not in BOTH} == {Outcome.RIGHT}
+    _, clear = found[PLAIN].attempts[-1].connections
+    assert b"GET /canary-" in clear.clear
+
+
+def test_each_is_seen_by_its_own_case() -> None:
+    found = _verdicts(results(lambda target: _follow(target, plain=False), Style.LEAF, *BOTH))
+    assert found[PLAIN] == (Verdict.REJECT, Outcome.RIGHT)
+    assert found[UNPINNED] == (Verdict.ACCEPT, Outcome.WARNING)
+    found = _verdicts(results(lambda target: _follow(target, strict=True), Style.LEAF, *BOTH))
+    assert found[PLAIN] == (Verdict.ACCEPT, Outcome.WARNING)
+    assert found[UNPINNED] == (Verdict.REJECT, Outcome.RIGHT)
+
+
+def test_a_strict_context_refuses_the_host_without_pins() -> None:
+    raised: list[BaseException] = []
+
+    def client(target: Target) -> None:
+        try:
+            _follow(target, strict=True)
+        except PinError as exc:
+            raised.append(exc)
+            raise
+
+    results(client, Style.LEAF, UNPINNED)
+    assert "www.partner.example" in str(raised[0])
+
+
+def test_a_client_that_follows_nothing_has_refused() -> None:
+    def client(target: Target) -> None:
+        with connected(target, pinned(target)) as tls:
+            ask(tls, target.host, target.canary)
+
+    found = results(client, Style.LEAF, *BOTH)
+    assert set(_verdicts(found).values()) == {(Verdict.REJECT, Outcome.RIGHT)}
+    assert "did not do what it was led to" in found[PLAIN].why
+
+
+def test_without_pins_it_is_for_the_owner_to_say() -> None:
+    found = results(_follow, Style.NONE, *BOTH)
+    assert {each.outcome for name, each in found.items() if name in BOTH} == {Outcome.TOLD}
+
+
+@pytest.mark.peer("curl")
+@pytest.mark.parametrize("via", ["connect", "socks5"])
+def test_behind_a_proxy_it_leads_to_the_hosts_themselves(via: str) -> None:
+    seen = _curl(("curl", "-sSL", "{url}"), via)
+    assert seen[PLAIN][1].clear.startswith(b"GET ")
+    assert b"Host: api.bank.example\r\n" in seen[PLAIN][1].clear, "without a port"
+    assert seen[UNPINNED][1].target == "www.partner.example"
+
+
+@pytest.mark.peer("curl")
+def test_at_a_port_of_its_own_it_leads_back_to_that_port() -> None:
+    words = ("curl", "-sSL", "--connect-to", "::127.0.0.1:{port}", "https://{host}:{port}/{canary}")
+    seen = _curl(words, "port")
+    assert b"Host: api.bank.example:" in seen[PLAIN][1].clear
+    assert b"www.partner.example:" in seen[UNPINNED][1].data
+
+
+def _curl(words: tuple[str, ...], via: str) -> dict[str, tuple[Connection, ...]]:
+    with Lab(style=Style.NONE) as lab:
+        run = prove(lab, Command(words, via), REDIRECTS)
+    assert run.controlled, [each.why for each in run.results]
+    return {each.case.name: each.attempts[-1].connections for each in run.results}

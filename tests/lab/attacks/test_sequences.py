@@ -1,0 +1,325 @@
+"""Clients of more than one connection: each mistake is caught by its own case alone."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import warnings
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import requests
+import urllib3
+
+from certpin import PinSet
+from certpin.lab.attacks.sequences import SEQUENCES
+from certpin.lab.case import Family, Style
+from certpin.lab.judge import Outcome, Verdict
+from tests.lab._clients import pinned, trusting
+from tests.lab.attacks._calls import ask, call, check_pin, connected, results, wrong
+
+if TYPE_CHECKING:
+    from certpin.lab.evidence import Attempt
+    from certpin.lab.run import Result
+    from certpin.lab.target import Target
+
+PINNED = [Style.LEAF, Style.CA]
+ALL = [case.name for case in SEQUENCES]
+MILD = ["untrusted-ca", "rogue-ca-in-store"]
+
+
+def _attempt(result: Result) -> Attempt:
+    return result.attempts[-1]
+
+
+def _right(target: Target) -> None:
+    """Pins on every connection: to the host twice, and to the second one."""
+    context = pinned(target)
+    call(target, context)
+    call(target, context)
+    call(target, context, target.second_host)
+
+
+def test_they_stand_in_their_own_family() -> None:
+    assert {case.family for case in SEQUENCES} == {Family.SEQUENCE}
+
+
+@pytest.mark.parametrize("style", PINNED)
+def test_pins_on_every_connection_hold(style: Style) -> None:
+    found = results(_right, style, *ALL)
+    assert wrong(found) == {"pool-reuse": "None"}, "it makes no lax call"
+
+
+def test_a_client_without_pins_that_verifies_is_right_too() -> None:
+    def client(target: Target) -> None:
+        context = trusting(target)
+        for host in (target.host, target.host, target.second_host):
+            call(target, context, host)
+
+    found = results(client, Style.NONE, *ALL)
+    assert wrong(found) == {"pool-reuse": "None", "leak-before-check": "None"}
+
+
+@pytest.mark.parametrize("style", PINNED)
+def test_httpx_with_a_pinned_context_is_right_over_http2(style: Style) -> None:
+    def client(target: Target) -> str:
+        way = {"proxy": target.proxy, "trust_env": False, "follow_redirects": True}
+        with httpx.Client(verify=pinned(target), http2=True, **way) as session:  # type: ignore[arg-type]
+            answer = session.get(target.url)
+            session.get(target.second_url)
+            return answer.http_version
+
+    found = results(client, style, *ALL)
+    assert wrong(found) == {"pool-reuse": "None"}
+    assert _attempt(found["swap-on-reconnect"]).connections[0].alpn == "h2"
+
+
+# Pins that are checked once.
+
+
+@pytest.mark.parametrize("style", PINNED)
+def test_pins_that_are_checked_once_are_swapped_away(style: Style) -> None:
+    def client(target: Target) -> None:
+        call(target, pinned(target))
+        call(target, trusting(target))
+
+    found = results(client, style, "swap-on-reconnect", "bad-then-good", "retry-x5", *MILD)
+    assert wrong(found) == {"swap-on-reconnect": "ACCEPT"}
+
+
+def test_a_check_on_a_connection_of_its_own_says_nothing_of_the_next() -> None:
+    """As mobile plugins do it: they dial, compare, hang up, and let the HTTP client dial again."""
+
+    def client(target: Target) -> None:
+        with connected(target, pinned(target)):
+            pass
+        call(target, trusting(target))
+
+    found = results(client, Style.LEAF, "swap-on-reconnect", *MILD)
+    assert wrong(found) == {"swap-on-reconnect": "ACCEPT"}
+
+
+def test_a_connection_is_not_good_because_a_later_one_is() -> None:
+    def client(target: Target) -> None:
+        with connected(target, trusting(target)) as first:
+            with connected(target, pinned(target)):
+                pass
+            ask(first, target.host, target.canary)
+
+    found = results(client, Style.LEAF, "bad-then-good", "swap-on-reconnect", "retry-x5", *MILD)
+    assert wrong(found) == {"bad-then-good": "ACCEPT"}
+
+
+# Retries.
+
+
+@pytest.mark.parametrize("patience", [1, 4])
+def test_retries_that_fail_open_are_caught(patience: int) -> None:
+    def client(target: Target) -> str:
+        for _ in range(patience):
+            with contextlib.suppress(ssl.SSLError):
+                return call(target, pinned(target))
+        return call(target, trusting(target))
+
+    found = results(client, Style.LEAF, "retry-x5", "bad-then-good", "untrusted-ca")
+    assert wrong(found) == {"retry-x5": "ACCEPT"}, "at the second connection all is well again"
+
+
+def test_a_client_that_never_gives_up_comes_to_an_end() -> None:
+    def client(target: Target) -> str:
+        while True:
+            with contextlib.suppress(ssl.SSLError):
+                return call(target, pinned(target))
+
+    found = results(client, Style.LEAF, "retry-x5", "bad-then-good")
+    assert not wrong(found)
+    connections = _attempt(found["retry-x5"]).connections
+    assert [bool(each.data) for each in connections] == [False] * 5 + [True]
+    assert [each.hostile for each in connections] == [True] * 5 + [False]
+
+
+# Pools.
+
+
+def _pool(target: Target, requirement: str) -> urllib3.HTTPSConnectionPool:
+    return urllib3.HTTPSConnectionPool(
+        target.address,
+        target.port,
+        maxsize=1,
+        retries=False,
+        cert_reqs=requirement,
+        ca_certs=str(target.ca),
+        server_hostname=target.host,
+        assert_hostname=target.host,
+    )
+
+
+def _get(pool: urllib3.HTTPSConnectionPool, target: Target, path: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+        pool.request("GET", f"/{path}", headers={"Host": target.host})
+
+
+def test_a_strict_call_on_the_connection_of_a_lax_one_is_caught() -> None:
+    def client(target: Target) -> None:
+        lax = target.case == "pool-reuse"  # elsewhere it would be at fault already
+        with _pool(target, "CERT_NONE" if lax else "CERT_REQUIRED") as pool:
+            _get(pool, target, "lax")
+            pool.cert_reqs = "CERT_REQUIRED"  # as requests did before 2.32
+            _get(pool, target, target.canary)
+
+    found = results(client, Style.NONE, "pool-reuse", "untrusted-ca", "bad-then-good")
+    assert wrong(found) == {"pool-reuse": "ACCEPT"}
+
+
+def test_pools_of_their_own_are_right() -> None:
+    def client(target: Target) -> None:
+        for requirement, path in (("CERT_NONE", "lax"), ("CERT_REQUIRED", target.canary)):
+            with _pool(target, requirement) as pool:
+                _get(pool, target, path)
+
+    found = results(client, Style.NONE, "pool-reuse")
+    assert found["pool-reuse"].verdict is Verdict.REJECT
+
+
+def test_requests_keeps_its_lax_calls_apart() -> None:
+    def client(target: Target) -> None:
+        with requests.Session() as session, warnings.catch_warnings():
+            warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+            session.trust_env = False
+            session.proxies = {"https": target.proxy}
+            session.get(f"https://{target.host}/lax", verify=False, timeout=10)
+            session.get(target.url, verify=str(target.ca), timeout=10)
+
+    found = results(client, Style.NONE, "pool-reuse")
+    assert found["pool-reuse"].verdict is Verdict.REJECT
+
+
+def test_a_client_that_never_sends_its_canary_does_not_pass() -> None:
+    def client(target: Target) -> None:
+        with _pool(target, "CERT_NONE") as pool:
+            _get(pool, target, "one")
+            _get(pool, target, "two")
+
+    found = results(client, Style.NONE, "pool-reuse")["pool-reuse"]
+    assert found.outcome is Outcome.NOT_RUN
+    assert "was said nowhere" in found.why
+
+
+# Tickets.
+
+
+@pytest.mark.parametrize("tls", ["1.2", "1.3"])
+@pytest.mark.parametrize("style", [Style.NONE, Style.LEAF])
+def test_a_session_of_another_host_is_caught(style: Style, tls: str) -> None:
+    """It offers the second host what the first gave out, and checks no pin of what is resumed."""
+
+    def client(target: Target) -> None:
+        context = trusting(target)
+        policy = PinSet.load(target.pins).policy_for(target.second_host)
+        assert policy is not None
+        with connected(target, context) as first:
+            if style is Style.LEAF:
+                check_pin(first, target.pin)
+            ask(first, target.host, target.canary)
+            session = first.session
+        with connected(target, context, target.second_host, session) as second:
+            if style is Style.LEAF and not second.session_reused:
+                check_pin(second, str(policy.pins[0].pin))
+            ask(second, target.second_host, target.canary)
+
+    found = results(client, style, "resumption-other-host", "second-host-unpinned", *MILD, tls=tls)
+    assert wrong(found) == {"resumption-other-host": "ACCEPT"}
+    first, second = _attempt(found["resumption-other-host"]).connections
+    assert (first.resumed, second.resumed) == (False, True)
+    assert first.version == second.version == f"TLSv{tls}"
+
+
+def test_sessions_are_not_resumed_where_tickets_are_not_shared() -> None:
+    """What the case proves comes of the shared keys alone."""
+    resumed = []
+
+    def client(target: Target) -> None:
+        context = trusting(target)
+        with connected(target, context) as tls:
+            ask(tls, target.host, target.canary)
+            session = tls.session
+        with connected(target, context, target.second_host, session) as tls:
+            resumed.append(tls.session_reused)
+            ask(tls, target.second_host, target.canary)
+
+    results(client, Style.NONE, "second-host-unpinned")
+    assert resumed[1:2] == [False]
+
+
+# The second host.
+
+
+@pytest.mark.parametrize("style", PINNED)
+def test_a_second_host_without_pins_is_caught(style: Style) -> None:
+    def client(target: Target) -> None:
+        call(target, pinned(target))
+        call(target, trusting(target), target.second_host)
+
+    others = ["http2-coalescing", "resumption-other-host", "swap-on-reconnect", *MILD]
+    found = results(client, style, "second-host-unpinned", *others)
+    del found["swap-on-reconnect"]  # it asks the first host once
+    assert wrong(found) == {"second-host-unpinned": "ACCEPT"}
+
+
+@pytest.mark.parametrize("style", PINNED)
+def test_a_request_for_another_host_on_a_shared_connection_is_caught(style: Style) -> None:
+    """In HTTP/1.1, where a client that shares has less excuse than in HTTP/2."""
+
+    def client(target: Target) -> None:
+        with connected(target, pinned(target)) as tls:
+            names = tls.getpeercert() or {}
+            covered = ("DNS", target.second_host) in names.get("subjectAltName", ())
+            tls.sendall(f"GET /one HTTP/1.1\r\nHost: {target.host}\r\n\r\n".encode())
+            tls.recv(4096)
+            if covered:
+                shared = f"GET /{target.canary} HTTP/1.1\r\nHost: {target.second_host}:443\r\n\r\n"
+                tls.sendall(shared.encode())
+                tls.recv(4096)
+                return
+        call(target, pinned(target), target.second_host)
+
+    found = results(client, style, "http2-coalescing", "second-host-unpinned", *MILD)
+    assert wrong(found) == {"http2-coalescing": "ACCEPT"}
+    (seen,) = _attempt(found["http2-coalescing"]).connections
+    assert b"GET /one" in seen.data
+    assert b"GET /one" not in seen.said, "its own host's requests are no leak"
+
+
+# A check that comes too late.
+
+
+@pytest.mark.parametrize("style", PINNED)
+def test_a_check_after_the_request_leaks_though_no_answer_comes(style: Style) -> None:
+    def client(target: Target) -> None:
+        with connected(target, trusting(target)) as tls:
+            tls.sendall(f"GET /{target.canary} HTTP/1.1\r\n\r\n".encode())
+            if target.case == "control-good":
+                return
+            answers.append(tls.recv(4096))
+            check_pin(tls, target.pin)
+
+    answers: list[bytes] = []
+    found = results(client, style, "leak-before-check", "untrusted-ca")
+    assert set(answers) == {b""}
+    assert wrong(found) == {"leak-before-check": "LEAK"}
+    assert "the canary arrived" in found["leak-before-check"].why
+
+
+# Hints.
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["swap-on-reconnect", "second-host-unpinned", "resumption-other-host", "http2-coalescing"],
+)
+def test_what_the_client_never_did_is_not_run_and_the_result_says_what_to_do(name: str) -> None:
+    found = results(lambda target: call(target, pinned(target)), Style.LEAF, name)[name]
+    assert (found.verdict, found.outcome) == (None, Outcome.NOT_RUN)
+    assert "follow redirects, or ask for {url}" in found.why

@@ -1,0 +1,126 @@
+"""Before TLS: clients that are right in every case, and broken ones, each caught by its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.attacks.starttls import BEFORE_TLS
+from certpin.lab.case import Style
+from certpin.lab.client import Call, Command
+from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.lab import Lab
+from certpin.lab.run import prove
+from tests.lab.attacks import _starttls as clients
+
+STRIP, INJECTION = "starttls-strip", "starttls-injection"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("style", Style)
+@pytest.mark.parametrize("protocol", clients.RIGHT)
+def test_a_client_that_is_right_raises_no_alarm(protocol: str, style: Style) -> None:
+    with Lab(style=style, protocol=protocol) as lab:
+        run = prove(lab, clients.right(protocol, style), CASES, jobs=2)
+    assert run.controlled, run.results[0]
+    wrong = [each for each in run.results if each.outcome in {Outcome.WRONG, Outcome.UNDECIDED}]
+    assert not wrong, "\n".join(f"{each.case.name}: {each.verdict}: {each.why}" for each in wrong)
+    found = {each.case.name: each.verdict for each in run.results}
+    assert found[STRIP] is found[INJECTION] is found["untrusted-ca"] is Verdict.REJECT
+    rogue = Verdict.ACCEPT if style is Style.NONE else Verdict.REJECT
+    assert found["rogue-ca-in-store"] is rogue
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("protocol", "broken", "caught"),
+    [
+        ("smtp", clients.without_tls, STRIP),
+        ("imap", clients.imap_without_tls, STRIP),
+        ("smtp", clients.keeping_smtp, INJECTION),
+        ("imap", clients.keeping_imap, INJECTION),
+        ("postgres", clients.keeping_postgres, INJECTION),
+    ],
+)
+def test_a_broken_client_is_caught_by_its_case_alone(
+    protocol: str, broken: clients.Broken, caught: str
+) -> None:
+    sample = [each for each in CASES if each.name in {"rogue-ca-in-store", "untrusted-ca"}]
+    with Lab(style=Style.LEAF, protocol=protocol) as lab:
+        run = prove(lab, Call(broken), [*BEFORE_TLS, *sample])
+    assert run.controlled, run.results[0]
+    assert [each.case.name for each in run.results if each.outcome is not Outcome.RIGHT] == [caught]
+    (finding,) = (each for each in run.results if each.case.name == caught)
+    assert finding.verdict in {Verdict.ACCEPT, Verdict.LEAK}
+    assert finding.why.startswith("the canary arrived")
+
+
+def test_postgres_in_clear_text_is_caught() -> None:
+    """It keeps its buffer too: both cases see it."""
+    with Lab(style=Style.LEAF, protocol="postgres") as lab:
+        run = prove(lab, Call(clients.postgres_without_tls), BEFORE_TLS)
+    assert run.controlled
+    assert [each.outcome for each in run.results[1:-1]] == [Outcome.WRONG, Outcome.WRONG]
+    assert run.results[1].attempts[0].connections[0].clear.startswith(clients.STARTUP)
+
+
+def test_what_has_no_starttls_does_not_run_its_cases() -> None:
+    with Lab(style=Style.LEAF, protocol="smtps") as lab:
+        run = prove(lab, Call(clients.implicit), BEFORE_TLS)
+    assert run.controlled, run.results[0]
+    assert [each.outcome for each in run.results[1:-1]] == [Outcome.NOT_RUN, Outcome.NOT_RUN]
+
+
+QUIET = ("curl", "-sS", "--max-time", "10", "--cacert", "{ca}", "--ssl-reqd")
+CURL = (*QUIET, "--connect-to", "{host}::127.0.0.1:{port}")
+PROGRAMS = {
+    "smtp": (*CURL, "--mail-from", "me@a.example", "--mail-rcpt", "you@b.example"),
+    "imap": (*CURL, "-u", "me:{canary}"),
+}
+CALLS = {
+    "smtp": ("-u", "me:{canary}", "-T", "{ca}", "smtp://{host}:2525/me.example"),
+    "imap": ("imap://{host}:1430/INBOX;MAILINDEX=1",),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.peer("curl")
+@pytest.mark.parametrize("protocol", PROGRAMS)
+def test_curl_is_right_where_tls_is_required(protocol: str) -> None:
+    wanted = {STRIP, INJECTION, "untrusted-ca", "rogue-ca-in-store", "wrong-host-pinned-ca"}
+    cases = [each for each in CASES if each.name in wanted]
+    words = (*PROGRAMS[protocol], *CALLS[protocol])
+    with Lab(style=Style.NONE, protocol=protocol) as lab:
+        run = prove(lab, Command(words, "port"), cases, jobs=2)
+    assert run.controlled, run.results[0]
+    outcomes = {each.case.name: each.outcome for each in run.results}
+    assert set(outcomes.values()) == {Outcome.RIGHT}, run.results
+
+
+@pytest.mark.peer("curl")
+@pytest.mark.parametrize("protocol", PROGRAMS)
+def test_curl_goes_on_where_tls_is_only_tried(protocol: str) -> None:
+    words = tuple(each.replace("--ssl-reqd", "--ssl") for each in PROGRAMS[protocol])
+    with Lab(style=Style.NONE, protocol=protocol) as lab:
+        run = prove(lab, Command((*words, *CALLS[protocol]), "port"), BEFORE_TLS)
+    assert run.controlled, run.results[0]
+    assert {each.case.name: each.outcome for each in run.results[1:-1]} == {
+        STRIP: Outcome.WRONG,
+        INJECTION: Outcome.RIGHT,
+    }
+
+
+@pytest.mark.peer("openssl")
+@pytest.mark.parametrize("protocol", clients.RIGHT)
+def test_openssl_finds_what_it_knows(protocol: str) -> None:
+    """It looks at the chain and says nothing: a refusal, whatever it thought of it."""
+    call = ("openssl", "s_client", "-starttls", protocol, "-connect", "127.0.0.1:{port}")
+    words = (*call, "-CAfile", "{ca}", "-verify_return_error", "-servername", "{host}", "-brief")
+    with Lab(style=Style.NONE, protocol=protocol) as lab:
+        stage = lab.stage(CONTROL)
+        ending = Command(words, "port").run(stage.open())
+        (seen,) = stage.close()
+    assert ending.status == 0, ending
+    assert "Verification: OK" in ending.output
+    assert seen.secured
+    assert seen.said == b""

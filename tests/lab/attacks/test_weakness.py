@@ -1,0 +1,99 @@
+"""Weak keys and digests, for a policy to say; and the intermediate that was forgotten."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certpin.lab.case import Style
+from certpin.lab.client import Call
+from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.lab import Lab
+from certpin.lab.run import prove
+from certpin.x509 import Certificate
+from tests.lab._clients import BY_NAME, request, right_client, run_case, trusting
+from tests.lab.attacks._forged import Forged
+
+if TYPE_CHECKING:
+    import ssl
+
+    from certpin.lab.target import Target
+
+PROBLEM = {
+    "weak-key-rsa-1024": "CA certificate key too weak",
+    "weak-digest-sha1": "CA signature digest algorithm too weak",
+    "weak-digest-md5": "CA signature digest algorithm too weak",
+}
+
+
+@pytest.mark.peer("openssl")
+@pytest.mark.parametrize("name", PROBLEM)
+def test_nothing_is_wrong_but_the_strength(name: str) -> None:
+    forged = Forged(name)
+    assert PROBLEM[name] in forged.openssl("-auth_level", "2")
+    assert forged.openssl("-auth_level", "0") == ""
+    assert forged.has_the_pinned_key
+
+
+def test_the_key_of_the_intermediate_has_1024_bits() -> None:
+    key = Forged("weak-key-rsa-1024").chain[1].public_key()
+    assert isinstance(key, rsa.RSAPublicKey)
+    assert key.key_size == 1024
+
+
+@pytest.mark.parametrize("digest", ["sha1", "md5"])
+def test_the_signature_is_good_and_over_that_digest(digest: str) -> None:
+    forged = Forged(f"weak-digest-{digest}")
+    leaf, issuer = forged.chain
+    algorithm = leaf.signature_hash_algorithm
+    key = issuer.public_key()
+    assert algorithm
+    assert algorithm.name == digest
+    assert isinstance(key, rsa.RSAPublicKey)
+    key.verify(leaf.signature, leaf.tbs_certificate_bytes, padding.PKCS1v15(), algorithm)
+    der = leaf.public_bytes(Encoding.DER)
+    assert Certificate.from_der(der).der == der, "strict DER"
+
+
+def _lax(target: Target) -> str:
+    context = trusting(target)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return request(target, context)
+
+
+@pytest.mark.parametrize("name", PROBLEM)
+def test_whatever_a_client_does_is_told(name: str) -> None:
+    lax = run_case(name, Call(_lax), Style.NONE)
+    right = run_case(name, right_client(Style.NONE), Style.NONE)
+    assert (lax.verdict, right.verdict) == (Verdict.ACCEPT, Verdict.REJECT)
+    assert lax.outcome is right.outcome is Outcome.TOLD
+
+
+def test_the_leaf_comes_alone_and_names_no_place_to_fetch_its_issuer_from() -> None:
+    forged = Forged("missing-intermediate")
+    assert forged.chain == [forged.cast.leaf.chain[0]]
+    with pytest.raises(x509.ExtensionNotFound):
+        forged.leaf.extensions.get_extension_for_class(x509.AuthorityInformationAccess)
+
+
+def test_without_the_intermediate_both_are_right() -> None:
+    """One that remembers it accepts, as browsers do; one that does not cannot."""
+    case = BY_NAME["missing-intermediate"]
+    with Lab(style=Style.NONE) as lab:
+        pem = lab.authorities.intermediate.pem.decode()
+
+        def remembering(target: Target) -> ssl.SSLContext:
+            context = trusting(target)
+            context.load_verify_locations(cadata=pem)
+            return context
+
+        client = Call(lambda target: request(target, remembering(target)))
+        kept, plain = (
+            prove(lab, each, [case]).results[1] for each in (client, right_client(Style.NONE))
+        )
+    assert (kept.verdict, plain.verdict) == (Verdict.ACCEPT, Verdict.REJECT)
+    assert kept.outcome is plain.outcome is Outcome.RIGHT

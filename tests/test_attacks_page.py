@@ -1,0 +1,23 @@
+"""docs/attacks.md says what the registry says."""
+
+from __future__ import annotations
+
+from certpin.lab.attacks import CASES, CONTROL
+from scripts import attacks_page
+
+
+def test_the_page_is_not_stale() -> None:
+    assert attacks_page.TARGET.read_text(encoding="utf-8") == attacks_page.text(), "make attacks"
+
+
+def test_the_page_has_every_case_once() -> None:
+    lines = attacks_page.text().splitlines()
+    for case in (CONTROL, *CASES):
+        assert lines.count(f"### {case.name}") == 1
+        assert sum(line.startswith(f"| [{case.name}](") for line in lines) == 1
+
+
+def test_what_a_case_says_is_no_markup() -> None:
+    assert attacks_page._cell(r"a|b *c* _d_ <e> `f` [g] \0") == (
+        r"a\|b \*c\* \_d\_ \<e> \`f\` \[g] \\0"
+    )

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from tests._mutation import Mutation
 
 REPOSITORY = Path(__file__).parents[1]
-LISTS = ("tests.tls.mutations_a", "tests.tls.mutations_b", "tests.lab.mutations")
+LISTS = (
+    "tests.tls.mutations_a",
+    "tests.tls.mutations_b",
+    "tests.lab.mutations",
+    "tests.lab.mutations_serve",
+    "tests.lab.attacks.mutations",
+    "tests.lab.attacks.mutations_trust",
+    "tests.lab.session.mutations",
+    "tests.lab.session.mutations_starttls",
+    "tests.lab.transport.mutations",
+)
 
 # What would make the run inside measure, record, distribute or insist: none of its business.
 _OURS = ("COV", "CERTPIN_", "PYTEST_", "PYTHON")
@@ -52,7 +62,9 @@ def _run(source: Path, *nodes: str) -> subprocess.CompletedProcess[str]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
     # The directory of the copy comes before site-packages, where an editable install is.
     path = {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
-    words = ["-q", "-x", "-p", "no:cacheprovider", "-o", "timeout=60"]
+    # certpin brings a plugin of pytest: imported before pytest, its asserts are not rewritten.
+    quiet = "ignore::pytest.PytestAssertRewriteWarning"
+    words = ["-q", "-x", "-p", "no:cacheprovider", "-o", "timeout=60", "-W", quiet]
     return subprocess.run(
         [sys.executable, "-c", _PROGRAM, str(source), *words, *nodes],
         cwd=REPOSITORY,

@@ -42,7 +42,8 @@ def request(target: Target, context: ssl.SSLContext) -> str:
         socket.create_connection((target.address, target.port), 10) as sock,
         context.wrap_socket(sock, server_hostname=target.host) as tls,
     ):
-        tls.sendall(f"GET /{target.canary} HTTP/1.1\r\nHost: {target.host}\r\n\r\n".encode())
+        head = f"GET /{target.canary} HTTP/1.1\r\nHost: {target.host}\r\nConnection: close\r\n\r\n"
+        tls.sendall(head.encode())
         answer = b""
         while piece := tls.recv(4096):
             answer += piece

@@ -56,8 +56,8 @@ _VERDICTS = [
     Mutation(
         "never met the attack",
         _JUDGE,
-        'return Judgement(None, "the client never',
-        'return Judgement(Verdict.REJECT, "the client never',
+        "    return Judgement(None, missed)\n",
+        "    return Judgement(Verdict.REJECT, missed)\n",
         f"{_J}test_an_attack_that_the_client_never_met_has_no_verdict",
     ),
     Mutation(
@@ -70,15 +70,15 @@ _VERDICTS = [
     Mutation(
         "the answer printed",
         _JUDGE,
-        "    if everything_hostile and attempt.token",
+        "    if not honest and attempt.token",
         "    if attempt.token",
         f"{_J}test_an_answer_from_an_honest_connection_is_no_acceptance_of_a_hostile_one",
     ),
     Mutation(
         "clear text",
         _EVIDENCE,
-        "return bool(self.clear) or (",
-        "return (",
+        "return bool(self.clear or self.astray) or (",
+        "return bool(self.astray) or (",
         f"{_J}test_data_in_clear_text_counts_as_much_and_needs_no_hello",
     ),
     Mutation(

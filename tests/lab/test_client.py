@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import pkcs12
@@ -39,7 +40,7 @@ def target(lab: Lab) -> Iterator[Target]:
     stage.close()
 
 
-def python(program: str, *words: str, **fields: object) -> Command:
+def python(program: str, *words: str, **fields: Any) -> Command:
     command = Command((sys.executable, "-c", program, *words))
     return replace(command, **fields)
 
@@ -190,12 +191,13 @@ def test_the_pins_that_are_handed_over_are_those_of_the_style() -> None:
         assert str(expected) == target.pin
 
 
-def test_no_private_key_is_in_the_folder_of_a_client(lab: Lab, target: Target) -> None:
-    del target
+def test_no_private_key_but_its_own_is_in_the_folder_of_a_client(lab: Lab, target: Target) -> None:
     for path in lab.folder.rglob("*"):
         if path.suffix == ".p12":
             key, certificate, _ = pkcs12.load_key_and_certificates(path.read_bytes(), b"changeit")
             assert (key, certificate) == (None, None)
+        elif path == target.client_key:
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
         elif path.is_file():
             assert b"PRIVATE" not in path.read_bytes()
 

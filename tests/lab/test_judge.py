@@ -111,10 +111,62 @@ def test_an_attack_that_the_client_never_met_has_no_verdict() -> None:
 
 
 def test_where_one_thing_may_be_said_only_the_canary_counts() -> None:
-    script = Script.of(HOSTILE, canary_only=True)
-    assert verdict(REFUSED, met(data=b"GET /lax"), script=script) is Verdict.REJECT
+    script = Script.of(HOSTILE, HONEST, canary_only=True)
+    lax, strict = met(data=b"GET /lax"), met(HONEST, data=b"GET /canary-1")
+    assert verdict(CONTENT, lax, strict, script=script) is Verdict.REJECT
     assert verdict(REFUSED, met(data=b"GET /canary-1"), script=script) is Verdict.LEAK
-    assert verdict(REFUSED, met(data=b"GET /lax"), script=script, canary="") is Verdict.LEAK
+    assert verdict(REFUSED, lax, script=script, canary="") is Verdict.LEAK
+
+
+def test_what_was_never_said_at_all_proves_nothing() -> None:
+    """Neither by a client that makes no lax call, nor by one that sends no canary."""
+    script = Script.of(HOSTILE, HONEST, canary_only=True)
+    lax, strict = met(data=b"GET /lax"), met(HONEST, data=b"GET /canary-1")
+    assert verdict(CONTENT, lax, script=script) is None
+    assert verdict(CONTENT, lax, met(HONEST, data=b"GET /x"), script=script) is None
+    assert verdict(CONTENT, met(), strict, script=script) is None
+    stopped = Ending(None, problem="the client did not end within 20 s")
+    assert verdict(stopped, lax, script=script) is Verdict.INCONCLUSIVE
+
+
+def test_on_an_honest_connection_requests_for_its_foreign_host_count() -> None:
+    shared = HONEST.but(foreign="cdn.bank.example")
+    second = HONEST.but(key_pem=b"second")
+    script = Script((shared,), second=(second,), lures=True)
+    both = met(shared, data=b"GET /one GET /two", astray=b"GET /two")
+    assert verdict(CONTENT, both, script=script) is Verdict.ACCEPT
+    assert verdict(REFUSED, both, script=script) is Verdict.LEAK
+    own = met(shared, data=b"GET /canary-1")
+    assert verdict(CONTENT, own, met(second, data=b"x"), script=script) is Verdict.REJECT
+    assert verdict(CONTENT, own, met(second), script=script) is Verdict.REJECT
+    assert verdict(CONTENT, own, script=script) is None, "it never asked the second host"
+
+
+def test_a_client_that_does_not_follow_has_refused() -> None:
+    script = Script((HONEST,), unpinned=(HOSTILE,), lures=True)
+    asked = met(HONEST, data=b"GET /canary-1")
+    assert verdict(CONTENT, asked, script=script) is Verdict.REJECT
+    assert verdict(REFUSED, asked, script=script) is Verdict.REJECT
+    assert verdict(REFUSED, met(HONEST), script=script) is None, "it was never sent anywhere"
+    assert verdict(Ending(-9), asked, script=script) is Verdict.INCONCLUSIVE
+    stopped = Ending(None, problem="the client did not end within 20 s")
+    assert verdict(stopped, asked, script=script) is Verdict.INCONCLUSIVE
+    assert verdict(CONTENT, asked, met(data=b"x"), script=script) is Verdict.ACCEPT
+    assert verdict(CONTENT, asked, Connection(clear=b"GET /"), script=script) is Verdict.ACCEPT
+
+
+def test_a_certificate_that_was_shown_makes_a_warning_of_a_refusal() -> None:
+    def found(*connections: Connection) -> tuple[Verdict | None, Outcome]:
+        attempt = Attempt(REFUSED, Script.of(HOSTILE, HONEST), connections, CANARY, "token-1")
+        judgement, found = settle(Expect.REJECT, [judge(attempt)])
+        return judgement.verdict, found
+
+    assert found(met(client_certificate=b"der")) == (Verdict.REJECT, Outcome.WARNING)
+    assert found(met()) == (Verdict.REJECT, Outcome.RIGHT)
+    honest = met(HONEST, client_certificate=b"der", data=b"x")
+    assert found(met(), honest) == (Verdict.REJECT, Outcome.RIGHT)
+    leaked = met(client_certificate=b"der", data=b"x")
+    assert found(leaked) == (Verdict.LEAK, Outcome.WRONG)
 
 
 def test_attempts_that_differ_are_flaky() -> None:
@@ -153,7 +205,7 @@ def test_what_is_wrong_is_a_finding(expect: Expect) -> None:
     assert outcome(expect, Verdict.LEAK) is Outcome.WRONG
 
 
-@pytest.mark.parametrize("expect", set(Expect) - {Expect.UNDEFINED})
+@pytest.mark.parametrize("expect", [each for each in Expect if each is not Expect.UNDEFINED])
 def test_what_is_inconclusive_or_flaky_is_never_right(expect: Expect) -> None:
     assert outcome(expect, Verdict.INCONCLUSIVE) is Outcome.UNDECIDED
     assert outcome(expect, Verdict.FLAKY) is Outcome.UNDECIDED

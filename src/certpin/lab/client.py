@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from certpin.errors import InputError
+from certpin.lab.case import CannotServeError
 from certpin.lab.evidence import Ending
 from certpin.lab.surroundings import environment
+from certpin.lab.target import PROXY_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,6 +43,9 @@ SUBSTITUTIONS: dict[str, Callable[[Target], str]] = {
     "backup": lambda target: target.backup,
     "pinnedpubkey": lambda target: target.pinnedpubkey,
     "truststore": lambda target: str(target.truststore),
+    "dns": lambda target: f"{PROXY_ADDRESS}:{target.dns_port}",
+    "client_cert": lambda target: str(target.client_certificate),
+    "client_key": lambda target: str(target.client_key),
 }
 
 
@@ -48,7 +53,10 @@ class Client(Protocol):
     """Whatever can be made to call the host of a case."""
 
     def run(self, target: Target) -> Ending:
-        """Call it once, and say how that ended. Raises nothing."""
+        """Call it once, and say how that ended.
+
+        Raises ``CannotServeError`` where it cannot be led to the target, and nothing else.
+        """
 
     def stop(self) -> None:
         """End what still runs, from another thread: the run was interrupted."""
@@ -62,6 +70,11 @@ class Call:
 
     def run(self, target: Target) -> Ending:
         """Call it."""
+        if target.clock:
+            raise CannotServeError(
+                "the clock of a function in this process cannot be moved",
+                fix="prove a program that calls it: certpin prove -- COMMAND",
+            )
         try:
             answer = self.function(target)
         except Exception as exc:  # noqa: BLE001  # a client may raise what it likes
@@ -92,6 +105,11 @@ class Command:
 
     def run(self, target: Target) -> Ending:
         """Run it, without input, in a session of its own, and leave no child of it behind."""
+        if target.elsewhere and not self.names_host:
+            raise CannotServeError(
+                f"the command calls a host of its own choice, and not {target.host}",
+                fix="write {host} or {url} where it names its host",
+            )
         words = substitute(self.words, target)
         with tempfile.TemporaryFile() as output:
             try:

@@ -23,6 +23,7 @@ class Connection:
     target: str = ""  # what it asked a proxy for
     act: Act | None = None  # what it met; None where it never came so far
     hello: ClientHello | None = None
+    tampered: bool = False  # it met what the act does before TLS, where STARTTLS is spoken
     secured: bool = False  # the handshake was finished: says nothing of acceptance
     version: str = ""
     cipher: str = ""
@@ -30,7 +31,8 @@ class Connection:
     resumed: bool = False
     client_certificate: bytes = b""
     data: bytes = b""  # application data under TLS, less what its protocol says of itself
-    clear: bytes = b""  # the same, without TLS
+    astray: bytes = b""  # of the data, what was meant for the act's foreign host
+    clear: bytes = b""  # as data, without TLS
     passed: int = 0  # octets that the real server answered, where it was passed through to it
     alert: str = ""  # the alert that the client sent, as OpenSSL names it
     problem: str = ""  # what else ended it
@@ -38,11 +40,13 @@ class Connection:
     @property
     def hostile(self) -> bool:
         """Whether the verdict is about this connection. One in clear text always is."""
-        return bool(self.clear) or (self.act is not None and self.act.hostile)
+        return bool(self.clear or self.astray) or (self.act is not None and self.act.hostile)
 
     @property
     def said(self) -> bytes:
         """Everything that the client gave away."""
+        if self.act and self.act.foreign and not self.act.hostile:
+            return self.clear + self.astray
         return self.clear + self.data
 
 
@@ -73,6 +77,6 @@ class Attempt:
     connections: tuple[Connection, ...] = ()
     canary: str = ""  # what the client was given to send; empty where it was given nothing
     token: str = ""  # what the lab answers with: in the client's output, it took the answer
-    host: str = ""  # what the client was told to call
+    hosts: tuple[str, ...] = ()  # what the client was told to call, then where it may be led
     pins: PinSet | None = None  # what it has pinned; None where nothing is, or nothing is known
     seconds: float = field(default=0.0, compare=False)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin.lab.evidence import Attempt, Connection
+    from certpin.lab.script import Script
 
 
 class Verdict(StrEnum):
@@ -41,26 +42,62 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict and why. ``verdict`` is ``None`` where the client never met the attack itself."""
+    """A verdict and why. ``verdict`` is ``None`` where the client never met the attack itself.
+
+    ``caution`` makes a warning of what would be right: it sent no data, but showed who it is.
+    """
 
     verdict: Verdict | None
     why: str
+    caution: bool = False
 
 
 def judge(attempt: Attempt) -> Judgement:
     """The verdict on one attempt."""
-    met = [each for each in attempt.connections if each.hello or each.clear]
+    met = [each for each in attempt.connections if each.hello or each.clear or each.tampered]
     if not met:
         problem = attempt.ending.problem or "the client never connected to the lab"
         return Judgement(Verdict.INCONCLUSIVE, problem)
-    if not any(act.hostile for act in attempt.script.acts):
+    script = attempt.script
+    if not script.lures and not any(act.hostile for act in script.acts):
         return _weigh(attempt, met)
     attacked = [each for each in met if each.hostile]
-    if attacked:
+    missed = _missed(attempt, met, attacked)
+    if not missed:
         return _weigh(attempt, attacked)
     if attempt.ending.problem:
         return Judgement(Verdict.INCONCLUSIVE, attempt.ending.problem)
-    return Judgement(None, "the client never made the connection that is attacked")
+    if script.lures and _lured(script, met):
+        return _stayed(attempt)
+    return Judgement(None, missed)
+
+
+def _missed(attempt: Attempt, met: Sequence[Connection], attacked: Sequence[Connection]) -> str:
+    """Why the client was not attacked at all; empty where it was."""
+    if not attacked:
+        return "the client never made the connection that is attacked"
+    if not (attempt.script.canary_only and attempt.canary):
+        return ""
+    if not any(each.said for each in attacked):
+        return "the client never said what it may say on the connection that is attacked"
+    # Else a client that never sends its canary would pass.
+    arrived = any(attempt.canary.encode() in each.said for each in met)
+    return "" if arrived else "what the client must not say there was said nowhere"
+
+
+def _lured(script: Script, met: Sequence[Connection]) -> bool:
+    """Whether the client came so far that it could do what it must not."""
+    if any(act.foreign for act in script.first):
+        return any(each.act in script.second for each in met)
+    return any(each.data for each in met)
+
+
+def _stayed(attempt: Attempt) -> Judgement:
+    """Of a client that honest servers tempted, and that did not do it."""
+    if attempt.ending.status is None or attempt.ending.status < 0:
+        problem = f"the client died (status {attempt.ending.status})"
+        return Judgement(Verdict.INCONCLUSIVE, problem)
+    return Judgement(Verdict.REJECT, "the client did not do what it was led to")
 
 
 def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
@@ -74,7 +111,8 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
     if ending.status is None or ending.status < 0:
         problem = ending.problem or f"the client died (status {ending.status})"
         return Judgement(Verdict.INCONCLUSIVE, problem)
-    return Judgement(Verdict.REJECT, _refusal(judged))
+    presented = any(each.client_certificate for each in judged)
+    return Judgement(Verdict.REJECT, _refusal(judged, presented=presented), presented)
 
 
 def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
@@ -86,17 +124,22 @@ def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
         return "the canary arrived"
     if said and not (attempt.script.canary_only and attempt.canary):
         return f"{len(said)} bytes of the client's data arrived"
-    everything_hostile = all(act.hostile for act in attempt.script.acts)
-    if everything_hostile and attempt.token and attempt.token in attempt.ending.output:
+    honest = any(each.act and not each.act.hostile for each in attempt.connections)
+    if not honest and attempt.token and attempt.token in attempt.ending.output:
         return "the client printed the lab's answer"
     return ""
 
 
-def _refusal(judged: Sequence[Connection]) -> str:
+def _refusal(judged: Sequence[Connection], *, presented: bool) -> str:
+    if not any(each.hello for each in judged):
+        return "the client left before TLS began, and sent nothing"
     alerts = sorted({each.alert for each in judged if each.alert})
     how = f"with the alert {', '.join(alerts)}" if alerts else "without an alert"
     when = "after" if any(each.secured for each in judged) else "during"
-    return f"the client left {when} the handshake, {how}, and sent nothing"
+    sent = "nothing"
+    if presented:
+        sent = "no data; but it presented its certificate, and so who it is, before it refused"
+    return f"the client left {when} the handshake, {how}, and sent {sent}"
 
 
 def agree(judgements: Sequence[Judgement]) -> Judgement:
@@ -135,7 +178,10 @@ def settle(expect: Expect, judgements: Sequence[Judgement]) -> tuple[Judgement, 
     got_through = any(each.verdict in _GIVEN for each in judgements)
     if judgement.verdict is Verdict.FLAKY and expect is Expect.REJECT and got_through:
         return judgement, Outcome.WRONG
-    return judgement, outcome(expect, judgement.verdict)
+    found = outcome(expect, judgement.verdict)
+    if found is Outcome.RIGHT and judgement.caution:
+        found = Outcome.WARNING
+    return judgement, found
 
 
 def outcome(expect: Expect, verdict: Verdict | None) -> Outcome:

@@ -6,96 +6,61 @@ import secrets
 import tempfile
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from certpin.lab.case import CannotServeError, Style
-from certpin.lab.cast import Authorities, Cast
+from certpin.lab.cast import Authorities, Cast, expiring
+from certpin.lab.fitting import fit
 from certpin.lab.loop import Loop
-from certpin.lab.play import Play
-from certpin.lab.session.application import Where
-from certpin.lab.surroundings import furnish
-from certpin.lab.target import Target, bracketed
-from certpin.lab.transport.conversation import Direct, Proxied
-from certpin.lab.transport.port import Port
+from certpin.lab.session.protocols import PROTOCOLS, suits
+from certpin.lab.stage import Stage, listening_address
+from certpin.lab.surroundings import furnish, write_pins
+from certpin.lab.target import Target
+from certpin.lab.transport.dns import Resolver, ResolverPort
+from certpin.lab.upstream import UpstreamAuthorities, UpstreamCast
 
 if TYPE_CHECKING:
     from certpin.lab.case import Case
-    from certpin.lab.evidence import Connection
-    from certpin.lab.script import Script
-
-
-class Stage:
-    """One case on its ports. A client that follows ``target`` meets it."""
-
-    def __init__(self, lab: Lab, cast: Cast, case: Case, script: Script) -> None:
-        self.case = case
-        self.script = script
-        self._lab = lab
-        self._where = Where(f"lab-answer-{secrets.token_hex(8)}")
-        self._play = Play(script, self._where, (cast.host, cast.second), lab.protocol)
-        self._cast = cast
-
-    def open(self) -> Target:
-        """Listen. Raises ``OSError`` where there is no port left."""
-        self._ports = self._lab.loop.call(self._listen)
-        port, proxy = self._ports
-        return self._lab.target(self.case.name, self._cast, port.number, proxy.number)
-
-    @property
-    def token(self) -> str:
-        """What every answer holds."""
-        return self._where.token
-
-    def _listen(self) -> tuple[Port, Port]:
-        loop = self._lab.loop.asyncio
-        address = "::1" if ":" in self._cast.host else "127.0.0.1"
-        port = Port(loop, partial(Direct, self._play), (address, 0))
-        try:
-            proxy = Port(loop, partial(Proxied, self._play))
-        except OSError:
-            port.close()
-            raise
-        host, second = bracketed(self._cast.host), bracketed(self._cast.second)
-        self._where.same = "/again"
-        self._where.second = f"https://{second}/"
-        self._where.plain = f"http://{host}/"
-        return port, proxy
-
-    def close(self) -> tuple[Connection, ...]:
-        """Stop listening; what was seen. Raises ``CannotServeError`` for what it could not do."""
-        self._lab.loop.call(self._shut)
-        if self._play.trouble:
-            raise self._play.trouble
-        return tuple(self._play.connections)
-
-    def _shut(self) -> None:
-        for port in self._ports:
-            port.close()
+    from certpin.lab.upstream import Upstream
 
 
 class Lab:
     """A context manager: authorities, a folder for what clients are handed, and the loop.
 
-    Everything is gone when it ends, keys first: they were only ever in memory.
+    Everything is gone when it ends. Its keys were only ever in memory; the one in the folder is
+    the client's own.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of a run
         self,
         host: str = "api.bank.example",
         style: Style = Style.LEAF,
         *,
         second_host: str = "cdn.bank.example",
         protocol: str = "http",
+        upstream: Upstream | None = None,
+        tls: Literal["", "1.2", "1.3"] = "",
+        client_certificates: bool = False,
+        resolver: bool = False,
         now: datetime | None = None,
     ) -> None:
         self.host = host
         self.second_host = second_host
         self.style = style
         self.protocol = protocol
+        self.upstream = upstream
+        self.tls = tls
+        self.client_certificates = client_certificates
+        self._resolves = resolver
+        self._resolver: ResolverPort | None = None
         self.authorities = Authorities(now or datetime.now(UTC))
+        if upstream:
+            if PROTOCOLS[protocol].starting:
+                raise CannotServeError("a real server behind the lab must begin with TLS")
+            self.authorities = UpstreamAuthorities(self.authorities.now, upstream)
         self.canary = f"canary-{secrets.token_hex(8)}"
         self.loop = Loop()
         self._casts: dict[str, Cast] = {}
@@ -106,35 +71,61 @@ class Lab:
         folder = tempfile.TemporaryDirectory(prefix="certpin-lab-")
         self.folder = Path(self._leaving.enter_context(folder))
         self._leaving.enter_context(self.loop)
+        if self._resolves:
+            self._resolver = self.loop.call(self._resolve)
+            self._leaving.callback(self.loop.call, self._resolver.close)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._leaving.close()
 
+    def _resolve(self) -> ResolverPort:
+        return ResolverPort(self.loop.asyncio, Resolver(self._find))
+
+    def _find(self, name: str) -> str | None:
+        """Where the lab answers for a name; nowhere, if it is not under test."""
+        for cast in tuple(self._casts.values()):
+            if name in {cast.host, cast.second, cast.unpinned}:
+                return listening_address(cast.host)
+        return None
+
     def cast(self, host: str) -> Cast:
         """Who plays for a host; the same each time, so that pins hold for a whole run."""
         with self._lock:
             if host not in self._casts:
-                cast = Cast(self.authorities, host, self.second_host, self.style)
+                cast = self._cast(host)
                 folder = self._folder_of(cast)
                 folder.mkdir()
-                furnish(folder, self.authorities.trusted_pem, cast.pins)
+                furnish(folder, self.authorities.trusted_pem, None if self.upstream else cast.pins)
+                self.authorities.client.write(folder, "client")
                 self._casts[host] = cast
             return self._casts[host]
 
+    def _cast(self, host: str) -> Cast:
+        if self.upstream:
+            return UpstreamCast(self.authorities, host, self.second_host, self.style, self.upstream)
+        return Cast(self.authorities, host, self.second_host, self.style)
+
     def stage(self, case: Case) -> Stage:
         """Prepare a case. Raises ``CannotServeError``."""
-        if case.protocol and case.protocol != self.protocol:
+        if not suits(self.protocol, case.protocol):
             raise CannotServeError(f"means nothing for a client that speaks {self.protocol}")
         cast = self.cast(case.host(self.host))
-        return Stage(self, cast, case, case.play(cast))
+        certificates = self.client_certificates
+        script = case.play(cast)
+        if not script.second and not self.upstream:
+            # Who calls both hosts meets the attack at the first, and an honest second one.
+            script = replace(script, second=(cast.honest_second,))
+        script = fit(script, tls=self.tls, client_certificates=certificates)
+        return Stage(self, cast, case, script)
 
-    def target(self, case: str, cast: Cast, port: int, proxy: int) -> Target:
+    def target(self, case: Case, cast: Cast, port: int, proxy: int) -> Target:
         """What a client of this case is told."""
-        policy = cast.pins.policies[0]
-        pin, backup = (str(entry.pin) for entry in policy.pins)
+        policy = cast.pins.policy_for(cast.host) if cast.pins else None
+        pinned = [str(entry.pin) for entry in policy.pins] if policy else []
+        pin, backup, *_ = (*pinned, "", "")
         return Target(
-            case=case,
+            case=case.name,
             host=cast.host,
             second_host=cast.second,
             port=port,
@@ -143,7 +134,24 @@ class Lab:
             folder=self._folder_of(cast),
             pin=pin,
             backup=backup,
+            pins=self._pin_file(case, cast),
+            address=listening_address(cast.host),
+            elsewhere=cast.host != self.host,
+            clock=case.clock,
+            dns_port=self._resolver.number if self._resolver else 0,
         )
+
+    def _pin_file(self, case: Case, cast: Cast) -> Path:
+        given = self.upstream.pin_file if self.upstream else None
+        path = given or self._folder_of(cast) / "pins.toml"
+        if not case.clock or given or not cast.pins:
+            return path
+        # The moved clock is beyond the pins, and not beyond the certificates.
+        path = path.with_name(f"pins-{case.name}.toml")
+        with self._lock:
+            if not path.exists():
+                write_pins(path, expiring(cast.pins, self.authorities.now + case.clock / 2))
+        return path
 
     def _folder_of(self, cast: Cast) -> Path:
         return self.folder / cast.host.replace(":", "_")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
 
@@ -36,8 +36,15 @@ class Loop:
 
         return asyncio.run_coroutine_threadsafe(run(), self.asyncio).result()
 
+    def wait(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What a coroutine function returns, run in the loop's thread."""
+        return asyncio.run_coroutine_threadsafe(function(), self.asyncio).result()
+
     def _run(self) -> None:
         self.asyncio.run_forever()
+        # Tasks that were cancelled close their sockets: they need the loop for that.
+        left = asyncio.all_tasks(self.asyncio)
+        self.asyncio.run_until_complete(_ended(left))
         self.asyncio.run_until_complete(self.asyncio.shutdown_asyncgens())
         self.asyncio.close()
 
@@ -46,3 +53,8 @@ class Loop:
         for task in asyncio.all_tasks():
             if task is not mine:
                 task.cancel()
+
+
+async def _ended(tasks: set[asyncio.Task[object]]) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0)  # transports close in the round after

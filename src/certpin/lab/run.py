@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from certpin.lab.case import Case, Style
     from certpin.lab.client import Client
-    from certpin.lab.lab import Lab, Stage
+    from certpin.lab.lab import Lab
+    from certpin.lab.stage import Stage
 
 ATTEMPTS = 3  # how often a case is tried whose verdict is not the right one at first
 
@@ -115,7 +116,10 @@ def _try(lab: Lab, client: Client, case: Case) -> Result:
     judgement, found = settle(expect, judgements)
     if case is CONTROL and found is not Outcome.RIGHT:
         found = Outcome.UNDECIDED  # no attack got through: the run proves nothing
-    return Result(case, expect, judgement.verdict, found, judgement.why, tuple(attempts))
+    why = judgement.why
+    if judgement.verdict is None and case.exercise:
+        why = f"{why}: {case.exercise}"
+    return Result(case, expect, judgement.verdict, found, why, tuple(attempts))
 
 
 def _settled(expect: Expect, judgements: list[Judgement]) -> bool:
@@ -134,7 +138,7 @@ def _attempt(stage: Stage, client: Client, canary: str) -> Attempt:
         connections = stage.close()
     seconds = time.monotonic() - begin
     return Attempt(
-        ending, stage.script, connections, canary, stage.token, target.host, stage.pins, seconds
+        ending, stage.script, connections, canary, stage.token, stage.hosts, stage.pins, seconds
     )
 
 

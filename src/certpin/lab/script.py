@@ -20,7 +20,14 @@ class Answer(StrEnum):
     SILENT = "silent"  # nothing: the connection ends when the request is there
     REDIRECT_SAME = "redirect-same"  # to the same host, on a connection of its own
     REDIRECT_SECOND = "redirect-second"  # to the second host
+    # The same, and the connection stays open for more: for requests of the second host too.
+    REDIRECT_SECOND_KEEP = "redirect-second-keep"
     REDIRECT_PLAIN = "redirect-plain"  # to http:// on the same host
+    REDIRECT_UNPINNED = "redirect-unpinned"  # to a host that nobody has pinned
+
+
+# What leaves a connection open.
+KEEPING = {Answer.KEEP, Answer.REDIRECT_SECOND_KEEP}
 
 
 class Opening(StrEnum):
@@ -29,7 +36,12 @@ class Opening(StrEnum):
     TLS = "tls"  # begins TLS: at once, or when STARTTLS asks for it
     PLAIN = "plain"  # answers the ClientHello in clear text
     STRIP = "strip"  # does not offer STARTTLS
+    RELAY = "relay"  # hands the connection on to the real server, untouched
     INJECT = "inject"  # appends answers of its own to the go-ahead of STARTTLS
+
+
+# What tampers with the part before TLS.
+BEFORE_TLS = {Opening.STRIP, Opening.INJECT}
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,7 @@ class Settings:
     ciphers: str = ""
     tickets: str = ""  # acts with the same word share the keys of their session tickets
     asks_certificate: bool = False
+    needs_certificate: bool = False  # and ends the handshake of a client that has none
 
 
 @dataclass(frozen=True)
@@ -48,12 +61,14 @@ class Act:
     """What one connection meets.
 
     ``chain`` is DER, exactly as it is sent, leaf first; ``key_pem`` signs the handshake, and may
-    be one that does not belong to the leaf. ``hostile`` acts are what the verdict is about.
+    be one that does not belong to the leaf. ``hostile`` acts are what the verdict is about. One
+    that is honest may name a ``foreign`` host: requests for that one, sent here, are judged.
     """
 
     chain: tuple[bytes, ...]
     key_pem: bytes
     hostile: bool = True
+    foreign: str = ""
     settings: Settings = Settings()
     answer: Answer = Answer.OK
     opening: Opening = Opening.TLS
@@ -74,7 +89,7 @@ class Act:
 class Script:
     """The acts of the host under test in the order of its connections, and of the second host.
 
-    The last act of each repeats. Without acts of its own, the second host plays the first's.
+    The last act of each repeats.
     """
 
     first: tuple[Act, ...]
@@ -82,6 +97,10 @@ class Script:
     # Whether what a hostile connection is sent counts only where the canary is in it: for clients
     # that may say one thing there, and must not say another.
     canary_only: bool = False
+    unpinned: tuple[Act, ...] = ()  # of a host that is not pinned, where a redirect leads
+    # Whether honest servers tempt the client, to follow a redirect or to share a connection: one
+    # that does not has refused.
+    lures: bool = False
 
     @classmethod
     def of(cls, *acts: Act, second: tuple[Act, ...] = (), canary_only: bool = False) -> Self:
@@ -91,4 +110,4 @@ class Script:
     @property
     def acts(self) -> tuple[Act, ...]:
         """All of them."""
-        return self.first + self.second
+        return self.first + self.second + self.unpinned

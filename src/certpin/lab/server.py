@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 import socketserver
 import ssl
-import tempfile
 import threading
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+from certpin.lab.session.loading import load
 
 if TYPE_CHECKING:
     from certpin.lab.authority import Identity
@@ -104,10 +104,9 @@ def _hear(connection: ssl.SSLSocket, heard: bytearray) -> None:
 
 
 def server_context(identity: Identity) -> ssl.SSLContext:
-    """A server's ``SSLContext`` for an identity. Its key touches the disk only in passing."""
+    """A server's ``SSLContext`` for an identity. Its key never touches a disk."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory(prefix="certpin-") as folder:
-        context.load_cert_chain(*identity.write(Path(folder)))
+    load(context, identity.chain_pem, identity.key_pem)
     return context
 
 

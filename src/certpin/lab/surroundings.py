@@ -1,6 +1,7 @@
 """The folder and the environment that a client gets: whom it trusts, and how it finds the lab.
 
-Only what is public goes into the folder: certificates and pins. The lab's keys stay in memory.
+Only what is a client's goes into the folder: certificates, pins, and its own key, should a server
+ask who it is. The lab's keys stay in memory.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
+from certpin.lab.clock import moved_clock
+from certpin.lab.target import PROXY_ADDRESS
 from certpin.pinfile.editor import PinFileEditor
 
 if TYPE_CHECKING:
@@ -41,11 +44,12 @@ def furnish(folder: Path, trusted_pem: bytes, pins: PinSet | None) -> None:
     (folder / "trusted.p12").write_bytes(_java_store(trusted_pem))
     (folder / "no-certificates").mkdir()
     if pins:
-        _write_pins(folder, pins)
+        write_pins(folder / "pins.toml", pins)
 
 
-def _write_pins(folder: Path, pins: PinSet) -> None:
-    editor = PinFileEditor.new(folder / "pins.toml", pins.name)
+def write_pins(path: Path, pins: PinSet) -> None:
+    """Write a pin file."""
+    editor = PinFileEditor.new(path, pins.name)
     for policy in pins.policies:
         editor.add_host(policy)
     editor.raise_version()
@@ -55,7 +59,8 @@ def _write_pins(folder: Path, pins: PinSet) -> None:
 def environment(target: Target, via: str) -> dict[str, str]:
     """The variables that lead a client to the lab, for ``via``: port, connect or socks5.
 
-    No variable of the user's own proxies survives: empty ones take their place.
+    No variable of the user's own proxies survives: empty ones take their place. Raises
+    ``CannotServeError`` where the client's clock must be moved, and can't be.
     """
     proxy = {"connect": target.proxy, "socks5": target.socks}.get(via, "")
     variables = dict.fromkeys(_CA_FILE, str(target.ca))
@@ -70,8 +75,11 @@ def environment(target: Target, via: str) -> dict[str, str]:
         "CERTPIN_LAB_PORT": str(target.port),
         "CERTPIN_LAB_PROXY": target.proxy,
         "CERTPIN_LAB_URL": target.url,
+        "CERTPIN_LAB_PINS": f"{target.pin} {target.backup}".strip(),
+        "CERTPIN_LAB_CLIENT_CERT": str(target.client_certificate),
+        "CERTPIN_LAB_CLIENT_KEY": str(target.client_key),
     }
-    return variables
+    return variables | moved_clock(target.clock)
 
 
 def _java_options(target: Target, via: str) -> str:
@@ -81,11 +89,11 @@ def _java_options(target: Target, via: str) -> str:
         "javax.net.ssl.trustStoreType": "PKCS12",
     }
     if via == "connect":
-        options |= {"https.proxyHost": target.address, "https.proxyPort": str(target.proxy_port)}
-        options |= {"http.proxyHost": target.address, "http.proxyPort": str(target.proxy_port)}
+        options |= {"https.proxyHost": PROXY_ADDRESS, "https.proxyPort": str(target.proxy_port)}
+        options |= {"http.proxyHost": PROXY_ADDRESS, "http.proxyPort": str(target.proxy_port)}
         options |= {"http.nonProxyHosts": ""}
     if via == "socks5":
-        options |= {"socksProxyHost": target.address, "socksProxyPort": str(target.proxy_port)}
+        options |= {"socksProxyHost": PROXY_ADDRESS, "socksProxyPort": str(target.proxy_port)}
     return " ".join(f"-D{name}={value}" for name, value in options.items())
 
 

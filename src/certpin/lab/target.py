@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+PROXY_ADDRESS = "127.0.0.1"
 
 
 @dataclass(frozen=True)
 class Target:
     """One case, as a client meets it.
 
-    ``port`` is that of the lab on 127.0.0.1, for a client that is led there directly; ``proxy``
+    ``port`` is that of the lab on ``address``, for a client that is led there directly; ``proxy``
     is the address of the lab's CONNECT and SOCKS5 proxy. ``url`` holds the canary.
     """
 
@@ -23,10 +26,15 @@ class Target:
     port: int
     proxy_port: int
     canary: str
-    folder: Path  # with everything below
+    folder: Path  # of what is handed to clients
     pin: str  # of the good server, or of its issuer: sha256/…
     backup: str
+    pins: Path  # the pins, as a pin file of certpin's
     address: str = "127.0.0.1"
+    # Whether ``host`` is another than the one under test: the client must be led there.
+    elsewhere: bool = False
+    clock: timedelta = timedelta(0)  # how far the client's clock must be moved
+    dns_port: int = 0  # of the lab's resolver on 127.0.0.1, where there is one
 
     @property
     def ca(self) -> Path:
@@ -34,24 +42,29 @@ class Target:
         return self.folder / "trusted.pem"
 
     @property
+    def client_certificate(self) -> Path:
+        """The client's own certificate, as PEM: what it shows to a server that asks for one."""
+        return self.folder / "client.pem"
+
+    @property
+    def client_key(self) -> Path:
+        """The key of that certificate, as PEM."""
+        return self.folder / "client.key"
+
+    @property
     def truststore(self) -> Path:
         """The same as a Java trust store (PKCS#12); its password is ``changeit``."""
         return self.folder / "trusted.p12"
 
     @property
-    def pins(self) -> Path:
-        """The pins, as a pin file of certpin's."""
-        return self.folder / "pins.toml"
-
-    @property
     def proxy(self) -> str:
         """``http://127.0.0.1:PORT``: the lab's HTTP proxy."""
-        return f"http://{self.address}:{self.proxy_port}"
+        return f"http://{PROXY_ADDRESS}:{self.proxy_port}"
 
     @property
     def socks(self) -> str:
         """``socks5h://127.0.0.1:PORT``: the same as a SOCKS5 proxy that resolves names."""
-        return f"socks5h://{self.address}:{self.proxy_port}"
+        return f"socks5h://{PROXY_ADDRESS}:{self.proxy_port}"
 
     @property
     def url(self) -> str:

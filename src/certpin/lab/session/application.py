@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from certpin.lab.script import Answer
+from certpin.lab.target import bracketed
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from certpin.lab.script import Act
 
@@ -15,7 +19,9 @@ class Application(Protocol):
 
     ``data`` is what counts as the client's own: not what the protocol says of itself (a preface,
     a greeting, the wish for TLS). ``upgrade`` says that TLS must begin now, ``closing`` that the
-    connection ends once the reply is sent. Nothing that a client sends may raise.
+    connection ends once the reply is sent. Nothing that a client sends may raise. A protocol that
+    names hosts has ``astray`` too: what of the data was meant for the act's foreign host. One with
+    last words has ``farewell()``.
     """
 
     data: bytearray
@@ -29,16 +35,50 @@ class Application(Protocol):
         """Take what the client said; the reply."""
 
 
+class Starting(Application, Protocol):
+    """One that begins in clear text. Under TLS another of its kind takes over, and knows nothing.
+
+    ``tampered`` says that the client met what the act does before TLS. ``rest`` is what came
+    behind the wish for TLS. One that ``listens`` wants to hear what is said though it closed:
+    its replies are then dropped.
+    """
+
+    tampered: bool
+    rest: bytes
+    listens: bool
+
+
 if TYPE_CHECKING:
     # Makes one for an act; the text is the token that every answer holds.
     Maker = Callable[[Act, "Where"], Application]
 
 
+@dataclass
 class Where:
-    """What an answer needs to know of the lab: its token, and where redirects lead."""
+    """What an answer needs to know of the lab: its token, and the URLs that redirects lead to."""
 
-    def __init__(self, token: str, same: str = "", second: str = "", plain: str = "") -> None:
-        self.token = token
-        self.same = same
-        self.second = second
-        self.plain = plain
+    token: str
+    same: str = "/again"
+    second: str = ""
+    plain: str = ""
+    unpinned: str = ""
+
+    def lead(self, hosts: Sequence[str], port: int = 0) -> None:
+        """Lead to the first host, the second, and one that is not pinned, at a port of the lab's.
+
+        Without a port to the hosts' own: where a proxy or a router brings clients to the lab.
+        """
+        suffix = f":{port}" if port else ""
+        first, second, *others = (f"{bracketed(host)}{suffix}/" for host in hosts)
+        self.plain, self.second = f"http://{first}", f"https://{second}"
+        self.unpinned = f"https://{others[0]}" if others else ""
+
+    def to(self, answer: Answer) -> str:
+        """Where an answer leads; empty where it is no redirect."""
+        return {
+            Answer.REDIRECT_SAME: self.same,
+            Answer.REDIRECT_SECOND: self.second,
+            Answer.REDIRECT_SECOND_KEEP: self.second,
+            Answer.REDIRECT_PLAIN: self.plain,
+            Answer.REDIRECT_UNPINNED: self.unpinned,
+        }.get(answer, "")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ssl
-import tempfile
 import warnings
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
+from certpin.lab.session.loading import load
+from certpin.lab.session.reason import reason_of
 
 if TYPE_CHECKING:
     from certpin.lab.script import Act, Settings
@@ -18,41 +18,100 @@ if TYPE_CHECKING:
 _LAX = ":@SECLEVEL=0"
 
 
-def act_context(act: Act, alpn: tuple[str, ...]) -> ssl.SSLContext:
-    """The context that serves an act, and offers these protocols of ALPN.
+class Contexts:
+    """The contexts of one play. ``clients`` is PEM of whose client certificates are good.
 
-    Raises ``CannotServeError`` where this machine's OpenSSL will not.
+    A ticket is sealed with keys of the context that a connection began with (``session_ctx`` of
+    OpenSSL's), though another one takes over when the name in the ClientHello is read. So acts
+    that share tickets begin with the same context, and each moves on to its own: what was given
+    out by one is then good for the other, as with virtual hosts and server farms.
     """
-    return _context(act.chain, act.key_pem, act.settings, alpn)
+
+    def __init__(self, clients: str = "") -> None:
+        self._clients = clients
+        self._keepers: dict[str, _Keeper] = {}
+
+    def wrap(
+        self, act: Act, alpn: tuple[str, ...], incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO
+    ) -> ssl.SSLObject:
+        """The server's side of a connection that meets this act.
+
+        Raises ``CannotServeError`` where this machine's OpenSSL will not.
+        """
+        context = _context(act.chain, act.key_pem, act.settings, alpn, self._clients)
+        if not act.settings.tickets:
+            return context.wrap_bio(incoming, outgoing, server_side=True)
+        keeper = self._keeper(act.settings, alpn)
+        moving = keeper.wrap_bio(incoming, outgoing, server_side=True)
+        assert isinstance(moving, _Moving)  # noqa: S101  # what a keeper makes
+        moving.to = context
+        return moving
+
+    def _keeper(self, settings: Settings, alpn: tuple[str, ...]) -> _Keeper:
+        if settings.tickets not in self._keepers:
+            keeper = _Keeper(ssl.PROTOCOL_TLS_SERVER)
+            _set_up(keeper, settings, alpn, self._clients)
+            # OpenSSL calls it for a client without a name too.
+            keeper.sni_callback = _move
+            self._keepers[settings.tickets] = keeper
+        return self._keepers[settings.tickets]
+
+
+class _Moving(ssl.SSLObject):
+    """A connection that goes on with another context than it began with."""
+
+    to: ssl.SSLContext
+
+
+class _Keeper(ssl.SSLContext):
+    """Holds the keys of the tickets that several acts share, and no certificate."""
+
+    sslobject_class = _Moving
+
+
+def _move(connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
+    assert isinstance(connection, _Moving)  # noqa: S101  # only a keeper calls
+    connection.context = connection.to
 
 
 @lru_cache(maxsize=256)  # acts of one case share it: so do the tickets of their sessions
 def _context(
-    chain: tuple[bytes, ...], key_pem: bytes, settings: Settings, alpn: tuple[str, ...]
+    chain: tuple[bytes, ...],
+    key_pem: bytes,
+    settings: Settings,
+    alpn: tuple[str, ...],
+    clients: str,
 ) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _set_up(context, settings, alpn, clients)
+    if chain:
+        try:
+            chain_pem = "".join(map(ssl.DER_cert_to_PEM_cert, chain))
+            load(context, chain_pem.encode(), key_pem)
+        except ssl.SSLError as exc:
+            raise _will_not(exc) from exc
+    return context
+
+
+def _set_up(
+    context: ssl.SSLContext, settings: Settings, alpn: tuple[str, ...], clients: str
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.0 and 1.1: that is the point
         context.minimum_version = ssl.TLSVersion[settings.oldest]
         context.maximum_version = ssl.TLSVersion[settings.newest]
-    if settings.asks_certificate:
-        context.verify_mode = ssl.CERT_OPTIONAL
+    if settings.needs_certificate or settings.asks_certificate:
+        needed = settings.needs_certificate
+        context.verify_mode = ssl.CERT_REQUIRED if needed else ssl.CERT_OPTIONAL
+    if clients:  # a connection may begin with a context that asks, and go on with another
+        context.load_verify_locations(cadata=clients)
     try:
         context.set_ciphers((settings.ciphers or "DEFAULT") + _LAX)
-        if chain:
-            _load(context, chain, key_pem)
     except ssl.SSLError as exc:
-        raise CannotServeError(f"this machine's OpenSSL will not serve it: {exc.reason}") from exc
+        raise _will_not(exc) from exc
     if alpn:
         context.set_alpn_protocols(list(alpn))
-    return context
 
 
-def _load(context: ssl.SSLContext, chain: tuple[bytes, ...], key_pem: bytes) -> None:
-    """The key touches the disk only in passing, where nobody else may read it."""
-    with tempfile.TemporaryDirectory(prefix="certpin-lab-") as folder:
-        certificates, key = Path(folder, "chain.pem"), Path(folder, "key.pem")
-        certificates.write_text("".join(map(ssl.DER_cert_to_PEM_cert, chain)), encoding="ascii")
-        key.touch(mode=0o600)
-        key.write_bytes(key_pem)
-        context.load_cert_chain(certificates, key)
+def _will_not(exc: ssl.SSLError) -> CannotServeError:
+    return CannotServeError(f"this machine's OpenSSL will not serve it: {reason_of(exc)}")

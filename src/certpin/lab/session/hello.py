@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _HANDSHAKE, _CLIENT_HELLO = 22, 1  # RFC 8446 section 5.1, section 4
-_RECORD = 5  # octets of a record's header
+_HEADER = bytes([_HANDSHAKE, 3])  # the type of a record, and the major version of all of them
+_RECORD, _MESSAGE = 5, 4  # octets of a record's header, and of a handshake message's
 _SERVER_NAME, _ALPN, _VERSIONS = 0, 16, 43  # RFC 8446 section 4.2
+_NOTHING = b"\0\0"  # an extension that was not sent reads as an empty list
 # What OpenSSL reads at most (CLIENT_HELLO_MAX_LENGTH of ssl/statem/statem_srvr.c is 131396).
 LONGEST = 131_396
+_LONGEST_RAW = 2 * LONGEST  # with the headers of records: small ones are allowed
 
 
 @dataclass(frozen=True)
@@ -37,44 +40,64 @@ def read_hello(data: bytes) -> ClientHello | None:
 
     Raises ``NotTLSError``. Nothing is checked but what is read.
     """
-    message = _message(data)
-    if message is None:
-        return None
-    try:
-        return _parse(_Reader(message))
-    except IndexError as exc:
-        raise NotTLSError("a malformed ClientHello") from exc
+    return HelloReader().feed(data)
 
 
-def _message(data: bytes) -> bytes | None:
-    """The handshake message without its header, gathered from as many records as it takes."""
-    gathered, at = bytearray(), 0
-    while len(gathered) < 4 or len(gathered) < _length(gathered):
-        if data[at : at + 1] not in (b"", bytes([_HANDSHAKE])) or data[at + 1 : at + 2] not in (
-            b"",
-            b"\3",
-        ):
+class HelloReader:
+    """Reads a ClientHello that comes in pieces. ``raw`` is all that came, for whoever is next.
+
+    Each octet is looked at once, so that one client which sends them singly costs no more.
+    """
+
+    def __init__(self) -> None:
+        self.raw = bytearray()
+        self._at = 0  # where the next record begins
+        self._message = bytearray()  # the handshake message, gathered from the records
+
+    def feed(self, data: bytes) -> ClientHello | None:
+        """Take a piece; the ClientHello once it is whole. Raises ``NotTLSError``."""
+        self.raw += data
+        while not self._whole:
+            if not self._take_record():
+                self._refuse_length()
+                return None
+        self._refuse_length()
+        try:
+            return _parse(_Reader(bytes(self._message[4 : self._length])))
+        except IndexError as exc:
+            raise NotTLSError("a malformed ClientHello") from exc
+
+    @property
+    def _length(self) -> int:
+        """Of the whole message; of its header, while that is not there."""
+        if len(self._message) < _MESSAGE:
+            return _MESSAGE
+        return _MESSAGE + int.from_bytes(self._message[1:_MESSAGE])
+
+    @property
+    def _whole(self) -> bool:
+        return len(self._message) >= self._length
+
+    def _take_record(self) -> bool:
+        """Gather the next record; whether it was there. What is there of it is checked at once."""
+        header = self.raw[self._at : self._at + _RECORD]
+        if not _HEADER.startswith(header[:2]):
             raise NotTLSError("not a TLS handshake record")
-        if len(data) < at + _RECORD:
-            return None
-        size = int.from_bytes(data[at + 3 : at + _RECORD])
-        gathered += data[at + _RECORD : at + _RECORD + size]
-        if gathered[:1] not in (b"", bytes([_CLIENT_HELLO])) or not size:
+        begin = self._at + _RECORD
+        end = begin + int.from_bytes(header[3:])
+        if len(header) == _RECORD and begin == end:
+            raise NotTLSError("an empty record")  # RFC 8446 section 5.1
+        if not self._message and len(self.raw) > begin and self.raw[begin] != _CLIENT_HELLO:
             raise NotTLSError("not a ClientHello")
-        if len(data) < at + _RECORD + size:
-            _refuse_length(gathered)
-            return None
-        at += _RECORD + size
-    return bytes(gathered[4 : _length(gathered)])
+        if len(header) < _RECORD or len(self.raw) < end:
+            return False
+        self._message += self.raw[begin:end]
+        self._at = end
+        return True
 
-
-def _length(gathered: bytearray) -> int:
-    return 4 + int.from_bytes(gathered[1:4])
-
-
-def _refuse_length(gathered: bytearray) -> None:
-    if len(gathered) >= 4 and _length(gathered) > LONGEST:
-        raise NotTLSError("a ClientHello of more octets than OpenSSL reads")
+    def _refuse_length(self) -> None:
+        if self._length > LONGEST or len(self.raw) > _LONGEST_RAW:
+            raise NotTLSError("a ClientHello of more octets than OpenSSL reads")
 
 
 class _Reader:
@@ -116,10 +139,9 @@ def _parse(reader: _Reader) -> ClientHello:
     while extensions:
         kind = extensions.number(2)
         found.setdefault(kind, extensions.vector(2))
-    empty = _Reader(b"\0\0\0")
     return ClientHello(
-        _server_name(found.get(_SERVER_NAME, empty)),
-        _protocols(found.get(_ALPN, empty)),
+        _server_name(found.get(_SERVER_NAME, _Reader(_NOTHING))),
+        _protocols(found.get(_ALPN, _Reader(_NOTHING))),
         _versions(found[_VERSIONS]) if _VERSIONS in found else (version,),
     )
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.lab.evidence import KEPT
-from certpin.lab.script import Answer
+from certpin.lab.script import KEEPING, Answer
+from certpin.lab.session.body import Body, body_of, field
 
 if TYPE_CHECKING:
     from certpin.lab.script import Act
     from certpin.lab.session.application import Where
 
 _LONGEST_HEAD = 64 * 1024  # octets; RFC 9112 section 2.3 leaves it to the server
+# Requests that one connection may make: what nginx allows, 1000 (keepalive_requests), is more
+# than a client that is tested needs, and pipelined answers fill memory (CVE-2023-44487 for HTTP/2).
+MOST_REQUESTS = 100
+_GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Http:
@@ -21,61 +26,94 @@ class Http:
 
     def __init__(self, act: Act, where: Where) -> None:
         self.data = bytearray()
+        self.astray = bytearray()
         self.closing = False
         self._answer = act.answer
+        self._foreign = act.foreign.encode()
         self._where = where
         self._pending = bytearray()
+        self._head = b""
+        self._body: Body | None = None  # of the request whose head came
+        self._answered = 0
 
     def begin(self, *, secure: bool) -> bytes:
         """Nothing: the client speaks first."""
         return b""
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Take a piece of a request; the answer, once its head is there."""
+        """Take a piece of a request; the answer, once all of it is there."""
         self.data += data[: KEPT - len(self.data)]
+        if self.closing:
+            return b""
         self._pending += data
-        replies = b""
-        while b"\r\n\r\n" in self._pending and not self.closing:
-            head, _, rest = bytes(self._pending).partition(b"\r\n\r\n")
-            self._pending = bytearray(rest[_body_length(head) :])
+        replies = bytearray()
+        while self._pending and not self.closing:
+            if self._body is None and not self._take_head(replies):
+                break
+            assert self._body is not None  # noqa: S101  # it came with the head
+            self._keep_astray(self._body.take(self._pending))
+            if not self._body.whole:
+                break
             replies += self._reply()
-        if len(self._pending) > _LONGEST_HEAD:
-            self.closing = True
-        return replies
+        return bytes(replies)
+
+    def _take_head(self, replies: bytearray) -> bool:
+        """Whether the head of the next request is there."""
+        head, end, _ = self._pending.partition(b"\r\n\r\n")
+        if not end:
+            self.closing = len(self._pending) > _LONGEST_HEAD
+            return False
+        del self._pending[: len(head) + len(end)]
+        self._head, self._body = bytes(head), body_of(bytes(head))
+        self._keep_astray(self._head)
+        if field(self._head, b"expect").lower() == b"100-continue" and not self._pending:
+            replies += _GO_ON  # RFC 9110 section 10.1.1: else the client waits before it sends
+        return True
+
+    @property
+    def _strayed(self) -> bool:
+        """Whether this request is for the act's foreign host."""
+        host = field(self._head, b"host").partition(b":")[0].lower()
+        return bool(self._foreign) and host == self._foreign
+
+    def _keep_astray(self, said: bytes) -> None:
+        if self._strayed:
+            self.astray += said[: KEPT - len(self.astray)]
 
     def _reply(self) -> bytes:
-        self.closing = self._answer is not Answer.KEEP
+        self._body = None
+        self._answered += 1
+        last = field(self._head, b"connection").lower() == b"close"  # RFC 9112 section 9.6
+        self.closing = self._answer not in KEEPING or last or self._answered >= MOST_REQUESTS
         if self._answer is Answer.SILENT:
             return b""
-        to = {
-            Answer.REDIRECT_SAME: self._where.same,
-            Answer.REDIRECT_SECOND: self._where.second,
-            Answer.REDIRECT_PLAIN: self._where.plain,
-        }.get(self._answer)
-        return redirect(to) if to else respond(self._where.token, keep=not self.closing)
+        to = "" if self._strayed else self._where.to(self._answer)
+        if to:
+            return redirect(to, keep=not self.closing)
+        only_head = self._head.startswith(b"HEAD ")
+        return respond(self._where.token, keep=not self.closing, only_head=only_head)
 
 
-def _body_length(head: bytes) -> int:
-    """How many octets of the body belong to this request. A chunked one reads as the next head."""
-    for line in head.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length" and value.strip().isdigit():
-            return int(value[:20])
-    return 0
-
-
-def respond(token: str, *, keep: bool = False) -> bytes:
+def respond(token: str, *, keep: bool = False, only_head: bool = False) -> bytes:
     """A whole answer that holds the token."""
     body = f"{token}\n".encode()
-    connection = "keep-alive" if keep else "close"
     head = (
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: {connection}\r\n\r\n"
+        f"Content-Length: {len(body)}\r\n{_connection(keep=keep)}\r\n"
     )
-    return head.encode() + body
+    return head.encode() + (b"" if only_head else body)
 
 
-def redirect(to: str) -> bytes:
+def redirect(to: str, *, keep: bool = False) -> bytes:
     """A whole answer that sends the client elsewhere."""
-    head = f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    return head.encode()
+    head = f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n"
+    return f"{head}{_connection(keep=keep)}\r\n".encode()
+
+
+def _connection(*, keep: bool) -> str:
+    """Unsaid where it will be closed, which a server may do at any time (RFC 9112 section 9.6).
+
+    A client that looks at the certificate after the answer, too late, still finds it then: clients
+    drop a connection, and all they know of it, when they are told that it closes.
+    """
+    return "Connection: keep-alive\r\n" if keep else ""

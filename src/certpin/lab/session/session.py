@@ -5,22 +5,23 @@ Every transport is a thin shell around it: a port, a CONNECT proxy, SOCKS5, Wire
 
 from __future__ import annotations
 
-import ssl
+from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
 from certpin.lab.evidence import KEPT, Connection
 from certpin.lab.script import Opening
-from certpin.lab.session.context import act_context
-from certpin.lab.session.hello import NotTLSError, read_hello
+from certpin.lab.session.alpn import choose
+from certpin.lab.session.hello import HelloReader, NotTLSError
 from certpin.lab.session.http import respond
+from certpin.lab.session.tls import Tls
 
 if TYPE_CHECKING:
     from certpin.lab.play import Play
-    from certpin.lab.session.application import Application
+    from certpin.lab.session.application import Starting
+    from certpin.lab.transport.front import Reached
 
 _TLS_RECORD = b"\x16"  # the first byte of every ClientHello (RFC 8446 section 5.1)
-_PIECE = 16 * 1024
 _MOST_IN = 4 * 1024 * 1024  # octets that one client may send before it is cut off
 
 
@@ -33,13 +34,15 @@ class Session:
     def __init__(self, play: Play, *, via: str = "port", target: str = "") -> None:
         self.seen = Connection(via=via, target=target)
         self.done = False
+        self.passing: Reached | None = None  # set where the real server takes over
         self._play = play
         self._out = bytearray()
-        self._waiting = bytearray()  # of a ClientHello that has not come whole
-        self._tls: _Tls | None = None
+        self._hello = HelloReader()
+        self._plain = False  # whether the client spoke in clear text where TLS should be
+        self._tls: Tls | None = None
         self._taken = 0
-        # A protocol with STARTTLS begins in clear text; the act is then chosen by its first word.
-        self._clear: Application | None = play.clear_application(self.seen)
+        # A protocol with STARTTLS begins in clear text.
+        self._clear: Starting | None = play.clear_application(self.seen)
         if self._clear:
             self._out += self._clear.begin(secure=False)
         play.opened(self.seen)
@@ -53,6 +56,9 @@ class Session:
     def receive(self, data: bytes) -> None:
         """Take what the client sent; empty where it hung up. Never raises."""
         self._taken += len(data)
+        if self.done:
+            self._hear_out(data)
+            return
         if not data or self._taken > _MOST_IN:
             self._end("" if not data else "the client sent more than the lab reads")
             return
@@ -69,115 +75,78 @@ class Session:
             self._secure(data)
         elif self._clear and not self._clear.upgrade:
             self._speak(data)
-        elif not self._waiting and data[:1] != _TLS_RECORD:
+        elif not self._hello.raw and (data[:1] != _TLS_RECORD or self._plain):
             self._unexpected(data)
         else:
-            self._waiting += data
-            self._begin_tls()
+            self._begin_tls(data)
 
     def _speak(self, data: bytes) -> None:
         """The part before STARTTLS."""
         assert self._clear is not None  # noqa: S101  # the caller looked
         self._out += self._clear.receive(data, secure=False)
         self.seen.clear = bytes(self._clear.data)
+        self.seen.tampered = self._clear.tampered
         self.done = self._clear.closing
+        if self._clear.upgrade and self._clear.rest:
+            self._take(self._clear.rest)
 
     def _unexpected(self, data: bytes) -> None:
         """A client that speaks in clear text where TLS should be: all of it is given away."""
+        self._plain = True
         self.seen.clear += data[: KEPT - len(self.seen.clear)]
-        if b"\r\n\r\n" in self.seen.clear or len(self.seen.clear) >= KEPT:
+        if self._clear:
+            self._end("the client went on in clear text")
+        elif b"\r\n\r\n" in self.seen.clear or len(self.seen.clear) >= KEPT:
             self._out += respond(self._play.where.token)
             self._end("the client spoke in clear text")
 
-    def _begin_tls(self) -> None:
-        hello = read_hello(bytes(self._waiting))
+    def _begin_tls(self, data: bytes) -> None:
+        hello = self._hello.feed(data)
         if hello is None:
             return
         self.seen.hello = hello
         act = self.seen.act or self._play.next_act(hello.server_name, self.seen.target)
         self.seen.act = act
+        if act.opening is Opening.RELAY:
+            self.passing = self._play.upstream
+            return
+        if act.opening is Opening.STRIP:
+            self._end("the client began TLS though it was not offered")
+            return
         if act.opening is Opening.PLAIN:
             self._out += respond(self._play.where.token)
             self._end("the lab answered in clear text")
             return
-        application = self._clear or self._play.application(act, hello)
-        self._tls = _Tls(act_context(act, self._play.alpn), application)
-        self._secure(bytes(self._waiting))
+        alpn = choose(hello.alpn, self._play.alpn)
+        application = self._play.application(act, hello, self.seen)
+        self._tls = Tls(partial(self._play.contexts.wrap, act, alpn), application)
+        self._secure(self.early)
+
+    @property
+    def early(self) -> bytes:
+        """What the client said to the real server, before that took over."""
+        return bytes(self._hello.raw)
+
+    def passed(self, octets: int) -> None:
+        """The real server answered so much."""
+        self.seen.passed += octets
 
     def _secure(self, data: bytes) -> None:
         assert self._tls is not None  # noqa: S101  # the caller looked
         self._tls.receive(data, self.seen)
         self._out += self._tls.data_to_send()
         self.done = self._tls.closed
+        if self._tls.unknown_client:
+            raise CannotServeError(
+                "the client presented a certificate of its own, which the lab does not know",
+                fix="give it the lab's: {client_cert} and {client_key}",
+            )
+
+    def _hear_out(self, data: bytes) -> None:
+        """What a client says to an application that has closed, and yet counts it."""
+        if self._tls and self._tls.listens and data and self._taken <= _MOST_IN:
+            self._tls.receive(data, self.seen)
 
     def _end(self, problem: str) -> None:
         self.seen.problem = self.seen.problem or problem
         self.done = True
-
-
-class _Tls:
-    """The server's side of TLS, and of the application in it."""
-
-    def __init__(self, context: ssl.SSLContext, application: Application) -> None:
-        self.closed = False
-        self._in, self._sent = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._object = context.wrap_bio(self._in, self._sent, server_side=True)
-        self._application = application
-
-    def data_to_send(self) -> bytes:
-        return self._sent.read()
-
-    def receive(self, data: bytes, seen: Connection) -> None:
-        self._in.write(data)
-        try:
-            if not seen.secured:
-                self._handshake(seen)
-            self._read(seen)
-        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-            pass
-        except ssl.SSLError as exc:
-            self.closed = True
-            _note(exc, seen)
-
-    def _handshake(self, seen: Connection) -> None:
-        self._object.do_handshake()
-        seen.secured = True
-        seen.version = self._object.version() or ""
-        seen.cipher = (self._object.cipher() or ("",))[0]
-        seen.alpn = self._object.selected_alpn_protocol() or ""
-        seen.resumed = bool(self._object.session_reused)
-        seen.client_certificate = self._object.getpeercert(binary_form=True) or b""
-        self._say(self._application.begin(secure=True))
-
-    def _read(self, seen: Connection) -> None:
-        while not self.closed:
-            data = self._object.read(_PIECE)
-            if not data:
-                return
-            reply = self._application.receive(data, secure=True)
-            seen.data = bytes(self._application.data)
-            self._say(reply)
-            if self._application.closing:
-                self._close()
-
-    def _say(self, data: bytes) -> None:
-        if data:
-            self._object.write(data)
-
-    def _close(self) -> None:
-        """Say that this is the end (close_notify); what the client answers to it is its own."""
-        self.closed = True
-        try:
-            self._object.unwrap()
-        except ssl.SSLError:
-            return
-
-
-def _note(exc: ssl.SSLError, seen: Connection) -> None:
-    """Tell an alert of the client's from whatever else ended TLS."""
-    reason = exc.reason or ""
-    _, found, alert = reason.partition("_ALERT_")
-    if found:
-        seen.alert = alert.lower()
-    else:
-        seen.problem = seen.problem or reason.lower().replace("_", " ")

@@ -23,17 +23,18 @@ class Conversation(Protocol):
     def passing(self) -> Reached | None:
         """Where to, if it is not the lab's own."""
 
+    @property
+    def early(self) -> bytes:
+        """What the client has said already to whom it passes through to."""
+
+    def passed(self, octets: int) -> None:
+        """Whom it passes through to answered so much."""
+
     def data_to_send(self) -> bytes:
         """Take what must be sent now."""
 
     def receive(self, data: bytes) -> None:
         """Take what came; empty where the client hung up."""
-
-
-class Direct(Session):
-    """A session on a port of its own."""
-
-    passing = None
 
 
 class Proxied:
@@ -48,8 +49,13 @@ class Proxied:
 
     @property
     def early(self) -> bytes:
-        """What the client said to whom it passes through to."""
-        return bytes(self._front.rest)
+        """What the client has said already to whom it passes through to."""
+        return self._session.early if self._session else bytes(self._front.rest)
+
+    def passed(self, octets: int) -> None:
+        """Whom it passes through to answered so much."""
+        if self._session:
+            self._session.passed(octets)
 
     def data_to_send(self) -> bytes:
         """Take what must be sent now."""
@@ -80,3 +86,4 @@ class Proxied:
         assert self._session is not None  # noqa: S101  # the callers looked
         self._session.receive(data)
         self.done = self._session.done
+        self.passing = self._session.passing

@@ -13,7 +13,9 @@ _SOCKS5 = 5  # RFC 1928 section 3: the version, and the first byte
 _NO_AUTHENTICATION, _CONNECT = 0, 1
 _ADDRESS_SIZES = {1: 4, 4: 16}  # RFC 1928 section 5: IPv4 and IPv6
 _NAME = 3
+_NO_SUCH_ADDRESS = b"\5\x08\0\1\0\0\0\0\0\0"  # address type not supported
 _UNSUPPORTED = b"\5\7\0\1\0\0\0\0\0\0"  # command not supported
+_PORT_DIGITS = 5
 _LONGEST_HEAD = 16 * 1024
 
 
@@ -48,9 +50,11 @@ class Front:
 
     def receive(self, data: bytes) -> None:
         """Take what the client sent. Never raises."""
+        if self.failed or self.reached:
+            return
         self.rest += data
         try:
-            if self.rest[0] == _SOCKS5:
+            if self._greeted or self.rest[0] == _SOCKS5:
                 self._socks5()
             else:
                 self._http()
@@ -73,13 +77,17 @@ class Front:
         if version != _SOCKS5 or command != _CONNECT:
             self._out += _UNSUPPORTED
             raise ValueError("a SOCKS5 command other than CONNECT")
-        start, size = (5, self.rest[4]) if kind == _NAME else (4, _ADDRESS_SIZES.get(kind, 0))
+        if kind != _NAME and kind not in _ADDRESS_SIZES:
+            self._out += _NO_SUCH_ADDRESS
+            raise ValueError("a SOCKS5 address of no known kind")
+        start, size = (5, self.rest[4]) if kind == _NAME else (4, _ADDRESS_SIZES[kind])
         address = _exactly(self.rest, start, start + size)
         port = int.from_bytes(_exactly(self.rest, start + size, start + size + 2))
         del self.rest[: start + size + 2]
         host = address.decode("ascii") if kind == _NAME else str(ipaddress.ip_address(address))
+        host = _checked(host, port)
         self._out += b"\5\0\0\1\0\0\0\0\0\0"  # succeeded; the bound address is nobody's business
-        self.reached = Reached("socks5", host.lower().rstrip("."), port)
+        self.reached = Reached("socks5", host, port)
 
     def _http(self) -> None:
         end = self.rest.find(b"\r\n\r\n")
@@ -90,9 +98,9 @@ class Front:
         method, _, target = self.rest.partition(b"\r\n")[0].decode("ascii").partition(" ")
         target = target.partition(" ")[0]
         if method == "CONNECT":
+            self.reached = Reached("connect", *_authority(target, 443))
             del self.rest[: end + 4]
             self._out += b"HTTP/1.1 200 Connection established\r\n\r\n"
-            self.reached = Reached("connect", *_authority(target, 443))
         elif target.startswith("http://"):
             authority = target.removeprefix("http://").partition("/")[0]
             self.reached = Reached("connect", *_authority(authority, 80), plain=True)
@@ -111,6 +119,17 @@ def _authority(text: str, default: int) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit():
         host, port = text, str(default)
-    if not host or int(port[:6]) > 65_535:
+    number = int(port) if len(port) <= _PORT_DIGITS else 0
+    bracketed = host.startswith("[") and host.endswith("]")
+    if ":" in host and not bracketed:
+        # RFC 3986 section 3.2.2 wants brackets; http.client before Python 3.13 and wget send none.
+        host = str(ipaddress.IPv6Address(host))
+    return _checked(host[1:-1] if bracketed else host, number), number
+
+
+def _checked(host: str, port: int) -> str:
+    """A host as names are compared. Nobody means no host, nor port 0, nor one above 65535."""
+    host = host.lower().removesuffix(".")
+    if not host or not 0 < port <= 65_535:  # RFC 9293 section 3.1: 16 bits
         raise ValueError("an address without a host or a port")
-    return host.strip("[]").lower().rstrip("."), int(port[:6])
+    return host

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from certpin.lab.transport.conversation import Conversation
 
 _PIECE = 64 * 1024
+# Octets that a client may leave unread before the lab stops listening to it for a while.
+_MOST_UNSENT = 1024 * 1024
 PATIENCE = 20.0  # seconds that a client may be silent; it costs the lab one socket till then
 
 
@@ -41,6 +43,7 @@ class Link:
         self._ended = ended
         self._unsent = bytearray()
         self._open = True
+        self._hung_up = False
         self._timer = loop.call_later(PATIENCE, self.close)
         loop.add_reader(sock, self.read)
         self._move()
@@ -55,14 +58,27 @@ class Link:
             return False
         except OSError:
             data = b""
-        self._timer.cancel()
-        self._timer = self._loop.call_later(PATIENCE, self.close)
         if not self.conversation.done:
-            self.conversation.receive(data)
+            self._timer.cancel()
+            self._timer = self._loop.call_later(PATIENCE, self.close)
+        self._hung_up = not data
+        self.conversation.receive(data)
         self._move()
-        if not data:
-            self.close()
+        if self._hung_up:
+            self._close_when_sent()
         return bool(data)
+
+    @property
+    def open(self) -> bool:
+        """Whether it still has its socket."""
+        return self._open
+
+    def _close_when_sent(self) -> None:
+        """A client may close its side only, and wait for the rest of the answer."""
+        if self._unsent and self._open:
+            self._loop.remove_reader(self.sock)  # else its end would be read for ever
+        else:
+            self.close()
 
     def close(self) -> None:
         """End it, with whatever was sent so far."""
@@ -92,19 +108,27 @@ class Link:
             while self._unsent:
                 del self._unsent[: self.sock.send(self._unsent)]
         except (BlockingIOError, InterruptedError):
-            self._loop.add_writer(self.sock, self._write_on)
+            self._wait_to_write()
             return
         except OSError:
-            self.close()
-            return
+            self._unsent.clear()  # it takes no more; what it said before is still to be read
         if self.conversation.passing:
             self._ended(self)
         elif self.conversation.done:
             self._finish()
 
+    def _wait_to_write(self) -> None:
+        if len(self._unsent) > _MOST_UNSENT:
+            self._loop.remove_reader(self.sock)
+        self._loop.add_writer(self.sock, self._write_on)
+
     def _write_on(self) -> None:
         self._loop.remove_writer(self.sock)
+        if not self._hung_up:
+            self._loop.add_reader(self.sock, self.read)
         self._move()
+        if self._hung_up:
+            self._close_when_sent()
 
     def _finish(self) -> None:
         """Close as the server, but hear the client out.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import socket
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from certpin.lab.transport.link import Link
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 _BACKLOG = 1024  # connections that wait while the loop is busy; the kernel has a cap of its own
 _ANY_PORT = 0
+# Pieces of 64 KiB that are read of a client when the play ends: more than the 4 MiB that a session
+# looks at, and not for ever, should somebody never stop.
+_LAST_PIECES = 128
+_BREATH = 0.1  # seconds until the next look, where no descriptor is left
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Port:
@@ -37,6 +42,7 @@ class Port:
         self._loop = loop
         self._make = make
         self._links: set[Link] = set()
+        self._closed = False
         loop.add_reader(self._listener, self._accept)
 
     @property
@@ -50,27 +56,54 @@ class Port:
         What a client on this machine sent before this call is read, all of it: loopback delivers
         while the client sends.
         """
+        if self._closed:
+            return
         self._accept()
+        self._closed = True
         self._loop.remove_reader(self._listener)
         self._listener.close()
         for link in tuple(self._links):
-            while link.read():
-                pass
+            for _ in range(_LAST_PIECES):
+                if not link.read():
+                    break
             link.close()
 
     def _accept(self) -> None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:  # gone before it was accepted, or no descriptor is left for it
-                return
-            self._links.add(Link(self._loop, sock, self._make(), self._ended))
+        while self._accept_one():
+            pass
+
+    def _accept_one(self) -> bool:
+        """Take one connection that waits. Whether there may be more."""
+        try:
+            sock, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as exc:
+            if exc.errno not in _EXHAUSTED:
+                return True  # gone before it was accepted (accept(2): ECONNABORTED and others)
+            self._breathe(exc)
+            return False
+        link = Link(self._loop, sock, self._make(), self._ended)
+        if link.open:
+            self._links.add(link)
+        return True
+
+    def _breathe(self, exc: OSError) -> None:
+        """Leave them waiting: a listener that stays readable would keep the loop busy."""
+        self._loop.remove_reader(self._listener)
+        self._loop.call_later(_BREATH, self._listen_on)
+
+    def _listen_on(self) -> None:
+        if not self._closed:
+            self._loop.add_reader(self._listener, self._accept)
 
     def _ended(self, link: Link) -> None:
         self._links.discard(link)
         to = link.conversation.passing
-        if to is not None:
-            with suppress(RuntimeError):  # the loop is closing
-                relay(self._loop, link.hand_over(), link.conversation, to)
+        if to is None:
+            return
+        sock = link.hand_over()
+        if self._closed:
+            sock.close()
+        else:
+            relay(self._loop, sock, link.conversation, to)

@@ -4,47 +4,132 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from certpin.lab.transport.conversation import Conversation
     from certpin.lab.transport.front import Reached
 
+    _Ends = tuple["Reader", "Writer"]
+
 _PIECE = 64 * 1024
 _PATIENCE = 10.0  # seconds to connect to the real server
+
+
+class Reader(Protocol):
+    """What is read of a stream: asyncio's own, or one of a tunnel."""
+
+    async def read(self, n: int, /) -> bytes:
+        """Some octets; none at the end."""
+
+
+class Writer(Protocol):
+    """What is written to a stream: asyncio's own, or one of a tunnel."""
+
+    def write(self, data: bytes, /) -> None:
+        """Send these, some time."""
+
+    async def drain(self) -> None:
+        """Wait until more may be written."""
+
+    def write_eof(self) -> None:
+        """Close this direction."""
+
+    def close(self) -> None:
+        """Close both."""
+
+    async def wait_closed(self) -> None:
+        """Wait until it is."""
+
+    def get_extra_info(self, name: str, /) -> Any:
+        """What is known of it."""
+
 
 # The loop keeps only weak references to tasks.
 _running: set[asyncio.Task[None]] = set()
 
 
 def relay(
-    loop: asyncio.AbstractEventLoop, sock: socket.socket, conversation: Conversation, to: Reached
-) -> None:
-    """Join a client's socket to the server that it asked for, until one of them ends."""
-    task = loop.create_task(_relay(sock, getattr(conversation, "early", b""), to))
+    loop: asyncio.AbstractEventLoop,
+    sock: socket.socket,
+    conversation: Conversation,
+    to: Reached,
+    *,
+    allow: Callable[[str], bool] = lambda _: True,
+) -> asyncio.Task[None]:
+    """Join a client's socket to the server that it asked for, until one of them ends.
+
+    ``allow`` says whether an address that the server's name led to may be spoken to.
+    """
+    task = loop.create_task(_relay(sock, conversation, to, allow))
     _running.add(task)
     task.add_done_callback(_running.discard)
+    task.add_done_callback(lambda _: sock.close())  # also where it was cancelled before it began
+    return task
 
 
-async def _relay(sock: socket.socket, early: bytes, to: Reached) -> None:
-    reader, writer = await asyncio.open_connection(sock=sock)
+async def _relay(
+    sock: socket.socket, conversation: Conversation, to: Reached, allow: Callable[[str], bool]
+) -> None:
+    near = await asyncio.open_connection(sock=sock)
+    try:
+        await pass_through(near, conversation, to, allow)
+    finally:
+        await _end(near[1])
+
+
+async def pass_through(
+    near: _Ends, conversation: Conversation, to: Reached, allow: Callable[[str], bool]
+) -> None:
+    """Join a client's stream to the server that it asked for. The near end stays its owner's."""
+    far = await _dial(to, allow)
+    if far:
+        await _join(near, far, conversation)
+
+
+async def _dial(to: Reached, allow: Callable[[str], bool]) -> _Ends | None:
+    """The real server; ``None`` where it is not there, or may not be spoken to."""
     try:
         async with asyncio.timeout(_PATIENCE):
-            far_reader, far_writer = await asyncio.open_connection(to.host, to.port)
-    except (OSError, TimeoutError):
-        writer.close()
-        return
-    far_writer.write(early)
-    await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+            far = await asyncio.open_connection(to.host, to.port)
+    except (OSError, ValueError):  # ValueError: of a name that no resolver takes
+        return None
+    peer = far[1].get_extra_info("peername")
+    if peer and allow(peer[0]):
+        return far
+    await _end(far[1])
+    return None
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _join(near: _Ends, far: _Ends, conversation: Conversation) -> None:
+    """Both directions, each until its own end. That one breaks ends the other."""
+    try:
+        far[1].write(conversation.early)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_pump(near[0], far[1]))
+            group.create_task(_pump(far[0], near[1], passed=conversation.passed))
+    except* OSError:
+        pass
+    finally:
+        await _end(far[1])
+
+
+async def _pump(
+    reader: Reader,
+    writer: Writer,
+    passed: Callable[[int], None] = lambda _: None,
+) -> None:
+    while data := await reader.read(_PIECE):
+        passed(len(data))  # before it arrives: it is evidence when the client has ended
+        writer.write(data)
+        await writer.drain()
+    writer.write_eof()  # the other direction may still have something to say
+
+
+async def _end(writer: Writer) -> None:
+    writer.close()
     with suppress(OSError):
-        while data := await reader.read(_PIECE):
-            writer.write(data)
-            await writer.drain()
-    with suppress(OSError):
-        writer.close()
         await writer.wait_closed()

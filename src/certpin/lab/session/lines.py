@@ -1,0 +1,158 @@
+"""What SMTP and IMAP share on the server's side: lines in, answers out, and TLS in between.
+
+What counts as the client's data. In clear text: everything but what anybody says to learn whether
+TLS can be had, and goodbyes. Under TLS: everything but goodbyes; a client that refuses the server
+says nothing to it, so that even EHLO or CAPABILITY shows that it went on.
+
+Where the act injects, TLS is with the honest server, and the first command is no finding: it is
+never answered, and the connection is closed for writing behind it. So a client that has another
+command to say has taken the injected answer for one that came under TLS. That is no matter of
+timing: an SMTP client may not go on before the answer to EHLO (RFC 2920 section 3.1). An IMAP
+client may (RFC 9051 section 5.5); one that does so as its first words is accused wrongly.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from certpin.lab.evidence import KEPT
+from certpin.lab.script import Answer, Opening
+
+if TYPE_CHECKING:
+    from certpin.lab.script import Act
+    from certpin.lab.session.application import Where
+
+# RFC 4954 section 4: a line of SASL may have so many octets. Commands are shorter: 512 (RFC 5321
+# section 4.5.3.1.4), 8192 (RFC 7162 section 4).
+LONGEST_LINE = 12_288
+# Lines that one connection may say: a message of the 4 MiB that the lab reads has fewer, at the
+# 78 characters of RFC 5322 section 2.1.1. Else a client could keep the lab busy with empty ones.
+MOST_LINES = 50_000
+_TLS_RECORD = b"\x16"  # the first octet of a ClientHello; no command begins so
+
+
+class Lines:
+    """One connection. ``implicit`` is for TLS from the first byte on, without STARTTLS.
+
+    A protocol says which of its words are no data, and answers whole lines.
+    """
+
+    listens = True
+    courtesies: ClassVar[frozenset[bytes]]  # what is no data in clear text
+    goodbyes: ClassVar[frozenset[bytes]]  # what is no data at all
+
+    def __init__(self, act: Act, where: Where, *, implicit: bool = False) -> None:
+        self.data = bytearray()
+        self.upgrade = False
+        self.closing = False
+        self.tampered = False
+        self.rest = b""
+        self.injects = act.opening is Opening.INJECT
+        self.strips = act.opening is Opening.STRIP
+        self.token = where.token
+        self._implicit = implicit
+        self._silent = act.answer is Answer.SILENT
+        self._pending = bytearray()
+        self._said = bytearray()
+        self._heard = 0
+        self._deaf = False
+
+    def begin(self, *, secure: bool) -> bytes:
+        """The greeting; none after STARTTLS (RFC 3207 section 4.2, RFC 9051 section 6.2.1)."""
+        return self.greeting() if secure is self._implicit else b""
+
+    def receive(self, data: bytes, *, secure: bool) -> bytes:
+        """Take what the client said; the answers to the lines that are whole."""
+        if self._deaf:
+            return b""
+        self._pending += data
+        replies = bytearray()
+        while self._pending and not self.upgrade and not self._deaf:
+            if not secure and self.between and self._pending[:1] == _TLS_RECORD:
+                self.upgrade = True  # it begins TLS without being asked to
+                break
+            line = self._line()
+            if line is None:
+                break
+            replies += self._hear(line, secure=secure)
+        self._account(secure=secure)
+        return bytes(replies)
+
+    def _line(self) -> bytes | None:
+        """The next line with its end; ``None`` where it is not whole."""
+        end = self._pending.find(b"\n", 0, LONGEST_LINE)
+        if end < 0:
+            if len(self._pending) >= LONGEST_LINE:
+                self._deaf = self.closing = True
+                del self._pending[LONGEST_LINE:]
+            return None
+        line = bytes(self._pending[: end + 1])
+        del self._pending[: end + 1]
+        return line
+
+    def _hear(self, line: bytes, *, secure: bool) -> bytes:
+        self._heard += 1
+        if self._heard > MOST_LINES:
+            self._deaf = self.closing = True
+            self._pending.clear()
+            return b""
+        if self.tells(line, secure=secure):
+            self._said += line[: KEPT - len(self._said)]
+        if self.closing:
+            return b""
+        if secure and (self._silent or self.injects):
+            self.closing = True
+            return b""
+        return self.answer(line, secure=secure)
+
+    def _account(self, *, secure: bool) -> None:
+        """Count what is not whole yet too: a client may leave in the middle of a line."""
+        if self.upgrade:
+            self.rest = bytes(self._pending)
+            self._pending.clear()
+        self.data = self._said[:]
+        if self._pending and self.tells(bytes(self._pending), secure=secure):
+            self.data += self._pending[: KEPT - len(self.data)]
+
+    def tells(self, line: bytes, *, secure: bool) -> bool:
+        """Whether a line, or the beginning of one, is data."""
+        if not self.between:
+            return True
+        first = self._heard <= (1 if b"\n" in line else 0)
+        if secure and self.injects and first:
+            return False
+        word, whole = self.word(line)
+        polite = self.goodbyes if secure else self.goodbyes | self.courtesies
+        if whole or (secure and b"\n" in line):
+            return word not in polite
+        return bool(word) and not any(each.startswith(word) for each in polite)
+
+    def agree(self, go_ahead: bytes, injected: bytes) -> bytes:
+        """The go-ahead for TLS; with an answer to the client's next command where that is due."""
+        self.upgrade = True
+        self.tampered = self.injects
+        return go_ahead + injected if self.injects else go_ahead
+
+    @property
+    def between(self) -> bool:
+        """Whether a command comes next, and not the rest of one."""
+        raise NotImplementedError
+
+    def greeting(self) -> bytes:
+        """What a server says first."""
+        raise NotImplementedError
+
+    def word(self, line: bytes) -> tuple[bytes, bool]:
+        """The word of a command in upper case, and whether all of it is there."""
+        raise NotImplementedError
+
+    def answer(self, line: bytes, *, secure: bool) -> bytes:
+        """The answer to a line."""
+        raise NotImplementedError
+
+
+def first_word(text: bytes) -> tuple[bytes, bool]:
+    """The first word in upper case, and whether it has ended."""
+    words = text.split(None, 1)
+    ended = bool(words) and text.lstrip()[len(words[0]) :] != b""
+    return (words[0].upper() if words else b""), ended

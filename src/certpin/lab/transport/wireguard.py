@@ -1,0 +1,229 @@
+"""The lab as a WireGuard server: for devices and apps that no proxy's setting reaches.
+
+A device puts all its traffic into the tunnel, and `mitmproxy_rs` takes it out again as streams.
+TCP: what is meant for a host under test becomes a conversation; everything else passes through.
+UDP: questions to any resolver are answered here (port 53). All other UDP is dropped, QUIC above
+all: an app with HTTP/3 falls back to TCP, where the lab can see whom it talks to. So calls and
+games do not work while the device is in the tunnel.
+
+An app that brings a resolver of its own over TLS, and an encrypted ClientHello with it, hides
+which host it means: its connections pass through, and its cases stay inconclusive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import ipaddress
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+from certpin.lab.transport.dns import LONGEST
+from certpin.lab.transport.front import Reached
+from certpin.lab.transport.link import PATIENCE
+from certpin.lab.transport.relay import Reader, Writer, pass_through
+from certpin.lab.trouble import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from certpin.lab.transport.addresses import Addresses
+    from certpin.lab.transport.conversation import Conversation
+    from certpin.lab.transport.dns import Resolver
+
+VIA = "wireguard"
+_SINCE = (3, 12)  # mitmproxy_rs has no wheels for an older Python
+_PIECE = 64 * 1024
+_DNS = 53
+_SILENCE = 2.0  # seconds without a word, until it is the server who is waited for
+_ANOTHER_QUESTION = 10.0  # seconds that a socket of the device's may ask again
+_MOST = 1024  # streams at once; each holds 128 KiB in the tunnel's own stack
+
+
+class Stream(Reader, Writer, Protocol):
+    """One of `mitmproxy_rs`: TCP, or the packets of one UDP socket to one address."""
+
+
+def wireguard() -> Any:
+    """The module of `mitmproxy_rs`. Raises ``LabError`` where it cannot be had."""
+    if sys.version_info < _SINCE:
+        raise LabError(
+            "WireGuard needs Python 3.12 or newer",
+            fix="run certpin with python3.12, or lead the device by the lab's proxy",
+        )
+    try:
+        return importlib.import_module("mitmproxy_rs.wireguard")
+    except ImportError as exc:
+        fix = "pip install 'certpin[wireguard]'"
+        raise LabError("WireGuard needs the package mitmproxy_rs", fix=fix) from exc
+
+
+class WireGuard:
+    """A server for one device. ``make`` gives the conversation for a destination, which is named
+    by its host where the lab's resolver named it, and else by its address.
+
+    ``ended`` is called with each conversation that did not pass through. For the loop's thread.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Reached], Conversation],
+        resolver: Resolver,
+        addresses: Addresses,
+        ended: Callable[[Conversation], None] = lambda _: None,
+    ) -> None:
+        self._make = make
+        self._resolver = resolver
+        self._addresses = addresses
+        self._ended = ended
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._server: Any = None
+
+    async def start(
+        self, private_key: str, peer: str, address: tuple[str, int] = ("127.0.0.1", 0)
+    ) -> None:
+        """Listen, for the peer with this public key. Raises ``LabError``."""
+        module = wireguard()
+        try:
+            self._server = await module.start_wireguard_server(
+                *address, private_key, [peer], self.take_tcp, self.take_udp
+            )
+        except (OSError, ValueError) as exc:
+            where = f"port {address[1]} of {address[0]}"
+            fix = "choose another port, and an address of this machine"
+            raise LabError(f"WireGuard cannot listen on {where}: {exc}", fix=fix) from exc
+
+    @property
+    def port(self) -> int:
+        """The UDP port it listens on."""
+        return int(self._server.getsockname()[1])
+
+    async def stop(self) -> None:
+        """End everything."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._server:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def take_tcp(self, stream: Stream) -> None:
+        """Serve one connection until it ends."""
+        await self._guarded(self._tcp, stream)
+
+    async def take_udp(self, stream: Stream) -> None:
+        """Answer questions, and drop everything else."""
+        if stream.get_extra_info("sockname")[1] == _DNS:
+            await self._guarded(self._udp, stream)
+        else:
+            _close(stream)
+
+    async def _guarded(self, serve: Callable[[Stream], Any], stream: Stream) -> None:
+        task: Any = asyncio.current_task()
+        if len(self._tasks) < _MOST:
+            self._tasks.add(task)
+        try:
+            if task in self._tasks:
+                await serve(stream)
+        except OSError:  # the device has gone
+            pass
+        finally:
+            self._tasks.discard(task)
+            _close(stream)
+
+    async def _udp(self, stream: Stream) -> None:
+        with suppress(TimeoutError):
+            while packet := await asyncio.wait_for(stream.read(LONGEST + 1), _ANOTHER_QUESTION):
+                if reply := await self._resolver.respond(packet):
+                    stream.write(reply)
+
+    async def _tcp(self, stream: Stream) -> None:
+        address, port = stream.get_extra_info("sockname")[:2]
+        host = self._addresses.host(address)
+        if host == address and not may_pass(address):
+            return
+        near = _Near(stream)
+        conversation = self._make(Reached(VIA, host, port))
+        try:
+            await _converse(near, stream, conversation)
+            if conversation.passing:
+                to = conversation.passing
+                await pass_through((near, stream), conversation, to, may_pass)
+        finally:
+            near.close()
+            if not conversation.passing:
+                self._ended(conversation)
+
+
+async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> None:
+    """Move octets until the conversation is over, or passes through."""
+    silent: Callable[[], None] | None = getattr(conversation, "silent", None)
+    while not conversation.passing:
+        if out := conversation.data_to_send():
+            stream.write(out)
+            await stream.drain()
+        if conversation.done:
+            break
+        try:
+            data = await near.read(_PIECE, _SILENCE if silent else PATIENCE)
+        except TimeoutError:
+            if not silent:
+                return
+            silent = silent()
+            continue
+        silent = None
+        conversation.receive(data)
+        if not data:
+            return
+    if not conversation.passing:
+        await _hear_out(near, stream, conversation)
+
+
+async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> None:
+    """Close as the server, and take what the client still says: an alert, or worse."""
+    stream.write_eof()
+    with suppress(TimeoutError):
+        while data := await near.read(_PIECE, PATIENCE):
+            conversation.receive(data)
+
+
+class _Near:
+    """What the device says. A read that nobody waits for any more goes on: there is only one.
+
+    `mitmproxy_rs` ends the whole server where a stream is read twice at the same time.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._reading: asyncio.Future[bytes] | None = None
+
+    async def read(self, n: int, patience: float | None = None, /) -> bytes:
+        """Some octets; none at the end. Raises ``TimeoutError``."""
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._stream.read(n))
+        data = await asyncio.wait_for(asyncio.shield(self._reading), patience)
+        self._reading = None
+        return data
+
+    def close(self) -> None:
+        """Wait no more."""
+        if self._reading is not None:
+            self._reading.cancel()
+
+
+def may_pass(address: str) -> bool:
+    """Whether a device may be relayed there: not to what is this machine's alone, or its link's."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    found = getattr(found, "ipv4_mapped", None) or found
+    inner = found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
+    return not inner and found not in _TUNNEL
+
+
+_TUNNEL = ipaddress.ip_network("198.18.0.0/15")  # nobody is there but the lab
+
+
+def _close(stream: Stream) -> None:
+    with suppress(OSError):
+        stream.close()

@@ -1,0 +1,121 @@
+"""White-box runs: a real server stands behind the lab, so that a released app can be attacked.
+
+Its chain is public and its key is not ours. The good control passes through to it, untouched;
+attackers have its certificates, as real ones do. What only the key of the real server or of its
+authority could forge, or rotate to, cannot be served, and is reported as such.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cryptography import x509
+
+from certpin.lab.case import CannotServeError, Style
+from certpin.lab.cast import Authorities, Cast
+from certpin.lab.script import Act, Opening
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from certpin.pins import PinSet
+    from certpin.x509 import Chain
+
+_FIX = "leave --upstream out, and give the client the lab's own pins"
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A real server: where it is, what it presents, and what the client has pinned of it.
+
+    ``roots`` is PEM of what the client trusts for it, beside the lab's rogue root.
+    """
+
+    address: tuple[str, int]
+    chain: Chain
+    roots: bytes
+    pins: PinSet | None = None
+    pin_file: Path | None = None
+
+    @property
+    def certificates(self) -> tuple[x509.Certificate, ...]:
+        """Its chain as it serves it, leaf first."""
+        return tuple(map(x509.load_der_x509_certificate, self.der))
+
+    @property
+    def der(self) -> tuple[bytes, ...]:
+        """The same as DER."""
+        return tuple(each.der for each in self.chain.certificates)
+
+
+class UpstreamAuthorities(Authorities):
+    """The lab's authorities where the trusted root is a real one: only the attackers' are ours."""
+
+    def __init__(self, now: datetime, upstream: Upstream) -> None:
+        super().__init__(now)
+        self._upstream = upstream
+
+    @property
+    def trusted_pem(self) -> bytes:
+        """What the client is made to trust: its own roots, and R2."""
+        return self._upstream.roots + self.rogue.pem
+
+
+class UpstreamCast(Cast):
+    """The cast where the honest server is a real one."""
+
+    def __init__(
+        self,
+        authorities: Authorities,
+        host: str,
+        second: str,
+        style: Style,
+        upstream: Upstream,
+    ) -> None:
+        super().__init__(authorities, host, second, style)
+        # What only these could sign is not to be had.
+        self.root: Any = _Keyless("the trusted root")
+        self.intermediate: Any = _Keyless("the issuer of the real server")
+        self.second_intermediate: Any = _Keyless("another intermediate of the trusted root")
+        self.leaf: Any = _Keyless("the real server")
+        self.backup: Any = _Keyless("the real server's backup")
+        self.second_leaf: Any = _Keyless("the real second server")
+        self._upstream = upstream
+
+    @property
+    def genuine(self) -> tuple[x509.Certificate, ...]:
+        """The chain of the real server, leaf first."""
+        return self._upstream.certificates
+
+    @property
+    def honest(self) -> Act:
+        """The act of the real server: the connection passes through to it."""
+        return Act(self._upstream.der, b"", hostile=False, opening=Opening.RELAY)
+
+    @property
+    def pins(self) -> PinSet | None:
+        """What the client has pinned, where that is known."""
+        return self._upstream.pins
+
+
+class _Keyless:
+    """Stands for somebody whose private key the lab does not have."""
+
+    def __init__(self, whose: str) -> None:
+        self._whose = whose
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise CannotServeError(f"it takes the private key of {self._whose}", fix=_FIX)
+
+
+def platform_roots() -> bytes:
+    """The roots of this machine, as PEM: what OpenSSL's default paths lead to."""
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile and Path(paths.cafile).is_file():
+        return Path(paths.cafile).read_bytes()
+    folder = Path(paths.capath or "/nonexistent")
+    files = sorted(folder.glob("*.0")) if folder.is_dir() else []
+    return b"".join(file.read_bytes() for file in files)

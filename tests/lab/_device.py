@@ -1,0 +1,103 @@
+"""A device in front of the interactive lab: apps that come through its proxy."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from certpin import PinnedSSLContext, PinSet
+from certpin.lab.attacks import CASES
+from certpin.lab.case import Style
+from certpin.lab.cast import Authorities
+from certpin.lab.serve.device import DeviceLab
+from certpin.lab.serve.kept import Kept
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from certpin.lab.case import Case
+    from certpin.lab.run import Result
+
+HOST = "api.bank.example"
+AUTHORITIES = Authorities(datetime.now(UTC))
+PATIENCE = 30.0
+
+
+def cases(*names: str) -> list[Case]:
+    """Cases of the matrix."""
+    known = {case.name: case for case in CASES}
+    return [known[name] for name in names]
+
+
+def device_lab(
+    chosen: Sequence[Case], *hosts: str, style: Style = Style.LEAF, address: str = "127.0.0.1"
+) -> DeviceLab:
+    """A lab for these hosts."""
+    kept = Kept(AUTHORITIES, None, ())
+    return DeviceLab(hosts or (HOST,), style, chosen, kept, (address, 0))
+
+
+def pinned(lab: DeviceLab) -> ssl.SSLContext:
+    """What a right app has: the lab's roots, and its pins."""
+    context = PinnedSSLContext(PinSet.parse(lab.page.pins, path=Path("pins.toml")))
+    context.load_verify_locations(cadata=lab.page.roots_pem.decode())
+    return context
+
+
+def unpinned(lab: DeviceLab) -> ssl.SSLContext:
+    """What an app without pins has: the lab's roots."""
+    return ssl.create_default_context(cadata=lab.page.roots_pem.decode())
+
+
+def connect(port: int, host: str, to: int = 443, address: str = "127.0.0.1") -> socket.socket:
+    """A connection through the lab's HTTP proxy."""
+    sock = socket.create_connection((address, port), PATIENCE)
+    sock.sendall(f"CONNECT {host}:{to} HTTP/1.1\r\nHost: {host}:{to}\r\n\r\n".encode())
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        piece = sock.recv(1)
+        assert piece, answer
+        answer += piece
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    return sock
+
+
+def fetch(port: int, context: ssl.SSLContext, host: str = HOST, name: str = "") -> str:
+    """One request of an app, on a connection of its own. ``name`` is for SNI, if not the host."""
+    with (
+        connect(port, host) as sock,
+        context.wrap_socket(sock, server_hostname=name or host) as tls,
+    ):
+        tls.sendall(b"GET / HTTP/1.1\r\nHost: bank\r\n\r\n")
+        answer = b""
+        while piece := tls.recv(4096):
+            answer += piece
+        return answer.decode()
+
+
+def call(lab: DeviceLab, context: ssl.SSLContext, host: str = HOST) -> bool:
+    """Whether an app was content."""
+    try:
+        return "lab-answer" in fetch(lab.port, context, host)
+    except (ssl.SSLError, OSError):
+        return False
+
+
+def play(lab: DeviceLab, context: ssl.SSLContext, host: str = HOST, most: int = 400) -> None:
+    """Use the app until the lab has been through everything."""
+    for _ in range(most):
+        if lab.finished_with(host):
+            return
+        call(lab, context, host)
+    raise AssertionError(f"not finished: {lab.standings()}")
+
+
+def results(lab: DeviceLab) -> list[tuple[str, Result]]:
+    """Everything that was told so far."""
+    found = []
+    while news := lab.next(0):
+        found.append(news)
+    return found

@@ -1,0 +1,106 @@
+"""Cases and connections for tests of the interactive lab, without a network."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from certpin.lab.case import ALL_ACCEPT, ALL_REJECT, Case, Expected, Family, Style
+from certpin.lab.cast import Authorities
+from certpin.lab.evidence import Connection
+from certpin.lab.script import Act, Script
+from certpin.lab.serve.schedule import Schedule
+from certpin.lab.session.hello import ClientHello
+
+if TYPE_CHECKING:
+    from certpin.lab.run import Result
+    from certpin.lab.serve.turn import Visit
+
+AUTHORITIES = Authorities(datetime.now(UTC))
+HOSTILE = Act((), b"")
+HONEST = HOSTILE.but(hostile=False)
+
+
+def case(name: str, script: Script, expected: Expected = ALL_REJECT, **fields: object) -> Case:
+    """A case that presents nothing in particular."""
+    return Case(
+        name=name,
+        family=Family.AUTHORITY,
+        presents="nothing",
+        expected=expected,
+        guards="nothing",
+        fix="nothing",
+        play=lambda _: script,
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+ONE = case("one", Script.of(HOSTILE))
+OTHER = case("other", Script.of(HOSTILE))
+RENEWED = case("renewed", Script.of(HONEST), ALL_ACCEPT)
+SWAPPED = case("swapped", Script.of(HONEST, HOSTILE))
+BOTH = case("both", Script.of(HONEST, second=(HOSTILE,)))
+
+
+class Rehearsal:
+    """A schedule, and clients that say what they are told to."""
+
+    def __init__(self, *cases: Case, hosts: tuple[str, ...] = ("a.example",)) -> None:
+        self.told: list[tuple[str, Result]] = []
+        self.schedule = Schedule(
+            hosts,
+            Style.LEAF,
+            cases,
+            AUTHORITIES,
+            lambda host, found: self.told.append((host, found)),
+        )
+
+    def call(self, host: str = "a.example") -> Visit:
+        """A connection begins, and says hello."""
+        seen = Connection(target=host, hello=ClientHello(host))
+        visit = self.schedule.admit(seen)
+        seen.act = visit.turn.play.next_act(host, host)
+        return visit
+
+    def gives(self, visit: Visit) -> None:
+        visit.seen.data = b"GET / HTTP/1.1\r\n\r\n"
+        self.schedule.heard(visit)
+
+    def refuses(self, visit: Visit) -> None:
+        visit.seen.alert = "bad_certificate"
+        self.schedule.heard(visit)
+
+    def leaves(self, visit: Visit) -> None:
+        self.schedule.heard(visit, hung_up=True)
+        self.schedule.heard(visit, ended=True)
+
+    def stalls(self, visit: Visit) -> None:
+        self.schedule.heard(visit, ended=True)
+
+    def gives_once(self, host: str = "a.example") -> Visit:
+        visit = self.call(host)
+        self.gives(visit)
+        self.leaves(visit)
+        return visit
+
+    def refuses_once(self, host: str = "a.example") -> Visit:
+        visit = self.call(host)
+        self.refuses(visit)
+        self.leaves(visit)
+        return visit
+
+    def verdicts(self, host: str = "a.example") -> dict[str, str]:
+        """The verdict of each case that is settled."""
+        results = self.schedule.programmes[host].results
+        return {name: str(result.verdict) for name, result in results.items()}
+
+
+def hello_for(host: str) -> bytes:
+    """A real ClientHello."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=host)
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()

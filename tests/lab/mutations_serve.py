@@ -1,0 +1,149 @@
+"""Rules of the interactive lab, each taken out: see ``tests/test_mutations.py``."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_S = "certpin/lab/serve/"
+_P, _W = "tests/lab/test_serve_programme.py::test_", "tests/lab/test_serve_word.py::test_"
+_H, _V = "tests/lab/test_serve_hostile.py::test_", "tests/lab/test_serve_visitor.py::test_"
+
+_WORDS = [
+    Mutation(
+        "silence is no refusal",
+        f"{_S}word.py",
+        'return Word.LEFT if hung_up and seen.problem in {"", _IN_CLEAR} else Word.VOID',
+        "return Word.LEFT",
+        f"{_W}silence_until_the_lab_gave_up_is_no_refusal",
+    ),
+    Mutation(
+        "junk is nothing",
+        f"{_S}word.py",
+        "if not seen.hello or seen.problem in _JUNK:",
+        "if not seen.hello:",
+        f"{_W}junk_after_the_hello_is_nothing[bad record type]",
+    ),
+    Mutation(
+        "data counts first",
+        f"{_S}word.py",
+        "    if seen.said:\n",
+        "    if seen.said and not seen.alert:\n",
+        f"{_W}data_counts_whatever_else_was_said",
+    ),
+]
+
+_TURNS = [
+    Mutation(
+        "silence twice",
+        f"{_S}turn.py",
+        "(needed if firm else max(needed, 2))",
+        "needed",
+        f"{_P}a_client_that_leaves_without_a_word_has_to_do_so_twice",
+    ),
+    Mutation(
+        "a sequence is played to its end",
+        f"{_S}turn.py",
+        "return [each for each in said if each.seen.hostile or not self._attacks]",
+        "return said",
+        f"{_P}data_on_the_honest_connection_of_a_sequence_is_no_finding",
+    ),
+    Mutation(
+        "nobody holds up the others",
+        f"{_S}turn.py",
+        ">= _MOST_VOID",
+        ">= 10**9",
+        f"{_P}silence_and_junk_move_a_case_on_without_a_verdict",
+    ),
+    Mutation(
+        "clear text is somebody else's",
+        f"{_S}turn.py",
+        "return visit.seen.hello is not None or self.redirects",
+        "return True",
+        f"{_P}clear_text_that_no_case_asked_for_is_no_verdict",
+    ),
+    Mutation(
+        "what says nothing is forgotten",
+        f"{_S}turn.py",
+        "            self.visits.remove(visit)\n",
+        "            pass\n",
+        f"{_P}connections_that_never_say_hello_change_nothing",
+    ),
+]
+
+_PROGRAMMES = [
+    Mutation(
+        "a refusal waits for the control",
+        f"{_S}programme.py",
+        "            self._doubtful.append(turn)\n",
+        "            self._settle(turn, judgement)\n",
+        f"{_P}a_refusal_is_not_told_before_the_control_after_it",
+    ),
+    Mutation(
+        "a control that failed spoils refusals",
+        f"{_S}programme.py",
+        "                self._again(each, failed)\n",
+        "                self._settle(each, each.judgement())\n",
+        f"{_P}where_the_control_fails_afterwards_the_refusals_are_tried_again",
+    ),
+    Mutation(
+        "doubt at the end stays",
+        f"{_S}programme.py",
+        "            self._settle(turn, _NO_CONTROL)\n",
+        "            self._settle(turn, turn.judgement())\n",
+        f"{_P}what_is_in_doubt_at_the_end_stays_undecided",
+    ),
+    Mutation(
+        "late data counts",
+        f"{_S}programme.py",
+        "        self._revise(turn)\n",
+        "        return\n",
+        f"{_P}a_straggler_that_gives_its_data_turns_a_refusal_round",
+    ),
+    Mutation(
+        "the control comes first",
+        f"{_S}programme.py",
+        "CONTROL if not self._trusted else self._queue.pop(0)",
+        "self._queue.pop(0)",
+        f"{_P}the_control_comes_first_then_each_case_then_the_control",
+    ),
+]
+
+_EDGES = [
+    Mutation(
+        "not to this machine",
+        "certpin/lab/transport/relay.py",
+        "    if peer and allow(peer[0]):\n",
+        "    if peer:\n",
+        f"{_H}another_device_is_not_relayed_to_this_machine",
+    ),
+    Mutation(
+        "nor for another device",
+        f"{_S}gate.py",
+        "here or not _inner(address)",
+        "True",
+        f"{_H}another_device_reaches_nothing_of_this_machine[192.168.1.7]",
+    ),
+    Mutation(
+        "so many at once",
+        f"{_S}gate.py",
+        "        while len(self._links) + 2 * self._relays < self._most:\n",
+        "        while True:\n",
+        f"{_H}beyond_so_many_connections_callers_wait_until_one_ends",
+    ),
+    Mutation(
+        "only hosts under test",
+        f"{_S}attended.py",
+        "    if schedule.tests(reached.host):\n",
+        "    if True:\n",
+        f"{_V}hosts_that_are_not_under_test_pass_through_with_all_they_said[b.example]",
+    ),
+    Mutation(
+        "no key on a disk",
+        "certpin/lab/session/loading.py",
+        'descriptor = _memory(data) if hasattr(os, "memfd_create") else _pipe(data)',
+        "descriptor = os.open(__import__('tempfile').mkstemp()[1], os.O_RDWR)",
+        "tests/lab/test_loading.py::test_no_file_is_made_where_keys_are_loaded",
+    ),
+]
+
+MUTATIONS = [*_WORDS, *_TURNS, *_PROGRAMMES, *_EDGES]

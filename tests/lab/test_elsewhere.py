@@ -1,0 +1,83 @@
+"""Cases that lead a client to another host than the one under test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.lab.attacks import CASES
+from certpin.lab.case import CannotServeError, Style
+from certpin.lab.client import Command
+from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.lab import Lab
+from certpin.lab.surroundings import environment
+from tests.lab._clients import BY_NAME, run_case
+
+if TYPE_CHECKING:
+    from certpin.lab.target import Target
+
+HOST = "api.bank.example"
+ELSEWHERE = [case.name for case in CASES if case.host(HOST) != HOST]
+
+# Led by its own words, and by the variable for its proxy.
+_URL = ("curl", "-sS")
+
+
+def _target(name: str, host: str = HOST) -> Target:
+    with Lab(host, Style.LEAF) as lab:
+        stage = lab.stage(BY_NAME[name])
+        target = stage.open()
+        stage.close()
+    return target
+
+
+@pytest.mark.peer("curl")
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_command_that_calls_a_host_of_its_own_is_not_run_and_why(name: str) -> None:
+    client = Command((*_URL, f"https://{HOST}/canary"))
+    result = run_case(name, client, Style.NONE)
+    assert result.outcome is Outcome.NOT_RUN
+    assert "write {host} or {url}" in result.why
+    assert BY_NAME[name].host(HOST) in result.why
+
+
+@pytest.mark.peer("curl")
+@pytest.mark.parametrize("name", ELSEWHERE)
+@pytest.mark.parametrize("style", [Style.NONE, Style.LEAF])
+def test_a_command_that_takes_the_host_is_led_there(name: str, style: Style) -> None:
+    """The pins of its words hold for the other host as well."""
+    pins = ("--pinnedpubkey", "{pinnedpubkey}") if style is Style.LEAF else ()
+    result = run_case(name, Command((*_URL, *pins, "{url}")), style)
+    assert result.outcome is Outcome.RIGHT
+    right = Verdict.ACCEPT if name == "ipv6-san" else Verdict.REJECT
+    assert result.verdict is right
+
+
+def test_a_command_of_its_own_host_runs_where_it_is_called() -> None:
+    client = Command(("true",))
+    assert client.run(_target("expired")).status == 0
+    with pytest.raises(CannotServeError):
+        client.run(_target("ipv6-san"))
+
+
+def test_the_proxy_stays_on_ipv4_where_the_port_does_not() -> None:
+    try:
+        target = _target("ipv6-san", "localhost")
+    except CannotServeError as exc:
+        pytest.skip(f"left out: {exc}")
+    assert target.address == "::1"
+    assert target.url.startswith("https://[::1]/")
+    assert target.proxy == f"http://127.0.0.1:{target.proxy_port}"
+    assert "-Dhttps.proxyHost=127.0.0.1 " in environment(target, "connect")["JAVA_TOOL_OPTIONS"]
+
+
+def test_the_pins_of_a_target_are_those_of_its_host() -> None:
+    with Lab(HOST, Style.LEAF) as lab:
+        for name in ELSEWHERE:
+            stage = lab.stage(BY_NAME[name])
+            target = stage.open()
+            stage.close()
+            assert target.elsewhere
+            assert target.host == BY_NAME[name].host(HOST)
+            assert target.pin == str(lab.cast(target.host).leaf.pin)

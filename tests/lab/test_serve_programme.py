@@ -1,0 +1,227 @@
+"""What a host goes through: controls around cases, and what a refusal is worth without them."""
+
+from __future__ import annotations
+
+from certpin.lab.attacks import CONTROL
+from certpin.lab.judge import Outcome
+from certpin.lab.script import Answer, Script
+from certpin.lab.serve.programme import plan
+from tests.lab._serving import BOTH, HONEST, HOSTILE, ONE, OTHER, RENEWED, SWAPPED, Rehearsal, case
+
+
+def test_controls_stand_between_the_cases_and_at_the_end() -> None:
+    assert plan([ONE, OTHER, SWAPPED], between=2) == [ONE, OTHER, CONTROL, SWAPPED, CONTROL]
+    assert plan([ONE, OTHER], between=2) == [ONE, OTHER, CONTROL]
+    assert plan([]) == [CONTROL]
+
+
+def test_the_control_comes_first_then_each_case_then_the_control() -> None:
+    lab = Rehearsal(ONE, OTHER)
+    met = [lab.gives_once(), lab.refuses_once(), lab.refuses_once(), lab.gives_once()]
+    assert [visit.turn.case for visit in met] == [CONTROL, ONE, OTHER, CONTROL]
+    assert lab.verdicts() == {"one": "REJECT", "other": "REJECT"}
+    assert lab.schedule.finished
+
+
+def test_a_refusal_is_not_told_before_the_control_after_it() -> None:
+    lab = Rehearsal(ONE)
+    lab.gives_once()
+    lab.refuses_once()
+    assert lab.told == []
+    lab.gives_once()
+    assert [result.outcome for _, result in lab.told] == [Outcome.RIGHT]
+
+
+def test_an_attack_that_got_through_is_told_at_once() -> None:
+    lab = Rehearsal(ONE)
+    lab.gives_once()
+    lab.gives(lab.call())
+    assert [result.outcome for _, result in lab.told] == [Outcome.WRONG]
+
+
+def test_where_the_control_fails_afterwards_the_refusals_are_tried_again() -> None:
+    lab = Rehearsal(ONE, OTHER)
+    lab.gives_once()
+    lab.refuses_once()
+    lab.refuses_once()
+    assert lab.refuses_once().turn.case is CONTROL
+    assert lab.verdicts() == {}
+    assert [lab.gives_once().turn.case, lab.refuses_once().turn.case] == [CONTROL, ONE]
+    assert [lab.refuses_once().turn.case, lab.gives_once().turn.case] == [OTHER, CONTROL]
+    assert lab.verdicts() == {"one": "REJECT", "other": "REJECT"}
+
+
+def test_a_case_that_never_comes_to_a_verdict_is_given_up() -> None:
+    lab = Rehearsal(ONE)
+    for _ in range(3):
+        lab.gives_once()
+        lab.refuses_once()
+        lab.refuses_once()  # the control
+    lab.gives_once()
+    assert lab.verdicts() == {"one": "INCONCLUSIVE"}
+    assert "the good control failed" in lab.told[0][1].why
+
+
+def test_an_app_that_refuses_the_honest_server_meets_nothing_else() -> None:
+    lab = Rehearsal(ONE)
+    assert {lab.refuses_once().turn.case for _ in range(20)} == {CONTROL}
+    assert not lab.schedule.programmes["a.example"].controlled
+
+
+def test_what_is_in_doubt_at_the_end_stays_undecided() -> None:
+    lab = Rehearsal(ONE, OTHER)
+    lab.gives_once()
+    lab.refuses_once()
+    lab.schedule.stop()
+    assert lab.verdicts() == {"one": "INCONCLUSIVE"}
+    assert lab.told[0][1].why == "no good control came after it"
+
+
+def test_a_client_that_leaves_without_a_word_has_to_do_so_twice() -> None:
+    lab = Rehearsal(ONE)
+    lab.gives_once()
+    for _ in range(2):
+        visit = lab.call()
+        assert visit.turn.case is ONE
+        lab.leaves(visit)
+    lab.gives_once()
+    assert lab.verdicts() == {"one": "REJECT"}
+
+
+def test_a_client_that_left_in_silence_once_and_then_worked_has_refused() -> None:
+    lab = Rehearsal(case("bad-then-good", Script.of(HOSTILE, HONEST)))
+    lab.gives_once()
+    lab.leaves(lab.call())
+    lab.gives_once()
+    assert lab.call().turn.case is CONTROL
+    lab.gives_once()
+    assert lab.verdicts() == {"bad-then-good": "REJECT"}
+
+
+def test_silence_and_junk_move_a_case_on_without_a_verdict() -> None:
+    lab = Rehearsal(ONE)
+    lab.gives_once()
+    stalled = [lab.call() for _ in range(3)]
+    for visit in stalled:
+        lab.stalls(visit)
+    assert lab.verdicts() == {}
+    again = lab.call()  # before the last control
+    assert again.turn.case is ONE
+    assert again.turn is not stalled[0].turn
+
+
+def test_connections_that_never_say_hello_change_nothing() -> None:
+    lab = Rehearsal(ONE)
+    lab.gives_once()
+    for _ in range(100):
+        visit = lab.call()
+        visit.seen.hello = None
+        lab.leaves(visit)
+        assert visit.turn.visits == []
+    assert lab.refuses_once().turn.case is ONE
+
+
+def test_six_connections_at_once_all_meet_the_case_that_was_on() -> None:
+    lab = Rehearsal(ONE, OTHER)
+    lab.gives_once()
+    six = [lab.call() for _ in range(6)]
+    assert {visit.turn.case for visit in six} == {ONE}
+    for visit in six:
+        lab.refuses(visit)
+        assert lab.call().turn.case is OTHER
+
+
+def test_a_straggler_that_gives_its_data_turns_a_refusal_round() -> None:
+    lab = Rehearsal(ONE)
+    lab.gives_once()
+    first, late = lab.call(), lab.call()
+    lab.refuses(first)
+    lab.gives_once()  # the control: the refusal is told
+    assert lab.verdicts() == {"one": "REJECT"}
+    lab.gives(late)
+    assert lab.verdicts() == {"one": "ACCEPT"}
+    assert [result.outcome for _, result in lab.told] == [Outcome.RIGHT, Outcome.WRONG]
+
+
+def test_a_sequence_waits_for_its_second_connection() -> None:
+    lab = Rehearsal(SWAPPED)
+    lab.gives_once()
+    assert lab.gives_once().turn.case is SWAPPED
+    assert lab.verdicts() == {}
+    assert lab.refuses_once().turn.case is SWAPPED
+    lab.gives_once()
+    assert lab.verdicts() == {"swapped": "REJECT"}
+
+
+def test_data_on_the_honest_connection_of_a_sequence_is_no_finding() -> None:
+    lab = Rehearsal(SWAPPED)
+    lab.gives_once()
+    lab.gives_once()
+    lab.gives_once()
+    assert lab.verdicts() == {"swapped": "ACCEPT"}
+
+
+def test_a_legitimate_change_that_is_refused_is_a_finding() -> None:
+    lab = Rehearsal(RENEWED)
+    lab.gives_once()
+    lab.refuses_once()
+    lab.gives_once()
+    assert [result.outcome for _, result in lab.told] == [Outcome.WRONG]
+
+
+def test_a_client_that_calls_again_instead_of_following_has_refused() -> None:
+    astray = Script((HONEST.but(answer=Answer.REDIRECT_PLAIN),), lures=True)
+    lab = Rehearsal(case("astray", astray))
+    lab.gives_once()
+    for _ in range(3):
+        assert lab.gives_once().turn.case.name == "astray"
+    lab.gives_once()
+    assert lab.verdicts() == {"astray": "REJECT"}
+
+
+def test_a_client_that_follows_into_clear_text_is_noticed_although_it_comes_late() -> None:
+    astray = Script((HONEST.but(answer=Answer.REDIRECT_PLAIN),), lures=True)
+    lab = Rehearsal(case("astray", astray))
+    for _ in range(5):
+        lab.gives_once()
+    from certpin.lab.evidence import Connection
+
+    late = lab.schedule.admit(Connection(target="a.example", clear=b"GET /"), plain=True)
+    lab.schedule.heard(late)
+    assert lab.verdicts() == {"astray": "ACCEPT"}
+
+
+def test_clear_text_that_no_case_asked_for_is_no_verdict() -> None:
+    from certpin.lab.evidence import Connection
+
+    lab = Rehearsal(ONE)
+    lab.gives_once()
+    visit = lab.schedule.admit(Connection(target="a.example", clear=b"GET /"), plain=True)
+    lab.schedule.heard(visit)
+    assert lab.refuses_once().turn.case is ONE
+    lab.gives_once()
+    assert lab.verdicts() == {"one": "REJECT"}
+
+
+def test_a_case_about_two_hosts_takes_the_connections_of_both() -> None:
+    lab = Rehearsal(BOTH, hosts=("a.example", "b.example"))
+    lab.gives_once("a.example")
+    assert lab.gives_once("b.example").turn.case is CONTROL
+    assert lab.gives_once("a.example").turn.case is BOTH
+    attacked = lab.call("b.example")
+    assert attacked.turn.hosts[0] == "a.example"
+    lab.refuses(attacked)
+    lab.gives_once("a.example")
+    assert lab.verdicts("a.example") == {"both": "REJECT"}
+    assert lab.verdicts("b.example") == {}
+
+
+def test_a_case_about_two_hosts_is_named_where_there_is_one() -> None:
+    lab = Rehearsal(BOTH)
+    lab.gives_once()
+    lab.gives_once()
+    (told,) = lab.told
+    assert (told[1].outcome, told[1].why) == (
+        Outcome.NOT_RUN,
+        "it takes two hosts of the app (name another --host)",
+    )

@@ -1,0 +1,133 @@
+"""Any order of connections, words and ends: every case is met, and no verdict is another's."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    rule,
+)
+
+from certpin.lab.attacks import CONTROL
+from certpin.lab.judge import Verdict
+from certpin.lab.script import Script
+from certpin.lab.serve.word import Word
+from tests.lab._serving import BOTH, HOSTILE, ONE, OTHER, RENEWED, SWAPPED, Rehearsal, case
+
+if TYPE_CHECKING:
+    from certpin.lab.case import Case
+    from certpin.lab.serve.turn import Turn, Visit
+
+HOSTS = ("a.example", "b.example")
+TWICE = case("twice", Script.of(HOSTILE, HOSTILE))
+CASES = (ONE, SWAPPED, RENEWED, TWICE, OTHER, BOTH)
+_REFUSALS = {Word.REFUSED, Word.LEFT}
+
+
+class Devices(RuleBasedStateMachine):
+    """Two hosts, whose clients do whatever comes to mind, and then behave until all is played."""
+
+    visits: Bundle[Visit] = Bundle("visits")
+
+    @initialize()
+    def begin(self) -> None:
+        self.lab = Rehearsal(*CASES, hosts=HOSTS)
+        self.began: dict[int, tuple[Visit, Turn, Case]] = {}
+        self.turns: list[Turn] = []  # in the order of their first connection
+        self.over: dict[int, int] = {}  # by turn: how many turns had begun when it was over
+
+    @rule(target=visits, host=st.sampled_from(HOSTS))
+    def call(self, host: str) -> Visit:
+        return self.visit(host)
+
+    def visit(self, host: str) -> Visit:
+        visit = self.lab.call(host)
+        on = {each.current for each in self.lab.schedule.programmes.values()}
+        assert visit.turn in on or self.lab.schedule.programmes[host].turn() is None
+        assert host in visit.turn.hosts
+        self.began[id(visit)] = (visit, visit.turn, visit.turn.case)
+        if visit.turn not in self.turns:
+            self.turns.append(visit.turn)
+        return visit
+
+    @rule(visit=visits)
+    def give(self, visit: Visit) -> None:
+        if not visit.ended and not visit.seen.alert:
+            self.lab.gives(visit)
+
+    @rule(visit=visits)
+    def refuse(self, visit: Visit) -> None:
+        if not visit.ended:
+            self.lab.refuses(visit)
+
+    @rule(visit=consumes(visits))
+    def leave(self, visit: Visit) -> None:
+        self.lab.leaves(visit)
+
+    @rule(visit=consumes(visits))
+    def stall(self, visit: Visit) -> None:
+        self.lab.stalls(visit)
+
+    @invariant()
+    def no_connection_changes_its_case(self) -> None:
+        for visit, turn, played in self.began.values():
+            assert visit.turn is turn
+            assert turn.case is played
+
+    @invariant()
+    def no_verdict_is_taken_from_another_case(self) -> None:
+        said = defaultdict(list)
+        for visit, turn, played in self.began.values():
+            said[turn.hosts[0], played.name].append(visit)
+        for host, result in self.lab.told:
+            words = [(each.word, each.seen.hostile) for each in said[host, result.case.name]]
+            attacks = any(act.hostile for act in result.case.play(None).acts)  # type: ignore[arg-type]
+            counted = {word for word, hostile in words if hostile or not attacks}
+            if result.verdict is Verdict.ACCEPT:
+                assert Word.GAVE in counted
+            if result.verdict is Verdict.REJECT:
+                assert counted & _REFUSALS
+
+    @invariant()
+    def a_refusal_is_told_after_a_control_that_held(self) -> None:
+        for host, result in self.lab.told:
+            if result.verdict is not Verdict.REJECT:
+                continue
+            own = [turn for turn in self.turns if turn.hosts[0] == host]
+            names = [turn.case for turn in own]
+            after = own[names.index(result.case) + 1 :]
+            assert any(
+                turn.case is CONTROL and any(each.word is Word.GAVE for each in turn.visits)
+                for turn in after
+            )
+
+    def teardown(self) -> None:
+        """Whatever happened: a right client that calls often enough goes through everything."""
+        if not hasattr(self, "lab"):
+            return
+        for _ in range(40 * len(CASES)):
+            for host in HOSTS:
+                visit = self.visit(host)
+                act = visit.seen.act
+                assert act is not None
+                (self.lab.refuses if act.hostile else self.lab.gives)(visit)
+                self.lab.leaves(visit)
+        assert self.lab.schedule.finished
+        for host in HOSTS:
+            mine = [turn.case for turn in self.turns if turn.hosts[0] == host]
+            assert all(each in mine for each in CASES)
+            results = self.lab.schedule.programmes[host].results
+            assert set(results) == {each.name for each in CASES}
+            assert all(result.verdict is not None for result in results.values())
+
+
+TestDevices = Devices.TestCase
+TestDevices.settings = settings(deadline=None, max_examples=60, stateful_step_count=40)

@@ -1,7 +1,8 @@
 """What docs/commands.md says: the options of each command, and the JSON it prints, field by field.
 
-The page is the schema: ``check("server", value)`` fails unless ``value`` has the very fields of the
-table "JSON: server", each of the type that stands there.
+docs/reports.md has the fields of a run of the lab. The pages are the schema:
+``check("server", value)`` fails unless ``value`` has the very fields of the table "JSON: server",
+each of the type that stands there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "commands.md"
+_DOCS = Path(__file__).parent.parent.parent / "docs"
+PAGE = _DOCS / "commands.md"
+PAGES = (PAGE, _DOCS / "reports.md")
 _PLAIN: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -38,7 +41,8 @@ def tables() -> dict[str, dict[str, str]]:
     """The type of each field, by the name of its table."""
     found: dict[str, dict[str, str]] = {}
     name = ""
-    for line in PAGE.read_text(encoding="utf-8").splitlines():
+    lines = [line for page in PAGES for line in page.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
         if line.startswith("#"):
             name = line.partition("JSON: ")[2]
         elif name and (row := re.match(r"\| `(\w+)` \| ([^|]+) \|", line)):

@@ -1,0 +1,29 @@
+"""Reports of a run: one format a file, each a pure function of the run.
+
+What a report holds comes from certificates, clients and hosts that may be hostile: every format
+escapes it in its own way, and each takes the same sentences from ``words``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.lab.report.html import to_html
+from certpin.lab.report.json import to_json
+from certpin.lab.report.junit import to_junit
+from certpin.lab.report.sarif import to_sarif
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from certpin.lab.run import Run
+
+# A new format is one file and one line here.
+FORMATS: dict[str, Callable[[Run], str]] = {
+    "json": to_json,
+    "junit": to_junit,
+    "sarif": to_sarif,
+    "html": to_html,
+}
+
+__all__ = ["FORMATS"]

@@ -1,0 +1,139 @@
+"""Who signed whom in what a server sent: the path from its leaf, and what was merely sent along.
+
+Names can lie, so signatures are checked: that is what forged chains are about.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.utils import CryptographyDeprecationWarning
+
+from certpin.lab.report.certificates import Facts, read
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from certpin.pins import HostPin
+
+
+class Signature(StrEnum):
+    """What stands between a certificate and the one above it."""
+
+    GOOD = "signed by the key above"
+    BAD = "not signed by the key above: the name alone is right"
+    UNCHECKED = "says that it is signed by the key above; this cannot be checked"
+    MISSING = "signed by somebody who was not sent, and is not trusted"
+    ITSELF = "signed by itself"
+
+
+_PREFERRED = [Signature.GOOD, Signature.UNCHECKED, Signature.BAD]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a chain is looked at against: the host that was asked for, the client's trust, a clock.
+
+    ``leaf_key`` is the pin of the key that the server proved itself with; empty where that is
+    not known.
+    """
+
+    host: str
+    trusted: tuple[bytes, ...] = ()
+    pins: tuple[HostPin, ...] = ()
+    now: datetime | None = None
+    leaf_key: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One certificate where it stands in a strand. ``above`` is what signs it, or seems to."""
+
+    facts: Facts
+    sent: bool
+    trusted: bool
+    pinned: str  # the role of the pin that matches it, or nothing
+    above: Signature
+
+
+@dataclass(frozen=True)
+class Strand:
+    """Certificates from the lowest up. A client goes up the first; the others are sent along."""
+
+    places: tuple[Place, ...]
+    on_path: bool
+
+    @property
+    def trusted(self) -> bool:
+        """Whether it leads to a trusted root by signatures that hold."""
+        *below, top = self.places
+        return top.trusted and all(each.above is Signature.GOOD for each in below)
+
+
+def strands(sent: tuple[bytes, ...], scene: Scene) -> tuple[Strand, ...]:
+    """The path from the leaf up, then a strand for each certificate that is on none so far."""
+    found: list[Strand] = []
+    seen: set[bytes] = set()
+    for der in dict.fromkeys(sent):
+        if der in seen:
+            continue
+        climbed = _climb(der, (*scene.trusted, *sent))
+        seen.update(each for each, _ in climbed)
+        places = tuple(_place(each, above, sent, scene) for each, above in climbed)
+        found.append(Strand(places, on_path=not found))
+    return tuple(found)
+
+
+def _climb(der: bytes, others: tuple[bytes, ...]) -> list[tuple[bytes, Signature]]:
+    """From this certificate up to where nobody is found who signed it; never in a circle."""
+    path = [der]
+    climbed: list[tuple[bytes, Signature]] = []
+    while True:
+        issuer, link = _above(path[-1], [each for each in others if each not in path])
+        climbed.append((path[-1], link))
+        if issuer is None:
+            return climbed
+        path.append(issuer)
+
+
+def _above(der: bytes, others: list[bytes]) -> tuple[bytes | None, Signature]:
+    child = read(der)
+    if child.issuer is None:
+        return None, Signature.UNCHECKED
+    if child.issuer == child.subject:
+        return None, Signature.ITSELF
+    named = [each for each in others if read(each).subject == child.issuer]
+    signed = [(each, signature(child, read(each))) for each in named]
+    nobody = (None, Signature.MISSING)
+    return min(signed, key=lambda pair: _PREFERRED.index(pair[1]), default=nobody)
+
+
+def signature(child: Facts, issuer: Facts) -> Signature:
+    """Whether the issuer's key made the child's signature. Their names are the same."""
+    if child.parsed is None or issuer.parsed is None:
+        return Signature.UNCHECKED
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            child.parsed.verify_directly_issued_by(issuer.parsed)
+    except InvalidSignature:
+        return Signature.BAD
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return Signature.UNCHECKED  # an algorithm or a key that is not read here
+    return Signature.GOOD
+
+
+def _place(der: bytes, above: Signature, sent: tuple[bytes, ...], scene: Scene) -> Place:
+    facts = read(der)
+    matching = [entry.role for entry in scene.pins if str(entry.pin) in facts.pins]
+    return Place(
+        facts,
+        sent=der in sent,
+        trusted=der in scene.trusted,
+        pinned=matching[0] if matching else "",
+        above=above,
+    )

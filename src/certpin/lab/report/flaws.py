@@ -1,0 +1,207 @@
+"""What is wrong with a chain, certificate by certificate: what a good client refuses it for.
+
+Found from the chain itself, not from the name of the case, so that a picture cannot say what was
+not served. Only plain flaws are looked for: no list is complete, and the verdict needs none.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from certpin.errors import CertificateParseError
+from certpin.lab.report.chain import Signature
+from certpin.probe.scan import name_matches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from certpin.lab.report.chain import Place, Scene, Strand
+
+_SMALLEST_RSA = 2048  # CA/B Forum Baseline Requirements 6.1.5
+_WEAK_DIGESTS = {"md5", "sha1"}  # the same, 7.1.3.2
+
+# What is raised for extensions of hostile certificates.
+_SENSELESS = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+
+
+@dataclass(frozen=True)
+class _Spot:
+    """A certificate of a strand, for the rules below."""
+
+    scene: Scene
+    strand: Strand
+    index: int
+
+    @property
+    def place(self) -> Place:
+        return self.strand.places[self.index]
+
+    @property
+    def parsed(self) -> x509.Certificate | None:
+        return self.place.facts.parsed
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.strand.on_path and self.index == 0
+
+    def extension(self, kind: type[x509.ExtensionType]) -> x509.ExtensionType | None:
+        try:
+            return (
+                self.parsed.extensions.get_extension_for_class(kind).value if self.parsed else None
+            )
+        except (x509.ExtensionNotFound, *_SENSELESS):
+            return None
+
+
+def flaws(scene: Scene, strand: Strand, index: int) -> tuple[str, ...]:
+    """What is wrong with one certificate of a strand. Nothing is, with a trusted root."""
+    spot = _Spot(scene, strand, index)
+    if spot.place.trusted:
+        return ()
+    found = [rule(spot) for rule in _RULES]
+    return tuple(each for each in found if each)
+
+
+def _unreadable(spot: _Spot) -> str:
+    return "" if spot.parsed else "it cannot be read"
+
+
+def _authority(spot: _Spot) -> str:
+    above = spot.place.above
+    if above is Signature.BAD:
+        return "the authority that it names did not sign it"
+    if above is Signature.ITSELF:
+        return "it signed itself, and nobody trusts it"
+    if above is Signature.MISSING:
+        return "whoever signed it is not trusted"
+    return ""
+
+
+def _name(spot: _Spot) -> str:
+    certificate = spot.place.facts.certificate
+    if not spot.is_leaf or not certificate:
+        return ""
+    try:
+        right = name_matches(spot.scene.host, certificate)
+    except CertificateParseError:
+        return "its names make no sense"
+    return "" if right else f"it is not for {spot.scene.host}"
+
+
+def _dates(spot: _Spot) -> str:
+    facts, now = spot.place.facts, spot.scene.now
+    if now and facts.not_after and now > facts.not_after:
+        return f"it expired on {facts.not_after:%Y-%m-%d}"
+    if now and facts.not_before and now < facts.not_before:
+        return f"it is not valid before {facts.not_before:%Y-%m-%d}"
+    return ""
+
+
+def _may_sign(spot: _Spot) -> str:
+    if not spot.index or not spot.parsed:
+        return ""
+    basic = spot.extension(x509.BasicConstraints)
+    usage = spot.extension(x509.KeyUsage)
+    if not isinstance(basic, x509.BasicConstraints) or not basic.ca:
+        return "it is no authority, and may sign nothing"
+    if isinstance(usage, x509.KeyUsage) and not usage.key_cert_sign:
+        return "its key must not sign certificates"
+    if basic.path_length is not None and spot.index - 1 > basic.path_length:
+        return "there are more authorities below it than it allows"
+    return ""
+
+
+def _purpose(spot: _Spot) -> str:
+    uses = spot.extension(x509.ExtendedKeyUsage)
+    fitting = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    if isinstance(uses, x509.ExtendedKeyUsage) and not fitting & set(uses):
+        return "it is not meant for servers"
+    return ""
+
+
+def _unknown(spot: _Spot) -> str:
+    try:
+        extensions = list(spot.parsed.extensions) if spot.parsed else []
+    except _SENSELESS:
+        return "its extensions make no sense"
+    unknown = [each for each in extensions if isinstance(each.value, x509.UnrecognizedExtension)]
+    return "it is bound to a rule that nobody knows" if any(e.critical for e in unknown) else ""
+
+
+def _subtrees(spot: _Spot) -> str:
+    limits = spot.extension(x509.NameConstraints)
+    if not isinstance(limits, x509.NameConstraints):
+        return ""
+    permitted = [each for each in limits.permitted_subtrees or () if _same_kind(each, spot)]
+    excluded = [each for each in limits.excluded_subtrees or () if _same_kind(each, spot)]
+    outside = permitted and not any(_below(spot.scene.host, each) for each in permitted)
+    if outside or any(_below(spot.scene.host, each) for each in excluded):
+        return f"it may not sign for {spot.scene.host}"
+    return ""
+
+
+def _same_kind(limit: x509.GeneralName, spot: _Spot) -> bool:
+    kind = x509.IPAddress if _address(spot.scene.host) else x509.DNSName
+    return isinstance(limit, kind)
+
+
+def _below(host: str, limit: x509.GeneralName) -> bool:
+    """RFC 5280 section 4.2.1.10: a name, and every name below it."""
+    if isinstance(limit, x509.IPAddress):
+        return _address(host) in _network(limit)
+    return host == limit.value or host.endswith(f".{str(limit.value).lstrip('.')}")
+
+
+def _weak(spot: _Spot) -> str:
+    try:
+        key = spot.parsed.public_key() if spot.parsed else None
+        digest = spot.parsed.signature_hash_algorithm if spot.parsed else None
+    except (ValueError, UnsupportedAlgorithm):
+        return "its key or its signature is of a kind that cannot be read"
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < _SMALLEST_RSA:
+        return f"its key is weak: RSA of {key.key_size} bits"
+    return (
+        f"its signature is weak: {digest.name}" if digest and digest.name in _WEAK_DIGESTS else ""
+    )
+
+
+def _other_key(spot: _Spot) -> str:
+    proved = spot.scene.leaf_key
+    if spot.is_leaf and proved and spot.place.facts.pin and proved != spot.place.facts.pin:
+        return "the server does not hold its key: it signed with another"
+    return ""
+
+
+def _pinned(spot: _Spot) -> str:
+    if not spot.is_leaf or not spot.scene.pins:
+        return ""
+    for place in spot.strand.places:
+        if place.pinned:
+            return ""
+        if place.above is not Signature.GOOD:
+            break
+    return "no key from here up is pinned"
+
+
+_RULES: tuple[Callable[[_Spot], str], ...] = (
+    *(_unreadable, _other_key, _name, _dates, _authority, _may_sign),
+    *(_purpose, _unknown, _subtrees, _weak, _pinned),
+)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _network(limit: x509.IPAddress) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(str(limit.value), strict=False)

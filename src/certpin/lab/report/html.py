@@ -1,0 +1,117 @@
+"""The run as one HTML page that needs nothing else: no script, no font, no picture from elsewhere.
+
+It is built as a tree of elements by the standard library's ElementTree, which escapes all text
+when it writes: there is no template into which a hostile string could be put as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from certpin.lab.judge import Outcome
+from certpin.lab.report.page.case import finding, folded
+from certpin.lab.report.page.icons import badge
+from certpin.lab.report.page.markup import table, tag, write
+from certpin.lab.report.page.summary import about, controls, top
+from certpin.lab.report.words import EXPECTED, OUTCOMES, headline
+
+if TYPE_CHECKING:
+    from xml.etree import ElementTree as ET
+
+    from certpin.lab.run import Result, Run
+
+Numbered = list[tuple[int, "Result"]]
+
+_SECTIONS = (
+    (Outcome.WRONG, "What must be mended"),
+    (Outcome.WARNING, "Warnings"),
+    (Outcome.UNDECIDED, "What could not be decided"),
+)
+
+
+def to_html(run: Run) -> str:
+    """The report."""
+    style = _style()
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_policy(style)),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("meta", name="referrer", content="no-referrer"),
+        tag("meta", name="robots", content="noindex"),
+        tag("title", f"{headline(run)}: {run.host}"),
+    )
+    sheet = tag("style")
+    sheet.text = style
+    head.append(sheet)
+    page = tag("html", head, tag("body", _main(run), _foot()), lang="en")
+    return f"<!DOCTYPE html>\n{write(page)}\n"
+
+
+def _main(run: Run) -> ET.Element:
+    numbered = list(enumerate(run.results))
+    parts = [top(run), controls(run)]
+    for outcome, title in _SECTIONS:
+        chosen = [(n, each) for n, each in numbered if each.outcome is outcome]
+        if chosen:
+            cases = [finding(run, each, number) for number, each in chosen]
+            heading = tag("h2", title, id=f"section-{outcome.value}")
+            parts.append(
+                tag("section", heading, *cases, aria_labelledby=f"section-{outcome.value}")
+            )
+    parts += [_overview(numbered), _rest(run, numbered), about(run)]
+    return tag("main", *parts)
+
+
+def _overview(numbered: Numbered) -> ET.Element:
+    rows = [
+        (
+            tag("a", each.case.name, href=f"#case-{number}"),
+            badge(each.outcome, OUTCOMES[each.outcome]),
+            EXPECTED[each.expect],
+            str(each.verdict or "-"),
+            each.case.presents,
+        )
+        for number, each in numbered
+    ]
+    head = ("Case", "Outcome", "The client", "It did", "What it met")
+    whole = table(f"All {len(rows)} cases, in the order of the run", head, list(rows))
+    title = tag("h2", "All cases", id="all")
+    return tag("section", title, tag("details", tag("summary", "Show the table"), whole))
+
+
+def _rest(run: Run, numbered: Numbered) -> ET.Element:
+    """Everything that needs nobody's attention, by family."""
+    shown = {outcome for outcome, _ in _SECTIONS}
+    rest = [(number, each) for number, each in numbered if each.outcome not in shown]
+    title = "Everything else" if len(rest) < len(numbered) else "The cases, one by one"
+    section = tag("section", tag("h2", title, id="rest"), aria_labelledby="rest")
+    for family in dict.fromkeys(each.case.family for _, each in rest):
+        section.append(tag("h3", family.value))
+        for number, each in rest:
+            if each.case.family is family:
+                section.append(folded(run, each, number))
+    return section
+
+
+def _foot() -> ET.Element:
+    words = (
+        "This page holds what the client sent and printed while it was attacked. "
+        "Pass it on with the same care as the client's own logs."
+    )
+    return tag("footer", tag("p", words))
+
+
+@cache
+def _style() -> str:
+    return files("certpin.lab.report.page").joinpath("page.css").read_text("utf-8")
+
+
+def _policy(style: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"

@@ -1,0 +1,137 @@
+"""The run as JSON. docs/reports.md documents every field."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+from certpin.lab.judge import Outcome
+from certpin.lab.report.certificates import read
+from certpin.lab.report.command import shown
+from certpin.lab.report.scenes import asked, pinned, served
+from certpin.lab.report.tally import exit_code
+from certpin.lab.report.text import encodable
+from certpin.lab.report.words import summary, verdict_line
+
+if TYPE_CHECKING:
+    from certpin.lab.evidence import Attempt, Connection
+    from certpin.lab.run import Result, Run
+
+SCHEMA = 1  # rises when a field goes, or changes its meaning; a new field does not raise it
+SHOWN = 4 * 1024  # octets of what leaked that are written out; ``bytes`` counts them all
+
+
+def to_json(run: Run) -> str:
+    """The report, without a line end."""
+    return json.dumps(_run(run), indent=2)
+
+
+def _run(run: Run) -> dict[str, Any]:
+    about = run.about
+    return {
+        "schema": SCHEMA,
+        "certpin": about.certpin or None,
+        "python": about.python or None,
+        "openssl": about.openssl or None,
+        "command": [encodable(word) for word in shown(about.command)] or None,
+        "started": about.started.isoformat() if about.started else None,
+        "seconds": round(about.seconds, 3),
+        "host": encodable(run.host),
+        "style": run.style.value,
+        "controlled": run.controlled,
+        "exit_code": exit_code(run),
+        "summary": [encodable(line) for line in summary(run)],
+        "counts": {_key(each): run.count(each) for each in Outcome},
+        "trusted": [certificate(der) for der in about.trusted],
+        "results": [_result(each) for each in run.results],
+    }
+
+
+def _key(outcome: Outcome) -> str:
+    return outcome.value.replace(" ", "_")
+
+
+def _result(result: Result) -> dict[str, Any]:
+    case = result.case
+    return {
+        "case": case.name,
+        "family": case.family.value,
+        "presents": case.presents,
+        "expected": result.expect.value,
+        "verdict": result.verdict.value if result.verdict else None,
+        "outcome": _key(result.outcome),
+        "says": encodable(verdict_line(result)),
+        "why": encodable(result.why),
+        "guards": case.guards,
+        "advice": case.fix or None,
+        "reference": case.reference or None,
+        "attempts": [_attempt(each) for each in result.attempts],
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "host": encodable(next(iter(attempt.hosts), "")),
+        "exit_status": attempt.ending.status,
+        "problem": encodable(attempt.ending.problem) or None,
+        "output": encodable(attempt.ending.output),
+        "seconds": round(attempt.seconds, 3),
+        "connections": [_connection(attempt, each) for each in attempt.connections],
+    }
+
+
+def _connection(attempt: Attempt, seen: Connection) -> dict[str, Any]:
+    hello = seen.hello
+    host = asked(attempt, seen)
+    return {
+        "via": seen.via,
+        "target": encodable(seen.target) or None,
+        "server_name": encodable(hello.server_name) or None if hello else None,
+        "offered_alpn": [encodable(each) for each in hello.alpn] if hello else [],
+        "hostile": seen.hostile,
+        "opening": seen.act.opening.value if seen.act else None,
+        "chain": [certificate(der) for der in served(seen)],
+        "pinned": [{"pin": str(each.pin), "role": each.role} for each in pinned(attempt, host)],
+        "handshake_finished": seen.secured,
+        "tls_version": seen.version or None,
+        "cipher": seen.cipher or None,
+        "alpn": seen.alpn or None,
+        "resumed": seen.resumed,
+        "client_certificate": _given(seen.client_certificate),
+        "alert": encodable(seen.alert) or None,
+        "problem": encodable(seen.problem) or None,
+        "data": _leak(seen.data),
+        "clear_text": _leak(seen.clear),
+    }
+
+
+def certificate(der: bytes) -> dict[str, Any]:
+    """A certificate; one that is unreadable has its digest alone."""
+    facts = read(der)
+    return {
+        "subject": facts.subject,
+        "issuer": facts.issuer,
+        "names": list(facts.names) if facts.names is not None else None,
+        "not_before": facts.not_before.isoformat() if facts.not_before else None,
+        "not_after": facts.not_after.isoformat() if facts.not_after else None,
+        "key": facts.key,
+        "pin": facts.pin,
+        "sha256": facts.sha256,
+    }
+
+
+def _given(der: bytes) -> dict[str, Any] | None:
+    return certificate(der) if der else None
+
+
+def _leak(data: bytes) -> dict[str, Any] | None:
+    if not data:
+        return None
+    kept = data[:SHOWN]
+    return {
+        "bytes": len(data),
+        "text": kept.decode("utf-8", "backslashreplace"),
+        "base64": base64.b64encode(kept).decode(),
+        "cut": len(kept) < len(data),
+    }

@@ -1,0 +1,115 @@
+"""JUnit XML, as CI systems read it: a suite a family, a test a case.
+
+A wrong outcome is a failure, an undecided one an error, one that was not run is skipped.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET  # it only writes here
+
+from certpin.lab.judge import Outcome
+from certpin.lab.report.text import clean
+from certpin.lab.report.words import ending, explain, verdict_line
+
+if TYPE_CHECKING:
+    from certpin.lab.case import Family
+    from certpin.lab.run import Result, Run
+
+_TAGS = {Outcome.WRONG: "failure", Outcome.UNDECIDED: "error", Outcome.NOT_RUN: "skipped"}
+
+
+def to_junit(run: Run) -> str:
+    """The report, without a line end."""
+    root = ET.Element("testsuites", {"name": "certpin prove", **_counts(run.results)})
+    names = _names(run.results)
+    families: dict[Family, list[int]] = {}
+    for index, result in enumerate(run.results):
+        families.setdefault(result.case.family, []).append(index)
+    for number, (family, members) in enumerate(families.items()):
+        results = tuple(run.results[index] for index in members)
+        suite = ET.SubElement(root, "testsuite", _suite(run, number, family, results))
+        _properties(suite, run)
+        for index in members:
+            _test(suite, run.results[index], names[index])
+    ET.indent(root)
+    written = ET.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{written}'
+
+
+def _names(results: tuple[Result, ...]) -> list[str]:
+    """A name for each test, and none twice: the good control is run first and last."""
+    total = Counter(each.case.name for each in results)
+    seen: Counter[str] = Counter()
+    names = []
+    for each in results:
+        name = each.case.name
+        seen[name] += 1
+        names.append(f"{name} ({seen[name]} of {total[name]})" if total[name] > 1 else name)
+    return names
+
+
+def _suite(run: Run, number: int, family: Family, results: tuple[Result, ...]) -> dict[str, str]:
+    started = run.about.started
+    when = {"timestamp": started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")} if started else {}
+    return {"name": family.value, "id": str(number), **_counts(results), **when}
+
+
+def _counts(results: tuple[Result, ...]) -> dict[str, str]:
+    kinds = Counter(_TAGS.get(each.outcome) for each in results)
+    return {
+        "tests": str(len(results)),
+        "failures": str(kinds["failure"]),
+        "errors": str(kinds["error"]),
+        "skipped": str(kinds["skipped"]),
+        "time": f"{sum(map(_seconds, results)):.3f}",
+    }
+
+
+def _properties(suite: ET.Element, run: Run) -> None:
+    facts = {
+        "host": run.host,
+        "style": run.style.value,
+        "certpin": run.about.certpin,
+        "python": run.about.python,
+        "openssl": run.about.openssl,
+    }
+    properties = ET.SubElement(suite, "properties")
+    for name, value in facts.items():
+        ET.SubElement(properties, "property", {"name": name, "value": clean(value)})
+
+
+def _test(suite: ET.Element, result: Result, name: str) -> None:
+    family = result.case.family.name.lower()
+    test = ET.SubElement(suite, "testcase")
+    test.attrib |= {"classname": f"certpin.{family}", "name": name}
+    test.attrib["time"] = f"{_seconds(result):.3f}"
+    tag = _TAGS.get(result.outcome)
+    if tag:
+        found = ET.SubElement(test, tag, {"message": _one_line(verdict_line(result))})
+        if tag != "skipped":
+            found.attrib["type"] = str(result.verdict)
+            found.text = clean("\n".join(explain(result)))
+    if result.outcome is not Outcome.NOT_RUN:
+        ET.SubElement(test, "system-out").text = clean(_told(result))
+
+
+def _told(result: Result) -> str:
+    """What was met, and what the client said of it itself."""
+    lines = [f"it met: {result.case.presents}", verdict_line(result)]
+    if result.outcome is Outcome.WARNING:
+        lines = [f"WARNING: {line}" for line in explain(result)] + lines[:1]
+    for attempt in result.attempts:
+        lines.append(f"the client: {ending(attempt.ending)}")
+        lines.append(attempt.ending.output)
+    return "\n".join(filter(None, lines))
+
+
+def _seconds(result: Result) -> float:
+    return sum(each.seconds for each in result.attempts)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(clean(text).split())

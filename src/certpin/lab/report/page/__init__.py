@@ -1,0 +1,1 @@
+"""The parts of the HTML page. All of it is built as elements, so that nothing goes unescaped."""

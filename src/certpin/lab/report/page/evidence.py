@@ -1,0 +1,135 @@
+"""The evidence of one case: the chains, what leaked, the connections, the client's own end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.lab.judge import Verdict
+from certpin.lab.report.certificates import read
+from certpin.lab.report.drawing import draw
+from certpin.lab.report.page.markup import facts, table, tag
+from certpin.lab.report.page.picture import picture
+from certpin.lab.report.scenes import asked, scene, served
+from certpin.lab.report.text import readable
+from certpin.lab.report.words import ending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from xml.etree import ElementTree as ET
+
+    from certpin.lab.evidence import Attempt, Connection
+    from certpin.lab.report.certificates import Facts
+    from certpin.lab.report.page.markup import Child
+    from certpin.lab.run import Result, Run
+
+_PICTURES = 4  # chains of one case that are drawn
+_SHOWN = 2 * 1024  # octets of what leaked, and letters of what a client printed
+
+
+def chains(run: Run, result: Result, name: str) -> list[ET.Element]:
+    """A picture of each chain that was met, the attackers' before the honest ones."""
+    if not result.attempts:
+        return []
+    attempt = result.attempts[-1]
+    met: dict[tuple[object, ...], Connection] = {}
+    for seen in attempt.connections:
+        if served(seen):
+            met.setdefault((served(seen), asked(attempt, seen)), seen)
+    hostile = [seen for seen in met.values() if seen.hostile]
+    others = [seen for seen in met.values() if not seen.hostile]
+    return [
+        _figure(run, result, attempt, seen, f"{name}-{number}")
+        for number, seen in enumerate((*hostile, *others)[:_PICTURES])
+    ]
+
+
+def _figure(run: Run, result: Result, attempt: Attempt, seen: Connection, name: str) -> ET.Element:
+    chain = served(seen)
+    drawing = draw(chain, scene(run, result, attempt, seen))
+    whose = "the attacker" if seen.hostile else "the honest server"
+    caption = f"What {whose} presented for {asked(attempt, seen)}"
+    return tag(
+        "figure",
+        tag("figcaption", caption),
+        picture(drawing, name),
+        tag("details", tag("summary", "The certificates in full"), *map(_certificate, chain)),
+    )
+
+
+def _certificate(der: bytes) -> ET.Element:
+    known = read(der)
+    return facts(
+        {
+            "Subject": known.subject or "unreadable",
+            "Issuer": known.issuer,
+            "Names": ", ".join(known.names or ()),
+            "Valid": _validity(known),
+            "Key": known.key,
+            "Pin": tag("code", known.pin) if known.pin else None,
+            "SHA-256": tag("code", known.sha256),
+        }
+    )
+
+
+def _validity(known: Facts) -> str:
+    if not known.not_before or not known.not_after:
+        return ""
+    return f"{known.not_before:%Y-%m-%d} to {known.not_after:%Y-%m-%d}"
+
+
+def leaks(result: Result) -> Iterator[ET.Element]:
+    """The bytes that the client gave away, where the verdict is that it did."""
+    if not result.attempts or result.verdict is Verdict.REJECT:
+        return
+    attempt = result.attempts[-1]
+    hostile = any(act.hostile for act in attempt.script.acts)
+    for number, seen in enumerate(attempt.connections, 1):
+        if seen.hostile is not hostile and not seen.clear:
+            continue
+        for data, how in ((seen.clear, "in clear text"), (seen.data, "under TLS")):
+            if data:
+                words = f"{len(data)} bytes on connection {number}, {how}"
+                yield tag("p", words)
+                yield tag("pre", *_marked(data, attempt.canary), tabindex="0", aria_label=words)
+
+
+def _marked(data: bytes, canary: str) -> list[Child]:
+    """What leaked, with the canary marked, and cut where it is long."""
+    text = readable(data[:_SHOWN])
+    before, found, after = text.partition(canary) if canary else (text, "", "")
+    more = len(data) - _SHOWN
+    cut = f"\n… and {more} bytes more" if more > 0 else None
+    return [before, tag("mark", found) if found else None, after.rstrip("\n"), cut]
+
+
+def connections(attempt: Attempt) -> ET.Element:
+    """Every connection that the lab saw, in order."""
+    if not attempt.connections:
+        return tag("p", "The client made no connection.")
+    rows = [_row(number, attempt, seen) for number, seen in enumerate(attempt.connections[:50], 1)]
+    head = ("No.", "Met", "Asked for", "TLS", "Ended by", "Bytes given away")
+    return table("Connections that the lab saw", head, rows)
+
+
+def _row(number: int, attempt: Attempt, seen: Connection) -> tuple[Child, ...]:
+    tls = [seen.version or "not finished", seen.alpn, "resumed" if seen.resumed else ""]
+    if seen.client_certificate:
+        given = read(seen.client_certificate).subject or "unreadable"
+        tls.append(f"client certificate {given}")
+    return (
+        str(number),
+        "the attacker" if seen.hostile else "the honest server" if seen.act else "nobody",
+        asked(attempt, seen),
+        ", ".join(filter(None, tls)),
+        f"alert {seen.alert}" if seen.alert else seen.problem or "closing",
+        str(len(seen.said)),
+    )
+
+
+def client_end(attempt: Attempt) -> Iterator[ET.Element]:
+    """How the client ended, and the end of what it printed."""
+    yield tag("p", f"{ending(attempt.ending)}.")
+    if attempt.ending.output.strip():
+        shown = attempt.ending.output[-_SHOWN:]
+        words = "the end of what it printed"
+        yield tag("pre", shown, tabindex="0", aria_label=words)

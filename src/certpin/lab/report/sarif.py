@@ -1,0 +1,139 @@
+"""SARIF 2.1.0 (OASIS), for code scanning: a rule a case, a result where something is to be done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from certpin.lab.judge import Outcome
+from certpin.lab.report.command import shown
+from certpin.lab.report.tally import exit_code
+from certpin.lab.report.text import clean, encodable
+from certpin.lab.report.words import EXPECTED, explain, headline, summary, verdict_line
+from certpin.lab.target import bracketed
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from certpin.lab.case import Case
+    from certpin.lab.run import Result, Run
+
+SCHEMA = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
+
+_LEVELS = {Outcome.WRONG: "error", Outcome.WARNING: "warning", Outcome.UNDECIDED: "note"}
+_NO_ESCAPE = str.maketrans({"{": "{{", "}": "}}", "[": "\\[", "]": "\\]", "\\": "\\\\"})
+
+
+def to_sarif(run: Run) -> str:
+    """The report, without a line end."""
+    cases = list(dict.fromkeys(each.case.name for each in run.results))
+    log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [_run(run, cases)]}
+    return json.dumps(log, indent=2)
+
+
+def _run(run: Run, names: list[str]) -> dict[str, Any]:
+    by_name = {each.case.name: each.case for each in run.results}
+    found = [each for each in run.results if each.outcome in _LEVELS]
+    driver = {
+        "name": "certpin",
+        "version": run.about.certpin or "unknown",
+        "rules": [_rule(by_name[name]) for name in names],
+    }
+    return {
+        "tool": {"driver": driver},
+        "invocations": [_invocation(run)],
+        "results": [_result(run, each, names.index(each.case.name)) for each in found],
+        "columnKind": "unicodeCodePoints",
+        "properties": {
+            "host": encodable(run.host),
+            "style": run.style.value,
+            "controlled": run.controlled,
+            "command": [encodable(word) for word in shown(run.about.command)],
+            "summary": [encodable(line) for line in summary(run)],
+        },
+    }
+
+
+def _rule(case: Case) -> dict[str, Any]:
+    help_text = "\n".join(filter(None, (case.fix, case.reference and f"See {case.reference}.")))
+    return {
+        "id": case.name,
+        "shortDescription": _message(f"The client meets {case.presents}"),
+        "fullDescription": _message(f"This guards {case.guards}."),
+        "help": _message(help_text or case.guards),
+        "defaultConfiguration": {"level": "error"},
+        "properties": {"tags": ["security", "tls", case.family.name.lower()]},
+    }
+
+
+def _result(run: Run, result: Result, rule: int) -> dict[str, Any]:
+    return {
+        "ruleId": result.case.name,
+        "ruleIndex": rule,
+        "level": _LEVELS[result.outcome],
+        "message": _message("\n".join(explain(result))),
+        "locations": [_location(run, result)],
+        "partialFingerprints": {"certpinCase/v1": _fingerprint(run, result)},
+        "properties": {
+            "outcome": result.outcome.value,
+            "verdict": str(result.verdict) if result.verdict else None,
+            "expected": EXPECTED[result.expect],
+            "attempts": len(result.attempts),
+        },
+    }
+
+
+def _location(run: Run, result: Result) -> dict[str, Any]:
+    """There is no file to point at: the place of a finding is the host, and the case."""
+    host = encodable(run.host)
+    return {
+        "physicalLocation": {
+            "artifactLocation": {"uri": f"https://{quote(bracketed(host), safe='[]:')}/"}
+        },
+        "logicalLocations": [
+            {"fullyQualifiedName": f"{host}/{result.case.name}", "kind": "resource"}
+        ],
+    }
+
+
+def _fingerprint(run: Run, result: Result) -> str:
+    """The same in every run of the same case against the same host and style."""
+    words = "\0".join((encodable(run.host), run.style.value, result.case.name))
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+def _invocation(run: Run) -> dict[str, Any]:
+    started = run.about.started
+    not_run = [each for each in run.results if each.outcome is Outcome.NOT_RUN]
+    facts = {
+        "executionSuccessful": run.controlled,
+        "exitCode": exit_code(run),
+        "exitCodeDescription": headline(run),
+        "toolExecutionNotifications": [_notification(each) for each in not_run],
+    }
+    if started:
+        facts["startTimeUtc"] = _utc(started)
+        facts["endTimeUtc"] = _utc(started + timedelta(seconds=run.about.seconds))
+    return facts
+
+
+def _notification(result: Result) -> dict[str, Any]:
+    return {
+        "level": "note",
+        "message": _message(f"{result.case.name} was {verdict_line(result)}"),
+        "associatedRule": {"id": result.case.name},
+    }
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _message(text: str) -> dict[str, str]:
+    """A message in which nothing is a placeholder or a link (SARIF 2.1.0 section 3.11.5, .6)."""
+    return {"text": clean(text).translate(_NO_ESCAPE)}

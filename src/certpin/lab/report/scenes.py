@@ -1,0 +1,78 @@
+"""What to look at a connection against: its host, the client's pins and roots, and its clock."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from certpin.errors import HostError
+from certpin.lab.report.chain import Scene
+from certpin.lab.script import Opening
+from certpin.pins import Pin
+
+if TYPE_CHECKING:
+    from certpin.lab.evidence import Attempt, Connection
+    from certpin.lab.run import Result, Run
+    from certpin.pins import HostPin
+
+# Where one of these comes before TLS, no certificate is ever sent.
+_NO_TLS = {Opening.PLAIN, Opening.STRIP}
+
+
+def served(seen: Connection) -> tuple[bytes, ...]:
+    """The chain that a connection was sent, as DER: none where it never came so far.
+
+    A resumed session carries no certificates (RFC 8446 section 2.2).
+    """
+    if seen.act is None or seen.hello is None or seen.resumed or seen.act.opening in _NO_TLS:
+        return ()
+    return seen.act.chain
+
+
+def scene(run: Run, result: Result, attempt: Attempt, seen: Connection) -> Scene:
+    """What the chain of this connection is looked at against."""
+    host = asked(attempt, seen)
+    started = run.about.started
+    return Scene(
+        host,
+        run.about.trusted,
+        pinned(attempt, host),
+        started + result.case.clock if started else None,
+        _leaf_key(seen.act.key_pem) if seen.act else "",
+    )
+
+
+def asked(attempt: Attempt, seen: Connection) -> str:
+    """The host that a client meant: one of those it was told, whatever else it wrote."""
+    said = (seen.hello.server_name if seen.hello else "") or seen.target
+    return said if said in attempt.hosts else next(iter(attempt.hosts), "")
+
+
+def pinned(attempt: Attempt, host: str) -> tuple[HostPin, ...]:
+    """What the client has pinned for a host."""
+    try:
+        policy = attempt.pins.policy_for(host) if attempt.pins else None
+    except HostError:
+        return ()
+    return policy.pins if policy else ()
+
+
+@lru_cache(maxsize=1024)
+def _leaf_key(key_pem: bytes) -> str:
+    """The pin of the key that a server proves itself with. The key itself stays where it is."""
+    if not key_pem:
+        return ""
+    try:
+        public = load_pem_private_key(key_pem, None).public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return ""  # of a kind that a case forged
+    spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return str(Pin.of_key(hashlib.sha256(spki).digest()))

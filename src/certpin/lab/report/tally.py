@@ -1,0 +1,81 @@
+"""What a run comes to, in numbers. The good controls are counted apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from certpin.lab.attacks import CONTROL
+from certpin.lab.case import Expect, Style
+from certpin.lab.judge import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from certpin.lab.case import Case
+    from certpin.lab.run import Result, Run
+
+_DECIDED = {Outcome.RIGHT, Outcome.WRONG}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many attacks and honest servers there were, and how many of them went wrong.
+
+    ``beyond`` are attacks that a client of this style cannot see, and did not: they are no fault
+    of it, and whoever reads a report must know of them all the same.
+    """
+
+    attacks: int
+    got_through: int
+    honest: int
+    refused: int
+    beyond: int
+    warnings: int
+    told: int
+    undecided: int
+    not_run: int
+
+
+def tally(run: Run) -> Tally:
+    """Count the cases of a run."""
+    cases = [each for each in run.results if each.case is not CONTROL]
+    decided = [each for each in cases if each.outcome in _DECIDED]
+    attacks = [each for each in decided if each.expect is Expect.REJECT]
+    honest = [each for each in decided if is_honest(each)]
+    return Tally(
+        attacks=len(attacks),
+        got_through=_count(attacks, Outcome.WRONG),
+        honest=len(honest),
+        refused=_count(honest, Outcome.WRONG),
+        beyond=sum(map(is_beyond, cases)),
+        warnings=_count(cases, Outcome.WARNING),
+        told=_count(cases, Outcome.TOLD),
+        undecided=_count(cases, Outcome.UNDECIDED),
+        not_run=_count(cases, Outcome.NOT_RUN),
+    )
+
+
+def is_honest(result: Result) -> bool:
+    """Whether the server of a case is one that no client may refuse."""
+    return result.expect is Expect.ACCEPT and not refused_by(result.case)
+
+
+def is_beyond(result: Result) -> bool:
+    """Whether a client of this style accepted what one with other pins refuses."""
+    allowed = result.expect in {Expect.ACCEPT, Expect.EITHER}
+    return allowed and result.verdict is Verdict.ACCEPT and bool(refused_by(result.case))
+
+
+def refused_by(case: Case) -> tuple[Style, ...]:
+    """The styles whose clients must refuse a case."""
+    return tuple(style for style in Style if case.expected.of(style) is Expect.REJECT)
+
+
+def exit_code(run: Run) -> int:
+    """What a run means for a shell: 0 sound, 1 a finding, 3 inconclusive."""
+    if run.count(Outcome.WRONG):
+        return 1
+    return 0 if run.controlled and not run.count(Outcome.UNDECIDED) else 3
+
+
+def _count(results: list[Result], outcome: Outcome) -> int:
+    return sum(each.outcome is outcome for each in results)

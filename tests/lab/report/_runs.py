@@ -1,0 +1,158 @@
+"""Runs made by hand: always the same, and hostile wherever a string comes from outside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from certpin.lab.about import About
+from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.authority import Authority
+from certpin.lab.case import CannotServeError, Case, Expect, Style
+from certpin.lab.cast import Authorities, Cast
+from certpin.lab.evidence import Attempt, Connection, Ending
+from certpin.lab.judge import Outcome, Verdict, judge, outcome
+from certpin.lab.run import Result, Run
+from certpin.lab.script import Act, Script
+from certpin.lab.session.hello import ClientHello
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+HOST = "api.bank.example"
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+CANARY = "canary-0123456789abcdef"
+BY_NAME = {case.name: case for case in CASES}
+# Markup of HTML and XML, an end of CDATA, controls, a bidi override, half a surrogate pair.
+HOSTILE = "<script>alert(1)</script>]]>&amp;\"'\0\x1b[31m\x7f\u202e\ufffe\ud800{0}[a](b)"
+
+
+@cache
+def authorities() -> Authorities:
+    return Authorities(NOW)
+
+
+@cache
+def cast(style: Style = Style.LEAF) -> Cast:
+    return Cast(authorities(), HOST, "cdn.bank.example", style)
+
+
+def about(**fields: Any) -> About:
+    trusted = tuple(each.certificate.der for each in (authorities().root, authorities().rogue))
+    words = ("/usr/bin/curl", "-sS", "-H", "Authorization: hunter2", "{url}")
+    made = About(words, "1.2.3", "3.13.1", "OpenSSL 3.5.0", NOW, 12.5, trusted)
+    return replace(made, **fields)
+
+
+def seen(act: Act | None, said: bytes = b"", **fields: Any) -> Connection:
+    """A connection that was led through to the end."""
+    common = {"hello": ClientHello(HOST, ("h2",)), "secured": True, "version": "TLSv1.3"}
+    return Connection(**{"act": act, "data": said, **common, **fields})
+
+
+def attempt(script: Script, *met: Connection, status: int | None = 0, **fields: Any) -> Attempt:
+    ending = Ending(status, fields.pop("output", ""), fields.pop("problem", ""))
+    common = {
+        "hosts": (HOST, "cdn.bank.example"),
+        "pins": cast().pins,
+        "canary": CANARY,
+        "seconds": 0.25,
+    }
+    return Attempt(ending, script, met, **{**common, **fields})
+
+
+def result(case: Case, *attempts: Attempt, style: Style = Style.LEAF) -> Result:
+    """As the lab judges these attempts."""
+    expect = case.expected.of(style)
+    judged = judge(attempts[-1])
+    found = outcome(expect, judged.verdict)
+    return Result(case, expect, judged.verdict, found, judged.why, attempts)
+
+
+def met(case: Case, *, gives: bool, style: Style = Style.LEAF, **fields: Any) -> Result:
+    """A client that gives its data away in every connection, or in none."""
+    script = case.play(cast(style))
+    said = f"GET /{CANARY} HTTP/1.1\r\n\r\n".encode() if gives else b""
+    alert = {} if gives else {"alert": "unknown_ca"}
+    connections = (seen(act, said, **alert) for act in script.acts)
+    made = attempt(script, *connections, status=0 if gives else 60, **fields)
+    return result(case, made, style=style)
+
+
+def not_run(case: Case, why: str = "it takes a key that is not here") -> Result:
+    return Result(case, Expect.REJECT, None, Outcome.NOT_RUN, why)
+
+
+def undecided(case: Case) -> Result:
+    script = case.play(cast())
+    dead = attempt(script, status=None, problem="the client did not end within 20 s")
+    return result(case, dead)
+
+
+def judged(case: Case, found: Outcome, verdict: Verdict) -> Result:
+    return replace(met(case, gives=True), outcome=found, verdict=verdict)
+
+
+def run(results: Iterable[Result], style: Style = Style.LEAF, **fields: Any) -> Run:
+    """A run between two good controls."""
+    good = met(CONTROL, gives=True, style=style)
+    return Run(fields.pop("host", HOST), style, (good, *results, good), about(**fields))
+
+
+def every_outcome() -> Run:
+    """One case of each outcome."""
+    return run(
+        (
+            met(BY_NAME["untrusted-ca"], gives=False, output="curl: (60) no\n"),
+            met(BY_NAME["rogue-ca-in-store"], gives=True),
+            judged(BY_NAME["untrusted-ca"], Outcome.WARNING, Verdict.LEAK),
+            judged(BY_NAME["rogue-ca-in-store"], Outcome.TOLD, Verdict.ACCEPT),
+            undecided(BY_NAME["untrusted-ca"]),
+            not_run(BY_NAME["rogue-ca-in-store"]),
+        )
+    )
+
+
+def hostile_run() -> Run:
+    """Hostile strings in everything that a certificate, a client or a host can choose."""
+    forger = Authority("<b>root</b>\"'&", now=NOW)
+    leaf = forger.issue("<img src=x onerror=alert(1)>"[:60], days=3)
+    act = Act.of(leaf)
+    case = replace(BY_NAME["untrusted-ca"], play=lambda _: Script.of(act))
+    hello = ClientHello(HOSTILE, (HOSTILE,))
+    connection = seen(
+        act,
+        f"{HOSTILE}{CANARY}".encode("utf-8", "surrogatepass") + b"\xff\0" * 4000,
+        hello=hello,
+        target=HOSTILE,
+        alert=HOSTILE,
+        problem=HOSTILE,
+        client_certificate=leaf.certificate.der,
+        clear=HOSTILE.encode("utf-8", "surrogatepass"),
+    )
+    junk = seen(act.but(chain=(b"\x30\x03junk", *act.chain)), b"x" * 5000)
+    made = attempt(Script.of(act), connection, junk, output=HOSTILE * 300, hosts=(HOSTILE,))
+    died = attempt(Script.of(act), status=None, problem=HOSTILE, hosts=(HOSTILE,))
+    return run(
+        (result(case, made), result(case, died), not_run(case, HOSTILE)),
+        host=HOSTILE,
+        command=(HOSTILE, HOSTILE, "--token=hunter2"),
+    )
+
+
+@cache
+def of_every_case(style: Style, *, gives: bool) -> Run:
+    """Every case of the matrix that can be played here, as one client meets it."""
+    results = []
+    for case in CASES:
+        try:
+            results.append(met(case, gives=gives, style=style))
+        except CannotServeError as exc:
+            results.append(not_run(case, str(exc)))
+    return run(results, style)
+
+
+def later(days: int) -> datetime:
+    return NOW + timedelta(days=days)

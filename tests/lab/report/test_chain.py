@@ -1,0 +1,192 @@
+"""Who signed whom, and what is wrong with a chain: found from its bytes, whatever it is called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certpin.lab.authority import Authority
+from certpin.lab.report.chain import Scene, Signature, strands
+from certpin.lab.report.drawing import Arrow, Box, draw
+from certpin.lab.report.flaws import flaws
+from certpin.lab.script import Act
+from tests.lab.report import _runs
+
+if TYPE_CHECKING:
+    from certpin.lab.authority import Change, Identity
+
+CAST = _runs.cast()
+PINS = CAST.pins
+assert PINS is not None
+SCENE = Scene(
+    _runs.HOST, _runs.about().trusted, PINS.policies[0].pins, _runs.NOW, str(CAST.leaf.pin)
+)
+
+
+def _der(identity: Identity, *appended: x509.Certificate) -> tuple[bytes, ...]:
+    return Act.of(identity, *appended).chain
+
+
+def _found(chain: tuple[bytes, ...], **fields: object) -> set[str]:
+    """Every flaw of the path from the leaf."""
+    scene = replace(SCENE, leaf_key="", **fields)  # type: ignore[arg-type]
+    path = strands(chain, scene)[0]
+    return {flaw for index in range(len(path.places)) for flaw in flaws(scene, path, index)}
+
+
+def test_the_honest_chain_leads_to_the_trusted_root_and_has_no_flaw() -> None:
+    (path,) = strands(_der(CAST.leaf), SCENE)
+    links = [place.above for place in path.places]
+    assert links == [Signature.GOOD, Signature.GOOD, Signature.ITSELF]
+    assert [place.trusted for place in path.places] == [False, False, True]
+    assert [place.sent for place in path.places] == [True, True, False]
+    assert [place.pinned for place in path.places] == ["leaf", "", ""]
+    assert path.trusted
+    assert not [flaws(SCENE, path, n) for n in range(3) if flaws(SCENE, path, n)]
+
+
+def test_an_authority_that_nobody_trusts_is_drawn_as_missing() -> None:
+    chain = _der(CAST.untrusted.issue(_runs.HOST))
+    assert "whoever signed it is not trusted" in _found(chain)
+    boxes = [part for part in draw(chain, SCENE).parts if isinstance(part, Box)]
+    assert [box.kind for box in boxes] == ["absent", "flawed"]
+
+
+def test_a_name_that_is_right_and_a_key_that_is_not() -> None:
+    fake = Authority("x", now=_runs.NOW)
+    fake.subject = CAST.intermediate.subject
+    chain = (*_der(fake.issue(_runs.HOST))[:1], *_der(CAST.leaf)[1:])
+    path = strands(chain, SCENE)[0]
+    assert path.places[0].above is Signature.BAD
+    assert not path.trusted
+    assert "the authority that it names did not sign it" in _found(chain)
+    arrows = [part for part in draw(chain, SCENE).parts if isinstance(part, Arrow)]
+    assert [arrow.kind for arrow in arrows] == ["good", "bad"]
+
+
+def test_the_pinned_leaf_that_is_merely_sent_along_is_off_the_path() -> None:
+    chain = _der(CAST.impostor, *CAST.genuine[:1])
+    path, other = strands(chain, SCENE)
+    assert "no key from here up is pinned" in _found(chain)
+    assert (path.on_path, other.on_path) == (True, False)
+    assert other.places[0].pinned == "leaf"
+    assert "Sent along" in draw(chain, SCENE).words
+
+
+def test_a_pin_above_a_signature_that_does_not_hold_is_none() -> None:
+    scene_pins = (replace(SCENE.pins[0], pin=CAST.intermediate.pin, role="intermediate"),)
+    fake = Authority("x", now=_runs.NOW)
+    fake.subject = CAST.intermediate.subject
+    chain = (*_der(fake.issue(_runs.HOST))[:1], *_der(CAST.leaf)[1:])
+    assert "no key from here up is pinned" in _found(chain, pins=scene_pins)
+    assert "no key from here up is pinned" not in _found(_der(CAST.leaf), pins=scene_pins)
+
+
+def test_a_server_that_signs_with_another_key() -> None:
+    stolen = replace(SCENE, leaf_key=str(CAST.backup.pin))
+    path = strands(_der(CAST.leaf), stolen)[0]
+    assert flaws(stolen, path, 0) == ("the server does not hold its key: it signed with another",)
+
+
+def test_a_certificate_that_signed_itself() -> None:
+    alone = Authority(_runs.HOST, now=_runs.NOW)
+    assert "it signed itself, and nobody trusts it" in _found((alone.certificate.der,))
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+def test_dates(days: int) -> None:
+    found = _found(_der(CAST.leaf), now=_runs.later(days))
+    assert any("expired on" in each or "not valid before" in each for each in found)
+
+
+def test_another_name() -> None:
+    assert _found(_der(CAST.leaf), host="evil.example") == {"it is not for evil.example"}
+
+
+def _without_authority(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+    kept = [
+        each for each in builder._extensions if not isinstance(each.value, x509.BasicConstraints)
+    ]
+    builder._extensions = kept
+    return builder
+
+
+def _constrained(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+    limits = x509.NameConstraints([x509.DNSName("other.example")], None)
+    return builder.add_extension(limits, critical=True)
+
+
+def _for_mail(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+    uses = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
+    return builder.add_extension(uses, critical=False)
+
+
+def _critical(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+    oid = x509.ObjectIdentifier("1.3.6.1.4.1.55555.1")
+    return builder.add_extension(x509.UnrecognizedExtension(oid, b"\5\0"), critical=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "flaw"),
+    [
+        (_without_authority, "it is no authority, and may sign nothing"),
+        (_constrained, f"it may not sign for {_runs.HOST}"),
+        (_for_mail, "it is not meant for servers"),
+        (_critical, "it is bound to a rule that nobody knows"),
+    ],
+)
+def test_an_intermediate_that_may_not(change: Change, flaw: str) -> None:
+    forged = CAST.root.intermediate("Forged", change=change)
+    assert flaw in _found(_der(forged.issue(_runs.HOST)))
+
+
+def test_certificates_that_sign_each_other_end_somewhere() -> None:
+    one, two = Authority("one", now=_runs.NOW), Authority("two", now=_runs.NOW)
+    circle = (
+        Authority("one", issuer=two, key=one.key).certificate.der,
+        Authority("two", issuer=one, key=two.key).certificate.der,
+    )
+    path = strands(circle, SCENE)[0]
+    assert len(path.places) == 2
+    assert not path.trusted
+
+
+def test_an_unreadable_certificate_is_shown_by_its_digest() -> None:
+    path, *_ = strands((b"\x30\x03junk", *_der(CAST.leaf)), SCENE)
+    assert path.places[0].facts.subject is None
+    assert "it cannot be read" in flaws(SCENE, path, 0)
+    assert "(unreadable)" in draw((b"junk",), SCENE).words
+
+
+@pytest.mark.parametrize("name", ["x" * 64, "漢" * 21])  # 64 octets each, or nearly
+def test_a_long_name_is_cut_to_the_width_of_the_picture(name: str) -> None:
+    long = Authority(name, now=_runs.NOW)
+    for part in draw((long.certificate.der,), SCENE).parts:
+        if isinstance(part, Box):
+            assert all(len(line.text) <= 52 for line in part.lines)  # a pin has 51
+            assert sum(line.kind == "name" for line in part.lines) <= 2
+
+
+def test_boxes_and_arrows_do_not_overlap() -> None:
+    parts = draw(_der(CAST.impostor, *CAST.genuine), SCENE).parts
+    ends = [(part.top, part.top + part.height) for part in parts if isinstance(part, Box)]
+    arrows = [(part.top, part.bottom) for part in parts if isinstance(part, Arrow)]
+    spans = sorted(ends + arrows)
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+
+
+@given(st.integers(0, 2000), st.binary(min_size=1, max_size=8), st.booleans())
+def test_no_broken_certificate_stops_a_report(at: int, junk: bytes, grow: bool) -> None:
+    good = _der(CAST.leaf)
+    for index, der in enumerate(good):
+        place = at % len(der)
+        broken = der[:place] + junk + der[place + (0 if grow else len(junk)) :]
+        chain = (*good[:index], broken, *good[index + 1 :])
+        assert draw(chain, SCENE).words

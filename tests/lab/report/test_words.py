@@ -1,0 +1,115 @@
+"""The sentences that all reports share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from certpin.lab.attacks import CONTROL
+from certpin.lab.case import ALL_ACCEPT, Style
+from certpin.lab.evidence import Ending
+from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.report.tally import exit_code, tally
+from certpin.lab.report.words import ending, explain, headline, summary, verdict_line
+from certpin.lab.run import Run
+from tests.lab.report import _runs
+
+UNTRUSTED, ROGUE = _runs.BY_NAME["untrusted-ca"], _runs.BY_NAME["rogue-ca-in-store"]
+HONEST = replace(ROGUE, name="rot-something", expected=ALL_ACCEPT, play=CONTROL.play)
+
+
+def test_a_run_that_stops_every_attack_says_so() -> None:
+    run = _runs.run((_runs.met(UNTRUSTED, gives=False), _runs.met(ROGUE, gives=False)))
+    assert summary(run) == ["None of the 2 attacks got through."]
+    assert exit_code(run) == 0
+
+
+def test_an_attack_that_got_through_is_the_headline() -> None:
+    run = _runs.run((_runs.met(UNTRUSTED, gives=False), _runs.met(ROGUE, gives=True)))
+    assert headline(run) == "1 of 2 attacks got through"
+    assert exit_code(run) == 1
+
+
+def test_an_honest_server_that_is_refused_is_the_headline_where_no_attack_got_through() -> None:
+    run = _runs.run((_runs.met(UNTRUSTED, gives=False), _runs.met(HONEST, gives=False)))
+    assert headline(run) == "1 of 1 honest server was refused"
+    assert "lock the client out" in " ".join(summary(run))
+    assert exit_code(run) == 1
+
+
+def test_the_controls_are_in_no_number() -> None:
+    counted = tally(_runs.run((_runs.met(HONEST, gives=True),)))
+    assert (counted.attacks, counted.honest, counted.refused) == (0, 1, 0)
+
+
+def test_nothing_is_proven_where_the_control_failed() -> None:
+    failed = replace(_runs.met(CONTROL, gives=False), outcome=Outcome.UNDECIDED)
+    run = Run(_runs.HOST, Style.LEAF, (failed,), _runs.about())
+    assert headline(run).startswith("Nothing is proven")
+    assert exit_code(run) == 3
+
+
+def test_a_run_of_nothing_proves_nothing() -> None:
+    assert exit_code(Run(_runs.HOST, Style.LEAF, ())) == 3
+
+
+def test_what_leaked_is_told_although_the_control_failed() -> None:
+    failed = replace(_runs.met(CONTROL, gives=False), outcome=Outcome.UNDECIDED)
+    run = Run(_runs.HOST, Style.LEAF, (failed, _runs.met(ROGUE, gives=True)), _runs.about())
+    assert "1 of 1 attack got through" in " ".join(summary(run))
+    assert exit_code(run) == 1
+
+
+def test_a_case_without_a_verdict_is_no_success() -> None:
+    run = _runs.run((_runs.undecided(UNTRUSTED),))
+    assert headline(run) == "1 case could not be decided"
+    assert exit_code(run) == 3
+
+
+def test_what_only_pins_stop_is_told_of_a_client_without_pins() -> None:
+    run = _runs.run((_runs.met(ROGUE, gives=True, style=Style.NONE),), Style.NONE)
+    assert exit_code(run) == 0
+    assert "1 attack more would get through" in " ".join(summary(run))
+    assert tally(run).honest == 0  # it is no honest server, though it must be accepted
+    assert "a client with pins on the server's key" in verdict_line(run.results[1])
+
+
+def test_every_outcome_has_its_own_line() -> None:
+    lines = [verdict_line(each) for each in _runs.every_outcome().results[1:-1]]
+    assert lines == [
+        "the client refused, as it should",
+        "the attack got through: the client accepted it",
+        (
+            "the client reported an error, after its data was gone; "
+            "it had better refuse before it says anything"
+        ),
+        "the client accepted; whether that is right is for your policy to say",
+        "undecided: the client did not end within 20 s",
+        "not run: it takes a key that is not here",
+    ]
+
+
+def test_a_leak_is_an_attack_that_got_through() -> None:
+    leak = replace(_runs.met(ROGUE, gives=True), verdict=Verdict.LEAK)
+    assert "after its data was gone" in verdict_line(leak)
+
+
+def test_a_finding_is_explained_with_evidence_and_advice() -> None:
+    told = "\n".join(explain(_runs.met(ROGUE, gives=True)))
+    for part in ("the canary arrived", ROGUE.guards, ROGUE.fix, ROGUE.reference):
+        assert part in told
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (Ending(0), "exit status 0: it says that all is well"),
+        (Ending(35), "exit status 35: it reports an error"),
+        (Ending(-11), "killed by signal 11"),
+        (Ending(None), "it was stopped"),
+        (Ending(None, problem="it did not start"), "it did not start"),
+    ],
+)
+def test_how_a_client_ended(end: Ending, words: str) -> None:
+    assert ending(end) == words

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.cli import demo
+from certpin.cli import demo, demo_matrix
 from certpin.errors import PinError
+from certpin.lab.attacks import CASES, CONTROL
 from tests.cli import _documented
 
 if TYPE_CHECKING:
@@ -26,20 +27,43 @@ TITLES = [
 ]
 
 
+@pytest.fixture
+def scenes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the matrix out, for tests that are about the story before it."""
+    monkeypatch.setattr(demo, "_compare", lambda *, quiet: [])
+
+
 def test_every_scene_goes_as_it_should(run: Run) -> None:
     done = run("demo", "--json")
-    for scene in done.json:
-        _documented.check("scene", scene)
+    _documented.check("demonstration", done.json)
+    scenes = done.json["scenes"]
     assert (done.code, done.err) == (0, "")
-    assert [scene["title"] for scene in done.json] == TITLES
-    assert [scene["client"] for scene in done.json] == ["pinned", "unpinned", "pinned", "pinned"]
-    assert [scene["outcome"].partition(",")[0] for scene in done.json] == [
+    assert [scene["title"] for scene in scenes] == TITLES
+    assert [scene["client"] for scene in scenes] == ["pinned", "unpinned", "pinned", "pinned"]
+    assert [scene["outcome"].partition(",")[0] for scene in scenes] == [
         "accepted",
         "accepted",
         "refused",
         "accepted",
     ]
-    assert all(scene["as_it_should"] for scene in done.json)
+    assert all(scene["as_it_should"] for scene in scenes)
+
+
+def test_the_matrix_tells_the_two_clients_apart(run: Run) -> None:
+    told = run("demo", "--json").json
+    rows = {row["case"]: row for row in told["matrix"]}
+    assert rows.keys() == {case.name for case in (CONTROL, *CASES)}
+    assert all(row["as_it_should"] for row in rows.values())
+    rogue = rows["rogue-ca-in-store"]
+    assert (rogue["unpinned"], rogue["pinned"]) == ("ACCEPT", "REJECT")
+    assert told["pinned_fooled"] == 0 < told["unpinned_fooled"] < told["attacks"]
+
+
+def test_the_matrix_fails_where_pinning_would(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_matrix, "_pinned", demo_matrix._unpinned)
+    done = run("demo")
+    assert done.code == 1
+    assert "GAVE ITS DATA AWAY  GAVE ITS DATA AWAY" in done.out
 
 
 def test_it_is_told_in_words(run: Run) -> None:
@@ -52,6 +76,7 @@ def test_it_is_told_in_words(run: Run) -> None:
     assert "NOT as it should be" not in done.out
 
 
+@pytest.mark.usefixtures("scenes_alone")
 def test_nothing_stays_on_the_disk(run: Run) -> None:
     run("demo")
     assert list(Path().iterdir()) == []
@@ -73,6 +98,7 @@ def _with_a_backup_that_is_not_pinned(stage: demo.Stage) -> demo.Stage:
     return replace(stage, backup=stage.attacker)
 
 
+@pytest.mark.usefixtures("scenes_alone")
 @pytest.mark.parametrize(
     ("change", "scene"),
     [
@@ -92,10 +118,11 @@ def test_it_fails_where_pinning_would(
     monkeypatch.setattr(demo, "set_stage", lambda: stage)
     done = run("demo", "--json")
     assert done.code == 1
-    assert not done.json[scene]["as_it_should"]
+    assert not done.json["scenes"][scene]["as_it_should"]
     assert "This is NOT as it should be." in run("demo").out
 
 
+@pytest.mark.usefixtures("scenes_alone")
 def test_a_refusal_after_the_request_is_too_late(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     call = demo._call
 
@@ -106,5 +133,5 @@ def test_a_refusal_after_the_request_is_too_late(run: Run, monkeypatch: pytest.M
     monkeypatch.setattr(demo, "set_stage", lambda: stage)
     monkeypatch.setattr(demo, "_call", late)
     done = run("demo", "--json")
-    assert (done.code, done.json[2]["outcome"]) == (1, "refused TOO LATE")
-    assert not done.json[2]["as_it_should"]
+    assert (done.code, done.json["scenes"][2]["outcome"]) == (1, "refused TOO LATE")
+    assert not done.json["scenes"][2]["as_it_should"]

@@ -15,8 +15,16 @@ def _command(name: str) -> click.Command:
     return found
 
 
+def _parameters(command: click.Command) -> list[click.Option]:
+    """The options of a command; of a group, those of all its commands."""
+    found = [each for each in command.params if isinstance(each, click.Option)]
+    if isinstance(command, click.Group):
+        found += [each for part in command.commands.values() for each in _parameters(part)]
+    return found
+
+
 def _options(name: str) -> set[str]:
-    parameters = [each for each in _command(name).params if isinstance(each, click.Option)]
+    parameters = _parameters(_command(name))
     return {word for each in parameters for word in (*each.opts, *each.secondary_opts)}
 
 
@@ -31,7 +39,7 @@ def test_the_options_of_a_command_are_those_of_its_section(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_says_what_it_does(name: str) -> None:
-    options = [each for each in _command(name).params if isinstance(each, click.Option)]
+    options = _parameters(_command(name))
     assert [option.name for option in options if not option.help] == []
 
 

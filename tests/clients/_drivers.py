@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 from urllib.error import URLError
 
 import aiohttp
@@ -146,8 +144,7 @@ def _with_urllib3(pins: Pins, proxy: str | None, steps: tuple[Step, ...]) -> lis
 
 
 def _with_opener(pins: Pins, proxy: str | None, steps: tuple[Step, ...]) -> list[str]:
-    with mock.patch.dict(os.environ, {"https_proxy": proxy} if proxy else {}):
-        opener = stdlib.opener(pins)
+    opener = stdlib.opener(pins, proxies={"https": proxy} if proxy else None)
 
     def get(url: str) -> str:
         with opener.open(url, timeout=_PATIENCE) as response:

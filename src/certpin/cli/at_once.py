@@ -29,7 +29,7 @@ def at_once(jobs: Sequence[Callable[[], Result]], word: str) -> list[Result]:
         waiting.put(pair)
     for _ in range(min(_AT_ONCE, len(jobs))):
         Thread(target=_work, args=(waiting,), daemon=True).start()
-    with _progress(len(jobs), word) as advance:
+    with progress(len(jobs), word) as advance:
         for _ in as_completed(futures):
             advance()
     return [future.result() for future in futures]
@@ -48,8 +48,9 @@ def _work(waiting: SimpleQueue[tuple[Future[Result], Callable[[], Result]]]) -> 
 
 
 @contextmanager
-def _progress(total: int, word: str) -> Iterator[Callable[[], None]]:
-    if not sys.stderr.isatty():
+def progress(total: int, word: str, *, quiet: bool = False) -> Iterator[Callable[[], None]]:
+    """A bar on a terminal, and nothing in a pipe; what it yields counts one further."""
+    if quiet or not sys.stderr.isatty():
         yield lambda: None
         return
     from rich.console import Console

@@ -10,22 +10,31 @@ from typing import TYPE_CHECKING
 
 import click
 
+from certpin.cli.at_once import progress
+from certpin.cli.demo_matrix import compare, comparison_facts, print_comparison, totals
 from certpin.cli.describe import print_json
 from certpin.cli.main import FINDING
 from certpin.cli.options import json_option
 from certpin.cli.screen import fold
 from certpin.errors import PinError
 from certpin.lab import Authority, Identity, LabServer
+from certpin.lab.attacks import CASES
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
 from certpin.tls import PinnedSSLContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from certpin.cli.demo_matrix import Compared
+
 HOST = "localhost"
 _SECRET = "/transfer?amount=100"  # noqa: S105  # what must not reach the attacker
 
 
+_MATRIX = (
+    "Now everything that the lab has: every forged certificate, and every legitimate change, "
+    "against a client without pins and against the same client with certpin."
+)
 _INTRODUCTION = (
     "A bank's server and two clients, over real TLS on this machine. The unpinned client trusts "
     "every authority that the machine trusts; the pinned one wants a key that is pinned, too."
@@ -33,7 +42,9 @@ _INTRODUCTION = (
 _NEXT = """\
 Next, a server of your own:
   certpin pin HOST
-  certpin add HOST --backup-key backup.key"""
+  certpin add HOST --backup-key backup.key
+and a client of your own:
+  certpin prove --host HOST -- COMMAND"""
 
 
 @dataclass(frozen=True)
@@ -67,8 +78,8 @@ def demo(ctx: click.Context, as_json: bool) -> None:
     Real TLS on this machine's loopback; nothing leaves it, and nothing stays. A bank's server is
     called by two clients: one trusts every authority that the machine trusts, as most do; the
     other has the server's pins too. Then an attacker steps in, whose authority the machine
-    trusts, as a company's proxy or malware arranges it. At last the server changes to its
-    backup key.
+    trusts, as a company's proxy or malware arranges it. The server changes to its backup key. At
+    last both clients go through the whole matrix of attacks and legitimate changes.
 
     Exit code 0: everything went as it should.
     """
@@ -79,12 +90,32 @@ def demo(ctx: click.Context, as_json: bool) -> None:
         if not as_json:
             _tell(scene, new=not scenes or scenes[-1].title != scene.title)
         scenes.append(scene)
+    if not as_json:
+        click.echo(fold(f"\n{_MATRIX}\n", sys.stdout))
+    rows = _compare(quiet=as_json)
     if as_json:
-        print_json([vars(scene) for scene in scenes])
+        told = [comparison_facts(row) for row in rows]
+        print_json({"scenes": [vars(scene) for scene in scenes], "matrix": told} | totals(rows))
     else:
+        print_comparison(rows)
+        click.echo(fold(_sum(totals(rows)), sys.stdout))
         click.echo(f"\n{_NEXT}")
-    if not all(scene.as_it_should for scene in scenes):
+    if not all([each.as_it_should for each in scenes] + [row.as_it_should for row in rows]):
         ctx.exit(FINDING)
+
+
+def _compare(*, quiet: bool) -> list[Compared]:
+    """Run the matrix, with a count on a terminal."""
+    with progress(2 * (len(CASES) + 2), "attacking", quiet=quiet) as advance:
+        return compare(lambda _: advance())
+
+
+def _sum(counts: dict[str, int]) -> str:
+    return (
+        "\nThe client without pins gave its data away in {unpinned_fooled} of {attacks} attacks, "
+        "the one with certpin in {pinned_fooled}. After {legitimate} legitimate changes of the "
+        "server's certificate, the one works {unpinned_works} times, the other {pinned_works}."
+    ).format(**counts)
 
 
 def set_stage() -> Stage:

@@ -30,6 +30,8 @@ COMMANDS = {
     "check": "Compare what every pinned host serves with what is pinned.",
     "get": "Make one request, pinned.",
     "scan": "Read the certificates of many hosts, as JSON lines.",
+    "prove": "Attack a client, and say what got through.",
+    "lab": "List the attacks, or serve them to a device.",
     "demo": "Watch a pinned client refuse a man in the middle.",
 }
 

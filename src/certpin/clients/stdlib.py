@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from certpin.tls import PinnedSSLContext
 
 
-def opener(pins: Pins) -> request.OpenerDirector:
-    """An opener for ``https://`` alone, through the proxies of the environment (CONNECT).
+def opener(pins: Pins, *, proxies: dict[str, str] | None = None) -> request.OpenerDirector:
+    """An opener for ``https://`` alone, through proxies (CONNECT): those of the environment.
+
+    ``proxies`` names others instead, by scheme, as ``urllib.request.ProxyHandler`` takes them.
 
     Unlike ``urllib.request.build_opener()`` it opens no ``file:``, ``ftp:`` and ``data:``
     addresses, and ``http://`` only where the context is not strict, for hosts without enforced
@@ -35,7 +37,7 @@ def opener(pins: Pins) -> request.OpenerDirector:
     context = context_of(pins)
     director = request.OpenerDirector()
     for handler in (
-        request.ProxyHandler(),
+        request.ProxyHandler(proxies),
         request.UnknownHandler(),
         request.HTTPDefaultErrorHandler(),
         request.HTTPRedirectHandler(),

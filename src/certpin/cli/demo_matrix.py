@@ -1,0 +1,136 @@
+"""The second part of ``certpin demo``: every case of the matrix, with and without pins."""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib import request
+
+from certpin.clients.stdlib import opener
+from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.case import Expect, Style
+from certpin.lab.client import Call
+from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.lab import Lab
+from certpin.lab.run import prove
+from certpin.pinfile import PinSet
+from certpin.tls import PinnedSSLContext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from certpin.lab.run import Result
+    from certpin.lab.target import Target
+
+_PATIENCE = 10  # seconds
+_AT_ONCE = 2
+_SOUND, _BAD = "green", "bold red"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One case, and what each client did in it."""
+
+    unpinned: Result
+    pinned: Result
+
+    @property
+    def as_it_should(self) -> bool:
+        """Whether the pinned client did what is right."""
+        return self.pinned.outcome in {Outcome.RIGHT, Outcome.TOLD, Outcome.NOT_RUN}
+
+
+def compare(progress: Callable[[Result], None]) -> list[Compared]:
+    """Run both clients through the matrix. What the pinned one should do is right for both."""
+    results = []
+    for client in (Call(_unpinned), Call(_pinned)):
+        with Lab(style=Style.LEAF) as lab:
+            run = prove(lab, client, CASES, jobs=_AT_ONCE, progress=progress)
+        results.append(run.results)
+    return [Compared(*pair) for pair in zip(*results, strict=True)]
+
+
+def _unpinned(target: Target) -> str:
+    """What most programs do."""
+    context = ssl.create_default_context(cafile=target.ca)
+    handlers = request.ProxyHandler(_proxies(target)), request.HTTPSHandler(context=context)
+    return _read(request.build_opener(*handlers), target)
+
+
+def _pinned(target: Target) -> str:
+    """The same with certpin."""
+    context = PinnedSSLContext(PinSet.load(target.pins))
+    context.load_verify_locations(target.ca)
+    return _read(opener(context, proxies=_proxies(target)), target)
+
+
+def _proxies(target: Target) -> dict[str, str]:
+    return {"http": target.proxy, "https": target.proxy}
+
+
+def _read(director: request.OpenerDirector, target: Target) -> str:
+    with director.open(target.url, timeout=_PATIENCE) as response:
+        body: bytes = response.read()
+        return body.decode()
+
+
+def print_comparison(rows: Sequence[Compared]) -> None:
+    """Print both clients side by side, a family of cases at a time, and then the sum."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading, width in (("What the client met", None), ("without pins", 18), ("certpin", 18)):
+        table.add_column(heading, width=width, overflow="fold")
+    family = None
+    for row in rows:
+        case = row.pinned.case
+        if case.family is not family:
+            family = case.family
+            table.add_row(Text(f"\n{family}", "bold"))
+        cells = (Text(*_words(row.unpinned)), Text(*_words(row.pinned)))
+        table.add_row(Text(f"  {case.presents}"), *cells)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def totals(rows: Sequence[Compared]) -> dict[str, int]:
+    """What it comes to, in numbers."""
+    tried = [row for row in rows if row.pinned.verdict and row.pinned.case is not CONTROL]
+    attacks = [row for row in tried if row.pinned.expect is Expect.REJECT]
+    changes = [row for row in tried if row.pinned.expect is Expect.ACCEPT]
+    return {
+        "attacks": len(attacks),
+        "unpinned_fooled": sum(row.unpinned.outcome is Outcome.WRONG for row in attacks),
+        "pinned_fooled": sum(row.pinned.outcome is Outcome.WRONG for row in attacks),
+        "legitimate": len(changes),
+        "unpinned_works": sum(row.unpinned.outcome is Outcome.RIGHT for row in changes),
+        "pinned_works": sum(row.pinned.outcome is Outcome.RIGHT for row in changes),
+    }
+
+
+def comparison_facts(row: Compared) -> dict[str, Any]:
+    """One case as JSON."""
+    return {
+        "case": row.pinned.case.name,
+        "presents": row.pinned.case.presents,
+        "right": row.pinned.expect.value,
+        "unpinned": row.unpinned.verdict.value if row.unpinned.verdict else None,
+        "pinned": row.pinned.verdict.value if row.pinned.verdict else None,
+        "as_it_should": row.as_it_should,
+    }
+
+
+def _words(result: Result) -> tuple[str, str]:
+    """What a client did, and the colour of it."""
+    if result.verdict is None:
+        return "not tried", "dim"
+    if result.verdict in {Verdict.INCONCLUSIVE, Verdict.FLAKY}:
+        return str(result.verdict).lower(), "yellow"
+    if result.verdict is Verdict.REJECT:
+        return ("LOCKED OUT", _BAD) if result.expect is Expect.ACCEPT else ("refused", _SOUND)
+    if result.expect is Expect.REJECT:
+        return "GAVE ITS DATA AWAY", _BAD
+    return ("works", _SOUND) if result.expect is Expect.ACCEPT else ("accepted", "yellow")

@@ -1,0 +1,99 @@
+"""``certpin lab attacks``: what the lab can do to a client, and what is right then."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.describe import print_json
+from certpin.cli.options import json_option
+from certpin.cli.screen import fold
+from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.case import Family, Style
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from certpin.lab.case import Case
+
+
+def find_case(name: str) -> Case:
+    """The case of this name. Raises ``click.BadParameter``, with what may be meant."""
+    known = {case.name: case for case in (CONTROL, *CASES)}
+    if name in known:
+        return known[name]
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else "`certpin lab attacks` lists them."
+    raise click.BadParameter(f"there is no case {name[:80]!r}. {hint}")
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option(
+    "--style",
+    type=click.Choice([each.value for each in Style]),
+    help="Show what is right for a client of this style alone.",
+)
+@json_option
+def attacks(name: str | None, style: str | None, as_json: bool) -> None:
+    """List the attacks, or explain one.
+
+    For each case of the matrix you learn what a client meets, and whether it must refuse that
+    without pins (none), pinned on the server's key (leaf), and pinned on an authority (ca). With
+    NAME: what the case guards against, where it was seen, and how to mend a client that fails it.
+    """
+    styles = [Style(style)] if style else list(Style)
+    families = list(Family)
+    every = sorted((CONTROL, *CASES), key=lambda case: families.index(case.family))
+    cases = [find_case(name)] if name else every
+    if as_json:
+        print_json([case_facts(case) for case in cases])
+    elif name:
+        _explain(cases[0], styles)
+    else:
+        _list(cases, styles)
+
+
+def case_facts(case: Case) -> dict[str, Any]:
+    """A case as JSON."""
+    return {
+        "name": case.name,
+        "family": case.family.value,
+        "presents": case.presents,
+        "expected": {style.value: case.expected.of(style).value for style in Style},
+        "guards": case.guards,
+        "reference": case.reference or None,
+        "fix": case.fix,
+        "exercise": case.exercise or None,
+    }
+
+
+def _explain(case: Case, styles: list[Style]) -> None:
+    click.secho(case.name, bold=True)
+    rights = ", ".join(f"{style}: {case.expected.of(style)}" for style in styles)
+    lines = {
+        "presents": case.presents,
+        "right": rights,
+        "guards": case.guards,
+        "reference": case.reference,
+        "needs": case.exercise,
+        "fix": case.fix,
+    }
+    for label, text in lines.items():
+        if text:
+            click.echo(fold(f"  {label:<10} {text}", sys.stdout))
+
+
+def _list(cases: Iterable[Case], styles: list[Style]) -> None:
+    family = ""
+    for case in cases:
+        if case.family.value != family:
+            click.echo("" if family else None, nl=bool(family))
+            family = case.family.value
+            click.secho(family, bold=True)
+        rights = " ".join(f"{style}: {case.expected.of(style)}." for style in styles)
+        click.echo(fold(f"  {case.name:<28} {case.presents}. {rights}", sys.stdout))

@@ -1,0 +1,181 @@
+"""``certpin lab serve``: an interactive lab for a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.interrupt import ended_by_signals
+from certpin.cli.lab_attacks import find_case
+from certpin.cli.lab_screen import screen
+from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
+from certpin.cli.options import json_option
+from certpin.cli.screen import say
+from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.case import Style
+from certpin.lab.folder import default_folder
+from certpin.lab.judge import Outcome
+from certpin.lab.serve.device import DeviceLab
+from certpin.lab.serve.kept import kept
+from certpin.lab.trouble import LabError
+from certpin.pins import normalise, utc_now
+from certpin.pins.hosts import is_address
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from certpin.cli.lab_screen import Screen
+    from certpin.lab.case import Case
+    from certpin.lab.serve.device import Standing
+
+_WIREGUARD = 51820  # what WireGuard's own examples use
+_GLANCE = 0.25  # seconds from one look at the lab to the next
+
+
+def _hosts(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[str]:
+    """Each host once, in the one spelling that connections are compared with."""
+    return list(dict.fromkeys(map(normalise, names)))
+
+
+def _address(ctx: click.Context, parameter: click.Parameter, text: str) -> str:
+    address = text.strip("[]")
+    if not is_address(address):
+        raise click.BadParameter("give an address of this machine, such as 192.168.1.23")
+    return address
+
+
+@click.command()
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    required=True,
+    callback=_hosts,
+    metavar="NAME",
+    help="A host that the app calls, to be tested. May be repeated. All others pass through.",
+)
+@click.option(
+    "--style",
+    type=click.Choice([each.value for each in Style]),
+    default=Style.LEAF.value,
+    show_default=True,
+    help="How the app is pinned: on the server's key (leaf), on an authority (ca), not at all.",
+)
+@click.option(
+    "--case", "names", multiple=True, metavar="NAME", help="Play this case alone. May be repeated."
+)
+@click.option(
+    "--listen",
+    default="127.0.0.1",
+    show_default=True,
+    callback=_address,
+    metavar="ADDRESS",
+    help="Where the device reaches the lab: this machine's address in a network of yours.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="The port of the proxy; by default one that is free.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=default_folder,
+    show_default="your folder for data",
+    metavar="FOLDER",
+    help="Where the lab keeps its roots and keys, so that a device is set up once.",
+)
+@click.option(
+    "--wireguard",
+    is_flag=True,
+    help="Let the device in by a WireGuard tunnel too: for apps that ignore the system's proxy.",
+)
+@click.option(
+    "--wireguard-port",
+    type=click.IntRange(0, 65535),
+    default=_WIREGUARD,
+    show_default=True,
+    metavar="N",
+    help="The UDP port of the tunnel.",
+)
+@json_option
+@click.pass_context
+def serve(
+    ctx: click.Context,
+    hosts: list[str],
+    style: str,
+    names: tuple[str, ...],
+    listen: str,
+    port: int,
+    folder: Path,
+    wireguard: bool,
+    wireguard_port: int,
+    as_json: bool,
+) -> None:
+    """Serve the attacks to a device, host by host.
+
+    The lab is an HTTP and SOCKS5 proxy. Each host under test meets an honest server first, then
+    each case, with honest servers in between: a refusal counts once the app accepted an honest
+    server after it. A case moves on when the app has said its word. Ctrl-C ends it; so does the
+    end of all cases.
+
+    \b
+    certpin lab serve --host api.bank.example
+    certpin lab serve --host api.bank.example --listen 192.168.1.23 --port 8080
+
+    Exit code 0: every case came out right. 1: an attack got through, or a legitimate server was
+    refused. 3: not every case was played, or nothing came, or the lab cannot run here.
+    """  # noqa: D301  # click reads the \b itself
+    cases = _cases(names)
+    try:
+        found = kept(folder, utc_now(), wireguard=wireguard)
+        lab = DeviceLab(
+            hosts, Style(style), cases, found, (listen, port), tunnel_port=wireguard_port
+        )
+        with ended_by_signals(), lab, screen(lab, as_json=as_json) as shown:
+            standings = _watch(lab, shown)
+    except LabError as exc:
+        say("certpin", str(exc))
+        ctx.exit(INCONCLUSIVE)
+    ctx.exit(exit_code(standings))
+
+
+def exit_code(standings: Sequence[Standing]) -> int:
+    """What a session means for a shell."""
+    outcomes = {result.outcome for each in standings for result in each.results}
+    if Outcome.WRONG in outcomes:
+        return FINDING
+    complete = all(each.finished for each in standings)
+    return HOLDS if complete and Outcome.UNDECIDED not in outcomes else INCONCLUSIVE
+
+
+def _cases(names: tuple[str, ...]) -> list[Case]:
+    chosen = [find_case(name) for name in names] or list(CASES)
+    return [case for case in dict.fromkeys(chosen) if case is not CONTROL]
+
+
+def _watch(lab: DeviceLab, shown: Screen) -> list[Standing]:
+    """Show what comes until all is played, or somebody ends it."""
+    try:
+        shown.begin()
+        while not lab.finished:
+            news = lab.next(_GLANCE)
+            if news:
+                shown.result(*news)
+            shown.look()
+        _rest(lab, shown)
+    except KeyboardInterrupt:
+        pass
+    standings = lab.stop()
+    _rest(lab, shown)
+    shown.end(standings)
+    return standings
+
+
+def _rest(lab: DeviceLab, shown: Screen) -> None:
+    while news := lab.next(0):
+        shown.result(*news)

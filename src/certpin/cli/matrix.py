@@ -1,0 +1,105 @@
+"""The table of ``certpin prove``: a row for each case while it runs, then what it all means."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+from certpin.lab.case import Expect
+from certpin.lab.judge import Outcome
+from certpin.lab.report.words import explain, summary
+from certpin.x509 import printable
+
+if TYPE_CHECKING:
+    from certpin.lab.run import Result, Run
+
+_COLOURS = {
+    Outcome.RIGHT: "green",
+    Outcome.WRONG: "bold red",
+    Outcome.WARNING: "yellow",
+    Outcome.TOLD: "cyan",
+    Outcome.UNDECIDED: "bold yellow",
+    Outcome.NOT_RUN: "dim",
+}
+_SHOULD = {
+    Expect.ACCEPT: "accept",
+    Expect.REJECT: "refuse",
+    Expect.EITHER: "either",
+    Expect.WARN: "refuse?",
+    Expect.POLICY: "as you like",
+    Expect.UNDEFINED: "-",
+}
+_WIDTHS = (9, 32, 11, 12)  # columns: outcome, case, what is right, what it did
+_WORDS = 8  # lines of a client's output
+_UNBOUNDED = 10_000  # columns, where there is no terminal: one line a case
+
+
+class MatrixPrinter:
+    """A context manager around a run. ``show`` prints one result, with a count on a terminal."""
+
+    def __init__(self, total: int, *, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._quiet = quiet
+        self._terminal = sys.stdout.isatty() and not quiet
+        self._console = Console(width=None if sys.stdout.isatty() else _UNBOUNDED, quiet=quiet)
+        columns = (TextColumn("attacking"), BarColumn(), MofNCompleteColumn())
+        self._progress = Progress(
+            *columns, console=self._console, transient=True, disable=not self._terminal
+        )
+        self._task = self._progress.add_task("", total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        self._row("", "case", "should", "did", "what it met")
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._progress.stop()
+
+    def show(self, result: Result) -> None:
+        """Print one result."""
+        self._progress.advance(self._task)
+        verdict = str(result.verdict) if result.verdict else "-"
+        met = result.why if result.outcome is Outcome.NOT_RUN else result.case.presents
+        self._row(
+            result.outcome,
+            result.case.name,
+            _SHOULD[result.expect],
+            verdict,
+            met,
+            style=_COLOURS[result.outcome],
+        )
+        if result.outcome in {Outcome.WRONG, Outcome.UNDECIDED, Outcome.WARNING}:
+            for line in (*explain(result), *_said(result)):
+                self._row("", "", "", "", line)
+
+    def summarise(self, run: Run) -> None:
+        """Print what it all means."""
+        from rich.text import Text
+
+        self._console.print()
+        for line in summary(run):
+            self._console.print(Text(printable(line)))
+
+    def _row(self, *cells: str, style: str = "bold") -> None:
+        from rich.table import Table
+        from rich.text import Text
+
+        grid: Any = Table.grid(padding=(0, 1))
+        for width in _WIDTHS:
+            grid.add_column(width=width, overflow="fold")
+        grid.add_column(overflow="fold")
+        first, *others = (Text(printable(cell)) for cell in cells)
+        first.stylize(style)
+        grid.add_row(first, *others)
+        self._console.print(grid)
+
+
+def _said(result: Result) -> list[str]:
+    """The end of what the client itself printed, where nothing could be decided."""
+    if result.outcome is not Outcome.UNDECIDED or not result.attempts:
+        return []
+    lines = result.attempts[-1].ending.output.splitlines()
+    return ["the client's own words:", *(f"  {line}" for line in lines[-_WORDS:])] if lines else []

@@ -1,0 +1,214 @@
+"""``certpin prove``: attack a client, and say what got through."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from certpin.cli.interrupt import ended_by_signals
+from certpin.cli.lab_attacks import find_case
+from certpin.cli.matrix import MatrixPrinter
+from certpin.cli.options import anchors_pem, ca_file_option, json_option
+from certpin.errors import ConfigError
+from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.case import Style
+from certpin.lab.client import PATIENCE, Command
+from certpin.lab.lab import Lab
+from certpin.lab.report import FORMATS
+from certpin.lab.report.tally import exit_code
+from certpin.lab.run import prove as run_matrix
+from certpin.lab.session.protocols import PROTOCOLS
+from certpin.lab.upstream import Upstream, platform_roots
+from certpin.pinfile import PinSet
+from certpin.pins import normalise
+from certpin.probe import Endpoint, observe, probe_context, split_address
+
+if TYPE_CHECKING:
+    from certpin.lab.case import Case
+    from certpin.lab.run import Run
+
+_file = click.Path(dir_okay=False, path_type=Path)
+
+
+def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[Case]:
+    chosen = dict.fromkeys(map(find_case, names)) or dict.fromkeys(CASES)
+    return [case for case in chosen if case is not CONTROL]
+
+
+@click.command()
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option(
+    "--host",
+    default="api.bank.example",
+    show_default=True,
+    metavar="NAME",
+    help="The host that the client calls. The lab answers for it; nothing leaves this machine.",
+)
+@click.option(
+    "--style",
+    type=click.Choice([each.value for each in Style]),
+    default=Style.LEAF.value,
+    show_default=True,
+    help="How the client is pinned: on the server's key (leaf), on an authority (ca), not at all.",
+)
+@click.option(
+    "--via",
+    type=click.Choice(["connect", "socks5", "port"]),
+    help="How the client finds the lab: by the variables for an HTTP proxy (connect) or a SOCKS5 "
+    "proxy, or by {port} in its own words. By default port where the command has {port}.",
+)
+@click.option(
+    "--case",
+    "cases",
+    multiple=True,
+    callback=_cases,
+    metavar="NAME",
+    help="Try this case alone. May be repeated.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(sorted(PROTOCOLS)),
+    default="http",
+    show_default=True,
+    help="What the client speaks. smtp, imap and postgres begin TLS inside (STARTTLS).",
+)
+@click.option(
+    "--tls",
+    type=click.Choice(["1.2", "1.3"]),
+    help="Serve this version alone; by default both.",
+)
+@click.option(
+    "--client-certificate",
+    is_flag=True,
+    help="Ask for a certificate of the client; {client_cert} and {client_key} name one.",
+)
+@click.option(
+    "--pins",
+    "pin_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The real pins of the client, for a released app: its real server stands behind the lab. "
+    "Without it, the lab makes the pins and hands them over.",
+)
+@click.option(
+    "--upstream",
+    metavar="HOST[:PORT]",
+    help="Where the real server is. By default, with --pins, the host itself.",
+)
+@ca_file_option
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=os.cpu_count() or 1,
+    metavar="N",
+    help="How many runs of the client at once; by default one for each processor. "
+    "1 for a client that cannot run beside itself.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.1, 3600),
+    default=PATIENCE,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one run of the client may take.",
+)
+@click.option("--junit", type=_file, metavar="FILE", help="Write JUnit XML, for CI.")
+@click.option("--sarif", type=_file, metavar="FILE", help="Write SARIF 2.1.0, for code scanning.")
+@click.option(
+    "--html", type=_file, metavar="FILE", help="Write a page for people: evidence, and pictures."
+)
+@json_option
+@click.pass_context
+def prove(
+    ctx: click.Context,
+    /,
+    command: tuple[str, ...],
+    host: str,
+    style: str,
+    cases: list[Case],
+    protocol: str,
+    tls: Literal["1.2", "1.3"] | None,
+    client_certificate: bool,
+    pin_file: Path | None,
+    upstream: str | None,
+    ca_file: Path | None,
+    jobs: int,
+    as_json: bool,
+    via: str | None,
+    timeout: float,
+    **files: Path | None,
+) -> None:
+    """Attack a client, and say what got through.
+
+    COMMAND is any program that calls the host, after two dashes. It is run once for each case: a
+    forged certificate, a man in the middle whose authority the machine trusts, a legitimate
+    renewal, and so on. It ends with status 0 where it was content. The lab sees what it gave away.
+
+    \b
+    certpin prove --style none -- curl -sS {url}
+    certpin prove -- curl -sS --pinnedpubkey '{pinnedpubkey}' {url}
+    certpin prove -- python my_client.py
+
+    The environment makes most clients trust the lab's root, and come through the lab's proxy. For
+    others, these are replaced in the command: {host} {url} {port} {proxy} {socks} {ca}
+    {truststore} {pins} {pin} {backup} {pinnedpubkey} {canary} {case} {dns} {client_cert}
+    {client_key}, and {host2} {url2} for a second host.
+
+    Exit code 0: it is sound. 1: an attack got through, or a legitimate server was refused. 3:
+    inconclusive, because the client did not even reach an honest server, say.
+    """  # noqa: D301  # click reads the \b itself
+    name = normalise(host)
+    lab = Lab(
+        name,
+        Style(style),
+        protocol=protocol,
+        tls=tls or "",
+        client_certificates=client_certificate,
+        resolver=any("{dns}" in word for word in command),
+        upstream=_upstream(name, protocol, pin_file, upstream, ca_file),
+    )
+    client = Command(command, via or _way(command), timeout)
+    printer = MatrixPrinter(len(cases) + 2, quiet=as_json)
+    with ended_by_signals(), lab, printer:
+        run = run_matrix(lab, client, cases, jobs=jobs, progress=printer.show)
+    _write(run, files)
+    if as_json:
+        click.echo(FORMATS["json"](run))
+    else:
+        printer.summarise(run)
+    ctx.exit(exit_code(run))
+
+
+def _way(command: tuple[str, ...]) -> str:
+    """How a command is led to the lab: by its own words, where they name the port."""
+    return "port" if any("{port}" in word for word in command) else "connect"
+
+
+def _upstream(
+    host: str, protocol: str, pin_file: Path | None, address: str | None, ca_file: Path | None
+) -> Upstream | None:
+    """The real server behind the lab, where one is wanted: what it presents is asked now."""
+    if not pin_file and not address:
+        return None
+    connect = split_address(address or host, PROTOCOLS[protocol].port)
+    roots = anchors_pem(ca_file)
+    seen = observe(Endpoint(host, connect[1], connect), probe_context(roots))
+    pins = PinSet.load(pin_file) if pin_file else None
+    if pins and not pins.policy_for(host):
+        raise ConfigError(f"{pin_file} has no pins for {host}", fix="name its host: --host")
+    pem = roots.encode() if roots else platform_roots()
+    return Upstream(connect, seen.served, pem, pins, pin_file)
+
+
+def _write(run: Run, files: dict[str, Any]) -> None:
+    """Write the reports that were asked for. Raises ``click.UsageError``."""
+    for name, path in files.items():
+        if path is None:
+            continue
+        try:
+            path.write_text(FORMATS[name](run), encoding="utf-8")
+        except OSError as exc:
+            raise click.UsageError(f"{path} cannot be written: {exc.strerror}") from exc

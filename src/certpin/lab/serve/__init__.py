@@ -1,0 +1,1 @@
+"""The interactive lab: a device calls, and its hosts go through the cases, one after the other."""

@@ -1,0 +1,186 @@
+"""The interactive lab, running: its port, its schedule, its loop. Results come out of a queue."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Self
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certpin.lab.loop import Loop
+from certpin.lab.serve.gate import Gate, most_connections
+from certpin.lab.serve.page import Page
+from certpin.lab.serve.pins import pin_file
+from certpin.lab.serve.schedule import Schedule
+from certpin.lab.serve.visitor import Visitor
+from certpin.lab.trouble import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from certpin.lab.case import Case, Style
+    from certpin.lab.cast import Authorities
+    from certpin.lab.run import Result
+    from certpin.lab.serve.kept import Kept
+    from certpin.lab.transport.wireguard import WireGuard
+    from certpin.lab.tunnel import TunnelKeys
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far one host is. ``playing`` is the case that is on, ``coming`` the one after it."""
+
+    host: str
+    playing: str
+    coming: str
+    in_doubt: int  # refusals that wait for a good control
+    controlled: bool
+    control: Result | None
+    results: tuple[Result, ...]
+    cases: int
+    finished: bool
+
+
+class DeviceLab:
+    """A context manager. ``next`` waits for a result; ``standings`` says how far every host is."""
+
+    def __init__(
+        self,
+        hosts: Sequence[str],
+        style: Style,
+        cases: Sequence[Case],
+        kept: Kept,
+        address: tuple[str, int],
+        *,
+        tunnel_port: int = 0,
+    ) -> None:
+        authorities = kept.authorities
+        self.authorities = authorities
+        self.notes = kept.notes
+        self._keys = kept.tunnel
+        self._tunnel_port = tunnel_port
+        self.schedule = Schedule(hosts, style, cases, authorities, self._told)
+        self.page = _page(authorities, self.schedule)
+        self._address = address
+        self._news: SimpleQueue[tuple[str, Result] | LabError] = SimpleQueue()
+        self._loop = Loop()
+        self._leaving = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Listen. Raises ``LabError``."""
+        most = most_connections()
+        try:
+            self._leaving.enter_context(self._loop)
+            self._gate = self._loop.call(partial(self._listen, most))
+        except OSError as exc:
+            self._leaving.close()
+            raise _deaf(self._address, exc) from exc
+        self._leaving.callback(self._loop.call, self._gate.close)
+        if self._keys:
+            with self._leaving.pop_all() as leaving:
+                self._tunnel = self._start_tunnel(self._keys)
+                self._leaving = leaving.pop_all()
+            self._leaving.callback(self._loop.wait, self._tunnel.stop)
+        return self
+
+    def _start_tunnel(self, keys: TunnelKeys) -> WireGuard:
+        from certpin.lab.serve.tunnelled import tunnel
+
+        made = tunnel(self.schedule, self.page)
+        address = (self.address, self._tunnel_port)
+        self._loop.wait(partial(made.start, keys.lab, keys.peer_public, address))
+        return made
+
+    def peer_configuration(self, reach: str) -> str | None:
+        """What a device needs to come in by WireGuard; ``None`` where it cannot."""
+        return self._keys.peer_configuration(reach, self._tunnel.port) if self._keys else None
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._leaving.close()
+
+    @property
+    def address(self) -> str:
+        """The address it listens on."""
+        return self._address[0]
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._gate.number
+
+    def next(self, patience: float | None = None) -> tuple[str, Result] | None:
+        """The next result, and whose; ``None`` where none came in so many seconds.
+
+        Raises ``LabError`` where the lab can go on no more.
+        """
+        try:
+            news = self._news.get(timeout=patience)
+        except Empty:
+            return None
+        if isinstance(news, LabError):
+            raise news
+        return news
+
+    def standings(self) -> list[Standing]:
+        """How far every host is."""
+        return self._loop.call(self._standings)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every host has been through everything, and all is told."""
+        return self._loop.call(lambda: self.schedule.finished) and self._news.empty()
+
+    def finished_with(self, host: str) -> bool:
+        """Whether one host has been through everything."""
+        return self._loop.call(lambda: self.schedule.programmes[host].finished)
+
+    def stop(self) -> list[Standing]:
+        """End it: what is in doubt stays undecided. How far every host came."""
+        self._loop.call(self.schedule.stop)
+        return self.standings()
+
+    def _listen(self, most: int) -> Gate:
+        make = partial(Visitor, self.schedule, self.page)
+        return Gate(self._loop.asyncio, make, self._address, most=most, trouble=self._exhausted)
+
+    def _told(self, host: str, result: Result) -> None:
+        self._news.put((host, result))
+
+    def _exhausted(self, exc: OSError) -> None:
+        problem = f"this system can take no more connections: {exc.strerror}"
+        self._news.put(LabError(problem, fix="raise the limit of open files: ulimit -n 4096"))
+
+    def _standings(self) -> list[Standing]:
+        return [self._standing(host) for host in self.schedule.hosts]
+
+    def _standing(self, host: str) -> Standing:
+        programme = self.schedule.programmes[host]
+        turn = programme.current
+        return Standing(
+            host,
+            turn.case.name if turn else "",
+            programme.next_case,
+            programme.in_doubt,
+            programme.controlled,
+            programme.control,
+            tuple(programme.results.values()),
+            len(programme.cases),
+            programme.finished,
+        )
+
+
+def _page(authorities: Authorities, schedule: Schedule) -> Page:
+    r, r2 = (each.x509.public_bytes(Encoding.DER) for each in (authorities.root, authorities.rogue))
+    return Page(r, r2, authorities.trusted_pem, pin_file(schedule.casts.values()))
+
+
+def _deaf(address: tuple[str, int], exc: OSError) -> LabError:
+    host, port = address
+    where = f"port {port}" if port else "a free port"
+    fix = "choose another with --port, and an address of this machine with --listen"
+    if not port:
+        fix = "end programs that hold many ports, or name one with --port"
+    return LabError(f"cannot listen on {where} of {host}: {exc.strerror}", fix=fix)

@@ -1,0 +1,111 @@
+"""The lab's listening port: so many connections at once, and what happens to those that end."""
+
+from __future__ import annotations
+
+import ipaddress
+import resource
+from typing import TYPE_CHECKING, Any
+
+from certpin.lab.transport.port import Port
+from certpin.lab.transport.relay import relay
+from certpin.lab.trouble import LabError
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+    from collections.abc import Callable
+
+    from certpin.lab.serve.visitor import Visitor
+    from certpin.lab.transport.front import Reached
+    from certpin.lab.transport.link import Link
+
+_RESERVED = 64  # descriptors for the program itself, and for what its libraries open in passing
+_LEAST = 32  # connections below which a lab is of no use
+_MOST = 4096
+
+
+def most_connections() -> int:
+    """How many descriptors connections may have. Raises this process's limit where it can.
+
+    Raises ``LabError`` where too few are left.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST + _RESERVED
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft != resource.RLIM_INFINITY and soft < _RESERVED + _LEAST:
+        raise LabError(
+            f"this system allows {soft} open files, and the lab needs {_RESERVED + _LEAST}",
+            fix="raise the limit: ulimit -n 4096",
+        )
+    return _MOST if soft == resource.RLIM_INFINITY else min(_MOST, soft - _RESERVED)
+
+
+class Gate(Port):
+    """A port for devices. Beyond ``most`` descriptors, callers wait until others have ended.
+
+    ``trouble`` is told where this system can take no more connections.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        make: Callable[[], Visitor],
+        address: tuple[str, int],
+        *,
+        most: int,
+        trouble: Callable[[OSError], None],
+    ) -> None:
+        self._most = most
+        self._trouble = trouble
+        self._relays = 0
+        super().__init__(loop, make, address)
+
+    def _accept(self) -> None:
+        while len(self._links) + 2 * self._relays < self._most:
+            if not self._accept_one():
+                return
+        self._loop.remove_reader(self._listener)
+
+    def _breathe(self, exc: OSError) -> None:
+        self._loop.remove_reader(self._listener)
+        self._trouble(exc)
+
+    def _ended(self, link: Link) -> None:
+        self._links.discard(link)
+        conversation: Any = link.conversation
+        to = conversation.passing
+        if to is None:
+            conversation.ended()
+        elif self._closed:
+            link.hand_over().close()
+        else:
+            self._relay(link, to)
+        self._listen_on()
+
+    def _relay(self, link: Link, to: Reached) -> None:
+        sock = link.hand_over()
+        self._relays += 1
+        task = relay(self._loop, sock, link.conversation, to, allow=_allowed(sock))
+        task.add_done_callback(self._relayed)
+
+    def _relayed(self, _: object) -> None:
+        self._relays -= 1
+        self._listen_on()
+
+
+def _allowed(client: socket.socket) -> Callable[[str], bool]:
+    """Where a client may be relayed to: another device not to what only this machine may reach."""
+    try:
+        here = ipaddress.ip_address(client.getpeername()[0].partition("%")[0]).is_loopback
+    except (OSError, ValueError):
+        here = False
+    return lambda address: here or not _inner(address)
+
+
+def _inner(address: str) -> bool:
+    """Whether an address is this machine's own, or of its link (as a cloud's metadata service)."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    found = getattr(found, "ipv4_mapped", None) or found
+    return found.is_loopback or found.is_link_local or found.is_unspecified

@@ -1,0 +1,64 @@
+"""What the lab's own address answers: its roots and its pins, for a device to fetch. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+HOST = "certpin.lab"  # what a device behind the proxy calls the lab
+# What Android and iOS take for an authority to install; RFC 2585 has none for that.
+_CERTIFICATE = "application/x-x509-ca-cert"
+_REQUEST = re.compile(rb"(GET|HEAD) (?:http://[^/ \r\n]*)?(/[^ \r\n]*) HTTP/1\.[01]\r?\n")
+_INDEX = """\
+<!doctype html><html lang="en"><meta charset="utf-8"><title>certpin lab</title>
+<meta name="viewport" content="width=device-width">
+<h1>certpin lab</h1>
+<p><strong>Remove these authorities from the device when you are done.</strong> Whoever has
+their keys can read its traffic.</p>
+<ul><li><a href="/r.cer">Root R</a> and <a href="/r2.cer">rogue root R2</a>: install both</li>
+<li><a href="/roots.pem">Both as PEM</a>, to build into a debug version of the app</li>
+<li><a href="/pins.toml">The pins</a> of the hosts under test</li></ul>
+</html>
+"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The files of the lab's address: all of them public. ``r`` and ``r2`` are DER."""
+
+    r: bytes
+    r2: bytes
+    roots_pem: bytes
+    pins: str
+
+    def answer(self, request: bytes) -> bytes:
+        """The whole answer to a request. Anything but GET or HEAD of a file is refused."""
+        asked = _REQUEST.match(request)
+        if not asked:
+            return _respond("405 Method Not Allowed", "text/plain", b"GET only\n")
+        path = asked[2].partition(b"?")[0].decode("ascii", "replace")
+        kind, body = self._files().get(path, ("", b""))
+        if not kind:
+            return _respond("404 Not Found", "text/plain", b"not here\n", head=asked[1] == b"HEAD")
+        return _respond("200 OK", kind, body, head=asked[1] == b"HEAD")
+
+    def _files(self) -> dict[str, tuple[str, bytes]]:
+        return {
+            "/": ("text/html; charset=utf-8", _INDEX.encode()),
+            "/r.cer": (_CERTIFICATE, self.r),
+            "/r2.cer": (_CERTIFICATE, self.r2),
+            "/roots.pem": (_CERTIFICATE, self.roots_pem),
+            "/pins.toml": ("application/toml", self.pins.encode()),
+        }
+
+
+def _respond(status: str, kind: str, body: bytes, *, head: bool = False) -> bytes:
+    lines = (
+        f"HTTP/1.1 {status}",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(body)}",
+        "X-Content-Type-Options: nosniff",
+        "Cache-Control: no-store",
+        "Connection: close",
+    )
+    return "\r\n".join((*lines, "", "")).encode() + (b"" if head else body)

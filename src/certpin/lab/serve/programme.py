@@ -1,0 +1,187 @@
+"""What one host goes through: the good control, each case, controls in between. No I/O.
+
+A refusal counts only once a good control came after it: else a device that lost its network,
+or an app that died, would look pinned.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from certpin.lab.attacks import CONTROL
+from certpin.lab.case import CannotServeError, Expect
+from certpin.lab.judge import Judgement, Outcome, Verdict, settle
+from certpin.lab.run import Result
+from certpin.lab.serve.turn import is_control
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from certpin.lab.case import Case, Style
+    from certpin.lab.serve.turn import Turn
+
+BETWEEN = 5  # cases from one control to the next: so many refusals a lost network can spoil
+_TRIES = 3  # how often a case is tried that came to no verdict
+
+_NO_CONTROL = Judgement(Verdict.INCONCLUSIVE, "no good control came after it")
+
+
+def plan(cases: Iterable[Case], between: int = BETWEEN) -> list[Case]:
+    """The cases, with a control after every few, and after the last."""
+    planned: list[Case] = []
+    for number, case in enumerate(cases, 1):
+        planned.append(case)
+        if number % between == 0:
+            planned.append(CONTROL)
+    return planned if planned[-1:] == [CONTROL] else [*planned, CONTROL]
+
+
+class Programme:
+    """Which case is on, and what is settled.
+
+    ``prepare`` makes a turn of a case, or raises ``CannotServeError``. ``settled`` is told of
+    every result, and again where a late connection changed one.
+    """
+
+    def __init__(
+        self,
+        style: Style,
+        cases: Iterable[Case],
+        prepare: Callable[[Case], Turn],
+        settled: Callable[[Result], None] = lambda _: None,
+    ) -> None:
+        self.style = style
+        self.cases = tuple(cases)
+        self.current: Turn | None = None
+        self.results: dict[str, Result] = {}
+        self.control: Result | None = None  # the latest
+        self.controlled = False  # whether a good control ever held
+        self._prepare = prepare
+        self._settled = settled
+        self._queue = plan(self.cases)
+        self._trusted = False  # whether the latest control held
+        self._doubtful: list[Turn] = []  # refusals that no control came after
+        self._tries: Counter[str] = Counter()
+
+    @property
+    def finished(self) -> bool:
+        """Whether every case has its result."""
+        return not self._queue and self.current is None and self._trusted
+
+    @property
+    def next_case(self) -> str:
+        """The name of the case that comes next; empty where none does."""
+        if not self._trusted:
+            return CONTROL.name
+        return self._queue[0].name if self._queue else ""
+
+    @property
+    def in_doubt(self) -> int:
+        """How many refusals wait for a good control."""
+        return len(self._doubtful)
+
+    def turn(self, *, wide: bool = True) -> Turn | None:
+        """The turn that is on. Begins the next; with ``wide`` none about a second host.
+
+        ``None`` where there is nothing to play now.
+        """
+        while self.current is None and not self.finished:
+            case = CONTROL if not self._trusted else self._queue.pop(0)
+            turn = self._begin(case)
+            if turn and turn.wide and not wide:
+                return self._postpone(turn)
+            self.current = turn
+        return self.current
+
+    def heard(self, turn: Turn) -> None:
+        """A connection of a turn said something, or ended."""
+        if turn is self.current:
+            if turn.over:
+                self.current = None
+                self._judge(turn)
+            return
+        self._revise(turn)
+
+    def stop(self) -> None:
+        """It ends here: refusals in doubt stay undecided, and what never came is not settled."""
+        for turn in self._doubtful:
+            self._settle(turn, _NO_CONTROL)
+        self._doubtful = []
+
+    def _begin(self, case: Case) -> Turn | None:
+        expect = case.expected.of(self.style)
+        if expect is Expect.UNDEFINED:
+            why = f"means nothing for a client of the style {self.style}"
+            self._note(Result(case, expect, None, Outcome.NOT_RUN, why))
+            return None
+        try:
+            return self._prepare(case)
+        except CannotServeError as exc:
+            if case is CONTROL:
+                raise
+            self._note(Result(case, expect, None, Outcome.NOT_RUN, str(exc)))
+            return None
+
+    def _postpone(self, turn: Turn) -> Turn | None:
+        """Another turn has the second host: whatever is about one host alone goes first."""
+        place = 0 if not self._queue or self._queue == [CONTROL] else 1
+        self._queue.insert(place, turn.case)
+        return None
+
+    def _judge(self, turn: Turn) -> None:
+        judgement = turn.judgement()
+        if is_control(turn):
+            self._judge_control(turn, judgement)
+        elif judgement.verdict is Verdict.REJECT:
+            self._doubtful.append(turn)
+        elif judgement.verdict is Verdict.INCONCLUSIVE:
+            self._again(turn, judgement)
+        else:
+            self._settle(turn, judgement)
+
+    def _judge_control(self, turn: Turn, judgement: Judgement) -> None:
+        self._trusted = judgement.verdict is Verdict.ACCEPT
+        self.control = self._result(turn, judgement)
+        self.controlled = self.controlled or self._trusted
+        doubtful, self._doubtful = self._doubtful, []
+        failed = Judgement(Verdict.INCONCLUSIVE, f"the good control failed: {judgement.why}")
+        for each in doubtful:
+            if self._trusted:
+                self._settle(each, each.judgement())
+            else:
+                self._again(each, failed)
+
+    def _again(self, turn: Turn, judgement: Judgement) -> None:
+        """Try a case once more, before the last control; not for ever."""
+        self._tries[turn.case.name] += 1
+        if self._tries[turn.case.name] >= _TRIES:
+            self._settle(turn, judgement)
+            return
+        if not self._queue:
+            self._queue.append(CONTROL)
+        self._queue.insert(len(self._queue) - 1, turn.case)
+
+    def _revise(self, turn: Turn) -> None:
+        """A late connection of a turn that was judged already gave something away after all."""
+        judgement = turn.judgement()
+        if judgement.verdict is not Verdict.ACCEPT or is_control(turn):
+            return
+        if turn in self._doubtful:
+            self._doubtful.remove(turn)
+        before = self.results.get(turn.case.name)
+        if before is None or before.verdict is not Verdict.ACCEPT:
+            self._queue = [case for case in self._queue if case is not turn.case]
+            self._settle(turn, judgement)
+
+    def _settle(self, turn: Turn, judgement: Judgement) -> None:
+        self._note(self._result(turn, judgement))
+
+    def _result(self, turn: Turn, judgement: Judgement) -> Result:
+        expect = turn.case.expected.of(self.style)
+        judgement, found = settle(expect, [judgement])
+        return Result(turn.case, expect, judgement.verdict, found, judgement.why)
+
+    def _note(self, result: Result) -> None:
+        self.results[result.case.name] = result
+        self._settled(result)

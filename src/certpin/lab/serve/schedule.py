@@ -1,0 +1,146 @@
+"""Which turn a new connection belongs to: that of its host, or of another that leads there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.lab.attacks import CONTROL
+from certpin.lab.case import CannotServeError, Style
+from certpin.lab.serve.keys import DeviceCast
+from certpin.lab.serve.programme import Programme
+from certpin.lab.serve.turn import Turn, Visit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from certpin.lab.case import Case
+    from certpin.lab.cast import Authorities, Cast
+    from certpin.lab.evidence import Connection
+    from certpin.lab.run import Result
+
+    Told = Callable[[str, Result], None]
+
+# Where cases lead that need a second host, and no other is under test.
+SECOND = "second.certpin.lab"
+
+
+class Schedule:
+    """The programmes of all hosts under test. ``told`` hears of each result, with its host.
+
+    Not for several threads at once.
+    """
+
+    def __init__(
+        self,
+        hosts: Sequence[str],
+        style: Style,
+        cases: Iterable[Case],
+        authorities: Authorities,
+        told: Told = lambda *_: None,
+    ) -> None:
+        self.hosts = tuple(hosts)
+        self.casts = {
+            host: DeviceCast(authorities, host, _second(hosts, host), style) for host in self.hosts
+        }
+        chosen = tuple(cases)
+        self.programmes = {host: self._programme(host, style, chosen, told) for host in hosts}
+        self._resting = {host: self._prepare(host, CONTROL) for host in hosts}
+        self._lured: dict[str, Turn] = {}  # by host, the latest turn that sent clients elsewhere
+
+    def _programme(self, host: str, style: Style, cases: tuple[Case, ...], told: Told) -> Programme:
+        return Programme(
+            style,
+            cases,
+            prepare=lambda case: self._prepare(host, case),
+            settled=lambda result: told(host, result),
+        )
+
+    def tests(self, host: str) -> bool:
+        """Whether a connection to this host is the lab's. Others pass through untouched."""
+        if host in self.programmes:
+            return True
+        return any(host in turn.hosts for turn in self._lured.values())
+
+    @property
+    def finished(self) -> bool:
+        """Whether every host has been through everything."""
+        return all(each.finished for each in self.programmes.values())
+
+    def admit(self, seen: Connection, *, plain: bool = False) -> Visit:
+        """The visit of a connection that begins now, to ``seen.target``."""
+        turn = self._turn(seen.target, plain=plain)
+        if turn in self._resting.values():
+            return Visit(turn, seen)  # nobody asks what it says
+        return turn.begin(seen)
+
+    def heard(self, visit: Visit, *, hung_up: bool = False, ended: bool = False) -> None:
+        """A connection took a step."""
+        changed = visit.look(hung_up=hung_up, ended=ended)
+        if visit.turn.play.trouble or changed:
+            self.programmes[visit.turn.hosts[0]].heard(visit.turn)
+        if ended:
+            visit.turn.drop(visit)
+
+    def stop(self) -> None:
+        """It ends here."""
+        for programme in self.programmes.values():
+            programme.stop()
+
+    def _turn(self, host: str, *, plain: bool) -> Turn:
+        lured = self._lured.get(host)
+        if lured and plain:
+            return lured
+        if host not in self.programmes:
+            leading = [turn for turn in self._lured.values() if host in turn.hosts]
+            return leading[-1]
+        wide = self._wide()
+        if wide and host in wide.hosts[:2]:
+            return wide
+        turn = self.programmes[host].turn(wide=wide is None)
+        if turn is None:
+            return self._resting[host]
+        if turn.redirects:
+            self._lured[host] = turn
+        return turn
+
+    def _wide(self) -> Turn | None:
+        """The turn that takes the connections of two hosts. There is one at a time."""
+        turns = (each.current for each in self.programmes.values())
+        return next((turn for turn in turns if turn and turn.wide), None)
+
+    def _prepare(self, host: str, case: Case) -> Turn:
+        """A turn of a case. Raises ``CannotServeError`` where a device's own call can't meet it."""
+        if case.host(host) != host:
+            raise CannotServeError(f"the app would have to call {case.host(host)}", fix=_BY_PROVE)
+        if case.protocol not in {"", "http"}:
+            raise CannotServeError(f"means nothing for an app that does not speak {case.protocol}")
+        if case.clock:
+            raise CannotServeError("it takes a client whose clock can be moved", fix=_BY_PROVE)
+        cast = self.casts[host]
+        script = case.play(cast)
+        if script.canary_only:
+            raise CannotServeError(
+                "it takes a client that sends a word of the lab's", fix=_BY_PROVE
+            )
+        hosts = (host, cast.second, cast.unpinned)
+        turn = Turn(case, script, hosts, cast.authorities.client.chain_pem.decode())
+        if script.second:
+            self._needs_second(cast)
+        return turn
+
+    def _needs_second(self, cast: Cast) -> None:
+        """Refuse a case about two hosts where there is one, or where their pins are the same."""
+        if cast.second not in self.programmes:
+            raise CannotServeError("it takes two hosts of the app", fix="name another --host")
+        if cast.style is Style.CA:
+            raise CannotServeError("it takes hosts that are pinned on different authorities")
+
+
+_BY_PROVE = "`certpin prove` has this case"
+
+
+def _second(hosts: Sequence[str], host: str) -> str:
+    """The next host under test, or one that nobody has pinned."""
+    if len(hosts) == 1:
+        return SECOND
+    return hosts[(hosts.index(host) + 1) % len(hosts)]

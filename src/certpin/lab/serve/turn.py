@@ -1,0 +1,163 @@
+"""One case as one host meets it: the connections that began while it was on."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from certpin.lab.attacks import CONTROL
+from certpin.lab.evidence import Attempt, Ending
+from certpin.lab.judge import Judgement, Verdict, judge
+from certpin.lab.play import Play
+from certpin.lab.script import Answer
+from certpin.lab.serve.word import Word, word
+from certpin.lab.session.application import Where
+
+if TYPE_CHECKING:
+    from certpin.lab.case import Case
+    from certpin.lab.evidence import Connection
+    from certpin.lab.script import Act, Script
+
+# A turn that gets no word moves on: nobody can hold up the others, by junk or by silence.
+_MOST_VOID = 3
+_MOST_VISITS = 12
+_KEPT = 64  # visits of a turn that are kept, beside those that tell more
+_MOST_CALLS = 3  # of a client that was sent elsewhere, and calls the same host again instead
+_REDIRECTS = {each for each in Answer if each.value.startswith("redirect-")}
+
+
+@dataclass(eq=False)
+class Visit:
+    """One connection of a turn, and its word so far."""
+
+    turn: Turn
+    seen: Connection
+    word: Word | None = None
+    hung_up: bool = False
+    ended: bool = False
+
+    def look(self, *, hung_up: bool = False, ended: bool = False) -> bool:
+        """Read its word anew. Whether it changed."""
+        self.hung_up = self.hung_up or hung_up
+        self.ended = self.ended or ended
+        before = self.word
+        self.word = word(self.seen, hung_up=self.hung_up, ended=self.ended)
+        return self.word is not before
+
+
+class Turn:
+    """A case, from its first connection to its verdict.
+
+    ``hosts`` are the host whose turn it is, the second one, and one that a redirect may lead to.
+    ``clients`` is PEM of the client certificates that are good.
+    """
+
+    def __init__(self, case: Case, script: Script, hosts: tuple[str, ...], clients: str) -> None:
+        self.case = case
+        self.hosts = hosts
+        self.script = script
+        where = Where(f"lab-answer-{secrets.token_hex(8)}")
+        where.lead(hosts)
+        self.play = Play(script, where, hosts, clients=clients)
+        self.visits: list[Visit] = []
+        self._attacks = script.lures or any(act.hostile for act in script.acts)
+        self.redirects = any(act.answer in _REDIRECTS for act in script.acts)
+
+    @property
+    def wide(self) -> bool:
+        """Whether it is about both hosts, and so takes the connections of both."""
+        to_second = any(act.answer is Answer.REDIRECT_SECOND for act in self.script.acts)
+        return bool(self.script.second) or to_second
+
+    def begin(self, seen: Connection) -> Visit:
+        """A connection came while this turn was on: it is this turn's until it ends."""
+        visit = Visit(self, seen)
+        self.visits.append(visit)
+        return visit
+
+    def drop(self, visit: Visit) -> None:
+        """Forget an ended connection that tells nothing, or nothing new: there may be many."""
+        same = [
+            each
+            for each in self.visits
+            if each.word is visit.word and each.seen.hostile is visit.seen.hostile
+        ]
+        if visit in same and (visit.word in {None, Word.NOTHING} or len(same) > _KEPT):
+            self.visits.remove(visit)
+
+    @property
+    def over(self) -> bool:
+        """Whether the client has said its word, so that the next case may come."""
+        said = self._counted()
+        if self.play.trouble or (self._attacks and any(_gave(each) for each in said)):
+            return True
+        if sum(each.word is Word.VOID for each in self.visits) >= _MOST_VOID:
+            return True
+        if sum(each.word is not None for each in self.visits) >= _MOST_VISITS:
+            return True
+        return self._heard_out(said)
+
+    def judgement(self) -> Judgement:
+        """The verdict of what came, by the rules of every other run, without an exit status."""
+        if self.play.trouble:
+            return Judgement(None, str(self.play.trouble))
+        said = tuple(each.seen for each in self.visits if self._says(each))
+        if not said:
+            return Judgement(Verdict.INCONCLUSIVE, "no connection of it came to an end of its own")
+        judgement = judge(Attempt(Ending(0), self.script, said))
+        if judgement.verdict is Verdict.REJECT and not self._heard_out(self._counted()):
+            return Judgement(Verdict.INCONCLUSIVE, "too few of its connections said a word")
+        if judgement.verdict is None and self.case.exercise:
+            return Judgement(None, f"{judgement.why}: {self.case.exercise}")
+        return judgement
+
+    def _heard_out(self, said: list[Visit]) -> bool:
+        """Whether enough was said: the turn is not only given up."""
+        if self.script.lures:
+            calls = sum(each.word is Word.GAVE for each in self.visits if not each.seen.hostile)
+            return bool(said) or calls >= _MOST_CALLS
+        first, second = self.script.first, self.script.second
+        return self._enough(first, said, second=False) and self._enough(second, said, second=True)
+
+    def _says(self, visit: Visit) -> bool:
+        """Whether a connection is evidence. One in clear text is, where the case leads there."""
+        if visit.word in {None, Word.VOID, Word.NOTHING}:
+            return False
+        return visit.seen.hello is not None or self.redirects
+
+    def _counted(self) -> list[Visit]:
+        """The connections that the verdict is about, among those that said something."""
+        said = [each for each in self.visits if self._says(each)]
+        return [each for each in said if each.seen.hostile or not self._attacks]
+
+    def _enough(self, acts: tuple[Act, ...], said: list[Visit], *, second: bool) -> bool:
+        """One word for each act that is awaited.
+
+        Two, where a client left in silence: unless it then gave its data to an honest act.
+        """
+        awaited = [act for act in acts if act.hostile or not self._attacks]
+        needed = len(awaited)
+        heard = [each for each in said if self._at_second(each) is second]
+        firm = all(each.word is not Word.LEFT for each in heard) or self._goes_on(heard[-1])
+        return not needed or len(heard) >= (needed if firm else max(needed, 2))
+
+    def _goes_on(self, visit: Visit) -> bool:
+        """Whether an honest act was given data by a connection that began after this one."""
+        later = self.visits[self.visits.index(visit) + 1 :]
+        return any(_gave(each) and not each.seen.hostile for each in later)
+
+    def _at_second(self, visit: Visit) -> bool:
+        """Whether it went to the second host, and that has acts of its own."""
+        hello = visit.seen.hello
+        asked = (hello.server_name if hello else "") or visit.seen.target
+        return bool(self.script.second) and asked == self.hosts[1]
+
+
+def _gave(visit: Visit) -> bool:
+    return visit.word is Word.GAVE
+
+
+def is_control(turn: Turn) -> bool:
+    """Whether a turn is the good control."""
+    return turn.case is CONTROL

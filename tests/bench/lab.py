@@ -1,0 +1,83 @@
+"""The lab: a whole matrix in this process, and against curl beside plain calls of curl."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from certpin.lab import Authority
+from certpin.lab.attacks import CASES
+from certpin.lab.case import Style
+from certpin.lab.client import Command
+from certpin.lab.lab import Lab
+from certpin.lab.run import prove
+from tests.bench.paired import Figure, seconds
+from tests.lab._clients import right_client
+from tests.servers.nginx import nginx
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.lab.client import Client
+    from certpin.lab.run import Run
+
+_JOBS = 2
+_PAIRS = 5
+_HOST = "localhost"
+_PINNED = Command(("curl", "-sS", "--pinnedpubkey", "{pinnedpubkey}", "{url}"))
+
+
+def figures() -> Iterator[Figure]:
+    """How long the lab keeps somebody waiting."""
+    logging.getLogger("certpin").addHandler(logging.NullHandler())  # refusals are what is wanted
+    authority = Authority("Bench Root").intermediate("Bench Intermediate")
+    minting = seconds(lambda: authority.issue("api.bank.test"), rounds=500)
+    yield Figure("lab: minting a leaf, P-256", 1e3 * minting, " ms", limit=1)
+    client = right_client(Style.LEAF)
+    timed = [_attack(client) for _ in range(_PAIRS)]
+    cases = len(timed[0][1].results)
+    yield Figure(
+        f"lab: {cases} cases against a client in this process",
+        min(took for took, _ in timed),
+        " s",
+        limit=5,
+    )
+    with _curl_of(authority) as plain:
+        pairs = sorted(_pair(plain) for _ in range(_PAIRS))
+    name = f"lab: the matrix against curl / plain calls of curl, {_JOBS} at once"
+    yield Figure(name, pairs[_PAIRS // 2], limit=1.5)
+
+
+def _attack(client: Client) -> tuple[float, Run]:
+    begin = time.perf_counter()
+    with Lab(style=Style.LEAF) as lab:
+        run = prove(lab, client, CASES, jobs=_JOBS)
+    return time.perf_counter() - begin, run
+
+
+def _pair(plain: list[str]) -> float:
+    """The matrix, and then as many plain calls of curl as it took runs."""
+    attacked, run = _attack(_PINNED)
+    calls = sum(len(each.attempts) for each in run.results)
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(_JOBS) as pool:
+        list(
+            pool.map(lambda _: subprocess.run(plain, check=True, capture_output=True), range(calls))
+        )
+    return attacked / (time.perf_counter() - begin)
+
+
+@contextmanager
+def _curl_of(authority: Authority) -> Iterator[list[str]]:
+    """A plain call of curl to an nginx of this machine."""
+    with nginx({_HOST: authority.issue(_HOST)}) as server, TemporaryDirectory() as folder:
+        roots = Path(folder, "roots.pem")
+        assert authority.issuer
+        roots.write_bytes(authority.issuer.pem)
+        yield ["curl", "-sS", "--cacert", str(roots), f"https://{_HOST}:{server.port}/"]

@@ -1,0 +1,69 @@
+"""``certpin lab serve`` as a program, and its output line by line."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING, Any, Self
+
+from tests.cli import _documented
+from tests.cli.conftest import program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DEADLINE = 60.0
+_TABLES = {"begun": "lab begun", "case": "lab case", "ended": "lab ended"}
+
+
+class Serving:
+    """A context manager: the lab, listening, with ``--json``."""
+
+    def __init__(self, *words: str | Path, host: str = "api.bank.example", **options: Any) -> None:
+        self._process = program("lab", "serve", "--host", host, "--json", *words, **options)
+
+    def __enter__(self) -> Self:
+        self.begun = self.event()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    @property
+    def port(self) -> int:
+        return int(self.begun["port"])
+
+    @property
+    def proxy(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def event(self) -> dict[str, Any]:
+        """The next line, which has to be as documented."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, self._process.communicate()
+        event: dict[str, Any] = json.loads(line)
+        _documented.check(_TABLES[event["event"]], event)
+        return event
+
+    def send(self, number: int) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    def end(self, number: int = signal.SIGINT) -> tuple[int, list[dict[str, Any]], str]:
+        """Send a signal: the exit code, the events that came until then, and the errors."""
+        self.send(number)
+        out, err = self._process.communicate(timeout=_DEADLINE)
+        events = [json.loads(line) for line in out.splitlines()]
+        for event in events:
+            _documented.check(_TABLES[event["event"]], event)
+        return self._process.returncode, events, err
+
+    def wait(self) -> tuple[int, list[dict[str, Any]], str]:
+        """The same, for a lab that ends by itself."""
+        return self.end(0)

@@ -1,0 +1,301 @@
+"""``certpin lab serve`` as a program, with curl and Python as the device's apps."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import urllib.request
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin import PinnedSSLContext, PinSet
+from tests.cli._lab import Serving
+from tests.cli._terminal import on_terminal
+from tests.cli.conftest import program
+from tests.lab._device import fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cli.conftest import Run
+
+HOST = "api.bank.example"
+_MOST = 50  # calls of an app
+ROGUE = ("--case", "rogue-ca-in-store")
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the lab keeps its folder."""
+    folder = tmp_path / "data"
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def lab(data: Path) -> Iterator[Serving]:
+    with Serving(*ROGUE) as serving:
+        yield serving
+
+
+def _from_lab(lab: Serving, path: str) -> bytes:
+    """A file of the lab's own address, through its proxy."""
+    handler = urllib.request.ProxyHandler({"http": lab.proxy})
+    with urllib.request.build_opener(handler).open(f"http://certpin.lab{path}", timeout=20) as got:
+        body: bytes = got.read()
+        return body
+
+
+def _pinned(lab: Serving) -> ssl.SSLContext:
+    pins = _from_lab(lab, "/pins.toml").decode()
+    context = PinnedSSLContext(PinSet.parse(pins, path=Path("pins.toml")))
+    context.load_verify_locations(cadata=_from_lab(lab, "/roots.pem").decode())
+    return context
+
+
+def _use(lab: Serving, context: ssl.SSLContext, times: int) -> None:
+    for _ in range(times):
+        try:
+            fetch(lab.port, context)
+        except (ssl.SSLError, OSError):
+            continue
+
+
+def _use_up(lab: Serving, context: ssl.SSLContext) -> None:
+    """Use an app until everything was played, and the lab has gone."""
+    for _ in range(_MOST):
+        try:
+            fetch(lab.port, context)
+        except ConnectionRefusedError:
+            return
+        except (ssl.SSLError, OSError, AssertionError):
+            continue
+
+
+def test_a_pinned_app_holds(lab: Serving) -> None:
+    _use_up(lab, _pinned(lab))
+    code, events, err = lab.wait()
+    assert (code, err) == (0, "")
+    assert [(each["event"], each.get("verdict")) for each in events] == [
+        ("case", "REJECT"),
+        ("ended", None),
+    ]
+    (host,) = events[1]["hosts"]
+    assert (host["controlled"], host["finished"], host["right"]) == (True, True, 1)
+
+
+@pytest.mark.peer("curl")
+def test_curl_without_pins_is_a_finding(lab: Serving, tmp_path: Path) -> None:
+    roots = tmp_path / "roots.pem"
+    roots.write_bytes(_from_lab(lab, "/roots.pem"))
+    words = ("curl", "-sS", "--proxy", lab.proxy, "--cacert", roots, f"https://{HOST}/")
+    for _ in range(3):
+        answer = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
+        assert answer.stdout.startswith("lab-answer-")
+    code, events, _ = lab.wait()
+    assert code == 1
+    assert (events[0]["case"], events[0]["outcome"]) == ("rogue-ca-in-store", "wrong")
+
+
+@pytest.mark.peer("curl")
+@pytest.mark.parametrize("scheme", ["http", "socks5h"])
+def test_curl_with_the_pins_of_the_lab_holds(scheme: str, lab: Serving, tmp_path: Path) -> None:
+    roots = tmp_path / "roots.pem"
+    roots.write_bytes(_from_lab(lab, "/roots.pem"))
+    pins = PinSet.parse(_from_lab(lab, "/pins.toml").decode(), path=Path("pins.toml"))
+    policy = pins.policy_for(HOST)
+    assert policy is not None
+    pinned = ";".join(str(entry.pin).replace("sha256/", "sha256//", 1) for entry in policy.pins)
+    proxy = lab.proxy.replace("http", scheme, 1)
+    words = ("curl", "-sS", "--proxy", proxy, "--cacert", roots, "--pinnedpubkey", pinned)
+    called = (*words, f"https://{HOST}/")
+    codes: list[int] = []
+    while codes.count(0) < 2 and len(codes) < _MOST:
+        done = subprocess.run(called, check=False, capture_output=True, timeout=30)
+        codes.append(done.returncode)
+    assert (codes[0], set(codes)) == (0, {0, 90})  # 90: CURLE_SSL_PINNEDPUBKEYNOTMATCH
+    code, events, _ = lab.wait()
+    assert (code, events[0]["verdict"]) == (0, "REJECT")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_where_nothing_came_it_is_inconclusive(lab: Serving, number: int) -> None:
+    code, events, err = lab.end(number)
+    assert (code, err) == (3, "")
+    (ended,) = events
+    assert (ended["event"], ended["hosts"][0]["controlled"]) == ("ended", False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_does_not_break_off_the_summary(lab: Serving, number: int) -> None:
+    for _ in range(5):  # GNU timeout sends two
+        lab.send(number)
+    code, events, err = lab.wait()
+    assert (code, err, len(events)) == (3, "", 1)
+
+
+def test_an_end_before_the_control_leaves_refusals_undecided(lab: Serving) -> None:
+    _use(lab, _pinned(lab), 3)
+    code, events, _ = lab.end()
+    assert (code, events[0]["outcome"]) == (3, "undecided")
+
+
+def test_a_pipe_gets_a_line_a_case_and_a_summary() -> None:
+    with program("lab", "serve", "--host", HOST, *ROGUE) as process:
+        assert process.stdout is not None
+        lines: list[str] = []
+        while not lines or not lines[-1].startswith("Remove both roots"):
+            lines.append(process.stdout.readline())
+            assert lines[-1]
+        guide = "".join(lines)
+        port = int(guide.partition("proxy at 127.0.0.1:")[2].partition(".")[0])
+        careless = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        careless.check_hostname, careless.verify_mode = False, ssl.CERT_NONE
+        for _ in range(3):
+            fetch(port, careless)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (1, "")
+    for words in ("http://certpin.lab/", "--listen", "iOS", 'certificates src="user"', "LEAK"):
+        assert words in guide
+    line = next(line for line in out.splitlines() if line.startswith(f"{HOST}  rogue"))
+    assert line.startswith(f"{HOST}  rogue-ca-in-store  ACCEPT  wrong: ")
+    assert f"{HOST}: 1 of 1 cases tried, 1 wrong" in out
+    assert "\x1b" not in out
+
+
+def test_on_a_terminal_it_shows_a_table_and_ctrl_c_ends_it() -> None:
+    words = ("lab", "serve", "--host", HOST, *ROGUE)
+    code, screen = on_terminal(*words, columns=120, typing=[("next: control-good", "\x03")])
+    assert code == 3
+    assert "case that is on" in screen
+    assert f"{HOST}: nothing came. Nothing is proven." in screen
+
+
+def _limited() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
+
+
+def test_too_few_open_files_are_named_with_a_fix() -> None:
+    process = program("lab", "serve", "--host", HOST, preexec_fn=_limited)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (3, "")
+    assert err.splitlines() == [
+        "certpin: this system allows 80 open files, and the lab needs 96",
+        "  fix: raise the limit: ulimit -n 4096",
+    ]
+
+
+def test_a_port_that_is_taken_is_named_with_a_fix() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = program("lab", "serve", "--host", HOST, "--port", str(port))
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (3, "")
+    assert err.startswith(f"certpin: cannot listen on port {port} of 127.0.0.1: ")
+    assert "fix: choose another with --port" in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_descriptors_that_run_out_later_end_it_with_a_fix(lab: Serving) -> None:
+    resource.prlimit(lab.pid, resource.RLIMIT_NOFILE, (20, 20))
+    with ExitStack() as held:
+        with suppress(ConnectionRefusedError):  # it has ended already
+            for _ in range(30):
+                held.enter_context(socket.create_connection(("127.0.0.1", lab.port), 10))
+        code, events, err = lab.wait()
+    assert (code, events) == (3, [])
+    assert err.startswith("certpin: this system can take no more connections: ")
+    assert "fix: raise the limit of open files" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_end_leaves_a_folder_or_a_port(number: int, tmp_path: Path) -> None:
+    passing = tmp_path / "passing"
+    passing.mkdir()
+    with Serving(*ROGUE, env={"TMPDIR": str(passing)}) as lab:
+        _use(lab, _pinned(lab), 2)
+        port = lab.port
+        lab.end(number)
+    assert list(passing.iterdir()) == []
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+def test_the_next_lab_has_the_same_roots_and_the_same_pins(data: Path) -> None:
+    seen = []
+    for _ in range(2):
+        with Serving("--case", "rot-backup-live") as lab:
+            seen.append((lab.begun["roots"], _from_lab(lab, "/pins.toml"), lab.begun["notes"]))
+            lab.end()
+    (roots, pins, notes), again = seen
+    assert again == (roots, pins, [])
+    assert [note.partition(" is in ")[0] for note in notes] == ["a new root", "a new rogue"]
+    keys = list((data / "certpin" / "lab").glob("*.key"))
+    assert {path.name for path in keys} == {"root.key", "rogue.key", "backup.key"}
+    assert {path.stat().st_mode & 0o777 for path in keys} == {0o600}
+
+
+def test_pins_of_an_earlier_lab_hold_in_the_next() -> None:
+    with Serving("--case", "rot-backup-live", "--case", "rogue-ca-in-store") as lab:
+        app = _pinned(lab)
+        lab.end()
+    with Serving("--case", "rot-backup-live", "--case", "rogue-ca-in-store") as lab:
+        _use_up(lab, app)
+        code, events, _ = lab.wait()
+    assert code == 0, events
+    assert {each["case"]: each["verdict"] for each in events if each["event"] == "case"} == {
+        "rot-backup-live": "ACCEPT",
+        "rogue-ca-in-store": "REJECT",
+    }
+
+
+def test_a_folder_that_others_can_read_is_refused_with_a_fix(tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir(mode=0o755)
+    process = program("lab", "serve", "--host", HOST, "--folder", folder)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (3, "")
+    assert "is open to others" in err
+    assert "fix: " in err
+
+
+def test_wireguard_is_there_or_says_what_it_needs(data: Path) -> None:
+    process = program(
+        "lab", "serve", "--host", HOST, "--json", "--wireguard", "--wireguard-port", "0"
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        line = process.stdout.readline()
+        if line:
+            configuration = json.loads(line)["wireguard"]
+            assert configuration.startswith("[Interface]")
+            assert "Endpoint = 127.0.0.1:" in configuration
+            process.send_signal(signal.SIGTERM)
+        error = process.stderr.read()
+    assert process.returncode == 3
+    assert bool(line) is not error.startswith("certpin: ")
+    assert bool(line) is not ("fix: " in error)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "--host"),
+        (("--host", "a..b"), "a..b"),
+        (("--host", HOST, "--listen", "somewhere"), "give an address of this machine"),
+        (("--host", HOST, "--case", "nosuch"), "there is no case"),
+    ],
+)
+def test_what_it_cannot_do_is_a_usage_error(run: Run, words: tuple[str, ...], said: str) -> None:
+    done = run("lab", "serve", *words)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err

@@ -1,0 +1,221 @@
+"""``certpin prove``: real clients, attacked, and what its user sees of it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from certpin.lab import Authority, Identity, LabServer
+from tests.cli import _documented
+from tests.cli._terminal import on_terminal
+from tests.cli.conftest import Run, program
+
+HOST = "api.bank.example"
+FEW = ("--case", "rogue-ca-in-store", "--case", "rot-backup-live")
+
+# A client without pins, and one that looks at its pin when the answer is there.
+_FETCH = """
+import http.client, os, ssl, sys, urllib.parse
+proxy = urllib.parse.urlsplit(os.environ["HTTPS_PROXY"])
+url = urllib.parse.urlsplit(os.environ["CERTPIN_LAB_URL"])
+connection = http.client.HTTPSConnection(proxy.hostname, proxy.port, timeout=10)
+connection.set_tunnel(url.hostname, 443)
+connection.request("GET", url.path)
+print(connection.getresponse().read().decode())
+"""
+_LATE = (
+    _FETCH.replace(
+        'connection.request("GET", url.path)',
+        """connection.request("GET", url.path)
+der = connection.sock.getpeercert(binary_form=True)""",
+    )
+    + """
+import base64, hashlib
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+key = x509.load_der_x509_certificate(der).public_key()
+spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+pin = base64.b64encode(hashlib.sha256(spki).digest()).decode()
+sys.exit(pin not in os.environ["CERTPIN_LAB_PINS"])
+"""
+)
+
+
+def python(text: str) -> tuple[str, ...]:
+    return ("--", sys.executable, "-c", text)
+
+
+# One that asks the lab's resolver where the host is.
+_RESOLVING = """
+import socket, ssl, sys
+import dns.resolver
+host, port, nameserver, canary = sys.argv[1:]
+resolver = dns.resolver.Resolver(configure=False)
+address, _, resolver.port = nameserver.partition(":")
+resolver.nameservers, resolver.port = [address], int(resolver.port)
+[found] = resolver.resolve(host, "A")
+context = ssl.create_default_context()
+with socket.create_connection((found.address, int(port)), 10) as sock:
+    with context.wrap_socket(sock, server_hostname=host) as tls:
+        tls.sendall(f"GET /{canary} HTTP/1.1\\r\\nHost: {host}\\r\\n\\r\\n".encode())
+        print(tls.recv(4096))
+"""
+
+CERTPIN = ("--", sys.executable, "-m", "certpin.cli.main", "get", "--connect", "127.0.0.1:{port}")
+
+
+def test_a_client_with_certpin_is_sound(run: Run) -> None:
+    done = run("prove", *FEW, *CERTPIN, "{url}")
+    assert (done.code, done.err) == (0, "")
+    assert [line.split()[:4] for line in done.out.splitlines() if line.startswith("right")] == [
+        ["right", "control-good", "accept", "ACCEPT"],
+        ["right", "rogue-ca-in-store", "refuse", "REJECT"],
+        ["right", "rot-backup-live", "accept", "ACCEPT"],
+        ["right", "control-good", "accept", "ACCEPT"],
+    ]
+    assert "The one attack did not get through." in done.out
+
+
+def test_a_client_without_pins_is_found_out_and_told_what_to_do(run: Run) -> None:
+    done = run("prove", *FEW, *python(_FETCH))
+    assert done.code == 1
+    assert "the attack got through: the client accepted it" in done.out
+    assert "how to mend it: " in done.out
+    assert "1 of 1 attack got through." in done.out
+
+
+def test_the_same_client_is_right_where_it_is_not_said_to_be_pinned(run: Run) -> None:
+    assert run("prove", "--style", "none", *FEW, *python(_FETCH)).code == 0
+
+
+def test_a_client_can_ask_the_labs_resolver(run: Run) -> None:
+    words = ("{host}", "{port}", "{dns}", "{canary}")
+    done = run("prove", "--style", "none", *FEW, *python(_RESOLVING), *words)
+    assert done.code == 0, done.out
+
+
+def test_a_pin_that_is_checked_after_the_request_is_a_leak(run: Run) -> None:
+    done = run("prove", *FEW, "--json", *python(_LATE))
+    assert done.code == 1
+    verdicts = {each["case"]: each["verdict"] for each in done.json["results"]}
+    assert verdicts["rogue-ca-in-store"] == "LEAK"
+    assert verdicts["rot-backup-live"] == "ACCEPT"
+
+
+def test_a_command_that_cannot_be_run_is_inconclusive(run: Run) -> None:
+    done = run("prove", *FEW, "--", "no-such-program")
+    assert done.code == 3
+    assert "no-such-program did not start" in done.out
+    assert "Nothing is proven" in done.out
+
+
+def test_a_client_that_calls_nobody_proves_nothing(run: Run) -> None:
+    done = run("prove", *FEW, "--", "true")
+    assert done.code == 3
+    assert "the client never connected to the lab" in done.out
+
+
+def test_all_reports_tell_the_same_run(run: Run) -> None:
+    files = ("--junit", "r.xml", "--sarif", "r.sarif", "--html", "r.html")
+    done = run("prove", "--json", *FEW, *files, *python(_FETCH))
+    assert done.code == 1
+    _documented.check("run", done.json)
+    suites = ET.parse("r.xml").getroot()
+    failures = [
+        case.get("name") for case in suites.iter("testcase") if case.find("failure") is not None
+    ]
+    assert failures == ["rogue-ca-in-store"]
+    [sarif] = json.loads(Path("r.sarif").read_text())["runs"]
+    assert [each["ruleId"] for each in sarif["results"]] == ["rogue-ca-in-store"]
+    page = Path("r.html").read_text()
+    assert "rogue-ca-in-store" in page
+    assert "<svg" in page
+
+
+def test_a_report_that_cannot_be_written_is_an_error(run: Run) -> None:
+    done = run("prove", "--html", "no/such/folder.html", *FEW, *CERTPIN, "{url}")
+    assert done.code == 2
+    assert "no/such/folder.html" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--case", "rouge-ca-in-store"), "Did you mean 'rogue-ca-in-store'?"),
+        (("--case", "nonsense"), "certpin lab attacks"),
+        (("--style", "spki"), "'none', 'leaf', 'ca'"),
+        (("--pins", "no-such-file"), "does not exist"),
+        (("--jobs", "0"), "range"),
+        (("--host", "not a host"), "not a host"),
+    ],
+)
+def test_a_mistake_is_named(run: Run, words: tuple[str, ...], said: str) -> None:
+    done = run("prove", *words, "--", "true")
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_without_a_command_it_says_where_to_write_one(run: Run) -> None:
+    done = run("prove")
+    assert done.code == 2
+    assert "COMMAND" in done.err
+
+
+@pytest.fixture
+def identity(intermediate: Authority) -> Identity:
+    return intermediate.issue(HOST)
+
+
+def test_a_released_app_with_its_real_pins(run: Run, identity: Identity, root: Authority) -> None:
+    """The pins are those of a real server, which the lab cannot forge, and passes through to."""
+    Path("root.pem").write_bytes(root.pem)
+    with LabServer(identity, b"from the real server\n") as server:
+        where = ("--ca-file", "root.pem", "--connect", f"127.0.0.1:{server.port}")
+        assert run("add", HOST, "--backup-key", "backup.key", *where).code == 0
+        app = (*CERTPIN[:4], "get", "-f", str(Path("pins.toml").resolve()), *CERTPIN[5:], "{url}")
+        real = ("--pins", "pins.toml", "--upstream", f"127.0.0.1:{server.port}")
+        done = run("prove", *real, "--ca-file", "root.pem", *FEW, *app)
+    assert done.code == 0, done.out
+    assert "it takes the private key of the real server's backup" in done.out
+    assert [line.split()[3] for line in done.out.splitlines() if line.startswith("right")] == [
+        "ACCEPT",
+        "REJECT",
+        "ACCEPT",
+    ]
+
+
+def test_pins_for_another_host_are_no_pins(run: Run, identity: Identity, root: Authority) -> None:
+    Path("root.pem").write_bytes(root.pem)
+    with LabServer(identity) as server:
+        where = ("--ca-file", "root.pem", "--connect", f"127.0.0.1:{server.port}")
+        assert run("add", HOST, "--backup-key", "backup.key", *where).code == 0
+        real = ("--pins", "pins.toml", "--upstream", f"127.0.0.1:{server.port}")
+        done = run("prove", "--host", "other.example", *real, "--ca-file", "root.pem", "--", "true")
+    assert done.code == 2
+    assert "has no pins for other.example" in done.err
+
+
+def test_a_terminal_is_shown_how_far_it_is() -> None:
+    code, screen = on_terminal("prove", *FEW, *CERTPIN, "{url}")
+    assert code == 0
+    assert "rogue-ca-in-store" in screen
+    assert "attacking" in screen
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_in_order_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    begun = tmp_path / "begun"
+    slow = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(600)"
+    process = program("prove", *FEW, *python(slow), env={"TMPDIR": str(tmp_path)})
+    while not begun.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert list(tmp_path.iterdir()) == [begun]

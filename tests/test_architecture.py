@@ -31,7 +31,7 @@ ORDER = (
     {"pinfile", "tls", "probe", "formats", "reports"},
     {"clients", "rotation", "updates", "lab"},
     {"watch"},
-    {"cli"},
+    {"cli", "pytest_plugin"},
     {"__init__", "__main__"},  # the faces: they import what they show, and nobody imports them
 )
 RANK = {unit: rank for rank, units in enumerate(ORDER) for unit in units}

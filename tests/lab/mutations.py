@@ -129,7 +129,7 @@ _RUNS = [
     Mutation(
         "control last",
         _RUN,
-        "        pool.shutdown(cancel_futures=True)\n    yield _try(lab, client, CONTROL)\n",
+        "        pool.shutdown(cancel_futures=True)\n    yield try_case(lab, client, CONTROL)\n",
         "        pool.shutdown(cancel_futures=True)\n",
         f"{_R}test_the_good_control_runs_first_and_last",
     ),

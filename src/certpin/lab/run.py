@@ -83,22 +83,22 @@ def prove(
 
 
 def _results(lab: Lab, client: Client, cases: Iterable[Case], jobs: int) -> Iterator[Result]:
-    first = _try(lab, client, CONTROL)
+    first = try_case(lab, client, CONTROL)
     yield first
     if first.outcome is not Outcome.RIGHT:
         return
     pool = ThreadPoolExecutor(jobs, "certpin-lab-client")
     try:
-        yield from pool.map(lambda case: _try(lab, client, case), cases)
+        yield from pool.map(lambda case: try_case(lab, client, case), cases)
     except BaseException:
         client.stop()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-    yield _try(lab, client, CONTROL)
+    yield try_case(lab, client, CONTROL)
 
 
-def _try(lab: Lab, client: Client, case: Case) -> Result:
+def try_case(lab: Lab, client: Client, case: Case) -> Result:
     """One case: once, and again where the verdict is not the right one."""
     expect = case.expected.of(lab.style)
     if expect is Expect.UNDEFINED:

@@ -1,0 +1,53 @@
+// Go: the pins over the chains that crypto/tls verified.
+//
+//	go build go_tls.go && certpin prove -- ./go_tls {url}
+package main
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+)
+
+func pinned(state tls.ConnectionState) error {
+	pins := strings.Fields(os.Getenv("CERTPIN_LAB_PINS"))
+	for _, chain := range state.VerifiedChains {
+		for _, certificate := range chain {
+			digest := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
+			pin := "sha256/" + base64.StdEncoding.EncodeToString(digest[:])
+			for _, each := range pins {
+				if each == pin {
+					return nil
+				}
+			}
+		}
+	}
+	return errors.New("no certificate of the verified chains is pinned")
+}
+
+// The pins are those of one host: an answer must not lead to another, or out of TLS.
+func stay(request *http.Request, via []*http.Request) error {
+	if request.URL.Scheme != "https" || request.URL.Host != via[0].URL.Host {
+		return fmt.Errorf("a redirect to %s, which is not pinned", request.URL.Host)
+	}
+	return nil
+}
+
+func main() {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{VerifyConnection: pinned}
+	client := &http.Client{Transport: transport, CheckRedirect: stay}
+	response, err := client.Get(os.Args[1])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	defer response.Body.Close()
+	io.Copy(os.Stdout, response.Body)
+}

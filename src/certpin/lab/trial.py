@@ -1,0 +1,143 @@
+"""One client, one case at a time, as tests run it: the good control comes first and last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from certpin.lab import run
+from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.case import Expect
+from certpin.lab.client import Call
+from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.report.text import clean, readable
+from certpin.lab.report.words import ending, explain
+from certpin.lab.session.protocols import suits
+from certpin.lab.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from certpin.lab.case import Case, Style
+    from certpin.lab.client import Client
+    from certpin.lab.evidence import Attempt, Connection
+    from certpin.lab.lab import Lab
+    from certpin.lab.run import Result
+    from certpin.lab.stage import Stage
+
+BY_NAME = {case.name: case for case in (CONTROL, *CASES)}
+_SHOWN = 400  # octets of what leaked that a failure shows
+
+
+class WrongVerdictError(AssertionError):
+    """An attack got through, or a legitimate server was refused."""
+
+
+class InconclusiveError(AssertionError):
+    """Nothing is proven: the client never came, died, or failed the good control."""
+
+
+def meaningful(style: Style, protocol: str) -> list[str]:
+    """The names of the cases that mean something for such a client, in their order."""
+    return [
+        case.name
+        for case in CASES
+        if case.expected.of(style) is not Expect.UNDEFINED and suits(protocol, case.protocol)
+    ]
+
+
+class Trial:
+    """The good control of one client, and its cases between a first and a last one."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self._control: Result | None = None
+
+    def attack(self, client: Client, case: Case) -> Result:
+        """One case. Without the good control nothing is run: the result is undecided."""
+        if self._control is None:
+            self.control(client)
+        control = self._control
+        assert control is not None  # noqa: S101  # the line above made it
+        if control.outcome is not Outcome.RIGHT:
+            why = f"the good control failed, so that nothing is proven: {control.why}"
+            expect = case.expected.of(self.lab.style)
+            undecided = (Verdict.INCONCLUSIVE, Outcome.UNDECIDED)
+            return run.Result(case, expect, *undecided, why, control.attempts)
+        return run.try_case(self.lab, client, case)
+
+    def control(self, client: Client) -> Result:
+        """The good control, now."""
+        self._control = run.try_case(self.lab, client, CONTROL)
+        return self._control
+
+
+def as_client(client: Client | Callable[[Target], object]) -> Client:
+    """A client as the lab runs it; a function becomes one."""
+    return Call(client) if callable(client) else client
+
+
+def tell(result: Result) -> str:
+    """A finding and its evidence, as a test that failed shows them."""
+    lines = [f"{result.case.name}: {result.case.presents}", *explain(result)]
+    for number, attempt in enumerate(result.attempts, 1):
+        lines.append(f"attempt {number}: {ending(attempt.ending)}")
+        lines += _evidence(attempt)
+    return clean("\n  ".join(lines))
+
+
+def _evidence(attempt: Attempt) -> list[str]:
+    lines = [
+        f"  connection {number}: {describe(seen)}"
+        for number, seen in enumerate(attempt.connections, 1)
+    ]
+    output = attempt.ending.output.strip()
+    return lines + ([f"  it printed: {output[-_SHOWN:]}"] if output else [])
+
+
+def describe(seen: Connection) -> str:
+    """What one connection was seen to do."""
+    name = seen.hello.server_name if seen.hello else ""
+    parts = [f"via {seen.via}", f"for {name or seen.target or 'no name'}"]
+    parts.append("handshake finished" if seen.secured else "no handshake")
+    if seen.alert:
+        parts.append(f"alert {seen.alert}")
+    if seen.problem:
+        parts.append(seen.problem)
+    said = readable(seen.said[:_SHOWN])
+    parts.append(f"it sent {said!r}" if said else "it sent nothing")
+    return ", ".join(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mitm(Target):
+    """A target whose attack goes on until it is asked what was seen, or until the test ends."""
+
+    stage: Stage = field(repr=False, compare=False)
+    _seen: list[tuple[Connection, ...]] = field(default_factory=list, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, stage: Stage) -> Mitm:
+        """Begin the attack. Raises ``CannotServeError``."""
+        return cls(**vars(stage.open()), stage=stage)
+
+    def seen(self) -> tuple[Connection, ...]:
+        """Stop the attack; what was seen of every connection. Raises ``CannotServeError``."""
+        if not self._seen:
+            self._seen.append(self.stage.close())
+        return self._seen[0]
+
+    @property
+    def met(self) -> bool:
+        """Whether the client came at all. Stops the attack."""
+        return any(each.hello or each.clear for each in self.seen())
+
+    def check_met(self) -> None:
+        """Raises ``InconclusiveError`` where the client never came. Stops the attack."""
+        if not self.met:
+            raise InconclusiveError(f"{self.case}: the client never connected to the lab")
+
+    @property
+    def leaked(self) -> bytes:
+        """What the client gave away to the attacker. Stops the attack."""
+        return b"".join(each.said for each in self.seen() if each.hostile)

@@ -1,0 +1,218 @@
+"""The pytest plugin: attacks on a client as tests. Imports the lab when a test asks for it.
+
+    def test_my_client_is_pinned(attack):
+        attack(lambda target: my_client(target.url, proxy=target.proxy, ca=target.ca))
+
+``attack`` makes it one test a case. The good control runs before the first and after the last of
+them, in every worker of pytest-xdist: a client that refuses everything passes nothing.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from certpin.lab.attack import Attack
+    from certpin.lab.lab import Lab
+    from certpin.lab.target import Target
+    from certpin.lab.trial import Mitm, Trial
+
+_OPTIONS = {
+    "style": ("leaf", "how clients are pinned: none, leaf or ca"),
+    "host": ("api.bank.example", "the host that clients call"),
+    "protocol": ("http", "what clients speak"),
+}
+_MARKERS = (
+    "certpin(style, host, protocol, cases): what the client is, and which cases it meets",
+    "mitm(case): the attack that is active while the test runs",
+)
+_next_item = pytest.StashKey[pytest.Item | None]()
+_attack = pytest.StashKey["Attack"]()
+_mitm = pytest.StashKey["Mitm"]()
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What the client of a test is: by its markers, and by the ini file."""
+
+    style: str
+    host: str
+    protocol: str
+    cases: tuple[str, ...] = ()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The ini options: certpin_style, certpin_host, certpin_protocol, certpin_cases."""
+    for name, (default, words) in _OPTIONS.items():
+        parser.addini(f"certpin_{name}", f"certpin: {words}", default=default)
+    parser.addini("certpin_cases", "certpin: the cases to run; all by default", type="args")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The markers."""
+    for line in _MARKERS:
+        config.addinivalue_line("markers", line)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test a case, in the order of the matrix."""
+    if "certpin_case" in metafunc.fixturenames:
+        names = _cases(_settings(metafunc.definition))
+        metafunc.parametrize("certpin_case", names, ids=names, indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Remember what comes next: the good control is run again after the last case."""
+    item.stash[_next_item] = nextitem
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """A test that passed must have attacked a client, and the client must have come."""
+    __tracebackhide__ = True
+    yield
+    if attack := item.stash.get(_attack, None):
+        attack.check_used()
+    if mitm := item.stash.get(_mitm, None):
+        mitm.check_met()
+
+
+def _settings(node: pytest.Item) -> _Settings:
+    given: dict[str, Any] = {name: node.config.getini(f"certpin_{name}") for name in _OPTIONS}
+    given["cases"] = node.config.getini("certpin_cases")
+    for mark in reversed(list(node.iter_markers("certpin"))):
+        if mark.args or mark.kwargs.keys() - given.keys():
+            raise pytest.UsageError(f"{node.nodeid}: certpin({', '.join(given)}) takes no more")
+        given |= mark.kwargs
+    return _Settings(**{**given, "style": str(given["style"]), "cases": tuple(given["cases"])})
+
+
+def _cases(settings: _Settings) -> list[str]:
+    from certpin.lab.trial import BY_NAME, meaningful
+
+    if unknown := [name for name in settings.cases if name not in BY_NAME]:
+        raise pytest.UsageError(f"no case {unknown[0]!r}: see certpin lab attacks")
+    return list(settings.cases) or meaningful(_style(settings.style), settings.protocol)
+
+
+def _style(name: str) -> Any:
+    from certpin.lab.case import Style
+
+    try:
+        return Style(name)
+    except ValueError:
+        raise pytest.UsageError(f"no style {name!r}: one of {', '.join(Style)}") from None
+
+
+@pytest.fixture(scope="session")
+def _certpin_labs() -> Iterator[Callable[[_Settings], Lab]]:
+    """A lab for each kind of client, begun when it is first needed."""
+    from certpin.lab.lab import Lab
+
+    with ExitStack() as stack:
+
+        @cache
+        def begin(style: str, host: str, protocol: str) -> Lab:
+            return stack.enter_context(Lab(host, _style(style), protocol=protocol))
+
+        yield lambda wanted: begin(wanted.style, wanted.host, wanted.protocol)
+
+
+@pytest.fixture
+def certpin_lab(request: pytest.FixtureRequest, _certpin_labs: Callable[[_Settings], Lab]) -> Lab:
+    """The lab that runs for the client of this test."""
+    return _certpin_labs(_settings(request.node))
+
+
+@pytest.fixture
+def certpin_case(request: pytest.FixtureRequest) -> str:
+    """The name of the case that ``attack`` plays."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def _certpin_trials() -> dict[object, Trial]:
+    return {}
+
+
+@pytest.fixture
+def attack(
+    request: pytest.FixtureRequest,
+    certpin_lab: Lab,
+    certpin_case: str,
+    _certpin_trials: dict[object, Trial],
+) -> Attack:
+    """One case of the matrix. Call it with your client, once."""
+    from certpin.lab.attack import Attack
+    from certpin.lab.trial import Trial
+
+    item = request.node
+    client = _client_of(item)
+    trial = _certpin_trials.setdefault(client, Trial(certpin_lab))
+    following = item.stash.get(_next_item, None)
+    last = following is None or _client_of(following) != client
+    item.stash[_attack] = made = Attack(trial, certpin_case, pytest.skip, last=last)
+    return made
+
+
+def _client_of(item: pytest.Item) -> object:
+    """Which client a test attacks: tests that differ by their case alone share one."""
+    others = dict(getattr(getattr(item, "callspec", None), "indices", {}))
+    if "certpin_case" not in others:
+        return item.nodeid
+    del others["certpin_case"]
+    parent = item.parent.nodeid if item.parent else ""
+    return parent, getattr(item, "originalname", item.name), tuple(sorted(others.items()))
+
+
+@pytest.fixture
+def mitm(request: pytest.FixtureRequest, certpin_lab: Lab) -> Iterator[Mitm]:
+    """A man in the middle, while the test runs: ``@pytest.mark.mitm("case")`` says which.
+
+    It is a ``Target`` (``url``, ``host``, ``port``, ``proxy``, ``ca``, ``pins``); ``seen()`` and
+    ``leaked`` stop it and say what it got. A test whose client never came fails.
+    """
+    from certpin.lab.case import CannotServeError
+    from certpin.lab.trial import BY_NAME, Mitm
+
+    mark = request.node.get_closest_marker("mitm")
+    name = mark.args[0] if mark and mark.args else "rogue-ca-in-store"
+    if name not in BY_NAME:
+        raise pytest.UsageError(f"no case {name!r}: see certpin lab attacks")
+    try:
+        made = Mitm.of(certpin_lab.stage(BY_NAME[name]))
+    except CannotServeError as exc:
+        pytest.skip(f"{name} was not run: {exc}")
+    request.node.stash[_mitm] = made
+    try:
+        yield made
+    finally:
+        made.seen()
+
+
+@pytest.fixture
+def certpin_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., dict[str, str]]:
+    """Set the variables that lead a client to a target, until the test ends.
+
+    ``certpin_environment(target, via="connect")``: SSL_CERT_FILE, HTTPS_PROXY, CERTPIN_PINS and
+    the like. ``via`` is connect, socks5 or port.
+    """
+    from certpin.lab.surroundings import environment
+
+    def lead(target: Target, via: str = "connect") -> dict[str, str]:
+        variables = environment(target, via)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return variables
+
+    return lead

@@ -1,0 +1,104 @@
+"""Every broken client is caught by its own case, and by no rule that it keeps."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from certpin.lab.case import Style
+from tests.lab._clients import BY_NAME
+from tests.lab.gallery._gallery import BROKEN, broken, fails, program
+
+# Python's ssl reads the common name where a certificate has no names: a warning for each client.
+PYTHON = {"cn-only"}
+ANOTHER_NAME = {
+    "ip-without-ip-san",
+    "nul-in-common-name",
+    "nul-in-name",
+    "sni-ignored",
+    "wrong-host-idn",
+    "wrong-host-parent",
+    "wrong-host-pinned-ca",
+    "wrong-host-sibling",
+    "wrong-host-wildcard",
+    "wrong-host-wildcard-below",
+    "wrong-host-wildcard-part",
+}
+A_CHAIN_TO_NOBODY = {
+    "bad-signature-intermediate",
+    "bad-signature-leaf",
+    "bad-then-good",
+    "ca-false",
+    "client-certificate-requested",
+    "expired",
+    "expired-intermediate",
+    "explicit-curve-ca",
+    "extended-key-usage",
+    "fake-ca-genuine-shown",
+    "fake-ca-same-name",
+    "leaf-as-ca",
+    "name-constraints",
+    "no-basic-constraints",
+    "not-yet-valid",
+    "pathlen",
+    "pool-reuse",
+    "replaced-key",
+    "retry-x5",
+    "self-signed",
+    "unknown-critical-extension",
+    "untrusted-ca",
+}
+# What only pins refuse: each is a good chain to a client without them. rot-new-key-pinned-ca is
+# an honest server, whom a client with pins on the leaf must refuse all the same.
+ANOTHER_KEY = {
+    "bad-then-good",
+    "client-certificate-requested",
+    "leak-before-check",
+    "non-ca-switch-last",
+    "pathlen-split",
+    "pinned-intermediate-appended",
+    "pinned-leaf-appended",
+    "retry-x5",
+    "rogue-ca-in-store",
+    "rot-new-key-pinned-ca",
+    "same-ca-new-key",
+}
+
+# Each broken client: its style, the case that names its fault, and every case that it fails.
+EXPECTED = {
+    "verification_off": (Style.NONE, "untrusted-ca", A_CHAIN_TO_NOBODY | ANOTHER_NAME),
+    "no_hostname_check": (Style.NONE, "wrong-host-pinned-ca", ANOTHER_NAME),
+    "pin_over_served_chain": (Style.LEAF, "pinned-leaf-appended", {"pinned-leaf-appended"}),
+    "pin_checked_once": (Style.LEAF, "swap-on-reconnect", {"swap-on-reconnect"}),
+    "check_after_request": (Style.LEAF, "leak-before-check", ANOTHER_KEY),
+    "any_authority": (Style.LEAF, "rogue-ca-in-store", ANOTHER_KEY),
+    "authority_without_hostname": (Style.CA, "wrong-host-pinned-ca", ANOTHER_NAME),
+}
+
+
+def test_every_broken_client_of_the_gallery_is_here() -> None:
+    assert {path.stem for path in BROKEN.glob("[!_]*.py")} == EXPECTED.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXPECTED)
+def test_it_is_caught_by_its_own_case_and_by_no_rule_that_it_keeps(name: str) -> None:
+    style, own, expected = EXPECTED[name]
+    found = fails(broken(name), style)
+    assert set(found) == expected | PYTHON
+    late = name == "check_after_request"
+    assert found[own] == ("LEAK" if late else "ACCEPT")
+    assert all((verdict == "LEAK") == late for case, verdict in found.items() if case != "cn-only")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXPECTED)
+def test_it_runs_as_a_program_as_its_first_lines_say(name: str) -> None:
+    style, own, _ = EXPECTED[name]
+    client = program(sys.executable, str(BROKEN / f"{name}.py"), "{host}", via="port")
+    found = fails(client, style, only=[BY_NAME[own], BY_NAME["expired"]])
+    assert own in found
+    assert ("expired" in found) == (name == "verification_off")
+    text = (BROKEN / f"{name}.py").read_text(encoding="utf-8")
+    assert f"certpin prove --style {style} --via port -- python {name}.py" in text

@@ -1,0 +1,32 @@
+"""The page of the gallery names every program of it, and every case that the tests expect."""
+
+from __future__ import annotations
+
+from tests.lab._clients import BY_NAME
+from tests.lab.gallery import test_broken, test_programs
+from tests.lab.gallery._gallery import CLIENTS
+
+PAGE = (CLIENTS / "README.md").read_text(encoding="utf-8")
+
+
+def test_it_links_to_every_program() -> None:
+    files = [path for path in CLIENTS.rglob("*") if path.suffix in {".py", ".mjs", ".go", ".java"}]
+    assert len(files) >= 14
+    missing = [path.name for path in files if f"]({path.relative_to(CLIENTS)})" not in PAGE]
+    assert not missing
+
+
+def test_it_names_the_case_of_every_broken_client() -> None:
+    rows = {line.split("]")[0]: line for line in PAGE.splitlines() if "](broken/" in line}
+    for name, (style, own, _) in test_broken.EXPECTED.items():
+        row = rows[f"| [{name}.py"]
+        assert f"| {style} | `{own}`" in row
+
+
+def test_it_explains_every_case_that_a_well_known_client_fails() -> None:
+    explained = PAGE.partition("## What well-known clients really fail")[2]
+    for name in (*test_programs.GNUTLS, *test_programs.OLD_TLS, *test_programs.IPV6):
+        assert name in BY_NAME
+        assert f"`{name}`" in explained or name == "cn-only"
+    for name in ("non-ca-switch", "wrong-host-idn", "redirect-to-http"):
+        assert f"`{name}`" in explained

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Expect, Family, Style
+from certpin.lab.cast import LEGEND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,9 +25,6 @@ What `certpin prove` and `certpin lab serve` present to a client, and what is ri
 without pins (none), one that is pinned on the server's key and a backup (leaf), and one that is
 pinned on the intermediate or the root (ca). `certpin lab attacks NAME` says the same on a terminal.
 
-The client trusts two roots: R, whose intermediate I issued the good leaf L; and R2, of a rogue or
-a company. Nobody trusts U. L′ is what an attacker made for the same name.
-
 """
 _TITLES = "| case | presents | none | leaf | ca |\n|---|---|---|---|---|"
 _WORDS = {
@@ -42,7 +40,7 @@ _WORDS = {
 def text() -> str:
     """The whole page."""
     parts = (_family(family, (CONTROL, *CASES)) for family in Family)
-    return HEADER + "\n".join(part for part in parts if part)
+    return f"{HEADER}{LEGEND}\n\n" + "\n".join(part for part in parts if part)
 
 
 def _family(family: Family, cases: Iterable[Case]) -> str:

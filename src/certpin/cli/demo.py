@@ -19,6 +19,7 @@ from certpin.cli.screen import fold
 from certpin.errors import PinError
 from certpin.lab import Authority, Identity, LabServer
 from certpin.lab.attacks import CASES
+from certpin.lab.cast import LEGEND
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
 from certpin.tls import PinnedSSLContext
 
@@ -91,7 +92,7 @@ def demo(ctx: click.Context, as_json: bool) -> None:
             _tell(scene, new=not scenes or scenes[-1].title != scene.title)
         scenes.append(scene)
     if not as_json:
-        click.echo(fold(f"\n{_MATRIX}\n", sys.stdout))
+        click.echo(fold(f"\n{_MATRIX}\n\n{LEGEND}\n", sys.stdout))
     rows = _compare(quiet=as_json)
     if as_json:
         told = [comparison_facts(row) for row in rows]

@@ -12,6 +12,7 @@ from certpin.cli.options import json_option
 from certpin.cli.screen import fold
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Family, Style
+from certpin.lab.cast import LEGEND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,6 +90,7 @@ def _explain(case: Case, styles: list[Style]) -> None:
 
 
 def _list(cases: Iterable[Case], styles: list[Style]) -> None:
+    click.echo(fold(f"{LEGEND}\n", sys.stdout))
     family = ""
     for case in cases:
         if case.family.value != family:

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Self
 
 from certpin.lab.case import Expect
+from certpin.lab.cast import LEGEND
 from certpin.lab.judge import Outcome
 from certpin.lab.report.words import explain, summary
 from certpin.x509 import printable
@@ -29,7 +30,8 @@ _SHOULD = {
     Expect.POLICY: "as you like",
     Expect.UNDEFINED: "-",
 }
-_WIDTHS = (9, 32, 11, 12)  # columns: outcome, case, what is right, what it did
+_WIDTHS = (9, 29, 11, 12)  # columns: outcome, case, what is right, what it did
+_WIDE = 120  # columns from which on a row has room for what the client met
 _WORDS = 8  # lines of a client's output
 _UNBOUNDED = 10_000  # columns, where there is no terminal: one line a case
 
@@ -52,7 +54,8 @@ class MatrixPrinter:
 
     def __enter__(self) -> Self:
         self._progress.start()
-        self._row("", "case", "should", "did", "what it met")
+        met = "what it met" if self._console.width >= _WIDE else ""
+        self._row(("", "case", "should", "did"), met, style="bold")
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -62,39 +65,46 @@ class MatrixPrinter:
         """Print one result."""
         self._progress.advance(self._task)
         verdict = str(result.verdict) if result.verdict else "-"
+        cells = (result.outcome, result.case.name, _SHOULD[result.expect], verdict)
         met = result.why if result.outcome is Outcome.NOT_RUN else result.case.presents
-        self._row(
-            result.outcome,
-            result.case.name,
-            _SHOULD[result.expect],
-            verdict,
-            met,
-            style=_COLOURS[result.outcome],
-        )
+        self._row(cells, met, style=_COLOURS[result.outcome])
         if result.outcome in {Outcome.WRONG, Outcome.UNDECIDED, Outcome.WARNING}:
             for line in (*explain(result), *_said(result)):
-                self._row("", "", "", "", line)
+                self._note(line)
 
     def summarise(self, run: Run) -> None:
         """Print what it all means."""
         from rich.text import Text
 
         self._console.print()
+        self._console.print(Text(LEGEND, "dim"))
+        self._console.print()
         for line in summary(run):
             self._console.print(Text(printable(line)))
 
-    def _row(self, *cells: str, style: str = "bold") -> None:
+    def _row(self, cells: tuple[str, ...], met: str, *, style: str) -> None:
         from rich.table import Table
         from rich.text import Text
 
         grid: Any = Table.grid(padding=(0, 1))
         for width in _WIDTHS:
             grid.add_column(width=width, overflow="fold")
-        grid.add_column(overflow="fold")
-        first, *others = (Text(printable(cell)) for cell in cells)
-        first.stylize(style)
-        grid.add_row(first, *others)
+        texts = [Text(printable(cell)) for cell in cells]
+        texts[0].stylize(style)
+        if self._console.width >= _WIDE:
+            texts.append(Text(printable(met)))
+            met = ""
+        grid.add_row(*texts)
         self._console.print(grid)
+        if met:
+            self._note(met)
+
+    def _note(self, line: str) -> None:
+        """A line beneath a row, folded to the terminal."""
+        from rich.padding import Padding
+        from rich.text import Text
+
+        self._console.print(Padding(Text(printable(line)), (0, 0, 0, _WIDTHS[0] + 1)))
 
 
 def _said(result: Result) -> list[str]:

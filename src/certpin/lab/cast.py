@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
 Roles = tuple[Literal["leaf", "backup", "intermediate", "root"], ...]
 
+# What the letters of the cases mean, for whoever sees them first.
+LEGEND = (
+    "R is a root that the client trusts, I its intermediate, L the honest server's certificate, "
+    "and B the one with its backup key. R2 is another trusted root, of a rogue or a company; "
+    "nobody trusts U. L′ is what an attacker made for the same name."
+)
+
 # Said in every root, for whoever finds one in a device's trust store.
 _WARNING = "do not trust (certpin lab)"
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 FILE = "CERTPIN_RECORD"  # the environment variable that names the file; without it nothing is kept
 RUN = "CERTPIN_RUN"  # the one that names the run
+# How the reason begins where the machine's own kernel forbids it: nothing that could be installed
+# would help, so that it is told, and no failure.
+FORBIDDEN = "this machine forbids "
 REQUIRE_ALL = "CERTPIN_REQUIRE_ALL"  # with 1, what is left out is a failure
 
 
@@ -20,6 +23,11 @@ class Run:
     passed: int = 0
     failed: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def must_not_be(self) -> bool:
+        """Whether something is left out that this machine could be made to run."""
+        return any(not reason.startswith(FORBIDDEN) for reason in self.left_out)
 
 
 def append(run: Run) -> None:

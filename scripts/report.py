@@ -18,7 +18,7 @@ def main() -> None:
     print(f"\n{passed} passed, {failed} failed", flush=True)
     if not passed:
         fail("no test ran", "call this through `make test`")
-    if left_out and record.all_required():
+    if left_out and record.all_required() and any(run.must_not_be for run in runs):
         fail("tests were left out, and CERTPIN_REQUIRE_ALL=1", "install what is named above")
 
 

@@ -3,7 +3,8 @@
 A test that needs a real peer from Debian names its programs: ``@pytest.mark.peer("nginx")``.
 Where one is missing, the test is skipped with a reason that begins with ``left out:``. Helpers
 may skip with such a reason too. Every left-out test stands in a summary at the end; with
-CERTPIN_REQUIRE_ALL=1 it fails the run. A skip for any other reason always fails the run.
+CERTPIN_REQUIRE_ALL=1 it fails the run, unless its reason begins with ``this machine forbids``: what
+no package could mend. A skip for any other reason always fails the run.
 
 A test that only a newer Python can run is marked ``@pytest.mark.since_python("3.13")``. It is
 deselected on older ones: `make test` runs it on that Python, or reports that Python as left out.
@@ -82,13 +83,14 @@ class _Tally:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self.run.left_out = dict(Counter(self._left_out()))
         record.append(self.run)
-        required = self.run.left_out and record.all_required()
+        required = self.run.must_not_be and record.all_required()
         if (self._silent() or required) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.run.left_out:
-            terminalreporter.section("left out" + (" (failed)" if record.all_required() else ""))
+            failed = self.run.must_not_be and record.all_required()
+            terminalreporter.section("left out" + (" (failed)" if failed else ""))
             for reason, count in self.run.left_out.items():
                 terminalreporter.write_line(f"{count} tests: {reason}")
         if silent := self._silent():

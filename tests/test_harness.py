@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts import peers
+from scripts.record import FORBIDDEN
 from tests import _loopback
 
 if TYPE_CHECKING:
@@ -82,6 +83,18 @@ def test_a_left_out_test_fails_the_run_where_all_are_required(
 ) -> None:
     monkeypatch.setenv("CERTPIN_REQUIRE_ALL", "1")
     assert run(LEFT_OUT + PASSES).ret == pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.mark.slow
+def test_what_the_machine_itself_forbids_is_told_and_fails_no_run(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CERTPIN_REQUIRE_ALL", "1")
+    forbidden = LEFT_OUT.replace("nginx is not installed", f"{FORBIDDEN}namespaces")
+    result = run(forbidden + PASSES)
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["*= left out =*", "1 tests: this machine forbids *"])
+    assert run(forbidden + LEFT_OUT.replace("test_", "test_other_") + PASSES).ret
 
 
 @pytest.mark.slow

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from scripts.record import FORBIDDEN
+
 ROOT = Path(__file__).parents[3]
 ALONE = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
@@ -31,7 +33,8 @@ def unshare() -> list[str]:
     except (OSError, subprocess.CalledProcessError) as exc:
         problem = getattr(exc, "stderr", b"") or b""
         last = (problem.decode().splitlines() or [str(exc)])[-1]
-        pytest.skip(f"left out: no network of a test's own, or no TUN device in it ({last})")
+        forbidden = "a network of a test's own, or a TUN device in it"
+        pytest.skip(f"left out: {FORBIDDEN}{forbidden} ({last})")
     return words
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import signal
+import ssl
+import urllib.request
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.cli import _documented
 from tests.cli.conftest import program
+from tests.lab._device import fetch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+MOST = 50  # calls of an app
 _DEADLINE = 60.0
 _TABLES = {"begun": "lab begun", "case": "lab case", "ended": "lab ended"}
 
@@ -67,3 +71,22 @@ class Serving:
     def wait(self) -> tuple[int, list[dict[str, Any]], str]:
         """The same, for a lab that ends by itself."""
         return self.end(0)
+
+
+def from_lab(lab: Serving, path: str) -> bytes:
+    """A file of the lab's own address, through its proxy."""
+    handler = urllib.request.ProxyHandler({"http": lab.proxy})
+    with urllib.request.build_opener(handler).open(f"http://certpin.lab{path}", timeout=20) as got:
+        body: bytes = got.read()
+        return body
+
+
+def use_up(lab: Serving, context: ssl.SSLContext) -> None:
+    """Use an app until everything was played, and the lab has gone."""
+    for _ in range(MOST):
+        try:
+            fetch(lab.port, context)
+        except ConnectionRefusedError:
+            return
+        except (ssl.SSLError, OSError, AssertionError):
+            continue

@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import urllib.request
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin import PinnedSSLContext, PinSet
-from tests.cli._lab import Serving
+from tests.cli._lab import MOST, Serving, from_lab, use_up
 from tests.cli._terminal import on_terminal
 from tests.cli.conftest import program
 from tests.lab._device import fetch
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 HOST = "api.bank.example"
-_MOST = 50  # calls of an app
 ROGUE = ("--case", "rogue-ca-in-store")
 
 
@@ -46,18 +44,10 @@ def lab(data: Path) -> Iterator[Serving]:
         yield serving
 
 
-def _from_lab(lab: Serving, path: str) -> bytes:
-    """A file of the lab's own address, through its proxy."""
-    handler = urllib.request.ProxyHandler({"http": lab.proxy})
-    with urllib.request.build_opener(handler).open(f"http://certpin.lab{path}", timeout=20) as got:
-        body: bytes = got.read()
-        return body
-
-
 def _pinned(lab: Serving) -> ssl.SSLContext:
-    pins = _from_lab(lab, "/pins.toml").decode()
+    pins = from_lab(lab, "/pins.toml").decode()
     context = PinnedSSLContext(PinSet.parse(pins, path=Path("pins.toml")))
-    context.load_verify_locations(cadata=_from_lab(lab, "/roots.pem").decode())
+    context.load_verify_locations(cadata=from_lab(lab, "/roots.pem").decode())
     return context
 
 
@@ -69,19 +59,8 @@ def _use(lab: Serving, context: ssl.SSLContext, times: int) -> None:
             continue
 
 
-def _use_up(lab: Serving, context: ssl.SSLContext) -> None:
-    """Use an app until everything was played, and the lab has gone."""
-    for _ in range(_MOST):
-        try:
-            fetch(lab.port, context)
-        except ConnectionRefusedError:
-            return
-        except (ssl.SSLError, OSError, AssertionError):
-            continue
-
-
 def test_a_pinned_app_holds(lab: Serving) -> None:
-    _use_up(lab, _pinned(lab))
+    use_up(lab, _pinned(lab))
     code, events, err = lab.wait()
     assert (code, err) == (0, "")
     assert [(each["event"], each.get("verdict")) for each in events] == [
@@ -95,7 +74,7 @@ def test_a_pinned_app_holds(lab: Serving) -> None:
 @pytest.mark.peer("curl")
 def test_curl_without_pins_is_a_finding(lab: Serving, tmp_path: Path) -> None:
     roots = tmp_path / "roots.pem"
-    roots.write_bytes(_from_lab(lab, "/roots.pem"))
+    roots.write_bytes(from_lab(lab, "/roots.pem"))
     words = ("curl", "-sS", "--proxy", lab.proxy, "--cacert", roots, f"https://{HOST}/")
     for _ in range(3):
         answer = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
@@ -109,8 +88,8 @@ def test_curl_without_pins_is_a_finding(lab: Serving, tmp_path: Path) -> None:
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
 def test_curl_with_the_pins_of_the_lab_holds(scheme: str, lab: Serving, tmp_path: Path) -> None:
     roots = tmp_path / "roots.pem"
-    roots.write_bytes(_from_lab(lab, "/roots.pem"))
-    pins = PinSet.parse(_from_lab(lab, "/pins.toml").decode(), path=Path("pins.toml"))
+    roots.write_bytes(from_lab(lab, "/roots.pem"))
+    pins = PinSet.parse(from_lab(lab, "/pins.toml").decode(), path=Path("pins.toml"))
     policy = pins.policy_for(HOST)
     assert policy is not None
     pinned = ";".join(str(entry.pin).replace("sha256/", "sha256//", 1) for entry in policy.pins)
@@ -118,7 +97,7 @@ def test_curl_with_the_pins_of_the_lab_holds(scheme: str, lab: Serving, tmp_path
     words = ("curl", "-sS", "--proxy", proxy, "--cacert", roots, "--pinnedpubkey", pinned)
     called = (*words, f"https://{HOST}/")
     codes: list[int] = []
-    while codes.count(0) < 2 and len(codes) < _MOST:
+    while codes.count(0) < 2 and len(codes) < MOST:
         done = subprocess.run(called, check=False, capture_output=True, timeout=30)
         codes.append(done.returncode)
     assert (codes[0], set(codes)) == (0, {0, 90})  # 90: CURLE_SSL_PINNEDPUBKEYNOTMATCH
@@ -233,7 +212,7 @@ def test_the_next_lab_has_the_same_roots_and_the_same_pins(data: Path) -> None:
     seen = []
     for _ in range(2):
         with Serving("--case", "rot-backup-live") as lab:
-            seen.append((lab.begun["roots"], _from_lab(lab, "/pins.toml"), lab.begun["notes"]))
+            seen.append((lab.begun["roots"], from_lab(lab, "/pins.toml"), lab.begun["notes"]))
             lab.end()
     (roots, pins, notes), again = seen
     assert again == (roots, pins, [])
@@ -248,7 +227,7 @@ def test_pins_of_an_earlier_lab_hold_in_the_next() -> None:
         app = _pinned(lab)
         lab.end()
     with Serving("--case", "rot-backup-live", "--case", "rogue-ca-in-store") as lab:
-        _use_up(lab, app)
+        use_up(lab, app)
         code, events, _ = lab.wait()
     assert code == 0, events
     assert {each["case"]: each["verdict"] for each in events if each["event"] == "case"} == {

@@ -75,6 +75,20 @@ _VERDICTS = [
         f"{_J}test_an_answer_from_an_honest_connection_is_no_acceptance_of_a_hostile_one",
     ),
     Mutation(
+        "octets of the real server prove nothing",
+        _JUDGE,
+        "    if any(each.passed for each in judged):",
+        "    if any(each.answered for each in judged):",
+        f"{_J}test_what_went_to_the_real_server_counts_and_what_that_answered_does_not",
+    ),
+    Mutation(
+        "where records tell nothing",
+        _JUDGE,
+        "any(each.unclear and each.answered for each in judged)",
+        "any(each.unclear for each in judged)",
+        f"{_J}test_where_the_records_tell_nothing_a_client_that_is_content_is_believed",
+    ),
+    Mutation(
         "clear text",
         _EVIDENCE,
         "return bool(self.clear or self.astray) or (",

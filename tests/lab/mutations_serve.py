@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _S = "certpin/lab/serve/"
+_RECORDS, _RELAY = "certpin/lab/session/records.py", "certpin/lab/transport/relay.py"
+_R, _U = "tests/lab/session/test_records.py::test_", "tests/lab/test_serve_upstream.py::test_"
 _P, _W = "tests/lab/test_serve_programme.py::test_", "tests/lab/test_serve_word.py::test_"
 _H, _V = "tests/lab/test_serve_hostile.py::test_", "tests/lab/test_serve_visitor.py::test_"
 
@@ -112,7 +114,7 @@ _EDGES = [
     Mutation(
         "not to this machine",
         "certpin/lab/transport/relay.py",
-        "    if peer and allow(peer[0]):\n",
+        "    if peer and (to.via == UPSTREAM or allow(peer[0])):\n",
         "    if peer:\n",
         f"{_H}another_device_is_not_relayed_to_this_machine",
     ),
@@ -146,4 +148,70 @@ _EDGES = [
     ),
 ]
 
-MUTATIONS = [*_WORDS, *_TURNS, *_PROGRAMMES, *_EDGES]
+_REAL = [
+    Mutation(
+        "the handshake is no data",
+        _RECORDS,
+        "        if self._finished or self._answered:\n",
+        "        if True:\n",
+        f"{_R}a_client_that_refuses_after_the_handshake_gives_nothing[1.3]",
+    ),
+    Mutation(
+        "an alert is no data",
+        _RECORDS,
+        "        if said in _NO_WORD:\n            return\n",
+        "",
+        f"{_R}what_may_be_an_alert_or_a_new_key_is_no_data[2]",
+    ),
+    Mutation(
+        "a certificate is no data",
+        _RECORDS,
+        "            self._flight = True\n",
+        "            self._finished = True\n",
+        f"{_R}nor_that_of_one_that_refuses_then[1.3]",
+    ),
+    Mutation(
+        "the length of the last word",
+        _RECORDS,
+        "(48 if number in _SHA384 else 32)",
+        "32",
+        f"{_R}a_client_that_refuses_after_the_handshake_gives_nothing[1.3]",
+    ),
+    Mutation(
+        "behind the change of the cipher",
+        _RECORDS,
+        "            self.data += self._changed\n",
+        "            self.data += 1\n",
+        f"{_R}in_an_older_version_data_comes_behind_a_change_of_the_cipher",
+    ),
+    Mutation(
+        "what is unclear is no refusal",
+        f"{_S}word.py",
+        "    if seen.unclear:\n        return Word.VOID\n",
+        "",
+        f"{_W}where_the_records_tell_nothing_silence_is_no_refusal",
+    ),
+    Mutation(
+        "a server that has gone",
+        "certpin/lab/session/session.py",
+        "        if back and not (data or self._left or self.seen.passed):\n",
+        "        if False:\n",
+        f"{_U}a_real_server_that_ends_it_is_nobodys_refusal",
+    ),
+    Mutation(
+        "no connection is kept for ever",
+        _RELAY,
+        "_QUIET if to.via == UPSTREAM else None",
+        "None",
+        f"{_U}a_connection_that_is_kept_is_ended_once_it_is_quiet",
+    ),
+    Mutation(
+        "a refusal that passed through is seen",
+        f"{_S}gate.py",
+        "        conversation.ended()\n        self._listen_on()\n",
+        "        self._listen_on()\n",
+        f"{_U}a_real_server_that_has_gone_is_nobodys_refusal",
+    ),
+]
+
+MUTATIONS = [*_WORDS, *_TURNS, *_PROGRAMMES, *_EDGES, *_REAL]

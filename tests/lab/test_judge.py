@@ -45,6 +45,21 @@ def test_data_and_then_an_error_is_a_leak() -> None:
     assert verdict(REFUSED, met(data=b"GET /canary-1")) is Verdict.LEAK
 
 
+def test_what_went_to_the_real_server_counts_and_what_that_answered_does_not() -> None:
+    script = Script.of(HONEST)
+    assert verdict(CONTENT, met(HONEST, passed=1, answered=9), script=script) is Verdict.ACCEPT
+    assert verdict(REFUSED, met(HONEST, passed=1, answered=9), script=script) is Verdict.LEAK
+    assert verdict(CONTENT, met(HONEST, answered=9), script=script) is Verdict.REJECT
+
+
+def test_where_the_records_tell_nothing_a_client_that_is_content_is_believed() -> None:
+    script = Script.of(HONEST)
+    unclear = met(HONEST, unclear=True, answered=9)
+    assert verdict(CONTENT, unclear, script=script) is Verdict.ACCEPT
+    assert verdict(REFUSED, unclear, script=script) is Verdict.REJECT
+    assert verdict(CONTENT, met(HONEST, unclear=True), script=script) is Verdict.REJECT
+
+
 def test_data_in_clear_text_counts_as_much_and_needs_no_hello() -> None:
     assert verdict(CONTENT, Connection(clear=b"GET /")) is Verdict.ACCEPT
     assert verdict(REFUSED, Connection(clear=b"GET /")) is Verdict.LEAK

@@ -44,6 +44,16 @@ def test_silence_until_the_lab_gave_up_is_no_refusal() -> None:
     assert word(Connection(hello=HELLO), hung_up=False, ended=True) is Word.VOID
 
 
+def test_data_that_passed_through_counts_and_octets_of_the_server_do_not() -> None:
+    assert word(Connection(hello=HELLO, passed=1), hung_up=False, ended=False) is Word.GAVE
+    assert word(Connection(hello=HELLO, answered=99), hung_up=True, ended=True) is Word.LEFT
+
+
+def test_where_the_records_tell_nothing_silence_is_no_refusal() -> None:
+    seen = Connection(hello=HELLO, unclear=True, answered=99)
+    assert word(seen, hung_up=True, ended=True) is Word.VOID
+
+
 def test_a_handshake_that_failed_in_some_other_way_is_no_refusal() -> None:
     seen = Connection(hello=HELLO, problem="peer did not return a certificate")
     assert word(seen, hung_up=True, ended=True) is Word.VOID

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def ended_by_signals() -> Iterator[None]:
     """Let SIGINT and SIGTERM raise ``KeyboardInterrupt``, once.
 
-    Another one shall not break off the clearing up, nor the summary.
+    Another one shall not break off the clearing up, nor the summary: after the first, all that
+    come until the program has ended are ignored.
     """
     came = False
 
@@ -32,4 +33,4 @@ def ended_by_signals() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if came else handler)

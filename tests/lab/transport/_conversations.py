@@ -24,9 +24,9 @@ class Noting:
         self._ends = ends
         self._out = b""
 
-    def passed(self, octets: int) -> None:
+    def passed(self, data: bytes, *, back: bool) -> None:
         """Note it."""
-        self.octets += octets
+        self.octets += len(data) if back else 0
 
     def data_to_send(self) -> bytes:
         """The answer, once."""

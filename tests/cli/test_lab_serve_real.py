@@ -1,0 +1,152 @@
+"""``certpin lab serve`` for a released app: its real pins, and its real server behind the lab."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin import PinnedSSLContext, PinSet
+from certpin.lab import Authority, Identity, LabServer
+from tests.cli._lab import MOST, Serving, from_lab, use_up
+from tests.cli.conftest import program
+from tests.lab._device import fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cli.conftest import Run
+
+HOST = "api.bank.example"
+ROGUE = ("--case", "rogue-ca-in-store")
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the lab keeps its folder."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def identity(intermediate: Authority) -> Identity:
+    return intermediate.issue(HOST)
+
+
+@pytest.fixture
+def real(run: Run, identity: Identity, root: Authority) -> Iterator[tuple[str | Path, ...]]:
+    """A real server, the pin file that ``certpin add`` made of it, and what tells the lab of it."""
+    Path("root.pem").write_bytes(root.pem)
+    with LabServer(identity, b"from the real server\n") as server:
+        where = ("--ca-file", "root.pem", "--connect", f"127.0.0.1:{server.port}")
+        assert run("add", HOST, "--backup-key", "backup.key", *where).code == 0
+        leads = f"{HOST}=127.0.0.1:{server.port}"
+        words = ("--pins", "pins.toml", "--upstream", leads, "--ca-file", "root.pem")
+        yield (*words, *ROGUE, "--case", "rot-backup-live")
+
+
+def _released(context: ssl.SSLContext, lab: Serving, root: Authority) -> ssl.SSLContext:
+    """An app with its own root, on a device that trusts R2 as well."""
+    context.load_verify_locations(cadata=root.pem.decode())
+    context.load_verify_locations(cadata=from_lab(lab, "/roots.pem").decode())
+    return context
+
+
+def test_a_released_app_with_its_real_pins(real: tuple[str | Path, ...], root: Authority) -> None:
+    with Serving(*real) as lab:
+        assert len(lab.begun["roots"]) == 1, "R2 alone"
+        app = _released(PinnedSSLContext(PinSet.load("pins.toml")), lab, root)
+        assert "from the real server" in fetch(lab.port, app)
+        use_up(lab, app)
+        code, events, err = lab.wait()
+    assert (code, err) == (0, "")
+    found = {each["case"]: each for each in events if each["event"] == "case"}
+    assert found["rogue-ca-in-store"]["verdict"] == "REJECT"
+    assert found["rot-backup-live"]["outcome"] == "not run"
+    assert "private key of the real server's backup" in found["rot-backup-live"]["why"]
+
+
+def test_a_released_app_without_pins_is_a_finding(
+    real: tuple[str | Path, ...], root: Authority
+) -> None:
+    with Serving(*real) as lab:
+        app = _released(ssl.create_default_context(), lab, root)
+        use_up(lab, app)
+        code, events, _ = lab.wait()
+    assert code == 1
+    found = {each["case"]: each["outcome"] for each in events if each["event"] == "case"}
+    assert found["rogue-ca-in-store"] == "wrong"
+
+
+@pytest.mark.peer("curl")
+def test_curl_with_its_real_pins(real: tuple[str | Path, ...], tmp_path: Path) -> None:
+    """Its TLS is OpenSSL's, its pins are compared after the handshake, and it may speak HTTP/2."""
+    policy = PinSet.load("pins.toml").policy_for(HOST)
+    assert policy is not None
+    pinned = ";".join(str(entry.pin).replace("sha256/", "sha256//", 1) for entry in policy.pins)
+    with Serving(*real) as lab:
+        roots = tmp_path / "roots.pem"
+        roots.write_bytes(Path("root.pem").read_bytes() + from_lab(lab, "/roots.pem"))
+        words = ("curl", "-sS", "--proxy", lab.proxy, "--cacert", roots, "--pinnedpubkey", pinned)
+        called = (*words, f"https://{HOST}/")
+        codes: list[int] = []
+        while codes.count(0) < 2 and len(codes) < MOST:
+            done = subprocess.run(called, check=False, capture_output=True, timeout=30)
+            codes.append(done.returncode)
+        code, events, _ = lab.wait()
+    assert (codes[0], set(codes)) == (0, {0, 90})  # 90: CURLE_SSL_PINNEDPUBKEYNOTMATCH
+    verdicts = {each["case"]: each["verdict"] for each in events if each["event"] == "case"}
+    assert (code, verdicts["rogue-ca-in-store"]) == (0, "REJECT")
+
+
+def test_a_pipe_is_told_that_the_app_stays_as_it_is(real: tuple[str | Path, ...]) -> None:
+    process = program("lab", "serve", "--host", HOST, *real)
+    with process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        while not lines[-1].startswith("Remove the root R2"):
+            lines.append(process.stdout.readline())
+            assert lines[-1]
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()
+    guide = "".join(lines)
+    assert "Leave the app its own roots and pins" in guide
+    assert "install the root R2" in guide
+    assert "pins.toml" not in guide
+    assert process.returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--upstream", "other.example=127.0.0.1"), "other.example is not under test"),
+        (("--upstream", "127.0.0.1", "--host", "b.example"), "say whose server 127.0.0.1 is"),
+        (("--upstream", "127.0.0.1", "--upstream", "127.0.0.2"), "two servers of"),
+        (("--upstream", "https://me@x/"), "a name or a password"),
+        (("--pins", "no-such-file"), "does not exist"),
+    ],
+)
+def test_a_mistaken_upstream_is_named(run: Run, words: tuple[str, ...], said: str) -> None:
+    done = run("lab", "serve", "--host", HOST, *words)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+
+
+def test_pins_for_another_host_are_no_pins(run: Run, real: tuple[str | Path, ...]) -> None:
+    leads = str(real[3]).replace(HOST, "other.example")
+    words = ("--pins", "pins.toml", "--upstream", leads, "--ca-file", "root.pem")
+    done = run("lab", "serve", "--host", "other.example", *words)
+    assert (done.code, done.out) == (2, "")
+    assert "has no pins for other.example" in done.err
+
+
+def test_a_real_server_that_does_not_answer_is_inconclusive(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    done = run("lab", "serve", "--host", HOST, "--upstream", f"127.0.0.1:{port}")
+    assert (done.code, done.out) == (3, "")
+    assert "fix: " in done.err

@@ -34,25 +34,27 @@ def reach(address: str) -> str:
 
 
 def guide(address: str, port: int, hosts: Sequence[str], roots: Sequence[Certificate]) -> list[str]:
-    """The lines to print, for whoever holds the device."""
+    """The lines to print, for whoever holds the device. ``roots`` are what it must trust."""
     there = reach(address)
     where = f"[{there}]:{port}" if ":" in there else f"{there}:{port}"
+    own = len(roots) > 1  # R and R2; where real servers stand behind the lab, R2 alone
+    names, what = (_NAMES, "both roots") if own else (_NAMES[1:], "the root R2")
     return [
         f"The lab is an HTTP and SOCKS5 proxy at {where}. Under test: {', '.join(hosts)}.",
         *_reachable(address, port),
         "",
         "Bring the device in:",
         f"  1. Wi-Fi, this network, proxy: manual, {where}. Or give the app that proxy itself.",
-        f"  2. In its browser, open http://{HOST}/ (or http://{where}/) and install both roots.",
-        "     Compare their SHA-256 fingerprints, as the way there is not protected:",
-        *(f"       {name} {_fingerprint(root)}" for name, root in zip(_NAMES, roots, strict=True)),
+        f"  2. In its browser, open http://{HOST}/ (or http://{where}/) and install {what}.",
+        "     Compare SHA-256 fingerprints, as the way there is not protected:",
+        *(f"       {name} {_fingerprint(root)}" for name, root in zip(names, roots, strict=True)),
         "     iOS: Settings, General, VPN & Device Management: install; then About, Certificate",
-        "       Trust Settings: switch both on.",
+        "       Trust Settings: switch on what you installed.",
         "     Android: Settings, Security, Encryption & credentials, Install: CA certificate.",
         "       Apps for Android 7 and later do not trust what a user installed, unless their",
         '       network security config says so: <certificates src="user"/> in <debug-overrides>,',
         "       of a debuggable build. Or build the roots in: /roots.pem.",
-        f"  3. Give the app the pins of the lab, if it is to be pinned: http://{HOST}/pins.toml",
+        *(_OWN_PINS if own else _REAL_PINS),
         "  4. Use the app, again and again: each case takes a connection or two, and it moves on.",
         "An app that ignores the system's proxy (Flutter's dart:io, say) comes by --wireguard.",
         "",
@@ -60,12 +62,19 @@ def guide(address: str, port: int, hosts: Sequence[str], roots: Sequence[Certifi
         "an app that reports an error after its data has gone (LEAK) from one that is content",
         "(ACCEPT).",
         "Warning: whoever has the lab's keys can read the traffic of a device that trusts it.",
-        "Remove both roots, and the proxy, when you are done.",
+        f"Remove {what}, and the proxy, when you are done.",
         "",
     ]
 
 
 _NAMES = ("R ", "R2")
+_OWN_PINS = (
+    f"  3. Give the app the pins of the lab, if it is to be pinned: http://{HOST}/pins.toml",
+)
+_REAL_PINS = (
+    "  3. Leave the app its own roots and pins: its real servers answer what is honest.",
+    "     See that it trusts R2 too: else what it refuses says nothing of its pins.",
+)
 
 
 def _reachable(address: str, port: int) -> list[str]:

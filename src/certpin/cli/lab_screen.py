@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from certpin.lab.run import Result
     from certpin.lab.serve.device import DeviceLab, Standing
-    from certpin.x509 import Certificate
 
 _TOLD_AT_LENGTH = {Outcome.WRONG, Outcome.UNDECIDED, Outcome.WARNING}
 
@@ -89,7 +88,7 @@ class JsonLines:
 
     def begin(self) -> None:
         """Where the lab is."""
-        roots = [root.sha256.hex() for root in _roots(self._lab)]
+        roots = [root.sha256.hex() for root in self._lab.roots]
         _line(
             event="begun",
             address=self._lab.address,
@@ -145,7 +144,7 @@ def _line(**fields: Any) -> None:
 
 def instructions(lab: DeviceLab) -> list[str]:
     """How to bring the device in."""
-    lines = [*lab.notes, *guide(lab.address, lab.port, lab.schedule.hosts, _roots(lab))]
+    lines = [*lab.notes, *guide(lab.address, lab.port, lab.schedule.hosts, lab.roots)]
     return [fold(line, sys.stdout) for line in lines]
 
 
@@ -155,10 +154,6 @@ def tunnel_lines(lab: DeviceLab) -> list[str]:
     if not configuration:
         return []
     return ["The device's WireGuard tunnel (it holds its private key):", "", configuration]
-
-
-def _roots(lab: DeviceLab) -> list[Certificate]:
-    return [lab.authorities.root.certificate, lab.authorities.rogue.certificate]
 
 
 def summary(standings: Sequence[Standing]) -> list[str]:
@@ -179,9 +174,12 @@ def _headline(standing: Standing) -> str:
     if standing.control is None:
         return f"{host}: nothing came. Nothing is proven."
     if not standing.controlled:
+        see = "that it trusts the lab's roots, and has the lab's pins"
+        if standing.real:
+            see = "that it works without the lab, and that --upstream leads to its real server"
         return (
             f"{host}: the app never accepted the honest server ({standing.control.why}). "
-            "Nothing is proven: see that it trusts the lab's roots, and has the lab's pins."
+            f"Nothing is proven: see {see}."
         )
     tried = [each for each in standing.results if each.outcome is not Outcome.NOT_RUN]
     wrong = sum(each.outcome is Outcome.WRONG for each in tried)

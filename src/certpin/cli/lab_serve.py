@@ -11,8 +11,9 @@ from certpin.cli.interrupt import ended_by_signals
 from certpin.cli.lab_attacks import find_case
 from certpin.cli.lab_screen import screen
 from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
-from certpin.cli.options import json_option
+from certpin.cli.options import ca_file_option, json_option
 from certpin.cli.screen import say
+from certpin.cli.upstream import find_upstreams
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Style
 from certpin.lab.folder import default_folder
@@ -102,6 +103,22 @@ def _address(ctx: click.Context, parameter: click.Parameter, text: str) -> str:
     metavar="N",
     help="The UDP port of the tunnel.",
 )
+@click.option(
+    "--pins",
+    "pin_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The real pins of the app, for one that is released: its real servers stand behind the "
+    "lab. Without it, the lab makes the pins.",
+)
+@click.option(
+    "--upstream",
+    "upstreams",
+    multiple=True,
+    metavar="[HOST=]ADDRESS[:PORT]",
+    help="Where the real server of a host is. By default, with --pins, the host itself.",
+)
+@ca_file_option
 @json_option
 @click.pass_context
 def serve(
@@ -114,6 +131,9 @@ def serve(
     folder: Path,
     wireguard: bool,
     wireguard_port: int,
+    pin_file: Path | None,
+    upstreams: tuple[str, ...],
+    ca_file: Path | None,
     as_json: bool,
 ) -> None:
     """Serve the attacks to a device, host by host.
@@ -126,15 +146,23 @@ def serve(
     \b
     certpin lab serve --host api.bank.example
     certpin lab serve --host api.bank.example --listen 192.168.1.23 --port 8080
+    certpin lab serve --host api.bank.example --pins pins.toml    (a released app)
 
     Exit code 0: every case came out right. 1: an attack got through, or a legitimate server was
     refused. 3: not every case was played, or nothing came, or the lab cannot run here.
     """  # noqa: D301  # click reads the \b itself
     cases = _cases(names)
+    real = find_upstreams(hosts, pin_file, upstreams, ca_file)
     try:
         found = kept(folder, utc_now(), wireguard=wireguard)
         lab = DeviceLab(
-            hosts, Style(style), cases, found, (listen, port), tunnel_port=wireguard_port
+            hosts,
+            Style(style),
+            cases,
+            found,
+            (listen, port),
+            tunnel_port=wireguard_port,
+            upstreams=real,
         )
         with ended_by_signals(), lab, screen(lab, as_json=as_json) as shown:
             standings = _watch(lab, shown)

@@ -116,5 +116,6 @@ def _control(standing: Standing) -> str:
     if standing.control is None:
         return "not called yet"
     if standing.control.why and not standing.controlled:
-        return "refused: does the app trust the lab's roots?"
+        fix = "does it work without the lab?" if standing.real else "does it trust the lab's roots?"
+        return f"refused: {fix}"
     return "accepted"

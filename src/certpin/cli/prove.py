@@ -11,8 +11,8 @@ import click
 from certpin.cli.interrupt import ended_by_signals
 from certpin.cli.lab_attacks import find_case
 from certpin.cli.matrix import MatrixPrinter
-from certpin.cli.options import anchors_pem, ca_file_option, json_option
-from certpin.errors import ConfigError
+from certpin.cli.options import ca_file_option, json_option
+from certpin.cli.upstream import find_upstream
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Style
 from certpin.lab.client import PATIENCE, Command
@@ -21,10 +21,7 @@ from certpin.lab.report import FORMATS
 from certpin.lab.report.tally import exit_code
 from certpin.lab.run import prove as run_matrix
 from certpin.lab.session.protocols import PROTOCOLS
-from certpin.lab.upstream import Upstream, platform_roots
-from certpin.pinfile import PinSet
 from certpin.pins import normalise
-from certpin.probe import Endpoint, observe, probe_context, split_address
 
 if TYPE_CHECKING:
     from certpin.lab.case import Case
@@ -168,7 +165,7 @@ def prove(
         tls=tls or "",
         client_certificates=client_certificate,
         resolver=any("{dns}" in word for word in command),
-        upstream=_upstream(name, protocol, pin_file, upstream, ca_file),
+        upstream=find_upstream(name, protocol, pin_file, upstream, ca_file),
     )
     client = Command(command, via or _way(command), timeout)
     printer = MatrixPrinter(len(cases) + 2, quiet=as_json)
@@ -185,22 +182,6 @@ def prove(
 def _way(command: tuple[str, ...]) -> str:
     """How a command is led to the lab: by its own words, where they name the port."""
     return "port" if any("{port}" in word for word in command) else "connect"
-
-
-def _upstream(
-    host: str, protocol: str, pin_file: Path | None, address: str | None, ca_file: Path | None
-) -> Upstream | None:
-    """The real server behind the lab, where one is wanted: what it presents is asked now."""
-    if not pin_file and not address:
-        return None
-    connect = split_address(address or host, PROTOCOLS[protocol].port)
-    roots = anchors_pem(ca_file)
-    seen = observe(Endpoint(host, connect[1], connect), probe_context(roots))
-    pins = PinSet.load(pin_file) if pin_file else None
-    if pins and not pins.policy_for(host):
-        raise ConfigError(f"{pin_file} has no pins for {host}", fix="name its host: --host")
-    pem = roots.encode() if roots else platform_roots()
-    return Upstream(connect, seen.served, pem, pins, pin_file)
 
 
 def _write(run: Run, files: dict[str, Any]) -> None:

@@ -33,7 +33,11 @@ class Connection:
     data: bytes = b""  # application data under TLS, less what its protocol says of itself
     astray: bytes = b""  # of the data, what was meant for the act's foreign host
     clear: bytes = b""  # as data, without TLS
-    passed: int = 0  # octets that the real server answered, where it was passed through to it
+    # Where it was passed through to the real server: records of the client's data, whether there
+    # may be some that are not known as such, and octets that the server answered.
+    passed: int = 0
+    unclear: bool = False
+    answered: int = 0
     alert: str = ""  # the alert that the client sent, as OpenSSL names it
     problem: str = ""  # what else ended it
 

@@ -117,8 +117,9 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
 
 def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
     """What the client gave away, in words; empty for nothing."""
-    if attempt.ending.content and any(each.passed for each in judged):
-        return "the client was content with the real server"
+    passed = _passed(attempt, judged)
+    if passed:
+        return passed
     said = b"".join(each.said for each in judged)
     if attempt.canary and attempt.canary.encode() in said:
         return "the canary arrived"
@@ -127,6 +128,15 @@ def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
     honest = any(each.act and not each.act.hostile for each in attempt.connections)
     if not honest and attempt.token and attempt.token in attempt.ending.output:
         return "the client printed the lab's answer"
+    return ""
+
+
+def _passed(attempt: Attempt, judged: Sequence[Connection]) -> str:
+    """The same where the real server answered, and only TLS records are seen."""
+    if any(each.passed for each in judged):
+        return "the client's data went to the real server"
+    if attempt.ending.content and any(each.unclear and each.answered for each in judged):
+        return "the client was content with the real server"
     return ""
 
 

@@ -14,6 +14,7 @@ from certpin.lab.session.session import Session
 from certpin.lab.transport.conversation import Proxied
 from certpin.lab.transport.front import Reached
 from certpin.lab.transport.port import Port
+from certpin.lab.transport.relay import UPSTREAM
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,7 +43,7 @@ class Stage:
         clients = lab.authorities.client.chain_pem.decode()
         self._play = Play(script, self._where, self.hosts, lab.protocol, clients)
         if lab.upstream:
-            self._play.upstream = Reached("upstream", *lab.upstream.address)
+            self._play.upstream = Reached(UPSTREAM, *lab.upstream.address)
         self._cast = cast
 
     def open(self) -> Target:

@@ -278,6 +278,35 @@ def test_what_may_be_an_alert_or_a_new_key_is_no_data(octets: int) -> None:
     assert counter.data == 1
 
 
+def test_what_java_pads_its_records_with_is_no_data() -> None:
+    """Its alerts are as long as a short request of others; there are two at its end."""
+    java = 16
+    for flight in ([_FINISHED], [_FINISHED + 8], [8 + _TAG, _FINISHED]):
+        counter = _counter()
+        counter.from_client(_sized(*[size + java for size in flight]))
+        counter.from_server(_sized(250))
+        counter.from_client(_sized(*[2 + _TAG + java] * 2))
+        assert (counter.data, counter.unclear) == (0, False)
+        counter.from_client(_sized(18 + _TAG + java))
+        assert counter.data == 1
+    refusing = _counter()
+    refusing.from_client(_sized(2 + _TAG + java))
+    assert (refusing.data, refusing.unclear) == (0, False)
+    other = _counter()
+    other.from_client(_sized(_FINISHED, 18 + _TAG))
+    assert other.data == 1
+
+
+def test_records_that_fill_whole_blocks_hide_no_alert() -> None:
+    counter = _counter()
+    counter.from_client(_sized(512))
+    counter.from_server(_sized(250))
+    counter.from_client(_sized(512))
+    assert (counter.data, counter.unclear) == (0, True)
+    counter.from_client(_sized(1024))
+    assert (counter.data, counter.unclear) == (1, False)
+
+
 def test_early_data_is_none() -> None:
     counter = RecordCounter()
     counter.from_client(_sized(500, 500))

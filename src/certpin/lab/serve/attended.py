@@ -39,9 +39,10 @@ class Attended:
         """What the client has said already to whom it passes through to."""
         return self._inner.early
 
-    def passed(self, octets: int) -> None:
-        """Whom it passes through to answered so much."""
-        self._inner.passed(octets)
+    def passed(self, data: bytes, *, back: bool) -> None:
+        """The client said this to whom it passes through to, or that said it ``back``."""
+        self._inner.passed(data, back=back)
+        self._guest.step(hung_up=not data and not back)
 
     def data_to_send(self) -> bytes:
         """Take what must be sent now."""

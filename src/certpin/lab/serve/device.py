@@ -19,7 +19,7 @@ from certpin.lab.serve.visitor import Visitor
 from certpin.lab.trouble import LabError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from certpin.lab.case import Case, Style
     from certpin.lab.cast import Authorities
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from certpin.lab.serve.kept import Kept
     from certpin.lab.transport.wireguard import WireGuard
     from certpin.lab.tunnel import TunnelKeys
+    from certpin.lab.upstream import Upstream
+    from certpin.x509 import Certificate
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,13 @@ class Standing:
     results: tuple[Result, ...]
     cases: int
     finished: bool
+    real: bool  # whether a real server stands behind it
 
 
 class DeviceLab:
     """A context manager. ``next`` waits for a result; ``standings`` says how far every host is."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of a session
         self,
         hosts: Sequence[str],
         style: Style,
@@ -56,14 +59,16 @@ class DeviceLab:
         address: tuple[str, int],
         *,
         tunnel_port: int = 0,
+        upstreams: Mapping[str, Upstream] | None = None,
     ) -> None:
         authorities = kept.authorities
         self.authorities = authorities
         self.notes = kept.notes
         self._keys = kept.tunnel
         self._tunnel_port = tunnel_port
-        self.schedule = Schedule(hosts, style, cases, authorities, self._told)
-        self.page = _page(authorities, self.schedule)
+        self.real = bool(upstreams)  # whether real servers stand behind it
+        self.schedule = Schedule(hosts, style, cases, authorities, self._told, upstreams)
+        self.page = _page(authorities, self.schedule, real=self.real)
         self._address = address
         self._news: SimpleQueue[tuple[str, Result] | LabError] = SimpleQueue()
         self._loop = Loop()
@@ -100,6 +105,12 @@ class DeviceLab:
 
     def __exit__(self, *exc_info: object) -> None:
         self._leaving.close()
+
+    @property
+    def roots(self) -> list[Certificate]:
+        """What a device must trust: R and R2; R2 alone where real servers stand behind the lab."""
+        rogue = self.authorities.rogue.certificate
+        return [rogue] if self.real else [self.authorities.root.certificate, rogue]
 
     @property
     def address(self) -> str:
@@ -169,10 +180,14 @@ class DeviceLab:
             tuple(programme.results.values()),
             len(programme.cases),
             programme.finished,
+            self.real,
         )
 
 
-def _page(authorities: Authorities, schedule: Schedule) -> Page:
+def _page(authorities: Authorities, schedule: Schedule, *, real: bool) -> Page:
+    if real:  # the app has its own roots, and its own pins
+        rogue = authorities.rogue
+        return Page(b"", rogue.certificate.der, rogue.pem, "")
     r, r2 = (each.x509.public_bytes(Encoding.DER) for each in (authorities.root, authorities.rogue))
     return Page(r, r2, authorities.trusted_pem, pin_file(schedule.casts.values()))
 

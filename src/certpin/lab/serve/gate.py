@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import resource
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from certpin.lab.transport.port import Port
@@ -88,10 +89,11 @@ class Gate(Port):
         sock = link.hand_over()
         self._relays += 1
         task = relay(self._loop, sock, link.conversation, to, allow=_allowed(sock))
-        task.add_done_callback(self._relayed)
+        task.add_done_callback(partial(self._relayed, link.conversation))
 
-    def _relayed(self, _: object) -> None:
+    def _relayed(self, conversation: Any, _: object) -> None:
         self._relays -= 1
+        conversation.ended()
         self._listen_on()
 
 

@@ -15,16 +15,24 @@ _INDEX = """\
 <h1>certpin lab</h1>
 <p><strong>Remove these authorities from the device when you are done.</strong> Whoever has
 their keys can read its traffic.</p>
-<ul><li><a href="/r.cer">Root R</a> and <a href="/r2.cer">rogue root R2</a>: install both</li>
-<li><a href="/roots.pem">Both as PEM</a>, to build into a debug version of the app</li>
-<li><a href="/pins.toml">The pins</a> of the hosts under test</li></ul>
+<ul>%s</ul>
 </html>
 """
+_OWN = """\
+<li><a href="/r.cer">Root R</a> and <a href="/r2.cer">rogue root R2</a>: install both</li>
+<li><a href="/roots.pem">Both as PEM</a>, to build into a debug version of the app</li>
+<li><a href="/pins.toml">The pins</a> of the hosts under test</li>"""
+_REAL = """\
+<li><a href="/r2.cer">Rogue root R2</a>: install it</li>
+<li><a href="/roots.pem">The same as PEM</a>, to build into a debug version of the app</li>"""
 
 
 @dataclass(frozen=True)
 class Page:
-    """The files of the lab's address: all of them public. ``r`` and ``r2`` are DER."""
+    """The files of the lab's address: all of them public. ``r`` and ``r2`` are DER.
+
+    Where real servers stand behind the lab, there is no R, and there are no pins: both empty.
+    """
 
     r: bytes
     r2: bytes
@@ -43,13 +51,15 @@ class Page:
         return _respond("200 OK", kind, body, head=asked[1] == b"HEAD")
 
     def _files(self) -> dict[str, tuple[str, bytes]]:
-        return {
-            "/": ("text/html; charset=utf-8", _INDEX.encode()),
+        index = _INDEX % (_OWN if self.r else _REAL)
+        files = {
+            "/": ("text/html; charset=utf-8", index.encode()),
             "/r.cer": (_CERTIFICATE, self.r),
             "/r2.cer": (_CERTIFICATE, self.r2),
             "/roots.pem": (_CERTIFICATE, self.roots_pem),
             "/pins.toml": ("application/toml", self.pins.encode()),
         }
+        return {path: each for path, each in files.items() if each[1]}
 
 
 def _respond(status: str, kind: str, body: bytes, *, head: bool = False) -> bytes:

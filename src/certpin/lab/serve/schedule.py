@@ -9,14 +9,18 @@ from certpin.lab.case import CannotServeError, Style
 from certpin.lab.serve.keys import DeviceCast
 from certpin.lab.serve.programme import Programme
 from certpin.lab.serve.turn import Turn, Visit
+from certpin.lab.transport.front import Reached
+from certpin.lab.transport.relay import UPSTREAM
+from certpin.lab.upstream import UpstreamCast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from certpin.lab.case import Case
     from certpin.lab.cast import Authorities, Cast
     from certpin.lab.evidence import Connection
     from certpin.lab.run import Result
+    from certpin.lab.upstream import Upstream
 
     Told = Callable[[str, Result], None]
 
@@ -27,6 +31,7 @@ SECOND = "second.certpin.lab"
 class Schedule:
     """The programmes of all hosts under test. ``told`` hears of each result, with its host.
 
+    ``upstreams`` are the real servers that stand behind the lab, by host.
     Not for several threads at once.
     """
 
@@ -37,15 +42,22 @@ class Schedule:
         cases: Iterable[Case],
         authorities: Authorities,
         told: Told = lambda *_: None,
+        upstreams: Mapping[str, Upstream] | None = None,
     ) -> None:
         self.hosts = tuple(hosts)
-        self.casts = {
-            host: DeviceCast(authorities, host, _second(hosts, host), style) for host in self.hosts
-        }
+        self._upstreams = upstreams or {}
+        self._authorities = authorities
+        self.casts = {host: self._cast(host, style) for host in self.hosts}
         chosen = tuple(cases)
         self.programmes = {host: self._programme(host, style, chosen, told) for host in hosts}
         self._resting = {host: self._prepare(host, CONTROL) for host in hosts}
         self._lured: dict[str, Turn] = {}  # by host, the latest turn that sent clients elsewhere
+
+    def _cast(self, host: str, style: Style) -> Cast:
+        second, upstream = _second(self.hosts, host), self._upstreams.get(host)
+        if upstream:
+            return UpstreamCast(self._authorities, host, second, style, upstream)
+        return DeviceCast(self._authorities, host, second, style)
 
     def _programme(self, host: str, style: Style, cases: tuple[Case, ...], told: Told) -> Programme:
         return Programme(
@@ -126,6 +138,8 @@ class Schedule:
         turn = Turn(case, script, hosts, cast.authorities.client.chain_pem.decode())
         if script.second:
             self._needs_second(cast)
+        if host in self._upstreams:
+            turn.play.upstream = Reached(UPSTREAM, *self._upstreams[host].address)
         return turn
 
     def _needs_second(self, cast: Cast) -> None:

@@ -35,10 +35,10 @@ class Visitor:
         """What the client has said already to whom it passes through to."""
         return self._inner.early if self._inner else bytes(self._front.rest)
 
-    def passed(self, octets: int) -> None:
-        """Whom it passes through to answered so much."""
+    def passed(self, data: bytes, *, back: bool) -> None:
+        """The client said this to whom it passes through to, or that said it ``back``."""
         if self._inner:
-            self._inner.passed(octets)
+            self._inner.passed(data, back=back)
 
     def data_to_send(self) -> bytes:
         """Take what must be sent now."""

@@ -62,7 +62,7 @@ def word(seen: Connection, *, hung_up: bool, ended: bool) -> Word | None:
 
     ``hung_up`` says that the client ended it, ``ended`` that it is over, whoever did so.
     """
-    if seen.said:
+    if seen.said or seen.passed:
         return Word.GAVE
     if seen.hello and (seen.alert or seen.problem in _NO_AGREEMENT):
         return Word.REFUSED
@@ -70,4 +70,6 @@ def word(seen: Connection, *, hung_up: bool, ended: bool) -> Word | None:
         return None
     if not seen.hello or seen.problem in _JUNK:
         return Word.NOTHING
+    if seen.unclear:
+        return Word.VOID
     return Word.LEFT if hung_up and seen.problem in {"", _IN_CLEAR} else Word.VOID

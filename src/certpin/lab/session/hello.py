@@ -63,7 +63,7 @@ class HelloReader:
                 return None
         self._refuse_length()
         try:
-            return _parse(_Reader(bytes(self._message[4 : self._length])))
+            return _parse(Vectors(bytes(self._message[4 : self._length])))
         except IndexError as exc:
             raise NotTLSError("a malformed ClientHello") from exc
 
@@ -100,7 +100,7 @@ class HelloReader:
             raise NotTLSError("a ClientHello of more octets than OpenSSL reads")
 
 
-class _Reader:
+class Vectors:
     """Takes vectors of TLS (RFC 8446 section 3.4) off some bytes; ``IndexError`` past the end."""
 
     def __init__(self, data: bytes) -> None:
@@ -108,6 +108,7 @@ class _Reader:
         self._at = 0
 
     def take(self, count: int) -> bytes:
+        """So many octets."""
         end = self._at + count
         if end > len(self._data):
             raise IndexError
@@ -116,37 +117,40 @@ class _Reader:
         return taken
 
     def number(self, octets: int) -> int:
+        """A number of so many octets."""
         return int.from_bytes(self.take(octets))
 
-    def vector(self, octets: int) -> _Reader:
-        return _Reader(self.take(self.number(octets)))
+    def vector(self, octets: int) -> Vectors:
+        """A vector whose length is a number of so many octets."""
+        return Vectors(self.take(self.number(octets)))
 
     def rest(self) -> bytes:
+        """What is left."""
         return self.take(len(self._data) - self._at)
 
     def __bool__(self) -> bool:
         return self._at < len(self._data)
 
 
-def _parse(reader: _Reader) -> ClientHello:
+def _parse(reader: Vectors) -> ClientHello:
     version = reader.number(2)
     reader.take(32)  # random
     reader.vector(1)  # legacy_session_id
     reader.vector(2)  # cipher_suites
     reader.vector(1)  # legacy_compression_methods
-    extensions = reader.vector(2) if reader else _Reader(b"")
-    found: dict[int, _Reader] = {}
+    extensions = reader.vector(2) if reader else Vectors(b"")
+    found: dict[int, Vectors] = {}
     while extensions:
         kind = extensions.number(2)
         found.setdefault(kind, extensions.vector(2))
     return ClientHello(
-        _server_name(found.get(_SERVER_NAME, _Reader(_NOTHING))),
-        _protocols(found.get(_ALPN, _Reader(_NOTHING))),
+        _server_name(found.get(_SERVER_NAME, Vectors(_NOTHING))),
+        _protocols(found.get(_ALPN, Vectors(_NOTHING))),
         _versions(found[_VERSIONS]) if _VERSIONS in found else (version,),
     )
 
 
-def _server_name(reader: _Reader) -> str:
+def _server_name(reader: Vectors) -> str:
     """RFC 6066 section 3: the first entry of type host_name."""
     names = reader.vector(2)
     while names:
@@ -156,7 +160,7 @@ def _server_name(reader: _Reader) -> str:
     return ""
 
 
-def _protocols(reader: _Reader) -> tuple[str, ...]:
+def _protocols(reader: Vectors) -> tuple[str, ...]:
     """RFC 7301 section 3.1."""
     names, found = reader.vector(2), []
     while names:
@@ -164,7 +168,7 @@ def _protocols(reader: _Reader) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _versions(reader: _Reader) -> tuple[int, ...]:
+def _versions(reader: Vectors) -> tuple[int, ...]:
     versions, found = reader.vector(1), []
     while versions:
         found.append(versions.number(2))

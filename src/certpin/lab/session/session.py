@@ -14,6 +14,7 @@ from certpin.lab.script import Opening
 from certpin.lab.session.alpn import choose
 from certpin.lab.session.hello import HelloReader, NotTLSError
 from certpin.lab.session.http import respond
+from certpin.lab.session.records import RecordCounter
 from certpin.lab.session.tls import Tls
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Session:
         self._hello = HelloReader()
         self._plain = False  # whether the client spoke in clear text where TLS should be
         self._tls: Tls | None = None
+        self._records = RecordCounter()  # of a connection that passes through
+        self._left = False  # whether the client ended that
         self._taken = 0
         # A protocol with STARTTLS begins in clear text.
         self._clear: Starting | None = play.clear_application(self.seen)
@@ -109,6 +112,7 @@ class Session:
         self.seen.act = act
         if act.opening is Opening.RELAY:
             self.passing = self._play.upstream
+            self._records.from_client(self.early)
             return
         if act.opening is Opening.STRIP:
             self._end("the client began TLS though it was not offered")
@@ -127,9 +131,17 @@ class Session:
         """What the client said to the real server, before that took over."""
         return bytes(self._hello.raw)
 
-    def passed(self, octets: int) -> None:
-        """The real server answered so much."""
-        self.seen.passed += octets
+    def passed(self, data: bytes, *, back: bool) -> None:
+        """The client said this to the real server, or that said it ``back``; empty at the end."""
+        if not back:
+            self._records.from_client(data)
+            self._left = self._left or not data
+        else:
+            self._records.from_server(data)
+            self.seen.answered += len(data)
+        self.seen.passed, self.seen.unclear = self._records.data, self._records.unclear
+        if back and not (data or self._left or self.seen.passed):
+            self.seen.problem = self.seen.problem or "the real server ended the connection"
 
     def _secure(self, data: bytes) -> None:
         assert self._tls is not None  # noqa: S101  # the caller looked

@@ -27,8 +27,11 @@ class Conversation(Protocol):
     def early(self) -> bytes:
         """What the client has said already to whom it passes through to."""
 
-    def passed(self, octets: int) -> None:
-        """Whom it passes through to answered so much."""
+    def passed(self, data: bytes, *, back: bool) -> None:
+        """The client said this to whom it passes through to, or that said it ``back``.
+
+        Empty where one of them hung up.
+        """
 
     def data_to_send(self) -> bytes:
         """Take what must be sent now."""
@@ -52,10 +55,10 @@ class Proxied:
         """What the client has said already to whom it passes through to."""
         return self._session.early if self._session else bytes(self._front.rest)
 
-    def passed(self, octets: int) -> None:
-        """Whom it passes through to answered so much."""
+    def passed(self, data: bytes, *, back: bool) -> None:
+        """The client said this to whom it passes through to, or that said it ``back``."""
         if self._session:
-            self._session.passed(octets)
+            self._session.passed(data, back=back)
 
     def data_to_send(self) -> bytes:
         """Take what must be sent now."""

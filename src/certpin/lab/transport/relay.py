@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 _PIECE = 64 * 1024
 _PATIENCE = 10.0  # seconds to connect to the real server
+UPSTREAM = "upstream"  # how the lab itself leads to a real server that stands behind it
+# Seconds that such a one may be quiet after its answer. Then it is ended, as servers do: a client
+# that kept it would meet no other case.
+_QUIET = 5.0
 
 
 class Reader(Protocol):
@@ -62,7 +67,8 @@ def relay(
 ) -> asyncio.Task[None]:
     """Join a client's socket to the server that it asked for, until one of them ends.
 
-    ``allow`` says whether an address that the server's name led to may be spoken to.
+    ``allow`` says whether an address that the server's name led to may be spoken to. A server
+    that the lab leads to itself may.
     """
     task = loop.create_task(_relay(sock, conversation, to, allow))
     _running.add(task)
@@ -87,7 +93,7 @@ async def pass_through(
     """Join a client's stream to the server that it asked for. The near end stays its owner's."""
     far = await _dial(to, allow)
     if far:
-        await _join(near, far, conversation)
+        await _join(near, far, conversation, _QUIET if to.via == UPSTREAM else None)
 
 
 async def _dial(to: Reached, allow: Callable[[str], bool]) -> _Ends | None:
@@ -98,35 +104,60 @@ async def _dial(to: Reached, allow: Callable[[str], bool]) -> _Ends | None:
     except (OSError, ValueError):  # ValueError: of a name that no resolver takes
         return None
     peer = far[1].get_extra_info("peername")
-    if peer and allow(peer[0]):
+    if peer and (to.via == UPSTREAM or allow(peer[0])):
         return far
     await _end(far[1])
     return None
 
 
-async def _join(near: _Ends, far: _Ends, conversation: Conversation) -> None:
-    """Both directions, each until its own end. That one breaks ends the other."""
+async def _join(near: _Ends, far: _Ends, conversation: Conversation, quiet: float | None) -> None:
+    """Both directions, each until its own end. That one breaks ends the other.
+
+    After an answer, the client may be ``quiet`` for so many seconds.
+    """
     try:
         far[1].write(conversation.early)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_pump(near[0], far[1]))
-            group.create_task(_pump(far[0], near[1], passed=conversation.passed))
-    except* OSError:
+        async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
+            hear = partial(_hear, conversation, limit, quiet)
+            group.create_task(_pump(near[0], far[1], partial(hear, back=False)))
+            group.create_task(_pump(far[0], near[1], partial(hear, back=True)))
+    except* OSError:  # TimeoutError is one
         pass
     finally:
         await _end(far[1])
 
 
-async def _pump(
-    reader: Reader,
-    writer: Writer,
-    passed: Callable[[int], None] = lambda _: None,
+def _hear(
+    conversation: Conversation,
+    limit: asyncio.Timeout,
+    quiet: float | None,
+    data: bytes,
+    *,
+    back: bool,
 ) -> None:
-    while data := await reader.read(_PIECE):
-        passed(len(data))  # before it arrives: it is evidence when the client has ended
+    conversation.passed(data, back=back)
+    waits = back and quiet is not None
+    if limit.expired():
+        return
+    limit.reschedule(asyncio.get_running_loop().time() + (quiet or 0) if waits else None)
+
+
+async def _pump(reader: Reader, writer: Writer, hear: Callable[[bytes], None]) -> None:
+    while data := await _read(reader, hear):
         writer.write(data)
         await writer.drain()
     writer.write_eof()  # the other direction may still have something to say
+
+
+async def _read(reader: Reader, hear: Callable[[bytes], None]) -> bytes:
+    """What is there: heard before it arrives, as it is evidence when the client has ended."""
+    try:
+        data = await reader.read(_PIECE)
+    except OSError:
+        hear(b"")
+        raise
+    hear(data)
+    return data
 
 
 async def _end(writer: Writer) -> None:

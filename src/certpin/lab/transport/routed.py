@@ -40,10 +40,10 @@ class Routed:
         """Whether it is known whose connection it is."""
         return self._session is not None or self.passing is not None
 
-    def passed(self, octets: int) -> None:
-        """Whom it passes through to answered so much."""
+    def passed(self, data: bytes, *, back: bool) -> None:
+        """The client said this to whom it passes through to, or that said it ``back``."""
         if self._session:
-            self._session.passed(octets)
+            self._session.passed(data, back=back)
 
     def data_to_send(self) -> bytes:
         """Take what must be sent now."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from certpin.lab.transport.dns import LONGEST
 from certpin.lab.transport.front import Reached
 from certpin.lab.transport.link import PATIENCE
-from certpin.lab.transport.relay import Reader, Writer, pass_through
+from certpin.lab.transport.relay import UPSTREAM, Reader, Writer, pass_through
 from certpin.lab.trouble import LabError
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ class WireGuard:
     """A server for one device. ``make`` gives the conversation for a destination, which is named
     by its host where the lab's resolver named it, and else by its address.
 
-    ``ended`` is called with each conversation that did not pass through. For the loop's thread.
+    ``ended`` is called with each conversation that did not pass through, or that the lab led to a
+    real server. For the loop's thread.
     """
 
     def __init__(
@@ -153,7 +154,8 @@ class WireGuard:
                 await pass_through((near, stream), conversation, to, may_pass)
         finally:
             near.close()
-            if not conversation.passing:
+            passing = conversation.passing
+            if passing is None or passing.via == UPSTREAM:
                 self._ended(conversation)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+pytestmark = pytest.mark.slow  # each starts a program
+
 pytest_plugins = ["pytester"]
 
 CLIENT = """

@@ -33,6 +33,7 @@ def scenes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "_compare", lambda *, quiet: [])
 
 
+@pytest.mark.slow
 def test_every_scene_goes_as_it_should(run: Run) -> None:
     done = run("demo", "--json")
     _documented.check("demonstration", done.json)
@@ -59,6 +60,7 @@ def test_the_matrix_tells_the_two_clients_apart(run: Run) -> None:
     assert told["pinned_fooled"] == 0 < told["unpinned_fooled"] < told["attacks"]
 
 
+@pytest.mark.slow
 def test_the_matrix_fails_where_pinning_would(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_matrix, "_pinned", demo_matrix._unpinned)
     done = run("demo")
@@ -66,6 +68,7 @@ def test_the_matrix_fails_where_pinning_would(run: Run, monkeypatch: pytest.Monk
     assert "GAVE ITS DATA AWAY  GAVE ITS DATA AWAY" in done.out
 
 
+@pytest.mark.slow
 def test_it_is_told_in_words(run: Run) -> None:
     done = run("demo")
     assert (done.code, done.err) == (0, "")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tests.cli.conftest import Run
 
+pytestmark = pytest.mark.slow  # each starts a program
+
 HOST = "api.bank.example"
 ROGUE = ("--case", "rogue-ca-in-store")
 

@@ -94,6 +94,7 @@ def test_the_same_client_is_right_where_it_is_not_said_to_be_pinned(run: Run) ->
     assert run("prove", "--style", "none", *FEW, *python(_FETCH)).code == 0
 
 
+@pytest.mark.slow
 def test_a_client_can_ask_the_labs_resolver(run: Run) -> None:
     words = ("{host}", "{port}", "{dns}", "{canary}")
     done = run("prove", "--style", "none", *FEW, *python(_RESOLVING), *words)
@@ -138,6 +139,7 @@ def test_all_reports_tell_the_same_run(run: Run) -> None:
     assert "<svg" in page
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_is_an_error(run: Run) -> None:
     done = run("prove", "--html", "no/such/folder.html", *FEW, *CERTPIN, "{url}")
     assert done.code == 2
@@ -172,6 +174,7 @@ def identity(intermediate: Authority) -> Identity:
     return intermediate.issue(HOST)
 
 
+@pytest.mark.slow
 def test_a_released_app_with_its_real_pins(run: Run, identity: Identity, root: Authority) -> None:
     """The pins are those of a real server, which the lab cannot forge, and passes through to."""
     Path("root.pem").write_bytes(root.pem)
@@ -201,6 +204,7 @@ def test_pins_for_another_host_are_no_pins(run: Run, identity: Identity, root: A
     assert "has no pins for other.example" in done.err
 
 
+@pytest.mark.slow
 def test_a_terminal_is_shown_how_far_it_is() -> None:
     code, screen = on_terminal("prove", *FEW, *CERTPIN, "{url}")
     assert code == 0
@@ -208,6 +212,7 @@ def test_a_terminal_is_shown_how_far_it_is() -> None:
     assert "attacking" in screen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_in_order_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     begun = tmp_path / "begun"

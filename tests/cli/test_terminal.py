@@ -91,7 +91,15 @@ def test_as_json_the_output_is_a_document_although_a_bar_is_shown(dial: tuple[st
 
 
 @pytest.mark.usefixtures("mismatch")
-@pytest.mark.parametrize("words", [["get", f"https://{HOST}/"], ["check"], ["pin", HOST], ["demo"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["get", f"https://{HOST}/"],
+        ["check"],
+        ["pin", HOST],
+        pytest.param(["demo"], marks=pytest.mark.slow),
+    ],
+)
 def test_colours_can_be_turned_off(dial: tuple[str, ...], words: list[str]) -> None:
     options = () if words == ["demo"] else dial
     colour = re.compile(r"\x1b\[[0-9;]*3[0-9]m|\x1b\[1m")

@@ -84,6 +84,7 @@ def test_a_program_that_dies_has_the_number_of_its_signal(target: Target) -> Non
     assert python("import os; os.abort()").run(target).status == -6
 
 
+@pytest.mark.slow
 def test_a_program_that_does_not_end_is_ended_with_its_children(
     target: Target, tmp_path: Path
 ) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     # Whether a certificate will do as the issuer of another.
     Link = Callable[[x509.Certificate, x509.Certificate], bool]
 
+pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick
+
 Path = list[x509.Certificate]
 
 

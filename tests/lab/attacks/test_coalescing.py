@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from certpin.lab.target import Target
 
+pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick
+
 (CASE,) = (case for case in SEQUENCES if case.name == "http2-coalescing")
 OTHERS = ["second-host-unpinned", "untrusted-ca", "rogue-ca-in-store"]
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from certpin.lab.target import Target
 
+pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick
+
 IGNORE_CRITICAL = 0x10  # X509_V_FLAG_IGNORE_CRITICAL (openssl/x509_vfy.h)
 
 PROBLEM = {

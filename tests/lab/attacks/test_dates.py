@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from certpin import HostPolicy
     from certpin.lab.target import Target
 
+pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick
+
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME (openssl/x509_vfy.h)
 
 # When each of them is good, in days from now.

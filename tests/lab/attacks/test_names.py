@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from certpin.lab.client import Call
     from certpin.lab.target import Target
 
+pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick
+
 # Which name each of them is good for, though not for the host.
 GOOD_FOR = {
     "wrong-host-pinned-ca": "evil.example",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from certpin.lab.client import Call
     from certpin.lab.target import Target
 
+pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick
+
 PATHS = [
     "rot-cross-signed",
     "rot-order-reordered",

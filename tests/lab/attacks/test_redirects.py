@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from certpin.lab.run import Result
     from certpin.lab.target import Target
 
+pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick
+
 PLAIN, UNPINNED = (case.name for case in REDIRECTS)
 BOTH = [PLAIN, UNPINNED]
 

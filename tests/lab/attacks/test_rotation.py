@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from certpin.lab.target import Target
 
+pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick
+
 ROTATIONS = [name for name in BY_NAME if name.startswith("rot-")]
 
 

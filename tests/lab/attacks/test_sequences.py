@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from certpin.lab.run import Result
     from certpin.lab.target import Target
 
+pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick
+
 PINNED = [Style.LEAF, Style.CA]
 ALL = [case.name for case in SEQUENCES]
 MILD = ["untrusted-ca", "rogue-ca-in-store"]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from certpin.lab.target import Target
 
+pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick
+
 NUL = ["nul-in-name", "nul-in-common-name"]
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from certpin.lab.target import Target
 
+pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick
+
 PROBLEM = {
     "weak-key-rsa-1024": "CA certificate key too weak",
     "weak-digest-sha1": "CA signature digest algorithm too weak",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from certpin.lab import Authority, Identity, LabServer
+from certpin.lab.transport.port import Port
 from tests.cli import _documented
 from tests.cli._terminal import on_terminal
 from tests.cli.conftest import Run, program
@@ -144,6 +147,23 @@ def test_a_report_that_cannot_be_written_is_an_error(run: Run) -> None:
     done = run("prove", "--html", "no/such/folder.html", *FEW, *CERTPIN, "{url}")
     assert done.code == 2
     assert "no/such/folder.html" in done.err
+
+
+def test_a_machine_without_a_port_left_is_said_to_be(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter(range(3))
+
+    def port(*words: Any, **named: Any) -> Port:
+        if next(left, None) is None:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return Port(*words, **named)
+
+    monkeypatch.setattr("certpin.lab.stage.Port", port)
+    done = run("prove", *FEW, *CERTPIN, "{url}")
+    assert done.code == 3
+    assert "the lab cannot listen: Too many open files" in done.err
+    assert "--jobs 1" in done.err
 
 
 @pytest.mark.parametrize(

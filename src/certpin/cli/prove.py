@@ -10,8 +10,10 @@ import click
 
 from certpin.cli.interrupt import ended_by_signals
 from certpin.cli.lab_attacks import find_case
+from certpin.cli.main import INCONCLUSIVE
 from certpin.cli.matrix import MatrixPrinter
 from certpin.cli.options import ca_file_option, json_option
+from certpin.cli.screen import say
 from certpin.cli.upstream import find_upstream
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Style
@@ -21,6 +23,7 @@ from certpin.lab.report import FORMATS
 from certpin.lab.report.tally import exit_code
 from certpin.lab.run import prove as run_matrix
 from certpin.lab.session.protocols import PROTOCOLS
+from certpin.lab.trouble import LabError
 from certpin.pins import normalise
 
 if TYPE_CHECKING:
@@ -169,8 +172,12 @@ def prove(
     )
     client = Command(command, via or _way(command), timeout)
     printer = MatrixPrinter(len(cases) + 2, quiet=as_json)
-    with ended_by_signals(), lab, printer:
-        run = run_matrix(lab, client, cases, jobs=jobs, progress=printer.show)
+    try:
+        with ended_by_signals(), lab, printer:
+            run = run_matrix(lab, client, cases, jobs=jobs, progress=printer.show)
+    except LabError as exc:
+        say("certpin", str(exc))
+        ctx.exit(INCONCLUSIVE)
     _write(run, files)
     if as_json:
         click.echo(FORMATS["json"](run))

@@ -15,6 +15,7 @@ from certpin.lab.transport.conversation import Proxied
 from certpin.lab.transport.front import Reached
 from certpin.lab.transport.port import Port
 from certpin.lab.transport.relay import UPSTREAM
+from certpin.lab.trouble import LabError
 
 if TYPE_CHECKING:
     import asyncio
@@ -47,8 +48,14 @@ class Stage:
         self._cast = cast
 
     def open(self) -> Target:
-        """Listen. Raises ``OSError`` where there is no port left, or ``CannotServeError``."""
-        self._ports = self._lab.loop.call(self._listen)
+        """Listen. Raises ``LabError`` where there is no port left, or ``CannotServeError``."""
+        try:
+            self._ports = self._lab.loop.call(self._listen)
+        except OSError as exc:
+            raise LabError(
+                f"the lab cannot listen: {exc.strerror}",
+                fix="let it run fewer at once (--jobs 1), or raise the limit: ulimit -n 4096",
+            ) from exc
         port, proxy = self._ports
         return self._lab.target(self.case, self._cast, port.number, proxy.number)
 

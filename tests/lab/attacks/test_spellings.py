@@ -13,6 +13,7 @@ from certpin.lab.case import CannotServeError, Style
 from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.lab import Lab
 from certpin.lab.transport.port import Port
+from certpin.lab.trouble import LabError
 from tests.lab._clients import BY_NAME, right_client, run_case, trusting
 from tests.lab.attacks._broken import anything, checking, leaf, matching, names
 from tests.lab.attacks._forged import HOST, Forged, verify
@@ -165,5 +166,5 @@ def test_no_port_left_is_no_lack_of_ipv6(monkeypatch: pytest.MonkeyPatch) -> Non
     _without_ipv6(errno.EMFILE, monkeypatch)
     with Lab("localhost", Style.NONE) as lab:
         stage = lab.stage(BY_NAME["ipv6-san"])
-        with pytest.raises(OSError, match="no"):
+        with pytest.raises(LabError, match="no"):
             stage.open()

@@ -19,6 +19,7 @@ from certpin.lab.lab import Lab
 from certpin.lab.run import prove
 from tests.bench.paired import Figure, seconds
 from tests.lab._clients import right_client
+from tests.lab._crowd import verdicts
 from tests.servers.nginx import nginx
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ def figures() -> Iterator[Figure]:
         pairs = sorted(_pair(plain) for _ in range(_PAIRS))
     name = f"lab: the matrix against curl / plain calls of curl, {_JOBS} at once"
     yield Figure(name, pairs[_PAIRS // 2], limit=1.5)
+    told, right = verdicts()
+    wrong = sum(told.get(host) is not verdict for host, verdict in right.items())
+    yield Figure(f"lab serve: wrong verdicts, {len(right)} connections at once", wrong, "", limit=0)
 
 
 def _attack(client: Client) -> tuple[float, Run]:

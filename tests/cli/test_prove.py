@@ -149,6 +149,12 @@ def test_a_report_that_cannot_be_written_is_an_error(run: Run) -> None:
     assert "no/such/folder.html" in done.err
 
 
+def test_a_run_in_which_nothing_was_tried_proves_nothing(run: Run) -> None:
+    done = run("prove", "--style", "none", "--case", "pool-reuse", *python(_FETCH))
+    assert done.code == 3
+    assert "not run" in done.out
+
+
 def test_a_machine_without_a_port_left_is_said_to_be(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,8 +168,8 @@ def test_a_machine_without_a_port_left_is_said_to_be(
     monkeypatch.setattr("certpin.lab.stage.Port", port)
     done = run("prove", *FEW, *CERTPIN, "{url}")
     assert done.code == 3
-    assert "the lab cannot listen: Too many open files" in done.err
-    assert "--jobs 1" in done.err
+    assert "the lab cannot listen: Too many open files" in done.out
+    assert "--jobs 1" in done.out
 
 
 @pytest.mark.parametrize(

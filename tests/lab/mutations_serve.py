@@ -28,8 +28,8 @@ _WORDS = [
     Mutation(
         "data counts first",
         f"{_S}word.py",
-        "    if seen.said:\n",
-        "    if seen.said and not seen.alert:\n",
+        "    if seen.said or seen.passed:\n",
+        "    if (seen.said or seen.passed) and not seen.alert:\n",
         f"{_W}data_counts_whatever_else_was_said",
     ),
 ]

@@ -111,6 +111,23 @@ def test_a_client_that_had_to_be_stopped_did_not_refuse() -> None:
     assert verdict(stopped, met(data=b"x")) is Verdict.ACCEPT
 
 
+@pytest.mark.parametrize("status", [124, 129, 137, 139])
+def test_a_death_that_a_shell_tells_of_is_no_refusal(status: int) -> None:
+    assert verdict(Ending(status), met()) is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("status", [1, 2, 127, 128, 193, 255])
+def test_other_statuses_are_a_clients_own(status: int) -> None:
+    assert verdict(Ending(status), met()) is Verdict.REJECT
+
+
+def test_an_honest_server_is_not_accepted_by_a_client_that_had_to_be_stopped() -> None:
+    stopped = Ending(None, problem="the client did not end within 20 s")
+    script, connection = Script.of(HONEST), met(HONEST, data=b"GET /canary-1")
+    assert verdict(stopped, connection, script=script) is Verdict.INCONCLUSIVE
+    assert verdict(Ending(-11), connection, script=script) is Verdict.INCONCLUSIVE
+
+
 def test_only_hostile_connections_count_where_there_are_any() -> None:
     script = Script.of(HONEST, HOSTILE)
     good, bad = met(HONEST, data=b"GET /canary-1"), met()

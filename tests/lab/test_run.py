@@ -178,3 +178,38 @@ def test_a_legitimate_server_that_is_refused_is_a_finding(lab: Lab) -> None:
 def test_the_control_has_a_name_that_no_other_case_has() -> None:
     names = [case.name for case in (CONTROL, *CASES)]
     assert len(set(names)) == len(names)
+
+
+def test_what_leaked_before_a_case_could_no_longer_be_served_stands(lab: Lab) -> None:
+    tries = iter(range(10))
+
+    def play(cast: Cast) -> Script:
+        if next(tries):
+            raise CannotServeError("no more")
+        return ROGUE.play(cast)
+
+    result = prove(lab, right_client(Style.NONE), [replace(ROGUE, play=play)]).results[1]
+    assert (result.verdict, result.outcome) == (Verdict.ACCEPT, Outcome.WRONG)
+    assert len(result.attempts) == 1
+
+
+def test_an_attempt_that_never_came_leaves_it_undecided(lab: Lab) -> None:
+    calls = iter(range(100))
+    careful = right_client(Style.LEAF)
+
+    def dead_at_first(target: Target) -> None:
+        if target.case == "rogue-ca-in-store" and next(calls) == 0:
+            return
+        ending = careful.run(target)
+        if not ending.content:
+            raise OSError(ending.output)
+
+    result = prove(lab, Call(dead_at_first), [ROGUE]).results[1]
+    assert (result.verdict, result.outcome) == (Verdict.FLAKY, Outcome.UNDECIDED)
+
+
+@pytest.mark.parametrize("host", ["cdn.bank.example", "www.partner.example"])
+def test_a_host_that_the_lab_has_a_use_for_itself_is_tested_like_any(host: str) -> None:
+    with Lab(host) as lab:
+        run = prove(lab, right_client(Style.LEAF), [UNTRUSTED, ROGUE])
+    assert run.count(Outcome.RIGHT) == 4

@@ -104,7 +104,7 @@ class MatrixPrinter:
         from rich.padding import Padding
         from rich.text import Text
 
-        self._console.print(Padding(Text(printable(line)), (0, 0, 0, _WIDTHS[0] + 1)))
+        self._console.print(Padding(Text(printable(line)), (0, 0, 0, _WIDTHS[0] + 1), expand=False))
 
 
 def _said(result: Result) -> list[str]:

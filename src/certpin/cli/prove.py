@@ -160,6 +160,7 @@ def prove(
     Exit code 0: it is sound. 1: an attack got through, or a legitimate server was refused. 3:
     inconclusive, because the client did not even reach an honest server, say.
     """  # noqa: D301  # click reads the \b itself
+    _check_folders(files)
     name = normalise(host)
     lab = Lab(
         name,
@@ -178,17 +179,24 @@ def prove(
     except LabError as exc:
         say("certpin", str(exc))
         ctx.exit(INCONCLUSIVE)
-    _write(run, files)
     if as_json:
         click.echo(FORMATS["json"](run))
     else:
         printer.summarise(run)
+    _write(run, files)
     ctx.exit(exit_code(run))
 
 
 def _way(command: tuple[str, ...]) -> str:
     """How a command is led to the lab: by its own words, where they name the port."""
     return "port" if any("{port}" in word for word in command) else "connect"
+
+
+def _check_folders(files: dict[str, Path | None]) -> None:
+    """Say before the run, which may take long, what could not be written after it."""
+    for path in filter(None, files.values()):
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise click.UsageError(f"{path} cannot be written: no such folder, or not yours")
 
 
 def _write(run: Run, files: dict[str, Any]) -> None:

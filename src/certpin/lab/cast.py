@@ -35,6 +35,9 @@ LEGEND = (
     "nobody trusts U. L′ is what an attacker made for the same name."
 )
 
+# Hosts without pins: one of them is neither of the two under test.
+_PARTNERS = ("www.partner.example", "www.other.example", "www.third.example")
+
 # Said in every root, for whoever finds one in a device's trust store.
 _WARNING = "do not trust (certpin lab)"
 
@@ -130,7 +133,8 @@ class Cast:
     @property
     def unpinned(self) -> str:
         """A host that no client has pinned, whatever its style."""
-        return "www.partner.example"
+        taken = self.host, self.second
+        return next(name for name in _PARTNERS if name not in taken)
 
     @cached_property
     def unpinned_leaf(self) -> Identity:

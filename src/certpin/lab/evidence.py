@@ -67,6 +67,20 @@ class Ending:
     problem: str = ""
 
     @property
+    def broken(self) -> str:
+        """How it ended otherwise than by its own will, in words; empty where it did not.
+
+        A shell tells of a signal by 128 and its number, timeout(1) of its own by 124.
+        """
+        if self.problem or self.status is None:
+            return self.problem or "the client was stopped"
+        if self.status < 0 or 128 < self.status <= 192:
+            return f"the client died (status {self.status})"
+        if self.status == 124:
+            return "the client was stopped (status 124, from timeout)"
+        return ""
+
+    @property
     def content(self) -> bool:
         """Whether the client says that all is well."""
         return self.status == 0

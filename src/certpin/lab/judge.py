@@ -65,8 +65,8 @@ def judge(attempt: Attempt) -> Judgement:
     missed = _missed(attempt, met, attacked)
     if not missed:
         return _weigh(attempt, attacked)
-    if attempt.ending.problem:
-        return Judgement(Verdict.INCONCLUSIVE, attempt.ending.problem)
+    if attempt.ending.broken:
+        return Judgement(Verdict.INCONCLUSIVE, attempt.ending.broken)
     if script.lures and _lured(script, met):
         return _stayed(attempt)
     return Judgement(None, missed)
@@ -94,9 +94,8 @@ def _lured(script: Script, met: Sequence[Connection]) -> bool:
 
 def _stayed(attempt: Attempt) -> Judgement:
     """Of a client that honest servers tempted, and that did not do it."""
-    if attempt.ending.status is None or attempt.ending.status < 0:
-        problem = f"the client died (status {attempt.ending.status})"
-        return Judgement(Verdict.INCONCLUSIVE, problem)
+    if attempt.ending.broken:
+        return Judgement(Verdict.INCONCLUSIVE, attempt.ending.broken)
     return Judgement(Verdict.REJECT, "the client did not do what it was led to")
 
 
@@ -104,13 +103,15 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
     """What the client gave away on the connections that count, against what it says itself."""
     gave = _gave(attempt, judged)
     ending = attempt.ending
+    if ending.broken and not any(each.hostile for each in judged):
+        # An honest server is accepted by a client that says so. An attacker has what was sent.
+        return Judgement(Verdict.INCONCLUSIVE, ending.broken)
     if gave and (ending.content or ending.problem):
         return Judgement(Verdict.ACCEPT, gave)
     if gave:
         return Judgement(Verdict.LEAK, f"{gave}, and then it reported an error")
-    if ending.status is None or ending.status < 0:
-        problem = ending.problem or f"the client died (status {ending.status})"
-        return Judgement(Verdict.INCONCLUSIVE, problem)
+    if ending.broken:
+        return Judgement(Verdict.INCONCLUSIVE, ending.broken)
     presented = any(each.client_certificate for each in judged)
     return Judgement(Verdict.REJECT, _refusal(judged, presented=presented), presented)
 

@@ -48,7 +48,7 @@ class Lab:
         now: datetime | None = None,
     ) -> None:
         self.host = host
-        self.second_host = second_host
+        self.second_host = second_host if second_host != host else f"second.{host}"
         self.style = style
         self.protocol = protocol
         self.upstream = upstream

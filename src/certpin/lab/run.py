@@ -12,6 +12,7 @@ from certpin.lab.attacks import CONTROL
 from certpin.lab.case import CannotServeError, Expect
 from certpin.lab.evidence import Attempt
 from certpin.lab.judge import Judgement, Outcome, Verdict, judge, outcome, settle
+from certpin.lab.trouble import LabError
 from certpin.pins.policy import utc_now
 
 if TYPE_CHECKING:
@@ -104,13 +105,8 @@ def try_case(lab: Lab, client: Client, case: Case) -> Result:
     if expect is Expect.UNDEFINED:
         return _not_run(case, expect, f"means nothing for a client of the style {lab.style}")
     attempts: list[Attempt] = []
-    judgements: list[Judgement] = []
     try:
-        while len(attempts) < ATTEMPTS:
-            attempts.append(_attempt(lab.stage(case), client, lab.canary))
-            judgements.append(judge(attempts[-1]))
-            if _settled(expect, judgements):
-                break
+        judgements = _judgements(lab, client, case, attempts)
     except CannotServeError as exc:
         return _not_run(case, expect, str(exc))
     judgement, found = settle(expect, judgements)
@@ -122,11 +118,29 @@ def try_case(lab: Lab, client: Client, case: Case) -> Result:
     return Result(case, expect, judgement.verdict, found, why, tuple(attempts))
 
 
+def _judgements(lab: Lab, client: Client, case: Case, attempts: list[Attempt]) -> list[Judgement]:
+    """The judgement of each attempt, which is added to ``attempts``."""
+    expect = case.expected.of(lab.style)
+    judgements: list[Judgement] = []
+    while len(attempts) < ATTEMPTS and not (judgements and _settled(expect, judgements)):
+        try:
+            attempts.append(_attempt(lab.stage(case), client, lab.canary))
+        except CannotServeError:
+            if not judgements:
+                raise
+            break  # what was seen before stands
+        except LabError as exc:
+            judgements.append(Judgement(Verdict.INCONCLUSIVE, f"{exc.problem} ({exc.fix})"))
+            break
+        judgements.append(judge(attempts[-1]))
+    return judgements
+
+
 def _settled(expect: Expect, judgements: list[Judgement]) -> bool:
-    """Whether another attempt could tell more: not once two of them agree."""
-    last = judgements[-1].verdict
+    """Whether another attempt could tell no more: the last was right, or as the one before."""
+    *before, last = (each.verdict for each in judgements)
     right = outcome(expect, last) not in {Outcome.WRONG, Outcome.UNDECIDED}
-    return right or len(judgements) > 1
+    return right or before[-1:] == [last]
 
 
 def _attempt(stage: Stage, client: Client, canary: str) -> Attempt:

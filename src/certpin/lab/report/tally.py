@@ -71,10 +71,12 @@ def refused_by(case: Case) -> tuple[Style, ...]:
 
 
 def exit_code(run: Run) -> int:
-    """What a run means for a shell: 0 sound, 1 a finding, 3 inconclusive."""
+    """What a run means for a shell: 0 sound, 1 a finding, 3 inconclusive, or nothing was tried."""
     if run.count(Outcome.WRONG):
         return 1
-    return 0 if run.controlled and not run.count(Outcome.UNDECIDED) else 3
+    cases = [each for each in run.results if each.case is not CONTROL]
+    tried = any(each.outcome is not Outcome.NOT_RUN for each in cases)
+    return 0 if tried and run.controlled and not run.count(Outcome.UNDECIDED) else 3
 
 
 def _count(results: list[Result], outcome: Outcome) -> int:

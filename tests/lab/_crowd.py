@@ -1,0 +1,77 @@
+"""A crowd of clients, all at once: what the tests and the bench send to an interactive lab."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from certpin.lab.judge import Verdict
+from tests.lab._device import cases, device_lab, results
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from certpin.lab.serve.device import DeviceLab
+
+CROWD = 500
+_PATIENCE = 60.0
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def _connect(port: int, host: str) -> Streams:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"CONNECT {host}:443 HTTP/1.1\r\n\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+async def _request(streams: Streams, host: str, context: ssl.SSLContext) -> bool:
+    """Whether the client was content."""
+    reader, writer = streams
+    try:
+        await writer.start_tls(context, server_hostname=host)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        return b"lab-answer" in await reader.read()
+    except (ssl.SSLError, OSError):
+        return False
+    finally:
+        writer.close()
+        with suppress(ssl.SSLError, OSError):
+            await writer.wait_closed()
+
+
+async def all_at_once(lab: DeviceLab, clients: Sequence[tuple[str, ssl.SSLContext]]) -> list[bool]:
+    """Everybody's connection stands before the first says hello."""
+    async with asyncio.timeout(_PATIENCE):
+        streams = await asyncio.gather(*(_connect(lab.port, host) for host, _ in clients))
+        requests = (
+            _request(each, host, context)
+            for each, (host, context) in zip(streams, clients, strict=True)
+        )
+        return await asyncio.gather(*requests)
+
+
+def contexts(lab: DeviceLab) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Of a client that trusts the right root alone, and of one that trusts the rogue's too."""
+    right = ssl.create_default_context(cadata=lab.authorities.root.pem.decode())
+    wrong = ssl.create_default_context(cadata=lab.page.roots_pem.decode())
+    return right, wrong
+
+
+def verdicts() -> tuple[dict[str, Verdict | None], dict[str, Verdict]]:
+    """What the lab says of so many hosts at once, half of whose apps are fooled; what is right."""
+    hosts = [f"h{number}.example" for number in range(CROWD)]
+    with device_lab(cases("rogue-ca-in-store"), *hosts) as lab:
+        right, wrong = contexts(lab)
+        clients = [(host, wrong if number % 2 else right) for number, host in enumerate(hosts)]
+        content = [asyncio.run(all_at_once(lab, clients)) for _ in range(4)]
+        told = {host: result.verdict for host, result in results(lab)}
+    assert all(content[0])
+    # asyncio closes without an alert: such a client has to refuse twice.
+    assert content[1] == content[2] == [context is wrong for _, context in clients]
+    assert all(content[3])
+    fooled = {host: context is wrong for host, context in clients}
+    return told, {host: Verdict.ACCEPT if each else Verdict.REJECT for host, each in fooled.items()}

@@ -160,6 +160,24 @@ _VERDICTS = [
     ),
 ]
 
+_SEEN = [
+    Mutation(
+        "clear text after TLS",
+        "certpin/lab/session/session.py",
+        "            self.seen.clear += self._unread[: KEPT - len(self.seen.clear)]\n",
+        "            pass\n",
+        "tests/lab/session/test_session.py::test_clear_text_after_tls_failed_is_given_away",
+    ),
+    Mutation(
+        "a certificate shown",
+        _JUDGE,
+        "each.client_certificate or each.certificate_shown for each",
+        "each.client_certificate for each",
+        "tests/lab/attacks/test_client_certificates.py::"
+        "test_one_that_the_lab_does_not_know_is_shown_all_the_same",
+    ),
+]
+
 _RUNS = [
     Mutation(
         "control first",
@@ -205,4 +223,4 @@ _RUNS = [
     ),
 ]
 
-MUTATIONS = [*_VERDICTS, *_RUNS]
+MUTATIONS = [*_VERDICTS, *_SEEN, *_RUNS]

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 HOSTS = ("a.example", "b.example")
 TWICE = case("twice", Script.of(HOSTILE, HOSTILE))
 CASES = (ONE, SWAPPED, RENEWED, TWICE, OTHER, BOTH)
+# What an app that breaks off between its connections may never have met.
+OF_SEVERAL = (SWAPPED, TWICE, BOTH)
 _REFUSALS = {Word.REFUSED, Word.LEFT}
 
 
@@ -126,7 +128,8 @@ class Devices(RuleBasedStateMachine):
             assert all(each in mine for each in CASES)
             results = self.lab.schedule.programmes[host].results
             assert set(results) == {each.name for each in CASES}
-            assert all(result.verdict is not None for result in results.values())
+            missed = {name for name, result in results.items() if result.verdict is None}
+            assert missed <= {each.name for each in OF_SEVERAL}
 
 
 TestDevices = Devices.TestCase

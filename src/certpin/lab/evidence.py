@@ -30,6 +30,7 @@ class Connection:
     alpn: str = ""
     resumed: bool = False
     client_certificate: bytes = b""
+    certificate_shown: bool = False  # one that the lab cannot verify, which ended TLS
     data: bytes = b""  # application data under TLS, less what its protocol says of itself
     astray: bytes = b""  # of the data, what was meant for the act's foreign host
     clear: bytes = b""  # as data, without TLS

@@ -112,7 +112,7 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
         return Judgement(Verdict.LEAK, f"{gave}, and then it reported an error")
     if ending.broken:
         return Judgement(Verdict.INCONCLUSIVE, ending.broken)
-    presented = any(each.client_certificate for each in judged)
+    presented = any(each.client_certificate or each.certificate_shown for each in judged)
     return Judgement(Verdict.REJECT, _refusal(judged, presented=presented), presented)
 
 

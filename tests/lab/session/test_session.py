@@ -58,6 +58,17 @@ def test_a_client_that_refuses_in_the_handshake_leaves_its_alert() -> None:
     assert session.done
 
 
+def test_clear_text_after_tls_failed_is_given_away() -> None:
+    session = Session(play(Act.of(cast().untrusted.issue(HOST))))
+    wire = Wire(session, _verifying())
+    with pytest.raises(ssl.SSLCertVerificationError):
+        wire.handshake()
+    session.receive(wire._out.read() + GET[:9])
+    session.receive(GET[9:])
+    assert session.seen.clear == GET
+    assert session.seen.alert == "unknown_ca"
+
+
 def test_a_client_that_leaves_after_the_handshake_has_said_nothing() -> None:
     session = Session(play())
     Wire(session).handshake()

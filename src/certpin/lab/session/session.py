@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from certpin.lab.transport.front import Reached
 
 _TLS_RECORD = b"\x16"  # the first byte of every ClientHello (RFC 8446 section 5.1)
+_RECORD_TYPES = range(20, 25)  # RFC 8446 section 5.1, RFC 6520
+_TEXT = frozenset(b"\t\r\n") | frozenset(range(32, 127))
+_GLIMPSE = 16  # octets by which text is told from junk
 _MOST_IN = 4 * 1024 * 1024  # octets that one client may send before it is cut off
 
 
@@ -44,6 +47,8 @@ class Session:
         self._records = RecordCounter()  # of a connection that passes through
         self._left = False  # whether the client ended that
         self._taken = 0
+        self._unread = bytearray()  # the beginning of a TLS record
+        self._astray = False  # whether the client went from TLS to clear text
         # A protocol with STARTTLS begins in clear text.
         self._clear: Starting | None = play.clear_application(self.seen)
         if self._clear:
@@ -145,10 +150,14 @@ class Session:
 
     def _secure(self, data: bytes) -> None:
         assert self._tls is not None  # noqa: S101  # the caller looked
+        self._note_clear(data)
         self._tls.receive(data, self.seen)
         self._out += self._tls.data_to_send()
         self.done = self._tls.closed
         if self._tls.unknown_client:
+            if self.seen.act and self.seen.act.hostile:
+                self.seen.certificate_shown = True  # whoever it is, it told an attacker
+                return
             raise CannotServeError(
                 "the client presented a certificate of its own, which the lab does not know",
                 fix="give it the lab's: {client_cert} and {client_key}",
@@ -156,8 +165,33 @@ class Session:
 
     def _hear_out(self, data: bytes) -> None:
         """What a client says to an application that has closed, and yet counts it."""
+        if self._tls and self._taken <= _MOST_IN:
+            self._note_clear(data)
         if self._tls and self._tls.listens and data and self._taken <= _MOST_IN:
             self._tls.receive(data, self.seen)
+
+    def _note_clear(self, data: bytes) -> None:
+        """Where TLS should be, text that is no record of it is given away, and so is all behind it.
+
+        Junk is nobody's data: what counts begins with a line's worth of printable characters.
+        """
+        self._unread += data
+        while len(self._unread) >= 5 and not self._astray:
+            if self._unread[0] not in _RECORD_TYPES or self._unread[1] != 3:
+                beginning = self._unread[:_GLIMPSE]
+                if len(beginning) < _GLIMPSE:
+                    return
+                self._astray = _TEXT.issuperset(beginning)
+                if not self._astray:
+                    self._unread.clear()
+                break
+            size = 5 + int.from_bytes(self._unread[3:5])
+            if len(self._unread) < size:
+                return
+            del self._unread[:size]
+        if self._astray:
+            self.seen.clear += self._unread[: KEPT - len(self.seen.clear)]
+            self._unread.clear()
 
     def _end(self, problem: str) -> None:
         self.seen.problem = self.seen.problem or problem

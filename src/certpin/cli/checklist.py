@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.screen import fold
+from certpin.cli.screen import fold, table_console
 from certpin.cli.unverified import what_to_do
 from certpin.pins import pins_of
 from certpin.pins.explain import advice, explain
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from certpin.probe.checkup import Checkup
 
 _COLOURS = {"holds": "green", "finding": "red", "inconclusive": "yellow"}
-_UNBOUNDED = 10_000  # columns
 _SHOWN = 3  # hosts that one advice is for
 _HEADINGS = ("host", "status", "matched pin", "certificate", "pins", "what is wrong")
 
@@ -52,7 +51,6 @@ def checkup_facts(checkup: Checkup, now: datetime) -> dict[str, Any]:
 
 def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
     """Print one line for each host, and beneath them why a pin did not match."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -63,9 +61,7 @@ def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
         host, status, *others = _row(checkup, now)
         # As Text, so that no word of a server is taken for markup.
         table.add_row(Text(host), Text(status, _COLOURS[status]), *map(Text, others))
-    # A file or a pipe has no width: there, every host has one line.
-    width = None if sys.stdout.isatty() else _UNBOUNDED
-    Console(width=width).print(table)
+    table_console().print(table)
     for line in _details(checkups):
         click.echo(fold(line, sys.stdout))
 

@@ -32,6 +32,12 @@ def find_case(name: str) -> Case:
     raise click.BadParameter(f"there is no case {name[:80]!r}. {hint}")
 
 
+def chosen_cases(names: Iterable[str]) -> list[Case]:
+    """The cases of these names, each once; all of them where none is named. No control."""
+    chosen = [find_case(name) for name in names] or list(CASES)
+    return [case for case in dict.fromkeys(chosen) if case is not CONTROL]
+
+
 @click.command()
 @click.argument("name", required=False)
 @click.option(

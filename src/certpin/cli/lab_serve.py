@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.interrupt import ended_by_signals
-from certpin.cli.lab_attacks import find_case
+from certpin.cli.lab_attacks import chosen_cases
 from certpin.cli.lab_screen import screen
 from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
 from certpin.cli.options import ca_file_option, json_option
 from certpin.cli.screen import say
 from certpin.cli.upstream import find_upstreams
-from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Style
 from certpin.lab.folder import default_folder
 from certpin.lab.judge import Outcome
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin.cli.lab_screen import Screen
-    from certpin.lab.case import Case
     from certpin.lab.serve.device import Standing
 
 _WIREGUARD = 51820  # what WireGuard's own examples use
@@ -151,7 +149,7 @@ def serve(
     Exit code 0: every case came out right. 1: an attack got through, or a legitimate server was
     refused. 3: not every case was played, or nothing came, or the lab cannot run here.
     """  # noqa: D301  # click reads the \b itself
-    cases = _cases(names)
+    cases = chosen_cases(names)
     real = find_upstreams(hosts, pin_file, upstreams, ca_file)
     try:
         found = kept(folder, utc_now(), wireguard=wireguard)
@@ -179,11 +177,6 @@ def exit_code(standings: Sequence[Standing]) -> int:
         return FINDING
     complete = all(each.finished for each in standings)
     return HOLDS if complete and Outcome.UNDECIDED not in outcomes else INCONCLUSIVE
-
-
-def _cases(names: tuple[str, ...]) -> list[Case]:
-    chosen = [find_case(name) for name in names] or list(CASES)
-    return [case for case in dict.fromkeys(chosen) if case is not CONTROL]
 
 
 def _watch(lab: DeviceLab, shown: Screen) -> list[Standing]:

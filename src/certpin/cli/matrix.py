@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
+from certpin.cli.screen import table_console
 from certpin.lab.case import Expect
 from certpin.lab.cast import LEGEND
 from certpin.lab.judge import Outcome
@@ -33,19 +34,17 @@ _SHOULD = {
 _WIDTHS = (9, 29, 11, 12)  # columns: outcome, case, what is right, what it did
 _WIDE = 120  # columns from which on a row has room for what the client met
 _WORDS = 8  # lines of a client's output
-_UNBOUNDED = 10_000  # columns, where there is no terminal: one line a case
 
 
 class MatrixPrinter:
     """A context manager around a run. ``show`` prints one result, with a count on a terminal."""
 
     def __init__(self, total: int, *, quiet: bool) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         self._quiet = quiet
         self._terminal = sys.stdout.isatty() and not quiet
-        self._console = Console(width=None if sys.stdout.isatty() else _UNBOUNDED, quiet=quiet)
+        self._console = table_console(quiet=quiet)
         columns = (TextColumn("attacking"), BarColumn(), MofNCompleteColumn())
         self._progress = Progress(
             *columns, console=self._console, transient=True, disable=not self._terminal

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from certpin.cli.interrupt import ended_by_signals
-from certpin.cli.lab_attacks import find_case
+from certpin.cli.lab_attacks import chosen_cases
 from certpin.cli.main import INCONCLUSIVE
 from certpin.cli.matrix import MatrixPrinter
 from certpin.cli.options import ca_file_option, json_option
 from certpin.cli.screen import say
 from certpin.cli.upstream import find_upstream
-from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Style
 from certpin.lab.client import PATIENCE, Command
 from certpin.lab.lab import Lab
@@ -34,8 +33,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
 
 
 def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[Case]:
-    chosen = dict.fromkeys(map(find_case, names)) or dict.fromkeys(CASES)
-    return [case for case in chosen if case is not CONTROL]
+    return chosen_cases(names)
 
 
 @click.command()

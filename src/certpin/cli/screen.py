@@ -14,7 +14,10 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rich.console import Console
+
 _NARROWEST = 40  # columns; on less nothing is folded
+_UNBOUNDED = 10_000  # columns of what is no terminal
 _INDENT = 4  # columns, by which the rest of a folded line goes in
 
 
@@ -39,6 +42,13 @@ def fold(text: str, stream: TextIO, *, taken: int = 0) -> str:
     return "\n".join(
         _fold_line(line, width, 0 if index else taken) for index, line in enumerate(lines)
     )
+
+
+def table_console(*, quiet: bool = False) -> Console:
+    """Where tables are printed. A file or a pipe has no width: there, each row has one line."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else _UNBOUNDED, quiet=quiet)
 
 
 @contextmanager

@@ -168,25 +168,18 @@ class Cast:
             return Act.of(self.untrusted.issue(self.host))
         return Act.of(self.impostor)
 
-    @property
+    @cached_property
     def pins(self) -> PinSet | None:
         """The pins that a client of this style is given, for both hosts."""
-        first = {
-            Style.LEAF: (self.leaf.pin, self.backup.pin),
-            Style.CA: (self.intermediate.pin, self.root.pin),
-        }
-        second = {
-            Style.LEAF: (self.second_leaf.pin, self.backup.pin),
-            # Not R: else a chain of the first host's would do for the second.
-            Style.CA: (self.second_intermediate.pin, self.backup.pin),
-        }
         roles: Roles = ("leaf", "backup")
+        first = self.leaf.pin, self.backup.pin
+        second = self.second_leaf.pin, self.backup.pin
         if self.style is Style.CA:
             roles = ("intermediate", "root")
-        policies = (
-            _policy(self.host, first.get(self.style, first[Style.LEAF]), roles),
-            _policy(self.second, second.get(self.style, second[Style.LEAF]), roles),
-        )
+            first = self.intermediate.pin, self.root.pin
+            # Not R: else a chain of the first host's would do for the second.
+            second = self.second_intermediate.pin, self.backup.pin
+        policies = _policy(self.host, first, roles), _policy(self.second, second, roles)
         return PinSet("lab", 1, policies)
 
 

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from certpin.errors import InputError
 from certpin.lab.case import CannotServeError
 from certpin.lab.evidence import Ending
 from certpin.lab.surroundings import environment
@@ -161,7 +160,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def substitute(words: Sequence[str], target: Target) -> list[str]:
-    """The words of a command for one case. Raises ``InputError`` for a name it does not know."""
+    """The words of a command for one case."""
     return [_fill(word, target) for word in words]
 
 
@@ -176,9 +175,3 @@ def _end_of(output: BinaryIO) -> str:
     size = output.seek(0, os.SEEK_END)
     output.seek(max(0, size - _KEPT))
     return output.read().decode(errors="replace")
-
-
-def check_words(words: Sequence[str]) -> None:
-    """Refuse a command that cannot be run. Raises ``InputError``."""
-    if not words:
-        raise InputError("no command", fix="write it after --, for example: -- curl {url}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -95,7 +96,7 @@ class UpstreamCast(Cast):
         """The act of the real server: the connection passes through to it."""
         return Act(self._upstream.der, b"", hostile=False, opening=Opening.RELAY)
 
-    @property
+    @cached_property
     def pins(self) -> PinSet | None:
         """What the client has pinned, where that is known."""
         return self._upstream.pins

@@ -9,9 +9,7 @@ from certpin.lab.script import Answer
 from certpin.lab.target import bracketed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from certpin.lab.script import Act
+    from collections.abc import Sequence
 
 
 class Application(Protocol):
@@ -46,11 +44,6 @@ class Starting(Application, Protocol):
     tampered: bool
     rest: bytes
     listens: bool
-
-
-if TYPE_CHECKING:
-    # Makes one for an act; the text is the token that every answer holds.
-    Maker = Callable[[Act, "Where"], Application]
 
 
 @dataclass

@@ -7,7 +7,7 @@ from tests._mutation import Mutation
 _LINES, _POSTGRES = "certpin/lab/session/lines.py", "certpin/lab/session/postgres.py"
 _SMTP, _IMAP = "certpin/lab/session/smtp.py", "certpin/lab/session/imap.py"
 _SESSION, _JUDGE = "certpin/lab/session/session.py", "certpin/lab/judge.py"
-_PLAY = "certpin/lab/play.py"
+_PLAY, _PIECES = "certpin/lab/play.py", "certpin/lab/session/pieces.py"
 _T, _S = "tests/lab/attacks/test_starttls.py::", "tests/lab/session/"
 _A = f"{_S}test_starting.py::"
 _BROKEN = f"{_T}test_a_broken_client_is_caught_by_its_case_alone"
@@ -37,8 +37,8 @@ MUTATIONS = [
     Mutation(
         "an injection answers",
         _LINES,
-        "if secure and (self._silent or self.injects):",
-        "if secure and self._silent:",
+        "if secure and (self.silent or self.injects):",
+        "if secure and self.silent:",
         f"{_A}test_a_client_that_was_never_answered_and_goes_on_took_the_injected_answer[smtp]",
     ),
     Mutation(
@@ -51,28 +51,28 @@ MUTATIONS = [
     Mutation(
         "a startup message counts",
         _POSTGRES,
-        "        if secure and self._injects:\n            return False\n",
+        "        if secure and self.injects:\n            return False\n",
         "",
         f"{_A}test_a_client_that_was_never_answered_and_goes_on_took_the_injected_answer[postgres]",
     ),
     Mutation(
         "an endless line",
         _LINES,
-        "if len(self._pending) >= LONGEST_LINE:",
+        "if len(self.pending) >= LONGEST_LINE:",
         "if False:",
         f"{_S}test_smtp.py::test_a_line_that_is_too_long_ends_it",
     ),
     Mutation(
         "endless lines",
-        _LINES,
-        "if self._heard > MOST_LINES:",
+        _PIECES,
+        "if self.heard > self.most:",
         "if False:",
         f"{_S}test_smtp.py::test_too_many_lines_end_it",
     ),
     Mutation(
         "endless messages",
-        _POSTGRES,
-        "if self._heard > _MOST:",
+        _PIECES,
+        "if self.heard > self.most:",
         "if False:",
         f"{_S}test_postgres.py::test_too_many_messages_end_it",
     ),

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from certpin.lab.evidence import KEPT
-from certpin.lab.script import Answer, Opening
+from certpin.lab.session.pieces import Pieces
 
 if TYPE_CHECKING:
     from certpin.lab.script import Act
@@ -28,97 +27,52 @@ LONGEST_LINE = 12_288
 # Lines that one connection may say: a message of the 4 MiB that the lab reads has fewer, at the
 # 78 characters of RFC 5322 section 2.1.1. Else a client could keep the lab busy with empty ones.
 MOST_LINES = 50_000
-_TLS_RECORD = b"\x16"  # the first octet of a ClientHello; no command begins so
 
 
-class Lines:
+class Lines(Pieces):
     """One connection. ``implicit`` is for TLS from the first byte on, without STARTTLS.
 
     A protocol says which of its words are no data, and answers whole lines.
     """
 
-    listens = True
+    most = MOST_LINES
     courtesies: ClassVar[frozenset[bytes]]  # what is no data in clear text
     goodbyes: ClassVar[frozenset[bytes]]  # what is no data at all
 
     def __init__(self, act: Act, where: Where, *, implicit: bool = False) -> None:
-        self.data = bytearray()
-        self.upgrade = False
-        self.closing = False
-        self.tampered = False
-        self.rest = b""
-        self.injects = act.opening is Opening.INJECT
-        self.strips = act.opening is Opening.STRIP
+        super().__init__(act)
         self.token = where.token
         self._implicit = implicit
-        self._silent = act.answer is Answer.SILENT
-        self._pending = bytearray()
-        self._said = bytearray()
-        self._heard = 0
-        self._deaf = False
 
     def begin(self, *, secure: bool) -> bytes:
         """The greeting; none after STARTTLS (RFC 3207 section 4.2, RFC 9051 section 6.2.1)."""
         return self.greeting() if secure is self._implicit else b""
 
-    def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Take what the client said; the answers to the lines that are whole."""
-        if self._deaf:
-            return b""
-        self._pending += data
-        replies = bytearray()
-        while self._pending and not self.upgrade and not self._deaf:
-            if not secure and self.between and self._pending[:1] == _TLS_RECORD:
-                self.upgrade = True  # it begins TLS without being asked to
-                break
-            line = self._line()
-            if line is None:
-                break
-            replies += self._hear(line, secure=secure)
-        self._account(secure=secure)
-        return bytes(replies)
-
-    def _line(self) -> bytes | None:
-        """The next line with its end; ``None`` where it is not whole."""
-        end = self._pending.find(b"\n", 0, LONGEST_LINE)
+    def take(self) -> bytes:
+        """The next line with its end; empty where it is not whole."""
+        end = self.pending.find(b"\n", 0, LONGEST_LINE)
         if end < 0:
-            if len(self._pending) >= LONGEST_LINE:
-                self._deaf = self.closing = True
-                del self._pending[LONGEST_LINE:]
-            return None
-        line = bytes(self._pending[: end + 1])
-        del self._pending[: end + 1]
+            if len(self.pending) >= LONGEST_LINE:
+                self.end(keep=LONGEST_LINE)
+            return b""
+        line = bytes(self.pending[: end + 1])
+        del self.pending[: end + 1]
         return line
 
-    def _hear(self, line: bytes, *, secure: bool) -> bytes:
-        self._heard += 1
-        if self._heard > MOST_LINES:
-            self._deaf = self.closing = True
-            self._pending.clear()
-            return b""
-        if self.tells(line, secure=secure):
-            self._said += line[: KEPT - len(self._said)]
+    def reply(self, line: bytes, *, secure: bool) -> bytes:
+        """The answer to a line; none to the first one that must not be answered."""
         if self.closing:
             return b""
-        if secure and (self._silent or self.injects):
+        if secure and (self.silent or self.injects):
             self.closing = True
             return b""
         return self.answer(line, secure=secure)
-
-    def _account(self, *, secure: bool) -> None:
-        """Count what is not whole yet too: a client may leave in the middle of a line."""
-        if self.upgrade:
-            self.rest = bytes(self._pending)
-            self._pending.clear()
-        self.data = self._said[:]
-        if self._pending and self.tells(bytes(self._pending), secure=secure):
-            self.data += self._pending[: KEPT - len(self.data)]
 
     def tells(self, line: bytes, *, secure: bool) -> bool:
         """Whether a line, or the beginning of one, is data."""
         if not self.between:
             return True
-        first = self._heard <= (1 if b"\n" in line else 0)
+        first = self.heard <= (1 if b"\n" in line else 0)
         if secure and self.injects and first:
             return False
         word, whole = self.word(line)
@@ -132,11 +86,6 @@ class Lines:
         self.upgrade = True
         self.tampered = self.injects
         return go_ahead + injected if self.injects else go_ahead
-
-    @property
-    def between(self) -> bool:
-        """Whether a command comes next, and not the rest of one."""
-        raise NotImplementedError
 
     def greeting(self) -> bytes:
         """What a server says first."""

@@ -12,8 +12,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from certpin.lab.evidence import KEPT
-from certpin.lab.script import Answer, Opening
+from certpin.lab.session.pieces import Pieces
 
 if TYPE_CHECKING:
     from certpin.lab.script import Act
@@ -23,7 +22,6 @@ _SSL, _GSS, _CANCEL = 80_877_103, 80_877_104, 80_877_102
 _LONGEST_STARTUP = 10_000  # MAX_STARTUP_PACKET_LENGTH of PostgreSQL
 _LONGEST = 1024 * 1024  # of any other message; a client of the lab's needs less
 _MOST = 10_000  # messages on one connection: else a client could keep the lab busy with empty ones
-_TLS_RECORD = b"\x16"  # libpq's sslnegotiation=direct; a startup message begins with 0
 _TEXT = 25  # the OID of the type text
 
 
@@ -59,73 +57,43 @@ _FIXED = {
 }
 
 
-class Postgres:
+class Postgres(Pieces):
     """One connection. The token is the one row of the answer to each query."""
 
-    listens = True
+    most = _MOST
 
     def __init__(self, act: Act, where: Where) -> None:
-        self.data = bytearray()
-        self.upgrade = False
-        self.closing = False
-        self.tampered = False
-        self.rest = b""
-        self._injects = act.opening is Opening.INJECT
-        self._strips = act.opening is Opening.STRIP
-        self._silent = act.answer is Answer.SILENT
+        super().__init__(act)
         self._row = _message(b"D", struct.pack(">HI", 1, len(where.token)), where.token.encode())
-        self._pending = bytearray()
-        self._said = bytearray()
         self._started = False
-        self._heard = 0
-        self._deaf = False
 
     def begin(self, *, secure: bool) -> bytes:
         """Nothing: the client speaks first."""
         return b""
 
-    def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Take what the client said; the answers to the messages that are whole."""
-        if self._deaf:
-            return b""
-        self._pending += data
-        replies = bytearray()
-        while self._pending and not self.upgrade and not self._deaf:
-            if not secure and not self._started and self._pending[:1] == _TLS_RECORD:
-                self.upgrade = True
-                break
-            message = self._take()
-            if not message:
-                break
-            replies += self._hear(message, secure=secure)
-        self._account(secure=secure)
-        return bytes(replies)
+    @property
+    def between(self) -> bool:
+        """Whether the startup message has not come: it begins with 0, and no ClientHello does."""
+        return not self._started
 
-    def _take(self) -> bytes:
+    def take(self) -> bytes:
         """The next message; empty where it is not whole, or none."""
         at = 1 if self._started else 0
-        if len(self._pending) < at + 4:
+        if len(self.pending) < at + 4:
             return b""
-        size = int.from_bytes(self._pending[at : at + 4])
+        size = int.from_bytes(self.pending[at : at + 4])
         longest, least = (_LONGEST, 4) if self._started else (_LONGEST_STARTUP, 8)
         if not least <= size <= longest:
-            self._deaf = self.closing = True
-            del self._pending[at + 4 :]  # the same for every cut
+            self.end(keep=at + 4)
             return b""
-        message = bytes(self._pending[: at + size])
+        message = bytes(self.pending[: at + size])
         if len(message) < at + size:
             return b""
-        del self._pending[: at + size]
+        del self.pending[: at + size]
         return message
 
-    def _hear(self, message: bytes, *, secure: bool) -> bytes:
-        self._heard += 1
-        if self._heard > _MOST:
-            self._deaf = self.closing = True
-            self._pending.clear()
-            return b""
-        if self._tells(message, secure=secure):
-            self._said += message[: KEPT - len(self._said)]
+    def reply(self, message: bytes, *, secure: bool) -> bytes:
+        """The answer to a message."""
         if not self._started:
             return self._start(message, secure=secure)
         if self.closing:
@@ -140,18 +108,18 @@ class Postgres:
         if code == _GSS:
             return b"N"
         if code == _CANCEL:
-            self._deaf = self.closing = True
+            self.deaf = self.closing = True
             return b""
         self._started = True
-        self.closing = secure and (self._silent or self._injects)
+        self.closing = secure and (self.silent or self.injects)
         return b"" if self.closing else _WELCOME
 
     def _agree(self) -> bytes:
-        self.tampered = self._strips or self._injects
-        self.upgrade = not self._strips
-        if self._strips:
+        self.tampered = self.strips or self.injects
+        self.upgrade = not self.strips
+        if self.strips:
             return b"N"
-        return b"S" + _WELCOME if self._injects else b"S"
+        return b"S" + _WELCOME if self.injects else b"S"
 
     def _answer(self, kind: bytes, of: bytes) -> bytes:
         if kind == b"Q":
@@ -162,21 +130,12 @@ class Postgres:
             return self._row + _DONE
         return _FIXED.get(kind, b"")  # a password, Flush and the like need none
 
-    def _tells(self, message: bytes, *, secure: bool) -> bool:
+    def tells(self, message: bytes, *, secure: bool) -> bool:
         """Whether a message, or the beginning of one, is data."""
         if self._started:
             return message[:1] != b"X"
-        if secure and self._injects:
+        if secure and self.injects:
             return False
         if len(message) < 8:  # a wish for TLS, perhaps
             return len(message) >= 4 and int.from_bytes(message[:4]) not in {8, 16}
         return int.from_bytes(message[4:8]) not in {_SSL, _GSS, _CANCEL}
-
-    def _account(self, *, secure: bool) -> None:
-        """Count what is not whole yet too: a client may leave in the middle of a message."""
-        if self.upgrade:
-            self.rest = bytes(self._pending)
-            self._pending.clear()
-        self.data = self._said[:]
-        if self._pending and self._tells(bytes(self._pending), secure=secure):
-            self.data += self._pending[: KEPT - len(self.data)]

@@ -102,7 +102,7 @@ MUTATIONS = [
         _SESSION,
         "            self._hear_out(data)\n",
         "",
-        f"{_BROKEN}[smtp-keeping_smtp-starttls-injection]",
+        f"{_S}test_session.py::test_clear_text_after_tls_failed_is_given_away",
     ),
     Mutation(
         "nobody met a strip",

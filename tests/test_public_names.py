@@ -13,6 +13,7 @@ PUBLIC_NAMES = [
     "ConfigError",
     "DebugOverrideWarning",
     "DialError",
+    "FormatError",
     "HandshakeError",
     "HostError",
     "HostPattern",

@@ -5,6 +5,7 @@
     │   ├── CertificateParseError        not a certificate, chain, CSR (strict DER, RFC 5280)
     │   ├── KeyParseError                not a key, or the passphrase is wrong or missing
     │   ├── PinParseError                not a pin
+    │   ├── FormatError                  not the file of another platform that it is said to be
     │   └── HostError                    not a host name, address or pattern
     ├── ConfigError                      a pin set that must not be used
     │   └── PinFileError                 the same, with file, line and key
@@ -71,6 +72,10 @@ class KeyParseError(InputError):
 
 class PinParseError(InputError):
     """Not a pin in any of the spellings that certpin reads."""
+
+
+class FormatError(InputError):
+    """Not a file of the platform that it is said to be a file of."""
 
 
 class HostError(InputError):

@@ -148,7 +148,7 @@ def test_an_app_that_refuses_its_real_server_after_the_handshake_fails_the_contr
 
 
 def test_so_does_one_that_refuses_in_the_handshake(real: Real) -> None:
-    """Two that are seen to leave are enough. Where the server's end was seen first, another comes."""
+    """Two that are seen to leave are enough. Where the server was seen to end, another comes."""
     nothing = ssl.create_default_context()
     with real.lab(ROGUE) as lab:
         for _ in range(100):

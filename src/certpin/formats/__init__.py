@@ -1,0 +1,27 @@
+"""One pin set for every platform: one file a platform, with what it can export and import.
+
+A pin set goes through ``fit``, which tells what the platform lacks, and is then written; what is
+read back means the same. A new format is one file, and one line in ``FORMATS``.
+"""
+
+from __future__ import annotations
+
+from certpin.formats.curl import CURL
+from certpin.formats.fit import Loss, fit
+from certpin.formats.format import Export, File, Format, Source, Wishes, only
+from certpin.formats.json import JSON
+from certpin.formats.okhttp_java import OKHTTP_JAVA
+from certpin.formats.okhttp_kotlin import OKHTTP_KOTLIN
+
+# In the order in which they are listed: apps, programs, proxies, lists.
+FORMATS: dict[str, Format] = {
+    each.name: each
+    for each in (
+        OKHTTP_KOTLIN,
+        OKHTTP_JAVA,
+        CURL,
+        JSON,
+    )
+}
+
+__all__ = ["FORMATS", "Export", "File", "Format", "Loss", "Source", "Wishes", "fit", "only"]

@@ -1,0 +1,30 @@
+"""The limits that platforms have: one respect a file. A format lists those that are its own."""
+
+from __future__ import annotations
+
+from certpin.formats.limits.dates import FailOpenDate, NoExpiry
+from certpin.formats.limits.hosts import ApexAndBelow, ApexAndOneLabel, OneHost
+from certpin.formats.limits.matching import AnywhereInChain, LeafOnly, LeafOrAuthority
+from certpin.formats.limits.overlap import United
+from certpin.formats.limits.pins import CertificatesOnly, KeysOnly
+from certpin.formats.limits.settings import NoDebug, NoReportOnly, NoReports, NoTrust
+from certpin.formats.limits.trust import AnchorsOnly
+
+__all__ = [
+    "AnchorsOnly",
+    "AnywhereInChain",
+    "ApexAndBelow",
+    "ApexAndOneLabel",
+    "CertificatesOnly",
+    "FailOpenDate",
+    "KeysOnly",
+    "LeafOnly",
+    "LeafOrAuthority",
+    "NoDebug",
+    "NoExpiry",
+    "NoReportOnly",
+    "NoReports",
+    "NoTrust",
+    "OneHost",
+    "United",
+]

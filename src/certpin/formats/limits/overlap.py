@@ -1,0 +1,68 @@
+"""Platforms on which all patterns that cover a host count, and not the most specific alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from certpin.formats.fit import Fitted, Limit, Loss, with_policies
+from certpin.pins import HostPattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.pins import HostPolicy, PinSet
+
+
+class United(Limit):
+    """The pins of all patterns that cover a host are united."""
+
+    aspect = "overlap"
+    summary = "that the most specific policy wins: the pins of all that cover a host are united"
+
+    def apply(self, pins: PinSet) -> Fitted:
+        """Give each policy the pins of the broader ones, as the platform will."""
+        policies = [*pins.policies, *_meetings(pins)]
+        index = {str(policy.pattern): policy for policy in policies}
+        fitted, losses = [], []
+        for policy in policies:
+            united, added = _unite(policy, index)
+            fitted.append(united)
+            if added:
+                problem = f"it accepts the pins of {' and '.join(added)} too: {self.why}"
+                losses.append(Loss(self.aspect, str(policy.pattern), problem))
+        return with_policies(pins, fitted, losses), tuple(losses)
+
+
+def _unite(policy: HostPolicy, index: dict[str, HostPolicy]) -> tuple[HostPolicy, list[str]]:
+    entries = {entry.pin: entry for entry in policy.pins}
+    added = []
+    for pattern in _broader(policy.pattern):
+        other = index.get(str(pattern))
+        if other and not other.live_pins.keys() <= entries.keys():
+            entries = {**other.live_pins, **entries}
+            added.append(str(pattern))
+    return replace(policy, pins=tuple(entries.values())), added
+
+
+def _broader(pattern: HostPattern) -> Iterator[HostPattern]:
+    """The patterns that cover every host of one, without itself."""
+    if pattern.wildcard == "":
+        yield HostPattern("**.", pattern.name)
+        yield HostPattern("*.", pattern.name.partition(".")[2])
+    elif pattern.wildcard == "*.":
+        yield HostPattern("**.", pattern.name)
+    parent = pattern.name.partition(".")[2]
+    while parent:
+        yield HostPattern("**.", parent)
+        parent = parent.partition(".")[2]
+
+
+def _meetings(pins: PinSet) -> Iterator[HostPolicy]:
+    """The hosts where ``*.x`` and ``**.y.x`` meet, which have no policy of their own: ``y.x``."""
+    index = {str(policy.pattern) for policy in pins.policies}
+    for policy in pins.policies:
+        name = policy.pattern.name
+        star = f"*.{name.partition('.')[2]}"
+        if policy.pattern.wildcard == "**." and star in index and name not in index:
+            yield replace(policy, pattern=HostPattern("", name))

@@ -1,0 +1,42 @@
+"""Which kind of pin: of keys, or of whole certificates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+from certpin.errors import ConfigError
+from certpin.formats.fit import PolicyLimit
+
+if TYPE_CHECKING:
+    from certpin.pins import HostPolicy, PinKind
+
+
+class _OneKind(PolicyLimit):
+    aspect = "pins"
+    kept: ClassVar[PinKind]
+    fix: ClassVar[str]
+
+    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Leave out the pins of the other kind."""
+        kept = tuple(entry for entry in policy.pins if entry.pin.kind == self.kept)
+        if not kept:
+            raise ConfigError("none of its pins is of the right kind", key="pin", fix=self.fix)
+        lost = [str(entry.pin) for entry in policy.pins if entry not in kept]
+        return replace(policy, pins=kept), f"{', '.join(lost)} is left out" if lost else ""
+
+
+class KeysOnly(_OneKind):
+    """The platform compares public keys."""
+
+    summary = "pins of whole certificates (`cert-sha256/…`): left out"
+    kept = "sha256"
+    fix = "pin the key: certpin pin HOST prints both"
+
+
+class CertificatesOnly(_OneKind):
+    """The platform compares whole certificates."""
+
+    summary = "pins of keys (`sha256/…`): left out"
+    kept = "cert-sha256"
+    fix = "pin the certificate too: certpin pin HOST prints both"

@@ -1,0 +1,48 @@
+"""OkHttp's ``CertificatePinner``, in Java (https://square.github.io/okhttp/)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.formats import _okhttp
+from certpin.formats.format import File, Format
+from certpin.formats.header import commented
+
+if TYPE_CHECKING:
+    from certpin.pins import PinSet
+
+_SOURCE = """\
+{header}
+import okhttp3.CertificatePinner;
+
+/** Give it to the client: {{@code builder.certificatePinner(CertpinPinner.create())}}. */
+final class CertpinPinner {{
+    private CertpinPinner() {{
+    }}
+
+    static CertificatePinner create() {{
+        return new CertificatePinner.Builder()
+{calls}
+            .build();
+    }}
+}}
+"""
+
+
+def write(pins: PinSet) -> tuple[File, ...]:
+    """A class with one function, ``CertpinPinner.create()``."""
+    calls = "\n".join(f"            {_okhttp.calls(policy)}" for policy in pins.policies)
+    text = _SOURCE.format(header=commented(pins, OKHTTP_JAVA.name, "//"), calls=calls)
+    return (File(OKHTTP_JAVA.file, text),)
+
+
+OKHTTP_JAVA = Format(
+    name="okhttp-java",
+    title="OkHttp, Java",
+    use="Put it among the sources, and give the builder of your client `CertpinPinner.create()`.",
+    file="CertpinPinner.java",
+    limits=_okhttp.LIMITS,
+    write=write,
+    read=_okhttp.read,
+    needs=_okhttp.NEEDS,
+)

@@ -1,0 +1,41 @@
+"""OkHttp's ``CertificatePinner``, in Kotlin (https://square.github.io/okhttp/)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.formats import _okhttp
+from certpin.formats.format import File, Format
+from certpin.formats.header import commented
+
+if TYPE_CHECKING:
+    from certpin.pins import PinSet
+
+_SOURCE = """\
+{header}
+import okhttp3.CertificatePinner
+
+/** Give it to the client: `OkHttpClient.Builder().certificatePinner(certpinPinner)`. */
+val certpinPinner: CertificatePinner = CertificatePinner.Builder()
+{calls}
+    .build()
+"""
+
+
+def write(pins: PinSet) -> tuple[File, ...]:
+    """A file with one value, ``certpinPinner``."""
+    calls = "\n".join(f"    {_okhttp.calls(policy)}" for policy in pins.policies)
+    text = _SOURCE.format(header=commented(pins, OKHTTP_KOTLIN.name, "//"), calls=calls)
+    return (File(OKHTTP_KOTLIN.file, text),)
+
+
+OKHTTP_KOTLIN = Format(
+    name="okhttp-kotlin",
+    title="OkHttp, Kotlin",
+    use="Put it among the sources, and give the builder of your client `certpinPinner`.",
+    file="CertpinPinner.kt",
+    limits=_okhttp.LIMITS,
+    write=write,
+    read=_okhttp.read,
+    needs=_okhttp.NEEDS,
+)

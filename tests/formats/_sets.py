@@ -1,0 +1,94 @@
+"""Pin sets of every kind, for properties that hold for all of them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, get_args
+
+from hypothesis import strategies as st
+
+from certpin.errors import ConfigError
+from certpin.lab import Authority
+from certpin.pins import (
+    HostPattern,
+    HostPin,
+    HostPolicy,
+    Match,
+    Mode,
+    OnExpiry,
+    Pin,
+    PinSet,
+    Role,
+    State,
+    TrustAnchors,
+    pins_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NAMES = ("bank.example", "api.bank.example", "a.api.bank.example", "pay.example", "192.0.2.7")
+KEYS = tuple(Pin("sha256", bytes(range(n, n + 32))) for n in range(8))
+WHOLE = tuple(Pin("cert-sha256", bytes(range(n, n + 32))) for n in range(8, 12))
+DATES = tuple(datetime(2027, 6, 1, tzinfo=UTC) + timedelta(hours=7 * n) for n in range(3))
+REPORTS = ("https://pins.bank.example/reports", "https://other.example/r?app=1&x=2")
+
+
+@cache
+def authorities() -> tuple[Authority, ...]:
+    """Two, made once."""
+    now = datetime.now(UTC)
+    return Authority("One", now=now), Authority("Two", now=now)
+
+
+@cache
+def anchors() -> tuple[TrustAnchors, ...]:
+    """One alone, and both."""
+    ders = tuple(each.certificate.der for each in authorities())
+    return TrustAnchors(ders[:1], "one.pem"), TrustAnchors(ders, "two.pem")
+
+
+def _patterns() -> Sequence[HostPattern]:
+    names = [HostPattern("", name) for name in NAMES]
+    below = [HostPattern(wild, name) for name in NAMES[:4] for wild in ("*.", "**.")]
+    return [*names, *below, HostPattern("", "2001:db8::7")]
+
+
+def _entries() -> st.SearchStrategy[HostPin]:
+    trusted = [pins_of(each.certificate)[0] for each in authorities()]
+    pins = st.sampled_from([*KEYS, *trusted]) | st.sampled_from(WHOLE)
+    roles = st.sampled_from(get_args(Role))
+    states = st.sampled_from([*("active",) * 5, *get_args(State)])
+    return st.builds(HostPin, pins, roles, states, st.sampled_from(["", "KMS key 7", "*/ -->"]))
+
+
+@st.composite
+def _policy(draw: st.DrawFn, pattern: HostPattern) -> HostPolicy | None:
+    pins = st.lists(_entries(), min_size=1, max_size=4, unique_by=lambda entry: entry.pin)
+    with suppress(ConfigError):
+        return HostPolicy(
+            pattern,
+            tuple(draw(pins)),
+            mode=draw(st.sampled_from(["enforce", "enforce", *get_args(Mode)])),
+            match=draw(st.sampled_from(get_args(Match))),
+            expires=draw(st.none() | st.sampled_from(DATES)),
+            on_expiry=draw(st.sampled_from(get_args(OnExpiry))),
+            trust=draw(st.none() | st.sampled_from(anchors())),
+            report_to=tuple(draw(st.lists(st.sampled_from(REPORTS), max_size=2, unique=True))),
+        )
+    return None
+
+
+@st.composite
+def pin_sets(draw: st.DrawFn, most: int = 4) -> PinSet:
+    """Any pin set that the model lets through."""
+    chosen = draw(st.lists(st.sampled_from(_patterns()), min_size=1, max_size=most, unique=True))
+    policies = [policy for pattern in chosen if (policy := draw(_policy(pattern)))]
+    if not policies:
+        good = (HostPin(KEYS[0], "leaf"), HostPin(KEYS[1], "backup"))
+        policies = [HostPolicy(chosen[0], good)]
+    names = st.text(st.characters(codec="utf-8"), max_size=20) | st.just('*/ --> " \\ %>')
+    debug = draw(st.none() | st.sampled_from(anchors()))
+    return PinSet(draw(names), draw(st.integers(1, 2**63 - 1)), tuple(policies), debug)

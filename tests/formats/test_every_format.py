@@ -1,0 +1,111 @@
+"""What holds for every format: nothing is dropped in silence, and what is written is read back."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+
+from certpin.errors import CertpinError, ConfigError, FormatError
+from certpin.formats import FORMATS, Source, Wishes, fit
+from certpin.pins.meaning import meaning
+from tests.formats._sets import pin_sets
+from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
+
+if TYPE_CHECKING:
+    from certpin.formats import Export, Format
+    from certpin.pins import PinSet
+
+pytestmark = pytest.mark.parametrize("chosen", FORMATS.values(), ids=FORMATS)
+PLAIN = pin_set(policy("api.bank.example", NOBODY, NOBODY_ELSE, match="leaf"))
+
+
+def exported(chosen: Format, pins: PinSet) -> Export:
+    """An export, or the next example where it is refused."""
+    try:
+        return chosen.export(pins)
+    except ConfigError:
+        assume(False)
+        raise
+
+
+def read_back(chosen: Format, export: Export) -> PinSet:
+    """What the platform's file says."""
+    first = export.files[0]
+    files = {file.path: file.text.encode() for file in export.files}
+    folder = first.path.rpartition("/")[0]
+    return chosen.load(Source(first.text.encode(), lambda path: files[_join(folder, path)]))
+
+
+def _join(folder: str, path: str) -> str:
+    parts = folder.split("/") if folder else []
+    for part in path.split("/"):
+        parts = parts[:-1] if part == ".." else [*parts, part]
+    return "/".join(parts)
+
+
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@given(pins=pin_sets())
+def test_what_is_written_is_read_back_with_the_same_meaning(chosen: Format, pins: PinSet) -> None:
+    export = exported(chosen, pins)
+    found = read_back(chosen, export)
+    assert meaning(found) == meaning(export.pins)
+    assert (found.name or pins.policies[0].pattern.name, found.version) == (
+        pins.name or found.name,
+        pins.version,
+    )
+
+
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@given(pins=pin_sets())
+def test_nothing_is_lost_in_silence_and_nothing_told_that_is_not_lost(
+    chosen: Format, pins: PinSet
+) -> None:
+    export = exported(chosen, pins)
+    if not export.losses:
+        assert meaning(export.pins) == meaning(pins)
+    again, losses = fit(export.pins, chosen.limits)
+    assert meaning(again) == meaning(export.pins)
+    unchanged = {"pins"} if chosen.name in {"nginx", "haproxy"} else set()
+    assert {loss.aspect for loss in losses} <= unchanged
+
+
+@given(pins=pin_sets())
+def test_the_same_pins_make_the_same_files(chosen: Format, pins: PinSet) -> None:
+    assert exported(chosen, pins).files == chosen.export(pins).files
+
+
+@given(data=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+@example(b"\xff\xfe")
+@example(b"{" * 100_000)
+@example(b"[" * 100_000)
+@example(b"<plist>" * 100_000)
+@example(b"\0")
+def test_junk_raises_the_typed_error_and_nothing_else(chosen: Format, data: bytes) -> None:
+    with suppress(CertpinError):
+        chosen.load(Source(data, _nothing_beside), Wishes(host="api.bank.example"))
+
+
+@given(pins=pin_sets(), data=st.data())
+def test_a_damaged_file_raises_the_typed_error_and_nothing_else(
+    chosen: Format, pins: PinSet, data: st.DataObject
+) -> None:
+    text = exported(chosen, pins).files[0].text
+    place = data.draw(st.integers(0, len(text)))
+    junk = data.draw(st.sampled_from(["", '"', "\\", "<", "{", "]", "\0", "é", "-->", "'''"]))
+    cut = data.draw(st.integers(0, 9))
+    with suppress(CertpinError):
+        damaged = (text[:place] + junk + text[place + cut :]).encode()
+        chosen.load(Source(damaged, _nothing_beside), Wishes(host="api.bank.example"))
+
+
+def test_a_file_of_a_hundred_megabytes_is_no_list_of_pins(chosen: Format) -> None:
+    with pytest.raises(FormatError, match="no list of pins"):
+        chosen.load(Source(bytes(17 * 1024 * 1024), _nothing_beside))
+
+
+def _nothing_beside(path: str) -> bytes:
+    raise FormatError(f"{path} is not there")

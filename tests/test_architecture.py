@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.cli.main import COMMANDS
+from certpin.cli.main import COMMANDS, module_name
+from certpin.formats import FORMATS
 from certpin.probe.starttls import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -198,7 +199,18 @@ def _clients() -> list[str]:
 
 
 # A folder of src/certpin, and what its registry names. A new registry is one line here.
-REGISTRIES = {"cli": _commands, "clients": _clients, "probe/starttls": _protocols}
+REGISTRIES = {
+    "cli": _commands,
+    "clients": _clients,
+    "formats": lambda: list(FORMATS),
+    "probe/starttls": _protocols,
+}
+
+
+def _has_file(folder: str, entry: str) -> bool:
+    """Whether there is a module, or a package, of this name."""
+    path = SOURCE / folder / module_name(entry.replace("-", "_"))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
 def _mentioned(word: str, paths: list[Path]) -> bool:
@@ -216,11 +228,7 @@ def test_every_entry_of_a_registry_has_its_file_its_test_and_its_documentation(f
     tests = list((ROOT / "tests" / folder).rglob("test_*.py"))
     documents = [*ROOT.glob("README.md"), *(ROOT / "docs").rglob("*.md")]
     wrong = [
-        *(
-            f"{each} has no file"
-            for each in entries
-            if not (SOURCE / folder / f"{each}.py").exists()
-        ),
+        *(f"{each} has no file" for each in entries if not _has_file(folder, each)),
         *(f"{each} has no test" for each in entries if not _mentioned(each, tests)),
         *(f"{each} has no documentation" for each in entries if not _mentioned(each, documents)),
     ]

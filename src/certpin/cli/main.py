@@ -7,6 +7,7 @@ import os
 import sys
 from contextlib import suppress
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any, NoReturn
 
 import click
@@ -29,6 +30,8 @@ COMMANDS = {
     "add": "Write a host into the pin file, with a backup.",
     "check": "Compare what every pinned host serves with what is pinned.",
     "get": "Make one request, pinned.",
+    "export": "Write the pins as another platform wants them.",
+    "import": "Write the pins of another platform's file into the pin file.",
     "scan": "Read the certificates of many hosts, as JSON lines.",
     "prove": "Attack a client, and say what got through.",
     "lab": "List the attacks, or serve them to a device.",
@@ -37,6 +40,11 @@ COMMANDS = {
 
 # A refusal is printed as the error that it is; the log record would say it twice.
 _SILENT = logging.NullHandler()
+
+
+def module_name(command: str) -> str:
+    """The module of a command, and its function there: no module can be called ``import``."""
+    return f"{command}_" if iskeyword(command) else command
 
 
 class CommandGroup(click.Group):
@@ -50,7 +58,8 @@ class CommandGroup(click.Group):
         """Load one command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"certpin.cli.{cmd_name}"), cmd_name)
+        word = module_name(cmd_name)
+        command: click.Command = getattr(import_module(f"certpin.cli.{word}"), word)
         return command
 
     def resolve_command(

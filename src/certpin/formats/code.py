@@ -22,6 +22,7 @@ _TOKEN = re.compile(
       (?P<comment>  //[^\n]*+ | /\*(?:[^*]|\*(?!/))*+\*/ )
     | r?(?P<string> \"\"\"(?:[^\"]|\"(?!\"\"))*+\"\"\" | '''(?:[^']|'(?!''))*+'''
                   | \"(?:[^\"\\\n]|\\.)*+\" | '(?:[^'\\\n]|\\.)*+' | `[^`]*+` )
+    | (?P<open>     /\* | [\"'`] )
     | (?P<word>     [A-Za-z_$][\w$]*+ | [0-9][\w.]*+ )
     | (?P<space>    \s++ )
     | (?P<mark>     . )
@@ -40,7 +41,10 @@ class Token:
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """The pieces of source code. Raises ``FormatError`` where a string uses escapes."""
+    """The pieces of source code.
+
+    Raises ``FormatError`` where a string uses escapes, or a string or a comment has no end.
+    """
     line = 1
     for match in _TOKEN.finditer(text):
         kind, piece = match.lastgroup, match[0]
@@ -50,6 +54,8 @@ def tokens(text: str) -> Iterator[Token]:
             yield Token("word", piece, line)
         elif kind == "mark":
             yield Token("mark", piece, line)
+        elif kind == "open":  # to go on would look for its end again and again
+            raise FormatError(f"line {line}: what begins with {piece} has no end")
         line += piece.count("\n")
 
 

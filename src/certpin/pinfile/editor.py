@@ -26,7 +26,7 @@ _NEW = """\
 # Certificate pins: what each client of this name accepts.
 schema = {schema}
 name = {name}
-version = 0
+version = {version}
 """
 # On a line of its own; the first such line, since the top-level table comes before all others.
 _VERSION = re.compile(r"""^([ \t]*(["']?)version\2[ \t]*=[ \t]*)[^\s#]+""", re.MULTILINE)
@@ -52,11 +52,11 @@ class PinFileEditor:
         return cls(path, text, before=text)
 
     @classmethod
-    def new(cls, path: Path, name: str) -> PinFileEditor:
-        """Begin a file that does not exist yet."""
+    def new(cls, path: Path, name: str, *, version: int = 0) -> PinFileEditor:
+        """Begin a file that does not exist yet. Its first version is 1: raise it, or give one."""
         import tomlkit
 
-        text = _NEW.format(schema=SCHEMA, name=tomlkit.item(name).as_string())
+        text = _NEW.format(schema=SCHEMA, name=tomlkit.item(name).as_string(), version=version)
         return cls(path, text, before=None)
 
     @property
@@ -79,14 +79,22 @@ class PinFileEditor:
         if (trust == "system") != (policy.trust is None):
             raise ConfigError("a policy with anchors of its own needs their file", key="trust")
         host = _host_table(policy, trust)
-        newline = "\r\n" if "\r\n" in self._text else "\n"
-        added = "\n" + tomlkit.dumps({"host": [host]})
-        text = self._text if self._text.endswith("\n") else self._text + newline
         data = _parse(self._text)
         self._replace(
-            text + added.replace("\n", newline),
+            self._with(tomlkit.dumps({"host": [host]})),
             {**data, "host": [*data.get("host", ()), host]},
             fix="write each host of the file under a [[host]] of its own",
+        )
+
+    def add_debug(self, anchors: str) -> None:
+        """Append the debug section. ``anchors`` is its file. Raises ``PinFileError``."""
+        import tomlkit
+
+        section = {"debug": {"anchors": anchors}}
+        self._replace(
+            self._with(tomlkit.dumps(section)),
+            {**_parse(self._text), **section},
+            fix="the file has a [debug] section already: edit that one",
         )
 
     def raise_version(self) -> int:
@@ -111,6 +119,12 @@ class PinFileEditor:
         write_atomically(self.path, self.text)
         self._before = self.text
         return pins
+
+    def _with(self, added: str) -> str:
+        """The text with another at its end, in its own line ends."""
+        newline = "\r\n" if "\r\n" in self._text else "\n"
+        text = self._text if self._text.endswith("\n") else self._text + newline
+        return text + f"\n{added}".replace("\n", newline)
 
     def _refuse_overwriting(self) -> None:
         now = read_text(self.path) if self.path.exists() else None

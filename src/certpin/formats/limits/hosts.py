@@ -58,7 +58,7 @@ class _OneEntryAName(Limit):
         merged, losses = self._merge(group)
         spelt = self.spellings[widest]
         if widest and not _same_cover(wanted, spelt):
-            problem = f"{widest}{name} {self.lost[widest]}: {self.why}"
+            problem = f"it {self.lost[widest]}: {self.why}"
             losses.append(Loss(self.aspect, f"{widest}{name}", problem))
         patterns = [HostPattern(wildcard, name) for wildcard in spelt]
         return [replace(merged, pattern=pattern) for pattern in patterns], losses

@@ -1,0 +1,168 @@
+"""``certpin export``: the pins as another platform wants them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.describe import print_json
+from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.placing import Placed, compare, place, where
+from certpin.cli.screen import say
+from certpin.errors import ConfigError
+from certpin.formats import FORMATS, only
+from certpin.pinfile import PinSet
+
+if TYPE_CHECKING:
+    from certpin.formats import Export, Format
+
+
+def _list_formats(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    formatter = ctx.make_formatter()
+    formatter.write_dl([(each.name, each.title) for each in FORMATS.values()])
+    click.echo(formatter.getvalue(), nl=False)
+    ctx.exit()
+
+
+@click.command()
+@click.argument("name", metavar="FORMAT", type=click.Choice(list(FORMATS)))
+@pin_file_option
+@click.option(
+    "--out",
+    type=click.Path(),
+    metavar="PATH",
+    help="Where to write: a file, or a folder for a format of several. By default it is printed.",
+)
+@click.option(
+    "--check",
+    "checking",
+    is_flag=True,
+    help="Write nothing: tell whether what is at --out is up to date, for CI.",
+)
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="PATTERN",
+    help="Export this policy alone, as its name stands in the pin file. May be repeated.",
+)
+@click.option(
+    "--strict", is_flag=True, help="What the platform cannot express is an error, not a warning."
+)
+@click.option(
+    "--release", is_flag=True, help="For a release build: refuse a pin file with [debug]."
+)
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_formats,
+    help="List the formats.",
+)
+@json_option
+@click.pass_context
+def export(
+    ctx: click.Context,
+    /,
+    name: str,
+    path: Path,
+    out: str | None,
+    checking: bool,
+    hosts: tuple[str, ...],
+    strict: bool,
+    release: bool,
+    as_json: bool,
+) -> None:
+    """Write the pins as another platform wants them.
+
+    FORMAT is the platform: an app's configuration or source code, a program's, a proxy's.
+    certpin export --list names them all. What the platform cannot express is a warning with the
+    reason; with --strict nothing is written then.
+
+    \b
+    certpin export android --out app/src/main/res
+    certpin export flutter --out lib/pinning --release --check
+
+    The files say which pin set they are, and its version. The same pin file makes the same files.
+
+    Exit code 0: written, or up to date. 1: out of date, or a loss under --strict. 2: it was
+    refused, and nothing is written.
+    """  # noqa: D301  # click reads the \b itself
+    pins = PinSet.load(path)
+    if release:
+        _refuse_debug(pins)
+    if checking and out is None:
+        raise click.UsageError("--check compares with what is at --out: name it")
+    chosen = FORMATS[name]
+    made = chosen.export(only(pins, hosts))
+    for loss in made.losses:
+        say("certpin: error" if strict else "certpin: warning", str(loss))
+    if strict and made.losses:
+        placed = []
+    elif out is None:
+        placed = _print(chosen, made, quiet=as_json)
+    else:
+        placed = (compare if checking else place)(where(chosen, made, out))
+    _tell(chosen, made, placed, as_json=as_json)
+    lost = strict and made.losses
+    ctx.exit(FINDING if lost or any(each.stale for each in placed) else HOLDS)
+
+
+def _refuse_debug(pins: PinSet) -> None:
+    if pins.debug:
+        raise ConfigError(
+            "the pin file has a [debug] section: whoever holds that authority's key could read "
+            "along in a release",
+            key="debug",
+            fix="keep it in a pin file for development alone, and export the other one",
+        )
+
+
+def _print(chosen: Format, made: Export, *, quiet: bool) -> list[Placed]:
+    if quiet:
+        return [Placed(Path(file.path), file.text, "printed") for file in made.files]
+    if len(made.files) > 1:
+        raise click.UsageError(f"{chosen.name} has {len(made.files)} files: --out names a folder")
+    click.echo(made.files[0].text, nl=False)
+    return []
+
+
+def _tell(chosen: Format, made: Export, placed: list[Placed], *, as_json: bool) -> None:
+    if as_json:
+        print_json(_facts(chosen, made, placed))
+        return
+    for each in placed:
+        click.echo(f"{each.state:<10} {each.path}")
+        click.echo(each.difference, nl=False)
+    if any(each.state == "written" for each in placed):
+        click.echo(f"Next:  {chosen.use}")
+    for need in chosen.needs if placed else ():
+        click.echo(f"Mind:  {need}")
+
+
+def _facts(chosen: Format, made: Export, placed: list[Placed]) -> dict[str, Any]:
+    return {
+        "format": chosen.name,
+        "pin_set": made.pins.name,
+        "version": made.pins.version,
+        "losses": [
+            {"aspect": loss.aspect, "host": loss.host or None, "problem": loss.problem}
+            for loss in made.losses
+        ],
+        "files": [
+            {
+                "path": str(each.path),
+                "state": each.state,
+                "text": each.text if each.state == "printed" else None,
+            }
+            for each in placed
+        ],
+        "use": chosen.use,
+        "needs": list(chosen.needs),
+    }

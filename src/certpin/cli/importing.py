@@ -1,0 +1,111 @@
+"""What an import changes: hosts that are new, and the files of their trust anchors."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.errors import ConfigError, InputError
+from certpin.formats.table import pem
+from certpin.pinfile.editor import PinFileEditor
+from certpin.pinfile.writing import write_atomically
+from certpin.pins.meaning import policy_meaning
+from certpin.x509.reader import MAX_FILE_BYTES, read_certificates
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.pins import HostPolicy, PinSet, TrustAnchors
+
+
+class Importing:
+    """Hosts of another platform's file on their way into a pin file. Nothing is written yet.
+
+    ``added`` are new, ``kept`` are there with the same meaning. Raises ``ConfigError`` where one is
+    there and means something else.
+    """
+
+    def __init__(self, path: Path, pins: PinSet, *, named: bool) -> None:
+        self._path = path
+        self._texts: dict[Path, str] = {}  # of the trust anchors, by file
+        there = self._open(pins, named=named)
+        self.added = [each for each in pins.policies if str(each.pattern) not in there]
+        self.kept = [each for each in pins.policies if str(each.pattern) in there]
+        for policy in self.kept:
+            _refuse_another(there[str(policy.pattern)], policy)
+        for policy in self.added:
+            self._editor.add_host(policy, trust=self._trust(policy))
+        if pins.debug and not self._debug:
+            self._editor.add_debug(self._anchors("debug", pins.debug))
+        self.version = self._version(pins)
+
+    @property
+    def anchors(self) -> list[Path]:
+        """The files of trust anchors that the hosts name."""
+        return list(self._texts)
+
+    def save(self) -> None:
+        """Write the anchors, then the pin file that names them. Raises ``PinFileError``."""
+        for file, text in self._texts.items():
+            if not file.exists():
+                write_atomically(file, text)
+        self._editor.save()
+
+    def _open(self, pins: PinSet, *, named: bool) -> dict[str, HostPolicy]:
+        self._debug = False
+        self._new = not self._path.exists()
+        if self._new:
+            self._editor = PinFileEditor.new(self._path, pins.name, version=pins.version)
+            return {}
+        if named:
+            raise click.UsageError(f"--name is for a new file, and {self._path} is there already")
+        self._editor = PinFileEditor.open(self._path)
+        there = self._editor.check()
+        self._debug = there.debug is not None
+        return {str(policy.pattern): policy for policy in there.policies}
+
+    def _version(self, pins: PinSet) -> int:
+        if self._new:
+            return pins.version
+        return self._editor.raise_version() if self.added else self._editor.check().version
+
+    def _trust(self, policy: HostPolicy) -> str:
+        if policy.trust is None:
+            return "system"
+        return self._anchors(policy.pattern.name, policy.trust)
+
+    def _anchors(self, owner: str, anchors: TrustAnchors) -> str:
+        """The file of trust anchors beside the pin file: what is there already is never changed."""
+        name = f"{re.sub('[^a-z0-9.-]', '_', owner)}-anchors.pem"
+        file = self._path.parent / name
+        if file.exists() and _certificates(file) != anchors.der:
+            raise ConfigError(
+                f"{name} is there, and holds other certificates",
+                key="trust",
+                fix="move it away, or add the host by hand",
+            )
+        self._texts[file] = pem(anchors)
+        return name
+
+
+def _refuse_another(there: HostPolicy, imported: HostPolicy) -> None:
+    if policy_meaning(there) == policy_meaning(imported):
+        return
+    fields = policy_meaning(there)._asdict()
+    other = policy_meaning(imported)._asdict()
+    differing = ", ".join(name for name, value in fields.items() if value != other[name])
+    raise ConfigError(
+        f"{imported.pattern} has a policy there already, which differs in: {differing}",
+        key="host",
+        fix="remove one of the two, or import into another file: --file FILE",
+    )
+
+
+def _certificates(file: Path) -> tuple[bytes, ...]:
+    try:
+        with file.open("rb") as opened:
+            return tuple(each.der for each in read_certificates(opened.read(MAX_FILE_BYTES)))
+    except (OSError, InputError):
+        return ()

@@ -1,0 +1,124 @@
+"""``certpin import``: from another platform's file into the pin file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.pinfile import PinSet
+from certpin.pins.meaning import meaning
+from tests.cli import _documented
+from tests.cli._pinfiles import write
+from tests.formats._sets import authorities
+from tests.kit import NOBODY, NOBODY_ELSE, policy
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+HOST = "api.bank.example"
+
+
+def moved(run: Run, chosen: str = "json", name: str = "pins.json") -> PinSet:
+    """Export the pin file, and take it out of the way."""
+    assert run("export", chosen, "--out", "old/").code == 0
+    pins = PinSet.load("pins.toml")
+    Path("pins.toml").rename("old/pins.toml")
+    assert Path("old", name).exists()
+    return pins
+
+
+def test_an_export_comes_back_with_name_version_and_meaning(run: Run, ca: Path) -> None:
+    write(policy(HOST), policy("*.pay.example", mode="report"), trust=ca)
+    with Path("pins.toml").open("a") as file:
+        file.write(f'[debug]\nanchors = "{ca}"\n')
+    pins = moved(run)
+    done = run("import", "json", "old/pins.json")
+    assert done.code == 0
+    found = PinSet.load("pins.toml")
+    assert meaning(found) == meaning(pins)
+    assert (found.name, found.version) == ("bank", 3)
+    assert done.out == (
+        "pins.toml (version 3):\n"
+        f"  added  {HOST}\n  added  *.pay.example\n"
+        f"  trust  {HOST}-anchors.pem\n  trust  pay.example-anchors.pem\n"
+        "  trust  debug-anchors.pem\n"
+        "Look at the roles: the file did not say which pin is the backup.\nNext:  certpin check\n"
+    )
+
+
+def test_hosts_come_into_a_file_that_is_there(run: Run) -> None:
+    write(policy("new.example"), policy(HOST))
+    moved(run)
+    write(policy(HOST))
+    before = Path("pins.toml").read_text()
+    done = run("import", "json", "old/pins.json", "--json")
+    _documented.check("import", done.json)
+    assert (done.json["added"], done.json["kept"], done.json["version"]) == (
+        *(["new.example"], [HOST], 4),
+    )
+    assert Path("pins.toml").read_text().startswith(before.replace("version = 3", "version = 4"))
+    done = run("import", "json", "old/pins.json", "--json")
+    assert (done.json["added"], done.json["version"]) == ([], 4)
+
+
+def test_a_host_that_means_something_else_there_is_refused(run: Run) -> None:
+    write(policy(HOST, match="leaf"))
+    moved(run)
+    write(policy(HOST, mode="report"))
+    before = Path("pins.toml").read_text()
+    done = run("import", "json", "old/pins.json")
+    assert (done.code, "which differs in: mode, match" in done.err) == (2, True)
+    assert Path("pins.toml").read_text() == before
+
+
+def test_anchors_that_are_there_are_never_changed(run: Run, ca: Path) -> None:
+    write(policy(HOST), trust=ca)
+    moved(run)
+    Path(f"{HOST}-anchors.pem").write_bytes(authorities()[0].pem)
+    done = run("import", "json", "old/pins.json")
+    assert (done.code, "is there, and holds other certificates" in done.err) == (2, True)
+    assert not Path("pins.toml").exists()
+    Path(f"{HOST}-anchors.pem").write_bytes(ca.read_bytes())
+    assert run("import", "json", "old/pins.json").code == 0
+
+
+def test_a_file_that_names_no_host_and_one_pin(run: Run) -> None:
+    Path("curlrc").write_text(f"pinnedpubkey = {str(NOBODY).replace('/', '//', 1)}\n")
+    assert "the file names no host" in run("import", "curl", "curlrc").err
+    assert "one pin alone" in run("import", "curl", "curlrc", "--host", HOST).err
+    done = run(*("import", "curl", "curlrc", "--host", HOST, "--mode", "report", "--name", "mine"))
+    assert done.code == 0
+    found = PinSet.load("pins.toml")
+    assert (found.name, found.version, found.policies[0].mode) == ("mine", 1, "report")
+
+
+def test_a_name_is_for_a_new_file(run: Run) -> None:
+    write(policy(HOST))
+    moved(run)
+    write(policy(HOST))
+    done = run("import", "json", "old/pins.json", "--name", "x")
+    assert (done.code, "--name is for a new file" in done.err) == (2, True)
+
+
+def test_standard_input_is_read(run: Run) -> None:
+    text = f"pinnedpubkey = {NOBODY};{NOBODY_ELSE}\n"
+    assert run("import", "curl", "-", "--host", HOST, typed=text).code == 0
+    done = run("import", "curl", "-", "--host", HOST, typed=text + "cacert = x.pem\n")
+    assert (done.code, "standard input has none beside it" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["missing", ".", "a\0b"])
+def test_what_cannot_be_read_is_said(run: Run, name: str) -> None:
+    done = run("import", "json", name)
+    assert (done.code, "cannot be read" in done.err) == (2, True)
+
+
+def test_hostile_bytes_are_an_error_of_ours(run: Run) -> None:
+    for junk in (b"", b"\xff\xfe", os.urandom(200), b"[" * 200_000):
+        Path("junk").write_bytes(junk)
+        done = run("import", "json", "junk")
+        assert (done.code, done.err.startswith("certpin: ")) == (2, True)
+    assert not Path("pins.toml").exists()

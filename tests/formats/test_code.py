@@ -1,0 +1,76 @@
+"""Source code is read as far as lists of pins go, whatever the language, and whatever the text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certpin.errors import FormatError
+from certpin.formats.code import tokens
+
+
+def strings(text: str) -> list[str]:
+    return [token.text for token in tokens(text) if token.kind == "string"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'add("a", "b")',
+        "['a', 'b']",
+        "`a` + `b`",
+        "\"\"\"a\"\"\" '''b'''",
+        "r'a' r\"b\"",
+        '// "x"\n"a" /* "y" \n * "z" **/ "b" // \'w\'',
+        "'a' /* it's */ 'b'",
+    ],
+)
+def test_strings_are_found_and_comments_are_not_read(code: str) -> None:
+    assert strings(code) == ["a", "b"]
+
+
+def test_an_address_in_a_string_is_no_comment() -> None:
+    assert strings('"https://bank.example/*x*/" // "y"') == ["https://bank.example/*x*/"]
+
+
+def test_words_and_marks_keep_their_places() -> None:
+    found = [(token.kind, token.text, token.line) for token in tokens('x.add(\n  "y", 1)')]
+    assert found == [
+        ("word", "x", 1),
+        ("mark", ".", 1),
+        ("word", "add", 1),
+        ("mark", "(", 1),
+        ("string", "y", 2),
+        ("mark", ",", 2),
+        ("word", "1", 2),
+        ("mark", ")", 2),
+    ]
+
+
+@pytest.mark.parametrize("code", ['"a\\"b"', "'${host}'", '\n"\\u0041"', "'a\\\\'"])
+def test_a_string_that_is_put_together_is_not_guessed_at(code: str) -> None:
+    with pytest.raises(FormatError, match=r"line [12]: the string .* is put together in code"):
+        strings(code)
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_read_to_its_end_or_is_refused(text: str) -> None:
+    try:
+        found = list(tokens(text))
+    except FormatError:
+        return
+    assert all(token.text or token.kind == "string" for token in found)
+    assert [token.line for token in found] == sorted(token.line for token in found)
+
+
+@pytest.mark.parametrize("piece", ['"', "'", "/*", "//", "`", '"""', "r'", "\\", '"\\', " ", "a("])
+def test_a_million_characters_of_hostile_text_take_one_pass(piece: str) -> None:
+    """A pattern that backtracks would run into the time-out of the suite."""
+    count = 0
+    try:
+        for _ in tokens(piece * 300_000):
+            count += 1
+    except FormatError:
+        return
+    assert count <= len(piece) * 300_000

@@ -1,0 +1,50 @@
+"""The first lines of every exported file: which pin set it is. No name of a pin set breaks out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certpin.errors import FormatError
+from certpin.formats.header import commented, header, quoted, read_header
+from tests.kit import pin_set, policy
+
+PINS = pin_set(policy("api.bank.example"))
+ENDS = ("*/", "-->", "--", "\n", "\r", "\u2028", "'", "`", "#", "%", "$", "<", ">", "&", "?>", "]]")
+
+
+@given(st.text(), st.integers(1, 2**63 - 1))
+def test_name_and_version_are_read_back(name: str, version: int) -> None:
+    pins = replace(PINS, name=name[:300], version=version)
+    assert read_header(commented(pins, "curl", "#")) == (pins.name, version)
+
+
+@given(st.text() | st.sampled_from(ENDS))
+def test_nothing_of_a_name_can_end_a_comment_anywhere(name: str) -> None:
+    first, second = header(replace(PINS, name=name), "curl")
+    assert first.isascii()
+    assert not any(end in first + second for end in ENDS)
+
+
+def test_a_plain_name_is_readable() -> None:
+    assert header(PINS, "curl")[0] == 'certpin pin set "test", version 1'
+    assert quoted("bank-app") == r'"bank\u002dapp"'
+
+
+def test_a_file_of_somebody_elses_has_no_name() -> None:
+    assert read_header("pinnedpubkey = x") == ("", 1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r'certpin pin set "\x", version 1',
+        'certpin pin set "a\tb", version 1',
+    ],
+)
+def test_a_damaged_line_is_said(line: str) -> None:
+    with pytest.raises(FormatError, match="its first line is damaged"):
+        read_header(line)

@@ -1,0 +1,69 @@
+"""The one format that loses nothing, and a reader that believes nothing."""
+
+from __future__ import annotations
+
+import json as library
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+
+from certpin.errors import CertpinError, FormatError
+from certpin.formats import Source
+from certpin.formats.json import JSON
+from tests.formats._sets import pin_sets
+from tests.kit import pin_set, policy
+
+if TYPE_CHECKING:
+    from certpin.pins import PinSet
+
+PLAIN = library.loads(JSON.export(pin_set(policy("api.bank.example"))).files[0].text)
+
+
+def load(document: Any) -> PinSet:
+    text = document if isinstance(document, str) else library.dumps(document)
+    return JSON.load(Source(text.encode(), lambda path: path.encode()))
+
+
+@given(pins=pin_sets())
+def test_everything_comes_back_roles_states_and_notes_too(pins: PinSet) -> None:
+    export = JSON.export(pins)
+    assert export.losses == ()
+    found = load(export.files[0].text)
+    assert [each.pins for each in found.policies] == [each.pins for each in pins.policies]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"schema": "certpin-pins/2"}, "its schema is not certpin-pins/1"),
+        ({"schema": 1}, "schema must be a text"),
+        ({"version": True}, "version must be a whole number"),
+        ({"version": "1"}, "version must be a whole number"),
+        ({"hosts": {}}, "hosts must be a list"),
+        ({"hosts": [1]}, r"hosts\[0\] must be a mapping"),
+        ({"hosts": [{"pattern": "a.example"}]}, r"hosts\[0\].pins is missing"),
+        ({"hosts": [{"pins": [{"pin": 1}]}]}, r"hosts\[0\].pins\[0\].pin must be a text"),
+        ({"hosts": []}, "there is no pin in it"),
+        ({"debug": {}}, "debug.trust is missing"),
+    ],
+)
+def test_what_is_not_as_it_should_be_is_said_with_its_place(
+    change: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(FormatError, match=problem):
+        load({**PLAIN, **change})
+
+
+def test_a_document_without_a_field_is_refused() -> None:
+    for name in PLAIN:
+        with pytest.raises(FormatError, match=f"{name} is missing"):
+            load({key: value for key, value in PLAIN.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nothing", "[" * 100_000, '{"a": 1' + "0" * 5000 + "}", "\ufeff\ufeff{}", "[]"]
+)
+def test_what_is_no_such_json_is_refused(text: str) -> None:
+    with pytest.raises(CertpinError):
+        load(text)

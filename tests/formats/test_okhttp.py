@@ -1,0 +1,50 @@
+"""OkHttp's CertificatePinner: okhttp-java and okhttp-kotlin, and code as people write it."""
+
+from __future__ import annotations
+
+import pytest
+
+from certpin.formats import FORMATS, Source
+from certpin.formats.okhttp_java import OKHTTP_JAVA
+from certpin.formats.okhttp_kotlin import OKHTTP_KOTLIN
+from tests.formats._sets import KEYS
+from tests.kit import pin_set, policy
+
+PINS = pin_set(policy("*.bank.example", *KEYS[:2]), policy("2001:db8::7", *KEYS[2:4]))
+
+
+def test_kotlin_is_a_value() -> None:
+    [file] = OKHTTP_KOTLIN.export(PINS).files
+    assert file.path == "CertpinPinner.kt"
+    assert "val certpinPinner: CertificatePinner = CertificatePinner.Builder()\n" in file.text
+    assert f'"*.bank.example",\n            "{KEYS[0]}",\n            "{KEYS[1]}")' in file.text
+
+
+def test_java_is_a_class_with_a_function() -> None:
+    [file] = OKHTTP_JAVA.export(PINS).files
+    assert file.path == "CertpinPinner.java"
+    assert "final class CertpinPinner {\n" in file.text
+    assert "static CertificatePinner create() {\n" in file.text
+    assert "{{" not in file.text
+
+
+def test_an_ipv6_address_stands_in_brackets_and_comes_back_without() -> None:
+    [file] = OKHTTP_JAVA.export(PINS).files
+    assert '"[2001:db8::7]"' in file.text
+    found = OKHTTP_JAVA.load(Source(file.text.encode(), str.encode))
+    assert [str(each.pattern) for each in found.policies] == ["*.bank.example", "2001:db8::7"]
+
+
+@pytest.mark.parametrize("name", ["okhttp-java", "okhttp-kotlin"])
+def test_code_of_somebody_elses_is_read(name: str) -> None:
+    code = f"""
+    // .add("old.bank.example", "{KEYS[5]}")
+    val names = mutableListOf<String>().apply {{ add("other") }}
+    val pinner = CertificatePinner.Builder()
+        .add("**.bank.example", "{KEYS[0]}") /* first */
+        .add("**.bank.example", "{KEYS[1]}")
+        .add(host, "{KEYS[6]}")
+        .build()
+    """.replace('add("other")', "add(other)")
+    [only] = FORMATS[name].load(Source(code.encode(), str.encode)).policies
+    assert (str(only.pattern), set(only.live_pins)) == ("**.bank.example", set(KEYS[:2]))

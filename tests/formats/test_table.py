@@ -1,0 +1,95 @@
+"""The table of policies in source code: what stands around it does not matter."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from certpin.errors import FormatError
+from certpin.formats import Source
+from certpin.formats.table import read_table, read_timestamp, row
+from certpin.pins import Pin
+from tests.formats._sets import KEYS, REPORTS, anchors
+from tests.kit import policy
+
+GO = f"""\
+// certpin pin set "bank", version 7
+type policy struct {{
+	pattern string
+	pins    []string
+}}
+var policies = []policy{{
+	{{
+		pattern: "api.bank.example", // "not this"
+		match:   "leaf",
+		pins: []string{{"{KEYS[0]}", "{KEYS[1]}"}},
+	}},
+	{{pattern: "**.pay.example", mode: "report", pins: []string{{"{KEYS[2]}"}},
+		expires: "2027-06-01T00:00:00Z", onExpiry: "fail-open",
+		reportTo: []string{{"{REPORTS[0]}"}}}},
+}}
+func find(host string) string {{ pins := "nothing"; return p.pattern + "expires" + pins }}
+"""
+
+
+def source(text: str) -> Source:
+    return Source(text.encode(), lambda path: path.encode())
+
+
+def test_rows_are_read_and_the_code_around_them_is_not() -> None:
+    found = read_table(source(GO))
+    assert (found.name, found.version) == ("bank", 7)
+    first, second = found.hosts
+    assert (first.pattern, first.match, first.mode, first.pins) == (
+        *("api.bank.example", "leaf", "enforce"),
+        KEYS[:2],
+    )
+    assert (second.pattern, second.match, second.mode) == ("**.pay.example", "any", "report")
+    assert (second.expires, second.on_expiry) == (datetime(2027, 6, 1, tzinfo=UTC), "fail-open")
+    assert (second.pins, second.report_to) == ((KEYS[2],), (REPORTS[0],))
+
+
+@pytest.mark.parametrize(
+    "spelling", ["Pattern = 'x.example', Pins = ['{}']", 'pattern:"x.example",pins:["{}"]']
+)
+def test_case_and_sign_of_equality_do_not_matter(spelling: str) -> None:
+    [found] = read_table(source("(" + spelling.replace("{}", str(KEYS[0])) + ")")).hosts
+    assert (found.pattern, found.pins) == ("x.example", (KEYS[0],))
+
+
+def test_a_row_says_nothing_that_it_has_not() -> None:
+    full = policy(
+        "a.example", expires=datetime(2027, 6, 1, tzinfo=UTC), trust=anchors()[0], report_to=REPORTS
+    )
+    assert list(row(policy("a.example"))) == ["pattern", "mode", "match", "pins"]
+    assert list(row(full)) == [
+        *("pattern", "mode", "match", "pins", "expires", "onExpiry", "trust", "reportTo")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row_of", "problem"),
+    [
+        ('pattern: "a.example", pins: ["md5/x"]', "is not a pin"),
+        ('pattern: "a.example", mode: "lax"', "'lax' is no mode"),
+        ('pattern: "a.example", match: "root"', "'root' is no match"),
+        ('pattern: "a.example", expires: "soon"', "'soon' is not a date"),
+        ('pattern: "a.example", trust: "no certificate"', "trust anchors cannot be read"),
+    ],
+)
+def test_a_field_that_makes_no_sense_is_said(row_of: str, problem: str) -> None:
+    with pytest.raises(FormatError, match=problem):
+        read_table(source("{" + row_of + "}"))
+
+
+def test_a_date_without_a_zone_is_taken_for_utc() -> None:
+    assert read_timestamp("2027-06-01") == datetime(2027, 6, 1, tzinfo=UTC)
+    assert read_timestamp("2027-06-01T02:00:00+02:00") == datetime(2027, 6, 1, tzinfo=UTC)
+    with pytest.raises(FormatError):
+        read_timestamp("0001-01-01T00:00:00+14:00")
+
+
+def test_a_pin_in_a_spelling_of_others_is_read() -> None:
+    text = f'{{pattern: "a.example", pins: ["{str(KEYS[0]).replace("/", "//", 1)}"]}}'
+    assert read_table(source(text)).hosts[0].pins == (Pin.parse(str(KEYS[0])),)

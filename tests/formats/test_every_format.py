@@ -12,15 +12,19 @@ from hypothesis import strategies as st
 from certpin.errors import CertpinError, ConfigError, FormatError
 from certpin.formats import FORMATS, Source, Wishes, fit
 from certpin.pins.meaning import meaning
-from tests.formats._sets import pin_sets
-from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
+from tests.formats._sets import KEYS, WHOLE, anchors, pin_sets
+from tests.kit import pin_set, policy
 
 if TYPE_CHECKING:
     from certpin.formats import Export, Format
     from certpin.pins import PinSet
 
 pytestmark = pytest.mark.parametrize("chosen", FORMATS.values(), ids=FORMATS)
-PLAIN = pin_set(policy("api.bank.example", NOBODY, NOBODY_ELSE, match="leaf"))
+# What no platform refuses: pins of both kinds, and trust anchors.
+PLAIN = pin_set(policy("api.bank.example", *KEYS[:2], *WHOLE[:2], match="leaf", trust=anchors()[1]))
+MANY = settings(
+    max_examples=60, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 
 
 def exported(chosen: Format, pins: PinSet) -> Export:
@@ -47,7 +51,15 @@ def _join(folder: str, path: str) -> str:
     return "/".join(parts)
 
 
-@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+def test_a_plain_set_goes_there_and_comes_back(chosen: Format) -> None:
+    export = chosen.export(PLAIN)
+    assert meaning(read_back(chosen, export)) == meaning(export.pins)
+    assert export.files == chosen.export(PLAIN).files
+    assert export.files[0].path == chosen.file
+
+
+@pytest.mark.slow
+@MANY
 @given(pins=pin_sets())
 def test_what_is_written_is_read_back_with_the_same_meaning(chosen: Format, pins: PinSet) -> None:
     export = exported(chosen, pins)
@@ -59,7 +71,8 @@ def test_what_is_written_is_read_back_with_the_same_meaning(chosen: Format, pins
     )
 
 
-@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@pytest.mark.slow
+@MANY
 @given(pins=pin_sets())
 def test_nothing_is_lost_in_silence_and_nothing_told_that_is_not_lost(
     chosen: Format, pins: PinSet
@@ -73,6 +86,8 @@ def test_nothing_is_lost_in_silence_and_nothing_told_that_is_not_lost(
     assert {loss.aspect for loss in losses} <= unchanged
 
 
+@pytest.mark.slow
+@MANY
 @given(pins=pin_sets())
 def test_the_same_pins_make_the_same_files(chosen: Format, pins: PinSet) -> None:
     assert exported(chosen, pins).files == chosen.export(pins).files
@@ -89,6 +104,8 @@ def test_junk_raises_the_typed_error_and_nothing_else(chosen: Format, data: byte
         chosen.load(Source(data, _nothing_beside), Wishes(host="api.bank.example"))
 
 
+@pytest.mark.slow
+@MANY
 @given(pins=pin_sets(), data=st.data())
 def test_a_damaged_file_raises_the_typed_error_and_nothing_else(
     chosen: Format, pins: PinSet, data: st.DataObject

@@ -28,6 +28,11 @@ class Table:
         self._data: dict[str, Any] = data
         self.key = key
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """What stands in it."""
+        return self._data
+
     def under(self, name: str) -> str:
         """The full key of one of its names."""
         return f"{self.key}.{name}" if self.key else name
@@ -69,9 +74,12 @@ class Table:
 
     def tables(self, name: str) -> Iterator[Table]:
         """The tables of an array of tables; none if it isn't there."""
-        values = self._typed(name, list, [], f"written as {_header(self.under(name) + '[]')}")
-        for index, value in enumerate(values):
+        for index, value in enumerate(self.items(name)):
             yield Table(value, f"{self.under(name)}[{index}]")
+
+    def items(self, name: str) -> list[Any]:
+        """What stands in an array of tables, be it tables or not."""
+        return self._typed(name, list, [], f"written as {_header(self.under(name) + '[]')}")
 
     def table(self, name: str) -> Table | None:
         """A table of its own, or ``None``."""

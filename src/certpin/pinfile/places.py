@@ -1,54 +1,145 @@
-"""Where a key stands: found only when something is wrong with it, for the error's sake."""
+"""Where keys and comments stand in the text of a pin file: for errors, and for lint.
+
+One pass over the text, whatever it holds. The text has to be TOML, or the places mean nothing.
+"""
 
 from __future__ import annotations
 
 import re
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
-_HEADER = re.compile(r"\s*\[{1,2}\s*([^\[\]#]+?)\s*\]{1,2}")
-_SPELLING = re.compile(r"[\s\"']")
-_STEP = re.compile(r"([A-Za-z0-9_-]+)(?:\[(\d+)\])?")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Possessive, so that a hostile text takes one pass and no more.
+_TOKEN = re.compile(
+    r"""
+      (?P<string> \"{3}(?:[^"\\]|\\.|"{1,2}(?!"))*+"{3,5}
+                | '{3}(?:[^']|'{1,2}(?!'))*+'{3,5}
+                | "(?:[^"\\\n]|\\.)*+" | '[^'\n]*+' )
+    | (?P<comment> \#[^\n]*+ )
+    | (?P<newline> \n )
+    | (?P<opens> [\[{] )
+    | (?P<closes> [\]}] )
+    | (?P<other> [^"'\#\n\[\]{}]++ | . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_PART = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
+_KEY = rf"{_PART}(?:[ \t]*+\.[ \t]*+{_PART})*+"
+_HEADER = re.compile(rf"\s*+(\[\[?)[ \t]*+({_KEY})[ \t]*+\]", re.ASCII)
+_ASSIGNMENT = re.compile(rf"\s*+({_KEY})[ \t]*+=", re.ASCII)
+_NAME = re.compile(_PART, re.ASCII)
+
+
+class Comment(NamedTuple):
+    """A comment, without its ``#``; ``alone`` if nothing else stands on its line."""
+
+    text: str
+    alone: bool
+
+
+class _Line(NamedTuple):
+    """A header or an assignment, however many lines it takes: its first, and its inline tables."""
+
+    number: int
+    text: str
+    tables: tuple[int, ...]
+
+
+class Places:
+    """The lines (from 1) of keys such as ``host[2].pin[0].role``, and of comments."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def line(self, key: str) -> int | None:
+        """The line of a key, or of the table it belongs to; ``None`` if nothing of it is found."""
+        while key:
+            if key in self._lines:
+                return self._lines[key]
+            key = key[: max(key.rfind("."), key.rfind("["), 0)]
+        return None
+
+    def reason(self, line: int) -> str:
+        """The comment on a line, or on the line above where it stands alone; empty if none.
+
+        What is meant for certpin itself (``# certpin: …``) is no reason.
+        """
+        near = (self.comments.get(line), self.comments.get(line - 1))
+        words = (each.text for at, each in enumerate(near) if each and (each.alone or not at))
+        return " ".join(text for text in words if not text.startswith("certpin:"))
+
+    @property
+    def comments(self) -> dict[int, Comment]:
+        """The comments by their lines."""
+        return self._read[1]
+
+    @property
+    def _lines(self) -> dict[str, int]:
+        return self._read[0]
+
+    @cached_property
+    def _read(self) -> tuple[dict[str, int], dict[int, Comment]]:
+        comments: dict[int, Comment] = {}
+        lines: dict[str, int] = {}
+        table, counts = "", dict[str, int]()
+        for line in _logical_lines(self._text, comments):
+            if header := _HEADER.match(line.text):
+                table = _table(header[2], counts, many=header[1] == "[[")
+                lines.setdefault(table, line.number)
+                lines.setdefault(re.sub(r"\[\d+\]\Z", "", table), line.number)
+            elif assignment := _ASSIGNMENT.match(line.text):
+                key = table
+                for name in _names(assignment[1]):  # a dotted key makes the tables on its way
+                    key = f"{key}.{name}" if key else name
+                    lines.setdefault(key, line.number)
+                lines.update({f"{key}[{at}]": each for at, each in enumerate(line.tables)})
+        return lines, comments
 
 
 def line_of(text: str, key: str) -> int | None:
-    """The line (from 1) of a key such as ``host[2].pin[0].role``, or of the table it belongs to.
-
-    Inline tables stand on the line of their table. ``None`` if nothing of it is found.
-    """
-    steps = [(name, int(index or 0)) for name, index in _STEP.findall(key)]
-    lines = text.split("\n")
-    start, depth = _table(lines, steps)
-    wanted = steps[depth][0] if depth < len(steps) else ""
-    for number in range(start, len(lines)):
-        if _HEADER.match(lines[number]):
-            break
-        if wanted and re.match(rf"\s*[\"']?{re.escape(wanted)}[\"']?\s*[.=]", lines[number]):
-            return number + 1
-    return start or None
+    """The line (from 1) of a key such as ``host[2].pin[0].role``, or of the table it belongs to."""
+    return Places(text).line(key)
 
 
-def _table(lines: list[str], steps: list[tuple[str, int]]) -> tuple[int, int]:
-    """The line after the header of the deepest table on the way, and how many steps it took."""
-    start, depth = 0, 0
-    while depth < len(steps):
-        name = ".".join(step for step, _ in steps[: depth + 1])
-        found = _nth_header(lines, start, name, steps[depth][1])
-        if found is None:
-            break
-        start, depth = found, depth + 1
-    return start, depth
+def _logical_lines(text: str, comments: dict[int, Comment]) -> Iterator[_Line]:
+    """Lines as TOML sees them; the comments on the way are put into ``comments``."""
+    number, first, begin, depth = 1, 1, 0, 0
+    tables: list[int] = []
+    for token in _TOKEN.finditer(text + "\n"):
+        kind = token.lastgroup
+        if kind == "opens":
+            if depth == 1 and token[0] == "{":
+                tables.append(number)
+            depth += 1
+        elif kind == "closes":
+            depth = max(depth - 1, 0)
+        elif kind == "comment":
+            comments[number] = _comment(text, token.start(), token[0])
+        elif kind == "newline" and depth == 0:
+            yield _Line(first, text[begin : token.start()], tuple(tables))
+            first, begin, tables = number + 1, token.end(), []
+        number += token[0].count("\n")
 
 
-def _nth_header(lines: list[str], start: int, name: str, index: int) -> int | None:
-    parent = name.rpartition(".")[0]
-    for number in range(start, len(lines)):
-        header = _HEADER.match(lines[number])
-        if not header:
-            continue
-        found = _SPELLING.sub("", header[1])
-        if parent and found == parent:
-            return None  # the next of the parent's tables begins
-        if found == name:
-            if index == 0:
-                return number + 1
-            index -= 1
-    return None
+def _comment(text: str, start: int, comment: str) -> Comment:
+    before = text[text.rfind("\n", 0, start) + 1 : start]
+    return Comment(comment.lstrip("#").strip(), not before.strip())
+
+
+def _table(header: str, counts: dict[str, int], *, many: bool) -> str:
+    """The full key of a table: ``host[2].pin[0]`` for the first ``[[host.pin]]`` of the third."""
+    key, names = "", _names(header)
+    for at, name in enumerate(names, 1):
+        key = f"{key}.{name}" if key else name
+        if many and at == len(names):
+            counts[key] = counts.get(key, -1) + 1
+        if key in counts:
+            key = f"{key}[{counts[key]}]"
+    return key
+
+
+def _names(key: str) -> list[str]:
+    return [name.strip("\"'") for name in _NAME.findall(key)]

@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from certpin.x509 import Certificate
+
 SCHEMA = 1
 
-_TOP = ("schema", "name", "version", "host", "debug")
-_HOST = ("name", "mode", "match", "expires", "on_expiry", "trust", "report_to", "pin")
-_PIN = ("pin", "role", "state", "note")
+TOP_KEYS = ("schema", "name", "version", "host", "debug")
+HOST_KEYS = ("name", "mode", "match", "expires", "on_expiry", "trust", "report_to", "pin")
+PIN_KEYS = ("pin", "role", "state", "note")
+DEBUG_KEYS = ("anchors",)
 
 # The parser takes memory as the square of a key's parts (a.a.a.…): some kB of text kill a process.
 _DEEP_KEY = re.compile(
@@ -42,16 +45,20 @@ _DEEP_KEY = re.compile(
 
 def read_fields(text: str, path: Path) -> dict[str, Any]:
     """The arguments of ``PinSet``. Raises ``ConfigError``; ``placed`` tells where."""
+    return _pin_set(Table(load_toml(text, path)), path.parent)
+
+
+def load_toml(text: str, path: Path) -> dict[str, Any]:
+    """The tables of the file, whatever they hold. Raises ``PinFileError`` on what is not TOML."""
     import tomllib  # a tenth of the import time, for those who read a file
 
     if deep := _DEEP_KEY.search(text):
         line = text.count("\n", 0, deep.end()) + 1
         raise PinFileError("a key has too many parts", path=path, line=line, fix="shorten it")
     try:
-        data = tomllib.loads(text)
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as exc:  # ValueError: a number of 5000 digits
         raise _not_toml(exc, path) from exc
-    return _pin_set(Table(data), path.parent)
 
 
 @contextmanager
@@ -76,14 +83,19 @@ def _not_toml(exc: Exception, path: Path) -> PinFileError:
     )
 
 
-def _pin_set(top: Table, folder: Path) -> dict[str, Any]:
+def refuse_other_schema(top: Table) -> None:
+    """Raise ``ConfigError`` unless the file is of the schema that is read here."""
     if (schema := top.integer("schema")) != SCHEMA:
         raise ConfigError(
             f"this certpin reads schema {SCHEMA}, and the file has {schema}",
             key="schema",
             fix="use the certpin that wrote the file, or a newer one",
         )
-    top.warn_unknown(_TOP)
+
+
+def _pin_set(top: Table, folder: Path) -> dict[str, Any]:
+    refuse_other_schema(top)
+    top.warn_unknown(TOP_KEYS)
     return {
         "name": top.text("name"),
         "version": top.integer("version"),
@@ -93,9 +105,8 @@ def _pin_set(top: Table, folder: Path) -> dict[str, Any]:
 
 
 def _host(table: Table, folder: Path) -> HostPolicy:
-    table.warn_unknown(_HOST)
-    with _under(table, "name"):
-        pattern = HostPattern.parse(table.text("name"))
+    table.warn_unknown(HOST_KEYS)
+    pattern = host_pattern(table)
     trust = table.text("trust", "system")
     with _under(table):
         return HostPolicy(
@@ -111,11 +122,9 @@ def _host(table: Table, folder: Path) -> HostPolicy:
 
 
 def _pin(table: Table) -> HostPin:
-    table.warn_unknown(_PIN)
-    with _under(table, "pin"):
-        pin = Pin.parse(table.text("pin"))
+    table.warn_unknown(PIN_KEYS)
     return HostPin(
-        pin,
+        pin_digest(table),
         role=table.choice("role", get_args(Role), "leaf"),
         state=table.choice("state", get_args(State), "active"),
         note=table.text("note", ""),
@@ -125,21 +134,38 @@ def _pin(table: Table) -> HostPin:
 def _debug(table: Table | None, folder: Path) -> TrustAnchors | None:
     if table is None:
         return None
-    table.warn_unknown(("anchors",))
+    table.warn_unknown(DEBUG_KEYS)
     return _anchors(folder, table.text("anchors"), table.under("anchors"))
+
+
+def host_pattern(table: Table) -> HostPattern:
+    """The hosts of a policy. Raises ``ConfigError``."""
+    with _under(table, "name"):
+        return HostPattern.parse(table.text("name"))
+
+
+def pin_digest(table: Table) -> Pin:
+    """The pin of an entry. Raises ``ConfigError``."""
+    with _under(table, "pin"):
+        return Pin.parse(table.text("pin"))
 
 
 def _anchors(folder: Path, name: str, key: str) -> TrustAnchors:
     """The certificates of a file, read now: a pin set never touches the disk again."""
+    certificates = anchor_certificates(folder, name, key)
+    return TrustAnchors(tuple(each.der for each in certificates), source=name)
+
+
+def anchor_certificates(folder: Path, name: str, key: str) -> tuple[Certificate, ...]:
+    """The certificates of a file of trust anchors. Raises ``ConfigError``."""
     try:
-        certificates = read_certificates((folder / name).read_bytes())
+        return read_certificates((folder / name).read_bytes())
     except (OSError, ValueError) as exc:
         raise ConfigError(
             f"{name!r} holds no trust anchors: {exc}",
             key=key,
             fix="name a PEM file of certificates, relative to the pin file",
         ) from exc
-    return TrustAnchors(tuple(each.der for each in certificates), source=name)
 
 
 @contextmanager

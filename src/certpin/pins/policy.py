@@ -157,8 +157,13 @@ def _check_pattern(pattern: HostPattern) -> None:
         )
 
 
+def is_report_address(address: str) -> bool:
+    """Whether reports may go there: https to any host, http to this machine alone."""
+    return _REPORT_ADDRESS.fullmatch(address) is not None
+
+
 def _check_report_address(address: str) -> None:
-    if not _REPORT_ADDRESS.fullmatch(address):
+    if not is_report_address(address):
         raise ConfigError(
             f"{address!r} is not an https:// address",
             key="report_to",

@@ -24,7 +24,7 @@ export JOBS
 # Environments of other projects, and options meant for them, do not leak in.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help setup demo quick test lint types suite lock bench attacks formats suffixes clean python
+.PHONY: help setup demo quick test lint types suite lock bench attacks formats rules suffixes clean python
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -76,6 +76,9 @@ attacks: setup ## Write the page of the lab's attacks anew from their registry.
 
 formats: setup ## Write the page of the export formats anew from their registry.
 	@$(RUN) -m scripts.formats_page
+
+rules: setup ## Write the page of the lint rules anew from their registry.
+	@$(RUN) -m scripts.lint_page
 
 suffixes: setup ## Write the list of public suffixes anew from the locked publicsuffixlist.
 	@$(RUN) -m scripts.public_suffix

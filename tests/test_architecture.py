@@ -15,6 +15,7 @@ import pytest
 
 from certpin.cli.main import COMMANDS, module_name
 from certpin.formats import FORMATS
+from certpin.pinfile.lint import RULES
 from certpin.probe.starttls import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -192,6 +193,10 @@ def _protocols() -> list[str]:
     return list(PROTOCOLS)
 
 
+def _rules() -> list[str]:
+    return list(RULES)
+
+
 def _clients() -> list[str]:
     """Each client adapter is a module that its user imports: the folder is the registry."""
     names = [path.stem for path in (SOURCE / "clients").glob("*.py")]
@@ -203,6 +208,7 @@ REGISTRIES = {
     "cli": _commands,
     "clients": _clients,
     "formats": lambda: list(FORMATS),
+    "pinfile/lint/rules": _rules,
     "probe/starttls": _protocols,
 }
 

@@ -1,0 +1,37 @@
+"""A burnt key that is served."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.pinfile.lint.examples import GOOD_LIVE, HERE
+from certpin.pinfile.lint.rule import Hit, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from certpin.pinfile.lint.document import Document
+
+
+def _check(document: Document, now: datetime) -> Iterator[Hit]:
+    for host, asked in document.verified():
+        for entry in host.pins:
+            if not entry.live and entry.pin in asked.path_pins:
+                yield Hit(f"{entry.key}.pin", f"{asked.host} serves a key that is {entry.state}")
+
+
+RULE = Rule(
+    id="dead-pin-in-service",
+    severity="error",
+    needs="live",
+    summary="The host serves a key that is marked removed or compromised.",
+    why=(
+        "Clients refuse it. If it is compromised, whoever stole it can still be the server for "
+        "every client with an older pin set."
+    ),
+    fix="take the key out of service; serve the backup",
+    check=_check,
+    bad=f'{GOOD_LIVE}\n[[host.pin]]\npin = "sha256/INTERMEDIATE"{HERE}\nstate = "compromised"\n',
+    good=f'{GOOD_LIVE}\n[[host.pin]]\npin = "sha256/THREE"\nstate = "compromised"\n',
+)

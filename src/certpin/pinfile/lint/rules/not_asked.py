@@ -1,0 +1,38 @@
+"""A host that nobody could ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.pinfile.lint.examples import BACKUP, EXPIRES, GOOD_LIVE, HEAD, HERE, SERVED
+from certpin.pinfile.lint.rule import Hit, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from certpin.pinfile.lint.document import Document
+
+
+def _check(document: Document, now: datetime) -> Iterator[Hit]:
+    for host, asked in document.asked():
+        if asked.error:
+            yield Hit(f"{host.key}.name", f"{asked.host} could not be asked: {asked.error[:200]}")
+
+
+RULE = Rule(
+    id="not-asked",
+    severity="note",
+    needs="live",
+    summary="A host could not be asked: the rules that need it said nothing.",
+    why=(
+        "What was not seen was not judged. A wildcard has no host of its own: name one with --host."
+    ),
+    fix=(
+        "check name, port and network, and ask again; --host and --connect say whom to ask, and "
+        "where"
+    ),
+    check=_check,
+    bad=f'{HEAD}\n[[host]]\nname = "silent.bank.example"{HERE}\n{EXPIRES}{SERVED}{BACKUP}',
+    good=f"{GOOD_LIVE}",
+)

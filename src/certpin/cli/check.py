@@ -14,7 +14,7 @@ from certpin.cli.checklist import checkup_facts, print_checklist
 from certpin.cli.describe import print_json
 from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
 from certpin.cli.options import json_option, pin_file_option, timeout_option
-from certpin.cli.targets import Ways
+from certpin.cli.targets import ways_options
 from certpin.errors import DialError, ProbeError
 from certpin.pinfile import PinSet
 from certpin.pins import TrustAnchors, utc_now
@@ -25,33 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from certpin.cli.targets import Target
+    from certpin.cli.targets import Target, Ways
 
 
 @click.command()
 @click.argument("pin_file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @pin_file_option
-@click.option(
-    "--host",
-    "hosts",
-    multiple=True,
-    metavar="HOST[:PORT]",
-    help="Dial this host: one that a wildcard of the file covers, or one on a port of its own. "
-    "May be repeated.",
-)
-@click.option(
-    "--connect",
-    "connects",
-    multiple=True,
-    metavar="[HOST=]ADDRESS[:PORT]",
-    help="Call this address for that host, or for all. May be repeated.",
-)
-@click.option(
-    "--starttls",
-    multiple=True,
-    metavar="[HOST=]PROTOCOL",
-    help="Speak this protocol first with that host, or with all. May be repeated.",
-)
+@ways_options
 @click.option(
     "--days",
     type=click.IntRange(min=0),
@@ -66,9 +46,7 @@ def check(
     ctx: click.Context,
     pin_file: Path | None,
     path: Path,
-    hosts: tuple[str, ...],
-    connects: tuple[str, ...],
-    starttls: tuple[str, ...],
+    ways: Ways,
     days: int,
     timeout: float,
     as_json: bool,
@@ -83,17 +61,23 @@ def check(
     or is about to. 3: somebody could not be asked.
     """
     pins = PinSet.load(pin_file or path)
-    targets = Ways(hosts, connects, starttls).targets(pins)
     now = utc_now()
-    contexts = _contexts(targets)
-    jobs = [partial(_look, target, contexts, now, days, timeout) for target in targets]
-    checkups = at_once(jobs, "dialling")
+    checkups = check_targets(ways.targets(pins), now, days, timeout)
     if as_json:
         facts = [checkup_facts(each, now) for each in checkups]
         print_json({"pin_set": pins.name, "version": pins.version, "hosts": facts})
     else:
         print_checklist(checkups, now)
     ctx.exit(_exit_code(checkups))
+
+
+def check_targets(
+    targets: Sequence[Target], now: datetime, days: int, timeout: float
+) -> list[Checkup]:
+    """Dial all targets at once, and judge what each presented. One checkup a target."""
+    contexts = _contexts(targets)
+    jobs = [partial(_look, target, contexts, now, days, timeout) for target in targets]
+    return at_once(jobs, "dialling")
 
 
 def _contexts(targets: Sequence[Target]) -> dict[bytes, ssl.SSLContext]:

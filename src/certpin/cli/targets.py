@@ -5,7 +5,8 @@ A pin file holds names. Ports, other addresses and STARTTLS come from the comman
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,29 @@ if TYPE_CHECKING:
     # Without an endpoint there is nobody to ask: a wildcard, and no host was named for it.
     Target = tuple[HostPolicy, Endpoint | None]
 
+_OPTIONS: tuple[Any, ...] = (
+    click.option(
+        "--host",
+        "hosts",
+        multiple=True,
+        metavar="HOST[:PORT]",
+        help="Dial this host: one that a wildcard of the file covers, or one on a port of its own. "
+        "May be repeated.",
+    ),
+    click.option(
+        "--connect",
+        "connects",
+        multiple=True,
+        metavar="[HOST=]ADDRESS[:PORT]",
+        help="Call this address for that host, or for all. May be repeated.",
+    ),
+    click.option(
+        "--starttls",
+        multiple=True,
+        metavar="[HOST=]PROTOCOL",
+        help="Speak this protocol first with that host, or with all. May be repeated.",
+    ),
+)
 _ALL = ""  # an option without HOST= is for every host
 
 
@@ -30,6 +54,11 @@ class Ways:
         self._named = [split_address(text, 0) for text in hosts]
         self._addresses = dict(map(_assigned, connects))
         self._protocols = {host: _protocol(name) for host, name in map(_assigned, starttls)}
+
+    @property
+    def named(self) -> bool:
+        """Whether the user named any."""
+        return bool(self._named or self._addresses or self._protocols)
 
     def targets(self, pins: PinSet) -> list[Target]:
         """Whom to dial, in the order of the pin file."""
@@ -67,6 +96,21 @@ class Ways:
         for host in (*self._addresses, *self._protocols):
             if host not in dialled and host != _ALL:
                 raise click.UsageError(f"{host}= names a host that is not dialled")
+
+
+def ways_options(command: Any) -> Any:
+    """Give a command the options of ``Ways``, and one argument, ``ways``, with them all."""
+
+    @wraps(command)
+    def with_ways(
+        hosts: tuple[str, ...], connects: tuple[str, ...], starttls: tuple[str, ...], **others: Any
+    ) -> Any:
+        return command(ways=Ways(hosts, connects, starttls), **others)
+
+    wrapped: Any = with_ways
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
 
 
 def _assigned(text: str) -> tuple[str, str]:

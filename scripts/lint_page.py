@@ -20,9 +20,9 @@ HEADER = """\
 What [`certpin lint`](commands.md#certpin-lint) looks for in a pin file. `certpin explain RULE` says
 the same on a terminal.
 
-An **error** locks users out or exposes them, and a **warning** may; a **note** is easily misread. Rules
-marked *refused* tell of what no client loads: they cannot be allowed. Those marked *live* need
-`--live`, and those marked *exports* need `--exported`.
+An **error** locks users out or exposes them, and a **warning** may; a **note** is easily misread.
+Rules marked *refused* tell of what no client loads: they cannot be allowed. Those marked *live*
+need `--live`, and those marked *exports* need `--exported`.
 
 Any other finding can be allowed, with a reason, by a comment on its line or on the lines above it:
 

@@ -1,0 +1,93 @@
+"""``certpin diff``: what a change of the pin file means for installed clients."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.describe import print_json
+from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.options import json_option
+from certpin.cli.screen import fold
+from certpin.errors import PinFileError
+from certpin.pinfile import PinSet
+from certpin.pinfile.file import MAX_PIN_FILE_BYTES
+from certpin.pins import utc_now
+from certpin.pins.changes import WEIGHTS, Change, changes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_COLOURS = {"safe": "green", "careful": "yellow", "breaks": "red"}
+_STDIN = "-"
+
+_file = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
+
+
+@click.command()
+@click.argument("old", type=_file)
+@click.argument("new", type=_file)
+@json_option
+@click.pass_context
+def diff(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
+    """Tell what a change of the pins means for installed clients.
+
+    OLD and NEW are pin files; one of them may be - for standard input, whose trust files are then
+    those beside the other one: git show HEAD:pins.toml | certpin diff - pins.toml
+
+    Each change is safe (no client is refused), careful (right if it is done in order, or it
+    protects less), or breaks: some clients refuse their own server, never take the new set, or
+    trust a key again that was compromised.
+
+    Exit code 0: nothing breaks. 1: something does. 2: a file that must not be used.
+    """
+    if str(old) == str(new) == _STDIN:
+        raise click.UsageError("one of the two has to be a file")
+    before, after = _load(old, beside=new), _load(new, beside=old)
+    found = changes(before, after, utc_now())
+    if as_json:
+        print_json(_facts(before, after, found))
+    else:
+        _tell(before, after, found)
+    ctx.exit(FINDING if any(each.weight == "breaks" for each in found) else HOLDS)
+
+
+def _load(path: Path, *, beside: Path) -> PinSet:
+    """Read a pin file, or standard input as one in the folder of the other."""
+    if str(path) != _STDIN:
+        return PinSet.load(path)
+    data = sys.stdin.buffer.read(MAX_PIN_FILE_BYTES + 1)
+    place = beside.parent / "<stdin>"
+    if len(data) > MAX_PIN_FILE_BYTES:
+        raise PinFileError(f"it has more than {MAX_PIN_FILE_BYTES} bytes", path=place)
+    try:
+        return PinSet.parse(data.decode(), path=place)
+    except UnicodeDecodeError as exc:
+        raise PinFileError("it is not UTF-8 text", path=place) from exc
+
+
+def _facts(old: PinSet, new: PinSet, found: Sequence[Change]) -> dict[str, Any]:
+    return {
+        "old": {"pin_set": old.name, "version": old.version},
+        "new": {"pin_set": new.name, "version": new.version},
+        "changes": [
+            {"weight": each.weight, "host": each.host or None, "text": each.text} for each in found
+        ],
+    }
+
+
+def _tell(old: PinSet, new: PinSet, found: Sequence[Change]) -> None:
+    click.echo(fold(f"{new.name}: version {old.version} to {new.version}", sys.stdout))
+    host = ""
+    for each in found:
+        if each.host != host:
+            host = each.host
+            click.echo("\n" + fold(host, sys.stdout))
+        click.secho(f"  {each.weight:<8}", nl=False, fg=_COLOURS[each.weight])
+        click.echo(fold(f" {each.text}", sys.stdout, taken=10).rstrip())
+    counts = [sum(each.weight == weight for each in found) for weight in WEIGHTS]
+    words = ", ".join(f"{count} {weight}" for count, weight in zip(counts, WEIGHTS, strict=True))
+    click.echo("\nnothing that clients notice" if not found else f"\n{words}")

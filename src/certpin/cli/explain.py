@@ -1,0 +1,81 @@
+"""``certpin explain``: why a rule of lint is one."""
+
+from __future__ import annotations
+
+import sys
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.describe import print_json
+from certpin.cli.options import json_option
+from certpin.cli.screen import fold
+from certpin.pinfile.lint import RULES
+
+if TYPE_CHECKING:
+    from certpin.pinfile.lint import Rule
+
+
+@click.command()
+@click.argument("name", required=False, metavar="[RULE]")
+@json_option
+def explain(name: str | None, as_json: bool) -> None:
+    """Explain a rule of lint, or list them all.
+
+    For each rule you learn how the mistake locks out or exposes, what to do, who says so, and a
+    pin file with the mistake and one without. In those, sha256/ONE and the like stand for pins.
+    """
+    rules = [_rule(name)] if name else list(RULES.values())
+    if as_json:
+        print_json([_facts(rule) for rule in rules])
+    elif name:
+        _explain(rules[0])
+    else:
+        for rule in rules:
+            text = f"{rule.id:<26} {rule.severity:<8} {rule.summary}"
+            click.echo(fold(text, sys.stdout))
+
+
+def _rule(name: str) -> Rule:
+    if name in RULES:
+        return RULES[name]
+    near = get_close_matches(name[:80], RULES, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else "certpin explain lists them."
+    raise click.UsageError(f"there is no rule {name[:80]!r}. {hint}")
+
+
+def _facts(rule: Rule) -> dict[str, Any]:
+    return {
+        "rule": rule.id,
+        "severity": rule.severity,
+        "summary": rule.summary,
+        "why": rule.why,
+        "fix": rule.fix,
+        "source": rule.source or None,
+        "needs": rule.needs,
+        "can_be_allowed": not rule.refuses,
+        "bad": rule.bad,
+        "good": rule.good,
+    }
+
+
+def _explain(rule: Rule) -> None:
+    click.secho(rule.id, bold=True, nl=False)
+    click.echo(f": {rule.severity}")
+    for text in (rule.summary, rule.why, f"To do: {rule.fix}.", _source(rule), _allowing(rule)):
+        if text:
+            click.echo("\n" + fold(text, sys.stdout))
+    for title, example in (("Bad:", rule.bad), ("Good:", rule.good)):
+        click.secho(f"\n{title}\n", bold=True)
+        click.echo("\n".join(f"  {line}".rstrip() for line in example.strip().splitlines()))
+
+
+def _source(rule: Rule) -> str:
+    return f"Source: {rule.source}." if rule.source else ""
+
+
+def _allowing(rule: Rule) -> str:
+    if rule.refuses:
+        return "It cannot be allowed: no client loads such a file."
+    return f"To allow it, on its line or above: # certpin: allow {rule.id} because REASON"

@@ -1,0 +1,132 @@
+"""The outcome of ``certpin lint``, in each of its formats."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.describe import print_json
+from certpin.cli.screen import fold
+from certpin.pinfile.lint import SEVERITIES, Document, Finding, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+_COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+
+
+@dataclass(frozen=True)
+class Linted:
+    """A pin file, and what was found in it."""
+
+    document: Document
+    report: Report
+
+
+def print_text(done: Sequence[Linted]) -> None:
+    """Print the findings for people: under the file and the host, with what to do."""
+    for each in done:
+        _print_file(each)
+    found = [finding for each in done for finding in each.report.findings]
+    if found:
+        worst = min(found, key=lambda finding: SEVERITIES.index(finding.severity))
+        click.echo(f"\nWhy is that a mistake? certpin explain {worst.rule}")
+
+
+def print_facts(done: Sequence[Linted]) -> None:
+    """Print the findings as JSON."""
+    findings = [_facts(found) for each in done for found in each.report.findings]
+    allowed = [_facts(found) for each in done for found in each.report.allowed]
+    print_json({"files": [_file(each) for each in done], "findings": findings, "allowed": allowed})
+
+
+def print_sarif(done: Sequence[Linted]) -> None:
+    """Print the findings as SARIF."""
+    from certpin.cli.lint_sarif import to_sarif
+
+    print_json(to_sarif([each.report for each in done]))
+
+
+def print_github(done: Sequence[Linted]) -> None:
+    """Print the findings as annotations of a GitHub workflow."""
+    from certpin.cli.lint_github import annotation
+
+    for each in done:
+        for found in each.report.findings:
+            click.echo(annotation(found))
+        click.echo(fold(_summary(each), sys.stdout))
+
+
+# A new format is a function and one line here.
+FORMATS: dict[str, Callable[[Sequence[Linted]], None]] = {
+    "text": print_text,
+    "json": print_facts,
+    "sarif": print_sarif,
+    "github": print_github,
+}
+
+
+def _print_file(each: Linted) -> None:
+    """Those of one host together, wherever they stand: in the order of the first of each."""
+    order = {found.host: at for at, found in reversed(list(enumerate(each.report.findings)))}
+    found = sorted(each.report.findings, key=lambda finding: order[finding.host])
+    for host, findings in groupby(found, key=lambda finding: finding.host):
+        click.echo(fold(f"{each.document.path}: {host or 'the file'}", sys.stdout))
+        for finding in findings:
+            _print_finding(finding)
+    click.echo(fold(_summary(each), sys.stdout))
+
+
+def _print_finding(finding: Finding) -> None:
+    place = f"{finding.line:>6}  "
+    click.echo(place, nl=False)
+    click.secho(f"{finding.severity:<7}", nl=False, fg=_COLOURS[finding.severity])
+    text = f"  {finding.rule}: {finding.message}"
+    click.echo(fold(text, sys.stdout, taken=len(place) + 7).rstrip())
+    click.echo(fold(f"{'':>8}to do: {' '.join(finding.fix.split())}", sys.stdout))
+
+
+def _summary(each: Linted) -> str:
+    """One line, which begins with a number whatever the file is called."""
+    counts = _counts(each.report.findings)
+    words = [f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items()]
+    words += [f"{len(each.report.allowed)} allowed"] if each.report.allowed else []
+    return f"{', '.join(words)} in {each.document.path}{_vantage(each.document)}"
+
+
+def _vantage(document: Document) -> str:
+    if document.live is None:
+        return ""
+    answered = sum(not asked.error for asked in document.live)
+    seen = f"; {answered} of {len(document.live)} hosts answered, asked from this machine alone"
+    return f"{seen}: another network may see other certificates"
+
+
+def _counts(findings: Iterable[Finding]) -> dict[str, int]:
+    counted = Counter(found.severity for found in findings)
+    return {word: counted[word] for word in SEVERITIES}
+
+
+def _file(each: Linted) -> dict[str, Any]:
+    document, pins = each.document, each.document.pins
+    live = document.live
+    counts = _counts(each.report.findings)
+    return {
+        "file": document.path,
+        "pin_set": pins.name if pins else None,
+        "version": pins.version if pins else None,
+        "errors": counts["error"],
+        "warnings": counts["warning"],
+        "notes": counts["note"],
+        "asked": None if live is None else len(live),
+        "answered": None if live is None else sum(not asked.error for asked in live),
+    }
+
+
+def _facts(found: Finding) -> dict[str, Any]:
+    return {name: None if value == "" else value for name, value in asdict(found).items()}

@@ -1,0 +1,113 @@
+"""``certpin lint``: the mistakes of a pin file, all at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.exported import gather_exports
+from certpin.cli.findings import FORMATS, Linted
+from certpin.cli.lint_live import ask
+from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
+from certpin.cli.options import json_option, pin_file_option, timeout_option
+from certpin.cli.targets import ways_options
+from certpin.pinfile.lint import SEVERITIES, load_document
+from certpin.pinfile.lint import lint as judge
+from certpin.pinfile.lint.document import ADOPTION_DAYS
+from certpin.pins import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from certpin.cli.targets import Ways
+    from certpin.pinfile.lint import Document, Severity
+
+
+@click.command()
+@click.argument(
+    "files", nargs=-1, metavar="[FILE]...", type=click.Path(dir_okay=False, path_type=Path)
+)
+@pin_file_option
+@click.option("--live", is_flag=True, help="Ask the servers too, from this machine.")
+@ways_options
+@timeout_option
+@click.option(
+    "--exported",
+    multiple=True,
+    metavar="FORMAT=PATH",
+    help="Compare this exported file with the pin file. May be repeated.",
+)
+@click.option(
+    "--adoption-days",
+    type=click.IntRange(min=0, max=36500),
+    default=ADOPTION_DAYS,
+    show_default=True,
+    help="How long your slowest clients take to get a new pin set.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(SEVERITIES),
+    default="error",
+    show_default=True,
+    help="The mildest finding for which the exit code is 1.",
+)
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(list(FORMATS)),
+    default="text",
+    show_default=True,
+    help="sarif is for code scanning, github for annotations of a pull request.",
+)
+@json_option
+@click.pass_context
+def lint(
+    ctx: click.Context,
+    files: tuple[Path, ...],
+    path: Path,
+    live: bool,
+    ways: Ways,
+    timeout: float,
+    exported: tuple[str, ...],
+    adoption_days: int,
+    fail_on: Severity,
+    output: str,
+    as_json: bool,
+) -> None:
+    """Find the mistakes of a pin file that lock out or expose.
+
+    All mistakes of each FILE (pins.toml by default) are told at once, also of a file that no
+    client would load. With --live, its hosts are dialled, and what they serve is judged too:
+    whether a pin matches, whether a backup is outside the chain, what is about to end. A comment
+    in the file allows a finding: # certpin: allow RULE because REASON.
+
+    --json is short for --format json. certpin explain RULE says why something is a mistake.
+
+    Exit code 0: nothing, or nothing as bad as --fail-on. 1: such a finding. 2: a file that cannot
+    be read at all. 3: nothing was found, but with --live nobody could be asked.
+    """
+    if ways.named and not live:
+        raise click.UsageError("--host, --connect and --starttls are for --live")
+    now = utc_now()
+    done = []
+    for file in files or (path,):
+        document = load_document(file, adoption_days=adoption_days)
+        document = replace(document, exported=gather_exports(exported, document.pins))
+        if live:
+            document = ask(document, ways, now, timeout)
+        done.append(Linted(document, judge(document, now)))
+    FORMATS["json" if as_json else output](done)
+    ctx.exit(_exit_code(done, fail_on))
+
+
+def _exit_code(done: Sequence[Linted], fail_on: Severity) -> int:
+    if any(each.report.at_least(fail_on) for each in done):
+        return FINDING
+    return INCONCLUSIVE if any(_nobody_answered(each.document) for each in done) else HOLDS
+
+
+def _nobody_answered(document: Document) -> bool:
+    return document.live is not None and all(each.error for each in document.live)

@@ -1,0 +1,38 @@
+"""What ``certpin lint --live`` asks the servers: as ``certpin check`` does, from this machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from certpin.cli.check import check_targets
+from certpin.cli.screen import say
+from certpin.pinfile.lint import Asked, Document
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from certpin.cli.targets import Ways
+    from certpin.probe.checkup import Checkup
+
+
+def ask(document: Document, ways: Ways, now: datetime, timeout: float) -> Document:
+    """The document with what its hosts present. Raises ``click.UsageError``.
+
+    A file that clients refuse names nobody to ask: it stays as it is, and that is said.
+    """
+    if document.pins is None:
+        say("certpin: warning", f"{document.path}: no host was asked, since no client loads it")
+        return document
+    checkups = check_targets(ways.targets(document.pins), now, 0, timeout)
+    return replace(document, live=tuple(map(_asked, checkups)))
+
+
+def _asked(checkup: Checkup) -> Asked:
+    pattern = str(checkup.policy.pattern)
+    if checkup.observation is None:
+        error = checkup.error.problem if checkup.error else "nobody answered"
+        return Asked(pattern, checkup.host, error=error)
+    seen = checkup.observation
+    path = seen.verified.certificates if seen.verified else None
+    return Asked(pattern, checkup.host, seen.served.certificates, path, seen.problem)

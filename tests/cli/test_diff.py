@@ -1,0 +1,82 @@
+"""``certpin diff``: two pin files, or one and standard input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.cli import _documented
+from tests.pinfile._files import GOOD, THREE, TWO
+
+if TYPE_CHECKING:
+    from certpin.lab import Authority
+    from tests.cli.conftest import Run
+
+NEXT = GOOD.replace("version = 12", "version = 13")
+LATER = NEXT.replace("[[host.pin]]", "expires = 2999-01-01\n[[host.pin]]", 1)
+BROKEN = NEXT.replace(str(TWO), str(THREE)).replace('role = "backup"', 'state = "active"')
+
+
+def _write(old: str, new: str) -> None:
+    Path("old.toml").write_text(old)
+    Path("new.toml").write_text(new)
+
+
+def test_the_same_file_changes_nothing(run: Run) -> None:
+    _write(GOOD, GOOD)
+    done = run("diff", "old.toml", "new.toml")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "nothing that clients notice")
+
+
+def test_a_change_stands_under_its_host_with_its_weight(run: Run) -> None:
+    _write(GOOD, LATER)
+    done = run("diff", "old.toml", "new.toml")
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "bank-app: version 12 to 13",
+        "",
+        "api.bank.example",
+        "  careful  the pins end on 2999-01-01, earlier than they did",
+        "",
+        "0 breaks, 1 careful, 0 safe",
+    ]
+
+
+def test_what_breaks_is_a_finding(run: Run) -> None:
+    _write(GOOD, BROKEN)
+    done = run("diff", "old.toml", "new.toml", "--json")
+    assert done.code == 1
+    _documented.check("diff", done.json)
+    assert {each["weight"] for each in done.json["changes"]} == {"careful", "breaks"}
+    assert [each["host"] for each in done.json["changes"]] == ["api.bank.example"] * 2
+
+
+def test_a_version_that_was_not_raised_breaks(run: Run) -> None:
+    _write(NEXT, LATER)
+    done = run("diff", "old.toml", "new.toml", "--json")
+    assert done.code == 1
+    assert done.json["changes"][0]["host"] is None
+
+
+def test_one_of_the_two_may_come_from_standard_input(run: Run, root: Authority) -> None:
+    Path("sub").mkdir()
+    Path("sub/root.pem").write_bytes(root.pem)
+    trusting = LATER.replace("[[host.pin]]", 'trust = "root.pem"\n[[host.pin]]', 1)
+    Path("sub/new.toml").write_text(trusting)
+    assert run("diff", "-", "sub/new.toml", typed=trusting).code == 0
+    assert run("diff", "sub/new.toml", "-", typed=trusting).code == 0
+    assert run("diff", "-", "-", typed=trusting).code == 2
+
+
+def test_a_file_that_must_not_be_used_is_refused(run: Run) -> None:
+    _write(GOOD, "name = ")
+    done = run("diff", "old.toml", "new.toml")
+    assert (done.code, done.out) == (2, "")
+    assert "it is not TOML" in done.err
+    assert "<stdin>" in run("diff", "-", "old.toml", typed="x").err
+    assert run("diff", "no-such-file", "old.toml").code == 2
+
+
+def test_what_a_file_holds_is_no_command_of_a_terminal(run: Run) -> None:
+    _write(GOOD, NEXT.replace("bank-app", "\\u001b[31m"))
+    assert "\x1b" not in run("diff", "old.toml", "new.toml").out

@@ -1,0 +1,48 @@
+"""``certpin explain``: the rules of lint, on a terminal and as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.pinfile.lint import RULES
+from tests.cli import _documented
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_is_explained_with_its_source_and_both_examples(name: str, run: Run) -> None:
+    rule = RULES[name]
+    out = run("explain", name).out
+    assert out.startswith(f"{name}: {rule.severity}\n")
+    for text in (rule.summary, rule.why, rule.fix, rule.source):
+        assert text in out
+    assert ("It cannot be allowed" in out) == rule.refuses
+    assert (f"# certpin: allow {name} because" in out) != rule.refuses
+    shown = "\n".join(line.removeprefix("  ") for line in out.splitlines())
+    assert rule.bad.strip() in shown
+    assert rule.good.strip() in shown
+
+
+def test_without_a_name_every_rule_has_a_line(run: Run) -> None:
+    lines = run("explain").out.splitlines()
+    assert [line.split()[0] for line in lines] == list(RULES)
+
+
+def test_the_json_is_as_documented(run: Run) -> None:
+    every = run("explain", "--json").json
+    for each in every:
+        _documented.check("rule", each)
+    assert [each["rule"] for each in every] == list(RULES)
+    (one,) = run("explain", "no-backup", "--json").json
+    assert (one["can_be_allowed"], one["needs"], one["severity"]) == (False, "file", "error")
+
+
+def test_a_rule_that_is_none_is_answered_with_one_that_may_be_meant(run: Run) -> None:
+    done = run("explain", "no-bakup")
+    assert done.code == 2
+    assert "Did you mean 'no-backup'?" in done.err
+    assert "certpin explain lists them" in run("explain", "xyz").err

@@ -1,0 +1,208 @@
+"""``certpin lint``: what is found, in each of its formats, and how it ends."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.cli import exported
+from certpin.cli.exported import gather_exports
+from certpin.pinfile.lint import RULES, ExportedFile
+from tests import _sarif
+from tests.cli import _documented
+from tests.cli._terminal import on_terminal
+from tests.pinfile._files import HEAD, HOST, ONE, PINS
+
+if TYPE_CHECKING:
+    from certpin.pinfile import PinSet
+    from tests.cli.conftest import Done, Run
+
+EXPIRES = "expires = 2999-01-01  # certpin: allow expires-too-late because it is a test\n"
+GOOD = HEAD + HOST + EXPIRES + PINS
+WARNED = GOOD + "mod = 1\n"
+LONE = f'{HEAD}{HOST}{EXPIRES}\n[[host.pin]]\npin = "{ONE}"\n'
+HOSTILE = (
+    f'{HEAD}\n[[host]]\nname = "a\\u001b[31m\\r\\n::error::{{0}} [a](b) 100%,:"\n{EXPIRES}{PINS}'
+    '"x\\n::error file=a::b" = 1\n'
+)
+
+
+def _lint(run: Run, text: str, *words: str) -> Done:
+    Path("pins.toml").write_text(text, encoding="utf-8")
+    return run("lint", *words)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "code"),
+    [
+        (GOOD, (), 0),
+        (GOOD, ("--fail-on", "note"), 0),
+        (WARNED, (), 0),
+        (WARNED, ("--fail-on", "warning"), 1),
+        (WARNED, ("--fail-on", "note"), 1),
+        (HEAD + HOST + PINS, ("--fail-on", "warning"), 0),
+        (HEAD + HOST + PINS, ("--fail-on", "note"), 1),
+        (LONE, (), 1),
+        (LONE, ("--fail-on", "note"), 1),
+        ("name = ", (), 2),
+        (GOOD, ("--exported", "no-such-format=x"), 2),
+        (GOOD, ("--exported", "x"), 2),
+        (GOOD, ("--adoption-days", "-1"), 2),
+        (GOOD, ("--host", "api.bank.example"), 2),
+        (GOOD, ("--format", "xml"), 2),
+    ],
+)
+@pytest.mark.parametrize("output", ["text", "json", "sarif", "github"])
+def test_the_exit_code_says_how_bad_it_is(
+    text: str, words: tuple[str, ...], code: int, output: str, run: Run
+) -> None:
+    assert _lint(run, text, "--format", output, *words).code == code
+
+
+def test_the_text_says_host_line_severity_rule_and_what_to_do(run: Run) -> None:
+    lines = _lint(run, LONE).out.splitlines()
+    assert lines == [
+        "pins.toml: api.bank.example",
+        "     9  error    no-backup: api.bank.example has one pin alone, and no backup",
+        f"        to do: {RULES['no-backup'].fix}",
+        "1 error, 0 warnings, 0 notes, 1 allowed in pins.toml",
+        "",
+        "Why is that a mistake? certpin explain no-backup",
+    ]
+
+
+def test_the_findings_of_a_host_stand_together_and_the_worst_is_explained(run: Run) -> None:
+    second = HOST.replace("api.", "www.") + PINS
+    out = _lint(run, f"{HEAD}{HOST}{PINS}mod = 1\n{second}\n[debug]\nx = 1\n").out
+    heads = [line for line in out.splitlines() if line.startswith("pins.toml: ")]
+    assert heads == [
+        "pins.toml: api.bank.example",
+        "pins.toml: www.bank.example",
+        "pins.toml: the file",
+    ]
+    assert out.endswith("certpin explain refused\n")
+
+
+def test_the_json_is_as_documented(run: Run) -> None:
+    read = _lint(run, LONE, "--json").json
+    _documented.check("lint", read)
+    (file,) = read["files"]
+    (found,) = read["findings"]
+    (allowed,) = read["allowed"]
+    assert (file["pin_set"], file["errors"], file["asked"]) == (None, 1, None)
+    assert (found["rule"], found["line"], found["host"]) == ("no-backup", 9, "api.bank.example")
+    assert (allowed["rule"], allowed["allowed"]) == ("expires-too-late", "it is a test")
+    assert _lint(run, LONE, "--format", "json").json == read
+
+
+def test_several_files_are_judged_each_for_itself(run: Run) -> None:
+    Path("other.toml").write_text(LONE)
+    done = _lint(run, GOOD, "pins.toml", "other.toml", "--json")
+    assert done.code == 1
+    assert [each["file"] for each in done.json["files"]] == ["pins.toml", "other.toml"]
+    assert [each["file"] for each in done.json["findings"]] == ["other.toml"]
+
+
+@pytest.mark.parametrize("text", [GOOD, LONE, WARNED, HOSTILE])
+def test_the_sarif_is_what_the_schema_of_oasis_asks_for(text: str, run: Run) -> None:
+    log = _lint(run, text, "--format", "sarif").json
+    assert not _sarif.complaints(log)
+    (only,) = log["runs"]
+    rules = only["tool"]["driver"]["rules"]
+    assert [rule["id"] for rule in rules] == list(RULES)
+    assert all(rules[each["ruleIndex"]]["id"] == each["ruleId"] for each in only["results"])
+    log["runs"][0]["results"].append({"ruleId": "a result without a message"})
+    assert _sarif.complaints(log)
+
+
+def _results(run: Run, text: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = _lint(run, text, "--format", "sarif").json["runs"][0]["results"]
+    return found
+
+
+def test_a_result_has_its_line_and_what_is_allowed_is_suppressed(run: Run) -> None:
+    found, allowed = _results(run, LONE)
+    place = found["locations"][0]["physicalLocation"]
+    assert place == {"artifactLocation": {"uri": "pins.toml"}, "region": {"startLine": 9}}
+    assert (found["level"], found["suppressions"]) == ("error", [])
+    assert allowed["suppressions"] == [{"kind": "inSource", "justification": "it is a test"}]
+
+
+def test_a_fingerprint_stays_when_the_line_moves(run: Run) -> None:
+    key = "certpinLint/v1"
+    first, moved = (
+        _results(run, text)[0]["partialFingerprints"][key] for text in (LONE, f"#\n{LONE}")
+    )
+    assert first == moved
+    assert first != _results(run, WARNED)[0]["partialFingerprints"][key]
+
+
+def test_a_path_with_odd_letters_is_an_address_in_sarif(run: Run, tmp_path: Path) -> None:
+    for name in ("a b%.toml", str(tmp_path / "c d.toml")):
+        Path(name).write_text(LONE)
+        log = run("lint", name, "--format", "sarif").json
+        place = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+        assert re.fullmatch(r"(file:///.*/c%20d|a%20b%25)\.toml", place["artifactLocation"]["uri"])
+
+
+def test_what_a_file_holds_is_no_command_of_a_terminal_or_a_workflow(run: Run) -> None:
+    github = _lint(run, HOSTILE, "--format", "github").out
+    assert "\x1b" not in github + _lint(run, HOSTILE).out
+    for line in github.splitlines()[:-1]:
+        assert re.fullmatch(
+            r"::(error|warning|notice) file=pins\.toml,line=\d+,title=certpin [a-z-]+::[^\r\n]+",
+            line,
+        )
+    assert "100%25" in github
+    assert github.splitlines()[-1].endswith("in pins.toml")
+
+
+def test_a_file_name_cannot_add_a_property_to_an_annotation(run: Run) -> None:
+    name = "a,line=1::b%\n::error::c.toml"
+    Path(name).write_text(LONE)
+    first, *_ = run("lint", name, "--format", "github").out.splitlines()
+    assert first.startswith("::error file=a%2Cline=1%3A%3Ab%25\\n%3A%3Aerror%3A%3Ac.toml,line=9,")
+
+
+def test_on_a_terminal_the_severity_has_a_colour_and_lines_are_folded(run: Run) -> None:
+    Path("pins.toml").write_text(LONE)
+    code, screen = on_terminal("lint", columns=60)
+    assert code == 1
+    assert "\x1b[31merror  \x1b[0m" in screen
+    plain = re.sub(r"\x1b\[\d*m", "", screen)
+    assert all(len(line) <= 60 for line in plain.splitlines())
+    assert "\x1b[31m" not in on_terminal("lint", NO_COLOR="1")[1]
+
+
+def test_the_adoption_time_is_an_option(run: Run) -> None:
+    done = _lint(run, GOOD, "--adoption-days", "36500", "--json")
+    assert done.code == 0
+    soon = GOOD.replace("2999-01-01", "2099-01-01")
+    assert _lint(run, soon, "--adoption-days", "36500").code == 1
+
+
+def test_the_pin_file_of_the_environment_is_judged(run: Run) -> None:
+    Path("other.toml").write_text(LONE)
+    assert run("lint", CERTPIN_PINS="other.toml").code == 1
+
+
+def test_an_exported_file_is_compared_by_its_format(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compare(path: Path, pins: PinSet) -> ExportedFile:
+        return ExportedFile("dart", str(path), "", (f"it has no pin of {pins.name}",))
+
+    monkeypatch.setitem(exported.COMPARE, "dart", compare)
+    done = _lint(run, GOOD, "--exported", "dart=lib/pins.dart")
+    assert done.code == 1
+    assert (
+        "drift: lib/pins.dart (dart) differs from the pin file: it has no pin of bank" in done.out
+    )
+    assert gather_exports(("dart=x",), None) is None
+
+
+def test_without_exports_nothing_is_compared() -> None:
+    assert gather_exports((), None) is None

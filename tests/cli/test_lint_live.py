@@ -1,0 +1,115 @@
+"""``certpin lint --live``: what real servers present, judged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.pins import HostPin, HostPolicy, Pin
+from tests import kit
+from tests.cli import _documented
+from tests.cli._pinfiles import dead, write
+from tests.cli.conftest import HOST, Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.lab import Authority, Identity
+
+pytestmark = pytest.mark.peer("nginx")
+
+LIVE = {
+    *("live-mismatch", "live-unverified", "dead-pin-in-service", "one-chain", "backup-in-chain"),
+    *("leaf-only-short-lived", "renewal-overdue", "authority-expires-soon", "not-asked"),
+}
+
+
+def _found(run: Run, *words: str | Path) -> tuple[set[str], int, dict[str, Any]]:
+    done = run("lint", "--live", *words, "--json")
+    _documented.check("lint", done.json)
+    (file,) = done.json["files"]
+    rules = {each["rule"] for each in done.json["findings"]}
+    return rules & LIVE, done.code, file
+
+
+def _policy(*pins: tuple[Pin, str]) -> HostPolicy:
+    entries = tuple(HostPin(pin, role) for pin, role in pins)  # type: ignore[arg-type]  # roles
+    return HostPolicy(kit.policy(HOST).pattern, entries)
+
+
+def test_a_leaf_that_lives_47_days_is_found(
+    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+) -> None:
+    write(kit.policy(HOST, identity.pin), trust=ca)
+    rules, code, file = _found(run, *dial)
+    assert (rules, code) == ({"leaf-only-short-lived"}, 0)
+    assert (file["asked"], file["answered"]) == (1, 1)
+
+
+def test_its_authority_pinned_beside_it_is_no_finding(
+    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
+) -> None:
+    authority = Pin.of_key(intermediate.certificate.spki_sha256)
+    pins = ((identity.pin, "leaf"), (authority, "intermediate"), (kit.NOBODY, "backup"))
+    write(_policy(*pins), trust=ca)
+    assert _found(run, *dial)[:2] == (set(), 0)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_no_pin_that_matches_and_no_chain_that_verifies_are_errors(
+    trusted: bool, run: Run, dial: tuple[str, ...], ca: Path
+) -> None:
+    write(kit.policy(HOST), trust=ca if trusted else None)
+    expected = {"live-mismatch"} if trusted else {"live-unverified"}
+    assert _found(run, *dial)[:2] == (expected, 1)
+
+
+def test_a_backup_in_the_chain_and_a_chain_without_a_backup_are_errors(
+    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
+) -> None:
+    authority = Pin.of_key(intermediate.certificate.spki_sha256)
+    write(_policy((identity.pin, "leaf"), (authority, "backup")), trust=ca)
+    assert _found(run, *dial)[:2] == ({"one-chain"}, 1)
+    pins = ((identity.pin, "leaf"), (authority, "backup"), (kit.NOBODY, "backup"))
+    write(_policy(*pins), trust=ca)
+    assert _found(run, *dial)[:2] == ({"backup-in-chain"}, 1)
+
+
+def test_a_compromised_key_that_is_served_is_an_error(
+    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+) -> None:
+    write(dead(kit.policy(HOST), identity.pin), trust=ca)
+    assert _found(run, *dial)[:2] == ({"dead-pin-in-service", "live-mismatch"}, 1)
+
+
+def test_where_nobody_answers_it_is_inconclusive(run: Run, ca: Path) -> None:
+    write(kit.policy(HOST), kit.policy("*.shops.example"), trust=ca)
+    rules, code, file = _found(run, "--connect", "127.0.0.1:1")
+    assert (rules, code) == ({"not-asked"}, 3)
+    assert (file["asked"], file["answered"]) == (2, 0)
+
+
+def test_where_one_answers_the_others_are_notes(
+    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+) -> None:
+    write(*(kit.policy(host, identity.pin) for host in (HOST, "*.shops.example")), trust=ca)
+    rules, code, _ = _found(run, *dial)
+    assert (rules, code) == ({"leaf-only-short-lived", "not-asked"}, 0)
+    out = run("lint", "--live", *dial).out
+    assert "1 of 2 hosts answered, asked from this machine alone" in out
+
+
+def test_a_finding_goes_before_nobody_who_answers(run: Run, ca: Path) -> None:
+    write(kit.policy(HOST, whole := Pin("cert-sha256", bytes(range(32)))), trust=ca)
+    assert _found(run, "--connect", "127.0.0.1:1", "--fail-on", "warning")[1] == 1
+    assert str(whole)
+
+
+def test_a_file_that_no_client_loads_is_not_asked_about(run: Run, ca: Path) -> None:
+    write(kit.policy("**.co.example"), trust=ca)
+    path = ca.parent / "work" / "pins.toml"
+    path.write_text(path.read_text().replace("**.co.example", "**.co.uk"))
+    done = run("lint", "--live", "--json")
+    assert (done.code, done.json["files"][0]["asked"]) == (1, None)
+    assert "no host was asked" in done.err

@@ -29,6 +29,7 @@ LISTS = (
     "tests.lab.session.mutations",
     "tests.lab.session.mutations_starttls",
     "tests.lab.transport.mutations",
+    "tests.pinfile.lint.mutations",
 )
 
 # What would make the run inside measure, record, distribute or insist: none of its business.

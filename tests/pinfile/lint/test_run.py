@@ -125,6 +125,16 @@ def test_what_is_not_allowed_in_full_is_not_allowed(comment: str, tmp_path: Path
     assert report.allowed == ()
 
 
+def test_a_refusal_cannot_be_allowed(tmp_path: Path) -> None:
+    lone = GOOD.rpartition("[[host.pin]]")[0]
+    report = _lint(
+        lone.replace("[[host.pin]]", "# certpin: allow no-backup because so\n[[host.pin]]"),
+        tmp_path,
+    )
+    assert {each.rule for each in report.findings} == {"no-backup", "unused-allow"}
+    assert report.allowed == ()
+
+
 def test_an_allowance_of_what_was_not_asked_is_not_called_unused(tmp_path: Path) -> None:
     allow = "# certpin: allow drift, one-chain because of a reason\n"
     assert _lint(allow + GOOD, tmp_path).findings == ()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.pinfile.lint import Document, ExportedFile, lint
-from certpin.pinfile.lint.distrusted import ROOTS
+from certpin.pinfile.lint import lint
 from certpin.pinfile.lint.examples import (
     AUTHORITY,
     BACKUP,
@@ -20,10 +18,7 @@ from certpin.pinfile.lint.examples import (
     NAME,
     NOW,
     PINS,
-    SERVED,
 )
-from certpin.pins import Pin
-from certpin.x509 import Certificate
 from tests.pinfile.lint import _scene
 
 if TYPE_CHECKING:
@@ -167,6 +162,34 @@ FINDS = {
 }
 # A rule, and files in which it finds nothing.
 FINDS_NOT = {
+    "the first version": ("version-too-low", GOOD.replace("12", "1")),
+    "a version that is no number": ("version-too-low", GOOD.replace("12", '"0"')),
+    "a version that is false": ("version-too-low", GOOD.replace("12", "false")),
+    "a public suffix that is a host": ("public-suffix", f"{host('co.uk')}{PINS}"),
+    "two pins that cannot be read": (
+        "duplicate-pin",
+        f"{HEAD}{HOST}{FIRST}{FIRST}".replace("/ONE", "/one"),
+    ),
+    "roles beside a pin that cannot be read": (
+        "roles-of-one-chain",
+        f"{HEAD}{HOST}{FIRST}{AUTHORITY}{THIRD}".replace("/THREE", "/three"),
+    ),
+    "states beside a pin that cannot be read": (
+        "no-active-pin",
+        f"{HEAD}{HOST}{BACKUP}{THIRD}".replace("/THREE", "/three"),
+    ),
+    "a wildcard without a pin": ("leaf-pins-under-wildcard", f"{HEAD}{ALL}"),
+    "a trial that ends somewhere": (
+        "report-only-too-long",
+        f'{HEAD}{NAME}mode = "report"\nexpires = 2027-12-01T12:00:00\n{PINS}',
+    ),
+    "reports to nowhere": ("report-loop", f'{HEAD}{HOST}report_to = ["https:"]\n{PINS}'),
+    "two policies of one pattern": ("overlapping-patterns", f"{GOOD}{HOST}{AUTHORITY}{BACKUP}"),
+    "a host that is none": ("host-spelling", f"{host('a..b')}{PINS}"),
+    "a comment for certpin that says nothing": (
+        "allow-without-reason",
+        f"# certpin: hello\n{GOOD}",
+    ),
     "two pins of which one cannot be read": ("no-backup", GOOD.replace("/TWO", "/two")),
     "one pin that is only reported on": ("no-backup", f"{HEAD}{REPORT}{TO}{FIRST}"),
     "no pin that can be read": ("no-live-pin", f"{HEAD}{HOST}{FIRST}".replace("/ONE", "/one")),
@@ -253,82 +276,3 @@ def test_it_is_found(case: str, tmp_path: Path) -> None:
 def test_it_is_not_found(case: str, tmp_path: Path) -> None:
     name, text = FINDS_NOT[case]
     assert name not in _found(text, tmp_path)
-
-
-def _live(text: str, folder: Path) -> tuple[Document, set[str]]:
-    document, _ = _scene.document(text, folder, "live")
-    return document, {each.rule for each in lint(document, NOW).findings}
-
-
-@pytest.mark.parametrize(
-    ("names", "text"),
-    [
-        (
-            {"live-mismatch"},
-            f'{HEAD}{HOST}match = "ca"\n{SERVED}{AUTHORITY}'.replace("INTERM", "X"),
-        ),
-        ({"live-unverified"}, f"{host('unverified.bank.example')}{SERVED}{BACKUP}"),
-        ({"not-asked"}, f"{host('silent.bank.example')}{SERVED}{BACKUP}"),
-        ({"renewal-overdue"}, f"{host('late.bank.example')}{SERVED}{BACKUP}"),
-        ({"leaf-only-short-lived"}, f"{host('short.bank.example')}{SERVED}{BACKUP}"),
-        (
-            {"dead-pin-in-service", "live-mismatch"},
-            f'{HEAD}{HOST}{SERVED}state = "removed"\n{PINS}',
-        ),
-        ({"one-chain", "authority-expires-soon"}, f"{host('old.bank.example')}{SERVED}{AUTHORITY}"),
-        ({"backup-in-chain"}, f'{HEAD}{HOST}{FIRST}{SERVED}role = "backup"\n'),
-    ],
-)
-def test_what_is_served_is_found(names: set[str], text: str, tmp_path: Path) -> None:
-    text = text.replace('role = "leaf"\nrole', "role")
-    assert names <= _live(text, tmp_path)[1]
-
-
-def test_a_chain_that_was_merely_sent_along_matches_nothing(tmp_path: Path) -> None:
-    document, _ = _live(f"{HEAD}{HOST}{SERVED}{BACKUP}", tmp_path)
-    other = _scene.make("another", NOW, NOW + 200 * _scene.DAY).certificate
-    (asked,) = document.live or ()
-    sent = replace(document, live=(replace(asked, path=(other,)),))
-    assert "live-mismatch" in {each.rule for each in lint(sent, NOW).findings}
-
-
-def test_without_live_facts_and_exports_their_rules_say_nothing(tmp_path: Path) -> None:
-    document, _ = _live(f"{host('silent.bank.example')}{SERVED}{BACKUP}", tmp_path)
-    assert lint(replace(document, live=None), NOW).findings == ()
-
-
-def test_an_export_that_cannot_be_compared_is_drift(tmp_path: Path) -> None:
-    document, _ = _scene.document(GOOD, tmp_path)
-    files = (
-        ExportedFile("okhttp", "a.kt", "it is no such file"),
-        ExportedFile("nginx", "b", "", ("one pin less", "another mode")),
-        ExportedFile("curl", "c"),
-    )
-    found = lint(replace(document, exported=files), NOW).findings
-    assert [(each.rule, each.line) for each in found] == [("drift", 1)] * 3
-    assert "a.kt (okhttp) cannot be compared: it is no such file" in found[0].message
-
-
-def test_a_distrusted_root_is_found_in_a_trust_file_and_on_a_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    *_, root = _scene.chain()
-    known = dict(ROOTS)
-    monkeypatch.setitem(ROOTS, Pin.of_key(root.certificate.spki_sha256), known.popitem()[1])
-    trusted, _ = _scene.document(f'{HEAD}{HOST}trust = "bank-root.pem"\n{PINS}', tmp_path)
-    assert [each.rule for each in lint(trusted, NOW).findings] == ["distrusted-root"]
-    assert "distrusted-root" in _live(f"{HEAD}{HOST}{SERVED}{BACKUP}", tmp_path)[1]
-
-
-def test_the_adoption_time_is_that_of_the_user(tmp_path: Path) -> None:
-    document, _ = _scene.document(f"{HEAD}{NAME}expires = 2027-04-01\n{PINS}", tmp_path)
-    found = lint(replace(document, adoption_days=31), NOW).findings
-    assert [each.rule for each in found] == ["expires-too-soon"]
-
-
-def test_a_certificate_whose_dates_make_no_sense_is_no_crash(tmp_path: Path) -> None:
-    document, _ = _live(f"{HEAD}{HOST}{SERVED}{BACKUP}", tmp_path)
-    (asked,) = document.live or ()
-    spki = _scene.chain()[0].certificate.spki
-    odd = replace(document, live=(replace(asked, path=(Certificate(b"0", spki),)),))
-    assert lint(odd, NOW).findings == ()

@@ -96,6 +96,7 @@ class Command:
     via: str = "connect"
     patience: float = PATIENCE
     _running: set[subprocess.Popen[bytes]] = field(default_factory=set, compare=False)
+    _stopped: threading.Event = field(default_factory=threading.Event, compare=False)
 
     @property
     def names_host(self) -> bool:
@@ -109,6 +110,8 @@ class Command:
                 f"the command calls a host of its own choice, and not {target.host}",
                 fix="write {host} or {url} where it names its host",
             )
+        if self._stopped.is_set():
+            return Ending(None, problem="the run was interrupted")
         words = substitute(self.words, target)
         with tempfile.TemporaryFile() as output:
             try:
@@ -125,7 +128,8 @@ class Command:
             return self._end(process, output)
 
     def stop(self) -> None:
-        """End every run of it that is under way."""
+        """End every run of it that is under way, and let no other begin."""
+        self._stopped.set()
         for process in tuple(self._running):
             _kill(process)
 
@@ -135,6 +139,8 @@ class Command:
         watch = threading.Timer(self.patience, _give_up, (process, late))
         watch.start()
         self._running.add(process)
+        if self._stopped.is_set():  # between its start and the line above
+            _kill(process)
         try:
             status = process.wait()
         finally:

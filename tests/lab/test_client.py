@@ -128,6 +128,15 @@ def _ends(pid: int) -> bool:
     return False
 
 
+@pytest.mark.parametrize(("program", "status"), [("'fine'", 0), ("time.sleep(600)", None)])
+def test_a_kernel_that_tells_no_end_is_asked_for_it(
+    target: Target, monkeypatch: pytest.MonkeyPatch, program: str, status: int | None
+) -> None:
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    patience = 20 if status == 0 else 0.2
+    assert python(f"import time; {program}", patience=patience).run(target).status == status
+
+
 def test_a_run_can_be_stopped_from_another_thread(target: Target, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     os.mkfifo(begun)

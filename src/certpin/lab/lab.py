@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from certpin.lab.case import CannotServeError, Style
 from certpin.lab.cast import Authorities, Cast, expiring
 from certpin.lab.fitting import fit
 from certpin.lab.loop import Loop
+from certpin.lab.scratch import scratch
 from certpin.lab.session.protocols import PROTOCOLS, suits
 from certpin.lab.stage import Stage, listening_address
 from certpin.lab.surroundings import furnish, write_pins
@@ -23,6 +22,8 @@ from certpin.lab.transport.dns import Resolver, ResolverPort
 from certpin.lab.upstream import UpstreamAuthorities, UpstreamCast
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from certpin.lab.case import Case
     from certpin.lab.upstream import Upstream
 
@@ -68,8 +69,7 @@ class Lab:
         self._leaving = ExitStack()
 
     def __enter__(self) -> Self:
-        folder = tempfile.TemporaryDirectory(prefix="certpin-lab-")
-        self.folder = Path(self._leaving.enter_context(folder))
+        self.folder = self._leaving.enter_context(scratch())
         furnish(self.folder, self.authorities.trusted_pem)
         self.authorities.client.write(self.folder, "client")
         self._leaving.enter_context(self.loop)

@@ -199,7 +199,7 @@ def test_descriptors_that_run_out_later_end_it_with_a_fix(lab: Serving) -> None:
     assert "fix: raise the limit of open files" in err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_no_end_leaves_a_folder_or_a_port(number: int, tmp_path: Path) -> None:
     passing = tmp_path / "passing"
     passing.mkdir()

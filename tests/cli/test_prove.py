@@ -239,7 +239,7 @@ def test_a_terminal_is_shown_how_far_it_is() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_ends_in_order_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     begun = tmp_path / "begun"
     slow = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(600)"
@@ -249,4 +249,20 @@ def test_it_ends_in_order_and_leaves_nothing(tmp_path: Path, number: signal.Sign
     process.send_signal(number)
     said = process.communicate(timeout=30)
     assert process.returncode == 130, said
+    assert list(tmp_path.iterdir()) == [begun]
+
+
+@pytest.mark.slow
+def test_what_a_killed_run_left_is_removed_and_told(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    touch = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(1)"
+    surroundings = {"TMPDIR": str(tmp_path)}
+    process = program("prove", *FEW, *python(touch), env=surroundings)
+    while not begun.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    [left] = tmp_path.glob("certpin-lab-*")
+    _, err = program("prove", *FEW, *CERTPIN, "{url}", env=surroundings).communicate(timeout=60)
+    assert f"certpin: removed {left}, which a run left that was killed\n" in err
     assert list(tmp_path.iterdir()) == [begun]

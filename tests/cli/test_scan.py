@@ -400,6 +400,7 @@ def test_hosts_are_counted_on_a_terminal(listed: Path, dial: tuple[str, ...]) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # nine thousand handshakes
 @pytest.mark.peer("nginx")
 def test_memory_stays_the_same_however_many_hosts_there_are(
     bank: Nginx, ca: Path, tmp_path: Path
@@ -420,4 +421,4 @@ def test_memory_stays_the_same_however_many_hosts_there_are(
         assert output.read_text().count('"chain_verified":true') == count
         return int(done.stderr)
 
-    assert peak(20_000) <= 1.25 * peak(2_000)  # on a busy machine more are under way
+    assert peak(8_000) <= 1.25 * peak(1_000)  # on a busy machine more are under way

@@ -208,6 +208,13 @@ _RUNS = [
         f"{_R}test_an_interrupted_run_stops_the_client",
     ),
     Mutation(
+        "nothing begins after the end",
+        _CLIENT,
+        "        self._stopped.set()\n",
+        "",
+        f"{_C}test_a_client_that_was_stopped_does_not_begin",
+    ),
+    Mutation(
         "no child is left",
         _CLIENT,
         "            _kill(process)  # and what it started\n",

@@ -220,6 +220,13 @@ _REAL = [
         f"{_U}a_connection_that_is_kept_is_ended_once_it_is_quiet",
     ),
     Mutation(
+        "the last answer",
+        f"{_S}schedule.py",
+        "            self._passing.add(visit)\n",
+        "            pass\n",
+        f"{_U}the_last_answer_arrives_before_the_lab_ends",
+    ),
+    Mutation(
         "a refusal that passed through is seen",
         f"{_S}gate.py",
         "        conversation.ended()\n        self._listen_on()\n",

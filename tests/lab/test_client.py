@@ -128,6 +128,15 @@ def _ends(pid: int) -> bool:
     return False
 
 
+@pytest.mark.parametrize(("program", "status"), [("'fine'", 0), ("time.sleep(600)", None)])
+def test_a_kernel_that_tells_no_end_is_asked_for_it(
+    target: Target, monkeypatch: pytest.MonkeyPatch, program: str, status: int | None
+) -> None:
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    patience = 20 if status == 0 else 0.2
+    assert python(f"import time; {program}", patience=patience).run(target).status == status
+
+
 def test_a_run_can_be_stopped_from_another_thread(target: Target, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     os.mkfifo(begun)
@@ -139,6 +148,25 @@ def test_a_run_can_be_stopped_from_another_thread(target: Target, tmp_path: Path
     client.stop()
     thread.join()
     assert [ending.status for ending in endings] == [-9]
+
+
+def test_nor_does_one_go_on_that_had_just_begun(target: Target) -> None:
+    class Late(set[Any]):
+        def add(self, process: Any) -> None:
+            client.stop()
+            super().add(process)
+
+    client = python("import time; time.sleep(600)", _running=Late())
+    assert client.run(target).status == -9
+
+
+def test_a_client_that_was_stopped_does_not_begin(target: Target, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    client = python(f"open({str(begun)!r}, 'w').close()")
+    client.stop()
+    ending = client.run(target)
+    assert (ending.status, ending.problem) == (None, "the run was interrupted")
+    assert not begun.exists()
 
 
 def test_only_the_end_of_a_long_output_is_kept(target: Target) -> None:

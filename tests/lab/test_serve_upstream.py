@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from certpin.lab.case import Style
 from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.serve.device import DeviceLab, Standing
 from certpin.lab.serve.kept import Kept
+from certpin.lab.server import server_context
 from certpin.lab.transport import relay
 from certpin.lab.transport.front import Reached
 from certpin.lab.upstream import Upstream
@@ -148,7 +151,7 @@ def test_an_app_that_refuses_its_real_server_after_the_handshake_fails_the_contr
 
 
 def test_so_does_one_that_refuses_in_the_handshake(real: Real) -> None:
-    """Two that are seen to leave are enough. Where the server was seen to end, another comes."""
+    """Two that are seen to leave are enough; where the server's end was seen first, one more."""
     nothing = ssl.create_default_context()
     with real.lab(ROGUE) as lab:
         for _ in range(100):
@@ -229,6 +232,39 @@ def test_a_connection_that_is_kept_is_ended_once_it_is_quiet(
                 server.sendall(b"\x16\3\3\0\1\2")
                 assert sock.recv(65_536) == b"\x16\3\3\0\1\2"
                 assert sock.recv(1) == b""
+
+
+def test_the_last_answer_arrives_before_the_lab_ends(real: Real) -> None:
+    """The lab has heard all it waited for once the request passed through."""
+    held = threading.Event()
+    with ExitStack() as leaving:
+        listening = leaving.enter_context(socket.create_server(("127.0.0.1", 0)))
+        pool = leaving.enter_context(ThreadPoolExecutor(2))
+        lab = leaving.enter_context(real.lab([]))
+        leaving.callback(held.set)
+        fetch(lab.port, real.app.pinned)
+        settled(lab)
+        _lead_to(lab, listening)
+        pool.submit(_answer_late, listening, real.identities[HOST], held)
+        last = pool.submit(fetch, lab.port, real.app.pinned)
+        deadline = time.monotonic() + PATIENCE
+        while not lab.finished:
+            assert time.monotonic() < deadline, lab.standings()
+        waits = [lab.schedule.awaits_servers]
+        held.set()
+        lab.let_answer(PATIENCE)
+        waits.append(lab.schedule.awaits_servers)
+    assert waits == [True, False]
+    assert last.result() == BODY
+
+
+def _answer_late(listening: socket.socket, identity: Identity, held: threading.Event) -> None:
+    listening.settimeout(PATIENCE)
+    taken, _ = listening.accept()
+    with server_context(identity).wrap_socket(taken, server_side=True) as tls:
+        tls.recv(4096)
+        held.wait(PATIENCE)
+        tls.sendall(BODY.encode())
 
 
 def test_the_device_gets_the_rogue_root_and_no_pins(real: Real) -> None:

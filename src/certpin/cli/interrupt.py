@@ -1,4 +1,4 @@
-"""Ending in order: SIGTERM does what Ctrl-C does, so that nothing is left behind."""
+"""Ending in order: SIGTERM and SIGHUP do what Ctrl-C does, so that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Let SIGINT and SIGTERM raise ``KeyboardInterrupt``, once.
+    """Let SIGINT, SIGTERM and SIGHUP (a terminal that closes) raise ``KeyboardInterrupt``, once.
 
     Another one shall not break off the clearing up, nor the summary: after the first, all that
     come until the program has ended are ignored.
@@ -26,8 +26,9 @@ def ended_by_signals() -> Iterator[None]:
             raise KeyboardInterrupt
 
     numbers = [signal.SIGTERM]
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as a shell's background job has it
-        numbers.append(signal.SIGINT)
+    # A shell's background job ignores the one, and what nohup began the other.
+    may_be_ignored = (signal.SIGINT, signal.SIGHUP)
+    numbers += [each for each in may_be_ignored if signal.getsignal(each) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield

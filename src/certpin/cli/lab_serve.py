@@ -189,6 +189,7 @@ def _watch(lab: DeviceLab, shown: Screen) -> list[Standing]:
                 shown.result(*news)
             shown.look()
         _rest(lab, shown)
+        lab.let_answer()
     except KeyboardInterrupt:
         pass
     standings = lab.stop()

@@ -21,6 +21,7 @@ from certpin.lab.lab import Lab
 from certpin.lab.report import FORMATS
 from certpin.lab.report.tally import exit_code
 from certpin.lab.run import prove as run_matrix
+from certpin.lab.scratch import remove_leftovers
 from certpin.lab.session.protocols import PROTOCOLS
 from certpin.lab.trouble import LabError
 from certpin.pins import normalise
@@ -170,6 +171,8 @@ def prove(
         upstream=find_upstream(name, protocol, pin_file, upstream, ca_file),
     )
     client = Command(command, via or _way(command), timeout)
+    for folder in remove_leftovers():
+        say("certpin", f"removed {folder}, which a run left that was killed")
     printer = MatrixPrinter(len(cases) + 2, quiet=as_json)
     try:
         with ended_by_signals(), lab, printer:

@@ -8,7 +8,7 @@ for, with keys that live in memory, and with the dates of the clock that is hand
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from certpin.lab.authority import Authority, new_rsa_key
@@ -40,6 +40,12 @@ _PARTNERS = ("www.partner.example", "www.other.example", "www.third.example")
 
 # Said in every root, for whoever finds one in a device's trust store.
 _WARNING = "do not trust (certpin lab)"
+
+
+@lru_cache
+def _rsa_key(whose: str) -> rsa.RSAPrivateKey:
+    """A key of RSA: made once, for every lab of this process, as it takes its time."""
+    return new_rsa_key()
 
 
 class Authorities:
@@ -82,12 +88,13 @@ class Authorities:
     @cached_property
     def rsa_intermediate(self) -> Authority:
         """Below R too, with a key of RSA: for servers, or digests, that ECDSA can't sign."""
-        return Authority(f"Intermediate RSA, {_WARNING}", issuer=self.root, key=new_rsa_key())
+        key = _rsa_key("intermediate")
+        return Authority(f"Intermediate RSA, {_WARNING}", issuer=self.root, key=key)
 
     @cached_property
     def backup_key(self) -> rsa.RSAPrivateKey:
         """What every server has in reserve. RSA: so clients have pins on keys of both kinds."""
-        return new_rsa_key()
+        return _rsa_key("backup")
 
     @cached_property
     def client(self) -> Identity:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import tempfile
@@ -96,6 +97,7 @@ class Command:
     via: str = "connect"
     patience: float = PATIENCE
     _running: set[subprocess.Popen[bytes]] = field(default_factory=set, compare=False)
+    _stopped: threading.Event = field(default_factory=threading.Event, compare=False)
 
     @property
     def names_host(self) -> bool:
@@ -109,6 +111,8 @@ class Command:
                 f"the command calls a host of its own choice, and not {target.host}",
                 fix="write {host} or {url} where it names its host",
             )
+        if self._stopped.is_set():
+            return Ending(None, problem="the run was interrupted")
         words = substitute(self.words, target)
         with tempfile.TemporaryFile() as output:
             try:
@@ -125,32 +129,41 @@ class Command:
             return self._end(process, output)
 
     def stop(self) -> None:
-        """End every run of it that is under way."""
+        """End every run of it that is under way, and let no other begin."""
+        self._stopped.set()
         for process in tuple(self._running):
             _kill(process)
 
     def _end(self, process: subprocess.Popen[bytes], output: BinaryIO) -> Ending:
-        late = threading.Event()
-        # Not wait(timeout): that looks every 50 ms, and most clients take less.
-        watch = threading.Timer(self.patience, _give_up, (process, late))
-        watch.start()
         self._running.add(process)
+        if self._stopped.is_set():  # between its start and the line above
+            _kill(process)
         try:
-            status = process.wait()
+            in_time = _ends(process, self.patience)
         finally:
-            watch.cancel()
-            watch.join()
             self._running.discard(process)
             _kill(process)  # and what it started
-        if late.is_set():
-            problem = f"the client did not end within {self.patience:g} s"
-            return Ending(None, _end_of(output), problem)
-        return Ending(status, _end_of(output))
+        status = process.wait()
+        if in_time:
+            return Ending(status, _end_of(output))
+        problem = f"the client did not end within {self.patience:g} s"
+        return Ending(None, _end_of(output), problem)
 
 
-def _give_up(process: subprocess.Popen[bytes], late: threading.Event) -> None:
-    late.set()
-    _kill(process)
+def _ends(process: subprocess.Popen[bytes], patience: float) -> bool:
+    """Wait for a process: whether it ended within so many seconds."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):  # not Linux, or an old one
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(patience)  # looks every 50 ms, and most clients take less
+        return process.poll() is not None
+    try:
+        end = select.poll()
+        end.register(descriptor, select.POLLIN)
+        return bool(end.poll(1000 * patience))
+    finally:
+        os.close(descriptor)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -167,7 +180,8 @@ def substitute(words: Sequence[str], target: Target) -> list[str]:
 def _fill(word: str, target: Target) -> str:
     """Only known names are replaced: a command's own braces (JSON, awk) stay."""
     for name, value in SUBSTITUTIONS.items():
-        word = word.replace(f"{{{name}}}", value(target))
+        if f"{{{name}}}" in word:
+            word = word.replace(f"{{{name}}}", value(target))
     return word
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from certpin.lab.case import CannotServeError, Style
 from certpin.lab.cast import Authorities, Cast, expiring
 from certpin.lab.fitting import fit
 from certpin.lab.loop import Loop
+from certpin.lab.scratch import scratch
 from certpin.lab.session.protocols import PROTOCOLS, suits
 from certpin.lab.stage import Stage, listening_address
 from certpin.lab.surroundings import furnish, write_pins
@@ -23,6 +22,8 @@ from certpin.lab.transport.dns import Resolver, ResolverPort
 from certpin.lab.upstream import UpstreamAuthorities, UpstreamCast
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from certpin.lab.case import Case
     from certpin.lab.upstream import Upstream
 
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 class Lab:
     """A context manager: authorities, a folder for what clients are handed, and the loop.
 
-    Everything is gone when it ends. Its keys were only ever in memory; the one in the folder is
-    the client's own.
+    Everything is gone when it ends, but the keys of RSA: the next lab of this process has them too.
+    Keys were only ever in memory; the one in the folder is the client's own.
     """
 
     def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of a run
@@ -68,8 +69,9 @@ class Lab:
         self._leaving = ExitStack()
 
     def __enter__(self) -> Self:
-        folder = tempfile.TemporaryDirectory(prefix="certpin-lab-")
-        self.folder = Path(self._leaving.enter_context(folder))
+        self.folder = self._leaving.enter_context(scratch())
+        furnish(self.folder, self.authorities.trusted_pem)
+        self.authorities.client.write(self.folder, "client")
         self._leaving.enter_context(self.loop)
         if self._resolves:
             self._resolver = self.loop.call(self._resolve)
@@ -94,10 +96,8 @@ class Lab:
         with self._lock:
             if host not in self._casts:
                 cast = self._cast(host)
-                folder = self._folder_of(cast)
-                folder.mkdir()
-                furnish(folder, self.authorities.trusted_pem, None if self.upstream else cast.pins)
-                self.authorities.client.write(folder, "client")
+                if cast.pins and not self.upstream:
+                    write_pins(self._pins_of(cast), cast.pins)
                 self._casts[host] = cast
             return self._casts[host]
 
@@ -131,7 +131,7 @@ class Lab:
             port=port,
             proxy_port=proxy,
             canary=self.canary,
-            folder=self._folder_of(cast),
+            folder=self.folder,
             pin=pin,
             backup=backup,
             pins=self._pin_file(case, cast),
@@ -143,15 +143,15 @@ class Lab:
 
     def _pin_file(self, case: Case, cast: Cast) -> Path:
         given = self.upstream.pin_file if self.upstream else None
-        path = given or self._folder_of(cast) / "pins.toml"
+        path = given or self._pins_of(cast)
         if not case.clock or given or not cast.pins:
             return path
         # The moved clock is beyond the pins, and not beyond the certificates.
-        path = path.with_name(f"pins-{case.name}.toml")
+        path = path.with_stem(f"{path.stem}-{case.name}")
         with self._lock:
             if not path.exists():
                 write_pins(path, expiring(cast.pins, self.authorities.now + case.clock / 2))
         return path
 
-    def _folder_of(self, cast: Cast) -> Path:
-        return self.folder / cast.host.replace(":", "_")
+    def _pins_of(self, cast: Cast) -> Path:
+        return self.folder / f"pins-{cast.host.replace(':', '_')}.toml"

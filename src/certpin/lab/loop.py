@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
@@ -30,11 +31,16 @@ class Loop:
 
     def call(self, function: Callable[[], T]) -> T:
         """What a function returns, called in the loop's thread."""
+        answer: Future[T] = Future()
 
-        async def run() -> T:
-            return function()
+        def run() -> None:  # no task: there are three calls to each run of a client
+            try:
+                answer.set_result(function())
+            except BaseException as exc:  # noqa: BLE001  # whatever it is, it is the caller's
+                answer.set_exception(exc)
 
-        return asyncio.run_coroutine_threadsafe(run(), self.asyncio).result()
+        self.asyncio.call_soon_threadsafe(run)
+        return answer.result()
 
     def wait(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What a coroutine function returns, run in the loop's thread."""
@@ -49,10 +55,8 @@ class Loop:
         self.asyncio.close()
 
     def _cancel(self) -> None:
-        mine = asyncio.current_task()
-        for task in asyncio.all_tasks():
-            if task is not mine:
-                task.cancel()
+        for task in asyncio.all_tasks(self.asyncio):
+            task.cancel()
 
 
 async def _ended(tasks: set[asyncio.Task[object]]) -> None:

@@ -38,22 +38,21 @@ _HTTPS_PROXY = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _HTTP_PROXY = ("HTTP_PROXY", "http_proxy")
 
 
-def furnish(folder: Path, trusted_pem: bytes, pins: PinSet | None) -> None:
-    """Write what clients are handed into a folder. Without known pins there is no pin file."""
+def furnish(folder: Path, trusted_pem: bytes) -> None:
+    """Write into a folder what clients of every host are handed."""
     (folder / "trusted.pem").write_bytes(trusted_pem)
     (folder / "trusted.p12").write_bytes(_java_store(trusted_pem))
     (folder / "no-certificates").mkdir()
-    if pins:
-        write_pins(folder / "pins.toml", pins)
 
 
 def write_pins(path: Path, pins: PinSet) -> None:
-    """Write a pin file."""
+    """Write a pin file, for the length of a run: it need not outlive the machine (no fsync)."""
     editor = PinFileEditor.new(path, pins.name)
     for policy in pins.policies:
         editor.add_host(policy)
     editor.raise_version()
-    editor.save()
+    editor.check()
+    path.write_text(editor.text, encoding="utf-8")
 
 
 def environment(target: Target, via: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from certpin.lab.tunnel import TunnelKeys
     from certpin.lab.upstream import Upstream
     from certpin.x509 import Certificate
+
+_LAST_ANSWER = 10.0  # seconds; a connection that is quiet ends in five
+_GLANCE = 0.02  # seconds from one look at them to the next
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,16 @@ class DeviceLab:
     def finished(self) -> bool:
         """Whether every host has been through everything, and all is told."""
         return self._loop.call(lambda: self.schedule.finished) and self._news.empty()
+
+    def let_answer(self, patience: float = _LAST_ANSWER) -> None:
+        """Wait until connections that are with a real server have come to their end.
+
+        What an app sent there is its word, and may be the last that the lab waited for: it shall
+        have its answer all the same.
+        """
+        end = time.monotonic() + patience
+        while self._loop.call(lambda: self.schedule.awaits_servers) and time.monotonic() < end:
+            time.sleep(_GLANCE)
 
     def finished_with(self, host: str) -> bool:
         """Whether one host has been through everything."""

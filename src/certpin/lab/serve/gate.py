@@ -67,10 +67,10 @@ class Gate(Port):
         while len(self._links) + 2 * self._relays < self._most:
             if not self._accept_one():
                 return
-        self._loop.remove_reader(self._listener)
+        self._loop.remove_reader(self._descriptor)
 
     def _breathe(self, exc: OSError) -> None:
-        self._loop.remove_reader(self._listener)
+        self._loop.remove_reader(self._descriptor)
         self._trouble(exc)
 
     def _ended(self, link: Link) -> None:

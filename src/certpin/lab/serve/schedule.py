@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import CannotServeError, Style
+from certpin.lab.script import Opening
 from certpin.lab.serve.keys import DeviceCast
 from certpin.lab.serve.programme import Programme
 from certpin.lab.serve.turn import Turn, Visit
@@ -52,6 +53,7 @@ class Schedule:
         self.programmes = {host: self._programme(host, style, chosen, told) for host in hosts}
         self._resting = {host: self._prepare(host, CONTROL) for host in hosts}
         self._lured: dict[str, Turn] = {}  # by host, the latest turn that sent clients elsewhere
+        self._passing: set[Visit] = set()  # what is with a real server now
 
     def _cast(self, host: str, style: Style) -> Cast:
         second, upstream = _second(self.hosts, host), self._upstreams.get(host)
@@ -78,6 +80,11 @@ class Schedule:
         """Whether every host has been through everything."""
         return all(each.finished for each in self.programmes.values())
 
+    @property
+    def awaits_servers(self) -> bool:
+        """Whether connections are with the real servers of hosts under test."""
+        return bool(self._passing)
+
     def admit(self, seen: Connection, *, plain: bool = False) -> Visit:
         """The visit of a connection that begins now, to ``seen.target``."""
         turn = self._turn(seen.target, plain=plain)
@@ -92,6 +99,9 @@ class Schedule:
             self.programmes[visit.turn.hosts[0]].heard(visit.turn)
         if ended:
             visit.turn.drop(visit)
+            self._passing.discard(visit)
+        elif visit.seen.act and visit.seen.act.opening is Opening.RELAY:
+            self._passing.add(visit)
 
     def stop(self) -> None:
         """It ends here."""

@@ -103,7 +103,8 @@ def _set_up(
     if settings.needs_certificate or settings.asks_certificate:
         needed = settings.needs_certificate
         context.verify_mode = ssl.CERT_REQUIRED if needed else ssl.CERT_OPTIONAL
-    if clients:  # a connection may begin with a context that asks, and go on with another
+    # A connection that shares tickets may begin with a context that asks, and go on with another.
+    if clients and (settings.tickets or context.verify_mode is not ssl.CERT_NONE):
         context.load_verify_locations(cadata=clients)
     try:
         context.set_ciphers((settings.ciphers or "DEFAULT") + _LAX)

@@ -5,6 +5,7 @@ Imported where a client negotiated it, and nowhere else.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from h2.config import H2Configuration
@@ -50,8 +51,12 @@ class Http2:
         self._ending = False  # whether an answer was the last
         self._broken = False  # whether nothing more is read
         self._full = False  # whether no more is kept
+
+    @cached_property
+    def _http(self) -> H2Connection:
+        """Made once TLS stands: most clients refuse before."""
         # Headers that break the rules are data too, and so are not refused.
-        self._http = H2Connection(H2Configuration(False, validate_inbound_headers=False))
+        return H2Connection(H2Configuration(False, validate_inbound_headers=False))
 
     def begin(self, *, secure: bool) -> bytes:
         """The server's SETTINGS, unasked (RFC 9113 section 3.4)."""

@@ -38,6 +38,7 @@ class Link:
         with suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
+        self._descriptor = sock.fileno()  # asyncio finds it faster than the socket
         self.conversation = conversation
         self._loop = loop
         self._ended = ended
@@ -45,7 +46,7 @@ class Link:
         self._open = True
         self._hung_up = False
         self._timer = loop.call_later(PATIENCE, self.close)
-        loop.add_reader(sock, self.read)
+        loop.add_reader(self._descriptor, self.read)
         self._move()
 
     def read(self) -> bool:
@@ -76,7 +77,7 @@ class Link:
     def _close_when_sent(self) -> None:
         """A client may close its side only, and wait for the rest of the answer."""
         if self._unsent and self._open:
-            self._loop.remove_reader(self.sock)  # else its end would be read for ever
+            self._loop.remove_reader(self._descriptor)  # else its end would be read for ever
         else:
             self.close()
 
@@ -98,8 +99,8 @@ class Link:
     def _let_go(self) -> None:
         self._open = False
         self._timer.cancel()
-        self._loop.remove_reader(self.sock)
-        self._loop.remove_writer(self.sock)
+        self._loop.remove_reader(self._descriptor)
+        self._loop.remove_writer(self._descriptor)
 
     def _move(self) -> None:
         """Send what can be sent now; the loop calls again for the rest."""
@@ -119,13 +120,13 @@ class Link:
 
     def _wait_to_write(self) -> None:
         if len(self._unsent) > _MOST_UNSENT:
-            self._loop.remove_reader(self.sock)
-        self._loop.add_writer(self.sock, self._write_on)
+            self._loop.remove_reader(self._descriptor)
+        self._loop.add_writer(self._descriptor, self._write_on)
 
     def _write_on(self) -> None:
-        self._loop.remove_writer(self.sock)
+        self._loop.remove_writer(self._descriptor)
         if not self._hung_up:
-            self._loop.add_reader(self.sock, self.read)
+            self._loop.add_reader(self._descriptor, self.read)
         self._move()
         if self._hung_up:
             self._close_when_sent()

@@ -39,11 +39,12 @@ class Port:
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._listener = socket.create_server(address, family=family, backlog=_BACKLOG)
         self._listener.setblocking(False)
+        self._descriptor = self._listener.fileno()  # asyncio finds it faster than the socket
         self._loop = loop
         self._make = make
         self._links: set[Link] = set()
         self._closed = False
-        loop.add_reader(self._listener, self._accept)
+        loop.add_reader(self._descriptor, self._accept)
 
     @property
     def number(self) -> int:
@@ -60,7 +61,7 @@ class Port:
             return
         self._accept()
         self._closed = True
-        self._loop.remove_reader(self._listener)
+        self._loop.remove_reader(self._descriptor)
         self._listener.close()
         for link in tuple(self._links):
             for _ in range(_LAST_PIECES):
@@ -90,12 +91,12 @@ class Port:
 
     def _breathe(self, exc: OSError) -> None:
         """Leave them waiting: a listener that stays readable would keep the loop busy."""
-        self._loop.remove_reader(self._listener)
+        self._loop.remove_reader(self._descriptor)
         self._loop.call_later(_BREATH, self._listen_on)
 
     def _listen_on(self) -> None:
         if not self._closed:
-            self._loop.add_reader(self._listener, self._accept)
+            self._loop.add_reader(self._descriptor, self._accept)
 
     def _ended(self, link: Link) -> None:
         self._links.discard(link)

@@ -60,7 +60,7 @@ MUTATIONS: list[Mutation] = [
         _VERIFICATION,
         "if not self.check_hostname:",
         "if False:",
-        _ONE + "test_nothing_is_sent_on_a_socket_of_a_weakened_context",
+        _ONE + "test_a_context_that_is_whole_again_connects_again",
     ),
     Mutation(
         1,
@@ -79,8 +79,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         1,
         _CONTEXT,
-        "if check.changes != self._verifying_changes:",
-        "if False:",
+        "if check.changes != self._verifying_changes or unseen:",
+        "if unseen:",
         _ONE + "test_a_change_while_openssl_copies_the_settings_is_seen",
     ),
     Mutation(
@@ -110,6 +110,20 @@ MUTATIONS: list[Mutation] = [
         "if changes != self._verified_changes:",
         "if False:",
         _ONE + "test_a_weakened_context_does_not_connect",
+    ),
+    Mutation(
+        1,
+        _CONTEXT,
+        "unseen = not self.check_hostname or flags_of(self) & UNSAFE_FLAGS",
+        "unseen = flags_of(self) & UNSAFE_FLAGS",
+        _ONE + "test_what_is_weakened_past_the_context_is_found_too",
+    ),
+    Mutation(
+        1,
+        _CONTEXT,
+        "unseen = not self.check_hostname or flags_of(self) & UNSAFE_FLAGS",
+        "unseen = not self.check_hostname",
+        _ONE + "test_what_is_weakened_past_the_context_is_found_too",
     ),
     Mutation(
         1,

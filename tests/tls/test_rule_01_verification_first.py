@@ -62,6 +62,25 @@ WEAKENED = pytest.mark.parametrize(
         pytest.param(_flag(IGNORE_CRITICAL), id="IGNORE_CRITICAL"),
     ],
 )
+
+
+def _cert_none_by_property(context: ssl.SSLContext) -> None:
+    for name, value in (("check_hostname", False), ("verify_mode", ssl.CERT_NONE)):
+        getattr(ssl.SSLContext, name).__set__(context, value)
+
+
+def _cert_none_by_object(context: ssl.SSLContext) -> None:
+    object.__setattr__(context, "check_hostname", False)
+    object.__setattr__(context, "verify_mode", ssl.CERT_NONE)
+
+
+def _no_dates_by_object(context: ssl.SSLContext) -> None:
+    object.__setattr__(context, "verify_flags", context.verify_flags | NO_CHECK_TIME)
+
+
+UNSEEN = pytest.mark.parametrize(
+    "weaken", [_cert_none_by_property, _cert_none_by_object, _no_dates_by_object]
+)
 TRUST = pytest.mark.parametrize("private", [False, True], ids=["platform", "trust file"])
 
 
@@ -204,6 +223,17 @@ def test_a_change_while_openssl_copies_the_settings_is_seen(
         connect(context, server_context(_forged(world)))
 
 
+@UNSEEN
+def test_what_is_weakened_past_the_context_is_found_too(
+    world: World, weaken: Callable[[ssl.SSLContext], None]
+) -> None:
+    context, server = _context(world, private=False), server_context(_forged(world))
+    assert Wire(context, server_context(world.good)).shake().client.pin_verdict.reason == "match"
+    weaken(context)
+    with pytest.raises(WeakenedContextError, match="weakened"):
+        Wire(context, server)
+
+
 def _by_object(context: ssl.SSLContext, server: ssl.SSLContext) -> None:
     Wire(context, server)
 
@@ -262,18 +292,23 @@ def _begin(context: ssl.SSLContext, server: ssl.SSLContext) -> object:
         return type(exc)
 
 
-def test_a_change_counts_before_it_is_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("setting", "weak"), [("check_hostname", False), ("verify_mode", ssl.CERT_OPTIONAL)]
+)
+def test_a_change_counts_before_it_is_made(
+    world: World, monkeypatch: pytest.MonkeyPatch, setting: str, weak: object
+) -> None:
     context, server = _context(world, private=False), server_context(_forged(world))
     original = MirroredContext.__setattr__
     outcome = [_begin(context, server)]  # all is in order, and known to be
 
     def and_connect(self: Any, name: str, value: Any) -> None:
         original(self, name, value)
-        if name == "check_hostname":
+        if name == setting:
             outcome.append(_begin(context, server))
 
     monkeypatch.setattr(MirroredContext, "__setattr__", and_connect)
-    context.check_hostname = False
+    setattr(context, setting, weak)
     assert outcome[1:] == [WeakenedContextError]
 
 

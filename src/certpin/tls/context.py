@@ -43,7 +43,7 @@ from certpin.tls.events import FailureTeller
 from certpin.tls.gate import Gate
 from certpin.tls.objects import PinnedSSLObject, PinnedSSLSocket
 from certpin.tls.state import DebugAnchors, PinState
-from certpin.tls.verification import VerifyingContext
+from certpin.tls.verification import UNSAFE_FLAGS, VerifyingContext, flags_of
 from certpin.x509 import Certificate
 from certpin.x509.verifying import harden
 
@@ -209,9 +209,11 @@ class PinnedSSLContext(VerifyingContext):
         return PinCheck(enforcer, state, enforcer.target(state, host), changes)
 
     def _gate(self, raw: Any, check: PinCheck, owner: Any, outgoing: ssl.MemoryBIO | None) -> Gate:
-        if check.changes != self._verifying_changes:
-            # Another thread touched the settings while OpenSSL copied them.
-            raise self._enforcer.refused(_weakened(check.target.host, "they were being changed"))
+        unseen = not self.check_hostname or flags_of(self) & UNSAFE_FLAGS
+        if check.changes != self._verifying_changes or unseen:
+            # Touched by another thread while OpenSSL copied them, or past this class.
+            weakness = self._find_weakness() or "they were being changed"
+            raise self._enforcer.refused(_weakened(check.target.host, weakness))
         owner._check = check
         owner._context = self
         return Gate(raw, check, outgoing)

@@ -3,6 +3,9 @@
 A client library may set any of these on the context that it was given, in another thread too, and
 OpenSSL copies them when a connection begins. So each change is counted before it is made: a
 connection that finds one count before OpenSSL copied, and another one after it, may have anything.
+What is set past this class, by a property of a base class or by ``object.__setattr__``, is not
+counted: so each connection looks again, once OpenSSL copied. (Python refuses ``CERT_NONE`` while
+``check_hostname`` is on, so that the latter tells of both.)
 """
 
 from __future__ import annotations
@@ -17,8 +20,10 @@ _VERIFYING = frozenset({"verify_mode", "check_hostname", "verify_flags"})
 
 # Flags of OpenSSL that take dates or critical extensions out of the verification
 # (X509_V_FLAG_USE_CHECK_TIME, _IGNORE_CRITICAL, _NO_CHECK_TIME, openssl/x509_vfy.h).
-_UNSAFE_FLAGS = 0x2 | 0x10 | 0x200000
+UNSAFE_FLAGS = 0x2 | 0x10 | 0x200000
 
+# As a number, without the enumeration that Python makes of it, which takes twenty times as long.
+flags_of: Any = ssl.SSLContext.__base__.verify_flags.__get__  # type: ignore[union-attr]
 
 # What wraps a connection: with Python's own, a socket could fall back into clear text.
 _CHECKING_CLASSES = frozenset({"sslsocket_class", "sslobject_class"})
@@ -47,7 +52,7 @@ class VerifyingContext(MirroredContext):
                 return f"verify_mode is {self.verify_mode!r}"
             if not self.check_hostname:
                 return "check_hostname is off"
-            if self.verify_flags & _UNSAFE_FLAGS:
+            if self.verify_flags & UNSAFE_FLAGS:
                 return f"verify_flags are {self.verify_flags!r}"
             self._verified_changes = self._verifying_changes
             return ""

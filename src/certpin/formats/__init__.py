@@ -6,17 +6,21 @@ read back means the same. A new format is one file, and one line in ``FORMATS``.
 
 from __future__ import annotations
 
+from certpin.formats.android import ANDROID
 from certpin.formats.curl import CURL
 from certpin.formats.fit import Loss, fit
 from certpin.formats.format import Export, File, Format, Source, Wishes, only
 from certpin.formats.json import JSON
 from certpin.formats.okhttp_java import OKHTTP_JAVA
 from certpin.formats.okhttp_kotlin import OKHTTP_KOTLIN
+from certpin.formats.trustkit_android import TRUSTKIT_ANDROID
 
 # In the order in which they are listed: apps, programs, proxies, lists.
 FORMATS: dict[str, Format] = {
     each.name: each
     for each in (
+        ANDROID,
+        TRUSTKIT_ANDROID,
         OKHTTP_KOTLIN,
         OKHTTP_JAVA,
         CURL,

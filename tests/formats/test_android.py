@@ -91,7 +91,7 @@ def test_the_schema_knows_what_is_not_valid() -> None:
 
 
 @pytest.mark.peer("xmllint")
-@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("name", [*BOTH, "apple", "trustkit-ios"])
 def test_another_parser_reads_what_is_written(name: str, tmp_path: Path) -> None:
     path = tmp_path / "file.xml"
     path.write_text(text_of(name, two("**.bank.example", match="leaf", on_expiry="fail-open")))

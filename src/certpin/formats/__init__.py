@@ -7,6 +7,7 @@ read back means the same. A new format is one file, and one line in ``FORMATS``.
 from __future__ import annotations
 
 from certpin.formats.android import ANDROID
+from certpin.formats.apple import APPLE
 from certpin.formats.curl import CURL
 from certpin.formats.fit import Loss, fit
 from certpin.formats.format import Export, File, Format, Source, Wishes, only
@@ -14,12 +15,15 @@ from certpin.formats.json import JSON
 from certpin.formats.okhttp_java import OKHTTP_JAVA
 from certpin.formats.okhttp_kotlin import OKHTTP_KOTLIN
 from certpin.formats.trustkit_android import TRUSTKIT_ANDROID
+from certpin.formats.trustkit_ios import TRUSTKIT_IOS
 
 # In the order in which they are listed: apps, programs, proxies, lists.
 FORMATS: dict[str, Format] = {
     each.name: each
     for each in (
         ANDROID,
+        APPLE,
+        TRUSTKIT_IOS,
         TRUSTKIT_ANDROID,
         OKHTTP_KOTLIN,
         OKHTTP_JAVA,

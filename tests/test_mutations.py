@@ -22,6 +22,7 @@ REPOSITORY = Path(__file__).parents[1]
 LISTS = (
     "tests.tls.mutations_a",
     "tests.tls.mutations_b",
+    "tests.formats.mutations_mobile",
     "tests.lab.mutations",
     "tests.lab.mutations_serve",
     "tests.lab.attacks.mutations",

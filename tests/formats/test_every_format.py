@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from certpin.errors import CertpinError, ConfigError, FormatError
 from certpin.formats import FORMATS, Source, Wishes, fit
 from certpin.pins.meaning import meaning
-from tests.formats._sets import KEYS, WHOLE, anchors, pin_sets
+from tests.formats._sets import DATES, KEYS, WHOLE, anchors, pin_sets
 from tests.kit import pin_set, policy
 
 if TYPE_CHECKING:
@@ -20,8 +20,16 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet
 
 pytestmark = pytest.mark.parametrize("chosen", FORMATS.values(), ids=FORMATS)
-# What no platform refuses: pins of both kinds, and trust anchors.
-PLAIN = pin_set(policy("api.bank.example", *KEYS[:2], *WHOLE[:2], match="leaf", trust=anchors()[1]))
+# What no platform refuses: pins of both kinds, trust anchors, and a date.
+PLAIN = pin_set(
+    policy(
+        "api.bank.example",
+        *(*KEYS[:2], *WHOLE[:2]),
+        match="leaf",
+        trust=anchors()[1],
+        expires=DATES[0],
+    )
+)
 MANY = settings(
     max_examples=60, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )

@@ -124,6 +124,10 @@ NO_REPORT_ADDRESSES = [
     "http://localhost.evil.example/",
     "http://127.0.0.1.evil.example/",
     "https://pins.bank.example/\n",
+    "https://pins.bank.example/\0",
+    "https://pins.bank.example/\x1b[2J",
+    "https://pins.bank.example/\x7f",
+    "https://bücher.example/",
 ]
 
 

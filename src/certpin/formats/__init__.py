@@ -6,20 +6,36 @@ read back means the same. A new format is one file, and one line in ``FORMATS``.
 
 from __future__ import annotations
 
+from certpin.formats.android import ANDROID
+from certpin.formats.apple import APPLE
+from certpin.formats.chromium import CHROMIUM
 from certpin.formats.curl import CURL
 from certpin.formats.fit import Loss, fit
 from certpin.formats.format import Export, File, Format, Source, Wishes, only
+from certpin.formats.hpkp import HPKP
 from certpin.formats.json import JSON
 from certpin.formats.okhttp_java import OKHTTP_JAVA
 from certpin.formats.okhttp_kotlin import OKHTTP_KOTLIN
+from certpin.formats.react_native import REACT_NATIVE
+from certpin.formats.trustkit_android import TRUSTKIT_ANDROID
+from certpin.formats.trustkit_ios import TRUSTKIT_IOS
+from certpin.formats.wultra import WULTRA
 
 # In the order in which they are listed: apps, programs, proxies, lists.
 FORMATS: dict[str, Format] = {
     each.name: each
     for each in (
+        ANDROID,
+        APPLE,
+        TRUSTKIT_IOS,
+        TRUSTKIT_ANDROID,
+        REACT_NATIVE,
         OKHTTP_KOTLIN,
         OKHTTP_JAVA,
         CURL,
+        HPKP,
+        CHROMIUM,
+        WULTRA,
         JSON,
     )
 }

@@ -51,7 +51,8 @@ class Source:
 class Found:
     """What a file of a platform says of one host.
 
-    ``pattern`` is empty where the platform names no host: whoever imports has to.
+    ``pattern`` is empty where the platform names no host: whoever imports has to. ``below`` then
+    says whether the platform's pins hold for every name below that host too.
     """
 
     pattern: str
@@ -63,10 +64,11 @@ class Found:
     trust: TrustAnchors | None = None
     report_to: tuple[str, ...] = ()
     entries: tuple[HostPin, ...] = ()  # the pins with all that is said of them, where it is
+    below: bool = False
 
     def policy(self, wishes: Wishes) -> HostPolicy:
         """The policy. Raises ``ConfigError`` and ``HostError``."""
-        pattern = self.pattern or wishes.host
+        pattern = self.pattern or self._wished(wishes.host)
         if not pattern:
             raise ConfigError("the file names no host", key="host", fix="name it: --host HOST")
         return HostPolicy(
@@ -79,6 +81,9 @@ class Found:
             trust=self.trust,
             report_to=self.report_to,
         )
+
+    def _wished(self, host: str) -> str:
+        return f"**.{host}" if host and self.below and not host.startswith("*") else host
 
     def _guessed(self) -> tuple[HostPin, ...]:
         """The pins with roles that are a guess: most platforms don't say which pin is whose."""

@@ -158,8 +158,12 @@ def _check_pattern(pattern: HostPattern) -> None:
 
 
 def is_report_address(address: str) -> bool:
-    """Whether reports may go there: https to any host, http to this machine alone."""
-    return _REPORT_ADDRESS.fullmatch(address) is not None
+    """Whether reports may go there: https to any host, http to this machine alone.
+
+    A URI is ASCII (RFC 3986 section 2), and has nothing in it that its reader cannot see.
+    """
+    seen = address.isascii() and address.isprintable()
+    return seen and _REPORT_ADDRESS.fullmatch(address) is not None
 
 
 def _check_report_address(address: str) -> None:

@@ -176,6 +176,17 @@ def test_a_host_that_is_only_watched_is_left_out() -> None:
     assert losses == (Loss("mode", "b.example", 'mode = "report": the host is left out: why'),)
 
 
+@pytest.mark.parametrize("broad", ["**.bank.example", "*.bank.example", "**.api.bank.example"])
+@pytest.mark.parametrize("watched", [HOST, f"*.{HOST}"])
+def test_a_host_that_is_only_watched_is_not_left_to_a_wildcard(watched: str, broad: str) -> None:
+    enforced = policy(broad)
+    with pytest.raises(ConfigError, match="would be enforced on it: why") as caught:
+        fitted(limits.NoReportOnly("why"), enforced, policy(watched, mode="report"))
+    assert caught.value.key == "mode"
+    found, _ = fitted(limits.NoReportOnly("why"), policy(HOST), policy(broad, mode="report"))
+    assert list(found) == [HOST]
+
+
 def test_where_nothing_is_left_the_export_is_refused() -> None:
     with pytest.raises(ConfigError, match="nothing is left to be exported"):
         one(limits.NoReportOnly("why"), policy(mode="report"))

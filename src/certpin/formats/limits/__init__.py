@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from certpin.formats.limits.closing import FailClosedDate, OneDateInOverlaps
 from certpin.formats.limits.dates import FailOpenDate, NoExpiry
 from certpin.formats.limits.hosts import ApexAndBelow, ApexAndOneLabel, OneHost
 from certpin.formats.limits.matching import AnywhereInChain, LeafOnly, LeafOrAuthority
+from certpin.formats.limits.names import NamesOnly, NoSubtrees
+from certpin.formats.limits.numbers import OneReportAddress, TwoPins
 from certpin.formats.limits.overlap import United
 from certpin.formats.limits.pins import CertificatesOnly, KeysOnly
 from certpin.formats.limits.settings import NoDebug, NoReportOnly, NoReports, NoTrust
@@ -16,15 +19,21 @@ __all__ = [
     "ApexAndBelow",
     "ApexAndOneLabel",
     "CertificatesOnly",
+    "FailClosedDate",
     "FailOpenDate",
     "KeysOnly",
     "LeafOnly",
     "LeafOrAuthority",
+    "NamesOnly",
     "NoDebug",
     "NoExpiry",
     "NoReportOnly",
     "NoReports",
+    "NoSubtrees",
     "NoTrust",
+    "OneDateInOverlaps",
     "OneHost",
+    "OneReportAddress",
+    "TwoPins",
     "United",
 ]

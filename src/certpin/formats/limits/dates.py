@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from certpin.formats.fit import PolicyLimit
@@ -61,4 +61,5 @@ def _without_date(policy: HostPolicy) -> HostPolicy:
 def _next_midnight(moment: datetime) -> datetime:
     moment = moment.astimezone(UTC)
     midnight = datetime.combine(moment.date(), time.min, UTC)
-    return midnight if midnight == moment else midnight + timedelta(days=1)
+    last = midnight.date() == date.max  # there is no day after it
+    return midnight if last or midnight == moment else midnight + timedelta(days=1)

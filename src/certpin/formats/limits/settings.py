@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from certpin.errors import ConfigError
 from certpin.formats.fit import Fitted, Limit, Loss, PolicyLimit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from certpin.pins import HostPolicy, PinSet
 
 
@@ -18,7 +21,21 @@ class NoReportOnly(PolicyLimit):
     """
 
     aspect = "mode"
-    summary = '`mode = "report"`: such a host is left out'
+    summary = '`mode = "report"`: such a host is left out; below a wildcard it is refused'
+
+    def apply(self, pins: PinSet) -> Fitted:
+        """Leave such hosts out, unless the pins of a name above would be enforced on them then."""
+        fitted, losses = super().apply(pins)
+        above = {each.pattern.name for each in fitted.policies if each.pattern.wildcard}
+        for policy in pins.policies:
+            if policy.mode == "report" and above.intersection(_and_above(policy.pattern.name)):
+                raise ConfigError(
+                    f'{policy.pattern} has mode = "report", and the pins of a name above it '
+                    f"would be enforced on it: {self.why}",
+                    key="mode",
+                    fix="enforce it too, or name the hosts above it one by one",
+                )
+        return fitted, losses
 
     def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Leave the policy out unless it is enforced."""
@@ -65,3 +82,10 @@ class NoDebug(Limit):
             return pins, ()
         loss = Loss(self.aspect, "", f"[debug] is left out: {self.why}")
         return replace(pins, debug=None), (loss,)
+
+
+def _and_above(name: str) -> Iterator[str]:
+    """A name, and every name above it."""
+    while name:
+        yield name
+        name = name.partition(".")[2]

@@ -1,0 +1,120 @@
+"""Android's network security configuration, which TrustKit for Android reads too: the reader.
+
+https://developer.android.com/privacy-and-security/security-config#FileFormat
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from certpin.errors import FormatError
+from certpin.formats import _domains, _raw_anchors, _xml
+from certpin.formats.format import Found, Reading
+from certpin.formats.header import read_header
+from certpin.formats.table import pins_from
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from certpin.formats._xml import Element
+    from certpin.formats.format import Source
+
+    # What TrustKit adds to what Android reads, from its own element.
+    Addition = Callable[[Found, Element | None], Found]
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """What a domain-config says, or inherits where it says nothing."""
+
+    pin_set: Element | None = None
+    anchors: Element | None = None
+    trustkit: Element | None = None
+
+    def inside(self, config: Element) -> _Scope:
+        """What holds in an element of this scope: what it has itself takes the place."""
+        trustkit = config.one("trustkit-config")
+        if trustkit and self.trustkit:
+            trustkit.attributes = self.trustkit.attributes | trustkit.attributes
+        return _Scope(
+            config.one("pin-set") or self.pin_set,
+            config.one("trust-anchors") or self.anchors,
+            trustkit or self.trustkit,
+        )
+
+
+def read(source: Source, add: Addition = lambda found, _element: found) -> Reading:
+    """Read a file; ``add`` takes in what its ``trustkit-config`` says. Raises ``FormatError``.
+
+    Not read: what is said of hosts without pins, of clear text, of Certificate Transparency.
+    """
+    root = _xml.parse(source)
+    if root.name != "network-security-config":
+        raise FormatError(f"its root is {root.name[:80]!r}, not network-security-config")
+    entries = list(_entries(root))
+    found = tuple(
+        add(_found(source, pattern, scope), scope.trustkit)
+        for pattern, scope in entries
+        if _pins(scope)
+    )
+    _domains.refuse_exclusions(found, [name for name, scope in entries if not _pins(scope)])
+    debug = root.one("debug-overrides")
+    return Reading(found, *read_header(source.text), _raw_anchors.read_debug(source, debug))
+
+
+def _entries(root: Element) -> Iterator[tuple[str, _Scope]]:
+    """The pattern of every domain, and what holds for it."""
+    base = root.one("base-config")
+    scope = _Scope().inside(base) if base else _Scope()
+    if scope.pin_set:
+        raise FormatError(
+            f"line {scope.pin_set.line}: base-config has pins, and Android takes none there",
+            fix="move them to a domain-config that names their hosts",
+        )
+    seen: set[str] = set()
+    for config in root.all("domain-config"):
+        for domain, inner in _inside(config, scope):
+            name = domain.text.lower()
+            if name in seen:
+                raise FormatError(f"{name[:80]!r} stands there twice, which Android refuses")
+            seen.add(name)
+            below = domain.flag("includeSubdomains", default=False)
+            yield _domains.pattern(name, below=below), inner
+
+
+def _inside(config: Element, outer: _Scope) -> Iterator[tuple[Element, _Scope]]:
+    """The domains of a domain-config, and of those in it."""
+    scope = outer.inside(config)
+    domains = list(config.all("domain"))
+    if not domains:
+        raise FormatError(f"line {config.line}: a domain-config without a domain")
+    for domain in domains:
+        yield domain, scope
+    for nested in config.all("domain-config"):
+        yield from _inside(nested, scope)
+
+
+def _found(source: Source, pattern: str, scope: _Scope) -> Found:
+    ends = scope.pin_set.attributes.get("expiration") if scope.pin_set else None
+    return Found(
+        pattern,
+        pins_from(_pins(scope)),
+        expires=_domains.read_day(ends.strip()) if ends else None,
+        on_expiry="fail-open" if ends else "fail-closed",
+        trust=_raw_anchors.read_trust(source, scope.anchors),
+    )
+
+
+def _pins(scope: _Scope) -> list[str]:
+    return [_pin(each) for each in scope.pin_set.all("pin")] if scope.pin_set else []
+
+
+def _pin(element: Element) -> str:
+    digest = element.attributes.get("digest", "")
+    if digest.upper() != "SHA-256":
+        raise FormatError(
+            f"line {element.line}: {digest[:40]!r} is no digest that Android takes",
+            fix='pin the key anew, with digest="SHA-256"',
+        )
+    return f"sha256/{element.text}"

@@ -1,0 +1,42 @@
+"""Platforms that know hosts by names of one shape alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.errors import ConfigError
+from certpin.formats.fit import PolicyLimit
+from certpin.pins.hosts import is_address
+
+if TYPE_CHECKING:
+    from certpin.pins import HostPolicy
+
+
+class NamesOnly(PolicyLimit):
+    """The platform pins names, and no IP addresses: it would leave those unpinned, or stop."""
+
+    aspect = "hosts"
+    summary = "IP addresses: refused"
+
+    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Refuse an address."""
+        if is_address(policy.pattern.name):
+            raise ConfigError(
+                "it is an IP address",
+                key="name",
+                fix="give the server a name, or export the other hosts alone: --host HOST",
+            )
+        return policy, ""
+
+
+class NoSubtrees(PolicyLimit):
+    """The platform has no entry for all names below another one: each would be refused."""
+
+    aspect = "subdomains"
+    summary = "`**.name`: refused"
+
+    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Refuse a pattern of any depth."""
+        if policy.pattern.wildcard == "**.":
+            raise ConfigError("it stands for names of any depth", key="name", fix="name its hosts")
+        return policy, ""

@@ -1,0 +1,148 @@
+"""``react-native-ssl-public-key-pinning``: its options, as a module of TypeScript.
+
+https://github.com/frw/react-native-ssl-public-key-pinning. Below it are OkHttp's
+``CertificatePinner`` on Android and TrustKit on iOS: what is written means the same to both.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+from certpin.errors import FormatError
+from certpin.formats import _domains
+from certpin.formats.code import tokens
+from certpin.formats.format import File, Format, Found, Reading
+from certpin.formats.header import commented, read_header
+from certpin.formats.limits import (
+    AnywhereInChain,
+    ApexAndBelow,
+    FailOpenDate,
+    KeysOnly,
+    NamesOnly,
+    NoDebug,
+    NoReportOnly,
+    NoReports,
+    NoTrust,
+    OneDateInOverlaps,
+    United,
+)
+from certpin.formats.table import pins_from
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.formats.code import Token
+    from certpin.formats.format import Source
+    from certpin.pins import HostPolicy, PinSet
+
+_SOURCE = """\
+{header}
+import type {{ PinningOptions }} from 'react-native-ssl-public-key-pinning';
+
+/** Before the first request: `await initializeSslPinning(certpinPins)`. */
+export const certpinPins: PinningOptions = {{
+{domains}}};
+"""
+_FIELDS = ("includeSubdomains", "publicKeyHashes", "expirationDate")
+
+
+def write(pins: PinSet) -> tuple[File, ...]:
+    """A module with one value, ``certpinPins``."""
+    domains = "".join(map(_domain, pins.policies))
+    header = commented(pins, REACT_NATIVE.name, "//")
+    return (File(REACT_NATIVE.file, _SOURCE.format(header=header, domains=domains)),)
+
+
+def read(source: Source) -> Reading:
+    """Read the options, wherever they stand in TypeScript, JavaScript or JSON.
+
+    Raises ``FormatError``.
+    """
+    pieces = list(tokens(source.text))
+    found = tuple(_found(name, fields) for name, fields in _entries(pieces))
+    return Reading(found, *read_header(source.text))
+
+
+def _domain(policy: HostPolicy) -> str:
+    digests = [base64.b64encode(entry.pin.digest).decode() for entry in policy.pins]
+    hashes = "".join(f"      '{each}',\n" for each in digests)
+    below = str(bool(policy.pattern.wildcard)).lower()
+    ends = f"    expirationDate: '{policy.expires.date()}',\n" if policy.expires else ""
+    return (
+        f"  '{policy.pattern.name}': {{\n    includeSubdomains: {below},\n"
+        f"    publicKeyHashes: [\n{hashes}    ],\n{ends}  }},\n"
+    )
+
+
+def _entries(pieces: list[Token]) -> Iterator[tuple[str, dict[str, list[Token]]]]:
+    """Each name with a mapping that has hashes: ``'name': { … }``."""
+    name = ""
+    fields: dict[str, list[Token]] = {}
+    values: list[Token] = []
+    for place, token in enumerate(pieces):
+        if _begins(pieces, place):
+            name, fields, values = token.text, {}, []
+        elif token.text in _FIELDS and _is(pieces, place + 1, ":"):
+            values = fields.setdefault(token.text, [])
+        elif token.kind != "mark":
+            values.append(token)
+        elif token.text == "}" and "publicKeyHashes" in fields:
+            yield name, fields
+            name, fields, values = "", {}, []
+
+
+def _begins(pieces: list[Token], place: int) -> bool:
+    names = pieces[place].kind in {"string", "word"}
+    return names and _is(pieces, place + 1, ":") and _is(pieces, place + 2, "{")
+
+
+def _is(pieces: list[Token], place: int, mark: str) -> bool:
+    return place < len(pieces) and (pieces[place].kind, pieces[place].text) == ("mark", mark)
+
+
+def _found(name: str, fields: dict[str, list[Token]]) -> Found:
+    below = [token.text for token in fields.get("includeSubdomains", [])]
+    hashes = fields["publicKeyHashes"]
+    ends = fields.get("expirationDate", [])
+    written = all(token.kind == "string" for token in (*hashes, *ends))
+    if not written or below not in ([], ["true"], ["false"]) or len(ends) > 1:
+        raise FormatError(
+            f"the options of {name[:80]!r} are put together in code",
+            fix="write hashes, date and flag as they are",
+        )
+    return Found(
+        _domains.pattern(name, below=below == ["true"]),
+        pins_from([f"sha256/{token.text.strip()}" for token in hashes]),
+        expires=_domains.read_day(ends[0].text) if ends else None,
+        on_expiry="fail-open" if ends else "fail-closed",
+    )
+
+
+REACT_NATIVE = Format(
+    name="react-native",
+    title="React Native",
+    use="Put it among the sources, and call `initializeSslPinning(certpinPins)` "
+    "before the first request.",
+    file="certpinPins.ts",
+    limits=(
+        NoDebug("a build for debugging doesn't call initializeSslPinning"),
+        NoReportOnly("the package always refuses"),
+        NamesOnly("on iOS the package pins nothing where one of its hosts is no domain name"),
+        NoTrust("the package asks the platform for the chain"),
+        FailOpenDate("after expirationDate the package lets everybody in"),
+        NoReports("the package sends nothing: see addSslPinningErrorListener"),
+        KeysOnly("the package compares keys"),
+        AnywhereInChain("the package looks at each certificate of the verified chain"),
+        ApexAndBelow("the flag includeSubdomains covers the name and every name below it"),
+        OneDateInOverlaps("Android takes all patterns that have not ended, iOS the most specific"),
+        United("on Android the pins of every pattern that matches are taken"),
+    ),
+    write=write,
+    read=read,
+    needs=(
+        "React Native's own networking: other native code, and WebViews, are not pinned.",
+        "A look at the promise of `initializeSslPinning`: where it is rejected, nothing is pinned.",
+        "Names under a public suffix that TrustKit knows: on iOS nothing is pinned otherwise.",
+    ),
+)

@@ -1,0 +1,106 @@
+"""TrustKit for Apple's platforms (https://github.com/datatheorem/TrustKit)."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+from certpin.formats import _domains, _plist
+from certpin.formats.format import File, Format, Found, Reading
+from certpin.formats.header import read_header
+from certpin.formats.limits import (
+    AnywhereInChain,
+    ApexAndBelow,
+    FailOpenDate,
+    KeysOnly,
+    NamesOnly,
+    NoDebug,
+    NoTrust,
+)
+from certpin.formats.table import pins_from
+
+if TYPE_CHECKING:
+    from certpin.formats.format import Source
+    from certpin.formats.shape import Shape
+    from certpin.pins import HostPolicy, PinSet
+
+
+def write(pins: PinSet) -> tuple[File, ...]:
+    """The key ``TSKConfiguration``."""
+    domains = {policy.pattern.name: _domain(policy) for policy in pins.policies}
+    settings = {"TSKSwizzleNetworkDelegates": False, "TSKPinnedDomains": domains}
+    text = _plist.write(pins, TRUSTKIT_IOS.name, {"TSKConfiguration": settings})
+    return (File(TRUSTKIT_IOS.file, text),)
+
+
+def read(source: Source) -> Reading:
+    """Read ``TSKPinnedDomains``, under ``TSKConfiguration`` or at the top. Raises ``FormatError``.
+
+    The vendor's own address, to which TrustKit reports unless it is told not to, is not taken over.
+    """
+    root = _plist.read(source)
+    domains = (root.get("TSKConfiguration") or root).get("TSKPinnedDomains")
+    entries = dict(domains.entries()) if domains else {}
+    excluded = [name for name, entry in entries.items() if _is_excluded(entry)]
+    found = tuple(_found(name, entry) for name, entry in entries.items() if name not in excluded)
+    _domains.refuse_exclusions(found, excluded)
+    return Reading(found, *read_header(source.text))
+
+
+def _domain(policy: HostPolicy) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "TSKIncludeSubdomains": bool(policy.pattern.wildcard),
+        "TSKEnforcePinning": policy.mode == "enforce",
+        "TSKPublicKeyHashes": [base64.b64encode(each.pin.digest).decode() for each in policy.pins],
+        # Without it TrustKit reports to its vendor too.
+        "TSKDisableDefaultReportUri": True,
+        "TSKReportUris": list(policy.report_to),
+    }
+    if policy.expires:
+        fields["TSKExpirationDate"] = policy.expires.date().isoformat()
+    return fields
+
+
+def _is_excluded(entry: Shape) -> bool:
+    flag = entry.get("TSKExcludeSubdomainFromParentPolicy")
+    return flag is not None and flag.flag()
+
+
+def _found(name: str, entry: Shape) -> Found:
+    below = entry.get("TSKIncludeSubdomains")
+    enforced = entry.get("TSKEnforcePinning")
+    ends = entry.get("TSKExpirationDate")
+    reports = entry.get("TSKReportUris")
+    hashes = entry.need("TSKPublicKeyHashes").texts()
+    return Found(
+        _domains.pattern(name, below=below is not None and below.flag()),
+        pins_from([f"sha256/{each.strip()}" for each in hashes]),
+        mode="enforce" if enforced is None or enforced.flag() else "report",
+        expires=_domains.read_day(ends.day()) if ends else None,
+        on_expiry="fail-open" if ends else "fail-closed",
+        report_to=tuple(dict.fromkeys(reports.texts())) if reports else (),
+    )
+
+
+TRUSTKIT_IOS = Format(
+    name="trustkit-ios",
+    title="TrustKit, iOS",
+    use="Merge its one key into the `Info.plist` of your app, or hand its value to TrustKit.",
+    file="TSKConfiguration.plist",
+    limits=(
+        NoDebug("a build for debugging starts without TrustKit"),
+        NamesOnly("TrustKit stops the app at what is no domain name"),
+        NoTrust("TrustKit asks the system for the chain"),
+        FailOpenDate("after TSKExpirationDate TrustKit lets everybody in"),
+        KeysOnly("TrustKit compares keys"),
+        AnywhereInChain("TrustKit looks at each certificate of the verified chain"),
+        ApexAndBelow("TSKIncludeSubdomains covers the name and every name below it"),
+    ),
+    write=write,
+    read=read,
+    needs=(
+        "TrustKit 2.0 or newer; RSA keys of 2048 to 4096 bits, or EC keys: it knows no other.",
+        "`TSKPinningValidator` in the delegate of each session: TrustKit swizzles nothing here.",
+        "Names under a public suffix that TrustKit knows: it stops the app at any other.",
+    ),
+)

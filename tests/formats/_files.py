@@ -1,0 +1,57 @@
+"""Files of platforms as somebody wrote them, and pin sets that platforms can express."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.errors import CertpinError, FormatError
+from certpin.formats import FORMATS, Source, Wishes
+from certpin.pins import Pin
+from tests.kit import pin_set, policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from certpin.pins import HostPolicy, PinSet
+
+DAY = datetime(2027, 6, 1, tzinfo=UTC)
+PINS = tuple(Pin("sha256", bytes(range(n, n + 32))) for n in range(6))
+A, B, C, D, E, F = (base64.b64encode(pin.digest).decode() for pin in PINS)
+
+
+def load(name: str, text: str | bytes, beside: Mapping[str, bytes] = {}, **wishes: Any) -> PinSet:
+    """Read a file that somebody wrote; ``beside`` are the files next to it."""
+
+    def read(path: str) -> bytes:
+        if path not in beside:
+            raise FormatError(f"{path} is not there")
+        return beside[path]
+
+    data = text if isinstance(text, bytes) else text.encode()
+    return FORMATS[name].load(Source(data, read), Wishes(**wishes))
+
+
+def refusal(name: str, text: str | bytes, **wishes: Any) -> CertpinError:
+    """The error that a file is refused with."""
+    with pytest.raises(CertpinError) as caught:
+        load(name, text, **wishes)
+    return caught.value
+
+
+def text_of(name: str, *policies: HostPolicy, **fields: Any) -> str:
+    """What is written for a platform, its main file."""
+    return FORMATS[name].export(pin_set(*policies, **fields)).files[0].text
+
+
+def two(host: str, **fields: Any) -> HostPolicy:
+    """A policy with the first two pins."""
+    return policy(host, *PINS[:2], **fields)
+
+
+def digests(pins: PinSet) -> dict[str, set[Pin]]:
+    """The pins of each pattern."""
+    return {str(each.pattern): set(each.live_pins) for each in pins.policies}

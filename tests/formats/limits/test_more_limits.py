@@ -1,0 +1,102 @@
+"""Limits on names, on numbers of things, and on dates that close."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.errors import ConfigError
+from certpin.formats import limits
+from certpin.formats.fit import fit
+from certpin.pins import HostPattern, HostPin, HostPolicy
+from tests.formats._sets import KEYS, REPORTS
+from tests.kit import pin_set, policy
+
+if TYPE_CHECKING:
+    from certpin.formats.fit import Limit
+
+DATE = datetime(2027, 6, 1, tzinfo=UTC)
+HOST = "api.bank.example"
+
+
+def one(limit: Limit, only: HostPolicy) -> tuple[HostPolicy, list[str]]:
+    """What is left of one policy, and what was lost, in words."""
+    pins, losses = fit(pin_set(only), [limit])
+    [left] = pins.policies
+    return left, [loss.problem for loss in losses]
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        limits.FailClosedDate("why"),
+        limits.NamesOnly("why"),
+        limits.NoSubtrees("why"),
+        limits.OneDateInOverlaps("why"),
+        limits.OneReportAddress("why"),
+        limits.TwoPins("why"),
+    ],
+    ids=lambda limit: type(limit).__name__,
+)
+def test_a_plain_policy_loses_nothing(limit: Limit) -> None:
+    plain = policy("*.bank.example", expires=DATE, report_to=REPORTS[:1])
+    assert one(limit, plain) == (plain, [])
+
+
+@pytest.mark.parametrize("address", ["192.0.2.7", "2001:db8::7"])
+def test_an_address_is_refused_where_there_are_names_alone(address: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be exported: it is an IP address; why"):
+        one(limits.NamesOnly("why"), policy(address))
+
+
+def test_names_of_any_depth_are_refused_where_each_has_an_entry() -> None:
+    with pytest.raises(ConfigError, match="it stands for names of any depth; why"):
+        one(limits.NoSubtrees("why"), policy("**.bank.example"))
+
+
+def test_one_pin_is_refused_where_two_are_wanted() -> None:
+    lone = HostPolicy(HostPattern("", HOST), (HostPin(KEYS[0]),), mode="report")
+    with pytest.raises(ConfigError, match="there is one pin alone; why"):
+        one(limits.TwoPins("why"), lone)
+
+
+def test_the_first_report_address_is_kept_and_the_others_are_named() -> None:
+    left, words = one(limits.OneReportAddress("why"), policy(HOST, report_to=REPORTS))
+    assert left.report_to == REPORTS[:1]
+    assert words == [f"report_to loses {REPORTS[1]}: why"]
+
+
+def test_a_date_that_is_wanted_is_never_made_up() -> None:
+    with pytest.raises(ConfigError, match="it has no date; why"):
+        one(limits.FailClosedDate("why"), policy(HOST))
+
+
+def test_a_date_closes_and_that_is_told() -> None:
+    opened = policy(HOST, expires=DATE + timedelta(microseconds=1), on_expiry="fail-open")
+    left, [words] = one(limits.FailClosedDate("why"), opened)
+    assert (left.on_expiry, left.expires) == ("fail-closed", DATE)
+    assert words == (
+        'on_expiry = "fail-open" becomes "fail-closed"; expires becomes a whole second: why'
+    )
+
+
+def test_the_last_day_of_all_has_no_day_after_it() -> None:
+    noon = datetime(9999, 12, 31, 12, tzinfo=UTC)
+    left, _ = one(limits.FailOpenDate("why"), policy(HOST, expires=noon, on_expiry="fail-open"))
+    assert left.expires == noon.replace(hour=0)
+
+
+@pytest.mark.parametrize("broad", ["**.bank.example", "*.bank.example", "**.api.bank.example"])
+def test_overlapping_patterns_must_end_together(broad: str) -> None:
+    limit = limits.OneDateInOverlaps("why")
+    same = pin_set(policy(HOST, expires=DATE), policy(broad, expires=DATE))
+    assert fit(same, [limit]) == (same, ())
+    with pytest.raises(ConfigError, match="they end on different days; why"):
+        fit(pin_set(policy(HOST, expires=DATE), policy(broad)), [limit])
+
+
+def test_patterns_that_do_not_overlap_may_end_apart() -> None:
+    apart = pin_set(policy(HOST, expires=DATE), policy("**.pay.example"))
+    assert fit(apart, [limits.OneDateInOverlaps("why")]) == (apart, ())

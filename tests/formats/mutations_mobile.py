@@ -1,0 +1,163 @@
+"""Rules of lists and of apps' configuration, each taken out: see ``tests/test_mutations.py``."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_F, _T = "certpin/formats/", "tests/formats/test_"
+
+_READERS = [
+    Mutation(
+        "no entity",
+        f"{_F}_xml.py",
+        "        self._parser.EntityDeclHandler = _refuse_entity\n",
+        "",
+        f"{_T}xml.py::test_any_entity_is_refused_where_a_doctype_is_not[harmless]",
+    ),
+    Mutation(
+        "no doctype",
+        f"{_F}_xml.py",
+        "if not doctype:",
+        "if False:",
+        f"{_T}xml.py::test_any_doctype_is_refused",
+    ),
+    Mutation(
+        "no depth without a bound",
+        f"{_F}_xml.py",
+        "len(self._open) >= MAX_DEPTH or ",
+        "",
+        f"{_T}xml.py::test_depth_has_a_bound",
+    ),
+    Mutation(
+        "no name is lost",
+        f"{_F}_plist.py",
+        "if name in self:",
+        "if False:",
+        f"{_T}apple.py::test_a_host_that_stands_there_twice_is_refused_and_none_of_the_two_lost",
+    ),
+    Mutation(
+        "a star is no wildcard",
+        f"{_F}_domains.py",
+        'if "*" in name:',
+        "if False:",
+        f"{_T}android.py::test_a_star_is_no_wildcard_on_android",
+    ),
+]
+
+_ANDROID = [
+    Mutation(
+        "nested configs inherit",
+        f"{_F}_network_security.py",
+        'config.one("pin-set") or self.pin_set',
+        'config.one("pin-set")',
+        f"{_T}android.py::"
+        "test_a_nested_domain_config_inherits_and_what_it_says_itself_takes_the_place",
+    ),
+    Mutation(
+        "no exclusion",
+        f"{_F}_network_security.py",
+        "    _domains.refuse_exclusions(",
+        "    (lambda *_: None)(",
+        f"{_T}android.py::test_a_subdomain_that_is_taken_out_of_the_pins_is_refused[<pin-set/>]",
+    ),
+    Mutation(
+        "pins are not overridden in a release",
+        f"{_F}_raw_anchors.py",
+        'if certificates.flag("overridePins", default=False):',
+        "if False:",
+        f"{_T}android.py::test_trust_that_certpin_cannot_say_is_refused[pins do not hold]",
+    ),
+    Mutation(
+        "debugging overrides by default",
+        f"{_F}_raw_anchors.py",
+        'if each.flag("overridePins", default=True)',
+        'if each.flag("overridePins", default=False)',
+        f"{_T}android.py::test_a_debug_override_is_read_where_it_overrides_with_a_certificate",
+    ),
+    Mutation(
+        "the vendor gets no reports",
+        f"{_F}trustkit_android.py",
+        'disableDefaultReportUri="true"',
+        'disableDefaultReportUri="false"',
+        f"{_T}trustkit_android.py::test_the_vendor_gets_no_reports",
+    ),
+    Mutation(
+        "trustkit only reports by default",
+        f"{_F}trustkit_android.py",
+        'element.flag("enforcePinning", default=False)',
+        'element.flag("enforcePinning", default=True)',
+        f"{_T}trustkit_android.py::test_without_a_word_trustkit_only_reports[empty]",
+    ),
+]
+
+_APPLE = [
+    Mutation(
+        "both lists are refused",
+        f"{_F}apple.py",
+        "if len(lists) == 1:",
+        "if lists:",
+        f"{_T}apple.py::test_both_lists_together_are_something_that_certpin_cannot_say",
+    ),
+    Mutation(
+        "report mode is not enforced",
+        f"{_F}trustkit_ios.py",
+        '"TSKEnforcePinning": policy.mode == "enforce"',
+        '"TSKEnforcePinning": True',
+        f"{_T}trustkit_ios.py::test_every_key_and_its_type",
+    ),
+    Mutation(
+        "an excluded name is no host without pins",
+        f"{_F}trustkit_ios.py",
+        "    _domains.refuse_exclusions(found, excluded)\n",
+        "",
+        f"{_T}trustkit_ios.py::test_a_subdomain_that_is_taken_out_of_the_pins_is_refused",
+    ),
+]
+
+_LISTS = [
+    Mutation(
+        "max-age 0 takes pins back",
+        f"{_F}hpkp.py",
+        '.strip("0").isdigit()',
+        ".isdigit()",
+        f"{_T}hpkp.py::test_what_no_client_would_keep_is_refused[max-age 0]",
+    ),
+    Mutation(
+        "bad keys are refused",
+        f"{_F}chromium.py",
+        "if bad.texts():",
+        "if False:",
+        f"{_T}chromium.py::test_keys_that_must_not_stand_in_the_chain_are_refused",
+    ),
+    Mutation(
+        "no date is made up",
+        f"{_F}limits/closing.py",
+        "if policy.expires is None:",
+        "if False:",
+        f"{_T}wultra.py::test_a_host_without_a_date_is_refused_and_no_date_is_made_up",
+    ),
+    Mutation(
+        "the last certificate ends it",
+        f"{_F}wultra.py",
+        "expires=max(",
+        "expires=min(",
+        f"{_T}wultra.py::test_a_signed_list_is_read_and_ends_with_its_last_certificate",
+    ),
+    Mutation(
+        "one date in overlaps",
+        f"{_F}limits/closing.py",
+        "index[pattern].expires != policy.expires",
+        "False",
+        f"{_T}react_native.py::"
+        "test_two_dates_for_one_host_are_refused_as_android_and_ios_differ_in_them",
+    ),
+    Mutation(
+        "what is computed is not read",
+        f"{_F}react_native.py",
+        "if not written or ",
+        "if ",
+        f"{_T}react_native.py::test_what_cannot_be_read_for_sure_is_refused[a name]",
+    ),
+]
+
+MUTATIONS = [*_READERS, *_ANDROID, *_APPLE, *_LISTS]

@@ -1,0 +1,189 @@
+"""App Transport Security: keys and types as Apple has them, and what its two lists mean."""
+
+from __future__ import annotations
+
+import plistlib
+from typing import Any
+
+import pytest
+
+from certpin.errors import ConfigError, FormatError
+from certpin.formats import FORMATS
+from certpin.pins import HostPin
+from tests.formats._files import PINS, A, B, C, digests, load, refusal, text_of, two
+from tests.formats.test_xml import LAUGHS
+from tests.kit import pin_set
+
+HEAD = (
+    '<?xml version="1.0" encoding="UTF-8"?><!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" '
+    '"http://www.apple.com/DTDs/PropertyList-1.0.dtd">'
+)
+DIGEST = "SPKI-SHA256-BASE64"
+
+
+def identities(*pins: str) -> list[dict[str, str]]:
+    return [{DIGEST: pin} for pin in pins]
+
+
+def info(domains: Any) -> bytes:
+    return plistlib.dumps({"NSAppTransportSecurity": {"NSPinnedDomains": domains}})
+
+
+def domains(text: str) -> dict[str, Any]:
+    found = plistlib.loads(text.encode())["NSAppTransportSecurity"]["NSPinnedDomains"]
+    assert isinstance(found, dict)
+    return found
+
+
+def check_keys(found: dict[str, Any]) -> None:
+    """What ``plutil -lint`` does not: the keys and types that Apple's documentation has."""
+    for name, entry in found.items():
+        assert name == name.lower()
+        lists = entry.keys() & {"NSPinnedLeafIdentities", "NSPinnedCAIdentities"}
+        assert entry.keys() == {"NSIncludesSubdomains"} | lists
+        assert len(lists) == 1
+        assert type(entry["NSIncludesSubdomains"]) is bool
+        assert all(each.keys() == {DIGEST} for key in lists for each in entry[key])
+
+
+def test_keys_and_types_are_those_of_the_documentation() -> None:
+    text = text_of("apple", two("**.bank.example", match="leaf"), two("pay.example", match="ca"))
+    found = domains(text)
+    check_keys(found)
+    assert found["bank.example"]["NSPinnedLeafIdentities"] == identities(A, B)
+    assert found["bank.example"]["NSIncludesSubdomains"] is True
+    assert found["pay.example"]["NSPinnedCAIdentities"] == identities(A, B)
+    assert found["pay.example"]["NSIncludesSubdomains"] is False
+
+
+def test_pins_for_either_are_decided_by_their_roles() -> None:
+    policy = two("pay.example")
+    policy = policy.__class__(
+        policy.pattern, (HostPin(PINS[0], "intermediate"), HostPin(PINS[1], "backup"))
+    )
+    export = FORMATS["apple"].export(pin_set(policy))
+    assert "NSPinnedCAIdentities" in domains(export.files[0].text)["pay.example"]
+    assert 'match = "any" becomes "ca"' in str(export.losses[0])
+
+
+def test_one_label_below_is_all_that_apple_covers_and_that_is_told() -> None:
+    export = FORMATS["apple"].export(pin_set(two("**.bank.example", match="leaf")))
+    assert [str(each.pattern) for each in export.pins.policies] == [
+        "bank.example",
+        "*.bank.example",
+    ]
+    assert "does not cover names with two labels more" in str(export.losses[0])
+
+
+def test_an_address_is_refused() -> None:
+    with pytest.raises(ConfigError, match="it is an IP address; NSPinnedDomains"):
+        text_of("apple", two("192.0.2.7", match="leaf"))
+
+
+def test_a_file_as_the_documentation_shows_it_is_read() -> None:
+    text = f"""{HEAD}<plist version="1.0"><dict>
+      <key>CFBundleName</key><string>Bank</string>
+      <key>NSAppTransportSecurity</key><dict>
+        <key>NSAllowsArbitraryLoads</key><false/>
+        <key>NSPinnedDomains</key><dict>
+          <key>bank.example</key><dict>
+            <key>NSPinnedCAIdentities</key><array>
+              <dict><key>{DIGEST}</key><string>{A}</string></dict> <!-- the root -->
+              <dict><key>{DIGEST}</key><string>{B}</string></dict>
+            </array>
+            <key>NSIncludesSubdomains</key><true/>
+          </dict>
+          <key>Pay.example</key><dict>
+            <key>NSPinnedLeafIdentities</key><array>
+              <dict><key>{DIGEST}</key><string> {B} </string></dict>
+              <dict><key>{DIGEST}</key><string>{C}</string></dict>
+            </array>
+          </dict>
+        </dict>
+      </dict></dict></plist>"""
+    pins = load("apple", text)
+    assert digests(pins) == {
+        "bank.example": set(PINS[:2]),
+        "*.bank.example": set(PINS[:2]),
+        "pay.example": set(PINS[1:3]),
+    }
+    assert [each.match for each in pins.policies] == ["ca", "ca", "leaf"]
+
+
+def test_both_lists_together_are_something_that_certpin_cannot_say() -> None:
+    both = {
+        "NSPinnedLeafIdentities": identities(A, B),
+        "NSPinnedCAIdentities": identities(C),
+    }
+    error = refusal("apple", info({"bank.example": both}))
+    assert isinstance(error, FormatError)
+    assert "Apple wants both to match" in str(error)
+    assert "NSPinnedCAIdentities" in error.fix
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"a.example": {"NSIncludesSubdomains": True}}, "neither NSPinnedLeafIdentities"),
+        ({"a.example": {"NSPinnedLeafIdentities": []}}, "no pin that could match"),
+        ({"a.example": {"NSPinnedLeafIdentities": "x"}}, "must be a list"),
+        ({"a.example": {"NSPinnedLeafIdentities": [{}]}}, f"{DIGEST} is missing"),
+        ({"a.example": {"NSPinnedLeafIdentities": [{DIGEST: b"x"}]}}, "must be a text"),
+        ({"a.example": {"NSPinnedLeafIdentities": identities(A[:-2])}}, "not base64"),
+        ({"*.a.example": {"NSPinnedLeafIdentities": identities(A, B)}}, "no host has it"),
+        (
+            {"a.example": {"NSPinnedLeafIdentities": identities(A), "NSIncludesSubdomains": 1}},
+            "must be true or false",
+        ),
+        ({}, "no pin in it"),
+        ([], "must be a mapping"),
+    ],
+)
+def test_what_is_not_as_the_documentation_has_it_is_refused(found: Any, words: str) -> None:
+    assert words in str(refusal("apple", info(found)))
+
+
+def test_an_info_plist_without_pins_is_told_from_junk() -> None:
+    assert "no pin in it" in str(refusal("apple", plistlib.dumps({"CFBundleName": "Bank"})))
+
+
+def test_a_host_that_stands_there_twice_is_refused_and_none_of_the_two_lost() -> None:
+    entry = f"<dict><key>NSPinnedLeafIdentities</key><array><dict><key>{DIGEST}</key>"
+    entry = f"<key>a.example</key>{entry}<string>{A}</string></dict></array></dict>"
+    text = f"""<plist><dict><key>NSAppTransportSecurity</key><dict><key>NSPinnedDomains</key>
+        <dict>{entry}{entry}</dict></dict></dict></plist>"""
+    assert "'a.example' stands there twice" in str(refusal("apple", text))
+
+
+@pytest.mark.parametrize("name", ["apple", "trustkit-ios"])
+@pytest.mark.parametrize(
+    ("inside", "words"),
+    [
+        ("<array>" * 2_000_000, "too deep"),
+        ("<array>" + "<true/>" * 200_000 + "</array>", "too many"),
+        (f"<integer>{'9' * 100_000}</integer>", "not a property list"),
+        (f"<integer>0x{'9' * 100_000}</integer>", "must be a mapping"),
+        ("<real>ten</real>", "not a property list"),
+        ("<date>soon</date>", "not a property list"),
+        ("<date>9999-99-99T00:00:00Z</date>", "not a property list"),
+        ("<data>?</data>", "must be a mapping"),
+        ("<key>a</key>", "not a property list"),
+        ("<dict><string>a</string></dict>", "not a property list"),
+        ("<dict><key>a</key></dict>", "not a property list"),
+        ("<true/><false/>", "must be a mapping"),
+        ("", "must be a mapping"),
+        ("<string>&x;</string>", "not XML"),
+    ],
+)
+def test_hostile_property_lists_raise_the_typed_error(name: str, inside: str, words: str) -> None:
+    assert words in str(refusal(name, f"<plist>{inside}</plist>"))
+
+
+@pytest.mark.parametrize("name", ["apple", "trustkit-ios"])
+def test_entities_and_other_shapes_of_property_lists_are_refused(name: str) -> None:
+    laughs = f'<!DOCTYPE plist [<!ENTITY l0 "ha">{LAUGHS}]><plist><string>&l29;</string></plist>'
+    assert "entity" in str(refusal(name, laughs))
+    binary = plistlib.dumps({}, fmt=plistlib.FMT_BINARY)
+    assert "plutil -convert xml1" in str(refusal(name, binary))
+    assert "not a property list" in str(refusal(name, "<html/>"))
+    assert "not UTF-8" in str(refusal(name, plistlib.dumps({}).decode().encode("utf-16")))

@@ -1,0 +1,115 @@
+"""The options of react-native-ssl-public-key-pinning."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from certpin.errors import ConfigError
+from certpin.formats import FORMATS
+from tests.formats._files import DAY, PINS, A, B, digests, load, refusal, text_of, two
+from tests.kit import pin_set, policy
+
+NAME = "react-native"
+OPEN = {"expires": DAY, "on_expiry": "fail-open"}
+
+
+def options(inside: str) -> str:
+    return f"await initializeSslPinning({{ {inside} }});"
+
+
+def test_the_options_are_those_of_the_package() -> None:
+    text = text_of(NAME, two("**.bank.example", **OPEN), two("pay.example"))
+    body = text.partition("PinningOptions = ")[2].replace("'", '"').rstrip(";\n")
+    for name in ("includeSubdomains", "publicKeyHashes", "expirationDate"):
+        body = body.replace(f"{name}:", f'"{name}":')
+    assert json.loads("".join(body.split()).replace(",]", "]").replace(",}", "}")) == {
+        "bank.example": {
+            "includeSubdomains": True,
+            "publicKeyHashes": [A, B],
+            "expirationDate": "2027-06-01",
+        },
+        "pay.example": {"includeSubdomains": False, "publicKeyHashes": [A, B]},
+    }
+
+
+def test_a_call_as_the_documentation_shows_it_is_read() -> None:
+    text = f"""import {{ initializeSslPinning }} from 'react-native-ssl-public-key-pinning';
+    useEffect(() => {{
+      async function setup() {{
+        await initializeSslPinning({{
+          'bank.example': {{
+            includeSubdomains: true, // the API too
+            publicKeyHashes: [
+              '{A}', /* backup */ "{B}",
+            ],
+            expirationDate: '2027-06-01',
+          }},
+          localhost: {{ publicKeyHashes: [`{A}`, `{B}`] }},
+        }});
+      }}
+    }});"""
+    pins = load(NAME, text)
+    assert digests(pins) == {"**.bank.example": set(PINS[:2]), "localhost": set(PINS[:2])}
+    assert [(each.expires, each.on_expiry) for each in pins.policies] == [
+        (DAY, "fail-open"),
+        (None, "fail-closed"),
+    ]
+
+
+def test_options_in_json_are_read() -> None:
+    entry = {"publicKeyHashes": [A, B], "includeSubdomains": False}
+    assert digests(load(NAME, json.dumps({"bank.example": entry}))) == {
+        "bank.example": set(PINS[:2])
+    }
+
+
+def test_pins_of_broader_patterns_are_taken_on_android_and_so_they_are_everywhere() -> None:
+    pins = pin_set(two("**.bank.example"), policy("api.bank.example", *PINS[2:4]))
+    export = FORMATS[NAME].export(pins)
+    assert digests(export.pins)["api.bank.example"] == set(PINS[:4])
+    assert "it accepts the pins of **.bank.example too" in str(export.losses[-1])
+
+
+def test_two_dates_for_one_host_are_refused_as_android_and_ios_differ_in_them() -> None:
+    later = OPEN | {"expires": DAY + timedelta(days=1)}
+    with pytest.raises(ConfigError, match="end on different days; Android takes all patterns"):
+        text_of(NAME, two("**.bank.example", **OPEN), two("api.bank.example", **later))
+    with pytest.raises(ConfigError, match="different days"):
+        text_of(NAME, two("**.bank.example", **OPEN), two("api.bank.example"))
+    assert text_of(NAME, two("**.bank.example", **OPEN), two("api.bank.example", **OPEN))
+    assert text_of(NAME, two("bank.example", **OPEN), two("pay.example", **later))
+
+
+def test_an_address_is_refused_as_nothing_would_be_pinned_on_ios() -> None:
+    with pytest.raises(ConfigError, match="on iOS the package pins nothing"):
+        text_of(NAME, two("192.0.2.7"), two("bank.example"))
+
+
+@pytest.mark.parametrize(
+    ("inside", "words"),
+    [
+        pytest.param(
+            f"'a.example': {{ publicKeyHashes: ['{A}', hash] }}",
+            "put together in code",
+            id="a name",
+        ),
+        (f"'a.example': {{ publicKeyHashes: ['{A}', '${{b}}'] }}", "put together in code"),
+        (
+            f"'a.example': {{ includeSubdomains: isRelease, publicKeyHashes: ['{A}', '{B}'] }}",
+            "put together in code",
+        ),
+        (
+            f"'a.example': {{ expirationDate: x ? '1' : '2', publicKeyHashes: ['{A}', '{B}'] }}",
+            "put together in code",
+        ),
+        (f"'a.example': {{ expirationDate: 'x', publicKeyHashes: ['{A}', '{B}'] }}", "not a date"),
+        (f"'*.a.example': {{ publicKeyHashes: ['{A}', '{B}'] }}", "no host has it"),
+        ("'a.example': { publicKeyHashes: [] }", "no pin that could match"),
+        ("'a.example': { includeSubdomains: true }", "no pin in it"),
+    ],
+)
+def test_what_cannot_be_read_for_sure_is_refused(inside: str, words: str) -> None:
+    assert words in str(refusal(NAME, options(inside)))

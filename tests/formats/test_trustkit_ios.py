@@ -1,0 +1,119 @@
+"""TrustKit for Apple's platforms: its keys, its defaults, and what certpin cannot say of it."""
+
+from __future__ import annotations
+
+import plistlib
+from typing import Any
+
+import pytest
+
+from certpin.errors import ConfigError, FormatError
+from tests.formats._files import DAY, PINS, A, B, digests, load, refusal, text_of, two
+
+NAME = "trustkit-ios"
+REPORTS = ("https://pins.bank.example/r?a=1&b=<2",)
+
+
+def settings(text: str) -> dict[str, Any]:
+    found = plistlib.loads(text.encode())["TSKConfiguration"]
+    assert isinstance(found, dict)
+    return found
+
+
+def plist(domains: Any) -> bytes:
+    return plistlib.dumps({"TSKPinnedDomains": domains})
+
+
+def test_every_key_and_its_type() -> None:
+    open_end = two("**.bank.example", expires=DAY, on_expiry="fail-open", report_to=REPORTS)
+    found = settings(text_of(NAME, open_end, two("pay.example", mode="report")))
+    assert found["TSKSwizzleNetworkDelegates"] is False
+    assert found["TSKPinnedDomains"] == {
+        "bank.example": {
+            "TSKIncludeSubdomains": True,
+            "TSKEnforcePinning": True,
+            "TSKPublicKeyHashes": [A, B],
+            "TSKDisableDefaultReportUri": True,
+            "TSKReportUris": list(REPORTS),
+            "TSKExpirationDate": "2027-06-01",
+        },
+        "pay.example": {
+            "TSKIncludeSubdomains": False,
+            "TSKEnforcePinning": False,
+            "TSKPublicKeyHashes": [A, B],
+            "TSKDisableDefaultReportUri": True,
+            "TSKReportUris": [],
+        },
+    }
+
+
+def test_an_address_is_refused_as_trustkit_would_stop_the_app() -> None:
+    with pytest.raises(ConfigError, match="TrustKit stops the app"):
+        text_of(NAME, two("192.0.2.7"))
+
+
+def test_defaults_are_those_of_trustkit() -> None:
+    pins = load(NAME, plist({"bank.example": {"TSKPublicKeyHashes": [A, B]}}))
+    [found] = pins.policies
+    assert digests(pins) == {"bank.example": set(PINS[:2])}
+    assert (found.mode, found.match, found.expires, found.on_expiry, found.report_to) == (
+        "enforce",
+        "any",
+        None,
+        "fail-closed",
+        (),
+    )
+
+
+def test_a_file_as_the_documentation_shows_it_is_read() -> None:
+    entry = {
+        "TSKEnforcePinning": False,
+        "TSKIncludeSubdomains": True,
+        "TSKPublicKeyAlgorithms": ["TSKAlgorithmRsa2048"],
+        "TSKPublicKeyHashes": [A, B],
+        "TSKReportUris": list(REPORTS * 2),
+        "TSKExpirationDate": "2027-06-01",
+    }
+    inside = {"TSKSwizzleNetworkDelegates": True, "TSKPinnedDomains": {"bank.example": entry}}
+    pins = load(NAME, plistlib.dumps({"CFBundleName": "Bank", "TSKConfiguration": inside}))
+    [found] = pins.policies
+    assert str(found.pattern) == "**.bank.example"
+    assert (found.mode, found.report_to) == ("report", REPORTS)
+    assert (found.expires, found.on_expiry) == (DAY, "fail-open")
+
+
+def test_a_subdomain_that_is_taken_out_of_the_pins_is_refused() -> None:
+    domains = {
+        "bank.example": {"TSKPublicKeyHashes": [A, B], "TSKIncludeSubdomains": True},
+        "free.bank.example": {"TSKExcludeSubdomainFromParentPolicy": True},
+    }
+    error = refusal(NAME, plist(domains))
+    assert isinstance(error, FormatError)
+    assert "'free.bank.example' is taken out of the pins of **.bank.example" in str(error)
+
+
+def test_an_exclusion_that_excludes_nothing_is_passed_over() -> None:
+    domains = {
+        "bank.example": {"TSKPublicKeyHashes": [A, B]},
+        "free.bank.example": {"TSKExcludeSubdomainFromParentPolicy": True},
+        "pay.example": {
+            "TSKPublicKeyHashes": [A, B],
+            "TSKExcludeSubdomainFromParentPolicy": False,
+        },
+    }
+    assert digests(load(NAME, plist(domains))).keys() == {"bank.example", "pay.example"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({}, "TSKPublicKeyHashes is missing"),
+        ({"TSKPublicKeyHashes": [A]}, "one pin alone"),
+        ({"TSKPublicKeyHashes": [A, B], "TSKEnforcePinning": 1}, "must be true or false"),
+        ({"TSKPublicKeyHashes": [A, B], "TSKExpirationDate": "1/6/27"}, "is not a date"),
+        ({"TSKPublicKeyHashes": [A, B], "TSKExpirationDate": DAY.replace(tzinfo=None)}, "a date"),
+        ({"TSKPublicKeyHashes": [A, B], "TSKReportUris": ["http://r.example"]}, "https://"),
+    ],
+)
+def test_what_trustkit_would_not_take_is_refused(entry: dict[str, Any], words: str) -> None:
+    assert words in str(refusal(NAME, plist({"bank.example": entry})))

@@ -11,6 +11,8 @@ from certpin.formats.apple import APPLE
 from certpin.formats.chromium import CHROMIUM
 from certpin.formats.curl import CURL
 from certpin.formats.fit import Loss, fit
+from certpin.formats.flutter import FLUTTER
+from certpin.formats.flutter_pins import FLUTTER_PINS
 from certpin.formats.format import Export, File, Format, Source, Wishes, only
 from certpin.formats.hpkp import HPKP
 from certpin.formats.json import JSON
@@ -25,6 +27,8 @@ from certpin.formats.wultra import WULTRA
 FORMATS: dict[str, Format] = {
     each.name: each
     for each in (
+        FLUTTER,
+        FLUTTER_PINS,
         ANDROID,
         APPLE,
         TRUSTKIT_IOS,

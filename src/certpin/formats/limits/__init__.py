@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from certpin.formats.limits.addresses import PlainAddresses
+from certpin.formats.limits.anchors import LeafOrAnchors
 from certpin.formats.limits.closing import FailClosedDate, OneDateInOverlaps
 from certpin.formats.limits.dates import FailOpenDate, NoExpiry
 from certpin.formats.limits.hosts import ApexAndBelow, ApexAndOneLabel, OneHost
@@ -23,6 +25,7 @@ __all__ = [
     "FailOpenDate",
     "KeysOnly",
     "LeafOnly",
+    "LeafOrAnchors",
     "LeafOrAuthority",
     "NamesOnly",
     "NoDebug",
@@ -34,6 +37,7 @@ __all__ = [
     "OneDateInOverlaps",
     "OneHost",
     "OneReportAddress",
+    "PlainAddresses",
     "TwoPins",
     "United",
 ]

@@ -1,0 +1,97 @@
+"""What both exports for Flutter share: the pins as a constant of Dart, and what dart:io lacks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from certpin.formats.code import tokens
+from certpin.formats.format import File
+from certpin.formats.header import commented
+from certpin.formats.limits import LeafOrAnchors, PlainAddresses
+from certpin.formats.table import pem, read_anchors, read_table, row
+
+if TYPE_CHECKING:
+    from certpin.formats.format import Reading, Source
+    from certpin.pins import HostPolicy, PinSet, TrustAnchors
+
+FILE = "pins.dart"
+LIMITS = (
+    LeafOrAnchors("dart:io does not expose the chain (dart-lang/sdk 47695)"),
+    PlainAddresses("Uri.parse would change them"),
+)
+
+_SOURCE = """\
+{header}
+/// The pins of the app.
+library;
+
+{imports}
+/// The pin set: give it to a `PinnedHttpClient`.
+const PinSet pins = PinSet(
+  name: '{label}',
+  version: {version},
+{debug}  policies: [
+{policies}  ],
+);
+"""
+_LISTS = {"pins", "reportTo"}
+_NOT_IN_A_LABEL = re.compile(r"[^A-Za-z0-9 ._-]")
+
+
+def pins_file(pins: PinSet, name: str) -> File:
+    """The constant ``pins``, in a file that imports the library beside it."""
+    imports = ["debug.dart"] * bool(pins.debug) + ["policy.dart"]
+    text = _SOURCE.format(
+        header=commented(pins, name, "//"),
+        imports="".join(f"import '{each}';\n" for each in imports),
+        label=_NOT_IN_A_LABEL.sub("_", pins.name),
+        version=pins.version,
+        debug=_debug(pins.debug) if pins.debug else "",
+        policies="".join(map(_policy, pins.policies)),
+    )
+    return File(FILE, text)
+
+
+def read(source: Source) -> Reading:
+    """Read the constant back. Raises ``FormatError``."""
+    reading = read_table(source)
+    return replace(reading, debug=_read_debug(source.text))
+
+
+def _policy(policy: HostPolicy) -> str:
+    fields = "".join(
+        f"      {name}: {_value(name, values)},\n" for name, values in row(policy).items()
+    )
+    return f"    HostPolicy(\n{fields}    ),\n"
+
+
+def _value(name: str, values: list[str]) -> str:
+    if name in _LISTS:
+        return "[\n" + "".join(f"        {_string(each)},\n" for each in values) + "      ]"
+    return _string(values[0])
+
+
+def _string(text: str) -> str:
+    """A string of Dart as it is, without an escape in it. None of ours has both kinds of quotes."""
+    if "\n" in text:
+        return f"'''\n{text}'''"
+    quote = '"' if "'" in text else "'"
+    raw = "r" if "$" in text else ""  # `$` in any other string begins an expression
+    return f"{raw}{quote}{text}{quote}"
+
+
+def _debug(anchors: TrustAnchors) -> str:
+    """A constant expression: the compiler drops what it doesn't choose."""
+    return f"  debugAnchors: debugOverride ? {_string(pem(anchors))} : null,\n"
+
+
+def _read_debug(text: str) -> TrustAnchors | None:
+    """The anchors: the first string behind the name of the field."""
+    named = False
+    for token in tokens(text):
+        if named and token.kind == "string":
+            return read_anchors(token.text.encode())
+        named = named or (token.kind, token.text) == ("word", "debugAnchors")
+    return None

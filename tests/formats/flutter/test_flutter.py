@@ -1,0 +1,120 @@
+"""flutter and flutter-pins: what dart:io can hold, what it can't, and what is read back."""
+
+from __future__ import annotations
+
+import pytest
+
+from certpin.errors import ConfigError, FormatError
+from certpin.formats import FORMATS, Source
+from certpin.formats.flutter import FLUTTER
+from certpin.formats.flutter_pins import FLUTTER_PINS
+from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet, pins_of
+from certpin.pins.meaning import meaning
+from tests.formats._sets import KEYS, WHOLE, anchors, authorities
+from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
+
+LEAVES = (HostPin(KEYS[0], "leaf"), HostPin(KEYS[1], "backup"))
+AUTHORITIES = (HostPin(KEYS[2], "intermediate"), HostPin(KEYS[3], "root"))
+ONE, BOTH = anchors()
+ROOTS = tuple(HostPin(pins_of(each.certificate)[0], "root") for each in authorities())
+
+
+def host(*pins: HostPin, **fields: object) -> PinSet:
+    """A pin set of one host."""
+    made = HostPolicy(HostPattern.parse("a.example"), pins, **fields)  # type: ignore[arg-type]  # any field
+    return pin_set(made)
+
+
+def beside(path: str) -> bytes:
+    raise FormatError(f"{path} is not there")
+
+
+def test_leaf_pins_are_written_whole_whatever_stands_beside_them() -> None:
+    pins = host(*LEAVES, HostPin(WHOLE[0]), match="leaf", trust=ONE, mode="report")
+    export = FLUTTER.export(pins)
+    assert export.losses == ()
+    assert meaning(export.pins) == meaning(pins)
+
+
+@pytest.mark.parametrize("match", ["ca", "any"])
+def test_where_every_anchor_is_pinned_the_anchors_are_the_pins(match: str) -> None:
+    pins = host(*ROOTS, *LEAVES, match=match, trust=BOTH)
+    assert FLUTTER.export(pins).losses == ()
+
+
+def test_an_anchor_that_is_not_pinned_would_let_more_in() -> None:
+    with pytest.raises(ConfigError, match="does not expose the chain") as refused:
+        FLUTTER.export(host(ROOTS[0], HostPin(NOBODY, "root"), match="ca", trust=BOTH))
+    assert "`trust` name a file" in refused.value.fix
+
+
+def test_pins_of_authorities_without_their_certificates_are_refused() -> None:
+    for match in ("ca", "any"):
+        with pytest.raises(ConfigError, match="no pin of it can match a leaf"):
+            FLUTTER.export(host(*AUTHORITIES, match=match))
+
+
+def test_leaf_pins_among_those_of_authorities_are_kept_and_the_rest_is_told() -> None:
+    [loss] = FLUTTER.export(host(*LEAVES, *AUTHORITIES)).losses
+    assert loss.aspect == "match"
+    assert f"{KEYS[2]} (intermediate)" in loss.problem
+    assert "dart:io does not expose the chain" in loss.problem
+
+
+def test_a_leaf_pin_alone_is_no_reason_to_lock_anyone_out() -> None:
+    with pytest.raises(ConfigError, match="one pin alone"):
+        FLUTTER.export(host(LEAVES[0], *AUTHORITIES))
+
+
+def test_a_report_address_becomes_one_that_uri_parse_leaves_alone() -> None:
+    loose = 'https://pins.example/r?a="{x}"\\'
+    export = FLUTTER.export(host(*LEAVES, match="leaf", report_to=(loose,)))
+    [loss] = export.losses
+    assert loss.aspect == "report_to"
+    assert export.pins.policies[0].report_to == ("https://pins.example/r?a=%22%7Bx%7D%22%5C",)
+
+
+def test_an_address_with_quotes_and_dollars_is_read_back() -> None:
+    address = "https://pins.example/$r?a='b'"
+    export = FLUTTER.export(host(*LEAVES, match="leaf", report_to=(address,)))
+    assert export.losses == ()
+    assert f'r"{address}"' in export.files[0].text
+    read = FLUTTER.load(Source(export.files[0].text.encode(), beside))
+    assert read.policies[0].report_to == (address,)
+
+
+def test_the_pins_of_a_flavour_are_those_of_the_library() -> None:
+    pins = pin_set(policy("a.example", NOBODY, NOBODY_ELSE, match="leaf"), debug=ONE)
+    [alone] = FLUTTER_PINS.export(pins).files
+    whole = FLUTTER.export(pins).files[0]
+    assert alone.text == whole.text.replace(
+        "certpin export flutter.", "certpin export flutter-pins."
+    )
+    assert alone.path == whole.path == "pins.dart"
+
+
+def test_notes_are_not_shipped() -> None:
+    noted = (HostPin(KEYS[0], note="KMS key 7"), HostPin(KEYS[1], "backup", note="the safe"))
+    text = "".join(file.text for file in FLUTTER.export(host(*noted, match="leaf")).files)
+    assert "KMS" not in text
+    assert "safe'" not in text
+
+
+def test_the_debug_anchors_are_read_back_wherever_they_stand() -> None:
+    pins = pin_set(policy("a.example", match="leaf", trust=ONE), debug=BOTH)
+    text = FLUTTER.export(pins).files[0].text
+    read = FLUTTER.load(Source(text.encode(), beside))
+    assert read.debug == BOTH
+    assert read.policies[0].trust == ONE
+
+
+def test_debug_anchors_that_are_none_are_told() -> None:
+    text = FLUTTER.export(pin_set(policy("a.example", match="leaf"))).files[0].text
+    text = text.replace("  policies:", "  debugAnchors: debugOverride ? 'x' : null,\n  policies:")
+    with pytest.raises(FormatError, match="trust anchors cannot be read"):
+        FLUTTER.load(Source(text.encode(), beside))
+
+
+def test_both_are_formats_and_only_one_writes_a_folder() -> None:
+    assert FORMATS["flutter"].folder
+    assert not FORMATS["flutter-pins"].folder

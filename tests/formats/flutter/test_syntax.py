@@ -1,0 +1,106 @@
+"""What is written is Dart, whatever stands in the pin set; and it uses no way around the pins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+
+from certpin.errors import ConfigError
+from certpin.formats import FORMATS
+from certpin.formats.flutter import FLUTTER, LIBRARY
+from certpin.pins import PinSet
+from tests.formats._sets import anchors, pin_sets
+from tests.formats.flutter import _syntax
+from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
+
+ROOT = Path(__file__).parents[3]
+SOURCES = {
+    file.path: file.text
+    for file in FLUTTER.export(
+        pin_set(policy("api.bank.example", NOBODY, NOBODY_ELSE, match="leaf"), debug=anchors()[0])
+    ).files
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_file_of_the_export_parses(name: str) -> None:
+    assert _syntax.errors(SOURCES[name]) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["const a = ;", "void f() {", "final x = 'a;\n", "class A { int }", "int f( { return 1; }"],
+)
+def test_what_is_no_dart_does_not_parse(source: str) -> None:
+    assert _syntax.errors(source)
+
+
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@given(pins=pin_sets())
+def test_pins_under_any_name_parse(pins: PinSet) -> None:
+    try:
+        export = FORMATS["flutter-pins"].export(pins)
+    except ConfigError:
+        assume(False)
+        raise
+    assert _syntax.errors(export.files[0].text) == []
+
+
+@pytest.mark.parametrize(
+    "name", ['*/ --> " \\ %>', "');void main(){}//", "$x ${y}", "'''", "\n\nvoid f() {}", "\u2028x"]
+)
+def test_a_hostile_name_stays_in_a_comment_and_in_one_string(name: str) -> None:
+    source = FLUTTER.export(PinSet(name, 7, (policy("a.example", match="leaf"),))).files[0].text
+    assert _syntax.errors(source) == []
+    ours = FLUTTER.export(PinSet("plain", 7, (policy("a.example", match="leaf"),))).files[0].text
+    assert len(_syntax.strings(source)) == len(_syntax.strings(ours))
+    assert _syntax.identifiers(source) == _syntax.identifiers(ours)
+
+
+def test_every_file_of_the_library_is_exported_and_says_where_it_is_from() -> None:
+    folder = ROOT / "src/certpin/formats/flutter/dart"
+    assert sorted(LIBRARY) == sorted(path.name for path in folder.iterdir())
+    for name in LIBRARY:
+        assert SOURCES[name].startswith("// Written by: certpin export flutter."), name
+        assert max(map(len, SOURCES[name].splitlines())) <= 80, name
+
+
+def test_every_import_of_the_library_is_of_dart_of_a_file_beside_it_or_of_a_named_package() -> None:
+    allowed = {"package:crypto/crypto.dart"}
+    adapters = {
+        "pinned_dio.dart": {"package:dio/dio.dart", "package:dio/io.dart"},
+        "pinned_http.dart": {"package:http/http.dart", "package:http/io_client.dart"},
+    }
+    for name, source in SOURCES.items():
+        lines = [line for line in source.splitlines() if line.startswith(("import ", "export "))]
+        named = {line.split("'")[1] for line in lines}
+        others = {each for each in named if not each.startswith("dart:") and each not in SOURCES}
+        assert others <= allowed | adapters.get(name, set()), name
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_no_callback_of_the_library_accepts_what_the_platform_refused(name: str) -> None:
+    """Comments and the setters that refuse are all that may name them."""
+    code = [line for line in SOURCES[name].splitlines() if "//" not in line]
+    weak = ("onBadCertificate", "..badCertificateCallback", "validateCertificate", "allowLegacy")
+    assert not [line for line in code if any(word in line for word in weak)]
+
+
+def test_the_anchors_of_the_override_stand_behind_a_constant() -> None:
+    """What a constant does not choose is not compiled in: no release holds the proxy's anchor."""
+    assert "debugAnchors: debugOverride ? '''" in SOURCES["pins.dart"]
+    switch = SOURCES["debug.dart"].partition("const bool debugOverride =")[2]
+    assert [part.strip(" ;\n") for part in switch.split("&&")] == [
+        "!bool.fromEnvironment('dart.vm.product')",
+        "!bool.fromEnvironment('dart.vm.profile')",
+        "bool.fromEnvironment('CERTPIN_DEBUG')",
+    ]
+    assert SOURCES["connector.dart"].count("debugContext(anchors)") == 1
+    assert "!debugOverride || anchors == null" in SOURCES["connector.dart"]
+
+
+def test_a_pin_set_without_a_debug_section_has_no_word_of_it() -> None:
+    source = FLUTTER.export(pin_set(policy("a.example", match="leaf"))).files[0].text
+    assert "debug" not in source

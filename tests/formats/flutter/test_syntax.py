@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -97,10 +99,28 @@ def test_the_anchors_of_the_override_stand_behind_a_constant() -> None:
         "!bool.fromEnvironment('dart.vm.profile')",
         "bool.fromEnvironment('CERTPIN_DEBUG')",
     ]
-    assert SOURCES["connector.dart"].count("debugContext(anchors)") == 1
+    assert SOURCES["connector.dart"].count("_context(anchors)") == 1
     assert "!debugOverride || anchors == null" in SOURCES["connector.dart"]
 
 
 def test_a_pin_set_without_a_debug_section_has_no_word_of_it() -> None:
     source = FLUTTER.export(pin_set(policy("a.example", match="leaf"))).files[0].text
     assert "debug" not in source
+
+
+NAMES = (Path(__file__).parent / "platform_names.txt").read_text("ascii")
+# Of dart: and of the packages; then what the library offers and does not use, and parameters.
+PLATFORM, OFFERED = (set(part.split()) for part in NAMES.split("--"))
+
+
+def test_a_name_that_stands_once_is_the_platforms_or_for_the_app() -> None:
+    """There is no compiler here: a slip of the pen is a name that nothing else has."""
+    counted = Counter(word for name in LIBRARY for word in _words(SOURCES[name]))
+    used = set().union(*(_syntax.identifiers(SOURCES[name]) for name in LIBRARY))
+    once = {name for name in used if counted[name] == 1}
+    assert once - PLATFORM - OFFERED == set()
+    assert (PLATFORM | OFFERED) - once == set(), "take them out of platform_names.txt"
+
+
+def _words(source: str) -> list[str]:
+    return re.findall(r"[A-Za-z_]\w*", re.sub(r"//[^\n]*", "", source))

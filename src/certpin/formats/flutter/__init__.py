@@ -26,6 +26,7 @@ LIBRARY = (
     "exceptions.dart",
     "rate.dart",
     "report.dart",
+    "check.dart",
     "connector.dart",
     "pinned_http_client.dart",
     "pinned_dio.dart",

@@ -8,46 +8,19 @@ import 'dart:async';
 import 'dart:convert';
 import 'dart:developer' as developer;
 import 'dart:io';
-import 'dart:typed_data';
 
-import 'package:crypto/crypto.dart';
-
+import 'check.dart';
 import 'debug.dart';
-import 'der.dart';
 import 'exceptions.dart';
 import 'hosts.dart';
 import 'policy.dart';
-import 'report.dart';
-import 'verdict.dart';
-
-/// The pins of a certificate in DER: of its key, and of itself.
-///
-/// Throws a [FormatException] on what is no certificate. SHA-256 comes from
-/// `package:crypto`, which the Dart team keeps: `dart:io` has none.
-List<String> pinsOf(Uint8List der) {
-  final key = sha256.convert(subjectPublicKeyInfo(der));
-  final whole = sha256.convert(der).bytes.map(
-        (byte) => byte.toRadixString(16).padLeft(2, '0').toUpperCase(),
-      );
-  return [
-    'sha256/${base64.encode(key.bytes)}',
-    'cert-sha256/${whole.join(':')}',
-  ];
-}
 
 /// Makes the connections of one `PinnedHttpClient`.
 final class PinnedConnector {
-  /// A connector. [now] is the clock; [onFailure] hears of each failure.
-  PinnedConnector(this.pins, {required this.onFailure, required this.now});
+  /// A connector.
+  PinnedConnector(this._check);
 
-  /// Which pins hold.
-  final PinSet pins;
-
-  /// Told of every refusal by a pin, and of what was let pass in report mode.
-  final void Function(PinFailure failure) onFailure;
-
-  /// The clock that dates of expiry are compared with.
-  final DateTime Function() now;
+  final PinCheck _check;
 
   final Map<HostPolicy, SecurityContext> _contexts = {};
 
@@ -74,7 +47,7 @@ final class PinnedConnector {
     if (proxy != null) {
       throw UnpinnedRequestException(uri.host, 'no pin holds through a proxy');
     }
-    final policy = host == null ? null : policyFor(pins.policies, host);
+    final policy = host == null ? null : policyFor(_check.pins.policies, host);
     if (host == null || policy == null) {
       throw UnpinnedRequestException(uri.host, 'no policy covers it');
     }
@@ -86,77 +59,6 @@ final class PinnedConnector {
   /// A context of its own, not the default one, which any code may add to.
   SecurityContext contextFor(HostPolicy policy) {
     return _contexts.putIfAbsent(policy, () => _context(policy.trust));
-  }
-
-  /// What TLS trusts in a debug build, where the pins failed.
-  SecurityContext debugContext(String anchors) => _context(anchors);
-
-  /// Throws unless the certificate of a finished handshake is pinned.
-  void check(String host, int port, HostPolicy policy, X509Certificate? shown) {
-    if (shown == null) {
-      throw TlsHandshakeException(host, 'the server showed no certificate');
-    }
-    final presented = _read(host, shown.der);
-    final at = now();
-    final (decision, reason) = judge(policy, presented, at);
-    if (decision == Decision.accept) {
-      return;
-    }
-    final failure = PinFailure(
-      host: host,
-      port: port,
-      policy: policy,
-      pinSet: pins,
-      decision: decision,
-      reason: reason,
-      presented: presented,
-      certificate: [shown.pem],
-      at: at,
-    );
-    _tell(failure);
-    if (decision == Decision.refuse) {
-      throw failure.exception;
-    }
-  }
-
-  /// Tells that TLS failed where `trust` is the pin. Not every such failure is
-  /// an attack: a certificate past its date fails so too.
-  void tellUntrusted(String host, int port, HostPolicy policy) {
-    _tell(
-      PinFailure(
-        host: host,
-        port: port,
-        policy: policy,
-        pinSet: pins,
-        decision: Decision.refuse,
-        reason: Reason.untrusted,
-        presented: const [],
-        certificate: const [],
-        at: now(),
-      ),
-    );
-  }
-
-  List<String> _read(String host, Uint8List der) {
-    try {
-      return pinsOf(der);
-    } on FormatException catch (error) {
-      throw TlsHandshakeException(host, error.message);
-    }
-  }
-
-  void _tell(PinFailure failure) {
-    try {
-      onFailure(failure);
-    } on Object catch (error, trace) {
-      // What a listener throws must not let a connection through.
-      developer.log(
-        'onFailure',
-        name: 'certpin',
-        error: error,
-        stackTrace: trace,
-      );
-    }
   }
 }
 
@@ -190,7 +92,7 @@ final class _Attempt {
       try {
         return await _pinned(host, policy);
       } on Object catch (error) {
-        final anchors = connector.pins.debugAnchors;
+        final anchors = connector._check.pins.debugAnchors;
         if (!debugOverride || anchors == null || !_isAboutTrust(error)) {
           rethrow;
         }
@@ -211,12 +113,12 @@ final class _Attempt {
       socket = await _secured(host, connector.contextFor(policy));
     } on TlsException {
       if (policy.trust != null) {
-        connector.tellUntrusted(host, uri.port, policy);
+        connector._check.tellUntrusted(host, uri.port, policy);
       }
       rethrow;
     }
     try {
-      connector.check(host, uri.port, policy, socket.peerCertificate);
+      connector._check(host, uri.port, policy, socket.peerCertificate);
     } on Object {
       socket.destroy();
       rethrow;
@@ -226,7 +128,7 @@ final class _Attempt {
 
   /// Name and dates are verified here too: only the roots are others.
   Future<SecureSocket> _debugged(String host, String anchors) async {
-    final socket = await _secured(host, connector.debugContext(anchors));
+    final socket = await _secured(host, _context(anchors));
     developer.log('$host is not pinned: debug override', name: 'certpin');
     return socket;
   }

@@ -6,7 +6,9 @@ library;
 import 'dart:developer' as developer;
 import 'dart:io';
 
+import 'check.dart';
 import 'connector.dart';
+import 'debug.dart';
 import 'hosts.dart';
 import 'policy.dart';
 import 'report.dart';
@@ -33,8 +35,9 @@ final class PinnedHttpClient implements HttpClient {
     bool reports = true,
     DateTime Function() now = DateTime.now,
   }) {
-    final reporter = reports ? Reporter(_clientForReports) : null;
-    final connector = PinnedConnector(
+    final reporter =
+        reports && !debugOverride ? Reporter(_clientForReports) : null;
+    final check = PinCheck(
       pins,
       now: now,
       onFailure: (failure) {
@@ -44,7 +47,7 @@ final class PinnedHttpClient implements HttpClient {
     );
     _inner
       ..connectionTimeout = const Duration(seconds: 15)
-      ..connectionFactory = connector.call
+      ..connectionFactory = PinnedConnector(check).call
       ..findProxy = _direct;
   }
 

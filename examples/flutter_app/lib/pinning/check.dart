@@ -1,0 +1,117 @@
+// Written by: certpin export flutter. Do not edit: the next export replaces it.
+
+/// The check of a finished handshake: from a certificate to a decision.
+library;
+
+import 'dart:convert';
+import 'dart:developer' as developer;
+import 'dart:io';
+import 'dart:typed_data';
+
+import 'package:crypto/crypto.dart';
+
+import 'der.dart';
+import 'exceptions.dart';
+import 'policy.dart';
+import 'report.dart';
+import 'verdict.dart';
+
+/// The pins of a certificate in DER: of its key, and of itself.
+///
+/// Throws a [FormatException] on what is no certificate. SHA-256 comes from
+/// `package:crypto`, which the Dart team keeps: `dart:io` has none.
+List<String> pinsOf(Uint8List der) {
+  final key = sha256.convert(subjectPublicKeyInfo(der));
+  final whole = sha256.convert(der).bytes.map(
+        (byte) => byte.toRadixString(16).padLeft(2, '0').toUpperCase(),
+      );
+  return [
+    'sha256/${base64.encode(key.bytes)}',
+    'cert-sha256/${whole.join(':')}',
+  ];
+}
+
+/// Compares what servers show with the pins, and tells of what fails.
+final class PinCheck {
+  /// A check. [now] is the clock; [onFailure] hears of each failure.
+  PinCheck(this.pins, {required this.onFailure, required this.now});
+
+  /// Which pins hold.
+  final PinSet pins;
+
+  /// Told of every refusal by a pin, and of what was let pass in report mode.
+  final void Function(PinFailure failure) onFailure;
+
+  /// The clock that dates of expiry are compared with.
+  final DateTime Function() now;
+
+  /// Throws unless the certificate of a finished handshake is pinned.
+  void call(String host, int port, HostPolicy policy, X509Certificate? shown) {
+    if (shown == null) {
+      throw TlsHandshakeException(host, 'the server showed no certificate');
+    }
+    // Where the anchors are the pins, the handshake has compared them.
+    final presented =
+        policy.match == 'leaf' ? _read(host, shown.der) : <String>[];
+    final at = now();
+    final (decision, reason) = judge(policy, presented, at);
+    if (decision == Decision.accept) {
+      return;
+    }
+    final failure = PinFailure(
+      host: host,
+      port: port,
+      policy: policy,
+      pinSet: pins,
+      decision: decision,
+      reason: reason,
+      presented: presented,
+      certificate: [shown.pem],
+      at: at,
+    );
+    _tell(failure);
+    if (decision == Decision.refuse) {
+      throw failure.exception;
+    }
+  }
+
+  /// Tells that TLS failed where `trust` is the pin. Not every such failure is
+  /// an attack: a certificate past its date fails so too.
+  void tellUntrusted(String host, int port, HostPolicy policy) {
+    _tell(
+      PinFailure(
+        host: host,
+        port: port,
+        policy: policy,
+        pinSet: pins,
+        decision: Decision.refuse,
+        reason: Reason.untrusted,
+        presented: const [],
+        certificate: const [],
+        at: now(),
+      ),
+    );
+  }
+
+  List<String> _read(String host, Uint8List der) {
+    try {
+      return pinsOf(der);
+    } on FormatException catch (error) {
+      throw TlsHandshakeException(host, error.message);
+    }
+  }
+
+  void _tell(PinFailure failure) {
+    try {
+      onFailure(failure);
+    } on Object catch (error, trace) {
+      // What a listener throws must not let a connection through.
+      developer.log(
+        'onFailure',
+        name: 'certpin',
+        error: error,
+        stackTrace: trace,
+      );
+    }
+  }
+}

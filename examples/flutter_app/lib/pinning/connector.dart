@@ -1,0 +1,158 @@
+// Written by: certpin export flutter. Do not edit: the next export replaces it.
+
+/// How a connection comes about: TLS with the platform's checks first, the pins
+/// next, and only then is the socket handed out.
+library;
+
+import 'dart:async';
+import 'dart:convert';
+import 'dart:developer' as developer;
+import 'dart:io';
+
+import 'check.dart';
+import 'debug.dart';
+import 'exceptions.dart';
+import 'hosts.dart';
+import 'policy.dart';
+
+/// Makes the connections of one `PinnedHttpClient`.
+final class PinnedConnector {
+  /// A connector.
+  PinnedConnector(this._check);
+
+  final PinCheck _check;
+
+  final Map<HostPolicy, SecurityContext> _contexts = {};
+
+  /// What `HttpClient.connectionFactory` calls for each new connection, each
+  /// hop of a redirect among them.
+  Future<ConnectionTask<Socket>> call(Uri uri, String? proxy, int? proxyPort) {
+    final attempt = _Attempt(this, uri, proxy);
+    // The client listens to the socket a moment later: no error is lost.
+    final socket = attempt.socket()..ignore();
+    return Future.value(
+      ConnectionTask.fromSocket<Socket>(socket, attempt.cancel),
+    );
+  }
+
+  /// The policy for a request. Throws an [UnpinnedRequestException].
+  ///
+  /// A proxy is refused: `HttpClient` would ask it for a tunnel and begin TLS
+  /// in there by itself, behind the back of this check.
+  (String, HostPolicy) admit(Uri uri, String? proxy) {
+    final host = normaliseHost(uri.host);
+    if (!uri.isScheme('https')) {
+      throw UnpinnedRequestException(uri.host, 'it is not https://');
+    }
+    if (proxy != null) {
+      throw UnpinnedRequestException(uri.host, 'no pin holds through a proxy');
+    }
+    final policy = host == null ? null : policyFor(_check.pins.policies, host);
+    if (host == null || policy == null) {
+      throw UnpinnedRequestException(uri.host, 'no policy covers it');
+    }
+    return (host, policy);
+  }
+
+  /// What TLS trusts: the anchors of the policy alone, or the platform's roots.
+  ///
+  /// A context of its own, not the default one, which any code may add to.
+  SecurityContext contextFor(HostPolicy policy) {
+    return _contexts.putIfAbsent(policy, () => _context(policy.trust));
+  }
+}
+
+SecurityContext _context(String? anchors) {
+  final context = SecurityContext(withTrustedRoots: anchors == null);
+  if (anchors != null) {
+    context.setTrustedCertificatesBytes(utf8.encode(anchors));
+  }
+  return context;
+}
+
+/// One connection on its way.
+final class _Attempt {
+  _Attempt(this.connector, this.uri, this.proxy);
+
+  final PinnedConnector connector;
+  final Uri uri;
+  final String? proxy;
+
+  ConnectionTask<SecureSocket>? _task;
+  bool _cancelled = false;
+
+  void cancel() {
+    _cancelled = true;
+    _task?.cancel();
+  }
+
+  Future<SecureSocket> socket() async {
+    try {
+      final (host, policy) = connector.admit(uri, proxy);
+      try {
+        return await _pinned(host, policy);
+      } on Object catch (error) {
+        final anchors = connector._check.pins.debugAnchors;
+        if (!debugOverride || anchors == null || !_isAboutTrust(error)) {
+          rethrow;
+        }
+        return await _debugged(host, anchors);
+      }
+    } on ConnectionException {
+      rethrow;
+    } on TlsException catch (error) {
+      throw TlsHandshakeException.from(error, host: uri.host);
+    } on SocketException catch (error) {
+      throw NetworkException.from(error, host: uri.host);
+    }
+  }
+
+  Future<SecureSocket> _pinned(String host, HostPolicy policy) async {
+    final SecureSocket socket;
+    try {
+      socket = await _secured(host, connector.contextFor(policy));
+    } on TlsException {
+      if (policy.trust != null) {
+        connector._check.tellUntrusted(host, uri.port, policy);
+      }
+      rethrow;
+    }
+    try {
+      connector._check(host, uri.port, policy, socket.peerCertificate);
+    } on Object {
+      socket.destroy();
+      rethrow;
+    }
+    return socket;
+  }
+
+  /// Name and dates are verified here too: only the roots are others.
+  Future<SecureSocket> _debugged(String host, String anchors) async {
+    final socket = await _secured(host, _context(anchors));
+    developer.log('$host is not pinned: debug override', name: 'certpin');
+    return socket;
+  }
+
+  /// A finished handshake. There is no `onBadCertificate`: what the platform
+  /// refuses stays refused.
+  Future<SecureSocket> _secured(String host, SecurityContext context) async {
+    final task = await SecureSocket.startConnect(
+      host,
+      uri.port,
+      context: context,
+    );
+    _task = task;
+    if (_cancelled) {
+      task.cancel();
+    }
+    final socket = await task.socket;
+    if (_cancelled) {
+      socket.destroy();
+      throw NetworkException('the connection was given up', host: host);
+    }
+    return socket;
+  }
+}
+
+bool _isAboutTrust(Object error) =>
+    error is PinMismatchException || error is TlsException;

@@ -1,0 +1,253 @@
+// Written by: certpin export flutter. Do not edit: the next export replaces it.
+
+/// An `HttpClient` on which every connection is pinned.
+library;
+
+import 'dart:developer' as developer;
+import 'dart:io';
+
+import 'check.dart';
+import 'connector.dart';
+import 'debug.dart';
+import 'hosts.dart';
+import 'policy.dart';
+import 'report.dart';
+
+/// An [HttpClient] that checks the pins of every connection, before the first
+/// byte of a request is sent.
+///
+/// Chain, name and dates are verified by the platform first. Hosts without a
+/// policy are refused, and so are `http://` and proxies. What would switch the
+/// check off ([badCertificateCallback], [connectionFactory], [findProxy])
+/// throws an [UnsupportedError]. `HttpOverrides` of other code don't reach it.
+///
+/// Make one for the app, and keep it: it reuses its connections. Each of them
+/// was checked when it was made.
+final class PinnedHttpClient implements HttpClient {
+  /// A client for [pins].
+  ///
+  /// [onFailure] hears of each refusal by a pin, and of what was let pass in
+  /// report mode; by default it is logged. [reports] says whether failures go
+  /// to the addresses of `report_to`. [now] is the clock, for tests.
+  PinnedHttpClient(
+    this.pins, {
+    void Function(PinFailure failure)? onFailure,
+    bool reports = true,
+    DateTime Function() now = DateTime.now,
+  }) {
+    final reporter =
+        reports && !debugOverride ? Reporter(_clientForReports) : null;
+    final check = PinCheck(
+      pins,
+      now: now,
+      onFailure: (failure) {
+        reporter?.tell(failure);
+        (onFailure ?? _log)(failure);
+      },
+    );
+    _inner
+      ..connectionTimeout = const Duration(seconds: 15)
+      ..connectionFactory = PinnedConnector(check).call
+      ..findProxy = _direct;
+  }
+
+  /// The pins that hold on this client.
+  final PinSet pins;
+
+  final HttpClient _inner = HttpOverrides.runWithHttpOverrides(
+    HttpClient.new,
+    _NoOverrides(),
+  );
+
+  /// Reports to a pinned host are pinned too, but never reported on in turn.
+  HttpClient _clientForReports(Uri to) {
+    final host = normaliseHost(to.host);
+    if (host != null && policyFor(pins.policies, host) != null) {
+      return PinnedHttpClient(pins, reports: false);
+    }
+    return HttpOverrides.runWithHttpOverrides(HttpClient.new, _NoOverrides());
+  }
+
+  static String _direct(Uri uri) => 'DIRECT';
+
+  static void _log(PinFailure failure) => developer.log(
+        '${failure.decision.name}: ${failure.exception.logMessage}',
+        name: 'certpin',
+        level: 1000,
+      );
+
+  Never _refuse(String what) => throw UnsupportedError(
+        '$what would lead around the pins of this client',
+      );
+
+  @override
+  set badCertificateCallback(
+    bool Function(X509Certificate cert, String host, int port)? callback,
+  ) {
+    if (callback != null) {
+      _refuse('badCertificateCallback');
+    }
+  }
+
+  @override
+  set connectionFactory(
+    Future<ConnectionTask<Socket>> Function(
+      Uri url,
+      String? proxyHost,
+      int? proxyPort,
+    )? factory,
+  ) =>
+      _refuse('connectionFactory');
+
+  @override
+  set findProxy(String Function(Uri url)? finder) => _refuse('findProxy');
+
+  @override
+  set authenticateProxy(
+    Future<bool> Function(String host, int port, String scheme, String? realm)?
+        callback,
+  ) =>
+      _refuse('authenticateProxy');
+
+  @override
+  void addProxyCredentials(
+    String host,
+    int port,
+    String realm,
+    HttpClientCredentials credentials,
+  ) =>
+      _refuse('addProxyCredentials');
+
+  @override
+  set keyLog(void Function(String line)? callback) {
+    if (callback != null) {
+      _refuse('keyLog');
+    }
+  }
+
+  @override
+  Duration get idleTimeout => _inner.idleTimeout;
+
+  @override
+  set idleTimeout(Duration value) => _inner.idleTimeout = value;
+
+  @override
+  Duration? get connectionTimeout => _inner.connectionTimeout;
+
+  @override
+  set connectionTimeout(Duration? value) => _inner.connectionTimeout = value;
+
+  @override
+  int? get maxConnectionsPerHost => _inner.maxConnectionsPerHost;
+
+  @override
+  set maxConnectionsPerHost(int? value) => _inner.maxConnectionsPerHost = value;
+
+  @override
+  bool get autoUncompress => _inner.autoUncompress;
+
+  @override
+  set autoUncompress(bool value) => _inner.autoUncompress = value;
+
+  @override
+  String? get userAgent => _inner.userAgent;
+
+  @override
+  set userAgent(String? value) => _inner.userAgent = value;
+
+  @override
+  set authenticate(
+    Future<bool> Function(Uri url, String scheme, String? realm)? callback,
+  ) =>
+      _inner.authenticate = callback;
+
+  @override
+  void addCredentials(
+    Uri url,
+    String realm,
+    HttpClientCredentials credentials,
+  ) =>
+      _inner.addCredentials(url, realm, credentials);
+
+  @override
+  Future<HttpClientRequest> open(
+    String method,
+    String host,
+    int port,
+    String path,
+  ) {
+    final uri = Uri.parse(path);
+    return openUrl(
+      method,
+      uri.replace(scheme: 'https', host: host, port: port),
+    );
+  }
+
+  @override
+  Future<HttpClientRequest> openUrl(String method, Uri url) =>
+      _inner.openUrl(method, url);
+
+  @override
+  Future<HttpClientRequest> get(String host, int port, String path) =>
+      open('get', host, port, path);
+
+  @override
+  Future<HttpClientRequest> getUrl(Uri url) => openUrl('get', url);
+
+  @override
+  Future<HttpClientRequest> post(String host, int port, String path) =>
+      open('post', host, port, path);
+
+  @override
+  Future<HttpClientRequest> postUrl(Uri url) => openUrl('post', url);
+
+  @override
+  Future<HttpClientRequest> put(String host, int port, String path) =>
+      open('put', host, port, path);
+
+  @override
+  Future<HttpClientRequest> putUrl(Uri url) => openUrl('put', url);
+
+  @override
+  Future<HttpClientRequest> delete(String host, int port, String path) =>
+      open('delete', host, port, path);
+
+  @override
+  Future<HttpClientRequest> deleteUrl(Uri url) => openUrl('delete', url);
+
+  @override
+  Future<HttpClientRequest> patch(String host, int port, String path) =>
+      open('patch', host, port, path);
+
+  @override
+  Future<HttpClientRequest> patchUrl(Uri url) => openUrl('patch', url);
+
+  @override
+  Future<HttpClientRequest> head(String host, int port, String path) =>
+      open('head', host, port, path);
+
+  @override
+  Future<HttpClientRequest> headUrl(Uri url) => openUrl('head', url);
+
+  @override
+  void close({bool force = false}) => _inner.close(force: force);
+}
+
+/// Gives code that makes its own `HttpClient()`, such as `Image.network`, a
+/// pinned one. Put it into `HttpOverrides.global` at the start of `main`: then
+/// every host that the app calls needs a policy.
+final class PinnedHttpOverrides extends HttpOverrides {
+  /// Overrides for [pins].
+  PinnedHttpOverrides(this.pins);
+
+  /// The pins that hold on each client.
+  final PinSet pins;
+
+  @override
+  HttpClient createHttpClient(SecurityContext? context) {
+    return PinnedHttpClient(pins);
+  }
+}
+
+/// What `dart:io` does where nobody overrides it.
+final class _NoOverrides extends HttpOverrides {}

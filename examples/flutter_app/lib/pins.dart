@@ -1,0 +1,22 @@
+/// Which pins this build has.
+library;
+
+import 'pinning/pins.dart' as production;
+import 'pinning/pins_development.dart' as development;
+import 'pinning/policy.dart';
+
+const bool _isRelease = bool.fromEnvironment('dart.vm.product');
+
+const String _flavour = String.fromEnvironment('FLAVOUR');
+
+/// Whether this build talks to the servers of the developers:
+/// `flutter run --dart-define=FLAVOUR=development`.
+///
+/// A release never does, whatever it was built with.
+const bool isDevelopment = !_isRelease && _flavour == 'development';
+
+/// The pins of this build.
+///
+/// It is a constant, so the compiler decides, and what it does not choose is not
+/// in the app: no release holds a pin of the developers' servers.
+const PinSet appPins = isDevelopment ? development.pins : production.pins;

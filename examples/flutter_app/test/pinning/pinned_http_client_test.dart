@@ -1,0 +1,208 @@
+import 'dart:async';
+import 'dart:convert';
+import 'dart:io';
+
+import 'package:bank_app/pinning/exceptions.dart';
+import 'package:bank_app/pinning/pinned_http_client.dart';
+import 'package:bank_app/pinning/policy.dart';
+import 'package:bank_app/pinning/report.dart';
+import 'package:bank_app/pinning/verdict.dart';
+import 'package:flutter_test/flutter_test.dart';
+
+import 'loopback.dart';
+
+void main() {
+  late Directory folder;
+  late Identity own;
+  late Identity other;
+  late String pin;
+  late String otherPin;
+  late Server server;
+
+  setUpAll(() async {
+    folder = Directory.systemTemp.createTempSync('pinning');
+    own = await Identity.make(folder, 'localhost');
+    other = await Identity.make(folder, 'other.example');
+    pin = await own.pin();
+    otherPin = await other.pin();
+  });
+
+  tearDownAll(() => folder.deleteSync(recursive: true));
+
+  setUp(() async => server = await Server.secure(own));
+
+  tearDown(() => server.close());
+
+  Future<int> get(PinnedHttpClient client, Uri url) async {
+    addTearDown(() => client.close(force: true));
+    final request = await client.getUrl(url);
+    final response = await request.close();
+    await response.drain<void>();
+    return response.statusCode;
+  }
+
+  Future<void> refused<T>(PinnedHttpClient client, Uri url) =>
+      expectLater(get(client, url), throwsA(isA<T>()));
+
+  test('the pinned key is accepted, and a backup beside it does no harm', () {
+    final client = PinnedHttpClient(pinned(own, [otherPin, pin]));
+    expect(get(client, server.url()), completion(200));
+  });
+
+  test('another key is refused before a byte of the request is sent', () async {
+    final client = PinnedHttpClient(pinned(own, [otherPin]));
+    await refused<PinMismatchException>(client, server.url());
+    expect(server.bodies, isEmpty);
+  });
+
+  test('a refusal says what was presented and what is pinned', () async {
+    final client = PinnedHttpClient(pinned(own, [otherPin]));
+    try {
+      await get(client, server.url());
+      fail('it was accepted');
+    } on PinMismatchException catch (error) {
+      expect(error.presented, contains(pin));
+      expect(error.pinned, [otherPin]);
+      expect(error.mayRetry, isFalse);
+      expect(ConnectionException.of(error), same(error));
+    }
+  });
+
+  test('a chain to another root is refused, whatever key is pinned', () async {
+    final told = <PinFailure>[];
+    final client = PinnedHttpClient(pinned(other, [pin]), onFailure: told.add);
+    await refused<TlsHandshakeException>(client, server.url());
+    expect(told.single.reason, Reason.untrusted);
+    expect(server.bodies, isEmpty);
+  });
+
+  test('another name is refused, although root and key are pinned', () async {
+    final impostor = await Server.secure(other);
+    addTearDown(impostor.close);
+    final client = PinnedHttpClient(pinned(other, [otherPin]));
+    await refused<TlsHandshakeException>(client, impostor.url());
+    expect(impostor.bodies, isEmpty);
+  });
+
+  test('where the anchors are the pins, what they vouch for is accepted', () {
+    final client = PinnedHttpClient(pinned(own, [otherPin], match: 'ca'));
+    expect(get(client, server.url()), completion(200));
+  });
+
+  test('in report mode it passes, and somebody is told', () async {
+    final told = <PinFailure>[];
+    final client = PinnedHttpClient(
+      pinned(own, [otherPin], mode: 'report'),
+      onFailure: told.add,
+    );
+    expect(await get(client, server.url()), 200);
+    expect(told.single.decision, Decision.report);
+  });
+
+  test('a listener that throws lets nothing through', () async {
+    final client = PinnedHttpClient(
+      pinned(own, [otherPin]),
+      onFailure: (_) => throw StateError('no'),
+    );
+    await refused<PinMismatchException>(client, server.url());
+  });
+
+  test('pins past their date refuse, or pass, as the policy says', () async {
+    Future<int> at(String onExpiry) {
+      final pins = pinned(
+        own,
+        [otherPin],
+        expires: '2020-01-01T00:00:00Z',
+        onExpiry: onExpiry,
+      );
+      return get(PinnedHttpClient(pins), server.url());
+    }
+
+    await expectLater(at('fail-closed'), throwsA(isA<PinSetExpiredException>()));
+    expect(await at('fail-open'), 200);
+    expect(await at('report'), 200);
+  });
+
+  test('http:// and hosts without a policy are refused', () async {
+    final client = PinnedHttpClient(pinned(own, [pin]));
+    final plain = server.url().replace(scheme: 'http');
+    await refused<UnpinnedRequestException>(client, plain);
+    final unknown = Uri.parse('https://127.0.0.1:${server.url().port}/');
+    await refused<UnpinnedRequestException>(client, unknown);
+  });
+
+  test('so are redirects to them', () async {
+    final plain = await Server.plain();
+    addTearDown(plain.close);
+    server.moved = plain.url().toString();
+    final client = PinnedHttpClient(pinned(own, [pin]));
+    await refused<UnpinnedRequestException>(client, server.url('/moved'));
+    expect(plain.bodies, isEmpty);
+  });
+
+  test('a server that is not there is a matter of the network', () async {
+    final url = server.url();
+    await server.close();
+    final client = PinnedHttpClient(pinned(own, [pin]));
+    await refused<NetworkException>(client, url);
+    await refused<SocketException>(PinnedHttpClient(client.pins), url);
+  });
+
+  test('nothing can be set that leads around the pins', () {
+    final client = PinnedHttpClient(pinned(own, [pin]));
+    expect(
+      () => client.badCertificateCallback = (_, __, ___) => true,
+      throwsUnsupportedError,
+    );
+    expect(() => client.connectionFactory = null, throwsUnsupportedError);
+    expect(() => client.findProxy = null, throwsUnsupportedError);
+    expect(() => client.keyLog = (_) {}, throwsUnsupportedError);
+  });
+
+  test('overrides of other code do not reach it', () {
+    HttpOverrides.runWithHttpOverrides(() {
+      final client = PinnedHttpClient(pinned(other, [pin]));
+      expect(
+        get(client, server.url()),
+        throwsA(isA<TlsHandshakeException>()),
+      );
+    }, _Careless());
+  });
+
+  test('code that makes its own client gets a pinned one', () {
+    final client = PinnedHttpOverrides(pinned(own, [pin])).createHttpClient(null);
+    expect(client, isA<PinnedHttpClient>());
+  });
+
+  test('a failure is reported once, on a connection of its own', () async {
+    final collector = await Server.plain();
+    addTearDown(collector.close);
+    final pins = pinned(
+      own,
+      [otherPin],
+      reportTo: [collector.url('/reports').toString()],
+    );
+    await refused<PinMismatchException>(PinnedHttpClient(pins), server.url());
+    await refused<PinMismatchException>(PinnedHttpClient(pins), server.url());
+    await _until(() => collector.bodies.isNotEmpty);
+    final report = jsonDecode(collector.bodies.single) as Map<String, dynamic>;
+    expect(report['hostname'], 'localhost');
+    expect(report['known-pins'], ['pin-sha256="${otherPin.substring(7)}"']);
+    expect(report['served-certificate-chain'], hasLength(1));
+    expect(server.bodies, isEmpty);
+  });
+}
+
+Future<void> _until(bool Function() holds) async {
+  final end = DateTime.now().add(const Duration(seconds: 20));
+  while (!holds() && DateTime.now().isBefore(end)) {
+    await Future<void>.delayed(const Duration(milliseconds: 20));
+  }
+}
+
+final class _Careless extends HttpOverrides {
+  @override
+  HttpClient createHttpClient(SecurityContext? context) =>
+      super.createHttpClient(context)
+        ..badCertificateCallback = (_, __, ___) => true;
+}

@@ -1,0 +1,42 @@
+/// One request over the generated library, for `certpin prove`:
+///
+///     certpin prove --host localhost -- \
+///       dart run tool/prove.dart {host} {port} {ca} {pin} {backup} {canary}
+///
+/// The pins come from the lab; all else is what the app ships. Ends with status
+/// 1 where the connection was refused, as the lab expects of a client.
+library;
+
+import 'dart:io';
+
+import 'package:bank_app/pinning/pinned_http_client.dart';
+import 'package:bank_app/pinning/policy.dart';
+
+Future<void> main(List<String> words) async {
+  if (words.length != 6) {
+    stderr.writeln('usage: prove.dart HOST PORT CA PIN BACKUP CANARY');
+    exit(64);
+  }
+  final [host, port, anchors, pin, backup, canary] = words;
+  final policy = HostPolicy(
+    pattern: host,
+    mode: 'enforce',
+    match: 'leaf',
+    pins: [pin, backup],
+    trust: File(anchors).readAsStringSync(),
+  );
+  final client = PinnedHttpClient(
+    PinSet(name: 'lab', version: 1, policies: [policy]),
+  );
+  try {
+    final url = Uri.https('$host:$port', '/$canary');
+    final request = await client.getUrl(url);
+    final response = await request.close();
+    await response.drain<void>();
+  } on Exception catch (error) {
+    stderr.writeln(error);
+    exitCode = 1;
+  } finally {
+    client.close(force: true);
+  }
+}

@@ -45,6 +45,8 @@ WHOLE = base64.b64decode(KEYS["p256"]["certificate"])
 TBS, VERSION, SERIAL, ISSUER, SPKI, EXTENSIONS = (0,), (0, 0), (0, 1), (0, 3), (0, 6), (0, 7)
 SIGNATURE_ALGORITHM, SIGNATURE, ALGORITHM, KEY = (1,), (2,), (0, 6, 0), (0, 6, 1)
 NULL = Node(0x05)
+# A length that is right again where integers have 64 bits, as those of Dart: 2 ** 64 and more.
+_WRAPPED = b"\x89\x01" + (2**64 + len(WHOLE) - 4).to_bytes(9)[1:]
 PLACES = {
     "the certificate": (),
     "the signed part": TBS,
@@ -107,6 +109,7 @@ HOSTS = (
     *("192.0.2.7", "192.0.2.8", "192.0.2.07", "192.0.2", "0x7f.1", "1.192.0.2.7", "192.0.2.256"),
     *("2001:db8::7", "2001:DB8:0:0::7", "2001:db8::8", "b%C3%BCcher.bank.example", "."),
     *("a" * 63 + ".bank.example", "a" * 64 + ".bank.example", "bank.example/"),
+    ".".join(["a" * 60] * 4) + ".example.net",
 )
 
 
@@ -126,6 +129,7 @@ def certificates() -> dict[str, bytes]:
     found["cut short by one octet"] = WHOLE[:-1]
     found["half of it"] = WHOLE[: len(WHOLE) // 2]
     found["an octet behind it"] = WHOLE + b"\0"
+    found["a length that wraps round"] = WHOLE[:1] + _WRAPPED + WHOLE[4:]
     for place, path in PLACES.items():
         found[f"{place} with a padded length"] = tree.changed(WHOLE, path, tree.with_padded_length)
         found[f"{place} with an indefinite length"] = tree.changed(

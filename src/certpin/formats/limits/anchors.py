@@ -27,7 +27,7 @@ class LeafOrAnchors(LeafOnly):
 
     def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Keep the policy where its anchors are its pins, else the pins that a leaf can match."""
-        if policy.match != "leaf" and _anchors_are_pinned(policy):
+        if _anchors_are_pinned(policy):
             return policy, ""
         try:
             return super().fit_policy(policy)

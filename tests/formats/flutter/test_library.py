@@ -193,6 +193,25 @@ def _normalised(host: str) -> str | None:
         return None
 
 
+@pytest.mark.parametrize(
+    ("scheme", "host", "proxied", "problem"),
+    [
+        ("https", "BANK.example.", False, ""),
+        ("http", "bank.example", False, "it is not https://"),
+        ("ftp", "bank.example", False, "it is not https://"),
+        ("https", "bank.example", True, "no pin holds through a proxy"),
+        ("https", "evil.example", False, "no policy covers it"),
+        ("https", "", False, "no policy covers it"),
+        ("https", "b%C3%BCcher.bank.example", False, "no policy covers it"),
+    ],
+)
+def test_a_request_that_no_pin_would_cover_is_not_made(
+    scheme: str, host: str, proxied: bool, problem: str
+) -> None:
+    policies = DartList(SimpleNamespace(pattern=String(each)) for each in vectors.PATTERNS)
+    assert HOSTS["refusalOf"](policies, String(scheme), String(host), proxied) == problem
+
+
 def test_the_same_is_decided() -> None:
     for case in STORED["decisions"]:
         policy = SimpleNamespace(**case | {"pins": strings(case["pins"])})

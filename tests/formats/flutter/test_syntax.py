@@ -103,6 +103,51 @@ def test_the_anchors_of_the_override_stand_behind_a_constant() -> None:
     assert "!debugOverride || anchors == null" in SOURCES["connector.dart"]
 
 
+@pytest.mark.parametrize(
+    ("name", "guard"),
+    [
+        (
+            "connector.dart",
+            "connector.admit(uri, proxy);\n      try {\n        return await _pinned(",
+        ),
+        ("connector.dart", "if (problem.isNotEmpty) {\n      throw UnpinnedRequestException("),
+        ("connector.dart", "socket.peerCertificate);\n    } on Object {\n      socket.destroy();"),
+        ("connector.dart", "if (_cancelled) {\n      socket.destroy();\n      throw"),
+        ("connector.dart", "SecurityContext(withTrustedRoots: anchors == null)"),
+        ("connector.dart", "attempt.socket()..ignore()"),
+        ("check.dart", "if (decision == Decision.refuse) {\n      throw failure.exception;"),
+        ("check.dart", "if (shown == null) {\n      throw"),
+        ("pinned_http_client.dart", "..connectionFactory = PinnedConnector(check).call"),
+        ("pinned_http_client.dart", "..findProxy = _direct"),
+        ("pinned_http_client.dart", "return PinnedHttpClient(pins, reports: false);"),
+        ("pinned_http_client.dart", "    HttpClient.new,\n    _NoOverrides(),"),
+        ("report.dart", "} on Object {"),
+        ("report.dart", "if (!admits("),
+        ("report.dart", "..followRedirects = false"),
+    ],
+)
+def test_nobody_took_out_a_guard_that_only_dart_could_try(name: str, guard: str) -> None:
+    """No proof that it works: the tests of the example try that, where there is Dart."""
+    assert SOURCES[name].count(guard) == 1
+
+
+def test_the_client_has_every_member_of_http_client() -> None:
+    """Of the documentation of dart:io; a member that is missing does not compile."""
+    source = SOURCES["pinned_http_client.dart"]
+    verbs = ("open", "get", "post", "put", "delete", "patch", "head")
+    setters = ("authenticate", "authenticateProxy", "badCertificateCallback", "connectionFactory")
+    both = ("autoUncompress", "connectionTimeout", "idleTimeout", "maxConnectionsPerHost")
+    for verb in verbs:
+        assert f"Future<HttpClientRequest> {verb}(" in source
+        assert f"Future<HttpClientRequest> {verb}Url(" in source
+    for name in (*setters, *both, "userAgent", "findProxy", "keyLog"):
+        assert source.count(f"  set {name}(") == 1, name
+    for name in (*both, "userAgent"):
+        assert f" get {name} => _inner.{name};" in source
+    for name in ("addCredentials", "addProxyCredentials", "close"):
+        assert source.count(f"  void {name}(") == 1, name
+
+
 def test_a_pin_set_without_a_debug_section_has_no_word_of_it() -> None:
     source = FLUTTER.export(pin_set(policy("a.example", match="leaf"))).files[0].text
     assert "debug" not in source

@@ -36,22 +36,14 @@ final class PinnedConnector {
   }
 
   /// The policy for a request. Throws an [UnpinnedRequestException].
-  ///
-  /// A proxy is refused: `HttpClient` would ask it for a tunnel and begin TLS
-  /// in there by itself, behind the back of this check.
   (String, HostPolicy) admit(Uri uri, String? proxy) {
-    final host = normaliseHost(uri.host);
-    if (!uri.isScheme('https')) {
-      throw UnpinnedRequestException(uri.host, 'it is not https://');
+    final policies = _check.pins.policies;
+    final problem = refusalOf(policies, uri.scheme, uri.host, proxy != null);
+    if (problem.isNotEmpty) {
+      throw UnpinnedRequestException(uri.host, problem);
     }
-    if (proxy != null) {
-      throw UnpinnedRequestException(uri.host, 'no pin holds through a proxy');
-    }
-    final policy = host == null ? null : policyFor(_check.pins.policies, host);
-    if (host == null || policy == null) {
-      throw UnpinnedRequestException(uri.host, 'no policy covers it');
-    }
-    return (host, policy);
+    final host = normaliseHost(uri.host)!;
+    return (host, policyFor(policies, host)!);
   }
 
   /// What TLS trusts: the anchors of the policy alone, or the platform's roots.

@@ -1,6 +1,6 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// Which policy covers a host.
+/// Which policy covers a host, and which requests none does.
 library;
 
 import 'policy.dart';
@@ -62,6 +62,29 @@ HostPolicy? policyFor(List<HostPolicy> policies, String host) {
     parent = _parentOf(parent);
   }
   return null;
+}
+
+/// Why a request must not be made, a clause; empty where a policy covers it.
+///
+/// A proxy is refused: `HttpClient` would ask it for a tunnel and begin TLS in
+/// there by itself, behind the back of every check.
+String refusalOf(
+  List<HostPolicy> policies,
+  String scheme,
+  String host,
+  bool proxied,
+) {
+  if (scheme != 'https') {
+    return 'it is not https://';
+  }
+  if (proxied) {
+    return 'no pin holds through a proxy';
+  }
+  final name = normaliseHost(host);
+  if (name == null || policyFor(policies, name) == null) {
+    return 'no policy covers it';
+  }
+  return '';
 }
 
 HostPolicy? _named(List<HostPolicy> policies, String pattern) {

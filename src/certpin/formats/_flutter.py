@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FILE = "pins.dart"
 LIMITS = (
-    LeafOrAnchors("dart:io does not expose the chain (dart-lang/sdk 47695)"),
+    LeafOrAnchors("no chain is exposed by dart:io (dart-lang/sdk 47695)"),
     PlainAddresses("Uri.parse would change them"),
 )
 
@@ -37,6 +37,7 @@ const PinSet pins = PinSet(
 );
 """
 _LISTS = {"pins", "reportTo"}
+_DEBUG = "debugAnchors"
 _NOT_IN_A_LABEL = re.compile(r"[^A-Za-z0-9 ._-]")
 
 
@@ -84,14 +85,16 @@ def _string(text: str) -> str:
 
 def _debug(anchors: TrustAnchors) -> str:
     """A constant expression: the compiler drops what it doesn't choose."""
-    return f"  debugAnchors: debugOverride ? {_string(pem(anchors))} : null,\n"
+    return f"  {_DEBUG}: debugOverride ? {_string(pem(anchors))} : null,\n"
 
 
 def _read_debug(text: str) -> TrustAnchors | None:
     """The anchors: the first string behind the name of the field."""
+    if _DEBUG not in text:
+        return None  # most have none, and need not be read twice
     named = False
     for token in tokens(text):
         if named and token.kind == "string":
             return read_anchors(token.text.encode())
-        named = named or (token.kind, token.text) == ("word", "debugAnchors")
+        named = named or (token.kind, token.text) == ("word", _DEBUG)
     return None

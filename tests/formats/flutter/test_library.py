@@ -167,6 +167,7 @@ def test_the_same_policy_covers_a_host(host: str) -> None:
 LABELS = st.sampled_from(["bank", "api", "a", "www", "example", "pay", "192", "7", "0x7f", "-", ""])
 
 
+@settings(max_examples=50)
 @given(pins=pin_sets(), labels=st.lists(LABELS, min_size=1, max_size=5), data=st.data())
 def test_any_host_has_the_policy_that_certpin_finds(
     pins: PinSet, labels: list[str], data: st.DataObject

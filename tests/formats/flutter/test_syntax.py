@@ -39,7 +39,9 @@ def test_what_is_no_dart_does_not_parse(source: str) -> None:
     assert _syntax.errors(source)
 
 
-@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(
+    max_examples=30, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 @given(pins=pin_sets())
 def test_pins_under_any_name_parse(pins: PinSet) -> None:
     try:

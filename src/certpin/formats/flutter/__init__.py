@@ -6,6 +6,7 @@ of it runs in certpin's own tests, in tests/formats/flutter.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
     return (_flutter.pins_file(pins, FLUTTER.name), *library)
 
 
+@cache
 def _source(name: str) -> str:
     return files(__name__).joinpath("dart", name).read_text(encoding="utf-8")
 

@@ -114,6 +114,11 @@ def test_json_is_yaml_too() -> None:
     assert len(imported("envoy", text, own=authorities()[0].pem).policies) == 1
 
 
+def test_no_file_is_read_that_is_not_beside_it() -> None:
+    with pytest.raises(FormatError, match="is not a file beside it"):
+        imported("envoy", CLUSTERS.replace("own.pem", "/etc/passwd"))
+
+
 def test_a_context_that_verifies_nothing_is_refused() -> None:
     text = CLUSTERS.replace("trusted_ca: {filename: own.pem}", "allow_expired_certificate: true")
     with pytest.raises(FormatError, match="Envoy verifies nothing there"):

@@ -52,7 +52,7 @@ def test_for_many_names_haproxy_has_none_that_it_could_verify() -> None:
 
 @BOTH
 @pytest.mark.parametrize("host", ["192.0.2.7", "2001:db8::7"])
-def test_an_address_would_be_found_in_no_certificate(name: str, host: str) -> None:
+def test_an_address_is_not_looked_for_in_a_certificate(name: str, host: str) -> None:
     with pytest.raises(ConfigError, match="it is an IP address"):
         FORMATS[name].export(pin_set(policy(host, *KEYS[:2], trust=anchors()[0])))
 

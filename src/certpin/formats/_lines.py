@@ -53,7 +53,7 @@ def read_lines(source: Source, pinned: str, anchors: str) -> Reading:
         pattern_of(source.text),
         pins_from([part for part in pins if part]),
         match="leaf",
-        trust=read_anchors(source.beside(_checked(file)), file) if file else None,
+        trust=read_anchors(source.beside(beside(file)), file) if file else None,
     )
     return Reading((found,) if found.pins else (), name, version)
 
@@ -66,7 +66,8 @@ def _setting(text: str, name: str) -> str | None:
     return found[-1][1].strip() if found else None
 
 
-def _checked(name: str) -> str:
+def beside(name: str) -> str:
+    """A name, if it is one of a file in the same folder. Raises ``FormatError``."""
     if not _BUNDLE.fullmatch(name):
         raise FormatError(f"{name[:80]!r} is not a file beside it", fix="put the file beside it")
     return name

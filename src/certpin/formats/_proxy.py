@@ -1,7 +1,7 @@
 """What nginx and HAProxy share: they verify by trusted authority alone, and know no pins.
 
 The pins stand in comments, for people, and for whoever reads the file back. Neither program looks
-for an IP address in a certificate.
+at the IP addresses of a certificate (seen with nginx 1.26 and HAProxy 3.0).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, get_args
 
-from certpin.errors import FormatError
+from certpin.formats._lines import beside
 from certpin.formats.format import Found, Reading
 from certpin.formats.header import commented, read_header
 from certpin.formats.limits import (
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _FOR = re.compile(r"^[ \t]*+# for (\S{1,260}) \(match (\S{1,10})\)$", re.MULTILINE)
 _PIN = re.compile(r"^[ \t]*+# pin (\S{1,110})$", re.MULTILINE)
-_FILE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 def limits(program: str) -> tuple[Limit, ...]:
@@ -80,9 +79,7 @@ def _anchors(source: Source, pattern: re.Pattern[str]) -> TrustAnchors | None:
     named = pattern.findall(source.text)
     if not named:
         return None
-    if not _FILE.fullmatch(named[-1]):
-        raise FormatError(f"{named[-1][:80]!r} is not a file beside it", fix="put it beside it")
-    return read_anchors(source.beside(named[-1]), named[-1])
+    return read_anchors(source.beside(beside(named[-1])), named[-1])
 
 
 def _pins_of(trust: TrustAnchors) -> tuple[Pin, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
 from certpin.formats import _yaml
-from certpin.formats._lines import pattern_of
+from certpin.formats._lines import beside, pattern_of
 from certpin.formats.format import File, Format, Found, Reading
 from certpin.formats.header import commented, read_header
 from certpin.formats.limits import LeafOnly, NoDebug, NoExpiry, NoReportOnly, NoReports, OneHost
@@ -142,7 +142,7 @@ def _trust(validation: Shape, source: Source) -> TrustAnchors | None:
     if inline := trusted.get("inline_string"):
         return read_anchors(inline.text().encode())
     file = trusted.need("filename").text()
-    return None if file in _SYSTEMS else read_anchors(source.beside(file), file)
+    return None if file in _SYSTEMS else read_anchors(source.beside(beside(file)), file)
 
 
 ENVOY = Format(

@@ -41,7 +41,7 @@ anchors of another, here those that lie beside nginx's directives.
 None of this is the pins' doing: each is how a client reads names and chains before it comes to a
 pin. With a pin on the leaf, an attacker needs the pinned key besides. How it was found to be the
 client's own is told in the [gallery](../examples/clients/README.md) for all but HAProxy, which
-refuses every other name that is not the one asked for.
+refuses the same name with a dot where the NUL is.
 
 """
 _REST = """

@@ -193,6 +193,7 @@ def test_a_format_that_there_is_not_is_said_before_the_run(run: Run) -> None:
 def test_pins_that_a_platform_cannot_have_cannot_be_served(run: Run) -> None:
     done = run("prove", "--style", "ca", *FEW, "--", "true", "{export:curl}")
     assert done.code == 3
+    assert "Nothing is proven: the client cannot be served." in done.out
     assert "curl cannot have these pins" in done.out
 
 

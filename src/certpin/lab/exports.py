@@ -49,7 +49,8 @@ class Exports:
         try:
             files = chosen.export(self._fitting(chosen)).files
         except ConfigError as exc:
-            raise CannotServeError(f"{chosen.name} cannot have these pins: {exc}") from exc
+            problem = f"{chosen.name} cannot have these pins: {exc.problem}"
+            raise CannotServeError(problem, fix=exc.fix) from exc
         folder = self.folder / chosen.name
         for file in files:
             path = folder / file.path

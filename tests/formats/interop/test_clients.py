@@ -27,7 +27,8 @@ def test_it_refuses_every_attack_and_takes_every_change_but_for_what_is_named(
     assert run.controlled, [each.why for each in run.results]
     undecided = [each for each in run.results if each.outcome is Outcome.UNDECIDED]
     assert not undecided, "\n".join(f"{each.case.name}: {each.why}" for each in undecided)
-    assert failed(run) == proof.fails
+    endings = {each.case.name: each.attempts[-1].ending for each in run.results if each.attempts}
+    assert failed(run) == proof.fails, {name: endings[name] for name in failed(run)}
     right = {each.case.name for each in run.results if each.outcome is Outcome.RIGHT}
     assert {"rogue-ca-in-store", "rot-backup-live"} <= right
 

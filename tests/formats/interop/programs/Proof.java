@@ -103,6 +103,7 @@ class Proof {
     HttpClient client = HttpClient.newBuilder()
         .sslContext(context(managers(roots)))
         .proxy(ProxySelector.of(new InetSocketAddress("127.0.0.1", port)))
+        .version(HttpClient.Version.HTTP_1_1)  // an early GOAWAY would be an error after the answer
         .connectTimeout(Duration.ofSeconds(15))
         .build();
     HttpRequest request = HttpRequest.newBuilder(URI.create(url)).build();

@@ -24,7 +24,8 @@ export JOBS
 # Environments of other projects, and options meant for them, do not leak in.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help setup demo quick test lint types suite lock bench attacks formats rules suffixes clean python
+.PHONY: help setup demo quick test lint types suite lock bench attacks formats proof rules suffixes
+.PHONY: clean python
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -79,6 +80,9 @@ formats: setup ## Write the page of the export formats anew from their registry.
 
 rules: setup ## Write the page of the lint rules anew from their registry.
 	@$(RUN) -m scripts.lint_page
+
+proof: setup ## Run every export in its real client, and write the table of what came out.
+	@$(RUN) -m tests.formats.interop
 
 suffixes: setup ## Write the list of public suffixes anew from the locked publicsuffixlist.
 	@$(RUN) -m scripts.public_suffix

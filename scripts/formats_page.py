@@ -27,6 +27,8 @@ with the reason, and is an error with `--strict`. What would lock users out, or 
 refused. Pins that accept nothing any more (`removed`, `compromised`), roles, states and notes stay
 behind; only `json` has them.
 
+What real clients do with their exports, attacked: [formats, proven](formats-proof.md).
+
 """
 
 

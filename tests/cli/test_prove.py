@@ -172,6 +172,31 @@ def test_a_machine_without_a_port_left_is_said_to_be(
     assert "--jobs 1" in done.out
 
 
+def test_a_client_can_be_given_its_pins_as_a_platform_has_them(run: Run) -> None:
+    reads = """
+import json, sys
+[first, second] = json.load(open(sys.argv[1]))["hosts"]
+print(first["pattern"], *(pin["pin"] for pin in first["pins"]))
+"""
+    done = run("prove", *FEW, "--json", *python(reads), "{export:json}")
+    assert done.code == 3  # it called nobody
+    output = done.json["results"][0]["attempts"][0]["output"]
+    assert output.startswith(f"{HOST} sha256/")
+
+
+def test_a_format_that_there_is_not_is_said_before_the_run(run: Run) -> None:
+    done = run("prove", *FEW, "--", "true", "{export:crul}")
+    assert done.code == 2
+    assert "there is no format 'crul'" in done.err
+
+
+def test_pins_that_a_platform_cannot_have_cannot_be_served(run: Run) -> None:
+    done = run("prove", "--style", "ca", *FEW, "--", "true", "{export:curl}")
+    assert done.code == 3
+    assert "Nothing is proven: the client cannot be served." in done.out
+    assert "curl cannot have these pins" in done.out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

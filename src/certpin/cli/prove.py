@@ -15,10 +15,11 @@ from certpin.cli.matrix import MatrixPrinter
 from certpin.cli.options import ca_file_option, json_option
 from certpin.cli.screen import say
 from certpin.cli.upstream import find_upstream
+from certpin.formats import FORMATS
 from certpin.lab.case import Style
-from certpin.lab.client import PATIENCE, Command
+from certpin.lab.client import PATIENCE, Command, exports_in
 from certpin.lab.lab import Lab
-from certpin.lab.report import FORMATS
+from certpin.lab.report import FORMATS as REPORTS
 from certpin.lab.report.tally import exit_code
 from certpin.lab.run import prove as run_matrix
 from certpin.lab.scratch import remove_leftovers
@@ -154,12 +155,14 @@ def prove(
     The environment makes most clients trust the lab's root, and come through the lab's proxy. For
     others, these are replaced in the command: {host} {url} {port} {proxy} {socks} {ca}
     {truststore} {pins} {pin} {backup} {pinnedpubkey} {canary} {case} {dns} {client_cert}
-    {client_key}, and {host2} {url2} for a second host.
+    {client_key}, {host2} {url2} for a second host, and {export:FORMAT} for the file that
+    `certpin export FORMAT` would write.
 
     Exit code 0: it is sound. 1: an attack got through, or a legitimate server was refused. 3:
     inconclusive, because the client did not even reach an honest server, say.
     """  # noqa: D301  # click reads the \b itself
     _check_folders(files)
+    _check_exports(command)
     name = normalise(host)
     lab = Lab(
         name,
@@ -181,7 +184,7 @@ def prove(
         say("certpin", str(exc))
         ctx.exit(INCONCLUSIVE)
     if as_json:
-        click.echo(FORMATS["json"](run))
+        click.echo(REPORTS["json"](run))
     else:
         printer.summarise(run)
     _write(run, files)
@@ -191,6 +194,15 @@ def prove(
 def _way(command: tuple[str, ...]) -> str:
     """How a command is led to the lab: by its own words, where they name the port."""
     return "port" if any("{port}" in word for word in command) else "connect"
+
+
+def _check_exports(command: tuple[str, ...]) -> None:
+    """Say before the run that there is no such format."""
+    for name in exports_in(command):
+        if name not in FORMATS:
+            raise click.UsageError(
+                f"there is no format {name!r} in {{export:{name}}}. `certpin export --list` has all"
+            )
 
 
 def _check_folders(files: dict[str, Path | None]) -> None:
@@ -206,6 +218,6 @@ def _write(run: Run, files: dict[str, Any]) -> None:
         if path is None:
             continue
         try:
-            path.write_text(FORMATS[name](run), encoding="utf-8")
+            path.write_text(REPORTS[name](run), encoding="utf-8")
         except OSError as exc:
             raise click.UsageError(f"{path} cannot be written: {exc.strerror}") from exc

@@ -10,17 +10,25 @@ from certpin.formats.android import ANDROID
 from certpin.formats.apple import APPLE
 from certpin.formats.chromium import CHROMIUM
 from certpin.formats.curl import CURL
+from certpin.formats.dotnet import DOTNET
+from certpin.formats.envoy import ENVOY
 from certpin.formats.fit import Loss, fit
 from certpin.formats.flutter import FLUTTER
 from certpin.formats.flutter_pins import FLUTTER_PINS
 from certpin.formats.format import Export, File, Format, Source, Wishes, only
+from certpin.formats.go import GO
+from certpin.formats.haproxy import HAPROXY
 from certpin.formats.hpkp import HPKP
 from certpin.formats.json import JSON
+from certpin.formats.ktor import KTOR
+from certpin.formats.nginx import NGINX
+from certpin.formats.node import NODE
 from certpin.formats.okhttp_java import OKHTTP_JAVA
 from certpin.formats.okhttp_kotlin import OKHTTP_KOTLIN
 from certpin.formats.react_native import REACT_NATIVE
 from certpin.formats.trustkit_android import TRUSTKIT_ANDROID
 from certpin.formats.trustkit_ios import TRUSTKIT_IOS
+from certpin.formats.wget import WGET
 from certpin.formats.wultra import WULTRA
 
 # In the order in which they are listed: apps, programs, proxies, lists.
@@ -36,7 +44,15 @@ FORMATS: dict[str, Format] = {
         REACT_NATIVE,
         OKHTTP_KOTLIN,
         OKHTTP_JAVA,
+        KTOR,
         CURL,
+        WGET,
+        NODE,
+        GO,
+        DOTNET,
+        ENVOY,
+        NGINX,
+        HAPROXY,
         HPKP,
         CHROMIUM,
         WULTRA,

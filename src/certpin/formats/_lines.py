@@ -38,17 +38,22 @@ def spelled(policy: HostPolicy) -> str:
     return ";".join(str(entry.pin).replace("sha256/", "sha256//", 1) for entry in policy.pins)
 
 
+def pattern_of(text: str) -> str:
+    """The pattern that the comment of certpin's names; empty where there is none."""
+    host = _HOST.search(text)
+    return host[1] if host else ""
+
+
 def read_lines(source: Source, pinned: str, anchors: str) -> Reading:
     """Read the setting of the pins, and that of the trust anchors. Raises ``FormatError``."""
     name, version = read_header(source.text)
-    host = _HOST.search(source.text)
     pins = [part.strip() for part in (_setting(source.text, pinned) or "").split(";")]
     file = _setting(source.text, anchors)
     found = Found(
-        host[1] if host else "",
+        pattern_of(source.text),
         pins_from([part for part in pins if part]),
         match="leaf",
-        trust=read_anchors(source.beside(_checked(file)), file) if file else None,
+        trust=read_anchors(source.beside(beside(file)), file) if file else None,
     )
     return Reading((found,) if found.pins else (), name, version)
 
@@ -61,7 +66,8 @@ def _setting(text: str, name: str) -> str | None:
     return found[-1][1].strip() if found else None
 
 
-def _checked(name: str) -> str:
+def beside(name: str) -> str:
+    """A name, if it is one of a file in the same folder. Raises ``FormatError``."""
     if not _BUNDLE.fullmatch(name):
         raise FormatError(f"{name[:80]!r} is not a file beside it", fix="put the file beside it")
     return name

@@ -55,6 +55,11 @@ class Shape:
         for index, value in enumerate(values):
             yield Shape(value, f"{self.place}[{index}]")
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a text."""
+        return isinstance(self._value, str)
+
     def text(self) -> str:
         """A text."""
         return self._typed(str, "a text")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -47,6 +48,8 @@ SUBSTITUTIONS: dict[str, Callable[[Target], str]] = {
     "client_cert": lambda target: str(target.client_certificate),
     "client_key": lambda target: str(target.client_key),
 }
+# The pins in a format of ``certpin export``: becomes the path of the file.
+_EXPORT = re.compile(r"\{export:([a-z0-9-]{1,80})\}")
 
 
 class Client(Protocol):
@@ -172,8 +175,16 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
+def exports_in(words: Sequence[str]) -> list[str]:
+    """The formats that the words of a command ask for."""
+    return [name for word in words for name in _EXPORT.findall(word)]
+
+
 def substitute(words: Sequence[str], target: Target) -> list[str]:
-    """The words of a command for one case."""
+    """The words of a command for one case.
+
+    Raises ``CannotServeError`` where they ask for a format that cannot have the pins.
+    """
     return [_fill(word, target) for word in words]
 
 
@@ -182,7 +193,7 @@ def _fill(word: str, target: Target) -> str:
     for name, value in SUBSTITUTIONS.items():
         if f"{{{name}}}" in word:
             word = word.replace(f"{{{name}}}", value(target))
-    return word
+    return _EXPORT.sub(lambda match: str(target.export(match[1])), word)
 
 
 def _end_of(output: BinaryIO) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from certpin.lab.case import CannotServeError, Style
 from certpin.lab.cast import Authorities, Cast, expiring
+from certpin.lab.exports import Exports
 from certpin.lab.fitting import fit
 from certpin.lab.loop import Loop
 from certpin.lab.scratch import scratch
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from certpin.lab.case import Case
     from certpin.lab.upstream import Upstream
+    from certpin.pins import PinSet
 
 
 class Lab:
@@ -65,6 +67,7 @@ class Lab:
         self.canary = f"canary-{secrets.token_hex(8)}"
         self.loop = Loop()
         self._casts: dict[str, Cast] = {}
+        self._exports: dict[Path, Exports] = {}
         self._lock = threading.Lock()  # cases are prepared in several threads
         self._leaving = ExitStack()
 
@@ -139,19 +142,41 @@ class Lab:
             elsewhere=cast.host != self.host,
             clock=case.clock,
             dns_port=self._resolver.number if self._resolver else 0,
+            exports=self._exports_of(case, cast),
         )
 
     def _pin_file(self, case: Case, cast: Cast) -> Path:
-        given = self.upstream.pin_file if self.upstream else None
-        path = given or self._pins_of(cast)
-        if not case.clock or given or not cast.pins:
+        pins = self._pinned(case, cast)
+        path = self._given or self._pins_of(cast)
+        if pins is None or pins is cast.pins:
             return path
-        # The moved clock is beyond the pins, and not beyond the certificates.
         path = path.with_stem(f"{path.stem}-{case.name}")
         with self._lock:
             if not path.exists():
-                write_pins(path, expiring(cast.pins, self.authorities.now + case.clock / 2))
+                write_pins(path, pins)
         return path
 
     def _pins_of(self, cast: Cast) -> Path:
-        return self.folder / f"pins-{cast.host.replace(':', '_')}.toml"
+        return self.folder / f"pins-{_file_name(cast.host)}.toml"
+
+    @property
+    def _given(self) -> Path | None:
+        return self.upstream.pin_file if self.upstream else None
+
+    def _pinned(self, case: Case, cast: Cast) -> PinSet | None:
+        """The pins; where the clock moves, it is beyond them, and not beyond the certificates."""
+        if not case.clock or self._given or not cast.pins:
+            return cast.pins
+        return expiring(cast.pins, self.authorities.now + case.clock / 2)
+
+    def _exports_of(self, case: Case, cast: Cast) -> Exports:
+        """The same object for the same pins: it writes each file once."""
+        pins = self._pinned(case, cast)
+        moved = "" if pins is cast.pins else f"-{case.name}"
+        folder = self.folder / f"exports-{_file_name(cast.host)}{moved}"
+        with self._lock:
+            return self._exports.setdefault(folder, Exports(folder, pins, cast))
+
+
+def _file_name(host: str) -> str:
+    return host.replace(":", "_")

@@ -75,6 +75,7 @@ def environment(target: Target, via: str) -> dict[str, str]:
         "CERTPIN_LAB_PROXY": target.proxy,
         "CERTPIN_LAB_URL": target.url,
         "CERTPIN_LAB_PINS": f"{target.pin} {target.backup}".strip(),
+        "CERTPIN_LAB_EXPORTS": str(target.exports.folder) if target.exports else "",
         "CERTPIN_LAB_CLIENT_CERT": str(target.client_certificate),
         "CERTPIN_LAB_CLIENT_KEY": str(target.client_key),
     }

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from certpin.lab.case import CannotServeError
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from certpin.lab.exports import Exports
 
 PROXY_ADDRESS = "127.0.0.1"
 
@@ -35,6 +39,7 @@ class Target:
     elsewhere: bool = False
     clock: timedelta = timedelta(0)  # how far the client's clock must be moved
     dns_port: int = 0  # of the lab's resolver on 127.0.0.1, where there is one
+    exports: Exports | None = None  # the pins in the formats of other platforms
 
     @property
     def ca(self) -> Path:
@@ -80,6 +85,15 @@ class Target:
     def pinnedpubkey(self) -> str:
         """Both pins as curl writes them: ``sha256//…;sha256//…``."""
         return ";".join(pin.replace("sha256/", "sha256//", 1) for pin in (self.pin, self.backup))
+
+    def export(self, name: str) -> Path:
+        """The pins in a format of ``certpin export``: its file, with what belongs to it beside it.
+
+        Raises ``CannotServeError`` where that platform cannot have them.
+        """
+        if self.exports is None:
+            raise CannotServeError(f"there are no pins to be exported to {name}")
+        return self.exports.path(name)
 
 
 def bracketed(host: str) -> str:

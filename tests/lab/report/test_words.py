@@ -50,6 +50,17 @@ def test_nothing_is_proven_where_the_control_failed() -> None:
     assert exit_code(run) == 3
 
 
+def test_where_the_control_cannot_be_served_the_client_is_not_blamed() -> None:
+    why = "curl cannot have these pins"
+    left = replace(_runs.met(CONTROL, gives=False), outcome=Outcome.NOT_RUN, verdict=None, why=why)
+    run = Run(_runs.HOST, Style.LEAF, (left,), _runs.about())
+    assert summary(run)[:2] == [
+        "Nothing is proven: the client cannot be served.",
+        "curl cannot have these pins.",
+    ]
+    assert exit_code(run) == 3
+
+
 def test_a_run_of_nothing_proves_nothing() -> None:
     assert exit_code(Run(_runs.HOST, Style.LEAF, ())) == 3
 

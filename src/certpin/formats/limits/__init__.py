@@ -8,7 +8,7 @@ from certpin.formats.limits.closing import FailClosedDate, OneDateInOverlaps
 from certpin.formats.limits.dates import FailOpenDate, NoExpiry
 from certpin.formats.limits.hosts import ApexAndBelow, ApexAndOneLabel, OneHost
 from certpin.formats.limits.matching import AnywhereInChain, LeafOnly, LeafOrAuthority
-from certpin.formats.limits.names import NamesOnly, NoSubtrees
+from certpin.formats.limits.names import NamesOnly, NoSubtrees, NoWildcard
 from certpin.formats.limits.numbers import OneReportAddress, TwoPins
 from certpin.formats.limits.overlap import United
 from certpin.formats.limits.pins import CertificatesOnly, KeysOnly
@@ -34,6 +34,7 @@ __all__ = [
     "NoReports",
     "NoSubtrees",
     "NoTrust",
+    "NoWildcard",
     "OneDateInOverlaps",
     "OneHost",
     "OneReportAddress",

@@ -40,3 +40,20 @@ class NoSubtrees(PolicyLimit):
         if policy.pattern.wildcard == "**.":
             raise ConfigError("it stands for names of any depth", key="name", fix="name its hosts")
         return policy, ""
+
+
+class NoWildcard(PolicyLimit):
+    """The platform verifies the one name that stands in its file."""
+
+    aspect = "hosts"
+    summary = "`*.name` and `**.name`: refused"
+
+    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Refuse a wildcard: without a name, any server of the authority would do."""
+        if policy.pattern.wildcard:
+            raise ConfigError(
+                "it stands for many names, and one has to be verified",
+                key="name",
+                fix="give each host a policy of its own",
+            )
+        return policy, ""

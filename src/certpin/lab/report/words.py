@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from certpin.lab.attacks import CONTROL
 from certpin.lab.case import Expect, Style
 from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.report.tally import is_beyond, refused_by, tally
@@ -43,6 +44,8 @@ _DID = {
 
 def headline(run: Run) -> str:
     """What the run comes to, in one sentence that anybody understands."""
+    if _untried(run):
+        return "Nothing is proven: the client cannot be served"
     if not run.controlled:
         return "Nothing is proven: the client did not accept the honest server"
     counted = tally(run)
@@ -64,7 +67,9 @@ def details(run: Run) -> list[str]:
     """What the headline does not say."""
     counted = tally(run)
     lines = []
-    if not run.controlled:
+    if untried := _untried(run):
+        lines.append(f"{untried}.")
+    elif not run.controlled:
         lines.append(
             "A client that does not reach a good server refuses every attack too, so the "
             "refusals below prove nothing. Mend that first."
@@ -74,6 +79,14 @@ def details(run: Run) -> list[str]:
     elif counted.honest:
         lines.append(_honest(counted))
     return lines + _beside(counted)
+
+
+def _untried(run: Run) -> str:
+    """Why not even the good control could be run; empty where it was."""
+    first = next(iter(run.results), None)
+    if first is None or first.case is not CONTROL or first.outcome is not Outcome.NOT_RUN:
+        return ""
+    return first.why
 
 
 def verdict_line(result: Result) -> str:

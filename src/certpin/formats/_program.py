@@ -1,0 +1,75 @@
+"""What exports to source code share: a template beside this module, and the table of policies.
+
+A template is a program that can be read, and highlighted, as it stands. A line ``//= NAME`` in it
+is the place of a part that differs from one pin set to another.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from certpin.formats.format import File
+from certpin.formats.header import commented
+from certpin.formats.table import row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from certpin.pins import HostPolicy, PinSet
+
+_PLACE = re.compile(r"^[ \t]*//= (\w+)\n", re.MULTILINE)
+_LISTS = {"pins", "reportTo"}
+
+
+@dataclass(frozen=True)
+class Language:
+    """How a language writes the table: a row, a field, a list, and a text of several lines."""
+
+    row: tuple[str, str]
+    field: Callable[[str], str]
+    list: tuple[str, str]
+    long: tuple[str, str]
+    indent: str
+
+
+def program(pins: PinSet, name: str, file: str, template: str, language: Language) -> File:
+    """The template with the header of the pin set, and its table."""
+    parts = {
+        "header": commented(pins, name, "//"),
+        "policies": "".join(_row(policy, language) for policy in pins.policies),
+    }
+    text = files("certpin.formats").joinpath(template).read_text(encoding="utf-8")
+    return File(file, fill(text, parts))
+
+
+def fill(template: str, parts: dict[str, str]) -> str:
+    """The template with each part in its place. The parts are not looked at again."""
+    return _PLACE.sub(lambda match: parts[match[1]], template)
+
+
+def _row(policy: HostPolicy, language: Language) -> str:
+    opening, closing = language.row
+    fields = "".join(
+        f"{language.indent * 2}{language.field(name)}{_value(name, values, language)},\n"
+        for name, values in row(policy).items()
+    )
+    return f"{language.indent}{opening}\n{fields}{language.indent}{closing},\n"
+
+
+def _value(name: str, values: list[str], language: Language) -> str:
+    if name in _LISTS:
+        opening, closing = language.list
+        lines = "".join(f"{language.indent * 3}{_quoted(each)},\n" for each in values)
+        return f"{opening}\n{lines}{language.indent * 2}{closing}"
+    if "\n" in values[0]:
+        opening, closing = language.long
+        return f"{opening}{values[0]}{closing}"
+    return _quoted(values[0])
+
+
+def _quoted(text: str) -> str:
+    """A string without escapes: patterns, pins, words and dates need none."""
+    return f'"{text}"'

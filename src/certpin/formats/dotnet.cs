@@ -1,0 +1,237 @@
+//= header
+using System;
+using System.Collections.Generic;
+using System.Globalization;
+using System.Linq;
+using System.Net;
+using System.Net.Http;
+using System.Net.Security;
+using System.Security.Authentication;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using System.Threading;
+using System.Threading.Tasks;
+
+namespace Certpin;
+
+/// <summary>Why a connection was refused, or would have been.</summary>
+public sealed class PinException(string reason, string host, string? pattern) : Exception($"{host}: {reason}")
+{
+    /// <summary>mismatch, expired, unpinned, or insecure.</summary>
+    public string Reason { get; } = reason;
+
+    /// <summary>The host that was called.</summary>
+    public string Host { get; } = host;
+
+    /// <summary>The policy; null where the host has none.</summary>
+    public string? Policy { get; } = pattern;
+
+    /// <summary>The pins of the keys that the server showed, leaf first.</summary>
+    public IReadOnlyList<string> Chain { get; init; } = [];
+
+    /// <summary>Whether the connection was refused.</summary>
+    public bool Enforced { get; init; } = true;
+}
+
+/// <summary>
+/// Sends requests to hosts that have pins, over TLS alone: <c>new HttpClient(new PinnedHandler())</c>.
+/// .NET verifies chain, name and dates first, as always; the pins are looked for on the chain that it
+/// verified, before anything is sent. Redirects come back as answers: whoever follows one asks again.
+/// </summary>
+public sealed class PinnedHandler : HttpMessageHandler
+{
+    private static readonly Policy[] Policies =
+    [
+        //= policies
+    ];
+
+    private readonly Dictionary<string, HttpMessageInvoker> _byHost = [];
+    private readonly Action<SocketsHttpHandler>? _configure;
+
+    /// <param name="configure">Sets what else a handler needs: proxies, timeouts, a client certificate.</param>
+    public PinnedHandler(Action<SocketsHttpHandler>? configure = null) => _configure = configure;
+
+    /// <summary>Hears of every failure, those that are only reported too. It must not wait.</summary>
+    public event Action<PinException>? Failed;
+
+    /// <inheritdoc/>
+    protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+        => InvokerOf(request).SendAsync(request, cancellationToken);
+
+    /// <inheritdoc/>
+    protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken)
+        => InvokerOf(request).Send(request, cancellationToken);
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        lock (_byHost)
+        {
+            foreach (HttpMessageInvoker invoker in _byHost.Values)
+            {
+                invoker.Dispose();
+            }
+            _byHost.Clear();
+        }
+        base.Dispose(disposing);
+    }
+
+    // One handler a host: its pins and its trust anchors then cannot be taken for another's.
+    private HttpMessageInvoker InvokerOf(HttpRequestMessage request)
+    {
+        Uri address = request.RequestUri ?? throw new InvalidOperationException("The request has no address.");
+        string host = Normalise(address.IdnHost);
+        if (address.Scheme != Uri.UriSchemeHttps || request.Headers.Host is not null)
+        {
+            // A Host header would choose the name that is verified.
+            throw Tell(new PinException("insecure", host, null));
+        }
+        Policy policy = Find(host) ?? throw Tell(new PinException("unpinned", host, null));
+        lock (_byHost)
+        {
+            if (!_byHost.TryGetValue(host, out HttpMessageInvoker? invoker))
+            {
+                invoker = new HttpMessageInvoker(HandlerOf(host, policy));
+                _byHost.Add(host, invoker);
+            }
+            return invoker;
+        }
+    }
+
+    private SocketsHttpHandler HandlerOf(string host, Policy policy)
+    {
+        var handler = new SocketsHttpHandler();
+        _configure?.Invoke(handler);
+        handler.AllowAutoRedirect = false;
+        handler.SslOptions.AllowTlsResume = false;
+        handler.SslOptions.EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13;
+        handler.SslOptions.CertificateChainPolicy = policy.Trust is null ? null : Anchors(policy.Trust);
+        handler.SslOptions.RemoteCertificateValidationCallback =
+            (_, _, chain, errors) => Verify(host, policy, chain, errors);
+        return handler;
+    }
+
+    private bool Verify(string host, Policy policy, X509Chain? chain, SslPolicyErrors errors)
+    {
+        if (errors != SslPolicyErrors.None || chain is null || chain.ChainElements.Count == 0)
+        {
+            return false; // chain, name or dates: a pin never replaces them
+        }
+        X509Certificate2[] path = chain.ChainElements.Select(element => element.Certificate).ToArray();
+        PinException? failure = Decide(host, policy, path, DateTimeOffset.UtcNow);
+        return failure is null || !Tell(failure).Enforced;
+    }
+
+    private PinException Tell(PinException failure)
+    {
+        Failed?.Invoke(failure);
+        return failure;
+    }
+
+    private static X509ChainPolicy Anchors(string pem)
+    {
+        var anchors = new X509ChainPolicy
+        {
+            TrustMode = X509ChainTrustMode.CustomRootTrust,
+            RevocationMode = X509RevocationMode.NoCheck,
+        };
+        anchors.CustomTrustStore.ImportFromPem(pem);
+        anchors.ApplicationPolicy.Add(new Oid("1.3.6.1.5.5.7.3.1")); // for servers
+        return anchors;
+    }
+
+    // An exact name, then "*.", then "**.", the longer name first.
+    private static Policy? Find(string host)
+    {
+        var patterns = new List<string> { host };
+        if (!IPAddress.TryParse(host, out _))
+        {
+            string parent = Above(host);
+            patterns.AddRange(["**." + host, "*." + parent]);
+            for (; parent.Length > 0; parent = Above(parent))
+            {
+                patterns.Add("**." + parent);
+            }
+        }
+        return patterns
+            .Select(pattern => Policies.FirstOrDefault(each => each.Pattern == pattern))
+            .FirstOrDefault(policy => policy is not null);
+    }
+
+    // What is wrong with a chain that .NET verified; null where nothing is.
+    private static PinException? Decide(string host, Policy policy, X509Certificate2[] chain, DateTimeOffset now)
+    {
+        bool enforced = policy.Mode == "enforce";
+        string reason = "mismatch";
+        if (policy.Expires is not null && now >= DateTimeOffset.Parse(policy.Expires, CultureInfo.InvariantCulture))
+        {
+            if (policy.OnExpiry == "fail-open")
+            {
+                return null;
+            }
+            if (policy.OnExpiry == "fail-closed")
+            {
+                reason = "expired";
+            }
+            else
+            {
+                enforced = false;
+            }
+        }
+        if (reason != "expired" && Admitted(policy, chain).Any(each => Matches(policy, each)))
+        {
+            return null;
+        }
+        return new PinException(reason, host, policy.Pattern)
+        {
+            Chain = chain.Select(KeyPin).ToArray(),
+            Enforced = enforced,
+        };
+    }
+
+    private static IEnumerable<X509Certificate2> Admitted(Policy policy, X509Certificate2[] chain)
+        => policy.Match switch
+        {
+            "leaf" => chain.Take(1),
+            "ca" => chain.Skip(1),
+            _ => chain,
+        };
+
+    private static bool Matches(Policy policy, X509Certificate2 certificate)
+        => policy.Pins.Contains(KeyPin(certificate)) || policy.Pins.Contains(Fingerprint(certificate));
+
+    private static string KeyPin(X509Certificate2 certificate)
+        => "sha256/" + Convert.ToBase64String(SHA256.HashData(certificate.PublicKey.ExportSubjectPublicKeyInfo()));
+
+    private static string Fingerprint(X509Certificate2 certificate)
+        => "cert-sha256/" + BitConverter.ToString(SHA256.HashData(certificate.RawData)).Replace('-', ':');
+
+    private static string Above(string name)
+    {
+        int dot = name.IndexOf('.');
+        return dot < 0 ? "" : name[(dot + 1)..];
+    }
+
+    // Lower case, no trailing dot, addresses in their canonical form.
+    private static string Normalise(string host)
+        => IPAddress.TryParse(host, out IPAddress? address)
+            ? new IPAddress(address.GetAddressBytes()).ToString()
+            : host.ToLowerInvariant().TrimEnd('.');
+
+    private sealed record Policy
+    {
+        public string Pattern { get; init; } = "";
+
+        public string Mode { get; init; } = "enforce";
+
+        public string Match { get; init; } = "any";
+
+        public string[] Pins { get; init; } = [];
+
+        public string? Expires { get; init; }
+
+        public string OnExpiry { get; init; } = "fail-closed";
+
+        public string? Trust { get; init; }
+    }
+}

@@ -1,0 +1,169 @@
+"""Envoy: the transport socket of a cluster (``UpstreamTlsContext``, API v3), in YAML.
+
+    https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/transport_sockets/tls/v3/
+
+Without ``trusted_ca`` Envoy verifies nothing: so the roots of the system are named by their path.
+It was never run by certpin's own tests: they have no Envoy. They check its field names.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+from certpin.errors import FormatError
+from certpin.formats import _yaml
+from certpin.formats._lines import beside, pattern_of
+from certpin.formats.format import File, Format, Found, Reading
+from certpin.formats.header import commented, read_header
+from certpin.formats.limits import LeafOnly, NoDebug, NoExpiry, NoReportOnly, NoReports, OneHost
+from certpin.formats.table import pem, pins_from, read_anchors
+from certpin.pins.hosts import is_address
+
+if TYPE_CHECKING:
+    from certpin.formats.format import Source
+    from certpin.formats.shape import Shape
+    from certpin.pins import HostPolicy, PinSet, TrustAnchors
+
+_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+# Where Envoy's own images, Debian and Alpine have the system's roots.
+_SYSTEM = "/etc/ssl/certs/ca-certificates.crt"
+_SYSTEMS = {_SYSTEM, "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}
+
+_SOCKET = """\
+name: envoy.transport_sockets.tls
+typed_config:
+  "@type": {type}
+{name}  max_session_keys: 0
+  common_tls_context:
+    validation_context:
+      trusted_ca:
+        {trust}
+{matchers}{pins}"""
+# The name of the server that the cluster found by DNS is asked for, and has to be in the
+# certificate (Envoy 1.33).
+_ANY_NAME = "  auto_host_sni: true\n  auto_sni_san_validation: true\n"
+_MATCHERS = """\
+      match_typed_subject_alt_names:
+      - san_type: {kind}
+        matcher:
+          exact: "{name}"
+"""
+
+
+def write(pins: PinSet) -> tuple[File, ...]:
+    """The transport socket of one cluster. Sessions are not resumed."""
+    [policy] = pins.policies
+    socket = _SOCKET.format(
+        type=_TYPE,
+        name=_name(policy),
+        trust=_trusted(policy),
+        matchers=_matchers(policy),
+        pins=_lists(policy),
+    )
+    return (
+        File(ENVOY.file, f"{commented(pins, ENVOY.name, '#')}# for {policy.pattern}\n{socket}"),
+    )
+
+
+def _name(policy: HostPolicy) -> str:
+    if policy.pattern.wildcard:
+        return _ANY_NAME
+    # No address is ever a server name (RFC 6066 section 3).
+    return "" if is_address(policy.pattern.name) else f'  sni: "{policy.pattern.name}"\n'
+
+
+def _matchers(policy: HostPolicy) -> str:
+    if policy.pattern.wildcard:
+        return ""
+    kind = "IP_ADDRESS" if is_address(policy.pattern.name) else "DNS"
+    return _MATCHERS.format(kind=kind, name=policy.pattern.name)
+
+
+def _trusted(policy: HostPolicy) -> str:
+    if policy.trust is None:
+        return f"filename: {_SYSTEM}"
+    lines = pem(policy.trust).splitlines(keepends=True)
+    return "inline_string: |\n" + " " * 10 + (" " * 10).join(lines).rstrip("\n")
+
+
+def _lists(policy: HostPolicy) -> str:
+    keys = [base64.b64encode(digest).decode() for digest in policy.keys]
+    whole = [digest.hex() for digest in policy.certificates]
+    lists = {"verify_certificate_spki": keys, "verify_certificate_hash": whole}
+    return "".join(
+        f"      {name}:\n" + "".join(f'      - "{each}"\n' for each in values)
+        for name, values in lists.items()
+        if values
+    )
+
+
+def read(source: Source) -> Reading:
+    """Read every ``UpstreamTlsContext`` that has pins, in a whole configuration too.
+
+    Raises ``FormatError``, and ``ConfigError`` where PyYAML is missing.
+    """
+    name, version = read_header(source.text)
+    contexts = [each for each in _yaml.mappings(source.text) if _is_context(each)]
+    pattern = pattern_of(source.text) if len(contexts) == 1 else ""
+    hosts = [_found(each, pattern, source) for each in contexts]
+    return Reading(tuple(found for found in hosts if found.pins), name, version)
+
+
+def _is_context(value: Shape) -> bool:
+    named = value.get("@type")
+    return named is not None and named.is_text and named.text() == _TYPE
+
+
+def _found(context: Shape, pattern: str, source: Source) -> Found:
+    validation = context.need("common_tls_context").need("validation_context")
+    texts = {
+        kind: validation.get(f"verify_certificate_{kind}") or _yaml.NOTHING
+        for kind in ("spki", "hash")
+    }
+    pins = [f"sha256/{each}" for each in texts["spki"].texts()]
+    pins += [f"cert-sha256/{each}" for each in texts["hash"].texts()]
+    sni = context.get("sni")
+    return Found(
+        pattern or (sni.text() if sni else ""),
+        pins_from(pins),
+        match="leaf",
+        trust=_trust(validation, source),
+    )
+
+
+def _trust(validation: Shape, source: Source) -> TrustAnchors | None:
+    trusted = validation.get("trusted_ca")
+    if trusted is None:
+        raise FormatError(
+            "a validation_context has no trusted_ca: Envoy verifies nothing there",
+            fix=f"name the roots: trusted_ca: {{filename: {_SYSTEM}}}",
+        )
+    if inline := trusted.get("inline_string"):
+        return read_anchors(inline.text().encode())
+    file = trusted.need("filename").text()
+    return None if file in _SYSTEMS else read_anchors(source.beside(beside(file)), file)
+
+
+ENVOY = Format(
+    name="envoy",
+    title="Envoy",
+    use="Make it the `transport_socket` of the cluster that calls the host.",
+    file="envoy-pins.yaml",
+    limits=(
+        NoDebug("Envoy has no debug override"),
+        OneHost("a transport socket of Envoy belongs to one cluster"),
+        NoReportOnly("Envoy always refuses"),
+        NoExpiry("Envoy knows no dates but those of certificates"),
+        NoReports("Envoy counts in ssl.fail_verify_cert_hash, and sends nothing"),
+        LeafOnly("verify_certificate_spki and _hash compare the server's own certificate"),
+    ),
+    write=write,
+    read=read,
+    needs=(
+        f"Without `trust` it names {_SYSTEM}: the system's roots must be there.",
+        "For `*.name` and `**.name`: Envoy 1.33, and a cluster that finds its servers by DNS.",
+        "certpin's tests read this file, and have no Envoy to run it.",
+        "To import one takes PyYAML: `pip install 'certpin[yaml]'`.",
+    ),
+)

@@ -1,0 +1,62 @@
+"""nginx as a client of its upstream (ngx_http_proxy_module: ``proxy_ssl_*``)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from certpin.formats import _proxy
+from certpin.formats._lines import bundle
+from certpin.formats.format import File, Format
+
+if TYPE_CHECKING:
+    from certpin.formats.format import Reading, Source
+    from certpin.pins import PinSet
+
+_BUNDLE = "nginx-anchors.pem"
+_ANCHORS = re.compile(
+    r"^[ \t]*+(?:proxy|grpc|uwsgi)_ssl_trusted_certificate[ \t]++\"?([^\s;\"]++)\"?[ \t]*+;",
+    re.MULTILINE,
+)
+_NAME = re.compile(r"^[ \t]*+(?:proxy|grpc|uwsgi)_ssl_name[ \t]++\"?([^\s;\"$]++)", re.MULTILINE)
+
+# 1, the default, refuses a chain with two intermediates.
+_DIRECTIVES = """\
+proxy_ssl_verify on;
+proxy_ssl_verify_depth 5;
+proxy_ssl_trusted_certificate {bundle};
+proxy_ssl_name {name};
+proxy_ssl_server_name on;
+proxy_ssl_protocols TLSv1.2 TLSv1.3;
+"""
+
+
+def write(pins: PinSet) -> tuple[File, ...]:
+    """Directives for the location that calls the host, and the anchors beside them."""
+    [policy] = pins.policies
+    # For many names: that of proxy_pass, which is the default. A client must not choose it.
+    name = "$proxy_host" if policy.pattern.wildcard else policy.pattern.name
+    directives = _DIRECTIVES.format(bundle=_BUNDLE, name=name)
+    text = _proxy.comments(pins, NGINX.name) + directives
+    return (File(NGINX.file, text), *bundle(policy, _BUNDLE))
+
+
+def read(source: Source) -> Reading:
+    """Read ``proxy_ssl_trusted_certificate`` and ``proxy_ssl_name``. Raises ``FormatError``."""
+    return _proxy.read(source, _ANCHORS, _NAME)
+
+
+NGINX = Format(
+    name="nginx",
+    title="nginx (upstream)",
+    use="Put both files beside nginx.conf, and into the location: `include nginx-pins.conf;`.",
+    file="nginx-pins.conf",
+    limits=_proxy.limits("nginx"),
+    write=write,
+    read=read,
+    needs=(
+        "`proxy_pass https://…` in that location: to `http://` there is no TLS to verify.",
+        "For `*.name` and `**.name`, a name in `proxy_pass` that no request can choose.",
+    ),
+    folder=True,
+)

@@ -1,0 +1,77 @@
+"""The pins of a case as other platforms want them: what ``certpin export`` writes, for a client.
+
+Written when a client asks for one, into the folder of what clients are handed.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from certpin.errors import ConfigError
+from certpin.formats import FORMATS, only
+from certpin.formats.limits import AnchorsOnly, OneHost
+from certpin.lab.case import CannotServeError
+from certpin.pins import TrustAnchors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.formats import Format
+    from certpin.lab.cast import Cast
+    from certpin.pins import PinSet
+
+
+class Exports:
+    """The exports of one pin set for one host. Safe in threads."""
+
+    def __init__(self, folder: Path, pins: PinSet | None, cast: Cast) -> None:
+        self.folder = folder
+        self._pins = pins
+        self._cast = cast
+        self._lock = threading.Lock()
+        self._written: dict[str, Path] = {}
+
+    def path(self, name: str) -> Path:
+        """The file of a format; what belongs to it lies beside it.
+
+        Raises ``CannotServeError`` where the platform cannot have these pins, and ``KeyError``
+        where there is no such format.
+        """
+        chosen = FORMATS[name]
+        with self._lock:
+            if name not in self._written:
+                self._written[name] = self._write(chosen)
+            return self._written[name]
+
+    def _write(self, chosen: Format) -> Path:
+        try:
+            files = chosen.export(self._fitting(chosen)).files
+        except ConfigError as exc:
+            problem = f"{chosen.name} cannot have these pins: {exc.problem}"
+            raise CannotServeError(problem, fix=exc.fix) from exc
+        folder = self.folder / chosen.name
+        for file in files:
+            path = folder / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file.text, encoding="utf-8")
+        return folder / files[0].path
+
+    def _fitting(self, chosen: Format) -> PinSet:
+        """The pins as far as one file of the format goes, with the trust that it cannot be without.
+
+        The lab's pins name no anchors. To a platform that knows nothing else, R is one.
+        """
+        pins = self._pins
+        if pins is None:
+            raise CannotServeError(f"there are no pins to be exported to {chosen.name}")
+        limits = {type(limit) for limit in chosen.limits}
+        policy = pins.policy_for(self._cast.host)
+        if OneHost in limits and policy:
+            pins = only(pins, [str(policy.pattern)])
+        if AnchorsOnly in limits and any(each.trust is None for each in pins.policies):
+            root = TrustAnchors((self._cast.root.certificate.der,), "R")
+            anchored = [replace(each, trust=each.trust or root) for each in pins.policies]
+            pins = replace(pins, policies=tuple(anchored))
+        return pins

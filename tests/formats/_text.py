@@ -1,0 +1,28 @@
+"""Exports and imports in one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.errors import FormatError
+from certpin.formats import FORMATS, Source, Wishes
+
+if TYPE_CHECKING:
+    from certpin.pins import PinSet
+
+
+def exported(name: str, pins: PinSet) -> str:
+    """The first file of an export."""
+    return FORMATS[name].export(pins).files[0].text
+
+
+def imported(name: str, text: str, host: str = "", **beside: bytes) -> PinSet:
+    """What is read from a text; ``beside`` are the files there, by their names without ending."""
+
+    def find(path: str) -> bytes:
+        data = beside.get(path.partition(".")[0].replace("-", "_"))
+        if data is None:
+            raise FormatError(f"{path} is not there")
+        return data
+
+    return FORMATS[name].load(Source(text.encode(), find), Wishes(host=host))

@@ -1,0 +1,161 @@
+"""The real clients of the exports, brought to the lab."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from certpin.lab.case import CannotServeError
+from certpin.lab.client import Command
+from certpin.lab.evidence import Ending
+from tests.servers._run import require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from certpin.lab.client import Client
+    from certpin.lab.target import Target
+
+PROGRAMS = Path(__file__).parent / "programs"
+_JARS = ("okhttp.jar", "okio.jar", "kotlin-stdlib.jar")
+
+
+@dataclass
+class Built:
+    """A program that is built from the export: once for each file of pins."""
+
+    name: str
+    build: Callable[[Path, Path], None]  # from the export, into a folder
+    use: Callable[[Path], Client]  # the client in that folder
+    _clients: dict[Path, Client] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, target: Target) -> Ending:
+        """Build it, where these pins are new, and run it."""
+        export = target.export(self.name)
+        with self._lock:
+            if export not in self._clients:
+                folder = export.parent / "built"
+                folder.mkdir()
+                self.build(export, folder)
+                self._clients[export] = self.use(folder)
+        return self._clients[export].run(target)
+
+    def stop(self) -> None:
+        """End what runs."""
+        for client in tuple(self._clients.values()):
+            client.stop()
+
+
+def go() -> Client:
+    """A program of Go's with the exported package, and the standard library alone."""
+    return Built("go", _build_go, lambda folder: Command((str(folder / "proof"), "{url}")))
+
+
+def _build_go(export: Path, folder: Path) -> None:
+    (folder / "pins").mkdir()
+    shutil.copy(export, folder / "pins" / "pins.go")
+    shutil.copy(PROGRAMS / "main.go", folder)
+    (folder / "go.mod").write_text("module proof\n\ngo 1.21\n", encoding="utf-8")
+    # Nothing is downloaded; the cache of the user makes the second build a short one.
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOPROXY": "off", "GOFLAGS": "-mod=mod"}
+    subprocess.run(
+        ["go", "build", "-o", "proof", "."], cwd=folder, env=environment, check=True, timeout=110
+    )
+
+
+class Jvm:
+    """The clients of Java, in one JVM that is begun when it is first needed."""
+
+    def __init__(self, client: str, folder: Path, find: Callable[[Target], Path]) -> None:
+        self._client = client
+        self._folder = folder
+        self._find = find
+        self._lock = threading.Lock()
+        self._java: subprocess.Popen[str] | None = None
+
+    def run(self, target: Target) -> Ending:
+        """One request, on a client of its own."""
+        if target.clock:
+            raise CannotServeError("the clock of a JVM that runs cannot be moved")
+        words = target.url, target.proxy_port, target.truststore, self._find(target)
+        with self._lock:
+            java = self._java = self._java or self._begin()
+            assert java.stdin is not None
+            assert java.stdout is not None
+            print(self._client, *words, file=java.stdin, flush=True)
+            status, _, output = java.stdout.readline().partition(" ")
+        return Ending(int(status or "1"), output)
+
+    def _begin(self) -> subprocess.Popen[str]:
+        jars = os.pathsep.join(f"/usr/share/java/{jar}" for jar in _JARS)
+        source = PROGRAMS / "Proof.java"
+        self._folder.mkdir(exist_ok=True)
+        words = ["javac", "-d", str(self._folder), "-cp", jars, str(source)]
+        subprocess.run(words, check=True, timeout=110)
+        classpath = f"{jars}{os.pathsep}{self._folder}"
+        return subprocess.Popen(
+            ["java", "-XX:TieredStopAtLevel=1", "-cp", classpath, "Proof"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+
+    def stop(self) -> None:
+        """End the JVM, whatever it does."""
+        if self._java:
+            self._java.kill()
+            self._java.communicate()
+
+
+def okhttp_java(folder: Path) -> Client:
+    """OkHttp with the exported class, which the JVM compiles."""
+    return Jvm("okhttp-java", folder, lambda target: target.export("okhttp-java"))
+
+
+def okhttp_kotlin(folder: Path) -> Client:
+    """OkHttp with the exported file, which Debian's Kotlin compiles."""
+    return Jvm("okhttp-kotlin", folder, _build_kotlin)
+
+
+def _build_kotlin(target: Target) -> Path:
+    export = target.export("okhttp-kotlin")
+    folder = export.with_name("built")
+    if not folder.exists():
+        # Debian builds its Kotlin for Java 21, and calls what is new in it.
+        home = require("java", "openjdk-21-jre-headless").parents[1]
+        jars = os.pathsep.join(f"/usr/share/java/{jar}" for jar in _JARS)
+        words = ["kotlinc", "-no-reflect", "-nowarn", "-cp", jars, "-d", str(folder), str(export)]
+        environment = {**os.environ, "JAVA_HOME": str(home)}
+        subprocess.run(words, env=environment, check=True, timeout=110, capture_output=True)
+    return folder
+
+
+def http_client(folder: Path) -> Client:
+    """Java's own client, which knows no pins: its anchors are the file beside nginx's export."""
+    return Jvm(
+        "HttpClient", folder, lambda target: target.export("nginx").with_name("nginx-anchors.pem")
+    )
+
+
+def curl() -> Client:
+    """curl with its configuration file."""
+    return Command(("curl", "-sS", "--location", "--config", "{export:curl}", "{url}"))
+
+
+def wget() -> Client:
+    """wget with its configuration file."""
+    options = ("--config={export:wget}", "-qO-", "--tries=1", "--ca-certificate={ca}")
+    return Command(("wget", *options, "{url}"))
+
+
+def node() -> Client:
+    """Node.js with the exported module."""
+    program = str(PROGRAMS / "client.mjs")
+    return Command(("node", program, "{export:node}", "{host}", "{port}", "/{canary}"), via="port")

@@ -1,0 +1,186 @@
+"""Which export was run in which client, over which cases, and what that client really fails."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from certpin.formats import FORMATS
+from certpin.lab.attacks import CASES
+from certpin.lab.case import Style
+from certpin.lab.judge import Outcome
+from certpin.lab.lab import Lab
+from certpin.lab.run import prove
+from tests.formats.interop import _programs
+from tests.formats.interop._proxies import Proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from certpin.lab.client import Client
+    from certpin.lab.run import Run
+
+
+@dataclass(frozen=True)
+class Proof:
+    """An export in a client. ``make`` begins the client, with a folder of its own.
+
+    ``fails`` are the cases that it fails with its verdict, warnings among them; ``cases`` are
+    those that are tried, all where none is named.
+    """
+
+    format: str
+    client: str
+    style: Style
+    peers: tuple[str, ...]
+    make: Callable[[Path], Client]
+    version: tuple[str, ...]  # the command that tells its version
+    fails: Mapping[str, str] = field(default_factory=dict)
+    cases: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it is called in lists."""
+        return f"{self.format}, {self.client}, {self.style}"
+
+    def run(self, folder: Path, jobs: int = 2) -> Run:
+        """Run it, and leave nothing of it behind."""
+        chosen = [case for case in CASES if not self.cases or case.name in self.cases]
+        with _ended(self.make(folder)) as client, Lab(style=self.style) as lab:
+            return prove(lab, client, chosen, jobs=jobs)
+
+
+@contextmanager
+def _ended(client: Client) -> Iterator[Client]:
+    try:
+        yield client
+    finally:
+        client.stop()
+
+
+def failed(run: Run) -> dict[str, str]:
+    """What a run found, warnings too."""
+    bad = {Outcome.WRONG, Outcome.WARNING}
+    return {each.case.name: f"{each.verdict}" for each in run.results if each.outcome in bad}
+
+
+# Why each of them fails what it fails; the first that has words for a case is meant.
+REASONS = {
+    "cn-only": "reads the common name where a certificate has no names",
+    "extended-key-usage": "GnuTLS looks at the purpose when it is given one, and wget gives none",
+    "wrong-host-wildcard-part": "takes a wildcard inside a label",
+    "wrong-host-idn": "takes a wildcard inside the encoding of an internationalised name",
+    "nul-in-name": "HAProxy reads a name of a certificate up to its first NUL octet",
+    "nul-in-common-name": "the same, in the subject",
+    "ipv6-san": "OkHttp before 4.5 compares addresses as text, and refuses the honest server",
+    "non-ca-switch": "OkHttp before its pull request 6921 takes a leaf for an issuer",
+}
+NO_NAMES = {"cn-only": "ACCEPT"}
+PARTIAL = {"wrong-host-wildcard-part": "ACCEPT"}
+IDN = {"wrong-host-idn": "ACCEPT"}
+NUL = {"nul-in-name": "ACCEPT", "nul-in-common-name": "ACCEPT"}
+IPV6 = {"ipv6-san": "REJECT"}
+JAVA = ("javac", "libokhttp-java")
+FEW = ("rogue-ca-in-store", "same-ca-new-key", "wrong-host-pinned-ca", "rot-backup-live")
+
+PROOFS = (
+    Proof(
+        "okhttp-kotlin",
+        "OkHttp 3.13, by Kotlin 1.3",
+        Style.LEAF,
+        (*JAVA, "kotlinc", "java"),
+        _programs.okhttp_kotlin,
+        ("kotlinc", "-version"),
+        cases=FEW,
+    ),
+    Proof(
+        "okhttp-java",
+        "OkHttp 3.13",
+        Style.LEAF,
+        JAVA,
+        _programs.okhttp_java,
+        ("javac", "-version"),
+        IPV6,
+    ),
+    Proof(
+        "okhttp-java",
+        "OkHttp 3.13",
+        Style.CA,
+        JAVA,
+        _programs.okhttp_java,
+        ("javac", "-version"),
+        IPV6 | {"non-ca-switch": "ACCEPT"},
+    ),
+    Proof(
+        "curl",
+        "curl",
+        Style.LEAF,
+        ("curl",),
+        lambda _: _programs.curl(),
+        ("curl", "--version"),
+        NO_NAMES,
+    ),
+    Proof(
+        "wget",
+        "wget",
+        Style.LEAF,
+        ("wget",),
+        lambda _: _programs.wget(),
+        ("wget", "--version"),
+        NO_NAMES | {"extended-key-usage": "ACCEPT"},
+    ),
+    Proof(
+        "node",
+        "Node.js, node:https",
+        Style.LEAF,
+        ("node",),
+        lambda _: _programs.node(),
+        ("node", "--version"),
+        NO_NAMES | PARTIAL | IDN,
+    ),
+    Proof("go", "Go, net/http", Style.LEAF, ("go",), lambda _: _programs.go(), ("go", "version")),
+    Proof("go", "Go, net/http", Style.CA, ("go",), lambda _: _programs.go(), ("go", "version")),
+    Proof(
+        "nginx",
+        "nginx",
+        Style.CA,
+        ("nginx",),
+        lambda _: Proxy("nginx"),
+        ("nginx", "-v"),
+        NO_NAMES | PARTIAL,
+    ),
+    Proof(
+        "nginx",
+        "Java's HttpClient, by its anchors",
+        Style.CA,
+        JAVA,
+        _programs.http_client,
+        ("javac", "-version"),
+        NO_NAMES | PARTIAL,
+    ),
+    Proof(
+        "haproxy",
+        "HAProxy",
+        Style.CA,
+        ("haproxy",),
+        lambda _: Proxy("haproxy"),
+        ("haproxy", "-v"),
+        NO_NAMES | PARTIAL | IDN | NUL,
+    ),
+)
+
+# What could not be run here, and what is done instead.
+_ELSEWHERE = "its platform does not run here: what it writes is checked by its own tests"
+_INSTEAD = {
+    "ktor": "Debian has no Ktor: the file is parsed with a grammar of Kotlin",
+    "dotnet": "Debian has no .NET: the file is parsed with a grammar of C#",
+    "envoy": "Debian has no Envoy: the names of its fields are checked",
+    "json": "certpin reads it back itself",
+}
+NOT_RUN = {
+    name: _INSTEAD.get(name, _ELSEWHERE)
+    for name in FORMATS
+    if name not in {proof.format for proof in PROOFS}
+}

@@ -1,0 +1,62 @@
+"""Every export holds in its real client, over the whole matrix; what that fails is named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.lab.judge import Outcome
+from tests.formats.interop._page import TARGET, version
+from tests.formats.interop._proofs import NOT_RUN, PROOFS, REASONS, Proof, failed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MARKED = [
+    pytest.param(proof, id=proof.name, marks=[pytest.mark.slow, pytest.mark.peer(*proof.peers)])
+    for proof in PROOFS
+]
+
+
+@pytest.mark.parametrize("proof", _MARKED)
+def test_it_refuses_every_attack_and_takes_every_change_but_for_what_is_named(
+    proof: Proof, tmp_path: Path
+) -> None:
+    run = proof.run(tmp_path / "client")
+    assert run.controlled, [each.why for each in run.results]
+    undecided = [each for each in run.results if each.outcome is Outcome.UNDECIDED]
+    assert not undecided, "\n".join(f"{each.case.name}: {each.why}" for each in undecided)
+    endings = {each.case.name: each.attempts[-1].ending for each in run.results if each.attempts}
+    assert failed(run) == proof.fails, {name: endings[name] for name in failed(run)}
+    right = {each.case.name for each in run.results if each.outcome is Outcome.RIGHT}
+    assert {"rogue-ca-in-store", "rot-backup-live"} <= right
+
+
+@pytest.mark.parametrize("proof", PROOFS, ids=lambda proof: proof.name)
+def test_the_page_has_a_line_of_it_that_says_what_it_fails(proof: Proof) -> None:
+    start = f"| `{proof.format}` | {proof.client} | "
+    lines = TARGET.read_text(encoding="utf-8").splitlines()
+    [line] = [each for each in lines if each.startswith(start) and f"| {proof.style} |" in each]
+    fails = ", ".join(f"`{name}`" for name in sorted(proof.fails)) or "nothing"
+    assert line.endswith(f" | {fails} |")
+
+
+def test_the_page_says_of_every_other_format_that_it_was_not_run() -> None:
+    page = TARGET.read_text(encoding="utf-8").partition("## What was not run")[2]
+    proven = {proof.format for proof in PROOFS}
+    assert not proven & NOT_RUN.keys()
+    for name, why in NOT_RUN.items():
+        assert f"| `{name}` | {why} |" in page
+
+
+def test_whatever_a_client_fails_has_its_reason() -> None:
+    page = TARGET.read_text(encoding="utf-8")
+    for name in {name for proof in PROOFS for name in proof.fails}:
+        assert f"- `{name}`: {REASONS[name]}." in page
+
+
+@pytest.mark.peer("curl")
+def test_a_program_tells_its_version() -> None:
+    [curl] = [proof for proof in PROOFS if proof.format == "curl"]
+    assert version(curl).count(".") >= 1

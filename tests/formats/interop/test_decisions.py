@@ -1,0 +1,149 @@
+"""The exported code decides as certpin does: for every host, chain, mode, match and moment."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import product
+from typing import TYPE_CHECKING, get_args
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certpin.formats import FORMATS
+from certpin.lab import Authority
+from certpin.pins import HostPattern, HostPin, HostPolicy, Match, Mode, OnExpiry, pins_of, verify
+from certpin.x509 import Certificate, Chain
+from tests.formats.interop._programs import PROGRAMS
+from tests.kit import NOBODY, NOBODY_ELSE, pin_set
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from certpin.pins import Pin, PinSet
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+END = NOW + timedelta(days=1)
+MOMENTS = (NOW, END - timedelta(seconds=1), END, END + timedelta(days=400))
+PATTERNS = ("bank.example", "*.bank.example", "**.bank.example", "**.api.bank.example", "10.0.0.1")
+HOSTS = (
+    *("bank.example", "api.bank.example", "a.api.bank.example", "b.a.api.bank.example"),
+    *("other.bank.example", "a.other.bank.example", "notbank.example", "example", "10.0.0.1"),
+    *("1.0.0.10", "10.0.0.10"),
+)
+
+
+@cache
+def chains() -> tuple[Chain, ...]:
+    """Leaf, intermediate and root; and another."""
+    made = []
+    for name in ("One", "Two"):
+        root = Authority(name, now=NOW)
+        leaf = root.intermediate(f"{name} I").issue("bank.example")
+        ders = [each.public_bytes(Encoding.DER) for each in (*leaf.chain, root.x509)]
+        made.append(Chain(tuple(map(Certificate.from_der, dict.fromkeys(ders)))))
+    return tuple(made)
+
+
+@cache
+def pins() -> PinSet:
+    """A policy for each way to say it, and a few patterns that overlap."""
+    certificates = chains()[0].certificates
+    choices = [pin for each in certificates for pin in pins_of(each)] + [NOBODY]
+    modes, matches, ends = get_args(Mode), get_args(Match), (None, *get_args(OnExpiry))
+    ways = product(choices, modes, matches, ends)
+    policies = [_policy(f"host-{n}.example", *way) for n, way in enumerate(ways)]
+    policies += [_policy(pattern, choices[0], "enforce", "any", None) for pattern in PATTERNS]
+    return pin_set(*policies)
+
+
+def _policy(pattern: str, pin: Pin, mode: Mode, match: Match, end: OnExpiry | None) -> HostPolicy:
+    entries = (HostPin(pin, "leaf"), HostPin(NOBODY_ELSE, "backup"))
+    expires = END if end else None
+    on_expiry = end or "fail-closed"
+    return HostPolicy(HostPattern.parse(pattern), entries, mode, match, expires, on_expiry)
+
+
+def questions() -> Iterator[tuple[str, datetime, Chain]]:
+    """What is asked: every host with every chain, at every moment."""
+    exact = [str(policy.pattern) for policy in pins().policies if not policy.pattern.wildcard]
+    yield from product([*HOSTS, *exact], MOMENTS, chains())
+
+
+def expected(known: PinSet, host: str, moment: datetime, chain: Chain) -> str:
+    """What certpin decides."""
+    policy = known.policy_for(host)
+    if policy is None:
+        return "- unpinned"
+    verdict = verify(chain, policy, moment)
+    reason = f" {verdict.reason}" if verdict.is_finding else ""
+    return f"{policy.pattern} {verdict.decision}{reason}"
+
+
+def asked(words: list[str], folder: Path) -> list[str]:
+    """What the program says to every question."""
+    lines = "\n".join(
+        " ".join(
+            [host, moment.isoformat().replace("+00:00", "Z"), *map(_encoded, chain.certificates)]
+        )
+        for host, moment, chain in questions()
+    )
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOPROXY": "off", "GOFLAGS": "-mod=mod"}
+    done = subprocess.run(
+        words,
+        input=lines,
+        cwd=folder,
+        env=environment,
+        text=True,
+        capture_output=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:] + done.stdout[-2000:]
+    answers = (line.partition("decided ")[2] for line in done.stdout.splitlines())
+    return [answer for answer in answers if answer]
+
+
+def _encoded(certificate: Certificate) -> str:
+    return base64.b64encode(certificate.der).decode()
+
+
+@pytest.mark.slow
+@pytest.mark.peer("go")
+def test_go_decides_as_certpin_does(tmp_path: Path) -> None:
+    made = FORMATS["go"].export(pins())
+    assert not made.losses
+    (tmp_path / "pins.go").write_text(made.files[0].text, encoding="utf-8")
+    (tmp_path / "go.mod").write_text("module proof/pins\n\ngo 1.21\n", encoding="utf-8")
+    shutil.copy(PROGRAMS / "decide.go", tmp_path / "decide_test.go")
+    subprocess.run(
+        ["go", "test", "-c", "-o", "decide", "."],
+        cwd=tmp_path,
+        env={**os.environ, "GOTOOLCHAIN": "local", "GOPROXY": "off", "GOFLAGS": "-mod=mod"},
+        check=True,
+        timeout=110,
+    )
+    assert asked([str(tmp_path / "decide")], tmp_path) == [
+        expected(pins(), *question) for question in questions()
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.peer("node")
+def test_node_decides_as_certpin_does_about_the_leaf(tmp_path: Path) -> None:
+    # Where the pins of one are an authority's alone, nothing can be exported for Node.js.
+    leaf = {str(pin) for pin in (*pins_of(chains()[0].leaf), NOBODY)}
+    kept = [
+        policy
+        for policy in pins().policies
+        if str(policy.pins[0].pin) in leaf and policy.match != "ca"
+    ]
+    made = FORMATS["node"].export(pin_set(*kept))
+    (tmp_path / "pins.mjs").write_text(made.files[0].text, encoding="utf-8")
+    words = ["node", str(PROGRAMS / "decide.mjs"), "pins.mjs"]
+    assert asked(words, tmp_path) == [expected(made.pins, *question) for question in questions()]

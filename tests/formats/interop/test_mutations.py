@@ -1,0 +1,27 @@
+"""Each rule is taken out of what is exported, and a real client, attacked, has to miss it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import test_mutations
+from tests.formats.mutations_programs import PEERS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests._mutation import Mutation
+
+_MARKED = [
+    pytest.param(mutation, id=f"{mutation.rule}", marks=pytest.mark.peer(peer))
+    for peer, mutations in PEERS.items()
+    for mutation in mutations
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutation", _MARKED)
+def test_a_rule_that_is_taken_out_is_missed(mutation: Mutation, tmp_path: Path) -> None:
+    test_mutations.test_a_rule_that_is_taken_out_is_missed(mutation, tmp_path)

@@ -1,0 +1,84 @@
+"""Trust anchors that are exported take the place of the platform's roots, in the real clients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.lab.attacks import CONTROL
+from certpin.lab.client import Command
+from certpin.lab.exports import Exports
+from certpin.lab.lab import Lab
+from certpin.lab.surroundings import furnish
+from certpin.pins import TrustAnchors
+from tests.formats.interop import _programs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from certpin.lab import Authority
+    from certpin.lab.client import Client
+
+pytestmark = pytest.mark.slow
+
+
+def beside(name: str, line: str) -> Client:
+    """A command line in the folder of the export, $1, where its anchors are; $2 is the address."""
+    words = ("sh", "-c", f'cd "$(dirname "$1")" && {line}', "sh")
+    return Command((*words, f"{{export:{name}}}", "{url}"))
+
+
+def curl() -> Client:
+    return beside("curl", 'curl -sS --config "$1" "$2"')
+
+
+_ANCHORED = [
+    pytest.param(curl, id="curl", marks=pytest.mark.peer("curl")),
+    pytest.param(_programs.go, id="go", marks=pytest.mark.peer("go")),
+    pytest.param(_programs.node, id="node", marks=pytest.mark.peer("node")),
+]
+
+
+def content(lab: Lab, client: Client, anchor: Authority, roots: Authority, folder: Path) -> bool:
+    """Whether a client takes the honest server, with the right pins, an anchor and these roots."""
+    stage = lab.stage(CONTROL)
+    target = stage.open()
+    try:
+        furnish(folder, roots.pem)
+        cast = lab.cast(lab.host)
+        assert cast.pins is not None
+        trust = TrustAnchors((anchor.certificate.der,), "anchor.pem")
+        policies = tuple(replace(policy, trust=trust) for policy in cast.pins.policies)
+        exports = Exports(folder / "exports", replace(cast.pins, policies=policies), cast)
+        return client.run(replace(target, exports=exports, folder=folder)).content
+    finally:
+        stage.close()
+
+
+@pytest.mark.parametrize("make", _ANCHORED)
+def test_an_anchor_is_trusted_that_the_platform_does_not_know(
+    make: Callable[[], Client], tmp_path: Path
+) -> None:
+    with Lab() as lab:
+        roots = lab.authorities
+        assert content(lab, make(), roots.root, roots.untrusted, tmp_path)
+
+
+@pytest.mark.parametrize("make", _ANCHORED)
+def test_a_root_of_the_platform_is_not_trusted_beside_the_anchors(
+    make: Callable[[], Client], tmp_path: Path
+) -> None:
+    with Lab() as lab:
+        roots = lab.authorities
+        assert not content(lab, make(), roots.rogue, roots.root, tmp_path)
+
+
+@pytest.mark.peer("wget")
+def test_wget_trusts_the_anchors_too(tmp_path: Path) -> None:
+    client = beside("wget", 'wget --config="$1" -qO- --tries=1 "$2"')
+    with Lab() as lab:
+        roots = lab.authorities
+        assert content(lab, client, roots.root, roots.untrusted, tmp_path)

@@ -1,0 +1,184 @@
+"""Rules of the formats for programs and proxies, each taken out.
+
+See ``tests/test_mutations.py``, and ``interop/test_mutations.py`` for what a client has to miss.
+"""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_F = "certpin/formats/"
+_PROXIES, _ENVOY = "tests/formats/test_proxies.py::", "tests/formats/test_envoy.py::"
+_PROGRAMS = "tests/formats/test_programs.py::"
+_DECISIONS = "tests/formats/interop/test_decisions.py::"
+_TRUST = "tests/formats/interop/test_trust.py::"
+_CLIENTS = (
+    "tests/formats/interop/test_clients.py::"
+    "test_it_refuses_every_attack_and_takes_every_change_but_for_what_is_named"
+)
+
+MUTATIONS = [
+    Mutation(
+        "wget verifies",
+        f"{_F}wget.py",
+        '        "check_certificate": "on",\n',
+        "",
+        "tests/formats/test_wget.py::test_it_is_the_settings_of_one_command",
+    ),
+    Mutation(
+        "no name is chosen by a request",
+        f"{_F}nginx.py",
+        '"$proxy_host" if',
+        '"$host" if',
+        f"{_PROXIES}test_for_many_names_nginx_takes_that_of_proxy_pass",
+    ),
+    Mutation(
+        "addresses lock out",
+        f"{_F}_proxy.py",
+        '        NamesOnly(f"{program} compares names with a certificate, and no addresses"),\n',
+        "",
+        f"{_PROXIES}test_an_address_is_not_looked_for_in_a_certificate",
+    ),
+    Mutation(
+        "HAProxy has one name",
+        f"{_F}haproxy.py",
+        '        NoWildcard("HAProxy verifies the name of its line, and without one none"),\n',
+        "",
+        f"{_PROXIES}test_for_many_names_haproxy_has_none_that_it_could_verify",
+    ),
+    Mutation(
+        "Envoy needs roots",
+        f"{_F}envoy.py",
+        "    if trusted is None:\n",
+        "    if trusted is None:\n        return None\n    if trusted is None:\n",
+        f"{_ENVOY}test_a_context_that_verifies_nothing_is_refused",
+    ),
+    Mutation(
+        "Envoy resumes nothing",
+        f"{_F}envoy.py",
+        "max_session_keys: 0",
+        "max_session_keys: 1",
+        f"{_ENVOY}test_every_field_is_one_of_the_api",
+    ),
+    Mutation(
+        "YAML without aliases",
+        f"{_F}_yaml.py",
+        "            if self.check_event(yaml.AliasEvent):\n",
+        "            if False:\n",
+        f"{_ENVOY}test_hostile_yaml_is_a_typed_error",
+    ),
+    Mutation(
+        ".NET first",
+        f"{_F}dotnet.cs",
+        "errors != SslPolicyErrors.None || chain is null",
+        "chain is null",
+        f"{_PROGRAMS}test_dotnet_lets_nothing_pass_that_dotnet_itself_refused",
+    ),
+    Mutation(
+        "an export of the case's host",
+        "certpin/lab/exports.py",
+        "            pins = only(pins, [str(policy.pattern)])\n",
+        "            pins = only(pins, [str(pins.policies[-1].pattern)])\n",
+        "tests/lab/test_exports.py::"
+        "test_a_format_of_many_hosts_has_both_and_one_of_one_host_the_host_of_the_case",
+    ),
+    Mutation(
+        "a format that cannot have the pins",
+        "certpin/lab/exports.py",
+        "        except ConfigError as exc:\n",
+        "        except KeyError as exc:\n",
+        "tests/lab/test_exports.py::test_a_format_that_cannot_have_the_pins_says_why",
+    ),
+]
+
+# By the program that has to be there.
+PEERS = {
+    "wget": [
+        Mutation(
+            "wget and redirects",
+            f"{_F}wget.py",
+            '        "max_redirect": "0",  # it would follow one to http://\n',
+            "",
+            f"{_CLIENTS}[wget, wget, leaf]",
+        ),
+    ],
+    "nginx": [
+        Mutation(
+            "nginx verifies",
+            f"{_F}nginx.py",
+            "proxy_ssl_verify on;\n",
+            "",
+            f"{_CLIENTS}[nginx, nginx, ca]",
+        ),
+    ],
+    "haproxy": [
+        Mutation(
+            "HAProxy verifies",
+            f"{_F}haproxy.py",
+            "verify required",
+            "verify none",
+            f"{_CLIENTS}[haproxy, HAProxy, ca]",
+        ),
+    ],
+    "node": [
+        Mutation(
+            "Node.js first",
+            f"{_F}node.mjs",
+            "        if (problem) return problem;\n",
+            "",
+            f"{_CLIENTS}[node, Node.js, node:https, leaf]",
+        ),
+        Mutation(
+            "Node.js and hosts without pins",
+            f"{_F}node.mjs",
+            "      callback(this.#failed(new PinError(",
+            "      return super.createConnection(options, callback);\n"
+            "      callback(this.#failed(new PinError(",
+            f"{_CLIENTS}[node, Node.js, node:https, leaf]",
+        ),
+        Mutation(
+            "Node.js and anchors",
+            f"{_F}node.mjs",
+            "      ...(policy.trust ? { ca: policy.trust, secureContext: undefined } : {}),\n",
+            "",
+            f"{_TRUST}test_a_root_of_the_platform_is_not_trusted_beside_the_anchors[node]",
+        ),
+        Mutation(
+            "Node.js and the most specific",
+            f"{_F}node.mjs",
+            '    patterns.push("**." + host, "*." + parent);\n',
+            '    patterns.push("*." + parent, "**." + host);\n',
+            f"{_DECISIONS}test_node_decides_as_certpin_does_about_the_leaf",
+        ),
+    ],
+    "go": [
+        Mutation(
+            "Go and authorities",
+            f"{_F}go.go",
+            "		chain = chain[1:]\n",
+            "		chain = chain[:1]\n",
+            f"{_DECISIONS}test_go_decides_as_certpin_does",
+        ),
+        Mutation(
+            "Go and expiry",
+            f"{_F}go.go",
+            "	return err != nil || !now.Before(end)\n",
+            "	return err != nil || now.After(end)\n",
+            f"{_DECISIONS}test_go_decides_as_certpin_does",
+        ),
+        Mutation(
+            "Go and clear text",
+            f"{_F}go.go",
+            '	if request.URL.Scheme != "https" {\n',
+            '	if request.URL.Scheme == "ftp" {\n',
+            f"{_CLIENTS}[go, Go, net/http, leaf]",
+        ),
+        Mutation(
+            "Go and anchors",
+            f"{_F}go.go",
+            "		config.RootCAs = x509.NewCertPool()\n",
+            "		config.RootCAs, _ = x509.SystemCertPool()\n",
+            f"{_TRUST}test_a_root_of_the_platform_is_not_trusted_beside_the_anchors[go]",
+        ),
+    ],
+}

@@ -1,0 +1,121 @@
+"""What is exported as source code: for Go, Node.js, .NET and Ktor."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import tree_sitter_c_sharp
+import tree_sitter_kotlin
+
+from certpin.errors import ConfigError
+from certpin.formats import FORMATS
+from certpin.formats._program import fill
+from certpin.pins import HostPin, HostPolicy
+from certpin.pins.hosts import HostPattern
+from certpin.pins.meaning import meaning
+from tests.formats._sets import DATES, KEYS, WHOLE, anchors
+from tests.formats._syntax import errors, names
+from tests.formats._text import exported, imported
+from tests.kit import pin_set, policy
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "keys.json"
+HOST = "api.bank.example"
+# All that a table can hold, in every field.
+FULL = pin_set(
+    policy(HOST, *KEYS[:2], *WHOLE[:1], match="leaf", trust=anchors()[1], expires=DATES[1]),
+    policy("**.bank.example", *KEYS[2:4], match="leaf", mode="report", on_expiry="report"),
+    policy("2001:db8::7", *KEYS[4:6], match="leaf", expires=DATES[0], on_expiry="fail-open"),
+)
+
+
+@pytest.mark.parametrize("name", ["go", "node", "dotnet"])
+def test_all_of_a_table_comes_back(name: str) -> None:
+    export = FORMATS[name].export(FULL)
+    assert not export.losses
+    assert meaning(imported(name, export.files[0].text)) == meaning(FULL)
+
+
+@pytest.mark.parametrize("name", ["go", "node", "dotnet", "ktor"])
+def test_no_note_and_no_name_can_end_a_comment(name: str) -> None:
+    entries = tuple(HostPin(pin, note="*/ secret") for pin in KEYS[:2])
+    pins = pin_set(HostPolicy(HostPattern.parse(HOST), entries))
+    text = exported(name, pins)
+    assert "secret" not in text
+    assert '"test", version 1' in text
+
+
+def test_a_part_of_a_template_is_not_looked_at_again() -> None:
+    assert fill("a\n  //= x\nb //= y\n", {"x": "//= x\n", "y": ""}) == "a\n//= x\nb //= y\n"
+
+
+@pytest.mark.slow
+@pytest.mark.peer("go")
+def test_go_formats_and_vets_it_without_a_word(tmp_path: Path) -> None:
+    (tmp_path / "pins.go").write_text(exported("go", FULL), encoding="utf-8")
+    (tmp_path / "go.mod").write_text("module example/pins\n\ngo 1.21\n", encoding="utf-8")
+    for words in (["gofmt", "-d", "."], ["go", "vet", "."]):
+        done = subprocess.run(
+            words, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.peer("node")
+def test_node_takes_a_key_as_it_stands_in_the_certificate(tmp_path: Path) -> None:
+    (tmp_path / "pins.mjs").write_text(exported("node", FULL), encoding="utf-8")
+    program = """
+        import crypto from "node:crypto";
+        import fs from "node:fs";
+        import { publicKeyOf } from "./pins.mjs";
+        const vectors = JSON.parse(fs.readFileSync(process.argv[2]));
+        const digest = ({ certificate }) =>
+          crypto.createHash("sha256").update(publicKeyOf(Buffer.from(certificate, "base64")));
+        for (const name in vectors) vectors[name] = digest(vectors[name]).digest("base64");
+        console.log(JSON.stringify(vectors));
+    """
+    (tmp_path / "run.mjs").write_text(program, encoding="utf-8")
+    words = ["node", "run.mjs", str(VECTORS)]
+    done = subprocess.run(
+        words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    vectors = json.loads(VECTORS.read_text(encoding="utf-8"))
+    assert json.loads(done.stdout) == {name: each["spki_sha256"] for name, each in vectors.items()}
+
+
+def test_node_sees_the_leaf_alone() -> None:
+    with pytest.raises(ConfigError, match="no pin of it can match a leaf"):
+        FORMATS["node"].export(pin_set(policy(HOST, *KEYS[:2], match="ca")))
+
+
+def test_dotnet_parses_and_has_its_handler() -> None:
+    text = exported("dotnet", FULL)
+    assert errors(tree_sitter_c_sharp.language(), text) == []
+    assert names(tree_sitter_c_sharp.language(), text, "class_declaration") == [
+        "PinException",
+        "PinnedHandler",
+    ]
+
+
+def test_dotnet_lets_nothing_pass_that_dotnet_itself_refused() -> None:
+    text = exported("dotnet", FULL)
+    verify = text.partition("private bool Verify(")[2].partition("private PinException")[0]
+    assert verify.index("errors != SslPolicyErrors.None") < verify.index("return false;")
+    assert verify.index("return false;") < verify.index("Decide(")
+    assert text.count("RemoteCertificateValidationCallback =") == 1
+
+
+def test_ktor_parses_and_has_its_function() -> None:
+    text = exported("ktor", FULL)
+    assert errors(tree_sitter_kotlin.language(), text) == []
+    assert names(tree_sitter_kotlin.language(), text, "function_declaration") == [
+        "pinnedHttpClient"
+    ]
+
+
+@pytest.mark.parametrize("grammar", [tree_sitter_c_sharp, tree_sitter_kotlin])
+def test_a_grammar_sees_an_error(grammar: object) -> None:
+    text = "class A { fun ( } )"
+    assert errors(grammar.language(), text)  # type: ignore[attr-defined]  # each has it

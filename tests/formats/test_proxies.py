@@ -1,0 +1,117 @@
+"""nginx and HAProxy: trusted authorities, and the pins in comments."""
+
+from __future__ import annotations
+
+import pytest
+
+from certpin.errors import ConfigError, FormatError
+from certpin.formats import FORMATS
+from certpin.pins import pins_of
+from tests.formats._sets import KEYS, anchors, authorities
+from tests.formats._text import exported, imported
+from tests.kit import pin_set, policy
+
+HOST = "api.bank.example"
+BOTH = pytest.mark.parametrize("name", ["nginx", "haproxy"])
+PLAIN = pin_set(policy(HOST, *KEYS[:2], trust=anchors()[0]), version=4)
+HEAD = """\
+# certpin pin set "test", version 4
+# Made by: certpin export {name}. Do not edit: change the pin file, and export it again.
+# for api.bank.example (match any)
+""" + "".join(f"# pin {pin}\n" for pin in KEYS[:2])
+
+
+def test_nginx_verifies_the_chain_and_the_name_of_its_upstream() -> None:
+    assert exported("nginx", PLAIN) == HEAD.format(name="nginx") + (
+        "proxy_ssl_verify on;\n"
+        "proxy_ssl_verify_depth 5;\n"
+        "proxy_ssl_trusted_certificate nginx-anchors.pem;\n"
+        f"proxy_ssl_name {HOST};\n"
+        "proxy_ssl_server_name on;\n"
+        "proxy_ssl_protocols TLSv1.2 TLSv1.3;\n"
+    )
+
+
+def test_haproxy_verifies_the_chain_and_the_name_of_its_servers() -> None:
+    assert exported("haproxy", PLAIN) == HEAD.format(name="haproxy") + (
+        "default-server ssl verify required ca-file haproxy-anchors.pem "
+        f"sni str({HOST}) verifyhost {HOST} ssl-min-ver TLSv1.2\n"
+    )
+
+
+def test_for_many_names_nginx_takes_that_of_proxy_pass() -> None:
+    pins = pin_set(policy("*.bank.example", *KEYS[:2], trust=anchors()[0]))
+    assert "proxy_ssl_name $proxy_host;\n" in exported("nginx", pins)
+
+
+def test_for_many_names_haproxy_has_none_that_it_could_verify() -> None:
+    pins = pin_set(policy("*.bank.example", *KEYS[:2], trust=anchors()[0]))
+    with pytest.raises(ConfigError, match="stands for many names"):
+        FORMATS["haproxy"].export(pins)
+
+
+@BOTH
+@pytest.mark.parametrize("host", ["192.0.2.7", "2001:db8::7"])
+def test_an_address_is_not_looked_for_in_a_certificate(name: str, host: str) -> None:
+    with pytest.raises(ConfigError, match="it is an IP address"):
+        FORMATS[name].export(pin_set(policy(host, *KEYS[:2], trust=anchors()[0])))
+
+
+@BOTH
+def test_without_anchors_there_is_nothing_to_pin_with(name: str) -> None:
+    with pytest.raises(ConfigError, match="nothing to pin with"):
+        FORMATS[name].export(pin_set(policy(HOST, *KEYS[:2])))
+
+
+@BOTH
+def test_it_is_told_that_the_anchors_admit_more_than_the_pins(name: str) -> None:
+    [loss] = FORMATS[name].export(PLAIN).losses
+    assert (loss.aspect, loss.host) == ("pins", HOST)
+    pinned = [pins_of(each.certificate)[0] for each in authorities()]
+    anchored = pin_set(policy(HOST, *pinned, match="ca", trust=anchors()[1]))
+    assert not FORMATS[name].export(anchored).losses
+
+
+FOREIGN = {
+    "nginx": """
+        location / {
+            proxy_pass https://api.bank.example;
+            proxy_ssl_trusted_certificate old.pem;
+            proxy_ssl_trusted_certificate  "own.pem" ;
+            proxy_ssl_name api.bank.example;
+        }
+    """,
+    "haproxy": """
+        backend bank
+            server one 192.0.2.7:443 ssl verify required ca-file own.pem verifyhost api.bank.example
+    """,
+}
+
+
+@BOTH
+def test_what_certpin_did_not_write_has_the_pins_of_its_anchors(name: str) -> None:
+    pem = b"".join(each.pem for each in authorities())
+    [only] = imported(name, FOREIGN[name], own=pem).policies
+    assert (str(only.pattern), only.match) == (HOST, "ca")
+    assert set(only.live_pins) == {pins_of(each.certificate)[0] for each in authorities()}
+    assert only.trust == anchors()[1]
+
+
+@BOTH
+def test_a_file_that_trusts_nobody_in_particular_has_no_pins(name: str) -> None:
+    with pytest.raises(FormatError, match="there is no pin in it"):
+        imported(name, "proxy_ssl_verify on;\nserver one 192.0.2.7:443 ssl\n", HOST)
+
+
+@BOTH
+def test_no_file_is_read_that_is_not_beside_it(name: str) -> None:
+    text = FOREIGN[name].replace("own.pem", "/etc/passwd")
+    with pytest.raises(FormatError, match="is not a file beside it"):
+        imported(name, text)
+
+
+@BOTH
+@pytest.mark.parametrize("junk", ["default-server" + " ca-file" * 100_000, "server " * 100_000])
+def test_long_lines_take_one_pass(name: str, junk: str) -> None:
+    with pytest.raises(FormatError):
+        imported(name, f"proxy_ssl_trusted_certificate{' ' * 1_000_000}\n{junk}", HOST)

@@ -1,0 +1,53 @@
+"""wget's configuration file: of certpin's, and as people write it."""
+
+from __future__ import annotations
+
+import pytest
+
+from certpin.errors import FormatError
+from certpin.formats import FORMATS
+from tests.formats._sets import KEYS, anchors, authorities
+from tests.formats._text import exported, imported
+from tests.kit import pin_set, policy
+
+HOST = "api.bank.example"
+SPELLED = ";".join(str(pin).replace("/", "//", 1) for pin in KEYS[:2])
+
+
+def test_it_is_the_settings_of_one_command() -> None:
+    assert exported("wget", pin_set(policy(HOST, *KEYS[:2]), version=4)) == (
+        '# certpin pin set "test", version 4\n'
+        "# Made by: certpin export wget. Do not edit: change the pin file, and export it again.\n"
+        f"# for {HOST}\n"
+        "check_certificate = on\nsecure_protocol = TLSv1_2\nmax_redirect = 0\n"
+        f"pinnedpubkey = {SPELLED}\n"
+    )
+
+
+def test_trust_anchors_stand_beside_it() -> None:
+    pins = pin_set(policy(HOST, *KEYS[:2], trust=anchors()[0]))
+    settings, pem = FORMATS["wget"].export(pins).files
+    assert settings.text.endswith(f"ca_certificate = {pem.path}\n")
+    assert pem.text == authorities()[0].pem.decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"pinnedpubkey = {SPELLED}",
+        f"  Pinned-PubKey={SPELLED}\n",
+        f"pinnedpubkey = old\npinned_pubkey = {SPELLED}\r\n",
+    ],
+)
+def test_the_ways_to_write_it_are_read(text: str) -> None:
+    [only] = imported("wget", text, HOST).policies
+    assert (str(only.pattern), only.match, set(only.live_pins)) == (HOST, "leaf", set(KEYS[:2]))
+
+
+def test_anchors_are_read_from_beside_it_and_from_nowhere_else() -> None:
+    text = f"pinnedpubkey = {SPELLED}\nca-certificate = {{}}\n"
+    [only] = imported("wget", text.format("own.pem"), HOST, own=authorities()[1].pem).policies
+    assert only.trust is not None
+    assert only.trust.der == (authorities()[1].certificate.der,)
+    with pytest.raises(FormatError, match="is not a file beside it"):
+        imported("wget", text.format("/etc/passwd"), HOST)

@@ -1,0 +1,124 @@
+"""The lab's pins in the formats of other platforms, for the client of each case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.formats import FORMATS, Source
+from certpin.lab.attacks import CONTROL
+from certpin.lab.case import CannotServeError, Style
+from certpin.lab.client import Command, exports_in, substitute
+from certpin.lab.judge import Outcome
+from certpin.lab.lab import Lab
+from certpin.lab.run import prove
+from certpin.lab.surroundings import environment
+from certpin.pins import pins_of
+from certpin.x509 import Certificate
+from tests.lab._clients import BY_NAME
+
+if TYPE_CHECKING:
+    from certpin.lab.target import Target
+    from certpin.pins import PinSet
+
+HOST = "api.bank.example"
+
+
+def target(lab: Lab, case: str = CONTROL.name) -> Target:
+    """A target, whose ports nobody calls."""
+    chosen = BY_NAME[case]
+    return lab.target(chosen, lab.cast(chosen.host(lab.host)), 1, 2)
+
+
+def read(name: str, path: Path) -> PinSet:
+    source = Source(path.read_bytes(), lambda beside: (path.parent / beside).read_bytes())
+    return FORMATS[name].load(source)
+
+
+def test_the_words_of_a_command_get_the_file_of_a_format() -> None:
+    with Lab() as lab:
+        there = target(lab)
+        [word] = substitute(["--config={export:curl}"], there)
+        path = Path(word.removeprefix("--config="))
+        assert path == Path(environment(there, "port")["CERTPIN_LAB_EXPORTS"], "curl", path.name)
+        [policy] = read("curl", path).policies
+        assert {str(pin) for pin in policy.live_pins} == {there.pin, there.backup}
+
+
+def test_a_command_says_which_formats_it_asks_for() -> None:
+    assert exports_in(["{export:go}", "a{export:curl}b{export:x}", "{export:}", "{pins}"]) == [
+        "go",
+        "curl",
+        "x",
+    ]
+
+
+def test_a_file_is_written_when_it_is_asked_for_and_once() -> None:
+    with Lab() as lab:
+        there = target(lab)
+        assert there.exports is not None
+        assert not there.exports.folder.exists()
+        path = there.export("go")
+        path.write_text("of the client's own", encoding="utf-8")
+        assert target(lab).export("go").read_text(encoding="utf-8") == "of the client's own"
+
+
+def test_a_format_of_many_hosts_has_both_and_one_of_one_host_the_host_of_the_case() -> None:
+    with Lab() as lab:
+        there = target(lab)
+        assert len(read("go", there.export("go")).policies) == 2
+        assert [str(each.pattern) for each in read("wget", there.export("wget")).policies] == [HOST]
+
+
+def test_a_case_of_another_host_has_files_of_its_own() -> None:
+    with Lab() as lab:
+        other = target(lab, "ipv6-san")
+        assert other.host != HOST
+        assert other.export("curl") != target(lab).export("curl")
+        assert [str(each.pattern) for each in read("curl", other.export("curl")).policies] == [
+            other.host
+        ]
+
+
+def test_a_case_whose_clock_is_moved_has_pins_that_end_before() -> None:
+    [moved] = [each for each in BY_NAME.values() if each.clock][:1]
+    with Lab() as lab:
+        there = target(lab, moved.name)
+        assert read("json", target(lab).export("json")).policies[0].expires is None
+        assert read("json", there.export("json")).policies[0].expires is not None
+
+
+@pytest.mark.parametrize("name", ["nginx", "haproxy"])
+def test_a_format_that_knows_anchors_alone_is_given_the_root(name: str) -> None:
+    with Lab(style=Style.CA) as lab:
+        there = target(lab)
+        [policy] = read(name, there.export(name)).policies
+        assert policy.trust is not None
+        [anchor] = policy.trust.der
+        assert str(pins_of(Certificate.from_der(anchor))[0]) == there.backup  # R, as in the pins
+
+
+def test_a_format_that_cannot_have_the_pins_says_why() -> None:
+    with Lab(style=Style.CA) as lab, pytest.raises(CannotServeError) as caught:
+        target(lab).export("curl")
+    assert "curl cannot have these pins" in str(caught.value)
+    assert "no pin of it can match a leaf" in str(caught.value)
+
+
+def test_a_run_with_such_a_format_proves_nothing_and_says_why() -> None:
+    with Lab(style=Style.CA) as lab:
+        run = prove(lab, Command(("true", "{export:curl}")), [BY_NAME["rogue-ca-in-store"]])
+    [control] = run.results
+    assert control.outcome is Outcome.NOT_RUN
+    assert "curl cannot have these pins" in control.why
+
+
+def test_without_pins_there_is_nothing_to_be_exported() -> None:
+    with Lab() as lab:
+        there = target(lab)
+        assert there.exports is not None
+        there.exports._pins = None
+        with pytest.raises(CannotServeError, match="there are no pins"):
+            there.export("curl")

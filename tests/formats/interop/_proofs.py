@@ -175,6 +175,8 @@ PROOFS = (
 _ELSEWHERE = "its platform does not run here: what it writes is checked by its own tests"
 _INSTEAD = {
     "ktor": "Debian has no Ktor: the file is parsed with a grammar of Kotlin",
+    "flutter": "there is no Dart here: parts of it are run as Python, see [Flutter](flutter.md)",
+    "flutter-pins": "as `flutter`: it is the same file of pins",
     "dotnet": "Debian has no .NET: the file is parsed with a grammar of C#",
     "envoy": "Debian has no Envoy: the names of its fields are checked",
     "json": "certpin reads it back itself",

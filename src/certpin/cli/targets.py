@@ -55,8 +55,12 @@ class Ways:
         self, hosts: tuple[str, ...], connects: tuple[str, ...], starttls: tuple[str, ...]
     ) -> None:
         self._named = [split_address(text, 0) for text in hosts]
-        self._addresses = dict(map(_assigned, connects))
-        self._protocols = {host: _protocol(name) for host, name in map(_assigned, starttls)}
+        self._addresses = dict(map(assigned, connects))
+        self._protocols = {host: _protocol(name) for host, name in map(assigned, starttls)}
+
+    def policies(self, pins: PinSet) -> list[HostPolicy]:
+        """The policies of the hosts that were named."""
+        return list(self._by_policy(pins))
 
     @property
     def named(self) -> bool:
@@ -136,7 +140,7 @@ def _pem(trust: TrustAnchors | None) -> str | None:
     return "".join(map(ssl.DER_cert_to_PEM_cert, trust.der)) if trust else None
 
 
-def _assigned(text: str) -> tuple[str, str]:
+def assigned(text: str) -> tuple[str, str]:
     """Read ``HOST=VALUE``, or ``VALUE`` for all hosts."""
     host, equals, value = text.rpartition("=")
     return (normalise(host) if equals else _ALL), value

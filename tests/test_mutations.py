@@ -31,6 +31,7 @@ LISTS = (
     "tests.lab.session.mutations_starttls",
     "tests.lab.transport.mutations",
     "tests.pinfile.lint.mutations",
+    "tests.rotation.mutations",
 )
 
 # What would make the run inside measure, record, distribute or insist: none of its business.

@@ -184,6 +184,34 @@ def test_a_draft_that_refuses_what_is_served_is_not_published(
     assert PinSet.load("pins.toml").version == 3
 
 
+def test_a_stolen_key_is_replaced_in_the_order_of_the_documentation(
+    run: Run, server: Nginx, ca: Path, intermediate: Authority, identity: Identity
+) -> None:
+    dial = ("--connect", f"127.0.0.1:{server.port}")
+    spare = intermediate.issue(HOST)
+    Path("b.key").write_bytes(spare.key_pem)
+    write(kit.policy(HOST, identity.pin, spare.pin), trust=ca)
+    assert run("rotate", "publish", *dial).code == 0
+    days_pass(40)
+    old = PinSet.load("pins.toml")
+    steps: list[tuple[str, ...]] = [
+        ("generate", "--backup-key", "next.key"),
+        ("stage", "next.key"),
+        ("compromise", str(identity.pin), *dial),
+        ("activate", "b.key", *dial),
+    ]
+    assert [run("rotate", *words).code for words in steps] == [0, 0, 0, 0]
+    assert stepped(run, "publish", *dial)[0].code == 1
+    plan = run("rotate", "plan", "--to", "b.key", *dial, "--json").json["hosts"][0]
+    assert [step["act"] for step in plan["steps"]] == ["serve", "publish"]
+    server.use(HOST, spare)
+    assert run("rotate", "publish", *dial).code == 0
+    new = PinSet.load("pins.toml")
+    assert (accepts(old, server), accepts(new, server)) == (True, True)
+    server.use(HOST, identity)
+    assert (accepts(old, server), accepts(new, server)) == (True, False)
+
+
 def test_a_plan_names_each_step_with_its_command_and_its_date(
     out: Run, dialling: tuple[str, ...], identity: Identity
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from certpin import PinnedSSLContext
+from certpin.lab import Authority as LabAuthority
 from certpin.pinfile import PinSet
 from tests import kit
 from tests.cli import _documented
@@ -263,3 +264,29 @@ def test_a_host_that_does_not_answer_is_inconclusive_for_a_step_that_has_to_look
     status = out("rotate", "status", *dead)
     assert (status.code, "Not known: what " in status.out) == (3, True)
     assert out("rotate", "activate", str(kit.NOBODY), *dead).code == 0
+
+
+def test_a_publish_that_cannot_wait_for_a_host_is_forced_and_recorded(out: Run) -> None:
+    dead = ("--connect", "127.0.0.1:9", "--timeout", "1")
+    _, facts = stepped(
+        out, "publish", "--bundled", *dead, "--force", "--reason", "the data centre burns"
+    )
+    assert (facts["done"], facts["breaches"]) == (True, [])
+    assert facts["unknown"][0].startswith(f"what {HOST}:443 serves: ")
+    assert journal()[-1].reason == "the data centre burns"
+
+
+def test_a_chain_that_does_not_verify_is_a_vantage_that_nobody_accepts(
+    out: Run, server: Nginx, dialling: tuple[str, ...]
+) -> None:
+    stranger = LabAuthority("Stranger").issue(HOST)
+    server.use(HOST, stranger)
+    done = out("rotate", "status", *dialling)
+    assert (done.code, "serves no chain that verifies" in done.out) == (1, True)
+    _, facts = stepped(out, "publish", "--bundled", *dialling)
+    assert invariants(facts) == ["served-chain"]
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    seen = f'\n[[host.pin]]\npin = "{stranger.pin}"\nrole = "backup"\nstate = "staged"\n'
+    Path("pins.toml").write_text(text + seen, encoding="utf-8")
+    _, facts = stepped(out, "publish", *dialling)
+    assert invariants(facts) == ["vantage", "served-chain"]

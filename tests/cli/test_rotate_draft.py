@@ -311,6 +311,15 @@ def test_a_wildcard_without_a_host_is_not_known(run: Run) -> None:
     assert (done.code, "a wildcard has no host of its own" in done.out) == (0, True)
 
 
+def test_what_a_note_says_is_printed_safely(run: Run) -> None:
+    write(kit.policy(HOST, LEAF, BACKUP))
+    text = Path("pins.toml").read_text(encoding="utf-8") + 'note = "\\u001b[2J"\n'
+    Path("pins.toml").write_text(text, encoding="utf-8")
+    done = run("rotate", "status", *OFFLINE)
+    assert "\x1b" not in done.out
+    assert "\\x1b[2J" in done.out
+
+
 def test_a_served_file_that_is_no_chain_is_told(out: Run) -> None:
     Path("eu.pem").write_text("nothing", encoding="utf-8")
     done = out("rotate", "status", *OFFLINE, "--served", "eu.pem")

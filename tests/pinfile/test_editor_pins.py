@@ -126,6 +126,16 @@ def test_a_pin_of_another_host_is_edited_there() -> None:
     assert [each.pin for each in policy(edited).pins] == [ONE, TWO]
 
 
+@pytest.mark.parametrize("end", ["", "\r\n"])
+def test_a_pin_is_appended_where_the_last_line_has_no_end(end: str) -> None:
+    text = GOOD.rstrip("\n").replace("\n", end or "\n")
+    edited = editor(text)
+    edited.add_pin(HOST, NEW)
+    assert policy(edited).pins[-1] == NEW
+    assert edited.text.startswith(text)
+    assert edited.text.count("\r\n") in {0, edited.text.count("\n")}
+
+
 def test_the_version_is_set() -> None:
     edited = editor(FULL)
     edited.set_version(40)

@@ -99,6 +99,7 @@ def test_a_whole_pin_set_survives_with_its_anchors(root: Authority) -> None:
     assert parse_journal(format_journal([event])) == (event,)
 
 
+@pytest.mark.slow
 @given(JOURNALS)
 def test_whatever_is_written_is_read_back(events: list[Event]) -> None:
     read = parse_journal(format_journal(events))
@@ -106,6 +107,7 @@ def test_whatever_is_written_is_read_back(events: list[Event]) -> None:
     assert [each.time for each in read] == sorted(each.time for each in read)
 
 
+@pytest.mark.slow
 @given(JOURNALS, JOURNALS, st.randoms(use_true_random=False))
 def test_a_merge_of_two_branches_means_the_same_in_any_order(
     ours: list[Event], theirs: list[Event], shuffle: random.Random

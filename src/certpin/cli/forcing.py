@@ -14,6 +14,7 @@ from certpin.rotation.breach import in_utc
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from certpin.cli.vantages import Looked
     from certpin.pins import HostPolicy
     from certpin.rotation import Breach
 
@@ -43,9 +44,14 @@ class Forcing:
             say(f"certpin: {word}", f"{host}: {told(breach)}")
         return bool(breaches) and not self.force
 
-    def recorded(self, breaches: Found) -> str:
-        """The reason, for the journal: where nothing was broken, nothing was forced."""
-        return self.reason if breaches else ""
+    def look(self, looked: Looked) -> None:
+        """Raise ``ProbeError`` where somebody could not be asked, unless the user insists."""
+        if looked.error and not self.force:
+            raise looked.error
+
+    def recorded(self, breaches: Found, looked: Looked | None = None) -> str:
+        """The reason, for the journal: where nothing stood in the way, nothing was forced."""
+        return self.reason if breaches or (looked and looked.error) else ""
 
 
 def told(breach: Breach) -> str:

@@ -80,8 +80,8 @@ class Move:
 
         ``blind`` is for a guard that does not look at what is served.
         """
-        if self.looked.error and not blind:
-            raise self.looked.error
+        if not blind:
+            self.forcing.look(self.looked)
         return [
             found
             for policy, situation in self.situations()
@@ -96,7 +96,7 @@ class Move:
 
     def commit(self, breaches: Found) -> None:
         """Write the draft and the journal."""
-        reason, who = self.forcing.recorded(breaches), name_of(self.who)
+        reason, who = self.forcing.recorded(breaches, self.looked), name_of(self.who)
         self.ledger.commit(
             [Event(self.now, who, self.step, name, self.pin, reason=reason) for name in self.names]
         )

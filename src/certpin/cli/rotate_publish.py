@@ -67,8 +67,7 @@ def publish(
     _make_published(ledger, version)
     pins, now = ledger.pins, utc_now()
     looked = vantages.look(pins, pins.policies)
-    if looked.error:
-        raise looked.error
+    forcing.look(looked)
     breaches = _breaches(ledger, looked, timing, now)
     outcome = _outcome(path, pins, breaches, looked, forcing)
     if not forcing.refuses(breaches):
@@ -80,7 +79,7 @@ def publish(
             bundled=bundled,
             clients=clients,
             timing=timing,
-            reason=forcing.recorded(breaches),
+            reason=forcing.recorded(breaches, looked),
             pins=pins,
         )
         ledger.commit([event])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
+from certpin.cli.screen import fold
 from certpin.rotation import adoption, guards, standing
 from certpin.rotation.breach import in_utc
 from certpin.rotation.states import LINE
+from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from certpin.pins import HostPin, Pin, State
     from certpin.rotation import Adoption, Breach, Situation
 
+_SAFE = re.compile(r"\b(un)?safe\b")
 _DONE, _AHEAD = " ━ ", " ┄ "
 
 # What may be done next with a pin that stands there, and what guards it.
@@ -71,7 +76,7 @@ def stand(situation: Situation, entry: HostPin, since: dict[State, datetime]) ->
 
 def drawn(standing: Standing) -> Iterator[str]:
     """The lines of a pin."""
-    note = f"  {standing.entry.note}" if standing.entry.note else ""
+    note = f"  {printable(standing.entry.note)}" if standing.entry.note else ""
     yield f"  {standing.entry.role:<12} {standing.entry.pin}{note}"
     if standing.state == "compromised":
         yield "    " + click.style("COMPROMISED: it never comes back", fg="red", bold=True)
@@ -82,7 +87,7 @@ def drawn(standing: Standing) -> Iterator[str]:
     if standing.served_by:
         yield f"    served by {', '.join(standing.served_by)}"
     for step, breaches in standing.steps:
-        yield f"    {step:<9} {_verdict(breaches, standing.entry.pin)}"
+        yield _coloured(fold(f"    {step:<9} {_verdict(breaches, standing.entry.pin)}", sys.stdout))
 
 
 def _line(state: State) -> str:
@@ -113,8 +118,13 @@ def _day(moment: datetime | None) -> str:
 
 def _verdict(breaches: tuple[Breach, ...], pin: Pin) -> str:
     if not breaches:
-        return click.style("safe", fg="green")
+        return "safe"
     first = breaches[0]
     problem = first.problem.replace(str(pin), "it")
     until = f"unsafe until {in_utc(first.safe_from)}" if first.safe_from else "unsafe"
-    return f"{click.style(until, fg='red')}, {first.at_risk} at risk: {problem}"
+    return f"{until}, {first.at_risk} at risk: {problem}"
+
+
+def _coloured(line: str) -> str:
+    """The first word of a verdict in its colour, when the line has been folded."""
+    return _SAFE.sub(lambda word: click.style(word[0], fg="red" if word[1] else "green"), line, 1)

@@ -32,6 +32,7 @@ LISTS = (
     "tests.lab.transport.mutations",
     "tests.pinfile.lint.mutations",
     "tests.formats.mutations_programs",
+    "tests.rotation.mutations",
 )
 
 # What would make the run inside measure, record, distribute or insist: none of its business.

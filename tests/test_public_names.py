@@ -21,6 +21,7 @@ PUBLIC_NAMES = [
     "HostPolicy",
     "InputError",
     "InsecureRequestError",
+    "JournalError",
     "KeyParseError",
     "Pin",
     "PinError",

@@ -9,6 +9,7 @@
     │   └── HostError                    not a host name, address or pattern
     ├── ConfigError                      a pin set that must not be used
     │   └── PinFileError                 the same, with file, line and key
+    │       └── JournalError             a line of the rotation's journal that is no event
     ├── PinError (ssl.SSLCertVerificationError)   a connection was refused
     │   ├── PinMismatchError             no certificate of the verified chain is pinned
     │   ├── PinSetExpiredError           the pins are older than they may be
@@ -117,6 +118,10 @@ class PinFileError(ConfigError):
     def __reduce__(self) -> tuple[object, ...]:
         keywords = {"path": self.path, "line": self.line, "key": self.key, "fix": self.fix}
         return _rebuild, (type(self), (self.problem,), keywords)
+
+
+class JournalError(PinFileError):
+    """A journal beside a pin file that cannot be read; ``line`` (from 1) says where."""
 
 
 class PinError(CertpinError, ssl.SSLCertVerificationError):

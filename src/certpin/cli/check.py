@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +13,11 @@ from certpin.cli.checklist import checkup_facts, print_checklist
 from certpin.cli.describe import print_json
 from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
 from certpin.cli.options import json_option, pin_file_option, timeout_option
-from certpin.cli.targets import ways_options
+from certpin.cli.targets import Contexts, ways_options
 from certpin.errors import DialError, ProbeError
 from certpin.pinfile import PinSet
-from certpin.pins import TrustAnchors, utc_now
-from certpin.probe import HTTPS, observe, probe_context
+from certpin.pins import utc_now
+from certpin.probe import HTTPS, observe
 from certpin.probe.checkup import Checkup, check_up
 
 if TYPE_CHECKING:
@@ -75,28 +74,14 @@ def check_targets(
     targets: Sequence[Target], now: datetime, days: int, timeout: float
 ) -> list[Checkup]:
     """Dial all targets at once, and judge what each presented. One checkup a target."""
-    contexts = _contexts(targets)
+    contexts = Contexts(targets)
     jobs = [partial(_look, target, contexts, now, days, timeout) for target in targets]
     return at_once(jobs, "dialling")
 
 
-def _contexts(targets: Sequence[Target]) -> dict[bytes, ssl.SSLContext]:
-    """One context for each set of trust anchors: to read the platform's roots takes a while."""
-    trusts = {_key(policy.trust): policy.trust for policy, _ in targets}
-    return {key: probe_context(_pem(trust)) for key, trust in trusts.items()}
-
-
-def _key(trust: TrustAnchors | None) -> bytes:
-    return trust.digest if trust else b""
-
-
-def _pem(trust: TrustAnchors | None) -> str | None:
-    return "".join(map(ssl.DER_cert_to_PEM_cert, trust.der)) if trust else None
-
-
 def _look(
     target: Target,
-    contexts: dict[bytes, ssl.SSLContext],
+    contexts: Contexts,
     now: datetime,
     days: int,
     timeout: float,
@@ -111,7 +96,7 @@ def _look(
         )
         return Checkup(policy, error.host, error.port, error=error)
     try:
-        observation = observe(endpoint, contexts[_key(policy.trust)], patience=timeout)
+        observation = observe(endpoint, contexts.of(policy), patience=timeout)
     except ProbeError as exc:
         return Checkup(policy, endpoint.name, endpoint.port, error=exc)
     return check_up(policy, observation, now, least_days=days)

@@ -35,6 +35,7 @@ COMMANDS = {
     "get": "Make one request, pinned.",
     "export": "Write the pins as another platform wants them.",
     "import": "Write the pins of another platform's file into the pin file.",
+    "rotate": "Change a key without locking anyone out.",
     "scan": "Read the certificates of many hosts, as JSON lines.",
     "prove": "Attack a client, and say what got through.",
     "lab": "List the attacks, or serve them to a device.",

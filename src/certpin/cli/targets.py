@@ -5,16 +5,19 @@ A pin file holds names. Ports, other addresses and STARTTLS come from the comman
 
 from __future__ import annotations
 
+import ssl
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from certpin.pins import HostPolicy, normalise
-from certpin.probe import HTTPS, PROTOCOLS, Endpoint, split_address
+from certpin.probe import HTTPS, PROTOCOLS, Endpoint, probe_context, split_address
 
 if TYPE_CHECKING:
-    from certpin.pins import PinSet
+    from collections.abc import Sequence
+
+    from certpin.pins import PinSet, TrustAnchors
 
     # Without an endpoint there is nobody to ask: a wildcard, and no host was named for it.
     Target = tuple[HostPolicy, Endpoint | None]
@@ -52,8 +55,12 @@ class Ways:
         self, hosts: tuple[str, ...], connects: tuple[str, ...], starttls: tuple[str, ...]
     ) -> None:
         self._named = [split_address(text, 0) for text in hosts]
-        self._addresses = dict(map(_assigned, connects))
-        self._protocols = {host: _protocol(name) for host, name in map(_assigned, starttls)}
+        self._addresses = dict(map(assigned, connects))
+        self._protocols = {host: _protocol(name) for host, name in map(assigned, starttls)}
+
+    def policies(self, pins: PinSet) -> list[HostPolicy]:
+        """The policies of the hosts that were named."""
+        return list(self._by_policy(pins))
 
     @property
     def named(self) -> bool:
@@ -113,7 +120,27 @@ def ways_options(command: Any) -> Any:
     return wrapped
 
 
-def _assigned(text: str) -> tuple[str, str]:
+class Contexts:
+    """One context for each set of trust anchors: to read the platform's roots takes a while."""
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        trusts = {_key(policy.trust): policy.trust for policy, _ in targets}
+        self._made = {key: probe_context(_pem(trust)) for key, trust in trusts.items()}
+
+    def of(self, policy: HostPolicy) -> ssl.SSLContext:
+        """The context that verifies for a policy."""
+        return self._made[_key(policy.trust)]
+
+
+def _key(trust: TrustAnchors | None) -> bytes:
+    return trust.digest if trust else b""
+
+
+def _pem(trust: TrustAnchors | None) -> str | None:
+    return "".join(map(ssl.DER_cert_to_PEM_cert, trust.der)) if trust else None
+
+
+def assigned(text: str) -> tuple[str, str]:
     """Read ``HOST=VALUE``, or ``VALUE`` for all hosts."""
     host, equals, value = text.rpartition("=")
     return (normalise(host) if equals else _ALL), value

@@ -1,26 +1,31 @@
 """Change ``pins.toml`` as a careful person would: comments, order and unknown keys stay.
 
-The text is edited, not written anew: a host is appended, a version replaced. What comes out is
-parsed, and must hold what the file held before and the change, nothing else.
+The text is edited, not written anew: a host is appended, a version or a state replaced, a pin
+added or taken out. What comes out is parsed, and must hold what the file held before and the
+change, nothing else.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.file import PinSet, read_text
 from certpin.pinfile.reader import SCHEMA
+from certpin.pinfile.rows import host_table, pin_table
+from certpin.pinfile.tables import Lines
 from certpin.pinfile.writing import write_atomically
-from certpin.pins import HostPattern
+from certpin.pins import HostPattern, Pin
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from certpin.pinfile.tables import Span
     from certpin.pins import HostPin, HostPolicy
+
+_OWN_TABLES = "write each pin under a [[host.pin]] of its own, below the [[host]] it belongs to"
 
 _NEW = """\
 # Certificate pins: what each client of this name accepts.
@@ -78,7 +83,7 @@ class PinFileEditor:
 
         if (trust == "system") != (policy.trust is None):
             raise ConfigError("a policy with anchors of its own needs their file", key="trust")
-        host = _host_table(policy, trust)
+        host = host_table(policy, trust)
         data = _parse(self._text)
         self._replace(
             self._with(tomlkit.dumps({"host": [host]})),
@@ -97,16 +102,78 @@ class PinFileEditor:
             fix="the file has a [debug] section already: edit that one",
         )
 
+    def change_pin(self, pattern: str, pin: Pin, **values: str) -> None:
+        """Give a pin of a host another state, role or note.
+
+        Raises ``ConfigError`` where it is not there, and ``PinFileError`` where it stands in a list
+        instead of under a ``[[host.pin]]`` of its own. So do the next two.
+        """
+        import tomlkit
+
+        for key, value in values.items():
+            data = _parse(self._text)
+            host, at = self._place(data, pattern, pin)
+            data["host"][host]["pin"][at][key] = value
+            lines = Lines(self._text)
+            span = self._spans(lines, host)[at]
+            quoted = tomlkit.item(value).as_string()
+            self._replace(lines.with_value(span, key, quoted), data, fix=_OWN_TABLES)
+
+    def add_pin(self, pattern: str, entry: HostPin) -> None:
+        """Append a pin to those of a host."""
+        import tomlkit
+
+        data = _parse(self._text)
+        host = _host_at(data, pattern)
+        table = pin_table(entry)
+        data["host"][host].setdefault("pin", []).append(table)
+        text = "[[host.pin]]\n" + tomlkit.dumps(table)
+        lines = Lines(self._text)
+        self._replace(lines.with_table(self._spans(lines, host)[-1], text), data, fix=_OWN_TABLES)
+
+    def remove_pin(self, pattern: str, pin: Pin) -> None:
+        """Take a pin out, with its table. A comment above it stays."""
+        data = _parse(self._text)
+        host, at = self._place(data, pattern, pin)
+        del data["host"][host]["pin"][at]
+        lines = Lines(self._text)
+        self._replace(lines.without(self._spans(lines, host)[at]), data, fix=_OWN_TABLES)
+
+    def set_version(self, version: int) -> None:
+        """Give the file this version. Whether it rises is for the caller to know."""
+        if version != _parse(self._text)["version"]:
+            self._set_version(version)
+
     def raise_version(self) -> int:
         """Count the version up: a changed pin set is another one. Returns the new version."""
+        version: int = _parse(self._text)["version"] + 1
+        self._set_version(version)
+        return version
+
+    def _set_version(self, version: int) -> None:
         data = _parse(self._text)
-        version: int = data["version"] + 1
         self._replace(
             _VERSION.sub(rf"\g<1>{version}", self._text, count=1),
             {**data, "version": version},
             fix=f"write `version = {version}` on a line of its own, near the top",
         )
-        return version
+
+    def _place(self, data: dict[str, Any], pattern: str, pin: Pin) -> tuple[int, int]:
+        """Which host, and which of its pins."""
+        host = _host_at(data, pattern)
+        for at, table in enumerate(data["host"][host].get("pin", ())):
+            if Pin.parse(table["pin"]) == pin:
+                return host, at
+        raise ConfigError(f"{pattern} has no pin {pin}", key="pin", fix="see certpin rotate status")
+
+    def _spans(self, lines: Lines, host: int) -> list[Span]:
+        """The tables of a host's pins, all of them, or none that could be trusted."""
+        spans = lines.pins(host)
+        if len(spans) != len(_parse(self._text)["host"][host].get("pin", ())):
+            raise PinFileError(
+                "it cannot be edited as it is written", path=self.path, fix=_OWN_TABLES
+            )
+        return spans
 
     def check(self) -> PinSet:
         """The pin set as it would be saved. Raises ``PinFileError`` if it would not load."""
@@ -148,29 +215,13 @@ def _parse(text: str) -> dict[str, Any]:
     return tomllib.loads(text, parse_float=str)
 
 
-def _host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
-    table: dict[str, Any] = {
-        "name": str(policy.pattern),
-        "mode": policy.mode,
-        "match": policy.match,
-    }
-    if policy.expires is not None:
-        table["expires"] = _expiry(policy.expires)
-    if policy.on_expiry != "fail-closed":
-        table["on_expiry"] = policy.on_expiry
-    if trust != "system":
-        table["trust"] = trust
-    if policy.report_to:
-        table["report_to"] = list(policy.report_to)
-    return table | {"pin": [_pin_table(entry) for entry in policy.pins]}
-
-
-def _expiry(moment: datetime) -> date:
-    """A date where it means the same: its first moment in UTC."""
-    moment = moment.astimezone(UTC)
-    return moment if moment.time() != time.min else moment.date()
-
-
-def _pin_table(entry: HostPin) -> dict[str, Any]:
-    table = {"pin": str(entry.pin), "role": entry.role, "state": entry.state}
-    return table | {"note": entry.note} if entry.note else table
+def _host_at(data: dict[str, Any], pattern: str) -> int:
+    wanted = HostPattern.parse(pattern)
+    for at, table in enumerate(data.get("host", ())):
+        if HostPattern.parse(table["name"]) == wanted:
+            return at
+    raise ConfigError(
+        f"there is no policy of the name {pattern}",
+        key="host",
+        fix="write it as it stands in the pin file",
+    )

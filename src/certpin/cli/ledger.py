@@ -1,0 +1,157 @@
+"""The pin file and the journal beside it: read together, and written together."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.screen import say
+from certpin.errors import ConfigError, JournalError
+from certpin.pinfile.editor import PinFileEditor
+from certpin.pinfile.writing import write_atomically
+from certpin.rotation import (
+    Event,
+    Field,
+    History,
+    Situation,
+    Timing,
+    contradictions,
+    format_journal,
+    parse_journal,
+)
+from certpin.rotation.journal import MAX_JOURNAL_BYTES, SUFFIX
+from certpin.x509 import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from certpin.pins import HostPolicy, PinSet
+    from certpin.rotation import Sighting
+
+_LONGEST_NAME = 100  # of whoever did it; a login name has 32
+
+who_option = click.option(
+    "--who",
+    envvar="CERTPIN_WHO",
+    show_envvar=True,
+    metavar="NAME",
+    help="Who does it, for the journal; by default your login name.",
+)
+
+
+class Ledger:
+    """A pin file, its journal, and what both say. Raises ``PinFileError`` and ``JournalError``.
+
+    What contradicts in the journal is told on standard error.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal = path.with_name(path.stem + SUFFIX)
+        self.editor = PinFileEditor.open(path)
+        self._before = self.editor.text
+        self.history = History(parse_journal(_read(self.journal), path=self.journal))
+        self.contradictions = contradictions(self.history)
+        for each in self.contradictions:
+            say("certpin: warning", f"{self.journal}: {each}")
+
+    @property
+    def pins(self) -> PinSet:
+        """The draft: the pin file as it stands, or as it is being changed."""
+        return self.editor.check()
+
+    @property
+    def field(self) -> Field:
+        """The versions that went out."""
+        return self.history.field
+
+    @property
+    def timing(self) -> Timing:
+        """The delays that were given at the last publish, or the defaults."""
+        return self.history.timing or Timing()
+
+    def situation(
+        self,
+        policy: HostPolicy,
+        sightings: Sequence[Sighting],
+        now: datetime,
+        timing: Timing | None = None,
+    ) -> Situation:
+        """What is known of one host."""
+        return Situation(
+            self.pins,
+            policy.pattern,
+            self.field,
+            tuple(sightings),
+            timing or self.timing,
+            now,
+            self.history.past(policy.pattern),
+        )
+
+    def need_a_version(self) -> None:
+        """Raise ``ConfigError`` where nobody knows what clients hold."""
+        if not self.field.versions:
+            raise ConfigError(
+                f"{self.journal} knows of no version that is in the field",
+                key="version",
+                fix="record the one that clients have: certpin rotate publish, "
+                "with --bundled if it is in a binary; oldest first, if there are several",
+            )
+
+    def commit(self, events: Sequence[Event]) -> None:
+        """Write both, or neither. The journal comes last: it says what was done."""
+        changed = self.editor.text != self._before
+        if changed:
+            self.editor.save()
+        try:
+            _append(self.journal, format_journal(events))
+        except OSError as exc:
+            if changed:
+                write_atomically(self.path, self._before)
+            raise JournalError(
+                f"it cannot be written: {exc.strerror or exc}", path=self.journal
+            ) from exc
+
+
+def name_of(who: str | None) -> str:
+    """Who does it. A machine that has no names for its users has numbers."""
+    if who is None:
+        try:
+            who = getpass.getuser()
+        except (OSError, KeyError):
+            who = str(os.getuid())
+    return printable(who)[:_LONGEST_NAME]
+
+
+def _read(path: Path) -> str:
+    """The text of a journal; of one that is not there yet, nothing."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_JOURNAL_BYTES + 1)
+    except FileNotFoundError:
+        return ""
+    except OSError as exc:
+        raise JournalError(f"it cannot be read: {exc.strerror or exc}", path=path) from exc
+    if len(data) > MAX_JOURNAL_BYTES:
+        raise JournalError(f"it has more than {MAX_JOURNAL_BYTES} bytes", path=path)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise JournalError("it is not UTF-8 text", path=path, line=line) from exc
+
+
+def _append(path: Path, lines: str) -> None:
+    """Add lines. A last line without its end, as an editor may leave it, gets one first."""
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            lines = lines if file.read(1) == b"\n" else "\n" + lines
+        file.write(lines.encode())
+        file.flush()
+        os.fsync(file.fileno())

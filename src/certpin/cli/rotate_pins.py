@@ -1,0 +1,152 @@
+"""``certpin rotate generate`` and ``stage``: a key is made, and its pin comes into the draft."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.aim import aim, meant
+from certpin.cli.backup import Backup, backup_options
+from certpin.cli.forcing import Forcing, forcing_options, of_host
+from certpin.cli.ledger import Ledger, name_of, who_option
+from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.outcome import Outcome
+from certpin.cli.vantages import Vantages
+from certpin.errors import ConfigError
+from certpin.pins import HostPin, utc_now
+from certpin.rotation import Event, guards, standing
+from certpin.rotation.states import require
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.cli.forcing import Found
+    from certpin.pins import HostPolicy, Pin
+
+host_option = click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="HOST",
+    help="The host that it is for, where the file has several. May be repeated.",
+)
+
+
+@click.command()
+@pin_file_option
+@host_option
+@backup_options
+@who_option
+@json_option
+@click.pass_context
+def generate(
+    ctx: click.Context,
+    path: Path,
+    hosts: tuple[str, ...],
+    backup: Backup,
+    who: str | None,
+    as_json: bool,
+) -> None:
+    """Make the key of the next backup, and remember that it exists.
+
+    The pin file stays as it is: the journal notes the pin, and where the key is. Keep the key off
+    the server and out of version control. --backup-pin notes a key that you made elsewhere.
+    """
+    if backup.pin is None:
+        raise click.UsageError("name the file of the new key: --backup-key FILE")
+    ledger = Ledger(path)
+    pin, now = backup.pin, utc_now()
+    policies = meant(ledger.pins, _named(hosts), None)
+    for policy in policies:
+        _refuse_known(path, policy, pin)
+    events = [
+        Event(now, name_of(who), "generate", str(each.pattern), pin, note=backup.note)
+        for each in policies
+    ]
+    with backup.written():
+        ledger.commit(events)
+    source = str(backup.file) if backup.file else str(pin)
+    names = [str(each.pattern) for each in policies]
+    Outcome(
+        "generate",
+        path,
+        names,
+        pin,
+        done=True,
+        said=[f"{pin} is GENERATED for {', '.join(names)}.", *backup.advice()],
+        following=f"certpin rotate stage {shlex.quote(source)}",
+    ).show(ctx, as_json=as_json)
+
+
+@click.command()
+@click.argument("key", metavar="KEY | CSR | CERT | PIN")
+@pin_file_option
+@host_option
+@forcing_options
+@who_option
+@json_option
+@click.pass_context
+def stage(
+    ctx: click.Context,
+    key: str,
+    path: Path,
+    hosts: tuple[str, ...],
+    forcing: Forcing,
+    who: str | None,
+    as_json: bool,
+) -> None:
+    """Put a key's pin into the draft: the pin file.
+
+    Clients hear of it when the file is published. Refused for a key that was compromised or
+    removed: nothing comes back.
+    """
+    ledger = Ledger(path)
+    ledger.need_a_version()
+    wanted, now = aim(key), utc_now()
+    policies = meant(ledger.pins, _named(hosts), None)
+    breaches: Found = []
+    for policy in policies:
+        situation = ledger.situation(policy, (), now)
+        if situation.entry(wanted.pin) or wanted.pin not in situation.past.compromised:
+            require(wanted.pin, standing(situation, wanted.pin), "staged")
+        breaches += of_host(policy, guards.to_stage(situation, wanted.pin))
+    names = [str(each.pattern) for each in policies]
+    outcome = Outcome("stage", path, names, wanted.pin, breaches=breaches, forced=forcing.force)
+    if not forcing.refuses(breaches):
+        for name in names:
+            ledger.editor.add_pin(name, HostPin(wanted.pin, "backup", "staged", wanted.note))
+        ledger.commit(
+            [
+                Event(
+                    now,
+                    name_of(who),
+                    "stage",
+                    name,
+                    wanted.pin,
+                    note=wanted.note,
+                    reason=forcing.recorded(breaches),
+                )
+                for name in names
+            ]
+        )
+        outcome.done = True
+        outcome.said = [f"{wanted.pin} is STAGED in {path} for {', '.join(names)}."]
+        outcome.following = "certpin rotate publish"
+    outcome.show(ctx, as_json=as_json)
+
+
+def _refuse_known(path: Path, policy: HostPolicy, pin: Pin) -> None:
+    """A key that the draft has is no new one: the journal would call it GENERATED again."""
+    if pin in {each.pin for each in policy.pins}:
+        raise ConfigError(
+            f"{pin} is in {path} already, at {policy.pattern}",
+            key="pin",
+            fix="a backup is a new key: --backup-key FILE makes one",
+        )
+
+
+def _named(hosts: tuple[str, ...]) -> Vantages:
+    """The hosts alone: nobody is dialled for a draft."""
+    return Vantages(hosts, (), (), (), offline=True, timeout=0)

@@ -1,0 +1,148 @@
+"""``certpin rotate plan``: the dated steps to another key."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.aim import aim, meant
+from certpin.cli.delays import delay_options, merged
+from certpin.cli.describe import print_json
+from certpin.cli.forcing import breach_facts, told
+from certpin.cli.ledger import Ledger
+from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.screen import fold
+from certpin.cli.vantages import Vantages, vantage_options
+from certpin.pins import utc_now
+from certpin.rotation import NEXT_BACKUP, Plan, Step
+from certpin.rotation import plan as steps_to
+from certpin.rotation.breach import in_utc
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from pathlib import Path
+
+_BACKUP_FILE = "next-backup.key"
+
+
+@click.command()
+@pin_file_option
+@click.option(
+    "--to", "key", required=True, metavar="KEY|CSR|CERT|PIN", help="The key that comes next."
+)
+@delay_options
+@vantage_options
+@json_option
+@click.pass_context
+def plan(
+    ctx: click.Context,
+    path: Path,
+    key: str,
+    delays: dict[str, timedelta],
+    vantages: Vantages,
+    as_json: bool,
+) -> None:
+    """Print the dated steps to another key.
+
+    Each with its command, and the date before which it would lock somebody out. The plan is tried
+    before it is printed, behind the guards of those commands: where one refuses, it ends there and
+    says why. When something has changed, plan again: what is done drops out.
+
+    Exit code 0: it leads to the key. 1: it does not. 3: a host could not be asked.
+    """
+    ledger = Ledger(path)
+    wanted = aim(key)
+    policies = meant(ledger.pins, vantages, wanted.pin)
+    looked = vantages.look(ledger.pins, policies)
+    if looked.error:
+        raise looked.error
+    timing, now = merged(ledger.timing, delays), utc_now()
+    plans = {
+        str(policy.pattern): steps_to(
+            ledger.situation(policy, looked.of(policy), now, timing), wanted.pin
+        )
+        for policy in policies
+    }
+    if as_json:
+        hosts = [_facts(host, made, key) for host, made in plans.items()]
+        facts = {"file": str(path), "to": str(wanted.pin), "hosts": hosts}
+        print_json(facts | {"unknown": looked.unknown})
+    else:
+        for host, made in plans.items():
+            _tell(host, made, key)
+        for each in looked.unknown:
+            click.echo(fold(f"Not known: {each}.", sys.stdout))
+    ctx.exit(HOLDS if all(each.possible for each in plans.values()) else FINDING)
+
+
+def _tell(host: str, made: Plan, key: str) -> None:
+    click.secho(f"{host}: to {made.to}", bold=True)
+    word = "now"
+    for number, step in enumerate(made.steps, 1):
+        click.echo(fold(f"{number:>3}. {_when(step, word)}: {_words(step)}", sys.stdout))
+        word = "then" if step.act == "serve" or step.not_before else word
+        if command := _command(step, made, key):
+            click.echo(f"       {command}")
+    for breach in made.breaches:
+        click.echo(
+            fold(f"Impossible{' after that' if made.steps else ''}: {told(breach)}", sys.stdout)
+        )
+
+
+def _when(step: Step, otherwise: str) -> str:
+    if step.not_before is None:
+        return f"when {step.waits}" if step.waits else otherwise
+    counted = f", if version {step.counts_from} goes out now" if step.counts_from else ""
+    return f"not before {in_utc(step.not_before)}{counted}"
+
+
+def _words(step: Step) -> str:
+    pin = "the next backup" if step.pin == NEXT_BACKUP else str(step.pin)
+    return {
+        "generate": "make the key of the next backup",
+        "stage": f"put {pin} into the draft",
+        "publish": f"publish version {step.version}, and give it to the clients",
+        "activate": f"allow the servers to use {pin}",
+        "serve": "install its certificate on every server",
+        "retire": f"let {pin} retire",
+        "remove": f"take {pin} out of the draft",
+    }[step.act]
+
+
+def _command(step: Step, made: Plan, key: str) -> str:
+    """What to type; the certificate is installed by other means."""
+    if step.act == "serve":
+        return ""
+    if step.act == "generate":
+        return f"certpin rotate generate --backup-key {_BACKUP_FILE}"
+    if step.act == "publish":
+        return "certpin rotate publish"
+    named = {NEXT_BACKUP: _BACKUP_FILE, made.to: key}
+    pin = step.pin
+    word = named.get(pin, str(pin)) if pin else ""
+    return f"certpin rotate {step.act} {shlex.quote(word)}"
+
+
+def _facts(host: str, made: Plan, key: str) -> dict[str, Any]:
+    return {
+        "host": host,
+        "possible": made.possible,
+        "steps": [_step_facts(step, made, key) for step in made.steps],
+        "breaches": [breach_facts(host, each) for each in made.breaches],
+    }
+
+
+def _step_facts(step: Step, made: Plan, key: str) -> dict[str, Any]:
+    return {
+        "act": step.act,
+        "pin": str(step.pin) if step.pin and step.pin != NEXT_BACKUP else None,
+        "version": step.version,
+        "not_before": step.not_before.isoformat() if step.not_before else None,
+        "counts_from": step.counts_from,
+        "waits": step.waits or None,
+        "command": _command(step, made, key) or None,
+    }

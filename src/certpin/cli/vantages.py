@@ -1,0 +1,174 @@
+"""What is served, for a step of a rotation: asked as ``certpin check`` asks, or told by a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from functools import partial, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.at_once import at_once
+from certpin.cli.options import read_file, timeout_option
+from certpin.cli.targets import Contexts, Ways, assigned
+from certpin.errors import CertificateParseError, InputError, ProbeError
+from certpin.probe import observe
+from certpin.rotation import Sighting
+from certpin.x509 import Chain, printable
+from certpin.x509.reader import read_certificates
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from certpin.cli.targets import Target
+    from certpin.pins import HostPolicy, PinSet
+    from certpin.probe import Endpoint, Observation
+
+_OPTIONS = (
+    click.option(
+        "--host",
+        "hosts",
+        multiple=True,
+        metavar="HOST[:PORT]",
+        help="This host alone: one of the file, on a port of its own, or one that a wildcard "
+        "covers. May be repeated.",
+    ),
+    click.option(
+        "--connect",
+        "connects",
+        multiple=True,
+        metavar="[HOST=]ADDRESS[:PORT]",
+        help="Call this address for that host, or for all. Each one more is one more vantage.",
+    ),
+    click.option(
+        "--starttls",
+        multiple=True,
+        metavar="[HOST=]PROTOCOL",
+        help="Speak this protocol first with that host, or with all. May be repeated.",
+    ),
+    click.option(
+        "--served",
+        multiple=True,
+        metavar="[HOST=]FILE",
+        help="A chain that is served elsewhere, and was verified there: PEM, from the leaf to the "
+        "root. May be repeated.",
+    ),
+    click.option(
+        "--offline", is_flag=True, help="Dial nobody: then nobody knows what is served now."
+    ),
+    timeout_option,
+)
+
+
+@dataclass
+class Looked:
+    """What was seen, by the pattern of the policy. ``error`` is why somebody could not be asked."""
+
+    sightings: dict[str, list[Sighting]] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+    error: ProbeError | None = None
+
+    def of(self, policy: HostPolicy) -> tuple[Sighting, ...]:
+        """The vantages of a host."""
+        return tuple(self.sightings.get(str(policy.pattern), ()))
+
+
+@dataclass(frozen=True)
+class Vantages:
+    """Where to look, as the user said it."""
+
+    hosts: tuple[str, ...]
+    connects: tuple[str, ...]
+    starttls: tuple[str, ...]
+    served: tuple[str, ...]
+    offline: bool
+    timeout: float
+
+    def chosen(self, pins: PinSet) -> list[HostPolicy]:
+        """The policies that ``--host`` names. Raises ``HostError`` and ``click.UsageError``."""
+        policies = Ways(self.hosts, (), ()).policies(pins)
+        return [policy for policy in pins.policies if policy in policies]
+
+    def look(self, pins: PinSet, policies: Sequence[HostPolicy]) -> Looked:
+        """Look at what these policies' hosts serve. Raises ``InputError`` on a file."""
+        looked = Looked()
+        for policy in policies:
+            for host, name in map(assigned, self.served):
+                if not host or policy.pattern.matches(host):
+                    looked.sightings.setdefault(str(policy.pattern), []).append(_from_file(name))
+        if self.offline:
+            looked.unknown.append("what is served now, since nobody was dialled")
+        else:
+            self._dial(looked, pins, policies)
+        return looked
+
+    def _dial(self, looked: Looked, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
+        targets = [each for each in self._targets(pins) if each[0] in policies]
+        contexts = Contexts(targets)
+        jobs = [partial(_ask, *each, contexts, self.timeout) for each in targets]
+        for (policy, _), answer in zip(targets, at_once(jobs, "dialling"), strict=True):
+            if isinstance(answer, Sighting):
+                looked.sightings.setdefault(str(policy.pattern), []).append(answer)
+            elif isinstance(answer, ProbeError):
+                looked.error = looked.error or answer
+                looked.unknown.append(f"what {answer.host}:{answer.port} serves: {answer.problem}")
+            else:
+                looked.unknown.append(
+                    f"what {policy.pattern} serves: a wildcard has no host of its own; "
+                    "name hosts that it covers with --host"
+                )
+
+    def _targets(self, pins: PinSet) -> list[Target]:
+        """Each way to each host once; a host with several addresses is several vantages."""
+        targets: dict[Target, None] = {}
+        for connects in _rounds(self.connects):
+            targets |= dict.fromkeys(Ways(self.hosts, connects, self.starttls).targets(pins))
+        return list(targets)
+
+
+def vantage_options(command: Any) -> Any:
+    """Give a command the options of ``Vantages``, and one argument, ``vantages``, with them all."""
+
+    @wraps(command)
+    def with_vantages(**options: Any) -> Any:
+        mine = {each.name: options.pop(each.name) for each in fields(Vantages)}
+        return command(vantages=Vantages(**mine), **options)
+
+    wrapped: Any = with_vantages
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _rounds(connects: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The first address of each host, then the others; a host keeps its first meanwhile."""
+    by_host: dict[str, list[str]] = {}
+    for connect in connects:
+        by_host.setdefault(assigned(connect)[0], []).append(connect)
+    count = max(map(len, by_host.values()), default=1)
+    return [tuple(each[min(at, len(each) - 1)] for each in by_host.values()) for at in range(count)]
+
+
+def _ask(
+    policy: HostPolicy, endpoint: Endpoint | None, contexts: Contexts, timeout: float
+) -> Sighting | ProbeError | None:
+    if endpoint is None:
+        return None
+    try:
+        seen: Observation = observe(endpoint, contexts.of(policy), patience=timeout)
+    except ProbeError as exc:
+        return exc
+    name = f"{endpoint} at {seen.address}:{endpoint.address[1]}"
+    return Sighting(name, seen.verified, seen.served)
+
+
+def _from_file(name: str) -> Sighting:
+    path = Path(name)
+    try:
+        return Sighting(f"file {printable(name)}", Chain(read_certificates(read_file(path))))
+    except InputError as exc:
+        raise CertificateParseError(
+            f"{printable(name)} is not a chain: {exc.problem}",
+            fix="give its certificates as PEM, from the leaf to the root",
+        ) from exc

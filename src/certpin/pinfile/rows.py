@@ -1,0 +1,39 @@
+"""Policies and pins as the tables of a pin file, for whoever writes one."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from certpin.pins import HostPin, HostPolicy
+
+
+def host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
+    """A policy; ``trust`` is the file of its anchors."""
+    table: dict[str, Any] = {
+        "name": str(policy.pattern),
+        "mode": policy.mode,
+        "match": policy.match,
+    }
+    if policy.expires is not None:
+        table["expires"] = _expiry(policy.expires)
+    if policy.on_expiry != "fail-closed":
+        table["on_expiry"] = policy.on_expiry
+    if trust != "system":
+        table["trust"] = trust
+    if policy.report_to:
+        table["report_to"] = list(policy.report_to)
+    return table | {"pin": [pin_table(entry) for entry in policy.pins]}
+
+
+def _expiry(moment: datetime) -> date:
+    """A date where it means the same: its first moment in UTC."""
+    moment = moment.astimezone(UTC)
+    return moment if moment.time() != time.min else moment.date()
+
+
+def pin_table(entry: HostPin) -> dict[str, Any]:
+    """A pin of a policy."""
+    table = {"pin": str(entry.pin), "role": entry.role, "state": entry.state}
+    return table | {"note": entry.note} if entry.note else table

@@ -1,0 +1,45 @@
+"""Rotation without lock-outs: states, guards, plans, and the journal that they are decided from.
+
+Pure: versions in the field, what is served, the delays and the clock come in as arguments.
+
+    event → journal → history ─┐
+    field, timing, situation ──┴→ adoption → invariants → guards → plan
+"""
+
+from __future__ import annotations
+
+from certpin.rotation.adoption import Adoption, adoption, standing
+from certpin.rotation.breach import Breach, Invariant
+from certpin.rotation.event import Event
+from certpin.rotation.field import Field, Version
+from certpin.rotation.history import History, contradictions
+from certpin.rotation.journal import format_journal, parse_journal
+from certpin.rotation.plan import plan
+from certpin.rotation.situation import Past, Sighting, Situation
+from certpin.rotation.step import NEXT_BACKUP, Plan, Step
+from certpin.rotation.timing import Timing, format_duration, parse_duration
+
+__all__ = [
+    "NEXT_BACKUP",
+    "Adoption",
+    "Breach",
+    "Event",
+    "Field",
+    "History",
+    "Invariant",
+    "Past",
+    "Plan",
+    "Sighting",
+    "Situation",
+    "Step",
+    "Timing",
+    "Version",
+    "adoption",
+    "contradictions",
+    "format_duration",
+    "format_journal",
+    "parse_duration",
+    "parse_journal",
+    "plan",
+    "standing",
+]

@@ -1,0 +1,109 @@
+"""The field: which versions of a pin set clients still hold, at a moment.
+
+A version that is fetched lives until a higher one has been out for T_adopt. A version in a binary
+lives until somebody says that it has ended: nobody can tell from here who still runs that binary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from certpin.pins import HostPattern, HostPolicy, Pin, PinSet
+    from certpin.rotation.timing import Timing
+
+
+@dataclass(frozen=True)
+class Version:
+    """A pin set that was given to clients. Every moment has a time zone.
+
+    ``fetched`` is when it could first be fetched, ``bundled`` when it went into a binary; ``None``
+    where it never did. ``ended`` is when somebody measured that no client holds it any more.
+    ``clients`` is how many hold it, ``None`` where nobody knows.
+    """
+
+    pins: PinSet
+    fetched: datetime | None = None
+    bundled: datetime | None = None
+    ended: datetime | None = None
+    clients: int | None = None
+
+    @property
+    def number(self) -> int:
+        """Its version."""
+        return self.pins.version
+
+    @property
+    def since(self) -> datetime | None:
+        """The first moment at which a client could hold it."""
+        return min(filter(None, (self.fetched, self.bundled)), default=None)
+
+    def accepts(self, pattern: HostPattern, pin: Pin) -> bool:
+        """Whether its clients accept a key with this pin.
+
+        A version that has no policy for the host, or only reports, refuses nothing. Not looked at:
+        which place of the chain may match, and the date on which its pins end.
+        """
+        policy = policy_in(self.pins, pattern)
+        return policy is None or policy.mode == "report" or pin in policy.live_pins
+
+
+@dataclass(frozen=True)
+class Field:
+    """Every version that ever went out. Two of one number are two: both may be out there."""
+
+    versions: tuple[Version, ...] = ()
+
+    @property
+    def latest(self) -> Version | None:
+        """The one with the highest number."""
+        return max(self.versions, key=lambda each: each.number, default=None)
+
+    def dies(self, version: Version, timing: Timing) -> datetime | None:
+        """The first moment at which no client holds it; ``None`` where nobody can say."""
+        if version.ended is not None:
+            return version.ended
+        if version.bundled is not None or version.fetched is None:
+            return None
+        following = [
+            max(each.fetched, version.fetched)
+            for each in self.versions
+            if each.fetched is not None and each.number > version.number
+        ]
+        return min(following) + timing.adopt if following else None
+
+    def alive(self, at: datetime, timing: Timing) -> tuple[Version, ...]:
+        """The versions that some client may hold, lowest number first."""
+        found = [each for each in self.versions if self._lives(each, at, timing)]
+        return tuple(sorted(found, key=lambda each: each.number))
+
+    def with_version(self, pins: PinSet, at: datetime, *, bundled: bool = False) -> Field:
+        """The field after a pin set went out, to be fetched or in a binary."""
+        version = Version(pins, bundled=at) if bundled else Version(pins, fetched=at)
+        return replace(self, versions=(*self.versions, version))
+
+    def _lives(self, version: Version, at: datetime, timing: Timing) -> bool:
+        since, until = version.since, self.dies(version, timing)
+        return since is not None and since <= at and (until is None or at < until)
+
+
+def policy_in(pins: PinSet, pattern: HostPattern) -> HostPolicy | None:
+    """The policy of a pattern in a pin set: its own, or for a host the one that covers it."""
+    for policy in pins.policies:
+        if policy.pattern == pattern:
+            return policy
+    return None if pattern.wildcard else pins.policy_for(pattern.name)
+
+
+def count(versions: Iterable[Version]) -> int | None:
+    """How many clients hold one of these versions; ``None`` where that is not known of one."""
+    total = 0
+    for version in versions:
+        if version.clients is None:
+            return None
+        total += version.clients
+    return total

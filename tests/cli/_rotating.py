@@ -1,0 +1,51 @@
+"""Rotations for the tests of the commands: a journal that is older than the test."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from certpin.pinfile import PinSet
+from certpin.rotation import Event, History, format_journal, parse_journal
+from tests.cli import _documented
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Done, Run
+
+JOURNAL = Path("pins.journal.jsonl")
+QUICK = ("--cdn", "0s", "--cache", "0s", "--poll", "1h", "--opened", "9d", "--skew", "1h")
+
+
+def journal() -> tuple[Event, ...]:
+    """What the journal says."""
+    return parse_journal(JOURNAL.read_text(encoding="utf-8"))
+
+
+def days_pass(days: float) -> None:
+    """Let everything that was done have been done so much earlier."""
+    from dataclasses import replace
+
+    events = [replace(each, time=each.time - timedelta(days=days)) for each in journal()]
+    JOURNAL.write_text(format_journal(events), encoding="utf-8")
+
+
+def history() -> History:
+    return History(journal())
+
+
+def states() -> list[str]:
+    """The states of the pins of the first host, in the pin file."""
+    return [entry.state for entry in PinSet.load("pins.toml").policies[0].pins]
+
+
+def stepped(run: Run, *words: Any) -> tuple[Done, dict[str, Any]]:
+    """A step as JSON, which has to be as it is documented."""
+    done = run("rotate", *words, "--json")
+    _documented.check("rotation step", done.json)
+    assert done.json["done"] == (done.code == 0)
+    return done, done.json
+
+
+def invariants(facts: dict[str, Any]) -> list[str]:
+    return [each["invariant"] for each in facts["breaches"]]

@@ -1,0 +1,292 @@
+"""``certpin rotate`` against a real server: a key is changed, and nobody is locked out."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from certpin import PinnedSSLContext
+from certpin.lab import Authority as LabAuthority
+from certpin.pinfile import PinSet
+from tests import kit
+from tests.cli import _documented
+from tests.cli._pinfiles import write
+from tests.cli._rotating import QUICK, days_pass, history, invariants, journal, states, stepped
+from tests.cli.conftest import HOST, Run
+from tests.servers.nginx import Nginx, nginx
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.lab import Authority, Identity
+    from certpin.rotation import History
+
+pytestmark = [pytest.mark.peer("nginx")]
+
+
+@pytest.fixture
+def server(identity: Identity) -> Iterator[Nginx]:
+    """A server whose key can be changed."""
+    with nginx({HOST: identity}, renewable=True) as running:
+        yield running
+
+
+@pytest.fixture
+def dialling(server: Nginx) -> tuple[str, ...]:
+    return ("--connect", f"127.0.0.1:{server.port}")
+
+
+@pytest.fixture
+def out(run: Run, ca: Path, identity: Identity, dialling: tuple[str, ...]) -> Run:
+    """A pin file with a backup that has been out for a month."""
+    write(kit.policy(HOST, identity.pin, kit.NOBODY), trust=ca)
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    text = text.replace('role = "backup"\nstate = "active"', 'role = "backup"\nstate = "published"')
+    Path("pins.toml").write_text(text, encoding="utf-8")
+    assert run("rotate", "publish", *QUICK, *dialling, "--clients", "1200").code == 0
+    days_pass(30)
+    return run
+
+
+def accepts(pins: PinSet, server: Nginx) -> bool:
+    """Whether a client with these pins is let in: a real handshake."""
+    import socket
+
+    context = PinnedSSLContext(pins)
+    plain = socket.create_connection(("127.0.0.1", server.port), 10)
+    try:
+        context.wrap_socket(plain, server_hostname=HOST).close()
+    except ssl.SSLCertVerificationError:
+        return False
+    finally:
+        plain.close()
+    return True
+
+
+def alive(history: History) -> list[PinSet]:
+    """What clients hold now, by the journal."""
+    from certpin.pins import utc_now
+    from certpin.rotation import Timing
+
+    found = history.field.alive(utc_now(), history.timing or Timing())
+    return [PinSet(each.pins.name, each.number, each.pins.policies) for each in found]
+
+
+def test_a_key_is_changed_step_by_step_and_every_client_is_let_in_all_the_time(
+    out: Run,
+    server: Nginx,
+    dialling: tuple[str, ...],
+    intermediate: Authority,
+    identity: Identity,
+) -> None:
+    def everybody_is_let_in() -> bool:
+        return all(accepts(pins, server) for pins in alive(history()))
+
+    assert out("rotate", "generate", "--backup-key", "new.key").code == 0
+    assert out("rotate", "stage", "new.key").code == 0
+    assert out("rotate", "publish", *dialling).code == 0
+    refused, facts = stepped(out, "activate", "new.key", *dialling)
+    assert (refused.code, invariants(facts)) == (1, ["adopted"])
+    assert facts["breaches"][0]["clients"] == 1200
+    days_pass(9.2)
+    assert everybody_is_let_in()
+    assert out("rotate", "activate", "new.key", *dialling).code == 0
+    key = load_pem_private_key(Path("new.key").read_bytes(), None)
+    server.use(HOST, intermediate.issue(HOST, key=key))  # type: ignore[arg-type]  # a P-256 key
+    assert everybody_is_let_in()
+    old = str(identity.pin)
+    assert out("rotate", "retire", old, *dialling).code == 0
+    assert out("rotate", "remove", old, *dialling).code == 0
+    assert out("rotate", "publish", *dialling).code == 0
+    assert everybody_is_let_in()
+    assert states() == ["removed", "published", "active"]
+    steps = [each.step for each in journal()]
+    expected = ["publish", "generate", "stage", "publish", "activate", "retire", "remove"]
+    assert steps == [*expected, "publish"]
+    assert [each.version for each in journal() if each.step == "publish"] == [3, 4, 5]
+
+
+def test_who_forces_a_key_too_early_locks_out_whom_the_refusal_foretold(
+    out: Run, server: Nginx, dialling: tuple[str, ...], intermediate: Authority
+) -> None:
+    out("rotate", "generate", "--backup-key", "new.key")
+    out("rotate", "stage", "new.key")
+    out("rotate", "publish", *dialling)
+    forced, facts = stepped(
+        out, "activate", "new.key", *dialling, "--force", "--reason", "the old key is lost"
+    )
+    assert (forced.code, facts["forced"], invariants(facts)) == (0, True, ["adopted"])
+    assert "forced" in forced.err
+    assert journal()[-1].reason == "the old key is lost"
+    key = load_pem_private_key(Path("new.key").read_bytes(), None)
+    server.use(HOST, intermediate.issue(HOST, key=key))  # type: ignore[arg-type]  # as above
+    assert [(each.version, accepts(each, server)) for each in alive(history())] == [
+        (3, False),
+        (4, True),
+    ]
+    done = out("rotate", "status", *dialling)
+    assert done.code == 1
+    assert "NOW: " in done.out
+    assert "at risk: 1200 clients" in done.out
+
+
+def test_a_key_that_is_served_neither_retires_nor_goes(
+    out: Run, dialling: tuple[str, ...], identity: Identity
+) -> None:
+    before = Path("pins.toml").read_text(encoding="utf-8")
+    for word, expected in (("retire", "still-served"), ("remove", "active-pin")):
+        done, facts = stepped(out, word, str(identity.pin), *dialling)
+        assert (done.code, facts["done"]) == (1, False)
+        assert expected in invariants(facts)
+        assert "refused" in done.err
+    assert Path("pins.toml").read_text(encoding="utf-8") == before
+    assert len(journal()) == 1
+
+
+def test_every_address_is_a_vantage(
+    out: Run, server: Nginx, dialling: tuple[str, ...], identity: Identity, intermediate: Authority
+) -> None:
+    server.use(HOST, intermediate.issue(HOST))
+    with nginx({HOST: identity}) as second:
+        other = ("--connect", f"127.0.0.1:{second.port}")
+        status = out("rotate", "status", *dialling, *other, "--json").json
+        assert len(status["hosts"][0]["vantages"]) == 2
+        _, facts = stepped(out, "retire", str(identity.pin), *dialling, *other)
+        assert invariants(facts) == ["still-served"]
+        assert f":{second.port}" in facts["breaches"][0]["problem"]
+    assert out("rotate", "retire", str(identity.pin), *dialling).code == 0
+
+
+def test_a_chain_from_elsewhere_is_a_vantage_too(
+    out: Run, server: Nginx, dialling: tuple[str, ...], identity: Identity, intermediate: Authority
+) -> None:
+    server.use(HOST, intermediate.issue(HOST))
+    Path("eu.pem").write_bytes(identity.chain_pem)
+    _, facts = stepped(out, "retire", str(identity.pin), *dialling, "--served", f"{HOST}=eu.pem")
+    assert invariants(facts) == ["still-served"]
+    assert "file eu.pem" in facts["breaches"][0]["problem"]
+
+
+def test_a_draft_that_refuses_what_is_served_is_not_published(
+    out: Run, dialling: tuple[str, ...], identity: Identity
+) -> None:
+    out("rotate", "generate", "--backup-key", "new.key")
+    out("rotate", "stage", "new.key")
+    hurt = out("rotate", "compromise", str(identity.pin), *dialling)
+    assert hurt.code == 0
+    assert "It is still served by" in hurt.out
+    done, facts = stepped(out, "publish", *dialling)
+    assert (done.code, invariants(facts)) == (1, ["served-chain"])
+    assert facts["breaches"][0]["clients"] == 1200
+    assert PinSet.load("pins.toml").version == 3
+
+
+def test_a_stolen_key_is_replaced_in_the_order_of_the_documentation(
+    run: Run, server: Nginx, ca: Path, intermediate: Authority, identity: Identity
+) -> None:
+    dial = ("--connect", f"127.0.0.1:{server.port}")
+    spare = intermediate.issue(HOST)
+    Path("b.key").write_bytes(spare.key_pem)
+    write(kit.policy(HOST, identity.pin, spare.pin), trust=ca)
+    assert run("rotate", "publish", *dial).code == 0
+    days_pass(40)
+    old = PinSet.load("pins.toml")
+    steps: list[tuple[str, ...]] = [
+        ("generate", "--backup-key", "next.key"),
+        ("stage", "next.key"),
+        ("compromise", str(identity.pin), *dial),
+        ("activate", "b.key", *dial),
+    ]
+    assert [run("rotate", *words).code for words in steps] == [0, 0, 0, 0]
+    assert stepped(run, "publish", *dial)[0].code == 1
+    plan = run("rotate", "plan", "--to", "b.key", *dial, "--json").json["hosts"][0]
+    assert [step["act"] for step in plan["steps"]] == ["serve", "publish"]
+    server.use(HOST, spare)
+    assert run("rotate", "publish", *dial).code == 0
+    new = PinSet.load("pins.toml")
+    assert (accepts(old, server), accepts(new, server)) == (True, True)
+    server.use(HOST, identity)
+    assert (accepts(old, server), accepts(new, server)) == (True, False)
+
+
+def test_a_plan_names_each_step_with_its_command_and_its_date(
+    out: Run, dialling: tuple[str, ...], identity: Identity
+) -> None:
+    done = out("rotate", "plan", "--to", str(kit.NOBODY_ELSE), *dialling)
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert lines[0] == f"{HOST}: to {kit.NOBODY_ELSE}"
+    assert [line.split(":")[0].strip() for line in lines if line[2:3].isdigit()][:2] == [
+        "1. now",
+        "2. now",
+    ]
+    assert "if version 4 goes out now" in done.out
+    assert f"       certpin rotate retire {identity.pin}" in lines
+    facts = out("rotate", "plan", "--to", str(kit.NOBODY_ELSE), *dialling, "--json").json
+    _documented.check("rotation plan", facts)
+    assert [step["act"] for step in facts["hosts"][0]["steps"]] == [
+        *("stage", "publish", "activate", "serve", "retire", "remove", "publish"),
+    ]
+
+
+def test_the_status_draws_each_pin(out: Run, dialling: tuple[str, ...], identity: Identity) -> None:
+    done = out("rotate", "status", HOST, *dialling)
+    assert (done.code, done.err) == (0, "")
+    assert "T_adopt 9d2h: cdn 0s + cache 0s + poll 1h + opened 9d + skew 1h" in done.out
+    assert "version 3, fetched, until the next one, clients: 1200" in done.out
+    line = "    generated ━ staged ━ published ━ adopted ━ ACTIVE ┄ retiring ┄ removed"
+    assert line in done.out.splitlines()
+    assert max(len(each) for each in done.out.splitlines() if "┄" in each) < 80
+    assert f"served by {HOST}:443 at 127.0.0.1" in done.out
+    assert "    activate  safe" in done.out.splitlines()
+    facts = out("rotate", "status", *dialling, "--json").json
+    _documented.check("rotation status", facts)
+    leaf, backup = facts["hosts"][0]["pins"]
+    assert (leaf["state"], backup["state"]) == ("active", "adopted")
+    assert leaf["pin"] == str(identity.pin)
+
+
+def test_a_host_that_does_not_answer_is_inconclusive_for_a_step_that_has_to_look(
+    out: Run, identity: Identity
+) -> None:
+    dead = ("--connect", "127.0.0.1:9", "--timeout", "1")
+    for word in ("retire", "remove"):
+        assert (
+            out("rotate", word, str(kit.NOBODY if word == "remove" else identity.pin), *dead).code
+            == 3
+        )
+    assert out("rotate", "publish", "--bundled", *dead).code == 3
+    assert out("rotate", "plan", "--to", str(kit.NOBODY), *dead).code == 3
+    status = out("rotate", "status", *dead)
+    assert (status.code, "Not known: what " in status.out) == (3, True)
+    assert out("rotate", "activate", str(kit.NOBODY), *dead).code == 0
+
+
+def test_a_publish_that_cannot_wait_for_a_host_is_forced_and_recorded(out: Run) -> None:
+    dead = ("--connect", "127.0.0.1:9", "--timeout", "1")
+    _, facts = stepped(
+        out, "publish", "--bundled", *dead, "--force", "--reason", "the data centre burns"
+    )
+    assert (facts["done"], facts["breaches"]) == (True, [])
+    assert facts["unknown"][0].startswith(f"what {HOST}:443 serves: ")
+    assert journal()[-1].reason == "the data centre burns"
+
+
+def test_a_chain_that_does_not_verify_is_a_vantage_that_nobody_accepts(
+    out: Run, server: Nginx, dialling: tuple[str, ...]
+) -> None:
+    stranger = LabAuthority("Stranger").issue(HOST)
+    server.use(HOST, stranger)
+    done = out("rotate", "status", *dialling)
+    assert (done.code, "serves no chain that verifies" in done.out) == (1, True)
+    _, facts = stepped(out, "publish", "--bundled", *dialling)
+    assert invariants(facts) == ["served-chain"]
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    seen = f'\n[[host.pin]]\npin = "{stranger.pin}"\nrole = "backup"\nstate = "staged"\n'
+    Path("pins.toml").write_text(text + seen, encoding="utf-8")
+    _, facts = stepped(out, "publish", *dialling)
+    assert invariants(facts) == ["vantage", "served-chain"]

@@ -1,0 +1,188 @@
+"""Pins of ``pins.toml`` are changed, added and taken out; nothing else changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certpin.errors import ConfigError, PinFileError
+from certpin.pinfile.editor import PinFileEditor
+from certpin.pins import HostPin
+from tests.pinfile._files import FULL, GOOD, HEAD, ONE, THREE, TWO, WHOLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from certpin.pins import HostPolicy
+
+HOST = "api.bank.example"
+NEW = HostPin(THREE, "backup", "staged", 'key file "new"')
+STATES = ["generated", "staged", "published", "adopted", "active", "retiring"]
+
+COMMENTED = FULL.replace(
+    'state = "published"\n', "'state'  =  'published'   # since March\n# below\n"
+)
+TEXTS = {
+    "plain": GOOD,
+    "full": FULL,
+    "comments and quotes": COMMENTED,
+    "CRLF": COMMENTED.replace("\n", "\r\n"),
+    "no line end": FULL.rstrip("\n"),
+    "indented": FULL.replace("[[host.pin]]", "  [[ host . pin ]]").replace("\npin", "\n  pin"),
+    "a table behind": FULL + '\n[extra]\nstate = "mine"\n[[host.other]]\nstate = "too"\n',
+}
+pytestmark = pytest.mark.filterwarnings("ignore::certpin.pinfile.PinFileWarning")
+
+
+def editor(text: str) -> PinFileEditor:
+    return PinFileEditor(Path("pins.toml"), text, before=text)
+
+
+def policy(edited: PinFileEditor) -> HostPolicy:
+    return edited.check().policies[0]
+
+
+def changed_lines(before: str, after: str) -> tuple[list[str], list[str]]:
+    """The lines that went, and those that came."""
+    old, new = before.splitlines(), after.splitlines()
+    while old and new and old[0] == new[0]:
+        old, new = old[1:], new[1:]
+    while old and new and old[-1] == new[-1]:
+        old, new = old[:-1], new[:-1]
+    return old, new
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_a_state_is_replaced_and_nothing_else_changes(what: str) -> None:
+    edited = editor(TEXTS[what])
+    edited.change_pin(HOST, TWO, state="retiring")
+    assert [each.state for each in policy(edited).pins] == ["active", "retiring"]
+    old, new = changed_lines(TEXTS[what], edited.text)
+    assert len(new) == 1
+    assert [line.split("=")[0].strip() for line in old] in (["state"], ["'state'"], [])
+
+
+def test_what_stands_beside_a_state_stays() -> None:
+    edited = editor(COMMENTED)
+    edited.change_pin(HOST, TWO, state="active")
+    _, new = changed_lines(COMMENTED, edited.text)
+    assert new == ["'state'  =  \"active\"   # since March"]
+
+
+def test_a_state_that_was_left_to_its_default_is_added() -> None:
+    edited = editor(GOOD)
+    edited.change_pin(HOST, ONE, state="retiring")
+    assert changed_lines(GOOD, edited.text) == ([], ['state = "retiring"'])
+
+
+def test_several_values_of_a_pin_change_at_once() -> None:
+    edited = editor(FULL)
+    edited.change_pin(HOST, TWO, state="active", role="leaf")
+    entry = policy(edited).pins[1]
+    assert (entry.state, entry.role) == ("active", "leaf")
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_a_pin_is_appended_to_its_host(what: str) -> None:
+    edited = editor(TEXTS[what])
+    before = edited.check()
+    edited.add_pin(HOST, NEW)
+    assert policy(edited).pins == (*before.policies[0].pins, NEW)
+    assert edited.check().policies[1:] == before.policies[1:]
+    old, _ = changed_lines(TEXTS[what], edited.text)
+    assert old == []
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_what_was_appended_is_taken_out_again_and_the_text_is_what_it_was(what: str) -> None:
+    edited = editor(TEXTS[what])
+    edited.add_pin(HOST, NEW)
+    edited.remove_pin(HOST, THREE)
+    assert edited.text.rstrip() == TEXTS[what].rstrip()
+
+
+def test_line_ends_stay_as_they_are() -> None:
+    edited = editor(TEXTS["CRLF"])
+    edited.add_pin(HOST, NEW)
+    edited.change_pin(HOST, ONE, note="said")
+    assert edited.text.count("\n") == edited.text.count("\r\n")
+
+
+def test_a_pin_is_appended_before_the_comment_of_the_next_host() -> None:
+    edited = editor(FULL)
+    edited.add_pin(HOST, NEW)
+    assert edited.text.index("sha256/AgME") < edited.text.index("# Everything else of ours.")
+
+
+def test_a_pin_of_another_host_is_edited_there() -> None:
+    text = FULL + f'\n[[host.pin]]\npin = "{ONE}"\n\n[[host.pin]]\npin = "{TWO}"\n'
+    edited = editor(text)
+    edited.remove_pin("**.bank.example", TWO)
+    assert [each.pin for each in edited.check().policies[1].pins] == [WHOLE, ONE]
+    assert [each.pin for each in policy(edited).pins] == [ONE, TWO]
+
+
+@pytest.mark.parametrize("end", ["", "\r\n"])
+def test_a_pin_is_appended_where_the_last_line_has_no_end(end: str) -> None:
+    text = GOOD.rstrip("\n").replace("\n", end or "\n")
+    edited = editor(text)
+    edited.add_pin(HOST, NEW)
+    assert policy(edited).pins[-1] == NEW
+    assert edited.text.startswith(text)
+    assert edited.text.count("\r\n") in {0, edited.text.count("\n")}
+
+
+def test_the_version_is_set() -> None:
+    edited = editor(FULL)
+    edited.set_version(40)
+    edited.set_version(40)
+    assert edited.check().version == 40
+
+
+@pytest.mark.parametrize("pattern", ["none.example", HOST])
+def test_a_pin_or_host_that_is_not_there_is_told(pattern: str) -> None:
+    with pytest.raises(ConfigError, match=r"there is no policy|has no pin"):
+        editor(GOOD).change_pin(pattern, THREE, state="active")
+
+
+INLINE = (
+    f'{HEAD}[[host]]\nname = "{HOST}"\npin = [\n  {{ pin = "{ONE}" }},\n  {{ pin = "{TWO}" }},\n]\n'
+)
+LOOKALIKE = GOOD.replace(
+    "\n[[host.pin]]", f'\nnote = """\n[[host.pin]]\npin = "{ONE}"\n"""\n[[host.pin]]', 1
+)
+
+
+@pytest.mark.parametrize("text", [INLINE, LOOKALIKE], ids=["in a list", "behind a lookalike"])
+def test_what_cannot_be_edited_safely_is_refused_and_left_alone(text: str) -> None:
+    edits: list[Callable[[PinFileEditor], None]] = [
+        lambda edited: edited.change_pin(HOST, ONE, state="retiring"),
+        lambda edited: edited.add_pin(HOST, NEW),
+        lambda edited: edited.remove_pin(HOST, ONE),
+    ]
+    for edit in edits:
+        edited = editor(text)
+        with pytest.raises(PinFileError, match="cannot be edited as it is written") as caught:
+            edit(edited)
+        assert "[[host.pin]]" in caught.value.fix
+        assert edited.text == text
+
+
+@given(
+    st.sampled_from(sorted(TEXTS)),
+    st.lists(st.tuples(st.sampled_from([ONE, TWO]), st.sampled_from(STATES)), max_size=4),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+)
+def test_every_change_is_read_as_it_was_written(
+    what: str, changes: list[tuple[object, str]], note: str
+) -> None:
+    edited = editor(TEXTS[what])
+    for pin, state in changes:
+        edited.change_pin(HOST, pin, state=state, note=note)  # type: ignore[arg-type]  # one of two
+    found = {each.pin: each for each in policy(edited).pins}
+    for pin, state in dict(changes).items():
+        assert (found[pin].state, found[pin].note) == (state, note)  # type: ignore[index]  # as above

@@ -1,0 +1,37 @@
+"""docs/rotation.md: every refusal has its line; the dates of the example are those of a plan."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from certpin.rotation import Field, Invariant, Timing, Version, plan
+from certpin.rotation.breach import in_utc
+from tests.rotation._situations import pin, pin_set, sighting, situation
+
+if TYPE_CHECKING:
+    from certpin.pins import State
+
+PAGE = (Path(__file__).parents[2] / "docs/rotation.md").read_text(encoding="utf-8")
+BEGIN = datetime(2027, 3, 1, 9, tzinfo=UTC)
+
+
+def test_every_invariant_has_its_line() -> None:
+    table = PAGE.partition("## What a refusal means")[2]
+    assert set(re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)) == set(get_args(Invariant))
+
+
+def test_the_example_is_what_a_plan_says() -> None:
+    states: dict[str, State] = {"a": "active", "b": "published"}
+    out = Version(pin_set(states, 11), fetched=BEGIN - timedelta(days=90))
+    known = situation(out.pins, out, seen=(sighting("a"),), timing=Timing(), now=BEGIN)
+    made = plan(replace(known, field=Field((out,))), pin("c"))
+    acts = ["stage", "publish", "activate", "serve", "retire", "remove", "publish"]
+    assert [step.act for step in made.steps] == acts
+    assert [step.version for step in made.steps if step.version] == [12, 13]
+    (date,) = [step.not_before for step in made.steps if step.not_before]
+    assert PAGE.count(in_utc(date)) == 3
+    assert in_utc(BEGIN).startswith("2027-03-01 09:00")

@@ -1,0 +1,148 @@
+"""Which versions clients hold, and from when on all of them accept a pin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from certpin.pins import HostPattern, HostPolicy, PinSet, State
+from certpin.rotation import Field, Situation, adoption, standing
+from certpin.rotation.field import count, policy_in
+from tests.rotation._situations import (
+    DAY,
+    NOW,
+    PATTERN,
+    TIMING,
+    bundled,
+    entries,
+    pin,
+    pin_set,
+    situation,
+    version,
+)
+
+AB: dict[str, State] = {"a": "active", "b": "published"}
+ABC: dict[str, State] = {**AB, "c": "published"}
+MOMENT = timedelta(microseconds=1)
+OLD = version(1, AB, ago=40 * DAY, clients=7)
+NEW = version(2, ABC, ago=3 * DAY, clients=5)
+DEATH = NOW - 3 * DAY + TIMING.adopt
+
+
+def test_a_version_lives_until_the_next_has_been_out_for_t_adopt() -> None:
+    field = Field((OLD, NEW))
+    assert field.dies(OLD, TIMING) == DEATH
+    assert field.alive(DEATH - MOMENT, TIMING) == (OLD, NEW)
+    assert field.alive(DEATH, TIMING) == (NEW,)
+
+
+def test_the_latest_version_lives_on() -> None:
+    assert Field((OLD, NEW)).dies(NEW, TIMING) is None
+
+
+def test_a_version_is_not_alive_before_it_is_out() -> None:
+    assert Field((OLD, NEW)).alive(NOW - 4 * DAY, TIMING) == (OLD,)
+
+
+def test_it_is_the_next_version_that_counts_not_the_latest() -> None:
+    latest = version(3, ABC, ago=DAY)
+    assert Field((OLD, NEW, latest)).dies(OLD, TIMING) == DEATH
+
+
+def test_a_version_in_a_binary_lives_until_somebody_says_that_it_has_ended() -> None:
+    binary = bundled(1, AB, ago=900 * DAY)
+    assert Field((binary, NEW)).dies(binary, TIMING) is None
+    over = replace(binary, ended=NOW)
+    assert Field((over, NEW)).alive(NOW - MOMENT, TIMING)[0] == over
+    assert Field((over, NEW)).alive(NOW, TIMING) == (NEW,)
+
+
+def test_a_binary_does_not_supersede_what_is_fetched() -> None:
+    field = Field((OLD, bundled(2, ABC, ago=90 * DAY)))
+    assert field.dies(OLD, TIMING) is None
+
+
+def test_a_version_that_is_fetched_and_bundled_lives_as_long_as_the_binary() -> None:
+    both = replace(OLD, bundled=NOW - 30 * DAY)
+    assert Field((both, NEW)).dies(both, TIMING) is None
+
+
+def test_a_lower_version_that_came_later_supersedes_nothing() -> None:
+    late = version(1, AB, ago=DAY)
+    field = Field((late, NEW))
+    assert field.dies(NEW, TIMING) is None
+    assert field.dies(late, TIMING) == NOW - DAY + TIMING.adopt
+
+
+@pytest.mark.parametrize(("numbers", "total"), [((7, 5), 12), ((7, None), None), ((), 0)])
+def test_clients_are_counted_only_where_they_are_known(
+    numbers: tuple[int | None, ...], total: int | None
+) -> None:
+    assert count(replace(OLD, clients=number) for number in numbers) == total
+
+
+def test_a_pin_is_adopted_when_every_version_alive_accepts_it() -> None:
+    before = situation(NEW.pins, OLD, NEW, now=DEATH - MOMENT)
+    found = adoption(before, pin("c"))
+    assert (found.adopted, found.moment, found.refusing) == (False, DEATH, (OLD,))
+    assert found.clients == 7
+    after = adoption(replace(before, now=DEATH), pin("c"))
+    assert (after.adopted, after.moment, after.refusing) == (True, DEATH, ())
+
+
+def test_a_pin_that_was_always_there_is_adopted_since_the_first_version() -> None:
+    assert adoption(situation(NEW.pins, OLD, NEW), pin("b")).moment == OLD.fetched
+
+
+def test_nobody_can_say_when_a_binary_is_gone() -> None:
+    binary = bundled(1, AB, ago=40 * DAY, clients=9)
+    found = adoption(situation(NEW.pins, binary, OLD, NEW), pin("c"))
+    assert (found.adopted, found.moment, found.refusing) == (False, None, (binary, OLD))
+    assert found.clients == 16
+
+
+def test_a_pin_that_is_not_out_has_no_date() -> None:
+    found = adoption(situation(NEW.pins, OLD), pin("c"))
+    assert (found.adopted, found.moment) == (False, None)
+
+
+def test_without_a_version_nothing_is_adopted() -> None:
+    found = adoption(situation(NEW.pins), pin("a"))
+    assert (found.adopted, found.moment, found.clients) == (False, None, None)
+
+
+def test_an_adoption_is_not_taken_for_a_truth_value() -> None:
+    with pytest.raises(TypeError, match="ask"):
+        bool(adoption(situation(NEW.pins, OLD), pin("a")))
+
+
+def test_versions_that_do_not_know_the_host_or_only_watch_refuse_nothing() -> None:
+    watching = replace(OLD, pins=pin_set({"b": "active"}, mode="report"))
+    other = HostPolicy(HostPattern.parse("other.example"), tuple(entries(AB)))
+    strange = replace(OLD, pins=PinSet("bank", 1, (other,)))
+    assert watching.accepts(PATTERN, pin("c"))
+    assert strange.accepts(PATTERN, pin("c"))
+    assert not OLD.accepts(PATTERN, pin("c"))
+
+
+def test_a_host_is_looked_up_in_an_older_version_that_had_a_wildcard() -> None:
+    wide = HostPolicy(HostPattern.parse("*.bank.example"), tuple(entries(AB)))
+    assert policy_in(PinSet("bank", 1, (wide,)), PATTERN) == wide
+
+
+def stands(known: Situation, name: str) -> State:
+    return standing(known, pin(name))
+
+
+def test_where_a_pin_stands_follows_from_the_field_not_from_what_is_written() -> None:
+    draft = pin_set({**ABC, "d": "published"}, 3)
+    known = situation(draft, OLD, NEW)
+    assert [stands(known, name) for name in "abcd"] == ["active", "adopted", "published", "staged"]
+    assert stands(known, "nobody") == "generated"
+
+
+@pytest.mark.parametrize("state", ["retiring", "removed", "compromised"])
+def test_what_somebody_decided_is_believed(state: State) -> None:
+    assert stands(situation(pin_set({**ABC, "d": state}, 3), OLD, NEW), "d") == state

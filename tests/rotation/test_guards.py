@@ -1,0 +1,228 @@
+"""Each invariant: what breaks it, whom it would hurt, from when on it is safe, and what is fine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.rotation import Breach, Past, guards
+from certpin.rotation.breach import in_utc
+from certpin.rotation.invariants import of_the_field
+from tests.rotation._situations import (
+    DAY,
+    HOUR,
+    NOW,
+    TIMING,
+    bundled,
+    pin,
+    pin_set,
+    sighting,
+    situation,
+    unverified,
+    version,
+)
+
+if TYPE_CHECKING:
+    from certpin.pins import State
+    from certpin.rotation import Situation
+
+AB: dict[str, State] = {"a": "active", "b": "published"}
+OUT = version(1, AB, ago=40 * DAY, clients=7)
+SEEN = (sighting("a", "ca", "root"),)
+
+
+def known(states: dict[str, State], number: int = 2, **fields: Any) -> Situation:
+    """A draft beside version 1, which is out, while a server serves ``a``."""
+    pins = {name: fields.pop(name) for name in ("expires", "mode", "on_expiry") if name in fields}
+    versions = fields.pop("versions", (OUT,))
+    seen = fields.pop("seen", SEEN)
+    return situation(pin_set(states, number, **pins), *versions, seen=seen, **fields)
+
+
+def only(breaches: tuple[Breach, ...]) -> Breach:
+    (breach,) = breaches
+    assert breach.fix
+    return breach
+
+
+def names(breaches: tuple[Breach, ...]) -> list[str]:
+    return [breach.invariant for breach in breaches]
+
+
+GOOD: dict[str, State] = {**AB, "c": "staged"}
+
+
+def test_a_good_draft_is_published() -> None:
+    assert guards.to_publish(known(GOOD)) == ()
+
+
+def test_a_version_that_does_not_rise_is_not_published() -> None:
+    breach = only(guards.to_publish(known(GOOD, 1)))
+    assert (breach.invariant, breach.clients) == ("version", 7)
+    assert "version 2" in breach.fix
+
+
+def test_a_version_that_refuses_what_is_served_is_not_published() -> None:
+    lost: dict[str, State] = {"b": "active", "c": "staged"}
+    breach = guards.to_publish(known(lost))[0]
+    assert (breach.invariant, breach.clients) == ("served-chain", 7)
+    assert "version 2" in breach.problem
+    assert SEEN[0].vantage in breach.problem
+
+
+@pytest.mark.parametrize("seen", [sighting("b"), sighting("x", "b"), sighting("x", "y", "b")])
+def test_a_pin_anywhere_in_the_verified_path_will_do(seen: Any) -> None:
+    lost: dict[str, State] = {"b": "active", "c": "staged"}
+    assert "served-chain" not in names(guards.to_publish(known(lost, seen=(seen,))))
+
+
+def test_every_vantage_has_to_be_served_a_chain_that_matches() -> None:
+    seen = (*SEEN, sighting("other", vantage="198.51.100.4:443"))
+    breach = only(guards.to_publish(known(GOOD, seen=seen)))
+    assert breach.problem.startswith("198.51.100.4:443")
+
+
+def test_a_chain_that_does_not_verify_is_refused_by_all() -> None:
+    breach = only(guards.to_publish(known(GOOD, seen=(unverified("a"),))))
+    assert (breach.invariant, breach.safe_from) == ("served-chain", None)
+    assert "no chain that verifies" in breach.problem
+
+
+def test_a_draft_whose_every_pin_is_served_has_no_backup() -> None:
+    inside: dict[str, State] = {"a": "active", "ca": "active"}
+    before = version(1, inside, ago=40 * DAY)
+    assert names(guards.to_publish(known(inside, versions=(before,)))) == ["backup"]
+    assert guards.to_publish(known(inside, versions=(before,), mode="report")) == ()
+
+
+@pytest.mark.parametrize(
+    ("left", "invariants"), [(TIMING.adopt, ["expiry"]), (TIMING.adopt + HOUR, [])]
+)
+def test_pins_must_not_end_before_every_client_can_have_the_next(
+    left: Any, invariants: list[str]
+) -> None:
+    assert names(guards.to_publish(known(GOOD, expires=NOW + left))) == invariants
+
+
+@pytest.mark.parametrize("fields", [{"on_expiry": "fail-open"}, {"mode": "report"}])
+def test_pins_whose_end_locks_nobody_out_may_end_soon(fields: Any) -> None:
+    assert guards.to_publish(known(GOOD, expires=NOW + HOUR, **fields)) == ()
+
+
+def test_a_compromised_key_is_neither_staged_nor_published() -> None:
+    past = Past(compromised=frozenset({pin("c")}))
+    assert names(guards.to_stage(known(AB, past=past), pin("c"))) == ["compromised"]
+    assert names(guards.to_publish(known(GOOD, past=past))) == ["compromised"]
+    assert "compromised" in names(guards.to_activate(known(GOOD, past=past), pin("c")))
+
+
+def test_a_key_that_servers_may_use_does_not_leave_by_hand() -> None:
+    past = Past(states={pin("b"): "active"})
+    gone: dict[str, State] = {"a": "active", "b": "removed", "c": "staged"}
+    breach = only(guards.to_publish(known(gone, past=past)))
+    assert (breach.invariant, breach.clients) == ("active-pin", 7)
+    assert guards.to_publish(known(gone, past=Past(states={pin("b"): "removed"}))) == ()
+    mourned = gone | {"b": "compromised"}
+    assert guards.to_publish(known(mourned, past=past)) == ()  # that one has to leave
+
+
+def test_a_pin_does_not_leave_where_nobody_has_looked() -> None:
+    gone: dict[str, State] = {"a": "active", "b": "removed", "c": "staged"}
+    assert names(guards.to_publish(known(gone, seen=()))) == ["unseen"]
+    assert guards.to_publish(known(GOOD, seen=())) == ()
+
+
+def test_what_one_unauthenticated_vantage_alone_has_shown_is_not_published() -> None:
+    found = guards.to_publish(known(GOOD, seen=(*SEEN, unverified("c"))))
+    assert "vantage" in names(found)
+    assert "192.0.2.9:443 alone" in next(b for b in found if b.invariant == "vantage").problem
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"seen": (*SEEN, unverified("c"), unverified("c", vantage="198.51.100.9:443"))},
+        {"seen": (*SEEN, unverified("c")), "past": Past(known=frozenset({pin("c")}))},
+        {"seen": (*SEEN, unverified("c"), sighting("a", "c"))},
+        {"seen": (*SEEN, unverified("b"))},
+        {"seen": SEEN},
+    ],
+    ids=["two vantages", "its owner gave it", "a path that verified", "it is out", "unserved"],
+)
+def test_what_somebody_vouches_for_is_published(fields: Any) -> None:
+    assert "vantage" not in names(guards.to_publish(known(GOOD, **fields)))
+
+
+def test_a_key_is_not_served_before_it_is_adopted() -> None:
+    new = version(2, {**AB, "c": "published"}, ago=3 * DAY, clients=5)
+    breach = only(guards.to_activate(known(GOOD, versions=(OUT, new)), pin("c")))
+    assert (breach.invariant, breach.clients) == ("adopted", 7)
+    assert breach.safe_from == NOW - 3 * DAY + TIMING.adopt
+    assert "version 1 does not accept it" in breach.problem
+    assert guards.to_activate(known(GOOD, versions=(OUT, new)), pin("b")) == ()
+
+
+def test_a_refusal_says_what_an_adoption_waits_for() -> None:
+    unpublished = only(guards.to_activate(known(GOOD), pin("c")))
+    assert "certpin rotate publish" in unpublished.fix
+    binary = bundled(1, AB, ago=40 * DAY)
+    new = version(2, {**AB, "c": "published"}, ago=20 * DAY)
+    waiting = only(guards.to_activate(known(GOOD, versions=(binary, new)), pin("c")))
+    assert (waiting.safe_from, waiting.clients) == (None, None)
+    assert "certpin rotate ended" in waiting.fix
+    nothing = only(guards.to_activate(known(GOOD, versions=()), pin("c")))
+    assert "no version is recorded" in nothing.problem
+
+
+def test_a_key_that_is_served_does_not_retire() -> None:
+    breach = only(guards.to_retire(known(AB), pin("a")))
+    assert (breach.invariant, breach.clients, breach.safe_from) == ("still-served", 7, None)
+    assert names(guards.to_retire(known(AB, seen=()), pin("a"))) == ["unseen"]
+    assert guards.to_retire(known(AB), pin("b")) == ()
+
+
+def test_what_is_active_or_served_is_not_removed() -> None:
+    assert names(guards.to_remove(known(AB), pin("a"))) == ["active-pin", "still-served"]
+
+
+def test_the_last_pin_outside_the_served_chain_is_not_removed() -> None:
+    assert names(guards.to_remove(known(AB), pin("b"))) == ["last-backup"]
+    assert guards.to_remove(known(GOOD), pin("b")) == ()
+    assert guards.to_remove(known(AB, mode="report"), pin("b")) == ()
+
+
+def test_a_key_that_retires_and_is_unused_is_removed() -> None:
+    after: dict[str, State] = {"a": "retiring", "b": "active", "c": "published"}
+    assert guards.to_remove(known(after, seen=(sighting("b"),)), pin("a")) == ()
+
+
+def test_what_is_broken_in_the_field_is_seen_before_anything_is_done() -> None:
+    assert of_the_field(known(AB)) == ()
+    new = version(2, {"b": "active", "c": "staged"}, ago=3 * DAY, clients=5)
+    locked = only(of_the_field(known(AB, versions=(OUT, new), seen=(sighting("b"), sighting("c")))))
+    assert (locked.invariant, locked.clients) == ("served-chain", 7)
+    assert locked.safe_from == NOW - 3 * DAY + TIMING.adopt
+
+
+@pytest.mark.parametrize(("left", "broken"), [(5 * DAY, True), (8 * DAY, False)])
+def test_an_old_version_may_end_when_nobody_holds_it_any_more(left: Any, broken: bool) -> None:
+    ending = replace(OUT, pins=pin_set(AB, expires=NOW + left))
+    new = version(2, AB, ago=3 * DAY)
+    found = of_the_field(known(AB, 3, versions=(ending, new)))
+    assert names(found) == (["expiry"] if broken else [])
+    if broken:
+        assert found[0].clients == 7
+
+
+def test_a_breach_says_how_many_are_at_risk() -> None:
+    words = [Breach("backup", "p", number).at_risk for number in (None, 1, 1200)]
+    assert words == ["an unknown number of clients", "1 client", "1200 clients"]
+    with pytest.raises(TypeError):
+        bool(Breach("backup", "p", 0))
+
+
+def test_dates_are_rounded_so_that_nobody_comes_too_early() -> None:
+    assert in_utc(NOW) == "2027-03-01 12:00 UTC"
+    assert in_utc(NOW.replace(second=1)) == "2027-03-01 12:01 UTC"

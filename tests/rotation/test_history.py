@@ -1,0 +1,136 @@
+"""What a journal means: the field, the past of each pin, the delays, and what contradicts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.pins import HostPattern, Pin, State
+from certpin.rotation import Event, History, Timing, contradictions
+from tests.rotation._situations import DAY, HOST, HOUR, NOW, PATTERN, pin, pin_set
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from certpin.rotation.event import StepName
+
+AB: dict[str, State] = {"a": "active", "b": "published"}
+
+
+def publish(
+    number: int, states: dict[str, State], *, at: datetime = NOW, **fields: object
+) -> Event:
+    event = Event(at, "ada", "publish", version=number, pins=pin_set(states, number))
+    return replace(event, **fields)  # type: ignore[arg-type]  # fields of an event
+
+
+def step(name: StepName, key: str, *, at: datetime = NOW, host: str = HOST) -> Event:
+    return Event(at, "ben", name, host, pin(key))
+
+
+FIRST = publish(1, AB, clients=7)
+SECOND = publish(2, {**AB, "c": "published"}, at=NOW + DAY, timing=Timing(cdn=HOUR))
+
+
+def history(*events: Event) -> History:
+    return History(events)
+
+
+def test_each_publish_is_a_version_of_the_field() -> None:
+    first, second = history(FIRST, SECOND).field.versions
+    assert (first.number, first.fetched, first.bundled, first.clients) == (1, NOW, None, 7)
+    assert (second.number, second.fetched, second.clients) == (2, NOW + DAY, None)
+    assert second.pins == SECOND.pins
+
+
+def test_a_version_may_be_in_a_binary_too() -> None:
+    again = replace(FIRST, time=NOW + DAY, bundled=True, clients=None)
+    (version,) = history(FIRST, again).field.versions
+    assert (version.fetched, version.bundled, version.clients) == (NOW, NOW + DAY, 7)
+
+
+def test_a_version_that_has_ended_has_its_end() -> None:
+    over = Event(NOW + DAY, "ada", "ended", version=1)
+    assert history(FIRST, over).field.versions[0].ended == NOW + DAY
+    again = replace(FIRST, time=NOW + 2 * DAY)
+    assert history(FIRST, over, again).field.versions[0].ended is None
+
+
+def test_two_that_published_the_same_number_are_both_out() -> None:
+    other = publish(1, {"a": "active", "x": "published"}, at=NOW + HOUR)
+    assert len(history(FIRST, other).field.versions) == 2
+
+
+def test_the_delays_are_those_that_were_given_last() -> None:
+    assert history(FIRST).timing is None
+    assert history(FIRST, SECOND, FIRST).timing == Timing(cdn=HOUR)
+
+
+def test_the_past_of_a_pin_is_what_was_done_last() -> None:
+    past = history(FIRST, step("generate", "c"), step("stage", "c"), SECOND).past(PATTERN)
+    assert past.states == {pin("a"): "active", pin("b"): "published", pin("c"): "published"}
+    assert past.known == {pin("c")}
+    assert past.compromised == frozenset()
+
+
+def test_a_draft_that_went_out_has_been_published() -> None:
+    assert history(publish(1, {**AB, "c": "staged"})).past(PATTERN).states[pin("c")] == "published"
+
+
+def test_a_key_that_was_compromised_stays_so_at_every_host() -> None:
+    hurt = history(FIRST, step("compromise", "b"), step("stage", "b"))
+    assert hurt.past(PATTERN).states[pin("b")] == "compromised"
+    assert hurt.past(HostPattern.parse("other.example")).compromised == {pin("b")}
+    written = history(publish(1, {**AB, "c": "compromised"}))
+    assert written.past(PATTERN).compromised == {pin("c")}
+
+
+def test_the_date_of_a_state_is_when_it_began() -> None:
+    later = replace(SECOND, version=3, pins=pin_set(AB, 3), time=NOW + 2 * DAY)
+    since = history(FIRST, SECOND, step("retire", "a", at=NOW + 3 * DAY), later)
+    assert since.since(PATTERN, pin("b")) == {"published": NOW}
+    assert since.since(PATTERN, pin("a"))["retiring"] == NOW + 3 * DAY
+
+
+GOOD = (
+    FIRST,
+    step("generate", "c"),
+    step("stage", "c"),
+    SECOND,
+    step("activate", "c"),
+    step("retire", "a"),
+    step("remove", "a"),
+    Event(NOW + 3 * DAY, "ada", "ended", version=1),
+)
+
+
+def test_a_rotation_contradicts_nothing() -> None:
+    assert contradictions(History(GOOD)) == ()
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (publish(2, AB, at=NOW + 4 * DAY), "version 2 went out twice, and not the same"),
+        (Event(NOW, "ada", "ended", version=9), "version 9 has ended, which never went out"),
+        (step("stage", "a"), "made sha256/.* STAGED, and it was REMOVED"),
+    ],
+    ids=["twice", "never out", "comes back"],
+)
+def test_what_contradicts_is_told(event: Event, words: str) -> None:
+    told = contradictions(History((*GOOD, event)))[0]
+    assert re.search(words, told)
+
+
+def test_a_version_below_one_that_is_out_is_told() -> None:
+    (told,) = contradictions(history(SECOND, publish(1, AB, at=NOW + 2 * DAY)))
+    assert "version 1 after 2: no client goes back" in told
+
+
+def test_a_pin_of_another_host_is_another_story() -> None:
+    other = history(step("generate", "a", host="other.example"))
+    assert other.past(PATTERN).states == {}
+    assert isinstance(next(iter(other.past(PATTERN).known)), Pin)

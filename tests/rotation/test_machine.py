@@ -1,0 +1,151 @@
+"""Any order of steps that the guards let through, and nobody is ever locked out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from certpin.errors import ConfigError
+from certpin.rotation import Breach, Situation, drafts, guards, standing
+from certpin.rotation.states import may_follow
+from tests.rotation._model import Fleet, Held
+from tests.rotation._situations import (
+    DAY,
+    HOUR,
+    NOW,
+    TIMING,
+    pin,
+    sighting,
+    situation,
+    version,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from certpin.pins import Pin, State
+
+KEYS = st.sampled_from(["a", "b", "c", "d", "e"])
+SERVERS = ("one", "two")
+
+
+class Rotation(RuleBasedStateMachine):
+    """An operator who tries everything, on a fleet of clients that knows nothing of the guards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first = version(1, {"a": "active", "b": "published"}, ago=40 * DAY)
+        self.serving = dict.fromkeys(SERVERS, "a")
+        self.known = situation(first.pins, first)
+        held = Held(1, frozenset({pin("a"), pin("b")}), fetched=first.fetched)
+        self.fleet = Fleet(TIMING.adopt, {pin("a")}, [held])
+        self.dead: set[Pin] = set()
+        self.look()
+
+    def look(self) -> None:
+        seen = tuple(sighting(key, vantage=name) for name, key in self.serving.items())
+        self.known = replace(self.known, sightings=seen)
+        self.fleet.served = {pin(key) for key in self.serving.values()}
+
+    def allowed(self, key: str, state: State) -> bool:
+        return may_follow(standing(self.known, pin(key)), state)
+
+    def try_to(self, guard: tuple[Breach, ...], change: Callable[[Situation], Situation]) -> bool:
+        """Take a step if its guard lets it through; a pin set may refuse it too."""
+        if guard:
+            return False
+        try:
+            self.known = change(self.known)
+        except ConfigError:
+            return False
+        return True
+
+    @rule(hours=st.integers(0, 12 * 24))
+    def wait(self, hours: int) -> None:
+        for _ in range(hours // 24):
+            self.known = drafts.later(self.known, self.known.now + DAY)
+            assert self.fleet.locked_out(self.known.now) == []
+        self.known = drafts.later(self.known, self.known.now + hours % 24 * HOUR)
+
+    @rule(key=KEYS)
+    def stage(self, key: str) -> None:
+        if self.known.entry(pin(key)) is None:
+            guard = guards.to_stage(self.known, pin(key))
+            self.try_to(guard, lambda known: drafts.staged(known, pin(key)))
+
+    @rule()
+    def publish(self) -> None:
+        try:
+            ready = drafts.published(self.known)
+        except ConfigError:
+            return
+        number = ready.pins.version
+        numbered = replace(self.known, pins=replace(self.known.pins, version=number))
+        if self.try_to(guards.to_publish(numbered), drafts.published):
+            live = frozenset(self.known.policy.live_pins)
+            assert not live & self.dead
+            assert number > self.fleet.newest(self.known.now)
+            self.fleet.versions.append(Held(number, live, fetched=self.known.now))
+
+    @rule(key=KEYS)
+    def activate(self, key: str) -> None:
+        if self.allowed(key, "active"):
+            guard = guards.to_activate(self.known, pin(key))
+            self.try_to(guard, lambda known: drafts.moved(known, pin(key), "active"))
+
+    @rule(key=KEYS, server=st.sampled_from(SERVERS))
+    def serve(self, key: str, server: str) -> None:
+        if standing(self.known, pin(key)) == "active":
+            self.serving[server] = key
+            self.look()
+
+    @rule(key=KEYS)
+    def retire(self, key: str) -> None:
+        if self.allowed(key, "retiring"):
+            guard = guards.to_retire(self.known, pin(key))
+            self.try_to(guard, lambda known: drafts.moved(known, pin(key), "retiring"))
+
+    @rule(key=KEYS)
+    def remove(self, key: str) -> None:
+        if self.allowed(key, "removed"):
+            guard = guards.to_remove(self.known, pin(key))
+            self.try_to(guard, lambda known: drafts.moved(known, pin(key), "removed"))
+
+    @precondition(lambda self: len(self.dead) < 2)
+    @rule(key=KEYS)
+    def compromise(self, key: str) -> None:
+        if self.known.entry(pin(key)) is None or not self.allowed(key, "compromised"):
+            return
+        if self.try_to((), lambda known: drafts.moved(known, pin(key), "compromised")):
+            self.dead.add(pin(key))
+            past = replace(self.known.past, compromised=frozenset(self.dead))
+            self.known = replace(self.known, past=past)
+
+    @invariant()
+    def nobody_is_locked_out(self) -> None:
+        for moment in (self.known.now, self.known.now + timedelta(microseconds=1)):
+            assert self.fleet.locked_out(moment) == []
+
+    @invariant()
+    def everybody_has_a_way_on(self) -> None:
+        newest = self.fleet.newest(self.known.now)
+        latest = next(held for held in self.fleet.versions if held.number == newest)
+        assert len(latest.pins) >= 2
+
+
+Rotation.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestRotation = pytest.mark.slow(Rotation.TestCase)
+
+
+def test_the_machine_would_see_a_guard_that_lets_everything_through() -> None:
+    machine = Rotation()
+    machine.stage("c")
+    machine.known = drafts.moved(drafts.published(machine.known), pin("c"), "active")
+    machine.serve("c", "one")
+    assert machine.fleet.locked_out(NOW)

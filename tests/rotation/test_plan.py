@@ -1,0 +1,159 @@
+"""The steps of a plan: which, in which order, with which dates, and what is impossible."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from certpin.errors import ConfigError
+from certpin.pins import HostPattern, State
+from certpin.rotation import NEXT_BACKUP, Past, Plan, Situation, plan
+from tests.rotation._situations import (
+    DAY,
+    NOW,
+    TIMING,
+    bundled,
+    pin,
+    pin_set,
+    sighting,
+    situation,
+    version,
+)
+
+AB: dict[str, State] = {"a": "active", "b": "published"}
+ABC: dict[str, State] = {**AB, "c": "published"}
+OUT = version(1, AB, ago=40 * DAY, clients=7)
+
+
+def acts(made: Plan) -> list[tuple[str, Any]]:
+    return [(step.act, step.pin or step.version) for step in made.steps]
+
+
+def to(name: str, states: dict[str, State] = AB, **fields: Any) -> Plan:
+    seen = fields.pop("seen", (sighting("a"),))
+    versions = fields.pop("versions", (OUT,))
+    number = max((each.number for each in versions), default=1)
+    pins = {name: fields.pop(name) for name in ("expires", "match") if name in fields}
+    known = situation(pin_set(states, number, **pins), *versions, seen=seen, **fields)
+    return plan(known, pin(name))
+
+
+def test_a_backup_that_all_accept_is_served_now_and_the_next_one_is_made() -> None:
+    made = to("b")
+    assert acts(made) == [
+        ("generate", NEXT_BACKUP),
+        ("stage", NEXT_BACKUP),
+        ("publish", 2),
+        ("activate", pin("b")),
+        ("serve", pin("b")),
+        ("retire", pin("a")),
+        ("remove", pin("a")),
+        ("publish", 3),
+    ]
+    assert made.possible
+    assert [step.not_before for step in made.steps] == [None] * 8
+    assert [step.act for step in made.steps if step.waits] == ["retire", "remove"]
+
+
+def test_a_new_key_is_published_and_waited_for() -> None:
+    made = to("new")
+    assert acts(made)[:4] == [
+        ("stage", pin("new")),
+        ("publish", 2),
+        ("activate", pin("new")),
+        ("serve", pin("new")),
+    ]
+    activate = made.steps[2]
+    assert (activate.not_before, activate.counts_from) == (NOW + TIMING.adopt, 2)
+
+
+def test_with_another_backup_none_is_made() -> None:
+    made = to("b", ABC, versions=(version(1, ABC, ago=40 * DAY),))
+    assert [act for act, _ in acts(made)] == ["activate", "serve", "retire", "remove", "publish"]
+
+
+def test_a_date_that_is_fixed_already_counts_from_nothing() -> None:
+    made = to("c", ABC, versions=(OUT, version(2, ABC, ago=3 * DAY)))
+    assert made.steps[0].act == "activate"
+    assert made.steps[0].not_before == NOW - 3 * DAY + TIMING.adopt
+    assert made.steps[0].counts_from is None
+
+
+def test_what_is_done_drops_out() -> None:
+    done: dict[str, State] = {"a": "retiring", "b": "active", "c": "published"}
+    field = (version(1, ABC, ago=40 * DAY),)
+    assert acts(to("b", done, versions=field, seen=(sighting("b"),))) == [
+        ("remove", pin("a")),
+        ("publish", 2),
+    ]
+    over: dict[str, State] = {"b": "active", "c": "published"}
+    after = to("b", over, versions=(version(1, over, ago=DAY),), seen=(sighting("b"),))
+    assert (after.steps, after.possible) == ((), True)
+
+
+def test_authorities_that_are_pinned_too_stay() -> None:
+    before = situation(pin_set(AB, 1), OUT, seen=(sighting("a"),))
+    kept = plan(before, pin("b"))
+    assert pin("b") not in {step.pin for step in kept.steps if step.act == "remove"}
+    with_root: dict[str, State] = {"a": "active", "b": "published", "root": "published"}
+    field = (version(1, with_root, ago=40 * DAY),)
+    made = to("b", with_root, versions=field, seen=(sighting("a", "root"),))
+    assert ("generate", NEXT_BACKUP) in acts(made)  # the root that is served is no backup
+    assert pin("root") not in {step.pin for step in made.steps}
+
+
+def test_without_a_sighting_it_is_planned_and_the_steps_look() -> None:
+    made = to("b", seen=())
+    assert made.possible
+    assert ("serve", pin("b")) in acts(made)
+
+
+def test_where_a_compromised_key_is_served_its_backup_comes_first() -> None:
+    hurt: dict[str, State] = {"a": "compromised", "b": "published", "c": "published"}
+    made = to("b", hurt, versions=(version(1, ABC, ago=40 * DAY),))
+    assert acts(made) == [("activate", pin("b")), ("serve", pin("b")), ("publish", 2)]
+    assert made.possible
+
+
+@pytest.mark.parametrize(
+    ("fields", "invariant"),
+    [
+        ({"past": Past(compromised=frozenset({pin("b")}))}, "compromised"),
+        ({"states": {**ABC, "b": "removed"}}, "compromised"),
+        ({"versions": ()}, "adopted"),
+        ({"seen": (sighting("other"),)}, "served-chain"),
+        ({"expires": NOW + TIMING.adopt}, "expiry"),
+    ],
+    ids=["compromised", "removed", "nothing is known", "locked out already", "pins end"],
+)
+def test_what_is_impossible_is_said_with_its_reason(fields: Any, invariant: str) -> None:
+    made = to("b", **fields)
+    assert not made.possible
+    assert made.breaches[0].invariant == invariant
+    assert made.breaches[0].fix
+
+
+def test_a_binary_that_never_ends_makes_a_new_key_impossible_after_it_is_published() -> None:
+    made = to("new", versions=(bundled(1, AB, ago=40 * DAY, clients=3), version(2, AB, ago=DAY)))
+    assert [act for act, _ in acts(made)] == ["stage", "publish"]
+    assert made.breaches[0].invariant == "adopted"
+    assert "certpin rotate ended" in made.breaches[0].fix
+
+
+def test_a_policy_that_the_draft_does_not_have_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"no policy of the name other\.example"):
+        Situation(
+            pin_set(AB),
+            HostPattern.parse("other.example"),
+            situation(pin_set(AB)).field,
+            (),
+            TIMING,
+            NOW,
+        )
+
+
+def test_an_authority_is_replaced_where_authorities_alone_may_match() -> None:
+    made = to("b", match="ca", seen=(sighting("leaf", "a"),))
+    assert made.possible
+    assert ("serve", pin("b")) in acts(made)

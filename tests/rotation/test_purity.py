@@ -1,0 +1,23 @@
+"""Rotation decides without a clock, a disk or a network: all that comes in as arguments."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import certpin.rotation
+
+FOLDER = Path(certpin.rotation.__file__).parent
+IMPURE = re.compile(r"\b(?:utc_now|now\(|today\(|open\(|print\(|read_text|write_text|socket|os\.)")
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+def test_nothing_is_asked_of_the_world(path: Path) -> None:
+    assert IMPURE.findall(path.read_text(encoding="utf-8")) == []
+
+
+def test_what_is_impure_would_be_seen() -> None:
+    assert IMPURE.search("moment = datetime.now(UTC)")
+    assert IMPURE.search("path.open('rb')")

@@ -1,0 +1,64 @@
+"""T_adopt and durations."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certpin.errors import InputError
+from certpin.rotation import Timing, format_duration, parse_duration
+from certpin.rotation.timing import LONGEST
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("6h", timedelta(hours=6)),
+        ("7d", timedelta(days=7)),
+        ("1d12h", timedelta(hours=36)),
+        ("2w", timedelta(days=14)),
+        ("90m", timedelta(hours=1.5)),
+        ("0s", timedelta(0)),
+        (" 30s ", timedelta(seconds=30)),
+    ],
+)
+def test_a_duration_has_its_unit(text: str, duration: timedelta) -> None:
+    assert parse_duration(text) == duration
+
+
+@pytest.mark.parametrize(
+    "text", ["", "6", "h", "6 h", "-1h", "1.5h", "6H", "1h30", "٣h", "9" * 5000 + "s", "3651d"]
+)
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_duration(text)
+    assert caught.value.fix
+
+
+@given(st.integers(0, int(LONGEST.total_seconds())))
+def test_what_is_written_is_read_back(seconds: int) -> None:
+    assert parse_duration(format_duration(timedelta(seconds=seconds))) == timedelta(seconds=seconds)
+
+
+def test_parts_of_a_second_are_not_lost() -> None:
+    assert format_duration(timedelta(milliseconds=1)) == "1s"
+
+
+def test_t_adopt_is_the_sum_of_all_delays() -> None:
+    hour = timedelta(hours=1)
+    assert Timing(hour, 2 * hour, 4 * hour, 8 * hour, 16 * hour).adopt == 31 * hour
+
+
+def test_delays_are_read_back_and_what_is_missing_has_its_default() -> None:
+    timing = Timing(cdn=timedelta(minutes=5))
+    assert Timing.parse(timing.texts()) == timing
+    assert Timing.parse({"cdn": "5m", "of a newer certpin": "1x"}) == timing
+
+
+@pytest.mark.parametrize("delay", [timedelta(seconds=-1), LONGEST + timedelta(seconds=1)])
+def test_a_delay_that_makes_no_sense_is_refused(delay: timedelta) -> None:
+    with pytest.raises(InputError, match="poll"):
+        Timing(poll=delay)

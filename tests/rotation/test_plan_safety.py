@@ -32,15 +32,15 @@ TIMINGS = st.builds(Timing, DURATIONS, DURATIONS, DURATIONS, DURATIONS, DURATION
 def situations(draw: st.DrawFn) -> Situation:
     """A field of up to five versions, some in binaries, whose servers serve one of their keys."""
     timing = draw(TIMINGS)
-    count = draw(st.integers(1, 5))
-    ages = sorted((draw(st.integers(1, 2000)) for _ in range(count)), reverse=True)
+    # No two of one moment: nobody would ever have fetched the lower one.
+    ages = sorted(draw(st.sets(st.integers(1, 2000), min_size=1, max_size=5)), reverse=True)
     versions = [_version(draw, number, age * HOUR) for number, age in enumerate(ages, 1)]
     latest = versions[-1].pins.policies[0]
     extra = [HostPin(pin(name), "backup", "staged") for name in draw(st.sets(_NAMES, max_size=2))]
     known = {entry.pin for entry in latest.pins}
     draft = replace(latest, pins=(*latest.pins, *(e for e in extra if e.pin not in known)))
     seen = tuple(sighting(SERVED, vantage=str(at)) for at in range(draw(st.integers(1, 2))))
-    pins = PinSet("bank", count, (draft,))
+    pins = PinSet("bank", len(versions), (draft,))
     return Situation(pins, PATTERN, Field(tuple(versions)), seen, timing, NOW)
 
 

@@ -130,3 +130,8 @@ def test_what_does_not_fit_together_is_refused(text: str, keys: str, words: str)
 def test_a_file_of_keys_that_is_no_text_is_refused() -> None:
     with pytest.raises(FormatError, match=r"the \.pins file is not UTF-8 text"):
         load(NAME, listing({}, {}), {KEYS: b"\xff"})
+
+
+@pytest.mark.parametrize("piece", ['"\\', '"', "//", "/", '"\\"//', "\\"])
+def test_a_million_characters_of_hostile_text_take_one_pass(piece: str) -> None:
+    assert "not JSON" in refused(piece * (1_000_000 // len(piece)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from certpin.errors import ConfigError
+from certpin.errors import ConfigError, FormatError
 from certpin.formats import FORMATS
 from tests.formats._files import PINS, A, B, digests, load, refusal, text_of, two
 from tests.kit import pin_set
@@ -87,3 +87,9 @@ def test_of_two_headers_the_first_counts() -> None:
 def test_what_no_client_would_keep_is_refused(text: str, words: str) -> None:
     host = "" if words == "names no host" else "bank.example"
     assert words in str(refusal("hpkp", text, host=host))
+
+
+@pytest.mark.parametrize("piece", ["a;", 'a="', 'a="\\"', "; ", "a=", " "])
+def test_a_million_characters_of_hostile_text_take_one_pass(piece: str) -> None:
+    text = "Public-Key-Pins: " + piece * (1_000_000 // len(piece))
+    assert isinstance(refusal("hpkp", text, host="bank.example"), FormatError)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _TIMESTAMP = "PinsListTimestamp"
 _NAME = re.compile(r"[A-Z][A-Za-z0-9_]*+")
-# A string stays as it is; a comment goes. Possessive: one pass.
-_COMMENT = re.compile(r'("(?:[^"\\\n]|\\.)*+")|//[^\n]*+')
+# A string stays as it is, with or without its end; a comment goes. Possessive: one pass.
+_COMMENT = re.compile(r'("(?:[^"\\\n]|\\.)*+"?+)|//[^\n]*+')
 
 
 def assign(pins: PinSet) -> dict[Pin, str]:

@@ -20,6 +20,9 @@ from tests.kit import pin_set
 if TYPE_CHECKING:
     from certpin.errors import CertpinError
 
+# What is passed over is the subject of tests/formats/test_passed_over.py.
+pytestmark = pytest.mark.filterwarnings("ignore:not imported")
+
 SCHEMA = Path(__file__).with_name("network_security_config.xsd")
 BOTH = ("android", "trustkit-android")
 

@@ -8,6 +8,9 @@ from certpin.errors import ConfigError
 from certpin.pins import HostPattern, HostPin, HostPolicy
 from tests.formats._files import PINS, A, B, load, refusal, text_of, two
 
+# What is passed over is the subject of tests/formats/test_passed_over.py.
+pytestmark = pytest.mark.filterwarnings("ignore:not imported")
+
 NAME = "trustkit-android"
 
 

@@ -10,6 +10,9 @@ import pytest
 from certpin.errors import ConfigError, FormatError
 from tests.formats._files import DAY, PINS, A, B, digests, load, refusal, text_of, two
 
+# What is passed over is the subject of tests/formats/test_passed_over.py.
+pytestmark = pytest.mark.filterwarnings("ignore:not imported")
+
 NAME = "trustkit-ios"
 REPORTS = ("https://pins.bank.example/r?a=1&b=<2",)
 

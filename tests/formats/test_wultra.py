@@ -18,6 +18,9 @@ from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
 if TYPE_CHECKING:
     from certpin.pins import HostPolicy
 
+# What is passed over is the subject of tests/formats/test_passed_over.py.
+pytestmark = pytest.mark.filterwarnings("ignore:not imported")
+
 NAME = "wultra"
 WHOLE = tuple(Pin("cert-sha256", bytes(range(n, n + 32))) for n in range(2))
 F0, F1 = (base64.b64encode(pin.digest).decode() for pin in WHOLE)

@@ -15,7 +15,7 @@ from certpin.formats.envoy import ENVOY
 from certpin.formats.fit import Loss, fit
 from certpin.formats.flutter import FLUTTER
 from certpin.formats.flutter_pins import FLUTTER_PINS
-from certpin.formats.format import Export, File, Format, Source, Wishes, only
+from certpin.formats.format import Export, File, Format, FormatWarning, Source, Wishes, only
 from certpin.formats.go import GO
 from certpin.formats.haproxy import HAPROXY
 from certpin.formats.hpkp import HPKP
@@ -60,4 +60,15 @@ FORMATS: dict[str, Format] = {
     )
 }
 
-__all__ = ["FORMATS", "Export", "File", "Format", "Loss", "Source", "Wishes", "fit", "only"]
+__all__ = [
+    "FORMATS",
+    "Export",
+    "File",
+    "Format",
+    "FormatWarning",
+    "Loss",
+    "Source",
+    "Wishes",
+    "fit",
+    "only",
+]

@@ -8,7 +8,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
-from certpin.formats.format import File
+from certpin.formats.format import File, pass_over
 from certpin.formats.table import read_anchors
 from certpin.pins import TrustAnchors
 
@@ -39,7 +39,7 @@ def files(anchors: Iterable[TrustAnchors | None]) -> tuple[File, ...]:
 def read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
     """The anchors of a host; ``None`` where the system's count. Raises ``FormatError``.
 
-    Those that the user installed are passed over: what they vouch for must be pinned all the same.
+    Of those that the user installed it is told: what they vouch for must be pinned all the same.
     """
     if element is None:
         return None
@@ -57,14 +57,16 @@ def read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
             f"line {element.line}: it must trust the system's authorities, or those of files",
             fix="keep one of the two: certpin trusts either, and never both",
         )
+    if "user" in names:
+        pass_over(f"line {element.line}: authorities that the user installed are trusted too")
     return _anchors(source, raw) if raw else None
 
 
 def read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
     """The anchors that override pins in a build for debugging. Raises ``FormatError``.
 
-    Passed over: those of the system or of the user, as certpin's are bound to named ones, and those
-    that override no pins.
+    Passed over, and told: those of the system or of the user, as certpin's are bound to named ones.
+    Those that override no pins let nobody past a pin.
     """
     anchors = element.one("trust-anchors") if element else None
     overriding = [
@@ -73,6 +75,8 @@ def read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
         if each.flag("overridePins", default=True)
     ]
     raw = [name for name in overriding if name not in {"system", "user"}]
+    if anchors and len(raw) < len(overriding):
+        pass_over(f"line {anchors.line}: debugging builds trust every authority of the device")
     return _anchors(source, raw) if raw else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 # The longest list of pins anybody ships, Chromium's, is under 1 MiB.
 MAX_SOURCE_BYTES = 16 * 1024 * 1024
+
+
+class FormatWarning(UserWarning):
+    """Something in a platform's file that certpin cannot say, and that is passed over."""
+
+
+def pass_over(what: str) -> None:
+    """Tell that something of a file does not come along, where nobody is locked out by that."""
+    warnings.warn(f"not imported: {what}", FormatWarning, stacklevel=2)
 
 
 @dataclass(frozen=True)

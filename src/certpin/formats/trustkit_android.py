@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from certpin.formats import _network_security, _network_security_writer
-from certpin.formats.format import Format
+from certpin.formats.format import Format, pass_over
 from certpin.formats.limits import (
     AnywhereInChain,
     ApexAndBelow,
@@ -36,7 +36,7 @@ def read(source: Source) -> Reading:
     """Read every domain-config with pins, and what it inherits. Raises ``FormatError``.
 
     Without an ``enforcePinning`` TrustKit only reports. The vendor's own address, to which it
-    reports unless it is told not to, is not taken over.
+    reports unless it is told not to, is not taken over, and that is told.
     """
     return _network_security.read(source, _with_config)
 
@@ -51,6 +51,8 @@ def _config(policy: HostPolicy) -> list[str]:
 
 def _with_config(found: Found, element: Element | None) -> Found:
     enforced = element is not None and element.flag("enforcePinning", default=False)
+    if element is None or not element.flag("disableDefaultReportUri", default=False):
+        pass_over(f"{found.pattern} reports to TrustKit's vendor too")
     uris = [each.text for each in element.all("report-uri")] if element else []
     mode: Mode = "enforce" if enforced else "report"
     return replace(found, mode=mode, report_to=tuple(dict.fromkeys(uris)))

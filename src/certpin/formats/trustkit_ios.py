@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from certpin.formats import _domains, _plist
-from certpin.formats.format import File, Format, Found, Reading
+from certpin.formats.format import File, Format, Found, Reading, pass_over
 from certpin.formats.header import read_header
 from certpin.formats.limits import (
     AnywhereInChain,
@@ -72,6 +72,9 @@ def _found(name: str, entry: Shape) -> Found:
     ends = entry.get("TSKExpirationDate")
     reports = entry.get("TSKReportUris")
     hashes = entry.need("TSKPublicKeyHashes").texts()
+    disabled = entry.get("TSKDisableDefaultReportUri")
+    if disabled is None or not disabled.flag():
+        pass_over(f"{name[:80]} reports to TrustKit's vendor too")
     return Found(
         _domains.pattern(name, below=below is not None and below.flag()),
         pins_from([f"sha256/{each.strip()}" for each in hashes]),

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError, PinParseError
-from certpin.formats.format import File, Format, Found, Reading
+from certpin.formats.format import File, Format, Found, Reading, pass_over
 from certpin.formats.header import header, read_header
 from certpin.formats.limits import (
     CertificatesOnly,
@@ -71,11 +71,14 @@ def read(source: Source) -> Reading:
 def _found(name: str, entries: list[Shape]) -> Found:
     if not name:
         raise FormatError("an entry has no name")
+    moments = [_moment(entry.need("expires")) for entry in entries]
+    if len(set(moments)) > 1:
+        pass_over(f"the entries of {name[:80]} end at different times: the last of them counts")
     return Found(
         name,
         tuple(_pin(entry.need("fingerprint")) for entry in entries),
         match="leaf",
-        expires=max(_moment(entry.need("expires")) for entry in entries),
+        expires=max(moments),
     )
 
 

@@ -62,13 +62,13 @@ def _names(mutations: list[Mutation]) -> list[str]:
     ]
 
 
-def _run(source: Path, *nodes: str) -> subprocess.CompletedProcess[str]:
+def _run(source: Path, patience: int, *nodes: str) -> subprocess.CompletedProcess[str]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
     # The directory of the copy comes before site-packages, where an editable install is.
     path = {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
     # certpin brings a plugin of pytest: imported before pytest, its asserts are not rewritten.
     quiet = "ignore::pytest.PytestAssertRewriteWarning"
-    words = ["-q", "-x", "-p", "no:cacheprovider", "-o", "timeout=60", "-W", quiet]
+    words = ["-q", "-x", "-p", "no:cacheprovider", "-o", f"timeout={patience}", "-W", quiet]
     return subprocess.run(
         [sys.executable, "-c", _PROGRAM, str(source), *words, *nodes],
         cwd=REPOSITORY,
@@ -94,7 +94,8 @@ def test_a_rule_that_is_taken_out_is_missed(mutation: Mutation, tmp_path: Path) 
     text = file.read_text(encoding="utf-8")
     assert text.count(mutation.old) == 1, f"{mutation.old!r} stands once in {mutation.file}"
     file.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
-    done = _run(tmp_path / "src", mutation.test)
+    # Without its rule many a test hangs, and that is noticed: twenty seconds are enough to see it.
+    done = _run(tmp_path / "src", 20, mutation.test)
     said = done.stdout + done.stderr
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, said
     assert "1 failed" in said, said
@@ -103,5 +104,5 @@ def test_a_rule_that_is_taken_out_is_missed(mutation: Mutation, tmp_path: Path) 
 @pytest.mark.slow
 def test_without_a_change_those_same_tests_pass(tmp_path: Path) -> None:
     nodes = sorted({mutation.test for mutation in _mutations()})
-    done = _run(_copy(tmp_path), *nodes)
+    done = _run(_copy(tmp_path), 60, *nodes)
     assert done.returncode == pytest.ExitCode.OK, done.stdout + done.stderr

@@ -110,7 +110,7 @@ MUTATIONS = [
     Mutation(
         10,
         _TLS + "state.py",
-        "if seen is not None and not policy.expired(now):",
+        "if seen is not None and (policy.expires is None or not policy.expired(clock())):",
         "if seen is not None:",
         _R10 + "a_chain_that_matched_does_not_match_when_its_pins_expire",
     ),

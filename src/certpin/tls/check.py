@@ -51,7 +51,7 @@ class PinCheck:
             chain = self._verified_chain(raw)
             if self._state.debug.withdrawn:
                 self._require_another_anchor(chain)
-            verdict = self.target.judge(chain, enforcer.clock(), self._state.debug.in_force)
+            verdict = self.target.judge(chain, enforcer.clock, self._state.debug.in_force)
             if verdict is None:
                 self._pass_unpinned(chain)
             elif verdict.reason != "match":

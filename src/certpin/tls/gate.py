@@ -45,6 +45,10 @@ _HARMLESS = frozenset(
 )
 
 
+# A handshake that goes on. One tuple, as each handshake raises one of the two at least once.
+_WAITS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
 class Gate:
     """OpenSSL's object with a check before its first byte.
 
@@ -67,7 +71,7 @@ class Gate:
         raw = self._raw
         try:
             raw.do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except _WAITS:
             raise
         except ssl.SSLError as exc:
             self._refuse(exc)  # OpenSSL's own refusal is as final as ours

@@ -10,7 +10,7 @@ from certpin.x509 import Chain
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from certpin.pins import HostPolicy, PinSet, Verdict
@@ -34,21 +34,25 @@ class Target:
         self._matched: dict[tuple[bytes, ...], Verdict] = {}
 
     def judge(
-        self, chain: tuple[bytes, ...], now: datetime, debug_anchors: frozenset[bytes]
+        self,
+        chain: tuple[bytes, ...],
+        clock: Callable[[], datetime],
+        debug_anchors: frozenset[bytes],
     ) -> Verdict | None:
         """The verdict on a verified chain; ``None`` where no pins hold.
 
         A chain that matched once matches for as long as the policy holds: it is looked up, not
-        verified again. Raises ``CertificateParseError`` on a certificate that isn't strict DER.
+        verified again, and the clock is read only where there is a date. Raises
+        ``CertificateParseError`` on a certificate that isn't strict DER.
         """
         policy = self.policy
         if policy is None:
             return None
         seen = self._matched.get(chain)
-        if seen is not None and not policy.expired(now):
+        if seen is not None and (policy.expires is None or not policy.expired(clock())):
             return seen
         verdict = verify(
-            Chain.from_der(chain) if chain else None, policy, now, debug_anchors=debug_anchors
+            Chain.from_der(chain) if chain else None, policy, clock(), debug_anchors=debug_anchors
         )
         if verdict.reason == "match":
             if len(self._matched) >= _CHAINS:

@@ -129,6 +129,7 @@ def test_node_sees_the_leaf_alone() -> None:
 def test_dotnet_parses_and_has_its_handler() -> None:
     text = exported("dotnet", FULL)
     assert errors(tree_sitter_c_sharp.language(), text) == []
+    assert "#nullable enable\n" in text  # in a project that does not say so, string? is a warning
     assert names(tree_sitter_c_sharp.language(), text, "class_declaration") == [
         "PinException",
         "PinnedHandler",

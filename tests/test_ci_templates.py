@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +15,12 @@ import pytest
 import yaml
 
 from certpin.cli.main import cli
+from certpin.lab import Authority
+from tests.cli._pinfiles import write
+from tests.kit import policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parent.parent
 HOOKS = ROOT / ".pre-commit-hooks.yaml"
@@ -89,6 +95,78 @@ def test_the_hooks_of_the_readme_are_these_and_their_arguments_parse() -> None:
     comment = re.search(r"args: \[(.*)\]", HOOKS.read_text(encoding="utf-8"))
     assert comment is not None
     assert comment[1].split(", ") == repository["hooks"][1]["args"]
+
+
+def _diff_of_github() -> str:
+    steps = _read(ROOT / "examples/ci/github-action.yml")["jobs"]["change"]["steps"]
+    (command,) = (step["run"] for step in steps if "certpin diff" in step.get("run", ""))
+    return str(command)
+
+
+def _diff_of_gitlab() -> str:
+    lines = _read(ROOT / "examples/ci/gitlab.yml")["pins"]["script"]
+    return "\n".join(line for line in lines if "certpin lint" not in line)
+
+
+def _git(folder: Path, *words: str) -> None:
+    who = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
+    subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True, timeout=60)
+
+
+@pytest.fixture
+def clone(tmp_path: Path, root: Authority) -> Path:
+    """A clone of a repository in which nothing but the anchors of its pin file is to change."""
+    origin = tmp_path / "origin"
+    origin.mkdir()
+    write(policy("api.bank.example"), trust=Path("root.pem"), path=str(origin / "pins.toml"))
+    (origin / "root.pem").write_bytes(root.pem)
+    _git(origin, "init", "--quiet", "--initial-branch=main")
+    _git(origin, "add", ".")
+    _git(origin, "commit", "--quiet", "--message=pins")
+    _git(tmp_path, "clone", "--quiet", str(origin), "clone")
+    return tmp_path / "clone"
+
+
+def _run(command: str, clone: Path) -> subprocess.CompletedProcess[str]:
+    """Run the lines of a step as its platform does, in a clone."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "BASE": "main",
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+        "RUNNER_TEMP": str(clone.parent),
+    }
+    return subprocess.run(
+        ["bash", "-e", "-c", command],
+        cwd=clone,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("diff", [_diff_of_github, _diff_of_gitlab])
+def test_other_trust_anchors_behind_the_same_pin_file_are_seen(
+    clone: Path, diff: Callable[[], str]
+) -> None:
+    (clone / "root.pem").write_bytes(Authority("Another").pem)
+    done = _run(diff(), clone)
+    assert done.returncode == 1, done.stderr
+    assert "root.pem has none of the anchors that vouched for it" in done.stdout
+
+
+@pytest.mark.parametrize("diff", [_diff_of_github, _diff_of_gitlab])
+def test_the_first_pin_file_of_a_repository_has_nothing_to_be_compared_with(
+    clone: Path, diff: Callable[[], str]
+) -> None:
+    origin = clone.parent / "origin"
+    _git(origin, "rm", "--quiet", "pins.toml")
+    _git(origin, "commit", "--quiet", "--message=none")
+    _git(clone, "fetch", "--quiet")
+    done = _run(diff(), clone)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 def test_no_expression_of_a_workflow_stands_inside_a_command() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,14 @@ def test_folders_are_made_and_a_file_may_have_another_name(run: Run) -> None:
     assert run("export", "json", "--out", "a/b/mine.json").code == 0
     assert run("export", "json", "--out", "a/c/").code == 0
     assert Path("a/b/mine.json").read_text() == Path("a/c/pins.json").read_text()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/commands.md", "src/certpin/cli/export.py"])
+def test_the_example_for_android_lands_where_its_build_looks(run: Run, page: str) -> None:
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    outs = set(re.findall(r"certpin export android --out (\S+)", text))
+    assert [run("export", "android", "--out", out).code for out in outs] == [0]
+    assert Path("app/src/main/res/xml/network_security_config.xml").exists()
 
 
 def test_a_check_says_whether_it_is_up_to_date(run: Run) -> None:

@@ -174,6 +174,13 @@ PEERS = {
             f"{_CLIENTS}[go, Go, net/http, leaf]",
         ),
         Mutation(
+            "Go and connections of the base",
+            f"{_F}go.go",
+            "	if len(inner.TLSNextProto) > 0 {",
+            "	if len(inner.TLSNextProto) > 9 {",
+            f"{_PROGRAMS}test_go_sends_nothing_on_connections_that_the_base_made_for_itself",
+        ),
+        Mutation(
             "Go and anchors",
             f"{_F}go.go",
             "		config.RootCAs = x509.NewCertPool()\n",

@@ -63,6 +63,42 @@ def test_go_formats_and_vets_it_without_a_word(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
+@pytest.mark.peer("go")
+def test_go_sends_nothing_on_connections_that_the_base_made_for_itself(tmp_path: Path) -> None:
+    program = """
+        package pins
+
+        import ("crypto/tls"; "net/http"; "testing")
+
+        type protocols = map[string]func(string, *tls.Conn) http.RoundTripper
+
+        func of(t *testing.T, base *http.Transport) protocols {
+            request, _ := http.NewRequest("GET", "https://api.bank.example/", nil)
+            inner, err := Transport(base).(*transport).of(request)
+            if err != nil { t.Fatal(err) }
+            return inner.TLSNextProto
+        }
+
+        func TestProtocols(t *testing.T) {
+            shared := func(string, *tls.Conn) http.RoundTripper { return nil }
+            if len(of(t, &http.Transport{TLSNextProto: protocols{"h2": shared}})) > 0 {
+                t.Error("the connections of HTTP/2 are those of the base")
+            }
+            if of(t, &http.Transport{TLSNextProto: protocols{}}) == nil {
+                t.Error("the base speaks no HTTP/2, and this does")
+            }
+        }
+    """
+    (tmp_path / "pins.go").write_text(exported("go", FULL), encoding="utf-8")
+    (tmp_path / "pins_test.go").write_text(program, encoding="utf-8")
+    (tmp_path / "go.mod").write_text("module example/pins\n\ngo 1.21\n", encoding="utf-8")
+    done = subprocess.run(
+        ["go", "test", "."], cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.peer("node")
 def test_node_takes_a_key_as_it_stands_in_the_certificate(tmp_path: Path) -> None:
     (tmp_path / "pins.mjs").write_text(exported("node", FULL), encoding="utf-8")
@@ -93,6 +129,7 @@ def test_node_sees_the_leaf_alone() -> None:
 def test_dotnet_parses_and_has_its_handler() -> None:
     text = exported("dotnet", FULL)
     assert errors(tree_sitter_c_sharp.language(), text) == []
+    assert "#nullable enable\n" in text  # in a project that does not say so, string? is a warning
     assert names(tree_sitter_c_sharp.language(), text, "class_declaration") == [
         "PinException",
         "PinnedHandler",

@@ -86,7 +86,7 @@ def export(
     reason; with --strict nothing is written then.
 
     \b
-    certpin export android --out app/src/main/res
+    certpin export android --out app/src/main
     certpin export flutter --out lib/pinning --release --check
 
     The files say which pin set they are, and its version. The same pin file makes the same files.

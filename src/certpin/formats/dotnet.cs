@@ -1,4 +1,5 @@
 //= header
+#nullable enable
 using System;
 using System.Collections.Generic;
 using System.Globalization;

@@ -155,6 +155,9 @@ func (t *transport) of(request *http.Request) (*http.Transport, error) {
 	inner.ForceAttemptHTTP2 = true
 	// They would pass by the pins.
 	inner.DialTLS, inner.DialTLSContext = nil, nil
+	if len(inner.TLSNextProto) > 0 { // none at all is how base says: no HTTP/2
+		inner.TLSNextProto = nil // base's (of http2.ConfigureTransport) takes its own connections
+	}
 	t.byHost[host] = inner
 	return inner, nil
 }

@@ -145,6 +145,10 @@ FINDS = {
         "roles-of-one-chain",
         f'{HEAD}{HOST}{FIRST}{AUTHORITY}{THIRD}role = "root"\n',
     ),
+    "two authorities that are both used": (
+        "no-spare",
+        f'{HEAD}{HOST}{AUTHORITY}{THIRD}role = "intermediate"\nstate = "retiring"\n',
+    ),
     "a key that is adopted, and no other": (
         "no-active-pin",
         f'{HEAD}{HOST}{FIRST}state = "adopted"\n{BACKUP}',
@@ -217,10 +221,24 @@ FINDS_NOT = {
         "roles-of-one-chain",
         f"{HEAD}{REPORT}{TO}{FIRST}{AUTHORITY}",
     ),
+    "a leaf that is published, whatever its role": (
+        "no-spare",
+        f'{HEAD}{HOST}{FIRST}{THIRD}state = "published"\n',
+    ),
+    "one chain, which another rule tells": ("no-spare", f"{HEAD}{HOST}{FIRST}{AUTHORITY}"),
+    "two leaves of a trial": ("no-spare", f"{HEAD}{REPORT}{TO}{FIRST}{THIRD}"),
+    "leaves beside a pin that cannot be read": (
+        "no-spare",
+        f"{HEAD}{HOST}{FIRST}{THIRD}{BACKUP}".replace("/TWO", "/two"),
+    ),
     "a key that retires": ("no-active-pin", f'{HEAD}{HOST}{FIRST}state = "retiring"\n{BACKUP}'),
     "a reason above": (
         "fail-open-without-reason",
         f'{HEAD}{HOST}# old apps must go on\non_expiry = "fail-open"\n{PINS}',
+    ),
+    "a trial, which refuses nobody": (
+        "fail-open-without-reason",
+        f'{HEAD}{REPORT}on_expiry = "report"\n{TO}{PINS}',
     ),
     "ninety days": (
         "report-only-too-long",

@@ -31,6 +31,7 @@ NAMES = (
     "role-contradicts-match",
     "pin-out-of-reach",
     "roles-of-one-chain",
+    "no-spare",
     "no-active-pin",
     "leaf-pins-under-wildcard",
     "anchor-expired",

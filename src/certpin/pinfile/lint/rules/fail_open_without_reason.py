@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def _check(document: Document, now: datetime) -> Iterator[Hit]:
     for host in document.hosts:
-        if host.on_expiry == "fail-closed":
-            continue
+        if host.on_expiry == "fail-closed" or host.mode == "report":
+            continue  # report mode refuses nobody, before or after
         key = f"{host.key}.on_expiry"
         if not document.places.reason(document.line(key)):
             yield Hit(key, f"{host} stops refusing at its expiry, and no comment says why")

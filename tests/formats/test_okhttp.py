@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from certpin.errors import ConfigError
 from certpin.formats import FORMATS, Source
 from certpin.formats.okhttp_java import OKHTTP_JAVA
 from certpin.formats.okhttp_kotlin import OKHTTP_KOTLIN
@@ -17,14 +18,15 @@ def test_kotlin_is_a_value() -> None:
     [file] = OKHTTP_KOTLIN.export(PINS).files
     assert file.path == "CertpinPinner.kt"
     assert "val certpinPinner: CertificatePinner = CertificatePinner.Builder()\n" in file.text
-    assert f'"*.bank.example",\n            "{KEYS[0]}",\n            "{KEYS[1]}")' in file.text
+    strings = f'"*.bank.example",\n        "{KEYS[0]}",\n        "{KEYS[1]}"'
+    assert f"    .add(\n        {strings}\n    )\n" in file.text
 
 
 def test_java_is_a_class_with_a_function() -> None:
     [file] = OKHTTP_JAVA.export(PINS).files
     assert file.path == "CertpinPinner.java"
-    assert "final class CertpinPinner {\n" in file.text
-    assert "static CertificatePinner create() {\n" in file.text
+    assert "public final class CertpinPinner {\n" in file.text
+    assert "public static CertificatePinner create() {\n" in file.text
     assert "{{" not in file.text
 
 
@@ -48,3 +50,30 @@ def test_code_of_somebody_elses_is_read(name: str) -> None:
     """.replace('add("other")', "add(other)")
     [only] = FORMATS[name].load(Source(code.encode(), str.encode)).policies
     assert (str(only.pattern), set(only.live_pins)) == ("**.bank.example", set(KEYS[:2]))
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("okhttp-java", "package com.bank.app;"),
+        ("okhttp-kotlin", "package com.bank.app"),
+        ("ktor", "package com.bank.app"),
+    ],
+)
+def test_it_goes_into_a_package_and_is_read_back_from_there(name: str, line: str) -> None:
+    [file] = FORMATS[name].export(PINS, "com.bank.app").files
+    assert f"\n\n{line}\n\nimport " in file.text
+    assert file.text.replace(f"{line}\n\n", "") == FORMATS[name].export(PINS).files[0].text
+    found = FORMATS[name].load(Source(file.text.encode(), str.encode))
+    assert [str(each.pattern) for each in found.policies] == ["*.bank.example", "2001:db8::7"]
+
+
+@pytest.mark.parametrize("package", ["com.bank;", "Com", "com..bank", "com.bank\n", "1a", "*/"])
+def test_what_is_no_name_of_a_package_is_refused(package: str) -> None:
+    with pytest.raises(ConfigError, match="is no package for okhttp-java"):
+        OKHTTP_JAVA.export(PINS, package)
+
+
+def test_a_platform_without_packages_says_so() -> None:
+    with pytest.raises(ConfigError, match="is no package for json"):
+        FORMATS["json"].export(PINS, "com.bank")

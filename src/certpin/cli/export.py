@@ -52,6 +52,12 @@ def _list_formats(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
     help="Export this policy alone, as its name stands in the pin file. May be repeated.",
 )
 @click.option(
+    "--package",
+    default="",
+    metavar="NAME",
+    help="Put source code in Java or Kotlin into this package.",
+)
+@click.option(
     "--strict", is_flag=True, help="What the platform cannot express is an error, not a warning."
 )
 @click.option(
@@ -75,6 +81,7 @@ def export(
     out: str | None,
     checking: bool,
     hosts: tuple[str, ...],
+    package: str,
     strict: bool,
     release: bool,
     as_json: bool,
@@ -100,7 +107,7 @@ def export(
     if checking and out is None:
         raise click.UsageError("--check compares with what is at --out: name it")
     chosen = FORMATS[name]
-    made = chosen.export(only(pins, hosts))
+    made = chosen.export(only(pins, hosts), package)
     for loss in made.losses:
         say("certpin: error" if strict else "certpin: warning", str(loss))
     if strict and made.losses:

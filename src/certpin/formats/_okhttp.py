@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from certpin.formats.code import Token
     from certpin.formats.format import Source
-    from certpin.pins import HostPolicy
+    from certpin.pins import HostPolicy, PinSet
 
 LIMITS = (
     NoDebug("a build for debugging gives OkHttp a client without the pinner"),
@@ -37,15 +37,21 @@ LIMITS = (
     United("CertificatePinner takes the pins of every pattern that matches"),
 )
 NEEDS = (
+    "`--package` with the package of your sources, where they have one.",
     "OkHttp 4.3 or newer, where a pattern begins with `**.`: an older one pins nothing then.",
     "Hosts without a pattern are not pinned: refuse redirects to them, and to `http://`.",
 )
 
 
-def calls(policy: HostPolicy) -> str:
-    """One call of ``add`` for a policy: ``.add("host", "sha256/…", …)``."""
-    pins = "".join(f',\n            "{entry.pin}"' for entry in policy.pins)
-    return f'.add(\n            "{address(str(policy.pattern))}"{pins})'
+def calls(pins: PinSet, indent: int) -> str:
+    """A call of ``add`` for each policy: ``.add("host", "sha256/…", …)``, without a line end."""
+    return "\n".join(_call(policy, " " * indent) for policy in pins.policies)
+
+
+def _call(policy: HostPolicy, indent: str) -> str:
+    strings = [address(str(policy.pattern)), *(str(entry.pin) for entry in policy.pins)]
+    arguments = ",\n".join(f'{indent}    "{text}"' for text in strings)
+    return f"{indent}.add(\n{arguments}\n{indent})"
 
 
 def address(pattern: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -28,6 +29,10 @@ class FormatWarning(UserWarning):
 def pass_over(what: str) -> None:
     """Tell that something of a file does not come along, where nobody is locked out by that."""
     warnings.warn(f"not imported: {what}", FormatWarning, stacklevel=2)
+
+
+# A name in reverse, as the Java Language Specification has it (section 6.1).
+_PACKAGE = re.compile(r"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -156,11 +161,28 @@ class Format:
     read: Callable[[Source], Reading]
     needs: tuple[str, ...] = ()  # what must hold for the pins to hold, sentences
     folder: bool = False  # whether there may be more files than one
+    package: str = ""  # the line that puts source code into a package, "package {}", if any does
 
-    def export(self, pins: PinSet) -> Export:
-        """Write a pin set for this platform. Raises ``ConfigError`` where that is unsafe."""
+    def export(self, pins: PinSet, package: str = "") -> Export:
+        """Write a pin set for this platform, source code into a package of this name.
+
+        Raises ``ConfigError`` where that is unsafe, or where the platform knows no packages.
+        """
         fitted, losses = fit(pins, self.limits)
-        return Export(self.write(fitted), fitted, losses)
+        files = self.write(fitted)
+        if package:
+            files = tuple(self._packed(file, package) for file in files)
+        return Export(files, fitted, losses)
+
+    def _packed(self, file: File, package: str) -> File:
+        if not self.package or not _PACKAGE.fullmatch(package):
+            raise ConfigError(
+                f"{package!r} is no package for {self.name}",
+                key="--package",
+                fix="packages are for Java and Kotlin: com.bank.app",
+            )
+        line = self.package.format(package)
+        return replace(file, text=file.text.replace("\nimport ", f"\n{line}\n\nimport ", 1))
 
     def load(self, source: Source, wishes: Wishes | None = None) -> PinSet:
         """Read a file of this platform. Raises ``FormatError`` and ``ConfigError``."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def write(pins: PinSet) -> tuple[File, ...]:
     """A file with one function, ``pinnedHttpClient``."""
-    calls = "".join(f"    {_okhttp.calls(policy)}\n" for policy in pins.policies)
+    calls = _okhttp.calls(pins, indent=4) + "\n"
     template = files("certpin.formats").joinpath("ktor.kt").read_text(encoding="utf-8")
     text = fill(template, {"header": commented(pins, KTOR.name, "//"), "calls": calls})
     return (File(KTOR.file, text),)
@@ -32,9 +32,11 @@ KTOR = Format(
     use="Put it among the sources, and make clients with `pinnedHttpClient { … }`.",
     file="CertpinKtor.kt",
     limits=_okhttp.LIMITS,
+    package="package {}",
     write=write,
     read=_okhttp.read,
     needs=(
+        "`--package` with the package of your sources, where they have one.",
         "The engine OkHttp (`io.ktor:ktor-client-okhttp`, JVM and Android), OkHttp 4.3 or newer.",
         "CIO, Java and Apache know no pins: they take the anchors of `trust`, as a trust manager.",
         "Darwin has a CertificatePinner of its own, which takes the same lines.",

@@ -16,11 +16,11 @@ _SOURCE = """\
 import okhttp3.CertificatePinner;
 
 /** Give it to the client: {{@code builder.certificatePinner(CertpinPinner.create())}}. */
-final class CertpinPinner {{
+public final class CertpinPinner {{
     private CertpinPinner() {{
     }}
 
-    static CertificatePinner create() {{
+    public static CertificatePinner create() {{
         return new CertificatePinner.Builder()
 {calls}
             .build();
@@ -31,7 +31,7 @@ final class CertpinPinner {{
 
 def write(pins: PinSet) -> tuple[File, ...]:
     """A class with one function, ``CertpinPinner.create()``."""
-    calls = "\n".join(f"            {_okhttp.calls(policy)}" for policy in pins.policies)
+    calls = _okhttp.calls(pins, indent=12)
     text = _SOURCE.format(header=commented(pins, OKHTTP_JAVA.name, "//"), calls=calls)
     return (File(OKHTTP_JAVA.file, text),)
 
@@ -42,6 +42,7 @@ OKHTTP_JAVA = Format(
     use="Put it among the sources, and give the builder of your client `CertpinPinner.create()`.",
     file="CertpinPinner.java",
     limits=_okhttp.LIMITS,
+    package="package {};",
     write=write,
     read=_okhttp.read,
     needs=_okhttp.NEEDS,

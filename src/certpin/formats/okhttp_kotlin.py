@@ -24,7 +24,7 @@ val certpinPinner: CertificatePinner = CertificatePinner.Builder()
 
 def write(pins: PinSet) -> tuple[File, ...]:
     """A file with one value, ``certpinPinner``."""
-    calls = "\n".join(f"    {_okhttp.calls(policy)}" for policy in pins.policies)
+    calls = _okhttp.calls(pins, indent=4)
     text = _SOURCE.format(header=commented(pins, OKHTTP_KOTLIN.name, "//"), calls=calls)
     return (File(OKHTTP_KOTLIN.file, text),)
 
@@ -35,6 +35,7 @@ OKHTTP_KOTLIN = Format(
     use="Put it among the sources, and give the builder of your client `certpinPinner`.",
     file="CertpinPinner.kt",
     limits=_okhttp.LIMITS,
+    package="package {}",
     write=write,
     read=_okhttp.read,
     needs=_okhttp.NEEDS,

@@ -1,0 +1,257 @@
+"""Simulated fleets: the same numbers as one client after the other; whom a plan and a slip hit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from certpin.errors import InputError
+from certpin.rotation import Situation, Step, Timing, Version, plan
+from certpin.rotation.simulate import simulate
+from certpin.rotation.simulate_fleet import Fleet
+from certpin.rotation.simulate_script import Dated, dated, moved, script
+from tests.rotation._situations import (
+    DAY,
+    HOUR,
+    NOW,
+    TIMING,
+    bundled,
+    pin,
+    pin_set,
+    sighting,
+    version,
+)
+from tests.rotation._situations import situation as known
+from tests.rotation._slow_fleet import EVERY, simulate_slowly
+from tests.rotation.test_plan_safety import OTHERS, situations
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from certpin.rotation.simulate_outcome import Simulation
+    from certpin.rotation.simulate_script import Script
+    from certpin.rotation.step import Act
+
+ACTS: tuple[Act, ...] = ("stage", "publish", "publish", "serve", "remove")
+SHARES = st.integers(0, 100).map(lambda percent: Fraction(percent, 100))
+BEFORE = version(1, {"served": "active", "spare": "published"}, ago=90 * DAY)
+MOMENT = timedelta(seconds=1)
+
+
+@st.composite
+def fleets(draw: st.DrawFn, timing: Timing, story: Script) -> Fleet:
+    """A small fleet, some of it in every binary that is out."""
+    share = Fraction(1, 2 * len(story.binaries) or 1)
+    gaps = sorted(draw(st.tuples(st.integers(0, 100), st.integers(0, 100))))
+    curve = [(Fraction(1, 3), timing.opened * gaps[0] // 100)]
+    curve += [(Fraction(1), timing.opened * gaps[1] // 100)]
+    return Fleet(
+        draw(st.integers(1, 12)),
+        timing,
+        tuple(curve) if draw(st.booleans()) else (),
+        draw(SHARES),
+        tuple((each.number, share) for each in story.binaries),
+        draw(st.integers(0, 2**64)),
+    )
+
+
+def the_plan() -> tuple[Situation, tuple[Dated, ...]]:
+    """A new key is published, served, and the old one goes: steps 2, 4 and 7."""
+    now = known(BEFORE.pins, BEFORE, seen=(sighting("served"),))
+    steps = dated(plan(now, pin("next")).steps, NOW)
+    acts = ["stage", "publish", "activate", "serve", "retire", "remove", "publish"]
+    assert [each.step.act for each in steps] == acts
+    return now, steps
+
+
+def tried(moves: dict[int, timedelta], fleet: Fleet) -> Simulation:
+    now, steps = the_plan()
+    return simulate(script(now, moved(steps, moves)), fleet)
+
+
+def causes(outcome: Simulation) -> dict[tuple[str, int | None], int]:
+    return {(each.cause.event, each.cause.step): each.clients for each in outcome.lockouts}
+
+
+WORST = Fleet(1000, TIMING, stragglers=Fraction(1))
+USUAL = Fleet(1000, TIMING)
+
+
+@given(situations(), st.sampled_from(OTHERS), st.data())
+def test_a_plan_locks_out_nobody(situation: Situation, to: str, data: st.DataObject) -> None:
+    made = plan(situation, pin(to))
+    assume(made.possible)
+    story = script(situation, dated(made.steps, situation.now))
+    fleet = data.draw(fleets(situation.timing, story))
+    ends = [each.end for each in (*story.releases, *story.binaries) if each.end]
+    story = replace(story, until=min([story.until, *ends]))  # a plan says nothing of later
+    assert simulate(story, fleet).lockouts == ()
+    assert simulate(story, replace(fleet, stragglers=Fraction(1))).locked_out == 0
+
+
+@pytest.mark.slow
+@settings(suppress_health_check=[HealthCheck.filter_too_much])
+@given(situations(), st.sampled_from(OTHERS), st.data())
+def test_a_key_that_is_served_before_its_date_locks_out_the_slowest(
+    situation: Situation, to: str, data: st.DataObject
+) -> None:
+    made = plan(situation, pin(to))
+    steps = dated(made.steps, situation.now)
+    early = [each for each in steps if each.step.act == "serve" and each.at > situation.now]
+    out = [each.fetched for each in situation.field.versions if each.fetched]
+    # Of two that went out in one moment nobody holds the first; the planner waits for it.
+    assume(made.possible and early and len(out) == len(set(out)))
+    room = int((early[0].at - situation.now) / MOMENT)
+    back = data.draw(st.integers(1, room)) * MOMENT
+    story = script(situation, moved(steps, {early[0].number: -back}))
+    fleet = Fleet(1, situation.timing, stragglers=Fraction(1))
+    outcome = simulate(story, fleet)
+    assert outcome.locked_out == 1
+    # The slowest may not have got the version that refuses it: then its publishing locks them out.
+    assert causes(outcome).keys() <= {("serve", early[0].number), ("publish", None)}
+    safe = {each.step: each for each in outcome.safety}[early[0].number]
+    assert safe.guaranteed == safe.fleet == early[0].at
+
+
+def _stories(situation: Situation, draw: st.DataObject) -> Script:
+    """Steps in any order, of any keys, at any time."""
+    steps = []
+    for number in range(1, draw.draw(st.integers(1, 8)) + 1):
+        act = draw.draw(st.sampled_from(ACTS))
+        key = pin(draw.draw(st.sampled_from(["served", *OTHERS])))
+        at = situation.now + draw.draw(st.integers(0, 1500)) * HOUR
+        steps.append(Dated(number, Step(act, None if act == "publish" else key), at))
+    return script(situation, steps)
+
+
+@pytest.mark.slow
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@given(situations(), st.data())
+def test_it_is_what_one_client_after_the_other_comes_to(
+    situation: Situation, data: st.DataObject
+) -> None:
+    """Short stories only: the slow fleet is slow."""
+    assume(situation.field.alive(situation.now, situation.timing))
+    assume(situation.timing.adopt <= 40 * DAY)
+    story = _stories(situation, data)
+    assume(story.until <= 120 * 24 * 3600)
+    fleet = data.draw(fleets(situation.timing, story))
+    outcome, slow = simulate(story, fleet, chunk=5), simulate_slowly(story, fleet)
+    assert (outcome.locked_out, outcome.seconds) == (slow.locked_out, slow.seconds)
+    assert [hour.locked_out for hour in outcome.hours[::EVERY]] == [hour for hour, _ in slow.hours]
+    for hour, (_, held) in zip(outcome.hours[::EVERY], slow.hours, strict=True):
+        assert {number: count for number, count in hour.held.items() if count} == held
+    if not any(each.end for each in (*story.releases, *story.binaries)):
+        assert causes(outcome) == {
+            (event, step): count for (event, step, _), count in slow.causes.items()
+        } or _several_at_once(story)
+
+
+def _several_at_once(story: Script) -> bool:
+    """Old versions have no step: those that lock out are one in the line above."""
+    return sum(each.step is None for each in story.releases) > 1
+
+
+def test_the_same_seed_makes_the_same_fleet_whatever_the_chunk() -> None:
+    now, steps = the_plan()
+    story = script(now, moved(steps, {4: -5 * DAY}))
+    once = simulate(story, USUAL)
+    assert 0 < once.locked_out < USUAL.clients
+    assert all(simulate(story, USUAL, chunk=chunk) == once for chunk in (1, 7, 999, 1000, 10**6))
+    assert simulate(story, replace(USUAL, seed=2)) != once
+
+
+@pytest.mark.parametrize("step", [2, 4, 7])
+def test_each_step_at_its_date_is_safe(step: int) -> None:
+    outcome = tried({}, WORST)
+    safe = {each.step: each for each in outcome.safety}
+    _, steps = the_plan()
+    assert (outcome.locked_out, outcome.peak.locked_out) == (0, 0)
+    fleet = safe[step].fleet
+    assert fleet is not None
+    assert fleet <= steps[step - 1].at
+
+
+def test_a_publishing_that_comes_late_makes_the_key_too_early() -> None:
+    outcome = tried({2: 3 * DAY}, WORST)
+    assert causes(outcome) == {("serve", 4): 1000}
+    (lockout,) = outcome.lockouts
+    assert (lockout.first, lockout.last) == (NOW + 10 * DAY, NOW + 13 * DAY)
+    assert outcome.seconds == 1000 * 3 * 86400
+    assert outcome.peak.at == lockout.first
+
+
+def test_an_old_key_that_goes_before_the_servers_change_is_the_fault_of_the_publishing() -> None:
+    outcome = tried({6: -9 * DAY, 7: -9 * DAY}, USUAL)
+    (lockout,) = outcome.lockouts
+    assert (lockout.cause.event, lockout.cause.step, lockout.cause.version) == ("publish", 7, 3)
+    assert lockout.last == NOW + 10 * DAY
+    safe = {each.step: each for each in outcome.safety}
+    assert safe[7].fleet == NOW + 10 * DAY
+
+
+def test_most_have_it_long_before_the_date() -> None:
+    """What the adoption curve is for: the wrong step a day early hits few."""
+    outcome = tried({4: -DAY}, replace(USUAL, stragglers=Fraction(0)))
+    assert outcome.locked_out < USUAL.clients // 50
+    half = next(hour for hour in outcome.hours if hour.held[2] >= 500)
+    assert half.at < NOW + 4 * DAY
+    safe = {each.step: each for each in outcome.safety}[4]
+    assert safe.fleet
+    assert safe.fleet <= NOW + 10 * DAY
+    assert safe.guaranteed == NOW + 10 * DAY
+
+
+def test_a_binary_without_the_key_is_locked_out_to_the_end() -> None:
+    old = bundled(1, {"served": "active", "spare": "published"}, ago=90 * DAY)
+    new = version(2, {"served": "active", "spare": "published"}, ago=80 * DAY)
+    now = known(new.pins, old, new, seen=(sighting("served"),))
+    steps = [Dated(1, Step("stage", pin("next")), NOW), Dated(2, Step("publish"), NOW)]
+    steps.append(Dated(3, Step("serve", pin("next")), NOW + 20 * DAY))
+    fleet = replace(USUAL, binaries=((1, Fraction(1, 4)),))
+    outcome = simulate(script(now, steps), fleet)
+    assert 200 < outcome.locked_out < 300
+    assert {hour.held[1] for hour in outcome.hours} == {outcome.locked_out}
+    assert outcome.hours[-1].locked_out == outcome.locked_out
+    assert {each.step: each.fleet for each in outcome.safety}[3] is None
+
+
+def test_pins_that_end_are_a_cause_of_their_own() -> None:
+    held = pin_set({"served": "active", "spare": "published"}, 1, expires=NOW + 5 * DAY)
+    now = known(held, Version(held, fetched=NOW - 90 * DAY), seen=(sighting("served"),))
+    outcome = simulate(script(now, []), USUAL)
+    assert causes(outcome) == {("expiry", None): 1000}
+    assert outcome.lockouts[0].first == NOW + 5 * DAY
+    assert outcome.lockouts[0].cause.version == 1
+
+
+def test_where_nobody_looked_the_active_pins_are_served() -> None:
+    now = known(BEFORE.pins, BEFORE)
+    early = [Dated(1, Step("remove", pin("served")), NOW), Dated(2, Step("publish"), NOW)]
+    outcome = simulate(script(now, early), USUAL)
+    assert causes(outcome) == {("publish", 2): 1000}
+
+
+@pytest.mark.parametrize(
+    ("moves", "problem"),
+    [
+        ({9: DAY}, "there is no step 9"),
+        ({3: DAY}, "changes nothing that a client sees"),
+        ({4: -11 * DAY}, "before the simulation begins"),
+    ],
+)
+def test_a_move_that_makes_no_sense_is_told(moves: dict[int, timedelta], problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        tried(moves, USUAL)
+
+
+def test_a_field_of_which_nothing_is_known_is_not_simulated() -> None:
+    steps: Sequence[Dated] = ()
+    with pytest.raises(InputError, match="no version is recorded"):
+        script(known(BEFORE.pins), steps)

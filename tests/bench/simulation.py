@@ -1,0 +1,57 @@
+"""Ten million simulated clients through a year of steps: a time, and the memory of a process."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from certpin.rotation import Step
+from certpin.rotation.simulate_fleet import Fleet
+from certpin.rotation.simulate_script import Dated, Script, script
+from tests.bench.paired import Figure
+from tests.rotation._situations import DAY, NOW, pin, sighting, situation, version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CLIENTS = 10_000_000
+_PERIOD = 45 * DAY  # a certificate of 47 days, with a new key each
+
+
+def figures() -> Iterator[Figure]:
+    """In a process of its own, so that its memory is that of the simulation."""
+    words = [sys.executable, "-c", "from tests.bench import simulation; simulation.measure()"]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    seconds, size, out = map(float, done.stdout.split())
+    name = f"simulate: {_CLIENTS:,} clients, a year, {len(a_year().steps)} steps"
+    yield Figure(name, seconds, " s", limit=10)
+    yield Figure("simulate: resident size of that", size, " GiB", limit=2)
+    yield Figure("  beside it: of them locked out by the step that is early", out)
+
+
+def measure() -> None:
+    """Print seconds, GiB and the share that was locked out."""
+    from certpin.rotation.simulate import simulate
+
+    begin = time.perf_counter()
+    outcome = simulate(a_year(), Fleet(_CLIENTS))
+    took = time.perf_counter() - begin
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(took, size, outcome.locked_out / _CLIENTS)
+
+
+def a_year() -> Script:
+    """A key every 45 days: each published, served 33 days later, the old one gone; one is early."""
+    held = version(1, {"key0": "active", "key1": "published"}, ago=90 * DAY)
+    steps: list[Dated] = []
+    for turn in range(8):
+        at = NOW + turn * _PERIOD
+        served = at + (20 if turn == 4 else 33) * DAY
+        acts = [(Step("stage", pin(f"key{turn + 2}")), at), (Step("publish"), at)]
+        acts += [(Step("serve", pin(f"key{turn + 2}")), served)]
+        acts += [(Step("remove", pin(f"key{turn}")), served), (Step("publish"), served)]
+        steps += [Dated(len(steps) + place, *each) for place, each in enumerate(acts, 1)]
+    return script(situation(held.pins, held, seen=(sighting("key0"),)), steps)

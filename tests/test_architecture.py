@@ -43,7 +43,7 @@ TYPE_ONLY = {("errors", "certpin.pins.verdict")}
 # What `import certpin` must not load: every dependency, required or optional.
 DEPENDENCIES = {
     *("aiohttp", "click", "cryptography", "httpx", "httpx2", "idna", "requests", "rich"),
-    *("matplotlib", "numpy", "tomlkit", "urllib3"),
+    *("numpy", "tomlkit", "urllib3"),
 }
 CLIENTS = {"aiohttp", "httpx", "httpx2", "requests", "urllib3"}
 

@@ -10,14 +10,13 @@ fetch: it can, as if the address of the pins were not pinned itself.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from certpin.errors import InputError
-from certpin.rotation.timing import Timing, parse_duration
+from certpin.rotation.timing import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 SECOND = timedelta(seconds=1)
 MOST_CLIENTS = 1_000_000_000
 WHOLE = 2**32  # what a share is counted in, and what a draw is below
-_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)%?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -75,26 +73,6 @@ def usual_curve(timing: Timing) -> tuple[tuple[Fraction, timedelta], ...]:
         (Fraction(9, 10), longest / 4),
         (Fraction(1), longest),
     )
-
-
-def parse_curve(text: str) -> tuple[tuple[Fraction, timedelta], ...]:
-    """Read ``50%=1d,90%=7d,100%=30d``. Raises ``InputError``."""
-    points = []
-    for part in text.split(","):
-        share, equals, gap = part.partition("=")
-        if not equals:
-            raise InputError(f"{part[:40]!r} is no point of a curve", fix="write it as 90%=7d")
-        points.append((parse_share(share), parse_duration(gap)))
-    return tuple(points)
-
-
-def parse_share(text: str) -> Fraction:
-    """Read a percentage, ``0.1%`` or ``0.1``. Raises ``InputError``."""
-    found = _SHARE.fullmatch(text.strip())
-    share = Fraction(found[1]) / 100 if found else Fraction(2)
-    if share > 1:
-        raise InputError(f"{text[:40]!r} is not a percentage", fix="write it as 0.1%, up to 100%")
-    return share
 
 
 def _check_curve(curve: Sequence[tuple[Fraction, timedelta]], timing: Timing) -> None:

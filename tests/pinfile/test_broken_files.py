@@ -149,7 +149,7 @@ FILES = {
     ),
     "trust in a file that is not there": Broken(
         _after(HOST_TWO + 'trust = "no-such.pem"\n' + PINS_TWO),
-        *(17, "host[1].trust", "No such file", "relative to the pin file"),
+        *(17, "host[1].trust", "trust anchors: No such file", "relative to the pin file"),
     ),
     "trust in a folder": Broken(
         _after(HOST_TWO + 'trust = "."\n' + PINS_TWO),

@@ -162,7 +162,7 @@ def anchor_certificates(folder: Path, name: str, key: str) -> tuple[Certificate,
         return read_certificates((folder / name).read_bytes())
     except (OSError, ValueError) as exc:
         raise ConfigError(
-            f"{name!r} holds no trust anchors: {exc}",
+            f"{name!r} holds no trust anchors: {getattr(exc, 'strerror', None) or exc}",
             key=key,
             fix="name a PEM file of certificates, relative to the pin file",
         ) from exc

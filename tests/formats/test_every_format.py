@@ -101,6 +101,7 @@ def test_the_same_pins_make_the_same_files(chosen: Format, pins: PinSet) -> None
     assert exported(chosen, pins).files == chosen.export(pins).files
 
 
+@pytest.mark.slow
 @given(data=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 @example(b"\xff\xfe")
 @example(b"{" * 100_000)

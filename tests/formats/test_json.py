@@ -25,6 +25,7 @@ def load(document: Any) -> PinSet:
     return JSON.load(Source(text.encode(), lambda path: path.encode()))
 
 
+@pytest.mark.slow
 @given(pins=pin_sets())
 def test_everything_comes_back_roles_states_and_notes_too(pins: PinSet) -> None:
     export = JSON.export(pins)

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from rich.console import Console
+from rich.style import Style
 
 from certpin.lab.qr import qr_lines, qr_text
 from certpin.lab.trouble import LabError
@@ -36,6 +37,7 @@ def test_the_picture_is_the_code_with_its_quiet_zone() -> None:
 
 
 def test_it_is_dark_on_light_whatever_the_terminals_colours() -> None:
+    Style.parse.cache_clear()  # a style keeps the codes of the first terminal that it met
     console = Console(force_terminal=True, color_system="truecolor", width=200, no_color=False)
     with console.capture() as captured:
         console.print(qr_text(TEXT))

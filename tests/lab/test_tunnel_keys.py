@@ -8,7 +8,6 @@ import sys
 
 import pytest
 from rich.console import Console
-from rich.style import Style
 
 from certpin.lab.qr import qr_lines, qr_text
 from certpin.lab.trouble import LabError
@@ -37,13 +36,16 @@ def test_the_picture_is_the_code_with_its_quiet_zone() -> None:
 
 
 def test_it_is_dark_on_light_whatever_the_terminals_colours() -> None:
-    Style.parse.cache_clear()  # a style keeps the codes of the first terminal that it met
-    console = Console(force_terminal=True, color_system="truecolor", width=200, no_color=False)
-    with console.capture() as captured:
-        console.print(qr_text(TEXT))
-    lines = [line for line in captured.get().splitlines() if line]
-    assert lines
-    assert all(line.startswith("\x1b[38;2;0;0;0;48;2;255;255;255m") for line in lines)
+    """The styles are looked at, not the codes: those of the first terminal are kept for all."""
+    pieces = [piece for piece in Console(width=200).render(qr_text(TEXT)) if piece.text != "\n"]
+    assert pieces
+    for piece in pieces:
+        style = piece.style
+        assert style
+        assert style.color
+        assert style.bgcolor
+        assert style.color.get_truecolor() == (0, 0, 0)
+        assert style.bgcolor.get_truecolor() == (255, 255, 255)
 
 
 def test_it_is_cut_and_never_wrapped_on_a_narrow_terminal() -> None:

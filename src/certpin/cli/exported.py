@@ -86,6 +86,5 @@ def _of_host(host: str, right: PolicyMeaning, found: PolicyMeaning) -> Iterator[
         yield f"{host}: {pin} is missing"
     for pin in sorted(map(str, found.pins - right.pins)):
         yield f"{host}: {pin} is not in the pin file, or is no longer accepted"
-    for name, value in right._replace(pins=found.pins)._asdict().items():
-        if value != getattr(found, name):
-            yield f"{host}: {name} is another"
+    for name in right._replace(pins=found.pins).differing(found):
+        yield f"{host}: {name} is another"

@@ -91,13 +91,11 @@ class Importing:
 
 
 def _refuse_another(there: HostPolicy, imported: HostPolicy) -> None:
-    if policy_meaning(there) == policy_meaning(imported):
+    differing = policy_meaning(there).differing(policy_meaning(imported))
+    if not differing:
         return
-    fields = policy_meaning(there)._asdict()
-    other = policy_meaning(imported)._asdict()
-    differing = ", ".join(name for name, value in fields.items() if value != other[name])
     raise ConfigError(
-        f"{imported.pattern} has a policy there already, which differs in: {differing}",
+        f"{imported.pattern} has a policy there already, which differs in: {', '.join(differing)}",
         key="host",
         fix="remove one of the two, or import into another file: --file FILE",
     )

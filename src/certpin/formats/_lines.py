@@ -21,10 +21,10 @@ _HOST = re.compile(r"^# for (\S{1,260})$", re.MULTILINE)
 _BUNDLE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
-def lines(pins: PinSet, name: str, settings: dict[str, str]) -> str:
-    """The text of the file: header, host, one line a setting."""
+def lines(pins: PinSet, name: str, settings: dict[str, str], quote: str = '"') -> str:
+    """The text of the file: header, host, one line a setting, its value between these quotes."""
     [policy] = pins.policies
-    words = "".join(f'{key} = "{value}"\n' for key, value in settings.items())
+    words = "".join(f"{key} = {quote}{value}{quote}\n" for key, value in settings.items())
     return f"{commented(pins, name, '#')}# for {policy.pattern}\n{words}"
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from certpin.formats import _lines
 from certpin.formats.format import File, Format
-from certpin.formats.header import commented
 from certpin.formats.limits import (
     KeysOnly,
     LeafOnly,
@@ -35,9 +34,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
     }
     if policy.trust:
         settings["ca_certificate"] = _BUNDLE
-    # wget takes quotes for a part of the value.
-    words = "".join(f"{name} = {value}\n" for name, value in settings.items())
-    text = f"{commented(pins, WGET.name, '#')}# for {policy.pattern}\n{words}"
+    text = _lines.lines(pins, WGET.name, settings, quote="")  # it takes quotes for a part of it
     return (File(WGET.file, text), *_lines.bundle(policy, _BUNDLE))
 
 

@@ -27,6 +27,10 @@ class PolicyMeaning(NamedTuple):
     trust: frozenset[bytes] | None
     report_to: frozenset[str]
 
+    def differing(self, other: PolicyMeaning) -> tuple[str, ...]:
+        """The names of the fields in which another one differs, in their order."""
+        return tuple(name for name in self._fields if getattr(self, name) != getattr(other, name))
+
 
 class Meaning(NamedTuple):
     """What a pin set means: its policies by pattern, and the anchors of its debug override."""

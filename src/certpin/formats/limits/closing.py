@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
 from certpin.formats.fit import Fitted, Limit, PolicyLimit
-from certpin.formats.limits.overlap import _broader
+from certpin.formats.limits.overlap import broader
 
 if TYPE_CHECKING:
     from certpin.pins import HostPolicy, PinSet
@@ -53,7 +53,7 @@ class OneDateInOverlaps(Limit):
         """Refuse two dates for one host."""
         index = {str(policy.pattern): policy for policy in pins.policies}
         for policy in pins.policies:
-            for pattern in map(str, _broader(policy.pattern)):
+            for pattern in map(str, broader(policy.pattern)):
                 if pattern in index and index[pattern].expires != policy.expires:
                     raise ConfigError(
                         f"{policy.pattern} and {pattern} cannot be exported together: "

@@ -67,9 +67,7 @@ class _OneEntryAName(Limit):
         first, *others = group
         losses = []
         for other in others:
-            if policy_meaning(first)._replace(pins=frozenset()) != policy_meaning(other)._replace(
-                pins=frozenset()
-            ):
+            if set(policy_meaning(first).differing(policy_meaning(other))) - {"pins"}:
                 raise ConfigError(
                     f"{first.pattern} and {other.pattern} differ, and {self.why}",
                     key="host",

@@ -37,7 +37,7 @@ class United(Limit):
 def _unite(policy: HostPolicy, index: dict[str, HostPolicy]) -> tuple[HostPolicy, list[str]]:
     entries = {entry.pin: entry for entry in policy.pins}
     added = []
-    for pattern in _broader(policy.pattern):
+    for pattern in broader(policy.pattern):
         other = index.get(str(pattern))
         if other and not other.live_pins.keys() <= entries.keys():
             entries = {**other.live_pins, **entries}
@@ -45,7 +45,7 @@ def _unite(policy: HostPolicy, index: dict[str, HostPolicy]) -> tuple[HostPolicy
     return replace(policy, pins=tuple(entries.values())), added
 
 
-def _broader(pattern: HostPattern) -> Iterator[HostPattern]:
+def broader(pattern: HostPattern) -> Iterator[HostPattern]:
     """The patterns that cover every host of one, without itself."""
     if pattern.wildcard == "":
         yield HostPattern("**.", pattern.name)

@@ -39,7 +39,9 @@ def _compile_lowest(more: list[str]) -> None:
     floor = Path("build/floor.txt")  # its name stands in the lock, so that it must not change
     floor.parent.mkdir(exist_ok=True)
     floor.unlink(missing_ok=True)
-    _uv([*_EXTRAS, "--resolution", "lowest-direct", "--output-file", str(floor)])
+    # Without what those need in turn: the latest of it need not suit the tools of the tests.
+    lowest = ["--resolution", "lowest-direct", "--no-deps"]
+    _uv([*_EXTRAS, *lowest, "--output-file", str(floor)])
     _compile("lowest", [*_EXTRAS, "--group", "test", "--constraint", str(floor), *more])
 
 

@@ -334,3 +334,33 @@ def test_an_impossible_plan_ends_with_its_reason(out: Run) -> None:
     assert done.code == 1
     assert "Impossible after that: " in done.out
     assert "certpin rotate ended" in done.out
+
+
+def test_a_signed_set_is_out_when_it_is_pushed_and_who_activates_before_is_told_so(
+    out: Run,
+) -> None:
+    new_key(out)
+    done = out("rotate", "publish", *OFFLINE, "--signed")
+    assert (done.code, "certpin publish push" in done.out) == (0, True)
+    days_pass(90)
+    status = out("rotate", "status", *OFFLINE)
+    assert "not pushed yet (certpin publish push)" in status.out
+    refused, facts = stepped(out, "activate", "new.key", *OFFLINE)
+    assert (refused.code, invariants(facts)) == (1, ["adopted"])
+    assert "certpin publish push" in facts["breaches"][0]["fix"]
+    planned = out("rotate", "plan", "--to", "new.key", *OFFLINE)
+    assert "certpin publish push" in planned.out
+
+
+def test_a_folder_to_publish_from_makes_versions_signed_and_so_does_the_one_before(
+    out: Run,
+) -> None:
+    Path("publish").mkdir()
+    Path("publish/publish.toml").touch()
+    new_key(out)
+    assert out("rotate", "publish", *OFFLINE).code == 0
+    assert journal()[-1].signed
+    Path("publish/publish.toml").unlink()
+    assert out("rotate", "publish", *OFFLINE, "--bundled").code == 0
+    assert not journal()[-1].signed
+    assert history().signed

@@ -51,6 +51,20 @@ MUTATIONS: list[Mutation] = [
         _IN_FIELD + "test_clients_are_counted_only_where_they_are_known",
     ),
     Mutation(
+        "what waits to be pushed supersedes nothing",
+        _FIELD,
+        "and not each.waiting and",
+        "and",
+        _IN_FIELD + "test_a_version_that_waits_to_be_pushed_is_held_and_supersedes_nothing",
+    ),
+    Mutation(
+        "a signed version is out when it is pushed",
+        _HISTORY,
+        "replace(known, fetched=event.time, waiting=False)",
+        "replace(known, waiting=False)",
+        _IN_HISTORY + "test_a_signed_version_is_out_when_it_is_pushed",
+    ),
+    Mutation(
         "adopted by every version alive",
         _ADOPTION,
         "if refusing or not alive:",

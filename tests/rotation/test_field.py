@@ -59,6 +59,12 @@ def test_a_version_in_a_binary_lives_until_somebody_says_that_it_has_ended() -> 
     assert Field((over, NEW)).alive(NOW, TIMING) == (NEW,)
 
 
+def test_a_version_that_waits_to_be_pushed_is_held_and_supersedes_nothing() -> None:
+    field = Field((OLD, replace(NEW, waiting=True)))
+    assert field.dies(OLD, TIMING) is None
+    assert [each.number for each in field.alive(NOW + 900 * DAY, TIMING)] == [1, 2]
+
+
 def test_a_binary_does_not_supersede_what_is_fetched() -> None:
     field = Field((OLD, bundled(2, ABC, ago=90 * DAY)))
     assert field.dies(OLD, TIMING) is None

@@ -134,3 +134,49 @@ def test_a_pin_of_another_host_is_another_story() -> None:
     other = history(step("generate", "a", host="other.example"))
     assert other.past(PATTERN).states == {}
     assert isinstance(next(iter(other.past(PATTERN).known)), Pin)
+
+
+def test_a_signed_version_is_out_when_it_is_pushed() -> None:
+    signed = replace(SECOND, signed=True)
+    pushed = Event(NOW + 3 * DAY, "ada", "push", version=2)
+    first, second = history(FIRST, signed).field.versions
+    assert (second.fetched, second.waiting) == (NOW + DAY, True)
+    first, second = history(FIRST, signed, pushed).field.versions
+    assert (second.fetched, second.waiting) == (NOW + 3 * DAY, False)
+    assert not first.waiting
+
+
+def test_who_pushes_again_changes_nothing() -> None:
+    signed = replace(SECOND, signed=True)
+    pushes = [Event(NOW + days * DAY, "ada", "push", version=2) for days in (3, 9)]
+    assert history(FIRST, signed, *pushes).field == history(FIRST, signed, pushes[0]).field
+
+
+def test_a_version_that_went_into_a_binary_waits_until_it_can_be_fetched_too() -> None:
+    binary, signed = replace(FIRST, bundled=True, signed=True), replace(FIRST, signed=True)
+    pushed = Event(NOW + DAY, "ada", "push", version=1)
+    assert [each.waiting for each in history(binary).field.versions] == [False]
+    assert [each.waiting for each in history(binary, signed).field.versions] == [True]
+    assert [each.waiting for each in history(binary, signed, pushed).field.versions] == [False]
+
+
+def test_a_version_that_was_handed_out_without_a_signature_waits_for_nothing() -> None:
+    again = replace(FIRST, time=NOW + DAY, signed=True)
+    (version,) = history(FIRST, again).field.versions
+    assert (version.fetched, version.waiting) == (NOW, False)
+
+
+def test_the_last_version_to_be_fetched_says_whether_sets_are_signed() -> None:
+    signed = replace(SECOND, signed=True)
+    binary = replace(publish(3, AB, at=NOW + 2 * DAY), bundled=True)
+    assert not history().signed
+    assert not history(FIRST).signed
+    assert history(FIRST, signed, binary).signed
+    assert not history(FIRST, signed, publish(3, AB, at=NOW + 2 * DAY)).signed
+
+
+def test_a_push_of_what_was_never_published_contradicts() -> None:
+    pushed = Event(NOW + DAY, "ben", "push", version=9)
+    assert contradictions(history(FIRST, pushed)) == (
+        "ben says that version 9 was pushed, which was never published",
+    )

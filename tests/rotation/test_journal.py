@@ -54,12 +54,13 @@ STEPS = st.builds(
 )
 NUMBERS = st.integers(1, 9)
 PUBLISHED = st.builds(
-    lambda time, who, number, bundled, clients: Event(
+    lambda time, who, number, bundled, signed, clients: Event(
         time,
         who,
         "publish",
         version=number,
         bundled=bundled,
+        signed=signed,
         clients=clients,
         timing=Timing(),
         pins=pin_set({"a": "active", "b": "published"}, number),
@@ -68,12 +69,17 @@ PUBLISHED = st.builds(
     TEXT,
     NUMBERS,
     st.booleans(),
+    st.booleans(),
     st.none() | st.integers(0, 10**9),
 )
-ENDINGS = st.builds(
-    lambda time, who, number: Event(time, who, "ended", version=number), TIMES, TEXT, NUMBERS
+OF_VERSIONS = st.builds(
+    lambda time, who, step, number: Event(time, who, step, version=number),
+    TIMES,
+    TEXT,
+    st.sampled_from(["push", "ended"]),
+    NUMBERS,
 )
-JOURNALS = st.lists(STEPS | PUBLISHED | ENDINGS, max_size=6)
+JOURNALS = st.lists(STEPS | PUBLISHED | OF_VERSIONS, max_size=6)
 
 
 def test_a_journal_is_read_back() -> None:
@@ -194,7 +200,7 @@ def test_a_line_with_a_wound_raises_nothing_else(line: str, at: int, put: str) -
 
 
 def test_every_step_makes_a_state_or_has_a_version() -> None:
-    assert set(get_args(StepName)) == {*STATE_AFTER, "publish", "ended"}
+    assert set(get_args(StepName)) == {*STATE_AFTER, "publish", "push", "ended"}
 
 
 def test_the_moment_of_a_merge_does_not_matter_for_steps_of_one_moment() -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from certpin.pins import Pin, State
+    from certpin.rotation import Field
 
 KEYS = st.sampled_from(["a", "b", "c", "d", "e"])
 SERVERS = ("one", "two")
@@ -79,8 +80,8 @@ class Rotation(RuleBasedStateMachine):
             guard = guards.to_stage(self.known, pin(key))
             self.try_to(guard, lambda known: drafts.staged(known, pin(key)))
 
-    @rule()
-    def publish(self) -> None:
+    @rule(signed=st.booleans())
+    def publish(self, signed: bool) -> None:
         try:
             ready = drafts.published(self.known)
         except ConfigError:
@@ -91,7 +92,29 @@ class Rotation(RuleBasedStateMachine):
             live = frozenset(self.known.policy.live_pins)
             assert not live & self.dead
             assert number > self.fleet.newest(self.known.now)
-            self.fleet.versions.append(Held(number, live, fetched=self.known.now))
+            if signed:  # who signs might push, and forget to say so: some client may have it
+                self.known = replace(self.known, field=_waiting(self.known.field))
+                self.fleet.versions.append(Held(number, live, bundled=self.known.now))
+            else:
+                self.hand_out(number, live)
+
+    @rule()
+    def push(self) -> None:
+        latest = self.known.field.latest
+        if latest and latest.waiting:
+            held = next(each for each in self.fleet.versions if each.number == latest.number)
+            self.fleet.versions.remove(held)
+            self.known = drafts.pushed(self.known)
+            self.hand_out(held.number, held.pins)
+
+    def hand_out(self, number: int, live: frozenset[Pin]) -> None:
+        """Whoever holds an older one, however he came by it, has this one after the delay."""
+        now = self.known.now
+        self.fleet.versions = [
+            replace(each, gone=now + TIMING.adopt) if each.bundled and not each.gone else each
+            for each in self.fleet.versions
+        ]
+        self.fleet.versions.append(Held(number, live, fetched=now))
 
     @rule(key=KEYS)
     def activate(self, key: str) -> None:
@@ -134,9 +157,12 @@ class Rotation(RuleBasedStateMachine):
 
     @invariant()
     def everybody_has_a_way_on(self) -> None:
-        newest = self.fleet.newest(self.known.now)
-        latest = next(held for held in self.fleet.versions if held.number == newest)
-        assert len(latest.pins) >= 2
+        assert all(len(held.pins) >= 2 for held in self.fleet.versions)
+
+
+def _waiting(field: Field) -> Field:
+    *before, last = field.versions
+    return replace(field, versions=(*before, replace(last, waiting=True)))
 
 
 Rotation.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -80,6 +80,20 @@ def test_a_date_that_is_fixed_already_counts_from_nothing() -> None:
     assert made.steps[0].counts_from is None
 
 
+def test_a_version_that_waits_is_pushed_first_and_the_date_counts_from_there() -> None:
+    waiting = version(2, ABC, ago=30 * DAY, waiting=True)
+    made = to("c", ABC, versions=(OUT, waiting))
+    assert acts(made)[:3] == [("push", 2), ("activate", pin("c")), ("serve", pin("c"))]
+    activate = made.steps[1]
+    assert (activate.not_before, activate.counts_from) == (NOW + TIMING.adopt, 2)
+
+
+def test_where_one_waits_and_another_follows_the_date_counts_from_the_latter() -> None:
+    made = to("new", ABC, versions=(OUT, version(2, ABC, ago=30 * DAY, waiting=True)))
+    assert acts(made)[:3] == [("push", 2), ("stage", pin("new")), ("publish", 3)]
+    assert made.steps[3].counts_from == 3
+
+
 def test_what_is_done_drops_out() -> None:
     done: dict[str, State] = {"a": "retiring", "b": "active", "c": "published"}
     field = (version(1, ABC, ago=40 * DAY),)

@@ -43,6 +43,7 @@ def status_facts(
                 "fetched": _iso(each.fetched),
                 "bundled": _iso(each.bundled),
                 "ended": _iso(each.ended),
+                "waiting": each.waiting,
                 "alive": each in field.alive(now, timing),
                 "until": _iso(field.dies(each, timing)),
                 "clients": each.clients,

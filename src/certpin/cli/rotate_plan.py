@@ -106,6 +106,7 @@ def _words(step: Step) -> str:
         "generate": "make the key of the next backup",
         "stage": f"put {pin} into the draft",
         "publish": f"publish version {step.version}, and give it to the clients",
+        "push": f"let clients fetch version {step.version}, which waits for it",
         "activate": f"allow the servers to use {pin}",
         "serve": "install its certificate on every server",
         "retire": f"let {pin} retire",
@@ -121,6 +122,8 @@ def _command(step: Step, made: Plan, key: str) -> str:
         return f"certpin rotate generate --backup-key {_BACKUP_FILE}"
     if step.act == "publish":
         return "certpin rotate publish"
+    if step.act == "push":
+        return "certpin publish push"
     named = {NEXT_BACKUP: _BACKUP_FILE, made.to: key}
     pin = step.pin
     word = named.get(pin, str(pin)) if pin else ""

@@ -33,6 +33,12 @@ _NEW = {"generated", "staged"}
 @pin_file_option
 @click.option("--bundled", is_flag=True, help="It went into a binary: it lives until it has ended.")
 @click.option(
+    "--signed/--unsigned",
+    default=None,
+    help="Clients get it as a signed set: it is out when `certpin publish push` has pushed it, not "
+    "before. So it is where there is a folder `publish`, or the version before was.",
+)
+@click.option(
     "--clients", type=click.IntRange(min=0), metavar="N", help="How many clients will hold it."
 )
 @delay_options
@@ -45,6 +51,7 @@ def publish(
     ctx: click.Context,
     path: Path,
     bundled: bool,
+    signed: bool | None,
     clients: int | None,
     delays: dict[str, timedelta],
     vantages: Vantages,
@@ -62,6 +69,7 @@ def publish(
     """
     ledger = Ledger(path)
     timing = merged(ledger.timing, delays)
+    signed = not bundled and (_is_signed(ledger) if signed is None else signed)
     known = bool(ledger.field.versions)
     version = _next_version(ledger, bundled=bundled)
     _make_published(ledger, version)
@@ -77,6 +85,7 @@ def publish(
             "publish",
             version=version,
             bundled=bundled,
+            signed=signed,
             clients=clients,
             timing=timing,
             reason=forcing.recorded(breaches, looked),
@@ -84,7 +93,7 @@ def publish(
         )
         ledger.commit([event])
         outcome.done = True
-        outcome.said = [*_told(path, version, now, timing, bundled=bundled)]
+        outcome.said = [*_told(path, event, timing)]
         if not known:
             outcome.said.append(
                 "It is the first version that the journal knows: if clients hold older ones, "
@@ -180,13 +189,26 @@ def _outcome(
     )
 
 
-def _told(path: Path, version: int, now: datetime, timing: Timing, *, bundled: bool) -> list[str]:
-    if bundled:
+def _is_signed(ledger: Ledger) -> bool:
+    settings = ledger.path.parent / "publish" / "publish.toml"
+    return ledger.history.signed or settings.is_file()
+
+
+def _told(path: Path, event: Event, timing: Timing) -> list[str]:
+    version = event.version
+    if event.bundled:
         return [
             f"{path} is version {version}, in a binary.",
             f"It lives until you say that it has ended: certpin rotate ended {version}",
         ]
-    date, delay = in_utc(now + timing.adopt), format_duration(timing.adopt)
+    delay = format_duration(timing.adopt)
+    if event.signed:
+        return [
+            f"{path} is version {version}, and is out as soon as it is signed and pushed:",
+            "certpin publish sign KEY, then certpin publish push.",
+            f"Every client has it {delay} (T_adopt) after that.",
+        ]
+    date = in_utc(event.time + timing.adopt)
     return [
         f"{path} is version {version}. Give it to your clients now.",
         f"Every client has it from {date} on (T_adopt {delay}).",

@@ -110,11 +110,15 @@ def _of_versions(ledger: Ledger, timing: Timing, now: datetime) -> list[str]:
         lines.append(f"The draft differs from version {latest.number}: certpin rotate publish")
     for version in ledger.field.alive(now, timing):
         until = ledger.field.dies(version, timing)
-        how = "in a binary" if version.bundled else "fetched"
+        how = "in a binary" if version.bundled else _fetched(version)
         held = "an unknown number of clients" if version.clients is None else version.clients
         end = f"until {in_utc(until)}" if until else _without_end(version)
         lines.append(f"version {version.number}, {how}, {end}, clients: {held}")
     return lines
+
+
+def _fetched(version: Version) -> str:
+    return "not pushed yet (certpin publish push)" if version.waiting else "fetched"
 
 
 def _without_end(version: Version) -> str:

@@ -54,6 +54,15 @@ def published(situation: Situation) -> Situation:
     return replace(situation, pins=draft, field=field, past=past)
 
 
+def pushed(situation: Situation) -> Situation:
+    """The versions that wait to be pushed can be fetched."""
+    versions = tuple(
+        replace(each, fetched=situation.now, waiting=False) if each.waiting else each
+        for each in situation.field.versions
+    )
+    return replace(situation, field=replace(situation.field, versions=versions))
+
+
 def serving(situation: Situation, pin: Pin) -> Situation:
     """Every vantage serves one key, and nobody knows under which authority.
 

@@ -1,6 +1,7 @@
 """One line of the journal: a step that somebody took, as JSON.
 
-    schema, time, who, step, host, pin, version, bundled, clients, timing, note, reason, pins
+    schema, time, who, step, host, pin, version, bundled, signed, clients, timing, note, reason,
+    pins
 
 ``schema`` is ``certpin-journal/1``. Fields that have nothing to say are left out; fields that are
 not known here are ignored, so that an older certpin reads what a newer one wrote.
@@ -31,6 +32,7 @@ StepName = Literal[
     "stage",
     "unstage",
     "publish",
+    "push",
     "activate",
     "retire",
     "remove",
@@ -54,8 +56,9 @@ STATE_AFTER: dict[StepName, State] = {
 class Event:
     """A step. ``time`` has a time zone; ``reason`` is why it was forced, or empty.
 
-    ``host``, a pattern, and ``pin`` belong to every step but ``publish`` and ``ended``, which have
-    a ``version``; a ``publish`` has the whole pin set and the delays of its clients.
+    ``host``, a pattern, and ``pin`` belong to every step but ``publish``, ``push`` and ``ended``,
+    which have a ``version``; a ``publish`` has the whole pin set and the delays of its clients.
+    ``signed``: clients get it as a signed set, so that it is out with the ``push`` that follows.
     """
 
     time: datetime
@@ -65,6 +68,7 @@ class Event:
     pin: Pin | None = None
     version: int | None = None
     bundled: bool = False
+    signed: bool = False
     clients: int | None = None
     timing: Timing | None = None
     note: str = ""
@@ -83,6 +87,7 @@ def format_event(event: Event) -> str:
         "pin": str(event.pin) if event.pin else None,
         "version": event.version,
         "bundled": event.bundled or None,
+        "signed": event.signed or None,
         "clients": event.clients,
         "timing": event.timing.texts() if event.timing else None,
         "note": event.note or None,
@@ -104,7 +109,8 @@ def parse_event(line: str) -> Event:
         host=_host(shape.get("host")),
         pin=Pin.parse(pin.text()) if (pin := shape.get("pin")) else None,
         version=_number(shape.get("version"), least=1),
-        bundled=bundled.flag() if (bundled := shape.get("bundled")) else False,
+        bundled=_flag(shape.get("bundled")),
+        signed=_flag(shape.get("signed")),
         clients=_number(shape.get("clients"), least=0),
         timing=_timing(shape.get("timing")),
         note=_text(shape.get("note")),
@@ -167,6 +173,10 @@ def _step(text: str) -> StepName:
 
 def _host(shape: Shape | None) -> str:
     return str(HostPattern.parse(shape.text())) if shape else ""
+
+
+def _flag(shape: Shape | None) -> bool:
+    return shape.flag() if shape else False
 
 
 def _number(shape: Shape | None, *, least: int) -> int | None:

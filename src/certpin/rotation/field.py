@@ -23,7 +23,8 @@ class Version:
 
     ``fetched`` is when it could first be fetched, ``bundled`` when it went into a binary; ``None``
     where it never did. ``ended`` is when somebody measured that no client holds it any more.
-    ``clients`` is how many hold it, ``None`` where nobody knows.
+    ``clients`` is how many hold it, ``None`` where nobody knows. ``waiting`` is a signed set that
+    nobody has pushed yet, as far as is known: some client may hold it, but none that asks gets it.
     """
 
     pins: PinSet
@@ -31,6 +32,7 @@ class Version:
     bundled: datetime | None = None
     ended: datetime | None = None
     clients: int | None = None
+    waiting: bool = False
 
     @property
     def number(self) -> int:
@@ -72,7 +74,7 @@ class Field:
         following = [
             max(each.fetched, version.fetched)
             for each in self.versions
-            if each.fetched is not None and each.number > version.number
+            if each.fetched is not None and not each.waiting and each.number > version.number
         ]
         return min(following) + timing.adopt if following else None
 

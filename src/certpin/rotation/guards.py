@@ -197,6 +197,8 @@ def _how_to_adopt(situation: Situation, found: Adoption) -> str:
     latest = situation.field.latest
     if latest is None or not latest.accepts(situation.pattern, found.pin):
         return "publish it, and wait: certpin rotate stage, then certpin rotate publish"
+    if latest.waiting:
+        return f"push version {latest.number}, and wait: certpin publish push"
     if found.moment is None:
         return (
             "a binary holds that version: say when no client runs it any more, "

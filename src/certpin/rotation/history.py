@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from certpin.pins import HostPattern
 from certpin.pins.meaning import meaning
-from certpin.rotation.event import STATE_AFTER
+from certpin.rotation.event import STATE_AFTER, StepName
 from certpin.rotation.field import Field, Version, policy_in
 from certpin.rotation.situation import Past
 from certpin.rotation.states import may_follow
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 # A publish is what makes a pin PUBLISHED; the other states of a pin set were declared before.
 _ON_THE_WAY = {"generated", "staged"}
 
+_OF_KNOWN: dict[StepName, str] = {
+    "ended": "has ended, which never went out",
+    "push": "was pushed, which was never published",
+}
+
 
 @dataclass(frozen=True)
 class History:
@@ -37,9 +42,17 @@ class History:
         for event in self.events:
             if event.step == "publish":
                 _publish(versions, event)
+            elif event.step == "push":
+                _push(versions, event)
             elif event.step == "ended":
                 _end(versions, event)
         return Field(tuple(versions))
+
+    @property
+    def signed(self) -> bool:
+        """Whether the last version to be fetched went out as a signed set."""
+        fetched = (each for each in reversed(self.events) if each.step == "publish")
+        return next((each.signed for each in fetched if not each.bundled), False)
 
     @property
     def timing(self) -> Timing | None:
@@ -83,6 +96,7 @@ def _publish(versions: list[Version], event: Event) -> None:
         fetched=None if event.bundled else event.time,
         bundled=event.time if event.bundled else None,
         clients=event.clients,
+        waiting=event.signed and not event.bundled,
     )
     for at, known in enumerate(versions):
         if known.number == event.version and meaning(known.pins) == meaning(event.pins):
@@ -99,7 +113,21 @@ def _both(known: Version, again: Version) -> Version:
         bundled=known.bundled or again.bundled,
         clients=known.clients if again.clients is None else again.clients,
         ended=None,
+        waiting=_waiting(known, again),
     )
+
+
+def _waiting(known: Version, again: Version) -> bool:
+    """Whether none of the ways to fetch it is open yet."""
+    ways = [each.waiting for each in (known, again) if each.fetched is not None]
+    return bool(ways) and all(ways)
+
+
+def _push(versions: list[Version], event: Event) -> None:
+    """It is out from now on, and not since somebody meant to publish it."""
+    for at, known in enumerate(versions):
+        if known.number == event.version and known.waiting:
+            versions[at] = replace(known, fetched=event.time, waiting=False)
 
 
 def _end(versions: list[Version], event: Event) -> None:
@@ -131,8 +159,8 @@ def _of_versions(events: Sequence[Event]) -> Iterator[str]:
     out: dict[int, Event] = {}
     for event in events:
         number = event.version
-        if event.step == "ended" and number is not None and number not in out:
-            yield f"{event.who} says that version {number} has ended, which never went out"
+        if event.step in _OF_KNOWN and number is not None and number not in out:
+            yield f"{event.who} says that version {number} {_OF_KNOWN[event.step]}"
         if event.step != "publish" or number is None or event.pins is None:
             continue
         before = out.setdefault(number, event)

@@ -1,5 +1,6 @@
 """The dated steps from the key that is served to another one.
 
+    push the version that waits for it, if one does
     make and stage the next backup, and the new key where it is not in the draft yet
     publish                         now
     activate the new key            not before every version alive accepts it
@@ -81,7 +82,7 @@ def _cannot_begin(situation: Situation, to: Pin) -> Iterator[Breach]:
 def _steps(situation: Situation, to: Pin) -> list[Step]:
     """What is to be done, without dates."""
     old = replaced(situation, to)
-    steps = []
+    steps = [Step("push")] if waiting(situation) else []
     if not _spare(situation, to, old):
         steps += [Step("generate", NEXT_BACKUP), Step("stage", NEXT_BACKUP)]
     if situation.entry(to) is None:
@@ -90,7 +91,7 @@ def _steps(situation: Situation, to: Pin) -> list[Step]:
     # then the one publishing comes last, unless the new key itself has to be published first.
     out = _is_out(situation, to)
     late = out and bool(guards.leaving(situation))
-    if not out or (steps and not late):
+    if not out or (any(each.act == "stage" for each in steps) and not late):
         steps.append(Step("publish"))
     entry = situation.entry(to)
     if entry is None or entry.state != "active":
@@ -99,6 +100,12 @@ def _steps(situation: Situation, to: Pin) -> list[Step]:
         steps.append(Step("serve", to))
     clearing = _clear_away(situation, old)
     return [*steps, *clearing, *([Step("publish")] if clearing or late else [])]
+
+
+def waiting(situation: Situation) -> bool:
+    """Whether the latest version is signed, and nobody has pushed it yet."""
+    latest = situation.field.latest
+    return latest is not None and latest.waiting
 
 
 def _is_out(situation: Situation, to: Pin) -> bool:

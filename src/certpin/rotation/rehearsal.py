@@ -37,12 +37,15 @@ def _dated(step: Step, situation: Situation, before: list[Step]) -> tuple[Step, 
     """The step with its date, and the situation at that date."""
     if step.act == "publish":
         return replace(step, version=drafts.published(situation).pins.version), situation
+    if step.act == "push" and situation.field.latest:
+        return replace(step, version=situation.field.latest.number), situation
     if step.act not in {"activate", "serve"} or step.pin is None:
         return step, situation
     found = adoption(situation, step.pin)
     if found.adopted or found.moment is None:
         return step, situation
-    version = next((each.version for each in before if each.act == "publish"), None)
+    out = (each.version for each in reversed(before) if each.act in {"publish", "push"})
+    version = next(out, None)
     dated = replace(step, not_before=found.moment, counts_from=version)
     return dated, drafts.later(situation, found.moment)
 
@@ -65,6 +68,8 @@ def _guard(step: Step, situation: Situation) -> tuple[Breach, ...]:
 def _taken(step: Step, situation: Situation) -> Situation:
     if step.act == "publish":
         return drafts.published(situation)
+    if step.act == "push":
+        return drafts.pushed(situation)
     if step.pin is None or step.act == "generate":
         return situation
     if step.act == "stage":

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Chains = tuple[frozenset[Pin], ...]
 
 # What clients notice of a rotation, sooner or later; the other steps are words in a journal.
-NOTICED = frozenset({"stage", "remove", "publish", "serve"})
+NOTICED = frozenset({"stage", "remove", "publish", "push", "serve"})
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,8 @@ def _take(
             pins = frozenset(draft) if policy.mode == "enforce" else None
             releases.append(Release(number, at, pins, end, step=each.number))
             number += 1
+        elif latest and each.step.act == "push":
+            releases.append(replace(_release(latest, situation), at=at, step=each.number))
         elif pin and each.step.act == "stage":
             draft.add(pin)
         elif pin and each.step.act == "remove":
@@ -169,7 +171,8 @@ def _take(
 def _of_the_field(situation: Situation) -> list[Release]:
     """The versions that are fetched, from the last one on that everybody has got."""
     out = sorted(
-        (each for each in situation.field.versions if each.fetched), key=lambda each: each.number
+        (each for each in situation.field.versions if each.fetched and not each.waiting),
+        key=lambda each: each.number,
     )
     # Nobody fetches: then those without a binary of their own hold the newest one.
     out = out or sorted(_alive(situation), key=lambda each: each.number)[-1:]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from certpin.rotation.breach import Breach
 
-Act = Literal["generate", "stage", "publish", "activate", "serve", "retire", "remove"]
+Act = Literal["generate", "stage", "publish", "push", "activate", "serve", "retire", "remove"]
 
 # The key of the next backup does not exist yet: in a rehearsal this stands for it.
 NEXT_BACKUP = Pin.of_key(hashlib.sha256(b"the next backup, which nobody has made yet").digest())
@@ -26,7 +26,7 @@ class Step:
     ``not_before`` is the date before which it locks somebody out, ``None``: do it now, or as soon
     as the step before is done. ``counts_from`` is the version of this plan whose publishing that
     date counts from: who publishes an hour later adds an hour. ``waits`` is what has to be seen
-    first, or empty. ``version`` is what a publish makes.
+    first, or empty. ``version`` is what a publish makes, or a push hands out.
     """
 
     act: Act

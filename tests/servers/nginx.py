@@ -72,7 +72,7 @@ _SERVER = """\
     ssl_certificate {certificate};
     ssl_certificate_key {key};
     root {directory};
-    location / {{ return 200 "hello from {name}\\n"; }}
+    location / {{ {answer} }}
     location /redirect {{ return 302 $arg_to; }}
     location /echo {{ proxy_pass http://unix:{directory}/echo:/; }}
     location /large {{ }}
@@ -140,19 +140,20 @@ def nginx(
     *,
     only_known_names: bool = False,
     renewable: bool = False,
+    folders: Mapping[str, Path] | None = None,
 ) -> Iterator[Nginx]:
     """Run nginx with an identity for each server name, chosen by SNI; the first is the default.
 
     It listens on 127.0.0.1 and, where the machine has it, on ::1.
     With ``only_known_names`` others are turned away in the handshake. With ``renewable``, ``use``
-    can change what is shown.
+    can change what is shown. A name in ``folders`` serves the files of a folder.
     """
     program = require("nginx")
     with scratch() as directory:
         port, plain = free_port(), free_port()
         listen = " ".join(f"listen {address}:{port} ssl;" for address in _addresses())
         blocks = [
-            _block(directory, listen, name, identity, renewable=renewable)
+            _block(directory, listen, name, identity, renewable, (folders or {}).get(name))
             for name, identity in identities.items()
         ]
         if only_known_names:
@@ -171,7 +172,14 @@ def nginx(
             yield Nginx(port, plain, directory / "access.log")
 
 
-def _block(directory: Path, listen: str, name: str, identity: Identity, *, renewable: bool) -> str:
+def _block(
+    directory: Path,
+    listen: str,
+    name: str,
+    identity: Identity,
+    renewable: bool,
+    files: Path | None,
+) -> str:
     """The server block of one name; its chain and key are written beside it."""
     certificate, key = identity.write(directory, name)
     # With a variable in their paths, nginx reads both files anew for each handshake.
@@ -182,6 +190,7 @@ def _block(directory: Path, listen: str, name: str, identity: Identity, *, renew
         certificate=f"{folder}/{certificate.name}",
         key=f"{folder}/{key.name}",
         directory=directory,
+        answer=f"root {files};" if files else f'return 200 "hello from {name}\\n";',
     )
 
 

@@ -31,7 +31,7 @@ PLAIN = pin_set(
     )
 )
 MANY = settings(
-    max_examples=60, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+    max_examples=30, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )
 
 

@@ -125,7 +125,7 @@ MUTATIONS: list[Mutation] = [
         "a key that may leave is not kept",
         _GENERATE,
         "            _refuse_extractable(pair[1])\n",
-        "            pass\n",
+        "",
         _IN_KEY + "test_a_token_that_makes_keys_that_can_be_taken_out_is_not_used",
     ),
     Mutation(

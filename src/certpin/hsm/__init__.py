@@ -9,7 +9,7 @@ Needs ``pip install 'certpin[pkcs11]'``, and the module (a shared library) that 
 
 from __future__ import annotations
 
-from certpin.hsm.generate import generate_key
+from certpin.hsm.generate import destroy_key, generate_key
 from certpin.hsm.key import TokenKey, open_key
 from certpin.hsm.module import MODULE_VARIABLE
 from certpin.hsm.uri import TokenURI, is_token_uri
@@ -18,6 +18,7 @@ __all__ = [
     "MODULE_VARIABLE",
     "TokenKey",
     "TokenURI",
+    "destroy_key",
     "generate_key",
     "is_token_uri",
     "open_key",

@@ -42,20 +42,30 @@ def generate_key(uri: str, pin: AskPIN, algorithm: KeyAlgorithm) -> TokenKey:
         return _made(parsed, session, algorithm)
 
 
+def destroy_key(key: TokenKey) -> None:
+    """Take both halves of a key from its token, for whoever made it and cannot keep it.
+
+    Only a key of ``generate_key`` has a session that may write. Raises ``TokenError``.
+    """
+    from pkcs11 import Attribute
+
+    with translated(str(key.uri)):
+        for each in list(key._session.get_objects({Attribute.ID: key.uri.id})):
+            each.destroy()
+
+
 def _made(uri: TokenURI, session: Session, algorithm: KeyAlgorithm) -> TokenKey:
     with translated(session.token.label):
         _refuse_known(uri, session)
         named = replace(uri, id=uri.id or secrets.token_bytes(_ID_BYTES))
         pair = _generate(session, algorithm, named)
-    try:
-        with translated(session.token.label):
+        try:
             _refuse_extractable(pair[1])
-        return proven(named, session)
-    except BaseException:
-        with translated(session.token.label):
+            return proven(named, session)
+        except BaseException:
             for each in pair:
                 each.destroy()
-        raise
+            raise
 
 
 def _refuse_known(uri: TokenURI, session: Session) -> None:

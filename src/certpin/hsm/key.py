@@ -12,6 +12,7 @@ from certpin.hsm import public
 from certpin.hsm.module import closed_on_failure, find_token, log_in, translated
 from certpin.hsm.uri import TokenURI
 from certpin.x509 import printable
+from certpin.x509.keys import PublicKey
 from certpin.x509.signing import digest_of, verify_signature
 
 if TYPE_CHECKING:
@@ -40,9 +41,14 @@ class TokenKey:
     _private: Any = field(repr=False)
 
     @cached_property
+    def half(self) -> PublicKey:
+        """The public half, as certpin has those of files: with its digest, and in words."""
+        return PublicKey(public.spki(self.public_key), "key on a token")
+
+    @property
     def spki(self) -> bytes:
         """The SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7) as DER: what a pin is the hash of."""
-        return public.spki(self.public_key)
+        return self.half.spki
 
     def sign(self, data: bytes) -> bytes:
         """Sign bytes of any length, on the token.

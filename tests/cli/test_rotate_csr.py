@@ -50,7 +50,7 @@ def names(request: x509.CertificateSigningRequest) -> list[str]:
 def test_it_is_for_the_key_of_the_file(run: Run, algorithm: KeyAlgorithm) -> None:
     pin = key_file(algorithm)
     request = requested(run("rotate", "csr", "next.key", "--host", HOST))
-    assert not list(request.subject)
+    assert request.subject.rfc4514_string() == f"CN={HOST}"
     spki = request.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -72,6 +72,13 @@ def test_it_has_the_names_that_are_given(run: Run) -> None:
     words = ("--host", "API.bank.example", "--host", "*.bank.example", "--host", "[2001:db8::7]")
     request = requested(run("rotate", "csr", "next.key", *words))
     assert names(request) == [HOST, "*.bank.example", "2001:db8::7"]
+
+
+def test_a_name_that_is_too_long_for_the_subject_is_an_alternative_name_alone(run: Run) -> None:
+    key_file()
+    host = f"{'a' * 60}.bank.example"
+    request = requested(run("rotate", "csr", "next.key", "--host", host))
+    assert (list(request.subject), names(request)) == ([], [host])
 
 
 def test_without_names_it_is_for_the_hosts_that_have_the_key(run: Run) -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.lab import Authority
 from tests import kit
 from tests.cli._pinfiles import write
 from tests.cli._rotating import JOURNAL, days_pass, invariants, stepped
 from tests.cli.conftest import HOST, Run
-
-if TYPE_CHECKING:
-    from certpin.lab import Authority
 
 OFFLINE = ("--offline",)
 LEAF, BACKUP = kit.NOBODY_ELSE, kit.NOBODY
@@ -43,6 +40,21 @@ def test_a_key_that_is_active_is_refused_where_a_version_does_not_accept_it(out:
     assert stepped(out, "activate", "new.key", *words)[0].code == 0
     done, facts = stepped(out, "activate", "new.key", *OFFLINE)
     assert (done.code, invariants(facts)) == (1, ["adopted"])
+
+
+def test_a_new_key_is_refused_with_the_clients_at_risk(out: Run) -> None:
+    """As an ACME client makes one, unless it is told not to."""
+    before = Path("pins.toml").read_bytes(), JOURNAL.read_bytes()
+    done, facts = stepped(out, "activate", str(Authority("x").pin), *OFFLINE)
+    assert (done.code, invariants(facts)) == (1, ["adopted"])
+    assert facts["breaches"][0]["clients"] == 12
+    assert (Path("pins.toml").read_bytes(), JOURNAL.read_bytes()) == before
+
+
+def test_a_new_key_is_not_forced_past_the_draft(out: Run) -> None:
+    words = (*OFFLINE, "--force", "--reason", "we know better")
+    done = out("rotate", "activate", str(Authority("x").pin), *words)
+    assert (done.code, "GENERATED, and cannot become ACTIVE" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize(

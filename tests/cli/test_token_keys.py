@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,11 +90,27 @@ def test_people_are_told_where_the_key_is(run: Run, hsm: SoftHSM) -> None:
     assert "if the token is lost, so is the key" in done.out
 
 
-def test_where_the_command_fails_there_was_never_a_key(run: Run, hsm: SoftHSM) -> None:
-    refused = run("add", "*.com", "--pin", str(kit.NOBODY), "--backup-key", URI)
-    assert (refused.code, labels(hsm)) == (2, [])
-    Path("pins.toml").mkdir()
-    assert run("add", HOST, "--pin", str(kit.NOBODY), "--backup-key", URI).code == 2
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("add", "other.example", "--pin", str(kit.NOBODY), "--backup-key", URI),
+        ("rotate", "generate", "--backup-key", URI),
+    ],
+)
+def test_where_the_command_fails_there_was_never_a_key(
+    out: Run, hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    refused = out(*words)
+    assert (refused.code, "No space left" in refused.err) == (2, True)
+    assert labels(hsm) == []
+
+
+def test_what_is_refused_before_a_key_is_needed_makes_none(out: Run, hsm: SoftHSM) -> None:
+    assert out("add", HOST, "--pin", str(kit.NOBODY), "--backup-key", URI).code == 2
     assert labels(hsm) == []
 
 

@@ -24,11 +24,13 @@ def activate(move: Move) -> Outcome:
     certificate: then every host of the pin file that it is for is looked at. Where the key is
     ACTIVE already, as at each renewal that keeps it, nothing is written.
     """
+    breaches = move.breaches(guards.to_activate, blind=True)
     allowed: set[State] = {"staged", "published", "adopted", "active", "retiring"}
+    if breaches and not move.forcing.force:  # of a new key, too, the refusal says who is at risk
+        allowed.add("generated")
     for _, situation in move.situations():
         if standing(situation, move.pin) not in allowed:
             require(move.pin, standing(situation, move.pin), "active")
-    breaches = move.breaches(guards.to_activate, blind=True)
     before = [name for name, _ in _not_active(move)]
     word = "is ACTIVE" if before else "is ACTIVE already"
     outcome = move.outcome(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from certpin.x509.signing import Signer, SignerPublicKey
 
 _VERSION = b"\x02\x01\x00"  # v1(0)
-_NO_SUBJECT = b"\x30\x00"  # the names stand in the extension, as RFC 9525 section 2 wants them
+_LONGEST_COMMON_NAME = 64  # RFC 5280 appendix A.1: ub-common-name
 _NULL = b"\x05\x00"
 
 # extensionRequest (RFC 2985 section 5.4.2) and subjectAltName (RFC 5280 section 4.2.1.6), as DER.
@@ -36,13 +36,16 @@ _ED25519 = bytes.fromhex("06032b6570")
 def new_request(key: Signer, names: Sequence[str]) -> bytes:
     """A CSR for these names, as DER: normalised hosts, IP addresses, and ``*.`` before a name.
 
-    Its subject is empty. It is verified before it is returned. Raises ``HostError`` without a
-    name, ``KeyParseError`` where the signature does not verify, and what the key raises.
+    The first one is the common name, too, if it is not too long: clients such as lego, and many a
+    private authority, look for one. It is verified before it is returned. Raises ``HostError``
+    without a name, ``KeyParseError`` where the signature does not verify, and what the key raises.
     """
     from cryptography.x509 import load_der_x509_csr
 
+    if not names:
+        raise HostError("a certificate needs a name", fix="give a host")
     attribute = _sequence(_EXTENSION_REQUEST, _set(_sequence(_alternative_names(names))))
-    info = _sequence(_VERSION, _NO_SUBJECT, key.spki, _der.element(b"\xa0", attribute))
+    info = _sequence(_VERSION, _subject(names[0]), key.spki, _der.element(b"\xa0", attribute))
     signature = _der.bit_string(key.sign(info))
     request = _sequence(info, _algorithm(key.public_key), signature)
     if not load_der_x509_csr(request).is_signature_valid:
@@ -50,12 +53,17 @@ def new_request(key: Signer, names: Sequence[str]) -> bytes:
     return request
 
 
+def _subject(name: str) -> bytes:
+    from cryptography.x509 import Name, NameAttribute, NameOID
+
+    words = [NameAttribute(NameOID.COMMON_NAME, name)] if len(name) <= _LONGEST_COMMON_NAME else []
+    return Name(words).public_bytes()
+
+
 def _alternative_names(names: Sequence[str]) -> bytes:
     """The extension, not critical: an authority decides that for the certificate by itself."""
     from cryptography.x509 import SubjectAlternativeName
 
-    if not names:
-        raise HostError("a certificate needs a name", fix="give a host")
     value = SubjectAlternativeName(list(map(_general_name, names))).public_bytes()
     return _sequence(_ALTERNATIVE_NAME, _der.element(b"\x04", value))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.lab.authority import new_key
 from certpin.pinfile import PinSet
 from certpin.pins import Pin
 from certpin.x509 import Certificate
@@ -22,6 +23,7 @@ from tests.servers.pebble import pebble
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from certpin.lab import Identity
     from tests.cli.conftest import Run
     from tests.servers.acme_clients import AcmeSh, Certbot, Lego
     from tests.servers.pebble import Pebble
@@ -124,24 +126,52 @@ def test_a_renewal_with_a_new_key_is_refused_and_the_certificate_stays(site: Sit
     assert Pin.of_key(mine.spki_sha256) != site.pin  # the client has it, the server has not
 
 
-def test_a_key_of_another_certificate_is_not_installed(
-    run: Run, authority: Pebble, tmp_path: Path
-) -> None:
-    """The hook by itself, as somebody would run it who confuses two files."""
-    from certpin.lab.authority import new_key
-
+@pytest.fixture
+def by_hand(run: Run, authority: Pebble) -> Identity:
+    """A certificate in ``chain.pem``, whose key is pinned; its backup is in ``backup.key``."""
     identity = authority.account().issue(HOST, new_key())
     Path("chain.pem").write_bytes(identity.chain_pem)
     run("add", HOST, "--pin", str(identity.pin), "--backup-key", "backup.key")
     run("rotate", "publish", *OFFLINE)
-    setting = {"CERTPIN_PINS": "pins.toml", "CERTPIN_INSTALL_TO": "server.pem"}
-    done = subprocess.run(
-        [HOOK, "chain.pem", "backup.key"],
-        env={**os.environ, **setting},
+    return identity
+
+
+def install(*words: str, **setting: str) -> subprocess.CompletedProcess[str]:
+    """The hook by itself."""
+    places = {
+        "CERTPIN_PINS": "pins.toml",
+        "CERTPIN_INSTALL_TO": "server.pem",
+        "CERTPIN_COMMAND": str(Path(sys.executable).with_name("certpin")),
+    }
+    return subprocess.run(
+        [HOOK, *words],
+        env={**os.environ, **places, **setting},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_a_key_of_another_certificate_is_not_installed(by_hand: Identity) -> None:
+    done = install("chain.pem", "backup.key")
     assert (done.returncode, "not the key of chain.pem" in done.stderr) == (2, True)
     assert not Path("server.pem").exists()
+
+
+def test_where_the_key_is_on_a_token_the_chain_is_installed_alone(by_hand: Identity) -> None:
+    done = install("chain.pem")
+    assert done.returncode == 0, done.stderr
+    assert Path("server.pem").read_bytes() == by_hand.chain_pem
+    assert Path("server.pem").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("missing", ["CERTPIN_PINS", "CERTPIN_INSTALL_TO"])
+def test_a_setting_that_is_missing_is_told(by_hand: Identity, missing: str) -> None:
+    done = install("chain.pem", **{missing: ""})
+    assert (done.returncode != 0, missing in done.stderr) == (True, True)
+    assert not Path("server.pem").exists()
+
+
+def test_a_server_that_does_not_reload_is_told(by_hand: Identity) -> None:
+    assert install("chain.pem", CERTPIN_RELOAD="exit 7").returncode == 7

@@ -19,6 +19,7 @@ from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
 from tests.cli._rotating import days_pass, journal, states, stepped
+from tests.cli._terminal import on_terminal
 from tests.servers.softhsm import SoftHSM, softhsm
 
 if TYPE_CHECKING:
@@ -153,6 +154,16 @@ def test_nobody_is_there_to_give_the_pin(
     monkeypatch.delenv("CERTPIN_PKCS11_PIN")
     done = run("pin", URI)
     assert (done.code, "CERTPIN_PKCS11_PIN" in done.err) == (2, True)
+
+
+def test_the_pin_is_asked_for_without_showing_it(
+    out: Run, hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out("rotate", "generate", "--backup-key", URI)
+    monkeypatch.delenv("CERTPIN_PKCS11_PIN")
+    code, text = on_terminal("pin", URI, typing=[("PIN of the token bank: ", hsm.pin)])
+    assert (code, hsm.pin in text) == (0, False)
+    assert "key on a token: EC P-256" in text
 
 
 def test_a_wrong_pin_is_told_and_not_shown(run: Run, hsm: SoftHSM) -> None:

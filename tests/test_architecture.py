@@ -29,6 +29,7 @@ ORDER = (
     {"_version"},
     {"errors"},
     {"x509"},
+    {"hsm"},
     {"pins"},
     {"pinfile", "tls", "probe", "formats", "reports"},
     {"clients", "rotation", "updates", "lab"},
@@ -43,7 +44,7 @@ TYPE_ONLY = {("errors", "certpin.pins.verdict")}
 # What `import certpin` must not load: every dependency, required or optional.
 DEPENDENCIES = {
     *("aiohttp", "click", "cryptography", "httpx", "httpx2", "idna", "requests", "rich"),
-    *("numpy", "tomlkit", "urllib3"),
+    *("numpy", "pkcs11", "tomlkit", "urllib3"),
 }
 CLIENTS = {"aiohttp", "httpx", "httpx2", "requests", "urllib3"}
 
@@ -131,6 +132,8 @@ def test_imports_run_one_way_only() -> None:
         ("errors", "from certpin.pins.verdict import Verdict"),
         ("x509", "from certpin.pins import Pin"),
         ("x509", "from ..pins import Pin"),
+        ("x509", "from certpin.hsm import TokenKey"),
+        ("hsm", "from certpin.pins import Pin"),
         ("pins", "def lazily():\n    from certpin.tls import context"),
         ("tls", "from certpin import probe"),
         ("tls", "import importlib\nimportlib.import_module('certpin.pinfile')"),

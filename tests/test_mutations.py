@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[1]
 LISTS = (
+    "tests.hsm.mutations",
+    "tests.cli.mutations_keys",
     "tests.tls.mutations_a",
     "tests.tls.mutations_b",
     "tests.formats.mutations_mobile",

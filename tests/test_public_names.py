@@ -34,6 +34,7 @@ PUBLIC_NAMES = [
     "PinnedSSLContext",
     "ProbeError",
     "StartTLSError",
+    "TokenError",
     "TrustAnchors",
     "UnpinnedHostError",
     "UnverifiedSessionError",

@@ -4,6 +4,7 @@
     ├── InputError (ValueError)          bytes or text that are not what they should be
     │   ├── CertificateParseError        not a certificate, chain, CSR (strict DER, RFC 5280)
     │   ├── KeyParseError                not a key, or the passphrase is wrong or missing
+    │   │   └── TokenError               the same on a PKCS#11 token: its URI, its PIN, its key
     │   ├── PinParseError                not a pin
     │   ├── FormatError                  not the file of another platform that it is said to be
     │   └── HostError                    not a host name, address or pattern
@@ -69,6 +70,13 @@ class CertificateParseError(InputError):
 
 class KeyParseError(InputError):
     """Not a key that can be read, or its passphrase is wrong or missing."""
+
+
+class TokenError(KeyParseError):
+    """A key on a PKCS#11 token that cannot be used: its URI, the token, or the PIN is wrong.
+
+    No PIN is ever in it.
+    """
 
 
 class PinParseError(InputError):

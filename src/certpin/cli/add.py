@@ -80,7 +80,8 @@ def add(
 
     --backup-key makes that key. Keep the file off the server and out of version control, in a
     safe or a key store. It is encrypted if there is a passphrase, in CERTPIN_PASSPHRASE or by
-    --ask-passphrase.
+    --ask-passphrase. On a PKCS#11 token (pkcs11:token=NAME;object=NAME, in quotes) the key is made
+    so that nobody can take it out; the token's PIN is in CERTPIN_PKCS11_PIN, or asked for.
 
     With --ca-file the pin file will trust that authority alone for this host.
 
@@ -110,14 +111,14 @@ def add(
 
 def _refuse_unsafe(backup: Backup, *, mode: Mode, match: Match, expires: datetime | None) -> None:
     """What can be known to be wrong before anybody is asked."""
-    if mode == "enforce" and backup.file is None and backup.given is None:
+    if mode == "enforce" and backup.place is None and backup.given is None:
         raise ConfigError(
             "an enforced host needs a backup: when its one key is lost or replaced, "
             "every client is locked out",
             fix="--backup-key FILE makes a key, --backup-pin PIN takes one that you have; "
             "--mode report goes without",
         )
-    if match == "ca" and backup.file:
+    if match == "ca" and backup.place:
         raise click.UsageError(
             "with --match ca the backup is the key of another authority: name it with --backup-pin"
         )
@@ -172,7 +173,7 @@ def _facts(
         "expires": policy.expires.date().isoformat() if policy.expires else None,
         "trust": trust,
         "pins": [{"pin": str(entry.pin), "role": entry.role} for entry in policy.pins],
-        "backup_key": str(backup.file) if backup.file else None,
+        "backup_key": backup.place,
     }
 
 

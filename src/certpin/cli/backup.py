@@ -1,18 +1,18 @@
-"""The backup of a host that is being added: a key that is made, or a pin that is known."""
+"""The backup of a host: a key that is made, in a file or on a token, or a pin that is known."""
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from certpin.cli.options import PASSPHRASE_VARIABLE
+from certpin.cli.options import PASSPHRASE_VARIABLE, ask_pin
 from certpin.errors import ConfigError
+from certpin.hsm import TokenKey, destroy_key, generate_key, is_token_uri
 from certpin.pins import Pin
 from certpin.x509 import printable
 from certpin.x509.keys import KeyAlgorithm, new_private_key
@@ -23,38 +23,56 @@ if TYPE_CHECKING:
 _LONGEST_PASSPHRASE = 1023  # bytes, as OpenSSL takes them
 
 
-@dataclass(frozen=True)
 class Backup:
-    """What the user said of a backup. The key is made on first need, put down by ``written``."""
+    """What the user said of a backup. The key is made on first need, and kept by ``written``.
 
-    file: Path | None
-    algorithm: KeyAlgorithm
-    passphrase: bytes | None = field(repr=False)
-    given: str | None
+    ``place`` is where it is made: a file, or the URI of a PKCS#11 token. ``close()`` takes back a
+    key that was made on a token and is not to be kept.
+    """
+
+    def __init__(
+        self,
+        place: str | None,
+        algorithm: KeyAlgorithm,
+        passphrase: bytes | None,
+        given: str | None,
+    ) -> None:
+        self.place = place
+        self.given = given
+        self._algorithm = algorithm
+        self._passphrase = passphrase
+        self._on_token: TokenKey | None = None
+        self._kept = False
 
     @cached_property
     def pin(self) -> Pin | None:
         """The pin of the backup, or ``None`` where there is no backup."""
-        if self.file:
+        if self._file:
             return self._new_key[1]
+        if self.place is not None:
+            self._on_token = generate_key(self.place, ask_pin, self._algorithm)
+            return Pin.of_key(self._on_token.half.spki_sha256)
         return None if self.given is None else Pin.parse(self.given)
 
     @property
     def note(self) -> str:
         """What stands in the pin file, so that the key is found again."""
-        return f"key file {printable(self.file.name)}" if self.file else ""
+        if self._on_token:
+            return f"key {self._on_token.uri}"
+        return f"key file {printable(self._file.name)}" if self._file else ""
 
     @contextmanager
     def written(self) -> Iterator[None]:
         """Write the key before the block; if the block fails, there was never a key.
 
-        It is for its owner alone (mode 600), and never goes over another file.
+        A file is for its owner alone (mode 600), and never goes over another file.
         """
-        if self.file is None:
+        if self._file is None:
             yield
+            self._kept = True
             return
         try:
-            descriptor = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as exc:
             raise self._unwritable(exc) from exc
         try:
@@ -62,19 +80,34 @@ class Backup:
             yield
         except BaseException:
             with suppress(OSError):
-                self.file.unlink()
+                self._file.unlink()
             raise
+
+    def close(self) -> None:
+        """Log out of the token. Where the command failed, there was never a key."""
+        if self._on_token is None:
+            return
+        with self._on_token as key:
+            if not self._kept:
+                destroy_key(key)
 
     def advice(self) -> Iterator[str]:
         """What the user should hear of the key."""
-        if self.file is None:
+        if self._on_token:
+            yield f"The backup key is on a token, as {self._on_token.uri}."
+            yield "It cannot be taken out: if the token is lost, so is the key."
+        if self._file is None:
             return
-        name = printable(str(self.file))
-        if self.passphrase:
+        name = printable(str(self._file))
+        if self._passphrase:
             yield f"The backup key is in {name} (mode 600, encrypted)."
         else:
             yield f"The backup key is in {name} (mode 600, NOT encrypted; see --ask-passphrase)."
         yield "Keep it off the server and out of version control, for the day the first is lost."
+
+    @property
+    def _file(self) -> Path | None:
+        return None if self.place is None or is_token_uri(self.place) else Path(self.place)
 
     def _fill(self, descriptor: int) -> None:
         try:
@@ -87,23 +120,32 @@ class Backup:
 
     def _unwritable(self, exc: OSError) -> ConfigError:
         return ConfigError(
-            f"the backup key cannot be written to {printable(str(self.file))}: {exc.strerror}",
+            f"the backup key cannot be written to {printable(str(self._file))}: {exc.strerror}",
             key="--backup-key",
             fix="name a file that does not exist yet, in a folder that does",
         )
 
     @cached_property
     def _new_key(self) -> tuple[bytes, Pin]:
-        pem, public = new_private_key(self.algorithm, self.passphrase)
+        pem, public = new_private_key(self._algorithm, self._passphrase)
         return pem, Pin.of_key(public.spki_sha256)
+
+
+class _Place(click.Path):
+    """A file that is made, or the URI of a token."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Leave a URI as it is."""
+        return value if is_token_uri(value) else super().convert(value, param, ctx)
 
 
 _OPTIONS = (
     click.option(
         "--backup-key",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE",
-        help="Make a new private key there (mode 600, never overwritten), and pin it.",
+        type=_Place(dir_okay=False),
+        metavar="FILE|URI",
+        help="Make a new private key there, and pin it: in a file (mode 600), or on a PKCS#11 "
+        "token (pkcs11:token=NAME;object=NAME). Nothing is overwritten.",
     ),
     click.option("--backup-pin", metavar="PIN", help="Pin this key, which you have elsewhere."),
     click.option(
@@ -129,7 +171,7 @@ def backup_options(command: Any) -> Any:
     @wraps(command)
     def with_backup(
         *,
-        backup_key: Path | None,
+        backup_key: str | None,
         backup_pin: str | None,
         key_type: KeyAlgorithm,
         ask_passphrase: bool,
@@ -137,11 +179,12 @@ def backup_options(command: Any) -> Any:
     ) -> Any:
         if backup_key is not None and backup_pin is not None:
             raise click.UsageError("give --backup-key or --backup-pin, not both")
-        if ask_passphrase and not backup_key:
-            raise click.UsageError("--ask-passphrase is for the key that --backup-key makes")
-        passphrase = _passphrase(ask_passphrase) if backup_key else None
-        backup = Backup(backup_key, key_type, passphrase, backup_pin)
-        return command(backup=backup, **options)
+        in_file = backup_key and not is_token_uri(backup_key)
+        if ask_passphrase and not in_file:
+            raise click.UsageError("--ask-passphrase is for the file that --backup-key makes")
+        passphrase = _passphrase(ask_passphrase) if in_file else None
+        with closing(Backup(backup_key, key_type, passphrase, backup_pin)) as backup:
+            return command(backup=backup, **options)
 
     wrapped: Any = with_backup
     for option in reversed(_OPTIONS):

@@ -50,9 +50,10 @@ class Move:
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.path)
         self.ledger.need_a_version()
-        self.pin = aim(self.key).pin
+        wanted = aim(self.key)
+        self.pin = wanted.pin
         pins = self.ledger.pins
-        self.policies = meant(pins, self.vantages, self.pin)
+        self.policies = meant(pins, self.vantages, wanted)
         self.looked = self.vantages.look(pins, self.policies)
         self.now = utc_now()
 
@@ -133,4 +134,4 @@ def move_command(command: Any) -> Any:
     wrapped: Any = click.pass_context(run)
     for option in (json_option, who_option, forcing_options, vantage_options, pin_file_option):
         wrapped = option(wrapped)
-    return click.command()(click.argument("key", metavar="KEY | CSR | CERT | PIN")(wrapped))
+    return click.command()(click.argument("key", metavar="KEY | CSR | CERT | PIN | URI")(wrapped))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.errors import CertificateParseError, InputError
+from certpin.errors import CertificateParseError, InputError, TokenError
 from certpin.pinfile import PINS_VARIABLE
 from certpin.probe import (
     PROTOCOLS,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Decorator = Callable[[Any], Any]
 
 PASSPHRASE_VARIABLE = "CERTPIN_PASSPHRASE"  # noqa: S105  # the name of a variable
+PIN_VARIABLE = "CERTPIN_PKCS11_PIN"
 
 
 class _Seconds(click.FloatRange):
@@ -183,3 +184,16 @@ def ask_passphrase() -> bytes | None:
         return None
     text: str = click.prompt("Passphrase", hide_input=True, err=True)
     return os.fsencode(text)
+
+
+def ask_pin(token: str) -> str:
+    """The PIN of a token: from the environment, or asked for on a terminal. For ``certpin.hsm``."""
+    if PIN_VARIABLE in os.environ:
+        return os.environ[PIN_VARIABLE]
+    if not sys.stdin.isatty():
+        raise TokenError(
+            f"nobody is here to give the PIN of the token {printable(token)}",
+            fix=f"set {PIN_VARIABLE}, or add ?pin-source=file:/PATH to the URI",
+        )
+    pin: str = click.prompt(f"PIN of the token {printable(token)}", hide_input=True, err=True)
+    return pin

@@ -6,7 +6,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -21,6 +21,7 @@ from certpin.cli.main import FINDING
 from certpin.cli.options import (
     Dialling,
     ask_passphrase,
+    ask_pin,
     dialling_options,
     json_option,
     read_file,
@@ -28,6 +29,7 @@ from certpin.cli.options import (
 from certpin.cli.screen import fold
 from certpin.cli.unverified import what_to_do
 from certpin.errors import CertificateParseError, InputError
+from certpin.hsm import is_token_uri, open_key
 from certpin.pins import Pin, utc_now
 from certpin.probe import Observation
 from certpin.x509 import Certificate, printable
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True, metavar="HOST[:PORT] | FILE…")
+@click.argument("targets", nargs=-1, required=True, metavar="HOST[:PORT] | FILE | URI…")
 @dialling_options
 @click.option(
     "--insecure", is_flag=True, help="Suggest pins even if the chain did not verify. Dangerous."
@@ -58,8 +60,9 @@ def pin(
     """Show what a server or a file presents, and what to pin of it.
 
     A FILE may hold certificates, certificate requests (CSR), public or private keys, as PEM, DER
-    or PKCS#12. A passphrase is taken from CERTPIN_PASSPHRASE, or asked for. What is not a file
-    is dialled.
+    or PKCS#12. A passphrase is taken from CERTPIN_PASSPHRASE, or asked for. A URI names a key on
+    a PKCS#11 token (pkcs11:token=NAME;object=NAME, in quotes), whose PIN is taken from
+    CERTPIN_PKCS11_PIN, or asked for. What is neither is dialled.
 
     For each certificate you see two fingerprints. "pin" is the SHA-256 of its public key (its
     SubjectPublicKeyInfo): it stays the same when the certificate is renewed with the same key,
@@ -82,14 +85,18 @@ def pin(
 
 
 @dataclass(frozen=True)
-class FileContent:
-    """What a file holds."""
+class Content:
+    """What a file holds, or the key on a token that a URI names."""
 
-    path: str
+    name: str
     items: tuple[Certificate | PublicKey, ...]
+    source: Literal["file", "token"] = "file"
 
 
-def _see(target: str, dialling: Dialling) -> Observation | FileContent:
+def _see(target: str, dialling: Dialling) -> Observation | Content:
+    if is_token_uri(target):
+        with open_key(target, ask_pin) as key:
+            return Content(str(key.uri), (key.half,), "token")
     path = Path(target)
     if not _is_file(path):
         if "/" in target and "://" not in target:
@@ -98,7 +105,7 @@ def _see(target: str, dialling: Dialling) -> Observation | FileContent:
             )
         return dialling.observe(target)
     try:
-        return FileContent(target, read(read_file(path), ask_passphrase))
+        return Content(target, read(read_file(path), ask_passphrase))
     except InputError as exc:
         raise type(exc)(f"{printable(target)}: {exc.problem}", fix=exc.fix) from exc
 
@@ -111,22 +118,22 @@ def _is_file(path: Path) -> bool:
         return False  # too long for a file's name, for example
 
 
-def _facts(sighting: Observation | FileContent, now: datetime) -> dict[str, Any]:
+def _facts(sighting: Observation | Content, now: datetime) -> dict[str, Any]:
     if isinstance(sighting, Observation):
         return observation_facts(sighting, now)
     items = [item_facts(item, now) for item in sighting.items]
-    return {"source": "file", "file": sighting.path, "items": items}
+    return {"source": sighting.source, sighting.source: sighting.name, "items": items}
 
 
 def _lines(
-    sighting: Observation | FileContent, now: datetime, dialling: Dialling, *, insecure: bool
+    sighting: Observation | Content, now: datetime, dialling: Dialling, *, insecure: bool
 ) -> Iterable[str]:
     if isinstance(sighting, Observation):
         yield from _observation_lines(sighting, now)
         yield ""
         yield from _advice(sighting, dialling, insecure=insecure)
     else:
-        yield click.style(printable(sighting.path), underline=True)
+        yield click.style(printable(sighting.name), underline=True)
         for item in sighting.items:
             yield from item_lines(item, now)
 

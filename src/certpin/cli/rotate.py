@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from certpin.cli.rotate_csr import csr
 from certpin.cli.rotate_moves import activate, compromise, remove, retire
 from certpin.cli.rotate_pins import generate, stage
 from certpin.cli.rotate_plan import plan
@@ -34,6 +35,7 @@ for each in (
     plan,
     generate,
     stage,
+    csr,
     publish,
     activate,
     retire,

@@ -12,7 +12,7 @@ from certpin.rotation.states import require
 
 if TYPE_CHECKING:
     from certpin.cli.outcome import Outcome
-    from certpin.pins import State
+    from certpin.pins import Role, State
 
 
 @move_command
@@ -20,29 +20,41 @@ def activate(move: Move) -> Outcome:
     """Allow the servers to use a key. Run it before you install its certificate.
 
     Refused until the key is ADOPTED: until every version that a client may hold accepts it. In a
-    deployment, let it stand before the step that installs the certificate.
+    deployment, let it stand before the step that installs the certificate, and name the
+    certificate: then every host of the pin file that it is for is looked at. Where the key is
+    ACTIVE already, as at each renewal that keeps it, nothing is written.
     """
+    breaches = move.breaches(guards.to_activate, blind=True)
     allowed: set[State] = {"staged", "published", "adopted", "active", "retiring"}
+    if breaches and not move.forcing.force:  # of a new key, too, the refusal says who is at risk
+        allowed.add("generated")
     for _, situation in move.situations():
         if standing(situation, move.pin) not in allowed:
             require(move.pin, standing(situation, move.pin), "active")
-    breaches = move.breaches(guards.to_activate, blind=True)
+    before = [name for name, _ in _not_active(move)]
+    word = "is ACTIVE" if before else "is ACTIVE already"
     outcome = move.outcome(
         breaches,
-        f"{move.pin} is ACTIVE: every client accepts it. Install its certificate on every server.",
-        following="certpin rotate status, then certpin rotate retire the old key",
+        f"{move.pin} {word}: every client accepts it. Install its certificate on every server.",
+        following="certpin rotate status, then certpin rotate retire the old key" if before else "",
     )
     if not move.forcing.refuses(breaches):
-        for policy, situation in move.situations():
-            role = role_of(situation, move.pin)
-            entry = situation.entry(move.pin)
-            if entry and (entry.state, entry.role) != ("active", role):
-                move.ledger.editor.change_pin(
-                    str(policy.pattern), move.pin, state="active", role=role
-                )
-        move.commit(breaches)
+        for name, role in _not_active(move):
+            move.ledger.editor.change_pin(name, move.pin, state="active", role=role)
+        if before or breaches:
+            move.commit(breaches)
         outcome.done = True
     return outcome
+
+
+def _not_active(move: Move) -> list[tuple[str, Role]]:
+    """The hosts whose draft does not have the key as an ACTIVE one, and the role it will have."""
+    roles = [(s, s.entry(move.pin), role_of(s, move.pin)) for _, s in move.situations()]
+    return [
+        (str(situation.pattern), role)
+        for situation, entry, role in roles
+        if entry and (entry.state, entry.role) != ("active", role)
+    ]
 
 
 @move_command

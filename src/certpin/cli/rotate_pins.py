@@ -52,13 +52,14 @@ def generate(
     """Make the key of the next backup, and remember that it exists.
 
     The pin file stays as it is: the journal notes the pin, and where the key is. Keep the key off
-    the server and out of version control. --backup-pin notes a key that you made elsewhere.
+    the server and out of version control, or let --backup-key make it on a PKCS#11 token.
+    --backup-pin notes a key that you made elsewhere.
     """
-    if backup.pin is None:
-        raise click.UsageError("name the file of the new key: --backup-key FILE")
     ledger = Ledger(path)
-    pin, now = backup.pin, utc_now()
     policies = meant(ledger.pins, _named(hosts), None)
+    pin, now = backup.pin, utc_now()
+    if pin is None:
+        raise click.UsageError("say where the new key is to be: --backup-key FILE")
     for policy in policies:
         _refuse_known(path, policy, pin)
     events = [
@@ -67,7 +68,7 @@ def generate(
     ]
     with backup.written():
         ledger.commit(events)
-    source = str(backup.file) if backup.file else str(pin)
+    source = backup.place or str(pin)
     names = [str(each.pattern) for each in policies]
     Outcome(
         "generate",
@@ -81,7 +82,7 @@ def generate(
 
 
 @click.command()
-@click.argument("key", metavar="KEY | CSR | CERT | PIN")
+@click.argument("key", metavar="KEY | CSR | CERT | PIN | URI")
 @pin_file_option
 @host_option
 @forcing_options

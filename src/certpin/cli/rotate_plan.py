@@ -32,7 +32,7 @@ _BACKUP_FILE = "next-backup.key"
 @click.command()
 @pin_file_option
 @click.option(
-    "--to", "key", required=True, metavar="KEY|CSR|CERT|PIN", help="The key that comes next."
+    "--to", "key", required=True, metavar="KEY|CSR|CERT|PIN|URI", help="The key that comes next."
 )
 @delay_options
 @vantage_options
@@ -56,7 +56,7 @@ def plan(
     """
     ledger = Ledger(path)
     wanted = aim(key)
-    policies = meant(ledger.pins, vantages, wanted.pin)
+    policies = meant(ledger.pins, vantages, wanted)
     looked = vantages.look(ledger.pins, policies)
     if looked.error:
         raise looked.error

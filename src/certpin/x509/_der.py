@@ -153,7 +153,7 @@ def with_private_algorithm(spki: bytes, pkcs8: bytes) -> bytes:
     if _check_algorithm(_fields(algorithm)) != _RSA_PSS:
         return spki
     key = asn1.decode_der(_SubjectPublicKeyInfo, spki).subject_public_key
-    spki = _sequence(_raw(algorithm) + _bit_string(key.as_bytes()))
+    spki = _sequence(_raw(algorithm) + bit_string(key.as_bytes()))
     check_spki(spki)
     return spki
 
@@ -199,16 +199,21 @@ def _fields(field: asn1.TLV) -> list[asn1.TLV]:
 
 
 def _raw(field: asn1.TLV) -> bytes:
-    content = bytes(field.data)
-    return bytes(field.tag_bytes) + _length(len(content)) + content
+    return element(bytes(field.tag_bytes), bytes(field.data))
 
 
 def _sequence(content: bytes) -> bytes:
-    return _SEQUENCE + _length(len(content)) + content
+    return element(_SEQUENCE, content)
 
 
-def _bit_string(octets: bytes) -> bytes:
-    return b"\x03" + _length(len(octets) + 1) + b"\x00" + octets
+def bit_string(octets: bytes) -> bytes:
+    """A BIT STRING of whole octets."""
+    return element(b"\x03", b"\x00" + octets)
+
+
+def element(tag: bytes, content: bytes) -> bytes:
+    """A DER element of any kind."""
+    return tag + _length(len(content)) + content
 
 
 def _length(count: int) -> bytes:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-KeySource = Literal["public key", "private key", "certificate request"]
+KeySource = Literal["public key", "private key", "certificate request", "key on a token"]
 KeyAlgorithm = Literal["p256", "p384", "rsa2048", "rsa3072", "rsa4096", "ed25519"]
 
 _MAKE_AN_SPKI = "give its public key: openssl pkey -in KEY -pubout"

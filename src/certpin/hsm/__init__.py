@@ -1,0 +1,25 @@
+"""Keys on PKCS#11 tokens: found by an RFC 7512 URI, used there, and never taken out.
+
+    with open_key("pkcs11:token=bank;object=next", ask_pin) as key:
+        key.spki                 # what to pin
+        key.sign(data)           # signed on the token
+
+Needs ``pip install 'certpin[pkcs11]'``, and the module (a shared library) that came with the token.
+"""
+
+from __future__ import annotations
+
+from certpin.hsm.generate import destroy_key, generate_key
+from certpin.hsm.key import TokenKey, open_key
+from certpin.hsm.module import MODULE_VARIABLE
+from certpin.hsm.uri import TokenURI, is_token_uri
+
+__all__ = [
+    "MODULE_VARIABLE",
+    "TokenKey",
+    "TokenURI",
+    "destroy_key",
+    "generate_key",
+    "is_token_uri",
+    "open_key",
+]

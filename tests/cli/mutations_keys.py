@@ -1,0 +1,89 @@
+"""The rules of keys, requests and renewals, taken out one by one (``test_mutations.py``)."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_MOVES = "certpin/cli/rotate_moves.py"
+_AIM = "certpin/cli/aim.py"
+_CSR = "certpin/cli/rotate_csr.py"
+_BACKUP = "certpin/cli/backup.py"
+_REQUEST = "certpin/x509/request.py"
+_SIGNING = "certpin/x509/signing.py"
+
+_RENEWAL = "tests/cli/test_rotate_renewal.py::"
+_REQUESTS = "tests/cli/test_rotate_csr.py::"
+
+MUTATIONS: list[Mutation] = [
+    Mutation(
+        "a renewal that changes nothing writes nothing",
+        _MOVES,
+        "if before or breaches:",
+        "if True:",
+        _RENEWAL + "test_a_key_that_is_active_is_not_written_down_again",
+    ),
+    Mutation(
+        "what is ACTIVE is judged all the same",
+        _MOVES,
+        "breaches = move.breaches(guards.to_activate, blind=True)",
+        'breaches = [] if all(standing(s, move.pin) == "active" for _, s in move.situations()) '
+        "else move.breaches(guards.to_activate, blind=True)",
+        _RENEWAL + "test_a_key_that_is_active_is_refused_where_a_version_does_not_accept_it",
+    ),
+    Mutation(
+        "a new key is refused with who is at risk",
+        _MOVES,
+        '        allowed.add("generated")\n',
+        "        pass\n",
+        _RENEWAL + "test_a_new_key_is_refused_with_the_clients_at_risk",
+    ),
+    Mutation(
+        "a new key is not forced past the draft",
+        _MOVES,
+        "if breaches and not move.forcing.force:",
+        "if breaches:",
+        _RENEWAL + "test_a_new_key_is_not_forced_past_the_draft",
+    ),
+    Mutation(
+        "a certificate is judged for every host that it is for",
+        _AIM,
+        "if chosen := served or holding:",
+        "if chosen := holding:",
+        _RENEWAL + "test_a_certificate_for_a_host_that_has_not_its_pin_is_refused",
+    ),
+    Mutation(
+        "a wildcard of a certificate stands for hosts that have a policy",
+        _AIM,
+        'if policy.pattern.wildcard != "*." and pattern.matches(policy.pattern.name):',
+        "if False:",
+        _RENEWAL + "test_a_certificate_is_judged_for_every_host_that_it_is_for",
+    ),
+    Mutation(
+        "a request goes over no key",
+        _CSR,
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL",
+        "os.O_WRONLY | os.O_CREAT | os.O_TRUNC",
+        _REQUESTS + "test_it_goes_over_no_other_file",
+    ),
+    Mutation(
+        "a request is verified",
+        _REQUEST,
+        "if not load_der_x509_csr(request).is_signature_valid:",
+        "if False:",
+        "tests/x509/test_request.py::test_a_key_that_signs_something_else_makes_no_request",
+    ),
+    Mutation(
+        "an RSA-PSS key keeps its pin or has no request",
+        _SIGNING,
+        " or _is_pss(data, spki)",
+        "",
+        _REQUESTS + "test_an_rsa_pss_key_would_come_out_with_another_pin",
+    ),
+    Mutation(
+        "a key that is not kept does not stay on its token",
+        _BACKUP,
+        "if not self._kept:",
+        "if False:",
+        "tests/cli/test_token_keys.py::test_where_the_command_fails_there_was_never_a_key",
+    ),
+]

@@ -1,0 +1,192 @@
+"""``certpin rotate csr``: a request for the key that was published, not for a new one."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
+
+from certpin.pins import Pin
+from certpin.x509.keys import new_private_key
+from tests import kit
+from tests.cli import _documented
+from tests.cli._pinfiles import write
+
+if TYPE_CHECKING:
+    from certpin.x509.keys import KeyAlgorithm
+    from tests.cli.conftest import Done, Run
+
+HOST = "api.bank.example"
+SECRET = b"correct horse"
+
+
+def key_file(algorithm: KeyAlgorithm = "p256", passphrase: bytes | None = None) -> Pin:
+    """A private key in ``next.key``."""
+    pem, public = new_private_key(algorithm, passphrase)
+    Path("next.key").write_bytes(pem)
+    return Pin.of_key(public.spki_sha256)
+
+
+def requested(done: Done) -> x509.CertificateSigningRequest:
+    assert done.code == 0, done.err
+    request = x509.load_pem_x509_csr(done.out.encode())
+    assert request.is_signature_valid
+    return request
+
+
+def names(request: x509.CertificateSigningRequest) -> list[str]:
+    found = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [str(each.value) for each in found]
+
+
+@pytest.mark.parametrize("algorithm", ["p256", "p384", "rsa2048", "ed25519"])
+def test_it_is_for_the_key_of_the_file(run: Run, algorithm: KeyAlgorithm) -> None:
+    pin = key_file(algorithm)
+    request = requested(run("rotate", "csr", "next.key", "--host", HOST))
+    assert request.subject.rfc4514_string() == f"CN={HOST}"
+    spki = request.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    assert Pin.of_key(hashlib.sha256(spki).digest()) == pin
+
+
+@pytest.mark.peer("openssl")
+@pytest.mark.parametrize("algorithm", ["p256", "p384", "rsa2048", "ed25519"])
+def test_openssl_verifies_it(run: Run, algorithm: KeyAlgorithm) -> None:
+    key_file(algorithm)
+    assert run("rotate", "csr", "next.key", "--host", HOST, "-o", "next.csr").code == 0
+    words = ["openssl", "req", "-in", "next.csr", "-verify", "-noout"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "verify OK" in done.stdout + done.stderr
+
+
+def test_it_has_the_names_that_are_given(run: Run) -> None:
+    key_file()
+    words = ("--host", "API.bank.example", "--host", "*.bank.example", "--host", "[2001:db8::7]")
+    request = requested(run("rotate", "csr", "next.key", *words))
+    assert names(request) == [HOST, "*.bank.example", "2001:db8::7"]
+
+
+def test_a_name_that_is_too_long_for_the_subject_is_an_alternative_name_alone(run: Run) -> None:
+    key_file()
+    host = f"{'a' * 60}.bank.example"
+    request = requested(run("rotate", "csr", "next.key", "--host", host))
+    assert (list(request.subject), names(request)) == ([], [host])
+
+
+def test_without_names_it_is_for_the_hosts_that_have_the_key(run: Run) -> None:
+    pin = key_file()
+    write(kit.policy(HOST, kit.NOBODY, pin), kit.policy("other.example"))
+    assert names(requested(run("rotate", "csr", "next.key"))) == [HOST]
+
+
+def test_without_names_a_new_key_is_for_the_only_host(run: Run) -> None:
+    key_file()
+    write(kit.policy(HOST))
+    assert names(requested(run("rotate", "csr", "next.key"))) == [HOST]
+
+
+def test_for_which_of_several_hosts_has_to_be_said(run: Run) -> None:
+    key_file()
+    write(kit.policy(HOST), kit.policy("other.example"))
+    done = run("rotate", "csr", "next.key")
+    assert (done.code, "--host" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("host", ["**.bank.example", "a..b", "api.bank.example:443"])
+def test_what_is_no_name_of_a_certificate_is_refused(run: Run, host: str) -> None:
+    key_file()
+    assert run("rotate", "csr", "next.key", "--host", host).code == 2
+
+
+def test_it_goes_over_no_other_file(run: Run) -> None:
+    key_file()
+    before = Path("next.key").read_bytes()
+    done = run("rotate", "csr", "next.key", "--host", HOST, "--out", "next.key")
+    assert (done.code, "cannot be written" in done.err) == (2, True)
+    assert Path("next.key").read_bytes() == before
+
+
+@pytest.mark.parametrize("out", [(), ("--out", "next.csr")])
+def test_as_json_it_is_as_documented(run: Run, out: tuple[str, ...]) -> None:
+    pin = key_file()
+    done = run("rotate", "csr", "next.key", "--host", HOST, *out, "--json")
+    _documented.check("certificate request", done.json)
+    assert done.json["pin"] == str(pin)
+    assert done.json["file"] == (out[1] if out else None)
+    assert x509.load_pem_x509_csr(done.json["request"].encode()).is_signature_valid
+
+
+def test_a_sealed_key_is_opened(run: Run) -> None:
+    key_file(passphrase=SECRET)
+    words = ("rotate", "csr", "next.key", "--host", HOST)
+    requested(run(*words, CERTPIN_PASSPHRASE=SECRET.decode()))
+    wrong = run(*words, CERTPIN_PASSPHRASE="wrong battery")
+    assert (wrong.code, "wrong battery" in wrong.err) == (2, False)
+
+
+@pytest.mark.parametrize("form", ["der", "pkcs12"])
+def test_a_key_in_another_container_is_read(run: Run, form: str) -> None:
+    private = ec.generate_private_key(ec.SECP256R1())
+    der = private.private_bytes(
+        serialization.Encoding.DER,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    sealed = pkcs12.serialize_key_and_certificates(
+        b"", private, None, None, serialization.BestAvailableEncryption(SECRET)
+    )
+    Path("next.key").write_bytes(der if form == "der" else sealed)
+    words = ("rotate", "csr", "next.key", "--host", HOST)
+    requested(run(*words, CERTPIN_PASSPHRASE=SECRET.decode()))
+
+
+@pytest.mark.parametrize("kind", ["public", "nothing", "p521", "dsa", "certificates"])
+def test_what_is_no_key_for_a_certificate_is_told(run: Run, kind: str) -> None:
+    makers: dict[str, Any] = {
+        "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
+        "dsa": lambda: dsa.generate_private_key(2048),
+        "public": lambda: rsa.generate_private_key(65537, 2048),
+        "certificates": lambda: rsa.generate_private_key(65537, 2048),
+    }
+    data = b"nothing at all"
+    if kind == "public":
+        data = (
+            makers[kind]()
+            .public_key()
+            .public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+        )
+    elif kind == "certificates":
+        from certpin.lab import Authority
+
+        certificate = x509.load_pem_x509_certificate(Authority("Root").pem)
+        data = pkcs12.serialize_key_and_certificates(
+            b"", None, certificate, None, serialization.NoEncryption()
+        )
+    elif kind in makers:
+        data = makers[kind]().private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    Path("next.key").write_bytes(data)
+    done = run("rotate", "csr", "next.key", "--host", HOST, CERTPIN_PASSPHRASE="x")
+    assert (done.code, done.out) == (2, "")
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.peer("openssl")
+def test_an_rsa_pss_key_would_come_out_with_another_pin(run: Run) -> None:
+    words = ["openssl", "genpkey", "-algorithm", "RSA-PSS", "-out", "next.key"]
+    subprocess.run(words, capture_output=True, check=True)
+    done = run("rotate", "csr", "next.key", "--host", HOST)
+    assert (done.code, "signs no certificate request" in done.err) == (2, True)

@@ -1,0 +1,206 @@
+"""Keys on PKCS#11 tokens, wherever certpin's commands take keys: named by a URI, and kept there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.hsm import open_key
+from certpin.pinfile import PinSet
+from certpin.pins import Pin
+from certpin.x509.keys import public_key
+from tests import kit
+from tests.cli import _documented
+from tests.cli._pinfiles import write
+from tests.cli._rotating import days_pass, journal, states, stepped
+from tests.cli._terminal import on_terminal
+from tests.servers.softhsm import SoftHSM, softhsm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cli.conftest import Run
+
+pytestmark = pytest.mark.peer("softhsm2")
+
+HOST = "api.bank.example"
+OFFLINE = ("--offline",)
+URI = "pkcs11:token=bank;object=next"
+
+
+@pytest.fixture
+def hsm(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftHSM]:
+    with softhsm(monkeypatch) as made:
+        monkeypatch.setenv("CERTPIN_PKCS11_PIN", made.pin)
+        yield made
+
+
+def pin_of(hsm: SoftHSM, uri: str = URI) -> str:
+    with open_key(uri, hsm.ask) as key:
+        return str(Pin.of_key(public_key(key.spki).spki_sha256))
+
+
+def labels(hsm: SoftHSM) -> list[str]:
+    with hsm.session() as session:
+        return sorted(str(each) for each in session.get_objects())
+
+
+@pytest.fixture
+def out(run: Run, hsm: SoftHSM) -> Run:
+    """The command, where version 1 of a pin file is out."""
+    write(kit.policy(HOST))
+    assert run("rotate", "publish", *OFFLINE).code == 0
+    return run
+
+
+def test_a_backup_on_a_token_goes_all_the_way(out: Run, hsm: SoftHSM) -> None:
+    _, made = stepped(out, "generate", "--backup-key", URI)
+    assert made["pin"] == pin_of(hsm)
+    assert made["next"] == f"certpin rotate stage '{URI}'"
+    assert journal()[-1].note.startswith(f"key {URI};id=%")
+    _, staged = stepped(out, "stage", URI)
+    assert staged["pin"] == made["pin"]
+    assert PinSet.load("pins.toml").policies[0].pins[-1].note == f"key {URI}"
+    assert out("rotate", "publish", *OFFLINE).code == 0
+    assert stepped(out, "activate", URI, *OFFLINE)[0].code == 1
+    days_pass(33)
+    planned = out("rotate", "plan", "--to", URI, *OFFLINE, "--json").json
+    assert planned["to"] == made["pin"]
+    assert stepped(out, "activate", URI, *OFFLINE)[0].code == 0
+    assert states()[-1] == "active"
+
+
+def test_a_host_is_added_with_its_backup_on_a_token(run: Run, hsm: SoftHSM) -> None:
+    words = ("add", HOST, "--pin", str(kit.NOBODY), "--backup-key", URI)
+    done = run(*words, "--key-type", "rsa2048", "--json")
+    _documented.check("add", done.json)
+    assert done.json["backup_key"] == URI
+    assert done.json["pins"][1]["pin"] == pin_of(hsm)
+    assert not Path("pkcs11:token=bank;object=next").exists()
+
+
+def test_people_are_told_where_the_key_is(run: Run, hsm: SoftHSM) -> None:
+    done = run("add", HOST, "--pin", str(kit.NOBODY), "--backup-key", URI)
+    assert "The backup key is on a token, as pkcs11:token=bank;object=next;id=%" in done.out
+    assert "if the token is lost, so is the key" in done.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("add", "other.example", "--pin", str(kit.NOBODY), "--backup-key", URI),
+        ("rotate", "generate", "--backup-key", URI),
+    ],
+)
+def test_where_the_command_fails_there_was_never_a_key(
+    out: Run, hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    refused = out(*words)
+    assert (refused.code, "No space left" in refused.err) == (2, True)
+    assert labels(hsm) == []
+
+
+def test_what_is_refused_before_a_key_is_needed_makes_none(out: Run, hsm: SoftHSM) -> None:
+    assert out("add", HOST, "--pin", str(kit.NOBODY), "--backup-key", URI).code == 2
+    assert labels(hsm) == []
+
+
+def test_a_key_that_is_there_is_not_made_again(out: Run, hsm: SoftHSM) -> None:
+    assert out("rotate", "generate", "--backup-key", URI).code == 0
+    before = pin_of(hsm)
+    again = out("rotate", "generate", "--backup-key", URI)
+    assert (again.code, "nothing is overwritten" in again.err) == (2, True)
+    assert pin_of(hsm) == before
+
+
+def test_a_passphrase_is_not_for_a_token(run: Run, hsm: SoftHSM) -> None:
+    words = ("add", HOST, "--pin", str(kit.NOBODY), "--backup-key", URI, "--ask-passphrase")
+    assert run(*words).code == 2
+    assert labels(hsm) == []
+
+
+def test_a_key_on_a_token_is_shown(out: Run, hsm: SoftHSM) -> None:
+    out("rotate", "generate", "--backup-key", URI)
+    done = out("pin", URI, "--json")
+    (seen,) = done.json
+    _documented.check("token", seen)
+    assert seen["items"][0]["pin"] == pin_of(hsm)
+    assert pin_of(hsm) in out("pin", URI).out
+
+
+def test_a_module_and_a_file_of_the_pin_are_not_noted(
+    out: Run, hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CERTPIN_PKCS11_PIN")
+    file = hsm.folder / "pin"
+    file.write_text(hsm.pin)
+    assert out("rotate", "generate", "--backup-key", f"{URI}?pin-source=file:{file}").code == 0
+    assert str(file) not in journal()[-1].note
+
+
+def test_nobody_is_there_to_give_the_pin(
+    run: Run, hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CERTPIN_PKCS11_PIN")
+    done = run("pin", URI)
+    assert (done.code, "CERTPIN_PKCS11_PIN" in done.err) == (2, True)
+
+
+def test_the_pin_is_asked_for_without_showing_it(
+    out: Run, hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out("rotate", "generate", "--backup-key", URI)
+    monkeypatch.delenv("CERTPIN_PKCS11_PIN")
+    code, text = on_terminal("pin", URI, typing=[("PIN of the token bank: ", hsm.pin)])
+    assert (code, hsm.pin in text) == (0, False)
+    assert "key on a token: EC P-256" in text
+
+
+def test_a_wrong_pin_is_told_and_not_shown(run: Run, hsm: SoftHSM) -> None:
+    done = run("pin", URI, CERTPIN_PKCS11_PIN="48151623")
+    assert (done.code, "refused the PIN" in done.err) == (2, True)
+    assert "48151623" not in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pin",),
+        ("rotate", "stage"),
+        ("rotate", "csr"),
+        ("rotate", "plan", *OFFLINE, "--to"),
+        ("add", "other.example", "--pin", str(kit.NOBODY), "--backup-key"),
+    ],
+)
+def test_a_pin_in_a_uri_is_refused_and_not_repeated(out: Run, words: tuple[str, ...]) -> None:
+    before = Path("pins.journal.jsonl").read_bytes()
+    done = out(*words, f"{URI}?pin-value=48151623")
+    assert (done.code, "has a PIN in it" in done.err) == (2, True)
+    assert "48151623" not in done.out + done.err
+    assert Path("pins.journal.jsonl").read_bytes() == before
+
+
+@pytest.mark.peer("openssl")
+@pytest.mark.parametrize("kind", ["p256", "p384", "rsa2048", "ed25519"])
+def test_a_request_for_a_key_on_a_token_is_one_that_openssl_verifies(
+    run: Run, hsm: SoftHSM, kind: str
+) -> None:
+    write(kit.policy(HOST))
+    run("rotate", "publish", *OFFLINE)
+    run("rotate", "generate", "--backup-key", URI, "--key-type", kind)
+    done = run("rotate", "csr", URI, "-o", "next.csr", "--json")
+    assert done.json["names"] == [HOST]
+    words = ["openssl", "req", "-in", "next.csr", "-verify", "-noout"]
+    verified = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "verify OK" in verified.stdout + verified.stderr
+    assert json.loads(run("pin", "next.csr", "--json").out)[0]["items"][0]["pin"] == pin_of(hsm)

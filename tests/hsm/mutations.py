@@ -1,0 +1,138 @@
+"""The rules of keys on tokens, taken out one by one (``test_mutations.py`` runs them)."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_URI = "certpin/hsm/uri.py"
+_MODULE = "certpin/hsm/module.py"
+_KEY = "certpin/hsm/key.py"
+_PUBLIC = "certpin/hsm/public.py"
+_GENERATE = "certpin/hsm/generate.py"
+
+_IN_URI = "tests/hsm/test_uri.py::"
+_IN_KEY = "tests/hsm/test_key.py::"
+
+MUTATIONS: list[Mutation] = [
+    Mutation(
+        "no PIN in a URI",
+        _URI,
+        'if "pin-value" in query:',
+        "if False:",
+        _IN_URI + "test_a_pin_in_a_uri_is_refused",
+    ),
+    Mutation(
+        "what is unknown is refused",
+        _URI,
+        "if name not in known:",
+        "if False:",
+        _IN_URI + "test_what_a_uri_must_not_be_is_told",
+    ),
+    Mutation(
+        "nothing twice",
+        _URI,
+        "if name in found:  #",
+        "if False:  #",
+        _IN_URI + "test_what_a_uri_must_not_be_is_told",
+    ),
+    Mutation(
+        "paths are absolute",
+        _URI,
+        'if not text.startswith("/") or text.startswith("//"):',
+        "if False:",
+        _IN_URI + "test_what_a_uri_must_not_be_is_told",
+    ),
+    Mutation(
+        "no module of the present folder",
+        _MODULE,
+        "if not path.is_absolute() or not path.is_file():",
+        "if not path.is_file():",
+        _IN_KEY + "test_a_module_of_the_present_folder_is_not_loaded",
+    ),
+    Mutation(
+        "a PIN is tried once",
+        _MODULE,
+        "            return token.open(rw=writing, user_pin=pin)\n        except",
+        "            return token.open(rw=writing, user_pin=pin)\n"
+        "        except pkcs11.PinIncorrect:\n"
+        "            return token.open(rw=writing, user_pin=ask(token.label))\n        except",
+        _IN_KEY + "test_a_wrong_pin_is_tried_once_and_never_told",
+    ),
+    Mutation(
+        "what is no PIN is not tried",
+        _MODULE,
+        "if not 0 < size <= _LONGEST_PIN:",
+        "if False:",
+        _IN_KEY + "test_what_is_no_pin_is_not_shown_to_the_token",
+    ),
+    Mutation(
+        "the token is the one that is meant",
+        _MODULE,
+        "return all(says[name] == value for name, value in uri.token.items())",
+        "return True",
+        _IN_KEY + "test_a_token_that_is_not_what_the_uri_says_is_not_opened",
+    ),
+    Mutation(
+        "the only token",
+        _MODULE,
+        "if len(found) > 1:",
+        "if False:",
+        _IN_KEY + "test_one_of_several_tokens_has_to_be_named",
+    ),
+    Mutation(
+        "the only key",
+        _KEY,
+        "if len(found) > 1:",
+        "if False:",
+        _IN_KEY + "test_one_of_several_keys_has_to_be_named",
+    ),
+    Mutation(
+        "a key proves itself when it is opened",
+        _KEY,
+        "    key.sign(os.urandom(_CHALLENGE_BYTES))\n",
+        "",
+        _IN_KEY + "test_a_public_key_that_is_not_the_private_ones_is_refused",
+    ),
+    Mutation(
+        "a signature is verified",
+        _KEY,
+        "if not verify_signature(self.public_key, signature, data):",
+        "if False:",
+        _IN_KEY + "test_a_public_key_that_is_not_the_private_ones_is_refused",
+    ),
+    Mutation(
+        "no weak RSA",
+        _PUBLIC,
+        "if modulus.bit_length() < _LEAST_RSA_BITS:",
+        "if False:",
+        _IN_KEY + "test_a_key_that_nobody_should_use_is_refused",
+    ),
+    Mutation(
+        "nothing is overwritten",
+        _GENERATE,
+        "        _refuse_known(uri, session)\n",
+        "",
+        _IN_KEY + "test_a_label_that_is_there_is_never_overwritten",
+    ),
+    Mutation(
+        "a key never leaves",
+        _GENERATE,
+        "Attribute.EXTRACTABLE: False,",
+        "Attribute.EXTRACTABLE: True,",
+        _IN_KEY + "test_a_key_never_leaves_its_token",
+    ),
+    Mutation(
+        "a key that may leave is not kept",
+        _GENERATE,
+        "            _refuse_extractable(pair[1])\n",
+        "",
+        _IN_KEY + "test_a_token_that_makes_keys_that_can_be_taken_out_is_not_used",
+    ),
+    Mutation(
+        "it signs and does nothing else",
+        _GENERATE,
+        "MechanismFlag.SIGN | MechanismFlag.VERIFY",
+        "MechanismFlag.SIGN | MechanismFlag.VERIFY | MechanismFlag.DERIVE",
+        _IN_KEY + "test_a_key_never_leaves_its_token",
+    ),
+]

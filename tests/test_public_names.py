@@ -37,6 +37,7 @@ PUBLIC_NAMES = [
     "TrustAnchors",
     "UnpinnedHostError",
     "UnverifiedSessionError",
+    "UpdateError",
     "Verdict",
     "WeakenedContextError",
     "__version__",

@@ -31,6 +31,7 @@ from certpin.errors import (
     StartTLSError,
     UnpinnedHostError,
     UnverifiedSessionError,
+    UpdateError,
     WeakenedContextError,
     pin_error,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "TrustAnchors",
     "UnpinnedHostError",
     "UnverifiedSessionError",
+    "UpdateError",
     "Verdict",
     "WeakenedContextError",
     "__version__",

@@ -95,10 +95,8 @@ def _made() -> Iterator[CertpinError]:
             yield each("wrong", host="error.example", port=443, fix="do it")
         elif issubclass(each, InputError):
             yield each("wrong", fix="do it")
-        elif issubclass(each, UpdateError):
-            yield each("wrong", reason="rollback", fix="do it")
-        else:
-            yield each("wrong")
+    yield UpdateError("wrong", reason="rollback", fix="do it")
+    yield CertpinError("wrong")
 
 
 MADE = {type(error).__name__: error for error in _made()}

@@ -47,9 +47,7 @@ _DEEP_KEY = re.compile(
 )
 
 
-def read_fields(
-    text: str, path: Path, files: Mapping[str, bytes] | None = None
-) -> dict[str, Any]:
+def read_fields(text: str, path: Path, files: Mapping[str, bytes] | None = None) -> dict[str, Any]:
     """The arguments of ``PinSet``. Raises ``ConfigError``; ``placed`` tells where."""
     read = beside(path.parent) if files is None else _among(files)
     return _pin_set(Table(load_toml(text, path)), read)

@@ -131,9 +131,10 @@ class Checker:
             self.enforced.adopt(stored)
 
     def _look(self, line: Line) -> SignedSet:
-        channel = Channel(self._source.address, self.enforced.channel, line)
+        source = self._source
+        channel = Channel(source.address, source.limits, self.enforced.channel, line)
         try:
-            return look(self._source, channel, self.enforced.known, self._clock())
+            return look(source, channel, self.enforced.known, self._clock())
         finally:
             channel.close()
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from certpin.tls import PinnedSSLContext
     from certpin.updates.address import Address
     from certpin.updates.line import Line
+    from certpin.updates.settings import Limits
 
 _PIECE = 64 * 1024
 # RFC 9110 section 12.5.3: nothing but the bytes themselves. What is unpacked could be endless.
@@ -55,6 +56,8 @@ class _Connection(HTTPSConnection):
             try:
                 self.line.require()
                 self.line.hold(sock)
+                for option in self.socket_options or ():
+                    sock.setsockopt(*option)
                 sock.settimeout(self.line.left)
                 sock.connect(address)
             except OSError as exc:
@@ -75,8 +78,15 @@ class Channel(FetcherInterface):
     this server must not be the end of all updates. Everything raised is a ``DownloadError`` of tuf.
     """
 
-    def __init__(self, address: Address, contexts: Sequence[PinnedSSLContext], line: Line) -> None:
+    def __init__(
+        self,
+        address: Address,
+        limits: Limits,
+        contexts: Sequence[PinnedSSLContext],
+        line: Line,
+    ) -> None:
         self._address = address
+        self._limits = limits
         self._contexts = contexts
         self._line = line
         self._connection: _Connection | None = None
@@ -89,12 +99,16 @@ class Channel(FetcherInterface):
 
     @contextmanager
     def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:
-        """As in ``FetcherInterface``, in memory: the limits are small, and a disk may be full."""
+        """As in ``FetcherInterface``, in memory: the limits are small, and a disk may be full.
+
+        ``max_length`` may be one that was signed: by the online key alone, for a snapshot.
+        """
+        most = min(max_length, self._limits.of(url))
         held = BytesIO()
         for piece in self.fetch(url):
-            if held.tell() + len(piece) > max_length:
+            if held.tell() + len(piece) > most:
                 self.close()
-                raise DownloadLengthMismatchError(f"{url} has more than {max_length} bytes")
+                raise DownloadLengthMismatchError(f"{url} has more than {most} bytes")
             held.write(piece)
         held.seek(0)
         yield held

@@ -7,6 +7,7 @@ like. So each text says what was seen, and the fix names both.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, NamedTuple
 
 from tuf.api.exceptions import (
@@ -82,7 +83,7 @@ _WORDS: tuple[tuple[type[Exception], _Words], ...] = (
     (
         DownloadLengthMismatchError,
         _Words(
-            "endless",
+            "too-long",
             "the server sends more than such a file may have",
             "check what answers at this address; UpdateSettings(limits=…) raises the limits",
         ),
@@ -112,6 +113,12 @@ _WORDS: tuple[tuple[type[Exception], _Words], ...] = (
         ),
     ),
 )
+_UNVERIFIED = _Words(
+    "certificate",
+    "the certificate of the updates' server does not verify",
+    "renew it, or name its authority (trust, in the pin file); if it is in order, somebody stands "
+    "between",
+)
 _UNKNOWN = _Words("unexpected", "the update failed in a way that nobody foresaw", "report it")
 
 
@@ -137,6 +144,8 @@ def as_update_error(exc: Exception) -> UpdateError:
     if isinstance(exc, CertpinError):
         return _content(exc)
     words = next((words for kind, words in _WORDS if isinstance(exc, kind)), _UNKNOWN)
+    if isinstance(exc.__cause__, SSLCertVerificationError):
+        words = _UNVERIFIED
     return UpdateError(f"{words.problem}: {_said(exc)}", reason=words.reason, fix=words.fix)
 
 

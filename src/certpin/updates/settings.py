@@ -26,6 +26,15 @@ class Limits:
     target: int = 16 * 1024 * 1024  # 50,000 hosts with their pins
     total: int = 32 * 1024 * 1024  # of all targets together, which are held in memory
 
+    def of(self, path: str) -> int:
+        """The limit of a file, by its path in the published folder: ``metadata/12.root.json``."""
+        folder, _, name = path.rpartition("/")
+        if not folder.endswith("metadata"):
+            return self.target
+        role = name.removesuffix(".json").rpartition(".")[2]
+        roles = {"root": self.root, "snapshot": self.snapshot, "targets": self.targets}
+        return roles.get(role, self.timestamp)
+
 
 @dataclass(frozen=True)
 class Timing:

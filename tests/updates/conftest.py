@@ -11,7 +11,7 @@ import pytest
 from certpin import PinSet
 from certpin.updates import Limits, PinUpdater, Timing, UpdateSettings
 from tests import kit
-from tests.updates._repository import CHANNEL, HOST, Repository, pin_file
+from tests.updates._publisher import CHANNEL, HOST, Repository, pin_file
 from tests.updates._server import FolderServer
 
 if TYPE_CHECKING:
@@ -91,4 +91,3 @@ def world(trusted_root: Path, served: Identity, tmp_path: Path) -> Iterator[Worl
         server.let_go.set()
         for each in world.made:
             each.close()
-

@@ -16,7 +16,7 @@ from tuf import ngclient
 from tuf.api.exceptions import DownloadError, RepositoryError
 
 from certpin import UpdateError
-from tests.updates._repository import HOST, Repository, pin_file
+from tests.updates._publisher import HOST, Repository, pin_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

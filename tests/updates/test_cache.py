@@ -18,7 +18,7 @@ from certpin.updates.keeping import decode, encode
 from certpin.updates.refusals import understood
 from certpin.updates.trust import Kept, Signed, follow_roots, verify
 from tests import kit
-from tests.updates._repository import CHANNEL, HOST, Repository, pin_file
+from tests.updates._publisher import CHANNEL, HOST, Repository, pin_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -264,7 +264,9 @@ DAMAGES: list[tuple[Callable[[bytes], bytes], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("damage", "reason"), DAMAGES, ids=lambda each: getattr(each, "__name__", each))
+@pytest.mark.parametrize(
+    ("damage", "reason"), DAMAGES, ids=lambda each: getattr(each, "__name__", each)
+)
 def test_a_file_that_was_damaged_is_put_aside_and_told(
     world: World, damage: Callable[[bytes], bytes], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -350,9 +352,7 @@ def test_no_bit_can_be_flipped(stored: Stored, place: float, bit: int) -> None:
 
 
 @given(places=st.tuples(any_place, any_place), other=st.binary(max_size=40))
-def test_no_part_can_be_replaced(
-    stored: Stored, places: tuple[float, float], other: bytes
-) -> None:
+def test_no_part_can_be_replaced(stored: Stored, places: tuple[float, float], other: bytes) -> None:
     first, last = sorted(int(place * len(stored.data)) for place in places)
     only_good(stored, stored.data[:first] + other + stored.data[last:])
 
@@ -365,7 +365,9 @@ def test_no_part_can_be_missing_at_the_end(stored: Stored, end: float) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.floats(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -377,11 +379,13 @@ def test_no_json_is_more_than_refused(stored: Stored, top: Any) -> None:
     only_good(stored, json.dumps(top).encode())
 
 
-@given(role=st.sampled_from(Signed._fields), key=st.sampled_from(["signed", "signatures"]), value=json_values)
+@given(
+    role=st.sampled_from(Signed._fields),
+    key=st.sampled_from(["signed", "signatures"]),
+    value=json_values,
+)
 @settings(suppress_health_check=[HealthCheck.too_slow])
-def test_no_metadata_is_more_than_refused(
-    stored: Stored, role: str, key: str, value: Any
-) -> None:
+def test_no_metadata_is_more_than_refused(stored: Stored, role: str, key: str, value: Any) -> None:
     kept = decode(stored.data)
     data = json.loads(getattr(kept.signed, role)) | {key: value}
     signed = kept.signed._replace(**{role: json.dumps(data).encode()})
@@ -396,4 +400,3 @@ def encode_parts(stored: Stored, signed: Signed) -> bytes:
 @given(data=st.binary(max_size=200))
 def test_no_bytes_are_more_than_refused(stored: Stored, data: bytes) -> None:
     only_good(stored, data)
-

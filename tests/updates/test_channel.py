@@ -13,7 +13,7 @@ import pytest
 from certpin import ConfigError, PinMismatchError, PinSet, UpdateError
 from certpin.updates import address
 from tests import kit
-from tests.updates._repository import CHANNEL, HOST, pin_file
+from tests.updates._publisher import CHANNEL, HOST, pin_file
 
 if TYPE_CHECKING:
     from certpin.lab import Authority, Identity
@@ -320,7 +320,9 @@ def test_a_name_that_is_not_there(world: World) -> None:
 # ── Time and length ───────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("part", ["timestamp", ".root", "snapshot", "metadata/1.targets", "targets/"])
+@pytest.mark.parametrize(
+    "part", ["timestamp", ".root", "snapshot", "metadata/1.targets", "targets/"]
+)
 @pytest.mark.parametrize("how", ["drip", "drip_headers"])
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
     world: World, part: str, how: str

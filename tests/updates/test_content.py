@@ -8,7 +8,7 @@ import pytest
 
 from certpin import UpdateError
 from tests import kit
-from tests.updates._repository import CHANNEL, HOST, pin_file
+from tests.updates._publisher import CHANNEL, HOST, pin_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,8 +119,10 @@ def with_debug(world: World) -> bytes:
 
 
 def with_one_pin_alone(world: World) -> bytes:
-    return pins_of(world).partition(b"\n[[host.pin]]")[0] + b'\n[[host.pin]]\npin = "' + (
-        str(kit.NOBODY).encode() + b'"\n'
+    return (
+        pins_of(world).partition(b"\n[[host.pin]]")[0]
+        + b'\n[[host.pin]]\npin = "'
+        + (str(kit.NOBODY).encode() + b'"\n')
     )
 
 
@@ -173,7 +175,19 @@ def test_a_name_that_has_to_be_quoted_in_an_address(fetched: World, root: Author
 
 @pytest.mark.parametrize(
     "name",
-    ["../up.pem", "/etc/passwd", "a//b", "a/./b", "a/..", "..", ".", "a\\b", "c:ca.pem", "a\nb", ""],
+    [
+        "../up.pem",
+        "/etc/passwd",
+        "a//b",
+        "a/./b",
+        "a/..",
+        "..",
+        ".",
+        "a\\b",
+        "c:ca.pem",
+        "a\nb",
+        "",
+    ],
 )
 def test_a_target_whose_name_leads_elsewhere(fetched: World, name: str) -> None:
     def rename(targets: Any) -> None:

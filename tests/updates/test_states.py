@@ -18,9 +18,7 @@ NOW = datetime(2027, 3, 1, 9, tzinfo=UTC)
 HOUR, MINUTE, DAY = timedelta(hours=1), timedelta(minutes=1), timedelta(days=1)
 TIMING = Timing()
 
-moments = st.one_of(
-    st.none(), st.timedeltas(-400 * DAY, 400 * DAY).map(lambda gap: NOW + gap)
-)
+moments = st.one_of(st.none(), st.timedeltas(-400 * DAY, 400 * DAY).map(lambda gap: NOW + gap))
 luck = st.floats(0, 1)
 
 

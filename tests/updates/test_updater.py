@@ -21,7 +21,7 @@ import pytest
 
 from certpin import ConfigError, PinMismatchError, PinnedSSLContext, UpdateError
 from certpin.updates import UpdateEvent, UpdateStatus
-from tests.updates._repository import CHANNEL, pin_file
+from tests.updates._publisher import CHANNEL, pin_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -308,9 +308,7 @@ def asked(tls: socket.socket) -> bytes:
     return answer[:12].replace(b"404", b"200")
 
 
-def test_pins_change_in_the_context_that_the_app_has(
-    world: World, intermediate: Authority
-) -> None:
+def test_pins_change_in_the_context_that_the_app_has(world: World, intermediate: Authority) -> None:
     app = world.updater()
     context = app.context
     other = intermediate.issue(CHANNEL)

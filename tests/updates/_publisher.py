@@ -1,7 +1,7 @@
-"""Somebody who publishes signed pin sets, made with tuf's own API: keys in memory, a folder served.
+"""Somebody who publishes signed pin sets, with tuf's own API: keys in memory, files in a folder.
 
-What is done to the folder afterwards is what attackers do. Nothing here is certpin's: it is what the
-published format says, written down a second time.
+What is done to the folder afterwards is what attackers do. Nothing here is certpin's: it is what
+the published format says, written down a second time.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class Repository:
         self.days = {"root": 365, "targets": 90, "snapshot": 14, "timestamp": 3}
         self.versions = {"root": 0, "targets": 0, "snapshot": 0, "timestamp": 0}
         self.threshold = threshold
+        self.digests = True  # whether metadata names other metadata by digest: TUF leaves it open
         self.files: dict[str, bytes] = {}
         (folder / "metadata").mkdir(parents=True)
         (folder / "targets").mkdir()
@@ -117,7 +118,7 @@ class Repository:
         self._write("timestamp", timestamp, [signer or self.online])
 
     def publish_root(self, signers: Iterable[CryptoSigner], *, change: Any = None) -> None:
-        """Sign a root with the keys that there are now; ``signers`` are those of both thresholds."""
+        """Sign a root with the keys of now; ``signers`` are those of both thresholds."""
         root = Root(self._next("root"), expires=self._expiry("root"), consistent_snapshot=True)
         for role in ("root", "targets"):
             for signer in self.keys[role]:
@@ -173,7 +174,8 @@ class Repository:
 
     def _meta(self, role: str) -> MetaFile:
         data = self.path(role).read_bytes()
-        return MetaFile(self.versions[role], len(data), {"sha256": sha256(data).hexdigest()})
+        named = (len(data), {"sha256": sha256(data).hexdigest()}) if self.digests else ()
+        return MetaFile(self.versions[role], *named)
 
     def _write(self, role: str, signed: Any, signers: Iterable[CryptoSigner]) -> None:
         metadata: Metadata[Any] = Metadata(signed)

@@ -66,7 +66,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class FolderServer:
-    """A context manager. ``answers`` are by a part of the path: what is done instead of the file."""
+    """A context manager. ``answers``, by a part of the path, are what is done instead."""
 
     def __init__(self, folder: Path, identity: Identity) -> None:
         self.folder = folder

@@ -67,7 +67,7 @@ class World:
         self.made.append(PinUpdater(**(given | fields)))
         return self.made[-1]
 
-    def quick(self, **fields: timedelta) -> UpdateSettings:
+    def quick(self, **fields: Any) -> UpdateSettings:
         """Settings with other times."""
         return UpdateSettings(replace(PATIENT, **fields))
 

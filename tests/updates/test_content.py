@@ -42,7 +42,7 @@ def sign(world: World, files: dict[str, bytes], custom: Any = OURS, **fields: An
     world.repository.publish_online()
 
 
-def pins_of(world: World, version: int = 3, **fields: str) -> bytes:
+def pins_of(world: World, version: int = 3, **fields: Any) -> bytes:
     return world.text(version, **fields).encode()
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import UpdateError
-from certpin.updates import lock, store
+from certpin.updates import lock
 from scripts.record import FORBIDDEN
 from tests.updates.test_updater import until
 
@@ -71,11 +71,11 @@ def die_at(moment: int, folder: Path) -> None:
     sys.addaudithook(watch)
     fsync = os.fsync
 
-    def noted(descriptor: int) -> None:
+    def noted(descriptor: Any) -> None:
         watch("os.rename", (str(folder),))
         fsync(descriptor)
 
-    os.fsync = noted
+    os.fsync = noted  # type: ignore[assignment]  # its argument has another name
 
 
 def change_everything(world: World) -> None:
@@ -108,7 +108,7 @@ def test_killed_at_any_moment_it_starts_again_with_the_old_set_or_the_new(
     while True:
         _copy(before, world.cache)
         moments += 1
-        died = in_a_child(lambda: work(moments))
+        died = in_a_child(partial(work, moments))
         app = world.updater()
         found.add((app.status.version, app.status.state))
         assert app.status.cache_error is None
@@ -148,7 +148,7 @@ def test_killed_at_any_moment_of_its_first_check_it_starts_again(world: World) -
     while died:
         moment += 1
         shutil.rmtree(world.cache, ignore_errors=True)
-        died = bool(in_a_child(lambda: work(moment)))
+        died = bool(in_a_child(partial(work, moment)))
         app = world.updater()
         assert app.status.version in {1, 2}
         assert app.status.cache_error is None
@@ -235,7 +235,7 @@ def test_where_nothing_at_all_can_be_written_it_is_told_and_nothing_is_lost(
 
     app = world.updater()
     with monkeypatch.context() as patched:
-        patched.setattr(store.tempfile, "mkdtemp", full)
+        patched.setattr("tempfile.mkdtemp", full)
         patched.setattr("tempfile.NamedTemporaryFile", full)
         with pytest.raises(UpdateError) as caught:
             app.refresh()

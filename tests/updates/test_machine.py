@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from securesystemslib.signer import CryptoSigner
@@ -206,11 +206,5 @@ class Updates(RuleBasedStateMachine):
         self.held = self.app.status.version
 
 
-@pytest.mark.slow
-class TestUpdates(Updates.TestCase):  # type: ignore[name-defined, misc]
-    settings = settings(
-        max_examples=25,
-        stateful_step_count=20,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow],
-    )
+TestUpdates = pytest.mark.slow(Updates.TestCase)
+TestUpdates.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)

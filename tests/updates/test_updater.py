@@ -1,4 +1,4 @@
-"""The shell: the thread, several callers, closing, forks, events; and the connections of the app."""
+"""The shell: the thread, several callers, closing, forks, events; and connections of the app."""
 
 from __future__ import annotations
 
@@ -220,6 +220,12 @@ def test_a_program_that_forgets_to_close_it_ends(world: World, tmp_path: Path) -
 # ── Several callers ───────────────────────────────────────────────────────────────────────────
 
 
+def waiting_for_a_check(app: PinUpdater) -> int:
+    """How many wait for what another one does."""
+    condition: Any = app._flight._condition  # type: ignore[union-attr]
+    return len(condition._waiters)
+
+
 def test_two_at_once_are_one(world: World) -> None:
     app = world.updater()
     going, go = threading.Event(), threading.Event()
@@ -234,7 +240,7 @@ def test_two_at_once_are_one(world: World) -> None:
         first = pool.submit(app.refresh)
         assert going.wait(PATIENCE)
         others = [pool.submit(app.refresh) for _ in range(7)]
-        until(lambda: pool._work_queue.empty())
+        until(lambda: waiting_for_a_check(app) == 7)
         go.set()
         versions = [each.result(PATIENCE).version for each in [first, *others]]
     assert versions == [2] * 8
@@ -247,7 +253,7 @@ def test_all_that_wait_get_an_error_of_their_own(world: World) -> None:
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(app.refresh) for _ in range(4)]
         assert world.server.entered.wait(PATIENCE)
-        until(lambda: pool._work_queue.empty())
+        until(lambda: waiting_for_a_check(app) == 3)
         world.server.let_go.set()
         errors = [each.exception(PATIENCE) for each in waiting]
     assert {type(each) for each in errors} == {UpdateError}

@@ -24,6 +24,7 @@ from certpin.errors import (
     PinSetExpiredError,
     ProbeError,
     UnpinnedHostError,
+    UpdateError,
     pin_error,
 )
 from certpin.lab import Authority
@@ -94,8 +95,8 @@ def _made() -> Iterator[CertpinError]:
             yield each("wrong", host="error.example", port=443, fix="do it")
         elif issubclass(each, InputError):
             yield each("wrong", fix="do it")
-        else:
-            yield each("wrong")
+    yield UpdateError("wrong", reason="rollback", fix="do it")
+    yield CertpinError("wrong")
 
 
 MADE = {type(error).__name__: error for error in _made()}

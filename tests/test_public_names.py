@@ -38,6 +38,7 @@ PUBLIC_NAMES = [
     "TrustAnchors",
     "UnpinnedHostError",
     "UnverifiedSessionError",
+    "UpdateError",
     "Verdict",
     "WeakenedContextError",
     "__version__",

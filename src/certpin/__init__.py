@@ -32,6 +32,7 @@ from certpin.errors import (
     TokenError,
     UnpinnedHostError,
     UnverifiedSessionError,
+    UpdateError,
     WeakenedContextError,
     pin_error,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "TrustAnchors",
     "UnpinnedHostError",
     "UnverifiedSessionError",
+    "UpdateError",
     "Verdict",
     "WeakenedContextError",
     "__version__",

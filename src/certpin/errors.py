@@ -18,10 +18,11 @@
     │   ├── InsecureRequestError         the request would leave the pinned connection
     │   ├── WeakenedContextError         chain, hostname or date checks were switched off
     │   └── UnverifiedSessionError       a resumed session that was not verified here
-    └── ProbeError                       a server could not be asked
-        ├── DialError                    no connection: name, route, refused, time-out
-        ├── StartTLSError                the server would not, or must not, begin TLS
-        └── HandshakeError               TLS failed before there was a chain to read
+    ├── ProbeError                       a server could not be asked
+    │   ├── DialError                    no connection: name, route, refused, time-out
+    │   ├── StartTLSError                the server would not, or must not, begin TLS
+    │   └── HandshakeError               TLS failed before there was a chain to read
+    └── UpdateError                      a newer pin set could not be had, or must not be trusted
 
 A ``PinError`` is an ``ssl.SSLCertVerificationError``, so that every client library treats
 it as it treats a certificate failure: no retry in clear text, its own error type around it.
@@ -220,6 +221,22 @@ class StartTLSError(ProbeError):
 
 class HandshakeError(ProbeError):
     """TLS failed before there was a chain to read."""
+
+
+class UpdateError(CertpinError):
+    """A newer pin set could not be had, or must not be trusted. What is in force stays in force.
+
+    ``reason`` is one word of those that docs/failures.md lists, for programs.
+    """
+
+    def __init__(self, problem: str, *, reason: str = "", fix: str = "") -> None:
+        super().__init__(problem + (f"\n  fix: {fix}" if fix else ""))
+        self.problem = problem
+        self.reason = reason
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), (self.problem,), {"reason": self.reason, "fix": self.fix})
 
 
 def pin_error(exc: BaseException | None) -> PinError | None:

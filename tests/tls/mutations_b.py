@@ -165,7 +165,7 @@ MUTATIONS = [
     ),
     Mutation(
         12,
-        _TLS + "events.py",
+        _TLS + "hooks.py",
         "except BaseException:",
         "except Exception:",
         _EVENTS + "a_hook_that_raises_stops_neither_the_next_hook_nor_the_next_failure",

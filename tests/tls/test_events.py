@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import PinFailure, PinMismatchError, PinnedSSLContext, UnpinnedHostError
-from certpin.tls import events
+from certpin.tls import hooks
 from tests import kit
 from tests.tls._handshakes import HOST, Wire, connect
 
@@ -276,7 +276,7 @@ def test_hooks_that_are_too_slow_lose_the_newest_and_the_log_says_so(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(events, "_WAITING", 2)
+    monkeypatch.setattr(hooks, "_WAITING", 2)
     entered, got = threading.Event(), queue.Queue[str]()
 
     def slow(failure: PinFailure) -> None:
@@ -314,7 +314,7 @@ def test_a_hook_runs_in_a_thread_of_its_own_that_does_not_hold_the_program_open(
 def test_where_there_are_no_hooks_there_is_no_thread(trusted_root: Path) -> None:
     context = refusing()
     ask(context, "other.example")
-    assert context._enforcer._teller._worker is None
+    assert context._enforcer._teller._hooks._worker is None
 
 
 def test_no_thread_can_be_had_and_the_connection_is_refused_all_the_same(
@@ -366,8 +366,8 @@ def _in_the_child(context: PinnedSSLContext) -> None:
     status = 1
     try:
         told = threading.Event()
-        teller = context._enforcer._teller
-        teller._hooks = (*teller._hooks, lambda _: told.set())
+        hooks = context._enforcer._teller._hooks
+        hooks._hooks = (*hooks._hooks, lambda _: told.set())
         ask(context, "child.example")
         status = 0 if told.wait(PATIENCE) else 1
     finally:

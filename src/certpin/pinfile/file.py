@@ -9,6 +9,7 @@ from certpin import pins
 from certpin.errors import PinFileError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 PINS_VARIABLE = "CERTPIN_PINS"
@@ -33,17 +34,24 @@ class PinSet(pins.PinSet):
         return cls.parse(read_text(file), path=file)
 
     @classmethod
-    def parse(cls, text: str, *, path: str | os.PathLike[str] = "pins.toml") -> Self:
+    def parse(
+        cls,
+        text: str,
+        *,
+        path: str | os.PathLike[str] = "pins.toml",
+        files: Mapping[str, bytes] | None = None,
+    ) -> Self:
         """Read the text of a pin file. Files that it names are found relative to ``path``.
 
-        Raises ``PinFileError``.
+        With ``files`` they are taken from there, by the name that the pin file gives them, and the
+        disk is not touched: ``path`` is then for errors alone. Raises ``PinFileError``.
         """
         from pathlib import Path
 
         from certpin.pinfile.reader import placed, read_fields
 
         with placed(text, Path(path)):
-            return cls(**read_fields(text, Path(path)))
+            return cls(**read_fields(text, Path(path), files))
 
     @classmethod
     def from_env(cls) -> Self:

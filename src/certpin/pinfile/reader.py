@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from errno import ENOENT
 from typing import TYPE_CHECKING, Any, get_args
 
 from certpin.errors import ConfigError, InputError, PinFileError
@@ -24,10 +25,13 @@ from certpin.pins import (
 from certpin.x509.reader import read_certificates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from certpin.x509 import Certificate
+
+    # The bytes of a file that a pin file names. Raises OSError.
+    Files = Callable[[str], bytes]
 
 SCHEMA = 1
 
@@ -43,9 +47,24 @@ _DEEP_KEY = re.compile(
 )
 
 
-def read_fields(text: str, path: Path) -> dict[str, Any]:
+def read_fields(text: str, path: Path, files: Mapping[str, bytes] | None = None) -> dict[str, Any]:
     """The arguments of ``PinSet``. Raises ``ConfigError``; ``placed`` tells where."""
-    return _pin_set(Table(load_toml(text, path)), path.parent)
+    read = beside(path.parent) if files is None else _among(files)
+    return _pin_set(Table(load_toml(text, path)), read)
+
+
+def beside(folder: Path) -> Files:
+    """Files of the disk, by names relative to a folder."""
+    return lambda name: (folder / name).read_bytes()
+
+
+def _among(files: Mapping[str, bytes]) -> Files:
+    def read(name: str) -> bytes:
+        if name not in files:
+            raise FileNotFoundError(ENOENT, "it did not come with the pin file", name)
+        return files[name]
+
+    return read
 
 
 def load_toml(text: str, path: Path) -> dict[str, Any]:
@@ -93,18 +112,18 @@ def refuse_other_schema(top: Table) -> None:
         )
 
 
-def _pin_set(top: Table, folder: Path) -> dict[str, Any]:
+def _pin_set(top: Table, files: Files) -> dict[str, Any]:
     refuse_other_schema(top)
     top.warn_unknown(TOP_KEYS)
     return {
         "name": top.text("name"),
         "version": top.integer("version"),
-        "policies": tuple(_host(table, folder) for table in top.tables("host")),
-        "debug": _debug(top.table("debug"), folder),
+        "policies": tuple(_host(table, files) for table in top.tables("host")),
+        "debug": _debug(top.table("debug"), files),
     }
 
 
-def _host(table: Table, folder: Path) -> HostPolicy:
+def _host(table: Table, files: Files) -> HostPolicy:
     table.warn_unknown(HOST_KEYS)
     pattern = host_pattern(table)
     trust = table.text("trust", "system")
@@ -116,7 +135,7 @@ def _host(table: Table, folder: Path) -> HostPolicy:
             match=table.choice("match", get_args(Match), "any"),
             expires=table.moment("expires"),
             on_expiry=table.choice("on_expiry", get_args(OnExpiry), "fail-closed"),
-            trust=None if trust == "system" else _anchors(folder, trust, table.under("trust")),
+            trust=None if trust == "system" else _anchors(files, trust, table.under("trust")),
             report_to=table.texts("report_to"),
         )
 
@@ -131,11 +150,11 @@ def _pin(table: Table) -> HostPin:
     )
 
 
-def _debug(table: Table | None, folder: Path) -> TrustAnchors | None:
+def _debug(table: Table | None, files: Files) -> TrustAnchors | None:
     if table is None:
         return None
     table.warn_unknown(DEBUG_KEYS)
-    return _anchors(folder, table.text("anchors"), table.under("anchors"))
+    return _anchors(files, table.text("anchors"), table.under("anchors"))
 
 
 def host_pattern(table: Table) -> HostPattern:
@@ -150,16 +169,16 @@ def pin_digest(table: Table) -> Pin:
         return Pin.parse(table.text("pin"))
 
 
-def _anchors(folder: Path, name: str, key: str) -> TrustAnchors:
+def _anchors(files: Files, name: str, key: str) -> TrustAnchors:
     """The certificates of a file, read now: a pin set never touches the disk again."""
-    certificates = anchor_certificates(folder, name, key)
+    certificates = anchor_certificates(files, name, key)
     return TrustAnchors(tuple(each.der for each in certificates), source=name)
 
 
-def anchor_certificates(folder: Path, name: str, key: str) -> tuple[Certificate, ...]:
+def anchor_certificates(files: Files, name: str, key: str) -> tuple[Certificate, ...]:
     """The certificates of a file of trust anchors. Raises ``ConfigError``."""
     try:
-        return read_certificates((folder / name).read_bytes())
+        return read_certificates(files(name))
     except (OSError, ValueError) as exc:
         raise ConfigError(
             f"{name!r} holds no trust anchors: {getattr(exc, 'strerror', None) or exc}",

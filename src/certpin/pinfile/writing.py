@@ -18,7 +18,7 @@ def write_atomically(path: Path, text: str) -> None:
     Where ``path`` is a link, what it points to is replaced.
     """
     try:
-        _put(Path(os.path.realpath(path)), text.encode())
+        put(Path(os.path.realpath(path)), text.encode())
     except UnicodeEncodeError as exc:
         raise PinFileError("it cannot be written as UTF-8", path=path) from exc
     except OSError as exc:
@@ -27,8 +27,12 @@ def write_atomically(path: Path, text: str) -> None:
         ) from exc
 
 
-def _put(path: Path, data: bytes) -> None:
-    mode = path.stat().st_mode & 0o777 if path.exists() else _NEW_FILE_MODE
+def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
+    """Put bytes in place by renaming: after a crash there is the old file or the new one.
+
+    An old file gives its mode, ``new_mode`` is for one that was not there. Raises ``OSError``.
+    """
+    mode = path.stat().st_mode & 0o777 if path.exists() else new_mode
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -41,3 +45,14 @@ def _put(path: Path, data: bytes) -> None:
         with suppress(OSError):
             Path(name).unlink()
         raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new name is on the disk only when its folder is (rename(2) says nothing of it)."""
+    with suppress(OSError):  # some file systems cannot do it, and then there is nothing to be done
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,17 +1,12 @@
-"""Telling somebody: the log record and the hooks of each failure.
-
-A hook runs in a thread of its own, so that it can neither break nor delay a connection. Hooks that
-are slower than failures come lose the newest ones, and the log says so: memory stays bounded.
-"""
+"""Telling somebody: the log record and the hooks (``hooks.py``) of each failure."""
 
 from __future__ import annotations
 
-import os
-import queue
-import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from certpin.tls.hooks import Hooks
 
 if TYPE_CHECKING:
     import logging
@@ -25,7 +20,6 @@ if TYPE_CHECKING:
     FailureHook = Callable[["PinFailure"], object]
 
 _ERROR, _WARNING = 40, 30  # logging.ERROR, logging.WARNING
-_WAITING = 256  # failures that hooks have not seen yet
 
 
 @dataclass(frozen=True)
@@ -71,22 +65,14 @@ class FailureTeller:
     """Logs failures and hands them to the hooks. Its methods never raise and never wait."""
 
     def __init__(self, hooks: tuple[FailureHook, ...]) -> None:
-        self._hooks = hooks
-        self._begin()
-
-    def _begin(self) -> None:
-        self._process = os.getpid()
-        self._waiting: queue.Queue[PinFailure] = queue.Queue(_WAITING)
-        self._starting = threading.Lock()
-        self._worker: threading.Thread | None = None
+        self._hooks = Hooks(hooks, "failure", _logger)
 
     def tell(self, failure: PinFailure) -> None:
         """Record a failure. What a log handler of the application raises breaks no connection."""
         with suppress(Exception):
             self._log(failure)
-        if self._hooks:
-            with suppress(Exception):
-                self._enqueue(failure)
+        with suppress(Exception):
+            self._hooks.tell(failure)
 
     def _log(self, failure: PinFailure) -> None:
         _logger().log(
@@ -97,40 +83,6 @@ class FailureTeller:
             failure.reason,
             extra={"certpin": failure.fields()},
         )
-
-    def _enqueue(self, failure: PinFailure) -> None:
-        if self._process != os.getpid():
-            self._begin()  # after a fork: no worker here, and a lock may have been held over there
-        try:
-            self._waiting.put_nowait(failure)
-            self._ensure_worker()
-        except queue.Full:
-            _logger().warning("failure hooks are too slow: one failure was not handed to them")
-        except RuntimeError:
-            _logger().warning("no thread for failure hooks: the interpreter is shutting down")
-
-    def _ensure_worker(self) -> None:
-        with self._starting:
-            if self._worker is None or not self._worker.is_alive():
-                self._worker = threading.Thread(
-                    target=self._run, name="certpin-failure-hooks", daemon=True
-                )
-                self._worker.start()
-
-    def _run(self) -> None:
-        while True:
-            failure = self._waiting.get()
-            for hook in self._hooks:
-                with suppress(Exception):  # of a log handler
-                    _call(hook, failure)
-
-
-def _call(hook: FailureHook, failure: PinFailure) -> None:
-    try:
-        hook(failure)
-    # an exit too: the next hook and the next failure wait behind it.
-    except BaseException:  # noqa: BLE001  # whatever it raises, it breaks nothing
-        _logger().exception("a failure hook raised")
 
 
 _WORDS = {

@@ -13,6 +13,7 @@ from certpin.pinfile.file import PinSet, read_text
 from certpin.pinfile.lint.document import AnchorFile, Document, Entry, Host
 from certpin.pinfile.reader import (
     anchor_certificates,
+    beside,
     host_pattern,
     load_toml,
     pin_digest,
@@ -124,7 +125,7 @@ class _Reading:
 
     def _read(self, file: str, key: str) -> AnchorFile:
         try:
-            return AnchorFile(key, file, anchor_certificates(self._folder, file, key))
+            return AnchorFile(key, file, anchor_certificates(beside(self._folder), file, key))
         except ConfigError as exc:
             return AnchorFile(key, file, (), exc.problem)
 

@@ -1,0 +1,43 @@
+"""Signed pin sets, over the air: a context whose pins follow what is published (TUF).
+
+    with PinUpdater(pins=pins, root=root, url="https://pins.bank.example/", cache=folder) as it:
+        it.context   # an ssl.SSLContext, for whatever takes one
+
+Its packages come with ``pip install 'certpin[updates]'``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from certpin.updates.settings import Limits, Timing, UpdateSettings
+from certpin.updates.status import UpdateEvent, UpdateStatus
+
+if TYPE_CHECKING:
+    from certpin.updates.updater import PinUpdater
+
+__all__ = [
+    "Limits",
+    "PinUpdater",
+    "Timing",
+    "UpdateEvent",
+    "UpdateSettings",
+    "UpdateStatus",
+]
+
+_EXTRA = {"tuf", "securesystemslib", "urllib3"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the updater when it is asked for: other parts of this package need no TUF."""
+    if name != "PinUpdater":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from certpin.updates.updater import PinUpdater
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        raise ModuleNotFoundError(
+            f"{exc.name} is missing: pip install 'certpin[updates]'", name=exc.name
+        ) from exc
+    return PinUpdater

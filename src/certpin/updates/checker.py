@@ -1,0 +1,179 @@
+"""What one check does, from the folder to the context; and what is known of those before it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from certpin.errors import UpdateError
+from certpin.updates import trust
+from certpin.updates.fetch import Channel
+from certpin.updates.lock import FolderLock
+from certpin.updates.refresh import look
+from certpin.updates.refusals import understood
+from certpin.updates.states import state_of
+from certpin.updates.status import UpdateEvent, UpdateStatus
+from certpin.updates.store import unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from certpin.updates.enforced import Enforced
+    from certpin.updates.line import Line
+    from certpin.updates.refresh import Source
+    from certpin.updates.status import What
+    from certpin.updates.teller import Teller
+    from certpin.updates.trust import SignedSet
+
+
+@dataclass(frozen=True)
+class _Record:
+    checked: datetime | None = None
+    failures: int = 0
+    error: UpdateError | None = None
+    cache_error: UpdateError | None = None
+
+
+class Checker:
+    """One check at a time: its caller sees to that. The status may be asked for from any thread.
+
+    ``swapping`` is held while another set is put in force.
+    """
+
+    def __init__(
+        self, source: Source, enforced: Enforced, clock: Callable[[], datetime], teller: Teller
+    ) -> None:
+        self.enforced = enforced
+        self.swapping = threading.Lock()
+        self._source = source
+        self._clock = clock
+        self._teller = teller
+        self._lock = FolderLock(source.store.folder)
+        self._record = _Record()
+        self._stamp: tuple[int, ...] = ()  # of the file that was read or written last
+        self._saved: SignedSet | None = None  # what stands in it
+
+    @property
+    def status(self) -> UpdateStatus:
+        """How things stand."""
+        record, facts = self._record, self.enforced.facts
+        return UpdateStatus(
+            state_of(facts, self._clock()),
+            facts.pins.name,
+            facts.pins.version,
+            record.checked,
+            facts.until,
+            record.failures,
+            record.error,
+            record.cache_error,
+        )
+
+    def check(self, line: Line) -> None:
+        """Look for something newer, and put it in force. Raises ``UpdateError``."""
+        try:
+            with understood(), line.watched(), self._lock.held(line.may_wait):
+                self._source.store.sweep()
+                self.take_over()
+                newer = self._commit(self._look(line), line)
+        except UpdateError as exc:
+            if line.ended:
+                raise closed() from exc
+            self._failed(exc)
+            raise
+        self._record = replace(self._record, checked=self._clock(), failures=0, error=None)
+        self._tell("updated" if newer else "checked")
+
+    def take_over(self) -> None:
+        """Let what stands in the folder hold, if it is good: another process may have put it there.
+
+        Never raises: what is wrong with it is told, and it is put aside.
+        """
+        store = self._source.store
+        if (stamp := store.stamp()) == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            with understood():
+                self._believe(self._stored())
+        except UpdateError as exc:
+            if exc.reason != "storage":
+                store.put_aside()
+            self._complain(exc)
+
+    def clear(self) -> None:
+        """Leave nothing behind among temporary files."""
+        self._source.store.clear()
+
+    def wake_in_child(self) -> None:
+        """After a fork: locks, and what is open, are the parent's."""
+        self.swapping = threading.Lock()
+        self._lock.forget()
+        self._source.store.forget()
+
+    def _stored(self) -> SignedSet | None:
+        source = self._source
+        kept = source.store.load()
+        if kept is None:
+            return None
+        roots = source.store.follow(source.root)
+        return trust.verify(roots, kept, source.name, source.limits)
+
+    def _believe(self, stored: SignedSet | None) -> None:
+        self._saved = stored
+        if stored is None:
+            return
+        if stored.pins.version < self.enforced.context.pins.version:
+            self.enforced.known = self.enforced.known or stored  # the app was updated since
+            return
+        with self.swapping:
+            self.enforced.adopt(stored)
+
+    def _look(self, line: Line) -> SignedSet:
+        source = self._source
+        channel = Channel(source.address, source.limits, self.enforced.channel, line)
+        try:
+            return look(source, channel, self.enforced.known, self._clock())
+        finally:
+            channel.close()
+
+    def _commit(self, found: SignedSet, line: Line) -> bool:
+        with self.swapping:
+            if line.ended:
+                raise closed()
+            newer = self.enforced.adopt(found)
+        self._keep(found)
+        return newer
+
+    def _keep(self, found: SignedSet) -> None:
+        """Write it down. Where that fails, it is in force all the same, and tried again."""
+        store = self._source.store
+        try:
+            if found is not self._saved:
+                store.save(found)
+                self._saved, self._stamp = found, store.stamp()
+            store.move_back()
+        except OSError as exc:
+            self._complain(unusable(exc))
+        else:
+            self._record = replace(self._record, cache_error=None)
+
+    def _complain(self, error: UpdateError) -> None:
+        known = self._record.cache_error
+        self._record = replace(self._record, cache_error=error)
+        if known is None or known.problem != error.problem:
+            self._tell("cache", error)
+
+    def _failed(self, error: UpdateError) -> None:
+        failures = self._record.failures + 1
+        self._record = replace(self._record, failures=failures, error=error)
+        self._tell("failed", error)
+
+    def _tell(self, what: What, error: UpdateError | None = None) -> None:
+        self._teller.tell(UpdateEvent(what, self._clock(), self.status, error))
+
+
+def closed() -> UpdateError:
+    """The error of an updater that was closed."""
+    return UpdateError("the updater was closed", reason="closed", fix="make another one")

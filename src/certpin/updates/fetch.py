@@ -1,0 +1,181 @@
+"""The way to the server: one pinned connection for one refresh, with limits on time.
+
+Only ``https``, no redirect, no compression, no proxy. A server that is slow within each wait, by
+sending a byte a second, meets the deadline of the whole.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from http.client import HTTPException
+from io import BytesIO
+from typing import IO, TYPE_CHECKING
+
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadHTTPError,
+    DownloadLengthMismatchError,
+    SlowRetrievalError,
+)
+from tuf.ngclient import FetcherInterface
+from urllib3.connection import HTTPSConnection
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as HTTPTimeoutError
+
+from certpin.errors import PinError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from urllib3.response import BaseHTTPResponse
+
+    from certpin.tls import PinnedSSLContext
+    from certpin.updates.address import Address
+    from certpin.updates.line import Line
+    from certpin.updates.settings import Limits
+
+_PIECE = 64 * 1024
+# RFC 9110 section 12.5.3: nothing but the bytes themselves. What is unpacked could be endless.
+_HEADERS = {"Accept-Encoding": "identity"}
+_PAGE = 16 * 1024  # of an error: what is read of it, to keep the connection
+
+
+class _Connection(HTTPSConnection):
+    """A connection that is cut with its line, also while it is being made."""
+
+    line: Line
+
+    def _new_conn(self) -> socket.socket:
+        problem: OSError = OSError("the name has no address")
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            self.host, self.port, type=socket.SOCK_STREAM
+        ):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                self.line.require()
+                self.line.hold(sock)
+                for option in self.socket_options or ():
+                    sock.setsockopt(*option)
+                sock.settimeout(self.line.left)
+                sock.connect(address)
+            except OSError as exc:
+                sock.close()
+                problem = exc
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise problem
+
+
+class Channel(FetcherInterface):
+    """Fetches for one refresh, over one connection, which it makes when it is needed.
+
+    The first of ``contexts`` whose pins the server has is taken: a set in force that is wrong about
+    this server must not be the end of all updates. Everything raised is a ``DownloadError`` of tuf.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        limits: Limits,
+        contexts: Sequence[PinnedSSLContext],
+        line: Line,
+    ) -> None:
+        self._address = address
+        self._limits = limits
+        self._contexts = contexts
+        self._line = line
+        self._connection: _Connection | None = None
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    @contextmanager
+    def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:
+        """As in ``FetcherInterface``, in memory: the limits are small, and a disk may be full.
+
+        ``max_length`` may be one that was signed: by the online key alone, for a snapshot.
+        """
+        most = min(max_length, self._limits.of(url))
+        held = BytesIO()
+        for piece in self.fetch(url):
+            if held.tell() + len(piece) > most:
+                self.close()
+                raise DownloadLengthMismatchError(f"{url} has more than {most} bytes")
+            held.write(piece)
+        held.seek(0)
+        yield held
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        """``url`` is a path: there is one server."""
+        try:
+            response = self._ask(url)
+            while piece := response.read1(_PIECE, decode_content=False):
+                yield piece
+                self._line.require()
+        except DownloadHTTPError:
+            raise
+        except DownloadError:
+            self.close()
+            raise
+        except (OSError, HTTPError, HTTPException, ValueError) as exc:
+            self.close()
+            self._line.require()
+            raise _failed(url, exc) from exc
+
+    def _ask(self, path: str) -> BaseHTTPResponse:
+        connection = self._connected()
+        connection.timeout = self._line.left
+        connection.request("GET", path, headers=_HEADERS, preload_content=False)
+        response = connection.getresponse()
+        if response.status != HTTPStatus.OK:
+            if len(response.read(_PAGE, decode_content=False)) == _PAGE:
+                self.close()
+            raise _refused(path, response.status)
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise DownloadError(f"{path} came compressed, which nobody asked for")
+        return response
+
+    def _connected(self) -> _Connection:
+        self._line.require()
+        if self._connection is None or not self._connection.is_connected:
+            self.close()
+            self._connection = self._connect()
+        return self._connection
+
+    def _connect(self) -> _Connection:
+        *others, last = self._contexts
+        for context in others:
+            with suppress(PinError):
+                return self._connect_with(context)
+        return self._connect_with(last)
+
+    def _connect_with(self, context: PinnedSSLContext) -> _Connection:
+        host, port, _ = self._address
+        connection = _Connection(host, port, timeout=self._line.left, ssl_context=context)
+        connection.line = self._line
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _refused(path: str, status: int) -> DownloadError:
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return DownloadError(f"{path} is answered with a redirect ({status}), and none is followed")
+    return DownloadHTTPError(f"{path} is answered with status {status}", status)
+
+
+def _failed(path: str, exc: Exception) -> DownloadError:
+    if isinstance(exc, TimeoutError | HTTPTimeoutError):
+        return SlowRetrievalError(f"{path}: nothing came in time")
+    return DownloadError(f"{path}: {exc}")

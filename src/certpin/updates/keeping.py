@@ -1,0 +1,78 @@
+"""The last known good set as the bytes of one file: pure.
+
+One file, so that it is whole or not there: metadata, pin file and trust files that were written one
+by one could be of two versions after a crash. What is read here is not believed before
+``trust.verify`` did.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING, Any
+
+from certpin.errors import UpdateError
+from certpin.updates.trust import Kept, Signed
+
+if TYPE_CHECKING:
+    from certpin.updates.settings import Limits
+    from certpin.updates.trust import SignedSet
+
+_SCHEMA = 1
+
+
+def encode(signed_set: SignedSet) -> bytes:
+    """The bytes of the file."""
+    promise = signed_set.promise
+    data = {
+        "schema": _SCHEMA,
+        "root": promise.root,
+        "metadata": {name: _text(each) for name, each in promise.signed._asdict().items()},
+        "files": {name: _text(each) for name, each in signed_set.files.items()},
+    }
+    return json.dumps(data, indent=1).encode()
+
+
+def decode(data: bytes) -> Kept:
+    """What such bytes hold. Raises ``UpdateError`` on anything that ``encode`` does not make."""
+    try:
+        top = json.loads(data)
+    except (ValueError, RecursionError) as exc:
+        raise _damaged("it is not JSON") from exc
+    if not isinstance(top, dict) or top.get("schema") != _SCHEMA:
+        raise _damaged(f"it is not of schema {_SCHEMA}, which this certpin reads")
+    root, metadata = top.get("root"), _table(top.get("metadata"))
+    if type(root) is not int or metadata.keys() != set(Signed._fields):
+        raise _damaged("something is missing in it")
+    return Kept(root, Signed(**metadata), _table(top.get("files")))
+
+
+def most(limits: Limits) -> int:
+    """How many bytes such a file may have: base64 takes four for three."""
+    held = limits.timestamp + limits.snapshot + limits.targets + limits.total
+    return held * 4 // 3 + limits.targets
+
+
+def _table(value: Any) -> dict[str, bytes]:
+    if not isinstance(value, dict):
+        raise _damaged("something is missing in it")
+    return {name: _bytes(each) for name, each in value.items()}
+
+
+def _text(data: bytes) -> str:
+    return b64encode(data).decode()
+
+
+def _bytes(text: Any) -> bytes:
+    try:
+        return b64decode(text, validate=True)
+    except (ValueError, TypeError) as exc:
+        raise _damaged("it is not base64") from exc
+
+
+def _damaged(what: str) -> UpdateError:
+    return UpdateError(
+        f"the last known good set cannot be read: {what}",
+        reason="cache",
+        fix="nothing: it is fetched again; if it happens again, look at the disk",
+    )

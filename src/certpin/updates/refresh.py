@@ -1,0 +1,101 @@
+"""One check of the server: whether there is something newer, and if so, all of it.
+
+1. The timestamp is fetched. If it is the very one that the known set was verified with, and
+   everything is in date, there is nothing new (docs/decisions, 23).
+2. Otherwise ``tuf.ngclient`` does what TUF 1.0.31 says in section 5, from the root that the app
+   brought, with the metadata that it keeps on the disk.
+3. The targets are fetched, less those that are known, and the whole passes ``trust``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tuf.api.exceptions import ExpiredMetadataError
+from tuf.ngclient import Updater, UpdaterConfig
+
+from certpin.updates import trust
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from certpin.updates.address import Address
+    from certpin.updates.fetch import Channel
+    from certpin.updates.settings import Limits
+    from certpin.updates.store import Store
+    from certpin.updates.trust import Promise, SignedSet
+
+
+class Source(NamedTuple):
+    """What does not change from one check to the next. ``root`` is the one that the app brought."""
+
+    name: str
+    root: bytes
+    address: Address
+    limits: Limits
+    store: Store
+
+
+def look(source: Source, channel: Channel, known: SignedSet | None, now: datetime) -> SignedSet:
+    """The newest set: the known one itself, where there is nothing new.
+
+    Raises what ``refusals.understood`` understands. The clock of ``tuf.ngclient`` is the system's;
+    what it finds in date has to be so at ``now`` too.
+    """
+    if known is not None and known.is_newest(_timestamp(source, channel), now):
+        return known
+    try:
+        _follow(source, channel)
+    except OSError:  # the disk's: those of the network are DownloadErrors
+        if not source.store.move_out():
+            raise
+        _follow(source, channel)
+    return _fetched(source, channel, known, now)
+
+
+def _timestamp(source: Source, channel: Channel) -> bytes:
+    path = source.address.metadata + "timestamp.json"
+    return channel.download_bytes(path, source.limits.timestamp)
+
+
+def _follow(source: Source, channel: Channel) -> None:
+    """Let ``tuf.ngclient`` bring the metadata in its folder to the newest state."""
+    limits = source.limits
+    config = UpdaterConfig(
+        max_root_rotations=limits.rotations,
+        max_delegations=0,
+        root_max_length=limits.root,
+        timestamp_max_length=limits.timestamp,
+        snapshot_max_length=limits.snapshot,
+        targets_max_length=limits.targets,
+    )
+    source.store.metadata.mkdir(mode=0o700, parents=True, exist_ok=True)
+    Updater(
+        str(source.store.metadata),
+        source.address.metadata,
+        fetcher=channel,
+        config=config,
+        bootstrap=source.root,
+    ).refresh()
+
+
+def _fetched(source: Source, channel: Channel, known: SignedSet | None, now: datetime) -> SignedSet:
+    roots = source.store.follow(source.root)
+    promise = trust.promised(roots[-1], source.store.read(), source.name, source.limits)
+    if now >= promise.until:
+        raise ExpiredMetadataError(f"it was good until {promise.until:%Y-%m-%d %H:%M} UTC")
+    files = {name: _target(source, channel, promise, known, name) for name in promise.targets}
+    return trust.kept(promise, files)
+
+
+def _target(
+    source: Source, channel: Channel, promise: Promise, known: SignedSet | None, name: str
+) -> bytes:
+    """A target: from the known set, where it is the same."""
+    info = promise.targets[name]
+    if known is not None and name in known.files:
+        same = known.promise.targets[name]
+        if (same.length, same.hashes) == (info.length, info.hashes):
+            return known.files[name]
+    path = source.address.target(name, info.hashes["sha256"])
+    return channel.download_bytes(path, info.length)

@@ -1,0 +1,174 @@
+"""What went wrong, said so that whoever runs the app understands it: each error of tuf's in words.
+
+Most of these are what an attacker's work looks like, and also what a mistake in publishing looks
+like. So each text says what was seen, and the fix names both.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from ssl import SSLCertVerificationError
+from typing import TYPE_CHECKING, NamedTuple
+
+from tuf.api.exceptions import (
+    BadVersionNumberError,
+    DownloadError,
+    DownloadHTTPError,
+    DownloadLengthMismatchError,
+    ExpiredMetadataError,
+    LengthOrHashMismatchError,
+    RepositoryError,
+    SlowRetrievalError,
+    UnsignedMetadataError,
+)
+from tuf.api.serialization import DeserializationError
+
+from certpin.errors import CertpinError, ConfigError, UpdateError, pin_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class _Words(NamedTuple):
+    reason: str
+    problem: str
+    fix: str
+
+
+# The first that fits: subclasses stand before their bases.
+_WORDS: tuple[tuple[type[Exception], _Words], ...] = (
+    (
+        UnsignedMetadataError,
+        _Words(
+            "signature",
+            "the metadata is not signed by the keys that may sign it",
+            "sign it with enough of the keys that the root names; if it is, somebody without "
+            "them made it",
+        ),
+    ),
+    (
+        BadVersionNumberError,
+        _Words(
+            "rollback",
+            "the server went back to an older version, or skipped one",
+            "publish with higher versions than before; if nothing was restored from a backup, "
+            "somebody replays old files",
+        ),
+    ),
+    (
+        ExpiredMetadataError,
+        _Words(
+            "expired",
+            "the newest that the server shows is past its date",
+            "renew it (certpin publish sign, then push) and check this machine's clock; if the "
+            "server has newer files, somebody holds them back",
+        ),
+    ),
+    (
+        LengthOrHashMismatchError,
+        _Words(
+            "mismatch",
+            "a file is not the one that the signed metadata names",
+            "push again, and empty the CDN's cache; if that does not help, somebody mixes files",
+        ),
+    ),
+    (
+        DeserializationError,
+        _Words("unreadable", "the metadata cannot be read", "push again: certpin publish push"),
+    ),
+    (
+        RepositoryError,
+        _Words("refused", "the metadata is not right", "publish again, and push"),
+    ),
+    (
+        DownloadLengthMismatchError,
+        _Words(
+            "too-long",
+            "the server sends more than such a file may have",
+            "check what answers at this address; UpdateSettings(limits=…) raises the limits",
+        ),
+    ),
+    (
+        SlowRetrievalError,
+        _Words(
+            "slow",
+            "the server is too slow",
+            "check the network; UpdateSettings(timing=…) has the times that are waited",
+        ),
+    ),
+    (
+        DownloadHTTPError,
+        _Words("http", "the server answers with an error", "check the address, and push again"),
+    ),
+    (
+        DownloadError,
+        _Words("network", "the server cannot be reached", "check network and address"),
+    ),
+    (
+        OSError,
+        _Words(
+            "storage",
+            "the folder of the cache cannot be used",
+            "give the app a folder of its own that it may write to, with some room on the disk",
+        ),
+    ),
+)
+_UNVERIFIED = _Words(
+    "certificate",
+    "the certificate of the updates' server does not verify",
+    "renew it, or name its authority (trust, in the pin file); if it is in order, somebody stands "
+    "between",
+)
+_UNKNOWN = _Words("unexpected", "the update failed in a way that nobody foresaw", "report it")
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Let whatever is raised become an ``UpdateError``.
+
+    All of it: hostile bytes go through the parsers of tuf and securesystemslib, and an update that
+    fails must never be more than that.
+    """
+    try:
+        yield
+    except UpdateError:
+        raise
+    except Exception as exc:
+        raise as_update_error(exc) from exc
+
+
+def as_update_error(exc: Exception) -> UpdateError:
+    """The error in words."""
+    if (refused := pin_error(exc)) is not None:
+        return _channel(refused)
+    if isinstance(exc, CertpinError):
+        return _content(exc)
+    words = next((words for kind, words in _WORDS if isinstance(exc, kind)), _UNKNOWN)
+    if isinstance(exc.__cause__, SSLCertVerificationError):
+        words = _UNVERIFIED
+    return UpdateError(f"{words.problem}: {_said(exc)}", reason=words.reason, fix=words.fix)
+
+
+def _channel(refused: CertpinError) -> UpdateError:
+    return UpdateError(
+        f"the server of the updates is not the pinned one: {refused.problem}",  # type: ignore[attr-defined]
+        reason="pins",
+        fix=refused.fix,
+    )
+
+
+def _content(exc: CertpinError) -> UpdateError:
+    said = exc.args[0] if isinstance(exc, ConfigError) else exc
+    return UpdateError(
+        f"the pin set was signed, and must not be used: {said}",
+        reason="content",
+        fix="mend pins.toml, raise its version, and publish it",
+    )
+
+
+def _said(exc: Exception) -> str:
+    """What the error says, of what caused it where it says nothing of its own; one line."""
+    while exc.__cause__ is not None and isinstance(exc.__cause__, Exception) and not str(exc):
+        exc = exc.__cause__
+    text = (str(exc) or type(exc).__name__).splitlines()[0]
+    return text if len(text) <= 300 else text[:299] + "…"

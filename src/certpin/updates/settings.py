@@ -1,0 +1,56 @@
+"""How an updater behaves: how often it asks, how long it waits, and how much it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+_MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is taken from a server before it is refused. All are bytes, unless they say otherwise.
+
+    A server, or whoever stands before it, may send anything: the specification asks for a limit on
+    each file (TUF 1.0.31, 5.3.3, 5.4.1, 5.5.1, 5.6.1). These are those of ``tuf.ngclient`` or less:
+    a pin set has four roles and a few files, where a package index has thousands.
+    """
+
+    root: int = 256 * 1024  # twenty keys with their signatures take some 20 kB
+    timestamp: int = 16 * 1024  # some 500 bytes; what tuf.ngclient takes
+    snapshot: int = 64 * 1024  # it names one file
+    targets: int = 512 * 1024  # some 400 bytes a target
+    rotations: int = 256  # of the root in one refresh: what tuf.ngclient follows
+    count: int = 64  # targets: the pin set twice, and a file for each private authority
+    target: int = 16 * 1024 * 1024  # 50,000 hosts with their pins
+    total: int = 32 * 1024 * 1024  # of all targets together, which are held in memory
+
+    def of(self, path: str) -> int:
+        """The limit of a file, by its path in the published folder: ``metadata/12.root.json``."""
+        folder, _, name = path.rpartition("/")
+        if not folder.endswith("metadata"):
+            return self.target
+        role = name.removesuffix(".json").rpartition(".")[2]
+        roles = {"root": self.root, "snapshot": self.snapshot, "targets": self.targets}
+        return roles.get(role, self.timestamp)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When it asks (``schedule.py``), and how long it waits for a server."""
+
+    interval: timedelta = timedelta(hours=1)  # between two checks
+    urgent: timedelta = 5 * _MINUTE  # the same, while something is about to end, or has ended
+    retry: timedelta = _MINUTE  # after the first failure; twice as long after each further one
+    jitter: float = 0.2  # the share of each wait that is random: a fleet does not ask as one
+    patience: timedelta = timedelta(seconds=10)  # for connecting, the handshake, and each read
+    deadline: timedelta = timedelta(seconds=60)  # for a whole refresh, however lively a server is
+
+
+@dataclass(frozen=True)
+class UpdateSettings:
+    """The settings of a ``PinUpdater``."""
+
+    timing: Timing = field(default_factory=Timing)
+    limits: Limits = field(default_factory=Limits)

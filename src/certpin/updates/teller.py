@@ -1,0 +1,51 @@
+"""Telling somebody: the logger ``certpin.updates`` and the hooks of each event."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from certpin.tls.hooks import Hooks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from certpin.updates.status import UpdateEvent, UpdateHook
+
+# What a network does by itself. All else may be an attack, or is a mistake of whoever publishes.
+_EVERYDAY = frozenset({"network", "slow", "http", "storage", "busy", "closed"})
+
+
+class Teller:
+    """Its method never raises and never waits."""
+
+    def __init__(self, hooks: Iterable[UpdateHook]) -> None:
+        self._hooks: Hooks[UpdateEvent] = Hooks(tuple(hooks), "update", _logger)
+
+    def tell(self, event: UpdateEvent) -> None:
+        """Record an event. A log handler or a hook that raises breaks no update."""
+        with suppress(Exception):
+            _logger().log(_level(event), "%s", _words(event), extra={"certpin": event.fields()})
+        with suppress(Exception):
+            self._hooks.tell(event)
+
+
+def _level(event: UpdateEvent) -> int:
+    if event.what == "checked":
+        return logging.DEBUG
+    if event.error is None:
+        return logging.INFO
+    return logging.WARNING if event.error.reason in _EVERYDAY else logging.ERROR
+
+
+def _words(event: UpdateEvent) -> str:
+    status = event.status
+    held = f"version {status.version} of the pin set {status.name!r}"
+    if event.error is not None:
+        return f"{event.error.problem}; {held} stays in force ({status.state})"
+    return f"{held} is in force now" if event.what == "updated" else f"{held} is the newest"
+
+
+def _logger() -> logging.Logger:
+    return logging.getLogger("certpin.updates")

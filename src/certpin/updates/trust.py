@@ -1,0 +1,250 @@
+"""Which signed set is to be believed: pure, over bytes.
+
+What comes from a server and what comes from the disk pass the same steps (the sections are those of
+TUF 1.0.31):
+
+1. The root is the one that the app brought, or follows from it: each version is one higher, and
+   signed as the version before and as itself demand (5.3.4, 5.3.5).
+2. Timestamp, snapshot and targets are signed as the newest root demands (5.4.2, 5.5.3, 5.6.3), and
+   are of one moment: the timestamp names the snapshot, and that the targets (5.5.2, 5.5.4, 5.6.2,
+   5.6.4).
+3. The targets are few and small, their names are plain, and all say that they belong to this pin
+   set, in one version.
+4. Each target has the length and the hashes that are signed (5.7). None is missing, none is more.
+5. ``pins.toml`` loads, with the trust files that it names; its name and version are those that
+   were signed beside it; and it has no debug section.
+
+Rollback against what this client saw before, and the dates of what comes from a server, are
+``tuf.ngclient``'s to check. What comes from the disk may be past its date: it was good, and is the
+best that there is. Raises ``RepositoryError`` of tuf, and ``ConfigError`` for a pin file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from tuf.api.exceptions import BadVersionNumberError, RepositoryError, UnsignedMetadataError
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
+
+from certpin.errors import ConfigError, UpdateError
+from certpin.pinfile import PinSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from tuf.api.metadata import TargetFile
+
+    from certpin.pins import PinSet as AnyPinSet
+    from certpin.updates.settings import Limits
+
+PIN_FILE = "pins.toml"
+
+Role = TypeVar("Role", Root, Timestamp, Snapshot, Targets)
+
+
+class Signed(NamedTuple):
+    """The metadata of one moment, as bytes."""
+
+    timestamp: bytes
+    snapshot: bytes
+    targets: bytes
+
+
+class Kept(NamedTuple):
+    """What was stored, not believed yet. ``root`` is the version of the root it was good under."""
+
+    root: int
+    signed: Signed
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What signed metadata says that the targets are.
+
+    ``until`` is when the first of the four roles is past its date.
+    """
+
+    signed: Signed
+    root: int
+    until: datetime
+    name: str
+    version: int
+    targets: Mapping[str, TargetFile]
+
+
+@dataclass(frozen=True)
+class SignedSet:
+    """A pin set, and all that vouches for it.
+
+    ``superseded``: the keys that signed it were replaced since. It was good when it was fetched,
+    and is not the newest.
+    """
+
+    promise: Promise
+    files: Mapping[str, bytes]
+    pins: PinSet
+    superseded: bool = False
+
+    def is_newest(self, timestamp: bytes, now: datetime) -> bool:
+        """Whether a server that shows this timestamp has nothing new.
+
+        What publishes gives the timestamp a new version whenever anything changes, a root too, so
+        that these very bytes were verified with all that they stand for.
+        """
+        same = timestamp == self.promise.signed.timestamp
+        return same and not self.superseded and now < self.promise.until
+
+
+def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
+    """Step 1: the root of the app, and each that follows; up to the first that does not."""
+    first = _metadata(Root, bundled)
+    first.signed.verify_delegate(Root.type, first.signed_bytes, first.signatures)
+    chain = [first.signed]
+    for data in later:
+        try:
+            chain.append(_following(chain[-1], data))
+        except RepositoryError:
+            break
+    return tuple(chain)
+
+
+def promised(root: Root, signed: Signed, name: str, limits: Limits) -> Promise:
+    """Steps 2 and 3. ``name`` is that of the pin set which the app brought."""
+    timestamp = _by(root, Timestamp, signed.timestamp)
+    snapshot = _by(root, Snapshot, signed.snapshot)
+    targets = _by(root, Targets, signed.targets)
+    _require_named(timestamp.snapshot_meta, snapshot.version, signed.snapshot)
+    if "targets.json" not in snapshot.meta:
+        raise RepositoryError("the snapshot names no targets")
+    _require_named(snapshot.meta["targets.json"], targets.version, signed.targets)
+    _require_bounded(targets.targets, limits)
+    version = _version_of(targets.targets, name)
+    until = min(each.expires for each in (root, timestamp, snapshot, targets))
+    return Promise(signed, root.version, until, name, version, targets.targets)
+
+
+def kept(promise: Promise, files: Mapping[str, bytes], *, superseded: bool = False) -> SignedSet:
+    """Steps 4 and 5: the promise, with what was promised."""
+    if files.keys() != promise.targets.keys():
+        raise RepositoryError("the files are not those that the signed metadata names")
+    for name, info in promise.targets.items():
+        info.verify_length_and_hashes(files[name])
+    return SignedSet(promise, files, _read(promise, files), superseded)
+
+
+def verify(roots: Sequence[Root], stored: Kept, name: str, limits: Limits) -> SignedSet:
+    """All steps, for a set that was believed before, under the root of version ``stored.root``.
+
+    If the newest root has other keys, the set stays what it was: the last known good. It was
+    fetched before, and there is none that the new keys signed yet. Then it is ``superseded``.
+    """
+    try:
+        return kept(promised(roots[-1], stored.signed, name, limits), stored.files)
+    except UnsignedMetadataError:
+        older = [each for each in roots[:-1] if each.version == stored.root]
+        if not older:
+            raise
+        promise = promised(older[0], stored.signed, name, limits)
+        return kept(promise, stored.files, superseded=True)
+
+
+def require_following(new: AnyPinSet, current: AnyPinSet) -> None:
+    """Refuse a pin set that goes back behind the one in force. Raises ``UpdateError``.
+
+    Debug sections are not compared: one that was signed has none, and that of the app is its own.
+    """
+    if new.version < current.version:
+        raise UpdateError(
+            f"version {new.version} of the pin set was signed, and {current.version} is in force",
+            reason="older",
+            fix=f"publish version {current.version} or a higher one, and push it",
+        )
+    if new.version == current.version and new.policies != current.policies:
+        raise UpdateError(
+            f"version {new.version} of the pin set is in force, and another one was signed under "
+            "the same number",
+            reason="changed",
+            fix="raise the version of the pin set with each change, publish it, and push it",
+        )
+
+
+def _metadata(kind: type[Role], data: bytes) -> Metadata[Role]:
+    found: Metadata[Any] = Metadata.from_bytes(data)
+    if found.signed.type != kind.type:
+        raise RepositoryError(f"this is {found.signed.type} metadata, where {kind.type} belongs")
+    return found
+
+
+def _following(root: Root, data: bytes) -> Root:
+    new = _metadata(Root, data)
+    root.verify_delegate(Root.type, new.signed_bytes, new.signatures)
+    if new.signed.version != root.version + 1:
+        raise BadVersionNumberError(f"root {new.signed.version} follows {root.version}")
+    new.signed.verify_delegate(Root.type, new.signed_bytes, new.signatures)
+    return new.signed
+
+
+def _by(root: Root, kind: type[Role], data: bytes) -> Role:
+    found = _metadata(kind, data)
+    root.verify_delegate(kind.type, found.signed_bytes, found.signatures)
+    return found.signed
+
+
+def _require_named(named: Any, version: int, data: bytes) -> None:
+    if named.version != version:
+        raise BadVersionNumberError(f"version {version} stands where {named.version} is named")
+    named.verify_length_and_hashes(data)
+
+
+def _require_bounded(targets: Mapping[str, TargetFile], limits: Limits) -> None:
+    if len(targets) > limits.count:
+        raise RepositoryError(f"there are {len(targets)} targets, and {limits.count} are taken")
+    if (total := sum(info.length for info in targets.values())) > limits.total:
+        raise RepositoryError(f"the targets have {total} bytes, and {limits.total} are taken")
+    for name, info in targets.items():
+        if info.length > limits.target:
+            raise RepositoryError(f"{name!r} has {info.length} bytes; {limits.target} are taken")
+        if not _plain(name) or "sha256" not in info.hashes:
+            raise RepositoryError(f"{name!r} is no name, or has no hash, that is taken")
+    if PIN_FILE not in targets:
+        raise RepositoryError(f"there is no {PIN_FILE} among the targets")
+
+
+def _plain(name: str) -> bool:
+    """Whether a name is a relative path that stays where it is, on every system."""
+    parts = name.split("/")
+    odd = "\\" in name or ":" in name or not name.isprintable()
+    return not odd and not {"", ".", ".."} & set(parts)
+
+
+def _version_of(targets: Mapping[str, TargetFile], name: str) -> int:
+    """The one version that all targets say they are of."""
+    said = [info.custom for info in targets.values()]
+    custom = said[0]
+    if any(each != custom for each in said) or not isinstance(custom, dict):
+        raise RepositoryError("the targets do not all belong to one version of one pin set")
+    if custom.get("pin-set") != name:
+        raise RepositoryError(f"this is the pin set {custom.get('pin-set')!r}, not {name!r}")
+    version = custom.get("version")
+    if type(version) is not int:  # a bool is none
+        raise RepositoryError(f"the version of the pin set is {version!r}")
+    return version
+
+
+def _read(promise: Promise, files: Mapping[str, bytes]) -> PinSet:
+    try:
+        text = files[PIN_FILE].decode()
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{PIN_FILE} is not UTF-8 text") from exc
+    pins = PinSet.parse(text, path=PIN_FILE, files=files)
+    if (pins.name, pins.version) != (promise.name, promise.version):
+        raise ConfigError(
+            f"{PIN_FILE} is version {pins.version} of {pins.name!r}, and was signed as "
+            f"version {promise.version} of {promise.name!r}"
+        )
+    if pins.debug is not None:
+        raise ConfigError("it has a debug section", key="debug", fix="take it out")
+    return pins

@@ -1,0 +1,232 @@
+"""``PinUpdater``: a context whose pins follow those that are published, signed.
+
+This is the shell: threads and forks. What a check does is in ``checker``; what is decided is
+decided in ``states``, ``schedule`` and ``trust``.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from concurrent.futures import Future
+from copy import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from certpin.errors import ConfigError, UpdateError
+from certpin.pins import utc_now
+from certpin.updates import address, forks, schedule, states, trust
+from certpin.updates.checker import Checker, closed
+from certpin.updates.enforced import Enforced
+from certpin.updates.line import Line
+from certpin.updates.refresh import Source
+from certpin.updates.refusals import understood
+from certpin.updates.settings import UpdateSettings
+from certpin.updates.store import Store
+from certpin.updates.teller import Teller
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from certpin.pins import PinSet
+    from certpin.tls import PinnedSSLContext
+    from certpin.updates.status import UpdateHook, UpdateStatus
+
+_ENOUGH = 2.0  # seconds that close() waits for a thread: looking up a name cannot be cut short
+
+
+class PinUpdater:
+    """Keeps a pinned context up to date with a folder of signed pin sets on some server.
+
+    ``pins`` is the pin set that the app brings, or a ``PinnedSSLContext`` that enforces it;
+    ``root`` the bytes of the root metadata that it brings (``1.root.json``, or a later one);
+    ``url`` the ``https://`` address of the published folder, whose host must be pinned in ``pins``;
+    ``cache`` a folder of this app alone, which is made where it is missing. ``clock`` returns the
+    current moment with a time zone; ``tuf.ngclient`` reads the system's clock, whatever is given.
+    ``on_event`` are called with an ``UpdateEvent`` each, in a thread of their own.
+
+    The set that was verified last is read from the folder, verified again, and in force at once.
+    ``start()`` lets a daemon thread ask for newer ones; ``refresh()`` asks now. No update makes a
+    connection fail: whatever is wrong with one, what is in force stays so.
+
+    Raises ``ConfigError`` where the address is not pinned, or the root is none. Not checked: that
+    the root is the one that the app's owner meant. It is the beginning of all trust here.
+    """
+
+    def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of an updater
+        self,
+        *,
+        pins: PinSet | PinnedSSLContext,
+        root: bytes,
+        url: str,
+        cache: str | os.PathLike[str],
+        settings: UpdateSettings | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        on_event: Iterable[UpdateHook] = (),
+    ) -> None:
+        self._settings = settings or UpdateSettings()
+        self._clock = clock
+        place = address.parse(url)
+        enforced = Enforced(pins, place.host, clock)
+        _require_root(root)
+        limits = self._settings.limits
+        name = enforced.context.pins.name
+        source = Source(name, root, place, limits, Store(Path(cache), limits))
+        self._checker = Checker(source, enforced, clock, Teller(on_event))
+        self._checker.take_over()
+        self._running = self._closed = False
+        self._begin()
+        forks.register(self)
+
+    def _begin(self) -> None:
+        self._changed = threading.Condition()
+        self._flight: Future[None] | None = None
+        self._line: Line | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def context(self) -> PinnedSSLContext:
+        """The context, for whatever takes an ``ssl.SSLContext``. Its pins are swapped in place."""
+        return self._checker.enforced.context
+
+    @property
+    def status(self) -> UpdateStatus:
+        """How things stand. Does no I/O."""
+        return self._checker.status
+
+    def refresh(self) -> UpdateStatus:
+        """Ask the server now, and put what is newer in force. Returns the status after it.
+
+        May be called from any thread; if a check is on its way, its outcome is waited for. Raises
+        ``UpdateError``: what was in force stays in force.
+        """
+        flight, line = self._board()
+        if line is not None:
+            self._fly(flight, line)
+        try:
+            flight.result()
+        except UpdateError as exc:
+            raise copy(
+                exc
+            ) from exc.__cause__  # one for each thread: tracebacks are written into it
+        return self.status
+
+    def start(self) -> Self:
+        """Check in the background from now on, at once for the first time."""
+        with self._changed:
+            if self._closed:
+                raise closed()
+            if not self._running:
+                self._running = True
+                self._spawn(first=True)
+        return self
+
+    def close(self) -> None:
+        """End the thread, and a check that is on its way. The context goes on as it is."""
+        with self._changed:
+            self._closed, self._running = True, False
+            if self._line is not None:
+                self._line.end()
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_ENOUGH)
+        self._checker.clear()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _board(self) -> tuple[Future[None], Line | None]:
+        """The check that is on its way; or a new one, and its line, for who has to make it."""
+        with self._changed:
+            if self._closed:
+                raise closed()
+            if self._flight is not None:
+                return self._flight, None
+            self._flight, self._line = Future(), Line(self._settings.timing)
+            return self._flight, self._line
+
+    def _fly(self, flight: Future[None], line: Line) -> None:
+        outcome: UpdateError | None = _interrupted()  # should it be: Ctrl-C is for who pressed it
+        try:
+            self._checker.check(line)
+        except UpdateError as exc:
+            outcome = exc
+        else:
+            outcome = None
+        finally:
+            self._land(flight, outcome)
+
+    def _land(self, flight: Future[None], outcome: UpdateError | None) -> None:
+        with self._changed:
+            self._flight = self._line = None
+        if outcome is None:
+            flight.set_result(None)
+        else:
+            flight.set_exception(outcome)
+
+    def _spawn(self, *, first: bool) -> None:
+        self._thread = threading.Thread(
+            target=self._run, args=(first,), name="certpin-updates", daemon=True
+        )
+        self._thread.start()
+
+    def _run(self, at_once: bool) -> None:
+        while at_once or self._sleep():
+            at_once = False
+            try:
+                self.refresh()
+            except UpdateError:
+                pass  # it was told
+            except Exception:
+                # Whatever it is, the next check may do better, and no connection has to suffer.
+                logging.getLogger("certpin.updates").exception("a check ended in an error")
+
+    def _sleep(self) -> bool:
+        """Wait for the next check; whether there is one."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed, self._pause())
+            return not self._closed
+
+    def _pause(self) -> float:
+        now = self._clock()
+        return schedule.wait(
+            self._settings.timing,
+            failures=self.status.failures,
+            end=states.next_end(self._checker.enforced.facts),
+            now=now,
+            luck=random.random(),  # noqa: S311  # to spread load, no secret
+        ).total_seconds()
+
+    def hold_swaps(self, *, held: bool) -> None:
+        """Around a fork: let no other set be put in force meanwhile."""
+        (self._checker.swapping.acquire if held else self._checker.swapping.release)()
+
+    def wake_in_child(self) -> None:
+        """After a fork: begin anew, with a thread if there was one."""
+        self._begin()
+        self._checker.wake_in_child()
+        if self._running:
+            self._spawn(first=False)
+
+
+def _require_root(root: bytes) -> None:
+    try:
+        with understood():
+            trust.follow_roots(root, ())
+    except UpdateError as exc:
+        raise ConfigError(
+            f"this is no root metadata that updates could begin with: {exc.problem}",
+            key="root",
+            fix="bring the 1.root.json of the published folder, or a later one, as it is there",
+        ) from exc
+
+
+def _interrupted() -> UpdateError:
+    return UpdateError("the check was interrupted", reason="closed", fix="check again")

@@ -1,0 +1,339 @@
+"""The attacks of TUF's specification (section 1.5.2), on a client that has version 2 in force.
+
+Each is shown to the published client of python-tuf too, with a state of its own: it is the judge of
+whether an attack is one. What is certpin's alone to refuse is in ``test_content.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from securesystemslib.signer import CryptoSigner
+from tuf import ngclient
+from tuf.api.exceptions import DownloadError, RepositoryError
+
+from certpin import UpdateError
+from tests.updates._publisher import HOST, Repository, pin_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.updates.conftest import World
+
+LONG_AGO = timedelta(days=400)
+
+
+class Judge:
+    """The client that the makers of TUF publish, as its documentation uses it."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self._root = world.repository.first_root
+        self._url = world.server.url
+        self._folder = folder
+        (folder / "targets").mkdir(parents=True)
+
+    def follow(self) -> None:
+        """Bring it to the state of the server. Raises what it raises."""
+        updater = ngclient.Updater(
+            str(self._folder / "metadata"),
+            f"{self._url}metadata/",
+            str(self._folder / "targets"),
+            f"{self._url}targets/",
+            bootstrap=self._root,
+        )
+        updater.refresh()
+        info = updater.get_targetinfo("pins.toml")
+        assert info is not None
+        if updater.find_cached_target(info) is None:
+            updater.download_target(info)
+
+
+# ── The attacks: what is done to what the server shows ───────────────────────────────────────────
+
+
+def roll_back_the_timestamp(world: World) -> None:
+    old = world.repository.path("timestamp").read_bytes()
+    world.publish(3)
+    world.let_follow()
+    world.repository.path("timestamp").write_bytes(old)
+
+
+def roll_back_the_snapshot(world: World) -> None:
+    """Whoever has the online key signs a newer timestamp over an older snapshot."""
+    world.repository.publish_online()
+    world.let_follow()
+    world.repository.versions["snapshot"] = 1
+    world.repository.publish_timestamp()
+
+
+def roll_back_the_targets(world: World) -> None:
+    """The same with a newer snapshot over older targets: an old set, with pins of old."""
+    world.publish(3)
+    world.let_follow()
+    world.repository.versions["targets"] = 1
+    world.repository.publish_online()
+
+
+def roll_back_the_root(world: World) -> None:
+    """The publisher renews the timestamp meanwhile, here and below: else nobody looks at roots."""
+    (world.repository.folder / "metadata" / "2.root.json").write_bytes(world.repository.first_root)
+    world.repository.publish_timestamp()
+
+
+def skip_a_root(world: World) -> None:
+    world.repository.versions["root"] = 2
+    world.repository.rotate()
+    metadata = world.repository.folder / "metadata"
+    (metadata / "3.root.json").rename(metadata / "2.root.json")
+    world.repository.publish_timestamp()
+
+
+def sign_a_root_with_the_new_keys_alone(world: World) -> None:
+    world.repository.keys["root"] = [CryptoSigner.generate_ecdsa()]
+    world.repository.publish_root(world.repository.keys["root"])
+    world.repository.publish_timestamp()
+
+
+def sign_a_root_with_the_old_keys_alone(world: World) -> None:
+    old = world.repository.keys["root"]
+    world.repository.keys["root"] = [CryptoSigner.generate_ecdsa()]
+    world.repository.publish_root(old)
+    world.repository.publish_timestamp()
+
+
+def hold_back(role: str) -> Callable[[World], None]:
+    """Show something that is past its date, in spite of a higher version."""
+
+    def attack(world: World) -> None:
+        repository = world.repository
+        repository.now -= LONG_AGO
+        if role == "root":
+            repository.rotate()
+        if role == "targets":
+            repository.publish_targets(repository.files, {"pin-set": "bank", "version": 2})
+        repository.now += LONG_AGO * (role in {"root", "targets"})
+        if role == "timestamp":
+            repository.publish_timestamp()
+        else:
+            repository.publish_online()
+        repository.now += LONG_AGO * (role in {"snapshot", "timestamp"})
+
+    attack.__name__ = f"hold_back_the_{role}"
+    return attack
+
+
+def mix_a_snapshot_of_another_moment(world: World) -> None:
+    old = world.repository.path("snapshot").read_bytes()
+    world.publish(3)
+    world.repository.path("snapshot").write_bytes(old)
+
+
+def mix_targets_of_another_moment(world: World) -> None:
+    old = world.repository.path("targets").read_bytes()
+    world.publish(3)
+    world.repository.path("targets").write_bytes(old)
+
+
+def mix_a_file_of_another_moment(world: World) -> None:
+    (old,) = (world.repository.folder / "targets").iterdir()
+    data = old.read_bytes()
+    world.publish(3)
+    for path in (world.repository.folder / "targets").iterdir():
+        path.write_bytes(data)
+
+
+def cut_a_file_short(world: World) -> None:
+    world.publish(3)
+    for path in (world.repository.folder / "targets").iterdir():
+        path.write_bytes(path.read_bytes()[:-1])
+
+
+def lengthen_a_file(world: World) -> None:
+    world.publish(3)
+    for path in (world.repository.folder / "targets").iterdir():
+        path.write_bytes(path.read_bytes() + b"\n")
+
+
+def sign_targets_with(choose: Callable[[World], list[CryptoSigner]]) -> Callable[[World], None]:
+    def attack(world: World) -> None:
+        signers = choose(world)
+        text = world.text(3).encode()
+        custom = {"pin-set": "bank", "version": 3}
+        world.repository.publish_targets({"pins.toml": text}, custom, signers=signers)
+        world.repository.publish_online()
+
+    attack.__name__ = f"sign_targets_with_{choose.__name__}"
+    return attack
+
+
+def nobodys_key(world: World) -> list[CryptoSigner]:
+    return [CryptoSigner.generate_ecdsa()]
+
+
+def the_online_key(world: World) -> list[CryptoSigner]:
+    return [world.repository.online]
+
+
+def a_revoked_key(world: World) -> list[CryptoSigner]:
+    old = world.repository.keys["targets"]
+    world.repository.rotate("targets")
+    return old
+
+
+def too_few_keys(world: World) -> list[CryptoSigner]:
+    """One of two, where the root of now wants both."""
+    world.repository.keys["targets"].append(CryptoSigner.generate_ecdsa())
+    world.repository.threshold = 2
+    world.repository.rotate()
+    return world.repository.keys["targets"][:1]
+
+
+def sign_with_one_key_twice(world: World) -> None:
+    """Two signatures under two names, by one key, where two are wanted."""
+    sign_targets_with(too_few_keys)(world)
+    path = world.repository.path("targets")
+    data = json.loads(path.read_bytes())
+    (signature,) = data["signatures"]
+    other = world.repository.keys["targets"][1].public_key.keyid
+    data["signatures"].append(signature | {"keyid": other})
+    path.write_text(json.dumps(data))
+    world.repository.publish_online()
+
+
+def sign_online_with_a_revoked_key(world: World) -> None:
+    old = world.repository.online
+    world.repository.rotate("online")
+    text = world.text(3).encode()
+    world.repository.publish_targets({"pins.toml": text}, {"pin-set": "bank", "version": 3})
+    world.repository.publish_online(signer=old)
+
+
+def show_another_publisher(world: World) -> None:
+    """Everything is right, and nothing is ours: the files of another host."""
+    other = Repository(world.cache.parent / "other")
+    for _ in range(3):
+        other.publish(pin_file(7, {HOST: world.identity.pin}))
+    for path in other.folder.glob("metadata/*"):
+        (world.repository.folder / "metadata" / path.name).write_bytes(path.read_bytes())
+
+
+def show_another_role(world: World) -> None:
+    world.repository.path("timestamp").write_bytes(world.repository.path("snapshot").read_bytes())
+
+
+def show_no_json(world: World) -> None:
+    world.repository.path("timestamp").write_bytes(b"<html>It works!</html>")
+
+
+def show_deep_json(world: World) -> None:
+    world.repository.path("timestamp").write_bytes(b"[" * 8000)
+
+
+def change_a_signed_byte(world: World) -> None:
+    data = json.loads(world.repository.path("timestamp").read_bytes())
+    data["signed"]["version"] += 1
+    world.repository.path("timestamp").write_text(json.dumps(data))
+
+
+def send_a_timestamp_that_is_too_long(world: World) -> None:
+    path = world.repository.path("timestamp")
+    path.write_bytes(path.read_bytes() + b" " * 16384)
+
+
+# By the reason that is told. Signatures differ in length: so may files of two moments.
+ATTACKS: dict[Callable[[World], None], str] = {
+    roll_back_the_timestamp: "rollback",
+    roll_back_the_snapshot: "rollback",
+    roll_back_the_targets: "rollback",
+    roll_back_the_root: "rollback",
+    skip_a_root: "rollback",
+    sign_a_root_with_the_new_keys_alone: "signature",
+    sign_a_root_with_the_old_keys_alone: "signature",
+    hold_back("root"): "expired",
+    hold_back("targets"): "expired",
+    hold_back("snapshot"): "expired",
+    hold_back("timestamp"): "expired",
+    mix_a_snapshot_of_another_moment: "mismatch or too-long",
+    mix_targets_of_another_moment: "mismatch or too-long",
+    mix_a_file_of_another_moment: "mismatch",
+    cut_a_file_short: "mismatch",
+    lengthen_a_file: "too-long",
+    sign_targets_with(nobodys_key): "signature",
+    sign_targets_with(the_online_key): "signature",
+    sign_targets_with(a_revoked_key): "signature",
+    sign_targets_with(too_few_keys): "signature",
+    sign_with_one_key_twice: "signature",
+    sign_online_with_a_revoked_key: "signature",
+    show_another_publisher: "signature",
+    show_another_role: "refused",
+    show_no_json: "unreadable",
+    show_deep_json: "unreadable",
+    change_a_signed_byte: "signature",
+    send_a_timestamp_that_is_too_long: "too-long",
+}
+
+each_attack = pytest.mark.parametrize(
+    ("attack", "reason"), ATTACKS.items(), ids=lambda each: getattr(each, "__name__", each)
+)
+
+
+@each_attack
+def test_an_attack_is_refused_and_nothing_is_lost(
+    world: World, attack: Callable[[World], None], reason: str
+) -> None:
+    app = world.updater()
+    world.followed_by(app.refresh)
+    attack(world)
+    held = app.status.version
+    with pytest.raises(UpdateError) as caught:
+        app.refresh()
+    assert caught.value.reason in reason.split(" or "), str(caught.value)
+    assert caught.value.fix
+    assert "\n" not in caught.value.problem
+    status = app.status
+    assert (status.state, status.version, status.failures) == ("fresh", held, 1)
+    assert str(status.error) == str(caught.value)
+    assert app.context.pins.version == held
+    assert world.updater().status.version == held  # started anew
+
+
+@pytest.mark.slow
+@each_attack
+def test_the_client_of_python_tuf_refuses_it_too(
+    world: World, attack: Callable[[World], None], reason: str, tmp_path: Path
+) -> None:
+    judge = Judge(world, tmp_path / "judge")
+    world.followed_by(judge.follow)
+    attack(world)
+    with pytest.raises((RepositoryError, DownloadError)):
+        judge.follow()
+
+
+# Those that are over when the publisher publishes again, and needs no new root.
+OVER = [
+    *(roll_back_the_timestamp, roll_back_the_snapshot, roll_back_the_targets),
+    *(mix_a_snapshot_of_another_moment, mix_targets_of_another_moment),
+    *(mix_a_file_of_another_moment, cut_a_file_short, lengthen_a_file),
+    *(show_another_publisher, show_another_role, show_no_json, change_a_signed_byte),
+    send_a_timestamp_that_is_too_long,
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", OVER, ids=lambda each: each.__name__)
+def test_when_the_attack_is_over_the_app_goes_on(
+    world: World, attack: Callable[[World], None]
+) -> None:
+    app = world.updater()
+    world.followed_by(app.refresh)
+    attack(world)
+    with pytest.raises(UpdateError):
+        app.refresh()
+    world.repository.versions = dict.fromkeys(world.repository.versions, 9) | {"root": 1}
+    world.publish(9)
+    status = app.refresh()
+    assert (status.version, status.failures, status.error) == (9, 0, None)

@@ -1,0 +1,402 @@
+"""The last known good set: what is believed of the disk when an app starts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from certpin import PinSet, UpdateError
+from certpin.updates import Limits
+from certpin.updates.keeping import decode, encode
+from certpin.updates.refusals import understood
+from certpin.updates.trust import Kept, Signed, follow_roots, verify
+from tests import kit
+from tests.updates._publisher import CHANNEL, HOST, Repository, pin_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from certpin.lab import Authority
+    from certpin.updates import PinUpdater
+    from certpin.updates.trust import SignedSet
+    from tests.updates.conftest import World
+
+GOOD = "last-known-good.json"
+
+
+@pytest.fixture
+def offline(world: World) -> World:
+    """A world whose app fetched version 2, and whose server is away since."""
+    world.updater().refresh()
+    world.server.answers[""] = lambda handler: handler.answer(503, b"")
+    return world
+
+
+def put_aside(world: World) -> bool:
+    return (world.cache / f"{GOOD}.bad").exists() and not (world.cache / GOOD).exists()
+
+
+def is_refused(world: World, **fields: Any) -> UpdateError:
+    """The app starts with what it brings, and says why."""
+    app = world.updater(**fields)
+    assert app.context.pins == fields.get("pins", world.bundled())
+    assert app.status.state == "embedded"
+    error = app.status.cache_error
+    assert error is not None
+    return error
+
+
+# ── What holds ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_it_is_in_force_from_the_start_without_a_network(offline: World) -> None:
+    app = offline.updater()
+    assert app.context.pins == PinSet.parse(offline.text(2))
+    assert (app.status.state, app.status.version) == ("fresh", 2)
+    assert app.status.checked is None
+    assert app.status.cache_error is None
+
+
+def test_it_holds_beyond_its_date(offline: World) -> None:
+    offline.now += timedelta(days=1000)
+    app = offline.updater()
+    assert (app.status.state, app.status.version) == ("soft-stale", 2)
+    with pytest.raises(UpdateError):
+        app.refresh()
+    assert (app.status.state, app.status.version) == ("soft-stale", 2)
+
+
+def test_an_app_that_brings_a_newer_set_uses_that(offline: World) -> None:
+    app = offline.updater(pins=offline.bundled(3))
+    assert (app.status.state, app.status.version) == ("embedded", 3)
+    assert app.status.cache_error is None
+    assert (offline.cache / GOOD).exists()
+
+
+def test_an_app_that_brings_a_newer_set_than_the_server_has_is_told(world: World) -> None:
+    world.updater().refresh()
+    app = world.updater(pins=world.bundled(3))
+    for _ in range(2):
+        with pytest.raises(UpdateError, match="version 2 of the pin set was signed, and 3 is in"):
+            app.refresh()
+    world.publish(4)
+    assert app.refresh().state == "fresh"
+
+
+def test_an_app_that_brings_the_very_set_is_fresh(offline: World) -> None:
+    assert offline.updater(pins=offline.bundled(2)).status.state == "fresh"
+
+
+def test_an_app_with_a_debug_section_keeps_it_while_the_pins_are_the_same(
+    world: World, root: Authority
+) -> None:
+    text = world.text(2) + '\n[debug]\nanchors = "proxy.pem"\n'
+    pins = PinSet.parse(text, files={"proxy.pem": root.pem})
+    app = world.updater(pins=pins)
+    assert app.refresh().state == "fresh"
+    assert app.context.pins.debug is not None
+    world.publish(3)
+    app.refresh()
+    assert app.context.pins.debug is None
+
+
+def test_an_app_that_brings_another_set_of_the_same_version_uses_that(offline: World) -> None:
+    pins = PinSet.parse(pin_file(2, {CHANNEL: offline.identity.pin}))
+    assert is_refused(offline, pins=pins).reason == "changed"
+
+
+def test_a_newer_root_in_the_app_takes_the_place_of_those_before(world: World) -> None:
+    world.updater().refresh()
+    world.repository.rotate("targets", "online")
+    world.publish(3)
+    newest = world.repository.path("root").read_bytes()
+    app = world.updater(root=newest)
+    assert app.refresh().version == 3
+    assert world.updater(root=newest).status.state == "fresh"
+
+
+def test_the_folder_is_for_its_owner_alone(offline: World) -> None:
+    assert (offline.cache.stat().st_mode & 0o777) == 0o700
+    assert ((offline.cache / GOOD).stat().st_mode & 0o777) == 0o600
+
+
+# ── Roots ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_root_since_that_of_the_app_is_followed(world: World) -> None:
+    for version in range(3, 6):
+        world.repository.rotate("root", "targets", "online")
+        world.publish(version)
+        world.updater().refresh()
+    app = world.updater()
+    assert (app.status.state, app.status.version) == ("fresh", 5)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_set_whose_roots_are_lost_is_not_believed(world: World, version: int) -> None:
+    for _ in range(2):
+        world.repository.rotate("root", "targets", "online")
+    world.publish(3)
+    world.updater().refresh()
+    (world.cache / f"metadata/root_history/{version}.root.json").unlink()
+    assert is_refused(world).reason == "signature"
+    assert put_aside(world)
+    assert world.updater().refresh().version == 3
+
+
+def test_a_root_that_does_not_follow_is_not_believed(world: World) -> None:
+    """Somebody who can write to the folder, but has no keys."""
+    world.updater().refresh()
+    other = Repository(world.cache.parent / "other")
+    other.rotate()
+    other.publish(pin_file(9, {CHANNEL: world.identity.pin, HOST: world.identity.pin}))
+    other_app = world.updater(
+        root=other.first_root, cache=world.cache.parent / "theirs", url=world.server.url
+    )
+    world.server.folder = other.folder
+    other_app.refresh()
+    shutil.rmtree(world.cache)
+    shutil.copytree(world.cache.parent / "theirs", world.cache)
+    assert is_refused(world).reason == "signature"
+
+
+def interrupted(world: World) -> PinUpdater:
+    """An app that saw a new root, with other keys, and then nothing more."""
+    app = world.updater()
+    app.refresh()
+    world.repository.rotate("targets", "online")
+    world.repository.resign()
+    world.server.answers["metadata/timestamp"] = lambda handler: handler.answer(200, b"{}")
+    with pytest.raises(UpdateError):
+        app.refresh()
+    assert (world.cache / "metadata/root_history/2.root.json").exists()
+    world.server.answers.clear()
+    return app
+
+
+def test_a_new_root_alone_does_not_take_away_what_is_in_force(world: World) -> None:
+    """It is what was good last. But it is not called fresh, and not taken for the newest."""
+    interrupted(world)
+    world.server.taken()
+    app = world.updater()
+    assert (app.status.state, app.status.version) == ("soft-stale", 2)
+    assert app.status.cache_error is None
+    assert app.refresh().state == "fresh"
+    assert len(world.server.taken()) > 1
+
+
+def test_a_set_that_no_root_in_the_chain_ever_vouched_for_is_not_believed(world: World) -> None:
+    """The file says under which root it was good: it is looked at whether that is so."""
+    interrupted(world)
+    path = world.cache / GOOD
+    data = json.loads(path.read_bytes())
+    for root in (0, 2, 3, -1):
+        path.write_text(json.dumps(data | {"root": root}))
+        assert is_refused(world).reason == "signature"
+
+
+# ── Damage ────────────────────────────────────────────────────────────────────────────────────
+
+
+def emptied(data: bytes) -> bytes:
+    return b""
+
+
+def halved(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def of_another_schema(data: bytes) -> bytes:
+    return data.replace(b'"schema": 1', b'"schema": 2')
+
+
+def without_a_part(data: bytes) -> bytes:
+    top = json.loads(data)
+    del top["metadata"]["snapshot"]
+    return json.dumps(top).encode()
+
+
+def with_another_file(data: bytes) -> bytes:
+    top = json.loads(data)
+    top["files"]["evil.pem"] = "AAAA"
+    return json.dumps(top).encode()
+
+
+def without_a_file(data: bytes) -> bytes:
+    return json.dumps(json.loads(data) | {"files": {}}).encode()
+
+
+def that_is_a_list(data: bytes) -> bytes:
+    return b"[" + data + b"]"
+
+
+def that_is_deep(data: bytes) -> bytes:
+    return b"[" * 100_000
+
+
+def that_is_too_long(data: bytes) -> bytes:
+    return data + b" " * (60 * 1024 * 1024)
+
+
+def with_a_number_that_python_refuses(data: bytes) -> bytes:
+    return data.replace(b'"schema": 1', b'"schema": ' + b"9" * 5000)
+
+
+DAMAGES: list[tuple[Callable[[bytes], bytes], str]] = [
+    (emptied, "cache"),
+    (halved, "cache"),
+    (of_another_schema, "cache"),
+    (without_a_part, "cache"),
+    (that_is_a_list, "cache"),
+    (that_is_deep, "cache"),
+    (that_is_too_long, "cache"),
+    (with_a_number_that_python_refuses, "cache"),
+    (with_another_file, "refused"),
+    (without_a_file, "refused"),
+]
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"), DAMAGES, ids=lambda each: getattr(each, "__name__", each)
+)
+def test_a_file_that_was_damaged_is_put_aside_and_told(
+    world: World, damage: Callable[[bytes], bytes], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.updater().refresh()
+    path = world.cache / GOOD
+    path.write_bytes(damage(path.read_bytes()))
+    assert is_refused(world).reason == reason
+    assert put_aside(world)
+    assert [each for each in caplog.records if each.name == "certpin.updates"]
+    app = world.updater()
+    assert app.refresh().version == 2
+    assert app.status.cache_error is None
+    assert world.updater().status.version == 2
+
+
+def test_what_is_put_aside_does_not_pile_up(world: World) -> None:
+    for _ in range(3):
+        world.updater().refresh()
+        (world.cache / GOOD).write_bytes(b"")
+        world.updater()
+    assert len(list(world.cache.iterdir())) <= 4
+
+
+def test_a_file_that_is_a_folder(world: World) -> None:
+    world.updater().refresh()
+    (world.cache / GOOD).unlink()
+    (world.cache / GOOD).mkdir()
+    assert is_refused(world).reason == "storage"
+
+
+def test_the_set_of_another_app_in_the_same_folder_is_not_taken(world: World) -> None:
+    world.updater().refresh()
+    pins = PinSet.parse(pin_file(1, {CHANNEL: world.identity.pin}, name="casino"))
+    error = is_refused(world, pins=pins)
+    assert error.reason == "refused"
+    assert "'bank', not 'casino'" in error.problem
+
+
+# What Hypothesis damages: made once, and looked at without a disk.
+
+
+class Stored:
+    def __init__(self, folder: Path) -> None:
+        self.repository = Repository(folder)
+        self.repository.publish(pin_file(2, {CHANNEL: kit.NOBODY_ELSE, HOST: kit.NOBODY_ELSE}))
+        roles = ("timestamp", "snapshot", "targets")
+        signed = Signed(*(self.repository.path(role).read_bytes() for role in roles))
+        self.roots = follow_roots(self.repository.first_root, ())
+        self.good = self.believed(Kept(1, signed, self.repository.files))
+        self.data = encode(self.good)
+
+    def believed(self, kept: Any) -> SignedSet:
+        with understood():
+            return verify(self.roots, kept, "bank", Limits())
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    return Stored(tmp_path_factory.mktemp("stored") / "site")
+
+
+def test_what_is_written_is_what_is_read(stored: Stored) -> None:
+    assert stored.believed(decode(stored.data)) == stored.good
+
+
+def only_good(stored: Stored, data: bytes) -> None:
+    """Refused with the one error that there is; or else it is the very same set."""
+    try:
+        found = stored.believed(decode(data))
+    except UpdateError:
+        return
+    assert found == stored.good
+
+
+any_place = st.floats(0, 1, exclude_max=True)
+
+
+@given(place=any_place, bit=st.integers(0, 7))
+def test_no_bit_can_be_flipped(stored: Stored, place: float, bit: int) -> None:
+    data = bytearray(stored.data)
+    data[int(place * len(data))] ^= 1 << bit
+    only_good(stored, bytes(data))
+
+
+@given(places=st.tuples(any_place, any_place), other=st.binary(max_size=40))
+def test_no_part_can_be_replaced(stored: Stored, places: tuple[float, float], other: bytes) -> None:
+    first, last = sorted(int(place * len(stored.data)) for place in places)
+    only_good(stored, stored.data[:first] + other + stored.data[last:])
+
+
+@given(end=any_place)
+def test_no_part_can_be_missing_at_the_end(stored: Stored, end: float) -> None:
+    with pytest.raises(UpdateError):
+        decode(stored.data[: int(end * (len(stored.data) - 1))])
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.floats(),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(top=json_values)
+@example({"schema": 1, "root": 1, "metadata": {}, "files": {}})
+@example({"schema": True, "root": 1, "metadata": {}, "files": {}})
+def test_no_json_is_more_than_refused(stored: Stored, top: Any) -> None:
+    only_good(stored, json.dumps(top).encode())
+
+
+@given(
+    role=st.sampled_from(Signed._fields),
+    key=st.sampled_from(["signed", "signatures"]),
+    value=json_values,
+)
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_no_metadata_is_more_than_refused(stored: Stored, role: str, key: str, value: Any) -> None:
+    kept = decode(stored.data)
+    data = json.loads(getattr(kept.signed, role)) | {key: value}
+    signed = kept.signed._replace(**{role: json.dumps(data).encode()})
+    only_good(stored, encode_parts(stored, signed))
+
+
+def encode_parts(stored: Stored, signed: Signed) -> bytes:
+    promise = replace(stored.good.promise, signed=signed)
+    return encode(replace(stored.good, promise=promise))
+
+
+@given(data=st.binary(max_size=200))
+def test_no_bytes_are_more_than_refused(stored: Stored, data: bytes) -> None:
+    only_good(stored, data)

@@ -1,0 +1,464 @@
+"""The way to the server: pinned, https, bounded in time and in bytes."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin import ConfigError, PinMismatchError, PinSet, UpdateError
+from certpin.updates import address
+from tests import kit
+from tests.updates._publisher import CHANNEL, HOST, pin_file
+
+if TYPE_CHECKING:
+    from certpin.lab import Authority, Identity
+    from tests.updates._server import Handler
+    from tests.updates.conftest import World
+
+SHORT = timedelta(seconds=0.3)
+LONG = timedelta(seconds=60)
+
+
+@pytest.fixture(scope="module")
+def renewed(intermediate: Authority) -> Identity:
+    """Another key of the same server."""
+    return intermediate.issue(CHANNEL)
+
+
+@pytest.fixture(scope="module")
+def rogue() -> Authority:
+    from certpin.lab import Authority
+
+    return Authority("Rogue Root")
+
+
+def refusal(world: World, **fields: Any) -> UpdateError:
+    with pytest.raises(UpdateError) as caught:
+        world.updater(**fields).refresh()
+    return caught.value
+
+
+# ── Pins ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_server_that_is_not_the_pinned_one_is_asked_nothing(
+    world: World, renewed: Identity
+) -> None:
+    world.server.use(renewed)
+    error = refusal(world)
+    assert error.reason == "pins"
+    assert "the server of the updates is not the pinned one" in error.problem
+    assert "localhost refused" in error.problem
+    assert world.server.taken() == []
+
+
+def test_a_set_that_is_wrong_about_the_server_is_not_the_last(
+    world: World, renewed: Identity
+) -> None:
+    """Version 3 pins another key than the server has: the bundled set still knows it."""
+    world.repository.publish(pin_file(3, {CHANNEL: renewed.pin, HOST: kit.NOBODY_ELSE}))
+    app = world.updater()
+    assert app.refresh().version == 3
+    world.publish(4)
+    assert app.refresh().version == 4
+
+
+def test_a_set_that_forgot_the_server_is_not_the_last(world: World) -> None:
+    world.repository.publish(pin_file(3, {HOST: kit.NOBODY_ELSE}))
+    app = world.updater()
+    assert app.refresh().version == 3
+    world.publish(4)
+    assert app.refresh().version == 4
+
+
+def test_a_server_that_changed_its_key_is_known_by_the_set_in_force(
+    world: World, renewed: Identity
+) -> None:
+    world.repository.publish(pin_file(3, {CHANNEL: renewed.pin, HOST: kit.NOBODY_ELSE}))
+    app = world.updater()
+    app.refresh()
+    world.server.use(renewed)
+    world.repository.publish(pin_file(4, {CHANNEL: renewed.pin, HOST: kit.NOBODY_ELSE}))
+    assert app.refresh().version == 4
+    assert world.updater().refresh().version == 4  # from the folder, too
+
+
+def test_a_set_that_only_reports_about_the_server_opens_nothing(
+    world: World, renewed: Identity
+) -> None:
+    """Or a published set could let anybody in whom the machine's roots vouch for."""
+    world.publish(3, localhost='mode = "report"')
+    app = world.updater()
+    app.refresh()
+    world.server.use(renewed)
+    world.publish(4)
+    with pytest.raises(UpdateError) as caught:
+        app.refresh()
+    assert caught.value.reason == "pins"
+
+
+def test_neither_does_a_context_that_is_not_strict(world: World, renewed: Identity) -> None:
+    from certpin import PinnedSSLContext
+
+    world.repository.publish(pin_file(3, {HOST: kit.NOBODY_ELSE}))
+    app = world.updater(pins=PinnedSSLContext(world.bundled(), strict=False))
+    app.refresh()
+    world.server.use(renewed)
+    with pytest.raises(UpdateError) as caught:
+        app.refresh()
+    assert caught.value.reason == "pins"
+
+
+def test_a_chain_that_nobody_vouches_for_is_refused_whatever_its_pin(
+    world: World, rogue: Authority
+) -> None:
+    world.server.use(rogue.issue(CHANNEL, key=world.identity.key))
+    assert refusal(world).reason == "certificate"
+    assert world.server.taken() == []
+
+
+def test_a_trust_file_of_the_bundled_set_holds_for_the_channel(
+    world: World, rogue: Authority
+) -> None:
+    text = world.text(1).replace('name = "localhost"', 'name = "localhost"\ntrust = "ca.pem"')
+    pins = PinSet.parse(text, files={"ca.pem": rogue.pem})
+    assert refusal(world, pins=pins).reason == "certificate"
+    world.server.use(rogue.issue(CHANNEL, key=world.identity.key))
+    assert world.updater(pins=pins).refresh().version == 2
+
+
+def test_pins_that_are_past_their_date_are_told(world: World) -> None:
+    text = world.text(1, localhost="expires = 2020-01-01")
+    error = refusal(world, pins=PinSet.parse(text))
+    assert error.reason == "pins"
+    assert "held until 2020-01-01" in error.problem
+
+
+def test_a_server_that_no_policy_covers_is_a_mistake_of_the_app(world: World) -> None:
+    pins = PinSet.parse(pin_file(1, {HOST: kit.NOBODY_ELSE}))
+    with pytest.raises(ConfigError, match="has no policy for localhost") as caught:
+        world.updater(pins=pins)
+    assert (caught.value.key, caught.value.fix) == ("url", "certpin add localhost")
+
+
+def test_a_server_that_is_only_reported_on_is_one_too(world: World) -> None:
+    with pytest.raises(ConfigError, match="only reports"):
+        world.updater(pins=PinSet.parse(world.text(1, localhost='mode = "report"')))
+
+
+def test_a_server_that_weak_protocols_alone_suit_is_a_network_error(world: World) -> None:
+    assert isinstance(world.server._tls, ssl.SSLContext)
+    world.server._tls.set_alpn_protocols(["h2"])
+    world.server._tls.maximum_version = ssl.TLSVersion.TLSv1_2
+    world.server._tls.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
+    assert refusal(world).reason == "network"
+
+
+# ── Addresses ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost/",
+        "HTTP://localhost",
+        "localhost",
+        "//localhost/",
+        "ftp://localhost/",
+        "https://",
+        "https:///path",
+        "https://user@localhost/",
+        "https://user:secret@localhost/",
+        "https://localhost/?key=secret",
+        "https://localhost/#part",
+        "https://local host/",
+        "https://localhost/a b",
+        "https://localhost\r\n/",
+        "https://localhost:99999/",
+        "https://localhost:x/",
+        "https://a..b/",
+        "https://bücher.example/ü",
+        "file:///etc/",
+        "",
+    ],
+)
+def test_any_address_but_plain_https_is_a_mistake(world: World, url: str) -> None:
+    with pytest.raises(ConfigError, match="updates come from an address such as") as caught:
+        world.updater(url=url)
+    assert caught.value.key == "url"
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://Pins.Bank.Example", ("pins.bank.example", 443, "/")),
+        ("https://pins.bank.example/app", ("pins.bank.example", 443, "/app/")),
+        ("https://[::1]:8443/a/b/", ("::1", 8443, "/a/b/")),
+        ("HTTPS://127.0.0.1/", ("127.0.0.1", 443, "/")),
+    ],
+)
+def test_an_address_is_read(url: str, expected: tuple[str, int, str]) -> None:
+    assert address.parse(url) == expected
+
+
+def test_a_folder_below_the_root_of_the_server(world: World) -> None:
+    world.server.folder = world.server.folder.parent
+    assert world.updater(url=f"{world.server.url}site").refresh().version == 2
+
+
+# ── What a server may answer ──────────────────────────────────────────────────────────────────
+
+
+def answering(status: int, **headers: str) -> Any:
+    def answer(handler: Handler) -> None:
+        handler.answer(status, b"something else\n", **headers)
+
+    return answer
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed(world: World, status: int) -> None:
+    to = f"{world.server.url}elsewhere/timestamp.json"
+    world.server.answers["timestamp"] = answering(status, Location=to)
+    error = refusal(world)
+    assert error.reason == "network"
+    assert f"a redirect ({status}), and none is followed" in error.problem
+    assert not [path for path in world.server.taken() if "elsewhere" in path]
+
+
+def test_a_redirect_to_clear_text_is_not_followed(world: World) -> None:
+    world.server.answers[".root"] = answering(302, Location="http://localhost:1/2.root.json")
+    assert "redirect" in refusal(world).problem
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 429, 500, 503])
+@pytest.mark.parametrize("part", ["timestamp", "snapshot", "targets/"])
+def test_a_file_that_cannot_be_had(world: World, part: str, status: int) -> None:
+    world.server.answers[part] = answering(status)
+    error = refusal(world)
+    assert error.reason == "http"
+    assert f"status {status}" in error.problem
+
+
+@pytest.mark.parametrize("status", [201, 203, 204, 206, 226])
+def test_an_answer_that_is_no_plain_file(world: World, status: int) -> None:
+    world.server.answers["timestamp"] = answering(status)
+    assert refusal(world).reason == "http"
+
+
+@pytest.mark.parametrize(("status", "reason"), [(403, ""), (404, ""), (500, "http"), (401, "http")])
+def test_a_root_that_is_not_there_is_none_only_where_the_server_says_so(
+    world: World, status: int, reason: str
+) -> None:
+    """403 is what storage says of a file that is not there, where it may not be listed."""
+    world.server.answers[".root"] = answering(status)
+    if reason:
+        assert refusal(world).reason == reason
+    else:
+        assert world.updater().refresh().version == 2
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "zstd", "gzip, identity"])
+def test_nothing_is_unpacked(world: World, coding: str) -> None:
+    world.server.answers["timestamp"] = answering(200, Content_Encoding=coding)
+    error = refusal(world)
+    assert error.reason == "network"
+    assert "compressed" in error.problem
+
+
+def test_the_request_asks_for_the_bytes_themselves_and_tells_nothing(world: World) -> None:
+    heard: list[dict[str, str]] = []
+
+    def note(handler: Handler) -> None:
+        heard.append(dict(handler.headers))
+        handler.serve_file()
+
+    world.server.answers["timestamp"] = note
+    world.updater().refresh()
+    assert heard[0].pop("User-Agent", "python-urllib3").startswith("python-urllib3")
+    assert heard[0] == {"Host": f"localhost:{world.server.port}", "Accept-Encoding": "identity"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx", b"nonsense\r\n\r\n", b"HTTP/1.1 200",
+     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+     b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70000 + b"\r\n\r\n",
+     b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"],
+)  # fmt: skip
+def test_an_answer_that_breaks_off_or_is_no_http(world: World, said: bytes) -> None:
+    def answer(handler: Handler) -> None:
+        handler.wfile.write(said)
+        handler.close_connection = True
+
+    world.server.answers["timestamp"] = answer
+    # A body that is too short, and no more, is what its reader has to see.
+    assert refusal(world).reason in {"network", "unreadable"}
+
+
+def test_a_server_that_is_not_there(world: World) -> None:
+    from tests.servers._run import free_port
+
+    error = refusal(world, url=f"https://localhost:{free_port()}/")
+    assert error.reason == "network"
+    assert "Connection refused" in error.problem
+
+
+def test_a_name_that_is_not_there(world: World) -> None:
+    pins = PinSet.parse(pin_file(1, {"pins.invalid": kit.NOBODY_ELSE}))
+    error = refusal(world, pins=pins, url="https://pins.invalid/")
+    assert error.reason == "network"
+    assert "Name or service not known" in error.problem
+
+
+# ── Time and length ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "part", ["timestamp", ".root", "snapshot", "metadata/1.targets", "targets/"]
+)
+@pytest.mark.parametrize("how", ["drip", "drip_headers"])
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
+    world: World, part: str, how: str
+) -> None:
+    """Each byte comes in time. All of them would not."""
+    world.server.answers[part] = getattr(world.server, how)
+    error = refusal(world, settings=world.quick(patience=LONG, deadline=SHORT))
+    assert error.reason == "slow"
+    assert "the time for a refresh is up" in error.problem
+    assert not world.server.let_go.is_set()
+
+
+def test_a_server_that_says_nothing_is_not_waited_for(world: World) -> None:
+    world.server.answers["timestamp"] = world.server.stall
+    error = refusal(world, settings=world.quick(patience=SHORT, deadline=LONG))
+    assert error.reason == "slow"
+    assert "nothing came in time" in error.problem
+
+
+def test_a_server_that_does_not_even_shake_hands(world: World) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://localhost:{silent.getsockname()[1]}/"
+        error = refusal(world, url=url, settings=world.quick(patience=SHORT, deadline=LONG))
+        assert error.reason == "slow"
+        error = refusal(world, url=url, settings=world.quick(patience=LONG, deadline=SHORT))
+        assert error.reason == "slow"
+
+
+def test_a_server_that_goes_on_with_100_continue(world: World) -> None:
+    def answer(handler: Handler) -> None:
+        try:
+            while not world.server.let_go.is_set():
+                handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        except OSError:
+            handler.close_connection = True
+
+    world.server.answers["timestamp"] = answer
+    assert refusal(world, settings=world.quick(patience=LONG, deadline=SHORT)).reason == "slow"
+
+
+@pytest.mark.parametrize("part", ["timestamp", "snapshot", "metadata/1.targets", "targets/"])
+def test_a_body_without_an_end_is_cut(world: World, part: str) -> None:
+    world.server.answers[part] = world.server.never_end
+    error = refusal(world)
+    assert error.reason == "too-long"
+    assert "more than" in error.problem
+
+
+def test_a_page_of_an_error_without_an_end_is_cut(world: World) -> None:
+    def answer(handler: Handler) -> None:
+        handler.send_response(404)
+        handler.send_header("Content-Length", str(10**9))
+        handler.end_headers()
+        handler.wfile.write(b"x" * 10**6)
+        handler.close_connection = True
+
+    world.server.answers[".root"] = answer
+    assert world.updater().refresh().version == 2
+
+
+def test_one_connection_is_used_for_one_refresh(world: World) -> None:
+    ports: list[int] = []
+
+    def note(handler: Handler) -> None:
+        ports.append(handler.client_address[1])
+        handler.serve_file()
+
+    world.server.answers[""] = note
+    world.updater().refresh()
+    assert len(ports) == 5
+    assert len(set(ports)) == 1
+
+
+def test_a_connection_that_the_server_closes_is_made_again(world: World) -> None:
+    def answer(handler: Handler) -> None:
+        handler.close_connection = True
+        handler.send_response(200)
+        data = world.repository.path("timestamp").read_bytes()
+        handler.send_header("Content-Length", str(len(data)))
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    world.server.answers["timestamp"] = answer
+    assert world.updater().refresh().version == 2
+
+
+def test_a_check_with_nothing_new_is_one_small_request(world: World) -> None:
+    app = world.updater()
+    app.refresh()
+    world.server.taken()
+    world.server.sent = 0
+    for _ in range(3):
+        app.refresh()
+    assert world.server.taken() == ["/metadata/timestamp.json"] * 3
+    assert world.server.sent < 3 * 1000
+
+
+def test_files_that_are_known_are_not_fetched_again(world: World, root: Authority) -> None:
+    custom = {"pin-set": "bank", "version": 3}
+    files = {"pins.toml": world.text(3).encode(), "ca.pem": root.pem}
+    world.repository.publish_targets(files, custom)
+    world.repository.publish_online()
+    app = world.updater()
+    app.refresh()
+    world.server.taken()
+    custom["version"], files["pins.toml"] = 4, world.text(4).encode()
+    world.repository.publish_targets(files, custom)
+    world.repository.publish_online()
+    assert app.refresh().version == 4
+    fetched = [path.rpartition(".")[0][-5:] for path in world.server.taken() if "targets/" in path]
+    assert fetched == [".pins"]
+
+
+def test_no_socket_and_no_thread_is_left_behind(world: World, recwarn: Any) -> None:
+    import gc
+
+    before = threading.active_count()
+    app = world.updater()
+    app.refresh()
+    world.server.answers["timestamp"] = world.server.never_end
+    with pytest.raises(UpdateError):
+        app.refresh()
+    world.server.let_go.set()
+    until = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < until:
+        time.sleep(0.01)
+    assert threading.active_count() <= before + 1  # a connection of the server, at most
+    gc.collect()
+    assert not [each for each in recwarn if issubclass(each.category, ResourceWarning)]
+
+
+def test_a_refused_pin_is_found_inside_the_error(world: World, renewed: Identity) -> None:
+    from certpin import pin_error
+
+    world.server.use(renewed)
+    assert isinstance(pin_error(refusal(world)), PinMismatchError)

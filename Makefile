@@ -25,7 +25,7 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .PHONY: help setup demo quick test lint types suite lock bench attacks formats proof rules suffixes
-.PHONY: clean python
+.PHONY: clean picture python
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -83,6 +83,9 @@ rules: setup ## Write the page of the lint rules anew from their registry.
 
 proof: setup ## Run every export in its real client, and write the table of what came out.
 	@$(RUN) -m tests.formats.interop
+
+picture: setup ## Draw the simulation of the documentation anew.
+	@$(RUN) -m scripts.simulation_picture
 
 suffixes: setup ## Write the list of public suffixes anew from the locked publicsuffixlist.
 	@$(RUN) -m scripts.public_suffix

@@ -44,7 +44,7 @@ TYPE_ONLY = {("errors", "certpin.pins.verdict")}
 # What `import certpin` must not load: every dependency, required or optional.
 DEPENDENCIES = {
     *("aiohttp", "click", "cryptography", "httpx", "httpx2", "idna", "requests", "rich"),
-    *("numpy", "pkcs11", "tomlkit", "urllib3"),
+    *("matplotlib", "numpy", "pkcs11", "tomlkit", "urllib3"),
 }
 CLIENTS = {"aiohttp", "httpx", "httpx2", "requests", "urllib3"}
 
@@ -176,6 +176,10 @@ def test_importing_certpin_loads_no_dependency() -> None:
 
 def test_importing_the_command_line_loads_no_client_library() -> None:
     assert not _loaded_after("import certpin.cli.main") & CLIENTS
+
+
+def test_importing_the_commands_of_a_rotation_loads_nothing_that_only_a_simulation_needs() -> None:
+    assert not _loaded_after("import certpin.cli.rotate") & {"matplotlib", "numpy"}
 
 
 def test_only_the_command_line_ends_the_program() -> None:

@@ -35,6 +35,7 @@ LISTS = (
     "tests.pinfile.lint.mutations",
     "tests.formats.mutations_programs",
     "tests.rotation.mutations",
+    "tests.rotation.mutations_simulate",
     "tests.updates.mutations",
 )
 

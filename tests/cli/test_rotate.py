@@ -110,6 +110,16 @@ def test_a_key_is_changed_step_by_step_and_every_client_is_let_in_all_the_time(
     assert [each.version for each in journal() if each.step == "publish"] == [3, 4, 5]
 
 
+def test_a_simulation_asks_what_is_served(out: Run, dialling: tuple[str, ...]) -> None:
+    words = ("rotate", "simulate", "--to", str(kit.NOBODY_ELSE), "--json", *dialling)
+    safe = out(*words)
+    assert (safe.code, safe.json["unknown"]) == (0, [])
+    assert safe.json["fleet"]["clients"] == 1200
+    early = out(*words, "--move", "4=-9d")
+    (lockout,) = early.json["hosts"][0]["lockouts"]
+    assert (early.code, lockout["event"], lockout["step"]) == (1, "serve", 4)
+
+
 def test_who_forces_a_key_too_early_locks_out_whom_the_refusal_foretold(
     out: Run, server: Nginx, dialling: tuple[str, ...], intermediate: Authority
 ) -> None:

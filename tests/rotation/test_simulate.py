@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
@@ -12,10 +13,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from certpin.errors import InputError
+from certpin.pins import HostPin
 from certpin.rotation import Situation, Step, Timing, Version, plan
 from certpin.rotation.simulate import simulate
 from certpin.rotation.simulate_fleet import Fleet
-from certpin.rotation.simulate_script import Dated, dated, moved, script
+from certpin.rotation.simulate_script import MOST_STEPS, Dated, dated, moved, script
+from certpin.rotation.timing import LONGEST
 from tests.rotation._situations import (
     DAY,
     HOUR,
@@ -34,13 +37,16 @@ from tests.rotation.test_plan_safety import OTHERS, situations
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from certpin.pins import State
     from certpin.rotation.simulate_outcome import Simulation
     from certpin.rotation.simulate_script import Script
     from certpin.rotation.step import Act
 
 ACTS: tuple[Act, ...] = ("stage", "publish", "publish", "serve", "remove")
 SHARES = st.integers(0, 100).map(lambda percent: Fraction(percent, 100))
-BEFORE = version(1, {"served": "active", "spare": "published"}, ago=90 * DAY)
+PINS: dict[str, State] = {"served": "active", "spare": "published"}
+MORE: dict[str, State] = {**PINS, "next": "published"}
+BEFORE = version(1, PINS, ago=90 * DAY)
 MOMENT = timedelta(seconds=1)
 
 
@@ -200,7 +206,7 @@ def test_most_have_it_long_before_the_date() -> None:
     """What the adoption curve is for: the wrong step a day early hits few."""
     outcome = tried({4: -DAY}, replace(USUAL, stragglers=Fraction(0)))
     assert outcome.locked_out < USUAL.clients // 50
-    half = next(hour for hour in outcome.hours if hour.held[2] >= 500)
+    half = next(hour for hour in outcome.hours if hour.held.get(2, 0) >= 500)
     assert half.at < NOW + 4 * DAY
     safe = {each.step: each for each in outcome.safety}[4]
     assert safe.fleet
@@ -229,6 +235,109 @@ def test_pins_that_end_are_a_cause_of_their_own() -> None:
     assert causes(outcome) == {("expiry", None): 1000}
     assert outcome.lockouts[0].first == NOW + 5 * DAY
     assert outcome.lockouts[0].cause.version == 1
+
+
+def test_pins_that_end_are_blamed_on_the_version_that_is_held() -> None:
+    """Both versions end in one moment; nobody has got the later one yet."""
+    held = pin_set({"served": "active", "spare": "published"}, 1, expires=NOW + 5 * DAY)
+    now = known(held, Version(held, fetched=NOW - 90 * DAY), seen=(sighting("served"),))
+    later = [Dated(1, Step("publish"), NOW + 6 * DAY)]
+    (lockout,) = simulate(script(now, later), USUAL).lockouts
+    assert (lockout.cause.event, lockout.cause.version, lockout.clients) == ("expiry", 1, 1000)
+
+
+def test_of_two_leaves_that_are_active_each_may_be_served() -> None:
+    held = pin_set(PINS, 1)
+    entries = (*held.policies[0].pins, HostPin(pin("other"), "leaf", "active"))
+    held = replace(held, policies=(replace(held.policies[0], pins=entries),))
+    now = known(held, Version(held, fetched=NOW - 90 * DAY))
+    steps = [Dated(1, Step("remove", pin("served")), NOW), Dated(2, Step("publish"), NOW)]
+    assert causes(simulate(script(now, steps), USUAL)) == {("publish", 2): 1000}
+    intermediate = tuple(
+        replace(each, role="intermediate") if each.pin == pin("other") else each for each in entries
+    )
+    under = replace(held, policies=(replace(held.policies[0], pins=intermediate),))
+    now = known(under, Version(under, fetched=NOW - 90 * DAY))
+    assert causes(simulate(script(now, steps), USUAL)) == {}
+
+
+def test_two_binaries_of_one_number_are_not_counted_twice() -> None:
+    one, two = (bundled(1, each, ago=90 * DAY) for each in (PINS, MORE))
+    fetched = version(2, PINS, ago=80 * DAY)
+    now = known(fetched.pins, one, two, fetched, seen=(sighting("served"),))
+    fleet = replace(USUAL, binaries=((1, Fraction(1, 2)),))
+    for hour in simulate(script(now, []), fleet).hours:
+        assert sum(hour.held.values()) == USUAL.clients
+
+
+def _waiting() -> Situation:
+    """Version 2, with the next key, is signed and not pushed."""
+    new = version(2, MORE, ago=10 * DAY, waiting=True)
+    return known(new.pins, BEFORE, new, seen=(sighting("served"),))
+
+
+def test_what_waits_is_out_when_it_is_pushed() -> None:
+    steps = [
+        Dated(1, Step("push"), NOW + DAY),
+        Dated(2, Step("serve", pin("next")), NOW + 11 * DAY),
+    ]
+    assert simulate(script(_waiting(), steps), WORST).locked_out == 0
+    early = replace(steps[1], at=NOW + 10 * DAY)
+    assert simulate(script(_waiting(), [steps[0], early]), WORST).locked_out == 1000
+
+
+def test_a_push_behind_a_later_version_reaches_nobody() -> None:
+    steps = [Dated(1, Step("publish"), NOW), Dated(2, Step("push"), NOW + DAY)]
+    outcome = simulate(script(_waiting(), steps), USUAL)
+    assert {number for hour in outcome.hours for number in hour.held} == {1, 3}
+
+
+def test_a_push_of_nothing_is_told() -> None:
+    twice = [Dated(1, Step("push"), NOW), Dated(2, Step("push"), NOW + DAY)]
+    with pytest.raises(InputError, match="no version waits for it"):
+        script(_waiting(), twice)
+    now, _ = the_plan()
+    with pytest.raises(InputError, match="no version waits for it"):
+        script(now, twice[:1])
+
+
+def test_a_simulation_that_would_not_end_is_not_begun() -> None:
+    now, _ = the_plan()
+    far = Dated(1, Step("publish"), NOW + LONGEST - TIMING.adopt)
+    assert script(now, [far]).until == (LONGEST + DAY) / MOMENT
+    with pytest.raises(InputError, match="go on for more than 3650d"):
+        script(now, [replace(far, at=far.at + MOMENT)])
+    many = [Dated(number, Step("publish"), NOW) for number in range(MOST_STEPS + 1)]
+    with pytest.raises(InputError, match="501 steps are too many"):
+        script(now, many)
+
+
+def test_each_chunk_is_told_when_it_is_done() -> None:
+    now, steps = the_plan()
+    done: list[None] = []
+    simulate(script(now, steps), USUAL, chunk=300, done=lambda: done.append(None))
+    assert len(done) == 4
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_clients_nor_without_bound_with_the_steps() -> None:
+    """Ten years, as many steps as there may be, and three times as many clients."""
+    now, _ = the_plan()
+    apart = (LONGEST - TIMING.adopt) / MOST_STEPS
+    steps = [Dated(at, Step("publish"), NOW + at * apart) for at in range(MOST_STEPS)]
+    story = script(now, steps)
+
+    def peak(clients: int) -> int:
+        tracemalloc.start()
+        try:
+            simulate(story, Fleet(clients, TIMING))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    few = peak(20_000)
+    assert few < 2**30
+    assert peak(60_000) < 1.1 * few
 
 
 def test_where_nobody_looked_the_active_pins_are_served() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from certpin.cli.vantages import Vantages
     from certpin.pins import HostPolicy, PinSet
 
+KEY_FILE = "key file "  # before the name of a file, in a note
 _ANY_LABEL = "_"  # of no host (RFC 1123 section 2.1), so that no policy has it by its exact name
 
 
@@ -56,7 +57,7 @@ def aim(text: str) -> Aim:
             "PKCS#11 URI",
         ) from exc
     names = (*item.dns_names, *item.addresses) if isinstance(item, Certificate) else ()
-    return Aim(Pin.of_key(item.spki_sha256), f"key file {printable(path.name)}", names)
+    return Aim(Pin.of_key(item.spki_sha256), f"{KEY_FILE}{printable(path.name)}", names)
 
 
 def _on_token(uri: str) -> Aim:

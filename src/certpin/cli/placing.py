@@ -57,6 +57,15 @@ def compare(files: list[Placed]) -> list[Placed]:
     return [_compare(file) for file in files]
 
 
+def check_folder(path: Path) -> None:
+    """Say before a run, which may take long, that a file could not be written after it.
+
+    Raises ``click.UsageError``.
+    """
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise click.UsageError(f"{path} cannot be written: no such folder, or not yours")
+
+
 def _place(file: Placed) -> Placed:
     if _read(file.path) == file.text:
         return Placed(file.path, file.text, "unchanged")

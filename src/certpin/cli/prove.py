@@ -13,6 +13,7 @@ from certpin.cli.lab_attacks import chosen_cases
 from certpin.cli.main import INCONCLUSIVE
 from certpin.cli.matrix import MatrixPrinter
 from certpin.cli.options import ca_file_option, json_option
+from certpin.cli.placing import check_folder
 from certpin.cli.screen import say
 from certpin.cli.upstream import find_upstream
 from certpin.formats import FORMATS
@@ -161,7 +162,8 @@ def prove(
     Exit code 0: it is sound. 1: an attack got through, or a legitimate server was refused. 3:
     inconclusive, because the client did not even reach an honest server, say.
     """  # noqa: D301  # click reads the \b itself
-    _check_folders(files)
+    for file in filter(None, files.values()):
+        check_folder(file)
     _check_exports(command)
     name = normalise(host)
     lab = Lab(
@@ -203,13 +205,6 @@ def _check_exports(command: tuple[str, ...]) -> None:
             raise click.UsageError(
                 f"there is no format {name!r} in {{export:{name}}}. `certpin export --list` has all"
             )
-
-
-def _check_folders(files: dict[str, Path | None]) -> None:
-    """Say before the run, which may take long, what could not be written after it."""
-    for path in filter(None, files.values()):
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise click.UsageError(f"{path} cannot be written: no such folder, or not yours")
 
 
 def _write(run: Run, files: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from certpin.cli.rotate_moves import activate, compromise, remove, retire
 from certpin.cli.rotate_pins import generate, stage
 from certpin.cli.rotate_plan import plan
 from certpin.cli.rotate_publish import ended, publish
+from certpin.cli.rotate_simulate import simulate
 from certpin.cli.rotate_status import status
 
 
@@ -20,6 +21,7 @@ def rotate() -> None:
     certpin rotate publish                                   record what clients have now
     certpin rotate status                                    where does each pin stand?
     certpin rotate plan --to NEW.key                         what is to be done, and when?
+    certpin rotate simulate --to NEW.key                     whom would it lock out?
 
     Each step is written to a journal beside the pin file (pins.journal.jsonl), which belongs into
     version control with it. A step that would lock somebody out is refused, with the invariant
@@ -33,6 +35,7 @@ def rotate() -> None:
 for each in (
     status,
     plan,
+    simulate,
     generate,
     stage,
     csr,

@@ -23,8 +23,11 @@ from certpin.rotation import plan as steps_to
 from certpin.rotation.breach import in_utc
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
     from pathlib import Path
+
+    from certpin.pins import Pin
 
 _BACKUP_FILE = "next-backup.key"
 
@@ -83,7 +86,7 @@ def _tell(host: str, made: Plan, key: str) -> None:
     click.secho(f"{host}: to {made.to}", bold=True)
     word = "now"
     for number, step in enumerate(made.steps, 1):
-        click.echo(fold(f"{number:>3}. {_when(step, word)}: {_words(step)}", sys.stdout))
+        click.echo(fold(f"{number:>3}. {_when(step, word)}: {words(step)}", sys.stdout))
         word = "then" if step.act == "serve" or step.not_before else word
         if command := _command(step, made, key):
             click.echo(f"       {command}")
@@ -100,8 +103,9 @@ def _when(step: Step, otherwise: str) -> str:
     return f"not before {in_utc(step.not_before)}{counted}"
 
 
-def _words(step: Step) -> str:
-    pin = "the next backup" if step.pin == NEXT_BACKUP else str(step.pin)
+def words(step: Step, named: Callable[[Pin], str] = str) -> str:
+    """What a step does; ``named`` says how a pin is called."""
+    pin = "the next backup" if step.pin in {None, NEXT_BACKUP} else named(step.pin)
     return {
         "generate": "make the key of the next backup",
         "stage": f"put {pin} into the draft",

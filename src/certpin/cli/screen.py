@@ -36,7 +36,7 @@ def fold(text: str, stream: TextIO, *, taken: int = 0) -> str:
     from certpin.x509 import printable
 
     lines = [printable(line) for line in text.splitlines()]
-    width = _width(stream)
+    width = width_of(stream)
     if width < _NARROWEST:
         return "\n".join(lines)
     return "\n".join(
@@ -72,7 +72,7 @@ def _fold_line(line: str, width: int, taken: int) -> str:
     return folded[taken:]
 
 
-def _width(stream: TextIO) -> int:
+def width_of(stream: TextIO) -> int:
     """The columns of a terminal; 0 for anything else."""
     if not stream.isatty():
         return 0

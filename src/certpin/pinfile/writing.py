@@ -12,13 +12,14 @@ from certpin.errors import PinFileError
 _NEW_FILE_MODE = 0o644  # pins are no secret
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Put a file in place by renaming, with the mode that the old one had. Raises ``PinFileError``.
 
     Where ``path`` is a link, what it points to is replaced.
     """
     try:
-        put(Path(os.path.realpath(path)), text.encode())
+        data = content.encode() if isinstance(content, str) else content
+        put(Path(os.path.realpath(path)), data)
     except UnicodeEncodeError as exc:
         raise PinFileError("it cannot be written as UTF-8", path=path) from exc
     except OSError as exc:

@@ -20,21 +20,27 @@ from certpin.rotation.simulate_safety import Known, safety
 from certpin.rotation.simulate_tally import ALWAYS, HOUR, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from certpin.rotation.simulate_clients import Clients, Whole
     from certpin.rotation.simulate_fleet import Fleet
-    from certpin.rotation.simulate_script import Release, Script
+    from certpin.rotation.simulate_release import Release
+    from certpin.rotation.simulate_script import Script
 
-CHUNK = 2**16  # clients: what they need stays in the cache of a processor
+_CHUNK = 2**16  # clients: what they need stays in the cache of a processor
+_MOMENTS = 2**22  # of a chunk, one for each client and release: 32 MiB
 
 
-def simulate(script: Script, fleet: Fleet, *, chunk: int = CHUNK) -> Simulation:
+def simulate(
+    script: Script, fleet: Fleet, *, chunk: int = 0, done: Callable[[], object] = lambda: None
+) -> Simulation:
     """Take a fleet through a script. The same arguments make the same outcome.
 
-    Not looked at: binaries of the fleet that the script does not have.
+    ``chunk`` is how many clients are looked at together, 0 for ``chunk_of``; ``done`` is called
+    after each. Not looked at: binaries of the fleet that the script does not have.
     """
+    chunk = chunk or chunk_of(script)
     tally, last = Tally(script), [ALWAYS] * len(script.releases)
     binaries = np.zeros(len(fleet.binaries) + 1, np.int64)
     for first in range(0, fleet.clients, chunk):
@@ -44,9 +50,15 @@ def simulate(script: Script, fleet: Fleet, *, chunk: int = CHUNK) -> Simulation:
         if since[0].size:
             last = [max(at, int(each.max())) for at, each in zip(last, since, strict=True)]
             tally.add(script.releases, since)
+        done()
     held = _of_binaries(tally, script, fleet, binaries)
     known = Known(script, last, held, sum(fleet.delays.values()))
     return _outcome(script, tally, known, fleet.clients)
+
+
+def chunk_of(script: Script) -> int:
+    """How many clients are looked at together: fewer where there are many releases."""
+    return min(_CHUNK, -(-_MOMENTS // len(script.releases)))
 
 
 def _since(some: Clients, releases: Sequence[Release]) -> list[Whole]:
@@ -83,8 +95,6 @@ def _outcome(script: Script, tally: Tally, known: Known, count: int) -> Simulati
         Lockout(cause, each.clients, moment(each.first), moment(each.last))
         for cause, each in tally.causes.items()
     ]
-    refused, held = tally.refused_by_hour.tolist(), tally.held_by_hour
-    by_hour = zip(*(each.tolist() for each in held.values()), strict=True)
     return Simulation(
         count,
         tally.locked_out,
@@ -92,7 +102,19 @@ def _outcome(script: Script, tally: Tally, known: Known, count: int) -> Simulati
         tuple(sorted(lockouts, key=lambda each: each.first)),
         tuple(safety(known)),
         tuple(
-            Hour(moment(at * HOUR), out, dict(zip(held, each, strict=True)))
-            for at, (out, each) in enumerate(zip(refused, by_hour, strict=True))
+            Hour(moment(at * HOUR), out, held)
+            for at, (out, held) in enumerate(
+                zip(tally.refused_by_hour.tolist(), _held(tally), strict=True)
+            )
         ),
     )
+
+
+def _held(tally: Tally) -> list[dict[int, int]]:
+    """What is held at each hour. One version after the other: all at once would be much memory."""
+    found: list[dict[int, int]] = [{} for _ in range(tally.hours)]
+    for number, counts in tally.held_by_hour():
+        hours = np.flatnonzero(counts)
+        for hour, count in zip(hours.tolist(), counts[hours].tolist(), strict=True):
+            found[hour][number] = count
+    return found

@@ -53,7 +53,10 @@ class Safety:
 
 @dataclass(frozen=True)
 class Hour:
-    """The fleet at a moment: the clients that are locked out, and those that hold each version."""
+    """The fleet at a moment: the clients that are locked out, and those that hold each version.
+
+    A version that nobody holds is not in ``held``.
+    """
 
     at: datetime
     locked_out: int

@@ -11,7 +11,8 @@ from certpin.rotation.simulate_outcome import Safety
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from certpin.rotation.simulate_script import Chains, Release, Script, Serving
+    from certpin.rotation.simulate_release import Chains, Release, Serving
+    from certpin.rotation.simulate_script import Script
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ import numpy as np
 from certpin.rotation.simulate_outcome import Cause
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from certpin.rotation.simulate_clients import Whole
-    from certpin.rotation.simulate_script import Chains, Release, Script
+    from certpin.rotation.simulate_release import Chains, Release
+    from certpin.rotation.simulate_script import Script
 
 HOUR = 3600
 ALWAYS = -(2**62)  # a moment before all others
@@ -36,8 +37,8 @@ class Span:
 
 def spans(script: Script) -> list[Span]:
     """The simulation from beginning to end, each span with what began it."""
-    ends = {each.end: each for each in (*script.releases, *script.binaries) if each.end is not None}
-    changes = [(at, Cause("expiry", version=each.number)) for at, each in ends.items()]
+    ends = {each.end for each in (*script.releases, *script.binaries) if each.end is not None}
+    changes = [(at, Cause("expiry")) for at in ends]
     changes += [(each.at, Cause("serve", each.step)) for each in script.servings[1:]]
     changes = [each for each in changes if 0 <= each[0] < script.until]
     changes = [(0, Cause("beginning")), *sorted(changes, key=lambda each: each[0])]
@@ -68,7 +69,7 @@ class Tally:
         self.spans = spans(script)
         self.locked_out = self.seconds = 0
         self.causes: dict[Cause, Sum] = {}
-        self._hours = script.until // HOUR
+        self.hours = script.until // HOUR
         self._refused = self._empty()
         self._held: dict[int, Whole] = {}
 
@@ -77,10 +78,10 @@ class Tally:
         """The clients that are locked out at each full hour."""
         return self._by_hour(self._refused)
 
-    @property
-    def held_by_hour(self) -> dict[int, Whole]:
+    def held_by_hour(self) -> Iterator[tuple[int, Whole]]:
         """The clients that hold each version at each full hour."""
-        return {number: self._by_hour(each) for number, each in self._held.items()}
+        for number, each in self._held.items():
+            yield number, self._by_hour(each)
 
     def add(self, releases: Sequence[Release], since: Sequence[Whole], weight: int = 1) -> None:
         """Add clients that hold each of these releases from ``since`` until the next one."""
@@ -111,7 +112,9 @@ class Tally:
         (span, release), fresh = by, start > group.until[at]
         in_span = fresh & (start == span.begin)
         published = Cause("publish", release.step, release.number)
-        group.blame(self.causes, span.cause, at[in_span], start[in_span])
+        ended = Cause("expiry", version=release.number)
+        begun = ended if span.cause.event == "expiry" else span.cause
+        group.blame(self.causes, begun, at[in_span], start[in_span])
         group.blame(self.causes, published, at[fresh & ~in_span], start[fresh & ~in_span])
         group.until[at] = stop
         group.extend(self.causes, at, stop)
@@ -119,16 +122,16 @@ class Tally:
         self._refused += (self._changes(start) - self._changes(stop)) * group.weight
 
     def _empty(self) -> Whole:
-        return np.zeros(self._hours + 2, np.int64)
+        return np.zeros(self.hours + 2, np.int64)
 
     def _by_hour(self, changes: Whole) -> Whole:
-        found: Whole = np.cumsum(changes)[: self._hours]
+        found: Whole = np.cumsum(changes)[: self.hours]
         return found
 
     def _changes(self, moments: Whole) -> Whole:
         """How many of these moments each full hour is the first one at or after."""
-        hours = (np.clip(moments, 0, (self._hours + 1) * HOUR) + (HOUR - 1)) // HOUR
-        return np.bincount(hours, minlength=self._hours + 2)
+        hours = (np.clip(moments, 0, (self.hours + 1) * HOUR) + (HOUR - 1)) // HOUR
+        return np.bincount(hours, minlength=self.hours + 2)
 
 
 class _Group:

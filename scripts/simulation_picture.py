@@ -1,0 +1,50 @@
+"""Draw docs/simulation.svg: the example of docs/rotation.md, with step 4 taken 13 days early."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from certpin.cli.aim import Aim
+from certpin.cli.rotate_simulate import Wanted, story_of
+from certpin.cli.rotate_simulate_case import Case
+from certpin.cli.rotate_simulate_plot import drawn
+from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet
+from certpin.rotation import Field, Situation, Timing, Version
+from certpin.rotation.simulate import simulate
+from certpin.rotation.simulate_fleet import Fleet
+
+TARGET = Path(__file__).parent.parent / "docs" / "simulation.svg"
+HOST = HostPattern.parse("api.bank.example")
+BEGIN = datetime(2027, 3, 1, 9, tzinfo=UTC)
+OUT = BEGIN - timedelta(days=90)  # since when version 11 is
+MOVES = {4: timedelta(days=-13)}
+CLIENTS = 1_000_000
+
+
+def pin(name: str) -> Pin:
+    """The pin of a key of the example: A is served, B is its backup, C comes next."""
+    return Pin.of_key(hashlib.sha256(name.encode()).digest())
+
+
+def example() -> PinSet:
+    """The pin set of the example, as it went out."""
+    pins = (HostPin(pin("a")), HostPin(pin("b"), "backup", "published"))
+    return PinSet("bank", 11, (HostPolicy(HOST, pins),))
+
+
+def text() -> bytes:
+    """The picture."""
+    field = Field((Version(example(), fetched=OUT),))
+    situation = Situation(example(), HOST, field, (), Timing(), BEGIN)
+    names = {pin("c"): "c.key"}
+    story = story_of(situation, Wanted(Aim(pin("c")), (), names), MOVES)
+    fleet = Fleet(CLIENTS)
+    return drawn(Case(str(HOST), story, simulate(story, fleet), names), fleet, "svg")
+
+
+if __name__ == "__main__":
+    TARGET.write_bytes(text())
+    sys.stdout.write(f"{TARGET.name}: drawn\n")

@@ -1,0 +1,245 @@
+"""``certpin rotate simulate``: who would be locked out, before anything is done."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.aim import KEY_FILE, Aim, aim, meant
+from certpin.cli.at_once import progress
+from certpin.cli.delays import delay_options, merged
+from certpin.cli.describe import print_json
+from certpin.cli.forcing import told
+from certpin.cli.ledger import Ledger
+from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.placing import check_folder
+from certpin.cli.rotate_simulate_case import Case
+from certpin.cli.rotate_simulate_facts import case_facts, fleet_facts
+from certpin.cli.rotate_simulate_fleet import Crowd, crowd_options, fleet_words
+from certpin.cli.rotate_simulate_steps import parse_moves, read_steps
+from certpin.cli.rotate_simulate_told import tell
+from certpin.cli.screen import fold
+from certpin.cli.vantages import Vantages, vantage_options
+from certpin.errors import ConfigError
+from certpin.pinfile.writing import write_atomically
+from certpin.pins import utc_now
+from certpin.rotation import plan as steps_to
+from certpin.rotation.simulate_release import assumed
+from certpin.rotation.simulate_script import dated, moved, script
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from certpin.cli.rotate_simulate_steps import Names
+    from certpin.pins import Pin
+    from certpin.rotation import Situation
+    from certpin.rotation.simulate_fleet import Fleet
+    from certpin.rotation.simulate_script import Dated, Script
+
+_FORMATS = {".png", ".svg"}
+_LONG = 16  # chunks of clients, a second's work: from there on there is a progress bar
+
+
+@click.command()
+@pin_file_option
+@click.option("--to", "key", metavar="KEY|CSR|CERT|PIN|URI", help="Simulate the plan to this key.")
+@click.option(
+    "--steps",
+    "schedule",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Simulate the steps of this file (TOML) instead, in whatever order.",
+)
+@click.option(
+    "--move",
+    "moves",
+    multiple=True,
+    callback=parse_moves,
+    metavar="STEP=DURATION",
+    help="Take a step earlier (3=-5d) or later (3=5d), and the others when they were. "
+    "May be repeated.",
+)
+@crowd_options
+@click.option(
+    "--plot",
+    "picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.png|FILE.svg",
+    help="Draw it, too: a picture of this name.",
+)
+@delay_options
+@vantage_options
+@json_option
+@click.pass_context
+def simulate(
+    ctx: click.Context,
+    path: Path,
+    key: str | None,
+    schedule: Path | None,
+    moves: Mapping[int, timedelta],
+    crowd: Crowd,
+    picture: Path | None,
+    delays: dict[str, timedelta],
+    vantages: Vantages,
+    as_json: bool,
+) -> None:
+    """See whom a plan, or a slip, would lock out: a simulated fleet.
+
+    Each of many clients gets every version when its CDN, its cache, its polling, its user and its
+    clock let it. Counted is who is refused by what the servers use then. Nothing is changed, and
+    nothing is written but the picture.
+
+    \b
+    certpin rotate simulate --to next.key
+    certpin rotate simulate --to next.key --move 4=-5d --plot early.svg
+    certpin rotate simulate --steps schedule.toml --clients 1000000
+
+    The steps of a plan have the numbers that `certpin rotate plan` prints.
+
+    Exit code 0: nobody is locked out. 1: somebody is. 2: usage, or there is no plan. 3: a host
+    could not be asked.
+    """  # noqa: D301  # click reads the \b itself
+    _check_packages(picture)
+    ledger = Ledger(path)
+    ledger.need_a_version()
+    now, timing = utc_now(), merged(ledger.timing, delays)
+    wanted = _wanted(key, schedule, now)
+    policies = meant(ledger.pins, vantages, wanted.to)
+    if picture and len(policies) > 1:
+        raise click.UsageError("a picture is of one host: name it with --host")
+    looked = vantages.look(ledger.pins, policies)
+    if looked.error:
+        raise looked.error
+    situations = [ledger.situation(each, looked.of(each), now, timing) for each in policies]
+    stories = [story_of(each, wanted, moves) for each in situations]
+    fleet = crowd.fleet(ledger.field.alive(now, timing), timing)
+    cases = _run(situations, stories, fleet, wanted.names)
+    if picture:
+        _draw(cases[0], fleet, picture)
+    unknown = [*looked.unknown, *filter(None, map(_taken_for_granted, situations))]
+    if as_json:
+        facts = {
+            "file": str(path),
+            "to": str(wanted.to.pin) if wanted.to else None,
+            "schedule": str(schedule) if schedule else None,
+            "fleet": fleet_facts(fleet),
+            "hosts": [case_facts(each) for each in cases],
+            "unknown": unknown,
+            "picture": str(picture) if picture else None,
+        }
+        print_json(facts)
+    else:
+        _tell(fleet, cases, unknown, picture)
+    ctx.exit(FINDING if any(each.outcome.locked_out for each in cases) else HOLDS)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be simulated: the plan to a key, or written steps. ``names`` are those of pins."""
+
+    to: Aim | None
+    steps: tuple[Dated, ...]
+    names: Names
+
+
+def _wanted(key: str | None, schedule: Path | None, now: datetime) -> Wanted:
+    if schedule and key is None:
+        return Wanted(None, *read_steps(schedule, now))
+    if key is None or schedule:
+        raise click.UsageError("name a key with --to, or a file with --steps, and not both")
+    found = aim(key)
+    name = found.note.removeprefix(KEY_FILE)
+    return Wanted(found, (), {found.pin: name} if name else {})
+
+
+def story_of(situation: Situation, wanted: Wanted, moves: Mapping[int, timedelta]) -> Script:
+    """What happens to the clients of a host. Raises ``InputError`` and ``ConfigError``."""
+    steps = _planned(situation, wanted.to.pin) if wanted.to else wanted.steps
+    known = {*situation.policy.live_pins, *(e.step.pin for e in steps if e.step.act == "stage")}
+    for each in steps:
+        if each.step.act == "remove" and each.step.pin not in known:
+            raise ConfigError(
+                f"step {each.number} takes {each.step.pin} out of the draft, which is never in it",
+                key=str(situation.pattern),
+                fix="name a pin of the pin file, or stage it in another step",
+            )
+    return script(situation, moved(steps, moves))
+
+
+def _planned(situation: Situation, to: Pin) -> tuple[Dated, ...]:
+    """The planner's own steps, each as early as it allows."""
+    made = steps_to(situation, to)
+    if made.breaches:
+        raise ConfigError(
+            f"there is no plan to {to}: {told(made.breaches[0])}",
+            key=str(situation.pattern),
+            fix="see certpin rotate plan, or write the steps into a file for --steps",
+        )
+    return dated(made.steps, situation.now)
+
+
+def _tell(fleet: Fleet, cases: list[Case], unknown: list[str], picture: Path | None) -> None:
+    click.echo(fold(fleet_words(fleet), sys.stdout))
+    for each in cases:
+        tell(each)
+    click.echo("")
+    for line in unknown:
+        click.echo(fold(f"Not known: {line}.", sys.stdout))
+    if picture:
+        click.echo(f"Drawn: {picture}")
+
+
+def _run(
+    situations: Sequence[Situation], stories: Sequence[Script], fleet: Fleet, names: Names
+) -> list[Case]:
+    from certpin.rotation.simulate import chunk_of
+    from certpin.rotation.simulate import simulate as run
+
+    chunks = sum(-(-fleet.clients // chunk_of(story)) for story in stories)
+    with progress(chunks, "simulating", quiet=chunks < _LONG) as advance:
+        return [
+            Case(str(situation.pattern), story, run(story, fleet, done=advance), names)
+            for situation, story in zip(situations, stories, strict=True)
+        ]
+
+
+def _taken_for_granted(situation: Situation) -> str:
+    """What is put in the place of what nobody has looked at."""
+    if situation.sightings:
+        return ""
+    if assumed(situation):
+        return f"what {situation.pattern} serves: taken to be the keys that are active in the file"
+    return f"what {situation.pattern} serves: nobody is refused before a step installs a key"
+
+
+def _check_packages(picture: Path | None) -> None:
+    """Say before anything is asked or read that a simulation, or its picture, cannot be made."""
+    _need("numpy", "a simulation")
+    if picture is None:
+        return
+    if picture.suffix.lower() not in _FORMATS:
+        raise click.UsageError(f"--plot writes {' or '.join(sorted(_FORMATS))}, not {picture.name}")
+    _need("matplotlib", "a picture of a simulation")
+    check_folder(picture)
+
+
+def _need(package: str, what: str) -> None:
+    try:
+        import_module(package)
+    except ImportError as exc:
+        raise ConfigError(
+            f"{what} needs the package {package}", fix="pip install 'certpin[simulate]'"
+        ) from exc
+
+
+def _draw(case: Case, fleet: Fleet, path: Path) -> None:
+    from certpin.cli.rotate_simulate_plot import drawn
+
+    write_atomically(path, drawn(case, fleet, path.suffix.lower().removeprefix(".")))

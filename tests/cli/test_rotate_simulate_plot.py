@@ -1,0 +1,223 @@
+"""The picture of a simulation: the same each time, and nothing in it covers anything else."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import xml.etree.ElementTree as ET
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+
+from certpin.cli.rotate_simulate_case import Case, condensed, grouped, unsafe
+from certpin.cli.rotate_simulate_plot import _SETTINGS, _figure, drawn
+from certpin.rotation import Step, Timing, plan
+from certpin.rotation.simulate import simulate
+from certpin.rotation.simulate_fleet import Fleet
+from certpin.rotation.simulate_outcome import Hour
+from certpin.rotation.simulate_script import Dated, dated, moved, script
+from scripts import simulation_picture
+from tests.bench.simulation import a_year
+from tests.cli._simulating import FEW, NEXT, publish
+from tests.rotation._situations import DAY, HOUR, NOW, TIMING, bundled, pin, sighting, version
+from tests.rotation._situations import situation as known
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from certpin.rotation import Situation
+    from tests.cli.conftest import Run
+
+FLEET = Fleet(3000, TIMING)
+
+
+def situation() -> Situation:
+    out = version(1, {"served": "active", "spare": "published"}, ago=90 * DAY)
+    return known(out.pins, out, seen=(sighting("served"),))
+
+
+def of_plan(fleet: Fleet = FLEET, host: str = "api.bank.example", **moves: int) -> Case:
+    """The plan to the next key, with some steps moved by days: 2, 4 and 7 are noticed."""
+    steps = dated(plan(situation(), pin("next")).steps, NOW)
+    by = {int(number.removeprefix("step")): days * DAY for number, days in moves.items()}
+    story = script(situation(), moved(steps, by))
+    return Case(host, story, simulate(story, fleet), {pin("next"): "$c.key$_{x}"})
+
+
+def of_a_binary() -> Case:
+    old = bundled(1, {"served": "active", "spare": "published"}, ago=90 * DAY)
+    new = version(2, {"served": "active", "spare": "published"}, ago=80 * DAY)
+    steps = [Dated(1, Step("stage", pin("next")), NOW), Dated(2, Step("publish"), NOW)]
+    steps.append(Dated(3, Step("serve", pin("next")), NOW + 20 * DAY))
+    story = script(known(new.pins, old, new, seen=(sighting("served"),)), steps)
+    fleet = Fleet(3000, TIMING, binaries=((1, FLEET.stragglers * 20),))
+    return Case("api.bank.example", story, simulate(story, fleet), {})
+
+
+def of_a_year() -> Case:
+    story = a_year()
+    return Case("api.bank.example", story, simulate(story, FLEET), {})
+
+
+SCENES = {
+    "an early step": lambda: of_plan(step4=-5),
+    "the plan": of_plan,
+    "the old key goes first": lambda: of_plan(step6=-9, step7=-9),
+    "a late publishing": lambda: of_plan(step2=3),
+    "many clients": lambda: of_plan(Fleet(1_500_000, TIMING), step4=-5),
+    "a long name": lambda: of_plan(host="x" * 60 + "." + "y" * 60 + ".bank.example", step4=-1),
+    "a binary that is never updated": of_a_binary,
+    "a year": of_a_year,
+}
+
+
+def figure(case: Case) -> Figure:
+    with mpl.rc_context(_SETTINGS):
+        made = _figure(case, FLEET)
+        made.canvas.draw()
+    return made
+
+
+def texts(made: Figure) -> list[Text]:
+    """All that is written: ticks that lie outside their axes are not drawn."""
+    found: list[Text] = []
+    for each in made.findobj(Text):
+        assert isinstance(each, Text)
+        if each.get_text() and each.get_visible() and _drawn(made, each):
+            found.append(each)
+    return found
+
+
+def _drawn(made: Figure, text: Text) -> bool:
+    for axes in made.axes:
+        low, high = sorted(axes.get_xlim())
+        if text in axes.xaxis.get_ticklabels():
+            return low <= text.get_position()[0] <= high and bool(axes is made.axes[0])
+        low, high = sorted(axes.get_ylim())
+        if text in axes.yaxis.get_ticklabels():
+            return low <= text.get_position()[1] <= high
+    return True
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [pytest.param(each, marks=pytest.mark.slow) if at else each for at, each in enumerate(SCENES)],
+)
+def test_no_words_cover_each_other_or_leave_the_picture(scene: str) -> None:
+    made = figure(SCENES[scene]())
+    assert isinstance(made.canvas, FigureCanvasAgg)
+    renderer = made.canvas.get_renderer()  # type: ignore[no-untyped-call]  # so in matplotlib
+    boxes = [(each.get_text(), each.get_window_extent(renderer)) for each in texts(made)]
+    assert len(boxes) > 15
+    for text, box in boxes:
+        assert made.bbox.x0 <= box.x0 < box.x1 <= made.bbox.x1, text
+        assert made.bbox.y0 <= box.y0 < box.y1 <= made.bbox.y1, text
+    for (one, box), (other, beside) in itertools.combinations(boxes, 2):
+        apart = box.x1 <= beside.x0 or beside.x1 <= box.x0 or box.y1 <= beside.y0
+        assert apart or beside.y1 <= box.y0, f"{one!r} covers {other!r}"
+
+
+@pytest.mark.slow
+def test_the_picture_says_what_came_of_it() -> None:
+    said = "\n".join(each.get_text() for each in texts(figure(of_plan(step4=-5))))
+    case = of_plan(step4=-5)
+    assert f"{case.outcome.locked_out:,} of 3,000 clients are locked out (" in said
+    assert "api.bank.example, simulated: " in said
+    assert "4  2027-03-06 12:00  serve $c.key$_{x}: safe from 2027-03-11 12:00" in said
+    assert "clients locked out" in said
+    assert "version 3" in said
+    assert "nobody is locked out" in "".join(t.get_text() for t in texts(figure(of_plan())))
+    many = figure(of_plan(Fleet(3_000_000, TIMING), step6=-9, step7=-9))
+    assert many.axes[1].get_ylabel() == "millions of clients locked out"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_the_same_simulation_makes_the_same_picture(kind: str) -> None:
+    case = of_plan(step4=-5)
+    assert drawn(case, FLEET, kind) == drawn(case, FLEET, kind)
+
+
+def test_a_picture_does_not_say_when_it_was_made() -> None:
+    svg = drawn(of_plan(step4=-5), FLEET, "svg")
+    assert b"dc:date" not in svg
+    assert ET.fromstring(svg).tag.endswith("svg")
+
+
+@pytest.mark.slow
+def test_names_of_any_letters_are_drawn() -> None:
+    case = of_plan(host="xn--bcher-kva.example", step4=-5)
+    names = {pin("next"): "鍵 -- <&> $\\frac$.key\x1b"}
+    svg = drawn(Case(case.host, case.story, case.outcome, names), FLEET, "svg")
+    assert ET.fromstring(svg).tag.endswith("svg")
+
+
+def test_the_unsafe_zone_ends_with_the_safe_date() -> None:
+    assert unsafe(of_plan(), TIMING.adopt) == [(NOW, NOW + 10 * DAY)]
+    assert unsafe(of_plan(step4=-5), TIMING.adopt) == [(NOW, NOW + 10 * DAY)]
+    # The publishing without the old key, and the key that is served, one after the other.
+    early = unsafe(of_plan(step6=-9, step7=-9), TIMING.adopt)
+    assert early == [(NOW, NOW + 10 * DAY)]
+    case = of_a_binary()
+    assert unsafe(case, TIMING.adopt) == [(NOW + 20 * DAY, case.end)]
+
+
+def test_a_condensed_course_keeps_its_highest_moment() -> None:
+    hours = [Hour(NOW + at * HOUR, 5 if at == 7 else at % 2, {1: at}) for at in range(10)]
+    assert condensed(hours, 10) == hours
+    short = condensed(hours, 4)
+    assert [each.locked_out for each in short] == [1, 1, 5, 1]
+    assert [each.held[1] for each in short] == [0, 3, 6, 9]
+
+
+def test_numbers_that_would_touch_stand_together() -> None:
+    places = [(0.0, 2), (0.5, 3), (9.0, 7), (9.5, 8), (9.9, 9), (30.0, 1)]
+    assert grouped(places, lambda text: len(text) + 1) == [(0.0, "2,3"), (9.0, "7-9"), (30.0, "1")]
+
+
+def test_the_picture_of_the_documentation_is_current() -> None:
+    """To the byte for the same matplotlib; another one may draw a letter otherwise."""
+    there, now = simulation_picture.TARGET.read_text("utf-8"), simulation_picture.text().decode()
+    maker = f"matplotlib {mpl.__version__}"
+    if f"{maker}<" in there:
+        assert there == now, "make picture"
+    words = re.compile("<!-- (.*) -->")
+    assert sorted(words.findall(there)) == sorted(words.findall(now)), "make picture"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "begin"), [("p.svg", b"<?xml"), ("p.PNG", b"\x89PNG")])
+def test_the_command_writes_the_picture_and_replaces_an_old_one(
+    run: Run, name: str, begin: bytes
+) -> None:
+    publish(run)
+    Path(name).write_bytes(b"old")
+    done = run("rotate", "simulate", *FEW, "--to", str(NEXT), "--plot", name)
+    assert (done.code, f"Drawn: {name}" in done.out) == (0, True)
+    assert Path(name).read_bytes().startswith(begin)
+    facts = run("rotate", "simulate", *FEW, "--to", str(NEXT), "--plot", name, "--json").json
+    assert facts["picture"] == name
+
+
+@pytest.mark.parametrize("name", ["picture.pdf", "picture", "no-such-folder/picture.svg"])
+def test_a_picture_that_could_not_be_written_is_refused_before_the_run(run: Run, name: str) -> None:
+    publish(run)
+    done = run("rotate", "simulate", *FEW, "--to", str(NEXT), "--plot", name)
+    assert (done.code, done.out) == (2, "")
+
+
+@pytest.mark.slow
+def test_a_short_simulation_has_its_hours() -> None:
+    none = timedelta(0)
+    quick = Timing(cdn=none, cache=none, poll=HOUR, opened=5 * HOUR, skew=none)
+    out = version(1, {"served": "active", "spare": "published"}, ago=90 * DAY)
+    now = known(out.pins, out, seen=(sighting("served"),), timing=quick)
+    story = script(now, [Dated(1, Step("publish"), NOW)])
+    made = figure(Case("api.bank.example", story, simulate(story, Fleet(50, quick)), {}))
+    labels = [each.get_text() for each in made.axes[0].xaxis.get_ticklabels()]
+    assert any(re.fullmatch(r"03-0\d \d\d:00", each) for each in labels)

@@ -283,7 +283,7 @@ def test_a_journal_that_cannot_be_written_leaves_the_pin_file_as_it_was(
 
     def full(descriptor: int) -> None:
         calls.append(descriptor)
-        if len(calls) == 2:  # the pin file is the first
+        if len(calls) == 3:  # the pin file and its folder come first
             raise OSError(28, "No space left on device")
         real(descriptor)
 

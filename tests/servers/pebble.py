@@ -42,8 +42,15 @@ class Pebble:
 
     def root_pem(self) -> bytes:
         """The root of the certificates that it issues, made anew each time it starts."""
+        return self._get("roots/0")
+
+    def intermediate_pem(self) -> bytes:
+        """The authority below that root which signs them."""
+        return self._get("intermediates/0")
+
+    def _get(self, path: str) -> bytes:
         context = ssl.create_default_context(cafile=self.trust)
-        with urllib.request.urlopen(f"{self.management}/roots/0", context=context) as answer:
+        with urllib.request.urlopen(f"{self.management}/{path}", context=context) as answer:
             data: bytes = answer.read()
             return data
 

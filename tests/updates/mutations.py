@@ -192,7 +192,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "limits on metadata, whatever was signed",
         "fetch.py",
-        "most = min(max_length, self._limits.of(url))",
+        "most = min(max_length, self._limits.of(url.removeprefix(self._address.path)))",
         "most = max_length",
         _CONTENT + "metadata_that_is_too_long",
     ),
@@ -256,22 +256,22 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "the channel has a policy",
         "enforced.py",
-        "    if policy is None:\n        raise",
-        "    if policy is None:\n        return\n        raise",
+        "    if own is not None:\n        return own\n",
+        "    return own or bundled\n",
         _CHANNEL + "a_server_that_no_policy_covers_is_a_mistake_of_the_app",
     ),
     _rule(
         "the policy of the channel enforces",
         "enforced.py",
-        '    if policy.mode != "enforce":\n        raise',
-        "    if False:\n        raise",
+        'if policy is None or policy.mode != "enforce":',
+        "if policy is None:",
         _CHANNEL + "a_server_that_is_only_reported_on_is_one_too",
     ),
     _rule(
         "a set in force that only reports opens nothing",
         "enforced.py",
-        'if policy is None or policy.mode != "enforce":\n            return',
-        "if policy is None:\n            return",
+        'if policy is None or policy.mode != "enforce":',
+        "if policy is None:",
         _CHANNEL + "a_set_that_only_reports_about_the_server_opens_nothing",
     ),
     _rule(
@@ -287,6 +287,20 @@ MUTATIONS: list[Mutation] = [
         "return (self._by_newest, self._by_bundled)",
         "return (self._by_bundled,)",
         _CHANNEL + "a_server_that_changed_its_key_is_known_by_the_set_in_force",
+    ),
+    _rule(
+        "the channel does not end with the pins",
+        "enforced.py",
+        "(replace(policy, expires=None),)",
+        "(policy,)",
+        _CHANNEL + "pins_that_are_past_their_date_are_still_those_of_the_channel",
+    ),
+    _rule(
+        "a target has the limit of one wherever it is",
+        "settings.py",
+        '        if folder != "metadata":\n',
+        '        if "metadata" not in path:\n',
+        _CONTENT + "a_trust_file_has_the_limit_of_a_target_wherever_it_is",
     ),
     # ── What is kept ──
     _rule(
@@ -334,9 +348,23 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "another process's set is taken over",
         "checker.py",
-        "                self.take_over()\n",
+        '                if self.take_over():\n                    self._tell("updated")\n',
         "",
-        _CRASHES + "what_another_process_fetched_is_taken_over",
+        _CRASHES + "what_another_process_fetched_is_taken_over_and_told",
+    ),
+    _rule(
+        "and told",
+        "checker.py",
+        '                    self._tell("updated")\n',
+        "                    pass\n",
+        _CRASHES + "what_another_process_fetched_is_taken_over_and_told",
+    ),
+    _rule(
+        "a lock that is a link is not followed",
+        "lock.py",
+        " | os.O_NOFOLLOW",
+        "",
+        _CACHE + "a_lock_that_is_a_link_writes_nothing_elsewhere",
     ),
     _rule(
         "what was left is swept away",
@@ -352,6 +380,20 @@ MUTATIONS: list[Mutation] = [
         "            if line.ended:\n                raise closed()\n            newer",
         "            newer",
         _UPDATER + "what_is_fetched_when_it_is_closed_is_not_put_in_force",
+    ),
+    _rule(
+        "nor is anything left of it among temporary files",
+        "checker.py",
+        "                self.clear()\n                raise closed() from exc",
+        "                raise closed() from exc",
+        _CRASHES + "a_check_that_goes_on_after_closing_leaves_nothing_there_either",
+    ),
+    _rule(
+        "the state is right in the middle of a swap",
+        "enforced.py",
+        "for each in (known, self._coming):",
+        "for each in (known,):",
+        _UPDATER + "the_state_is_right_in_the_middle_of_a_swap",
     ),
     _rule(
         "closing cuts the line",
@@ -387,6 +429,20 @@ MUTATIONS: list[Mutation] = [
         "        with self.swapping:\n            if line.ended",
         "        if True:\n            if line.ended",
         _UPDATER + "nobody_forks_in_the_middle_of_a_swap",
+    ),
+    _rule(
+        "forks come one after the other",
+        "forks.py",
+        "_forking.acquire()",
+        "_forking.acquire(blocking=False)",
+        _UPDATER + "a_second_fork_waits_for_the_first",
+    ),
+    _rule(
+        "a time is more than none, and a thread can wait for it",
+        "settings.py",
+        "            if not timedelta(0) < value <= _LONGEST:\n",
+        "            if False:\n",
+        _STATES + "a_setting_that_makes_no_sense_is_a_mistake_of_the_app",
     ),
     _rule(
         "failures are waited out",

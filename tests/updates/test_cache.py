@@ -297,6 +297,51 @@ def test_a_file_that_is_a_folder(world: World) -> None:
     assert is_refused(world).reason == "storage"
 
 
+@pytest.mark.parametrize(
+    "name", [GOOD, "metadata/root_history/2.root.json", "metadata/timestamp.json", "lock"]
+)
+def test_a_pipe_in_its_folder_holds_nobody_up(world: World, name: str) -> None:
+    import os
+
+    world.updater().refresh()
+    (world.cache / name).unlink(missing_ok=True)
+    os.mkfifo(world.cache / name)
+    world.publish(3)
+    assert world.updater().refresh().version == 3
+    assert world.updater().status.version == 3
+
+
+def test_metadata_without_an_end_is_not_read(world: World) -> None:
+    """``tuf.ngclient`` reads all of a file."""
+    world.updater().refresh()
+    path = world.cache / "metadata/timestamp.json"
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with (world.cache / "metadata/snapshot.json").open("wb") as file:
+        file.truncate(10**12)
+    world.publish(3)
+    assert world.updater().refresh().version == 3
+    assert not path.is_symlink()
+
+
+def test_a_lock_that_is_a_link_writes_nothing_elsewhere(world: World) -> None:
+    world.cache.mkdir()
+    elsewhere = world.cache.parent / "elsewhere"
+    (world.cache / "lock").symlink_to(elsewhere)
+    assert world.updater().refresh().version == 2
+    assert not elsewhere.exists()
+
+
+def test_a_link_in_the_place_of_the_set_is_replaced_and_not_written_through(world: World) -> None:
+    world.cache.mkdir()
+    elsewhere = world.cache.parent / "elsewhere"
+    elsewhere.write_bytes(b"mine")
+    (world.cache / GOOD).symlink_to(elsewhere)
+    assert world.updater().refresh().version == 2
+    assert elsewhere.read_bytes() == b"mine"
+    assert world.updater().status.version == 2
+
+
 def test_the_set_of_another_app_in_the_same_folder_is_not_taken(world: World) -> None:
     world.updater().refresh()
     pins = PinSet.parse(pin_file(1, {CHANNEL: world.identity.pin}, name="casino"))

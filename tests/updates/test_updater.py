@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import ConfigError, PinMismatchError, PinnedSSLContext, UpdateError
-from certpin.updates import UpdateEvent, UpdateStatus
+from certpin.updates import UpdateEvent, UpdateStatus, forks
 from tests.updates._publisher import CHANNEL, pin_file
 
 if TYPE_CHECKING:
@@ -116,6 +116,26 @@ def test_an_updater_that_nobody_holds_is_gone(world: World) -> None:
     del app
     gc.collect()
     assert gone() is None
+
+
+def test_the_state_is_right_in_the_middle_of_a_swap(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks in another thread sees the old state or the new one."""
+    app = world.updater()
+    app.refresh()
+    seen: list[str] = []
+    swap = PinnedSSLContext.swap
+
+    def look(context: PinnedSSLContext, pins: Any) -> None:
+        seen.append(app.status.state)
+        swap(context, pins)
+        seen.append(app.status.state)
+
+    world.publish(3)
+    monkeypatch.setattr(PinnedSSLContext, "swap", look)
+    app.refresh()
+    assert set(seen) == {"fresh"}
 
 
 # ── Closing ───────────────────────────────────────────────────────────────────────────────────
@@ -505,6 +525,33 @@ def _follow_in_the_child(app: PinUpdater, *, started: bool) -> None:
         status = 0
     finally:
         os._exit(status)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_threads_that_fork_at_the_same_time_leave_no_lock_behind(world: World) -> None:
+    app = world.updater()
+
+    def fork(_: int) -> int:
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        return os.waitpid(child, 0)[1]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(fork, range(40), timeout=PATIENCE)) == {0}
+    assert app.refresh().version == 2
+
+
+def test_a_second_fork_waits_for_the_first(world: World) -> None:
+    app = world.updater()
+    forks._before()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(forks._before)
+        forks._in_parent()
+        waiting.result(PATIENCE)
+        assert app._checker.swapping.locked()
+        forks._in_parent()
+    assert not app._checker.swapping.locked()
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

@@ -22,6 +22,7 @@ from tuf.api.exceptions import (
 
 from certpin import UpdateError
 from tests.updates._publisher import HOST, Repository, pin_file
+from tests.updates.test_updater import reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -305,6 +306,7 @@ def test_an_attack_is_refused_and_nothing_is_lost(
     assert (status.state, status.version, status.failures) == ("fresh", held, 1)
     assert str(status.error) == str(caught.value)
     assert app.context.pins.version == held
+    assert reached(app.context, world) == b"HTTP/1.1 200"
     assert world.updater().status.version == held  # started anew
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
@@ -381,6 +382,38 @@ def test_no_request_fails_while_sets_are_swapped(world: World) -> None:
     assert app.context.pins.version == 12
 
 
+def test_an_app_on_asyncio_goes_on_while_it_updates(world: World) -> None:
+    """As docs/updater.md says it: the loop is not held up, and nothing is dropped."""
+    app = world.updater()
+    go = threading.Event()
+
+    def wait(handler: Handler) -> None:
+        go.wait(PATIENCE)
+        handler.serve_file()
+
+    async def request() -> bytes:
+        reader, writer = await asyncio.open_connection(
+            "localhost", world.server.port, ssl=app.context
+        )
+        writer.write(b"GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = await reader.readuntil(b"no such file\n")
+        writer.close()
+        await writer.wait_closed()
+        return answer[:12]
+
+    async def work() -> list[bytes]:
+        updating = asyncio.create_task(asyncio.to_thread(app.refresh))
+        before = await request()
+        assert not updating.done()
+        go.set()
+        await updating
+        return [before, await request()]
+
+    world.server.answers["timestamp"] = wait
+    assert asyncio.run(work()) == [b"HTTP/1.1 404"] * 2
+    assert app.context.pins.version == 2
+
+
 def test_a_context_of_the_app_is_kept_as_it_is(world: World) -> None:
     heard: list[Any] = []
     context = PinnedSSLContext(world.bundled(), strict=False, on_failure=[heard.append])
@@ -575,6 +608,31 @@ def test_a_fork_in_the_middle_of_a_check_disturbs_neither(world: World) -> None:
         go.set()
         assert waiting.result(PATIENCE).version == 2
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_while_the_channel_is_being_set_up_disturbs_neither(world: World) -> None:
+    """What a thread of the parent held then, nobody gives back in the child."""
+    app = world.updater()
+    contexts: Any = app._checker.enforced.channel
+    held, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with contexts[0]._configuring, contexts[1]._configuring:
+            held.set()
+            go.wait(PATIENCE)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(hold)
+        assert held.wait(PATIENCE)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(int(PATIENCE))
+            _refresh_in_the_child(app)
+        ended = os.waitpid(child, 0)[1]
+        go.set()
+    assert ended == 0
+    assert app.refresh().version == 2
 
 
 def _refresh_in_the_child(app: PinUpdater) -> None:

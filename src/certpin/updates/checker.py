@@ -113,6 +113,7 @@ class Checker:
     def wake_in_child(self) -> None:
         """After a fork: locks, and what is open, are the parent's."""
         self.swapping = threading.Lock()
+        self.enforced.wake_in_child()
         self._lock.forget()
         self._source.store.forget()
 

@@ -36,9 +36,11 @@ class Enforced:
         self.known: SignedSet | None = None
         self._coming: SignedSet | None = None  # known, or about to be
         self._host = host
+        self._clock = clock
         own = _required(self.context.pins, host)
         self._by_bundled = PinnedSSLContext(own, clock=clock)
         self._by_newest = PinnedSSLContext(own, clock=clock)
+        self._forked = False
         self._forgotten = False  # whether the newest has no pins for the host
 
     @property
@@ -53,7 +55,18 @@ class Enforced:
     @property
     def channel(self) -> tuple[PinnedSSLContext, ...]:
         """The contexts for the server of the updates, the best first."""
+        if self._forked:
+            self._renew()
         return (self._by_bundled,) if self._forgotten else (self._by_newest, self._by_bundled)
+
+    def wake_in_child(self) -> None:
+        """After a fork: a thread of the parent may have been about to set something on these."""
+        self._forked = True
+
+    def _renew(self) -> None:
+        self._forked = False
+        self._by_bundled = PinnedSSLContext(self._by_bundled.pins, clock=self._clock)
+        self._by_newest = PinnedSSLContext(self._by_newest.pins, clock=self._clock)
 
     def adopt(self, signed: SignedSet) -> bool:
         """Put a signed set in force, unless it is already; whether it is another one.

@@ -53,7 +53,7 @@ MUTATIONS: list[Mutation] = [
         "trust.py",
         "same and not self.superseded and",
         "same and",
-        _CACHE + "a_new_root_alone_does_not_take_away_what_is_in_force",
+        _CACHE + "a_set_of_replaced_keys_is_not_taken_for_the_newest",
     ),
     _rule(
         "metadata of one moment",
@@ -221,7 +221,7 @@ MUTATIONS: list[Mutation] = [
         "nothing packed is asked for",
         "fetch.py",
         '_HEADERS = {"Accept-Encoding": "identity"}',
-        "_HEADERS: dict[str, str] = {}",
+        '_HEADERS = {"Accept-Encoding": "gzip"}',
         _CHANNEL + "the_request_asks_for_the_bytes_themselves_and_tells_nothing",
     ),
     _rule(
@@ -277,15 +277,15 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "the bundled set goes on to know the channel",
         "enforced.py",
-        "return (self._by_newest, self._by_bundled)",
-        "return (self._by_newest,)",
+        "else (self._by_newest, self._by_bundled)",
+        "else (self._by_newest,)",
         _CHANNEL + "a_set_that_is_wrong_about_the_server_is_not_the_last",
     ),
     _rule(
         "the set in force knows the channel too",
         "enforced.py",
-        "return (self._by_newest, self._by_bundled)",
-        "return (self._by_bundled,)",
+        "else (self._by_newest, self._by_bundled)",
+        "else (self._by_bundled,)",
         _CHANNEL + "a_server_that_changed_its_key_is_known_by_the_set_in_force",
     ),
     _rule(
@@ -342,8 +342,8 @@ MUTATIONS: list[Mutation] = [
         "one process at a time",
         "lock.py",
         "fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)",
-        "fcntl.flock(self._held, fcntl.LOCK_SH | fcntl.LOCK_NB)",
-        _CRASHES + "it_waits_for_another_process",
+        "fcntl.flock(self._held, fcntl.LOCK_UN)",
+        _CRASHES + "it_does_not_wait_for_ever",
     ),
     _rule(
         "another process's set is taken over",

@@ -193,6 +193,18 @@ def test_a_new_root_alone_does_not_take_away_what_is_in_force(world: World) -> N
     assert len(world.server.taken()) > 1
 
 
+def test_a_set_of_replaced_keys_is_not_taken_for_the_newest(world: World) -> None:
+    """The old timestamp, shown again by who has the online key of before."""
+    old = world.repository.path("timestamp").read_bytes()
+    interrupted(world)
+    world.repository.path("timestamp").write_bytes(old)
+    app = world.updater()
+    with pytest.raises(UpdateError) as caught:
+        app.refresh()
+    assert caught.value.reason == "signature"
+    assert (app.status.state, app.status.version) == ("soft-stale", 2)
+
+
 def test_a_set_that_no_root_in_the_chain_ever_vouched_for_is_not_believed(world: World) -> None:
     """The file says under which root it was good: it is looked at whether that is so."""
     interrupted(world)
@@ -317,6 +329,8 @@ def test_metadata_without_an_end_is_not_read(world: World) -> None:
     path = world.cache / "metadata/timestamp.json"
     path.unlink()
     path.symlink_to("/dev/zero")
+    (world.cache / "metadata/targets.json").unlink()
+    (world.cache / "metadata/targets.json").symlink_to("nowhere")
     with (world.cache / "metadata/snapshot.json").open("wb") as file:
         file.truncate(10**12)
     world.publish(3)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.updates.conftest import World
 
 SHORT = timedelta(seconds=0.3)
+MIDDLING = timedelta(seconds=5)
 LONG = timedelta(seconds=60)
 
 
@@ -357,7 +358,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
 
 def test_a_server_that_says_nothing_is_not_waited_for(world: World) -> None:
     world.server.answers["timestamp"] = world.server.stall
-    error = refusal(world, settings=world.quick(patience=SHORT, deadline=LONG))
+    error = refusal(world, settings=world.quick(patience=SHORT, deadline=MIDDLING))
     assert error.reason == "slow"
     assert "nothing came in time" in error.problem
 

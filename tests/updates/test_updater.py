@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import ConfigError, PinMismatchError, PinnedSSLContext, UpdateError
-from certpin.updates import UpdateEvent, UpdateStatus, forks
+from certpin.updates import UpdateEvent, UpdateStatus, checker, forks, refresh
 from tests.updates._publisher import CHANNEL, pin_file
 
 if TYPE_CHECKING:
@@ -191,14 +191,19 @@ def test_an_updater_that_was_closed_stays_so_and_its_context_goes_on(world: Worl
     assert reached(app.context, world) == b"HTTP/1.1 200"
 
 
-def test_what_is_fetched_when_it_is_closed_is_not_put_in_force(world: World) -> None:
+def test_what_is_fetched_when_it_is_closed_is_not_put_in_force(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where all of it had come just before."""
     app = world.updater()
+    look = refresh.look
 
-    def close_first(handler: Handler) -> None:
-        app._line.end()  # type: ignore[union-attr]
-        handler.serve_file()
+    def close_then(*args: Any) -> Any:
+        found = look(*args)
+        app.close()
+        return found
 
-    world.server.answers["/targets/"] = close_first
+    monkeypatch.setattr(checker, "look", close_then)
     with pytest.raises(UpdateError) as caught:
         app.refresh()
     assert caught.value.reason == "closed"

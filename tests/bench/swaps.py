@@ -38,6 +38,7 @@ class _Pair(NamedTuple):
     update: float  # the slowest of those during which the update ran
     no_update: float  # the slowest in as much of the other second
     typical: float  # the median of those during which the update ran
+    both: float  # the slowest with a swap, as a multiple of the slowest without
     took: float  # milliseconds of the update
 
 
@@ -47,6 +48,7 @@ def figures() -> Iterator[Figure]:
     name = f"swap, {_HOSTS} hosts: slowest handshake in its second / usual median"
     yield Figure(name, middle.with_swap, limit=1.5)
     yield Figure("  beside it: slowest in a second without a swap / the same", middle.without)
+    yield Figure("  beside it: slowest with a swap / slowest without one", middle.both)
     yield from _while_it_runs(_HOSTS, middle)
     yield Figure(f"swap: requests that failed, of {load.count:,}", load.failed, "", limit=0)
     huge, load = _measured(_MANY_HOSTS, _PAIRS // 3)
@@ -96,6 +98,7 @@ def _pair(app: PinUpdater, load: _Load, ours: Bank, moment: bytes) -> _Pair:
         max(update) / usual,
         max(without.all(took)) / usual,
         statistics.median(update) / usual,
+        max(with_swap.all()) / max(without.all()),
         took * 1000,
     )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-COMMANDS: tuple[click.Command, ...] = ()
+from certpin.cli.publish_push import push
+
+COMMANDS: tuple[click.Command, ...] = (push,)
 
 
 @click.group()

@@ -13,13 +13,14 @@ from certpin.cli.pushing import Report, waits_for_push
 from certpin.errors import ConfigError, JournalError, UpdateError
 from certpin.pins import utc_now
 from certpin.rotation import Event
+from certpin.updates.publish.settings import load
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.updates.publish.push import Pushed
-    from certpin.updates.publish.storage import Storage
+    from certpin.updates.publish.settings import Settings
 
 
 @click.command()
@@ -43,38 +44,35 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     could not be asked, or failed in the middle.
     """
     ledger = Ledger(path)
-    storage = _storage(path)
-    report = Report(ledger, storage.where, dry)
+    settings = load(path.parent / "publish" / "publish.toml")
+    url = _url(settings, path)
+    report = Report(ledger, url, dry)
     try:
-        report.pushed = _pushed(ledger, storage, dry=dry)
+        report.pushed = _pushed(ledger, url, settings, dry=dry)
         _record(ledger, report, who)
     except UpdateError as exc:
         report.failed = exc
     report.show(ctx, as_json=as_json)
 
 
-def _storage(path: Path) -> Storage:
-    """What the url of the settings names."""
-    from certpin.updates.publish.settings import load
-    from certpin.updates.publish.storage import open_storage
-
-    file = path.parent / "publish" / "publish.toml"
-    settings = load(file)
+def _url(settings: Settings, path: Path) -> str:
     if settings.url is None:
         raise ConfigError(
-            f"{printable(str(file))} does not say where to push to",
+            f"{printable(str(path.parent / 'publish' / 'publish.toml'))} has none",
             key="url",
-            fix='write url = "FOLDER" or url = "s3://BUCKET/PATH" into it',
+            fix='write where to push to into it: url = "FOLDER" or url = "s3://BUCKET/PATH"',
         )
-    return open_storage(settings.url, path.parent, settings.storage)
+    return settings.url
 
 
-def _pushed(ledger: Ledger, storage: Storage, *, dry: bool) -> Pushed:
+def _pushed(ledger: Ledger, url: str, settings: Settings, *, dry: bool) -> Pushed:
     from certpin.updates.publish.push import prepare, upload
+    from certpin.updates.publish.storage import open_storage
 
-    site = ledger.path.parent / "publish" / "site"
-    pushed = prepare(site, storage, name=ledger.pins.name, now=utc_now())
-    waits_for_push(ledger.field, pushed)  # refused before anything is done
+    beside = ledger.path.parent
+    storage = open_storage(url, beside, settings.storage)
+    pushed = prepare(beside / "publish" / "site", storage, name=ledger.pins.name, now=utc_now())
+    waits_for_push(ledger.field, pushed)  # what it refuses is refused before anything is done
     if not dry:
         with progress(len(pushed.uploads), "push") as advance:
             upload(pushed, storage, advance)
@@ -83,8 +81,7 @@ def _pushed(ledger: Ledger, storage: Storage, *, dry: bool) -> Pushed:
 
 def _record(ledger: Ledger, report: Report, who: str | None) -> None:
     """Write into the journal that a version is out. Nothing is new about one that was."""
-    assert report.pushed is not None  # noqa: S101
-    if report.dry or not waits_for_push(ledger.field, report.pushed):
+    if report.pushed is None or report.dry or not waits_for_push(ledger.field, report.pushed):
         return
     version = report.pushed.here.signed.promise.version
     event = Event(utc_now(), name_of(who), "push", version=version)

@@ -18,7 +18,10 @@ _S3 = {"s3", "s3a"}
 
 
 class Remote:
-    """Files below a URL. Raises ``ConfigError`` where fsspec, or its part for it, is missing."""
+    """Files below a URL.
+
+    Raises ``ConfigError`` where fsspec, or its part for it, is missing, and ``UpdateError``.
+    """
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._url = url.rstrip("/")
@@ -64,14 +67,15 @@ def _opened(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     # Listings that are kept would show what was there before; an instance that is kept, other
     # credentials.
     fresh = {"use_listings_cache": False, "skip_instance_cache": True}
-    try:
-        fs, root = url_to_fs(url, **options, **fresh)
-    except ImportError as exc:
-        raise _missing("what fsspec needs for it", f"{exc}".splitlines()[0][:200]) from exc
-    except (TypeError, ValueError, KeyError) as exc:
-        raise ConfigError(
-            f"{url} cannot be used: {exc}"[:300], key="url", fix="check url and [storage]"
-        ) from exc
+    with reached(url, "reached"):  # some connect at once
+        try:
+            fs, root = url_to_fs(url, **options, **fresh)
+        except ImportError as exc:
+            raise _missing("what fsspec needs for it", f"{exc}".splitlines()[0][:200]) from exc
+        except (TypeError, ValueError, KeyError) as exc:
+            raise ConfigError(
+                f"{url} cannot be used: {exc}"[:300], key="url", fix="check url and [storage]"
+            ) from exc
     return fs, str(root).rstrip("/")
 
 

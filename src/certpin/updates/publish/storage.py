@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from certpin.errors import ConfigError, UpdateError
+from certpin.errors import CertpinError, ConfigError, UpdateError
 from certpin.pinfile.writing import put
 from certpin.x509 import printable
 
@@ -77,7 +77,7 @@ class Folder:
 def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
     """The storage of a URL. A folder is relative to ``beside``; ``options`` are for fsspec.
 
-    Raises ``ConfigError``. Nothing is asked yet.
+    Raises ``ConfigError``, and ``UpdateError`` where it has to be reached for that, and is not.
     """
     if "://" not in url and url:
         return Folder(beside / url)
@@ -95,6 +95,8 @@ def reached(where: str, what: str) -> Iterator[None]:
     """Let whatever is raised become an ``UpdateError``: each backend has errors of its own."""
     try:
         yield
+    except CertpinError:
+        raise
     except Exception as exc:
         text = (str(getattr(exc, "strerror", None) or exc) or type(exc).__name__).splitlines()[0]
         raise UpdateError(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import click
 
-COMMANDS: tuple[click.Command, ...] = ()
+from certpin.cli.publish_init import init
+from certpin.cli.publish_keys import add_key
+from certpin.cli.publish_sign import sign
+from certpin.cli.publish_status import status
 
 
 @click.group()
@@ -27,5 +30,10 @@ def publish() -> None:
     """  # noqa: D301  # click reads the \b itself
 
 
-for each in COMMANDS:
+for each in (
+    init,
+    add_key,
+    sign,
+    status,
+):
     publish.add_command(each)

@@ -19,7 +19,7 @@ from certpin.updates.publish.content import Content, require_published
 from certpin.updates.publish.state import is_complete, read_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from certpin.pins import PinSet
@@ -98,7 +98,7 @@ def _root(
     problems: dict[str, ConfigError],
 ) -> Metadata[Root] | None:
     """The draft of the next root, if there is one, or if these keys are to make one."""
-    current, draft = desk.state.root, _drafted_root(desk.state)
+    current, draft = desk.state.root, drafted_root(desk.state)
     known = [each for each in (draft.signed if draft else None, current) if each]
     mine = bool(keys & _keys(known, "root"))
     if current and desk.ends_soon("root", current.expires):
@@ -110,7 +110,7 @@ def _root(
         draft = Metadata(roots.next_root(current, desk.expiry("root")))
     if not draft:
         return None
-    reasons["root"] = "; ".join(roots.changes(current, draft.signed)) or "a later date"
+    reasons.setdefault("root", "other keys are to sign" if current else "it is the first")
     try:
         roots.check(draft.signed, current, desk.now, desk.settings.life("root"))
     except ConfigError as exc:
@@ -121,7 +121,8 @@ def _root(
     return draft
 
 
-def _drafted_root(state: State) -> Metadata[Root] | None:
+def drafted_root(state: State) -> Metadata[Root] | None:
+    """The draft of the next root; ``None`` where there is none, or it is in ``site/`` by now."""
     draft = state.drafts.get("root")
     if draft is None or (state.root and draft.signed.version <= state.root.version):
         return None
@@ -155,6 +156,12 @@ def _targets(
         plan.problems["targets"] = exc
         return None, None
     if content is None:
+        if mine and plan.root is None:
+            raise ConfigError(
+                "no version was published as a signed set yet",
+                key="version",
+                fix="certpin rotate publish --signed",
+            )
         return None, None
     reason = _reason(plan, content, renew) or ("it is drafted" if draft else "")
     if not reason:
@@ -240,11 +247,3 @@ def _version(custom: Any) -> int:
 
 def _keys(candidates: Any, role: str) -> frozenset[str]:
     return frozenset(keyid for root in candidates for keyid in root.roles[role].keyids)
-
-
-def describe(plan: Plan) -> Iterator[tuple[str, str]]:
-    """What is about to be signed: role and version, and what is new in it."""
-    for draft in (plan.root, plan.targets):
-        if draft is not None:
-            role = draft.signed.type
-            yield f"{role} {draft.signed.version}", plan.reasons[role]

@@ -84,7 +84,12 @@ def held(folder: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as exc:
+        raise PinFileError(
+            f"it cannot be used: {exc.strerror}", path=folder, fix="certpin publish init makes it"
+        ) from exc
     try:
         with suppress(OSError):  # this file system has no locks
             try:

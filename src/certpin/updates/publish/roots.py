@@ -89,10 +89,10 @@ def changes(before: Root | None, root: Root) -> Iterator[str]:
         role = root.roles[ROLES_OF[kind][0]]
         old = before.roles[ROLES_OF[kind][0]] if before else None
         known = old.keyids if old else []
-        yield from (f"{kind}: key {each} comes in" for each in role.keyids if each not in known)
-        yield from (f"{kind}: key {each} is out" for each in known if each not in role.keyids)
+        yield from (f"key {each} comes in for {kind}" for each in role.keyids if each not in known)
+        yield from (f"key {each} of {kind} is out" for each in known if each not in role.keyids)
         if old is None or old.threshold != role.threshold:
-            yield f"{kind}: {role.threshold} of {len(role.keyids)} have to sign"
+            yield f"{role.threshold} of {len(role.keyids)} keys of {kind} have to sign"
 
 
 def _add(root: Root, key: Key, kind: Kind) -> None:

@@ -94,6 +94,12 @@ def believed(found: Found, name: str, folder: Path) -> State:
         role: _draft(role, data, found.signatures.get(role, {}), folder)
         for role, data in found.drafts.items()
     }
+    if not roots and "root" not in drafts:
+        raise PinFileError(
+            "there is no root, and no draft of one",
+            path=folder,
+            fix="bring back what was there: git checkout; or begin: certpin publish init",
+        )
     return State(found.roots, roots, current, found.taken, drafts)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from certpin.cli.publish_init import init
+from certpin.cli.publish_keys import add_key
 from certpin.cli.publish_push import push
-
-COMMANDS: tuple[click.Command, ...] = (push,)
+from certpin.cli.publish_sign import sign
+from certpin.cli.publish_status import status
 
 
 @click.group()
@@ -29,5 +31,11 @@ def publish() -> None:
     """  # noqa: D301  # click reads the \b itself
 
 
-for each in COMMANDS:
+for each in (
+    init,
+    add_key,
+    sign,
+    push,
+    status,
+):
     publish.add_command(each)

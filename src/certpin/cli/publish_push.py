@@ -9,12 +9,12 @@ import click
 from certpin.cli.at_once import progress
 from certpin.cli.ledger import Ledger, name_of, who_option
 from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.publishing import extra_needed
 from certpin.cli.pushing import Report, waits_for_push
-from certpin.errors import ConfigError, JournalError, UpdateError
+from certpin.errors import JournalError, PinFileError, UpdateError
 from certpin.pins import utc_now
 from certpin.rotation import Event
 from certpin.updates.publish.settings import load
-from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,35 +43,40 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     Exit code 0: it is out. 1: refused, nothing was changed. 2: usage, or a bad file. 3: the storage
     could not be asked, or failed in the middle.
     """
-    ledger = Ledger(path)
-    settings = load(path.parent / "publish" / "publish.toml")
-    url = _url(settings, path)
-    report = Report(ledger, url, dry)
-    try:
-        report.pushed = _pushed(ledger, url, settings, dry=dry)
-        _record(ledger, report, who)
-    except UpdateError as exc:
-        report.failed = exc
+    with extra_needed():
+        from certpin.updates.publish import folder
+
+    here = path.parent / folder.FOLDER
+    with folder.held(here):
+        settings, ledger = load(here / folder.SETTINGS), Ledger(path)
+        report = Report(ledger, _url(settings, here / folder.SETTINGS), dry)
+        try:
+            report.pushed = _pushed(ledger, report.where, settings, dry=dry)
+            _record(ledger, report, who)
+        except UpdateError as exc:
+            report.failed = exc
     report.show(ctx, as_json=as_json)
 
 
-def _url(settings: Settings, path: Path) -> str:
+def _url(settings: Settings, file: Path) -> str:
     if settings.url is None:
-        raise ConfigError(
-            f"{printable(str(path.parent / 'publish' / 'publish.toml'))} has none",
+        raise PinFileError(
+            "it does not say where to push to",
+            path=file,
             key="url",
-            fix='write where to push to into it: url = "FOLDER" or url = "s3://BUCKET/PATH"',
+            fix='write url = "FOLDER" or url = "s3://BUCKET/PATH" into it',
         )
     return settings.url
 
 
 def _pushed(ledger: Ledger, url: str, settings: Settings, *, dry: bool) -> Pushed:
+    from certpin.updates.publish.folder import FOLDER
     from certpin.updates.publish.push import prepare, upload
     from certpin.updates.publish.storage import open_storage
 
     beside = ledger.path.parent
     storage = open_storage(url, beside, settings.storage)
-    pushed = prepare(beside / "publish" / "site", storage, name=ledger.pins.name, now=utc_now())
+    pushed = prepare(beside / FOLDER / "site", storage, name=ledger.pins.name, now=utc_now())
     waits_for_push(ledger.field, pushed)  # what it refuses is refused before anything is done
     if not dry:
         with progress(len(pushed.uploads), "push") as advance:

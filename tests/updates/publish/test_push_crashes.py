@@ -145,6 +145,28 @@ def test_new_keys_of_other_roles_leave_one_moment_in_which_clients_keep_what_the
     assert held.refresh().version == 3
 
 
+def test_where_the_keys_of_before_have_signed_too_no_moment_is_lost(
+    world: Delivered, tmp_path: Path
+) -> None:
+    """A root with other keys for the targets goes last then."""
+    www, before = world.server.folder, tmp_path / "before"
+    world.push()
+    copied(www, before)
+    old = world.repository.keys["targets"]
+    world.repository.rotate("root", "targets")
+    world.repository.keys["targets"] += old
+    world.publish(3)
+    uploads = prepared(world)
+    assert uploads[-2:] == (TIMESTAMP, "metadata/2.root.json")
+    for granted in range(len(uploads) + 1):
+        copied(before, www)
+        stopped_after(world, granted)
+        assert world.both_follow(f"{granted}") == (2 if granted < len(uploads) - 1 else 3)
+    copied(before, www)
+    stopped_after(world, len(uploads) - 1)
+    assert world.push().uploads == ("metadata/2.root.json",)
+
+
 def prepared(world: Delivered) -> tuple[str, ...]:
     from certpin.updates.publish.push import prepare
 

@@ -12,7 +12,7 @@ A timestamp there, or a target (whose name is its digest), that clients refuse i
 
 Targets go first and the timestamp goes last, since a client begins there: whenever a push ends in
 the middle, the timestamp that is there still leads to what it led to. A root shows itself, so that
-it comes right before the timestamp, after all that its keys have signed.
+it comes right beside the timestamp, after all that its keys have signed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from tuf.api.exceptions import RepositoryError
+
 from certpin.errors import UpdateError
+from certpin.updates.publish.content import LIMITS
 from certpin.updates.publish.shown import TIMESTAMP, root_path, target_path
-from certpin.updates.trust import require_following
+from certpin.updates.trust import promised, require_following
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from tuf.api.metadata import Root
 
     from certpin.updates.publish.shown import Shown
-    from certpin.updates.trust import SignedSet
+    from certpin.updates.trust import Promise, SignedSet
 
 _PULL = "take what they pushed into version control (git pull), sign again, and push"
 
@@ -82,7 +85,34 @@ def plan(here: Here, there: There) -> tuple[str, ...]:
     for path, data in (there.shown.numbered if there.shown else {}).items():
         _require_same(path, there.before.get(path, data), data)
     _require_not_newer(here, there)
-    return tuple(path for path, data in files.items() if there.files.get(path) != data)
+    uploads = [path for path, data in files.items() if there.files.get(path) != data]
+    if _only_timestamp_first(here, there):
+        uploads.remove(TIMESTAMP)
+        first = next(at for at, path in enumerate(uploads) if path.endswith(".root.json"))
+        uploads.insert(first, TIMESTAMP)
+    return tuple(uploads)
+
+
+def _only_timestamp_first(here: Here, there: There) -> bool:
+    """Whether a root goes last, since only then each moment is one that clients accept.
+
+    So it is where a root has other keys for the targets, and those of before have signed too.
+    """
+    known = [root for root in here.chain if root_path(root.version) in there.files]
+    new = here.chain[len(known) :]
+    if there.signed is None or not new or not known:
+        return False
+    old_fits = all(_fits(root, there.signed.promise) for root in new)
+    return not old_fits and all(_fits(root, here.signed.promise) for root in (known[-1], *new))
+
+
+def _fits(root: Root, promise: Promise) -> bool:
+    """Whether its keys have signed that metadata."""
+    try:
+        promised(root, promise.signed, promise.name, LIMITS)
+    except RepositoryError:
+        return False
+    return True
 
 
 def _require_same_roots(here: Here, there: There) -> None:

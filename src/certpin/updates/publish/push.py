@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from certpin.errors import UpdateError
 from certpin.pins import utc_now
+from certpin.updates.publish.content import LIMITS
 from certpin.updates.publish.plan import Here, There, plan
 from certpin.updates.publish.shown import (
     TIMESTAMP,
@@ -21,7 +22,6 @@ from certpin.updates.publish.shown import (
     vouched_version,
 )
 from certpin.updates.publish.storage import STORAGE, Folder
-from certpin.updates.settings import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from certpin.updates.publish.storage import Storage
 
 Result = TypeVar("Result")
-
-_LIMITS = Limits()  # those of a client that has no settings of its own
 
 
 @dataclass(frozen=True)
@@ -110,17 +108,17 @@ def _look_there(site: Storage, storage: Storage, here: Here) -> There:
     """What is at the storage already. Raises ``UpdateError`` where it cannot be asked."""
     found = {path: _at(storage, path, data) for path, data in here.files.items()}
     files = {path: data for path, data in found.items() if data is not None}
-    there = There(files, storage.read(root_path(len(here.roots) + 1), _LIMITS.root))
-    if (timestamp := storage.read(TIMESTAMP, _LIMITS.timestamp)) is None:
+    there = There(files, storage.read(root_path(len(here.roots) + 1), LIMITS.root))
+    if (timestamp := storage.read(TIMESTAMP, LIMITS.timestamp)) is None:
         return there
     there = there._replace(vouched=vouched_version(here.chain, timestamp))
-    shown, damage = _or_damage(lambda: newest(storage.read, _LIMITS))
+    shown, damage = _or_damage(lambda: newest(storage.read, LIMITS))
     if shown is None:
         return there._replace(damage=damage)
-    before = {path: site.read(path, _LIMITS.of(path)) for path in shown.numbered}
+    before = {path: site.read(path, LIMITS.of(path)) for path in shown.numbered}
     known = {path: data for path, data in before.items() if data is not None}
     name = here.signed.promise.name
-    signed, damage = _or_damage(lambda: believed(storage.read, here.chain, shown, name, _LIMITS))
+    signed, damage = _or_damage(lambda: believed(storage.read, here.chain, shown, name, LIMITS))
     return there._replace(shown=shown, before=known, signed=signed, damage=damage)
 
 
@@ -135,15 +133,15 @@ def _or_damage(look: Callable[[], Result]) -> tuple[Result | None, str]:
 
 
 def _believed_here(read: Read, name: str | None) -> Here:
-    roots = read_roots(read, _LIMITS)
+    roots = read_roots(read, LIMITS)
     if not roots:
         raise UpdateError("there is no root", reason="unsigned")
     chain = follow(roots)
-    shown = newest(read, _LIMITS)
+    shown = newest(read, LIMITS)
     if shown is None:
         raise UpdateError("there is no timestamp", reason="unsigned")
     wanted = str(shown.name) if name is None else name
-    signed = believed(read, chain[-1:], shown, wanted, _LIMITS)
+    signed = believed(read, chain[-1:], shown, wanted, LIMITS)
     return Here(chain, tuple(roots), shown, signed)
 
 

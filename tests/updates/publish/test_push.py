@@ -218,6 +218,13 @@ def test_what_clients_would_refuse_is_not_pushed(
     assert found.reason not in {"unexpected", "storage"}
 
 
+def test_a_root_here_that_nobody_signed_is_told(world: Delivered) -> None:
+    """Clients would stop before it, and so might follow all the same: they are not let into it."""
+    root_of_nobody(world)
+    found = refusal(world)
+    assert (found.reason, "2.root.json does not follow" in found.problem) == ("refused", True)
+
+
 def test_a_name_that_leads_elsewhere_is_never_read(world: Delivered) -> None:
     files = {"pins.toml": world.text(3).encode(), "../../secret": b"x"}
     world.repository.publish_targets(files, {"pin-set": "bank", "version": 3})
@@ -236,6 +243,17 @@ def test_a_newer_timestamp_there_is_somebody_elses_push(world: Delivered, tmp_pa
     found = refusal(world)
     assert found.reason == "ahead"
     assert "git pull" in found.fix
+
+
+def test_a_renewal_that_somebody_else_has_pushed_is_not_undone(
+    world: Delivered, tmp_path: Path
+) -> None:
+    before = world.repository.copy(tmp_path / "other-clone")
+    world.repository.publish_timestamp()
+    world.push()
+    world.repository.restore(before)
+    found = refusal(world)
+    assert (found.reason, "timestamp 2 is there" in found.problem) == ("ahead", True)
 
 
 def test_a_newer_root_there_is_somebody_elses_push(world: Delivered, tmp_path: Path) -> None:

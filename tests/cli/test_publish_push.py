@@ -43,7 +43,7 @@ def bank(run: Run) -> Repository:
 def pushed(run: Run, *words: str) -> tuple[Done, dict[str, Any]]:
     """A push as JSON, which has to be as it is documented."""
     done = run("publish", "push", *words, "--json")
-    _documented.check("push", done.json)
+    _documented.check("publish push", done.json)
     assert done.json["done"] == (done.code == 0 and "--dry-run" not in words)
     return done, done.json
 
@@ -80,7 +80,7 @@ def test_it_is_noted_once(bank: Repository, run: Run) -> None:
 def test_json_says_what_is_out(bank: Repository, run: Run) -> None:
     _, facts = pushed(run)
     assert facts["uploads"][-1:] == RENEWAL
-    assert (facts["url"], facts["name"], facts["version"]) == ("www", "bank", 3)
+    assert (facts["url"], facts["pin_set"], facts["version"]) == ("www", "bank", 3)
     assert (facts["root"], facts["timestamp"], facts["reason"]) == (1, 1, None)
 
 
@@ -100,7 +100,7 @@ def test_a_refusal_ends_with_1_and_says_why(bank: Repository, run: Run) -> None:
     bank.now -= 4 * DAY
     bank.publish_timestamp()
     done, facts = pushed(run)
-    assert (done.code, facts["reason"], facts["name"]) == (1, "expired", None)
+    assert (done.code, facts["reason"], facts["version"]) == (1, "expired", None)
     assert "certpin publish sign" in facts["fix"]
     done = run("publish", "push")
     assert (done.code, done.out) == (1, "")

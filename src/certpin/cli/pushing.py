@@ -55,8 +55,9 @@ class Report:
         here = self.pushed.here if self.pushed else None
         promise = here.signed.promise if here else None
         return {
+            "file": str(self.ledger.path),
+            "pin_set": self.ledger.pins.name,
             "url": self.where,
-            "name": promise.name if promise else None,
             "version": promise.version if promise else None,
             "root": promise.root if promise else None,
             "timestamp": here.shown.timestamp if here else None,

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from certpin.updates.publish.shown import Read
     from certpin.updates.publish.storage import Storage
 
 Result = TypeVar("Result")
+
+UNSIGNED = "unsigned"
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,10 @@ def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambd
 def _look_here(site: Storage, name: str | None, now: datetime) -> Here:
     """What is signed, if clients will believe it. Raises ``UpdateError``."""
     try:
-        here = _believed_here(site.read, name)
+        here = _believed_here(site, name)
     except UpdateError as exc:
+        if exc.reason in {STORAGE, UNSIGNED}:
+            raise
         raise UpdateError(
             f"clients would refuse what is signed in {site.where}: {exc.problem}",
             reason=exc.reason,
@@ -132,16 +135,17 @@ def _or_damage(look: Callable[[], Result]) -> tuple[Result | None, str]:
         return None, exc.problem
 
 
-def _believed_here(read: Read, name: str | None) -> Here:
-    roots = read_roots(read, LIMITS)
-    if not roots:
-        raise UpdateError("there is no root", reason="unsigned")
+def _believed_here(site: Storage, name: str | None) -> Here:
+    roots, shown = read_roots(site.read, LIMITS), newest(site.read, LIMITS)
+    if not roots or shown is None:
+        raise UpdateError(
+            f"nothing is signed in {site.where} yet",
+            reason=UNSIGNED,
+            fix="certpin rotate publish, then certpin publish sign KEY",
+        )
     chain = follow(roots)
-    shown = newest(read, LIMITS)
-    if shown is None:
-        raise UpdateError("there is no timestamp", reason="unsigned")
     wanted = str(shown.name) if name is None else name
-    signed = believed(read, chain[-1:], shown, wanted, LIMITS)
+    signed = believed(site.read, chain[-1:], shown, wanted, LIMITS)
     return Here(chain, tuple(roots), shown, signed)
 
 

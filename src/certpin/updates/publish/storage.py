@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
 STORAGE = "storage"  # the reason of every error of a storage
 _LONGEST = 300  # characters of what a storage says
-_SECRET = ("secret", "token", "pass", "credential", "account_key", "sas", "connection_string")
+_SECRET = (
+    "secret",
+    "token",
+    "pass",
+    "credential",
+    "account_key",
+    "sas",
+    "connection_string",
+    "customerkey",
+)
 _READ_ONLY = {"http", "https"}
 
 

@@ -74,7 +74,8 @@ def test_it_is_noted_once(bank: Repository, run: Run) -> None:
     done, facts = pushed(run)
     assert (done.code, facts["recorded"], facts["uploads"]) == (0, False, RENEWAL)
     assert JOURNAL.read_bytes() == before
-    assert "no files went there" in run("publish", "push").out
+    assert "nothing had to go" in run("publish", "push").out
+    assert "nothing had to go" in run("publish", "push", "--dry-run").out
 
 
 def test_json_says_what_is_out(bank: Repository, run: Run) -> None:

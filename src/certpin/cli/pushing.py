@@ -74,15 +74,14 @@ class Report:
         if self.pushed is None:
             return []
         promise, uploads = self.pushed.here.signed.promise, self.pushed.uploads
-        if self.dry:
-            return [
-                f"{_count(len(uploads))} would go to {self.where}, in this order:",
-                *(f"  {path}" for path in uploads),
-            ]
+        files = "1 file" if len(uploads) == 1 else f"{len(uploads)} files"
+        if self.dry and uploads:
+            order = [f"  {path}" for path in uploads]
+            return [f"{files} would go to {self.where}, in this order:", *order]
         until = f"{promise.until:%Y-%m-%d %H:%M} UTC"
         out = f"Version {promise.version} of {promise.name} is out at {self.where}"
         return [
-            f"{out}: {_count(len(uploads))} went there.",
+            f"{out}: {files} went there." if uploads else f"{out}, all of it: nothing had to go.",
             f"Sign and push again before {until}, when the first signature ends.",
             *self._recorded_lines(),
         ]
@@ -113,7 +112,3 @@ def waits_for_push(field: Field, pushed: Pushed) -> bool:
         fix="take the journal that belongs to it (git pull), or publish the pin file and sign it: "
         "certpin rotate publish, then certpin publish sign KEY",
     )
-
-
-def _count(files: int) -> str:
-    return "1 file" if files == 1 else f"{files or 'no'} files"

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin import UpdateError
+from certpin.updates import Limits
 from certpin.updates.publish.push import prepare, push
+from certpin.updates.publish.shown import read_roots
 from certpin.updates.publish.storage import Folder
 from tests.updates._publisher import HOST, Repository, pin_file
 from tests.updates.publish._delivering import Delivered, Noted, delivering
@@ -223,6 +225,12 @@ def test_a_root_here_that_nobody_signed_is_told(world: Delivered) -> None:
     root_of_nobody(world)
     found = refusal(world)
     assert (found.reason, "2.root.json does not follow" in found.problem) == ("refused", True)
+
+
+def test_more_roots_than_a_client_follows_are_told() -> None:
+    with pytest.raises(UpdateError) as caught:
+        read_roots(lambda path, most: path.encode(), Limits(rotations=3))
+    assert caught.value.problem == "there are more than 3 roots"
 
 
 def test_a_name_that_leads_elsewhere_is_never_read(world: Delivered) -> None:

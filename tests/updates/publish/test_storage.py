@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -216,6 +217,16 @@ def test_what_is_no_place_to_push_to_is_refused(url: str) -> None:
         open_storage(url, BESIDE, {})
     assert caught.value.key == "url"
     assert "password" not in caught.value.problem
+
+
+def test_what_has_to_be_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_storage("gs://bucket/x", BESIDE, {})
+    assert "gcsfs" in caught.value.fix
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    with pytest.raises(ConfigError) as caught:
+        open_storage("memory://x", BESIDE, {})
+    assert "certpin[publish]" in caught.value.fix
 
 
 @pytest.mark.parametrize(

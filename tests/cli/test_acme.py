@@ -43,7 +43,7 @@ def first(account: Account) -> Identity:
 
 @pytest.fixture(scope="module")
 def running(first: Identity) -> Iterator[Nginx]:
-    with nginx({HOST: first}, renewable=True) as server:
+    with nginx({HOST: first}) as server:
         yield server
 
 

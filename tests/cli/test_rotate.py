@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.peer("nginx")]
 @pytest.fixture
 def server(identity: Identity) -> Iterator[Nginx]:
     """A server whose key can be changed."""
-    with nginx({HOST: identity}, renewable=True) as running:
+    with nginx({HOST: identity}) as running:
         yield running
 
 

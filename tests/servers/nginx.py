@@ -7,6 +7,7 @@ import http.client
 import itertools
 import json
 import os
+import signal
 import socket
 import time
 from dataclasses import dataclass, field
@@ -30,16 +31,18 @@ if TYPE_CHECKING:
 _DEADLINE = 10.0  # seconds until a request must be in the log
 _POLL = 0.01
 
-# One process, so that requests are answered and logged in the order in which they arrived.
+# One worker, so that requests are answered and logged in the order in which they arrived. It is
+# whoever runs the tests, since the files are theirs; its master lets go of nobody when it renews.
 _CONFIGURATION = """\
 daemon off;
-master_process off;
+worker_processes 1;
+worker_shutdown_timeout 5s;
+{user}
 pid {directory}/pid;
 error_log stderr warn;
 events {{ }}
 http {{
   log_format arrived "$server_name $scheme $server_protocol $request_method $request_uri";
-  map $hostname $renewed {{ default {directory}; }}
   log_format details escape=json '{{"name":"$server_name","method":"$request_method",'
     '"uri":"$request_uri","host":"$http_host","body":"$request_body","test":"$http_x_test"}}';
   access_log {directory}/access.log arrived;
@@ -55,6 +58,7 @@ http {{
     listen {address}:{plain};
     server_name in-clear-text;
     location / {{ return 200 "hello in clear text\\n"; }}
+    location /worker {{ access_log off; return 200 "$pid"; }}
   }}
   server {{
     listen unix:{directory}/echo;
@@ -91,6 +95,7 @@ class Nginx:
     port: int
     plain: int  # the port of http://
     log: Path
+    pid: int
     _marks: Iterator[int] = field(default_factory=itertools.count)
 
     def arrived(self, name: str) -> list[str]:
@@ -103,7 +108,7 @@ class Nginx:
     def arrivals(self) -> list[tuple[str, str]]:
         """Each request that was sent before now, in order: its server name, and as above."""
         mark = f"/mark-{next(self._marks)}"
-        self._send_in_clear_text(mark)
+        self._ask_in_clear_text(mark)
         parts = (line.partition(" ") for line in self._lines_until(mark))
         return [(server, request) for server, _, request in parts]
 
@@ -115,8 +120,20 @@ class Nginx:
         return [each for each in found if not each["uri"].startswith("/mark-")]
 
     def use(self, name: str, identity: Identity) -> None:
-        """Show another chain for a name from the next connection on."""
+        """Show another chain for a name from the next connection on, as an operator would.
+
+        nginx reads its files when it is told to, not in the middle of their being written. The
+        worker of before may still accept until it has ended.
+        """
         identity.write(self.log.parent, name)
+        before = int(self._ask_in_clear_text("/worker"))
+        os.kill(self.pid, signal.SIGHUP)
+        until = time.monotonic() + _DEADLINE
+        with contextlib.suppress(ProcessLookupError):
+            while time.monotonic() < until:
+                os.kill(before, 0)
+                time.sleep(_POLL)
+            raise ServerFailedError("nginx does not renew its certificate")
 
     def _lines_until(self, mark: str) -> list[str]:
         until = time.monotonic() + _DEADLINE
@@ -127,11 +144,11 @@ class Nginx:
             time.sleep(_POLL)
         raise ServerFailedError("nginx does not write its log")
 
-    def _send_in_clear_text(self, path: str) -> None:
+    def _ask_in_clear_text(self, path: str) -> bytes:
         connection = http.client.HTTPConnection(LOOPBACK, self.plain, timeout=_DEADLINE)
         with contextlib.closing(connection):
             connection.request("GET", path)
-            connection.getresponse().read()
+            return connection.getresponse().read()
 
 
 @contextlib.contextmanager
@@ -139,23 +156,21 @@ def nginx(
     identities: Mapping[str, Identity],
     *,
     only_known_names: bool = False,
-    renewable: bool = False,
     folders: Mapping[str, Path] | None = None,
     lines: str = "",
 ) -> Iterator[Nginx]:
     """Run nginx with an identity for each server name, chosen by SNI; the first is the default.
 
     It listens on 127.0.0.1 and, where the machine has it, on ::1.
-    With ``only_known_names`` others are turned away in the handshake. With ``renewable``, ``use``
-    can change what is shown. A name in ``folders`` serves the files of a folder; ``lines`` are
-    more of its configuration.
+    With ``only_known_names`` others are turned away in the handshake. A name in ``folders`` serves
+    the files of a folder; ``lines`` are more of its configuration.
     """
     program = require("nginx")
     with scratch() as directory:
         port, plain = free_port(), free_port()
         listen = " ".join(f"listen {address}:{port} ssl;" for address in _addresses())
         blocks = [
-            _block(directory, listen, name, identity, renewable, _files(name, folders, lines))
+            _block(directory, listen, name, identity, _files(name, folders, lines))
             for name, identity in identities.items()
         ]
         if only_known_names:
@@ -166,12 +181,16 @@ def nginx(
         configuration = directory / "nginx.conf"
         configuration.write_text(
             _CONFIGURATION.format(
-                directory=directory, address=LOOPBACK, plain=plain, servers="".join(blocks)
+                directory=directory,
+                user="user root;" if os.geteuid() == 0 else "",
+                address=LOOPBACK,
+                plain=plain,
+                servers="".join(blocks),
             )
         )
         argv: list[str | Path] = [program, "-p", directory, "-c", configuration, "-e", "stderr"]
-        with running(argv, [port, plain]):
-            yield Nginx(port, plain, directory / "access.log")
+        with running(argv, [port, plain]) as process:
+            yield Nginx(port, plain, directory / "access.log", process.pid)
 
 
 def _block(
@@ -179,18 +198,15 @@ def _block(
     listen: str,
     name: str,
     identity: Identity,
-    renewable: bool,
     files: str,
 ) -> str:
     """The server block of one name; its chain and key are written beside it."""
     certificate, key = identity.write(directory, name)
-    # With a variable in their paths, nginx reads both files anew for each handshake.
-    folder = "$renewed" if renewable else directory
     return _SERVER.format(
         listen=listen,
         name=name,
-        certificate=f"{folder}/{certificate.name}",
-        key=f"{folder}/{key.name}",
+        certificate=certificate,
+        key=key,
         directory=directory,
         answer=files or f'return 200 "hello from {name}\\n";',
     )

@@ -38,7 +38,7 @@ def simulate_slowly(script: Script, fleet: Fleet) -> Slow:
     refused = [0] * -(-script.until // 3600 // EVERY)
     held: list[Counter[int]] = [Counter() for _ in refused]
     for number in range(fleet.clients):
-        since = _since(script, fleet, _draws(fleet.seed, number))
+        since = _since(script, fleet, number)
         spans = list(_refused(script, since))
         locked_out += bool(spans)
         seconds += sum(end - begin for begin, end, _ in spans)
@@ -62,12 +62,12 @@ def _draws(seed: int, number: int) -> list[int]:
     return [half for each in wide for half in (each >> 32, each % WHOLE)]
 
 
-def _since(script: Script, fleet: Fleet, draws: list[int]) -> list[tuple[int, Release]]:
+def _since(script: Script, fleet: Fleet, client: int) -> list[tuple[int, Release]]:
     """The moments at which one client gets each version."""
-    before = 0
+    draws, before = _draws(fleet.seed, client), 0
     for number, share in fleet.binaries:
-        before += int(share * WHOLE)
-        if draws[7] < before:
+        before += max(round(share * fleet.clients), 1) if share else 0
+        if client < before:
             return [(-(10**12), each) for each in script.binaries if each.number == number]
     found = [(-(10**12), script.releases[0])]
     for release in script.releases[1:]:

@@ -222,10 +222,16 @@ def test_a_binary_without_the_key_is_locked_out_to_the_end() -> None:
     steps.append(Dated(3, Step("serve", pin("next")), NOW + 20 * DAY))
     fleet = replace(USUAL, binaries=((1, Fraction(1, 4)),))
     outcome = simulate(script(now, steps), fleet)
-    assert 200 < outcome.locked_out < 300
+    assert outcome.locked_out == 250
     assert {hour.held[1] for hour in outcome.hours} == {outcome.locked_out}
     assert outcome.hours[-1].locked_out == outcome.locked_out
     assert {each.step: each.fleet for each in outcome.safety}[3] is None
+
+
+def test_clients_of_a_binary_are_counted_and_a_few_are_one() -> None:
+    fleet = replace(USUAL, clients=40, binaries=((1, Fraction(1, 4)), (2, Fraction(1, 1000))))
+    assert fleet.binary_ends == [10, 11]
+    assert replace(fleet, binaries=((1, Fraction(0)), (2, Fraction(1)))).binary_ends == [0, 40]
 
 
 def test_pins_that_end_are_a_cause_of_their_own() -> None:

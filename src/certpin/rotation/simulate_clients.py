@@ -67,12 +67,10 @@ def clients(fleet: Fleet, first: int, count: int) -> Clients:
     gap = _gaps(fleet, draws[3])
     phases = {name: _below(draws[at], delays[name]) for at, name in enumerate(("cdn", "cache"))}
     phases |= {"poll": _below(draws[2], delays["poll"]), "opened": _below(draws[4], gap)}
-    ends = np.cumsum([int(share * WHOLE) for _, share in fleet.binaries] or [0])
+    numbers = np.arange(first, first + count, dtype=np.int64)
     return Clients(
         fleet,
-        np.searchsorted(ends, draws[7].astype(np.int64), side="right").astype(np.int64)
-        if fleet.binaries
-        else np.zeros(count, np.int64),
+        np.searchsorted(np.array(fleet.binary_ends, np.int64), numbers, side="right"),
         draws[6] < np.uint64(int(fleet.stragglers * WHOLE)),
         phases,
         gap,

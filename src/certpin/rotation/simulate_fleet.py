@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from fractions import Fraction
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from certpin.errors import InputError
@@ -56,6 +57,16 @@ class Fleet:
         return {
             each.name: getattr(self.timing, each.name) // SECOND for each in fields(self.timing)
         }
+
+    @property
+    def binary_ends(self) -> list[int]:
+        """The clients by their numbers: where those of each binary end. A share has one at least.
+
+        Counted, not drawn: of forty clients a quarter is ten. What else a client draws does not
+        follow from its number.
+        """
+        counts = (round(share * self.clients) or int(share > 0) for _, share in self.binaries)
+        return [min(end, self.clients) for end in accumulate(counts)]
 
     @property
     def gaps(self) -> tuple[tuple[int, int], ...]:

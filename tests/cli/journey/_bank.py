@@ -1,0 +1,118 @@
+"""The bank of the journey: two authorities, its servers, and the pin file of its app."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certpin.lab.authority import new_key
+from certpin.pins import Pin
+from certpin.x509 import Certificate
+from tests.servers.nginx import Nginx, nginx
+from tests.servers.pebble import pebble
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.lab import Identity
+    from tests.servers.pebble import Account, Pebble
+
+API = "api.bank.example"  # pinned by the key of its leaf
+SHOP = "shop.bank.example"  # pinned by the authority that issues for it
+CHANNEL = "localhost"  # where the signed sets are fetched
+SITE = Path("www")
+
+_HOST = """
+[[host]]
+name = "{name}"
+match = "{match}"
+trust = "roots.pem"
+
+[[host.pin]]
+pin = "{pin}"
+role = "{role}"
+state = "active"
+{backups}"""
+_BACKUP = """
+[[host.pin]]
+pin = "{pin}"
+role = "backup"
+state = "published"
+"""
+
+
+@dataclass
+class Authority:
+    """An ACME authority with an account of the bank's."""
+
+    pebble: Pebble
+    account: Account = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.account = self.pebble.account()
+
+
+@dataclass
+class Bank:
+    """Its servers: ``front`` serves both hosts, ``channel`` the folder of the signed sets."""
+
+    front: Nginx
+    channel: Nginx
+    first: Authority
+    second: Authority
+
+    @property
+    def looking(self) -> tuple[str, ...]:
+        """The options that lead certpin to each of its hosts."""
+        front, channel = f"127.0.0.1:{self.front.port}", f"127.0.0.1:{self.channel.port}"
+        return (
+            *("--connect", f"{API}={front}", "--connect", f"{SHOP}={front}"),
+            *("--connect", f"{CHANNEL}={channel}"),
+        )
+
+    @property
+    def url(self) -> str:
+        """Where clients fetch."""
+        return f"https://{CHANNEL}:{self.channel.port}/"
+
+
+@contextlib.contextmanager
+def bank() -> Iterator[Bank]:
+    """Run it all. The pin file, ``roots.pem`` and ``SITE`` come into the current folder."""
+    SITE.mkdir()
+    with pebble() as one, pebble() as other:
+        first, second = Authority(one), Authority(other)
+        Path("roots.pem").write_bytes(one.root_pem() + other.root_pem())
+        issued = {name: first.account.issue(name, new_key()) for name in (API, SHOP, CHANNEL)}
+        Path("pins.toml").write_text(_pin_file(issued), encoding="utf-8")
+        servers = {name: issued[name] for name in (API, SHOP)}
+        folders = {CHANNEL: SITE.absolute()}
+        with (
+            nginx(servers) as front,
+            nginx({CHANNEL: issued[CHANNEL]}, folders=folders) as channel,
+        ):
+            yield Bank(front, channel, first, second)
+
+
+def _pin_file(issued: dict[str, Identity]) -> str:
+    authority = Certificate.from_der(_der(issued[SHOP], 1))
+    text = 'schema = 1\nname = "bank-app"\nversion = 1\n'
+    text += _host(API, "any", issued[API].pin, "leaf")
+    text += _host(SHOP, "ca", Pin.of_key(authority.spki_sha256), "intermediate")
+    return text + _host(CHANNEL, "any", issued[CHANNEL].pin, "leaf")
+
+
+def _host(name: str, match: str, pin: Pin, role: str) -> str:
+    """A host with two backups that nobody serves, so that one is left whatever becomes of one."""
+    spares = [Pin.of_key(secrets.token_bytes(32)) for _ in range(2)]
+    backups = "".join(_BACKUP.format(pin=spare) for spare in spares)
+    return _HOST.format(name=name, match=match, pin=pin, role=role, backups=backups)
+
+
+def _der(identity: Identity, place: int) -> bytes:
+    return identity.chain[place].public_bytes(Encoding.DER)

@@ -1,0 +1,66 @@
+"""Somebody who does what the planner says, and nothing else."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cli.conftest import Done, Run
+
+_LONGEST_WAIT = 60.0  # seconds until a step is safe: T_adopt of the journey, and more
+_MOST_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Operator:
+    """``looking`` are the options that lead to the servers; ``push`` signs and pushes."""
+
+    run: Run
+    looking: tuple[str, ...]
+    push: Callable[[], None]
+
+    def follow(self, host: str, key: str, serve: Callable[[], None]) -> list[str]:
+        """Rotate a host to a key: plan, take the first step, plan again. Returns what was done."""
+        done: list[str] = []
+        aim = ("--host", host)
+        for _ in range(_MOST_STEPS):
+            planned = self.run("rotate", "plan", "--to", key, *aim, *self.looking, "--json")
+            assert planned.code == 0, planned.out + planned.err
+            (plan,) = planned.json["hosts"]
+            if not plan["steps"]:
+                return done
+            self._take(plan["steps"][0], aim, serve)
+            done.append(plan["steps"][0]["act"])
+        raise AssertionError(f"the plan does not end: {done}")
+
+    def _take(self, step: dict[str, Any], aim: tuple[str, ...], serve: Callable[[], None]) -> None:
+        if step["not_before"]:
+            _wait_until(datetime.fromisoformat(step["not_before"]))
+        if step["act"] == "serve":
+            serve()
+        elif step["act"] == "publish":
+            self.typed(step, *self.looking)
+            self.push()
+        elif step["act"] in {"generate", "stage"}:
+            self.typed(step, *aim)
+        else:
+            self.typed(step, *aim, *self.looking)
+
+    def typed(self, step: dict[str, Any], *more: str) -> Done:
+        """Type the command of a step, as it is printed."""
+        words = shlex.split(step["command"])[1:]
+        done = self.run(*words, *more)
+        assert done.code == 0, done.out + done.err
+        return done
+
+
+def _wait_until(moment: datetime) -> None:
+    left = (moment - datetime.now(UTC)).total_seconds()
+    assert left < _LONGEST_WAIT
+    time.sleep(max(0.0, left))

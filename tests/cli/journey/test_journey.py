@@ -1,0 +1,203 @@
+"""From end to end: authorities, servers, signed sets, and forty clients that nobody locks out.
+
+T_adopt is eighteen seconds here. What takes days elsewhere is the same otherwise.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from certpin.lab import Identity
+from certpin.lab.authority import new_key
+from certpin.pinfile import PinSet
+from tests.cli.journey._bank import API, SHOP, SITE, Bank, bank
+from tests.cli.journey._client import Settings
+from tests.cli.journey._fleet import Fleet, fleet
+from tests.cli.journey._operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cli.conftest import Run
+
+pytestmark = [pytest.mark.peer("nginx", "pebble"), pytest.mark.slow, pytest.mark.timeout(300)]
+
+CLIENTS = range(40)
+BINARIES = range(30, 40)  # in the second half, these hold what was bundled with them
+DELAYS = ("--cdn", "0s", "--cache", "0s", "--poll", "4s", "--opened", "10s", "--skew", "4s")
+SCHEDULE = """
+schema = 1
+
+[[step]]
+act = "serve"
+pin = "new.key"
+after = "1m"
+"""
+ROOT = Path("bundled") / "1.root.json"
+
+
+@pytest.fixture
+def running(run: Run) -> Iterator[Bank]:
+    del run  # it has entered a folder of the test's own
+    with bank() as found:
+        yield found
+
+
+@pytest.fixture
+def operator(run: Run, running: Bank) -> Operator:
+    """The first version is signed and pushed, and bundled with every app."""
+    done = run(
+        *("publish", "init", "--root-key", "root.key", "--targets-key", "targets.key"),
+        *("--online-key", "online.key", "--url", str(SITE)),
+    )
+    assert done.code == 0, done.err
+    assert run("rotate", "publish", *DELAYS, *running.looking, "--clients", "40").code == 0
+
+    def push() -> None:
+        signed = run("publish", "sign", "root.key", "targets.key", "online.key")
+        assert signed.code == 0, signed.out + signed.err
+        pushed = run("publish", "push")
+        assert pushed.code == 0, pushed.out + pushed.err
+
+    push()
+    ROOT.parent.mkdir()
+    ROOT.write_bytes((SITE / "metadata" / "1.root.json").read_bytes())
+    _bundle(ROOT.parent)
+    return Operator(run, running.looking, push)
+
+
+def _bundle(folder: Path) -> None:
+    """What an app brings: the pin file as it is now, and the anchors that it names."""
+    folder.mkdir(exist_ok=True)
+    for name in ("pins.toml", "roots.pem"):
+        (folder / name).write_bytes(Path(name).read_bytes())
+
+
+def clients(running: Bank, *, binaries: range = range(0)) -> dict[int, Settings]:
+    """Forty, each of which is opened and asks in a rhythm of its own, all within T_adopt."""
+    here = Path.cwd()
+    return {
+        number: Settings(
+            pins=str(here / ("frozen" if number in binaries else "bundled") / "pins.toml"),
+            root=str(here / ROOT),
+            url=None if number in binaries else running.url,
+            cache=str(here / f"cache-{number}"),
+            port=running.front.port,
+            hosts=(API, SHOP),
+            poll=1.0 + number % 5 / 4,
+            opened=1.0 + number % 7 / 2,
+            closed=number % 4 * 1.2,
+            pause=1.2,
+            log=str(here / f"client-{number}.log"),
+            stop=str(here / "stop"),
+        )
+        for number in CLIENTS
+    }
+
+
+def test_leaf_authority_and_root_signer_change_and_not_one_request_fails(
+    running: Bank, operator: Operator, run: Run
+) -> None:
+    with fleet(Path.cwd(), clients(running)) as everybody:
+        everybody.everybody_calls()
+        _change_the_root_signer(run, operator, everybody)
+        _change_the_leaf(running, operator)
+        _change_the_authority(running, operator)
+        everybody.begin(0)
+        assert everybody.refused() == {}
+        assert all(len(calls) > 20 for calls in everybody.calls().values())
+
+
+def test_in_the_wrong_order_it_locks_out_as_many_as_the_simulation_foretold(
+    running: Bank, operator: Operator, run: Run
+) -> None:
+    _bundle(Path("frozen"))
+    assert run("rotate", "publish", "--bundled", "--clients", "10", *running.looking).code == 0
+    with fleet(Path.cwd(), clients(running, binaries=BINARIES)) as everybody:
+        everybody.everybody_calls()
+        key = _stage_a_new_key(running, operator, everybody)
+        foretold = _foretold(run, running)
+        assert foretold == len(BINARIES)
+        refused = run("rotate", "activate", "new.key", "--host", API, *running.looking, "--json")
+        assert (refused.code, refused.json["breaches"][0]["clients"]) == (1, 10)
+        forced = run(
+            *("rotate", "activate", "new.key", "--host", API, *running.looking),
+            *("--force", "--reason", "to see whom it locks out"),
+        )
+        assert forced.code == 0
+        assert everybody.refused() == {}
+        running.front.use(API, running.first.account.issue(API, key))
+        everybody.begin()
+        everybody.everybody_calls()
+        assert {*everybody.refused()} == {*BINARIES}
+        errors = {error for each in everybody.refused().values() for error in each}
+        assert errors == {"PinMismatchError"}
+
+
+def _stage_a_new_key(running: Bank, operator: Operator, everybody: Fleet) -> Any:
+    """Make, publish and push it, until every client that fetches has it."""
+    run = operator.run
+    assert run("rotate", "generate", "--host", API, "--backup-key", "new.key").code == 0
+    assert run("rotate", "stage", "--host", API, "new.key").code == 0
+    assert run("rotate", "publish", *running.looking).code == 0
+    operator.push()
+    version = PinSet.load("pins.toml").version
+    everybody.have(version, {*CLIENTS} - {*BINARIES})
+    return load_pem_private_key(Path("new.key").read_bytes(), None)
+
+
+def _foretold(run: Run, running: Bank) -> int:
+    """How many of forty the simulation locks out, if that key is served now."""
+    Path("schedule.toml").write_text(SCHEDULE, encoding="utf-8")
+    done = run(
+        *("rotate", "simulate", "--steps", "schedule.toml", "--host", API, *running.looking),
+        *("--clients", "40", "--binary", "1=25%", "--json"),
+    )
+    assert done.code == 1, done.err
+    (host,) = done.json["hosts"]
+    found: int = host["locked_out"]
+    return found
+
+
+def _change_the_leaf(running: Bank, operator: Operator) -> None:
+    assert operator.run("rotate", "generate", "--host", API, "--backup-key", "new.key").code == 0
+    key: Any = load_pem_private_key(Path("new.key").read_bytes(), None)
+    renewed = running.first.account.issue(API, key)
+    done = operator.follow(API, "new.key", lambda: running.front.use(API, renewed))
+    assert done == ["stage", "publish", "activate", "serve", "retire", "remove", "publish"]
+
+
+def _change_the_authority(running: Bank, operator: Operator) -> None:
+    Path("next.pem").write_bytes(running.second.pebble.intermediate_pem())
+    moved = running.second.account.issue(SHOP, new_key())
+    done = operator.follow(SHOP, "next.pem", lambda: running.front.use(SHOP, moved))
+    assert done == ["stage", "publish", "activate", "serve", "retire", "remove", "publish"]
+
+
+def _change_the_root_signer(run: Run, operator: Operator, everybody: Fleet) -> None:
+    """Root N and N+1, each under its threshold; then a version under the new one alone."""
+    [old] = _keys(run, "root")
+    Path("new-root.key").write_bytes(Identity(new_key(), ()).key_pem)
+    added = run("publish", "add-key", "new-root.key", "--role", "root", "--replace", old)
+    assert added.code == 0, added.err
+    signed = run("publish", "sign", "root.key", "new-root.key", "online.key")
+    assert signed.code == 0, signed.err
+    assert run("publish", "push").code == 0
+    assert (SITE / "metadata" / "2.root.json").is_file()
+    Path("root.key").rename("old-root.key")
+    Path("new-root.key").rename("root.key")
+    assert run("rotate", "generate", "--host", API, "--backup-key", "spare.key").code == 0
+    assert run("rotate", "stage", "--host", API, "spare.key").code == 0
+    assert run("rotate", "publish", *operator.looking).code == 0
+    operator.push()
+    everybody.have(PinSet.load("pins.toml").version, CLIENTS)
+
+
+def _keys(run: Run, role: str) -> list[str]:
+    facts = run("publish", "status", "--json").json
+    (found,) = [each for each in facts["roles"] if each["role"] == role]
+    return [key["key"] for key in found["keys"]]

@@ -286,6 +286,22 @@ def test_a_version_that_was_out_before_may_be_signed(run: Run) -> None:
     assert run("rotate", "publish", "--offline", "--signed").code == 2  # nothing has changed since
 
 
+def test_trust_files_and_all_else_survive_the_journal(run: Run, ca: Path) -> None:
+    shutil.copy(ca, "ca.pem")
+    policy = kit.policy(
+        "*.bank.example", mode="report", match="any", expires=utc_now() + timedelta(days=500)
+    )
+    write(policy, kit.policy(HOST, on_expiry="report"), trust=Path("ca.pem"))
+    documented(run, "init", *INIT)
+    assert run("rotate", "publish", "--offline").code == 0
+    signed = documented(run, "sign", *KEYS)
+    assert [path for path in signed["written"] if path.endswith(".ca.pem")]
+    assert follow() == 3
+    documented(run, "sign", "targets.key", "online.key", "--renew", "targets")
+    Path("ca.pem").write_bytes(ca.read_bytes() * 2)
+    assert documented(run, "sign", "online.key")["version"] == 3
+
+
 def test_the_wrong_key_is_told(begun: Run) -> None:
     pem, _ = new_private_key("p256", None)
     Path("other.key").write_bytes(pem)

@@ -390,7 +390,7 @@ def test_a_version_that_the_journal_does_not_know_is_not_renewed(firm: Firm) -> 
 
 def test_more_than_clients_take_is_not_signed(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
     firm.publish(2)
-    monkeypatch.setattr("certpin.updates.publish.signing.LIMITS", Limits(target=100))
+    monkeypatch.setattr("certpin.updates.publish.believing.LIMITS", Limits(target=100))
     with pytest.raises(ConfigError, match="100 are taken"):
         firm.sign("targets", "online")
     assert firm.waiting == {("targets", 1, 1)}

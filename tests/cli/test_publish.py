@@ -103,6 +103,15 @@ def test_keys_are_made_for_their_owner_alone(run: Run) -> None:
     )
 
 
+def test_root_and_targets_may_be_one_key(run: Run) -> None:
+    write(kit.policy(HOST))
+    words = ("--root-key", "one.key", "--targets-key", "one.key", "--online-key", "online.key")
+    documented(run, "init", *words)
+    assert run("rotate", "publish", "--offline").code == 0
+    documented(run, "sign", "one.key", "online.key")
+    assert follow() == 3
+
+
 def test_a_passphrase_encrypts_them_and_is_needed_to_sign(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,6 +284,22 @@ def test_a_version_that_was_out_before_may_be_signed(run: Run) -> None:
     assert [(each.version, each.signed) for each in journal()] == [(3, False), (3, True)]
     assert documented(run, "sign", *KEYS)["version"] == 3
     assert run("rotate", "publish", "--offline", "--signed").code == 2  # nothing has changed since
+
+
+def test_trust_files_and_all_else_survive_the_journal(run: Run, ca: Path) -> None:
+    shutil.copy(ca, "ca.pem")
+    policy = kit.policy(
+        "*.bank.example", mode="report", match="any", expires=utc_now() + timedelta(days=500)
+    )
+    write(policy, kit.policy(HOST, on_expiry="report"), trust=Path("ca.pem"))
+    documented(run, "init", *INIT)
+    assert run("rotate", "publish", "--offline").code == 0
+    signed = documented(run, "sign", *KEYS)
+    assert [path for path in signed["written"] if path.endswith(".ca.pem")]
+    assert follow() == 3
+    documented(run, "sign", "targets.key", "online.key", "--renew", "targets")
+    Path("ca.pem").write_bytes(ca.read_bytes() * 2)
+    assert documented(run, "sign", "online.key")["version"] == 3
 
 
 def test_the_wrong_key_is_told(begun: Run) -> None:

@@ -13,6 +13,7 @@ from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.publishing import kind_of, open_office, wait_facts, wait_words
 from certpin.cli.screen import fold
+from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +54,7 @@ def _role(desk: Desk, name: str, within: int | None) -> dict[str, Any]:
     state = desk.state
     root = state.root or state.drafts["root"].signed
     signed = state.root if name == "root" else getattr(state, name)
-    keys = [{"key": key, "kind": kind_of(root.keys[key])} for key in root.roles[name].keyids]
+    keys = [{"key": key, "kind": kind_of(root.keys.get(key))} for key in root.roles[name].keyids]
     facts = {"role": name, "threshold": root.roles[name].threshold}
     if signed is None:
         return {
@@ -117,7 +118,7 @@ def _tell_role(role: dict[str, Any]) -> None:
     click.secho(f"  {_left(role)}", nl=False, fg="red" if role["ends_soon"] else None)
     click.echo(some)
     for key in keys:
-        click.echo(f"  {key['key']}  {key['kind']}")
+        click.echo(f"  {printable(key['key'])}  {key['kind']}")
 
 
 def _left(role: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """What is to be signed, and by whom: pure, given the folder, the pin file, the journal and now.
 
 A draft is never signed because it is there. That of the targets is made anew from the pin file and
-compared; that of a root has to keep the rules of ``roots.check``, and who signs is shown which
-keys come and go.
+compared (``drafting``); that of a root has to keep the rules of ``roots.check``, and who signs is
+shown which keys come and go.
 """
 
 from __future__ import annotations
@@ -16,20 +16,18 @@ from tuf.api.metadata import Metadata, Root, Targets
 
 from certpin.errors import ConfigError
 from certpin.updates.publish import roots
-from certpin.updates.publish.content import Content, require_published
-from certpin.updates.publish.state import is_complete, read_metadata
+from certpin.updates.publish.drafting import OTHER_KEYS, targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from certpin.pins import PinSet
+    from certpin.updates.publish.content import Content
     from certpin.updates.publish.settings import Settings
     from certpin.updates.publish.state import State
-    from certpin.updates.trust import SignedSet
 
 
-_OTHER_KEYS = "the next root has other keys for it"
 _ROLES = ("root", "targets", "timestamp")
 
 
@@ -97,8 +95,8 @@ def prepare(desk: Desk, keys: frozenset[str], renew: frozenset[str] = frozenset(
     root = _root(desk, keys, renew, reasons, problems)
     plan = Plan(desk, root, reasons=reasons, problems=problems)
     _require_known(plan, keys)
-    content, targets = _targets(plan, keys, renew)
-    alone = reasons.get("targets") == _OTHER_KEYS
+    content, targets = targets_of(plan, keys, renew)
+    alone = reasons.get("targets") == OTHER_KEYS
     return replace(plan, targets=targets, content=content, next_alone=alone)
 
 
@@ -152,122 +150,6 @@ def _require_known(plan: Plan, keys: frozenset[str]) -> None:
             fix="see certpin publish status for those that do; certpin publish add-key brings "
             "another one in",
         )
-
-
-def _targets(
-    plan: Plan, keys: frozenset[str], renew: frozenset[str]
-) -> tuple[Content | None, Metadata[Targets] | None]:
-    """What the targets have to hold; and their draft, old or new, if it is to be signed."""
-    desk, mine = plan.desk, bool(keys & plan.may_sign("targets"))
-    try:
-        content = _wanted(desk)
-        draft = _drafted_targets(desk, content) if content else None
-    except ConfigError as exc:
-        if mine:
-            raise
-        plan.problems["targets"] = exc
-        return None, None
-    if content is None:
-        if mine and plan.root is None:
-            raise ConfigError(
-                "no version was published as a signed set yet",
-                key="version",
-                fix="certpin rotate publish --signed",
-            )
-        return None, None
-    reason = _reason(plan, content, renew) or ("it is drafted" if draft else "")
-    if not reason:
-        return content, None
-    plan.reasons["targets"] = reason
-    if not draft and mine:
-        draft = Metadata(content.targets(desk.state.free("targets"), desk.expiry("targets")))
-    return content, draft
-
-
-def _wanted(desk: Desk) -> Content | None:
-    """The newest version that was published: of the pin file, or as it was signed before.
-
-    ``None`` where none was yet. Raises ``ConfigError`` where it is another one than was published.
-    """
-    current, latest = desk.state.current, desk.latest
-    if latest is not None and (current is None or latest > current.pins.version):
-        if isinstance(desk.offer, ConfigError):
-            raise desk.offer
-        require_published(desk.offer.pins, desk.published[latest])
-        _require_same_name(desk.offer, current)
-        return desk.offer
-    if current is None:
-        return None
-    if latest is not None and latest < current.pins.version:
-        raise ConfigError(
-            f"version {latest} was published last, and {current.pins.version} is signed: no "
-            "client goes back",
-            key="version",
-            fix=f"fetch the journal that has {current.pins.version} (git pull), or give the pin "
-            "file a higher version and publish it",
-        )
-    what = "what is signed in publish/site"
-    require_published(current.pins, desk.published.get(current.pins.version), what=what)
-    return Content.of(current)
-
-
-def _require_same_name(content: Content, current: SignedSet | None) -> None:
-    if current is not None and current.pins.name != content.pins.name:
-        raise ConfigError(
-            f"clients of the pin set {current.pins.name!r} take none that is called "
-            f"{content.pins.name!r}",
-            key="name",
-            fix="give it its name back, or publish it from a folder of its own",
-        )
-
-
-def _reason(plan: Plan, content: Content, renew: frozenset[str]) -> str:
-    desk, current, targets = plan.desk, plan.desk.state.current, plan.desk.state.targets
-    if current is None or targets is None or content.pins.version > current.pins.version:
-        return f"version {content.pins.version} was published"
-    if desk.ends_soon("targets", targets.expires):
-        return f"it ends on {targets.expires:%Y-%m-%d}"
-    signed = read_metadata("targets", current.promise.signed.targets)
-    if not is_complete(signed, plan.candidates[-1]):
-        return "the root has other keys for it"
-    if "targets" in renew:
-        return "you want it"
-    return "" if is_complete(signed, plan.candidates[0]) else _OTHER_KEYS
-
-
-def _drafted_targets(desk: Desk, content: Content) -> Metadata[Targets] | None:
-    """The draft that is there, if it is the right one; ``None`` where it is of another time.
-
-    Raises ``ConfigError`` where it is of this version, and says something else.
-    """
-    draft, state = desk.state.drafts.get("targets"), desk.state
-    if draft is None or _is_stale(desk, draft.signed, content):
-        return None
-    expected = content.targets(draft.signed.version, draft.signed.expires)
-    expected.spec_version = draft.signed.spec_version  # that of whoever drafted it
-    in_turn = draft.signed.version <= state.free("targets")
-    in_time = draft.signed.expires <= desk.expiry("targets") + roots.SLACK
-    if draft.signed != expected or not in_turn or not in_time:
-        raise ConfigError(
-            f"it is not what {content.pins.name} version {content.pins.version} says",
-            key="drafts/targets.json",
-            fix="do not sign it: fetch what others have published (git pull); if that does not "
-            "help, ask who made it, take it away, and sign again",
-        )
-    return deepcopy(draft)
-
-
-def _is_stale(desk: Desk, draft: Targets, content: Content) -> bool:
-    versions = [_version(info.custom) for info in draft.targets.values()]
-    if desk.state.targets and draft.version <= desk.state.targets.version:
-        return True
-    older = bool(versions) and max(versions) < content.pins.version
-    return older or desk.ends_soon("targets", draft.expires)
-
-
-def _version(custom: Any) -> int:
-    version = custom.get("version") if isinstance(custom, dict) else None
-    return version if isinstance(version, int) else 2**63  # no number: it is not of an older one
 
 
 def _keys(candidates: Any, role: str) -> frozenset[str]:

@@ -12,20 +12,17 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tuf.api.exceptions import ExpiredMetadataError, RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 
-from certpin.errors import CertpinError, ConfigError
-from certpin.updates import trust
-from certpin.updates.publish.content import LIMITS, Content
+from certpin.updates.publish.believing import require_believable
 from certpin.updates.publish.state import is_complete, read_metadata, signers
-from certpin.updates.refusals import as_update_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tuf.api.metadata import Root, Targets
 
+    from certpin.updates.publish.content import Content
     from certpin.updates.publish.desk import Plan
     from certpin.updates.publish.keys import KeySigner
 
@@ -76,7 +73,7 @@ def sign(plan: Plan, keyring: Keyring, renew: frozenset[str]) -> Signed:
     if chosen is not None:
         _move(plan, chosen, keyring, renew, done)
     if done.site:
-        _require_believable(plan, done)
+        require_believable(plan, done)
     done.gone = {*done.moved, *_over(plan)}
     return done
 
@@ -208,49 +205,3 @@ def _signed_online(signed: Any, online: KeySigner, done: Signed) -> bytes:
     metadata.signatures[online.public_key.keyid] = online.sign(metadata.signed_bytes)
     done.acts.append(Act(signed.type, signed.version, (online.public_key.keyid,)))
     return metadata.to_bytes()
-
-
-def _require_believable(plan: Plan, done: Signed) -> None:
-    """What a client would refuse is never put into ``site/``."""
-    try:
-        root = _require_followed(plan, done)
-        if "metadata/timestamp.json" in dict(done.site):
-            _require_kept(plan, root, done)
-    except Exception as exc:
-        said = exc if isinstance(exc, CertpinError) else as_update_error(exc).problem
-        raise ConfigError(
-            f"nothing was written: clients would refuse it: {said}",
-            fix="certpin publish status says what has ended, and whose keys renew it",
-        ) from exc
-
-
-def _require_followed(plan: Plan, done: Signed) -> Root:
-    """The newest root, after all that come before."""
-    for path, data in done.site:
-        if len(data) > LIMITS.of(path):
-            raise RepositoryError(f"{path} has {len(data)} bytes; {LIMITS.of(path)} are taken")
-    new = [data for path, data in done.site if path.endswith(".root.json")]
-    files = [*plan.desk.state.root_files, *new]
-    chain = trust.follow_roots(files[0], files[1:])
-    if len(chain) != len(files):
-        raise RepositoryError("a root does not follow the one before")
-    return chain[-1]
-
-
-def _require_kept(plan: Plan, root: Root, done: Signed) -> None:
-    current = plan.desk.state.current
-    new = {path.removesuffix(".json").rpartition(".")[2]: data for path, data in done.site}
-    before = current.promise.signed if current else trust.Signed(b"", b"", b"")
-    signed = trust.Signed(
-        dict(done.site)["metadata/timestamp.json"],
-        new.get("snapshot", before.snapshot),
-        new.get("targets", before.targets),
-    )
-    content = plan.content if "targets" in done.moved else current and Content.of(current)
-    assert content is not None  # noqa: S101  # without one there is no timestamp
-    promise = trust.promised(root, signed, content.pins.name, LIMITS)
-    found = trust.kept(promise, content.files)
-    if current is not None:
-        trust.require_following(found.pins, current.pins)
-    if promise.until <= plan.desk.now:
-        raise ExpiredMetadataError(f"that was good until {promise.until:%Y-%m-%d %H:%M} UTC")

@@ -6,5 +6,7 @@
 
 ``desk`` decides, without a disk and without a clock: what is due, who has to sign it, and what may
 be moved to ``site/``. ``push`` brings that to a ``storage``: it reads both as a client does
-(``shown``), decides (``plan``), and uploads. Its packages come with ``pip install 'certpin[publish]'``.
+(``shown``), decides (``plan``), and uploads.
+
+Its packages come with ``pip install 'certpin[publish]'``.
 """

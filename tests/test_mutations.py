@@ -38,6 +38,7 @@ LISTS = (
     "tests.rotation.mutations_simulate",
     "tests.updates.mutations",
     "tests.updates.publish.mutations_push",
+    "tests.updates.publish.mutations",
 )
 
 # What would make the run inside measure, record, distribute or insist: none of its business.

@@ -103,6 +103,15 @@ def test_keys_are_made_for_their_owner_alone(run: Run) -> None:
     )
 
 
+def test_root_and_targets_may_be_one_key(run: Run) -> None:
+    write(kit.policy(HOST))
+    words = ("--root-key", "one.key", "--targets-key", "one.key", "--online-key", "online.key")
+    documented(run, "init", *words)
+    assert run("rotate", "publish", "--offline").code == 0
+    documented(run, "sign", "one.key", "online.key")
+    assert follow() == 3
+
+
 def test_a_passphrase_encrypts_them_and_is_needed_to_sign(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from certpin.errors import TokenError
-from certpin.hsm import TokenKey, generate_key, open_key
+from certpin.hsm import TokenKey, generate_key, open_key, open_or_generate_key
 from certpin.x509.keys import KeyAlgorithm
 from tests.servers.softhsm import MODULE
 
@@ -106,6 +106,17 @@ def test_a_label_that_is_there_is_never_overwritten(hsm: SoftHSM) -> None:
 def test_a_new_key_needs_a_label(hsm: SoftHSM) -> None:
     with pytest.raises(TokenError, match="needs a label"):
         generate_key("pkcs11:token=bank;id=%01", hsm.ask, "p256")
+
+
+def test_a_key_is_opened_or_made_and_the_pin_is_asked_for_once(hsm: SoftHSM) -> None:
+    first, made = open_or_generate_key(hsm.uri(), hsm.ask, "p256")
+    first.close()
+    again, made_again = open_or_generate_key(hsm.uri(), hsm.ask, "p384")
+    again.close()
+    assert (made, made_again, again.spki) == (True, False, first.spki)
+    assert hsm.asked == ["bank", "bank"]
+    with pytest.raises(TokenError, match="needs a label"):
+        open_or_generate_key("pkcs11:token=bank;id=%01", hsm.ask, "p256")
 
 
 def test_a_new_key_says_which_id_it_has(hsm: SoftHSM) -> None:

@@ -87,7 +87,8 @@ def _confirm(plan: Plan, keys: frozenset[str], *, yes: bool) -> None:
     ]
     for draft in drafts:
         role = draft.signed.type
-        click.echo(fold(f"To sign: {role} {draft.signed.version}", sys.stderr), err=True)
+        until = f"good until {draft.signed.expires:%Y-%m-%d}"
+        click.echo(fold(f"To sign: {role} {draft.signed.version}, {until}", sys.stderr), err=True)
         for line in _news(plan, role):
             click.echo(fold(f"  {line}", sys.stderr), err=True)
     if drafts and not yes and sys.stdin.isatty():

@@ -53,7 +53,7 @@ def _role(desk: Desk, name: str, within: int | None) -> dict[str, Any]:
     state = desk.state
     root = state.root or state.drafts["root"].signed
     signed = state.root if name == "root" else getattr(state, name)
-    keys = [{"key": key, "kind": kind_of(root.keys[key])} for key in root.roles[name].keyids]
+    keys = [{"key": key, "kind": kind_of(root.keys.get(key))} for key in root.roles[name].keyids]
     facts = {"role": name, "threshold": root.roles[name].threshold}
     if signed is None:
         return {

@@ -133,14 +133,14 @@ def short(key: str) -> str:
     return f"{key[:12]}…"
 
 
-def kind_of(key: Key) -> str:
-    """A key in words: ``EC P-256``."""
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-    if key.keytype == "ed25519":
-        return "Ed25519"
+def kind_of(key: Key | None) -> str:
+    """A key in words: ``EC P-256``. A draft of a root may hold anything."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    half = load_pem_public_key(key.keyval["public"].encode())
+    from certpin.updates.publish.keys import half_of
+
+    half = half_of(key) if key else None
+    if half is None:
+        return "no key that signs"
     spki = half.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return PublicKey(spki, "public key").key

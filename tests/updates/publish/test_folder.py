@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tuf.api.metadata import Metadata, Targets
 
 from certpin.errors import ConfigError, PinFileError
 from certpin.updates.publish import folder
@@ -19,7 +20,7 @@ from tests.updates.publish._firm import DAY, Client, Firm, ident
 from tests.updates.test_crashes import in_a_child
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.filterwarnings(
@@ -223,6 +224,17 @@ def test_a_target_that_was_changed_is_not_believed(firm: Firm) -> None:
     (target,) = (firm.site / "targets").iterdir()
     target.write_bytes(target.read_bytes() + b"\n")
     with pytest.raises(PinFileError, match="not what the keys have signed"):
+        firm.sign("online")
+
+
+@pytest.mark.parametrize("names", [["../pins.toml"], ["a/../../b"], ["/etc/passwd"], range(65)])
+def test_names_that_lead_elsewhere_are_not_read(firm: Firm, names: Sequence[object]) -> None:
+    path = firm.metadata("1.targets.json")
+    metadata: Metadata[Targets] = Metadata.from_bytes(path.read_bytes())
+    info = metadata.signed.targets["pins.toml"]
+    metadata.signed.targets = {str(name): info for name in names}
+    path.write_bytes(metadata.to_bytes())
+    with pytest.raises(PinFileError, match=r"not what the keys have signed: .*(no name|64 are)"):
         firm.sign("online")
 
 

@@ -10,6 +10,7 @@ from tuf.api.metadata import Metadata
 
 from certpin.errors import ConfigError
 from certpin.pins import Pin
+from certpin.updates import Limits
 from certpin.updates.publish.settings import Settings
 from tests import kit
 from tests.updates._publisher import HOST, pin_file
@@ -302,6 +303,35 @@ def test_a_root_that_must_not_be_is_not_drafted(
     assert firm.drafts() == []
 
 
+def test_the_first_root_goes_out_by_itself(new: Firm) -> None:
+    new.begin()
+    new.sign("root", "online")
+    assert [path.name for path in (new.site / "metadata").iterdir()] == ["1.root.json"]
+    assert new.waiting == {("targets", 1, 1)}
+
+
+@pytest.mark.parametrize("kind", ["targets", "online"])
+def test_who_was_cut_off_between_a_root_and_its_timestamp_is_told(
+    firm: Firm, client: Client, kind: str
+) -> None:
+    before = firm.metadata("timestamp.json").read_bytes()
+    firm.add_key("new", kind, kind)  # type: ignore[arg-type]
+    names = ("new", "online") if kind == "targets" else ("targets", "new")
+    firm.sign("root", *names)
+    firm.metadata("timestamp.json").write_bytes(before)
+    assert {(each.role, each.why) for each in firm.waits} >= {("timestamp", "the root has changed")}
+    firm.sign(*names)
+    assert firm.waits == ()
+    assert client.follow() == 1
+
+
+def test_a_key_of_a_root_that_must_not_be_is_told_why(firm: Firm) -> None:
+    firm.add_key("online2", "online")
+    forged(firm, "root", version=7)
+    with pytest.raises(ConfigError, match="its number has to be 2"):
+        firm.sign("online2")
+
+
 # ── What is signed ────────────────────────────────────────────────────────────────────────────
 
 
@@ -349,6 +379,21 @@ def test_no_other_content_is_signed_under_the_same_version(firm: Firm, client: C
         firm.sign("targets", "online", renew="targets")
     firm.sign("online")
     assert client.follow() == 1
+
+
+def test_a_version_that_the_journal_does_not_know_is_not_renewed(firm: Firm) -> None:
+    firm.published.clear()
+    with pytest.raises(ConfigError, match="was not published as a signed set") as caught:
+        firm.sign("targets", renew="targets")
+    assert "git pull" in caught.value.fix
+
+
+def test_more_than_clients_take_is_not_signed(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
+    firm.publish(2)
+    monkeypatch.setattr("certpin.updates.publish.signing.LIMITS", Limits(target=100))
+    with pytest.raises(ConfigError, match="100 are taken"):
+        firm.sign("targets", "online")
+    assert firm.waiting == {("targets", 1, 1)}
 
 
 def test_a_set_of_another_name_is_refused(firm: Firm) -> None:

@@ -81,8 +81,11 @@ def held_elsewhere(data: bytes) -> SSlibKey | None:
     return tuf_key(half)
 
 
-def is_sound(key: Key) -> bool:
-    """Whether a key stands there as it would if it had been written here: id, scheme and all."""
+def half_of(key: Key) -> Any:
+    """The public key that stands in a root; ``None`` where it does not stand there as here.
+
+    That is: id, scheme and all.
+    """
     try:
         text = key.keyval["public"]
         half: Any = (
@@ -90,6 +93,6 @@ def is_sound(key: Key) -> bool:
             if key.keytype == "ed25519"
             else load_pem_public_key(text.encode())
         )
-        return usable(half) and tuf_key(half) == key
+        return half if usable(half) and tuf_key(half) == key else None
     except Exception:  # noqa: BLE001  # whatever a hostile key makes the libraries raise
-        return False
+        return None

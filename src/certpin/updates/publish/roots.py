@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from tuf.api.metadata import Root
 
 from certpin.errors import ConfigError
-from certpin.updates.publish.keys import is_sound
+from certpin.updates.publish.keys import half_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -62,7 +62,7 @@ def with_key(
     """
     new = deepcopy(root)
     known = new.roles[ROLES_OF[kind][0]].keyids
-    gone = known[0] if kind == "online" and replaced is None else replaced
+    gone = known[0] if kind == "online" and known and replaced is None else replaced
     if gone is not None:
         gone = _found(gone, known, kind)
         for role in ROLES_OF[kind]:
@@ -130,7 +130,7 @@ def _wrong(
         )
     if not root.consistent_snapshot or _has_more(root):
         yield "something stands in it that certpin does not write", again
-    if any(not is_sound(key) or key.keyid != keyid for keyid, key in root.keys.items()):
+    if any(half_of(key) is None or key.keyid != keyid for keyid, key in root.keys.items()):
         yield "a key in it is none, or is called what it is not", again
     if root.keys.keys() != {keyid for role in root.roles.values() for keyid in role.keyids}:
         yield "its keys are not those of its roles", again

@@ -5,5 +5,8 @@
     drafts/        metadata that waits for signatures, each in a file of its own (``folder``)
 
 ``desk`` decides, without a disk and without a clock: what is due, who has to sign it, and what may
-be moved to ``site/``. Its packages come with ``pip install 'certpin[publish]'``.
+be moved to ``site/``. ``push`` brings that to a ``storage``: it reads both as a client does
+(``shown``), decides (``plan``), and uploads.
+
+Its packages come with ``pip install 'certpin[publish]'``.
 """

@@ -88,12 +88,14 @@ def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
 
     Raises ``ConfigError``, and ``UpdateError`` where it has to be reached for that, and is not.
     """
+    _refuse_secrets(options)
     if "://" not in url and url:
         return Folder(beside / url)
     parts = _parts(url)
     if parts.scheme in {"file", "local"}:
+        if parts.netloc:  # file://www/pins is /pins of another machine (RFC 8089)
+            raise _refused(url)
         return Folder(Path(unquote(parts.path)))
-    _refuse_secrets(options)
     from certpin.updates.publish.remote import Remote
 
     return Remote(url, options)

@@ -36,6 +36,7 @@ COMMANDS = {
     "export": "Write the pins as another platform wants them.",
     "import": "Write the pins of another platform's file into the pin file.",
     "rotate": "Change a key without locking anyone out.",
+    "publish": "Sign pin sets, and bring them to installed clients.",
     "scan": "Read the certificates of many hosts, as JSON lines.",
     "prove": "Attack a client, and say what got through.",
     "lab": "List the attacks, or serve them to a device.",

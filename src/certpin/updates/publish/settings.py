@@ -1,0 +1,104 @@
+"""``publish.toml``: where signed sets go, and how long a signature holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from certpin.errors import ConfigError, PinFileError
+from certpin.pinfile.fields import Table
+from certpin.pinfile.reader import load_toml, placed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+ROLES = ("root", "targets", "snapshot", "timestamp")
+
+# Days until a signature is past its date. The shorter it is, the sooner a client notices that
+# somebody holds newer files back; the longer, the less often its keys have to be fetched.
+DEFAULT_DAYS: Mapping[str, int] = {"root": 365, "targets": 90, "snapshot": 14, "timestamp": 3}
+MOST_DAYS = 3650  # a date that nobody here will see defends nothing
+_MOST_BYTES = 64 * 1024
+_KNOWN = {"url", "expires", "storage"}
+
+_TEXT = """\
+# How signed pin sets are published (certpin publish; docs/updates.md).
+
+# Where `certpin publish push` copies site/ to: a folder, relative to that of the pin file, or
+# s3://BUCKET/PATH, or another address that fsspec knows.
+{url}
+
+# Days until a signature is past its date. A command of `certpin publish` renews what has less than
+# a third of that left, if it is given the key.
+[expires]
+{expires}
+"""
+_NO_URL = '# url = "www"'
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What stands in the file. ``storage`` are options for the storage of ``url``, as they are."""
+
+    url: str | None = None
+    days: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_DAYS))
+    storage: Mapping[str, Any] = field(default_factory=dict)
+
+    def life(self, role: str) -> timedelta:
+        """How long a signature of a role holds."""
+        return timedelta(days=self.days[role])
+
+
+def load(path: Path) -> Settings:
+    """Read the file. Raises ``PinFileError``."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        text = data.decode()
+    except FileNotFoundError as exc:
+        raise PinFileError(
+            "there is none: nothing is published from here",
+            path=path,
+            fix="begin with certpin publish init",
+        ) from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise PinFileError(f"it cannot be read: {exc}", path=path) from exc
+    if len(data) > _MOST_BYTES:
+        raise PinFileError(f"it has more than {_MOST_BYTES} bytes", path=path)
+    with placed(text, path):
+        return _settings(Table(load_toml(text, path)))
+
+
+def text_of(settings: Settings) -> str:
+    """A new file, for whoever edits it next."""
+    import tomlkit
+
+    url = _NO_URL if settings.url is None else f"url = {tomlkit.item(settings.url).as_string()}"
+    expires = "\n".join(f"{role} = {days}" for role, days in settings.days.items())
+    return _TEXT.format(url=url, expires=expires)
+
+
+def check_days(role: str, days: int) -> int:
+    """The days, if they are some. Raises ``ConfigError``."""
+    if role not in ROLES or not 1 <= days <= MOST_DAYS:
+        raise ConfigError(
+            "a role and its days are wrong",
+            key=f"expires.{role}",
+            fix=f"one of {', '.join(ROLES)}, and 1 to {MOST_DAYS} days",
+        )
+    return days
+
+
+def _settings(top: Table) -> Settings:
+    if unknown := sorted(top.data.keys() - _KNOWN):
+        raise ConfigError(
+            "this is not known here", key=unknown[0], fix=f"known are {', '.join(sorted(_KNOWN))}"
+        )
+    storage, expires = top.table("storage"), top.table("expires")
+    days = dict(DEFAULT_DAYS)
+    if expires is not None:
+        days |= {role: check_days(role, expires.integer(role)) for role in expires.data}
+    url = top.text("url") if "url" in top.data else None
+    return Settings(url, days, storage.data if storage else {})

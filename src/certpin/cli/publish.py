@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import click
 
-COMMANDS: tuple[click.Command, ...] = ()
+from certpin.cli.publish_verify import verify
+from certpin.cli.publish_wultra import wultra
+
+COMMANDS: tuple[click.Command, ...] = (
+    wultra,
+    verify,
+)
 
 
 @click.group()

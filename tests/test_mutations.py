@@ -37,6 +37,7 @@ LISTS = (
     "tests.rotation.mutations",
     "tests.rotation.mutations_simulate",
     "tests.updates.mutations",
+    "tests.updates.wultra.mutations",
 )
 
 # What would make the run inside measure, record, distribute or insist: none of its business.

@@ -97,14 +97,14 @@ def verify(
 
 def _key(text: str) -> EllipticCurvePublicKey:
     """As the SDK has it, or a file of that path."""
-    from certpin.updates.wultra.keys import from_file, from_text
+    from certpin.updates.wultra.keys import key_of_file, key_of_text
 
     try:
-        return from_text(text)
+        return key_of_text(text)
     except KeyParseError:
         if not _is_file(text):
             raise
-    return from_file(read_file(Path(text)), ask_passphrase)
+    return key_of_file(read_file(Path(text)), ask_passphrase)
 
 
 def _is_file(text: str) -> bool:

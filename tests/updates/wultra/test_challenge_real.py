@@ -1,14 +1,16 @@
-"""The challenge mode behind a real server, granian, with keys in files and on a token."""
+"""The programs of docs/wultra.md behind a real server, granian: keys in files and on a token."""
 
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +25,6 @@ from tests.updates.wultra._sdk import SDK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from certpin.lab import Authority
 
@@ -39,25 +40,8 @@ HOSTILE = (
     b"\x16\x03\x01\x00\x00",
 )
 
-IN_A_FILE = """
-from pathlib import Path
-from certpin.updates.wultra import ServedList, challenge_app
-from certpin.x509.reader import no_passphrase
-from certpin.x509.signing import file_key
-
-key = file_key(Path("answers.key").read_bytes(), no_passphrase)
-app = challenge_app({"bank-app": ServedList(Path("fingerprints.json"), key)})
-"""
-
-ON_A_TOKEN = """
-import os
-from pathlib import Path
-from certpin.hsm import open_key
-from certpin.updates.wultra import ServedList, challenge_app
-
-key = open_key("pkcs11:token=bank;object=answers", lambda _: os.environ["CERTPIN_PKCS11_PIN"])
-app = challenge_app({"bank-app": ServedList(Path("fingerprints.json"), key)})
-"""
+PAGE = (Path(__file__).parents[3] / "docs/wultra.md").read_text(encoding="utf-8")
+IN_A_FILE, ON_A_TOKEN = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 @contextmanager

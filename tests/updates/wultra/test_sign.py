@@ -19,7 +19,7 @@ from certpin.errors import CertificateParseError, ConfigError, KeyParseError
 from certpin.pins import HostPin, HostPolicy, Pin
 from certpin.updates.wultra import sign_certificates, sign_set
 from certpin.updates.wultra.certificates import of_certificate
-from certpin.updates.wultra.keys import for_sdk, from_file, from_text
+from certpin.updates.wultra.keys import for_sdk, key_of_file, key_of_text
 from certpin.updates.wultra.listing import read_list
 from certpin.x509.signing import FileKey, file_key
 from tests import kit
@@ -262,8 +262,8 @@ def test_a_certificate_under_another_name(bank: Bank, server: Identity) -> None:
 
 
 def test_a_public_key_comes_as_text_or_as_a_file(bank: Bank) -> None:
-    assert for_sdk(from_text(bank.public_key)) == bank.public_key
-    assert for_sdk(from_file(bank.pem, lambda: None)) == bank.public_key
+    assert for_sdk(key_of_text(bank.public_key)) == bank.public_key
+    assert for_sdk(key_of_file(bank.pem, lambda: None)) == bank.public_key
 
 
 @pytest.mark.parametrize(
@@ -279,5 +279,5 @@ def test_a_public_key_comes_as_text_or_as_a_file(bank: Bank) -> None:
 )
 def test_what_is_no_public_key(text: str) -> None:
     with pytest.raises(KeyParseError) as caught:
-        from_text(text)
+        key_of_text(text)
     assert "\x1b" not in str(caught.value)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.updates.wultra.check import Answer, Checked, CheckedEntry, check_list
 from certpin.updates.wultra.finding import Finding
+from certpin.updates.wultra.keys import key_of_file, key_of_text
 from certpin.updates.wultra.served import ServedList
 from certpin.updates.wultra.sign import SignedList, sign_certificates, sign_set
 
@@ -26,6 +27,8 @@ __all__ = [
     "SignedList",
     "challenge_app",
     "check_list",
+    "key_of_file",
+    "key_of_text",
     "sign_certificates",
     "sign_set",
 ]

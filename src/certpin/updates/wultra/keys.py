@@ -36,12 +36,12 @@ def for_sdk(key: EllipticCurvePublicKey) -> str:
     return base64.b64encode(point).decode()
 
 
-def from_file(data: bytes, passphrase: Passphrase) -> EllipticCurvePublicKey:
+def key_of_file(data: bytes, passphrase: Passphrase) -> EllipticCurvePublicKey:
     """The first key in a file: public, private, of a certificate. Raises ``InputError``."""
     return _from_spki(reader.read(data, passphrase)[0].spki)
 
 
-def from_text(text: str) -> EllipticCurvePublicKey:
+def key_of_text(text: str) -> EllipticCurvePublicKey:
     """A public key as it stands in the configuration of an SDK. Raises ``KeyParseError``."""
     try:
         data = base64.b64decode(text, validate=True)

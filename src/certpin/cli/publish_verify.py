@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.describe import print_json
+from certpin.cli.fingerprints import entry_facts
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import ask_passphrase, json_option, read_file
 from certpin.cli.publish_wultra import first_certificate
@@ -16,7 +17,6 @@ from certpin.cli.screen import fold
 from certpin.cli.source import read_source
 from certpin.errors import KeyParseError
 from certpin.pins import Pin, utc_now
-from certpin.updates.wultra.rules import ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -140,9 +140,9 @@ def _lines(checked: Checked, looked: Looked) -> Iterator[str]:
     findings = list(checked.findings)
     yield from _problems(checked.findings, "")
     for each in checked.entries:
-        end = ends(each.entry)
-        until = f"  until {end.isoformat()}" if end else ""
-        yield f"{'REFUSED' if each.findings else 'holds'}  {each.entry.name}{until}"
+        end = entry_facts(each.entry)["expires"]
+        until = f"  until {end}" if end else ""
+        yield f"{'REFUSED' if each.findings else 'holds'}  {each.entry.name[:80]}{until}"
         yield from _problems(each.findings, "  ")
         findings += each.findings
     for certificate, finding in looked:
@@ -176,13 +176,8 @@ def _facts(name: str, key: str, checked: Checked, looked: Looked) -> dict[str, A
 
 
 def _entry_facts(checked: CheckedEntry) -> dict[str, Any]:
-    entry, end = checked.entry, ends(checked.entry)
-    return {
-        "name": entry.name,
-        "pin": str(Pin("cert-sha256", entry.digest)) if entry.digest else None,
-        "expires": end.isoformat() if end else None,
-        "findings": [_finding_facts(each) for each in checked.findings],
-    }
+    findings = [_finding_facts(each) for each in checked.findings]
+    return {**entry_facts(checked.entry), "findings": findings}
 
 
 def _finding_facts(finding: Finding) -> dict[str, Any]:

@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.describe import print_json
+from certpin.cli.fingerprints import entry_facts
 from certpin.cli.options import json_option, pin_file_option, read_file
 from certpin.cli.screen import say
 from certpin.cli.signer import signer_of
 from certpin.errors import CertificateParseError
 from certpin.pinfile import PinSet
 from certpin.pinfile.writing import write_atomically
-from certpin.pins import Pin, utc_now
-from certpin.updates.wultra.rules import ends
+from certpin.pins import utc_now
 from certpin.x509 import Certificate, printable
 from certpin.x509.reader import read
 
 if TYPE_CHECKING:
     from certpin.updates.wultra import SignedList
-    from certpin.updates.wultra.listing import Entry
     from certpin.x509.signing import Signer
 
 
@@ -130,7 +129,7 @@ def _tell_key(signer: Signer, *, as_json: bool) -> None:
 def _tell(signed: SignedList, out: Path) -> None:
     click.echo(f"Signed, in {printable(str(out))}:")
     for entry in signed.entries:
-        facts = _entry_facts(entry)
+        facts = entry_facts(entry)
         click.echo(f"  {entry.name}  {facts['pin']}  until {facts['expires']}")
     click.echo(f"Public key, for the SDK's configuration: {signed.public_key}")
 
@@ -139,21 +138,10 @@ def _facts(signed: SignedList, out: Path | None) -> dict[str, Any]:
     return {
         "file": str(out) if out else None,
         "public_key": signed.public_key,
-        "entries": [_entry_facts(entry) for entry in signed.entries],
+        "entries": [entry_facts(entry) for entry in signed.entries],
         "losses": [
             {"aspect": loss.aspect, "host": loss.host or None, "problem": loss.problem}
             for loss in signed.losses
         ],
         "text": signed.text if signed.text and not out else None,
-    }
-
-
-def _entry_facts(entry: Entry) -> dict[str, Any]:
-    """An entry that holds: it has a digest, and a moment at which it ends."""
-    end = ends(entry)
-    assert entry.digest and end  # noqa: S101, PT018  # it was verified
-    return {
-        "name": entry.name,
-        "pin": str(Pin("cert-sha256", entry.digest)),
-        "expires": end.isoformat(),
     }

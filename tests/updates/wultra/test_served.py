@@ -25,6 +25,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "milliseconds": (listing(entry(expires=SECONDS * 1000)), "milliseconds"),
     "switches": (listing(entry(), domainsConfig={"domains": []}), "turns pinning off"),
     "depth": (listing(entry(depth=1)), "depth 1"),
+    "an old one": (listing(entry(expires=1)), "every entry has ended"),
 }
 
 

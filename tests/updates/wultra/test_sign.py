@@ -27,6 +27,7 @@ from tests.updates.wultra._bank import HOST, Bank, listing
 from tests.updates.wultra._sdk import SDK
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from certpin.lab import Authority, Identity
@@ -141,18 +142,18 @@ def test_openssl_verifies_each_entry(bank: Bank, server: Identity, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("private", "words"),
+    ("make", "words"),
     [
-        (ec.generate_private_key(ec.SECP384R1()), "EC P-384"),
-        (rsa.generate_private_key(65537, 2048), "RSA 2048"),
-        (ed25519.Ed25519PrivateKey.generate(), "Ed25519"),
+        (lambda: ec.generate_private_key(ec.SECP384R1()), "EC P-384"),
+        (lambda: rsa.generate_private_key(65537, 2048), "RSA 2048"),
+        (ed25519.Ed25519PrivateKey.generate, "Ed25519"),
     ],
 )
 def test_a_key_that_no_sdk_verifies_with_is_refused(
-    private: Any, words: str, server: Identity
+    make: Callable[[], Any], words: str, server: Identity
 ) -> None:
     with pytest.raises(KeyParseError, match="P-256 alone") as caught:
-        sign_certificates([server.certificate], other_key(private), NOW)
+        sign_certificates([server.certificate], other_key(make()), NOW)
     assert words in caught.value.problem
 
 
@@ -264,6 +265,13 @@ def test_a_certificate_under_another_name(bank: Bank, server: Identity) -> None:
 def test_a_public_key_comes_as_text_or_as_a_file(bank: Bank) -> None:
     assert for_sdk(key_of_text(bank.public_key)) == bank.public_key
     assert for_sdk(key_of_file(bank.pem, lambda: None)) == bank.public_key
+
+
+def test_a_key_as_a_pem_file_has_it_is_told_with_what_the_sdk_wants(bank: Bank) -> None:
+    text = base64.b64encode(bank.signer.spki).decode()
+    with pytest.raises(KeyParseError, match="its point alone") as caught:
+        key_of_text(text)
+    assert caught.value.fix == f"put this into the app: {bank.public_key}"
 
 
 @pytest.mark.parametrize(

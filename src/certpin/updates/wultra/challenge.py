@@ -6,7 +6,7 @@ A client sends random bytes as ``X-Cert-Pinning-Challenge``, and gets ``X-Cert-P
 over ``CHALLENGE & BODY``: nobody can play an old answer to it. It is for the Wultra SDKs.
 
 What is signed is the list of this server, and a challenge of a plain alphabet: see ``texts``. Each
-answer costs a signature: some 50 µs of a core for a key in a file, and milliseconds on a token. It
+answer costs a signature: some 30 µs of a core for a key in a file, and milliseconds on a token. It
 is made in a thread of Starlette's pool, so that 40 at most ask a token at once. Whoever may ask can
 spend that: limit the rate in the proxy before it, as for any server that signs.
 """

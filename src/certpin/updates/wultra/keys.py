@@ -47,9 +47,16 @@ def key_of_text(text: str) -> EllipticCurvePublicKey:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as exc:
         raise _no_key(text) from exc
-    if len(data) != _POINT_BYTES:
-        raise _no_key(text)
-    return _from_point(data)
+    if len(data) == _POINT_BYTES:
+        return _from_point(data)
+    try:
+        whole = _from_spki(data)
+    except KeyParseError:
+        raise _no_key(text) from None
+    raise KeyParseError(
+        "this is a public key as PEM files have it; the SDKs want its point alone",
+        fix=f"put this into the app: {for_sdk(whole)}",
+    )
 
 
 def _from_spki(spki: bytes) -> EllipticCurvePublicKey:
@@ -57,10 +64,9 @@ def _from_spki(spki: bytes) -> EllipticCurvePublicKey:
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
     words = describe_key(public_key(spki).spki)
-    if words != "EC P-256":
+    key = load_der_public_key(spki) if words == "EC P-256" else None
+    if not isinstance(key, ec.EllipticCurvePublicKey):
         raise KeyParseError(f"the SDKs verify with P-256 alone, and this is {words}", fix=_MAKE_ONE)
-    key = load_der_public_key(spki)
-    assert isinstance(key, ec.EllipticCurvePublicKey)  # noqa: S101  # its words say so
     return key
 
 

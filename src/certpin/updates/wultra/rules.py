@@ -115,7 +115,7 @@ def _of_date(entry: Entry, now: datetime) -> Iterator[Finding]:
     if seconds is None:
         yield Finding("date", "expires is a text, not a number", _SECONDS)
     elif seconds >= MILLISECONDS:
-        yield Finding("milliseconds", f"expires is {seconds}: milliseconds", _SECONDS)
+        yield Finding("milliseconds", "expires is in milliseconds", _SECONDS)
     elif seconds <= (now - EPOCH).total_seconds():
         yield Finding(
             "expired",

@@ -33,7 +33,7 @@ class ServedList:
 
     ``signed_by`` is the key that signed the list's entries: with it, a list that was not signed by
     it is not served. Without it, the file is believed as it is. A list that has a mistake is not
-    served either; that an entry has ended is none, since the SDKs pass over it.
+    served either; that an entry has ended is none, unless all have: the SDKs pass over it.
 
     Raises ``FormatError``, ``ConfigError`` or ``KeyParseError`` where the first list, or the key,
     is not to be used. Later it goes on with the list that it has, and logs why. Safe in threads.
@@ -94,7 +94,10 @@ class ServedList:
         for finding in self._findings(data):
             if finding.rule != "expired":
                 raise ConfigError(finding.problem, key="fingerprints", fix=finding.fix)
-        return read_list(data).entries
+        entries, now = read_list(data).entries, self._clock()
+        if not any((end := rules.ends(entry)) and now < end for entry in entries):
+            raise ConfigError("every entry has ended", key="fingerprints", fix="sign a new list")
+        return entries
 
     def _findings(self, data: bytes) -> Iterator[Finding]:
         if self._signed_by is None:

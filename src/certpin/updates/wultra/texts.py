@@ -12,7 +12,7 @@ kinds of text have no member in common:
 And if that key signs other things too? A challenge is of letters, digits and ``+/=_-``. The second
 byte of what is signed for a certificate (RFC 5280) or a request (RFC 2986) is none of these; nor is
 a space, with which TLS 1.3 begins (RFC 8446 section 4.4.3). What follows has ``&`` and ``{``, which
-stand in no JWT (RFC 7515 section 7.1).
+stand in no JWT (RFC 7515 section 7.1). Metadata of TUF begins with ``{``.
 
 All the same, have two keys: that of the answers is on a server that anybody may ask.
 """

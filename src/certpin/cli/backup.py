@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from certpin.cli import keyfile
 from certpin.cli.options import PASSPHRASE_VARIABLE, ask_pin
-from certpin.errors import ConfigError
 from certpin.hsm import TokenKey, destroy_key, generate_key, is_token_uri
 from certpin.pins import Pin
 from certpin.x509 import printable
@@ -20,7 +19,7 @@ from certpin.x509.keys import KeyAlgorithm, new_private_key
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LONGEST_PASSPHRASE = 1023  # bytes, as OpenSSL takes them
+_CALLED = {"what": "the backup key", "option": "--backup-key"}
 
 
 class Backup:
@@ -71,17 +70,8 @@ class Backup:
             yield
             self._kept = True
             return
-        try:
-            descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except OSError as exc:
-            raise self._unwritable(exc) from exc
-        try:
-            self._fill(descriptor)
+        with keyfile.written(self._file, self._new_key[0], **_CALLED):
             yield
-        except BaseException:
-            with suppress(OSError):
-                self._file.unlink()
-            raise
 
     def close(self) -> None:
         """Log out of the token. Where the command failed, there was never a key."""
@@ -108,22 +98,6 @@ class Backup:
     @property
     def _file(self) -> Path | None:
         return None if self.place is None or is_token_uri(self.place) else Path(self.place)
-
-    def _fill(self, descriptor: int) -> None:
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(self._new_key[0])
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as exc:
-            raise self._unwritable(exc) from exc
-
-    def _unwritable(self, exc: OSError) -> ConfigError:
-        return ConfigError(
-            f"the backup key cannot be written to {printable(str(self._file))}: {exc.strerror}",
-            key="--backup-key",
-            fix="name a file that does not exist yet, in a folder that does",
-        )
 
     @cached_property
     def _new_key(self) -> tuple[bytes, Pin]:
@@ -182,7 +156,9 @@ def backup_options(command: Any) -> Any:
         in_file = backup_key and not is_token_uri(backup_key)
         if ask_passphrase and not in_file:
             raise click.UsageError("--ask-passphrase is for the file that --backup-key makes")
-        passphrase = _passphrase(ask_passphrase) if in_file else None
+        passphrase = (
+            keyfile.new_passphrase("the backup key", ask=ask_passphrase) if in_file else None
+        )
         with closing(Backup(backup_key, key_type, passphrase, backup_pin)) as backup:
             return command(backup=backup, **options)
 
@@ -190,15 +166,3 @@ def backup_options(command: Any) -> Any:
     for option in reversed(_OPTIONS):
         wrapped = option(wrapped)
     return wrapped
-
-
-def _passphrase(ask: bool) -> bytes | None:
-    text = os.environ.get(PASSPHRASE_VARIABLE, "")
-    if ask:
-        text = click.prompt(
-            "Passphrase for the backup key", hide_input=True, confirmation_prompt=True, err=True
-        )
-    passphrase = os.fsencode(text)
-    if len(passphrase) > _LONGEST_PASSPHRASE:
-        raise click.UsageError(f"a passphrase has at most {_LONGEST_PASSPHRASE} bytes")
-    return passphrase or None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import click
 
+from certpin.cli.publish_init import init
+from certpin.cli.publish_keys import add_key
+from certpin.cli.publish_sign import sign
+from certpin.cli.publish_status import status
 from certpin.cli.publish_verify import verify
 from certpin.cli.publish_wultra import wultra
-
-COMMANDS: tuple[click.Command, ...] = (
-    wultra,
-    verify,
-)
 
 
 @click.group()
@@ -33,5 +32,12 @@ def publish() -> None:
     """  # noqa: D301  # click reads the \b itself
 
 
-for each in COMMANDS:
+for each in (
+    init,
+    add_key,
+    sign,
+    status,
+    wultra,
+    verify,
+):
     publish.add_command(each)

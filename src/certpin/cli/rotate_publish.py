@@ -71,7 +71,7 @@ def publish(
     timing = merged(ledger.timing, delays)
     signed = not bundled and (_is_signed(ledger) if signed is None else signed)
     known = bool(ledger.field.versions)
-    version = _next_version(ledger, bundled=bundled)
+    version = _next_version(ledger, bundled=bundled, signed=signed)
     _make_published(ledger, version)
     pins, now = ledger.pins, utc_now()
     looked = vantages.look(pins, pins.policies)
@@ -136,14 +136,19 @@ def ended(ctx: click.Context, version: int, path: Path, who: str | None, as_json
     ).show(ctx, as_json=as_json)
 
 
-def _next_version(ledger: Ledger, *, bundled: bool) -> int:
-    """The version that the file gets. The same, where one that is out goes into a binary too."""
+def _next_version(ledger: Ledger, *, bundled: bool, signed: bool) -> int:
+    """The version that the file gets. The same, where one that is out goes another way too.
+
+    That is into a binary, or as a signed set.
+    """
     pins, latest = ledger.pins, ledger.field.latest
     if latest is None or pins.version > latest.number:
         return pins.version
     if meaning(pins) != meaning(latest.pins):
         return latest.number + 1
     if bundled and not latest.bundled:
+        return latest.number
+    if signed and latest.number not in ledger.history.signed_versions:
         return latest.number
     raise ConfigError(
         f"nothing that clients would notice has changed since version {latest.number}",

@@ -9,7 +9,7 @@ Needs ``pip install 'certpin[pkcs11]'``, and the module (a shared library) that 
 
 from __future__ import annotations
 
-from certpin.hsm.generate import destroy_key, generate_key
+from certpin.hsm.generate import destroy_key, generate_key, open_or_generate_key
 from certpin.hsm.key import TokenKey, open_key
 from certpin.hsm.module import MODULE_VARIABLE
 from certpin.hsm.uri import TokenURI, is_token_uri
@@ -22,4 +22,5 @@ __all__ = [
     "generate_key",
     "is_token_uri",
     "open_key",
+    "open_or_generate_key",
 ]

@@ -35,11 +35,24 @@ def generate_key(uri: str, pin: AskPIN, algorithm: KeyAlgorithm) -> TokenKey:
     is overwritten, and no two keys have one name.
     """
     parsed = TokenURI.parse(uri)
-    if not parsed.label:
-        raise TokenError("a new key needs a label", fix="add object=LABEL to the URI")
+    _need_label(parsed)
     token = find_token(parsed)
     with closed_on_failure(log_in(token, parsed, pin, writing=True)) as session:
         return _made(parsed, session, algorithm)
+
+
+def open_or_generate_key(uri: str, pin: AskPIN, algorithm: KeyAlgorithm) -> tuple[TokenKey, bool]:
+    """Open the key that a URI names, or make it where the token has none; and whether it is new.
+
+    The PIN is tried once for both. Raises ``TokenError``.
+    """
+    parsed = TokenURI.parse(uri)
+    token = find_token(parsed)
+    with closed_on_failure(log_in(token, parsed, pin, writing=True)) as session:
+        if _is_there(parsed, session):
+            return proven(parsed, session), False
+        _need_label(parsed)
+        return _made(parsed, session, algorithm), True
 
 
 def destroy_key(key: TokenKey) -> None:
@@ -66,6 +79,20 @@ def _made(uri: TokenURI, session: Session, algorithm: KeyAlgorithm) -> TokenKey:
             for each in pair:
                 each.destroy()
             raise
+
+
+def _need_label(uri: TokenURI) -> None:
+    if not uri.label:
+        raise TokenError("a new key needs a label", fix="add object=LABEL to the URI")
+
+
+def _is_there(uri: TokenURI, session: Session) -> bool:
+    from pkcs11 import Attribute, ObjectClass
+
+    wanted = {Attribute.LABEL: uri.label, Attribute.ID: uri.id}
+    named = {attribute: value for attribute, value in wanted.items() if value}
+    with translated(session.token.label):
+        return any(session.get_objects({Attribute.CLASS: ObjectClass.PRIVATE_KEY, **named}))
 
 
 def _refuse_known(uri: TokenURI, session: Session) -> None:

@@ -55,6 +55,12 @@ class History:
         return next((each.signed for each in fetched if not each.bundled), False)
 
     @property
+    def signed_versions(self) -> frozenset[int]:
+        """The versions that were published as signed sets."""
+        signed = (each for each in self.events if each.step == "publish" and each.signed)
+        return frozenset(each.version for each in signed if each.version is not None)
+
+    @property
     def timing(self) -> Timing | None:
         """The delays that were promised last; ``None`` where none ever were."""
         return next((each.timing for each in reversed(self.events) if each.timing), None)

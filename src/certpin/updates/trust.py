@@ -207,13 +207,13 @@ def _require_bounded(targets: Mapping[str, TargetFile], limits: Limits) -> None:
     for name, info in targets.items():
         if info.length > limits.target:
             raise RepositoryError(f"{name!r} has {info.length} bytes; {limits.target} are taken")
-        if not _plain(name) or "sha256" not in info.hashes:
+        if not is_plain(name) or "sha256" not in info.hashes:
             raise RepositoryError(f"{name!r} is no name, or has no hash, that is taken")
     if PIN_FILE not in targets:
         raise RepositoryError(f"there is no {PIN_FILE} among the targets")
 
 
-def _plain(name: str) -> bool:
+def is_plain(name: str) -> bool:
     """Whether a name is a relative path that stays where it is, on every system."""
     parts = name.split("/")
     odd = "\\" in name or ":" in name or not name.isprintable()

@@ -69,7 +69,7 @@ def file_key(data: bytes, passphrase: Passphrase) -> FileKey:
     private = _load(data, passphrase)
     half: Any = private.public_key()
     spki = keys.public_half(private).spki
-    if not _usable(half) or _is_pss(data, spki):
+    if not usable(half) or _is_pss(data, spki):
         raise KeyParseError("a key of this kind signs no certificate request here", fix=_USABLE)
     return FileKey(half, spki, private)
 
@@ -113,7 +113,8 @@ def _is_pss(data: bytes, plain: bytes) -> bool:
     return any(spki != plain for spki in private)
 
 
-def _usable(half: Any) -> bool:
+def usable(half: Any) -> bool:
+    """Whether a public key is of a kind that certpin signs with."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     if isinstance(half, ec.EllipticCurvePublicKey):

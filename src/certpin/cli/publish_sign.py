@@ -1,0 +1,174 @@
+"""``certpin publish sign``: sign what has to be signed, and move what has all its signatures."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.describe import print_json
+from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.publishing import (
+    extra_needed,
+    held_office,
+    open_office,
+    short,
+    wait_facts,
+    wait_words,
+)
+from certpin.cli.screen import fold, say
+from certpin.cli.signing_keys import keyring
+from certpin.pins.changes import changes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from certpin.cli.publishing import Office
+    from certpin.updates.publish.desk import Plan
+    from certpin.updates.publish.signing import Signed
+
+
+@click.command()
+@click.argument("places", metavar="KEY | URI…", nargs=-1, required=True)
+@pin_file_option
+@click.option(
+    "--renew",
+    "renewed",
+    type=click.Choice(["root", "targets", "snapshot"]),
+    multiple=True,
+    help="Sign this role anew, although it has a good part of its life left. May be repeated.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask on the terminal before root or targets.")
+@json_option
+def sign(
+    places: tuple[str, ...],
+    path: Path,
+    renewed: tuple[str, ...],
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Sign, with the keys that are given, whatever they have to sign now.
+
+    KEY is the file of a private key; a key on a PKCS#11 token (URI) signs there. Give any of the
+    keys, in any order, on as many machines as you like: what has enough signatures goes to
+    publish/site, together with a new timestamp, when the online key is given. What waits is told.
+
+    \b
+    A new version of the pin file     as it was published: certpin rotate publish
+    A new root                        certpin publish add-key
+    Whatever has less than a third of its life left
+    The timestamp                     always: run it each day, with the online key alone
+
+    Before root or targets are signed, what changes by it is shown. It is never a draft that is
+    signed because it is there: it has to be what this pin file and this journal say.
+    """  # noqa: D301  # click reads the \b itself
+    with extra_needed():
+        from certpin.updates.publish import folder
+        from certpin.updates.publish.desk import prepare
+        from certpin.updates.publish.signing import sign as signed_with
+
+    renew = frozenset(renewed)
+    with held_office(path) as office, keyring(places) as keys:
+        plan = prepare(office.desk, frozenset(keys), renew)
+        _confirm(plan, frozenset(keys), yes=yes)
+        done = signed_with(plan, keys, renew)
+        folder.write(office.folder, done)
+    _show(open_office(path), plan, done, as_json=as_json)
+
+
+def _confirm(plan: Plan, keys: frozenset[str], *, yes: bool) -> None:
+    """Show what the keys are about to sign, on standard error; on a terminal, ask."""
+    drafts = [
+        draft
+        for draft in (plan.root, plan.targets)
+        if draft and keys & plan.may_sign(draft.signed.type)
+    ]
+    for draft in drafts:
+        role = draft.signed.type
+        click.echo(fold(f"To sign: {role} {draft.signed.version}", sys.stderr), err=True)
+        for line in _news(plan, role):
+            click.echo(fold(f"  {line}", sys.stderr), err=True)
+    if drafts and not yes and sys.stdin.isatty():
+        click.confirm("Sign this?", err=True, abort=True)
+
+
+def _news(plan: Plan, role: str) -> Iterator[str]:
+    """What is new in it: keys of a root, or what clients get that they did not have."""
+    from certpin.updates.publish.roots import changes as changed_keys
+
+    state, content = plan.desk.state, plan.content
+    if role == "root" and plan.root is not None:
+        yield from [*changed_keys(state.root, plan.root.signed)] or ["the same keys, a later date"]
+    elif content is not None and state.current is None:
+        yield f"{content.pins.name} version {content.pins.version}, the first that is signed"
+        for policy in content.pins.policies:
+            yield f"{policy.pattern}: {', '.join(str(pin) for pin in policy.live_pins)}"
+    elif content is not None and state.current is not None:
+        before, after = state.current.pins, content.pins
+        yield f"{after.name} version {after.version}; {before.version} is signed"
+        found = changes(before, after, plan.desk.now)
+        yield from (f"{each.weight:<8} {each.host}: {each.text}" for each in found)
+
+
+def _warnings(office: Office) -> Iterator[str]:
+    """Pins that end while their metadata still holds: clients refuse that host, and are fresh."""
+    state = office.desk.state
+    if state.current is None or state.targets is None:
+        return
+    for policy in state.current.pins.policies:
+        if policy.expires and policy.expires < state.targets.expires:
+            yield (
+                f"the pins of {policy.pattern} end on {policy.expires:%Y-%m-%d}, before what was "
+                f"signed ({state.targets.expires:%Y-%m-%d}): publish and push a later date by then"
+            )
+
+
+def _show(office: Office, plan: Plan, done: Signed, *, as_json: bool) -> None:
+    current, waits = office.desk.state.current, office.waits
+    warned = list(_warnings(office))
+    following = "certpin publish push" if done.site else None
+    if as_json:
+        print_json(_facts(office, done, warned, following))
+        return
+    for act in done.acts:
+        click.echo(
+            fold(
+                f"{act.role} {act.version}: signed by {', '.join(short(key) for key in act.keys)}",
+                sys.stdout,
+            )
+        )
+    if not done.acts:
+        click.echo("There is nothing for these keys to sign now.")
+    for line in warned:
+        say("certpin: warning", line)
+    if done.site and current:
+        until = f"{current.promise.until:%Y-%m-%d %H:%M} UTC"
+        version = f"{current.pins.name} version {current.pins.version}"
+        click.echo(
+            fold(f"{version} is in {office.folder / 'site'}, good until {until}.", sys.stdout)
+        )
+    for wait in waits:
+        click.echo(fold(wait_words(wait), sys.stdout))
+    if following:
+        click.echo(f"Next:  {following}")
+
+
+def _facts(
+    office: Office, done: Signed, warned: list[str], following: str | None
+) -> dict[str, Any]:
+    current = office.desk.state.current
+    return {
+        "file": str(office.path),
+        "pin_set": office.ledger.pins.name,
+        "version": current.pins.version if current else None,
+        "until": current.promise.until.isoformat() if current else None,
+        "signed": [
+            {"role": act.role, "version": act.version, "keys": list(act.keys)} for act in done.acts
+        ],
+        "written": [path for path, _ in done.site],
+        "waits": [wait_facts(each) for each in office.waits],
+        "warnings": warned,
+        "next": following,
+    }

@@ -1,0 +1,137 @@
+"""The keys of signed sets, as the user names them: files and tokens, there or to be made."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import click
+
+from certpin.cli import keyfile
+from certpin.cli.options import PASSPHRASE_VARIABLE, ask_passphrase, ask_pin, read_file
+from certpin.hsm import destroy_key, is_token_uri, open_key, open_or_generate_key
+from certpin.x509 import printable
+from certpin.x509.keys import new_private_key
+from certpin.x509.signing import file_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from securesystemslib.signer import SSlibKey
+
+    from certpin.hsm import TokenKey
+    from certpin.updates.publish.keys import KeySigner
+
+ask_new_passphrase = click.option(
+    "--ask-passphrase",
+    is_flag=True,
+    help="Ask for a passphrase that encrypts the new key files, instead of "
+    f"{PASSPHRASE_VARIABLE} in the environment.",
+)
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A key: ``signer`` is ``None`` where somebody else has the private half."""
+
+    place: str
+    key: SSlibKey
+    signer: KeySigner | None
+    made: bool = False
+
+
+@contextmanager
+def keyring(places: Sequence[str]) -> Iterator[dict[str, KeySigner]]:
+    """The keys that sign, by their ids. Raises ``KeyParseError``; tokens forget the PIN after."""
+    from certpin.updates.publish.keys import KeySigner
+
+    pin = cache(ask_pin)  # asked for once, for several keys of one token
+    with ExitStack() as stack:
+        found: dict[str, KeySigner] = {}
+        for place in dict.fromkeys(places):
+            if is_token_uri(place):
+                signer = KeySigner(stack.enter_context(open_key(place, pin)))
+            else:
+                signer = KeySigner(file_key(read_file(Path(place)), partial(_passphrase, place)))
+            found[signer.public_key.keyid] = signer
+        yield found
+
+
+class Purse:
+    """Opens keys, and makes those that are not there yet. A context manager.
+
+    Where its block fails, there was never a new key.
+    """
+
+    def __init__(self, *, ask: bool) -> None:
+        self._stack = ExitStack()
+        self._pin = cache(ask_pin)
+        self._secret = cache(partial(keyfile.new_passphrase, "the new keys", ask=ask))
+        self._open: dict[str, SigningKey] = {}
+
+    def take(self, place: str) -> SigningKey:
+        """The key of a place: the same one, if it is asked for again."""
+        if place not in self._open:
+            self._open[place] = self._take(place)
+        return self._open[place]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, exc, trace)
+
+    def _take(self, place: str) -> SigningKey:
+        from certpin.updates.publish.keys import KeySigner, held_elsewhere
+
+        if is_token_uri(place):
+            return self._on_token(place)
+        path = Path(place)
+        if not path.exists():
+            return self._in_new_file(path)
+        data = read_file(path)
+        if (key := held_elsewhere(data)) is not None:
+            return SigningKey(place, key, None)
+        signer = KeySigner(file_key(data, partial(_passphrase, place)))
+        return SigningKey(place, signer.public_key, signer)
+
+    def _on_token(self, place: str) -> SigningKey:
+        from certpin.updates.publish.keys import KeySigner
+
+        key, made = open_or_generate_key(place, self._pin, "p256")
+        self._stack.enter_context(key)
+        if made:
+            self._stack.push(partial(_destroyed_on_failure, key))
+        signer = KeySigner(key)
+        return SigningKey(str(key.uri) if made else place, signer.public_key, signer, made)
+
+    def _in_new_file(self, path: Path) -> SigningKey:
+        from certpin.updates.publish.keys import KeySigner
+
+        secret = self._secret()
+        pem, _ = new_private_key("p256", secret)
+        self._stack.enter_context(keyfile.written(path, pem, what="the new key", option="KEY"))
+        signer = KeySigner(file_key(pem, lambda: secret))
+        return SigningKey(str(path), signer.public_key, signer, made=True)
+
+
+def _destroyed_on_failure(key: TokenKey, kind: object, *_: object) -> None:
+    if kind is not None:
+        destroy_key(key)
+
+
+def _passphrase(place: str) -> bytes | None:
+    if PASSPHRASE_VARIABLE not in os.environ and sys.stdin.isatty():
+        click.echo(f"{printable(place)} is encrypted.", err=True)
+    return ask_passphrase()

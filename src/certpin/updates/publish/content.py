@@ -1,0 +1,106 @@
+"""What is signed: a pin file as it was published, with the trust files that it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from tuf.api.metadata import TargetFile, Targets
+
+from certpin.errors import ConfigError, PinFileError
+from certpin.pinfile import PinSet
+from certpin.pins.meaning import meaning
+from certpin.updates.settings import Limits
+from certpin.updates.trust import PIN_FILE, SignedSet, is_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from certpin.pins import PinSet as AnyPinSet
+
+LIMITS = Limits()  # those of a client as it comes: what it would not take is not signed
+
+
+@dataclass(frozen=True)
+class Content:
+    """A pin set, and its files by the names of their targets."""
+
+    pins: AnyPinSet
+    files: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, signed: SignedSet) -> Content:
+        """What was signed before."""
+        return cls(signed.pins, signed.files)
+
+    def targets(self, number: int, expires: datetime) -> Targets:
+        """The metadata for it: the same for everybody who makes it."""
+        custom = {"pin-set": self.pins.name, "version": self.pins.version}
+        infos = {name: _info(name, data, custom) for name, data in sorted(self.files.items())}
+        return Targets(number, expires=expires, targets=infos)
+
+
+def read(path: Path) -> Content:
+    """What would be signed of a pin file. Raises ``PinFileError``: some of it must not be."""
+    pins = PinSet.load(path)
+    if pins.debug is not None:
+        raise PinFileError(
+            "a signed set has no debug section", path=path, key="debug", fix="take it out"
+        )
+    names = {each.trust.source for each in pins.policies if each.trust}
+    data = {name: _beside(path, name) for name in names}
+    files = {PIN_FILE: path.read_bytes(), **data}
+    # What was read now has to be what was parsed before.
+    if PinSet.parse(files[PIN_FILE].decode(errors="replace"), path=path, files=data) != pins:
+        raise PinFileError("somebody changes it just now", path=path, fix="try again")
+    return Content(pins, files)
+
+
+def require_published(
+    pins: AnyPinSet, published: AnyPinSet | None, *, what: str = PIN_FILE
+) -> None:
+    """Refuse what is not what ``certpin rotate publish`` has recorded. Raises ``ConfigError``."""
+    if published is None:
+        raise ConfigError(
+            f"version {pins.version} was not published as a signed set",
+            key="version",
+            fix="certpin rotate publish, or fetch the journal: git pull",
+        )
+    if pins.version != published.version or meaning(pins) != meaning(published):
+        raise ConfigError(
+            f"{what} is not version {published.version} as it was published",
+            key="version",
+            fix="publish what stands there now (certpin rotate publish), or check out what was "
+            "published",
+        )
+
+
+def _info(name: str, data: bytes, custom: Mapping[str, object]) -> TargetFile:
+    hashes = {"sha256": sha256(data).hexdigest()}
+    return TargetFile(len(data), hashes, name, {"custom": dict(custom)})
+
+
+def _beside(path: Path, name: str) -> bytes:
+    """A trust file. A link that leads out of the folder would publish what nobody meant to."""
+    file = path.parent / name
+    if not is_plain(name) or name == PIN_FILE:
+        raise _misplaced(path, name)
+    try:
+        if not file.resolve().is_relative_to(path.parent.resolve()):
+            raise _misplaced(path, name)
+        with file.open("rb") as opened:
+            return opened.read(LIMITS.target + 1)
+    except OSError as exc:
+        raise PinFileError(f"{name!r} cannot be read: {exc.strerror}", path=path) from exc
+
+
+def _misplaced(path: Path, name: str) -> PinFileError:
+    return PinFileError(
+        f"the trust file {name!r} cannot be published",
+        path=path,
+        key="trust",
+        fix="put it into the folder of the pin file, or below it, and name it from there",
+    )

@@ -1,0 +1,210 @@
+"""``publish/`` on the disk: read with limits, and written so that a crash leaves it consistent.
+
+    publish.toml
+    site/metadata/       1.root.json … 7.targets.json, 9.snapshot.json, timestamp.json
+    site/targets/        SHA256.pins.toml, and the trust files that it names
+    drafts/root.json     metadata that waits for signatures, without any
+    drafts/root.KEY.json one signature of it, by the key of that id
+
+A signature has a file of its own, so that two people who sign the same draft, each in a clone,
+never change the same file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from contextlib import contextmanager, suppress
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from tuf.api.metadata import Metadata
+from tuf.api.serialization.json import JSONSerializer
+
+from certpin.errors import ConfigError, PinFileError
+from certpin.pinfile.writing import put
+from certpin.updates.lock import fcntl
+from certpin.updates.publish.content import LIMITS
+from certpin.updates.publish.state import Found, read_metadata, understood
+from certpin.updates.trust import Signed, is_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from certpin.updates.publish.signing import Signed as Done
+
+FOLDER = "publish"
+SETTINGS = "publish.toml"
+_DRAFTED = ("root", "targets")
+_SIGNATURE = re.compile(r"(root|targets)\.([0-9a-f]{64})\.json", re.ASCII)
+_LONGEST_SIGNATURE = 4096  # bytes; one of RSA with 8192 bits has 2048 as hexadecimal digits
+_MOST_SIGNATURES = 256
+
+
+def read(folder: Path) -> Found:
+    """What is there. Raises ``PinFileError``."""
+    site = folder / "site"
+    signed, files = _signed(site)
+    limits = {"root": LIMITS.root, "targets": LIMITS.targets}
+    drafts = {role: _read(folder / "drafts" / f"{role}.json", limits[role]) for role in _DRAFTED}
+    return Found(
+        tuple(_roots(site / "metadata")),
+        signed,
+        files,
+        frozenset(_names(site / "metadata")),
+        {role: data for role, data in drafts.items() if data is not None},
+        _signatures(folder / "drafts"),
+    )
+
+
+def write(folder: Path, done: Done) -> None:
+    """Put it there: drafts, then the site, and then drafts that are of no use are taken away.
+
+    Wherever this is cut off, the same command brings it to its end. Raises ``PinFileError``.
+    """
+    files = {role: dict(_draft_files(role, draft)) for role, draft in done.drafts.items()}
+    for each in files.values():
+        for name, data in each.items():
+            _put(folder / "drafts" / name, data)
+    for path, data in done.site:
+        _put(folder / "site" / path, data)
+    for role in done.gone:
+        files[role] = {}
+    for name in _names(folder / "drafts"):
+        role = name.partition(".")[0]
+        if _is_draft(name) and role in files and name not in files[role]:
+            _remove(folder / "drafts" / name)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """One command at a time in one folder. Raises ``ConfigError`` where another is at work."""
+    if fcntl is None:
+        yield
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as exc:
+        raise PinFileError(
+            f"it cannot be used: {exc.strerror}", path=folder, fix="certpin publish init makes it"
+        ) from exc
+    try:
+        with suppress(OSError):  # this file system has no locks
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as exc:
+                raise ConfigError(
+                    "another command is at work in this folder", key=str(folder), fix="try again"
+                ) from exc
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _signed(site: Path) -> tuple[Signed | None, Mapping[str, bytes]]:
+    """The timestamp, and what it leads to."""
+    metadata = site / "metadata"
+    timestamp = _read(metadata / "timestamp.json", LIMITS.timestamp)
+    if timestamp is None:
+        return None, {}
+    with understood(metadata):
+        number = read_metadata("timestamp", timestamp).signed.snapshot_meta.version
+        snapshot = _needed(metadata / f"{number:d}.snapshot.json", LIMITS.snapshot)
+        number = read_metadata("snapshot", snapshot).signed.meta["targets.json"].version
+        targets = _needed(metadata / f"{number:d}.targets.json", LIMITS.targets)
+        infos = read_metadata("targets", targets).signed.targets
+        if len(infos) > LIMITS.count:
+            raise ConfigError(f"there are {len(infos)} targets, and {LIMITS.count} are taken")
+        names = {name: info.hashes["sha256"] for name, info in infos.items()}
+        files = {name: _target(site, name, digest) for name, digest in names.items()}
+    return Signed(timestamp, snapshot, targets), files
+
+
+def _target(site: Path, name: str, digest: str) -> bytes:
+    folder, slash, last = name.rpartition("/")
+    path = f"{folder}{slash}{digest}.{last}"
+    if not is_plain(path):
+        raise ConfigError(f"{name!r} is no name of a file")
+    return _needed(site / "targets" / path, LIMITS.target)
+
+
+def _roots(metadata: Path) -> Iterator[bytes]:
+    for number in count(1):
+        data = _read(metadata / f"{number}.root.json", LIMITS.root)
+        if data is None:
+            return
+        yield data
+
+
+def _signatures(drafts: Path) -> Mapping[str, Mapping[str, bytes]]:
+    found: dict[str, dict[str, bytes]] = {role: {} for role in _DRAFTED}
+    names = [name for name in _names(drafts) if _SIGNATURE.fullmatch(name)]
+    for name in names[:_MOST_SIGNATURES]:
+        role, key, _ = name.split(".")
+        found[role][key] = _read(drafts / name, _LONGEST_SIGNATURE) or b""
+    return found
+
+
+def _is_draft(name: str) -> bool:
+    return name in {f"{role}.json" for role in _DRAFTED} or bool(_SIGNATURE.fullmatch(name))
+
+
+def _draft_files(role: str, draft: Metadata[Any]) -> Iterator[tuple[str, bytes]]:
+    bare: Metadata[Any] = Metadata(draft.signed)
+    yield f"{role}.json", bare.to_bytes(JSONSerializer(compact=False)) + b"\n"
+    for key, signature in draft.signatures.items():
+        yield f"{role}.{key}.json", json.dumps(signature.to_dict(), indent=1).encode() + b"\n"
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as exc:
+        raise PinFileError(f"it cannot be read: {exc.strerror}", path=folder) from exc
+
+
+def _needed(path: Path, limit: int) -> bytes:
+    data = _read(path, limit)
+    if data is None:
+        raise PinFileError("it is missing", path=path, fix="bring it back: git checkout")
+    return data
+
+
+def _read(path: Path, limit: int) -> bytes | None:
+    """A file, or ``None`` where there is none. Raises ``PinFileError``."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise PinFileError(f"it cannot be read: {exc.strerror}", path=path) from exc
+    if len(data) > limit:
+        raise PinFileError(f"it has more than {limit} bytes, which no client takes", path=path)
+    return data
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Put a file in place, unless it is there already."""
+    try:
+        if path.is_file() and path.read_bytes() == data:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        put(path, data)
+    except OSError as exc:
+        raise PinFileError(
+            f"it cannot be written: {exc.strerror or exc}",
+            path=path,
+            fix="make room, or check its rights, and run the same command again",
+        ) from exc
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError as exc:
+        raise PinFileError(f"it cannot be removed: {exc.strerror}", path=path) from exc

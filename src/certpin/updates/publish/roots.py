@@ -1,0 +1,159 @@
+"""The root: whose keys sign what. Pure.
+
+Four roles, three kinds of keys: those of the root, those of the targets (the pin sets), and one
+that is online and signs snapshot and timestamp, each day. Who has that one can show clients old
+files as new, until the targets are past their date, and nothing else. So it must not be among the
+other keys.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal, get_args
+
+from tuf.api.metadata import Root
+
+from certpin.errors import ConfigError
+from certpin.updates.publish.keys import is_sound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from securesystemslib.signer import Key
+
+Kind = Literal["root", "targets", "online"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+ROLES_OF: Mapping[Kind, tuple[str, ...]] = {
+    "root": ("root",),
+    "targets": ("targets",),
+    "online": ("snapshot", "timestamp"),
+}
+SLACK = timedelta(days=1)  # between the clocks of two people who sign the same draft
+
+
+def first_root(
+    keys: Mapping[Kind, Sequence[Key]], thresholds: Mapping[Kind, int], expires: datetime
+) -> Root:
+    """The first root."""
+    root = Root(1, expires=expires, consistent_snapshot=True)
+    for kind in KINDS:
+        for key in keys[kind]:
+            _add(root, key, kind)
+        _set_threshold(root, kind, thresholds.get(kind, 1))
+    return root
+
+
+def next_root(root: Root, expires: datetime) -> Root:
+    """The one that follows, as it stands so far."""
+    new = deepcopy(root)
+    new.version += 1
+    new.expires = expires
+    return new
+
+
+def with_key(
+    root: Root, key: Key, kind: Kind, *, replaced: str | None, threshold: int | None
+) -> Root:
+    """The root with a key more, and with ``replaced`` (an id, or how it begins) no longer there.
+
+    An online key always takes the place of the one there is. Raises ``ConfigError``.
+    """
+    new = deepcopy(root)
+    known = new.roles[ROLES_OF[kind][0]].keyids
+    gone = known[0] if kind == "online" and replaced is None else replaced
+    if gone is not None:
+        gone = _found(gone, known, kind)
+        for role in ROLES_OF[kind]:
+            new.revoke_key(gone, role)
+    _add(new, key, kind)
+    if threshold is not None:
+        _set_threshold(new, kind, threshold)
+    if new == root:
+        raise ConfigError(f"nothing changes: {key.keyid} signs {kind} already", key="--role")
+    return new
+
+
+def check(root: Root, before: Root | None, now: datetime, life: timedelta) -> None:
+    """Refuse a root that must not be signed, whoever wrote it. Raises ``ConfigError``."""
+    for problem, fix in _wrong(root, before, now, life):
+        raise ConfigError(
+            f"root {root.version} must not be signed: {problem}", key="drafts/root.json", fix=fix
+        )
+
+
+def changes(before: Root | None, root: Root) -> Iterator[str]:
+    """Which keys come and go, and what else is new, as sentences without full stops."""
+    for kind in KINDS:
+        role = root.roles[ROLES_OF[kind][0]]
+        old = before.roles[ROLES_OF[kind][0]] if before else None
+        known = old.keyids if old else []
+        yield from (f"key {each} comes in for {kind}" for each in role.keyids if each not in known)
+        yield from (f"key {each} of {kind} is out" for each in known if each not in role.keyids)
+        if old is None or old.threshold != role.threshold:
+            yield f"{role.threshold} of {len(role.keyids)} keys of {kind} have to sign"
+
+
+def _add(root: Root, key: Key, kind: Kind) -> None:
+    for role in ROLES_OF[kind]:
+        root.add_key(key, role)
+
+
+def _set_threshold(root: Root, kind: Kind, threshold: int) -> None:
+    for role in ROLES_OF[kind]:
+        root.roles[role].threshold = threshold
+
+
+def _found(begin: str, known: Sequence[str], kind: Kind) -> str:
+    found = [each for each in known if begin and each.startswith(begin)]
+    if len(found) != 1:
+        raise ConfigError(
+            f"{len(found)} keys of {kind} are called {begin[:80]!r}",
+            key="--replace",
+            fix=f"give one of these: {', '.join(known)}",
+        )
+    return found[0]
+
+
+def _wrong(
+    root: Root, before: Root | None, now: datetime, life: timedelta
+) -> Iterator[tuple[str, str]]:
+    again = "take drafts/root.json away, and make it again: certpin publish add-key"
+    number = before.version + 1 if before else 1
+    if root.version != number:
+        yield f"its number has to be {number}", again
+    if not now < root.expires <= now + life + SLACK:
+        yield (
+            f"its date {root.expires:%Y-%m-%d} is past, or is later than publish.toml lets it be",
+            "certpin publish sign --renew root",
+        )
+    if not root.consistent_snapshot or _has_more(root):
+        yield "something stands in it that certpin does not write", again
+    if any(not is_sound(key) or key.keyid != keyid for keyid, key in root.keys.items()):
+        yield "a key in it is none, or is called what it is not", again
+    if root.keys.keys() != {keyid for role in root.roles.values() for keyid in role.keyids}:
+        yield "its keys are not those of its roles", again
+    yield from _wrong_roles(root)
+
+
+def _has_more(root: Root) -> bool:
+    roles = any(role.unrecognized_fields for role in root.roles.values())
+    return roles or bool(root.unrecognized_fields)
+
+
+def _wrong_roles(root: Root) -> Iterator[tuple[str, str]]:
+    for name, role in root.roles.items():
+        if not 1 <= role.threshold <= len(role.keyids):
+            yield (
+                f"{name} has {len(role.keyids)} keys, and {role.threshold} have to sign",
+                "give it more keys, or a lower threshold",
+            )
+    snapshot, timestamp = root.roles["snapshot"], root.roles["timestamp"]
+    if snapshot != timestamp or len(timestamp.keyids) != 1:
+        yield "snapshot and timestamp are not signed by one key, the online one", "give it one"
+    if set(timestamp.keyids) & {*root.roles["root"].keyids, *root.roles["targets"].keyids}:
+        yield (
+            "its online key is among those of root or targets, and who takes it has those too",
+            "take another key for --online-key",
+        )

@@ -1,0 +1,254 @@
+"""From a plan and keys to what is written: pure, but for the keys, which may be on a token.
+
+What has reached its threshold goes to ``site/`` together with a timestamp of a higher version,
+which only the online key can sign: a client takes an unchanged timestamp for "nothing new". The
+first root alone goes there by itself. Before anything does, it passes the steps of a client
+(``certpin.updates.trust``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tuf.api.exceptions import ExpiredMetadataError, RepositoryError
+from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
+
+from certpin.errors import CertpinError, ConfigError
+from certpin.updates import trust
+from certpin.updates.publish.content import LIMITS, Content
+from certpin.updates.publish.state import is_complete, read_metadata, signers
+from certpin.updates.refusals import as_update_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tuf.api.metadata import Root, Targets
+
+    from certpin.updates.publish.desk import Plan
+    from certpin.updates.publish.keys import KeySigner
+
+    Keyring = Mapping[str, KeySigner]
+
+
+class Act(NamedTuple):
+    """Something that was signed, and by which keys."""
+
+    role: str
+    version: int
+    keys: tuple[str, ...]
+
+
+@dataclass
+class Signed:
+    """What a run makes. ``site`` are files of ``site/`` in the order in which they are written.
+
+    ``drafts`` are written before them; after them, those of the roles in ``gone`` are taken away.
+    ``moved`` are the versions of root and targets that are in ``site/`` from now on.
+    """
+
+    site: list[tuple[str, bytes]] = field(default_factory=list)
+    drafts: dict[str, Metadata[Any]] = field(default_factory=dict)
+    moved: dict[str, int] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    acts: list[Act] = field(default_factory=list)
+
+
+class _Choice(NamedTuple):
+    """A way to go on: with the next root or that of now, with new targets or those of now."""
+
+    root: Root
+    new_root: Metadata[Root] | None
+    new_targets: Metadata[Targets] | None
+
+
+def sign(plan: Plan, keyring: Keyring, renew: frozenset[str]) -> Signed:
+    """Sign what is to be signed, and say what goes where.
+
+    Raises ``ConfigError`` where clients would refuse the outcome: then nothing is to be written.
+    """
+    done = Signed()
+    for draft in (plan.root, plan.targets):
+        if draft is not None:
+            _sign(draft, keyring, plan, done)
+    chosen = _choose(plan, keyring, done)
+    if chosen is not None:
+        _move(plan, chosen, keyring, renew, done)
+    if done.site:
+        _require_believable(plan, done)
+    done.gone = {*done.moved, *_over(plan)}
+    return done
+
+
+def _over(plan: Plan) -> Iterator[str]:
+    """The drafts of what is in ``site/`` already."""
+    for role, draft in plan.desk.state.drafts.items():
+        known = getattr(plan.desk.state, role)
+        if known is not None and draft.signed.version <= known.version:
+            yield role
+
+
+def _sign(draft: Metadata[Any], keyring: Keyring, plan: Plan, done: Signed) -> None:
+    """Add the signatures of these keys, and leave out those that are of no use."""
+    role = draft.signed.type
+    signed_bytes = draft.signed_bytes
+    good = frozenset[str]().union(*(signers(draft, root) for root in plan.candidates))
+    new = [key for key in keyring if key in plan.may_sign(role) - good]
+    draft.signatures = {
+        key: draft.signatures[key] if key in good else keyring[key].sign(signed_bytes)
+        for key in sorted({*good, *new})
+    }
+    done.drafts[role] = draft
+    if new:
+        done.acts.append(Act(role, draft.signed.version, tuple(new)))
+
+
+def _choose(plan: Plan, keyring: Keyring, done: Signed) -> _Choice | None:
+    """The best way to go on that has all signatures; new pins come before a new root."""
+    root, state = plan.root, plan.desk.state
+    if root is not None and state.root is None:
+        if not is_complete(root, root.signed):
+            return None
+        done.site.append(("metadata/1.root.json", root.to_bytes()))
+        done.moved["root"] = 1
+        current, root = root.signed, None
+    elif state.root is not None:
+        current = state.root
+    else:
+        return None
+    new = root if root and is_complete(root, current) and is_complete(root, root.signed) else None
+    for targets in (plan.targets, None):
+        for each in (new, None):
+            choice = _Choice(each.signed if each else current, each, targets)
+            if _is_possible(choice, plan, keyring):
+                return choice
+    return None
+
+
+def _is_possible(choice: _Choice, plan: Plan, keyring: Keyring) -> bool:
+    current = plan.desk.state.current
+    if choice.root.roles["timestamp"].keyids[0] not in keyring:
+        return False
+    if choice.new_targets is not None:
+        return is_complete(choice.new_targets, choice.root)
+    if current is None:
+        return False
+    signed = read_metadata("targets", current.promise.signed.targets)
+    return is_complete(signed, choice.root)
+
+
+def _move(
+    plan: Plan, choice: _Choice, keyring: Keyring, renew: frozenset[str], done: Signed
+) -> None:
+    """Numbered files first, the root as late as can be, and the timestamp last."""
+    desk, state = plan.desk, plan.desk.state
+    online = keyring[choice.root.roles["timestamp"].keyids[0]]
+    if choice.new_targets is not None and plan.content is not None:
+        done.site += [*_target_files(plan.content)]
+        targets, number = choice.new_targets.to_bytes(), choice.new_targets.signed.version
+        done.site.append((f"metadata/{number}.targets.json", targets))
+        done.moved["targets"] = number
+    snapshot, version = _kept_snapshot(plan, choice, renew)
+    if not snapshot:
+        meta = {"targets.json": _meta(*_targets_of(plan, choice))}
+        version = state.free("snapshot")
+        new = Snapshot(version, expires=desk.expiry("snapshot"), meta=meta)
+        snapshot = _signed_online(new, online, done)
+        done.site.append((f"metadata/{version}.snapshot.json", snapshot))
+    if choice.new_root is not None:
+        number = choice.root.version
+        done.site.append((f"metadata/{number}.root.json", choice.new_root.to_bytes()))
+        done.moved["root"] = number
+    timestamp = Timestamp(
+        state.free("timestamp"),
+        expires=desk.expiry("timestamp"),
+        snapshot_meta=_meta(snapshot, version),
+    )
+    done.site.append(("metadata/timestamp.json", _signed_online(timestamp, online, done)))
+
+
+def _target_files(content: Content) -> Iterator[tuple[str, bytes]]:
+    for name, data in sorted(content.files.items()):
+        folder, slash, last = name.rpartition("/")
+        yield f"targets/{folder}{slash}{sha256(data).hexdigest()}.{last}", data
+
+
+def _targets_of(plan: Plan, choice: _Choice) -> tuple[bytes, int]:
+    """The targets that a snapshot is to name."""
+    if choice.new_targets is not None:
+        return choice.new_targets.to_bytes(), choice.new_targets.signed.version
+    state = plan.desk.state
+    assert state.current is not None  # noqa: S101  # _is_possible says so
+    assert state.targets is not None  # noqa: S101
+    return state.current.promise.signed.targets, state.targets.version
+
+
+def _kept_snapshot(plan: Plan, choice: _Choice, renew: frozenset[str]) -> tuple[bytes, int]:
+    """The snapshot of now, if it can stay; else nothing."""
+    desk, state = plan.desk, plan.desk.state
+    if state.current is None or state.snapshot is None or choice.new_targets is not None:
+        return b"", 0
+    data = state.current.promise.signed.snapshot
+    if "snapshot" in renew or desk.ends_soon("snapshot", state.snapshot.expires):
+        return b"", 0
+    if not is_complete(read_metadata("snapshot", data), choice.root):
+        return b"", 0
+    return data, state.snapshot.version
+
+
+def _meta(data: bytes, version: int) -> MetaFile:
+    return MetaFile(version, len(data), {"sha256": sha256(data).hexdigest()})
+
+
+def _signed_online(signed: Any, online: KeySigner, done: Signed) -> bytes:
+    metadata: Metadata[Any] = Metadata(signed)
+    metadata.signatures[online.public_key.keyid] = online.sign(metadata.signed_bytes)
+    done.acts.append(Act(signed.type, signed.version, (online.public_key.keyid,)))
+    return metadata.to_bytes()
+
+
+def _require_believable(plan: Plan, done: Signed) -> None:
+    """What a client would refuse is never put into ``site/``."""
+    try:
+        root = _require_followed(plan, done)
+        if "metadata/timestamp.json" in dict(done.site):
+            _require_kept(plan, root, done)
+    except Exception as exc:
+        said = exc if isinstance(exc, CertpinError) else as_update_error(exc).problem
+        raise ConfigError(
+            f"nothing was written: clients would refuse it: {said}",
+            fix="certpin publish status says what has ended, and whose keys renew it",
+        ) from exc
+
+
+def _require_followed(plan: Plan, done: Signed) -> Root:
+    """The newest root, after all that come before."""
+    for path, data in done.site:
+        if len(data) > LIMITS.of(path):
+            raise RepositoryError(f"{path} has {len(data)} bytes; {LIMITS.of(path)} are taken")
+    new = [data for path, data in done.site if path.endswith(".root.json")]
+    files = [*plan.desk.state.root_files, *new]
+    chain = trust.follow_roots(files[0], files[1:])
+    if len(chain) != len(files):
+        raise RepositoryError("a root does not follow the one before")
+    return chain[-1]
+
+
+def _require_kept(plan: Plan, root: Root, done: Signed) -> None:
+    current = plan.desk.state.current
+    new = {path.removesuffix(".json").rpartition(".")[2]: data for path, data in done.site}
+    before = current.promise.signed if current else trust.Signed(b"", b"", b"")
+    signed = trust.Signed(
+        dict(done.site)["metadata/timestamp.json"],
+        new.get("snapshot", before.snapshot),
+        new.get("targets", before.targets),
+    )
+    content = plan.content if "targets" in done.moved else current and Content.of(current)
+    assert content is not None  # noqa: S101  # without one there is no timestamp
+    promise = trust.promised(root, signed, content.pins.name, LIMITS)
+    found = trust.kept(promise, content.files)
+    if current is not None:
+        trust.require_following(found.pins, current.pins)
+    if promise.until <= plan.desk.now:
+        raise ExpiredMetadataError(f"that was good until {promise.until:%Y-%m-%d %H:%M} UTC")

@@ -1,0 +1,79 @@
+"""What still waits for signatures, and whose: pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from certpin.updates.publish.state import is_complete, signers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tuf.api.metadata import Metadata, Root
+
+    from certpin.updates.publish.desk import Plan
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Something that is due, and who has to sign it before it can go to ``site/``.
+
+    ``missing`` of ``keys`` have to sign, as the root of version ``root`` demands. ``problem`` says
+    why nobody should, or is empty.
+    """
+
+    role: str
+    version: int
+    why: str
+    root: int = 0
+    missing: int = 0
+    keys: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def waits(plan: Plan) -> tuple[Wait, ...]:
+    """All that waits. ``plan`` is one for no keys at all."""
+    state = plan.desk.state
+    found = [
+        Wait(role, 0, plan.reasons.get(role, ""), problem=str(problem.args[0]))
+        for role, problem in plan.problems.items()
+    ]
+    if "root" in plan.reasons and "root" not in plan.problems:
+        number = state.root.version + 1 if state.root else 1
+        for root in plan.candidates:
+            found += _missing(plan, "root", plan.root, root, number)
+    if "targets" in plan.reasons:
+        number = plan.targets.signed.version if plan.targets else state.free("targets")
+        for root in plan.candidates:
+            found += _missing(plan, "targets", plan.targets, root, number)
+    return (*found, *_online(plan))
+
+
+def _missing(
+    plan: Plan, role: str, draft: Metadata[Any] | None, root: Root, number: int
+) -> Iterator[Wait]:
+    signed = signers(draft, root) if draft else frozenset[str]()
+    missing = root.roles[role].threshold - len(signed)
+    if missing > 0:
+        keys = tuple(key for key in root.roles[role].keyids if key not in signed)
+        yield Wait(role, number, plan.reasons[role], root.version, missing, keys)
+
+
+def _online(plan: Plan) -> Iterator[Wait]:
+    """The online key: it has to move what is complete, and to renew what is about to end."""
+    desk, state = plan.desk, plan.desk.state
+    if state.root is None:
+        return
+    root, why = state.root, ""
+    if state.timestamp and desk.ends_soon("timestamp", state.timestamp.expires):
+        why = f"it ends on {state.timestamp.expires:%Y-%m-%d %H:%M} UTC"
+    if state.current and state.current.superseded:
+        why = "the root has changed"
+    if plan.targets and any(is_complete(plan.targets, each) for each in plan.candidates):
+        why = f"targets {plan.targets.signed.version} are signed"
+    if plan.root and all(is_complete(plan.root, each) for each in plan.candidates):
+        root, why = plan.root.signed, f"root {plan.root.signed.version} is signed"
+    if why:
+        keys = tuple(root.roles["timestamp"].keyids)
+        yield Wait("timestamp", state.free("timestamp"), why, root.version, 1, keys)

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
 
 from certpin.errors import FormatError
 from certpin.updates.wultra import Answer, check_list
@@ -116,6 +119,32 @@ def test_the_key_of_somebody_else(bank: Bank) -> None:
     checked = check(Bank(), bank.signed())
     assert rules(checked) == ["signature"]
     assert "is this the public key of the key that signed?" in checked.entries[0].findings[0].fix
+
+
+def test_two_entries_betray_the_key_that_signed_them(bank: Bank) -> None:
+    stray = Bank().signed(name="stray.example")
+    signed = [bank.signed(name=f"a{number}.example") for number in range(2)]
+    for entries in (signed, [stray, *signed], [entry(signature="AA=="), *signed]):
+        checked = check(Bank(), *entries)
+        (finding,) = checked.findings
+        assert finding.rule == "other-key"
+        assert "put that key nowhere" in finding.fix
+        assert finding.problem.endswith(bank.public_key)
+        assert all(each.findings for each in checked.entries)
+
+
+def test_entries_of_several_keys_betray_none(bank: Bank) -> None:
+    strays = [Bank().signed(name=f"a{number}.example") for number in range(3)]
+    assert check(bank, *strays).findings == ()
+
+
+@pytest.mark.parametrize(
+    "numbers", [(0, 1), (1, 0), (1, 1), (2**255, 1), (2**300, 5), (5, 2**256 - 1)]
+)
+def test_numbers_that_are_no_signature_betray_nothing(bank: Bank, numbers: tuple[int, int]) -> None:
+    odd = encode_dss_signature(*numbers)
+    entries = [with_signature(entry(name=f"a{number}.example"), odd) for number in range(2)]
+    assert set(rules(check(bank, *entries))) == {"signature"}
 
 
 def test_an_entry_that_was_changed_later(bank: Bank) -> None:

@@ -102,6 +102,7 @@ documents = st.fixed_dictionaries(
 @given(documents.map(lambda d: json.dumps(d).encode()) | st.binary())
 @example(listing(entry(expires=10**4000, signature="AA==")))
 @example(listing(entry(expires=-(10**15), signature="AA==")))
+@example(listing(entry(signature="MAYCAQECAQE="), entry(signature="MAYCAQECAQE=", name="a")))
 def test_whatever_is_read_is_judged_or_refused_and_never_holds(data: bytes) -> None:
     try:
         checked = check_list(data, BANK.key, NOW)

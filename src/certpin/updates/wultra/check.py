@@ -4,7 +4,8 @@
 2. Each name, fingerprint and date is as the SDKs want it (``rules``).
 3. Each entry is signed: NAME & FINGERPRINT & EXPIRES, P-256 with SHA-256, as DER (``texts``). None
    has to be in the body of an answer that was verified as a whole.
-4. What does not hold is compared with the known mistakes (``mistakes``).
+4. What does not hold is compared with the known mistakes (``mistakes``), and the key that made
+   several of them is told (``other_key``).
 5. A certificate that was given is one that an app would accept by this list.
 
 Not checked: whether a server presents these certificates.
@@ -17,8 +18,10 @@ from typing import TYPE_CHECKING
 
 from certpin.updates.wultra import rules
 from certpin.updates.wultra.finding import Finding
+from certpin.updates.wultra.keys import for_sdk
 from certpin.updates.wultra.listing import decoded, read_list
 from certpin.updates.wultra.mistakes import SIGN_ANEW, explain, verifies
+from certpin.updates.wultra.other_key import other_key
 from certpin.updates.wultra.texts import answer_text, entry_text
 
 if TYPE_CHECKING:
@@ -71,11 +74,9 @@ def check_list(
     listing = read_list(data)
     whole = [] if answer is None else list(_of_answer(answer, data, key))
     answered = answer is not None and not whole
-    return Checked(
-        listing,
-        (*whole, *rules.of_listing(listing, answered=answered)),
-        tuple(_checked(listing, key, now, answered=answered)),
-    )
+    entries = tuple(_checked(listing, key, now, answered=answered))
+    whole += [*rules.of_listing(listing, answered=answered), *_of_other_key(entries)]
+    return Checked(listing, tuple(whole), entries)
 
 
 def _checked(
@@ -113,8 +114,25 @@ def _of_signature(
     return list(explain(entry, signature, key)) or [_UNEXPLAINED]
 
 
+def _of_other_key(entries: tuple[CheckedEntry, ...]) -> Iterator[Finding]:
+    """Whether those that nothing else explains have a key of their own."""
+    strays = [each.entry for each in entries if _UNEXPLAINED in each.findings]
+    found = other_key([(_text(entry), decoded(entry.signature or "") or b"") for entry in strays])
+    if found:
+        yield Finding(
+            "other-key",
+            f"entries are signed as they should be, by another key: {for_sdk(found)}",
+            "if it is yours, the app or you have the wrong one; if not, somebody else signed this "
+            "list: do not publish it, and put that key nowhere",
+        )
+
+
+def _text(entry: Entry) -> bytes:
+    return entry_text(entry.name, entry.fingerprint, entry.expires)
+
+
 def _holds(entry: Entry, signature: bytes, key: EllipticCurvePublicKey) -> bool:
-    return verifies(key, signature, entry_text(entry.name, entry.fingerprint, entry.expires))
+    return verifies(key, signature, _text(entry))
 
 
 def _of_answer(answer: Answer, body: bytes, key: EllipticCurvePublicKey) -> Iterator[Finding]:

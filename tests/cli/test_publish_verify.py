@@ -63,13 +63,16 @@ def test_a_mistake_is_told_with_its_cure(run: Run, bank: Bank) -> None:
 
 
 def test_json_is_as_documented(run: Run, bank: Bank) -> None:
-    made = listing(signed(bank), signed(bank, fingerprint=DIGEST.hex()), timestamp=1)
+    odd = (signed(bank, fingerprint=DIGEST.hex()), signed(bank, name="a.example", expires=10**400))
+    made = listing(signed(bank), *odd, timestamp=1)
     Path(LIST).write_bytes(made)
     done = verify(run, bank, LIST, "--json")
     _documented.check("checked list", done.json)
     assert (done.code, done.json["timestamp"]) == (1, 1)
     assert done.json["public_key"] == bank.public_key
-    right, wrong = done.json["entries"]
+    right, wrong, never = done.json["entries"]
+    assert [each["rule"] for each in never["findings"]] == ["milliseconds"]
+    assert never["expires"] is None
     assert (right["findings"], wrong["pin"]) == ([], None)
     assert [each["rule"] for each in wrong["findings"]] == ["hexadecimal"]
 

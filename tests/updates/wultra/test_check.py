@@ -133,6 +133,10 @@ def test_two_entries_betray_the_key_that_signed_them(bank: Bank) -> None:
         assert all(each.findings for each in checked.entries)
 
 
+def test_an_entry_that_stands_there_twice_betrays_nothing(bank: Bank) -> None:
+    assert check(Bank(), bank.signed(), bank.signed()).findings == ()
+
+
 def test_entries_of_several_keys_betray_none(bank: Bank) -> None:
     strays = [Bank().signed(name=f"a{number}.example") for number in range(3)]
     assert check(bank, *strays).findings == ()

@@ -156,6 +156,6 @@ _UNSIGNED = Finding(
 _UNEXPLAINED = Finding(
     "signature",
     "the signature is not one of this entry by this key, and no known mistake made it",
-    "is this the public key of the key that signed? If so, somebody changed the entry. "
+    "is this the public key of the key that signed? If so, somebody changed the entry: "
     + SIGN_ANEW,
 )

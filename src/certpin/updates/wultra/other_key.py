@@ -35,8 +35,9 @@ _COMPARED = 16
 
 def other_key(entries: Sequence[Signed]) -> EllipticCurvePublicKey | None:
     """The key that signed two of these entries, or more; ``None`` where none is found."""
-    for number, (text, signature) in enumerate(entries[:_TRIED]):
-        others = [*entries[:number], *entries[number + 1 : _COMPARED]]
+    different = list(dict(entries).items())  # two of one text would prove any key
+    for text, signature in different[:_TRIED]:
+        others = [each for each in different[:_COMPARED] if each[0] != text]
         for key in _candidates(text, signature):
             if any(verifies(key, other, words) for words, other in others):
                 return key

@@ -101,6 +101,13 @@ MUTATIONS: list[Mutation] = [
         "served.py::test_a_list_that_another_key_signed_is_not_served",
     ),
     _rule(
+        "no two lists have one key",
+        "challenge.py",
+        "    _refuse_shared_keys(lists)\n",
+        "",
+        "challenge.py::test_two_lists_with_one_key_are_refused",
+    ),
+    _rule(
         "no answer without a body",
         "challenge.py",
         '    route.methods = {"GET"}',

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.errors import TokenError
+from certpin.errors import ConfigError, TokenError
 from certpin.updates.wultra import Answer, ServedList, challenge_app, check_list
 from tests.updates.wultra._asgi import Reply, call
 from tests.updates.wultra._bank import FINGERPRINT, HOST, NOW, SECONDS, Bank, entry, listing
@@ -98,6 +98,13 @@ def test_each_app_has_its_own_list_and_key(bank: Bank, file: Path, tmp_path: Pat
     assert sdk.stored[0]["name"] == "pay.bank.example"
     with pytest.raises(RefusedError):
         SDK(other.public_key).ask(lambda challenge: ask(app, challenge))
+
+
+def test_two_lists_with_one_key_are_refused(bank: Bank, file: Path) -> None:
+    first, second = (ServedList(file, bank.signer, clock=lambda: NOW) for _ in range(2))
+    with pytest.raises(ConfigError, match="that of another app too"):
+        challenge_app({"bank-app": first, "pay-app": second})
+    challenge_app({"bank-app": first, "its other name": first})
 
 
 def refused(reply: Reply, status: int, code: str) -> None:

@@ -92,6 +92,11 @@ def test_another_hash_was_signed(bank: Bank, algorithm: hashes.HashAlgorithm) ->
     assert algorithm.name.upper().replace("SHA", "SHA-") in checked.entries[0].findings[0].problem
 
 
+def test_the_oldest_recipe_makes_three_mistakes(bank: Bank) -> None:
+    made = with_signature(entry(), bank.sign(f"{E}\n&\n{F}", hashes.SHA1()))
+    assert rules(check(bank, made)) == ["order", "line-break", "hash"]
+
+
 def test_two_bare_numbers_are_no_signature(bank: Bank) -> None:
     right = raw(bank.sign(f"{N}&{F}&{E}"))
     assert rules(check(bank, with_signature(entry(), right))) == ["raw-signature"]

@@ -42,6 +42,7 @@ def test_null_is_as_good_as_nothing() -> None:
         (b"{", "not JSON"),
         (b"[" * 100_000, "not JSON"),
         (b'{"a": %s}' % (b"1" * 5000), "not JSON"),
+        (b'{"comment": NaN, "fingerprints": []}', "there is no NaN"),
         (b"[]", "must be a mapping"),
         (b"{}", "fingerprints is missing"),
         (listing(entry(name=1)), "fingerprints[0].name must be a text"),

@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from certpin.errors import CertpinError
+from certpin.errors import CertpinError, ConfigError
 from certpin.pins import utc_now
 from certpin.updates.wultra.texts import (
     LEAST_CHALLENGE,
@@ -52,12 +52,29 @@ _log = logging.getLogger(__name__)
 def challenge_app(
     lists: Mapping[str, ServedList], *, clock: Callable[[], datetime] = utc_now
 ) -> Starlette:
-    """An app that answers for each of these names, and for no other."""
+    """An app that answers for each of these names, and for no other.
+
+    Raises ``ConfigError`` where two lists have one key. An answer does not say which app it is for:
+    somebody in the middle could ask for another name, and hand that answer on.
+    """
+    _refuse_shared_keys(lists)
     route = Route(PATH, _Answering(lists, clock).answer, methods=["GET"])
     route.methods = {"GET"}  # Starlette adds HEAD, whose answer has nothing that could be verified
     app = Starlette(routes=[route])
     app.router.redirect_slashes = False  # it would lead to whatever host the client named
     return app
+
+
+def _refuse_shared_keys(lists: Mapping[str, ServedList]) -> None:
+    owners: dict[bytes, ServedList] = {}
+    for name, served in lists.items():
+        if owners.setdefault(served.signer.spki, served) is not served:
+            raise ConfigError(
+                f"the key of {name!r} is that of another app too: each app would believe the list "
+                "of the other",
+                key="signer",
+                fix="give each app a key of its own",
+            )
 
 
 class _Answering:

@@ -66,7 +66,7 @@ def read_list(data: bytes) -> Listing:
     if len(data) > MAX_LIST_BYTES:
         raise FormatError(f"it has more than {MAX_LIST_BYTES} bytes: no list for a phone")
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_unique)
+        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except UnicodeDecodeError as exc:
         raise FormatError("it is not UTF-8 text", fix="save it as UTF-8") from exc
     except (ValueError, RecursionError) as exc:  # ValueError: a number of 5000 digits
@@ -110,6 +110,11 @@ def _text(shape: Shape) -> str:
     except UnicodeEncodeError as exc:
         raise FormatError(f"{shape.place} is not text") from exc
     return text
+
+
+def _no_constant(name: str) -> Any:
+    """``NaN`` and the like are Python's own: an SDK refuses the list."""
+    raise ValueError(f"there is no {name} (RFC 8259 section 6)")
 
 
 def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ SIGN_ANEW = (
     "sign it anew, with certpin publish wultra; or by hand: printf '%s&%s&%s' NAME FINGERPRINT "
     "EXPIRES | openssl dgst -sha256 -sign wultra.key | openssl base64 -A"
 )
-# The first of these recipes makes three mistakes at once, where its fingerprint is hexadecimal.
+# The second of these recipes makes three mistakes at once.
 _AT_ONCE = 3
 _RIGHT = ("name", "fingerprint", "expires")
 _RAW_BYTES = 64  # two numbers of 32 bytes side by side (IEEE P1363)

@@ -51,7 +51,7 @@ def granian(folder: Path, program: str, *more: str | Path) -> Iterator[int]:
     port = free_port()
     words = ["--interface", "asgi", "--host", "127.0.0.1", "--port", str(port), "--no-access-log"]
     argv = [sys.executable, "-m", "granian", *words, *map(str, more), "bank_app:app"]
-    with running(argv, port, cwd=folder, env={"PYTHONPATH": str(folder)}):
+    with running(argv, port, cwd=folder):
         yield port
 
 

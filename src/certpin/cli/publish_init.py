@@ -22,12 +22,10 @@ from certpin.pins import utc_now
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tuf.api.metadata import Root
-
     from certpin.cli.publishing import Office
-    from certpin.updates.publish.desk import Plan
     from certpin.updates.publish.roots import Kind
     from certpin.updates.publish.settings import Settings
+    from certpin.updates.publish.signing import Signed
 
 
 @click.command()
@@ -107,7 +105,12 @@ def init(
     The online key must not be among the others: it is on a machine that somebody may break into.
     """
     with extra_needed():
+        from tuf.api.metadata import Metadata
+
         from certpin.updates.publish import folder, roots, settings
+        from certpin.updates.publish.desk import Desk, Plan
+        from certpin.updates.publish.signing import sign
+        from certpin.updates.publish.state import State
 
     PinSet.load(path)  # it is a pin file, and this its folder
     here = path.parent / folder.FOLDER
@@ -124,9 +127,11 @@ def init(
     with Purse(ask=ask_passphrase) as purse:
         keys = {kind: [purse.take(each) for each in some] for kind, some in places.items()}
         public = {kind: [each.key for each in some] for kind, some in keys.items()}
-        root = roots.first_root(public, thresholds, now + ours.life("root"))
+        desk = Desk(State(), ours, now, ConfigError("nothing is offered yet"))
+        root = roots.first_root(public, thresholds, desk.expiry("root"))
         roots.check(root, None, now, ours.life("root"))
-        _write(here, ours, root, keys["root"])
+        signers = {each.key.keyid: each.signer for each in keys["root"] if each.signer}
+        _write(here, ours, sign(Plan(desk, Metadata(root)), signers, frozenset()))
     _show(open_office(path), keys, as_json=as_json)
 
 
@@ -164,14 +169,14 @@ def _refuse_twins(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind
         raise click.UsageError("the online key must not be among those of root or targets")
 
 
-def _write(here: Path, ours: Settings, root: Root, keys: Sequence[SigningKey]) -> None:
+def _write(here: Path, ours: Settings, done: Signed) -> None:
     """Write the whole folder beside its place, and put it there at once."""
     from certpin.updates.publish import folder, settings
 
     try:
         made = Path(tempfile.mkdtemp(prefix=f".{here.name}.", dir=here.parent))
         try:
-            folder.write(made, _signed(ours, root, keys))
+            folder.write(made, done)
             (made / folder.SETTINGS).write_text(settings.text_of(ours), encoding="utf-8")
             made.chmod(0o755)
             made.rename(here)
@@ -182,19 +187,6 @@ def _write(here: Path, ours: Settings, root: Root, keys: Sequence[SigningKey]) -
         raise ConfigError(
             f"it cannot be written: {exc.strerror or exc}", key=str(here), fix="check its rights"
         ) from exc
-
-
-def _signed(ours: Settings, root: Root, keys: Sequence[SigningKey]) -> Any:
-    """The root, signed by the keys that are at hand."""
-    from tuf.api.metadata import Metadata
-
-    from certpin.updates.publish.desk import Desk, Plan
-    from certpin.updates.publish.signing import sign
-    from certpin.updates.publish.state import State
-
-    desk = Desk(State(), ours, utc_now(), ConfigError("it is not looked at"))
-    plan: Plan = Plan(desk, Metadata(root))
-    return sign(plan, {each.key.keyid: each.signer for each in keys if each.signer}, frozenset())
 
 
 def _show(office: Office, keys: Mapping[Kind, Sequence[SigningKey]], *, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tuf.api.metadata import Metadata, Root, Targets
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet
     from certpin.updates.publish.settings import Settings
     from certpin.updates.publish.state import State
+    from certpin.updates.trust import SignedSet
 
 
+_OTHER_KEYS = "the next root has other keys for it"
 _ROLES = ("root", "targets", "timestamp")
 
 
@@ -46,8 +49,15 @@ class Desk:
     latest: int | None = None
 
     def expiry(self, role: str) -> datetime:
-        """The date of what is signed now."""
-        return self.now + self.settings.life(role)
+        """The date of what is signed now.
+
+        That of a draft is the end of its day: two people who draft the same on one day, each in a
+        clone, write the same file.
+        """
+        date = self.now + self.settings.life(role)
+        if role in {"snapshot", "timestamp"}:
+            return date
+        return date.replace(hour=0, minute=0, second=0) + timedelta(days=1)
 
     def ends_soon(self, role: str, expires: datetime) -> bool:
         """Whether less than a third of its life is left."""
@@ -65,6 +75,7 @@ class Plan:
     root: Metadata[Root] | None = None
     targets: Metadata[Targets] | None = None
     content: Content | None = None
+    next_alone: bool = False  # the targets are good under the root of now, and stay there
     reasons: dict[str, str] = field(default_factory=dict)
     problems: dict[str, ConfigError] = field(default_factory=dict)
 
@@ -87,7 +98,8 @@ def prepare(desk: Desk, keys: frozenset[str], renew: frozenset[str] = frozenset(
     plan = Plan(desk, root, reasons=reasons, problems=problems)
     _require_known(plan, keys)
     content, targets = _targets(plan, keys, renew)
-    return replace(plan, targets=targets, content=content)
+    alone = reasons.get("targets") == _OTHER_KEYS
+    return replace(plan, targets=targets, content=content, next_alone=alone)
 
 
 def _root(
@@ -182,6 +194,7 @@ def _wanted(desk: Desk) -> Content | None:
         if isinstance(desk.offer, ConfigError):
             raise desk.offer
         require_published(desk.offer.pins, desk.published[latest])
+        _require_same_name(desk.offer, current)
         return desk.offer
     if current is None:
         return None
@@ -198,6 +211,16 @@ def _wanted(desk: Desk) -> Content | None:
     return Content.of(current)
 
 
+def _require_same_name(content: Content, current: SignedSet | None) -> None:
+    if current is not None and current.pins.name != content.pins.name:
+        raise ConfigError(
+            f"clients of the pin set {current.pins.name!r} take none that is called "
+            f"{content.pins.name!r}",
+            key="name",
+            fix="give it its name back, or publish it from a folder of its own",
+        )
+
+
 def _reason(plan: Plan, content: Content, renew: frozenset[str]) -> str:
     desk, current, targets = plan.desk, plan.desk.state.current, plan.desk.state.targets
     if current is None or targets is None or content.pins.version > current.pins.version:
@@ -205,9 +228,11 @@ def _reason(plan: Plan, content: Content, renew: frozenset[str]) -> str:
     if desk.ends_soon("targets", targets.expires):
         return f"it ends on {targets.expires:%Y-%m-%d}"
     signed = read_metadata("targets", current.promise.signed.targets)
-    if not all(is_complete(signed, root) for root in plan.candidates):
-        return "the keys that sign it have changed"
-    return "you want it" if "targets" in renew else ""
+    if not is_complete(signed, plan.candidates[-1]):
+        return "the root has other keys for it"
+    if "targets" in renew:
+        return "you want it"
+    return "" if is_complete(signed, plan.candidates[0]) else _OTHER_KEYS
 
 
 def _drafted_targets(desk: Desk, content: Content) -> Metadata[Targets] | None:

@@ -39,6 +39,7 @@ FOLDER = "publish"
 SETTINGS = "publish.toml"
 _DRAFTED = ("root", "targets")
 _SIGNATURE = re.compile(r"(root|targets)\.([0-9a-f]{64})\.json", re.ASCII)
+_LEFT_OVER = re.compile(r"\..+\.[a-z0-9_]{8}", re.ASCII)  # as pinfile.writing.put calls them
 _LONGEST_SIGNATURE = 4096  # bytes; one of RSA with 8192 bits has 2048 as hexadecimal digits
 _MOST_SIGNATURES = 256
 
@@ -64,6 +65,7 @@ def write(folder: Path, done: Done) -> None:
 
     Wherever this is cut off, the same command brings it to its end. Raises ``PinFileError``.
     """
+    _clear(folder)
     files = {role: dict(_draft_files(role, draft)) for role, draft in done.drafts.items()}
     for each in files.values():
         for name, data in each.items():
@@ -201,6 +203,14 @@ def _put(path: Path, data: bytes) -> None:
             path=path,
             fix="make room, or check its rights, and run the same command again",
         ) from exc
+
+
+def _clear(folder: Path) -> None:
+    """Remove what processes that were killed have left. For the holder of the lock."""
+    for place in ("drafts", "site"):
+        for path in (folder / place).rglob(".*"):
+            if _LEFT_OVER.fullmatch(path.name) and path.is_file():
+                _remove(path)
 
 
 def _remove(path: Path) -> None:

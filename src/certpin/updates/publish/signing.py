@@ -121,6 +121,8 @@ def _choose(plan: Plan, keyring: Keyring, done: Signed) -> _Choice | None:
     for targets in (plan.targets, None):
         for each in (new, None):
             choice = _Choice(each.signed if each else current, each, targets)
+            if targets is not None and each is None and plan.next_alone:
+                continue
             if _is_possible(choice, plan, keyring):
                 return choice
     return None

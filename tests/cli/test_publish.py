@@ -1,0 +1,344 @@
+"""``certpin publish``: from the first key to a lost one, as a user types it."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from certpin.cli import publishing
+from certpin.pins import Pin, utc_now
+from certpin.x509.keys import new_private_key
+from tests import kit
+from tests.cli import _documented
+from tests.cli._pinfiles import write
+from tests.cli._rotating import journal
+from tests.cli._terminal import on_terminal
+from tests.servers.softhsm import softhsm
+from tests.updates.publish._firm import Client, Firm
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+HOST = "api.bank.example"
+FOLDER = Path("publish")
+SITE = FOLDER / "site"
+KEYS = ("root.key", "targets.key", "online.key")
+NEW = Pin("sha256", bytes(range(7, 39)))
+INIT = ("--root-key", KEYS[0], "--targets-key", KEYS[1], "--online-key", KEYS[2])
+
+
+def documented(run: Run, command: str, *words: Any, **env: str) -> dict[str, Any]:
+    """A command that ends with 0, as JSON that is as it is documented."""
+    done = run("publish", command, *words, "--json", **env)
+    assert done.code == 0, done.err
+    _documented.check(f"publish {command}", done.json)
+    found: dict[str, Any] = done.json
+    return found
+
+
+def out(run: Run, *pins: Pin) -> None:
+    """Write the pin file, and publish it under the next version."""
+    write(kit.policy(HOST, *pins))
+    done = run("rotate", "publish", "--offline")
+    assert done.code == 0, done.err
+
+
+@pytest.fixture
+def begun(run: Run) -> Run:
+    """The command, where there are keys, and version 3 is published."""
+    write(kit.policy(HOST))
+    documented(run, "init", *INIT, "--url", "www")
+    assert run("rotate", "publish", "--offline").code == 0
+    return run
+
+
+def follow(now: Any = None) -> int:
+    """What tuf's own client has after an update."""
+    shutil.rmtree("client", ignore_errors=True)
+    return Client(Firm(Path(), now or utc_now()), Path("client").absolute()).follow()
+
+
+def test_the_whole_way(begun: Run) -> None:
+    signed = documented(begun, "sign", *KEYS)
+    assert signed["version"] == 3
+    assert [each["role"] for each in signed["signed"]] == ["targets", "snapshot", "timestamp"]
+    assert (signed["waits"], signed["next"]) == ([], "certpin publish push")
+    assert follow() == 3
+    status = documented(begun, "status")
+    assert (status["published"], status["signed"], status["pushed"]) == (3, 3, False)
+    (first,) = [each["keys"][0]["key"] for each in status["roles"] if each["role"] == "root"]
+    added = documented(begun, "add-key", "new-root.key", "--role", "root", "--replace", first[:12])
+    assert (added["made"], added["root"]) == (True, 2)
+    assert {each["role"] for each in added["waits"]} == {"root"}
+    documented(begun, "sign", "root.key", "new-root.key", "online.key")
+    assert (SITE / "metadata" / "2.root.json").exists()
+    assert follow() == 3
+    out(begun, kit.NOBODY_ELSE, kit.NOBODY, NEW)
+    documented(begun, "sign", "targets.key", "online.key")
+    assert follow() == 4
+
+
+def test_keys_are_made_for_their_owner_alone(run: Run) -> None:
+    write(kit.policy(HOST))
+    made = documented(run, "init", *INIT, "--expires", "root=30", "--expires", "timestamp=1")
+    assert made["ready"]
+    assert [(each["role"], each["made"]) for each in made["keys"]] == [
+        ("root", True), ("targets", True), ("online", True),
+    ]  # fmt: skip
+    for name in KEYS:
+        assert stat.S_IMODE(Path(name).stat().st_mode) == 0o600
+        assert b"ENCRYPTED" not in Path(name).read_bytes()
+    text = (FOLDER / "publish.toml").read_text()
+    assert "root = 30" in text
+    assert "timestamp = 1" in text
+    assert "PRIVATE" not in "".join(
+        path.read_text() for path in FOLDER.rglob("*") if path.is_file()
+    )
+
+
+def test_root_and_targets_may_be_one_key(run: Run) -> None:
+    write(kit.policy(HOST))
+    words = ("--root-key", "one.key", "--targets-key", "one.key", "--online-key", "online.key")
+    documented(run, "init", *words)
+    assert run("rotate", "publish", "--offline").code == 0
+    documented(run, "sign", "one.key", "online.key")
+    assert follow() == 3
+
+
+def test_a_passphrase_encrypts_them_and_is_needed_to_sign(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(kit.policy(HOST))
+    secret = {"CERTPIN_PASSPHRASE": "very secret"}
+    documented(run, "init", *INIT, **secret)
+    assert all(b"ENCRYPTED" in Path(name).read_bytes() for name in KEYS)
+    assert run("rotate", "publish", "--offline").code == 0
+    refused = run("publish", "sign", *KEYS)
+    assert refused.code == 2
+    assert "passphrase" in refused.err
+    signed = run("publish", "sign", *KEYS, **secret)
+    assert signed.code == 0
+    assert "very secret" not in signed.out + signed.err
+
+
+def test_a_passphrase_is_asked_for_once(run: Run) -> None:
+    write(kit.policy(HOST))
+    done = run("publish", "init", *INIT, "--ask-passphrase", typed="secret\nsecret\n")
+    assert done.code == 0
+    assert done.err.count("Passphrase for the new keys") == 1
+    assert all(b"ENCRYPTED" in Path(name).read_bytes() for name in KEYS)
+
+
+def test_a_key_that_somebody_else_holds_has_to_sign_first(run: Run) -> None:
+    write(kit.policy(HOST))
+    pem, _ = new_private_key("p256", None)
+    Path("theirs.key").write_bytes(pem)
+    private = serialization.load_pem_private_key(pem, None)
+    Path("theirs.pub").write_bytes(
+        private.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    words = (*INIT, "--root-key", "theirs.pub", "--root-threshold", "2")
+    made = documented(run, "init", *words)
+    assert not made["ready"]
+    assert [(each["role"], each["missing"]) for each in made["waits"]] == [("root", 1)]
+    assert not SITE.exists()
+    assert "somebody else holds" in _again(run, words)
+    documented(run, "sign", "theirs.key")
+    assert (SITE / "metadata" / "1.root.json").exists()
+    assert [path.name for path in (FOLDER / "drafts").iterdir()] == []
+
+
+def _again(run: Run, words: tuple[str, ...]) -> str:
+    shutil.rmtree(FOLDER)
+    return run("publish", "init", *words).out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((*INIT, "--online-key", "root.key"), "must not be among"),
+        ((*INIT, "--root-key", "root.key"), "twice"),
+        ((*INIT, "--root-threshold", "2"), "2 keys of root"),
+        ((*INIT, "--expires", "root"), "no ROLE=DAYS"),
+        ((*INIT, "--expires", "roots=3"), "1 to 3650 days"),
+        ((*INIT, "--expires", "root=9999"), "1 to 3650 days"),
+        ((*INIT, "--root-key", "nowhere/at.key"), "cannot be written"),
+        ((*INIT, "--root-key", "pins.toml"), "no private key"),
+    ],
+)
+def test_where_it_fails_there_was_never_a_key(run: Run, words: tuple[str, ...], said: str) -> None:
+    write(kit.policy(HOST))
+    done = run("publish", "init", *words)
+    assert done.code == 2
+    assert said in done.err
+    assert sorted(path.name for path in Path().iterdir()) == ["pins.toml"]
+
+
+def test_one_key_is_not_for_two_kinds_under_another_name(run: Run) -> None:
+    write(kit.policy(HOST))
+    pem, _ = new_private_key("p256", None)
+    Path("root.key").write_bytes(pem)
+    Path("online.key").write_bytes(pem)
+    done = run("publish", "init", *INIT)
+    assert (done.code, "online key is among" in done.err) == (2, True)
+    assert not FOLDER.exists()
+
+
+def test_it_does_not_begin_twice(begun: Run) -> None:
+    before = Path("root.key").read_bytes()
+    done = begun("publish", "init", *INIT)
+    assert (done.code, "is there already" in done.err) == (2, True)
+    assert Path("root.key").read_bytes() == before
+
+
+def test_where_nothing_has_begun_it_is_told(run: Run) -> None:
+    write(kit.policy(HOST))
+    for words in (["status"], ["sign", "root.key"], ["add-key", "new.key", "--role", "root"]):
+        done = run("publish", *words)
+        assert (done.code, "certpin publish init" in done.err) == (2, True)
+    assert sorted(path.name for path in Path().iterdir()) == ["pins.toml"]
+
+
+def test_people_are_told(begun: Run) -> None:
+    status = begun("publish", "status")
+    assert "No version is signed yet." in status.out
+    assert "targets 1 waits for the key (version 3 was published)" in status.out
+    signed = begun("publish", "sign", *KEYS)
+    assert f"  {HOST}: sha256/" in signed.err
+    assert "bank version 3 is in publish/site, good until" in signed.out
+    status = begun("publish", "status")
+    assert "not pushed yet: certpin publish push" in status.out
+    again = begun("publish", "sign", "targets.key")
+    assert "There is nothing for these keys to sign now." in again.out
+    added = begun("publish", "add-key", "new.key", "--role", "online")
+    assert "comes in with root 2. It was made now." in added.out
+    signed = begun("publish", "sign", "root.key", "new.key")
+    assert "of online is out" in signed.err
+
+
+def test_what_changes_is_shown_before_it_is_signed(begun: Run) -> None:
+    documented(begun, "sign", *KEYS)
+    out(begun, kit.NOBODY_ELSE, kit.NOBODY, NEW)
+    done = begun("publish", "sign", "targets.key", "online.key")
+    assert "bank version 4; 3 is signed" in done.err
+    assert str(NEW) in done.err
+
+
+@pytest.mark.slow
+def test_on_a_terminal_it_asks(begun: Run) -> None:
+    code, said = on_terminal("publish", "sign", *KEYS, typing=[("Sign this?", "n")])
+    assert (code, "To sign: targets 1" in said) == (130, True)
+    assert not (SITE / "metadata" / "timestamp.json").exists()
+    assert on_terminal("publish", "sign", *KEYS, "--yes")[0] == 0
+    assert (SITE / "metadata" / "timestamp.json").exists()
+
+
+def test_status_warns_in_time(begun: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    documented(begun, "sign", *KEYS)
+    assert begun("publish", "status").code == 0
+    assert begun("publish", "status", "--within", "2").code == 0
+    assert begun("publish", "status", "--within", "3").code == 1
+    later(monkeypatch, days=2.5)
+    done = begun("publish", "status", "--json")
+    _documented.check("publish status", done.json)
+    assert done.code == 1
+    assert {each["role"]: each["ends_soon"] for each in done.json["roles"]} == {
+        "root": False, "targets": False, "snapshot": False, "timestamp": True,
+    }  # fmt: skip
+    assert [(each["role"], each["missing"]) for each in done.json["waits"]] == [("timestamp", 1)]
+    later(monkeypatch, days=5)
+    assert "PAST ITS DATE" in begun("publish", "status").out
+    documented(begun, "sign", "online.key")
+    assert begun("publish", "status").code == 0
+
+
+def later(monkeypatch: pytest.MonkeyPatch, days: float) -> None:
+    monkeypatch.setattr(publishing, "utc_now", lambda: utc_now() + timedelta(days=days))
+
+
+def test_pins_that_end_before_their_signatures_are_told(run: Run) -> None:
+    write(kit.policy(HOST, expires=utc_now() + timedelta(days=60)))
+    documented(run, "init", *INIT)
+    assert run("rotate", "publish", "--offline").code == 0
+    signed = run("publish", "sign", *KEYS)
+    assert f"the pins of {HOST} end on" in signed.err
+    assert documented(run, "sign", "online.key")["warnings"] != []
+
+
+def test_a_version_that_was_out_before_may_be_signed(run: Run) -> None:
+    write(kit.policy(HOST))
+    assert run("rotate", "publish", "--offline").code == 0
+    documented(run, "init", *INIT)
+    refused = run("publish", "sign", "targets.key", "online.key")
+    assert (refused.code, "certpin rotate publish --signed" in refused.err) == (2, True)
+    assert run("rotate", "publish", "--offline", "--signed").code == 0
+    assert [(each.version, each.signed) for each in journal()] == [(3, False), (3, True)]
+    assert documented(run, "sign", *KEYS)["version"] == 3
+    assert run("rotate", "publish", "--offline", "--signed").code == 2  # nothing has changed since
+
+
+def test_the_wrong_key_is_told(begun: Run) -> None:
+    pem, _ = new_private_key("p256", None)
+    Path("other.key").write_bytes(pem)
+    done = begun("publish", "sign", "targets.key", "other.key")
+    assert (done.code, "signs nothing here" in done.err) == (2, True)
+    assert not [*FOLDER.glob("drafts/*")]
+
+
+def test_a_weak_key_signs_nothing(run: Run) -> None:
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    write(kit.policy(HOST))
+    weak = rsa.generate_private_key(65537, 1024)
+    Path("root.key").write_bytes(
+        weak.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    done = run("publish", "init", *INIT)
+    assert (done.code, "1024 bits" in done.err) == (2, True)
+
+
+def test_without_the_extra_it_is_told(begun: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("certpin.updates.publish")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("certpin.updates.publish", raising=False)
+    monkeypatch.setitem(sys.modules, "tuf.api.metadata", None)
+    monkeypatch.setitem(sys.modules, "tuf", None)
+    for words in (["init", *INIT], ["status"], ["sign", "x"], ["add-key", "x", "--role", "root"]):
+        done = begun("publish", *words)
+        assert (done.code, "pip install 'certpin[publish]'" in done.err) == (2, True)
+
+
+@pytest.mark.peer("softhsm2")
+def test_keys_may_be_on_a_token(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(kit.policy(HOST))
+    with softhsm(monkeypatch) as hsm:
+        pin = {"CERTPIN_PKCS11_PIN": hsm.pin}
+        root, targets = hsm.uri("root"), hsm.uri("targets")
+        words = ("--root-key", root, "--targets-key", targets, "--online-key", "online.key")
+        made = documented(run, "init", *words, **pin)
+        assert [each["made"] for each in made["keys"]] == [True, True, True]
+        assert run("rotate", "publish", "--offline").code == 0
+        documented(run, "sign", root, targets, "online.key", **pin)
+        assert follow() == 3
+        shutil.rmtree(FOLDER)
+        again = documented(run, "init", *words, **pin)  # keys that are there are taken
+        assert [each["made"] for each in again["keys"]] == [False, False, False]
+        assert [each["key"] for each in again["keys"]] == [each["key"] for each in made["keys"]]
+        shutil.rmtree(FOLDER)
+        new = ("--root-key", hsm.uri("root2"), "--root-threshold", "1", *words[2:-1], "pins.toml")
+        assert run("publish", "init", *new, **pin).code == 2
+        with hsm.session() as session:
+            assert "root2" not in " ".join(str(each) for each in session.get_objects())

@@ -1,0 +1,220 @@
+"""A firm that signs pin sets: its keys, its clones of the folder, its clock, and a client of it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from tuf.api.exceptions import DownloadHTTPError
+from tuf.api.metadata import Metadata
+from tuf.ngclient import FetcherInterface, Updater
+
+from certpin.errors import ConfigError
+from certpin.pinfile import PinSet
+from certpin.updates.publish import content, folder, roots
+from certpin.updates.publish.desk import Desk, Plan, prepare
+from certpin.updates.publish.keys import KeySigner
+from certpin.updates.publish.rekeying import rekeyed
+from certpin.updates.publish.settings import Settings
+from certpin.updates.publish.signing import Signed, sign
+from certpin.updates.publish.state import State, believed
+from certpin.updates.publish.waiting import Wait, waits
+from certpin.x509.keys import new_private_key
+from certpin.x509.signing import file_key
+from tests import kit
+from tests.updates._publisher import HOST, pin_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from certpin.x509.keys import KeyAlgorithm
+
+DAY = timedelta(days=1)
+START = datetime(2027, 3, 1, 9, tzinfo=UTC)
+
+
+@cache
+def key(name: str, algorithm: KeyAlgorithm = "p256") -> KeySigner:
+    """A key, the same one for each name in a run of the tests."""
+    pem, _ = new_private_key(algorithm, None)
+    return KeySigner(file_key(pem, lambda: None))
+
+
+def ident(name: str) -> str:
+    """The id of a key."""
+    return key(name).public_key.keyid
+
+
+def text(version: int, **more: str) -> str:
+    """A pin file: each version has a host of its own."""
+    return pin_file(
+        version, {HOST: kit.NOBODY_ELSE, f"v{version}.example": kit.NOBODY_ELSE}, **more
+    )
+
+
+@dataclass
+class Firm:
+    """One clone: ``here`` has the pin file, ``published`` is what the journal says."""
+
+    here: Path
+    now: datetime = START
+    settings: Settings = field(default_factory=Settings)
+    published: dict[int, PinSet] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """What is kept under version control."""
+        return self.here / "publish"
+
+    @property
+    def site(self) -> Path:
+        """What clients get."""
+        return self.folder / "site"
+
+    def begin(
+        self,
+        root: Sequence[str] = ("root",),
+        targets: Sequence[str] = ("targets",),
+        online: str = "online",
+        thresholds: Mapping[roots.Kind, int] | None = None,
+    ) -> None:
+        """Draft the first root."""
+        names: dict[roots.Kind, Sequence[str]] = {
+            "root": root,
+            "targets": targets,
+            "online": [online],
+        }
+        keys = {kind: [key(name).public_key for name in some] for kind, some in names.items()}
+        end = self.now.replace(hour=0) + self.settings.life("root") + DAY
+        first = roots.first_root(keys, thresholds or {}, end)
+        folder.write(self.folder, Signed(drafts={"root": Metadata(first)}))
+
+    def publish(self, version: int, written: str | None = None) -> None:
+        """Write a version of the pin file, and record it, as `certpin rotate publish` does."""
+        path = self.here / "pins.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(written or text(version), encoding="utf-8")
+        self.published[version] = PinSet.load(path)
+
+    @property
+    def state(self) -> State:
+        """What is believed of the folder."""
+        return believed(folder.read(self.folder), "bank", self.folder)
+
+    @property
+    def desk(self) -> Desk:
+        """All that decides."""
+        offer: content.Content | ConfigError
+        try:
+            offer = content.read(self.here / "pins.toml")
+        except ConfigError as exc:
+            offer = exc
+        latest = max(self.published, default=None)
+        return Desk(self.state, self.settings, self.now, offer, self.published, latest)
+
+    def plan(self, *names: str, renew: str = "") -> Plan:
+        """What these keys would sign."""
+        renewed = frozenset(renew.split())
+        return prepare(self.desk, frozenset(ident(name) for name in names), renewed)
+
+    def sign(self, *names: str, renew: str = "") -> Signed:
+        """Sign with these keys, and write it."""
+        keys = {ident(name): key(name) for name in names}
+        done = sign(self.plan(*names, renew=renew), keys, frozenset(renew.split()))
+        folder.write(self.folder, done)
+        return done
+
+    def add_key(
+        self, name: str, kind: roots.Kind, replaced: str = "", threshold: int | None = None
+    ) -> None:
+        """Change the draft of the next root."""
+        gone = ident(replaced) if replaced else None
+        new = rekeyed(self.desk, key(name).public_key, kind, replaced=gone, threshold=threshold)
+        folder.write(self.folder, Signed(drafts={"root": new}))
+
+    @property
+    def waits(self) -> tuple[Wait, ...]:
+        """What waits for signatures."""
+        return waits(prepare(self.desk, frozenset()))
+
+    @property
+    def waiting(self) -> set[tuple[str, int, int]]:
+        """The same: role, the root that demands it, and how many signatures are missing."""
+        return {(each.role, each.root, each.missing) for each in self.waits}
+
+    def cloned(self, name: str) -> Firm:
+        """The same in another clone."""
+        here = self.here.with_name(name)
+        shutil.copytree(self.here, here)
+        return replace(self, here=here, published=dict(self.published))
+
+    def merge(self, other: Firm) -> None:
+        """What git does where no file was changed on both sides."""
+        theirs = (path for path in other.folder.rglob("*") if path.is_file())
+        for path in theirs:
+            mine = self.folder / path.relative_to(other.folder)
+            assert not mine.exists() or mine.read_bytes() == path.read_bytes(), mine
+            mine.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, mine)
+
+    def drafts(self) -> list[str]:
+        """The files that wait."""
+        return sorted(path.name for path in (self.folder / "drafts").glob("*"))
+
+    def metadata(self, name: str) -> Path:
+        """A file of the site."""
+        return self.site / "metadata" / name
+
+
+class _Folder(FetcherInterface):
+    """Fetches from a folder."""
+
+    def __init__(self, site: Path) -> None:
+        self.site = site
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        path = self.site / url.removeprefix("https://pins.example/")
+        if not path.is_file():
+            raise DownloadHTTPError(url, 404)
+        yield path.read_bytes()
+
+
+class Client:
+    """The published client of TUF, with a folder of its own, from the first root on."""
+
+    def __init__(self, firm: Firm, cache: Path) -> None:
+        self.firm = firm
+        self.cache = cache
+        self.root = firm.metadata("1.root.json").read_bytes()
+        (cache / "targets").mkdir(parents=True)
+
+    def follow(self) -> int:
+        """Update, at the firm's time; the version of the pin file that it has then."""
+        with at(self.firm.now):
+            updater = Updater(
+                str(self.cache),
+                "https://pins.example/metadata/",
+                str(self.cache / "targets"),
+                "https://pins.example/targets/",
+                fetcher=_Folder(self.firm.site),
+                bootstrap=self.root,
+            )
+            updater.refresh()
+            info = updater.get_targetinfo("pins.toml")
+            assert info is not None
+            path = updater.download_target(info)
+        return PinSet.parse(Path(path).read_text(encoding="utf-8")).version
+
+
+def at(now: datetime) -> Any:
+    """Let tuf's client believe that it is now."""
+    clock = SimpleNamespace(
+        datetime=SimpleNamespace(now=lambda _: now), timezone=SimpleNamespace(utc=UTC)
+    )
+    return patch("tuf.ngclient._internal.trusted_metadata_set.datetime", clock)

@@ -1,0 +1,36 @@
+"""A firm that has signed its first version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.updates.publish._firm import Client, Firm
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Firm:
+    """A firm that has published a version, and signed nothing."""
+    firm = Firm(tmp_path / "firm")
+    firm.publish(1)
+    return firm
+
+
+@pytest.fixture
+def firm(new: Firm) -> Firm:
+    """A firm of one person who has all keys."""
+    new.begin()
+    new.sign("root", "targets", "online")
+    return new
+
+
+@pytest.fixture
+def client(firm: Firm, tmp_path: Path) -> Client:
+    """A client that has the first version."""
+    client = Client(firm, tmp_path / "client")
+    assert client.follow() == 1
+    return client

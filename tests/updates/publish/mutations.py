@@ -1,0 +1,100 @@
+"""The rules of signing, taken out one by one (``test_mutations.py``)."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_PUBLISH = "certpin/updates/publish/"
+_SIGN = "tests/updates/publish/test_sign.py::test_"
+
+
+def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
+    return Mutation(rule, _PUBLISH + file, old, new, test)
+
+
+MUTATIONS: list[Mutation] = [
+    _rule(
+        "a root is signed as it demands itself",
+        "signing.py",
+        "is_complete(root, current) and is_complete(root, root.signed)",
+        "is_complete(root, current)",
+        _SIGN + "one_threshold_alone_is_not_enough[root]",
+    ),
+    _rule(
+        "a root is signed as the one before demands",
+        "signing.py",
+        "is_complete(root, current) and is_complete(root, root.signed)",
+        "is_complete(root, root.signed)",
+        _SIGN + "one_threshold_alone_is_not_enough[root2]",
+    ),
+    _rule(
+        "the online key is on its own",
+        "roots.py",
+        'if set(timestamp.keyids) & {*root.roles["root"].keyids, *root.roles["targets"].keyids}:',
+        "if False:",
+        _SIGN + "a_root_that_must_not_be_is_not_drafted",
+    ),
+    _rule(
+        "a threshold that can be met",
+        "roots.py",
+        "if not 1 <= role.threshold <= len(role.keyids):",
+        "if False:",
+        _SIGN + "a_root_that_must_not_be_is_not_drafted",
+    ),
+    _rule(
+        "one key is one signature",
+        "roots.py",
+        "if any(not is_sound(key) or key.keyid != keyid for keyid, key in root.keys.items()):",
+        "if False:",
+        _SIGN + "one_key_under_two_names_is_not_two",
+    ),
+    _rule(
+        "a root in date",
+        "roots.py",
+        "if not now < root.expires <= now + life + SLACK:",
+        "if False:",
+        _SIGN + "a_draft_of_a_root_keeps_the_rules",
+    ),
+    _rule(
+        "as it was published",
+        "desk.py",
+        "        require_published(desk.offer.pins, desk.published[latest])\n",
+        "",
+        _SIGN + "another_file_than_was_published_is_not_signed",
+    ),
+    _rule(
+        "no other content under the same version",
+        "desk.py",
+        "    require_published(current.pins, desk.published.get(current.pins.version), what=what)\n",
+        "",
+        _SIGN + "no_other_content_is_signed_under_the_same_version",
+    ),
+    _rule(
+        "no lower version",
+        "desk.py",
+        "if latest is not None and latest < current.pins.version:",
+        "if False:",
+        _SIGN + "no_lower_version_is_signed",
+    ),
+    _rule(
+        "a draft is what it has to be",
+        "desk.py",
+        "if draft.signed != expected or not in_turn or not in_time:",
+        "if not in_turn or not in_time:",
+        _SIGN + "a_draft_of_other_targets_is_not_signed",
+    ),
+    _rule(
+        "what clients would refuse is not written",
+        "signing.py",
+        "    if done.site:\n        _require_believable(plan, done)\n",
+        "",
+        _SIGN + "what_clients_would_refuse_is_not_written",
+    ),
+    _rule(
+        "what is published stays in its folder",
+        "content.py",
+        "if not file.resolve().is_relative_to(path.parent.resolve()):",
+        "if False:",
+        _SIGN + "a_trust_file_outside_of_the_folder_is_not_signed[link]",
+    ),
+]

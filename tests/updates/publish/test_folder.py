@@ -1,0 +1,338 @@
+"""The folder: killed at any moment, changed by somebody, hostile, too long, without room."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.errors import ConfigError, PinFileError
+from certpin.updates.publish import folder
+from certpin.updates.publish.settings import DEFAULT_DAYS, Settings, load, text_of
+from tests.updates.publish._firm import DAY, Client, Firm, ident
+from tests.updates.test_crashes import in_a_child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:This process .* is multi-threaded:DeprecationWarning"
+)
+
+
+# ── Killed at any moment ──────────────────────────────────────────────────────────────────────
+
+
+def a_day(firm: Firm) -> tuple[str, ...]:
+    firm.now += 8 * DAY
+    firm.sign("online")
+    firm.now += 2 * DAY  # a snapshot is due, too
+    return ("online",)
+
+
+def a_root_key(firm: Firm) -> tuple[str, ...]:
+    firm.add_key("root2", "root", "root")
+    firm.publish(2)
+    return "root", "root2", "targets", "online"
+
+
+def all_keys(firm: Firm) -> tuple[str, ...]:
+    firm.add_key("root2", "root", "root")
+    firm.add_key("targets2", "targets", "targets")
+    firm.add_key("online2", "online")
+    firm.publish(2)
+    return "root", "root2", "targets2", "online2"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [a_day, a_root_key, all_keys])
+def test_killed_at_any_moment_clients_follow_and_the_same_command_ends_it(
+    firm: Firm, client: Client, tmp_path: Path, change: Callable[[Firm], tuple[str, ...]]
+) -> None:
+    keys = change(firm)
+    before = tmp_path / "before"
+    shutil.copytree(firm.folder, before)
+    newest = max(firm.published)
+    moment = 0
+    while True:
+        moment += 1
+        died = in_a_child(partial(_sign_and_die, firm, keys, moment))
+        # Between a root that has another online key and what that signs, clients keep what they
+        # have: those two are two files.
+        between = change is all_keys and _is_between(firm)
+        assert between or _followed(client, tmp_path) in {1, newest}
+        firm.sign(*keys) if _is_open(firm) else firm.sign(keys[-1])
+        assert _followed(client, tmp_path) == newest
+        assert firm.drafts() == []
+        assert firm.waits == ()
+        _restore(firm, before)
+        if not died:
+            break
+        assert os.WTERMSIG(died) == signal.SIGKILL
+    assert moment > 2
+
+
+def _is_between(firm: Firm) -> bool:
+    current = firm.state.current
+    return current is not None and current.superseded
+
+
+def _is_open(firm: Firm) -> bool:
+    root = firm.state.root
+    return root is None or ident("root") in root.roles["root"].keyids
+
+
+def _sign_and_die(firm: Firm, keys: tuple[str, ...], moment: int) -> None:
+    """Be killed just before the n-th file is put in place, or taken away."""
+    count = 0
+
+    def watch(event: str, args: tuple[Any, ...]) -> None:
+        nonlocal count
+        if event in {"os.rename", "os.remove"} and str(firm.folder) in str(args):
+            count += 1
+            if count == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    firm.sign(*keys)
+
+
+def _followed(client: Client, tmp_path: Path) -> int:
+    """What a copy of the client gets: the client itself stays where it was."""
+    copy = tmp_path / "copied"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(client.cache, copy, symlinks=True)
+    for link in copy.rglob("*"):
+        if link.is_symlink():
+            target = link.readlink()
+            link.unlink()
+            link.symlink_to(str(target).replace(str(client.cache), str(copy)))
+    other = object.__new__(Client)
+    other.firm, other.cache, other.root = client.firm, copy, client.root
+    return other.follow()
+
+
+def _restore(firm: Firm, before: Path) -> None:
+    shutil.rmtree(firm.folder)
+    shutil.copytree(before, firm.folder)
+
+
+# ── No room ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_where_there_is_no_room_it_is_told_and_the_same_command_ends_it(
+    firm: Firm, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    firm.publish(2)
+    fsync, left = os.fsync, 3
+
+    def full(descriptor: int) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(PinFileError, match="No space left") as caught:
+            firm.sign("targets", "online")
+    assert "run the same command again" in caught.value.fix
+    assert client.follow() == 1
+    firm.sign("targets", "online")
+    assert client.follow() == 2
+    assert [path.name for path in firm.folder.rglob(".*")] == []
+
+
+# ── Two at once ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_one_command_at_a_time(firm: Firm) -> None:
+    with (
+        folder.held(firm.folder),
+        pytest.raises(ConfigError, match="another command is at work"),
+        folder.held(firm.folder),
+    ):
+        pass
+    with folder.held(firm.folder):
+        pass
+
+
+def test_a_file_system_without_locks_is_used_without(
+    firm: Firm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_: Any) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with folder.held(firm.folder):
+        pass
+    monkeypatch.setattr(folder, "fcntl", None)
+    with folder.held(firm.folder):
+        pass
+
+
+def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PinFileError, match="cannot be used"), folder.held(tmp_path / "none"):
+        pass
+
+
+# ── What somebody changed ─────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "name", ["1.root.json", "1.snapshot.json", "1.targets.json", "timestamp.json"]
+)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"{",
+        b"[" * 5000,
+        b'{"signed": {"_type": "root"}, "signatures": []}',
+        b"x" * 600_000,
+    ],
+    ids=["empty", "cut", "deep", "little", "long"],
+)
+def test_a_site_that_was_damaged_is_not_believed(firm: Firm, name: str, damage: bytes) -> None:
+    firm.metadata(name).write_bytes(damage)
+    with pytest.raises(PinFileError) as caught:
+        firm.sign("online")
+    assert str(firm.folder) in str(caught.value)
+    assert caught.value.fix or "more than" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "place", ["metadata/1.snapshot.json", "metadata/1.targets.json", "targets"]
+)
+def test_a_file_that_is_missing_is_told(firm: Firm, place: str) -> None:
+    path = firm.site / place
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(PinFileError, match="it is missing"):
+        firm.sign("online")
+
+
+def test_a_target_that_was_changed_is_not_believed(firm: Firm) -> None:
+    (target,) = (firm.site / "targets").iterdir()
+    target.write_bytes(target.read_bytes() + b"\n")
+    with pytest.raises(PinFileError, match="not what the keys have signed"):
+        firm.sign("online")
+
+
+def test_a_root_that_does_not_follow_is_not_believed(firm: Firm, tmp_path: Path) -> None:
+    other = Firm(tmp_path / "other")
+    other.publish(1)
+    other.begin(("mallory",), ("mallory2",), "mallory3")
+    other.sign("mallory")
+    other.add_key("mallory4", "root")
+    other.sign("mallory", "mallory2", "mallory3")
+    shutil.copy(other.metadata("2.root.json"), firm.metadata("2.root.json"))
+    with pytest.raises(PinFileError, match=r"2\.root\.json does not follow"):
+        firm.sign("online")
+
+
+def test_a_timestamp_without_a_root_is_not_believed(firm: Firm) -> None:
+    firm.metadata("1.root.json").unlink()
+    with pytest.raises(PinFileError, match="a timestamp, and no root"):
+        firm.sign("online")
+
+
+def test_a_folder_without_any_root_is_told(firm: Firm) -> None:
+    shutil.rmtree(firm.site)
+    with pytest.raises(PinFileError, match="there is no root, and no draft"):
+        firm.sign("online")
+
+
+@pytest.mark.parametrize("data", [b"<<<<<<< HEAD", b"{}", b'{"signed": 1}', b"\xff"])
+@pytest.mark.parametrize("role", ["root", "targets"])
+def test_a_draft_that_cannot_be_read_is_told(firm: Firm, role: str, data: bytes) -> None:
+    drafts = firm.folder / "drafts"
+    drafts.mkdir(exist_ok=True)
+    (drafts / f"{role}.json").write_bytes(data)
+    with pytest.raises(PinFileError, match=rf"drafts/{role}\.json"):
+        firm.sign("online")
+
+
+def test_other_files_among_the_drafts_are_left_alone(firm: Firm) -> None:
+    firm.publish(2)
+    drafts = firm.folder / "drafts"
+    drafts.mkdir(exist_ok=True)
+    (drafts / "README").write_text("hello")
+    (drafts / f"targets.{'0' * 64}.json").write_text("{}")
+    firm.sign("targets", "online")
+    assert firm.drafts() == ["README"]
+
+
+def test_numbers_that_a_cut_off_run_has_left_are_not_used_again(firm: Firm, client: Client) -> None:
+    firm.metadata("2.targets.json").write_bytes(b"of some run")
+    firm.metadata("2.snapshot.json").write_bytes(b"of some run")
+    firm.publish(2)
+    done = firm.sign("targets", "online")
+    assert "metadata/3.targets.json" in dict(done.site)
+    assert "metadata/3.snapshot.json" in dict(done.site)
+    assert client.follow() == 2
+
+
+# ── publish.toml ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(),
+        Settings("www"),
+        Settings('s3://bank/"pins"\\', {"root": 1, "targets": 2, "snapshot": 3, "timestamp": 3650}),
+    ],
+)
+def test_settings_are_read_as_they_were_written(tmp_path: Path, settings: Settings) -> None:
+    path = tmp_path / "publish.toml"
+    path.write_text(text_of(settings), encoding="utf-8")
+    assert load(path) == settings
+
+
+def test_settings_may_say_little(tmp_path: Path) -> None:
+    path = tmp_path / "publish.toml"
+    path.write_text('[storage]\nendpoint_url = "https://s3.example"\n[expires]\nroot = 30\n')
+    found = load(path)
+    assert found.storage == {"endpoint_url": "https://s3.example"}
+    assert found.days == {**DEFAULT_DAYS, "root": 30}
+    assert found.url is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[expires]\nroot = 0\n", "expires.root"),
+        ("[expires]\nroot = 3651\n", "expires.root"),
+        ("[expires]\nroot = true\n", "expires.root"),
+        ("[expires]\nmirror = 3\n", "expires.mirror"),
+        ("urls = 3\n", "urls"),
+        ("url = 3\n", "url"),
+        ("storage = 3\n", "storage"),
+        ("[expires", "not TOML"),
+        ("#" * 70_000, "more than"),
+    ],
+)
+def test_settings_that_are_none_are_told(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "publish.toml"
+    path.write_text(text)
+    with pytest.raises(PinFileError) as caught:
+        load(path)
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_settings_that_are_not_there_are_told(tmp_path: Path) -> None:
+    with pytest.raises(PinFileError) as caught:
+        load(tmp_path / "publish.toml")
+    assert caught.value.fix == "begin with certpin publish init"
+    (tmp_path / "publish.toml").write_bytes(b"\xff")
+    with pytest.raises(PinFileError, match="cannot be read"):
+        load(tmp_path / "publish.toml")

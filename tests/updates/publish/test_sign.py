@@ -1,0 +1,530 @@
+"""Signing: what goes to the site, what waits, and what is refused. tuf's own client follows."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from tuf.api.metadata import Metadata
+
+from certpin.errors import ConfigError
+from certpin.pins import Pin
+from certpin.updates.publish.settings import Settings
+from tests import kit
+from tests.updates._publisher import HOST, pin_file
+from tests.updates.publish._firm import DAY, Client, Firm, ident, key, text
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from certpin.lab import Authority
+    from certpin.x509.keys import KeyAlgorithm
+
+OTHER = Pin("sha256", bytes(range(2, 34)))
+ALL = ("root", "targets", "online")
+
+
+def midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0)
+
+
+def test_with_all_keys_at_hand_it_is_signed_at_once(firm: Firm, client: Client) -> None:
+    assert firm.waits == ()
+    assert firm.drafts() == []
+    firm.publish(2)
+    assert firm.waiting == {("targets", 1, 1)}
+    firm.sign("targets", "online")
+    assert client.follow() == 2
+    assert firm.waits == ()
+
+
+def test_the_files_are_those_of_a_repository_of_tuf(firm: Firm) -> None:
+    pins = firm.here / "pins.toml"
+    names = sorted(
+        str(path.relative_to(firm.site)) for path in firm.site.rglob("*") if path.is_file()
+    )
+    (target,) = [name for name in names if name.startswith("targets/")]
+    assert names == [
+        "metadata/1.root.json",
+        "metadata/1.snapshot.json",
+        "metadata/1.targets.json",
+        "metadata/timestamp.json",
+        target,
+    ]
+    assert (firm.site / target).read_bytes() == pins.read_bytes()
+    signed = firm.state.current
+    assert signed is not None
+    assert signed.promise.targets["pins.toml"].custom == {"pin-set": "bank", "version": 1}
+
+
+@pytest.mark.parametrize("algorithm", ["p256", "p384", "rsa2048", "ed25519"])
+def test_every_kind_of_key_signs(new: Firm, tmp_path: Path, algorithm: KeyAlgorithm) -> None:
+    names = [f"{algorithm} {role}" for role in ALL]
+    for name in names:
+        key(name, algorithm)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("tests.updates.publish._firm.key", lambda name: key(name, algorithm))
+        new.begin((names[0],), (names[1],), names[2])
+        new.sign(*names)
+        assert Client(new, tmp_path / "client").follow() == 1
+
+
+def test_a_timestamp_is_renewed_each_day_with_the_online_key_alone(
+    firm: Firm, client: Client
+) -> None:
+    for _ in range(8):
+        firm.now += DAY
+        done = firm.sign("online")
+        assert [path for path, _ in done.site] == ["metadata/timestamp.json"]
+        assert client.follow() == 1
+    firm.now += 2 * DAY  # less than a third of fourteen days is left
+    done = firm.sign("online")
+    assert [path for path, _ in done.site] == [
+        "metadata/2.snapshot.json",
+        "metadata/timestamp.json",
+    ]
+    assert client.follow() == 1
+
+
+def test_the_online_key_goes_on_while_a_version_waits_or_the_pin_file_is_being_changed(
+    firm: Firm, client: Client
+) -> None:
+    firm.publish(2)
+    (firm.here / "pins.toml").write_text(text(3).replace(str(kit.NOBODY_ELSE), str(OTHER)))
+    firm.now += DAY
+    firm.sign("online")
+    assert client.follow() == 1
+    assert [(each.role, bool(each.problem)) for each in firm.waits] == [("targets", True)]
+
+
+def test_targets_are_renewed_in_their_last_third_as_they_were(firm: Firm, client: Client) -> None:
+    firm.now += 55 * DAY
+    firm.sign("targets", "online")
+    assert firm.state.targets is not None
+    assert firm.state.targets.version == 1
+    firm.now += 6 * DAY
+    assert ("targets", 1, 1) in firm.waiting
+    firm.sign("targets", "online")
+    assert firm.state.targets.version == 2
+    assert firm.state.targets.expires == midnight(firm.now + 91 * DAY)
+    assert client.follow() == 1
+
+
+def test_roles_are_renewed_where_somebody_wants_it(firm: Firm, client: Client) -> None:
+    done = firm.sign(*ALL, renew="root targets snapshot")
+    assert [path.partition("/")[2] for path, _ in done.site if "metadata" in path] == [
+        "2.targets.json",
+        "2.snapshot.json",
+        "2.root.json",
+        "timestamp.json",
+    ]
+    assert client.follow() == 1
+
+
+def test_a_root_is_renewed_in_its_last_third(firm: Firm, client: Client) -> None:
+    firm.now += 250 * DAY
+    assert ("root", 1, 1) in firm.waiting
+    firm.sign(*ALL)
+    assert firm.state.root is not None
+    assert (firm.state.root.version, firm.state.root.expires) == (2, midnight(firm.now + 366 * DAY))
+    assert client.follow() == 1
+    assert firm.waits == ()
+
+
+def test_what_clients_would_refuse_is_not_written(firm: Firm) -> None:
+    firm.now += 100 * DAY  # the targets are past their date
+    before = _files(firm)
+    with pytest.raises(ConfigError, match="clients would refuse it"):
+        firm.sign("online")
+    assert _files(firm) == before
+    firm.sign("targets", "online")
+
+
+def _files(firm: Firm) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(firm.folder)): path.read_bytes()
+        for path in firm.folder.rglob("*")
+        if path.is_file()
+    }
+
+
+# ── Two of three ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def board(new: Firm) -> Firm:
+    """Three people, of whom two have to sign."""
+    people = ("ada", "bob", "cleo")
+    new.begin(people, people, "online", {"root": 2, "targets": 2})
+    return new
+
+
+def test_two_of_three_sign_in_their_own_clones(board: Firm, tmp_path: Path) -> None:
+    ada, bob = board.cloned("ada"), board.cloned("bob")
+    ada.sign("ada")
+    assert ada.waiting == {("root", 1, 1), ("targets", 1, 1)} or ada.state.root is None
+    bob.sign("bob")
+    assert not board.metadata("1.root.json").exists()
+    board.merge(ada)
+    board.merge(bob)
+    board.sign("online")
+    assert board.metadata("1.root.json").exists()
+    # Both drafted the same targets in the same second; else git tells them of two drafts.
+    client = Client(board, tmp_path / "client")
+    assert client.follow() == 1
+    ada = board.cloned("ada2")
+    ada.publish(2)
+    ada.sign("ada", "online")
+    assert Client(ada, tmp_path / "other").follow() == 1
+    bob = ada.cloned("bob2")
+    bob.now += DAY
+    bob.sign("bob")
+    assert [(each.role, each.missing) for each in bob.waits] == [("timestamp", 1)]
+    bob.sign("online")
+    assert Client(bob, tmp_path / "third").follow() == 2
+    assert bob.drafts() == []
+
+
+def test_one_of_three_is_not_enough(board: Firm) -> None:
+    board.sign("ada", "online")
+    assert not board.metadata("1.root.json").exists()
+    board.sign("ada", "online")  # the same key again is no second one
+    assert not board.metadata("1.root.json").exists()
+    assert ("root", 1, 1) in board.waiting
+
+
+def test_a_signature_that_is_none_does_not_count(board: Firm) -> None:
+    board.sign("ada")
+    drafts = board.folder / "drafts"
+    mine, his = (drafts / f"root.{ident(name)}.json" for name in ("ada", "bob"))
+    his.write_text(mine.read_text().replace(ident("ada"), ident("bob")))
+    board.sign("online")
+    assert not board.metadata("1.root.json").exists()
+    shutil.copy(mine, his)  # named after a key that did not sign it
+    board.sign("online")
+    assert not board.metadata("1.root.json").exists()
+    assert not his.exists()
+
+
+# ── The root ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_root_key_is_replaced_under_both_thresholds(firm: Firm, client: Client) -> None:
+    firm.add_key("root2", "root", "root")
+    assert firm.waiting == {("root", 1, 1), ("root", 2, 1)}
+    firm.sign("root", "root2", "online")
+    assert client.follow() == 1
+    assert firm.state.root is not None
+    assert firm.state.root.roles["root"].keyids == [ident("root2")]
+    with pytest.raises(ConfigError, match="signs nothing here"):
+        firm.sign("root")
+
+
+@pytest.mark.parametrize("alone", ["root", "root2"])
+def test_one_threshold_alone_is_not_enough(firm: Firm, client: Client, alone: str) -> None:
+    firm.add_key("root2", "root", "root")
+    firm.sign(alone, "online")
+    assert not firm.metadata("2.root.json").exists()
+    assert client.follow() == 1
+    firm.sign(*{"root", "root2"} - {alone})
+    assert firm.waiting == {("timestamp", 2, 1)}
+    assert not firm.metadata("2.root.json").exists()  # the online key has to say so too
+    firm.sign("online")
+    assert firm.metadata("2.root.json").exists()
+    assert client.follow() == 1
+
+
+@pytest.mark.parametrize("kind", ["targets", "online"])
+def test_other_keys_are_replaced(firm: Firm, client: Client, kind: str) -> None:
+    firm.add_key("new", kind, kind)  # type: ignore[arg-type]
+    names = {"root", "targets", "online"} - {kind}
+    firm.sign(*names)
+    assert not firm.metadata("2.root.json").exists()
+    firm.sign("new", "online" if kind == "targets" else "new")
+    assert firm.metadata("2.root.json").exists()
+    assert client.follow() == 1
+    assert firm.waits == ()
+    firm.publish(2)
+    firm.sign("new", "online" if kind == "targets" else "targets")
+    assert client.follow() == 2
+
+
+def test_new_pins_do_not_wait_for_a_new_root(firm: Firm, client: Client) -> None:
+    firm.add_key("new", "targets", "targets")
+    firm.publish(2)
+    firm.sign("targets", "online")
+    assert client.follow() == 2
+    assert {(each.role, each.root) for each in firm.waits} >= {("root", 2), ("targets", 2)}
+    firm.sign("root", "new", "online")
+    assert firm.metadata("2.root.json").exists()
+    assert client.follow() == 2
+
+
+def test_a_threshold_rises(firm: Firm, client: Client) -> None:
+    firm.add_key("targets2", "targets", threshold=2)
+    firm.sign("root", "targets", "online")
+    assert not firm.metadata("2.root.json").exists()
+    firm.sign("targets2", "online")
+    assert client.follow() == 1
+    firm.publish(2)
+    firm.sign("targets", "online")
+    assert client.follow() == 1
+    firm.sign("targets2", "online")
+    assert client.follow() == 2
+
+
+def test_the_first_root_may_be_changed_before_it_is_signed(new: Firm, tmp_path: Path) -> None:
+    new.begin()
+    new.add_key("root2", "root", "root")
+    new.sign("root2", "targets", "online")
+    assert Client(new, tmp_path / "client").follow() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "replaced", "threshold", "said"),
+    [
+        ("online", "root", "", None, "online key is among"),
+        ("online", "targets", "", None, "online key is among"),
+        ("root", "online", "", None, "online key is among"),
+        ("new", "targets", "", 3, "3 have to sign"),
+        ("new", "targets", "new", None, "0 keys of targets are called"),
+        ("targets", "targets", "", None, "nothing changes"),
+        ("online", "online", "", None, "nothing changes"),
+    ],
+)
+def test_a_root_that_must_not_be_is_not_drafted(
+    firm: Firm, name: str, kind: str, replaced: str, threshold: int | None, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        firm.add_key(name, kind, replaced, threshold)  # type: ignore[arg-type]
+    assert firm.drafts() == []
+
+
+# ── What is signed ────────────────────────────────────────────────────────────────────────────
+
+
+def test_nothing_is_signed_that_was_not_published(new: Firm) -> None:
+    new.published.clear()
+    new.begin()
+    new.sign("root", "targets")
+    with pytest.raises(ConfigError, match="no version was published") as caught:
+        new.sign("targets", "online")
+    assert "certpin rotate publish" in caught.value.fix
+
+
+def test_another_file_than_was_published_is_not_signed(firm: Firm) -> None:
+    firm.publish(2)
+    firm.publish(3)
+    (firm.here / "pins.toml").write_text(text(2))
+    with pytest.raises(ConfigError, match="not version 3 as it was published"):
+        firm.sign("targets")
+    (firm.here / "pins.toml").write_text(text(3).replace(str(kit.NOBODY_ELSE), str(OTHER)))
+    with pytest.raises(ConfigError, match=r"host\[0\]|not version 3 as it was published"):
+        firm.sign("targets")
+
+
+def test_a_comment_more_is_the_same_set(firm: Firm, client: Client) -> None:
+    firm.publish(2)
+    (firm.here / "pins.toml").write_text("# a comment\n" + text(2))
+    firm.sign("targets", "online")
+    assert client.follow() == 2
+
+
+def test_no_lower_version_is_signed(firm: Firm, client: Client) -> None:
+    firm.publish(5)
+    firm.sign("targets", "online")
+    firm.published = {4: firm.published[1]}
+    with pytest.raises(ConfigError, match="no client goes back"):
+        firm.sign("targets", "online")
+    firm.sign("online")
+    assert client.follow() == 5
+
+
+def test_no_other_content_is_signed_under_the_same_version(firm: Firm, client: Client) -> None:
+    changed = pin_file(1, {HOST: kit.NOBODY_ELSE, "other.example": kit.NOBODY_ELSE})
+    firm.publish(1, changed)
+    with pytest.raises(ConfigError, match="publish/site is not version 1 as it was published"):
+        firm.sign("targets", "online", renew="targets")
+    firm.sign("online")
+    assert client.follow() == 1
+
+
+def test_a_set_of_another_name_is_refused(firm: Firm) -> None:
+    firm.publish(2, text(2, name="other"))
+    before = _files(firm)
+    with pytest.raises(ConfigError, match="take none that is called 'other'"):
+        firm.sign("targets", "online")
+    assert _files(firm) == before
+
+
+def test_a_debug_section_is_not_signed(firm: Firm, root: Authority) -> None:
+    (firm.here / "debug.pem").write_bytes(root.pem)
+    firm.publish(2, text(2) + '\n[debug]\nanchors = "debug.pem"\n')
+    with pytest.raises(ConfigError, match="no debug section"):
+        firm.sign("targets", "online")
+
+
+def test_trust_files_are_signed_with_it(firm: Firm, client: Client, root: Authority) -> None:
+    (firm.here / "ca").mkdir()
+    (firm.here / "ca" / "bank.pem").write_bytes(root.pem)
+    firm.publish(2, text(2, api_bank_example='trust = "ca/bank.pem"'))
+    firm.sign("targets", "online")
+    assert firm.state.current is not None
+    assert firm.state.current.files["ca/bank.pem"] == root.pem
+
+
+@pytest.mark.parametrize("where", ["outside", "link", "absolute", "dots"])
+def test_a_trust_file_outside_of_the_folder_is_not_signed(
+    firm: Firm, root: Authority, tmp_path: Path, where: str
+) -> None:
+    outside = tmp_path / "outside.pem"
+    outside.write_bytes(root.pem)
+    (firm.here / "link.pem").symlink_to(outside)
+    (firm.here / "in.pem").write_bytes(root.pem)
+    names = {"outside": "../outside.pem", "link": "link.pem", "absolute": str(outside)}
+    name = names.get(where, "./in.pem")
+    firm.publish(2, text(2, api_bank_example=f'trust = "{name}"'))
+    with pytest.raises(ConfigError, match="cannot be published"):
+        firm.sign("targets", "online")
+
+
+def test_a_key_of_nobody_is_told(firm: Firm) -> None:
+    with pytest.raises(ConfigError, match="signs nothing here") as caught:
+        firm.sign("targets", "stranger", "online")
+    assert "add-key" in caught.value.fix
+
+
+def test_the_dates_are_those_of_the_settings(new: Firm) -> None:
+    days = {"root": 30, "targets": 20, "snapshot": 10, "timestamp": 1}
+    new.settings = Settings(days=days)
+    new.begin()
+    new.sign(*ALL)
+    state = new.state
+    for role, number in days.items():
+        found = getattr(state, role)
+        drafted = role in {"root", "targets"}
+        end = new.now + number * DAY
+        assert found.expires == (midnight(end + DAY) if drafted else end)
+
+
+# ── Drafts that somebody sent ─────────────────────────────────────────────────────────────────
+
+
+def forged(firm: Firm, role: str, **changed: object) -> None:
+    """Write a draft that is not what it would have to be."""
+    path = firm.folder / "drafts" / f"{role}.json"
+    metadata: Metadata = Metadata.from_bytes(path.read_bytes())  # type: ignore[type-arg]
+    for name, value in changed.items():
+        setattr(metadata.signed, name, value)
+    path.write_bytes(metadata.to_bytes())
+
+
+@pytest.fixture
+def drafted(board: Firm) -> Firm:
+    """Version 2 waits for a second signature."""
+    board.sign("ada", "bob", "online")
+    board.publish(2)
+    board.sign("ada")
+    return board
+
+
+def test_a_draft_of_other_targets_is_not_signed(drafted: Firm, tmp_path: Path) -> None:
+    other = drafted.cloned("mallory")
+    other.publish(2, pin_file(2, {HOST: OTHER, "evil.example": OTHER}))
+    (other.folder / "drafts" / "targets.json").unlink()
+    other.sign("ada")
+    shutil.copytree(other.folder / "drafts", drafted.folder / "drafts", dirs_exist_ok=True)
+    with pytest.raises(ConfigError, match="not what bank version 2 says"):
+        drafted.sign("bob", "online")
+    drafted.sign("online")  # which goes on
+    assert Client(drafted, tmp_path / "client").follow() == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"version": 2**31},
+        {"version": 3},
+        {"unrecognized_fields": {"more": 1}},
+    ],
+)
+def test_a_draft_that_says_more_is_not_signed(drafted: Firm, changed: dict[str, object]) -> None:
+    forged(drafted, "targets", **changed)
+    with pytest.raises(ConfigError, match="not what bank version 2 says"):
+        drafted.sign("bob")
+
+
+def test_a_draft_with_a_far_date_is_not_signed(drafted: Firm) -> None:
+    forged(drafted, "targets", expires=drafted.now + 3650 * DAY)
+    with pytest.raises(ConfigError, match="not what bank version 2 says"):
+        drafted.sign("bob")
+
+
+def test_a_draft_of_a_version_before_is_made_anew(drafted: Firm, tmp_path: Path) -> None:
+    drafted.publish(3)
+    drafted.sign("bob", "online")
+    assert ("targets", 1, 1) in drafted.waiting
+    drafted.sign("cleo", "online")
+    assert Client(drafted, tmp_path / "client").follow() == 3
+
+
+def test_a_draft_that_lay_too_long_is_made_anew(drafted: Firm) -> None:
+    drafted.now += 80 * DAY
+    done = drafted.sign("bob")
+    assert done.drafts["targets"].signed.expires == midnight(drafted.now + 91 * DAY)
+    assert list(done.drafts["targets"].signatures) == [ident("bob")]
+
+
+def test_a_draft_of_a_root_keeps_the_rules(firm: Firm) -> None:
+    firm.add_key("root2", "root", "root")
+    for changed, said in [
+        ({"version": 3}, "its number has to be 2"),
+        ({"expires": firm.now + 4000 * DAY}, "its date"),
+        ({"expires": firm.now}, "its date"),
+        ({"consistent_snapshot": False}, "does not write"),
+        ({"unrecognized_fields": {"x": 1}}, "does not write"),
+    ]:
+        before = (firm.folder / "drafts" / "root.json").read_bytes()
+        forged(firm, "root", **changed)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match=said):
+            firm.sign("root", "root2")
+        firm.sign("online")  # goes on
+        assert any(said in each.problem for each in firm.waits)
+        (firm.folder / "drafts" / "root.json").write_bytes(before)
+    firm.sign("root", "root2", "online")
+
+
+def test_one_key_under_two_names_is_not_two(firm: Firm) -> None:
+    firm.add_key("root2", "root", threshold=2)
+    path = firm.folder / "drafts" / "root.json"
+    metadata: Metadata = Metadata.from_bytes(path.read_bytes())  # type: ignore[type-arg]
+    again = replace_id(metadata.signed.keys[ident("root2")], "0" * 64)
+    metadata.signed.add_key(again, "root")
+    path.write_bytes(metadata.to_bytes())
+    with pytest.raises(ConfigError, match="is called what it is not"):
+        firm.sign("root")
+
+
+def replace_id(known: object, name: str) -> object:
+    from copy import copy
+
+    other = copy(known)
+    other.keyid = name  # type: ignore[attr-defined]
+    return other
+
+
+def test_a_draft_that_was_moved_is_of_no_use(firm: Firm) -> None:
+    firm.add_key("root2", "root", "root")
+    draft = (firm.folder / "drafts" / "root.json").read_bytes()
+    firm.sign("root", "root2", "online")
+    (firm.folder / "drafts" / "root.json").write_bytes(draft)
+    firm.sign("online")
+    assert firm.drafts() == []
+
+
+def test_a_key_that_signed_a_draft_may_sign_again(drafted: Firm) -> None:
+    done = drafted.sign("ada")
+    assert done.acts == []
+    assert ("targets", 1, 1) in drafted.waiting

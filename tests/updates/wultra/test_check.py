@@ -126,6 +126,7 @@ def test_the_key_of_somebody_else(bank: Bank) -> None:
     assert "is this the public key of the key that signed?" in checked.entries[0].findings[0].fix
 
 
+@pytest.mark.slow
 def test_two_entries_betray_the_key_that_signed_them(bank: Bank) -> None:
     stray = Bank().signed(name="stray.example")
     signed = [bank.signed(name=f"a{number}.example") for number in range(2)]

@@ -44,7 +44,9 @@ def test_the_pin_file_of_the_documentation_loads(tmp_path: Path, root: Authority
     assert pins.debug is not None
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/enforcement.md", "docs/failures.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/enforcement.md", "docs/failures.md", "docs/updater.md"]
+)
 def test_python_in_the_documentation_compiles(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for number, block in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL)):

@@ -37,6 +37,7 @@ LISTS = (
     "tests.rotation.mutations",
     "tests.rotation.mutations_simulate",
     "tests.updates.mutations",
+    "tests.updates.publish.mutations_push",
     "tests.updates.publish.mutations",
     "tests.updates.wultra.mutations",
 )

@@ -141,19 +141,21 @@ def nginx(
     only_known_names: bool = False,
     renewable: bool = False,
     folders: Mapping[str, Path] | None = None,
+    lines: str = "",
 ) -> Iterator[Nginx]:
     """Run nginx with an identity for each server name, chosen by SNI; the first is the default.
 
     It listens on 127.0.0.1 and, where the machine has it, on ::1.
     With ``only_known_names`` others are turned away in the handshake. With ``renewable``, ``use``
-    can change what is shown. A name in ``folders`` serves the files of a folder.
+    can change what is shown. A name in ``folders`` serves the files of a folder; ``lines`` are
+    more of its configuration.
     """
     program = require("nginx")
     with scratch() as directory:
         port, plain = free_port(), free_port()
         listen = " ".join(f"listen {address}:{port} ssl;" for address in _addresses())
         blocks = [
-            _block(directory, listen, name, identity, renewable, (folders or {}).get(name))
+            _block(directory, listen, name, identity, renewable, _files(name, folders, lines))
             for name, identity in identities.items()
         ]
         if only_known_names:
@@ -178,7 +180,7 @@ def _block(
     name: str,
     identity: Identity,
     renewable: bool,
-    files: Path | None,
+    files: str,
 ) -> str:
     """The server block of one name; its chain and key are written beside it."""
     certificate, key = identity.write(directory, name)
@@ -190,8 +192,13 @@ def _block(
         certificate=f"{folder}/{certificate.name}",
         key=f"{folder}/{key.name}",
         directory=directory,
-        answer=f"root {files};" if files else f'return 200 "hello from {name}\\n";',
+        answer=files or f'return 200 "hello from {name}\\n";',
     )
+
+
+def _files(name: str, folders: Mapping[str, Path] | None, lines: str) -> str:
+    folder = (folders or {}).get(name)
+    return f"root {folder}; {lines}" if folder else ""
 
 
 def _addresses() -> list[str]:

@@ -20,10 +20,14 @@ _HANDSHAKE = b"\x16\x03"
 
 
 class Tap:
-    """``port`` leads to the server. After the end, ``sent`` has each client's bytes."""
+    """``port`` leads to the server. After the end, ``sent`` has each client's bytes.
+
+    ``passed`` counts those of both directions, of each connection.
+    """
 
     def __init__(self, upstream: int) -> None:
         self.sent: list[bytes] = []
+        self.passed: list[int] = []
         self.upstream = upstream
         handler: Any = self._relay
         self.server = socketserver.ThreadingTCPServer((LOOPBACK, 0), handler)
@@ -46,14 +50,15 @@ class Tap:
 
     def _relay(self, client: socket.socket, address: object, server: object) -> None:
         with self.connect(client) as upstream:
-            kept = bytearray()
+            kept, back = bytearray(), bytearray()
             while True:
                 ready, _, _ = select.select([client, upstream], [], [], _PATIENCE)
                 if client in ready and not _pass_on(client, upstream, kept):
                     break
-                if not ready or (upstream in ready and not _pass_on(upstream, client, bytearray())):
+                if not ready or (upstream in ready and not _pass_on(upstream, client, back)):
                     break
             self.sent.append(bytes(kept))
+            self.passed.append(len(kept) + len(back))
 
 
 def _pass_on(source: socket.socket, target: socket.socket, kept: bytearray) -> bool:

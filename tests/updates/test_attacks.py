@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING
 import pytest
 from securesystemslib.signer import CryptoSigner
 from tuf import ngclient
-from tuf.api.exceptions import DownloadError, RepositoryError
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadLengthMismatchError,
+    RepositoryError,
+    SlowRetrievalError,
+)
 
 from certpin import UpdateError
 from tests.updates._publisher import HOST, Repository, pin_file
+from tests.updates.test_updater import reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +36,11 @@ LONG_AGO = timedelta(days=400)
 class Judge:
     """The client that the makers of TUF publish, as its documentation uses it."""
 
-    def __init__(self, world: World, folder: Path) -> None:
+    def __init__(self, world: World, folder: Path, *, patience: int = 30) -> None:
         self._root = world.repository.first_root
         self._url = world.server.url
         self._folder = folder
+        self._patience = patience  # seconds between two bytes; it has no other limit on time
         (folder / "targets").mkdir(parents=True)
 
     def follow(self) -> None:
@@ -43,6 +50,7 @@ class Judge:
             f"{self._url}metadata/",
             str(self._folder / "targets"),
             f"{self._url}targets/",
+            ngclient.Urllib3Fetcher(self._patience),
             bootstrap=self._root,
         )
         updater.refresh()
@@ -298,6 +306,7 @@ def test_an_attack_is_refused_and_nothing_is_lost(
     assert (status.state, status.version, status.failures) == ("fresh", held, 1)
     assert str(status.error) == str(caught.value)
     assert app.context.pins.version == held
+    assert reached(app.context, world) == b"HTTP/1.1 200"
     assert world.updater().status.version == held  # started anew
 
 
@@ -311,6 +320,69 @@ def test_the_client_of_python_tuf_refuses_it_too(
     attack(world)
     with pytest.raises((RepositoryError, DownloadError)):
         judge.follow()
+
+
+# ── Attacks on time, and on the disk ──────────────────────────────────────────────────────────
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "part", ["timestamp", ".root", "snapshot", "metadata/1.targets", "targets/"]
+)
+def test_the_client_of_python_tuf_reads_no_endless_answer_either(
+    world: World, part: str, tmp_path: Path
+) -> None:
+    """That it is refused by certpin is in ``test_channel.py``."""
+    world.server.answers[part] = world.server.never_end
+    with pytest.raises(DownloadLengthMismatchError):
+        Judge(world, tmp_path / "judge").follow()
+
+
+@pytest.mark.slow
+def test_the_client_of_python_tuf_does_not_wait_for_silence_either(
+    world: World, tmp_path: Path
+) -> None:
+    """A byte now and then it would wait for: that is certpin's alone to refuse."""
+    judge = Judge(world, tmp_path / "judge", patience=1)
+    judge.follow()
+    world.server.answers["timestamp"] = world.server.stall
+    with pytest.raises(SlowRetrievalError):
+        judge.follow()
+
+
+@pytest.mark.parametrize("part", ["timestamp", "snapshot", "targets"])
+@pytest.mark.parametrize("damage", [b"", b"{", b"\0" * 99], ids=["empty", "half", "zeros"])
+def test_metadata_on_the_disk_that_is_damaged_is_fetched_again(
+    world: World, part: str, damage: bytes, tmp_path: Path
+) -> None:
+    """By both clients."""
+    app, judge = world.updater(), Judge(world, tmp_path / "judge")
+    app.refresh()
+    judge.follow()
+    for cache in (world.cache, tmp_path / "judge"):
+        (cache / f"metadata/{part}.json").write_bytes(damage)
+    world.publish(3)
+    judge.follow()
+    assert app.refresh().version == 3
+
+
+def test_a_clock_that_jumps_brings_nothing_back(world: World) -> None:
+    old = world.repository.path("timestamp").read_bytes()
+    world.publish(3)
+    newest, now = world.repository.path("timestamp").read_bytes(), world.now
+    app = world.updater()
+    app.refresh()
+    for jump, held in ((LONG_AGO, "soft-stale"), (-LONG_AGO, "fresh")):
+        world.now = now + jump
+        for shown in (old, newest[:-1]):
+            world.repository.path("timestamp").write_bytes(shown)
+            with pytest.raises(UpdateError):
+                app.refresh()
+        assert (app.status.version, app.status.state) == (3, held)
+        assert world.updater().status.version == 3
+    world.now = now
+    world.repository.path("timestamp").write_bytes(newest)
+    assert (app.refresh().version, app.status.state) == (3, "fresh")
 
 
 # Those that are over when the publisher publishes again, and needs no new root.

@@ -193,6 +193,18 @@ def test_a_new_root_alone_does_not_take_away_what_is_in_force(world: World) -> N
     assert len(world.server.taken()) > 1
 
 
+def test_a_set_of_replaced_keys_is_not_taken_for_the_newest(world: World) -> None:
+    """The old timestamp, shown again by who has the online key of before."""
+    old = world.repository.path("timestamp").read_bytes()
+    interrupted(world)
+    world.repository.path("timestamp").write_bytes(old)
+    app = world.updater()
+    with pytest.raises(UpdateError) as caught:
+        app.refresh()
+    assert caught.value.reason == "signature"
+    assert (app.status.state, app.status.version) == ("soft-stale", 2)
+
+
 def test_a_set_that_no_root_in_the_chain_ever_vouched_for_is_not_believed(world: World) -> None:
     """The file says under which root it was good: it is looked at whether that is so."""
     interrupted(world)
@@ -295,6 +307,53 @@ def test_a_file_that_is_a_folder(world: World) -> None:
     (world.cache / GOOD).unlink()
     (world.cache / GOOD).mkdir()
     assert is_refused(world).reason == "storage"
+
+
+@pytest.mark.parametrize(
+    "name", [GOOD, "metadata/root_history/2.root.json", "metadata/timestamp.json", "lock"]
+)
+def test_a_pipe_in_its_folder_holds_nobody_up(world: World, name: str) -> None:
+    import os
+
+    world.updater().refresh()
+    (world.cache / name).unlink(missing_ok=True)
+    os.mkfifo(world.cache / name)
+    world.publish(3)
+    assert world.updater().refresh().version == 3
+    assert world.updater().status.version == 3
+
+
+def test_metadata_without_an_end_is_not_read(world: World) -> None:
+    """``tuf.ngclient`` reads all of a file."""
+    world.updater().refresh()
+    path = world.cache / "metadata/timestamp.json"
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    (world.cache / "metadata/targets.json").unlink()
+    (world.cache / "metadata/targets.json").symlink_to("nowhere")
+    with (world.cache / "metadata/snapshot.json").open("wb") as file:
+        file.truncate(10**12)
+    world.publish(3)
+    assert world.updater().refresh().version == 3
+    assert not path.is_symlink()
+
+
+def test_a_lock_that_is_a_link_writes_nothing_elsewhere(world: World) -> None:
+    world.cache.mkdir()
+    elsewhere = world.cache.parent / "elsewhere"
+    (world.cache / "lock").symlink_to(elsewhere)
+    assert world.updater().refresh().version == 2
+    assert not elsewhere.exists()
+
+
+def test_a_link_in_the_place_of_the_set_is_replaced_and_not_written_through(world: World) -> None:
+    world.cache.mkdir()
+    elsewhere = world.cache.parent / "elsewhere"
+    elsewhere.write_bytes(b"mine")
+    (world.cache / GOOD).symlink_to(elsewhere)
+    assert world.updater().refresh().version == 2
+    assert elsewhere.read_bytes() == b"mine"
+    assert world.updater().status.version == 2
 
 
 def test_the_set_of_another_app_in_the_same_folder_is_not_taken(world: World) -> None:

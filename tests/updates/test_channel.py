@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.updates.conftest import World
 
 SHORT = timedelta(seconds=0.3)
+MIDDLING = timedelta(seconds=5)
 LONG = timedelta(seconds=60)
 
 
@@ -132,11 +133,23 @@ def test_a_trust_file_of_the_bundled_set_holds_for_the_channel(
     assert world.updater(pins=pins).refresh().version == 2
 
 
-def test_pins_that_are_past_their_date_are_told(world: World) -> None:
-    text = world.text(1, localhost="expires = 2020-01-01")
-    error = refusal(world, pins=PinSet.parse(text))
-    assert error.reason == "pins"
-    assert "held until 2020-01-01" in error.problem
+@pytest.mark.parametrize("more", ["", '\non_expiry = "fail-open"'])
+def test_pins_that_are_past_their_date_are_still_those_of_the_channel(
+    world: World, renewed: Identity, more: str
+) -> None:
+    """A channel that ended with the pins could not bring the next; nor is it ever without pins."""
+    ended = f"expires = 2020-01-01{more}"
+    world.publish(3, localhost=ended)
+    app = world.updater(pins=PinSet.parse(world.text(1, localhost=ended)))
+    assert app.refresh().version == 3
+    assert app.status.state == ("fresh" if more else "hard-expired")
+    world.server.use(renewed)
+    world.publish(4)
+    with pytest.raises(UpdateError) as caught:
+        app.refresh()
+    assert caught.value.reason == "pins"
+    world.server.use(world.identity)
+    assert (app.refresh().version, app.status.state) == (4, "fresh")
 
 
 def test_a_server_that_no_policy_covers_is_a_mistake_of_the_app(world: World) -> None:
@@ -317,6 +330,14 @@ def test_a_name_that_is_not_there(world: World) -> None:
     assert "Name or service not known" in error.problem
 
 
+def test_no_proxy_of_the_environment_is_asked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1/")
+    assert world.updater().refresh().version == 2
+
+
 # ── Time and length ───────────────────────────────────────────────────────────────────────────
 
 
@@ -337,7 +358,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
 
 def test_a_server_that_says_nothing_is_not_waited_for(world: World) -> None:
     world.server.answers["timestamp"] = world.server.stall
-    error = refusal(world, settings=world.quick(patience=SHORT, deadline=LONG))
+    error = refusal(world, settings=world.quick(patience=SHORT, deadline=MIDDLING))
     assert error.reason == "slow"
     assert "nothing came in time" in error.problem
 

@@ -170,6 +170,15 @@ def test_a_name_that_has_to_be_quoted_in_an_address(fetched: World, root: Author
     assert fetched.updater().refresh().version == 3
 
 
+def test_a_trust_file_has_the_limit_of_a_target_wherever_it_is(
+    fetched: World, root: Authority
+) -> None:
+    name = "metadata/own.pem"
+    text = pins_of(fetched, localhost=f'trust = "{name}"')
+    sign(fetched, {"pins.toml": text, name: b"#" * 20_000 + b"\n" + root.pem})
+    assert fetched.updater().refresh().version == 3
+
+
 # ── The names of targets, and how much there is of them ───────────────────────────────────────
 
 

@@ -17,16 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tuf.api.exceptions import SlowRetrievalError
 
 from certpin import UpdateError
-from certpin.updates import lock
+from certpin.updates import checker, lock
 from scripts.record import FORBIDDEN
+from tests.updates.test_attacks import Judge
 from tests.updates.test_updater import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from certpin.updates import PinUpdater
+    from certpin.updates.refresh import Source
     from tests.updates.conftest import World
 
 pytestmark = pytest.mark.filterwarnings(
@@ -93,6 +96,7 @@ def renew_the_root_alone(world: World) -> None:
 def test_killed_at_any_moment_it_starts_again_with_the_old_set_or_the_new(
     world: World, change: Callable[[World], None]
 ) -> None:
+    """And the client of python-tuf goes on in that folder, too."""
     world.updater().refresh()
     before = world.cache.parent / "before"
     _copy(world.cache, before)
@@ -112,6 +116,7 @@ def test_killed_at_any_moment_it_starts_again_with_the_old_set_or_the_new(
         app = world.updater()
         found.add((app.status.version, app.status.state))
         assert app.status.cache_error is None
+        Judge(world, _copy(world.cache, world.cache.parent / "judge")).follow()
         assert app.refresh().version == newest
         assert world.updater().status.state == "fresh"
         assert _left_behind(world.cache) == []
@@ -123,9 +128,9 @@ def test_killed_at_any_moment_it_starts_again_with_the_old_set_or_the_new(
     assert "embedded" not in {state for _, state in found}
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path) -> Path:
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target, symlinks=True)
+    return shutil.copytree(source, target, symlinks=True)
 
 
 def _left_behind(cache: Path) -> list[str]:
@@ -222,6 +227,23 @@ def test_closing_leaves_nothing_among_temporary_files(world: World) -> None:
     scratch = app._checker._source.store.metadata
     app.close()
     assert not scratch.exists()
+
+
+def test_a_check_that_goes_on_after_closing_leaves_nothing_there_either(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = world.updater()
+
+    def look(source: Source, *_: object) -> None:
+        app.close()
+        source.store.move_out()
+        raise SlowRetrievalError
+
+    monkeypatch.setattr(checker, "look", look)
+    with pytest.raises(UpdateError) as caught:
+        app.refresh()
+    assert caught.value.reason == "closed"
+    assert app._checker._source.store._scratch is None
 
 
 def test_where_nothing_at_all_can_be_written_it_is_told_and_nothing_is_lost(
@@ -373,12 +395,14 @@ def test_processes_that_share_a_folder_all_follow_and_it_stays_good(
     assert (app.status.version, app.status.cache_error) == (12, None)
 
 
-def test_what_another_process_fetched_is_taken_over(world: World) -> None:
-    app, other = world.updater(), world.updater()
+def test_what_another_process_fetched_is_taken_over_and_told(world: World) -> None:
+    heard: list[str] = []
+    app, other = world.updater(on_event=[lambda each: heard.append(each.what)]), world.updater()
     other.refresh()
     world.server.taken()
     assert app.refresh().version == 2
     assert world.server.taken() == ["/metadata/timestamp.json"]
+    until(lambda: heard == ["updated", "checked"])
 
 
 def test_it_waits_for_another_process(world: World) -> None:

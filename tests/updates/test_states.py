@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.updates import Timing
+from certpin import ConfigError
+from certpin.updates import Limits, Timing
 from certpin.updates.schedule import wait
 from certpin.updates.states import Facts, next_end, pins_end, state_of
 from tests import kit
@@ -149,3 +150,25 @@ def test_a_nearer_end_never_makes_it_ask_later(
 ) -> None:
     near = waits(end=NOW + gap - nearer, luck=luck)
     assert near <= waits(end=NOW + gap, luck=luck)
+
+
+# ── Settings ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        *((Timing, {name: gap}) for name in ("interval", "deadline") for gap in (0 * DAY, -DAY)),
+        (Timing, {"retry": timedelta.max}),
+        *((Timing, {"jitter": share}) for share in (-0.1, 1.0, float("nan"))),
+        *((Limits, {"total": count}) for count in (0, -1, 1.5, True)),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_a_mistake_of_the_app(
+    kind: type[Timing | Limits], fields: dict[str, Any]
+) -> None:
+    """It would ask all the time, never, or end the thread."""
+    with pytest.raises(ConfigError) as caught:
+        kind(**fields)
+    assert caught.value.key == next(iter(fields))
+    assert caught.value.fix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import ConfigError, PinMismatchError, PinnedSSLContext, UpdateError
-from certpin.updates import UpdateEvent, UpdateStatus
+from certpin.updates import UpdateEvent, UpdateStatus, checker, forks, refresh
 from tests.updates._publisher import CHANNEL, pin_file
 
 if TYPE_CHECKING:
@@ -118,6 +119,26 @@ def test_an_updater_that_nobody_holds_is_gone(world: World) -> None:
     assert gone() is None
 
 
+def test_the_state_is_right_in_the_middle_of_a_swap(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks in another thread sees the old state or the new one."""
+    app = world.updater()
+    app.refresh()
+    seen: list[str] = []
+    swap = PinnedSSLContext.swap
+
+    def look(context: PinnedSSLContext, pins: Any) -> None:
+        seen.append(app.status.state)
+        swap(context, pins)
+        seen.append(app.status.state)
+
+    world.publish(3)
+    monkeypatch.setattr(PinnedSSLContext, "swap", look)
+    app.refresh()
+    assert set(seen) == {"fresh"}
+
+
 # ── Closing ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -170,14 +191,19 @@ def test_an_updater_that_was_closed_stays_so_and_its_context_goes_on(world: Worl
     assert reached(app.context, world) == b"HTTP/1.1 200"
 
 
-def test_what_is_fetched_when_it_is_closed_is_not_put_in_force(world: World) -> None:
+def test_what_is_fetched_when_it_is_closed_is_not_put_in_force(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where all of it had come just before."""
     app = world.updater()
+    look = refresh.look
 
-    def close_first(handler: Handler) -> None:
-        app._line.end()  # type: ignore[union-attr]
-        handler.serve_file()
+    def close_then(*args: Any) -> Any:
+        found = look(*args)
+        app.close()
+        return found
 
-    world.server.answers["/targets/"] = close_first
+    monkeypatch.setattr(checker, "look", close_then)
     with pytest.raises(UpdateError) as caught:
         app.refresh()
     assert caught.value.reason == "closed"
@@ -361,6 +387,38 @@ def test_no_request_fails_while_sets_are_swapped(world: World) -> None:
     assert app.context.pins.version == 12
 
 
+def test_an_app_on_asyncio_goes_on_while_it_updates(world: World) -> None:
+    """As docs/updater.md says it: the loop is not held up, and nothing is dropped."""
+    app = world.updater()
+    go = threading.Event()
+
+    def wait(handler: Handler) -> None:
+        go.wait(PATIENCE)
+        handler.serve_file()
+
+    async def request() -> bytes:
+        reader, writer = await asyncio.open_connection(
+            "localhost", world.server.port, ssl=app.context
+        )
+        writer.write(b"GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = await reader.readuntil(b"no such file\n")
+        writer.close()
+        await writer.wait_closed()
+        return answer[:12]
+
+    async def work() -> list[bytes]:
+        updating = asyncio.create_task(asyncio.to_thread(app.refresh))
+        before = await request()
+        assert not updating.done()
+        go.set()
+        await updating
+        return [before, await request()]
+
+    world.server.answers["timestamp"] = wait
+    assert asyncio.run(work()) == [b"HTTP/1.1 404"] * 2
+    assert app.context.pins.version == 2
+
+
 def test_a_context_of_the_app_is_kept_as_it_is(world: World) -> None:
     heard: list[Any] = []
     context = PinnedSSLContext(world.bundled(), strict=False, on_failure=[heard.append])
@@ -508,6 +566,33 @@ def _follow_in_the_child(app: PinUpdater, *, started: bool) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_threads_that_fork_at_the_same_time_leave_no_lock_behind(world: World) -> None:
+    app = world.updater()
+
+    def fork(_: int) -> int:
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        return os.waitpid(child, 0)[1]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(fork, range(40), timeout=PATIENCE)) == {0}
+    assert app.refresh().version == 2
+
+
+def test_a_second_fork_waits_for_the_first(world: World) -> None:
+    app = world.updater()
+    forks._before()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(forks._before)
+        forks._in_parent()
+        waiting.result(PATIENCE)
+        assert app._checker.swapping.locked()
+        forks._in_parent()
+    assert not app._checker.swapping.locked()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_fork_in_the_middle_of_a_check_disturbs_neither(world: World) -> None:
     app = world.updater()
     going, go = threading.Event(), threading.Event()
@@ -528,6 +613,31 @@ def test_a_fork_in_the_middle_of_a_check_disturbs_neither(world: World) -> None:
         go.set()
         assert waiting.result(PATIENCE).version == 2
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_while_the_channel_is_being_set_up_disturbs_neither(world: World) -> None:
+    """What a thread of the parent held then, nobody gives back in the child."""
+    app = world.updater()
+    contexts: Any = app._checker.enforced.channel
+    held, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with contexts[0]._configuring, contexts[1]._configuring:
+            held.set()
+            go.wait(PATIENCE)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(hold)
+        assert held.wait(PATIENCE)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(int(PATIENCE))
+            _refresh_in_the_child(app)
+        ended = os.waitpid(child, 0)[1]
+        go.set()
+    assert ended == 0
+    assert app.refresh().version == 2
 
 
 def _refresh_in_the_child(app: PinUpdater) -> None:

@@ -6,6 +6,7 @@ import click
 
 from certpin.cli.publish_init import init
 from certpin.cli.publish_keys import add_key
+from certpin.cli.publish_push import push
 from certpin.cli.publish_sign import sign
 from certpin.cli.publish_status import status
 from certpin.cli.publish_verify import verify
@@ -36,6 +37,7 @@ for each in (
     init,
     add_key,
     sign,
+    push,
     status,
     wultra,
     verify,

@@ -75,32 +75,36 @@ class Checker:
         try:
             with understood(), line.watched(), self._lock.held(line.may_wait):
                 self._source.store.sweep()
-                self.take_over()
+                if self.take_over():
+                    self._tell("updated")
                 newer = self._commit(self._look(line), line)
         except UpdateError as exc:
             if line.ended:
+                self.clear()
                 raise closed() from exc
             self._failed(exc)
             raise
         self._record = replace(self._record, checked=self._clock(), failures=0, error=None)
         self._tell("updated" if newer else "checked")
 
-    def take_over(self) -> None:
+    def take_over(self) -> bool:
         """Let what stands in the folder hold, if it is good: another process may have put it there.
 
-        Never raises: what is wrong with it is told, and it is put aside.
+        Returns whether it is another set than before. Never raises: what is wrong with it is told,
+        and it is put aside.
         """
         store = self._source.store
         if (stamp := store.stamp()) == self._stamp:
-            return
+            return False
         self._stamp = stamp
         try:
             with understood():
-                self._believe(self._stored())
+                return self._believe(self._stored())
         except UpdateError as exc:
             if exc.reason != "storage":
                 store.put_aside()
             self._complain(exc)
+        return False
 
     def clear(self) -> None:
         """Leave nothing behind among temporary files."""
@@ -109,6 +113,7 @@ class Checker:
     def wake_in_child(self) -> None:
         """After a fork: locks, and what is open, are the parent's."""
         self.swapping = threading.Lock()
+        self.enforced.wake_in_child()
         self._lock.forget()
         self._source.store.forget()
 
@@ -120,15 +125,15 @@ class Checker:
         roots = source.store.follow(source.root)
         return trust.verify(roots, kept, source.name, source.limits)
 
-    def _believe(self, stored: SignedSet | None) -> None:
+    def _believe(self, stored: SignedSet | None) -> bool:
         self._saved = stored
         if stored is None:
-            return
+            return False
         if stored.pins.version < self.enforced.context.pins.version:
             self.enforced.known = self.enforced.known or stored  # the app was updated since
-            return
+            return False
         with self.swapping:
-            self.enforced.adopt(stored)
+            return self.enforced.adopt(stored)
 
     def _look(self, line: Line) -> SignedSet:
         source = self._source

@@ -2,11 +2,13 @@
 
 The channel is pinned as the app's other connections are. It accepts what the bundled set accepts,
 or what the set in force accepts: a published set that is wrong about this server, or forgot it,
-must not be the last that anybody gets.
+must not be the last that anybody gets. For the same reason its pins do not end here on their date,
+whatever the pin file says of that date: they are compared for ever, and never left out either.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
@@ -32,27 +34,39 @@ class Enforced:
             pins if isinstance(pins, PinnedSSLContext) else PinnedSSLContext(pins, clock=clock)
         )
         self.known: SignedSet | None = None
-        bundled = self.context.pins
-        _require_pinned(bundled, host)
+        self._coming: SignedSet | None = None  # known, or about to be
         self._host = host
-        self._by_bundled = PinnedSSLContext(bundled, clock=clock)
-        self._by_newest = PinnedSSLContext(bundled, clock=clock)
+        self._clock = clock
+        own = _required(self.context.pins, host)
+        self._by_bundled = PinnedSSLContext(own, clock=clock)
+        self._by_newest = PinnedSSLContext(own, clock=clock)
+        self._forked = False
+        self._forgotten = False  # whether the newest has no pins for the host
 
     @property
     def facts(self) -> Facts:
         """What the state follows from."""
-        pins, known = self.context.pins, self.known
-        if known is None or known.pins.version != pins.version:
-            return Facts(pins)
-        return Facts(pins, known.promise.until, known.superseded)
+        known, pins = self.known, self.context.pins  # in this order, should another thread swap
+        for each in (known, self._coming):
+            if each is not None and each.pins.version == pins.version:
+                return Facts(pins, each.promise.until, each.superseded)
+        return Facts(pins)
 
     @property
     def channel(self) -> tuple[PinnedSSLContext, ...]:
         """The contexts for the server of the updates, the best first."""
-        policy = self._by_newest.pins.policy_for(self._host)
-        if policy is None or policy.mode != "enforce":
-            return (self._by_bundled,)
-        return (self._by_newest, self._by_bundled)
+        if self._forked:
+            self._renew()
+        return (self._by_bundled,) if self._forgotten else (self._by_newest, self._by_bundled)
+
+    def wake_in_child(self) -> None:
+        """After a fork: a thread of the parent may have been about to set something on these."""
+        self._forked = True
+
+    def _renew(self) -> None:
+        self._forked = False
+        self._by_bundled = PinnedSSLContext(self._by_bundled.pins, clock=self._clock)
+        self._by_newest = PinnedSSLContext(self._by_newest.pins, clock=self._clock)
 
     def adopt(self, signed: SignedSet) -> bool:
         """Put a signed set in force, unless it is already; whether it is another one.
@@ -63,23 +77,39 @@ class Enforced:
         require_following(signed.pins, current)
         newer = signed.pins.version > current.version
         if newer:
-            self._by_newest.swap(signed.pins)  # what cannot be enforced fails here
-            self.context.swap(signed.pins)
+            self._coming = signed
+            self.context.swap(signed.pins)  # what cannot be enforced fails here
+            self._follow(signed.pins)
         self.known = signed
         return newer
 
+    def _follow(self, pins: PinSet) -> None:
+        own = _own(pins, self._host)
+        self._forgotten = own is None
+        if own is not None:
+            self._by_newest.swap(own)
 
-def _require_pinned(bundled: PinSet, host: str) -> None:
-    policy = bundled.policy_for(host)
-    if policy is None:
+
+def _own(pins: PinSet, host: str) -> PinSet | None:
+    """What a pin set enforces for the host of the channel, without a date."""
+    policy = pins.policy_for(host)
+    if policy is None or policy.mode != "enforce":
+        return None
+    return replace(pins, policies=(replace(policy, expires=None),))
+
+
+def _required(bundled: PinSet, host: str) -> PinSet:
+    own = _own(bundled, host)
+    if own is not None:
+        return own
+    if bundled.policy_for(host) is None:
         raise ConfigError(
             f"the pin set has no policy for {host}, where its updates come from",
             key="url",
             fix=f"certpin add {host}",
         )
-    if policy.mode != "enforce":
-        raise ConfigError(
-            f"the policy of {host}, where the updates come from, only reports",
-            key="url",
-            fix='set mode = "enforce" for it',
-        )
+    raise ConfigError(
+        f"the policy of {host}, where the updates come from, only reports",
+        key="url",
+        fix='set mode = "enforce" for it',
+    )

@@ -103,7 +103,7 @@ class Channel(FetcherInterface):
 
         ``max_length`` may be one that was signed: by the online key alone, for a snapshot.
         """
-        most = min(max_length, self._limits.of(url))
+        most = min(max_length, self._limits.of(url.removeprefix(self._address.path)))
         held = BytesIO()
         for piece in self.fetch(url):
             if held.tell() + len(piece) > most:

@@ -2,11 +2,13 @@
 
 A thread does not come along into a child. Each updater that was started is started again there, and
 none is forked in the middle of a swap, since a lock that was held would stay so in the child.
+Threads that fork at the same time do so one after the other.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from typing import Protocol
 from weakref import WeakSet
 
@@ -18,6 +20,7 @@ class _Forked(Protocol):
 
 _known: WeakSet[_Forked] = WeakSet()
 _held: list[_Forked] = []
+_forking = threading.Lock()
 
 
 def register(updater: _Forked) -> None:
@@ -26,6 +29,7 @@ def register(updater: _Forked) -> None:
 
 
 def _before() -> None:
+    _forking.acquire()
     _held[:] = list(_known)
     for each in _held:
         each.hold_swaps(held=True)
@@ -35,12 +39,14 @@ def _in_parent() -> None:
     for each in _held:
         each.hold_swaps(held=False)
     _held.clear()
+    _forking.release()
 
 
 def _in_child() -> None:
     for each in _held:
         each.wake_in_child()
     _held.clear()
+    _forking.release()
 
 
 if hasattr(os, "register_at_fork"):

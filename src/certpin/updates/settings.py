@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
+from certpin.errors import ConfigError
+
 _MINUTE = timedelta(minutes=1)
+_LONGEST = timedelta(days=366)  # what a thread can wait for is not much more, on some systems
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,15 @@ class Limits:
     target: int = 16 * 1024 * 1024  # 50,000 hosts with their pins
     total: int = 32 * 1024 * 1024  # of all targets together, which are held in memory
 
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if type(value) is not int or value < 1:
+                raise ConfigError(f"{value!r} is no limit", key=name, fix="write a number above 0")
+
     def of(self, path: str) -> int:
         """The limit of a file, by its path in the published folder: ``metadata/12.root.json``."""
-        folder, _, name = path.rpartition("/")
-        if not folder.endswith("metadata"):
+        folder, _, name = path.partition("/")
+        if folder != "metadata":
             return self.target
         role = name.removesuffix(".json").rpartition(".")[2]
         roles = {"root": self.root, "snapshot": self.snapshot, "targets": self.targets}
@@ -46,6 +54,18 @@ class Timing:
     jitter: float = 0.2  # the share of each wait that is random: a fleet does not ask as one
     patience: timedelta = timedelta(seconds=10)  # for connecting, the handshake, and each read
     deadline: timedelta = timedelta(seconds=60)  # for a whole refresh, however lively a server is
+
+    def __post_init__(self) -> None:
+        times = asdict(self)
+        if not 0 <= times.pop("jitter") < 1:
+            raise ConfigError("it is a share, from 0 to less than 1", key="jitter", fix="write 0.2")
+        for name, value in times.items():
+            if not timedelta(0) < value <= _LONGEST:
+                raise ConfigError(
+                    f"{value} is no time to wait",
+                    key=name,
+                    fix="write more than 0, and a year at most",
+                )
 
 
 @dataclass(frozen=True)

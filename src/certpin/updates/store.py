@@ -11,12 +11,14 @@ long as the process lives: rollbacks are seen there too, and it goes back as soo
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from stat import S_ISREG
+from typing import IO, TYPE_CHECKING
 
 from certpin.errors import UpdateError
 from certpin.pinfile.writing import put
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 _GOOD = "last-known-good.json"
 _PRIVATE = 0o600
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # where there is none, there are no such pipes
 _ROLES = ("timestamp", "snapshot", "targets")
 _SPARE = Path("/dev/shm")  # noqa: S108  # where not even the folder for temporary files can be used
 
@@ -63,7 +66,7 @@ class Store:
         Raises ``UpdateError`` on what cannot be read.
         """
         try:
-            with (self.folder / _GOOD).open("rb") as file:
+            with _opened(self.folder / _GOOD) as file:
                 data = file.read(most(self._limits) + 1)
         except FileNotFoundError:
             return None
@@ -91,7 +94,7 @@ class Store:
     def _roots(self, first: int) -> Iterator[bytes]:
         for version in count(first):
             try:
-                with (self.metadata / "root_history" / f"{version}.root.json").open("rb") as file:
+                with _opened(self.metadata / "root_history" / f"{version}.root.json") as file:
                     yield file.read(self._limits.root)
             except OSError:
                 return
@@ -101,11 +104,23 @@ class Store:
         return Signed(*((self.metadata / f"{role}.json").read_bytes() for role in _ROLES))
 
     def sweep(self) -> None:
-        """Remove what processes that were killed have left. For the holder of the lock."""
-        for folder, left in ((self.folder, f".{_GOOD}.*"), (self.metadata, "tmp*")):
-            for path in folder.glob(left):
-                with suppress(OSError):
-                    path.unlink()
+        """Remove what processes that were killed have left. For the holder of the lock.
+
+        And what no metadata is: ``tuf.ngclient`` reads whatever stands there, all of it.
+        """
+        left = [*self.folder.glob(f".{_GOOD}.*"), *self.metadata.glob("tmp*")]
+        for path in [*left, *filter(self._is_none, self.metadata.rglob("*.json"))]:
+            with suppress(OSError):
+                path.unlink()
+
+    def _is_none(self, path: Path) -> bool:
+        """Whether it is too long for metadata, or a pipe, which would never end."""
+        with suppress(OSError):
+            found = path.stat()
+            return not S_ISREG(found.st_mode) or found.st_size > self._limits.of(
+                f"metadata/{path.name}"
+            )
+        return True
 
     def move_out(self) -> bool:
         """Keep the metadata among temporary files from now on; false where it is there already."""
@@ -142,6 +157,11 @@ class Store:
     def forget(self) -> None:
         """After a fork: what is kept among temporary files is the parent's."""
         self._scratch = None
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Open it to be read; if it is a pipe, without waiting for somebody who writes."""
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | _AT_ONCE))
 
 
 def unusable(exc: OSError) -> UpdateError:

@@ -1,0 +1,173 @@
+"""Bring a signed folder to where clients fetch it: look, decide (``plan``), upload, look again.
+
+Nothing is deleted: a client in the middle of an update still asks for what it was told of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from certpin.errors import UpdateError
+from certpin.pins import utc_now
+from certpin.updates.publish.content import LIMITS
+from certpin.updates.publish.plan import Here, There, plan
+from certpin.updates.publish.shown import (
+    TIMESTAMP,
+    believed,
+    follow,
+    newest,
+    read_roots,
+    root_path,
+    vouched_version,
+)
+from certpin.updates.publish.storage import STORAGE, Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from certpin.updates.publish.storage import Storage
+
+Result = TypeVar("Result")
+
+UNSIGNED = "unsigned"
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """A push. ``uploads`` are the paths that are put there, in their order; they may be none.
+
+    ``damage`` is why clients refuse what was there before, or empty.
+    """
+
+    here: Here
+    uploads: tuple[str, ...]
+    damage: str = ""
+
+
+def push(
+    site: Path, storage: Storage, *, name: str | None = None, now: datetime | None = None
+) -> Pushed:
+    """Push what is signed. Raises ``UpdateError``: nothing was changed then, or its text says so.
+
+    ``name`` is that of the pin set, for whoever knows which one belongs there.
+    """
+    pushed = prepare(site, storage, name=name, now=now)
+    upload(pushed, storage)
+    return pushed
+
+
+def prepare(
+    site: Path, storage: Storage, *, name: str | None = None, now: datetime | None = None
+) -> Pushed:
+    """Decide what a push does. Raises ``UpdateError`` where it must not be, or cannot be seen."""
+    here = _look_here(Folder(site), name, now or utc_now())
+    there = _look_there(Folder(site), storage, here)
+    return Pushed(here, plan(here, there), there.damage)
+
+
+def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambda: None) -> None:
+    """Do what was decided; ``advance`` is called after each file. Raises ``UpdateError``.
+
+    Whenever it ends in the middle, another push goes on where it ended.
+    """
+    files = pushed.here.files
+    for done, path in enumerate(pushed.uploads):
+        try:
+            storage.write(path, files[path])
+        except UpdateError as exc:
+            raise _cut_off(exc, done, len(pushed.uploads)) from exc
+        advance()
+    for path in pushed.uploads:
+        _confirm(storage, path, files[path])
+
+
+def _look_here(site: Storage, name: str | None, now: datetime) -> Here:
+    """What is signed, if clients will believe it. Raises ``UpdateError``."""
+    try:
+        here = _believed_here(site, name)
+    except UpdateError as exc:
+        if exc.reason in {STORAGE, UNSIGNED}:
+            raise
+        raise UpdateError(
+            f"clients would refuse what is signed in {site.where}: {exc.problem}",
+            reason=exc.reason,
+            fix="sign again (certpin publish sign KEY); if that does not help, take publish/site "
+            "as it was committed",
+        ) from exc
+    until = here.signed.promise.until
+    if now >= until:
+        raise UpdateError(
+            f"what is signed was good until {until:%Y-%m-%d %H:%M} UTC",
+            reason="expired",
+            fix="sign it again (certpin publish sign KEY), then push",
+        )
+    return here
+
+
+def _look_there(site: Storage, storage: Storage, here: Here) -> There:
+    """What is at the storage already. Raises ``UpdateError`` where it cannot be asked."""
+    found = {path: _at(storage, path, data) for path, data in here.files.items()}
+    files = {path: data for path, data in found.items() if data is not None}
+    there = There(files, storage.read(root_path(len(here.roots) + 1), LIMITS.root))
+    if (timestamp := storage.read(TIMESTAMP, LIMITS.timestamp)) is None:
+        return there
+    there = there._replace(vouched=vouched_version(here.chain, timestamp))
+    shown, damage = _or_damage(lambda: newest(storage.read, LIMITS))
+    if shown is None:
+        return there._replace(damage=damage)
+    before = {path: site.read(path, LIMITS.of(path)) for path in shown.numbered}
+    known = {path: data for path, data in before.items() if data is not None}
+    name = here.signed.promise.name
+    signed, damage = _or_damage(lambda: believed(storage.read, here.chain, shown, name, LIMITS))
+    return there._replace(shown=shown, before=known, signed=signed, damage=damage)
+
+
+def _or_damage(look: Callable[[], Result]) -> tuple[Result | None, str]:
+    """What a look finds, or why clients would refuse it. Raises ``UpdateError`` of a storage."""
+    try:
+        return look(), ""
+    except UpdateError as exc:
+        if exc.reason == STORAGE:
+            raise
+        return None, exc.problem
+
+
+def _believed_here(site: Storage, name: str | None) -> Here:
+    roots, shown = read_roots(site.read, LIMITS), newest(site.read, LIMITS)
+    if not roots or shown is None:
+        raise UpdateError(
+            f"nothing is signed in {site.where} yet",
+            reason=UNSIGNED,
+            fix="certpin rotate publish, then certpin publish sign KEY",
+        )
+    chain = follow(roots)
+    wanted = str(shown.name) if name is None else name
+    signed = believed(site.read, chain[-1:], shown, wanted, LIMITS)
+    return Here(chain, tuple(roots), shown, signed)
+
+
+def _at(storage: Storage, path: str, data: bytes) -> bytes | None:
+    """What is there, as far as is needed to tell whether it is the same."""
+    return storage.read(path, len(data))
+
+
+def _confirm(storage: Storage, path: str, data: bytes) -> None:
+    """What is there has to be what was put there, by nobody else at the same time."""
+    if _at(storage, path, data) != data:
+        raise UpdateError(
+            f"{path} was put there, and is not what is there now",
+            reason="unconfirmed",
+            fix="somebody pushes at the same time, or the storage shows what it had before: wait, "
+            "then push again",
+        )
+
+
+def _cut_off(exc: UpdateError, done: int, total: int) -> UpdateError:
+    return UpdateError(
+        f"{exc.problem} ({done} of {total} files were put there)",
+        reason=exc.reason,
+        fix=f"{exc.fix}; then push again, which goes on where this ended",
+    )

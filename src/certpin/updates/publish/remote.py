@@ -1,0 +1,83 @@
+"""A storage that fsspec reaches, with the credentials that its own library finds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from certpin.errors import ConfigError
+from certpin.updates.publish.storage import reached
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# A numbered file and a target never change; the timestamp changes with each push (RFC 9111, 5.2;
+# RFC 8246). no-cache: a cache may keep it, and asks each time whether it is still the newest.
+FOREVER = "public, max-age=31536000, immutable"
+ASK_EACH_TIME = "no-cache"
+_S3 = {"s3", "s3a"}
+
+
+class Remote:
+    """Files below a URL.
+
+    Raises ``ConfigError`` where fsspec, or its part for it, is missing, and ``UpdateError``.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self._url = url.rstrip("/")
+        self._scheme = url.partition("://")[0]
+        self._fs, self._root = _opened(self._url, options)
+
+    @property
+    def where(self) -> str:
+        """The place, for people."""
+        return self._url
+
+    def read(self, path: str, most: int) -> bytes | None:
+        """As in ``Storage``."""
+        with reached(self._url, "read"):
+            try:
+                with self._fs.open(f"{self._root}/{path}", "rb") as file:
+                    data: bytes = file.read(most + 1)
+                    return data
+            except FileNotFoundError:
+                return None
+
+    def write(self, path: str, data: bytes) -> None:
+        """As in ``Storage``. In object storage there are no folders to be made."""
+        with reached(self._url, "written to"):
+            self._fs.pipe_file(f"{self._root}/{path}", data, **self._headers(path))
+
+    def _headers(self, path: str) -> dict[str, str]:
+        """What S3 sends with a file (PutObject). Other storage has settings of its own for that."""
+        if self._scheme not in _S3:
+            return {}
+        json = path.endswith(".json") and path.startswith("metadata/")
+        return {
+            "CacheControl": ASK_EACH_TIME if path.endswith("/timestamp.json") else FOREVER,
+            "ContentType": "application/json" if json else "application/octet-stream",
+        }
+
+
+def _opened(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    try:
+        from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # it ships no types
+    except ModuleNotFoundError as exc:
+        raise _missing("fsspec", "pip install 'certpin[publish]'") from exc
+    # Listings that are kept would show what was there before; an instance that is kept, other
+    # credentials.
+    fresh = {"use_listings_cache": False, "skip_instance_cache": True}
+    with reached(url, "reached"):  # some connect at once
+        try:
+            fs, root = url_to_fs(url, **options, **fresh)
+        except ImportError as exc:
+            raise _missing("what fsspec needs for it", f"{exc}".splitlines()[0][:200]) from exc
+        except (TypeError, ValueError, KeyError) as exc:
+            raise ConfigError(
+                f"{url} cannot be used: {exc}"[:300], key="url", fix="check url and [storage]"
+            ) from exc
+    return fs, str(root).rstrip("/")
+
+
+def _missing(what: str, fix: str) -> ConfigError:
+    return ConfigError(f"{what} is missing", key="url", fix=fix)

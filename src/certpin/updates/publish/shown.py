@@ -1,0 +1,195 @@
+"""What a signed folder shows, read and judged as a client does: the one here, and the one there.
+
+1. The roots begin with ``1.root.json``, follow one another (TUF 1.0.31, 5.3), and say that
+   metadata has its version in its name, as clients ask for it (6.2).
+2. The timestamp names the snapshot, and that the targets (5.4 to 5.6); they are signed by the keys
+   of one root.
+3. The files are those that the targets name (5.7). No name is used as a path before it is judged.
+
+Steps 2 and 3 are those of ``trust``. Only what is reached in this way is ever uploaded: a file that
+somebody left in ``site/`` is not.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
+from tuf.api.metadata import Metadata
+
+from certpin.errors import UpdateError
+from certpin.updates.refusals import understood
+from certpin.updates.trust import Promise, Signed, follow_roots, kept, promised
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tuf.api.metadata import Root
+
+    from certpin.updates.settings import Limits
+    from certpin.updates.trust import SignedSet
+
+    # A file by its path and the most bytes that are taken, of which one more may be read.
+    Read = Callable[[str, int], bytes | None]
+
+TIMESTAMP = "metadata/timestamp.json"
+
+
+class Shown(NamedTuple):
+    """The newest metadata, not believed yet. ``name`` is the pin set that it says it is of."""
+
+    timestamp: int
+    snapshot: int
+    targets: int
+    signed: Signed
+    name: object
+
+    @property
+    def numbered(self) -> dict[str, bytes]:
+        """Targets and snapshot, by their paths, in the order in which they may appear."""
+        return {
+            f"metadata/{self.targets}.targets.json": self.signed.targets,
+            f"metadata/{self.snapshot}.snapshot.json": self.signed.snapshot,
+        }
+
+
+def root_path(version: int) -> str:
+    """Where a root is."""
+    return f"metadata/{version}.root.json"
+
+
+def target_path(promise: Promise, name: str) -> str:
+    """Where a target is: its digest stands before its last part (TUF 1.0.31, 6.2)."""
+    folder, slash, last = name.rpartition("/")
+    return f"targets/{folder}{slash}{promise.targets[name].hashes['sha256']}.{last}"
+
+
+def read_roots(read: Read, limits: Limits) -> list[bytes]:
+    """Every root, from the first on, as far as a client follows in one go."""
+    return list(_roots(read, limits))
+
+
+def follow(data: Sequence[bytes]) -> tuple[Root, ...]:
+    """Step 1. Raises ``UpdateError``."""
+    with understood():
+        chain = follow_roots(data[0], data[1:])
+        if chain[0].version != 1 or len(chain) < len(data):
+            raise RepositoryError(f"{root_path(len(chain) + 1)} does not follow from those before")
+        if not chain[-1].consistent_snapshot:
+            raise RepositoryError("the root wants metadata without a version in its name")
+        return chain
+
+
+def newest(read: Read, limits: Limits) -> Shown | None:
+    """The metadata that the timestamp leads to; ``None`` where there is none.
+
+    Raises ``UpdateError``.
+    """
+    timestamp = read(TIMESTAMP, limits.timestamp)
+    if timestamp is None:
+        return None
+    top = _parsed("timestamp", _bounded(TIMESTAMP, timestamp, limits))
+    snapshot_version = top.snapshot_meta.version
+    snapshot = _needed(read, f"metadata/{snapshot_version}.snapshot.json", limits)
+    targets_version = _targets_version(_parsed("snapshot", snapshot))
+    targets = _needed(read, f"metadata/{targets_version}.targets.json", limits)
+    signed = Signed(timestamp, snapshot, targets)
+    name = _name_in(_parsed("targets", targets))
+    return Shown(top.version, snapshot_version, targets_version, signed, name)
+
+
+def believed(
+    read: Read, chain: Sequence[Root], shown: Shown, name: str, limits: Limits
+) -> SignedSet:
+    """Steps 2 and 3, for the pin set of this name. Raises ``UpdateError``."""
+    with understood():
+        promise = _promise(chain, shown, name, limits)
+    files = {each: _target(read, promise, each) for each in promise.targets}
+    with understood():
+        return kept(promise, files)
+
+
+def vouched_version(chain: Sequence[Root], timestamp: bytes) -> int | None:
+    """The version of a timestamp that one of these roots signs for; ``None`` for any other."""
+    try:
+        version: int = _parsed("timestamp", timestamp).version
+        with understood():
+            found: Metadata[Any] = Metadata.from_bytes(timestamp)
+            return version if _vouched(chain, found) else None
+    except UpdateError:
+        return None
+
+
+def _vouched(chain: Sequence[Root], found: Metadata[Any]) -> bool:
+    for root in chain:
+        with suppress(UnsignedMetadataError):
+            root.verify_delegate(found.signed.type, found.signed_bytes, found.signatures)
+            return True
+    return False
+
+
+def _roots(read: Read, limits: Limits) -> Iterator[bytes]:
+    for version in count(1):
+        data = read(root_path(version), limits.root)
+        if data is None:
+            return
+        if version > limits.rotations:
+            raise _refused(f"there are more than {limits.rotations} roots", "refused")
+        yield _bounded(root_path(version), data, limits)
+
+
+def _promise(chain: Sequence[Root], shown: Shown, name: str, limits: Limits) -> Promise:
+    """Under the newest root whose keys signed it."""
+    for root in chain[:0:-1]:
+        try:
+            return promised(root, shown.signed, name, limits)
+        except UnsignedMetadataError:
+            continue
+    return promised(chain[0], shown.signed, name, limits)
+
+
+def _target(read: Read, promise: Promise, name: str) -> bytes:
+    path = target_path(promise, name)
+    data = read(path, promise.targets[name].length)
+    if data is None:
+        raise _refused(f"{path} is missing", "mismatch")
+    return data
+
+
+def _targets_version(snapshot: Any) -> int:
+    with understood():
+        version: int = snapshot.meta["targets.json"].version
+        return version
+
+
+def _name_in(targets: Any) -> object:
+    """What the first target says: that all say the same is for ``trust`` to see."""
+    custom = next((each.custom for each in targets.targets.values()), None)
+    return custom.get("pin-set") if isinstance(custom, dict) else None
+
+
+def _parsed(role: str, data: bytes) -> Any:
+    with understood():
+        found: Metadata[Any] = Metadata.from_bytes(data)
+        if found.signed.type != role:
+            raise RepositoryError(f"this is {found.signed.type} metadata, where {role} belongs")
+        return found.signed
+
+
+def _needed(read: Read, path: str, limits: Limits) -> bytes:
+    data = read(path, limits.of(path))
+    if data is None:
+        raise _refused(f"{path} is missing", "mismatch")
+    return _bounded(path, data, limits)
+
+
+def _bounded(path: str, data: bytes, limits: Limits) -> bytes:
+    if len(data) > limits.of(path):
+        raise _refused(f"{path} has more than {limits.of(path)} bytes", "too-long")
+    return data
+
+
+def _refused(problem: str, reason: str) -> UpdateError:
+    return UpdateError(problem, reason=reason, fix="sign again, and push")

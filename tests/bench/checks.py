@@ -1,0 +1,87 @@
+"""What an update check costs where there is nothing new, beside the client of python-tuf.
+
+It is counted on the server's side; nothing here is a time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tuf import ngclient
+
+from tests.bench.bank import bank
+from tests.bench.paired import Figure
+from tests.servers.tap import tap
+from tests.updates._publisher import CHANNEL
+from tests.updates._server import FolderServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.bench.bank import Bank
+    from tests.updates._server import Handler
+
+
+class _Cost(NamedTuple):
+    """``http`` and ``wire`` are bytes in both directions: without TLS, and all that TCP carried."""
+
+    requests: int
+    http: int
+    wire: int
+
+
+def figures() -> Iterator[Figure]:
+    """The second check of each client, so that it has everything that there is."""
+    with bank() as ours:
+        ours.publish(2)
+        certpin = _cost(ours, _certpin)
+        peer = _cost(ours, _ngclient)
+    yield Figure("check with nothing new: requests", certpin.requests, "", limit=1)
+    yield Figure("  beside it: tuf.ngclient", peer.requests, "")
+    yield Figure("check with nothing new: bytes, without TLS", certpin.http, " B", limit=2000)
+    yield Figure("  beside it: tuf.ngclient", peer.http, " B")
+    yield Figure("  beside it: with TLS and its handshake", certpin.wire, " B")
+    yield Figure("  beside it: with TLS and its handshake, tuf.ngclient", peer.wire, " B")
+
+
+def _cost(ours: Bank, check: Callable[[Bank, int], object]) -> _Cost:
+    """Of the second check, by a client that was started anew."""
+    with FolderServer(ours.repository.folder, ours.identity) as server:
+        check(ours, server.port)
+        server.taken()
+        meter = _Meter(server)
+        with tap(server.port) as wire:
+            check(ours, wire.port)
+        return _Cost(len(server.taken()), meter.count, sum(wire.passed))
+
+
+class _Meter:
+    """Bytes of requests and answers, with their headers."""
+
+    def __init__(self, server: FolderServer) -> None:
+        self.count = 0
+        server.answers[""] = self._answer
+
+    def _answer(self, handler: Handler) -> None:
+        self.count += len(handler.requestline) + len(b"\r\n") + len(bytes(handler.headers))
+        write = handler.wfile.write
+
+        def counted(data: Any) -> int:
+            self.count += len(data)
+            return write(data)
+
+        handler.wfile.write = counted  # type: ignore[method-assign]
+        handler.serve_file()
+        handler.wfile.write = write  # type: ignore[method-assign]
+
+
+def _certpin(ours: Bank, port: int) -> None:
+    ours.app(port).refresh()
+
+
+def _ngclient(ours: Bank, port: int) -> None:
+    ngclient.Updater(
+        str(ours.folder / "peer"),
+        f"https://{CHANNEL}:{port}/metadata/",
+        bootstrap=ours.repository.first_root,
+    ).refresh()

@@ -1,0 +1,207 @@
+"""``certpin publish push``: the command around the push, and what the journal says then."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.rotation import format_journal
+from tests import kit
+from tests.cli import _documented
+from tests.cli._pinfiles import write
+from tests.cli._rotating import JOURNAL, days_pass, history, journal
+from tests.cli._terminal import on_terminal
+from tests.cli.conftest import HOST, Run
+from tests.updates._publisher import DAY, Repository
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Done
+
+SITE = Path("publish/site")
+SETTINGS = Path("publish/publish.toml")
+WWW = Path("www")
+TIMESTAMP = WWW / "metadata/timestamp.json"
+RENEWAL = ["metadata/timestamp.json"]
+
+
+@pytest.fixture
+def bank(run: Run) -> Repository:
+    """Version 3 is published and signed, and is not pushed."""
+    write(kit.policy(HOST))
+    SITE.parent.mkdir()
+    SETTINGS.write_text('url = "www"\n')
+    assert run("rotate", "publish", "--offline", "--signed").code == 0
+    bank = Repository(SITE)
+    bank.publish(Path("pins.toml").read_bytes())
+    return bank
+
+
+def pushed(run: Run, *words: str) -> tuple[Done, dict[str, Any]]:
+    """A push as JSON, which has to be as it is documented."""
+    done = run("publish", "push", *words, "--json")
+    _documented.check("publish push", done.json)
+    assert done.json["done"] == (done.code == 0 and "--dry-run" not in words)
+    return done, done.json
+
+
+def waiting() -> list[bool]:
+    return [each.waiting for each in history().field.versions]
+
+
+def test_a_push_is_what_the_journal_counts_from(bank: Repository, run: Run) -> None:
+    days_pass(10)
+    assert waiting() == [True]
+    done = run("publish", "push", "--who", "ann")
+    assert done.code == 0
+    assert "Version 3 of bank is out at www: 5 files went there." in done.out
+    assert "Every client has it from " in done.out
+    assert done.err == ""
+    event = journal()[-1]
+    assert (event.step, event.version, event.who) == ("push", 3, "ann")
+    assert waiting() == [False]
+    assert history().field.versions[0].fetched == event.time
+    assert "not pushed yet" not in run("rotate", "status", "--offline").out
+
+
+def test_it_is_noted_once(bank: Repository, run: Run) -> None:
+    assert pushed(run)[1]["recorded"]
+    before = JOURNAL.read_bytes()
+    bank.publish_timestamp()
+    done, facts = pushed(run)
+    assert (done.code, facts["recorded"], facts["uploads"]) == (0, False, RENEWAL)
+    assert JOURNAL.read_bytes() == before
+    assert "nothing had to go" in run("publish", "push").out
+    assert "nothing had to go" in run("publish", "push", "--dry-run").out
+
+
+def test_json_says_what_is_out(bank: Repository, run: Run) -> None:
+    _, facts = pushed(run)
+    assert facts["uploads"][-1:] == RENEWAL
+    assert (facts["url"], facts["pin_set"], facts["version"]) == ("www", "bank", 3)
+    assert (facts["root"], facts["timestamp"], facts["reason"]) == (1, 1, None)
+
+
+def test_dry_it_says_what_would_go_out_and_does_nothing(bank: Repository, run: Run) -> None:
+    before = JOURNAL.read_bytes()
+    done = run("publish", "push", "--dry-run")
+    assert (done.code, done.out.splitlines()[0]) == (
+        0,
+        "5 files would go to www, in this order:",
+    )
+    assert done.out.splitlines()[-1] == "  metadata/timestamp.json"
+    assert len(pushed(run, "--dry-run")[1]["uploads"]) == 5
+    assert (WWW.exists(), JOURNAL.read_bytes()) == (False, before)
+
+
+def test_a_refusal_ends_with_1_and_says_why(bank: Repository, run: Run) -> None:
+    bank.now -= 4 * DAY
+    bank.publish_timestamp()
+    done, facts = pushed(run)
+    assert (done.code, facts["reason"], facts["version"]) == (1, "expired", None)
+    assert "certpin publish sign" in facts["fix"]
+    done = run("publish", "push")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("certpin: what is signed was good until ")
+    assert run("publish", "push", "--dry-run").code == 1
+    assert not WWW.exists()
+    assert waiting() == [True]
+
+
+def test_a_version_that_the_journal_does_not_know_is_refused(bank: Repository, run: Run) -> None:
+    """Or one of the same number and another meaning: somebody merged in between."""
+    text = JOURNAL.read_text()
+    JOURNAL.unlink()
+    assert pushed(run)[1]["reason"] == "unpublished"
+    other = kit.pin_set(kit.policy("other.bank.example"), version=3)
+    JOURNAL.write_text(text)
+    JOURNAL.write_text(format_journal([replace(each, pins=other) for each in journal()]))
+    done, facts = pushed(run)
+    assert (done.code, facts["reason"]) == (1, "unpublished")
+    assert not WWW.exists()
+
+
+def test_a_storage_that_fails_ends_with_3(bank: Repository, run: Run) -> None:
+    SETTINGS.write_text('url = "not-mounted/www"\n')
+    done, facts = pushed(run)
+    assert (done.code, facts["reason"]) == (3, "storage")
+    assert "0 of 5 files were put there" in facts["problem"]
+    assert waiting() == [True]
+
+
+@pytest.mark.parametrize("text", ["", 'url = ""', 'url = "https://pins.bank.example/"'])
+def test_settings_that_name_no_place_end_with_2(bank: Repository, run: Run, text: str) -> None:
+    SETTINGS.write_text(text)
+    done = run("publish", "push")
+    assert (done.code, "url" in done.err) == (2, True)
+
+
+def test_options_of_a_storage_are_given_to_it(bank: Repository, run: Run) -> None:
+    SETTINGS.write_text('url = "memory://a-push/x"\n[storage]\nsecret = "x"\n')
+    done = run("publish", "push")
+    assert (done.code, "version control" in done.err, "'x'" in done.err) == (2, False, False)
+    SETTINGS.write_text('url = "memory://a-push/x"\n[storage]\nsome_option = "x"\n')
+    assert run("publish", "push").code == 0
+
+
+def test_without_a_folder_to_publish_from_it_ends_with_2(run: Run) -> None:
+    write(kit.policy(HOST))
+    done = run("publish", "push")
+    assert (done.code, "certpin publish init" in done.err) == (2, True)
+
+
+def test_a_journal_that_cannot_be_written_is_told_and_the_next_push_writes_it(
+    bank: Repository, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("certpin.cli.ledger._append", full)
+        done = run("publish", "push", "--json")
+    assert (done.code, done.out) == (2, "")
+    assert "version 3 IS out" in done.err
+    assert "certpin publish push" in done.err
+    assert (TIMESTAMP.exists(), waiting()) == (True, [True])
+    _, facts = pushed(run)
+    assert (facts["uploads"], facts["recorded"], waiting()) == ([], True, [False])
+
+
+def test_what_clients_refused_there_is_told(bank: Repository, run: Run) -> None:
+    assert run("publish", "push").code == 0
+    TIMESTAMP.write_bytes(b"{}")
+    done = run("publish", "push")
+    assert (done.code, "certpin: warning: clients refuse what was there" in done.err) == (0, True)
+
+
+def test_it_works_from_another_folder(bank: Repository, run: Run, tmp_path: Path) -> None:
+    away = tmp_path / "away"
+    away.mkdir()
+    here = Path.cwd()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(away)
+        assert run("publish", "push", "-f", here / "pins.toml").code == 0
+    assert TIMESTAMP.exists()
+
+
+@pytest.mark.slow
+def test_on_a_terminal_it_shows_how_far_it_is(bank: Repository) -> None:
+    code, text = on_terminal("publish", "push")
+    assert code == 0
+    assert "push" in text.partition("Version 3 of bank")[0]
+
+
+def test_a_hostile_name_there_cannot_paint_the_terminal(bank: Repository, run: Run) -> None:
+    assert run("publish", "push").code == 0
+    files = {"pins.toml": b"x"}
+    evil = Repository(Path("evil"))
+    evil.publish_targets(files, {"pin-set": "\x1b[2Jshop", "version": 1})
+    evil.publish_online()
+    for role in ("targets", "snapshot", "timestamp"):
+        (WWW / evil.path(role).relative_to("evil")).write_bytes(evil.path(role).read_bytes())
+    done = run("publish", "push")
+    assert (done.code, "\x1b" in done.out + done.err) == (1, False)
+    assert json.loads(run("publish", "push", "--json").out)["reason"] == "foreign"

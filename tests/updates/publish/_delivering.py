@@ -1,0 +1,76 @@
+"""A bank that signs in one folder and pushes to another place, which is what clients see."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from certpin.updates.publish.push import Pushed, push
+from certpin.updates.publish.storage import Folder
+from tests.updates._publisher import Repository
+from tests.updates._server import FolderServer
+from tests.updates.conftest import World
+from tests.updates.test_attacks import Judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from certpin.lab import Identity
+    from certpin.updates.publish.storage import Storage
+
+
+class Delivered(World):
+    """``repository.folder`` is ``publish/site``; ``storage`` is what is pushed to."""
+
+    storage: Storage
+
+    @property
+    def site(self) -> Path:
+        return self.repository.folder
+
+    def push(self, **fields: Any) -> Pushed:
+        return push(self.site, self.storage, **({"now": self.now} | fields))
+
+    def both_follow(self, name: str = "new") -> int:
+        """Two clients that were installed just now: what certpin's has then."""
+        Judge(self, self.cache.parent / f"judge-{name}").follow()
+        status = self.updater(cache=self.cache.parent / f"app-{name}").refresh()
+        assert status.state == "fresh"
+        return status.version
+
+
+@contextmanager
+def delivering(tmp_path: Path, identity: Identity) -> Iterator[Delivered]:
+    """A folder ``www`` that a server shows; version 2 is signed, and nothing is pushed."""
+    repository = Repository(tmp_path / "site")
+    www = tmp_path / "www"
+    with FolderServer(www, identity) as server:
+        world = Delivered(repository, server, identity, tmp_path / "cache")
+        world.storage = Folder(www)
+        world.publish(2)
+        yield world
+        server.let_go.set()
+        for each in world.made:
+            each.close()
+
+
+class Noted:
+    """A storage that notes what is done to another one, and fails where it is told to."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.written: list[str] = []
+        self.before_write: Any = lambda path: None  # is called with the path, and may raise
+
+    @property
+    def where(self) -> str:
+        return self._storage.where
+
+    def read(self, path: str, most: int) -> bytes | None:
+        return self._storage.read(path, most)
+
+    def write(self, path: str, data: bytes) -> None:
+        self.before_write(path)
+        self._storage.write(path, data)
+        self.written.append(path)

@@ -1,0 +1,104 @@
+"""The rules of a push, taken out one by one (``test_mutations.py``)."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_PUBLISH = "certpin/updates/publish/"
+_PUSH = "tests/updates/publish/test_push.py::test_"
+_STORAGE = "tests/updates/publish/test_storage.py::test_"
+_COMMAND = "tests/cli/test_publish_push.py::test_"
+
+
+def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
+    return Mutation(rule, _PUBLISH + file, old, new, test)
+
+
+MUTATIONS: list[Mutation] = [
+    _rule(
+        "what is past its date is not pushed",
+        "push.py",
+        "    if now >= until:\n",
+        "    if False:\n",
+        _PUSH + "what_is_past_its_date_is_not_pushed",
+    ),
+    _rule(
+        "every root here follows",
+        "shown.py",
+        "        if chain[0].version != 1 or len(chain) < len(data):\n",
+        "        if chain[0].version != 1:\n",
+        _PUSH + "a_root_here_that_nobody_signed_is_told",
+    ),
+    _rule(
+        "a push does not undo a renewal",
+        "plan.py",
+        '        _require_not_above("timestamp", there.vouched, ours.timestamp)\n',
+        "",
+        _PUSH + "a_renewal_that_somebody_else_has_pushed_is_not_undone",
+    ),
+    _rule(
+        "a push does not undo a root",
+        "plan.py",
+        "    if there.next_root is not None:\n",
+        "    if False:\n",
+        _PUSH + "a_newer_root_there_is_somebody_elses_push",
+    ),
+    _rule(
+        "clients can go from what is there to what is here",
+        "plan.py",
+        "        require_following(here.signed.pins, there.signed.pins)\n",
+        "        pass\n",
+        _PUSH + "two_that_sign_other_sets_are_told_where_no_number_is_shared",
+    ),
+    _rule(
+        "a numbered file never changes",
+        "plan.py",
+        "    if theirs is not None and not ours.startswith(theirs):\n",
+        "    if False:\n",
+        _PUSH + "a_numbered_file_that_was_changed_there_is_told",
+    ),
+    _rule(
+        "another pin set is left alone",
+        "plan.py",
+        "    if theirs is not None and theirs != name:\n",
+        "    if False:\n",
+        _PUSH + "another_pin_set_of_the_same_keys_is_left_alone",
+    ),
+    _rule(
+        "the timestamp goes last",
+        "plan.py",
+        "        return {**targets, **self.shown.numbered, **roots, "
+        "TIMESTAMP: self.shown.signed.timestamp}\n",
+        "        return {TIMESTAMP: self.shown.signed.timestamp, **targets, "
+        "**self.shown.numbered, **roots}\n",
+        _PUSH + "the_order_is_one_in_which_a_client_misses_nothing",
+    ),
+    _rule(
+        "what was put there is looked at again",
+        "push.py",
+        "    if _at(storage, path, data) != data:\n",
+        "    if False:\n",
+        _PUSH + "what_was_put_there_is_looked_at_again",
+    ),
+    _rule(
+        "secrets stay out of version control",
+        "storage.py",
+        "    _refuse_secrets(options)\n",
+        "",
+        _STORAGE + "secrets_in_the_settings_are_refused",
+    ),
+    _rule(
+        "what is not mounted is not made",
+        "storage.py",
+        "            self._folder.mkdir(exist_ok=True)\n",
+        "            self._folder.mkdir(exist_ok=True, parents=True)\n",
+        _STORAGE + "a_folder_is_made_where_there_is_one_to_make_it_in",
+    ),
+    Mutation(
+        "what the journal does not know stays here",
+        "certpin/cli/publish_push.py",
+        "    waits_for_push(ledger.field, pushed)  # what it refuses",
+        "    pass  # what it refuses",
+        _COMMAND + "a_version_that_the_journal_does_not_know_is_refused",
+    ),
+]

@@ -1,0 +1,426 @@
+"""Pushing to a folder: what goes out, in which order, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin import UpdateError
+from certpin.updates import Limits
+from certpin.updates.publish.push import prepare, push
+from certpin.updates.publish.shown import read_roots
+from certpin.updates.publish.storage import Folder
+from tests.updates._publisher import HOST, Repository, pin_file
+from tests.updates.publish._delivering import Delivered, Noted, delivering
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from certpin.lab import Identity
+
+TIMESTAMP = "metadata/timestamp.json"
+
+
+@pytest.fixture
+def world(trusted_root: Path, served: Identity, tmp_path: Path) -> Iterator[Delivered]:
+    with delivering(tmp_path, served) as world:
+        yield world
+
+
+def refusal(world: Delivered, **fields: object) -> UpdateError:
+    """Why a push is refused; nothing may have changed there."""
+    before = contents(world)
+    with pytest.raises(UpdateError) as caught:
+        world.push(**fields)
+    assert contents(world) == before
+    assert caught.value.fix
+    return caught.value
+
+
+def contents(world: Delivered) -> dict[str, bytes]:
+    www = world.server.folder
+    return {str(each.relative_to(www)): each.read_bytes() for each in www.rglob("*.*")}
+
+
+# ── What goes out ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_pushed_is_what_both_clients_follow(world: Delivered) -> None:
+    pushed = world.push(name="bank")
+    assert contents(world).keys() == set(pushed.uploads)
+    assert world.both_follow() == 2
+    world.publish(3)
+    world.push()
+    assert world.both_follow("later") == 3
+
+
+def test_files_that_are_named_by_the_pin_file_go_with_it(world: Delivered, root: object) -> None:
+    pem: bytes = root.pem  # type: ignore[attr-defined]
+    text = world.text(3, api_bank_example='trust = "trust/bank ca.pem"')
+    world.repository.publish(text, {"trust/bank ca.pem": pem})
+    pushed = world.push()
+    assert any(path.startswith("targets/trust/") for path in pushed.uploads)
+    assert world.both_follow() == 3
+
+
+def test_the_order_is_one_in_which_a_client_misses_nothing(world: Delivered) -> None:
+    world.repository.rotate("root")
+    world.repository.publish_online()
+    noted = Noted(world.storage)
+    uploads = push(world.site, noted, now=world.now).uploads
+    assert tuple(noted.written) == uploads
+    assert [path.rpartition(".pins")[2] for path in uploads] == [
+        ".toml",
+        "metadata/1.targets.json",
+        "metadata/2.snapshot.json",
+        "metadata/1.root.json",
+        "metadata/2.root.json",
+        TIMESTAMP,
+    ]
+
+
+def test_what_is_there_already_is_left(world: Delivered) -> None:
+    world.push()
+    assert world.push().uploads == ()
+    world.repository.publish_timestamp()
+    assert world.push().uploads == (TIMESTAMP,)
+    world.publish(3)
+    assert len(world.push().uploads) == 4
+
+
+def test_nothing_is_deleted(world: Delivered) -> None:
+    world.push()
+    before = contents(world)
+    world.publish(3)
+    world.push()
+    assert contents(world).keys() > before.keys()
+
+
+def test_what_nothing_signed_names_stays_here(world: Delivered) -> None:
+    (world.site / "root.key").write_bytes(b"a private key that somebody left there")
+    (world.site / "metadata" / "9.targets.json").write_bytes(b"{}")
+    world.push()
+    assert not {"root.key", "metadata/9.targets.json"} & contents(world).keys()
+
+
+def test_another_place_gets_what_clients_need_today(world: Delivered, tmp_path: Path) -> None:
+    world.push()
+    world.publish(3)
+    moved = Folder(tmp_path / "moved")
+    assert "metadata/1.root.json" in push(world.site, moved, now=world.now).uploads
+
+
+def test_deciding_changes_nothing(world: Delivered) -> None:
+    decided = prepare(world.site, world.storage, now=world.now)
+    assert len(decided.uploads) == 5
+    assert not world.server.folder.exists()
+
+
+# ── What is signed is judged as a client does ─────────────────────────────────────────────────────
+
+
+def test_what_is_past_its_date_is_not_pushed(world: Delivered) -> None:
+    found = refusal(world, now=world.now + timedelta(days=4))
+    assert found.reason == "expired"
+    assert "certpin publish sign" in found.fix
+
+
+def test_another_pin_set_than_that_of_the_pin_file_is_not_pushed(world: Delivered) -> None:
+    assert refusal(world, name="shop").reason == "refused"
+
+
+def test_nothing_signed_is_nothing_to_push(world: Delivered) -> None:
+    (world.site / TIMESTAMP).unlink()
+    assert refusal(world).reason == "unsigned"
+    shutil.rmtree(world.site)
+    assert refusal(world).reason == "unsigned"
+
+
+def unsigned(world: Delivered) -> None:
+    world.repository.publish_timestamp(signer=world.repository.keys["targets"][0])
+
+
+def altered(world: Delivered) -> None:
+    (target,) = (world.site / "targets").iterdir()
+    target.write_bytes(target.read_bytes() + b"#")
+
+
+def shortened(world: Delivered) -> None:
+    (target,) = (world.site / "targets").iterdir()
+    target.write_bytes(target.read_bytes()[:-1])
+
+
+def missing(world: Delivered) -> None:
+    (target,) = (world.site / "targets").iterdir()
+    target.unlink()
+
+
+def without_snapshot(world: Delivered) -> None:
+    world.repository.path("snapshot").unlink()
+
+
+def mixed(world: Delivered) -> None:
+    old = world.repository.path("snapshot").read_bytes()
+    world.publish(3)
+    world.repository.path("snapshot").write_bytes(old)
+
+
+def no_json(world: Delivered) -> None:
+    (world.site / TIMESTAMP).write_bytes(b"<<<<<<< ours")
+
+
+def endless(world: Delivered) -> None:
+    (world.site / TIMESTAMP).write_bytes(b" " * (1 << 20))
+
+
+def of_another_kind(world: Delivered) -> None:
+    shutil.copy(world.repository.path("snapshot"), world.site / TIMESTAMP)
+
+
+def root_of_nobody(world: Delivered) -> None:
+    world.repository.publish_root([world.repository.online])
+
+
+def root_renamed(world: Delivered) -> None:
+    world.repository.rotate("root")
+    world.repository.publish_online()
+    (world.site / "metadata/2.root.json").rename(world.site / "metadata/1.root.json")
+
+
+def plain_names(world: Delivered) -> None:
+    def change(root: object) -> None:
+        root.consistent_snapshot = False  # type: ignore[attr-defined]
+
+    world.repository.publish_root(world.repository.keys["root"], change=change)
+    world.repository.publish_online()
+
+
+def a_debug_section(world: Delivered) -> None:
+    world.repository.publish(world.text(3) + "[debug]\nanchors = 'x.pem'\n")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        unsigned, altered, shortened, missing, without_snapshot, mixed, no_json, endless,
+        of_another_kind, root_of_nobody, root_renamed, plain_names, a_debug_section,
+    ],
+)  # fmt: skip
+def test_what_clients_would_refuse_is_not_pushed(
+    world: Delivered, damage: Callable[[Delivered], None]
+) -> None:
+    world.push()
+    damage(world)
+    found = refusal(world)
+    assert found.problem.startswith("clients would refuse what is signed in ")
+    assert found.reason not in {"unexpected", "storage"}
+
+
+def test_a_root_here_that_nobody_signed_is_told(world: Delivered) -> None:
+    """Clients would stop before it, and so might follow all the same: they are not let into it."""
+    root_of_nobody(world)
+    found = refusal(world)
+    assert (found.reason, "2.root.json does not follow" in found.problem) == ("refused", True)
+
+
+def test_more_roots_than_a_client_follows_are_told() -> None:
+    with pytest.raises(UpdateError) as caught:
+        read_roots(lambda path, most: path.encode(), Limits(rotations=3))
+    assert caught.value.problem == "there are more than 3 roots"
+
+
+def test_a_name_that_leads_elsewhere_is_never_read(world: Delivered) -> None:
+    files = {"pins.toml": world.text(3).encode(), "../../secret": b"x"}
+    world.repository.publish_targets(files, {"pin-set": "bank", "version": 3})
+    world.repository.publish_online()
+    assert refusal(world).reason == "refused"
+
+
+# ── What is there is judged too ───────────────────────────────────────────────────────────────────
+
+
+def test_a_newer_timestamp_there_is_somebody_elses_push(world: Delivered, tmp_path: Path) -> None:
+    before = world.repository.copy(tmp_path / "other-clone")
+    world.publish(3)
+    world.push()
+    world.repository.restore(before)
+    found = refusal(world)
+    assert found.reason == "ahead"
+    assert "git pull" in found.fix
+
+
+def test_a_renewal_that_somebody_else_has_pushed_is_not_undone(
+    world: Delivered, tmp_path: Path
+) -> None:
+    before = world.repository.copy(tmp_path / "other-clone")
+    world.repository.publish_timestamp()
+    world.push()
+    world.repository.restore(before)
+    found = refusal(world)
+    assert (found.reason, "timestamp 2 is there" in found.problem) == ("ahead", True)
+
+
+def test_a_newer_root_there_is_somebody_elses_push(world: Delivered, tmp_path: Path) -> None:
+    before = world.repository.copy(tmp_path / "other-clone")
+    world.repository.rotate("root")
+    world.repository.publish_online()
+    world.push()
+    world.repository.restore(before)
+    found = refusal(world)
+    assert (found.reason, "root 2" in found.problem) == ("ahead", True)
+
+
+def fork(world: Delivered, tmp_path: Path, theirs: Callable[[], None]) -> None:
+    """Let somebody push what was signed in another clone under the same numbers."""
+    repository = world.repository
+    versions, before = dict(repository.versions), repository.copy(tmp_path / "other-clone")
+    theirs()
+    world.push()
+    repository.restore(before)
+    repository.versions = versions
+
+
+def test_two_that_sign_the_same_timestamp_are_told(world: Delivered, tmp_path: Path) -> None:
+    world.push()
+    fork(world, tmp_path, world.repository.publish_timestamp)
+    world.repository.publish_timestamp()
+    assert refusal(world).reason == "conflict"
+
+
+@pytest.mark.parametrize("later", [0, 1])
+def test_two_that_sign_other_sets_under_one_number_are_told(
+    world: Delivered, tmp_path: Path, later: int
+) -> None:
+    """Also where the second has signed more often since, so that its numbers are higher."""
+    world.push()
+    fork(world, tmp_path, lambda: world.publish(3))
+    world.publish(3, name="bank", localhost='report_to = ["https://x.example/"]')
+    for _ in range(later):
+        world.repository.publish_online()
+    assert refusal(world).reason == "conflict"
+
+
+def test_two_that_sign_other_sets_are_told_where_no_number_is_shared(
+    world: Delivered, tmp_path: Path
+) -> None:
+    """One clone lost what it had signed before; clients would refuse the set as changed."""
+    world.push()
+    fork(world, tmp_path, lambda: world.publish(3))
+    world.publish(3, localhost='report_to = ["https://x.example/"]')
+    world.publish(3, localhost='report_to = ["https://x.example/"]')
+    for lost in ("2.targets", "2.snapshot", "3.snapshot"):
+        (world.site / f"metadata/{lost}.json").unlink(missing_ok=True)
+    world.repository.publish_online()
+    found = refusal(world)
+    assert (found.reason, "no client could follow" in found.problem) == ("ahead", True)
+
+
+@pytest.mark.parametrize("role", ["snapshot", "targets"])
+def test_numbers_never_fall(world: Delivered, role: str) -> None:
+    world.repository.versions |= {"snapshot": 6, "targets": 6}
+    world.publish(3)
+    world.push()
+    world.repository.versions[role] = 3
+    if role == "snapshot":
+        world.repository.publish_online()
+    else:
+        world.publish(4)
+    found = refusal(world)
+    assert (found.reason, role in found.problem) == ("ahead", True)
+
+
+def test_another_repository_is_left_alone(world: Delivered, tmp_path: Path) -> None:
+    other = Repository(tmp_path / "other")
+    other.publish(pin_file(9, {HOST: world.identity.pin}, name="shop"))
+    shutil.copytree(other.folder, world.server.folder)
+    assert refusal(world).reason == "foreign"
+    (world.server.folder / "metadata/1.root.json").unlink()
+    assert refusal(world).reason == "foreign"
+
+
+def test_another_pin_set_of_the_same_keys_is_left_alone(world: Delivered) -> None:
+    world.push()
+    world.repository.publish(pin_file(9, {HOST: world.identity.pin}, name="shop"))
+    found = refusal(world)
+    assert (found.reason, "'bank'" in found.problem) == ("foreign", True)
+
+
+def garbage(www: Path) -> None:
+    (www / TIMESTAMP).write_bytes(b'{"signed": {"version": 9999}}')
+
+
+def a_timestamp_of_nobody(www: Path) -> None:
+    text = (www / TIMESTAMP).read_text()
+    (www / TIMESTAMP).write_text(text.replace('"version":1}', '"version":999999}'))
+
+
+def too_long(www: Path) -> None:
+    (www / TIMESTAMP).write_bytes(b"x" * (1 << 20))
+
+
+def torn(www: Path) -> None:
+    for path in www.rglob("*.*"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def an_altered_target(www: Path) -> None:
+    (target,) = (www / "targets").iterdir()
+    target.write_bytes(b"somebody else's")
+
+
+def without_targets(www: Path) -> None:
+    shutil.rmtree(www / "targets")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [garbage, a_timestamp_of_nobody, too_long, torn, an_altered_target, without_targets],
+)
+def test_what_clients_refuse_there_is_replaced(
+    world: Delivered, damage: Callable[[Path], None]
+) -> None:
+    world.push()
+    damage(world.server.folder)
+    assert world.push().damage
+    assert world.both_follow() == 2
+
+
+def test_a_numbered_file_that_was_changed_there_is_told(world: Delivered) -> None:
+    world.push()
+    path = world.server.folder / "metadata/1.targets.json"
+    path.write_bytes(path.read_bytes().replace(b'"targets"', b'"t"', 1))
+    found = refusal(world)
+    assert (found.reason, "find out who" in found.fix) == ("conflict", True)
+
+
+def test_a_longer_file_is_another_one(world: Delivered) -> None:
+    world.push()
+    with (world.server.folder / "metadata/1.snapshot.json").open("ab") as file:
+        file.write(b" ")
+    assert refusal(world).reason == "conflict"
+
+
+def test_other_files_there_are_left_alone(world: Delivered) -> None:
+    www = world.server.folder
+    www.mkdir()
+    (www / "index.html").write_text("hello")
+    world.push()
+    assert (www / "index.html").read_text() == "hello"
+
+
+def test_what_was_put_there_is_looked_at_again(world: Delivered) -> None:
+    """Somebody pushes in the same moment, say."""
+    other = Noted(world.storage)
+
+    def also(path: str) -> None:
+        if path == TIMESTAMP:
+            Folder(world.server.folder).write("metadata/1.snapshot.json", b"{}")
+
+    other.before_write = also
+    with pytest.raises(UpdateError) as caught:
+        push(world.site, other, now=world.now)
+    assert caught.value.reason == "unconfirmed"

@@ -1,0 +1,221 @@
+"""Two clones, one place, pushes that are cut off, and somebody who writes there: in any order."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from certpin import UpdateError
+from certpin.updates import Limits
+from certpin.updates.publish.push import push
+from certpin.updates.publish.shown import believed, follow, newest, read_roots
+from tests import kit
+from tests.updates._publisher import HOST, Repository, pin_file
+
+LIMITS = Limits()
+REFUSALS = {"ahead", "conflict", "foreign"}
+
+
+class Shelf:
+    """A storage in memory, which is cut off after so many files where it is told to be."""
+
+    where = "the shelf"
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.room: int | None = None
+
+    def read(self, path: str, most: int) -> bytes | None:
+        data = self.files.get(path)
+        return None if data is None else data[: most + 1]
+
+    def write(self, path: str, data: bytes) -> None:
+        if self.room is not None:
+            if not self.room:
+                raise UpdateError("no room", reason="storage", fix="make some")
+            self.room -= 1
+        self.files[path] = data
+
+
+def fetched(shelf: Shelf) -> tuple[int, int, int, int]:
+    """What a client gets that was installed just now; its versions. Raises ``UpdateError``."""
+    chain = follow(read_roots(shelf.read, LIMITS))
+    shown = newest(shelf.read, LIMITS)
+    assert shown is not None
+    found = believed(shelf.read, chain[-1:], shown, "bank", LIMITS)
+    return chain[-1].version, shown.timestamp, shown.targets, found.pins.version
+
+
+def pushed(bank: Repository, shelf: Shelf) -> UpdateError | None:
+    """Push, or why it was refused."""
+    try:
+        push(bank.folder, shelf, now=bank.now)
+    except UpdateError as exc:
+        return exc
+    return None
+
+
+def text(version: int) -> str:
+    return pin_file(version, {HOST: kit.NOBODY_ELSE})
+
+
+class Pushing(RuleBasedStateMachine):
+    """Two people with a clone each sign and push; what clients get may never go back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.here = Path(tempfile.mkdtemp())
+        self.shelf = Shelf()
+        self.seen = (0, 0, 0, 0)
+
+    @initialize()
+    def begin(self) -> None:
+        self.bank = Repository(self.here / "ann")
+        self.bank.publish(text(1))
+        self.version = 1
+        self.push()
+        self.other = self.clone()
+
+    def clone(self) -> tuple[Path, dict[str, int], dict[str, Any], int]:
+        """The folder, the numbers, the keys, and the version of the pin set."""
+        folder = Path(tempfile.mkdtemp(dir=self.here)) / "site"
+        keys = {role: list(keys) for role, keys in self.bank.keys.items()}
+        return self.bank.copy(folder), dict(self.bank.versions), keys, self.version
+
+    @rule()
+    def sign_a_new_set(self) -> None:
+        self.version += 1
+        self.bank.publish(text(self.version))
+
+    @rule()
+    def renew(self) -> None:
+        self.bank.publish_timestamp()
+
+    @rule()
+    def renew_the_root(self) -> None:
+        self.bank.rotate("root")
+        self.bank.publish_online()
+
+    @rule()
+    def somebody_else_comes(self) -> None:
+        """With the same keys, and the clone as it was when they left."""
+        mine = self.clone()
+        folder, self.bank.versions, self.bank.keys, self.version = self.other
+        self.bank.restore(folder)
+        self.other = mine
+
+    @rule()
+    def git_pull(self) -> None:
+        """The clones are one again: this one."""
+        self.other = self.clone()
+
+    @rule(room=st.integers(0, 5))
+    def push_and_be_cut_off(self, room: int) -> None:
+        self.shelf.room = room
+        try:
+            self.push()
+        finally:
+            self.shelf.room = None
+
+    @rule()
+    def push(self) -> None:
+        before = dict(self.shelf.files)
+        refused = pushed(self.bank, self.shelf)
+        if refused is None:
+            timestamp = self.bank.path("timestamp").read_bytes()
+            assert self.shelf.files["metadata/timestamp.json"] == timestamp
+        elif self.shelf.room is None or refused.reason != "storage":
+            assert refused.reason in REFUSALS
+            assert self.shelf.files == before
+
+    @precondition(lambda self: self.shelf.files)
+    @invariant()
+    def clients_follow_and_never_go_back(self) -> None:
+        found = fetched(self.shelf)
+        assert all(new >= old for new, old in zip(found, self.seen, strict=True))
+        self.seen = found
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.here)
+
+
+@pytest.mark.slow
+def test_whatever_people_do_clients_follow_and_never_go_back() -> None:
+    run_state_machine_as_test(
+        Pushing,
+        settings=settings(max_examples=25, stateful_step_count=20, deadline=None),
+    )
+
+
+# ── Whatever is there ─────────────────────────────────────────────────────────────────────────────
+
+HARM = st.sampled_from(["lost", "torn", "garbage", "other", "longer", "empty"])
+
+
+def harmed(data: bytes, harm: str, other: bytes) -> bytes | None:
+    kinds: dict[str, Any] = {
+        "lost": None,
+        "torn": data[: len(data) // 2],
+        "garbage": b"\x00[[[[",
+        "other": other,
+        "longer": data + b" ",
+        "empty": b"",
+    }
+    found: bytes | None = kinds[harm]
+    return found
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(harms=st.lists(st.tuples(st.integers(0, 50), HARM, st.integers(0, 50)), max_size=4))
+def test_whatever_is_there_a_push_is_refused_or_clients_follow(
+    pushed_once: tuple[Repository, dict[str, bytes]], harms: list[tuple[int, str, int]]
+) -> None:
+    bank, files = pushed_once
+    shelf = Shelf()
+    shelf.files = dict(files)
+    paths = sorted(files)
+    for at, harm, other in harms:
+        path = paths[at % len(paths)]
+        data = harmed(files[path], harm, files[paths[other % len(paths)]])
+        shelf.files.pop(path, None)
+        if data is not None:
+            shelf.files[path] = data
+    before = dict(shelf.files)
+    refused = pushed(bank, shelf)
+    if refused is None:
+        assert fetched(shelf)[3] == 2
+    else:
+        assert (refused.reason in REFUSALS, bool(refused.fix)) == (True, True)
+        assert shelf.files == before
+
+
+@pytest.fixture(scope="module")
+def pushed_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Repository, dict[str, bytes]]:
+    """A repository with a history, of which all but the last set is out."""
+    bank = Repository(tmp_path_factory.mktemp("push") / "site")
+    bank.publish(text(1))
+    bank.rotate("root")
+    bank.publish_online()
+    shelf = Shelf()
+    push(bank.folder, shelf, now=bank.now)
+    bank.publish(text(2))
+    return bank, shelf.files

@@ -1,0 +1,260 @@
+"""Where a signed folder is put: a folder, S3, and whatever else fsspec writes to."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin import ConfigError, UpdateError
+from certpin.updates.publish.push import push
+from certpin.updates.publish.storage import Folder, Storage, open_storage
+from tests.servers._run import free_port
+from tests.servers.s3 import BUCKET, S3, s3
+from tests.updates.publish._delivering import Delivered, delivering
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.lab import Identity
+    from tests.updates._server import Handler
+
+BESIDE = Path("publish")
+TIMESTAMP = "metadata/timestamp.json"
+
+
+@pytest.fixture
+def world(trusted_root: Path, served: Identity, tmp_path: Path) -> Iterator[Delivered]:
+    with delivering(tmp_path, served) as world:
+        yield world
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    with s3(monkeypatch) as server:
+        yield server
+
+
+def in_bucket(server: S3, path: str = "app") -> Storage:
+    return open_storage(f"s3://{BUCKET}/{path}", BESIDE, {"endpoint_url": server.url})
+
+
+def shown_by(world: Delivered, storage: Storage) -> None:
+    """Let the server of the clients show what is in a storage, as a CDN does."""
+
+    def show(handler: Handler) -> None:
+        data = storage.read(handler.path.lstrip("/"), 1 << 20)
+        handler.answer(404, b"") if data is None else handler.answer(200, data)
+
+    world.storage = storage
+    world.server.answers["/"] = show
+
+
+# ── S3 ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.slow
+def test_what_is_pushed_to_s3_is_what_both_clients_follow(world: Delivered, bucket: S3) -> None:
+    shown_by(world, in_bucket(bucket))
+    world.push(name="bank")
+    assert world.both_follow() == 2
+    world.repository.rotate("root")
+    world.publish(3)
+    world.push()
+    assert world.both_follow("later") == 3
+    assert world.push().uploads == ()
+
+
+@pytest.mark.slow
+def test_caches_are_told_what_changes_and_what_never_does(world: Delivered, bucket: S3) -> None:
+    storage = in_bucket(bucket)
+    uploads = push(world.site, storage, now=world.now).uploads
+    for path in uploads:
+        found = storage._fs.info(f"{BUCKET}/app/{path}")  # type: ignore[attr-defined]
+        head = storage._fs.call_s3("head_object", Bucket=BUCKET, Key=f"app/{path}")  # type: ignore[attr-defined]
+        assert head["CacheControl"] == (
+            "no-cache" if path == TIMESTAMP else "public, max-age=31536000, immutable"
+        )
+        assert (found["ContentType"] == "application/json") == path.startswith("metadata/")
+
+
+@pytest.mark.slow
+def test_a_push_to_s3_that_fails_in_the_middle_leaves_the_old_set_and_is_completed(
+    world: Delivered, bucket: S3
+) -> None:
+    shown_by(world, in_bucket(bucket))
+    world.push()
+    world.repository.rotate("root")
+    world.publish(3)
+    for number in range(5):
+        bucket.refuse_after = min(number, 1)  # each push after the first gets one file further
+        with pytest.raises(UpdateError) as caught:
+            world.push()
+        assert caught.value.reason == "storage"
+        assert "s3:PutObject" in caught.value.fix
+        assert "made-for-this-test" not in str(caught.value)
+        assert world.both_follow(str(number)) == 2
+    bucket.refuse_after = None
+    assert world.push().uploads == (TIMESTAMP,)
+    assert world.both_follow("last") == 3
+
+
+@pytest.mark.slow
+def test_a_bucket_that_is_not_there_is_told(world: Delivered, bucket: S3) -> None:
+    storage = open_storage("s3://no-such-bucket/x", BESIDE, {"endpoint_url": bucket.url})
+    with pytest.raises(UpdateError) as caught:
+        push(world.site, storage, now=world.now)
+    assert (caught.value.reason, "no-such-bucket" in caught.value.problem) == ("storage", True)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_not_there_is_told(world: Delivered, bucket: S3) -> None:
+    nowhere = {
+        "endpoint_url": f"http://127.0.0.1:{free_port()}",
+        "config_kwargs": {"retries": {"max_attempts": 0}},
+    }
+    storage = open_storage(f"s3://{BUCKET}", BESIDE, nowhere)
+    with pytest.raises(UpdateError) as caught:
+        push(world.site, storage, now=world.now)
+    assert caught.value.reason == "storage"
+
+
+# ── A folder ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_folder_is_made_where_there_is_one_to_make_it_in(
+    world: Delivered, tmp_path: Path
+) -> None:
+    """What is not mounted, say, does not come into being by a push."""
+    push(world.site, open_storage("new", tmp_path, {}), now=world.now)
+    assert (tmp_path / "new" / TIMESTAMP).exists()
+    with pytest.raises(UpdateError) as caught:
+        push(world.site, open_storage("not-mounted/www", tmp_path, {}), now=world.now)
+    assert caught.value.reason == "storage"
+    assert not (tmp_path / "not-mounted").exists()
+
+
+@pytest.mark.parametrize("url", ["{0}/www", "file://{0}/www", "local://{0}/www"])
+def test_a_folder_has_many_names(world: Delivered, tmp_path: Path, url: str) -> None:
+    push(world.site, open_storage(url.format(tmp_path), BESIDE, {}), now=world.now)
+    assert world.both_follow() == 2
+
+
+def test_what_a_push_left_that_was_killed_is_swept_away(world: Delivered) -> None:
+    left = world.server.folder / "metadata" / ".timestamp.json.abcdefgh"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"{")
+    world.push()
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("path", [TIMESTAMP, "metadata/1.root.json"])
+def test_a_folder_in_the_place_of_a_file_is_told(world: Delivered, path: str) -> None:
+    (world.server.folder / path).mkdir(parents=True)
+    with pytest.raises(UpdateError) as caught:
+        world.push()
+    assert caught.value.reason == "storage"
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(world: Delivered) -> None:
+    world.storage = Folder(Path("/proc/certpin-no-such-folder"))
+    with pytest.raises(UpdateError) as caught:
+        world.push()
+    assert (caught.value.reason, "0 of 5 files" in caught.value.problem) == ("storage", True)
+
+
+# ── Any other storage ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_whatever_fsspec_writes_to_will_do(world: Delivered) -> None:
+    shown_by(world, open_storage("memory://certpin-test/app", BESIDE, {}))
+    world.push()
+    assert world.both_follow() == 2
+    world.publish(3)
+    world.push()
+    assert world.both_follow("later") == 3
+    again = open_storage("memory://certpin-test/app/", BESIDE, {})
+    assert push(world.site, again, now=world.now).uploads == ()
+
+
+def test_an_error_that_nobody_foresaw_is_told_as_one_of_the_storage(
+    world: Delivered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage: Any = open_storage("memory://certpin-test/odd", BESIDE, {})
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a \x1b[31mbackend\nbroke")
+
+    monkeypatch.setattr(storage._fs, "pipe_file", fail)
+    with pytest.raises(UpdateError) as caught:
+        push(world.site, storage, now=world.now)
+    assert caught.value.reason == "storage"
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "s3://",
+        "s3://name:password@bucket/x",
+        "s3://bucket/x?versionId=1",
+        "s3://bucket/x#y",
+        "s3://bucket/a b",
+        "s3://bucket/\n",
+        "s3://[/x",
+        "https://pins.bank.example/",
+        "http://pins.bank.example/",
+        "simplecache::s3://bucket/x",
+        "://bucket",
+        "no-such-thing://bucket/x",
+    ],
+)
+def test_what_is_no_place_to_push_to_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_storage(url, BESIDE, {})
+    assert caught.value.key == "url"
+    assert "password" not in caught.value.problem
+
+
+def test_what_has_to_be_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_storage("gs://bucket/x", BESIDE, {})
+    assert "gcsfs" in caught.value.fix
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    with pytest.raises(ConfigError) as caught:
+        open_storage("memory://x", BESIDE, {})
+    assert "certpin[publish]" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"key": "AKIA"},
+        {"secret": "x"},
+        {"token": "x"},
+        {"password": "x"},
+        {"account_key": "x"},
+        {"connection_string": "AccountKey=x"},
+        {"client_kwargs": {"aws_secret_access_key": "x"}},
+        {"client_kwargs": {"aws_access_key_id": "x"}},
+    ],
+)
+def test_secrets_in_the_settings_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_storage("memory://x", BESIDE, options)
+    assert "version control" not in caught.value.problem
+    assert caught.value.key.startswith("storage.")
+
+
+def test_an_option_that_the_storage_does_not_take_is_told() -> None:
+    with pytest.raises(ConfigError):
+        open_storage("memory://x", BESIDE, {"use_listings_cache": 1})
+
+
+def test_a_storage_that_is_reached_at_once_and_cannot_be_is_told() -> None:
+    with pytest.raises(UpdateError) as caught:
+        open_storage(f"ftp://127.0.0.1:{free_port()}/x", BESIDE, {})
+    assert caught.value.reason == "storage"

@@ -44,11 +44,7 @@ class Bank:
 
     @property
     def pem(self) -> bytes:
-        return self.private.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
+        return pem_of(self.private)
 
     @property
     def public_key(self) -> str:
@@ -60,7 +56,7 @@ class Bank:
 
     @property
     def signer(self) -> FileKey:
-        return file_key(self.pem, lambda: None)
+        return signer_of(self.private)
 
     def sign(self, text: bytes | str, algorithm: hashes.HashAlgorithm | None = None) -> bytes:
         data = text.encode() if isinstance(text, str) else text
@@ -71,6 +67,21 @@ class Bank:
         made = entry(**fields)
         right = f"{made['name']}&{made['fingerprint']}&{made['expires']}"
         return with_signature(made, self.sign(right if text is None else text))
+
+
+def pem_of(private: Any) -> bytes:
+    """Any private key as a file, in clear."""
+    made: bytes = private.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return made
+
+
+def signer_of(private: Any) -> FileKey:
+    """Any private key, as certpin has it."""
+    return file_key(pem_of(private), lambda: None)
 
 
 def with_signature(made: dict[str, Any], signature: bytes) -> dict[str, Any]:

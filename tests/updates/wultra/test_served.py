@@ -10,8 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from certpin.errors import CertpinError, ConfigError, FormatError, KeyParseError
 from certpin.updates.wultra import ServedList
-from tests.updates.wultra._bank import NOW, SECONDS, Bank, entry, listing
-from tests.updates.wultra.test_sign import other_key
+from tests.updates.wultra._bank import NOW, SECONDS, Bank, entry, listing, signer_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +110,7 @@ def test_a_list_that_another_key_signed_is_not_served(bank: Bank, file: Path) ->
 
 def test_a_key_that_no_sdk_verifies_with_is_refused(file: Path) -> None:
     with pytest.raises(KeyParseError, match="P-256 alone"):
-        ServedList(file, other_key(ec.generate_private_key(ec.SECP384R1())))
+        ServedList(file, signer_of(ec.generate_private_key(ec.SECP384R1())))
 
 
 def test_a_swap_in_the_same_moment_is_seen(bank: Bank, file: Path) -> None:

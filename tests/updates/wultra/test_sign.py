@@ -23,7 +23,7 @@ from certpin.updates.wultra.keys import for_sdk, key_of_file, key_of_text
 from certpin.updates.wultra.listing import read_list
 from certpin.x509.signing import FileKey, file_key
 from tests import kit
-from tests.updates.wultra._bank import HOST, Bank, listing
+from tests.updates.wultra._bank import HOST, Bank, listing, signer_of
 from tests.updates.wultra._sdk import SDK
 
 if TYPE_CHECKING:
@@ -52,15 +52,6 @@ def whole(*identities: Identity) -> tuple[Pin, ...]:
 
 def policy(*pins: Pin, **fields: Any) -> HostPolicy:
     return kit.policy(HOST, *pins, **{"match": "leaf", "expires": END, **fields})
-
-
-def other_key(private: Any) -> FileKey:
-    pem = private.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return file_key(pem, lambda: None)
 
 
 def test_an_app_accepts_the_pinned_certificates_and_no_other(
@@ -153,7 +144,7 @@ def test_a_key_that_no_sdk_verifies_with_is_refused(
     make: Callable[[], Any], words: str, server: Identity
 ) -> None:
     with pytest.raises(KeyParseError, match="P-256 alone") as caught:
-        sign_certificates([server.certificate], other_key(make()), NOW)
+        sign_certificates([server.certificate], signer_of(make()), NOW)
     assert words in caught.value.problem
 
 

@@ -39,6 +39,7 @@ LISTS = (
     "tests.updates.mutations",
     "tests.updates.publish.mutations_push",
     "tests.updates.publish.mutations",
+    "tests.updates.wultra.mutations",
 )
 
 # What would make the run inside measure, record, distribute or insist: none of its business.

@@ -9,6 +9,8 @@ from certpin.cli.publish_keys import add_key
 from certpin.cli.publish_push import push
 from certpin.cli.publish_sign import sign
 from certpin.cli.publish_status import status
+from certpin.cli.publish_verify import verify
+from certpin.cli.publish_wultra import wultra
 
 
 @click.group()
@@ -37,5 +39,7 @@ for each in (
     sign,
     push,
     status,
+    wultra,
+    verify,
 ):
     publish.add_command(each)

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import ssl
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from certpin.cli.describe import print_json
-from certpin.cli.options import ask_passphrase, ask_pin, json_option, pin_file_option, read_file
+from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.signer import signer_of
 from certpin.errors import ConfigError, HostError
-from certpin.hsm import is_token_uri, open_key
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, Pin
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from certpin.x509.signing import Signer
 
 _PEM = ("CERTIFICATE", "CERTIFICATE REQUEST")
@@ -56,7 +53,7 @@ def csr(key: str, path: Path, hosts: tuple[str, ...], out: Path | None, as_json:
     """
     from certpin.x509.request import new_request
 
-    with _signer(key) as signer:
+    with signer_of(key) as signer:
         pin = _pin(signer)
         names = _given(hosts) if hosts else _of_pin_file(path, pin)
         request = new_request(signer, names)
@@ -78,17 +75,6 @@ def csr(key: str, path: Path, hosts: tuple[str, ...], out: Path | None, as_json:
         )
     else:
         click.echo(pem, nl=False)
-
-
-@contextmanager
-def _signer(key: str) -> Iterator[Signer]:
-    from certpin.x509.signing import file_key
-
-    if is_token_uri(key):
-        with open_key(key, ask_pin) as on_token:
-            yield on_token
-    else:
-        yield file_key(read_file(Path(key)), ask_passphrase)
 
 
 def _pin(signer: Signer) -> Pin:

@@ -1,7 +1,8 @@
 """The fingerprint list of Wultra's dynamic pinning, without its signatures.
 
-https://github.com/wultra/ssl-pinning-tools. The SDKs take a list that is signed entry by entry,
-over ``name & fingerprint & expires``: what is written here is what gets signed.
+https://github.com/wultra/ssl-pinning-tool. The SDKs take a list that is signed entry by entry,
+over ``name & fingerprint & expires``: what is written here is what gets signed, by
+``certpin.updates.wultra``.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def _moment(seconds: Shape) -> datetime:
 WULTRA = Format(
     name="wultra",
     title="Wultra, fingerprint list",
-    use="Sign each entry, and publish the list where your app looks for it.",
+    use="The SDKs want it signed: certpin publish wultra writes it so.",
     file="fingerprints.json",
     limits=(
         NoDebug("the list is the same for every build"),

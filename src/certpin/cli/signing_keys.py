@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -13,9 +11,9 @@ from typing import TYPE_CHECKING, Self
 import click
 
 from certpin.cli import keyfile
-from certpin.cli.options import PASSPHRASE_VARIABLE, ask_passphrase, ask_pin, read_file
-from certpin.hsm import destroy_key, is_token_uri, open_key, open_or_generate_key
-from certpin.x509 import printable
+from certpin.cli.options import PASSPHRASE_VARIABLE, ask_pin, read_file
+from certpin.cli.signer import passphrase_of, signer_of
+from certpin.hsm import destroy_key, is_token_uri, open_or_generate_key
 from certpin.x509.keys import new_private_key
 from certpin.x509.signing import file_key
 
@@ -55,10 +53,7 @@ def keyring(places: Sequence[str]) -> Iterator[dict[str, KeySigner]]:
     with ExitStack() as stack:
         found: dict[str, KeySigner] = {}
         for place in dict.fromkeys(places):
-            if is_token_uri(place):
-                signer = KeySigner(stack.enter_context(open_key(place, pin)))
-            else:
-                signer = KeySigner(file_key(read_file(Path(place)), partial(_passphrase, place)))
+            signer = KeySigner(stack.enter_context(signer_of(place, pin)))
             found[signer.public_key.keyid] = signer
         yield found
 
@@ -103,7 +98,7 @@ class Purse:
         data = read_file(path)
         if (key := held_elsewhere(data)) is not None:
             return SigningKey(place, key, None)
-        signer = KeySigner(file_key(data, partial(_passphrase, place)))
+        signer = KeySigner(file_key(data, partial(passphrase_of, place)))
         return SigningKey(place, signer.public_key, signer)
 
     def _on_token(self, place: str) -> SigningKey:
@@ -129,9 +124,3 @@ class Purse:
 def _destroyed_on_failure(key: TokenKey, kind: object, *_: object) -> None:
     if kind is not None:
         destroy_key(key)
-
-
-def _passphrase(place: str) -> bytes | None:
-    if PASSPHRASE_VARIABLE not in os.environ and sys.stdin.isatty():
-        click.echo(f"{printable(place)} is encrypted.", err=True)
-    return ask_passphrase()

@@ -29,6 +29,16 @@ MUTATIONS: list[Mutation] = [
         _IN_URI + "test_what_a_uri_must_not_be_is_told",
     ),
     Mutation(
+        "nothing of a module stays with OpenSSL",
+        _MODULE,
+        """    with suppress(ssl.SSLError):
+        ssl.SSLContext""",
+        """    with suppress(ssl.SSLError):
+        return
+        ssl.SSLContext""",
+        _IN_KEY + "test_tls_takes_no_error_of_the_module_for_its_own",
+    ),
+    Mutation(
         "nothing twice",
         _URI,
         "if name in found:  #",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from certpin.errors import TokenError
 from certpin.hsm import TokenKey, generate_key, open_key, open_or_generate_key
+from certpin.lab import Authority
 from certpin.x509.keys import KeyAlgorithm
 from tests.servers.softhsm import MODULE
 
@@ -294,6 +296,18 @@ def test_threads_share_a_key(hsm: SoftHSM) -> None:
         with ThreadPoolExecutor(4) as pool:
             signatures = list(pool.map(lambda _: key.sign(DATA), range(80)))
         assert len(set(signatures)) == 80  # each was verified before it was returned
+
+
+def test_tls_takes_no_error_of_the_module_for_its_own(hsm: SoftHSM) -> None:
+    """They share OpenSSL's queue of errors, wherever both have the same library."""
+    _made(hsm).close()
+    hsm.forget()
+    anchor = Authority("Root").certificate.der
+    with open_key(hsm.uri(), hsm.ask) as key:
+        ssl.create_default_context(cadata=anchor)
+        key.sign(DATA)
+        ssl.create_default_context(cadata=anchor)
+    ssl.create_default_context(cadata=anchor)
 
 
 def test_nobody_says_which_module(hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ def translated(token: str = "") -> Iterator[None]:
         yield
     except pkcs11.PKCS11Error as exc:
         raise _trouble(exc, printable(token)) from exc
+    finally:
+        _forget_errors()
 
 
 def find_token(uri: TokenURI, environment: Mapping[str, str] = os.environ) -> Token:
@@ -111,10 +114,22 @@ def _load(path: Path) -> Any:
     try:
         return pkcs11.lib(str(path))
     except (pkcs11.PKCS11Error, OSError) as exc:
+        _forget_errors()
         raise TokenError(
             f"{printable(str(path))} cannot be used as a PKCS#11 module: {_words(exc)}",
             fix="give the library that came with the token, built for this machine",
         ) from exc
+
+
+def _forget_errors() -> None:
+    """Empty OpenSSL's queue of errors, which a module may share with Python's ``ssl``.
+
+    SoftHSM leaves errors there that are nobody's, and ``load_verify_locations(cadata=…)`` takes
+    the last one for its own (``_add_ca_certs`` in ``_ssl.c`` of Python 3.11). To refuse ciphers
+    empties the queue.
+    """
+    with suppress(ssl.SSLError):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers("none of these")
 
 
 def _tokens(library: Any) -> Iterator[Token]:

@@ -392,12 +392,16 @@ def test_what_is_written_is_what_is_read(stored: Stored) -> None:
 
 
 def only_good(stored: Stored, data: bytes) -> None:
-    """Refused with the one error that there is; or else it is the very same set."""
+    """Refused with the one error that there is; or else it says the very same.
+
+    Not all bytes say something: a digit of a signature may be a capital.
+    """
     try:
         found = stored.believed(decode(data))
     except UpdateError:
         return
-    assert found == stored.good
+    promise = replace(found.promise, signed=stored.good.promise.signed)
+    assert replace(found, promise=promise) == stored.good
 
 
 any_place = st.floats(0, 1, exclude_max=True)

@@ -6,8 +6,13 @@ because Python counts from the end.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
 import ipaddress
-from datetime import datetime
+import json
+from datetime import UTC, datetime
+from functools import cmp_to_key
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +25,15 @@ class RangeError(Exception):
 
 class FormatException(Exception):  # noqa: N818, the name is Dart's
     """What is not of its form."""
+
+
+class PinUpdateException(Exception):  # noqa: N818, the name is Dart's
+    """Of signed_exception.dart: a reason for programs, and a sentence."""
+
+    def __init__(self, reason: str, problem: str) -> None:
+        super().__init__(f"{reason}: {problem}")
+        self.reason = reason
+        self.problem = problem
 
 
 class String(str):
@@ -54,6 +68,19 @@ class String(str):
     def toLowerCase(self) -> String:  # noqa: N802
         return String(self.lower())
 
+    def toUpperCase(self) -> String:  # noqa: N802
+        return String(self.upper())
+
+    def trim(self) -> String:
+        return String(self.strip())
+
+    def replaceAll(self, old: str, new: str) -> String:  # noqa: N802
+        return String(self.replace(old, new))
+
+    @property
+    def runes(self) -> List:
+        return List(map(ord, self))
+
     def split(self, mark: str) -> List:  # type: ignore[override]  # the name is Dart's
         return List(map(String, self if mark == "" else str.split(self, mark)))
 
@@ -69,7 +96,7 @@ class List(list[Any]):
 
     @property
     def last(self) -> Any:
-        return self[-1]
+        return list.__getitem__(self, -1)
 
     def every(self, test: Callable[[Any], bool]) -> bool:
         return all(map(test, self))
@@ -80,8 +107,26 @@ class List(list[Any]):
     def contains(self, value: object) -> bool:
         return value in self
 
+    @property
+    def isEmpty(self) -> bool:  # noqa: N802
+        return not self
+
     def join(self, mark: str) -> String:
         return String(mark.join(map(str, self)))
+
+    def add(self, value: object) -> None:
+        self.append(value)
+
+    def toList(self) -> List:  # noqa: N802
+        return List(self)
+
+    def sort(self, compare: Callable[[Any, Any], int]) -> None:  # type: ignore[override]
+        list.sort(self, key=cmp_to_key(compare))
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise RangeError(index)
+        return list.__getitem__(self, index)
 
 
 class Uint8List(bytes):
@@ -94,10 +139,27 @@ class Uint8List(bytes):
             raise RangeError(index)
         return bytes.__getitem__(self, index)
 
-    def sublist(self, start: int, end: int) -> bytes:
+    def sublist(self, start: int, end: int | None = None) -> Uint8List:
+        end = len(self) if end is None else end
         if not 0 <= start <= end <= len(self):
             raise RangeError(start, end)
-        return bytes(self)[start:end]
+        return Uint8List(bytes(self)[start:end])
+
+
+class BytesBuilder:
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self._held += data
+
+    def addByte(self, octet: int) -> None:  # noqa: N802
+        self._held.append(octet)
+
+    def takeBytes(self) -> Uint8List:  # noqa: N802
+        taken = Uint8List(self._held)
+        self._held.clear()
+        return taken
 
 
 class Map(dict[Any, Any]):
@@ -107,6 +169,17 @@ class Map(dict[Any, Any]):
 
     def __missing__(self, key: object) -> None:
         return None
+
+    @property
+    def keys(self) -> List:  # type: ignore[override]  # the name is Dart's; so below
+        return List(dict.keys(self))
+
+    @property
+    def values(self) -> List:  # type: ignore[override]
+        return List(dict.values(self))
+
+    def containsKey(self, key: object) -> bool:  # noqa: N802
+        return key in self
 
 
 class Uri:
@@ -124,16 +197,111 @@ class DateTime:
 
     @staticmethod
     def parse(text: str) -> DateTime:
-        return DateTime(datetime.fromisoformat(text))
+        try:
+            return DateTime(datetime.fromisoformat(text))
+        except ValueError as exc:
+            raise FormatException(text) from exc
 
     def isBefore(self, other: DateTime) -> bool:  # noqa: N802
         return self.moment < other.moment
 
+    def toIso8601String(self) -> String:  # noqa: N802
+        utc = self.moment.astimezone(UTC)
+        return String(utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+
 
 class Int:
     @staticmethod
-    def parse(text: str) -> int:
-        return int(text)
+    def parse(text: str, radix: int = 10) -> int:
+        return int(text, radix)
+
+
+class Utf8:
+    """What is not UTF-8 is refused; half a pair of surrogates is written as U+FFFD."""
+
+    @staticmethod
+    def encode(text: str) -> Uint8List:
+        whole = "".join("\ufffd" if 0xD800 <= ord(each) < 0xE000 else each for each in text)
+        return Uint8List(whole.encode())
+
+    @staticmethod
+    def decode(data: bytes) -> String:
+        try:
+            return String(data.decode().removeprefix("\N{BOM}"))
+        except UnicodeDecodeError as exc:
+            raise FormatException("not UTF-8") from exc
+
+
+class Base64:
+    """Both alphabets are read, with all of their padding, as in Dart."""
+
+    @staticmethod
+    def encode(data: bytes) -> String:
+        return String(base64.b64encode(data).decode())
+
+    @staticmethod
+    def decode(text: str) -> Uint8List:
+        try:
+            plain = text.replace("-", "+").replace("_", "/")
+            return Uint8List(base64.b64decode(plain, validate=True))
+        except (binascii.Error, ValueError) as exc:
+            raise FormatException(text) from exc
+
+
+class Sha256:
+    """Of package:crypto."""
+
+    class Digest:
+        def __init__(self, data: bytes) -> None:
+            self.bytes = Uint8List(hashlib.sha256(data).digest())
+
+        def toString(self) -> String:  # noqa: N802
+            return String(self.bytes.hex())
+
+    @classmethod
+    def convert(cls, data: bytes) -> Sha256.Digest:
+        return cls.Digest(data)
+
+
+def json_decode(text: str) -> Any:
+    """A number beyond 64 bits is no int in Dart; and it knows no NaN."""
+    try:
+        return of_json(json.loads(text, parse_constant=_refuse, parse_int=_number))
+    except (ValueError, RecursionError) as exc:
+        raise FormatException("not JSON") from exc
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(text)
+
+
+def _number(text: str) -> int | float:
+    number = int(text)
+    return number if -(2**63) <= number < 2**63 else float(text)
+
+
+def of_json(value: Any) -> Any:
+    """The same in the types of Dart."""
+    if isinstance(value, dict):
+        return Map({String(key): of_json(each) for key, each in value.items()})
+    if isinstance(value, list):
+        return List(map(of_json, value))
+    return String(value) if isinstance(value, str) else value
+
+
+def json_encode(value: Any) -> String:
+    """JSON without spaces."""
+    return String(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+
+
+_KINDS: dict[str, Any] = {"String": str, "List": list, "Map": dict, "bool": bool}
+
+
+def is_a(value: object, kind: str) -> bool:
+    """``value is kind``. A bool is no int in Dart."""
+    if kind == "int":
+        return type(value) is int
+    return isinstance(value, _KINDS[kind])
 
 
 def strings(texts: Iterable[str]) -> List:
@@ -142,9 +310,19 @@ def strings(texts: Iterable[str]) -> List:
 
 
 NAMES: dict[str, Any] = {
+    "BytesBuilder": BytesBuilder,
     "DateTime": DateTime,
     "FormatException": FormatException,
+    "List": List,
+    "Map": Map,
+    "PinUpdateException": PinUpdateException,
     "String": String,
     "Uri": Uri,
+    "base64": Base64,
     "int": Int,
+    "is_a": is_a,
+    "jsonDecode": json_decode,
+    "jsonEncode": json_encode,
+    "sha256": Sha256,
+    "utf8": Utf8,
 }

@@ -1,8 +1,8 @@
 """The pins of a signed set for Flutter apps: ``pins.json`` among the targets, beside ``pins.toml``.
 
 Dart has no reader of TOML that certpin would rely on. So whoever signs ``pins.toml`` signs this
-beside it: the plain JSON of the pin set as Flutter will have it, without the notes. What ``dart:io``
-cannot express is told, or refused, when it is signed, and not found out by the apps.
+beside it: the plain JSON of the pin set as Flutter will have it, without the notes. What
+``dart:io`` cannot express is told, or refused, when it is signed; no app has to find it out.
 """
 
 from __future__ import annotations

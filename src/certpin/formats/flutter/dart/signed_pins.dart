@@ -80,7 +80,12 @@ HostPolicy _policy(Map<String, Object?> host) {
     throw PinUpdateException('content', '$pattern is not a host');
   }
   final match = _oneOf(_matches, host, 'match', 'any');
+  final mode = _oneOf(_modes, host, 'mode', 'enforce');
   final pins = _pins(listAt(host, 'pins'));
+  // One alone is one lost key away from nobody coming in.
+  if (pins.isEmpty || (mode == 'enforce' && pins.length < 2)) {
+    throw PinUpdateException('content', '$pattern has too few pins');
+  }
   final trust = _optional(host, 'trust');
   if (trust == null && match != 'leaf') {
     throw PinUpdateException('content', '$pattern: no chain is seen here');
@@ -94,7 +99,7 @@ HostPolicy _policy(Map<String, Object?> host) {
   }
   return HostPolicy(
     pattern: pattern,
-    mode: _oneOf(_modes, host, 'mode', 'enforce'),
+    mode: mode,
     match: match,
     pins: pins,
     expires: expires,
@@ -146,7 +151,6 @@ bool _isPattern(String pattern) {
   return name != '' && normaliseHost(name) == name;
 }
 
-/// Two pins at least: one alone is one lost key away from nobody coming in.
 List<String> _pins(List<Object?> entries) {
   final pins = <String>[];
   for (final entry in entries) {
@@ -162,9 +166,6 @@ List<String> _pins(List<Object?> entries) {
       throw PinUpdateException('content', '$pin is not accepted any more');
     }
     pins.add(pin);
-  }
-  if (pins.length < 2) {
-    throw const PinUpdateException('content', 'a host has less than two pins');
   }
   return pins;
 }

@@ -29,7 +29,7 @@ _SCHEMES = {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"}
 def signed_source(pins: PinSet, root: Path | None, url: str) -> SignedSource | None:
     """The source that both options name; ``None`` where neither is given.
 
-    Raises ``ConfigError`` on a source that no app could follow, ``click.UsageError`` on half of one.
+    Raises ``ConfigError`` where no app could follow it, ``click.UsageError`` on half of one.
     """
     if root is None and not url:
         return None

@@ -184,7 +184,7 @@ class Format:
     needs: tuple[str, ...] = ()  # what must hold for the pins to hold, sentences
     folder: bool = False  # whether there may be more files than one
     package: str = ""  # the line that puts source code into a package, "package {}", if any does
-    signed: Callable[[SignedSource], tuple[File, ...]] | None = None  # follows signed sets, if so
+    signed: Callable[[PinSet, SignedSource], tuple[File, ...]] | None = None  # to follow them
 
     def export(self, pins: PinSet, package: str = "", signed: SignedSource | None = None) -> Export:
         """Write a pin set for this platform, source code into a package of this name.
@@ -195,19 +195,19 @@ class Format:
         fitted, losses = fit(pins, self.limits)
         files = self.write(fitted)
         if signed:
-            files += self._following(signed)
+            files += self._following(fitted, signed)
         if package:
             files = tuple(self._packed(file, package) for file in files)
         return Export(files, fitted, losses)
 
-    def _following(self, signed: SignedSource) -> tuple[File, ...]:
+    def _following(self, pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
         if self.signed is None:
             raise ConfigError(
                 f"what {self.name} is exported for does not follow signed sets",
                 key="--signed-root",
                 fix="leave it out; apps in Flutter and in Python follow them",
             )
-        return self.signed(signed)
+        return self.signed(pins, signed)
 
     def _packed(self, file: File, package: str) -> File:
         if not self.package or not _PACKAGE.fullmatch(package):

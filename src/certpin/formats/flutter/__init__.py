@@ -10,6 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from certpin.errors import ConfigError
 from certpin.formats import _flutter
 from certpin.formats.flutter import source
 from certpin.formats.format import File, Format
@@ -60,8 +61,18 @@ def write(pins: PinSet) -> tuple[File, ...]:
     return (_flutter.pins_file(pins, FLUTTER.name), *map(_file, LIBRARY))
 
 
-def write_signed(signed: SignedSource) -> tuple[File, ...]:
-    """``signed_source.dart``, and what follows signed sets from there."""
+def write_signed(pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
+    """``signed_source.dart``, and what follows signed sets from there.
+
+    Raises ``ConfigError`` where the name of the pin set is another one in Dart: no set that is
+    signed for it would be taken.
+    """
+    if _flutter.label(pins) != pins.name:
+        raise ConfigError(
+            f"{pins.name!r} is {_flutter.label(pins)!r} in Dart, and signed sets go by their name",
+            key="name",
+            fix="give the pin set a name of letters, digits, spaces and . _ -",
+        )
     return (source.file(signed), *map(_file, SIGNED))
 
 

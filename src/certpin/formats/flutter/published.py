@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from certpin.errors import ConfigError
 from certpin.formats import _flutter
 from certpin.formats.fit import fit
 from certpin.formats.json import JSON
@@ -26,6 +27,8 @@ def published(pins: PinSet) -> tuple[bytes, tuple[Loss, ...]]:
 
     The same pin set makes the same bytes. Raises ``ConfigError`` where that would be unsafe.
     """
+    if pins.debug is not None:
+        raise ConfigError("it has a debug section", key="debug", fix="take it out")
     fitted, losses = fit(pins, _flutter.LIMITS)
     plain = replace(fitted, policies=tuple(map(_without_notes, fitted.policies)))
     [file] = JSON.write(plain)

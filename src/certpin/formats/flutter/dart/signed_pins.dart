@@ -249,7 +249,7 @@ List<String> _addresses(Map<String, Object?> host) {
   }
   final addresses = textsOf(listAt(host, 'reportTo'));
   for (final address in addresses) {
-    if (!address.startsWith('https://') && !_isLocal(address)) {
+    if (!_isLocal(address) && !address.startsWith('https://')) {
       throw PinUpdateException('content', '$address takes no reports');
     }
   }

@@ -72,7 +72,7 @@ final class SignedFetcher {
       try {
         return await _ask(client, address);
       } on ConnectionException catch (error) {
-        if (!_isAboutPins(error) || client == _clients.last) {
+        if (error is NetworkException || client == _clients.last) {
           rethrow;
         }
       }
@@ -88,8 +88,3 @@ final class SignedFetcher {
     return request.close();
   }
 }
-
-bool _isAboutPins(ConnectionException error) =>
-    error is PinMismatchException ||
-    error is PinSetExpiredException ||
-    error is UnpinnedRequestException;

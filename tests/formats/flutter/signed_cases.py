@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,22 @@ def freeze_at_the_very_moment(bank: Bank) -> None:
     bank.now = bank.repository.read("timestamp").signed.expires
 
 
+def roll_back_the_daily_timestamp(bank: Bank) -> None:
+    """Nothing else is older: it says the same as the one that was seen."""
+    old = bank.repository.path("timestamp").read_bytes()
+    bank.repository.publish_timestamp()
+    bank.let_follow()
+    bank.repository.path("timestamp").write_bytes(old)
+
+
+def sign_the_same_version_twice(bank: Bank) -> None:
+    """Targets that keys of the role have signed, and that are not those that the snapshot names."""
+    bank.publish(3)
+    bank.repository.versions["targets"] -= 1
+    bank.repository.now += timedelta(seconds=1)
+    bank.repository.publish_targets(bank.repository.files, {"pin-set": "bank", "version": 3})
+
+
 def freeze_what_is_newer(bank: Bank) -> None:
     bank.publish(3)
     bank.now += LONG_AGO
@@ -166,9 +183,9 @@ def say_another_curve_than_the_keys(bank: Bank) -> None:
     """A P-256 key under the scheme of P-384."""
 
     def change(root: Any) -> None:
-        for key in root.keys.values():
-            if key.keyid in root.roles["targets"].keyids:
-                key.scheme = "ecdsa-sha2-nistp384"
+        for name in root.roles["targets"].keyids:
+            root.keys[name] = copy.copy(root.keys[name])
+            root.keys[name].scheme = "ecdsa-sha2-nistp384"
 
     bank.repository.publish_root(bank.repository.keys["root"], change=change)
     bank.publish(3)
@@ -207,6 +224,7 @@ _OURS: tuple[Callable[[Bank], None], ...] = (
     *(two_keys_of_two, a_signature_by_nobody_beside_the_right_one, keys_on_another_curve),
     *(names_without_digests, fields_that_nobody_knows),
     *(freeze, freeze_at_the_very_moment, freeze_what_is_newer, go_back_in_one_version),
+    *(roll_back_the_daily_timestamp, sign_the_same_version_twice),
     *(change_what_has_the_same_version, sign_for_another_app, say_another_version_than_inside),
     *(mix_two_versions_in_one, promise_endless_pins, promise_too_many_files),
     *(say_another_curve_than_the_keys, sign_twice_under_one_name, need_no_signature),

@@ -7,7 +7,7 @@ check never passes by leaving something out. A file sees the public names of tho
 as in Dart.
 
 What this takes for granted: that these statements mean in Dart what they mean here (integers stay
-far below 64 bits), and that ``_runtime`` does what ``dart:core`` does.
+far below 64 bits), and that ``_runtime`` and ``_packages`` do what the libraries of Dart do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from tests.formats.flutter import _classes, _runtime
+from tests.formats.flutter import _classes, _packages
 from tests.formats.flutter._expressions import expression, halves, split
 
 if TYPE_CHECKING:
@@ -37,7 +37,13 @@ _TOKEN = re.compile(
 FILES = (
     *("policy.dart", "der.dart", "digests.dart", "hosts.dart", "verdict.dart", "rate.dart"),
     *("signed_json.dart", "signed_keys.dart", "signed_metadata.dart", "signed_roles.dart"),
-    *("signed_pins.dart", "signed_trust.dart", "signed_refresh.dart", "signed_state.dart"),
+    *(
+        "signed_policies.dart",
+        "signed_pins.dart",
+        "signed_trust.dart",
+        "signed_refresh.dart",
+        "signed_state.dart",
+    ),
 )
 
 
@@ -58,7 +64,7 @@ def _loaded(name: str) -> dict[str, Any]:
 
 def run(source: str, name: str = "dart") -> dict[str, Any]:
     """The same, from Dart."""
-    space = dict(_runtime.NAMES)
+    space = dict(_packages.NAMES)
     for other in re.findall(r"^import '(\w+\.dart)';", source, re.MULTILINE):
         if other in FILES:
             space |= {key: each for key, each in _loaded(other).items() if key[0] != "_"}

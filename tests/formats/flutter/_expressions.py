@@ -15,6 +15,7 @@ _FOREIGN = {
     *("?", ";", "=", "+=", "@", "{", "}"),
     *("as", "await", "async", "switch", "case", "late", "new", "final", "var", "in", "or"),
 }
+_GENERIC = {"<", ">", ",", "?"}  # what stands behind the first word of types in brackets
 _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">"}
 _OPERAND = re.compile(r"['\w)\]}]")
 
@@ -37,7 +38,7 @@ def _parts(pieces: list[str]) -> list[str]:
         elif piece == "is":
             text, place = _question(pieces, place)
             done[-1:] = [text]
-        elif piece in _FOREIGN:
+        elif piece in _FOREIGN or (piece == "<" and _GENERIC & {*pieces[place + 2 : place + 3]}):
             raise SyntaxError(f"not in this part of Dart: {piece} in {' '.join(pieces)}")
         else:
             done.append("=" if piece == ":" else _translated(piece))
@@ -56,6 +57,8 @@ def _literal(pieces: list[str], place: int) -> tuple[str, int]:
     parts = split(pieces[place + 1 : end - 1])
     if opening == "[":
         return f"List([{', '.join(map(expression, parts))}])", end
+    if not all(":" in part for part in parts):
+        raise SyntaxError(f"not in this part of Dart: a set: {' '.join(pieces[place:end])}")
     pairs = [halves(part, ":") for part in parts]
     texts = [f"{expression(key)}: {expression(value)}" for key, value in pairs]
     return f"Map({{{', '.join(texts)}}})", end

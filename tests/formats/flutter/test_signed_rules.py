@@ -20,12 +20,12 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 from certpin.cli import signed_source
 from tests.formats.flutter import _dart
 from tests.formats.flutter._app import ROLES, verifies
+from tests.formats.flutter._packages import of_json
 from tests.formats.flutter._runtime import (
     FormatException,
     PinUpdateException,
     String,
     Uint8List,
-    of_json,
 )
 
 JSON, KEY = (_dart.load(f"signed_{name}.dart") for name in ("json", "keys"))

@@ -188,5 +188,32 @@ def test_a_name_that_stands_once_is_the_platforms_or_for_the_app() -> None:
     assert (PLATFORM | OFFERED) - once == set(), "take them out of platform_names.txt"
 
 
+# What stands at the beginning of a line: a type and a name, or one of the words for types.
+_DEFINED = re.compile(
+    r"^(?:(?:abstract |final |sealed |interface )*(?:class|enum|typedef|extension) (\w+)"
+    r"|(?:const )?[\w(][\w<>?, ()]* (\w+)(?:\(| =))",
+    re.MULTILINE,
+)
+PUBLIC = {
+    name: {word for pair in _DEFINED.findall(SOURCES[name]) for word in pair if word[:1] not in "_"}
+    for name in WRITTEN
+}
+
+# A getter and a parameter of their own, under names that the library has too.
+_LOCAL = {"pinned_dio.dart": {"connectionFailure"}, "signed_fetch.dart": {"wanted"}}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_file_imports_what_it_uses_of_the_library_and_nothing_else(name: str) -> None:
+    """A name that nobody imported does not compile, and an import for nothing is a warning."""
+    imported = set(re.findall(r"^import '(\w+\.dart)'", SOURCES[name], re.MULTILINE))
+    used = set(_words(SOURCES[name])) - PUBLIC[name]
+    assert {other for other in imported if not PUBLIC[other] & used} == set()
+    if name != "pinning.dart":  # the face exports, and uses nothing
+        named = {word for words in PUBLIC.values() for word in words}
+        there = {word for other in imported for word in PUBLIC[other]}
+        assert used & (named - there) <= _LOCAL.get(name, set())
+
+
 def _words(source: str) -> list[str]:
     return re.findall(r"[A-Za-z_]\w*", re.sub(r"//[^\n]*", "", source))

@@ -4,7 +4,6 @@
 /// app. Needs `package:pointycastle`.
 library;
 
-import 'dart:async';
 import 'dart:convert';
 import 'dart:io';
 import 'dart:typed_data';

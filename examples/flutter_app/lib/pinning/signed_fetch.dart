@@ -3,7 +3,6 @@
 /// The way to the server of the signed sets: pinned, like every other one.
 library;
 
-import 'dart:async';
 import 'dart:io';
 import 'dart:typed_data';
 

@@ -45,6 +45,7 @@ SIGNED = (
     "signed_json.dart",
     "signed_keys.dart",
     "signed_roles.dart",
+    "signed_policies.dart",
     "signed_pins.dart",
     "signed_trust.dart",
     "signed_refresh.dart",

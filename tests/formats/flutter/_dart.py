@@ -37,13 +37,8 @@ _TOKEN = re.compile(
 FILES = (
     *("policy.dart", "der.dart", "digests.dart", "hosts.dart", "verdict.dart", "rate.dart"),
     *("signed_json.dart", "signed_keys.dart", "signed_metadata.dart", "signed_roles.dart"),
-    *(
-        "signed_policies.dart",
-        "signed_pins.dart",
-        "signed_trust.dart",
-        "signed_refresh.dart",
-        "signed_state.dart",
-    ),
+    *("signed_policies.dart", "signed_pins.dart", "signed_trust.dart"),
+    *("signed_refresh.dart", "signed_state.dart"),
 )
 
 

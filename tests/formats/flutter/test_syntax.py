@@ -195,7 +195,9 @@ _DEFINED = re.compile(
     re.MULTILINE,
 )
 PUBLIC = {
-    name: {word for pair in _DEFINED.findall(SOURCES[name]) for word in pair if word[:1] not in "_"}
+    name: {
+        word for pair in _DEFINED.findall(SOURCES[name]) for word in pair if word and word[0] != "_"
+    }
     for name in WRITTEN
 }
 

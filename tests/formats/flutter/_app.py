@@ -57,6 +57,11 @@ class App:
         version: int = REFRESH["pinsInForce"](self.trust).version
         return version
 
+    def is_newest(self, now: datetime) -> bool:
+        """Whether its pins are known to be the newest."""
+        newest: bool = REFRESH["isNewest"](self.trust, DateTime(now))
+        return newest
+
     def refresh(self, files: Mapping[str, bytes], now: datetime) -> None:
         """Ask a server that shows these files. Raises ``PinUpdateException``."""
         refresh = REFRESH["refreshOf"](self.trust)

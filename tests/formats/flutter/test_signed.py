@@ -166,11 +166,11 @@ def test_a_set_of_replaced_keys_holds_on_and_is_known_for_it(bank: Bank) -> None
     assert verdict(app, shown(bank), bank.now) == ("signature", 2)
     app.start()
     assert app.version == 2
-    assert app.trust.good.superseded
+    assert not app.is_newest(bank.now)
     bank.publish(3)
     assert verdict(app, shown(bank), bank.now) == ("", 3)
     app.start()
-    assert not app.trust.good.superseded
+    assert app.is_newest(bank.now)
 
 
 def test_a_set_that_no_root_of_the_chain_vouches_for_is_not_in_force(bank: Bank) -> None:
@@ -227,6 +227,7 @@ def test_an_app_that_is_newer_than_what_it_stored_begins_with_its_own(bank: Bank
     with pytest.raises(PinUpdateException, match="signature"):  # by keys that are gone
         new.start()
     assert new.version == 4
+    assert not new.is_newest(bank.now)
     assert verdict(new, shown(bank), bank.now) == ("", 4)
 
 
@@ -272,5 +273,7 @@ def test_it_is_the_newest_until_the_first_of_its_files_is_past_its_date(
     app.refresh(shown(bank), bank.now)
     end = bank.repository.now + timedelta(days=1)
     assert app.trust.good.promise.until.moment == end
+    assert app.is_newest(end - timedelta(seconds=1))
+    assert not app.is_newest(end)
     assert verdict(app, shown(bank), end - timedelta(seconds=1)) == ("", 3)
     assert verdict(app, shown(bank), end) == ("expired", 3)

@@ -85,10 +85,10 @@ final class PinUpdates implements PinSet {
   @override
   String? get debugAnchors => bundled.debugAnchors;
 
-  /// Until when the set in force is known to be the newest; `null` where none
-  /// was fetched yet. Past it, the set holds on: see to it that somebody asks
-  /// why nothing newer comes.
-  DateTime? get until => _trust.good?.promise.until;
+  /// Whether the pins in force are known to be the newest: fetched, by keys
+  /// that hold, and in date. Where they are not, they hold on: see to it that
+  /// somebody asks why nothing newer comes.
+  bool get isFresh => isNewest(_trust, now());
 
   /// Puts the set that was good last in force. Call it once, before the first
   /// request and before [refresh].

@@ -38,6 +38,16 @@ PinSet pinsInForce(Trust trust) {
   return good.pins;
 }
 
+/// Whether the pins in force are known to be the newest: they were fetched, by
+/// keys that hold, and nothing that vouches for them is past its date.
+bool isNewest(Trust trust, DateTime now) {
+  final good = trust.good;
+  if (good == null || good.pins.version < trust.bundled.version) {
+    return false;
+  }
+  return !good.superseded && now.isBefore(good.promise.until);
+}
+
 /// The file that comes next.
 Wanted wanted(Refresh refresh) {
   final trust = refresh.trust;

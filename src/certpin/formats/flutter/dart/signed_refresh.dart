@@ -97,8 +97,8 @@ void take(Refresh refresh, Uint8List? bytes, DateTime now, Verifies verifies) {
   final root = trust.roots.last;
   if (refresh.phase == 'timestamp') {
     final found = nextTimestamp(root, trust.timestamp, bytes, verifies);
-    trust.timestamp = found;
     requireInDate(found, now);
+    trust.timestamp = found;
     refresh.phase = 'snapshot';
     return;
   }
@@ -166,8 +166,8 @@ void _takeSnapshot(
   final before = trust.snapshot;
   final root = trust.roots.last;
   final found = nextSnapshot(root, timestamp, before, bytes, verifies);
-  trust.snapshot = found;
   requireInDate(found, now);
+  trust.snapshot = found;
   refresh.phase = 'targets';
 }
 

@@ -25,6 +25,7 @@ LISTS = (
     "tests.tls.mutations_a",
     "tests.tls.mutations_b",
     "tests.formats.mutations_mobile",
+    "tests.formats.flutter.mutations_signed",
     "tests.lab.mutations",
     "tests.lab.mutations_serve",
     "tests.lab.attacks.mutations",

@@ -7,13 +7,16 @@ import 'accounts.dart';
 import 'pinning/exceptions.dart';
 import 'pinning/pinned_dio.dart';
 import 'pins.dart';
+import 'updates.dart';
 
 const String _server = isDevelopment
     ? 'https://api.dev.bank.example'
     : 'https://api.bank.example';
 
-void main() {
-  final dio = pinnedDio(appPins, options: BaseOptions(baseUrl: _server));
+Future<void> main() async {
+  WidgetsFlutterBinding.ensureInitialized();
+  final pins = await followedPins();
+  final dio = pinnedDio(pins, options: BaseOptions(baseUrl: _server));
   runApp(BankApp(accounts: Accounts(dio)));
 }
 

@@ -12,6 +12,7 @@ from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.placing import Placed, compare, place, where
 from certpin.cli.screen import say
+from certpin.cli.signed_source import signed_source
 from certpin.errors import ConfigError
 from certpin.formats import FORMATS, only
 from certpin.pinfile import PinSet
@@ -58,6 +59,18 @@ def _list_formats(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
     help="Put source code in Java or Kotlin into this package.",
 )
 @click.option(
+    "--signed-root",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Let the app follow signed pin sets, which begin with this root.json (Flutter).",
+)
+@click.option(
+    "--signed-url",
+    default="",
+    metavar="URL",
+    help="Where it fetches them: https://pins.bank.example/app/",
+)
+@click.option(
     "--strict", is_flag=True, help="What the platform cannot express is an error, not a warning."
 )
 @click.option(
@@ -82,6 +95,8 @@ def export(
     checking: bool,
     hosts: tuple[str, ...],
     package: str,
+    signed_root: Path | None,
+    signed_url: str,
     strict: bool,
     release: bool,
     as_json: bool,
@@ -107,7 +122,8 @@ def export(
     if checking and out is None:
         raise click.UsageError("--check compares with what is at --out: name it")
     chosen = FORMATS[name]
-    made = chosen.export(only(pins, hosts), package)
+    wanted = only(pins, hosts)
+    made = chosen.export(wanted, package, signed_source(wanted, signed_root, signed_url))
     for loss in made.losses:
         say("certpin: error" if strict else "certpin: warning", str(loss))
     if strict and made.losses:

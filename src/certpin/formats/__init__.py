@@ -15,7 +15,16 @@ from certpin.formats.envoy import ENVOY
 from certpin.formats.fit import Loss, fit
 from certpin.formats.flutter import FLUTTER
 from certpin.formats.flutter_pins import FLUTTER_PINS
-from certpin.formats.format import Export, File, Format, FormatWarning, Source, Wishes, only
+from certpin.formats.format import (
+    Export,
+    File,
+    Format,
+    FormatWarning,
+    SignedSource,
+    Source,
+    Wishes,
+    only,
+)
 from certpin.formats.go import GO
 from certpin.formats.haproxy import HAPROXY
 from certpin.formats.hpkp import HPKP
@@ -67,6 +76,7 @@ __all__ = [
     "Format",
     "FormatWarning",
     "Loss",
+    "SignedSource",
     "Source",
     "Wishes",
     "fit",

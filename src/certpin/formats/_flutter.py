@@ -47,12 +47,17 @@ def pins_file(pins: PinSet, name: str) -> File:
     text = _SOURCE.format(
         header=commented(pins, name, "//"),
         imports="".join(f"import '{each}';\n" for each in imports),
-        label=_NOT_IN_A_LABEL.sub("_", pins.name),
+        label=label(pins),
         version=pins.version,
         debug=_debug(pins.debug) if pins.debug else "",
         policies="".join(map(_policy, pins.policies)),
     )
     return File(FILE, text)
+
+
+def label(pins: PinSet) -> str:
+    """The name of the pin set as it stands in Dart."""
+    return _NOT_IN_A_LABEL.sub("_", pins.name)
 
 
 def read(source: Source) -> Reading:

@@ -34,6 +34,9 @@ def pass_over(what: str) -> None:
 # A name in reverse, as the Java Language Specification has it (section 6.1).
 _PACKAGE = re.compile(r"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*", re.ASCII)
 
+# The unreserved letters of RFC 3986, and what stands between the parts of an address.
+_PLAIN_ADDRESS = re.compile(r"https://[A-Za-z0-9.:/_~%\[\]-]+/")
+
 
 @dataclass(frozen=True)
 class File:
@@ -41,6 +44,25 @@ class File:
 
     path: str
     text: str
+
+
+@dataclass(frozen=True)
+class SignedSource:
+    """Where an app follows signed sets, and the root that it brings: the bytes of a ``root.json``.
+
+    Raises ``ConfigError`` on an address that would have to be escaped in source code.
+    """
+
+    url: str
+    root: bytes
+
+    def __post_init__(self) -> None:
+        if not _PLAIN_ADDRESS.fullmatch(self.url):
+            raise ConfigError(
+                "the address has letters that do not belong into source code",
+                key="--signed-url",
+                fix="write it as https://pins.bank.example/app/",
+            )
 
 
 @dataclass(frozen=True)
@@ -162,17 +184,30 @@ class Format:
     needs: tuple[str, ...] = ()  # what must hold for the pins to hold, sentences
     folder: bool = False  # whether there may be more files than one
     package: str = ""  # the line that puts source code into a package, "package {}", if any does
+    signed: Callable[[PinSet, SignedSource], tuple[File, ...]] | None = None  # to follow them
 
-    def export(self, pins: PinSet, package: str = "") -> Export:
+    def export(self, pins: PinSet, package: str = "", signed: SignedSource | None = None) -> Export:
         """Write a pin set for this platform, source code into a package of this name.
 
-        Raises ``ConfigError`` where that is unsafe, or where the platform knows no packages.
+        Apps then follow the sets that are ``signed``. Raises ``ConfigError`` where that is unsafe,
+        or where the platform knows no packages, or no signed sets.
         """
         fitted, losses = fit(pins, self.limits)
         files = self.write(fitted)
+        if signed:
+            files += self._following(fitted, signed)
         if package:
             files = tuple(self._packed(file, package) for file in files)
         return Export(files, fitted, losses)
+
+    def _following(self, pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
+        if self.signed is None:
+            raise ConfigError(
+                f"what {self.name} is exported for does not follow signed sets",
+                key="--signed-root",
+                fix="leave it out; apps in Flutter and in Python follow them",
+            )
+        return self.signed(pins, signed)
 
     def _packed(self, file: File, package: str) -> File:
         if not self.package or not _PACKAGE.fullmatch(package):

@@ -1,21 +1,24 @@
 """Run the pure parts of the Dart library here, where there is no Dart.
 
-The files that decide (der, hosts, verdict, rate) keep to a small part of the language, in which
-each statement says the same in Python. They are turned into Python token by token and run, so that
-what the tests try is the shipped text itself, and no copy of it. Anything else in them raises
-``SyntaxError``: the check never passes by leaving something out.
+The files that decide (``FILES``) keep to a small part of the language, in which each statement says
+the same in Python. They are turned into Python token by token and run, so that what the tests try
+is the shipped text itself, and no copy of it. Anything else in them raises ``SyntaxError``: the
+check never passes by leaving something out. A file sees the public names of those that it imports,
+as in Dart.
 
 What this takes for granted: that these statements mean in Dart what they mean here (integers stay
-far below 64 bits), and that ``_runtime`` does what ``dart:core`` does.
+far below 64 bits), and that ``_runtime`` and ``_packages`` do what the libraries of Dart do.
 """
 
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from tests.formats.flutter import _runtime
+from tests.formats.flutter import _classes, _packages
+from tests.formats.flutter._expressions import expression, halves, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,30 +26,44 @@ if TYPE_CHECKING:
 _TOKEN = re.compile(
     r"""
       (?P<skip>   \s+ | //[^\n]* )
-    | (?P<string> '(?:[^'\\\n])*' )
+    | (?P<string> '(?:[^'\\\n]|\\[n\\])*' )
     | (?P<number> 0x[0-9a-f]+ | [0-9]+ )
     | (?P<word>   [A-Za-z_][A-Za-z0-9_]* )
-    | (?P<mark>   && | \|\| | == | != | <= | >= | << | \+= | [-+*<>=!()\[\]{}.,;?] )
+    | (?P<mark>   && | \|\| | == | != | <= | >= | << | \+= | [-+*<>=!()\[\]{}.,;:?@] )
     """,
     re.VERBOSE,
 )
-_WORDS = {"null": "None", "true": "True", "false": "False", "const": ""}
-_MARKS = {"&&": "and", "||": "or", "!": "not"}
-# In an expression these would mean something else in Python, or nothing.
-_FOREIGN = {"?", ";", "{", "}", "=", "+="}
-_NEVER = {"is", "as", "await", "async", "switch", "case", "late", "new", "final", "var", "in", "or"}
+# Of the library: those that are run here.
+FILES = (
+    *("policy.dart", "der.dart", "digests.dart", "hosts.dart", "verdict.dart", "rate.dart"),
+    *("signed_json.dart", "signed_keys.dart", "signed_metadata.dart", "signed_roles.dart"),
+    *("signed_policies.dart", "signed_pins.dart", "signed_trust.dart"),
+    *("signed_refresh.dart", "signed_state.dart"),
+)
 
 
 def load(name: str) -> dict[str, Any]:
     """The functions and constants of a file of the library, by their Dart names."""
-    source = files("certpin.formats.flutter").joinpath("dart", name).read_text(encoding="utf-8")
-    return run(source)
+    return dict(_loaded(name))
 
 
-def run(source: str) -> dict[str, Any]:
+def source_of(name: str) -> str:
+    """The text of a file of the library."""
+    return files("certpin.formats.flutter").joinpath("dart", name).read_text(encoding="utf-8")
+
+
+@cache
+def _loaded(name: str) -> dict[str, Any]:
+    return run(source_of(name), name)
+
+
+def run(source: str, name: str = "dart") -> dict[str, Any]:
     """The same, from Dart."""
-    space = dict(_runtime.NAMES)
-    exec(compile(to_python(source), "<dart>", "exec"), space)
+    space = dict(_packages.NAMES)
+    for other in re.findall(r"^import '(\w+\.dart)';", source, re.MULTILINE):
+        if other in FILES:
+            space |= {key: each for key, each in _loaded(other).items() if key[0] != "_"}
+    exec(compile(to_python(source), f"<{name}>", "exec"), space)
     return space
 
 
@@ -75,29 +92,35 @@ class _Program:
         """Directives, constants, enumerations and functions."""
         while self._at < len(self._pieces):
             match self._pieces[self._at]:
-                case "library" | "import":
+                case "library" | "import" | "typedef":
                     self._until(";")
                 case "const":
-                    name, value = _halves(self._until(";")[1:])
-                    yield f"{name[-1]} = {_expression(value)}"
+                    name, value = halves(self._until(";")[1:])
+                    yield f"{name[-1]} = {expression(value)}"
                 case "enum":
                     yield from self._enumeration()
+                case "final" | "interface":
+                    yield from self._class()
                 case _:
                     yield from self._function()
 
     def _enumeration(self) -> Iterator[str]:
         [_, name] = self._until("{")
         yield f"class {name}:"
-        for member in _split(self._until("}")):
+        for member in split(self._until("}")):
             [word] = member
             yield f"    {word} = {word!r}"
+
+    def _class(self) -> Iterator[str]:
+        head = self._until("{")
+        yield from _classes.lines(head, self._inside("{", "}"))
 
     def _function(self) -> Iterator[str]:
         if self._pieces[self._at] == "(":  # it returns a record
             self._bracket()
         name = self._until("(")[-1]
         self._at -= 1
-        parameters = ", ".join(each[-1] for each in _split(self._bracket()))
+        parameters = ", ".join(each[-1] for each in split(self._bracket()))
         self._expect("{")
         yield f"def {name}({parameters}):"
         yield from self._block("    ")
@@ -113,25 +136,43 @@ class _Program:
 
     def _statement(self, indent: str) -> Iterator[str]:
         first = self._pieces[self._at]
+        if first == "try":
+            yield from self._attempt(indent)
+            return
         if first in {"if", "while", "for"}:
             self._at += 1
             head = self._bracket()
             if first == "for":
                 head = _expect_start(head, "final")
-                yield f"{indent}for {head[0]} in {_expression(_expect_start(head[1:], 'in'))}:"
+                yield f"{indent}for {head[0]} in {expression(_expect_start(head[1:], 'in'))}:"
             else:
-                yield f"{indent}{first} {_expression(head)}:"
+                yield f"{indent}{first} {expression(head)}:"
             self._expect("{")
             yield from self._block(indent + "    ")
             return
         yield indent + _simple(self._until(";"))
 
+    def _attempt(self, indent: str) -> Iterator[str]:
+        """A ``try`` with one ``on``, which does not look at what it caught."""
+        self._at += 1
+        self._expect("{")
+        yield f"{indent}try:"
+        yield from self._block(indent + "    ")
+        self._expect("on")
+        [kind] = self._until("{")
+        yield f"{indent}except {kind}:"
+        yield from self._block(indent + "    ")
+
     def _bracket(self) -> list[str]:
         """What stands in the round brackets that open here."""
         self._expect("(")
+        return self._inside("(", ")")
+
+    def _inside(self, opening: str, closing: str) -> list[str]:
+        """What stands up to the bracket that closes; behind it is the next place."""
         start, depth = self._at, 1
         while depth:
-            depth += {"(": 1, ")": -1}.get(self._pieces[self._at], 0)
+            depth += {opening: 1, closing: -1}.get(self._pieces[self._at], 0)
             self._at += 1
         return self._pieces[start : self._at - 1]
 
@@ -152,57 +193,20 @@ class _Program:
 def _simple(pieces: list[str]) -> str:
     match pieces:
         case ["return", *value]:
-            return f"return {_expression(value)}"
+            return f"return {expression(value)}"
         case ["throw", *value]:
-            return f"raise {_expression(value)}"
+            return f"raise {expression(value)}"
         case ["final" | "var", *rest]:
-            name, value = _halves(rest)
-            return f"{_expression(name)} = {_expression(value)}"
+            name, value = halves(rest)
+            return f"{expression(name)} = {expression(value)}"
     for mark in ("=", "+="):
         if mark in pieces:
-            name, value = _halves(pieces, mark)
-            return f"{_expression(name)} {mark} {_expression(value)}"
-    return _expression(pieces)
-
-
-def _expression(pieces: list[str]) -> str:
-    for piece in pieces:
-        if piece in _FOREIGN or piece in _NEVER:
-            raise SyntaxError(f"not in this part of Dart: {piece} in {' '.join(pieces)}")
-    return " ".join(filter(None, map(_translated, pieces)))
-
-
-def _translated(piece: str) -> str:
-    if piece.startswith("'"):
-        return f"String({_interpolated(piece)})"
-    return _WORDS.get(piece, _MARKS.get(piece, piece))
-
-
-def _interpolated(literal: str) -> str:
-    if "{" in literal or "}" in literal:
-        raise SyntaxError(f"only names are interpolated: {literal}")
-    return "f" + re.sub(r"\$([A-Za-z_]\w*)", r"{\1}", literal) if "$" in literal else literal
-
-
-def _halves(pieces: list[str], mark: str = "=") -> tuple[list[str], list[str]]:
-    place = pieces.index(mark)
-    return pieces[:place], pieces[place + 1 :]
+            name, value = halves(pieces, mark)
+            return f"{expression(name)} {mark} {expression(value)}"
+    return expression(pieces)
 
 
 def _expect_start(pieces: list[str], word: str) -> list[str]:
     if pieces[0] != word:
         raise SyntaxError(f"{word} was expected, not {pieces[0]}")
     return pieces[1:]
-
-
-def _split(pieces: list[str]) -> list[list[str]]:
-    """The parts between commas, a last one for nothing left out. Types with `<` keep theirs."""
-    parts: list[list[str]] = [[]]
-    depth = 0
-    for piece in pieces:
-        depth += {"<": 1, ">": -1}.get(piece, 0)
-        if piece == "," and depth == 0:
-            parts.append([])
-        else:
-            parts[-1].append(piece)
-    return [part for part in parts if part]

@@ -7,7 +7,8 @@ because Python counts from the end.
 from __future__ import annotations
 
 import ipaddress
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import cmp_to_key
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,15 @@ class RangeError(Exception):
 
 class FormatException(Exception):  # noqa: N818, the name is Dart's
     """What is not of its form."""
+
+
+class PinUpdateException(Exception):  # noqa: N818, the name is Dart's
+    """Of signed_exception.dart: a reason for programs, and a sentence."""
+
+    def __init__(self, reason: str, problem: str) -> None:
+        super().__init__(f"{reason}: {problem}")
+        self.reason = reason
+        self.problem = problem
 
 
 class String(str):
@@ -54,6 +64,19 @@ class String(str):
     def toLowerCase(self) -> String:  # noqa: N802
         return String(self.lower())
 
+    def toUpperCase(self) -> String:  # noqa: N802
+        return String(self.upper())
+
+    def trim(self) -> String:
+        return String(self.strip())
+
+    def replaceAll(self, old: str, new: str) -> String:  # noqa: N802
+        return String(self.replace(old, new))
+
+    @property
+    def runes(self) -> List:
+        return List(map(ord, self))
+
     def split(self, mark: str) -> List:  # type: ignore[override]  # the name is Dart's
         return List(map(String, self if mark == "" else str.split(self, mark)))
 
@@ -69,7 +92,7 @@ class List(list[Any]):
 
     @property
     def last(self) -> Any:
-        return self[-1]
+        return list.__getitem__(self, -1)
 
     def every(self, test: Callable[[Any], bool]) -> bool:
         return all(map(test, self))
@@ -80,8 +103,26 @@ class List(list[Any]):
     def contains(self, value: object) -> bool:
         return value in self
 
+    @property
+    def isEmpty(self) -> bool:  # noqa: N802
+        return not self
+
     def join(self, mark: str) -> String:
         return String(mark.join(map(str, self)))
+
+    def add(self, value: object) -> None:
+        self.append(value)
+
+    def toList(self) -> List:  # noqa: N802
+        return List(self)
+
+    def sort(self, compare: Callable[[Any, Any], int]) -> None:  # type: ignore[override]
+        list.sort(self, key=cmp_to_key(compare))
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise RangeError(index)
+        return list.__getitem__(self, index)
 
 
 class Uint8List(bytes):
@@ -94,10 +135,27 @@ class Uint8List(bytes):
             raise RangeError(index)
         return bytes.__getitem__(self, index)
 
-    def sublist(self, start: int, end: int) -> bytes:
+    def sublist(self, start: int, end: int | None = None) -> Uint8List:
+        end = len(self) if end is None else end
         if not 0 <= start <= end <= len(self):
             raise RangeError(start, end)
-        return bytes(self)[start:end]
+        return Uint8List(bytes(self)[start:end])
+
+
+class BytesBuilder:
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self._held += data
+
+    def addByte(self, octet: int) -> None:  # noqa: N802
+        self._held.append(octet)
+
+    def takeBytes(self) -> Uint8List:  # noqa: N802
+        taken = Uint8List(self._held)
+        self._held.clear()
+        return taken
 
 
 class Map(dict[Any, Any]):
@@ -107,6 +165,17 @@ class Map(dict[Any, Any]):
 
     def __missing__(self, key: object) -> None:
         return None
+
+    @property
+    def keys(self) -> List:  # type: ignore[override]  # the name is Dart's; so below
+        return List(dict.keys(self))
+
+    @property
+    def values(self) -> List:  # type: ignore[override]
+        return List(dict.values(self))
+
+    def containsKey(self, key: object) -> bool:  # noqa: N802
+        return key in self
 
 
 class Uri:
@@ -124,27 +193,35 @@ class DateTime:
 
     @staticmethod
     def parse(text: str) -> DateTime:
-        return DateTime(datetime.fromisoformat(text))
+        try:
+            return DateTime(datetime.fromisoformat(text))
+        except ValueError as exc:
+            raise FormatException(text) from exc
 
     def isBefore(self, other: DateTime) -> bool:  # noqa: N802
         return self.moment < other.moment
 
+    def toIso8601String(self) -> String:  # noqa: N802
+        utc = self.moment.astimezone(UTC)
+        return String(utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+
 
 class Int:
     @staticmethod
-    def parse(text: str) -> int:
-        return int(text)
+    def parse(text: str, radix: int = 10) -> int:
+        return int(text, radix)
+
+
+_KINDS: dict[str, Any] = {"String": str, "List": list, "Map": dict, "bool": bool}
+
+
+def is_a(value: object, kind: str) -> bool:
+    """``value is kind``. A bool is no int in Dart."""
+    if kind == "int":
+        return type(value) is int
+    return isinstance(value, _KINDS[kind])
 
 
 def strings(texts: Iterable[str]) -> List:
     """A list of Dart's strings."""
     return List(map(String, texts))
-
-
-NAMES: dict[str, Any] = {
-    "DateTime": DateTime,
-    "FormatException": FormatException,
-    "String": String,
-    "Uri": Uri,
-    "int": Int,
-}

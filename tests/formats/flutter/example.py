@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from certpin.formats import SignedSource
 from certpin.formats.flutter import FLUTTER
 from certpin.formats.flutter_pins import FLUTTER_PINS
 from certpin.pinfile import PinSet
@@ -14,18 +15,19 @@ if TYPE_CHECKING:
 
 APP = Path(__file__).parents[3] / "examples/flutter_app"
 TARGET = APP / "lib/pinning"
+URL = "https://api.bank.example/pins/"
 
 
 def generated() -> dict[str, str]:
     """What the exports write for the pin files of the example, by name."""
-    library = _export(FLUTTER, "pins.toml")
+    library = _export(FLUTTER, "pins.toml", SignedSource(URL, (APP / "root.json").read_bytes()))
     [flavour] = _export(FLUTTER_PINS, "pins.development.toml").files
     files = {file.path: file.text for file in library.files}
     return files | {"pins_development.dart": flavour.text}
 
 
-def _export(chosen: Format, name: str) -> Export:
-    export = chosen.export(PinSet.load(APP / name))
+def _export(chosen: Format, name: str, signed: SignedSource | None = None) -> Export:
+    export = chosen.export(PinSet.load(APP / name), signed=signed)
     assert export.losses == (), "the example shows what can be expressed"
     return export
 

@@ -7,12 +7,11 @@ import re
 import pytest
 
 from certpin.formats import FORMATS
-from tests.formats.flutter import _syntax, example
+from tests.formats.flutter import _dart, _syntax, example
 
 ROOT = example.APP.parents[1]
 PAGE = (ROOT / "docs/flutter.md").read_text(encoding="utf-8")
 BLOCKS = dict(enumerate(re.findall(r"```dart\n(.*?)```", PAGE, re.DOTALL)))
-LIBRARY = "".join(path.read_text(encoding="utf-8") for path in example.TARGET.iterdir())
 
 
 @pytest.mark.parametrize("number", [n for n, block in BLOCKS.items() if "// wrong" not in block])
@@ -30,7 +29,8 @@ def test_the_flavours_of_the_guide_are_those_of_the_example() -> None:
 
 
 def test_every_exception_has_its_line_in_the_guide() -> None:
-    kinds = set(re.findall(r"^final class (\w+Exception)\b", LIBRARY, re.MULTILINE))
+    source = (example.TARGET / "exceptions.dart").read_text(encoding="utf-8")
+    kinds = set(re.findall(r"^final class (\w+Exception)\b", source, re.MULTILINE))
     table = PAGE.partition("## Errors")[2].partition("```")[0]
     assert len(kinds) == 5
     assert kinds == set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
@@ -79,5 +79,18 @@ def test_every_common_mistake_stands_next_to_its_cure(mistake: str) -> None:
 def test_what_was_not_run_is_said() -> None:
     section = PAGE.partition("## What was not run")[2]
     assert "not compiled and not run here" in section
-    for name in ("der.dart", "hosts.dart", "verdict.dart", "rate.dart"):
+    for name in _dart.FILES:
         assert f"`{name}`" in section
+
+
+def test_every_reason_of_a_refused_update_is_one_that_the_guide_names() -> None:
+    table = PAGE.partition("| `reason` |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`([a-z-]+)`", table)) | {"unexpected"}
+    source = (example.TARGET / "signed_exception.dart").read_text(encoding="utf-8")
+    assert named == set(re.findall(r"`([a-z-]+)`", source.partition("programs:")[2]))
+    thrown = {
+        reason
+        for path in example.TARGET.iterdir()
+        for reason in re.findall(r"PinUpdateException\(\s*'([a-z-]+)'", path.read_text("utf-8"))
+    }
+    assert thrown == named

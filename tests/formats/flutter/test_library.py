@@ -259,6 +259,18 @@ def test_reports_never_fill_the_memory(failures: list[tuple[int, int]]) -> None:
         "String f(int a) { return '${a + 1}'; }",
         "int f(int a) { return (b = a); }",
         "int f(int a) { return a ~/ 2; }",
+        "int f(int a) { return a >> 2; }",
+        "int f(int a) { return g<int>(a); }",
+        "int f(List<int>? a) { return a!.length; }",
+        "bool f(A a) { return a.b is int; }",
+        "bool f(A a) { return {1, 2}; }",
+        "int f(int a) { try { return 1; } catch (e) { return 2; } }",
+        "int f(int a) { try { return 1; } finally { g(); } }",
+        "final class A { int f() { return 1; } }",
+        "final class A { A(this.a); int a; int b; }",
+        "final class A { A(this.a); int a = 1; }",
+        "final class A extends B { A(this.a); int a; }",
+        "sealed class A { }",
     ],
 )
 def test_dart_beyond_what_is_translated_is_no_silent_pass(source: str) -> None:

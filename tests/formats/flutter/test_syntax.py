@@ -10,18 +10,20 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from certpin.errors import ConfigError
-from certpin.formats import FORMATS
-from certpin.formats.flutter import FLUTTER, LIBRARY
+from certpin.formats import FORMATS, SignedSource
+from certpin.formats.flutter import FLUTTER, LIBRARY, SIGNED
 from certpin.pins import PinSet
 from tests.formats._sets import anchors, pin_sets
 from tests.formats.flutter import _syntax
 from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
 
 ROOT = Path(__file__).parents[3]
+WRITTEN = (*LIBRARY, *SIGNED)
 SOURCES = {
     file.path: file.text
     for file in FLUTTER.export(
-        pin_set(policy("api.bank.example", NOBODY, NOBODY_ELSE, match="leaf"), debug=anchors()[0])
+        pin_set(policy("api.bank.example", NOBODY, NOBODY_ELSE, match="leaf"), debug=anchors()[0]),
+        signed=SignedSource("https://pins.bank.example/", b"{}" * 100),
     ).files
 }
 
@@ -65,8 +67,8 @@ def test_a_hostile_name_stays_in_a_comment_and_in_one_string(name: str) -> None:
 
 def test_every_file_of_the_library_is_exported_and_says_where_it_is_from() -> None:
     folder = ROOT / "src/certpin/formats/flutter/dart"
-    assert sorted(LIBRARY) == sorted(path.name for path in folder.iterdir())
-    for name in LIBRARY:
+    assert sorted(WRITTEN) == sorted(path.name for path in folder.iterdir())
+    for name in WRITTEN:
         assert SOURCES[name].startswith("// Written by: certpin export flutter."), name
         assert max(map(len, SOURCES[name].splitlines())) <= 80, name
 
@@ -76,6 +78,12 @@ def test_every_import_of_the_library_is_of_dart_of_a_file_beside_it_or_of_a_name
     adapters = {
         "pinned_dio.dart": {"package:dio/dio.dart", "package:dio/io.dart"},
         "pinned_http.dart": {"package:http/http.dart", "package:http/io_client.dart"},
+        "signed_verifier.dart": {
+            *("package:pointycastle/api.dart", "package:pointycastle/ecc/api.dart"),
+            *(f"package:pointycastle/digests/sha{bits}.dart" for bits in (256, 384)),
+            *(f"package:pointycastle/ecc/curves/secp{bits}r1.dart" for bits in (256, 384)),
+            "package:pointycastle/signers/ecdsa_signer.dart",
+        },
     }
     for name, source in SOURCES.items():
         lines = [line for line in source.splitlines() if line.startswith(("import ", "export "))]
@@ -84,7 +92,7 @@ def test_every_import_of_the_library_is_of_dart_of_a_file_beside_it_or_of_a_name
         assert others <= allowed | adapters.get(name, set()), name
 
 
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_no_callback_of_the_library_accepts_what_the_platform_refused(name: str) -> None:
     """Comments and the setters that refuse are all that may name them."""
     code = [line for line in SOURCES[name].splitlines() if "//" not in line]
@@ -126,6 +134,17 @@ def test_the_anchors_of_the_override_stand_behind_a_constant() -> None:
         ("report.dart", "} on Object {"),
         ("report.dart", "if (!admits("),
         ("report.dart", "..followRedirects = false"),
+        ("signed_fetch.dart", "PinnedHttpClient(each, now: now)..autoUncompress = false"),
+        ("signed_fetch.dart", "..followRedirects = false"),
+        ("signed_fetch.dart", "if (held.length + piece.length > wanted.limit) {\n        throw"),
+        ("signed_fetch.dart", ".timeout(_deadline - _passed.elapsed)"),
+        ("signed_fetch.dart", "if (wanted.mayMiss && (status == 404 || status == 403)) {"),
+        ("signed_verifier.dart", "return signer.verifySignature(message, ECSignature("),
+        ("signed_verifier.dart", "} on Object {\n    return false;"),
+        ("pin_updates.dart", "take(refresh, bytes, now(), verifiesEcdsa);"),
+        ("pin_updates.dart", "restore(trust, text, verifiesEcdsa);\n      _trust = trust;"),
+        ("pin_updates.dart", "_running ??= _refresh()"),
+        ("signed_storage.dart", "flush: true);\n    await beside.rename(file.path);"),
     ],
 )
 def test_nobody_took_out_a_guard_that_only_dart_could_try(name: str, guard: str) -> None:
@@ -162,11 +181,40 @@ PLATFORM, OFFERED = (set(part.split()) for part in NAMES.split("--"))
 
 def test_a_name_that_stands_once_is_the_platforms_or_for_the_app() -> None:
     """There is no compiler here: a slip of the pen is a name that nothing else has."""
-    counted = Counter(word for name in LIBRARY for word in _words(SOURCES[name]))
-    used = set().union(*(_syntax.identifiers(SOURCES[name]) for name in LIBRARY))
+    counted = Counter(word for name in WRITTEN for word in _words(SOURCES[name]))
+    used = set().union(*(_syntax.identifiers(SOURCES[name]) for name in WRITTEN))
     once = {name for name in used if counted[name] == 1}
     assert once - PLATFORM - OFFERED == set()
     assert (PLATFORM | OFFERED) - once == set(), "take them out of platform_names.txt"
+
+
+# What stands at the beginning of a line: a type and a name, or one of the words for types.
+_DEFINED = re.compile(
+    r"^(?:(?:abstract |final |sealed |interface )*(?:class|enum|typedef|extension) (\w+)"
+    r"|(?:const )?[\w(][\w<>?, ()]* (\w+)(?:\(| =))",
+    re.MULTILINE,
+)
+PUBLIC = {
+    name: {
+        word for pair in _DEFINED.findall(SOURCES[name]) for word in pair if word and word[0] != "_"
+    }
+    for name in WRITTEN
+}
+
+# A getter and a parameter of their own, under names that the library has too.
+_LOCAL = {"pinned_dio.dart": {"connectionFailure"}, "signed_fetch.dart": {"wanted"}}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_file_imports_what_it_uses_of_the_library_and_nothing_else(name: str) -> None:
+    """A name that nobody imported does not compile, and an import for nothing is a warning."""
+    imported = set(re.findall(r"^import '(\w+\.dart)'", SOURCES[name], re.MULTILINE))
+    used = set(_words(SOURCES[name])) - PUBLIC[name]
+    assert {other for other in imported if not PUBLIC[other] & used} == set()
+    if name != "pinning.dart":  # the face exports, and uses nothing
+        named = {word for words in PUBLIC.values() for word in words}
+        there = {word for other in imported for word in PUBLIC[other]}
+        assert used & (named - there) <= _LOCAL.get(name, set())
 
 
 def _words(source: str) -> list[str]:

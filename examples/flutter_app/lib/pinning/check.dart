@@ -3,33 +3,15 @@
 /// The check of a finished handshake: from a certificate to a decision.
 library;
 
-import 'dart:convert';
 import 'dart:developer' as developer;
 import 'dart:io';
 import 'dart:typed_data';
 
-import 'package:crypto/crypto.dart';
-
-import 'der.dart';
+import 'digests.dart';
 import 'exceptions.dart';
 import 'policy.dart';
 import 'report.dart';
 import 'verdict.dart';
-
-/// The pins of a certificate in DER: of its key, and of itself.
-///
-/// Throws a [FormatException] on what is no certificate. SHA-256 comes from
-/// `package:crypto`, which the Dart team keeps: `dart:io` has none.
-List<String> pinsOf(Uint8List der) {
-  final key = sha256.convert(subjectPublicKeyInfo(der));
-  final whole = sha256.convert(der).bytes.map(
-        (byte) => byte.toRadixString(16).padLeft(2, '0').toUpperCase(),
-      );
-  return [
-    'sha256/${base64.encode(key.bytes)}',
-    'cert-sha256/${whole.join(':')}',
-  ];
-}
 
 /// Compares what servers show with the pins, and tells of what fails.
 final class PinCheck {

@@ -1,6 +1,6 @@
 import 'dart:convert';
 
-import 'package:bank_app/pinning/check.dart';
+import 'package:bank_app/pinning/digests.dart';
 import 'package:flutter_test/flutter_test.dart';
 
 import 'vectors.dart';

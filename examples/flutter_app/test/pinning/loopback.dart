@@ -74,6 +74,9 @@ final class Server {
   /// Where `/moved` leads.
   String moved = '/';
 
+  /// What it serves, by path. Where this is set, anything else is missing.
+  Map<String, List<int>>? files;
+
   Uri url([String path = '/']) =>
       Uri.parse('$scheme://localhost:${_server.port}$path');
 
@@ -87,6 +90,12 @@ final class Server {
           request.response
             ..statusCode = HttpStatus.found
             ..headers.set(HttpHeaders.locationHeader, moved);
+        }
+        if (files case final served?) {
+          final file = served[request.uri.path];
+          request.response
+            ..statusCode = file == null ? HttpStatus.notFound : HttpStatus.ok
+            ..add(file ?? const []);
         }
         await request.response.close();
       },

@@ -3,6 +3,7 @@ library;
 
 import 'dart:convert';
 import 'dart:io';
+import 'dart:typed_data';
 
 typedef Json = Map<String, dynamic>;
 
@@ -23,3 +24,18 @@ Map<String, String?> get hosts =>
 
 /// Policies with a moment, and what is decided.
 List<Json> get decisions => (_vectors['decisions'] as List).cast<Json>();
+
+final Json _signed = jsonDecode(
+  File('test/pinning/signed_vectors.json').readAsStringSync(),
+) as Json;
+
+/// What servers show, moment after moment: `name`, `pins`, `root`, `moments`.
+List<Json> get signedCases => (_signed['cases'] as List).cast<Json>();
+
+/// A file of those, by the name that stands for it.
+Uint8List signedFile(Object? name) =>
+    base64.decode((_signed['files'] as Json)[name] as String);
+
+/// What a server shows at a moment, by path.
+Map<String, Uint8List> signedFiles(Json moment) => (moment['files'] as Json)
+    .map((path, name) => MapEntry(path, signedFile(name)));

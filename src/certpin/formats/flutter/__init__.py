@@ -10,10 +10,13 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from certpin.errors import ConfigError
 from certpin.formats import _flutter
+from certpin.formats.flutter import source
 from certpin.formats.format import File, Format
 
 if TYPE_CHECKING:
+    from certpin.formats.format import SignedSource
     from certpin.pins import PinSet
 
 # The face, the core from the inside out, and a file for each package that an app may use.
@@ -22,6 +25,7 @@ LIBRARY = (
     "policy.dart",
     "debug.dart",
     "der.dart",
+    "digests.dart",
     "hosts.dart",
     "verdict.dart",
     "exceptions.dart",
@@ -34,11 +38,47 @@ LIBRARY = (
     "pinned_http.dart",
 )
 
+# What an app has beside them that follows signed sets; from the inside out, too.
+SIGNED = (
+    "signed_exception.dart",
+    "signed_metadata.dart",
+    "signed_json.dart",
+    "signed_keys.dart",
+    "signed_roles.dart",
+    "signed_policies.dart",
+    "signed_pins.dart",
+    "signed_trust.dart",
+    "signed_refresh.dart",
+    "signed_state.dart",
+    "signed_verifier.dart",
+    "signed_storage.dart",
+    "signed_fetch.dart",
+    "pin_updates.dart",
+)
+
 
 def write(pins: PinSet) -> tuple[File, ...]:
     """``pins.dart``, and the library, which is the same for every pin set."""
-    library = tuple(File(name, _source(name)) for name in LIBRARY)
-    return (_flutter.pins_file(pins, FLUTTER.name), *library)
+    return (_flutter.pins_file(pins, FLUTTER.name), *map(_file, LIBRARY))
+
+
+def write_signed(pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
+    """``signed_source.dart``, and what follows signed sets from there.
+
+    Raises ``ConfigError`` where the name of the pin set is another one in Dart: no set that is
+    signed for it would be taken.
+    """
+    if _flutter.label(pins) != pins.name:
+        raise ConfigError(
+            f"{pins.name!r} is {_flutter.label(pins)!r} in Dart, and signed sets go by their name",
+            key="name",
+            fix="give the pin set a name of letters, digits, spaces and . _ -",
+        )
+    return (source.file(signed), *map(_file, SIGNED))
+
+
+def _file(name: str) -> File:
+    return File(name, _source(name))
 
 
 @cache
@@ -56,7 +96,9 @@ FLUTTER = Format(
     read=_flutter.read,
     needs=(
         "Dart 3.1 and package:crypto; package:dio or package:http where you use its file.",
+        "An app that follows signed sets: Dart 3.2 and package:pointycastle 4, too.",
         "What goes around dart:io is not pinned: WebViews, plugins with native HTTP clients.",
     ),
     folder=True,
+    signed=write_signed,
 )

@@ -22,7 +22,7 @@ final class PinnedConnector {
 
   final PinCheck _check;
 
-  final Map<HostPolicy, SecurityContext> _contexts = {};
+  final Map<String?, SecurityContext> _contexts = {};
 
   /// What `HttpClient.connectionFactory` calls for each new connection, each
   /// hop of a redirect among them.
@@ -50,7 +50,7 @@ final class PinnedConnector {
   ///
   /// A context of its own, not the default one, which any code may add to.
   SecurityContext contextFor(HostPolicy policy) {
-    return _contexts.putIfAbsent(policy, () => _context(policy.trust));
+    return _contexts.putIfAbsent(policy.trust, () => _context(policy.trust));
   }
 }
 

@@ -4,7 +4,9 @@
 library;
 
 /// Every policy of an app, under a name and a version.
-final class PinSet {
+///
+/// What implements it can change its pins while it is used: see `PinUpdates`.
+interface class PinSet {
   /// A pin set. `pins.dart` has the one that was exported.
   const PinSet({
     required this.name,

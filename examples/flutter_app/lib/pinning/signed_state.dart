@@ -1,0 +1,147 @@
+// Written by: certpin export flutter. Do not edit: the next export replaces it.
+
+/// What an app keeps between two runs: one text, so that it is whole or not
+/// there. What is read is believed no more than what a server sends: it passes
+/// the same steps, but for the dates. It was good, and is the best there is.
+library;
+
+import 'dart:convert';
+import 'dart:typed_data';
+
+import 'policy.dart';
+import 'signed_exception.dart';
+import 'signed_json.dart';
+import 'signed_keys.dart';
+import 'signed_metadata.dart';
+import 'signed_refresh.dart';
+import 'signed_roles.dart';
+import 'signed_trust.dart';
+
+const int _schema = 1;
+
+/// The state of an app that has seen nothing.
+Trust newTrust(PinSet bundled, Uint8List root, Verifies verifies) {
+  final roots = <Metadata>[firstRoot(root, verifies)];
+  return Trust(bundled, roots, null, null, null, null);
+}
+
+/// The text that is kept.
+String storedState(Trust trust) {
+  final roots = <String>[];
+  for (final root in trust.roots) {
+    roots.add(base64.encode(root.bytes));
+  }
+  final kept = <String, Object?>{
+    'schema': _schema,
+    'roots': roots,
+    'timestamp': _text(trust.timestamp),
+    'snapshot': _text(trust.snapshot),
+    'targets': _text(trust.targets),
+  };
+  final good = trust.good;
+  if (good != null) {
+    kept['good'] = <String, Object?>{
+      'root': good.root,
+      'timestamp': base64.encode(good.timestamp),
+      'snapshot': base64.encode(good.snapshot),
+      'targets': base64.encode(good.targets),
+      'pins': base64.encode(good.bytes),
+    };
+  }
+  return jsonEncode(kept);
+}
+
+String? _text(Metadata? found) {
+  if (found == null) {
+    return null;
+  }
+  return base64.encode(found.bytes);
+}
+
+/// Brings a new state to where a text says that the app was. Throws where the
+/// text is not to be believed: then nothing of its pins is in force.
+void restore(Trust trust, String text, Verifies verifies) {
+  final kept = decodedObject(_utf8(text));
+  if (kept['schema'] != _schema) {
+    throw const PinUpdateException('cache', 'it is of another schema');
+  }
+  for (final root in textsOf(listAt(kept, 'roots'))) {
+    final bytes = _bytes(root);
+    if (readMetadata('root', bytes).version > trust.roots.last.version) {
+      trust.roots.add(nextRoot(trust.roots.last, bytes, verifies));
+    }
+  }
+  trust.timestamp = _seen(kept, 'timestamp');
+  trust.snapshot = _seen(kept, 'snapshot');
+  trust.targets = _seen(kept, 'targets');
+  dropReplaced(trust, verifies);
+  if (kept.containsKey('good')) {
+    trust.good = _good(trust, objectAt(kept, 'good'), verifies);
+  }
+}
+
+Metadata? _seen(Map<String, Object?> kept, String role) {
+  if (kept[role] == null) {
+    return null;
+  }
+  return readMetadata(role, _bytes(textAt(kept, role)));
+}
+
+/// The set that was good, under the newest root, or under the one that it was
+/// good under: then its keys were replaced, and no newer set is known.
+SignedSet _good(Trust trust, Map<String, Object?> kept, Verifies verifies) {
+  try {
+    return _under(trust.roots.last, trust, kept, verifies, false);
+  } on PinUpdateException {
+    final version = countAt(kept, 'root');
+    for (final root in trust.roots) {
+      if (root.version == version) {
+        return _under(root, trust, kept, verifies, true);
+      }
+    }
+  }
+  throw const PinUpdateException('signature', 'no root vouches for it');
+}
+
+SignedSet _under(
+  Metadata root,
+  Trust trust,
+  Map<String, Object?> kept,
+  Verifies verifies,
+  bool superseded,
+) {
+  final first = _bytes(textAt(kept, 'timestamp'));
+  final timestamp = nextTimestamp(root, null, first, verifies);
+  final second = _bytes(textAt(kept, 'snapshot'));
+  final snapshot = nextSnapshot(root, timestamp, null, second, verifies);
+  final third = _bytes(textAt(kept, 'targets'));
+  final targets = namedBy(root, snapshot, 'targets', third, verifies);
+  final until = firstEnd([root, timestamp, snapshot, targets]);
+  final promise = promiseIn(targets, trust.bundled.name, until);
+  final bytes = _bytes(textAt(kept, 'pins'));
+  final pins = pinsAsPromised(promise, trust.bundled.name, bytes);
+  return SignedSet(
+    pins,
+    promise,
+    root.version,
+    first,
+    second,
+    third,
+    bytes,
+    superseded,
+  );
+}
+
+Uint8List _utf8(String text) {
+  final out = BytesBuilder();
+  out.add(utf8.encode(text));
+  return out.takeBytes();
+}
+
+Uint8List _bytes(String text) {
+  try {
+    return base64.decode(text);
+  } on FormatException {
+    throw const PinUpdateException('cache', 'it is not base64');
+  }
+}

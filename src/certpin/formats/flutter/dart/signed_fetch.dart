@@ -1,0 +1,89 @@
+// Written by: certpin export flutter. Do not edit: the next export replaces it.
+
+/// The way to the server of the signed sets: pinned, like every other one.
+library;
+
+import 'dart:io';
+import 'dart:typed_data';
+
+import 'exceptions.dart';
+import 'pinned_http_client.dart';
+import 'policy.dart';
+import 'signed_exception.dart';
+import 'signed_metadata.dart';
+
+/// Fetches the files of one refresh, by `https` alone, without redirects.
+final class SignedFetcher {
+  /// A fetcher below [base], which ends with a slash.
+  ///
+  /// The pins in force come first, then those of the app: a set whose pins are
+  /// wrong for this very server must not keep the next one from coming.
+  SignedFetcher(this.base, List<PinSet> pins, DateTime Function() now)
+      : _clients = [
+          for (final each in pins)
+            PinnedHttpClient(each, now: now)..autoUncompress = false,
+        ];
+
+  /// Where the served folder is.
+  final Uri base;
+
+  final List<PinnedHttpClient> _clients;
+  final Stopwatch _passed = Stopwatch()..start();
+
+  // For a whole refresh, however lively a server is.
+  static const Duration _deadline = Duration(seconds: 60);
+
+  /// The bytes of a file; `null` where it may be missing, and is.
+  Future<Uint8List?> fetch(Wanted wanted) {
+    return _fetch(wanted).timeout(_deadline - _passed.elapsed);
+  }
+
+  /// Hangs up.
+  void close() {
+    for (final client in _clients) {
+      client.close(force: true);
+    }
+  }
+
+  Future<Uint8List?> _fetch(Wanted wanted) async {
+    final response = await _answer(base.resolve(wanted.path));
+    final status = response.statusCode;
+    // Storages that may not say what is there answer with 403.
+    if (wanted.mayMiss && (status == 404 || status == 403)) {
+      await response.drain<void>();
+      return null;
+    }
+    if (status != 200) {
+      throw PinUpdateException('http', '${wanted.path}: status $status');
+    }
+    final held = BytesBuilder(copy: false);
+    await for (final piece in response) {
+      if (held.length + piece.length > wanted.limit) {
+        throw PinUpdateException('too-long', wanted.path);
+      }
+      held.add(piece);
+    }
+    return held.takeBytes();
+  }
+
+  Future<HttpClientResponse> _answer(Uri address) async {
+    for (final client in _clients) {
+      try {
+        return await _ask(client, address);
+      } on ConnectionException catch (error) {
+        if (error is NetworkException || client == _clients.last) {
+          rethrow;
+        }
+      }
+    }
+    throw const PinUpdateException('pins', 'there are no pins to ask with');
+  }
+
+  Future<HttpClientResponse> _ask(HttpClient client, Uri address) async {
+    final request = await client.getUrl(address);
+    request
+      ..followRedirects = false
+      ..headers.set(HttpHeaders.acceptEncodingHeader, 'identity');
+    return request.close();
+  }
+}

@@ -1,0 +1,77 @@
+// Written by: certpin export flutter. Do not edit: the next export replaces it.
+
+/// The pins of a signed set: from `pins.json` to policies.
+///
+/// It was signed, and is read strictly all the same. Whatever is not known here
+/// could be a condition, so that nothing is passed over.
+library;
+
+import 'dart:convert';
+import 'dart:typed_data';
+
+import 'policy.dart';
+import 'signed_exception.dart';
+import 'signed_json.dart';
+import 'signed_policies.dart';
+
+const String _schema = 'certpin-pins/1';
+const List<String> _setFields = ['schema', 'name', 'version', 'hosts'];
+
+/// The pin set in the bytes of `pins.json`. Throws a [PinUpdateException].
+PinSet readPins(Uint8List bytes) {
+  final top = decodedObject(bytes);
+  requireKnown(top, _setFields);
+  if (textAt(top, 'schema') != _schema) {
+    throw const PinUpdateException('content', 'its schema is not known here');
+  }
+  final policies = <HostPolicy>[];
+  final patterns = <String>[];
+  for (final host in listAt(top, 'hosts')) {
+    if (host is! Map<String, Object?>) {
+      throw const PinUpdateException('content', 'a host is not an object');
+    }
+    final policy = readPolicy(host);
+    if (patterns.contains(policy.pattern)) {
+      throw const PinUpdateException('content', 'a host has two policies');
+    }
+    patterns.add(policy.pattern);
+    policies.add(policy);
+  }
+  if (policies.isEmpty) {
+    throw const PinUpdateException('content', 'it has no hosts');
+  }
+  return PinSet(
+    name: textAt(top, 'name'),
+    version: countAt(top, 'version'),
+    policies: policies,
+  );
+}
+
+/// Whether two lists of policies say the same.
+bool samePolicies(List<HostPolicy> one, List<HostPolicy> other) {
+  if (one.length != other.length) {
+    return false;
+  }
+  var place = 0;
+  while (place < one.length) {
+    if (_said(one[place]) != _said(other[place])) {
+      return false;
+    }
+    place += 1;
+  }
+  return true;
+}
+
+/// All that a policy says, in one text.
+String _said(HostPolicy policy) {
+  return jsonEncode([
+    policy.pattern,
+    policy.mode,
+    policy.match,
+    policy.pins,
+    policy.expires,
+    policy.onExpiry,
+    policy.trust,
+    policy.reportTo,
+  ]);
+}

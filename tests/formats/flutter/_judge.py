@@ -1,0 +1,80 @@
+"""The same app in Python: the published client of python-tuf, and certpin's own rules on top."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuf.api.exceptions import DownloadHTTPError
+from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+
+from certpin.errors import CertpinError, UpdateError
+from certpin.pinfile import PinSet
+from certpin.updates import Limits
+from certpin.updates.refusals import understood
+from certpin.updates.trust import Signed, follow_roots, kept, promised, require_following
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from tuf.api.metadata import TargetFile
+
+_LIMITS = Limits()
+
+
+class Judge(FetcherInterface):
+    """``folder`` is where it keeps what it saw; ``pins`` the pin file that the app brings."""
+
+    def __init__(self, folder: Path, pins: bytes, root: bytes) -> None:
+        self._folder = folder
+        self._root = root
+        self._files: Mapping[str, bytes] = {}
+        self.pins = PinSet.parse(pins.decode())
+
+    def verdict(self, files: Mapping[str, bytes], now: datetime) -> tuple[str, int]:
+        """Why it refuses, empty where it doesn't; and the version in force then."""
+        self._files = files
+        try:
+            with understood():
+                self._refresh(now)
+        except UpdateError as refused:
+            return refused.reason, self.pins.version
+        except CertpinError as refused:
+            return type(refused).__name__, self.pins.version
+        return "", self.pins.version
+
+    def _refresh(self, now: datetime) -> None:
+        self._folder.mkdir(exist_ok=True)
+        limits = {f"{role}_max_length": getattr(_LIMITS, role) for role in Signed._fields}
+        updater = Updater(
+            str(self._folder),
+            "metadata/",
+            fetcher=self,
+            config=UpdaterConfig(root_max_length=_LIMITS.root, **limits),
+            bootstrap=self._root,
+        )
+        updater._trusted_set.reference_time = now  # its clock is the system's
+        updater.refresh()
+        signed = Signed(*((self._folder / f"{role}.json").read_bytes() for role in Signed._fields))
+        history = self._folder / "root_history"
+        later = [
+            (history / f"{version}.root.json").read_bytes()
+            for version in range(2, len(list(history.iterdir())) + 1)
+        ]
+        root = follow_roots(self._root, later)[-1]
+        promise = promised(root, signed, self.pins.name, _LIMITS)
+        fetched = {name: self._target(name, info) for name, info in promise.targets.items()}
+        pins = kept(promise, fetched).pins
+        require_following(pins, self.pins)
+        self.pins = pins
+
+    def _target(self, name: str, info: TargetFile) -> bytes:
+        folder, slash, last = name.rpartition("/")
+        path = f"targets/{folder}{slash}{info.hashes['sha256']}.{last}"
+        return self.download_bytes(path, info.length)
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        if url not in self._files:
+            raise DownloadHTTPError(f"{url} is not there", 404)
+        yield self._files[url]

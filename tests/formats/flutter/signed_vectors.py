@@ -1,0 +1,166 @@
+"""Make the vectors of signed sets anew: python -m tests.formats.flutter.signed_vectors
+
+What servers show, moment after moment, and what an app has in force then: sets that are right, and
+each attack. python-tuf makes and judges them; the Dart of the export judges them here, and on a
+machine with Dart those of the example do. Each run has keys of its own, which are not kept.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import tempfile
+from base64 import b64decode, b64encode
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from certpin.formats.flutter.published import PINS_JSON, published
+from certpin.pinfile import PinSet
+from tests import kit
+from tests.formats.flutter import signed_cases
+from tests.formats.flutter._judge import Judge
+from tests.formats.flutter.vectors import ROOT
+from tests.updates._publisher import Repository
+from tests.updates.conftest import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+TARGET = ROOT / "examples/flutter_app/test/pinning/signed_vectors.json"
+START = datetime(2027, 1, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a server shows; why an app refuses it, empty where it does not; its version then."""
+
+    now: datetime
+    files: Mapping[str, bytes]
+    reason: str
+    version: int
+
+
+@dataclass(frozen=True)
+class Case:
+    """An app brings ``pins`` and ``root``, and asks at each moment."""
+
+    name: str
+    pins: bytes
+    root: bytes
+    moments: tuple[Moment, ...]
+
+
+@dataclass
+class Bank(World):
+    """The bank, for the attacks of tests/updates: what it publishes has ``pins.json`` too."""
+
+    shown: list[tuple[datetime, Mapping[str, bytes]]] = field(default_factory=list)
+
+    def publish(self, version: int, **fields: Any) -> None:
+        text = self.text(version, **fields)
+        self.repository.publish(text, {PINS_JSON: published(PinSet.parse(text))[0]})
+
+    def let_follow(self) -> None:
+        folder = self.repository.folder
+        paths = [path for path in folder.rglob("*") if path.is_file()]
+        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+        self.shown.append((self.now, files))
+
+
+def bank(folder: Path) -> Bank:
+    """One that has published version 2."""
+    repository = Repository(folder / "site", now=START)
+    identity = SimpleNamespace(pin=kit.NOBODY_ELSE)
+    made = Bank(repository, None, identity, folder / "cache", now=START + HOUR)  # type: ignore[arg-type]  # no server, no certificates
+    made.publish(2)
+    return made
+
+
+def again(first: Bank, folder: Path) -> Bank:
+    """The same bank once more, with the same keys and a folder of its own."""
+    made = copy.copy(first)
+    made.repository = copy.copy(first.repository)
+    made.repository.folder = first.repository.copy(folder / "site")
+    for name in ("keys", "versions", "days", "files"):
+        setattr(made.repository, name, copy.copy(getattr(first.repository, name)))
+    made.repository.keys = {role: list(keys) for role, keys in first.repository.keys.items()}
+    made.cache, made.shown = folder / "cache", []
+    return made
+
+
+def cases(folder: Path) -> list[Case]:
+    """All of them, made anew."""
+    first = bank(folder / "first")
+    attacks = signed_cases.CASES.items()
+    return [case(name, again(first, folder / str(at)), do) for at, (name, do) in enumerate(attacks)]
+
+
+def case(name: str, world: Bank, do: Callable[[Bank], None]) -> Case:
+    """An app follows version 2; then something is done, and it asks again."""
+    pins = world.text(1).encode()
+    world.let_follow()
+    do(world)
+    world.let_follow()
+    judge = Judge(world.cache, pins, world.repository.first_root)
+    moments = [Moment(now, files, *judge.verdict(files, now)) for now, files in world.shown]
+    bundled, _ = published(PinSet.parse(pins.decode()))
+    return Case(name, bundled, world.repository.first_root, tuple(moments))
+
+
+def written(made: list[Case]) -> str:
+    """As JSON: each file once, by its digest."""
+    held: dict[str, str] = {}
+
+    def put(data: bytes) -> str:
+        digest = sha256(data).hexdigest()[:16]
+        held[digest] = b64encode(data).decode()
+        return digest
+
+    listed = [
+        {
+            "name": each.name,
+            "pins": put(each.pins),
+            "root": put(each.root),
+            "moments": [
+                {
+                    "now": moment.now.isoformat().replace("+00:00", "Z"),
+                    "files": {path: put(data) for path, data in sorted(moment.files.items())},
+                    "reason": moment.reason,
+                    "version": moment.version,
+                }
+                for moment in each.moments
+            ],
+        }
+        for each in made
+    ]
+    return json.dumps({"cases": listed, "files": held}, indent=1) + "\n"
+
+
+def stored() -> list[Case]:
+    """Those of the example."""
+    data = json.loads(TARGET.read_text("ascii"))
+    held = {digest: b64decode(text) for digest, text in data["files"].items()}
+    return [
+        Case(
+            each["name"],
+            held[each["pins"]],
+            held[each["root"]],
+            tuple(_moment(moment, held) for moment in each["moments"]),
+        )
+        for each in data["cases"]
+    ]
+
+
+def _moment(data: dict[str, Any], held: Mapping[str, bytes]) -> Moment:
+    files = {path: held[digest] for path, digest in data["files"].items()}
+    return Moment(datetime.fromisoformat(data["now"]), files, data["reason"], data["version"])
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        TARGET.write_text(written(cases(Path(scratch))), encoding="ascii")

@@ -1,0 +1,279 @@
+"""The client of signed sets in Dart, judged beside python-tuf, and what it keeps of a run."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.formats.flutter import signed_cases, signed_vectors
+from tests.formats.flutter._app import App, verdict
+from tests.formats.flutter._runtime import PinUpdateException
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.formats.flutter.signed_vectors import Bank, Case
+
+STORED = {case.name: case for case in signed_vectors.stored()}
+PLAIN = STORED["the_next_version"]
+RIGHT = [name for name, case in STORED.items() if not case.moments[-1].reason]
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Bank:
+    return signed_vectors.bank(tmp_path)
+
+
+def shown(bank: Bank) -> dict[str, bytes]:
+    """What its server shows now."""
+    bank.let_follow()
+    return dict(bank.shown[-1][1])
+
+
+def app_of(bank: Bank) -> App:
+    """An app that it released, with version 1."""
+    case = signed_vectors.case("", bank, lambda _: None)
+    return App(case.pins, case.root)
+
+
+def followed(case: Case) -> App:
+    """An app that is asked for a last time now."""
+    app = App(case.pins, case.root)
+    for moment in case.moments[:-1]:
+        assert verdict(app, moment.files, moment.now) == (moment.reason, moment.version)
+    return app
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_the_dart_decides_as_python_tuf(name: str) -> None:
+    """The vectors that the Dart tests of the example read."""
+    case = STORED[name]
+    app = followed(case)
+    last = case.moments[-1]
+    before = app.version
+    assert verdict(app, last.files, last.now) == (last.reason, last.version)
+    if last.reason:
+        assert app.version == before
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_what_was_seen_is_seen_by_an_app_that_is_started_again(name: str) -> None:
+    case = STORED[name]
+    app = App(case.pins, case.root)
+    for moment in case.moments:
+        app.start()
+        assert verdict(app, moment.files, moment.now) == (moment.reason, moment.version)
+    app.start()
+    assert app.version == case.moments[-1].version
+
+
+@pytest.mark.slow
+def test_keys_made_today_are_judged_as_those_of_the_vectors(tmp_path: Path) -> None:
+    made = signed_vectors.cases(tmp_path)
+    assert [case.name for case in made] == list(signed_cases.CASES) == list(STORED)
+    for case in made:
+        told = [(moment.reason, moment.version) for moment in case.moments]
+        app = App(case.pins, case.root)
+        assert [verdict(app, each.files, each.now) for each in case.moments] == told, case.name
+        wanted = [(_alike(each.reason), each.version) for each in STORED[case.name].moments]
+        assert [(_alike(reason), version) for reason, version in told] == wanted, case.name
+
+
+def _alike(reason: str) -> str:
+    """Signatures differ in length: so may files of two moments."""
+    return "mismatch" if reason == "too-long" else reason
+
+
+def test_the_vectors_have_sets_that_are_right_and_every_kind_of_refusal() -> None:
+    reasons = {moment.reason for case in STORED.values() for moment in case.moments}
+    assert reasons == {
+        *("", "signature", "rollback", "expired", "mismatch", "unreadable", "refused"),
+        *("older", "changed", "content", "too-long", "http"),
+    }
+    assert len(RIGHT) >= 10
+
+
+def test_no_private_key_is_stored() -> None:
+    text = signed_vectors.TARGET.read_text("ascii")
+    assert "PRIVATE" not in text
+    for data in json.loads(text)["files"].values():
+        assert b"PRIVATE" not in b64decode(data)
+
+
+@pytest.mark.slow
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_octet_of_what_a_server_shows_can_be_changed(data: st.DataObject) -> None:
+    """It is refused, or said the same: spaces between, a signature that nobody counts."""
+    moment = PLAIN.moments[-1]
+    path = data.draw(st.sampled_from(sorted(moment.files)))
+    shown = moment.files[path]
+    place = data.draw(st.integers(0, len(shown) - 1))
+    octet = data.draw(st.binary(min_size=0, max_size=2))
+    damaged = shown[:place] + octet + shown[place + 1 :]
+    app = followed(PLAIN)
+    reason, version = verdict(app, {**moment.files, path: damaged}, moment.now)
+    assert (reason, version) == ("", 3) or (reason and version == 2)
+    app.start()
+    assert app.version == version
+    assert verdict(app, moment.files, moment.now) == ("", 3)  # no damage lasts
+
+
+@pytest.mark.slow
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_what_was_stored_and_damaged_is_believed_as_a_whole_or_not(data: st.DataObject) -> None:
+    app = followed(PLAIN)
+    text = app.stored
+    place = data.draw(st.integers(0, len(text) - 1))
+    letter = data.draw(st.sampled_from(["", "A", "b", '"', "}", "\u00fc", "0"]))
+    app.stored = text[:place] + letter + text[place + 1 :]
+    try:
+        app.start()
+    except PinUpdateException:
+        assert app.trust.good is None or app.version == 1
+    assert app.version in {1, 2}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"schema": 2}', '{"schema": 1, "roots": 1}'])
+def test_what_is_no_state_is_told(text: str) -> None:
+    app = App(PLAIN.pins, PLAIN.root)
+    app.stored = text
+    with pytest.raises(PinUpdateException):
+        app.start()
+    assert app.version == 1
+
+
+def test_the_first_root_signs_itself() -> None:
+    root = json.loads(PLAIN.root)
+    root["signed"]["expires"] = "2099-01-01T00:00:00Z"
+    with pytest.raises(PinUpdateException, match="signature"):
+        App(PLAIN.pins, json.dumps(root).encode())
+
+
+def test_a_set_of_replaced_keys_holds_on_and_is_known_for_it(bank: Bank) -> None:
+    """A new root alone: what was good is the best that there is, until the new keys sign."""
+    app = app_of(bank)
+    app.refresh(shown(bank), bank.now)
+    bank.repository.rotate("targets")
+    bank.repository.publish_timestamp()
+    assert verdict(app, shown(bank), bank.now) == ("signature", 2)
+    app.start()
+    assert app.version == 2
+    assert not app.is_newest(bank.now)
+    bank.publish(3)
+    assert verdict(app, shown(bank), bank.now) == ("", 3)
+    app.start()
+    assert app.is_newest(bank.now)
+
+
+def test_a_set_that_no_root_of_the_chain_vouches_for_is_not_in_force(bank: Bank) -> None:
+    app = app_of(bank)
+    app.refresh(shown(bank), bank.now)
+    bank.repository.rotate("targets")
+    bank.repository.publish_timestamp()
+    assert verdict(app, shown(bank), bank.now) == ("signature", 2)
+    kept = json.loads(app.stored)
+    kept["good"]["root"] = 2
+    app.stored = json.dumps(kept)
+    with pytest.raises(PinUpdateException, match="signature"):
+        app.start()
+    assert app.version == 1
+
+
+def test_the_keys_that_were_replaced_cannot_have_frozen_the_versions(bank: Bank) -> None:
+    """Who had the online key signed the highest of all versions (TUF 1.0.31, 5.3.11)."""
+    app = app_of(bank)
+    app.refresh(shown(bank), bank.now)
+    bank.repository.versions |= {"snapshot": 2**40, "timestamp": 2**40}
+    bank.repository.publish_online()
+    app.refresh(shown(bank), bank.now)
+    bank.repository.versions |= {"snapshot": 10, "timestamp": 10}
+    bank.repository.publish_online()
+    assert verdict(app, shown(bank), bank.now) == ("rollback", 2)
+    bank.repository.rotate("online")
+    bank.publish(3)
+    assert verdict(app, shown(bank), bank.now) == ("", 3)
+
+
+def test_a_refresh_that_fails_half_way_has_seen_what_it_saw(bank: Bank) -> None:
+    """A newer timestamp, and nothing behind it: the older one is a rollback from then on."""
+    app = app_of(bank)
+    before = shown(bank)
+    app.refresh(before, bank.now)
+    bank.publish(3)
+    timestamp = "metadata/timestamp.json"
+    assert verdict(app, before | {timestamp: shown(bank)[timestamp]}, bank.now) == ("http", 2)
+    app.start()
+    assert verdict(app, before, bank.now) == ("rollback", 2)
+    assert verdict(app, shown(bank), bank.now) == ("", 3)
+
+
+def test_an_app_that_is_newer_than_what_it_stored_begins_with_its_own(bank: Bank) -> None:
+    bank.publish(3)
+    old = app_of(bank)
+    old.refresh(shown(bank), bank.now)
+    bank.repository.rotate("root", "targets", "online")
+    bank.publish(4)
+    root = bank.repository.path("root").read_bytes()
+    new = App(shown(bank)[_pins_path(bank)], root)
+    new.stored = old.stored
+    with pytest.raises(PinUpdateException, match="signature"):  # by keys that are gone
+        new.start()
+    assert new.version == 4
+    assert not new.is_newest(bank.now)
+    assert verdict(new, shown(bank), bank.now) == ("", 4)
+
+
+def _pins_path(bank: Bank) -> str:
+    digest = bank.repository.read("targets").signed.targets["pins.json"].hashes["sha256"]
+    return f"targets/{digest}.pins.json"
+
+
+def test_pins_that_are_known_are_not_fetched_again() -> None:
+    case = STORED["the_daily_timestamp"]
+    app = followed(case)
+    moment = case.moments[-1]
+    app.refresh(moment.files, moment.now)
+    assert not [path for path in app.asked if path.startswith("targets/")]
+    assert app.asked[:2] == ["metadata/2.root.json", "metadata/timestamp.json"]
+
+
+@pytest.mark.slow
+def test_no_more_roots_are_followed_in_one_refresh_than_is_said(bank: Bank) -> None:
+    for _ in range(257):
+        bank.repository.rotate()
+    bank.publish(3)
+    app = app_of(bank)
+    app.refresh(shown(bank), bank.now)
+    assert app.trust.roots.length == 257
+    app.refresh(shown(bank), bank.now)
+    assert app.trust.roots.length == 258
+
+
+def test_a_root_is_not_endless(bank: Bank) -> None:
+    files = shown(bank) | {"metadata/2.root.json": b" " * (256 * 1024 + 1)}
+    assert verdict(app_of(bank), files, bank.now) == ("too-long", 1)
+
+
+@pytest.mark.parametrize("role", ["root", "timestamp", "snapshot", "targets"])
+def test_it_is_the_newest_until_the_first_of_its_files_is_past_its_date(
+    bank: Bank, role: str
+) -> None:
+    bank.repository.days[role] = 1
+    bank.repository.rotate()
+    bank.publish(3)
+    app = app_of(bank)
+    app.refresh(shown(bank), bank.now)
+    end = bank.repository.now + timedelta(days=1)
+    assert app.trust.good.promise.until.moment == end
+    assert app.is_newest(end - timedelta(seconds=1))
+    assert not app.is_newest(end)
+    assert verdict(app, shown(bank), end - timedelta(seconds=1)) == ("", 3)
+    assert verdict(app, shown(bank), end) == ("expired", 3)

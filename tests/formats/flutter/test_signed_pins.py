@@ -1,0 +1,134 @@
+"""``pins.json``: what is signed for Flutter apps, and what they take of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+
+from certpin.errors import ConfigError
+from certpin.formats.flutter import FLUTTER
+from certpin.formats.flutter.published import published
+from certpin.formats.table import row
+from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
+from tests.formats._sets import KEYS, anchors, pin_sets
+from tests.formats.flutter._app import PINS
+from tests.formats.flutter._runtime import PinUpdateException, Uint8List
+from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
+
+LEAF = policy("api.bank.example", NOBODY, NOBODY_ELSE, match="leaf")
+
+
+@pytest.mark.slow
+@settings(max_examples=40, suppress_health_check=[HealthCheck.filter_too_much])
+@given(pins=pin_sets())
+def test_what_is_published_is_read_as_what_is_exported(pins: PinSet) -> None:
+    """The same pins as in ``pins.dart``: fields that are not there have the defaults of Dart."""
+    pins = replace(pins, debug=None)
+    try:
+        fitted = FLUTTER.export(pins).pins
+    except ConfigError:
+        assume(False)
+        raise
+    found = PINS["readPins"](Uint8List(published(pins)[0]))
+    assert (found.name, found.version) == (fitted.name, fitted.version)
+    assert [vars(each) for each in found.policies] == [_in_dart(each) for each in fitted.policies]
+
+
+def _in_dart(wanted: Any) -> dict[str, Any]:
+    fields = {
+        key: value if key in {"pins", "reportTo"} else value[0]
+        for key, value in row(wanted).items()
+    }
+    absent = {"expires": None, "onExpiry": "fail-closed", "trust": None}
+    return {**absent, "reportTo": [], **fields}
+
+
+def test_what_is_published_has_no_notes_and_is_the_same_each_time() -> None:
+    noted = (HostPin(KEYS[0], note="KMS key 7"), HostPin(KEYS[1], "backup", note="the safe"))
+    pins = pin_set(HostPolicy(HostPattern.parse("a.example"), noted, match="leaf"))
+    data, losses = published(pins)
+    assert losses == ()
+    assert b"note" not in data
+    assert published(pins)[0] == data
+
+
+def test_what_is_published_has_no_debug_section() -> None:
+    with pytest.raises(ConfigError, match="debug section"):
+        published(replace(pin_set(LEAF), debug=anchors()[0]))
+
+
+def test_what_flutter_cannot_express_is_refused_when_it_is_published() -> None:
+    with pytest.raises(ConfigError, match="no pin of it can match a leaf"):
+        published(pin_set(policy("a.example", NOBODY, NOBODY_ELSE, match="ca")))
+
+
+GOOD: dict[str, Any] = json.loads(published(pin_set(LEAF))[0])
+PIN, OTHER = GOOD["hosts"][0]["pins"]
+
+
+def _host(**fields: Any) -> dict[str, Any]:
+    return GOOD | {"hosts": [GOOD["hosts"][0] | fields]}
+
+
+CURLS = OTHER["pin"].replace("/", "//", 1)
+BEGIN, END = "-----BEGIN CERTIFICATE-----\n", "\n-----END CERTIFICATE-----\n"
+ANCHOR = base64.b64encode(anchors()[0].der[0]).decode()
+BROKEN: dict[str, dict[str, Any]] = {
+    "another schema": GOOD | {"schema": "certpin-pins/2"},
+    "a field that nobody knows": GOOD | {"unless": "monday"},
+    "a debug section": GOOD | {"debug": {"trust": ""}},
+    "no hosts": GOOD | {"hosts": []},
+    "a host twice": GOOD | {"hosts": GOOD["hosts"] * 2},
+    "a host that is none": GOOD | {"hosts": ["api.bank.example"]},
+    "a field of a host that nobody knows": _host(unless="monday"),
+    "a pattern that is none": _host(pattern="a..b"),
+    "a pattern for all": _host(pattern="**."),
+    "upper case": _host(pattern="API.bank.example"),
+    "a mode that is none": _host(mode="off"),
+    "pins of authorities": _host(match="any"),
+    "an ending that is none": _host(onExpiry="ignore", expires="2030-01-01T00:00:00Z"),
+    "a date that is none": _host(expires="soon"),
+    "a date of somewhere": _host(expires="2030-01-01T00:00:00"),
+    "no pins": _host(pins=[]),
+    "one pin alone": _host(pins=[PIN]),
+    "a pin twice": _host(pins=[PIN, PIN]),
+    "a pin that is none": _host(pins=[PIN, OTHER | {"pin": "sha256/AAAA"}]),
+    "a pin in another spelling": _host(
+        pins=[PIN, OTHER | {"pin": OTHER["pin"].replace("/", "//", 1)}]
+    ),
+    "a fingerprint that is none": _host(pins=[PIN, OTHER | {"pin": "cert-sha256/AA:BB"}]),
+    "a pin that accepts nothing": _host(pins=[PIN, OTHER | {"state": "compromised"}]),
+    "a pin with a condition": _host(pins=[PIN, OTHER | {"unless": "monday"}]),
+    "a pin that is a text": _host(pins=[PIN, OTHER["pin"]]),
+    "no anchor": _host(trust="", match="ca"),
+    "an anchor that is none": _host(
+        trust="-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"
+    ),
+    "an anchor that nobody pinned": _host(trust=f"{BEGIN}{ANCHOR}{END}", match="ca"),
+    "reports in clear text": _host(reportTo=["http://pins.example/"]),
+    "a number for a name": GOOD | {"name": 7},
+    "a version that is none": GOOD | {"version": 0},
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_pins_that_must_not_be_used(what: str) -> None:
+    PINS["readPins"](Uint8List(json.dumps(GOOD).encode()))
+    with pytest.raises(PinUpdateException):
+        PINS["readPins"](Uint8List(json.dumps(BROKEN[what]).encode()))
+
+
+@pytest.mark.parametrize(
+    "change", [{"mode": "report"}, {"pins": [OTHER, PIN]}, {"reportTo": ["https://pins.example/"]}]
+)
+def test_any_change_of_a_policy_is_a_change(change: dict[str, Any]) -> None:
+    def read(data: dict[str, Any]) -> Any:
+        return PINS["readPins"](Uint8List(json.dumps(data).encode())).policies
+
+    assert PINS["samePolicies"](read(GOOD), read(_host(mode="enforce")))
+    assert not PINS["samePolicies"](read(GOOD), read(_host(**change)))

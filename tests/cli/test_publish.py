@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,17 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from certpin.cli import publishing
-from certpin.pins import Pin, utc_now
+from certpin.formats.flutter.published import published
+from certpin.pinfile import PinSet
+from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, utc_now
+from certpin.updates.publish.settings import load
 from certpin.x509.keys import new_private_key
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
 from tests.cli._rotating import journal
 from tests.cli._terminal import on_terminal
+from tests.formats.flutter._app import App, verdict
 from tests.servers.softhsm import softhsm
 from tests.updates.publish._firm import Client, Firm
 
@@ -31,6 +36,11 @@ FOLDER = Path("publish")
 SITE = FOLDER / "site"
 KEYS = ("root.key", "targets.key", "online.key")
 NEW = Pin("sha256", bytes(range(7, 39)))
+OF_AUTHORITIES = HostPolicy(
+    HostPattern.parse(HOST),
+    tuple(HostPin(each, "intermediate") for each in (kit.NOBODY, kit.NOBODY_ELSE)),
+    match="ca",
+)
 INIT = ("--root-key", KEYS[0], "--targets-key", KEYS[1], "--online-key", KEYS[2])
 
 
@@ -63,6 +73,51 @@ def follow(now: Any = None) -> int:
     """What tuf's own client has after an update."""
     shutil.rmtree("client", ignore_errors=True)
     return Client(Firm(Path(), now or utc_now()), Path("client").absolute()).follow()
+
+
+def shown() -> dict[str, bytes]:
+    """What a server would show."""
+    paths = [path for path in SITE.rglob("*") if path.is_file()]
+    return {str(path.relative_to(SITE)): path.read_bytes() for path in paths}
+
+
+def test_a_flutter_app_follows_what_is_signed(begun: Run) -> None:
+    assert begun("publish", "sign", *KEYS).code == 0
+    app = App(published(PinSet.load("pins.toml"))[0], shown()["metadata/1.root.json"])
+    out(begun, NEW)
+    assert begun("publish", "sign", *KEYS).code == 0
+    assert verdict(app, shown(), utc_now()) == ("", 4)
+
+
+def test_what_flutter_apps_will_not_have_is_shown_once(begun: Run) -> None:
+    policy = kit.policy(HOST)
+    write(replace(policy, pins=(*policy.pins, HostPin(NEW, "intermediate"))))
+    for shown_now in (True, False):
+        assert begun("rotate", "publish", "--offline").code == 0
+        signed = begun("publish", "sign", *KEYS)
+        assert signed.code == 0
+        assert (f"Flutter apps: {HOST}:" in signed.err) == shown_now
+        text = Path("pins.toml").read_text()
+        Path("pins.toml").write_text(text.replace('mode = "enforce"', 'mode = "report"'))
+
+
+def test_pins_that_flutter_cannot_hold_are_not_signed_for_it(begun: Run) -> None:
+    write(OF_AUTHORITIES)
+    assert begun("rotate", "publish", "--offline").code == 0
+    refused = begun("publish", "sign", *KEYS)
+    assert (refused.code, "flutter = false" in " ".join(refused.err.split())) == (2, True)
+    settings = FOLDER / "publish.toml"
+    settings.write_text(settings.read_text().replace("flutter = true", "flutter = false"))
+    assert begun("publish", "sign", *KEYS).code == 0
+    assert not list(SITE.glob("targets/*.pins.json"))
+
+
+def test_where_flutter_cannot_hold_the_pins_it_is_left_out_from_the_first(run: Run) -> None:
+    write(OF_AUTHORITIES)
+    made = run("publish", "init", *INIT)
+    assert "Flutter apps cannot follow these pins" in made.out
+    assert "NOT encrypted" in " ".join(made.out.split())
+    assert not load(FOLDER / "publish.toml").flutter
 
 
 def test_the_whole_way(begun: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from certpin.cli.publishing import Office
+    from certpin.pins import PinSet as AnyPinSet
     from certpin.updates.publish.roots import Kind
     from certpin.updates.publish.settings import Settings
     from certpin.updates.publish.signing import Signed
@@ -112,10 +114,11 @@ def init(
         from certpin.updates.publish.signing import sign
         from certpin.updates.publish.state import State
 
-    PinSet.load(path)  # it is a pin file, and this its folder
+    pins = PinSet.load(path)
     here = path.parent / folder.FOLDER
     _refuse_known(here)
-    ours = settings.Settings(url, _days(expires))
+    why_not = _why_not_flutter(pins)
+    ours = settings.Settings(url, _days(expires), flutter=not why_not)
     places: dict[Kind, Sequence[str]] = {
         "root": root_keys,
         "targets": targets_keys,
@@ -132,7 +135,18 @@ def init(
         roots.check(root, None, now, ours.life("root"))
         signers = {each.key.keyid: each.signer for each in keys["root"] if each.signer}
         _write(here, ours, sign(Plan(desk, Metadata(root)), signers, frozenset()))
-    _show(open_office(path), keys, as_json=as_json)
+    _show(open_office(path), keys, why_not, as_json=as_json)
+
+
+def _why_not_flutter(pins: AnyPinSet) -> str:
+    """Why Flutter apps could not follow such pins; empty where they can."""
+    from certpin.formats.flutter.published import published
+
+    try:
+        published(replace(pins, debug=None))
+    except ConfigError as exc:
+        return exc.problem
+    return ""
 
 
 def _days(words: Sequence[str]) -> Mapping[str, int]:
@@ -189,7 +203,9 @@ def _write(here: Path, ours: Settings, done: Signed) -> None:
         ) from exc
 
 
-def _show(office: Office, keys: Mapping[Kind, Sequence[SigningKey]], *, as_json: bool) -> None:
+def _show(
+    office: Office, keys: Mapping[Kind, Sequence[SigningKey]], why_not: str, *, as_json: bool
+) -> None:
     ready = office.desk.state.root is not None
     following = "certpin rotate publish" if ready else "certpin publish sign KEY"
     waits = office.waits
@@ -198,6 +214,7 @@ def _show(office: Office, keys: Mapping[Kind, Sequence[SigningKey]], *, as_json:
             {
                 "file": str(office.path),
                 "url": office.desk.settings.url,
+                "flutter": office.desk.settings.flutter,
                 "keys": [_facts(kind, each) for kind, some in keys.items() for each in some],
                 "ready": ready,
                 "waits": [wait_facts(each) for each in waits],
@@ -213,6 +230,11 @@ def _show(office: Office, keys: Mapping[Kind, Sequence[SigningKey]], *, as_json:
         click.echo(fold(f"The first root is {root}: apps bring it with them.", sys.stdout))
     for wait in waits:
         click.echo(fold(wait_words(wait), sys.stdout))
+    if why_not:
+        line = (
+            f"Flutter apps cannot follow these pins: {why_not}. publish.toml says flutter = false."
+        )
+        click.echo(fold(line, sys.stdout))
     click.echo(f"Next:  {following}")
 
 
@@ -228,5 +250,6 @@ def _facts(kind: str, key: SigningKey) -> dict[str, Any]:
 
 def _told(kind: str, key: SigningKey) -> str:
     made = "made now, " if key.made else ""
+    bare = "" if key.sealed else ", NOT encrypted; see --ask-passphrase"
     held = "" if key.signer else ", which somebody else holds"
-    return f"{kind}: {key.key.keyid} ({made}{kind_of(key.key)}) in {key.place}{held}"
+    return f"{kind}: {key.key.keyid} ({made}{kind_of(key.key)}{bare}) in {key.place}{held}"

@@ -97,6 +97,7 @@ def _confirm(plan: Plan, keys: frozenset[str], *, yes: bool) -> None:
 
 def _news(plan: Plan, role: str) -> Iterator[str]:
     """What is new in it: keys of a root, or what clients get that they did not have."""
+    from certpin.updates.publish.content import Content
     from certpin.updates.publish.roots import changes as changed_keys
 
     state, content = plan.desk.state, plan.content
@@ -106,11 +107,14 @@ def _news(plan: Plan, role: str) -> Iterator[str]:
         yield f"{content.pins.name} version {content.pins.version}, the first that is signed"
         for policy in content.pins.policies:
             yield f"{policy.pattern}: {', '.join(str(pin) for pin in policy.live_pins)}"
+        yield from (f"Flutter apps: {each}" for each in content.losses)
     elif content is not None and state.current is not None:
         before, after = state.current.pins, content.pins
         yield f"{after.name} version {after.version}; {before.version} is signed"
         found = changes(before, after, plan.desk.now)
         yield from (f"{each.weight:<8} {each.host}: {each.text}" for each in found)
+        known = {*Content.of(state.current).losses}
+        yield from (f"Flutter apps: {each}" for each in content.losses if each not in known)
 
 
 def _warnings(office: Office) -> Iterator[str]:

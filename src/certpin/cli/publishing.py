@@ -76,7 +76,7 @@ def open_office(path: Path) -> Office:
     ledger = Ledger(path)
     offer: content.Content | ConfigError
     try:
-        offer = content.read(path)
+        offer = content.read(path, flutter=ours.flutter)
     except ConfigError as exc:
         offer = exc
     published = {

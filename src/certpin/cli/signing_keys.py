@@ -36,12 +36,16 @@ ask_new_passphrase = click.option(
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A key: ``signer`` is ``None`` where somebody else has the private half."""
+    """A key: ``signer`` is ``None`` where somebody else has the private half.
+
+    ``sealed`` is false for a file that was made without a passphrase.
+    """
 
     place: str
     key: SSlibKey
     signer: KeySigner | None
     made: bool = False
+    sealed: bool = True
 
 
 @contextmanager
@@ -118,7 +122,8 @@ class Purse:
         pem, _ = new_private_key("p256", secret)
         self._stack.enter_context(keyfile.written(path, pem, what="the new key", option="KEY"))
         signer = KeySigner(file_key(pem, lambda: secret))
-        return SigningKey(str(path), signer.public_key, signer, made=True)
+        sealed = secret is not None
+        return SigningKey(str(path), signer.public_key, signer, made=True, sealed=sealed)
 
 
 def _destroyed_on_failure(key: TokenKey, kind: object, *_: object) -> None:

@@ -48,6 +48,10 @@ class Table:
             raise self._wrong(name, "a whole number")
         return value
 
+    def flag(self, name: str, *, default: bool) -> bool:
+        """True or false."""
+        return self._typed(name, bool, default, "true or false")
+
     def choice(self, name: str, choices: tuple[Any, ...], default: Any) -> Any:
         """One of the words that stand for something."""
         right = "one of " + ", ".join(f'"{word}"' for word in choices)

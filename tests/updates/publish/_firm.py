@@ -112,7 +112,7 @@ class Firm:
         """All that decides."""
         offer: content.Content | ConfigError
         try:
-            offer = content.read(self.here / "pins.toml")
+            offer = content.read(self.here / "pins.toml", flutter=True)
         except ConfigError as exc:
             offer = exc
         latest = max(self.published, default=None)

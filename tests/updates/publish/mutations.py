@@ -95,6 +95,6 @@ MUTATIONS: list[Mutation] = [
         "content.py",
         "if not file.resolve().is_relative_to(path.parent.resolve()):",
         "if False:",
-        _SIGN + "a_trust_file_outside_of_the_folder_is_not_signed[link]",
+        _SIGN + "a_trust_file_elsewhere_or_in_the_place_of_another_is_not_signed[link]",
     ),
 ]

@@ -46,15 +46,17 @@ def test_the_files_are_those_of_a_repository_of_tuf(firm: Firm) -> None:
     names = sorted(
         str(path.relative_to(firm.site)) for path in firm.site.rglob("*") if path.is_file()
     )
-    (target,) = [name for name in names if name.startswith("targets/")]
+    targets = [name for name in names if name.startswith("targets/")]
     assert names == [
         "metadata/1.root.json",
         "metadata/1.snapshot.json",
         "metadata/1.targets.json",
         "metadata/timestamp.json",
-        target,
+        *targets,
     ]
-    assert (firm.site / target).read_bytes() == pins.read_bytes()
+    by_name = {name.partition(".")[2]: (firm.site / name).read_bytes() for name in targets}
+    assert by_name.keys() == {"pins.toml", "pins.json"}
+    assert by_name["pins.toml"] == pins.read_bytes()
     signed = firm.state.current
     assert signed is not None
     assert signed.promise.targets["pins.toml"].custom == {"pin-set": "bank", "version": 1}
@@ -420,15 +422,17 @@ def test_trust_files_are_signed_with_it(firm: Firm, client: Client, root: Author
     assert firm.state.current.files["ca/bank.pem"] == root.pem
 
 
-@pytest.mark.parametrize("where", ["outside", "link", "absolute", "dots"])
-def test_a_trust_file_outside_of_the_folder_is_not_signed(
+@pytest.mark.parametrize("where", ["outside", "link", "absolute", "dots", "flutter"])
+def test_a_trust_file_elsewhere_or_in_the_place_of_another_is_not_signed(
     firm: Firm, root: Authority, tmp_path: Path, where: str
 ) -> None:
     outside = tmp_path / "outside.pem"
     outside.write_bytes(root.pem)
     (firm.here / "link.pem").symlink_to(outside)
-    (firm.here / "in.pem").write_bytes(root.pem)
+    for inside in ("in.pem", "pins.json"):
+        (firm.here / inside).write_bytes(root.pem)
     names = {"outside": "../outside.pem", "link": "link.pem", "absolute": str(outside)}
+    names["flutter"] = "pins.json"
     name = names.get(where, "./in.pem")
     firm.publish(2, text(2, api_bank_example=f'trust = "{name}"'))
     with pytest.raises(ConfigError, match="cannot be published"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tuf.api.metadata import TargetFile, Targets
 
 from certpin.errors import ConfigError, PinFileError
+from certpin.formats.flutter.published import PINS_JSON, published
 from certpin.pinfile import PinSet
 from certpin.pins.meaning import meaning
 from certpin.updates.settings import Limits
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from certpin.formats.fit import Loss
     from certpin.pins import PinSet as AnyPinSet
 
 LIMITS = Limits()  # those of a client as it comes: what it would not take is not signed
@@ -36,6 +38,11 @@ class Content:
         """What was signed before."""
         return cls(signed.pins, signed.files)
 
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """What Flutter apps will not have of it; nothing where it is not for them."""
+        return published(self.pins)[1] if PINS_JSON in self.files else ()
+
     def targets(self, number: int, expires: datetime) -> Targets:
         """The metadata for it: the same for everybody who makes it."""
         custom = {"pin-set": self.pins.name, "version": self.pins.version}
@@ -43,8 +50,11 @@ class Content:
         return Targets(number, expires=expires, targets=infos)
 
 
-def read(path: Path) -> Content:
-    """What would be signed of a pin file. Raises ``PinFileError``: some of it must not be."""
+def read(path: Path, *, flutter: bool) -> Content:
+    """What would be signed of a pin file. Raises ``PinFileError``: some of it must not be.
+
+    ``flutter``: with ``pins.json``, for Flutter apps.
+    """
     pins = PinSet.load(path)
     if pins.debug is not None:
         raise PinFileError(
@@ -56,22 +66,22 @@ def read(path: Path) -> Content:
     # What was read now has to be what was parsed before.
     if PinSet.parse(files[PIN_FILE].decode(errors="replace"), path=path, files=data) != pins:
         raise PinFileError("somebody changes it just now", path=path, fix="try again")
+    if flutter:
+        files[PINS_JSON] = _for_flutter(pins, path)
     return Content(pins, files)
 
 
-def require_published(
-    pins: AnyPinSet, published: AnyPinSet | None, *, what: str = PIN_FILE
-) -> None:
+def require_published(pins: AnyPinSet, recorded: AnyPinSet | None, *, what: str = PIN_FILE) -> None:
     """Refuse what is not what ``certpin rotate publish`` has recorded. Raises ``ConfigError``."""
-    if published is None:
+    if recorded is None:
         raise ConfigError(
             f"version {pins.version} was not published as a signed set",
             key="version",
             fix="certpin rotate publish, or fetch the journal: git pull",
         )
-    if pins.version != published.version or meaning(pins) != meaning(published):
+    if pins.version != recorded.version or meaning(pins) != meaning(recorded):
         raise ConfigError(
-            f"{what} is not version {published.version} as it was published",
+            f"{what} is not version {recorded.version} as it was published",
             key="version",
             fix="publish what stands there now (certpin rotate publish), or check out what was "
             "published",
@@ -83,10 +93,23 @@ def _info(name: str, data: bytes, custom: Mapping[str, object]) -> TargetFile:
     return TargetFile(len(data), hashes, name, {"custom": dict(custom)})
 
 
+def _for_flutter(pins: AnyPinSet, path: Path) -> bytes:
+    try:
+        return published(pins)[0]
+    except ConfigError as exc:
+        raise PinFileError(
+            f"Flutter apps cannot follow it: {exc.problem}",
+            path=path,
+            key=exc.key,
+            fix=f"{exc.fix}; if no Flutter app of yours follows signed sets, write "
+            "flutter = false into publish/publish.toml",
+        ) from exc
+
+
 def _beside(path: Path, name: str) -> bytes:
     """A trust file. A link that leads out of the folder would publish what nobody meant to."""
     file = path.parent / name
-    if not is_plain(name) or name == PIN_FILE:
+    if not is_plain(name) or name in {PIN_FILE, PINS_JSON}:
         raise _misplaced(path, name)
     try:
         if not file.resolve().is_relative_to(path.parent.resolve()):

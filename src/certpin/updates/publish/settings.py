@@ -21,7 +21,7 @@ ROLES = ("root", "targets", "snapshot", "timestamp")
 DEFAULT_DAYS: Mapping[str, int] = {"root": 365, "targets": 90, "snapshot": 14, "timestamp": 3}
 MOST_DAYS = 3650  # a date that nobody here will see defends nothing
 _MOST_BYTES = 64 * 1024
-_KNOWN = {"url", "expires", "storage"}
+_KNOWN = {"url", "flutter", "expires", "storage"}
 
 _TEXT = """\
 # How signed pin sets are published (certpin publish; docs/updates.md).
@@ -29,6 +29,9 @@ _TEXT = """\
 # Where `certpin publish push` copies site/ to: a folder, relative to that of the pin file, or
 # s3://BUCKET/PATH, or another address that fsspec knows.
 {url}
+
+# Whether Flutter apps follow these sets: they read pins.json, which is signed beside pins.toml.
+flutter = {flutter}
 
 # Days until a signature is past its date. A command of `certpin publish` renews what has less than
 # a third of that left, if it is given the key.
@@ -40,11 +43,15 @@ _NO_URL = '# url = "www"'
 
 @dataclass(frozen=True)
 class Settings:
-    """What stands in the file. ``storage`` are options for the storage of ``url``, as they are."""
+    """What stands in the file. ``storage`` are options for the storage of ``url``, as they are.
+
+    ``flutter``: there are Flutter apps, whose pins are signed beside the pin file.
+    """
 
     url: str | None = None
     days: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_DAYS))
     storage: Mapping[str, Any] = field(default_factory=dict)
+    flutter: bool = True
 
     def life(self, role: str) -> timedelta:
         """How long a signature of a role holds."""
@@ -77,7 +84,8 @@ def text_of(settings: Settings) -> str:
 
     url = _NO_URL if settings.url is None else f"url = {tomlkit.item(settings.url).as_string()}"
     expires = "\n".join(f"{role} = {days}" for role, days in settings.days.items())
-    return _TEXT.format(url=url, expires=expires)
+    flutter = str(settings.flutter).lower()
+    return _TEXT.format(url=url, flutter=flutter, expires=expires)
 
 
 def check_days(role: str, days: int) -> int:
@@ -101,4 +109,5 @@ def _settings(top: Table) -> Settings:
     if expires is not None:
         days |= {role: check_days(role, expires.integer(role)) for role in expires.data}
     url = top.text("url") if "url" in top.data else None
-    return Settings(url, days, storage.data if storage else {})
+    flutter = top.flag("flutter", default=True)
+    return Settings(url, days, storage.data if storage else {}, flutter)

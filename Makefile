@@ -21,8 +21,9 @@ PYTEST := $(RUN) -m pytest -q -n $(JOBS)
 RECORD := build/test-record.jsonl
 
 export JOBS
-# Environments of other projects, and options meant for them, do not leak in.
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# Environments of other projects, and options meant for them, do not leak in. Bytecode is kept:
+# without it, each of the programs that tests start would compile certpin anew.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench attacks formats proof rules suffixes
 .PHONY: clean picture python
@@ -39,7 +40,7 @@ demo: python ## Show what certpin does, on real TLS servers of this machine; set
 	@.venvs/demo/bin/certpin demo
 
 quick: setup ## Run the quick tests, in less than a minute.
-	@$(PYTEST) -m "not peer and not slow"
+	@$(PYTEST) -m "not peer and not slow" --hypothesis-profile=quick
 
 test: python ## Run everything: real peers, lint, types, all tests, other Pythons, lowest dependencies.
 	@mkdir -p build && rm -f $(RECORD)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # No test depends on timing, those of Hypothesis neither.
 settings.register_profile("certpin", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=20)  # for `make quick`
 settings.load_profile("certpin")
 
 pytest_plugins = ["tests._leftout", "tests._loopback"]

@@ -50,6 +50,7 @@ def test_every_scene_goes_as_it_should(run: Run) -> None:
     assert all(scene["as_it_should"] for scene in scenes)
 
 
+@pytest.mark.slow
 def test_the_matrix_tells_the_two_clients_apart(run: Run) -> None:
     told = run("demo", "--json").json
     rows = {row["case"]: row for row in told["matrix"]}

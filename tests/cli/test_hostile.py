@@ -57,6 +57,7 @@ def ended_well(done: Done) -> bool:
     return done.code in {0, 2, 3} and bool(done.out or done.err) and not controls
 
 
+@pytest.mark.slow
 @quickly
 @given(WORDS | HOSTS)
 @example("https://[::1]:443")
@@ -91,6 +92,7 @@ def test_whatever_add_writes_can_be_read_again(
         assert ended_well(run("check", "--connect", "127.0.0.1:1"))
 
 
+@pytest.mark.slow
 @quickly
 @given(url=WORDS | HOSTS, method=WORDS, header=WORDS, data=WORDS)
 def test_any_words_of_get(

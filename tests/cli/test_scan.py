@@ -145,6 +145,7 @@ def test_without_an_override_each_host_is_called_itself(
     assert done.code == 3
 
 
+@pytest.mark.slow
 def test_the_time_limit_and_the_retries_are_those_of_the_options(listed: Path) -> None:
     with Server(_servers.say_nothing) as server:
         here = ("--connect", f"127.0.0.1:{server.port}")
@@ -321,6 +322,7 @@ def test_answers_do_not_wait_for_the_end_of_the_input(dial: tuple[str, ...]) -> 
     assert (code, hosts_of(out), err) == (3, ["last.example"], "")
 
 
+@pytest.mark.slow
 def test_a_silent_input_does_not_hold_up_a_time_limit() -> None:
     with Server(_servers.say_nothing) as server:
         here = ("--connect", f"127.0.0.1:{server.port}", "--timeout", "0.2")

@@ -155,6 +155,7 @@ def test_a_host_that_stands_there_twice_is_refused_and_none_of_the_two_lost() ->
     assert "'a.example' stands there twice" in str(refusal("apple", text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["apple", "trustkit-ios"])
 @pytest.mark.parametrize(
     ("inside", "words"),

@@ -64,6 +64,7 @@ def test_any_text_is_read_to_its_end_or_is_refused(text: str) -> None:
     assert [token.line for token in found] == sorted(token.line for token in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", ['"', "'", "/*", "//", "`", '"""', "r'", "\\", '"\\', " ", "a("])
 def test_a_million_characters_of_hostile_text_take_one_pass(piece: str) -> None:
     """A pattern that backtracks would run into the time-out of the suite."""

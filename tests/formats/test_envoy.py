@@ -125,6 +125,7 @@ def test_a_context_that_verifies_nothing_is_refused() -> None:
         imported("envoy", text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -50,6 +50,7 @@ def test_depth_has_a_bound() -> None:
     assert "too deep" in refused(f"<b>{fits}</b>")
 
 
+@pytest.mark.slow
 def test_the_number_of_elements_has_a_bound() -> None:
     assert "too many" in refused(f"<a>{'<b/>' * MAX_ELEMENTS}</a>")
 

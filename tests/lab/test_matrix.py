@@ -12,6 +12,7 @@ from certpin.lab.run import prove
 from tests.lab._clients import right_client
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", Style)
 def test_a_client_that_is_right_raises_no_alarm(style: Style) -> None:
     with Lab(style=style) as lab:

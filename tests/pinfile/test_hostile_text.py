@@ -110,6 +110,7 @@ TABLES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(TABLES, st.sampled_from([{}, {"schema": 1}, {"schema": 1, "name": "n", "version": 1}]))
 @settings(max_examples=200)
 def test_any_tables_are_read_or_refused(table: dict[str, Any], head: dict[str, Any]) -> None:

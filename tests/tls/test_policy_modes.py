@@ -184,6 +184,7 @@ def test_without_a_date_pins_hold_for_ever(trusted_root: Path, server: Identity)
 # ── Many hosts ────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_asyncio_reaches_many_hosts_at_once_each_under_its_own_policy(
     trusted_root: Path, intermediate: Authority
 ) -> None:

@@ -263,6 +263,7 @@ def test_a_chain_that_matched_does_not_match_when_its_pins_expire(
 # ── Threads ───────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_64_threads_share_a_context_while_its_pins_are_swapped(
     trusted_root: Path, root: Authority
 ) -> None:

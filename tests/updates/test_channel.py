@@ -341,6 +341,7 @@ def test_no_proxy_of_the_environment_is_asked(
 # ── Time and length ───────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part", ["timestamp", ".root", "snapshot", "metadata/1.targets", "targets/"]
 )
@@ -363,6 +364,7 @@ def test_a_server_that_says_nothing_is_not_waited_for(world: World) -> None:
     assert "nothing came in time" in error.problem
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_even_shake_hands(world: World) -> None:
     import socket
 

@@ -565,6 +565,7 @@ def _follow_in_the_child(app: PinUpdater, *, started: bool) -> None:
         os._exit(status)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_threads_that_fork_at_the_same_time_leave_no_lock_behind(world: World) -> None:
     app = world.updater()

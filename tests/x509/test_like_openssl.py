@@ -172,6 +172,7 @@ def with_another_shape(draw: st.DrawFn) -> bytes:
     return replaced(TREES[number], path, change).encode()
 
 
+@pytest.mark.slow
 @given(with_another_shape())
 @settings(max_examples=800)
 def test_a_certificate_of_another_shape_is_refused_or_read_as_openssl_reads_it(der: bytes) -> None:

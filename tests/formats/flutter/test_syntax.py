@@ -41,6 +41,7 @@ def test_what_is_no_dart_does_not_parse(source: str) -> None:
     assert _syntax.errors(source)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=30, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )

@@ -219,6 +219,7 @@ def test_junk_raises_nothing(pieces: list[bytes]) -> None:
         assert session.seen.data == b""
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=60)
 def test_any_cut_of_a_connection_is_the_same_connection(data: st.DataObject) -> None:

@@ -32,6 +32,7 @@ def _judged_or_refused(text: str) -> None:
     assert all(len(each.message) < 2000 for each in report.findings)
 
 
+@pytest.mark.slow
 @given(st.text())
 @example("schema=1\nhost = " + "[" * 5000)
 @example("schema=1\nname=0x" + "f" * 100_000)

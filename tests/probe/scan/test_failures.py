@@ -98,6 +98,7 @@ def test_a_server_that_closes_is_asked_again_as_often_as_allowed(look: Look) -> 
     assert problem(seen, DialError) == "it hung up"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("serve", [_servers.say_nothing, _servers.drip])
 def test_a_server_that_never_comes_to_the_point_costs_the_time_of_its_attempts(
     look: Look, serve: _servers.Serve
@@ -183,6 +184,7 @@ def test_after_the_last_address_comes_the_first(
     assert (seen.attempts, seen.address) == (3, "127.0.0.2")
 
 
+@pytest.mark.slow
 def test_a_slow_name_server_holds_up_nobody_and_ends_in_time(
     context: ssl.SSLContext,
     identity: Identity,
@@ -199,6 +201,7 @@ def test_a_slow_name_server_holds_up_nobody_and_ends_in_time(
     assert second.address == ""
 
 
+@pytest.mark.slow
 def test_the_answer_to_an_attempt_that_is_over_serves_the_next(
     context: ssl.SSLContext, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +246,7 @@ def test_a_name_that_nobody_waits_for_any_more_is_not_looked_up(
     resolver.close()
 
 
+@pytest.mark.slow
 def test_nobody_waits_for_a_server_that_says_nothing(
     context: ssl.SSLContext, identity: Identity, names: dict[str, list[str] | threading.Event]
 ) -> None:

@@ -106,6 +106,7 @@ def both_say(sans: Sequence[x509.GeneralName], text: str) -> tuple[bool, bool] |
     return name_matches(host, identity.certificate), openssl_says(identity, host)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(cases())
 def test_it_says_what_openssl_says(case: tuple[list[x509.GeneralName], list[str]]) -> None:

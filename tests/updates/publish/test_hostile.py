@@ -68,6 +68,7 @@ def change(data: DataObject, value: Any) -> Any:
     return {**value, name: change(data, value[name])}
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_hostile_file_is_refused_or_does_not_count(made: Firm, data: DataObject) -> None:

@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -262,7 +263,8 @@ def test_two_at_once_are_one(world: World) -> None:
         handler.serve_file()
 
     world.server.answers["timestamp"] = wait
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(8) as pool, ExitStack() as at_the_end:
+        at_the_end.callback(go.set)
         first = pool.submit(app.refresh)
         assert going.wait(PATIENCE)
         others = [pool.submit(app.refresh) for _ in range(7)]

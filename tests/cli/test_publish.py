@@ -115,7 +115,7 @@ def test_pins_that_flutter_cannot_hold_are_not_signed_for_it(begun: Run) -> None
 def test_where_flutter_cannot_hold_the_pins_it_is_left_out_from_the_first(run: Run) -> None:
     write(OF_AUTHORITIES)
     made = run("publish", "init", *INIT)
-    assert "Flutter apps cannot follow these pins" in made.out
+    assert "Flutter apps cannot follow it" in made.out
     assert "NOT encrypted" in " ".join(made.out.split())
     assert not load(FOLDER / "publish.toml").flutter
 

@@ -109,6 +109,7 @@ def init(
     with extra_needed():
         from tuf.api.metadata import Metadata
 
+        from certpin.updates.dart import shortage
         from certpin.updates.publish import folder, roots, settings
         from certpin.updates.publish.desk import Desk, Plan
         from certpin.updates.publish.signing import sign
@@ -117,8 +118,7 @@ def init(
     pins = PinSet.load(path)
     here = path.parent / folder.FOLDER
     _refuse_known(here)
-    why_not = _why_not_flutter(pins)
-    ours = settings.Settings(url, _days(expires), flutter=not why_not)
+    ours = settings.Settings(url, _days(expires))
     places: dict[Kind, Sequence[str]] = {
         "root": root_keys,
         "targets": targets_keys,
@@ -132,7 +132,9 @@ def init(
         public = {kind: [each.key for each in some] for kind, some in keys.items()}
         desk = Desk(State(), ours, now, ConfigError("nothing is offered yet"))
         root = roots.first_root(public, thresholds, desk.expiry("root"))
-        roots.check(root, None, now, ours.life("root"))
+        why_not = _why_not_flutter(pins) or shortage(root)
+        ours = replace(ours, flutter=not why_not)
+        roots.check(root, None, now, ours)
         signers = {each.key.keyid: each.signer for each in keys["root"] if each.signer}
         _write(here, ours, sign(Plan(desk, Metadata(root)), signers, frozenset()))
     _show(open_office(path), keys, why_not, as_json=as_json)
@@ -231,9 +233,7 @@ def _show(
     for wait in waits:
         click.echo(fold(wait_words(wait), sys.stdout))
     if why_not:
-        line = (
-            f"Flutter apps cannot follow these pins: {why_not}. publish.toml says flutter = false."
-        )
+        line = f"Flutter apps cannot follow it: {why_not}. So publish.toml says flutter = false."
         click.echo(fold(line, sys.stdout))
     click.echo(f"Next:  {following}")
 

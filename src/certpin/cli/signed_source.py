@@ -13,6 +13,7 @@ import click
 
 from certpin.errors import ConfigError
 from certpin.formats import SignedSource
+from certpin.updates.dart import shortage
 from certpin.updates.settings import Limits
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from tuf.api.metadata import Root
 
     from certpin.pins import PinSet
-
-# What the verifier of the exported Dart takes (signed_keys.dart).
-_SCHEMES = {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"}
 
 
 def signed_source(pins: PinSet, root: Path | None, url: str) -> SignedSource | None:
@@ -82,14 +80,12 @@ def _verified(path: Path, data: bytes) -> Root:
 
 
 def _require_keys(root: Root) -> None:
-    for name, role in root.roles.items():
-        known = [each for each in role.keyids if root.keys[each].scheme in _SCHEMES]
-        if len(known) < role.threshold:
-            raise ConfigError(
-                f"Dart verifies {len(known)} of the keys of {name}, and {role.threshold} must sign",
-                key="--signed-root",
-                fix="sign with ECDSA keys on P-256 or P-384: certpin publish add-key",
-            )
+    if problem := shortage(root):
+        raise ConfigError(
+            problem,
+            key="--signed-root",
+            fix="sign with ECDSA keys on P-256 or P-384: certpin publish add-key",
+        )
 
 
 def _refused(path: Path, problem: str) -> ConfigError:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
-from certpin.cli import signed_source
+from certpin.updates import dart
 from tests.formats.flutter import _dart
 from tests.formats.flutter._app import ROLES, verifies
 from tests.formats.flutter._packages import of_json
@@ -162,7 +162,7 @@ def test_bytes_come_back_from_hexadecimal(data: bytes) -> None:
 
 
 def test_the_export_takes_the_keys_that_dart_verifies() -> None:
-    assert {KEY["p256"], KEY["p384"]} == signed_source._SCHEMES
+    assert {KEY["p256"], KEY["p384"]} == dart.SCHEMES
 
 
 # ── Roles ─────────────────────────────────────────────────────────────────────────────────────────

@@ -112,7 +112,7 @@ class Firm:
         """All that decides."""
         offer: content.Content | ConfigError
         try:
-            offer = content.read(self.here / "pins.toml", flutter=True)
+            offer = content.read(self.here / "pins.toml", flutter=self.settings.flutter)
         except ConfigError as exc:
             offer = exc
         latest = max(self.published, default=None)

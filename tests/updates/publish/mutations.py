@@ -14,6 +14,20 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 MUTATIONS: list[Mutation] = [
     _rule(
+        "a root is what certpin writes, to clients in every language",
+        "bytewise.py",
+        "        return serializer.serialize(one) == serializer.serialize(other)\n",
+        "        return one == other\n",
+        _SIGN + "a_threshold_that_is_true_is_not_one",
+    ),
+    _rule(
+        "a key that was online comes nowhere else",
+        "roots.py",
+        "    yield from _wrong_moves(root, before)\n",
+        "",
+        _SIGN + "a_key_that_was_online_comes_nowhere_else",
+    ),
+    _rule(
         "a root is signed as it demands itself",
         "signing.py",
         "is_complete(root, current) and is_complete(root, root.signed)",

@@ -109,7 +109,7 @@ def test_a_draft_with_a_date_that_is_over_is_dated_anew(firm: Firm, client: Clie
     firm.settings = type(firm.settings)(days={**firm.settings.days, "root": 30})
     with pytest.raises(ConfigError, match="its date") as caught:
         firm.sign("root2", "online")
-    assert caught.value.fix == "certpin publish sign --renew root"
+    assert caught.value.fix.startswith("certpin publish sign --renew root")
     firm.sign("root", "root2", "online", renew="root")
     assert firm.metadata("2.root.json").exists()
     assert client.follow() == 1

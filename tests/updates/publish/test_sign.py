@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,6 +66,7 @@ def test_the_files_are_those_of_a_repository_of_tuf(firm: Firm) -> None:
 
 @pytest.mark.parametrize("algorithm", ["p256", "p384", "rsa2048", "ed25519"])
 def test_every_kind_of_key_signs(new: Firm, tmp_path: Path, algorithm: KeyAlgorithm) -> None:
+    new.settings = Settings(flutter=False)
     names = [f"{algorithm} {role}" for role in ALL]
     for name in names:
         key(name, algorithm)
@@ -533,6 +536,8 @@ def test_a_draft_of_a_root_keeps_the_rules(firm: Firm) -> None:
         ({"expires": firm.now + 4000 * DAY}, "its date"),
         ({"expires": firm.now}, "its date"),
         ({"consistent_snapshot": False}, "does not write"),
+        ({"consistent_snapshot": "yes"}, "does not write"),
+        ({"spec_version": "1.999"}, "does not write"),
         ({"unrecognized_fields": {"x": 1}}, "does not write"),
     ]:
         before = (firm.folder / "drafts" / "root.json").read_bytes()
@@ -543,6 +548,41 @@ def test_a_draft_of_a_root_keeps_the_rules(firm: Firm) -> None:
         assert any(said in each.problem for each in firm.waits)
         (firm.folder / "drafts" / "root.json").write_bytes(before)
     firm.sign("root", "root2", "online")
+
+
+def test_a_threshold_that_is_true_is_not_one(firm: Firm) -> None:
+    """To Python it is, and to no other client: they could never follow such a root."""
+    firm.add_key("root2", "root", "root")
+    path = firm.folder / "drafts" / "root.json"
+    path.write_text(re.sub(r'"threshold": 1\b', '"threshold": true', path.read_text()))
+    with pytest.raises(ConfigError, match="does not write"):
+        firm.sign("root", "root2")
+
+
+def test_a_key_that_was_online_comes_nowhere_else(firm: Firm) -> None:
+    """Nor in one root with the key that follows it."""
+    firm.add_key("online2", "online")
+    draft = firm.folder / "drafts" / "root.json"
+    metadata: Metadata = Metadata.from_bytes(draft.read_bytes())  # type: ignore[type-arg]
+    metadata.signed.add_key(key("online").public_key, "targets")
+    draft.write_bytes(metadata.to_bytes())
+    with pytest.raises(ConfigError, match="was online until now"):
+        firm.sign("root", "online2")
+
+
+def test_keys_that_flutter_apps_cannot_verify_are_refused_where_there_are_such_apps(
+    firm: Firm,
+) -> None:
+    safe = key("safe", "ed25519")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            "tests.updates.publish._firm.key", lambda name: safe if name == "safe" else key(name)
+        )
+        with pytest.raises(ConfigError, match="Dart verifies 0 of the keys of targets") as caught:
+            firm.add_key("safe", "targets", "targets")
+        assert "flutter = false" in caught.value.fix
+        firm.settings = replace(firm.settings, flutter=False)
+        firm.add_key("safe", "targets", "targets")
 
 
 def test_one_key_under_two_names_is_not_two(firm: Firm) -> None:

@@ -122,7 +122,7 @@ def _root(
         return None
     reasons.setdefault("root", "other keys are to sign" if current else "it is the first")
     try:
-        roots.check(draft.signed, current, desk.now, desk.settings.life("root"))
+        roots.check(draft.signed, current, desk.now, desk.settings)
     except ConfigError as exc:
         if mine:
             raise

@@ -9,6 +9,7 @@ from tuf.api.metadata import Metadata, Targets
 
 from certpin.errors import ConfigError
 from certpin.updates.publish import roots
+from certpin.updates.publish.bytewise import same_bytes
 from certpin.updates.publish.content import Content, require_published
 from certpin.updates.publish.state import is_complete, read_metadata
 
@@ -109,10 +110,11 @@ def _drafted_targets(desk: Desk, content: Content) -> Metadata[Targets] | None:
     if draft is None or _is_stale(desk, draft.signed, content):
         return None
     expected = content.targets(draft.signed.version, draft.signed.expires)
-    expected.spec_version = draft.signed.spec_version  # that of whoever drafted it
+    if roots.is_spec_version(draft.signed.spec_version):  # that of whoever drafted it
+        expected.spec_version = draft.signed.spec_version
     in_turn = draft.signed.version <= state.free("targets")
     in_time = draft.signed.expires <= desk.expiry("targets") + roots.SLACK
-    if draft.signed != expected or not in_turn or not in_time:
+    if not same_bytes(draft.signed, expected) or not in_turn or not in_time:
         raise ConfigError(
             f"it is not what {content.pins.name} version {content.pins.version} says",
             key="drafts/targets.json",

@@ -28,5 +28,5 @@ def rekeyed(
         base = roots.next_root(current, desk.expiry("root"))
     new = roots.with_key(base, key, kind, replaced=replaced, threshold=threshold)
     new.expires = desk.expiry("root")
-    roots.check(new, current, desk.now, desk.settings.life("root"))
+    roots.check(new, current, desk.now, desk.settings)
     return Metadata(new)

@@ -8,6 +8,7 @@ other keys.
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, get_args
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 from tuf.api.metadata import Root
 
 from certpin.errors import ConfigError
+from certpin.updates.dart import shortage
+from certpin.updates.publish.bytewise import same_bytes
 from certpin.updates.publish.keys import half_of
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Key
 
+    from certpin.updates.publish.settings import Settings
+
 Kind = Literal["root", "targets", "online"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ROLES_OF: Mapping[Kind, tuple[str, ...]] = {
@@ -30,6 +35,7 @@ ROLES_OF: Mapping[Kind, tuple[str, ...]] = {
     "targets": ("targets",),
     "online": ("snapshot", "timestamp"),
 }
+_SPEC = re.compile(r"1\.0\.[0-9]{1,3}", re.ASCII)  # what tuf of any age writes of TUF 1.0
 SLACK = timedelta(days=1)  # between the clocks of two people who sign the same draft
 
 
@@ -75,12 +81,17 @@ def with_key(
     return new
 
 
-def check(root: Root, before: Root | None, now: datetime, life: timedelta) -> None:
+def check(root: Root, before: Root | None, now: datetime, settings: Settings) -> None:
     """Refuse a root that must not be signed, whoever wrote it. Raises ``ConfigError``."""
-    for problem, fix in _wrong(root, before, now, life):
+    for problem, fix in _wrong(root, before, now, settings):
         raise ConfigError(
             f"root {root.version} must not be signed: {problem}", key="drafts/root.json", fix=fix
         )
+
+
+def is_spec_version(version: str) -> bool:
+    """Whether tuf of some age writes that it follows this version of the specification."""
+    return bool(_SPEC.fullmatch(version))
 
 
 def changes(before: Root | None, root: Root) -> Iterator[str]:
@@ -117,29 +128,52 @@ def _found(begin: str, known: Sequence[str], kind: Kind) -> str:
 
 
 def _wrong(
-    root: Root, before: Root | None, now: datetime, life: timedelta
+    root: Root, before: Root | None, now: datetime, settings: Settings
 ) -> Iterator[tuple[str, str]]:
     again = "take drafts/root.json away, and make it again: certpin publish add-key"
     number = before.version + 1 if before else 1
     if root.version != number:
         yield f"its number has to be {number}", again
-    if not now < root.expires <= now + life + SLACK:
+    if not now < root.expires <= now + settings.life("root") + SLACK:
         yield (
             f"its date {root.expires:%Y-%m-%d} is past, or is later than publish.toml lets it be",
-            "certpin publish sign --renew root",
+            "certpin publish sign --renew root, with keys of the root",
         )
-    if not root.consistent_snapshot or _has_more(root):
-        yield "something stands in it that certpin does not write", again
     if any(half_of(key) is None or key.keyid != keyid for keyid, key in root.keys.items()):
         yield "a key in it is none, or is called what it is not", again
-    if root.keys.keys() != {keyid for role in root.roles.values() for keyid in role.keyids}:
-        yield "its keys are not those of its roles", again
+    if not _is_ours(root):
+        yield "something stands in it that certpin does not write", again
     yield from _wrong_roles(root)
+    yield from _wrong_moves(root, before)
+    if settings.flutter and (problem := shortage(root)):
+        fix = "take ECDSA keys on P-256 or P-384; or, without Flutter apps that follow signed sets"
+        yield problem, f"{fix}, write flutter = false into publish/publish.toml"
 
 
-def _has_more(root: Root) -> bool:
-    roles = any(role.unrecognized_fields for role in root.roles.values())
-    return roles or bool(root.unrecognized_fields)
+def _is_ours(root: Root) -> bool:
+    """Whether it is, byte by byte, what certpin writes of such keys, thresholds and dates.
+
+    To Python "yes" is as good as true, and true as good as 1. To clients in other languages it is
+    not, and a root that one of them cannot read is in the way of all that follow.
+    """
+    new = Root(int(root.version), root.spec_version, root.expires, consistent_snapshot=True)
+    try:
+        for name, role in root.roles.items():
+            for keyid in role.keyids:
+                new.add_key(root.keys[keyid], name)
+            new.roles[name].threshold = int(role.threshold)
+    except KeyError:
+        return False
+    return is_spec_version(root.spec_version) and same_bytes(root, new)
+
+
+def _wrong_moves(root: Root, before: Root | None) -> Iterator[tuple[str, str]]:
+    online = {*before.roles["timestamp"].keyids} if before else set()
+    if online & {*root.roles["root"].keyids, *root.roles["targets"].keyids}:
+        yield (
+            "a key that was online until now would sign root or targets",
+            "take a key that was never on a machine that is online",
+        )
 
 
 def _wrong_roles(root: Root) -> Iterator[tuple[str, str]]:
@@ -155,5 +189,5 @@ def _wrong_roles(root: Root) -> Iterator[tuple[str, str]]:
     if set(timestamp.keyids) & {*root.roles["root"].keyids, *root.roles["targets"].keyids}:
         yield (
             "its online key is among those of root or targets, and who takes it has those too",
-            "take another key for --online-key",
+            "take another key for one of them",
         )

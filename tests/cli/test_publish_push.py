@@ -175,6 +175,9 @@ def test_what_clients_refused_there_is_told(bank: Repository, run: Run) -> None:
     TIMESTAMP.write_bytes(b"{}")
     done = run("publish", "push")
     assert (done.code, "certpin: warning: clients refuse what was there" in done.err) == (0, True)
+    TIMESTAMP.write_bytes(b"{}")
+    assert pushed(run)[1]["damage"]
+    assert pushed(run)[1]["damage"] is None
 
 
 def test_it_works_from_another_folder(bank: Repository, run: Run, tmp_path: Path) -> None:

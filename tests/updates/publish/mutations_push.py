@@ -37,6 +37,27 @@ MUTATIONS: list[Mutation] = [
         _PUSH + "a_renewal_that_somebody_else_has_pushed_is_not_undone",
     ),
     _rule(
+        "what a replaced key has signed has no number",
+        "push.py",
+        "vouched_version(here.chain[-1], timestamp)",
+        "vouched_version(here.chain[0], timestamp)",
+        _PUSH + "what_a_replaced_key_has_signed_is_replaced_whatever_its_number",
+    ),
+    _rule(
+        "a replaced online key takes nothing from the targets that it showed",
+        "plan.py",
+        '    if counts or is_vouched(root, "targets", theirs.signed.targets):\n',
+        "    if counts:\n",
+        _PUSH + "a_set_that_was_pushed_before_the_key_was_replaced_is_not_undone",
+    ),
+    _rule(
+        "a numbered file that a thief left is not written over",
+        "plan.py",
+        "        _require_same(path, ours, there.files.get(path))\n    for path, theirs",
+        "        pass\n    for path, theirs",
+        _PUSH + "where_a_thief_has_put_our_next_number_ours_takes_another",
+    ),
+    _rule(
         "a push does not undo a root",
         "plan.py",
         "    if there.next_root is not None:\n",

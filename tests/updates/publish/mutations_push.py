@@ -104,9 +104,30 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "secrets stay out of version control",
         "storage.py",
-        "    _refuse_secrets(options)\n",
+        "    refuse_secrets(options)\n",
         "",
         _STORAGE + "secrets_in_the_settings_are_refused",
+    ),
+    _rule(
+        "secrets in lists stay out of version control too",
+        "storage_options.py",
+        "    elif isinstance(value, list):\n",
+        "    elif False:\n",
+        _STORAGE + "secrets_in_the_settings_are_refused",
+    ),
+    _rule(
+        "nothing is out that was put where nothing lasts",
+        "remote.py",
+        '    if kind.__module__.partition(".")[0] == "fsspec" and scheme not in _LASTING:\n',
+        "    if False:\n",
+        _COMMAND + "settings_that_name_no_place_end_with_2",
+    ),
+    _rule(
+        "an option that would be ignored is refused",
+        "remote.py",
+        "    refuse_unknown(scheme, kind, options)\n",
+        "",
+        _COMMAND + "options_of_a_storage_are_given_to_it_and_no_others",
     ),
     _rule(
         "what is not mounted is not made",

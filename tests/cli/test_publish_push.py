@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
+from fsspec import register_implementation  # type: ignore[import-untyped]
+from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
 from certpin.rotation import format_journal
 from tests import kit
@@ -132,19 +134,57 @@ def test_a_storage_that_fails_ends_with_3(bank: Repository, run: Run) -> None:
     assert waiting() == [True]
 
 
-@pytest.mark.parametrize("text", ["", 'url = ""', 'url = "https://pins.bank.example/"'])
-def test_settings_that_name_no_place_end_with_2(bank: Repository, run: Run, text: str) -> None:
-    SETTINGS.write_text(text)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "https://pins.bank.example/",
+        "file:///%00x",
+        "pins.toml",
+        "dir://x",
+        "memory://a-push/x",
+    ],
+)
+def test_settings_that_name_no_place_end_with_2(bank: Repository, run: Run, url: str) -> None:
+    SETTINGS.write_text(f'url = "{url}"\n')
     done = run("publish", "push")
     assert (done.code, "url" in done.err) == (2, True)
+    assert waiting() == [True]
 
 
-def test_options_of_a_storage_are_given_to_it(bank: Repository, run: Run) -> None:
-    SETTINGS.write_text('url = "memory://a-push/x"\n[storage]\nsecret = "x"\n')
+def test_where_no_place_is_named_the_fix_leads_to_one(bank: Repository, run: Run) -> None:
+    from certpin.updates.publish.settings import Settings, text_of
+
+    SETTINGS.write_text(text_of(Settings()))
     done = run("publish", "push")
-    assert (done.code, "version control" in done.err, "'x'" in done.err) == (2, False, False)
-    SETTINGS.write_text('url = "memory://a-push/x"\n[storage]\nsome_option = "x"\n')
+    assert (done.code, "above [expires]: take the # off" in done.err) == (2, True)
+    SETTINGS.write_text(text_of(Settings()).replace("# url", "url"))
     assert run("publish", "push").code == 0
+
+
+class Shelf(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A storage that somebody registers with fsspec."""
+
+    protocol = "certpin-shelf"
+    labels: ClassVar[list[str]] = []
+
+    def __init__(self, label: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.labels.append(label)
+
+
+def test_options_of_a_storage_are_given_to_it_and_no_others(bank: Repository, run: Run) -> None:
+    register_implementation(Shelf.protocol, Shelf, clobber=True)
+    where = f'url = "{Shelf.protocol}://a-push/x"\n[storage]\n'
+    SETTINGS.write_text(f'{where}secret = "x"\n')
+    done = run("publish", "push")
+    assert (done.code, "publish.toml" in done.err, "'x'" in done.err) == (2, True, False)
+    SETTINGS.write_text(f'{where}lable = "x"\n')
+    done = run("publish", "push")
+    assert (done.code, "storage.lable" in done.err, " label" in done.err) == (2, True, True)
+    SETTINGS.write_text(f'{where}label = "a label"\n')
+    assert run("publish", "push").code == 0
+    assert Shelf.labels == ["a label"]
 
 
 def test_without_a_folder_to_publish_from_it_ends_with_2(run: Run) -> None:
@@ -175,6 +215,9 @@ def test_what_clients_refused_there_is_told(bank: Repository, run: Run) -> None:
     TIMESTAMP.write_bytes(b"{}")
     done = run("publish", "push")
     assert (done.code, "certpin: warning: clients refuse what was there" in done.err) == (0, True)
+    TIMESTAMP.write_bytes(b"{}")
+    assert pushed(run)[1]["damage"]
+    assert pushed(run)[1]["damage"] is None
 
 
 def test_it_works_from_another_folder(bank: Repository, run: Run, tmp_path: Path) -> None:

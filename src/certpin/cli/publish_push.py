@@ -64,7 +64,8 @@ def _url(settings: Settings, file: Path) -> str:
             "it does not say where to push to",
             path=file,
             key="url",
-            fix='write url = "FOLDER" or url = "s3://BUCKET/PATH" into it',
+            fix='write url = "FOLDER" or url = "s3://BUCKET/PATH" above [expires]: take the # off '
+            "the line that says so",
         )
     return settings.url
 

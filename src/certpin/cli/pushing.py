@@ -63,6 +63,7 @@ class Report:
             "timestamp": here.shown.timestamp if here else None,
             "until": promise.until.isoformat() if promise else None,
             "uploads": list(self.pushed.uploads) if self.pushed else [],
+            "damage": (self.pushed.damage or None) if self.pushed else None,
             "done": not self.dry and self.failed is None,
             "recorded": self.recorded is not None,
             "reason": self.failed.reason if self.failed else None,

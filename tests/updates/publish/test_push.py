@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from tuf.api.metadata import Metadata, MetaFile
 
 from certpin import UpdateError
 from certpin.updates import Limits
@@ -331,6 +333,116 @@ def test_numbers_never_fall(world: Delivered, role: str) -> None:
         world.publish(4)
     found = refusal(world)
     assert (found.reason, role in found.problem) == ("ahead", True)
+
+
+# ── A stolen online key, which was replaced ───────────────────────────────────────────────────────
+
+
+class Thief:
+    """Has the online key of now, and writes where clients fetch."""
+
+    def __init__(self, world: Delivered) -> None:
+        self.folder, self.key = world.server.folder / "metadata", world.repository.online
+
+    def outrun(self, *, snapshot: int | None = None, role: str = "timestamp") -> None:
+        """Give what is there a number that nobody can go above."""
+        timestamp = Metadata.from_bytes((self.folder / "timestamp.json").read_bytes())
+        if snapshot is not None:
+            self._sign_snapshot(timestamp.signed, snapshot)
+        timestamp.signed.version = 10**9 if role == "timestamp" else timestamp.signed.version
+        self._put("timestamp.json", timestamp)
+
+    def _sign_snapshot(self, timestamp: Any, number: int) -> None:
+        known = self.folder / f"{timestamp.snapshot_meta.version}.snapshot.json"
+        snapshot = Metadata.from_bytes(known.read_bytes())
+        snapshot.signed.version = number
+        data = self._put(f"{number}.snapshot.json", snapshot)
+        digest = {"sha256": sha256(data).hexdigest()}
+        timestamp.snapshot_meta = MetaFile(number, len(data), digest)
+
+    def _put(self, name: str, metadata: Any) -> bytes:
+        metadata.sign(self.key)
+        data: bytes = metadata.to_bytes()
+        (self.folder / name).write_bytes(data)
+        return data
+
+
+def replace_online_key(world: Delivered) -> None:
+    world.repository.rotate("online")
+    world.repository.publish_online()
+
+
+@pytest.mark.parametrize("snapshot", [None, 10**9])
+def test_what_a_replaced_key_has_signed_is_replaced_whatever_its_number(
+    world: Delivered, snapshot: int | None
+) -> None:
+    world.push()
+    Thief(world).outrun(snapshot=snapshot)
+    assert world.both_follow("robbed") == 2
+    found = refusal(world)
+    assert (found.reason, "a key is stolen" in found.fix) == ("ahead", True)
+    replace_online_key(world)
+    assert "timestamp 1000000000 is signed only by keys that were replaced" in world.push().damage
+    assert world.both_follow() == 2
+    world.publish(3)
+    assert world.push().damage == ""
+    robbed = world.updater(cache=world.cache.parent / "app-robbed").refresh()
+    assert (robbed.state, robbed.version) == ("fresh", 3)
+
+
+def test_a_snapshot_that_a_replaced_key_has_numbered_holds_nothing_up(world: Delivered) -> None:
+    world.push()
+    Thief(world).outrun(snapshot=10**9, role="snapshot")
+    replace_online_key(world)
+    assert "snapshot 1000000000 is signed only by" in world.push().damage
+    assert world.both_follow() == 2
+
+
+def test_a_key_that_is_replaced_in_peace_is_no_damage(world: Delivered) -> None:
+    world.push()
+    replace_online_key(world)
+    assert world.push().damage == ""
+
+
+def test_where_a_thief_has_put_our_next_number_ours_takes_another(world: Delivered) -> None:
+    """Theirs stays: caches keep it for a year, so that no client would see ours."""
+    world.push()
+    Thief(world).outrun(snapshot=world.repository.versions["snapshot"] + 1)
+    replace_online_key(world)
+    found = refusal(world)
+    assert (found.reason, "--renew snapshot" in found.fix) == ("conflict", True)
+    world.repository.publish_online()
+    assert world.push().damage
+    assert world.both_follow() == 2
+
+
+def test_a_set_that_was_pushed_before_the_key_was_replaced_is_not_undone(
+    world: Delivered, tmp_path: Path
+) -> None:
+    world.push()
+    fork(world, tmp_path, lambda: world.publish(3))
+    replace_online_key(world)
+    world.repository.publish_online()
+    found = refusal(world)
+    assert (found.reason, "targets 2 is there" in found.problem) == ("ahead", True)
+
+
+def test_a_set_of_now_is_not_undone_whatever_timestamp_is_there(
+    world: Delivered, tmp_path: Path
+) -> None:
+    """A thief who still writes there must not get an older set pushed over a newer one."""
+    world.push()
+    thief = Thief(world)
+    replace_online_key(world)
+    before = world.repository.copy(tmp_path / "other-clone")
+    world.publish(3)
+    world.push()
+    thief.outrun()
+    world.repository.restore(before)
+    assert refusal(world).reason == "ahead"
+
+
+# ── Whoever else writes there ─────────────────────────────────────────────────────────────────────
 
 
 def test_another_repository_is_left_alone(world: Delivered, tmp_path: Path) -> None:

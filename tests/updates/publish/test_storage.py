@@ -10,7 +10,9 @@ import pytest
 
 from certpin import ConfigError, UpdateError
 from certpin.updates.publish.push import push
+from certpin.updates.publish.remote import Remote
 from certpin.updates.publish.storage import Folder, Storage, open_storage
+from certpin.updates.publish.storage_options import refuse_unknown
 from tests.servers._run import free_port
 from tests.servers.s3 import BUCKET, S3, s3
 from tests.updates.publish._delivering import Delivered, delivering
@@ -169,20 +171,20 @@ def test_a_folder_that_cannot_be_written_to_is_told(world: Delivered) -> None:
 
 
 def test_whatever_fsspec_writes_to_will_do(world: Delivered) -> None:
-    shown_by(world, open_storage("memory://certpin-test/app", BESIDE, {}))
+    shown_by(world, Remote("memory://certpin-test/app", {}))
     world.push()
     assert world.both_follow() == 2
     world.publish(3)
     world.push()
     assert world.both_follow("later") == 3
-    again = open_storage("memory://certpin-test/app/", BESIDE, {})
+    again = Remote("memory://certpin-test/app/", {})
     assert push(world.site, again, now=world.now).uploads == ()
 
 
 def test_an_error_that_nobody_foresaw_is_told_as_one_of_the_storage(
     world: Delivered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage: Any = open_storage("memory://certpin-test/odd", BESIDE, {})
+    storage: Any = Remote("memory://certpin-test/odd", {})
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a \x1b[31mbackend\nbroke")
@@ -212,12 +214,23 @@ def test_an_error_that_nobody_foresaw_is_told_as_one_of_the_storage(
         "no-such-thing://bucket/x",
         "file://",
         "file://www/pins",
+        "file:///%00x",
+        "www\0",
+        "publish.toml",
+        "publish.toml/www",
+        "memory://x",
+        "dir://x",
+        "simplecache://x",
+        "reference://x",
+        "zip://x",
+        "github://x",
     ],
 )
-def test_what_is_no_place_to_push_to_is_refused(url: str) -> None:
+def test_what_is_no_place_to_push_to_is_refused(tmp_path: Path, url: str) -> None:
+    (tmp_path / "publish.toml").touch()
     with pytest.raises(ConfigError) as caught:
-        open_storage(url, BESIDE, {})
-    assert caught.value.key == "url"
+        open_storage(url, tmp_path, {})
+    assert (caught.value.key, bool(caught.value.fix)) == ("url", True)
     assert "password" not in caught.value.problem
 
 
@@ -225,9 +238,9 @@ def test_what_has_to_be_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ConfigError) as caught:
         open_storage("gs://bucket/x", BESIDE, {})
     assert "gcsfs" in caught.value.fix
-    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    monkeypatch.setitem(sys.modules, "fsspec.registry", None)
     with pytest.raises(ConfigError) as caught:
-        open_storage("memory://x", BESIDE, {})
+        open_storage("s3://x", BESIDE, {})
     assert "certpin[publish]" in caught.value.fix
 
 
@@ -242,19 +255,63 @@ def test_what_has_to_be_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> No
         {"connection_string": "AccountKey=x"},
         {"client_kwargs": {"aws_secret_access_key": "x"}},
         {"client_kwargs": {"aws_access_key_id": "x"}},
+        {"client_kwargs": [{"deep": [{"awsSecretAccessKey": "x"}]}]},
+        {"auth": ["ann", "x"]},
+        {"aws_session": "x"},
+        {"some_key": "x"},
+        {"username": "AKIAIOSFODNN7EXAMPLE"},
+        {"config_kwargs": {"proxies": {"https": "http://ann:x@proxy.example:3128"}}},
+        {"config_kwargs": {"proxies": ["http://ann:x@proxy.example:3128"]}},
+        {"extra": ["-----BEGIN PRIVATE KEY-----"]},
     ],
 )
 def test_secrets_in_the_settings_are_refused(options: dict[str, Any]) -> None:
     """Whatever the place is: they are in version control all the same."""
-    for url in ("memory://x", "www", "file:///srv/www"):
+    for url in ("s3://x", "www", "file:///srv/www"):
         with pytest.raises(ConfigError) as caught:
             open_storage(url, BESIDE, options)
         assert caught.value.key.startswith("storage.")
 
 
-def test_an_option_that_the_storage_does_not_take_is_told() -> None:
+def test_what_looks_like_no_secret_is_none() -> None:
+    options = {
+        "endpoint_url": "https://objects.bank.example",
+        "profile": "bank",
+        "s3_additional_kwargs": {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "arn:aws:kms:x"},
+        "config_kwargs": {"signature_version": "s3v4", "proxies": {"https": "http://[proxy"}},
+    }
+    assert open_storage("s3://bucket/x", BESIDE, options).where == "s3://bucket/x"
+
+
+@pytest.mark.parametrize(
+    "option", ["endpoint", "endpiont_url", "use_listings_cache", "loop", "batch_size"]
+)
+def test_an_option_that_the_storage_does_not_take_is_told(option: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_storage("s3://bucket/x", BESIDE, {option: "x"})
+    assert (caught.value.key, "endpoint_url" in caught.value.fix) == (f"storage.{option}", True)
+    assert "secret" not in caught.value.fix
+
+
+def test_a_value_that_the_storage_does_not_take_is_told() -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_storage("ftp://127.0.0.1/x", BESIDE, {"port": "no port"})
+    assert "[storage]" in caught.value.fix
+
+
+def test_a_storage_of_others_gives_what_it_does_not_name_to_its_library() -> None:
+    class Theirs:
+        def __init__(self, base_url: str, **client_opts: object) -> None: ...
+
+    class Strict:
+        def __init__(self, place: str, **kwargs: object) -> None: ...
+
+    class Above(Theirs): ...
+
+    refuse_unknown("webdav", Theirs, {"verify": False})
+    refuse_unknown("webdav", Above, {"verify": False})
     with pytest.raises(ConfigError):
-        open_storage("memory://x", BESIDE, {"use_listings_cache": 1})
+        refuse_unknown("webdav", Strict, {"verify": False})
 
 
 def test_a_storage_that_is_reached_at_once_and_cannot_be_is_told() -> None:

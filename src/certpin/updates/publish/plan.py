@@ -8,7 +8,10 @@
 4. It is not newer: no version of any metadata is higher, and clients may go from the pins there to
    those here (``trust.require_following``).
 
-A timestamp there, or a target (whose name is its digest), that clients refuse is replaced.
+A timestamp there, or a target (whose name is its digest), that clients refuse is replaced. So is
+what only keys have signed that the newest root here no longer names: a thief of a key gives numbers
+that nobody can go above, and clients forget them with the key (TUF 1.0.31, 5.3.11). Its numbered
+files are left where they are, since caches keep them for a year: ours takes another number.
 
 Targets go first and the timestamp goes last, since a client begins there: whenever a push ends in
 the middle, the timestamp that is there still leads to what it led to. A root shows itself, so that
@@ -24,7 +27,7 @@ from tuf.api.exceptions import RepositoryError
 
 from certpin.errors import UpdateError
 from certpin.updates.publish.content import LIMITS
-from certpin.updates.publish.shown import TIMESTAMP, root_path, target_path
+from certpin.updates.publish.shown import TIMESTAMP, is_vouched, root_path, target_path
 from certpin.updates.trust import promised, require_following
 from certpin.x509 import printable
 
@@ -37,6 +40,10 @@ if TYPE_CHECKING:
     from certpin.updates.trust import Promise, SignedSet
 
 _PULL = "take what they pushed into version control (git pull), sign again, and push"
+_STOLEN = (
+    "if nobody did, a key is stolen: certpin publish add-key NEW --role online (or targets), sign, "
+    "and push"
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ class There(NamedTuple):
     ``files`` are those of ``Here.files``, as far as they are there. ``next_root`` would follow the
     last root here. ``shown`` is what its timestamp leads to, ``before`` what is here of that.
     ``signed`` is all of it, if clients believe it; else ``damage`` says why they do not.
-    ``vouched`` is the version of the timestamp, if a key of ours signed it.
+    ``vouched`` is the version of the timestamp, if the key of the newest root here signed it.
     """
 
     files: Mapping[str, bytes]
@@ -80,10 +87,7 @@ def plan(here: Here, there: There) -> tuple[str, ...]:
     files = here.files
     _require_same_roots(here, there)
     _require_same_pin_set(here, there)
-    for path, data in here.shown.numbered.items():
-        _require_same(path, data, there.files.get(path))
-    for path, data in (there.shown.numbered if there.shown else {}).items():
-        _require_same(path, there.before.get(path, data), data)
+    _require_numbers_free(here, there)
     _require_not_newer(here, there)
     uploads = [path for path, data in files.items() if there.files.get(path) != data]
     if _only_timestamp_first(here, there):
@@ -91,6 +95,18 @@ def plan(here: Here, there: There) -> tuple[str, ...]:
         first = next(at for at, path in enumerate(uploads) if path.endswith(".root.json"))
         uploads.insert(first, TIMESTAMP)
     return tuple(uploads)
+
+
+def outrun(here: Here, there: There) -> str:
+    """What is there under numbers that ours are not above, signed only by keys of before."""
+    if there.signed is None or there.shown is None:
+        return ""
+    for role, theirs in there.shown.signed._asdict().items():
+        number = getattr(there.shown, role)
+        above = number >= getattr(here.shown, role) and theirs != getattr(here.shown.signed, role)
+        if above and not is_vouched(here.chain[-1], role, theirs):
+            return f"{role} {number} is signed only by keys that were replaced since"
+    return ""
 
 
 def _only_timestamp_first(here: Here, there: There) -> bool:
@@ -141,18 +157,40 @@ def _require_same_pin_set(here: Here, there: There) -> None:
         )
 
 
+def _require_numbers_free(here: Here, there: There) -> None:
+    """Step 3, for targets and snapshot.
+
+    What nobody has signed whose key counts is in the way only where ours has to go.
+    """
+    for path, ours in here.shown.numbered.items():
+        _require_same(path, ours, there.files.get(path))
+    for path, theirs in (there.shown.numbered if there.shown else {}).items():
+        known = there.before.get(path, theirs)
+        if is_vouched(here.chain[-1], _role_of(path), theirs) and not known.startswith(theirs):
+            raise _changed(path, _STOLEN)
+
+
 def _require_not_newer(here: Here, there: There) -> None:
-    """Step 4. A timestamp that no key of ours signed has no version that would count."""
-    ours = here.shown
+    """Step 4. A number counts if the keys of the newest root here have signed it.
+
+    That of the targets also counts if the snapshot that names it does: clients compare with that
+    (TUF 1.0.31, 5.5.5).
+    """
+    ours, theirs, root = here.shown, there.shown, here.chain[-1]
     if there.vouched is not None:
         _require_not_above("timestamp", there.vouched, ours.timestamp)
         same = there.files.get(TIMESTAMP) == ours.signed.timestamp
         if there.vouched == ours.timestamp and not same:
-            raise _changed(f"timestamp {ours.timestamp}")
-    if there.signed is None or there.shown is None:
+            raise _changed(f"timestamp {ours.timestamp}", _STOLEN)
+    if theirs is None:
         return
-    _require_not_above("snapshot", there.shown.snapshot, ours.snapshot)
-    _require_not_above("targets", there.shown.targets, ours.targets)
+    counts = is_vouched(root, "snapshot", theirs.signed.snapshot)
+    if counts:
+        _require_not_above("snapshot", theirs.snapshot, ours.snapshot)
+    if counts or is_vouched(root, "targets", theirs.signed.targets):
+        _require_not_above("targets", theirs.targets, ours.targets)
+    if there.signed is None:
+        return
     try:
         require_following(here.signed.pins, there.signed.pins)
     except UpdateError as exc:
@@ -166,22 +204,29 @@ def _require_not_above(role: str, theirs: int, ours: int) -> None:
         raise UpdateError(
             f"somebody else has pushed: {role} {theirs} is there, and the one here is {ours}",
             reason="ahead",
-            fix=_PULL,
+            fix=f"{_PULL}; {_STOLEN}",
         )
 
 
 def _require_same(path: str, ours: bytes, theirs: bytes | None) -> None:
     """Step 3. The beginning of a JSON document is none, so that nobody has signed it."""
     if theirs is not None and not ours.startswith(theirs):
-        raise _changed(path)
+        role = _role_of(path)
+        another = f"sign it under another number (certpin publish sign KEY --renew {role}), push"
+        way = "remove it there" if role == "root" else another
+        raise _changed(path, f"if nobody did, {way}, and find out who put it there")
 
 
-def _changed(what: str) -> UpdateError:
+def _role_of(path: str) -> str:
+    return path.removesuffix(".json").rpartition(".")[2]
+
+
+def _changed(what: str, otherwise: str) -> UpdateError:
     return UpdateError(
         f"{what} is there with another content: somebody else has signed under that number, or "
         "writes there who should not",
         reason="conflict",
-        fix=f"{_PULL}; if nobody did, remove it there, and find out who put it there",
+        fix=f"{_PULL}; {otherwise}",
     )
 
 

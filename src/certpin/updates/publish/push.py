@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from certpin.errors import UpdateError
 from certpin.pins import utc_now
 from certpin.updates.publish.content import LIMITS
-from certpin.updates.publish.plan import Here, There, plan
+from certpin.updates.publish.plan import Here, There, outrun, plan
 from certpin.updates.publish.shown import (
     TIMESTAMP,
     believed,
@@ -39,7 +39,8 @@ UNSIGNED = "unsigned"
 class Pushed:
     """A push. ``uploads`` are the paths that are put there, in their order; they may be none.
 
-    ``damage`` is why clients refuse what was there before, or empty.
+    ``damage`` is why clients refuse what was there before, as they do once they have the newest
+    root; or empty.
     """
 
     here: Here
@@ -65,7 +66,7 @@ def prepare(
     """Decide what a push does. Raises ``UpdateError`` where it must not be, or cannot be seen."""
     here = _look_here(Folder(site), name, now or utc_now())
     there = _look_there(Folder(site), storage, here)
-    return Pushed(here, plan(here, there), there.damage)
+    return Pushed(here, plan(here, there), there.damage or outrun(here, there))
 
 
 def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambda: None) -> None:
@@ -114,7 +115,7 @@ def _look_there(site: Storage, storage: Storage, here: Here) -> There:
     there = There(files, storage.read(root_path(len(here.roots) + 1), LIMITS.root))
     if (timestamp := storage.read(TIMESTAMP, LIMITS.timestamp)) is None:
         return there
-    there = there._replace(vouched=vouched_version(here.chain, timestamp))
+    there = there._replace(vouched=vouched_version(here.chain[-1], timestamp))
     shown, damage = _or_damage(lambda: newest(storage.read, LIMITS))
     if shown is None:
         return there._replace(damage=damage)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError
 from certpin.updates.publish.storage import reached
+from certpin.updates.publish.storage_options import refuse_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +16,23 @@ if TYPE_CHECKING:
 FOREVER = "public, max-age=31536000, immutable"
 ASK_EACH_TIME = "no-cache"
 _S3 = {"s3", "s3a"}
+# What fsspec brings itself is this machine, its memory, archives, or stands before another storage
+# (dir, simplecache, reference …), but for these. What others bring is a storage of theirs.
+_LASTING = {"arrow_hdfs", "dbfs", "ftp", "hdfs", "sftp", "smb", "ssh", "webhdfs"}
+
+
+def open_remote(url: str, options: Mapping[str, Any]) -> Remote:
+    """What is at a URL. Raises ``ConfigError``, and ``UpdateError``."""
+    scheme = url.partition("://")[0]
+    kind = _kind(scheme)
+    if kind.__module__.partition(".")[0] == "fsspec" and scheme not in _LASTING:
+        raise ConfigError(
+            f"nothing that is put into {scheme}:// is there for clients",
+            key="url",
+            fix="name the storage that the web server shows, as in s3://BUCKET/PATH, or a folder",
+        )
+    refuse_unknown(scheme, kind, options)
+    return Remote(url, options)
 
 
 class Remote:
@@ -59,11 +77,26 @@ class Remote:
         }
 
 
-def _opened(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+def _kind(scheme: str) -> type:
+    """The class of fsspec."""
     try:
-        from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # it ships no types
+        from fsspec.registry import get_filesystem_class  # type: ignore[import-untyped]  # no types
     except ModuleNotFoundError as exc:
         raise _missing("fsspec", "pip install 'certpin[publish]'") from exc
+    try:
+        kind: type = get_filesystem_class(scheme)
+    except ImportError as exc:
+        raise _no_part(exc) from exc
+    except ValueError as exc:
+        raise ConfigError(
+            f"{scheme}:// is not known", key="url", fix="s3://BUCKET/PATH, or a folder"
+        ) from exc
+    return kind
+
+
+def _opened(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # it ships no types
+
     # Listings that are kept would show what was there before; an instance that is kept, other
     # credentials.
     fresh = {"use_listings_cache": False, "skip_instance_cache": True}
@@ -71,12 +104,16 @@ def _opened(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
         try:
             fs, root = url_to_fs(url, **options, **fresh)
         except ImportError as exc:
-            raise _missing("what fsspec needs for it", f"{exc}".splitlines()[0][:200]) from exc
+            raise _no_part(exc) from exc
         except (TypeError, ValueError, KeyError) as exc:
             raise ConfigError(
                 f"{url} cannot be used: {exc}"[:300], key="url", fix="check url and [storage]"
             ) from exc
     return fs, str(root).rstrip("/")
+
+
+def _no_part(exc: ImportError) -> ConfigError:
+    return _missing("what fsspec needs for it", f"{exc}".partition("\n")[0][:200])
 
 
 def _missing(what: str, fix: str) -> ConfigError:

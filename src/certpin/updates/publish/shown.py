@@ -111,22 +111,20 @@ def believed(
         return kept(promise, files)
 
 
-def vouched_version(chain: Sequence[Root], timestamp: bytes) -> int | None:
-    """The version of a timestamp that one of these roots signs for; ``None`` for any other."""
-    try:
-        version: int = _parsed("timestamp", timestamp).version
-        with understood():
-            found: Metadata[Any] = Metadata.from_bytes(timestamp)
-            return version if _vouched(chain, found) else None
-    except UpdateError:
+def vouched_version(root: Root, timestamp: bytes) -> int | None:
+    """The version of a timestamp that the keys of a root have signed; ``None`` for any other."""
+    if not is_vouched(root, "timestamp", timestamp):
         return None
+    version: int = _parsed("timestamp", timestamp).version
+    return version
 
 
-def _vouched(chain: Sequence[Root], found: Metadata[Any]) -> bool:
-    for root in chain:
-        with suppress(UnsignedMetadataError):
-            root.verify_delegate(found.signed.type, found.signed_bytes, found.signatures)
-            return True
+def is_vouched(root: Root, role: str, data: bytes) -> bool:
+    """Whether this is metadata of a role, and the keys of a root have signed it."""
+    with suppress(UpdateError), understood():
+        found: Metadata[Any] = Metadata.from_bytes(data)
+        root.verify_delegate(role, found.signed_bytes, found.signatures)
+        return bool(found.signed.type == role)
     return False
 
 

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from certpin.errors import CertpinError, ConfigError, UpdateError
 from certpin.pinfile.writing import put
+from certpin.updates.publish.storage_options import refuse_secrets
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
@@ -24,16 +25,6 @@ if TYPE_CHECKING:
 
 STORAGE = "storage"  # the reason of every error of a storage
 _LONGEST = 300  # characters of what a storage says
-_SECRET = (
-    "secret",
-    "token",
-    "pass",
-    "credential",
-    "account_key",
-    "sas",
-    "connection_string",
-    "customerkey",
-)
 _READ_ONLY = {"http", "https"}
 
 
@@ -88,17 +79,17 @@ def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
 
     Raises ``ConfigError``, and ``UpdateError`` where it has to be reached for that, and is not.
     """
-    _refuse_secrets(options)
+    refuse_secrets(options)
     if "://" not in url and url:
-        return Folder(beside / url)
+        return _folder(beside / url, url)
     parts = _parts(url)
     if parts.scheme in {"file", "local"}:
         if parts.netloc:  # file://www/pins is /pins of another machine (RFC 8089)
             raise _refused(url)
-        return Folder(Path(unquote(parts.path)))
-    from certpin.updates.publish.remote import Remote
+        return _folder(Path(unquote(parts.path)), url)
+    from certpin.updates.publish.remote import open_remote
 
-    return Remote(url, options)
+    return open_remote(url, options)
 
 
 @contextmanager
@@ -115,6 +106,20 @@ def reached(where: str, what: str) -> Iterator[None]:
             reason=STORAGE,
             fix=_fix(exc),
         ) from exc
+
+
+def _folder(folder: Path, url: str) -> Folder:
+    """The folder. Raises ``ConfigError`` where none can ever be."""
+    if "\0" in str(folder):
+        raise _refused(url)
+    with suppress(OSError):  # whoever may not look is told when it is written to
+        if file := next((each for each in (folder, *folder.parents) if each.is_file()), None):
+            raise ConfigError(
+                f"{str(file)[:_LONGEST]!r} is a file",
+                key="url",
+                fix="name the folder that the web server shows, as in www",
+            )
+    return Folder(folder)
 
 
 def _parts(url: str) -> Any:
@@ -136,21 +141,6 @@ def _refused(url: str) -> ConfigError:
         fix="name the folder or the bucket behind the web server, as in www or s3://BUCKET/PATH; "
         "passwords, ? and # do not belong into it",
     )
-
-
-def _refuse_secrets(options: Any, key: str = "storage") -> None:
-    """publish.toml is in version control: its readers are not those who may push."""
-    for name, value in options.items():
-        word = str(name).lower()
-        if word == "key" or any(each in word for each in (*_SECRET, "access_key")):
-            raise ConfigError(
-                "secrets do not belong into publish.toml",
-                key=f"{key}.{name}",
-                fix="give it in the way of your storage: for S3 the environment "
-                "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), AWS_PROFILE or the machine's role",
-            )
-        if isinstance(value, dict):
-            _refuse_secrets(value, f"{key}.{name}")
 
 
 def _fix(exc: Exception) -> str:

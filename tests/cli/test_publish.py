@@ -302,6 +302,7 @@ def test_status_warns_in_time(begun: Run, monkeypatch: pytest.MonkeyPatch) -> No
     assert begun("publish", "status").code == 0
     assert begun("publish", "status", "--within", "2").code == 0
     assert begun("publish", "status", "--within", "3").code == 1
+    assert begun("publish", "status", "--within", "99999999999").code == 2
     later(monkeypatch, days=2.5)
     done = begun("publish", "status", "--json")
     _documented.check("publish status", done.json)

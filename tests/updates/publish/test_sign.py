@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -509,6 +510,37 @@ def test_a_draft_with_a_far_date_is_not_signed(drafted: Firm) -> None:
     forged(drafted, "targets", expires=drafted.now + 3650 * DAY)
     with pytest.raises(ConfigError, match="not what bank version 2 says"):
         drafted.sign("bob")
+
+
+def dated(firm: Firm, role: str, date: str) -> None:
+    """Write another date into a draft: one that Python itself does not write so."""
+    path = firm.folder / "drafts" / f"{role}.json"
+    data, count = re.subn(r'"expires": "[^"]+"', f'"expires": "{date}"', path.read_text())
+    assert count == 1
+    path.write_text(data)
+
+
+FIRST, LAST = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"
+
+
+@pytest.mark.parametrize("date", [FIRST, LAST])
+def test_the_first_and_the_last_date_there_is_are_dates(drafted: Firm, date: str) -> None:
+    dated(drafted, "targets", date)
+    drafted.sign("online")
+    assert ("targets" in [each.role for each in drafted.waits if each.problem]) == (date == LAST)
+    dated(drafted, "targets", FIRST)
+    done = drafted.sign("bob")  # that of the year 1 is over, and is made anew
+    assert done.drafts["targets"].signed.expires == midnight(drafted.now + 91 * DAY)
+
+
+def test_a_root_of_the_first_or_the_last_date_is_not_signed(firm: Firm) -> None:
+    for date in (FIRST, LAST):
+        firm.add_key("root2", "root")
+        dated(firm, "root", date)
+        firm.sign("online")
+        with pytest.raises(ConfigError, match="its date"):
+            firm.sign("root")
+        (firm.folder / "drafts" / "root.json").unlink()
 
 
 def test_a_draft_of_a_version_before_is_made_anew(drafted: Firm, tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ class Desk:
         return date.replace(hour=0, minute=0, second=0) + timedelta(days=1)
 
     def ends_soon(self, role: str, expires: datetime) -> bool:
-        """Whether less than a third of its life is left."""
-        return self.now >= expires - self.settings.life(role) / 3
+        """Whether less than a third of its life is left. ``expires`` may be any date there is."""
+        return expires - self.now <= self.settings.life(role) / 3
 
 
 @dataclass(frozen=True)

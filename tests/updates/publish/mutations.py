@@ -35,6 +35,13 @@ MUTATIONS: list[Mutation] = [
         _SIGN + "a_root_that_must_not_be_is_not_drafted",
     ),
     _rule(
+        "the online key signs no draft",
+        "desk.py",
+        'return _keys(candidates, role) - _keys(known, "timestamp")',
+        "return _keys(candidates, role)",
+        _SIGN + "the_online_key_signs_no_draft_that_names_it[root]",
+    ),
+    _rule(
         "a threshold that can be met",
         "roots.py",
         "if not 1 <= role.threshold <= len(role.keyids):",

@@ -577,6 +577,20 @@ def test_a_draft_of_a_root_keeps_the_rules(firm: Firm) -> None:
     firm.sign("root", "root2", "online")
 
 
+@pytest.mark.parametrize("kind", ["root", "targets"])
+def test_the_online_key_signs_no_draft_that_names_it(firm: Firm, client: Client, kind: str) -> None:
+    firm.add_key("online2", "online")
+    path = firm.folder / "drafts" / "root.json"
+    metadata: Metadata = Metadata.from_bytes(path.read_bytes())  # type: ignore[type-arg]
+    metadata.signed.add_key(key("online").public_key, kind)
+    path.write_bytes(metadata.to_bytes())
+    firm.publish(2)
+    done = firm.sign("online")
+    assert {act.role for act in done.acts} <= {"timestamp"}
+    assert [name for name in firm.drafts() if ident("online") in name] == []
+    assert client.follow() == 1
+
+
 def test_one_key_under_two_names_is_not_two(firm: Firm) -> None:
     firm.add_key("root2", "root", threshold=2)
     path = firm.folder / "drafts" / "root.json"

@@ -98,6 +98,14 @@ MUTATIONS: list[Mutation] = [
         _SIGN + "what_clients_would_refuse_is_not_written",
     ),
     _rule(
+        "a draft that cannot be read does not stop the timestamp",
+        "state.py",
+        "            unreadable[role] = exc\n",
+        "            raise\n",
+        "tests/updates/publish/test_folder.py::"
+        "test_a_draft_that_cannot_be_read_is_told_and_the_timestamp_goes_on",
+    ),
+    _rule(
         "what is published stays in its folder",
         "content.py",
         "if not file.resolve().is_relative_to(path.parent.resolve()):",

@@ -262,14 +262,70 @@ def test_a_folder_without_any_root_is_told(firm: Firm) -> None:
         firm.sign("online")
 
 
-@pytest.mark.parametrize("data", [b"<<<<<<< HEAD", b"{}", b'{"signed": 1}', b"\xff"])
+DAMAGES = [b"<<<<<<< HEAD", b"{}", b'{"signed": 1}', b"\xff", b"x" * 600_000]
+
+
+@pytest.mark.parametrize("data", DAMAGES, ids=["conflict", "empty", "little", "binary", "long"])
 @pytest.mark.parametrize("role", ["root", "targets"])
-def test_a_draft_that_cannot_be_read_is_told(firm: Firm, role: str, data: bytes) -> None:
-    drafts = firm.folder / "drafts"
-    drafts.mkdir(exist_ok=True)
-    (drafts / f"{role}.json").write_bytes(data)
+def test_a_draft_that_cannot_be_read_is_told_and_the_timestamp_goes_on(
+    firm: Firm, client: Client, role: str, data: bytes
+) -> None:
+    firm.publish(2)
+    path = firm.folder / "drafts" / f"{role}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    firm.now += 2 * DAY
     with pytest.raises(PinFileError, match=rf"drafts/{role}\.json"):
-        firm.sign("online")
+        firm.sign(role, "online")
+    firm.sign("online")
+    assert path.read_bytes() == data
+    assert client.follow() == 1
+    (problem,) = [each.problem for each in firm.waits if each.problem]
+    assert str(path) in problem
+    path.unlink()
+    firm.sign("targets", "online")
+    assert client.follow() == 2
+    assert firm.waits == ()
+
+
+def test_nobody_drafts_a_root_over_one_that_cannot_be_read(firm: Firm) -> None:
+    firm.add_key("root2", "root")
+    path = firm.folder / "drafts" / "root.json"
+    path.write_bytes(b"<<<<<<< HEAD")
+    with pytest.raises(PinFileError, match="take either side"):
+        firm.add_key("root3", "root")
+    assert path.read_bytes() == b"<<<<<<< HEAD"
+
+
+def test_a_first_root_that_cannot_be_read_is_told(new: Firm) -> None:
+    new.begin()
+    (new.folder / "drafts" / "root.json").write_bytes(b"{}")
+    with pytest.raises(PinFileError, match=r"drafts/root\.json: this draft cannot be read"):
+        new.sign("root")
+
+
+def test_a_conflict_in_a_draft_ends_with_either_side(new: Firm) -> None:
+    new.begin(("ada", "bob"), ("targets",), "online", {"root": 2})
+    new.sign("ada")
+    path = new.folder / "drafts" / "root.json"
+    data = path.read_bytes()
+    path.write_bytes(b"<<<<<<< HEAD\n" + data)
+    with pytest.raises(PinFileError, match="take either side"):
+        new.sign("bob")
+    path.write_bytes(data)
+    new.sign("bob")
+    assert new.metadata("1.root.json").exists()
+
+
+def test_a_signature_that_is_too_long_to_be_one_is_in_nobodys_way(
+    firm: Firm, client: Client
+) -> None:
+    firm.add_key("root2", "root", "root")
+    (firm.folder / "drafts" / f"root.{ident('root')}.json").write_bytes(b"x" * 5000)
+    firm.sign("online")
+    firm.sign("root", "root2", "online")
+    assert firm.metadata("2.root.json").exists()
+    assert client.follow() == 1
 
 
 def test_other_files_among_the_drafts_are_left_alone(firm: Firm) -> None:

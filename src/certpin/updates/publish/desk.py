@@ -109,7 +109,25 @@ def _root(
     problems: dict[str, ConfigError],
 ) -> Metadata[Root] | None:
     """The draft of the next root, if there is one, or if these keys are to make one."""
-    current, draft = desk.state.root, drafted_root(desk.state)
+    try:
+        draft = drafted_root(desk.state)
+    except ConfigError as exc:
+        if keys & _signing(desk.state, desk.state.roots[-1:], "root"):
+            raise
+        problems["root"] = exc
+        return None
+    return _next_root(desk, draft, keys, renew, reasons, problems)
+
+
+def _next_root(
+    desk: Desk,
+    draft: Metadata[Root] | None,
+    keys: frozenset[str],
+    renew: frozenset[str],
+    reasons: dict[str, str],
+    problems: dict[str, ConfigError],
+) -> Metadata[Root] | None:
+    current = desk.state.root
     known = [each for each in (draft.signed if draft else None, current) if each]
     mine = bool(keys & _signing(desk.state, known, "root"))
     if current and desk.ends_soon("root", current.expires):
@@ -133,8 +151,11 @@ def _root(
 
 
 def drafted_root(state: State) -> Metadata[Root] | None:
-    """The draft of the next root; ``None`` where there is none, or it is in ``site/`` by now."""
-    draft = state.drafts.get("root")
+    """The draft of the next root; ``None`` where there is none, or it is in ``site/`` by now.
+
+    Raises ``PinFileError`` where it cannot be read.
+    """
+    draft = state.draft("root")
     if draft is None or (state.root and draft.signed.version <= state.root.version):
         return None
     return deepcopy(draft)

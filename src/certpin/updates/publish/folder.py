@@ -49,7 +49,9 @@ def read(folder: Path) -> Found:
     site = folder / "site"
     signed, files = _signed(site)
     limits = {"root": LIMITS.root, "targets": LIMITS.targets}
-    drafts = {role: _read(folder / "drafts" / f"{role}.json", limits[role]) for role in _DRAFTED}
+    drafts = {
+        role: _read_draft(folder / "drafts" / f"{role}.json", limits[role]) for role in _DRAFTED
+    }
     return Found(
         tuple(_roots(site / "metadata")),
         signed,
@@ -145,7 +147,8 @@ def _signatures(drafts: Path) -> Mapping[str, Mapping[str, bytes]]:
     names = [name for name in _names(drafts) if _SIGNATURE.fullmatch(name)]
     for name in names[:_MOST_SIGNATURES]:
         role, key, _ = name.split(".")
-        found[role][key] = _read(drafts / name, _LONGEST_SIGNATURE) or b""
+        with suppress(PinFileError):  # what cannot be read is no signature
+            found[role][key] = _read(drafts / name, _LONGEST_SIGNATURE) or b""
     return found
 
 
@@ -174,6 +177,14 @@ def _needed(path: Path, limit: int) -> bytes:
     if data is None:
         raise PinFileError("it is missing", path=path, fix="bring it back: git checkout")
     return data
+
+
+def _read_draft(path: Path, limit: int) -> bytes | PinFileError | None:
+    """A draft, or why it cannot be read: that concerns nobody but those who would sign it."""
+    try:
+        return _read(path, limit)
+    except PinFileError as exc:
+        return exc
 
 
 def _read(path: Path, limit: int) -> bytes | None:

@@ -106,6 +106,20 @@ MUTATIONS: list[Mutation] = [
         "test_a_draft_that_cannot_be_read_is_told_and_the_timestamp_goes_on",
     ),
     _rule(
+        "a link is not followed",
+        "folder.py",
+        "    if path.is_symlink():\n",
+        "    if False:\n",
+        "tests/updates/publish/test_folder.py::test_a_link_is_not_followed",
+    ),
+    _rule(
+        "what others left is not swept",
+        "folder.py",
+        "if left and known.fullmatch(left[1]) and path.is_file():",
+        "if left and path.is_file():",
+        "tests/updates/publish/test_folder.py::test_only_what_a_killed_run_left_is_swept",
+    ),
+    _rule(
         "what is published stays in its folder",
         "content.py",
         "if not file.resolve().is_relative_to(path.parent.resolve()):",

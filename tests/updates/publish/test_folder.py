@@ -16,6 +16,7 @@ from tuf.api.metadata import Metadata, Targets
 from certpin.errors import ConfigError, PinFileError
 from certpin.updates.publish import folder
 from certpin.updates.publish.settings import DEFAULT_DAYS, Settings, load, text_of
+from certpin.updates.publish.signing import Signed
 from tests.updates.publish._firm import DAY, Client, Firm, ident
 from tests.updates.test_crashes import in_a_child
 
@@ -346,6 +347,77 @@ def test_numbers_that_a_cut_off_run_has_left_are_not_used_again(firm: Firm, clie
     assert "metadata/3.targets.json" in dict(done.site)
     assert "metadata/3.snapshot.json" in dict(done.site)
     assert client.follow() == 2
+
+
+# ── Links, and files of somebody else ─────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "drafts",
+        "site",
+        "site/metadata",
+        "site/targets",
+        "drafts/targets.json",
+        "site/metadata/timestamp.json",
+        "site/metadata/1.root.json",
+        "publish.toml",
+    ],
+)
+def test_a_link_is_not_followed(firm: Firm, tmp_path: Path, place: str) -> None:
+    firm.publish(2)
+    firm.add_key("root2", "root")
+    (firm.folder / "drafts" / "targets.json").write_text("{}")
+    (firm.folder / "publish.toml").write_text("")
+    path, outside = firm.folder / place, tmp_path / "outside"
+    path.rename(outside)
+    path.symlink_to(outside)
+    before = _below(tmp_path)
+    with pytest.raises(PinFileError, match="it is a symbolic link") as caught:
+        firm.sign("root", "targets", "online")
+    assert (caught.value.path, "remove the link" in caught.value.fix) == (str(path), True)
+    with pytest.raises(PinFileError, match="it is a symbolic link"):
+        folder.write(firm.folder, Signed())
+    assert _below(tmp_path) == before
+
+
+def test_a_link_that_leads_nowhere_is_one(firm: Firm) -> None:
+    (firm.folder / "drafts").mkdir(exist_ok=True)
+    (firm.folder / "drafts" / "root.json").symlink_to("nowhere")
+    with pytest.raises(PinFileError, match="it is a symbolic link"):
+        firm.sign("online")
+
+
+def test_the_folder_itself_may_be_elsewhere(firm: Firm, client: Client, tmp_path: Path) -> None:
+    firm.publish(2)
+    firm.folder.rename(tmp_path / "elsewhere")
+    firm.folder.symlink_to(tmp_path / "elsewhere")
+    firm.sign("targets", "online")
+    assert client.follow() == 2
+
+
+def test_only_what_a_killed_run_left_is_swept(firm: Firm) -> None:
+    ours = [
+        "drafts/.root.json.ab3_xyz9",
+        f"drafts/.targets.{'0' * 64}.json.ab3_xyz9",
+        "site/metadata/.timestamp.json.ab3_xyz9",
+        "site/metadata/.12.snapshot.json.ab3_xyz9",
+        f"site/targets/.{'0' * 64}.pins.toml.ab3_xyz9",
+        f"site/targets/ca/.{'0' * 64}.bank.pem.ab3_xyz9",
+    ]
+    others = ["drafts/.vimrc.original", "site/metadata/.root.json.ab3_xyz9", "site/.a.ab3_xyz9"]
+    for name in (*ours, *others):
+        path = firm.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    firm.sign("online")
+    assert [name for name in ours if (firm.folder / name).exists()] == []
+    assert [name for name in others if not (firm.folder / name).exists()] == []
+
+
+def _below(place: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in place.rglob("*") if path.is_file()}
 
 
 # ── publish.toml ──────────────────────────────────────────────────────────────────────────────

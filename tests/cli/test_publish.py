@@ -217,9 +217,24 @@ def _again(run: Run, words: tuple[str, ...]) -> str:
     return run("publish", "init", *words).out
 
 
+@pytest.mark.parametrize("name", ["bbo.pub", "bbo.CRT", "bbo.cer", "bbo.csr"])
+def test_a_public_key_that_is_mistyped_is_not_made(begun: Run, name: str) -> None:
+    done = begun("publish", "add-key", name, "--role", "targets")
+    assert (done.code, "check the name" in " ".join(done.err.split())) == (2, True)
+    assert not Path(name).exists()
+    assert not [*FOLDER.glob("drafts/*")]
+
+
+def test_a_key_with_a_passphrase_is_not_called_bare(begun: Run) -> None:
+    secret = {"CERTPIN_PASSPHRASE": "very secret"}
+    added = begun("publish", "add-key", "new.key", "--role", "root", **secret)
+    assert "It was made now." in " ".join(added.out.split())
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ((*INIT, "--root-key", "bbo.pub"), "check the name"),
         ((*INIT, "--online-key", "root.key"), "must not be among"),
         ((*INIT, "--root-key", "root.key"), "twice"),
         ((*INIT, "--root-threshold", "2"), "2 keys of root"),
@@ -275,7 +290,8 @@ def test_people_are_told(begun: Run) -> None:
     again = begun("publish", "sign", "targets.key")
     assert "There is nothing for these keys to sign now." in again.out
     added = begun("publish", "add-key", "new.key", "--role", "online")
-    assert "comes in with root 2. It was made now." in added.out
+    said = " ".join(added.out.split())
+    assert "comes in with root 2. It was made now, NOT encrypted; see --ask-passphrase." in said
     signed = begun("publish", "sign", "root.key", "new.key")
     assert "of online is out" in signed.err
 

@@ -126,4 +126,11 @@ MUTATIONS: list[Mutation] = [
         "if False:",
         _SIGN + "a_trust_file_elsewhere_or_in_the_place_of_another_is_not_signed[link]",
     ),
+    Mutation(
+        "no private key under the name of a public one",
+        "certpin/cli/keyfile.py",
+        "    if path.suffix.lower() in _PUBLIC:\n",
+        "    if False:\n",
+        "tests/cli/test_publish.py::test_a_public_key_that_is_mistyped_is_not_made",
+    ),
 ]

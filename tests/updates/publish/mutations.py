@@ -127,6 +127,21 @@ MUTATIONS: list[Mutation] = [
         _SIGN + "a_trust_file_elsewhere_or_in_the_place_of_another_is_not_signed[link]",
     ),
     Mutation(
+        "who signs sees the anchors",
+        "certpin/cli/publish_sign.py",
+        "if policy.trust and (before is None or before.trust != policy.trust):",
+        "if False:",
+        "tests/cli/test_publish.py::test_all_that_a_first_version_says_is_shown",
+    ),
+    Mutation(
+        "who signs sees all of a new host",
+        "certpin/cli/publish_sign.py",
+        '            yield from (f"{policy.pattern}: {each}" for each in _terms(policy))\n',
+        "",
+        "tests/cli/test_publish.py::"
+        "test_so_is_all_of_a_host_that_comes_later_and_anchors_that_change",
+    ),
+    Mutation(
         "no private key under the name of a public one",
         "certpin/cli/keyfile.py",
         "    if path.suffix.lower() in _PUBLIC:\n",

@@ -19,6 +19,7 @@ from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, utc_now
 from certpin.updates.publish.settings import load
 from certpin.x509.keys import new_private_key
+from certpin.x509.reader import read_certificates
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
@@ -217,9 +218,24 @@ def _again(run: Run, words: tuple[str, ...]) -> str:
     return run("publish", "init", *words).out
 
 
+@pytest.mark.parametrize("name", ["bbo.pub", "bbo.CRT", "bbo.cer", "bbo.csr"])
+def test_a_public_key_that_is_mistyped_is_not_made(begun: Run, name: str) -> None:
+    done = begun("publish", "add-key", name, "--role", "targets")
+    assert (done.code, "check the name" in " ".join(done.err.split())) == (2, True)
+    assert not Path(name).exists()
+    assert not [*FOLDER.glob("drafts/*")]
+
+
+def test_a_key_with_a_passphrase_is_not_called_bare(begun: Run) -> None:
+    secret = {"CERTPIN_PASSPHRASE": "very secret"}
+    added = begun("publish", "add-key", "new.key", "--role", "root", **secret)
+    assert "It was made now." in " ".join(added.out.split())
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ((*INIT, "--root-key", "bbo.pub"), "check the name"),
         ((*INIT, "--online-key", "root.key"), "must not be among"),
         ((*INIT, "--root-key", "root.key"), "twice"),
         ((*INIT, "--root-threshold", "2"), "2 keys of root"),
@@ -275,7 +291,8 @@ def test_people_are_told(begun: Run) -> None:
     again = begun("publish", "sign", "targets.key")
     assert "There is nothing for these keys to sign now." in again.out
     added = begun("publish", "add-key", "new.key", "--role", "online")
-    assert "comes in with root 2. It was made now." in added.out
+    said = " ".join(added.out.split())
+    assert "comes in with root 2. It was made now, NOT encrypted; see --ask-passphrase." in said
     signed = begun("publish", "sign", "root.key", "new.key")
     assert "of online is out" in signed.err
 
@@ -286,6 +303,52 @@ def test_what_changes_is_shown_before_it_is_signed(begun: Run) -> None:
     done = begun("publish", "sign", "targets.key", "online.key")
     assert "bank version 4; 3 is signed" in done.err
     assert str(NEW) in done.err
+
+
+def terms(mode: str, report: str) -> None:
+    """Write how the pins hold into the pin file: weaker than anybody would think of pins alone."""
+    text = Path("pins.toml").read_text().replace('mode = "enforce"', f'mode = "{mode}"', 1)
+    Path("pins.toml").write_text(text.replace("match =", f'report_to = ["{report}"]\nmatch =', 1))
+
+
+def test_all_that_a_first_version_says_is_shown(run: Run, ca: Path) -> None:
+    shutil.copy(ca, "ca.pem")
+    end = utc_now() + timedelta(days=500)
+    policy = kit.policy(HOST, match="leaf", expires=end, on_expiry="fail-open")
+    write(policy, trust=Path("ca.pem"))
+    terms("report", "https://evil.example/r")
+    documented(run, "init", *INIT)
+    assert run("rotate", "publish", "--offline").code == 0
+    said = " ".join(run("publish", "sign", *KEYS).err.split())
+    assert f"{HOST}: {kit.NOBODY}, {kit.NOBODY_ELSE}" in said
+    assert f"{HOST}: mode report (nobody is refused), match leaf" in said
+    assert f"{HOST}: its pins end on {end:%Y-%m-%d %H:%M} UTC, then fail-open" in said
+    assert f"{HOST}: failures are reported to https://evil.example/r" in said
+    assert anchor_line(ca) in said
+
+
+def test_so_is_all_of_a_host_that_comes_later_and_anchors_that_change(begun: Run, ca: Path) -> None:
+    documented(begun, "sign", *KEYS)
+    write(kit.policy("new.bank.example"), kit.policy(HOST))
+    terms("report", "https://evil.example/r")
+    assert begun("rotate", "publish", "--offline", "--force", "--reason", "a test").code == 0
+    said = " ".join(begun("publish", "sign", *KEYS).err.split())
+    assert f"new.bank.example: {kit.NOBODY}, {kit.NOBODY_ELSE}" in said
+    assert "new.bank.example: mode report (nobody is refused), match any" in said
+    assert "new.bank.example: its pins never end" in said
+    assert "new.bank.example: failures are reported to https://evil.example/r" in said
+    assert f"{HOST}: mode" not in said
+    shutil.copy(ca, "ca.pem")
+    write(kit.policy("new.bank.example"), kit.policy(HOST), trust=Path("ca.pem"))
+    assert begun("rotate", "publish", "--offline", "--force", "--reason", "a test").code == 0
+    said = " ".join(begun("publish", "sign", *KEYS).err.split())
+    assert anchor_line(ca) in said
+    assert f"{HOST}: mode" not in said
+
+
+def anchor_line(ca: Path) -> str:
+    (anchor,) = read_certificates(ca.read_bytes())
+    return f"{HOST}: trust ca.pem: {anchor.subject}, SHA-256 {anchor.sha256.hex(':').upper()}"
 
 
 @pytest.mark.slow
@@ -302,6 +365,7 @@ def test_status_warns_in_time(begun: Run, monkeypatch: pytest.MonkeyPatch) -> No
     assert begun("publish", "status").code == 0
     assert begun("publish", "status", "--within", "2").code == 0
     assert begun("publish", "status", "--within", "3").code == 1
+    assert begun("publish", "status", "--within", "99999999999").code == 2
     later(monkeypatch, days=2.5)
     done = begun("publish", "status", "--json")
     _documented.check("publish status", done.json)
@@ -314,6 +378,25 @@ def test_status_warns_in_time(begun: Run, monkeypatch: pytest.MonkeyPatch) -> No
     assert "PAST ITS DATE" in begun("publish", "status").out
     documented(begun, "sign", "online.key")
     assert begun("publish", "status").code == 0
+
+
+def test_a_conflict_in_a_draft_is_told_and_the_daily_job_goes_on(begun: Run) -> None:
+    documented(begun, "sign", *KEYS)
+    added = documented(begun, "add-key", "new-root.key", "--role", "root")
+    draft = FOLDER / "drafts" / "root.json"
+    draft.write_text("<<<<<<< HEAD\n" + draft.read_text())
+    signed = documented(begun, "sign", "online.key")
+    assert [each["role"] for each in signed["signed"]] == ["timestamp"]
+    status = documented(begun, "status")
+    (problem,) = [each["problem"] for each in status["waits"]]
+    assert "drafts/root.json: this draft cannot be read" in problem
+    assert "root must not be signed" in " ".join(begun("publish", "status").out.split())
+    assert begun("publish", "sign", "root.key").code == 2
+    draft.unlink()
+    again = documented(begun, "add-key", "new-root.key", "--role", "root")
+    assert again["key"] == added["key"]
+    documented(begun, "sign", "root.key", "online.key")
+    assert (SITE / "metadata" / "2.root.json").exists()
 
 
 def later(monkeypatch: pytest.MonkeyPatch, days: float) -> None:

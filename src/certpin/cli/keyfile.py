@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LONGEST_PASSPHRASE = 1023  # bytes, as OpenSSL takes them
+_PUBLIC = frozenset({".pub", ".crt", ".cer", ".cert", ".csr"})  # what people give away
 
 
 def new_passphrase(what: str, *, ask: bool) -> bytes | None:
@@ -36,8 +37,11 @@ def new_passphrase(what: str, *, ask: bool) -> bytes | None:
 def written(path: Path, pem: bytes, *, what: str, option: str) -> Iterator[None]:
     """Write the key before the block; if the block fails, there was never a key.
 
-    Raises ``ConfigError`` where it cannot be written; ``what`` and ``option`` say in it what it is.
+    Raises ``ConfigError`` where it cannot be written, or is called as public keys are: then it is
+    the name of somebody else's, mistyped. ``what`` and ``option`` say in it what it is.
     """
+    if path.suffix.lower() in _PUBLIC:
+        raise _misnamed(path, what, option)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as exc:
@@ -59,6 +63,16 @@ def _fill(descriptor: int, pem: bytes) -> None:
         file.write(pem)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _misnamed(path: Path, what: str, option: str) -> ConfigError:
+    name = printable(str(path))
+    return ConfigError(
+        f"there is no {name}, and {what} is not made under that name: it would be a private one",
+        key=option,
+        fix=f"check the name; a key that is to be made is called otherwise, as in "
+        f"{printable(path.stem)}.key",
+    )
 
 
 def _unwritable(path: Path, exc: OSError, what: str, option: str) -> ConfigError:

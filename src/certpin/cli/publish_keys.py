@@ -93,7 +93,7 @@ def add_key(
             }
         )
         return
-    made = " It was made now." if taken.made else ""
+    made = " It was made now" + (f", {taken.bare}." if taken.bare else ".") if taken.made else ""
     click.echo(
         fold(
             f"{kind}: {taken.key.keyid} ({kind_of(taken.key)}) comes in with root "

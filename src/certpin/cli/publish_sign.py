@@ -20,12 +20,15 @@ from certpin.cli.publishing import (
 from certpin.cli.screen import fold, say
 from certpin.cli.signing_keys import keyring
 from certpin.pins.changes import changes
+from certpin.x509 import Certificate, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from certpin.cli.publishing import Office
+    from certpin.pins import HostPattern, HostPolicy
+    from certpin.pins.policy import TrustAnchors
     from certpin.updates.publish.desk import Plan
     from certpin.updates.publish.signing import Signed
 
@@ -105,16 +108,50 @@ def _news(plan: Plan, role: str) -> Iterator[str]:
         yield from [*changed_keys(state.root, plan.root.signed)] or ["the same keys, a later date"]
     elif content is not None and state.current is None:
         yield f"{content.pins.name} version {content.pins.version}, the first that is signed"
-        for policy in content.pins.policies:
-            yield f"{policy.pattern}: {', '.join(str(pin) for pin in policy.live_pins)}"
+        yield from _hosts(content.pins.policies, {})
         yield from (f"Flutter apps: {each}" for each in content.losses)
     elif content is not None and state.current is not None:
         before, after = state.current.pins, content.pins
         yield f"{after.name} version {after.version}; {before.version} is signed"
         found = changes(before, after, plan.desk.now)
         yield from (f"{each.weight:<8} {each.host}: {each.text}" for each in found)
+        yield from _hosts(after.policies, {each.pattern: each for each in before.policies})
         known = {*Content.of(state.current).losses}
         yield from (f"Flutter apps: {each}" for each in content.losses if each not in known)
+
+
+def _hosts(
+    policies: Iterable[HostPolicy], known: Mapping[HostPattern, HostPolicy]
+) -> Iterator[str]:
+    """All that a policy says, where its host is new; and the anchors, where they are.
+
+    Of the rest of a known host ``changes`` tells what is new.
+    """
+    for policy in policies:
+        before = known.get(policy.pattern)
+        if before is None:
+            yield f"{policy.pattern}: {', '.join(str(pin) for pin in policy.live_pins)}"
+            yield from (f"{policy.pattern}: {each}" for each in _terms(policy))
+        if policy.trust and (before is None or before.trust != policy.trust):
+            yield from (f"{policy.pattern}: {each}" for each in _anchors(policy.trust))
+
+
+def _terms(policy: HostPolicy) -> Iterator[str]:
+    weak = " (nobody is refused)" if policy.mode == "report" else ""
+    yield f"mode {policy.mode}{weak}, match {policy.match}"
+    if policy.expires is None:
+        yield "its pins never end"
+    else:
+        yield f"its pins end on {policy.expires:%Y-%m-%d %H:%M} UTC, then {policy.on_expiry}"
+    yield from (f"failures are reported to {address}" for address in policy.report_to)
+
+
+def _anchors(trust: TrustAnchors) -> Iterator[str]:
+    """The authorities that alone may vouch for a host: their file says nothing of who they are."""
+    for der in trust.der:
+        anchor = Certificate.from_der(der)
+        fingerprint = anchor.sha256.hex(":").upper()
+        yield f"trust {printable(trust.source)}: {anchor.subject}, SHA-256 {fingerprint}"
 
 
 def _warnings(office: Office) -> Iterator[str]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @pin_file_option
 @click.option(
     "--within",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 3650),  # no signature holds longer (updates.publish.settings)
     metavar="DAYS",
     help="Warn this many days before something is past its date; by default when a third of its "
     "life is left.",
@@ -68,7 +68,7 @@ def _role(desk: Desk, name: str, within: int | None) -> dict[str, Any]:
     soon = (
         desk.ends_soon(name, signed.expires)
         if within is None
-        else desk.now >= signed.expires - timedelta(days=within)
+        else signed.expires - desk.now <= timedelta(days=within)
     )
     return {
         **facts,

@@ -47,6 +47,11 @@ class SigningKey:
     made: bool = False
     sealed: bool = True
 
+    @property
+    def bare(self) -> str:
+        """What to say of a private key that anybody can use who has its file; else nothing."""
+        return "" if self.sealed else "NOT encrypted; see --ask-passphrase"
+
 
 @contextmanager
 def keyring(places: Sequence[str]) -> Iterator[dict[str, KeySigner]]:

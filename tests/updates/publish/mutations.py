@@ -49,6 +49,13 @@ MUTATIONS: list[Mutation] = [
         _SIGN + "a_root_that_must_not_be_is_not_drafted",
     ),
     _rule(
+        "the online key signs no draft",
+        "desk.py",
+        'return _keys(candidates, role) - _keys(known, "timestamp")',
+        "return _keys(candidates, role)",
+        _SIGN + "the_online_key_signs_no_draft_that_names_it[root]",
+    ),
+    _rule(
         "a threshold that can be met",
         "roots.py",
         "if not 1 <= role.threshold <= len(role.keyids):",
@@ -105,10 +112,54 @@ MUTATIONS: list[Mutation] = [
         _SIGN + "what_clients_would_refuse_is_not_written",
     ),
     _rule(
+        "a draft that cannot be read does not stop the timestamp",
+        "state.py",
+        "            unreadable[role] = exc\n",
+        "            raise\n",
+        "tests/updates/publish/test_folder.py::"
+        "test_a_draft_that_cannot_be_read_is_told_and_the_timestamp_goes_on",
+    ),
+    _rule(
+        "a link is not followed",
+        "folder.py",
+        "    if path.is_symlink():\n",
+        "    if False:\n",
+        "tests/updates/publish/test_folder.py::test_a_link_is_not_followed",
+    ),
+    _rule(
+        "what others left is not swept",
+        "folder.py",
+        "if left and known.fullmatch(left[1]) and path.is_file():",
+        "if left and path.is_file():",
+        "tests/updates/publish/test_folder.py::test_only_what_a_killed_run_left_is_swept",
+    ),
+    _rule(
         "what is published stays in its folder",
         "content.py",
         "if not file.resolve().is_relative_to(path.parent.resolve()):",
         "if False:",
         _SIGN + "a_trust_file_elsewhere_or_in_the_place_of_another_is_not_signed[link]",
+    ),
+    Mutation(
+        "who signs sees the anchors",
+        "certpin/cli/publish_sign.py",
+        "if policy.trust and (before is None or before.trust != policy.trust):",
+        "if False:",
+        "tests/cli/test_publish.py::test_all_that_a_first_version_says_is_shown",
+    ),
+    Mutation(
+        "who signs sees all of a new host",
+        "certpin/cli/publish_sign.py",
+        '            yield from (f"{policy.pattern}: {each}" for each in _terms(policy))\n',
+        "",
+        "tests/cli/test_publish.py::"
+        "test_so_is_all_of_a_host_that_comes_later_and_anchors_that_change",
+    ),
+    Mutation(
+        "no private key under the name of a public one",
+        "certpin/cli/keyfile.py",
+        "    if path.suffix.lower() in _PUBLIC:\n",
+        "    if False:\n",
+        "tests/cli/test_publish.py::test_a_public_key_that_is_mistyped_is_not_made",
     ),
 ]

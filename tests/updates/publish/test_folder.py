@@ -16,6 +16,7 @@ from tuf.api.metadata import Metadata, Targets
 from certpin.errors import ConfigError, PinFileError
 from certpin.updates.publish import folder
 from certpin.updates.publish.settings import DEFAULT_DAYS, Settings, load, text_of
+from certpin.updates.publish.signing import Signed
 from tests.updates.publish._firm import DAY, Client, Firm, ident
 from tests.updates.test_crashes import in_a_child
 
@@ -262,14 +263,70 @@ def test_a_folder_without_any_root_is_told(firm: Firm) -> None:
         firm.sign("online")
 
 
-@pytest.mark.parametrize("data", [b"<<<<<<< HEAD", b"{}", b'{"signed": 1}', b"\xff"])
+DAMAGES = [b"<<<<<<< HEAD", b"{}", b'{"signed": 1}', b"\xff", b"x" * 600_000]
+
+
+@pytest.mark.parametrize("data", DAMAGES, ids=["conflict", "empty", "little", "binary", "long"])
 @pytest.mark.parametrize("role", ["root", "targets"])
-def test_a_draft_that_cannot_be_read_is_told(firm: Firm, role: str, data: bytes) -> None:
-    drafts = firm.folder / "drafts"
-    drafts.mkdir(exist_ok=True)
-    (drafts / f"{role}.json").write_bytes(data)
+def test_a_draft_that_cannot_be_read_is_told_and_the_timestamp_goes_on(
+    firm: Firm, client: Client, role: str, data: bytes
+) -> None:
+    firm.publish(2)
+    path = firm.folder / "drafts" / f"{role}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    firm.now += 2 * DAY
     with pytest.raises(PinFileError, match=rf"drafts/{role}\.json"):
-        firm.sign("online")
+        firm.sign(role, "online")
+    firm.sign("online")
+    assert path.read_bytes() == data
+    assert client.follow() == 1
+    (problem,) = [each.problem for each in firm.waits if each.problem]
+    assert str(path) in problem
+    path.unlink()
+    firm.sign("targets", "online")
+    assert client.follow() == 2
+    assert firm.waits == ()
+
+
+def test_nobody_drafts_a_root_over_one_that_cannot_be_read(firm: Firm) -> None:
+    firm.add_key("root2", "root")
+    path = firm.folder / "drafts" / "root.json"
+    path.write_bytes(b"<<<<<<< HEAD")
+    with pytest.raises(PinFileError, match="take either side"):
+        firm.add_key("root3", "root")
+    assert path.read_bytes() == b"<<<<<<< HEAD"
+
+
+def test_a_first_root_that_cannot_be_read_is_told(new: Firm) -> None:
+    new.begin()
+    (new.folder / "drafts" / "root.json").write_bytes(b"{}")
+    with pytest.raises(PinFileError, match=r"drafts/root\.json: this draft cannot be read"):
+        new.sign("root")
+
+
+def test_a_conflict_in_a_draft_ends_with_either_side(new: Firm) -> None:
+    new.begin(("ada", "bob"), ("targets",), "online", {"root": 2})
+    new.sign("ada")
+    path = new.folder / "drafts" / "root.json"
+    data = path.read_bytes()
+    path.write_bytes(b"<<<<<<< HEAD\n" + data)
+    with pytest.raises(PinFileError, match="take either side"):
+        new.sign("bob")
+    path.write_bytes(data)
+    new.sign("bob")
+    assert new.metadata("1.root.json").exists()
+
+
+def test_a_signature_that_is_too_long_to_be_one_is_in_nobodys_way(
+    firm: Firm, client: Client
+) -> None:
+    firm.add_key("root2", "root", "root")
+    (firm.folder / "drafts" / f"root.{ident('root')}.json").write_bytes(b"x" * 5000)
+    firm.sign("online")
+    firm.sign("root", "root2", "online")
+    assert firm.metadata("2.root.json").exists()
+    assert client.follow() == 1
 
 
 def test_other_files_among_the_drafts_are_left_alone(firm: Firm) -> None:
@@ -290,6 +347,77 @@ def test_numbers_that_a_cut_off_run_has_left_are_not_used_again(firm: Firm, clie
     assert "metadata/3.targets.json" in dict(done.site)
     assert "metadata/3.snapshot.json" in dict(done.site)
     assert client.follow() == 2
+
+
+# ── Links, and files of somebody else ─────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "drafts",
+        "site",
+        "site/metadata",
+        "site/targets",
+        "drafts/targets.json",
+        "site/metadata/timestamp.json",
+        "site/metadata/1.root.json",
+        "publish.toml",
+    ],
+)
+def test_a_link_is_not_followed(firm: Firm, tmp_path: Path, place: str) -> None:
+    firm.publish(2)
+    firm.add_key("root2", "root")
+    (firm.folder / "drafts" / "targets.json").write_text("{}")
+    (firm.folder / "publish.toml").write_text("")
+    path, outside = firm.folder / place, tmp_path / "outside"
+    path.rename(outside)
+    path.symlink_to(outside)
+    before = _below(tmp_path)
+    with pytest.raises(PinFileError, match="it is a symbolic link") as caught:
+        firm.sign("root", "targets", "online")
+    assert (caught.value.path, "remove the link" in caught.value.fix) == (str(path), True)
+    with pytest.raises(PinFileError, match="it is a symbolic link"):
+        folder.write(firm.folder, Signed())
+    assert _below(tmp_path) == before
+
+
+def test_a_link_that_leads_nowhere_is_one(firm: Firm) -> None:
+    (firm.folder / "drafts").mkdir(exist_ok=True)
+    (firm.folder / "drafts" / "root.json").symlink_to("nowhere")
+    with pytest.raises(PinFileError, match="it is a symbolic link"):
+        firm.sign("online")
+
+
+def test_the_folder_itself_may_be_elsewhere(firm: Firm, client: Client, tmp_path: Path) -> None:
+    firm.publish(2)
+    firm.folder.rename(tmp_path / "elsewhere")
+    firm.folder.symlink_to(tmp_path / "elsewhere")
+    firm.sign("targets", "online")
+    assert client.follow() == 2
+
+
+def test_only_what_a_killed_run_left_is_swept(firm: Firm) -> None:
+    ours = [
+        "drafts/.root.json.ab3_xyz9",
+        f"drafts/.targets.{'0' * 64}.json.ab3_xyz9",
+        "site/metadata/.timestamp.json.ab3_xyz9",
+        "site/metadata/.12.snapshot.json.ab3_xyz9",
+        f"site/targets/.{'0' * 64}.pins.toml.ab3_xyz9",
+        f"site/targets/ca/.{'0' * 64}.bank.pem.ab3_xyz9",
+    ]
+    others = ["drafts/.vimrc.original", "site/metadata/.root.json.ab3_xyz9", "site/.a.ab3_xyz9"]
+    for name in (*ours, *others):
+        path = firm.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    firm.sign("online")
+    assert [name for name in ours if (firm.folder / name).exists()] == []
+    assert [name for name in others if not (firm.folder / name).exists()] == []
+
+
+def _below(place: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in place.rglob("*") if path.is_file()}
 
 
 # ── publish.toml ──────────────────────────────────────────────────────────────────────────────

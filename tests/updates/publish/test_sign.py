@@ -514,6 +514,37 @@ def test_a_draft_with_a_far_date_is_not_signed(drafted: Firm) -> None:
         drafted.sign("bob")
 
 
+def dated(firm: Firm, role: str, date: str) -> None:
+    """Write another date into a draft: one that Python itself does not write so."""
+    path = firm.folder / "drafts" / f"{role}.json"
+    data, count = re.subn(r'"expires": "[^"]+"', f'"expires": "{date}"', path.read_text())
+    assert count == 1
+    path.write_text(data)
+
+
+FIRST, LAST = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"
+
+
+@pytest.mark.parametrize("date", [FIRST, LAST])
+def test_the_first_and_the_last_date_there_is_are_dates(drafted: Firm, date: str) -> None:
+    dated(drafted, "targets", date)
+    drafted.sign("online")
+    assert ("targets" in [each.role for each in drafted.waits if each.problem]) == (date == LAST)
+    dated(drafted, "targets", FIRST)
+    done = drafted.sign("bob")  # that of the year 1 is over, and is made anew
+    assert done.drafts["targets"].signed.expires == midnight(drafted.now + 91 * DAY)
+
+
+def test_a_root_of_the_first_or_the_last_date_is_not_signed(firm: Firm) -> None:
+    for date in (FIRST, LAST):
+        firm.add_key("root2", "root")
+        dated(firm, "root", date)
+        firm.sign("online")
+        with pytest.raises(ConfigError, match="its date"):
+            firm.sign("root")
+        (firm.folder / "drafts" / "root.json").unlink()
+
+
 def test_a_draft_of_a_version_before_is_made_anew(drafted: Firm, tmp_path: Path) -> None:
     drafted.publish(3)
     drafted.sign("bob", "online")
@@ -583,6 +614,20 @@ def test_keys_that_flutter_apps_cannot_verify_are_refused_where_there_are_such_a
         assert "flutter = false" in caught.value.fix
         firm.settings = replace(firm.settings, flutter=False)
         firm.add_key("safe", "targets", "targets")
+
+
+@pytest.mark.parametrize("kind", ["root", "targets"])
+def test_the_online_key_signs_no_draft_that_names_it(firm: Firm, client: Client, kind: str) -> None:
+    firm.add_key("online2", "online")
+    path = firm.folder / "drafts" / "root.json"
+    metadata: Metadata = Metadata.from_bytes(path.read_bytes())  # type: ignore[type-arg]
+    metadata.signed.add_key(key("online").public_key, kind)
+    path.write_bytes(metadata.to_bytes())
+    firm.publish(2)
+    done = firm.sign("online")
+    assert {act.role for act in done.acts} <= {"timestamp"}
+    assert [name for name in firm.drafts() if ident("online") in name] == []
+    assert client.follow() == 1
 
 
 def test_one_key_under_two_names_is_not_two(firm: Firm) -> None:

@@ -2,7 +2,8 @@
 
 A draft is never signed because it is there. That of the targets is made anew from the pin file and
 compared (``drafting``); that of a root has to keep the rules of ``roots.check``, and who signs is
-shown which keys come and go.
+shown which keys come and go. Nobody sees what the daily job is shown: so its key, the online one,
+signs nothing that is drafted, whatever a draft calls it.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class Desk:
         return date.replace(hour=0, minute=0, second=0) + timedelta(days=1)
 
     def ends_soon(self, role: str, expires: datetime) -> bool:
-        """Whether less than a third of its life is left."""
-        return self.now >= expires - self.settings.life(role) / 3
+        """Whether less than a third of its life is left. ``expires`` may be any date there is."""
+        return expires - self.now <= self.settings.life(role) / 3
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Plan:
 
     def may_sign(self, role: str) -> frozenset[str]:
         """The ids of the keys that a role may be signed with."""
-        return _keys(self.candidates, role)
+        return _signing(self.desk.state, self.candidates, role)
 
 
 def prepare(desk: Desk, keys: frozenset[str], renew: frozenset[str] = frozenset()) -> Plan:
@@ -108,9 +109,27 @@ def _root(
     problems: dict[str, ConfigError],
 ) -> Metadata[Root] | None:
     """The draft of the next root, if there is one, or if these keys are to make one."""
-    current, draft = desk.state.root, drafted_root(desk.state)
+    try:
+        draft = drafted_root(desk.state)
+    except ConfigError as exc:
+        if keys & _signing(desk.state, desk.state.roots[-1:], "root"):
+            raise
+        problems["root"] = exc
+        return None
+    return _next_root(desk, draft, keys, renew, reasons, problems)
+
+
+def _next_root(
+    desk: Desk,
+    draft: Metadata[Root] | None,
+    keys: frozenset[str],
+    renew: frozenset[str],
+    reasons: dict[str, str],
+    problems: dict[str, ConfigError],
+) -> Metadata[Root] | None:
+    current = desk.state.root
     known = [each for each in (draft.signed if draft else None, current) if each]
-    mine = bool(keys & _keys(known, "root"))
+    mine = bool(keys & _signing(desk.state, known, "root"))
     if current and desk.ends_soon("root", current.expires):
         reasons["root"] = f"it ends on {current.expires:%Y-%m-%d}"
     if draft and "root" in renew and mine:
@@ -132,8 +151,11 @@ def _root(
 
 
 def drafted_root(state: State) -> Metadata[Root] | None:
-    """The draft of the next root; ``None`` where there is none, or it is in ``site/`` by now."""
-    draft = state.drafts.get("root")
+    """The draft of the next root; ``None`` where there is none, or it is in ``site/`` by now.
+
+    Raises ``PinFileError`` where it cannot be read.
+    """
+    draft = state.draft("root")
     if draft is None or (state.root and draft.signed.version <= state.root.version):
         return None
     return deepcopy(draft)
@@ -150,6 +172,12 @@ def _require_known(plan: Plan, keys: frozenset[str]) -> None:
             fix="see certpin publish status for those that do; certpin publish add-key brings "
             "another one in",
         )
+
+
+def _signing(state: State, candidates: Any, role: str) -> frozenset[str]:
+    """The keys of a role that is drafted: never the online key of now."""
+    known = [state.root] if state.root else []
+    return _keys(candidates, role) - _keys(known, "timestamp")
 
 
 def _keys(candidates: Any, role: str) -> frozenset[str]:

@@ -104,9 +104,9 @@ def _reason(plan: Plan, content: Content, renew: frozenset[str]) -> str:
 def _drafted_targets(desk: Desk, content: Content) -> Metadata[Targets] | None:
     """The draft that is there, if it is the right one; ``None`` where it is of another time.
 
-    Raises ``ConfigError`` where it is of this version, and says something else.
+    Raises ``ConfigError`` where it is of this version, and says something else, or cannot be read.
     """
-    draft, state = desk.state.drafts.get("targets"), desk.state
+    draft, state = desk.state.draft("targets"), desk.state
     if draft is None or _is_stale(desk, draft.signed, content):
         return None
     expected = content.targets(draft.signed.version, draft.signed.expires)

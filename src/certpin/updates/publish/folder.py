@@ -8,6 +8,9 @@
 
 A signature has a file of its own, so that two people who sign the same draft, each in a clone,
 never change the same file.
+
+Version control brings symbolic links, too, and whoever made one chose what is read, written and
+removed behind it. So nothing in the folder may be one; the folder itself may be.
 """
 
 from __future__ import annotations
@@ -39,17 +42,25 @@ FOLDER = "publish"
 SETTINGS = "publish.toml"
 _DRAFTED = ("root", "targets")
 _SIGNATURE = re.compile(r"(root|targets)\.([0-9a-f]{64})\.json", re.ASCII)
-_LEFT_OVER = re.compile(r"\..+\.[a-z0-9_]{8}", re.ASCII)  # as pinfile.writing.put calls them
+_PUT = {
+    "drafts": re.compile(rf"(root|targets)\.json|{_SIGNATURE.pattern}", re.ASCII),
+    "site/metadata": re.compile(r"timestamp\.json|[0-9]+\.(root|targets|snapshot)\.json", re.ASCII),
+    "site/targets": re.compile(r"[0-9a-f]{64}\..+", re.ASCII),
+}
+_LEFT_OVER = re.compile(r"\.(.+)\.[a-z0-9_]{8}", re.ASCII)  # as pinfile.writing.put calls them
 _LONGEST_SIGNATURE = 4096  # bytes; one of RSA with 8192 bits has 2048 as hexadecimal digits
 _MOST_SIGNATURES = 256
 
 
 def read(folder: Path) -> Found:
     """What is there. Raises ``PinFileError``."""
+    _require_no_links(folder)
     site = folder / "site"
     signed, files = _signed(site)
     limits = {"root": LIMITS.root, "targets": LIMITS.targets}
-    drafts = {role: _read(folder / "drafts" / f"{role}.json", limits[role]) for role in _DRAFTED}
+    drafts = {
+        role: _read_draft(folder / "drafts" / f"{role}.json", limits[role]) for role in _DRAFTED
+    }
     return Found(
         tuple(_roots(site / "metadata")),
         signed,
@@ -65,6 +76,7 @@ def write(folder: Path, done: Done) -> None:
 
     Wherever this is cut off, the same command brings it to its end. Raises ``PinFileError``.
     """
+    _require_no_links(folder)
     _clear(folder)
     files = {role: dict(_draft_files(role, draft)) for role, draft in done.drafts.items()}
     for each in files.values():
@@ -145,7 +157,8 @@ def _signatures(drafts: Path) -> Mapping[str, Mapping[str, bytes]]:
     names = [name for name in _names(drafts) if _SIGNATURE.fullmatch(name)]
     for name in names[:_MOST_SIGNATURES]:
         role, key, _ = name.split(".")
-        found[role][key] = _read(drafts / name, _LONGEST_SIGNATURE) or b""
+        with suppress(PinFileError):  # what cannot be read is no signature
+            found[role][key] = _read(drafts / name, _LONGEST_SIGNATURE) or b""
     return found
 
 
@@ -174,6 +187,14 @@ def _needed(path: Path, limit: int) -> bytes:
     if data is None:
         raise PinFileError("it is missing", path=path, fix="bring it back: git checkout")
     return data
+
+
+def _read_draft(path: Path, limit: int) -> bytes | PinFileError | None:
+    """A draft, or why it cannot be read: that concerns nobody but those who would sign it."""
+    try:
+        return _read(path, limit)
+    except PinFileError as exc:
+        return exc
 
 
 def _read(path: Path, limit: int) -> bytes | None:
@@ -205,11 +226,29 @@ def _put(path: Path, data: bytes) -> None:
         ) from exc
 
 
+def _require_no_links(folder: Path) -> None:
+    """Refuse a link, whatever it leads to. Raises ``PinFileError``."""
+    for place in (folder / SETTINGS, folder / "drafts", folder / "site"):
+        _require_no_link(place)
+        for path in place.rglob("*"):  # does not go into links
+            _require_no_link(path)
+
+
+def _require_no_link(path: Path) -> None:
+    if path.is_symlink():
+        raise PinFileError(
+            "it is a symbolic link: what is signed stands in this folder itself",
+            path=path,
+            fix="remove the link, put the file or the folder there, and ask who made it",
+        )
+
+
 def _clear(folder: Path) -> None:
     """Remove what processes that were killed have left. For the holder of the lock."""
-    for place in ("drafts", "site"):
+    for place, known in _PUT.items():
         for path in (folder / place).rglob(".*"):
-            if _LEFT_OVER.fullmatch(path.name) and path.is_file():
+            left = _LEFT_OVER.fullmatch(path.name)
+            if left and known.fullmatch(left[1]) and path.is_file():
                 _remove(path)
 
 

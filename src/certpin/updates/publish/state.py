@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 class Found(NamedTuple):
     """What was read: bytes, not believed yet. ``taken`` are the names in ``site/metadata``.
 
-    ``drafts`` are the drafts by their roles, and ``signatures`` what was signed of each, by the id
-    of the key.
+    ``drafts`` are the drafts by their roles, or why one cannot be read, and ``signatures`` what was
+    signed of each, by the id of the key.
     """
 
     roots: tuple[bytes, ...] = ()
     signed: trust.Signed | None = None
     files: Mapping[str, bytes] = {}
     taken: frozenset[str] = frozenset()
-    drafts: Mapping[str, bytes] = {}
+    drafts: Mapping[str, bytes | PinFileError] = {}
     signatures: Mapping[str, Mapping[str, bytes]] = {}
 
 
@@ -48,7 +48,7 @@ class State:
     """What is believed. ``current`` is ``None`` where no set was signed yet.
 
     It is ``superseded`` where the newest root does not vouch for it: somebody was interrupted
-    between that root and the timestamp that follows it.
+    between that root and the timestamp that follows it. ``unreadable`` says why a draft is none.
     """
 
     root_files: tuple[bytes, ...] = ()
@@ -56,6 +56,7 @@ class State:
     current: SignedSet | None = None
     taken: frozenset[str] = frozenset()
     drafts: Mapping[str, Metadata[Any]] = field(default_factory=dict)
+    unreadable: Mapping[str, PinFileError] = field(default_factory=dict)
 
     @property
     def root(self) -> Root | None:
@@ -77,6 +78,12 @@ class State:
         """See ``timestamp``."""
         return _inner(self.current.promise.signed.targets) if self.current else None
 
+    def draft(self, role: str) -> Metadata[Any] | None:
+        """The draft of a role, if there is one. Raises ``PinFileError`` where it is none."""
+        if role in self.unreadable:
+            raise self.unreadable[role]
+        return self.drafts.get(role)
+
     def free(self, role: str) -> int:
         """The next number of a role. One that a run left behind that was cut off is left out."""
         number = getattr(self, role).version + 1 if self.current else 1
@@ -86,21 +93,29 @@ class State:
 
 
 def believed(found: Found, name: str, folder: Path) -> State:
-    """The state, of a pin set called ``name``. Raises ``PinFileError``, which names a file."""
+    """The state, of a pin set called ``name``. Raises ``PinFileError``, which names a file.
+
+    A draft that cannot be read is in nobody's way but that of its role: the timestamp goes on.
+    """
     with understood(folder / "site" / "metadata"):
         roots = _roots(found.roots)
         current = _current(roots, found, name)
-    drafts = {
-        role: _draft(role, data, found.signatures.get(role, {}), folder)
-        for role, data in found.drafts.items()
-    }
+    drafts: dict[str, Metadata[Any]] = {}
+    unreadable: dict[str, PinFileError] = {}
+    for role, data in found.drafts.items():
+        try:
+            drafts[role] = _draft(role, data, found.signatures.get(role, {}), folder)
+        except PinFileError as exc:
+            unreadable[role] = exc
+    if not roots and "root" in unreadable:
+        raise unreadable["root"]
     if not roots and "root" not in drafts:
         raise PinFileError(
             "there is no root, and no draft of one",
             path=folder,
             fix="bring back what was there: git checkout; or begin: certpin publish init",
         )
-    return State(found.roots, roots, current, found.taken, drafts)
+    return State(found.roots, roots, current, found.taken, drafts, unreadable)
 
 
 @contextmanager
@@ -170,11 +185,22 @@ def _current(roots: tuple[Root, ...], found: Found, name: str) -> SignedSet | No
     raise problem or RepositoryError("there is no root")
 
 
-def _draft(role: str, data: bytes, signatures: Mapping[str, bytes], folder: Path) -> Metadata[Any]:
+def _draft(
+    role: str, data: bytes | PinFileError, signatures: Mapping[str, bytes], folder: Path
+) -> Metadata[Any]:
     """A draft, with what was signed of it. Signatures that are none are left out."""
-    with understood(folder / "drafts" / f"{role}.json"):
+    if isinstance(data, PinFileError):
+        raise data
+    try:
         draft = read_metadata(role, data)
         draft.signed_bytes  # noqa: B018  # raises where it has no canonical form
+    except Exception as exc:
+        raise PinFileError(
+            f"this draft cannot be read: {as_update_error(exc).problem}",
+            path=folder / "drafts" / f"{role}.json",
+            fix="where git reports a conflict in it, take either side; else delete it (a root is "
+            "drafted again by certpin publish add-key). Then sign again",
+        ) from exc
     draft.signatures.clear()
     for key, each in signatures.items():
         with suppress(Exception):  # a signature that cannot be read is none

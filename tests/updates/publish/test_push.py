@@ -470,6 +470,13 @@ def a_timestamp_of_nobody(www: Path) -> None:
     (www / TIMESTAMP).write_text(text.replace('"version":1}', '"version":999999}'))
 
 
+def an_endless_name(www: Path) -> None:
+    """No storage has such a file, and some fail where they are asked for it."""
+    text = (www / TIMESTAMP).read_text()
+    named = text.partition('"version":1}')
+    (www / TIMESTAMP).write_text(f'{named[0]}"version":{"9" * 999}}}{named[2]}')
+
+
 def too_long(www: Path) -> None:
     (www / TIMESTAMP).write_bytes(b"x" * (1 << 20))
 
@@ -490,8 +497,11 @@ def without_targets(www: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [garbage, a_timestamp_of_nobody, too_long, torn, an_altered_target, without_targets],
-)
+    [
+        garbage, a_timestamp_of_nobody, an_endless_name, too_long, torn, an_altered_target,
+        without_targets,
+    ],
+)  # fmt: skip
 def test_what_clients_refuse_there_is_replaced(
     world: Delivered, damage: Callable[[Path], None]
 ) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Read = Callable[[str, int], bytes | None]
 
 TIMESTAMP = "metadata/timestamp.json"
+_HIGHEST = 2**53 - 1  # the highest number that all who read JSON agree on (RFC 8259, 6)
 
 
 class Shown(NamedTuple):
@@ -91,7 +92,7 @@ def newest(read: Read, limits: Limits) -> Shown | None:
     if timestamp is None:
         return None
     top = _parsed("timestamp", _bounded(TIMESTAMP, timestamp, limits))
-    snapshot_version = top.snapshot_meta.version
+    snapshot_version = _number(top.snapshot_meta.version)
     snapshot = _needed(read, f"metadata/{snapshot_version}.snapshot.json", limits)
     targets_version = _targets_version(_parsed("snapshot", snapshot))
     targets = _needed(read, f"metadata/{targets_version}.targets.json", limits)
@@ -158,8 +159,14 @@ def _target(read: Read, promise: Promise, name: str) -> bytes:
 
 def _targets_version(snapshot: Any) -> int:
     with understood():
-        version: int = snapshot.meta["targets.json"].version
-        return version
+        return _number(snapshot.meta["targets.json"].version)
+
+
+def _number(version: int) -> int:
+    """A version, if it may stand in a name: one of a thousand digits is none for any storage."""
+    if version > _HIGHEST:
+        raise _refused("a version is higher than any number that is taken", "refused")
+    return version
 
 
 def _name_in(targets: Any) -> object:

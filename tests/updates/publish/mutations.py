@@ -72,7 +72,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a root in date",
         "roots.py",
-        "if not now < root.expires <= now + life + SLACK:",
+        "if not now < root.expires <= now + settings.life(\"root\") + SLACK:",
         "if False:",
         _SIGN + "a_draft_of_a_root_keeps_the_rules",
     ),
@@ -100,7 +100,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a draft is what it has to be",
         "drafting.py",
-        "if draft.signed != expected or not in_turn or not in_time:",
+        "if not same_bytes(draft.signed, expected) or not in_turn or not in_time:",
         "if not in_turn or not in_time:",
         _SIGN + "a_draft_of_other_targets_is_not_signed",
     ),

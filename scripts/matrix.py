@@ -51,6 +51,7 @@ def _quick(name: str, directory: Path, python: str, lock: Path) -> bool:
     say(name)
     jobs = os.environ.get("JOBS", "2")
     words = ["-m", "pytest", "-q", "-n", jobs, "-m", QUICK, "-p", "no:cacheprovider"]
+    words.append("--hypothesis-profile=quick")
     return succeeds([inside, *words], env={**os.environ, record.RUN: name})
 
 

@@ -104,8 +104,8 @@ def test_a_rule_that_is_taken_out_is_missed(mutation: Mutation, tmp_path: Path) 
     file.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
     for stale in file.parent.glob(f"__pycache__/{file.stem}.*"):
         stale.unlink()
-    # Without its rule many a test hangs, and that is noticed: twelve seconds are enough to see it.
-    done = _run(tmp_path / "src", 12, mutation.test)
+    # Without its rule many a test hangs, and that is noticed: eight seconds are enough to see it.
+    done = _run(tmp_path / "src", 8, mutation.test)
     said = done.stdout + done.stderr
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, said
     assert "1 failed" in said, said

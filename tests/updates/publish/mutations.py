@@ -72,7 +72,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a root in date",
         "roots.py",
-        "if not now < root.expires <= now + settings.life(\"root\") + SLACK:",
+        'if not now < root.expires <= now + settings.life("root") + SLACK:',
         "if False:",
         _SIGN + "a_draft_of_a_root_keeps_the_rules",
     ),

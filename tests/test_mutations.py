@@ -74,9 +74,13 @@ def _run(source: Path, patience: int, *nodes: str) -> subprocess.CompletedProces
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
     # The directory of the copy comes before site-packages, where an editable install is.
     path = {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
+    # Nothing but what the tests need is loaded: this is done some hundred times.
+    path["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    plugins = ["-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin", "-p", "no:cacheprovider"]
     # certpin brings a plugin of pytest: imported before pytest, its asserts are not rewritten.
     quiet = "ignore::pytest.PytestAssertRewriteWarning"
-    words = ["-q", "-x", "-p", "no:cacheprovider", "-o", f"timeout={patience}", "-W", quiet]
+    words = ["-q", "-x", "-o", "addopts=--import-mode=importlib", "-o", f"timeout={patience}"]
+    words += [*plugins, "-W", quiet]
     return subprocess.run(
         [sys.executable, "-c", _PROGRAM, str(source), *words, *nodes],
         cwd=REPOSITORY,

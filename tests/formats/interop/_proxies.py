@@ -76,18 +76,24 @@ class Proxy:
         if target.clock and self.name == "haproxy":
             raise CannotServeError("HAProxy does not begin under libfaketime")
         export = target.export(self.name)
+        with suppress(ServerFailedError):  # another test may have got its port meanwhile
+            return self._asked(export, target)
+        try:
+            return self._asked(export, target)
+        except ServerFailedError as exc:
+            return Ending(None, problem=str(exc))
+
+    def _asked(self, export: Path, target: Target) -> Ending:
+        """Begin it, and ask. Raises ``ServerFailedError`` where it does not begin."""
         port = free_port()
         words = self._configure(export, port, target)
         variables = environment(target, "port")
-        try:
-            with running(words, port, cwd=export.parent, env=variables) as process:
-                self._running.add(process)
-                try:
-                    return _ask(port, f"/{target.canary}")
-                finally:
-                    self._running.discard(process)
-        except ServerFailedError as exc:
-            return Ending(None, problem=str(exc))
+        with running(words, port, cwd=export.parent, env=variables) as process:
+            self._running.add(process)
+            try:
+                return _ask(port, f"/{target.canary}")
+            finally:
+                self._running.discard(process)
 
     def stop(self) -> None:
         """End what runs, from another thread."""

@@ -15,14 +15,12 @@ from certpin.pinfile.writing import write_atomically
 from certpin.rotation import (
     Event,
     Field,
-    History,
     Situation,
     Timing,
     contradictions,
     format_journal,
-    parse_journal,
 )
-from certpin.rotation.journal import MAX_JOURNAL_BYTES, SUFFIX
+from certpin.watch.journal import journal_beside, load_journal
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
@@ -52,10 +50,10 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.journal = path.with_name(path.stem + SUFFIX)
+        self.journal = journal_beside(path)
         self.editor = PinFileEditor.open(path)
         self._before = self.editor.text
-        self.history = History(parse_journal(_read(self.journal), path=self.journal))
+        self.history = load_journal(self.journal)
         self.contradictions = contradictions(self.history)
         for each in self.contradictions:
             say("certpin: warning", f"{self.journal}: {each}")
@@ -126,24 +124,6 @@ def name_of(who: str | None) -> str:
         except (OSError, KeyError):
             who = str(os.getuid())
     return printable(who)[:_LONGEST_NAME]
-
-
-def _read(path: Path) -> str:
-    """The text of a journal; of one that is not there yet, nothing."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_JOURNAL_BYTES + 1)
-    except FileNotFoundError:
-        return ""
-    except OSError as exc:
-        raise JournalError(f"it cannot be read: {exc.strerror or exc}", path=path) from exc
-    if len(data) > MAX_JOURNAL_BYTES:
-        raise JournalError(f"it has more than {MAX_JOURNAL_BYTES} bytes", path=path)
-    try:
-        return data.decode()
-    except UnicodeDecodeError as exc:
-        line = data.count(b"\n", 0, exc.start) + 1
-        raise JournalError("it is not UTF-8 text", path=path, line=line) from exc
 
 
 def _append(path: Path, lines: str) -> None:

@@ -1,0 +1,10 @@
+"""The pin-failure report: what it says, the formats that it travels in, and the client's end.
+
+model ── what a report says: pure
+"""
+
+from __future__ import annotations
+
+from certpin.reports.model import Presence, Report
+
+__all__ = ["Presence", "Report"]

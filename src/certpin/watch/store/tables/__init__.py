@@ -1,0 +1,8 @@
+"""The schema, a file for each subject. Every moment is in seconds since 1970 (UTC)."""
+
+from __future__ import annotations
+
+from certpin.watch.store.tables import alerts, chains, leases, reports, sightings
+from certpin.watch.store.tables.base import METADATA
+
+__all__ = ["METADATA", "alerts", "chains", "leases", "reports", "sightings"]

@@ -1,0 +1,68 @@
+"""What clients reported: counted in groups, a few kept as they came, each known when it returns."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table
+
+from certpin.watch.store.tables.base import METADATA, count, digest, moment, number, text
+
+# Reports of one hour that say the same. `key` is the SHA-256 of what they have in common.
+# `served` and `verified` are digests of chains, empty where the reports had none. `version` is 0
+# where the format has none.
+REPORT_GROUPS = Table(
+    "report_groups",
+    METADATA,
+    number(),
+    digest("key", unique=True),
+    moment("hour"),
+    text("host"),
+    digest("served"),
+    digest("verified"),
+    text("pin_set"),
+    Column("version", BigInteger, nullable=False),
+    text("app"),
+    text("app_version"),
+    text("platform"),
+    text("network"),
+    text("kind"),
+    text("decision"),
+    text("reason"),
+    count(),
+    moment("first_at"),
+    moment("last_at"),
+    Index(None, "hour"),
+    Index(None, "host", "hour"),
+    Index(None, "served"),
+)
+
+# The reports that were counted, so that one that is sent again is not counted again.
+REPORT_IDENTITIES = Table(
+    "report_identities",
+    METADATA,
+    digest("identity", primary_key=True),
+    moment("received_at", index=True),
+)
+
+# A few of each group as they came, for whoever has to look closer. `source` is a prefix.
+REPORT_SAMPLES = Table(
+    "report_samples",
+    METADATA,
+    number(),
+    digest("key", index=True),
+    moment("received_at", index=True),
+    text("source"),
+    Column("body", LargeBinary, nullable=False),
+)
+
+# Clients that told which version they hold, by day (the first second of it).
+PRESENCES = Table(
+    "presences",
+    METADATA,
+    moment("day", primary_key=True),
+    text("pin_set", primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    text("app", primary_key=True),
+    text("app_version", primary_key=True),
+    text("platform", primary_key=True),
+    count(),
+)

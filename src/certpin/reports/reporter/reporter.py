@@ -19,7 +19,7 @@ from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, cast
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
@@ -253,10 +253,11 @@ class Reporter:
             return list(self._pinned)
 
     def _context_for(self, host: str) -> ssl.SSLContext:
-        for context in self._contexts():
-            pinned = context.report_context(host)
-            if pinned is not None:
-                return pinned
+        # One that is given may be pinned too: then its hooks, this one among them, stay out of it.
+        for each in (self._given, *self._contexts()):
+            make = getattr(each, "report_context", None)
+            if make is not None and (pinned := make(host)) is not None:
+                return cast("ssl.SSLContext", pinned)
         if self._given is None:
             self._given = _by_the_platform()
         return self._given

@@ -146,11 +146,11 @@ def test_hooks_beside_a_context_that_has_its_own_are_a_mistake(
 def test_a_program_that_ends_over_the_refusal_has_told_it_by_then(
     bank: Bank, tmp_path: Path
 ) -> None:
+    def program(address: str) -> None:
+        with certpin.Reporter(tmp_path / "reports") as reporter:
+            _urllib3(_pins(bank, address), bank.url("mitm"), {"on_failure": [reporter]})
+
     with Collector() as collector:
-        with (
-            pytest.raises(urllib3.exceptions.SSLError),
-            certpin.Reporter(tmp_path / "reports") as reporter,
-        ):
-            options = {"on_failure": [reporter]}
-            _urllib3(_pins(bank, collector.url), bank.url("mitm"), options)
+        with pytest.raises(urllib3.exceptions.SSLError):
+            program(collector.url)
         assert len(collector.arrived()) == 1

@@ -254,6 +254,7 @@ def test_being_told_of_a_failure_never_waits_for_the_disk_and_never_raises(
         collector.arrived(1)
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_in_a_forked_child_it_goes_on(tmp_path: Path, collector: Collector) -> None:
     with reporting(tmp_path) as reporter:
         reporter(failure(collector.url))

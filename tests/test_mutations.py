@@ -39,6 +39,7 @@ LISTS = (
     "tests.lab.transport.mutations",
     "tests.pinfile.lint.mutations",
     "tests.formats.mutations_programs",
+    "tests.reports.mutations",
     "tests.rotation.mutations",
     "tests.rotation.mutations_simulate",
     "tests.updates.mutations",

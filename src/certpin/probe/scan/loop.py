@@ -153,7 +153,7 @@ class Loop:
         try:
             event = connection.advance()
         except ssl.SSLCertVerificationError as error:
-            self._answered(job, connection, refusal=error.verify_message.rstrip("."))
+            self._answered(job, connection, refusal=error)
         except ssl.SSLEOFError as error:
             self._failed(job, describe(error))
         except ssl.SSLError as error:
@@ -172,11 +172,13 @@ class Loop:
         job: Job,
         connection: Connection,
         *,
-        refusal: str = "",
+        refusal: ssl.SSLCertVerificationError | None = None,
         failure: tuple[str, str] | None = None,
     ) -> None:
         """TLS came to its end, good or bad. To ask again would bring the same."""
-        found: dict[str, Any] = {"refusal": refusal}
+        found: dict[str, Any] = {}
+        if refusal:
+            found = {"refusal": refusal.verify_message.rstrip("."), "code": refusal.verify_code}
         try:
             found |= connection.chains(verified=not (refusal or failure))
         except CertificateParseError as unreadable:

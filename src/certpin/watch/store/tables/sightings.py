@@ -15,7 +15,8 @@ _LATEST = sql("latest")
 # the address where each one of the name is asked, else empty. `address` is the one that answered
 # last. `served` and `verified` are digests of chains, empty where there was none; `problem` is then
 # why, and `code` OpenSSL's number for it. `outcome` is verified, unverified or unreachable. `slot`
-# is the moment for which the last probe was planned: an answer is counted once.
+# is the moment for which the last probe was planned: an answer is counted once. `changes` is how many
+# rows right before it ended before anybody could see them twice.
 SIGHTINGS = Table(
     "sightings",
     METADATA,
@@ -36,6 +37,7 @@ SIGHTINGS = Table(
     moment("last_at"),
     moment("slot", server_default="0"),
     count(),
+    Column("changes", BigInteger, nullable=False, server_default="0"),
     Column("latest", Boolean, nullable=False, server_default=true()),
     Index(None, "host", "port", "vantage", "last_at"),
     Index(None, "last_at"),

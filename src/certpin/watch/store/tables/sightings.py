@@ -15,8 +15,8 @@ _LATEST = sql("latest")
 # the address where each one of the name is asked, else empty. `address` is the one that answered
 # last. `served` and `verified` are digests of chains, empty where there was none; `problem` is then
 # why, and `code` OpenSSL's number for it. `outcome` is verified, unverified or unreachable. `slot`
-# is the moment for which the last probe was planned: an answer is counted once. `changes` is how many
-# rows right before it ended before anybody could see them twice.
+# is the moment for which the last probe was planned: an answer is counted once. `changes` is how
+# many rows right before it ended before anybody could see them twice.
 SIGHTINGS = Table(
     "sightings",
     METADATA,

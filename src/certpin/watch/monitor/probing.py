@@ -9,8 +9,9 @@ from __future__ import annotations
 import socket
 import time
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from concurrent.futures import FIRST_COMPLETED, wait
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from certpin.errors import InputError, ProbeError
 from certpin.pins import TrustAnchors
@@ -19,28 +20,45 @@ from certpin.probe.contexts import Contexts
 from certpin.probe.scan import Limits, scan
 from certpin.probe.words import describe
 from certpin.watch.monitor.answers import Answer, Asking, endpoint_of
+from certpin.watch.monitor.crew import Crew
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     from certpin.watch.monitor.wire import Job, Result
 
-_THREADS = 16
+    # The addresses of a job (an empty one is whichever answers), or why there are none.
+    Edges = list[str] | str
+
+Found = TypeVar("Found")
+
 _MOST_ADDRESSES = 64  # of one name
 _ROOTS_HOLD = 3600.0  # seconds until the platform's roots are read again
+_HALTING = 0.2  # seconds between two looks whether to go on
+
+
+def _never() -> bool:
+    return False
 
 
 class Prober:
     """Asks targets. Not for two threads at once.
 
-    ``window`` is how many are under way at once; ``clock`` gives seconds since 1970.
+    ``window`` is how many are under way at once; ``clock`` gives seconds since 1970; soon after
+    ``halted`` says so nothing more comes, and what was under way is dropped.
     """
 
-    def __init__(self, window: int = 256, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        window: int = 256,
+        clock: Callable[[], float] = time.time,
+        halted: Callable[[], bool] = _never,
+    ) -> None:
         self._window = window
         self._clock = clock
+        self._halted = halted
         self._contexts = Contexts()
         self._made = time.monotonic()
 
@@ -49,41 +67,45 @@ class Prober:
         if time.monotonic() - self._made > _ROOTS_HOLD:
             self._contexts, self._made = Contexts(), time.monotonic()
         groups: dict[tuple[tuple[bytes, ...] | None, float], list[Job]] = defaultdict(list)
-        with ThreadPoolExecutor(_THREADS, "certpin-monitor") as pool:
-            observed = [pool.submit(self._observe, job) for job in jobs if job.starttls]
+        with Crew() as crew:
+            observed = [crew.submit(partial(self._observe, job)) for job in jobs if job.starttls]
             for job in jobs:
                 if not job.starttls:
                     groups[job.anchors, job.timeout].append(job)
             for (_, timeout), group in groups.items():
                 limits = Limits(window=self._window, timeout=timeout)
-                for answer in self._scanned(group, limits, pool):
+                for answer in self._scanned(group, limits, crew):
                     yield answer.result(self._clock())
-            for future in observed:
-                yield future.result().result(self._clock())
+            for answer in self._done(observed):
+                yield answer.result(self._clock())
 
-    def _scanned(
-        self, jobs: list[Job], limits: Limits, pool: ThreadPoolExecutor
-    ) -> Iterator[Answer]:
+    def _scanned(self, jobs: list[Job], limits: Limits, crew: Crew) -> Iterator[Answer]:
         context = self._context(jobs[0])
-        asking = Asking()
-        for answer, found in _with_edges(jobs, pool):
-            if isinstance(context, str) or isinstance(found, str):
-                answer.fail(context if isinstance(context, str) else str(found))
-                yield answer
-            else:
-                asking.begin(answer, found)
         if isinstance(context, str):
+            yield from (_failed(job, context) for job in jobs)
             return
-        for sighting in scan(asking.endpoints(), context=context, limits=limits):
-            yield from asking.take(sighting)
+        asking = Asking()
+        looked = [crew.submit(partial(_with_edges, job)) for job in jobs if job.every_address]
+        for job in jobs:
+            if not job.every_address:
+                asking.begin(Answer(job), [""])
+        for job, edges in self._done(looked):
+            if isinstance(edges, str):
+                yield _failed(job, edges)
+            else:
+                asking.begin(Answer(job), edges)
+        endpoints = asking.endpoints()
+        for seen in scan(endpoints, context=context, limits=limits, halted=self._halted):
+            yield from asking.take(seen)
 
     def _observe(self, job: Job) -> Answer:
+        context, edges = self._context(job), _edges(job)
+        if isinstance(context, str):
+            return _failed(job, context)
+        if isinstance(edges, str):
+            return _failed(job, edges)
         answer = Answer(job)
-        context, found = self._context(job), _edges(job)
-        if isinstance(context, str) or isinstance(found, str):
-            answer.fail(context if isinstance(context, str) else str(found))
-            return answer
-        for edge in found:
+        for edge in edges:
             try:
                 seen = observe(endpoint_of(job, edge), context, patience=job.timeout)
             except ProbeError as exc:
@@ -100,22 +122,25 @@ class Prober:
         except (InputError, OSError) as exc:  # ssl.SSLError is an OSError
             return f"its trust anchors cannot be used: {describe(exc)}"
 
-
-def _with_edges(
-    jobs: list[Job], pool: ThreadPoolExecutor
-) -> Iterator[tuple[Answer, list[str] | str]]:
-    """Each job with the addresses that it asks, or why there are none. Names are looked up at
-    once, and only where every address of one is asked.
-    """
-    looked: dict[int, Future[list[str] | str]] = {
-        at: pool.submit(_edges, job) for at, job in enumerate(jobs) if job.every_address
-    }
-    for at, job in enumerate(jobs):
-        yield Answer(job), (looked[at].result() if at in looked else [""])
+    def _done(self, futures: Iterable[Future[Found]]) -> Iterator[Found]:
+        """What calls brought, as they end."""
+        waiting = set(futures)
+        while waiting and not self._halted():
+            done, waiting = wait(waiting, _HALTING, FIRST_COMPLETED)
+            yield from (future.result() for future in done)
 
 
-def _edges(job: Job) -> list[str] | str:
-    """The addresses of a name, or why there are none; an empty one is whichever answers."""
+def _failed(job: Job, problem: str) -> Answer:
+    answer = Answer(job)
+    answer.fail(problem)
+    return answer
+
+
+def _with_edges(job: Job) -> tuple[Job, Edges]:
+    return job, _edges(job)
+
+
+def _edges(job: Job) -> Edges:
     if not job.every_address:
         return [""]
     host, port = job.connect or (job.host, job.port)

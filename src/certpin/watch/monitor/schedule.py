@@ -27,11 +27,12 @@ CONFIRMED = 2  # probes in a row that saw the same
 class Known:
     """What came of a target at a vantage.
 
-    ``slot`` is the moment for which it was last asked, ``count`` how often in a row the answer was
+    ``slot`` is the moment for which it was last asked, ``at`` when that was, ``count`` how often in a row the answer was
     the same, ``changes`` how many answers before it nobody saw twice.
     """
 
     slot: int
+    at: int
     count: int = CONFIRMED
     changes: int = 0
     unreachable: bool = False
@@ -70,9 +71,9 @@ def slot_of(key: Key, last: Known | None, settings: Settings, now: int) -> int |
     """
     interval = int(settings.interval.total_seconds())
     regular = _regular(key, interval, now)
-    if last is None or last.slot > now:
+    if last is None or max(last.slot, last.at) > now:
         return regular
-    sooner = last.slot + _pause(last, int(settings.confirm.total_seconds()), interval)
+    sooner = last.at + _pause(last, int(settings.confirm.total_seconds()), interval)
     slots = [slot for slot in (regular, sooner) if last.slot < slot <= now]
     return max(slots, default=None)
 

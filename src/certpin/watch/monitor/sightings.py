@@ -170,12 +170,12 @@ def known(connection: Connection) -> dict[Key, Known]:
     """
     table = SIGHTINGS.c
     columns = (table.host, table.port, table.way, table.vantage)
-    more = (table.slot, table.count, table.changes, table.outcome)
+    more = (table.slot, table.last_at, table.count, table.changes, table.outcome)
     found: dict[Key, Known] = {}
-    for *key, slot, count, changes, outcome in connection.execute(
+    for *key, slot, at, count, changes, outcome in connection.execute(
         select(*columns, *more).where(table.latest)
     ):
-        new = Known(slot, count, changes, unreachable=outcome == "unreachable")
+        new = Known(slot, at, count, changes, unreachable=outcome == "unreachable")
         target: Any = tuple(key)
         before = found.get(target)
         found[target] = new if before is None else _sooner(before, new)
@@ -185,6 +185,7 @@ def known(connection: Connection) -> dict[Key, Known]:
 def _sooner(one: Known, other: Known) -> Known:
     return Known(
         max(one.slot, other.slot),
+        max(one.at, other.at),
         min(one.count, other.count),
         max(one.changes, other.changes),
         unreachable=one.unreachable and other.unreachable,

@@ -28,14 +28,14 @@ def _keys(scene: Scene) -> Iterator[Finding]:
                 case,
                 entry,
                 KEY,
-                f"a certificate for {entry.names[0]} was logged, and its key {pins[0]} is not pinned",
+                f"a certificate for {entry.names[0]} was logged, and its key is nobody's: {pins[0]}",
             )
 
 
 def _issuers(scene: Scene) -> Iterator[Finding]:
     for case, entry in _concerned(scene):
         known = _issuers_of(case)
-        if known and entry.issuer not in known:
+        if known and entry.issuer and entry.issuer not in known:
             yield _finding(
                 case,
                 entry,

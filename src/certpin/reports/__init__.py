@@ -1,6 +1,6 @@
 """The pin-failure report: what it says, the formats that it travels in, and the client's end.
 
-model ── what a report says: pure
+model ──▶ codecs ── what a report says, and the formats that it comes in: pure
 """
 
 from __future__ import annotations

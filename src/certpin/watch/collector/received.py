@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _MOST_VERSION = 2**63 - 1  # what a column holds
 _MOST_SECONDS = 2**40 - 1  # what five bytes hold
-# Formats whose reports name no client: what two of them say in one second is the same.
-_NAMELESS = {"rfc7469", "nel"}
 _WIDTHS = {
     "host": 255,
     "reason": 100,
@@ -100,7 +98,9 @@ def told(reports: Sequence[Report | Presence], source: str) -> tuple[Failure | H
 
 def _failure(report: Report, source: str) -> Failure:
     client = report.client
-    nameless = source if report.kind in _NAMELESS else ""
+    # Without a name of its own, two clients that say the same in the same second are told apart by
+    # their networks. TrustKit's have the device in their digest, and go from network to network.
+    nameless = "" if report.own_identity or report.kind == "trustkit" else source
     # A report of NEL says how old it is, and not when it happened: its moment moves.
     at = None if report.kind == "nel" else report.at
     return Failure(

@@ -15,7 +15,7 @@ from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 
 from certpin.watch.collector.grouping import (
     CHAINS_LEFT_OUT,
@@ -32,12 +32,16 @@ from certpin.watch.collector.grouping import (
     place,
 )
 from certpin.watch.collector.received import Failure
+from certpin.watch.collector.statements import (
+    PRESENCE_KEY,
+    insert_identities,
+    upsert_groups,
+    upsert_presences,
+)
 from certpin.watch.store import insert
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
 from certpin.watch.store.tables.reports import (
-    PRESENCES,
     REPORT_GROUPS,
-    REPORT_IDENTITIES,
     REPORT_SAMPLES,
 )
 
@@ -145,8 +149,7 @@ def _first_seen(
     if not bodies:
         return [], [], 0
     rows = [{"identity": key, "received_at": bodies[key][1].at} for key in sorted(bodies)]
-    statement = insert(connection, REPORT_IDENTITIES).on_conflict_do_nothing()
-    found = connection.execute(statement.returning(REPORT_IDENTITIES.c.identity), rows)
+    found = connection.execute(insert_identities(connection), rows)
     new = [bodies[bytes(key)] for key in found.scalars()]
     failures = [_New(each, body) for each, body in new if isinstance(each, Failure)]
     holdings = [(each, body.at) for each, body in new if not isinstance(each, Failure)]
@@ -267,26 +270,8 @@ def _upsert_groups(
             row["count"] += 1
             row["first_at"] = min(row["first_at"], at)
             row["last_at"] = max(row["last_at"], at)
-    if not rows:
-        return
-    statement = insert(connection, REPORT_GROUPS)
-    old, new_row = REPORT_GROUPS.c, statement.excluded
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[old.key],
-            set_={
-                "count": old.count + new_row.count,
-                "first_at": _either(old.first_at > new_row.first_at, new_row, old, "first_at"),
-                "last_at": _either(old.last_at < new_row.last_at, new_row, old, "last_at"),
-            },
-        ),
-        [rows[key] for key in sorted(rows)],
-    )
-
-
-def _either(condition: Any, one: Any, other: Any, name: str) -> Any:
-    """SQLite and PostgreSQL have different names for the greater of two."""
-    return case((condition, one[name]), else_=other[name])
+    if rows:
+        connection.execute(upsert_groups(connection), [rows[key] for key in sorted(rows)])
 
 
 def _keep_samples(
@@ -326,18 +311,11 @@ def _upsert_presences(connection: Connection, holdings: Iterable[tuple[Holding, 
     )
     if not counts:
         return
-    names = ("day", "pin_set", "version", "app", "app_version", "platform")
-    statement = insert(connection, PRESENCES)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=list(names),
-            set_={"count": PRESENCES.c.count + statement.excluded.count},
-        ),
-        [
-            {**dict(zip(names, values, strict=True)), "count": n}
-            for values, n in sorted(counts.items())
-        ],
-    )
+    rows = [
+        {**dict(zip(PRESENCE_KEY, values, strict=True)), "count": n}
+        for values, n in sorted(counts.items())
+    ]
+    connection.execute(upsert_presences(connection), rows)
 
 
 def _existing(connection: Connection, column: Column[bytes], keys: Iterable[bytes]) -> set[bytes]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     Commit = Callable[[Sequence[Received]], Awaitable[None]]
 
+_LINGER = 0.004  # seconds that the first of a batch waits for others: they share what it costs
+
 _log = logging.getLogger(__name__)
 
 
@@ -85,6 +87,7 @@ class Gatherer:
             else:
                 self._wake.clear()
                 await self._wake.wait()
+                await asyncio.sleep(_LINGER)
 
     def _next(self) -> list[_Waiting]:
         """What goes in one batch. Those who hung up meanwhile are in it: they were taken in."""

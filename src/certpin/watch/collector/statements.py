@@ -1,0 +1,67 @@
+"""The statements that every batch runs, each built once for each kind of database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import case
+
+from certpin.watch.store import insert
+from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_IDENTITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+PRESENCE_KEY = ("day", "pin_set", "version", "app", "app_version", "platform")
+
+
+def _once(build: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
+    """Building takes longer than running: a statement names each of its columns."""
+    built: dict[str, Any] = {}
+
+    def statement(connection: Connection) -> Any:
+        name = connection.dialect.name
+        if name not in built:
+            built[name] = build(connection)
+        return built[name]
+
+    return statement
+
+
+@_once
+def insert_identities(connection: Connection) -> Any:
+    """Write identities down; the rows that come back are those that were not there."""
+    statement = insert(connection, REPORT_IDENTITIES).on_conflict_do_nothing()
+    return statement.returning(REPORT_IDENTITIES.c.identity)
+
+
+@_once
+def upsert_groups(connection: Connection) -> Any:
+    """Count more in groups, and make those that are not there."""
+    statement = insert(connection, REPORT_GROUPS)
+    old, new = REPORT_GROUPS.c, statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[old.key],
+        set_={
+            "count": old.count + new.count,
+            "first_at": _either(old.first_at > new.first_at, new.first_at, old.first_at),
+            "last_at": _either(old.last_at < new.last_at, new.last_at, old.last_at),
+        },
+    )
+
+
+@_once
+def upsert_presences(connection: Connection) -> Any:
+    """Count more clients of a day."""
+    statement = insert(connection, PRESENCES)
+    return statement.on_conflict_do_update(
+        index_elements=list(PRESENCE_KEY),
+        set_={"count": PRESENCES.c.count + statement.excluded.count},
+    )
+
+
+def _either(condition: Any, one: Any, other: Any) -> Any:
+    """SQLite and PostgreSQL have different names for the greater of two."""
+    return case((condition, one), else_=other)

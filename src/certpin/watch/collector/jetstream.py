@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 from certpin.watch.collector.gather import Bounds, Gatherer
 from certpin.watch.collector.received import pack
 from certpin.watch.collector.refusals import NotDurableError
-from certpin.watch.collector.stream import FAILURES, MOST_BYTES, connect, ensure_stream, subject
+from certpin.watch.collector.stream import (
+    FAILURES,
+    MOST_BYTES,
+    connect,
+    ensure_stream,
+    subject,
+    why,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +85,7 @@ class JetStreamIntake:
             try:
                 await self._find()
             except FAILURES as exc:
-                _log.warning("reports wait, because NATS is not ready: %s", type(exc).__name__)
+                _log.warning("reports wait, because NATS is not ready: %s", why(exc))
                 await asyncio.sleep(_AGAIN)
             else:
                 self._missing.clear()

@@ -63,7 +63,7 @@ class Settings:
     most_sample_bytes: int = 16 * 1024
     groups_per_hour: int = 10_000
     chains_per_hour: int = 500
-    stream_bytes: int = 8 * 1024**3
+    stream_bytes: int = 1024**3
     stream_replicas: int = 1
     stream: str = "CERTPIN_REPORTS"
     hosts: tuple[str, ...] = ()

@@ -16,7 +16,9 @@ from nats.js.api import (
     StorageType,
     StreamConfig,
 )
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import APIError, BadRequestError, NotFoundError
+
+from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -63,9 +65,18 @@ async def connect(address: Secret, name: str) -> Client:
     )
 
 
+def why(exc: BaseException) -> str:
+    """What a failure is, for a log: JetStream's own words, or the kind of error alone.
+
+    The text of other errors may have the server's address in it, and a password in that.
+    """
+    if isinstance(exc, APIError) and exc.description:
+        return printable(exc.description[:200])
+    return type(exc).__name__
+
+
 async def _tell(exc: Exception) -> None:
-    """Log the kind alone: the text may have the server's address in it, with a password."""
-    _log.debug("NATS: %s", type(exc).__name__)
+    _log.debug("NATS: %s", why(exc))
 
 
 async def ensure_stream(stream: JetStreamContext, settings: Settings) -> None:

@@ -56,13 +56,13 @@ class _Writer:
 
     async def run(self) -> None:
         """Connect as often as needed."""
-        from certpin.watch.collector.stream import FAILURES
+        from certpin.watch.collector.stream import FAILURES, why
 
         while not self._stop.is_set():
             try:
                 await self._work()
             except FAILURES as exc:
-                _log.warning("the writer waits for NATS: %s", type(exc).__name__)
+                _log.warning("the writer waits for NATS: %s", why(exc))
                 await self._pause()
 
     async def _work(self) -> None:

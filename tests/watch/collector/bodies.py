@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab import Authority
 from certpin.reports.codecs.pem import pem_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 HOST = "api.bank.example"
 MARK = "0" * 32  # tests.bench.load puts a number here
@@ -56,10 +53,9 @@ def body(number: int | str = MARK, **fields: Any) -> bytes:
 
 
 def template(size: int = 3000) -> bytes:
-    """A body for the load generator: filled up with its verified chain, as real ones are."""
-    plain: Sequence[str] = chain()
-    for count in range(len(plain) + 1):
-        found = body(**{"validated-certificate-chain": list(plain[:count])})
-        if len(found) >= size:
-            break
-    return found
+    """A body for the load generator: with so much of a verified chain that it has this size."""
+    bodies = (
+        json.dumps(report() | {"validated-certificate-chain": list(chain()[:count])}).encode()
+        for count in range(len(chain()) + 1)
+    )
+    return next(each for each in bodies if len(each) >= size)

@@ -1,6 +1,6 @@
 """The collector as a program of its own: what tests kill, and what the bench measures.
 
-    python -m tests.watch.collector.serving PORT STORE [--nats URL] [--role collector|writer]
+python -m tests.watch.collector.serving PORT STORE [--nats URL] [--role collector|writer]
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ async def serve(watch: Watch, port: int, stop: asyncio.Event) -> None:
         serving = asyncio.create_task(server.serve())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        server.stop()
+        server.stop()  # type: ignore[no-untyped-call]  # granian has types for most
         await serving
 
 

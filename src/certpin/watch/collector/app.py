@@ -230,7 +230,5 @@ async def _refuse(send: Send, refused: RefusedError) -> None:
         headers.append((b"retry-after", b"%d" % refused.retry))
     if refused.status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers.append((b"allow", b"POST, OPTIONS"))
-    await send(
-        {"type": "http.response.start", "status": int(refused.status), "headers": headers}
-    )
+    await send({"type": "http.response.start", "status": int(refused.status), "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from certpin.errors import CertpinError, HostError
-from certpin.watch.collector.counting import Counted, Known, Rules, count
+from certpin.watch.collector.counting import Counted, Rules, count
 from certpin.watch.collector.grouping import Room
+from certpin.watch.collector.known import Known
 from certpin.watch.collector.refusals import NotDurableError
 from certpin.watch.collector.tally import TALLY
 
@@ -56,7 +57,7 @@ class Committer:
             return count(connection, batch, rules, self._known)
 
     def _learn(self, counted: Counted) -> None:
-        self._known.learn(counted)
+        self._known.learn(counted.hours)
         TALLY.counted += counted.reports
         TALLY.repeats += counted.repeats
         TALLY.folded += counted.folded

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Bounds:
-    """How many bodies and bytes may wait, how many go in one batch, and how many batches at once."""
+    """Bodies and bytes that may wait, those of one batch, and how many batches go at once."""
 
     queue: int
     queue_bytes: int
@@ -60,7 +60,7 @@ class Gatherer:
         self._lanes = [asyncio.create_task(self._carry()) for _ in range(self._bounds.lanes)]
 
     async def put(self, received: Received) -> None:
-        """Return when it is durable. Raises ``NotDurableError``, at once where the queue is full."""
+        """Return when it is durable. Raises ``NotDurableError``, at once if the queue is full."""
         if self._closed:
             raise NotDurableError("the collector stops", 1)
         full = len(self._queue) >= self._bounds.queue
@@ -107,7 +107,7 @@ class Gatherer:
             await self._commit([each.received for each in batch])
         except NotDurableError as exc:
             failure = exc
-        except Exception:  # whoever waits must be answered, whatever went wrong
+        except Exception:  # noqa: BLE001  # whoever waits must be answered, whatever went wrong
             _log.exception("a batch of %d bodies was not written down", len(batch))
             failure = NotDurableError("the collector made a mistake")
         TALLY.failed_commits += failure is not None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -24,19 +24,13 @@ HOUR = 3600
 DAY = 86400
 
 # What each step folds, beside what the step before it did. Step 0 folds nothing.
-_FOLDED: tuple[dict[str, str | int | bytes], ...] = (
+_FOLDED: tuple[dict[str, Any], ...] = (
     {},
     {"network": OTHER},
     {"app_version": OTHER},
     {"app": OTHER, "platform": OTHER},
-    {
-        "host": OTHER,
-        "served": b"",
-        "verified": b"",
-        "pin_set": OTHER,
-        "version": 0,
-        "reason": OTHER,
-    },
+    {"host": OTHER, "served": b"", "verified": b"", "pin_set": OTHER, "version": 0}
+    | {"reason": OTHER},
 )
 LAST = len(_FOLDED) - 1
 # `folded` of a group whose chains are not kept: it comes on top of the step.
@@ -121,10 +115,12 @@ def group_of(failure: Failure, at: int, served: bytes, verified: bytes) -> Group
 
 def fold(group: Group, step: int) -> Group:
     """The same, saying less."""
-    changes: dict[str, str | int | bytes] = {"folded": group.folded + step if step else 0}
-    for each in _FOLDED[1 : step + 1]:
+    if step == 0:
+        return group
+    changes: dict[str, Any] = {"folded": group.folded + step}
+    for each in _FOLDED[: step + 1]:
         changes |= each
-    return group._replace(**changes) if step else group
+    return group._replace(**changes)
 
 
 def every_fold(groups: Iterable[Group]) -> set[bytes]:

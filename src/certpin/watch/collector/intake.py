@@ -13,6 +13,7 @@ from certpin.watch.collector.gather import Bounds, Gatherer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from certpin.watch.collector.jetstream import JetStreamIntake
     from certpin.watch.collector.received import Received
     from certpin.watch.watch import Watch
 

@@ -39,7 +39,7 @@ class Rates:
         else:
             self._buckets.move_to_end(source)
             filled = bucket.left + (now - bucket.at) * self._rate
-            bucket.left = filled if filled < self._burst else self._burst
+            bucket.left = min(filled, self._burst)
             bucket.at = now
         if bucket.left < 1:
             return int((1 - bucket.left) / self._rate) + 1

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case
+from sqlalchemy import case, select
 
 from certpin.watch.store import insert
 from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_IDENTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Column, Connection
 
 PRESENCE_KEY = ("day", "pin_set", "version", "app", "app_version", "platform")
+_PIECE = 500  # keys in one question
 
 
 def _once(build: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
@@ -65,3 +66,19 @@ def upsert_presences(connection: Connection) -> Any:
 def _either(condition: Any, one: Any, other: Any) -> Any:
     """SQLite and PostgreSQL have different names for the greater of two."""
     return case((condition, one), else_=other)
+
+
+def existing(connection: Connection, column: Column[Any], keys: Iterable[bytes]) -> set[bytes]:
+    """Those of the keys that are in the table."""
+    return {
+        bytes(key)
+        for piece in pieces(keys)
+        for key in connection.execute(select(column).where(column.in_(piece))).scalars()
+    }
+
+
+def pieces(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The keys in order, so many at a time: a statement has room for only so many."""
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), _PIECE):
+        yield ordered[start : start + _PIECE]

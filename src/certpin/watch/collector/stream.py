@@ -57,7 +57,7 @@ async def connect(address: Secret, name: str) -> Client:
         address.reveal(),
         name=name,
         connect_timeout=_CONNECT,
-        reconnect_time_wait=_AGAIN,  # type: ignore[arg-type]  # it is slept for as it is
+        reconnect_time_wait=_AGAIN,
         max_reconnect_attempts=-1,
         ping_interval=_PING,
         max_outstanding_pings=2,

@@ -140,4 +140,3 @@ class _Writer:
     async def _pause(self) -> None:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._stop.wait(), _AGAIN)
-

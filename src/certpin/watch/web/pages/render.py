@@ -18,8 +18,8 @@ from starlette.responses import HTMLResponse
 from certpin._version import __version__
 from certpin.lab.report.text import clean
 from certpin.watch.web.pages import words
-from certpin.watch.web.pages.icons import icon
 from certpin.watch.web.pages.files import address
+from certpin.watch.web.pages.icons import icon
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -90,7 +90,7 @@ class _Pages:
             return self._page(request, 429, "There were too many tries. Wait a minute.")
         if not is_password(self._door, visitor.name, current):
             note_failure(self._door, origin, visitor.name, now)
-            return self._page(request, 403, "The current password is not right.")
+            return self._page(request, 400, "The current password is not right.")
         if new != again:
             return self._page(request, 400, "The new password was not the same both times.")
         try:

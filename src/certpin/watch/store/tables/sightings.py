@@ -29,5 +29,6 @@ SIGHTINGS = Table(
     count(),
     Column("latest", Boolean, nullable=False, server_default=true()),
     Index(None, "host", "port", "vantage", "last_at"),
+    Index(None, "host", "last_at"),
     Index(None, "last_at"),
 )

@@ -9,10 +9,11 @@ import msgspec
 from sqlalchemy import func, select, true
 
 from certpin.watch.facts.base import moment, moment_or_none
-from certpin.watch.facts.hosts import STALE, names
+from certpin.watch.facts.hosts import names
+from certpin.watch.facts.limits import USUAL, Limits
 from certpin.watch.store.tables.leases import LEASES
 from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_IDENTITIES
-from certpin.watch.store.tables.sightings import SIGHTINGS
+from certpin.watch.store.tables.sightings import SIGHTINGS, VANTAGES
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -25,12 +26,16 @@ _MOST_NAMED = 100  # hosts without a sighting that are named
 
 
 class VantageFreshness(msgspec.Struct, frozen=True):
-    """When a vantage last looked at anything, and how many hosts it has an answer for."""
+    """When a vantage last answered, and for how many hosts it has an answer.
+
+    ``last_at`` is none where it never did, ``asked_at``, when it was last asked, where nobody asks.
+    """
 
     vantage: str
-    last_at: datetime
     hosts: int
     stale: bool
+    last_at: datetime | None = None
+    asked_at: datetime | None = None
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -67,7 +72,9 @@ class Freshness(msgspec.Struct, frozen=True):
         return bool(self.problems or self.unseen_count or late)
 
 
-def freshness(connection: Connection, glance: Glance, now: datetime) -> Freshness:
+def freshness(
+    connection: Connection, glance: Glance, now: datetime, limits: Limits = USUAL
+) -> Freshness:
     """All of it."""
     watched = names(connection, glance)
     seen = _seen(connection)
@@ -77,7 +84,7 @@ def freshness(connection: Connection, glance: Glance, now: datetime) -> Freshnes
         len(watched),
         len(unseen),
         tuple(unseen[:_MOST_NAMED]),
-        _vantages(connection, now),
+        _vantages(connection, now, limits),
         _leases(connection, now),
         glance.problems,
         _last_report(connection),
@@ -90,19 +97,29 @@ def _seen(connection: Connection) -> set[str]:
     return set(connection.execute(statement).scalars())
 
 
-def _vantages(connection: Connection, now: datetime) -> tuple[VantageFreshness, ...]:
-    columns, last = SIGHTINGS.c, func.max(SIGHTINGS.c.last_at)
-    statement = select(columns.vantage, last, func.count(columns.host.distinct()))
-    rows = connection.execute(
-        statement.where(columns.latest.is_(true()))
-        .group_by(columns.vantage)
-        .order_by(columns.vantage)
-        .limit(_MOST_VANTAGES)
-    )
-    return tuple(
-        VantageFreshness(name, moment(at), hosts, now - moment(at) > STALE)
-        for name, at, hosts in rows
-    )
+def _vantages(
+    connection: Connection, now: datetime, limits: Limits
+) -> tuple[VantageFreshness, ...]:
+    """Those that are asked, and those whose answers still stand."""
+    columns = SIGHTINGS.c
+    statement = select(
+        columns.vantage, func.max(columns.last_at), func.count(columns.host.distinct())
+    ).where(columns.latest.is_(true()))
+    seen = {row[0]: row for row in connection.execute(statement.group_by(columns.vantage))}
+    asked = {row.name: row for row in connection.execute(select(VANTAGES))}
+    found = []
+    for name in sorted(seen.keys() | asked.keys())[:_MOST_VANTAGES]:
+        _, last, hosts = seen.get(name, (name, None, 0))
+        row = asked.get(name)
+        heard = row.heard_at if row else None
+        last = max((at for at in (last, heard) if at is not None), default=None)
+        stale = last is None or now - moment(last) > limits.stale
+        found.append(
+            VantageFreshness(
+                name, hosts, stale, moment_or_none(last), moment(row.asked_at) if row else None
+            )
+        )
+    return tuple(found)
 
 
 def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:

@@ -6,7 +6,7 @@ A host is watched where a pin set names it, or where a probe looked at one that 
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it first encodes
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -15,6 +15,7 @@ from sqlalchemy import func, select, true
 from certpin.errors import HostError
 from certpin.watch.facts.base import HOUR, Page, bounded, seconds, whole_days
 from certpin.watch.facts.judging import Judge
+from certpin.watch.facts.limits import USUAL, Limits
 from certpin.watch.facts.vantages import Vantage, vantages
 from certpin.watch.store.tables.alerts import ALERTS
 from certpin.watch.store.tables.reports import REPORT_GROUPS
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 # `expiring`: a certificate or the pins end soon. `unknown`: nobody has looked, or not lately.
 Status = Literal["broken", "unknown", "expiring", "holds"]
 WORST_FIRST: tuple[Status, ...] = ("broken", "unknown", "expiring", "holds")
-
-SOON = timedelta(days=14)  # before an end that is told
-STALE = timedelta(hours=6)  # after which what a vantage saw is no news
 
 _MOST_COVERED = 10_000  # hosts below wildcards
 
@@ -99,22 +97,34 @@ def names(connection: Connection, glance: Glance) -> tuple[str, ...]:
 
 
 def hosts(
-    connection: Connection, glance: Glance, now: datetime, *, after: str = "", limit: int = 100
+    connection: Connection,
+    glance: Glance,
+    now: datetime,
+    *,
+    after: str = "",
+    limit: int = 100,
+    limits: Limits = USUAL,
 ) -> Page[Host]:
     """The watched hosts whose names come after another, by name."""
     limit = bounded(limit)
     following = [name for name in names(connection, glance) if name > after][: limit + 1]
-    found = described(connection, glance, now, following[:limit])
+    found = described(connection, glance, now, following[:limit], limits)
     return Page(found, (following[limit - 1],) if len(following) > limit else None)
 
 
-def host(connection: Connection, glance: Glance, now: datetime, name: str) -> Host | None:
+def host(
+    connection: Connection, glance: Glance, now: datetime, name: str, limits: Limits = USUAL
+) -> Host | None:
     """One host; ``None`` where no watched pin set covers it."""
-    return next(iter(described(connection, glance, now, [name])), None)
+    return next(iter(described(connection, glance, now, [name], limits)), None)
 
 
 def described(
-    connection: Connection, glance: Glance, now: datetime, wanted: Sequence[str]
+    connection: Connection,
+    glance: Glance,
+    now: datetime,
+    wanted: Sequence[str],
+    limits: Limits = USUAL,
 ) -> tuple[Host, ...]:
     """These hosts, in this order; those that no watched pin set covers are left out."""
     covered = {name: policies_of(glance, name) for name in wanted}
@@ -123,7 +133,11 @@ def described(
     seen = vantages(connection, judge, known)
     alerts, failures = _alerts(connection, known), _failures(connection, known, now)
     return tuple(
-        _host(name, covered[name], seen[name], judge, (alerts[name], failures[name]))
+        msgspec.structs.replace(
+            _host(name, covered[name], seen[name], judge, limits),
+            alerts=alerts[name],
+            failures=failures[name],
+        )
         for name in known
     )
 
@@ -147,11 +161,11 @@ def _host(
     policies: Sequence[tuple[WatchedSet, HostPolicy]],
     seen: tuple[Vantage, ...],
     judge: Judge,
-    counts: tuple[int, int],
+    limits: Limits,
 ) -> Host:
     not_after = min((each.not_after for each in seen if each.not_after), default=None)
     expires = min((each.expires for _, each in policies if each.expires), default=None)
-    status, problems = _standing(seen, not_after, expires, judge.now)
+    status, problems = _standing(seen, (not_after, expires), judge.now, limits)
     return Host(
         name,
         status,
@@ -162,25 +176,29 @@ def _host(
         whole_days(judge.now, not_after) if not_after else None,
         expires,
         whole_days(judge.now, expires) if expires else None,
-        *counts,
     )
 
 
 def _standing(
     seen: tuple[Vantage, ...],
-    not_after: datetime | None,
-    expires: datetime | None,
+    ends: tuple[datetime | None, datetime | None],
     now: datetime,
+    limits: Limits,
 ) -> tuple[Status, tuple[str, ...]]:
     """How a host stands, and why. What was last seen long ago may have mended itself, or not."""
     broken = dict.fromkeys(each.problem_word for each in seen if each.problem_word)
-    if len({each.served for each in seen if each.served}) > 1:
+    if len({each.leaf_pin for each in seen if each.leaf_pin}) > 1:
         broken["vantages-disagree"] = None
-    stale = not seen or any(now - each.last_at > STALE for each in seen)
+    stale = not seen or any(now - each.last_at > limits.stale for each in seen)
     soon = [
         word
-        for word, end in (("certificate-ends", not_after), ("pins-end", expires))
-        if end is not None and end - now <= SOON
+        for word, end, near in zip(
+            ("certificate-ends", "pins-end"),
+            ends,
+            (limits.certificates, limits.pins),
+            strict=True,
+        )
+        if end is not None and end - now <= near
     ]
     found = (*broken, *(["not-seen-lately"] if stale else []), *soon)
     grave = broken.keys() - {"vantages-disagree"}

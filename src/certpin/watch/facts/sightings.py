@@ -29,6 +29,8 @@ class Sighting(msgspec.Struct, frozen=True):
     host: str
     port: int
     vantage: str
+    way: str
+    edge: str
     address: str
     outcome: str
     served: str
@@ -82,9 +84,9 @@ def changes(connection: Connection, host: str, *, limit: int = 50) -> tuple[Chan
     digests = {bytes.fromhex(each) for row in found for each in (row.served, row.verified) if each}
     kept = chains(connection, digests)
     changed: list[Change] = []
-    newer: dict[tuple[str, int], Sighting] = {}
+    newer: dict[tuple[str, int, str, str], Sighting] = {}
     for row in found:
-        place = (row.vantage, row.port)
+        place = (row.vantage, row.port, row.way, row.edge)
         if place in newer:
             changed.append(_change(row, newer[place], kept))
         newer[place] = row
@@ -113,6 +115,8 @@ def _sighting(row: Row[Any]) -> Sighting:
         row.host,
         row.port,
         row.vantage,
+        row.way,
+        row.edge,
         row.address,
         row.outcome,
         hexadecimal(row.served),

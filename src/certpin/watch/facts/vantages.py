@@ -33,6 +33,7 @@ _ANSWERS = {"mismatch": "mismatch", "expired": "pins-ended"}
 class Vantage(msgspec.Struct, frozen=True):
     """What a vantage last saw of a host, and since when it is so.
 
+    ``way`` and ``edge`` tell several answers of one vantage and port apart, and are empty else.
     ``answer`` is what the watched pins say to the verified path, ``refused_by`` the versions still
     alive whose clients refuse it. ``not_after`` is the earliest end on that path, or on what was
     served where none verified. ``problem_word`` is empty where nothing is wrong.
@@ -40,6 +41,8 @@ class Vantage(msgspec.Struct, frozen=True):
 
     vantage: str
     port: int
+    way: str
+    edge: str
     address: str
     outcome: str
     answer: Answer
@@ -64,7 +67,7 @@ def vantages(
     """The latest sighting of each vantage, by host; those of a host in their order by name."""
     columns = SIGHTINGS.c
     statement = select(SIGHTINGS).where(columns.latest.is_(true()), columns.host.in_(hosts))
-    order = (columns.host, columns.vantage, columns.port, columns.id)
+    order = (columns.host, columns.vantage, columns.port, columns.way, columns.edge)
     rows = connection.execute(statement.order_by(*order).limit(_MOST)).all()
     digests = {digest for row in rows for digest in (row.served, row.verified) if digest}
     kept = chains(connection, digests)
@@ -91,6 +94,8 @@ def _vantage(row: Row[Any], kept: dict[bytes, Chain | None], judge: Judge) -> Va
     return Vantage(
         row.vantage,
         row.port,
+        row.way,
+        row.edge,
         row.address,
         row.outcome,
         answer,

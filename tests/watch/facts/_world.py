@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certpin.lab import Authority
-from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet
+from certpin.pinfile import PinSet
+from certpin.pins import HostPattern, HostPin, HostPolicy, Pin
 from certpin.rotation import Event, History, Timing
 from certpin.watch.settings import Settings
 from certpin.watch.store.keeping import keep_chains

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
 from certpin.watch.facts import adoption, alerts, chains, failures, freshness, hosts, sightings
 from certpin.watch.facts.failures import Only, Range
-from certpin.watch.store import Store
 from tests.watch.facts import _world as world
 from tests.watch.facts._world import API, DAY, HOUR, NEW, NOW, PAY
+
+if TYPE_CHECKING:
+    from certpin.watch.store import Store
 
 WEEK = Range(NOW - 7 * DAY, NOW)
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 # Reason, what it means, and what to do. docs/watch-operations.md has a line for each.
 REASONS: dict[str, tuple[str, str]] = {
-    "away": ("the database cannot be reached", "start it; look at its log and at the network"),
+    "away": (
+        "the database cannot be reached, or lets nobody in under this address",
+        "start it; check the address in store, the user and the password; look at its log",
+    ),
     "busy": (
         "the database had no time",
         "try again; if it goes on, look for what holds it: a long transaction, too many clients",
@@ -32,8 +35,8 @@ REASONS: dict[str, tuple[str, str]] = {
     "failed": ("the database refused what it was asked", "this is a mistake in certpin: report it"),
     "full": ("the disk of the database is full", "make room: docs/watch-operations.md says how"),
     "refused": (
-        "the database refuses the user, the password, or the name",
-        "check the address in store, and the rights of its user",
+        "the database gives the user no right to it",
+        "check the rights of the user in the address in store",
     ),
     "schema": (
         "the database has not the tables of this version of certpin",
@@ -93,13 +96,15 @@ def told() -> Iterator[None]:
     """Raise ``StoreError`` where the database does not do what it is asked.
 
     Two errors stay what they are: ``IntegrityError`` and ``DataError`` are about values, which
-    whoever writes them knows.
+    whoever writes them knows. The values themselves are taken out of every error.
     """
     try:
         yield
-    except (IntegrityError, DataError):
+    except (IntegrityError, DataError) as exc:
+        _hush(exc)
         raise
     except DBAPIError as exc:
+        _hush(exc)
         raise store_error(reason_of(exc.orig)) from exc
     except PoolTimeoutError as exc:
         raise store_error("busy") from exc
@@ -113,6 +118,17 @@ def reason_of(exc: Any) -> str:
         return next((_SQLITE[key] for key in _SQLITE if name.startswith(key)), "failed")
     state = getattr(exc, "sqlstate", None)
     if state is None:
-        # psycopg has no code for a server that cannot be reached, or went away in the middle.
+        # libpq has no code for a server that cannot be reached, lets nobody in, or went away.
         return "away" if type(exc).__name__ in _WITHOUT_CODE else "failed"
     return _SQLSTATES.get(state) or _SQLSTATES.get(state[:2]) or "failed"
+
+
+def _hush(exc: DBAPIError) -> None:
+    """Take the values out: PostgreSQL shows the whole row below the line that says what is wrong.
+
+    A ``DataError`` has its value in the first line. Parameters are hidden by the engine already.
+    """
+    for each in (exc, exc.orig):
+        if isinstance(each, BaseException) and each.args:
+            line = str(each.args[0]).partition("\n")[0]
+            each.args = ("a value does not fit" if isinstance(exc, DataError) else line,)

@@ -112,3 +112,14 @@ def pins_of(details: dict[str, Any]) -> frozenset[str]:
     some = found if isinstance(found, (list, tuple)) else ()
     one = details.get("pin")
     return frozenset(each for each in (*some, one) if isinstance(each, str) and each)
+
+
+def why_quiet(trouble: Quietable, quiet: Quiet, now: int, settings: Settings) -> tuple[str, str]:
+    """Who keeps a trouble quiet, and why; both are empty where nobody does."""
+    for silence in quiet.silences:
+        if silenced_by(silence, trouble, now, settings):
+            return silence.who, silence.why
+    for window in quiet.windows:
+        if explains(window, trouble, now):
+            return "", window.why
+    return "", ""

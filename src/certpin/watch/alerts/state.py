@@ -35,7 +35,7 @@ What = Literal[
     "opened", "repeated", "escalated", "resumed", "resolved", "silenced", "maintenance"
 ]
 
-_SOON = 6 * 3600  # what comes back within these seconds after it was resolved, flaps
+SOON = 6 * 3600  # what comes back within these seconds after it was resolved, flaps
 _MOST_FLAPS = 5  # each doubles the hold time: 32 times at most
 _FRESH = 60  # seconds for which `last_at` may lag behind, so that not each look is a write
 
@@ -162,7 +162,7 @@ def _opened(
         peak=finding.severity,
         quiet=cover(finding, moment.quiet, now, moment.settings),
     )
-    if last and last.resolved_at is not None and now - last.resolved_at <= _SOON:
+    if last and last.resolved_at is not None and now - last.resolved_at <= SOON:
         alert = replace(alert, flaps=last.flaps + 1)
     if alert.quiet:
         return Change(alert, (Transition("opened", told=False), Transition(alert.quiet, False)))

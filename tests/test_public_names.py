@@ -34,6 +34,7 @@ PUBLIC_NAMES = [
     "PinnedSSLContext",
     "ProbeError",
     "StartTLSError",
+    "StoreError",
     "TokenError",
     "TrustAnchors",
     "UnpinnedHostError",

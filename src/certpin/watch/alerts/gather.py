@@ -122,9 +122,7 @@ def _counted(connection: Connection, since: int, until: int) -> tuple[Hours, fro
     return hours, frozenset(hour for each in hours.values() for hour in each)
 
 
-def _sighted(
-    connection: Connection, groups: tuple[Group, ...]
-) -> frozenset[tuple[str, bytes]]:
+def _sighted(connection: Connection, groups: tuple[Group, ...]) -> frozenset[tuple[str, bytes]]:
     """The chains that some vantage saw at these hosts, whether it verified them or not."""
     hosts = sorted({each.host for each in groups})
     table = SIGHTINGS.c
@@ -132,7 +130,10 @@ def _sighted(
     for at in range(0, len(hosts), 500):
         rows = connection.execute(
             select(table.host, table.served, table.verified)
-            .where(table.host.in_(hosts[at : at + 500]), or_(table.served != b"", table.verified != b""))
+            .where(
+                table.host.in_(hosts[at : at + 500]),
+                or_(table.served != b"", table.verified != b""),
+            )
             .distinct()
         )
         for host, served, verified in rows:

@@ -63,22 +63,26 @@ def put(
 def due(connection: Connection, service: str, now: int) -> tuple[Row, ...]:
     """What a service could be told now, the oldest first.
 
-    A row whose next try is further away than any wait was put there by a clock that ran ahead.
+    What happened to an alert is told in its order: that it is over waits until it was told that it
+    is there. A row whose next try is further away than any wait was put there by a clock that ran
+    ahead.
     """
     table = TELLINGS.c
     rows = connection.execute(
-        select(*(getattr(table, name) for name in Row._fields))
-        .where(
-            table.service == service,
-            table.told_at.is_(None),
-            table.given_up_at.is_(None),
-            or_(table.next_at <= now, table.next_at > now + 2 * _LONGEST),
-        )
+        select(*(getattr(table, name) for name in Row._fields), table.next_at)
+        .where(table.service == service, table.told_at.is_(None), table.given_up_at.is_(None))
         .order_by(table.id)
         .limit(_MOST)
         .with_for_update(skip_locked=True)
     )
-    return tuple(Row(*row) for row in rows)
+    found, waiting = [], set()
+    for *values, next_at in rows:
+        row = Row(*values)
+        if row.alert in waiting or now < next_at <= now + 2 * _LONGEST:
+            waiting.add(row.alert)
+        else:
+            found.append(row)
+    return tuple(found)
 
 
 def claim(connection: Connection, rows: Sequence[Row], now: int, settings: Settings) -> None:
@@ -95,6 +99,10 @@ def told(connection: Connection, rows: Sequence[Row], now: int, incident: str = 
     ids = [each.id for each in rows]
     values = {"told_at": now, "problem": "", "incident": incident}
     connection.execute(update(TELLINGS).where(TELLINGS.c.id.in_(ids)).values(**values))
+    table = TELLINGS.c
+    again = (table.service == rows[0].service, table.told_at.is_(None), table.next_at > now)
+    # It is there again: what waited for its next try need not wait any longer.
+    connection.execute(update(TELLINGS).where(*again).values(next_at=now))
     _record(connection, rows, now, "told", "")
 
 
@@ -139,33 +147,36 @@ def failing(connection: Connection, now: int) -> Mapping[str, str]:
     return {service: problem for service, problem in rows}  # noqa: C416  # rows are no pairs
 
 
-def incident_of(connection: Connection, row: Row) -> tuple[str, int]:
-    """The incident that a service has for an alert, and how many others of it are still open."""
+def incidents(connection: Connection, rows: Sequence[Row]) -> dict[int, str]:
+    """The incident that a service has for each of these alerts, where it has one."""
     table = TELLINGS.c
-    incident = connection.execute(
-        select(table.incident)
-        .where(table.alert == row.alert, table.service == row.service, table.incident != "")
-        .order_by(table.id.desc())
-        .limit(1)
-    ).scalar()
-    if not incident:
-        return "", 0
-    others = connection.execute(
-        select(func.count(func.distinct(table.alert)))
-        .join(ALERTS, ALERTS.c.id == table.alert)
-        .where(
-            table.service == row.service,
-            table.incident == incident,
-            table.alert != row.alert,
-            ALERTS.c.resolved_at.is_(None),
-        )
-    ).scalar_one()
-    return incident, int(others)
+    numbers = sorted({each.alert for each in rows})
+    found = connection.execute(
+        select(table.alert, table.incident)
+        .where(table.service == rows[0].service, table.alert.in_(numbers), table.incident != "")
+        .order_by(table.id)
+    )
+    return {alert: incident for alert, incident in found}  # noqa: C416  # rows are no pairs
 
 
-def _record(
-    connection: Connection, rows: Sequence[Row], now: int, what: str, problem: str
-) -> None:
+def others_open(connection: Connection, row: Row, incident: str) -> int:
+    """How many other alerts of an incident are still open."""
+    table = TELLINGS.c
+    return int(
+        connection.execute(
+            select(func.count(func.distinct(table.alert)))
+            .join(ALERTS, ALERTS.c.id == table.alert)
+            .where(
+                table.service == row.service,
+                table.incident == incident,
+                table.alert != row.alert,
+                ALERTS.c.resolved_at.is_(None),
+            )
+        ).scalar_one()
+    )
+
+
+def _record(connection: Connection, rows: Sequence[Row], now: int, what: str, problem: str) -> None:
     events = [
         {"alert": each.alert, "at": now, "what": what, "who": each.service}
         | {"note": f"{each.what}: {problem}" if problem else each.what}

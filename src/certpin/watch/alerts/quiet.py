@@ -107,11 +107,18 @@ def explains(window: Window, trouble: Quietable, now: int) -> bool:
 
 
 def pins_of(details: dict[str, Any]) -> frozenset[str]:
-    """The pins of what is served now, as a finding tells them."""
-    found = details.get("pins", ())
-    some = found if isinstance(found, (list, tuple)) else ()
-    one = details.get("pin")
-    return frozenset(each for each in (*some, one) if isinstance(each, str) and each)
+    """The pins of what is served now, as the monitor's findings tell them.
+
+    ``after`` is a pin, or a chain whose certificates have one each; ``keys`` are those that each
+    vantage sees.
+    """
+    after, keys = details.get("after"), details.get("keys")
+    found = [after] if isinstance(after, str) else []
+    if isinstance(after, list):
+        found += [each.get("pin", "") for each in after if isinstance(each, dict)]
+    if isinstance(keys, dict):
+        found += [pin for each in keys.values() if isinstance(each, list) for pin in each]
+    return frozenset(each for each in found if isinstance(each, str) and each)
 
 
 def why_quiet(trouble: Quietable, quiet: Quiet, now: int, settings: Settings) -> tuple[str, str]:

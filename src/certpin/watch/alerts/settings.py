@@ -67,9 +67,7 @@ class Settings:
     tell: tuple[Tell, ...] = field(default=())
 
 
-_DURATIONS = tuple(
-    each.name for each in fields(Settings) if isinstance(each.default, timedelta)
-)
+_DURATIONS = tuple(each.name for each in fields(Settings) if isinstance(each.default, timedelta))
 _NUMBERS = {"digest": (1, 1000), "few": (1, 1_000_000), "surge": (2, 1000), "disk": (0, 99)}
 _LEAST = {"every": timedelta(seconds=1), "deadline": timedelta(seconds=1)}
 _MOST = {"every": timedelta(hours=1), "deadline": timedelta(minutes=5)}

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from certpin.watch.alerts.settings import Settings
     from certpin.watch.finding import Finding, Severity
 
-What = Literal[
-    "opened", "repeated", "escalated", "resumed", "resolved", "silenced", "maintenance"
-]
+What = Literal["opened", "repeated", "escalated", "resumed", "resolved", "silenced", "maintenance"]
 
 SOON = 6 * 3600  # what comes back within these seconds after it was resolved, flaps
 _MOST_FLAPS = 5  # each doubles the hold time: 32 times at most
@@ -150,9 +148,7 @@ def _once(findings: Iterable[Finding]) -> Iterable[Finding]:
     return found.values()
 
 
-def _opened(
-    finding: Finding, clients: int | None, last: Alert | None, moment: _Moment
-) -> Change:
+def _opened(finding: Finding, clients: int | None, last: Alert | None, moment: _Moment) -> Change:
     """Rule 1. ``last`` is the same trouble as it was before, and is over."""
     now = moment.now
     alert = replace(

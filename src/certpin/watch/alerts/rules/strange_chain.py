@@ -60,9 +60,7 @@ def is_strange(evidence: Evidence, group: Group) -> bool:
     return key in evidence.strange and not seen
 
 
-def _severe(
-    evidence: Evidence, groups: Sequence[Group], touched: int | None, name: str
-) -> bool:
+def _severe(evidence: Evidence, groups: Sequence[Group], touched: int | None, name: str) -> bool:
     """Many, or a good part of all, or some client went on in spite of it."""
     holding = evidence.holding(name)
     large = touched is not None and holding is not None and touched > _LARGE * holding
@@ -70,9 +68,7 @@ def _severe(
     return total(groups) >= _MANY or large or passed
 
 
-def _summary(
-    evidence: Evidence, groups: Sequence[Group], touched: int | None, name: str
-) -> str:
+def _summary(evidence: Evidence, groups: Sequence[Group], touched: int | None, name: str) -> str:
     issuer = evidence.issuers.get(_largest(groups)[0].chain, "")
     holding = evidence.holding(name)
     parts = [

@@ -1,0 +1,77 @@
+"""``certpin watch worker``: looks at hosts from where it stands, for a watch that is elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.watching import extra_needed
+
+if TYPE_CHECKING:
+    from certpin.watch.secret import Secret
+
+_VARIABLE = "CERTPIN_NATS"
+
+
+@click.command()
+@click.option(
+    "--vantage",
+    required=True,
+    metavar="NAME",
+    help="What this place is called in watch.toml: lower-case letters, digits, - and _.",
+)
+@click.option(
+    "--nats",
+    "written",
+    required=True,
+    envvar=_VARIABLE,
+    metavar="URL",
+    help="The NATS server: tls://USER:PASSWORD@HOST:4222. env:NAME and file:PATH say where the "
+    f"address is, so that no password is seen in ps; as does the variable {_VARIABLE}.",
+)
+@click.option(
+    "--window",
+    type=click.IntRange(1, 4096),
+    default=256,
+    show_default=True,
+    help="How many hosts are asked at once.",
+)
+def worker(vantage: str, written: str, window: int) -> None:
+    """Look at hosts from here, until SIGTERM or SIGINT, for a watch that runs elsewhere.
+
+    The watch hands out jobs over NATS JetStream; this worker takes those of its vantage, dials the
+    hosts, and sends back what it saw. It needs no pin file and no database. Several workers may
+    have one vantage: they share its jobs. A job of a worker that dies goes to another.
+
+    What the worker trusts is this machine's: a job has anchors of its own only where the pin file
+    names some. Whoever may write to the NATS server decides which hosts are dialled from here.
+
+    Needs pip install 'certpin[cluster]'.
+
+    Exit code 0: it was told to stop. 2: usage.
+    """
+    with extra_needed():
+        from certpin.watch.monitor.settings import check_vantage
+        from certpin.watch.monitor.worker import work  # noqa: F401  # is all of it there?
+        from certpin.watch.secret import resolve
+
+        check_vantage(vantage, "--vantage")
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+        asyncio.run(_work(vantage, resolve(written, "--nats"), window))
+
+
+async def _work(vantage: str, url: Secret, window: int) -> None:
+    from certpin.watch.monitor.worker import work
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    click.echo(f"certpin: looking from {vantage} (process {os.getpid()})", err=True)
+    await work(vantage, url, stop, window=window)

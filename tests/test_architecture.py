@@ -17,6 +17,7 @@ from certpin.cli.main import COMMANDS, module_name
 from certpin.formats import FORMATS
 from certpin.pinfile.lint import RULES
 from certpin.probe.starttls import PROTOCOLS
+from certpin.reports.codecs import CODECS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,6 +218,7 @@ REGISTRIES = {
     "formats": lambda: list(FORMATS),
     "pinfile/lint/rules": _rules,
     "probe/starttls": _protocols,
+    "reports/codecs": lambda: list(CODECS),
 }
 
 

@@ -8,7 +8,8 @@ from certpin.watch.store.tables.base import METADATA, count, digest, moment, num
 
 # Reports of one hour that say the same. `key` is the SHA-256 of what they have in common.
 # `served` and `verified` are digests of chains, empty where the reports had none. `version` is 0
-# where the format has none.
+# where the format has none. `folded` is above 0 where the hour was full, and the group says less
+# than its reports did (watch/collector/grouping.py).
 REPORT_GROUPS = Table(
     "report_groups",
     METADATA,
@@ -27,6 +28,7 @@ REPORT_GROUPS = Table(
     text("kind"),
     text("decision"),
     text("reason"),
+    Column("folded", BigInteger, nullable=False, server_default="0"),
     count(),
     moment("first_at"),
     moment("last_at"),

@@ -180,5 +180,3 @@ def _named(path: Strand, products: dict[str, str]) -> str:
         f"{place.facts.subject or ''}\n{place.facts.issuer or ''}" for place in path.places
     ).lower()
     return next((product for name, product in products.items() if name in said), "")
-
-

@@ -88,7 +88,9 @@ class Rollup:
             if last is None:
                 return 0
             if self._whole != today:
-                days = range(max(oldest // DAY * DAY, today - failures.MOST_POINTS * DAY), today + 1, DAY)
+                days = range(
+                    max(oldest // DAY * DAY, today - failures.MOST_POINTS * DAY), today + 1, DAY
+                )
             else:
                 days = self._touched(connection, today)
         self._write(list(days))
@@ -183,7 +185,11 @@ def _add_fresh(
     fresh = begins[-1] - (_FRESH - 1) * DAY
     within = failures.Range(moment(fresh), moment(begins[-1] + DAY))
     found = failures.series(
-        connection, within, by=by, bucket="day", lines=failures.MOST_LINES  # type: ignore[arg-type]
+        connection,
+        within,
+        by=by,
+        bucket="day",
+        lines=failures.MOST_LINES,  # type: ignore[arg-type]
     )
     for line in found.lines:
         for begin, number in zip(found.begins, line.counts, strict=True):
@@ -202,7 +208,9 @@ def _rows(connection: Connection, day: int) -> Iterable[dict[str, Any]]:
             yield {"by": by, "day": day, "value": value, "count": number}
 
 
-def _line(value: str, counts: Counter[int], begins: Sequence[int], *, rest: bool = False) -> failures.Line:
+def _line(
+    value: str, counts: Counter[int], begins: Sequence[int], *, rest: bool = False
+) -> failures.Line:
     numbers = tuple(counts[begin] for begin in begins)
     return failures.Line(value, sum(numbers), numbers, rest)
 

@@ -28,9 +28,7 @@ def overview(asked: Asked) -> Response:
             )
             items, following = page.items, page.next
         quiet = facts.silences(connection, asked.now, active=True).items
-    return asked.page(
-        "alerts.html", which=which, items=items, following=following, silences=quiet
-    )
+    return asked.page("alerts.html", which=which, items=items, following=following, silences=quiet)
 
 
 def alert(asked: Asked) -> Response:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from certpin.watch.facts.limits import Limits
 from certpin.watch.web.pages.render import render
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ class Asked:
     def glance(self) -> Glance:
         """The pin sets as they are now."""
         return self.watch.watched.glance()
+
+    @property
+    def limits(self) -> Limits:
+        """From when on an end is near, and what was seen is old."""
+        return Limits.of(self.watch.settings.monitor)
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:

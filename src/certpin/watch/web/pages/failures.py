@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from certpin.watch.facts import chains, failures, rollup
+from certpin.watch.facts import failures, rollup
 from certpin.watch.facts.breakdown import breakdown
-from certpin.watch.facts.issuer import origin
 from certpin.watch.web.pages import series
+from certpin.watch.web.pages.met import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from starlette.responses import Response
 
-    from certpin.watch.facts.failures import ChainCount
-    from certpin.watch.facts.issuer import Origin
     from certpin.watch.web.pages.asking import Asked
 
 RANGES = {
@@ -55,7 +53,7 @@ def overview(asked: Asked) -> Response:
         found = _series(connection, within, by, only)
         split = _split(connection, lately, only)
         met = failures.top_chains(connection, lately, only=only, limit=15)
-        known = [(each, _origin(connection, asked, each)) for each in met]
+        known = [(each, origin_of(connection, asked, each)) for each in met]
     return asked.page(
         "failures.html",
         by=by,
@@ -96,11 +94,3 @@ def _series(
     if only is None:
         return rollup.series(connection, within, by, lines=lines)
     return failures.series(connection, within, by=by, bucket="day", only=only, lines=lines)  # type: ignore[arg-type]
-
-
-def _origin(connection: Connection, asked: Asked, met: ChainCount) -> Origin:
-    from certpin.watch.web.pages.met import anchors_of, expected_of
-
-    ders = chains.ders(connection, bytes.fromhex(met.served)) if met.served else ()
-    expected = expected_of(connection, asked, met.host)
-    return origin(ders or (), expected, anchors_of(asked, met.host), met.host)

@@ -50,8 +50,8 @@ def fleet(asked: Asked) -> Response:
     """The page."""
     with asked.connection() as connection:
         names = hosts.names(connection, asked.glance)
-        every = hosts.described(connection, asked.glance, asked.now, names)
-        fresh = freshness.freshness(connection, asked.glance, asked.now)
+        every = hosts.described(connection, asked.glance, asked.now, names, asked.limits)
+        fresh = freshness.freshness(connection, asked.glance, asked.now, asked.limits)
         order = asked.choice("sort", tuple(_ORDERS))
         chosen = sorted(_chosen(asked, every), key=_ORDERS[order])
         pages = max(1, -(-len(chosen) // ROWS))

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from certpin.watch.facts.chains import Issued
     from certpin.watch.facts.hosts import Host
     from certpin.watch.facts.vantages import Vantage
-    from certpin.watch.web.pages.asking import Asked
     from certpin.watch.watched import WatchedSet
+    from certpin.watch.web.pages.asking import Asked
 
 _WEEK = timedelta(days=7)
 
@@ -57,7 +57,7 @@ def host(asked: Asked) -> Response:
     """The page."""
     name = asked.request.path_params["name"]
     with asked.connection() as connection:
-        found = facts.host(connection, asked.glance, asked.now, name)
+        found = facts.host(connection, asked.glance, asked.now, name, asked.limits)
         if found is None:
             raise Missing(f"a host {name[:80]}")
         policies = facts.policies_of(asked.glance, name)
@@ -80,7 +80,7 @@ def host(asked: Asked) -> Response:
                 failures.series(connection, within, by="reason", only=only),
                 within.until,
             ),
-            unknowns=list(unknowns.of_a_host(found, asked.now)),
+            unknowns=list(unknowns.of_a_host(found, asked.now, asked.limits)),
         )
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPin
     from certpin.watch.facts.chains import Issued
+    from certpin.watch.facts.failures import ChainCount
+    from certpin.watch.facts.issuer import Origin
     from certpin.watch.web.pages.asking import Asked
 
 _LATELY = timedelta(days=90)
@@ -94,6 +96,13 @@ def expected_of(connection: Connection, asked: Asked, host: str) -> tuple[bytes,
     return chains.ders(connection, digest) or () if digest else ()
 
 
+def origin_of(connection: Connection, asked: Asked, counted: ChainCount) -> Origin:
+    """Who issued a chain that clients met at a host."""
+    ders = chains.ders(connection, bytes.fromhex(counted.served)) if counted.served else ()
+    expected = expected_of(connection, asked, counted.host)
+    return origin(ders or (), expected, anchors_of(asked, counted.host), counted.host)
+
+
 def anchors_of(asked: Asked, host: str) -> tuple[bytes, ...]:
     """The roots that the pin files name for a host."""
     policies = facts.policies_of(asked.glance, host)
@@ -129,9 +138,7 @@ def _scene(asked: Asked, host: str, trusted: tuple[bytes, ...]) -> Scene:
 
 def _pairs(ders: tuple[bytes, ...], expected: tuple[bytes, ...]) -> list[Pair]:
     both = zip_longest(map(chains.issued, ders), map(chains.issued, expected))
-    return [
-        Pair(_PLACES[min(number, len(_PLACES) - 1)], *each) for number, each in enumerate(both)
-    ]
+    return [Pair(_PLACES[min(number, len(_PLACES) - 1)], *each) for number, each in enumerate(both)]
 
 
 def _vantages(connection: Connection, digest: bytes) -> list[str]:

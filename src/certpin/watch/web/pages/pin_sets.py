@@ -141,8 +141,12 @@ def _lives(watched: WatchedSet, now: datetime) -> Markup | None:
     lanes = []
     for (each, since), end in zip(known, ends, strict=True):
         how = "in a binary" if each.bundled else "fetched"
-        past = Stay("active" if end is None or end > now else "removed", since, min(end or now, now))
-        ahead = [Stay("published", now, end or until, foretold=True)] if not end or end > now else []
+        past = Stay(
+            "active" if end is None or end > now else "removed", since, min(end or now, now)
+        )
+        ahead = (
+            [Stay("published", now, end or until, foretold=True)] if not end or end > now else []
+        )
         lanes.append(Lane(f"version {each.number}, {how}", (past, *ahead)))
     return timeline("lives", "How long each version may be held", Timeline(span, now, tuple(lanes)))
 
@@ -159,7 +163,9 @@ def _waiting(watched: WatchedSet, now: datetime) -> Iterator[Waiting]:
             found = adoption(situation, entry.pin)
             if not found.adopted:
                 numbers = tuple(each.number for each in found.refusing)
-                yield Waiting(str(policy.pattern), str(entry.pin), entry.role, found.moment, numbers)
+                yield Waiting(
+                    str(policy.pattern), str(entry.pin), entry.role, found.moment, numbers
+                )
 
 
 def _sentences(found: Adoption, watched: WatchedSet, now: datetime) -> Iterator[str]:

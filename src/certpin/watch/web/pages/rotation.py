@@ -166,5 +166,3 @@ def _before_use(standing: Standing, moment: datetime) -> bool:
 
 def _place(state: State) -> int:
     return LINE.index(state) if state in LINE else len(LINE)
-
-

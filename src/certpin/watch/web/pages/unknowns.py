@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from certpin.watch.facts.freshness import Freshness
     from certpin.watch.facts.hosts import Host
+    from certpin.watch.facts.limits import Limits
 
 _NAMED = 5
 
@@ -21,12 +22,12 @@ def of_the_watch(fresh: Freshness, now: datetime) -> list[str]:
     return [*_of_files(fresh), *_of_hosts(fresh), *_of_vantages(fresh, now), *_of_reports(fresh)]
 
 
-def of_a_host(host: Host, now: datetime) -> Iterator[str]:
+def of_a_host(host: Host, now: datetime, limits: Limits) -> Iterator[str]:
     """About one host."""
     if not host.vantages:
         yield "No vantage has ever looked at this host: nobody here knows what it serves."
     for each in host.vantages:
-        if "not-seen-lately" in host.problems and (now - each.last_at).total_seconds() > 6 * 3600:
+        if now - each.last_at > limits.stale:
             yield (
                 f"The vantage {each.vantage} looked {ago(each.last_at, now)} for the last time: "
                 "what it saw may have changed."
@@ -56,7 +57,12 @@ def _of_vantages(fresh: Freshness, now: datetime) -> Iterator[str]:
         yield "No probe has ever been made: is the monitor running?"
     for each in fresh.vantages:
         if each.stale:
-            yield f"The vantage {each.vantage} is silent: it looked {ago(each.last_at, now)} last."
+            last = (
+                f"it answered {ago(each.last_at, now)} last"
+                if each.last_at
+                else "it never answered"
+            )
+            yield f"The vantage {each.vantage} is silent: {last}."
 
 
 def _of_reports(fresh: Freshness) -> Iterator[str]:

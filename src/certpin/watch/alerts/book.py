@@ -99,7 +99,7 @@ def _update(connection: Connection, alerts: Iterable[Alert]) -> None:
         for each in alerts
     ]
     if rows:
-        values = {name: bindparam(f"_{name}") for name in _NAMES}
+        values: dict[str, Any] = {name: bindparam(f"_{name}") for name in _NAMES}
         connection.execute(
             update(ALERTS).where(ALERTS.c.id == bindparam("_id")).values(**values), rows
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError
@@ -44,10 +44,8 @@ class _Hush(logging.Filter):
         statuses = getattr(self.telling, "statuses", None)
         if statuses is None:
             return True
-        try:
+        with suppress(TypeError, ValueError):  # words that do not fit their arguments
             statuses += _STATUS.findall(record.getMessage())
-        except (TypeError, ValueError):
-            pass  # words that do not fit their arguments: no status is in them
         return False
 
 
@@ -130,7 +128,7 @@ def _format_of(plugin: Any) -> Format:
     """The format that a service takes first."""
     known = plugin.notify_format
     first = known[0] if isinstance(known, (tuple, list)) else known
-    return _FORMATS.get(getattr(first, "value", first), "text")
+    return _FORMATS.get(str(getattr(first, "value", first)), "text")
 
 
 def _asset() -> Any:

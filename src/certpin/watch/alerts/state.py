@@ -116,7 +116,8 @@ def worse(one: Severity, other: Severity) -> bool:
 
 def hold(alert: Alert, settings: Settings) -> int:
     """How many seconds it has to be gone before it is over."""
-    return int(settings.hold.total_seconds()) * 2 ** min(alert.flaps, _MOST_FLAPS)
+    doubled: int = 2 ** min(alert.flaps, _MOST_FLAPS)
+    return int(settings.hold.total_seconds()) * doubled
 
 
 def _not_later(alert: Alert, now: int) -> Alert:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from certpin.watch.alerts import outbox
-from certpin.watch.alerts.book import alert_of
 from certpin.watch.alerts.batch import Batch, incident_batch
+from certpin.watch.alerts.book import alert_of
 from certpin.watch.alerts.message import Item, Message
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS
 

@@ -1,4 +1,4 @@
-"""All that is served, put together: reports on their own way in, everything else behind the door."""
+"""All that is served, put together: reports on their own way in, all else behind the door."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
-from certpin.watch import metrics
 from certpin.watch.access import routes as access
 from certpin.watch.access.middleware import AccessMiddleware
-from certpin.watch.web import api, health, pages
+from certpin.watch.metrics import routes as metrics
+from certpin.watch.web import health
+from certpin.watch.web.api import routes as api
+from certpin.watch.web.errors import HANDLERS
+from certpin.watch.web.pages import routes as pages
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -29,7 +32,7 @@ def application(watch: Watch, collector: ASGIApp, condition: Condition) -> ASGIA
         *access.routes(watch),
         *pages.routes(watch),
     ]
-    inside = Starlette(routes=routes, exception_handlers=pages.HANDLERS)
+    inside = Starlette(routes=routes, exception_handlers=HANDLERS)
     door = AccessMiddleware(inside, watch, routes)
 
     async def whole(scope: Scope, receive: Receive, send: Send) -> None:

@@ -12,6 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from certpin.errors import CertpinError
+from certpin.watch.access.require import require
+from certpin.watch.access.roles import ANYONE
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -37,9 +39,11 @@ class Condition:
 def routes(watch: Watch, condition: Condition) -> list[BaseRoute]:
     """``/healthz``: the loop turns. ``/readyz``: it can do its work; else 503, and what is not."""
 
+    @require(ANYONE)
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
+    @require(ANYONE)
     async def readyz(_: Request) -> Response:
         wrong = [f"part {name}" for name in sorted(condition.failing)]
         if condition.stopping:

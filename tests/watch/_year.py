@@ -52,7 +52,12 @@ class Year:
 
 
 def write_year(
-    store: Store, folder: Path, *, hosts: int = 500, groups: int = 300_000, now: datetime | None = None
+    store: Store,
+    folder: Path,
+    *,
+    hosts: int = 500,
+    groups: int = 300_000,
+    now: datetime | None = None,
 ) -> Year:
     """Fill an empty store. ``groups`` is how many groups of reports there are, about."""
     now = now or datetime.now(UTC).replace(microsecond=0)
@@ -174,7 +179,9 @@ def _presences(connection: Connection, made: World) -> None:
         for back in range(364):
             for version, share in _shares(back).items():
                 for app, app_version, platform in _APPS[:5]:
-                    count = int(share * 4000 * chance.uniform(0.92, 1.08) / (1 + len(app_version) % 3))
+                    count = int(
+                        share * 4000 * chance.uniform(0.92, 1.08) / (1 + len(app_version) % 3)
+                    )
                     if count:
                         rows.append({
                             "day": today - back * DAY, "pin_set": name, "version": version,

@@ -105,7 +105,9 @@ def write_sets(made: World, folder: Path) -> tuple[Path, ...]:
 
 def _policies(made: World, hosts: tuple[str, ...], version: int) -> list[HostPolicy]:
     expires = made.now.replace(microsecond=0) + 150 * DAY
-    return [HostPolicy(HostPattern.parse(h), _pins(made, h, version), expires=expires) for h in hosts]
+    return [
+        HostPolicy(HostPattern.parse(h), _pins(made, h, version), expires=expires) for h in hosts
+    ]
 
 
 def _pins(made: World, host: str, version: int) -> tuple[HostPin, ...]:
@@ -117,8 +119,16 @@ def _pins(made: World, host: str, version: int) -> tuple[HostPin, ...]:
     of: dict[int, list[tuple[Pin, str, State]]] = {
         9: [(old, "leaf", "active"), (served, "backup", "published")],
         10: [(old, "leaf", "active"), (served, "backup", "published")],
-        11: [(served, "leaf", "active"), (old, "leaf", "retiring"), (backup, "backup", "published")],
-        12: [(served, "leaf", "active"), (backup, "backup", "published"), (after, "backup", "published")],
+        11: [
+            (served, "leaf", "active"),
+            (old, "leaf", "retiring"),
+            (backup, "backup", "published"),
+        ],
+        12: [
+            (served, "leaf", "active"),
+            (backup, "backup", "published"),
+            (after, "backup", "published"),
+        ],
     }
     return tuple(HostPin(pin, role, state) for pin, role, state in of[version])  # type: ignore[arg-type]
 
@@ -126,7 +136,12 @@ def _pins(made: World, host: str, version: int) -> tuple[HostPin, ...]:
 def _events(made: World, name: str, hosts: tuple[str, ...], path: Path) -> list[Event]:
     timing = Timing(opened=21 * DAY)
     events = []
-    for version, days, bundled in ((9, 340, True), (10, 250, False), (11, 110, False), (12, 9, False)):
+    for version, days, bundled in (
+        (9, 340, True),
+        (10, 250, False),
+        (11, 110, False),
+        (12, 9, False),
+    ):
         pins = PinSet(name, version, tuple(_policies(made, hosts, version)))
         at = made.now - days * DAY
         events.append(
@@ -155,7 +170,10 @@ def _toml(name: str, version: int, policies: list[HostPolicy]) -> str:
     lines = ["schema = 1", f'name = "{name}"', f"version = {version}"]
     for policy in policies:
         lines += ["", "[[host]]", f'name = "{policy.pattern}"', 'trust = "roots.pem"']
-        lines += [f"expires = {policy.expires:%Y-%m-%d}", 'report_to = ["https://pins.bank.example/r"]']
+        lines += [
+            f"expires = {policy.expires:%Y-%m-%d}",
+            'report_to = ["https://pins.bank.example/r"]',
+        ]
         for pin in policy.pins:
             text = base64.b64encode(pin.pin.digest).decode()
             lines += ["[[host.pin]]", f'pin = "sha256/{text}"', f'role = "{pin.role}"']

@@ -119,9 +119,7 @@ def test_strangers_slow_an_account_down_and_lock_nobody_out(house: House) -> Non
     assert guessed.judge("198.51.100.1/32", "bert", now) == throttle.Judgement()
 
 
-def test_the_memory_of_guesses_is_bounded(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_memory_of_guesses_is_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttle, "MOST", 10)
     guessed = Throttle()
     for number in range(50):

@@ -7,7 +7,6 @@ PostgreSQL is one for each module, and each test has a database of its own in it
 from __future__ import annotations
 
 import itertools
-import time
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -30,22 +29,7 @@ _NUMBERS = itertools.count()
 def postgres_port() -> Iterator[int]:
     """The port of a real PostgreSQL; its user is ``postgres``, and there is no password."""
     with postgres() as port:
-        _wait_for(port)
         yield port
-
-
-def _wait_for(port: int) -> None:
-    """It accepts connections a moment before it lets anybody in."""
-    until = time.monotonic() + 15
-    while True:
-        try:
-            psycopg.connect(host="127.0.0.1", port=port, user="postgres").close()
-        except psycopg.OperationalError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.02)
-        else:
-            return
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from certpin.watch.settings import Settings as WatchSettings
 from certpin.watch.store import sweeping
 from certpin.watch.store.on_sqlite import path_of
 from certpin.watch.store.tables import METADATA
+from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
 from certpin.watch.store.tables.reports import (
@@ -50,6 +51,7 @@ KINDS: dict[str, tuple[Table, str]] = {
     "presences": (PRESENCES, "day"),
     "sightings": (SIGHTINGS, "last_at"),
     "alerts": (ALERTS, "resolved_at"),
+    "audit": (AUDIT, "at"),
 }
 
 

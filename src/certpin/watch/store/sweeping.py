@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import LargeBinary, delete, exists, or_, select, text, tuple_
 
 from certpin.watch.store.tables import METADATA
+from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
+from certpin.watch.store.tables.logged import LOGGED
 from certpin.watch.store.tables.reports import (
     PRESENCES,
     REPORT_GROUPS,
     REPORT_IDENTITIES,
     REPORT_SAMPLES,
 )
-from certpin.watch.store.tables.sightings import SIGHTINGS
+from certpin.watch.store.tables.sightings import SIGHTINGS, VANTAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,9 +42,9 @@ def rules(limits: dict[str, int]) -> Iterator[Step]:
     yield _rule(SIGHTINGS, (SIGHTINGS.c.last_at < limits["sightings"]) & ~SIGHTINGS.c.latest)
     yield partial(_alerts, before=limits["alerts"])
     yield _rule(SILENCES, SILENCES.c.until < limits["alerts"])
-    audit = METADATA.tables.get("audit")
-    if audit is not None:
-        yield _rule(audit, audit.c.at < limits["audit"])
+    yield _rule(LOGGED, LOGGED.c.not_after < limits["sightings"])
+    yield _rule(VANTAGES, VANTAGES.c.asked_at < limits["sightings"])
+    yield _rule(AUDIT, AUDIT.c.at < limits["audit"])
 
 
 def remove_chains(connection: Connection) -> int:
@@ -88,7 +90,8 @@ def shrink(connection: Connection) -> bool:
     if mode != 2 or spare <= 0:
         return False
     raw: Any = connection.connection.driver_connection
-    raw.execute(f"PRAGMA incremental_vacuum({spare})").fetchall()  # a page with each step
+    for _ in range(spare):  # Python's module steps once: of more than one page it frees one
+        raw.execute("PRAGMA incremental_vacuum(1)")
     return bool(spare == _PAGES)
 
 

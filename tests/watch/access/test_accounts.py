@@ -14,7 +14,8 @@ from certpin.errors import InputError
 from certpin.watch.access import accounts, passwords, throttle
 from certpin.watch.access.door import door_of
 from certpin.watch.access.origin import Origin
-from certpin.watch.access.signing_in import Try, sign_in as try_to_sign_in
+from certpin.watch.access.signing_in import Try
+from certpin.watch.access.signing_in import sign_in as try_to_sign_in
 from certpin.watch.access.throttle import Recorded, Throttle
 from certpin.watch.access.visitor import Visitor
 from certpin.watch.store.tables.access import ACCOUNTS

@@ -10,6 +10,23 @@ down_revision = None
 def upgrade() -> None:
     """Bring the schema here, from the revision before."""
     op.create_table(
+        "accounts",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("password", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.Column("password_at", sa.BigInteger(), nullable=False),
+        sa.Column("login_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
+        sa.UniqueConstraint("name", name=op.f("uq_accounts_name")),
+    )
+    op.create_table(
         "alert_events",
         sa.Column(
             "id",
@@ -50,9 +67,29 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alerts")),
     )
     op.create_index(
+        op.f("ix_alerts_host_alerts_resolved_at"), "alerts", ["host", "resolved_at"], unique=False
+    )
+    op.create_index(
         op.f("ix_alerts_key_alerts_resolved_at"), "alerts", ["key", "resolved_at"], unique=False
     )
     op.create_index(op.f("ix_alerts_resolved_at"), "alerts", ["resolved_at"], unique=False)
+    op.create_table(
+        "audit",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+    )
+    op.create_index(op.f("ix_audit_at"), "audit", ["at"], unique=False)
     op.create_table(
         "certificates",
         sa.Column("sha256", sa.LargeBinary(), nullable=False),
@@ -66,6 +103,7 @@ def upgrade() -> None:
         sa.Column("first_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_chains")),
     )
+    op.create_index(op.f("ix_chains_first_at"), "chains", ["first_at"], unique=False)
     op.create_table(
         "leases",
         sa.Column("name", sa.Text(), nullable=False),
@@ -75,6 +113,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
         info={"transient": True},
     )
+    op.create_table(
+        "logged",
+        sa.Column("tbs", sa.LargeBinary(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("key", sa.LargeBinary(), nullable=False),
+        sa.Column("authorities", sa.LargeBinary(), nullable=False),
+        sa.Column("names", sa.Text(), nullable=False),
+        sa.Column("issuer", sa.Text(), nullable=False),
+        sa.Column("log", sa.Text(), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("not_after", sa.BigInteger(), nullable=False),
+        sa.Column("first_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tbs", name=op.f("pk_logged")),
+    )
+    op.create_index(op.f("ix_logged_first_at"), "logged", ["first_at"], unique=False)
     op.create_table(
         "presences",
         sa.Column("day", sa.BigInteger(), nullable=False),
@@ -87,6 +141,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint(
             "day", "pin_set", "version", "app", "app_version", "platform", name=op.f("pk_presences")
         ),
+    )
+    op.create_index(
+        op.f("ix_presences_pin_set_presences_day"), "presences", ["pin_set", "day"], unique=False
     )
     op.create_table(
         "report_groups",
@@ -110,6 +167,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("decision", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("folded", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.Column("first_at", sa.BigInteger(), nullable=False),
         sa.Column("last_at", sa.BigInteger(), nullable=False),
@@ -123,7 +181,18 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(op.f("ix_report_groups_hour"), "report_groups", ["hour"], unique=False)
-    op.create_index(op.f("ix_report_groups_served"), "report_groups", ["served"], unique=False)
+    op.create_index(
+        op.f("ix_report_groups_pin_set_report_groups_hour"),
+        "report_groups",
+        ["pin_set", "hour"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_report_groups_served_report_groups_hour"),
+        "report_groups",
+        ["served", "hour"],
+        unique=False,
+    )
     op.create_table(
         "report_identities",
         sa.Column("identity", sa.LargeBinary(), nullable=False),
@@ -162,6 +231,8 @@ def upgrade() -> None:
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("port", sa.BigInteger(), nullable=False),
         sa.Column("vantage", sa.Text(), nullable=False),
+        sa.Column("way", sa.Text(), server_default="", nullable=False),
+        sa.Column("edge", sa.Text(), server_default="", nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("served", sa.LargeBinary(), nullable=False),
@@ -171,9 +242,14 @@ def upgrade() -> None:
         sa.Column("code", sa.BigInteger(), nullable=False),
         sa.Column("first_at", sa.BigInteger(), nullable=False),
         sa.Column("last_at", sa.BigInteger(), nullable=False),
+        sa.Column("slot", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("changes", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("latest", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sightings")),
+    )
+    op.create_index(
+        op.f("ix_sightings_host_sightings_last_at"), "sightings", ["host", "last_at"], unique=False
     )
     op.create_index(
         op.f("ix_sightings_host_sightings_port_sightings_vantage_sightings_last_at"),
@@ -182,6 +258,14 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(op.f("ix_sightings_last_at"), "sightings", ["last_at"], unique=False)
+    op.create_index(
+        "ix_sightings_one_goes_on",
+        "sightings",
+        ["host", "port", "vantage", "way", "edge"],
+        unique=True,
+        sqlite_where=sa.text("latest"),
+        postgresql_where=sa.text("latest"),
+    )
     op.create_table(
         "silences",
         sa.Column(
@@ -199,3 +283,44 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_silences")),
     )
+    op.create_table(
+        "tokens",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("scopes", sa.Text(), nullable=False),
+        sa.Column("made_by", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=True),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tokens")),
+    )
+    op.create_table(
+        "vantages",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("asked_at", sa.BigInteger(), nullable=False),
+        sa.Column("heard_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_vantages")),
+    )
+    op.create_table(
+        "sessions",
+        sa.Column("id", sa.LargeBinary(), nullable=False),
+        sa.Column("account", sa.BigInteger(), nullable=True),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("agent", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account"], ["accounts.id"], name=op.f("fk_sessions_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
+        info={"transient": True},
+    )
+    op.create_index(op.f("ix_sessions_account"), "sessions", ["account"], unique=False)
+    op.create_index(op.f("ix_sessions_until"), "sessions", ["until"], unique=False)

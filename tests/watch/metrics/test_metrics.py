@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -214,3 +215,14 @@ def test_every_metric_of_the_dashboard_exists(scraped: Scraped) -> None:
         assert _used(expression), expression
         assert _used(expression) <= known, expression
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+@pytest.mark.peer("promtool")
+def test_prometheus_itself_takes_the_rules_and_the_metrics(scraped: Scraped) -> None:
+    rules = ROOT / "examples/watch/prometheus/certpin-rules.yml"
+    subprocess.run(["promtool", "check", "rules", rules], check=True, capture_output=True)
+    page, _ = scraped.exporter.page("")
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=page, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

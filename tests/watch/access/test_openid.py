@@ -1,4 +1,4 @@
-"""OpenID Connect against a real provider: how somebody comes in, and every lie that lets nobody in."""
+"""OpenID Connect against a real provider: who comes in, and every lie that lets nobody in."""
 
 from __future__ import annotations
 
@@ -174,7 +174,8 @@ def test_a_key_that_the_provider_does_not_publish_has_signed_nothing(
     provider.key = RSAKey.generate_key(2048, auto_kid=True)
     assert "not signed by a key of the provider" in _refused(inn, provider, root)
     theirs = provider.published[0]
-    provider.key = RSAKey.import_key(provider.key.as_dict(private=True) | {"kid": theirs.kid})
+    stranger: Any = provider.key.as_dict(private=True) | {"kid": theirs.kid}
+    provider.key = RSAKey.import_key(stranger)
     assert "not signed by a key of the provider" in _refused(inn, provider, root)
 
 

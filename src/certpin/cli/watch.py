@@ -7,16 +7,20 @@ import click
 from certpin.cli.watch_backup import backup
 from certpin.cli.watch_migrate import migrate
 from certpin.cli.watch_restore import restore
+from certpin.cli.watch_token import token
+from certpin.cli.watch_user import user
 
 
 @click.group()
 def watch() -> None:
-    """Keep the watch's database: migrate, back up, restore.
+    """Say who may come in, and keep the watch's database: migrate, back up, restore.
 
     \b
     certpin watch backup watch-2027-03-01.db                 all of it, while the watch runs
     certpin watch restore watch-2027-03-01.db                into an empty database, of either kind
     certpin watch migrate                                    after an update of certpin
+    certpin watch user add anna --role admin                 who signs in
+    certpin watch token add prometheus --scope metrics       what programs send
 
     The database is that of watch.toml, unless --store names another. A back-up is one file for
     SQLite and PostgreSQL alike: restoring it into the other one is how the watch moves.
@@ -29,5 +33,7 @@ for each in (
     backup,
     restore,
     migrate,
+    user,
+    token,
 ):
     watch.add_command(each)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from certpin.cli.watch_alerts import alerts
 from certpin.cli.watch_backup import backup
 from certpin.cli.watch_migrate import migrate
 from certpin.cli.watch_restore import restore
+from certpin.cli.watch_silence import silence
 
 
 @click.group()
@@ -14,6 +16,8 @@ def watch() -> None:
     """Keep the watch's database: migrate, back up, restore.
 
     \b
+    certpin watch alerts                                     what is wrong now, and since when
+    certpin watch silence --host api.bank.example --for 2h --why "renewal"
     certpin watch backup watch-2027-03-01.db                 all of it, while the watch runs
     certpin watch restore watch-2027-03-01.db                into an empty database, of either kind
     certpin watch migrate                                    after an update of certpin
@@ -26,6 +30,8 @@ def watch() -> None:
 
 
 for each in (
+    alerts,
+    silence,
     backup,
     restore,
     migrate,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.options import Decorator
 from certpin.cli.watching import CONFIG, extra_needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from certpin.cli.options import Decorator
     from certpin.watch.watch import Watch
 
 config_option: Decorator = click.option(

@@ -12,13 +12,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab import Authority
 from certpin.lab.authority import new_key
-from certpin.pins import HostPattern, HostPin, HostPolicy, Pin
 from certpin.pinfile import PinSet
+from certpin.pins import HostPattern, HostPin, HostPolicy, Pin
 from certpin.rotation import Event, Timing, format_journal
 from certpin.watch.journal import journal_beside
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
     from certpin.pins import State
 
@@ -43,7 +45,7 @@ class World:
     root: Authority
     issuer: Authority
     names: dict[str, tuple[str, ...]]  # hosts by pin set
-    keys: dict[str, object] = field(default_factory=dict)
+    keys: dict[str, EllipticCurvePrivateKey] = field(default_factory=dict)
     chains: dict[str, list[tuple[bytes, ...]]] = field(default_factory=dict)
 
     @property
@@ -105,7 +107,9 @@ def write_sets(made: World, folder: Path) -> tuple[Path, ...]:
 
 def _policies(made: World, hosts: tuple[str, ...], version: int) -> list[HostPolicy]:
     expires = made.now.replace(microsecond=0) + 150 * DAY
-    return [HostPolicy(HostPattern.parse(h), _pins(made, h, version), expires=expires) for h in hosts]
+    return [
+        HostPolicy(HostPattern.parse(h), _pins(made, h, version), expires=expires) for h in hosts
+    ]
 
 
 def _pins(made: World, host: str, version: int) -> tuple[HostPin, ...]:
@@ -117,8 +121,16 @@ def _pins(made: World, host: str, version: int) -> tuple[HostPin, ...]:
     of: dict[int, list[tuple[Pin, str, State]]] = {
         9: [(old, "leaf", "active"), (served, "backup", "published")],
         10: [(old, "leaf", "active"), (served, "backup", "published")],
-        11: [(served, "leaf", "active"), (old, "leaf", "retiring"), (backup, "backup", "published")],
-        12: [(served, "leaf", "active"), (backup, "backup", "published"), (after, "backup", "published")],
+        11: [
+            (served, "leaf", "active"),
+            (old, "leaf", "retiring"),
+            (backup, "backup", "published"),
+        ],
+        12: [
+            (served, "leaf", "active"),
+            (backup, "backup", "published"),
+            (after, "backup", "published"),
+        ],
     }
     return tuple(HostPin(pin, role, state) for pin, role, state in of[version])  # type: ignore[arg-type]
 
@@ -126,7 +138,12 @@ def _pins(made: World, host: str, version: int) -> tuple[HostPin, ...]:
 def _events(made: World, name: str, hosts: tuple[str, ...], path: Path) -> list[Event]:
     timing = Timing(opened=21 * DAY)
     events = []
-    for version, days, bundled in ((9, 340, True), (10, 250, False), (11, 110, False), (12, 9, False)):
+    for version, days, bundled in (
+        (9, 340, True),
+        (10, 250, False),
+        (11, 110, False),
+        (12, 9, False),
+    ):
         pins = PinSet(name, version, tuple(_policies(made, hosts, version)))
         at = made.now - days * DAY
         events.append(
@@ -155,7 +172,10 @@ def _toml(name: str, version: int, policies: list[HostPolicy]) -> str:
     lines = ["schema = 1", f'name = "{name}"', f"version = {version}"]
     for policy in policies:
         lines += ["", "[[host]]", f'name = "{policy.pattern}"', 'trust = "roots.pem"']
-        lines += [f"expires = {policy.expires:%Y-%m-%d}", 'report_to = ["https://pins.bank.example/r"]']
+        lines += [
+            f"expires = {policy.expires:%Y-%m-%d}",
+            'report_to = ["https://pins.bank.example/r"]',
+        ]
         for pin in policy.pins:
             text = base64.b64encode(pin.pin.digest).decode()
             lines += ["[[host.pin]]", f'pin = "sha256/{text}"', f'role = "{pin.role}"']

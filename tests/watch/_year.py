@@ -1,6 +1,6 @@
-"""A year in a store: hosts and their renewals, what clients reported, who holds which pins, alerts.
+"""A year in a store: hosts and renewals, what clients reported, who holds which pins, alerts.
 
-For the benchmark of the pages, their tests in a browser, and pictures of them. In its last hours one
+For the benchmark of the pages, their tests in a browser, and pictures. In its last hours one
 network inspects TLS, one host serves a key that nobody pinned, and one has never been looked at.
 """
 
@@ -11,7 +11,7 @@ import json
 import math
 import random
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -19,7 +19,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certpin.lab import Authority
 from certpin.watch.store.keeping import keep_chains
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
-from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_SAMPLES
+from certpin.watch.store.tables.reports import (
+    PRESENCES,
+    REPORT_GROUPS,
+    REPORT_IDENTITIES,
+    REPORT_SAMPLES,
+)
 from certpin.watch.store.tables.sightings import SIGHTINGS
 from tests.watch._year_pins import FIRST, SETS, World, renewals, world, write_sets
 
@@ -69,12 +74,12 @@ def write_year(
         _sightings(connection, made)
         _reports(connection, made, groups, digests)
         _presences(connection, made)
-        _alerts(connection, made)
+        _alerts(connection, made, digests[0])
     return Year(paths, made.hosts, now, digests[0])
 
 
 def _strange(made: World) -> list[tuple[bytes, ...]]:
-    """Chains that clients met and the monitor did not: a company's proxy, a debugger, a public CA."""
+    """Chains that clients met and the monitor did not: a proxy, a debugger, another authority."""
     root = Authority("Zscaler Root CA", now=made.now)
     proxy = root.intermediate("Zscaler Intermediate Root CA (zscalerthree.net)")
     debugger = Authority("mitmproxy", now=made.now)
@@ -112,7 +117,7 @@ def _sightings(connection: Connection, made: World) -> None:
     connection.execute(SIGHTINGS.insert(), rows)
 
 
-def _sighting(  # noqa: PLR0917
+def _sighting(
     host: str, vantage: str, served: bytes, verified: bytes, since: int, until: int, *, latest: bool
 ) -> dict[str, Any]:
     return {
@@ -124,7 +129,10 @@ def _sighting(  # noqa: PLR0917
 
 
 def _reports(connection: Connection, made: World, groups: int, strange: list[bytes]) -> None:
+    now = int(made.now.timestamp())
     rows = list(_groups(made, groups, strange))
+    for row in rows:
+        row["last_at"] = min(row["last_at"], now - 5)
     for at in range(0, len(rows), 50_000):
         connection.execute(REPORT_GROUPS.insert(), rows[at : at + 50_000])
     samples = [
@@ -133,6 +141,12 @@ def _reports(connection: Connection, made: World, groups: int, strange: list[byt
         for row in rows[-200:]
     ]  # fmt: skip
     connection.execute(REPORT_SAMPLES.insert(), samples)
+    chance = random.Random(4)
+    moments = [now - int(3600 * chance.random() ** 1.7) for _ in range(900)]
+    connection.execute(
+        REPORT_IDENTITIES.insert(),
+        [{"identity": chance.randbytes(32), "received_at": each} for each in moments],
+    )
 
 
 def _groups(made: World, groups: int, strange: list[bytes]) -> Iterator[dict[str, Any]]:
@@ -157,16 +171,18 @@ def _groups(made: World, groups: int, strange: list[bytes]) -> Iterator[dict[str
             )
 
 
-def _group(  # noqa: PLR0913, PLR0917
+def _group(  # noqa: PLR0917
     number: int, hour: int, host: str, served: bytes, app: tuple[str, str, str], network: str,
     count: int, chance: random.Random,
 ) -> dict[str, Any]:  # fmt: skip
     return {
         "key": hashlib.sha256(str(number).encode()).digest(), "hour": hour, "host": host,
-        "served": served, "verified": b"", "pin_set": SETS[0], "version": chance.choice((9, 11, 12, 12)),
+        "served": served, "verified": b"", "pin_set": SETS[0],
+        "version": chance.choice((9, 11, 12, 12)),
         "app": app[0], "app_version": app[1], "platform": app[2], "network": network,
-        "kind": "certpin", "decision": "refuse", "reason": chance.choice(_REASONS) if number % 5 else "mismatch",
-        "count": count, "first_at": hour + 60, "last_at": hour + chance.randrange(61, HOUR),
+        "kind": "certpin", "decision": "refuse",
+        "reason": chance.choice(_REASONS) if number % 5 else "mismatch",
+        "count": count, "first_at": hour + 1, "last_at": hour + chance.randrange(2, HOUR),
     }  # fmt: skip
 
 
@@ -201,14 +217,15 @@ def _shares(back: int) -> dict[int, float]:
     return {9: bundled, 10: (1 - grown[11]) * (1 - bundled), 11: eleven, 12: grown[12]}
 
 
-def _alerts(connection: Connection, made: World) -> None:
+def _alerts(connection: Connection, made: World, strange: bytes) -> None:
     now = int(made.now.timestamp())
     for number, (rule, severity, host, summary, command, clients, age) in enumerate(_ALERTS, 1):
         resolved = now - age + 7200 if number > 5 else None
         connection.execute(ALERTS.insert().values(
             key=f"{rule}\n{SETS[0]}\n{host}\n{number}", rule=rule, severity=severity, host=host,
             pin_set=SETS[0], summary=summary, command=command,
-            details=json.dumps({"vantage": "singapore"}), clients=clients, opened_at=now - age,
+            details=json.dumps({"vantage": "singapore", "chains": [[strange.hex(), clients]]} if number == 1
+                               else {"vantage": "singapore"}), clients=clients, opened_at=now - age,
             last_at=now - 60, resolved_at=resolved, told_at=now - age + 20, repeats=3,
         ))  # fmt: skip
         events = [("opened", "", ""), ("told", "", "slack"), ("repeated", "", "")]
@@ -235,7 +252,8 @@ _ALERTS = (
      "certpin pin legacy.bank.example", None, 5400),
     ("certificate-ends", "warning", FIRST[2], "The certificate of cdn.bank.example ends in 6 days.",
      "certbot renew --cert-name cdn.bank.example", None, 2 * DAY),
-    ("vantage-silent", "info", "", "The vantage singapore has not looked at push.bank.example for 3 days.",
+    ("vantage-silent", "info", "",
+     "The vantage singapore has not looked at push.bank.example for 3 days.",
      "systemctl status certpin-worker", None, 3 * DAY),
     *(("certificate-ends", "warning", host, f"The certificate of {host} ends in 13 days.",
        "certbot renew", None, age * DAY) for age, host in enumerate(FIRST * 6, 8)),

@@ -12,13 +12,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab import Authority
 from certpin.lab.authority import new_key
-from certpin.pins import HostPattern, HostPin, HostPolicy, Pin
 from certpin.pinfile import PinSet
+from certpin.pins import HostPattern, HostPin, HostPolicy, Pin
 from certpin.rotation import Event, Timing, format_journal
 from certpin.watch.journal import journal_beside
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
     from certpin.pins import State
 
@@ -43,7 +45,7 @@ class World:
     root: Authority
     issuer: Authority
     names: dict[str, tuple[str, ...]]  # hosts by pin set
-    keys: dict[str, object] = field(default_factory=dict)
+    keys: dict[str, EllipticCurvePrivateKey] = field(default_factory=dict)
     chains: dict[str, list[tuple[bytes, ...]]] = field(default_factory=dict)
 
     @property

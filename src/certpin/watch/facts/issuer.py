@@ -121,43 +121,44 @@ _TITLES: dict[Kind, str] = {
     "nobody": "{}",
 }
 
-_MEANING: dict[Kind, tuple[str, ...]] = {
-    "expected": (
-        "The key of the issuer is one of those on the path that the monitor verifies.",
-        "If clients refuse it, look at the key of the server: it was renewed with one that the "
-        "pins in the field do not have.",
-    ),
-    "trusted": (
-        "It is signed up to a root that the pin file names, and not by the issuer of today.",
-        "Somebody who may issue below that root did: a renewal that nobody announced, or a theft.",
-    ),
-    "public": (
-        "Its signatures lead up to a root in this machine's store, so that a client without pins "
-        "would have accepted it.",
-        "Ask whoever renews certificates; if it was nobody of yours, that authority issued your "
-        "name to a stranger. Look for it in the logs of Certificate Transparency, and report it.",
-    ),
-    "inspection": (
-        "That is the claim of the certificate alone: anybody can write this name into one.",
-        "If it is true, a company, a school or a virus scanner reads along on these devices, and "
-        "their owners put its root there. Pins refuse that on purpose.",
-        "If the network that reports it is one of yours, have the host exempted from inspection.",
-    ),
-    "debugging": (
-        "That is the claim of the certificate alone: anybody can write this name into one.",
-        "If it is true, somebody looks into the traffic of the app on a device of their own. Few "
-        "reports from one network are most often that; many are not.",
-    ),
-    "itself": (
-        "No authority stands behind it. A router, a captive portal before the sign-in, a server "
-        "set up in haste and an attacker look all alike here.",
-    ),
-    "private": (
-        "No root of this machine and none of the pin file signs it. A client without pins would "
-        "refuse it, too, unless that authority was installed on the device.",
-        "An inspecting proxy, a captive portal and an attacker all look like this.",
-    ),
-    "nobody": (),
+_CLAIM = "That is the claim of the certificate alone: anybody can write this name into one."
+
+# What each kind comes to, a sentence a line.
+_MEANING: dict[Kind, str] = {
+    "expected": """
+The key of the issuer is one of those on the path that the monitor verifies.
+If clients refuse it, look at the key of the server: it has one that pins in the field do not name.
+""",
+    "trusted": """
+It is signed up to a root that the pin file names, and not by the issuer of today.
+Somebody who may issue below that root did: a renewal that nobody announced, or a theft.
+""",
+    "public": """
+Its signatures lead up to a root in this machine's store: a client without pins would accept it.
+Ask whoever renews certificates. If it was nobody of yours, that authority gave your name away.
+Look for it in the logs of Certificate Transparency, and report it to the authority.
+""",
+    "inspection": f"""
+{_CLAIM}
+If it is true, a company, a school or a virus scanner reads along on these devices.
+Their owners put its root there, and pins refuse it on purpose.
+If the network that reports it is one of yours, have the host exempted from inspection.
+""",
+    "debugging": f"""
+{_CLAIM}
+If it is true, somebody looks into the traffic of the app on a device of their own.
+Few reports from one network are most often that; many are not.
+""",
+    "itself": """
+No authority stands behind it.
+A router, a captive portal, a server set up in haste and an attacker look all alike here.
+""",
+    "private": """
+No root of this machine and none of the pin file signs it.
+A client without pins refuses it, too, unless that authority was installed on the device.
+An inspecting proxy, a captive portal and an attacker all look like this.
+""",
+    "nobody": "",
 }
 
 
@@ -168,7 +169,7 @@ def _sentences(kind: Kind, path: Strand) -> tuple[str, ...]:
         "issuer, and that key did not sign it."
         for each in broken
     )
-    return (*forged, *_MEANING[kind])
+    return (*forged, *_MEANING[kind].strip().splitlines())
 
 
 def _product(path: Strand) -> str:

@@ -88,7 +88,7 @@ class Rollup:
             if last is None:
                 return 0
             if self._whole != today:
-                days = range(
+                days: Sequence[int] = range(
                     max(oldest // DAY * DAY, today - failures.MOST_POINTS * DAY), today + 1, DAY
                 )
             else:
@@ -128,11 +128,11 @@ def added_up(connection: Connection, now: datetime) -> bool:
 
 
 def series(
-    connection: Connection, within: failures.Range, by: str, *, lines: int = 8
+    connection: Connection, within: failures.Range, by: failures.By, *, lines: int = 8
 ) -> failures.Series:
     """Reports by day, a line for each value, the largest first."""
     if not added_up(connection, within.until):
-        return failures.series(connection, within, by=by, bucket="day", lines=lines)  # type: ignore[arg-type]
+        return failures.series(connection, within, by=by, bucket="day", lines=lines)
     begins = tuple(range(_day(within.since), _day(within.until) + 1, DAY))[-failures.MOST_POINTS :]
     counts = _read(connection, by, begins)
     _add_fresh(connection, counts, by, begins)
@@ -144,7 +144,7 @@ def series(
     found.append(_line("", rest, begins, rest=True))
     kept = tuple(each for each in found if each.total > 0)
     total = sum(each.total for each in kept)
-    return failures.Series(by, "day", tuple(map(moment, begins)), kept, total)  # type: ignore[arg-type]
+    return failures.Series(by, "day", tuple(map(moment, begins)), kept, total)
 
 
 def divided(
@@ -179,7 +179,7 @@ def _read(connection: Connection, by: str, begins: Sequence[int]) -> dict[str, C
 
 
 def _add_fresh(
-    connection: Connection, counts: dict[str, Counter[int]], by: str, begins: Sequence[int]
+    connection: Connection, counts: dict[str, Counter[int]], by: failures.By, begins: Sequence[int]
 ) -> None:
     """Yesterday and today, from the groups."""
     fresh = begins[-1] - (_FRESH - 1) * DAY
@@ -189,7 +189,7 @@ def _add_fresh(
         within,
         by=by,
         bucket="day",
-        lines=failures.MOST_LINES,  # type: ignore[arg-type]
+        lines=failures.MOST_LINES,
     )
     for line in found.lines:
         for begin, number in zip(found.begins, line.counts, strict=True):

@@ -71,18 +71,22 @@ def _shown(table: object) -> Iterator[tuple[str, str]]:
 
 
 def _text(value: object) -> str:
-    if value is None or value in ((), "", {}):
+    """A value that is no secret; of what has parts of its own, the name alone."""
+    if value in (None, (), "", {}):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, timedelta):
-        return format_duration(value)
-    if isinstance(value, Secret):
-        return "set, and not shown"
-    if isinstance(value, (str, int, float)):
-        return str(value)
     if isinstance(value, (tuple, list, frozenset, set)):
         return ", ".join(_text(each) for each in value)
-    # Whatever else: a table of its own may have anything in it, so that its name alone is told.
+    return _plain(value)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    if isinstance(value, Secret):
+        return "set, and not shown"
     name = getattr(value, "name", "")
     return name if isinstance(name, str) and name else "set"

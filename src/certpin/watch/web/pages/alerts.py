@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING
 
 from certpin.watch.facts import alerts as facts
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from certpin.watch.web.pages.asking import Asked
+
+_DIGEST = re.compile(r'"([0-9a-f]{64})"', re.ASCII)
+_MOST_CHAINS, _MOST_VALUES = 10, 20
 
 
 def overview(asked: Asked) -> Response:
@@ -43,33 +48,36 @@ def alert(asked: Asked) -> Response:
             for each in facts.silences(connection, asked.now, active=True).items
             if each.rule in {"", story.alert.rule} and each.host in {"", story.alert.host}
         ]
+    details, chains = _details(story.alert.details)
     return asked.page(
         "alert.html",
         alert=story.alert,
         events=list(reversed(story.events)),
         meaning=meaning(story.alert.rule),
-        details=_details(story.alert.details),
+        details=details,
+        chains=chains,
         silences=quiet,
         durations=DURATIONS,
     )
 
 
-def _details(text: str) -> list[tuple[str, str]]:
-    """What a rule found, flat enough to read."""
-    import json
-
+def _details(text: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """What a rule found, flat enough to read; and the chains among it, which have pages."""
     try:
         found = json.loads(text or "{}")
     except ValueError:
-        return [("details", text)]
+        return [("details", text)], []
     if not isinstance(found, dict):
-        return [("details", str(found))]
-    return [(str(name).replace("_", " "), _value(value)) for name, value in found.items()]
+        return [("details", str(found))], []
+    chains = _DIGEST.findall(json.dumps(found.pop("chains", "")))
+    named = [(str(name).replace("_", " "), _value(value)) for name, value in found.items()]
+    return named, chains[:_MOST_CHAINS]
 
 
 def _value(value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(_value(each) for each in value[:20]) or "none"
+        return ", ".join(_value(each) for each in value[:_MOST_VALUES]) or "none"
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {_value(each)}" for name, each in list(value.items())[:20])
+        some = list(value.items())[:_MOST_VALUES]
+        return ", ".join(f"{name}: {_value(each)}" for name, each in some) or "none"
     return "not known" if value is None else str(value)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from certpin.watch.facts import failures, rollup
 from certpin.watch.facts.breakdown import breakdown
 from certpin.watch.web.pages import series
@@ -25,7 +27,7 @@ RANGES = {
     "90d": ("90 days", timedelta(days=90)),
     "365d": ("a year", timedelta(days=365)),
 }
-DIMENSIONS: dict[str, str] = {
+DIMENSIONS: dict[failures.By, str] = {
     "app_version": "App version",
     "platform": "Platform",
     "network": "Network",
@@ -43,7 +45,7 @@ _CHAINS_OF = timedelta(days=30)  # the longest time for which chains are counted
 
 def overview(asked: Asked) -> Response:
     """The page."""
-    by = asked.choice("by", tuple(DIMENSIONS))
+    by = next(each for each in DIMENSIONS if each == asked.choice("by", tuple(DIMENSIONS)))
     key = asked.choice("range", tuple(RANGES))
     words, length = RANGES[key]
     within = failures.Range(asked.now - length, asked.now)
@@ -73,7 +75,7 @@ def only_of(asked: Asked) -> failures.Only | None:
     """What the query asks for."""
     found = {name: asked.text(name) for name in _FILTERS if asked.text(name)}
     found = {name: "" if value == "-" else value for name, value in found.items()}
-    return failures.Only(**found) if found else None
+    return msgspec.convert(found, failures.Only) if found else None
 
 
 def _split(
@@ -85,12 +87,12 @@ def _split(
 
 
 def _series(
-    connection: Connection, within: failures.Range, by: str, only: failures.Only | None
+    connection: Connection, within: failures.Range, by: failures.By, only: failures.Only | None
 ) -> failures.Series:
     """Long times without a filter are read from what was added up by day."""
     lines = 6
     if within.until - within.since <= _BY_HOUR:
-        return failures.series(connection, within, by=by, only=only, lines=lines)  # type: ignore[arg-type]
+        return failures.series(connection, within, by=by, only=only, lines=lines)
     if only is None:
         return rollup.series(connection, within, by, lines=lines)
-    return failures.series(connection, within, by=by, bucket="day", only=only, lines=lines)  # type: ignore[arg-type]
+    return failures.series(connection, within, by=by, bucket="day", only=only, lines=lines)

@@ -24,7 +24,7 @@ ROWS = 100  # of a page
 _NEVER = float("inf")
 
 _ORDERS: dict[str, Callable[[Host], tuple[object, ...]]] = {
-    "status": lambda host: (hosts.WORST_FIRST.index(host.status), -host.failures, host.name),
+    "status": lambda host: (_urgency(host), -host.alerts, -host.failures, host.name),
     "name": lambda host: (host.name,),
     "certificate": lambda host: (_days(host.certificate_days), host.name),
     "pins": lambda host: (_days(host.pin_days), host.name),
@@ -88,6 +88,8 @@ def verdict(every: Sequence[Host]) -> tuple[Status | None, str]:
         return "unknown", f"{number(counts['unknown'], 'host')} cannot be judged"
     if counts["expiring"]:
         return "expiring", f"Something ends soon at {number(counts['expiring'], 'host')}"
+    if some := sum(host.alerts for host in every):
+        return "expiring", f"Every vantage sees what it should, but {number(some, 'alert')} open"
     return "holds", f"All {number(len(every), 'host')} hold" if len(every) > 1 else "It holds"
 
 
@@ -107,6 +109,12 @@ def _spark(host: Host, counts: tuple[int, ...]) -> Markup | None:
         return None
     most = max(counts)
     return sparkline(counts, f"By the hour of the last day, at most {number(most, 'report')}")
+
+
+def _urgency(host: Host) -> int:
+    """What an alert is about comes right after what is broken: clients see more than vantages."""
+    at = hosts.WORST_FIRST.index(host.status)
+    return 2 * at if at == 0 or not host.alerts else 1
 
 
 def _days(days: float | None) -> float:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from starlette.responses import Response
 
-    from certpin.pins import HostPolicy
+    from certpin.pins import HostPin, HostPolicy
     from certpin.watch.facts.chains import Issued
     from certpin.watch.facts.hosts import Host
     from certpin.watch.facts.vantages import Vantage
@@ -113,7 +113,7 @@ def _trusted(
     return tuple(dict.fromkeys([*named, *path[-1:]]))
 
 
-def _pins(policies: tuple[tuple[WatchedSet, HostPolicy], ...]) -> tuple[object, ...]:
+def _pins(policies: tuple[tuple[WatchedSet, HostPolicy], ...]) -> tuple[HostPin, ...]:
     return tuple(entry for _, policy in policies for entry in policy.pins if entry.live)
 
 

@@ -21,7 +21,9 @@ def rules() -> tuple[str, ...]:
 
 @cache
 def _meanings() -> dict[str, tuple[str, ...]]:
-    said = {rule.id: (f"{started(rule.summary)}.", rule.why) for rule in OF_PROBES}
+    said: dict[str, tuple[str, ...]] = {
+        rule.id: (f"{started(rule.summary)}.", rule.why) for rule in OF_PROBES
+    }
     for name, rule in OF_REPORTS.items():
         # The first line of such a module is the name of the rule and what it finds.
         text = (rule.__doc__ or "").partition(": ")[2]

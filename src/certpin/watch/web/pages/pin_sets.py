@@ -3,41 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from certpin.rotation import Situation, adoption, format_duration, standing
 from certpin.watch.facts import adoption as facts
+from certpin.watch.web.pages import held
 from certpin.watch.web.pages.asking import Missing
 from certpin.watch.web.pages.words import date, number
-from certpin.watch.web.pictures.scale import Span
-from certpin.watch.web.pictures.stacked import COLOURS, Bars, Series, colour, stacked
-from certpin.watch.web.pictures.timeline import Lane, Stay, Timeline, timeline
+from certpin.watch.web.pictures.stacked import colour
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
-    from markupsafe import Markup
     from starlette.responses import Response
 
     from certpin.watch.facts.adoption import Adoption, Held
     from certpin.watch.watched import WatchedSet
     from certpin.watch.web.pages.asking import Asked
 
-_DAY = timedelta(days=1)
 _DAYS = {"30": 30, "90": 90, "365": 365}
-_MOST_PINS = 200  # of the table of what waits
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A pin that not every client accepts yet: since some still hold a version without it."""
+    """Pins that not every client accepts yet: some still hold versions without them.
 
-    host: str
-    pin: str
-    role: str
-    until: datetime | None
+    ``pins`` are each with its host.
+    """
+
     versions: tuple[int, ...]
+    until: datetime | None
+    pins: tuple[tuple[str, str], ...]
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The patterns that they belong to."""
+        return tuple(dict.fromkeys(host for host, _ in self.pins))
 
 
 def overview(asked: Asked) -> Response:
@@ -61,62 +63,22 @@ def pin_set(asked: Asked) -> Response:
         found = facts.adoption(connection, watched, asked.now, days=days)
         last = max((each.day for each in found.days), default=None)
         apps = facts.apps(connection, name, last) if last else ()
-    waiting = list(_waiting(watched, asked.now))
     return asked.page(
         "pin_set.html",
         watched=watched,
         held=found,
         days=days,
         last=last,
-        curve=_curve(found, asked.now),
+        curve=held.curve(found, asked.now),
         table=_table(found),
-        lives=_lives(watched, asked.now),
+        lives=held.lives(watched, asked.now),
         apps=apps,
-        colours={each: colour(at) for at, each in enumerate(_shown(found))},
-        waiting=waiting[:_MOST_PINS],
-        waiting_more=max(0, len(waiting) - _MOST_PINS),
+        colours={each: colour(at) for at, each in enumerate(held.shown(found))},
+        waiting=_waiting(watched, asked.now),
         adopt=format_duration(watched.timing.adopt),
         timing=watched.timing.texts(),
-        sentences=list(_sentences(found, watched, asked.now)),
+        sentences=list(_sentences(found)),
     )
-
-
-def _shown(found: Adoption) -> list[int]:
-    """The versions of the picture: those that are alive or were told most, the oldest first."""
-    weight: dict[int, int] = {}
-    for each in found.days:
-        weight[each.version] = weight.get(each.version, 0) + each.clients
-    return sorted(sorted(weight, key=lambda each: -weight[each])[: COLOURS - 1])
-
-
-def _series(found: Adoption) -> tuple[tuple[datetime, ...], tuple[Series, ...]]:
-    days = [found.since + at * _DAY for at in range(_length(found))]
-    shown = _shown(found)
-    counts = {version: [0] * len(days) for version in [*shown, 0]}
-    for each in found.days:
-        at = (each.day - found.since) // _DAY
-        if 0 <= at < len(days):
-            counts[each.version if each.version in shown else 0][at] += each.clients
-    named = [Series(f"version {version}", tuple(counts[version])) for version in shown]
-    if any(counts[0]):
-        named.append(Series("all others", tuple(counts[0])))
-    return tuple(days), tuple(named)
-
-
-def _length(found: Adoption) -> int:
-    last = max((each.day for each in found.days), default=found.since)
-    return (last - found.since) // _DAY + 1
-
-
-def _curve(found: Adoption, now: datetime) -> Markup | None:
-    """Shares of each day: how many told differs from day to day, and how many there are, nobody
-    knows.
-    """
-    days, named = _series(found)
-    if not named:
-        return None
-    bars = Bars(days, max(now, days[-1] + _DAY), named, "clients that told", shares=True)
-    return stacked("adoption", "Share of clients that hold each version, by day", bars, height=220)
 
 
 def _table(found: Adoption) -> list[tuple[datetime, list[tuple[int, int]]]]:
@@ -128,47 +90,24 @@ def _table(found: Adoption) -> list[tuple[datetime, list[tuple[int, int]]]]:
     return [(day, rows[day]) for day in newest[::7]]
 
 
-def _lives(watched: WatchedSet, now: datetime) -> Markup | None:
-    """From when to when each version may be in the hands of clients."""
-    field, timing = watched.field, watched.timing
-    versions = sorted(field.versions, key=lambda each: -each.number)[:8]
-    known = [(each, since) for each in versions if (since := each.since) is not None]
-    if not known:
-        return None
-    ends = [field.dies(each, timing) for each, _ in known]
-    until = max([now + 20 * _DAY, *(end + 5 * _DAY for end in ends if end)])
-    span = Span(max(min(since for _, since in known), now - 400 * _DAY), until)
-    lanes = []
-    for (each, since), end in zip(known, ends, strict=True):
-        how = "in a binary" if each.bundled else "fetched"
-        past = Stay(
-            "active" if end is None or end > now else "removed", since, min(end or now, now)
-        )
-        ahead = (
-            [Stay("published", now, end or until, foretold=True)] if not end or end > now else []
-        )
-        lanes.append(Lane(f"version {each.number}, {how}", (past, *ahead)))
-    return timeline("lives", "How long each version may be held", Timeline(span, now, tuple(lanes)))
-
-
-def _waiting(watched: WatchedSet, now: datetime) -> Iterator[Waiting]:
+def _waiting(watched: WatchedSet, now: datetime) -> list[Waiting]:
+    """Pins that wait for the same versions are one entry: most are published together."""
+    found: dict[tuple[tuple[int, ...], datetime | None], list[tuple[str, str]]] = {}
     past_of, field, timing = watched.history.past, watched.field, watched.timing
     for policy in watched.pins.policies:
-        situation = Situation(
-            watched.pins, policy.pattern, field, (), timing, now, past_of(policy.pattern)
-        )
+        past = past_of(policy.pattern)
+        situation = Situation(watched.pins, policy.pattern, field, (), timing, now, past)
         for entry in policy.pins:
             if not entry.live or standing(situation, entry.pin) in {"active", "retiring"}:
                 continue
-            found = adoption(situation, entry.pin)
-            if not found.adopted:
-                numbers = tuple(each.number for each in found.refusing)
-                yield Waiting(
-                    str(policy.pattern), str(entry.pin), entry.role, found.moment, numbers
-                )
+            how = adoption(situation, entry.pin)
+            if not how.adopted:
+                key = tuple(each.number for each in how.refusing), how.moment
+                found.setdefault(key, []).append((str(policy.pattern), str(entry.pin)))
+    return [Waiting(versions, until, tuple(pins)) for (versions, until), pins in found.items()]
 
 
-def _sentences(found: Adoption, watched: WatchedSet, now: datetime) -> Iterator[str]:
+def _sentences(found: Adoption) -> Iterator[str]:
     """What was told, held against what the journal foretold."""
     if not found.days:
         yield (
@@ -177,7 +116,7 @@ def _sentences(found: Adoption, watched: WatchedSet, now: datetime) -> Iterator[
         )
         return
     for each in found.versions:
-        yield from _of_version(each, now)
+        yield from _of_version(each)
     unknown = [each.version for each in found.versions if not each.known and each.clients]
     if unknown:
         yield (
@@ -186,23 +125,24 @@ def _sentences(found: Adoption, watched: WatchedSet, now: datetime) -> Iterator[
         )
 
 
-def _of_version(held: Held, now: datetime) -> Iterator[str]:
-    if held.known and not held.alive and held.clients:
+def _of_version(told: Held) -> Iterator[str]:
+    if told.known and not told.alive and told.clients:
         yield (
-            f"Version {held.version} should be gone, and {number(held.clients, 'client')} told on "
+            f"Version {told.version} should be gone, and {number(told.clients, 'client')} told on "
             "one day of the last week that they hold it: the delays that were promised are too "
             "short, or somebody lies. Until it is quiet, do not build on its end."
         )
-    if held.alive and held.bundled and held.until is None:
-        if held.last_day is None or (held.unseen_days or 0) > 30:
-            seen = f"since {date(held.last_day)}" if held.last_day else "in this time"
+    if told.alive and told.bundled and told.until is None:
+        if told.last_day is None or (told.unseen_days or 0) > 30:
+            seen = f"since {date(told.last_day)}" if told.last_day else "in this time"
             yield (
-                f"Version {held.version} is in a binary, and no client has told {seen} that it "
-                f"holds it. If nobody runs that binary any more: certpin rotate ended {held.version}"
+                f"Version {told.version} is in a binary, and no client has told {seen} that it "
+                f"holds it. If nobody runs that binary any more: "
+                f"certpin rotate ended {told.version}"
             )
         else:
             yield (
-                f"Version {held.version} is in a binary that {number(held.clients, 'client')} "
+                f"Version {told.version} is in a binary that {number(told.clients, 'client')} "
                 "still run, as far as they tell. No pin that it does not have becomes ADOPTED "
                 "before it has ended."
             )

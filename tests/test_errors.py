@@ -23,6 +23,7 @@ from certpin.errors import (
     PinMismatchError,
     PinSetExpiredError,
     ProbeError,
+    StoreError,
     UnpinnedHostError,
     UpdateError,
     pin_error,
@@ -95,6 +96,7 @@ def _made() -> Iterator[CertpinError]:
             yield each("wrong", host="error.example", port=443, fix="do it")
         elif issubclass(each, InputError):
             yield each("wrong", fix="do it")
+    yield StoreError("wrong", reason="away", fix="do it")
     yield UpdateError("wrong", reason="rollback", fix="do it")
     yield CertpinError("wrong")
 

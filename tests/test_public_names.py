@@ -35,6 +35,7 @@ PUBLIC_NAMES = [
     "ProbeError",
     "Reporter",
     "StartTLSError",
+    "StoreError",
     "TokenError",
     "TrustAnchors",
     "UnpinnedHostError",

@@ -22,6 +22,7 @@
     │   ├── DialError                    no connection: name, route, refused, time-out
     │   ├── StartTLSError                the server would not, or must not, begin TLS
     │   └── HandshakeError               TLS failed before there was a chain to read
+    ├── StoreError                       the watch's database is away, full, damaged, or another's
     └── UpdateError                      a newer pin set could not be had, or must not be trusted
 
 A ``PinError`` is an ``ssl.SSLCertVerificationError``, so that every client library treats
@@ -221,6 +222,22 @@ class StartTLSError(ProbeError):
 
 class HandshakeError(ProbeError):
     """TLS failed before there was a chain to read."""
+
+
+class StoreError(CertpinError):
+    """The watch's database cannot be used now: nothing was written. No password is ever in it.
+
+    ``reason`` is one word of those that docs/watch-operations.md lists, for programs.
+    """
+
+    def __init__(self, problem: str, *, reason: str = "", fix: str = "") -> None:
+        super().__init__(problem + (f"\n  fix: {fix}" if fix else ""))
+        self.problem = problem
+        self.reason = reason
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), (self.problem,), {"reason": self.reason, "fix": self.fix})
 
 
 class UpdateError(CertpinError):

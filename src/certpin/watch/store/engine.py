@@ -6,26 +6,28 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event, make_url
+from sqlalchemy import make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError
 
 from certpin.errors import ConfigError
+from certpin.watch.store.failures import store_error, told
+from certpin.watch.store.on_postgresql import postgresql_engine
+from certpin.watch.store.on_sqlite import BUSY, sqlite_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from sqlalchemy import Connection, Engine, Table
-    from sqlalchemy.engine import URL
-
-_BUSY = 30.0  # seconds that one process waits for another that writes
 
 
 class Store:
-    """A database. Threads may share it.
+    """A database. Threads may share it; nothing is opened before it is first asked.
 
-    ``read`` and ``write`` are transactions. SQLite has one writer at a time, so ``write`` takes
-    turns here rather than in the database, which would answer "busy" instead of waiting.
+    ``read`` and ``write`` are transactions, and raise ``StoreError`` where the database is away,
+    busy, full, damaged or of another schema. SQLite has one writer at a time, so ``write`` takes
+    turns here rather than in the database, which would look again and again instead of waiting.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -39,73 +41,68 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that changes nothing: one moment of everything."""
-        with self.engine.connect() as connection:
-            yield connection
+        """A transaction that can change nothing: one moment of everything.
+
+        Raises ``StoreError``.
+        """
+        with told(), self.engine.connect() as connection:
+            connection.execution_options(**self._reading)
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction, durable when the block ends, and undone when it raises."""
-        if not self.is_sqlite:
-            with self.engine.begin() as connection:
-                yield connection
-            return
-        with self._writing, self.engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            with connection.begin():
-                yield connection
+        """A transaction, durable when the block ends, and undone when it raises.
+
+        Raises ``StoreError``.
+        """
+        with told(), self._turn(), self.engine.begin() as connection:
+            yield connection
 
     def close(self) -> None:
         """Let go of every connection."""
         self.engine.dispose()
 
+    @property
+    def _reading(self) -> dict[str, Any]:
+        if self.is_sqlite:
+            return {"certpin_reads": True}
+        # READ COMMITTED, the default, would be another moment at each statement.
+        return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
-def open_store(url: str) -> Store:
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._writing.acquire(timeout=BUSY):
+            raise store_error("busy")
+        try:
+            yield
+        finally:
+            self._writing.release()
+
+
+def open_store(url: str, *, folder: Path | None = None) -> Store:
     """Open ``sqlite:///watch.db`` or ``postgresql://…``. Raises ``ConfigError``.
 
-    Nothing is read or written yet: the schema is looked at by ``migrations``.
+    A relative path is one from ``folder``. Nothing is read or written yet: the file is made when
+    it is first asked for something, and the schema is looked at by ``prepare``.
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as exc:
-        raise _refused() from exc
+    except (ArgumentError, ValueError):
+        raise _refused() from None  # the error has a part of the address in it
     if parsed.get_backend_name() == "sqlite":
-        return Store(_sqlite(parsed))
+        return Store(sqlite_engine(parsed, folder))
     if parsed.get_backend_name() == "postgresql":
-        return Store(_postgresql(parsed))
+        return Store(postgresql_engine(parsed))
     raise _refused()
 
 
 def insert(connection: Connection, table: Table) -> Any:
     """An ``INSERT`` that knows ``on_conflict_do_update``: both databases write it alike."""
     return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
-
-
-def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url.set(drivername="sqlite"), connect_args={"timeout": _BUSY})
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _: object) -> None:
-        # Transactions begin where the store says so, and not at the first statement that writes.
-        connection.isolation_level = None
-        for setting in (
-            "journal_mode = WAL",
-            "synchronous = FULL",  # durable at COMMIT: in WAL mode, NORMAL is not
-            "foreign_keys = ON",
-            "temp_store = MEMORY",
-        ):
-            connection.execute(f"PRAGMA {setting}")
-
-    return engine
-
-
-def _postgresql(url: URL) -> Engine:
-    try:
-        return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    except ModuleNotFoundError as exc:
-        raise ConfigError(
-            "PostgreSQL needs a driver", key="store", fix="pip install certpin[cluster]"
-        ) from exc
 
 
 def _refused() -> ConfigError:

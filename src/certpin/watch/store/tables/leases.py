@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from sqlalchemy import Table
 
-from certpin.watch.store.tables.base import METADATA, moment, text
+from certpin.watch.store.tables.base import METADATA, count, moment, text
 
+# `term` rises with each change of holder, so that a holder which slept is told from one that went
+# on. `info`: what is transient is in no back-up.
 LEASES = Table(
     "leases",
     METADATA,
     text("name", primary_key=True),
     text("holder"),
     moment("until"),
+    count("term"),
+    info={"transient": True},
 )

@@ -1,0 +1,73 @@
+"""The store as each test of the watch may ask for it: empty, with the schema, and its own.
+
+``sqlite_store`` and ``postgres_store`` are one each; ``store`` runs a test on both. The server of
+PostgreSQL is one for each module, and each test has a database of its own in it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from certpin.watch.store import open_store
+from certpin.watch.store.tables import METADATA
+from tests.servers.postgres import postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from certpin.watch.store import Store
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def postgres_port() -> Iterator[int]:
+    """The port of a real PostgreSQL; its user is ``postgres``, and there is no password."""
+    with postgres() as port:
+        yield port
+
+
+@pytest.fixture
+def new_database(postgres_port: int) -> Callable[[], str]:
+    """Make an empty database, and return its address."""
+
+    def make() -> str:
+        name = f"watch{next(_NUMBERS)}"
+        with psycopg.connect(
+            host="127.0.0.1", port=postgres_port, user="postgres", autocommit=True
+        ) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return f"postgresql://postgres@127.0.0.1:{postgres_port}/{name}"
+
+    return make
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store in a file."""
+    yield from _made(f"sqlite:///{tmp_path / 'watch.db'}")
+
+
+@pytest.fixture
+def postgres_store(new_database: Callable[[], str]) -> Iterator[Store]:
+    """An empty store in PostgreSQL."""
+    yield from _made(new_database())
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """An empty store: each test runs on both databases."""
+    found: Store = request.getfixturevalue(f"{request.param}_store")
+    return found
+
+
+def _made(url: str) -> Iterator[Store]:
+    store = open_store(url)
+    METADATA.create_all(store.engine)
+    yield store
+    store.close()

@@ -19,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
+from certpin.errors import StoreError
 from certpin.watch.access import cookies, csrf, forms
 from certpin.watch.access.authenticate import Refused, authenticate
 from certpin.watch.access.door import door_of, may_be_open
@@ -65,7 +66,10 @@ class AccessMiddleware:
         origin = origin_of(scope, self._watch.settings)
         scope["state"] = {**scope.get("state", {}), "origin": origin, JUDGED: False}
         answer = _Answer(scope, origin, send)
-        refused, receive = await self._refusal(scope, receive, origin, answer)
+        try:
+            refused, receive = await self._refusal(scope, receive, origin, answer)
+        except StoreError:
+            refused = _nobody_can_tell()
         if refused is not None:
             scope["state"][JUDGED] = True
             await refused(scope, receive, answer)
@@ -177,6 +181,13 @@ def _not_authenticated(request: Request, refused: Refused) -> Response:
     if refused.wait:
         answer.headers["Retry-After"] = str(refused.wait)
     return answer
+
+
+def _nobody_can_tell() -> Response:
+    """The database is away: without it nobody is anybody."""
+    return PlainTextResponse(
+        "The watch cannot reach its database.\n", 503, headers={"Retry-After": "5"}
+    )
 
 
 def _misdirected() -> Response:

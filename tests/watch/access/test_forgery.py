@@ -145,6 +145,8 @@ def test_the_first_account_ends_it_at_once(house: House) -> None:
     assert browser.get("/").status_code == 200
     house.add("anna")
     assert browser.get("/").status_code == 303
+    named = house.browser("http://watch.home.arpa:8460")  # now that a password is asked for
+    assert named.get("/").status_code == 303
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ class AccessMiddleware:
     ) -> tuple[Response | None, Receive]:
         """Why the request gets no further, or ``None``; and its body once more."""
         request = Request(scope)
-        if may_be_open(self._watch.settings) and not origin.is_local:
+        if await self._is_rebound(origin):
             return _misdirected(), receive
         now = self._watch.clock()
         headers = Headers(scope=scope)
@@ -95,6 +95,12 @@ class AccessMiddleware:
         if scope["method"] not in forms.METHODS:
             return problem(request, 405, "Not here", "No page has this method."), receive
         return await _forgery(request, receive, visitor)
+
+    async def _is_rebound(self, origin: Origin) -> bool:
+        """Whether a watch that lets everybody in is asked by a name that is not this machine's."""
+        if origin.is_local or not may_be_open(self._watch.settings):
+            return False
+        return await to_thread.run_sync(self._door.is_open)
 
 
 class _Answer:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.watching import extra_needed, watch_options
+from certpin.cli.screen import print_json, say
+from certpin.cli.watching import extra_needed, watch_of, watch_options
 
 if TYPE_CHECKING:
     from certpin.watch.watch import Watch

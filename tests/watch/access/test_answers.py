@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGES = ("/", "/login", "/account", "/tokens", "/audit")
-PROXIED = AccessSettings(behind_proxy=True, trusted_proxies=(ipaddress.ip_network("10.0.0.0/8"),))
+PROXIED = AccessSettings(
+    behind_proxy=True, trusted_proxies=(ipaddress.ip_network("10.0.0.0/8"),)
+)
 
 
 def test_every_answer_is_told_to_load_nothing_and_run_nothing_from_elsewhere(house: House) -> None:
@@ -97,10 +99,7 @@ def test_a_proxy_is_believed_if_it_is_ours() -> None:
     assert ours.url == "https://watch.bank.example"
     assert ours.source == "203.0.113.0/24"  # what is left of it, the visitor wrote
     assert ours.guesser == "203.0.113.7/32"
-    for stranger in (
-        _origin("192.0.2.1", PROXIED, **said),
-        _origin("10.0.0.1", AccessSettings(), **said),
-    ):
+    for stranger in (_origin("192.0.2.1", PROXIED, **said), _origin("10.0.0.1", AccessSettings(), **said)):
         assert stranger.url == "http://watch.internal"
         assert stranger.source in {"192.0.2.0/24", "10.0.0.0/24"}
     assert _origin("10.0.0.1", PROXIED, x_forwarded_for="junk").source == ""

@@ -11,10 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-<<<<<<< HEAD
-from certpin.cli.screen import print_json, say
-from certpin.cli.watching import extra_needed, watch_of, watch_options
-=======
 from certpin.cli.describe import print_json
 from certpin.cli.options import json_option
 from certpin.cli.screen import say
@@ -26,7 +22,6 @@ from certpin.cli.watching import (
     store_option,
 )
 from certpin.probe import join_address
->>>>>>> 68cb286fdf9e2c983b1ca8659890ef3c8f86a43a
 
 if TYPE_CHECKING:
     from certpin.watch.settings import Settings

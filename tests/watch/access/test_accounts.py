@@ -14,7 +14,8 @@ from certpin.errors import InputError
 from certpin.watch.access import accounts, passwords, throttle
 from certpin.watch.access.door import door_of
 from certpin.watch.access.origin import Origin
-from certpin.watch.access.signing_in import Try, sign_in as try_to_sign_in
+from certpin.watch.access.signing_in import Try
+from certpin.watch.access.signing_in import sign_in as try_to_sign_in
 from certpin.watch.access.throttle import Recorded, Throttle
 from certpin.watch.access.visitor import Visitor
 from certpin.watch.store.tables.access import ACCOUNTS
@@ -119,9 +120,7 @@ def test_strangers_slow_an_account_down_and_lock_nobody_out(house: House) -> Non
     assert guessed.judge("198.51.100.1/32", "bert", now) == throttle.Judgement()
 
 
-def test_the_memory_of_guesses_is_bounded(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_memory_of_guesses_is_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttle, "MOST", 10)
     guessed = Throttle()
     for number in range(50):

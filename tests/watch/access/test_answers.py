@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGES = ("/", "/login", "/account", "/tokens", "/audit")
-PROXIED = AccessSettings(
-    behind_proxy=True, trusted_proxies=(ipaddress.ip_network("10.0.0.0/8"),)
-)
+PROXIED = AccessSettings(behind_proxy=True, trusted_proxies=(ipaddress.ip_network("10.0.0.0/8"),))
 
 
 def test_every_answer_is_told_to_load_nothing_and_run_nothing_from_elsewhere(house: House) -> None:
@@ -99,12 +97,8 @@ def test_a_proxy_is_believed_if_it_is_ours() -> None:
     assert ours.url == "https://watch.bank.example"
     assert ours.source == "203.0.113.0/24"  # what is left of it, the visitor wrote
     assert ours.guesser == "203.0.113.7/32"
-<<<<<<< HEAD
-    for stranger in (_origin("192.0.2.1", PROXIED, **said), _origin("10.0.0.1", AccessSettings(), **said)):
-=======
     unknown = _origin("192.0.2.1", PROXIED, **said)
     for stranger in (unknown, _origin("10.0.0.1", AccessSettings(), **said)):
->>>>>>> 68cb286fdf9e2c983b1ca8659890ef3c8f86a43a
         assert stranger.url == "http://watch.internal"
         assert stranger.source in {"192.0.2.0/24", "10.0.0.0/24"}
     assert _origin("10.0.0.1", PROXIED, x_forwarded_for="junk").source == ""

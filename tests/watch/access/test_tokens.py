@@ -75,9 +75,7 @@ def test_a_token_ends_when_it_was_said_to(house: House) -> None:
     assert _scrape(house, token) == 401
 
 
-def test_the_secret_decides_and_guessing_is_slowed_down(
-    house: House, computed: list[str]
-) -> None:
+def test_the_secret_decides_and_guessing_is_slowed_down(house: House, computed: list[str]) -> None:
     right = house.token("metrics")
     start = right[: len("certpin_") + 13]
     wrong = f"{start}{'0' * 43}"

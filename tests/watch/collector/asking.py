@@ -90,9 +90,7 @@ async def ask(collector: Collector, asked: Asked) -> Answer:
     return answer
 
 
-def post(
-    collector: Collector, body: bytes, content_type: str = JSON, **headers: str
-) -> Answer:
+def post(collector: Collector, body: bytes, content_type: str = JSON, **headers: str) -> Answer:
     """The same, from outside of a loop; ``_`` in the name of a header stands for ``-``."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return asyncio.run(ask(collector, Asked([body], content_type, headers=named)))

@@ -34,9 +34,18 @@ SERVED = (b"leaf", b"intermediate")
 
 def failure(number: int, **fields: Any) -> Failure:
     said: dict[str, Any] = {
-        **{"kind": "certpin", "decision": "refuse", "reason": "mismatch", "host": "a.example"},
-        **{"served": SERVED, "verified": (), "pin_set": "bank-app", "version": 12, "app": "app"},
-        **{"app_version": "4.2.0", "platform": "android", "network": "wifi"},
+        "kind": "certpin",
+        "decision": "refuse",
+        "reason": "mismatch",
+        "host": "a.example",
+        "served": SERVED,
+        "verified": (),
+        "pin_set": "bank-app",
+        "version": 12,
+        "app": "app",
+        "app_version": "4.2.0",
+        "platform": "android",
+        "network": "wifi",
     }
     return Failure(identity=number.to_bytes(32, "big"), **(said | fields))
 
@@ -128,7 +137,7 @@ def test_hostile_reports_fill_an_hour_and_no_more(store: Store) -> None:
             body(
                 failure(
                     turn * 100 + n,
-                    **{name: f"{turn} {n}" for name in ("host", "app", "network", "reason")},
+                    **dict.fromkeys(("host", "app", "network", "reason"), f"{turn} {n}"),
                     served=(b"%d %d" % (turn, n),),
                 ),
                 sample=b"{}",

@@ -88,7 +88,9 @@ def test_the_network_is_the_clients_word_or_else_its_prefix() -> None:
 
 
 def test_texts_are_cut_and_hold_nothing_that_acts() -> None:
-    failure = _told(_with(Client(app="\0\x1b[2J" + "x" * 500, app_version="\ud800", network="\u202e")))
+    failure = _told(
+        _with(Client(app="\0\x1b[2J" + "x" * 500, app_version="\ud800", network="\u202e"))
+    )
     assert failure.app.startswith(r"\x00\x1b[2J")
     assert len(failure.app) == 100
     assert failure.app_version == r"\ud800"

@@ -47,7 +47,7 @@ MUTATIONS: list[Mutation] = [
         "failures.py",
         "    except (IntegrityError, DataError) as exc:\n        _hush(exc)\n",
         "    except (IntegrityError, DataError):\n",
-        "engine.py::test_values_are_in_no_error[postgres]",
+        "engine.py::test_all_below_the_first_line_of_an_error_is_cut",
     ),
     _rule(
         "a lease is one holder's",

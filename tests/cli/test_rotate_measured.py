@@ -180,8 +180,9 @@ def test_a_token_that_is_no_header_is_not_shown(rotating: Run, watch: str) -> No
     ],
 )
 def test_what_makes_no_sense_is_a_mistake_of_usage(
-    rotating: Run, words: tuple[str, ...], said: str
+    run: Run, words: tuple[str, ...], said: str
 ) -> None:
-    done = rotating("rotate", "status", "--offline", *words)
+    write(kit.policy(HOST, kit.NOBODY, kit.NOBODY_ELSE))
+    done = run("rotate", "status", "--offline", *words)
     assert done.code == 2
     assert said in done.err

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from certpin.watch.watch import Watch
 
 _MESSAGES = 20  # of up to 100 bodies, in one transaction
-_WAIT = 1.0  # seconds without a message until the stop is looked at again
+_WAIT = 0.5  # seconds without a message until the stop is looked at again
 _AGAIN = 1.0  # seconds until the next attempt where something is away
 
 _log = logging.getLogger(__name__)

@@ -27,8 +27,8 @@ CONFIRMED = 2  # probes in a row that saw the same
 class Known:
     """What came of a target at a vantage.
 
-    ``slot`` is the moment for which it was last asked, ``at`` when that was, ``count`` how often in a row the answer was
-    the same, ``changes`` how many answers before it nobody saw twice.
+    ``slot`` is the moment for which it was last asked, ``at`` when that was, ``count`` how often in
+    a row the answer was the same, ``changes`` how many answers before it nobody saw twice.
     """
 
     slot: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Table
+from sqlalchemy import BigInteger, Column, Index, Table
 
 from certpin.watch.store.tables.base import METADATA, digest, moment, number, text
 
@@ -41,7 +41,7 @@ SESSIONS = Table(
     "sessions",
     METADATA,
     digest("id", primary_key=True),
-    Column("account", BigInteger, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=True),
+    Column("account", BigInteger, nullable=True),
     text("subject"),
     text("name"),
     text("role"),
@@ -52,6 +52,7 @@ SESSIONS = Table(
     moment("until"),
     Index(None, "account"),
     Index(None, "until"),
+    info={"transient": True},  # a session that was ended is not to come back with a back-up
 )
 
 # What was done, and by whom. Rows are added, and never changed. `source` is a prefix.

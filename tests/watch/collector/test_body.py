@@ -81,6 +81,8 @@ def test_whatever_is_sent_is_answered_with_a_status_that_says_what_it_was(
 ) -> None:
     shelf = Shelf()
     collector = Collector(make_watch("sqlite:///never-opened.db"), shelf)
-    answer = asyncio.run(ask(collector, Asked([data], kind, headers={"content-encoding": encoding})))
+    answer = asyncio.run(
+        ask(collector, Asked([data], kind, headers={"content-encoding": encoding}))
+    )
     assert answer.status in {204, 400, 413, 415, 422}
     assert answer.status == 204 or (answer.error and not shelf.taken)

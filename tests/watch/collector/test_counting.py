@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -34,9 +33,18 @@ SERVED = (b"leaf", b"intermediate")
 
 def failure(number: int, **fields: Any) -> Failure:
     said: dict[str, Any] = {
-        **{"kind": "certpin", "decision": "refuse", "reason": "mismatch", "host": "a.example"},
-        **{"served": SERVED, "verified": (), "pin_set": "bank-app", "version": 12, "app": "app"},
-        **{"app_version": "4.2.0", "platform": "android", "network": "wifi"},
+        "kind": "certpin",
+        "decision": "refuse",
+        "reason": "mismatch",
+        "host": "a.example",
+        "served": SERVED,
+        "verified": (),
+        "pin_set": "bank-app",
+        "version": 12,
+        "app": "app",
+        "app_version": "4.2.0",
+        "platform": "android",
+        "network": "wifi",
     }
     return Failure(identity=number.to_bytes(32, "big"), **(said | fields))
 
@@ -128,7 +136,7 @@ def test_hostile_reports_fill_an_hour_and_no_more(store: Store) -> None:
             body(
                 failure(
                     turn * 100 + n,
-                    **{name: f"{turn} {n}" for name in ("host", "app", "network", "reason")},
+                    **dict.fromkeys(("host", "app", "network", "reason"), f"{turn} {n}"),
                     served=(b"%d %d" % (turn, n),),
                 ),
                 sample=b"{}",
@@ -148,9 +156,9 @@ def test_hostile_reports_fill_an_hour_and_no_more(store: Store) -> None:
 
 def test_what_is_taken_back_is_not_known(sqlite_store: Store) -> None:
     known = Known()
-    with pytest.raises(ZeroDivisionError), sqlite_store.write() as connection:
+    with sqlite_store.write() as connection:
         count(connection, [body(failure(1))], RULES, known)
-        raise ZeroDivisionError
+        connection.rollback()
     assert counted(sqlite_store, [body(failure(1))], known=known).reports == 1
     assert len(rows(sqlite_store, CHAINS)) == len(rows(sqlite_store, REPORT_GROUPS)) == 1
 

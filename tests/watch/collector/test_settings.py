@@ -20,7 +20,9 @@ def test_every_setting_has_a_default_and_a_name() -> None:
 
 def test_the_table_is_read() -> None:
     data = {
-        **{"rate": 5, "hosts": ["Pins.Bank.Example"], "stream": "BANK_REPORTS"},
+        "rate": 5,
+        "hosts": ["Pins.Bank.Example"],
+        "stream": "BANK_REPORTS",
         "trusted_proxies": ["10.0.0.0/8", "::1"],
     }
     found = read(Table(data, "collector"))

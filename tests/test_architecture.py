@@ -205,6 +205,10 @@ def _rules() -> list[str]:
     return list(RULES)
 
 
+def _codecs() -> list[str]:
+    return list(CODECS)
+
+
 def _clients() -> list[str]:
     """Each client adapter is a module that its user imports: the folder is the registry."""
     names = [path.stem for path in (SOURCE / "clients").glob("*.py")]
@@ -218,7 +222,7 @@ REGISTRIES = {
     "formats": lambda: list(FORMATS),
     "pinfile/lint/rules": _rules,
     "probe/starttls": _protocols,
-    "reports/codecs": lambda: list(CODECS),
+    "reports/codecs": _codecs,
 }
 
 

@@ -96,7 +96,7 @@ def _look(
         )
         return Checkup(policy, error.host, error.port, error=error)
     try:
-        observation = observe(endpoint, contexts.of(policy), patience=timeout)
+        observation = observe(endpoint, contexts.of(policy.trust), patience=timeout)
     except ProbeError as exc:
         return Checkup(policy, endpoint.name, endpoint.port, error=exc)
     return check_up(policy, observation, now, least_days=days)

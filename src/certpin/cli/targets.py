@@ -5,19 +5,18 @@ A pin file holds names. Ports, other addresses and STARTTLS come from the comman
 
 from __future__ import annotations
 
-import ssl
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from certpin.pins import HostPolicy, normalise
-from certpin.probe import HTTPS, PROTOCOLS, Endpoint, probe_context, split_address
+from certpin.probe import HTTPS, PROTOCOLS, Endpoint, contexts, split_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from certpin.pins import PinSet, TrustAnchors
+    from certpin.pins import PinSet
 
     # Without an endpoint there is nobody to ask: a wildcard, and no host was named for it.
     Target = tuple[HostPolicy, Endpoint | None]
@@ -120,24 +119,13 @@ def ways_options(command: Any) -> Any:
     return wrapped
 
 
-class Contexts:
-    """One context for each set of trust anchors: to read the platform's roots takes a while."""
+class Contexts(contexts.Contexts):
+    """Those of the targets, made before the first of them is dialled."""
 
     def __init__(self, targets: Sequence[Target]) -> None:
-        trusts = {_key(policy.trust): policy.trust for policy, _ in targets}
-        self._made = {key: probe_context(_pem(trust)) for key, trust in trusts.items()}
-
-    def of(self, policy: HostPolicy) -> ssl.SSLContext:
-        """The context that verifies for a policy."""
-        return self._made[_key(policy.trust)]
-
-
-def _key(trust: TrustAnchors | None) -> bytes:
-    return trust.digest if trust else b""
-
-
-def _pem(trust: TrustAnchors | None) -> str | None:
-    return "".join(map(ssl.DER_cert_to_PEM_cert, trust.der)) if trust else None
+        super().__init__()
+        for policy, _ in targets:
+            self.of(policy.trust)
 
 
 def assigned(text: str) -> tuple[str, str]:

@@ -156,7 +156,7 @@ def _ask(
     if endpoint is None:
         return None
     try:
-        seen: Observation = observe(endpoint, contexts.of(policy), patience=timeout)
+        seen: Observation = observe(endpoint, contexts.of(policy.trust), patience=timeout)
     except ProbeError as exc:
         return exc
     name = f"{endpoint} at {seen.address}:{endpoint.address[1]}"

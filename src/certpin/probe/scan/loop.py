@@ -17,12 +17,13 @@ from certpin.probe.scan.resolver import Address, Resolver, literal
 from certpin.probe.words import describe, tls_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from certpin.probe.endpoint import Endpoint
     from certpin.probe.scan.sighting import Limits, Sighting
 
 _IDLE = 0.05  # seconds between two looks at an input that has nothing yet
+_HALTING = 0.2  # seconds between two looks whether to go on
 _DIAL_FIX = "check the name, the port and the route; raise the time limit for a slow server"
 
 
@@ -34,8 +35,13 @@ class Loop:
     """
 
     def __init__(
-        self, context: ssl.SSLContext, limits: Limits, override: tuple[Address, ...]
+        self,
+        context: ssl.SSLContext,
+        limits: Limits,
+        override: tuple[Address, ...],
+        halted: Callable[[], bool] | None = None,
     ) -> None:
+        self._halted = halted
         self._context = context
         self._limits = limits
         self._override = override
@@ -65,6 +71,8 @@ class Loop:
         a slow pipe, or a million hosts that are done already, would make servers look slow.
         """
         while self._more or self._flying or self._resting or self._ended:
+            if self._halted and self._halted():
+                return
             left = time.monotonic()
             while self._ended:
                 yield self._ended.popleft()
@@ -110,6 +118,8 @@ class Loop:
         """Seconds until a deadline passes or a rest ends, ``patience`` at most."""
         if self._ended:
             return 0.0
+        if self._halted:
+            patience = min(patience, _HALTING)
         if self._flying:
             patience = min(patience, next(iter(self._flying)).deadline - self._now)
         if self._resting:
@@ -153,7 +163,7 @@ class Loop:
         try:
             event = connection.advance()
         except ssl.SSLCertVerificationError as error:
-            self._answered(job, connection, refusal=error.verify_message.rstrip("."))
+            self._answered(job, connection, refusal=error)
         except ssl.SSLEOFError as error:
             self._failed(job, describe(error))
         except ssl.SSLError as error:
@@ -172,11 +182,13 @@ class Loop:
         job: Job,
         connection: Connection,
         *,
-        refusal: str = "",
+        refusal: ssl.SSLCertVerificationError | None = None,
         failure: tuple[str, str] | None = None,
     ) -> None:
         """TLS came to its end, good or bad. To ask again would bring the same."""
-        found: dict[str, Any] = {"refusal": refusal}
+        found: dict[str, Any] = {}
+        if refusal:
+            found = {"refusal": refusal.verify_message.rstrip("."), "code": refusal.verify_code}
         try:
             found |= connection.chains(verified=not (refusal or failure))
         except CertificateParseError as unreadable:

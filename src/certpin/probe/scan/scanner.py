@@ -24,7 +24,7 @@ from certpin.probe.scan.resolver import Address, literal
 from certpin.probe.scan.sighting import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from certpin.probe.endpoint import Endpoint
     from certpin.probe.scan.sighting import Sighting
@@ -47,20 +47,22 @@ def scan(
     context: ssl.SSLContext,
     limits: Limits = Limits(),  # noqa: B008  # frozen
     connect: tuple[str, int] | None = None,
+    halted: Callable[[], bool] | None = None,
 ) -> Iterator[Sighting]:
     """Yield one sighting for each endpoint, in the order in which they end.
 
     ``endpoints`` is read only when there is room. It may yield None for "nothing yet", so that a
     slow input holds up no host. ``connect``, an IP address and a port, is called in place of every
     endpoint's own address. ``context`` comes from ``scan_context``, or is at least under
-    ``CERT_REQUIRED``. An endpoint's ``starttls`` is left aside: TLS begins at once.
+    ``CERT_REQUIRED``. An endpoint's ``starttls`` is left aside: TLS begins at once. Soon after
+    ``halted`` says so the scan ends, with no word of what was under way.
 
     Raises ValueError on a context that does not verify and on an override that is no address.
     Whatever a server does is a sighting.
     """
     if context.verify_mode != ssl.CERT_REQUIRED:
         raise ValueError("a scan needs CERT_REQUIRED: else nobody says whether a chain holds")
-    with Loop(context, limits, _override(connect)) as loop:
+    with Loop(context, limits, _override(connect), halted) as loop:
         yield from loop.run(iter(endpoints))
 
 

@@ -31,7 +31,8 @@ class Sighting:
     """What one server answered, or in ``error`` why there is no answer.
 
     ``served`` is what it sent, of which nothing is proven. ``verified`` is the path that OpenSSL
-    built from it, leaf to root, or None; where OpenSSL refused, ``refusal`` has its words. A server
+    built from it, leaf to root, or None; where OpenSSL refused, ``refusal`` has its words and
+    ``code`` its number. A server
     that fails after it sent its chain (it wants a client certificate, say) has both ``served`` and
     ``error``, and nothing is said of trust. ``address`` is the one of the last attempt, empty where
     the name has none. ``seconds`` run from the begin of the first attempt.
@@ -46,3 +47,4 @@ class Sighting:
     verified: Chain | None = None
     refusal: str = ""
     error: ProbeError | None = None
+    code: int = 0

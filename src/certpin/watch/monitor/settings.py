@@ -2,21 +2,178 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from certpin.errors import ConfigError, HostError, InputError
+from certpin.pins import normalise
+from certpin.probe import HTTPS, PROTOCOLS, split_address
+from certpin.rotation import parse_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from certpin.pinfile.fields import Table
 
-KNOWN: tuple[str, ...] = ()
+Value = TypeVar("Value")
+
+_DURATIONS = {  # each with the least that makes sense
+    "interval": timedelta(seconds=10),
+    "confirm": timedelta(seconds=1),
+    "timeout": timedelta(seconds=1),
+    "certificate_warning": timedelta(0),
+    "certificate_critical": timedelta(0),
+    "pins_warning": timedelta(0),
+    "pins_critical": timedelta(0),
+    "changes": timedelta(0),
+    "logged": timedelta(0),
+}
+_NUMBERS = {"silent_after": (1, 1000), "window": (1, 4096)}  # the least and the most
+KNOWN: tuple[str, ...] = (
+    *("enabled", "every_address", "host", "vantage", "vantages"),
+    *_DURATIONS,
+    *_NUMBERS,
+)
+_KNOWN_OF_HOST = ("connect", "every_address", "name", "port", "starttls", "vantages")
+# A vantage is a token of a subject of NATS too.
+_VANTAGE = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class HostSettings:
+    """A way to a host that the pin file does not tell.
+
+    ``connect`` is another address to call; ``vantages`` are empty for those of the monitor.
+    """
+
+    name: str
+    port: int = HTTPS
+    connect: tuple[str, int] | None = None
+    starttls: str = ""
+    vantages: tuple[str, ...] = ()
+    every_address: bool = False
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What stands in the table; each has a default."""
+    """What stands in the table; each has a default.
+
+    ``vantage`` is this machine's own name, empty where it asks nobody itself. ``vantages`` are
+    those that each host is asked from. ``certificate_*`` and ``pins_*`` are how long before their
+    end certificates and pins are told; ``changes`` is how long a change is, ``logged`` how long a
+    certificate in a log.
+    """
+
+    enabled: bool = True
+    vantage: str = "local"
+    vantages: tuple[str, ...] = ("local",)
+    interval: timedelta = timedelta(minutes=15)
+    confirm: timedelta = timedelta(minutes=1)
+    timeout: timedelta = timedelta(seconds=10)
+    window: int = 256
+    every_address: bool = False
+    silent_after: int = 4
+    certificate_warning: timedelta = timedelta(days=30)
+    certificate_critical: timedelta = timedelta(days=7)
+    pins_warning: timedelta = timedelta(days=60)
+    pins_critical: timedelta = timedelta(days=14)
+    changes: timedelta = timedelta(days=7)
+    logged: timedelta = timedelta(days=30)
+    hosts: tuple[HostSettings, ...] = ()
 
 
 def read(table: Table) -> Settings:
     """Read the table. Raises ``ConfigError``."""
-    del table
-    return Settings()
+    found: dict[str, Any] = {
+        name: _duration(table, name) for name in _DURATIONS if name in table.data
+    }
+    found |= {name: _number(table, name) for name in _NUMBERS if name in table.data}
+    vantage = table.text("vantage", "local")
+    if vantage:
+        check_vantage(vantage, table.under("vantage"))
+    return Settings(
+        **found,
+        enabled=table.flag("enabled", default=True),
+        every_address=table.flag("every_address", default=False),
+        vantage=vantage,
+        vantages=_vantages(table) or ((vantage,) if vantage else ()),
+        hosts=tuple(map(_host, table.tables("host"))),
+    )
+
+
+def check_vantage(name: str, key: str) -> str:
+    """A vantage's name, if it is one. Raises ``ConfigError``."""
+    if not _VANTAGE.fullmatch(name):
+        raise ConfigError(
+            f"{name[:80]!r} is not the name of a vantage",
+            key=key,
+            fix="lower-case letters, digits, - and _, at most 64",
+        )
+    return name
+
+
+def _host(table: Table) -> HostSettings:
+    if unknown := sorted(table.data.keys() - set(_KNOWN_OF_HOST)):
+        known = ", ".join(_KNOWN_OF_HOST)
+        raise ConfigError(
+            "this is not known here", key=table.under(unknown[0]), fix=f"known are {known}"
+        )
+    starttls = table.text("starttls", "")
+    if starttls and starttls not in PROTOCOLS:
+        names = ", ".join(sorted(PROTOCOLS))
+        raise ConfigError(
+            f"{starttls[:80]!r} is no protocol", key=table.under("starttls"), fix=f"one of {names}"
+        )
+    usual = PROTOCOLS[starttls].port if starttls else HTTPS
+    port = _port(table) if "port" in table.data else usual
+    return HostSettings(
+        name=_read(table, "name", normalise),
+        port=port,
+        connect=_read(table, "connect", partial(split_address, default_port=port))
+        if "connect" in table.data
+        else None,
+        starttls=starttls,
+        vantages=_vantages(table),
+        every_address=table.flag("every_address", default=False),
+    )
+
+
+def _read(table: Table, name: str, how: Callable[[str], Value]) -> Value:
+    try:
+        return how(table.text(name))
+    except HostError as exc:
+        raise ConfigError(exc.problem, key=table.under(name), fix=exc.fix) from exc
+
+
+def _port(table: Table) -> int:
+    if not 0 < (port := table.integer("port")) < 65536:
+        raise ConfigError(f"{port} is not a port", key=table.under("port"), fix="from 1 to 65535")
+    return port
+
+
+def _vantages(table: Table) -> tuple[str, ...]:
+    key = table.under("vantages")
+    return tuple(check_vantage(name, key) for name in table.texts("vantages"))
+
+
+def _duration(table: Table, name: str) -> timedelta:
+    try:
+        duration = parse_duration(table.text(name))
+    except InputError as exc:
+        raise ConfigError(exc.problem, key=table.under(name), fix=exc.fix) from exc
+    if duration < _DURATIONS[name]:
+        least = int(_DURATIONS[name].total_seconds())
+        raise ConfigError("this is too short", key=table.under(name), fix=f"{least}s or more")
+    return duration
+
+
+def _number(table: Table, name: str) -> int:
+    least, most = _NUMBERS[name]
+    if not least <= (number := table.integer(name)) <= most:
+        raise ConfigError(
+            "this is out of range", key=table.under(name), fix=f"from {least} to {most}"
+        )
+    return number

@@ -34,7 +34,8 @@ REPORT_GROUPS = Table(
     moment("last_at"),
     Index(None, "hour"),
     Index(None, "host", "hour"),
-    Index(None, "served"),
+    Index(None, "served", "hour"),
+    Index(None, "pin_set", "hour"),
 )
 
 # The reports that were counted, so that one that is sent again is not counted again.
@@ -67,4 +68,5 @@ PRESENCES = Table(
     text("app_version", primary_key=True),
     text("platform", primary_key=True),
     count(),
+    Index(None, "pin_set", "day"),
 )

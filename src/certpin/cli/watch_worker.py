@@ -1,0 +1,79 @@
+"""``certpin watch worker``: looks at hosts from where it stands, for a watch that is elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_VARIABLE = "CERTPIN_NATS"
+
+
+@click.command()
+@click.option(
+    "--vantage",
+    required=True,
+    metavar="NAME",
+    help="What this place is called in watch.toml: lower-case letters, digits, - and _.",
+)
+@click.option(
+    "--nats",
+    "written",
+    required=True,
+    envvar=_VARIABLE,
+    metavar="URL",
+    help="The NATS server: tls://USER:PASSWORD@HOST:4222. env:NAME and file:PATH say where the "
+    f"address is, so that no password is seen in ps; as does the variable {_VARIABLE}.",
+)
+@click.option(
+    "--window",
+    type=click.IntRange(1, 4096),
+    default=256,
+    show_default=True,
+    help="How many hosts are asked at once.",
+)
+def worker(vantage: str, written: str, window: int) -> None:
+    """Look at hosts from here, until SIGTERM or SIGINT, for a watch that runs elsewhere.
+
+    The watch hands out jobs over NATS JetStream; this worker takes those of its vantage, dials the
+    hosts, and sends back what it saw. It needs no pin file and no database. Several workers may
+    have one vantage: they share its jobs. A job of a worker that dies goes to another.
+
+    What the worker trusts is this machine's: a job has anchors of its own only where the pin file
+    names some. Whoever may write to the NATS server decides which hosts are dialled from here.
+
+    Needs pip install 'certpin[cluster]'.
+
+    Exit code 0: it was told to stop. 2: usage.
+    """
+    try:
+        from certpin.watch.monitor.settings import check_vantage
+        from certpin.watch.monitor.worker import work
+        from certpin.watch.secret import resolve
+    except ModuleNotFoundError as exc:
+        raise ConfigError(
+            f"a worker needs the package {exc.name}", fix="pip install 'certpin[cluster]'"
+        ) from exc
+    check_vantage(vantage, "--vantage")
+    url = resolve(written, "--nats")
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    asyncio.run(_until_told(vantage, lambda stop: work(vantage, url, stop, window=window)))
+
+
+async def _until_told(vantage: str, work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    click.echo(f"certpin: looking from {vantage} (process {os.getpid()})", err=True)
+    await work(stop)

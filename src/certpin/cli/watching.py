@@ -1,0 +1,105 @@
+"""What the commands of ``certpin watch`` share: which settings, and which database."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.watch.settings import Settings
+    from certpin.watch.store import Store
+    from certpin.watch.watch import Watch
+
+CONFIG = Path("watch.toml")
+_EXTRA = {
+    *("alembic", "apprise", "argon2", "authlib", "brotli", "granian", "httpx", "jinja2", "msgspec"),
+    *("prometheus_client", "python_multipart", "sqlalchemy", "starlette"),
+}
+
+settings_option = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The settings of the watch; by default watch.toml, if it is there.",
+)
+store_option = click.option(
+    "--store",
+    "written",
+    metavar="URL",
+    help="The database, instead of that of the settings: sqlite:///FILE or postgresql://…. "
+    "env:NAME and file:PATH say where the address is, so that no password is seen in ps.",
+)
+
+
+@contextmanager
+def extra_needed() -> Iterator[None]:
+    """Say what to install where a package of the extra is missing. Raises ``ConfigError``."""
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        raise ConfigError(
+            f"the watch needs the package {exc.name}", fix="pip install 'certpin[watch]'"
+        ) from exc
+
+
+def settings_of(config: Path | None, written: str | None) -> Settings:
+    """The settings that were named, or watch.toml, or the defaults; with the database that was."""
+    from certpin.watch.secret import resolve
+    from certpin.watch.settings import Settings, load
+
+    path = config or CONFIG
+    settings = Settings() if config is None and not path.exists() else load(path)
+    if written is None:
+        return settings
+    return replace(settings, store=resolve(written, "--store"), folder=None)
+
+
+def open_watch(settings: Settings) -> Watch:
+    """What every part of the watch works with. Nothing is read or written yet."""
+    from certpin.watch.store import open_store
+    from certpin.watch.watch import Watch
+    from certpin.watch.watched import Watched
+
+    store = open_store(settings.store.reveal(), folder=settings.folder)
+    return Watch(settings, store, Watched(settings.pins))
+
+
+def watch_options(command: Any) -> Any:
+    """Give a command ``--config`` and ``--store``, and one argument, ``watch``: it is open."""
+
+    @wraps(command)
+    def with_watch(*, config: Path | None, written: str | None, **options: Any) -> Any:
+        with extra_needed():
+            watch = open_watch(settings_of(config, written))
+            try:
+                return command(watch=watch, **options)
+            finally:
+                watch.store.close()
+
+    return settings_option(store_option(with_watch))
+
+
+def store_options(command: Any) -> Any:
+    """The same, for a command that needs the ``store`` alone."""
+
+    @wraps(command)
+    def with_store(*, watch: Watch, **options: Any) -> Any:
+        return command(store=watch.store, **options)
+
+    return watch_options(with_store)
+
+
+def kind_of(store: Store) -> str:
+    """The word for a database: its address may have a password in it."""
+    return "sqlite" if store.is_sqlite else "postgresql"

@@ -1,0 +1,129 @@
+"""The service's end: jobs are handed out to other vantages, and their results are written down."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from certpin.errors import InputError, StoreError
+from certpin.watch.monitor.link import (
+    RESULTS,
+    TROUBLE,
+    job_subject,
+    linked,
+    make_streams,
+    publish,
+    result_subject,
+    take,
+    taker,
+)
+from certpin.watch.monitor.sightings import keep_results
+from certpin.watch.monitor.targets import charges, targets_of
+from certpin.watch.monitor.wire import MOST_BYTES, decode_result, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
+
+    from certpin.watch.monitor.schedule import Key
+    from certpin.watch.monitor.wire import Job, Result
+    from certpin.watch.watch import Watch
+
+log = logging.getLogger("certpin.watch.monitor")
+
+_AT_ONCE = 256
+_PATIENCE = 60.0  # seconds in which a result has to be in the store
+_AGAIN = 2.0
+
+
+class Desk:
+    """For one event loop. Without a connection nothing is handed out; it is tried again later."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._jetstream: JetStreamContext | None = None
+        self._out: dict[Key, int] = {}  # the moment for which each job was handed out last
+
+    async def hand_out(self, jobs: Iterable[Job]) -> None:
+        """Publish the jobs that are not out yet. One that another service published is not twice
+        there: jobs for the same moment have the same identity.
+        """
+        new = [job for job in jobs if self._out.get(_key(job)) != job.slot]
+        for at in range(0, len(new), _AT_ONCE):
+            await asyncio.gather(*map(self._publish, new[at : at + _AT_ONCE]))
+
+    async def collect(self, stop: asyncio.Event) -> None:
+        """Write down what workers saw, until ``stop`` is set."""
+        if (url := self._watch.settings.nats) is None:
+            return
+        while not stop.is_set():
+            try:
+                async with linked(url, "certpin monitor") as jetstream:
+                    await make_streams(jetstream, self._watch.settings.monitor)
+                    self._jetstream = jetstream
+                    await self._collect(jetstream, stop)
+            except TROUBLE as exc:
+                log.warning("no way to other vantages: %s", type(exc).__name__)
+                await asyncio.sleep(_AGAIN)
+            finally:
+                self._jetstream = None
+
+    async def _publish(self, job: Job) -> None:
+        payload = encode(job)
+        if len(payload) > MOST_BYTES:
+            log.warning("%s has more trust anchors than a message can carry", job.host)
+        elif self._jetstream is not None and await publish(
+            self._jetstream, job_subject(job.vantage), payload, job.identity
+        ):
+            self._out[_key(job)] = job.slot
+
+    async def _collect(self, jetstream: JetStreamContext, stop: asyncio.Event) -> None:
+        results = await taker(jetstream, RESULTS, result_subject("*"), "store", _PATIENCE)
+        while not stop.is_set():
+            messages = await take(results, _AT_ONCE)
+            read = [(each, _read(each)) for each in messages]
+            for message in [each for each, result in read if result is None]:
+                await message.term()
+            good = [(each, result) for each, result in read if result is not None]
+            if good:
+                kept = await asyncio.to_thread(self._keep, [result for _, result in good])
+                for message, _ in good if kept else ():
+                    await message.ack()
+
+    def _keep(self, results: list[Result]) -> bool:
+        """Store what answers a question of this watch; whether that is durable now."""
+        try:
+            asked = self._asked()
+            answers = [each for each in results if _key(each) in asked]
+            with self._watch.store.write() as connection:
+                keep_results(connection, answers, self._watch.clock())
+        except StoreError as exc:
+            log.warning("results of other vantages wait: %s", exc.problem)
+            return False
+        return True
+
+    def _asked(self) -> set[Key]:
+        watch = self._watch
+        found = charges(watch.watched.glance().sets, watch.settings.monitor, watch.clock())
+        targets = targets_of(found)
+        return {(*target.key, vantage) for target in targets for vantage in target.vantages}
+
+
+def _read(message: Msg) -> Result | None:
+    """A result, if it is one, and of the vantage under whose subject it came."""
+    try:
+        result = decode_result(message.data)
+    except InputError as exc:
+        log.warning("what came from a worker is dropped: %s", exc.problem)
+        return None
+    if message.subject != result_subject(result.vantage):
+        log.warning("a result came under the name of another vantage, and is dropped")
+        return None
+    return result
+
+
+def _key(one: Job | Result) -> Key:
+    return one.host, one.port, one.way, one.vantage

@@ -1,0 +1,141 @@
+"""The way to workers: two streams of JetStream, one for jobs and one for results.
+
+    certpin.probe.VANTAGE     jobs; a job that nobody took within an interval is gone
+    certpin.seen.VANTAGE      results, each until it is in the store
+
+Both are work queues: a message goes to one taker, and stays until that one says that it is done.
+Each has an identity, so that one that is published twice is there once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import nats
+from nats.errors import Error as NatsError
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import BadRequestError
+
+from certpin.watch.monitor.wire import MOST_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
+
+    from certpin.watch.monitor.settings import Settings
+    from certpin.watch.secret import Secret
+
+log = logging.getLogger("certpin.watch.monitor")
+
+JOBS, RESULTS = "CERTPIN_PROBES", "CERTPIN_SEEN"
+_MOST_STORED = 256 * 1024 * 1024  # bytes in each stream; the oldest go first
+_RESULTS_KEPT = 7 * 86400  # seconds, for a store that is away
+_AGAIN = 2.0  # seconds between two attempts
+_PATIENCE = 5.0  # seconds for an answer of the broker
+
+# What the client of NATS raises where the broker is away, slow or refuses.
+TROUBLE = (NatsError, OSError, TimeoutError, asyncio.TimeoutError)
+
+
+def job_subject(vantage: str) -> str:
+    """Where the jobs of a vantage wait."""
+    return f"certpin.probe.{vantage}"
+
+
+def result_subject(vantage: str) -> str:
+    """Where the results of a vantage wait."""
+    return f"certpin.seen.{vantage}"
+
+
+@asynccontextmanager
+async def linked(url: Secret, name: str) -> AsyncIterator[JetStreamContext]:
+    """A connection that comes back by itself. Waits until there is one; its address is not told."""
+    connection = await nats.connect(
+        url.reveal(),
+        name=name,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=1,
+        error_cb=_told,
+    )
+    try:
+        yield connection.jetstream(timeout=_PATIENCE)
+    finally:
+        with suppress(*TROUBLE):
+            await asyncio.wait_for(connection.drain(), _PATIENCE)
+        await connection.close()
+
+
+async def make_streams(jetstream: JetStreamContext, settings: Settings) -> None:
+    """Make the streams, or change them to what they have to be."""
+    interval = settings.interval.total_seconds()
+    for name, subject, kept in (
+        (JOBS, job_subject("*"), interval),
+        (RESULTS, result_subject("*"), _RESULTS_KEPT),
+    ):
+        wanted = StreamConfig(
+            name=name,
+            subjects=[subject],
+            retention=RetentionPolicy.WORK_QUEUE,
+            storage=StorageType.FILE,
+            max_age=kept,
+            max_bytes=_MOST_STORED,
+            max_msg_size=MOST_BYTES,
+            duplicate_window=min(interval, kept),
+        )
+        try:
+            await jetstream.add_stream(wanted)
+        except BadRequestError:  # it is there, with other settings
+            await jetstream.update_stream(wanted)
+
+
+async def taker(
+    jetstream: JetStreamContext, stream: str, subject: str, durable: str, patience: float
+) -> JetStreamContext.PullSubscription:
+    """A subscription that takes messages in turns with others of its name.
+
+    What is not done ``patience`` seconds after it was taken goes to another.
+    """
+    config = ConsumerConfig(
+        durable_name=durable, ack_policy=AckPolicy.EXPLICIT, ack_wait=patience, max_ack_pending=8192
+    )
+    return await jetstream.pull_subscribe(subject, durable, stream, config)
+
+
+async def take(subscription: JetStreamContext.PullSubscription, most: int) -> list[Msg]:
+    """Some messages, or none where there are none now. Waits a little where nobody can tell."""
+    try:
+        return await subscription.fetch(most, timeout=1.0)
+    except TimeoutError:
+        return []
+    except (NatsError, OSError) as exc:
+        log.info("no messages from the broker: %s", type(exc).__name__)
+        await asyncio.sleep(_AGAIN)
+        return []
+
+
+async def publish(jetstream: JetStreamContext, subject: str, payload: bytes, identity: str) -> bool:
+    """Publish a message; whether it is durable, or was before."""
+    try:
+        await jetstream.publish(
+            subject, payload, timeout=_PATIENCE, headers={"Nats-Msg-Id": identity}
+        )
+    except TROUBLE as exc:
+        log.warning("a message was not published: %s", type(exc).__name__)
+        return False
+    return True
+
+
+async def _told(exc: Exception) -> None:
+    """Say that the connection has trouble: the kind alone, for a message may name the address."""
+    log.info("trouble with the broker: %s", type(exc).__name__)

@@ -1,0 +1,127 @@
+"""The rounds of the monitor: who is due is asked, and what was seen is written down.
+
+One process at a time does it, by a lease. The lease is renewed in the transactions that write:
+who has lost it writes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from certpin.watch.monitor.jobs import job_of
+from certpin.watch.monitor.probing import Prober
+from certpin.watch.monitor.schedule import due
+from certpin.watch.monitor.sightings import asking, keep_results, known
+from certpin.watch.monitor.targets import charges, targets_of
+from certpin.watch.store import leases
+
+if TYPE_CHECKING:
+    import threading
+
+    from sqlalchemy import Connection
+
+    from certpin.watch.monitor.schedule import Due
+    from certpin.watch.monitor.wire import Job, Result
+    from certpin.watch.store.leases import Lease
+    from certpin.watch.watch import Watch
+
+log = logging.getLogger("certpin.watch.monitor")
+
+LEASE = "monitor"
+_AT_ONCE = 500  # results in one transaction
+_HOLD = 2.0  # seconds that a result waits for others
+_LEAST_LEASE = 60  # seconds
+
+
+class LostLeaseError(Exception):
+    """Another process asks by now."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round did. ``elsewhere`` are jobs for other vantages."""
+
+    asked: int = 0
+    elsewhere: tuple[Job, ...] = ()
+
+
+class Rounds:
+    """For one thread. ``halt`` ends a round soon; what is stored by then is stored."""
+
+    def __init__(self, watch: Watch, halt: threading.Event) -> None:
+        self._watch = watch
+        self._settings = watch.settings.monitor
+        self._halt = halt
+        self._prober = Prober(self._settings.window, self._seconds, halt.is_set)
+        self._holder = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:12]}"
+        # Between two results lie two attempts and a pause at most.
+        self._lease_for = max(_LEAST_LEASE, int(6 * self._settings.timeout.total_seconds()))
+        self._lease: Lease | None = None
+
+    def go(self) -> Round:
+        """One round, if it is this process's turn. Raises ``StoreError``."""
+        watch, settings = self._watch, self._settings
+        found = charges(watch.watched.glance().sets, settings, watch.clock())
+        targets = targets_of(found)
+        vantages = {vantage for target in targets for vantage in target.vantages}
+        with watch.store.write() as connection:
+            self._lease = leases.take(connection, LEASE, self._holder, self._now(), self._lease_for)
+            if self._lease is None:
+                return Round()
+            gap = int(settings.silent_after * settings.interval.total_seconds())
+            asking(connection, vantages, watch.clock(), gap)
+        with watch.store.read() as connection:
+            planned = list(due(targets, known(connection), settings, self._now()))
+        return self._round(planned)
+
+    def let_go(self) -> None:
+        """Leave it to others at once. Raises ``StoreError``."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            with self._watch.store.write() as connection:
+                leases.release(connection, lease)
+
+    def _round(self, planned: list[Due]) -> Round:
+        jobs = [job_of(each, self._settings) for each in planned]
+        mine = [job for job in jobs if job.vantage == self._settings.vantage]
+        elsewhere = tuple(job for job in jobs if job.vantage != self._settings.vantage)
+        try:
+            return Round(self._ask(mine), elsewhere)
+        except LostLeaseError:
+            log.warning("another process asks the hosts by now: what was seen here is dropped")
+            return Round()
+
+    def _ask(self, jobs: list[Job]) -> int:
+        batch: list[Result] = []
+        kept, begun = 0, time.monotonic()
+        for result in self._prober.ask(jobs) if jobs else ():
+            batch.append(result)
+            if len(batch) >= _AT_ONCE or time.monotonic() - begun > _HOLD:
+                kept += self._keep(batch)
+                batch, begun = [], time.monotonic()
+        return kept + (self._keep(batch) if batch else 0)
+
+    def _keep(self, batch: list[Result]) -> int:
+        with self._watch.store.write() as connection:
+            self._renew(connection)
+            return keep_results(connection, batch, self._watch.clock())
+
+    def _renew(self, connection: Connection) -> None:
+        lease = self._lease
+        if lease is not None:
+            lease = leases.renew(connection, lease, self._now(), self._lease_for)
+        self._lease = lease
+        if lease is None:
+            raise LostLeaseError
+
+    def _seconds(self) -> float:
+        return self._watch.clock().timestamp()
+
+    def _now(self) -> int:
+        return int(self._seconds())

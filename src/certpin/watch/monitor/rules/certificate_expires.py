@@ -1,0 +1,132 @@
+"""A certificate of a path ends soon, or has ended.
+
+When is soon? A certificate of a year is renewed by hand, weeks before. One of 47 days (CA/B Forum
+SC-081v3, from 2029-03-15) is renewed by a machine when a third of its life is left, and is no
+trouble until that machine has failed for a while. So what counts is the shorter one: the days of
+the settings, or a quarter (a tenth, where it is critical) of the certificate's own life.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from certpin.errors import CertificateParseError
+from certpin.pins import pins_of
+from certpin.pins.explain import name_of
+from certpin.probe.checkup import in_days
+from certpin.rotation.breach import in_utc
+from certpin.watch.monitor.case import describe
+from certpin.watch.monitor.rules.chain_unverified import HAS_EXPIRED
+from certpin.watch.monitor.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from certpin.watch.finding import Finding, Severity
+    from certpin.watch.monitor.case import Case, Look
+    from certpin.x509 import Certificate
+
+EXPIRES, EXPIRED = "certificate-expires", "certificate-expired"
+_WARNING, _CRITICAL = 4, 10  # parts of its life
+_AHEAD = timedelta(days=7)  # to prepare the successor of a pinned authority
+
+
+@dataclass
+class _Place:
+    """A certificate, where it was seen, and whether it is above the leaf."""
+
+    certificate: Certificate
+    authority: bool
+    looks: list[Look] = field(default_factory=list)
+
+
+def _expires(case: Case) -> Iterator[Finding]:
+    for place in _places(case):
+        certificate, left = place.certificate, place.certificate.not_after - case.now
+        severity = _severity(case, place, left)
+        if severity is None or left <= timedelta(0):
+            continue
+        yield _finding(
+            case,
+            place,
+            EXPIRES,
+            severity,
+            f"{_named(place)} ends in {in_days(left.days)}, on {in_utc(certificate.not_after)}",
+        )
+
+
+def _expired(case: Case) -> Iterator[Finding]:
+    for place in _places(case):
+        end = place.certificate.not_after
+        if end <= case.now:
+            words = f"{_named(place)} has ended on {in_utc(end)}: every client refuses it"
+            yield _finding(case, place, EXPIRED, "critical", words)
+
+
+def _severity(case: Case, place: _Place, left: timedelta) -> Severity | None:
+    life = place.certificate.not_after - place.certificate.not_before
+    if left < min(case.settings.certificate_critical, life / _CRITICAL):
+        return "critical"
+    soon = min(case.settings.certificate_warning, life / _WARNING)
+    if place.authority and not case.policy.live_pins.keys().isdisjoint(pins_of(place.certificate)):
+        # Every client has to have the pin of the next one before this one ends.
+        soon = max(soon, case.charge.watched.timing.adopt + _AHEAD)
+    return "warning" if left < soon else None
+
+
+def _places(case: Case) -> list[_Place]:
+    """Each certificate of each path once; of a chain that has ended, what was served."""
+    found: dict[bytes, _Place] = {}
+    for look in case.looks:
+        chain = look.verified or (look.served if look.code == HAS_EXPIRED else None)
+        for at, certificate in enumerate(chain.certificates if chain else ()):
+            if _end(certificate) is not None:
+                place = found.setdefault(certificate.sha256, _Place(certificate, at > 0))
+                place.looks.append(look)
+    return list(found.values())
+
+
+def _end(certificate: Certificate) -> datetime | None:
+    with suppress(CertificateParseError):
+        return max(certificate.not_after, certificate.not_before)
+    return None
+
+
+def _named(place: _Place) -> str:
+    names = sorted({look.name for look in place.looks})
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    kind = "an authority above" if place.authority else "the certificate of"
+    return f"{kind} {names[0]}{more} ({name_of(place.certificate)})"
+
+
+def _finding(case: Case, place: _Place, rule: str, severity: Severity, words: str) -> Finding:
+    return case.finding(
+        rule,
+        severity,
+        words,
+        case.check(place.looks[0]),
+        subject=place.certificate.sha256.hex(),
+        not_after=int(place.certificate.not_after.timestamp()),
+        not_before=int(place.certificate.not_before.timestamp()),
+        places=sorted({look.where for look in place.looks}),
+        certificate=describe(place.certificate),
+    )
+
+
+RULE = Rule(
+    EXPIRES,
+    "a certificate of a verified path ends soon, measured by its own life",
+    "Its renewal is overdue; when it ends, every client refuses the server. An authority that is "
+    "pinned is told as long before as its successor needs to be adopted.",
+    case=_expires,
+)
+RULE_EXPIRED = Rule(
+    EXPIRED,
+    "a certificate of a chain has ended",
+    "Every client refuses the server, pinned or not.",
+    case=_expired,
+)

@@ -1,0 +1,175 @@
+"""A worker: takes the jobs of its vantage, asks, and publishes what it saw.
+
+It has no store and no pin file: a job carries what has to be known. A job is done when its result
+is durable at the broker. A worker that dies before that leaves its jobs to the next one; one that
+dies right after has its result dropped as a repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from nats.js.errors import NotFoundError
+
+from certpin.errors import InputError
+from certpin.watch.monitor.link import (
+    JOBS,
+    TROUBLE,
+    job_subject,
+    linked,
+    publish,
+    result_subject,
+    take,
+    taker,
+)
+from certpin.watch.monitor.probing import Prober
+from certpin.watch.monitor.wire import decode_job, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
+
+    from certpin.watch.monitor.wire import Job, Result
+    from certpin.watch.secret import Secret
+
+log = logging.getLogger("certpin.watch.worker")
+
+PATIENCE = 60.0  # seconds after which a job that nobody reported on goes to another worker
+_AGAIN = 2.0
+
+
+async def work(
+    vantage: str,
+    url: Secret,
+    stop: asyncio.Event,
+    *,
+    window: int = 256,
+    patience: float = PATIENCE,
+) -> None:
+    """Work until ``stop`` is set; jobs that are under way then go to another worker at once.
+
+    Goes on through every trouble with the broker, and waits for the service to make its streams.
+    """
+    while not stop.is_set():
+        try:
+            async with linked(url, f"certpin worker {vantage}") as jetstream:
+                await _Worker(vantage, jetstream, stop, window, patience).run()
+        except NotFoundError:
+            log.info("no service has handed out jobs yet")
+            await _pause(stop)
+        except TROUBLE as exc:
+            log.warning("no way to the broker: %s", type(exc).__name__)
+            await _pause(stop)
+
+
+class _Worker:
+    """With one connection."""
+
+    def __init__(
+        self,
+        vantage: str,
+        jetstream: JetStreamContext,
+        stop: asyncio.Event,
+        window: int,
+        patience: float,
+    ) -> None:
+        self._vantage = vantage
+        self._jetstream = jetstream
+        self._stop = stop
+        self._window = window
+        self._patience = patience
+        self._halt = threading.Event()
+        self._prober = Prober(window, halted=self._halt.is_set)
+
+    async def run(self) -> None:
+        durable = f"vantage-{self._vantage}"
+        subject = job_subject(self._vantage)
+        jobs = await taker(self._jetstream, JOBS, subject, durable, self._patience)
+        halting = asyncio.create_task(self._halt_at_stop())
+        try:
+            while not self._stop.is_set():
+                await self._do(await take(jobs, self._window))
+        finally:
+            halting.cancel()
+            self._halt.set()
+
+    async def _do(self, messages: list[Msg]) -> None:
+        """Ask what these messages say. What was not done by the end is given back."""
+        if not messages:
+            return
+        waiting: dict[str, tuple[Job, Msg]] = {}
+        for message in messages:
+            job = _read(message, self._vantage)
+            if job is None:
+                await message.term()
+            else:
+                waiting[job.identity] = (job, message)
+        beating = asyncio.create_task(self._beat(waiting))
+        try:
+            await self._ask([job for job, _ in waiting.values()], waiting)
+        finally:
+            beating.cancel()
+            for _, message in waiting.values():
+                with suppress(*TROUBLE):
+                    await message.nak()
+
+    async def _ask(self, jobs: list[Job], waiting: dict[str, tuple[Job, Msg]]) -> None:
+        """Ask in a thread, and publish meanwhile."""
+        seen: asyncio.Queue[Result | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def tell(result: Result | None) -> None:
+            loop.call_soon_threadsafe(seen.put_nowait, result)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.to_thread(_ask, self._prober, jobs, tell))
+            while (result := await seen.get()) is not None:
+                group.create_task(self._report(result, waiting))
+
+    async def _report(self, result: Result, waiting: dict[str, tuple[Job, Msg]]) -> None:
+        subject = result_subject(self._vantage)
+        if await publish(self._jetstream, subject, encode(result), result.identity):
+            _, message = waiting.pop(result.identity)
+            with suppress(*TROUBLE):  # then it comes again, and its result is a repeat
+                await message.ack()
+
+    async def _beat(self, waiting: dict[str, tuple[Job, Msg]]) -> None:
+        """Say now and then that somebody is at it."""
+        while True:
+            await asyncio.sleep(self._patience / 3)
+            for _, message in tuple(waiting.values()):
+                with suppress(*TROUBLE):
+                    await message.in_progress()
+
+    async def _halt_at_stop(self) -> None:
+        await self._stop.wait()
+        self._halt.set()
+
+
+def _ask(prober: Prober, jobs: Sequence[Job], tell: Callable[[Result | None], None]) -> None:
+    try:
+        for result in prober.ask(jobs):
+            tell(result)
+    finally:
+        tell(None)
+
+
+def _read(message: Msg, vantage: str) -> Job | None:
+    """A job, if it is one, and for this vantage."""
+    try:
+        job = decode_job(message.data)
+    except InputError as exc:
+        log.warning("what came as a job is dropped: %s", exc.problem)
+        return None
+    return job if job.vantage == vantage else None
+
+
+async def _pause(stop: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), _AGAIN)

@@ -18,7 +18,7 @@ from certpin.watch.collector.intake import open_intake
 from certpin.watch.collector.received import told
 from certpin.watch.collector.refusals import NotDurableError
 from certpin.watch.collector.stream import subject
-from certpin.watch.collector.tally import TALLY
+from certpin.watch.metrics.counters import COUNTERS
 from certpin.watch.store.tables.reports import REPORT_GROUPS, REPORT_IDENTITIES
 from tests.servers.nats import nats
 from tests.watch.collector import bodies
@@ -174,7 +174,7 @@ def test_a_message_that_nobody_can_read_is_given_up_and_counted(
 ) -> None:
     watch = _watch(tmp_path, server.url, stream="POISON", stream_bytes=MEGABYTE)
     assert _through_stream(watch, [bodies.body(1)]) == [204]
-    before = TALLY.poisoned
+    before = _poisoned()
 
     async def poison() -> None:
         connection = await client.connect(server.url)
@@ -185,8 +185,13 @@ def test_a_message_that_nobody_can_read_is_given_up_and_counted(
     asyncio.run(poison())
     assert _through_stream(watch, [bodies.body(2)]) == [204]
     asyncio.run(write_until(watch, 2))
-    assert TALLY.poisoned == before + 3
+    assert _poisoned() == before + 3
     watch.store.close()
+
+
+def _poisoned() -> float:
+    labels = {"fate": "poisoned"}
+    return COUNTERS.registry.get_sample_value("certpin_collector_reports_total", labels) or 0
 
 
 def test_the_name_of_a_message_is_that_of_its_reports() -> None:

@@ -46,6 +46,8 @@ ATTRIBUTES = frozenset(
     }
 )
 _LONGEST = 100  # characters of a value
+# Parts of the watch by the beginning of their paths: the door hides which route answered.
+_PARTS = frozenset({"alerts", "api", "healthz", "hosts", "login", "metrics", "readyz", "reports"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PATIENCE = 5  # seconds for one export, and for the last one at the end
 _LEAST_INTERVAL = timedelta(seconds=1)
@@ -174,6 +176,21 @@ def start(settings: Settings, counters: Counters) -> Callable[[], None]:
 
 
 @contextmanager
+def begun(settings: Settings) -> Iterator[Callable[[Any], Any]]:
+    """Telemetry for as long as the block runs; what it gets puts spans around an ASGI application.
+
+    Raises ``ConfigError``.
+    """
+    from certpin.watch.metrics.counters import COUNTERS
+
+    stop = start(settings, COUNTERS)
+    try:
+        yield TelemetryMiddleware if settings.endpoint else (lambda app: app)
+    finally:
+        stop()
+
+
+@contextmanager
 def span(name: str, **attributes: Any) -> Iterator[Callable[..., None]]:
     """A span of whatever runs in the block; nothing at all where there is no telemetry.
 
@@ -209,7 +226,15 @@ class TelemetryMiddleware:
             try:
                 await self._app(scope, receive, sent)
             finally:
-                note(http_route=getattr(scope.get("route"), "path", "") or "other")
+                note(http_route=_route(scope))
+
+
+def _route(scope: Scope) -> str:
+    """The route that answered, or which part of the watch. Names stand behind, and are not told."""
+    if path := getattr(scope.get("route"), "path", ""):
+        return str(path)
+    first = str(scope["path"]).split("/")[1:2]
+    return f"/{first[0]}" if first and first[0] in _PARTS else "other"
 
 
 def _nothing(**more: Any) -> None:

@@ -107,6 +107,10 @@ def test_no_lie_makes_a_key_adopted_earlier(lies: list[tuple[int, int, int]]) ->
         assert then is None or (end is not None and then >= end)
 
 
+def test_by_default_no_flood_shortens_the_waiting() -> None:
+    assert not is_adopted(seen(OLD, RECENT, what=week(2, 10**12)))
+
+
 def test_enough_ends_a_version_before_the_last_user_opened_the_app() -> None:
     field = seen(OLD, RECENT, what=[*week(1, 10), *week(2, 12_000)], enough=ENOUGH)
     assert field.dies(field.versions[0], TIMING) == TODAY
@@ -146,9 +150,9 @@ def test_older_versions_count_as_left_behind_too() -> None:
 
 
 def test_enough_never_ends_a_binary() -> None:
-    binary = bundled(1, AB, ago=900 * DAY)
     what = [*week(1, 0), *week(2, 12_000)]
-    assert not is_adopted(seen(binary, RECENT, what=what, enough=ENOUGH))
+    for binary in (bundled(1, AB, ago=90 * DAY), replace(OLD, bundled=NOW - 90 * DAY)):
+        assert not is_adopted(seen(binary, RECENT, what=what, enough=ENOUGH))
 
 
 def test_enough_lets_those_go_that_are_told_after_their_time() -> None:

@@ -21,7 +21,7 @@ MUTATIONS: list[Mutation] = [
         "certpin/rotation/measured.py",
         "timing, now, enough) if enough else None,",
         "timing, now, enough or Enough(Fraction(1), 1)),",
-        _MEASURED + "no_lie_makes_a_key_adopted_earlier",
+        _MEASURED + "by_default_no_flood_shortens_the_waiting",
     ),
     Mutation(
         "measured: the share is of what the user said",

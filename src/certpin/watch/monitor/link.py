@@ -71,8 +71,8 @@ async def linked(url: Secret, name: str) -> AsyncIterator[JetStreamContext]:
     try:
         yield connection.jetstream(timeout=_PATIENCE)
     finally:
-        with suppress(*TROUBLE):
-            await asyncio.wait_for(connection.drain(), _PATIENCE)
+        with suppress(*TROUBLE):  # acknowledgements that are not sent yet: then they come again
+            await connection.flush(int(_PATIENCE))
         await connection.close()
 
 

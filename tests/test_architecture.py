@@ -17,6 +17,7 @@ from certpin.cli.main import COMMANDS, module_name
 from certpin.formats import FORMATS
 from certpin.pinfile.lint import RULES
 from certpin.probe.starttls import PROTOCOLS
+from certpin.reports.codecs import CODECS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,6 +205,10 @@ def _rules() -> list[str]:
     return list(RULES)
 
 
+def _codecs() -> list[str]:
+    return list(CODECS)
+
+
 def _clients() -> list[str]:
     """Each client adapter is a module that its user imports: the folder is the registry."""
     names = [path.stem for path in (SOURCE / "clients").glob("*.py")]
@@ -217,6 +222,7 @@ REGISTRIES = {
     "formats": lambda: list(FORMATS),
     "pinfile/lint/rules": _rules,
     "probe/starttls": _protocols,
+    "reports/codecs": _codecs,
 }
 
 

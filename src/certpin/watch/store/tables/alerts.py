@@ -28,6 +28,7 @@ ALERTS = Table(
     count("repeats"),
     Index(None, "key", "resolved_at"),
     Index(None, "resolved_at"),
+    Index(None, "host", "resolved_at"),
 )
 
 # What became of an alert, in order: opened, repeated, resolved, silenced, told, untold.

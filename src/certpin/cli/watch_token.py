@@ -47,9 +47,7 @@ def token() -> None:
 )
 @store_options
 @json_option
-def add(
-    store: Store, name: str, scopes: tuple[str, ...], days: int | None, as_json: bool
-) -> None:
+def add(store: Store, name: str, scopes: tuple[str, ...], days: int | None, as_json: bool) -> None:
     """Make a token, and print it this once."""
     from certpin.watch.access import tokens
     from certpin.watch.access.audit import audit

@@ -11,7 +11,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from certpin.errors import ConfigError, StoreError
+from certpin.errors import ConfigError
 from certpin.watch import retention, telemetry
 from certpin.watch.access.listening import check_listening
 from certpin.watch.alerts import run as alerts
@@ -112,9 +112,8 @@ async def _until_open(address: tuple[str, int], serving: asyncio.Task[None]) -> 
 
 
 def _server(watch: Watch, app: Any) -> Server:
-    from granian.constants import Interfaces
+    from granian.constants import Interfaces, SSLProtocols
     from granian.server.embed import Server
-    from granian.tls import SSLProtocols
 
     host, port = watch.settings.listen
     tls: dict[str, Any] = {}
@@ -147,6 +146,3 @@ def _cannot_listen(address: tuple[str, int]) -> ConfigError:
         key="listen",
         fix="is another watch running there? Choose another one with --listen HOST:PORT",
     )
-
-
-__all__ = ["PARTS", "StoreError", "make_ready", "serve"]

@@ -1,4 +1,7 @@
-"""Health and readiness, for whoever starts and routes to the service. They give nothing away."""
+"""Health and readiness, for whoever starts and routes to the service. They give nothing away.
+
+They stand before the door, which asks the store who somebody is: it may be the store that is away.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,18 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from certpin.errors import CertpinError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp
 
     from certpin.watch.store import Store
     from certpin.watch.watch import Watch
 
+HEALTHZ, READYZ = "/healthz", "/readyz"
 _PATIENCE = 5.0  # seconds until a store that does not answer is away
 
 
@@ -34,7 +38,7 @@ class Condition:
     failing: set[str] = field(default_factory=set)
 
 
-def routes(watch: Watch, condition: Condition) -> list[BaseRoute]:
+def health(watch: Watch, condition: Condition) -> ASGIApp:
     """``/healthz``: the loop turns. ``/readyz``: it can do its work; else 503, and what is not."""
 
     async def healthz(_: Request) -> Response:
@@ -49,7 +53,7 @@ def routes(watch: Watch, condition: Condition) -> list[BaseRoute]:
         state = {"status": "not ready" if wrong else "ok", "wrong": wrong}
         return JSONResponse(state, status_code=503 if wrong else 200)
 
-    return [Route("/healthz", healthz), Route("/readyz", readyz)]
+    return Router([Route(HEALTHZ, healthz), Route(READYZ, readyz)])
 
 
 async def _answers(store: Store) -> bool:

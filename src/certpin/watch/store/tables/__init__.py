@@ -6,6 +6,7 @@ from certpin.watch.store.tables import (
     access,
     alerts,
     chains,
+    days,
     leases,
     logged,
     reports,
@@ -13,4 +14,14 @@ from certpin.watch.store.tables import (
 )
 from certpin.watch.store.tables.base import METADATA
 
-__all__ = ["METADATA", "access", "alerts", "chains", "leases", "logged", "reports", "sightings"]
+__all__ = [
+    "METADATA",
+    "access",
+    "alerts",
+    "chains",
+    "days",
+    "leases",
+    "logged",
+    "reports",
+    "sightings",
+]

@@ -7,7 +7,10 @@ from sqlalchemy import BigInteger, Column, Index, Table
 from certpin.watch.store.tables.base import METADATA, count, moment, number, text
 
 # One trouble from when it was first seen to when it was gone. `key` is its rule and what it is
-# about; `details` is JSON. `clients` is how many it touches, NULL where nobody knows.
+# about; `details` is JSON. `clients` is how many it touches, NULL where nobody knows. `gone_at` is
+# since when it is not seen, while it is waited whether it stays away. `told_at` is when somebody was
+# last to be told, `peak` the severity then, `told_clients` how many it touched. `quiet` is empty,
+# `silenced` or `maintenance`. `flaps` is how often it has come back soon after it was gone.
 ALERTS = Table(
     "alerts",
     METADATA,
@@ -26,12 +29,18 @@ ALERTS = Table(
     moment("resolved_at", nullable=True),
     moment("told_at", nullable=True),
     count("repeats"),
+    moment("gone_at", nullable=True),
+    text("peak", server_default=""),
+    text("quiet", server_default=""),
+    Column("told_clients", BigInteger, nullable=True),
+    Column("flaps", BigInteger, nullable=False, server_default="0"),
     Index(None, "key", "resolved_at"),
     Index(None, "resolved_at"),
     Index(None, "host", "resolved_at"),
 )
 
-# What became of an alert, in order: opened, repeated, resolved, silenced, told, untold.
+# What became of an alert, in order: opened, repeated, escalated, resumed, resolved, silenced,
+# maintenance; and told or untold, with the service in `who`.
 ALERT_EVENTS = Table(
     "alert_events",
     METADATA,
@@ -55,4 +64,25 @@ SILENCES = Table(
     text("who"),
     text("why"),
     moment("ended_at", nullable=True),
+)
+
+# Who has yet to be told what, and who was: a row for each event and service. `service` is its name
+# in the settings, `incident` the key under which a service that keeps incidents was told. Nothing
+# is tried before `next_at`. A row is done when `told_at` or `given_up_at` stands in it.
+TELLINGS = Table(
+    "tellings",
+    METADATA,
+    number(),
+    Column("event", BigInteger, nullable=False),
+    Column("alert", BigInteger, nullable=False, index=True),
+    text("service"),
+    text("what"),
+    text("incident"),
+    moment("at"),
+    moment("next_at"),
+    count("attempts"),
+    moment("told_at", nullable=True),
+    moment("given_up_at", nullable=True),
+    text("problem"),
+    Index(None, "told_at", "given_up_at", "service"),
 )

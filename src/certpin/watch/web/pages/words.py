@@ -20,11 +20,14 @@ _SPANS = (
     (HOUR, "hour"),
     (MINUTE, "minute"),
 )
+_ONE = {HOUR: "an hour", DAY: "a day", 7 * DAY: "a week"}
 
 
 def span(length: timedelta) -> str:
     """How long, in one unit: ``3 days``. The sign is left out."""
     length = abs(length)
+    if length in _ONE:
+        return _ONE[length]
     for size, name in _SPANS:
         # Two of a smaller unit say more than one of the larger: 45 days, 36 hours.
         if length >= (size if size == MINUTE else 2 * size):
@@ -59,6 +62,11 @@ def minute(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def second(moment: datetime) -> str:
+    """Time of day, to the second."""
+    return f"{moment.astimezone(UTC):%H:%M:%S} UTC"
+
+
 def time(moment: datetime | None, now: datetime) -> Markup:
     """A moment as people say it, with the exact one for machines and for whoever points at it."""
     if moment is None:
@@ -87,6 +95,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "minute": minute,
     "number": number,
     "percent": percent,
+    "second": second,
     "span": span,
     "started": started,
     "time": time,

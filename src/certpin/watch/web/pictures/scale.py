@@ -55,10 +55,10 @@ def ticks(span: Span, most: int = 6) -> tuple[tuple[datetime, str], ...]:
 
 
 def top(most: float) -> int:
-    """A round number that is not below the highest: 1, 2, 5, 10, 20 and so on."""
+    """A round number that is not below the highest, and not far above it."""
     size = 1
     while True:
-        for factor in (1, 2, 5):
+        for factor in (1, 2, 3, 4, 6, 8):
             if factor * size >= most:
                 return factor * size
         size *= 10

@@ -66,9 +66,10 @@ def stacked(name: str, title: str, bars: Bars, height: int = 200) -> Markup:
     span = Span(bars.slots[0], bars.until)
     plot = height - _TOP - _FOOT
     most = 1 if bars.shares else top(max(bars.sums, default=0))
-    parts = [*_levels(most, plot, shares=bars.shares), *_axis(span, height)]
+    parts = [level(_TOP, "grid"), level(_TOP + plot / 2, "grid"), *_axis(span, height)]
     parts.append(surface(_TOP, plot, len(bars.slots), list(_paths(bars, most))))
-    parts += [level(_TOP + plot, "base"), *_titles(bars, plot)]
+    parts += [level(_TOP + plot, "base"), *_levels(most, plot, shares=bars.shares)]
+    parts += _titles(bars, plot)
     return frame(name, title, in_words(bars), height, parts)
 
 
@@ -111,6 +112,7 @@ def colour(number: int) -> str:
 
 
 def _paths(bars: Bars, most: int) -> Iterator[ET.Element]:
+    gap = 0.0 if bars.shares else _GAP  # shares of following days are one surface
     floor = [0.0] * len(bars.slots)
     sums = bars.sums
     for number, series in enumerate(bars.series):
@@ -119,7 +121,7 @@ def _paths(bars: Bars, most: int) -> Iterator[ET.Element]:
             if count:
                 whole = sums[at] if bars.shares else most
                 low, high = floor[at], floor[at] + 100 * count / whole
-                left, right = at + _GAP / 2, at + 1 - _GAP / 2
+                left, right = at + gap / 2, at + 1 - gap / 2
                 steps.append(
                     f"M{left:g} {100 - low:.2f}V{100 - high:.2f}H{right:g}V{100 - low:.2f}Z"
                 )
@@ -148,7 +150,6 @@ def _levels(most: int, plot: int, *, shares: bool) -> Iterator[ET.Element]:
     for part in (1.0, 0.5):
         y = _TOP + plot * (1 - part)
         value = part * most
-        yield level(y, "grid")
         if shares:
             yield text(f"{100 * part:g} %", 0, y - 4)
         elif value == int(value):

@@ -16,17 +16,26 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-_HEAD, _LANE, _BAR, _FOOT = 24, 50, 20, 26
+_HEAD, _LANE, _BAR, _FOOT = 26, 52, 20, 30
 
 
 @dataclass(frozen=True)
 class Stay:
-    """A state and how long it lasted. ``foretold``: it has not come yet."""
+    """A state and how long it lasted. ``foretold``: it has not come yet.
+
+    ``words`` stand there instead of the state's own name.
+    """
 
     state: str
     since: datetime
     until: datetime
     foretold: bool = False
+    words: str = ""
+
+    @property
+    def name(self) -> str:
+        """What is written into it."""
+        return self.words or self.state.upper()
 
 
 @dataclass(frozen=True)
@@ -70,12 +79,14 @@ def in_words(lanes: Sequence[Lane]) -> str:
     """What the lanes show, for whoever cannot see them."""
     said = []
     for lane in lanes:
-        stays = [
-            f"{'from then on ' if stay.foretold else ''}{stay.state} from {stay.since:%Y-%m-%d}"
-            for stay in lane.stays
-        ]
+        stays = [f"{_said(stay)} from {stay.since:%Y-%m-%d}" for stay in lane.stays]
         said.append(f"{lane.name}: {', '.join(stays) or 'nothing is known'}.")
     return " ".join(said)
+
+
+def _said(stay: Stay) -> str:
+    name = stay.words.strip() or stay.state
+    return f"foretold {name}" if stay.foretold else name
 
 
 def _lane(lane: Lane, span: Span, at: int) -> Iterator[ET.Element]:
@@ -91,8 +102,8 @@ def _stay(stay: Stay, span: Span, at: int) -> ET.Element:
     kind = f"lane-{stay.state}" + (" foretold" if stay.foretold else "")
     # A bar is drawn inside its lines; one of a moment can still be seen.
     bar = tag("rect", x="0.5", y="0.5", width="100%", height=str(_BAR), rx="4", class_=kind)
-    title = f"{stay.state.upper()} from {stay.since:%Y-%m-%d} to {stay.until:%Y-%m-%d}"
-    inside = text(stay.state.upper(), 0, 14.5, f"in-{stay.state}")
+    title = f"{stay.name} from {stay.since:%Y-%m-%d} to {stay.until:%Y-%m-%d}"
+    inside = text(stay.name, 0, 14.5, f"in-{stay.state}")
     inside.attrib["x"] = "7"
     inside.attrib["font-size"] = "11"
     return tag(

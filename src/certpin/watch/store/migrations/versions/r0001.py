@@ -64,6 +64,11 @@ def upgrade() -> None:
         sa.Column("resolved_at", sa.BigInteger(), nullable=True),
         sa.Column("told_at", sa.BigInteger(), nullable=True),
         sa.Column("repeats", sa.BigInteger(), nullable=False),
+        sa.Column("gone_at", sa.BigInteger(), nullable=True),
+        sa.Column("peak", sa.Text(), server_default="", nullable=False),
+        sa.Column("quiet", sa.Text(), server_default="", nullable=False),
+        sa.Column("told_clients", sa.BigInteger(), nullable=True),
+        sa.Column("flaps", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alerts")),
     )
     op.create_index(
@@ -146,6 +151,14 @@ def upgrade() -> None:
         op.f("ix_presences_pin_set_presences_day"), "presences", ["pin_set", "day"], unique=False
     )
     op.create_table(
+        "report_days",
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("day", sa.BigInteger(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("by", "day", "value", name=op.f("pk_report_days")),
+    )
+    op.create_table(
         "report_groups",
         sa.Column(
             "id",
@@ -221,6 +234,23 @@ def upgrade() -> None:
         op.f("ix_report_samples_received_at"), "report_samples", ["received_at"], unique=False
     )
     op.create_table(
+        "sessions",
+        sa.Column("id", sa.LargeBinary(), nullable=False),
+        sa.Column("account", sa.BigInteger(), nullable=True),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("agent", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
+        info={"transient": True},
+    )
+    op.create_index(op.f("ix_sessions_account"), "sessions", ["account"], unique=False)
+    op.create_index(op.f("ix_sessions_until"), "sessions", ["until"], unique=False)
+    op.create_table(
         "sightings",
         sa.Column(
             "id",
@@ -284,6 +314,34 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_silences")),
     )
     op.create_table(
+        "tellings",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("event", sa.BigInteger(), nullable=False),
+        sa.Column("alert", sa.BigInteger(), nullable=False),
+        sa.Column("service", sa.Text(), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("incident", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("next_at", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.BigInteger(), nullable=False),
+        sa.Column("told_at", sa.BigInteger(), nullable=True),
+        sa.Column("given_up_at", sa.BigInteger(), nullable=True),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tellings")),
+    )
+    op.create_index(op.f("ix_tellings_alert"), "tellings", ["alert"], unique=False)
+    op.create_index(
+        op.f("ix_tellings_told_at_tellings_given_up_at_tellings_service"),
+        "tellings",
+        ["told_at", "given_up_at", "service"],
+        unique=False,
+    )
+    op.create_table(
         "tokens",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -304,23 +362,3 @@ def upgrade() -> None:
         sa.Column("heard_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_vantages")),
     )
-    op.create_table(
-        "sessions",
-        sa.Column("id", sa.LargeBinary(), nullable=False),
-        sa.Column("account", sa.BigInteger(), nullable=True),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("role", sa.Text(), nullable=False),
-        sa.Column("source", sa.Text(), nullable=False),
-        sa.Column("agent", sa.Text(), nullable=False),
-        sa.Column("made_at", sa.BigInteger(), nullable=False),
-        sa.Column("seen_at", sa.BigInteger(), nullable=False),
-        sa.Column("until", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account"], ["accounts.id"], name=op.f("fk_sessions_account"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
-        info={"transient": True},
-    )
-    op.create_index(op.f("ix_sessions_account"), "sessions", ["account"], unique=False)
-    op.create_index(op.f("ix_sessions_until"), "sessions", ["until"], unique=False)

@@ -1,0 +1,153 @@
+"""From the store, the pin files and the disk to the evidence: the queries of the rules.
+
+What is long over is counted once an hour: it does not change, and there is much of it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, or_, select
+
+from certpin.watch.alerts.evidence import BACK, DAY, HOUR, Evidence, Group, Holders, Own
+from certpin.watch.alerts.judged import judge
+from certpin.watch.alerts.outbox import failing
+from certpin.watch.alerts.signed_folder import roles_of
+from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS
+from certpin.watch.store.tables.sightings import SIGHTINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+
+    from certpin.watch.watch import Watch
+
+_MOST_GROUPS = 20_000  # of a day, the largest: whoever sends reports chooses their number
+
+Hours = dict[str, dict[int, int]]
+
+
+@dataclass
+class Past:
+    """The hours that are over, as they were counted at ``counted``."""
+
+    counted: int = -1
+    hours: Hours = field(default_factory=dict)
+    heard: frozenset[int] = frozenset()
+
+
+def gather(
+    connection: Connection, watch: Watch, past: Past, now: int, blind: Mapping[str, str]
+) -> Evidence:
+    """All that the rules look at."""
+    sets = watch.watched.glance().sets
+    settings = watch.settings.alerts
+    groups = _groups(connection, now)
+    verdicts = judge(connection, sets, groups, datetime.fromtimestamp(now, UTC))
+    hours, heard = _hours(connection, past, now)
+    return Evidence(
+        now=now,
+        settings=settings,
+        sets=sets,
+        groups=groups,
+        holders=holders(connection, now),
+        hours=hours,
+        heard=tuple(sorted(heard)),
+        accepted=verdicts.accepted,
+        strange=verdicts.strange,
+        issuers=verdicts.issuers,
+        sighted=_sighted(connection, groups),
+        roles=tuple(role for each in sets for role in roles_of(each, now)),
+        own=Own(_disk(watch), failing(connection, now), blind),
+    )
+
+
+def holders(connection: Connection, now: int) -> tuple[Holders, ...]:
+    """How many hold what: of today and yesterday, the day on which more told."""
+    table = PRESENCES.c
+    names = (table.pin_set, table.version, table.app, table.app_version)
+    today = now - now % DAY
+    rows = connection.execute(
+        select(table.day, *names, func.sum(table.count))
+        .where(table.day.in_((today, today - DAY)))
+        .group_by(table.day, *names)
+    )
+    most: dict[tuple[str, int, str, str], int] = {}
+    for _, *key, count in rows:
+        most[tuple(key)] = max(most.get(tuple(key), 0), int(count))
+    return tuple(Holders(*key, count) for key, count in sorted(most.items()))
+
+
+def _groups(connection: Connection, now: int) -> tuple[Group, ...]:
+    table = REPORT_GROUPS.c
+    names = [getattr(table, name) for name in Group._fields if name != "reports"]
+    total = func.sum(table.count)
+    rows = connection.execute(
+        select(*names, total)
+        .where(table.hour > now - DAY, table.hour <= now)
+        .group_by(*names)
+        .order_by(total.desc())
+        .limit(_MOST_GROUPS)
+    )
+    return tuple(Group._make(row) for row in rows)
+
+
+def _hours(connection: Connection, past: Past, now: int) -> tuple[Hours, frozenset[int]]:
+    this = now - now % HOUR
+    if past.counted != this:
+        past.hours, past.heard = _counted(connection, this - BACK - HOUR, this - HOUR)
+        past.counted = this
+    late, lately = _counted(connection, this - HOUR, this + HOUR)
+    hosts = past.hours.keys() | late.keys()
+    hours = {host: past.hours.get(host, {}) | late.get(host, {}) for host in hosts}
+    return hours, past.heard | lately
+
+
+def _counted(connection: Connection, since: int, until: int) -> tuple[Hours, frozenset[int]]:
+    """Failures by host and hour, and the hours in which there were any; the end is left out."""
+    table = REPORT_GROUPS.c
+    rows = connection.execute(
+        select(table.host, table.hour, func.sum(table.count))
+        .where(table.hour >= since, table.hour < until)
+        .group_by(table.host, table.hour)
+    )
+    hours: Hours = {}
+    for host, hour, count in rows:
+        hours.setdefault(host, {})[hour] = int(count)
+    return hours, frozenset(hour for each in hours.values() for hour in each)
+
+
+def _sighted(connection: Connection, groups: tuple[Group, ...]) -> frozenset[tuple[str, bytes]]:
+    """The chains that some vantage saw at these hosts, whether it verified them or not."""
+    hosts = sorted({each.host for each in groups})
+    table = SIGHTINGS.c
+    found: set[tuple[str, bytes]] = set()
+    for at in range(0, len(hosts), 500):
+        rows = connection.execute(
+            select(table.host, table.served, table.verified)
+            .where(
+                table.host.in_(hosts[at : at + 500]),
+                or_(table.served != b"", table.verified != b""),
+            )
+            .distinct()
+        )
+        for host, served, verified in rows:
+            found |= {(host, served), (host, verified)}
+    return frozenset(each for each in found if each[1])
+
+
+def _disk(watch: Watch) -> float | None:
+    """The free share of the disk of SQLite's file, in per cent; of PostgreSQL's nobody knows."""
+    name = watch.store.engine.url.database
+    if not watch.store.is_sqlite or not name or name == ":memory:":
+        return None
+    try:
+        usage = shutil.disk_usage(Path(name).absolute().parent)
+    except OSError:
+        return None
+    return 100 * usage.free / usage.total if usage.total else None

@@ -1,0 +1,86 @@
+"""Which of the chains that clients met some version of the pins accepts."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from certpin.watch.alerts.evidence import watched_set
+from certpin.watch.store.keeping import read_chains
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from certpin.pins import HostPin
+    from certpin.watch.alerts.evidence import Group
+    from certpin.watch.watched import WatchedSet
+
+_MOST_CHAINS = 300  # the ones that most reports are of: each has signatures to check
+_LONGEST_CHAIN = 12
+
+
+class Verdicts(NamedTuple):
+    """Chains by host: those that are accepted, and those that are not; and who issued them."""
+
+    accepted: frozenset[tuple[str, bytes]]
+    strange: frozenset[tuple[str, bytes]]
+    issuers: dict[bytes, str]
+
+
+def judge(
+    connection: Connection, sets: tuple[WatchedSet, ...], groups: Sequence[Group], now: datetime
+) -> Verdicts:
+    """Against every version alive. A chain that is not kept any more is not judged."""
+    counts: dict[tuple[str, bytes], tuple[int, str]] = {}
+    for each in groups:
+        if each.chain:
+            before, _ = counts.get((each.host, each.chain), (0, ""))
+            counts[each.host, each.chain] = (before + each.reports, each.pin_set)
+    most = sorted(counts, key=lambda key: -counts[key][0])[:_MOST_CHAINS]
+    chains = read_chains(connection, {digest for _, digest in most})
+    accepted: set[tuple[str, bytes]] = set()
+    strange: set[tuple[str, bytes]] = set()
+    for host, digest in most:
+        watched = watched_set(sets, host, counts[host, digest][1])
+        if watched is None or digest not in chains:
+            continue
+        fits = matches(chains[digest][:_LONGEST_CHAIN], host, pins_alive(watched, host, now))
+        (accepted if fits else strange).add((host, digest))
+    issuers = {key: _issuer(chain[0]) for key, chain in chains.items() if chain}
+    return Verdicts(frozenset(accepted), frozenset(strange), issuers)
+
+
+def pins_alive(watched: WatchedSet, host: str, now: datetime) -> tuple[HostPin, ...]:
+    """The pins of a host in the file and in every version that some client may hold."""
+    sets = [watched.pins, *(each.pins for each in watched.alive(now))]
+    policies = [each.policy_for(host) for each in sets]
+    live = (each for policy in policies if policy for each in policy.pins if each.live)
+    return tuple(dict.fromkeys(live))
+
+
+@lru_cache(maxsize=4096)
+def matches(chain: tuple[bytes, ...], host: str, pins: tuple[HostPin, ...]) -> bool:
+    """Whether a pin is on the path from the leaf, along signatures that hold.
+
+    A certificate that was merely sent along never counts (CVE-2016-2402).
+    """
+    from certpin.lab.report.chain import Scene, Signature, strands
+
+    for strand in strands(chain, Scene(host, pins=pins)):
+        if not strand.on_path:
+            break
+        for place in strand.places:
+            if place.pinned:
+                return True
+            if place.above is not Signature.GOOD:
+                return False
+    return False
+
+
+def _issuer(leaf: bytes) -> str:
+    from certpin.lab.report.certificates import read
+
+    return read(leaf).issuer or ""

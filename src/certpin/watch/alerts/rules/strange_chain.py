@@ -1,0 +1,91 @@
+"""``strange-chain``: clients meet a chain that no pins accept, and that no vantage ever saw.
+
+It may be an attack, or a proxy that a company or a virus scanner put there: in either case somebody
+reads along, where the client does not refuse.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.watch.alerts.rules._counting import by_host, clients, command, shares, top, total
+from certpin.watch.finding import Finding
+from certpin.x509 import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from certpin.watch.alerts.evidence import Evidence, Group
+
+_MANY = 100  # reports a day
+_LARGE = 0.01  # of all clients
+
+_WHERE = {
+    "network": "in the network",
+    "app_version": "with the app version",
+}
+
+
+def find(evidence: Evidence) -> Iterator[Finding]:
+    """One finding a host, however many chains there are: whoever reports chooses their number."""
+    strange = [each for each in evidence.groups if is_strange(evidence, each)]
+    for host, groups in by_host(strange).items():
+        watched = evidence.watched(host)
+        if watched is None or total(groups) < evidence.settings.few:
+            continue
+        name = watched.pins.name
+        touched = clients(evidence, groups, name)
+        yield Finding(
+            "strange-chain",
+            "critical" if _severe(evidence, groups, touched, name) else "warning",
+            host,
+            name,
+            _summary(evidence, groups, touched, name),
+            command("pin", host),
+            {
+                "clients": touched,
+                "reports": total(groups),
+                "chains": [[each.chain.hex(), each.reports] for each in _largest(groups)],
+                "networks": top(groups, "network"),
+                "app_versions": top(groups, "app_version"),
+                "let_through": total(each for each in groups if each.decision != "refuse"),
+            },
+        )
+
+
+def is_strange(evidence: Evidence, group: Group) -> bool:
+    """Whether nobody but clients knows the chain. One that cannot be read is not judged."""
+    key = (group.host, group.chain)
+    seen = {(group.host, group.served), (group.host, group.verified)} & evidence.sighted
+    return key in evidence.strange and not seen
+
+
+def _severe(evidence: Evidence, groups: Sequence[Group], touched: int | None, name: str) -> bool:
+    """Many, or a good part of all, or some client went on in spite of it."""
+    holding = evidence.holding(name)
+    large = touched is not None and holding is not None and touched > _LARGE * holding
+    passed = any(each.decision != "refuse" for each in groups)
+    return total(groups) >= _MANY or large or passed
+
+
+def _summary(evidence: Evidence, groups: Sequence[Group], touched: int | None, name: str) -> str:
+    issuer = evidence.issuers.get(_largest(groups)[0].chain, "")
+    holding = evidence.holding(name)
+    parts = [
+        (
+            f"{total(groups)} reports in a day of a chain that no version of the pins accepts, and "
+            "no vantage saw; it may be an attack"
+        ),
+        f"the leaf says it is issued by {printable(issuer[:120])}" if issuer else "",
+        shares(groups, _WHERE),
+        f"at most {_percent(touched, holding)} % of all clients" if holding else "",
+    ]
+    return "; ".join(each for each in parts if each)
+
+
+def _percent(touched: int | None, holding: int) -> str:
+    return f"{100 * (touched or 0) / holding:.2g}"
+
+
+def _largest(groups: Sequence[Group]) -> list[Group]:
+    return sorted(groups, key=lambda each: (-each.reports, each.chain))[:5]

@@ -1,0 +1,103 @@
+"""The alerts as a part of ``certpin serve``: look, write, tell, until it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from certpin.errors import StoreError
+from certpin.watch.alerts.look import Looker
+from certpin.watch.alerts.message import Item, Message
+from certpin.watch.alerts.service import Service
+from certpin.watch.alerts.state import Alert
+from certpin.watch.alerts.telling import Turn, send
+
+if TYPE_CHECKING:
+    from certpin.watch.alerts.settings import Settings
+    from certpin.watch.watch import Watch
+
+log = logging.getLogger("certpin.watch.alerts")
+
+_BETWEEN = 1.0  # seconds until a service is looked at again
+_AWAY = 5.0  # seconds until a store is asked again that was away
+
+
+def services(settings: Settings) -> tuple[Service, ...]:
+    """All that are told. Raises ``ConfigError`` where an address is none; it is not in it."""
+    return tuple(Service(each) for each in settings.tell)
+
+
+async def run(watch: Watch, stop: asyncio.Event) -> None:
+    """Until ``stop`` is set. A message that is on its way then has a deadline.
+
+    Raises ``ConfigError`` where a service cannot be told as the settings have it.
+    """
+    known = await asyncio.to_thread(services, watch.settings.alerts)
+    looker = Looker(watch)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_look(watch, looker, stop))
+        for each in known:
+            group.create_task(_tell(watch, looker, Turn(watch, each), stop))
+
+
+async def try_services(watch: Watch) -> dict[str, str]:
+    """Send each service a message, and say what came of it: empty where it was taken.
+
+    Raises ``ConfigError``.
+    """
+    known = await asyncio.to_thread(services, watch.settings.alerts)
+    message = _trial(int(watch.clock().timestamp()), watch.settings.public_url.rstrip("/"))
+    deadline = watch.settings.alerts.deadline.total_seconds()
+    found = await asyncio.gather(*(send(each, message, deadline) for each in known))
+    return {each.name: problem for each, problem in zip(known, found, strict=True)}
+
+
+async def _look(watch: Watch, looker: Looker, stop: asyncio.Event) -> None:
+    every = watch.settings.alerts.every.total_seconds()
+    try:
+        while not stop.is_set():
+            pause = every
+            try:
+                await asyncio.to_thread(looker.look)
+            except StoreError as exc:
+                log.warning("nothing can be looked at: %s", exc.problem)
+                pause = _AWAY
+            await _wait(stop, pause)
+    finally:
+        with suppress(StoreError):  # it ends by itself
+            await asyncio.to_thread(looker.let_go)
+
+
+async def _tell(watch: Watch, looker: Looker, turn: Turn, stop: asyncio.Event) -> None:
+    """The process that looks tells, too."""
+    while not stop.is_set():
+        more = False
+        try:
+            if looker.holds(int(watch.clock().timestamp())):
+                more = await turn.go()
+        except StoreError as exc:
+            log.warning("%s waits: %s", turn.service.name, exc.problem)
+        if not more:
+            await _wait(stop, _BETWEEN)
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
+def _trial(now: int, url: str) -> Message:
+    alert = Alert(
+        key="test",
+        rule="test",
+        severity="info",
+        host="",
+        pin_set="",
+        summary="this is a test of certpin watch alerts --test: nothing is wrong",
+        command="certpin watch alerts",
+        opened_at=now,
+        last_at=now,
+    )
+    return Message((Item("opened", alert, "no client is touched"),), now, url)

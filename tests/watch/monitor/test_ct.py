@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import select
 
+from certpin.cli.watch_ct import ct
 from certpin.errors import InputError
 from certpin.watch.monitor.ct import keep_event, read_event
 from certpin.watch.monitor.findings import findings
 from certpin.watch.store.tables.logged import LOGGED
-from tests._peak import CERTPIN
 from tests.watch.monitor import _scenes as scenes
 
 if TYPE_CHECKING:
@@ -125,15 +125,8 @@ def test_a_strange_key_in_a_log_is_told_until_it_is_pinned(
     scene = watch_over(own)
     settings = tmp_path / "watch.toml"
     settings.write_text(f'store = "sqlite:///{tmp_path}/watch.db"\n')
-    command = [*CERTPIN, "watch", "ct", "--config", str(settings)]
-    done = subprocess.run(
-        command,
-        env={**os.environ, **event(tmp_path, strange)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    done = CliRunner().invoke(ct, ["--config", str(settings)], env=event(tmp_path, strange))
+    assert (done.exit_code, done.output) == (0, "")
     found: list[Any] = findings(scene.watch, scene.watch.clock())
     assert [each.rule for each in found] == ["logged-key"]
     assert found[0].details["pin"] == str(strange.pin)

@@ -47,6 +47,7 @@ LISTS = (
     "tests.updates.publish.mutations",
     "tests.updates.wultra.mutations",
     "tests.watch.access.mutations",
+    "tests.watch.monitor.mutations",
 )
 
 # What would make the run inside measure, record, distribute or insist: none of its business.

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -228,6 +229,16 @@ def test_another_key_is_told_unless_file_or_journal_named_it() -> None:
     finding = one(found([changed]), "key-changed")
     assert finding.details["before"] == str(scenes.pin("leaf"))
     assert finding.details["after"] == str(scenes.pin("next"))
+
+
+def test_a_key_that_was_compromised_is_nobodys() -> None:
+    changed = look("next", before=path("leaf"), changed=NOW - DAY)
+    named: dict[str, Any] = {"host": scenes.HOST, "pin": scenes.pin("next")}
+    events = [
+        Event(NOW - 9 * DAY, "ann", "generate", **named),
+        Event(NOW - 8 * DAY, "ann", "compromise", **named),
+    ]
+    assert "key-changed" in {each.rule for each in found([changed], events=events)}
 
 
 def test_another_key_is_no_news_where_authorities_alone_are_pinned() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from certpin.pins.hosts import is_address
@@ -38,7 +39,7 @@ class Target:
     every_address: bool = False
     vantages: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def way(self) -> str:
         """What tells the ways to one host and port apart, in words; empty for the plain one."""
         words = (

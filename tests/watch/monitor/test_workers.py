@@ -234,3 +234,32 @@ def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
         scene = watch_over(leaf, host=[elsewhere(server.port)], confirm="1s", nats=Secret(url))
         asyncio.run(serve(scene, port, url))
     assert [row.outcome for row in rows(scene)] == ["verified"]
+
+
+def test_without_a_broker_everything_else_goes_on_and_whoever_is_stopped_ends(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    leaf = intermediate.issue("localhost")
+    nobody = Secret("nats://127.0.0.1:1")
+
+    async def serve(scene: Scene) -> None:
+        async with going(
+            lambda stop: run(scene.watch, stop), lambda stop: work("fra1", nobody, stop)
+        ):
+            await until(lambda: rows(scene))
+
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[{"name": "localhost", "port": server.port}], nats=nobody)
+        asyncio.run(asyncio.wait_for(serve(scene), DEADLINE))
+
+
+def test_a_worker_ends_with_0_when_it_is_told_to(broker: str) -> None:
+    command = [sys.executable, "-m", "certpin.cli.main", "watch", "worker", "--vantage", "fra1"]
+    with subprocess.Popen(
+        command, env={**os.environ, "CERTPIN_NATS": broker}, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr
+        assert "looking from fra1" in process.stderr.readline()
+        process.terminate()
+        assert process.wait(DEADLINE) == 0
+        assert broker not in process.stderr.read()

@@ -49,6 +49,7 @@ LISTS = (
     "tests.watch.store.mutations",
     "tests.watch.facts.mutations",
     "tests.watch.access.mutations",
+    "tests.watch.monitor.mutations",
 )
 
 # What would make the run inside measure, record, distribute or insist: none of its business.

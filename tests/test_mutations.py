@@ -46,6 +46,7 @@ LISTS = (
     "tests.updates.publish.mutations_push",
     "tests.updates.publish.mutations",
     "tests.updates.wultra.mutations",
+    "tests.watch.collector.mutations",
     "tests.watch.access.mutations",
 )
 

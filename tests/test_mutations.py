@@ -48,6 +48,7 @@ LISTS = (
     "tests.updates.wultra.mutations",
     "tests.watch.store.mutations",
     "tests.watch.facts.mutations",
+    "tests.watch.collector.mutations",
     "tests.watch.access.mutations",
     "tests.watch.monitor.mutations",
 )

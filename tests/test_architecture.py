@@ -17,6 +17,7 @@ from certpin.cli.main import COMMANDS, module_name
 from certpin.formats import FORMATS
 from certpin.pinfile.lint import RULES
 from certpin.probe.starttls import PROTOCOLS
+from certpin.watch.alerts.rules import RULES as ALERT_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,6 +218,7 @@ REGISTRIES = {
     "formats": lambda: list(FORMATS),
     "pinfile/lint/rules": _rules,
     "probe/starttls": _protocols,
+    "watch/alerts/rules": lambda: list(ALERT_RULES),
 }
 
 

@@ -47,6 +47,11 @@ def upgrade() -> None:
         sa.Column("resolved_at", sa.BigInteger(), nullable=True),
         sa.Column("told_at", sa.BigInteger(), nullable=True),
         sa.Column("repeats", sa.BigInteger(), nullable=False),
+        sa.Column("gone_at", sa.BigInteger(), nullable=True),
+        sa.Column("peak", sa.Text(), server_default="", nullable=False),
+        sa.Column("quiet", sa.Text(), server_default="", nullable=False),
+        sa.Column("told_clients", sa.BigInteger(), nullable=True),
+        sa.Column("flaps", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alerts")),
     )
     op.create_index(
@@ -75,6 +80,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
         info={"transient": True},
     )
+    op.create_table(
+        "logged",
+        sa.Column("tbs", sa.LargeBinary(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("key", sa.LargeBinary(), nullable=False),
+        sa.Column("authorities", sa.LargeBinary(), nullable=False),
+        sa.Column("names", sa.Text(), nullable=False),
+        sa.Column("issuer", sa.Text(), nullable=False),
+        sa.Column("log", sa.Text(), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("not_after", sa.BigInteger(), nullable=False),
+        sa.Column("first_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tbs", name=op.f("pk_logged")),
+    )
+    op.create_index(op.f("ix_logged_first_at"), "logged", ["first_at"], unique=False)
     op.create_table(
         "presences",
         sa.Column("day", sa.BigInteger(), nullable=False),
@@ -162,6 +183,8 @@ def upgrade() -> None:
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("port", sa.BigInteger(), nullable=False),
         sa.Column("vantage", sa.Text(), nullable=False),
+        sa.Column("way", sa.Text(), server_default="", nullable=False),
+        sa.Column("edge", sa.Text(), server_default="", nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("served", sa.LargeBinary(), nullable=False),
@@ -171,7 +194,9 @@ def upgrade() -> None:
         sa.Column("code", sa.BigInteger(), nullable=False),
         sa.Column("first_at", sa.BigInteger(), nullable=False),
         sa.Column("last_at", sa.BigInteger(), nullable=False),
+        sa.Column("slot", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("changes", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("latest", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sightings")),
     )
@@ -182,6 +207,14 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(op.f("ix_sightings_last_at"), "sightings", ["last_at"], unique=False)
+    op.create_index(
+        "ix_sightings_one_goes_on",
+        "sightings",
+        ["host", "port", "vantage", "way", "edge"],
+        unique=True,
+        sqlite_where=sa.text("latest"),
+        postgresql_where=sa.text("latest"),
+    )
     op.create_table(
         "silences",
         sa.Column(
@@ -198,4 +231,40 @@ def upgrade() -> None:
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_silences")),
+    )
+    op.create_table(
+        "tellings",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("event", sa.BigInteger(), nullable=False),
+        sa.Column("alert", sa.BigInteger(), nullable=False),
+        sa.Column("service", sa.Text(), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("incident", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("next_at", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.BigInteger(), nullable=False),
+        sa.Column("told_at", sa.BigInteger(), nullable=True),
+        sa.Column("given_up_at", sa.BigInteger(), nullable=True),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tellings")),
+    )
+    op.create_index(op.f("ix_tellings_alert"), "tellings", ["alert"], unique=False)
+    op.create_index(
+        op.f("ix_tellings_told_at_tellings_given_up_at_tellings_service"),
+        "tellings",
+        ["told_at", "given_up_at", "service"],
+        unique=False,
+    )
+    op.create_table(
+        "vantages",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("asked_at", sa.BigInteger(), nullable=False),
+        sa.Column("heard_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_vantages")),
     )

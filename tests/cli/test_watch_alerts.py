@@ -36,7 +36,7 @@ def run(config: Path, *words: str) -> Done:
 
 def open_one(config: Path, **more: Any) -> None:
     store = open_store("sqlite:///watch.db", folder=config.parent)
-    values = {
+    values: dict[str, Any] = {
         "key": "k",
         "rule": "pin-mismatch",
         "severity": "critical",

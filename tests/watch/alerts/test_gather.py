@@ -132,6 +132,9 @@ def test_a_pinned_certificate_that_was_merely_sent_along_hides_nothing(
     pins = kit.policy(HOST, intermediate.pin).pins
     assert matches(ders(good), HOST, pins)
     assert not matches((*evil, *ders(good)), HOST, pins)
+    # Nor does a name that is right: the signature is not.
+    forged = ders(Authority("Test Intermediate").issue(HOST))
+    assert not matches((forged[0], *ders(good)[1:]), HOST, pins)
 
 
 def test_the_dates_of_signatures_are_read_where_there_is_a_folder(tmp_path: Path) -> None:

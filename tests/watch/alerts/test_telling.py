@@ -244,7 +244,7 @@ def test_each_is_told_of_what_it_wants(sqlite_store: Store, webhook: Hook) -> No
     def wants(**more: object) -> Tell:
         return replace(told_by(webhook), **more)  # type: ignore[arg-type]
 
-    every = (
+    every: tuple[tuple[Tell, list[str]], ...] = (
         (wants(severity="critical"), ["critical"]),
         (wants(hosts=("*.bank.example",), severity="info"), ["critical", "info"]),
         (wants(hosts=("other.example",)), []),

@@ -29,7 +29,8 @@ THIS = NOW - NOW % HOUR
 
 
 def evidence(**more: Any) -> Evidence:
-    return Evidence(**{"now": NOW, "settings": SETTINGS, "sets": (SET,)} | more)
+    values: dict[str, Any] = {"now": NOW, "settings": SETTINGS, "sets": (SET,)}
+    return Evidence(**values | more)
 
 
 def group(reports: int = 10, **more: Any) -> Group:

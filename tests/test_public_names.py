@@ -33,6 +33,7 @@ PUBLIC_NAMES = [
     "PinSetExpiredError",
     "PinnedSSLContext",
     "ProbeError",
+    "Reporter",
     "StartTLSError",
     "StoreError",
     "TokenError",

@@ -9,6 +9,8 @@ decides, ``pinfile`` keeps, ``tls`` enforces, ``clients`` bring it to each libra
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from certpin._version import __version__
 from certpin.errors import (
     CertificateParseError,
@@ -42,6 +44,9 @@ from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, TrustAnchors, Ve
 from certpin.tls import DebugOverrideWarning, PinFailure, PinnedSSLContext
 from certpin.x509 import Certificate, Chain
 
+if TYPE_CHECKING:
+    from certpin.reports import Reporter
+
 __all__ = [
     "Certificate",
     "CertificateParseError",
@@ -70,6 +75,7 @@ __all__ = [
     "PinSetExpiredError",
     "PinnedSSLContext",
     "ProbeError",
+    "Reporter",
     "StartTLSError",
     "StoreError",
     "TokenError",
@@ -83,3 +89,16 @@ __all__ = [
     "pin_error",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the reporter when it is asked for: who reports nothing needs no HTTP client."""
+    if name != "Reporter":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from certpin.reports import Reporter
+
+    return Reporter
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -180,8 +180,8 @@ MUTATIONS = [
     Mutation(
         12,
         _TLS + "enforcer.py",
-        "verdict, copy(error))",
-        "verdict, error)",
+        "served, copy(error))",
+        "served, error)",
         _EVENTS + "the_error_that_a_hook_gets_keeps_no_connection_alive",
     ),
     Mutation(

@@ -6,18 +6,25 @@ import click
 
 from certpin.cli.watch_alerts import alerts
 from certpin.cli.watch_backup import backup
+from certpin.cli.watch_ct import ct
 from certpin.cli.watch_migrate import migrate
 from certpin.cli.watch_restore import restore
 from certpin.cli.watch_silence import silence
+from certpin.cli.watch_token import token
+from certpin.cli.watch_user import user
+from certpin.cli.watch_worker import worker
 
 
 @click.group()
 def watch() -> None:
-    """Keep the watch's database: migrate, back up, restore.
+    """Tend the watch that `certpin serve` runs: who may come in, alerts, workers, the database.
 
     \b
+    certpin watch user add anna --role admin                 people need it beyond this machine
+    certpin watch token add prometheus --scope metrics       programs have tokens
     certpin watch alerts                                     what is wrong now, and since when
     certpin watch silence --host api.bank.example --for 2h --why "renewal"
+    certpin watch worker --vantage zurich --nats URL         look from another place, too
     certpin watch backup watch-2027-03-01.db                 all of it, while the watch runs
     certpin watch restore watch-2027-03-01.db                into an empty database, of either kind
     certpin watch migrate                                    after an update of certpin
@@ -30,8 +37,12 @@ def watch() -> None:
 
 
 for each in (
+    user,
+    token,
     alerts,
     silence,
+    worker,
+    ct,
     backup,
     restore,
     migrate,

@@ -9,9 +9,10 @@ from certpin.errors import ConfigError, PinError
 from certpin.tls import PinnedSSLContext
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from certpin.pins import PinSet
+    from certpin.tls.events import FailureHook
 
     Pins = PinSet | PinnedSSLContext
 
@@ -20,9 +21,20 @@ Theirs = TypeVar("Theirs", bound=Exception)
 _ENCRYPTED = frozenset({"https", "wss"})
 
 
-def context_of(pins: Pins) -> PinnedSSLContext:
-    """The context to connect with: the one given, or a strict one for the pin set."""
-    return pins if isinstance(pins, PinnedSSLContext) else PinnedSSLContext(pins)
+def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLContext:
+    """The context to connect with: the one given, or a strict one for the pin set.
+
+    Raises ``ConfigError`` for hooks beside a context, which has its own.
+    """
+    if not isinstance(pins, PinnedSSLContext):
+        return PinnedSSLContext(pins, on_failure=on_failure)
+    if tuple(on_failure):
+        raise ConfigError(
+            "the context that is given has its own hooks",
+            key="on_failure",
+            fix="PinnedSSLContext(pins, on_failure=…)",
+        )
+    return pins
 
 
 def admit(context: PinnedSSLContext, scheme: str, host: str) -> None:

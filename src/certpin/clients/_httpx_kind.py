@@ -20,9 +20,10 @@ from certpin.clients._common import (
 from certpin.errors import PinError, pin_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from certpin.clients._common import Pins
+    from certpin.tls.events import FailureHook
 
 
 class _Transport:
@@ -30,9 +31,11 @@ class _Transport:
 
     _error: type[Exception]
 
-    def __init__(self, pins: Pins, **options: Any) -> None:
+    def __init__(
+        self, pins: Pins, *, on_failure: Iterable[FailureHook] = (), **options: Any
+    ) -> None:
         refuse_options(options, "verify", "cert")
-        self.context = context_of(pins)
+        self.context = context_of(pins, on_failure)
         base: Any = super()
         base.__init__(verify=self.context, **options)
 
@@ -76,12 +79,14 @@ class PinningClient:
 
     _transport_kind: type[_Transport]
 
-    def __init__(self, pins: Pins, **options: Any) -> None:
+    def __init__(
+        self, pins: Pins, *, on_failure: Iterable[FailureHook] = (), **options: Any
+    ) -> None:
         refuse_options(options, "verify", "cert")
         self._require_pinned("transport", options.get("transport"))
         for pattern, transport in (options.get("mounts") or {}).items():
             self._require_pinned(f"mounts[{pattern!r}]", transport)
-        self.context = context_of(pins)
+        self.context = context_of(pins, on_failure)
         base: Any = super()
         base.__init__(verify=self.context, **options)
 

@@ -25,10 +25,13 @@ from certpin.clients._common import admit, both, context_of, refuse_options, ref
 from certpin.errors import PinError, pin_error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiohttp import ClientRequest
     from aiohttp.connector import Connection
 
     from certpin.clients._common import Pins
+    from certpin.tls.events import FailureHook
 
 
 class PinnedConnector(TCPConnector):
@@ -39,10 +42,15 @@ class PinnedConnector(TCPConnector):
     """
 
     def __init__(
-        self, pins: Pins, *, proxy_context: ssl.SSLContext | None = None, **options: Any
+        self,
+        pins: Pins,
+        *,
+        proxy_context: ssl.SSLContext | None = None,
+        on_failure: Iterable[FailureHook] = (),
+        **options: Any,
     ) -> None:
         refuse_options(options, "fingerprint", "ssl", "ssl_context", "verify_ssl")
-        self.context = context_of(pins)
+        self.context = context_of(pins, on_failure)
         self._proxy_context = proxy_context or ssl.create_default_context()
         super().__init__(ssl=self.context, **options)
 

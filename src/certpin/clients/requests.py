@@ -25,9 +25,12 @@ from certpin.clients.urllib3 import PinnedPoolManager, PinnedProxyManager
 from certpin.errors import pin_error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from requests import PreparedRequest, Response
 
     from certpin.clients._common import Pins
+    from certpin.tls.events import FailureHook
 
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
@@ -38,8 +41,10 @@ class PinnedAdapter(HTTPAdapter):
     Mount it for ``https://`` and for ``http://``: a redirect to where it is not mounted leaves it.
     """
 
-    def __init__(self, pins: Pins, **options: Any) -> None:
-        self.context = context_of(pins)
+    def __init__(
+        self, pins: Pins, *, on_failure: Iterable[FailureHook] = (), **options: Any
+    ) -> None:
+        self.context = context_of(pins, on_failure)
         super().__init__(**options)
 
     def init_poolmanager(
@@ -102,7 +107,7 @@ class PinnedAdapter(HTTPAdapter):
 class PinnedSession(Session):
     """A ``requests.Session`` that sends through a ``PinnedAdapter`` alone: ``PinnedSession(pins)``.
 
-    The options are those of ``HTTPAdapter``. ``mount()`` takes further pinned adapters.
+    The options are those of ``PinnedAdapter``. ``mount()`` takes further pinned adapters.
     """
 
     def __init__(self, pins: Pins, **options: Any) -> None:

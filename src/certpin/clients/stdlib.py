@@ -19,13 +19,19 @@ from certpin.clients._common import admit, both, context_of
 from certpin.errors import PinError, pin_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from certpin.clients._common import Pins
     from certpin.tls import PinnedSSLContext
+    from certpin.tls.events import FailureHook
 
 
-def opener(pins: Pins, *, proxies: dict[str, str] | None = None) -> request.OpenerDirector:
+def opener(
+    pins: Pins,
+    *,
+    proxies: dict[str, str] | None = None,
+    on_failure: Iterable[FailureHook] = (),
+) -> request.OpenerDirector:
     """An opener for ``https://`` alone, through proxies (CONNECT): those of the environment.
 
     ``proxies`` names others instead, by scheme, as ``urllib.request.ProxyHandler`` takes them.
@@ -34,7 +40,7 @@ def opener(pins: Pins, *, proxies: dict[str, str] | None = None) -> request.Open
     addresses, and ``http://`` only where the context is not strict, for hosts without enforced
     pins. ``urllib`` cannot speak TLS to a proxy: an ``https://`` proxy fails.
     """
-    context = context_of(pins)
+    context = context_of(pins, on_failure)
     director = request.OpenerDirector()
     for handler in (
         request.ProxyHandler(proxies),

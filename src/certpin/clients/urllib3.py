@@ -24,9 +24,10 @@ from certpin.errors import PinError
 from certpin.tls import PinnedSSLContext
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from certpin.clients._common import Pins
+    from certpin.tls.events import FailureHook
 
 # What urllib3 lets a caller set about TLS: all of it goes past the context, or changes it.
 _TLS_OPTIONS = (
@@ -84,10 +85,12 @@ class _Pinning:
 
     pool_classes_by_scheme: Any
 
-    def __init__(self, pins: Pins, *args: Any, **options: Any) -> None:
+    def __init__(
+        self, pins: Pins, *args: Any, on_failure: Iterable[FailureHook] = (), **options: Any
+    ) -> None:
         _refuse_tls_options(options)
         refuse_options(options, "ssl_context")
-        self.context = context_of(pins)
+        self.context = context_of(pins, on_failure)
         base: Any = super()
         base.__init__(*args, ssl_context=self.context, **options)
         https = {"https": PinnedHTTPSConnectionPool}

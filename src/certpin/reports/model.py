@@ -43,8 +43,13 @@ class Report:
     ``at`` is by the client's clock, with a time zone. ``host`` is normalised; ``port`` is 0 where
     it is not known. ``reason`` is one of a verdict's reasons, or of the format's own. ``served``
     and ``verified`` are certificates as DER, leaf first; either may be empty. ``known_pins`` are
-    written ``sha256/…``. ``pin_set_version`` is 0 where the format has none. ``identity`` tells
-    this report from every other one that a client sends, and stays the same when it is sent again.
+    written ``sha256/…`` or ``cert-sha256/…``. ``pin_set_version`` is 0 where the format has none.
+    ``expires`` is when the pins end, ``None`` where nobody said so.
+
+    ``identity`` tells this report from every other one that a client sends, and stays the same when
+    it is sent again. With ``own_identity`` the client made it by luck, for this report alone: no
+    other client has the same. Without, it is a digest of what was said: two clients that met the
+    same in the same second, and have nothing that tells them apart, share it.
     """
 
     kind: Kind
@@ -61,6 +66,8 @@ class Report:
     served: tuple[bytes, ...] = ()
     verified: tuple[bytes, ...] = ()
     known_pins: tuple[str, ...] = ()
+    expires: datetime | None = None
+    own_identity: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,7 @@ class Presence:
     """A client that holds a version of a pin set: told once a day at most, without a name.
 
     Counted by day and version they say how far a version has got: no client is told from another.
+    ``identity`` is made by luck for this one beacon, and the same only when it is sent again.
     """
 
     at: datetime

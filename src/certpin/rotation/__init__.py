@@ -14,6 +14,7 @@ from certpin.rotation.event import Event
 from certpin.rotation.field import Field, Version
 from certpin.rotation.history import History, contradictions
 from certpin.rotation.journal import format_journal, parse_journal
+from certpin.rotation.measured import Enough, Told, measured
 from certpin.rotation.plan import plan
 from certpin.rotation.situation import Past, Sighting, Situation
 from certpin.rotation.step import NEXT_BACKUP, Plan, Step
@@ -23,6 +24,7 @@ __all__ = [
     "NEXT_BACKUP",
     "Adoption",
     "Breach",
+    "Enough",
     "Event",
     "Field",
     "History",
@@ -33,11 +35,13 @@ __all__ = [
     "Situation",
     "Step",
     "Timing",
+    "Told",
     "Version",
     "adoption",
     "contradictions",
     "format_duration",
     "format_journal",
+    "measured",
     "parse_duration",
     "parse_journal",
     "plan",

@@ -25,6 +25,8 @@ class Version:
     where it never did. ``ended`` is when somebody measured that no client holds it any more.
     ``clients`` is how many hold it, ``None`` where nobody knows. ``waiting`` is a signed set that
     nobody has pushed yet, as far as is known: some client may hold it, but none that asks gets it.
+    ``told`` is the last day on which a client told that it holds it, and ``gone`` from when on so
+    few do that they may be lost: both are measured (``certpin.rotation.measured``).
     """
 
     pins: PinSet
@@ -33,6 +35,8 @@ class Version:
     ended: datetime | None = None
     clients: int | None = None
     waiting: bool = False
+    told: datetime | None = None
+    gone: datetime | None = None
 
     @property
     def number(self) -> int:
@@ -66,17 +70,41 @@ class Field:
         return max(self.versions, key=lambda each: each.number, default=None)
 
     def dies(self, version: Version, timing: Timing) -> datetime | None:
-        """The first moment at which no client holds it; ``None`` where nobody can say."""
-        if version.ended is not None:
-            return version.ended
-        if version.bundled is not None or version.fetched is None:
+        """The first moment at which no client holds it; ``None`` where nobody can say.
+
+        Who told it after that moment was slower than anybody promised: it lives for T_adopt more.
+        """
+        end = self._promised(version, timing)
+        if version.gone is not None:
+            return version.gone if end is None else min(end, version.gone)
+        if version.told is None or not self.outlives(version, timing):
+            return end
+        if version.bundled is not None or self.superseded(version) is None:
+            return None
+        return version.told + timing.adopt
+
+    def outlives(self, version: Version, timing: Timing) -> bool:
+        """Whether a client told a version when none should have held it any more."""
+        end = self._promised(version, timing)
+        return end is not None and version.told is not None and version.told >= end
+
+    def superseded(self, version: Version) -> datetime | None:
+        """When those that fetch a version could first have a higher one; ``None`` if not yet."""
+        if version.fetched is None:
             return None
         following = [
             max(each.fetched, version.fetched)
             for each in self.versions
             if each.fetched is not None and not each.waiting and each.number > version.number
         ]
-        return min(following) + timing.adopt if following else None
+        return min(following, default=None)
+
+    def _promised(self, version: Version, timing: Timing) -> datetime | None:
+        """When it dies by what its owner said: that it has ended, or how slow clients are."""
+        if version.ended is not None:
+            return version.ended
+        out = None if version.bundled is not None else self.superseded(version)
+        return None if out is None else out + timing.adopt
 
     def alive(self, at: datetime, timing: Timing) -> tuple[Version, ...]:
         """The versions that some client may hold, lowest number first."""

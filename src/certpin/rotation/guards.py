@@ -187,10 +187,21 @@ def _live(situation: Situation, version: Version) -> frozenset[Pin]:
 def _why_not(situation: Situation, found: Adoption) -> str:
     if found.refusing:
         names = named(found.refusing)
-        return f"{names} does not accept it" if "versions" not in names else f"{names} do not"
+        said = f"{names} does not accept it" if "versions" not in names else f"{names} do not"
+        return said + _told_late(situation, found)
     if not situation.field.versions:
         return "no version is recorded as being in the field"
     return "no version is alive"
+
+
+def _told_late(situation: Situation, found: Adoption) -> str:
+    """That clients were slower than promised, where some told so."""
+    field, timing = situation.field, situation.timing
+    late = [each for each in found.refusing if each.told and field.outlives(each, timing)]
+    if not late:
+        return ""
+    last = max(each.told for each in late if each.told)
+    return f", and clients told as late as {last:%Y-%m-%d} that they hold {named(late)}"
 
 
 def _how_to_adopt(situation: Situation, found: Adoption) -> str:

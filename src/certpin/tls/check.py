@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import CertificateParseError, PinError, UnverifiedSessionError
-from certpin.x509.openssl import verified_chain
+from certpin.x509.openssl import served_chain, verified_chain
 
 if TYPE_CHECKING:
     import ssl
@@ -56,11 +57,11 @@ class PinCheck:
                 self._pass_unpinned(chain)
             elif verdict.reason != "match":
                 verdict.raise_for_refusal(self.target.host)
-                enforcer.passed(verdict, self.target.host)
+                enforcer.passed(verdict, self.target.host, _served(raw))
         except CertificateParseError as exc:
-            raise enforcer.refused(_unreadable(self.target.host)) from exc
+            raise enforcer.refused(_unreadable(self.target.host), _served(raw)) from exc
         except PinError as exc:
-            enforcer.refused(exc)
+            enforcer.refused(exc, _served(raw))
             raise
         self._chain = chain
         return verdict
@@ -104,6 +105,13 @@ class PinCheck:
                 host=self.target.host,
                 fix="connect without the debugging proxy",
             )
+
+
+def _served(raw: Any) -> tuple[bytes, ...]:
+    """What the server sent, for who is told: nothing that goes wrong here changes the refusal."""
+    with suppress(Exception):
+        return served_chain(raw)
+    return ()
 
 
 def _moved(host: str) -> PinError:

@@ -66,7 +66,8 @@ class PinnedSSLContext(VerifyingContext):
 
     Give it to whatever takes an ``ssl.SSLContext``. ``strict=False`` lets hosts without a policy
     pass, verified as usual but unpinned. ``clock`` returns the current moment with a time zone.
-    Each of ``on_failure`` is called with a ``PinFailure``, in a thread of its own.
+    Each of ``on_failure`` is called with a ``PinFailure``, in a thread of its own; a ``Reporter``
+    among them sends what it is told to the policy's ``report_to``.
 
     Connecting raises ``PinError`` (an ``ssl.SSLCertVerificationError``) where the rules above
     refuse, and what ``ssl`` raises otherwise. Not checked: revocation and Certificate Transparency.
@@ -95,6 +96,8 @@ class PinnedSSLContext(VerifyingContext):
         self.load_default_certs()
         teller = FailureTeller(tuple(on_failure))
         self._enforcer = Enforcer(self._state_of(pins), strict, clock, teller)
+        for hook in teller.prompt:
+            hook.attach(self)  # type: ignore[attr-defined]  # hooks of this kind have it
 
     @property
     def pins(self) -> PinSet:
@@ -133,6 +136,18 @@ class PinnedSSLContext(VerifyingContext):
         name = self._encode_hostname(host)
         self._require_client(name, server_side=False)
         self._enforcer.admit(name, encrypted)
+
+    def report_context(self, host: str) -> PinnedSSLContext | None:
+        """For a hook that sends reports: the context for an address, ``None`` where no pins hold.
+
+        A pinned host is a pinned host for reports too (RFC 7469 section 2.1.4). The context is a
+        strict one of its own, with the pins that are enforced now, and none of the hooks: a failure
+        that is met while a report is sent is not reported. ``host`` is normalised.
+        """
+        state = self._enforcer.state
+        if state.target(host).policy is None:
+            return None
+        return PinnedSSLContext(state.pins, clock=self._enforcer.clock)
 
     def wrap_socket(
         self,

@@ -52,23 +52,23 @@ class Enforcer:
             raise self.refused(_clear_text(host))
         self.target(self.state, host)
 
-    def refused(self, error: PinError) -> PinError:
+    def refused(self, error: PinError, served: tuple[bytes, ...] = ()) -> PinError:
         """Record a refusal; returns the error, to be raised."""
         verdict: Verdict | None = getattr(error, "verdict", None)
         reason = type(error).__name__ if verdict is None else verdict.reason
         # A copy, since the traceback of the error itself would keep the connection alive.
-        self._tell(error.host, "refuse", reason, verdict, copy(error))
+        self._tell(error.host, "refuse", reason, verdict, served, copy(error))
         return error
 
-    def passed(self, verdict: Verdict, host: str) -> None:
+    def passed(self, verdict: Verdict, host: str, served: tuple[bytes, ...]) -> None:
         """Record a connection that passes without a matching pin."""
-        self._tell(host, verdict.decision, verdict.reason, verdict, None)
+        self._tell(host, verdict.decision, verdict.reason, verdict, served)
         if verdict.reason == "debug-anchor":
             _warn(host)
 
     def passed_by_debug(self, host: str) -> None:
         """Record a connection to a host without pins, whose chain ends at a debug anchor."""
-        self._tell(host, "accept", "debug-anchor", None, None)
+        self._tell(host, "accept", "debug-anchor")
         _warn(host)
 
     def _tell(
@@ -76,13 +76,24 @@ class Enforcer:
         host: str,
         decision: Decision,
         reason: str,
-        verdict: Verdict | None,
-        error: PinError | None,
+        verdict: Verdict | None = None,
+        served: tuple[bytes, ...] = (),
+        error: PinError | None = None,
     ) -> None:
-        pins = self.state.pins
+        state = self.state
+        of_now = state.target(host).policy if host else None
         self._teller.tell(
             PinFailure(
-                host, decision, reason, self.clock(), pins.name, pins.version, error, verdict
+                host,
+                decision,
+                reason,
+                self.clock(),
+                state.pins.name,
+                state.pins.version,
+                error,
+                verdict,
+                of_now if verdict is None else verdict.policy,
+                served,
             )
         )
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.errors import PinError
-    from certpin.pins import Verdict
+    from certpin.pins import HostPolicy, Verdict
     from certpin.pins.verdict import Decision
 
     FailureHook = Callable[["PinFailure"], object]
@@ -27,7 +27,9 @@ class PinFailure:
     """One failure: a connection that was refused, or that passed although its pins did not match.
 
     ``reason`` is a verdict's reason, or the name of the error where there was no verdict.
-    ``debug`` marks a connection that the debug override let pass.
+    ``debug`` marks a connection that the debug override let pass. ``policy`` is that of the host,
+    if it has one. ``served`` is what the server sent, as DER, in its order: nothing of it is
+    proven, and it is empty where no handshake was finished.
     """
 
     host: str
@@ -38,6 +40,8 @@ class PinFailure:
     pin_set_version: int
     error: PinError | None = None
     verdict: Verdict | None = None
+    policy: HostPolicy | None = None
+    served: tuple[bytes, ...] = ()
 
     @property
     def debug(self) -> bool:
@@ -62,15 +66,24 @@ class PinFailure:
 
 
 class FailureTeller:
-    """Logs failures and hands them to the hooks. Its methods never raise and never wait."""
+    """Logs failures and hands them to the hooks. Its methods never raise and never wait.
+
+    A hook whose ``never_waits`` is true only takes note of what it is told. It is called at once:
+    an app that ends over a refusal has told it by then.
+    """
 
     def __init__(self, hooks: tuple[FailureHook, ...]) -> None:
-        self._hooks = Hooks(hooks, "failure", _logger)
+        self.prompt = tuple(hook for hook in hooks if getattr(hook, "never_waits", False) is True)
+        others = tuple(hook for hook in hooks if hook not in self.prompt)
+        self._hooks = Hooks(others, "failure", _logger)
 
     def tell(self, failure: PinFailure) -> None:
         """Record a failure. What a log handler of the application raises breaks no connection."""
         with suppress(Exception):
             self._log(failure)
+        for hook in self.prompt:
+            with suppress(Exception):
+                hook(failure)
         with suppress(Exception):
             self._hooks.tell(failure)
 

@@ -12,7 +12,12 @@ from tests.watch.alerts._seen import HOST, NOW
 
 
 def alert(summary: str = "it is wrong", **more: object) -> Alert:
-    values = {"key": "k", "rule": "pin-mismatch", "severity": "critical", "host": HOST}
+    values: dict[str, object] = {
+        "key": "k",
+        "rule": "pin-mismatch",
+        "severity": "critical",
+        "host": HOST,
+    }
     values |= {"pin_set": "bank-app", "summary": summary, "command": "certpin check"}
     values |= {"opened_at": NOW, "last_at": NOW, "id": 7}
     return Alert(**values | more)  # type: ignore[arg-type]

@@ -60,7 +60,14 @@ def test_what_is_wrong_is_refused_with_its_place(data: dict[str, Any], key: str)
 
 
 def _wanted(**more: Any) -> Silence:
-    values = {"rule": "", "host": HOST, "since": NOW, "until": NOW + 60, "who": "ann", "why": "x"}
+    values: dict[str, Any] = {
+        "rule": "",
+        "host": HOST,
+        "since": NOW,
+        "until": NOW + 60,
+        "who": "ann",
+        "why": "x",
+    }
     return Silence(**values | more)
 
 

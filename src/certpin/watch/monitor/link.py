@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("certpin.watch.monitor")
 
 JOBS, RESULTS = "CERTPIN_PROBES", "CERTPIN_SEEN"
-_MOST_STORED = 1024 * 1024 * 1024  # bytes in each stream
+_MOST_STORED = 256 * 1024 * 1024  # bytes in each stream; the oldest go first
 _RESULTS_KEPT = 7 * 86400  # seconds, for a store that is away
 _AGAIN = 2.0  # seconds between two attempts
 _PATIENCE = 5.0  # seconds for an answer of the broker

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from certpin.watch.store.tables import alerts, chains, leases, logged, reports, sightings
+from certpin.watch.store.tables import (
+    access,
+    alerts,
+    chains,
+    days,
+    leases,
+    logged,
+    reports,
+    sightings,
+)
 from certpin.watch.store.tables.base import METADATA
 
-__all__ = ["METADATA", "alerts", "chains", "leases", "logged", "reports", "sightings"]
+__all__ = [
+    "METADATA",
+    "access",
+    "alerts",
+    "chains",
+    "days",
+    "leases",
+    "logged",
+    "reports",
+    "sightings",
+]

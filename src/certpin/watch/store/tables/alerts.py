@@ -36,6 +36,7 @@ ALERTS = Table(
     Column("flaps", BigInteger, nullable=False, server_default="0"),
     Index(None, "key", "resolved_at"),
     Index(None, "resolved_at"),
+    Index(None, "host", "resolved_at"),
 )
 
 # What became of an alert, in order: opened, repeated, escalated, resumed, resolved, silenced,

@@ -20,5 +20,5 @@ CHAINS = Table(
     METADATA,
     digest("digest", primary_key=True),
     Column("members", LargeBinary, nullable=False),
-    moment("first_at"),
+    moment("first_at", index=True),
 )

@@ -8,7 +8,8 @@ from certpin.watch.store.tables.base import METADATA, count, digest, moment, num
 
 # Reports of one hour that say the same. `key` is the SHA-256 of what they have in common.
 # `served` and `verified` are digests of chains, empty where the reports had none. `version` is 0
-# where the format has none.
+# where the format has none. `folded` is above 0 where the hour was full, and the group says less
+# than its reports did (watch/collector/grouping.py).
 REPORT_GROUPS = Table(
     "report_groups",
     METADATA,
@@ -27,12 +28,14 @@ REPORT_GROUPS = Table(
     text("kind"),
     text("decision"),
     text("reason"),
+    Column("folded", BigInteger, nullable=False, server_default="0"),
     count(),
     moment("first_at"),
     moment("last_at"),
     Index(None, "hour"),
     Index(None, "host", "hour"),
-    Index(None, "served"),
+    Index(None, "served", "hour"),
+    Index(None, "pin_set", "hour"),
 )
 
 # The reports that were counted, so that one that is sent again is not counted again.
@@ -65,4 +68,5 @@ PRESENCES = Table(
     text("app_version", primary_key=True),
     text("platform", primary_key=True),
     count(),
+    Index(None, "pin_set", "day"),
 )

@@ -40,6 +40,7 @@ SIGHTINGS = Table(
     Column("changes", BigInteger, nullable=False, server_default="0"),
     Column("latest", Boolean, nullable=False, server_default=true()),
     Index(None, "host", "port", "vantage", "last_at"),
+    Index(None, "host", "last_at"),
     Index(None, "last_at"),
     Index(
         "ix_sightings_one_goes_on",

@@ -10,6 +10,23 @@ down_revision = None
 def upgrade() -> None:
     """Bring the schema here, from the revision before."""
     op.create_table(
+        "accounts",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("password", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.Column("password_at", sa.BigInteger(), nullable=False),
+        sa.Column("login_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
+        sa.UniqueConstraint("name", name=op.f("uq_accounts_name")),
+    )
+    op.create_table(
         "alert_events",
         sa.Column(
             "id",
@@ -55,9 +72,29 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alerts")),
     )
     op.create_index(
+        op.f("ix_alerts_host_alerts_resolved_at"), "alerts", ["host", "resolved_at"], unique=False
+    )
+    op.create_index(
         op.f("ix_alerts_key_alerts_resolved_at"), "alerts", ["key", "resolved_at"], unique=False
     )
     op.create_index(op.f("ix_alerts_resolved_at"), "alerts", ["resolved_at"], unique=False)
+    op.create_table(
+        "audit",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+    )
+    op.create_index(op.f("ix_audit_at"), "audit", ["at"], unique=False)
     op.create_table(
         "certificates",
         sa.Column("sha256", sa.LargeBinary(), nullable=False),
@@ -71,6 +108,7 @@ def upgrade() -> None:
         sa.Column("first_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_chains")),
     )
+    op.create_index(op.f("ix_chains_first_at"), "chains", ["first_at"], unique=False)
     op.create_table(
         "leases",
         sa.Column("name", sa.Text(), nullable=False),
@@ -109,6 +147,17 @@ def upgrade() -> None:
             "day", "pin_set", "version", "app", "app_version", "platform", name=op.f("pk_presences")
         ),
     )
+    op.create_index(
+        op.f("ix_presences_pin_set_presences_day"), "presences", ["pin_set", "day"], unique=False
+    )
+    op.create_table(
+        "report_days",
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("day", sa.BigInteger(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("by", "day", "value", name=op.f("pk_report_days")),
+    )
     op.create_table(
         "report_groups",
         sa.Column(
@@ -131,6 +180,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("decision", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("folded", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.Column("first_at", sa.BigInteger(), nullable=False),
         sa.Column("last_at", sa.BigInteger(), nullable=False),
@@ -144,7 +194,18 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(op.f("ix_report_groups_hour"), "report_groups", ["hour"], unique=False)
-    op.create_index(op.f("ix_report_groups_served"), "report_groups", ["served"], unique=False)
+    op.create_index(
+        op.f("ix_report_groups_pin_set_report_groups_hour"),
+        "report_groups",
+        ["pin_set", "hour"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_report_groups_served_report_groups_hour"),
+        "report_groups",
+        ["served", "hour"],
+        unique=False,
+    )
     op.create_table(
         "report_identities",
         sa.Column("identity", sa.LargeBinary(), nullable=False),
@@ -173,6 +234,23 @@ def upgrade() -> None:
         op.f("ix_report_samples_received_at"), "report_samples", ["received_at"], unique=False
     )
     op.create_table(
+        "sessions",
+        sa.Column("id", sa.LargeBinary(), nullable=False),
+        sa.Column("account", sa.BigInteger(), nullable=True),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("agent", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
+        info={"transient": True},
+    )
+    op.create_index(op.f("ix_sessions_account"), "sessions", ["account"], unique=False)
+    op.create_index(op.f("ix_sessions_until"), "sessions", ["until"], unique=False)
+    op.create_table(
         "sightings",
         sa.Column(
             "id",
@@ -199,6 +277,9 @@ def upgrade() -> None:
         sa.Column("changes", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("latest", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sightings")),
+    )
+    op.create_index(
+        op.f("ix_sightings_host_sightings_last_at"), "sightings", ["host", "last_at"], unique=False
     )
     op.create_index(
         op.f("ix_sightings_host_sightings_port_sightings_vantage_sightings_last_at"),
@@ -259,6 +340,19 @@ def upgrade() -> None:
         "tellings",
         ["told_at", "given_up_at", "service"],
         unique=False,
+    )
+    op.create_table(
+        "tokens",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("scopes", sa.Text(), nullable=False),
+        sa.Column("made_by", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=True),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tokens")),
     )
     op.create_table(
         "vantages",

@@ -1,0 +1,150 @@
+"""certpin's own reports: RFC 7469 with all that it lacks. docs/reporting.md has each field.
+
+A document says in ``schema`` what it is. One without is that of the Dart client, which has the
+fields of RFC 7469, the pin set, the decision and the reason. Fields that are not known are passed
+over: a newer client may say more.
+
+The identity is the client's own ``id``. Without one it is a digest of everything that was said but
+the dates of the pins.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from certpin.reports.codecs import rfc7469
+from certpin.reports.codecs.codec import Codec
+from certpin.reports.codecs.fields import MAX_VERSION, Fields
+from certpin.reports.codecs.identities import digest_of
+from certpin.reports.model import Client, Presence, Report
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+REPORT = "certpin-report/1"
+PRESENCE = "certpin-presence/1"
+
+_DECISIONS = dict.fromkeys(("refuse", "report", "accept"))
+_ID = re.compile(r"[A-Za-z0-9_-]{16,64}")  # 16 bytes of luck have 32 hexadecimal digits
+_CLIENT = {
+    "app": "app",
+    "app_version": "app-version",
+    "platform": "platform",
+    "platform_version": "platform-version",
+    "network": "network",
+    "library": "library",
+}
+
+
+def _recognises(document: object) -> bool:
+    if not isinstance(document, dict):
+        return False
+    schema = document.get("schema")
+    if isinstance(schema, str):
+        return schema.startswith("certpin-")
+    return "pin-set" in document and "decision" in document and "hostname" in document
+
+
+def _decode(document: dict[str, Any], received: datetime) -> tuple[Report | Presence, ...]:
+    fields = Fields(document)
+    if "schema" in document:
+        schema = fields.one_of("schema", {REPORT: None, PRESENCE: None})
+        if schema == PRESENCE:
+            return (_presence(fields),)
+    return (_report(fields),)
+
+
+def _presence(fields: Fields) -> Presence:
+    version = fields.number("pin-set-version", MAX_VERSION)
+    name = fields.text("pin-set")
+    if not (name and version):
+        fields.refuse("pin-set", "which set, and which version of it, is not said")
+    identity = _id(fields) or fields.refuse("id", "there is none")
+    return Presence(fields.moment("date-time"), name, version, identity, _client(fields))
+
+
+def _report(fields: Fields) -> Report:
+    at, host, port = fields.moment("date-time"), fields.host("hostname"), rfc7469.port_of(fields)
+    decision: Any = fields.one_of("decision", _DECISIONS)
+    reason, client = fields.text("reason"), _client(fields)
+    pattern = fields.pattern("policy") or rfc7469.pattern_of(fields)
+    pin_set, version = fields.text("pin-set"), fields.number("pin-set-version", MAX_VERSION)
+    served = fields.chain("served-certificate-chain")
+    verified = fields.chain("validated-certificate-chain")
+    pins, own = fields.pins("known-pins"), _id(fields)
+    told = (at.isoformat(), host, str(port), decision, reason, pattern, pin_set, str(version))
+    return Report(
+        kind="certpin",
+        at=at,
+        host=host,
+        port=port,
+        decision=decision,
+        reason=reason,
+        identity=own or digest_of("certpin", (*told, *_texts(client), *pins), served, verified),
+        client=client,
+        pin_set=pin_set,
+        pin_set_version=version,
+        pattern=pattern,
+        served=served,
+        verified=verified,
+        known_pins=pins,
+        expires=fields.expiry("effective-expiration-date"),
+        own_identity=bool(own),
+    )
+
+
+def _id(fields: Fields) -> str:
+    """The client's own name for what it says, apart from all digests; empty where it has none."""
+    own = fields.text("id")
+    if own and not _ID.fullmatch(own):
+        fields.refuse("id", "this is not 16 to 64 of A-Z, a-z, 0-9, _ and -")
+    return own and f"id:{own}"
+
+
+def _client(fields: Fields) -> Client:
+    return Client(*[fields.text(name) for name in _CLIENT.values()])
+
+
+def encode(report: Report) -> dict[str, Any]:
+    """A report as a document."""
+    fields = {"schema": REPORT} | rfc7469.encode(report)
+    if report.own_identity:
+        fields["id"] = report.identity.removeprefix("id:")
+    return fields | {
+        "known-pins": [_pin(pin) for pin in report.known_pins],
+        "policy": report.pattern,
+        "pin-set": report.pin_set,
+        "pin-set-version": report.pin_set_version,
+        "decision": report.decision,
+        "reason": report.reason,
+        **_said_of(report.client),
+    }
+
+
+def encode_presence(presence: Presence) -> dict[str, Any]:
+    """A presence as a document."""
+    return {
+        "schema": PRESENCE,
+        "id": presence.identity.removeprefix("id:"),
+        "date-time": rfc7469.moment_text(presence.at),
+        "pin-set": presence.pin_set,
+        "pin-set-version": presence.pin_set_version,
+        **_said_of(presence.client),
+    }
+
+
+def _texts(client: Client) -> tuple[str, ...]:
+    return tuple([getattr(client, attribute) for attribute in _CLIENT])
+
+
+def _said_of(client: Client) -> dict[str, str]:
+    said = zip(_CLIENT.values(), _texts(client), strict=True)
+    return {name: value for name, value in said if value}
+
+
+def _pin(pin: str) -> str:
+    return f'pin-sha256="{pin[7:]}"' if pin.startswith("sha256/") else pin
+
+
+CERTPIN = Codec("certpin", "application/json", _recognises, _decode, encode)

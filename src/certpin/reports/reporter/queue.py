@@ -1,0 +1,100 @@
+"""What waits to be sent: on the disk; or in memory, and little of it, where the disk is full."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from certpin.pins.policy import is_report_address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from certpin.reports.reporter.folder import Folder
+    from certpin.reports.reporter.settings import ReporterSettings
+
+_IN_MEMORY = 8  # reports
+
+
+class Item(NamedTuple):
+    """A document, and where it goes."""
+
+    to: str
+    document: dict[str, Any]
+
+
+class Queue:
+    """Oldest first. When it is full, the oldest makes room for the newest."""
+
+    def __init__(self, folder: Folder, settings: ReporterSettings) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._guard = threading.Lock()
+        self._spare: dict[str, Item] = {}
+        self._done: set[str] = set()  # what is there still: it cannot be taken away
+
+    def put(self, item: Item, now: datetime) -> bool:
+        """Let it wait; whether it does so on the disk. Never raises."""
+        name = f"{max(int(now.timestamp() * 1000), 0):015d}-{os.urandom(8).hex()}.json"
+        try:
+            self._folder.put(name, {"to": item.to, "document": item.document})
+        except OSError:
+            self._keep(name, item)
+            return False
+        names = self._folder.names()
+        for old in names[: max(len(names) - self._settings.queued, 0)]:
+            self._folder.drop(old)
+        return True
+
+    def _keep(self, name: str, item: Item) -> None:
+        with self._guard:
+            self._spare[name] = item
+            while len(self._spare) > _IN_MEMORY:
+                del self._spare[min(self._spare)]
+
+    def names(self, now: datetime) -> list[str]:
+        """What waits. Drops what has waited for too long."""
+        with self._guard:
+            spare = list(self._spare)
+        oldest = (now - self._settings.keep).timestamp() * 1000
+        there = self._folder.names()
+        self._done &= set(there)
+        found = sorted({*there, *spare} - self._done)
+        for name in found:
+            if int(name[:15]) < oldest:
+                self.done(name)
+        return [name for name in found if int(name[:15]) >= oldest]
+
+    @contextmanager
+    def claimed(self, name: str) -> Iterator[Item | None]:
+        """One that waits, for the block; ``None`` where there is nothing to be sent now."""
+        with self._guard:
+            spare = self._spare.get(name)
+        if spare is not None:
+            yield spare
+            return
+        with self._folder.claimed(name) as content:
+            item = _item(content)
+            if item is None and content is not None:
+                self._folder.drop(name)
+            yield item
+
+    def done(self, name: str) -> None:
+        """Forget it. Never raises."""
+        with self._guard:
+            spare = self._spare.pop(name, None)
+        if spare is None:
+            self._done.add(name)
+            self._folder.drop(name)
+
+
+def _item(content: object) -> Item | None:
+    """What a file says, if it is a report and goes where reports may go."""
+    if isinstance(content, dict):
+        to, document = content.get("to"), content.get("document")
+        if isinstance(to, str) and is_report_address(to) and isinstance(document, dict):
+            return Item(to, document)
+    return None

@@ -1,0 +1,174 @@
+"""The thread that sends what waits, one thing after the other."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import random
+import threading
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from certpin.errors import HostError
+from certpin.reports.reporter.post import Line, post
+from certpin.reports.reporter.retry import Answer, asked_for, backed_off, meaning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from certpin.reports.reporter.post import ContextFor
+    from certpin.reports.reporter.queue import Item, Queue
+    from certpin.reports.reporter.settings import ReporterSettings
+
+_OTHERS = 60.0  # seconds until what another process holds is looked at again
+_ENOUGH = 2.0  # seconds to wait for the thread's end: looking up a name cannot be cut short
+
+_here = threading.local()
+_log = logging.getLogger("certpin.reports")
+
+
+def sending() -> bool:
+    """Whether this thread is sending a report: what fails then is never reported."""
+    return getattr(_here, "sending", False)
+
+
+class _Hold:
+    """How long an address is left alone, by the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.until = 0.0  # after failures
+        self.asked = 0.0  # by the server itself
+
+    def left(self, *, urgent: bool) -> float:
+        return max(self.asked, 0.0 if urgent else self.until) - time.monotonic()
+
+
+class Sender:
+    """Sends until nothing is left. No thread runs before there is something to be sent."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        settings: ReporterSettings,
+        clock: Callable[[], datetime],
+        context_for: ContextFor,
+    ) -> None:
+        self._queue = queue
+        self._settings = settings
+        self._clock = clock
+        self._context_for = context_for
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._line: Line | None = None
+        self._asked = self._served = 0
+        self._urgent = self._closed = False
+        self._holds: dict[str, _Hold] = {}
+
+    def wake(self) -> None:
+        """Look at what waits, soon."""
+        with self._changed:
+            self._ask()
+
+    def flush(self, seconds: float) -> bool:
+        """Try everything that waits once more, and wait for that; whether nothing is left."""
+        with self._changed:
+            self._urgent = True
+            mine = self._ask()
+            done = self._changed.wait_for(lambda: self._closed or self._served >= mine, seconds)
+        return done and not self._queue.names(self._clock())
+
+    def close(self) -> None:
+        """End the thread, and a request that is on its way. What waits on the disk stays there."""
+        with self._changed:
+            self._closed = True
+            if self._line is not None:
+                self._line.cut()
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_ENOUGH)
+
+    def _ask(self) -> int:
+        self._asked += 1
+        if not self._closed and (self._thread is None or not self._thread.is_alive()):
+            self._thread = threading.Thread(
+                target=self._run, name="certpin-reports-sender", daemon=True
+            )
+            self._thread.start()
+        self._changed.notify_all()
+        return self._asked
+
+    def _run(self) -> None:
+        _here.sending = True
+        pause: float | None = 0.0
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._asked > self._served, pause)
+                if self._closed:
+                    return
+                asked, urgent, self._urgent = self._asked, self._urgent, False
+            pause = self._round(urgent=urgent)
+            with self._changed:
+                self._served = asked
+                self._changed.notify_all()
+
+    def _round(self, *, urgent: bool) -> float | None:
+        """Send what may be sent now. The seconds until more may; ``None`` where nothing waits."""
+        waits: list[float] = []
+        for name in self._queue.names(self._clock()):
+            if self._closed:
+                break
+            try:
+                waits.append(self._try(name, urgent=urgent))
+            except Exception:  # noqa: BLE001  # whatever it is: no other report has to suffer
+                _log.exception("a report could not be sent, and is dropped")
+                self._queue.done(name)
+        return min((wait for wait in waits if wait > 0), default=None)
+
+    def _try(self, name: str, *, urgent: bool) -> float:
+        """Send one thing, if it may be; 0 where it is gone, or the seconds until it may be."""
+        with self._queue.claimed(name) as item:
+            if item is None:
+                return _OTHERS
+            hold = self._holds.setdefault(item.to, _Hold())
+            if (left := hold.left(urgent=urgent)) > 0:
+                return left
+            answer = self._send(item, packed=True)
+            if meaning(answer, packed=True) == "plain":
+                answer = self._send(item, packed=False)
+            if meaning(answer, packed=False) == "later":
+                return self._put_off(hold, answer, item)
+            hold.failures = 0
+            if meaning(answer, packed=False) == "refused":
+                _log.warning("%s refuses a report (%s)", _host(item), answer.status)
+            self._queue.done(name)
+            return 0.0
+
+    def _put_off(self, hold: _Hold, answer: Answer, item: Item) -> float:
+        hold.failures += 1
+        now, luck = time.monotonic(), random.random()  # noqa: S311  # to spread load, no secret
+        hold.until = now + backed_off(hold.failures, luck, self._settings)
+        hold.asked = now + asked_for(answer, self._clock())
+        _log.info("%s takes no report now (%s)", _host(item), answer.status or "no answer")
+        return max(hold.until, hold.asked) - now
+
+    def _send(self, item: Item, *, packed: bool) -> Answer:
+        line = Line(self._settings)
+        with self._changed:
+            self._line = line
+            if self._closed:
+                line.cut()
+        try:
+            return post(item.to, item.document, line, self._context_for, packed=packed)
+        except (OSError, http.client.HTTPException, HostError):
+            return Answer(0)
+        finally:
+            with self._changed:
+                self._line = None
+
+
+def _host(item: Item) -> str:
+    return urlsplit(item.to).hostname or ""

@@ -1,0 +1,42 @@
+"""How a reporter behaves: how much it keeps, how often it tells, and how long it waits."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+
+from certpin.errors import ConfigError
+from certpin.reports.counting import LATEST
+
+_LONGEST = timedelta(days=366)  # what a thread can wait for is not much more, on some systems
+
+
+@dataclass(frozen=True)
+class ReporterSettings:
+    """Everything has a default. Raises ``ConfigError`` on what is no limit.
+
+    ``queued`` reports wait on the disk at most, of ``size`` bytes each, for ``keep``. The same
+    failure is told once in ``pause``, and ``different`` ones a day. A server is waited for for
+    ``patience`` at each step and ``deadline`` in all; after a failure it is asked again in
+    ``retry``, then in twice that, and so on up to ``rest``.
+    """
+
+    queued: int = 64
+    size: int = 64 * 1024
+    keep: timedelta = LATEST
+    pause: timedelta = timedelta(hours=1)
+    different: int = 32
+    patience: timedelta = timedelta(seconds=10)
+    deadline: timedelta = timedelta(seconds=30)
+    retry: timedelta = timedelta(seconds=30)
+    rest: timedelta = timedelta(hours=6)
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if isinstance(value, timedelta):
+                if not timedelta() < value <= _LONGEST:
+                    raise ConfigError(
+                        f"{value} is no such time", key=name, fix="write a time above 0, of a year"
+                    )
+            elif type(value) is not int or value < 1:
+                raise ConfigError(f"{value!r} is no limit", key=name, fix="write a number above 0")

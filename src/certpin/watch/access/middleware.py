@@ -1,0 +1,187 @@
+"""The way in: who asks, may their browser have meant it, and what is every answer told?
+
+It stands before everything but the collector. A request passes it in this order:
+
+1. Where does it come from, and under which name did it reach the watch?
+2. Who is it: a token, a session, this machine's only user, or nobody?
+3. Does it change something? Then the browser has to prove that a page of the watch sent it.
+4. The route's own requirement (``require``). An answer that no requirement was asked for is thrown
+   away.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+
+from certpin.watch.access import cookies, csrf, forms
+from certpin.watch.access.authenticate import Refused, authenticate
+from certpin.watch.access.door import door_of, may_be_open
+from certpin.watch.access.headers import secure
+from certpin.watch.access.origin import Origin, origin_of
+from certpin.watch.access.refusal import problem
+from certpin.watch.access.require import JUDGED, refuse_undeclared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from certpin.watch.access.visitor import Visitor
+    from certpin.watch.watch import Watch
+
+_log = logging.getLogger("certpin.watch.access")
+
+
+class AccessMiddleware:
+    """Puts a ``Visitor`` into ``request.state.visitor``, and turns away who may not come in.
+
+    Raises ``ConfigError`` if one of the routes does not say whom it lets in.
+    """
+
+    def __init__(self, app: ASGIApp, watch: Watch, routes: Iterable[BaseRoute] = ()) -> None:
+        refuse_undeclared(routes)
+        self._app = app
+        self._watch = watch
+        self._door = door_of(watch)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; websockets are refused."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._serve(dict(scope), receive, send)
+        else:  # no page has a websocket, and none of this would look at one
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        origin = origin_of(scope, self._watch.settings)
+        scope["state"] = {**scope.get("state", {}), "origin": origin, JUDGED: False}
+        answer = _Answer(scope, origin, send)
+        refused, receive = await self._refusal(scope, receive, origin, answer)
+        if refused is not None:
+            scope["state"][JUDGED] = True
+            await refused(scope, receive, answer)
+            return
+        await self._app(scope, receive, answer)
+
+    async def _refusal(
+        self, scope: Scope, receive: Receive, origin: Origin, answer: _Answer
+    ) -> tuple[Response | None, Receive]:
+        """Why the request gets no further, or ``None``; and its body once more."""
+        request = Request(scope)
+        if may_be_open(self._watch.settings) and not origin.is_local:
+            return _misdirected(), receive
+        now = self._watch.clock()
+        headers = Headers(scope=scope)
+        found = await to_thread.run_sync(authenticate, self._door, headers, origin, now)
+        if isinstance(found, Refused):
+            return _not_authenticated(request, found), receive
+        visitor = answer.greet(request, found)
+        scope["state"]["visitor"] = visitor
+        if scope["method"] in csrf.SAFE or visitor.kind == "token":
+            return None, receive
+        if scope["method"] not in forms.METHODS:
+            return problem(request, 405, "Not here", "No page has this method."), receive
+        return await _forgery(request, receive, visitor)
+
+
+class _Answer:
+    """``send``, with the headers of every answer; and without answers that nobody allowed."""
+
+    def __init__(self, scope: Scope, origin: Origin, send: Send) -> None:
+        self._scope = scope
+        self._origin = origin
+        self._send = send
+        self._form_secret = ""
+        self._dropped = False
+
+    def greet(self, request: Request, visitor: Visitor) -> Visitor:
+        """Give a visitor without a session the token for forms, and its cookie with a page."""
+        if visitor.csrf or visitor.kind == "token":
+            return visitor
+        from dataclasses import replace
+
+        secret = cookies.get(request.headers, cookies.FORM, self._origin)
+        if not secret:
+            secret = cookies.new_secret()
+            # A request that changes something cannot get its token from its own answer.
+            self._form_secret = secret if request.method in csrf.SAFE else ""
+        return replace(visitor, csrf=csrf.token_of(secret))
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            if self._is_unjudged(message["status"]):
+                await self._drop()
+                return
+            headers = MutableHeaders(raw=list(message["headers"]))
+            secure(headers, by_tls=self._origin.is_secure)
+            if self._form_secret and headers.get("content-type", "").startswith("text/html"):
+                cookies.put(headers, cookies.FORM, self._form_secret, self._origin)
+            message = {**message, "headers": headers.raw}
+        if not self._dropped:
+            await self._send(message)
+
+    def _is_unjudged(self, status: int) -> bool:
+        """Whether a route answered that asked for nothing. Where none was found, none did."""
+        if self._scope["state"].get(JUDGED) or self._dropped:
+            return False
+        return status < 400 if "endpoint" in self._scope else status < 300
+
+    async def _drop(self) -> None:
+        self._dropped = True
+        _log.error("a route without a requirement was asked for, and not answered")
+        refused = PlainTextResponse("This route does not say whom it lets in.\n", 403)
+        headers = MutableHeaders(raw=list(refused.raw_headers))
+        secure(headers, by_tls=self._origin.is_secure)
+        await self._send({"type": "http.response.start", "status": 403, "headers": headers.raw})
+        await self._send({"type": "http.response.body", "body": refused.body})
+
+
+async def _forgery(
+    request: Request, receive: Receive, visitor: Visitor
+) -> tuple[Response | None, Receive]:
+    """Refuse what another site may have made this browser send. See ``csrf.py``."""
+    origin: Origin = request.state.origin
+    if not csrf.is_own(request.headers, origin.url):
+        return _forged(request), receive
+    brought = request.headers.get(csrf.HEADER)
+    if brought is None:
+        body, receive = await forms.body_of(request.headers, receive)
+        if body is None:
+            return problem(request, 413, "Too large", "No form of the watch is so long."), receive
+        brought = forms.field_of(body, csrf.FIELD)
+    return (None if csrf.is_right(visitor.csrf, brought) else _forged(request)), receive
+
+
+def _forged(request: Request) -> Response:
+    return problem(
+        request,
+        403,
+        "This did not come from a page of the watch",
+        "Nothing was changed. Load the page again, and send the form once more. Programs send a "
+        "token (Authorization: Bearer).",
+    )
+
+
+def _not_authenticated(request: Request, refused: Refused) -> Response:
+    answer = problem(request, refused.status, "This token does not let you in", refused.why)
+    answer.headers["WWW-Authenticate"] = 'Bearer realm="certpin", error="invalid_token"'
+    if refused.wait:
+        answer.headers["Retry-After"] = str(refused.wait)
+    return answer
+
+
+def _misdirected() -> Response:
+    return PlainTextResponse(
+        "This watch answers to this machine alone, as localhost or 127.0.0.1.\n"
+        "To reach it from elsewhere: certpin watch user add, and set public_url or listen.\n",
+        421,
+    )

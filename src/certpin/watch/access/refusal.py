@@ -1,0 +1,61 @@
+"""How somebody is turned away: a page for people, problem details (RFC 9457) for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from certpin.watch.access.visitor import Visitor
+
+LOGIN_PAGE = "/login"
+
+
+def refuse(request: Request, visitor: Visitor, requirement: str) -> Response:
+    """Not signed in: go there. Signed in, and not allowed to: 403."""
+    if visitor.kind == "nobody":
+        return _to_login(request)
+    return problem(request, 403, "This is not for you", f"It needs {requirement}.")
+
+
+def problem(request: Request, status: int, title: str, detail: str) -> Response:
+    """What went wrong, as whoever asks can read it. Nothing of the request is in it."""
+    if wants_page(request):
+        from certpin.watch.web.pages.render import render
+
+        return render(request, "access/refused.html", status, title=title, detail=detail)
+    return JSONResponse(
+        {"title": title, "status": status, "detail": detail},
+        status,
+        media_type="application/problem+json",
+    )
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a browser will show the answer."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def local_path(text: str) -> str:
+    """A path of this watch, for after the sign-in; ``/`` for whatever leads elsewhere.
+
+    Browsers read a backslash as a slash, two slashes as a host, and drop tabs and line ends.
+    """
+    fine = text.startswith("/") and text[1:2] not in {"/", "\\"} and "\\" not in text
+    return text if fine and text.isascii() and text.isprintable() and len(text) < 1000 else "/"
+
+
+def _to_login(request: Request) -> Response:
+    if request.headers.get("hx-request") == "true":
+        # A part of a page was asked for: htmx follows this with the whole window.
+        return Response(status_code=401, headers={"HX-Redirect": LOGIN_PAGE})
+    if wants_page(request) and request.method in {"GET", "HEAD"}:
+        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"{LOGIN_PAGE}?next={quote(local_path(asked), safe='/')}", 303)
+    answer = problem(request, 401, "Who are you?", "Sign in, or send a token (Bearer).")
+    answer.headers["WWW-Authenticate"] = 'Bearer realm="certpin"'
+    return answer

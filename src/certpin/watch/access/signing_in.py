@@ -1,0 +1,103 @@
+"""Signing in with a name and a password."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+
+from certpin.watch.access import accounts, sessions
+from certpin.watch.access.audit import audit, somebody
+from certpin.watch.access.sessions import Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from certpin.watch.access.door import Door
+    from certpin.watch.access.origin import Origin
+    from certpin.watch.access.visitor import Visitor
+
+MOST_WAITING = 32  # tries that are delayed or computed at a time; each holds a connection
+
+_BUSY = 5  # seconds after which to come back when there are more
+
+
+@dataclass(frozen=True)
+class Try:
+    """A name, a password, and the browser that sent them."""
+
+    name: str
+    password: str = field(repr=False)
+    origin: Origin
+    agent: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """``secret`` is the cookie of a new session. Without it: wrong, or ``wait`` seconds first."""
+
+    secret: str = field(default="", repr=False)
+    wait: int = 0
+
+
+async def sign_in(
+    door: Door,
+    tried: Try,
+    visitor: Visitor,
+    now: datetime,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Result:
+    """Try it. Whoever is not known is treated as whoever is wrong, and it takes as long."""
+    judged = door.logins.judge(tried.origin.guesser, tried.name, now)
+    if judged.refused_for:
+        return Result(wait=math.ceil(judged.refused_for))
+    if door.waiting >= MOST_WAITING:
+        return Result(wait=_BUSY)
+    door.waiting += 1
+    try:
+        if judged.delay:
+            await sleep(judged.delay)
+        return await to_thread.run_sync(_look, door, tried, visitor, now)
+    finally:
+        door.waiting -= 1
+
+
+def is_password(door: Door, name: str, password: str) -> bool:
+    """Whether it is the password of an account. Slow."""
+    with door.store.read() as connection:
+        found = accounts.kept_password(connection, name)
+    return accounts.check(found, password)
+
+
+def _look(door: Door, tried: Try, visitor: Visitor, now: datetime) -> Result:
+    with door.store.read() as connection:
+        found = accounts.kept_password(connection, tried.name)
+    if not accounts.check(found, tried.password) or found is None:
+        note_failure(door, tried.origin, tried.name, now)
+        return Result()
+    renewed = accounts.renewed(found, tried.password)
+    source = tried.origin.source
+    with door.store.write() as connection:
+        if not accounts.note_login(connection, found, renewed, now):
+            return Result()  # removed, or another password, while this one was computed
+        if visitor.session is not None:
+            sessions.end(connection, visitor.session)
+        owner = Owner.of(found[0])
+        secret = sessions.begin(
+            connection, owner, door.settings.access, now, source=source, agent=tried.agent
+        )
+        audit(connection, somebody(owner.name, source), "login", "password", at=now)
+    door.logins.succeeded(tried.origin.guesser, tried.name)
+    return Result(secret)
+
+
+def note_failure(door: Door, origin: Origin, name: str, now: datetime) -> None:
+    """Count a wrong password, and write it down unless there are too many."""
+    if door.logins.failed(origin.guesser, name, now):
+        with door.store.write() as connection:
+            who = somebody("", origin.source)
+            audit(connection, who, "login", name, at=now, outcome="wrong name or password")

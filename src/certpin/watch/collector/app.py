@@ -1,0 +1,234 @@
+"""The way in for reports: a plain ASGI application that can do nothing else.
+
+1. What the headers tell is refused before a byte of the body is read: method, host, type, length,
+   encoding, and a source that sent too much.
+2. The body is read against a deadline, unpacked and parsed within bounds.
+3. A codec of ``certpin.reports`` says what it is.
+4. The intake makes it durable. Then, and only then, the answer is 204.
+
+Whoever sends reports is not known and needs no login. Nothing that was sent is sent back.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from certpin.errors import FormatError
+from certpin.reports import Report
+from certpin.reports.codecs import decode
+from certpin.watch.collector.body import parse, read_body, unpack
+from certpin.watch.collector.grouping import HOUR
+from certpin.watch.collector.rate import Rates
+from certpin.watch.collector.received import Received, told
+from certpin.watch.collector.refusals import (
+    GoneError,
+    NotDurableError,
+    RefusedError,
+    away,
+    bad,
+    no_report,
+    too_large,
+    too_many,
+    unsupported,
+)
+from certpin.watch.collector.samples import Taste, sample_of
+from certpin.watch.collector.sources import Sources
+from certpin.watch.collector.tally import TALLY
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+
+    from certpin.reports import Presence
+    from certpin.watch.collector.body import Receive
+    from certpin.watch.collector.intake import Intake
+    from certpin.watch.watch import Watch
+
+    Message = MutableMapping[str, Any]
+    Send = Callable[[Message], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
+
+_TYPES = {b"application/json", b"application/reports+json"}
+_TASTES = 10_000  # looks that are remembered
+
+# Browsers send reports from any page, and never with credentials (Reporting API, section 3.5).
+_ANY_ORIGIN = (b"access-control-allow-origin", b"*")
+_NOT_KEPT = (b"cache-control", b"no-store")
+_ACCEPTED = {
+    "type": "http.response.start",
+    "status": 204,
+    "headers": [_ANY_ORIGIN],
+}
+_PREFLIGHT = {
+    "type": "http.response.start",
+    "status": 204,
+    "headers": [
+        _ANY_ORIGIN,
+        (b"access-control-allow-methods", b"POST"),
+        (b"access-control-allow-headers", b"content-type, content-encoding"),
+        (b"access-control-max-age", b"86400"),
+    ],
+}
+_END = {"type": "http.response.body", "body": b""}
+
+
+class _Head(NamedTuple):
+    """The headers that matter here. Those that came twice are joined, as RFC 9110 5.3 has it."""
+
+    host: bytes = b""
+    content_type: bytes = b""
+    encoding: bytes = b""
+    length: bytes = b""
+    forwarded: bytes = b""
+
+
+_NAMES = {
+    b"host": 0,
+    b"content-type": 1,
+    b"content-encoding": 2,
+    b"content-length": 3,
+    b"x-forwarded-for": 4,
+}
+
+
+class Collector:
+    """The ASGI application. ``clock`` and ``steady`` are the time, and one that never goes back."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        intake: Intake,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        settings = watch.settings.collector
+        self._settings = settings
+        self._clock = watch.clock
+        self._intake = intake
+        self._hosts = {host.encode() for host in settings.hosts}
+        self._sources = Sources(settings)
+        self._rates = Rates(settings.rate, settings.burst, settings.most_sources, steady)
+        self._taste = Taste(settings.samples, _TASTES)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            if scope["method"] == "OPTIONS":
+                answer = _PREFLIGHT
+            else:
+                await self._take(scope, receive)
+                answer = _ACCEPTED
+        except RefusedError as exc:
+            await _refuse(send, exc)
+        except NotDurableError as exc:
+            await _refuse(send, away(exc))
+        except GoneError:
+            TALLY.answers[0] += 1
+        else:
+            TALLY.answers[204] += 1
+            await send(answer)
+            await send(_END)
+
+    async def _take(self, scope: Message, receive: Receive) -> None:
+        head = _read_head(scope["headers"])
+        self._look_at(scope, head)
+        client = scope.get("client")
+        source = self._sources.prefix(client[0] if client else "", head.forwarded.decode("latin-1"))
+        if seconds := self._rates.take(source):
+            raise too_many(seconds)
+        most = self._settings.most_bytes
+        data = await read_body(receive, most, self._settings.body_seconds)
+        if head.encoding:
+            data = unpack(data, head.encoding.decode("latin-1").strip().lower(), most)
+        document = parse(data, self._settings.most_depth)
+        if received := self._received(document, head.content_type, source, len(data)):
+            await self._intake.accept(received)
+
+    def _look_at(self, scope: Message, head: _Head) -> None:
+        """Refuse what the headers tell already."""
+        if scope["method"] != "POST":
+            raise RefusedError(
+                HTTPStatus.METHOD_NOT_ALLOWED, "reports are posted here", "send a POST"
+            )
+        if self._hosts and _name(head.host) not in self._hosts:
+            raise bad("this is not the host that was asked for", "check the address in report_to")
+        if head.content_type.partition(b";")[0].strip().lower() not in _TYPES:
+            raise unsupported(
+                "the Content-Type is none of a report",
+                "send application/json or application/reports+json",
+            )
+        if head.length and not head.length.isdigit():
+            raise bad("the Content-Length is no number", "send the length of the body")
+        # So many digits are no length that anybody sends, and an int of them takes its time.
+        if len(head.length) > 19 or int(head.length or 0) > self._settings.most_bytes:
+            raise too_large(self._settings.most_bytes)
+
+    def _received(
+        self, document: Any, content_type: bytes, source: str, weight: int
+    ) -> Received | None:
+        """What is to be made durable; ``None`` where a browser told of nothing that matters."""
+        now = self._clock()
+        try:
+            reports = decode(document, content_type.decode("latin-1"), now)
+        except FormatError as exc:
+            raise no_report(exc.problem, exc.fix or "docs/collector.md has the formats") from exc
+        if len(reports) > self._settings.most_reports:
+            raise too_large(self._settings.most_bytes)
+        if len(reports) > 1:
+            self._rates.charge(source, len(reports) - 1)
+        if not reports:
+            return None
+        at = int(now.timestamp())
+        sample = self._sample(document, reports, at)
+        return Received(at, source, told(reports, source), sample, weight)
+
+    def _sample(self, document: Any, reports: Sequence[Report | Presence], at: int) -> bytes:
+        report = reports[0]
+        if not isinstance(report, Report):
+            return b""
+        client = report.client
+        looks = (
+            *(report.host, report.reason, report.served, report.verified, report.kind),
+            *(report.pin_set, report.pin_set_version, client.app, client.app_version),
+            *(client.platform, client.network),
+        )
+        if not self._taste.wants(looks, at - at % HOUR):
+            return b""
+        return sample_of(document, self._settings.most_sample_bytes)
+
+
+def _read_head(headers: Iterable[tuple[bytes, bytes]]) -> _Head:
+    found = [b"", b"", b"", b"", b""]
+    for name, value in headers:
+        if (place := _NAMES.get(name)) is not None:
+            found[place] = found[place] + b"," + value if found[place] else value
+    return _Head(*found)
+
+
+def _name(host: bytes) -> bytes:
+    """The Host without its port."""
+    if host.startswith(b"["):
+        return host.partition(b"]")[0][1:].lower()
+    return host.partition(b":")[0].lower()
+
+
+async def _refuse(send: Send, refused: RefusedError) -> None:
+    """One line of JSON: what is wrong, and what to do."""
+    TALLY.answers[refused.status] += 1
+    body = msgspec.json.encode({"error": refused.problem, "fix": refused.fix}) + b"\n"
+    headers = [
+        _ANY_ORIGIN,
+        _NOT_KEPT,
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    if refused.retry:
+        headers.append((b"retry-after", b"%d" % refused.retry))
+    if refused.status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers.append((b"allow", b"POST, OPTIONS"))
+    await send({"type": "http.response.start", "status": int(refused.status), "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,122 @@
+"""From the bytes of a request to a document: bounded, whatever was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import brotli
+import msgspec
+
+from certpin.watch.collector.refusals import (
+    GoneError,
+    RefusedError,
+    bad,
+    too_large,
+    unsupported,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+_GZIP = 16 + zlib.MAX_WBITS  # zlib's number for "a gzip header, and nothing else"
+_JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+async def read_body(receive: Receive, most: int, seconds: float) -> bytes:
+    """The body as it was sent. Raises ``RefusedError`` and ``GoneError``."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read(receive, most)
+    except TimeoutError as exc:
+        raise bad(f"the body was not there after {seconds:g} s", "send it at once") from exc
+
+
+async def _read(receive: Receive, most: int) -> bytes:
+    pieces: list[bytes] = []
+    left = most
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise GoneError("the client hung up")
+        piece = message.get("body", b"")
+        left -= len(piece)
+        if left < 0:
+            raise too_large(most)
+        if not message.get("more_body", False):
+            return b"".join((*pieces, piece)) if pieces else bytes(piece)
+        pieces.append(piece)
+
+
+def unpack(data: bytes, encoding: str, most: int) -> bytes:
+    """Undo the Content-Encoding, and stop where the limit is passed. Raises ``RefusedError``."""
+    if encoding in {"", "identity"}:
+        return data
+    if encoding in {"gzip", "x-gzip"}:
+        return _gunzip(data, most)
+    if encoding == "br":
+        return _unbrotli(data, most)
+    raise unsupported("this Content-Encoding is not known here", "send gzip, br or identity")
+
+
+def _gunzip(data: bytes, most: int) -> bytes:
+    unpacker = zlib.decompressobj(_GZIP)
+    try:
+        found = unpacker.decompress(data, most + 1)
+    except zlib.error as exc:
+        raise _broken("gzip") from exc
+    return _whole(found, most, "gzip", unpacker.eof and not unpacker.unused_data)
+
+
+def _unbrotli(data: bytes, most: int) -> bytes:
+    """With a limit on what comes out: without, 80 bytes fill the memory (CVE-2025-6176)."""
+    unpacker = brotli.Decompressor()
+    try:
+        found = unpacker.process(data, output_buffer_limit=most + 1)
+    except brotli.error as exc:
+        raise _broken("br") from exc
+    return _whole(found, most, "br", unpacker.is_finished())
+
+
+def _whole(found: bytes, most: int, encoding: str, ended: bool) -> bytes:
+    if len(found) > most:
+        raise too_large(most)
+    if not ended:
+        raise _broken(encoding)
+    return found
+
+
+def _broken(encoding: str) -> RefusedError:
+    return bad(f"the body is not whole {encoding}", "pack it anew, in one piece")
+
+
+def parse(data: bytes, most_depth: int) -> Any:
+    """The JSON document (RFC 8259). Raises ``RefusedError``.
+
+    Of two members with the same name the last counts, as with most parsers.
+    """
+    try:
+        document = _JSON.decode(data)
+    except RecursionError as exc:
+        raise _too_deep(most_depth) from exc
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise bad(f"the body is not JSON: {exc}", "send one JSON document in UTF-8") from exc
+    # No document is deeper than it has brackets; few have so many that it must be walked.
+    if data.count(b"{") + data.count(b"[") > most_depth and _deeper(document, most_depth):
+        raise _too_deep(most_depth)
+    return document
+
+
+def _deeper(value: object, most: int) -> bool:
+    if isinstance(value, dict):
+        return most == 0 or any(_deeper(each, most - 1) for each in value.values())
+    if isinstance(value, list):
+        return most == 0 or any(_deeper(each, most - 1) for each in value)
+    return False
+
+
+def _too_deep(most: int) -> RefusedError:
+    return bad(f"the document is more than {most} levels deep", "send a report")

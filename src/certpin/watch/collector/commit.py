@@ -1,0 +1,95 @@
+"""Batches into the store, each in one transaction; for the intake and for the writer alike."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+
+from certpin.errors import CertpinError, HostError
+from certpin.watch.collector.counting import Counted, Rules, count
+from certpin.watch.collector.grouping import Room
+from certpin.watch.collector.known import Known
+from certpin.watch.collector.refusals import NotDurableError
+from certpin.watch.collector.tally import TALLY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from certpin.watch.collector.received import Received
+    from certpin.watch.watch import Watch
+    from certpin.watch.watched import Watched
+
+_log = logging.getLogger(__name__)
+
+
+class Committer:
+    """Counts batches, and knows what it has seen. For one thread at a time.
+
+    With ``drop``, a report that the database does not take is given up: whoever sent it is gone.
+    """
+
+    def __init__(self, watch: Watch, *, drop: bool = False) -> None:
+        self._drop = drop
+        self._store = watch.store
+        self._watched = watch.watched
+        self._settings = watch.settings.collector
+        self._known = Known()
+
+    def commit(self, batch: Sequence[Received]) -> None:
+        """Count it, durably. Raises ``NotDurableError``: nothing of it is counted then, or all."""
+        try:
+            counted = self._count(batch)
+        except (DataError, IntegrityError):
+            self._apart(batch)
+            return
+        except (CertpinError, SQLAlchemyError) as exc:
+            _log.warning("reports wait, because the store fails: %s", type(exc).__name__)
+            raise NotDurableError("the store of the watch is away or full") from exc
+        self._learn(counted)
+
+    def _count(self, batch: Sequence[Received]) -> Counted:
+        settings = self._settings
+        room = Room(settings.groups_per_hour, settings.chains_per_hour, watches(self._watched))
+        rules = Rules(room, settings.samples, settings.most_samples)
+        with self._store.write() as connection:
+            return count(connection, batch, rules, self._known)
+
+    def _learn(self, counted: Counted) -> None:
+        self._known.learn(counted.hours)
+        TALLY.counted += counted.reports
+        TALLY.repeats += counted.repeats
+        TALLY.folded += counted.folded
+
+    def _apart(self, batch: Sequence[Received]) -> None:
+        """A value that the database does not take must not stand in the way of all the others."""
+        if len(batch) == 1:
+            TALLY.poisoned += 1
+            if self._drop:
+                _log.error("the store does not take a report: it is given up")
+                return
+            raise NotDurableError("the store does not take this report", 3600)
+        failure: NotDurableError | None = None
+        for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+            try:
+                self.commit(half)
+            except NotDurableError as exc:
+                failure = exc
+        if failure is not None:
+            raise failure
+
+
+def watches(watched: Watched) -> Callable[[str], bool]:
+    """Whether a host is one of those of the pin sets; every host is, where there are no sets."""
+    sets = [each.pins for each in watched.glance().sets]
+    if not sets:
+        return lambda _: True
+
+    def is_watched(host: str) -> bool:
+        try:
+            return any(pins.policy_for(host) is not None for pins in sets)
+        except HostError:
+            return False
+
+    return is_watched

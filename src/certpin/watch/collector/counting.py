@@ -1,0 +1,207 @@
+"""Count a batch of reports in one transaction: each identity once, for ever.
+
+1. Identities are written down first; one that is there belongs to a repeat, which ends here.
+2. Chains and certificates are stored once, by digest (``chains``).
+3. What is new is counted in its group, and groups are folded where an hour is full (``grouping``).
+4. A few samples of each group are kept.
+
+Rows are written in the order of their keys: two writers then wait for each other, and never in a
+circle. All of it happens in the caller's transaction or not at all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import func, select
+
+from certpin.watch.collector.chains import store_chains
+from certpin.watch.collector.grouping import (
+    CHAINS_LEFT_OUT,
+    DAY,
+    HOUR,
+    Group,
+    Room,
+    every_fold,
+    group_of,
+    key_of,
+    place,
+)
+from certpin.watch.collector.known import Hour, Known, by_hour
+from certpin.watch.collector.received import Failure
+from certpin.watch.collector.statements import (
+    PRESENCE_KEY,
+    existing,
+    insert_identities,
+    pieces,
+    upsert_groups,
+    upsert_presences,
+)
+from certpin.watch.store import insert
+from certpin.watch.store.tables.reports import REPORT_GROUPS, REPORT_SAMPLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from certpin.watch.collector.chains import Digests
+    from certpin.watch.collector.received import Holding, Received
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a batch came to; ``hours`` is what is in the store once it is committed."""
+
+    reports: int = 0
+    repeats: int = 0
+    folded: int = 0
+    hours: Mapping[int, Hour] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How much is kept."""
+
+    room: Room
+    samples: int = 3
+    most_samples: int = 10_000
+
+
+class New(NamedTuple):
+    """A report that was not counted yet, and the body that it came in."""
+
+    failure: Failure
+    body: Received
+
+    @property
+    def hour(self) -> int:
+        """The hour in which it came, by our clock."""
+        return self.body.at - self.body.at % HOUR
+
+
+def count(connection: Connection, batch: Sequence[Received], rules: Rules, known: Known) -> Counted:
+    """Count what is new of it. Once the transaction is committed, ``known`` may learn the hours."""
+    failures, holdings, repeats = _first_seen(connection, batch)
+    found = by_hour()
+    chains = store_chains(connection, failures, rules.room, known, found)
+    groups = [_group(each, chains) for each in failures]
+    placed = _places(connection, groups, rules.room, known)
+    counted_in = [placed[group] for group in groups]
+    _count_groups(connection, failures, counted_in)
+    _keep_samples(connection, failures, [key for key, _ in counted_in], rules)
+    _count_presences(connection, holdings)
+    for key, group in counted_in:
+        found[group.hour].groups.add(key)
+    folded = sum(group.folded > 0 for _, group in counted_in)
+    return Counted(len(failures) + len(holdings), repeats, folded, found)
+
+
+def _first_seen(
+    connection: Connection, batch: Sequence[Received]
+) -> tuple[list[New], list[tuple[Holding, int]], int]:
+    """Reports that are new, presences that are new with their moment, and the number of repeats."""
+    bodies: dict[bytes, tuple[Failure | Holding, Received]] = {}
+    for body in batch:
+        for each in body.told:
+            bodies.setdefault(each.identity, (each, body))
+    if not bodies:
+        return [], [], 0
+    rows = [{"identity": key, "received_at": bodies[key][1].at} for key in sorted(bodies)]
+    found = connection.execute(insert_identities(connection), rows)
+    new = [bodies[bytes(key)] for key in found.scalars()]
+    failures = [New(each, body) for each, body in new if isinstance(each, Failure)]
+    holdings = [(each, body.at) for each, body in new if not isinstance(each, Failure)]
+    return failures, holdings, sum(len(body.told) for body in batch) - len(new)
+
+
+def _group(new: New, chains: Digests) -> Group:
+    served, verified = chains[new.failure.served], chains[new.failure.verified]
+    group = group_of(new.failure, new.body.at, served or b"", verified or b"")
+    left_out = served is None or verified is None
+    return group._replace(folded=CHAINS_LEFT_OUT) if left_out else group
+
+
+def _places(
+    connection: Connection, groups: Sequence[Group], room: Room, known: Known
+) -> dict[Group, tuple[bytes, Group]]:
+    """Key and group for each; the store is asked about those that are not known."""
+    placed: dict[Group, tuple[bytes, Group]] = {}
+    strange: dict[int, list[Group]] = defaultdict(list)
+    for group in dict.fromkeys(groups):
+        key = key_of(group)
+        if key in known.of(group.hour).groups:
+            placed[group] = key, group
+        else:
+            strange[group.hour].append(group)
+    for hour, unknown in strange.items():
+        in_hour = select(func.count()).where(REPORT_GROUPS.c.hour == hour)
+        count = connection.execute(in_hour).scalar_one()
+        full = count + len(unknown) > room.groups // 4
+        asked = every_fold(unknown) if full else {key_of(group) for group in unknown}
+        there = existing(connection, REPORT_GROUPS.c.key, asked)
+        placed |= place(unknown, there, count, room)
+    return placed
+
+
+def _count_groups(
+    connection: Connection, failures: Sequence[New], counted_in: Sequence[tuple[bytes, Group]]
+) -> None:
+    rows: dict[bytes, dict[str, Any]] = {}
+    for new, (key, group) in zip(failures, counted_in, strict=True):
+        at = new.body.at
+        if (row := rows.get(key)) is None:
+            rows[key] = {**group._asdict(), "key": key, "count": 1, "first_at": at, "last_at": at}
+        else:
+            row["count"] += 1
+            row["first_at"] = min(row["first_at"], at)
+            row["last_at"] = max(row["last_at"], at)
+    if rows:
+        connection.execute(upsert_groups(connection), [rows[key] for key in sorted(rows)])
+
+
+def _keep_samples(
+    connection: Connection, failures: Sequence[New], keys: Sequence[bytes], rules: Rules
+) -> None:
+    pairs = zip(keys, failures, strict=True)
+    offered = [(key, new) for key, new in pairs if new.body.sample and rules.samples]
+    if not offered:
+        return
+    total = connection.execute(select(func.count()).select_from(REPORT_SAMPLES)).scalar_one()
+    held = _held(connection, {key for key, _ in offered})
+    rows: list[dict[str, Any]] = []
+    for key, new in offered:
+        most = rules.room.of(rules.most_samples, new.failure.host)
+        if held[key] < rules.samples and total + len(rows) < most:
+            held[key] += 1
+            body = new.body
+            sample = {"received_at": body.at, "source": body.source, "body": body.sample}
+            rows.append({"key": key, **sample})
+    if rows:
+        connection.execute(insert(connection, REPORT_SAMPLES), rows)
+
+
+def _held(connection: Connection, keys: set[bytes]) -> Counter[bytes]:
+    """How many samples these groups have."""
+    samples = REPORT_SAMPLES.c
+    held: Counter[bytes] = Counter()
+    for piece in pieces(keys):
+        by_key = select(samples.key, func.count()).where(samples.key.in_(piece))
+        for key, number in connection.execute(by_key.group_by(samples.key)):
+            held[bytes(key)] = number
+    return held
+
+
+def _count_presences(connection: Connection, holdings: Iterable[tuple[Holding, int]]) -> None:
+    counts = Counter(
+        (at - at % DAY, each.pin_set, each.version, each.app, each.app_version, each.platform)
+        for each, at in holdings
+    )
+    rows = [
+        {**dict(zip(PRESENCE_KEY, values, strict=True)), "count": number}
+        for values, number in sorted(counts.items())
+    ]
+    if rows:
+        connection.execute(upsert_presences(connection), rows)

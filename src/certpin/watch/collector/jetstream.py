@@ -1,0 +1,121 @@
+"""The intake of more than one machine: reports are durable when JetStream has stored them.
+
+The reports of a moment travel in one message, and several messages are on their way at once. A
+message has the digest of its reports' identities for a name (``Nats-Msg-Id``), so that one that
+is published twice is stored once. What counts is the identity of each report: the writer counts
+none of them twice, whatever comes twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from certpin.watch.collector.gather import Bounds, Gatherer
+from certpin.watch.collector.received import pack
+from certpin.watch.collector.refusals import NotDurableError
+from certpin.watch.collector.stream import (
+    FAILURES,
+    MOST_BYTES,
+    connect,
+    ensure_stream,
+    subject,
+    why,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nats.aio.client import Client
+    from nats.js import JetStreamContext
+
+    from certpin.watch.collector.received import Received
+    from certpin.watch.watch import Watch
+
+_LANES = 3  # messages on their way at once: more would be smaller ones
+_BATCH = 100  # bodies in one message
+_PATIENCE = 5.0  # seconds until JetStream must have stored a message
+_AGAIN = 1.0  # seconds until the next attempt to find a server and a stream
+
+_log = logging.getLogger(__name__)
+
+
+class JetStreamIntake:
+    """Publishes, and waits for the server's word that the message is stored."""
+
+    def __init__(self, watch: Watch) -> None:
+        if watch.settings.nats is None:
+            raise ValueError("there is no NATS server in the settings")
+        self._address = watch.settings.nats
+        self._settings = settings = watch.settings.collector
+        bounds = Bounds(settings.queue, settings.queue_bytes, _BATCH, MOST_BYTES, _LANES)
+        self._gatherer = Gatherer(self._publish, bounds)
+        self._client: Client | None = None
+        self._stream: JetStreamContext | None = None
+        self._missing = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def accept(self, received: Received) -> None:
+        """Return when it is stored. Raises ``NotDurableError``."""
+        await self._gatherer.put(received)
+
+    def start(self) -> None:
+        """Begin, in the event loop that runs."""
+        self._missing.set()
+        self._keeper = asyncio.create_task(self._keep())
+        self._gatherer.start()
+
+    async def close(self) -> None:
+        """Publish what waits, and end."""
+        await self._gatherer.close()
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._client is not None:
+            with contextlib.suppress(*FAILURES):
+                await self._client.close()
+
+    async def _keep(self) -> None:
+        """Find the server, and the stream in it, again and again until both are there."""
+        while True:
+            await self._missing.wait()
+            try:
+                await self._find()
+            except FAILURES as exc:
+                _log.warning("reports wait, because NATS is not ready: %s", why(exc))
+                await asyncio.sleep(_AGAIN)
+            else:
+                self._missing.clear()
+
+    async def _find(self) -> None:
+        if self._client is None:
+            self._client = await connect(self._address, "certpin collector")
+        stream = self._client.jetstream(timeout=_PATIENCE)
+        await ensure_stream(stream, self._settings)
+        self._stream = stream
+
+    async def _publish(self, batch: Sequence[Received]) -> None:
+        if self._stream is None or self._client is None or not self._client.is_connected:
+            raise NotDurableError("the stream of the reports is away")
+        try:
+            await self._stream.publish(
+                subject(self._settings),
+                pack(batch),
+                timeout=_PATIENCE,
+                stream=self._settings.stream,
+                headers={"Nats-Msg-Id": message_id(batch)},
+            )
+        except FAILURES as exc:
+            self._missing.set()  # the stream may have gone with a disk
+            raise NotDurableError("the stream of the reports is away or full") from exc
+
+
+def message_id(batch: Sequence[Received]) -> str:
+    """The identity of the one report in it, or the digest of all of theirs."""
+    identities = [each.identity for received in batch for each in received.told]
+    if len(identities) == 1:
+        return identities[0].hex()
+    return sha256(b"".join(identities)).hexdigest()

@@ -1,0 +1,59 @@
+"""How much one source may send: a bucket of tokens for each, and a bounded number of buckets."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(slots=True)
+class _Bucket:
+    left: float
+    at: float
+
+
+class Rates:
+    """``rate`` reports a second, ``burst`` at once. The source that was longest quiet is forgotten.
+
+    ``clock`` never goes back. Whoever has very many networks gets round it: what then holds is the
+    bound of the queue.
+    """
+
+    def __init__(self, rate: float, burst: float, most: int, clock: Callable[[], float]) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._most = most
+        self._clock = clock
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def take(self, source: str) -> int:
+        """Take one token. 0 if there was one, or else the seconds until there will be."""
+        now = self._clock()
+        bucket = self._buckets.get(source)
+        if bucket is None:
+            bucket = self._new(source, now)
+        else:
+            self._buckets.move_to_end(source)
+            filled = bucket.left + (now - bucket.at) * self._rate
+            bucket.left = min(filled, self._burst)
+            bucket.at = now
+        if bucket.left < 1:
+            return ceil((1 - bucket.left) / self._rate)
+        bucket.left -= 1
+        return 0
+
+    def charge(self, source: str, tokens: int) -> None:
+        """Take more, for a body with several reports: into debt, if need be."""
+        if bucket := self._buckets.get(source):
+            bucket.left -= tokens
+
+    def _new(self, source: str, now: float) -> _Bucket:
+        if len(self._buckets) >= self._most:
+            self._buckets.popitem(last=False)
+        bucket = self._buckets[source] = _Bucket(self._burst, now)
+        return bucket

@@ -1,0 +1,154 @@
+"""What is counted of a body: the part of its reports that groups are made of, ready to travel."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from certpin.errors import FormatError
+from certpin.reports import Report
+from certpin.x509 import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from certpin.reports import Presence
+
+_MOST_VERSION = 2**63 - 1  # what a column holds
+_MOST_SECONDS = 2**40 - 1  # what five bytes hold
+_WIDTHS = {
+    "host": 255,
+    "reason": 100,
+    "pin_set": 100,
+    "app": 100,
+    "app_version": 60,
+    "platform": 40,
+    "network": 60,
+}
+
+
+class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failure"):
+    """A report. Texts are bounded and printable; ``served`` and ``verified`` are DER."""
+
+    identity: bytes
+    kind: str
+    decision: str
+    reason: str
+    host: str
+    served: tuple[bytes, ...]
+    verified: tuple[bytes, ...]
+    pin_set: str
+    version: int
+    app: str
+    app_version: str
+    platform: str
+    network: str
+
+
+class Holding(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holding"):
+    """A client that holds a version of a pin set."""
+
+    identity: bytes
+    pin_set: str
+    version: int
+    app: str
+    app_version: str
+    platform: str
+
+
+class Received(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One body: when it came by our clock, from which network, and what it told.
+
+    ``sample`` is the document without what identifies a device, where it is worth being kept.
+    """
+
+    at: int
+    source: str
+    told: tuple[Failure | Holding, ...]
+    sample: bytes = b""
+    weight: int = 0
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(list[Received])
+
+
+def pack(batch: Sequence[Received]) -> bytes:
+    """As the payload of a message."""
+    return _ENCODER.encode(batch)
+
+
+def unpack_batch(data: bytes) -> list[Received]:
+    """What such a payload holds. Raises ``FormatError``."""
+    try:
+        return _DECODER.decode(data)
+    except (msgspec.MsgspecError, RecursionError) as exc:
+        raise FormatError(f"this is no batch of reports: {exc}") from exc
+
+
+def told(reports: Sequence[Report | Presence], source: str) -> tuple[Failure | Holding, ...]:
+    """What is counted of them."""
+    return tuple(
+        _failure(each, source) if isinstance(each, Report) else _holding(each) for each in reports
+    )
+
+
+def _failure(report: Report, source: str) -> Failure:
+    client = report.client
+    # Without a name of its own, two clients that say the same in the same second are told apart by
+    # their networks. TrustKit's have the device in their digest, and go from network to network.
+    nameless = "" if report.own_identity or report.kind == "trustkit" else source
+    # A report of NEL says how old it is, and not when it happened: its moment moves.
+    at = None if report.kind == "nel" else report.at
+    return Failure(
+        identity(report.kind, report.identity, nameless, at),
+        report.kind,
+        report.decision,
+        _text("reason", report.reason),
+        _text("host", report.host),
+        report.served,
+        report.verified,
+        _text("pin_set", report.pin_set),
+        _version(report.pin_set_version),
+        _text("app", client.app),
+        _text("app_version", client.app_version),
+        _text("platform", client.platform),
+        _text("network", client.network or source),
+    )
+
+
+def _holding(presence: Presence) -> Holding:
+    client = presence.client
+    return Holding(
+        identity("presence", presence.identity, "", presence.at),
+        _text("pin_set", presence.pin_set),
+        _version(presence.pin_set_version),
+        _text("app", client.app),
+        _text("app_version", client.app_version),
+        _text("platform", client.platform),
+    )
+
+
+def identity(kind: str, own: str, source: str, at: datetime | None) -> bytes:
+    """32 bytes that are the same whenever the same report is sent.
+
+    They begin with the client's second: reports of one time then stand together in the index, and
+    a new one touches a page that is in memory, however many there are.
+    """
+    seconds = 0 if at is None else min(max(int(at.timestamp()), 0), _MOST_SECONDS)
+    said = f"{kind}\0{source}\0{own}".encode(errors="backslashreplace")
+    return seconds.to_bytes(5, "big") + sha256(said).digest()[:27]
+
+
+def _text(name: str, value: str) -> str:
+    width = _WIDTHS[name]
+    if not value.isprintable():
+        value = printable(value[:width])  # PostgreSQL takes no NUL, and no database half a pair
+    return value if len(value) <= width else value[:width]
+
+
+def _version(number: int) -> int:
+    return number if 0 <= number <= _MOST_VERSION else 0

@@ -1,0 +1,120 @@
+"""The stream of NATS JetStream that reports wait in, and connections to its server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import nats
+import nats.errors
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import APIError, BadRequestError, NotFoundError
+
+from certpin.x509 import printable
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.js import JetStreamContext
+
+    from certpin.watch.collector.settings import Settings
+    from certpin.watch.secret import Secret
+
+CONSUMER = "certpin-writer"
+# Errors of a server that is away, full, or has no JetStream, and of a connection that breaks.
+FAILURES = (nats.errors.Error, OSError, asyncio.TimeoutError)
+MOST_BYTES = 512 * 1024  # of one message; a NATS server takes 1 MB by default (max_payload)
+
+_CONNECT = 2  # seconds for an attempt to connect
+_AGAIN = 0.5  # seconds until the next
+_PING = 5  # seconds between two pings: a connection that was cut is noticed after two
+_DUPLICATES = 120.0  # seconds in which a message that is sent twice is stored once
+_ACK_WAIT = 60.0  # seconds that a writer has for a batch before another one gets it
+_ACK_PENDING = 1000
+
+_log = logging.getLogger(__name__)
+
+
+def subject(settings: Settings) -> str:
+    """What reports are published under."""
+    return f"{settings.stream}.batch"
+
+
+async def connect(address: Secret, name: str) -> Client:
+    """A connection that comes back by itself. Raises one of ``FAILURES``.
+
+    What is published while it is broken fails at once, and is not held back: whoever sent the
+    report still has it.
+    """
+    return await nats.connect(
+        address.reveal(),
+        name=name,
+        connect_timeout=_CONNECT,
+        reconnect_time_wait=_AGAIN,
+        max_reconnect_attempts=-1,
+        ping_interval=_PING,
+        max_outstanding_pings=2,
+        error_cb=_tell,
+    )
+
+
+def why(exc: BaseException) -> str:
+    """What a failure is, for a log: JetStream's own words, or the kind of error alone.
+
+    The text of other errors may have the server's address in it, and a password in that.
+    """
+    if isinstance(exc, APIError) and exc.description:
+        return printable(exc.description[:200])
+    return type(exc).__name__
+
+
+async def _tell(exc: Exception) -> None:
+    _log.debug("NATS: %s", why(exc))
+
+
+async def ensure_stream(stream: JetStreamContext, settings: Settings) -> None:
+    """Make the stream where there is none; one that is there stays as its operator made it.
+
+    A message stays until a writer has counted it, however long that takes. A full stream refuses
+    new ones (``discard new``): it must not drop what was promised to be counted.
+    """
+    try:
+        await stream.stream_info(settings.stream)
+    except NotFoundError:
+        await _add(stream, settings)
+
+
+async def _add(stream: JetStreamContext, settings: Settings) -> None:
+    config = StreamConfig(
+        name=settings.stream,
+        description="reports that certpin's collector took in, until its writer has counted them",
+        subjects=[subject(settings)],
+        retention=RetentionPolicy.WORK_QUEUE,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        max_bytes=settings.stream_bytes,
+        num_replicas=settings.stream_replicas,
+        duplicate_window=_DUPLICATES,
+    )
+    try:
+        await stream.add_stream(config)
+    except BadRequestError:  # another process made it in the same moment
+        await stream.stream_info(settings.stream)
+
+
+def consumer() -> ConsumerConfig:
+    """The place of the writers in the stream: one for all of them, and it outlives them."""
+    return ConsumerConfig(
+        durable_name=CONSUMER,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=_ACK_WAIT,
+        max_deliver=-1,
+        max_ack_pending=_ACK_PENDING,
+    )

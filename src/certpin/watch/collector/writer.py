@@ -1,0 +1,142 @@
+"""The writer: takes reports out of the stream and counts them in the store.
+
+A message is acknowledged once its reports are committed. Whatever ends before that (a writer, the
+database, the network) has the message delivered again, and a report that was counted already is a
+repeat then. Several writers share the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from certpin.errors import FormatError
+from certpin.watch.collector.commit import Committer
+from certpin.watch.collector.received import unpack_batch
+from certpin.watch.collector.refusals import NotDurableError
+from certpin.watch.collector.tally import TALLY
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
+
+    from certpin.watch.collector.received import Received
+    from certpin.watch.watch import Watch
+
+_MESSAGES = 20  # of up to 100 bodies, in one transaction
+_WAIT = 0.5  # seconds without a message until the stop is looked at again
+_AGAIN = 1.0  # seconds until the next attempt where something is away
+
+_log = logging.getLogger(__name__)
+
+
+async def run(watch: Watch, stop: asyncio.Event) -> None:
+    """Write until ``stop`` is set. Without a NATS server in the settings there is nothing to do."""
+    if watch.settings.nats is None:
+        return
+    thread = ThreadPoolExecutor(1, "certpin-writer")
+    try:
+        await _Writer(watch, stop, thread).run()
+    finally:
+        thread.shutdown()
+
+
+class _Writer:
+    def __init__(self, watch: Watch, stop: asyncio.Event, thread: ThreadPoolExecutor) -> None:
+        self._watch = watch
+        self._stop = stop
+        self._thread = thread
+        self._committer = Committer(watch, drop=True)
+
+    async def run(self) -> None:
+        """Connect as often as needed."""
+        from certpin.watch.collector.stream import FAILURES, why
+
+        while not self._stop.is_set():
+            try:
+                await self._work()
+            except FAILURES as exc:
+                _log.warning("the writer waits for NATS: %s", why(exc))
+                await self._pause()
+
+    async def _work(self) -> None:
+        from certpin.watch.collector.stream import connect, ensure_stream
+
+        settings = self._watch.settings
+        assert settings.nats is not None  # noqa: S101  # run() looked
+        client = await self._unless_stopped(connect(settings.nats, "certpin writer"))
+        if client is None:
+            return
+        try:
+            stream = client.jetstream()
+            await ensure_stream(stream, settings.collector)
+            await self._drain(client, stream)
+        finally:
+            await client.close()
+
+    async def _unless_stopped(self, connecting: Coroutine[Any, Any, Client]) -> Client | None:
+        """A server that is away is dialled for ever: the stop ends that."""
+        dial = asyncio.create_task(connecting)
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({dial, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if dial.done():
+            return dial.result()
+        dial.cancel()
+        await asyncio.gather(dial, return_exceptions=True)
+        return None
+
+    async def _drain(self, client: Client, stream: JetStreamContext) -> None:
+        from certpin.watch.collector.stream import CONSUMER, consumer, subject
+
+        settings = self._watch.settings.collector
+        place = await stream.pull_subscribe(
+            subject(settings), CONSUMER, settings.stream, config=consumer()
+        )
+        while not self._stop.is_set():
+            # The only timeout that is no failure: nobody sent anything.
+            with contextlib.suppress(asyncio.TimeoutError):
+                await self._write(await place.fetch(_MESSAGES, _WAIT))
+            if not client.is_connected:
+                await self._pause()
+
+    async def _write(self, messages: Sequence[Msg]) -> None:
+        batch: list[Received] = []
+        good: list[Msg] = []
+        for message in messages:
+            try:
+                batch += unpack_batch(message.data)
+            except FormatError:
+                _log.error("a message of the stream is none of the collector's: it is given up")
+                TALLY.poisoned += 1
+                await message.term()
+            else:
+                good.append(message)
+        if batch and not await self._commit(batch):
+            return
+        for message in good:
+            await message.ack()
+
+    async def _commit(self, batch: Sequence[Received]) -> bool:
+        """Whether it is committed. The store is waited for; messages come again meanwhile."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                await loop.run_in_executor(self._thread, self._committer.commit, batch)
+            except NotDurableError:
+                TALLY.failed_commits += 1
+            else:
+                return True
+            if self._stop.is_set():
+                return False
+            await self._pause()
+
+    async def _pause(self) -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), _AGAIN)

@@ -1,0 +1,179 @@
+"""What is wrong, since when, who was told, and what is kept quiet."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it first encodes
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from sqlalchemy import case, func, select
+
+from certpin.watch.facts.base import Page, bounded, moment, moment_or_none, page_of, seconds
+from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection, Row
+
+Which = Literal["open", "resolved", "all"]
+
+_MOST_EVENTS = 500  # of one alert
+_WORST_FIRST = {"critical": 0, "warning": 1, "info": 2}
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """One trouble. ``details`` is JSON, as text, in the shape that its rule gives it."""
+
+    id: int
+    key: str
+    rule: str
+    severity: str
+    host: str
+    pin_set: str
+    summary: str
+    command: str
+    details: str
+    repeats: int
+    opened_at: datetime
+    last_at: datetime
+    clients: int | None = None
+    resolved_at: datetime | None = None
+    told_at: datetime | None = None
+
+
+class AlertEvent(msgspec.Struct, frozen=True):
+    """What became of an alert: opened, repeated, resolved, silenced, told, untold."""
+
+    at: datetime
+    what: str
+    who: str
+    note: str
+
+
+class AlertStory(msgspec.Struct, frozen=True):
+    """An alert and what became of it, from its beginning; of many events the last 500."""
+
+    alert: Alert
+    events: tuple[AlertEvent, ...]
+
+
+class Silence(msgspec.Struct, frozen=True):
+    """Nobody is told of what matches. ``rule`` and ``host`` are empty for all."""
+
+    id: int
+    rule: str
+    host: str
+    since: datetime
+    until: datetime
+    who: str
+    why: str
+    active: bool
+    ended_at: datetime | None = None
+
+
+def alerts(
+    connection: Connection,
+    *,
+    which: Which = "open",
+    host: str | None = None,
+    before: tuple[int] | None = None,
+    limit: int = 100,
+) -> Page[Alert]:
+    """Alerts, the last opened first; ``before`` is the ``next`` of the page before."""
+    limit, columns = bounded(limit), ALERTS.c
+    statement = select(ALERTS).order_by(columns.id.desc())
+    if which == "open":
+        statement = statement.where(columns.resolved_at.is_(None))
+    if which == "resolved":
+        statement = statement.where(columns.resolved_at.is_not(None))
+    if host is not None:
+        statement = statement.where(columns.host == host)
+    if before is not None:
+        statement = statement.where(columns.id < before[0])
+    rows = connection.execute(statement.limit(limit + 1)).all()
+    return page_of([_alert(row) for row in rows], limit, [(row.id,) for row in rows])
+
+
+def open_alerts(connection: Connection, *, limit: int = 100) -> tuple[Alert, ...]:
+    """Those that are open, the worst first, then the oldest."""
+    columns = ALERTS.c
+    weight = case(_WORST_FIRST, value=columns.severity, else_=len(_WORST_FIRST))
+    order = (weight, columns.opened_at, columns.id)
+    statement = select(ALERTS).where(columns.resolved_at.is_(None)).order_by(*order)
+    return tuple(_alert(row) for row in connection.execute(statement.limit(bounded(limit))))
+
+
+def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many are open, by rule and severity."""
+    by = (ALERTS.c.rule, ALERTS.c.severity)
+    statement = select(*by, func.count()).where(ALERTS.c.resolved_at.is_(None)).group_by(*by)
+    return {(rule, severity): number for rule, severity, number in connection.execute(statement)}
+
+
+def alert(connection: Connection, number: int) -> AlertStory | None:
+    """One alert with its events; ``None`` where there is none of this number."""
+    row = connection.execute(select(ALERTS).where(ALERTS.c.id == number)).one_or_none()
+    return None if row is None else AlertStory(_alert(row), _events(connection, number))
+
+
+def silences(
+    connection: Connection,
+    now: datetime,
+    *,
+    active: bool = False,
+    before: tuple[int] | None = None,
+    limit: int = 100,
+) -> Page[Silence]:
+    """Silences, the last made first; ``active`` are those that hold now alone."""
+    limit, columns, at = bounded(limit), SILENCES.c, seconds(now)
+    statement = select(SILENCES).order_by(columns.id.desc())
+    if active:
+        statement = statement.where(
+            columns.since <= at, columns.until > at, columns.ended_at.is_(None)
+        )
+    if before is not None:
+        statement = statement.where(columns.id < before[0])
+    rows = connection.execute(statement.limit(limit + 1)).all()
+    return page_of([_silence(row, at) for row in rows], limit, [(row.id,) for row in rows])
+
+
+def _events(connection: Connection, number: int) -> tuple[AlertEvent, ...]:
+    columns = ALERT_EVENTS.c
+    statement = select(ALERT_EVENTS).where(columns.alert == number).order_by(columns.id.desc())
+    rows: Sequence[Row[Any]] = connection.execute(statement.limit(_MOST_EVENTS)).all()
+    return tuple(AlertEvent(moment(row.at), row.what, row.who, row.note) for row in reversed(rows))
+
+
+def _alert(row: Row[Any]) -> Alert:
+    return Alert(
+        row.id,
+        row.key,
+        row.rule,
+        row.severity,
+        row.host,
+        row.pin_set,
+        row.summary,
+        row.command,
+        row.details,
+        row.repeats,
+        moment(row.opened_at),
+        moment(row.last_at),
+        row.clients,
+        moment_or_none(row.resolved_at),
+        moment_or_none(row.told_at),
+    )
+
+
+def _silence(row: Row[Any], at: int) -> Silence:
+    return Silence(
+        row.id,
+        row.rule,
+        row.host,
+        moment(row.since),
+        moment(row.until),
+        row.who,
+        row.why,
+        row.since <= at < row.until and row.ended_at is None,
+        moment_or_none(row.ended_at),
+    )

@@ -1,0 +1,137 @@
+"""What the watch does not know: where nobody has looked lately, and what cannot be read."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it first encodes
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy import func, select, true
+
+from certpin.watch.facts.base import moment, moment_or_none
+from certpin.watch.facts.hosts import names
+from certpin.watch.facts.limits import USUAL, Limits
+from certpin.watch.store.tables.leases import LEASES
+from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_IDENTITIES
+from certpin.watch.store.tables.sightings import SIGHTINGS, VANTAGES
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from certpin.watch.watched import Glance
+
+_MOST_VANTAGES = 100
+_MOST_LEASES = 100
+_MOST_NAMED = 100  # hosts without a sighting that are named
+
+
+class VantageFreshness(msgspec.Struct, frozen=True):
+    """When a vantage last answered, and for how many hosts it has an answer.
+
+    ``last_at`` is none where it never did, ``asked_at``, when it was last asked, where nobody asks.
+    """
+
+    vantage: str
+    hosts: int
+    stale: bool
+    last_at: datetime | None = None
+    asked_at: datetime | None = None
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """Who does what only one process at a time may do. One that ran out is held by nobody."""
+
+    name: str
+    holder: str
+    until: datetime
+    held: bool
+
+
+class Freshness(msgspec.Struct, frozen=True):
+    """How old what the watch knows is.
+
+    ``last_report`` is when the store last took one in; between there and here reports may wait in
+    a queue. ``unseen`` are watched hosts that no vantage has ever looked at, the first hundred.
+    ``problems`` are pin files and journals that cannot be read: their last good content counts.
+    """
+
+    now: datetime
+    hosts: int
+    unseen_count: int
+    unseen: tuple[str, ...]
+    vantages: tuple[VantageFreshness, ...]
+    leases: tuple[Lease, ...]
+    problems: tuple[str, ...]
+    last_report: datetime | None = None
+    last_presence: datetime | None = None
+
+    @property
+    def doubts(self) -> bool:
+        """Whether there is anything that the watch should know, and does not."""
+        late = any(each.stale for each in self.vantages)
+        return bool(self.problems or self.unseen_count or late)
+
+
+def freshness(
+    connection: Connection, glance: Glance, now: datetime, limits: Limits = USUAL
+) -> Freshness:
+    """All of it."""
+    watched = names(connection, glance)
+    seen = _seen(connection)
+    unseen = [name for name in watched if name not in seen]
+    return Freshness(
+        now,
+        len(watched),
+        len(unseen),
+        tuple(unseen[:_MOST_NAMED]),
+        _vantages(connection, now, limits),
+        _leases(connection, now),
+        glance.problems,
+        _last_report(connection),
+        moment_or_none(connection.execute(select(func.max(PRESENCES.c.day))).scalar()),
+    )
+
+
+def _seen(connection: Connection) -> set[str]:
+    statement = select(SIGHTINGS.c.host).where(SIGHTINGS.c.latest.is_(true())).distinct()
+    return set(connection.execute(statement).scalars())
+
+
+def _vantages(
+    connection: Connection, now: datetime, limits: Limits
+) -> tuple[VantageFreshness, ...]:
+    """Those that are asked, and those whose answers still stand."""
+    columns = SIGHTINGS.c
+    statement = select(
+        columns.vantage, func.max(columns.last_at), func.count(columns.host.distinct())
+    ).where(columns.latest.is_(true()))
+    seen = {row[0]: row for row in connection.execute(statement.group_by(columns.vantage))}
+    asked = {row.name: row for row in connection.execute(select(VANTAGES))}
+    found = []
+    for name in sorted(seen.keys() | asked.keys())[:_MOST_VANTAGES]:
+        _, last, hosts = seen.get(name, (name, None, 0))
+        row = asked.get(name)
+        heard = row.heard_at if row else None
+        last = max((at for at in (last, heard) if at is not None), default=None)
+        stale = last is None or now - moment(last) > limits.stale
+        found.append(
+            VantageFreshness(
+                name, hosts, stale, moment_or_none(last), moment(row.asked_at) if row else None
+            )
+        )
+    return tuple(found)
+
+
+def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:
+    rows = connection.execute(select(LEASES).order_by(LEASES.c.name).limit(_MOST_LEASES))
+    return tuple(
+        Lease(row.name, row.holder, moment(row.until), moment(row.until) > now) for row in rows
+    )
+
+
+def _last_report(connection: Connection) -> datetime | None:
+    """By this machine's clock where its identity is still kept, else by what the groups say."""
+    taken = connection.execute(select(func.max(REPORT_IDENTITIES.c.received_at))).scalar()
+    if taken is None:
+        taken = connection.execute(select(func.max(REPORT_GROUPS.c.hour))).scalar()
+    return moment_or_none(taken)

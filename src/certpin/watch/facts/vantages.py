@@ -1,0 +1,129 @@
+"""What each vantage sees of a host now, against its pins."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it first encodes
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import select, true
+
+from certpin.errors import CertificateParseError
+from certpin.watch.facts.base import hexadecimal, moment
+from certpin.watch.facts.chains import chains
+from certpin.watch.facts.judging import Answer  # noqa: TC001  # as above
+from certpin.watch.store.tables.sightings import SIGHTINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection, Row
+
+    from certpin.watch.facts.judging import Judge
+    from certpin.x509 import Chain
+
+_MOST = 20_000  # sightings that are looked at for one answer
+
+# What a vantage can meet that needs somebody, by what stands in `outcome` and `answer`.
+_OUTCOMES = {"unreachable": "unreachable", "unverified": "unverified"}
+_ANSWERS = {"mismatch": "mismatch", "expired": "pins-ended"}
+
+
+class Vantage(msgspec.Struct, frozen=True):
+    """What a vantage last saw of a host, and since when it is so.
+
+    ``way`` and ``edge`` tell several answers of one vantage and port apart, and are empty else.
+    ``answer`` is what the watched pins say to the verified path, ``refused_by`` the versions still
+    alive whose clients refuse it. ``not_after`` is the earliest end on that path, or on what was
+    served where none verified. ``problem_word`` is empty where nothing is wrong.
+    """
+
+    vantage: str
+    port: int
+    way: str
+    edge: str
+    address: str
+    outcome: str
+    answer: Answer
+    refused_by: tuple[int, ...]
+    served: str
+    verified: str
+    tls: str
+    problem: str
+    code: int
+    first_at: datetime
+    last_at: datetime
+    probes: int
+    not_after: datetime | None = None
+    leaf_pin: str = ""
+    issuer: str = ""
+    problem_word: str = ""
+
+
+def vantages(
+    connection: Connection, judge: Judge, hosts: Sequence[str]
+) -> dict[str, tuple[Vantage, ...]]:
+    """The latest sighting of each vantage, by host; those of a host in their order by name."""
+    columns = SIGHTINGS.c
+    statement = select(SIGHTINGS).where(columns.latest.is_(true()), columns.host.in_(hosts))
+    order = (columns.host, columns.vantage, columns.port, columns.way, columns.edge)
+    rows = connection.execute(statement.order_by(*order).limit(_MOST)).all()
+    digests = {digest for row in rows for digest in (row.served, row.verified) if digest}
+    kept = chains(connection, digests)
+    found: dict[str, tuple[Vantage, ...]] = defaultdict(tuple)
+    for row in rows:
+        found[row.host] += (_vantage(row, kept, judge),)
+    return found
+
+
+def ends(chain: Chain | None) -> datetime | None:
+    """The earliest end of a chain; ``None`` where there is none that makes sense."""
+    try:
+        return min((each.not_after for each in chain.certificates), default=None) if chain else None
+    except CertificateParseError:
+        return None
+
+
+def _vantage(row: Row[Any], kept: dict[bytes, Chain | None], judge: Judge) -> Vantage:
+    path, sent = kept.get(row.verified), kept.get(row.served)
+    shown = path or sent
+    answer = judge.answer(row.host, path)
+    refused_by = judge.refusing(row.host, path) if path else ()
+    word = _OUTCOMES.get(row.outcome) or _ANSWERS.get(answer) or ("refused" if refused_by else "")
+    return Vantage(
+        row.vantage,
+        row.port,
+        row.way,
+        row.edge,
+        row.address,
+        row.outcome,
+        answer,
+        refused_by,
+        hexadecimal(row.served),
+        hexadecimal(row.verified),
+        row.tls,
+        row.problem,
+        row.code,
+        moment(row.first_at),
+        moment(row.last_at),
+        row._mapping["count"],  # `count` is a method of rows
+        ends(shown),
+        _leaf_pin(shown),
+        issuer_of(shown),
+        word,
+    )
+
+
+def _leaf_pin(chain: Chain | None) -> str:
+    from certpin.pins import pins_of
+
+    return str(pins_of(chain.leaf)[0]) if chain else ""
+
+
+def issuer_of(chain: Chain | None) -> str:
+    """Who issued the leaf, as the leaf says; empty where that makes no sense."""
+    try:
+        return chain.leaf.issuer if chain else ""
+    except CertificateParseError:
+        return ""

@@ -1,0 +1,130 @@
+"""What this process counts while it works. Any part of the watch may increment it, from any thread.
+
+    from certpin.watch.metrics.counters import COUNTERS
+
+    COUNTERS.answered(202, seconds)      # the collector: one request
+    COUNTERS.stored(len(batch), seconds) # the collector, or the writer: one batch became durable
+    COUNTERS.probed("verified", seconds) # the monitor: one probe
+    COUNTERS.notified(told=True)         # alerts: somebody was told, or could not be
+
+They begin at nothing when the process does, as Prometheus expects of counters. Labels are words of
+the watch's own: nothing that came from a network becomes one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Listener = Callable[[str, float, dict[str, str]], None]
+
+Outcome = Literal["verified", "unverified", "unreachable"]
+
+_OTHER = "other"
+_STATUSES = frozenset(
+    {200, 201, 202, 204, 400, 401, 403, 404, 405, 406, 408, 411, 413, 415, 422, 429, 500, 503}
+)
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
+
+
+class Counters:
+    """Counters and histograms in a registry of their own. Threads may share it.
+
+    ``listen`` has each number told to somebody else, too: a bridge to OpenTelemetry.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._listeners: tuple[Listener, ...] = ()
+        self._requests = Counter(
+            "certpin_collector_requests",
+            "Requests that the collector answered, by status.",
+            ["status"],
+            registry=self.registry,
+        )
+        self._answers = Histogram(
+            "certpin_collector_request_duration_seconds",
+            "How long an answer of the collector took, until it was durable.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._batches = Histogram(
+            "certpin_collector_batch_size",
+            "Reports in one transaction of the store.",
+            buckets=_SIZES,
+            registry=self.registry,
+        )
+        self._commits = Histogram(
+            "certpin_collector_batch_duration_seconds",
+            "How long one transaction of reports took.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._probes = Counter(
+            "certpin_probes",
+            "Probes that ended, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self._dialled = Histogram(
+            "certpin_probe_duration_seconds",
+            "How long a probe took.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._notifications = Counter(
+            "certpin_notifications",
+            "Messages to people, by whether they got through.",
+            ["result"],
+            registry=self.registry,
+        )
+
+    def answered(self, status: int, seconds: float) -> None:
+        """The collector answered one request."""
+        word = str(status) if status in _STATUSES else _OTHER
+        self._requests.labels(word).inc()
+        self._answers.observe(seconds)
+        self._tell("certpin_collector_requests", 1, status=word)
+        self._tell("certpin_collector_request_duration_seconds", seconds)
+
+    def stored(self, reports: int, seconds: float) -> None:
+        """A batch of reports became durable."""
+        self._batches.observe(reports)
+        self._commits.observe(seconds)
+        self._tell("certpin_collector_batch_size", reports)
+        self._tell("certpin_collector_batch_duration_seconds", seconds)
+
+    def probed(self, outcome: Outcome, seconds: float) -> None:
+        """A probe ended."""
+        word = outcome if outcome in get_args(Outcome) else _OTHER
+        self._probes.labels(word).inc()
+        self._dialled.observe(seconds)
+        self._tell("certpin_probes", 1, outcome=word)
+        self._tell("certpin_probe_duration_seconds", seconds)
+
+    def notified(self, *, told: bool) -> None:
+        """Somebody was told of an alert, or could not be."""
+        word = "told" if told else "failed"
+        self._notifications.labels(word).inc()
+        self._tell("certpin_notifications", 1, result=word)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell somebody each number, by its name. What is returned ends that."""
+        self._listeners = (*self._listeners, listener)
+
+        def stop() -> None:
+            self._listeners = tuple(each for each in self._listeners if each is not listener)
+
+        return stop
+
+    def _tell(self, name: str, number: float, **labels: str) -> None:
+        for each in self._listeners:
+            each(name, number, labels)
+
+
+COUNTERS = Counters()

@@ -1,0 +1,98 @@
+"""What clients reported: over time by whatever tells them apart, and the chains that they met."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from certpin.watch.facts import failures, rollup
+from certpin.watch.facts.breakdown import breakdown
+from certpin.watch.web.pages import series
+from certpin.watch.web.pages.met import origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+    from starlette.responses import Response
+
+    from certpin.watch.web.pages.asking import Asked
+
+RANGES = {
+    "24h": ("24 hours", timedelta(days=1)),
+    "7d": ("7 days", timedelta(days=7)),
+    "30d": ("30 days", timedelta(days=30)),
+    "90d": ("90 days", timedelta(days=90)),
+    "365d": ("a year", timedelta(days=365)),
+}
+DIMENSIONS: dict[failures.By, str] = {
+    "app_version": "App version",
+    "platform": "Platform",
+    "network": "Network",
+    "version": "Pin-set version",
+    "reason": "Reason",
+    "host": "Host",
+    "app": "App",
+    "pin_set": "Pin set",
+    "decision": "What was done",
+}
+_FILTERS = ("host", "app", "app_version", "platform", "network", "pin_set", "reason")
+_BY_HOUR = timedelta(days=7)
+_CHAINS_OF = timedelta(days=30)  # the longest time for which chains are counted
+
+
+def overview(asked: Asked) -> Response:
+    """The page."""
+    by = next(each for each in DIMENSIONS if each == asked.choice("by", tuple(DIMENSIONS)))
+    key = asked.choice("range", tuple(RANGES))
+    words, length = RANGES[key]
+    within = failures.Range(asked.now - length, asked.now)
+    lately = failures.Range(asked.now - min(length, _CHAINS_OF), asked.now)
+    only = only_of(asked)
+    with asked.connection() as connection:
+        found = _series(connection, within, by, only)
+        split = _split(connection, lately, only)
+        met = failures.top_chains(connection, lately, only=only, limit=15)
+        known = [(each, origin_of(connection, asked, each)) for each in met]
+    return asked.page(
+        "failures.html",
+        by=by,
+        key=key,
+        words=words,
+        chains_words="30 days" if length > _CHAINS_OF else words,
+        ranges={name: each[0] for name, each in RANGES.items()},
+        dimensions=DIMENSIONS,
+        drawn=series.drawn("over-time", f"Failures by {DIMENSIONS[by].lower()}", found, asked.now),
+        split={name: counts for name, counts in split.items() if name != by},
+        chains=known,
+        filters={name: asked.text(name) for name in _FILTERS if asked.text(name)},
+    )
+
+
+def only_of(asked: Asked) -> failures.Only | None:
+    """What the query asks for."""
+    found = {name: asked.text(name) for name in _FILTERS if asked.text(name)}
+    found = {name: "" if value == "-" else value for name, value in found.items()}
+    return msgspec.convert(found, failures.Only) if found else None
+
+
+def _split(
+    connection: Connection, within: failures.Range, only: failures.Only | None
+) -> Mapping[str, tuple[tuple[str, int], ...]]:
+    if only is None and within.until - within.since > _BY_HOUR:
+        return rollup.divided(connection, within, tuple(DIMENSIONS))
+    return breakdown(connection, within, tuple(DIMENSIONS), only)
+
+
+def _series(
+    connection: Connection, within: failures.Range, by: failures.By, only: failures.Only | None
+) -> failures.Series:
+    """Long times without a filter are read from what was added up by day."""
+    lines = 6
+    if within.until - within.since <= _BY_HOUR:
+        return failures.series(connection, within, by=by, only=only, lines=lines)
+    if only is None:
+        return rollup.series(connection, within, by, lines=lines)
+    return failures.series(connection, within, by=by, bucket="day", only=only, lines=lines)

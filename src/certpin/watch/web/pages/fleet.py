@@ -1,0 +1,121 @@
+"""The fleet at a glance: every watched host, the worst first, and what the watch does not know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from certpin.watch.facts import freshness, hosts
+from certpin.watch.facts.hourly import hourly
+from certpin.watch.web.pages import unknowns
+from certpin.watch.web.pages.words import number
+from certpin.watch.web.pictures.stacked import sparkline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from markupsafe import Markup
+    from starlette.responses import Response
+
+    from certpin.watch.facts.hosts import Host, Status
+    from certpin.watch.web.pages.asking import Asked
+
+ROWS = 100  # of a page
+_NEVER = float("inf")
+
+_ORDERS: dict[str, Callable[[Host], tuple[object, ...]]] = {
+    "status": lambda host: (_urgency(host), -host.alerts, -host.failures, host.name),
+    "name": lambda host: (host.name,),
+    "certificate": lambda host: (_days(host.certificate_days), host.name),
+    "pins": lambda host: (_days(host.pin_days), host.name),
+    "failures": lambda host: (-host.failures, host.name),
+    "alerts": lambda host: (-host.alerts, host.name),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A host of the table, with its picture."""
+
+    host: Host
+    spark: Markup | None
+
+    @property
+    def vantages(self) -> int:
+        """From how many it is seen as it should be."""
+        return sum(not each.problem_word for each in self.host.vantages)
+
+
+def fleet(asked: Asked) -> Response:
+    """The page."""
+    with asked.connection() as connection:
+        names = hosts.names(connection, asked.glance)
+        every = hosts.described(connection, asked.glance, asked.now, names, asked.limits)
+        fresh = freshness.freshness(connection, asked.glance, asked.now, asked.limits)
+        order = asked.choice("sort", tuple(_ORDERS))
+        chosen = sorted(_chosen(asked, every), key=_ORDERS[order])
+        pages = max(1, -(-len(chosen) // ROWS))
+        at = min(asked.number("page"), pages)
+        shown = chosen[(at - 1) * ROWS : at * ROWS]
+        failing = hourly(connection, [each.name for each in shown if each.failures], asked.now)
+    return asked.page(
+        "fleet.html",
+        counts=hosts.counted(every),
+        verdict=verdict(every),
+        total=len(every),
+        found=len(chosen),
+        failures=sum(each.failures for each in every),
+        alerts=sum(each.alerts for each in every),
+        rows=[Row(each, _spark(each, failing[each.name])) for each in shown],
+        order=order,
+        at=at,
+        pages=pages,
+        sets=[each.pins.name for each in asked.glance.sets],
+        asked={name: asked.text(name) for name in ("q", "status", "set")},
+        unknowns=unknowns.of_the_watch(fresh, asked.now),
+    )
+
+
+def verdict(every: Sequence[Host]) -> tuple[Status | None, str]:
+    """How the fleet stands, in one sentence."""
+    counts = hosts.counted(every)
+    if not every:
+        return None, "No host is watched yet"
+    if counts["broken"]:
+        is_are = "is" if counts["broken"] == 1 else "are"
+        return "broken", f"{number(counts['broken'], 'host')} {is_are} broken"
+    if counts["unknown"]:
+        return "unknown", f"{number(counts['unknown'], 'host')} cannot be judged"
+    if counts["expiring"]:
+        return "expiring", f"Something ends soon at {number(counts['expiring'], 'host')}"
+    if some := sum(host.alerts for host in every):
+        return "expiring", f"Every vantage sees what it should, but {number(some, 'alert')} open"
+    return "holds", f"All {number(len(every), 'host')} hold" if len(every) > 1 else "It holds"
+
+
+def _chosen(asked: Asked, every: Sequence[Host]) -> list[Host]:
+    part, status, name = (asked.text(key) for key in ("q", "status", "set"))
+    return [
+        host
+        for host in every
+        if part.lower() in host.name
+        and status in {"", host.status}
+        and (not name or any(policy.pin_set == name for policy in host.policies))
+    ]
+
+
+def _spark(host: Host, counts: tuple[int, ...]) -> Markup | None:
+    if not host.failures:
+        return None
+    most = max(counts)
+    return sparkline(counts, f"By the hour of the last day, at most {number(most, 'report')}")
+
+
+def _urgency(host: Host) -> int:
+    """What an alert is about comes right after what is broken: clients see more than vantages."""
+    at = hosts.WORST_FIRST.index(host.status)
+    return 2 * at if at == 0 or not host.alerts else 1
+
+
+def _days(days: float | None) -> float:
+    return _NEVER if days is None else days

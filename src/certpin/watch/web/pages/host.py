@@ -1,0 +1,132 @@
+"""One host: what it serves against what was expected, its pins over time, and who complains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from certpin.lab.report.chain import Scene
+from certpin.watch.facts import alerts, failures, sightings
+from certpin.watch.facts import chains as kept
+from certpin.watch.facts import hosts as facts
+from certpin.watch.web.pages import rotation, series, unknowns
+from certpin.watch.web.pages.asking import Missing
+from certpin.watch.web.pictures.chain import chain as picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from markupsafe import Markup
+    from sqlalchemy import Connection
+    from starlette.responses import Response
+
+    from certpin.pins import HostPin, HostPolicy
+    from certpin.watch.facts.chains import Issued
+    from certpin.watch.facts.hosts import Host
+    from certpin.watch.facts.vantages import Vantage
+    from certpin.watch.watched import WatchedSet
+    from certpin.watch.web.pages.asking import Asked
+
+_WEEK = timedelta(days=7)
+
+# What stands in `problems`, for people.
+PROBLEMS = {
+    "unreachable": "A vantage cannot reach it",
+    "unverified": "A vantage is shown a chain that does not verify",
+    "mismatch": "A vantage is shown a key that is not pinned",
+    "pins-ended": "The pins are past their date",
+    "refused": "Clients that hold an older version refuse what is served",
+    "vantages-disagree": "Vantages are shown different chains",
+    "not-seen-lately": "Nobody has looked lately, or ever",
+    "certificate-ends": "A certificate ends soon",
+    "pins-end": "The pins end soon",
+}
+
+
+@dataclass(frozen=True)
+class Served:
+    """A chain that vantages are shown, and how it is drawn. ``places`` are its certificates."""
+
+    vantages: tuple[Vantage, ...]
+    drawing: Markup
+    places: tuple[tuple[Issued, str], ...]
+
+
+def host(asked: Asked) -> Response:
+    """The page."""
+    name = asked.request.path_params["name"]
+    with asked.connection() as connection:
+        found = facts.host(connection, asked.glance, asked.now, name, asked.limits)
+        if found is None:
+            raise Missing(f"a host {name[:80]}")
+        policies = facts.policies_of(asked.glance, name)
+        within = failures.Range(asked.now - _WEEK, asked.now)
+        only = failures.Only(host=name)
+        return asked.page(
+            "host.html",
+            host=found,
+            problems=[PROBLEMS.get(each, each) for each in found.problems],
+            served=list(_served(connection, found, policies, asked)),
+            rotations=[
+                rotation.of(connection, asked, each, policy, found) for each, policy in policies
+            ],
+            alerts=alerts.alerts(connection, host=name).items,
+            changes=sightings.changes(connection, name, limit=30),
+            chains=failures.top_chains(connection, within, only=only, limit=5),
+            failing=series.drawn(
+                "failing",
+                "Failures of the last week by reason",
+                failures.series(connection, within, by="reason", only=only),
+                within.until,
+            ),
+            unknowns=list(unknowns.of_a_host(found, asked.now, asked.limits)),
+        )
+
+
+def _served(
+    connection: Connection,
+    host: Host,
+    policies: tuple[tuple[WatchedSet, HostPolicy], ...],
+    asked: Asked,
+) -> Iterator[Served]:
+    """Each chain that differs, once: most hosts have one, whatever the number of vantages."""
+    by_chain: dict[tuple[str, str], list[Vantage]] = {}
+    for vantage in host.vantages:
+        if vantage.served:
+            by_chain.setdefault((vantage.served, vantage.verified), []).append(vantage)
+    for number, ((served, verified), seen) in enumerate(by_chain.items()):
+        ders = kept.ders(connection, bytes.fromhex(served)) or ()
+        path = kept.ders(connection, bytes.fromhex(verified)) if verified else ()
+        if not ders:
+            continue
+        scene = Scene(host.name, _trusted(policies, path or ()), _pins(policies), asked.now)
+        drawing = picture(f"chain-{number}", ders, scene)
+        yield Served(tuple(seen), drawing, tuple(_places(path or ders, policies)))
+
+
+def _trusted(
+    policies: tuple[tuple[WatchedSet, HostPolicy], ...], path: tuple[bytes, ...]
+) -> tuple[bytes, ...]:
+    """The roots that the pin files name, and the one at which a vantage's path ended."""
+    named = [der for _, policy in policies if policy.trust for der in policy.trust.der]
+    return tuple(dict.fromkeys([*named, *path[-1:]]))
+
+
+def _pins(policies: tuple[tuple[WatchedSet, HostPolicy], ...]) -> tuple[HostPin, ...]:
+    return tuple(entry for _, policy in policies for entry in policy.pins if entry.live)
+
+
+def _places(
+    ders: tuple[bytes, ...], policies: tuple[tuple[WatchedSet, HostPolicy], ...]
+) -> Iterator[tuple[Issued, str]]:
+    """Each certificate in words, and as what it is pinned."""
+    for der in ders:
+        issued = kept.issued(der)
+        roles = [
+            entry.role
+            for _, policy in policies
+            for entry in policy.pins
+            if entry.live and str(entry.pin) in {issued.pin, issued.certificate_pin}
+        ]
+        yield issued, roles[0] if roles else ""

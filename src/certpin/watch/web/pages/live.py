@@ -1,0 +1,55 @@
+"""While an incident runs: what came in this hour, what clients meet, and what is open."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from certpin.watch.facts import alerts, failures
+from certpin.watch.facts.arrivals import arrivals
+from certpin.watch.facts.breakdown import breakdown
+from certpin.watch.web.pages import series
+from certpin.watch.web.pages.met import origin_of
+from certpin.watch.web.pictures.stacked import Bars, Series, stacked
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from starlette.responses import Response
+
+    from certpin.watch.facts.arrivals import Arrivals
+    from certpin.watch.web.pages.asking import Asked
+
+EVERY = 5  # seconds
+_MINUTE = timedelta(minutes=1)
+_SPLIT = ("host", "network", "app_version", "platform", "decision")
+
+
+def live(asked: Asked) -> Response:
+    """The page. A script asks for it again and again, and puts its middle in place of the old."""
+    day = failures.Range(asked.now - timedelta(hours=24), asked.now)
+    hour = failures.Range(asked.now.replace(minute=0, second=0, microsecond=0), asked.now)
+    with asked.connection() as connection:
+        minutes = arrivals(connection, asked.now)
+        met = failures.top_chains(connection, hour, limit=8)
+        newest = sorted(met, key=lambda each: each.last_at, reverse=True)
+        return asked.page(
+            "live.html",
+            every=EVERY,
+            arrivals=_arrivals(minutes),
+            received=sum(minutes.counts),
+            cut=minutes.cut,
+            total=failures.total(connection, hour),
+            split=breakdown(connection, hour, _SPLIT),
+            drawn=series.drawn(
+                "day", "Failures of the last day by reason",
+                failures.series(connection, day, by="reason"), asked.now,
+            ),
+            chains=[(each, origin_of(connection, asked, each)) for each in newest],
+            alerts=alerts.open_alerts(connection, limit=8),
+        )  # fmt: skip
+
+
+def _arrivals(minutes: Arrivals) -> Markup:
+    until = minutes.begins[-1] + _MINUTE
+    bars = Bars(minutes.begins, until, (Series("messages", minutes.counts),), "messages")
+    return stacked("minutes", "Messages of clients in each minute of the last hour", bars, 150)

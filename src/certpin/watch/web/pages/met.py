@@ -1,0 +1,147 @@
+"""A chain that clients met, beside the one that was expected, and who issued it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, true
+
+from certpin.lab.report.chain import Scene
+from certpin.watch.facts import chains, failures
+from certpin.watch.facts import hosts as facts
+from certpin.watch.facts.breakdown import breakdown
+from certpin.watch.facts.issuer import origin, public_roots
+from certpin.watch.store.tables.sightings import SIGHTINGS
+from certpin.watch.web.pages.asking import Missing
+from certpin.watch.web.pictures.chain import chain as picture
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from starlette.responses import Response
+
+    from certpin.pins import HostPin
+    from certpin.watch.facts.chains import Issued
+    from certpin.watch.facts.failures import ChainCount
+    from certpin.watch.facts.issuer import Origin
+    from certpin.watch.web.pages.asking import Asked
+
+_LATELY = timedelta(days=90)
+_PLACES = ("The server's certificate", "Authority", "Authority above", "Further up")
+_SPLIT = ("network", "app_version", "platform", "version", "reason", "host")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same place of two chains: what clients met, and what was expected."""
+
+    place: str
+    met: Issued | None
+    expected: Issued | None
+
+    def differs(self, name: str) -> bool:
+        """Whether one field is not the same."""
+        if self.met is None or self.expected is None:
+            return False
+        return bool(getattr(self.met, name) != getattr(self.expected, name))
+
+
+def met(asked: Asked) -> Response:
+    """The page."""
+    digest = _digest(asked)
+    within = failures.Range(asked.now - _LATELY, asked.now)
+    with asked.connection() as connection:
+        ders = chains.ders(connection, digest)
+        if ders is None:
+            raise Missing(f"a chain {digest.hex()}")
+        counts = failures.top_chains(connection, within, only=failures.Only(served=digest.hex()))
+        host = _host(asked, [each.host for each in counts])
+        expected = expected_of(connection, asked, host) if host else ()
+        anchors = anchors_of(asked, host)
+        only = failures.Only(served=digest.hex())
+        split = breakdown(connection, within, _SPLIT, only)
+        seen = _vantages(connection, digest)
+    return asked.page(
+        "met.html",
+        digest=digest.hex(),
+        host=host,
+        counts=counts,
+        total=sum(each.count for each in counts),
+        origin=origin(ders, expected, anchors, host),
+        pairs=_pairs(ders, expected),
+        met_picture=picture("met", ders, _scene(asked, host, (*anchors, *public_roots()))),
+        expected_picture=picture(
+            "expected", expected[:-1] or expected, _scene(asked, host, (*anchors, *expected[-1:]))
+        )
+        if expected
+        else None,
+        split=split,
+        seen=seen,
+        certificates=[chains.issued(der) for der in ders],
+    )
+
+
+def expected_of(connection: Connection, asked: Asked, host: str) -> tuple[bytes, ...]:
+    """The path that a vantage verified for a host last; nothing where none did."""
+    columns = SIGHTINGS.c
+    statement = (
+        select(columns.verified)
+        .where(columns.host == host, columns.latest.is_(true()), columns.verified != b"")
+        .order_by(columns.last_at.desc())
+        .limit(1)
+    )
+    digest = connection.execute(statement).scalar_one_or_none()
+    return chains.ders(connection, digest) or () if digest else ()
+
+
+def origin_of(connection: Connection, asked: Asked, counted: ChainCount) -> Origin:
+    """Who issued a chain that clients met at a host."""
+    ders = chains.ders(connection, bytes.fromhex(counted.served)) if counted.served else ()
+    expected = expected_of(connection, asked, counted.host)
+    return origin(ders or (), expected, anchors_of(asked, counted.host), counted.host)
+
+
+def anchors_of(asked: Asked, host: str) -> tuple[bytes, ...]:
+    """The roots that the pin files name for a host."""
+    policies = facts.policies_of(asked.glance, host)
+    return tuple(der for _, policy in policies if policy.trust for der in policy.trust.der)
+
+
+def _digest(asked: Asked) -> bytes:
+    text = asked.request.path_params["digest"]
+    try:
+        digest = bytes.fromhex(text)
+    except ValueError:
+        digest = b""
+    if len(digest) != 32:
+        raise Missing("a chain of this name")
+    return digest
+
+
+def _host(asked: Asked, names: list[str]) -> str:
+    """The host that was asked for, if the chain was met there; else where it was met most."""
+    wanted = asked.text("host")
+    return wanted if wanted in names else names[0] if names else ""
+
+
+def _scene(asked: Asked, host: str, trusted: tuple[bytes, ...]) -> Scene:
+    pins: tuple[HostPin, ...] = tuple(
+        entry
+        for _, policy in facts.policies_of(asked.glance, host)
+        for entry in policy.pins
+        if entry.live
+    )
+    return Scene(host, trusted, pins, asked.now)
+
+
+def _pairs(ders: tuple[bytes, ...], expected: tuple[bytes, ...]) -> list[Pair]:
+    both = zip_longest(map(chains.issued, ders), map(chains.issued, expected))
+    return [Pair(_PLACES[min(number, len(_PLACES) - 1)], *each) for number, each in enumerate(both)]
+
+
+def _vantages(connection: Connection, digest: bytes) -> list[str]:
+    """The vantages that were ever shown this chain themselves."""
+    statement = select(SIGHTINGS.c.vantage).where(SIGHTINGS.c.served == digest).distinct()
+    return sorted(connection.execute(statement.limit(20)).scalars())

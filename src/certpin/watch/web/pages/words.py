@@ -1,0 +1,102 @@
+"""Moments, spans and numbers in words, as the templates write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+_SPANS = (
+    (365 * DAY, "year"),
+    (30 * DAY, "month"),
+    (DAY, "day"),
+    (HOUR, "hour"),
+    (MINUTE, "minute"),
+)
+_ONE = {HOUR: "an hour", DAY: "a day", 7 * DAY: "a week"}
+
+
+def span(length: timedelta) -> str:
+    """How long, in one unit: ``3 days``. The sign is left out."""
+    length = abs(length)
+    if length in _ONE:
+        return _ONE[length]
+    for size, name in _SPANS:
+        # Two of a smaller unit say more than one of the larger: 45 days, 36 hours.
+        if length >= (size if size == MINUTE else 2 * size):
+            return number(length // size, name)
+    return "less than a minute"
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """How long ago, or in how long; ``never`` for nothing."""
+    if moment is None:
+        return "never"
+    if abs(now - moment) < MINUTE:
+        return "just now"
+    said = span(now - moment)
+    return f"{said} ago" if moment <= now else f"in {said}"
+
+
+def number(count: int, name: str = "", many: str = "") -> str:
+    """``1,204 clients``: the number, and the name in its right form."""
+    if not name:
+        return f"{count:,}"
+    return f"{count:,} {name if count == 1 else many or f'{name}s'}"
+
+
+def date(moment: datetime) -> str:
+    """The day."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d}"
+
+
+def minute(moment: datetime) -> str:
+    """Day and time."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def second(moment: datetime) -> str:
+    """Time of day, to the second."""
+    return f"{moment.astimezone(UTC):%H:%M:%S} UTC"
+
+
+def time(moment: datetime | None, now: datetime) -> Markup:
+    """A moment as people say it, with the exact one for machines and for whoever points at it."""
+    if moment is None:
+        return Markup("never")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", minute(moment), ago(moment, now)
+    )
+
+
+def percent(part: float, whole: float) -> str:
+    """A share; what is more than nothing is never shown as nothing, and 100 % is all of it."""
+    share = 100 * part / whole if whole else 0.0
+    if 0 < share < 1:
+        return "< 1 %"
+    return "> 99 %" if 99 < share < 100 else f"{share:.0f} %"
+
+
+def started(text: str) -> str:
+    """A sentence, begun with a capital."""
+    return text[:1].upper() + text[1:]
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "ago": ago,
+    "date": date,
+    "minute": minute,
+    "number": number,
+    "percent": percent,
+    "second": second,
+    "span": span,
+    "started": started,
+    "time": time,
+}

@@ -1,0 +1,158 @@
+"""One whole document of each format, as its clients send it, and what stands in for certificates.
+
+The codecs read nothing of X.509: one SEQUENCE of any content is a certificate to them.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from certpin.reports.codecs.pem import pem_of
+
+RECEIVED = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+AT = datetime(2026, 11, 25, 11, 59, 30, tzinfo=UTC)
+
+JSON = "application/json"
+REPORTS = "application/reports+json"
+
+
+def der(content: bytes = b"leaf", size: int = 300) -> bytes:
+    """One SEQUENCE of so many bytes."""
+    body = content.ljust(size, b".")
+    return b"\x30\x82" + len(body).to_bytes(2, "big") + body
+
+
+LEAF, ISSUER = der(b"leaf"), der(b"issuer")
+PINS = (
+    "sha256/d6qzRu9zOECb90Uez27xWltNsj0e1Md7GkYYkVoZWmM=",
+    "sha256/E9CZ9INDbd+2eRQozYqqbQ2yXLVKB9+xcprMF+44U1g=",
+)
+
+
+def rfc7469(**other: Any) -> dict[str, Any]:
+    """As in the example of RFC 7469, section 3."""
+    return {
+        "date-time": "2026-11-25T11:59:30Z",
+        "hostname": "api.bank.example",
+        "port": 443,
+        "effective-expiration-date": "2027-05-01T12:40:50Z",
+        "include-subdomains": False,
+        "noted-hostname": "api.bank.example",
+        "served-certificate-chain": [pem_of(LEAF)],
+        "validated-certificate-chain": [pem_of(LEAF), pem_of(ISSUER)],
+        "known-pins": [f'pin-sha256="{pin[7:]}"' for pin in PINS],
+    } | other
+
+
+def trustkit_ios(**other: Any) -> dict[str, Any]:
+    """As TrustKit's reporter for iOS writes it: lines of 64 letters that end in CR LF."""
+    return {
+        "app-bundle-id": "example.bank.app",
+        "app-version": "4.2",
+        "app-platform": "IOS",
+        "app-platform-version": "Version 19.1 (Build 23B85)",
+        "app-vendor-id": "5A4E6B2C-0D8E-4E5C-9C63-1C2B7D3F9A10",
+        "trustkit-version": "3.0.4",
+        "date-time": "2026-11-25T11:59:30Z",
+        "hostname": "api.bank.example",
+        "port": 443,
+        "noted-hostname": "bank.example",
+        "include-subdomains": True,
+        "enforce-pinning": True,
+        "validated-certificate-chain": [
+            pem_of(each).rstrip().replace("\n", "\r\n") for each in (LEAF, ISSUER)
+        ],
+        "known-pins": [f'pin-sha256="{pin[7:]}"' for pin in PINS],
+        "known-pins-expiration-date": "2027-05-01",
+        "validation-result": 1,
+    } | other
+
+
+def trustkit_android(**other: Any) -> dict[str, Any]:
+    """As TrustKit's reporter for Android writes it."""
+    return {
+        "app-bundle-id": "example.bank.app",
+        "app-version": "42",
+        "app-vendor-id": "5a4e6b2c-0d8e-4e5c-9c63-1c2b7d3f9a10",
+        "app-platform": "ANDROID",
+        "trustkit-version": "1.1.5",
+        "hostname": "api.bank.example",
+        "port": 0,
+        "noted-hostname": "bank.example",
+        "include-subdomains": False,
+        "enforce-pinning": False,
+        "validation-result": 1,
+        "date-time": "2026-11-25T13:59:30+0200",
+        "validated-certificate-chain": [pem_of(LEAF)],
+        "served-certificate-chain": [pem_of(LEAF), pem_of(ISSUER)],
+        "known-pins": [f'pin-sha256="{pin[7:]}"' for pin in PINS],
+    } | other
+
+
+def certpin(**other: Any) -> dict[str, Any]:
+    """As certpin's reporter writes it."""
+    return (
+        rfc7469()
+        | {
+            "schema": "certpin-report/1",
+            "id": "00112233445566778899aabbccddeeff",
+            "policy": "*.bank.example",
+            "pin-set": "bank-app",
+            "pin-set-version": 12,
+            "decision": "refuse",
+            "reason": "mismatch",
+            "app": "example.bank.app",
+            "app-version": "4.2",
+            "platform": "python",
+            "platform-version": "3.13.1 linux",
+            "network": "wifi",
+            "library": "certpin 0.1.0",
+        }
+        | other
+    )
+
+
+def presence(**other: Any) -> dict[str, Any]:
+    """That a version is held."""
+    return {
+        "schema": "certpin-presence/1",
+        "id": "00112233445566778899aabbccddeeff",
+        "date-time": "2026-11-25T11:59:30Z",
+        "pin-set": "bank-app",
+        "pin-set-version": 12,
+        "app": "example.bank.app",
+    } | other
+
+
+def nel(body: dict[str, Any] | None = None, **other: Any) -> list[Any]:
+    """As Chromium posts it."""
+    said = {
+        "elapsed_time": 143,
+        "method": "GET",
+        "phase": "connection",
+        "protocol": "http/1.1",
+        "referrer": "https://bank.example/account?id=7",
+        "sampling_fraction": 1.0,
+        "server_ip": "192.0.2.7",
+        "status_code": 0,
+        "type": "tls.cert.pinned_key_not_in_cert_chain",
+    }
+    entry = {
+        "age": 30_000,
+        "type": "network-error",
+        "url": "https://api.bank.example/account?id=7",
+        "user_agent": "Mozilla/5.0",
+        "body": said | (body or {}),
+    }
+    return [entry | other]
+
+
+WHOLE: dict[str, tuple[Any, str]] = {
+    "rfc7469": (rfc7469(), JSON),
+    "trustkit-ios": (trustkit_ios(), JSON),
+    "trustkit-android": (trustkit_android(), JSON),
+    "certpin": (certpin(), JSON),
+    "presence": (presence(), JSON),
+    "nel": (nel(), REPORTS),
+}

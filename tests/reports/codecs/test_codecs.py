@@ -1,0 +1,180 @@
+"""What holds for every format: hostile documents, and reports that are written and read again."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certpin.errors import FormatError
+from certpin.reports import Presence, Report
+from certpin.reports.codecs import CODECS, decode
+from certpin.reports.codecs.certpin import encode_presence
+from certpin.reports.codecs.fields import MAX_PORT, MAX_TEXT, MAX_VERSION
+from certpin.reports.codecs.pem import MAX_DER, pem_of
+from certpin.reports.model import Client
+from tests.reports.codecs._documents import (
+    JSON,
+    PINS,
+    RECEIVED,
+    REPORTS,
+    WHOLE,
+    certpin,
+    der,
+    rfc7469,
+)
+
+_LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=300)
+    | st.sampled_from(["2026-11-25T11:59:30Z", "0001-01-01T00:00:00+14:00", "\ud800", "a..b"])
+)
+_ANYTHING = st.recursive(
+    _LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=20), inner),
+    max_leaves=12,
+)
+_TYPES = st.sampled_from([JSON, REPORTS, "application/json; charset=utf-8", "", "text/html"])
+
+
+def read(document: object, content_type: str) -> tuple[Report | Presence, ...]:
+    """What it says; nothing, where it is refused as it should be."""
+    refusal = ""
+    try:
+        said = decode(document, content_type, RECEIVED)
+    except FormatError as exc:
+        refusal, said = str(exc), ()
+    assert refusal.isprintable()
+    assert len(refusal) < 200
+    for each in said:
+        for text in _texts(each):
+            assert text.isprintable()
+            assert len(text) <= MAX_TEXT + 20
+    return said
+
+
+def _texts(said: Report | Presence) -> list[str]:
+    client = said.client
+    texts = [said.identity, said.pin_set, client.app, client.app_version, client.platform]
+    texts += [client.platform_version, client.network, client.library]
+    if isinstance(said, Report):
+        texts += [said.host, said.reason, said.pattern, *said.known_pins]
+    return texts
+
+
+@given(document=_ANYTHING, content_type=_TYPES)
+def test_whatever_json_comes_is_read_or_refused_in_one_line(
+    document: object, content_type: str
+) -> None:
+    read(document, content_type)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@given(data=st.data())
+def test_a_document_with_damaged_fields_is_read_or_refused_in_one_line(
+    name: str, data: st.DataObject
+) -> None:
+    whole, content_type = WHOLE[name]
+    document = json.loads(json.dumps(whole))
+    entry: dict[str, Any] = document[0] if isinstance(document, list) else document
+    within = data.draw(st.sampled_from([entry, entry.get("body", entry)]))
+    for field in data.draw(st.lists(st.sampled_from(sorted(within)), max_size=3)):
+        within[field] = data.draw(_ANYTHING)
+    read(document, content_type)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_document_is_read_the_same_each_time(name: str) -> None:
+    whole, content_type = WHOLE[name]
+    (said,) = decode(whole, content_type, RECEIVED)
+    assert decode(json.loads(json.dumps(whole)), content_type, RECEIVED) == (said,)
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "multipart/form-data; boundary=x", "json"])
+def test_a_content_type_of_no_report_is_refused(content_type: str) -> None:
+    with pytest.raises(FormatError, match="the content type is none of a report"):
+        decode(WHOLE["rfc7469"][0], content_type, RECEIVED)
+
+
+def test_reports_of_browsers_come_under_their_own_content_type() -> None:
+    with pytest.raises(FormatError, match="no report in a format that is known"):
+        decode(WHOLE["nel"][0], JSON, RECEIVED)
+    with pytest.raises(FormatError, match="no report in a format that is known"):
+        decode(WHOLE["certpin"][0], REPORTS, RECEIVED)
+
+
+_MOMENTS = st.datetimes(timezones=st.just(UTC))
+_WORDS = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=40)
+_CLIENTS = st.builds(Client, _WORDS, _WORDS, _WORDS, _WORDS, _WORDS, _WORDS)
+_CHAINS = st.lists(st.binary(max_size=40).map(der), max_size=3).map(tuple)
+_HOSTS = st.sampled_from(["api.bank.example", "192.0.2.7", "2001:db8::7", "xn--bcher-kva.example"])
+_IDS = st.text("0123456789abcdef", min_size=32, max_size=32).map(lambda text: f"id:{text}")
+_PINS = st.lists(
+    st.sampled_from([*PINS, "cert-sha256/" + ":".join(["AB"] * 32)]), max_size=3, unique=True
+).map(tuple)
+_REPORTS = st.builds(
+    Report,
+    kind=st.just("certpin"),
+    at=_MOMENTS,
+    host=_HOSTS,
+    port=st.integers(0, MAX_PORT),
+    decision=st.sampled_from(["refuse", "report", "accept"]),
+    reason=_WORDS,
+    identity=_IDS,
+    client=_CLIENTS,
+    pin_set=_WORDS,
+    pin_set_version=st.integers(0, MAX_VERSION),
+    pattern=st.sampled_from(["api.bank.example", "*.bank.example", "**.bank.example"]),
+    served=_CHAINS,
+    verified=_CHAINS,
+    known_pins=_PINS,
+    expires=st.none() | _MOMENTS,
+    own_identity=st.just(True),
+)
+
+
+@given(report=_REPORTS)
+def test_what_is_written_as_certpin_is_read_as_it_was(report: Report) -> None:
+    encode = CODECS["certpin"].encode
+    assert encode is not None
+    assert decode(json.loads(json.dumps(encode(report))), JSON, RECEIVED) == (report,)
+
+
+@given(report=_REPORTS)
+def test_what_is_written_as_rfc7469_is_read_with_all_that_the_rfc_has(report: Report) -> None:
+    encode = CODECS["rfc7469"].encode
+    assert encode is not None
+    (read_again,) = decode(json.loads(json.dumps(encode(report))), JSON, RECEIVED)
+    assert isinstance(read_again, Report)
+    assert read_again.kind == "rfc7469"
+    for name in ("at", "host", "port", "served", "verified", "expires"):
+        assert getattr(read_again, name) == getattr(report, name)
+    assert read_again.known_pins == tuple(p for p in report.known_pins if p.startswith("sha256/"))
+
+
+@given(at=_MOMENTS, name=_WORDS.filter(bool), version=st.integers(1, MAX_VERSION), own=_IDS)
+def test_a_presence_is_read_as_it_was(at: datetime, name: str, version: int, own: str) -> None:
+    told = Presence(at, name, version, own, Client(app="bank"))
+    assert decode(json.loads(json.dumps(encode_presence(told))), JSON, RECEIVED) == (told,)
+
+
+def test_the_largest_certificate_is_read_and_one_byte_more_is_refused() -> None:
+    largest = der(size=MAX_DER - 4)
+    (report,) = decode(rfc7469(**{"served-certificate-chain": [pem_of(largest)]}), JSON, RECEIVED)
+    assert isinstance(report, Report)
+    assert report.served == (largest,)
+    larger = der(size=MAX_DER - 3)
+    with pytest.raises(FormatError, match=r"served-certificate-chain\[0\]: this is not one"):
+        decode(rfc7469(**{"served-certificate-chain": [pem_of(larger)]}), JSON, RECEIVED)
+
+
+def test_a_moment_may_be_absurd_and_stays_as_it_was_said() -> None:
+    (report,) = decode(certpin(**{"date-time": "1999-01-01T00:00:00Z"}), JSON, RECEIVED)
+    assert RECEIVED - report.at > timedelta(days=9000)

@@ -1,0 +1,96 @@
+"""Network Error Logging (nel): lists that browsers post."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from certpin.errors import FormatError
+from certpin.reports import Report
+from certpin.reports.codecs import decode
+from certpin.reports.codecs.nel import MAX_ENTRIES, REASONS
+from certpin.reports.model import Client
+from tests.reports.codecs._documents import AT, RECEIVED, REPORTS, nel
+
+
+def _read(document: list[Any], later: int = 0) -> tuple[Report, ...]:
+    said = decode(document, REPORTS, RECEIVED + timedelta(seconds=later))
+    return tuple(each for each in said if isinstance(each, Report))
+
+
+def test_a_pinned_key_that_is_not_in_the_chain_is_read() -> None:
+    (report,) = _read(nel())
+    assert report == Report(
+        kind="nel",
+        at=AT,
+        host="api.bank.example",
+        port=443,
+        decision="refuse",
+        reason="mismatch",
+        identity=report.identity,
+        client=Client(platform="browser"),
+    )
+
+
+def test_nothing_is_kept_that_tells_who_called_what() -> None:
+    (report,) = _read(nel())
+    for word in ("account", "Mozilla", "192.0.2.7"):
+        assert word not in repr(report)
+
+
+@pytest.mark.parametrize(("kind", "reason"), list(REASONS.items()))
+def test_each_type_about_certificates_has_its_reason(kind: str, reason: str) -> None:
+    assert [report.reason for report in _read(nel({"type": kind}))] == [reason]
+
+
+def test_a_type_that_came_later_is_a_certificate_that_is_wrong() -> None:
+    assert [report.reason for report in _read(nel({"type": "tls.cert.too_new"}))] == ["invalid"]
+
+
+def test_whatever_else_a_browser_tells_is_left_out() -> None:
+    others = [
+        *nel({"type": "dns.name_not_resolved", "phase": "dns"}),
+        *nel(type="csp-violation"),
+        *nel(),
+    ]
+    assert len(_read(others)) == 1
+    assert _read(others[:2]) == ()
+    assert _read([]) == ()
+
+
+def test_the_same_that_is_sent_again_later_has_the_same_identity() -> None:
+    (first,), (again,) = _read(nel()), _read(nel(age=630_000), later=600)
+    assert first.identity == again.identity
+    assert first.identity != _read(nel(age=100_000))[0].identity
+    assert first.identity != _read(nel({"elapsed_time": 144}))[0].identity
+    assert first.identity != _read(nel(url="https://api.bank.example/other"))[0].identity
+
+
+def test_the_port_is_that_of_the_address() -> None:
+    assert [report.port for report in _read(nel(url="wss://api.bank.example:8443/"))] == [8443]
+
+
+_WITHOUT_BODY = {**nel()[0], "body": 7}
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        (nel() * (MAX_ENTRIES + 1), "there are more than 100 entries"),
+        ([7], r"\[0\]: this is not an object"),
+        ([*nel(), _WITHOUT_BODY], r"\[1\]\.body: this is not an object"),
+        (nel({"phase": "application"}), r"\[0\]\.body\.phase: certificates are looked at"),
+        (nel({"type": 7}), r"\[0\]\.body\.type: this is not a text"),
+        (nel(age=-1), r"\[0\]\.age: this is not from 0 to"),
+        (nel(age="long"), r"\[0\]\.age: this is not a whole number"),
+        (nel(url="http://api.bank.example/"), r"\[0\]\.url: this is no https address"),
+        (nel(url="https://[bank/"), r"\[0\]\.url: this is no address"),
+        (nel(url="https://a:99999/"), r"\[0\]\.url: this is no address"),
+        (nel(url="https://a..b/"), r"\[0\]\.url: this is no host name"),
+    ],
+)
+def test_what_is_wrong_is_named(document: list[Any], problem: str) -> None:
+    with pytest.raises(FormatError, match=f"^{problem}"):
+        _read(document)

@@ -1,0 +1,61 @@
+"""Bodies as clients send them: realistic, and each with an identity of its own."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certpin.lab import Authority
+from certpin.reports.codecs.pem import pem_of
+
+HOST = "api.bank.example"
+MARK = "0" * 32  # tests.bench.load puts a number here
+
+
+@cache
+def chain() -> tuple[str, ...]:
+    """A served chain as PEM: leaf and intermediate of a stranger."""
+    stranger = Authority("Strange Root").intermediate("Strange Intermediate")
+    identity = stranger.issue(HOST)
+    return tuple(pem_of(each.public_bytes(Encoding.DER)) for each in identity.chain)
+
+
+def report(number: int | str = MARK, **fields: Any) -> dict[str, Any]:
+    """certpin's own, of about 3 kB."""
+    name = number if isinstance(number, str) else f"{number:032d}"
+    return {
+        "schema": "certpin-report/1",
+        "id": name,
+        "date-time": "2027-01-01T12:00:00Z",
+        "hostname": HOST,
+        "port": 443,
+        "decision": "refuse",
+        "reason": "mismatch",
+        "pin-set": "bank-app",
+        "pin-set-version": 12,
+        "app": "example.bank.app",
+        "app-version": "4.2.0",
+        "platform": "android",
+        "network": "wifi",
+        "served-certificate-chain": list(chain()),
+        "validated-certificate-chain": [],
+        "known-pins": ['pin-sha256="' + "A" * 43 + '="', 'pin-sha256="' + "B" * 42 + 'A="'],
+        **fields,
+    }
+
+
+def body(number: int | str = MARK, **fields: Any) -> bytes:
+    """The same as bytes."""
+    return json.dumps(report(number, **fields)).encode()
+
+
+def template(size: int = 3000) -> bytes:
+    """A body for the load generator: with so much of a verified chain that it has this size."""
+    bodies = (
+        json.dumps(report() | {"validated-certificate-chain": list(chain()[:count])}).encode()
+        for count in range(len(chain()) + 1)
+    )
+    return next(each for each in bodies if len(each) >= size)

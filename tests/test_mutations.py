@@ -49,6 +49,7 @@ LISTS = (
     "tests.watch.store.mutations",
     "tests.watch.facts.mutations",
     "tests.watch.collector.mutations",
+    "tests.watch.alerts.mutations",
     "tests.watch.access.mutations",
     "tests.watch.monitor.mutations",
 )

@@ -26,7 +26,7 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench attacks formats proof rules suffixes
-.PHONY: clean picture python
+.PHONY: clean picture python revision
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -87,6 +87,9 @@ proof: setup ## Run every export in its real client, and write the table of what
 
 picture: setup ## Draw the simulation of the documentation anew.
 	@$(RUN) -m scripts.simulation_picture
+
+revision: setup ## Write the revision of the watch's schema that is not released, from its tables.
+	@$(RUN) -m scripts.revision
 
 suffixes: setup ## Write the list of public suffixes anew from the locked publicsuffixlist.
 	@$(RUN) -m scripts.public_suffix

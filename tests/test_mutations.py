@@ -41,6 +41,7 @@ LISTS = (
     "tests.updates.publish.mutations_push",
     "tests.updates.publish.mutations",
     "tests.updates.wultra.mutations",
+    "tests.watch.access.mutations",
 )
 
 # What would make the run inside measure, record, distribute or insist: none of its business.

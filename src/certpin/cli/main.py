@@ -14,7 +14,7 @@ import click
 
 from certpin._version import __version__
 from certpin.cli.screen import plain_warnings, say
-from certpin.errors import CertpinError, PinError, ProbeError
+from certpin.errors import CertpinError, PinError, ProbeError, StoreError
 
 # The exit codes of every command.
 HOLDS = 0
@@ -37,11 +37,15 @@ COMMANDS = {
     "import": "Write the pins of another platform's file into the pin file.",
     "rotate": "Change a key without locking anyone out.",
     "publish": "Sign pin sets, and bring them to installed clients.",
+    "watch": "Keep the watch's database: migrate, back up, restore.",
     "scan": "Read the certificates of many hosts, as JSON lines.",
     "prove": "Attack a client, and say what got through.",
     "lab": "List the attacks, or serve them to a device.",
     "demo": "Watch a pinned client refuse a man in the middle.",
 }
+
+# What may be over when a database is asked again (certpin.watch.store.failures).
+_PASSING = frozenset({"away", "busy", "disk", "full"})
 
 # A refusal is printed as the error that it is; the log record would say it twice.
 _SILENT = logging.NullHandler()
@@ -119,6 +123,8 @@ class CommandGroup(click.Group):
 def _code(exc: CertpinError) -> int:
     if isinstance(exc, PinError):
         return FINDING
+    if isinstance(exc, StoreError):
+        return INCONCLUSIVE if exc.reason in _PASSING else USAGE
     return INCONCLUSIVE if isinstance(exc, ProbeError) else USAGE
 
 

@@ -46,11 +46,11 @@ def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
         with suppress(OSError):
             Path(name).unlink()
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    """The new name is on the disk only when its folder is (rename(2) says nothing of it)."""
+def sync_folder(folder: Path) -> None:
+    """A new name is on the disk only when its folder is (rename(2) says nothing of it)."""
     with suppress(OSError):  # some file systems cannot do it, and then there is nothing to be done
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -136,10 +136,12 @@ def test_a_relative_path_begins_at_the_folder_of_the_settings(tmp_path: Path) ->
     assert (tmp_path / "watch.db").exists()
 
 
-def test_no_file_is_made_where_none_is_wanted(tmp_path: Path) -> None:
-    with closing(open_store(f"sqlite:///{tmp_path / 'watch.db'}", create=False)) as store:
+def test_a_folder_that_nobody_may_write_to_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "shut" / "watch.db"
+    path.parent.mkdir()
+    with closing(open_store(f"sqlite:///{path}")) as store:
+        path.parent.rmdir()  # to root, no folder is shut
         assert _refused(store).reason == "unwritable"
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:

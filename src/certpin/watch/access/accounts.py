@@ -145,7 +145,8 @@ def _refuse(role: str) -> None:
 
 
 def _number(connection: Connection, name: str) -> int:
-    number = connection.execute(select(ACCOUNTS.c.id).where(ACCOUNTS.c.name == name)).scalar()
+    query = select(ACCOUNTS.c.id).where(ACCOUNTS.c.name == name)
+    number: int | None = connection.execute(query).scalar()
     if number is None:
         raise InputError(f"there is no account {name[:80]!r}", fix="certpin watch user list")
     return number

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from certpin.watch.access.visitor import Visitor
 from certpin.watch.store.tables.access import AUDIT
 from certpin.x509 import printable
 
@@ -16,38 +17,39 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine import Row
 
-    from certpin.watch.access.visitor import Visitor
-
 LONGEST = 200  # characters of each text: names come from strangers who fail to sign in
 PAGE = 100  # rows that are shown at a time
 
 
 def audit(
     connection: Connection,
-    who: Visitor | str,
+    who: Visitor,
     what: str,
     subject: str = "",
     *,
     at: datetime,
-    source: str = "",
     outcome: str = "done",
 ) -> None:
-    """Add a row. ``who`` is the visitor of a request, or a name such as ``cli:anna``.
+    """Add a row. ``who`` is the visitor of the request, or ``somebody(…)``.
 
     ``what`` is a word such as ``silence.made``, ``subject`` what it was done to, ``outcome``
     ``done`` or why not. No secret may be in any of them: it is not looked for here.
     """
-    name = who if isinstance(who, str) else who.name
     connection.execute(
         AUDIT.insert().values(
             at=int(at.timestamp()),
-            who=_short(name),
+            who=_short(who.name),
             what=_short(what),
             subject=_short(subject),
-            source=_short(source if isinstance(who, str) else who.source),
+            source=_short(who.source),
             outcome=_short(outcome),
         )
     )
+
+
+def somebody(name: str, source: str = "") -> Visitor:
+    """Who is no visitor of a request: ``cli:anna``, a part of the watch, or nobody's name."""
+    return Visitor(name=name, source=source)
 
 
 def page(connection: Connection, before: int | None = None) -> Sequence[Row[tuple[object, ...]]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certpin.watch.access import cookies, csrf, sessions, tokens
-from certpin.watch.access.audit import audit
+from certpin.watch.access.audit import audit, somebody
 from certpin.watch.access.roles import ROLES, scopes_of
 from certpin.watch.access.visitor import Visitor
 
@@ -36,9 +36,9 @@ def authenticate(door: Door, headers: Headers, origin: Origin, now: datetime) ->
     """Who asks. A token that is brought is looked at alone, whatever cookies are there."""
     if "authorization" in headers:
         return _by_token(door, headers["authorization"], origin, now)
-    if secret := cookies.get(headers, cookies.SESSION, origin):
-        if (visitor := _by_session(door, secret, origin, now)) is not None:
-            return visitor
+    secret = cookies.get(headers, cookies.SESSION, origin)
+    if secret and (visitor := _by_session(door, secret, origin, now)) is not None:
+        return visitor
     if origin.is_local and door.is_open():
         return Visitor("local", "local", ROLES["admin"], origin.source)
     return Visitor(source=origin.source)
@@ -97,11 +97,10 @@ def _look(
         with door.store.write() as connection:
             audit(
                 connection,
-                "",
+                somebody("", origin.source),
                 "token.refused",
                 found[0].id,
                 at=now,
-                source=origin.source,
                 outcome="wrong secret",
             )
     return Refused()
@@ -114,5 +113,5 @@ def _note(door: Door, token: Token, origin: Origin, now: datetime) -> None:
     with door.store.write() as connection:
         tokens.note_use(connection, token.id, now)
         if token.used_at is None:
-            name = f"token:{token.id}"
-            audit(connection, name, "token.first-used", token.name, at=now, source=origin.source)
+            who = somebody(f"token:{token.id}", origin.source)
+            audit(connection, who, "token.first-used", token.name, at=now)

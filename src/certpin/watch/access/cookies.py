@@ -52,5 +52,5 @@ def put(
 
 
 def _name(name: str, origin: Origin) -> str:
-    """Browsers take no cookie with the prefix by plain http, which there is on the loopback alone."""
+    """By plain http, which there is on the loopback alone, browsers take none with the prefix."""
     return f"__Host-{name}" if origin.is_secure else name

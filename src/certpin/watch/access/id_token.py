@@ -68,7 +68,8 @@ def role_of(claims: dict[str, Any], settings: Settings) -> str | None:
     """The highest role that the groups of the settings give; ``None`` for none, who stays out."""
     found = claims.get(settings.claim)
     groups = found if isinstance(found, list) else [found]
-    return highest(settings.roles[each] for each in groups if _is_group(each, settings))
+    names = (each for each in groups if isinstance(each, str))
+    return highest(settings.roles[each] for each in names if each in settings.roles)
 
 
 def name_of(claims: dict[str, Any]) -> str:
@@ -77,10 +78,6 @@ def name_of(claims: dict[str, Any]) -> str:
         if isinstance(name := claims.get(claim), str) and name:
             return f"openid:{name[:100]}"
     return "openid:"
-
-
-def _is_group(value: object, settings: Settings) -> bool:
-    return isinstance(value, str) and value in settings.roles
 
 
 def _header(text: str) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class AccessMiddleware:
         self._door = door_of(watch)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; websockets are refused."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":

@@ -12,6 +12,7 @@ from certpin.errors import InputError
 from certpin.watch.access import accounts, cookies, sessions
 from certpin.watch.access.audit import audit
 from certpin.watch.access.door import door_of
+from certpin.watch.access.moments import moment
 from certpin.watch.access.require import require
 from certpin.watch.access.roles import SIGNED_IN
 from certpin.watch.access.sessions import Owner
@@ -77,7 +78,9 @@ class _Pages:
         if (owner := self._owner(visitor)) is not None:
             with self._watch.store.read() as connection:
                 found = sessions.of_owner(connection, owner, self._watch.settings.access, now)
-        return render(request, "access/account.html", status, sessions=found, error=error)
+        return render(
+            request, "access/account.html", status, sessions=found, error=error, at=moment
+        )
 
     def _change(self, request: Request, words: list[str]) -> Response:
         visitor, now, origin = request.state.visitor, self._watch.clock(), request.state.origin
@@ -87,7 +90,7 @@ class _Pages:
             return self._page(request, 429, "There were too many tries. Wait a minute.")
         if not is_password(self._door, visitor.name, current):
             note_failure(self._door, origin, visitor.name, now)
-            return self._page(request, 403, "The current password is not right.")
+            return self._page(request, 400, "The current password is not right.")
         if new != again:
             return self._page(request, 400, "The new password was not the same both times.")
         try:

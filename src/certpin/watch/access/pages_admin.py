@@ -12,6 +12,7 @@ from starlette.routing import Route
 from certpin.errors import InputError
 from certpin.watch.access import accounts, tokens
 from certpin.watch.access.audit import PAGE, audit, page
+from certpin.watch.access.moments import moment
 from certpin.watch.access.require import require
 from certpin.watch.access.roles import ADMIN, SCOPES
 from certpin.watch.web.pages.render import render
@@ -70,9 +71,7 @@ class _Pages:
     def _make(self, request: Request, name: str, scopes: list[str], days: str) -> Response:
         now, visitor = self._watch.clock(), request.state.visitor
         try:
-            if days and not (days.isdecimal() and 1 <= int(days[:6]) <= _MOST_DAYS):
-                raise InputError(f"a token lasts 1 to {_MOST_DAYS} days")
-            until = now + timedelta(days=int(days[:6])) if days else None
+            until = now + _days(days) if days else None
             with self._watch.store.write() as connection:
                 token_id, text = tokens.make(
                     connection, name, scopes, by=visitor.name, now=now, until=until
@@ -95,7 +94,12 @@ class _Pages:
         now = self._watch.clock()
         with self._watch.store.read() as connection:
             found, people = tokens.every(connection), accounts.everyone(connection)
-        context: dict[str, Any] = {"tokens": found, "accounts": people, "scopes": SCOPES}
+        context: dict[str, Any] = {
+            "tokens": found,
+            "accounts": people,
+            "scopes": SCOPES,
+            "at": moment,
+        }
         return render(
             request, "access/tokens.html", status, error=error, made=made, now=now, **context
         )
@@ -104,7 +108,15 @@ class _Pages:
         with self._watch.store.read() as connection:
             rows = page(connection, before)
         older = rows[PAGE - 1].id if len(rows) > PAGE else None
-        return render(request, "access/audit.html", rows=rows[:PAGE], older=older, before=before)
+        return render(
+            request, "access/audit.html", rows=rows[:PAGE], older=older, before=before, at=moment
+        )
+
+
+def _days(text: str) -> timedelta:
+    if not text.isdecimal() or not text.isascii() or not 1 <= int(text[:6]) <= _MOST_DAYS:
+        raise InputError(f"a token lasts 1 to {_MOST_DAYS} days")
+    return timedelta(days=int(text))
 
 
 def _sentence(exc: InputError) -> str:

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from certpin.errors import InputError
 from certpin.watch.access import cookies, id_token, sessions
-from certpin.watch.access.audit import audit
+from certpin.watch.access.audit import audit, somebody
 from certpin.watch.access.door import door_of
 from certpin.watch.access.openid_flow import CALLBACK, MINUTES, Begun, code_of
 from certpin.watch.access.refusal import LOGIN_PAGE, local_path
@@ -140,7 +140,8 @@ class _Pages:
         with self._watch.store.write() as connection:
             if visitor.session is not None:
                 sessions.end(connection, visitor.session)
-            audit(connection, owner.name, "login", f"openid {owner.subject}", at=now, source=source)
+            who = somebody(owner.name, source)
+            audit(connection, who, "login", f"openid {owner.subject}", at=now)
             return sessions.begin(
                 connection, owner, self._watch.settings.access, now, source=source, agent=agent
             )
@@ -163,9 +164,9 @@ class _Pages:
     def _note_failure(self, request: Request, why: str, who: str) -> None:
         now = self._watch.clock()
         if self._door.records.is_recorded(now):
-            source = request.state.origin.source
+            named = somebody(who, request.state.origin.source)
             with self._watch.store.write() as connection:
-                audit(connection, who, "login", "openid", at=now, source=source, outcome=why)
+                audit(connection, named, "login", "openid", at=now, outcome=why)
 
     def _come_in(self, request: Request, secret: str, after: str) -> Response:
         answer, origin = RedirectResponse(after, 303), request.state.origin

@@ -154,9 +154,10 @@ def _told(problem: str) -> Iterator[None]:
 
     The text of an exception is left out: there may be a code or an address with one in it.
     """
+    expected: tuple[type[Exception], ...] = (*_client_errors(), OSError, ValueError)
     try:
         yield
-    except (*_client_errors(), OSError, ValueError) as exc:
+    except expected as exc:
         raise InputError(f"{problem} ({type(exc).__name__})") from None
 
 
@@ -167,20 +168,22 @@ def _client_errors() -> tuple[type[Exception], ...]:
 
     base = next(each for each in AsyncOAuth2Client.__mro__ if each.__name__ == "AsyncClient")
     library = sys.modules[base.__module__.partition(".")[0]]
-    return AuthlibBaseError, library.HTTPError, library.InvalidURL
+    errors: tuple[type[Exception], ...] = (library.HTTPError, library.InvalidURL)
+    return (AuthlibBaseError, *errors)
 
 
 def _metadata(document: dict[str, Any], issuer: str) -> Metadata:
     """Discovery 1.0, 4.3: the issuer in it must be the very one that was asked for."""
     if document.get("issuer") != issuer:
         raise InputError("the provider calls itself otherwise than access.oidc.issuer does")
-    names = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-    for name in names:
+    for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
         if not _is_https(document.get(name)):
             raise InputError(f"the provider's {name} is no https address")
     end = document.get("end_session_endpoint")
     return Metadata(
-        *(str(document[name]) for name in names),
+        authorization_endpoint=str(document["authorization_endpoint"]),
+        token_endpoint=str(document["token_endpoint"]),
+        jwks_uri=str(document["jwks_uri"]),
         end_session_endpoint=str(end) if _is_https(end) else "",
         says_issuer=document.get("authorization_response_iss_parameter_supported") is True,
     )

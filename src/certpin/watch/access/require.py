@@ -61,6 +61,7 @@ class Guarded:
         setattr(self, _DECLARED, requirement)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request that meets it."""
         refused = _judge(Request(scope), getattr(self, _DECLARED))
         await (refused or self._app)(scope, receive, send)
 

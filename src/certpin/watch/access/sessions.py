@@ -155,7 +155,9 @@ def _clear(connection: Connection, owner: Owner, settings: Settings, at: int) ->
 
 
 def _sessions() -> Select[Any]:
-    named = SESSIONS.outerjoin(ACCOUNTS, SESSIONS.c.account == ACCOUNTS.c.id)
+    # The name, too: SQLite may give the number of an account that is gone to the next one.
+    same = (SESSIONS.c.account == ACCOUNTS.c.id) & (SESSIONS.c.name == ACCOUNTS.c.name)
+    named = SESSIONS.outerjoin(ACCOUNTS, same)
     return select(
         SESSIONS,
         func.coalesce(ACCOUNTS.c.name, SESSIONS.c.name).label("now_name"),
@@ -164,7 +166,7 @@ def _sessions() -> Select[Any]:
 
 
 def _has_owner() -> ColumnElement[bool]:
-    """Nobody stays signed in whose account is gone, whatever the database does about it."""
+    """Nobody stays signed in whose account is gone, however it went."""
     return or_(SESSIONS.c.account.is_(None), ACCOUNTS.c.id.is_not(None))
 
 

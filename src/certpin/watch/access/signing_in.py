@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 
 from certpin.watch.access import accounts, sessions
-from certpin.watch.access.audit import audit
+from certpin.watch.access.audit import audit, somebody
 from certpin.watch.access.sessions import Owner
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _look(door: Door, tried: Try, visitor: Visitor, now: datetime) -> Result:
         secret = sessions.begin(
             connection, owner, door.settings.access, now, source=source, agent=tried.agent
         )
-        audit(connection, owner.name, "login", "password", at=now, source=source)
+        audit(connection, somebody(owner.name, source), "login", "password", at=now)
     door.logins.succeeded(tried.origin.guesser, tried.name)
     return Result(secret)
 
@@ -99,12 +99,5 @@ def note_failure(door: Door, origin: Origin, name: str, now: datetime) -> None:
     """Count a wrong password, and write it down unless there are too many."""
     if door.logins.failed(origin.guesser, name, now):
         with door.store.write() as connection:
-            audit(
-                connection,
-                "",
-                "login",
-                name,
-                at=now,
-                source=origin.source,
-                outcome="wrong name or password",
-            )
+            who = somebody("", origin.source)
+            audit(connection, who, "login", name, at=now, outcome="wrong name or password")

@@ -83,18 +83,18 @@ class Store:
             self._writing.release()
 
 
-def open_store(url: str, *, folder: Path | None = None, create: bool = True) -> Store:
+def open_store(url: str, *, folder: Path | None = None) -> Store:
     """Open ``sqlite:///watch.db`` or ``postgresql://…``. Raises ``ConfigError``.
 
-    A relative path is one from ``folder``. Without ``create`` no file is made. Nothing is read or
-    written yet: the schema is looked at by ``migrations``.
+    A relative path is one from ``folder``. Nothing is read or written yet: the file is made when
+    it is first asked for something, and the schema is looked at by ``prepare``.
     """
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         raise _refused() from None  # the error has a part of the address in it
     if parsed.get_backend_name() == "sqlite":
-        return Store(sqlite_engine(parsed, folder, create=create))
+        return Store(sqlite_engine(parsed, folder))
     if parsed.get_backend_name() == "postgresql":
         return Store(postgresql_engine(parsed))
     raise _refused()

@@ -35,28 +35,27 @@ _SETTINGS = (
 )
 
 
-def sqlite_engine(url: URL, folder: Path | None, *, create: bool) -> Engine:
+def sqlite_engine(url: URL, folder: Path | None) -> Engine:
     """An engine whose transactions begin where they are told to. Raises ``ConfigError``."""
     path = _path(url, folder)
     engine = create_engine(
         url.set(database=str(path), drivername="sqlite"),
-        creator=lambda: connect(path, create=create),
+        creator=lambda: connect(path),
         hide_parameters=True,  # what is in a statement is not in its error
     )
     event.listen(engine, "begin", _begin)
     return engine
 
 
-def connect(path: Path, *, create: bool = True) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
     """A connection with every setting of the watch. Raises ``sqlite3.Error``.
 
     A new file is for its owner alone (mode 600), and so are the two that SQLite puts beside it.
     """
-    if create:
-        # Only a file that nobody has can be opened here: closing a descriptor of one that SQLite
-        # has open in this process would drop its locks (https://www.sqlite.org/howtocorrupt.html).
-        with suppress(OSError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    # Only a file that nobody has can be opened here: closing a descriptor of one that SQLite has
+    # open in this process would drop its locks (https://www.sqlite.org/howtocorrupt.html).
+    with suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Table
+from sqlalchemy import BigInteger, Column, Index, Table
 
 from certpin.watch.store.tables.base import METADATA, digest, moment, number, text
 
@@ -41,7 +41,7 @@ SESSIONS = Table(
     "sessions",
     METADATA,
     digest("id", primary_key=True),
-    Column("account", BigInteger, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=True),
+    Column("account", BigInteger, nullable=True),
     text("subject"),
     text("name"),
     text("role"),

@@ -1,0 +1,124 @@
+"""``certpin watch token``: credentials of programs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.describe import print_json
+from certpin.cli.options import json_option
+from certpin.cli.watch_user import by_hand, shown
+from certpin.cli.watching import store_options
+from certpin.pins import utc_now
+
+if TYPE_CHECKING:
+    from certpin.watch.access.tokens import Token
+    from certpin.watch.store import Store
+
+_SCOPES = ("read", "metrics", "silence", "admin")
+
+
+@click.group()
+def token() -> None:
+    """Make and revoke the tokens of programs: Prometheus, scripts.
+
+    \b
+    certpin watch token add prometheus --scope metrics
+    certpin watch token revoke ID
+
+    A token goes into the header Authorization: Bearer certpin_…
+    """  # noqa: D301  # click reads the \b itself
+
+
+@token.command("add")
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(_SCOPES),
+    multiple=True,
+    required=True,
+    help="What it may do; can be given several times. None of them includes another.",
+)
+@click.option(
+    "--days", type=click.IntRange(1, 3650), help="How long it lasts; without it, until revoked."
+)
+@store_options
+@json_option
+def add(store: Store, name: str, scopes: tuple[str, ...], days: int | None, as_json: bool) -> None:
+    """Make a token, and print it this once."""
+    from certpin.watch.access import tokens
+    from certpin.watch.access.audit import audit
+    from certpin.watch.store import prepare
+
+    prepare(store)
+    now, who = utc_now(), by_hand()
+    until = now + timedelta(days=days) if days else None
+    with store.write() as connection:
+        token_id, text = tokens.make(connection, name, scopes, by=who.name, now=now, until=until)
+        subject = f"{token_id} {name}: {' '.join(sorted(scopes))}"
+        audit(connection, who, "token.made", subject, at=now)
+    if as_json:
+        print_json({"id": token_id, "token": text, "scopes": sorted(scopes)})
+    else:
+        click.echo(text)
+        click.echo("It is shown this once, and kept nowhere.", err=True)
+
+
+@token.command("list")
+@store_options
+@json_option
+def show(store: Store, as_json: bool) -> None:
+    """Show every token, those that were revoked, too. Secrets are kept nowhere."""
+    from certpin.watch.access import tokens
+    from certpin.watch.store import prepare
+
+    prepare(store)
+    with store.read() as connection:
+        found = tokens.every(connection)
+    if as_json:
+        print_json([_facts(each) for each in found])
+        return
+    for each in found:
+        click.echo(f"{each.id}  {each.name:24}  {' '.join(sorted(each.scopes)):20}  {_state(each)}")
+    if not found:
+        click.echo("There are no tokens.")
+
+
+@token.command("revoke")
+@click.argument("token_id", metavar="ID")
+@store_options
+def revoke(store: Store, token_id: str) -> None:
+    """End a token, from its next use on."""
+    from certpin.watch.access import tokens
+    from certpin.watch.access.audit import audit
+    from certpin.watch.store import prepare
+
+    prepare(store)
+    now = utc_now()
+    with store.write() as connection:
+        tokens.revoke(connection, token_id, now)
+        audit(connection, by_hand(), "token.revoked", token_id, at=now)
+    click.echo(f"{token_id} lets nobody in any more.")
+
+
+def _state(each: Token) -> str:
+    if each.revoked_at is not None:
+        return f"revoked {shown(each.revoked_at)}"
+    used = f"last used {shown(each.used_at)}" if each.used_at is not None else "never used"
+    return f"{used}, until {shown(each.until)}" if each.until is not None else used
+
+
+def _facts(each: Token) -> dict[str, object]:
+    return {
+        "id": each.id,
+        "name": each.name,
+        "scopes": sorted(each.scopes),
+        "made": shown(each.made_at),
+        "made_by": each.made_by,
+        "until": shown(each.until) or None,
+        "used": shown(each.used_at) or None,
+        "revoked": shown(each.revoked_at) or None,
+    }

@@ -1,0 +1,152 @@
+"""Copy an SQLite file while it is in use, whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from certpin.errors import ConfigError, StoreError
+from certpin.pinfile.writing import sync_folder
+from certpin.watch.store.failures import reason_of, store_error
+from certpin.watch.store.on_sqlite import BUSY
+from certpin.x509 import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_BESIDE = ("-journal", "-wal", "-shm")  # what SQLite puts beside a database in use
+
+
+def copy_sqlite(
+    source: Path, target: Path, finish: Callable[[sqlite3.Connection], None] | None = None
+) -> None:
+    """Copy the database of one moment; ``finish`` may work on the copy before it has its name.
+
+    In WAL mode this stops nobody from writing. Raises ``ConfigError`` where the target cannot be
+    written, and ``StoreError`` where the source cannot be read, or is damaged.
+    """
+    with written_whole(target) as part, sqlite_told(), closing(open_part(part)) as new:
+        with closing(connect_to_read(source)) as old:
+            # All pages in one step: a reader's view of one moment. In several, each writer of
+            # another process would make it begin again.
+            old.backup(new)
+        if finish:
+            finish(new)
+        # One file, that needs no other beside it and can be read where nothing can be written.
+        new.execute("PRAGMA journal_mode = DELETE")
+        check(new)
+
+
+@contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """A file that gets the name ``target`` when the block ends without an error (mode 600).
+
+    What is there until then is one file beside it, ``.NAME.part``; one that a crash left behind is
+    written over. Raises ``ConfigError`` where it cannot be written, ``StoreError`` where somebody
+    else writes it now.
+    """
+    _refuse_in_use(target)
+    part = target.with_name(f".{target.name}.part")
+    descriptor = _claim(part, target)
+    try:
+        _remove_helpers(part)
+        os.ftruncate(descriptor, 0)
+        os.fchmod(descriptor, 0o600)
+        yield part
+        with _unwritable(target):
+            os.fsync(descriptor)
+            part.replace(target)
+            sync_folder(target.parent)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+    finally:
+        _remove_helpers(part)
+        os.close(descriptor)
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing. Raises ``sqlite3.Error``."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro",
+        uri=True,
+        timeout=BUSY,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    # A file that comes from elsewhere may have views and triggers that call functions.
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    return connection
+
+
+def open_part(part: Path) -> sqlite3.Connection:
+    """A connection to a file that nobody else has, and that is thrown away if anything fails."""
+    connection = sqlite3.connect(part, isolation_level=None, check_same_thread=False)
+    for setting in ("journal_mode = MEMORY", "synchronous = OFF", "secure_delete = ON"):
+        connection.execute(f"PRAGMA {setting}")  # written through at the end, all at once
+    return connection
+
+
+def check(connection: sqlite3.Connection) -> None:
+    """Raise ``StoreError`` if SQLite finds anything wrong with a file."""
+    found = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if found != ("ok",):
+        raise store_error("damaged")
+
+
+@contextmanager
+def sqlite_told() -> Iterator[None]:
+    """Raise ``StoreError`` for what SQLite says."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise store_error(reason_of(exc)) from exc
+
+
+def _refuse_in_use(target: Path) -> None:
+    """A database that somebody has open must not be replaced: its WAL would not fit any more."""
+    if any(target.with_name(target.name + ending).exists() for ending in _BESIDE):
+        raise ConfigError(f"{printable(str(target))} is a database in use", fix="name another file")
+
+
+def _claim(part: Path, target: Path) -> int:
+    """Open the part, and lock it: whoever has the lock is alive, and writes it."""
+    with _unwritable(target):
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Between the two, another may have finished it: then this is no part, but a back-up.
+        if os.fstat(descriptor).st_ino == part.stat().st_ino:
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    raise StoreError(
+        f"{printable(str(target))} is being written by somebody else",
+        reason="busy",
+        fix="wait for it, or name another file",
+    )
+
+
+@contextmanager
+def _unwritable(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise ConfigError(
+            f"{printable(str(target))} cannot be written: {exc.strerror or exc}",
+            fix="name a file in a folder that can be written to, and has room",
+        ) from exc
+
+
+def _remove_helpers(part: Path) -> None:
+    """What SQLite left beside a part, if it was killed: it would be played back into the next."""
+    for ending in _BESIDE:
+        with suppress(OSError):
+            part.with_name(part.name + ending).unlink()

@@ -1,0 +1,1 @@
+"""The revisions of the schema: ``versions`` has a file each, which alembic runs in their order."""

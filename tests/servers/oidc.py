@@ -1,0 +1,195 @@
+"""A little OpenID provider on the loopback, by TLS, that can be told to lie.
+
+It is a real server (granian) with real keys, made when it starts. ``Provider`` says what it will do
+with the next sign-in; nothing of it is certpin's own code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import secrets
+import threading
+import time
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet, RSAKey
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from tests.servers._run import LOOPBACK, accepts, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from starlette.requests import Request
+
+CLIENT_ID, CLIENT_SECRET = "certpin", "the client's secret"
+_DEADLINE = 30.0
+
+
+def _as_they_are(claims: dict[str, Any]) -> None:
+    """Change nothing."""
+
+
+@dataclass
+class Provider:
+    """What it will say: ``change`` bends the claims, ``algorithm`` and ``key`` the signature."""
+
+    issuer: str
+    key: RSAKey | ECKey = field(default_factory=lambda: RSAKey.generate_key(2048, auto_kid=True))
+    published: list[RSAKey | ECKey] = field(default_factory=list)
+    algorithm: str = "RS256"
+    groups: object = ("staff",)
+    change: Callable[[dict[str, Any]], None] = _as_they_are
+    metadata: dict[str, Any] = field(default_factory=dict)
+    answer: dict[str, str] = field(default_factory=dict)
+    codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    redeemed: list[dict[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.published = [self.key]
+
+    def app(self) -> Starlette:
+        """The provider as an ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/.well-known/openid-configuration", self._discovery),
+                Route("/authorize", self._authorize),
+                Route("/token", self._token, methods=["POST"]),
+                Route("/keys", self._keys),
+            ]
+        )
+
+    async def _discovery(self, request: Request) -> Response:
+        self.asked.append("discovery")
+        return JSONResponse(
+            {
+                "issuer": self.issuer,
+                "authorization_endpoint": f"{self.issuer}/authorize",
+                "token_endpoint": f"{self.issuer}/token",
+                "jwks_uri": f"{self.issuer}/keys",
+                "end_session_endpoint": f"{self.issuer}/logout",
+                "authorization_response_iss_parameter_supported": True,
+                **self.metadata,
+            }
+        )
+
+    async def _keys(self, request: Request) -> Response:
+        self.asked.append("keys")
+        return JSONResponse(KeySet(list(self.published)).as_dict(private=False))
+
+    async def _authorize(self, request: Request) -> Response:
+        """Everybody who comes is signed in at once."""
+        asked = dict(request.query_params)
+        code = secrets.token_urlsafe(16)
+        self.codes[code] = asked
+        answer = {"code": code, "state": asked["state"], "iss": self.issuer, **self.answer}
+        words = urlencode({name: text for name, text in answer.items() if text})
+        return RedirectResponse(f"{asked['redirect_uri']}?{words}", 302)
+
+    async def _token(self, request: Request) -> Response:
+        form = {name: str(value) for name, value in (await request.form()).items()}
+        self.redeemed.append({**form, "authorization": request.headers.get("authorization", "")})
+        asked = self.codes.pop(form["code"], None)  # a code is worth something once
+        if asked is None or not _is_verified(asked, form):
+            return JSONResponse({"error": "invalid_grant"}, 400)
+        return JSONResponse(
+            {"access_token": "a", "token_type": "Bearer", "id_token": self._signed(asked["nonce"])}
+        )
+
+    def _signed(self, nonce: str) -> str:
+        now = int(time.time())
+        claims = {
+            "iss": self.issuer,
+            "sub": "248289761001",
+            "aud": CLIENT_ID,
+            "iat": now,
+            "exp": now + 300,
+            "nonce": nonce,
+            "email": "anna@bank.example",
+            "groups": self.groups,
+        }
+        self.change(claims)
+        header = {"alg": self.algorithm, "kid": self.key.kid}
+        if self.algorithm in {"none", "HS256"}:
+            return self._forged(header, claims)
+        return jwt.encode(header, claims, self.key, algorithms=[self.algorithm])
+
+    def _forged(self, header: dict[str, Any], claims: dict[str, Any]) -> str:
+        """What libraries do not sign: nothing at all, or with a public key (RFC 8725, 2.1)."""
+        text = f"{_base64(json.dumps(header).encode())}.{_base64(json.dumps(claims).encode())}"
+        if self.algorithm == "none":
+            return f"{text}."
+        public = self.key.as_pem(private=False)
+        return f"{text}.{_base64(hmac.digest(public, text.encode(), 'sha256'))}"
+
+
+def _base64(data: bytes) -> str:
+    return urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _is_verified(asked: dict[str, str], form: dict[str, str]) -> bool:
+    """PKCE (RFC 7636, 4.6), and the address that the code was sent to (RFC 6749, 4.1.3)."""
+    digest = sha256(form.get("code_verifier", "").encode()).digest()
+    challenge = _base64(digest)
+    return (
+        asked.get("code_challenge_method") == "S256"
+        and asked.get("code_challenge") == challenge
+        and asked.get("redirect_uri") == form.get("redirect_uri")
+    )
+
+
+@contextlib.contextmanager
+def oidc_provider(certificate: Path, key: Path) -> Iterator[Provider]:
+    """Run a provider with this certificate (for ``localhost``), until the block ends."""
+    port = free_port()
+    provider = Provider(f"https://localhost:{port}")
+    with serving(provider.app(), port, certificate, key):
+        yield provider
+
+
+@contextlib.contextmanager
+def serving(app: Any, port: int, certificate: Path, key: Path) -> Iterator[None]:
+    """Run an ASGI application on granian by TLS, in a thread with a loop of its own."""
+    from granian.constants import Interfaces
+    from granian.server.embed import Server
+
+    server = Server(
+        app,
+        address=LOOPBACK,
+        port=port,
+        interface=Interfaces.ASGI,
+        ssl_cert=certificate,
+        ssl_key=key,
+        log_enabled=False,
+    )
+    loop = asyncio.new_event_loop()
+
+    def run() -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(server.serve())
+        loop.close()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    until = time.monotonic() + _DEADLINE
+    while not accepts(port):
+        assert time.monotonic() < until, "granian does not listen"
+        assert thread.is_alive(), "granian ended"
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(server.stop)
+        thread.join(_DEADLINE)

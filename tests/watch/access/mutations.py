@@ -1,0 +1,117 @@
+"""The rules of who may come in, taken out one by one (``test_mutations.py``)."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_ACCESS = "certpin/watch/access/"
+_TESTS = "tests/watch/access/"
+
+
+def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
+    return Mutation(rule, _ACCESS + file, old, new, _TESTS + test)
+
+
+MUTATIONS: list[Mutation] = [
+    _rule(
+        "a route without a requirement ends the start",
+        "middleware.py",
+        "        refuse_undeclared(routes)\n",
+        "",
+        "test_roles.py::test_a_route_that_says_nothing_is_refused_before_the_watch_starts",
+    ),
+    _rule(
+        "an answer that nobody allowed is thrown away",
+        "middleware.py",
+        'return status < 400 if "endpoint" in self._scope else status < 300',
+        "return False",
+        "test_roles.py::test_the_answer_of_a_route_that_says_nothing_is_thrown_away",
+    ),
+    _rule(
+        "the browser says where a request comes from",
+        "middleware.py",
+        "    if not csrf.is_own(request.headers, origin.url):\n"
+        "        return _forged(request), receive\n",
+        "",
+        "test_forgery.py::"
+        "test_a_request_of_another_site_changes_nothing_though_the_token_is_right",
+    ),
+    _rule(
+        "a form brings its token",
+        "csrf.py",
+        "return hmac.compare_digest(ours.digest(), theirs.digest())",
+        "return True",
+        "test_forgery.py::test_without_the_right_token_nothing_is_changed",
+    ),
+    _rule(
+        "a watch without accounts answers to names of this machine alone",
+        "origin.py",
+        "return near and not self.forwarded and is_loopback(host_of(self.host))",
+        "return near and not self.forwarded",
+        "test_forgery.py::test_a_name_that_leads_here_from_elsewhere_opens_nothing",
+    ),
+    _rule(
+        "nothing listens beyond the loopback without credentials",
+        "listening.py",
+        "        if settings.access.oidc is None and not _has_credentials(connection):",
+        "        if False:",
+        "test_answers.py::test_nothing_listens_beyond_the_loopback_without_credentials",
+    ),
+    _rule(
+        "a proxy is believed if it is trusted",
+        "origin.py",
+        "    if access.behind_proxy and _trusted(address, access.trusted_proxies):",
+        "    if access.behind_proxy:",
+        "test_answers.py::test_a_proxy_is_believed_if_it_is_ours",
+    ),
+    _rule(
+        "a stranger costs as much as somebody",
+        "accounts.py",
+        "        passwords.PASSWORDS.matches_nobody(text)\n",
+        "",
+        "test_accounts.py::test_a_stranger_costs_as_much_as_somebody",
+    ),
+    _rule(
+        "a session ends when nobody uses it",
+        "sessions.py",
+        "(SESSIONS.c.until > at) & (SESSIONS.c.seen_at > at - settings.idle_seconds)",
+        "SESSIONS.c.until > at",
+        "test_sessions.py::test_a_session_ends_when_nobody_uses_it_and_in_any_case",
+    ),
+    _rule(
+        "a revoked token ends at once",
+        "tokens.py",
+        "return self.revoked_at is None and not ended",
+        "return not ended",
+        "test_tokens.py::test_a_revoked_token_ends_at_once_though_it_was_right_a_moment_ago",
+    ),
+    _rule(
+        "nobody is sent elsewhere after the sign-in",
+        "refusal.py",
+        'fine = text.startswith("/") and text[1:2] not in {"/", "\\\\"} and "\\\\" not in text',
+        'fine = text.startswith("/")',
+        "test_sessions.py::test_nobody_is_sent_elsewhere_after_the_sign_in",
+    ),
+    _rule(
+        "the answer of a provider is to this browser",
+        "openid_flow.py",
+        "    if not hmac.compare_digest("
+        'state.encode(errors="replace"), begun.state.encode()):',
+        "    if False:",
+        "test_openid.py::test_an_answer_is_worth_something_once_and_in_one_browser",
+    ),
+    _rule(
+        "an ID token is for this client",
+        "id_token.py",
+        '        aud={"essential": True, "value": settings.client_id},\n',
+        "",
+        "test_openid.py::test_a_token_with_a_wrong_claim_lets_nobody_in",
+    ),
+    _rule(
+        "an ID token answers this browser",
+        "id_token.py",
+        "    if not isinstance(nonce, str) or not hmac.compare_digest(",
+        "    if isinstance(nonce, str) and not hmac.compare_digest(",
+        "test_openid.py::test_a_token_with_a_wrong_claim_lets_nobody_in",
+    ),
+]

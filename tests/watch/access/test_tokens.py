@@ -1,0 +1,162 @@
+"""Tokens: their form, what is kept of them, what a scrape costs, and their end."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.errors import InputError
+from certpin.watch.access import passwords, throttle, tokens, verified
+from certpin.watch.access.verified import Verified
+from tests.watch.access._kit import House, post
+
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def _scrape(house: House, token: str) -> int:
+    headers = {"authorization": f"Bearer {token}"}
+    return int(house.browser().get("/metrics", headers=headers).status_code)
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Each time that Argon2 was asked."""
+    asked: list[str] = []
+    real = passwords.Hasher.matches
+
+    def matches(self: passwords.Hasher, kept: str, secret: str) -> bool:
+        asked.append(secret)
+        return real(self, kept, secret)
+
+    monkeypatch.setattr(passwords.Hasher, "matches", matches)
+    return asked
+
+
+def test_a_token_has_a_form_that_scanners_find_and_a_sum(house: House) -> None:
+    token = house.token("read")
+    assert re.fullmatch(r"certpin_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}", token)
+    assert tokens.parse(token) is not None
+    for at in range(len(token)):
+        other = token[:at] + ("x" if token[at] != "x" else "y") + token[at + 1 :]
+        assert tokens.parse(other) is None
+    assert tokens.parse("") is tokens.parse(token + "\n") is None
+    assert len({house.token("read") for _ in range(20)}) == 20
+
+
+def test_a_scrape_computes_argon2_once_in_a_while(house: House, computed: list[str]) -> None:
+    token = house.token("metrics")
+    assert [_scrape(house, token) for _ in range(5)] == [200] * 5
+    assert len(computed) == 1
+    house.clock.move(seconds=verified.SECONDS)
+    assert _scrape(house, token) == 200
+    assert len(computed) == 2
+
+
+def test_a_revoked_token_ends_at_once_though_it_was_right_a_moment_ago(house: House) -> None:
+    house.add("anna", "admin")
+    token = house.token("metrics")
+    assert _scrape(house, token) == 200
+    parsed = tokens.parse(token)
+    assert parsed
+    assert post(house.signed_in("anna"), "/tokens/revoke", token=parsed[0]).status_code == 303
+    assert _scrape(house, token) == 401
+    with house.store.write() as connection, pytest.raises(InputError):
+        tokens.revoke(connection, parsed[0], house.clock())
+
+
+def test_a_token_ends_when_it_was_said_to(house: House) -> None:
+    token = house.token("metrics", until=house.clock() + timedelta(days=1))
+    assert _scrape(house, token) == 200
+    house.clock.move(days=1)
+    assert _scrape(house, token) == 401
+
+
+def test_the_secret_decides_and_guessing_is_slowed_down(house: House, computed: list[str]) -> None:
+    right = house.token("metrics")
+    start = right[: len("certpin_") + 13]
+    wrong = f"{start}{'0' * 43}"
+    wrong += tokens._checksum(wrong)
+    for _ in range(throttle.FREE_PER_SOURCE):
+        assert _scrape(house, wrong) == 401
+    asked = len(computed)
+    assert _scrape(house, wrong) == 429
+    assert len(computed) == asked
+    house.clock.move(seconds=throttle.LONGEST_WAIT)
+    assert _scrape(house, right) == 200
+    unknown = f"certpin_{'0' * 12}_{'0' * 43}"
+    assert _scrape(house, unknown + tokens._checksum(unknown)) == 401
+
+
+def test_what_is_remembered_is_bounded_and_no_secret(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verified, "MOST", 3)
+    memory, now = Verified(), house.clock()
+    kept = passwords.TOKENS.hash("a secret")
+    assert not memory.matches(kept, "another", now)
+    assert not memory.remembers(kept, "another", now)
+    for number in range(5):
+        memory.matches(passwords.TOKENS.hash(str(number)), str(number), now)
+    assert memory.matches(kept, "a secret", now)
+    assert memory.remembers(kept, "a secret", now)
+    assert not memory.remembers(passwords.TOKENS.hash("a secret"), "a secret", now)
+    assert len(memory._until) == 3
+    assert b"a secret" not in b"".join(memory._until)
+
+
+def test_a_token_is_shown_once_and_its_life_is_written_down(house: House) -> None:
+    house.add("anna", "admin")
+    browser = house.signed_in("anna")
+    page = post(browser, "/tokens", "/tokens", name="<i>prom</i>", scope=["metrics"], days="30")
+    found = re.search(r"certpin_\w+", page.text)
+    assert found
+    assert page.headers["cache-control"] == "no-store"
+    again = browser.get("/tokens").text
+    assert found[0] not in again
+    assert "&lt;i&gt;prom&lt;/i&gt;" in again
+    for _ in range(3):
+        _scrape(house, found[0])
+        house.clock.move(minutes=2)
+    whats = [what for _, what, *_ in house.audited()]
+    assert whats == ["login", "token.made", "token.first-used"]
+    assert not [row for row in house.audited() if found[0][-49:] in "".join(row)]
+    assert "token.first-used" in browser.get("/audit").text
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "x"},
+        {"name": "x", "scope": ["all"]},
+        {"name": "", "scope": ["read"]},
+        {"name": "x" * 81, "scope": ["read"]},
+        {"name": "x", "scope": ["read"], "days": "0"},
+        {"name": "x", "scope": ["read"], "days": "9999999"},
+        {"name": "x", "scope": ["read"], "days": "\u0665"},
+    ],
+)
+def test_a_token_that_makes_no_sense_is_not_made(house: House, fields: dict[str, Any]) -> None:
+    assert post(house.browser(), "/tokens", "/tokens", **fields).status_code == 400
+    with house.store.read() as connection:
+        assert tokens.every(connection) == []
+
+
+def test_the_record_has_pages(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    from certpin.watch.access import audit, pages_admin
+
+    monkeypatch.setattr(audit, "PAGE", 2)
+    monkeypatch.setattr(pages_admin, "PAGE", 2)
+    for name in ("anna", "bert", "carl"):
+        with house.store.write() as connection:
+            audit.audit(connection, audit.somebody(name), "something", at=house.clock())
+    browser = house.browser()
+    first = browser.get("/audit").text
+    assert ("carl" in first, "anna" in first) == (True, False)
+    older = re.search(r"/audit\?before=\d+", first)
+    assert older
+    assert "anna" in browser.get(older[0]).text
+    assert browser.get("/audit?before=x").text.count("<tr>") == 3

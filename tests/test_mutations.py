@@ -41,6 +41,7 @@ LISTS = (
     "tests.updates.publish.mutations_push",
     "tests.updates.publish.mutations",
     "tests.updates.wultra.mutations",
+    "tests.watch.web.mutations",
     "tests.watch.access.mutations",
 )
 

@@ -57,7 +57,7 @@ def browser() -> Iterator[Browser]:
 
 @contextmanager
 def tab(browser: Browser, served: Served, **more: Any) -> Iterator[Page]:
-    """A tab in which nothing may go wrong: no error in the console, nothing that the policy stops."""
+    """A tab in which nothing may go wrong: no error, and nothing that the policy stops."""
     context = browser.new_context(base_url=served.url, reduced_motion="reduce", **more)
     page = context.new_page()
     wrong: list[str] = []

@@ -60,7 +60,8 @@ def every_page(year: Year, chain: bytes) -> list[str]:
     """One address of each page."""
     return [
         "/", "/?sort=name&status=holds&q=bank&page=3", f"/hosts/{FIRST[0]}", f"/hosts/{FIRST[3]}",
-        "/hosts/new.bank.example", "/failures", "/failures?range=365d&by=network", "/failures?by=app",
+        "/hosts/new.bank.example", "/failures", "/failures?range=365d&by=network",
+        "/failures?by=app",
         f"/failures?range=7d&host={FIRST[0]}", f"/failures/chains/{chain.hex()}?host={FIRST[0]}",
         f"/failures/chains/{year.inspected.hex()}", "/pin-sets", "/pin-sets/bank-app",
         "/pin-sets/bank-app?days=365", "/alerts", "/alerts?which=resolved", f"/alerts/{ALERT}",
@@ -251,7 +252,9 @@ def test_secrets_of_the_settings_are_on_no_page(made: tuple[Watch, Year, bytes])
     from certpin.watch.secret import Secret
 
     tell = Tell("pager", Secret("https://hooks.example/s3cr3t"))
-    settings = replace(made[0].settings, alerts=Settings(tell=(tell,)), nats=Secret("nats://s3cr3t"))
+    settings = replace(
+        made[0].settings, alerts=Settings(tell=(tell,)), nats=Secret("nats://s3cr3t")
+    )
     page = client_of(replace(made[0], settings=settings)).get("/about").text
     assert "s3cr3t" not in page
     assert "pager" in page

@@ -86,8 +86,7 @@ def host(asked: Asked) -> Response:
             ],
             alerts=alerts.alerts(connection, host=name).items,
             changes=[
-                (each, changed(each.what))
-                for each in sightings.changes(connection, name, limit=30)
+                (each, changed(each.what)) for each in sightings.changes(connection, name, limit=30)
             ],
             chains=failures.top_chains(connection, within, only=only, limit=5),
             failing=series.drawn(

@@ -50,6 +50,7 @@ LISTS = (
     "tests.watch.facts.mutations",
     "tests.watch.collector.mutations",
     "tests.watch.alerts.mutations",
+    "tests.watch.web.mutations",
     "tests.watch.access.mutations",
     "tests.watch.monitor.mutations",
 )

@@ -46,8 +46,13 @@ LISTS = (
     "tests.updates.publish.mutations_push",
     "tests.updates.publish.mutations",
     "tests.updates.wultra.mutations",
+    "tests.watch.store.mutations",
+    "tests.watch.facts.mutations",
+    "tests.watch.collector.mutations",
     "tests.watch.alerts.mutations",
+    "tests.watch.web.mutations",
     "tests.watch.access.mutations",
+    "tests.watch.monitor.mutations",
 )
 
 # What would make the run inside measure, record, distribute or insist: none of its business.

@@ -8,7 +8,10 @@ import sys
 from importlib import import_module
 
 # A new measurement is one file with a function ``figures``, and one name here.
-MEASUREMENTS = ("handshake", "lookup", "importing", "scan", "lab", "simulation", "swaps", "checks")
+MEASUREMENTS = (
+    *("handshake", "lookup", "importing", "scan", "lab", "simulation", "swaps", "checks"),
+    *("monitor", "collector", "pages"),
+)
 
 
 def main(names: list[str]) -> None:

@@ -13,6 +13,7 @@ from certpin.cli.watch_silence import silence
 from certpin.cli.watch_token import token
 from certpin.cli.watch_user import user
 from certpin.cli.watch_worker import worker
+from certpin.cli.watch_writer import writer
 
 
 @click.group()
@@ -42,6 +43,7 @@ for each in (
     alerts,
     silence,
     worker,
+    writer,
     ct,
     backup,
     restore,

@@ -91,7 +91,7 @@ async def _listen(
     finally:
         condition.stopping = True
         stopping.cancel()
-        server.stop()
+        server.stop()  # type: ignore[no-untyped-call]
     try:
         async with asyncio.timeout(_GRACE):
             await serving

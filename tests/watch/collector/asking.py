@@ -11,7 +11,7 @@ from certpin.watch.collector.app import Collector
 from certpin.watch.collector.intake import open_intake
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from certpin.watch.collector.received import Received
     from certpin.watch.watch import Watch
@@ -31,7 +31,9 @@ class Answer:
     def error(self) -> str:
         """What it says is wrong. It also says what to do, in one line."""
         said = json.loads(self.body)
-        assert said.keys() == {"error", "fix"} and said["fix"] and self.body.count(b"\n") == 1
+        assert said.keys() == {"error", "fix"}
+        assert said["fix"]
+        assert self.body.count(b"\n") == 1
         return str(said["error"])
 
 
@@ -96,12 +98,17 @@ def post(collector: Collector, body: bytes, content_type: str = JSON, **headers:
     return asyncio.run(ask(collector, Asked([body], content_type, headers=named)))
 
 
-def through(watch: Watch, bodies: Sequence[bytes], **more: Callable[[], float]) -> list[int]:
-    """Post them all at once through the intake of the settings; returns what was answered."""
+def through(watch: Watch, bodies: Sequence[bytes], *, ready: bool = False) -> list[int]:
+    """Post them all at once through the intake of the settings; returns what was answered.
+
+    With ``ready``, the first is posted again and again before, until it is taken in.
+    """
 
     async def all_of_them() -> list[int]:
         async with open_intake(watch) as intake:
-            collector = Collector(watch, intake, **more)
+            collector = Collector(watch, intake)
+            while ready and (await ask(collector, Asked([bodies[0]]))).status != 204:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)  # nobody tells when the server is found
             answers = await asyncio.gather(*(ask(collector, Asked([each])) for each in bodies))
             return [answer.status for answer in answers]
 

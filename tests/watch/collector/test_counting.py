@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -157,9 +156,9 @@ def test_hostile_reports_fill_an_hour_and_no_more(store: Store) -> None:
 
 def test_what_is_taken_back_is_not_known(sqlite_store: Store) -> None:
     known = Known()
-    with pytest.raises(ZeroDivisionError), sqlite_store.write() as connection:
+    with sqlite_store.write() as connection:
         count(connection, [body(failure(1))], RULES, known)
-        raise ZeroDivisionError
+        connection.rollback()
     assert counted(sqlite_store, [body(failure(1))], known=known).reports == 1
     assert len(rows(sqlite_store, CHAINS)) == len(rows(sqlite_store, REPORT_GROUPS)) == 1
 

@@ -26,11 +26,13 @@ class Disk:
 
     def __init__(self, *failures: Exception) -> None:
         self.batches: list[int] = []
+        self.asked = asyncio.Event()
         self.let = asyncio.Event()
         self.failures = list(failures)
 
     async def commit(self, batch: Sequence[Received]) -> None:
         self.batches.append(len(batch))
+        self.asked.set()
         await self.let.wait()
         if self.failures:
             raise self.failures.pop()
@@ -52,8 +54,7 @@ def test_whoever_comes_while_a_commit_is_on_its_way_shares_the_next_one() -> Non
         gatherer = Gatherer(disk.commit, BOUNDS)
         gatherer.start()
         first = asyncio.create_task(gatherer.put(body()))
-        while not disk.batches:
-            await asyncio.sleep(0)
+        await disk.asked.wait()
         others = asyncio.gather(*(gatherer.put(body()) for _ in range(5)))
         await asyncio.sleep(0)
         assert not first.done()

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from certpin.errors import InputError, StoreError
+from certpin.watch.metrics.counters import COUNTERS
 from certpin.watch.monitor.link import (
     RESULTS,
     TROUBLE,
@@ -100,6 +101,8 @@ class Desk:
             answers = [each for each in results if _key(each) in asked]
             with self._watch.store.write() as connection:
                 keep_results(connection, answers, self._watch.clock())
+            for seen in (seen for each in answers for seen in each.seen):
+                COUNTERS.probed(seen.outcome)
         except StoreError as exc:
             log.warning("results of other vantages wait: %s", exc.problem)
             return False

@@ -47,6 +47,7 @@ LISTS = (
     "tests.updates.publish.mutations",
     "tests.updates.wultra.mutations",
     "tests.watch.facts.mutations",
+    "tests.watch.store.mutations",
     "tests.watch.access.mutations",
 )
 

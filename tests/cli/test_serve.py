@@ -109,9 +109,11 @@ def chat() -> Iterator[tuple[str, list[str]]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
-        yield f"json://127.0.0.1:{server.server_address[1]}/", told
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"json://127.0.0.1:{server.server_address[1]}/", told
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @contextmanager
@@ -153,7 +155,7 @@ def test_a_new_user_is_told_finds_the_cause_and_silences_it(
         with serving(told=told, WATCH_CHAT=address, **env) as watch:
             assert "certpin add" in watch.page("/")  # there is no pin file yet: what to do
 
-            words = ("--connect", f"127.0.0.1:{server.port}", "--trust", str(ca))
+            words = ("--connect", f"127.0.0.1:{server.port}", "--ca-file", str(ca))
             assert run("add", HOST, "--backup-key", "backup.key", *words).code == 0
             hosts = watch.until(lambda: watch.json("/api/v1/hosts")["items"])
             assert [each["name"] for each in hosts] == [HOST]

@@ -48,7 +48,11 @@ LISTS = (
     "tests.updates.wultra.mutations",
     "tests.watch.facts.mutations",
     "tests.watch.store.mutations",
+    "tests.watch.collector.mutations",
+    "tests.watch.alerts.mutations",
+    "tests.watch.web.mutations",
     "tests.watch.access.mutations",
+    "tests.watch.monitor.mutations",
 )
 
 # What would make the run inside measure, record, distribute or insist: none of its business.

@@ -159,7 +159,7 @@ def test_a_new_user_is_told_finds_the_cause_and_silences_it(
             assert run("add", HOST, "--backup-key", "backup.key", *words).code == 0
             hosts = watch.until(lambda: watch.json("/api/v1/hosts")["items"])
             assert [each["name"] for each in hosts] == [HOST]
-            watch.until(lambda: watch.json("/api/v1/hosts")["items"][0]["status"] == "ok")
+            watch.until(lambda: watch.json("/api/v1/hosts")["items"][0]["status"] == "holds")
 
             server.use({HOST: stranger})
             message = watch.until_told(HOST, "certpin ")

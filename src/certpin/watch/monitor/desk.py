@@ -14,6 +14,7 @@ from certpin.watch.monitor.link import (
     job_subject,
     linked,
     make_streams,
+    pause,
     publish,
     result_subject,
     take,
@@ -37,7 +38,6 @@ log = logging.getLogger("certpin.watch.monitor")
 
 _AT_ONCE = 256
 _PATIENCE = 60.0  # seconds in which a result has to be in the store
-_AGAIN = 2.0
 
 
 class Desk:
@@ -62,13 +62,13 @@ class Desk:
             return
         while not stop.is_set():
             try:
-                async with linked(url, "certpin monitor") as jetstream:
+                async with linked(url, "certpin monitor", stop) as jetstream:
                     await make_streams(jetstream, self._watch.settings.monitor)
                     self._jetstream = jetstream
                     await self._collect(jetstream, stop)
             except TROUBLE as exc:
                 log.warning("no way to other vantages: %s", type(exc).__name__)
-                await asyncio.sleep(_AGAIN)
+                await pause(stop)
             finally:
                 self._jetstream = None
 

@@ -17,6 +17,7 @@ from certpin.errors import FormatError
 from certpin.watch.collector.commit import Committer
 from certpin.watch.collector.received import unpack_batch
 from certpin.watch.collector.refusals import NotDurableError
+from certpin.watch.collector.waiting import forget, keep_looking
 from certpin.watch.metrics.counters import COUNTERS
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _log = logging.getLogger(__name__)
 async def run(watch: Watch, stop: asyncio.Event) -> None:
     """Write until ``stop`` is set. Without a NATS server in the settings there is nothing to do."""
     if watch.settings.nats is None:
+        await asyncio.to_thread(forget, watch.store)
         return
     thread = ThreadPoolExecutor(1, "certpin-writer")
     try:
@@ -76,7 +78,12 @@ class _Writer:
         try:
             stream = client.jetstream()
             await ensure_stream(stream, settings.collector)
-            await self._drain(client, stream)
+            looking = asyncio.create_task(keep_looking(self._watch, client))
+            try:
+                await self._drain(client, stream)
+            finally:
+                looking.cancel()
+                await asyncio.gather(looking, return_exceptions=True)
         finally:
             await client.close()
 

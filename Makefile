@@ -26,7 +26,7 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench attacks formats proof rules suffixes
-.PHONY: clean picture python revision
+.PHONY: clean picture python revision htmx pages
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -90,6 +90,12 @@ picture: setup ## Draw the simulation of the documentation anew.
 
 revision: setup ## Write the revision of the watch's schema that is not released, from its tables.
 	@$(RUN) -m scripts.revision
+
+htmx: setup ## Write the htmx of the watch's pages anew from npm, in the version that scripts/htmx.py names.
+	@$(RUN) -m scripts.htmx
+
+pages: setup ## Photograph the watch's pages into build/pages, in both themes and as a telephone has them.
+	@$(RUN) -m tests.watch.photos
 
 suffixes: setup ## Write the list of public suffixes anew from the locked publicsuffixlist.
 	@$(RUN) -m scripts.public_suffix

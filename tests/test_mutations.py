@@ -46,8 +46,13 @@ LISTS = (
     "tests.updates.publish.mutations_push",
     "tests.updates.publish.mutations",
     "tests.updates.wultra.mutations",
+    "tests.watch.store.mutations",
+    "tests.watch.facts.mutations",
     "tests.watch.collector.mutations",
+    "tests.watch.alerts.mutations",
+    "tests.watch.web.mutations",
     "tests.watch.access.mutations",
+    "tests.watch.monitor.mutations",
 )
 
 # What would make the run inside measure, record, distribute or insist: none of its business.
@@ -134,14 +139,19 @@ def _without(rule: Mutation, source: Path) -> Iterator[None]:
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # its bytecode holds again
 
 
+def notices(rule: Mutation, warm: Warm, patience: int) -> None:
+    """The test of a rule fails without it. ``patience`` is in seconds."""
+    with _without(rule, warm.source):
+        code, said = warm.run(patience, rule.test)
+    assert code == pytest.ExitCode.TESTS_FAILED, said
+    assert "1 failed" in said, said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mutation", _mutations(), ids=_names(_mutations()))
 def test_a_rule_that_is_taken_out_is_missed(mutation: Mutation, warm: Warm) -> None:
-    with _without(mutation, warm.source):
-        # Without its rule many a test hangs, and that is noticed: eight seconds are enough.
-        code, said = warm.run(8, mutation.test)
-    assert code == pytest.ExitCode.TESTS_FAILED, said
-    assert "1 failed" in said, said
+    # Without its rule many a test hangs, and that is noticed: eight seconds are enough to see it.
+    notices(mutation, warm, 8)
 
 
 @pytest.mark.slow

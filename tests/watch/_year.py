@@ -221,11 +221,12 @@ def _alerts(connection: Connection, made: World, strange: bytes) -> None:
     now = int(made.now.timestamp())
     for number, (rule, severity, host, summary, command, clients, age) in enumerate(_ALERTS, 1):
         resolved = now - age + 7200 if number > 5 else None
+        details, chains = {"vantage": "singapore"}, {"chains": [[strange.hex(), 613]]}
         connection.execute(ALERTS.insert().values(
             key=f"{rule}\n{SETS[0]}\n{host}\n{number}", rule=rule, severity=severity, host=host,
             pin_set=SETS[0], summary=summary, command=command,
-            details=json.dumps({"vantage": "singapore", "chains": [[strange.hex(), clients]]} if number == 1
-                               else {"vantage": "singapore"}), clients=clients, opened_at=now - age,
+            details=json.dumps(details | (chains if number == 1 else {})), clients=clients,
+            opened_at=now - age,
             last_at=now - 60, resolved_at=resolved, told_at=now - age + 20, repeats=3,
         ))  # fmt: skip
         events = [("opened", "", ""), ("told", "", "slack"), ("repeated", "", "")]

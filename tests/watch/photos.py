@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from tests.watch._pages import Served
+    from tests.watch._year import Year
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = (
@@ -32,7 +33,12 @@ _DOCS = Path(__file__).parents[2] / "docs"
 
 def pages(served: Served) -> dict[str, str]:
     """Every page, by the name of its picture."""
-    chain = served.year.inspected.hex()
+    return pages_of(served.year)
+
+
+def pages_of(year: Year) -> dict[str, str]:
+    """The same, where nothing is served yet."""
+    chain = year.inspected.hex()
     return {
         "fleet": "/",
         "host": f"/hosts/{FIRST[0]}",

@@ -155,3 +155,24 @@ def test_where_the_folder_cannot_be_made_a_few_wait_in_memory(tmp_path: Path) ->
     for name in found.names(NOW):
         found.done(name)
     assert waiting(found) == []
+
+
+def test_without_locks_and_where_open_files_stay_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows: what is open is taken away when it is let go."""
+    monkeypatch.setattr("certpin.reports.reporter.folder.fcntl", None)
+    found = queue(tmp_path)
+    put(found, 1)
+    (name,) = found.names(NOW)
+    with found.claimed(name) as item:
+        assert item is not None
+        with monkeypatch.context() as patched:
+            patched.setattr("pathlib.Path.unlink", _refuse)
+            found.done(name)
+        assert found.names(NOW) == [], "it is not sent twice"
+    assert list(tmp_path.iterdir()) == []
+
+
+def _refuse(path: Path) -> None:
+    raise PermissionError(13, "it is open")

@@ -249,9 +249,23 @@ def test_being_told_of_a_failure_never_waits_for_the_disk_and_never_raises(
         for _ in range(400):
             reporter(failure(collector.url))
         assert len(reporter._notes) == 256
-        reporter(None)  # type: ignore[arg-type]
         let_go.set()
         collector.arrived(1)
+
+
+def test_what_cannot_be_told_or_sent_stops_nothing_else(
+    tmp_path: Path, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    with reporting(tmp_path) as reporter:
+        reporter(None)  # type: ignore[arg-type]  # as a caller may be wrong
+        reporter(failure("https://127.0.0.1:99999/", collector.url))
+        collector.arrived(1)
+        assert reporter.flush(PATIENCE)
+    logged = [record.message for record in caplog.records if record.name == "certpin.reports"]
+    assert logged == [
+        "something could not be reported",
+        "a report could not be sent, and is dropped",
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

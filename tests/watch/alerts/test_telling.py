@@ -158,6 +158,13 @@ def test_who_was_killed_before_it_could_tell_tells_when_it_is_back(
     assert len(webhook.bodies) == 1
 
 
+def test_a_claim_keeps_others_from_sending_the_same(sqlite_store: Store, webhook: Hook) -> None:
+    stage = Stage(sqlite_store, told_by(webhook))
+    stage.look(finding())
+    assert stage.turns[0]._claim(stage.now).rows
+    assert not stage.turns[0]._claim(stage.now).rows
+
+
 @pytest.mark.slow
 def test_a_process_that_is_killed_between_commit_and_message_loses_neither(
     sqlite_store: Store, webhook: Hook
@@ -237,7 +244,7 @@ def test_each_is_told_of_what_it_wants(sqlite_store: Store, webhook: Hook) -> No
     def wants(**more: object) -> Tell:
         return replace(told_by(webhook), **more)  # type: ignore[arg-type]
 
-    every = (
+    every: tuple[tuple[Tell, list[str]], ...] = (
         (wants(severity="critical"), ["critical"]),
         (wants(hosts=("*.bank.example",), severity="info"), ["critical", "info"]),
         (wants(hosts=("other.example",)), []),

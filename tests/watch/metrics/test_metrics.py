@@ -35,7 +35,8 @@ def counted() -> Counters:
     counters.answered(202, 0.003)
     counters.answered(777, 0.003)
     counters.stored(12, 0.01)
-    counters.probed("verified", 0.1)
+    counters.probed("verified")
+    counters.reported("repeat", 2)
     counters.notified(told=False)
     return counters
 

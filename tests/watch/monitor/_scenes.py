@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin import HostPattern, HostPin, HostPolicy, Pin
 from certpin.lab import Authority
-from certpin.pins import PinSet
+from certpin.pinfile import PinSet
 from certpin.rotation import Event, History, Timing
 from certpin.watch.monitor.case import Case, Heard, Logged, Look, Scene
 from certpin.watch.monitor.judge import judge
@@ -111,8 +111,8 @@ def look(name: str = "leaf", vantage: str = "local", **fields: Any) -> Look:
 
 
 def failing(code: int, problem: str, served: Chain | None = None, **fields: Any) -> Look:
-    more = {"outcome": "unverified", "verified": None, "served": served or path("leaf")}
-    return look(**more, code=code, problem=problem, **fields)
+    shown: dict[str, Any] = {"verified": None, "served": served or path("leaf")}
+    return look(outcome="unverified", **shown, code=code, problem=problem, **fields)
 
 
 def scene(

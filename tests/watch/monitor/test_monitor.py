@@ -166,7 +166,7 @@ def test_a_monitor_that_is_told_to_stop_does_not_wait_for_a_silent_server() -> N
         assert not asking.is_alive()
 
 
-def test_a_service_that_is_stopped_keeps_what_it_saw_and_lets_its_turn_go(
+def test_a_service_that_is_stopped_lets_its_turn_go_at_once(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
     leaf = intermediate.issue("localhost")

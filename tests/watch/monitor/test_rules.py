@@ -6,14 +6,19 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from certpin.pins import Pin
+from certpin.pins import HostPin, Pin
+from certpin.rotation import Event, Timing
 from certpin.watch.finding import SEVERITIES, Finding
+from certpin.watch.monitor.judge import judge
 from certpin.watch.monitor.rules import RULES
 from certpin.watch.monitor.settings import HostSettings, Settings
 from certpin.watch.monitor.targets import Target
+from certpin.x509 import Chain
 from tests import kit
 from tests.watch.monitor import _scenes as scenes
 from tests.watch.monitor._scenes import (
@@ -136,7 +141,7 @@ def test_a_certificate_is_told_by_what_is_left_of_its_own_life(
     content = pins(Pin.of_key(chain.leaf.spki_sha256))
     scene = scenes.scene([look(verified=chain, since=moment, last=moment)], content)
     case = replace(scene.cases[0], now=moment)
-    assert rules(scenes.judge(replace(scene, cases=(case,), now=moment))) == (
+    assert rules(judge(replace(scene, cases=(case,), now=moment))) == (
         [("certificate-expires", severity)] if severity else []
     )
 
@@ -145,7 +150,7 @@ def test_a_certificate_is_told_once_for_all_that_show_it() -> None:
     moment = NOW + 43 * DAY
     scene = scenes.scene([look(), look(vantage="fra1")])
     case = replace(scene.cases[0], now=moment)
-    finding = one(scenes.judge(replace(scene, cases=(case,))), "certificate-expires")
+    finding = one(judge(replace(scene, cases=(case,))), "certificate-expires")
     assert len(finding.details["places"]) == 2
     assert "ends in 4 days" in finding.summary
 
@@ -156,12 +161,12 @@ def test_a_pinned_authority_is_told_as_long_before_as_its_successor_needs() -> N
     left = above.not_after - NOW
     moment = NOW + left - 45 * DAY
     leaf = scenes.authority().at(moment).issue(scenes.HOST)
-    shown = scenes.Chain.from_der([leaf.certificate.der, *(each.der for each in chain.authorities)])
-    events = [replace(published(pins("leaf"), ago=DAY), timing=scenes.Timing(opened=40 * DAY))]
+    shown = Chain.from_der([leaf.certificate.der, *(each.der for each in chain.authorities)])
+    events = [replace(published(pins("leaf"), ago=DAY), timing=Timing(opened=40 * DAY))]
     for wanted, expected in ((Pin.of_key(above.spki_sha256), True), (leaf.pin, False)):
         scene = scenes.scene([look(verified=shown)], pins(wanted), events)
         case = replace(scene.cases[0], now=moment)
-        findings = scenes.judge(replace(scene, cases=(case,)))
+        findings = judge(replace(scene, cases=(case,)))
         told = [each for each in findings if each.rule == "certificate-expires"]
         assert bool(told) == expected
 
@@ -172,7 +177,7 @@ def test_a_certificate_that_has_ended_is_critical_also_when_nobody_has_looked_si
     ]
     scene = scenes.scene([look()])
     case = replace(scene.cases[0], now=NOW + 50 * DAY)
-    assert ("certificate-expired", "critical") in rules(scenes.judge(replace(scene, cases=(case,))))
+    assert ("certificate-expired", "critical") in rules(judge(replace(scene, cases=(case,))))
 
 
 @pytest.mark.parametrize(
@@ -203,7 +208,7 @@ def test_pins_that_end_in_the_field_are_told_with_their_clients() -> None:
 
 def test_pins_that_end_before_the_next_can_be_adopted_are_told_early() -> None:
     slow = published(pins("leaf", expires=NOW + 80 * DAY), ago=DAY)
-    slow = replace(slow, timing=scenes.Timing(opened=90 * DAY))
+    slow = replace(slow, timing=Timing(opened=90 * DAY))
     content = pins("leaf", expires=NOW + 80 * DAY)
     assert rules(found([look()], content, [slow])) == [("pins-expire", "warning")]
 
@@ -218,14 +223,22 @@ def test_another_key_is_told_unless_file_or_journal_named_it() -> None:
     changed = look("next", before=path("leaf"), changed=NOW - DAY)
     both = pins("leaf", "next")
     assert rules(found([changed], both)) == []
-    generated = scenes.Event(
-        NOW - 9 * DAY, "ann", "generate", host=scenes.HOST, pin=scenes.pin("next")
-    )
+    generated = Event(NOW - 9 * DAY, "ann", "generate", host=scenes.HOST, pin=scenes.pin("next"))
     told = found([changed], events=[generated])
     assert "key-changed" not in {each.rule for each in told}
     finding = one(found([changed]), "key-changed")
     assert finding.details["before"] == str(scenes.pin("leaf"))
     assert finding.details["after"] == str(scenes.pin("next"))
+
+
+def test_a_key_that_was_compromised_is_nobodys() -> None:
+    changed = look("next", before=path("leaf"), changed=NOW - DAY)
+    named: dict[str, Any] = {"host": scenes.HOST, "pin": scenes.pin("next")}
+    events = [
+        Event(NOW - 9 * DAY, "ann", "generate", **named),
+        Event(NOW - 8 * DAY, "ann", "compromise", **named),
+    ]
+    assert "key-changed" in {each.rule for each in found([changed], events=events)}
 
 
 def test_another_key_is_no_news_where_authorities_alone_are_pinned() -> None:
@@ -249,9 +262,9 @@ def test_another_root_is_a_warning_and_another_intermediate_is_information() -> 
     sibling = (
         scenes.root().intermediate("Sibling").issue(scenes.HOST, key=scenes.identity("leaf").key)
     )
-    beside = scenes.Chain.from_der(
+    beside = Chain.from_der(
         [
-            *(each.public_bytes(scenes.Encoding.DER) for each in sibling.chain),
+            *(each.public_bytes(Encoding.DER) for each in sibling.chain),
             scenes.root().certificate.der,
         ]
     )
@@ -276,7 +289,7 @@ def test_no_backup_outside_the_chain_is_a_warning() -> None:
     content = pins("leaf")
     policy = replace(
         content.policies[0],
-        pins=(scenes.HostPin(scenes.pin("leaf")), scenes.HostPin(authority, "intermediate")),
+        pins=(HostPin(scenes.pin("leaf")), HostPin(authority, "intermediate")),
     )
     assert rules(found([look()], replace(content, policies=(policy,)))) == [
         ("no-backup", "warning")

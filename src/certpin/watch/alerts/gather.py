@@ -94,7 +94,8 @@ def _groups(connection: Connection, now: int) -> tuple[Group, ...]:
         .order_by(total.desc())
         .limit(_MOST_GROUPS)
     )
-    return tuple(Group._make(row) for row in rows)
+    # PostgreSQL sums to a decimal number.
+    return tuple(Group._make((*row[:-1], int(row[-1]))) for row in rows)
 
 
 def _hours(connection: Connection, past: Past, now: int) -> tuple[Hours, frozenset[int]]:

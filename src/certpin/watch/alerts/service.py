@@ -86,7 +86,7 @@ class Service:
             plugin.dedup, plugin.action = incident, "map"
         form = _format_of(plugin)
         room = max(int(plugin.body_maxlen or 0) - (0 if plugin.title_maxlen else 200), _LEAST_ROOM)
-        # Given in the very format that the service takes, apprise converts nothing. The plugin itself
+        # Given in the very format that the service takes, nothing is converted. The plugin itself
         # is asked, in this thread: apprise would do it in another one, which logs as it likes.
         return bool(
             plugin.notify(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from certpin.errors import CertpinError, HostError, StoreError
+from certpin.watch import telemetry
 from certpin.watch.collector.counting import Counted, Rules, count
 from certpin.watch.collector.grouping import Room
 from certpin.watch.collector.known import Known
@@ -57,7 +58,10 @@ class Committer:
         settings = self._settings
         room = Room(settings.groups_per_hour, settings.chains_per_hour, watches(self._watched))
         rules = Rules(room, settings.samples, settings.most_samples)
-        with self._store.write() as connection:
+        with (
+            telemetry.span("certpin.batch", batch_size=len(batch)),
+            self._store.write() as connection,
+        ):
             return count(connection, batch, rules, self._known)
 
     def _learn(self, counted: Counted) -> None:

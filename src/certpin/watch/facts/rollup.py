@@ -101,7 +101,7 @@ class Rollup:
 
     def _touched(self, connection: Connection, today: int) -> Sequence[int]:
         column = REPORT_GROUPS.c.hour
-        new = select((column - column % DAY).distinct()).where(REPORT_GROUPS.c.id > self._seen)
+        new = select(column - column % DAY).where(REPORT_GROUPS.c.id > self._seen).distinct()
         late = {int(each) for each in connection.execute(new).scalars() if each <= today}
         return sorted(late | {today - number * DAY for number in range(_FRESH + 1)})
 

@@ -5,7 +5,7 @@
     COUNTERS.answered(202, seconds)      # the collector: one request
     COUNTERS.stored(len(batch), seconds) # the collector, or the writer: one batch became durable
     COUNTERS.reported("repeat", 3)       # the collector, or the writer: what became of reports
-    COUNTERS.probed("verified", seconds) # the monitor: one probe
+    COUNTERS.probed("verified")          # the monitor: one probe
     COUNTERS.notified(told=True)         # alerts: somebody was told, or could not be
 
 They begin at nothing when the process does, as Prometheus expects of counters. Labels are words of
@@ -81,12 +81,6 @@ class Counters:
             ["outcome"],
             registry=self.registry,
         )
-        self._dialled = Histogram(
-            "certpin_probe_duration_seconds",
-            "How long a probe took.",
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
         self._notifications = Counter(
             "certpin_notifications",
             "Messages to people, by whether they got through.",
@@ -115,13 +109,11 @@ class Counters:
             self._reports.labels(fate).inc(reports)
             self._tell("certpin_collector_reports", reports, fate=fate)
 
-    def probed(self, outcome: Outcome, seconds: float) -> None:
-        """A probe ended."""
+    def probed(self, outcome: Outcome) -> None:
+        """A probe ended, and what it saw is kept."""
         word = outcome if outcome in get_args(Outcome) else _OTHER
         self._probes.labels(word).inc()
-        self._dialled.observe(seconds)
         self._tell("certpin_probes", 1, outcome=word)
-        self._tell("certpin_probe_duration_seconds", seconds)
 
     def notified(self, *, told: bool) -> None:
         """Somebody was told of an alert, or could not be."""

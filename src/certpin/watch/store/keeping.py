@@ -37,7 +37,7 @@ def keep_chains(
         found[digests[-1]] = members
     found.pop(NO_CHAIN, None)
     moment = int(now.timestamp())
-    _hold(connection)
+    hold_chains(connection)
     new = _missing(connection, CHAINS.c.digest, found)
     if not new:
         return digests  # a chain that is kept has its certificates
@@ -49,7 +49,7 @@ def keep_chains(
     return digests
 
 
-def _hold(connection: Connection) -> None:
+def hold_chains(connection: Connection) -> None:
     """Let nobody delete a chain between here and the row that names it (``sweeping``)."""
     if connection.dialect.name != "sqlite":  # SQLite has one writer anyhow
         connection.execute(text("LOCK TABLE chains IN ROW EXCLUSIVE MODE"))

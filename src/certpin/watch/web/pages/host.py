@@ -44,6 +44,19 @@ PROBLEMS = {
 }
 
 
+# What may change from one sighting to the next.
+_CHANGES = {
+    "key": "another key",
+    "issuer": "another issuer",
+    "served": "another certificate",
+    "verified": "another path",
+    "outcome": "another outcome",
+    "address": "another address",
+    "tls": "another version of TLS",
+    "problem": "another problem",
+}
+
+
 @dataclass(frozen=True)
 class Served:
     """A chain that vantages are shown, and how it is drawn. ``places`` are its certificates."""
@@ -72,7 +85,9 @@ def host(asked: Asked) -> Response:
                 rotation.of(connection, asked, each, policy, found) for each, policy in policies
             ],
             alerts=alerts.alerts(connection, host=name).items,
-            changes=sightings.changes(connection, name, limit=30),
+            changes=[
+                (each, changed(each.what)) for each in sightings.changes(connection, name, limit=30)
+            ],
             chains=failures.top_chains(connection, within, only=only, limit=5),
             failing=series.drawn(
                 "failing",
@@ -82,6 +97,14 @@ def host(asked: Asked) -> Response:
             ),
             unknowns=list(unknowns.of_a_host(found, asked.now, asked.limits)),
         )
+
+
+def changed(what: tuple[str, ...]) -> str:
+    """What changed, in words. A new path follows from a new certificate, and is not told."""
+    said = [_CHANGES.get(each, each) for each in what if each != "verified" or "served" not in what]
+    if "served" in what and "key" not in what and "outcome" not in what:
+        said.append("the same key")
+    return ", ".join(said)
 
 
 def _served(

@@ -147,12 +147,11 @@ def _titles(bars: Bars, plot: int) -> Iterator[ET.Element]:
 
 
 def _levels(most: int, plot: int, *, shares: bool) -> Iterator[ET.Element]:
-    for part in (1.0, 0.5):
-        y = _TOP + plot * (1 - part)
-        value = part * most
-        if shares:
-            yield text(f"{100 * part:g} %", 0, y - 4)
-        elif value == int(value):
+    if shares:  # whatever stood further down would stand on colour
+        yield text("100 %", 0, _TOP - 4)
+        return
+    for value, y in ((most, _TOP), (most / 2, _TOP + plot / 2)):
+        if value == int(value):
             yield text(f"{int(value):,}", 0, y - 4)
 
 

@@ -1,0 +1,45 @@
+"""Write src/certpin/watch/web/static/htmx.min.js from the npm package ``htmx.org``.
+
+The version and its digest stand here: who takes a new one looks at what changed, and writes both
+down. Its licence is the Zero-Clause BSD (0BSD): no notice is asked for, and one is given all the
+same, in LICENSE.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+TARGET = Path(__file__).parent.parent / "src" / "certpin" / "watch" / "web" / "static"
+VERSION = "2.0.11"
+SHA256 = "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
+
+
+def fetch(folder: Path) -> bytes:
+    """The script, as npm brings it. Its own check of what it fetched comes first."""
+    words = ["npm", "pack", f"htmx.org@{VERSION}", "--silent", "--pack-destination", str(folder)]
+    subprocess.run(words, check=True, capture_output=True)
+    (archive,) = folder.glob("*.tgz")
+    with tarfile.open(archive) as opened:
+        member = opened.extractfile("package/dist/htmx.min.js")
+        return member.read() if member else b""
+
+
+def main() -> None:
+    """Write it, if it is what it should be."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = fetch(Path(folder))
+    if (found := hashlib.sha256(script).hexdigest()) != SHA256:
+        sys.exit(
+            f"error: its SHA-256 is {found}\n  fix: look at it, and write that into {__file__}"
+        )
+    (TARGET / "htmx.min.js").write_bytes(script)
+    sys.stdout.write(f"htmx.min.js: version {VERSION}, {len(script)} bytes\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+"""The pages in a real browser, headless: every page, form and key, both themes, a telephone.
+
+What axe-core finds is what a machine can find: that the order makes sense, somebody has to see.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect, sync_playwright
+
+from certpin.watch.store.tables.alerts import ALERTS
+from certpin.watch.web.pages import live
+from tests.watch._pages import a_year, serving
+from tests.watch._year_pins import FIRST
+from tests.watch.photos import ARGUMENTS, CHROMIUM, NARROW, WIDE, pages
+from tests.watch.web.hostile import ALERT, write_hostile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from playwright.sync_api import Browser, Page
+
+    from tests.watch._pages import Served
+
+pytestmark = [pytest.mark.slow, pytest.mark.peer("chromium"), pytest.mark.timeout(240)]
+
+# A 404 is an error in the console; the others are pages of which there is another one.
+_LEFT_OUT = ("missing", "host-unseen", "failures-year", "pin-sets")
+_WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A watch with a year in its store, and hostile reports. Its live page is asked each second."""
+    before, live.EVERY = live.EVERY, 1
+    watch, year = a_year(tmp_path_factory.mktemp("year"), hosts=8, groups=400)
+    with serving(watch, year) as found:
+        yield found
+    watch.store.close()
+    live.EVERY = before
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One for all."""
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS])
+        yield found
+        found.close()
+
+
+@contextmanager
+def tab(browser: Browser, served: Served, **more: Any) -> Iterator[Page]:
+    """A tab in which nothing may go wrong: no error, and nothing that the policy stops."""
+    context = browser.new_context(base_url=served.url, reduced_motion="reduce", **more)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    yield page
+    context.close()
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("theme", "size"), [("light", WIDE), ("dark", NARROW)], ids=["light, wide", "dark, telephone"]
+)
+def test_every_page_is_for_everybody(
+    browser: Browser, served: Served, theme: str, size: tuple[int, int]
+) -> None:
+    viewport = {"width": size[0], "height": size[1]}
+    with tab(browser, served, color_scheme=theme, viewport=viewport) as page:
+        for name, path in pages(served).items():
+            if name in _LEFT_OUT:
+                continue
+            page.goto(path)
+            found = Axe().run(page)
+            assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+            assert not page.evaluate(_WIDER), f"{name} is wider than the screen"
+
+
+def test_what_can_be_touched_on_a_telephone_is_large_enough(
+    browser: Browser, served: Served
+) -> None:
+    viewport = {"width": NARROW[0], "height": NARROW[1]}
+    small = """() => [...document.querySelectorAll('button, input, select, summary, nav a')]
+        .filter(each => each.checkVisibility() && each.type !== 'hidden')
+        .filter(each => each.getBoundingClientRect().height < 43.5)
+        .map(each => each.outerHTML.slice(0, 90))"""
+    with tab(browser, served, viewport=viewport, has_touch=True) as page:
+        for path in ("/", f"/hosts/{FIRST[0]}", "/failures", "/alerts/1", "/silences"):
+            page.goto(path)
+            assert page.evaluate(small) == [], path
+
+
+def test_the_keyboard_leads_from_the_skip_link_to_a_host(browser: Browser, served: Served) -> None:
+    with tab(browser, served) as page:
+        page.goto("/")
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("main")).to_be_focused()
+        link = page.get_by_role("link", name=FIRST[1], exact=True)
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if link.evaluate("each => each === document.activeElement"):
+                break
+        outline = "each => getComputedStyle(each).outlineStyle"
+        assert link.evaluate(outline) == "solid"
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text(FIRST[1])
+
+
+def test_a_filter_changes_the_table_and_the_address_but_not_the_page(
+    browser: Browser, served: Served
+) -> None:
+    with tab(browser, served) as page:
+        page.goto("/")
+        page.evaluate("window.same = true")
+        page.get_by_label("Name has").press_sequentially("login")
+        expect(page.locator("#hosts tbody tr")).to_have_count(1)
+        page.wait_for_url(re.compile(r"q=login"))
+        page.get_by_label("Status").select_option("holds")
+        expect(page.locator("#hosts")).to_contain_text("No host is like that")
+        assert page.evaluate("window.same") is True
+
+
+def test_a_theme_that_was_chosen_stays(browser: Browser, served: Served) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    with tab(browser, served, color_scheme="light") as page:
+        page.goto("/")
+        light = page.evaluate(background)
+        page.get_by_role("button", name="Theme: as the system").click()
+        page.get_by_role("button", name="Theme: light").click()
+        page.reload()
+        expect(page.get_by_role("button", name="Theme: dark")).to_be_visible()
+        assert page.evaluate(background) != light
+
+
+def test_a_silence_is_made_and_ended_with_the_keyboard_alone(
+    browser: Browser, served: Served
+) -> None:
+    with tab(browser, served) as page:
+        page.goto("/alerts/1")
+        page.get_by_label("For how long").focus()
+        page.keyboard.press("Tab")
+        page.keyboard.type("a proxy of ours")
+        page.keyboard.press("Enter")
+        row = page.get_by_role("row").filter(has_text="a proxy of ours")
+        expect(row).to_contain_text("In force")
+        row.get_by_role("button", name="End").focus()
+        page.keyboard.press("Enter")
+        expect(row).to_contain_text("Ended")
+
+
+def test_the_live_page_follows_rests_in_a_hidden_tab_and_says_when_it_is_old(
+    browser: Browser, served: Served
+) -> None:
+    hide = """state => {
+        Object.defineProperty(document, 'hidden', {value: state, configurable: true});
+        document.dispatchEvent(new Event('visibilitychange'));
+    }"""
+    with tab(browser, served) as page:
+        page.goto("/live")
+        _open_an_alert(served, "It began while somebody looked.")
+        expect(page.get_by_text("It began while somebody looked.")).to_be_visible()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.evaluate(hide, True)
+        page.wait_for_timeout(2200)  # two turns of a clock that runs in the page alone
+        assert asked == []
+        _open_an_alert(served, "It began while nobody looked.")
+        page.evaluate(hide, False)
+        expect(page.get_by_text("It began while nobody looked.")).to_be_visible()
+    context = browser.new_context(base_url=served.url)
+    page = context.new_page()
+    page.goto("/live")
+    page.route("**/live", lambda route: route.abort())
+    expect(page.get_by_text("This is old: the watch does not answer")).to_be_visible()
+    page.unroute("**/live")
+    expect(page.get_by_text("This is old: the watch does not answer")).to_be_hidden()
+    context.close()
+
+
+def test_without_a_script_everything_works(browser: Browser, served: Served) -> None:
+    with tab(browser, served, java_script_enabled=False) as page:
+        page.goto("/")
+        page.get_by_label("Name has").fill("login")
+        page.get_by_role("button", name="Show").click()
+        expect(page.locator("#hosts tbody tr")).to_have_count(1)
+        page.goto("/failures?range=7d")
+        page.get_by_role("link", name="Network", exact=True).click()
+        expect(page.get_by_role("heading", name=re.compile("by network"))).to_be_visible()
+        page.get_by_text("The same as a table").click()
+        expect(page.get_by_role("columnheader", name="corp-guest")).to_be_visible()
+        page.goto("/silences")
+        page.get_by_label("Rule").select_option("strange-chain")
+        page.get_by_label("Why").fill("without a script")
+        page.get_by_role("button", name="Keep it quiet").click()
+        expect(page.get_by_text("without a script")).to_be_visible()
+        page.goto("/live")
+        assert 'http-equiv="refresh"' in page.content()
+
+
+# The last one: it fills the store with what the others must not meet.
+def test_what_attackers_write_runs_nowhere(browser: Browser, served: Served) -> None:
+    digest = write_hostile(served.watch.store, served.year.now).hex()
+    paths = [
+        *(path for name, path in pages(served).items() if name != "missing"),
+        f"/failures/chains/{digest}?host={FIRST[0]}", f"/alerts/{ALERT}", f"/hosts/{FIRST[3]}",
+        "/failures?by=app", "/failures?range=365d&by=reason", "/live",
+    ]  # fmt: skip
+    viewport = {"width": NARROW[0], "height": NARROW[1]}
+    with tab(browser, served, viewport=viewport) as page:
+        for path in paths:
+            page.goto(path)
+            assert page.evaluate("window.hacked") is None, path
+            assert page.locator("img").count() == 0, path
+            assert not page.evaluate(_WIDER), f"{path} is wider than the screen"
+        page.goto(f"/alerts/{ALERT}")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("<script>window.hacked=1")
+        expect(page.get_by_role("heading", level=1)).to_contain_text(r"abc\u202egpj.exe")
+
+
+def _open_an_alert(served: Served, summary: str) -> None:
+    now = int(served.watch.clock().timestamp())
+    with served.watch.store.write() as connection:
+        connection.execute(
+            ALERTS.insert().values(
+                key=summary, rule="strange-chain", severity="critical", host=FIRST[0],
+                pin_set="bank-app", summary=summary, command="", details="{}", clients=None,
+                opened_at=now, last_at=now, repeats=0,
+            )
+        )  # fmt: skip

@@ -1,0 +1,274 @@
+"""The pages: who may see them, what they say, and that nothing in them is believed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import select
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.testclient import TestClient
+
+from certpin.errors import StoreError
+from certpin.watch.access.roles import ROLES
+from certpin.watch.access.visitor import Visitor
+from certpin.watch.store.tables.access import AUDIT
+from certpin.watch.store.tables.alerts import SILENCES
+from certpin.watch.web.pages import routes as pages
+from tests.watch._pages import a_year, app_of
+from tests.watch._year_pins import FIRST
+from tests.watch.web.hostile import ALERT, write_hostile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from certpin.watch.watch import Watch
+    from tests.watch._year import Year
+
+WHERE = "http://127.0.0.1:8460"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Watch, Year, bytes]]:
+    """A small year, and what an attacker added to it."""
+    watch, year = a_year(tmp_path_factory.mktemp("year"), hosts=8, groups=300)
+    yield watch, year, write_hostile(watch.store, year.now)
+    watch.store.close()
+
+
+@pytest.fixture(scope="module")
+def client(made: tuple[Watch, Year, bytes]) -> TestClient:
+    """The only user of this machine."""
+    return client_of(made[0])
+
+
+def client_of(watch: Watch) -> TestClient:
+    """A browser on this machine."""
+    return TestClient(
+        app_of(watch), WHERE, headers={"accept": "text/html"}, client=("127.0.0.1", 50000)
+    )
+
+
+def every_page(year: Year, chain: bytes) -> list[str]:
+    """One address of each page."""
+    return [
+        "/", "/?sort=name&status=holds&q=bank&page=3", f"/hosts/{FIRST[0]}", f"/hosts/{FIRST[3]}",
+        "/hosts/new.bank.example", "/failures", "/failures?range=365d&by=network",
+        "/failures?by=app",
+        f"/failures?range=7d&host={FIRST[0]}", f"/failures/chains/{chain.hex()}?host={FIRST[0]}",
+        f"/failures/chains/{year.inspected.hex()}", "/pin-sets", "/pin-sets/bank-app",
+        "/pin-sets/bank-app?days=365", "/alerts", "/alerts?which=resolved", f"/alerts/{ALERT}",
+        "/alerts/1", "/silences", "/live", "/about",
+    ]  # fmt: skip
+
+
+def csrf_of(page: str) -> str:
+    """The token of a form."""
+    found = re.search(r'name="csrf" value="([0-9a-f]+)"', page)
+    assert found
+    return found[1]
+
+
+def test_what_is_hostile_stands_on_every_page_as_text(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    seen = 0
+    for path in every_page(made[1], made[2]):
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+        assert "<script>window" not in answer.text, path
+        assert "<img" not in answer.text, path
+        assert "\u202e" not in answer.text, path
+        assert not re.search(r"\son\w+=", re.sub(r'"[^"]*"|&[^;]+;[^<]*', "", answer.text)), path
+        seen += answer.text.count("&lt;script&gt;window.hacked")
+    assert seen > 30
+
+
+def test_no_page_has_a_script_or_a_style_of_its_own(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    for path in every_page(made[1], made[2]):
+        page = client.get(path).text
+        assert not re.search(r"<style|<script(?! src=)|\sstyle=|\sonclick|javascript:", page), path
+
+
+def test_the_worst_stands_first_and_what_is_not_known_is_said(client: TestClient) -> None:
+    page = client.get("/").text
+    assert "2 hosts are broken" in page
+    assert page.index(f"/hosts/{FIRST[1]}") < page.index(f"/hosts/{FIRST[3]}")
+    assert "No vantage has ever looked at new.bank.example" in page
+
+
+def test_a_filter_leaves_the_others_out(client: TestClient) -> None:
+    page = client.get("/?q=login&status=broken").text
+    assert "1 of 8 hosts" in page
+    assert f"/hosts/{FIRST[0]}" not in page
+
+
+def test_a_host_is_drawn_with_its_pins_and_what_clients_met(client: TestClient) -> None:
+    page = client.get(f"/hosts/{FIRST[0]}").text
+    assert page.count("<svg") > 5
+    assert "pinned (leaf)" in page
+    assert "Not yet, and nobody can say when: clients of version 9 refuse it" in page
+    assert "another certificate, the same key" in page
+
+
+def test_a_host_with_another_key_is_said_to_be_refused(client: TestClient) -> None:
+    page = client.get(f"/hosts/{FIRST[1]}").text
+    assert "No key of this path is pinned." in page
+
+
+def test_a_chain_is_compared_and_its_issuer_is_a_claim(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    page = client.get(f"/failures/chains/{made[1].inspected.hex()}").text
+    assert "It calls itself Zscaler, which inspects TLS" in page
+    assert "the claim of the certificate alone" in page
+    assert "Issuer <b>differs</b>" in page
+    assert "No vantage was ever shown this chain" in page
+
+
+def test_a_binary_that_is_still_told_holds_adopted_up(client: TestClient) -> None:
+    page = client.get("/pin-sets/bank-app").text
+    assert "Version 9 is in a binary that" in page
+    assert "Clients tell versions that the journal does not know" in page
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/hosts/nowhere.example", "/hosts/%3Cscript%3E", "/failures/chains/zz", "/alerts/77777",
+     f"/failures/chains/{'0' * 64}", "/pin-sets/none", "/nothing"],
+)  # fmt: skip
+def test_what_is_not_there_is_said_on_a_page(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert "It is not there" in answer.text
+    assert "<script>" not in answer.text
+
+
+def test_a_store_that_is_away_is_said_and_nothing_old_is_shown(
+    made: tuple[Watch, Year, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StoreError("the disk of the database is full", reason="full")
+
+    client = client_of(made[0])
+    client.get("/")
+    monkeypatch.setattr("certpin.watch.web.pages.fleet.hosts.names", refuse)
+    answer = client.get("/")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+    assert "the disk of the database is full" in answer.text
+    assert "bank.example" not in answer.text
+
+
+def test_a_silence_is_made_and_ended_and_both_are_written_down(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    given = {"rule": "strange-chain", "host": "API.bank.example.", "length": "4h", "why": "known"}
+    token = csrf_of(client.get("/silences").text)
+    answer = client.post("/silences", data=given | {"csrf": token}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/silences")
+    with made[0].store.read() as connection:
+        row = connection.execute(select(SILENCES).where(SILENCES.c.why == "known")).one()
+    assert (row.rule, row.host, row.until - row.since) == ("strange-chain", FIRST[0], 4 * 3600)
+    assert "Quiet until" in client.get("/alerts/1").text
+    assert client.post(f"/silences/{row.id}/end", data={"csrf": token}).status_code == 200
+    assert client.post(f"/silences/{row.id}/end", data={"csrf": token}).status_code == 404
+    with made[0].store.read() as connection:
+        said = connection.execute(select(AUDIT.c.what).order_by(AUDIT.c.id)).scalars().all()
+    assert said[-2:] == ["silence.made", "silence.ended"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"why": ""}, {"rule": "", "host": ""}, {"length": "9y"}, {"why": "a\nb"}]
+)
+def test_a_silence_that_nobody_may_make_is_refused_and_what_was_typed_stays(
+    client: TestClient, wrong: dict[str, str]
+) -> None:
+    given = {"rule": "strange-chain", "host": "kept.example", "length": "4h", "why": "because"}
+    token = csrf_of(client.get("/silences").text)
+    answer = client.post("/silences", data=given | {"csrf": token} | wrong)
+    assert answer.status_code == 422
+    assert "That was not made" in answer.text
+    assert "host" in wrong or 'value="kept.example"' in answer.text
+
+
+def test_a_form_without_its_token_does_nothing(client: TestClient) -> None:
+    given = {"rule": "strange-chain", "host": "", "length": "1h", "why": "forged"}
+    assert client.post("/silences", data=given).status_code == 403
+    assert "forged" not in client.get("/silences").text
+
+
+def test_who_may_only_read_has_no_form_and_no_way_around_it(
+    made: tuple[Watch, Year, bytes],
+) -> None:
+    viewer = Visitor("account", "viewer", ROLES["viewer"], csrf="0123456789abcdef")
+
+    async def named(request: Request, following: Callable[[Request], Any]) -> Response:
+        request.state.visitor = viewer
+        answer: Response = await following(request)
+        return answer
+
+    app = Starlette(
+        routes=pages.routes(made[0]), middleware=[Middleware(BaseHTTPMiddleware, dispatch=named)]
+    )
+    reader = TestClient(app, WHERE, headers={"accept": "text/html"})
+    assert "Keep it quiet" not in reader.get("/alerts/1").text
+    assert "A new one" not in reader.get("/silences").text
+    for path in ("/silences", "/silences/1/end"):
+        given = {"rule": "x", "host": "", "length": "1h", "why": "y", "csrf": viewer.csrf}
+        assert reader.post(path, data=given).status_code == 403
+
+
+def test_without_a_visitor_no_page_is_shown(made: tuple[Watch, Year, bytes]) -> None:
+    stranger = TestClient(Starlette(routes=pages.routes(made[0])), WHERE)
+    for path in every_page(made[1], made[2]):
+        assert stranger.get(path, follow_redirects=False).status_code == 401, path
+
+
+def test_a_pin_file_that_breaks_is_said_on_the_fleet_page(
+    made: tuple[Watch, Year, bytes], client: TestClient
+) -> None:
+    path = made[1].pins[0]
+    good = path.read_text("utf-8")
+    path.write_text("nonsense", "utf-8")
+    try:
+        page = client.get("/").text
+    finally:
+        path.write_text(good, "utf-8")
+    assert "A file cannot be read, and its last good content counts" in page
+    assert f"/hosts/{FIRST[0]}" in page
+
+
+def test_secrets_of_the_settings_are_on_no_page(made: tuple[Watch, Year, bytes]) -> None:
+    from certpin.watch.alerts.settings import Settings, Tell
+    from certpin.watch.secret import Secret
+
+    tell = Tell("pager", Secret("https://hooks.example/s3cr3t"))
+    settings = replace(
+        made[0].settings, alerts=Settings(tell=(tell,)), nats=Secret("nats://s3cr3t")
+    )
+    page = client_of(replace(made[0], settings=settings)).get("/about").text
+    assert "s3cr3t" not in page
+    assert "pager" in page
+
+
+def test_static_files_are_kept_for_ever_under_a_name_of_their_content(client: TestClient) -> None:
+    page = client.get("/").text
+    for name in re.findall(r'(?:href|src)="(/static/[^"]+)"', page):
+        answer = client.get(name)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+    assert client.get("/static/../pages/render.py").status_code == 404
+    assert client.get("/static/render.py").status_code == 404
+
+
+def test_a_vantage_that_is_silent_is_said(client: TestClient) -> None:
+    assert "The vantage singapore looked 3 days ago" in client.get(f"/hosts/{FIRST[3]}").text

@@ -16,6 +16,7 @@ import socket
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # What stands in a template where each body gets a number of its own, 32 digits wide.
 MARK = b"00000000000000000000000000000000"
+# The moment of a template, which becomes that of sending: clients tell what happens now.
+MOMENT = b"2027-01-01T12:00:00Z"
 _DEADLINE = 60.0  # seconds without any answer
 
 
@@ -61,6 +64,7 @@ class Job:
     def request(self, number: int) -> bytes:
         """One request, whole."""
         body = self.template.replace(MARK, b"%032d" % (self.first + number))
+        body = body.replace(MOMENT, _moment(int(time.time())))
         head = (
             f"POST /reports HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n{self.headers(number)}\r\n"
@@ -131,6 +135,11 @@ def _exchange(job: Job, lines: Sequence[_Line]) -> Outcome:
     outcome.seconds = last - start
     poll.close()
     return outcome
+
+
+@lru_cache(maxsize=2)
+def _moment(second: int) -> bytes:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second)).encode()
 
 
 def _due(job: Job, sent: int, start: float, now: float) -> float:

@@ -21,6 +21,7 @@ _PARTS = {
     "lowest": ["core", "extras", "test"],
     "sslyze": ["sslyze"],
     "test": ["core", "extras", "bench", "lint", "test", "types"],
+    "watch": ["core", "watch", "cluster", "otel"],
 }
 
 
@@ -62,10 +63,11 @@ def _stale(text: str, wanted: list[Requirement]) -> str:
 
 def _direct(project: dict[str, Any], parts: list[str]) -> list[Requirement]:
     """What pyproject.toml asks for in these parts, less its references to itself."""
-    extras = project["project"]["optional-dependencies"].values()
+    extras = project["project"]["optional-dependencies"]
     sections: dict[str, list[Any]] = {
         "core": project["project"]["dependencies"],
-        "extras": [line for extra in extras for line in extra],
+        "extras": [line for extra in extras.values() for line in extra],
+        **extras,
         **project["dependency-groups"],
     }
     lines = [line for part in parts for line in sections[part] if isinstance(line, str)]

@@ -16,6 +16,7 @@ from scripts.pythons import supported
 _UV = Path(sys.executable).parent / "uv"
 _PROJECT = ["pyproject.toml"]
 _EXTRAS = ["pyproject.toml", "--all-extras"]
+_WATCH = ["--extra", "cluster", "--extra", "otel"]  # both have the extra watch in them
 _HASHES = ["--generate-hashes", "--custom-compile-command", "make lock"]
 
 
@@ -27,6 +28,7 @@ def main() -> None:
     test = "requirements/test.txt"
     _compile("test", [*_EXTRAS, "--group", "dev", *more])
     _compile("core", [*_PROJECT, "--constraint", test, *more])
+    _compile("watch", [*_PROJECT, *_WATCH, "--constraint", test, *more])
     _compile("build", ["--group", "build", *more])
     _compile("sslyze", ["--group", "sslyze", *more])
     _compile("lock", ["--group", "lock", *more])

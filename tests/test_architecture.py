@@ -18,6 +18,7 @@ from certpin.formats import FORMATS
 from certpin.pinfile.lint import RULES
 from certpin.probe.starttls import PROTOCOLS
 from certpin.reports.codecs import CODECS
+from certpin.watch.alerts.rules import RULES as ALERT_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,8 +202,16 @@ def _protocols() -> list[str]:
     return list(PROTOCOLS)
 
 
+def _alert_rules() -> list[str]:
+    return list(ALERT_RULES)
+
+
 def _rules() -> list[str]:
     return list(RULES)
+
+
+def _codecs() -> list[str]:
+    return list(CODECS)
 
 
 def _clients() -> list[str]:
@@ -218,7 +227,8 @@ REGISTRIES = {
     "formats": lambda: list(FORMATS),
     "pinfile/lint/rules": _rules,
     "probe/starttls": _protocols,
-    "reports/codecs": lambda: list(CODECS),
+    "reports/codecs": _codecs,
+    "watch/alerts/rules": _alert_rules,
 }
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,8 @@ import pytest
 import certpin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests._mutation import Mutation
 
 REPOSITORY = Path(__file__).parents[1]
@@ -35,28 +39,32 @@ LISTS = (
     "tests.lab.transport.mutations",
     "tests.pinfile.lint.mutations",
     "tests.formats.mutations_programs",
+    "tests.reports.mutations",
     "tests.rotation.mutations",
     "tests.rotation.mutations_simulate",
     "tests.updates.mutations",
     "tests.updates.publish.mutations_push",
     "tests.updates.publish.mutations",
     "tests.updates.wultra.mutations",
+    "tests.watch.store.mutations",
+    "tests.watch.facts.mutations",
+    "tests.watch.collector.mutations",
+    "tests.watch.alerts.mutations",
     "tests.watch.web.mutations",
     "tests.watch.access.mutations",
+    "tests.watch.monitor.mutations",
 )
 
 # What would make the run inside measure, record, distribute or insist: none of its business.
 _OURS = ("COV", "CERTPIN_", "PYTEST_", "PYTHON")
 
-# Runs pytest, after making sure that it is the copy that is tested and not an installed certpin.
-_PROGRAM = """
-import sys
-import certpin
-if not certpin.__file__.startswith(sys.argv[1]):
-    sys.exit(f"{certpin.__file__} is not the copy")
-import pytest
-sys.exit(pytest.main(sys.argv[2:]))
-"""
+# Nothing but what the tests need is loaded. (certpin brings a plugin of pytest: it is imported
+# before pytest begins, and its asserts are not rewritten.)
+_WORDS = (
+    *("-q", "-x", "-o", "addopts=--import-mode=importlib", "--disable-plugin-autoload"),
+    *("-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin", "-p", "no:cacheprovider"),
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
+)
 
 
 def _mutations() -> list[Mutation]:
@@ -72,53 +80,82 @@ def _names(mutations: list[Mutation]) -> list[str]:
     ]
 
 
-def _run(source: Path, patience: int, *nodes: str) -> subprocess.CompletedProcess[str]:
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
-    # The directory of the copy comes before site-packages, where an editable install is.
-    path = {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
-    # Nothing but what the tests need is loaded: this is done some hundred times.
-    path["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    plugins = ["-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin", "-p", "no:cacheprovider"]
-    # certpin brings a plugin of pytest: imported before pytest, its asserts are not rewritten.
-    quiet = "ignore::pytest.PytestAssertRewriteWarning"
-    words = ["-q", "-x", "-o", "addopts=--import-mode=importlib", "-o", f"timeout={patience}"]
-    words += [*plugins, "-W", quiet]
-    return subprocess.run(
-        [sys.executable, "-c", _PROGRAM, str(source), *words, *nodes],
-        cwd=REPOSITORY,
-        env=inherited | path,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+class Warm:
+    """Runs tests against a copy of certpin, in forks of one Python (``_warm.py``)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.source = folder / "src"
+        self._output = folder / "output"
+        # With its bytecode, which holds for whatever is not changed (PEP 552: by time and size).
+        shutil.copytree(Path(certpin.__file__).parent, self.source / "certpin")
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
+        self._python = subprocess.Popen(
+            [sys.executable, REPOSITORY / "tests" / "_warm.py"],
+            cwd=folder,  # certpin and the tests are not found from here
+            env=inherited | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, patience: int, *nodes: str) -> tuple[int, str]:
+        """The exit code of pytest, and what it said. ``patience`` is in seconds, for each test."""
+        job = {
+            "source": str(self.source),
+            "folder": str(REPOSITORY),
+            "output": str(self._output),
+            "words": [*_WORDS, "-o", f"timeout={patience}", *nodes],
+        }
+        assert self._python.stdin
+        assert self._python.stdout
+        self._python.stdin.write(json.dumps(job) + "\n")
+        self._python.stdin.flush()
+        code = int(self._python.stdout.readline())
+        return code, self._output.read_text(encoding="utf-8", errors="replace")
+
+    def close(self) -> None:
+        """Let the Python go."""
+        self._python.communicate()
 
 
-def _copy(folder: Path) -> Path:
-    source = folder / "src"
-    # With its bytecode, which holds for whatever is not changed (PEP 552: by time and size).
-    shutil.copytree(Path(certpin.__file__).parent, source / "certpin")
-    return source
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    found = Warm(tmp_path_factory.mktemp("warm"))
+    yield found
+    found.close()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mutation", _mutations(), ids=_names(_mutations()))
-def test_a_rule_that_is_taken_out_is_missed(mutation: Mutation, tmp_path: Path) -> None:
-    file = _copy(tmp_path) / mutation.file
-    text = file.read_text(encoding="utf-8")
-    assert text.count(mutation.old) == 1, f"{mutation.old!r} stands once in {mutation.file}"
-    file.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
-    for stale in file.parent.glob(f"__pycache__/{file.stem}.*"):
-        stale.unlink()
-    # Without its rule many a test hangs, and that is noticed: eight seconds are enough to see it.
-    done = _run(tmp_path / "src", 8, mutation.test)
-    said = done.stdout + done.stderr
-    assert done.returncode == pytest.ExitCode.TESTS_FAILED, said
+@contextmanager
+def _without(rule: Mutation, source: Path) -> Iterator[None]:
+    """The copy with a rule taken out; as it was afterwards, for the next one."""
+    file = source / rule.file
+    text, times = file.read_bytes(), file.stat()
+    assert text.decode().count(rule.old) == 1, f"{rule.old!r} stands once in {rule.file}"
+    file.write_bytes(text.decode().replace(rule.old, rule.new).encode())
+    try:
+        yield
+    finally:
+        file.write_bytes(text)
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # its bytecode holds again
+
+
+def notices(rule: Mutation, warm: Warm, patience: int) -> None:
+    """The test of a rule fails without it. ``patience`` is in seconds."""
+    with _without(rule, warm.source):
+        code, said = warm.run(patience, rule.test)
+    assert code == pytest.ExitCode.TESTS_FAILED, said
     assert "1 failed" in said, said
 
 
 @pytest.mark.slow
-def test_without_a_change_those_same_tests_pass(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mutation", _mutations(), ids=_names(_mutations()))
+def test_a_rule_that_is_taken_out_is_missed(mutation: Mutation, warm: Warm) -> None:
+    # Without its rule many a test hangs, and that is noticed: eight seconds are enough to see it.
+    notices(mutation, warm, 8)
+
+
+@pytest.mark.slow
+def test_without_a_change_those_same_tests_pass(warm: Warm) -> None:
     nodes = sorted({mutation.test for mutation in _mutations()})
-    done = _run(_copy(tmp_path), 60, *nodes)
-    assert done.returncode == pytest.ExitCode.OK, done.stdout + done.stderr
+    code, said = warm.run(60, *nodes)
+    assert code == pytest.ExitCode.OK, said

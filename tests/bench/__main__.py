@@ -10,7 +10,7 @@ from importlib import import_module
 # A new measurement is one file with a function ``figures``, and one name here.
 MEASUREMENTS = (
     *("handshake", "lookup", "importing", "scan", "lab", "simulation", "swaps", "checks"),
-    "pages",
+    *("monitor", "collector", "pages"),
 )
 
 

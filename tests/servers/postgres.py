@@ -9,7 +9,10 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
+import time
 from typing import TYPE_CHECKING
+
+import psycopg
 
 from tests.servers._run import (
     LOOPBACK,
@@ -24,6 +27,8 @@ from tests.servers._run import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_PATIENCE = 15.0  # seconds
 
 
 @contextlib.contextmanager
@@ -58,4 +63,19 @@ def postgres(certificate: Path | None = None, key: Path | None = None) -> Iterat
         # SIGINT is its fast shutdown; SIGTERM waits for clients.
         argv: list[str | Path] = [programs / "postgres", "-D", data, *options]
         with running(argv, port, drop_root=True, stop=signal.SIGINT):
+            _wait_for(port)
             yield port
+
+
+def _wait_for(port: int) -> None:
+    """It accepts connections a moment before it lets anybody in."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            psycopg.connect(host=LOOPBACK, port=port, user="postgres").close()
+        except psycopg.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+        else:
+            return

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin import PinFailure, PinMismatchError, PinnedSSLContext, UnpinnedHostError
 from certpin.tls import hooks
@@ -75,6 +76,8 @@ def test_a_hook_gets_the_failure_with_its_verdict_and_error(
     assert failure.verdict is error.verdict
     assert str(failure.error) == str(error)
     assert not failure.debug
+    assert failure.policy is error.verdict.policy
+    assert failure.served == tuple(each.public_bytes(Encoding.DER) for each in server.chain)
 
 
 def test_the_error_that_a_hook_gets_keeps_no_connection_alive(
@@ -85,6 +88,45 @@ def test_the_error_that_a_hook_gets_keeps_no_connection_alive(
     assert error is not None
     assert error.__traceback__ is None
     assert error.__context__ is None
+
+
+class _Prompt:
+    """A hook that only takes note."""
+
+    never_waits = True
+
+    def __init__(self) -> None:
+        self.attached: list[PinnedSSLContext] = []
+        self.threads: list[int] = []
+
+    def attach(self, context: PinnedSSLContext) -> None:
+        self.attached.append(context)
+
+    def __call__(self, failure: PinFailure) -> None:
+        self.threads.append(threading.get_ident())
+        raise ValueError("it breaks nothing either")
+
+
+def test_a_hook_that_never_waits_is_called_at_once(trusted_root: Path, server: Identity) -> None:
+    hook = _Prompt()
+    context = refusing(hook)
+    be_refused(context, server)
+    assert hook.threads == [threading.get_ident()]
+    assert hook.attached == [context]
+
+
+def test_the_context_for_reports_is_pinned_where_the_pins_hold_and_tells_nobody(
+    trusted_root: Path, server: Identity, heard: queue.Queue[PinFailure]
+) -> None:
+    context = refusing(heard.put)
+    assert context.report_context("other.example") is None
+    channel = context.report_context(HOST)
+    assert channel is not None
+    assert channel.pins is context.pins
+    be_refused(channel, server)
+    be_refused(context, server)
+    heard.get(timeout=PATIENCE)
+    assert heard.empty()
 
 
 def test_every_hook_gets_every_failure_in_order(

@@ -652,12 +652,31 @@ def _refresh_in_the_child(app: PinUpdater) -> None:
         os._exit(status)
 
 
-def test_nobody_forks_in_the_middle_of_a_swap(world: World) -> None:
-    app = world.updater()
+class NoticedLock:
+    """A lock that tells when somebody waits for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.acquire, self.release = self._lock.acquire, self._lock.release
+        self.wanted = threading.Event()
+
+    def __enter__(self) -> None:
+        self.wanted.set()
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def test_nobody_forks_in_the_middle_of_a_swap(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, lock = world.updater(), NoticedLock()
+    monkeypatch.setattr(app._checker, "swapping", lock)
     app.hold_swaps(held=True)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(app.refresh)
-        until(lambda: len(world.server.requests) == 5)
+        until(lambda: lock.wanted.is_set() or waiting.done())
         assert not waiting.done()
         assert app.context.pins.version == 1
         app.hold_swaps(held=False)

@@ -54,6 +54,7 @@ class Ledger:
         self.editor = PinFileEditor.open(path)
         self._before = self.editor.text
         self.history = load_journal(self.journal)
+        self.measured: Field | None = None  # with what clients told, where somebody asked for that
         self.contradictions = contradictions(self.history)
         for each in self.contradictions:
             say("certpin: warning", f"{self.journal}: {each}")
@@ -66,7 +67,7 @@ class Ledger:
     @property
     def field(self) -> Field:
         """The versions that went out."""
-        return self.history.field
+        return self.measured or self.history.field
 
     @property
     def timing(self) -> Timing:

@@ -37,6 +37,7 @@ COMMANDS = {
     "import": "Write the pins of another platform's file into the pin file.",
     "rotate": "Change a key without locking anyone out.",
     "publish": "Sign pin sets, and bring them to installed clients.",
+    "serve": "Watch servers and clients, and tell people: pages, alerts, metrics.",
     "watch": "Keep the watch's database: migrate, back up, restore.",
     "scan": "Read the certificates of many hosts, as JSON lines.",
     "prove": "Attack a client, and say what got through.",

@@ -11,6 +11,7 @@ import click
 from certpin.cli.aim import aim, meant
 from certpin.cli.forcing import Forcing, forcing_options, of_host
 from certpin.cli.ledger import Ledger, name_of, who_option
+from certpin.cli.measuring import Measuring
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.outcome import Outcome
 from certpin.cli.vantages import Looked, Vantages, vantage_options
@@ -41,6 +42,7 @@ class Move:
     vantages: Vantages
     forcing: Forcing
     who: str | None
+    measuring: Measuring = field(default_factory=Measuring)
     ledger: Ledger = field(init=False)
     pin: Pin = field(init=False)
     now: datetime = field(init=False)
@@ -56,6 +58,7 @@ class Move:
         self.policies = meant(pins, self.vantages, wanted)
         self.looked = self.vantages.look(pins, self.policies)
         self.now = utc_now()
+        self.measuring.apply(self.ledger, self.ledger.timing, self.now)
 
     @property
     def names(self) -> list[str]:
@@ -117,8 +120,11 @@ class Move:
         )
 
 
-def move_command(command: Any) -> Any:
-    """Give a command what all moves have, and one argument, ``move``; it returns the outcome."""
+def move_command(command: Any, also: Any = None) -> Any:
+    """Give a command what all moves have, and one argument, ``move``; it returns the outcome.
+
+    ``also`` gives it more options.
+    """
 
     @wraps(command)
     def run(
@@ -132,6 +138,7 @@ def move_command(command: Any) -> Any:
         outcome.show(ctx, as_json=as_json)
 
     wrapped: Any = click.pass_context(run)
+    wrapped = also(wrapped) if also else wrapped
     for option in (json_option, who_option, forcing_options, vantage_options, pin_file_option):
         wrapped = option(wrapped)
     return click.command()(click.argument("key", metavar="KEY | CSR | CERT | PIN | URI")(wrapped))

@@ -47,6 +47,8 @@ def status_facts(
                 "alive": each in field.alive(now, timing),
                 "until": _iso(field.dies(each, timing)),
                 "clients": each.clients,
+                "told": _iso(each.told),
+                "gone": _iso(each.gone),
             }
             for each in field.versions
         ],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from certpin.cli.measuring import measuring_options
 from certpin.cli.moving import Move, move_command
 from certpin.errors import ConfigError
 from certpin.rotation import guards, standing
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from certpin.pins import Role, State
 
 
-@move_command
+@partial(move_command, also=measuring_options)
 def activate(move: Move) -> Outcome:
     """Allow the servers to use a key. Run it before you install its certificate.
 

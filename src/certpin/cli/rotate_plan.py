@@ -14,6 +14,7 @@ from certpin.cli.describe import print_json
 from certpin.cli.forcing import breach_facts, told
 from certpin.cli.ledger import Ledger
 from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.measuring import Measuring, measuring_options
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.screen import fold
 from certpin.cli.vantages import Vantages, vantage_options
@@ -38,6 +39,7 @@ _BACKUP_FILE = "next-backup.key"
     "--to", "key", required=True, metavar="KEY|CSR|CERT|PIN|URI", help="The key that comes next."
 )
 @delay_options
+@measuring_options
 @vantage_options
 @json_option
 @click.pass_context
@@ -46,6 +48,7 @@ def plan(
     path: Path,
     key: str,
     delays: dict[str, timedelta],
+    measuring: Measuring,
     vantages: Vantages,
     as_json: bool,
 ) -> None:
@@ -64,6 +67,7 @@ def plan(
     if looked.error:
         raise looked.error
     timing, now = merged(ledger.timing, delays), utc_now()
+    measuring.apply(ledger, timing, now)
     plans = {
         str(policy.pattern): steps_to(
             ledger.situation(policy, looked.of(policy), now, timing), wanted.pin

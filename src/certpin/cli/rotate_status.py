@@ -13,6 +13,7 @@ from certpin.cli.describe import print_json
 from certpin.cli.forcing import told
 from certpin.cli.ledger import Ledger
 from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
+from certpin.cli.measuring import Measuring, measuring_options
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.rotate_facts import Seen, status_facts
 from certpin.cli.screen import fold
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @click.argument("host", required=False, metavar="[HOST]")
 @pin_file_option
 @delay_options
+@measuring_options
 @vantage_options
 @json_option
 @click.pass_context
@@ -41,6 +43,7 @@ def status(
     host: str | None,
     path: Path,
     delays: dict[str, timedelta],
+    measuring: Measuring,
     vantages: Vantages,
     as_json: bool,
 ) -> None:
@@ -57,6 +60,7 @@ def status(
     policies = vantages.chosen(ledger.pins) if vantages.hosts else list(ledger.pins.policies)
     looked = vantages.look(ledger.pins, policies)
     timing, now = merged(ledger.timing, delays), utc_now()
+    measuring.apply(ledger, timing, now)
     seen = [
         _see(ledger, ledger.situation(policy, looked.of(policy), now, timing))
         for policy in policies
@@ -113,7 +117,8 @@ def _of_versions(ledger: Ledger, timing: Timing, now: datetime) -> list[str]:
         how = "in a binary" if version.bundled else _fetched(version)
         held = "an unknown number of clients" if version.clients is None else version.clients
         end = f"until {in_utc(until)}" if until else _without_end(version)
-        lines.append(f"version {version.number}, {how}, {end}, clients: {held}")
+        told = f", last told {version.told:%Y-%m-%d}" if version.told else ""
+        lines.append(f"version {version.number}, {how}, {end}, clients: {held}{told}")
     return lines
 
 

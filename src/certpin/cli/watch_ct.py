@@ -33,7 +33,7 @@ def ct(store: Store) -> None:
 
     Exit code 0: it is noted, or the event is about no certificate. 2: what came is no event of
     certspotter's, or the database cannot be used. 3: the database is away, busy, or its disk full.
-    """
+    """  # noqa: D301  # click reads the \b itself
     from certpin.watch.monitor.ct import keep_event, read_event
 
     now = utc_now()

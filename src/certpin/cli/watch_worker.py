@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.watching import extra_needed
+from certpin.errors import ConfigError
 
 if TYPE_CHECKING:
-    from certpin.watch.secret import Secret
+    from collections.abc import Awaitable, Callable
 
 _VARIABLE = "CERTPIN_NATS"
 
@@ -56,22 +56,24 @@ def worker(vantage: str, written: str, window: int) -> None:
 
     Exit code 0: it was told to stop. 2: usage.
     """
-    with extra_needed():
+    try:
         from certpin.watch.monitor.settings import check_vantage
-        from certpin.watch.monitor.worker import work  # noqa: F401  # is all of it there?
+        from certpin.watch.monitor.worker import work
         from certpin.watch.secret import resolve
+    except ModuleNotFoundError as exc:
+        raise ConfigError(
+            f"a worker needs the package {exc.name}", fix="pip install 'certpin[cluster]'"
+        ) from exc
+    check_vantage(vantage, "--vantage")
+    url = resolve(written, "--nats")
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    asyncio.run(_until_told(vantage, lambda stop: work(vantage, url, stop, window=window)))
 
-        check_vantage(vantage, "--vantage")
-        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
-        asyncio.run(_work(vantage, resolve(written, "--nats"), window))
 
-
-async def _work(vantage: str, url: Secret, window: int) -> None:
-    from certpin.watch.monitor.worker import work
-
+async def _until_told(vantage: str, work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     click.echo(f"certpin: looking from {vantage} (process {os.getpid()})", err=True)
-    await work(vantage, url, stop, window=window)
+    await work(stop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ from certpin.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from certpin.watch.settings import Settings
     from certpin.watch.store import Store
+    from certpin.watch.watch import Watch
 
 CONFIG = Path("watch.toml")
 _EXTRA = {
@@ -22,20 +25,18 @@ _EXTRA = {
     *("prometheus_client", "python_multipart", "sqlalchemy", "starlette"),
 }
 
-_OPTIONS = (
-    click.option(
-        "--config",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE",
-        help="The settings of the watch; by default watch.toml, if it is there.",
-    ),
-    click.option(
-        "--store",
-        "written",
-        metavar="URL",
-        help="The database, instead of that of the settings: sqlite:///FILE or postgresql://…. "
-        "env:NAME and file:PATH say where the address is, so that no password is seen in ps.",
-    ),
+settings_option = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The settings of the watch; by default watch.toml, if it is there.",
+)
+store_option = click.option(
+    "--store",
+    "written",
+    metavar="URL",
+    help="The database, instead of that of the settings: sqlite:///FILE or postgresql://…. "
+    "env:NAME and file:PATH say where the address is, so that no password is seen in ps.",
 )
 
 
@@ -52,38 +53,53 @@ def extra_needed() -> Iterator[None]:
         ) from exc
 
 
-def store_options(command: Any) -> Any:
-    """Give a command ``--config`` and ``--store``, and one argument, ``store``: it is open."""
+def settings_of(config: Path | None, written: str | None) -> Settings:
+    """The settings that were named, or watch.toml, or the defaults; with the database that was."""
+    from certpin.watch.secret import resolve
+    from certpin.watch.settings import Settings, load
+
+    path = config or CONFIG
+    settings = Settings() if config is None and not path.exists() else load(path)
+    if written is None:
+        return settings
+    return replace(settings, store=resolve(written, "--store"), folder=None)
+
+
+def open_watch(settings: Settings) -> Watch:
+    """What every part of the watch works with. Nothing is read or written yet."""
+    from certpin.watch.store import open_store
+    from certpin.watch.watch import Watch
+    from certpin.watch.watched import Watched
+
+    store = open_store(settings.store.reveal(), folder=settings.folder)
+    return Watch(settings, store, Watched(settings.pins))
+
+
+def watch_options(command: Any) -> Any:
+    """Give a command ``--config`` and ``--store``, and one argument, ``watch``: it is open."""
 
     @wraps(command)
-    def with_store(*, config: Path | None, written: str | None, **options: Any) -> Any:
+    def with_watch(*, config: Path | None, written: str | None, **options: Any) -> Any:
         with extra_needed():
-            store = _open(config, written)
+            watch = open_watch(settings_of(config, written))
             try:
-                return command(store=store, **options)
+                return command(watch=watch, **options)
             finally:
-                store.close()
+                watch.store.close()
 
-    wrapped: Any = with_store
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+    return settings_option(store_option(with_watch))
+
+
+def store_options(command: Any) -> Any:
+    """The same, for a command that needs the ``store`` alone."""
+
+    @wraps(command)
+    def with_store(*, watch: Watch, **options: Any) -> Any:
+        return command(store=watch.store, **options)
+
+    return watch_options(with_store)
 
 
 def kind_of(store: Store) -> str:
     """The word for a database: its address may have a password in it."""
     return "sqlite" if store.is_sqlite else "postgresql"
-
-
-def _open(config: Path | None, written: str | None) -> Store:
-    """The database that was named, or that of the settings, or the default."""
-    from certpin.watch.secret import resolve
-    from certpin.watch.settings import DEFAULT_STORE, load
-    from certpin.watch.store import open_store
-
-    if written is not None:
-        return open_store(resolve(written, "--store").reveal())
-    path = config or CONFIG
-    if config is None and not path.exists():
-        return open_store(DEFAULT_STORE)
-    return open_store(load(path).store.reveal(), folder=path.parent)

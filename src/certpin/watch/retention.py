@@ -1,22 +1,127 @@
-"""The table ``[retention]`` of ``watch.toml``."""
+"""Retention: what is past its time is deleted, a little at a time. The table ``[retention]``.
+
+What is deleted is gone: SQLite overwrites it (``secure_delete``), and pages that became free are
+given back to the disk. PostgreSQL's autovacuum does that by itself.
+
+Chains and certificates go when nothing names them any more. So whoever names a chain either inserts
+it in the same transaction (``ON CONFLICT DO NOTHING``), or has done so within the last twelve
+hours: the row that named it then is kept for a day at least, and the chain with it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from certpin.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from certpin.pinfile.fields import Table
+    from datetime import datetime
 
-KNOWN: tuple[str, ...] = ()
+    from certpin.pinfile.fields import Table
+    from certpin.watch.store import Store
+    from certpin.watch.watch import Watch
+
+DAY = 86_400  # seconds
+ROUND = 3600.0  # seconds between two rounds
+PAUSE = 0.05  # seconds after each batch, in which whoever waits can write
+_MOST_DAYS = 36_500
+
+_LOG = logging.getLogger("certpin.watch")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What stands in the table; each has a default."""
+    """For how many days each kind is kept.
+
+    ``identities`` are what tells a report that is sent again from a new one: no shorter than
+    clients may hold one back. ``sightings`` are those that no longer go on, ``alerts`` those that
+    are resolved.
+    """
+
+    groups: int = 400
+    samples: int = 30
+    identities: int = 3
+    presences: int = 400
+    sightings: int = 400
+    alerts: int = 400
+    audit: int = 400
+
+
+KNOWN = tuple(sorted(field.name for field in fields(Settings)))
 
 
 def read(table: Table) -> Settings:
     """Read the table. Raises ``ConfigError``."""
-    del table
-    return Settings()
+    return Settings(**{name: _days(table, name) for name in KNOWN if name in table.data})
+
+
+def _days(table: Table, name: str) -> int:
+    days = table.integer(name)
+    if not 1 <= days <= _MOST_DAYS:
+        raise ConfigError(
+            f"{days} is not right", key=table.under(name), fix=f"1 to {_MOST_DAYS} days"
+        )
+    return days
+
+
+def cutoffs(settings: Settings, now: datetime) -> dict[str, int]:
+    """Of each kind, the moment before which nothing is kept. Pure."""
+    at = int(now.timestamp())
+    return {name: max(0, at - getattr(settings, name) * DAY) for name in KNOWN}
+
+
+async def run(watch: Watch, stop: asyncio.Event) -> None:
+    """Delete once an hour what is past its time, until ``stop`` is set.
+
+    Where the database is away, the next round does it. Several processes may do it at once.
+    """
+    while not stop.is_set():
+        try:
+            await _round(watch, stop)
+        except StoreError as exc:
+            _LOG.warning("nothing was deleted by retention: %s", exc.problem)
+        await _wait(stop, ROUND)
+
+
+async def _round(watch: Watch, stop: asyncio.Event) -> None:
+    limits = cutoffs(watch.settings.retention, watch.clock())
+    for step in (lambda: bool(sweep(watch.store, limits)), lambda: give_back(watch.store)):
+        while not stop.is_set() and await asyncio.to_thread(step):
+            await _wait(stop, PAUSE)
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
+def sweep(store: Store, limits: dict[str, int]) -> int:
+    """Delete one batch of each kind; how many rows. 0: nothing is left to do.
+
+    Raises ``StoreError``.
+    """
+    from certpin.watch.store import sweeping
+
+    steps: list[Any] = [*sweeping.rules(limits), sweeping.remove_chains]
+    deleted = 0
+    for step in steps:
+        with store.write() as connection:  # one short transaction each
+            deleted += step(connection)
+    return deleted
+
+
+def give_back(store: Store) -> bool:
+    """Give some free pages of an SQLite file back to the disk; whether there may be more.
+
+    Raises ``StoreError``.
+    """
+    from certpin.watch.store import sweeping
+
+    if not store.is_sqlite:
+        return False
+    with store.write() as connection:
+        return sweeping.shrink(connection)

@@ -44,9 +44,11 @@ class Settings:
     ``listen`` is host and port. ``pins`` are the pin files that are watched. ``store`` is the
     address of the database, ``nats`` that of a NATS server with JetStream, if there is one.
     ``public_url`` is how people reach the pages, for the links of alerts. ``tls`` are the files
-    of certificate chain and key, both or none.
+    of certificate chain and key, both or none. ``folder`` is where a database file is looked for
+    that has no folder in its name; ``None`` is where the program runs.
     """
 
+    folder: Path | None = None
     listen: tuple[str, int] = ("127.0.0.1", DEFAULT_PORT)
     pins: tuple[Path, ...] = (Path("pins.toml"),)
     store: Secret = field(default_factory=lambda: Secret(DEFAULT_STORE))
@@ -85,7 +87,7 @@ def parse_listen(text: str, key: str = "listen") -> tuple[str, int]:
 
 def _settings(top: Table, folder: Path) -> Settings:
     _refuse_unknown(top, (*_TEXTS, *_TABLES))
-    found: dict[str, Any] = {"public_url": top.text("public_url", "")}
+    found: dict[str, Any] = {"folder": folder, "public_url": top.text("public_url", "")}
     if "listen" in top.data:
         found["listen"] = parse_listen(top.text("listen"))
     if "pins" in top.data:

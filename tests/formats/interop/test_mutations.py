@@ -10,9 +10,10 @@ from tests import test_mutations
 from tests.formats.mutations_programs import PEERS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests._mutation import Mutation
+    from tests.test_mutations import Warm
+
+warm = test_mutations.warm
 
 _MARKED = [
     pytest.param(mutation, id=f"{mutation.rule}", marks=pytest.mark.peer(peer))
@@ -23,5 +24,5 @@ _MARKED = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutation", _MARKED)
-def test_a_rule_that_is_taken_out_is_missed(mutation: Mutation, tmp_path: Path) -> None:
-    test_mutations.test_a_rule_that_is_taken_out_is_missed(mutation, tmp_path)
+def test_a_rule_that_is_taken_out_is_missed(mutation: Mutation, warm: Warm) -> None:
+    test_mutations.notices(mutation, warm, 60)  # its clients start, and are attacked

@@ -26,11 +26,11 @@ class Server:
     ``connections`` counts those that were accepted. At the end nothing is left open.
     """
 
-    def __init__(self, serve: Serve, address: str = "127.0.0.1") -> None:
+    def __init__(self, serve: Serve, address: str = "127.0.0.1", port: int = 0) -> None:
         self.connections = 0
         self._serve = serve
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._listener = socket.create_server((address, 0), family=family, backlog=512)
+        self._listener = socket.create_server((address, port), family=family, backlog=512)
         self._threads = [threading.Thread(target=self._accept)]
         self._open: list[socket.socket] = []
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from certpin.errors import FormatError
@@ -140,6 +140,7 @@ _REPORTS = st.builds(
 )
 
 
+@settings(max_examples=30)
 @given(report=_REPORTS)
 def test_what_is_written_as_certpin_is_read_as_it_was(report: Report) -> None:
     encode = CODECS["certpin"].encode
@@ -147,6 +148,7 @@ def test_what_is_written_as_certpin_is_read_as_it_was(report: Report) -> None:
     assert decode(json.loads(json.dumps(encode(report))), JSON, RECEIVED) == (report,)
 
 
+@settings(max_examples=30)
 @given(report=_REPORTS)
 def test_what_is_written_as_rfc7469_is_read_with_all_that_the_rfc_has(report: Report) -> None:
     encode = CODECS["rfc7469"].encode

@@ -33,8 +33,7 @@ MUTATIONS: list[Mutation] = [
         "    if not csrf.is_own(request.headers, origin.url):\n"
         "        return _forged(request), receive\n",
         "",
-        "test_forgery.py::"
-        "test_a_request_of_another_site_changes_nothing_though_the_token_is_right",
+        "test_forgery.py::test_a_request_of_another_site_changes_nothing_though_the_token_is_right",
     ),
     _rule(
         "a form brings its token",
@@ -95,8 +94,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "the answer of a provider is to this browser",
         "openid_flow.py",
-        "    if not hmac.compare_digest("
-        'state.encode(errors="replace"), begun.state.encode()):',
+        '    if not hmac.compare_digest(state.encode(errors="replace"), begun.state.encode()):',
         "    if False:",
         "test_openid.py::test_an_answer_is_worth_something_once_and_in_one_browser",
     ),

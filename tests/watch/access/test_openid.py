@@ -112,6 +112,14 @@ def test_somebody_comes_in_with_the_role_of_their_groups(
     assert browser.get("/").status_code == 303
 
 
+def test_an_address_that_is_not_theirs_is_nobodys_name(
+    inn: House, provider: Provider, root: Authority
+) -> None:
+    provider.change = _set(email_verified=False)
+    assert _try(inn, provider, root)[1].status_code == 303
+    assert inn.audited()[-1][0] == "openid:248289761001"
+
+
 @pytest.mark.parametrize("groups", [[], ["others"], None, {"staff": 1}, [["staff"]], 7, "admin"])
 def test_whoever_has_no_group_of_the_settings_stays_out(
     inn: House, provider: Provider, root: Authority, groups: object

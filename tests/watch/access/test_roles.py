@@ -9,7 +9,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
-from certpin.errors import ConfigError
+from certpin.errors import ConfigError, StoreError
+from certpin.watch.access import sessions
 from certpin.watch.access.middleware import AccessMiddleware
 from certpin.watch.access.require import (
     every_route,
@@ -130,6 +131,19 @@ def test_strangers_are_told_where_to_sign_in_each_in_their_own_way(house: House)
     assert program.status_code == 401
     assert program.headers["www-authenticate"].startswith("Bearer")
     assert program.headers["content-type"] == "application/problem+json"
+
+
+def test_while_the_database_is_away_nobody_is_anybody(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise StoreError("it is away", reason="away")
+
+    house.add("anna")
+    browser = house.signed_in("anna")
+    monkeypatch.setattr(sessions, "find", away)
+    answer = browser.get("/")
+    assert (answer.status_code, "anna" in answer.text) == (503, False)
 
 
 def test_a_synchronous_endpoint_can_ask_for_something_too(house: House) -> None:

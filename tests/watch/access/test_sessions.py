@@ -101,6 +101,7 @@ def test_signing_out_ends_the_session_itself(house: House) -> None:
     secret = _secret(browser)
     answer = post(browser, "/logout")
     assert "You are signed out" in answer.text
+    assert 'aria-label="Main"' not in answer.text
     assert _secret(browser) == ""
     assert _status(house.browser(cookie=f"certpin={secret}")) == 303
 

@@ -35,7 +35,7 @@ def value(column: Column[Any], number: int) -> Any:
     if isinstance(column.type, LargeBinary):
         return bytes([number % 256, 0, 255]) + number.to_bytes(8)
     if isinstance(column.type, BigInteger):
-        return number if column.primary_key else 2**62 + number
+        return number if column.primary_key or column.foreign_keys else 2**62 + number
     return f"{column.name} {number} ' \" \N{SNOWMAN} \U0001f512"
 
 

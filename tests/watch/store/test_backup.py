@@ -201,7 +201,7 @@ def _run(path: Path, statement: str) -> None:
         lambda path: _run(path, "DROP TABLE silences"),
         lambda path: _run(path, "ALTER TABLE silences ADD COLUMN colour TEXT"),
     ],
-    ids=str,
+    ids=["text", "empty", "gone", "page", "number", "bytes", "newer", "bare", "less", "more"],
 )
 def test_a_file_that_is_no_back_up_is_refused(
     sqlite_store: Store, empty: Store, tmp_path: Path, spoil: Callable[[Path], Any]

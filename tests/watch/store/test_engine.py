@@ -227,6 +227,14 @@ def test_values_are_in_no_error(store: Store) -> None:
         assert SECRET not in "".join(traceback.format_exception(each.value))
 
 
+def test_all_below_the_first_line_of_an_error_is_cut() -> None:
+    orig = sqlite3.IntegrityError(f"null in column x\nDETAIL: Failing row ({SECRET})")
+    with pytest.raises(IntegrityError) as refused, failures.told():
+        raise IntegrityError("INSERT", None, orig)
+    assert "null in column x" in str(refused.value)
+    assert SECRET not in "".join(traceback.format_exception(refused.value))
+
+
 def test_a_value_that_does_not_fit_is_in_no_error(postgres_store: Store) -> None:
     with pytest.raises(DataError) as refused, postgres_store.read() as connection:
         connection.execute(text(f"SELECT '{SECRET}'::bigint").columns())

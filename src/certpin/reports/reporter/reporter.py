@@ -19,7 +19,7 @@ from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, cast
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
@@ -101,7 +101,6 @@ class Reporter:
         self._given = context
         self._pinned: WeakSet[_Pinned] = WeakSet()
         self._folder = Folder(Path(folder))
-        self._queue = Queue(self._folder, self._settings)
         self._told: dict[str, float] = {}
         self._closed = False
         self._begin()
@@ -110,7 +109,9 @@ class Reporter:
         _alive.add(self)
 
     def _begin(self) -> None:
+        """All that has a lock or a thread: it is made anew in a child that was forked."""
         self._process = os.getpid()
+        self._queue = Queue(self._folder, self._settings)
         self._changed = threading.Condition()
         self._notes: deque[Callable[[], None]] = deque()
         self._noter: threading.Thread | None = None
@@ -118,6 +119,7 @@ class Reporter:
 
     def attach(self, context: _Pinned) -> None:
         """Let a context verify what goes to the hosts that it pins. ``certpin.tls`` calls it."""
+        self._own()
         with self._changed:
             self._pinned.add(context)
 
@@ -160,8 +162,7 @@ class Reporter:
 
     def _note(self, note: Callable[[], None]) -> None:
         with suppress(Exception):  # of a log handler, or of an interpreter that is shutting down
-            if self._process != os.getpid():
-                self._begin()  # after a fork: no thread here, and a lock may be held over there
+            self._own()
             with self._changed:
                 full = len(self._notes) >= _NOTES
                 if not (full or self._closed):
@@ -170,6 +171,11 @@ class Reporter:
                     self._changed.notify_all()
             if full:
                 _log.warning("reports come faster than the disk takes them: one is lost")
+
+    def _own(self) -> None:
+        """After a fork there is no thread here, and a lock may be held by one over there."""
+        if self._process != os.getpid():
+            self._begin()
 
     def _ensure_noter(self) -> None:
         if self._noter is None or not self._noter.is_alive():
@@ -196,8 +202,7 @@ class Reporter:
 
     def _settle(self, seconds: float) -> bool:
         """Wait until every note is on the disk; whether it is."""
-        if self._process != os.getpid():
-            self._begin()
+        self._own()
         with self._changed:
             return self._changed.wait_for(lambda: not self._notes, seconds)
 
@@ -253,10 +258,11 @@ class Reporter:
             return list(self._pinned)
 
     def _context_for(self, host: str) -> ssl.SSLContext:
-        for context in self._contexts():
-            pinned = context.report_context(host)
-            if pinned is not None:
-                return pinned
+        # One that is given may be pinned too: then its hooks, this one among them, stay out of it.
+        for each in (self._given, *self._contexts()):
+            make = getattr(each, "report_context", None)
+            if make is not None and (pinned := make(host)) is not None:
+                return cast("ssl.SSLContext", pinned)
         if self._given is None:
             self._given = _by_the_platform()
         return self._given

@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from anyio import CapacityLimiter
+
 from certpin.watch.access import accounts
 from certpin.watch.access.origin import host_of, is_loopback
+from certpin.watch.access.passwords import AT_ONCE
 from certpin.watch.access.provider import Provider
 from certpin.watch.access.throttle import Recorded, Throttle
 from certpin.watch.access.verified import Verified
@@ -30,6 +33,8 @@ class Door:
     verified: Verified = field(default_factory=Verified)
     provider: Provider | None = None
     waiting: int = 0  # tries to sign in that are on their way
+    # Passwords are computed in threads that nothing else waits for, as many as compute at a time.
+    computing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(AT_ONCE))
 
     def is_open(self) -> bool:
         """Whether nobody signs in here: nobody has an account, and only this machine can ask."""

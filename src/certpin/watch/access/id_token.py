@@ -73,7 +73,8 @@ def role_of(claims: dict[str, Any], settings: Settings) -> str | None:
 
 
 def name_of(claims: dict[str, Any]) -> str:
-    """How people call them; ``sub`` is who they are."""
+    """How people call them; ``sub`` is who they are. An address that is not theirs is no name."""
+    claims = {**claims, "email": None} if claims.get("email_verified") is False else claims
     for claim in ("email", "preferred_username", "name", "sub"):
         if isinstance(name := claims.get(claim), str) and name:
             return f"openid:{name[:100]}"

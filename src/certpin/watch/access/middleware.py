@@ -19,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
+from certpin.errors import StoreError
 from certpin.watch.access import cookies, csrf, forms
 from certpin.watch.access.authenticate import Refused, authenticate
 from certpin.watch.access.door import door_of, may_be_open
@@ -65,7 +66,10 @@ class AccessMiddleware:
         origin = origin_of(scope, self._watch.settings)
         scope["state"] = {**scope.get("state", {}), "origin": origin, JUDGED: False}
         answer = _Answer(scope, origin, send)
-        refused, receive = await self._refusal(scope, receive, origin, answer)
+        try:
+            refused, receive = await self._refusal(scope, receive, origin, answer)
+        except StoreError:
+            refused = _nobody_can_tell()
         if refused is not None:
             scope["state"][JUDGED] = True
             await refused(scope, receive, answer)
@@ -77,7 +81,7 @@ class AccessMiddleware:
     ) -> tuple[Response | None, Receive]:
         """Why the request gets no further, or ``None``; and its body once more."""
         request = Request(scope)
-        if may_be_open(self._watch.settings) and not origin.is_local:
+        if await self._is_rebound(origin):
             return _misdirected(), receive
         now = self._watch.clock()
         headers = Headers(scope=scope)
@@ -91,6 +95,12 @@ class AccessMiddleware:
         if scope["method"] not in forms.METHODS:
             return problem(request, 405, "Not here", "No page has this method."), receive
         return await _forgery(request, receive, visitor)
+
+    async def _is_rebound(self, origin: Origin) -> bool:
+        """Whether a watch that lets everybody in is asked by a name that is not this machine's."""
+        if origin.is_local or not may_be_open(self._watch.settings):
+            return False
+        return await to_thread.run_sync(self._door.is_open)
 
 
 class _Answer:
@@ -177,6 +187,13 @@ def _not_authenticated(request: Request, refused: Refused) -> Response:
     if refused.wait:
         answer.headers["Retry-After"] = str(refused.wait)
     return answer
+
+
+def _nobody_can_tell() -> Response:
+    """The database is away: without it nobody is anybody."""
+    return PlainTextResponse(
+        "The watch cannot reach its database.\n", 503, headers={"Retry-After": "5"}
+    )
 
 
 def _misdirected() -> Response:

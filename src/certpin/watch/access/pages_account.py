@@ -55,7 +55,7 @@ class _Pages:
         if visitor.account is None:
             return await to_thread.run_sync(self._page, request, 403, "You have no password here.")
         words = [str(form.get(name, "")) for name in ("current", "new", "again")]
-        return await to_thread.run_sync(self._change, request, words)
+        return await to_thread.run_sync(self._change, request, words, limiter=self._door.computing)
 
     async def end_one(self, request: Request) -> Response:
         """Sign out one of your sessions, whichever browser it is in."""

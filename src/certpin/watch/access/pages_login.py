@@ -19,6 +19,7 @@ from certpin.watch.access.require import require
 from certpin.watch.access.roles import ANYONE
 from certpin.watch.access.sessions import Owner
 from certpin.watch.access.signing_in import Try, sign_in
+from certpin.watch.access.visitor import Visitor
 from certpin.watch.web.pages.render import render
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class _Pages:
             elsewhere = await self._door.provider.logout_address(
                 self._watch.settings.public_url.rstrip("/") + LOGIN_PAGE
             )
+        request.state.visitor = Visitor(source=visitor.source)
         answer = render(request, "access/signed_out.html", elsewhere=elsewhere)
         cookies.put(answer.headers, cookies.SESSION, "", request.state.origin)
         return answer

@@ -35,7 +35,7 @@ _TOKENS = Parameters(
     parallelism=1,
 )
 # Each of them takes 64 MiB: more at once would let strangers take the memory of the machine.
-_AT_ONCE = 2
+AT_ONCE = 2
 
 
 class Hasher:
@@ -43,7 +43,7 @@ class Hasher:
 
     def __init__(self, parameters: Parameters) -> None:
         self._argon2 = PasswordHasher.from_parameters(parameters)
-        self._turns = threading.BoundedSemaphore(_AT_ONCE)
+        self._turns = threading.BoundedSemaphore(AT_ONCE)
 
     def hash(self, secret: str) -> str:
         """Argon2's text, which says its own parameters."""

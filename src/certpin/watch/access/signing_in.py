@@ -61,7 +61,7 @@ async def sign_in(
     try:
         if judged.delay:
             await sleep(judged.delay)
-        return await to_thread.run_sync(_look, door, tried, visitor, now)
+        return await to_thread.run_sync(_look, door, tried, visitor, now, limiter=door.computing)
     finally:
         door.waiting -= 1
 

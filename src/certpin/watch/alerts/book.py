@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, insert, or_, select, update
 
+from certpin.watch.alerts.message import clients_words
 from certpin.watch.alerts.outbox import put
 from certpin.watch.alerts.quiet import why_quiet
 from certpin.watch.alerts.routing import wants
@@ -54,7 +55,7 @@ def write_changes(
             row = insert(ALERTS).values(**_values(change.alert)).returning(ALERTS.c.id)
             number = int(connection.execute(row).scalar_one())
         for transition in change.transitions:
-            who, note = _words(change.alert, transition, quiet, now, settings)
+            who, note = _words(change, transition, quiet, now, settings)
             event = record(connection, number, now, transition.what, who, note)
             if transition.told:
                 told = [
@@ -99,17 +100,17 @@ def _update(connection: Connection, alerts: Iterable[Alert]) -> None:
         for each in alerts
     ]
     if rows:
-        values = {name: bindparam(f"_{name}") for name in _NAMES}
+        values: dict[str, Any] = {name: bindparam(f"_{name}") for name in _NAMES}
         connection.execute(
             update(ALERTS).where(ALERTS.c.id == bindparam("_id")).values(**values), rows
         )
 
 
 def _words(
-    alert: Alert, transition: Transition, quiet: Quiet, now: int, settings: Settings
+    change: Change, transition: Transition, quiet: Quiet, now: int, settings: Settings
 ) -> tuple[str, str]:
-    """Who kept it quiet, and why; else how bad it is."""
+    """Who kept it quiet, and why; else how many clients it touches, and how many it did."""
     if transition.what in {"silenced", "maintenance"}:
-        return why_quiet(alert, quiet, now, settings)
-    clients = "" if alert.clients is None else f", {alert.clients} clients"
-    return "", f"{alert.severity}{clients}"
+        return why_quiet(change.alert, quiet, now, settings)
+    before = change.before.told_clients if change.before else None
+    return "", clients_words(change.alert.clients, before)

@@ -28,7 +28,7 @@ class Group(NamedTuple):
     app_version: str
     network: str
     decision: str
-    count: int
+    reports: int
 
     @property
     def chain(self) -> bytes:
@@ -43,7 +43,7 @@ class Holders(NamedTuple):
     version: int
     app: str
     app_version: str
-    count: int
+    clients: int
 
 
 class Role(NamedTuple):
@@ -100,7 +100,7 @@ class Evidence:
     def holding(self, pin_set: str, app: str | None = None) -> int | None:
         """How many clients hold a pin set, in one app or in all; ``None`` where nobody told."""
         found = [
-            each.count
+            each.clients
             for each in self.holders
             if each.pin_set == pin_set and app in {None, each.app}
         ]

@@ -85,7 +85,7 @@ def holders(connection: Connection, now: int) -> tuple[Holders, ...]:
 
 def _groups(connection: Connection, now: int) -> tuple[Group, ...]:
     table = REPORT_GROUPS.c
-    names = [getattr(table, name) for name in Group._fields if name != "count"]
+    names = [getattr(table, name) for name in Group._fields if name != "reports"]
     total = func.sum(table.count)
     rows = connection.execute(
         select(*names, total)
@@ -94,7 +94,8 @@ def _groups(connection: Connection, now: int) -> tuple[Group, ...]:
         .order_by(total.desc())
         .limit(_MOST_GROUPS)
     )
-    return tuple(Group(*row[:-1], int(row[-1])) for row in rows)
+    # PostgreSQL sums to a decimal number.
+    return tuple(Group._make((*row[:-1], int(row[-1]))) for row in rows)
 
 
 def _hours(connection: Connection, past: Past, now: int) -> tuple[Hours, frozenset[int]]:

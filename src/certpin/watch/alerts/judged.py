@@ -38,10 +38,11 @@ def judge(
     for each in groups:
         if each.chain:
             before, _ = counts.get((each.host, each.chain), (0, ""))
-            counts[each.host, each.chain] = (before + each.count, each.pin_set)
+            counts[each.host, each.chain] = (before + each.reports, each.pin_set)
     most = sorted(counts, key=lambda key: -counts[key][0])[:_MOST_CHAINS]
     chains = read_chains(connection, {digest for _, digest in most})
-    accepted, strange = set(), set()
+    accepted: set[tuple[str, bytes]] = set()
+    strange: set[tuple[str, bytes]] = set()
     for host, digest in most:
         watched = watched_set(sets, host, counts[host, digest][1])
         if watched is None or digest not in chains:

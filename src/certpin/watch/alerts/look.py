@@ -81,13 +81,13 @@ class Looker:
             found += self._monitor(self._watch, datetime.fromtimestamp(now, UTC))
         except StoreError:
             raise
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001  # one mistake must not blind the others
             failed[_MONITOR] = _name(exc)
         evidence, blind = self._evidence(now, failed)
         for name in sorted(RULES.keys() - blind):
             try:
                 found += RULES[name].find(evidence)
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001  # one mistake must not blind the others
                 failed[f"the rule {name}"] = _name(exc)
                 blind |= {name}
         self._blind = failed
@@ -101,7 +101,7 @@ class Looker:
                 return gather(connection, self._watch, self._past, now, blind), set()
         except StoreError:
             raise
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001  # one mistake must not blind the others
             failed[_REPORTS] = _name(exc)
         own = Own(blind=blind | failed)
         bare = Evidence(now, self._watch.settings.alerts, own=own)

@@ -113,9 +113,9 @@ def pins_of(details: dict[str, Any]) -> frozenset[str]:
     vantage sees.
     """
     after, keys = details.get("after"), details.get("keys")
-    found = [after] if isinstance(after, str) else []
+    found: list[Any] = [after]
     if isinstance(after, list):
-        found += [each.get("pin", "") for each in after if isinstance(each, dict)]
+        found += [each.get("pin") for each in after if isinstance(each, dict)]
     if isinstance(keys, dict):
         found += [pin for each in keys.values() if isinstance(each, list) for pin in each]
     return frozenset(each for each in found if isinstance(each, str) and each)

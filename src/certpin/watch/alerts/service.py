@@ -1,16 +1,16 @@
 """One service through apprise, whose address is a secret.
 
 apprise writes addresses into its log, and the libraries below it write paths that have tokens in
-them. Whatever is logged by a thread that tells somebody is dropped; of a failure no more is known
-than what ``Service.send`` says.
+them. All that apprise logs is dropped, and what those libraries log while somebody is told; of a
+failure no more is known than what ``Service.send`` says.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError
@@ -34,23 +34,18 @@ FAILED = "it could not be reached, or did not take the message"
 
 
 class _Hush(logging.Filter):
-    """Drops what a thread logs while it tells somebody, and keeps the status of HTTP alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.telling = threading.local()
+    """Drops what is logged while somebody is told, and keeps the status of HTTP alone."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        statuses = getattr(self.telling, "statuses", None)
+        statuses = _STATUSES.get()
         if statuses is None:
-            return True
-        try:
+            return record.name != "apprise"  # it may use threads of its own
+        with suppress(TypeError, ValueError):  # words that do not fit their arguments
             statuses += _STATUS.findall(record.getMessage())
-        except (TypeError, ValueError):
-            pass  # words that do not fit their arguments: no status is in them
         return False
 
 
+_STATUSES: ContextVar[list[str] | None] = ContextVar("statuses", default=None)
 _HUSH = _Hush()
 
 
@@ -84,18 +79,17 @@ class Service:
         return f"it answered with status {statuses[-1]}" if statuses else FAILED
 
     def _send(self, message: Message, incident: str) -> bool:
-        from apprise import Apprise, NotifyType
+        from apprise import NotifyType
 
         plugin = self._plugin()
         if incident and self.has_incidents:
             plugin.dedup, plugin.action = incident, "map"
         form = _format_of(plugin)
         room = max(int(plugin.body_maxlen or 0) - (0 if plugin.title_maxlen else 200), _LEAST_ROOM)
-        # Given in the very format that the service takes, apprise converts nothing.
-        sender = Apprise(asset=_asset())
-        sender.add(plugin)
+        # Given in the very format that the service takes, nothing is converted. The plugin itself
+        # is asked, in this thread: apprise would do it in another one, which logs as it likes.
         return bool(
-            sender.notify(
+            plugin.notify(
                 title=message.title,
                 body=render(message, form, room),
                 body_format=form,
@@ -130,7 +124,7 @@ def _format_of(plugin: Any) -> Format:
     """The format that a service takes first."""
     known = plugin.notify_format
     first = known[0] if isinstance(known, (tuple, list)) else known
-    return _FORMATS.get(getattr(first, "value", first), "text")
+    return _FORMATS.get(str(getattr(first, "value", first)), "text")
 
 
 def _asset() -> Any:
@@ -156,8 +150,8 @@ def _hushed() -> Iterator[list[str]]:
         if _HUSH not in logger.filters:
             logger.addFilter(_HUSH)
     statuses: list[str] = []
-    _HUSH.telling.statuses = statuses
+    before = _STATUSES.set(statuses)
     try:
         yield statuses
     finally:
-        _HUSH.telling.statuses = None
+        _STATUSES.reset(before)

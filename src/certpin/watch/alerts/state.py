@@ -104,9 +104,10 @@ def decide(
 ) -> tuple[Change, ...]:
     """What changes. ``known`` are those that are open, and the last of each key that is over."""
     moment = _Moment(quiet, now, settings)
-    before = {each.key: _not_later(each, now) for each in known}
+    written = {each.key: each for each in known}
+    before = {key: _not_later(each, now) for key, each in written.items()}
     changes = [*_there(before, seen, moment), *_gone(before, seen, moment)]
-    return tuple(each for each in changes if _matters(each, now))
+    return tuple(each for each in changes if _matters(each, written.get(each.alert.key), now))
 
 
 def worse(one: Severity, other: Severity) -> bool:
@@ -116,7 +117,8 @@ def worse(one: Severity, other: Severity) -> bool:
 
 def hold(alert: Alert, settings: Settings) -> int:
     """How many seconds it has to be gone before it is over."""
-    return int(settings.hold.total_seconds()) * 2 ** min(alert.flaps, _MOST_FLAPS)
+    doubled: int = 2 ** min(alert.flaps, _MOST_FLAPS)
+    return int(settings.hold.total_seconds()) * doubled
 
 
 def _not_later(alert: Alert, now: int) -> Alert:
@@ -236,9 +238,9 @@ def _going(known: Alert, moment: _Moment) -> Change:
     return Change(over, (Transition("resolved", told=told),), known)
 
 
-def _matters(change: Change, now: int) -> bool:
+def _matters(change: Change, written: Alert | None, now: int) -> bool:
     """Whether it has to be written. That it is still there is written now and then."""
-    if change.transitions or change.before is None:
+    if change.transitions or written is None:
         return True
-    fresh = now - change.before.last_at < _FRESH
-    return change.alert != (replace(change.before, last_at=now) if fresh else change.before)
+    fresh = 0 <= now - written.last_at < _FRESH
+    return change.alert != (replace(written, last_at=change.alert.last_at) if fresh else written)

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from certpin.watch import telemetry
 from certpin.watch.alerts import outbox
-from certpin.watch.alerts.book import alert_of
 from certpin.watch.alerts.batch import Batch, incident_batch
+from certpin.watch.alerts.book import alert_of
 from certpin.watch.alerts.message import Item, Message
+from certpin.watch.metrics.counters import COUNTERS
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS
 
 if TYPE_CHECKING:
@@ -90,9 +92,13 @@ class Turn:
             return Message(tuple(_item(connection, each) for each in rows), now, url)
 
     async def _send(self, message: Message, incident: str) -> str:
-        thread, answer = begin(self.service, message, incident)
-        self._busy = thread
-        return await patiently(answer, self._watch.settings.alerts.deadline.total_seconds())
+        with telemetry.span("certpin.notification") as note:
+            thread, answer = begin(self.service, message, incident)
+            self._busy = thread
+            deadline = self._watch.settings.alerts.deadline.total_seconds()
+            problem = await patiently(answer, deadline)
+            note(outcome="failed" if problem else "told")
+        return problem
 
     def _mark(self, batch: Batch, problem: str) -> None:
         now = self._now()
@@ -101,6 +107,7 @@ class Turn:
                 outbox.untold(connection, batch.rows, now, problem, self._watch.settings.alerts)
             else:
                 outbox.told(connection, batch.rows, now, batch.incident)
+        COUNTERS.notified(told=not problem)
         if problem:
             log.warning("%s was not told: %s", self.service.name, problem)
 

@@ -19,14 +19,11 @@ def touched(finding: Finding, holders: Iterable[Holders]) -> int | None:
     if "clients" in finding.details or not finding.pin_set:
         return finding.clients
     named = finding.details.get("versions")
-    versions = {each for each in named if isinstance(each, int)} if _is_list(named) else set()
+    some = named if isinstance(named, (list, tuple)) else ()
+    versions = {each for each in some if isinstance(each, int)}
     found = [
-        each.count
+        each.clients
         for each in holders
         if each.pin_set == finding.pin_set and (not versions or each.version in versions)
     ]
     return sum(found) if found else None
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, (list, tuple))

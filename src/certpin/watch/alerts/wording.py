@@ -10,14 +10,24 @@ from __future__ import annotations
 from certpin.x509 import printable
 
 # Signs that look alike and mean nothing: markup, mentions (Slack, Teams, Discord), code.
-_SIGNS = str.maketrans({"<": "‹", ">": "›", "@": "＠", "`": "′", "*": "∗", "|": "¦", "~": "∼"})
-_IN_CODE = str.maketrans({"<": "‹", ">": "›", "@": "＠", "`": "′"})
+_IN_CODE: dict[str, str | int | None] = {
+    "<": "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}",
+    ">": "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",
+    "@": "\N{FULLWIDTH COMMERCIAL AT}",
+    "`": "\N{PRIME}",
+}
+_ELSEWHERE = _IN_CODE | {
+    "*": "\N{ASTERISK OPERATOR}",
+    "|": "\N{BROKEN BAR}",
+    "~": "\N{TILDE OPERATOR}",
+}
 _LINKS = (("://", "[:]//"), ("](", "] ("))
 
 
 def harmless(text: str, most: int) -> str:
     """One line that no service acts on, of at most so many characters."""
-    plain = printable(text[: 4 * most]).translate(_SIGNS)
+    line = printable(" ".join(text[: 4 * most].split()))
+    plain = line.translate(str.maketrans(_ELSEWHERE))
     for sign, instead in _LINKS:
         plain = plain.replace(sign, instead)
     return plain if len(plain) <= most else plain[: most - 1] + "…"
@@ -25,5 +35,5 @@ def harmless(text: str, most: int) -> str:
 
 def command_line(text: str, most: int = 300) -> str:
     """A command as it can be copied, but for signs of markup; one that is too long is left out."""
-    plain = printable(text).translate(_IN_CODE)
+    plain = printable(text).translate(str.maketrans(_IN_CODE))
     return plain if len(plain) <= most else ""

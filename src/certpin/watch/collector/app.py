@@ -38,7 +38,7 @@ from certpin.watch.collector.refusals import (
 )
 from certpin.watch.collector.samples import Taste, sample_of
 from certpin.watch.collector.sources import Sources
-from certpin.watch.collector.tally import TALLY
+from certpin.watch.metrics.counters import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
@@ -108,6 +108,7 @@ class Collector:
         settings = watch.settings.collector
         self._settings = settings
         self._clock = watch.clock
+        self._steady = steady
         self._intake = intake
         self._hosts = {host.encode() for host in settings.hosts}
         self._sources = Sources(settings)
@@ -116,6 +117,13 @@ class Collector:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        start = self._steady()
+        status = await self._answer(scope, receive, send)
+        if status:
+            COUNTERS.answered(status, self._steady() - start)
+
+    async def _answer(self, scope: Message, receive: Receive, send: Send) -> int:
+        """The status that was sent; 0 where nobody was there to be answered."""
         try:
             if scope["method"] == "OPTIONS":
                 answer = _PREFLIGHT
@@ -123,15 +131,14 @@ class Collector:
                 await self._take(scope, receive)
                 answer = _ACCEPTED
         except RefusedError as exc:
-            await _refuse(send, exc)
+            return await _refuse(send, exc)
         except NotDurableError as exc:
-            await _refuse(send, away(exc))
+            return await _refuse(send, away(exc))
         except GoneError:
-            TALLY.answers[0] += 1
-        else:
-            TALLY.answers[204] += 1
-            await send(answer)
-            await send(_END)
+            return 0
+        await send(answer)
+        await send(_END)
+        return 204
 
     async def _take(self, scope: Message, receive: Receive) -> None:
         head = _read_head(scope["headers"])
@@ -216,9 +223,8 @@ def _name(host: bytes) -> bytes:
     return host.partition(b":")[0].lower()
 
 
-async def _refuse(send: Send, refused: RefusedError) -> None:
+async def _refuse(send: Send, refused: RefusedError) -> int:
     """One line of JSON: what is wrong, and what to do."""
-    TALLY.answers[refused.status] += 1
     body = msgspec.json.encode({"error": refused.problem, "fix": refused.fix}) + b"\n"
     headers = [
         _ANY_ORIGIN,
@@ -232,3 +238,4 @@ async def _refuse(send: Send, refused: RefusedError) -> None:
         headers.append((b"allow", b"POST, OPTIONS"))
     await send({"type": "http.response.start", "status": int(refused.status), "headers": headers})
     await send({"type": "http.response.body", "body": body})
+    return int(refused.status)

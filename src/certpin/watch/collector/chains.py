@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from certpin.watch.collector.grouping import HOUR, NO_CHAIN, Chain, Room, chain_of
 from certpin.watch.collector.statements import existing
 from certpin.watch.store import insert
+from certpin.watch.store.keeping import hold_chains
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def _store(
     connection: Connection, strange: dict[bytes, tuple[Chain, New]], room: Room
 ) -> set[bytes]:
     """Store those that are not there, as far as there is room; returns the others."""
+    hold_chains(connection)
     there = existing(connection, CHAINS.c.digest, strange)
     absent = [strange[digest] for digest in sorted(strange.keys() - there)]
     if not absent:

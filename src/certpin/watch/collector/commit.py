@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from certpin.errors import CertpinError, HostError
+from certpin.errors import CertpinError, HostError, StoreError
+from certpin.watch import telemetry
 from certpin.watch.collector.counting import Counted, Rules, count
 from certpin.watch.collector.grouping import Room
 from certpin.watch.collector.known import Known
 from certpin.watch.collector.refusals import NotDurableError
-from certpin.watch.collector.tally import TALLY
+from certpin.watch.metrics.counters import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,36 +38,52 @@ class Committer:
         self._watched = watch.watched
         self._settings = watch.settings.collector
         self._known = Known()
+        self._failing = False
 
     def commit(self, batch: Sequence[Received]) -> None:
         """Count it, durably. Raises ``NotDurableError``: nothing of it is counted then, or all."""
+        start = time.perf_counter()
         try:
             counted = self._count(batch)
         except (DataError, IntegrityError):
             self._apart(batch)
             return
         except (CertpinError, SQLAlchemyError) as exc:
-            _log.warning("reports wait, because the store fails: %s", type(exc).__name__)
+            self._tell(exc)
             raise NotDurableError("the store of the watch is away or full") from exc
         self._learn(counted)
+        COUNTERS.stored(counted.reports + counted.repeats, time.perf_counter() - start)
 
     def _count(self, batch: Sequence[Received]) -> Counted:
         settings = self._settings
         room = Room(settings.groups_per_hour, settings.chains_per_hour, watches(self._watched))
         rules = Rules(room, settings.samples, settings.most_samples)
-        with self._store.write() as connection:
+        with (
+            telemetry.span("certpin.batch", batch_size=len(batch)),
+            self._store.write() as connection,
+        ):
             return count(connection, batch, rules, self._known)
 
     def _learn(self, counted: Counted) -> None:
         self._known.learn(counted.hours)
-        TALLY.counted += counted.reports
-        TALLY.repeats += counted.repeats
-        TALLY.folded += counted.folded
+        if self._failing:
+            self._failing = False
+            _log.info("the store takes reports again")
+        COUNTERS.reported("counted", counted.reports)
+        COUNTERS.reported("repeat", counted.repeats)
+        COUNTERS.reported("folded", counted.folded)
+
+    def _tell(self, exc: Exception) -> None:
+        """Once, and not for each batch. A database's own words may have a password in them."""
+        if not self._failing:
+            self._failing = True
+            reason = exc.reason if isinstance(exc, StoreError) else type(exc).__name__
+            _log.warning("reports wait, because the store fails: %s", reason)
 
     def _apart(self, batch: Sequence[Received]) -> None:
         """A value that the database does not take must not stand in the way of all the others."""
         if len(batch) == 1:
-            TALLY.poisoned += 1
+            COUNTERS.reported("poisoned", 1)
             if self._drop:
                 _log.error("the store does not take a report: it is given up")
                 return

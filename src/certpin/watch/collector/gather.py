@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from certpin.watch.collector.refusals import NotDurableError
-from certpin.watch.collector.tally import TALLY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -110,7 +109,6 @@ class Gatherer:
         except Exception:  # noqa: BLE001  # whoever waits must be answered, whatever went wrong
             _log.exception("a batch of %d bodies was not written down", len(batch))
             failure = NotDurableError("the collector made a mistake")
-        TALLY.failed_commits += failure is not None
         for each in batch:
             if each.durable.done():
                 continue  # who asked hung up

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Rates:
             bucket.left = min(filled, self._burst)
             bucket.at = now
         if bucket.left < 1:
-            return int((1 - bucket.left) / self._rate) + 1
+            return ceil((1 - bucket.left) / self._rate)
         bucket.left -= 1
         return 0
 

@@ -36,7 +36,7 @@ _CONNECT = 2  # seconds for an attempt to connect
 _AGAIN = 0.5  # seconds until the next
 _PING = 5  # seconds between two pings: a connection that was cut is noticed after two
 _DUPLICATES = 120.0  # seconds in which a message that is sent twice is stored once
-_ACK_WAIT = 60.0  # seconds that a writer has for a batch before another one gets it
+_ACK_WAIT = 20.0  # seconds that a writer has for a batch before another one gets it
 _ACK_PENDING = 1000
 
 _log = logging.getLogger(__name__)

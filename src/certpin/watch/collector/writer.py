@@ -17,7 +17,7 @@ from certpin.errors import FormatError
 from certpin.watch.collector.commit import Committer
 from certpin.watch.collector.received import unpack_batch
 from certpin.watch.collector.refusals import NotDurableError
-from certpin.watch.collector.tally import TALLY
+from certpin.watch.metrics.counters import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from certpin.watch.watch import Watch
 
 _MESSAGES = 20  # of up to 100 bodies, in one transaction
-_WAIT = 1.0  # seconds without a message until the stop is looked at again
+_WAIT = 0.5  # seconds without a message until the stop is looked at again
 _AGAIN = 1.0  # seconds until the next attempt where something is away
 
 _log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class _Writer:
                 batch += unpack_batch(message.data)
             except FormatError:
                 _log.error("a message of the stream is none of the collector's: it is given up")
-                TALLY.poisoned += 1
+                COUNTERS.reported("poisoned", 1)
                 await message.term()
             else:
                 good.append(message)
@@ -130,12 +130,11 @@ class _Writer:
             try:
                 await loop.run_in_executor(self._thread, self._committer.commit, batch)
             except NotDurableError:
-                TALLY.failed_commits += 1
+                if self._stop.is_set():
+                    return False
+                await self._pause()
             else:
                 return True
-            if self._stop.is_set():
-                return False
-            await self._pause()
 
     async def _pause(self) -> None:
         with contextlib.suppress(asyncio.TimeoutError):

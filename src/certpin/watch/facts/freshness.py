@@ -6,9 +6,9 @@ from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import func, select, true
+from sqlalchemy import func, select
 
-from certpin.watch.facts.base import moment, moment_or_none
+from certpin.watch.facts.base import LATEST, moment, moment_or_none
 from certpin.watch.facts.hosts import names
 from certpin.watch.facts.limits import USUAL, Limits
 from certpin.watch.store.tables.leases import LEASES
@@ -93,7 +93,7 @@ def freshness(
 
 
 def _seen(connection: Connection) -> set[str]:
-    statement = select(SIGHTINGS.c.host).where(SIGHTINGS.c.latest.is_(true())).distinct()
+    statement = select(SIGHTINGS.c.host).where(LATEST).distinct()
     return set(connection.execute(statement).scalars())
 
 
@@ -104,7 +104,7 @@ def _vantages(
     columns = SIGHTINGS.c
     statement = select(
         columns.vantage, func.max(columns.last_at), func.count(columns.host.distinct())
-    ).where(columns.latest.is_(true()))
+    ).where(LATEST)
     seen = {row[0]: row for row in connection.execute(statement.group_by(columns.vantage))}
     asked = {row.name: row for row in connection.execute(select(VANTAGES))}
     found = []

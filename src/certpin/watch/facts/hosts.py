@@ -10,10 +10,10 @@ from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
-from sqlalchemy import func, select, true
+from sqlalchemy import func, select
 
 from certpin.errors import HostError
-from certpin.watch.facts.base import HOUR, Page, bounded, seconds, whole_days
+from certpin.watch.facts.base import HOUR, LATEST, Page, bounded, seconds, whole_days
 from certpin.watch.facts.judging import Judge
 from certpin.watch.facts.limits import USUAL, Limits
 from certpin.watch.facts.vantages import Vantage, vantages
@@ -90,7 +90,7 @@ def names(connection: Connection, glance: Glance) -> tuple[str, ...]:
         if not policy.pattern.wildcard
     }
     if any(policy.pattern.wildcard for each in glance.sets for policy in each.pins.policies):
-        statement = select(SIGHTINGS.c.host).where(SIGHTINGS.c.latest.is_(true())).distinct()
+        statement = select(SIGHTINGS.c.host).where(LATEST).distinct()
         seen = connection.execute(statement.order_by(SIGHTINGS.c.host).limit(_MOST_COVERED))
         found.update(name for name in seen.scalars() if policies_of(glance, name))
     return tuple(sorted(found))

@@ -7,10 +7,10 @@ from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import select, true
+from sqlalchemy import select
 
 from certpin.errors import CertificateParseError
-from certpin.watch.facts.base import hexadecimal, moment
+from certpin.watch.facts.base import LATEST, hexadecimal, moment
 from certpin.watch.facts.chains import chains
 from certpin.watch.facts.judging import Answer  # noqa: TC001  # as above
 from certpin.watch.store.tables.sightings import SIGHTINGS
@@ -66,7 +66,7 @@ def vantages(
 ) -> dict[str, tuple[Vantage, ...]]:
     """The latest sighting of each vantage, by host; those of a host in their order by name."""
     columns = SIGHTINGS.c
-    statement = select(SIGHTINGS).where(columns.latest.is_(true()), columns.host.in_(hosts))
+    statement = select(SIGHTINGS).where(LATEST, columns.host.in_(hosts))
     order = (columns.host, columns.vantage, columns.port, columns.way, columns.edge)
     rows = connection.execute(statement.order_by(*order).limit(_MOST)).all()
     digests = {digest for row in rows for digest in (row.served, row.verified) if digest}

@@ -4,7 +4,8 @@
 
     COUNTERS.answered(202, seconds)      # the collector: one request
     COUNTERS.stored(len(batch), seconds) # the collector, or the writer: one batch became durable
-    COUNTERS.probed("verified", seconds) # the monitor: one probe
+    COUNTERS.reported("repeat", 3)       # the collector, or the writer: what became of reports
+    COUNTERS.probed("verified")          # the monitor: one probe
     COUNTERS.notified(told=True)         # alerts: somebody was told, or could not be
 
 They begin at nothing when the process does, as Prometheus expects of counters. Labels are words of
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     Listener = Callable[[str, float, dict[str, str]], None]
 
 Outcome = Literal["verified", "unverified", "unreachable"]
+# What became of a report: counted, known already, counted in a group that says less than it did
+# because the hour was full (it is among the counted, too), or given up because nobody can read it.
+Fate = Literal["counted", "repeat", "folded", "poisoned"]
 
 _OTHER = "other"
 _STATUSES = frozenset(
@@ -65,16 +69,16 @@ class Counters:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self._reports = Counter(
+            "certpin_collector_reports",
+            "Reports that came to the store, by what became of them.",
+            ["fate"],
+            registry=self.registry,
+        )
         self._probes = Counter(
             "certpin_probes",
             "Probes that ended, by outcome.",
             ["outcome"],
-            registry=self.registry,
-        )
-        self._dialled = Histogram(
-            "certpin_probe_duration_seconds",
-            "How long a probe took.",
-            buckets=_SECONDS,
             registry=self.registry,
         )
         self._notifications = Counter(
@@ -99,13 +103,17 @@ class Counters:
         self._tell("certpin_collector_batch_size", reports)
         self._tell("certpin_collector_batch_duration_seconds", seconds)
 
-    def probed(self, outcome: Outcome, seconds: float) -> None:
-        """A probe ended."""
+    def reported(self, fate: Fate, reports: int) -> None:
+        """So many reports came to the store, and this became of them."""
+        if reports:
+            self._reports.labels(fate).inc(reports)
+            self._tell("certpin_collector_reports", reports, fate=fate)
+
+    def probed(self, outcome: Outcome) -> None:
+        """A probe ended, and what it saw is kept."""
         word = outcome if outcome in get_args(Outcome) else _OTHER
         self._probes.labels(word).inc()
-        self._dialled.observe(seconds)
         self._tell("certpin_probes", 1, outcome=word)
-        self._tell("certpin_probe_duration_seconds", seconds)
 
     def notified(self, *, told: bool) -> None:
         """Somebody was told of an alert, or could not be."""

@@ -7,12 +7,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from certpin.errors import InputError, StoreError
+from certpin.watch.metrics.counters import COUNTERS
 from certpin.watch.monitor.link import (
     RESULTS,
     TROUBLE,
     job_subject,
     linked,
     make_streams,
+    pause,
     publish,
     result_subject,
     take,
@@ -36,7 +38,6 @@ log = logging.getLogger("certpin.watch.monitor")
 
 _AT_ONCE = 256
 _PATIENCE = 60.0  # seconds in which a result has to be in the store
-_AGAIN = 2.0
 
 
 class Desk:
@@ -61,13 +62,13 @@ class Desk:
             return
         while not stop.is_set():
             try:
-                async with linked(url, "certpin monitor") as jetstream:
+                async with linked(url, "certpin monitor", stop) as jetstream:
                     await make_streams(jetstream, self._watch.settings.monitor)
                     self._jetstream = jetstream
                     await self._collect(jetstream, stop)
             except TROUBLE as exc:
                 log.warning("no way to other vantages: %s", type(exc).__name__)
-                await asyncio.sleep(_AGAIN)
+                await pause(stop)
             finally:
                 self._jetstream = None
 
@@ -100,6 +101,8 @@ class Desk:
             answers = [each for each in results if _key(each) in asked]
             with self._watch.store.write() as connection:
                 keep_results(connection, answers, self._watch.clock())
+            for seen in (seen for each in answers for seen in each.seen):
+                COUNTERS.probed(seen.outcome)
         except StoreError as exc:
             log.warning("results of other vantages wait: %s", exc.problem)
             return False

@@ -30,6 +30,7 @@ from certpin.watch.monitor.wire import MOST_BYTES
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("certpin.watch.monitor")
 
 JOBS, RESULTS = "CERTPIN_PROBES", "CERTPIN_SEEN"
-_MOST_STORED = 1024 * 1024 * 1024  # bytes in each stream
+_MOST_STORED = 256 * 1024 * 1024  # bytes in each stream; the oldest go first
 _RESULTS_KEPT = 7 * 86400  # seconds, for a store that is away
 _AGAIN = 2.0  # seconds between two attempts
 _PATIENCE = 5.0  # seconds for an answer of the broker
@@ -59,21 +60,40 @@ def result_subject(vantage: str) -> str:
 
 
 @asynccontextmanager
-async def linked(url: Secret, name: str) -> AsyncIterator[JetStreamContext]:
-    """A connection that comes back by itself. Waits until there is one; its address is not told."""
-    connection = await nats.connect(
-        url.reveal(),
-        name=name,
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=1,
-        error_cb=_told,
-    )
+async def linked(url: Secret, name: str, stop: asyncio.Event) -> AsyncIterator[JetStreamContext]:
+    """A connection that comes back by itself. Its address is not told.
+
+    Raises one of ``TROUBLE`` where there is none yet: try again, unless ``stop`` is set by then.
+    """
+    connection = await _connected(url, name, stop)
     try:
         yield connection.jetstream(timeout=_PATIENCE)
     finally:
-        with suppress(*TROUBLE):
-            await asyncio.wait_for(connection.drain(), _PATIENCE)
+        with suppress(*TROUBLE):  # acknowledgements that are not sent yet: then they come again
+            await connection.flush(1)
         await connection.close()
+
+
+async def _connected(url: Secret, name: str, stop: asyncio.Event) -> Client:
+    """The client of NATS tries for ever: nobody waits for that who was told to stop."""
+    connecting = asyncio.create_task(
+        nats.connect(
+            url.reveal(),
+            name=name,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            error_cb=_told,
+        )
+    )
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait(
+        {connecting, stopping}, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED
+    )
+    stopping.cancel()
+    if not connecting.done():
+        connecting.cancel()
+        raise TimeoutError
+    return connecting.result()
 
 
 async def make_streams(jetstream: JetStreamContext, settings: Settings) -> None:
@@ -134,6 +154,12 @@ async def publish(jetstream: JetStreamContext, subject: str, payload: bytes, ide
         log.warning("a message was not published: %s", type(exc).__name__)
         return False
     return True
+
+
+async def pause(stop: asyncio.Event) -> None:
+    """Wait before another attempt, or until ``stop`` is set."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), _AGAIN)
 
 
 async def _told(exc: Exception) -> None:

@@ -143,9 +143,12 @@ def _with_edges(job: Job) -> tuple[Job, Edges]:
 def _edges(job: Job) -> Edges:
     if not job.every_address:
         return [""]
-    host, port = job.connect or (job.host, job.port)
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return sorted(_addresses(*(job.connect or (job.host, job.port))))[:_MOST_ADDRESSES]
     except (OSError, UnicodeError) as exc:
         return f"no address: {describe(exc)}"
-    return sorted({str(address[0]).partition("%")[0] for *_, address in found})[:_MOST_ADDRESSES]
+
+
+def _addresses(host: str, port: int) -> set[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return {str(address[0]).partition("%")[0] for *_, address in found}

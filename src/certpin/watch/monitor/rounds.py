@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from certpin.watch import telemetry
+from certpin.watch.metrics.counters import COUNTERS
 from certpin.watch.monitor.jobs import job_of
 from certpin.watch.monitor.probing import Prober
 from certpin.watch.monitor.schedule import due
@@ -98,9 +100,16 @@ class Rounds:
             return Round()
 
     def _ask(self, jobs: list[Job]) -> int:
+        if not jobs:
+            return 0
+        with telemetry.span("certpin.probes", vantage=self._settings.vantage) as note:
+            note(batch_size=len(jobs))
+            return self._ask_each(jobs)
+
+    def _ask_each(self, jobs: list[Job]) -> int:
         batch: list[Result] = []
         kept, begun = 0, time.monotonic()
-        for result in self._prober.ask(jobs) if jobs else ():
+        for result in self._prober.ask(jobs):
             batch.append(result)
             if len(batch) >= _AT_ONCE or time.monotonic() - begun > _HOLD:
                 kept += self._keep(batch)
@@ -110,7 +119,10 @@ class Rounds:
     def _keep(self, batch: list[Result]) -> int:
         with self._watch.store.write() as connection:
             self._renew(connection)
-            return keep_results(connection, batch, self._watch.clock())
+            kept = keep_results(connection, batch, self._watch.clock())
+        for seen in (seen for result in batch for seen in result.seen):
+            COUNTERS.probed(seen.outcome)
+        return kept
 
     def _renew(self, connection: Connection) -> None:
         lease = self._lease

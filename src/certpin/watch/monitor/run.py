@@ -34,12 +34,20 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
         _need_nobody_else(watch)
         await _rounds(watch, stop)
         return
-    from certpin.watch.monitor.desk import Desk  # nats-py is of the extra cluster
-
-    desk = Desk(watch)
+    desk = _desk(watch)
     async with asyncio.TaskGroup() as group:
         group.create_task(desk.collect(stop))
         group.create_task(_rounds(watch, stop, desk))
+
+
+def _desk(watch: Watch) -> Desk:
+    try:
+        from certpin.watch.monitor.desk import Desk
+    except ModuleNotFoundError as exc:
+        raise ConfigError(
+            f"NATS needs the package {exc.name}", key="nats", fix="pip install 'certpin[cluster]'"
+        ) from exc
+    return Desk(watch)
 
 
 async def _rounds(watch: Watch, stop: asyncio.Event, desk: Desk | None = None) -> None:

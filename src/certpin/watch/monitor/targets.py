@@ -6,7 +6,9 @@ that stand in a version in the field alone are asked too: clients that hold it s
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from certpin.pins.hosts import is_address
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from certpin.pins import HostPolicy, PinSet, TrustAnchors
+    from certpin.pins import HostPattern, HostPolicy, PinSet, TrustAnchors
     from certpin.watch.monitor.settings import Settings
     from certpin.watch.watched import WatchedSet
 
@@ -37,7 +39,7 @@ class Target:
     every_address: bool = False
     vantages: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def way(self) -> str:
         """What tells the ways to one host and port apart, in words; empty for the plain one."""
         words = (
@@ -71,8 +73,12 @@ def charges(sets: Iterable[WatchedSet], settings: Settings, now: datetime) -> tu
     """Every policy of every set, with its targets. A wildcard may have none."""
     found = []
     for watched in sets:
+        ways: dict[int, dict[HostPattern, list[HostSettings]]] = {}
         for pins, policy in _policies(watched, now):
-            targets = tuple(_targets(pins, policy, settings))
+            if id(pins) not in ways:
+                ways[id(pins)] = _ways(pins, settings)
+            named = ways[id(pins)].get(policy.pattern, [])
+            targets = tuple(_targets(policy, named, settings))
             found.append(Charge(watched, pins, policy, targets))
     return tuple(found)
 
@@ -96,9 +102,17 @@ def _policies(watched: WatchedSet, now: datetime) -> Iterator[tuple[PinSet, Host
                 yield pins, policy
 
 
-def _targets(pins: PinSet, policy: HostPolicy, settings: Settings) -> Iterator[Target]:
+def _ways(pins: PinSet, settings: Settings) -> dict[HostPattern, list[HostSettings]]:
+    """What the settings name, by the policy that covers it."""
+    found: dict[HostPattern, list[HostSettings]] = defaultdict(list)
+    for each in settings.hosts:
+        if policy := pins.policy_for(each.name):
+            found[policy.pattern].append(each)
+    return found
+
+
+def _targets(policy: HostPolicy, named: list[HostSettings], settings: Settings) -> Iterator[Target]:
     """Those that the settings name for it, else the name of the pattern itself."""
-    named = [each for each in settings.hosts if pins.policy_for(each.name) is policy]
     if not named and policy.pattern.wildcard != "*.":
         named = [HostSettings(policy.pattern.name)]
     for each in named:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from certpin.errors import CertificateParseError, InputError
+from certpin.errors import CertificateParseError, ConfigError, InputError
 from certpin.pins import normalise
 from certpin.probe import PROTOCOLS
 from certpin.watch.monitor.settings import check_vantage
@@ -101,7 +101,7 @@ def decode_job(data: bytes) -> Job:
         hosts = [job.host, *(job.connect[:1] if job.connect else ())]
         good = all(normalise(host) == host for host in hosts)
         check_vantage(job.vantage, "vantage")
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as exc:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError, ConfigError) as exc:
         raise InputError("this is not a job") from exc
     if not good or (job.starttls and job.starttls not in PROTOCOLS):
         raise InputError("a job names what cannot be asked")

@@ -21,6 +21,7 @@ from certpin.watch.monitor.link import (
     TROUBLE,
     job_subject,
     linked,
+    pause,
     publish,
     result_subject,
     take,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("certpin.watch.worker")
 
 PATIENCE = 60.0  # seconds after which a job that nobody reported on goes to another worker
-_AGAIN = 2.0
 
 
 async def work(
@@ -58,14 +58,14 @@ async def work(
     """
     while not stop.is_set():
         try:
-            async with linked(url, f"certpin worker {vantage}") as jetstream:
+            async with linked(url, f"certpin worker {vantage}", stop) as jetstream:
                 await _Worker(vantage, jetstream, stop, window, patience).run()
         except NotFoundError:
             log.info("no service has handed out jobs yet")
-            await _pause(stop)
+            await pause(stop)
         except TROUBLE as exc:
             log.warning("no way to the broker: %s", type(exc).__name__)
-            await _pause(stop)
+            await pause(stop)
 
 
 class _Worker:
@@ -168,8 +168,3 @@ def _read(message: Msg, vantage: str) -> Job | None:
         log.warning("what came as a job is dropped: %s", exc.problem)
         return None
     return job if job.vantage == vantage else None
-
-
-async def _pause(stop: asyncio.Event) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), _AGAIN)

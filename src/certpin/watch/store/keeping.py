@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Table, select
+from sqlalchemy import Column, Table, select, text
 
 from certpin.watch.store.engine import insert
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
@@ -37,6 +37,7 @@ def keep_chains(
         found[digests[-1]] = members
     found.pop(NO_CHAIN, None)
     moment = int(now.timestamp())
+    hold_chains(connection)
     new = _missing(connection, CHAINS.c.digest, found)
     if not new:
         return digests  # a chain that is kept has its certificates
@@ -46,6 +47,12 @@ def keep_chains(
     rows = [{"digest": key, "members": each, "first_at": moment} for key, each in new.items()]
     _insert(connection, CHAINS, rows)
     return digests
+
+
+def hold_chains(connection: Connection) -> None:
+    """Let nobody delete a chain between here and the row that names it (``sweeping``)."""
+    if connection.dialect.name != "sqlite":  # SQLite has one writer anyhow
+        connection.execute(text("LOCK TABLE chains IN ROW EXCLUSIVE MODE"))
 
 
 def chain_digest(chain: Sequence[bytes]) -> bytes:

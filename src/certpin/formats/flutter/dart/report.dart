@@ -77,7 +77,7 @@ final class PinFailure {
     };
   }
 
-  /// The report of RFC 7469, section 3, as JSON in UTF-8, and four fields more.
+  /// The report of RFC 7469, section 3, as JSON in UTF-8, and some fields more.
   ///
   /// `dart:io` shows the server's own certificate only, so the chain has one
   /// entry and the validated chain none. Beyond [maxReportBytes] it has none
@@ -90,6 +90,7 @@ final class PinFailure {
   }
 
   Map<String, Object> _fields(List<String> served) => {
+        'schema': 'certpin-report/1',
         'date-time': at.toUtc().toIso8601String(),
         'hostname': host,
         'port': port,
@@ -103,10 +104,13 @@ final class PinFailure {
           for (final pin in policy.pins)
             if (pin.startsWith('sha256/')) 'pin-sha256="${pin.substring(7)}"',
         ],
+        'policy': policy.pattern,
         'pin-set': pinSet.name,
         'pin-set-version': pinSet.version,
         'decision': decision.name,
         'reason': reason.name,
+        'platform': Platform.operatingSystem,
+        'library': 'certpin dart',
       };
 }
 

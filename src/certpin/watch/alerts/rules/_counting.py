@@ -28,7 +28,7 @@ def by_host(groups: Iterable[Group]) -> dict[str, list[Group]]:
 
 def total(groups: Iterable[Group]) -> int:
     """How many reports they are."""
-    return sum(each.count for each in groups)
+    return sum(each.reports for each in groups)
 
 
 def top(groups: Sequence[Group], name: str) -> list[tuple[str, int]]:
@@ -36,7 +36,7 @@ def top(groups: Sequence[Group], name: str) -> list[tuple[str, int]]:
     counts: Counter[str] = Counter()
     for each in groups:
         if value := str(getattr(each, name)):
-            counts[value[:_LONGEST]] += each.count
+            counts[value[:_LONGEST]] += each.reports
     return counts.most_common(_MOST)
 
 

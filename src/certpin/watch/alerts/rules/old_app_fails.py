@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from certpin.watch.alerts.rules._counting import by_host, command, top, total
+from certpin.watch.alerts.rules._counting import by_host, command, total
 from certpin.watch.alerts.rules.strange_chain import is_strange
 from certpin.watch.finding import Finding
 from certpin.x509 import printable
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from certpin.watch.alerts.evidence import Evidence, Group
     from certpin.watch.watched import WatchedSet
+
+_MOST = 10  # versions that are named
 
 
 def find(evidence: Evidence) -> Iterator[Finding]:
@@ -36,17 +38,16 @@ def find(evidence: Evidence) -> Iterator[Finding]:
 
 def _of(evidence: Evidence, watched: WatchedSet, groups: Sequence[Group]) -> Iterator[Finding]:
     few, name = evidence.settings.few, watched.pins.name
-    counts = dict(top(groups, "app_version"))
+    counts: dict[str, int] = {}
+    for each in groups:
+        counts[each.app_version] = counts.get(each.app_version, 0) + each.reports
     failing = {version for version, count in counts.items() if count >= few}
     app, host = groups[0].app, groups[0].host
-    held: dict[str, int] = {}
-    for each in evidence.holders:
-        if (each.pin_set, each.app) == (name, app):
-            held[each.app_version] = held.get(each.app_version, 0) + each.count
+    held = _held(evidence, name, app)
     fine = {each for each, count in held.items() if count >= few and each not in counts}
     if not failing or not fine or max(map(order, failing)) >= min(map(order, fine)):
         return
-    versions = sorted(failing, key=order)
+    versions = sorted(failing, key=order)[-_MOST:]
     known = [held[each] for each in versions if each in held]
     yield Finding(
         "old-app-fails",
@@ -65,6 +66,15 @@ def _of(evidence: Evidence, watched: WatchedSet, groups: Sequence[Group]) -> Ite
         },
         subject=app[:60],
     )
+
+
+def _held(evidence: Evidence, name: str, app: str) -> dict[str, int]:
+    """How many clients have each version of an app."""
+    held: dict[str, int] = {}
+    for each in evidence.holders:
+        if (each.pin_set, each.app) == (name, app):
+            held[each.app_version] = held.get(each.app_version, 0) + each.clients
+    return held
 
 
 def order(version: str) -> tuple[tuple[int, str], ...]:

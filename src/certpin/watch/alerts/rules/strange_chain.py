@@ -45,7 +45,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
             {
                 "clients": touched,
                 "reports": total(groups),
-                "chains": [[each.chain.hex(), each.count] for each in _largest(groups)],
+                "chains": [[each.chain.hex(), each.reports] for each in _largest(groups)],
                 "networks": top(groups, "network"),
                 "app_versions": top(groups, "app_version"),
                 "let_through": total(each for each in groups if each.decision != "refuse"),
@@ -72,8 +72,10 @@ def _summary(evidence: Evidence, groups: Sequence[Group], touched: int | None, n
     issuer = evidence.issuers.get(_largest(groups)[0].chain, "")
     holding = evidence.holding(name)
     parts = [
-        f"{total(groups)} reports in a day of a chain that no version of the pins accepts, and "
-        "no vantage saw; it may be an attack",
+        (
+            f"{total(groups)} reports in a day of a chain that no version of the pins accepts, and "
+            "no vantage saw; it may be an attack"
+        ),
         f"the leaf says it is issued by {printable(issuer[:120])}" if issuer else "",
         shares(groups, _WHERE),
         f"at most {_percent(touched, holding)} % of all clients" if holding else "",
@@ -86,4 +88,4 @@ def _percent(touched: int | None, holding: int) -> str:
 
 
 def _largest(groups: Sequence[Group]) -> list[Group]:
-    return sorted(groups, key=lambda each: (-each.count, each.chain))[:5]
+    return sorted(groups, key=lambda each: (-each.reports, each.chain))[:5]

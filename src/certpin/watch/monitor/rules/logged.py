@@ -28,7 +28,7 @@ def _keys(scene: Scene) -> Iterator[Finding]:
                 case,
                 entry,
                 KEY,
-                f"a certificate for {entry.names[0]} was logged, and its key is nobody's: {pins[0]}",
+                f"a certificate for {entry.names[0]} was logged, and it has another key: {pins[0]}",
             )
 
 

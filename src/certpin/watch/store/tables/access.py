@@ -52,6 +52,7 @@ SESSIONS = Table(
     moment("until"),
     Index(None, "account"),
     Index(None, "until"),
+    info={"transient": True},  # a session that was ended is not to come back with a back-up
 )
 
 # What was done, and by whom. Rows are added, and never changed. `source` is a prefix.

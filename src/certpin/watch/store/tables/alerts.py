@@ -8,7 +8,7 @@ from certpin.watch.store.tables.base import METADATA, count, moment, number, tex
 
 # One trouble from when it was first seen to when it was gone. `key` is its rule and what it is
 # about; `details` is JSON. `clients` is how many it touches, NULL where nobody knows. `gone_at` is
-# since when it is not seen, while it is waited whether it stays away. `told_at` is when somebody was
+# since when it is not seen, while it is waited whether it stays away. `told_at` is when anybody was
 # last to be told, `peak` the severity then, `told_clients` how many it touched. `quiet` is empty,
 # `silenced` or `maintenance`. `flaps` is how often it has come back soon after it was gone.
 ALERTS = Table(

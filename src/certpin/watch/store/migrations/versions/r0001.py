@@ -64,7 +64,15 @@ def upgrade() -> None:
         sa.Column("resolved_at", sa.BigInteger(), nullable=True),
         sa.Column("told_at", sa.BigInteger(), nullable=True),
         sa.Column("repeats", sa.BigInteger(), nullable=False),
+        sa.Column("gone_at", sa.BigInteger(), nullable=True),
+        sa.Column("peak", sa.Text(), server_default="", nullable=False),
+        sa.Column("quiet", sa.Text(), server_default="", nullable=False),
+        sa.Column("told_clients", sa.BigInteger(), nullable=True),
+        sa.Column("flaps", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alerts")),
+    )
+    op.create_index(
+        op.f("ix_alerts_host_alerts_resolved_at"), "alerts", ["host", "resolved_at"], unique=False
     )
     op.create_index(
         op.f("ix_alerts_key_alerts_resolved_at"), "alerts", ["key", "resolved_at"], unique=False
@@ -100,6 +108,7 @@ def upgrade() -> None:
         sa.Column("first_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_chains")),
     )
+    op.create_index(op.f("ix_chains_first_at"), "chains", ["first_at"], unique=False)
     op.create_table(
         "leases",
         sa.Column("name", sa.Text(), nullable=False),
@@ -109,6 +118,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
         info={"transient": True},
     )
+    op.create_table(
+        "logged",
+        sa.Column("tbs", sa.LargeBinary(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("key", sa.LargeBinary(), nullable=False),
+        sa.Column("authorities", sa.LargeBinary(), nullable=False),
+        sa.Column("names", sa.Text(), nullable=False),
+        sa.Column("issuer", sa.Text(), nullable=False),
+        sa.Column("log", sa.Text(), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("not_after", sa.BigInteger(), nullable=False),
+        sa.Column("first_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tbs", name=op.f("pk_logged")),
+    )
+    op.create_index(op.f("ix_logged_first_at"), "logged", ["first_at"], unique=False)
     op.create_table(
         "presences",
         sa.Column("day", sa.BigInteger(), nullable=False),
@@ -121,6 +146,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint(
             "day", "pin_set", "version", "app", "app_version", "platform", name=op.f("pk_presences")
         ),
+    )
+    op.create_index(
+        op.f("ix_presences_pin_set_presences_day"), "presences", ["pin_set", "day"], unique=False
+    )
+    op.create_table(
+        "report_days",
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("day", sa.BigInteger(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("by", "day", "value", name=op.f("pk_report_days")),
     )
     op.create_table(
         "report_groups",
@@ -144,6 +180,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("decision", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("folded", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.Column("first_at", sa.BigInteger(), nullable=False),
         sa.Column("last_at", sa.BigInteger(), nullable=False),
@@ -157,7 +194,18 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(op.f("ix_report_groups_hour"), "report_groups", ["hour"], unique=False)
-    op.create_index(op.f("ix_report_groups_served"), "report_groups", ["served"], unique=False)
+    op.create_index(
+        op.f("ix_report_groups_pin_set_report_groups_hour"),
+        "report_groups",
+        ["pin_set", "hour"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_report_groups_served_report_groups_hour"),
+        "report_groups",
+        ["served", "hour"],
+        unique=False,
+    )
     op.create_table(
         "report_identities",
         sa.Column("identity", sa.LargeBinary(), nullable=False),
@@ -198,6 +246,7 @@ def upgrade() -> None:
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
         sa.Column("until", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
+        info={"transient": True},
     )
     op.create_index(op.f("ix_sessions_account"), "sessions", ["account"], unique=False)
     op.create_index(op.f("ix_sessions_until"), "sessions", ["until"], unique=False)
@@ -212,6 +261,8 @@ def upgrade() -> None:
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("port", sa.BigInteger(), nullable=False),
         sa.Column("vantage", sa.Text(), nullable=False),
+        sa.Column("way", sa.Text(), server_default="", nullable=False),
+        sa.Column("edge", sa.Text(), server_default="", nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("served", sa.LargeBinary(), nullable=False),
@@ -221,9 +272,14 @@ def upgrade() -> None:
         sa.Column("code", sa.BigInteger(), nullable=False),
         sa.Column("first_at", sa.BigInteger(), nullable=False),
         sa.Column("last_at", sa.BigInteger(), nullable=False),
+        sa.Column("slot", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("changes", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("latest", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sightings")),
+    )
+    op.create_index(
+        op.f("ix_sightings_host_sightings_last_at"), "sightings", ["host", "last_at"], unique=False
     )
     op.create_index(
         op.f("ix_sightings_host_sightings_port_sightings_vantage_sightings_last_at"),
@@ -232,6 +288,14 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(op.f("ix_sightings_last_at"), "sightings", ["last_at"], unique=False)
+    op.create_index(
+        "ix_sightings_one_goes_on",
+        "sightings",
+        ["host", "port", "vantage", "way", "edge"],
+        unique=True,
+        sqlite_where=sa.text("latest"),
+        postgresql_where=sa.text("latest"),
+    )
     op.create_table(
         "silences",
         sa.Column(
@@ -250,6 +314,34 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_silences")),
     )
     op.create_table(
+        "tellings",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("event", sa.BigInteger(), nullable=False),
+        sa.Column("alert", sa.BigInteger(), nullable=False),
+        sa.Column("service", sa.Text(), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("incident", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("next_at", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.BigInteger(), nullable=False),
+        sa.Column("told_at", sa.BigInteger(), nullable=True),
+        sa.Column("given_up_at", sa.BigInteger(), nullable=True),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tellings")),
+    )
+    op.create_index(op.f("ix_tellings_alert"), "tellings", ["alert"], unique=False)
+    op.create_index(
+        op.f("ix_tellings_told_at_tellings_given_up_at_tellings_service"),
+        "tellings",
+        ["told_at", "given_up_at", "service"],
+        unique=False,
+    )
+    op.create_table(
         "tokens",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -261,4 +353,12 @@ def upgrade() -> None:
         sa.Column("used_at", sa.BigInteger(), nullable=True),
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tokens")),
+    )
+    op.create_table(
+        "vantages",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("asked_at", sa.BigInteger(), nullable=False),
+        sa.Column("heard_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_vantages")),
     )

@@ -1,0 +1,113 @@
+"""``certpin serve``: watch servers and clients, and tell people."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.describe import print_json
+from certpin.cli.options import json_option
+from certpin.cli.screen import say
+from certpin.cli.watching import (
+    extra_needed,
+    open_watch,
+    settings_of,
+    settings_option,
+    store_option,
+)
+from certpin.probe import join_address
+
+if TYPE_CHECKING:
+    from certpin.watch.settings import Settings
+    from certpin.watch.watch import Watch
+
+
+@click.command()
+@click.argument(
+    "pins", nargs=-1, metavar="[PINS…]", type=click.Path(dir_okay=False, path_type=Path)
+)
+@click.option("--listen", metavar="HOST:PORT", help="Where to listen; by default 127.0.0.1:8460.")
+@settings_option
+@store_option
+@json_option
+def serve(
+    pins: tuple[Path, ...],
+    listen: str | None,
+    config: Path | None,
+    written: str | None,
+    as_json: bool,
+) -> None:
+    """Watch what your servers serve and what your apps meet, and tell you.
+
+    Every host of the pin files PINS (by default pins.toml) is asked again and again for its
+    certificates: do they match the pins of every version that some client holds, how long are they
+    valid, did a key change? Apps report to /reports what they meet. Whatever is wrong stands on
+    the pages, and is told to those whom watch.toml names.
+
+    \b
+      certpin add api.bank.example --backup-key backup.key
+      certpin serve                       then open http://127.0.0.1:8460/
+
+    Everything is kept in one file, watch.db. A pin file that is not there yet is waited for.
+    Beyond this machine it listens only where people have to sign in (certpin watch user add).
+    Ctrl-C ends it.
+    """  # noqa: D301  # click reads the \b itself
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with extra_needed():
+        asyncio.run(_serve(_chosen(settings_of(config, written), pins, listen), as_json))
+
+
+def _chosen(settings: Settings, pins: tuple[Path, ...], listen: str | None) -> Settings:
+    """The settings, with what the command line says instead."""
+    from certpin.watch.settings import parse_listen
+
+    said: dict[str, Any] = {}
+    if pins:
+        said["pins"] = pins
+    if listen is not None:
+        said["listen"] = parse_listen(listen, "--listen")
+    return replace(settings, **said)
+
+
+async def _serve(settings: Settings, as_json: bool) -> None:
+    from certpin.watch.service import make_ready, serve
+
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, stop.set)
+    watch = open_watch(settings)
+    try:
+        make_ready(watch)
+        await serve(watch, stop, lambda: _tell(watch, as_json))
+    finally:
+        watch.store.close()
+
+
+def _tell(watch: Watch, as_json: bool) -> None:
+    """Where it is, and what is not as it should be."""
+    from certpin.watch.web.app import REPORTS
+
+    settings, glance = watch.settings, watch.watched.glance()
+    scheme = "https" if settings.tls else "http"
+    address = settings.public_url or f"{scheme}://{join_address(*settings.listen)}"
+    if as_json:
+        print_json(
+            {"url": address + "/", "reports": address + REPORTS, "problems": glance.problems}
+        )
+        return
+    click.echo(f"The pages are at {address}/ and apps report to {address}{REPORTS}.")
+    for each in glance.sets:
+        click.echo(f"{each.path}: version {each.pins.version}, {_count(len(each.pins.policies))}.")
+    for problem in glance.problems:
+        say("certpin: warning", problem)
+    click.echo("Ctrl-C ends it.")
+
+
+def _count(hosts: int) -> str:
+    return "1 host" if hosts == 1 else f"{hosts} hosts"

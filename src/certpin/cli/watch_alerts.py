@@ -1,0 +1,88 @@
+"""``certpin watch alerts``: what is wrong now, and whether the services can be told."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.describe import print_json
+from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.options import json_option
+from certpin.cli.screen import fold
+from certpin.cli.watch_settings import config_option, opened_watch
+from certpin.x509 import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.watch.alerts.state import Alert
+    from certpin.watch.watch import Watch
+
+
+@click.command()
+@config_option
+@click.option("--test", is_flag=True, help="Send each service a message, and say what came of it.")
+@json_option
+@click.pass_context
+def alerts(ctx: click.Context, config: Path | None, test: bool, as_json: bool) -> None:
+    """List the alerts that are open, the worst first.
+
+    With --test, tell each service of the settings that this is a test.
+
+    Exit code 0: none is open, or each service took the message. 1: one is, or one did not.
+    """
+    with opened_watch(config) as watch:
+        found = _try(watch, as_json=as_json) if test else _list(watch, as_json=as_json)
+    ctx.exit(FINDING if found else HOLDS)
+
+
+def _list(watch: Watch, *, as_json: bool) -> bool:
+    from certpin.watch.alerts.listing import alert_facts, open_alerts
+
+    with watch.store.read() as connection:
+        found = open_alerts(connection)
+    if as_json:
+        print_json({"alerts": [alert_facts(each) for each in found]})
+    elif not found:
+        click.echo("No alert is open.")
+    else:
+        for each in found:
+            _tell(each)
+    return bool(found)
+
+
+def _tell(alert: Alert) -> None:
+    from certpin.watch.alerts.message import clients_words
+
+    about = alert.host or alert.pin_set
+    since = f"{datetime.fromtimestamp(alert.opened_at, UTC):%Y-%m-%d %H:%M} UTC"
+    quiet = f", {alert.quiet}" if alert.quiet else ""
+    head = f"{alert.severity}: {alert.rule}" + (f" at {printable(about)}" if about else "")
+    click.echo(fold(f"#{alert.id} {head}, since {since}{quiet}", sys.stdout))
+    click.echo(
+        fold(
+            f"    {printable(' '.join(alert.summary.split()))}. {clients_words(alert.clients)}",
+            sys.stdout,
+        )
+    )
+    if alert.command:
+        click.echo(f"    {printable(alert.command)}")
+
+
+def _try(watch: Watch, *, as_json: bool) -> bool:
+    from certpin.watch.alerts.run import try_services
+
+    found = asyncio.run(try_services(watch))
+    if as_json:
+        services = [{"service": name, "problem": why or None} for name, why in found.items()]
+        print_json({"services": services})
+    elif not found:
+        click.echo("The settings name no service: add [[alerts.tell]] (docs/alerts.md).")
+    else:
+        for name, problem in found.items():
+            click.echo(fold(f"{name}: {problem or 'it took the message'}", sys.stdout))
+    return any(found.values())

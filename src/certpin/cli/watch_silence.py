@@ -1,0 +1,115 @@
+"""``certpin watch silence``: keep an alert quiet for a while."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.describe import print_json
+from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.options import json_option
+from certpin.cli.screen import fold
+from certpin.cli.watch_settings import config_option, opened_watch
+from certpin.errors import InputError
+from certpin.rotation import parse_duration
+from certpin.x509 import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.watch.alerts.quiet import Silence
+    from certpin.watch.watch import Watch
+
+
+@click.command()
+@config_option
+@click.option("--rule", default="", help="Keep this rule quiet; at all hosts, without --host.")
+@click.option("--host", default="", help="Keep this host quiet; by all rules, without --rule.")
+@click.option("--for", "length", default="1h", show_default=True, metavar="DURATION")
+@click.option("--why", default="", help="The reason, for whoever asks tomorrow.")
+@click.option("--who", default=None, help="Who answers for it; by default the user's name.")
+@click.option("--end", type=int, metavar="NUMBER", help="End this silence now.")
+@json_option
+@click.pass_context
+def silence(
+    ctx: click.Context,
+    config: Path | None,
+    rule: str,
+    host: str,
+    length: str,
+    why: str,
+    who: str | None,
+    end: int | None,
+    as_json: bool,
+) -> None:
+    """Tell nobody of a rule, of a host, or of a rule at a host, for a while.
+
+    Without --rule, --host and --end: list the silences in force. What is silenced is recorded, and
+    told when the silence is over and it is still there.
+
+    Exit code 0: done. 1: there is no such silence.
+    """
+    with opened_watch(config) as watch:
+        if end is not None:
+            ctx.exit(_end(watch, end, as_json=as_json))
+        if rule or host:
+            found = [_begin(watch, (rule, host, who or getpass.getuser(), why), length)]
+        else:
+            found = _list(watch)
+    if as_json:
+        print_json({"silences": [_facts(each) for each in found]})
+    else:
+        for each in found:
+            click.echo(fold(_words(each), sys.stdout))
+        if not found:
+            click.echo("Nothing is silenced.")
+
+
+def _begin(watch: Watch, words: tuple[str, str, str, str], length: str) -> Silence:
+    from certpin.watch.alerts.quiet import Silence
+    from certpin.watch.alerts.silences import silence as begin
+
+    rule, host, who, why = words
+    now = watch.clock()
+    until = now + parse_duration(length)
+    if until - now < timedelta(minutes=1):
+        raise InputError("that is too short", fix="at least 1m")
+    since = int(now.timestamp())
+    wanted = Silence(rule, host, since, since + int((until - now).total_seconds()), who, why)
+    with watch.store.write() as connection:
+        return begin(connection, wanted, watch.settings.alerts)
+
+
+def _end(watch: Watch, number: int, *, as_json: bool) -> int:
+    from certpin.watch.alerts.silences import end_silence
+
+    with watch.store.write() as connection:
+        ended = end_silence(connection, number, int(watch.clock().timestamp()))
+    if as_json:
+        print_json({"ended": ended})
+    else:
+        click.echo(f"Silence {number} is over." if ended else f"No silence {number} is in force.")
+    return HOLDS if ended else FINDING
+
+
+def _list(watch: Watch) -> list[Silence]:
+    from certpin.watch.alerts.silences import silences_in_force
+
+    with watch.store.read() as connection:
+        now = int(watch.clock().timestamp())
+        return list(silences_in_force(connection, now, watch.settings.alerts))
+
+
+def _facts(silence: Silence) -> dict[str, object]:
+    names = ("id", "rule", "host", "since", "until", "who", "why")
+    return {name: getattr(silence, name) for name in names}
+
+
+def _words(silence: Silence) -> str:
+    until = f"{datetime.fromtimestamp(silence.until, UTC):%Y-%m-%d %H:%M} UTC"
+    about = " at ".join(filter(None, (silence.rule or "everything", silence.host)))
+    return printable(f"#{silence.id} {about} until {until}: {silence.why} ({silence.who})")

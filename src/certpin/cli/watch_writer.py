@@ -1,0 +1,53 @@
+"""``certpin watch writer``: counts what waits in the stream, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.watching import watch_options
+from certpin.errors import ConfigError
+
+if TYPE_CHECKING:
+    from certpin.watch.watch import Watch
+
+
+@click.command()
+@watch_options
+def writer(watch: Watch) -> None:
+    """Count the reports that wait in NATS JetStream, until SIGTERM or SIGINT.
+
+    `certpin serve` does this too. Run writers beside it where one process is not enough: they share
+    the work, and each report is counted once however many there are. watch.toml must name the NATS
+    server (`nats`) and the database (`store`) that all of them use.
+
+    Needs pip install 'certpin[cluster]'.
+
+    Exit code 0: it was told to stop. 2: usage, or a database that is not ready.
+    """
+    from certpin.watch.store.schema import prepare
+
+    if watch.settings.nats is None:
+        raise ConfigError(
+            "there is no stream to write from", key="nats", fix="name the NATS server in watch.toml"
+        )
+    prepare(watch.store)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    asyncio.run(_until_told(watch))
+
+
+async def _until_told(watch: Watch) -> None:
+    from certpin.watch.collector.writer import run
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    click.echo(f"certpin: writing (process {os.getpid()})", err=True)
+    await run(watch, stop)

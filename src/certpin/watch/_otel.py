@@ -1,0 +1,82 @@
+"""What is OpenTelemetry's own: loaded by ``telemetry``, where there is an endpoint alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Status, StatusCode
+
+from certpin._version import __version__
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from opentelemetry.trace import Span
+
+    from certpin.watch.telemetry import Settings
+
+
+class Sending:
+    """Providers of its own: those of the process belong to whoever embeds the watch."""
+
+    def __init__(self, settings: Settings, headers: dict[str, str], patience: int) -> None:
+        resource = Resource.create(
+            {"service.name": settings.service_name, "service.version": __version__}
+        )
+        told: dict[str, Any] = {"headers": headers, "timeout": patience}
+        traces = OTLPSpanExporter(endpoint=f"{settings.endpoint}/v1/traces", **told)
+        metrics = OTLPMetricExporter(endpoint=f"{settings.endpoint}/v1/metrics", **told)
+        self._traces = TracerProvider(
+            sampler=ParentBased(TraceIdRatioBased(settings.sampling)),
+            resource=resource,
+            shutdown_on_exit=False,
+        )
+        self._traces.add_span_processor(BatchSpanProcessor(traces))
+        reader = PeriodicExportingMetricReader(
+            metrics,
+            export_interval_millis=settings.interval / timedelta(milliseconds=1),
+            export_timeout_millis=patience * 1000,
+        )
+        self._metrics = MeterProvider([reader], resource, shutdown_on_exit=False)
+        self._tracer = self._traces.get_tracer("certpin.watch", __version__)
+        self._meter = self._metrics.get_meter("certpin.watch", __version__)
+        self._instruments: dict[str, Any] = {}
+        self._patience = patience
+
+    def span(self, name: str) -> AbstractContextManager[Span]:
+        """A span. An exception is not recorded: nobody knows what stands in its words."""
+        return self._tracer.start_as_current_span(
+            name, record_exception=False, set_status_on_exception=False
+        )
+
+    @staticmethod
+    def failed(span: Span) -> None:
+        """Mark a span, without a word of why."""
+        span.set_status(Status(StatusCode.ERROR))
+
+    def count(self, name: str, number: float, labels: dict[str, str]) -> None:
+        """One number of ``Counters``: names that end in what is measured are histograms."""
+        if name.endswith(("_seconds", "_size")):
+            self._instrument(name, self._meter.create_histogram).record(number, labels)
+        else:
+            self._instrument(name, self._meter.create_counter).add(number, labels)
+
+    def stop(self) -> None:
+        """Send what is left, and send nothing more."""
+        self._traces.force_flush(self._patience * 1000)
+        self._traces.shutdown()
+        self._metrics.shutdown(self._patience * 1000)
+
+    def _instrument(self, name: str, make: Any) -> Any:
+        if name not in self._instruments:
+            self._instruments[name] = make(name)
+        return self._instruments[name]

@@ -1,0 +1,148 @@
+"""``certpin serve``: opens what the parts share, begins them, serves, and ends all in order.
+
+The order of the end: nobody new is sent here (``/readyz``), requests under way are answered, the
+parts end, what was taken in is durable, the store is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from certpin.errors import ConfigError
+from certpin.watch import retention, telemetry
+from certpin.watch.access.listening import check_listening
+from certpin.watch.alerts import run as alerts
+from certpin.watch.collector import writer
+from certpin.watch.collector.app import Collector
+from certpin.watch.collector.intake import open_intake
+from certpin.watch.monitor import run as monitor
+from certpin.watch.parts import run_parts
+from certpin.watch.store.schema import prepare
+from certpin.watch.web.app import application
+from certpin.watch.web.health import Condition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from granian.server.embed import Server
+
+    from certpin.watch.parts import Part
+    from certpin.watch.watch import Watch
+
+# What works in the background. A new part is one line here.
+PARTS: Mapping[str, Part] = {
+    "alerts": alerts.run,
+    "monitor": monitor.run,
+    "retention": retention.run,
+    "writer": writer.run,
+}
+
+_GRACE = 10  # seconds for requests that are under way to be answered
+_BACKLOG = 1024
+_MOST_AT_ONCE = 4096  # requests that are worked on; a connection more waits
+
+log = logging.getLogger("certpin.watch")
+
+
+def make_ready(watch: Watch) -> None:
+    """See that it may begin: the schema is right, and not everybody could come in.
+
+    Raises ``ConfigError``, or ``StoreError`` where the store is away.
+    """
+    prepare(watch.store)
+    check_listening(watch.settings, watch.store)
+
+
+async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]) -> None:
+    """Serve until ``stop`` is set. ``listening`` is called once requests are taken.
+
+    Raises ``ConfigError`` where the address cannot be listened on.
+    """
+    condition = Condition()
+    async with open_intake(watch) as intake:
+        app = application(watch, Collector(watch, intake), condition)
+        with telemetry.begun(watch.settings.telemetry) as traced:
+            server = _server(watch, traced(app))
+            parts = asyncio.create_task(run_parts(PARTS, watch, stop, condition))
+            try:
+                await _listen(server, watch, stop, condition, listening)
+            finally:
+                stop.set()
+                await parts
+
+
+async def _listen(
+    server: Server,
+    watch: Watch,
+    stop: asyncio.Event,
+    condition: Condition,
+    listening: Callable[[], None],
+) -> None:
+    """Take requests until ``stop`` is set, or the server ends by itself."""
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await _until_open(watch.settings.listen, serving)
+        listening()
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        condition.stopping = True
+        stopping.cancel()
+        server.stop()  # type: ignore[no-untyped-call]
+    try:
+        async with asyncio.timeout(_GRACE):
+            await serving
+    except TimeoutError:
+        log.warning("requests were under way for more than %d s, and were given up", _GRACE)
+
+
+async def _until_open(address: tuple[str, int], serving: asyncio.Task[None]) -> None:
+    """Wait until somebody answers there. Raises ``ConfigError`` where the server gave up."""
+    while not serving.done():
+        with suppress(OSError):
+            _, writer_ = await asyncio.open_connection(*address)
+            writer_.close()
+            return
+        await asyncio.sleep(0.02)
+    if problem := serving.exception():
+        raise _cannot_listen(address) from problem
+
+
+def _server(watch: Watch, app: Any) -> Server:
+    from granian.constants import Interfaces, SSLProtocols
+    from granian.server.embed import Server
+
+    host, port = watch.settings.listen
+    tls: dict[str, Any] = {}
+    if watch.settings.tls:
+        certificate, key = watch.settings.tls
+        # Old telephones report too: RFC 9325 section 3.1.1 still has TLS 1.2.
+        tls = {"ssl_cert": certificate, "ssl_key": key, "ssl_protocol_min": SSLProtocols.tls12}
+    try:
+        return Server(
+            app,
+            address=host,
+            port=port,
+            interface=Interfaces.ASGINL,
+            backlog=_BACKLOG,
+            backpressure=_MOST_AT_ONCE,
+            websockets=False,
+            log_enabled=False,
+            **tls,
+        )
+    except (OSError, ValueError, FileNotFoundError) as exc:
+        raise ConfigError(
+            f"certificate and key cannot be used: {exc}", key="tls_certificate"
+        ) from exc
+
+
+def _cannot_listen(address: tuple[str, int]) -> ConfigError:
+    host, port = address
+    return ConfigError(
+        f"{host} port {port} cannot be listened on",
+        key="listen",
+        fix="is another watch running there? Choose another one with --listen HOST:PORT",
+    )

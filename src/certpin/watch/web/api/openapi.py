@@ -1,0 +1,116 @@
+"""The description of the API (OpenAPI 3.1), made from the resources themselves."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from certpin._version import __version__
+from certpin.watch.web.api.answering import JSON, PROBLEM, Problem
+from certpin.watch.web.api.resources import RESOURCES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from certpin.watch.web.api.asking import Parameter
+
+BASE = "/api/v1"
+PEM = "application/x-pem-file"
+DESCRIPTION = "/openapi.json"
+CHAIN_PEM = "/chains/{digest}.pem"
+
+_IN_PATH = {
+    "name": "The name of a host, or of a pin set.",
+    "digest": "The digest of a chain: SHA-256, in lower-case hexadecimal.",
+    "id": "The number of an alert.",
+}
+_REFS = "#/components/schemas/{name}"
+
+
+@cache
+def description() -> bytes:
+    """The document as JSON."""
+    types = [each.answers for each in RESOURCES]
+    schemas, components = msgspec.json.schema_components([*types, Problem], ref_template=_REFS)
+    *answers, problem = schemas
+    paths = {
+        each.path: _path(
+            each.path, each.about, {JSON: {"schema": schema}}, problem, each.parameters
+        )
+        for each, schema in zip(RESOURCES, answers, strict=True)
+    }
+    pem = {PEM: {"schema": {"type": "string"}}}
+    paths[CHAIN_PEM] = _path(CHAIN_PEM, "A chain as PEM, leaf first.", pem, problem)
+    anything = {JSON: {"schema": {"type": "object"}}}
+    paths[DESCRIPTION] = _path(DESCRIPTION, "This description.", anything, problem)
+    return msgspec.json.format(
+        msgspec.json.encode(
+            {
+                "openapi": "3.1.0",
+                "info": {"title": "certpin watch", "version": __version__, "description": _ABOUT},
+                "servers": [{"url": BASE}],
+                "security": [{"token": []}],
+                "paths": paths,
+                "components": {
+                    "schemas": components,
+                    "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+                },
+            }
+        )
+    )
+
+
+_ABOUT = (
+    "What the watch knows, read-only. What clients reported is what they said: nothing in it is "
+    "proven, and every text in it is theirs. Escape it where you show it."
+)
+
+
+def _operation(path: str) -> str:
+    return "_".join(re.findall(r"[a-z]+", path.replace("pin-sets", "pinsets")))
+
+
+def _path(
+    path: str,
+    about: str,
+    content: dict[str, Any],
+    problem: dict[str, Any],
+    parameters: Iterable[Parameter] = (),
+) -> dict[str, Any]:
+    """One address: everything is read with GET."""
+    wrong = {"content": {PROBLEM: {"schema": problem}}}
+    responses = {
+        "200": {"description": about, "content": content},
+        "304": {"description": "As you have it."},
+        "400": {"description": "A parameter is wrong, or not known.", **wrong},
+        "401": {"description": "Nobody knows who asks.", **wrong},
+        "403": {"description": "It needs the scope `read`.", **wrong},
+        "404": {"description": "There is no such thing.", **wrong},
+        "503": {"description": "The store is away for a moment.", **wrong},
+    }
+    inside = [_in_path(name) for name in re.findall(r"{(\w+)}", path)]
+    return {
+        "get": {
+            "operationId": _operation(path),
+            "summary": about,
+            "parameters": [*inside, *(_in_query(each) for each in parameters)],
+            "responses": responses,
+        }
+    }
+
+
+def _in_path(name: str) -> dict[str, Any]:
+    about, schema = _IN_PATH[name], {"type": "string"}
+    return {"name": name, "in": "path", "required": True, "description": about, "schema": schema}
+
+
+def _in_query(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "in": "query",
+        "description": parameter.about,
+        "schema": parameter.schema,
+    }

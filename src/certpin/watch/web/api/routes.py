@@ -1,0 +1,76 @@
+"""The routes of the API. Each is read-only, and needs the scope ``read``."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from starlette.routing import Route
+
+from certpin.errors import StoreError
+from certpin.watch.access.require import require
+from certpin.watch.web.api import openapi
+from certpin.watch.web.api.answering import answer, encode, refusal
+from certpin.watch.web.api.asking import RefusedError, asked
+from certpin.watch.web.api.resources import RESOURCES, Ask, Resource, chain_pem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+
+    from certpin.watch.watch import Watch
+
+_CHAIN = Resource(openapi.CHAIN_PEM, "", bytes, chain_pem, lasts=True)
+
+
+def routes(watch: Watch) -> list[BaseRoute]:
+    """Every resource, the longest path first; and the description."""
+
+    def of(resource: Resource) -> BaseRoute:
+        @require("read")
+        def endpoint(request: Request) -> Response:
+            return _guarded(partial(_found, watch, resource), request)
+
+        return Route(openapi.BASE + resource.path, endpoint, methods=["GET"])
+
+    @require("read")
+    def described(request: Request) -> Response:
+        return _guarded(_described, request)
+
+    return [
+        Route(openapi.BASE + openapi.DESCRIPTION, described, methods=["GET"]),
+        of(_CHAIN),
+        *map(of, RESOURCES),
+    ]
+
+
+def _guarded(how: Callable[[Request], Response], request: Request) -> Response:
+    """Whatever goes wrong in a way that is known is a problem in JSON."""
+    try:
+        return how(request)
+    except RefusedError as exc:
+        return refusal(exc)
+    except StoreError:
+        # Not its words: they are for who runs the watch, and stand in its log.
+        return refusal(RefusedError(503, "The store is away", "Try again in a moment."))
+
+
+def _described(request: Request) -> Response:
+    asked(request, ())
+    return answer(request, openapi.description())
+
+
+def _found(watch: Watch, resource: Resource, request: Request) -> Response:
+    """Runs in a thread: the store waits for its disk."""
+    query = asked(request, resource.parameters)
+    path = {name: str(value) for name, value in request.path_params.items()}
+    if any("\x00" in each for each in path.values()):
+        raise RefusedError(404, "There is no such thing", "No name has a NUL in it.")
+    with watch.store.read() as connection:
+        found = resource.find(Ask(watch, connection, watch.clock(), path, query))
+    if isinstance(found, bytes):
+        return answer(request, found, openapi.PEM, lasts=True)
+    return answer(request, encode(found), lasts=resource.lasts)

@@ -1,0 +1,49 @@
+"""All that is served, put together: reports on their own way in, all else behind the door."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+
+from certpin.watch.access import routes as access
+from certpin.watch.access.middleware import AccessMiddleware
+from certpin.watch.metrics import routes as metrics
+from certpin.watch.web.api import routes as api
+from certpin.watch.web.errors import HANDLERS
+from certpin.watch.web.health import HEALTHZ, READYZ, health
+from certpin.watch.web.pages import routes as pages
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from certpin.watch.watch import Watch
+    from certpin.watch.web.health import Condition
+
+REPORTS = "/reports"  # where clients send to
+
+
+def application(watch: Watch, collector: ASGIApp, condition: Condition) -> ASGIApp:
+    """The whole as one ASGI application. Raises ``ConfigError`` where a route lets anybody in."""
+    routes = [
+        *metrics.routes(watch),
+        *api.routes(watch),
+        *access.routes(watch),
+        *pages.routes(watch),
+    ]
+    inside = Starlette(routes=routes, exception_handlers=HANDLERS)
+    door = AccessMiddleware(inside, watch, routes)
+
+    alive = health(watch, condition)
+
+    async def whole(scope: Scope, receive: Receive, send: Send) -> None:
+        # Before everything else: reports come by the thousand, and need no login.
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path == REPORTS or path.startswith(f"{REPORTS}/"):
+            await collector(scope, receive, send)
+        elif path in {HEALTHZ, READYZ}:
+            await alive(scope, receive, send)
+        else:
+            await door(scope, receive, send)
+
+    return whole

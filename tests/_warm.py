@@ -1,0 +1,72 @@
+"""A Python that has loaded what tests need, and runs each of them in a fork of itself.
+
+To start a Python and load pytest and the libraries takes longer than most tests. Neither certpin
+nor a test is loaded before the fork: each run takes certpin from the folder that it is told.
+
+Reads lines of JSON, ``{"source", "folder", "output", "words"}``; answers each with an exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+
+# Everything but certpin that takes time to load. What is not installed is left out.
+LIBRARIES = (
+    *("aiohttp", "alembic", "apprise", "asyncio", "brotli", "click.testing", "concurrent.futures"),
+    *("cryptography.hazmat.primitives.serialization.pkcs12", "cryptography.x509.verification"),
+    *("dns.message", "fsspec", "h2.connection", "http.server", "httpx", "httpx2"),
+    *("hypothesis.stateful", "idna", "jinja2", "logging", "msgspec", "multiprocessing", "numpy"),
+    *("pytest", "_hypothesis_pytestplugin", "pytest_timeout", "requests", "rich.console"),
+    *("rich.progress", "rich.table", "securesystemslib.signer", "sqlalchemy", "starlette.routing"),
+    *("starlette.testclient", "tomlkit", "tuf.api.metadata", "tuf.ngclient", "unittest.mock"),
+    *("urllib3", "xml.dom.minidom"),
+)
+
+
+def main() -> None:
+    """Load, then run what comes until there is no more."""
+    for name in LIBRARIES:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    assert not any(name.partition(".")[0] in {"certpin", "tests"} for name in sys.modules)
+    gc.freeze()  # pytest collects garbage at its end: not among all that was loaded here
+    for line in sys.stdin:
+        sys.stdout.write(f"{_run(json.loads(line))}\n")
+        sys.stdout.flush()
+
+
+def _run(job: dict[str, str | list[str]]) -> int:
+    child = os.fork()
+    if child == 0:
+        _test(job)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _test(job: dict[str, str | list[str]]) -> None:
+    """In the fork. Whatever happens, it ends here."""
+    code = 70
+    try:
+        file = os.open(str(job["output"]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        os.chdir(str(job["folder"]))
+        os.environ["PYTHONPATH"] = str(job["source"])  # of the programs that a test starts
+        sys.path.insert(0, str(job["source"]))
+        certpin = importlib.import_module("certpin")
+        assert Path(str(certpin.__file__)).is_relative_to(str(job["source"]))
+        code = int(importlib.import_module("pytest").main(job["words"]))
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""The watch as a new user meets it: begun, given a host that breaks; told, looked up, silenced."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.conftest import program
+from tests.servers._run import free_port
+from tests.servers.nginx import nginx
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+
+    from certpin.lab import Authority
+    from tests.cli.conftest import Run
+
+HOST = "api.bank.example"
+_PATIENCE = 60.0
+
+_SETTINGS = """\
+listen = "127.0.0.1:{port}"
+
+[monitor]
+interval = "10s"
+confirm = "1s"
+
+[[monitor.host]]
+name = "{host}"
+connect = "127.0.0.1:{server}"
+
+[alerts]
+every = "1s"
+hold = "1s"
+
+[[alerts.tell]]
+name = "chat"
+url = "env:WATCH_CHAT"
+"""
+
+
+class Watcher:
+    """A watch that runs, and what it told."""
+
+    def __init__(self, process: subprocess.Popen[str], address: str, told: list[str]) -> None:
+        self.process = process
+        self.address = address
+        self.told = told
+        self._cookie = ""
+
+    def page(self, path: str, form: dict[str, str] | None = None) -> str:
+        """A page as a browser without scripts gets it."""
+        data = None if form is None else urllib.parse.urlencode(form).encode()
+        request = urllib.request.Request(self.address + path, data, {"Accept": "text/html"})
+        if form is not None:
+            request.add_header("Origin", self.address)
+            request.add_header("Cookie", self._cookie)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            given = (answer.headers["Set-Cookie"] or "").partition(";")[0]
+            self._cookie = given or self._cookie
+            return str(answer.read().decode())
+
+    def json(self, path: str) -> Any:
+        """What the API says."""
+        with urllib.request.urlopen(self.address + path, timeout=10) as answer:
+            return json.load(answer)
+
+    def until(self, holds: Callable[[], Any]) -> Any:
+        """Wait for something to hold."""
+        deadline = time.monotonic() + _PATIENCE
+        while not (found := holds()):
+            assert time.monotonic() < deadline, self.told
+            assert self.process.poll() is None
+            time.sleep(0.1)
+        return found
+
+    def until_told(self, *words: str) -> str:
+        """Wait for a message with all of these words."""
+        return str(
+            self.until(lambda: next((m for m in self.told if all(w in m for w in words)), None))
+        )
+
+
+@contextmanager
+def chat() -> Iterator[tuple[str, list[str]]]:
+    """A service that takes messages: its address as apprise knows it, and what it took."""
+    told: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"json://127.0.0.1:{server.server_address[1]}/", told
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def serving(*words: str, told: list[str], **env: str) -> Iterator[Watcher]:
+    process = program("serve", "--json", *words, env=env)
+    try:
+        assert process.stdout
+        said = json.loads(_document(process))
+        yield Watcher(process, said["url"].rstrip("/"), told)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(40) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _document(process: subprocess.Popen[str]) -> str:
+    """The JSON document that it prints when it listens."""
+    lines: list[str] = []
+    assert process.stdout
+    for line in process.stdout:
+        lines.append(line)
+        if line.rstrip() == "}":
+            return "".join(lines)
+    assert process.stderr
+    pytest.fail(process.stderr.read())
+
+
+@pytest.mark.peer("nginx")
+@pytest.mark.slow
+def test_a_new_user_is_told_finds_the_cause_and_silences_it(
+    run: Run, intermediate: Authority, ca: Path
+) -> None:
+    good, stranger = intermediate.issue(HOST), intermediate.issue(HOST)
+    env = {"SSL_CERT_FILE": str(ca), "SSL_CERT_DIR": "/nowhere"}
+    with nginx({HOST: good}) as server, chat() as (address, told):
+        text = _SETTINGS.format(port=free_port(), host=HOST, server=server.port)
+        Path("watch.toml").write_text(text, encoding="utf-8")
+        with serving(told=told, WATCH_CHAT=address, **env) as watch:
+            assert "certpin add" in watch.page("/")  # there is no pin file yet: what to do
+
+            words = ("--connect", f"127.0.0.1:{server.port}", "--ca-file", str(ca))
+            assert run("add", HOST, "--backup-key", "backup.key", *words).code == 0
+            hosts = watch.until(lambda: watch.json("/api/v1/hosts")["items"])
+            assert [each["name"] for each in hosts] == [HOST]
+            watch.until(lambda: watch.json("/api/v1/hosts")["items"][0]["status"] == "holds")
+
+            server.use(HOST, stranger)
+            message = watch.until_told(HOST, "certpin ")
+            assert str(stranger.pin) in watch.page(f"/hosts/{HOST}")
+            alerts = watch.json("/api/v1/alerts")["items"]
+            assert {each["host"] for each in alerts} == {HOST}
+            assert any(each["summary"] in message or each["rule"] in message for each in alerts)
+
+            page = watch.page("/silences")
+            (csrf,) = set(re.findall(r'name="csrf" value="([^"]+)"', page))
+            form = {"csrf": csrf, "host": HOST, "rule": "", "why": "renewal", "length": "1h"}
+            assert "renewal" in watch.page("/silences", form)
+            quiet = len(told)
+
+            server.use(HOST, good)
+            watch.until(lambda: not watch.json("/api/v1/alerts")["items"])
+            assert len(told) == quiet

@@ -1,0 +1,69 @@
+"""``certpin watch``: migrate, back up and restore, as its user does it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.watch.store import open_store
+from tests.cli import _documented
+from tests.servers._run import free_port
+from tests.watch.store._rows import fill
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Run
+
+
+def test_a_database_is_made_backed_up_and_restored(run: Run, tmp_path: Path) -> None:
+    made = run("watch", "migrate", "--json")
+    _documented.check("watch migrate", made.json)
+    assert (made.code, made.json["before"], made.json["state"]) == (0, None, "current")
+    with closing(open_store("sqlite:///watch.db")) as store:
+        fill(store)
+    saved = run("watch", "backup", "b.db", "--json")
+    _documented.check("watch backup", saved.json)
+    restored = run("watch", "restore", "b.db", "--store", "sqlite:///new.db", "--json")
+    _documented.check("watch restore", restored.json)
+    assert saved.json["rows"] == restored.json["rows"] > 0
+    again = run("watch", "restore", "b.db")
+    assert again.code == 2
+    assert "--force" in again.err
+    assert "is gone" in run("watch", "restore", "b.db", "--force").out
+
+
+def test_looking_changes_nothing_and_tells_by_its_exit_code(run: Run) -> None:
+    assert run("watch", "migrate", "--check").code == 1
+    assert "Made" in run("watch", "migrate").out
+    assert run("watch", "migrate", "--check").code == 0
+    assert "nothing to do" in run("watch", "migrate").out
+
+
+def test_the_database_of_the_settings_is_taken_beside_them(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "watch.toml").write_text('store = "sqlite:///data.db"\n')
+    assert run("watch", "migrate", "--config", folder / "watch.toml").code == 0
+    assert (folder / "data.db").exists()
+
+
+@pytest.mark.parametrize("way", ["--store", "config"])
+def test_a_database_that_is_away_is_inconclusive_and_its_password_is_not_told(
+    run: Run, tmp_path: Path, way: str
+) -> None:
+    url = f"postgresql://watch:hunter2@127.0.0.1:{free_port()}/watch"
+    (tmp_path / "watch.toml").write_text('store = "env:WATCH_STORE"\n')
+    words = ("--config", tmp_path / "watch.toml") if way == "config" else ("--store", url)
+    done = run("watch", "backup", "b.db", *words, WATCH_STORE=url)
+    assert done.code == 3
+    assert "cannot be reached" in done.err
+    assert "hunter2" not in done.out + done.err
+
+
+def test_an_address_that_is_wrong_is_a_usage_error(run: Run) -> None:
+    done = run("watch", "migrate", "--store", "mysql://watch:hunter2@127.0.0.1/watch")
+    assert done.code == 2
+    assert "hunter2" not in done.err

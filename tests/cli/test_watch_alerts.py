@@ -1,0 +1,91 @@
+"""``certpin watch alerts`` and ``certpin watch silence``, on a store of their own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import insert
+
+from certpin.watch.store import open_store
+from certpin.watch.store.tables import METADATA
+from certpin.watch.store.tables.alerts import ALERTS
+from tests.cli.conftest import invoke
+from tests.watch.alerts._hook import hook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Done
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "watch.toml"
+    path.write_text('store = "sqlite:///watch.db"\n')
+    store = open_store("sqlite:///watch.db", folder=tmp_path)
+    METADATA.create_all(store.engine)
+    store.close()
+    return path
+
+
+def run(config: Path, *words: str) -> Done:
+    return invoke("watch", *words, "--config", config)
+
+
+def open_one(config: Path, **more: Any) -> None:
+    store = open_store("sqlite:///watch.db", folder=config.parent)
+    values: dict[str, Any] = {
+        "key": "k",
+        "rule": "pin-mismatch",
+        "severity": "critical",
+        "host": "api.bank.example",
+    }
+    values |= {"pin_set": "bank-app", "summary": "it is \x1b[31mwrong", "command": "certpin check"}
+    values |= {"details": "{}", "opened_at": 1, "last_at": 1, "repeats": 0, "clients": None}
+    with store.write() as connection:
+        connection.execute(insert(ALERTS).values(**values | more))
+    store.close()
+
+
+def test_alerts_lists_what_is_open(config: Path) -> None:
+    done = run(config, "alerts")
+    assert (done.code, done.out) == (0, "No alert is open.\n")
+    open_one(config)
+    done = run(config, "alerts")
+    assert done.code == 1
+    assert "#1 critical: pin-mismatch at api.bank.example" in done.out
+    assert "    certpin check\n" in done.out
+    assert "\x1b" not in done.out
+    (alert,) = json.loads(run(config, "alerts", "--json").out)["alerts"]
+    assert alert["rule"] == "pin-mismatch"
+
+
+def test_alerts_test_says_what_came_of_each_service(config: Path) -> None:
+    assert "name no service" in run(config, "alerts", "--test").out
+    with hook() as found:
+        tables = (found.url(), "json://127.0.0.1:1/")
+        text = "".join(f'[[alerts.tell]]\nurl = "{url}"\n' for url in tables)
+        config.write_text(config.read_text() + text)
+        done = run(config, "alerts", "--test")
+    assert done.code == 1
+    assert "service-1: it took the message" in done.out
+    assert "service-2: it could not be reached" in done.out
+
+
+def test_silence_begins_lists_and_ends(config: Path) -> None:
+    assert run(config, "silence").out == "Nothing is silenced.\n"
+    words = ("--host", "api.bank.example", "--for", "2h", "--why", "renewal", "--who", "ann")
+    assert run(config, "silence", *words).code == 0
+    assert "#1 everything at api.bank.example until" in run(config, "silence").out
+    (one,) = json.loads(run(config, "silence", "--json").out)["silences"]
+    assert (one["who"], one["why"], one["until"] - one["since"]) == ("ann", "renewal", 7200)
+    assert run(config, "silence", "--end", "1").code == 0
+    assert run(config, "silence", "--end", "1").code == 1
+    assert run(config, "silence").out == "Nothing is silenced.\n"
+
+
+@pytest.mark.parametrize("words", [("--for", "8d", "--why", "x"), ("--for", "1h"), ("--for", "1s")])
+def test_silence_is_neither_long_nor_without_a_reason(config: Path, words: tuple[str, ...]) -> None:
+    assert run(config, "silence", "--rule", "pin-mismatch", *words).code == 2

@@ -1,0 +1,187 @@
+"""Crashes, a full disk, and processes that share a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.reports import Reporter, ReporterSettings
+from certpin.reports.reporter.folder import Folder
+from certpin.reports.reporter.queue import Item, Queue
+from scripts.record import FORBIDDEN
+from tests.reports._collector import PATIENCE, Collector
+from tests.reports._failures import NOW, Clock, failure
+from tests.updates.test_crashes import die_at, in_a_child
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:This process .* is multi-threaded:DeprecationWarning"
+)
+_TO = "https://pins.bank.example/reports"
+_MANY = ReporterSettings(different=1000, queued=100)
+
+
+def _queue(folder: Path) -> Queue:
+    return Queue(Folder(folder), ReporterSettings(queued=2))
+
+
+def _waiting(folder: Path) -> list[Any]:
+    found = []
+    queue = _queue(folder)
+    for name in queue.names(NOW):
+        with queue.claimed(name) as item:
+            assert item is not None, "it is whole"
+            found.append(item.document["n"])
+    return found
+
+
+def _write(folder: Path, moment: int) -> None:
+    die_at(moment, folder)
+    assert _queue(folder).put(Item(_TO, {"n": 3}), NOW + timedelta(seconds=3))
+    Folder(folder).note_told({"new": 2.0})
+    Folder(folder).takes_day("2026-11-25", "0" * 32)
+
+
+def test_killed_at_any_moment_what_is_on_the_disk_is_whole(tmp_path: Path) -> None:
+    moments, found = 0, set()
+    while True:
+        moments += 1
+        folder = tmp_path / str(moments)
+        for n in (1, 2):
+            assert _queue(folder).put(Item(_TO, {"n": n}), NOW + timedelta(seconds=n))
+        Folder(folder).note_told({"old": 1.0})
+        died = in_a_child(partial(_write, folder, moments))
+        found.add((tuple(_waiting(folder)), *Folder(folder).told()))
+        again = Folder(folder).takes_day("2026-11-25", "0" * 32)
+        assert not (again and not died), "told once a day at most"
+        if not died:
+            break
+        assert os.WTERMSIG(died) == signal.SIGKILL
+    assert moments > 8
+    # The one too many may be there for a moment: it goes with the next.
+    assert found == {
+        ((1, 2), "old"),
+        ((1, 2, 3), "old"),
+        ((2, 3), "old"),
+        ((2, 3), "new"),
+    }
+
+
+def test_what_a_killed_process_was_sending_is_sent_by_the_next(tmp_path: Path) -> None:
+    with Collector() as collector:
+        collector.answers.append(None)
+        child = os.fork()
+        if child == 0:
+            try:
+                reporter = Reporter(tmp_path, clock=Clock())
+                reporter(failure(collector.url))
+                signal.alarm(PATIENCE)
+                signal.pause()
+            finally:
+                os._exit(1)
+        collector.arrived(1)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        with Reporter(tmp_path, clock=Clock()):
+            first, again = collector.arrived(2)
+        assert first.document == again.document
+
+
+_ENDS_AT_ONCE = """
+import sys
+from certpin.reports import Reporter
+from tests.reports._failures import Clock, failure
+Reporter(sys.argv[1], clock=Clock())(failure(sys.argv[2]))
+"""
+
+
+def test_a_program_that_ends_without_close_has_it_on_the_disk(tmp_path: Path) -> None:
+    with Collector() as collector:
+        command = [sys.executable, "-c", _ENDS_AT_ONCE, str(tmp_path / "here"), collector.url]
+        subprocess.run(command, check=True, timeout=60)
+        with Reporter(tmp_path / "here", clock=Clock()) as reporter:
+            assert reporter.flush(PATIENCE)
+        assert len({each.document["id"] for each in collector.arrived(1)}) == 1
+
+
+def _report_many(folder: Path, address: str, who: str) -> None:
+    reporter = Reporter(folder, clock=Clock(), settings=_MANY)
+    for n in range(20):
+        reporter(failure(address, reason=f"{who} {n}"))
+        reporter.flush(PATIENCE)
+    while not reporter.flush(PATIENCE):
+        pass
+
+
+def test_processes_that_share_a_folder_send_each_report_once(tmp_path: Path) -> None:
+    with Collector() as collector:
+        children = []
+        for who in ("mine", "yours"):
+            child = os.fork()
+            if child == 0:
+                try:
+                    signal.alarm(60)
+                    _report_many(tmp_path, collector.url, who)
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            children.append(child)
+        assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+        sent = [each.document["id"] for each in collector.arrived(40)]
+    assert len(sent) == len(set(sent)) == 40
+    assert Queue(Folder(tmp_path), _MANY).names(NOW) == []
+
+
+_ON_A_SMALL_DISK = """
+import json, logging, pathlib, subprocess, sys
+from certpin.reports import Reporter
+from tests.reports._failures import Clock, failure
+folder = pathlib.Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "small", folder], check=True)
+logging.disable()
+reporter = Reporter(folder, clock=Clock())
+def fill():
+    with open(folder / "ballast", "wb", buffering=0) as file:
+        try:
+            while file.write(b"x" * 512): pass
+        except OSError: pass
+def free():
+    (folder / "ballast").unlink()
+def read_only():
+    subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+for line in sys.stdin:
+    globals()[line.strip()]()
+    reporter(failure(sys.argv[2], reason=line.strip()))
+    print(json.dumps(reporter.flush(15)), flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.peer("unshare")
+def test_with_a_full_disk_and_with_one_that_is_read_only_it_still_sends(tmp_path: Path) -> None:
+    mount = ["unshare", "--mount", "mount", "-t", "tmpfs", "x", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip(f"left out: {FORBIDDEN}to mount file systems")
+    with Collector() as collector:
+        argv = ["unshare", "--mount", sys.executable, "-c", _ON_A_SMALL_DISK]
+        words = "fill\nfree\nread_only\n"
+        done = subprocess.run(
+            [*argv, str(tmp_path), collector.url],
+            input=words,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        assert [json.loads(line) for line in done.stdout.splitlines()] == [True, True, True]
+        assert [each.document["reason"] for each in collector.arrived(3)] == words.split()

@@ -1,0 +1,178 @@
+"""The queue on the disk: bounded, whole, shared by processes, and not to be fooled."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from certpin.reports import ReporterSettings
+from certpin.reports.reporter.folder import Folder
+from certpin.reports.reporter.queue import Item, Queue
+from tests.reports._failures import NOW
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_TO = "https://pins.bank.example/reports"
+_NAME = "000001764097129-00112233445566aa.json"
+
+
+def queue(folder: Path, **fields: Any) -> Queue:
+    return Queue(Folder(folder), ReporterSettings(**fields))
+
+
+def waiting(found: Queue) -> list[Any]:
+    """The documents that can be sent, oldest first."""
+    documents = []
+    for name in found.names(NOW):
+        with found.claimed(name) as item:
+            documents += [] if item is None else [item.document["n"]]
+    return documents
+
+
+def put(found: Queue, *numbers: int) -> None:
+    for n in numbers:
+        assert found.put(Item(_TO, {"n": n}), NOW + timedelta(milliseconds=n))
+
+
+def test_what_is_put_is_there_in_its_order_for_the_next_process_too(tmp_path: Path) -> None:
+    put(queue(tmp_path / "new" / "folder"), 1, 2, 3)
+    assert waiting(queue(tmp_path / "new" / "folder")) == [1, 2, 3]
+    assert (tmp_path / "new" / "folder").stat().st_mode & 0o777 == 0o700
+
+
+def test_when_it_is_full_the_oldest_makes_room(tmp_path: Path) -> None:
+    found = queue(tmp_path, queued=3)
+    put(found, 1, 2, 3, 4, 5)
+    assert waiting(found) == [3, 4, 5]
+
+
+def test_what_waited_for_too_long_is_dropped(tmp_path: Path) -> None:
+    found = queue(tmp_path)
+    put(found, 1)
+    late = NOW + timedelta(days=7, seconds=1)
+    assert found.names(NOW + timedelta(days=7)) != []
+    assert found.names(late) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff",
+        b"[" * 100_000,
+        b" " * 300_000,
+        json.dumps({"to": "http://evil.example/", "document": {}}).encode(),
+        json.dumps({"to": _TO, "document": 7}).encode(),
+    ],
+)
+def test_a_damaged_file_is_dropped_and_nothing_of_it_is_sent(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / _NAME).write_bytes(content)
+    found = queue(tmp_path, keep=timedelta(days=366))
+    with found.claimed(_NAME) as item:
+        assert item is None
+    if content != b"null":
+        assert list(tmp_path.iterdir()) == []
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(content=st.binary(max_size=200))
+def test_whatever_a_file_holds_breaks_nothing(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / _NAME).write_bytes(content)
+    (tmp_path / "told.json").write_bytes(content)
+    found = queue(tmp_path)
+    with found.claimed(_NAME) as item:
+        assert item is None
+    assert Folder(tmp_path).told() == {}
+
+
+def test_links_and_pipes_are_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside.json"
+    outside.write_text(json.dumps({"to": _TO, "document": {"n": 1}}))
+    inside = tmp_path / "folder"
+    inside.mkdir()
+    (inside / _NAME).symlink_to(outside)
+    os.mkfifo(inside / _NAME.replace("aa", "bb"))
+    found = queue(inside)
+    for name in (_NAME, _NAME.replace("aa", "bb")):
+        with found.claimed(name) as item:
+            assert item is None
+    assert list(inside.iterdir()) == []
+    assert outside.exists()
+
+
+def test_two_that_send_from_one_folder_never_have_the_same_one(tmp_path: Path) -> None:
+    mine, yours = queue(tmp_path), queue(tmp_path)
+    put(mine, 1)
+    (name,) = mine.names(NOW)
+    with mine.claimed(name) as item:
+        assert item is not None
+        with yours.claimed(name) as other:
+            assert other is None
+        mine.done(name)
+    with yours.claimed(name) as other:
+        assert other is None
+
+
+def test_a_presence_has_its_day_once_however_often_it_is_asked_for(tmp_path: Path) -> None:
+    folder, what = Folder(tmp_path / "new"), "0" * 32
+    days = ["2026-11-25", "2026-11-25", "2026-11-24", "2026-11-26", "2026-11-26"]
+    assert [folder.takes_day(day, what) for day in days] == [True, False, False, True, False]
+    assert folder.takes_day("2026-11-26", "1" * 32)
+    assert len(list((tmp_path / "new").iterdir())) == 2
+
+
+def test_what_was_left_half_written_is_swept_and_what_is_being_written_is_not(
+    tmp_path: Path,
+) -> None:
+    old, new = tmp_path / f".{_NAME}", tmp_path / f".{_NAME.replace('aa', 'bb')}"
+    old.write_text("half")
+    new.write_text("half")
+    os.utime(old, (time.time() - 120, time.time() - 120))
+    assert queue(tmp_path).names(NOW) == []
+    assert list(tmp_path.iterdir()) == [new]
+
+
+def test_where_the_folder_cannot_be_made_a_few_wait_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    found = queue(tmp_path / "file" / "folder")
+    stored = [found.put(Item(_TO, {"n": n}), NOW + timedelta(milliseconds=n)) for n in range(12)]
+    assert stored == [False] * 12
+    assert waiting(found) == list(range(4, 12))
+    for name in found.names(NOW):
+        found.done(name)
+    assert waiting(found) == []
+
+
+def test_without_locks_and_where_open_files_stay_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows: what is open is taken away when it is let go."""
+    monkeypatch.setattr("certpin.reports.reporter.folder.fcntl", None)
+    found = queue(tmp_path)
+    put(found, 1)
+    (name,) = found.names(NOW)
+    with found.claimed(name) as item:
+        assert item is not None
+        with monkeypatch.context() as patched:
+            patched.setattr("pathlib.Path.unlink", _refuse)
+            found.done(name)
+        assert found.names(NOW) == [], "it is not sent twice"
+    assert list(tmp_path.iterdir()) == []
+
+
+def _refuse(path: Path) -> None:
+    raise PermissionError(13, "it is open")

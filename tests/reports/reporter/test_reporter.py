@@ -1,0 +1,355 @@
+"""The reporter against a real collector: what is sent, how often, where to, and what never is."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import certpin
+from certpin import ConfigError, PinnedSSLContext
+from certpin.lab import Authority
+from certpin.reports import Report, Reporter, ReporterSettings
+from certpin.reports.codecs import decode
+from certpin.updates import UpdateEvent, UpdateStatus
+from tests import kit
+from tests.reports._collector import PATIENCE, Answer, Collector
+from tests.reports._failures import HOST, NOW, Clock, failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from certpin import PinFailure
+
+_QUICK = ReporterSettings(retry=timedelta(milliseconds=1), rest=timedelta(milliseconds=2))
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector() as running:
+        yield running
+
+
+@contextmanager
+def reporting(folder: Path, **fields: Any) -> Iterator[Reporter]:
+    """A reporter that ends at once, whatever it has left."""
+    reporter = Reporter(folder, clock=fields.pop("clock", Clock()), **fields)
+    try:
+        yield reporter
+    finally:
+        reporter.close(0)
+
+
+def test_a_report_says_what_happened_and_nothing_of_the_device(
+    tmp_path: Path, collector: Collector
+) -> None:
+    names = {"app": "bank", "app_version": "4.2", "network": "wifi"}
+    with reporting(tmp_path, **names) as reporter:
+        reporter(failure(collector.url))
+        (arrival,) = collector.arrived(1)
+    assert arrival.path == "/reports?app=bank"
+    assert arrival.headers["content-type"] == "application/json"
+    assert arrival.headers["content-encoding"] == "gzip"
+    sent = {"accept-encoding", "connection", "content-encoding", "content-length", "content-type"}
+    assert set(arrival.headers) == sent | {"host", "user-agent"}
+    (report,) = decode(arrival.document, arrival.headers["content-type"], NOW)
+    assert isinstance(report, Report)
+    told = failure()
+    assert told.verdict is not None
+    assert told.verdict.chain is not None
+    assert report.verified == tuple(each.der for each in told.verdict.chain.certificates)
+    assert (report.served, report.host, report.at) == (told.served, HOST, NOW)
+    assert (report.decision, report.reason, report.pattern) == ("refuse", "mismatch", HOST)
+    assert (report.pin_set, report.pin_set_version) == ("bank-app", 12)
+    assert report.known_pins == (str(kit.NOBODY), str(kit.NOBODY_ELSE))
+    client = report.client
+    assert (client.app, client.app_version, client.network) == ("bank", "4.2", "wifi")
+    assert (client.platform, client.library) == ("python", f"certpin {certpin.__version__}")
+
+
+def test_the_same_failure_is_told_once_an_hour_after_a_restart_too(
+    tmp_path: Path, collector: Collector
+) -> None:
+    clock = Clock()
+    for pause in (0, 30, 31):
+        clock.pass_by(minutes=pause)
+        with reporting(tmp_path, clock=clock) as reporter:
+            reporter(failure(collector.url))
+            reporter(failure(collector.url))
+            assert reporter.flush(PATIENCE)
+    assert len(collector.arrived(2)) == 2
+
+
+def test_each_address_of_a_policy_is_told_but_not_the_host_that_failed(
+    tmp_path: Path, collector: Collector
+) -> None:
+    with Collector(name="localhost") as other, reporting(tmp_path) as reporter:
+        reporter(failure(collector.url, other.url, host="localhost"))
+        collector.arrived(1)
+        reporter(failure(other.url, host="localhost", reason="expired"))
+        assert reporter.flush(PATIENCE)
+        assert other.arrived() == []
+        assert len(collector.arrived()) == 1
+
+
+class _Later:
+    """A hook that is there before its reporter."""
+
+    never_waits = True
+    reporter: Reporter
+
+    def attach(self, context: object) -> None: ...
+
+    def __call__(self, told: PinFailure) -> None:
+        self.reporter(told)
+
+
+@pytest.mark.parametrize("prompt", [True, False])
+@pytest.mark.parametrize("covered", [True, False])
+def test_a_failure_that_is_met_while_a_report_is_sent_is_not_reported(
+    root: Authority, tmp_path: Path, trusted_root: Path, prompt: bool, covered: bool
+) -> None:
+    """Where the app lets its own pinned context carry reports: RFC 7469 section 2.1.4."""
+    with Collector(root.issue("localhost"), "localhost") as pinned, Collector() as other:
+        policy = kit.policy("localhost" if covered else HOST, report_to=(other.url,))
+        later = _Later()
+        hook = later if prompt or not covered else later.__call__
+        context = PinnedSSLContext(kit.pin_set(policy), on_failure=[hook])
+        with reporting(tmp_path, context=context, report_to=[other.url]) as reporter:
+            later.reporter = reporter
+            reporter(failure(pinned.url))
+            assert not reporter.flush(PATIENCE)
+            assert not reporter.flush(PATIENCE)
+        assert pinned.arrived() == []
+        assert other.arrived() == []
+
+
+def test_a_pinned_report_host_is_pinned_for_reports_too(
+    root: Authority, tmp_path: Path, trusted_root: Path
+) -> None:
+    """RFC 7469 section 2.1.4."""
+    good, evil = root.issue("localhost"), root.issue("localhost")
+    pins = kit.pin_set(kit.policy("localhost", good.pin), kit.policy(HOST))
+    with Collector(evil, "localhost") as attacker, Collector(good, "localhost") as ours:
+        for collector, sent in ((attacker, False), (ours, True)):
+            with reporting(tmp_path / str(sent)) as reporter:
+                context = PinnedSSLContext(pins, on_failure=[reporter])
+                reporter(failure(collector.url))
+                assert reporter.flush(PATIENCE) is sent
+                assert context.pins is pins
+            assert len(collector.arrived()) == sent
+
+
+def test_a_report_goes_out_over_tls_that_the_platform_verified_or_not_at_all(
+    root: Authority, tmp_path: Path, trusted_root: Path
+) -> None:
+    strange = Authority("Unknown Root").issue("localhost")
+    with (
+        Collector(strange, "localhost") as attacker,
+        Collector(root.issue("localhost"), "localhost") as ours,
+        reporting(tmp_path) as reporter,
+    ):
+        reporter(failure(attacker.url, ours.url))
+        assert not reporter.flush(PATIENCE)
+        assert len(ours.arrived(1)) == 1
+        assert attacker.arrived() == []
+
+
+def test_it_tries_again_and_gives_up_where_that_is_of_no_use(
+    tmp_path: Path, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector.answers += [Answer(503), Answer(429), Answer(408), Answer(204), Answer(410)]
+    with reporting(tmp_path, settings=_QUICK) as reporter:
+        reporter(failure(collector.url))
+        documents = [json.dumps(each.document) for each in collector.arrived(4)]
+        assert len(set(documents)) == 1, "it is the same report, by the same name"
+        with caplog.at_level(logging.WARNING, "certpin.reports"):
+            reporter(failure(collector.url, reason="expired"))
+            assert reporter.flush(PATIENCE)
+        assert len(collector.arrived()) == 5
+    assert caplog.messages == ["127.0.0.1 refuses a report (410)"]
+
+
+def test_a_server_that_takes_no_gzip_gets_it_plain(tmp_path: Path, collector: Collector) -> None:
+    collector.answers.append(Answer(415))
+    with reporting(tmp_path) as reporter:
+        reporter(failure(collector.url))
+        packed, plain = collector.arrived(2)
+    assert "content-encoding" not in plain.headers
+    assert packed.document == plain.document
+
+
+def test_retry_after_is_kept_to_even_in_a_hurry(tmp_path: Path, collector: Collector) -> None:
+    collector.answers.append(Answer(503, {"Retry-After": "3600"}))
+    with reporting(tmp_path, settings=_QUICK) as reporter:
+        reporter(failure(collector.url))
+        collector.arrived(1)
+        assert not reporter.flush(PATIENCE)
+        assert not reporter.flush(PATIENCE)
+    assert len(collector.arrived()) == 1
+
+
+def test_no_redirect_is_followed(tmp_path: Path, collector: Collector) -> None:
+    with Collector() as elsewhere, reporting(tmp_path) as reporter:
+        collector.answers.append(Answer(307, {"Location": elsewhere.url}))
+        reporter(failure(collector.url))
+        collector.arrived(1)
+        assert reporter.flush(PATIENCE)
+        assert elsewhere.arrived() == []
+
+
+@pytest.mark.slow
+def test_a_server_that_says_a_letter_now_and_then_is_given_up(
+    tmp_path: Path, collector: Collector
+) -> None:
+    collector.answers.append(None)
+    settings = replace(_QUICK, deadline=timedelta(milliseconds=300))
+    with reporting(tmp_path, settings=settings) as reporter:
+        reporter(failure(collector.url))
+        collector.arrived(2)
+
+
+def test_close_cuts_what_drags_on_and_what_is_left_is_sent_by_the_next_process(
+    tmp_path: Path, collector: Collector
+) -> None:
+    collector.answers.append(None)
+    with reporting(tmp_path) as reporter:
+        reporter(failure(collector.url))
+        collector.arrived(1)
+        reporter.close(0)
+        reporter.close()
+        reporter(failure(collector.url, reason="expired"))
+    with reporting(tmp_path):
+        first, again = collector.arrived(2)
+    assert first.document == again.document
+
+
+def test_being_told_of_a_failure_never_waits_for_the_disk_and_never_raises(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, let_go = threading.Event(), threading.Event()
+
+    def stuck(*_: Any) -> dict[str, float]:
+        entered.set()
+        let_go.wait(PATIENCE)
+        return {}
+
+    with reporting(tmp_path) as reporter:
+        monkeypatch.setattr(reporter._folder, "told", stuck)
+        reporter(failure(collector.url))
+        assert entered.wait(PATIENCE)
+        for _ in range(400):
+            reporter(failure(collector.url))
+        assert len(reporter._notes) == 256
+        let_go.set()
+        collector.arrived(1)
+
+
+def test_what_cannot_be_told_or_sent_stops_nothing_else(
+    tmp_path: Path, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    with reporting(tmp_path) as reporter:
+        reporter(None)  # type: ignore[arg-type]  # as a caller may be wrong
+        reporter(failure("https://127.0.0.1:99999/", collector.url))
+        collector.arrived(1)
+        assert reporter.flush(PATIENCE)
+    logged = [record.message for record in caplog.records if record.name == "certpin.reports"]
+    assert logged == [
+        "something could not be reported",
+        "a report could not be sent, and is dropped",
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_in_a_forked_child_it_goes_on(tmp_path: Path, collector: Collector) -> None:
+    with reporting(tmp_path) as reporter:
+        reporter(failure(collector.url))
+        collector.arrived(1)
+        child = os.fork()
+        if child == 0:
+            try:
+                reporter(failure(collector.url, reason="expired"))
+                os._exit(0 if reporter.flush(PATIENCE) else 1)
+            finally:
+                os._exit(2)
+        assert os.waitpid(child, 0)[1] == 0
+        assert len(collector.arrived(2)) == 2
+
+
+def test_a_report_that_is_too_long_goes_without_its_chains(
+    tmp_path: Path, collector: Collector
+) -> None:
+    with reporting(tmp_path) as reporter:
+        reporter(failure(collector.url, served=(b"x" * 17_000, *[b"y" * 9000] * 30)))
+        (arrival,) = collector.arrived(1)
+    assert arrival.document["served-certificate-chain"] == []
+    assert len(arrival.document["validated-certificate-chain"]) == 1
+
+
+def test_what_has_no_policy_goes_to_the_addresses_of_the_reporter(
+    tmp_path: Path, collector: Collector
+) -> None:
+    with reporting(tmp_path, report_to=[collector.url]) as reporter:
+        reporter(failure(policy=None, verdict=None, reason="UnpinnedHostError"))
+        (arrival,) = collector.arrived(1)
+    assert arrival.document["reason"] == "UnpinnedHostError"
+
+
+def test_an_address_in_clear_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not an https:// address"):
+        Reporter(tmp_path, report_to=["http://pins.bank.example/"])
+
+
+# ── Presence ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _event(version: int, at: datetime = NOW) -> UpdateEvent:
+    status = UpdateStatus("fresh", "bank-app", version, at, None, 0, None, None)
+    return UpdateEvent("checked", at, status)
+
+
+def test_a_presence_is_told_once_a_day_with_the_version_that_is_held(
+    tmp_path: Path, collector: Collector
+) -> None:
+    clock = Clock()
+    for hours, version in ((0, 12), (1, 12), (1, 13), (22, 13)):
+        clock.pass_by(hours=hours)
+        with reporting(tmp_path, clock=clock, report_to=[collector.url], app="bank") as reporter:
+            reporter.on_update(_event(version))
+            assert reporter.flush(PATIENCE)
+    documents = [arrival.document for arrival in collector.arrived(2)]
+    assert [each["pin-set-version"] for each in documents] == [12, 13]
+    known = {"schema", "id", "date-time", "pin-set", "pin-set-version"}
+    known |= {"app", "platform", "platform-version", "library"}
+    assert [set(each) for each in documents] == [known, known]
+    assert documents[0]["id"] != documents[1]["id"], "no name of a device"
+
+
+def test_without_an_address_of_its_own_a_presence_goes_where_the_pin_set_reports_to(
+    tmp_path: Path, collector: Collector
+) -> None:
+    pins = kit.pin_set(kit.policy(HOST, report_to=(collector.url,)), kit.policy("other.test"))
+    with reporting(tmp_path) as reporter:
+        context = PinnedSSLContext(pins, on_failure=[reporter])
+        reporter.presence(context.pins)
+        (arrival,) = collector.arrived(1)
+    assert (arrival.document["pin-set"], arrival.document["pin-set-version"]) == ("test", 1)
+
+
+def test_where_the_day_cannot_be_noted_no_presence_is_told(
+    tmp_path: Path, collector: Collector
+) -> None:
+    (tmp_path / "file").write_text("")
+    with reporting(tmp_path / "file" / "folder", report_to=[collector.url]) as reporter:
+        reporter.presence(kit.pin_set(kit.policy(HOST)))
+        reporter(failure(collector.url))
+        (arrival,) = collector.arrived(1)
+    assert arrival.document["schema"] == "certpin-report/1"

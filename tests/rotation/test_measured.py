@@ -1,0 +1,178 @@
+"""What clients told: it may delay, it may inform, and it shortens only where somebody asks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certpin.errors import InputError
+from certpin.rotation import Enough, Field, Told, Version, adoption, guards, measured
+from tests.rotation._situations import (
+    DAY,
+    NOW,
+    TIMING,
+    bundled,
+    pin,
+    pin_set,
+    situation,
+    version,
+)
+
+if TYPE_CHECKING:
+    from certpin.pins import State
+
+AB: dict[str, State] = {"a": "active", "b": "published"}
+ABC: dict[str, State] = {**AB, "c": "published"}
+TODAY = NOW.replace(hour=0)
+ENOUGH = Enough(Fraction(999, 1000), 10_000)
+OLD = version(1, AB, ago=60 * DAY)
+NEW = version(2, ABC, ago=30 * DAY)
+# T_adopt is ten days, of which two are what machines need: version 1 died twenty days ago.
+DEATH = NOW - 30 * DAY + TIMING.adopt
+RECENT = version(2, ABC, ago=9.5 * DAY)  # version 1 lives for half a day more
+
+
+def told(number: int, clients: int, *, ago: int = 1) -> Told:
+    return Told(TODAY - ago * DAY, number, clients)
+
+
+def week(number: int, clients: int) -> list[Told]:
+    return [told(number, clients, ago=ago) for ago in range(1, 8)]
+
+
+def seen(*versions: Version, what: list[Told], enough: Enough | None = None) -> Field:
+    return measured(Field(versions), what, TIMING, NOW, enough)
+
+
+def is_adopted(field: Field) -> bool:
+    draft = pin_set(ABC, 2)
+    return adoption(situation(draft, *field.versions), pin("c")).adopted
+
+
+def test_a_version_that_is_told_after_its_time_lives_on() -> None:
+    field = seen(OLD, NEW, what=[told(1, 1)])
+    assert field.dies(field.versions[0], TIMING) == TODAY - DAY + TIMING.adopt
+    assert not is_adopted(field)
+    assert is_adopted(Field((OLD, NEW)))
+
+
+def test_a_version_that_is_told_in_its_time_does_not_live_longer() -> None:
+    field = seen(OLD, RECENT, what=week(1, 50))
+    assert field.dies(field.versions[0], TIMING) == NOW + DAY / 2
+
+
+def test_the_refusal_says_when_clients_told_it() -> None:
+    field = seen(OLD, NEW, what=[told(1, 3)])
+    (breach,) = guards.to_activate(situation(pin_set(ABC, 2), *field.versions), pin("c"))
+    assert "clients told as late as 2027-02-28 that they hold version 1" in breach.problem
+    assert breach.clients == 3
+    assert breach.safe_from == TODAY - DAY + TIMING.adopt
+
+
+def test_a_binary_that_is_told_after_it_has_ended_lives_until_somebody_says_so_again() -> None:
+    over = bundled(1, AB, ago=90 * DAY, ended=NOW - 20 * DAY)
+    field = seen(over, NEW, what=[told(1, 1)])
+    assert field.dies(field.versions[0], TIMING) is None
+    again = seen(replace(over, ended=NOW), NEW, what=[told(1, 1)])
+    assert is_adopted(again)
+
+
+def test_what_is_told_of_a_version_that_never_went_out_is_nothing() -> None:
+    field = seen(OLD, NEW, what=week(777, 1_000_000))
+    assert field == Field((OLD, NEW))
+
+
+def test_the_number_of_clients_is_never_below_what_a_person_said() -> None:
+    old = replace(OLD, clients=900)
+    first, second = seen(old, NEW, what=[*week(1, 50), *week(2, 70)]).versions
+    assert (first.clients, second.clients) == (900, 70)
+    assert seen(OLD, NEW, what=[told(1, 5, ago=30)]).versions[0].clients is None
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(0, 10**9), st.integers(0, 60)), max_size=40)
+)
+def test_no_lie_makes_a_key_adopted_earlier(lies: list[tuple[int, int, int]]) -> None:
+    """By default: whatever is told, each version lives at least as long as without it."""
+    versions = (OLD, RECENT, bundled(3, ABC, ago=DAY), version(3, ABC, ago=DAY))
+    field = seen(*versions, what=[told(number, n, ago=ago) for number, n, ago in lies])
+    for before, after in zip(versions, field.versions, strict=True):
+        end, then = Field(versions).dies(before, TIMING), field.dies(after, TIMING)
+        assert then is None or (end is not None and then >= end)
+
+
+def test_by_default_no_flood_shortens_the_waiting() -> None:
+    assert not is_adopted(seen(OLD, RECENT, what=week(2, 10**12)))
+
+
+def test_enough_ends_a_version_before_the_last_user_opened_the_app() -> None:
+    field = seen(OLD, RECENT, what=[*week(1, 10), *week(2, 12_000)], enough=ENOUGH)
+    assert field.dies(field.versions[0], TIMING) == TODAY
+    assert is_adopted(field)
+
+
+def test_a_flood_of_the_new_version_does_not_drown_those_of_the_old_one() -> None:
+    flood = [*week(1, 11), *week(2, 10**12)]
+    assert not is_adopted(seen(OLD, RECENT, what=flood, enough=ENOUGH))
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        [*week(1, 10)[:6], *week(2, 12_000)[:6]],  # a day is missing
+        [*week(1, 0), *week(2, 9_999)],  # the watch does not see enough
+        [*week(1, 10)[:6], told(1, 11, ago=7), *week(2, 12_000)],  # one day with too many
+        [*week(777, 12_000), *week(2, 10)],  # what never went out is nobody
+    ],
+)
+def test_enough_is_enough_on_every_day_of_the_cycle(what: list[Told]) -> None:
+    assert not is_adopted(seen(OLD, RECENT, what=what, enough=ENOUGH))
+
+
+def test_what_machines_need_is_waited_for_in_any_case() -> None:
+    young = version(2, ABC, ago=8 * DAY)  # a week ago it had not been out for two days
+    what = [*week(1, 0), *week(2, 12_000)]
+    assert not is_adopted(seen(OLD, young, what=what, enough=ENOUGH))
+
+
+def test_older_versions_count_as_left_behind_too() -> None:
+    older = version(1, AB, ago=90 * DAY)
+    middle = replace(version(2, AB, ago=60 * DAY))
+    new = version(3, ABC, ago=9.5 * DAY)
+    what = [*week(1, 6), *week(2, 6), *week(3, 12_000)]
+    assert not is_adopted(seen(older, middle, new, what=what, enough=ENOUGH))
+
+
+def test_enough_never_ends_a_binary() -> None:
+    what = [*week(1, 0), *week(2, 12_000)]
+    for binary in (bundled(1, AB, ago=90 * DAY), replace(OLD, bundled=NOW - 90 * DAY)):
+        assert not is_adopted(seen(binary, RECENT, what=what, enough=ENOUGH))
+
+
+def test_enough_lets_those_go_that_are_told_after_their_time() -> None:
+    what = [*week(1, 10), *week(2, 12_000)]
+    assert is_adopted(seen(OLD, NEW, what=what, enough=ENOUGH))
+    assert not is_adopted(seen(OLD, NEW, what=what))
+
+
+@pytest.mark.parametrize(
+    ("share", "clients", "days"), [("1/2", 1, 7), ("2", 1, 7), ("1", 0, 7), ("1", 1, 6)]
+)
+def test_thresholds_that_say_nothing_are_refused(share: str, clients: int, days: int) -> None:
+    with pytest.raises(InputError):
+        Enough(Fraction(share), clients, days)
+
+
+def test_a_clock_of_another_zone_has_the_same_days() -> None:
+    from datetime import timezone
+
+    what = [*week(1, 10), *week(2, 12_000)]
+    there: datetime = NOW.astimezone(timezone(timedelta(hours=13)))
+    field = measured(Field((OLD, RECENT)), what, TIMING, there, ENOUGH)
+    assert field.versions[0].gone == TODAY

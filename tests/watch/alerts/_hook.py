@@ -1,0 +1,61 @@
+"""A service that is told by HTTP: it keeps what it gets, and answers as it is told to."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Hook:
+    """``bodies`` is what came. It answers with ``status``, and not before ``go`` is set."""
+
+    def __init__(self) -> None:
+        self.bodies: list[dict[str, Any]] = []
+        self.paths: list[str] = []
+        self.status = 200
+        self.go = threading.Event()
+        self.go.set()
+        self.port = 0
+
+    def url(self, secret: str = "", scheme: str = "json") -> str:
+        """Its address, as apprise takes it."""
+        return f"{scheme}://127.0.0.1:{self.port}/{secret}"
+
+
+@contextlib.contextmanager
+def hook() -> Iterator[Hook]:
+    """Run one."""
+    found = Hook()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            found.go.wait(30)
+            found.bodies.append(json.loads(body))
+            found.paths.append(self.path)
+            with contextlib.suppress(OSError):
+                self.send_response(found.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    found.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield found
+    finally:
+        found.go.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()

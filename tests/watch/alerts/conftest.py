@@ -1,0 +1,64 @@
+"""A watch whose alerts are told to somebody on this machine."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.watch.alerts import settings as alerts
+from certpin.watch.alerts.look import Looker
+from certpin.watch.alerts.service import Service
+from certpin.watch.alerts.settings import Tell
+from certpin.watch.alerts.telling import Turn
+from certpin.watch.secret import Secret
+from certpin.watch.settings import Settings
+from certpin.watch.watch import Watch
+from certpin.watch.watched import Watched
+from tests.watch.alerts._hook import Hook, hook
+from tests.watch.alerts._seen import NOW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.watch.finding import Finding
+    from certpin.watch.store import Store
+
+
+class Stage:
+    """A watch with a clock that tests set, and findings that they choose."""
+
+    def __init__(self, store: Store, *tell: Tell, **more: object) -> None:
+        self.now = NOW
+        self.found: list[Finding] = []
+        table = alerts.Settings(tell=tell, **{"deadline": timedelta(seconds=5), **more})  # type: ignore[arg-type]
+        settings = Settings(pins=(), alerts=table, public_url="https://watch.bank.example/")
+        self.watch = Watch(settings, store, Watched(()), self._clock)
+        self.looker = Looker(self.watch, lambda *_: list(self.found))
+        self.turns = [Turn(self.watch, Service(each)) for each in tell]
+
+    def _clock(self) -> datetime:
+        return datetime.fromtimestamp(self.now, UTC)
+
+    def look(self, *found: Finding) -> int | None:
+        """Look once, at what is found."""
+        self.found = list(found)
+        return self.looker.look()
+
+    async def tell(self) -> None:
+        """Let every service have its turns, until none has more to do."""
+        for turn in self.turns:
+            while await turn.go():
+                pass
+
+
+@pytest.fixture
+def webhook() -> Iterator[Hook]:
+    with hook() as found:
+        yield found
+
+
+def told_by(found: Hook, name: str = "hook", secret: str = "", **more: object) -> Tell:
+    """The setting that leads there."""
+    return Tell(name, Secret(found.url(secret)), **more)  # type: ignore[arg-type]

@@ -1,0 +1,103 @@
+"""The rules of alerts, taken out one by one (``test_mutations.py``)."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_ALERTS = "certpin/watch/alerts/"
+_STATE = "tests/watch/alerts/test_state.py::test_"
+_GATHER = "tests/watch/alerts/test_gather.py::test_"
+_MESSAGE = "tests/watch/alerts/test_message.py::test_"
+_TELLING = "tests/watch/alerts/test_telling.py::test_"
+
+
+def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
+    return Mutation(rule, _ALERTS + file, old, new, test)
+
+
+MUTATIONS: list[Mutation] = [
+    _rule(
+        "a rotation explains no mismatch",
+        "quiet.py",
+        "trouble.rule in EXPLAINED\n        and ",
+        "",
+        _STATE + "a_rotation_explains_no_mismatch_and_nothing_that_clients_refuse",
+    ),
+    _rule(
+        "a rotation explains nothing critical",
+        "quiet.py",
+        'trouble.severity != "critical"\n        and ',
+        "",
+        _STATE + "a_rotation_explains_no_mismatch_and_nothing_that_clients_refuse",
+    ),
+    _rule(
+        "a rotation explains its own pin alone",
+        "quiet.py",
+        "and window.pin in pins",
+        "and True",
+        _STATE + "a_rotation_explains_a_change_to_its_pin_at_its_host_for_a_while",
+    ),
+    _rule(
+        "no silence is for ever",
+        "quiet.py",
+        "0 < left <= settings.silence.total_seconds()",
+        "0 < left",
+        _STATE + "nobody_silences_for_longer_than_the_settings_allow",
+    ),
+    _rule(
+        "no silence is for everything",
+        "quiet.py",
+        "and bool(silence.rule or silence.host)",
+        "and True",
+        _STATE + "a_silence_of_neither_rule_nor_host_covers_nothing",
+    ),
+    _rule(
+        "a pinned certificate that was sent along does not count",
+        "judged.py",
+        "            if place.above is not Signature.GOOD:\n                return False\n",
+        "",
+        _GATHER + "a_pinned_certificate_that_was_merely_sent_along_hides_nothing",
+    ),
+    _rule(
+        "what could not be looked at is not over",
+        "state.py",
+        "if known.rule in seen.blind:",
+        "if False:",
+        _STATE + "what_could_not_be_looked_at_is_not_over",
+    ),
+    _rule(
+        "no clock makes a moment later than now",
+        "state.py",
+        "name: min(value, now)",
+        "name: value",
+        _STATE + "a_clock_that_steps_back_neither_tells_twice_nor_stops_telling",
+    ),
+    _rule(
+        "signs that services act on are replaced",
+        "wording.py",
+        "line.translate(str.maketrans(_ELSEWHERE))",
+        "line",
+        _MESSAGE + "no_sign_that_a_service_acts_on_is_left",
+    ),
+    _rule(
+        "HTML is escaped",
+        "message.py",
+        "html.escape(text)",
+        "text",
+        _MESSAGE + "html_is_escaped_and_a_command_stands_by_itself",
+    ),
+    _rule(
+        "nothing is logged while somebody is told",
+        "service.py",
+        "        return False\n\n\n_STATUSES",
+        "        return True\n\n\n_STATUSES",
+        _TELLING + "no_secret_shows_up_anywhere",
+    ),
+    _rule(
+        "a message is claimed before it is sent",
+        "telling.py",
+        "            outbox.claim(connection, batch.rows, now, settings)\n",
+        "",
+        _TELLING + "a_claim_keeps_others_from_sending_the_same",
+    ),
+]

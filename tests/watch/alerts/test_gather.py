@@ -1,0 +1,189 @@
+"""From the store to the evidence, and one look at all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from sqlalchemy import insert
+
+from certpin.rotation import History
+from certpin.watch.alerts.evidence import DAY, HOUR
+from certpin.watch.alerts.gather import Past, gather
+from certpin.watch.alerts.judged import matches
+from certpin.watch.alerts.listing import count_open, open_alerts, past_alerts
+from certpin.watch.alerts.rules import RULES
+from certpin.watch.alerts.signed_folder import roles_of
+from certpin.watch.store.keeping import keep_chains
+from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS
+from certpin.watch.store.tables.sightings import SIGHTINGS
+from certpin.watch.watched import Glance, WatchedSet
+from tests import kit
+from tests.watch.alerts._seen import HOST, NOW, finding
+from tests.watch.alerts.conftest import Stage
+
+if TYPE_CHECKING:
+    from certpin.lab import Authority, Identity
+    from certpin.watch.store import Store
+
+
+@pytest.fixture(scope="module")
+def good(intermediate: Authority) -> Identity:
+    return intermediate.issue(HOST)
+
+
+def ders(identity: Identity) -> tuple[bytes, ...]:
+    return tuple(each.public_bytes(Encoding.DER) for each in identity.chain)
+
+
+def watched(pin: Any) -> WatchedSet:
+    return WatchedSet(Path("pins.toml"), kit.pin_set(kit.policy(HOST, pin)), History())
+
+
+class _Watched:
+    def __init__(self, *sets: WatchedSet) -> None:
+        self._sets = sets
+
+    def glance(self) -> Glance:
+        return Glance(self._sets)
+
+
+def _broken(*_: object) -> Any:
+    raise RuntimeError("a mistake")
+
+
+def stage(store: Store, *sets: WatchedSet, **more: Any) -> Stage:
+    found = Stage(store, **more)
+    found.watch = replace(found.watch, watched=_Watched(*sets))  # type: ignore[arg-type]
+    found.looker._watch = found.watch
+    return found
+
+
+def report(store: Store, served: tuple[bytes, ...], count: int = 10, **more: Any) -> None:
+    hour = NOW - NOW % HOUR
+    values = {"hour": hour, "host": HOST, "verified": b"", "pin_set": "test", "version": 1}
+    values |= {"app": "bank", "app_version": "3.1", "platform": "ios", "network": "wifi"}
+    values |= {"kind": "certpin", "decision": "refuse", "reason": "mismatch", "count": count}
+    values |= {"first_at": hour, "last_at": hour} | more
+    moment = datetime.fromtimestamp(NOW, UTC)
+    with store.write() as connection:
+        (values["served"],) = keep_chains(connection, [served], moment)
+        key = hashlib.sha256(repr(sorted(values.items())).encode()).digest()
+        connection.execute(insert(REPORT_GROUPS).values(key=key, **values))
+
+
+def test_what_clients_report_is_counted_and_judged(
+    store: Store, good: Identity, root: Authority
+) -> None:
+    bad = root.issue(HOST)
+    here = stage(store, watched(good.pin))
+    report(store, ders(good), 7)
+    report(store, ders(bad), 12, network="carrier")
+    report(store, ders(bad), 5, network="carrier", platform="android")
+    report(store, ders(bad), 99, hour=NOW - 3 * DAY)
+    with store.write() as connection:
+        for day, count in ((NOW - NOW % DAY, 5), (NOW - NOW % DAY - DAY, 50)):
+            row = {"day": day, "pin_set": "test", "version": 1, "app": "bank", "count": count}
+            row |= {"app_version": "3.1", "platform": "ios"}
+            connection.execute(insert(PRESENCES).values(**row))
+    with store.read() as connection:
+        found = gather(connection, here.watch, Past(), NOW, {})
+        again = gather(connection, here.watch, Past(), NOW, {})
+    assert sorted(each.reports for each in found.groups) == [7, 17]
+    assert found.holding("test") == 50
+    assert found.hours[HOST] == {NOW - NOW % HOUR: 24, NOW - 3 * DAY: 99}
+    (strange,) = found.strange
+    assert found.issuers[strange[1]] == root.certificate.subject
+    assert len(found.accepted) == 1
+    assert found == again
+    (one,) = RULES["strange-chain"].find(found)
+    assert one.clients == 17
+
+
+def test_a_chain_that_a_vantage_saw_is_not_strange(
+    sqlite_store: Store, good: Identity, root: Authority
+) -> None:
+    here = stage(sqlite_store, watched(good.pin))
+    bad = ders(root.issue(HOST))
+    report(sqlite_store, bad)
+    with sqlite_store.write() as connection:
+        (digest,) = keep_chains(connection, [bad], datetime.fromtimestamp(NOW, UTC))
+        row: dict[str, Any] = {c.name: "" for c in SIGHTINGS.c if c.name not in {"id", "latest"}}
+        row |= {"host": HOST, "port": 443, "served": digest, "verified": b"", "code": 0}
+        row |= {"first_at": NOW, "last_at": NOW, "count": 1}
+        connection.execute(insert(SIGHTINGS).values(**row))
+    with sqlite_store.read() as connection:
+        found = gather(connection, here.watch, Past(), NOW, {})
+    assert not list(RULES["strange-chain"].find(found))
+
+
+def test_a_pinned_certificate_that_was_merely_sent_along_hides_nothing(
+    good: Identity, intermediate: Authority
+) -> None:
+    from certpin.lab import Authority
+
+    evil = ders(Authority("Evil").issue(HOST))
+    pins = kit.policy(HOST, intermediate.pin).pins
+    assert matches(ders(good), HOST, pins)
+    assert not matches((*evil, *ders(good)), HOST, pins)
+    # Nor does a name that is right: the signature is not.
+    forged = ders(Authority("Test Intermediate").issue(HOST))
+    assert not matches((forged[0], *ders(good)[1:]), HOST, pins)
+
+
+def test_the_dates_of_signatures_are_read_where_there_is_a_folder(tmp_path: Path) -> None:
+    here = WatchedSet(tmp_path / "pins.toml", kit.pin_set(kit.policy(HOST)), History())
+    assert not list(roles_of(here, NOW))
+    metadata = tmp_path / "publish" / "site" / "metadata"
+    metadata.mkdir(parents=True)
+    soon = datetime.fromtimestamp(NOW + HOUR, UTC).isoformat()
+    late = datetime.fromtimestamp(NOW + 80 * DAY, UTC).isoformat()
+    for name, expires in (("timestamp", soon), ("9.targets", soon), ("10.targets", late)):
+        (metadata / f"{name}.json").write_text(json.dumps({"signed": {"expires": expires}}))
+    (metadata / "1.root.json").write_text("[" * 100_000)
+    (metadata / "1.snapshot.json").write_text('{"signed": {"expires": "never"}}')
+    assert {(each.role, each.soon) for each in roles_of(here, NOW)} == {
+        ("timestamp", True),
+        ("targets", False),
+    }
+
+
+def test_what_cannot_be_looked_at_is_told_and_closes_nothing(store: Store) -> None:
+    here = stage(store)
+    here.look(finding())
+    here.looker._monitor = _broken
+    for _ in range(3):
+        here.now += 3600
+        here.looker.look()
+    with store.read() as connection:
+        rules = [each.rule for each in open_alerts(connection)]
+        assert count_open(connection) == {"critical": 1, "warning": 1, "info": 0}
+        assert len(past_alerts(connection)) == 2
+    assert rules == ["pin-mismatch", "look-fails"]
+
+
+def test_a_rule_that_breaks_blinds_no_other(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RULES["would-lock-out"], "find", _broken)
+    here = stage(sqlite_store)
+    here.look(finding())
+    here.now += 15
+    here.look(finding())
+    with sqlite_store.read() as connection:
+        names = [each.details.get("what") for each in open_alerts(connection)]
+    assert names == [None, "the rule would-lock-out"]
+
+
+def test_details_that_are_too_many_are_left_out(sqlite_store: Store) -> None:
+    here = stage(sqlite_store)
+    here.look(finding(much="x" * 100_000, clients=4))
+    with sqlite_store.read() as connection:
+        (alert,) = open_alerts(connection)
+    assert alert.details == {"clients": 4, "left_out": "there were too many details"}

@@ -1,0 +1,187 @@
+"""Reports in the store: each counted once, chains stored once, and all of it bounded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from certpin.watch.collector.counting import Counted, Rules, count
+from certpin.watch.collector.grouping import CHAINS_LEFT_OUT, DAY, HOUR, OTHER, Room, chain_of
+from certpin.watch.collector.known import Known
+from certpin.watch.collector.received import Failure, Holding, Received
+from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
+from certpin.watch.store.tables.reports import (
+    PRESENCES,
+    REPORT_GROUPS,
+    REPORT_IDENTITIES,
+    REPORT_SAMPLES,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Table
+
+    from certpin.watch.store import Store
+
+AT = 100 * DAY + 5 * HOUR + 7
+RULES = Rules(Room(1000, 100))
+SERVED = (b"leaf", b"intermediate")
+
+
+def failure(number: int, **fields: Any) -> Failure:
+    said: dict[str, Any] = {
+        "kind": "certpin",
+        "decision": "refuse",
+        "reason": "mismatch",
+        "host": "a.example",
+        "served": SERVED,
+        "verified": (),
+        "pin_set": "bank-app",
+        "version": 12,
+        "app": "app",
+        "app_version": "4.2.0",
+        "platform": "android",
+        "network": "wifi",
+    }
+    return Failure(identity=number.to_bytes(32, "big"), **(said | fields))
+
+
+def body(*told: Failure | Holding, at: int = AT, sample: bytes = b"") -> Received:
+    return Received(at, "192.0.2.0/24", told, sample)
+
+
+def counted(
+    store: Store, batch: Sequence[Received], rules: Rules = RULES, known: Known | None = None
+) -> Counted:
+    known = known or Known()
+    with store.write() as connection:
+        found = count(connection, batch, rules, known)
+    known.learn(found.hours)
+    return found
+
+
+def rows(store: Store, table: Table) -> list[Any]:
+    with store.read() as connection:
+        return list(connection.execute(select(table)))
+
+
+def total(store: Store) -> int:
+    with store.read() as connection:
+        return connection.execute(select(func.sum(REPORT_GROUPS.c.count))).scalar() or 0
+
+
+def test_reports_that_say_the_same_are_one_group(store: Store) -> None:
+    batch = [body(failure(n), at=AT + n) for n in range(3)] + [body(failure(9, network="lte"))]
+    assert counted(store, batch).reports == 4
+    counted(store, [body(failure(4), at=AT - 5)])
+    groups = {row.network: row for row in rows(store, REPORT_GROUPS)}
+    wifi = groups["wifi"]
+    assert (wifi.count, wifi.first_at, wifi.last_at) == (4, AT - 5, AT + 2)
+    assert (wifi.hour, wifi.host, wifi.version) == (AT - 7, "a.example", 12)
+    assert groups["lte"].count == 1
+
+
+def test_a_repeat_is_not_counted_again(store: Store) -> None:
+    known = Known()
+    first = counted(store, [body(failure(1), failure(2)), body(failure(1))], known=known)
+    assert (first.reports, first.repeats) == (2, 1)
+    again = counted(store, [body(failure(2)), body(failure(3), at=AT + 9 * DAY)], known=known)
+    assert (again.reports, again.repeats) == (1, 1)
+    assert total(store) == 3
+    assert len(rows(store, REPORT_IDENTITIES)) == 3
+
+
+def test_chains_are_stored_once_and_named_by_their_digest(store: Store) -> None:
+    counted(store, [body(failure(1), failure(2, verified=(b"other", b"intermediate")))])
+    counted(store, [body(failure(3))])
+    stored = {bytes(row.digest): bytes(row.members) for row in rows(store, CHAINS)}
+    assert len(stored) == 2
+    assert stored[chain_of(SERVED).digest] == chain_of(SERVED).members
+    assert {bytes(row.der) for row in rows(store, CERTIFICATES)} == {*SERVED, b"other"}
+    digests = {bytes(row.served) for row in rows(store, REPORT_GROUPS)}
+    assert digests == {chain_of(SERVED).digest}
+
+
+def test_clients_that_hold_a_version_are_counted_by_day(store: Store) -> None:
+    holding = [
+        Holding(n.to_bytes(32, "big"), "bank-app", 12, "app", "4.2.0", "ios") for n in range(4)
+    ]
+    counted(store, [body(each) for each in holding[:3]] + [body(holding[0])])
+    counted(store, [body(holding[1]), body(holding[3], at=AT + DAY)])
+    found = {row.day: row.count for row in rows(store, PRESENCES)}
+    assert found == {100 * DAY: 3, 101 * DAY: 1}
+
+
+def test_a_few_samples_of_each_group_are_kept(store: Store) -> None:
+    rules = Rules(Room(1000, 100), samples=2, most_samples=5)
+    for turn in range(3):
+        batch = [
+            body(failure(turn * 100 + n, network=f"net {n}"), sample=b"{%d}" % n) for n in range(4)
+        ]
+        counted(store, batch, rules)
+    kept = rows(store, REPORT_SAMPLES)
+    assert len(kept) == 5
+    assert {row.source for row in kept} == {"192.0.2.0/24"}
+    keys = {bytes(row.key) for row in rows(store, REPORT_GROUPS)}
+    assert {bytes(row.key) for row in kept} <= keys
+
+
+def test_hostile_reports_fill_an_hour_and_no_more(store: Store) -> None:
+    rules, known = Rules(Room(20, 8)), Known()
+    for turn in range(10):
+        batch = [
+            body(
+                failure(
+                    turn * 100 + n,
+                    **dict.fromkeys(("host", "app", "network", "reason"), f"{turn} {n}"),
+                    served=(b"%d %d" % (turn, n),),
+                ),
+                sample=b"{}",
+            )
+            for n in range(30)
+        ]
+        assert counted(store, batch, rules, known).reports == 30
+    groups = rows(store, REPORT_GROUPS)
+    assert total(store) == 300
+    assert len(groups) <= 2 * 20 + 2
+    assert len(rows(store, CHAINS)) == 8
+    assert any(row.folded & CHAINS_LEFT_OUT and not row.served for row in groups)
+    assert any(row.host == OTHER and row.folded for row in groups)
+    later = counted(store, [body(failure(999), at=AT + HOUR)], rules, known)
+    assert later.folded == 0
+
+
+def test_what_is_taken_back_is_not_known(sqlite_store: Store) -> None:
+    known = Known()
+    with sqlite_store.write() as connection:
+        count(connection, [body(failure(1))], RULES, known)
+        connection.rollback()
+    assert counted(sqlite_store, [body(failure(1))], known=known).reports == 1
+    assert len(rows(sqlite_store, CHAINS)) == len(rows(sqlite_store, REPORT_GROUPS)) == 1
+
+
+def test_an_empty_batch_changes_nothing(sqlite_store: Store) -> None:
+    assert counted(sqlite_store, []) == Counted()
+    assert counted(sqlite_store, [body()]) == Counted()
+
+
+def test_many_processes_count_together_on_postgresql(postgres_store: Store) -> None:
+    """Each with the same reports, and others, in other orders: each is counted once."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def writer(start: int) -> None:
+        known = Known()
+        for turn in range(6):
+            numbers = [(start * 7 + turn * 5 + n) % 40 for n in range(20)]
+            batch = [body(failure(n, network=f"net {n % 5}")) for n in numbers]
+            try:
+                counted(postgres_store, batch, known=known)
+            except SQLAlchemyError as exc:  # a deadlock would be one
+                raise AssertionError(str(exc)) from exc
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(writer, range(4)))
+    assert total(postgres_store) == len(rows(postgres_store, REPORT_IDENTITIES)) == 40

@@ -1,0 +1,82 @@
+"""The rules of facts, API, metrics and measured adoption, taken out (``test_mutations.py``)."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_MEASURED = "tests/rotation/test_measured.py::test_"
+_API = "tests/watch/web/api/test_api.py::test_"
+_METRICS = "tests/watch/metrics/test_metrics.py::test_"
+
+MUTATIONS: list[Mutation] = [
+    Mutation(
+        "measured: what is told late delays",
+        "certpin/rotation/field.py",
+        "        if version.told is None or not self.outlives(version, timing):\n",
+        "        if True:\n",
+        _MEASURED + "a_version_that_is_told_after_its_time_lives_on",
+    ),
+    Mutation(
+        "measured: nothing shortens by default",
+        "certpin/rotation/measured.py",
+        "timing, now, enough) if enough else None,",
+        "timing, now, enough or Enough(Fraction(1), 1)),",
+        _MEASURED + "by_default_no_flood_shortens_the_waiting",
+    ),
+    Mutation(
+        "measured: the share is of what the user said",
+        "certpin/rotation/measured.py",
+        "left > enough.lost:",
+        "left > (1 - enough.share) * sum(told.values()):",
+        _MEASURED + "a_flood_of_the_new_version_does_not_drown_those_of_the_old_one",
+    ),
+    Mutation(
+        "measured: machines are waited for",
+        "certpin/rotation/measured.py",
+        "    if days[-1] < from_then_on:\n",
+        "    if False:\n",
+        _MEASURED + "what_machines_need_is_waited_for_in_any_case",
+    ),
+    Mutation(
+        "measured: a binary is ended by people",
+        "certpin/rotation/measured.py",
+        "    if out is None or version.bundled is not None:\n",
+        "    if out is None:\n",
+        _MEASURED + "enough_never_ends_a_binary",
+    ),
+    Mutation(
+        "api: unknown parameters",
+        "certpin/watch/web/api/asking.py",
+        "        if name not in known:\n",
+        "        if name not in known:\n            continue\n        if False:\n",
+        _API + "a_parameter_that_is_wrong_is_refused",
+    ),
+    Mutation(
+        "api: every route needs read",
+        "certpin/watch/web/api/routes.py",
+        '    def of(resource: Resource) -> BaseRoute:\n        @require("read")\n',
+        '    def of(resource: Resource) -> BaseRoute:\n        @require("anyone")\n',
+        _API + "nobody_asks_without_the_scope_read",
+    ),
+    Mutation(
+        "api: hosts that nobody watches",
+        "certpin/watch/web/api/resources.py",
+        "    _there(hosts.policies_of(ask.watch.watched.glance(), name) or None)\n",
+        "",
+        _API + "what_is_not_there_is_not_found",
+    ),
+    Mutation(
+        "metrics: hosts of reports are no labels",
+        "certpin/watch/metrics/reports.py",
+        "            _known(kind, get_args(Kind)),\n",
+        "            kind,\n",
+        _METRICS + "what_reports_say_becomes_no_label",
+    ),
+    Mutation(
+        "telemetry: attributes of a list",
+        "certpin/watch/telemetry.py",
+        "        if name in ATTRIBUTES:\n",
+        "        if name:\n",
+        "tests/watch/test_telemetry.py::test_requests_work_and_counters_reach_the_collector",
+    ),
+]

@@ -1,0 +1,100 @@
+"""The rules of the monitor, taken out one by one (``test_mutations.py``)."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_MONITOR = "certpin/watch/monitor/"
+_TESTS = "tests/watch/monitor/"
+
+
+def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
+    return Mutation(rule, _MONITOR + file, old, new, _TESTS + test)
+
+
+MUTATIONS: list[Mutation] = [
+    _rule(
+        "who has lost its turn writes nothing",
+        "rounds.py",
+        "            self._renew(connection)\n",
+        "",
+        "test_monitor.py::test_who_has_lost_its_turn_writes_nothing",
+    ),
+    _rule(
+        "an answer counts once",
+        "sightings.py",
+        'return all(row["slot"] < result.slot or row["slot"] > now for row in rows.values())',
+        "return True",
+        "test_sightings.py::test_an_answer_that_comes_twice_or_too_late_counts_once[sqlite]",
+    ),
+    _rule(
+        "no answer is for the future",
+        "sightings.py",
+        "    if result.slot > now:\n        return False\n",
+        "",
+        "test_sightings.py::test_an_answer_for_a_moment_that_has_not_come_is_nobodys",
+    ),
+    _rule(
+        "a result is for what this watch asks",
+        "desk.py",
+        "[each for each in results if _key(each) in asked]",
+        "results",
+        "test_workers.py::test_forged_and_repeated_results_count_for_nothing",
+    ),
+    _rule(
+        "a vantage speaks for itself",
+        "desk.py",
+        "if message.subject != result_subject(result.vantage):",
+        "if not message.subject:",
+        "test_workers.py::test_forged_and_repeated_results_count_for_nothing",
+    ),
+    _rule(
+        "a verified result has a path",
+        "wire.py",
+        'if (seen.outcome == "verified") != bool(seen.verified):',
+        "if not seen.outcome:",
+        "test_wire.py::test_a_result_that_no_probe_can_have_is_refused",
+    ),
+    _rule(
+        "a job names hosts that are hosts",
+        "wire.py",
+        "good = all(normalise(host) == host for host in hosts)",
+        "good = bool(hosts)",
+        "test_wire.py::test_a_job_that_asks_for_what_cannot_be_asked_is_refused",
+    ),
+    _rule(
+        "nobody is told of a single probe",
+        "settled.py",
+        "if each.count >= CONFIRMED]",
+        "if each.count]",
+        "test_settled.py::test_nothing_is_believed_of_a_single_probe",
+    ),
+    _rule(
+        "hosts that only clients pin are asked",
+        "targets.py",
+        "versions = [each.pins for each in reversed(watched.alive(now))]",
+        "versions: list[PinSet] = []",
+        "test_rules.py::test_a_host_that_only_clients_still_pin_is_watched_on",
+    ),
+    _rule(
+        "pins past their date still have to match",
+        "rules/matching.py",
+        "replace(policy, expires=None)",
+        "policy",
+        "test_rules.py::test_pins_past_their_date_still_have_to_match",
+    ),
+    _rule(
+        "a compromised key is nobody's",
+        "rules/matching.py",
+        "frozenset(named - past.compromised)",
+        "frozenset(named)",
+        "test_rules.py::test_a_key_that_was_compromised_is_nobodys",
+    ),
+    _rule(
+        "what certspotter says is a digest",
+        "ct.py",
+        "if not _HEX.fullmatch(text):",
+        "if not text:",
+        "test_ct.py::test_what_certspotter_does_not_say_is_refused",
+    ),
+]

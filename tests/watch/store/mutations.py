@@ -1,0 +1,94 @@
+"""The rules of the store, taken out one by one (``test_mutations.py``)."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_STORE = "certpin/watch/store/"
+_TESTS = "tests/watch/store/test_"
+
+
+def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
+    return Mutation(rule, _STORE + file, old, new, _TESTS + test)
+
+
+MUTATIONS: list[Mutation] = [
+    _rule(
+        "the file is for its owner alone",
+        "on_sqlite.py",
+        "os.O_CLOEXEC, 0o600",
+        "os.O_CLOEXEC, 0o644",
+        "engine.py::test_a_new_file_is_for_its_owner_alone",
+    ),
+    _rule(
+        "what was answered is on the disk",
+        "on_sqlite.py",
+        "synchronous = FULL",
+        "synchronous = NORMAL",
+        "engine.py::test_every_connection_is_durable_and_overwrites_what_it_deletes",
+    ),
+    _rule(
+        "a read cannot write",
+        "on_sqlite.py",
+        "query_only = {int(reads)}",
+        "query_only = 0",
+        "engine.py::test_a_read_changes_nothing[sqlite]",
+    ),
+    _rule(
+        "no way in clear text by mistake",
+        "on_postgresql.py",
+        'if not _is_local(url) and "sslmode" not in url.query:',
+        "if False:",
+        "engine.py::test_an_address_that_cannot_be_right_is_refused_and_not_shown"
+        "[postgresql://watch:hunter2@db.bank.example/watch]",
+    ),
+    _rule(
+        "values are in no error",
+        "failures.py",
+        "    except (IntegrityError, DataError) as exc:\n        _hush(exc)\n",
+        "    except (IntegrityError, DataError):\n",
+        "engine.py::test_all_below_the_first_line_of_an_error_is_cut",
+    ),
+    _rule(
+        "a lease is one holder's",
+        "leases.py",
+        "where=or_(LEASES.c.holder == holder, LEASES.c.until <= now),",
+        "",
+        "leases.py::test_a_lease_that_another_has_is_not_given[sqlite]",
+    ),
+    _rule(
+        "who slept is not who holds it now",
+        "leases.py",
+        "        & (LEASES.c.term == lease.term)\n",
+        "",
+        "leases.py::test_the_same_process_after_a_pause_has_another_term[sqlite]",
+    ),
+    _rule(
+        "a database of somebody else is left alone",
+        "schema.py",
+        "if found.state not in {SchemaState.EMPTY, SchemaState.BEHIND}:",
+        "if False:",
+        "schema.py::test_a_database_of_somebody_else_is_refused_and_left_alone[sqlite]",
+    ),
+    _rule(
+        "data is replaced by force alone",
+        "restoring.py",
+        "if replaced and not force:",
+        "if False:",
+        "backup.py::test_data_is_replaced_only_by_force[sqlite]",
+    ),
+    _rule(
+        "a number is a number",
+        "restoring.py",
+        "if connection.execute(text(statement)).first():",
+        "if False:",
+        "backup.py::test_a_file_that_is_no_back_up_is_refused[number]",
+    ),
+    _rule(
+        "what is transient is in no back-up",
+        "backup.py",
+        "if name != VERSION_TABLE and is_transient(name):",
+        "if False:",
+        "backup.py::test_a_back_up_is_for_its_owner_alone_and_has_no_leases[sqlite]",
+    ),
+]

@@ -1,0 +1,245 @@
+"""Retention: what is past its time is gone, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import insert, select
+
+from certpin.errors import ConfigError, StoreError
+from certpin.pinfile.fields import Table as Fields
+from certpin.watch import retention
+from certpin.watch.retention import DAY, Settings, cutoffs, give_back, read, run, sweep
+from certpin.watch.settings import Settings as WatchSettings
+from certpin.watch.store import sweeping
+from certpin.watch.store.on_sqlite import path_of
+from certpin.watch.store.tables import METADATA
+from certpin.watch.store.tables.access import AUDIT
+from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
+from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
+from certpin.watch.store.tables.reports import (
+    PRESENCES,
+    REPORT_GROUPS,
+    REPORT_IDENTITIES,
+    REPORT_SAMPLES,
+)
+from certpin.watch.store.tables.sightings import SIGHTINGS
+from certpin.watch.watch import Watch
+from certpin.watch.watched import Watched
+from tests.watch.store._rows import value
+
+if TYPE_CHECKING:
+    from sqlalchemy import Column, Table
+
+    from certpin.watch.store import Store
+
+NOW = datetime(2027, 3, 1, tzinfo=UTC)
+AT = int(NOW.timestamp())
+
+# Each kind: its table, the column that says when, and how many days it is kept.
+KINDS: dict[str, tuple[Table, str]] = {
+    "groups": (REPORT_GROUPS, "hour"),
+    "samples": (REPORT_SAMPLES, "received_at"),
+    "identities": (REPORT_IDENTITIES, "received_at"),
+    "presences": (PRESENCES, "day"),
+    "sightings": (SIGHTINGS, "last_at"),
+    "alerts": (ALERTS, "resolved_at"),
+    "audit": (AUDIT, "at"),
+}
+
+
+def _put(store: Store, table: Table, number: int = 1, **given: Any) -> None:
+    row = {each.name: value(each, number) for each in table.columns} | given
+    with store.write() as connection:
+        connection.execute(insert(table), row)
+
+
+def _left(store: Store, column: Column[Any]) -> list[Any]:
+    with store.read() as connection:
+        return sorted(connection.execute(select(column)).scalars())
+
+
+def _sweep(store: Store, settings: Settings | None = None) -> None:
+    while sweep(store, cutoffs(settings or Settings(), NOW)):
+        pass
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_is_kept_for_its_days_to_the_second(store: Store, kind: str) -> None:
+    table, when = KINDS[kind]
+    limit = cutoffs(Settings(), NOW)[kind]
+    more = {"latest": False} if table is SIGHTINGS else {}
+    for number, moment in enumerate((limit - 1, limit, AT), 1):
+        _put(store, table, number, **{when: moment}, **more)
+    _sweep(store)
+    assert _left(store, table.c[when]) == [limit, AT]
+
+
+def test_what_goes_on_is_kept_however_old_it_is(store: Store) -> None:
+    _put(store, SIGHTINGS, 1, last_at=1, latest=True)
+    _put(store, ALERTS, 2, resolved_at=None)
+    _put(store, SILENCES, 3, until=AT + 1)
+    _sweep(store)
+    for table in (SIGHTINGS, ALERTS, SILENCES):
+        assert len(_left(store, table.c.id)) == 1
+
+
+def test_an_alert_takes_what_became_of_it_with_it(store: Store) -> None:
+    _put(store, ALERTS, 1, resolved_at=1)
+    _put(store, ALERTS, 2, resolved_at=None)
+    for number, alert in enumerate((1, 1, 2), 1):
+        _put(store, ALERT_EVENTS, number, alert=alert)
+    _sweep(store)
+    assert _left(store, ALERT_EVENTS.c.alert) == [2]
+
+
+def _chain(*names: str) -> tuple[bytes, bytes]:
+    members = b"".join(sha256(name.encode()).digest() for name in names)
+    return sha256(members).digest(), members
+
+
+def _put_chain(store: Store, *names: str) -> bytes:
+    digest, members = _chain(*names)
+    _put(store, CHAINS, digest=digest, members=members)
+    return digest
+
+
+def test_chains_and_certificates_that_nothing_names_are_gone(store: Store) -> None:
+    reported = _put_chain(store, "leaf 1", "root")
+    seen = _put_chain(store, "leaf 2", "root")
+    _put_chain(store, "leaf 3", "root", "old root")
+    for name in ("leaf 1", "leaf 2", "leaf 3", "root", "old root"):
+        _put(store, CERTIFICATES, sha256=sha256(name.encode()).digest(), der=name.encode())
+    _put(store, REPORT_GROUPS, served=reported, hour=AT)
+    _put(store, SIGHTINGS, served=b"", verified=seen, last_at=AT)
+    _sweep(store)
+    assert set(_left(store, CHAINS.c.digest)) == {reported, seen}
+    assert _left(store, CERTIFICATES.c.der) == [b"leaf 1", b"leaf 2", b"root"]
+    _sweep(store, Settings(groups=1))
+    assert set(_left(store, CHAINS.c.digest)) == {reported, seen}
+
+
+def test_every_column_that_may_name_a_chain_is_looked_at() -> None:
+    digests = {
+        f"{table.name}.{column.name}"
+        for table in METADATA.sorted_tables
+        for column in table.columns
+        if column.name in {"served", "verified", "chain"}
+    }
+    assert digests == {f"{each.table.name}.{each.name}" for each in sweeping.naming()}
+
+
+def test_a_batch_is_small_and_the_rest_waits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "BATCH", 2)
+    for number in range(1, 6):
+        _put(store, REPORT_IDENTITIES, number, received_at=1)
+        _put(store, PRESENCES, number, day=1)
+    limits = cutoffs(Settings(), NOW)
+    assert [sweep(store, limits) for _ in range(4)] == [4, 4, 2, 0]
+
+
+@given(at=st.integers(0, 2**33), days=st.integers(1, 36_500))
+def test_nothing_is_deleted_before_its_days_are_over(at: int, days: int) -> None:
+    moment = datetime.fromtimestamp(at, UTC)
+    found = cutoffs(Settings(groups=days), moment)
+    assert found.keys() == {each.name for each in fields(Settings)}
+    assert 0 <= found["groups"] <= moment.timestamp() - days * DAY or found["groups"] == 0
+    later = cutoffs(Settings(groups=days), moment + timedelta(seconds=1))
+    assert all(later[name] >= found[name] for name in found)
+
+
+def test_deleted_reports_are_nowhere_in_the_file_and_its_room_is_given_back(
+    sqlite_store: Store,
+) -> None:
+    path = path_of(sqlite_store.engine)
+    secret = b"10.20.30.0/24 was here"
+    for number in range(60):
+        _put(sqlite_store, REPORT_SAMPLES, number, id=number + 1, received_at=1, body=secret * 3000)
+    with sqlite_store.read() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    full = path.stat().st_size
+    assert secret in path.read_bytes()
+    _sweep(sqlite_store)
+    while give_back(sqlite_store):
+        pass
+    sqlite_store.close()  # the WAL goes into the file
+    assert path.stat().st_size < full / 4
+    assert secret not in path.read_bytes()
+
+
+def test_postgresql_gives_room_back_by_itself(postgres_store: Store) -> None:
+    assert not give_back(postgres_store)
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"), [({"groups": 0}, "1 to"), ({"samples": 99_999}, "1 to"),
+                           ({"audit": "long"}, "whole number")],
+)  # fmt: skip
+def test_days_that_make_no_sense_are_refused(table: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        read(Fields(table, "retention"))
+
+
+def test_the_days_are_read() -> None:
+    assert read(Fields({"samples": 7}, "retention")) == Settings(samples=7)
+
+
+def test_it_runs_until_it_is_stopped_and_goes_on_after_an_error(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _put(sqlite_store, REPORT_IDENTITIES, received_at=1)
+    monkeypatch.setattr(retention, "ROUND", 0.01)
+    tried: list[int] = []
+    gone = asyncio.Event()
+
+    def away_first(store: Store, limits: dict[str, int]) -> int:
+        tried.append(1)
+        if len(tried) == 1:
+            raise StoreError("away", reason="away")
+        deleted = sweep(store, limits)
+        if not _left(store, REPORT_IDENTITIES.c.received_at):
+            loops[0].call_soon_threadsafe(gone.set)
+        return deleted
+
+    monkeypatch.setattr(retention, "sweep", away_first)
+
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def work() -> None:
+        loops.append(asyncio.get_running_loop())
+        stop = asyncio.Event()
+        watch = Watch(WatchSettings(), sqlite_store, Watched(()), lambda: NOW)
+        task = asyncio.create_task(run(watch, stop))
+        async with asyncio.timeout(20):
+            await gone.wait()
+            stop.set()
+            await task
+
+    asyncio.run(work())
+    assert len(tried) > 1
+
+
+def test_a_chain_that_is_just_being_named_is_not_deleted(postgres_store: Store) -> None:
+    """The collector and retention at the same moment: the one waits for the other."""
+    digest = _put_chain(postgres_store, "leaf")
+
+    async def work() -> int:
+        with postgres_store.write() as connection:
+            again = {each.name: value(each, 9) for each in CHAINS.columns}
+            connection.execute(insert(CHAINS), again)
+            group = {each.name: value(each, 1) for each in REPORT_GROUPS.columns}
+            sweeping_now = asyncio.create_task(asyncio.to_thread(sweep, postgres_store, limits))
+            await asyncio.sleep(0.2)
+            connection.execute(insert(REPORT_GROUPS), group | {"served": digest, "hour": AT})
+        return await sweeping_now
+
+    limits = cutoffs(Settings(), NOW)
+    asyncio.run(work())
+    assert digest in _left(postgres_store, CHAINS.c.digest)

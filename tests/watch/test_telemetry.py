@@ -1,0 +1,186 @@
+"""OpenTelemetry: what is sent, to whom, and what is never in it."""
+
+from __future__ import annotations
+
+import http.server
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from certpin.errors import ConfigError
+from certpin.pinfile.fields import Table
+from certpin.watch import telemetry
+from certpin.watch.metrics.counters import Counters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECRET = "Bearer otel-0123456789"
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """A collector that speaks OTLP over HTTP."""
+
+    came: list[tuple[str, dict[str, str], bytes]] = []  # noqa: RUF012
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers["Content-Encoding"] == "gzip":
+            import gzip
+
+            body = gzip.decompress(body)
+        self.came.append((self.path, dict(self.headers), body))
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-protobuf")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *words: object) -> None:
+        """Say nothing."""
+
+    @classmethod
+    def spans(cls) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for path, _, body in cls.came:
+            if path == "/v1/traces":
+                for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                    for scope in resource.scope_spans:
+                        found |= {each.name: each for each in scope.spans}
+        return found
+
+    @classmethod
+    def metrics(cls) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for path, _, body in cls.came:
+            if path == "/v1/metrics":
+                for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+                    for scope in resource.scope_metrics:
+                        found |= {each.name: each for each in scope.metrics}
+        return found
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    Receiver.came = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def settings(**values: Any) -> telemetry.Settings:
+    return telemetry.read(Table(values, "telemetry"))
+
+
+def attributes(span: Any) -> dict[str, Any]:
+    return {each.key: each.value.string_value or each.value.int_value for each in span.attributes}
+
+
+def boom(request: object) -> PlainTextResponse:
+    raise ValueError(f"secret {request}")
+
+
+def fine(request: object) -> PlainTextResponse:
+    del request
+    return PlainTextResponse("fine")
+
+
+def test_requests_work_and_counters_reach_the_collector(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SECRET", f"authorization={SECRET}")
+    counters = Counters()
+    stop = telemetry.start(settings(endpoint=endpoint, headers="env:OTEL_SECRET"), counters)
+    app = telemetry.TelemetryMiddleware(
+        Starlette(routes=[Route("/hosts/{name}", fine), Route("/boom", boom)])
+    )
+    client = TestClient(app, raise_server_exceptions=False)
+    client.get("/hosts/private.example?token=hidden", headers={"x-report": "hidden"})
+    with telemetry.span("certpin.batch", batch_size=12, body="hidden"):
+        counters.stored(12, 0.01)
+    with pytest.raises(OSError, match="hidden"), telemetry.span("certpin.probe", vantage="eu"):
+        raise OSError("hidden")
+    counters.answered(202, 0.003)
+    stop()
+    spans = Receiver.spans()
+    assert attributes(spans["certpin.request"]) == {
+        "http.request.method": "GET",
+        "http.route": "/hosts/{name}",
+        "http.response.status_code": 200,
+    }
+    assert attributes(spans["certpin.batch"]) == {"certpin.batch.size": 12}
+    assert (spans["certpin.probe"].status.code, spans["certpin.probe"].status.message) == (2, "")
+    metrics = Receiver.metrics()
+    assert metrics["certpin_collector_requests"].sum.data_points[0].as_int == 1
+    assert metrics["certpin_collector_batch_size"].histogram.data_points[0].sum == 12
+    bodies = b"".join(body for _, _, body in Receiver.came)
+    for word in (b"hidden", b"private.example", b"otel-0123456789"):
+        assert word not in bodies
+    assert all(headers["authorization"] == SECRET for _, headers, _ in Receiver.came)
+
+
+def test_who_calls_joins_no_trace(endpoint: str) -> None:
+    stop = telemetry.start(settings(endpoint=endpoint), Counters())
+    app = telemetry.TelemetryMiddleware(Starlette(routes=[Route("/", fine)]))
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    TestClient(app).get("/", headers={"traceparent": parent})
+    stop()
+    span = Receiver.spans()["certpin.request"]
+    assert (span.parent_span_id, span.trace_id.hex() in parent) == (b"", False)
+
+
+def test_nothing_is_sent_where_nothing_is_sampled(endpoint: str) -> None:
+    stop = telemetry.start(settings(endpoint=endpoint, sampling=0), Counters())
+    with telemetry.span("certpin.probe"):
+        pass
+    stop()
+    assert Receiver.spans() == {}
+
+
+def test_without_an_endpoint_nothing_of_it_is_loaded() -> None:
+    program = """
+import sys
+from certpin.watch import settings, telemetry
+from certpin.watch.metrics.counters import COUNTERS
+stop = telemetry.start(telemetry.Settings(), COUNTERS)
+with telemetry.span("certpin.probe") as note:
+    note(outcome="verified")
+stop()
+print(any(name.startswith("opentelemetry") for name in sys.modules))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"endpoint": "http://otel.example"},
+        {"endpoint": "https://user@otel.example"},
+        {"headers": "no header, hush"},
+        {"sampling": 2},
+        {"sampling": True},
+        {"sampling": "all"},
+        {"interval": "often"},
+        {"interval": "0s"},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings(**values)
+    assert "hush" not in str(caught.value)

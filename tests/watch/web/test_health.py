@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.testclient import TestClient
+
+from certpin.watch.settings import Settings
+from certpin.watch.store import Store, open_store
+from certpin.watch.watch import Watch
+from certpin.watch.watched import Watched
+from certpin.watch.web.health import Condition, health
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def _ask(store: Store, path: str, condition: Condition | None = None) -> tuple[int, Any]:
+    watch = Watch(Settings(), store, Watched([]))
+    with TestClient(health(watch, condition or Condition())) as client:
+        answer = client.get(path)
+    return answer.status_code, answer.json()
+
+
+def test_it_is_ready_while_all_is_well(sqlite_store: Store) -> None:
+    assert _ask(sqlite_store, "/healthz") == (200, {"status": "ok"})
+    assert _ask(sqlite_store, "/readyz") == (200, {"status": "ok", "wrong": []})
+
+
+def test_it_is_not_ready_with_a_part_that_fails_or_while_it_stops(sqlite_store: Store) -> None:
+    condition = Condition(stopping=True, failing={"writer"})
+    assert _ask(sqlite_store, "/readyz", condition) == (
+        503,
+        {"status": "not ready", "wrong": ["part writer", "stopping"]},
+    )
+    assert _ask(sqlite_store, "/healthz", condition)[0] == 200  # to begin it anew helps nobody
+
+
+def test_it_is_not_ready_without_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    store = open_store(f"sqlite:///{folder / 'watch.db'}")
+    folder.rmdir()
+    status, found = _ask(store, "/readyz")
+    assert status == 503
+    assert found["wrong"] == ["store"]
+    assert str(tmp_path) not in str(found)  # it gives nothing away

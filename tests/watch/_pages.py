@@ -18,6 +18,7 @@ from granian.server.embed import Server
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from certpin.watch.access import routes as access
 from certpin.watch.access.middleware import AccessMiddleware
 from certpin.watch.facts.rollup import Rollup
 from certpin.watch.settings import Settings
@@ -25,16 +26,13 @@ from certpin.watch.store import open_store
 from certpin.watch.store.tables import METADATA
 from certpin.watch.watch import Watch
 from certpin.watch.watched import Watched
+from certpin.watch.web.errors import HANDLERS
 from certpin.watch.web.pages import live
-from certpin.watch.web.pages.answering import missing
-from certpin.watch.web.pages.routes import routes
+from certpin.watch.web.pages import routes as pages
 from tests.watch._year import Year, write_year
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from starlette.requests import Request
-    from starlette.responses import Response
 
 
 REPOSITORY = Path(__file__).parents[2]
@@ -60,15 +58,11 @@ def a_year(folder: Path, *, hosts: int = 30, groups: int = 4000) -> tuple[Watch,
 
 def app_of(watch: Watch) -> Starlette:
     """The pages behind the way in, as the service puts them together."""
-    found = routes(watch)
-
-    async def not_there(request: Request, _: Exception) -> Response:
-        return missing(request)
-
+    found = [*access.routes(watch), *pages.routes(watch)]
     return Starlette(
         routes=found,
         middleware=[Middleware(AccessMiddleware, watch=watch, routes=found)],
-        exception_handlers={404: not_there},
+        exception_handlers=HANDLERS,
     )
 
 

@@ -241,6 +241,7 @@ def test_a_pin_file_that_breaks_is_said_on_the_fleet_page(
 ) -> None:
     path = made[1].pins[0]
     good = path.read_text("utf-8")
+    client.get("/")  # the good content has to be known
     path.write_text("nonsense", "utf-8")
     try:
         page = client.get("/").text

@@ -59,6 +59,7 @@ class Watcher:
         self.process = process
         self.address = address
         self.told = told
+        self._cookie = ""
 
     def page(self, path: str, form: dict[str, str] | None = None) -> str:
         """A page as a browser without scripts gets it."""
@@ -68,7 +69,8 @@ class Watcher:
             request.add_header("Origin", self.address)
             request.add_header("Cookie", self._cookie)
         with urllib.request.urlopen(request, timeout=10) as answer:
-            self._cookie = (answer.headers["Set-Cookie"] or "").partition(";")[0]
+            given = (answer.headers["Set-Cookie"] or "").partition(";")[0]
+            self._cookie = given or self._cookie
             return str(answer.read().decode())
 
     def json(self, path: str) -> Any:
@@ -161,7 +163,7 @@ def test_a_new_user_is_told_finds_the_cause_and_silences_it(
             assert [each["name"] for each in hosts] == [HOST]
             watch.until(lambda: watch.json("/api/v1/hosts")["items"][0]["status"] == "holds")
 
-            server.use({HOST: stranger})
+            server.use(HOST, stranger)
             message = watch.until_told(HOST, "certpin ")
             assert str(stranger.pin) in watch.page(f"/hosts/{HOST}")
             alerts = watch.json("/api/v1/alerts")["items"]
@@ -174,6 +176,6 @@ def test_a_new_user_is_told_finds_the_cause_and_silences_it(
             assert "renewal" in watch.page("/silences", form)
             quiet = len(told)
 
-            server.use({HOST: good})
+            server.use(HOST, good)
             watch.until(lambda: not watch.json("/api/v1/alerts")["items"])
             assert len(told) == quiet

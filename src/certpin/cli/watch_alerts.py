@@ -63,7 +63,12 @@ def _tell(alert: Alert) -> None:
     quiet = f", {alert.quiet}" if alert.quiet else ""
     head = f"{alert.severity}: {alert.rule}" + (f" at {printable(about)}" if about else "")
     click.echo(fold(f"#{alert.id} {head}, since {since}{quiet}", sys.stdout))
-    click.echo(fold(f"    {printable(alert.summary)}. {clients_words(alert.clients)}", sys.stdout))
+    click.echo(
+        fold(
+            f"    {printable(' '.join(alert.summary.split()))}. {clients_words(alert.clients)}",
+            sys.stdout,
+        )
+    )
     if alert.command:
         click.echo(f"    {printable(alert.command)}")
 

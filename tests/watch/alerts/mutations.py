@@ -75,8 +75,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "signs that services act on are replaced",
         "wording.py",
-        "printable(text[: 4 * most]).translate(str.maketrans(_ELSEWHERE))",
-        "printable(text[: 4 * most])",
+        "line.translate(str.maketrans(_ELSEWHERE))",
+        "line",
         _MESSAGE + "no_sign_that_a_service_acts_on_is_left",
     ),
     _rule(

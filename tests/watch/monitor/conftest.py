@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from certpin.pinfile.fields import Table
+from certpin.probe.scan import Limits
+from certpin.watch.monitor import probing
 from certpin.watch.monitor import settings as monitor
 from certpin.watch.monitor.findings import findings
 from certpin.watch.monitor.rounds import Rounds
@@ -70,8 +73,11 @@ class Scene:
 
 
 @pytest.fixture
-def watch_over(sqlite_store: Store, root: Authority, tmp_path: Path) -> Callable[..., Scene]:
+def watch_over(
+    sqlite_store: Store, root: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Scene]:
     """Make a watch whose pin file has the keys of some identities, all for ``localhost``."""
+    monkeypatch.setattr(probing, "Limits", partial(Limits, pause=0.01))
     return lambda *identities, **data: scene_of(sqlite_store, root, tmp_path, identities, data)
 
 

@@ -22,10 +22,12 @@ from certpin.watch.store import leases
 from certpin.watch.store.tables.chains import CERTIFICATES
 from certpin.watch.store.tables.sightings import SIGHTINGS, VANTAGES
 from tests.probe.scan._servers import Server, say_nothing, tls
+from tests.servers.mail import smtp
 from tests.servers.nginx import nginx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from certpin.watch.store import Store
     from tests.watch.monitor.conftest import Scene
@@ -141,14 +143,17 @@ def test_a_name_that_does_not_match_and_a_server_that_is_gone_are_found(
     assert not row.verified
 
 
-def test_starttls_is_spoken_and_what_does_not_speak_it_is_unreachable(
-    watch_over: WatchOver, intermediate: Authority
+@pytest.mark.slow
+def test_starttls_is_spoken_and_what_comes_behind_it_is_judged(
+    watch_over: WatchOver, intermediate: Authority, tmp_path: Path
 ) -> None:
-    leaf = intermediate.issue("localhost")
-    with LabServer(leaf) as server:
-        scene = watch_over(leaf, host=[way(server.port, starttls="smtp")], timeout="1s")
+    pinned, served = intermediate.issue("localhost"), intermediate.issue("localhost")
+    with smtp(*served.write(tmp_path, "mail")) as port:
+        scene = watch_over(pinned, host=[way(port, starttls="smtp")])
         scene.confirm()
-    assert scene.rules() == {"host-unreachable"}
+    (finding,) = scene.found()
+    assert finding.rule == "pin-mismatch"
+    assert finding.command.endswith("--starttls smtp")
 
 
 def test_a_monitor_that_is_told_to_stop_does_not_wait_for_a_silent_server() -> None:

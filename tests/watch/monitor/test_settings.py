@@ -101,3 +101,9 @@ def test_a_host_of_two_pin_sets_is_asked_once() -> None:
     found = charges(sets, read(), NOW)
     assert len(found) == 2
     assert len(targets_of(found)) == 1
+
+
+def test_every_setting_is_on_the_page() -> None:
+    page = (Path(__file__).parents[3] / "docs/monitor.md").read_text(encoding="utf-8")
+    names = {*settings.KNOWN, *settings._KNOWN_OF_HOST} - {"host"}
+    assert sorted(name for name in names if f"`{name}`" not in page) == []

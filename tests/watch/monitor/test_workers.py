@@ -102,6 +102,7 @@ async def going(*parts: Callable[[asyncio.Event], Any]) -> AsyncIterator[None]:
             stop.set()
 
 
+@pytest.mark.slow
 def test_a_worker_elsewhere_needs_no_pin_file_and_its_sightings_are_judged(
     broker: str, watch_over: WatchOver, intermediate: Authority
 ) -> None:

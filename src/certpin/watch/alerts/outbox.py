@@ -71,6 +71,8 @@ def due(connection: Connection, service: str, now: int) -> tuple[Row, ...]:
     rows = connection.execute(
         select(*(getattr(table, name) for name in Row._fields), table.next_at)
         .where(table.service == service, table.told_at.is_(None), table.given_up_at.is_(None))
+        # Of an alert that was deleted since, there is nothing to tell.
+        .where(table.alert.in_(select(ALERTS.c.id)))
         .order_by(table.id)
         .limit(_MOST)
         .with_for_update(skip_locked=True)

@@ -26,7 +26,8 @@ _LINKS = (("://", "[:]//"), ("](", "] ("))
 
 def harmless(text: str, most: int) -> str:
     """One line that no service acts on, of at most so many characters."""
-    plain = printable(text[: 4 * most]).translate(str.maketrans(_ELSEWHERE))
+    line = printable(" ".join(text[: 4 * most].split()))
+    plain = line.translate(str.maketrans(_ELSEWHERE))
     for sign, instead in _LINKS:
         plain = plain.replace(sign, instead)
     return plain if len(plain) <= most else plain[: most - 1] + "…"

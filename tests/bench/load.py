@@ -177,7 +177,7 @@ def main() -> None:
 
 
 def _forwarded(number: int) -> str:
-    """A client of one of 4,096 networks."""
+    """A client of one of 512 networks (of RFC 2544, for benchmarks)."""
     return f"X-Forwarded-For: 198.{18 + (number >> 8 & 1)}.{number & 255}.{number % 250 + 1}\r\n"
 
 

@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
-from certpin.watch.store import open_store
-from certpin.watch.store.tables import METADATA
+from certpin.watch.store import open_store, prepare
+from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.alerts import ALERTS
 from tests.cli.conftest import invoke
 from tests.watch.alerts._hook import hook
@@ -25,7 +25,7 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "watch.toml"
     path.write_text('store = "sqlite:///watch.db"\n')
     store = open_store("sqlite:///watch.db", folder=tmp_path)
-    METADATA.create_all(store.engine)
+    prepare(store)
     store.close()
     return path
 
@@ -84,6 +84,36 @@ def test_silence_begins_lists_and_ends(config: Path) -> None:
     assert run(config, "silence", "--end", "1").code == 0
     assert run(config, "silence", "--end", "1").code == 1
     assert run(config, "silence").out == "Nothing is silenced.\n"
+
+
+def test_a_silence_stands_in_the_record_as_those_of_the_pages(config: Path) -> None:
+    run(config, "silence", "--rule", "pin-mismatch", "--why", "renewal")
+    run(config, "silence", "--end", "1")
+    store = open_store("sqlite:///watch.db", folder=config.parent)
+    with store.read() as connection:
+        rows = connection.execute(select(AUDIT.c.what, AUDIT.c.subject)).all()
+    store.close()
+    assert [tuple(row) for row in rows] == [
+        ("silence.made", "1: pin-mismatch at every host"),
+        ("silence.ended", "1"),
+    ]
+
+
+@pytest.mark.parametrize("command", ["alerts", "silence"])
+def test_a_database_on_which_no_watch_has_run_does_not_say_that_all_is_well(
+    tmp_path: Path, command: str
+) -> None:
+    path = tmp_path / "elsewhere.db"
+    done = invoke("watch", command, "--store", f"sqlite:///{path}")
+    assert done.code == 2
+    assert "no watch has run" in done.err
+    assert not path.exists()
+
+
+def test_why_alone_keeps_nothing_quiet(config: Path) -> None:
+    done = run(config, "silence", "--why", "renewal")
+    assert done.code == 2
+    assert "name a rule" in done.err
 
 
 @pytest.mark.parametrize("words", [("--for", "8d", "--why", "x"), ("--for", "1h"), ("--for", "1s")])

@@ -11,6 +11,7 @@ from sqlalchemy import insert, select
 from certpin.watch.store import open_store, prepare
 from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.alerts import ALERTS
+from tests.cli import _documented
 from tests.cli.conftest import invoke
 from tests.watch.alerts._hook import hook
 
@@ -58,7 +59,9 @@ def test_alerts_lists_what_is_open(config: Path) -> None:
     assert "#1 critical: pin-mismatch at api.bank.example" in done.out
     assert "    certpin check\n" in done.out
     assert "\x1b" not in done.out
-    (alert,) = json.loads(run(config, "alerts", "--json").out)["alerts"]
+    said = json.loads(run(config, "alerts", "--json").out)
+    _documented.check("watch alerts", said)
+    (alert,) = said["alerts"]
     assert alert["rule"] == "pin-mismatch"
 
 
@@ -69,6 +72,7 @@ def test_alerts_test_says_what_came_of_each_service(config: Path) -> None:
         text = "".join(f'[[alerts.tell]]\nurl = "{url}"\n' for url in tables)
         config.write_text(config.read_text() + text)
         done = run(config, "alerts", "--test")
+        _documented.check("watch alerts test", run(config, "alerts", "--test", "--json").json)
     assert done.code == 1
     assert "service-1: it took the message" in done.out
     assert "service-2: it could not be reached" in done.out
@@ -79,10 +83,14 @@ def test_silence_begins_lists_and_ends(config: Path) -> None:
     words = ("--host", "api.bank.example", "--for", "2h", "--why", "renewal", "--who", "ann")
     assert run(config, "silence", *words).code == 0
     assert "#1 everything at api.bank.example until" in run(config, "silence").out
-    (one,) = json.loads(run(config, "silence", "--json").out)["silences"]
+    said = run(config, "silence", "--json").json
+    _documented.check("watch silence", said)
+    (one,) = said["silences"]
     assert (one["who"], one["why"], one["until"] - one["since"]) == ("ann", "renewal", 7200)
     assert run(config, "silence", "--end", "1").code == 0
-    assert run(config, "silence", "--end", "1").code == 1
+    ended = run(config, "silence", "--end", "1", "--json")
+    _documented.check("watch silence end", ended.json)
+    assert ended.code == 1
     assert run(config, "silence").out == "Nothing is silenced.\n"
 
 

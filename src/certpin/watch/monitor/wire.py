@@ -114,7 +114,9 @@ def decode_result(data: bytes) -> Result:
         result = _read_result(_bounded(data))
         for seen in result.seen:
             _check(result, seen)
-    except (msgspec.MsgspecError, RecursionError, IndexError, CertificateParseError) as exc:
+    except (msgspec.MsgspecError, RecursionError, IndexError, UnicodeError) as exc:
+        raise InputError("this is not a result") from exc
+    except CertificateParseError as exc:
         raise InputError("this is not a result") from exc
     return result
 

@@ -17,9 +17,12 @@ import yaml
 from certpin.cli.main import cli
 from certpin.pins import normalise
 from certpin.watch import settings
+from tests.servers._run import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from certpin.lab import Authority
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = ROOT / "examples/watch"
@@ -47,15 +50,15 @@ _CALL = re.compile(r"(?:^|[ /(])certpin +((?:serve|watch|check|rotate|add|lint|p
 def parse(words: list[str]) -> None:
     """Let the real command line read it, and run nothing. Raises ``click.ClickException``."""
     command: click.Command = cli
-    name, above = "certpin", None
+    above, name, rest = None, "certpin", list(words)
     while isinstance(command, click.Group):
-        above = command.make_context(name, list(words), parent=above)
-        words = [*above._protected_args, *above.args]
-        found, inner, words = command.resolve_command(above, words)
-        assert found is not None
-        assert inner is not None
-        name, command = found, inner
-    command.make_context(name, list(words), parent=above)
+        above = click.Context(command, parent=above, info_name=name)
+        name, *rest = rest or [""]
+        found = command.get_command(above, name)
+        if found is None:
+            raise click.UsageError(f"there is no command {name!r}", above)
+        command = found
+    command.make_context(name, rest, parent=above)
 
 
 def _documents(path: Path) -> list[Any]:
@@ -70,8 +73,8 @@ def _containers(document: Any) -> list[Any]:
 def _in_lines(text: str) -> Iterator[list[str]]:
     """Calls of certpin in shell: without what stands beside them, after two blanks or a pipe."""
     for line in text.replace("\\\n", " ").splitlines():
-        line = re.sub(r"\$\([^)]*\)", "VALUE", line)
-        if (call := _CALL.search(line)) and not line.lstrip().startswith(("#", "|")):
+        plain = re.sub(r"\$\([^)]*\)", "VALUE", line)
+        if (call := _CALL.search(plain)) and not line.lstrip().startswith(("#", "|")):
             words = re.split(r" {2,}| [|<>&]|\)", call[1])[0]
             yield shlex.split(words, comments=True)
 
@@ -141,21 +144,22 @@ def test_the_settings_load_and_their_hosts_are_hosts(
     assert found.collector.trusted_proxies == found.access.trusted_proxies
 
 
+def _settings_of_the_pages() -> list[str]:
+    blocks = [text for page in PAGES for text in _blocks(page, "toml")]
+    return [text for text in blocks if "[[host]]" not in text]  # those are pin files
+
+
 def test_the_settings_of_the_pages_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = 0
-    for page in PAGES:
-        for text in _blocks(page, "toml"):
-            if "[[host]]" in text:  # a pin file
-                continue
-            for variable in re.findall(r'"env:(\w+)"', text):
-                monkeypatch.setenv(variable, "json://127.0.0.1/?a=b")
-            for number, path in enumerate(re.findall(r'"file:([^"]+)"', text)):
-                (tmp_path / str(number)).write_text("a secret")
-                text = text.replace(path, str(tmp_path / str(number)))
-            (tmp_path / "watch.toml").write_text(text)
-            settings.load(tmp_path / "watch.toml")
-            seen += 1
-    assert seen > 8
+    secret = "json://127.0.0.1/?a=b"
+    (tmp_path / "secret").write_text(secret)
+    texts = _settings_of_the_pages()
+    assert len(texts) > 8
+    for text in texts:
+        for variable in re.findall(r'"env:(\w+)"', text):
+            monkeypatch.setenv(variable, secret)
+        here = re.sub(r'"file:[^"]+"', f'"file:{tmp_path}/secret"', text)
+        (tmp_path / "watch.toml").write_text(here)
+        settings.load(tmp_path / "watch.toml")
 
 
 def _names(page: str) -> set[str]:
@@ -253,6 +257,21 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
         return
     said = [line for line in done.stderr.decode().splitlines() if UNIT.name in line]
     assert (said, done.returncode) == ([], 0)
+
+
+@pytest.mark.peer("nginx")
+def test_nginx_takes_the_proxy_of_the_page(tmp_path: Path, intermediate: Authority) -> None:
+    (block,) = _blocks(DOCS / "watch.md", "nginx")
+    identity = intermediate.issue("watch.bank.example")
+    for name, pem in (("watch.pem", identity.chain_pem), ("watch.key", identity.key_pem)):
+        (tmp_path / name).write_bytes(pem)
+    here = block.replace("/etc/ssl/", f"{tmp_path}/").replace("listen 443", "listen 127.0.0.1:8443")
+    path = tmp_path / "nginx.conf"
+    own = f"pid {tmp_path}/pid; error_log stderr; events {{}}\nhttp {{ access_log off;\n{here}}}\n"
+    path.write_text(own, encoding="utf-8")
+    argv: list[str | Path] = [require("nginx"), "-t", "-p", tmp_path, "-c", path, "-e", "stderr"]
+    done = subprocess.run(argv, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_nats_takes_its_configuration() -> None:

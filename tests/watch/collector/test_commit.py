@@ -42,6 +42,7 @@ pin = [{{ pin = "{}", role = "leaf" }}, {{ pin = "{}", role = "backup" }}]
 @pytest.fixture
 def watch(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> Watch:
     """Its database does not take one of the reports."""
+
     def picky(connection: Any, batch: Sequence[Received], *more: Any) -> Any:
         if any(POISON in each.told for each in batch):
             raise DataError("INSERT", None, ValueError("it does not fit"))

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import text as sql
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,9 +13,6 @@ if TYPE_CHECKING:
 HOUR = 3600
 DAY = 24 * HOUR
 MOST = 500  # entries of any list that is asked for
-
-# The sightings that go on, in the very words of their index: SQLite uses it for no others.
-LATEST = sql("sightings.latest")
 
 Item = TypeVar("Item")
 

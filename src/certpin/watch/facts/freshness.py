@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlalchemy import func, select
 
-from certpin.watch.facts.base import LATEST, moment, moment_or_none
+from certpin.watch.facts.base import moment, moment_or_none
 from certpin.watch.facts.hosts import names
 from certpin.watch.facts.limits import USUAL, Limits
 from certpin.watch.store.tables.leases import LEASES
 from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_IDENTITIES
-from certpin.watch.store.tables.sightings import SIGHTINGS, VANTAGES
+from certpin.watch.store.tables.sightings import LATEST, SIGHTINGS, VANTAGES
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

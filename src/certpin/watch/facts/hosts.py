@@ -13,13 +13,13 @@ import msgspec
 from sqlalchemy import func, select
 
 from certpin.errors import HostError
-from certpin.watch.facts.base import HOUR, LATEST, Page, bounded, seconds, whole_days
+from certpin.watch.facts.base import HOUR, Page, bounded, seconds, whole_days
 from certpin.watch.facts.judging import Judge
 from certpin.watch.facts.limits import USUAL, Limits
 from certpin.watch.facts.vantages import Vantage, vantages
 from certpin.watch.store.tables.alerts import ALERTS
 from certpin.watch.store.tables.reports import REPORT_GROUPS
-from certpin.watch.store.tables.sightings import SIGHTINGS
+from certpin.watch.store.tables.sightings import LATEST, SIGHTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,10 +10,10 @@ import msgspec
 from sqlalchemy import select
 
 from certpin.errors import CertificateParseError
-from certpin.watch.facts.base import LATEST, hexadecimal, moment
+from certpin.watch.facts.base import hexadecimal, moment
 from certpin.watch.facts.chains import chains
 from certpin.watch.facts.judging import Answer  # noqa: TC001  # as above
-from certpin.watch.store.tables.sightings import SIGHTINGS
+from certpin.watch.store.tables.sightings import LATEST, SIGHTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from sqlalchemy import and_, bindparam, select, update
 from certpin.watch.monitor.schedule import CONFIRMED, Known
 from certpin.watch.store.engine import insert
 from certpin.watch.store.keeping import keep_chains
-from certpin.watch.store.tables.sightings import SIGHTINGS, VANTAGES
+from certpin.watch.store.tables.sightings import LATEST, SIGHTINGS, VANTAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -156,7 +156,7 @@ def _latest(connection: Connection, results: list[Result]) -> dict[Key, dict[str
     found: dict[Key, dict[str, dict[str, Any]]] = {}
     hosts = sorted({result.host for result in results})
     for at in range(0, len(hosts), _AT_ONCE):
-        chosen = and_(SIGHTINGS.c.latest, SIGHTINGS.c.host.in_(hosts[at : at + _AT_ONCE]))
+        chosen = and_(LATEST, SIGHTINGS.c.host.in_(hosts[at : at + _AT_ONCE]))
         for row in connection.execute(select(SIGHTINGS).where(chosen)).mappings():
             key = (row["host"], row["port"], row["way"], row["vantage"])
             found.setdefault(key, {})[row["edge"]] = dict(row)
@@ -173,7 +173,7 @@ def known(connection: Connection) -> dict[Key, Known]:
     more = (table.slot, table.last_at, table.count, table.changes, table.outcome)
     found: dict[Key, Known] = {}
     for *key, slot, at, count, changes, outcome in connection.execute(
-        select(*columns, *more).where(table.latest)
+        select(*columns, *more).where(LATEST)
     ):
         new = Known(slot, at, count, changes, unreachable=outcome == "unreachable")
         target: Any = tuple(key)

@@ -7,7 +7,8 @@ from sqlalchemy import text as sql
 
 from certpin.watch.store.tables.base import METADATA, count, digest, moment, number, text
 
-_LATEST = sql("latest")
+# The rows that go on, in the very words of their index: SQLite uses it for no others.
+LATEST = sql("latest")
 
 # From `first_at` to `last_at`, in `count` probes, a vantage saw the same. `latest` marks the row
 # of each host, port, vantage, way and edge that goes on. `way` tells apart the ways to one host and
@@ -46,8 +47,8 @@ SIGHTINGS = Table(
         "ix_sightings_one_goes_on",
         *("host", "port", "vantage", "way", "edge"),
         unique=True,
-        sqlite_where=_LATEST,
-        postgresql_where=_LATEST,
+        sqlite_where=LATEST,
+        postgresql_where=LATEST,
     ),
 )
 

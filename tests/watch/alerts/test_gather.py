@@ -101,7 +101,7 @@ def test_what_clients_report_is_counted_and_judged(
     (strange,) = found.strange
     assert found.issuers[strange[1]] == root.certificate.subject
     assert len(found.accepted) == 1
-    assert found == again
+    assert replace(found, own=again.own) == again  # the disk moves meanwhile
     (one,) = RULES["strange-chain"].find(found)
     assert one.clients == 17
 

@@ -14,6 +14,13 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 MUTATIONS: list[Mutation] = [
     _rule(
+        "a body ends, whatever it calls itself",
+        "forms.py",
+        "        if len(body) > MOST_BYTES:",
+        "        if False:",
+        "test_forgery.py::test_no_body_is_read_without_an_end_whatever_it_calls_itself",
+    ),
+    _rule(
         "a route without a requirement ends the start",
         "middleware.py",
         "        refuse_undeclared(routes)\n",

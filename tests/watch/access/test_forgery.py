@@ -124,7 +124,8 @@ def test_no_body_is_read_without_an_end_whatever_it_calls_itself(anna: House, ki
 
 def test_a_body_that_does_not_come_holds_a_connection_for_a_while_only() -> None:
     async def never() -> Message:
-        return await asyncio.get_running_loop().create_future()
+        await asyncio.Event().wait()
+        raise AssertionError
 
     found, _ = asyncio.run(forms.body_of(never, 0.01))
     assert found is HTTPStatus.REQUEST_TIMEOUT

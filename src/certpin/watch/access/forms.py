@@ -36,7 +36,7 @@ async def body_of(
 
 
 async def _read(receive: Receive) -> bytes | None:
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         if message["type"] != "http.request":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
@@ -128,9 +129,12 @@ def test_hostile_presences_fill_a_day_and_no_more(store: Store) -> None:
     counted(store, [held(n) for n in range(101, 201)], rules)
     counted(store, [held(n, version=n) for n in range(201, 301)], rules)
     counted(store, [held(301, app="app")], rules)
+    old = rules.space._replace(versions=frozenset({("bank-app", 999)}))
+    counted(store, [held(302, version=999)], replace(rules, space=old))
     found = rows(store, PRESENCES)
-    assert len(found) <= 2 * 20 + 3
-    assert sum(row.count for row in found) == 302
+    assert sum(row.count for row in found if row.version == 999) == 1  # an old one is not hidden
+    assert len(found) <= 2 * 20 + 4
+    assert sum(row.count for row in found) == 303
     assert sum(row.count for row in found if (row.pin_set, row.version) == ("bank-app", 12)) == 102
     assert [row.count for row in found if row.app == "app"] == [2]
 

@@ -13,7 +13,7 @@ from certpin.watch import telemetry
 from certpin.watch.collector.counting import Counted, Rules, count
 from certpin.watch.collector.grouping import Room
 from certpin.watch.collector.known import Known
-from certpin.watch.collector.presences import Space
+from certpin.watch.collector.presences import space_of
 from certpin.watch.collector.refusals import NotDurableError
 from certpin.watch.metrics.counters import COUNTERS
 
@@ -58,8 +58,7 @@ class Committer:
     def _count(self, batch: Sequence[Received]) -> Counted:
         settings = self._settings
         room = Room(settings.groups_per_hour, settings.chains_per_hour, watches(self._watched))
-        names = frozenset(each.pins.name for each in self._watched.glance().sets)
-        space = Space(settings.presences_per_day, names or None)
+        space = space_of(self._watched.glance().sets, settings.presences_per_day)
         rules = Rules(room, settings.samples, settings.most_samples, space)
         with (
             telemetry.span("certpin.batch", batch_size=len(batch)),

@@ -1,7 +1,8 @@
 """Clients that told which version they hold, counted by day; and bounded however much they differ.
 
 A day has room for so many rows. When it is full, new ones say less: first nothing of the app, then
-nothing but that somebody told something. Pin sets that nobody watches have a quarter of the room.
+nothing but that somebody told something. Pin sets that nobody watches have a quarter of the room,
+and versions that went out are always counted.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin.watch.collector.received import Holding
+    from certpin.watch.watched import WatchedSet
 
 _PIECE = 100  # keys in one question: each has six values
 
@@ -37,15 +39,31 @@ class Key(NamedTuple):
 
 
 class Space(NamedTuple):
-    """How many rows a day has, and which pin sets are watched: ``None`` for all of them."""
+    """How many rows a day has; ``pin_sets`` are those that are watched, ``None`` for all.
+
+    ``versions`` are those that went out, with their pin set: they are counted however full a day
+    is. Whoever could have an old version counted as nothing would have the planner believe that
+    nobody holds it any more.
+    """
 
     rows: int = 10_000
     pin_sets: frozenset[str] | None = None
+    versions: frozenset[tuple[str, int]] = frozenset()
 
     def of(self, pin_set: str) -> int:
         """The part of it that this pin set may fill."""
         watched = self.pin_sets is None or pin_set in self.pin_sets
         return self.rows if watched else self.rows // 4
+
+
+def space_of(sets: Iterable[WatchedSet], rows: int) -> Space:
+    """That of the pin sets that are watched."""
+    numbers: dict[str, set[int]] = {}
+    for each in sets:
+        own = {each.pins.version, *(version.number for version in each.field.versions)}
+        numbers.setdefault(each.pins.name, set()).update(own)
+    versions = frozenset((name, number) for name, own in numbers.items() for number in own)
+    return Space(rows, frozenset(numbers) or None, versions)
 
 
 def count_presences(
@@ -83,10 +101,11 @@ def _places(connection: Connection, day: int, keys: list[Key], space: Space) -> 
     for key in keys:
         most = space.of(key.pin_set)
         whole, nameless, last = folds(key)
+        went_out = (key.pin_set, key.version) in space.versions
         if whole in there or count < most:
             found = whole
         else:
-            found = nameless if nameless in there or count < 2 * most else last
+            found = nameless if went_out or nameless in there or count < 2 * most else last
         count += found not in there
         there.add(found)
         placed[key] = found

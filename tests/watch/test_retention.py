@@ -22,7 +22,7 @@ from certpin.watch.store import sweeping
 from certpin.watch.store.on_sqlite import path_of
 from certpin.watch.store.tables import METADATA
 from certpin.watch.store.tables.access import AUDIT
-from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
+from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
 from certpin.watch.store.tables.reports import (
     PRESENCES,
@@ -96,8 +96,10 @@ def test_an_alert_takes_what_became_of_it_with_it(store: Store) -> None:
     _put(store, ALERTS, 2, resolved_at=None)
     for number, alert in enumerate((1, 1, 2), 1):
         _put(store, ALERT_EVENTS, number, alert=alert)
+        _put(store, TELLINGS, number, alert=alert)
     _sweep(store)
     assert _left(store, ALERT_EVENTS.c.alert) == [2]
+    assert _left(store, TELLINGS.c.alert) == [2]
 
 
 def _chain(*names: str) -> tuple[bytes, bytes]:

@@ -9,7 +9,7 @@ from sqlalchemy import LargeBinary, delete, exists, or_, select, text, tuple_
 
 from certpin.watch.store.tables import METADATA
 from certpin.watch.store.tables.access import AUDIT
-from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
+from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
 from certpin.watch.store.tables.logged import LOGGED
 from certpin.watch.store.tables.reports import (
@@ -107,11 +107,12 @@ def _batch(connection: Connection, *, table: Table, past: ColumnElement[bool]) -
 
 
 def _alerts(connection: Connection, *, before: int) -> int:
-    """Alerts that were resolved, with what became of them."""
+    """Alerts that were resolved, with what became of them and who was told."""
     past = select(ALERTS.c.id).where(ALERTS.c.resolved_at < before).limit(BATCH)
     numbers = connection.execute(past).scalars().all()
     if numbers:
-        connection.execute(delete(ALERT_EVENTS).where(ALERT_EVENTS.c.alert.in_(numbers)))
+        for table in (ALERT_EVENTS, TELLINGS):
+            connection.execute(delete(table).where(table.c.alert.in_(numbers)))
         connection.execute(delete(ALERTS).where(ALERTS.c.id.in_(numbers)))
     return len(numbers)
 

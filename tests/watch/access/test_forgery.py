@@ -157,7 +157,10 @@ def test_a_host_that_is_none_opens_nothing(house: House, host: str) -> None:
     assert house.browser().get("/", headers={"host": host}).status_code == 421
 
 
-@pytest.mark.parametrize("name", ["x-forwarded-for", "forwarded", "via", "x-real-ip"])
+@pytest.mark.parametrize(
+    "name",
+    ["x-forwarded-for", "x-forwarded-proto", "forwarded", "via", "x-real-ip", "cf-connecting-ip"],
+)
 def test_what_a_proxy_passed_on_is_not_from_this_machine(house: House, name: str) -> None:
     assert house.browser().get("/", headers={name: "127.0.0.1"}).status_code == 421
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.cli import _documented
 from tests.cli.conftest import program
 from tests.servers._run import free_port
 from tests.servers.nginx import nginx
@@ -124,6 +125,7 @@ def serving(*words: str, told: list[str], **env: str) -> Iterator[Watcher]:
     try:
         assert process.stdout
         said = json.loads(_document(process))
+        _documented.check("serve", said)
         yield Watcher(process, said["url"].rstrip("/"), told)
         process.send_signal(signal.SIGTERM)
         assert process.wait(40) == 0

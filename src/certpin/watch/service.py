@@ -18,6 +18,7 @@ from certpin.watch.alerts import run as alerts
 from certpin.watch.collector import writer
 from certpin.watch.collector.app import Collector
 from certpin.watch.collector.intake import open_intake
+from certpin.watch.facts import rollup
 from certpin.watch.monitor import run as monitor
 from certpin.watch.parts import run_parts
 from certpin.watch.store.schema import prepare
@@ -37,12 +38,14 @@ PARTS: Mapping[str, Part] = {
     "alerts": alerts.run,
     "monitor": monitor.run,
     "retention": retention.run,
+    "sums": rollup.run,
     "writer": writer.run,
 }
 
 _GRACE = 10  # seconds for requests that are under way to be answered
 _BACKLOG = 1024
-_MOST_AT_ONCE = 4096  # requests that are worked on; a connection more waits
+_SILENT = 20  # seconds that a connection may say nothing, before a request and between two
+_MOST_AT_ONCE = 4096  # connections that are worked on; one more waits, whatever it has to say
 
 log = logging.getLogger("certpin.watch")
 
@@ -114,7 +117,8 @@ async def _until_open(address: tuple[str, int], serving: asyncio.Task[None]) -> 
 
 
 def _server(watch: Watch, app: Any) -> Server:
-    from granian.constants import Interfaces, SSLProtocols
+    from granian.constants import HTTPModes, Interfaces, SSLProtocols
+    from granian.http import HTTP1Settings
     from granian.server.embed import Server
 
     host, port = watch.settings.listen
@@ -129,6 +133,10 @@ def _server(watch: Watch, app: Any) -> Server:
             address=host,
             port=port,
             interface=Interfaces.ASGINL,
+            # HTTP/1.1 alone: while granian waits to see which of two versions a client speaks, no
+            # time-out runs, and whoever says nothing holds one of the connections for ever.
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(header_read_timeout=_SILENT * 1000),
             backlog=_BACKLOG,
             backpressure=_MOST_AT_ONCE,
             websockets=False,

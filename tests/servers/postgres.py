@@ -10,12 +10,14 @@ import contextlib
 import shutil
 import signal
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from tests.servers._run import (
     LOOPBACK,
+    ServerFailedError,
     complete,
     free_port,
     install,
@@ -25,15 +27,48 @@ from tests.servers._run import (
 )
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
 _PATIENCE = 15.0  # seconds
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster on disk, and the command that serves it: again and again, if need be."""
+
+    port: int
+    argv: tuple[str | Path, ...]
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Serve it while the block runs. It may be killed there, and be run anew after it.
+
+        What is left of a server that was killed (``kill -9`` of its first process) ends by itself,
+        and for so long nobody else may have the cluster: that is waited for.
+        """
+        with contextlib.ExitStack() as ends:
+            process = self._begun(ends)
+            _wait_for(self.port)
+            yield process
+
+    def _begun(self, ends: contextlib.ExitStack) -> subprocess.Popen[bytes]:
+        until = time.monotonic() + _PATIENCE
+        while True:
+            # SIGINT is its fast shutdown; SIGTERM waits for clients.
+            server = running(self.argv, self.port, drop_root=True, stop=signal.SIGINT)
+            try:
+                return ends.enter_context(server)
+            except ServerFailedError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+
+
 @contextlib.contextmanager
-def postgres(certificate: Path | None = None, key: Path | None = None) -> Iterator[int]:
-    """Run PostgreSQL with a new, empty cluster; yields its port. User ``postgres``, no password.
+def cluster(certificate: Path | None = None, key: Path | None = None) -> Iterator[Cluster]:
+    """A new, empty cluster, removed after the block. User ``postgres``, no password.
 
     Without certificate and key (PEM) it has TLS switched off.
     """
@@ -51,7 +86,7 @@ def postgres(certificate: Path | None = None, key: Path | None = None) -> Iterat
             "listen_addresses": LOOPBACK,
             "port": str(port),
             "unix_socket_directories": str(directory),
-            "fsync": "off",
+            "fsync": "off",  # the machine itself does not crash
         }
         if certificate and key:
             settings |= {
@@ -60,11 +95,14 @@ def postgres(certificate: Path | None = None, key: Path | None = None) -> Iterat
                 "ssl_key_file": str(install(key, directory)),
             }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        # SIGINT is its fast shutdown; SIGTERM waits for clients.
-        argv: list[str | Path] = [programs / "postgres", "-D", data, *options]
-        with running(argv, port, drop_root=True, stop=signal.SIGINT):
-            _wait_for(port)
-            yield port
+        yield Cluster(port, (programs / "postgres", "-D", data, *options))
+
+
+@contextlib.contextmanager
+def postgres(certificate: Path | None = None, key: Path | None = None) -> Iterator[int]:
+    """Run PostgreSQL with a new, empty cluster; yields its port."""
+    with cluster(certificate, key) as found, found.running():
+        yield found.port
 
 
 def _wait_for(port: int) -> None:

@@ -51,10 +51,11 @@ log = logging.getLogger("certpin.watch")
 
 
 def make_ready(watch: Watch) -> None:
-    """See that it may begin: the schema is right, and not everybody could come in.
+    """See that it may begin: people can be told, the schema is right, and not everybody gets in.
 
     Raises ``ConfigError``, or ``StoreError`` where the store is away.
     """
+    alerts.services(watch.settings.alerts)
     prepare(watch.store)
     check_listening(watch.settings, watch.store)
 
@@ -66,6 +67,7 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
     """
     condition = Condition()
     async with open_intake(watch) as intake:
+        condition.needs["stream"] = intake.is_ready
         app = application(watch, Collector(watch, intake), condition)
         with telemetry.begun(watch.settings.telemetry) as traced:
             server = _server(watch, traced(app))

@@ -76,6 +76,9 @@ class Shelf:
             raise self._refuse
         self.taken.append(received)
 
+    def is_ready(self) -> bool:
+        return self._refuse is None
+
 
 async def ask(collector: Collector, asked: Asked) -> Answer:
     """One request."""

@@ -78,6 +78,9 @@ def test_the_answer_waits_until_the_report_is_durable(tmp_path: Path) -> None:
             del received
             await durable.wait()
 
+        def is_ready(self) -> bool:
+            return True
+
     async def asks() -> None:
         collector = Collector(make_watch(f"sqlite:///{tmp_path}/w.db"), Slow())
         answer = asyncio.create_task(ask(collector, Asked([REPORT])))

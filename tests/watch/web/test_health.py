@@ -38,6 +38,14 @@ def test_it_is_not_ready_with_a_part_that_fails_or_while_it_stops(sqlite_store: 
     assert _ask(sqlite_store, "/healthz", condition)[0] == 200  # to begin it anew helps nobody
 
 
+def test_it_is_not_ready_without_the_stream_that_reports_wait_in(sqlite_store: Store) -> None:
+    there = [False]
+    condition = Condition(needs={"stream": lambda: there[0]})
+    assert _ask(sqlite_store, "/readyz", condition)[1]["wrong"] == ["stream"]
+    there[0] = True
+    assert _ask(sqlite_store, "/readyz", condition)[0] == 200
+
+
 def test_it_is_not_ready_without_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "gone"
     folder.mkdir()

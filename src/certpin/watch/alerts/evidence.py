@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from certpin.watch.alerts.settings import Settings
+    from certpin.watch.facts.queue import Queue
     from certpin.watch.watched import WatchedSet
 
 HOUR = 3600
@@ -60,13 +61,13 @@ class Own:
     """How the watch is. ``disk`` is the free share of the store's disk in per cent, if known.
 
     ``failing`` are services that could not be told, with the last problem of each. ``blind`` is
-    what could not be looked at, and why. ``lag`` is how many reports wait to be counted, if known.
+    what could not be looked at, and why. ``queue`` is where reports wait to be counted.
     """
 
     disk: float | None = None
     failing: Mapping[str, str] = field(default_factory=dict)
     blind: Mapping[str, str] = field(default_factory=dict)
-    lag: int | None = None
+    queue: Queue | None = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from certpin.watch.alerts.evidence import BACK, DAY, HOUR, Evidence, Group, Hold
 from certpin.watch.alerts.judged import judge
 from certpin.watch.alerts.outbox import failing
 from certpin.watch.alerts.signed_folder import roles_of
+from certpin.watch.facts.queue import queue
 from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS
 from certpin.watch.store.tables.sightings import SIGHTINGS
 
@@ -56,10 +57,10 @@ def gather(
 ) -> Evidence:
     """All that the rules look at."""
     sets = watch.watched.glance().sets
-    settings = watch.settings.alerts
+    settings, at = watch.settings.alerts, datetime.fromtimestamp(now, UTC)
     patterns = past.watching(sets)
     groups = _groups(connection, patterns, now)
-    verdicts = judge(connection, patterns, groups, datetime.fromtimestamp(now, UTC))
+    verdicts = judge(connection, patterns, groups, at)
     hours, heard = _hours(connection, past, now)
     return Evidence(
         now=now,
@@ -74,7 +75,7 @@ def gather(
         issuers=verdicts.issuers,
         sighted=_sighted(connection, groups),
         roles=tuple(role for each in sets for role in roles_of(each, now)),
-        own=Own(_disk(watch), failing(connection, now), blind),
+        own=Own(_disk(watch), failing(connection, now), blind, queue(connection, at)),
     )
 
 

@@ -29,6 +29,9 @@ class Intake(Protocol):
     async def accept(self, received: Received) -> None:
         """Return when it is durable. Raises ``NotDurableError``."""
 
+    def is_ready(self) -> bool:
+        """Whether a report could be made durable now, as far as is known."""
+
 
 class StoreIntake:
     """The reports of a moment share one transaction, in the one thread that writes."""
@@ -43,6 +46,10 @@ class StoreIntake:
     async def accept(self, received: Received) -> None:
         """Return when it is committed. Raises ``NotDurableError``."""
         await self._gatherer.put(received)
+
+    def is_ready(self) -> bool:
+        """Nothing but the store is needed, and that is asked for itself."""
+        return True
 
     def start(self) -> None:
         """Begin, in the event loop that runs."""

@@ -62,6 +62,13 @@ class JetStreamIntake:
         """Return when it is stored. Raises ``NotDurableError``."""
         await self._gatherer.put(received)
 
+    def is_ready(self) -> bool:
+        """Whether the stream was there when it was last needed, and the way to it still is."""
+        return self._stream is not None and not self._missing.is_set() and self._is_connected()
+
+    def _is_connected(self) -> bool:
+        return self._client is not None and self._client.is_connected
+
     def start(self) -> None:
         """Begin, in the event loop that runs."""
         self._missing.set()
@@ -98,7 +105,7 @@ class JetStreamIntake:
         self._stream = stream
 
     async def _publish(self, batch: Sequence[Received]) -> None:
-        if self._stream is None or self._client is None or not self._client.is_connected:
+        if self._stream is None or not self._is_connected():
             raise NotDurableError("the stream of the reports is away")
         try:
             await self._stream.publish(

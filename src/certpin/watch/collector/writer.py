@@ -18,6 +18,7 @@ from certpin.watch.collector.commit import Committer
 from certpin.watch.collector.intake import require_nats
 from certpin.watch.collector.received import unpack_batch
 from certpin.watch.collector.refusals import NotDurableError
+from certpin.watch.collector.waiting import forget, keep_looking
 from certpin.watch.metrics.counters import COUNTERS
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
     Raises ``ConfigError`` where the client of NATS is not installed.
     """
     if watch.settings.nats is None:
+        await asyncio.to_thread(forget, watch.store)
         return
     require_nats()
     thread = ThreadPoolExecutor(1, "certpin-writer")
@@ -81,7 +83,12 @@ class _Writer:
         try:
             stream = client.jetstream()
             await ensure_stream(stream, settings.collector)
-            await self._drain(client, stream)
+            looking = asyncio.create_task(keep_looking(self._watch, client))
+            try:
+                await self._drain(client, stream)
+            finally:
+                looking.cancel()
+                await asyncio.gather(looking, return_exceptions=True)
         finally:
             await client.close()
 

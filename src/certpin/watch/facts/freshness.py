@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from certpin.watch.facts.base import moment, moment_or_none
 from certpin.watch.facts.hosts import names
 from certpin.watch.facts.limits import USUAL, Limits
+from certpin.watch.facts.queue import Queue, queue
 from certpin.watch.store.tables.leases import LEASES
 from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_IDENTITIES
 from certpin.watch.store.tables.sightings import LATEST, SIGHTINGS, VANTAGES
@@ -50,8 +51,9 @@ class Lease(msgspec.Struct, frozen=True):
 class Freshness(msgspec.Struct, frozen=True):
     """How old what the watch knows is.
 
-    ``last_report`` is when the store last took one in; between there and here reports may wait in
-    a queue. ``unseen`` are watched hosts that no vantage has ever looked at, the first hundred.
+    ``last_report`` is when the store last took one in; ``queue`` is where reports wait before, if
+    there is one. ``unseen`` are watched hosts that no vantage has ever looked at, at most a
+    hundred of them.
     ``problems`` are pin files and journals that cannot be read: their last good content counts.
     """
 
@@ -64,12 +66,14 @@ class Freshness(msgspec.Struct, frozen=True):
     problems: tuple[str, ...]
     last_report: datetime | None = None
     last_presence: datetime | None = None
+    queue: Queue | None = None
 
     @property
     def doubts(self) -> bool:
         """Whether there is anything that the watch should know, and does not."""
         late = any(each.stale for each in self.vantages)
-        return bool(self.problems or self.unseen_count or late)
+        behind = self.queue is not None and self.queue.late
+        return bool(self.problems or self.unseen_count or late or behind)
 
 
 def freshness(
@@ -89,6 +93,7 @@ def freshness(
         glance.problems,
         _last_report(connection),
         moment_or_none(connection.execute(select(func.max(PRESENCES.c.day))).scalar()),
+        queue(connection, now),
     )
 
 

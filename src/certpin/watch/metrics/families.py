@@ -182,7 +182,15 @@ def _of_watch(view: View) -> Iterator[Metric]:
     report = _gauge("certpin_report_last_timestamp_seconds", "When a report was last stored.")
     if known.last_report:
         report.add_metric([], known.last_report.timestamp())
-    yield from (wrong, heard, files, unseen, report)
+    waiting = _gauge("certpin_report_queue_messages", "Messages of reports not counted yet.")
+    since = _gauge(
+        "certpin_report_queue_counted_timestamp_seconds",
+        "Until when reports are known to be counted, where a queue is in front of the store.",
+    )
+    if known.queue:
+        waiting.add_metric([], known.queue.messages)
+        since.add_metric([], known.queue.since.timestamp())
+    yield from (wrong, heard, files, unseen, report, waiting, since)
 
 
 def _gauge(name: str, about: str, labels: Sequence[str] = ()) -> GaugeMetricFamily:

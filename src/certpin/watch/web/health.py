@@ -19,6 +19,8 @@ from starlette.routing import Route, Router
 from certpin.errors import CertpinError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
@@ -34,11 +36,13 @@ _FRESH = 1.0  # seconds for which an answer holds: whoever asks more often costs
 class Condition:
     """How the service is: written by whoever runs the parts, read by ``/readyz``.
 
-    ``failing`` are the parts that ended with an error and have not run since.
+    ``failing`` are the parts that ended with an error and have not run since. ``needs`` is what
+    else it cannot work without, and whether that is there.
     """
 
     stopping: bool = False
     failing: set[str] = field(default_factory=set)
+    needs: dict[str, Callable[[], bool]] = field(default_factory=dict)
 
 
 def health(watch: Watch, condition: Condition) -> ASGIApp:
@@ -52,6 +56,7 @@ def health(watch: Watch, condition: Condition) -> ASGIApp:
         wrong = [f"part {name}" for name in sorted(condition.failing)]
         if condition.stopping:
             wrong.append("stopping")
+        wrong += [name for name, is_there in condition.needs.items() if not is_there()]
         if not await asking.answers():
             wrong.append("store")
         state = {"status": "not ready" if wrong else "ok", "wrong": wrong}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from certpin.watch.alerts.rules import RULES
 from certpin.watch.alerts.rules.old_app_fails import order
 from certpin.watch.alerts.touched import touched
 from certpin.watch.alerts.windows import windows
+from certpin.watch.facts.queue import Queue
 from certpin.watch.watched import WatchedSet
 from tests import kit
 from tests.watch.alerts._seen import HOST, NOW, SETTINGS, finding
@@ -132,8 +134,11 @@ def test_reports_are_silent_where_they_came_all_the_time() -> None:
 
 
 def test_reports_wait_where_nobody_counts_them() -> None:
-    assert found("reports-wait", own=Own(lag=60_000))
-    assert not found("reports-wait", own=Own(lag=10))
+    now, long = datetime.fromtimestamp(NOW, UTC), timedelta(minutes=6)
+    (one,) = found("reports-wait", own=Own(queue=Queue(7, now, True, now - long)))
+    assert "7 messages" in one.summary
+    assert found("reports-wait", own=Own(queue=Queue(0, now - long, True)))  # nobody looks
+    assert not found("reports-wait", own=Own(queue=Queue(7, now, False, now)))
     assert not found("reports-wait", own=Own())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from certpin.watch.finding import Finding
@@ -11,20 +12,22 @@ if TYPE_CHECKING:
 
     from certpin.watch.alerts.evidence import Evidence
 
-_MANY = 50_000  # ten seconds of what one core takes in
+_LONG = timedelta(minutes=5)  # a writer that works needs seconds
 
 
 def find(evidence: Evidence) -> Iterator[Finding]:
     """The writer that moves reports from the queue into the store does not keep up, or is gone."""
-    lag = evidence.own.lag
-    if lag is None or lag < _MANY:
+    queue = evidence.own.queue
+    if queue is None or queue.waits(datetime.fromtimestamp(evidence.now, UTC)) < _LONG:
         return
+    what = "message" if queue.messages == 1 else "messages"
     yield Finding(
         "reports-wait",
         "warning",
         "",
         "",
-        f"{lag} reports wait to be counted: what the pages show is older than it seems",
+        f"reports wait to be counted since {queue.since:%Y-%m-%d %H:%M} UTC ({queue.messages} "
+        f"{what} when a writer last looked): what the pages show is older than it seems",
         "systemctl status certpin-watch",
-        {"waiting": lag},
+        {"messages": queue.messages},
     )

@@ -9,6 +9,7 @@ from certpin.watch.store.tables import (
     days,
     leases,
     logged,
+    queue,
     reports,
     sightings,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "days",
     "leases",
     "logged",
+    "queue",
     "reports",
     "sightings",
 ]

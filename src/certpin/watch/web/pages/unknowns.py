@@ -71,9 +71,9 @@ def _of_reports(fresh: Freshness) -> Iterator[str]:
             "No report has ever come in. That clients are well, and that none can reach the "
             "collector, look the same from here."
         )
-    for lease in fresh.leases:
-        if lease.name == "writer" and not lease.held:
-            yield (
-                "Nobody moves reports from the queue into the store: what came in since "
-                f"{lease.until:%Y-%m-%d %H:%M} UTC is kept there, and is not counted here yet."
-            )
+    if fresh.queue is not None and fresh.queue.late:
+        yield (
+            f"Reports wait to be counted: what came in since {fresh.queue.since:%Y-%m-%d %H:%M} "
+            "UTC is safe in the queue, and is missing here. Is a writer running, and does it "
+            "reach NATS?"
+        )

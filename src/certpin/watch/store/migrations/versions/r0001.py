@@ -342,6 +342,14 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "report_queue",
+        sa.Column("stream", sa.Text(), nullable=False),
+        sa.Column("messages", sa.BigInteger(), nullable=False),
+        sa.Column("oldest_at", sa.BigInteger(), nullable=True),
+        sa.Column("looked_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("stream", name=op.f("pk_report_queue")),
+    )
+    op.create_table(
         "tokens",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import time
 import urllib.error
 import urllib.parse
@@ -144,6 +145,37 @@ def _document(process: subprocess.Popen[str]) -> str:
             return "".join(lines)
     assert process.stderr
     pytest.fail(process.stderr.read())
+
+
+def test_a_port_that_is_taken_is_told_and_not_shared(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
+        port = taken.getsockname()[1]
+        done = run("serve", "--listen", f"127.0.0.1:{port}")
+    assert done.code == 2
+    assert f"127.0.0.1 port {port} cannot be listened on" in done.err
+    assert "--listen" in done.err
+
+
+def test_nobody_gets_in_from_elsewhere_without_a_password(run: Run) -> None:
+    done = run("serve", "--listen", f"0.0.0.0:{free_port()}")
+    assert done.code == 2
+    assert "certpin watch user add" in done.err
+
+
+def test_tls_files_that_cannot_be_used_are_told(run: Run) -> None:
+    text = 'tls_certificate = "chain.pem"\ntls_key = "key.pem"\n'
+    Path("watch.toml").write_text(text, encoding="utf-8")
+    done = run("serve", "--listen", f"127.0.0.1:{free_port()}")
+    assert done.code == 2
+    assert "tls_certificate" in done.err
+
+
+def test_a_store_that_is_away_is_told_without_its_password(run: Run) -> None:
+    away = f"postgresql://anna:hunter2@127.0.0.1:{free_port()}/watch"
+    done = run("serve", "--listen", f"127.0.0.1:{free_port()}", "--store", away)
+    assert done.code == 3
+    assert "the database cannot be reached" in done.err
+    assert "hunter2" not in done.err
 
 
 @pytest.mark.peer("nginx")

@@ -21,6 +21,7 @@ from certpin.watch.collector.intake import open_intake
 from certpin.watch.facts import rollup
 from certpin.watch.monitor import run as monitor
 from certpin.watch.parts import run_parts
+from certpin.watch.port import cannot_listen, check_free
 from certpin.watch.store.schema import prepare
 from certpin.watch.web.app import application
 from certpin.watch.web.health import Condition
@@ -58,6 +59,7 @@ def make_ready(watch: Watch) -> None:
     alerts.services(watch.settings.alerts)
     prepare(watch.store)
     check_listening(watch.settings, watch.store)
+    check_free(watch.settings.listen)
 
 
 async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]) -> None:
@@ -113,7 +115,7 @@ async def _until_open(address: tuple[str, int], serving: asyncio.Task[None]) -> 
             return
         await asyncio.sleep(0.02)
     if problem := serving.exception():
-        raise _cannot_listen(address) from problem
+        raise cannot_listen(address) from problem
 
 
 def _server(watch: Watch, app: Any) -> Server:
@@ -147,12 +149,3 @@ def _server(watch: Watch, app: Any) -> Server:
         raise ConfigError(
             f"certificate and key cannot be used: {exc}", key="tls_certificate"
         ) from exc
-
-
-def _cannot_listen(address: tuple[str, int]) -> ConfigError:
-    host, port = address
-    return ConfigError(
-        f"{host} port {port} cannot be listened on",
-        key="listen",
-        fix="is another watch running there? Choose another one with --listen HOST:PORT",
-    )

@@ -147,5 +147,7 @@ def _server(watch: Watch, app: Any) -> Server:
         )
     except (OSError, ValueError, FileNotFoundError) as exc:
         raise ConfigError(
-            f"certificate and key cannot be used: {exc}", key="tls_certificate"
+            f"certificate and key cannot be used: {exc}",
+            key="tls_certificate",
+            fix="both are PEM, the leaf stands first, and this user has to be able to read them",
         ) from exc

@@ -70,7 +70,7 @@ class AccessMiddleware:
         try:
             refused, receive = await self._refusal(scope, receive, origin, answer)
         except StoreError:
-            refused = _nobody_can_tell()
+            refused = _nobody_can_tell(Request(scope))
         if refused is not None:
             scope["state"][JUDGED] = True
             await refused(scope, receive, answer)
@@ -194,11 +194,11 @@ def _not_authenticated(request: Request, refused: Refused) -> Response:
     return answer
 
 
-def _nobody_can_tell() -> Response:
+def _nobody_can_tell(request: Request) -> Response:
     """The database is away: without it nobody is anybody."""
-    return PlainTextResponse(
-        "The watch cannot reach its database.\n", 503, headers={"Retry-After": "5"}
-    )
+    answer = problem(request, 503, "The database is away", "Ask again in a moment: nobody gets in.")
+    answer.headers["Retry-After"] = "5"
+    return answer
 
 
 def _misdirected() -> Response:

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from certpin.watch.store import open_store
 from tests.cli import _documented
 from tests.cli.conftest import program
 from tests.servers._run import free_port
 from tests.servers.nginx import nginx
+from tests.watch.collector.clients import Clients, counted, missing
 
 if TYPE_CHECKING:
     import subprocess
@@ -176,6 +178,20 @@ def test_a_store_that_is_away_is_told_without_its_password(run: Run) -> None:
     assert done.code == 3
     assert "the database cannot be reached" in done.err
     assert "hunter2" not in done.err
+
+
+@pytest.mark.slow
+def test_whoever_got_a_2xx_before_the_end_is_counted_once(run: Run) -> None:
+    del run  # it is in a folder of its own
+    port = free_port()
+    with serving("--listen", f"127.0.0.1:{port}", told=[]) as watch, Clients(port) as clients:
+        clients.wait_for(200)
+        watch.process.send_signal(signal.SIGTERM)
+        assert watch.process.wait(40) == 0
+    with closing(open_store("sqlite:///watch.db")) as store:
+        assert not missing(store, clients.promised)
+        total, known = counted(store)
+    assert total == known >= len(clients.promised) >= 200
 
 
 @pytest.mark.peer("nginx")

@@ -36,7 +36,7 @@ setup: python ## Make .venv with everything that is needed to work here.
 	@$(SETUP) $(VENV) requirements/test.txt
 
 demo: python ## Show what certpin does, on real TLS servers of this machine; sets up what it needs.
-	@$(SETUP) .venvs/demo requirements/core.txt
+	@$(SETUP) .venvs/demo requirements/watch.txt
 	@.venvs/demo/bin/certpin demo
 
 quick: setup ## Run the quick tests, in less than a minute.

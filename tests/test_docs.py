@@ -31,6 +31,22 @@ def test_every_link_to_a_file_leads_to_it(page: Path) -> None:
     assert [target for target in local if not (page.parent / target).exists()] == []
 
 
+def _anchors(page: Path) -> set[str]:
+    """What its headings are called in an address, as GitHub and others make it of them."""
+    text = re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
+    titles = re.findall(r"(?m)^#+ (.*)$", text)
+    plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).lower() for title in titles]
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_heading_leads_to_it(page: Path) -> None:
+    found = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    targets = [(page.parent / name if name else page, anchor) for name, anchor in found]
+    pages = [(path, anchor) for path, anchor in targets if path.suffix == ".md"]
+    assert [f"{path}#{anchor}" for path, anchor in pages if anchor not in _anchors(path)] == []
+
+
 def test_the_pin_file_of_the_documentation_loads(tmp_path: Path, root: Authority) -> None:
     (tmp_path / "charles-ca.pem").write_bytes(root.pem)
     page = (ROOT / "docs/pinfile.md").read_text(encoding="utf-8")

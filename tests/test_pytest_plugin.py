@@ -11,6 +11,13 @@ pytestmark = pytest.mark.slow  # each starts a program
 
 pytest_plugins = ["pytester"]
 
+
+@pytest.fixture(autouse=True)
+def _lean(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the plugin of schemathesis, which a user has no reason to have."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:schemathesis")
+
+
 CLIENT = """
 import asyncio, json, os, socket, ssl, sys, pytest
 from certpin import PinnedSSLContext, PinSet

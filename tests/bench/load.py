@@ -16,6 +16,7 @@ import socket
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # What stands in a template where each body gets a number of its own, 32 digits wide.
 MARK = b"00000000000000000000000000000000"
+# The moment of a template, which becomes that of sending: clients tell what happens now.
+MOMENT = b"2027-01-01T12:00:00Z"
 _DEADLINE = 60.0  # seconds without any answer
 
 
@@ -61,6 +64,7 @@ class Job:
     def request(self, number: int) -> bytes:
         """One request, whole."""
         body = self.template.replace(MARK, b"%032d" % (self.first + number))
+        body = body.replace(MOMENT, _moment(int(time.time())))
         head = (
             f"POST /reports HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n{self.headers(number)}\r\n"
@@ -133,6 +137,11 @@ def _exchange(job: Job, lines: Sequence[_Line]) -> Outcome:
     return outcome
 
 
+@lru_cache(maxsize=2)
+def _moment(second: int) -> bytes:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second)).encode()
+
+
 def _due(job: Job, sent: int, start: float, now: float) -> float:
     return start + sent / job.rate if job.rate else now
 
@@ -168,7 +177,7 @@ def main() -> None:
 
 
 def _forwarded(number: int) -> str:
-    """A client of one of 4,096 networks."""
+    """A client of one of 512 networks (of RFC 2544, for benchmarks)."""
     return f"X-Forwarded-For: 198.{18 + (number >> 8 & 1)}.{number & 255}.{number % 250 + 1}\r\n"
 
 

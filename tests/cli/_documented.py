@@ -21,6 +21,7 @@ _PLAIN: dict[str, tuple[type, ...]] = {
     "number": (int, float),
     "boolean": (bool,),
     "null": (type(None),),
+    "object": (dict,),
 }
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -17,9 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from certpin.watch.store import open_store
+from tests.cli import _documented
 from tests.cli.conftest import program
 from tests.servers._run import free_port
 from tests.servers.nginx import nginx
+from tests.watch.collector.clients import Clients, counted, missing
 
 if TYPE_CHECKING:
     import subprocess
@@ -124,6 +128,7 @@ def serving(*words: str, told: list[str], **env: str) -> Iterator[Watcher]:
     try:
         assert process.stdout
         said = json.loads(_document(process))
+        _documented.check("serve", said)
         yield Watcher(process, said["url"].rstrip("/"), told)
         process.send_signal(signal.SIGTERM)
         assert process.wait(40) == 0
@@ -142,6 +147,51 @@ def _document(process: subprocess.Popen[str]) -> str:
             return "".join(lines)
     assert process.stderr
     pytest.fail(process.stderr.read())
+
+
+def test_a_port_that_is_taken_is_told_and_not_shared(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
+        port = taken.getsockname()[1]
+        done = run("serve", "--listen", f"127.0.0.1:{port}")
+    assert done.code == 2
+    assert f"127.0.0.1 port {port} cannot be listened on" in done.err
+    assert "--listen" in done.err
+
+
+def test_nobody_gets_in_from_elsewhere_without_a_password(run: Run) -> None:
+    done = run("serve", "--listen", f"0.0.0.0:{free_port()}")
+    assert done.code == 2
+    assert "certpin watch user add" in done.err
+
+
+def test_tls_files_that_cannot_be_used_are_told(run: Run) -> None:
+    text = 'tls_certificate = "chain.pem"\ntls_key = "key.pem"\n'
+    Path("watch.toml").write_text(text, encoding="utf-8")
+    done = run("serve", "--listen", f"127.0.0.1:{free_port()}")
+    assert done.code == 2
+    assert "tls_certificate" in done.err
+
+
+def test_a_store_that_is_away_is_told_without_its_password(run: Run) -> None:
+    away = f"postgresql://anna:hunter2@127.0.0.1:{free_port()}/watch"
+    done = run("serve", "--listen", f"127.0.0.1:{free_port()}", "--store", away)
+    assert done.code == 3
+    assert "the database cannot be reached" in done.err
+    assert "hunter2" not in done.err
+
+
+@pytest.mark.slow
+def test_whoever_got_a_2xx_before_the_end_is_counted_once(run: Run) -> None:
+    del run  # it is in a folder of its own
+    port = free_port()
+    with serving("--listen", f"127.0.0.1:{port}", told=[]) as watch, Clients(port) as clients:
+        clients.wait_for(200)
+        watch.process.send_signal(signal.SIGTERM)
+        assert watch.process.wait(40) == 0
+    with closing(open_store("sqlite:///watch.db")) as store:
+        assert not missing(store, clients.promised)
+        total, known = counted(store)
+    assert total == known >= len(clients.promised) >= 200
 
 
 @pytest.mark.peer("nginx")

@@ -102,9 +102,10 @@ def test_as_json_the_output_is_a_document_although_a_bar_is_shown(dial: tuple[st
 )
 def test_colours_can_be_turned_off(dial: tuple[str, ...], words: list[str]) -> None:
     options = () if words == ["demo"] else dial
+    typing = [("[y/N]: ", "n")] if words == ["demo"] else []  # whether the watch shall show it
     colour = re.compile(r"\x1b\[[0-9;]*3[0-9]m|\x1b\[1m")
-    assert colour.search(on_terminal(*words, *options)[1])
-    plain = on_terminal(*words, *options, NO_COLOR="1")[1]
+    assert colour.search(on_terminal(*words, *options, typing=typing)[1])
+    plain = on_terminal(*words, *options, typing=typing, NO_COLOR="1")[1]
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)
     if words not in (["check"], ["demo"]):  # rich keeps bold type, and its bar; they are no colour
         assert ESCAPE not in plain

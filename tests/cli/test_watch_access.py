@@ -14,6 +14,7 @@ from certpin.cli.watch import watch
 from certpin.watch.access import accounts, passwords, tokens
 from certpin.watch.store import open_store
 from certpin.watch.store.tables.access import AUDIT
+from tests.cli import _documented
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,9 @@ def test_an_account_is_made_changed_and_removed_and_no_password_is_told(url: str
     with store.read() as connection:
         found = accounts.kept_password(connection, "anna")
     assert accounts.check(found, f"another {PASSWORD}")
-    assert json.loads(_run(url, "user", "list", "--json").output)[0]["name"] == "anna"
+    (entry,) = json.loads(_run(url, "user", "list", "--json").output)
+    _documented.check("watch user list", entry)
+    assert entry["name"] == "anna"
     assert _run(url, "user", "remove", "anna").exit_code == 0
     assert "Nobody" in _run(url, "user", "list").output
     with store.read() as connection:
@@ -81,8 +84,11 @@ def test_a_token_is_printed_once_and_revoked(url: str) -> None:
     assert parsed[1] not in listed.output
     assert _run(url, "token", "revoke", parsed[0]).exit_code == 0
     assert "revoked" in _run(url, "token", "list").output
-    assert json.loads(_run(url, "token", "list", "--json").output)[0]["revoked"]
+    (entry,) = json.loads(_run(url, "token", "list", "--json").output)
+    _documented.check("watch token list", entry)
+    assert entry["revoked"]
     other = json.loads(_run(url, "token", "add", "x", "--scope", "read", "--json").output)
+    _documented.check("watch token add", other)
     assert tokens.parse(other["token"])
     assert "never used" in _run(url, "token", "list").output
     assert _run(url, "token", "revoke", parsed[0]).exit_code != 0

@@ -6,11 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
-from certpin.watch.store import open_store
-from certpin.watch.store.tables import METADATA
+from certpin.watch.store import open_store, prepare
+from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.alerts import ALERTS
+from tests.cli import _documented
 from tests.cli.conftest import invoke
 from tests.watch.alerts._hook import hook
 
@@ -25,7 +26,7 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "watch.toml"
     path.write_text('store = "sqlite:///watch.db"\n')
     store = open_store("sqlite:///watch.db", folder=tmp_path)
-    METADATA.create_all(store.engine)
+    prepare(store)
     store.close()
     return path
 
@@ -58,7 +59,9 @@ def test_alerts_lists_what_is_open(config: Path) -> None:
     assert "#1 critical: pin-mismatch at api.bank.example" in done.out
     assert "    certpin check\n" in done.out
     assert "\x1b" not in done.out
-    (alert,) = json.loads(run(config, "alerts", "--json").out)["alerts"]
+    said = json.loads(run(config, "alerts", "--json").out)
+    _documented.check("watch alerts", said)
+    (alert,) = said["alerts"]
     assert alert["rule"] == "pin-mismatch"
 
 
@@ -69,6 +72,7 @@ def test_alerts_test_says_what_came_of_each_service(config: Path) -> None:
         text = "".join(f'[[alerts.tell]]\nurl = "{url}"\n' for url in tables)
         config.write_text(config.read_text() + text)
         done = run(config, "alerts", "--test")
+        _documented.check("watch alerts test", run(config, "alerts", "--test", "--json").json)
     assert done.code == 1
     assert "service-1: it took the message" in done.out
     assert "service-2: it could not be reached" in done.out
@@ -79,11 +83,45 @@ def test_silence_begins_lists_and_ends(config: Path) -> None:
     words = ("--host", "api.bank.example", "--for", "2h", "--why", "renewal", "--who", "ann")
     assert run(config, "silence", *words).code == 0
     assert "#1 everything at api.bank.example until" in run(config, "silence").out
-    (one,) = json.loads(run(config, "silence", "--json").out)["silences"]
+    said = run(config, "silence", "--json").json
+    _documented.check("watch silence", said)
+    (one,) = said["silences"]
     assert (one["who"], one["why"], one["until"] - one["since"]) == ("ann", "renewal", 7200)
     assert run(config, "silence", "--end", "1").code == 0
-    assert run(config, "silence", "--end", "1").code == 1
+    ended = run(config, "silence", "--end", "1", "--json")
+    _documented.check("watch silence end", ended.json)
+    assert ended.code == 1
     assert run(config, "silence").out == "Nothing is silenced.\n"
+
+
+def test_a_silence_stands_in_the_record_as_those_of_the_pages(config: Path) -> None:
+    run(config, "silence", "--rule", "pin-mismatch", "--why", "renewal")
+    run(config, "silence", "--end", "1")
+    store = open_store("sqlite:///watch.db", folder=config.parent)
+    with store.read() as connection:
+        rows = connection.execute(select(AUDIT.c.what, AUDIT.c.subject)).all()
+    store.close()
+    assert [tuple(row) for row in rows] == [
+        ("silence.made", "1: pin-mismatch at every host"),
+        ("silence.ended", "1"),
+    ]
+
+
+@pytest.mark.parametrize("command", ["alerts", "silence"])
+def test_a_database_on_which_no_watch_has_run_does_not_say_that_all_is_well(
+    tmp_path: Path, command: str
+) -> None:
+    path = tmp_path / "elsewhere.db"
+    done = invoke("watch", command, "--store", f"sqlite:///{path}")
+    assert done.code == 2
+    assert "no watch has run" in done.err
+    assert not path.exists()
+
+
+def test_why_alone_keeps_nothing_quiet(config: Path) -> None:
+    done = run(config, "silence", "--why", "renewal")
+    assert done.code == 2
+    assert "name a rule" in done.err
 
 
 @pytest.mark.parametrize("words", [("--for", "8d", "--why", "x"), ("--for", "1h"), ("--for", "1s")])

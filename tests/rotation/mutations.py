@@ -25,22 +25,22 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "lives until the next has been out for T_adopt",
         _FIELD,
-        "return min(following) + timing.adopt if following else None",
-        "return min(following) if following else None",
+        "return None if out is None else out + timing.adopt",
+        "return None if out is None else out",
         _IN_FIELD + "test_a_version_lives_until_the_next_has_been_out_for_t_adopt",
     ),
     Mutation(
         "no later than that",
         _FIELD,
-        "return min(following) + timing.adopt if following else None",
-        "return max(following) + timing.adopt if following else None",
+        "return min(following, default=None)",
+        "return max(following, default=None)",
         _IN_FIELD + "test_it_is_the_next_version_that_counts_not_the_latest",
     ),
     Mutation(
         "a binary lives until it has ended",
         _FIELD,
-        "if version.bundled is not None or version.fetched is None:",
-        "if version.fetched is None:",
+        "out = None if version.bundled is not None else self.superseded(version)",
+        "out = self.superseded(version)",
         _IN_FIELD + "test_a_version_that_is_fetched_and_bundled_lives_as_long_as_the_binary",
     ),
     Mutation(

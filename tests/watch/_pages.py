@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import queue
+import signal
 import socket
-import threading
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from granian.constants import Interfaces
@@ -16,6 +18,7 @@ from granian.server.embed import Server
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from certpin.watch.access import routes as access
 from certpin.watch.access.middleware import AccessMiddleware
 from certpin.watch.facts.rollup import Rollup
 from certpin.watch.settings import Settings
@@ -23,16 +26,16 @@ from certpin.watch.store import open_store
 from certpin.watch.store.tables import METADATA
 from certpin.watch.watch import Watch
 from certpin.watch.watched import Watched
-from certpin.watch.web.pages.answering import missing
-from certpin.watch.web.pages.routes import routes
+from certpin.watch.web.errors import HANDLERS
+from certpin.watch.web.pages import live
+from certpin.watch.web.pages import routes as pages
 from tests.watch._year import Year, write_year
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from starlette.requests import Request
-    from starlette.responses import Response
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -55,44 +58,43 @@ def a_year(folder: Path, *, hosts: int = 30, groups: int = 4000) -> tuple[Watch,
 
 def app_of(watch: Watch) -> Starlette:
     """The pages behind the way in, as the service puts them together."""
-    found = routes(watch)
-
-    async def not_there(request: Request, _: Exception) -> Response:
-        return missing(request)
-
+    found = [*access.routes(watch), *pages.routes(watch)]
     return Starlette(
         routes=found,
         middleware=[Middleware(AccessMiddleware, watch=watch, routes=found)],
-        exception_handlers={404: not_there},
+        exception_handlers=HANDLERS,
     )
 
 
 @contextmanager
-def serving(watch: Watch, year: Year) -> Iterator[Served]:
-    """Granian in a thread of this process, until the block ends."""
+def serving(watch: Watch, year: Year, *, every: int = 5) -> Iterator[Served]:
+    """A server of its own in front of the same store, until the block ends.
+
+    ``every`` is after how many seconds the live page is asked anew.
+    """
     port = _free_port()
-    begun: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = queue.SimpleQueue()
-
-    async def run() -> None:
-        server = Server(
-            app_of(watch), port=port, interface=Interfaces.ASGINL, websockets=False,
-            log_enabled=False,
-        )  # fmt: skip
-        stop, task = asyncio.Event(), asyncio.create_task(server.serve())
-        begun.put((asyncio.get_running_loop(), stop))
-        await stop.wait()
-        server.stop()  # type: ignore[no-untyped-call]  # granian has types for most
-        await task
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
-    thread.start()
-    loop, stop = begun.get(timeout=20)
+    words = [sys.executable, "-m", "tests.watch._pages", str(port), str(every)]
+    words += [watch.store.engine.url.render_as_string(), *map(str, year.pins)]
+    server = subprocess.Popen(words, cwd=REPOSITORY)
     try:
         _wait_for(port)
         yield Served(watch, year, f"http://127.0.0.1:{port}")
     finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(20)
+        server.terminate()
+        server.wait(20)
+
+
+async def _serve(watch: Watch, port: int) -> None:
+    """Granian, embedded as ``certpin serve`` has it, until SIGTERM."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    server = Server(
+        app_of(watch), port=port, interface=Interfaces.ASGINL, websockets=False, log_enabled=False
+    )
+    task = asyncio.create_task(server.serve())
+    await stop.wait()
+    server.stop()  # type: ignore[no-untyped-call]  # granian has types for most
+    await task
 
 
 def _free_port() -> int:
@@ -111,3 +113,16 @@ def _wait_for(port: int) -> None:
             time.sleep(0.02)
         else:
             return
+
+
+def main(words: list[str]) -> None:
+    """Serve: PORT EVERY STORE PINS…."""
+    port, every, store, *files = words
+    live.EVERY = int(every)
+    pins = tuple(map(Path, files))
+    watch = Watch(Settings(pins=pins), open_store(store), Watched(pins))
+    asyncio.run(_serve(watch, int(port)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

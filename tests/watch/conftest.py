@@ -1,7 +1,8 @@
 """The store as each test of the watch may ask for it: empty, with the schema, and its own.
 
-``sqlite_store`` and ``postgres_store`` are one each; ``store`` runs a test on both. The server of
-PostgreSQL is one for each module, and each test has a database of its own in it.
+``sqlite_store`` and ``postgres_store`` are one each; ``store`` runs a test on both. There is one
+server of PostgreSQL for all of them, and each test has a database of its own in it. What needs it
+is not in the quick suite.
 """
 
 from __future__ import annotations
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
 _NUMBERS = itertools.count()
 
 
-@pytest.fixture(scope="module")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what needs PostgreSQL, by a fixture or by a parameter."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        if "postgres_port" in fixtures or "postgres" in params.values():
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
 def postgres_port() -> Iterator[int]:
     """The port of a real PostgreSQL; its user is ``postgres``, and there is no password."""
     with postgres() as port:

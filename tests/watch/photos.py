@@ -54,6 +54,10 @@ def pages_of(year: Year) -> dict[str, str]:
         "silences": "/silences",
         "live": "/live",
         "about": "/about",
+        "account": "/account",
+        "tokens": "/tokens",
+        "audit": "/audit",
+        "login": "/login",
         "missing": "/nothing",
     }
 

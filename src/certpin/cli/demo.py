@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from certpin.cli import demo_watch
 from certpin.cli.at_once import progress
 from certpin.cli.demo_matrix import compare, comparison_facts, print_comparison, totals
 from certpin.cli.describe import print_json
@@ -68,26 +69,34 @@ class Stage:
     attacker: Identity
     pinned: ssl.SSLContext
     unpinned: ssl.SSLContext
+    roots: tuple[Authority, ...]
 
 
 @click.command()
+@click.option(
+    "--watch", "watched", is_flag=True, help="End in the watch: pages with all of it in them."
+)
 @json_option
 @click.pass_context
-def demo(ctx: click.Context, as_json: bool) -> None:
+def demo(ctx: click.Context, watched: bool, as_json: bool) -> None:
     """Watch a pinned client refuse a man in the middle.
 
     Real TLS on this machine's loopback; nothing leaves it, and nothing stays. A bank's server is
     called by two clients: one trusts every authority that the machine trusts, as most do; the
     other has the server's pins too. Then an attacker steps in, whose authority the machine
     trusts, as a company's proxy or malware arranges it. The server changes to its backup key. At
-    last both clients go through the whole matrix of attacks and legitimate changes.
+    last both clients go through the whole matrix of attacks and legitimate changes. Then, if you
+    like, the watch shows what such an attack looks like to whoever runs the server.
 
     Exit code 0: everything went as it should.
     """
+    if watched and as_json:
+        raise click.UsageError("--watch serves pages until Ctrl-C: it cannot go with --json")
     scenes: list[Scene] = []
     if not as_json:
         click.echo(fold(_INTRODUCTION, sys.stdout))
-    for scene in play(set_stage()):
+    stage = set_stage()
+    for scene in play(stage):
         if not as_json:
             _tell(scene, new=not scenes or scenes[-1].title != scene.title)
         scenes.append(scene)
@@ -101,8 +110,20 @@ def demo(ctx: click.Context, as_json: bool) -> None:
         print_comparison(rows)
         click.echo(fold(_sum(totals(rows)), sys.stdout))
         click.echo(f"\n{_NEXT}")
+        _end_in_the_watch(stage, wanted=watched)
     if not all([each.as_it_should for each in scenes] + [row.as_it_should for row in rows]):
         ctx.exit(FINDING)
+
+
+def _end_in_the_watch(stage: Stage, *, wanted: bool) -> None:
+    """Where it was asked for, or where somebody is there to be asked."""
+    if not wanted and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        click.echo("and all of it in the watch, in a browser:\n  certpin demo --watch")
+        return
+    if not demo_watch.installed():
+        click.echo("The watch needs more packages: pip install 'certpin[watch]'")
+    elif wanted or click.confirm("\nSee it in the watch, in a browser on this machine?"):
+        demo_watch.watch(stage.server, stage.backup, stage.attacker, *stage.roots)
 
 
 def _compare(*, quiet: bool) -> list[Compared]:
@@ -133,7 +154,7 @@ def set_stage() -> Stage:
     for context in (pinned, unpinned):
         for trusted in (root, rogue):
             context.load_verify_locations(cadata=trusted.certificate.der)
-    return Stage(server, backup, rogue.issue(HOST), pinned, unpinned)
+    return Stage(server, backup, rogue.issue(HOST), pinned, unpinned, (root, rogue))
 
 
 def play(stage: Stage) -> Iterator[Scene]:

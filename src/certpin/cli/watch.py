@@ -18,7 +18,9 @@ from certpin.cli.watch_writer import writer
 
 @click.group()
 def watch() -> None:
-    """Tend the watch that `certpin serve` runs: who may come in, alerts, workers, the database.
+    """Tend the watch: who may come in, alerts, workers, the database.
+
+    What `certpin serve` runs is looked after with these:
 
     \b
     certpin watch user add anna --role admin                 people need it beyond this machine

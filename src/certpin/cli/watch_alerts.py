@@ -13,36 +13,35 @@ from certpin.cli.describe import print_json
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option
 from certpin.cli.screen import fold
-from certpin.cli.watch_settings import config_option, opened_watch
+from certpin.cli.watching import ready, watch_options
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from certpin.watch.alerts.state import Alert
     from certpin.watch.watch import Watch
 
 
 @click.command()
-@config_option
 @click.option("--test", is_flag=True, help="Send each service a message, and say what came of it.")
+@watch_options
 @json_option
 @click.pass_context
-def alerts(ctx: click.Context, config: Path | None, test: bool, as_json: bool) -> None:
+def alerts(ctx: click.Context, watch: Watch, test: bool, as_json: bool) -> None:
     """List the alerts that are open, the worst first.
 
     With --test, tell each service of the settings that this is a test.
 
-    Exit code 0: none is open, or each service took the message. 1: one is, or one did not.
+    Exit code 0: none is open, or each service took the message. 1: one is, or one did not. 2:
+    usage, or a database that no watch has run on. 3: the database is away, busy, or its disk full.
     """
-    with opened_watch(config) as watch:
-        found = _try(watch, as_json=as_json) if test else _list(watch, as_json=as_json)
+    found = _try(watch, as_json=as_json) if test else _list(watch, as_json=as_json)
     ctx.exit(FINDING if found else HOLDS)
 
 
 def _list(watch: Watch, *, as_json: bool) -> bool:
     from certpin.watch.alerts.listing import alert_facts, open_alerts
 
+    ready(watch.store)
     with watch.store.read() as connection:
         found = open_alerts(connection)
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -13,31 +12,37 @@ from certpin.cli.describe import print_json
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option
 from certpin.cli.screen import fold
-from certpin.cli.watch_settings import config_option, opened_watch
+from certpin.cli.watch_user import by_hand
+from certpin.cli.watching import ready, watch_options
 from certpin.errors import InputError
 from certpin.rotation import parse_duration
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from certpin.watch.alerts.quiet import Silence
     from certpin.watch.watch import Watch
 
 
 @click.command()
-@config_option
 @click.option("--rule", default="", help="Keep this rule quiet; at all hosts, without --host.")
 @click.option("--host", default="", help="Keep this host quiet; by all rules, without --rule.")
-@click.option("--for", "length", default="1h", show_default=True, metavar="DURATION")
-@click.option("--why", default="", help="The reason, for whoever asks tomorrow.")
+@click.option(
+    "--for",
+    "length",
+    default="1h",
+    show_default=True,
+    metavar="DURATION",
+    help="How long, as in 30m, 2h, 1d; no longer than alerts.silence allows.",
+)
+@click.option("--why", default="", help="The reason, for whoever asks tomorrow; it is needed.")
 @click.option("--who", default=None, help="Who answers for it; by default the user's name.")
 @click.option("--end", type=int, metavar="NUMBER", help="End this silence now.")
+@watch_options
 @json_option
 @click.pass_context
 def silence(
     ctx: click.Context,
-    config: Path | None,
+    watch: Watch,
     rule: str,
     host: str,
     length: str,
@@ -51,15 +56,17 @@ def silence(
     Without --rule, --host and --end: list the silences in force. What is silenced is recorded, and
     told when the silence is over and it is still there.
 
-    Exit code 0: done. 1: there is no such silence.
+    Exit code 0: done. 1: there is no such silence. 2: usage, or a database that no watch has run
+    on. 3: the database is away, busy, or its disk full.
     """
-    with opened_watch(config) as watch:
-        if end is not None:
-            ctx.exit(_end(watch, end, as_json=as_json))
-        if rule or host:
-            found = [_begin(watch, (rule, host, who or getpass.getuser(), why), length)]
-        else:
-            found = _list(watch)
+    ready(watch.store)
+    if end is not None:
+        ctx.exit(_end(watch, end, as_json=as_json))
+    if rule or host or why:
+        person = who or by_hand().name.removeprefix("cli:")
+        found = [_begin(watch, (rule, host, person, why), length)]
+    else:
+        found = _list(watch)
     if as_json:
         print_json({"silences": [_facts(each) for each in found]})
     else:
@@ -70,6 +77,7 @@ def silence(
 
 
 def _begin(watch: Watch, words: tuple[str, str, str, str], length: str) -> Silence:
+    from certpin.watch.access.audit import audit
     from certpin.watch.alerts.quiet import Silence
     from certpin.watch.alerts.silences import silence as begin
 
@@ -81,14 +89,21 @@ def _begin(watch: Watch, words: tuple[str, str, str, str], length: str) -> Silen
     since = int(now.timestamp())
     wanted = Silence(rule, host, since, since + int((until - now).total_seconds()), who, why)
     with watch.store.write() as connection:
-        return begin(connection, wanted, watch.settings.alerts)
+        made = begin(connection, wanted, watch.settings.alerts)
+        about = f"{made.id}: {rule or 'every rule'} at {host or 'every host'}"
+        audit(connection, by_hand(), "silence.made", about, at=now)
+    return made
 
 
 def _end(watch: Watch, number: int, *, as_json: bool) -> int:
+    from certpin.watch.access.audit import audit
     from certpin.watch.alerts.silences import end_silence
 
+    now = watch.clock()
     with watch.store.write() as connection:
-        ended = end_silence(connection, number, int(watch.clock().timestamp()))
+        ended = end_silence(connection, number, int(now.timestamp()))
+        if ended:
+            audit(connection, by_hand(), "silence.ended", str(number), at=now)
     if as_json:
         print_json({"ended": ended})
     else:

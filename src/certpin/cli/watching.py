@@ -100,6 +100,21 @@ def store_options(command: Any) -> Any:
     return watch_options(with_store)
 
 
+def ready(store: Store) -> None:
+    """See that a watch has run on it, for whoever asks what it knows.
+
+    An empty database would answer that all is well. Raises ``ConfigError``, or ``StoreError``.
+    """
+    from certpin.watch.store import SchemaState, prepare, schema_state
+
+    if schema_state(store).state is SchemaState.EMPTY:
+        raise ConfigError(
+            "no watch has run on this database: it is empty",
+            fix="name its settings with --config FILE, or the database with --store URL",
+        )
+    prepare(store)
+
+
 def kind_of(store: Store) -> str:
     """The word for a database: its address may have a password in it."""
     return "sqlite" if store.is_sqlite else "postgresql"

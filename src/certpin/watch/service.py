@@ -18,8 +18,10 @@ from certpin.watch.alerts import run as alerts
 from certpin.watch.collector import writer
 from certpin.watch.collector.app import Collector
 from certpin.watch.collector.intake import open_intake
+from certpin.watch.facts import rollup
 from certpin.watch.monitor import run as monitor
 from certpin.watch.parts import run_parts
+from certpin.watch.port import cannot_listen, check_free
 from certpin.watch.store.schema import prepare
 from certpin.watch.web.app import application
 from certpin.watch.web.health import Condition
@@ -37,12 +39,14 @@ PARTS: Mapping[str, Part] = {
     "alerts": alerts.run,
     "monitor": monitor.run,
     "retention": retention.run,
+    "sums": rollup.run,
     "writer": writer.run,
 }
 
 _GRACE = 10  # seconds for requests that are under way to be answered
 _BACKLOG = 1024
-_MOST_AT_ONCE = 4096  # requests that are worked on; a connection more waits
+_SILENT = 20  # seconds that a connection may say nothing, before a request and between two
+_MOST_AT_ONCE = 4096  # connections that are worked on; one more waits, whatever it has to say
 
 log = logging.getLogger("certpin.watch")
 
@@ -55,6 +59,7 @@ def make_ready(watch: Watch) -> None:
     alerts.services(watch.settings.alerts)
     prepare(watch.store)
     check_listening(watch.settings, watch.store)
+    check_free(watch.settings.listen)
 
 
 async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]) -> None:
@@ -110,11 +115,12 @@ async def _until_open(address: tuple[str, int], serving: asyncio.Task[None]) -> 
             return
         await asyncio.sleep(0.02)
     if problem := serving.exception():
-        raise _cannot_listen(address) from problem
+        raise cannot_listen(address) from problem
 
 
 def _server(watch: Watch, app: Any) -> Server:
-    from granian.constants import Interfaces, SSLProtocols
+    from granian.constants import HTTPModes, Interfaces, SSLProtocols
+    from granian.http import HTTP1Settings
     from granian.server.embed import Server
 
     host, port = watch.settings.listen
@@ -129,6 +135,10 @@ def _server(watch: Watch, app: Any) -> Server:
             address=host,
             port=port,
             interface=Interfaces.ASGINL,
+            # HTTP/1.1 alone: while granian waits to see which of two versions a client speaks, no
+            # time-out runs, and whoever says nothing holds one of the connections for ever.
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(header_read_timeout=_SILENT * 1000),
             backlog=_BACKLOG,
             backpressure=_MOST_AT_ONCE,
             websockets=False,
@@ -137,14 +147,7 @@ def _server(watch: Watch, app: Any) -> Server:
         )
     except (OSError, ValueError, FileNotFoundError) as exc:
         raise ConfigError(
-            f"certificate and key cannot be used: {exc}", key="tls_certificate"
+            f"certificate and key cannot be used: {exc}",
+            key="tls_certificate",
+            fix="both are PEM, the leaf stands first, and this user has to be able to read them",
         ) from exc
-
-
-def _cannot_listen(address: tuple[str, int]) -> ConfigError:
-    host, port = address
-    return ConfigError(
-        f"{host} port {port} cannot be listened on",
-        key="listen",
-        fix="is another watch running there? Choose another one with --listen HOST:PORT",
-    )

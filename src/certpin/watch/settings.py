@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ DEFAULT_STORE = "sqlite:///watch.db"
 _MOST_BYTES = 1024 * 1024
 
 # A new table is one line here, one field below, and a module that reads it.
-_TABLES: dict[str, tuple[tuple[str, ...], Callable[[Table], Any]]] = {
+TABLES: dict[str, tuple[tuple[str, ...], Callable[[Table], Any]]] = {
     "access": (access.KNOWN, access.read),
     "alerts": (alerts.KNOWN, alerts.read),
     "collector": (collector.KNOWN, collector.read),
@@ -35,6 +35,7 @@ _TABLES: dict[str, tuple[tuple[str, ...], Callable[[Table], Any]]] = {
     "telemetry": (telemetry.KNOWN, telemetry.read),
 }
 _TEXTS = ("listen", "nats", "pins", "public_url", "store", "tls_certificate", "tls_key")
+KNOWN: tuple[str, ...] = (*_TEXTS, *TABLES)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def parse_listen(text: str, key: str = "listen") -> tuple[str, int]:
 
 
 def _settings(top: Table, folder: Path) -> Settings:
-    _refuse_unknown(top, (*_TEXTS, *_TABLES))
+    _refuse_unknown(top, KNOWN)
     found: dict[str, Any] = {"folder": folder, "public_url": top.text("public_url", "")}
     if "listen" in top.data:
         found["listen"] = parse_listen(top.text("listen"))
@@ -94,11 +95,23 @@ def _settings(top: Table, folder: Path) -> Settings:
         found["pins"] = tuple(folder / name for name in top.texts("pins"))
     found |= {name: read_secret(top, name) for name in ("store", "nats") if name in top.data}
     found["tls"] = _tls(top, folder)
-    for name, (known, read) in _TABLES.items():
+    for name, (known, read) in TABLES.items():
         if table := top.table(name):
             _refuse_unknown(table, known)
             found[name] = read(table)
-    return Settings(**found)
+    return _with_proxies(Settings(**found), top)
+
+
+def _with_proxies(found: Settings, top: Table) -> Settings:
+    """Reports come through the proxy in front, too, unless their own table names others.
+
+    Otherwise all clients together would be one source for the collector, and share its rate.
+    """
+    own = top.table("collector")
+    if not found.access.behind_proxy or (own and "trusted_proxies" in own.data):
+        return found
+    proxies = found.access.trusted_proxies
+    return replace(found, collector=replace(found.collector, trusted_proxies=proxies))
 
 
 def _tls(top: Table, folder: Path) -> tuple[Path, Path] | None:

@@ -230,9 +230,7 @@ class TelemetryMiddleware:
 
 
 def _route(scope: Scope) -> str:
-    """The route that answered, or which part of the watch. Names stand behind, and are not told."""
-    if path := getattr(scope.get("route"), "path", ""):
-        return str(path)
+    """Which part of the watch answered. Names stand behind that, and are not told."""
     first = str(scope["path"]).split("/")[1:2]
     return f"/{first[0]}" if first and first[0] in _PARTS else "other"
 

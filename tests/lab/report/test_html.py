@@ -21,6 +21,8 @@ from tests.lab.report import _runs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.slow  # each draws the whole matrix
+
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 # What the page is made of; anything else came from outside.
 OURS = {

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from certpin.lab import Identity
 
+pytestmark = pytest.mark.slow  # each signs a folder, and pushes it
+
 TIMESTAMP = "metadata/timestamp.json"
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from certpin.lab import Authority
     from certpin.x509.keys import KeyAlgorithm
 
+pytestmark = pytest.mark.slow  # each signs a folder
+
 OTHER = Pin("sha256", bytes(range(2, 34)))
 ALL = ("root", "targets", "online")
 

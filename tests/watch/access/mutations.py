@@ -14,6 +14,20 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 MUTATIONS: list[Mutation] = [
     _rule(
+        "tries that are begun at once count as many",
+        "signing_in.py",
+        "if door.trying[source] >= door.logins.at_once(source, now):",
+        "if False:",
+        "test_accounts.py::test_tries_that_are_begun_at_once_count_as_many",
+    ),
+    _rule(
+        "a body ends, whatever it calls itself",
+        "forms.py",
+        "        if len(body) > MOST_BYTES:",
+        "        if False:",
+        "test_forgery.py::test_no_body_is_read_without_an_end_whatever_it_calls_itself",
+    ),
+    _rule(
         "a route without a requirement ends the start",
         "middleware.py",
         "        refuse_undeclared(routes)\n",

@@ -151,9 +151,25 @@ def test_tries_that_wait_are_bounded(house: House) -> None:
         return asyncio.run(try_to_sign_in(door, tried, Visitor(), house.clock(), sleep))
 
     assert (attempt().wait, slept) == (0, [throttle.ACCOUNT_WAIT])
-    door.waiting = 32
+    door.trying["others"] = 32
     assert attempt().wait > 0
     assert "guesser" not in repr(Try("anna", WRONG, origin, ""))
+
+
+def test_tries_that_are_begun_at_once_count_as_many(house: House) -> None:
+    house.add("anna")
+    door = door_of(house.watch)
+    origin = Origin("http", "127.0.0.1", None, forwarded=False)
+    tried = Try("anna", WRONG, origin, "")
+
+    async def many() -> list[Result]:
+        tries = (try_to_sign_in(door, tried, Visitor(), house.clock()) for _ in range(30))
+        return await asyncio.gather(*tries)
+
+    assert sum(not each.wait for each in asyncio.run(many())) == throttle.FREE_PER_SOURCE
+    house.clock.move(seconds=throttle.LONGEST_WAIT)
+    assert sum(not each.wait for each in asyncio.run(many())) == 1
+    assert not door.trying
 
 
 def test_the_record_names_who_failed_and_never_a_password(house: House) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
 import pytest
 
 from certpin.watch.access import csrf, forms
 from tests.watch.access._kit import House, csrf_of
+
+if TYPE_CHECKING:
+    from starlette.types import Message
 
 FORM = {"why": "quiet, please"}
 
@@ -104,6 +111,26 @@ def test_a_form_that_is_too_long_is_not_read(anna: House) -> None:
     assert browser.post("/silences", content=b"csrf=\xff", headers=kind).status_code == 403
 
 
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "application/json", ""])
+def test_no_body_is_read_without_an_end_whatever_it_calls_itself(anna: House, kind: str) -> None:
+    """The token in a header and a body of parts: starlette writes those to the disk."""
+    browser = anna.browser()
+    headers = {"x-csrf-token": csrf_of(browser.get("/login")), "content-type": kind}
+    long = b"-" * (forms.MOST_BYTES + 1)
+    assert browser.post("/login", content=long, headers=headers).status_code == 413
+    token = {"authorization": f"Bearer {anna.token('silence')}", "content-type": kind}
+    assert browser.post("/silences", content=long, headers=token).status_code == 413
+
+
+def test_a_body_that_does_not_come_holds_a_connection_for_a_while_only() -> None:
+    async def never() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    found, _ = asyncio.run(forms.body_of(never, 0.01))
+    assert found is HTTPStatus.REQUEST_TIMEOUT
+
+
 def test_a_method_that_no_page_has_is_refused(anna: House) -> None:
     assert anna.signed_in("anna").request("TRACE", "/").status_code == 405
 
@@ -130,7 +157,10 @@ def test_a_host_that_is_none_opens_nothing(house: House, host: str) -> None:
     assert house.browser().get("/", headers={"host": host}).status_code == 421
 
 
-@pytest.mark.parametrize("name", ["x-forwarded-for", "forwarded", "via", "x-real-ip"])
+@pytest.mark.parametrize(
+    "name",
+    ["x-forwarded-for", "x-forwarded-proto", "forwarded", "via", "x-real-ip", "cf-connecting-ip"],
+)
 def test_what_a_proxy_passed_on_is_not_from_this_machine(house: House, name: str) -> None:
     assert house.browser().get("/", headers={name: "127.0.0.1"}).status_code == 421
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from certpin.lab import Authority
 
+pytestmark = pytest.mark.slow  # a provider for each
+
 PUBLIC = "https://watch.bank.example"
 ROLES = {"staff": "viewer", "oncall": "operator", "security": "admin"}
 _KEY = RSAKey.generate_key(2048, auto_kid=True)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+pytestmark = pytest.mark.slow  # every route, as each role
+
 MEETS = {"nobody": {"anyone"}} | {
     role: {"anyone", "signed-in", *may} for role, may in ROLES.items()
 }

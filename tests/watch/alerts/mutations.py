@@ -17,6 +17,20 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 MUTATIONS: list[Mutation] = [
     _rule(
+        "hosts that nobody watches take no room",
+        "gather.py",
+        "(row for row in rows if patterns.of(row.host))",
+        "(row for row in rows)",
+        _GATHER + "hosts_that_nobody_watches_take_no_room_from_those_that_are",
+    ),
+    _rule(
+        "each pattern has its turn to be judged",
+        "judged.py",
+        "        turns[pattern] += 1\n",
+        "",
+        _GATHER + "chains_that_are_invented_for_one_host_hide_none_of_another",
+    ),
+    _rule(
         "a rotation explains no mismatch",
         "quiet.py",
         "trouble.rule in EXPLAINED\n        and ",

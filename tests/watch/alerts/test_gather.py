@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import insert
 
 from certpin.rotation import History
+from certpin.watch.alerts.bounds import MOST_FINDINGS, Patterns, bounded
 from certpin.watch.alerts.evidence import DAY, HOUR
 from certpin.watch.alerts.gather import Past, gather
 from certpin.watch.alerts.judged import matches
@@ -101,9 +102,49 @@ def test_what_clients_report_is_counted_and_judged(
     (strange,) = found.strange
     assert found.issuers[strange[1]] == root.certificate.subject
     assert len(found.accepted) == 1
-    assert found == again
+    assert replace(found, own=again.own) == again  # the disk moves meanwhile
     (one,) = RULES["strange-chain"].find(found)
     assert one.clients == 17
+
+
+def test_hosts_that_nobody_watches_take_no_room_from_those_that_are(
+    sqlite_store: Store, good: Identity, root: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("certpin.watch.alerts.gather._MOST_GROUPS", 3)
+    monkeypatch.setattr("certpin.watch.alerts.judged._MOST_CHAINS", 3)
+    here = stage(sqlite_store, watched(good.pin))
+    for number in range(5):
+        report(sqlite_store, ders(root.issue("evil.example")), 50, host=f"{number}.evil.example")
+    report(sqlite_store, ders(root.issue(HOST)), 6)
+    with sqlite_store.read() as connection:
+        found = gather(connection, here.watch, Past(), NOW, {})
+    assert found.hours.keys() == {HOST}
+    assert found.heard
+    assert [each.host for each in RULES["strange-chain"].find(found)] == [HOST]
+
+
+def test_chains_that_are_invented_for_one_host_hide_none_of_another(
+    sqlite_store: Store, good: Identity, root: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("certpin.watch.alerts.judged._MOST_CHAINS", 3)
+    pins = kit.pin_set(kit.policy("*.shop.example", good.pin), kit.policy(HOST, good.pin))
+    here = stage(sqlite_store, WatchedSet(Path("pins.toml"), pins, History()))
+    for number in range(5):
+        report(sqlite_store, ders(root.issue("x.example")), 50, host=f"{number}.shop.example")
+    report(sqlite_store, ders(root.issue(HOST)), 6)
+    with sqlite_store.read() as connection:
+        found = gather(connection, here.watch, Past(), NOW, {})
+    assert HOST in [each.host for each in RULES["strange-chain"].find(found)]
+
+
+def test_names_that_are_invented_below_a_pattern_make_so_many_alerts_and_no_more() -> None:
+    pins = kit.pin_set(kit.policy("*.shop.example"), kit.policy(HOST))
+    patterns = Patterns((WatchedSet(Path("pins.toml"), pins, History()),))
+    many = [finding(host=f"{n}.shop.example", reports=n) for n in range(100)]
+    kept = bounded([*many, finding(severity="warning")], patterns)
+    assert len(kept) == MOST_FINDINGS + 1
+    assert kept[0].host == "99.shop.example"
+    assert kept[-1].host == HOST
 
 
 def test_a_chain_that_a_vantage_saw_is_not_strange(

@@ -84,8 +84,6 @@ def pager(webhook: Hook, monkeypatch: pytest.MonkeyPatch) -> Hook:
     plugin = importlib.import_module("apprise.plugins.pagerduty")
     monkeypatch.setitem(plugin.PAGERDUTY_API_LOOKUP, "us", webhook.url(scheme="http"))
     monkeypatch.setattr(plugin.NotifyPagerDuty, "request_rate_per_sec", 0)
-    if not Service(Tell("pager", Secret(PAGER))).has_incidents:
-        pytest.skip("this apprise has no keys of incidents")
     return webhook
 
 

@@ -18,6 +18,20 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 MUTATIONS: list[Mutation] = [
     _rule(
+        "a version that went out is counted however full a day is",
+        "presences.py",
+        "nameless if went_out or nameless",
+        "nameless if nameless",
+        _COUNTING + "hostile_presences_fill_a_day_and_no_more",
+    ),
+    _rule(
+        "a day has room for so many presences",
+        "presences.py",
+        "if whole in there or count < most:",
+        "if True:",
+        _COUNTING + "hostile_presences_fill_a_day_and_no_more",
+    ),
+    _rule(
         "no answer before it is durable",
         "app.py",
         "await self._intake.accept(received)",

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import contextlib
 import signal
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from granian.constants import Interfaces
@@ -63,7 +64,13 @@ async def serve(watch: Watch, port: int, stop: asyncio.Event) -> None:
 
 
 async def _main(asked: argparse.Namespace) -> None:
-    watch = make_watch(asked.store, asked.nats, rate=asked.rate, burst=10_000_000)
+    limits: dict[str, Any] = {
+        "rate": 1_000_000,
+        "burst": 10_000_000,
+        "body_seconds": asked.body_seconds,
+    }
+    limits |= {"trusted_proxies": (ip_network("127.0.0.0/8"),)}
+    watch = make_watch(asked.store, asked.nats, **limits)
     create_tables(watch)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -80,7 +87,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("store")
     parser.add_argument("--nats")
     parser.add_argument("--role", default="collector")
-    parser.add_argument("--rate", type=int, default=1_000_000)
+    parser.add_argument("--body-seconds", type=int, default=10)
     parser.add_argument("--uvloop", action="store_true")
     asked = parser.parse_args(words)
     with contextlib.suppress(KeyboardInterrupt):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
@@ -10,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from certpin.watch.collector.counting import Counted, Rules, count
 from certpin.watch.collector.grouping import CHAINS_LEFT_OUT, DAY, HOUR, OTHER, Room, chain_of
 from certpin.watch.collector.known import Known
+from certpin.watch.collector.presences import Space
 from certpin.watch.collector.received import Failure, Holding, Received
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
 from certpin.watch.store.tables.reports import (
@@ -113,6 +115,28 @@ def test_clients_that_hold_a_version_are_counted_by_day(store: Store) -> None:
     counted(store, [body(holding[1]), body(holding[3], at=AT + DAY)])
     found = {row.day: row.count for row in rows(store, PRESENCES)}
     assert found == {100 * DAY: 3, 101 * DAY: 1}
+
+
+def test_hostile_presences_fill_a_day_and_no_more(store: Store) -> None:
+    rules = Rules(RULES.room, space=Space(20, frozenset({"bank-app"})))
+
+    def held(number: int, pin_set: str = "bank-app", version: int = 12, app: str = "") -> Received:
+        key = number.to_bytes(32, "big")
+        return body(Holding(key, pin_set, version, app or f"app {number}", "1", "ios"))
+
+    counted(store, [held(0, app="app")], rules)
+    counted(store, [held(n, f"nobody's {n}", n) for n in range(1, 101)], rules)
+    counted(store, [held(n) for n in range(101, 201)], rules)
+    counted(store, [held(n, version=n) for n in range(201, 301)], rules)
+    counted(store, [held(301, app="app")], rules)
+    old = rules.space._replace(versions=frozenset({("bank-app", 999)}))
+    counted(store, [held(302, version=999)], replace(rules, space=old))
+    found = rows(store, PRESENCES)
+    assert sum(row.count for row in found if row.version == 999) == 1  # an old one is not hidden
+    assert len(found) <= 2 * 20 + 4
+    assert sum(row.count for row in found) == 303
+    assert sum(row.count for row in found if (row.pin_set, row.version) == ("bank-app", 12)) == 102
+    assert [row.count for row in found if row.app == "app"] == [2]
 
 
 def test_a_few_samples_of_each_group_are_kept(store: Store) -> None:

@@ -13,9 +13,10 @@ import nats as client
 import pytest
 from sqlalchemy import event, func, select
 
+from certpin.errors import FormatError
 from certpin.watch.collector import jetstream, writer
 from certpin.watch.collector.intake import open_intake
-from certpin.watch.collector.received import told
+from certpin.watch.collector.received import pack, told, unpack_batch
 from certpin.watch.collector.refusals import NotDurableError
 from certpin.watch.collector.stream import subject
 from certpin.watch.metrics.counters import COUNTERS
@@ -192,6 +193,13 @@ def test_a_message_that_nobody_can_read_is_given_up_and_counted(
 def _poisoned() -> float:
     labels = {"fate": "poisoned"}
     return COUNTERS.registry.get_sample_value("certpin_collector_reports_total", labels) or 0
+
+
+def test_a_text_of_the_stream_that_is_not_utf_8_is_poison_as_other_junk_is() -> None:
+    data = pack(_reports(1))
+    assert b"bank.example" in data
+    with pytest.raises(FormatError):  # and not the error of Python's own, which ends a writer
+        unpack_batch(data.replace(b"bank.example", b"bank\x80example"))
 
 
 def test_the_name_of_a_message_is_that_of_its_reports() -> None:

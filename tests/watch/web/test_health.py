@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from starlette.testclient import TestClient
@@ -54,3 +55,34 @@ def test_it_is_not_ready_without_its_store(tmp_path: Path, monkeypatch: pytest.M
     assert status == 503
     assert found["wrong"] == ["store"]
     assert str(tmp_path) not in str(found)  # it gives nothing away
+
+
+def test_however_many_ask_at_once_the_store_is_asked_once(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may ask, without a login."""
+    asked: list[Store] = []
+    monkeypatch.setattr("certpin.watch.web.health._ask", asked.append)
+    monkeypatch.setattr("certpin.watch.web.health._FRESH", 3600.0)
+    with TestClient(health(Watch(Settings(), sqlite_store, Watched([])), Condition())) as client:
+        assert [client.get("/readyz").status_code for _ in range(20)] == [200] * 20
+    assert asked == [sqlite_store]
+
+
+def test_a_store_that_hangs_holds_one_thread(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Store] = []
+    go_on = threading.Event()
+
+    def hangs(store: Store) -> None:
+        asked.append(store)
+        go_on.wait(10)
+
+    monkeypatch.setattr("certpin.watch.web.health._ask", hangs)
+    monkeypatch.setattr("certpin.watch.web.health._FRESH", 0.0)
+    monkeypatch.setattr("certpin.watch.web.health._PATIENCE", 0.01)
+    with TestClient(health(Watch(Settings(), sqlite_store, Watched([])), Condition())) as client:
+        assert [client.get("/readyz").status_code for _ in range(5)] == [503] * 5
+        go_on.set()
+    assert len(asked) == 1

@@ -14,7 +14,6 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
 from certpin.watch.store.tables.alerts import ALERTS
-from certpin.watch.web.pages import live
 from tests.watch._pages import a_year, serving
 from tests.watch._year_pins import FIRST
 from tests.watch.photos import ARGUMENTS, CHROMIUM, NARROW, WIDE, pages
@@ -38,12 +37,10 @@ _WIDER = "document.documentElement.scrollWidth > document.documentElement.client
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A watch with a year in its store, and hostile reports. Its live page is asked each second."""
-    before, live.EVERY = live.EVERY, 1
     watch, year = a_year(tmp_path_factory.mktemp("year"), hosts=8, groups=400)
-    with serving(watch, year) as found:
+    with serving(watch, year, every=1) as found:
         yield found
     watch.store.close()
-    live.EVERY = before
 
 
 @pytest.fixture(scope="module")

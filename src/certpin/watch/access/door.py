@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -32,7 +33,8 @@ class Door:
     records: Recorded = field(default_factory=Recorded)
     verified: Verified = field(default_factory=Verified)
     provider: Provider | None = None
-    waiting: int = 0  # tries to sign in that are on their way
+    # Tries to sign in that are on their way, by who guesses.
+    trying: Counter[str] = field(default_factory=Counter)
     # Passwords are computed in threads that nothing else waits for, as many as compute at a time.
     computing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(AT_ONCE))
 

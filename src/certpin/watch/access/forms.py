@@ -1,37 +1,51 @@
-"""Forms: read once to look for their token, and handed on unread."""
+"""Forms: read once, within bounds, to look for their token; and handed on as if unread."""
 
 from __future__ import annotations
 
+import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 if TYPE_CHECKING:
-    from starlette.datastructures import Headers
     from starlette.types import Message, Receive
 
 METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 MOST_BYTES = 64 * 1024
+PATIENCE = 10.0  # seconds until a body has to be there
 _MOST_FIELDS = 100
-_KIND = "application/x-www-form-urlencoded"
 
 
-async def body_of(headers: Headers, receive: Receive) -> tuple[bytes | None, Receive]:
-    """The body of a form, and a ``receive`` that gives it once more. ``None``: it is too long.
+async def body_of(
+    receive: Receive, seconds: float = PATIENCE
+) -> tuple[bytes | HTTPStatus, Receive]:
+    """The body of a request, and a ``receive`` that gives it once more; or why it is not taken.
 
-    What is no such form is left unread, and has no field.
+    Whatever it calls itself, and whoever sends it: no page reads a body by itself. A form of many
+    parts would be written to the disk without an end, and one that never comes would hold one of
+    the connections that the server has, of which reports need some too.
     """
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != _KIND:
-        return b"", receive
-    body = b""
+    try:
+        async with asyncio.timeout(seconds):
+            body = await _read(receive)
+    except TimeoutError:
+        return HTTPStatus.REQUEST_TIMEOUT, receive
+    if body is None:
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, receive
+    return body, _again(body, receive)
+
+
+async def _read(receive: Receive) -> bytes | None:
+    body: bytes = b""
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return b"", receive
+            return b""
         body += message.get("body", b"")
         if len(body) > MOST_BYTES:
-            return None, receive
+            return None
         if not message.get("more_body"):
-            return body, _again(body, receive)
+            return body
 
 
 def field_of(body: bytes, name: str) -> str:

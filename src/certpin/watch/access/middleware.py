@@ -12,6 +12,7 @@ It stands before everything but the collector. A request passes it in this order
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
@@ -69,7 +70,7 @@ class AccessMiddleware:
         try:
             refused, receive = await self._refusal(scope, receive, origin, answer)
         except StoreError:
-            refused = _nobody_can_tell()
+            refused = _nobody_can_tell(Request(scope))
         if refused is not None:
             scope["state"][JUDGED] = True
             await refused(scope, receive, answer)
@@ -90,11 +91,14 @@ class AccessMiddleware:
             return _not_authenticated(request, found), receive
         visitor = answer.greet(request, found)
         scope["state"]["visitor"] = visitor
-        if scope["method"] in csrf.SAFE or visitor.kind == "token":
+        if scope["method"] in csrf.SAFE:
             return None, receive
         if scope["method"] not in forms.METHODS:
             return problem(request, 405, "Not here", "No page has this method."), receive
-        return await _forgery(request, receive, visitor)
+        body, receive = await forms.body_of(receive)
+        if isinstance(body, HTTPStatus):
+            return problem(request, body, body.phrase, _UNREAD[body]), receive
+        return None if visitor.kind == "token" else _forgery(request, body, visitor), receive
 
     async def _is_rebound(self, origin: Origin) -> bool:
         """Whether a watch that lets everybody in is asked by a name that is not this machine's."""
@@ -155,20 +159,21 @@ class _Answer:
         await self._send({"type": "http.response.body", "body": refused.body})
 
 
-async def _forgery(
-    request: Request, receive: Receive, visitor: Visitor
-) -> tuple[Response | None, Receive]:
+def _forgery(request: Request, body: bytes, visitor: Visitor) -> Response | None:
     """Refuse what another site may have made this browser send. See ``csrf.py``."""
     origin: Origin = request.state.origin
     if not csrf.is_own(request.headers, origin.url):
-        return _forged(request), receive
+        return _forged(request)
     brought = request.headers.get(csrf.HEADER)
     if brought is None:
-        body, receive = await forms.body_of(request.headers, receive)
-        if body is None:
-            return problem(request, 413, "Too large", "No form of the watch is so long."), receive
         brought = forms.field_of(body, csrf.FIELD)
-    return (None if csrf.is_right(visitor.csrf, brought) else _forged(request)), receive
+    return None if csrf.is_right(visitor.csrf, brought) else _forged(request)
+
+
+_UNREAD = {
+    HTTPStatus.REQUEST_TIMEOUT: "The form did not come in time. Send it once more.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "No form of the watch is so long.",
+}
 
 
 def _forged(request: Request) -> Response:
@@ -189,11 +194,11 @@ def _not_authenticated(request: Request, refused: Refused) -> Response:
     return answer
 
 
-def _nobody_can_tell() -> Response:
+def _nobody_can_tell(request: Request) -> Response:
     """The database is away: without it nobody is anybody."""
-    return PlainTextResponse(
-        "The watch cannot reach its database.\n", 503, headers={"Retry-After": "5"}
-    )
+    answer = problem(request, 503, "The database is away", "Ask again in a moment: nobody gets in.")
+    answer.headers["Retry-After"] = "5"
+    return answer
 
 
 def _misdirected() -> Response:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # What a proxy adds. Where one is in front, who connects says nothing about who asks.
-_FORWARDING = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+_FORWARDING = (
+    *("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"),
+    *("x-real-ip", "cf-connecting-ip", "true-client-ip"),
+)
 # No personal data in the record: an address is cut to its network, as reports are.
 _PREFIX = {4: 24, 6: 48}
 # A home or a phone has a /64 of IPv6: each of its addresses is one guesser.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -52,18 +53,22 @@ async def sign_in(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Result:
     """Try it. Whoever is not known is treated as whoever is wrong, and it takes as long."""
-    judged = door.logins.judge(tried.origin.guesser, tried.name, now)
+    source = tried.origin.guesser
+    judged = door.logins.judge(source, tried.name, now)
     if judged.refused_for:
         return Result(wait=math.ceil(judged.refused_for))
-    if door.waiting >= MOST_WAITING:
+    if door.trying.total() >= MOST_WAITING:
         return Result(wait=_BUSY)
-    door.waiting += 1
+    if door.trying[source] >= door.logins.at_once(source, now):
+        return Result(wait=1)
+    door.trying[source] += 1
     try:
         if judged.delay:
             await sleep(judged.delay)
         return await to_thread.run_sync(_look, door, tried, visitor, now, limiter=door.computing)
     finally:
-        door.waiting -= 1
+        door.trying[source] -= 1
+        door.trying += Counter()  # those with nothing under way are forgotten
 
 
 def is_password(door: Door, name: str, password: str) -> bool:

@@ -77,6 +77,14 @@ class Throttle:
             stranger = _key(source, account) not in self._known
             return Judgement(delay=ACCOUNT_WAIT if attacked and stranger else 0.0)
 
+    def at_once(self, source: str, now: datetime) -> int:
+        """How many tries of a source may be looked at in one moment: as many as it has free.
+
+        Otherwise all that it begins before the first one failed would count as one.
+        """
+        with self._lock:
+            return max(1, FREE_PER_SOURCE - _count(self._sources, source, now.timestamp()))
+
     def failed(self, source: str, account: str, now: datetime) -> bool:
         """After a wrong password. Whether it shall be written down."""
         at = now.timestamp()

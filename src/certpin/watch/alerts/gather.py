@@ -8,11 +8,13 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select
 
+from certpin.watch.alerts.bounds import Patterns
 from certpin.watch.alerts.evidence import BACK, DAY, HOUR, Evidence, Group, Holders, Own
 from certpin.watch.alerts.judged import judge
 from certpin.watch.alerts.outbox import failing
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin.watch.watch import Watch
+    from certpin.watch.watched import WatchedSet
 
 _MOST_GROUPS = 20_000  # of a day, the largest: whoever sends reports chooses their number
 
@@ -40,6 +43,13 @@ class Past:
     counted: int = -1
     hours: Hours = field(default_factory=dict)
     heard: frozenset[int] = frozenset()
+    patterns: Patterns = field(default_factory=Patterns)
+
+    def watching(self, sets: tuple[WatchedSet, ...]) -> Patterns:
+        """The patterns of these sets; where they changed, nothing that was counted holds."""
+        if self.patterns.sets != sets:
+            self.patterns, self.counted = Patterns(sets), -1
+        return self.patterns
 
 
 def gather(
@@ -48,8 +58,9 @@ def gather(
     """All that the rules look at."""
     sets = watch.watched.glance().sets
     settings, at = watch.settings.alerts, datetime.fromtimestamp(now, UTC)
-    groups = _groups(connection, now)
-    verdicts = judge(connection, sets, groups, at)
+    patterns = past.watching(sets)
+    groups = _groups(connection, patterns, now)
+    verdicts = judge(connection, patterns, groups, at)
     hours, heard = _hours(connection, past, now)
     return Evidence(
         now=now,
@@ -84,7 +95,8 @@ def holders(connection: Connection, now: int) -> tuple[Holders, ...]:
     return tuple(Holders(*key, count) for key, count in sorted(most.items()))
 
 
-def _groups(connection: Connection, now: int) -> tuple[Group, ...]:
+def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[Group, ...]:
+    """Of the hosts that are watched alone: others would take the room of these."""
     table = REPORT_GROUPS.c
     names = [getattr(table, name) for name in Group._fields if name != "reports"]
     total = func.sum(table.count)
@@ -93,25 +105,28 @@ def _groups(connection: Connection, now: int) -> tuple[Group, ...]:
         .where(table.hour > now - DAY, table.hour <= now)
         .group_by(*names)
         .order_by(total.desc())
-        .limit(_MOST_GROUPS)
     )
+    watched = islice((row for row in rows if patterns.of(row.host)), _MOST_GROUPS)
     # PostgreSQL sums to a decimal number.
-    return tuple(Group._make((*row[:-1], int(row[-1]))) for row in rows)
+    return tuple(Group._make((*row[:-1], int(row[-1]))) for row in watched)
 
 
 def _hours(connection: Connection, past: Past, now: int) -> tuple[Hours, frozenset[int]]:
     this = now - now % HOUR
     if past.counted != this:
-        past.hours, past.heard = _counted(connection, this - BACK - HOUR, this - HOUR)
+        since = this - BACK - HOUR
+        past.hours, past.heard = _counted(connection, past.patterns, since, this - HOUR)
         past.counted = this
-    late, lately = _counted(connection, this - HOUR, this + HOUR)
+    late, lately = _counted(connection, past.patterns, this - HOUR, this + HOUR)
     hosts = past.hours.keys() | late.keys()
     hours = {host: past.hours.get(host, {}) | late.get(host, {}) for host in hosts}
     return hours, past.heard | lately
 
 
-def _counted(connection: Connection, since: int, until: int) -> tuple[Hours, frozenset[int]]:
-    """Failures by host and hour, and the hours in which there were any; the end is left out."""
+def _counted(
+    connection: Connection, patterns: Patterns, since: int, until: int
+) -> tuple[Hours, frozenset[int]]:
+    """Failures by host and hour, and the hours in which anything came; the end is left out."""
     table = REPORT_GROUPS.c
     rows = connection.execute(
         select(table.host, table.hour, func.sum(table.count))
@@ -119,9 +134,12 @@ def _counted(connection: Connection, since: int, until: int) -> tuple[Hours, fro
         .group_by(table.host, table.hour)
     )
     hours: Hours = {}
+    heard: set[int] = set()
     for host, hour, count in rows:
-        hours.setdefault(host, {})[hour] = int(count)
-    return hours, frozenset(hour for each in hours.values() for hour in each)
+        heard.add(hour)
+        if patterns.of(host):
+            hours.setdefault(host, {})[hour] = int(count)
+    return hours, frozenset(heard)
 
 
 def _sighted(connection: Connection, groups: tuple[Group, ...]) -> frozenset[tuple[str, bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,12 +10,13 @@ from certpin.watch.alerts.evidence import watched_set
 from certpin.watch.store.keeping import read_chains
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
 
     from certpin.pins import HostPin
+    from certpin.watch.alerts.bounds import Patterns
     from certpin.watch.alerts.evidence import Group
     from certpin.watch.watched import WatchedSet
 
@@ -31,26 +33,42 @@ class Verdicts(NamedTuple):
 
 
 def judge(
-    connection: Connection, sets: tuple[WatchedSet, ...], groups: Sequence[Group], now: datetime
+    connection: Connection, patterns: Patterns, groups: Sequence[Group], now: datetime
 ) -> Verdicts:
-    """Against every version alive. A chain that is not kept any more is not judged."""
+    """Against every version alive. A chain that is not kept any more is not judged.
+
+    Each pattern has its turn: chains that somebody invents for one host hide none of another.
+    """
     counts: dict[tuple[str, bytes], tuple[int, str]] = {}
     for each in groups:
         if each.chain:
             before, _ = counts.get((each.host, each.chain), (0, ""))
             counts[each.host, each.chain] = (before + each.reports, each.pin_set)
-    most = sorted(counts, key=lambda key: -counts[key][0])[:_MOST_CHAINS]
+    most = _by_turns(counts, patterns)[:_MOST_CHAINS]
     chains = read_chains(connection, {digest for _, digest in most})
     accepted: set[tuple[str, bytes]] = set()
     strange: set[tuple[str, bytes]] = set()
     for host, digest in most:
-        watched = watched_set(sets, host, counts[host, digest][1])
+        watched = watched_set(patterns.sets, host, counts[host, digest][1])
         if watched is None or digest not in chains:
             continue
         fits = matches(chains[digest][:_LONGEST_CHAIN], host, pins_alive(watched, host, now))
         (accepted if fits else strange).add((host, digest))
     issuers = {key: _issuer(chain[0]) for key, chain in chains.items() if chain}
     return Verdicts(frozenset(accepted), frozenset(strange), issuers)
+
+
+def _by_turns(
+    counts: Mapping[tuple[str, bytes], tuple[int, str]], patterns: Patterns
+) -> list[tuple[str, bytes]]:
+    """Of each pattern what most reports are of, then of each what comes next, and so on."""
+    turns: Counter[str] = Counter()
+    ordered: list[tuple[int, tuple[str, bytes]]] = []
+    for key in sorted(counts, key=lambda key: -counts[key][0]):
+        pattern = patterns.of(key[0])
+        ordered.append((turns[pattern], key))
+        turns[pattern] += 1
+    return [key for _, key in sorted(ordered, key=lambda each: each[0])]
 
 
 def pins_alive(watched: WatchedSet, host: str, now: datetime) -> tuple[HostPin, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import StoreError
 from certpin.watch.alerts.book import known_alerts, write_changes
+from certpin.watch.alerts.bounds import bounded
 from certpin.watch.alerts.evidence import Evidence, Own
 from certpin.watch.alerts.gather import Past, gather
 from certpin.watch.alerts.outbox import give_up_strangers
@@ -86,7 +87,7 @@ class Looker:
         evidence, blind = self._evidence(now, failed)
         for name in sorted(RULES.keys() - blind):
             try:
-                found += RULES[name].find(evidence)
+                found += bounded(RULES[name].find(evidence), self._past.patterns)
             except Exception as exc:  # noqa: BLE001  # one mistake must not blind the others
                 failed[f"the rule {name}"] = _name(exc)
                 blind |= {name}

@@ -187,28 +187,25 @@ def _still(known: Alert, finding: Finding, clients: int | None, moment: _Moment)
         gone_at=None,
         quiet=quiet,
     )
-    what = _news(alert, known, moment)
-    if what is None:
-        return Change(alert, before=known)
-    if what == "repeated":
+    news = _news(alert, known, moment)
+    if "repeated" in news:
         alert = replace(alert, repeats=alert.repeats + 1)
-    if not quiet:
-        return Change(_told(alert, now), (Transition(what, told=True),), known)
-    if what == "escalated":
+    if "escalated" in news:
         alert = replace(alert, peak=severity)
-    return Change(alert, (Transition(what, told=False),), known)
+    if news and not quiet:
+        alert = _told(alert, now)
+    return Change(alert, tuple(Transition(each, told=not quiet) for each in news), known)
 
 
-def _news(alert: Alert, known: Alert, moment: _Moment) -> What | None:
+def _news(alert: Alert, known: Alert, moment: _Moment) -> tuple[What, ...]:
     """What there is to say of an alert that goes on."""
+    rose: tuple[What, ...] = ("escalated",) if worse(alert.severity, alert.peak) else ()
     if alert.quiet != known.quiet:
-        return alert.quiet or "resumed"
-    if worse(alert.severity, alert.peak):
-        return "escalated"
-    if alert.quiet or alert.severity == "info" or alert.told_at is None:
-        return None
+        return (alert.quiet, *rose) if alert.quiet else ("resumed",)
+    if rose or alert.quiet or alert.severity == "info" or alert.told_at is None:
+        return rose
     due = moment.now - alert.told_at >= moment.settings.repeat.total_seconds()
-    return "repeated" if due else None
+    return ("repeated",) if due else ()
 
 
 def _told(alert: Alert, now: int) -> Alert:

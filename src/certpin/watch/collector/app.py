@@ -21,7 +21,7 @@ import msgspec
 from certpin.errors import FormatError
 from certpin.reports import Report
 from certpin.reports.codecs import decode
-from certpin.watch.collector.body import parse, read_body, unpack
+from certpin.watch.collector.body import encoding_of, parse, read_body, unpack
 from certpin.watch.collector.grouping import HOUR
 from certpin.watch.collector.rate import Rates
 from certpin.watch.collector.received import Received, told
@@ -143,14 +143,14 @@ class Collector:
     async def _take(self, scope: Message, receive: Receive) -> None:
         head = _read_head(scope["headers"])
         self._look_at(scope, head)
+        encoding = encoding_of(head.encoding)
         client = scope.get("client")
         source = self._sources.prefix(client[0] if client else "", head.forwarded.decode("latin-1"))
         if seconds := self._rates.take(source):
             raise too_many(seconds)
         most = self._settings.most_bytes
         data = await read_body(receive, most, self._settings.body_seconds)
-        if head.encoding:
-            data = unpack(data, head.encoding.decode("latin-1").strip().lower(), most)
+        data = unpack(data, encoding, most)
         document = parse(data, self._settings.most_depth)
         if received := self._received(document, head.content_type, source, len(data)):
             await self._intake.accept(received)

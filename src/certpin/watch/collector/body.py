@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's number for "a gzip header, and nothing else"
+_ENCODINGS = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "br": "br"}
 _JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
@@ -51,15 +52,22 @@ async def _read(receive: Receive, most: int) -> bytes:
         pieces.append(piece)
 
 
+def encoding_of(header: bytes) -> str:
+    """The Content-Encoding: ``gzip``, ``br`` or nothing. Raises ``RefusedError``."""
+    encoding = header.decode("latin-1").strip().lower()
+    try:
+        return _ENCODINGS[encoding]
+    except KeyError as exc:
+        raise unsupported(
+            "this Content-Encoding is not known here", "send gzip, br or identity"
+        ) from exc
+
+
 def unpack(data: bytes, encoding: str, most: int) -> bytes:
-    """Undo the Content-Encoding, and stop where the limit is passed. Raises ``RefusedError``."""
-    if encoding in {"", "identity"}:
+    """Undo what ``encoding_of`` returned; stop at the limit. Raises ``RefusedError``."""
+    if not encoding:
         return data
-    if encoding in {"gzip", "x-gzip"}:
-        return _gunzip(data, most)
-    if encoding == "br":
-        return _unbrotli(data, most)
-    raise unsupported("this Content-Encoding is not known here", "send gzip, br or identity")
+    return _gunzip(data, most) if encoding == "gzip" else _unbrotli(data, most)
 
 
 def _gunzip(data: bytes, most: int) -> bytes:

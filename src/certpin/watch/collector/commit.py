@@ -13,6 +13,7 @@ from certpin.watch import telemetry
 from certpin.watch.collector.counting import Counted, Rules, count
 from certpin.watch.collector.grouping import Room
 from certpin.watch.collector.known import Known
+from certpin.watch.collector.presences import space_of
 from certpin.watch.collector.refusals import NotDurableError
 from certpin.watch.metrics.counters import COUNTERS
 
@@ -57,7 +58,8 @@ class Committer:
     def _count(self, batch: Sequence[Received]) -> Counted:
         settings = self._settings
         room = Room(settings.groups_per_hour, settings.chains_per_hour, watches(self._watched))
-        rules = Rules(room, settings.samples, settings.most_samples)
+        space = space_of(self._watched.glance().sets, settings.presences_per_day)
+        rules = Rules(room, settings.samples, settings.most_samples, space)
         with (
             telemetry.span("certpin.batch", batch_size=len(batch)),
             self._store.write() as connection,

@@ -20,7 +20,6 @@ from sqlalchemy import func, select
 from certpin.watch.collector.chains import store_chains
 from certpin.watch.collector.grouping import (
     CHAINS_LEFT_OUT,
-    DAY,
     HOUR,
     Group,
     Room,
@@ -30,20 +29,19 @@ from certpin.watch.collector.grouping import (
     place,
 )
 from certpin.watch.collector.known import Hour, Known, by_hour
+from certpin.watch.collector.presences import Space, count_presences
 from certpin.watch.collector.received import Failure
 from certpin.watch.collector.statements import (
-    PRESENCE_KEY,
     existing,
     insert_identities,
     pieces,
     upsert_groups,
-    upsert_presences,
 )
 from certpin.watch.store import insert
 from certpin.watch.store.tables.reports import REPORT_GROUPS, REPORT_SAMPLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -68,6 +66,7 @@ class Rules:
     room: Room
     samples: int = 3
     most_samples: int = 10_000
+    space: Space = field(default_factory=Space)
 
 
 class New(NamedTuple):
@@ -92,7 +91,7 @@ def count(connection: Connection, batch: Sequence[Received], rules: Rules, known
     counted_in = [placed[group] for group in groups]
     _count_groups(connection, failures, counted_in)
     _keep_samples(connection, failures, [key for key, _ in counted_in], rules)
-    _count_presences(connection, holdings)
+    count_presences(connection, holdings, rules.space)
     for key, group in counted_in:
         found[group.hour].groups.add(key)
     folded = sum(group.folded > 0 for _, group in counted_in)
@@ -192,16 +191,3 @@ def _held(connection: Connection, keys: set[bytes]) -> Counter[bytes]:
         for key, number in connection.execute(by_key.group_by(samples.key)):
             held[bytes(key)] = number
     return held
-
-
-def _count_presences(connection: Connection, holdings: Iterable[tuple[Holding, int]]) -> None:
-    counts = Counter(
-        (at - at % DAY, each.pin_set, each.version, each.app, each.app_version, each.platform)
-        for each, at in holdings
-    )
-    rows = [
-        {**dict(zip(PRESENCE_KEY, values, strict=True)), "count": number}
-        for values, number in sorted(counts.items())
-    ]
-    if rows:
-        connection.execute(upsert_presences(connection), rows)

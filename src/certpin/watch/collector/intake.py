@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
+from certpin.errors import ConfigError
 from certpin.watch.collector.commit import Committer
 from certpin.watch.collector.gather import Bounds, Gatherer
 
@@ -79,6 +81,15 @@ async def open_intake(watch: Watch) -> AsyncIterator[Intake]:
 
 
 def _jetstream(watch: Watch) -> JetStreamIntake:
+    require_nats()
     from certpin.watch.collector.jetstream import JetStreamIntake
 
     return JetStreamIntake(watch)
+
+
+def require_nats() -> None:
+    """Raises ``ConfigError`` where the client of NATS is not installed."""
+    if find_spec("nats") is None:
+        raise ConfigError(
+            "JetStream needs the package nats-py", key="nats", fix="pip install 'certpin[cluster]'"
+        )

@@ -85,7 +85,7 @@ def unpack_batch(data: bytes) -> list[Received]:
     """What such a payload holds. Raises ``FormatError``."""
     try:
         return _DECODER.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as exc:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as exc:
         raise FormatError(f"this is no batch of reports: {exc}") from exc
 
 

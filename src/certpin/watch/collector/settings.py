@@ -31,6 +31,7 @@ _NUMBERS = {
     "most_sample_bytes": (0, 1024 * 1024),
     "groups_per_hour": (16, 10_000_000),
     "chains_per_hour": (4, 1_000_000),
+    "presences_per_day": (16, 10_000_000),
     "stream_bytes": (1024 * 1024, 2**50),
     "stream_replicas": (1, 5),
 }
@@ -63,6 +64,7 @@ class Settings:
     most_sample_bytes: int = 16 * 1024
     groups_per_hour: int = 10_000
     chains_per_hour: int = 500
+    presences_per_day: int = 10_000
     stream_bytes: int = 1024**3
     stream_replicas: int = 1
     stream: str = "CERTPIN_REPORTS"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.errors import FormatError
 from certpin.watch.collector.commit import Committer
+from certpin.watch.collector.intake import require_nats
 from certpin.watch.collector.received import unpack_batch
 from certpin.watch.collector.refusals import NotDurableError
 from certpin.watch.collector.waiting import forget, keep_looking
@@ -38,10 +39,14 @@ _log = logging.getLogger(__name__)
 
 
 async def run(watch: Watch, stop: asyncio.Event) -> None:
-    """Write until ``stop`` is set. Without a NATS server in the settings there is nothing to do."""
+    """Write until ``stop`` is set. Without a NATS server in the settings there is nothing to do.
+
+    Raises ``ConfigError`` where the client of NATS is not installed.
+    """
     if watch.settings.nats is None:
         await asyncio.to_thread(forget, watch.store)
         return
+    require_nats()
     thread = ThreadPoolExecutor(1, "certpin-writer")
     try:
         await _Writer(watch, stop, thread).run()

@@ -47,6 +47,13 @@ _PATIENCE = 5.0  # seconds for an answer of the broker
 
 # What the client of NATS raises where the broker is away, slow or refuses.
 TROUBLE = (NatsError, OSError, TimeoutError, asyncio.TimeoutError)
+_WORDS = {  # by the name of what was raised
+    "AuthorizationError": "it does not take this user and password",
+    "ConnectionRefusedError": "nobody listens at its address",
+    "SSLCertVerificationError": "its certificate does not verify",
+    "TimeoutError": "it does not answer",
+    "gaierror": "nobody knows its name",
+}
 
 
 def job_subject(vantage: str) -> str:
@@ -139,7 +146,7 @@ async def take(subscription: JetStreamContext.PullSubscription, most: int) -> li
     except TimeoutError:
         return []
     except (NatsError, OSError) as exc:
-        log.info("no messages from the broker: %s", type(exc).__name__)
+        log.info("no messages from the NATS server: %s", in_words(exc))
         await asyncio.sleep(_AGAIN)
         return []
 
@@ -162,6 +169,11 @@ async def pause(stop: asyncio.Event) -> None:
         await asyncio.wait_for(stop.wait(), _AGAIN)
 
 
+def in_words(exc: Exception) -> str:
+    """What is wrong with the broker. Its own message is left out: it may name the address."""
+    kind = type(exc).__name__
+    return _WORDS.get(kind, kind)
+
+
 async def _told(exc: Exception) -> None:
-    """Say that the connection has trouble: the kind alone, for a message may name the address."""
-    log.info("trouble with the broker: %s", type(exc).__name__)
+    log.info("trouble with the NATS server: %s", in_words(exc))

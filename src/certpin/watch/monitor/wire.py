@@ -93,6 +93,11 @@ encode = msgspec.msgpack.Encoder().encode
 _read_job = msgspec.msgpack.Decoder(Job).decode
 _read_result = msgspec.msgpack.Decoder(Result).decode
 
+_NO_RESULT = (
+    *(msgspec.MsgspecError, RecursionError, UnicodeError, IndexError),
+    CertificateParseError,
+)
+
 
 def decode_job(data: bytes) -> Job:
     """Read a job. Raises ``InputError`` on anything that no service would send."""
@@ -114,7 +119,7 @@ def decode_result(data: bytes) -> Result:
         result = _read_result(_bounded(data))
         for seen in result.seen:
             _check(result, seen)
-    except (msgspec.MsgspecError, RecursionError, IndexError, CertificateParseError) as exc:
+    except _NO_RESULT as exc:
         raise InputError("this is not a result") from exc
     return result
 

@@ -19,6 +19,7 @@ from certpin.errors import InputError
 from certpin.watch.monitor.link import (
     JOBS,
     TROUBLE,
+    in_words,
     job_subject,
     linked,
     pause,
@@ -61,10 +62,12 @@ async def work(
             async with linked(url, f"certpin worker {vantage}", stop) as jetstream:
                 await _Worker(vantage, jetstream, stop, window, patience).run()
         except NotFoundError:
-            log.info("no service has handed out jobs yet")
+            log.info(
+                "no watch has handed out jobs yet: its watch.toml has to have nats and vantages"
+            )
             await pause(stop)
         except TROUBLE as exc:
-            log.warning("no way to the broker: %s", type(exc).__name__)
+            log.warning("no way to the NATS server: %s", in_words(exc))
             await pause(stop)
 
 

@@ -111,8 +111,8 @@ def _alerts(connection: Connection, *, before: int) -> int:
     past = select(ALERTS.c.id).where(ALERTS.c.resolved_at < before).limit(BATCH)
     numbers = connection.execute(past).scalars().all()
     if numbers:
-        connection.execute(delete(ALERT_EVENTS).where(ALERT_EVENTS.c.alert.in_(numbers)))
-        connection.execute(delete(TELLINGS).where(TELLINGS.c.alert.in_(numbers)))
+        for table in (ALERT_EVENTS, TELLINGS):
+            connection.execute(delete(table).where(table.c.alert.in_(numbers)))
         connection.execute(delete(ALERTS).where(ALERTS.c.id.in_(numbers)))
     return len(numbers)
 

@@ -32,6 +32,8 @@ def application(watch: Watch, collector: ASGIApp, condition: Condition) -> ASGIA
         *pages.routes(watch),
     ]
     inside = Starlette(routes=routes, exception_handlers=HANDLERS)
+    # It would send a browser to whichever host the request names.
+    inside.router.redirect_slashes = False
     door = AccessMiddleware(inside, watch, routes)
 
     alive = health(watch, condition)

@@ -6,6 +6,8 @@ They stand before the door, which asks the store who somebody is: it may be the 
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 HEALTHZ, READYZ = "/healthz", "/readyz"
 _PATIENCE = 5.0  # seconds until a store that does not answer is away
+_FRESH = 1.0  # seconds for which an answer holds: whoever asks more often costs the store nothing
 
 
 @dataclass
@@ -44,6 +47,7 @@ class Condition:
 
 def health(watch: Watch, condition: Condition) -> ASGIApp:
     """``/healthz``: the loop turns. ``/readyz``: it can do its work; else 503, and what is not."""
+    asking = _Asking(watch.store)
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -53,7 +57,7 @@ def health(watch: Watch, condition: Condition) -> ASGIApp:
         if condition.stopping:
             wrong.append("stopping")
         wrong += [name for name, is_there in condition.needs.items() if not is_there()]
-        if not await _answers(watch.store):
+        if not await asking.answers():
             wrong.append("store")
         state = {"status": "not ready" if wrong else "ok", "wrong": wrong}
         return JSONResponse(state, status_code=503 if wrong else 200)
@@ -61,13 +65,34 @@ def health(watch: Watch, condition: Condition) -> ASGIApp:
     return Router([Route(HEALTHZ, healthz), Route(READYZ, readyz)])
 
 
-async def _answers(store: Store) -> bool:
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            await asyncio.to_thread(_ask, store)
-    except (CertpinError, SQLAlchemyError, TimeoutError):
-        return False
-    return True
+class _Asking:
+    """Asks the store for everybody at once: anybody may ask, and a thread that hangs is one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._turn = asyncio.Lock()
+        self._thread: asyncio.Future[None] | None = None
+        self._asked = -math.inf
+        self._found = False
+
+    async def answers(self) -> bool:
+        """Whether the store does."""
+        async with self._turn:
+            if time.monotonic() - self._asked >= _FRESH:
+                self._found = await self._look()
+                self._asked = time.monotonic()
+            return self._found
+
+    async def _look(self) -> bool:
+        """One that was asked before and has said nothing yet is waited for, and not asked again."""
+        if self._thread is None or self._thread.done():
+            self._thread = asyncio.ensure_future(asyncio.to_thread(_ask, self._store))
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await asyncio.shield(self._thread)
+        except (CertpinError, SQLAlchemyError, TimeoutError):
+            return False
+        return True
 
 
 def _ask(store: Store) -> None:

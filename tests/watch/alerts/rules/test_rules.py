@@ -103,7 +103,9 @@ def test_an_old_app_fails_where_newer_ones_do_not() -> None:
     assert old.clients == 400
     assert "3.9" in old.summary
     assert old.command == "certpin rotate status --file pins.toml"
-    both = (*groups, group(1, app_version="3.10"))
+    one = (*groups, group(1, app_version="3.10"))  # anybody can say that of his own
+    assert found("old-app-fails", groups=one, holders=holders)
+    both = (*groups, group(SETTINGS.few, app_version="3.10"))
     assert not found("old-app-fails", groups=both, holders=holders)
     assert not found("old-app-fails", groups=groups)
     strange = frozenset({(HOST, CHAIN)})

@@ -44,7 +44,7 @@ def _of(evidence: Evidence, watched: WatchedSet, groups: Sequence[Group]) -> Ite
     failing = {version for version, count in counts.items() if count >= few}
     app, host = groups[0].app, groups[0].host
     held = _held(evidence, name, app)
-    fine = {each for each, count in held.items() if count >= few and each not in counts}
+    fine = {each for each, count in held.items() if count >= few and counts.get(each, 0) < few}
     if not failing or not fine or max(map(order, failing)) >= min(map(order, fine)):
         return
     versions = sorted(failing, key=order)[-_MOST:]

@@ -132,7 +132,7 @@ def key_of(cursor: str | None, *kinds: type) -> Any:
         data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         shape: Any = tuple.__class_getitem__(kinds)
         key = msgspec.json.decode(data, type=shape)
-    except (ValueError, binascii.Error) as exc:
+    except (ValueError, binascii.Error, msgspec.MsgspecError) as exc:
         raise RefusedError(400, "The cursor cannot be used", "Take the `next` of a page.") from exc
     if not all(map(_storable, key)):
         raise RefusedError(400, "The cursor cannot be used", "Take the `next` of a page.")

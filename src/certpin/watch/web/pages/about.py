@@ -7,6 +7,7 @@ import platform
 import sqlite3
 import ssl
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
 
 from certpin._version import __version__
@@ -50,10 +51,10 @@ def about(asked: Asked) -> Response:
 def _general(asked: Asked) -> Iterator[tuple[str, str]]:
     settings = asked.watch.settings
     host, port = settings.listen
-    yield "listens on", f"{host}, port {port}"
-    yield "reached as", settings.public_url or "not said"
+    yield "Listens on", f"{host}, port {port}"
+    yield "Reached as", settings.public_url or "not said"
     yield "TLS", "its own certificate" if settings.tls else "none of its own"
-    yield "intake", "NATS JetStream" if settings.nats else "the store itself"
+    yield "Intake", "NATS JetStream" if settings.nats else "the store itself"
 
 
 def _database(asked: Asked) -> str:
@@ -84,7 +85,7 @@ def _text(value: object) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, timedelta):
         return format_duration(value)
-    if isinstance(value, (str, int, float)):
+    if isinstance(value, (str, int, float, IPv4Network, IPv6Network)):
         return str(value)
     if isinstance(value, Secret):
         return "set, and not shown"

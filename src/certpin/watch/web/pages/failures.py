@@ -25,7 +25,7 @@ RANGES = {
     "7d": ("7 days", timedelta(days=7)),
     "30d": ("30 days", timedelta(days=30)),
     "90d": ("90 days", timedelta(days=90)),
-    "365d": ("a year", timedelta(days=365)),
+    "365d": ("year", timedelta(days=365)),
 }
 DIMENSIONS: dict[failures.By, str] = {
     "app_version": "App version",
@@ -40,7 +40,7 @@ DIMENSIONS: dict[failures.By, str] = {
 }
 _FILTERS = ("host", "app", "app_version", "platform", "network", "pin_set", "reason")
 _BY_HOUR = timedelta(days=7)
-_CHAINS_OF = timedelta(days=30)  # the longest time for which chains are counted
+_CHAINS_OF = timedelta(days=14)  # the longest time for which chains are counted
 
 
 def overview(asked: Asked) -> Response:
@@ -54,14 +54,14 @@ def overview(asked: Asked) -> Response:
     with asked.connection() as connection:
         found = _series(connection, within, by, only)
         split = _split(connection, lately, only)
-        met = failures.top_chains(connection, lately, only=only, limit=15)
+        met = failures.top_chains(connection, lately, only=only, limit=12)
         known = [(each, origin_of(connection, asked, each)) for each in met]
     return asked.page(
         "failures.html",
         by=by,
         key=key,
         words=words,
-        chains_words="30 days" if length > _CHAINS_OF else words,
+        chains_words="14 days" if length > _CHAINS_OF else words,
         ranges={name: each[0] for name, each in RANGES.items()},
         dimensions=DIMENSIONS,
         drawn=series.drawn("over-time", f"Failures by {DIMENSIONS[by].lower()}", found, asked.now),

@@ -71,6 +71,7 @@ class Rotation:
     policy: HostPolicy
     standings: tuple[Standing, ...]
     drawing: Markup | None
+    ends: tuple[tuple[datetime, str], ...]
 
 
 def of(
@@ -87,9 +88,10 @@ def of(
         watched.history.past(policy.pattern),
     )
     standings = tuple(_stand(situation, watched, entry) for entry in policy.pins)
-    drawing = _drawn(situation, standings, host, f"rotation-{watched.pins.name}")
+    ends = _ends(policy, host)
+    drawing = _drawn(situation, standings, ends, f"rotation-{watched.pins.name}")
     name, version = watched.pins.name, watched.pins.version
-    return Rotation(name, str(policy.pattern), version, policy, standings, drawing)
+    return Rotation(name, str(policy.pattern), version, policy, standings, drawing, ends)
 
 
 def _seen(connection: Connection, host: Host) -> Iterator[Sighting]:
@@ -111,22 +113,29 @@ def _stand(situation: Situation, watched: WatchedSet, entry: HostPin) -> Standin
     )
 
 
+def _ends(policy: HostPolicy, host: Host) -> tuple[tuple[datetime, str], ...]:
+    both = ((host.not_after, "certificate ends"), (policy.expires, "pins end"))
+    return tuple((end, words) for end, words in both if end)
+
+
 def _drawn(
-    situation: Situation, standings: tuple[Standing, ...], host: Host, name: str
+    situation: Situation,
+    standings: tuple[Standing, ...],
+    ends: tuple[tuple[datetime, str], ...],
+    name: str,
 ) -> Markup | None:
     moments = [moment for each in standings for moment in each.since.values()]
     if not moments:
         return None
     now = situation.now
-    ends = [(host.not_after, "certificate ends"), (situation.policy.expires, "pins end")]
     ahead = [each.adoption.moment for each in standings if each.adoption.moment]
-    later = [at for at in (*ahead, *(end for end, _ in ends)) if at]
+    later = [*ahead, *(end for end, _ in ends)]
     span = Span(
         max(min(moments), now - _LONGEST),
         max([now + _SHORTEST / 4, *(min(at, now + 4 * _AHEAD) + _AHEAD / 6 for at in later)]),
     )
     lanes = tuple(_lane(each, span) for each in standings)
-    marks = tuple(Mark(end, words) for end, words in ends if end and end > now)
+    marks = tuple(Mark(end, words) for end, words in ends if end > now)
     what = Timeline(span, now, lanes, marks)
     return timeline(name, f"Where each pin of {situation.pattern} stands", what)
 

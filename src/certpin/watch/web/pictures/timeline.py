@@ -153,4 +153,4 @@ def _marks(what: Timeline, bottom: int) -> Iterator[ET.Element]:
             drawn = line(x, _HEAD - 6, bottom, f"mark-{mark.kind}")
             drawn.append(tag("title", f"{mark.words}: {mark.at:%Y-%m-%d}"))
             yield drawn
-            yield text(mark.words, x, _HEAD - 10, f"mark-{mark.kind}", anchor_at(x))
+            yield text(mark.words, x, _HEAD - 10, f"mark-{mark.kind} minor", anchor_at(x))

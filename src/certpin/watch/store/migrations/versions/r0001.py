@@ -216,6 +216,15 @@ def upgrade() -> None:
         op.f("ix_report_identities_received_at"), "report_identities", ["received_at"], unique=False
     )
     op.create_table(
+        "report_queue",
+        sa.Column("stream", sa.Text(), nullable=False),
+        sa.Column("messages", sa.BigInteger(), nullable=False),
+        sa.Column("oldest_at", sa.BigInteger(), nullable=True),
+        sa.Column("looked_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("stream", name=op.f("pk_report_queue")),
+        info={"transient": True},
+    )
+    op.create_table(
         "report_samples",
         sa.Column(
             "id",
@@ -340,14 +349,6 @@ def upgrade() -> None:
         "tellings",
         ["told_at", "given_up_at", "service"],
         unique=False,
-    )
-    op.create_table(
-        "report_queue",
-        sa.Column("stream", sa.Text(), nullable=False),
-        sa.Column("messages", sa.BigInteger(), nullable=False),
-        sa.Column("oldest_at", sa.BigInteger(), nullable=True),
-        sa.Column("looked_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("stream", name=op.f("pk_report_queue")),
     )
     op.create_table(
         "tokens",

@@ -1,0 +1,98 @@
+"""Batches into the store: one report that no database takes stands in nobody's way."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy.exc import DataError
+
+from certpin.watch.collector import commit
+from certpin.watch.collector.commit import Committer, watches
+from certpin.watch.collector.counting import count
+from certpin.watch.collector.refusals import NotDurableError
+from certpin.watch.watched import Watched
+from tests import kit
+from tests.watch.collector.clients import counted
+from tests.watch.collector.serving import make_watch
+from tests.watch.collector.test_counting import body, failure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from certpin.watch.collector.received import Received
+    from certpin.watch.store import Store
+    from certpin.watch.watch import Watch
+
+POISON = failure(5)
+_PINS = """\
+schema = 1
+name = "bank-app"
+version = 1
+[[host]]
+name = "*.bank.example"
+expires = 2099-01-01
+pin = [{{ pin = "{}", role = "leaf" }}, {{ pin = "{}", role = "backup" }}]
+"""
+
+
+@pytest.fixture
+def watch(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """Its database does not take one of the reports."""
+
+    def picky(connection: Any, batch: Sequence[Received], *more: Any) -> Any:
+        if any(POISON in each.told for each in batch):
+            raise DataError("INSERT", None, ValueError("it does not fit"))
+        return count(connection, batch, *more)
+
+    monkeypatch.setattr(commit, "count", picky)
+    return replace(make_watch("sqlite:///unused.db"), store=sqlite_store)
+
+
+BATCH = [*(body(failure(n)) for n in range(5)), body(POISON), body(failure(6))]
+
+
+def test_a_writer_gives_up_what_the_database_does_not_take_and_counts_the_others(
+    watch: Watch,
+) -> None:
+    Committer(watch, drop=True).commit(BATCH)
+    assert counted(watch.store) == (6, 6)
+
+
+def test_an_intake_says_so_to_whoever_waits(watch: Watch) -> None:
+    with pytest.raises(NotDurableError, match="does not take"):
+        Committer(watch).commit(BATCH)
+    assert counted(watch.store) == (6, 6)
+
+
+def test_a_store_that_fails_is_told_of_once_and_when_it_is_back(
+    sqlite_store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = replace(make_watch("sqlite:///unused.db"), store=sqlite_store)
+    committer = Committer(watch)
+    caplog.set_level(logging.INFO)
+    with sqlite_store.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE report_groups RENAME TO away")
+    for _ in range(3):
+        with pytest.raises(NotDurableError):
+            committer.commit(BATCH)
+    with sqlite_store.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO report_groups")
+    committer.commit(BATCH)
+    assert [each.getMessage() for each in caplog.records] == [
+        "reports wait, because the store fails: schema",
+        "the store takes reports again",
+    ]
+
+
+def test_the_hosts_of_the_pin_sets_are_watched(tmp_path: Path) -> None:
+    path = tmp_path / "pins.toml"
+    assert watches(Watched(()))("evil.example")
+    path.write_text(_PINS.format(kit.NOBODY, kit.NOBODY_ELSE))
+    watched = watches(Watched((path,)))
+    assert watched("api.bank.example")
+    assert not watched("evil.example")
+    assert not watched("no host")

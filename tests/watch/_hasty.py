@@ -17,7 +17,7 @@ if __name__ == "__main__":
     look._TERM = rounds._LEAST_LEASE = 9  # seconds that a lease outlasts its holder
     outbox._FIRST = 3  # seconds until a message is sent again that may not have been
     stream._ACK_WAIT = desk._PATIENCE = 4.0  # until another one gets the work
-    worker.work.__kwdefaults__["patience"] = 4.0
+    worker.work.__kwdefaults__ = {**(worker.work.__kwdefaults__ or {}), "patience": 4.0}
     queue._LATE = 7  # seconds until what waits is late
     settings._DURATIONS["interval"] = timedelta(seconds=2)
     main()

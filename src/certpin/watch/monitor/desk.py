@@ -11,6 +11,7 @@ from certpin.watch.metrics.counters import COUNTERS
 from certpin.watch.monitor.link import (
     RESULTS,
     TROUBLE,
+    in_words,
     job_subject,
     linked,
     make_streams,
@@ -67,7 +68,7 @@ class Desk:
                     self._jetstream = jetstream
                     await self._collect(jetstream, stop)
             except TROUBLE as exc:
-                log.warning("no way to other vantages: %s", type(exc).__name__)
+                log.warning("no way to other vantages: %s", in_words(exc))
                 await pause(stop)
             finally:
                 self._jetstream = None

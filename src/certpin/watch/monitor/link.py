@@ -25,6 +25,7 @@ from nats.js.api import (
 )
 from nats.js.errors import BadRequestError
 
+from certpin.watch.collector.stream import why
 from certpin.watch.monitor.wire import MOST_BYTES
 
 if TYPE_CHECKING:
@@ -170,9 +171,8 @@ async def pause(stop: asyncio.Event) -> None:
 
 
 def in_words(exc: Exception) -> str:
-    """What is wrong with the broker. Its own message is left out: it may name the address."""
-    kind = type(exc).__name__
-    return _WORDS.get(kind, kind)
+    """What is wrong with the broker, without what the client says: it may name an address."""
+    return _WORDS.get(type(exc).__name__) or why(exc)
 
 
 async def _told(exc: Exception) -> None:

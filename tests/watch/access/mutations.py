@@ -44,8 +44,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "the browser says where a request comes from",
         "middleware.py",
-        "    if not csrf.is_own(request.headers, origin.url):\n"
-        "        return _forged(request)\n",
+        "    if not csrf.is_own(request.headers, origin.url):\n        return _forged(request)\n",
         "",
         "test_forgery.py::test_a_request_of_another_site_changes_nothing_though_the_token_is_right",
     ),

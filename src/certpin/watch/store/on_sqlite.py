@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 BUSY = 30.0  # seconds that one process waits for another that writes
+_TURN = 0.01  # seconds until a lock is asked for again
 
 # In this order: the first holds only while the file is empty, and WAL mode writes its first page.
 _SETTINGS = (
@@ -65,11 +67,28 @@ def connect(path: Path) -> sqlite3.Connection:
     )
     try:
         for setting in _SETTINGS:
-            connection.execute(f"PRAGMA {setting}")
+            _set(connection, setting)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _set(connection: sqlite3.Connection, setting: str) -> None:
+    """Change a setting. Who changes to WAL mode is refused a lock that another one has, and not
+    made to wait for it (https://www.sqlite.org/c3ref/busy_handler.html): several that open a new
+    file at once take turns here.
+    """
+    until = time.monotonic() + BUSY
+    while True:
+        try:
+            connection.execute(f"PRAGMA {setting}")
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_TURN)
+        else:
+            return
 
 
 def path_of(engine: Engine) -> Path:

@@ -8,8 +8,7 @@ from sqlalchemy import func, select
 
 from certpin.watch.collector.grouping import HOUR, NO_CHAIN, Chain, Room, chain_of
 from certpin.watch.collector.statements import existing
-from certpin.watch.store import insert
-from certpin.watch.store.keeping import hold_chains
+from certpin.watch.store.keeping import hold_chains, put
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
 
 if TYPE_CHECKING:
@@ -74,17 +73,13 @@ def _store(
 
 def _insert(connection: Connection, kept: Sequence[tuple[Chain, New]]) -> None:
     ders = dict(pair for chain, _ in kept for pair in _members(chain))
-    connection.execute(
-        insert(connection, CERTIFICATES).on_conflict_do_nothing(),
-        [{"sha256": digest, "der": ders[digest]} for digest in sorted(ders)],
-    )
-    connection.execute(
-        insert(connection, CHAINS).on_conflict_do_nothing(),
-        [
-            {"digest": chain.digest, "members": chain.members, "first_at": new.body.at}
-            for chain, new in kept
-        ],
-    )
+    certificates = [{"sha256": digest, "der": der} for digest, der in ders.items()]
+    put(connection, CERTIFICATES, certificates)
+    rows = [
+        {"digest": chain.digest, "members": chain.members, "first_at": new.body.at}
+        for chain, new in kept
+    ]
+    put(connection, CHAINS, rows)
 
 
 def _members(chain: Chain) -> Iterable[tuple[bytes, bytes]]:

@@ -43,9 +43,9 @@ def keep_chains(
         return digests  # a chain that is kept has its certificates
     wanted = {each[i : i + 32] for each in new.values() for i in range(0, len(each), 32)}
     ders = _missing(connection, CERTIFICATES.c.sha256, {key: certificates[key] for key in wanted})
-    _insert(connection, CERTIFICATES, [{"sha256": key, "der": der} for key, der in ders.items()])
+    put(connection, CERTIFICATES, [{"sha256": key, "der": der} for key, der in ders.items()])
     rows = [{"digest": key, "members": each, "first_at": moment} for key, each in new.items()]
-    _insert(connection, CHAINS, rows)
+    put(connection, CHAINS, rows)
     return digests
 
 
@@ -88,6 +88,14 @@ def read_certificates(connection: Connection, digests: Iterable[bytes]) -> dict[
     return found
 
 
+def put(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert what is not there, in the order of its keys: two never lock each other out."""
+    if rows:
+        key = next(iter(table.primary_key)).name
+        statement = insert(connection, table).on_conflict_do_nothing()
+        connection.execute(statement, sorted(rows, key=lambda row: row[key]))
+
+
 def _digests(chain: Sequence[bytes], certificates: dict[bytes, bytes]) -> list[bytes]:
     found = []
     for der in chain:
@@ -109,14 +117,6 @@ def _missing(
     for part in _parts(wanted):
         there.update(connection.execute(select(column).where(column.in_(part))).scalars())
     return {key: value for key, value in wanted.items() if key not in there}
-
-
-def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """In the order of their keys: two that keep the same wait for each other, never crosswise."""
-    if rows:
-        key = next(iter(table.primary_key)).name
-        statement = insert(connection, table).on_conflict_do_nothing()
-        connection.execute(statement, sorted(rows, key=lambda row: row[key]))
 
 
 def _parts(keys: Iterable[bytes]) -> Iterable[list[bytes]]:

@@ -19,7 +19,7 @@ from sqlalchemy.sql.elements import False_, True_
 from certpin.watch.store import open_store, schema
 from certpin.watch.store.tables import METADATA
 
-RELEASED = 0
+RELEASED = 1
 
 VERSIONS = Path(schema.__file__).parent / "migrations" / "versions"
 

@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
 CONFIG = Path("watch.toml")
 _EXTRA = {
-    *("alembic", "apprise", "argon2", "authlib", "brotli", "granian", "httpx", "jinja2", "msgspec"),
+    *(
+        "alembic",
+        "apprise",
+        "argon2",
+        "authlib",
+        "brotli",
+        "granian",
+        "httpx2",
+        "jinja2",
+        "msgspec",
+    ),
     *("prometheus_client", "python_multipart", "sqlalchemy", "starlette"),
 }
 

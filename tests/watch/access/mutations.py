@@ -15,9 +15,9 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 MUTATIONS: list[Mutation] = [
     _rule(
         "tries that are begun at once count as many",
-        "signing_in.py",
-        "if door.trying[source] >= door.logins.at_once(source, now):",
-        "if False:",
+        "guesses.py",
+        '            _put(connection, _key("source", source), counted(found, at) + 1, at)\n',
+        "",
         "test_accounts.py::test_tries_that_are_begun_at_once_count_as_many",
     ),
     _rule(

@@ -87,13 +87,12 @@ def _look(
     door: Door, found: tuple[Token, str], secret: str, origin: Origin, now: datetime
 ) -> Refused | None:
     """Compute Argon2, unless whoever asks was wrong too often."""
-    wait = door.programs.judge(origin.guesser, found[0].id, now).refused_for
-    if wait:
+    if wait := door.programs.wait(origin.guesser, now):
         return Refused(429, "There were too many wrong tokens from here.", math.ceil(wait))
     if door.verified.matches(found[1], secret, now):
-        door.programs.succeeded(origin.guesser, found[0].id)
+        door.programs.succeeded(origin.guesser)
         return None
-    if door.programs.failed(origin.guesser, found[0].id, now):
+    if door.programs.failed(origin.guesser, now):
         with door.store.write() as connection:
             audit(
                 connection,

@@ -125,4 +125,25 @@ MUTATIONS: list[Mutation] = [
         "    if isinstance(nonce, str) and not hmac.compare_digest(",
         "test_openid.py::test_a_token_with_a_wrong_claim_lets_nobody_in",
     ),
+    _rule(
+        "a session of a provider's people is nobody's after a while",
+        "authenticate.py",
+        "return now.timestamp() - session.made_at >= longest",
+        "return False",
+        "test_openid.py::test_the_provider_is_asked_again_after_a_while_without_a_word",
+    ),
+    _rule(
+        "nobody goes on in the session of somebody else",
+        "pages_login.py",
+        "old.owner.subject != owner.subject",
+        "False",
+        "test_openid.py::test_who_is_not_known_there_any_more_or_is_somebody_else_signs_in_anew",
+    ),
+    _rule(
+        "a session that was ended does not go on",
+        "pages_login.py",
+        "if old is None or old.until <= now.timestamp():",
+        "if old is None:\n                return self._start(request, owner)\n            if False:",
+        "test_openid.py::test_a_session_that_was_ended_or_is_over_does_not_go_on",
+    ),
 ]

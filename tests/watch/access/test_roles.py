@@ -128,7 +128,7 @@ def test_strangers_are_told_where_to_sign_in_each_in_their_own_way(house: House)
     page = browser.get("/?host=a.example")
     assert (page.status_code, page.headers["location"]) == (303, "/login?next=/%3Fhost%3Da.example")
     part = browser.get("/", headers={"hx-request": "true"})
-    assert (part.status_code, part.headers["hx-redirect"]) == (401, "/login")
+    assert (part.status_code, part.headers["hx-redirect"]) == (401, "/login?next=/")
     program = browser.get("/", headers={"accept": "application/json"})
     assert program.status_code == 401
     assert program.headers["www-authenticate"].startswith("Bearer")

@@ -71,6 +71,7 @@ class Provider:
                 state=begun.state,
                 nonce=begun.nonce,
                 code_verifier=begun.verifier,
+                **({"prompt": "none"} if begun.again else {}),
             )
         return str(url)
 

@@ -143,7 +143,7 @@ MUTATIONS: list[Mutation] = [
         "a session that was ended does not go on",
         "pages_login.py",
         "if old is None or old.until <= now.timestamp():",
-        "if old is None:\n                return self._start(request, owner)\n            if False:",
+        "if old is None:\n                return self._start(request, owner)",
         "test_openid.py::test_a_session_that_was_ended_or_is_over_does_not_go_on",
     ),
 ]

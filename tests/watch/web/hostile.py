@@ -30,13 +30,14 @@ ALERT = 9000
 def write_hostile(store: Store, now: datetime) -> bytes:
     """Put it into every text of the store that pages show. The digest of the chain."""
     at = int(now.timestamp())
+    text = ALL if store.is_sqlite else ALL.replace("\0", "")  # PostgreSQL has no such text
     with store.write() as connection:
         digest = keep_chains(connection, [_chain(now)], now)[0]
         _reports(connection, at // 3600 * 3600, digest)
         connection.execute(
             SIGHTINGS.update()
             .where(SIGHTINGS.c.host == FIRST[3], SIGHTINGS.c.latest)
-            .values(problem=ALL, address=ALL, tls=ALL, outcome=ALL)
+            .values(problem=text, address=text, tls=text, outcome=text)
         )
         _alert(connection, at)
     return digest

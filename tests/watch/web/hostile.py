@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SCRIPT = "<script>window.hacked=1</script>"
 BREAKING = "\"'><img src=x onerror=window.hacked=1>{{7*7}}{%raw%}"
 TURNED = "abc\u202egpj.exe\u0000\u200b"
-ALL = f"{SCRIPT}{BREAKING}{TURNED}"
+ALL = f"{SCRIPT}{BREAKING}{TURNED}{'W' * 200}"
 ALERT = 9000
 
 

@@ -114,7 +114,7 @@ def test_the_keyboard_leads_from_the_skip_link_to_a_host(browser: Browser, serve
         expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
         page.keyboard.press("Enter")
         expect(page.locator("main")).to_be_focused()
-        link = page.get_by_role("link", name=FIRST[1], exact=True)
+        link = page.locator("#hosts").get_by_role("link", name=FIRST[1], exact=True)
         for _ in range(40):
             page.keyboard.press("Tab")
             if link.evaluate("each => each === document.activeElement"):
@@ -257,13 +257,14 @@ def test_what_attackers_write_runs_nowhere(browser: Browser, served: Served) -> 
         f"/failures/chains/{digest}?host={FIRST[0]}", f"/alerts/{ALERT}", f"/hosts/{FIRST[3]}",
         "/failures?by=app", "/failures?range=365d&by=reason", "/live",
     ]  # fmt: skip
-    viewport = {"width": NARROW[0], "height": NARROW[1]}
-    with tab(browser, served, viewport=viewport) as page:
-        for path in paths:
-            page.goto(path)
-            assert page.evaluate("window.hacked") is None, path
-            assert page.locator("img").count() == 0, path
-            assert not page.evaluate(_WIDER), f"{path} is wider than the screen"
+    for width, height in (WIDE, NARROW):
+        with tab(browser, served, viewport={"width": width, "height": height}) as page:
+            for path in paths:
+                page.goto(path)
+                assert page.evaluate("window.hacked") is None, path
+                assert page.locator("img").count() == 0, path
+                assert not page.evaluate(_WIDER), f"{path} is wider than {width}"
+    with tab(browser, served) as page:
         page.goto(f"/alerts/{ALERT}")
         expect(page.get_by_role("heading", level=1)).to_contain_text("<script>window.hacked=1")
         expect(page.get_by_role("heading", level=1)).to_contain_text(r"abc\u202egpj.exe")

@@ -180,8 +180,8 @@ MUTATIONS = [
     Mutation(
         12,
         _TLS + "enforcer.py",
-        "served, copy(error))",
-        "served, error)",
+        "                copy(error),\n",
+        "                error,\n",
         _EVENTS + "the_error_that_a_hook_gets_keeps_no_connection_alive",
     ),
     Mutation(

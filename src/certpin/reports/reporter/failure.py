@@ -59,6 +59,10 @@ class Failure(Protocol):
     def served(self) -> tuple[bytes, ...]:
         """What the server sent, as DER."""
 
+    @property
+    def port(self) -> int:
+        """The port that was called; 0 where it is not known."""
+
 
 class Held(Protocol):
     """What is needed of a ``PinSet``, or of an updater's status."""
@@ -126,7 +130,7 @@ def _document(
         kind="certpin",
         at=failure.at,
         host=failure.host,
-        port=0,  # a context is not told
+        port=failure.port,
         decision=failure.decision,
         reason=failure.reason,
         identity=f"id:{luck}",

@@ -248,7 +248,7 @@ def test_being_told_of_a_failure_never_waits_for_the_disk_and_never_raises(
         assert entered.wait(PATIENCE)
         for _ in range(400):
             reporter(failure(collector.url))
-        assert len(reporter._notes) == 256
+        assert len(reporter._notes._waiting) == 255
         let_go.set()
         collector.arrived(1)
 

@@ -35,11 +35,8 @@ def of_failure(failure: Failure, otherwise: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the host's policy, or ``otherwise`` where it has none.
 
     A host that cannot be reached safely is not told so over the same way (RFC 7469 section 2.1.4).
-    One without a policy that is told of others is not told of either: whoever met it was sending.
     """
     own = () if failure.policy is None else failure.policy.report_to
-    if failure.policy is None and failure.host in map(host_of, otherwise):
-        return ()
     return tuple(each for each in own or otherwise if host_of(each) != failure.host)
 
 

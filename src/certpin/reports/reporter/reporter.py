@@ -148,6 +148,8 @@ class Reporter:
                 self._notes.take(note)
 
     def _report(self, failure: Failure) -> None:
+        if failure.policy is None and self._sender.calls(failure.host):
+            return  # met by a report, and told by a hook in another thread
         told = addresses.of_failure(failure, self._report_to)
         if not told:
             self._warn_once(failure)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from certpin.errors import HostError
+from certpin.reports.reporter.addresses import host_of
 from certpin.reports.reporter.post import Line, post
 from certpin.reports.reporter.retry import Answer, asked_for, backed_off, meaning
 from certpin.x509 import printable
@@ -70,6 +71,10 @@ class Sender:
         self._asked = self._served = 0
         self._urgent = self._closed = False
         self._holds: dict[str, _Hold] = {}
+
+    def calls(self, host: str) -> bool:
+        """Whether it has called this host, or does so now. ``host`` is normalised."""
+        return host in map(host_of, list(self._holds))
 
     def wake(self) -> None:
         """Look at what waits, soon."""

@@ -85,8 +85,8 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "a child waits for no lock of its parent",
-        _REPORTER + "reporter.py",
-        "        each._begin()\n",
+        _REPORTER + "process.py",
+        "        each.begin()\n",
         "        pass\n",
         _IN_TROUBLE + "a_child_that_is_forked_while_its_locks_are_held_does_not_wait_for_them",
     ),

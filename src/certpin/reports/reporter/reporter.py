@@ -8,9 +8,7 @@ This is the shell: what it is told is noted, and a thread puts it on the disk. `
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
 import secrets
 import time
 from contextlib import suppress
@@ -18,13 +16,13 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
-from weakref import WeakSet
 
 from certpin.pins import utc_now
 from certpin.reports.reporter import addresses
 from certpin.reports.reporter.failure import document_of, presence_of, sameness, this_client
 from certpin.reports.reporter.folder import Folder
 from certpin.reports.reporter.notes import Notes
+from certpin.reports.reporter.process import before_a_worker_ends, live
 from certpin.reports.reporter.queue import Item, Queue
 from certpin.reports.reporter.rate import admits
 from certpin.reports.reporter.sender import Sender, sending
@@ -32,6 +30,7 @@ from certpin.reports.reporter.settings import ReporterSettings
 from certpin.reports.reporter.trust import Trust
 
 if TYPE_CHECKING:
+    import os
     import ssl
     from collections.abc import Callable, Iterable
     from datetime import datetime
@@ -39,10 +38,7 @@ if TYPE_CHECKING:
     from certpin.reports.reporter.failure import Failure, Held
     from certpin.reports.reporter.trust import Pinned
 
-_AT_EXIT = 2.0  # seconds for putting notes on the disk when the interpreter ends
-
 _log = logging.getLogger("certpin.reports")
-_alive: WeakSet[Reporter] = WeakSet()
 
 
 class _Event(Protocol):
@@ -89,14 +85,15 @@ class Reporter:
         self._folder = Folder(Path(folder))
         self._told: dict[str, float] = {}
         self._closed = self._warned = False
-        self._begin()
+        self.begin()
         if self._queue.names(clock()):
             self._sender.wake()  # left by a process before this one
-        _alive.add(self)
+        live(self)
 
-    def _begin(self) -> None:
-        """All that has a lock or a thread: it is made anew in a child that was forked."""
+    def begin(self) -> None:
+        """Make all anew that has a lock or a thread: for a child that was forked."""
         self._trust.begin()
+        self._has_noted = False
         self._notes = Notes()
         self._queue = Queue(self._folder, self._settings)
         self._sender = Sender(self._queue, self._settings, self._clock, self._trust.context_for)
@@ -124,8 +121,11 @@ class Reporter:
     def flush(self, seconds: float = 5.0) -> bool:
         """Try to send all that waits, now; whether nothing is left. A ``Retry-After`` holds."""
         until = time.monotonic() + seconds
-        settled = self._notes.settle(seconds)
-        return settled and self._sender.flush(max(until - time.monotonic(), 0.0))
+        return self.settle(seconds) and self._sender.flush(max(until - time.monotonic(), 0.0))
+
+    def settle(self, seconds: float = 5.0) -> bool:
+        """Put on the disk what was told until now, and send nothing; whether it is there."""
+        return self._notes.settle(seconds)
 
     def close(self, seconds: float = 5.0) -> None:
         """Send what can be sent in this time. What cannot waits on the disk for the next start."""
@@ -146,6 +146,9 @@ class Reporter:
         with suppress(Exception):  # of a log handler, or of an interpreter that is shutting down
             if not self._closed:
                 self._notes.take(note)
+                if not self._has_noted:
+                    self._has_noted = True
+                    before_a_worker_ends()
 
     def _report(self, failure: Failure) -> None:
         if failure.policy is None and self._sender.calls(failure.host):
@@ -198,21 +201,3 @@ class Reporter:
         if not self._queue.put(item, self._clock()):
             _log.warning("a report is in memory alone: its folder cannot be written to")
         self._sender.wake()
-
-
-@atexit.register
-def _put_on_disk() -> None:
-    """An app that ends without ``close()``: what it met is sent when it is started again."""
-    for each in list(_alive):
-        with suppress(Exception):
-            each._notes.settle(_AT_EXIT)
-
-
-def _begin_in_a_child() -> None:
-    """Before anything else runs there: no thread is, and any lock may be held by one over there."""
-    for each in list(_alive):
-        each._begin()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, where nobody forks
-    os.register_at_fork(after_in_child=_begin_in_a_child)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from certpin.lab.report.text import clean
+from certpin.watch.web.pages.reasons import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +108,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "minute": minute,
     "number": number,
     "percent": percent,
+    "reason": reason,
     "second": second,
     "span": span,
     "started": started,

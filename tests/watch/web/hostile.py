@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab import Authority
 from certpin.watch.store.keeping import keep_chains
+from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
 from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS
 from certpin.watch.store.tables.sightings import SIGHTINGS
@@ -40,6 +41,11 @@ def write_hostile(store: Store, now: datetime) -> bytes:
             .values(problem=text, address=text, tls=text, outcome=text)
         )
         _alert(connection, at)
+        connection.execute(
+            AUDIT.insert().values(
+                at=at, who=text, what="login", subject=text, source="", outcome=text
+            )
+        )
     return digest
 
 

@@ -18,7 +18,6 @@ from certpin.watch.alerts import run as alerts
 from certpin.watch.collector import writer
 from certpin.watch.collector.app import Collector
 from certpin.watch.collector.intake import open_intake
-from certpin.watch.facts import rollup
 from certpin.watch.monitor import run as monitor
 from certpin.watch.parts import run_parts
 from certpin.watch.port import cannot_listen, check_free
@@ -39,7 +38,6 @@ PARTS: Mapping[str, Part] = {
     "alerts": alerts.run,
     "monitor": monitor.run,
     "retention": retention.run,
-    "sums": rollup.run,
     "writer": writer.run,
 }
 

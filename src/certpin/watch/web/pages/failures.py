@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from certpin.watch.facts import failures, rollup
-from certpin.watch.facts.breakdown import breakdown
+from certpin.watch.facts import failures
+from certpin.watch.facts.breakdown import breakdown_and_chains
 from certpin.watch.web.pages import series
 from certpin.watch.web.pages.met import origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sqlalchemy import Connection
     from starlette.responses import Response
 
@@ -53,8 +51,7 @@ def overview(asked: Asked) -> Response:
     only = only_of(asked)
     with asked.connection() as connection:
         found = _series(connection, within, by, only)
-        split = _split(connection, lately, only)
-        met = failures.top_chains(connection, lately, only=only, limit=12)
+        split, met = breakdown_and_chains(connection, lately, tuple(DIMENSIONS), only, limit=12)
         known = [(each, origin_of(connection, asked, each)) for each in met]
     return asked.page(
         "failures.html",
@@ -78,21 +75,8 @@ def only_of(asked: Asked) -> failures.Only | None:
     return msgspec.convert(found, failures.Only) if found else None
 
 
-def _split(
-    connection: Connection, within: failures.Range, only: failures.Only | None
-) -> Mapping[str, tuple[tuple[str, int], ...]]:
-    if only is None and within.until - within.since > _BY_HOUR:
-        return rollup.divided(connection, within, tuple(DIMENSIONS))
-    return breakdown(connection, within, tuple(DIMENSIONS), only)
-
-
 def _series(
     connection: Connection, within: failures.Range, by: failures.By, only: failures.Only | None
 ) -> failures.Series:
-    """Long times without a filter are read from what was added up by day."""
-    lines = 6
-    if within.until - within.since <= _BY_HOUR:
-        return failures.series(connection, within, by=by, only=only, lines=lines)
-    if only is None:
-        return rollup.series(connection, within, by, lines=lines)
-    return failures.series(connection, within, by=by, bucket="day", only=only, lines=lines)
+    bucket: failures.Bucket = "hour" if within.until - within.since <= _BY_HOUR else "day"
+    return failures.series(connection, within, by=by, bucket=bucket, only=only, lines=6)

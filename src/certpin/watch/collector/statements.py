@@ -70,9 +70,7 @@ def upsert_groups(connection: Connection) -> Any:
     """Count more in groups, and make those that are not there."""
     statement = insert(connection, REPORT_GROUPS)
     old, new = REPORT_GROUPS.c, statement.excluded
-    return statement.on_conflict_do_update(
-        index_elements=[old.key], set_=_counted(old, new)
-    )
+    return statement.on_conflict_do_update(index_elements=[old.key], set_=_counted(old, new))
 
 
 @_once

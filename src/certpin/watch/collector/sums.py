@@ -52,11 +52,11 @@ def find_spots(
 ) -> dict[bytes, Spot]:
     """Where the reports of each group are added up, by its key; what is new is written down."""
     folded = dict(_folded(connection, groups, room))
-    days = {key: _day(group.hour) for key, group in groups.items()}
     said = {key: tuple(getattr(each, name) for name in TRAITS) for key, each in folded.items()}
-    traits = _traits(connection, {said[key]: days[key] for key in sorted(said, key=days.get)})
     met = {key: (each.host, each.served) for key, each in folded.items()}
-    places = _places(connection, {met[key]: days[key] for key in sorted(met, key=days.get)})
+    days = {key: _day(groups[key].hour) for key in sorted(groups, key=lambda key: groups[key].hour)}
+    traits = _traits(connection, {said[key]: day for key, day in days.items()})
+    places = _places(connection, {met[key]: day for key, day in days.items()})
     return {key: (places[met[key]], traits[said[key]]) for key in groups}
 
 

@@ -46,7 +46,7 @@ def breakdown_and_chains(
     return split, tuple(map(chain_count, met[:limit]))
 
 
-def _divided(  # noqa: PLR0917
+def _divided(
     connection: Connection, read: Parts, by: Sequence[str], only: Only | None, most: int,
     met: Iterable[Met],
 ) -> Mapping[str, tuple[tuple[str, int], ...]]:  # fmt: skip
@@ -56,5 +56,5 @@ def _divided(  # noqa: PLR0917
     counts |= {name: Counter() for name in of_places}
     for each in met:
         for name in of_places:
-            counts[name][text_of(getattr(each, name))] += each.count
+            counts[name][text_of(getattr(each, name))] += each.number
     return {name: tuple(counts[name].most_common(most)) for name in by}

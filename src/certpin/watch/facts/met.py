@@ -40,7 +40,7 @@ def total(connection: Connection, within: Range, only: Only | None = None) -> To
     """How many there were."""
     found = sums.places(connection, _parts(within), only)
     return Total(
-        sum(met.count for met in found),
+        sum(met.number for met in found),
         len({met.host for met in found}),
         len({met.served for met in found}),
         max((moment(met.last_at) for met in found), default=None),
@@ -58,7 +58,7 @@ def top_chains(
 def chain_count(met: sums.Met) -> ChainCount:
     """One of them, as it is told."""
     first, last = moment(met.first_at), moment(met.last_at)
-    return ChainCount(met.host, hexadecimal(met.served), met.count, first, last)
+    return ChainCount(met.host, hexadecimal(met.served), met.number, first, last)
 
 
 def _parts(within: Range) -> Parts:

@@ -107,13 +107,12 @@ def restricting(connection: Connection, only: Only | None) -> Only | None:
     asked = _asked(only)
     if only is None or not asked.keys() - set(PLACES):
         return only
-    dropped = {}
     for name in asked.keys() - set(PLACES):
         column = REPORT_TRAITS.c[name]
         other = select(REPORT_TRAITS.c.id).where(column != asked[name]).limit(1)
         if connection.execute(other).first() is None:
-            dropped[name] = None
-    return msgspec.structs.replace(only, **dropped)
+            only = msgspec.structs.replace(only, **{name: None})
+    return only
 
 
 def needs_places(only: Only | None) -> bool:

@@ -104,8 +104,6 @@ def _together(counts: Iterable[Counter[int]]) -> Counter[int]:
     return found
 
 
-def _line(
-    value: str, counts: Counter[int], begins: Sequence[int], *, rest: bool = False
-) -> Line:
+def _line(value: str, counts: Counter[int], begins: Sequence[int], *, rest: bool = False) -> Line:
     numbers = tuple(counts[begin] for begin in begins)
     return Line(value, sum(numbers), numbers, rest)

@@ -33,7 +33,7 @@ class Met(NamedTuple):
 
     host: str
     served: bytes
-    count: int
+    number: int
     first_at: int
     last_at: int
 
@@ -69,7 +69,9 @@ def by_day(connection: Connection, read: Parts, size: int, only: Only | None) ->
     if read.days is not None:
         table = DAY_PLACES if needs_places(only) else DAY_TRAITS
         statement = select(table.c.day, func.sum(table.c.count)).group_by(table.c.day)
-        for at, number in connection.execute(statement.where(*_where(connection, table, read.days, only))):
+        for at, number in connection.execute(
+            statement.where(*_where(connection, table, read.days, only))
+        ):
             found[at // size * size] += int(number)
     return found
 
@@ -105,13 +107,15 @@ def places(connection: Connection, read: Parts, only: Only | None) -> list[Met]:
         _merge(found, connection.execute(statement))
     if read.days is not None:
         sums, named = DAY_PLACES.c, REPORT_PLACES.c
-        each = select(sums.place, *_told(sums)).where(*_where(connection, DAY_PLACES, read.days, only))
+        each = select(sums.place, *_told(sums)).where(
+            *_where(connection, DAY_PLACES, read.days, only)
+        )
         summed = each.group_by(sums.place).subquery()
         joined = summed.join(REPORT_PLACES, named.id == summed.c.place)
         told = (summed.c[name] for name in ("number", "first_at", "last_at"))
         statement = select(named.host, named.served, *told).select_from(joined)
         _merge(found, connection.execute(statement))
-    return sorted(found.values(), key=lambda met: (-met.count, met.host, met.served))
+    return sorted(found.values(), key=lambda met: (-met.number, met.host, met.served))
 
 
 def traits(
@@ -127,7 +131,11 @@ def traits(
     if read.days is not None:
         table = DAY_PLACES if needs_places(only) else DAY_TRAITS
         each = select(table.c.trait, func.sum(table.c.count).label("number"))
-        summed = each.where(*_where(connection, table, read.days, only)).group_by(table.c.trait).subquery()
+        summed = (
+            each.where(*_where(connection, table, read.days, only))
+            .group_by(table.c.trait)
+            .subquery()
+        )
         joined = summed.join(REPORT_TRAITS, REPORT_TRAITS.c.id == summed.c.trait)
         named = [REPORT_TRAITS.c[name] for name in by]
         statement = select(*named, summed.c.number).select_from(joined)
@@ -135,7 +143,7 @@ def traits(
     return found
 
 
-def _of_days(  # noqa: PLR0917
+def _of_days(
     connection: Connection, days: tuple[int, int], by: By, only: Only | None,
     values: Collection[Any] | None,
 ) -> Any:  # fmt: skip
@@ -155,8 +163,9 @@ def _of_days(  # noqa: PLR0917
 def _where(
     connection: Connection, table: Table, days: tuple[int, int], only: Only | None
 ) -> list[ColumnElement[bool]]:
-    """The conditions for sums, without those that all of them meet: most watches have one pin set,
-    and asking each sum for it would be half of the work.
+    """The conditions for sums, without those that all of them meet.
+
+    Most watches have one pin set, and to ask each sum for it would be half of the work.
     """
     return of_sums(table, days, restricting(connection, only))
 
@@ -187,7 +196,7 @@ def _merge(found: dict[tuple[str, bytes], Met], rows: Iterable[Any]) -> None:
         if old is not None:
             met = Met(
                 *met[:2],
-                old.count + met.count,
+                old.number + met.number,
                 min(old.first_at, met.first_at),
                 max(old.last_at, met.last_at),
             )

@@ -11,9 +11,9 @@ from sqlalchemy import column, func, select, table
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
 _DAY = 86_400
 _AT_ONCE = 500  # sums that are written together, and all of which is in memory
@@ -55,7 +55,7 @@ def _days(connection: Connection) -> Iterator[int]:
         yield day
 
 
-def _groups(connection: Connection, day: int) -> Iterator[Sequence[Row[Any]]]:
+def _groups(connection: Connection, day: int) -> Iterator[Any]:
     """What the groups of a day come to, a few at a time."""
     columns = _GROUPS.c
     by = [columns[name] for name in (*_MET, *_SAID)]
@@ -73,7 +73,7 @@ def _groups(connection: Connection, day: int) -> Iterator[Sequence[Row[Any]]]:
     yield from found.partitions()
 
 
-def _add_up(connection: Connection, day: int, rows: Sequence[Row[Any]]) -> None:
+def _add_up(connection: Connection, day: int, rows: Any) -> None:
     said = [tuple(row._mapping[name] for name in _SAID) for row in rows]
     met = [(row.host, bytes(row.served)) for row in rows]
     traits, places = _traits(connection, day, said), _places(connection, day, met)

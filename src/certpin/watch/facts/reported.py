@@ -88,7 +88,7 @@ def of_sums(
     """
     short = listed or table is DAY_TRAITS or span[1] - span[0] <= _SHORT * DAY
     day = table.c.day if short else table.c.day + 0
-    found: list[ColumnElement[bool]] = [day >= span[0], day < span[1]]
+    found: list[ColumnElement[bool]] = [day.between(span[0], span[1] - DAY)]
     asked = _asked(only)
     for column, named, of_place, folded in (
         ("trait", REPORT_TRAITS, False, REPORT_TRAITS.c.network == OTHER),

@@ -191,13 +191,10 @@ def _divide(found: dict[str, Counter[str]], by: Sequence[str], rows: Iterable[An
 
 def _merge(found: dict[tuple[str, bytes], Met], rows: Iterable[Any]) -> None:
     for host, served, number, first, last in rows:
-        met = Met(host, bytes(served), int(number), first, last)
-        old = found.get(met[:2])
-        if old is not None:
-            met = Met(
-                *met[:2],
-                old.number + met.number,
-                min(old.first_at, met.first_at),
-                max(old.last_at, met.last_at),
-            )
-        found[met[:2]] = met
+        key = (host, bytes(served))
+        old = found.get(key)
+        if old is None:
+            found[key] = Met(*key, int(number), first, last)
+            continue
+        number, first = old.number + int(number), min(old.first_at, first)
+        found[key] = Met(*key, number, first, max(old.last_at, last))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from certpin.watch.web.pages.reasons import reason
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -95,6 +97,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "minute": minute,
     "number": number,
     "percent": percent,
+    "reason": reason,
     "second": second,
     "span": span,
     "started": started,

@@ -192,9 +192,6 @@ def _divide(found: dict[str, Counter[str]], by: Sequence[str], rows: Iterable[An
 def _merge(found: dict[tuple[str, bytes], Met], rows: Iterable[Any]) -> None:
     for host, served, number, first, last in rows:
         key = (host, bytes(served))
-        old = found.get(key)
-        if old is None:
-            found[key] = Met(*key, int(number), first, last)
-            continue
-        number, first = old.number + int(number), min(old.first_at, first)
-        found[key] = Met(*key, number, first, max(old.last_at, last))
+        old = found.get(key) or Met(*key, 0, first, last)
+        so_far = old.number + int(number)
+        found[key] = Met(*key, so_far, min(old.first_at, first), max(old.last_at, last))

@@ -13,6 +13,8 @@ from certpin.watch.web.pages import series
 from certpin.watch.web.pages.met import origin_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy import Connection
     from starlette.responses import Response
 
@@ -46,8 +48,8 @@ def overview(asked: Asked) -> Response:
     by = next(each for each in DIMENSIONS if each == asked.choice("by", tuple(DIMENSIONS)))
     key = asked.choice("range", tuple(RANGES))
     words, length = RANGES[key]
-    within = failures.Range(asked.now - length, asked.now)
-    lately = failures.Range(asked.now - min(length, _CHAINS_OF), asked.now)
+    within = _range(asked.now, length)
+    lately = _range(asked.now, min(length, _CHAINS_OF))
     only = only_of(asked)
     with asked.connection() as connection:
         found = _series(connection, within, by, only)
@@ -73,6 +75,14 @@ def only_of(asked: Asked) -> failures.Only | None:
     found = {name: asked.text(name) for name in _FILTERS if asked.text(name)}
     found = {name: "" if value == "-" else value for name, value in found.items()}
     return msgspec.convert(found, failures.Only) if found else None
+
+
+def _range(now: datetime, length: timedelta) -> failures.Range:
+    """A long one begins with a day: whole days are there as sums."""
+    since = now - length
+    if length > _BY_HOUR:
+        since = since.replace(hour=0, minute=0, second=0, microsecond=0)
+    return failures.Range(since, now)
 
 
 def _series(

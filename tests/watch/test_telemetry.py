@@ -22,9 +22,14 @@ from certpin.errors import ConfigError
 from certpin.pinfile.fields import Table
 from certpin.watch import telemetry
 from certpin.watch.metrics.counters import Counters
+from certpin.watch.web.app import application
+from certpin.watch.web.health import Condition
+from tests.watch.facts import _world as world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from certpin.watch.store import Store
 
 SECRET = "Bearer otel-0123456789"
 
@@ -118,7 +123,7 @@ def test_requests_work_and_counters_reach_the_collector(
     spans = Receiver.spans()
     assert attributes(spans["certpin.request"]) == {
         "http.request.method": "GET",
-        "http.route": "/hosts",
+        "http.route": "other",
         "http.response.status_code": 200,
     }
     assert attributes(spans["certpin.batch"]) == {"certpin.batch.size": 12}
@@ -130,6 +135,31 @@ def test_requests_work_and_counters_reach_the_collector(
     for word in (b"hidden", b"private.example", b"otel-0123456789"):
         assert word not in bodies
     assert all(headers["authorization"] == SECRET for _, headers, _ in Receiver.came)
+
+
+def test_a_request_is_told_by_its_route_and_not_by_its_path(
+    endpoint: str, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(
+        "certpin.watch.telemetry.spans._allowed",
+        lambda more: told.extend(v for k, v in more.items() if k == "http_route") or {},
+    )
+    stop = telemetry.start(settings(endpoint=endpoint, sampling=0), Counters())
+    whole = application(world.watch(sqlite_store), PlainTextResponse("fine"), Condition())
+    client = TestClient(telemetry.TelemetryMiddleware(whole), "http://127.0.0.1:8460")
+    for path in (
+        "/hosts/a.example",
+        "/api/v1/chains/00",
+        "/reports/a",
+        "/healthz",
+        "/no/a.example",
+    ):
+        client.get(path)
+    client.post("/hosts/a.example", headers={"origin": "http://evil.example"})
+    stop()
+    routes = ["/hosts/{name}", "/api/v1/chains/{digest}", "/reports", "/healthz", "other"]
+    assert told == [*routes, "/hosts/{name}"]
 
 
 def test_who_calls_joins_no_trace(endpoint: str) -> None:

@@ -74,7 +74,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "telemetry: attributes of a list",
-        "certpin/watch/telemetry.py",
+        "certpin/watch/telemetry/spans.py",
         "        if name in ATTRIBUTES:\n",
         "        if name:\n",
         "tests/watch/test_telemetry.py::test_requests_work_and_counters_reach_the_collector",

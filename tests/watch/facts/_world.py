@@ -120,6 +120,7 @@ def sighted(connection: Connection, host: str, vantage: str, **fields: Any) -> N
         "tls": "TLSv1.3",
         "problem": "",
         "code": 0,
+        "took": 120_000,
         "first_at": at(NOW - 2 * DAY),
         "last_at": at(NOW - timedelta(minutes=5)),
         "count": 7,

@@ -6,15 +6,14 @@ from collections import defaultdict
 from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it first encodes
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from sqlalchemy import select
 
 from certpin.errors import CertificateParseError
 from certpin.watch.expiry import HAS_EXPIRED
-from certpin.watch.facts.base import hexadecimal, moment
 from certpin.watch.facts.chains import chains
 from certpin.watch.facts.judging import Answer  # noqa: TC001  # as above
 from certpin.watch.facts.limits import USUAL, Limits
+from certpin.watch.facts.seen import Seen, seen_of
 from certpin.watch.store.tables.sightings import LATEST, SIGHTINGS
 
 if TYPE_CHECKING:
@@ -32,32 +31,17 @@ _OUTCOMES = {"unreachable": "unreachable", "unverified": "unverified"}
 _ANSWERS = {"mismatch": "mismatch", "expired": "pins-ended"}
 
 
-class Vantage(msgspec.Struct, frozen=True):
+class Vantage(Seen, frozen=True, kw_only=True):
     """What a vantage last saw of a host, and since when it is so.
 
-    ``way`` and ``edge`` tell several answers of one vantage and port apart, and are empty else.
     ``answer`` is what the watched pins say to the verified path, ``refused_by`` the versions still
     alive whose clients refuse it. ``not_after`` is the earliest end on that path, or on what was
     served where none verified; ``ends_soon`` is whether one of these is near, for its certificate's
     own life. ``problem_word`` is empty where nothing is wrong.
     """
 
-    vantage: str
-    port: int
-    way: str
-    edge: str
-    address: str
-    outcome: str
     answer: Answer
     refused_by: tuple[int, ...]
-    served: str
-    verified: str
-    tls: str
-    problem: str
-    code: int
-    first_at: datetime
-    last_at: datetime
-    probes: int
     not_after: datetime | None = None
     leaf_pin: str = ""
     issuer: str = ""
@@ -98,27 +82,14 @@ def _vantage(
     refused_by = judge.refusing(row.host, path) if path else ()
     word = _OUTCOMES.get(row.outcome) or _ANSWERS.get(answer) or ("refused" if refused_by else "")
     return Vantage(
-        row.vantage,
-        row.port,
-        row.way,
-        row.edge,
-        row.address,
-        row.outcome,
-        answer,
-        refused_by,
-        hexadecimal(row.served),
-        hexadecimal(row.verified),
-        row.tls,
-        row.problem,
-        row.code,
-        moment(row.first_at),
-        moment(row.last_at),
-        row._mapping["count"],  # `count` is a method of rows
-        ends(shown),
-        _leaf_pin(shown),
-        issuer_of(shown),
-        word,
-        judge.ends_soon(row.host, judged, limits.certificates),
+        **seen_of(row),
+        answer=answer,
+        refused_by=refused_by,
+        not_after=ends(shown),
+        leaf_pin=_leaf_pin(shown),
+        issuer=issuer_of(shown),
+        problem_word=word,
+        ends_soon=judge.ends_soon(row.host, judged, limits.certificates),
     )
 
 

@@ -69,4 +69,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("key", name=op.f("uq_report_traits_key")),
     )
     op.drop_table("report_days")
+    op.add_column(
+        "sightings", sa.Column("took", sa.BigInteger(), server_default="0", nullable=False)
+    )
     s0002.after(op.get_bind())

@@ -60,8 +60,8 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "api: hosts that nobody watches",
-        "certpin/watch/web/api/resources.py",
-        "    _there(hosts.policies_of(ask.watch.watched.glance(), name) or None)\n",
+        "certpin/watch/web/api/of_hosts.py",
+        "    there(hosts.policies_of(ask.watch.watched.glance(), name) or None)\n",
         "",
         _API + "what_is_not_there_is_not_found",
     ),

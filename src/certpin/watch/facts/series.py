@@ -10,6 +10,7 @@ import msgspec
 
 from certpin.watch.facts import sums
 from certpin.watch.facts.base import DAY, HOUR, moment, seconds
+from certpin.watch.facts.gaps import silent
 from certpin.watch.facts.reported import PLACES, Bucket, By, hours, parts, text_of
 
 if TYPE_CHECKING:
@@ -34,13 +35,18 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Series(msgspec.Struct, frozen=True):
-    """Reports over time. ``begins`` are the first moments of the buckets; lines by their totals."""
+    """Reports over time. ``begins`` are the first moments of the buckets; lines by their totals.
+
+    ``unknown`` are those of the buckets in which nobody took reports for some minutes: what is
+    counted there is what came in the rest of it. The last bucket may not be over.
+    """
 
     by: By
     bucket: Bucket
     begins: tuple[datetime, ...]
     lines: tuple[Line, ...]
     total: int
+    unknown: tuple[datetime, ...] = ()
 
 
 def series(
@@ -63,7 +69,8 @@ def series(
     if rest is not None:
         found.append(_line("", rest, begins, rest=True))
     total = sum(each.total for each in found)
-    return Series(by, bucket, tuple(map(moment, begins)), tuple(found), total)
+    unknown = map(moment, silent(connection, begins, size, last))
+    return Series(by, bucket, tuple(map(moment, begins)), tuple(found), total, tuple(unknown))
 
 
 def _counted(

@@ -12,6 +12,7 @@ from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
 from certpin.watch.store.tables.days import DAY_PLACES, DAY_TRAITS, REPORT_PLACES, REPORT_TRAITS
+from certpin.watch.store.tables.listened import LISTENED
 from certpin.watch.store.tables.logged import LOGGED
 from certpin.watch.store.tables.reports import (
     PRESENCES,
@@ -49,6 +50,7 @@ def rules(limits: dict[str, int]) -> Iterator[Step]:
     yield _rule(SIGHTINGS, (SIGHTINGS.c.last_at < limits["sightings"]) & ~SIGHTINGS.c.latest)
     yield partial(_alerts, before=limits["alerts"])
     yield _rule(SILENCES, SILENCES.c.until < limits["alerts"])
+    yield _rule(LISTENED, LISTENED.c.until < limits["groups"])
     yield _rule(LOGGED, LOGGED.c.not_after < limits["sightings"])
     yield _rule(VANTAGES, VANTAGES.c.asked_at < limits["sightings"])
     yield _rule(AUDIT, AUDIT.c.at < limits["audit"])

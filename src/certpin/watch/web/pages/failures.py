@@ -9,7 +9,7 @@ import msgspec
 
 from certpin.watch.facts import failures
 from certpin.watch.facts.breakdown import breakdown_and_chains
-from certpin.watch.web.pages import series
+from certpin.watch.web.pages import series, unknowns
 from certpin.watch.web.pages.met import origin_of
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def overview(asked: Asked) -> Response:
         drawn=series.drawn("over-time", f"Failures by {DIMENSIONS[by].lower()}", found, asked.now),
         split={name: counts for name, counts in split.items() if name != by},
         chains=known,
+        unknowns=list(unknowns.of_a_time(found)),
         filters={name: asked.text(name) for name in _FILTERS if asked.text(name)},
     )
 

@@ -32,6 +32,19 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "listened",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_listened")),
+    )
+    op.create_index(op.f("ix_listened_until"), "listened", ["until"], unique=False)
+    op.create_table(
         "report_places",
         sa.Column(
             "id",

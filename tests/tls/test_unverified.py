@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import socket
 import ssl
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
@@ -168,6 +169,12 @@ def test_where_nobody_knows_the_port_it_is_nought(
         wrapped = context.wrap_socket(ours, server_hostname=HOST, do_handshake_on_connect=False)
         assert Called(HOST).port_of(HOST, wrapped._sslobj) == 0  # type: ignore[attr-defined]
         wrapped.close()
+    closed = socket.socket()
+    closed.close()
+    for owner in (None, closed, socket.socket()):
+        assert Called("..", 1).port_of(HOST, SimpleNamespace(owner=owner)) == 0
+        if owner is not None:
+            owner.close()
     with calling(HOST, 70_000), pytest.raises(PinError):
         Wire(context, server_context(world.evil)).shake()
     assert [heard.get(timeout=10).port for _ in range(2)] == [0, 0]

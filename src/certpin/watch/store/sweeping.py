@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import LargeBinary, delete, exists, or_, select, text, tuple_
 
 from certpin.watch.store.tables import METADATA
-from certpin.watch.store.tables.access import AUDIT
+from certpin.watch.store.tables.access import AUDIT, GUESSES
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
 from certpin.watch.store.tables.days import DAY_PLACES, DAY_TRAITS, REPORT_PLACES, REPORT_TRAITS
@@ -54,6 +54,7 @@ def rules(limits: dict[str, int]) -> Iterator[Step]:
     yield _rule(LOGGED, LOGGED.c.not_after < limits["sightings"])
     yield _rule(VANTAGES, VANTAGES.c.asked_at < limits["sightings"])
     yield _rule(AUDIT, AUDIT.c.at < limits["audit"])
+    yield _rule(GUESSES, GUESSES.c.last_at < limits["guesses"])
 
 
 def remove_chains(connection: Connection) -> int:

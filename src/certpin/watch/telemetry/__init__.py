@@ -13,7 +13,7 @@ not read.
 from __future__ import annotations
 
 from certpin.watch.telemetry.requests import TelemetryMiddleware, begun, name_route
-from certpin.watch.telemetry.settings import KNOWN, Settings, read
+from certpin.watch.telemetry.settings import KNOWN, Settings, pairs_of, read
 from certpin.watch.telemetry.spans import ATTRIBUTES, Telemetry, span, start
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "TelemetryMiddleware",
     "begun",
     "name_route",
+    "pairs_of",
     "read",
     "span",
     "start",

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from certpin.errors import ConfigError, InputError
 from certpin.pins.policy import is_report_address
 from certpin.rotation import parse_duration
-from certpin.watch.secret import Secret, read_secret
+from certpin.watch.secret import read_secret
 
 if TYPE_CHECKING:
     from certpin.pinfile.fields import Table
+    from certpin.watch.secret import Secret
 
 KNOWN: tuple[str, ...] = ("endpoint", "headers", "interval", "sampling", "service_name")
 
@@ -46,19 +47,11 @@ def read(table: Table) -> Settings:
         )
     return Settings(
         endpoint.rstrip("/"),
-        _headers(table),
+        read_secret(table, "headers") if "headers" in table.data else None,
         table.text("service_name", "certpin-watch"),
         _share(table),
         _interval(table),
     )
-
-
-def _headers(table: Table) -> Secret | None:
-    if "headers" not in table.data:
-        return None
-    found = read_secret(table, "headers")
-    pairs_of(found, table.under("headers"))
-    return found
 
 
 def pairs_of(headers: Secret | None, key: str = "telemetry.headers") -> dict[str, str]:

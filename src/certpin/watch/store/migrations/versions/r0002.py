@@ -32,6 +32,15 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "guesses",
+        sa.Column("who", sa.LargeBinary(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("last_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("who", name=op.f("pk_guesses")),
+        info={"transient": True},
+    )
+    op.create_index(op.f("ix_guesses_last_at"), "guesses", ["last_at"], unique=False)
+    op.create_table(
         "listened",
         sa.Column(
             "id",

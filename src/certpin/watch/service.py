@@ -15,10 +15,9 @@ from certpin.errors import ConfigError
 from certpin.watch import retention, telemetry
 from certpin.watch.access.listening import check_listening
 from certpin.watch.alerts import run as alerts
-from certpin.watch.collector import writer
+from certpin.watch.collector import awake, writer
 from certpin.watch.collector.app import Collector
 from certpin.watch.collector.intake import open_intake
-from certpin.watch.facts import rollup
 from certpin.watch.monitor import run as monitor
 from certpin.watch.parts import run_parts
 from certpin.watch.port import cannot_listen, check_free
@@ -38,9 +37,9 @@ if TYPE_CHECKING:
 # What works in the background. A new part is one line here.
 PARTS: Mapping[str, Part] = {
     "alerts": alerts.run,
+    "awake": awake.run,
     "monitor": monitor.run,
     "retention": retention.run,
-    "sums": rollup.run,
     "writer": writer.run,
 }
 

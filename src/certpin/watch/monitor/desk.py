@@ -103,7 +103,7 @@ class Desk:
             with self._watch.store.write() as connection:
                 keep_results(connection, answers, self._watch.clock())
             for seen in (seen for each in answers for seen in each.seen):
-                COUNTERS.probed(seen.outcome)
+                COUNTERS.probed(seen.outcome, seen.took / 1_000_000)
         except StoreError as exc:
             log.warning("results of other vantages wait: %s", exc.problem)
             return False

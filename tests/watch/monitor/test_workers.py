@@ -237,6 +237,32 @@ def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
     assert [row.outcome for row in rows(scene)] == ["verified"]
 
 
+@pytest.mark.slow
+def test_streams_that_somebody_deletes_are_made_anew_and_all_go_on(
+    broker: str, watch_over: WatchOver, intermediate: Authority
+) -> None:
+    leaf = intermediate.issue("localhost")
+
+    async def serve(scene: Scene) -> None:
+        async with (
+            emptied(broker) as jetstream,
+            going(
+                lambda stop: run(scene.watch, stop), lambda stop: work("fra1", Secret(broker), stop)
+            ),
+        ):
+            await until(lambda: len(rows(scene)) == 1)
+            for gone in ((JOBS, RESULTS), (JOBS,)):
+                for name in gone:
+                    await jetstream.delete_stream(name)
+                before = rows(scene)[0].count
+                scene.pass_time(seconds=1000)
+                await until(lambda before=before: rows(scene)[0].count > before)  # type: ignore[misc]
+
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[elsewhere(server.port)], confirm="1s", nats=Secret(broker))
+        asyncio.run(serve(scene))
+
+
 def test_without_a_broker_everything_else_goes_on_and_whoever_is_stopped_ends(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-import nats
 import nats.errors
 from nats.js.api import (
     AckPolicy,
@@ -18,6 +17,7 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
+from certpin.watch import broker
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ async def connect(address: Secret, name: str) -> Client:
     What is published while it is broken fails at once, and is not held back: whoever sent the
     report still has it.
     """
-    return await nats.connect(
+    return await broker.connect(
         address.reveal(),
         name=name,
         connect_timeout=_CONNECT,
@@ -109,10 +109,11 @@ async def _add(stream: JetStreamContext, settings: Settings) -> None:
         await stream.stream_info(settings.stream)
 
 
-def consumer() -> ConsumerConfig:
+def consumer(settings: Settings) -> ConsumerConfig:
     """The place of the writers in the stream: one for all of them, and it outlives them."""
     return ConsumerConfig(
         durable_name=CONSUMER,
+        filter_subject=subject(settings),
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=_ACK_WAIT,
         max_deliver=-1,

@@ -105,16 +105,13 @@ class _Writer:
         return None
 
     async def _drain(self, client: Client, stream: JetStreamContext) -> None:
-        from certpin.watch.collector.stream import CONSUMER, consumer, subject
+        from certpin.watch.broker import Place
+        from certpin.watch.collector.stream import consumer
 
         settings = self._watch.settings.collector
-        place = await stream.pull_subscribe(
-            subject(settings), CONSUMER, settings.stream, config=consumer()
-        )
+        place = await Place.take(client, stream, settings.stream, consumer(settings))
         while not self._stop.is_set():
-            # The only timeout that is no failure: nobody sent anything.
-            with contextlib.suppress(asyncio.TimeoutError):
-                await self._write(await place.fetch(_MESSAGES, _WAIT))
+            await self._write(await place.fetch(_MESSAGES, _WAIT))
             if not client.is_connected:
                 await self._pause()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from certpin.errors import InputError, StoreError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
 
+    from certpin.watch.monitor.link import Link
     from certpin.watch.monitor.schedule import Key
     from certpin.watch.monitor.wire import Job, Result
     from certpin.watch.watch import Watch
@@ -47,6 +49,7 @@ class Desk:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._jetstream: JetStreamContext | None = None
+        self._lost = False  # whether a job was not published
         self._out: dict[Key, int] = {}  # the moment for which each job was handed out last
 
     async def hand_out(self, jobs: Iterable[Job]) -> None:
@@ -56,6 +59,10 @@ class Desk:
         new = [job for job in jobs if self._out.get(_key(job)) != job.slot]
         for at in range(0, len(new), _AT_ONCE):
             await asyncio.gather(*map(self._publish, new[at : at + _AT_ONCE]))
+        if self._lost and self._jetstream is not None:
+            self._lost = False
+            with suppress(*TROUBLE):  # the stream of the jobs may be gone: these go out again
+                await make_streams(self._jetstream, self._watch.settings.monitor)
 
     async def collect(self, stop: asyncio.Event) -> None:
         """Write down what workers saw, until ``stop`` is set."""
@@ -63,10 +70,10 @@ class Desk:
             return
         while not stop.is_set():
             try:
-                async with linked(url, "certpin monitor", stop) as jetstream:
-                    await make_streams(jetstream, self._watch.settings.monitor)
-                    self._jetstream = jetstream
-                    await self._collect(jetstream, stop)
+                async with linked(url, "certpin monitor", stop) as link:
+                    await make_streams(link.jetstream, self._watch.settings.monitor)
+                    self._jetstream = link.jetstream
+                    await self._collect(link, stop)
             except TROUBLE as exc:
                 log.warning("no way to other vantages: %s", in_words(exc))
                 await pause(stop)
@@ -77,13 +84,15 @@ class Desk:
         payload = encode(job)
         if len(payload) > MOST_BYTES:
             log.warning("%s has more trust anchors than a message can carry", job.host)
-        elif self._jetstream is not None and await publish(
-            self._jetstream, job_subject(job.vantage), payload, job.identity
-        ):
+        elif self._jetstream is None:
+            return
+        elif await publish(self._jetstream, job_subject(job.vantage), payload, job.identity):
             self._out[_key(job)] = job.slot
+        else:
+            self._lost = True
 
-    async def _collect(self, jetstream: JetStreamContext, stop: asyncio.Event) -> None:
-        results = await taker(jetstream, RESULTS, result_subject("*"), "store", _PATIENCE)
+    async def _collect(self, link: Link, stop: asyncio.Event) -> None:
+        results = await taker(link, RESULTS, result_subject("*"), "store", _PATIENCE)
         while not stop.is_set():
             messages = await take(results, _AT_ONCE)
             read = [(each, _read(each)) for each in messages]

@@ -12,9 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import nats
 from nats.errors import Error as NatsError
 from nats.js.api import (
     AckPolicy,
@@ -25,6 +24,8 @@ from nats.js.api import (
 )
 from nats.js.errors import BadRequestError
 
+from certpin.watch import broker
+from certpin.watch.broker import LostPlaceError, Place
 from certpin.watch.collector.stream import why
 from certpin.watch.monitor.wire import MOST_BYTES
 
@@ -51,6 +52,7 @@ TROUBLE = (NatsError, OSError, TimeoutError, asyncio.TimeoutError)
 _WORDS = {  # by the name of what was raised
     "AuthorizationError": "it does not take this user and password",
     "ConnectionRefusedError": "nobody listens at its address",
+    "LostPlaceError": "its streams are gone, and are made anew",
     "SSLCertVerificationError": "its certificate does not verify",
     "TimeoutError": "it does not answer",
     "gaierror": "nobody knows its name",
@@ -67,15 +69,22 @@ def result_subject(vantage: str) -> str:
     return f"certpin.seen.{vantage}"
 
 
+class Link(NamedTuple):
+    """A connection, and JetStream over it."""
+
+    client: Client
+    jetstream: JetStreamContext
+
+
 @asynccontextmanager
-async def linked(url: Secret, name: str, stop: asyncio.Event) -> AsyncIterator[JetStreamContext]:
+async def linked(url: Secret, name: str, stop: asyncio.Event) -> AsyncIterator[Link]:
     """A connection that comes back by itself. Its address is not told.
 
     Raises one of ``TROUBLE`` where there is none yet: try again, unless ``stop`` is set by then.
     """
     connection = await _connected(url, name, stop)
     try:
-        yield connection.jetstream(timeout=_PATIENCE)
+        yield Link(connection, connection.jetstream(timeout=_PATIENCE))
     finally:
         with suppress(*TROUBLE):  # acknowledgements that are not sent yet: then they come again
             await connection.flush(1)
@@ -85,7 +94,7 @@ async def linked(url: Secret, name: str, stop: asyncio.Event) -> AsyncIterator[J
 async def _connected(url: Secret, name: str, stop: asyncio.Event) -> Client:
     """The client of NATS tries for ever: nobody waits for that who was told to stop."""
     connecting = asyncio.create_task(
-        nats.connect(
+        broker.connect(
             url.reveal(),
             name=name,
             max_reconnect_attempts=-1,
@@ -124,29 +133,38 @@ async def make_streams(jetstream: JetStreamContext, settings: Settings) -> None:
         try:
             await jetstream.add_stream(wanted)
         except BadRequestError:  # it is there, with other settings
-            await jetstream.update_stream(wanted)
+            there = (await jetstream.stream_info(name)).config
+            # How many copies there are, and where, is its operator's to say.
+            own = {"num_replicas": there.num_replicas, "placement": there.placement}
+            await jetstream.update_stream(wanted.evolve(**own))
 
 
-async def taker(
-    jetstream: JetStreamContext, stream: str, subject: str, durable: str, patience: float
-) -> JetStreamContext.PullSubscription:
-    """A subscription that takes messages in turns with others of its name.
+async def taker(link: Link, stream: str, subject: str, durable: str, patience: float) -> Place:
+    """A place that takes messages in turns with others of its name.
 
-    What is not done ``patience`` seconds after it was taken goes to another.
+    What is not done ``patience`` seconds after it was taken goes to another. Raises
+    ``NotFoundError`` where there is no such stream.
     """
     config = ConsumerConfig(
-        durable_name=durable, ack_policy=AckPolicy.EXPLICIT, ack_wait=patience, max_ack_pending=8192
+        durable_name=durable,
+        filter_subject=subject,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=patience,
+        max_ack_pending=8192,
     )
-    return await jetstream.pull_subscribe(subject, durable, stream, config)
+    return await Place.take(link.client, link.jetstream, stream, config)
 
 
-async def take(subscription: JetStreamContext.PullSubscription, most: int) -> list[Msg]:
-    """Some messages, or none where there are none now. Waits a little where nobody can tell."""
+async def take(place: Place, most: int) -> list[Msg]:
+    """Some messages, or none where there are none now. Waits a little where nobody can tell.
+
+    Raises ``LostPlaceError`` where the stream is gone: to wait for it would be for ever.
+    """
     try:
-        return await subscription.fetch(most, timeout=1.0)
-    except TimeoutError:
-        return []
-    except (NatsError, OSError) as exc:
+        return await place.fetch(most, 1.0)
+    except LostPlaceError:
+        raise
+    except TROUBLE as exc:
         log.info("no messages from the NATS server: %s", in_words(exc))
         await asyncio.sleep(_AGAIN)
         return []

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nats.aio.msg import Msg
-    from nats.js import JetStreamContext
 
+    from certpin.watch.monitor.link import Link
     from certpin.watch.monitor.wire import Job, Result
     from certpin.watch.secret import Secret
 
@@ -59,8 +59,8 @@ async def work(
     """
     while not stop.is_set():
         try:
-            async with linked(url, f"certpin worker {vantage}", stop) as jetstream:
-                await _Worker(vantage, jetstream, stop, window, patience).run()
+            async with linked(url, f"certpin worker {vantage}", stop) as link:
+                await _Worker(vantage, link, stop, window, patience).run()
         except NotFoundError:
             log.info(
                 "no watch has handed out jobs yet: its watch.toml has to have nats and vantages"
@@ -77,13 +77,13 @@ class _Worker:
     def __init__(
         self,
         vantage: str,
-        jetstream: JetStreamContext,
+        link: Link,
         stop: asyncio.Event,
         window: int,
         patience: float,
     ) -> None:
         self._vantage = vantage
-        self._jetstream = jetstream
+        self._link = link
         self._stop = stop
         self._window = window
         self._patience = patience
@@ -93,7 +93,7 @@ class _Worker:
     async def run(self) -> None:
         durable = f"vantage-{self._vantage}"
         subject = job_subject(self._vantage)
-        jobs = await taker(self._jetstream, JOBS, subject, durable, self._patience)
+        jobs = await taker(self._link, JOBS, subject, durable, self._patience)
         halting = asyncio.create_task(self._halt_at_stop())
         try:
             while not self._stop.is_set():
@@ -137,7 +137,7 @@ class _Worker:
 
     async def _report(self, result: Result, waiting: dict[str, tuple[Job, Msg]]) -> None:
         subject = result_subject(self._vantage)
-        if await publish(self._jetstream, subject, encode(result), result.identity):
+        if await publish(self._link.jetstream, subject, encode(result), result.identity):
             _, message = waiting.pop(result.identity)
             with suppress(*TROUBLE):  # then it comes again, and its result is a repeat
                 await message.ack()

@@ -199,7 +199,7 @@ def test_a_text_of_the_stream_that_is_not_utf_8_is_poison_as_other_junk_is() -> 
     data = pack(_reports(1))
     assert b"bank.example" in data
     with pytest.raises(FormatError):  # and not the error of Python's own, which ends a writer
-        unpack_batch(data.replace(b"bank.example", b"bank\x80example"))
+        unpack_batch(data.replace(b"bank.example", b"bank\x80example"), 0)
 
 
 def test_the_name_of_a_message_is_that_of_its_reports() -> None:

@@ -14,13 +14,16 @@ import msgspec
 import nats as client
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import DataError
 
 from certpin.lab import Authority, LabServer
+from certpin.watch.monitor import desk
 from certpin.watch.monitor.desk import Desk
 from certpin.watch.monitor.jobs import job_of
 from certpin.watch.monitor.link import JOBS, RESULTS, make_streams, result_subject
 from certpin.watch.monitor.run import run
 from certpin.watch.monitor.schedule import due
+from certpin.watch.monitor.sightings import keep_results
 from certpin.watch.monitor.targets import charges, targets_of
 from certpin.watch.monitor.wire import Result, Seen, encode
 from certpin.watch.monitor.worker import work
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     WatchOver = Callable[..., Scene]
 
 DEADLINE = 30.0
+SILENT = Seen("127.0.0.1", "unreachable", problem="nobody")
 WORKER = """
 import asyncio, sys
 from certpin.watch.monitor.worker import work
@@ -136,10 +140,10 @@ def test_what_two_services_hand_out_is_there_once(
         async with emptied(broker) as jetstream:
             await make_streams(jetstream, scene.watch.settings.monitor)
             for _ in range(2):
-                desk = Desk(scene.watch)
-                desk._jetstream = jetstream
+                one = Desk(scene.watch)
+                one._jetstream = jetstream
                 for _ in range(2):
-                    await desk.hand_out(jobs_of(scene))
+                    await one.hand_out(jobs_of(scene))
             info = await jetstream.stream_info(JOBS)
             return int(info.state.messages)
 
@@ -184,7 +188,7 @@ def test_forged_and_repeated_results_count_for_nothing(
     good = Result(
         *(job.host, job.port, job.way, job.vantage, job.slot),
         at=job.slot + 1,
-        seen=(Seen("127.0.0.1", "unreachable", problem="nobody"),),
+        seen=(SILENT,),
     )
     future = int(scene.watch.clock().timestamp()) + 3600
     forged = [
@@ -208,6 +212,28 @@ def test_forged_and_repeated_results_count_for_nothing(
     asyncio.run(serve())
     (row,) = rows(scene)
     assert (row.host, row.vantage, row.count, row.slot) == ("localhost", "fra1", 1, job.slot)
+
+
+def test_a_result_that_fits_into_no_store_stands_in_no_others_way(
+    watch_over: WatchOver, intermediate: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = [elsewhere(port) for port in (443, 444, 445, 446)]
+    scene = watch_over(intermediate.issue("localhost"), host=hosts, nats=Secret("nats://x"))
+    answers = [
+        Result(*(job.host, job.port, job.way, job.vantage, job.slot), job.slot, (SILENT,))
+        for job in jobs_of(scene)
+    ]
+    invented = tuple(msgspec.structs.replace(SILENT, edge=f"192.0.2.{n}") for n in range(9))
+
+    def picky(connection: Any, results: list[Result], now: Any) -> int:
+        if any(each.port == 444 for each in results):
+            raise DataError("INSERT", None, ValueError("it does not fit"))
+        return keep_results(connection, results, now)
+
+    monkeypatch.setattr(desk, "keep_results", picky)
+    edges = msgspec.structs.replace(answers[-1], seen=invented)  # nobody asked at these
+    assert Desk(scene.watch)._keep([*answers[:-1], edges])
+    assert sorted(row.port for row in rows(scene)) == [443, 445]
 
 
 @pytest.mark.slow

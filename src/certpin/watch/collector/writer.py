@@ -117,10 +117,11 @@ class _Writer:
 
     async def _write(self, messages: Sequence[Msg]) -> None:
         batch: list[Received] = []
+        now = int(self._watch.clock().timestamp())
         good: list[Msg] = []
         for message in messages:
             try:
-                batch += unpack_batch(message.data)
+                batch += unpack_batch(message.data, now)
             except FormatError:
                 _log.error("a message of the stream is none of the collector's: it is given up")
                 COUNTERS.reported("poisoned", 1)

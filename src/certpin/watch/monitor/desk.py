@@ -7,6 +7,8 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import DataError, IntegrityError
+
 from certpin.errors import InputError, StoreError
 from certpin.watch.metrics.counters import COUNTERS
 from certpin.watch.monitor.link import (
@@ -27,7 +29,7 @@ from certpin.watch.monitor.targets import charges, targets_of
 from certpin.watch.monitor.wire import MOST_BYTES, decode_result, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
@@ -108,9 +110,8 @@ class Desk:
         """Store what answers a question of this watch; whether that is durable now."""
         try:
             asked = self._asked()
-            answers = [each for each in results if _key(each) in asked]
-            with self._watch.store.write() as connection:
-                keep_results(connection, answers, self._watch.clock())
+            answers = [each for each in results if _fits(each, asked)]
+            answers = self._store(answers)
             for seen in (seen for each in answers for seen in each.seen):
                 COUNTERS.probed(seen.outcome)
         except StoreError as exc:
@@ -118,11 +119,31 @@ class Desk:
             return False
         return True
 
-    def _asked(self) -> set[Key]:
+    def _store(self, answers: list[Result]) -> list[Result]:
+        """Write them down; which of them could be. One that cannot stands in no other's way."""
+        try:
+            with self._watch.store.write() as connection:
+                keep_results(connection, answers, self._watch.clock())
+        except (DataError, IntegrityError):
+            pass  # one of them: which?
+        else:
+            return answers
+        if len(answers) == 1:
+            log.error("a result of %s fits into no store, and is given up", answers[0].vantage)
+            return []
+        half = len(answers) // 2
+        return self._store(answers[:half]) + self._store(answers[half:])
+
+    def _asked(self) -> dict[Key, bool]:
+        """Whom this watch asks; and whether that is at each address of the name."""
         watch = self._watch
         found = charges(watch.watched.glance().sets, watch.settings.monitor, watch.clock())
         targets = targets_of(found)
-        return {(*target.key, vantage) for target in targets for vantage in target.vantages}
+        return {
+            (*target.key, vantage): target.every_address
+            for target in targets
+            for vantage in target.vantages
+        }
 
 
 def _read(message: Msg) -> Result | None:
@@ -136,6 +157,12 @@ def _read(message: Msg) -> Result | None:
         log.warning("a result came under the name of another vantage, and is dropped")
         return None
     return result
+
+
+def _fits(result: Result, asked: Mapping[Key, bool]) -> bool:
+    """Whether it answers a question. Each edge is a row: who was asked for one answer gives one."""
+    every = asked.get(_key(result))
+    return every or (every is not None and [seen.edge for seen in result.seen] == [""])
 
 
 def _key(one: Job | Result) -> Key:

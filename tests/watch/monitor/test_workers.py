@@ -20,7 +20,13 @@ from certpin.lab import Authority, LabServer
 from certpin.watch.monitor import desk
 from certpin.watch.monitor.desk import Desk
 from certpin.watch.monitor.jobs import job_of
-from certpin.watch.monitor.link import JOBS, RESULTS, make_streams, result_subject
+from certpin.watch.monitor.link import (
+    JOBS,
+    RESULTS,
+    job_subject,
+    make_streams,
+    result_subject,
+)
 from certpin.watch.monitor.run import run
 from certpin.watch.monitor.schedule import due
 from certpin.watch.monitor.sightings import keep_results
@@ -212,6 +218,30 @@ def test_forged_and_repeated_results_count_for_nothing(
     asyncio.run(serve())
     (row,) = rows(scene)
     assert (row.host, row.vantage, row.count, row.slot) == ("localhost", "fra1", 1, job.slot)
+
+
+@pytest.mark.slow
+def test_no_vantage_can_have_the_answer_of_another_dropped_as_a_repeat(
+    broker: str, watch_over: WatchOver, intermediate: Authority
+) -> None:
+    """The identity of an answer follows from its job, and neighbours have jobs like it."""
+
+    async def serve(scene: Scene) -> None:
+        async with emptied(broker) as jetstream:
+            await make_streams(jetstream, scene.watch.settings.monitor)
+            for job in jobs_of(scene):
+                named = {"Nats-Msg-Id": job.identity}
+                await jetstream.publish(result_subject("ams1"), b"junk", headers=named)
+                await jetstream.publish(job_subject("fra1"), encode(job))
+            async with going(
+                Desk(scene.watch).collect, lambda stop: work("fra1", Secret(broker), stop)
+            ):
+                await until(lambda: rows(scene))
+
+    with LabServer(leaf := intermediate.issue("localhost")) as server:
+        scene = watch_over(leaf, host=[elsewhere(server.port)], nats=Secret(broker))
+        asyncio.run(serve(scene))
+    assert [row.outcome for row in rows(scene)] == ["verified"]
 
 
 def test_a_result_that_fits_into_no_store_stands_in_no_others_way(

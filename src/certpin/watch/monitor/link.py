@@ -4,7 +4,9 @@
     certpin.seen.VANTAGE      results, each until it is in the store
 
 Both are work queues: a message goes to one taker, and stays until that one says that it is done.
-Each has an identity, so that one that is published twice is there once.
+A job has an identity, so that one that is published twice is there once. A result has none that the
+broker knows: one vantage could publish under the identity of another's, which would then be dropped
+as a repeat. Repeats are left out where results are written down.
 """
 
 from __future__ import annotations
@@ -170,12 +172,13 @@ async def take(place: Place, most: int) -> list[Msg]:
         return []
 
 
-async def publish(jetstream: JetStreamContext, subject: str, payload: bytes, identity: str) -> bool:
+async def publish(
+    jetstream: JetStreamContext, subject: str, payload: bytes, identity: str = ""
+) -> bool:
     """Publish a message; whether it is durable, or was before."""
+    headers = {"Nats-Msg-Id": identity} if identity else None
     try:
-        await jetstream.publish(
-            subject, payload, timeout=_PATIENCE, headers={"Nats-Msg-Id": identity}
-        )
+        await jetstream.publish(subject, payload, timeout=_PATIENCE, headers=headers)
     except TROUBLE as exc:
         log.warning("a message was not published: %s", type(exc).__name__)
         return False

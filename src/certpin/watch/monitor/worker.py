@@ -1,8 +1,8 @@
 """A worker: takes the jobs of its vantage, asks, and publishes what it saw.
 
 It has no store and no pin file: a job carries what has to be known. A job is done when its result
-is durable at the broker. A worker that dies before that leaves its jobs to the next one; one that
-dies right after has its result dropped as a repeat.
+is durable at the broker. A worker that dies before that leaves its jobs to the next one; what two
+saw for one job counts once.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class _Worker:
 
     async def _report(self, result: Result, waiting: dict[str, tuple[Job, Msg]]) -> None:
         subject = result_subject(self._vantage)
-        if await publish(self._link.jetstream, subject, encode(result), result.identity):
+        if await publish(self._link.jetstream, subject, encode(result)):
             _, message = waiting.pop(result.identity)
             with suppress(*TROUBLE):  # then it comes again, and its result is a repeat
                 await message.ack()

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DataError
 
 from certpin.lab import Authority, LabServer
-from certpin.watch.monitor import desk
+from certpin.watch.monitor import desk, link
 from certpin.watch.monitor.desk import Desk
 from certpin.watch.monitor.jobs import job_of
 from certpin.watch.monitor.link import (
@@ -53,7 +53,7 @@ WORKER = """
 import asyncio, sys
 from certpin.watch.monitor.worker import work
 from certpin.watch.secret import Secret
-asyncio.run(work("fra1", Secret(sys.argv[1]), asyncio.Event(), patience=1.0))
+asyncio.run(work("fra1", Secret(sys.argv[1]), asyncio.Event()))
 """
 
 
@@ -160,9 +160,10 @@ def test_what_two_services_hand_out_is_there_once(
 
 @pytest.mark.slow
 def test_a_job_of_a_worker_that_was_killed_goes_to_another(
-    broker: str, watch_over: WatchOver, intermediate: Authority
+    broker: str, watch_over: WatchOver, intermediate: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first worker hangs on a server that says nothing when it is killed."""
+    monkeypatch.setattr(link, "JOB_PATIENCE", 1.0)
     leaf = intermediate.issue("localhost")
 
     async def serve(scene: Scene, server: Server) -> None:
@@ -173,7 +174,7 @@ def test_a_job_of_a_worker_that_was_killed_goes_to_another(
             await until(lambda: server.connections)
             os.kill(process.pid, signal.SIGKILL)
             await asyncio.to_thread(process.wait)
-            async with going(lambda stop: work("fra1", Secret(broker), stop, patience=1.0)):
+            async with going(lambda stop: work("fra1", Secret(broker), stop)):
                 await until(lambda: len(rows(scene)) == 2)
 
     with Server(say_nothing) as server, LabServer(leaf) as working:

@@ -17,8 +17,10 @@ from certpin.watch.monitor.link import (
     in_words,
     job_subject,
     linked,
+    make_places,
     make_streams,
     pause,
+    place_of_results,
     publish,
     result_subject,
     take,
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("certpin.watch.monitor")
 
 _AT_ONCE = 256
-_PATIENCE = 60.0  # seconds in which a result has to be in the store
 
 
 class Desk:
@@ -64,7 +65,7 @@ class Desk:
         if self._lost and self._jetstream is not None:
             self._lost = False
             with suppress(*TROUBLE):  # the stream of the jobs may be gone: these go out again
-                await make_streams(self._jetstream, self._watch.settings.monitor)
+                await self._make(self._jetstream)
 
     async def collect(self, stop: asyncio.Event) -> None:
         """Write down what workers saw, until ``stop`` is set."""
@@ -73,7 +74,7 @@ class Desk:
         while not stop.is_set():
             try:
                 async with linked(url, "certpin monitor", stop) as link:
-                    await make_streams(link.jetstream, self._watch.settings.monitor)
+                    await self._make(link.jetstream)
                     self._jetstream = link.jetstream
                     await self._collect(link, stop)
             except TROUBLE as exc:
@@ -81,6 +82,12 @@ class Desk:
                 await pause(stop)
             finally:
                 self._jetstream = None
+
+    async def _make(self, jetstream: JetStreamContext) -> None:
+        settings = self._watch.settings.monitor
+        await make_streams(jetstream, settings)
+        named = {*settings.vantages, *(each for host in settings.hosts for each in host.vantages)}
+        await make_places(jetstream, named - {settings.vantage})
 
     async def _publish(self, job: Job) -> None:
         payload = encode(job)
@@ -94,7 +101,7 @@ class Desk:
             self._lost = True
 
     async def _collect(self, link: Link, stop: asyncio.Event) -> None:
-        results = await taker(link, RESULTS, result_subject("*"), "store", _PATIENCE)
+        results = await taker(link, RESULTS, place_of_results())
         while not stop.is_set():
             messages = await take(results, _AT_ONCE)
             read = [(each, _read(each)) for each in messages]

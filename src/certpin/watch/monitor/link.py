@@ -3,6 +3,9 @@
     certpin.probe.VANTAGE     jobs; a job that nobody took within an interval is gone
     certpin.seen.VANTAGE      results, each until it is in the store
 
+The services make the streams, and the places in them. A worker asks at its own place alone, and
+has its answers sent to an inbox of its own, so that it can be given no right but these.
+
 Both are work queues: a message goes to one taker, and stays until that one says that it is done.
 A job has an identity, so that one that is published twice is there once. A result has none that the
 broker knows: one vantage could publish under the identity of another's, which would then be dropped
@@ -24,7 +27,7 @@ from nats.js.api import (
     StorageType,
     StreamConfig,
 )
-from nats.js.errors import BadRequestError
+from nats.js.errors import BadRequestError, NotFoundError
 
 from certpin.watch import broker
 from certpin.watch.broker import LostPlaceError, Place
@@ -32,7 +35,8 @@ from certpin.watch.collector.stream import why
 from certpin.watch.monitor.wire import MOST_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable, Mapping
+    from typing import Any
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
@@ -46,6 +50,8 @@ log = logging.getLogger("certpin.watch.monitor")
 JOBS, RESULTS = "CERTPIN_PROBES", "CERTPIN_SEEN"
 _MOST_STORED = 256 * 1024 * 1024  # bytes in each stream; the oldest go first
 _RESULTS_KEPT = 7 * 86400  # seconds, for a store that is away
+JOB_PATIENCE = 60.0  # seconds after which a job that nobody reported on goes to another worker
+RESULT_PATIENCE = 60.0  # seconds in which a result has to be in the store
 _AGAIN = 2.0  # seconds between two attempts
 _PATIENCE = 5.0  # seconds for an answer of the broker
 
@@ -66,6 +72,11 @@ def job_subject(vantage: str) -> str:
     return f"certpin.probe.{vantage}"
 
 
+def inbox_of(vantage: str) -> str:
+    """Where answers to the workers of a vantage come to."""
+    return f"_INBOX.certpin-{vantage}"
+
+
 def result_subject(vantage: str) -> str:
     """Where the results of a vantage wait."""
     return f"certpin.seen.{vantage}"
@@ -79,12 +90,15 @@ class Link(NamedTuple):
 
 
 @asynccontextmanager
-async def linked(url: Secret, name: str, stop: asyncio.Event) -> AsyncIterator[Link]:
+async def linked(
+    url: Secret, name: str, stop: asyncio.Event, inbox: str = ""
+) -> AsyncIterator[Link]:
     """A connection that comes back by itself. Its address is not told.
 
+    ``inbox`` is where answers come to, if it has to be a place that nobody else may read.
     Raises one of ``TROUBLE`` where there is none yet: try again, unless ``stop`` is set by then.
     """
-    connection = await _connected(url, name, stop)
+    connection = await _connected(url, name, stop, {"inbox_prefix": inbox} if inbox else {})
     try:
         yield Link(connection, connection.jetstream(timeout=_PATIENCE))
     finally:
@@ -93,7 +107,9 @@ async def linked(url: Secret, name: str, stop: asyncio.Event) -> AsyncIterator[L
         await connection.close()
 
 
-async def _connected(url: Secret, name: str, stop: asyncio.Event) -> Client:
+async def _connected(
+    url: Secret, name: str, stop: asyncio.Event, options: Mapping[str, Any]
+) -> Client:
     """The client of NATS tries for ever: nobody waits for that who was told to stop."""
     connecting = asyncio.create_task(
         broker.connect(
@@ -102,6 +118,7 @@ async def _connected(url: Secret, name: str, stop: asyncio.Event) -> Client:
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
             error_cb=_told,
+            **options,
         )
     )
     stopping = asyncio.create_task(stop.wait())
@@ -141,19 +158,45 @@ async def make_streams(jetstream: JetStreamContext, settings: Settings) -> None:
             await jetstream.update_stream(wanted.evolve(**own))
 
 
-async def taker(link: Link, stream: str, subject: str, durable: str, patience: float) -> Place:
-    """A place that takes messages in turns with others of its name.
+async def make_places(jetstream: JetStreamContext, vantages: Iterable[str]) -> None:
+    """Make the places at which workers take jobs, so that none of them needs the right to.
 
-    What is not done ``patience`` seconds after it was taken goes to another. Raises
-    ``NotFoundError`` where there is no such stream.
+    Whoever may make a consumer may have what waits delivered wherever he likes.
     """
-    config = ConsumerConfig(
-        durable_name=durable,
+    for vantage in sorted(set(vantages)):
+        config = place_of_jobs(vantage)
+        try:
+            await jetstream.consumer_info(JOBS, str(config.durable_name))
+        except NotFoundError:
+            await jetstream.add_consumer(JOBS, config)
+
+
+def place_of_jobs(vantage: str) -> ConsumerConfig:
+    """Where the workers of a vantage take their jobs."""
+    return _place(f"vantage-{vantage}", job_subject(vantage), JOB_PATIENCE)
+
+
+def place_of_results() -> ConsumerConfig:
+    """Where the services take results."""
+    return _place("store", result_subject("*"), RESULT_PATIENCE)
+
+
+def _place(name: str, subject: str, patience: float) -> ConsumerConfig:
+    return ConsumerConfig(
+        durable_name=name,
         filter_subject=subject,
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=patience,
         max_ack_pending=8192,
     )
+
+
+async def taker(link: Link, stream: str, config: ConsumerConfig) -> Place:
+    """A place that takes messages in turns with others of its name.
+
+    What is not done ``ack_wait`` seconds after it was taken goes to another. Raises
+    ``NotFoundError`` where there is no such stream.
+    """
     return await Place.take(link.client, link.jetstream, stream, config)
 
 

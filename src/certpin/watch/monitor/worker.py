@@ -20,9 +20,10 @@ from certpin.watch.monitor.link import (
     JOBS,
     TROUBLE,
     in_words,
-    job_subject,
+    inbox_of,
     linked,
     pause,
+    place_of_jobs,
     publish,
     result_subject,
     take,
@@ -42,25 +43,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("certpin.watch.worker")
 
-PATIENCE = 60.0  # seconds after which a job that nobody reported on goes to another worker
 
-
-async def work(
-    vantage: str,
-    url: Secret,
-    stop: asyncio.Event,
-    *,
-    window: int = 256,
-    patience: float = PATIENCE,
-) -> None:
+async def work(vantage: str, url: Secret, stop: asyncio.Event, *, window: int = 256) -> None:
     """Work until ``stop`` is set; jobs that are under way then go to another worker at once.
 
     Goes on through every trouble with the broker, and waits for the service to make its streams.
     """
     while not stop.is_set():
         try:
-            async with linked(url, f"certpin worker {vantage}", stop) as link:
-                await _Worker(vantage, link, stop, window, patience).run()
+            name = f"certpin worker {vantage}"
+            async with linked(url, name, stop, inbox_of(vantage)) as link:
+                await _Worker(vantage, link, stop, window).run()
         except NotFoundError:
             log.info(
                 "no watch has handed out jobs yet: its watch.toml has to have nats and vantages"
@@ -80,20 +73,16 @@ class _Worker:
         link: Link,
         stop: asyncio.Event,
         window: int,
-        patience: float,
     ) -> None:
         self._vantage = vantage
         self._link = link
         self._stop = stop
         self._window = window
-        self._patience = patience
         self._halt = threading.Event()
         self._prober = Prober(window, halted=self._halt.is_set)
 
     async def run(self) -> None:
-        durable = f"vantage-{self._vantage}"
-        subject = job_subject(self._vantage)
-        jobs = await taker(self._link, JOBS, subject, durable, self._patience)
+        jobs = await taker(self._link, JOBS, place_of_jobs(self._vantage))
         halting = asyncio.create_task(self._halt_at_stop())
         try:
             while not self._stop.is_set():
@@ -144,8 +133,9 @@ class _Worker:
 
     async def _beat(self, waiting: dict[str, tuple[Job, Msg]]) -> None:
         """Say now and then that somebody is at it."""
+        pause = (place_of_jobs(self._vantage).ack_wait or 0) / 3
         while True:
-            await asyncio.sleep(self._patience / 3)
+            await asyncio.sleep(pause)
             for _, message in tuple(waiting.values()):
                 with suppress(*TROUBLE):
                     await message.in_progress()

@@ -12,6 +12,14 @@ down_revision = "0001"
 def upgrade() -> None:
     """Bring the schema here, from the revision before."""
     op.create_table(
+        "clock",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("leapt_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_clock")),
+        info={"transient": True},
+    )
+    op.create_table(
         "day_places",
         sa.Column("place", sa.BigInteger(), nullable=False),
         sa.Column("day", sa.BigInteger(), nullable=False),

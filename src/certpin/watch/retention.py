@@ -6,6 +6,8 @@ given back to the disk. PostgreSQL's autovacuum does that by itself.
 Chains and certificates go when nothing names them any more. So whoever names a chain either inserts
 it in the same transaction (``ON CONFLICT DO NOTHING``), or has done so within the last twelve
 hours: the row that named it then is kept for a day at least, and the chain with it.
+
+Where the clock leapt ahead, nothing is deleted for a day (``store/leap``).
 """
 
 from __future__ import annotations
@@ -14,21 +16,22 @@ import asyncio
 import logging
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from certpin.pinfile.fields import Table
     from certpin.watch.store import Store
+    from certpin.watch.store.leap import Belief
     from certpin.watch.watch import Watch
 
 DAY = 86_400  # seconds
 ROUND = 3600.0  # seconds between two rounds
 PAUSE = 0.05  # seconds after each batch, in which whoever waits can write
 _MOST_DAYS = 36_500
+_MOST_WAITING = 30  # days that reports may wait in the stream, and still be known if sent again
 _GUESSES = 900  # seconds that a wrong password counts (``access.throttle.FORGOTTEN_AFTER``)
 
 _LOG = logging.getLogger("certpin.watch")
@@ -69,10 +72,16 @@ def _days(table: Table, name: str) -> int:
     return days
 
 
-def cutoffs(settings: Settings, now: datetime) -> dict[str, int]:
-    """Of each kind, the moment before which nothing is kept. Pure."""
+def cutoffs(settings: Settings, now: datetime, waits: timedelta = timedelta(0)) -> dict[str, int]:
+    """Of each kind, the moment before which nothing is kept. Pure.
+
+    ``waits`` is for how long reports wait to be counted. Each of them may be there twice, so that
+    what tells repeats is kept for as much longer.
+    """
     at = int(now.timestamp())
     found = {name: max(0, at - getattr(settings, name) * DAY) for name in KNOWN}
+    longer = min(int(waits.total_seconds()), _MOST_WAITING * DAY)
+    found["identities"] = max(0, found["identities"] - longer)
     return found | {"guesses": max(0, at - _GUESSES)}
 
 
@@ -81,19 +90,58 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
 
     Where the database is away, the next round does it. Several processes may do it at once.
     """
+    work = _Work(watch, stop)
     while not stop.is_set():
         try:
-            await _round(watch, stop)
+            await work.round()
         except StoreError as exc:
             _LOG.warning("nothing was deleted by retention: %s", exc.problem)
         await _wait(stop, ROUND)
 
 
-async def _round(watch: Watch, stop: asyncio.Event) -> None:
-    limits = cutoffs(watch.settings.retention, watch.clock())
-    for step in (lambda: bool(sweep(watch.store, limits)), lambda: give_back(watch.store)):
-        while not stop.is_set() and await asyncio.to_thread(step):
-            await _wait(stop, PAUSE)
+class _Work:
+    def __init__(self, watch: Watch, stop: asyncio.Event) -> None:
+        self._watch = watch
+        self._stop = stop
+        self._belief: Belief | None = None  # of this process: the disk may be full for days
+
+    async def round(self) -> None:
+        """Delete what is past its time, unless the clock leapt. Raises ``StoreError``."""
+        store = self._watch.store
+        limits = await asyncio.to_thread(self._limits)
+        if limits is None:
+            return
+        for step in (lambda: bool(sweep(store, limits)), lambda: give_back(store)):
+            while not self._stop.is_set() and await asyncio.to_thread(step):
+                await _wait(self._stop, PAUSE)
+
+    def _limits(self) -> dict[str, int] | None:
+        from certpin.watch.facts.queue import queue
+        from certpin.watch.store import leap
+
+        now = self._watch.clock()
+        mine = self._belief
+        if mine is not None:
+            self._belief = leap.judge(mine, int(now.timestamp()))
+        with self._watch.store.write() as connection:
+            self._belief = leap.believe(connection, mine, int(now.timestamp()))
+            waiting = queue(connection, now)
+        if (until := self._belief.held_until) is not None:
+            _LOG.warning(_LEAPT, _day_of(self._belief.at), _day_of(until))
+            return None
+        return cutoffs(
+            self._watch.settings.retention, now, waiting.waits(now) if waiting else timedelta(0)
+        )
+
+
+_LEAPT = (
+    "the clock leapt ahead since %s, or nobody watched since: nothing is deleted before %s. "
+    "If the clock is wrong, put it right before then"
+)
+
+
+def _day_of(at: int) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

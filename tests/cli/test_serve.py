@@ -162,6 +162,22 @@ def test_nobody_gets_in_from_elsewhere_without_a_password(run: Run) -> None:
     done = run("serve", "--listen", f"0.0.0.0:{free_port()}")
     assert done.code == 2
     assert "certpin watch user add" in done.err
+    assert not list(Path().glob("watch.db*"))
+
+
+def test_a_secret_that_is_missing_is_told_before_anything_begins(run: Run) -> None:
+    text = 'nats = "env:WATCH_NATS"\n[telemetry]\nheaders = "env:OTEL_HEADERS"\n'
+    Path("watch.toml").write_text(text, encoding="utf-8")
+    where = ("--listen", f"127.0.0.1:{free_port()}")
+    done = run("serve", *where, OTEL_HEADERS="a=b")
+    assert done.code == 2
+    assert "nats: the environment has no WATCH_NATS" in done.err
+    assert not list(Path().glob("watch.db*"))
+    done = run("serve", *where, OTEL_HEADERS="hush, hush", WATCH_NATS="nats://127.0.0.1:1")
+    assert done.code == 2
+    assert "telemetry.headers: these are no headers" in done.err
+    assert "hush" not in done.err
+    assert not list(Path().glob("watch.db*"))
 
 
 def test_tls_files_that_cannot_be_used_are_told(run: Run) -> None:

@@ -29,6 +29,7 @@ DAY = 86_400  # seconds
 ROUND = 3600.0  # seconds between two rounds
 PAUSE = 0.05  # seconds after each batch, in which whoever waits can write
 _MOST_DAYS = 36_500
+_GUESSES = 900  # seconds that a wrong password counts (``access.throttle.FORGOTTEN_AFTER``)
 
 _LOG = logging.getLogger("certpin.watch")
 
@@ -71,7 +72,8 @@ def _days(table: Table, name: str) -> int:
 def cutoffs(settings: Settings, now: datetime) -> dict[str, int]:
     """Of each kind, the moment before which nothing is kept. Pure."""
     at = int(now.timestamp())
-    return {name: max(0, at - getattr(settings, name) * DAY) for name in KNOWN}
+    found = {name: max(0, at - getattr(settings, name) * DAY) for name in KNOWN}
+    return found | {"guesses": max(0, at - _GUESSES)}
 
 
 async def run(watch: Watch, stop: asyncio.Event) -> None:

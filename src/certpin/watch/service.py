@@ -17,14 +17,14 @@ from certpin.errors import ConfigError
 from certpin.watch import retention, telemetry
 from certpin.watch.access.listening import check_listening
 from certpin.watch.alerts import run as alerts
-from certpin.watch.collector import writer
+from certpin.watch.collector import awake, writer
 from certpin.watch.collector.app import Collector
 from certpin.watch.collector.intake import open_intake
-from certpin.watch.facts import rollup
 from certpin.watch.monitor import run as monitor
 from certpin.watch.parts import run_parts
 from certpin.watch.port import cannot_listen, check_free
-from certpin.watch.store.schema import prepare
+from certpin.watch.secret import look_up_all
+from certpin.watch.store.schema import SchemaState, prepare, schema_state
 from certpin.watch.web.app import application
 from certpin.watch.web.health import Condition
 
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 # What works in the background. A new part is one line here.
 PARTS: Mapping[str, Part] = {
     "alerts": alerts.run,
+    "awake": awake.run,
     "monitor": monitor.run,
     "retention": retention.run,
-    "sums": rollup.run,
     "writer": writer.run,
 }
 
@@ -60,12 +60,17 @@ log = logging.getLogger("certpin.watch")
 def make_ready(watch: Watch) -> None:
     """See that it may begin: people can be told, the schema is right, and not everybody gets in.
 
-    Raises ``ConfigError``, or ``StoreError`` where the store is away.
+    A database that is not there yet is made last. Raises ``ConfigError``, or ``StoreError`` where
+    the store is away.
     """
+    look_up_all(watch.settings)
+    telemetry.pairs_of(watch.settings.telemetry.headers)
     alerts.services(watch.settings.alerts)
+    check_free(watch.settings.listen)
+    if schema_state(watch.store).state is SchemaState.EMPTY:
+        check_listening(watch.settings, watch.store)  # before a file is made for nothing
     prepare(watch.store)
     check_listening(watch.settings, watch.store)
-    check_free(watch.settings.listen)
 
 
 async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]) -> None:

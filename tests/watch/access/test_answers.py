@@ -15,7 +15,6 @@ from certpin.watch.access.headers import POLICY
 from certpin.watch.access.listening import check_listening
 from certpin.watch.access.origin import origin_of
 from certpin.watch.access.settings import Settings as AccessSettings
-from certpin.watch.secret import Secret
 from certpin.watch.settings import Settings
 from tests.watch.access._kit import House, post
 
@@ -34,6 +33,8 @@ def test_every_answer_is_told_to_load_nothing_and_run_nothing_from_elsewhere(hou
     for answer in asked:
         headers = answer.headers
         assert headers["content-security-policy"] == POLICY
+        if "<head>" in answer.text:  # it would be what counts
+            assert '<meta name="referrer" content="same-origin">' in answer.text
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "same-origin"
         assert headers["cross-origin-opener-policy"] == "same-origin"
@@ -48,6 +49,8 @@ def test_every_answer_is_told_to_load_nothing_and_run_nothing_from_elsewhere(hou
 
 def test_the_policy_allows_nothing_inline_and_nothing_from_elsewhere() -> None:
     directives = dict(each.split(" ", 1) for each in POLICY.split("; "))
+    assert directives.pop("require-trusted-types-for") == "'script'"
+    assert directives.pop("trusted-types") == "default"
     assert directives["default-src"] == "'none'"
     assert set(directives.values()) == {"'none'", "'self'"}
     assert directives["frame-ancestors"] == directives["base-uri"] == "'none'"
@@ -177,7 +180,7 @@ def test_settings_are_read_with_their_defaults(tmp_path: Path) -> None:
     )
     assert (found.behind_proxy, found.idle_seconds) == (True, 300)
     assert found.oidc is not None
-    assert found.oidc.client_secret == Secret("of a file")
+    assert found.oidc.client_secret.reveal() == "of a file"
     assert "of a file" not in repr(found)
     assert found.oidc.scopes == ("openid", "groups")
 

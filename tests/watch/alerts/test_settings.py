@@ -50,7 +50,8 @@ def test_everything_has_a_default_and_can_be_set(monkeypatch: pytest.MonkeyPatch
         ({"tell": [{"url": "json://x", "name": "a\n"}]}, "alerts.tell[0].name"),
         ({"tell": [{"url": "json://x", "name": "a"}] * 2}, "alerts.tell"),
         ({"tell": [{}]}, "alerts.tell[0].url"),
-        ({"tell": [{"url": "env:NOT_THERE_AT_ALL"}]}, "alerts.tell[0].url"),
+        ({"tell": [{"url": 5}]}, "alerts.tell[0].url"),
+        ({"tell": [{"url": "json://x", "rules": ["pin-mismach"]}]}, "alerts.tell[0].rules"),
     ],
 )
 def test_what_is_wrong_is_refused_with_its_place(data: dict[str, Any], key: str) -> None:
@@ -101,6 +102,14 @@ def test_a_silence_that_nobody_answers_for_is_refused(
 ) -> None:
     with sqlite_store.write() as connection, pytest.raises(InputError):
         silence(connection, _wanted(**more), SETTINGS)
+
+
+def test_a_silence_is_of_something_that_there_is(sqlite_store: Store) -> None:
+    with sqlite_store.write() as connection:
+        assert silence(connection, _wanted(rule="pin-mismatch"), SETTINGS).rule == "pin-mismatch"
+        with pytest.raises(InputError, match="no rule pin-mismach") as refused:
+            silence(connection, _wanted(rule="pin-mismach"), SETTINGS)
+    assert refused.value.fix.startswith("did you mean pin-mismatch? There are certificate-expire")
 
 
 def test_whoever_sets_a_shorter_limit_gets_it(sqlite_store: Store) -> None:

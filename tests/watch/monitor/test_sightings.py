@@ -43,11 +43,12 @@ def rows(store: Store) -> list[Any]:
 
 def test_a_row_goes_on_while_the_same_is_seen_and_ends_with_a_change(store: Store) -> None:
     keep(store, result(0, GOOD))
-    keep(store, result(900, GOOD), result(1800, GOOD))
+    slow = msgspec.structs.replace(GOOD, took=90_000)
+    keep(store, result(900, GOOD), result(1800, slow))
     keep(store, result(2700, SILENT))
     first, second = rows(store)
     assert (first.count, first.first_at, first.last_at) == (3, START + 3, START + 1803)
-    assert (first.latest, second.latest) == (False, True)
+    assert (first.latest, second.latest, first.took) == (False, True, 90_000)
     assert (second.outcome, second.changes) == ("unreachable", 0)
     keep(store, result(3600, GOOD))  # the one that nobody saw twice is counted
     assert rows(store)[-1].changes == 1

@@ -14,9 +14,9 @@ _HOURS = 3  # that are remembered: this one, and those of reports that waited in
 
 @dataclass
 class Hour:
-    """Keys of groups and digests of chains that an hour has."""
+    """Keys of groups, with where each is added up, and digests of chains that an hour has."""
 
-    groups: set[bytes] = field(default_factory=set)
+    groups: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     chains: set[bytes] = field(default_factory=set)
 
 

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Limits:
-    """How long before their ends certificates and pins are told, and how long a probe is news."""
+    """How long before their ends certificates and pins are told, and how long a probe is news.
+
+    Certificates at most so long: see ``watch/expiry.py``.
+    """
 
     certificates: timedelta = timedelta(days=30)
     pins: timedelta = timedelta(days=60)

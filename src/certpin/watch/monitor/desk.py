@@ -120,7 +120,7 @@ class Desk:
             answers = [each for each in results if _fits(each, asked)]
             answers = self._store(answers)
             for seen in (seen for each in answers for seen in each.seen):
-                COUNTERS.probed(seen.outcome)
+                COUNTERS.probed(seen.outcome, seen.took / 1_000_000)
         except StoreError as exc:
             log.warning("results of other vantages wait: %s", exc.problem)
             return False

@@ -38,6 +38,7 @@ _GO_ON = (
         address=bindparam("now_at"),
         last_at=bindparam("moment"),
         slot=bindparam("planned"),
+        took=bindparam("lasted"),
         count=SIGHTINGS.c.count + 1,
     )
 )
@@ -109,6 +110,7 @@ def _compare(changes: Changes, row: dict[str, Any] | None, values: dict[str, Any
                 "now_at": values["address"],
                 "moment": max(values["last_at"], row["first_at"]),
                 "planned": values["slot"],
+                "lasted": values["took"],
             }
         )
         return
@@ -142,6 +144,7 @@ def _values(result: Result, seen: Seen, chains: list[bytes], moment: int) -> dic
         "tls": seen.tls,
         "problem": seen.problem,
         "code": seen.code,
+        "took": seen.took,
         "first_at": at,
         "last_at": at,
         "slot": result.slot,

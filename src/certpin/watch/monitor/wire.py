@@ -55,7 +55,10 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was seen at one address. ``served`` and ``verified`` are places in ``certificates``."""
+    """What was seen at one address. ``served`` and ``verified`` are places in ``certificates``.
+
+    ``took`` is in microseconds, all attempts together; 0 where it was not measured.
+    """
 
     address: _Word
     outcome: Outcome
@@ -65,6 +68,7 @@ class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls: Annotated[str, Meta(max_length=16)] = ""
     problem: _Word = ""
     code: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+    took: _Moment = 0
 
 
 class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

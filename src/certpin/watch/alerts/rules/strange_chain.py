@@ -48,6 +48,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
                 "chains": [[each.chain.hex(), each.reports] for each in _largest(groups)],
                 "networks": top(groups, "network"),
                 "app_versions": top(groups, "app_version"),
+                "refused_by_platform": total(each for each in groups if each.unverified),
                 "let_through": total(each for each in groups if each.decision != "refuse"),
             },
         )
@@ -77,10 +78,17 @@ def _summary(evidence: Evidence, groups: Sequence[Group], touched: int | None, n
             "no vantage saw; it may be an attack"
         ),
         f"the leaf says it is issued by {printable(issuer[:120])}" if issuer else "",
+        _refused_by_platform(groups),
         shares(groups, _WHERE),
         f"at most {_percent(touched, holding)} % of all clients" if holding else "",
     ]
     return "; ".join(each for each in parts if each)
+
+
+def _refused_by_platform(groups: Sequence[Group]) -> str:
+    """Such a chain fools no client, pinned or not; one below an authority on the device might."""
+    share = round(100 * total(each for each in groups if each.unverified) / (total(groups) or 1))
+    return f"in {share} % of them the platform itself refuses it" if share else ""
 
 
 def _percent(touched: int | None, holding: int) -> str:

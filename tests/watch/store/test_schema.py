@@ -30,7 +30,7 @@ from tests.watch.store._first import FIRST, make_first
 from tests.watch.store._rows import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sqlalchemy import MetaData

@@ -114,4 +114,11 @@ MUTATIONS: list[Mutation] = [
         "",
         _TELLING + "a_claim_keeps_others_from_sending_the_same",
     ),
+    _rule(
+        "a silence of a rule that there is not is none",
+        "silences.py",
+        "        check_rule(wanted.rule)\n",
+        "        pass\n",
+        "tests/watch/alerts/test_settings.py::test_a_silence_is_of_something_that_there_is",
+    ),
 ]

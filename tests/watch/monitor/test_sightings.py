@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 from sqlalchemy import select
 
 from certpin.watch.monitor.sightings import asking, keep_results, known
@@ -103,3 +105,17 @@ def test_vantages_are_noted_and_their_silence_begins_anew_after_a_pause(store: S
     with store.read() as connection:
         (row,) = connection.execute(select(VANTAGES))
     assert row.heard_at == START + 10**6
+
+
+def test_two_services_that_write_about_one_target_at_once_make_one_row(
+    postgres_store: Store,
+) -> None:
+    """Both would begin the row that goes on: the second one has to see that of the first."""
+    with ThreadPoolExecutor(1) as other:
+        with postgres_store.write() as connection:
+            keep_results(connection, [result(0, GOOD)], datetime.fromtimestamp(START + 9, UTC))
+            second = other.submit(keep, postgres_store, result(60, GOOD))
+            with pytest.raises(TimeoutError):
+                second.result(0.2)
+        assert second.result(20) == 1
+    assert [row.count for row in rows(postgres_store)] == [2]

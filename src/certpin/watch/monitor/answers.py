@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from certpin.probe import Endpoint
 from certpin.watch.monitor.wire import MOST_BYTES, Certificates, Job, Result, Seen
+from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,4 +129,4 @@ def _microseconds(seconds: float) -> int:
 
 
 def _short(text: str) -> str:
-    return text[:_LONGEST]
+    return printable(text[:_LONGEST])[:_LONGEST]

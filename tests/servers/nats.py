@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _CONFIGURATION = """\
 listen: "{address}:{port}"
+max_payload: {payload}
 jetstream {{
   store_dir: "{directory}"
   max_file_store: {most}
@@ -48,6 +49,7 @@ def nats(
     sync_always: bool = False,
     most: int = 1024**3,
     disk: Disk | None = None,
+    payload: int = 1024**2,
 ) -> Iterator[Nats]:
     """Run it while the block runs; with a directory, what it stores stays for the next one, and
     with a disk, it stores everything on that.
@@ -63,6 +65,7 @@ def nats(
                 port=number,
                 directory=disk.path if disk else directory or own / "store",
                 most=most,
+                payload=payload,
                 sync=_ALWAYS if sync_always else "",
             )
         )

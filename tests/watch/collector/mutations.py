@@ -129,4 +129,20 @@ MUTATIONS: list[Mutation] = [
         "    if key in there or most:\n",
         _COUNTING + "hostile_reports_fill_an_hour_and_no_more[sqlite]",
     ),
+    _rule(
+        "a message of the stream has no text that no database takes",
+        "received.py",
+        "if not all(map(_is_printable, batch)):",
+        "if not batch:",
+        "tests/watch/collector/test_grouping.py::"
+        "test_what_no_collector_writes_is_no_batch_of_reports",  # each of them
+    ),
+    _rule(
+        "a stream that drops what was promised is none",
+        "stream.py",
+        "        raise DropsReportsError\n",
+        "        return\n",
+        "tests/watch/collector/test_intakes.py::"
+        "test_a_stream_that_would_drop_what_was_promised_is_none[how0]",
+    ),
 ]

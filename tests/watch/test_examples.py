@@ -141,7 +141,7 @@ def test_the_settings_load_and_their_hosts_are_hosts(
         each.name for each in found.monitor.hosts
     ]
     assert [each.url.reveal() for each in found.alerts.tell] == ["json://127.0.0.1"] * 2
-    assert found.collector.trusted_proxies == found.access.trusted_proxies
+    assert found.access.believed
 
 
 def _settings_of_the_pages() -> list[str]:

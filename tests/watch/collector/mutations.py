@@ -97,15 +97,15 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "an address is cut",
         "sources.py",
-        "return str(network)",
-        "return text if network else text",
+        "return cut(address_of(text), self._bits)",
+        "return text if address_of(text) else ''",
         _SOURCES + "an_address_is_cut_to_its_network",
     ),
-    _rule(
+    Mutation(
         "a client is no proxy because it says so",
-        "sources.py",
-        "if not (self._trusted and forwarded and self._is_trusted(peer)):",
-        "if not (self._trusted and forwarded):",
+        "certpin/watch/addresses.py",
+        "if not forwarded or not is_trusted(peer):",
+        "if not forwarded:",
         _SOURCES + "who_asked_is_believed_from_trusted_proxies_alone",
     ),
     _rule(

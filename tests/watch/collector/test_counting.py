@@ -9,10 +9,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from certpin.watch.collector.counting import Counted, Rules, count
-from certpin.watch.collector.grouping import CHAINS_LEFT_OUT, DAY, HOUR, OTHER, Room, chain_of
+from certpin.watch.collector.grouping import CHAINS_LEFT_OUT, DAY, HOUR, OTHER, Room
 from certpin.watch.collector.known import Known
 from certpin.watch.collector.presences import Space
 from certpin.watch.collector.received import Failure, Holding, Received
+from certpin.watch.store.keeping import chain_of
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
 from certpin.watch.store.tables.reports import (
     PRESENCES,

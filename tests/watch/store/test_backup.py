@@ -127,13 +127,13 @@ def test_an_older_back_up_is_migrated_on_the_way(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store)
-    monkeypatch.setattr(schema, "latest", lambda: "0002")  # back_up takes an older database, too
+    monkeypatch.setattr(schema, "latest", lambda: "9999")  # back_up takes an older database, too
     back_up(store, tmp_path / "b.db")
     migrated: list[Store] = []
     monkeypatch.setattr("certpin.watch.store.restoring.migrate", migrated.append)
     with (
         closing(open_store(f"sqlite:///{tmp_path / 'n.db'}")) as new,
-        pytest.raises(StoreError),  # there is no second revision: it stays where it is
+        pytest.raises(StoreError),  # there is no such revision: it stays where it is
     ):
         restore(new, tmp_path / "b.db")
     assert len(migrated) == 1

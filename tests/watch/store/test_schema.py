@@ -27,16 +27,18 @@ if TYPE_CHECKING:
 
     from certpin.watch.store import Store
 
-SECOND = """
+LAST = schema.latest()
+NEXT = f"{int(LAST) + 1:04}"
+SECOND = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{NEXT}"
+down_revision = "{LAST}"
 
 def upgrade():
     op.add_column("silences", sa.Column("colour", sa.Text(), nullable=False, server_default=""))
-    {more}
+    {{more}}
 """
 
 
@@ -60,7 +62,7 @@ def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
         (folder / "versions").mkdir(parents=True, exist_ok=True)
         for path in (schema._REVISIONS / "versions").glob("*.py"):
             (folder / "versions" / path.name).write_bytes(path.read_bytes())
-        (folder / "versions" / "r0002.py").write_text(SECOND.format(more=more))
+        (folder / "versions" / f"r{NEXT}.py").write_text(SECOND.format(more=more))
         monkeypatch.setattr(schema, "_REVISIONS", folder)
 
     return make
@@ -105,9 +107,9 @@ def test_what_the_migrations_make_is_what_the_tables_say(bare: Store) -> None:
 
 def test_an_empty_database_gets_its_tables_once(bare: Store) -> None:
     assert schema_state(bare) == schema.Schema(SchemaState.EMPTY, None)
-    assert migrate(bare) == schema.Migration(None, "0001")
-    assert schema_state(bare) == schema.Schema(SchemaState.CURRENT, "0001")
-    assert migrate(bare) == schema.Migration("0001", "0001")
+    assert migrate(bare) == schema.Migration(None, LAST)
+    assert schema_state(bare) == schema.Schema(SchemaState.CURRENT, LAST)
+    assert migrate(bare) == schema.Migration(LAST, LAST)
 
 
 def test_looking_makes_no_file(tmp_path: Path) -> None:
@@ -125,7 +127,7 @@ def test_an_older_database_is_brought_up_with_its_data(
     second()
     assert schema_state(bare).state is SchemaState.BEHIND
     done = migrate(bare)
-    assert (done.before, done.after) == ("0001", "0002")
+    assert (done.before, done.after) == (LAST, NEXT)
     assert rows_of(bare) == before
     assert any(name == "colour" for name, *_ in _described(bare)["silences"]["columns"])
 
@@ -139,7 +141,7 @@ def test_a_file_is_kept_as_it_was_before(
         before = rows_of(store)
         second()
         copy = migrate(store).copy
-    assert copy == tmp_path / "watch.db.revision-0001"
+    assert copy == tmp_path / f"watch.db.revision-{LAST}"
     assert copy.stat().st_mode & 0o777 == 0o600
     monkeypatch.undo()
     with closing(open_store(f"sqlite:///{copy}")) as old:
@@ -154,7 +156,7 @@ def test_a_migration_that_fails_changes_nothing(bare: Store, second: Callable[..
     with pytest.raises(StoreError):
         migrate(bare)
     assert _described(bare) == before
-    assert schema_state(bare).revision == "0001"
+    assert schema_state(bare).revision == LAST
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ def test_the_service_migrates_a_file_and_never_postgresql(
     bare: Store, second: Callable[..., None]
 ) -> None:
     if bare.is_sqlite:
-        assert prepare(bare) == schema.Migration(None, "0001")
+        assert prepare(bare) == schema.Migration(None, LAST)
     else:
         with pytest.raises(StoreError, match="certpin watch migrate"):
             prepare(bare)
@@ -211,7 +213,7 @@ def test_several_at_once_migrate_once(bare: Store) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(one, range(4)))
-    assert sorted(str(each.before) for each in done) == ["0001", "0001", "0001", "None"]
+    assert sorted(str(each.before) for each in done) == [LAST, LAST, LAST, "None"]
     assert _described(bare).keys() == METADATA.tables.keys()
 
 

@@ -111,7 +111,7 @@ class Collector:
         self._steady = steady
         self._intake = intake
         self._hosts = {host.encode() for host in settings.hosts}
-        self._sources = Sources(settings)
+        self._sources = Sources(settings, watch.settings.access.believed)
         self._rates = Rates(settings.rate, settings.burst, settings.most_sources, steady)
         self._taste = Taste(settings.samples, _TASTES)
 

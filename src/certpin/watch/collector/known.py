@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from certpin.watch.collector.networks import Origin
+
 _HOURS = 3  # that are remembered: this one, and those of reports that waited in a stream
 
 
 @dataclass
 class Hour:
-    """Keys of groups and digests of chains that an hour has."""
+    """Keys of groups and digests of chains that an hour has, and from where they were told."""
 
     groups: set[bytes] = field(default_factory=set)
     chains: set[bytes] = field(default_factory=set)
+    networks: set[Origin] = field(default_factory=set)
 
 
 class Known:
@@ -39,6 +42,7 @@ class Known:
         for hour, each in found.items():
             self.of(hour).groups |= each.groups
             self.of(hour).chains |= each.chains
+            self.of(hour).networks |= each.networks
 
 
 def by_hour() -> defaultdict[int, Hour]:

@@ -6,6 +6,7 @@ from tests._mutation import Mutation
 
 _ALERTS = "certpin/watch/alerts/"
 _STATE = "tests/watch/alerts/test_state.py::test_"
+_RULES = "tests/watch/alerts/rules/test_rules.py::test_"
 _GATHER = "tests/watch/alerts/test_gather.py::test_"
 _MESSAGE = "tests/watch/alerts/test_message.py::test_"
 _TELLING = "tests/watch/alerts/test_telling.py::test_"
@@ -113,5 +114,40 @@ MUTATIONS: list[Mutation] = [
         "            outbox.claim(connection, batch.rows, now, settings)\n",
         "",
         _TELLING + "a_claim_keeps_others_from_sending_the_same",
+    ),
+    _rule(
+        "what is only told from few networks is a warning",
+        "rules/_counting.py",
+        "if told_from >= evidence.settings.networks else",
+        "if True else",
+        _RULES + "what_is_only_told_is_critical_where_many_networks_tell_it",
+    ),
+    _rule(
+        "networks are counted for the chain that is told",
+        "evidence.py",
+        "for each in chains))",
+        "for each in {key[1] for key in self.networks}))",
+        _RULES + "what_is_only_told_is_critical_where_many_networks_tell_it",
+    ),
+    _rule(
+        "few reports of a chain that an authority issued are few",
+        "rules/strange_chain.py",
+        "if total(vouched) >= evidence.settings.few:",
+        "if vouched:",
+        _RULES + "what_an_authority_issued_is_critical_however_few_tell_it",
+    ),
+    _rule(
+        "what was merely sent along vouches for nothing",
+        "authority.py",
+        "        if place.above is not Signature.GOOD:\n            break\n",
+        "",
+        _GATHER + "nobody_can_invent_a_chain_that_an_authority_issued",
+    ),
+    _rule(
+        "an authority vouches for the host alone",
+        "authority.py",
+        "verifier.verify(path[0], path[1:])",
+        "store",
+        _GATHER + "nobody_can_invent_a_chain_that_an_authority_issued",
     ),
 ]

@@ -89,6 +89,17 @@ def test_the_budget_holds_to_the_byte_and_its_last_part_is_for_what_is_watched(
     assert any(row.folded & CHAINS_LEFT_OUT for row in rows(store, REPORT_GROUPS))
 
 
+def test_samples_are_in_the_budget(sqlite_store: Store) -> None:
+    rules = Rules(Room(1000, 1000, share=str, budget=20_000), samples=3)
+    batch = [
+        Received(AT, "192.0.2.0/24", (failure(n, network=f"net {n}"),), bytes(1000))
+        for n in range(50)
+    ]
+    counted(sqlite_store, batch, rules)
+    assert 15_000 < used(sqlite_store) <= 20_000 - 20_000 // 8
+    assert total(sqlite_store) == 50
+
+
 def test_what_the_watch_sees_itself_counts_for_no_budget(store: Store) -> None:
     rules = Rules(Room(1000, 1000, share=str))
     counted(store, [told(1, "a.example"), told(2, "a.example")], rules)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -86,9 +87,11 @@ def test_a_client_that_has_a_name_may_change_its_network() -> None:
 
 
 def test_what_a_browser_sends_again_is_older_then_and_the_same() -> None:
-    first = Report("nel", AT, "a.example", 443, "refuse", "date", "nel:1")
-    again = Report("nel", AT + timedelta(seconds=1), "a.example", 443, "refuse", "date", "nel:1")
-    assert _told(first).identity == _told(again).identity
+    first = Report("nel", AT, "a.example", 443, "refuse", "date", "nel:1", also="nel:2")
+    again = replace(first, at=AT + timedelta(seconds=1), identity="nel:2", also="nel:3")
+    assert _told(first).also == _told(again).identity != b""
+    assert _told(first).also != _told(first, "192.0.3.0/24").also
+    assert _told(REPORT).also == b""
 
 
 def test_the_network_is_the_clients_word_or_else_its_prefix() -> None:

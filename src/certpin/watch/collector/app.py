@@ -23,7 +23,7 @@ from certpin.reports import Report
 from certpin.reports.codecs import decode
 from certpin.watch.collector.body import encoding_of, parse, read_body, unpack
 from certpin.watch.collector.grouping import HOUR
-from certpin.watch.collector.rate import Rates
+from certpin.watch.collector.rate import AtOnce, Rates
 from certpin.watch.collector.received import Received, told
 from certpin.watch.collector.refusals import (
     GoneError,
@@ -113,6 +113,7 @@ class Collector:
         self._hosts = {host.encode() for host in settings.hosts}
         self._sources = Sources(settings, watch.settings.access.believed)
         self._rates = Rates(settings.rate, settings.burst, settings.most_sources, steady)
+        self._at_once = AtOnce(settings.at_once)
         self._taste = Taste(settings.samples, _TASTES)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -148,6 +149,12 @@ class Collector:
         source = self._sources.prefix(client[0] if client else "", head.forwarded.decode("latin-1"))
         if seconds := self._rates.take(source):
             raise too_many(seconds)
+        with self._at_once.one(source) as may:
+            if not may:
+                raise too_many(1)
+            await self._work(receive, head, encoding, source)
+
+    async def _work(self, receive: Receive, head: _Head, encoding: str, source: str) -> None:
         most = self._settings.most_bytes
         data = await read_body(receive, most, self._settings.body_seconds)
         data = unpack(data, encoding, most)

@@ -111,18 +111,22 @@ def _first_seen(
     connection: Connection, batch: Sequence[Received]
 ) -> tuple[list[New], list[tuple[Holding, int]], int]:
     """Reports that are new, presences that are new with their moment, and the number of repeats."""
-    bodies: dict[bytes, tuple[Failure | Holding, Received]] = {}
-    for body in batch:
-        for each in body.told:
-            bodies.setdefault(each.identity, (each, body))
+    owners: dict[bytes, int] = {}  # of each identity, who had it first in this batch
+    bodies = [(each, body) for body in batch for each in body.told]
+    again: set[int] = set()
+    for number, (each, _) in enumerate(bodies):
+        for key in filter(None, (each.identity, each.also)):
+            if owners.setdefault(key, number) != number:
+                again.add(number)
     if not bodies:
         return [], [], 0
-    rows = [{"identity": key, "received_at": bodies[key][1].at} for key in sorted(bodies)]
+    rows = [{"identity": key, "received_at": bodies[owners[key]][1].at} for key in sorted(owners)]
     found = connection.execute(insert_identities(connection), rows)
-    new = [bodies[bytes(key)] for key in found.scalars()]
+    again |= {owners[key] for key in owners.keys() - set(map(bytes, found.scalars()))}
+    new = [pair for number, pair in enumerate(bodies) if number not in again]
     failures = [New(each, body) for each, body in new if isinstance(each, Failure)]
     holdings = [(each, body.at) for each, body in new if not isinstance(each, Failure)]
-    return failures, holdings, sum(len(body.told) for body in batch) - len(new)
+    return failures, holdings, len(bodies) - len(new)
 
 
 def _group(new: New, chains: Digests) -> Group:

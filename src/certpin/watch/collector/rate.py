@@ -1,14 +1,15 @@
-"""How much one source may send: a bucket of tokens for each, and a bounded number of buckets."""
+"""How much one source may send, and how much at once: a bucket and a count for each."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 @dataclass(slots=True)
@@ -57,3 +58,26 @@ class Rates:
             self._buckets.popitem(last=False)
         bucket = self._buckets[source] = _Bucket(self._burst, now)
         return bucket
+
+
+class AtOnce:
+    """The requests of each source that are worked on now, ``most`` of one.
+
+    The server works on so many connections at once, for all: one source that sends its bodies
+    slowly must not have them all. What is idle, or sends its headers slowly, is not seen here.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._now: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, source: str) -> Iterator[bool]:
+        """Whether one more may be worked on; it counts until the block ends."""
+        self._now[source] += 1
+        try:
+            yield self._now[source] <= self._most
+        finally:
+            self._now[source] -= 1
+            if not self._now[source]:
+                del self._now[source]

@@ -31,7 +31,10 @@ _WIDTHS = {
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failure"):
-    """A report. Texts are bounded and printable; ``served`` and ``verified`` are DER."""
+    """A report. Texts are bounded and printable; ``served`` and ``verified`` are DER.
+
+    ``also`` is a second identity, or empty: whatever has either is the same report.
+    """
 
     identity: bytes
     kind: str
@@ -46,6 +49,7 @@ class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failu
     app_version: str
     platform: str
     network: str
+    also: bytes = b""
 
 
 class Holding(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holding"):
@@ -57,6 +61,7 @@ class Holding(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holdi
     app: str
     app_version: str
     platform: str
+    also: bytes = b""
 
 
 class Received(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -117,6 +122,7 @@ def _failure(report: Report, source: str) -> Failure:
         _text("app_version", client.app_version),
         _text("platform", client.platform),
         _text("network", client.network or source),
+        identity(report.kind, report.also, nameless, at) if report.also else b"",
     )
 
 

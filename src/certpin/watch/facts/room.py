@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from sqlalchemy import func, select
@@ -33,7 +33,7 @@ class Part(msgspec.Struct, frozen=True):
         return 20 * self.used >= 19 * self.most
 
 
-class Room(msgspec.Struct, frozen=True):
+class Room(NamedTuple):
     """What reports brought, and may bring.
 
     ``bytes`` are those of chains that nobody but clients has met, and of samples; ``chains`` such
@@ -48,11 +48,11 @@ class Room(msgspec.Struct, frozen=True):
     @property
     def parts(self) -> tuple[Part, ...]:
         """All of them."""
-        return (self.bytes, self.chains, self.groups_hour, self.groups_day)
+        return tuple(self)
 
     @property
     def full(self) -> tuple[str, ...]:
-        """The names of those that are used up."""
+        """The names of those that are nearly used up."""
         return tuple(each.name for each in self.parts if each.is_full)
 
 

@@ -137,13 +137,6 @@ MUTATIONS: list[Mutation] = [
         _RULES + "what_an_authority_issued_is_critical_however_few_tell_it",
     ),
     _rule(
-        "what was merely sent along vouches for nothing",
-        "authority.py",
-        "        if place.above is not Signature.GOOD:\n            break\n",
-        "",
-        _GATHER + "nobody_can_invent_a_chain_that_an_authority_issued",
-    ),
-    _rule(
         "an authority vouches for the host alone",
         "authority.py",
         "verifier.verify(path[0], path[1:])",

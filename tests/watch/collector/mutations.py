@@ -141,8 +141,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a host has chains that no other can take",
         "chains.py",
-        "    if watched and lately.shares[told.share] < OWN and used <= most:\n        return True\n",
-        "",
+        "if watched and lately.shares[told.share] < OWN and used <= most:",
+        "if False:",
         _BUDGET + "nobody_hides_a_chain_of_one_host_behind_those_that_he_invents_for_another",
     ),
     _rule(
@@ -190,15 +190,15 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "one network is worked on so many times at once",
         "app.py",
-        "            if not may:\n",
-        "            if False:\n",
+        "if not self._at_once.enter(source):",
+        "if self._at_once.enter(source) is None:",
         _APP + "one_network_is_worked_on_so_many_times_at_once",
     ),
     _rule(
         "a report is known by either of its names",
         "counting.py",
-        "filter(None, (each.identity, each.also))",
-        "(each.identity,)",
+        "owners.setdefault(each.also, number) if each.also else number",
+        "number",
         _COUNTING + "a_report_with_two_names_is_known_by_either[sqlite]",
     ),
 ]

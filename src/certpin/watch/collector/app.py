@@ -149,10 +149,12 @@ class Collector:
         source = self._sources.prefix(client[0] if client else "", head.forwarded.decode("latin-1"))
         if seconds := self._rates.take(source):
             raise too_many(seconds)
-        with self._at_once.one(source) as may:
-            if not may:
+        try:
+            if not self._at_once.enter(source):
                 raise too_many(1)
             await self._work(receive, head, encoding, source)
+        finally:
+            self._at_once.leave(source)
 
     async def _work(self, receive: Receive, head: _Head, encoding: str, source: str) -> None:
         most = self._settings.most_bytes

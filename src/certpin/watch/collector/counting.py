@@ -111,18 +111,20 @@ def _first_seen(
     connection: Connection, batch: Sequence[Received]
 ) -> tuple[list[New], list[tuple[Holding, int]], int]:
     """Reports that are new, presences that are new with their moment, and the number of repeats."""
-    owners: dict[bytes, int] = {}  # of each identity, who had it first in this batch
     bodies = [(each, body) for body in batch for each in body.told]
-    again: set[int] = set()
+    owners: dict[bytes, int] = {}  # of each identity, who had it first in this batch
+    again = set()
     for number, (each, _) in enumerate(bodies):
-        for key in filter(None, (each.identity, each.also)):
-            if owners.setdefault(key, number) != number:
-                again.add(number)
+        first = owners.setdefault(each.identity, number)
+        second = owners.setdefault(each.also, number) if each.also else number
+        if first != number or second != number:
+            again.add(number)
     if not bodies:
         return [], [], 0
     rows = [{"identity": key, "received_at": bodies[owners[key]][1].at} for key in sorted(owners)]
     found = connection.execute(insert_identities(connection), rows)
-    again |= {owners[key] for key in owners.keys() - set(map(bytes, found.scalars()))}
+    there = owners.keys() - found.scalars()
+    again.update([owners[key] for key in there])
     new = [pair for number, pair in enumerate(bodies) if number not in again]
     failures = [New(each, body) for each, body in new if isinstance(each, Failure)]
     holdings = [(each, body.at) for each, body in new if not isinstance(each, Failure)]
@@ -193,11 +195,11 @@ def _note(
     """From where each chain is told; of one that is not kept, that something failed."""
     new = set()
     for (failure, body), group in groups:
-        share, met = room.share(failure.host), group.verified or group.served
-        told = origin(body.at, body.source, share, met)
-        if told not in known.of(group.hour).networks:
-            new.add(told)
-            found[group.hour].networks.add(told)
+        met = group.verified or group.served
+        mark = hash((body.source, failure.host, met))
+        if mark not in known.of(group.hour).told and mark not in found[group.hour].told:
+            found[group.hour].told.add(mark)
+            new.add(origin(body.at, body.source, room.share(failure.host), met))
     note_networks(connection, new)
 
 

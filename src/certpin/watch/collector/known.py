@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from certpin.watch.collector.networks import Origin
-
 _HOURS = 3  # that are remembered: this one, and those of reports that waited in a stream
+_MOST_TOLD = 50_000
 
 
 @dataclass
 class Hour:
-    """Keys of groups and digests of chains that an hour has, and from where they were told."""
+    """Keys of groups and digests of chains that an hour has, and what was told from where."""
 
     groups: set[bytes] = field(default_factory=set)
     chains: set[bytes] = field(default_factory=set)
-    networks: set[Origin] = field(default_factory=set)
+    told: set[int] = field(default_factory=set)
 
 
 class Known:
@@ -42,7 +41,10 @@ class Known:
         for hour, each in found.items():
             self.of(hour).groups |= each.groups
             self.of(hour).chains |= each.chains
-            self.of(hour).networks |= each.networks
+            told = self.of(hour).told
+            if len(told) > _MOST_TOLD:  # networks, hosts and chains have no end together
+                told.clear()
+            told |= each.told
 
 
 def by_hour() -> defaultdict[int, Hour]:

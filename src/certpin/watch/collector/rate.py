@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 @dataclass(slots=True)
@@ -71,13 +70,13 @@ class AtOnce:
         self._most = most
         self._now: Counter[str] = Counter()
 
-    @contextmanager
-    def one(self, source: str) -> Iterator[bool]:
-        """Whether one more may be worked on; it counts until the block ends."""
+    def enter(self, source: str) -> bool:
+        """Count one more; whether it may be worked on. Whoever entered has to leave."""
         self._now[source] += 1
-        try:
-            yield self._now[source] <= self._most
-        finally:
-            self._now[source] -= 1
-            if not self._now[source]:
-                del self._now[source]
+        return self._now[source] <= self._most
+
+    def leave(self, source: str) -> None:
+        """Count one less."""
+        self._now[source] -= 1
+        if not self._now[source]:
+            del self._now[source]

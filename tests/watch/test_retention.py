@@ -20,6 +20,7 @@ from certpin.watch.retention import DAY, Settings, cutoffs, give_back, read, run
 from certpin.watch.settings import Settings as WatchSettings
 from certpin.watch.store import sweeping
 from certpin.watch.store.on_sqlite import path_of
+from certpin.watch.store.relief import newest_identities
 from certpin.watch.store.tables import METADATA
 from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
@@ -126,6 +127,13 @@ def test_chains_and_certificates_that_nothing_names_are_gone(store: Store) -> No
     assert _left(store, CERTIFICATES.c.der) == [b"leaf 1", b"leaf 2", b"root"]
     _sweep(store, Settings(groups=1))
     assert set(_left(store, CHAINS.c.digest)) == {reported, seen}
+
+
+def test_the_newest_identities_are_kept_however_many_there_are(sqlite_store: Store) -> None:
+    for number in range(9):
+        _put(sqlite_store, REPORT_IDENTITIES, number, received_at=AT + number)
+    with sqlite_store.read() as connection:
+        assert [newest_identities(connection, most) for most in (9, 8, 3)] == [0, AT, AT + 5]
 
 
 def test_every_column_that_may_name_a_chain_is_looked_at() -> None:

@@ -120,7 +120,7 @@ def test_hosts_that_nobody_watches_take_no_room_from_those_that_are(
     report(sqlite_store, ders(root.issue(HOST)), 6)
     with sqlite_store.read() as connection:
         found = gather(connection, here.watch, Past(), NOW, {})
-    assert found.hours.keys() == {HOST}
+    assert found.hours.keys() == {each.host for each in found.groups} == {HOST}
     assert found.heard
     assert [each.host for each in RULES["strange-chain"].find(found)] == [HOST]
 
@@ -128,6 +128,8 @@ def test_hosts_that_nobody_watches_take_no_room_from_those_that_are(
 def test_chains_that_are_invented_for_one_host_hide_none_of_another(
     sqlite_store: Store, good: Identity, root: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("certpin.watch.alerts.gather._MOST_GROUPS", 3)
+    monkeypatch.setattr("certpin.watch.alerts.gather._OWN_GROUPS", 4)
     monkeypatch.setattr("certpin.watch.alerts.judged._MOST_CHAINS", 3)
     pins = kit.pin_set(kit.policy("*.shop.example", good.pin), kit.policy(HOST, good.pin))
     here = stage(sqlite_store, WatchedSet(Path("pins.toml"), pins, History()))

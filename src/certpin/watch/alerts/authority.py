@@ -51,7 +51,7 @@ def is_vouched_for(
 def _is_vouched_for(
     chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...], hour: datetime
 ) -> bool:
-    from cryptography.x509.verification import PolicyBuilder, VerificationError
+    from cryptography.x509.verification import PolicyBuilder
 
     store, path = _store(roots), _path(chain)
     if store is None or not path:
@@ -60,7 +60,7 @@ def _is_vouched_for(
     try:
         verifier = builder.max_chain_depth(_LONGEST).build_server_verifier(_subject(host))
         verifier.verify(path[0], path[1:])
-    except (VerificationError, ValueError, TypeError):
+    except Exception:  # noqa: BLE001  # whoever sends a chain must not blind a look with it
         return False
     return True
 

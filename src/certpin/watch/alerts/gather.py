@@ -6,9 +6,9 @@ What is long over is counted once an hour: it does not change, and there is much
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from certpin.watch.watched import WatchedSet
 
 _MOST_ORIGINS = 100_000
+_OWN_GROUPS = 200  # of each part of what is watched
 _MOST_GROUPS = 20_000  # of a day, the largest: whoever sends reports chooses their number
 
 Hours = dict[str, dict[int, int]]
@@ -108,7 +109,10 @@ def holders(connection: Connection, now: int) -> tuple[Holders, ...]:
 
 
 def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[Group, ...]:
-    """Of the hosts that are watched alone: others would take the room of these."""
+    """Of the hosts that are watched alone, the largest; and of each some, however large others are.
+
+    Others would take their room.
+    """
     table = REPORT_GROUPS.c
     names = [getattr(table, name) for name in Group._fields if name != "reports"]
     total = func.sum(table.count)
@@ -118,9 +122,17 @@ def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[Group
         .group_by(*names)
         .order_by(total.desc())
     )
-    watched = islice((row for row in rows if patterns.of(row.host)), _MOST_GROUPS)
-    # PostgreSQL sums to a decimal number.
-    return tuple(Group._make((*row[:-1], int(row[-1]))) for row in watched)
+    kept: list[Group] = []
+    own: Counter[str] = Counter()
+    for row in rows:
+        if not patterns.of(row.host):
+            continue
+        share = patterns.share(row.host)
+        own[share] += 1
+        if len(kept) < _MOST_GROUPS or own[share] <= _OWN_GROUPS:
+            # PostgreSQL sums to a decimal number.
+            kept.append(Group._make((*row[:-1], int(row[-1]))))
+    return tuple(kept)
 
 
 def _hours(connection: Connection, past: Past, now: int) -> tuple[Hours, frozenset[int]]:

@@ -81,9 +81,9 @@ def _by_turns(
     turns: Counter[str] = Counter()
     ordered: list[tuple[int, tuple[str, bytes]]] = []
     for key in sorted(counts, key=lambda key: -counts[key][0]):
-        pattern = patterns.of(key[0])
-        ordered.append((turns[pattern], key))
-        turns[pattern] += 1
+        share = patterns.share(key[0])
+        ordered.append((turns[share], key))
+        turns[share] += 1
     return [key for _, key in sorted(ordered, key=lambda each: each[0])]
 
 

@@ -149,20 +149,21 @@ class Collector:
         source = self._sources.prefix(client[0] if client else "", head.forwarded.decode("latin-1"))
         if seconds := self._rates.take(source):
             raise too_many(seconds)
-        try:
-            if not self._at_once.enter(source):
-                raise too_many(1)
-            await self._work(receive, head, encoding, source)
-        finally:
-            self._at_once.leave(source)
-
-    async def _work(self, receive: Receive, head: _Head, encoding: str, source: str) -> None:
         most = self._settings.most_bytes
-        data = await read_body(receive, most, self._settings.body_seconds)
-        data = unpack(data, encoding, most)
+        data = unpack(await self._read(receive, source), encoding, most)
         document = parse(data, self._settings.most_depth)
         if received := self._received(document, head.content_type, source, len(data)):
             await self._intake.accept(received)
+
+    async def _read(self, receive: Receive, source: str) -> bytes:
+        """The body. Those that come slowly are few for each source: they hold a connection each."""
+        settings = self._settings
+        try:
+            if not self._at_once.enter(source):
+                raise too_many(1)
+            return await read_body(receive, settings.most_bytes, settings.body_seconds)
+        finally:
+            self._at_once.leave(source)
 
     def _look_at(self, scope: Message, head: _Head) -> None:
         """Refuse what the headers tell already."""

@@ -60,7 +60,7 @@ class Rates:
 
 
 class AtOnce:
-    """The requests of each source that are worked on now, ``most`` of one.
+    """The bodies of each source that are on their way now, ``most`` of one.
 
     The server works on so many connections at once, for all: one source that sends its bodies
     slowly must not have them all. What is idle, or sends its headers slowly, is not seen here.
@@ -71,7 +71,7 @@ class AtOnce:
         self._now: Counter[str] = Counter()
 
     def enter(self, source: str) -> bool:
-        """Count one more; whether it may be worked on. Whoever entered has to leave."""
+        """Count one more; whether it may come in. Whoever entered has to leave."""
         self._now[source] += 1
         return self._now[source] <= self._most
 

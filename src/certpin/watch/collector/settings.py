@@ -48,7 +48,7 @@ class Settings:
     a source is an address cut to ``ipv4_prefix`` or ``ipv6_prefix`` bits. ``queue`` reports (and
     ``queue_bytes``) may wait to become durable. ``samples`` of each group are kept as they came.
     ``budget`` is how many bytes of chains that nobody but clients has met, and of samples, are
-    kept. ``at_once`` are the requests of one source that are worked on at the same moment.
+    kept. ``at_once`` are the bodies of one source that may be on their way at the same moment.
     """
 
     most_bytes: int = 256 * 1024  # both chains of 10 certificates with ML-DSA keys

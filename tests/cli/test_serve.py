@@ -162,6 +162,19 @@ def test_nobody_gets_in_from_elsewhere_without_a_password(run: Run) -> None:
     done = run("serve", "--listen", f"0.0.0.0:{free_port()}")
     assert done.code == 2
     assert "certpin watch user add" in done.err
+    assert not list(Path().glob("watch.db*"))
+
+
+def test_a_secret_that_is_missing_is_told_before_anything_begins(run: Run) -> None:
+    Path("watch.toml").write_text('[telemetry]\nheaders = "env:OTEL_HEADERS"\n', encoding="utf-8")
+    done = run("serve", "--listen", f"127.0.0.1:{free_port()}")
+    assert done.code == 2
+    assert "telemetry.headers: the environment has no OTEL_HEADERS" in done.err
+    done = run("serve", "--listen", f"127.0.0.1:{free_port()}", OTEL_HEADERS="hush, hush")
+    assert done.code == 2
+    assert "telemetry.headers: these are no headers" in done.err
+    assert "hush" not in done.err
+    assert not list(Path().glob("watch.db*"))
 
 
 def test_tls_files_that_cannot_be_used_are_told(run: Run) -> None:

@@ -50,6 +50,25 @@ def test_the_database_of_the_settings_is_taken_beside_them(run: Run, tmp_path: P
     assert (folder / "data.db").exists()
 
 
+def test_a_command_needs_the_secrets_that_it_uses_and_no_others(run: Run, tmp_path: Path) -> None:
+    chat = '[[alerts.tell]]\nname = "chat"\nurl = "env:WATCH_CHAT"\n'
+    config = tmp_path / "watch.toml"
+    config.write_text(f'store = "sqlite:///watch.db"\nnats = "env:WATCH_NATS"\n{chat}')
+    assert run("watch", "migrate", "--config", config).code == 0
+    assert run("watch", "backup", "b.db", "--config", config).code == 0
+    assert run("watch", "silence", "--config", config).code == 0
+    tried = run("watch", "alerts", "--test", "--config", config)
+    assert (tried.code, "alerts.tell[0].url: the environment has no WATCH_CHAT" in tried.err) == (
+        2,
+        True,
+    )
+    assert "set WATCH_CHAT" in tried.err
+    config.write_text('store = "env:WATCH_STORE"\n' + chat)
+    tried = run("watch", "alerts", "--test", "--config", config, WATCH_CHAT="json://127.0.0.1:1/")
+    assert "chat: it could not be reached" in tried.out
+    assert "store: the environment has no" in run("watch", "silence", "--config", config).err
+
+
 @pytest.mark.parametrize("way", ["--store", "config"])
 def test_a_database_that_is_away_is_inconclusive_and_its_password_is_not_told(
     run: Run, tmp_path: Path, way: str

@@ -11,7 +11,9 @@ from sqlalchemy import insert, select
 from certpin.watch.store import open_store, prepare
 from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.alerts import ALERTS
+from tests import kit
 from tests.cli import _documented
+from tests.cli._pinfiles import write
 from tests.cli.conftest import invoke
 from tests.watch.alerts._hook import hook
 
@@ -116,6 +118,26 @@ def test_a_database_on_which_no_watch_has_run_does_not_say_that_all_is_well(
     assert done.code == 2
     assert "no watch has run" in done.err
     assert not path.exists()
+
+
+def test_a_rule_that_there_is_not_is_refused_and_a_host_that_no_file_has_is_doubted(
+    config: Path,
+) -> None:
+    done = run(config, "silence", "--rule", "pin-mismach", "--why", "renewal")
+    assert done.code == 2
+    assert "there is no rule pin-mismach" in done.err
+    assert "did you mean pin-mismatch?" in done.err
+    config.write_text(f'store = "sqlite:///watch.db"\npins = ["{config.parent}/pins.toml"]\n')
+    hosts = (kit.policy("api.bank.example"), kit.policy("*.cdn.example"))
+    write(*hosts, path=str(config.parent / "pins.toml"))
+    for host, said in (
+        ("api.bank.exmple", "no pin file that is watched has api.bank.exmple: did you mean api."),
+        ("edge.cdn.example", "the monitor finds is told of *.cdn.example"),
+        ("Api.Bank.example.", ""),
+    ):
+        done = run(config, "silence", "--host", host, "--why", "renewal")
+        assert done.code == 0
+        assert said in done.err if said else not done.err, done.err
 
 
 def test_why_alone_keeps_nothing_quiet(config: Path) -> None:

@@ -75,20 +75,27 @@ def test_report_mode_lets_pass_and_tells(driver: Driver, bank: Bank) -> None:
 
 @driven
 @pytest.mark.parametrize(
-    ("name", "reason"),
+    ("name", "words", "reason"),
     [
-        ("misnamed", "Hostname mismatch"),
-        ("expired", "certificate has expired"),
-        ("stranger", "unable to get local issuer certificate"),
+        ("misnamed", "Hostname mismatch", "name"),
+        ("expired", "certificate has expired", "date"),
+        ("stranger", "unable to get local issuer certificate", "untrusted"),
     ],
 )
-def test_a_pin_replaces_no_check_of_name_date_and_chain(
-    driver: Driver, bank: Bank, name: str, reason: str
+def test_a_pin_replaces_no_check_of_name_date_and_chain_and_each_is_told(
+    driver: Driver, bank: Bank, name: str, words: str, reason: str
 ) -> None:
-    with pytest.raises(driver.base, match=reason) as caught:
-        driver.get(bank.pins, bank.url(name))
+    told: queue.Queue[PinFailure] = queue.Queue()
+    context = PinnedSSLContext(bank.pins, on_failure=[told.put])
+    with pytest.raises(driver.base, match=words) as caught:
+        driver.get(context, bank.url(name))
     assert certpin.pin_error(caught.value) is None
     assert bank.arrived(name) == []
+    failure = told.get(timeout=10)
+    assert (failure.host, failure.decision, failure.reason) == (f"{name}.test", "refuse", reason)
+    assert failure.port == bank.web.port
+    assert failure.verdict is None
+    assert failure.served
 
 
 @driven

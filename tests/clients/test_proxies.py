@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import queue
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,7 @@ from tests.servers.tap import socks_proxy
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin import PinSet
+    from certpin import PinFailure, PinSet
 
 pytestmark = [
     pytest.mark.peer("nginx", "tinyproxy", "libnginx-mod-stream"),
@@ -63,8 +64,11 @@ def encrypted(intermediate: Authority) -> Iterator[Proxy]:
 def is_pinned_behind(proxy: Proxy, driver: Driver, home: Bank, url: str) -> bool:
     asked, arrived = len(proxy.asked()), len(home.web.arrived("localhost"))
     assert driver.get(home.pins, url, proxy=proxy.url) == ["hello from localhost\n"]
-    refusal(driver, certpin.PinMismatchError, others(), url, proxy=proxy.url)
+    told: queue.Queue[PinFailure] = queue.Queue()
+    context = PinnedSSLContext(others(), on_failure=[told.put])
+    refusal(driver, certpin.PinMismatchError, context, url, proxy=proxy.url)
     assert len(home.web.arrived("localhost")) == arrived + 1
+    assert told.get(timeout=10).port == home.web.port, "that of the host, and not of the proxy"
     tunnels = [request.rpartition(" ")[0] for request in proxy.asked()[asked:]]
     return tunnels == [f"CONNECT localhost:{home.web.port}"] * 2
 

@@ -113,20 +113,28 @@ def _pins(bank: Bank, address: str) -> PinSet:
 
 @pytest.mark.peer("nginx")
 @pytest.mark.parametrize("name", CLIENTS)
-def test_a_server_that_fails_its_pins_is_reported(name: str, bank: Bank, tmp_path: Path) -> None:
+def test_a_server_that_fails_its_pins_or_openssl_is_reported(
+    name: str, bank: Bank, tmp_path: Path
+) -> None:
     get = CLIENTS[name]
     with Collector() as collector, certpin.Reporter(tmp_path / "reports", app=name) as reporter:
         pins = _pins(bank, collector.url)
         with pytest.raises(Exception, match="mitm") as caught:
             get(pins, bank.url("mitm"), {"on_failure": [reporter]})
         assert isinstance(certpin.pin_error(caught.value), certpin.PinMismatchError)
-        (arrival,) = collector.arrived(1)
-        document = arrival.document
-    assert (document["hostname"], document["decision"]) == ("mitm.test", "refuse")
-    assert (document["reason"], document["app"]) == ("mismatch", name)
-    assert len(document["served-certificate-chain"]) == 2
-    assert len(document["validated-certificate-chain"]) == 3
-    assert bank.arrived("mitm") == []
+        with pytest.raises(Exception, match="unable to get local issuer") as caught:
+            get(pins, bank.url("stranger"), {"on_failure": [reporter]})
+        assert certpin.pin_error(caught.value) is None
+        found = {each.document["hostname"]: each.document for each in collector.arrived(2)}
+    pinned, strange = found["mitm.test"], found["stranger.test"]
+    for document, reason in ((pinned, "mismatch"), (strange, "untrusted")):
+        assert (document["reason"], document["decision"]) == (reason, "refuse")
+        assert (document["port"], document["app"]) == (bank.web.port, name)
+    assert len(pinned["served-certificate-chain"]) == 2
+    assert len(pinned["validated-certificate-chain"]) == 3
+    assert len(strange["served-certificate-chain"]) == 1
+    assert strange["validated-certificate-chain"] == [], "nobody verified it"
+    assert bank.arrived("mitm") == bank.arrived("stranger") == []
 
 
 @pytest.mark.peer("nginx")

@@ -7,6 +7,7 @@ from tests._mutation import Mutation
 _CODECS = "certpin/reports/codecs/"
 _REPORTER = "certpin/reports/reporter/"
 _IN_REPORTER = "tests/reports/reporter/test_reporter.py::test_"
+_IN_TROUBLE = "tests/reports/reporter/test_trouble.py::test_"
 _IN_FOLDER = "tests/reports/reporter/test_folder.py::test_"
 
 
@@ -63,7 +64,7 @@ MUTATIONS: list[Mutation] = [
     # ── What the reporter does ──
     _rule(
         "a host hears nothing of its own failures",
-        _REPORTER + "reporter.py",
+        _REPORTER + "addresses.py",
         "if host_of(each) != failure.host)",
         ")",
         _IN_REPORTER + "each_address_of_a_policy_is_told_but_not_the_host_that_failed",
@@ -73,11 +74,39 @@ MUTATIONS: list[Mutation] = [
         _REPORTER + "reporter.py",
         "        if not sending():\n",
         "        if True:\n",
-        _IN_REPORTER + "a_failure_that_is_met_while_a_report_is_sent_is_not_reported[False-True]",
+        _IN_REPORTER + "nothing_that_fails_in_the_thread_that_sends_is_reported",
+    ),
+    _rule(
+        "no loop through a hook in another thread",
+        _REPORTER + "reporter.py",
+        "if failure.policy is None and self._sender.calls(failure.host):",
+        "if False:",
+        _IN_REPORTER + "a_failure_that_is_met_while_a_report_is_sent_is_not_reported[False-False]",
+    ),
+    _rule(
+        "a child waits for no lock of its parent",
+        _REPORTER + "process.py",
+        "        each.begin()\n",
+        "        pass\n",
+        _IN_TROUBLE + "a_child_that_is_forked_while_its_locks_are_held_does_not_wait_for_them",
+    ),
+    _rule(
+        "nothing is lost where there are no threads",
+        _REPORTER + "sender.py",
+        "HostError, RuntimeError) as exc:",
+        "HostError) as exc:",
+        _IN_TROUBLE + "where_no_thread_can_be_had_it_is_on_the_disk_and_nothing_is_lost",
+    ),
+    _rule(
+        "rest is for all processes",
+        _REPORTER + "sender.py",
+        "self._queue.rests(item.to, self._clock())",
+        "0.0",
+        _IN_REPORTER + "retry_after_holds_for_the_next_process_too",
     ),
     _rule(
         "a pinned report host is pinned",
-        _REPORTER + "reporter.py",
+        _REPORTER + "trust.py",
         "for each in (self._given, *self._contexts()):",
         "for each in ():",
         _IN_REPORTER + "a_pinned_report_host_is_pinned_for_reports_too",
@@ -93,8 +122,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "presence once a day",
         _REPORTER + "folder.py",
-        "        if any(found[1] >= day for found in before):\n            return False\n",
-        "",
+        "any(day <= found[1] <= _next(day) for found in before)",
+        "False",
         _IN_FOLDER + "a_presence_has_its_day_once_however_often_it_is_asked_for",
     ),
     _rule(

@@ -41,7 +41,9 @@ def test_every_reason_of_trustkit_is_named() -> None:
 
 
 def test_what_dart_sends_is_known_here() -> None:
-    body = _DART.read_text(encoding="utf-8").partition("_fields(List<String> served) => {")[2]
-    sent = set(re.findall(r"^ +(?:if .*\n +)?'([a-z-]+)':", body.partition("};")[0], re.MULTILINE))
+    body = _DART.read_text(encoding="utf-8").partition("List<String> served) => {")[2]
+    fields = re.compile(r"^ +(?:if \(.*\)\s+)?'([a-z-]+)':", re.MULTILINE)
+    sent = set(fields.findall(body.partition("};")[0]))
     assert {"schema", "hostname", "effective-expiration-date", "platform"} <= sent
+    assert {"app", "app-version"} <= sent
     assert sent <= set(certpin())

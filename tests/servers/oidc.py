@@ -56,6 +56,9 @@ class Provider:
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     redeemed: list[dict[str, str]] = field(default_factory=list)
+    prompts: list[str] = field(default_factory=list)
+    signed_in: bool = True
+    ahead: int = 0  # seconds by which its clock is
 
     def __post_init__(self) -> None:
         self.published = [self.key]
@@ -90,8 +93,15 @@ class Provider:
         return JSONResponse(KeySet(list(self.published)).as_dict(private=False))
 
     async def _authorize(self, request: Request) -> Response:
-        """Everybody who comes is signed in at once."""
+        """Everybody who comes is signed in at once; those who are not, where nothing is asked, not.
+
+        ``signed_in`` says whether the browser has a session here (``prompt=none``).
+        """
         asked = dict(request.query_params)
+        self.prompts.append(asked.get("prompt", ""))
+        if asked.get("prompt") == "none" and not self.signed_in:
+            no = {"error": "login_required", "state": asked["state"], "iss": self.issuer}
+            return RedirectResponse(f"{asked['redirect_uri']}?{urlencode(no)}", 302)
         code = secrets.token_urlsafe(16)
         self.codes[code] = asked
         answer = {"code": code, "state": asked["state"], "iss": self.issuer, **self.answer}
@@ -109,7 +119,7 @@ class Provider:
         )
 
     def _signed(self, nonce: str) -> str:
-        now = int(time.time())
+        now = int(time.time()) + self.ahead
         claims = {
             "iss": self.issuer,
             "sub": "248289761001",

@@ -12,6 +12,7 @@ _R9 = "tests/tls/test_rule_09_strict.py::test_"
 _R10 = "tests/tls/test_rule_10_swapping.py::test_"
 _R11 = "tests/tls/test_rule_11_debug_override.py::test_"
 _R12 = "tests/tls/test_rule_12_the_error.py::test_"
+_UNVERIFIED = "tests/tls/test_unverified.py::test_"
 _EVENTS = "tests/tls/test_events.py::test_"
 _MODES = "tests/tls/test_policy_modes.py::test_"
 
@@ -179,9 +180,30 @@ MUTATIONS = [
     ),
     Mutation(
         12,
+        _TLS + "gate.py",
+        "self._check.tell_unverified(raw, exc)",
+        "pass",
+        _UNVERIFIED + "it_is_told_with_what_was_served_and_as_unverified",
+    ),
+    Mutation(
+        3,
+        _TLS + "gate.py",
+        "            finally:\n                self._refuse(exc)",
+        "            except ValueError:\n                self._refuse(exc)",
+        _UNVERIFIED + "whatever_goes_wrong_with_telling_the_refusal_stands",
+    ),
+    Mutation(
+        12,
         _TLS + "enforcer.py",
-        "served, copy(error))",
-        "served, error)",
+        "if self.state.target(host).policy is not None:\n            self._tell",
+        "if True:\n            self._tell",
+        _UNVERIFIED + "it_is_told_once_for_a_connection_and_never_of_a_host_without_pins",
+    ),
+    Mutation(
+        12,
+        _TLS + "enforcer.py",
+        "                copy(error),\n",
+        "                error,\n",
         _EVENTS + "the_error_that_a_hook_gets_keeps_no_connection_alive",
     ),
     Mutation(

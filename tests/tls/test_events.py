@@ -192,6 +192,7 @@ def test_a_record_has_the_fields_that_a_collector_wants(
     assert fields_of(caplog) == [
         {
             "host": HOST,
+            "port": 0,
             "decision": "refuse",
             "reason": "mismatch",
             "at": "2026-12-01T00:00:00+00:00",

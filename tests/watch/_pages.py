@@ -47,9 +47,11 @@ class Served:
     url: str
 
 
-def a_year(folder: Path, *, hosts: int = 30, groups: int = 4000) -> tuple[Watch, Year]:
-    """A watch with a year in its store."""
-    store = open_store(f"sqlite:///{folder / 'watch.db'}")
+def a_year(
+    folder: Path, *, hosts: int = 30, groups: int = 4000, url: str = ""
+) -> tuple[Watch, Year]:
+    """A watch with a year in its store, which is a file unless ``url`` names another."""
+    store = open_store(url or f"sqlite:///{folder / 'watch.db'}")
     METADATA.create_all(store.engine)
     year = write_year(store, folder, hosts=hosts, groups=groups)
     Rollup(store).add_up(year.now)
@@ -74,7 +76,7 @@ def serving(watch: Watch, year: Year, *, every: int = 5) -> Iterator[Served]:
     """
     port = _free_port()
     words = [sys.executable, "-m", "tests.watch._pages", str(port), str(every)]
-    words += [watch.store.engine.url.render_as_string(), *map(str, year.pins)]
+    words += [watch.store.engine.url.render_as_string(hide_password=False), *map(str, year.pins)]
     server = subprocess.Popen(words, cwd=REPOSITORY)
     try:
         _wait_for(port)

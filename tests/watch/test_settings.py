@@ -6,7 +6,7 @@ import pytest
 
 from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.fields import Table
-from certpin.watch.secret import Secret, read_secret, resolve
+from certpin.watch.secret import Secret, look_up_all, read_secret, resolve
 from certpin.watch.settings import Settings, load, parse_listen
 
 
@@ -97,6 +97,22 @@ def test_a_secret_shows_itself_to_nobody() -> None:
     secret = Secret("hunter2")
     assert secret.reveal() == "hunter2"
     assert "hunter2" not in f"{secret} {secret!r} {[secret]}"
+
+
+def test_a_secret_is_looked_for_when_it_is_asked_for_and_stays_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = load(_write(tmp_path, 'nats = "env:NATS"\n[[alerts.tell]]\nurl = "env:CHAT"\n'))
+    with pytest.raises(ConfigError) as caught:
+        look_up_all(found)
+    assert (caught.value.key, caught.value.fix) == ("nats", "set NATS")
+    monkeypatch.setenv("NATS", "nats://127.0.0.1")
+    with pytest.raises(ConfigError, match=r"alerts\.tell\[0\]\.url: the environment has no CHAT"):
+        look_up_all(found)
+    monkeypatch.setenv("CHAT", "json://127.0.0.1")
+    look_up_all(found)
+    monkeypatch.delenv("CHAT")
+    assert found.alerts.tell[0].url.reveal() == "json://127.0.0.1"
 
 
 def test_a_secret_comes_from_the_environment_or_a_file(

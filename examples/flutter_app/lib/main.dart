@@ -16,7 +16,11 @@ const String _server = isDevelopment
 Future<void> main() async {
   WidgetsFlutterBinding.ensureInitialized();
   final pins = await followedPins();
-  final dio = pinnedDio(pins, options: BaseOptions(baseUrl: _server));
+  final dio = pinnedDio(
+    pins,
+    options: BaseOptions(baseUrl: _server),
+    app: reportedApp,
+  );
   runApp(BankApp(accounts: Accounts(dio)));
 }
 

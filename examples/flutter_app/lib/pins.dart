@@ -4,6 +4,7 @@ library;
 import 'pinning/pins.dart' as production;
 import 'pinning/pins_development.dart' as development;
 import 'pinning/policy.dart';
+import 'pinning/report.dart';
 
 const bool _isRelease = bool.fromEnvironment('dart.vm.product');
 
@@ -14,6 +15,12 @@ const String _flavour = String.fromEnvironment('FLAVOUR');
 ///
 /// A release never does, whatever it was built with.
 const bool isDevelopment = !_isRelease && _flavour == 'development';
+
+/// What reports name the app: `flutter build --dart-define=APP_VERSION=4.2.0`.
+const ReportedApp reportedApp = ReportedApp(
+  name: 'bank-app',
+  version: String.fromEnvironment('APP_VERSION'),
+);
 
 /// The pins of this build.
 ///

@@ -22,6 +22,7 @@ Future<PinSet> followedPins() async {
     bundled: appPins,
     source: signedSource,
     storage: FilePinStorage(File('${folder.path}/pins.signed.json')),
+    app: reportedApp,
   );
   try {
     await updates.load();

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.describe import print_json
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.publishing import extra_needed, kind_of, open_office, wait_facts, wait_words
-from certpin.cli.screen import fold
-from certpin.cli.signing_keys import Purse, SigningKey, ask_new_passphrase
+from certpin.cli.publish_made import show
+from certpin.cli.publishing import extra_needed, open_office
+from certpin.cli.signing_keys import Purse, ask_new_passphrase
 from certpin.errors import ConfigError
 from certpin.pinfile import PinSet
 from certpin.pins import utc_now
@@ -23,7 +21,6 @@ from certpin.pins import utc_now
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from certpin.cli.publishing import Office
     from certpin.pins import PinSet as AnyPinSet
     from certpin.updates.publish.roots import Kind
     from certpin.updates.publish.settings import Settings
@@ -137,7 +134,7 @@ def init(
         roots.check(root, None, now, ours)
         signers = {each.key.keyid: each.signer for each in keys["root"] if each.signer}
         _write(here, ours, sign(Plan(desk, Metadata(root)), signers, frozenset()))
-    _show(open_office(path), keys, why_not, as_json=as_json)
+    show(open_office(path), keys, why_not, as_json=as_json)
 
 
 def _why_not_flutter(pins: AnyPinSet) -> str:
@@ -203,53 +200,3 @@ def _write(here: Path, ours: Settings, done: Signed) -> None:
         raise ConfigError(
             f"it cannot be written: {exc.strerror or exc}", key=str(here), fix="check its rights"
         ) from exc
-
-
-def _show(
-    office: Office, keys: Mapping[Kind, Sequence[SigningKey]], why_not: str, *, as_json: bool
-) -> None:
-    ready = office.desk.state.root is not None
-    following = "certpin rotate publish" if ready else "certpin publish sign KEY"
-    waits = office.waits
-    if as_json:
-        print_json(
-            {
-                "file": str(office.path),
-                "url": office.desk.settings.url,
-                "flutter": office.desk.settings.flutter,
-                "keys": [_facts(kind, each) for kind, some in keys.items() for each in some],
-                "ready": ready,
-                "waits": [wait_facts(each) for each in waits],
-                "next": following,
-            }
-        )
-        return
-    for kind, some in keys.items():
-        for each in some:
-            click.echo(fold(_told(kind, each), sys.stdout))
-    root = office.folder / "site" / "metadata" / "1.root.json"
-    if ready:
-        click.echo(fold(f"The first root is {root}: apps bring it with them.", sys.stdout))
-    for wait in waits:
-        click.echo(fold(wait_words(wait), sys.stdout))
-    if why_not:
-        line = f"Flutter apps cannot follow it: {why_not}. So publish.toml says flutter = false."
-        click.echo(fold(line, sys.stdout))
-    click.echo(f"Next:  {following}")
-
-
-def _facts(kind: str, key: SigningKey) -> dict[str, Any]:
-    return {
-        "role": kind,
-        "key": key.key.keyid,
-        "kind": kind_of(key.key),
-        "place": key.place,
-        "made": key.made,
-    }
-
-
-def _told(kind: str, key: SigningKey) -> str:
-    made = "made now, " if key.made else ""
-    bare = "" if key.sealed else ", NOT encrypted; see --ask-passphrase"
-    held = "" if key.signer else ", which somebody else holds"
-    return f"{kind}: {key.key.keyid} ({made}{kind_of(key.key)}{bare}) in {key.place}{held}"

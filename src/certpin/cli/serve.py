@@ -91,20 +91,20 @@ async def _serve(settings: Settings, as_json: bool) -> None:
 
 def _tell(watch: Watch, as_json: bool) -> None:
     """Where it is, and what is not as it should be."""
+    from certpin.watch.alerts.known import doubts
     from certpin.watch.web.app import REPORTS
 
     settings, glance = watch.settings, watch.watched.glance()
+    problems = [*glance.problems, *doubts(settings, glance)]
     scheme = "https" if settings.tls else "http"
     address = settings.public_url or f"{scheme}://{join_address(*settings.listen)}"
     if as_json:
-        print_json(
-            {"url": address + "/", "reports": address + REPORTS, "problems": glance.problems}
-        )
+        print_json({"url": address + "/", "reports": address + REPORTS, "problems": problems})
         return
     click.echo(f"The pages are at {address}/ and apps report to {address}{REPORTS}.")
     for each in glance.sets:
         click.echo(f"{each.path}: version {each.pins.version}, {_count(len(each.pins.policies))}.")
-    for problem in glance.problems:
+    for problem in problems:
         say("certpin: warning", problem)
     click.echo("Ctrl-C ends it.")
 

@@ -13,20 +13,21 @@ from certpin.cli.describe import print_json
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option
 from certpin.cli.screen import fold
-from certpin.cli.watching import ready, watch_options
+from certpin.cli.watching import opened, ready, settings_options
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from certpin.watch.alerts.state import Alert
+    from certpin.watch.settings import Settings
     from certpin.watch.watch import Watch
 
 
 @click.command()
 @click.option("--test", is_flag=True, help="Send each service a message, and say what came of it.")
-@watch_options
+@settings_options
 @json_option
 @click.pass_context
-def alerts(ctx: click.Context, watch: Watch, test: bool, as_json: bool) -> None:
+def alerts(ctx: click.Context, settings: Settings, test: bool, as_json: bool) -> None:
     """List the alerts that are open, the worst first.
 
     With --test, tell each service of the settings that this is a test.
@@ -34,7 +35,11 @@ def alerts(ctx: click.Context, watch: Watch, test: bool, as_json: bool) -> None:
     Exit code 0: none is open, or each service took the message. 1: one is, or one did not. 2:
     usage, or a database that no watch has run on. 3: the database is away, busy, or its disk full.
     """
-    found = _try(watch, as_json=as_json) if test else _list(watch, as_json=as_json)
+    if test:
+        found = _try(settings, as_json=as_json)
+    else:
+        with opened(settings) as watch:
+            found = _list(watch, as_json=as_json)
     ctx.exit(FINDING if found else HOLDS)
 
 
@@ -72,10 +77,10 @@ def _tell(alert: Alert) -> None:
         click.echo(f"    {printable(alert.command)}")
 
 
-def _try(watch: Watch, *, as_json: bool) -> bool:
+def _try(settings: Settings, *, as_json: bool) -> bool:
     from certpin.watch.alerts.run import try_services
 
-    found = asyncio.run(try_services(watch))
+    found = asyncio.run(try_services(settings))
     if as_json:
         services = [{"service": name, "problem": why or None} for name, why in found.items()]
         print_json({"services": services})

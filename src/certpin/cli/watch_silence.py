@@ -11,7 +11,7 @@ import click
 from certpin.cli.describe import print_json
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option
-from certpin.cli.screen import fold
+from certpin.cli.screen import fold, say
 from certpin.cli.watch_user import by_hand
 from certpin.cli.watching import ready, watch_options
 from certpin.errors import InputError
@@ -78,16 +78,20 @@ def silence(
 
 def _begin(watch: Watch, words: tuple[str, str, str, str], length: str) -> Silence:
     from certpin.watch.access.audit import audit
+    from certpin.watch.alerts.known import doubt
     from certpin.watch.alerts.quiet import Silence
     from certpin.watch.alerts.silences import silence as begin
 
     rule, host, who, why = words
+    host = host.lower().rstrip(".")
     now = watch.clock()
     until = now + parse_duration(length)
     if until - now < timedelta(minutes=1):
         raise InputError("that is too short", fix="at least 1m")
     since = int(now.timestamp())
     wanted = Silence(rule, host, since, since + int((until - now).total_seconds()), who, why)
+    if host and (why_not := doubt(host, watch.watched.glance())):
+        say("certpin: warning", why_not)
     with watch.store.write() as connection:
         made = begin(connection, wanted, watch.settings.alerts)
         about = f"{made.id}: {rule or 'every rule'} at {host or 'every host'}"

@@ -37,6 +37,7 @@ def writer(watch: Watch) -> None:
         raise ConfigError(
             "there is no stream to write from", key="nats", fix="name the NATS server in watch.toml"
         )
+    watch.settings.nats.reveal()  # an error now, not at each try to reach it
     prepare(watch.store)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     asyncio.run(_until_told(watch))

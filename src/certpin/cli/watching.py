@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
 CONFIG = Path("watch.toml")
 _EXTRA = {
-    *("alembic", "apprise", "argon2", "authlib", "brotli", "granian", "httpx", "jinja2", "msgspec"),
+    *(
+        "alembic",
+        "apprise",
+        "argon2",
+        "authlib",
+        "brotli",
+        "granian",
+        "httpx2",
+        "jinja2",
+        "msgspec",
+    ),
     *("prometheus_client", "python_multipart", "sqlalchemy", "starlette"),
 }
 
@@ -75,19 +85,36 @@ def open_watch(settings: Settings) -> Watch:
     return Watch(settings, store, Watched(settings.pins))
 
 
-def watch_options(command: Any) -> Any:
-    """Give a command ``--config`` and ``--store``, and one argument, ``watch``: it is open."""
+def settings_options(command: Any) -> Any:
+    """Give a command ``--config`` and ``--store``, and one argument, ``settings``."""
 
     @wraps(command)
-    def with_watch(*, config: Path | None, written: str | None, **options: Any) -> Any:
+    def with_settings(*, config: Path | None, written: str | None, **options: Any) -> Any:
         with extra_needed():
-            watch = open_watch(settings_of(config, written))
-            try:
-                return command(watch=watch, **options)
-            finally:
-                watch.store.close()
+            return command(settings=settings_of(config, written), **options)
 
-    return settings_option(store_option(with_watch))
+    return settings_option(store_option(with_settings))
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Watch]:
+    """What ``open_watch`` opens, for as long as the block runs."""
+    watch = open_watch(settings)
+    try:
+        yield watch
+    finally:
+        watch.store.close()
+
+
+def watch_options(command: Any) -> Any:
+    """The same two options, and one argument, ``watch``: it is open."""
+
+    @wraps(command)
+    def with_watch(*, settings: Settings, **options: Any) -> Any:
+        with opened(settings) as watch:
+            return command(watch=watch, **options)
+
+    return settings_options(with_watch)
 
 
 def store_options(command: Any) -> Any:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from certpin.errors import ConfigError, PinError
 from certpin.tls import PinnedSSLContext
+from certpin.tls.calling import calling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from certpin.pins import PinSet
     from certpin.tls.events import FailureHook
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 Theirs = TypeVar("Theirs", bound=Exception)
 
 _ENCRYPTED = frozenset({"https", "wss"})
+_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
 
 
 def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLContext:
@@ -37,12 +40,26 @@ def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLC
     return pins
 
 
-def admit(context: PinnedSSLContext, scheme: str, host: str) -> None:
-    """Refuse a request before it is sent, and before there is a connection.
+@contextmanager
+def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None) -> Iterator[None]:
+    """For the block that connects: refuse a request before there is a connection, and tell whoever
+    hears of a failure which port was called. Without a ``port`` it is that of the scheme.
 
     Raises ``InsecureRequestError`` for clear text, and ``UnpinnedHostError``.
     """
-    context.admit(host, encrypted=scheme.lower() in _ENCRYPTED)
+    scheme = scheme.lower()
+    with calling(host, _PORTS.get(scheme, 0) if port is None else port):
+        context.admit(host, encrypted=scheme in _ENCRYPTED)
+        yield
+
+
+def port_in(url: Any) -> int | None:
+    """The port that stands in an address, as ``urlsplit`` reads it; a bad one is the library's."""
+    try:
+        port: int | None = url.port
+    except ValueError:
+        return None
+    return port
 
 
 def refuse_options(options: Mapping[str, Any], *names: str) -> None:

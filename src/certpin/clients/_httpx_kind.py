@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from certpin.clients._common import (
-    admit,
+    admitted,
     both,
     context_of,
     refuse_options,
@@ -44,8 +44,9 @@ class _Transport:
         # It would have another host verified than the one of the URL, by which pools are shared.
         refuse_options(request.extensions, "sni_hostname")
         try:
-            admit(self.context, request.url.scheme, request.url.host)
-            yield
+            url = request.url
+            with admitted(self.context, url.scheme, url.host, url.port):
+                yield
         except (self._error, PinError) as exc:
             error = pin_error(exc)
             if error is None:

@@ -21,7 +21,7 @@ from aiohttp import (
     TCPConnector,
 )
 
-from certpin.clients._common import admit, both, context_of, refuse_options, refused_option
+from certpin.clients._common import admitted, both, context_of, refuse_options, refused_option
 from certpin.errors import PinError, pin_error
 
 if TYPE_CHECKING:
@@ -61,8 +61,9 @@ class PinnedConnector(TCPConnector):
         if req.server_hostname not in (None, req.url.raw_host):
             raise refused_option("server_hostname", req.server_hostname)
         try:
-            admit(self.context, req.url.scheme, req.url.raw_host or "")
-            return await super().connect(req, *args, **kwargs)
+            url = req.url
+            with admitted(self.context, url.scheme, url.raw_host or "", url.port):
+                return await super().connect(req, *args, **kwargs)
         except (ClientConnectionError, PinError) as exc:
             error = pin_error(exc)
             if error is None:

@@ -20,7 +20,14 @@ from requests import Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import SSLError
 
-from certpin.clients._common import admit, both, context_of, refuse_options, refused_option
+from certpin.clients._common import (
+    admitted,
+    both,
+    context_of,
+    port_in,
+    refuse_options,
+    refused_option,
+)
 from certpin.clients.urllib3 import PinnedPoolManager, PinnedProxyManager
 from certpin.errors import pin_error
 
@@ -95,8 +102,8 @@ class PinnedAdapter(HTTPAdapter):
         _refuse_tls_options(verify, cert)
         try:
             url = urlsplit(request.url or "")
-            admit(self.context, url.scheme, url.hostname or "")
-            return super().send(request, stream, timeout, True, None, proxies)
+            with admitted(self.context, url.scheme, url.hostname or "", port_in(url)):
+                return super().send(request, stream, timeout, True, None, proxies)
         except OSError as exc:
             error = pin_error(exc)
             if error is None:

@@ -15,7 +15,7 @@ from urllib import request
 from urllib.error import URLError
 from urllib.parse import urlsplit
 
-from certpin.clients._common import admit, both, context_of
+from certpin.clients._common import admitted, both, context_of, port_in
 from certpin.errors import PinError, pin_error
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ class _ClearTextHandler(request.HTTPHandler):
 def _pinned(context: PinnedSSLContext, req: request.Request) -> Iterator[None]:
     url = urlsplit(req.full_url)
     try:
-        admit(context, url.scheme, url.hostname or "")
-        yield
+        with admitted(context, url.scheme, url.hostname or "", port_in(url)):
+            yield
     except (URLError, PinError) as exc:
         error = pin_error(exc)
         if error is None:

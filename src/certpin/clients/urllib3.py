@@ -19,9 +19,10 @@ from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import SSLError
 from urllib3.util.ssl_ import resolve_cert_reqs
 
-from certpin.clients._common import admit, both, context_of, refuse_options, refused_option
+from certpin.clients._common import admitted, both, context_of, refuse_options, refused_option
 from certpin.errors import PinError
 from certpin.tls import PinnedSSLContext
+from certpin.tls.calling import calling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,8 +61,12 @@ class PinnedHTTPSConnection(HTTPSConnection):
         _refuse_tls_options(vars(self))
         if not isinstance(self.ssl_context, PinnedSSLContext):
             raise refused_option("ssl_context", self.ssl_context)
+        host, port = self.host, self.port
+        if self._tunnel_host:
+            host, port = self._tunnel_host, self._tunnel_port or port
         try:
-            super().connect()
+            with calling(host, port):
+                super().connect()
         except PinError as exc:
             raise _RefusedError(exc) from None
 
@@ -106,7 +111,8 @@ class _Pinning:
         """As in urllib3, which asks it for each request and each redirect."""
         _refuse_tls_options(pool_kwargs or {})
         try:
-            admit(self.context, scheme or "http", host or "")
+            with admitted(self.context, scheme or "http", host or "", port):
+                pass
         except PinError as exc:
             raise both(SSLError(str(exc)), exc) from exc.__cause__
         base: Any = super()

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 # pass by a debug override or pins past their date (`accept`). As in ``certpin.tls``.
 Decision = Literal["refuse", "report", "accept"]
 
+# Reasons of a chain that the client's own platform refused, before any pin was looked at: a client
+# without pins would refuse it, too. Browsers, TrustKit, Dart and Python say the same words.
+UNVERIFIED = frozenset({"untrusted", "name", "date", "revoked", "invalid"})
+
 # The format that a report came in.
 Kind = Literal["certpin", "rfc7469", "trustkit", "nel"]
 

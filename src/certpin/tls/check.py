@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import CertificateParseError, PinError, UnverifiedSessionError
+from certpin.tls.calling import called_now
+from certpin.tls.events import Met
+from certpin.tls.unverified import reason_of
 from certpin.x509.openssl import served_chain, verified_chain
 
 if TYPE_CHECKING:
-    import ssl
-
     from certpin.pins import Verdict
     from certpin.tls.enforcer import Enforcer
     from certpin.tls.state import PinState, Target
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 class PinCheck:
     """Made when a connection begins, and called once: when its handshake is done."""
 
-    __slots__ = ("_chain", "_enforcer", "_resumed", "_state", "changes", "target")
+    __slots__ = ("_called", "_chain", "_enforcer", "_resumed", "_state", "changes", "target")
 
     def __init__(
         self, enforcer: Enforcer, state: PinState, target: Target, changes: int = 0
@@ -31,6 +33,7 @@ class PinCheck:
         self._state = state
         self._resumed: tuple[bytes, ...] | None = None
         self._chain: tuple[bytes, ...] = ()
+        self._called = called_now()  # the handshake may run in another thread
 
     def may_resume(self, session: ssl.SSLSession) -> bool:
         """Whether a session may be offered to the server. If not, a full handshake is made."""
@@ -47,30 +50,44 @@ class PinCheck:
         """Judge a finished handshake. Raises ``PinError``; ``None`` where no pins hold."""
         enforcer = self._enforcer
         if enforcer.state is not self._state:
-            self._follow_swap(enforcer.state)
+            self._follow_swap(enforcer.state, raw)
         try:
             chain = self._verified_chain(raw)
             if self._state.debug.withdrawn:
                 self._require_another_anchor(chain)
             verdict = self.target.judge(chain, enforcer.clock, self._state.debug.in_force)
             if verdict is None:
-                self._pass_unpinned(chain)
+                self._pass_unpinned(chain, raw)
             elif verdict.reason != "match":
                 verdict.raise_for_refusal(self.target.host)
-                enforcer.passed(verdict, self.target.host, _served(raw))
+                enforcer.passed(verdict, self.target.host, self._met(raw))
         except CertificateParseError as exc:
-            raise enforcer.refused(_unreadable(self.target.host), _served(raw)) from exc
+            raise enforcer.refused(_unreadable(self.target.host), self._met(raw)) from exc
         except PinError as exc:
-            enforcer.refused(exc, _served(raw))
+            enforcer.refused(exc, self._met(raw))
             raise
         self._chain = chain
         return verdict
 
-    def _follow_swap(self, state: PinState) -> None:
+    def tell_unverified(self, raw: Any, error: ssl.SSLError) -> None:
+        """Tell that OpenSSL refused the chain itself. Never raises: its refusal stands as it is.
+
+        Of a chain that nobody verified there is what was served: OpenSSL keeps that from version 3
+        on. Other failures of a handshake are the network's, and are told to nobody.
+        """
+        if isinstance(error, ssl.SSLCertVerificationError):
+            with suppress(Exception):
+                reason = reason_of(error.verify_code)
+                self._enforcer.unverified(self.target.host, reason, self._met(raw), error)
+
+    def _met(self, raw: Any) -> Met:
+        return Met(_served(raw), self._called.port_of(self.target.host, raw))
+
+    def _follow_swap(self, state: PinState, raw: Any) -> None:
         """Judge by the pins of now, not by those of when the connection began."""
         target = self._enforcer.target(state, self.target.host)
         if target.store is not self.target.store:
-            raise self._enforcer.refused(_moved(target.host))
+            raise self._enforcer.refused(_moved(target.host), self._met(raw))
         self._state, self.target = state, target
         self._resumed = None  # rule 4: what was verified under other pins is not resumed
 
@@ -85,7 +102,7 @@ class PinCheck:
             )
         return self._resumed
 
-    def _pass_unpinned(self, chain: tuple[bytes, ...]) -> None:
+    def _pass_unpinned(self, chain: tuple[bytes, ...], raw: Any) -> None:
         """Where no pins hold, a chain that OpenSSL verified is enough; but there must be one."""
         if not chain:
             raise PinError(
@@ -94,7 +111,7 @@ class PinCheck:
                 fix="allow no anonymous cipher suites and no pre-shared keys",
             )
         if sha256(chain[-1]).digest() in self._state.debug.in_force:
-            self._enforcer.passed_by_debug(self.target.host)
+            self._enforcer.passed_by_debug(self.target.host, self._met(raw))
 
     def _require_another_anchor(self, chain: tuple[bytes, ...]) -> None:
         """Rule 11: OpenSSL trusts for good what it was given once; the pin set may not."""

@@ -7,17 +7,21 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 from certpin.errors import InsecureRequestError, PinError, UnpinnedHostError
-from certpin.tls.events import FailureTeller, PinFailure
+from certpin.tls.calling import called_now
+from certpin.tls.events import FailureTeller, Met, PinFailure
 from certpin.tls.sessions import SessionMemory
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
     from datetime import datetime
 
     from certpin.pins import Verdict
     from certpin.pins.verdict import Decision
     from certpin.tls.state import PinState, Target
+    from certpin.tls.unverified import Unverified
 
+_NOTHING = Met()
 DEBUG_VARIABLE = "CERTPIN_DEBUG"
 
 
@@ -52,23 +56,29 @@ class Enforcer:
             raise self.refused(_clear_text(host))
         self.target(self.state, host)
 
-    def refused(self, error: PinError, served: tuple[bytes, ...] = ()) -> PinError:
+    def refused(self, error: PinError, met: Met = _NOTHING) -> PinError:
         """Record a refusal; returns the error, to be raised."""
         verdict: Verdict | None = getattr(error, "verdict", None)
         reason = type(error).__name__ if verdict is None else verdict.reason
-        # A copy, since the traceback of the error itself would keep the connection alive.
-        self._tell(error.host, "refuse", reason, verdict, served, copy(error))
+        self._tell(error.host, "refuse", reason, met, verdict, error)
         return error
 
-    def passed(self, verdict: Verdict, host: str, served: tuple[bytes, ...]) -> None:
+    def unverified(
+        self, host: str, reason: Unverified, met: Met, error: ssl.SSLCertVerificationError
+    ) -> None:
+        """Record that OpenSSL refused the chain of a host with pins. Of others nobody is told."""
+        if self.state.target(host).policy is not None:
+            self._tell(host, "refuse", reason, met, None, error)
+
+    def passed(self, verdict: Verdict, host: str, met: Met) -> None:
         """Record a connection that passes without a matching pin."""
-        self._tell(host, verdict.decision, verdict.reason, verdict, served)
+        self._tell(host, verdict.decision, verdict.reason, met, verdict)
         if verdict.reason == "debug-anchor":
             _warn(host)
 
-    def passed_by_debug(self, host: str) -> None:
+    def passed_by_debug(self, host: str, met: Met) -> None:
         """Record a connection to a host without pins, whose chain ends at a debug anchor."""
-        self._tell(host, "accept", "debug-anchor")
+        self._tell(host, "accept", "debug-anchor", met)
         _warn(host)
 
     def _tell(
@@ -76,9 +86,9 @@ class Enforcer:
         host: str,
         decision: Decision,
         reason: str,
+        met: Met,
         verdict: Verdict | None = None,
-        served: tuple[bytes, ...] = (),
-        error: PinError | None = None,
+        error: ssl.SSLCertVerificationError | None = None,
     ) -> None:
         state = self.state
         of_now = state.target(host).policy if host else None
@@ -90,10 +100,12 @@ class Enforcer:
                 self.clock(),
                 state.pins.name,
                 state.pins.version,
-                error,
+                # A copy, since the traceback of the error itself would keep the connection alive.
+                copy(error),
                 verdict,
                 of_now if verdict is None else verdict.policy,
-                served,
+                met.served,
+                met.port or called_now().port_of(host),
             )
         )
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from certpin.tls.hooks import Hooks
 
 if TYPE_CHECKING:
     import logging
+    import ssl
     from collections.abc import Callable
     from datetime import datetime
 
-    from certpin.errors import PinError
     from certpin.pins import HostPolicy, Verdict
     from certpin.pins.verdict import Decision
 
@@ -22,14 +22,24 @@ if TYPE_CHECKING:
 _ERROR, _WARNING = 40, 30  # logging.ERROR, logging.WARNING
 
 
+class Met(NamedTuple):
+    """What is known of a connection beside its verdict. See ``PinFailure`` for both."""
+
+    served: tuple[bytes, ...] = ()
+    port: int = 0
+
+
 @dataclass(frozen=True)
 class PinFailure:
     """One failure: a connection that was refused, or that passed although its pins did not match.
 
-    ``reason`` is a verdict's reason, or the name of the error where there was no verdict.
+    ``reason`` is a verdict's reason; ``untrusted``, ``name``, ``date``, ``revoked`` or ``invalid``
+    where OpenSSL itself refused the chain, before any pin was looked at; or the name of the error
+    where there was no verdict. ``error`` is what was raised: a ``PinError``, but for OpenSSL's own.
     ``debug`` marks a connection that the debug override let pass. ``policy`` is that of the host,
     if it has one. ``served`` is what the server sent, as DER, in its order: nothing of it is
-    proven, and it is empty where no handshake was finished.
+    proven, and it is empty where the handshake did not get so far. ``port`` is 0 where it is not
+    known (``calling.py``).
     """
 
     host: str
@@ -38,10 +48,11 @@ class PinFailure:
     at: datetime
     pin_set: str
     pin_set_version: int
-    error: PinError | None = None
+    error: ssl.SSLCertVerificationError | None = None
     verdict: Verdict | None = None
     policy: HostPolicy | None = None
     served: tuple[bytes, ...] = ()
+    port: int = 0
 
     @property
     def debug(self) -> bool:
@@ -54,12 +65,13 @@ class PinFailure:
         certificates = chain.certificates if chain else ()
         return {
             "host": self.host,
+            "port": self.port,
             "decision": self.decision,
             "reason": self.reason,
             "at": self.at.isoformat(),
             "pin_set": self.pin_set,
             "pin_set_version": self.pin_set_version,
-            "policy": None if self.verdict is None else str(self.verdict.policy.pattern),
+            "policy": None if self.policy is None else str(self.policy.pattern),
             "debug": self.debug,
             "chain_spki_sha256": [each.spki_sha256.hex() for each in certificates],
         }

@@ -74,7 +74,10 @@ class Gate:
         except _WAITS:
             raise
         except ssl.SSLError as exc:
-            self._refuse(exc)  # OpenSSL's own refusal is as final as ours
+            try:
+                self._check.tell_unverified(raw, exc)
+            finally:
+                self._refuse(exc)  # OpenSSL's own refusal is as final as ours
             raise
         try:
             verdict = self._check(raw)

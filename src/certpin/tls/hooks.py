@@ -36,10 +36,11 @@ class Hooks(Generic[Told]):
         self._begin()
 
     def _begin(self) -> None:
-        self._process = os.getpid()
         self._waiting: queue.Queue[Told] = queue.Queue(_WAITING)
         self._starting = threading.Lock()
         self._worker: threading.Thread | None = None
+        # Last: another thread that sees it must not find a lock of over there.
+        self._process = os.getpid()
 
     def tell(self, told: Told) -> None:
         """Hand it to the hooks. Never waits; raises what a log handler raises, and nothing else."""

@@ -31,6 +31,7 @@ NETWORKS = 2 * DAY  # from where failures were told is asked for today and yeste
 ROUND = 3600.0  # seconds between two rounds
 PAUSE = 0.05  # seconds after each batch, in which whoever waits can write
 _MOST_DAYS = 36_500
+_GUESSES = 900  # seconds that a wrong password counts (``access.throttle.FORGOTTEN_AFTER``)
 
 _LOG = logging.getLogger("certpin.watch")
 
@@ -74,7 +75,10 @@ def cutoffs(settings: Settings, now: datetime) -> dict[str, int]:
     """Of each kind, the moment before which nothing is kept. Pure."""
     at = int(now.timestamp())
     found = {name: max(0, at - getattr(settings, name) * DAY) for name in KNOWN}
-    return found | {"networks": max(0, at - NETWORKS)}
+    return found | {
+        "guesses": max(0, at - _GUESSES),
+        "networks": max(0, at - NETWORKS),
+    }
 
 
 async def run(watch: Watch, stop: asyncio.Event) -> None:

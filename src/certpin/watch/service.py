@@ -22,7 +22,8 @@ from certpin.watch.facts import rollup
 from certpin.watch.monitor import run as monitor
 from certpin.watch.parts import run_parts
 from certpin.watch.port import cannot_listen, check_free
-from certpin.watch.store.schema import prepare
+from certpin.watch.secret import look_up_all
+from certpin.watch.store.schema import SchemaState, prepare, schema_state
 from certpin.watch.web.app import application
 from certpin.watch.web.health import Condition
 
@@ -54,12 +55,17 @@ log = logging.getLogger("certpin.watch")
 def make_ready(watch: Watch) -> None:
     """See that it may begin: people can be told, the schema is right, and not everybody gets in.
 
-    Raises ``ConfigError``, or ``StoreError`` where the store is away.
+    A database that is not there yet is made last. Raises ``ConfigError``, or ``StoreError`` where
+    the store is away.
     """
+    look_up_all(watch.settings)
+    telemetry.pairs_of(watch.settings.telemetry.headers)
     alerts.services(watch.settings.alerts)
+    check_free(watch.settings.listen)
+    if schema_state(watch.store).state is SchemaState.EMPTY:
+        check_listening(watch.settings, watch.store)  # before a file is made for nothing
     prepare(watch.store)
     check_listening(watch.settings, watch.store)
-    check_free(watch.settings.listen)
 
 
 async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]) -> None:

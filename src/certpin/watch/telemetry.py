@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from certpin.errors import ConfigError, InputError
 from certpin.pins.policy import is_report_address
 from certpin.rotation import parse_duration
-from certpin.watch.secret import Secret, read_secret
+from certpin.watch.secret import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from certpin.pinfile.fields import Table
     from certpin.watch.metrics.counters import Counters
+    from certpin.watch.secret import Secret
 
 KNOWN: tuple[str, ...] = ("endpoint", "headers", "interval", "sampling", "service_name")
 
@@ -79,23 +80,15 @@ def read(table: Table) -> Settings:
         )
     return Settings(
         endpoint.rstrip("/"),
-        _headers(table),
+        read_secret(table, "headers") if "headers" in table.data else None,
         table.text("service_name", "certpin-watch"),
         _share(table),
         _interval(table),
     )
 
 
-def _headers(table: Table) -> Secret | None:
-    if "headers" not in table.data:
-        return None
-    found = read_secret(table, "headers")
-    _pairs(found, table.under("headers"))
-    return found
-
-
-def _pairs(headers: Secret | None, key: str = "telemetry.headers") -> dict[str, str]:
-    """Raises ``ConfigError``, which has none of them in it."""
+def pairs_of(headers: Secret | None, key: str = "telemetry.headers") -> dict[str, str]:
+    """The headers by their names. Raises ``ConfigError``, which has none of them in it."""
     text = headers.reveal() if headers else ""
     pairs = [each.partition("=") for each in text.split(",") if each.strip()]
     if not all(name.strip() and equals for name, equals, _ in pairs):
@@ -134,7 +127,7 @@ class Telemetry:
                 key="telemetry.endpoint",
                 fix="pip install 'certpin[otel]'",
             ) from exc
-        self._sending = _otel.Sending(settings, _pairs(settings.headers), _PATIENCE)
+        self._sending = _otel.Sending(settings, pairs_of(settings.headers), _PATIENCE)
         self._silence = counters.listen(self._sending.count)
 
     @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -112,6 +113,15 @@ def test_a_program_that_ends_without_close_has_it_on_the_disk(tmp_path: Path) ->
         with Reporter(tmp_path / "here", clock=Clock()) as reporter:
             assert reporter.flush(PATIENCE)
         assert len({each.document["id"] for each in collector.arrived(1)}) == 1
+
+
+def test_a_worker_of_multiprocessing_has_it_on_the_disk_when_it_ends(tmp_path: Path) -> None:
+    reporter = Reporter(tmp_path / "here", clock=Clock())
+    worker = multiprocessing.get_context("fork").Process(target=reporter, args=(failure(_TO),))
+    worker.start()
+    worker.join(PATIENCE)
+    assert worker.exitcode == 0
+    assert len(Folder(tmp_path / "here").names()) == 1
 
 
 def _report_many(folder: Path, address: str, who: str) -> None:

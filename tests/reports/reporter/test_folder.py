@@ -93,7 +93,9 @@ def test_a_damaged_file_is_dropped_and_nothing_of_it_is_sent(
 def test_whatever_a_file_holds_breaks_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / _NAME).write_bytes(content)
     (tmp_path / "told.json").write_bytes(content)
+    (tmp_path / "asked.json").write_bytes(content)
     found = queue(tmp_path)
+    assert found.rests(_TO, NOW) == 0
     with found.claimed(_NAME) as item:
         assert item is None
     assert Folder(tmp_path).told() == {}
@@ -133,6 +135,31 @@ def test_a_presence_has_its_day_once_however_often_it_is_asked_for(tmp_path: Pat
     assert [folder.takes_day(day, what) for day in days] == [True, False, False, True, False]
     assert folder.takes_day("2026-11-26", "1" * 32)
     assert len(list((tmp_path / "new").iterdir())) == 2
+
+
+def test_a_clock_that_was_set_back_keeps_nothing_quiet(tmp_path: Path) -> None:
+    """What was noted by a clock years ahead neither takes the room of what comes, nor its turn."""
+    found, ahead = queue(tmp_path, queued=2), NOW + timedelta(days=400)
+    for n in (1, 2):
+        assert found.put(Item(_TO, {"n": n}), ahead)
+    put(found, 3, 4)
+    assert waiting(found) == [3, 4]
+    folder, what = Folder(tmp_path), "0" * 32
+    assert folder.takes_day("2099-01-01", what)
+    assert [folder.takes_day("2026-11-25", what) for _ in range(2)] == [True, False]
+    found.rest(_TO, 3600, ahead)
+    assert found.rests(_TO, NOW) == 0
+
+
+def test_a_server_that_asks_for_rest_gets_it_from_all_processes(tmp_path: Path) -> None:
+    queue(tmp_path).rest(_TO, 3600, NOW)
+    other = "https://elsewhere.bank.example/"
+    queue(tmp_path).rest(other, 60, NOW)
+    found = queue(tmp_path)
+    assert [found.rests(to, NOW + timedelta(minutes=2)) for to in (_TO, other)] == [3480, 0]
+    found.rest(other, 60, NOW + timedelta(hours=2))
+    assert len(Folder(tmp_path).asked()) == 1, "what is over is not kept"
+    assert b"bank" not in (tmp_path / "asked.json").read_bytes()
 
 
 def test_what_was_left_half_written_is_swept_and_what_is_being_written_is_not(

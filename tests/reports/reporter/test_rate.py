@@ -96,7 +96,16 @@ def test_it_waits_longer_after_each_failure_up_to_its_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", [{"queued": 0}, {"size": True}, {"pause": timedelta()}, {"keep": timedelta.max}]
+    "setting",
+    [
+        {"queued": 0},
+        {"size": True},
+        {"size": 192 * 1024 + 1},
+        {"different": 1001},
+        {"pause": timedelta()},
+        {"pause": timedelta(days=1, seconds=1)},
+        {"keep": timedelta.max},
+    ],
 )
 def test_what_is_no_limit_is_refused(setting: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(setting))):

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import threading
-from contextlib import contextmanager
-from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,36 +11,19 @@ import pytest
 import certpin
 from certpin import ConfigError, PinnedSSLContext
 from certpin.lab import Authority
-from certpin.reports import Report, Reporter, ReporterSettings
+from certpin.reports import Report, Reporter
 from certpin.reports.codecs import decode
 from certpin.updates import UpdateEvent, UpdateStatus
 from tests import kit
 from tests.reports._collector import PATIENCE, Answer, Collector
 from tests.reports._failures import HOST, NOW, Clock, failure
+from tests.reports._reporting import QUICK, reporting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from certpin import PinFailure
-
-_QUICK = ReporterSettings(retry=timedelta(milliseconds=1), rest=timedelta(milliseconds=2))
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with Collector() as running:
-        yield running
-
-
-@contextmanager
-def reporting(folder: Path, **fields: Any) -> Iterator[Reporter]:
-    """A reporter that ends at once, whatever it has left."""
-    reporter = Reporter(folder, clock=fields.pop("clock", Clock()), **fields)
-    try:
-        yield reporter
-    finally:
-        reporter.close(0)
 
 
 def test_a_report_says_what_happened_and_nothing_of_the_device(
@@ -121,7 +99,7 @@ def test_a_failure_that_is_met_while_a_report_is_sent_is_not_reported(
     with Collector(root.issue("localhost"), "localhost") as pinned, Collector() as other:
         policy = kit.policy("localhost" if covered else HOST, report_to=(other.url,))
         later = _Later()
-        hook = later if prompt or not covered else later.__call__
+        hook = later if prompt else later.__call__
         context = PinnedSSLContext(kit.pin_set(policy), on_failure=[hook])
         with reporting(tmp_path, context=context, report_to=[other.url]) as reporter:
             later.reporter = reporter
@@ -130,6 +108,24 @@ def test_a_failure_that_is_met_while_a_report_is_sent_is_not_reported(
             assert not reporter.flush(PATIENCE)
         assert pinned.arrived() == []
         assert other.arrived() == []
+
+
+def test_nothing_that_fails_in_the_thread_that_sends_is_reported(
+    tmp_path: Path, collector: Collector
+) -> None:
+    """A context of one's own may tell hooks of hosts that have a policy, too."""
+
+    class Telling:
+        def report_context(self, host: str) -> None:
+            reporter(failure(collector.url))
+            raise OSError("it cannot be reached")
+
+    context: Any = Telling()
+    with reporting(tmp_path, context=context) as reporter:
+        reporter(failure("https://pins.bank.test/", reason="expired"))
+        for _ in range(2):
+            assert not reporter.flush(PATIENCE)
+    assert collector.arrived() == []
 
 
 def test_a_pinned_report_host_is_pinned_for_reports_too(
@@ -149,7 +145,7 @@ def test_a_pinned_report_host_is_pinned_for_reports_too(
 
 
 def test_a_report_goes_out_over_tls_that_the_platform_verified_or_not_at_all(
-    root: Authority, tmp_path: Path, trusted_root: Path
+    root: Authority, tmp_path: Path, trusted_root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     strange = Authority("Unknown Root").issue("localhost")
     with (
@@ -158,16 +154,20 @@ def test_a_report_goes_out_over_tls_that_the_platform_verified_or_not_at_all(
         reporting(tmp_path) as reporter,
     ):
         reporter(failure(attacker.url, ours.url))
-        assert not reporter.flush(PATIENCE)
+        for _ in range(2):
+            assert not reporter.flush(PATIENCE)
         assert len(ours.arrived(1)) == 1
         assert attacker.arrived() == []
+    (said,) = caplog.messages
+    assert said.startswith("localhost takes no report now (")
+    assert "unable to get local issuer certificate" in said
 
 
 def test_it_tries_again_and_gives_up_where_that_is_of_no_use(
     tmp_path: Path, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
     collector.answers += [Answer(503), Answer(429), Answer(408), Answer(204), Answer(410)]
-    with reporting(tmp_path, settings=_QUICK) as reporter:
+    with reporting(tmp_path, settings=QUICK) as reporter:
         reporter(failure(collector.url))
         documents = [json.dumps(each.document) for each in collector.arrived(4)]
         assert len(set(documents)) == 1, "it is the same report, by the same name"
@@ -189,12 +189,23 @@ def test_a_server_that_takes_no_gzip_gets_it_plain(tmp_path: Path, collector: Co
 
 def test_retry_after_is_kept_to_even_in_a_hurry(tmp_path: Path, collector: Collector) -> None:
     collector.answers.append(Answer(503, {"Retry-After": "3600"}))
-    with reporting(tmp_path, settings=_QUICK) as reporter:
+    with reporting(tmp_path, settings=QUICK) as reporter:
         reporter(failure(collector.url))
         collector.arrived(1)
         assert not reporter.flush(PATIENCE)
         assert not reporter.flush(PATIENCE)
     assert len(collector.arrived()) == 1
+
+
+def test_retry_after_holds_for_the_next_process_too(tmp_path: Path, collector: Collector) -> None:
+    clock = Clock()
+    collector.answers.append(Answer(429, {"Retry-After": "3600"}))
+    for minutes, sent in ((0, False), (59, False), (2, True)):
+        clock.pass_by(minutes=minutes)
+        with reporting(tmp_path, clock=clock) as reporter:
+            reporter(failure(collector.url))
+            assert reporter.flush(PATIENCE) is sent
+    assert len(collector.arrived()) == 3
 
 
 def test_no_redirect_is_followed(tmp_path: Path, collector: Collector) -> None:
@@ -206,82 +217,22 @@ def test_no_redirect_is_followed(tmp_path: Path, collector: Collector) -> None:
         assert elsewhere.arrived() == []
 
 
-@pytest.mark.slow
-def test_a_server_that_says_a_letter_now_and_then_is_given_up(
-    tmp_path: Path, collector: Collector
-) -> None:
-    collector.answers.append(None)
-    settings = replace(_QUICK, deadline=timedelta(milliseconds=300))
-    with reporting(tmp_path, settings=settings) as reporter:
-        reporter(failure(collector.url))
-        collector.arrived(2)
-
-
-def test_close_cuts_what_drags_on_and_what_is_left_is_sent_by_the_next_process(
-    tmp_path: Path, collector: Collector
-) -> None:
-    collector.answers.append(None)
-    with reporting(tmp_path) as reporter:
-        reporter(failure(collector.url))
-        collector.arrived(1)
-        reporter.close(0)
-        reporter.close()
-        reporter(failure(collector.url, reason="expired"))
-    with reporting(tmp_path):
-        first, again = collector.arrived(2)
-    assert first.document == again.document
-
-
-def test_being_told_of_a_failure_never_waits_for_the_disk_and_never_raises(
-    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    entered, let_go = threading.Event(), threading.Event()
-
-    def stuck(*_: Any) -> dict[str, float]:
-        entered.set()
-        let_go.wait(PATIENCE)
-        return {}
-
-    with reporting(tmp_path) as reporter:
-        monkeypatch.setattr(reporter._folder, "told", stuck)
-        reporter(failure(collector.url))
-        assert entered.wait(PATIENCE)
-        for _ in range(400):
-            reporter(failure(collector.url))
-        assert len(reporter._notes) == 256
-        let_go.set()
-        collector.arrived(1)
-
-
-def test_what_cannot_be_told_or_sent_stops_nothing_else(
+def test_whoever_named_no_address_is_told_so_once(
     tmp_path: Path, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
     with reporting(tmp_path) as reporter:
-        reporter(None)  # type: ignore[arg-type]  # as a caller may be wrong
-        reporter(failure("https://127.0.0.1:99999/", collector.url))
-        collector.arrived(1)
+        reporter(failure())
+        reporter(failure(collector.url, host="127.0.0.1"))
         assert reporter.flush(PATIENCE)
-    logged = [record.message for record in caplog.records if record.name == "certpin.reports"]
-    assert logged == [
-        "something could not be reported",
-        "a report could not be sent, and is dropped",
-    ]
+    (said,) = caplog.messages
+    assert said.startswith(f"a failure at {HOST} is reported to nobody")
+    assert collector.arrived() == []
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_in_a_forked_child_it_goes_on(tmp_path: Path, collector: Collector) -> None:
-    with reporting(tmp_path) as reporter:
-        reporter(failure(collector.url))
-        collector.arrived(1)
-        child = os.fork()
-        if child == 0:
-            try:
-                reporter(failure(collector.url, reason="expired"))
-                os._exit(0 if reporter.flush(PATIENCE) else 1)
-            finally:
-                os._exit(2)
-        assert os.waitpid(child, 0)[1] == 0
-        assert len(collector.arrived(2)) == 2
+@pytest.mark.parametrize("text", ["x" * 256, 4.2])
+def test_a_text_that_no_collector_takes_is_refused_at_once(tmp_path: Path, text: Any) -> None:
+    with pytest.raises(ConfigError, match="app_version: this is no text"):
+        Reporter(tmp_path, app_version=text)
 
 
 def test_a_report_that_is_too_long_goes_without_its_chains(

@@ -15,9 +15,9 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 MUTATIONS: list[Mutation] = [
     _rule(
         "tries that are begun at once count as many",
-        "signing_in.py",
-        "if door.trying[source] >= door.logins.at_once(source, now):",
-        "if False:",
+        "guesses.py",
+        '            _put(connection, _key("source", source), counted(found, at) + 1, at)\n',
+        "",
         "test_accounts.py::test_tries_that_are_begun_at_once_count_as_many",
     ),
     _rule(
@@ -124,5 +124,26 @@ MUTATIONS: list[Mutation] = [
         "    if not isinstance(nonce, str) or not hmac.compare_digest(",
         "    if isinstance(nonce, str) and not hmac.compare_digest(",
         "test_openid.py::test_a_token_with_a_wrong_claim_lets_nobody_in",
+    ),
+    _rule(
+        "a session of a provider's people is nobody's after a while",
+        "authenticate.py",
+        "return now.timestamp() - session.made_at >= longest",
+        "return False",
+        "test_openid.py::test_the_provider_is_asked_again_after_a_while_without_a_word",
+    ),
+    _rule(
+        "nobody goes on in the session of somebody else",
+        "pages_login.py",
+        "old.owner.subject != owner.subject",
+        "False",
+        "test_openid.py::test_who_is_not_known_there_any_more_or_is_somebody_else_signs_in_anew",
+    ),
+    _rule(
+        "a session that was ended does not go on",
+        "pages_login.py",
+        "if old is None or old.until <= now.timestamp():",
+        "if old is None:\n                return self._start(request, owner)",
+        "test_openid.py::test_a_session_that_was_ended_or_is_over_does_not_go_on",
     ),
 ]

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from argon2 import extract_parameters
 from argon2.profiles import RFC_9106_LOW_MEMORY
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from certpin.errors import InputError
-from certpin.watch.access import accounts, passwords, throttle
+from certpin.watch.access import accounts, guesses, passwords, throttle
 from certpin.watch.access.door import door_of
+from certpin.watch.access.guesses import Guesses
 from certpin.watch.access.origin import Origin
 from certpin.watch.access.signing_in import Try
 from certpin.watch.access.signing_in import sign_in as try_to_sign_in
 from certpin.watch.access.throttle import Recorded, Throttle
 from certpin.watch.access.visitor import Visitor
-from certpin.watch.store.tables.access import ACCOUNTS
+from certpin.watch.store.tables.access import ACCOUNTS, GUESSES
 from tests.watch.access._kit import PASSWORD, House, sign_in
 
 if TYPE_CHECKING:
     from certpin.watch.access.signing_in import Result
+    from certpin.watch.store import Store
 
 WRONG = "five words of a guesser"
 
@@ -110,23 +114,46 @@ def test_a_source_that_guesses_waits_and_nobody_else_does(house: House) -> None:
 
 
 def test_strangers_slow_an_account_down_and_lock_nobody_out(house: House) -> None:
-    now, guessed = house.clock(), Throttle()
+    now, guessed = house.clock(), Guesses(house.store)
     guessed.succeeded("192.0.2.1/32", "anna")
-    for number in range(throttle.FREE_PER_ACCOUNT):
-        guessed.failed(f"203.0.113.{number}/32", "anna", now)
-    assert guessed.judge("198.51.100.1/32", "anna", now).delay == throttle.ACCOUNT_WAIT
-    assert guessed.judge("198.51.100.1/32", "anna", now).refused_for == 0
-    assert guessed.judge("192.0.2.1/32", "anna", now) == throttle.Judgement()
-    assert guessed.judge("198.51.100.1/32", "bert", now) == throttle.Judgement()
+    for number in range(guesses.FREE_PER_ACCOUNT):
+        guessed.begin(f"203.0.113.{number}/32", "anna", now)
+    assert guessed.begin("198.51.100.1/32", "anna", now).delay == guesses.ACCOUNT_WAIT
+    assert guessed.begin("198.51.100.1/32", "anna", now).refused_for == 0
+    assert guessed.begin("192.0.2.1/32", "anna", now) == guesses.Judgement()
+    assert guessed.begin("198.51.100.1/32", "bert", now) == guesses.Judgement()
 
 
-def test_the_memory_of_guesses_is_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(throttle, "MOST", 10)
-    guessed = Throttle()
-    for number in range(50):
-        guessed.failed(str(number), str(number), house.clock())
+def test_several_services_give_nobody_more_guesses_than_one(store: Store) -> None:
+    now, services = datetime.now(UTC), [Guesses(store), Guesses(store)]
+    with ThreadPoolExecutor(8) as pool:
+        tries = [
+            pool.submit(services[number % 2].begin, "203.0.113.1/32", "anna", now)
+            for number in range(20)
+        ]
+    judged = [each.result() for each in tries]
+    assert sum(not each.refused_for for each in judged) == throttle.FREE_PER_SOURCE
+    later = now + timedelta(seconds=throttle.LONGEST_WAIT)
+    judged = [each.begin("203.0.113.1/32", "anna", later) for each in services]
+    assert [bool(each.refused_for) for each in judged] == [False, True]
+    services[0].succeeded("203.0.113.1/32", "anna")
+    assert not services[1].begin("203.0.113.1/32", "anna", later).refused_for
+
+
+def test_guesses_are_bounded_and_forgotten(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (throttle, guesses):
+        monkeypatch.setattr(module, "MOST", 10)
+    guessed, programs = Guesses(house.store), Throttle()
+    for number in range(30):
+        programs.failed(str(number), house.clock())
+        guessed.begin(str(number), str(number), house.clock())
         guessed.succeeded(f"other {number}", str(number))
-    assert len(guessed._sources) == len(guessed._accounts) == len(guessed._known) == 10
+    assert len(programs._sources) == len(guessed._known) == 10
+    house.clock.move(seconds=throttle.FORGOTTEN_AFTER + 1)
+    for _ in range(2):
+        guessed.begin("1", "anna", house.clock())
+    with house.store.read() as connection:
+        assert connection.execute(select(func.count()).select_from(GUESSES)).scalar() == 2
 
 
 def test_so_many_failures_are_written_down_in_a_minute_and_no_more(house: House) -> None:
@@ -140,8 +167,8 @@ def test_so_many_failures_are_written_down_in_a_minute_and_no_more(house: House)
 def test_tries_that_wait_are_bounded(house: House) -> None:
     door, slept = door_of(house.watch), []
     origin = Origin("http", "127.0.0.1", None, forwarded=False)
-    for number in range(throttle.FREE_PER_ACCOUNT):
-        door.logins.failed(str(number), "anna", house.clock())
+    for number in range(guesses.FREE_PER_ACCOUNT):
+        door.logins.begin(str(number), "anna", house.clock())
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
@@ -150,8 +177,8 @@ def test_tries_that_wait_are_bounded(house: House) -> None:
         tried = Try("anna", WRONG, origin, "")
         return asyncio.run(try_to_sign_in(door, tried, Visitor(), house.clock(), sleep))
 
-    assert (attempt().wait, slept) == (0, [throttle.ACCOUNT_WAIT])
-    door.trying["others"] = 32
+    assert (attempt().wait, slept) == (0, [guesses.ACCOUNT_WAIT])
+    door.trying = 32
     assert attempt().wait > 0
     assert "guesser" not in repr(Try("anna", WRONG, origin, ""))
 

@@ -15,7 +15,6 @@ from certpin.watch.access.headers import POLICY
 from certpin.watch.access.listening import check_listening
 from certpin.watch.access.origin import origin_of
 from certpin.watch.access.settings import Settings as AccessSettings
-from certpin.watch.secret import Secret
 from certpin.watch.settings import Settings
 from tests.watch.access._kit import House, post
 
@@ -177,7 +176,7 @@ def test_settings_are_read_with_their_defaults(tmp_path: Path) -> None:
     )
     assert (found.behind_proxy, found.idle_seconds) == (True, 300)
     assert found.oidc is not None
-    assert found.oidc.client_secret == Secret("of a file")
+    assert found.oidc.client_secret.reveal() == "of a file"
     assert "of a file" not in repr(found)
     assert found.oidc.scopes == ("openid", "groups")
 

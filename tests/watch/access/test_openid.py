@@ -15,6 +15,7 @@ from certpin.watch.access.openid_flow import CALLBACK, Begun
 from certpin.watch.access.openid_settings import Settings as OpenIDSettings
 from certpin.watch.access.settings import Settings as AccessSettings
 from certpin.watch.secret import Secret
+from certpin.watch.store.tables.access import SESSIONS
 from tests.servers.oidc import CLIENT_ID, CLIENT_SECRET, Provider, oidc_provider
 from tests.watch.access._kit import House, csrf_of
 
@@ -253,13 +254,104 @@ def test_a_sign_on_that_takes_too_long_is_over(
     assert inn.audited()[-1][3] == "the sign-in took too long"
 
 
+def _wait(inn: House, provider: Provider, minutes: int) -> None:
+    """Let time pass, for both."""
+    inn.clock.move(minutes=minutes)
+    provider.ahead += 60 * minutes
+
+
+def _again(browser: Any, provider: Provider, root: Authority, path: str = "/account") -> Any:
+    """Follow a browser whose session is to be looked at again, to the provider and back."""
+    sent = browser.get(path)
+    assert (sent.status_code, sent.headers["location"]) == (
+        303,
+        f"/login/openid?again=1&next={path}",
+    )
+    address = browser.get(sent.headers["location"]).headers["location"]
+    return _back(browser, _at_provider(address, provider, root))
+
+
+def test_the_provider_is_asked_again_after_a_while_without_a_word(
+    inn: House, provider: Provider, root: Authority
+) -> None:
+    provider.groups = ["oncall"]
+    browser, _ = _try(inn, provider, root)
+    page = browser.get("/account")
+    _wait(inn, provider, 60)
+    ajax = browser.get(
+        "/account", headers={"hx-request": "true", "hx-current-url": f"{PUBLIC}/live?host=a"}
+    )
+    assert ajax.headers["hx-redirect"] == "/login/openid?again=1&next=/live%3Fhost%3Da"
+    # What was typed on a page that was open is not lost; for a while.
+    assert browser.post("/silences", data={"csrf": csrf_of(page)}).status_code == 200
+    answer = _again(browser, provider, root)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/account")
+    assert provider.prompts == ["", "none"]
+    assert "openid:anna" in browser.get("/").text
+    assert [each[1] for each in inn.audited()] == ["login"]
+    _wait(inn, provider, 71)
+    assert browser.post("/silences", data={"csrf": csrf_of(page)}).status_code in {401, 403}
+    provider.groups = ["staff"]
+    assert _again(browser, provider, root).status_code == 303
+    assert inn.audited()[-1][1:] == ("session.role", "operator then viewer", "done")
+    assert (
+        browser.post("/silences", data={"csrf": csrf_of(browser.get("/account"))}).status_code
+        == 403
+    )
+    _wait(inn, provider, 61)
+    provider.groups = []
+    assert _again(browser, provider, root).status_code == 403
+    assert browser.get("/").status_code == 303
+
+
+def test_a_session_that_was_ended_or_is_over_does_not_go_on(
+    inn: House, provider: Provider, root: Authority
+) -> None:
+    browser, _ = _try(inn, provider, root)
+    _wait(inn, provider, 61)
+    address = browser.get("/login/openid?again=1&next=/").headers["location"]
+    with inn.store.write() as connection:
+        connection.execute(SESSIONS.delete())
+    back = _at_provider(address, provider, root)
+    assert _back(browser, back).status_code == 403
+    assert inn.audited()[-1][3] == "the session has ended meanwhile"
+    assert browser.get("/").headers["location"] == "/login?next=/"
+    # Nobody is signed in without a click who has no session: not after the whole of it, either.
+    assert "prompt=none" not in browser.get("/login/openid?again=1").headers["location"]
+    browser, _ = _try(inn, provider, root)
+    for _ in range(23):
+        _wait(inn, provider, 61)
+        assert _again(browser, provider, root).status_code == 303
+    _wait(inn, provider, 61)
+    assert browser.get("/").headers["location"] == "/login?next=/"
+
+
+def test_who_is_not_known_there_any_more_or_is_somebody_else_signs_in_anew(
+    inn: House, provider: Provider, root: Authority
+) -> None:
+    browser, _ = _try(inn, provider, root)
+    _wait(inn, provider, 61)
+    provider.signed_in = False
+    answer = _again(browser, provider, root)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/account")
+    assert browser.get("/login?next=/account").status_code == 200
+    provider.signed_in, provider.change = True, _set(sub="another")
+    assert _again(browser, provider, root).status_code == 403
+    assert inn.audited()[-1][3] == "the provider names somebody else now"
+    assert _try(inn, provider, root)[1].status_code == 303
+    without = inn.like(listen=("0.0.0.0", 8460), public_url=PUBLIC)
+    cookie = _try(inn, provider, root)[0].cookies["__Host-certpin"]
+    there = without.browser(PUBLIC, "192.0.2.9", cookie=f"__Host-certpin={cookie}")
+    assert there.get("/").headers["location"] == "/login?next=/"
+
+
 @pytest.mark.parametrize("there", ["https://evil.example", "//evil.example", "/\\evil.example"])
 def test_nobody_is_sent_elsewhere_after_it(
     inn: House, provider: Provider, root: Authority, there: str
 ) -> None:
     browser, address = _leave(inn, there)
     assert _back(browser, _at_provider(address, provider, root)).headers["location"] == "/"
-    begun = Begun.from_cookie(f"{'x' * 43}.{int(inn.clock().timestamp())}.{there}", inn.clock())
+    begun = Begun.from_cookie(f"{'x' * 43}.{int(inn.clock().timestamp())}..{there}", inn.clock())
     assert begun.next == "/"
 
 

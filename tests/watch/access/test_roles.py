@@ -20,12 +20,14 @@ from certpin.watch.access.require import (
 )
 from certpin.watch.access.roles import ROLES, SCOPES, scopes_of
 from certpin.watch.access.visitor import Visitor
-from tests.watch.access._kit import House, csrf_of
+from tests.watch.access._kit import Clock, House, csrf_of
 
 if TYPE_CHECKING:
     from typing import Any
 
     from starlette.requests import Request
+
+    from certpin.watch.store import Store
 
 pytestmark = pytest.mark.slow  # every route, as each role
 
@@ -48,7 +50,8 @@ def _ask(browser: Any, route: Any) -> list[tuple[str, int]]:
     return answers
 
 
-def test_each_role_gets_what_is_meant_for_it_and_nothing_else(house: House) -> None:
+def test_each_role_gets_what_is_meant_for_it_and_nothing_else(store: Store) -> None:
+    house = House(store, Clock())
     for role in ROLES:
         house.add(role, role)
     for who, meets in MEETS.items():
@@ -128,7 +131,7 @@ def test_strangers_are_told_where_to_sign_in_each_in_their_own_way(house: House)
     page = browser.get("/?host=a.example")
     assert (page.status_code, page.headers["location"]) == (303, "/login?next=/%3Fhost%3Da.example")
     part = browser.get("/", headers={"hx-request": "true"})
-    assert (part.status_code, part.headers["hx-redirect"]) == (401, "/login")
+    assert (part.status_code, part.headers["hx-redirect"]) == (401, "/login?next=/")
     program = browser.get("/", headers={"accept": "application/json"})
     assert program.status_code == 401
     assert program.headers["www-authenticate"].startswith("Bearer")

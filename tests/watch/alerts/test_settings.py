@@ -50,7 +50,8 @@ def test_everything_has_a_default_and_can_be_set(monkeypatch: pytest.MonkeyPatch
         ({"tell": [{"url": "json://x", "name": "a\n"}]}, "alerts.tell[0].name"),
         ({"tell": [{"url": "json://x", "name": "a"}] * 2}, "alerts.tell"),
         ({"tell": [{}]}, "alerts.tell[0].url"),
-        ({"tell": [{"url": "env:NOT_THERE_AT_ALL"}]}, "alerts.tell[0].url"),
+        ({"tell": [{"url": 5}]}, "alerts.tell[0].url"),
+        ({"tell": [{"url": "json://x", "rules": ["pin-mismach"]}]}, "alerts.tell[0].rules"),
     ],
 )
 def test_what_is_wrong_is_refused_with_its_place(data: dict[str, Any], key: str) -> None:

@@ -127,7 +127,8 @@ def test_an_older_back_up_is_migrated_on_the_way(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store)
-    monkeypatch.setattr(schema, "latest", lambda: "9999")  # back_up takes an older database, too
+    later = f"{int(schema.latest()) + 1:04}"
+    monkeypatch.setattr(schema, "latest", lambda: later)  # back_up takes an older database, too
     back_up(store, tmp_path / "b.db")
     migrated: list[Store] = []
     monkeypatch.setattr("certpin.watch.store.restoring.migrate", migrated.append)

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
     from certpin.watch.store import Store
 
-LAST = schema.latest()
-NEXT = f"{int(LAST) + 1:04}"
+NOW = schema.latest()
+NEXT = f"{int(NOW) + 1:04}"
 SECOND = f"""
 import sqlalchemy as sa
 from alembic import op
 
 revision = "{NEXT}"
-down_revision = "{LAST}"
+down_revision = "{NOW}"
 
 def upgrade():
     op.add_column("silences", sa.Column("colour", sa.Text(), nullable=False, server_default=""))
@@ -55,7 +55,7 @@ def bare(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let there be a second revision from now on."""
+    """Let there be one revision more from now on."""
 
     def make(more: str = "") -> None:
         folder = tmp_path / "revisions"
@@ -107,9 +107,9 @@ def test_what_the_migrations_make_is_what_the_tables_say(bare: Store) -> None:
 
 def test_an_empty_database_gets_its_tables_once(bare: Store) -> None:
     assert schema_state(bare) == schema.Schema(SchemaState.EMPTY, None)
-    assert migrate(bare) == schema.Migration(None, LAST)
-    assert schema_state(bare) == schema.Schema(SchemaState.CURRENT, LAST)
-    assert migrate(bare) == schema.Migration(LAST, LAST)
+    assert migrate(bare) == schema.Migration(None, NOW)
+    assert schema_state(bare) == schema.Schema(SchemaState.CURRENT, NOW)
+    assert migrate(bare) == schema.Migration(NOW, NOW)
 
 
 def test_looking_makes_no_file(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_an_older_database_is_brought_up_with_its_data(
     second()
     assert schema_state(bare).state is SchemaState.BEHIND
     done = migrate(bare)
-    assert (done.before, done.after) == (LAST, NEXT)
+    assert (done.before, done.after) == (NOW, NEXT)
     assert rows_of(bare) == before
     assert any(name == "colour" for name, *_ in _described(bare)["silences"]["columns"])
 
@@ -141,7 +141,7 @@ def test_a_file_is_kept_as_it_was_before(
         before = rows_of(store)
         second()
         copy = migrate(store).copy
-    assert copy == tmp_path / f"watch.db.revision-{LAST}"
+    assert copy == tmp_path / f"watch.db.revision-{NOW}"
     assert copy.stat().st_mode & 0o777 == 0o600
     monkeypatch.undo()
     with closing(open_store(f"sqlite:///{copy}")) as old:
@@ -156,7 +156,7 @@ def test_a_migration_that_fails_changes_nothing(bare: Store, second: Callable[..
     with pytest.raises(StoreError):
         migrate(bare)
     assert _described(bare) == before
-    assert schema_state(bare).revision == LAST
+    assert schema_state(bare).revision == NOW
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_the_service_migrates_a_file_and_never_postgresql(
     bare: Store, second: Callable[..., None]
 ) -> None:
     if bare.is_sqlite:
-        assert prepare(bare) == schema.Migration(None, LAST)
+        assert prepare(bare) == schema.Migration(None, NOW)
     else:
         with pytest.raises(StoreError, match="certpin watch migrate"):
             prepare(bare)
@@ -213,7 +213,7 @@ def test_several_at_once_migrate_once(bare: Store) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(one, range(4)))
-    assert sorted(str(each.before) for each in done) == [LAST, LAST, LAST, "None"]
+    assert sorted(str(each.before) for each in done) == [NOW, NOW, NOW, "None"]
     assert _described(bare).keys() == METADATA.tables.keys()
 
 

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab import Authority
 from certpin.watch.store.keeping import keep_chains
+from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
 from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS
 from certpin.watch.store.tables.sightings import SIGHTINGS
@@ -23,22 +24,28 @@ if TYPE_CHECKING:
 SCRIPT = "<script>window.hacked=1</script>"
 BREAKING = "\"'><img src=x onerror=window.hacked=1>{{7*7}}{%raw%}"
 TURNED = "abc\u202egpj.exe\u0000\u200b"
-ALL = f"{SCRIPT}{BREAKING}{TURNED}"
+ALL = f"{SCRIPT}{BREAKING}{TURNED}{'W' * 200}"
 ALERT = 9000
 
 
 def write_hostile(store: Store, now: datetime) -> bytes:
     """Put it into every text of the store that pages show. The digest of the chain."""
     at = int(now.timestamp())
+    text = ALL if store.is_sqlite else ALL.replace("\0", "")  # PostgreSQL has no such text
     with store.write() as connection:
         digest = keep_chains(connection, [_chain(now)], now)[0]
         _reports(connection, at // 3600 * 3600, digest)
         connection.execute(
             SIGHTINGS.update()
             .where(SIGHTINGS.c.host == FIRST[3], SIGHTINGS.c.latest)
-            .values(problem=ALL, address=ALL, tls=ALL, outcome=ALL)
+            .values(problem=text, address=text, tls=text, outcome=text)
         )
         _alert(connection, at)
+        connection.execute(
+            AUDIT.insert().values(
+                at=at, who=text, what="login", subject=text, source="", outcome=text
+            )
+        )
     return digest
 
 

@@ -182,15 +182,21 @@ def test_a_silence_is_made_and_ended_and_both_are_written_down(
         row = connection.execute(select(SILENCES).where(SILENCES.c.why == "known")).one()
     assert (row.rule, row.host, row.until - row.since) == ("strange-chain", FIRST[0], 4 * 3600)
     assert "Quiet until" in client.get("/alerts/1").text
+    other = given | {"host": "api.bank.exmple", "csrf": token}
+    assert (
+        "has api.bank.exmple: did you mean api.bank.example?"
+        in client.post("/silences", data=other).text
+    )
     assert client.post(f"/silences/{row.id}/end", data={"csrf": token}).status_code == 200
     assert client.post(f"/silences/{row.id}/end", data={"csrf": token}).status_code == 404
     with made[0].store.read() as connection:
         said = connection.execute(select(AUDIT.c.what).order_by(AUDIT.c.id)).scalars().all()
-    assert said[-2:] == ["silence.made", "silence.ended"]
+    assert said[-3:] == ["silence.made", "silence.made", "silence.ended"]
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"why": ""}, {"rule": "", "host": ""}, {"length": "9y"}, {"why": "a\nb"}]
+    "wrong",
+    [{"why": ""}, {"rule": "", "host": ""}, {"length": "9y"}, {"why": "a\nb"}, {"rule": "strange"}],
 )
 def test_a_silence_that_nobody_may_make_is_refused_and_what_was_typed_stays(
     client: TestClient, wrong: dict[str, str]
@@ -247,7 +253,7 @@ def test_a_pin_file_that_breaks_is_said_on_the_fleet_page(
         page = client.get("/").text
     finally:
         path.write_text(good, "utf-8")
-    assert "A file cannot be read, and its last good content counts" in page
+    assert "A file cannot be read; what it said before" in page
     assert f"/hosts/{FIRST[0]}" in page
 
 

@@ -62,6 +62,8 @@ SecurityContext _context(String? anchors) {
   return context;
 }
 
+const String _refusedChain = 'CERTIFICATE_VERIFY_FAILED';
+
 /// One connection on its way.
 final class _Attempt {
   _Attempt(this.connector, this.uri, this.proxy);
@@ -103,8 +105,11 @@ final class _Attempt {
     final SecureSocket socket;
     try {
       socket = await _secured(host, connector.contextFor(policy));
-    } on TlsException {
-      if (policy.trust != null) {
+    } on TlsException catch (error) {
+      // Where `trust` is the pin, whatever fails there counts. Elsewhere a line
+      // that broke off is nothing to tell of: BoringSSL's word for a chain that
+      // it refused decides on that, and on nothing else.
+      if (policy.trust != null || '$error'.contains(_refusedChain)) {
         connector._check.tellUntrusted(host, uri.port, policy);
       }
       rethrow;

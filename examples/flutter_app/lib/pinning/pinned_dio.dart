@@ -14,16 +14,17 @@ import 'report.dart';
 /// A [Dio] whose every connection is pinned.
 ///
 /// dio sets the timeout of its client from `connectTimeout`: where [options]
-/// has none, it gets 15 seconds.
+/// has none, it gets 15 seconds. [app] is how reports name the app.
 Dio pinnedDio(
   PinSet pins, {
   BaseOptions? options,
   void Function(PinFailure failure)? onFailure,
+  ReportedApp app = const ReportedApp(),
 }) {
   final chosen = options ?? BaseOptions();
   final patience = chosen.connectTimeout ?? const Duration(seconds: 15);
   return Dio(chosen.copyWith(connectTimeout: patience))
-    ..httpClientAdapter = pinnedAdapter(pins, onFailure: onFailure);
+    ..httpClientAdapter = pinnedAdapter(pins, onFailure: onFailure, app: app);
 }
 
 /// The adapter, for a [Dio] that the app already has.
@@ -33,9 +34,11 @@ Dio pinnedDio(
 IOHttpClientAdapter pinnedAdapter(
   PinSet pins, {
   void Function(PinFailure failure)? onFailure,
+  ReportedApp app = const ReportedApp(),
 }) {
   return IOHttpClientAdapter(
-    createHttpClient: () => PinnedHttpClient(pins, onFailure: onFailure),
+    createHttpClient: () =>
+        PinnedHttpClient(pins, onFailure: onFailure, app: app),
   );
 }
 

@@ -12,11 +12,13 @@ import 'policy.dart';
 import 'report.dart';
 
 /// A [Client] whose every connection is pinned. Close it when it is not needed.
+/// [app] is how reports name the app.
 Client pinnedClient(
   PinSet pins, {
   void Function(PinFailure failure)? onFailure,
+  ReportedApp app = const ReportedApp(),
 }) {
-  return IOClient(PinnedHttpClient(pins, onFailure: onFailure));
+  return IOClient(PinnedHttpClient(pins, onFailure: onFailure, app: app));
 }
 
 /// Why there was no connection; `null` where the error is about something else.

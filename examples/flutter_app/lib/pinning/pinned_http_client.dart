@@ -28,15 +28,17 @@ final class PinnedHttpClient implements HttpClient {
   ///
   /// [onFailure] hears of each refusal by a pin, and of what was let pass in
   /// report mode; by default it is logged. [reports] says whether failures go
-  /// to the addresses of `report_to`. [now] is the clock, for tests.
+  /// to the addresses of `report_to`, and [app] how reports name the app. [now]
+  /// is the clock, for tests.
   PinnedHttpClient(
     this.pins, {
     void Function(PinFailure failure)? onFailure,
     bool reports = true,
+    ReportedApp app = const ReportedApp(),
     DateTime Function() now = DateTime.now,
   }) {
     final reporter =
-        reports && !debugOverride ? Reporter(_clientForReports) : null;
+        reports && !debugOverride ? Reporter(_clientForReports, app) : null;
     final check = PinCheck(
       pins,
       now: now,
@@ -237,15 +239,18 @@ final class PinnedHttpClient implements HttpClient {
 /// pinned one. Put it into `HttpOverrides.global` at the start of `main`: then
 /// every host that the app calls needs a policy.
 final class PinnedHttpOverrides extends HttpOverrides {
-  /// Overrides for [pins].
-  PinnedHttpOverrides(this.pins);
+  /// Overrides for [pins]. [app] is how reports name the app.
+  PinnedHttpOverrides(this.pins, {this.app = const ReportedApp()});
 
   /// The pins that hold on each client.
   final PinSet pins;
 
+  /// The app, as reports name it.
+  final ReportedApp app;
+
   @override
   HttpClient createHttpClient(SecurityContext? context) {
-    return PinnedHttpClient(pins);
+    return PinnedHttpClient(pins, app: app);
   }
 }
 

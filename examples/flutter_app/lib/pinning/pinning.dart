@@ -16,5 +16,5 @@ export 'exceptions.dart';
 export 'pinned_http_client.dart';
 export 'pins.dart';
 export 'policy.dart';
-export 'report.dart' show PinFailure;
+export 'report.dart' show PinFailure, ReportedApp;
 export 'verdict.dart' show Decision, Reason;

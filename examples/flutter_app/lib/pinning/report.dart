@@ -12,6 +12,19 @@ import 'policy.dart';
 import 'rate.dart';
 import 'verdict.dart';
 
+/// The app, as its reports name it. Nothing of a user or of a device belongs
+/// here.
+final class ReportedApp {
+  /// An app. What is empty is left out of the reports.
+  const ReportedApp({this.name = '', this.version = ''});
+
+  /// What it is called: `bank-app`, or the application id.
+  final String name;
+
+  /// Its version, as the store shows it.
+  final String version;
+}
+
 /// A connection that failed its policy: refused, or let pass in report mode.
 final class PinFailure {
   /// A failure.
@@ -67,7 +80,7 @@ final class PinFailure {
           pinSet: pinSetName,
         ),
       Reason.untrusted =>
-        TlsHandshakeException(host, 'no chain to the anchors of $pinSetName'),
+        TlsHandshakeException(host, 'no chain that $pinSetName may trust'),
       Reason.match || Reason.mismatch => PinMismatchException(
           host,
           presented: presented,
@@ -81,15 +94,15 @@ final class PinFailure {
   ///
   /// `dart:io` shows the server's own certificate only, so the chain has one
   /// entry and the validated chain none. Beyond [maxReportBytes] it has none
-  /// too.
-  List<int> get report {
-    final whole = utf8.encode(jsonEncode(_fields(certificate)));
+  /// too. [app] is who tells it.
+  List<int> reportOf(ReportedApp app) {
+    final whole = utf8.encode(jsonEncode(_fields(app, certificate)));
     return whole.length <= maxReportBytes
         ? whole
-        : utf8.encode(jsonEncode(_fields([])));
+        : utf8.encode(jsonEncode(_fields(app, [])));
   }
 
-  Map<String, Object> _fields(List<String> served) => {
+  Map<String, Object> _fields(ReportedApp app, List<String> served) => {
         'schema': 'certpin-report/1',
         'date-time': at.toUtc().toIso8601String(),
         'hostname': host,
@@ -109,19 +122,31 @@ final class PinFailure {
         'pin-set-version': pinSet.version,
         'decision': decision.name,
         'reason': reason.name,
+        if (app.name.isNotEmpty) 'app': _short(app.name),
+        if (app.version.isNotEmpty) 'app-version': _short(app.version),
         'platform': Platform.operatingSystem,
         'library': 'certpin dart',
       };
 }
 
+/// As much of a text as a collector takes.
+String _short(String text) {
+  return text.length <= _mostText ? text : text.substring(0, _mostText);
+}
+
+const int _mostText = 255;
+
 /// Sends reports: on a connection of its own, in the background, and few.
 final class Reporter {
   /// A reporter. [clientFor] makes the client for an address; it must not be
-  /// one that reports its own failures.
-  Reporter(this.clientFor);
+  /// one that reports its own failures. [app] is who tells of them.
+  Reporter(this.clientFor, this.app);
 
   /// Makes the client that sends to an address.
   final HttpClient Function(Uri to) clientFor;
+
+  /// The app, as reports name it.
+  final ReportedApp app;
 
   static const Duration _patience = Duration(seconds: 10);
 
@@ -134,7 +159,7 @@ final class Reporter {
     if (!admits(_sent, what, failure.at.millisecondsSinceEpoch)) {
       return;
     }
-    final report = failure.report;
+    final report = failure.reportOf(app);
     for (final address in failure.policy.reportTo) {
       unawaited(_send(address, report));
     }

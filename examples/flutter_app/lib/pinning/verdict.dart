@@ -29,8 +29,8 @@ enum Reason {
   /// The pins are past their date.
   expired,
 
-  /// TLS failed under the anchors of `trust`: there is no certificate to tell
-  /// of.
+  /// TLS refused the chain, by the anchors of `trust` or by the platform's
+  /// roots: there is no certificate to tell of.
   untrusted,
 }
 

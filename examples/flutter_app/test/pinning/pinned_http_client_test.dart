@@ -99,6 +99,42 @@ void main() {
     expect(told.single.decision, Decision.report);
   });
 
+  test('a report names the app and its version, where they are given', () async {
+    final told = <PinFailure>[];
+    final client = PinnedHttpClient(
+      pinned(own, [otherPin], mode: 'report'),
+      onFailure: told.add,
+    );
+    await get(client, server.url());
+    Map<String, Object?> reported(ReportedApp app) {
+      final text = utf8.decode(told.single.reportOf(app));
+      return jsonDecode(text) as Map<String, Object?>;
+    }
+
+    final named = reported(
+      ReportedApp(name: 'bank-app', version: '4.2.0'.padRight(300)),
+    );
+    expect(named['app'], 'bank-app');
+    expect(named['app-version'], '4.2.0'.padRight(255));
+    expect(named['port'], server.url().port);
+    expect(reported(const ReportedApp()), isNot(contains('app')));
+  });
+
+  test('a chain that the platform refuses is told too', () async {
+    final told = <PinFailure>[];
+    const policy = HostPolicy(
+      pattern: 'localhost',
+      mode: 'enforce',
+      match: 'leaf',
+      pins: ['sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='],
+    );
+    const pins = PinSet(name: 'test', version: 1, policies: [policy]);
+    final client = PinnedHttpClient(pins, onFailure: told.add);
+    await refused<TlsHandshakeException>(client, server.url());
+    expect(told.single.reason, Reason.untrusted);
+    expect(server.bodies, isEmpty);
+  });
+
   test('a listener that throws lets nothing through', () async {
     final client = PinnedHttpClient(
       pinned(own, [otherPin]),

@@ -109,7 +109,8 @@ def _foot() -> ET.Element:
 
 @cache
 def _style() -> str:
-    return files("certpin.lab.report.page").joinpath("page.css").read_text("utf-8")
+    folder = files("certpin.lab.report.page")
+    return "\n".join(folder.joinpath(name).read_text("utf-8") for name in ("page.css", "chain.css"))
 
 
 def _policy(style: str) -> str:

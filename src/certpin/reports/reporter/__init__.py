@@ -1,10 +1,12 @@
 """The client's end: failures and presences, kept on the disk until they are sent.
 
-failure, rate, retry ──▶ folder, queue, post ──▶ sender ──▶ reporter
-what is said, what is let through, what an answer means: pure
-                         the disk, and one request
-                                                 a thread that sends
-                                                            the hook, and its thread
+failure, addresses, rate, retry ──▶ folder, queue, trust, post ──▶ notes, sender ──▶ reporter
+what is said, to whom, what is let through, what an answer means: pure
+                                    the disk, and one request
+                                                                   two threads
+                                                                                     the hook
+
+``process`` sees to forks and to the end.
 
 Standard library only.
 """

@@ -8,8 +8,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
 from certpin._version import __version__
+from certpin.errors import ConfigError
 from certpin.reports.codecs.certpin import encode, encode_presence
-from certpin.reports.codecs.fields import MAX_PINS
+from certpin.reports.codecs.fields import MAX_PINS, MAX_TEXT
 from certpin.reports.codecs.pem import MAX_CHAIN, MAX_DER
 from certpin.reports.model import Client, Presence, Report
 
@@ -59,6 +60,10 @@ class Failure(Protocol):
     def served(self) -> tuple[bytes, ...]:
         """What the server sent, as DER."""
 
+    @property
+    def port(self) -> int:
+        """The port that was called; 0 where it is not known."""
+
 
 class Held(Protocol):
     """What is needed of a ``PinSet``, or of an updater's status."""
@@ -73,7 +78,16 @@ class Held(Protocol):
 
 
 def this_client(app: str, app_version: str, network: str) -> Client:
-    """Who tells it: the app, and what runs it. Nothing that tells one device from another."""
+    """Who tells it: the app, and what runs it. Nothing that tells one device from another.
+
+    Raises ``ConfigError`` on a text that no collector takes: it would refuse each report.
+    """
+    said: dict[str, object] = {"app": app, "app_version": app_version, "network": network}
+    for key, value in said.items():
+        if not isinstance(value, str) or len(value) > MAX_TEXT:
+            raise ConfigError(
+                f"this is no text of at most {MAX_TEXT} characters", key=key, fix="shorten it"
+            )
     python = ".".join(map(str, sys.version_info[:3]))
     return Client(
         app=app,
@@ -86,14 +100,16 @@ def this_client(app: str, app_version: str, network: str) -> Client:
 
 
 def sameness(failure: Failure) -> str:
-    """What makes two failures the same: host, reason, decision, version, and the chain."""
+    """What makes two failures the same: host, reason, decision, version, and the chain.
+
+    A digest: it lies on the disk for a day, where nobody has to read which hosts are called.
+    """
     chain = sha256(b"".join(sha256(der).digest() for der in chain_of(failure) or failure.served))
-    return " ".join(
-        (
-            *(failure.host, failure.reason, failure.decision, failure.pin_set),
-            *(str(failure.pin_set_version), chain.hexdigest()[:32]),
-        )
+    said = (
+        *(failure.host, failure.reason, failure.decision, failure.pin_set),
+        *(str(failure.pin_set_version), chain.hexdigest()),
     )
+    return sha256("\n".join(said).encode()).hexdigest()[:32]
 
 
 def chain_of(failure: Failure) -> tuple[bytes, ...]:
@@ -126,7 +142,7 @@ def _document(
         kind="certpin",
         at=failure.at,
         host=failure.host,
-        port=0,  # a context is not told
+        port=failure.port,
         decision=failure.decision,
         reason=failure.reason,
         identity=f"id:{luck}",

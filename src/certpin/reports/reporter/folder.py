@@ -1,7 +1,8 @@
 """The folder that a reporter keeps on the disk. Several processes may share it.
 
     000001764097129-6f2c….json      a report that waits: when it was put there, and luck
-    told.json                       which failures were told, and when
+    told.json                       which failures were told, and when: digests
+    asked.json                      until when a server asks to be left alone: digests of addresses
     present-2026-11-25-6f2c…        that a presence was told on this day
 
 Each file is put in place whole, by renaming. Whoever sends a report holds a lock on its file, which
@@ -16,6 +17,7 @@ import os
 import re
 import time
 from contextlib import contextmanager, suppress
+from datetime import date, timedelta
 from importlib import import_module
 from importlib.util import find_spec
 from stat import S_ISREG
@@ -30,9 +32,9 @@ fcntl: Any = import_module("fcntl") if find_spec("fcntl") else None
 
 _REPORT = re.compile(r"\d{15}-[0-9a-f]{16}\.json")
 _PRESENT = re.compile(r"present-(\d{4}-\d\d-\d\d)-([0-9a-f]{32})")
-_HALF = re.compile(r"\.\d{15}-[0-9a-f]{16}\.json|\.told\.json\.[0-9a-f]{16}")
-_TOLD = "told.json"
-_MOST = 256 * 1024  # bytes of a file: a report and its address
+_HALF = re.compile(r"\.\d{15}-[0-9a-f]{16}\.json|\.(?:told|asked)\.json\.[0-9a-f]{16}")
+_TOLD, _ASKED = "told.json", "asked.json"
+_MOST = 256 * 1024  # bytes of a file: a report (192 KiB at most, ``settings``) and its address
 _FORGOTTEN = 60.0  # seconds after which nobody goes on writing a file
 _READ = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 _READ |= getattr(os, "O_NONBLOCK", 0)  # a pipe in its place would never begin
@@ -118,26 +120,41 @@ class Folder:
 
     def told(self) -> dict[str, float]:
         """Which failures were told, and when. Never raises; empty where that cannot be read."""
+        return self._moments(_TOLD)
+
+    def note_told(self, told: dict[str, float]) -> None:
+        """Keep which failures were told. Two processes at once: one of the two notes is lost."""
+        self._note(_TOLD, told)
+
+    def asked(self) -> dict[str, float]:
+        """Until when servers ask to be left alone. Never raises, as ``told``."""
+        return self._moments(_ASKED)
+
+    def note_asked(self, asked: dict[str, float]) -> None:
+        """Keep until when servers ask to be left alone."""
+        self._note(_ASKED, asked)
+
+    def _moments(self, name: str) -> dict[str, float]:
         with suppress(OSError, ValueError, RecursionError):
-            with os.fdopen(os.open(self._path / _TOLD, _READ), "rb") as file:
+            with os.fdopen(os.open(self._path / name, _READ), "rb") as file:
                 said = json.loads(file.read(_MOST))
             if isinstance(said, dict):
                 return {each: float(at) for each, at in said.items() if type(at) in {int, float}}
         return {}
 
-    def note_told(self, told: dict[str, float]) -> None:
-        """Keep which failures were told. Two processes at once: one of the two notes is lost."""
-        self._write(_TOLD, f".{_TOLD}.{os.urandom(8).hex()}", told)
+    def _note(self, name: str, moments: dict[str, float]) -> None:
+        self._write(name, f".{name}.{os.urandom(8).hex()}", moments)
 
     def takes_day(self, day: str, what: str) -> bool:
-        """Whether nothing was told about this on that day or a later one; notes that it is now.
+        """Whether nothing was told about this on that day or the next; notes that it is now.
 
         ``what`` has 32 hexadecimal digits. True for one process alone, however many ask at once.
+        Later days than the next were noted by a clock that has been set back since.
         """
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
         seen = [_PRESENT.fullmatch(path.name) for path in self._path.iterdir()]
         before = [found for found in seen if found and found[2] == what]
-        if any(found[1] >= day for found in before):
+        if any(day <= found[1] <= _next(day) for found in before):
             return False
         try:
             os.close(os.open(self._path / f"present-{day}-{what}", _NEW, 0o600))
@@ -175,6 +192,10 @@ class Folder:
         with suppress(OSError):
             if time.time() - half.lstat().st_mtime > _FORGOTTEN:
                 half.unlink()
+
+
+def _next(day: str) -> str:
+    return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
 
 
 def _release(descriptor: int) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from certpin.pins.policy import is_report_address
+from certpin.reports.reporter.retry import MOST_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from certpin.reports.reporter.settings import ReporterSettings
 
 _IN_MEMORY = 8  # reports
+_APART = 60_000  # milliseconds that the clocks of two processes may be apart
 
 
 class Item(NamedTuple):
@@ -44,7 +48,7 @@ class Queue:
         except OSError:
             self._keep(name, item)
             return False
-        names = self._folder.names()
+        names = sorted(self._folder.names(), key=partial(_age, now))
         for old in names[: max(len(names) - self._settings.queued, 0)]:
             self._folder.drop(old)
         return True
@@ -82,6 +86,20 @@ class Queue:
                 self._folder.drop(name)
             yield item
 
+    def rests(self, to: str, now: datetime) -> float:
+        """The seconds for which an address asks to be left alone, told to whichever process."""
+        left = self._folder.asked().get(_digest(to), 0.0) - now.timestamp()
+        return left if 0 < left <= MOST_WAIT else 0.0  # a clock was set back: nobody asks for more
+
+    def rest(self, to: str, seconds: float, now: datetime) -> None:
+        """Note that an address asks to be left alone, for other processes, and the next. Never
+        raises.
+        """
+        at = now.timestamp()
+        asked = {each: until for each, until in self._folder.asked().items() if until > at}
+        with suppress(OSError):
+            self._folder.note_asked(asked | {_digest(to): at + seconds})
+
     def done(self, name: str) -> None:
         """Forget it. Never raises."""
         with self._guard:
@@ -89,6 +107,17 @@ class Queue:
         if spare is None:
             self._done.add(name)
             self._folder.drop(name)
+
+
+def _digest(address: str) -> str:
+    return sha256(address.encode()).hexdigest()[:32]
+
+
+def _age(now: datetime, name: str) -> tuple[bool, str]:
+    """Oldest first; what was put there later than now, by a clock that has been set back, before
+    all: it would outlive whatever comes until the clock has caught up.
+    """
+    return int(name[:15]) <= now.timestamp() * 1000 + _APART, name
 
 
 def _item(content: object) -> Item | None:

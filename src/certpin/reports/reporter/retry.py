@@ -16,17 +16,22 @@ if TYPE_CHECKING:
 # it may be, if it is sent again.
 Meaning = Literal["sent", "refused", "plain", "later"]
 
-_MOST_WAIT = 24 * 3600.0  # seconds: a server that asks for more is one that is broken
+MOST_WAIT = 24 * 3600.0  # seconds: a server that asks for more is one that is broken
 _DOUBLINGS = 20  # of half a minute are a year
 _SECONDS_DIGITS = 9
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server said: the status, 0 where it said nothing, and its ``Retry-After``."""
+    """What a server said: the status, 0 where it said nothing, and its ``Retry-After``.
+
+    ``problem`` is why it said nothing, and ``unverified`` that its certificate is to blame.
+    """
 
     status: int
     retry_after: str = ""
+    problem: str = ""
+    unverified: bool = False
 
 
 def meaning(answer: Answer, *, packed: bool) -> Meaning:
@@ -51,12 +56,12 @@ def asked_for(answer: Answer, now: datetime) -> float:
     """The seconds that a server asks to be left alone for (RFC 9110 section 10.2.3); 0 if none."""
     text = answer.retry_after.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text[:_SECONDS_DIGITS]), _MOST_WAIT)
+        return min(float(text[:_SECONDS_DIGITS]), MOST_WAIT)
     try:
         seconds = (parsedate_to_datetime(text) - now).total_seconds()
     except (ValueError, TypeError, OverflowError):  # TypeError: a date without a time zone
         return 0.0
-    return min(max(seconds, 0.0), _MOST_WAIT)
+    return min(max(seconds, 0.0), MOST_WAIT)
 
 
 def backed_off(failures: int, luck: float, settings: ReporterSettings) -> float:

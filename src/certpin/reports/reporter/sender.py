@@ -5,14 +5,18 @@ from __future__ import annotations
 import http.client
 import logging
 import random
+import ssl
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from certpin.errors import HostError
+from certpin.reports.reporter.addresses import host_of
 from certpin.reports.reporter.post import Line, post
 from certpin.reports.reporter.retry import Answer, asked_for, backed_off, meaning
+from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from certpin.reports.reporter.settings import ReporterSettings
 
 _OTHERS = 60.0  # seconds until what another process holds is looked at again
+_WORDS = 200  # characters of a problem in the log
 _ENOUGH = 2.0  # seconds to wait for the thread's end: looking up a name cannot be cut short
 
 _here = threading.local()
@@ -67,6 +72,10 @@ class Sender:
         self._urgent = self._closed = False
         self._holds: dict[str, _Hold] = {}
 
+    def calls(self, host: str) -> bool:
+        """Whether it has called this host, or does so now. ``host`` is normalised."""
+        return host in map(host_of, list(self._holds))
+
     def wake(self) -> None:
         """Look at what waits, soon."""
         with self._changed:
@@ -77,7 +86,9 @@ class Sender:
         with self._changed:
             self._urgent = True
             mine = self._ask()
-            done = self._changed.wait_for(lambda: self._closed or self._served >= mine, seconds)
+            done = self._is_running() and self._changed.wait_for(
+                lambda: self._closed or self._served >= mine, seconds
+            )
         return done and not self._queue.names(self._clock())
 
     def close(self) -> None:
@@ -93,13 +104,17 @@ class Sender:
 
     def _ask(self) -> int:
         self._asked += 1
-        if not self._closed and (self._thread is None or not self._thread.is_alive()):
-            self._thread = threading.Thread(
-                target=self._run, name="certpin-reports-sender", daemon=True
-            )
-            self._thread.start()
+        if not (self._closed or self._is_running()):
+            thread = threading.Thread(target=self._run, name="certpin-reports-sender", daemon=True)
+            # Too many threads, or an interpreter that ends: it is on the disk, and waits there.
+            with suppress(RuntimeError):
+                thread.start()
+                self._thread = thread
         self._changed.notify_all()
         return self._asked
+
+    def _is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def _run(self) -> None:
         _here.sending = True
@@ -134,7 +149,8 @@ class Sender:
             if item is None:
                 return _OTHERS
             hold = self._holds.setdefault(item.to, _Hold())
-            if (left := hold.left(urgent=urgent)) > 0:
+            left = max(hold.left(urgent=urgent), self._queue.rests(item.to, self._clock()))
+            if left > 0:
                 return left
             answer = self._send(item, packed=True)
             if meaning(answer, packed=True) == "plain":
@@ -151,8 +167,13 @@ class Sender:
         hold.failures += 1
         now, luck = time.monotonic(), random.random()  # noqa: S311  # to spread load, no secret
         hold.until = now + backed_off(hold.failures, luck, self._settings)
-        hold.asked = now + asked_for(answer, self._clock())
-        _log.info("%s takes no report now (%s)", _host(item), answer.status or "no answer")
+        if asked := asked_for(answer, self._clock()):
+            self._queue.rest(item.to, asked, self._clock())
+        hold.asked = now + asked
+        why = answer.status or answer.problem or "no answer"
+        # Whoever is offline knows it. A certificate that is refused is a mistake, or an attack.
+        level = logging.WARNING if answer.unverified and hold.failures == 1 else logging.INFO
+        _log.log(level, "%s takes no report now (%s)", _host(item), why)
         return max(hold.until, hold.asked) - now
 
     def _send(self, item: Item, *, packed: bool) -> Answer:
@@ -163,8 +184,11 @@ class Sender:
                 line.cut()
         try:
             return post(item.to, item.document, line, self._context_for, packed=packed)
-        except (OSError, http.client.HTTPException, HostError):
-            return Answer(0)
+        # RuntimeError: no thread for its deadline, as the interpreter ends. It is sent next time.
+        except (OSError, http.client.HTTPException, HostError, RuntimeError) as exc:
+            problem = printable((str(exc) or type(exc).__name__).splitlines()[0])[:_WORDS]
+            unverified = isinstance(exc, ssl.SSLCertVerificationError)
+            return Answer(0, problem=problem, unverified=unverified)
         finally:
             with self._changed:
                 self._line = None

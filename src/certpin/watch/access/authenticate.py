@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
     from certpin.watch.access.door import Door
     from certpin.watch.access.origin import Origin
+    from certpin.watch.access.sessions import Session
+    from certpin.watch.access.settings import Settings
     from certpin.watch.access.tokens import Token
 
 _NOTED_EACH = 60  # seconds between two writes of when a token was last used
+_FORM = 600  # seconds that a form is taken after the provider should have been asked again
 
 
 @dataclass(frozen=True)
@@ -32,24 +35,32 @@ class Refused:
     wait: int = 0
 
 
-def authenticate(door: Door, headers: Headers, origin: Origin, now: datetime) -> Visitor | Refused:
+def authenticate(
+    door: Door, headers: Headers, origin: Origin, now: datetime, method: str = "GET"
+) -> Visitor | Refused:
     """Who asks. A token that is brought is looked at alone, whatever cookies are there."""
     if "authorization" in headers:
         return _by_token(door, headers["authorization"], origin, now)
     secret = cookies.get(headers, cookies.SESSION, origin)
-    if secret and (visitor := _by_session(door, secret, origin, now)) is not None:
+    changing = method not in csrf.SAFE
+    visitor = _by_session(door, secret, origin, now, changing=changing) if secret else None
+    if visitor is not None:
         return visitor
     if origin.is_local and door.is_open():
         return Visitor("local", "local", ROLES["admin"], origin.source)
     return Visitor(source=origin.source)
 
 
-def _by_session(door: Door, secret: str, origin: Origin, now: datetime) -> Visitor | None:
+def _by_session(
+    door: Door, secret: str, origin: Origin, now: datetime, *, changing: bool
+) -> Visitor | None:
     settings = door.settings.access
     with door.store.read() as connection:
         session = sessions.find(connection, secret, settings, now)
     if session is None:
         return None
+    if _is_stale(session, settings, now, changing=changing):
+        return Visitor(source=origin.source, session=session.digest, recheck=bool(settings.oidc))
     if sessions.is_due(session, now):
         with door.store.write() as connection:
             sessions.note_seen(connection, session, now)
@@ -63,6 +74,19 @@ def _by_session(door: Door, secret: str, origin: Origin, now: datetime) -> Visit
         session.digest,
         owner.account,
     )
+
+
+def _is_stale(session: Session, settings: Settings, now: datetime, *, changing: bool) -> bool:
+    """Whether the provider has to say again who this is, and what they may do.
+
+    A form that was open is still taken for a while: what was typed would be lost.
+    """
+    if session.owner.account is not None:
+        return False
+    if settings.oidc is None:  # nobody vouches for them any more
+        return True
+    longest = settings.oidc.recheck_seconds + (_FORM if changing else 0)
+    return now.timestamp() - session.made_at >= longest
 
 
 def _by_token(door: Door, header: str, origin: Origin, now: datetime) -> Visitor | Refused:
@@ -87,13 +111,12 @@ def _look(
     door: Door, found: tuple[Token, str], secret: str, origin: Origin, now: datetime
 ) -> Refused | None:
     """Compute Argon2, unless whoever asks was wrong too often."""
-    wait = door.programs.judge(origin.guesser, found[0].id, now).refused_for
-    if wait:
+    if wait := door.programs.wait(origin.guesser, now):
         return Refused(429, "There were too many wrong tokens from here.", math.ceil(wait))
     if door.verified.matches(found[1], secret, now):
-        door.programs.succeeded(origin.guesser, found[0].id)
+        door.programs.succeeded(origin.guesser)
         return None
-    if door.programs.failed(origin.guesser, found[0].id, now):
+    if door.programs.failed(origin.guesser, now):
         with door.store.write() as connection:
             audit(
                 connection,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -10,6 +9,7 @@ from weakref import WeakKeyDictionary
 from anyio import CapacityLimiter
 
 from certpin.watch.access import accounts
+from certpin.watch.access.guesses import Guesses
 from certpin.watch.access.origin import host_of, is_loopback
 from certpin.watch.access.passwords import AT_ONCE
 from certpin.watch.access.provider import Provider
@@ -28,15 +28,16 @@ class Door:
 
     settings: Settings
     store: Store
-    logins: Throttle = field(default_factory=Throttle)
     programs: Throttle = field(default_factory=Throttle)
     records: Recorded = field(default_factory=Recorded)
     verified: Verified = field(default_factory=Verified)
     provider: Provider | None = None
-    # Tries to sign in that are on their way, by who guesses.
-    trying: Counter[str] = field(default_factory=Counter)
+    trying: int = 0  # tries to sign in that are on their way
     # Passwords are computed in threads that nothing else waits for, as many as compute at a time.
     computing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(AT_ONCE))
+
+    def __post_init__(self) -> None:
+        self.logins = Guesses(self.store)
 
     def is_open(self) -> bool:
         """Whether nobody signs in here: nobody has an account, and only this machine can ask."""

@@ -20,7 +20,10 @@ POLICY = (
     "manifest-src 'self'; "
     "form-action 'self'; "
     "frame-ancestors 'none'; "
-    "base-uri 'none'"
+    "base-uri 'none'; "
+    # Text becomes elements or scripts through the one policy of watch.js, or not at all.
+    "require-trusted-types-for 'script'; "
+    "trusted-types default"
 )
 
 _HEADERS = {

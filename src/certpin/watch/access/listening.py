@@ -10,11 +10,10 @@ from certpin.errors import ConfigError
 from certpin.watch.access import accounts
 from certpin.watch.access.door import may_be_open
 from certpin.watch.access.origin import is_loopback
+from certpin.watch.store.schema import SchemaState, schema_state
 from certpin.watch.store.tables.access import TOKENS
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from certpin.watch.settings import Settings
     from certpin.watch.store import Store
 
@@ -22,20 +21,19 @@ if TYPE_CHECKING:
 def check_listening(settings: Settings, store: Store) -> None:
     """Refuse what would let anybody in, or let anybody read along. Raises ``ConfigError``.
 
-    The store has to have its schema already. That the certificate is a good one, and that the
+    The store is empty, or has its schema already. That the certificate is a good one, and that the
     proxy in front does end TLS, is not checked.
     """
     _refuse_half_a_provider(settings)
     if may_be_open(settings):
         return
-    with store.read() as connection:
-        if settings.access.oidc is None and not _has_credentials(connection):
-            raise ConfigError(
-                "it can be reached from other machines, and nobody would need a password",
-                key="listen",
-                fix="certpin watch user add NAME --role admin, or [access.oidc] in watch.toml; "
-                "or listen on 127.0.0.1 with no proxy in front",
-            )
+    if settings.access.oidc is None and not _has_credentials(store):
+        raise ConfigError(
+            "it can be reached from other machines, and nobody would need a password",
+            key="listen",
+            fix="certpin watch user add NAME --role admin, or [access.oidc] in watch.toml; "
+            "or listen on 127.0.0.1 with no proxy in front",
+        )
     if is_loopback(settings.listen[0]):
         return
     if settings.tls is None and not settings.access.behind_proxy:
@@ -47,9 +45,12 @@ def check_listening(settings: Settings, store: Store) -> None:
         )
 
 
-def _has_credentials(connection: Connection) -> bool:
+def _has_credentials(store: Store) -> bool:
+    if schema_state(store).state is SchemaState.EMPTY:
+        return False
     token = select(exists().select_from(TOKENS).where(TOKENS.c.revoked_at.is_(None)))
-    return accounts.any_exists(connection) or bool(connection.execute(token).scalar())
+    with store.read() as connection:
+        return accounts.any_exists(connection) or bool(connection.execute(token).scalar())
 
 
 def _refuse_half_a_provider(settings: Settings) -> None:

@@ -86,7 +86,9 @@ class AccessMiddleware:
             return _misdirected(), receive
         now = self._watch.clock()
         headers = Headers(scope=scope)
-        found = await to_thread.run_sync(authenticate, self._door, headers, origin, now)
+        found = await to_thread.run_sync(
+            authenticate, self._door, headers, origin, now, scope["method"]
+        )
         if isinstance(found, Refused):
             return _not_authenticated(request, found), receive
         visitor = answer.greet(request, found)

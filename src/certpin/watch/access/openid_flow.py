@@ -26,38 +26,56 @@ if TYPE_CHECKING:
 
 MINUTES = 10  # that somebody may take at the provider
 CALLBACK = "/login/openid/callback"
+_AGAIN = "again"
 _FEWEST = 43  # characters of a secret with 256 bits
 _LONGEST_CODE = 4096
 
 
+# OpenID Connect Core 1.0, 3.1.2.6: it cannot be said without asking them.
+_ASKS = frozenset(
+    {"login_required", "interaction_required", "consent_required", "account_selection_required"}
+)
+
+
+class AskingError(InputError):
+    """The provider does not know any more who that is, or wants to ask them."""
+
+
 @dataclass(frozen=True)
 class Begun:
-    """A sign-on: what the cookie holds, and where to go when it is done."""
+    """A sign-on: what the cookie holds, and where to go when it is done.
+
+    ``again``: the browser has a session, and the provider is to say without asking anybody
+    (``prompt=none``, OpenID Connect Core 1.0, 3.1.2.1) who that still is.
+    """
 
     secret: str = field(repr=False)
     next: str
     at: int
+    again: bool = False
 
     @classmethod
-    def new(cls, next_path: str, now: datetime) -> Begun:
+    def new(cls, next_path: str, now: datetime, *, again: bool = False) -> Begun:
         """One that begins now."""
-        return cls(new_secret(), local_path(next_path), int(now.timestamp()))
+        return cls(new_secret(), local_path(next_path), int(now.timestamp()), again)
 
     @classmethod
     def from_cookie(cls, text: str, now: datetime) -> Begun:
         """The one that a browser comes back with. Raises ``InputError``."""
         secret, _, rest = text.partition(".")
-        moment, _, path = rest.partition(".")
+        moment, _, rest = rest.partition(".")
+        again, _, path = rest.partition(".")
         if len(secret) < _FEWEST or not moment.isdecimal() or len(moment) > 12:
             raise InputError("this browser did not begin to sign in, or has no cookies")
         if not 0 <= int(now.timestamp()) - int(moment) <= MINUTES * 60:
             raise InputError("the sign-in took too long")
-        return cls(secret, local_path(unquote(path)), int(moment))
+        return cls(secret, local_path(unquote(path)), int(moment), again == _AGAIN)
 
     @property
     def cookie(self) -> str:
         """What the browser keeps."""
-        return f"{self.secret}.{self.at}.{quote(self.next, safe='')}"
+        how = _AGAIN if self.again else ""
+        return f"{self.secret}.{self.at}.{how}.{quote(self.next, safe='')}"
 
     @property
     def state(self) -> str:
@@ -80,7 +98,7 @@ class Begun:
 
 
 def code_of(answer: Mapping[str, str], begun: Begun, metadata: Metadata, issuer: str) -> str:
-    """The code that the browser brings back. Raises ``InputError``.
+    """The code that the browser brings back. Raises ``InputError``, of which ``AskingError``.
 
     The state is looked at first: without it, nothing else in the address is anybody's word.
     """
@@ -92,6 +110,8 @@ def code_of(answer: Mapping[str, str], begun: Begun, metadata: Metadata, issuer:
     if said != issuer and (said is not None or metadata.says_issuer):
         raise InputError("the answer is from another provider")
     if "error" in answer:
+        if begun.again and answer["error"] in _ASKS:
+            raise AskingError("the provider wants to ask them")
         raise InputError("the provider refused")
     if not (code := answer.get("code", "")) or len(code) > _LONGEST_CODE:
         raise InputError("the answer has no code")

@@ -22,6 +22,7 @@ KNOWN: tuple[str, ...] = (
     "client_secret",
     "issuer",
     "name",
+    "recheck_minutes",
     "roles",
     "scopes",
 )
@@ -29,6 +30,7 @@ KNOWN: tuple[str, ...] = (
 # What a provider signs with and everybody can verify. With none nobody has signed; with HS256 the
 # client's secret does, and a public key taken for one lets anybody sign (RFC 8725, 2.1 and 3.1).
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
+_MOST_MINUTES = 24 * 60
 _DEFAULT_ALGORITHMS = ("RS256", "PS256", "ES256")
 
 
@@ -37,7 +39,8 @@ class Settings:
     """An OpenID provider, and which of its groups may do what.
 
     ``roles`` maps a value of the claim ``claim`` to a role; whoever has none of them is not let
-    in. ``ca_file`` are the only authorities that are trusted for the provider, if it is given.
+    in. ``ca_file`` are the only authorities that are trusted for the provider, if it is given. What
+    it says of somebody counts for ``recheck_minutes``.
     """
 
     issuer: str
@@ -49,6 +52,12 @@ class Settings:
     scopes: tuple[str, ...] = ("openid", "profile", "email")
     algorithms: tuple[str, ...] = _DEFAULT_ALGORITHMS
     ca_file: Path | None = None
+    recheck_minutes: int = 60
+
+    @property
+    def recheck_seconds(self) -> int:
+        """How long what the provider said of somebody counts."""
+        return self.recheck_minutes * 60
 
 
 def read(table: Table) -> Settings:
@@ -70,6 +79,7 @@ def read(table: Table) -> Settings:
         scopes=_scopes(table),
         algorithms=_algorithms(table),
         ca_file=Path(ca_file) if ca_file else None,
+        recheck_minutes=_minutes(table),
     )
 
 
@@ -97,6 +107,16 @@ def _roles(table: Table) -> dict[str, str]:
             fix='map a group to a role, as in { "watch-admins" = "admin" }',
         )
     return roles
+
+
+def _minutes(table: Table) -> int:
+    name = "recheck_minutes"
+    value = table.integer(name) if name in table.data else Settings.recheck_minutes
+    if not 1 <= value <= _MOST_MINUTES:
+        raise ConfigError(
+            f"{value} is not right", key=table.under(name), fix=f"1 to {_MOST_MINUTES}"
+        )
+    return value
 
 
 def _scopes(table: Table) -> tuple[str, ...]:

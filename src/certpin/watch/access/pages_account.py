@@ -85,12 +85,13 @@ class _Pages:
     def _change(self, request: Request, words: list[str]) -> Response:
         visitor, now, origin = request.state.visitor, self._watch.clock(), request.state.origin
         current, new, again = words
-        judged = self._door.logins.judge(origin.guesser, visitor.name, now)
+        judged = self._door.logins.begin(origin.guesser, visitor.name, now)
         if judged.refused_for:
             return self._page(request, 429, "There were too many tries. Wait a minute.")
         if not is_password(self._door, visitor.name, current):
             note_failure(self._door, origin, visitor.name, now)
             return self._page(request, 400, "The current password is not right.")
+        self._door.logins.succeeded(origin.guesser, visitor.name)
         if new != again:
             return self._page(request, 400, "The new password was not the same both times.")
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from anyio import to_thread
 from starlette.responses import RedirectResponse, Response
@@ -13,8 +14,8 @@ from certpin.errors import InputError
 from certpin.watch.access import cookies, id_token, sessions
 from certpin.watch.access.audit import audit, somebody
 from certpin.watch.access.door import door_of
-from certpin.watch.access.openid_flow import CALLBACK, MINUTES, Begun, code_of
-from certpin.watch.access.refusal import LOGIN_PAGE, local_path
+from certpin.watch.access.openid_flow import CALLBACK, MINUTES, AskingError, Begun, code_of
+from certpin.watch.access.refusal import LOGIN_PAGE, OPENID, local_path
 from certpin.watch.access.require import require
 from certpin.watch.access.roles import ANYONE
 from certpin.watch.access.sessions import Owner
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from certpin.watch.watch import Watch
 
-OPENID = "/login/openid"
 _WRONG = "The name or the password is not right."
 _FAILED = "The sign-in did not succeed. Try again, or ask whoever runs the watch: its log says why."
 _NO_ROLE = "You are who you say you are, but none of your groups may use this watch."
@@ -102,8 +102,10 @@ class _Pages:
         return answer
 
     async def begin(self, request: Request) -> Response:
-        """Send the browser to the provider."""
-        begun = Begun.new(request.query_params.get("next", "/"), self._watch.clock())
+        """Send the browser to the provider; to be asked nothing, if it has a session yet."""
+        asked = request.query_params
+        again = request.state.visitor.recheck and asked.get("again") == "1"
+        begun = Begun.new(asked.get("next", "/"), self._watch.clock(), again=again)
         try:
             address = await self._provider.address(begun, self._callback)
         except InputError as exc:
@@ -116,21 +118,27 @@ class _Pages:
     async def come_back(self, request: Request) -> Response:
         """The browser comes back with a code."""
         now, provider = self._watch.clock(), self._provider
+        after = "/"
         try:
             cookie = cookies.get(request.headers, cookies.LOGIN, request.state.origin)
             begun = Begun.from_cookie(cookie, now)
+            after = begun.next
             metadata = await provider.metadata()
             code = code_of(request.query_params, begun, metadata, provider.settings.issuer)
             claims = await provider.redeem(code, begun, self._callback, now)
+            name, role = id_token.name_of(claims), id_token.role_of(claims, provider.settings)
+            if role is None:
+                return await self._failed(request, "no role", who=name, shown=_NO_ROLE)
+            owner = Owner(None, name, role, str(claims["sub"]))
+            start = self._go_on if begun.again else self._start
+            secret = await to_thread.run_sync(start, request, owner)
+        except AskingError:
+            answer = RedirectResponse(f"{LOGIN_PAGE}?next={quote(after, safe='/')}", 303)
+            cookies.put(answer.headers, cookies.LOGIN, "", request.state.origin)
+            return answer
         except InputError as exc:
             return await self._failed(request, exc.problem)
-        role = id_token.role_of(claims, provider.settings)
-        if role is None:
-            name = id_token.name_of(claims)
-            return await self._failed(request, "no role", who=name, shown=_NO_ROLE)
-        owner = Owner(None, id_token.name_of(claims), role, str(claims["sub"]))
-        secret = await to_thread.run_sync(self._start, request, owner)
-        return self._come_in(request, secret, begun.next)
+        return self._come_in(request, secret, after)
 
     @property
     def _provider(self) -> Any:
@@ -147,6 +155,23 @@ class _Pages:
             return sessions.begin(
                 connection, owner, self._watch.settings.access, now, source=source, agent=agent
             )
+
+    def _go_on(self, request: Request, owner: Owner) -> str:
+        """The provider was asked again: the same person goes on, until the same moment.
+
+        A session that was ended meanwhile stays so. Raises ``InputError``.
+        """
+        now, visitor = self._watch.clock(), request.state.visitor
+        with self._watch.store.write() as connection:
+            old = sessions.kept(connection, visitor.session or b"")
+            if old is None or old.until <= now.timestamp():
+                raise InputError("the session has ended meanwhile")
+            if old.owner.account is not None or old.owner.subject != owner.subject:
+                raise InputError("the provider names somebody else now")
+            if old.owner.role != owner.role:
+                who, roles = somebody(owner.name, visitor.source), (old.owner.role, owner.role)
+                audit(connection, who, "session.role", " then ".join(roles), at=now)
+            return sessions.go_on(connection, old, owner, now)
 
     def _end(self, visitor: Any) -> None:
         with self._watch.store.write() as connection:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,6 +71,7 @@ class Provider:
                 state=begun.state,
                 nonce=begun.nonce,
                 code_verifier=begun.verifier,
+                **({"prompt": "none"} if begun.again else {}),
             )
         return str(url)
 
@@ -162,14 +162,11 @@ def _told(problem: str) -> Iterator[None]:
 
 
 def _client_errors() -> tuple[type[Exception], ...]:
-    """What authlib raises, and the HTTP client under it: httpx2 where there is one, or httpx."""
+    """What authlib raises, and the HTTP client under it."""
     from authlib.common.errors import AuthlibBaseError
-    from authlib.integrations.httpx_client import AsyncOAuth2Client
+    from httpx2 import HTTPError, InvalidURL
 
-    base = next(each for each in AsyncOAuth2Client.__mro__ if each.__name__ == "AsyncClient")
-    library = sys.modules[base.__module__.partition(".")[0]]
-    errors: tuple[type[Exception], ...] = (library.HTTPError, library.InvalidURL)
-    return (AuthlibBaseError, *errors)
+    return AuthlibBaseError, HTTPError, InvalidURL
 
 
 def _metadata(document: dict[str, Any], issuer: str) -> Metadata:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from certpin.watch.access.visitor import Visitor
 
 LOGIN_PAGE = "/login"
+OPENID = "/login/openid"
 
 
 def refuse(request: Request, visitor: Visitor, requirement: str) -> Response:
     """Not signed in: go there. Signed in, and not allowed to: 403."""
     if visitor.kind == "nobody":
-        return _to_login(request)
+        return _to_login(request, again=visitor.recheck)
     return problem(request, 403, "This is not for you", f"It needs {requirement}.")
 
 
@@ -49,13 +50,29 @@ def local_path(text: str) -> str:
     return text if fine and text.isascii() and text.isprintable() and len(text) < 1000 else "/"
 
 
-def _to_login(request: Request) -> Response:
+def _to_login(request: Request, *, again: bool) -> Response:
+    """``again``: the provider may know them still, and need nothing of them to say so."""
     if request.headers.get("hx-request") == "true":
         # A part of a page was asked for: htmx follows this with the whole window.
-        return Response(status_code=401, headers={"HX-Redirect": LOGIN_PAGE})
+        there = _sign_in(*_shown(request.headers.get("hx-current-url", "")), again=again)
+        return Response(status_code=401, headers={"HX-Redirect": there})
     if wants_page(request) and request.method in {"GET", "HEAD"}:
-        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return RedirectResponse(f"{LOGIN_PAGE}?next={quote(local_path(asked), safe='/')}", 303)
+        return RedirectResponse(_sign_in(request.url.path, request.url.query, again=again), 303)
     answer = problem(request, 401, "Who are you?", "Sign in, or send a token (Bearer).")
     answer.headers["WWW-Authenticate"] = 'Bearer realm="certpin"'
     return answer
+
+
+def _shown(address: str) -> tuple[str, str]:
+    """Path and query of the page in the window, as htmx tells it."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "/", ""
+    return parts.path, parts.query
+
+
+def _sign_in(path: str, query: str, *, again: bool) -> str:
+    """Where to sign in, to come back to this page."""
+    back = quote(local_path(path + (f"?{query}" if query else "")), safe="/")
+    return f"{OPENID}?again=1&next={back}" if again else f"{LOGIN_PAGE}?next={back}"

@@ -94,6 +94,20 @@ def begin(
     return secret
 
 
+def go_on(connection: Connection, old: Session, owner: Owner, now: datetime) -> str:
+    """Let a session go on until its own end, as what the provider says of its owner now.
+
+    What its cookie holds is new.
+    """
+    secret, at = secrets.token_urlsafe(_BYTES), int(now.timestamp())
+    connection.execute(
+        SESSIONS.update()
+        .where(SESSIONS.c.id == old.digest)
+        .values(id=digest_of(secret), name=owner.name, role=owner.role, made_at=at, seen_at=at)
+    )
+    return secret
+
+
 def find(connection: Connection, secret: str, settings: Settings, now: datetime) -> Session | None:
     """The session of a cookie, if it still holds. Name and role are those of the account now."""
     at = int(now.timestamp())
@@ -103,10 +117,16 @@ def find(connection: Connection, secret: str, settings: Settings, now: datetime)
     return _session(row._mapping) if row else None
 
 
+def kept(connection: Connection, digest: bytes) -> Session | None:
+    """A session by what is kept of its cookie, whether it holds or not."""
+    row = connection.execute(_sessions().where(SESSIONS.c.id == digest)).first()
+    return _session(row._mapping) if row else None
+
+
 def owner_of(connection: Connection, digest: bytes) -> Owner | None:
     """Whose session it is."""
-    row = connection.execute(_sessions().where(SESSIONS.c.id == digest)).first()
-    return _session(row._mapping).owner if row else None
+    found = kept(connection, digest)
+    return found.owner if found else None
 
 
 def is_due(session: Session, now: datetime) -> bool:

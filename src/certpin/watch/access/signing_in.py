@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -53,22 +52,19 @@ async def sign_in(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Result:
     """Try it. Whoever is not known is treated as whoever is wrong, and it takes as long."""
-    source = tried.origin.guesser
-    judged = door.logins.judge(source, tried.name, now)
-    if judged.refused_for:
-        return Result(wait=math.ceil(judged.refused_for))
-    if door.trying.total() >= MOST_WAITING:
+    if door.trying >= MOST_WAITING:
         return Result(wait=_BUSY)
-    if door.trying[source] >= door.logins.at_once(source, now):
-        return Result(wait=1)
-    door.trying[source] += 1
+    door.trying += 1
     try:
+        source = tried.origin.guesser
+        judged = await to_thread.run_sync(door.logins.begin, source, tried.name, now)
+        if judged.refused_for:
+            return Result(wait=math.ceil(judged.refused_for))
         if judged.delay:
             await sleep(judged.delay)
         return await to_thread.run_sync(_look, door, tried, visitor, now, limiter=door.computing)
     finally:
-        door.trying[source] -= 1
-        door.trying += Counter()  # those with nothing under way are forgotten
+        door.trying -= 1
 
 
 def is_password(door: Door, name: str, password: str) -> bool:
@@ -101,7 +97,7 @@ def _look(door: Door, tried: Try, visitor: Visitor, now: datetime) -> Result:
 
 
 def note_failure(door: Door, origin: Origin, name: str, now: datetime) -> None:
-    """Count a wrong password, and write it down unless there are too many."""
+    """Write a wrong password down, unless there are too many. It was counted when it began."""
     if door.logins.failed(origin.guesser, name, now):
         with door.store.write() as connection:
             who = somebody("", origin.source)

@@ -18,7 +18,8 @@ class Visitor:
 
     ``source`` is the prefix of their address. ``csrf`` is what their forms have to bring along.
     ``session`` is the digest under which their session is kept, ``account`` the number of their
-    account; both are missing where there is none.
+    account; both are missing where there is none. ``recheck``: the session is somebody's whom the
+    provider has to name again before they are anybody.
     """
 
     kind: Kind = "nobody"
@@ -28,6 +29,7 @@ class Visitor:
     csrf: str = field(default="", repr=False)
     session: bytes | None = field(default=None, repr=False)
     account: int | None = None
+    recheck: bool = False
 
     @property
     def signed_in(self) -> bool:

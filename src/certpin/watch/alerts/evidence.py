@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from certpin.reports.model import UNVERIFIED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -29,7 +31,13 @@ class Group(NamedTuple):
     app_version: str
     network: str
     decision: str
+    reason: str
     reports: int
+
+    @property
+    def unverified(self) -> bool:
+        """Whether the client's own platform refused the chain, and its pins have no part in it."""
+        return self.reason in UNVERIFIED
 
     @property
     def chain(self) -> bytes:

@@ -27,11 +27,11 @@ def wants(tell: Tell, alert: Alert, what: What) -> bool:
     return (
         not worse(tell.severity, severity)
         and (not tell.rules or alert.rule in tell.rules)
-        and (not tell.hosts or any(_covers(each, alert.host) for each in tell.hosts))
+        and (not tell.hosts or any(covers(each, alert.host) for each in tell.hosts))
     )
 
 
-def _covers(pattern: str, host: str) -> bool:
+def covers(pattern: str, host: str) -> bool:
     """A pattern covers itself, and each host that it would cover in a pin file."""
     if pattern == host:
         return True

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from certpin.errors import StoreError
+from certpin.pins import utc_now
 from certpin.watch.alerts.look import Looker
 from certpin.watch.alerts.message import Item, Message
 from certpin.watch.alerts.service import Service
@@ -16,6 +17,7 @@ from certpin.watch.alerts.telling import Turn, send
 
 if TYPE_CHECKING:
     from certpin.watch.alerts.settings import Settings
+    from certpin.watch.settings import Settings as Everything
     from certpin.watch.watch import Watch
 
 log = logging.getLogger("certpin.watch.alerts")
@@ -42,14 +44,14 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
             group.create_task(_tell(watch, looker, Turn(watch, each), stop))
 
 
-async def try_services(watch: Watch) -> dict[str, str]:
+async def try_services(settings: Everything) -> dict[str, str]:
     """Send each service a message, and say what came of it: empty where it was taken.
 
     Raises ``ConfigError``.
     """
-    known = await asyncio.to_thread(services, watch.settings.alerts)
-    message = _trial(int(watch.clock().timestamp()), watch.settings.public_url.rstrip("/"))
-    deadline = watch.settings.alerts.deadline.total_seconds()
+    known = await asyncio.to_thread(services, settings.alerts)
+    message = _trial(int(utc_now().timestamp()), settings.public_url.rstrip("/"))
+    deadline = settings.alerts.deadline.total_seconds()
     found = await asyncio.gather(*(send(each, message, deadline) for each in known))
     return {each.name: problem for each, problem in zip(known, found, strict=True)}
 

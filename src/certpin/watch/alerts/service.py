@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
 _LOGGERS = (
     *("apprise", "urllib3", "urllib3.connectionpool", "urllib3.util.retry", "requests", "smtplib"),
-    *("charset_normalizer", "paho", "slixmpp", "markdown", "MARKDOWN", "asyncio", "httpx"),
+    *(
+        "charset_normalizer",
+        "paho",
+        "slixmpp",
+        "markdown",
+        "MARKDOWN",
+        "asyncio",
+        "httpx",
+        "httpx2",
+    ),
 )
 _STATUS = re.compile(r"error=([1-5][0-9]{2})\b")
 _FORMATS: dict[str, Format] = {"text": "text", "markdown": "markdown", "html": "html"}

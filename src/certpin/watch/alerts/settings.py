@@ -138,6 +138,18 @@ def _tell(table: Table, at: int) -> Tell:
         url=read_secret(table, "url"),
         severity=table.choice("severity", SEVERITIES, "warning"),
         hosts=table.texts("hosts"),
-        rules=table.texts("rules"),
+        rules=_rules(table),
         resolved=table.flag("resolved", default=True),
     )
+
+
+def _rules(table: Table) -> tuple[str, ...]:
+    """A rule that is misspelt would be told to nobody. Raises ``ConfigError``."""
+    from certpin.watch.alerts.known import check_rule  # its rules read these settings
+
+    for rule in (named := table.texts("rules")):
+        try:
+            check_rule(rule)
+        except InputError as exc:
+            raise ConfigError(exc.problem, key=table.under("rules"), fix=exc.fix) from exc
+    return named

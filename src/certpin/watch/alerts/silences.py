@@ -8,6 +8,7 @@ from sqlalchemy import insert, select, update
 
 from certpin.errors import InputError
 from certpin.rotation.timing import format_duration
+from certpin.watch.alerts.known import check_rule
 from certpin.watch.alerts.quiet import Silence, holds
 from certpin.watch.store.tables.alerts import SILENCES
 
@@ -24,10 +25,10 @@ _LONGEST = 500  # characters of each text: people write them, and pages show the
 def silence(
     connection: Connection, wanted: Silence, settings: Settings, *, at_most: timedelta | None = None
 ) -> Silence:
-    """Keep something quiet. Raises ``InputError`` where it would be for too long, or for all.
+    """Keep something quiet. Raises ``InputError``: for too long, for all, or no such rule.
 
     ``at_most`` is a shorter limit than that of the settings, for whoever asks for one. Not checked:
-    whether there is such a rule or host; there may be one tomorrow.
+    whether there is such a host; there may be one tomorrow (``known.doubt``).
     """
     _check(wanted, min(settings.silence, at_most or settings.silence))
     values = {
@@ -70,6 +71,8 @@ def _check(wanted: Silence, longest: timedelta) -> None:
     length = wanted.until - wanted.since
     if not wanted.rule and not wanted.host:
         raise InputError("this would keep everything quiet", fix="name a rule, a host, or both")
+    if wanted.rule:
+        check_rule(wanted.rule)
     if length <= 0:
         raise InputError("it would be over before it begins")
     if length > longest.total_seconds():

@@ -6,7 +6,7 @@ from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import select, tuple_
+from sqlalchemy import exists, select, tuple_
 
 from certpin.watch.facts.base import Page, bounded, hexadecimal, moment, page_of
 from certpin.watch.facts.chains import chains
@@ -57,6 +57,11 @@ class Change(msgspec.Struct, frozen=True):
     what: tuple[str, ...]
     before: Sighting
     after: Sighting
+
+
+def any_exists(connection: Connection) -> bool:
+    """Whether any probe was ever made."""
+    return bool(connection.execute(select(exists().select_from(SIGHTINGS))).scalar())
 
 
 def history(

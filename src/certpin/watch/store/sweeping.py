@@ -10,7 +10,7 @@ from sqlalchemy import LargeBinary, delete, func, select, text, tuple_, union
 from certpin.watch.store import budget
 from certpin.watch.store.keeping import split
 from certpin.watch.store.tables import METADATA
-from certpin.watch.store.tables.access import AUDIT
+from certpin.watch.store.tables.access import AUDIT, GUESSES
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
 from certpin.watch.store.tables.logged import LOGGED
@@ -48,6 +48,7 @@ def rules(limits: dict[str, int]) -> Iterator[Step]:
     yield _rule(LOGGED, LOGGED.c.not_after < limits["sightings"])
     yield _rule(VANTAGES, VANTAGES.c.asked_at < limits["sightings"])
     yield _rule(AUDIT, AUDIT.c.at < limits["audit"])
+    yield _rule(GUESSES, GUESSES.c.last_at < limits["guesses"])
 
 
 def remove_chains(connection: Connection) -> int:

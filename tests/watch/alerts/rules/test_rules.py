@@ -38,6 +38,7 @@ def evidence(**more: Any) -> Evidence:
 def group(reports: int = 10, **more: Any) -> Group:
     fields = {"host": HOST, "served": CHAIN, "verified": b"", "pin_set": "test", "version": 1}
     fields |= {"app": "bank", "app_version": "3.1", "network": "carrier", "decision": "refuse"}
+    fields |= {"reason": "mismatch"}
     return Group(**fields | {"reports": reports} | more)  # type: ignore[arg-type]
 
 
@@ -83,9 +84,21 @@ def test_a_strange_chain_is_one_that_no_pins_accept_and_no_vantage_saw() -> None
     assert one.severity == "warning"
     assert "13 reports" in one.summary
     assert "77 % of them in the network carrier" in one.summary
+    assert "the platform" not in one.summary
     assert not found("strange-chain", groups=(group(),))
     assert not found("strange-chain", groups=(group(),), strange=strange, sighted=strange)
     assert not found("strange-chain", groups=(group(4),), strange=strange)
+
+
+def test_a_strange_chain_that_the_platform_refuses_is_told_as_such() -> None:
+    """A proxy with an authority of its own, in one network: pins were not even looked at."""
+    strange = frozenset({(HOST, CHAIN)})
+    groups = group(9, reason="untrusted", network="hotel"), group(3, network="home")
+    (one,) = found("strange-chain", groups=groups, strange=strange, holders=(held(400),))
+    assert "in 75 % of them the platform itself refuses it" in one.summary
+    assert "75 % of them in the network hotel" in one.summary
+    assert "at most 3 % of all clients" in one.summary
+    assert one.details["refused_by_platform"] == 9
 
 
 STRANGE = frozenset({(HOST, CHAIN)})
@@ -156,6 +169,14 @@ def test_an_old_app_fails_where_newer_ones_do_not() -> None:
     assert not found("old-app-fails", groups=groups)
     strange = frozenset({(HOST, CHAIN)})
     assert not found("old-app-fails", groups=groups, holders=holders, strange=strange)
+
+
+def test_clocks_that_are_wrong_make_no_old_app() -> None:
+    """Some always are, and a few more in one version than in another say nothing of its pins."""
+    holders = held(400, "3.9"), held(5000, "3.10", 2)
+    for reason, told in (("date", 0), ("name", 0), ("untrusted", 1), ("expired", 1)):
+        groups = (group(app_version="3.9", reason=reason),)
+        assert len(found("old-app-fails", groups=groups, holders=holders)) == told
 
 
 def test_versions_are_compared_as_numbers() -> None:

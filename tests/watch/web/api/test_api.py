@@ -162,19 +162,17 @@ def test_the_description_is_valid_openapi(api: Api) -> None:
 
 
 @pytest.mark.slow
-def test_the_api_does_what_its_description_says(
-    sqlite_store: Store, digests: dict[str, bytes]
-) -> None:
+def test_the_api_does_what_its_description_says(store: Store) -> None:
     """Schemathesis makes requests from the description: nothing may fail, and all has its shape."""
     import schemathesis
     from hypothesis import HealthCheck, Phase, given, settings
     from schemathesis.checks import CHECKS, load_all_checks
 
-    del digests
+    world.fill(store)
     load_all_checks()
     opaque = CHECKS.get_one("positive_data_acceptance")  # no schema says which cursor
     description = BASE + openapi.DESCRIPTION
-    schema = schemathesis.openapi.from_asgi(description, app(sqlite_store), headers=TOKEN)
+    schema = schemathesis.openapi.from_asgi(description, app(store), headers=TOKEN)
 
     def tried(operation: Any) -> Callable[[], None]:
         @given(case=operation.as_strategy())

@@ -57,8 +57,8 @@ final class PinCheck {
     }
   }
 
-  /// Tells that TLS failed where `trust` is the pin. Not every such failure is
-  /// an attack: a certificate past its date fails so too.
+  /// Tells that TLS refused the chain. Not every such failure is an attack: a
+  /// certificate past its date fails so too.
   void tellUntrusted(String host, int port, HostPolicy policy) {
     _tell(
       PinFailure(

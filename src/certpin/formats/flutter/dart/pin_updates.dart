@@ -10,6 +10,7 @@ import 'dart:typed_data';
 
 import 'exceptions.dart';
 import 'policy.dart';
+import 'report.dart';
 import 'signed_exception.dart';
 import 'signed_fetch.dart';
 import 'signed_metadata.dart';
@@ -54,6 +55,7 @@ final class PinUpdates implements PinSet {
     required this.bundled,
     required this.source,
     required this.storage,
+    this.app = const ReportedApp(),
     this.now = DateTime.now,
   });
 
@@ -65,6 +67,9 @@ final class PinUpdates implements PinSet {
 
   /// Where the newest is kept between two runs.
   final PinStorage storage;
+
+  /// The app, as reports name it that are about the server of the updates.
+  final ReportedApp app;
 
   /// The clock that dates are compared with.
   final DateTime Function() now;
@@ -125,7 +130,7 @@ final class PinUpdates implements PinSet {
   Future<void> _refresh() async {
     final inForce = pinsInForce(_trust);
     final base = Uri.parse(source.url);
-    final fetcher = SignedFetcher(base, [inForce, bundled], now);
+    final fetcher = SignedFetcher(base, [inForce, bundled], app, now);
     try {
       await _follow(fetcher);
     } on Object catch (error, trace) {

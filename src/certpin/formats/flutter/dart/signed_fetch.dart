@@ -9,6 +9,7 @@ import 'dart:typed_data';
 import 'exceptions.dart';
 import 'pinned_http_client.dart';
 import 'policy.dart';
+import 'report.dart';
 import 'signed_exception.dart';
 import 'signed_metadata.dart';
 
@@ -18,10 +19,14 @@ final class SignedFetcher {
   ///
   /// The pins in force come first, then those of the app: a set whose pins are
   /// wrong for this very server must not keep the next one from coming.
-  SignedFetcher(this.base, List<PinSet> pins, DateTime Function() now)
-      : _clients = [
+  SignedFetcher(
+    this.base,
+    List<PinSet> pins,
+    ReportedApp app,
+    DateTime Function() now,
+  ) : _clients = [
           for (final each in pins)
-            PinnedHttpClient(each, now: now)..autoUncompress = false,
+            PinnedHttpClient(each, app: app, now: now)..autoUncompress = false,
         ];
 
   /// Where the served folder is.

@@ -27,13 +27,20 @@ def find(evidence: Evidence) -> Iterator[Finding]:
     refused = [
         each
         for each in evidence.groups
-        if each.decision == "refuse" and each.app_version and not is_strange(evidence, each)
+        if _by_its_pins(each) and each.app_version and not is_strange(evidence, each)
     ]
     for host, groups in by_host(refused).items():
         watched = evidence.watched(host)
         for app in sorted({each.app for each in groups}) if watched else ():
             assert watched is not None  # noqa: S101  # as the line above says
             yield from _of(evidence, watched, [each for each in groups if each.app == app])
+
+
+def _by_its_pins(group: Group) -> bool:
+    """A clock that is wrong says nothing of the pins. What a client does not trust may: the anchors
+    of `trust` are pins, and some clients have no other word.
+    """
+    return group.decision == "refuse" and (group.reason == "untrusted" or not group.unverified)
 
 
 def _of(evidence: Evidence, watched: WatchedSet, groups: Sequence[Group]) -> Iterator[Finding]:
@@ -56,7 +63,7 @@ def _of(evidence: Evidence, watched: WatchedSet, groups: Sequence[Group]) -> Ite
         name,
         f"only old versions of {printable(app) or 'the app'} are refused: "
         f"{', '.join(map(printable, versions))}; newer ones are not. {total(groups)} reports in a "
-        "day; their pins are too old for what the server shows",
+        "day; their pins, or what they trust, are too old for what the server shows",
         command("rotate", "status", pins=watched.path),
         {
             "clients": sum(known) if known else None,

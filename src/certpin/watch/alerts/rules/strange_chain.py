@@ -63,6 +63,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
                 "told_from": networks(evidence, host, groups),
                 "authority": bool(vouched),
                 "app_versions": top(groups, "app_version"),
+                "refused_by_platform": total(each for each in groups if each.unverified),
                 "let_through": total(each for each in groups if each.decision != "refuse"),
             },
         )
@@ -110,6 +111,7 @@ def _summary(
         "an authority did issue it for this host" if vouched else "",
         f"the leaf says it is issued by {printable(issuer[:120])}" if issuer else "",
         _told(networks(evidence, groups[0].host, groups)),
+        _refused_by_platform(groups),
         shares(groups, _WHERE),
         f"at most {_percent(touched, holding)} % of all clients" if holding else "",
     ]
@@ -120,6 +122,12 @@ def _told(number: int) -> str:
     if not number:
         return ""
     return "told from one provider's network" if number == 1 else f"told from {number} networks"
+
+
+def _refused_by_platform(groups: Sequence[Group]) -> str:
+    """Such a chain fools no client, pinned or not; one below an authority on the device might."""
+    share = round(100 * total(each for each in groups if each.unverified) / (total(groups) or 1))
+    return f"in {share} % of them the platform itself refuses it" if share else ""
 
 
 def _percent(touched: int | None, holding: int) -> str:

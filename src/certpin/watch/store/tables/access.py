@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Table
 
-from certpin.watch.store.tables.base import METADATA, digest, moment, number, text
+from certpin.watch.store.tables.base import METADATA, count, digest, moment, number, text
 
 # People with a password. `password` is Argon2's own text, with its parameters.
 ACCOUNTS = Table(
@@ -53,6 +53,17 @@ SESSIONS = Table(
     Index(None, "account"),
     Index(None, "until"),
     info={"transient": True},  # a session that was ended is not to come back with a back-up
+)
+
+# Who guesses passwords, for a quarter of an hour: digests of sources and of names.
+GUESSES = Table(
+    "guesses",
+    METADATA,
+    digest("who", primary_key=True),
+    count(),
+    moment("last_at"),
+    Index(None, "last_at"),
+    info={"transient": True},
 )
 
 # What was done, and by whom. Rows are added, and never changed. `source` is a prefix.

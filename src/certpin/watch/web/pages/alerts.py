@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from certpin.watch.facts import alerts as facts
+from certpin.watch.facts import sightings
 from certpin.watch.web.pages.asking import Missing
 from certpin.watch.web.pages.meanings import meaning
 from certpin.watch.web.pages.silences import DURATIONS
@@ -33,7 +34,15 @@ def overview(asked: Asked) -> Response:
             )
             items, following = page.items, page.next
         quiet = facts.silences(connection, asked.now, active=True).items
-    return asked.page("alerts.html", which=which, items=items, following=following, silences=quiet)
+        judged = bool(items) or sightings.any_exists(connection)
+    return asked.page(
+        "alerts.html",
+        which=which,
+        items=items,
+        following=following,
+        silences=quiet,
+        judged=judged,
+    )
 
 
 def alert(asked: Asked) -> Response:

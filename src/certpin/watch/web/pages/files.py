@@ -39,4 +39,7 @@ def address(name: str) -> str:
 
 @cache
 def _content(name: str) -> bytes:
-    return files("certpin.watch.web").joinpath("static", name).read_bytes()
+    data = files("certpin.watch.web").joinpath("static", name).read_bytes()
+    if name == "watch.css":  # chains are drawn as on the lab's page
+        data += files("certpin.lab.report.page").joinpath("chain.css").read_bytes()
+    return data

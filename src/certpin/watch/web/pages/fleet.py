@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certpin.watch.facts import freshness, hosts
+from certpin.watch.facts.alerts import open_counts
 from certpin.watch.facts.hourly import hourly
 from certpin.watch.web.pages import unknowns
 from certpin.watch.web.pages.words import number
@@ -39,11 +40,7 @@ class Row:
 
     host: Host
     spark: Markup | None
-
-    @property
-    def vantages(self) -> int:
-        """From how many it is seen as it should be."""
-        return sum(not each.problem_word for each in self.host.vantages)
+    vantages: int  # from how many it is seen as it should be, now
 
 
 def fleet(asked: Asked) -> Response:
@@ -57,6 +54,7 @@ def fleet(asked: Asked) -> Response:
         pages = max(1, -(-len(chosen) // ROWS))
         at = min(asked.number("page"), pages)
         shown = chosen[(at - 1) * ROWS : at * ROWS]
+        opened = open_counts(connection)
         failing = hourly(connection, [each.name for each in shown if each.failures], asked.now)
     return asked.page(
         "fleet.html",
@@ -65,8 +63,9 @@ def fleet(asked: Asked) -> Response:
         total=len(every),
         found=len(chosen),
         failures=sum(each.failures for each in every),
-        alerts=sum(each.alerts for each in every),
-        rows=[Row(each, _spark(each, failing[each.name])) for each in shown],
+        alerts=sum(opened.values()),
+        worst=_worst(every),
+        rows=[Row(each, _spark(each, failing[each.name]), right(asked, each)) for each in shown],
         order=order,
         at=at,
         pages=pages,
@@ -91,6 +90,19 @@ def verdict(every: Sequence[Host]) -> tuple[Status | None, str]:
     if some := sum(host.alerts for host in every):
         return "expiring", f"Every vantage sees what it should, but {number(some, 'alert')} open"
     return "holds", f"All {number(len(every), 'host')} hold" if len(every) > 1 else "It holds"
+
+
+def right(asked: Asked, host: Host) -> int:
+    """From how many vantages a host is seen as it should be; what is old counts as not seen."""
+    stale = asked.now - asked.limits.stale
+    return sum(not each.problem_word and each.last_at >= stale for each in host.vantages)
+
+
+def _worst(every: Sequence[Host]) -> list[str]:
+    """The hosts that the verdict speaks of."""
+    status, _ = verdict(every)
+    named = () if status == "holds" else every
+    return sorted(host.name for host in named if host.status == status)
 
 
 def _chosen(asked: Asked, every: Sequence[Host]) -> list[Host]:

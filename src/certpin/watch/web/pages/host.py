@@ -12,6 +12,7 @@ from certpin.watch.facts import chains as kept
 from certpin.watch.facts import hosts as facts
 from certpin.watch.web.pages import rotation, series, unknowns
 from certpin.watch.web.pages.asking import Missing
+from certpin.watch.web.pages.fleet import right
 from certpin.watch.web.pictures.chain import chain as picture
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ PROBLEMS = {
     "pins-ended": "The pins are past their date",
     "refused": "Clients that hold an older version refuse what is served",
     "vantages-disagree": "Vantages are shown different chains",
-    "not-seen-lately": "Nobody has looked lately, or ever",
+    "not-seen-lately": "A vantage has not looked lately, or none ever has",
     "certificate-ends": "A certificate ends soon",
     "pins-end": "The pins end soon",
 }
@@ -79,6 +80,7 @@ def host(asked: Asked) -> Response:
         return asked.page(
             "host.html",
             host=found,
+            right=right(asked, found),
             problems=[PROBLEMS.get(each, each) for each in found.problems],
             served=list(_served(connection, found, policies, asked)),
             rotations=[

@@ -14,11 +14,6 @@ def meaning(rule: str) -> tuple[str, ...]:
     return _meanings().get(rule, ())
 
 
-def rules() -> tuple[str, ...]:
-    """The names of all rules."""
-    return tuple(sorted(_meanings()))
-
-
 @cache
 def _meanings() -> dict[str, tuple[str, ...]]:
     said: dict[str, tuple[str, ...]] = {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, true
 
 from certpin.lab.report.chain import Scene
+from certpin.reports.model import UNVERIFIED
 from certpin.watch.facts import chains, failures
 from certpin.watch.facts import hosts as facts
 from certpin.watch.facts.breakdown import breakdown
@@ -63,12 +64,15 @@ def met(asked: Asked) -> Response:
         only = failures.Only(served=digest.hex())
         split = breakdown(connection, within, _SPLIT, only)
         seen = _vantages(connection, digest)
+    total = sum(each.count for each in counts)
+    unverified = sum(count for reason, count in split["reason"] if reason in UNVERIFIED)
     return asked.page(
         "met.html",
         digest=digest.hex(),
         host=host,
         counts=counts,
-        total=sum(each.count for each in counts),
+        total=total,
+        unverified=unverified,
         origin=origin(ders, expected, anchors, host),
         pairs=_pairs(ders, expected),
         met_picture=picture("met", ders, _scene(asked, host, (*anchors, *public_roots()))),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from certpin.watch.web.pages.reasons import reason
 from certpin.watch.web.pictures.stacked import COLOURS, Bars, Series, colour, stacked
 
 if TYPE_CHECKING:
@@ -65,4 +66,4 @@ def _named(found: failures.Series, line: failures.Line) -> str:
         return f"chain {line.value[:12]}" if line.value else "no chain reported"
     if found.by == "version":
         return f"version {line.value}" if line.value != "0" else "version not told"
-    return line.value or "not told"
+    return (reason(line.value) if found.by == "reason" else line.value) or "not told"

@@ -9,13 +9,15 @@ from starlette.responses import RedirectResponse
 
 from certpin.errors import InputError
 from certpin.watch.access.audit import audit
+from certpin.watch.alerts.known import doubt, rule_names
 from certpin.watch.alerts.quiet import Silence
 from certpin.watch.alerts.silences import end_silence, silence
 from certpin.watch.facts import alerts as facts
 from certpin.watch.web.pages.asking import Missing
-from certpin.watch.web.pages.meanings import rules
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from starlette.responses import Response
 
     from certpin.watch.web.pages.asking import Asked
@@ -40,7 +42,8 @@ def overview(asked: Asked, problem: str = "") -> Response:
         items=page.items,
         following=page.next,
         durations=DURATIONS,
-        rules=rules(),
+        rules=rule_names(),
+        doubts=_doubts(asked, page.items),
         problem=problem,
         given={name: asked.form.get(name, "") for name in ("rule", "host", "why", "length")},
     )
@@ -72,6 +75,13 @@ def end(asked: Asked) -> Response:
             raise Missing("a silence of this number that could end")
         audit(connection, asked.request.state.visitor, "silence.ended", str(number), at=asked.now)
     return RedirectResponse("/silences", 303)
+
+
+def _doubts(asked: Asked, items: Iterable[facts.Silence]) -> dict[str, str]:
+    """By their hosts: why those in force may match nothing."""
+    hosts = {each.host for each in items if each.active and each.host}
+    found = {host: doubt(host, asked.glance) for host in hosts}
+    return {host: why for host, why in found.items() if why}
 
 
 def _wanted(asked: Asked) -> Silence:

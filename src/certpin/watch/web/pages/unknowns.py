@@ -41,7 +41,10 @@ def of_a_host(host: Host, now: datetime, limits: Limits) -> Iterator[str]:
 
 def _of_files(fresh: Freshness) -> Iterator[str]:
     for problem in fresh.problems:
-        yield f"A file cannot be read, and its last good content counts: {problem}"
+        yield (
+            "A file cannot be read; what it said before, if it could be read then, counts: "
+            + problem.replace("\n  fix: ", ". What to do: ")
+        )
 
 
 def _of_hosts(fresh: Freshness) -> Iterator[str]:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from certpin.lab.report.text import clean
+from certpin.watch.web.pages.reasons import reason
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -89,12 +92,23 @@ def started(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def brief(text: object, most: int = 60) -> Markup:
+    """A text for a list, cut where it is long; the whole of it for whoever points at it."""
+    whole = clean(str(text))
+    if len(whole) <= most:
+        # What is written from right to left turns nothing round that stands beside it.
+        return Markup("<bdi>{}</bdi>").format(whole)
+    return Markup('<bdi title="{}">{}…</bdi>').format(whole, whole[: most - 1])
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
+    "brief": brief,
     "date": date,
     "minute": minute,
     "number": number,
     "percent": percent,
+    "reason": reason,
     "second": second,
     "span": span,
     "started": started,

@@ -2,6 +2,15 @@
 // Everything works without it.
 (() => {
   "use strict";
+  // Text becomes a document in one way alone: htmx parses the answer of this watch, and the document
+  // that comes of it runs nothing. Whatever else would make elements or scripts of text is refused by
+  // the browser (Trusted Types; there is no other policy, and no second one of this name).
+  const parsers = ["Document parseHTMLUnsafe", "DOMParser parseFromString"];
+  if (window.trustedTypes) {
+    trustedTypes.createPolicy("default", {
+      createHTML: (text, type, sink) => (parsers.includes(sink) ? text : null),
+    });
+  }
   const root = document.documentElement;
   const themes = ["auto", "light", "dark"];
   const kept = () => { try { return localStorage.getItem("theme") || "auto"; } catch { return "auto"; } };

@@ -17,6 +17,15 @@ def upgrade() -> None:
         info={"transient": True},
     )
     op.create_table(
+        "guesses",
+        sa.Column("who", sa.LargeBinary(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("last_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("who", name=op.f("pk_guesses")),
+        info={"transient": True},
+    )
+    op.create_index(op.f("ix_guesses_last_at"), "guesses", ["last_at"], unique=False)
+    op.create_table(
         "report_networks",
         sa.Column("day", sa.BigInteger(), nullable=False),
         sa.Column("network", sa.Text(), nullable=False),

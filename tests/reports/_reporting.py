@@ -1,0 +1,26 @@
+"""A reporter for the length of a block."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from certpin.reports import Reporter, ReporterSettings
+from tests.reports._failures import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+QUICK = ReporterSettings(retry=timedelta(milliseconds=1), rest=timedelta(milliseconds=2))
+
+
+@contextmanager
+def reporting(folder: Path, **fields: Any) -> Iterator[Reporter]:
+    """A reporter that ends at once, whatever it has left."""
+    reporter = Reporter(folder, clock=fields.pop("clock", Clock()), **fields)
+    try:
+        yield reporter
+    finally:
+        reporter.close(0)

@@ -1,0 +1,146 @@
+"""The reporter in trouble: forks, threads, a disk that is stuck, servers that drag on, the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.reports._collector import PATIENCE, Collector
+from tests.reports._failures import failure
+from tests.reports._reporting import QUICK, reporting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.slow
+def test_a_server_that_says_a_letter_now_and_then_is_given_up(
+    tmp_path: Path, collector: Collector
+) -> None:
+    collector.answers.append(None)
+    settings = replace(QUICK, deadline=timedelta(milliseconds=300))
+    with reporting(tmp_path, settings=settings) as reporter:
+        reporter(failure(collector.url))
+        collector.arrived(2)
+
+
+def test_close_cuts_what_drags_on_and_what_is_left_is_sent_by_the_next_process(
+    tmp_path: Path, collector: Collector
+) -> None:
+    collector.answers.append(None)
+    with reporting(tmp_path) as reporter:
+        reporter(failure(collector.url))
+        collector.arrived(1)
+        reporter.close(0)
+        reporter.close()
+        reporter(failure(collector.url, reason="expired"))
+    with reporting(tmp_path):
+        first, again = collector.arrived(2)
+    assert first.document == again.document
+
+
+def test_being_told_of_a_failure_never_waits_for_the_disk_and_never_raises(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, let_go = threading.Event(), threading.Event()
+
+    def stuck(*_: Any) -> dict[str, float]:
+        entered.set()
+        let_go.wait(PATIENCE)
+        return {}
+
+    with reporting(tmp_path) as reporter:
+        monkeypatch.setattr(reporter._folder, "told", stuck)
+        reporter(failure(collector.url))
+        assert entered.wait(PATIENCE)
+        for _ in range(400):
+            reporter(failure(collector.url))
+        assert len(reporter._notes._waiting) == 255
+        let_go.set()
+        collector.arrived(1)
+
+
+def test_what_cannot_be_told_or_sent_stops_nothing_else(
+    tmp_path: Path, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    with reporting(tmp_path) as reporter:
+        reporter(None)  # type: ignore[arg-type]  # as a caller may be wrong
+        reporter(failure("https://127.0.0.1:99999/", collector.url))
+        collector.arrived(1)
+        assert reporter.flush(PATIENCE)
+    logged = [record.message for record in caplog.records if record.name == "certpin.reports"]
+    assert logged == [
+        "something could not be reported",
+        "a report could not be sent, and is dropped",
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_in_a_forked_child_it_goes_on(tmp_path: Path, collector: Collector) -> None:
+    with reporting(tmp_path) as reporter:
+        reporter(failure(collector.url))
+        collector.arrived(1)
+        child = os.fork()
+        if child == 0:
+            try:
+                reporter(failure(collector.url, reason="expired"))
+                os._exit(0 if reporter.flush(PATIENCE) else 1)
+            finally:
+                os._exit(2)
+        assert os.waitpid(child, 0)[1] == 0
+        assert len(collector.arrived(2)) == 2
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_that_is_forked_while_its_locks_are_held_does_not_wait_for_them(
+    tmp_path: Path, collector: Collector
+) -> None:
+    with reporting(tmp_path) as reporter:
+        held, let_go = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with reporter._notes._changed, reporter._sender._changed, reporter._queue._guard:
+                held.set()
+                let_go.wait(PATIENCE)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        assert held.wait(PATIENCE)
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.alarm(PATIENCE)
+                reporter(failure(collector.url))
+                os._exit(0 if reporter.flush(PATIENCE) else 1)
+            finally:
+                os._exit(2)
+        let_go.set()
+        thread.join()
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_where_no_thread_can_be_had_it_is_on_the_disk_and_nothing_is_lost(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at the end of an interpreter, and at the limit of a container."""
+
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with reporting(tmp_path) as reporter:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", none_left)
+            reporter(failure(collector.url))
+            assert not reporter.flush(PATIENCE)
+            assert len(list(tmp_path.glob("0*.json"))) == 1
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Timer, "start", none_left)
+            assert not reporter.flush(PATIENCE)
+        assert reporter.flush(PATIENCE)
+    assert len(collector.arrived()) == 1

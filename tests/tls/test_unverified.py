@@ -1,0 +1,188 @@
+"""A chain that OpenSSL itself refuses: somebody is told of it, and the refusal stays as it is."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import ssl
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, get_args
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certpin import PinError, PinFailure, PinnedSSLContext
+from certpin.lab import Authority
+from certpin.lab.server import server_context
+from certpin.reports.codecs.nel import REASONS
+from certpin.tls.calling import Called, calling
+from certpin.tls.unverified import Unverified, reason_of
+from tests import kit
+from tests.tls._raw import TLSServer
+from tests.tls._wire import HOST, OTHER, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from certpin.lab import Identity
+    from tests.tls.conftest import World
+
+
+@pytest.fixture(scope="module")
+def stranger() -> Identity:
+    """What a proxy serves whose authority this machine does not know."""
+    return Authority("Proxy of a Hotel").issue(HOST, OTHER)
+
+
+@pytest.fixture
+def heard() -> queue.Queue[PinFailure]:
+    return queue.Queue()
+
+
+def telling(
+    world: World, *hooks: Callable[[PinFailure], object], **fields: Any
+) -> PinnedSSLContext:
+    return PinnedSSLContext(world.pins(), on_failure=hooks, **fields)
+
+
+def refused(context: PinnedSSLContext, server: Identity, host: str = HOST) -> Wire:
+    """A connection that OpenSSL refused."""
+    wire = Wire(context, server_context(server), host)
+    with pytest.raises(ssl.SSLCertVerificationError) as caught:
+        wire.shake()
+    assert not isinstance(caught.value, PinError)
+    return wire
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_it_is_told_with_what_was_served_and_as_unverified(
+    world: World, stranger: Identity, heard: queue.Queue[PinFailure], newest: ssl.TLSVersion
+) -> None:
+    context = telling(world, heard.put)
+    context.maximum_version = newest
+    refused(context, stranger)
+    failure = heard.get(timeout=10)
+    assert (failure.host, failure.decision, failure.reason) == (HOST, "refuse", "untrusted")
+    assert failure.served == tuple(each.public_bytes(Encoding.DER) for each in stranger.chain)
+    assert failure.verdict is None, "nothing was verified, and so nothing was compared"
+    assert failure.policy is context.pins.policies[0]
+    assert failure.fields()["policy"] == HOST
+    assert isinstance(failure.error, ssl.SSLCertVerificationError)
+    assert failure.error.__traceback__ is None
+
+
+def test_the_error_is_that_of_a_plain_context_and_stays(world: World, stranger: Identity) -> None:
+    theirs = Wire(ssl.create_default_context(), server_context(stranger))
+    with pytest.raises(ssl.SSLCertVerificationError) as plain:
+        theirs.shake()
+    ours = Wire(telling(world), server_context(stranger))
+    for _ in range(2):
+        with pytest.raises(ssl.SSLCertVerificationError) as pinned:
+            ours.shake()
+        assert type(pinned.value) is type(plain.value)
+        assert pinned.value.args == plain.value.args
+        assert pinned.value.verify_code == plain.value.verify_code
+    with pytest.raises(ssl.SSLCertVerificationError):
+        ours.client.write(b"a secret")
+
+
+def test_it_is_told_once_for_a_connection_and_never_of_a_host_without_pins(
+    world: World, stranger: Identity, heard: queue.Queue[PinFailure]
+) -> None:
+    context = telling(world, heard.put, strict=False)
+    refused(context, stranger, OTHER)
+    wire = refused(context, stranger)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        wire.client.do_handshake()
+    refused(context, stranger)
+    assert [heard.get(timeout=10).host for _ in range(2)] == [HOST, HOST]
+    assert heard.empty()
+
+
+def test_a_host_whose_trust_is_a_file_is_told_of_too(
+    world: World, heard: queue.Queue[PinFailure]
+) -> None:
+    pins = kit.pin_set(world.policy(trust=kit.anchors(world.root)))
+    refused(PinnedSSLContext(pins, on_failure=[heard.put]), world.evil)
+    assert heard.get(timeout=10).reason == "untrusted"
+
+
+def test_whatever_goes_wrong_with_telling_the_refusal_stands(
+    world: World, stranger: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("certpin.tls.enforcer.PinFailure", broken)
+    refused(telling(world), stranger)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("certpin.tls.enforcer.PinFailure", interrupted)
+    wire = Wire(telling(world), server_context(stranger))
+    with pytest.raises(KeyboardInterrupt):
+        wire.shake()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        wire.client.read(1)
+
+
+def test_what_the_network_does_is_told_to_nobody(
+    world: World, heard: queue.Queue[PinFailure]
+) -> None:
+    wire = Wire(telling(world, heard.put), server_context(world.good))
+    wire.to_client.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    with pytest.raises(ssl.SSLError):
+        wire.client.do_handshake()
+    assert heard.empty()
+
+
+def test_the_words_are_those_of_browsers() -> None:
+    assert set(get_args(Unverified)) < set(REASONS.values())
+    codes = {18: "untrusted", 10: "date", 62: "name", 64: "name", 23: "revoked", 24: "invalid"}
+    assert {code: reason_of(code) for code in codes} == codes
+
+
+# ── The port ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_port_is_that_of_the_sockets_other_end_unless_an_adapter_knows_better(
+    world: World, heard: queue.Queue[PinFailure]
+) -> None:
+    context = telling(world, heard.put)
+    with TLSServer(server_context(world.evil)) as server:
+        for said in (calling(OTHER, 1), calling(HOST.upper(), 8443)):
+            with said, server.dial() as plain, pytest.raises(PinError):
+                context.wrap_socket(plain, server_hostname=HOST)
+        server.wait(2)
+    assert [heard.get(timeout=10).port for _ in range(2)] == [server.address[1], 8443]
+
+
+def test_where_nobody_knows_the_port_it_is_nought(
+    world: World, heard: queue.Queue[PinFailure]
+) -> None:
+    context = telling(world, heard.put)
+    with pytest.raises(PinError):
+        Wire(context, server_context(world.evil)).shake()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        wrapped = context.wrap_socket(ours, server_hostname=HOST, do_handshake_on_connect=False)
+        assert Called(HOST).port_of(HOST, wrapped._sslobj) == 0  # type: ignore[attr-defined]
+        wrapped.close()
+    closed = socket.socket()
+    closed.close()
+    for owner in (None, closed, socket.socket()):
+        assert Called("..", 1).port_of(HOST, SimpleNamespace(owner=owner)) == 0
+        if owner is not None:
+            owner.close()
+    with calling(HOST, 70_000), pytest.raises(PinError):
+        Wire(context, server_context(world.evil)).shake()
+    assert [heard.get(timeout=10).port for _ in range(2)] == [0, 0]
+
+
+def test_a_refusal_before_there_is_a_connection_has_the_port_too(
+    world: World, heard: queue.Queue[PinFailure]
+) -> None:
+    with calling(OTHER, 8443), pytest.raises(PinError):
+        telling(world, heard.put).admit(OTHER)
+    assert heard.get(timeout=10).port == 8443

@@ -20,8 +20,8 @@ def find(evidence: Evidence) -> Iterator[Finding]:
             "warning",
             "",
             "",
-            f"the room for reports is nearly used up ({what}): they are counted, but say less, and "
-            "new chains and samples are kept only where a watched host has room of its own",
+            f"the room for what reports bring is nearly used up ({what}): they are counted all the "
+            "same, but less of each is kept; every watched host has some room of its own",
             "certpin watch alerts",
             {"what": what},
             subject=what,

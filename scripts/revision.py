@@ -2,6 +2,9 @@
 
 ``RELEASED`` is the last revision that went out, which never changes again: what is above it is
 written anew, as one. With a release, raise it. Run by ``make revision``.
+
+What a revision does to rows stands in ``migrations/steps`` (``s0002.py``), by hand: ``before`` is
+called before the tables change, ``after`` when they have.
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,19 +27,22 @@ from certpin.watch.store.tables import METADATA
 RELEASED = 1
 
 VERSIONS = Path(schema.__file__).parent / "migrations" / "versions"
+_STEPS = "certpin.watch.store.migrations.steps"
 
 _TEXT = '''"""{title} Written by ``make revision``, and by nobody after its release."""
 
 import sqlalchemy as sa
 from alembic import op
-
+{imports}
 revision = "{revision}"
 down_revision = {down}
 
 
 def upgrade() -> None:
     """Bring the schema here, from the revision before."""
+    {before}
     {body}
+    {after}
 '''
 
 
@@ -67,11 +75,24 @@ def text() -> str:
             )
         store.close()
     return _TEXT.format(
+        **_steps(f"s{RELEASED + 1:04}"),
         title="Every table." if not RELEASED else f"What is new since {RELEASED:04}.",
         revision=f"{RELEASED + 1:04}",
         down=f'"{RELEASED:04}"' if RELEASED else None,
         body="\n".join(line for line in body.splitlines() if "###" not in line).strip(),
     )
+
+
+def _steps(name: str) -> dict[str, str]:
+    """The calls of what was written by hand for this revision, if anything was."""
+    if find_spec(f"{_STEPS}.{name}") is None:
+        return {"imports": "", "before": "", "after": ""}
+    step = import_module(f"{_STEPS}.{name}")
+    calls = {
+        when: f"{name}.{when}(op.get_bind())" if hasattr(step, when) else ""
+        for when in ("before", "after")
+    }
+    return {"imports": f"\nfrom {_STEPS} import {name}\n", **calls}
 
 
 def _rendered(kind: str, item: Any, _: object) -> str | Literal[False]:

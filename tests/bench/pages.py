@@ -12,11 +12,14 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from starlette.testclient import TestClient
 
+from certpin.watch.web.pages.failures import DIMENSIONS
 from tests.bench.paired import Figure
 from tests.watch._pages import a_year, app_of
+from tests.watch._year_pins import FIRST, SETS
 from tests.watch.photos import pages_of
 
 if TYPE_CHECKING:
@@ -25,6 +28,21 @@ if TYPE_CHECKING:
 HOSTS, GROUPS = 500, 300_000
 _PROMISED = 100  # milliseconds
 _LOOKS = 9
+
+# A year of failures of some reports alone, each divided by everything that the page offers.
+_FILTERS = {
+    "of one network": {"network": "wifi"},
+    "of one version of the app": {"app_version": "5.4.0"},
+    "of one platform": {"platform": "android"},
+    "of one app": {"app": "Bank"},
+    "for one reason": {"reason": "mismatch"},
+    "of one pin set, which is all": {"pin_set": SETS[0]},
+    "of one host": {"host": FIRST[0]},
+    "of one network and platform, for one reason": {
+        "network": "cellular", "platform": "ios", "reason": "mismatch",
+    },
+    "of nobody": {"app": "nobody"},
+}  # fmt: skip
 
 
 def figures() -> Iterator[Figure]:
@@ -43,8 +61,22 @@ def figures() -> Iterator[Figure]:
             yield Figure(f"page of the watch, server's time: {name}", took, " ms", _PROMISED)
             yield Figure("  beside it: the same by the clock", waited, " ms")
             slowest = max(slowest, (name, took), key=lambda each: each[1])
+        for name, took in _filtered(client):
+            yield Figure(f"a year of failures {name}, the slowest", took, " ms", _PROMISED)
+            slowest = max(slowest, (f"a year {name}", took), key=lambda each: each[1])
         yield Figure(f"pages of the watch, the slowest: {slowest[0]}", slowest[1], " ms", _PROMISED)
         watch.store.close()
+
+
+def _filtered(client: TestClient) -> Iterator[tuple[str, float]]:
+    """Milliseconds of the processor for each filter, by what takes the longest."""
+    for name, only in _FILTERS.items():
+        took = []
+        for by in DIMENSIONS:
+            path = f"/failures?{urlencode({'range': '365d', 'by': by, **only})}"
+            client.get(path)
+            took.append(statistics.median(_look(client, path)[0] for _ in range(_LOOKS)))
+        yield name, 1000 * max(took)
 
 
 def _look(client: TestClient, path: str) -> tuple[float, float]:

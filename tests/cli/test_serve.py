@@ -166,11 +166,14 @@ def test_nobody_gets_in_from_elsewhere_without_a_password(run: Run) -> None:
 
 
 def test_a_secret_that_is_missing_is_told_before_anything_begins(run: Run) -> None:
-    Path("watch.toml").write_text('[telemetry]\nheaders = "env:OTEL_HEADERS"\n', encoding="utf-8")
-    done = run("serve", "--listen", f"127.0.0.1:{free_port()}")
+    text = 'nats = "env:WATCH_NATS"\n[telemetry]\nheaders = "env:OTEL_HEADERS"\n'
+    Path("watch.toml").write_text(text, encoding="utf-8")
+    where = ("--listen", f"127.0.0.1:{free_port()}")
+    done = run("serve", *where, OTEL_HEADERS="a=b")
     assert done.code == 2
-    assert "telemetry.headers: the environment has no OTEL_HEADERS" in done.err
-    done = run("serve", "--listen", f"127.0.0.1:{free_port()}", OTEL_HEADERS="hush, hush")
+    assert "nats: the environment has no WATCH_NATS" in done.err
+    assert not list(Path().glob("watch.db*"))
+    done = run("serve", *where, OTEL_HEADERS="hush, hush", WATCH_NATS="nats://127.0.0.1:1")
     assert done.code == 2
     assert "telemetry.headers: these are no headers" in done.err
     assert "hush" not in done.err

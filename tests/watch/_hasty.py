@@ -11,13 +11,13 @@ from certpin.cli.main import main
 from certpin.watch.alerts import look, outbox
 from certpin.watch.collector import stream
 from certpin.watch.facts import queue
-from certpin.watch.monitor import desk, rounds, settings, worker
+from certpin.watch.monitor import link, rounds, settings
 
 if __name__ == "__main__":
     look._TERM = rounds._LEAST_LEASE = 9  # seconds that a lease outlasts its holder
     outbox._FIRST = 3  # seconds until a message is sent again that may not have been
-    stream._ACK_WAIT = desk._PATIENCE = 4.0  # until another one gets the work
-    worker.work.__kwdefaults__ = {**(worker.work.__kwdefaults__ or {}), "patience": 4.0}
+    # Until another one gets the work.
+    stream._ACK_WAIT = link.JOB_PATIENCE = link.RESULT_PATIENCE = 4.0
     queue._LATE = 7  # seconds until what waits is late
     settings._DURATIONS["interval"] = timedelta(seconds=2)
     main()

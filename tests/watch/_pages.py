@@ -20,7 +20,6 @@ from starlette.middleware import Middleware
 
 from certpin.watch.access import routes as access
 from certpin.watch.access.middleware import AccessMiddleware
-from certpin.watch.facts.rollup import Rollup
 from certpin.watch.settings import Settings
 from certpin.watch.store import open_store
 from certpin.watch.store.tables import METADATA
@@ -54,7 +53,6 @@ def a_year(
     store = open_store(url or f"sqlite:///{folder / 'watch.db'}")
     METADATA.create_all(store.engine)
     year = write_year(store, folder, hosts=hosts, groups=groups)
-    Rollup(store).add_up(year.now)
     return Watch(Settings(pins=year.pins), store, Watched(year.pins)), year
 
 

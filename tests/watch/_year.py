@@ -26,6 +26,7 @@ from certpin.watch.store.tables.reports import (
     REPORT_SAMPLES,
 )
 from certpin.watch.store.tables.sightings import SIGHTINGS
+from tests.watch._sums import add_up
 from tests.watch._year_pins import FIRST, SETS, World, renewals, world, write_sets
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def write_year(
         digests = keep_chains(connection, strange, now)
         _sightings(connection, made)
         _reports(connection, made, groups, digests)
+        add_up(connection)
         _presences(connection, made)
         _alerts(connection, made, digests[0])
     return Year(paths, made.hosts, now, digests[0])

@@ -256,7 +256,8 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
 def test_nats_takes_its_configuration() -> None:
     program = Path(sys.executable).with_name("nats-server")
     argv = [str(program), "-t", "-c", str(EXAMPLES / "nats.conf")]
-    environment = {**os.environ, "NATS_PASSWORD": "letters4and9digits"}
+    passwords = dict.fromkeys(("NATS_PASSWORD", "NATS_ZURICH_PASSWORD"), "letters4and9digits")
+    environment = {**os.environ, **passwords}
     done = subprocess.run(argv, capture_output=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     del environment["NATS_PASSWORD"]

@@ -25,6 +25,7 @@ from certpin.watch.store.tables import METADATA
 from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
+from certpin.watch.store.tables.days import DAY_PLACES, DAY_TRAITS, REPORT_PLACES, REPORT_TRAITS
 from certpin.watch.store.tables.reports import (
     PRESENCES,
     REPORT_GROUPS,
@@ -81,6 +82,22 @@ def test_each_kind_is_kept_for_its_days_to_the_second(store: Store, kind: str) -
         _put(store, table, number, **{when: moment}, **more)
     _sweep(store)
     assert _left(store, table.c[when]) == [limit, AT]
+
+
+def test_sums_go_with_the_last_group_of_their_day(store: Store) -> None:
+    limit = cutoffs(Settings(), NOW - timedelta(hours=7))["groups"]
+    day = limit // DAY * DAY
+    for number, at in enumerate((day - DAY, day), 1):
+        for table in (REPORT_TRAITS, REPORT_PLACES):
+            _put(store, table, number, id=number, seen=at)
+        _put(store, DAY_TRAITS, number, day=at, trait=number)
+        _put(store, DAY_PLACES, number, day=at, trait=number, place=number)
+    while sweep(store, cutoffs(Settings(), NOW - timedelta(hours=7))):
+        pass
+    for table in (DAY_TRAITS, DAY_PLACES):
+        assert _left(store, table.c.day) == [day]
+    for table in (REPORT_TRAITS, REPORT_PLACES):
+        assert _left(store, table.c.id) == [2]
 
 
 def test_what_goes_on_is_kept_however_old_it_is(store: Store) -> None:

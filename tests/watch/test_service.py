@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
 from certpin.watch import service
 from certpin.watch.settings import Settings
 from certpin.watch.watch import Watch
 from certpin.watch.watched import Watched
 from tests.servers._run import free_port
+from tests.watch.collector import bodies
 
 if TYPE_CHECKING:
     from certpin.watch.store import Store
@@ -40,3 +43,51 @@ def test_a_connection_that_says_nothing_is_not_kept(
             await serving
 
     assert asyncio.run(run()) == b""
+
+
+def test_pages_that_hang_leave_connections_for_reports(
+    postgres_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "PARTS", {})
+    address = ("127.0.0.1", free_port())
+    watch = Watch(Settings(listen=address), postgres_store, Watched([]))
+    page = b"GET /silences HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = b"POST /reports HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    report = bodies.body(1)
+
+    async def run() -> bytes:
+        stop, open_ = asyncio.Event(), asyncio.Event()
+        serving = asyncio.create_task(service.serve(watch, stop, open_.set))
+        await open_.wait()
+        try:
+            for _ in range(30):
+                _, hanging = await asyncio.open_connection(*address)
+                hanging.write(page)
+                writers.append(hanging)
+            await asyncio.to_thread(_wait_for_locks, postgres_store)
+            reader, writer = await asyncio.open_connection(*address)
+            writers.append(writer)
+            writer.write(head + b"Content-Length: %d\r\n\r\n" % len(report) + report)
+            return await reader.readline()
+        finally:
+            for writer in writers:
+                writer.close()
+            await asyncio.to_thread(lock.rollback)
+            stop.set()
+            await serving
+
+    writers: list[asyncio.StreamWriter] = []
+    with postgres_store.engine.connect() as lock:
+        lock.execute(text("LOCK TABLE silences IN ACCESS EXCLUSIVE MODE"))
+        assert asyncio.run(run()) == b"HTTP/1.1 204 No Content\r\n"
+
+
+def _wait_for_locks(store: Store) -> None:
+    """Until all that may hang does."""
+    waiting, deadline = 0, time.monotonic() + 20
+    while waiting < service._PAGES_AT_ONCE:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+        with store.read() as connection:
+            statement = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            waiting = connection.execute(text(statement)).scalar_one()

@@ -22,9 +22,14 @@ from certpin.errors import ConfigError
 from certpin.pinfile.fields import Table
 from certpin.watch import telemetry
 from certpin.watch.metrics.counters import Counters
+from certpin.watch.web.app import application
+from certpin.watch.web.health import Condition
+from tests.watch.facts import _world as world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from certpin.watch.store import Store
 
 SECRET = "Bearer otel-0123456789"
 
@@ -50,14 +55,16 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
     @classmethod
-    def spans(cls) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def all_spans(cls) -> Iterator[Any]:
         for path, _, body in cls.came:
             if path == "/v1/traces":
                 for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
                     for scope in resource.scope_spans:
-                        found |= {each.name: each for each in scope.spans}
-        return found
+                        yield from scope.spans
+
+    @classmethod
+    def spans(cls) -> dict[str, Any]:
+        return {each.name: each for each in cls.all_spans()}
 
     @classmethod
     def metrics(cls) -> dict[str, Any]:
@@ -118,7 +125,7 @@ def test_requests_work_and_counters_reach_the_collector(
     spans = Receiver.spans()
     assert attributes(spans["certpin.request"]) == {
         "http.request.method": "GET",
-        "http.route": "/hosts",
+        "http.route": "other",
         "http.response.status_code": 200,
     }
     assert attributes(spans["certpin.batch"]) == {"certpin.batch.size": 12}
@@ -130,6 +137,22 @@ def test_requests_work_and_counters_reach_the_collector(
     for word in (b"hidden", b"private.example", b"otel-0123456789"):
         assert word not in bodies
     assert all(headers["authorization"] == SECRET for _, headers, _ in Receiver.came)
+
+
+def test_a_request_is_told_by_its_route_and_not_by_its_path(
+    endpoint: str, sqlite_store: Store
+) -> None:
+    stop = telemetry.start(settings(endpoint=endpoint), Counters())
+    whole = application(world.watch(sqlite_store), PlainTextResponse("fine"), Condition())
+    client = TestClient(telemetry.TelemetryMiddleware(whole), "http://127.0.0.1:8460")
+    paths = ("/hosts/a.example", "/api/v1/chains/00", "/reports/a", "/healthz", "/no/a.example")
+    for path in paths:
+        client.get(path)
+    client.post("/hosts/a.example", headers={"origin": "http://evil.example"})  # refused
+    stop()
+    routes = [attributes(each)["http.route"] for each in Receiver.all_spans()]
+    named = ["/hosts/{name}", "/api/v1/chains/{digest}", "/reports", "/healthz", "other"]
+    assert routes == [*named, "/hosts/{name}"]
 
 
 def test_who_calls_joins_no_trace(endpoint: str) -> None:

@@ -58,6 +58,7 @@ def _settings(folder: Path, port: int) -> Path:
 def nats_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server with the configuration of the example: nobody comes in without the password."""
     monkeypatch.setenv("NATS_PASSWORD", "letters4and9digits")
+    monkeypatch.setenv("NATS_ZURICH_PASSWORD", "another9for4it")
     text = (EXAMPLES / "nats.conf").read_text(encoding="utf-8")
     port, path = free_port(), tmp_path / "nats.conf"
     assert "store_dir: /data" in text
@@ -121,7 +122,11 @@ def test_service_writer_and_worker_work_together(
             ("watch", "writer", *where),
             ("watch", "worker", "--vantage", "zurich", "--nats", "env:NATS"),
         ]
-        processes = [program(*words, env=env, stdout=None, stderr=None) for words in commands]
+        worker = nats_url.replace("certpin:letters4and9digits", "zurich:another9for4it")
+        processes = [
+            program(*words, env=env | {"NATS": url}, stdout=None, stderr=None)
+            for words, url in zip(commands, (nats_url, nats_url, worker), strict=True)
+        ]
         for each in processes:
             ending.callback(each.wait)
             ending.callback(each.kill)

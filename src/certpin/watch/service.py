@@ -11,14 +11,15 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from anyio.to_thread import current_default_thread_limiter
+
 from certpin.errors import ConfigError
 from certpin.watch import retention, telemetry
 from certpin.watch.access.listening import check_listening
 from certpin.watch.alerts import run as alerts
-from certpin.watch.collector import writer
+from certpin.watch.collector import awake, writer
 from certpin.watch.collector.app import Collector
 from certpin.watch.collector.intake import open_intake
-from certpin.watch.facts import rollup
 from certpin.watch.monitor import run as monitor
 from certpin.watch.parts import run_parts
 from certpin.watch.port import cannot_listen, check_free
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
 # What works in the background. A new part is one line here.
 PARTS: Mapping[str, Part] = {
     "alerts": alerts.run,
+    "awake": awake.run,
     "monitor": monitor.run,
     "retention": retention.run,
-    "sums": rollup.run,
     "writer": writer.run,
 }
 
@@ -48,6 +49,10 @@ _GRACE = 10  # seconds for requests that are under way to be answered
 _BACKLOG = 1024
 _SILENT = 20  # seconds that a connection may say nothing, before a request and between two
 _MOST_AT_ONCE = 4096  # connections that are worked on; one more waits, whatever it has to say
+
+# Pages that are made at a time, of the fifteen connections that a process has to PostgreSQL: where
+# they are slow, reports are counted all the same, and alerts are looked at.
+_PAGES_AT_ONCE = 8
 
 log = logging.getLogger("certpin.watch")
 
@@ -74,6 +79,7 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
     Raises ``ConfigError`` where the address cannot be listened on.
     """
     condition = Condition()
+    current_default_thread_limiter().total_tokens = _PAGES_AT_ONCE
     async with open_intake(watch) as intake:
         condition.needs["stream"] = intake.is_ready
         app = application(watch, Collector(watch, intake), condition)

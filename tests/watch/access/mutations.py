@@ -146,4 +146,25 @@ MUTATIONS: list[Mutation] = [
         "if old is None:\n                return self._start(request, owner)",
         "test_openid.py::test_a_session_that_was_ended_or_is_over_does_not_go_on",
     ),
+    Mutation(
+        "a watch that may not begin makes no database",
+        "certpin/watch/service.py",
+        "if schema_state(watch.store).state is SchemaState.EMPTY:",
+        "if False:",
+        "tests/cli/test_serve.py::test_nobody_gets_in_from_elsewhere_without_a_password",
+    ),
+    Mutation(
+        "the service looks for every secret before it begins",
+        "certpin/watch/service.py",
+        "    look_up_all(watch.settings)\n",
+        "",
+        "tests/cli/test_serve.py::test_a_secret_that_is_missing_is_told_before_anything_begins",
+    ),
+    _rule(
+        "text becomes elements in one way alone",
+        "headers.py",
+        "\"require-trusted-types-for 'script'; \"",
+        "",
+        "test_answers.py::test_the_policy_allows_nothing_inline_and_nothing_from_elsewhere",
+    ),
 ]

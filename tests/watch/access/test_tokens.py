@@ -11,6 +11,7 @@ import pytest
 from certpin.errors import InputError
 from certpin.watch.access import passwords, throttle, tokens, verified
 from certpin.watch.access.verified import Verified
+from certpin.watch.store.failures import store_error
 from tests.watch.access._kit import House, post
 
 if TYPE_CHECKING:
@@ -143,6 +144,23 @@ def test_a_token_that_makes_no_sense_is_not_made(house: House, fields: dict[str,
     assert post(house.browser(), "/tokens", "/tokens", **fields).status_code == 400
     with house.store.read() as connection:
         assert tokens.every(connection) == []
+
+
+def test_whoever_is_signed_in_sees_the_pages_where_nothing_can_be_written(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, or a standby that reads alone: that is when somebody has to look."""
+    house.add("anna")
+    browser, token = house.signed_in("anna"), house.token("read")
+    house.clock.move(minutes=5)  # it is time to write down that both were seen
+
+    def full() -> None:
+        raise store_error("full")
+
+    monkeypatch.setattr(house.store, "write", full)
+    assert browser.get("/").status_code == 200
+    headers = {"authorization": f"Bearer {token}"}
+    assert house.browser().get("/", headers=headers).status_code == 200
 
 
 def test_the_record_has_pages(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

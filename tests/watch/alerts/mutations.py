@@ -150,4 +150,11 @@ MUTATIONS: list[Mutation] = [
         "store",
         _GATHER + "nobody_can_invent_a_chain_that_an_authority_issued",
     ),
+    _rule(
+        "a silence of a rule that there is not is none",
+        "silences.py",
+        "        check_rule(wanted.rule)\n",
+        "        pass\n",
+        "tests/watch/alerts/test_settings.py::test_a_silence_is_of_something_that_there_is",
+    ),
 ]

@@ -204,6 +204,19 @@ def test_nobody_can_invent_a_chain_that_an_authority_issued(
         assert not is_vouched(junk)
 
 
+def test_a_root_that_no_server_sends_counts_where_it_signed(
+    sqlite_store: Store, good: Identity, root: Authority
+) -> None:
+    """A clock that is wrong: nothing was verified, and what was sent ends below the pinned root."""
+    pins = kit.pin_set(kit.policy(HOST, root.pin, trust=kit.anchors(root)))
+    here = stage(sqlite_store, WatchedSet(Path("pins.toml"), pins, History()))
+    report(sqlite_store, ders(good), reason="date")
+    report(sqlite_store, ders(good)[:1], reason="date")  # nobody knows who signed that
+    with sqlite_store.read() as connection:
+        found = gather(connection, here.watch, Past(), NOW, {})
+    assert (len(found.accepted), len(found.strange)) == (1, 1)
+
+
 def test_the_dates_of_signatures_are_read_where_there_is_a_folder(tmp_path: Path) -> None:
     here = WatchedSet(tmp_path / "pins.toml", kit.pin_set(kit.policy(HOST)), History())
     assert not list(roles_of(here, NOW))

@@ -104,6 +104,14 @@ def test_a_silence_that_nobody_answers_for_is_refused(
         silence(connection, _wanted(**more), SETTINGS)
 
 
+def test_a_silence_is_of_something_that_there_is(sqlite_store: Store) -> None:
+    with sqlite_store.write() as connection:
+        assert silence(connection, _wanted(rule="pin-mismatch"), SETTINGS).rule == "pin-mismatch"
+        with pytest.raises(InputError, match="no rule pin-mismach") as refused:
+            silence(connection, _wanted(rule="pin-mismach"), SETTINGS)
+    assert refused.value.fix.startswith("did you mean pin-mismatch? There are certificate-expire")
+
+
 def test_whoever_sets_a_shorter_limit_gets_it(sqlite_store: Store) -> None:
     with sqlite_store.write() as connection, pytest.raises(InputError, match="so long"):
         silence(connection, _wanted(), SETTINGS, at_most=timedelta(seconds=30))

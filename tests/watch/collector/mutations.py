@@ -127,15 +127,15 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a host has groups that no other can take",
         "grouping.py",
-        "        if own < OWN:\n            step = 0\n        elif",
-        "        if",
+        "    if own < OWN:\n        return 0\n",
+        "",
         _GROUPING + "a_host_that_is_watched_cannot_fill_the_hour_or_the_day_for_another",
     ),
     _rule(
         "a day has an end",
         "grouping.py",
-        "max(_step(now.hour, hour), _step(now.day, day))",
-        "_step(now.hour, hour)",
+        "max(step_of(now.hour, hour), step_of(now.day, day))",
+        "step_of(now.hour, hour)",
         _GROUPING + "a_host_that_is_watched_cannot_fill_the_hour_or_the_day_for_another",
     ),
     _rule(

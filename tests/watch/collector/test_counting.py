@@ -16,12 +16,14 @@ from certpin.watch.collector.presences import Space
 from certpin.watch.collector.received import Failure, Holding, Received
 from certpin.watch.store.keeping import chain_of
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
+from certpin.watch.store.tables.days import DAY_PLACES, REPORT_TRAITS
 from certpin.watch.store.tables.reports import (
     PRESENCES,
     REPORT_GROUPS,
     REPORT_IDENTITIES,
     REPORT_SAMPLES,
 )
+from tests.watch._sums import assert_sums_are_right
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,6 +112,37 @@ def test_a_report_with_two_names_is_known_by_either(store: Store) -> None:
 
 def replaced(known: Failure, also: int) -> Failure:
     return msgspec.structs.replace(known, also=also.to_bytes(32, "big"))
+
+
+def test_days_are_added_up_with_the_groups_and_not_without_them(store: Store) -> None:
+    """By two processes that know nothing of each other, and late, into days that were before."""
+    one, other = Known(), Known()
+    counted(store, [body(failure(1)), body(failure(2, network="lte", host="b.example"))], known=one)
+    counted(store, [body(failure(3), at=AT + DAY), body(failure(3)), body(failure(4))], known=other)
+    counted(store, [body(failure(5), at=AT - 9 * DAY), body(failure(1))], known=one)
+    counted(store, [body(failure(6, served=())), body(failure(7))], known=other)
+    with store.write() as connection:
+        count(connection, [body(failure(8)), body(failure(9, app="new"))], RULES, one)
+        connection.rollback()
+    assert total(store) == 7
+    assert_sums_are_right(store)
+    seen = {row.network: row.seen for row in rows(store, REPORT_TRAITS)}
+    assert seen == {"wifi": 101 * DAY, "lte": 100 * DAY}
+
+
+def test_hostile_reports_fill_the_sums_of_a_day_and_no_more(store: Store) -> None:
+    rules, known = Rules(Room(16, 4)), Known()
+    for hour in range(12):
+        at = AT // DAY * DAY + hour * HOUR
+        batch = [
+            body(failure(hour * 50 + n, network=f"{hour} {n}", app=f"{n}"), at=at)
+            for n in range(14)
+        ]
+        counted(store, batch, rules, known)
+    sums = rows(store, DAY_PLACES)
+    assert sum(row._mapping["count"] for row in sums) == total(store) == 12 * 14
+    assert len(rows(store, REPORT_GROUPS)) == 12 * 14
+    assert 4 * 16 <= len(sums) < 2 * 4 * 16
 
 
 def test_chains_are_stored_once_and_named_by_their_digest(store: Store) -> None:
@@ -225,3 +258,4 @@ def test_many_processes_count_together_on_postgresql(postgres_store: Store) -> N
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(writer, range(4)))
     assert total(postgres_store) == len(rows(postgres_store, REPORT_IDENTITIES)) == 40
+    assert_sums_are_right(postgres_store)

@@ -17,6 +17,7 @@ from sqlalchemy import text
 from certpin.watch.store import open_store
 from tests.servers._run import accepts, free_port, running
 from tests.servers.nats import nats
+from tests.watch._sums import assert_sums_are_right
 from tests.watch.collector.clients import Clients, counted, missing
 from tests.watch.collector.cut import line
 
@@ -54,6 +55,7 @@ def _kept(store: Store, clients: Clients, deadline: float = 60.0) -> None:
         time.sleep(0.05)
     total, known = counted(store)
     assert total == known
+    assert_sums_are_right(store)
 
 
 def test_a_collector_that_is_killed_under_load_keeps_its_promises(tmp_path: Path) -> None:

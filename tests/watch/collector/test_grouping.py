@@ -6,10 +6,12 @@ import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from certpin.errors import FormatError
 from certpin.reports import Presence, Report
 from certpin.reports.model import Client
 from certpin.watch.collector.grouping import (
@@ -112,7 +114,36 @@ def test_texts_are_cut_and_hold_nothing_that_acts() -> None:
 def test_a_batch_travels_whole() -> None:
     presence = Presence(AT, "bank-app", 2**63, "id:2", Client(platform="ios"))
     batch = [Received(7, "192.0.2.0/24", told([REPORT, presence], "x"), b"{}", 3000)]
-    assert unpack_batch(pack(batch)) == batch
+    assert unpack_batch(pack(batch), now=1_800_000_000) == batch
+
+
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        ("identity", bytes(5000)),
+        ("host", "x" * 3000),
+        ("app", "a\0b"),
+        ("network", "\u202e"),
+        ("version", 2**63),
+        ("version", -1),
+        ("kind", "mine"),
+        ("served", (bytes(20_000),)),
+        ("served", (b"0",) * 50),
+    ],
+)
+def test_what_no_collector_writes_is_no_batch_of_reports(where: str, what: object) -> None:
+    """An index of PostgreSQL takes no 3,000 characters: a writer would try for ever."""
+    forged = msgspec.structs.replace(_told(REPORT), **{where: what})
+    with pytest.raises(FormatError):
+        unpack_batch(pack([Received(7, "", (forged,))]), 7)
+
+
+def test_a_moment_that_has_not_come_counts_as_now() -> None:
+    [received] = unpack_batch(pack([Received(2**50, "", (_told(REPORT),))]), 1_800_000_000)
+    assert received.at == 1_800_000_000
+    for never in (2**63, -5):
+        with pytest.raises(FormatError):
+            unpack_batch(pack([Received(never, "", (_told(REPORT),))]), 1_800_000_000)
 
 
 def test_groups_differ_in_each_of_their_fields() -> None:

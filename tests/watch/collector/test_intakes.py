@@ -18,7 +18,8 @@ from certpin.watch.collector import jetstream, writer
 from certpin.watch.collector.intake import open_intake
 from certpin.watch.collector.received import pack, told, unpack_batch
 from certpin.watch.collector.refusals import NotDurableError
-from certpin.watch.collector.stream import subject
+from certpin.watch.collector.settings import Settings
+from certpin.watch.collector.stream import DropsReportsError, ensure_stream, subject, why
 from certpin.watch.metrics.counters import COUNTERS
 from certpin.watch.store.tables.reports import REPORT_GROUPS, REPORT_IDENTITIES
 from tests.servers.nats import nats
@@ -195,11 +196,57 @@ def _poisoned() -> float:
     return COUNTERS.registry.get_sample_value("certpin_collector_reports_total", labels) or 0
 
 
+@pytest.mark.slow
+def test_what_the_store_refuses_stays_in_the_stream_and_in_nobodys_way(
+    server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables of another version ask for a value that this one has not: nothing is lost by it."""
+    monkeypatch.setattr(writer, "_LATER", 0.2)
+    watch = _watch(tmp_path, server.url, stream="REFUSED", stream_bytes=MEGABYTE)
+    with watch.store.write() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER picky BEFORE INSERT ON report_groups WHEN new.network = 'odd' "
+            "BEGIN SELECT RAISE(ABORT, 'it does not fit'); END"
+        )
+    assert _through_stream(watch, [bodies.body(1, network="odd")]) == [204]
+    assert _through_stream(watch, [bodies.body(2)]) == [204]
+    asyncio.run(write_until(watch, 1))
+    with watch.store.write() as connection:
+        connection.exec_driver_sql("DROP TRIGGER picky")
+    asyncio.run(write_until(watch, 2))
+    watch.store.close()
+
+
+@pytest.mark.parametrize(
+    "how", [{"discard": "old"}, {"max_age": 3600}, {"retention": "limits"}, {"storage": "memory"}]
+)
+def test_a_stream_that_would_drop_what_was_promised_is_none(
+    server: Nats, how: dict[str, Any]
+) -> None:
+    async def ensure() -> None:
+        connection = await client.connect(server.url)
+        made: dict[str, Any] = {
+            "retention": "workqueue",
+            "discard": "new",
+            "max_bytes": MEGABYTE,
+        } | how
+        await connection.jetstream().add_stream(name="DROPS", subjects=["DROPS.batch"], **made)
+        try:
+            await ensure_stream(connection.jetstream(), Settings(stream="DROPS"))
+        finally:
+            await connection.jetstream().delete_stream("DROPS")
+            await connection.close()
+
+    with pytest.raises(DropsReportsError) as refused:
+        asyncio.run(ensure())
+    assert "discard new" in why(refused.value)
+
+
 def test_a_text_of_the_stream_that_is_not_utf_8_is_poison_as_other_junk_is() -> None:
     data = pack(_reports(1))
     assert b"bank.example" in data
     with pytest.raises(FormatError):  # and not the error of Python's own, which ends a writer
-        unpack_batch(data.replace(b"bank.example", b"bank\x80example"))
+        unpack_batch(data.replace(b"bank.example", b"bank\x80example"), 0)
 
 
 def test_the_name_of_a_message_is_that_of_its_reports() -> None:

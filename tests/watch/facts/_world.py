@@ -24,6 +24,7 @@ from certpin.watch.store.tables.sightings import SIGHTINGS, VANTAGES
 from certpin.watch.watch import Watch
 from certpin.watch.watched import Glance, Watched, WatchedSet
 from tests import kit
+from tests.watch._sums import add_up
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -119,6 +120,7 @@ def sighted(connection: Connection, host: str, vantage: str, **fields: Any) -> N
         "tls": "TLSv1.3",
         "problem": "",
         "code": 0,
+        "took": 120_000,
         "first_at": at(NOW - 2 * DAY),
         "last_at": at(NOW - timedelta(minutes=5)),
         "count": 7,
@@ -175,6 +177,7 @@ def fill(store: Store) -> dict[str, bytes]:
         found = dict(zip(names, keep_chains(connection, chains, NOW), strict=True))
         _sightings(connection, found)
         _reports(connection, found["stranger"])
+        add_up(connection)
         _alerts(connection)
         for ago, old, new in ((0, 40, 60), (1, 50, 50), (2, 90, 10), (9, 100, 0)):
             present(connection, ago, 11, old)

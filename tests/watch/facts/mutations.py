@@ -60,8 +60,8 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "api: hosts that nobody watches",
-        "certpin/watch/web/api/resources.py",
-        "    _there(hosts.policies_of(ask.watch.watched.glance(), name) or None)\n",
+        "certpin/watch/web/api/of_hosts.py",
+        "    there(hosts.policies_of(ask.watch.watched.glance(), name) or None)\n",
         "",
         _API + "what_is_not_there_is_not_found",
     ),
@@ -74,7 +74,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "telemetry: attributes of a list",
-        "certpin/watch/telemetry.py",
+        "certpin/watch/telemetry/spans.py",
         "        if name in ATTRIBUTES:\n",
         "        if name:\n",
         "tests/watch/test_telemetry.py::test_requests_work_and_counters_reach_the_collector",

@@ -36,7 +36,7 @@ def test_each_host_stands_as_its_worst_vantage_does(
     api, new, pay = found.items
     assert (api.name, new.name, pay.name) == (API, NEW, PAY)
     assert (api.status, api.alerts, api.failures) == ("broken", 1, 40)
-    assert api.problems == ("mismatch", "refused", "vantages-disagree", "certificate-ends")
+    assert api.problems == ("mismatch", "refused", "vantages-disagree")
     assert api.policies[0].alive == (11, 12)
     assert [(each.vantage, each.answer, each.refused_by) for each in api.vantages] == [
         ("eu", "mismatch", (11, 12)),
@@ -77,6 +77,18 @@ def test_room_that_is_nearly_used_up_is_named(store: Store, digests: dict[str, b
         assert [each.name for each in found.full] == names
         words = " ".join(unknowns.of_the_watch(found, NOW))
         assert ("bytes (14,680,064)" in words) == bool(names)
+
+
+@pytest.mark.parametrize(("days", "soon"), [(29, False), (31, True)])
+def test_soon_is_measured_by_the_life_of_a_certificate_as_the_monitor_does(
+    sqlite_store: Store, days: int, soon: bool
+) -> None:
+    """One of 40 days: at 30, the setting, nobody has to do anything, and nobody is told."""
+    world.fill(sqlite_store)
+    with sqlite_store.read() as connection:
+        then = hosts.host(connection, world.glance(), NOW + days * DAY, PAY)
+    assert then is not None
+    assert ("certificate-ends" in then.problems) == soon
 
 
 def test_hosts_come_in_pages_by_their_names(store: Store, digests: dict[str, bytes]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from sqlalchemy import event
 
 from certpin.watch.facts import adoption, alerts, failures, freshness, hosts, sightings
-from certpin.watch.facts.failures import Only, Range
+from certpin.watch.facts.breakdown import breakdown
+from certpin.watch.facts.failures import By, Only, Range
 from tests.watch.facts import _world as world
 from tests.watch.facts._world import API, DAY, NOW
 
@@ -38,25 +39,78 @@ QUESTIONS: dict[str, Callable[[Connection], object]] = {
     "freshness": lambda c: freshness.freshness(c, GLANCE, NOW),
 }
 # Small tables, and an index as a whole: what is asked from each vantage, who holds a lease, and
-# the one stream that there is.
+# the one stream that there is; sums in the order of their places, and what they are of.
 FINE = (
+    *(
+        "SCAN day_places",
+        "SCAN anon_1",
+        "SCAN CONSTANT ROW",
+        "SCAN (subquery",
+        "SCAN report_traits",
+        "SCAN report_places",
+    ),
     *("SCAN vantages", "SCAN leases", "SCAN report_queue"),
     "SCAN sightings USING INDEX ix_sightings_one_goes_on",
 )
 
 
+# A year of whole days, asked for by one thing each, by two, and by all.
+DAYS = Range((NOW - 365 * DAY).replace(hour=0), NOW.replace(hour=0))
+VALUES: dict[str, Any] = {name: 12 if name == "version" else "00" * 32 for name in get_args(By)}
+FILTERS = [
+    Only(),
+    *(Only(**{name: value}) for name, value in VALUES.items()),
+    Only(host=API, network="wifi"),
+    Only(**VALUES),
+]
+
+
+class Plans:
+    """How SQLite answers what is asked while the block runs."""
+
+    def __init__(self, store: Store) -> None:
+        self.statements: list[str] = []
+        self.plans: list[str] = []
+        event.listen(store.engine, "before_cursor_execute", self._explain)
+
+    def _explain(
+        self, connection: Any, _: Any, statement: str, parameters: Any, *rest: Any
+    ) -> None:
+        raw = connection.connection.dbapi_connection
+        self.statements.append(statement)
+        found = raw.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        self.plans.extend(row[3] for row in found)
+
+    @property
+    def scans(self) -> list[str]:
+        """Tables that are read as a whole, and are not small."""
+        found = [plan for plan in self.plans if plan.startswith("SCAN")]
+        return [each for each in found if "COVERING" not in each and not each.startswith(FINE)]
+
+
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_a_question_is_answered_by_an_index(sqlite_store: Store, name: str) -> None:
-    plans: list[str] = []
-
-    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
-        del cursor, rest
-        raw = connection.connection.dbapi_connection
-        plans.extend(row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
-
-    event.listen(sqlite_store.engine, "before_cursor_execute", explain)
+    asked = Plans(sqlite_store)
     with sqlite_store.read() as connection:
         QUESTIONS[name](connection)
-    scans = [plan for plan in plans if plan.startswith("SCAN")]
-    assert [plan for plan in scans if "COVERING" not in plan and not plan.startswith(FINE)] == []
-    assert plans
+    assert asked.plans
+    assert asked.scans == []
+
+
+def test_a_year_by_anything_and_of_anything_is_read_from_its_sums(sqlite_store: Store) -> None:
+    world.fill(sqlite_store)  # what all reports have is not asked for
+    asked = Plans(sqlite_store)
+    with sqlite_store.read() as connection:
+        for only in FILTERS:
+            for by in get_args(By):
+                failures.series(connection, DAYS, by=by, bucket="day", only=only)
+            failures.total(connection, DAYS, only)
+            failures.top_chains(connection, DAYS, only=only)
+            breakdown(connection, DAYS, get_args(By), only)
+    assert not [each for each in asked.statements if "report_groups" in each]
+    assert asked.scans == []
+    assert not [each for each in asked.plans if "AUTOMATIC" in each], "an index made on the way"
+    ranked = [each for each in asked.statements if "GROUP BY day_places.place" in each]
+    assert ranked
+    for each in ranked:
+        assert "day_places.day +" in each, "in the order of the places: nothing is sorted"

@@ -85,6 +85,7 @@ def test_certpins_own_metrics_say_how_things_stand(scraped: Scraped) -> None:
 def test_the_names_of_other_exporters_are_there_with_their_labels(scraped: Scraped) -> None:
     leaf = world.stranger().certificate
     assert scraped.value("probe_success", **TARGET) == 1
+    assert scraped.value("probe_duration_seconds", **TARGET) == 0.12
     assert scraped.value("probe_ssl_earliest_cert_expiry", **TARGET) == leaf.not_after.timestamp()
     info = {"fingerprint_sha256": leaf.sha256.hex(), "subjectalternative": API}
     assert scraped.value("probe_ssl_last_chain_info", **TARGET, **info) == 1

@@ -56,6 +56,7 @@ def test_a_host_is_asked_written_down_once_and_found_in_order(
     (row,) = rows(scene.watch.store)
     assert (row.outcome, row.count, row.latest) == ("verified", 2, True)
     assert row.last_at - row.first_at == 61
+    assert 0 < row.took < 10_000_000
     assert scene.found() == []
     with scene.watch.store.read() as connection:
         assert connection.scalar(select(func.count()).select_from(CERTIFICATES)) == 3

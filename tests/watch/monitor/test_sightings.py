@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 from sqlalchemy import select
 
 from certpin.watch.monitor.sightings import asking, keep_results, known
@@ -41,11 +43,12 @@ def rows(store: Store) -> list[Any]:
 
 def test_a_row_goes_on_while_the_same_is_seen_and_ends_with_a_change(store: Store) -> None:
     keep(store, result(0, GOOD))
-    keep(store, result(900, GOOD), result(1800, GOOD))
+    slow = msgspec.structs.replace(GOOD, took=90_000)
+    keep(store, result(900, GOOD), result(1800, slow))
     keep(store, result(2700, SILENT))
     first, second = rows(store)
     assert (first.count, first.first_at, first.last_at) == (3, START + 3, START + 1803)
-    assert (first.latest, second.latest) == (False, True)
+    assert (first.latest, second.latest, first.took) == (False, True, 90_000)
     assert (second.outcome, second.changes) == ("unreachable", 0)
     keep(store, result(3600, GOOD))  # the one that nobody saw twice is counted
     assert rows(store)[-1].changes == 1
@@ -102,3 +105,17 @@ def test_vantages_are_noted_and_their_silence_begins_anew_after_a_pause(store: S
     with store.read() as connection:
         (row,) = connection.execute(select(VANTAGES))
     assert row.heard_at == START + 10**6
+
+
+def test_two_services_that_write_about_one_target_at_once_make_one_row(
+    postgres_store: Store,
+) -> None:
+    """Both would begin the row that goes on: the second one has to see that of the first."""
+    with ThreadPoolExecutor(1) as other:
+        with postgres_store.write() as connection:
+            keep_results(connection, [result(0, GOOD)], datetime.fromtimestamp(START + 9, UTC))
+            second = other.submit(keep, postgres_store, result(60, GOOD))
+            with pytest.raises(TimeoutError):
+                second.result(0.2)
+        assert second.result(20) == 1
+    assert [row.count for row in rows(postgres_store)] == [2]

@@ -78,6 +78,9 @@ def test_a_job_that_asks_for_what_cannot_be_asked_is_refused(fields: dict[str, o
         {"seen": [msgspec.to_builtins(SEEN) | {"verified": []}]},
         {"seen": [{"address": "", "outcome": "unreachable"}]},
         {"seen": [msgspec.to_builtins(SEEN) | {"problem": "x" * 401}]},
+        {"seen": [msgspec.to_builtins(SEEN) | {"tls": "a\0b"}]},
+        {"seen": [msgspec.to_builtins(SEEN) | {"edge": "\u202e"}]},
+        {"seen": [msgspec.to_builtins(SEEN)] * 2},
         {"at": "now"},
     ],
 )

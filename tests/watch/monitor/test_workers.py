@@ -14,13 +14,22 @@ import msgspec
 import nats as client
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import DataError
 
 from certpin.lab import Authority, LabServer
+from certpin.watch.monitor import desk, link
 from certpin.watch.monitor.desk import Desk
 from certpin.watch.monitor.jobs import job_of
-from certpin.watch.monitor.link import JOBS, RESULTS, make_streams, result_subject
+from certpin.watch.monitor.link import (
+    JOBS,
+    RESULTS,
+    job_subject,
+    make_streams,
+    result_subject,
+)
 from certpin.watch.monitor.run import run
 from certpin.watch.monitor.schedule import due
+from certpin.watch.monitor.sightings import keep_results
 from certpin.watch.monitor.targets import charges, targets_of
 from certpin.watch.monitor.wire import Result, Seen, encode
 from certpin.watch.monitor.worker import work
@@ -39,11 +48,12 @@ if TYPE_CHECKING:
     WatchOver = Callable[..., Scene]
 
 DEADLINE = 30.0
+SILENT = Seen("127.0.0.1", "unreachable", problem="nobody")
 WORKER = """
 import asyncio, sys
 from certpin.watch.monitor.worker import work
 from certpin.watch.secret import Secret
-asyncio.run(work("fra1", Secret(sys.argv[1]), asyncio.Event(), patience=1.0))
+asyncio.run(work("fra1", Secret(sys.argv[1]), asyncio.Event()))
 """
 
 
@@ -136,10 +146,10 @@ def test_what_two_services_hand_out_is_there_once(
         async with emptied(broker) as jetstream:
             await make_streams(jetstream, scene.watch.settings.monitor)
             for _ in range(2):
-                desk = Desk(scene.watch)
-                desk._jetstream = jetstream
+                one = Desk(scene.watch)
+                one._jetstream = jetstream
                 for _ in range(2):
-                    await desk.hand_out(jobs_of(scene))
+                    await one.hand_out(jobs_of(scene))
             info = await jetstream.stream_info(JOBS)
             return int(info.state.messages)
 
@@ -150,9 +160,10 @@ def test_what_two_services_hand_out_is_there_once(
 
 @pytest.mark.slow
 def test_a_job_of_a_worker_that_was_killed_goes_to_another(
-    broker: str, watch_over: WatchOver, intermediate: Authority
+    broker: str, watch_over: WatchOver, intermediate: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first worker hangs on a server that says nothing when it is killed."""
+    monkeypatch.setattr(link, "JOB_PATIENCE", 1.0)
     leaf = intermediate.issue("localhost")
 
     async def serve(scene: Scene, server: Server) -> None:
@@ -163,7 +174,7 @@ def test_a_job_of_a_worker_that_was_killed_goes_to_another(
             await until(lambda: server.connections)
             os.kill(process.pid, signal.SIGKILL)
             await asyncio.to_thread(process.wait)
-            async with going(lambda stop: work("fra1", Secret(broker), stop, patience=1.0)):
+            async with going(lambda stop: work("fra1", Secret(broker), stop)):
                 await until(lambda: len(rows(scene)) == 2)
 
     with Server(say_nothing) as server, LabServer(leaf) as working:
@@ -184,7 +195,7 @@ def test_forged_and_repeated_results_count_for_nothing(
     good = Result(
         *(job.host, job.port, job.way, job.vantage, job.slot),
         at=job.slot + 1,
-        seen=(Seen("127.0.0.1", "unreachable", problem="nobody"),),
+        seen=(SILENT,),
     )
     future = int(scene.watch.clock().timestamp()) + 3600
     forged = [
@@ -208,6 +219,52 @@ def test_forged_and_repeated_results_count_for_nothing(
     asyncio.run(serve())
     (row,) = rows(scene)
     assert (row.host, row.vantage, row.count, row.slot) == ("localhost", "fra1", 1, job.slot)
+
+
+@pytest.mark.slow
+def test_no_vantage_can_have_the_answer_of_another_dropped_as_a_repeat(
+    broker: str, watch_over: WatchOver, intermediate: Authority
+) -> None:
+    """The identity of an answer follows from its job, and neighbours have jobs like it."""
+
+    async def serve(scene: Scene) -> None:
+        async with emptied(broker) as jetstream:
+            await make_streams(jetstream, scene.watch.settings.monitor)
+            for job in jobs_of(scene):
+                named = {"Nats-Msg-Id": job.identity}
+                await jetstream.publish(result_subject("ams1"), b"junk", headers=named)
+                await jetstream.publish(job_subject("fra1"), encode(job))
+            async with going(
+                Desk(scene.watch).collect, lambda stop: work("fra1", Secret(broker), stop)
+            ):
+                await until(lambda: rows(scene))
+
+    with LabServer(leaf := intermediate.issue("localhost")) as server:
+        scene = watch_over(leaf, host=[elsewhere(server.port)], nats=Secret(broker))
+        asyncio.run(serve(scene))
+    assert [row.outcome for row in rows(scene)] == ["verified"]
+
+
+def test_a_result_that_fits_into_no_store_stands_in_no_others_way(
+    watch_over: WatchOver, intermediate: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = [elsewhere(port) for port in (443, 444, 445, 446)]
+    scene = watch_over(intermediate.issue("localhost"), host=hosts, nats=Secret("nats://x"))
+    answers = [
+        Result(*(job.host, job.port, job.way, job.vantage, job.slot), job.slot, (SILENT,))
+        for job in jobs_of(scene)
+    ]
+    invented = tuple(msgspec.structs.replace(SILENT, edge=f"192.0.2.{n}") for n in range(9))
+
+    def picky(connection: Any, results: list[Result], now: Any) -> int:
+        if any(each.port == 444 for each in results):
+            raise DataError("INSERT", None, ValueError("it does not fit"))
+        return keep_results(connection, results, now)
+
+    monkeypatch.setattr(desk, "keep_results", picky)
+    edges = msgspec.structs.replace(answers[-1], seen=invented)  # nobody asked at these
+    assert Desk(scene.watch)._keep([*answers[:-1], edges])
+    assert sorted(row.port for row in rows(scene)) == [443, 445]
 
 
 @pytest.mark.slow
@@ -235,6 +292,32 @@ def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
         scene = watch_over(leaf, host=[elsewhere(server.port)], confirm="1s", nats=Secret(url))
         asyncio.run(serve(scene, port, url))
     assert [row.outcome for row in rows(scene)] == ["verified"]
+
+
+@pytest.mark.slow
+def test_streams_that_somebody_deletes_are_made_anew_and_all_go_on(
+    broker: str, watch_over: WatchOver, intermediate: Authority
+) -> None:
+    leaf = intermediate.issue("localhost")
+
+    async def serve(scene: Scene) -> None:
+        async with (
+            emptied(broker) as jetstream,
+            going(
+                lambda stop: run(scene.watch, stop), lambda stop: work("fra1", Secret(broker), stop)
+            ),
+        ):
+            await until(lambda: len(rows(scene)) == 1)
+            for gone in ((JOBS, RESULTS), (JOBS,)):
+                for name in gone:
+                    await jetstream.delete_stream(name)
+                before = rows(scene)[0].count
+                scene.pass_time(seconds=1000)
+                await until(lambda before=before: rows(scene)[0].count > before)  # type: ignore[misc]
+
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[elsewhere(server.port)], confirm="1s", nats=Secret(broker))
+        asyncio.run(serve(scene))
 
 
 def test_without_a_broker_everything_else_goes_on_and_whoever_is_stopped_ends(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Boolean, LargeBinary, insert, select
+from sqlalchemy import Boolean, Integer, LargeBinary, MetaData, insert, select
 
 from certpin.watch.store.backup import is_transient
 from certpin.watch.store.tables import METADATA
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from certpin.watch.store import Store
 
 
-def fill(store: Store, count: int = 3) -> None:
+def fill(store: Store, count: int = 3, tables: MetaData = METADATA) -> None:
     """Put some rows into every table."""
     with store.write() as connection:
-        for table in METADATA.sorted_tables:
+        for table in tables.sorted_tables:
             rows = [
                 {column.name: value(column, number) for column in table.columns}
                 for number in range(1, count + 1)
@@ -34,16 +34,16 @@ def value(column: Column[Any], number: int) -> Any:
         return bool(number % 2)
     if isinstance(column.type, LargeBinary):
         return bytes([number % 256, 0, 255]) + number.to_bytes(8)
-    if isinstance(column.type, BigInteger):
+    if isinstance(column.type, Integer):
         return number if column.primary_key or column.foreign_keys else 2**62 + number
     return f"{column.name} {number} ' \" \N{SNOWMAN} \U0001f512"
 
 
-def rows_of(store: Store) -> dict[str, list[tuple[Any, ...]]]:
+def rows_of(store: Store, tables: MetaData = METADATA) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table that is kept, sorted."""
     with store.read() as connection:
         return {
             table.name: sorted((tuple(row) for row in connection.execute(select(table))), key=repr)
-            for table in METADATA.sorted_tables
+            for table in tables.sorted_tables
             if not is_transient(table.name)
         }

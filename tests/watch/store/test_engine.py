@@ -17,6 +17,7 @@ from certpin.errors import ConfigError, StoreError
 from certpin.watch.store import engine, failures, open_store
 from certpin.watch.store.on_sqlite import path_of
 from certpin.watch.store.tables import METADATA
+from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.leases import LEASES
 from tests.servers._run import free_port
 from tests.servers.postgres import postgres
@@ -235,6 +236,18 @@ def test_all_below_the_first_line_of_an_error_is_cut() -> None:
     assert SECRET not in "".join(traceback.format_exception(refused.value))
 
 
+@pytest.mark.parametrize("typed", ["an\0na", "\ud800anna", "anna\udfff\0"])
+def test_what_postgresql_has_no_text_for_is_a_text_all_the_same(
+    postgres_store: Store, typed: str
+) -> None:
+    """Whoever types such a name, or serves such a banner, stops nothing with it."""
+    row = dict.fromkeys(("who", "what", "subject", "source", "outcome"), typed)
+    with postgres_store.write() as connection:
+        connection.execute(AUDIT.insert(), [row | {"at": 1}] * 2)
+        found = connection.execute(select(AUDIT.c.who).where(AUDIT.c.who == typed)).scalars().all()
+    assert found == ["".join("\ufffd" if c in "\0\ud800\udfff" else c for c in typed)] * 2
+
+
 def test_a_value_that_does_not_fit_is_in_no_error(postgres_store: Store) -> None:
     with pytest.raises(DataError) as refused, postgres_store.read() as connection:
         connection.execute(text(f"SELECT '{SECRET}'::bigint").columns())
@@ -248,6 +261,7 @@ def test_a_value_that_does_not_fit_is_in_no_error(postgres_store: Store) -> None
         ("SQLITE_CORRUPT_INDEX", "damaged"), ("SQLITE_READONLY_DIRECTORY", "unwritable"),
         ("SQLITE_MISMATCH", "failed"), ("53100", "full"), ("53300", "busy"), ("28P01", "refused"),
         ("40P01", "busy"), ("57P01", "away"), ("25006", "unwritable"), ("22012", "failed"),
+        ("25P03", "busy"),
     ],
 )  # fmt: skip
 def test_each_code_has_its_reason(code: str, reason: str) -> None:

@@ -8,37 +8,43 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from shutil import copytree
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import func, inspect, select, text
 
 from certpin.errors import StoreError
 from certpin.watch.store import SchemaState, migrate, open_store, prepare, schema, schema_state
+from certpin.watch.store.migrations.steps import s0002
 from certpin.watch.store.on_sqlite import path_of
+from certpin.watch.store.schema import latest, upgrade
 from certpin.watch.store.tables import METADATA
-from tests.watch.store._rows import fill, rows_of
+from certpin.watch.store.tables.days import REPORT_TRAITS
+from tests.watch._sums import assert_sums_are_right
+from tests.watch.collector.test_counting import body, counted, failure
+from tests.watch.store._first import FIRST, make_first
+from tests.watch.store._rows import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from sqlalchemy import MetaData
 
     from certpin.watch.store import Store
 
-NOW = schema.latest()
-NEXT = f"{int(NOW) + 1:04}"
-SECOND = f"""
-import sqlalchemy as sa
+FAILING = """
 from alembic import op
 
-revision = "{NEXT}"
-down_revision = "{NOW}"
+revision = "{revision}"
+down_revision = "{latest}"
 
 def upgrade():
-    op.add_column("silences", sa.Column("colour", sa.Text(), nullable=False, server_default=""))
-    {{more}}
+    op.drop_table("silences")
+    op.execute("SELECT nonsense")
 """
 
 
@@ -54,18 +60,9 @@ def bare(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let there be one revision more from now on."""
-
-    def make(more: str = "") -> None:
-        folder = tmp_path / "revisions"
-        (folder / "versions").mkdir(parents=True, exist_ok=True)
-        for path in (schema._REVISIONS / "versions").glob("*.py"):
-            (folder / "versions" / path.name).write_bytes(path.read_bytes())
-        (folder / "versions" / f"r{NEXT}.py").write_text(SECOND.format(more=more))
-        monkeypatch.setattr(schema, "_REVISIONS", folder)
-
-    return make
+def first(bare: Store) -> tuple[Store, MetaData]:
+    """A database of the first revision, and its tables."""
+    return bare, make_first(bare)
 
 
 def _described(store: Store) -> dict[str, Any]:
@@ -107,9 +104,10 @@ def test_what_the_migrations_make_is_what_the_tables_say(bare: Store) -> None:
 
 def test_an_empty_database_gets_its_tables_once(bare: Store) -> None:
     assert schema_state(bare) == schema.Schema(SchemaState.EMPTY, None)
-    assert migrate(bare) == schema.Migration(None, NOW)
-    assert schema_state(bare) == schema.Schema(SchemaState.CURRENT, NOW)
-    assert migrate(bare) == schema.Migration(NOW, NOW)
+    newest = latest()
+    assert migrate(bare) == schema.Migration(None, newest)
+    assert schema_state(bare) == schema.Schema(SchemaState.CURRENT, newest)
+    assert migrate(bare) == schema.Migration(newest, newest)
 
 
 def test_looking_makes_no_file(tmp_path: Path) -> None:
@@ -118,45 +116,59 @@ def test_looking_makes_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_older_database_is_brought_up_with_its_data(
-    bare: Store, second: Callable[..., None]
+def test_a_database_of_the_first_revision_is_brought_up_with_its_data(
+    first: tuple[Store, MetaData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    migrate(bare)
-    fill(bare)
-    before = rows_of(bare)
-    second()
-    assert schema_state(bare).state is SchemaState.BEHIND
-    done = migrate(bare)
-    assert (done.before, done.after) == (NOW, NEXT)
-    assert rows_of(bare) == before
-    assert any(name == "colour" for name, *_ in _described(bare)["silences"]["columns"])
+    store, tables = first
+    before = rows_of(store, tables)
+    assert schema_state(store).state is SchemaState.BEHIND
+    monkeypatch.setattr(s0002, "_AT_ONCE", 7)  # a day is added up in several turns
+    done = migrate(store)
+    assert (done.before, done.after) == (FIRST, latest())
+    tables.remove(tables.tables["report_days"])  # sums of the groups, which are there
+    assert rows_of(store, tables) == {
+        name: rows for name, rows in before.items() if name != "report_days"
+    }
+    assert_sums_are_right(store)
+    known = {"platform": "ios", "app_version": "5.\N{SNOWMAN}", "version": 0, "app": ""}
+    told = failure(1, host="0.example", pin_set="bank", served=(), **known)
+    counted(store, [body(told, at=20_003 * 86_400 + 5)])
+    with store.read() as connection:
+        traits = connection.execute(select(func.count()).select_from(REPORT_TRAITS)).scalar()
+    assert traits == 6 + 3, "what is counted from now on is added to what was added up"
+    assert_sums_are_right(store)
 
 
-def test_a_file_is_kept_as_it_was_before(
-    tmp_path: Path, second: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with closing(open_store(f"sqlite:///{tmp_path / 'watch.db'}")) as store:
-        migrate(store)
-        fill(store)
-        before = rows_of(store)
-        second()
-        copy = migrate(store).copy
-    assert copy == tmp_path / f"watch.db.revision-{NOW}"
+def test_a_file_is_kept_as_it_was_before(tmp_path: Path, first: tuple[Store, MetaData]) -> None:
+    store, tables = first
+    before = rows_of(store, tables)
+    copy = migrate(store).copy
+    if not store.is_sqlite:
+        assert copy is None
+        return
+    assert copy == tmp_path / "watch.db.revision-0001"
     assert copy.stat().st_mode & 0o777 == 0o600
-    monkeypatch.undo()
     with closing(open_store(f"sqlite:///{copy}")) as old:
-        assert schema_state(old).state is SchemaState.CURRENT
-        assert rows_of(old) == before
+        assert schema_state(old) == schema.Schema(SchemaState.BEHIND, FIRST)
+        assert rows_of(old, tables) == before
 
 
-def test_a_migration_that_fails_changes_nothing(bare: Store, second: Callable[..., None]) -> None:
+def test_a_migration_that_fails_changes_nothing(
+    bare: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     migrate(bare)
-    before = _described(bare)
-    second("op.execute('SELECT nonsense')")
+    before, newest = _described(bare), latest()
+    number = f"{int(newest) + 1:04}"
+    versions = tmp_path / "revisions" / "versions"
+    copytree(schema._REVISIONS / "versions", versions)
+    script = FAILING.format(revision=number, latest=newest)
+    (versions / f"r{number}.py").write_text(script)
+    monkeypatch.setattr(schema, "_REVISIONS", versions.parent)
+    assert schema_state(bare) == schema.Schema(SchemaState.BEHIND, newest)
     with pytest.raises(StoreError):
         migrate(bare)
     assert _described(bare) == before
-    assert schema_state(bare).revision == NOW
+    assert schema_state(bare).revision == newest
 
 
 @pytest.mark.parametrize(
@@ -184,24 +196,22 @@ def test_a_database_of_somebody_else_is_refused_and_left_alone(bare: Store) -> N
     assert _described(bare) == before
 
 
+@pytest.mark.parametrize("revision", [None, FIRST])
 def test_the_service_migrates_a_file_and_never_postgresql(
-    bare: Store, second: Callable[..., None]
+    bare: Store, revision: str | None
 ) -> None:
+    if revision is not None:
+        with bare.write() as connection:
+            upgrade(connection, revision)
     if bare.is_sqlite:
-        assert prepare(bare) == schema.Migration(None, NOW)
+        done = prepare(bare)
+        assert done is not None
+        assert (done.before, done.after, bool(done.copy)) == (revision, latest(), bool(revision))
     else:
         with pytest.raises(StoreError, match="certpin watch migrate"):
             prepare(bare)
         migrate(bare)
     assert prepare(bare) is None
-    second()
-    if bare.is_sqlite:
-        done = prepare(bare)
-        assert done is not None
-        assert done.copy
-    else:
-        with pytest.raises(StoreError, match="certpin watch migrate"):
-            prepare(bare)
 
 
 def test_several_at_once_migrate_once(bare: Store) -> None:
@@ -213,34 +223,37 @@ def test_several_at_once_migrate_once(bare: Store) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(one, range(4)))
-    assert sorted(str(each.before) for each in done) == [NOW, NOW, NOW, "None"]
+    assert sorted(str(each.before) for each in done) == [*[latest()] * 3, "None"]
     assert _described(bare).keys() == METADATA.tables.keys()
 
 
 _DIES = """
 import os, signal, sys
-from alembic import op
 from certpin.watch.store import migrate, open_store
+from certpin.watch.store.migrations.steps import s0002
 
-made = op.create_index
-def create_index(*args, **kwargs):
-    made(*args, **kwargs)
-    if args[0] == "ix_sightings_last_at":
-        os.kill(os.getpid(), signal.SIGKILL)
+def die(*args):
+    os.kill(os.getpid(), signal.SIGKILL)
 
-op.create_index = create_index
+s0002._traits = die
 migrate(open_store(sys.argv[1]))
 """
 
 
 @pytest.mark.slow
-def test_one_that_is_killed_in_the_middle_leaves_nothing_behind(bare: Store) -> None:
-    url = bare.engine.url.render_as_string(hide_password=False)
+def test_one_that_is_killed_in_the_middle_leaves_nothing_behind(
+    first: tuple[Store, MetaData],
+) -> None:
+    store, tables = first
+    before = rows_of(store, tables)
+    url = store.engine.url.render_as_string(hide_password=False)
     killed = subprocess.run([sys.executable, "-c", _DIES, url], check=False, env=dict(os.environ))
     assert killed.returncode == -signal.SIGKILL
-    assert schema_state(bare).state is SchemaState.EMPTY
-    migrate(bare)
-    assert _described(bare).keys() == METADATA.tables.keys()
+    assert schema_state(store) == schema.Schema(SchemaState.BEHIND, FIRST)
+    assert rows_of(store, tables) == before
+    migrate(store)
+    assert _described(store).keys() == METADATA.tables.keys()
+    assert_sums_are_right(store)
 
 
 def test_a_file_that_is_migrated_can_give_its_room_back(bare: Store) -> None:

@@ -147,7 +147,7 @@ def test_a_binary_that_is_still_told_holds_adopted_up(client: TestClient) -> Non
 @pytest.mark.parametrize(
     "path",
     ["/hosts/nowhere.example", "/hosts/%3Cscript%3E", "/failures/chains/zz", "/alerts/77777",
-     f"/failures/chains/{'0' * 64}", "/pin-sets/none"],
+     f"/alerts/{2**63}", f"/failures/chains/{'0' * 64}", "/pin-sets/none"],
 )  # fmt: skip
 def test_what_is_not_there_is_said_on_a_page(client: TestClient, path: str) -> None:
     answer = client.get(path)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from certpin.errors import StoreError
 from certpin.watch.access import cookies, csrf, sessions, tokens
 from certpin.watch.access.audit import audit, somebody
 from certpin.watch.access.roles import ROLES, scopes_of
@@ -62,7 +64,8 @@ def _by_session(
     if _is_stale(session, settings, now, changing=changing):
         return Visitor(source=origin.source, session=session.digest, recheck=bool(settings.oidc))
     if sessions.is_due(session, now):
-        with door.store.write() as connection:
+        # Where nothing can be written, people have to see why: it is noted the next time.
+        with suppress(StoreError), door.store.write() as connection:
             sessions.note_seen(connection, session, now)
     owner = session.owner
     return Visitor(
@@ -133,7 +136,7 @@ def _note(door: Door, token: Token, origin: Origin, now: datetime) -> None:
     """Write down when it was used: the first time for the record, then once a minute."""
     if token.used_at is not None and now.timestamp() - token.used_at < _NOTED_EACH:
         return
-    with door.store.write() as connection:
+    with suppress(StoreError), door.store.write() as connection:
         tokens.note_use(connection, token.id, now)
         if token.used_at is None:
             who = somebody(f"token:{token.id}", origin.source)

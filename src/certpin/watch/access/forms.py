@@ -14,16 +14,18 @@ METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 MOST_BYTES = 64 * 1024
 PATIENCE = 10.0  # seconds until a body has to be there
 _MOST_FIELDS = 100
+_KINDS = {"", "application/x-www-form-urlencoded"}
 
 
 async def body_of(
-    receive: Receive, seconds: float = PATIENCE
+    receive: Receive, kind: str = "", seconds: float = PATIENCE
 ) -> tuple[bytes | HTTPStatus, Receive]:
     """The body of a request, and a ``receive`` that gives it once more; or why it is not taken.
 
-    Whatever it calls itself, and whoever sends it: no page reads a body by itself. A form of many
-    parts would be written to the disk without an end, and one that never comes would hold one of
-    the connections that the server has, of which reports need some too.
+    Whatever it calls itself (``kind``), and whoever sends it: no page reads a body by itself. A
+    form of many parts would be written to the disk without an end, and names a character set for
+    itself, of which Python has some that fail, and some that make half characters. One that never
+    comes would hold one of the connections that the server has, of which reports need some too.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -32,6 +34,8 @@ async def body_of(
         return HTTPStatus.REQUEST_TIMEOUT, receive
     if body is None:
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, receive
+    if body and kind.partition(";")[0].strip().lower() not in _KINDS:
+        return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, receive
     return body, _again(body, receive)
 
 

@@ -97,7 +97,8 @@ class AccessMiddleware:
             return None, receive
         if scope["method"] not in forms.METHODS:
             return problem(request, 405, "Not here", "No page has this method."), receive
-        body, receive = await forms.body_of(receive)
+        kind = headers.get("content-type", "")
+        body, receive = await forms.body_of(receive, kind)
         if isinstance(body, HTTPStatus):
             return problem(request, body, body.phrase, _UNREAD[body]), receive
         return None if visitor.kind == "token" else _forgery(request, body, visitor), receive
@@ -175,6 +176,7 @@ def _forgery(request: Request, body: bytes, visitor: Visitor) -> Response | None
 _UNREAD = {
     HTTPStatus.REQUEST_TIMEOUT: "The form did not come in time. Send it once more.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "No form of the watch is so long.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send it as application/x-www-form-urlencoded.",
 }
 
 

@@ -114,7 +114,7 @@ class _Pages:
 
 
 def _days(text: str) -> timedelta:
-    if not text.isdecimal() or not text.isascii() or not 1 <= int(text[:6]) <= _MOST_DAYS:
+    if not (text.isdecimal() and text.isascii() and len(text) < 6 and 1 <= int(text) <= _MOST_DAYS):
         raise InputError(f"a token lasts 1 to {_MOST_DAYS} days")
     return timedelta(days=int(text))
 

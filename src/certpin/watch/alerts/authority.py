@@ -12,11 +12,12 @@ host stand in public logs; one that is valid still, and that no vantage saw, can
 from __future__ import annotations
 
 import ipaddress
-import ssl
 import warnings
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from certpin.watch.facts.issuer import public_roots
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,7 +34,7 @@ def roots_of(policy: HostPolicy | None) -> tuple[bytes, ...]:
     """The roots that clients verify this host against, as far as this machine knows: DER."""
     if policy is not None and policy.trust is not None:
         return policy.trust.der
-    return _platform()
+    return public_roots()
 
 
 def is_vouched_for(
@@ -92,12 +93,6 @@ def _subject(host: str) -> DNSName | IPAddress:
         return IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return DNSName(host)
-
-
-@lru_cache(maxsize=1)
-def _platform() -> tuple[bytes, ...]:
-    """Those that Python trusts here. Read once: what the machine learns later is not known."""
-    return tuple(ssl.create_default_context().get_ca_certs(binary_form=True))
 
 
 @lru_cache(maxsize=64)

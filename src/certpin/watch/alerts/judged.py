@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from certpin.watch.alerts.authority import is_vouched_for, roots_of
 from certpin.watch.alerts.evidence import watched_set
+from certpin.watch.facts.issuer import public_roots
 from certpin.watch.store.keeping import read_chains
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def judge(
             counts[each.host, each.chain] = (before + each.reports, each.pin_set)
     most = _by_turns(counts, patterns)[:_MOST_CHAINS]
     chains = read_chains(connection, {digest for _, digest in most})
+    roots = _roots(patterns.sets)
     accepted: set[tuple[str, bytes]] = set()
     strange: set[tuple[str, bytes]] = set()
     vouched: set[tuple[str, bytes]] = set()
@@ -64,7 +66,7 @@ def judge(
         if watched is None or digest not in chains:
             continue
         chain = chains[digest][:_LONGEST_CHAIN]
-        if matches(chain, host, pins_alive(watched, host, now)):
+        if matches(chain, host, pins_alive(watched, host, now), roots):
             accepted.add((host, digest))
             continue
         strange.add((host, digest))
@@ -95,15 +97,29 @@ def pins_alive(watched: WatchedSet, host: str, now: datetime) -> tuple[HostPin, 
     return tuple(dict.fromkeys(live))
 
 
+def _roots(sets: Sequence[WatchedSet]) -> tuple[bytes, ...]:
+    """Those of the pin files and of this machine. Servers send none, and one may be the pin: a
+    client whose clock is wrong has verified nothing, and reports what was sent.
+    """
+    policies = (policy for each in sets for policy in each.pins.policies)
+    named = (der for policy in policies if policy.trust for der in policy.trust.der)
+    return tuple(dict.fromkeys((*named, *public_roots())))
+
+
 @lru_cache(maxsize=4096)
-def matches(chain: tuple[bytes, ...], host: str, pins: tuple[HostPin, ...]) -> bool:
-    """Whether a pin is on the path from the leaf, along signatures that hold.
+def matches(
+    chain: tuple[bytes, ...],
+    host: str,
+    pins: tuple[HostPin, ...],
+    roots: tuple[bytes, ...] = (),
+) -> bool:
+    """Whether a pin is on the path from the leaf, along signatures that hold, up to ``roots``.
 
     A certificate that was merely sent along never counts (CVE-2016-2402).
     """
     from certpin.lab.report.chain import Scene, Signature, strands
 
-    for strand in strands(chain, Scene(host, pins=pins)):
+    for strand in strands(chain, Scene(host, roots, pins)):
         if not strand.on_path:
             break
         for place in strand.places:

@@ -47,12 +47,17 @@ class Committer:
         start = time.perf_counter()
         try:
             counted = self._count(batch)
-        except (DataError, IntegrityError):
+        except DataError:
             self._apart(batch)
             return
         except (CertpinError, SQLAlchemyError) as exc:
             self._tell(exc)
-            raise NotDurableError("the store of the watch is away or full") from exc
+            # An IntegrityError, too, is the store's fault: no report has a value of that kind, and
+            # tables of another version ask for one.
+            refused = isinstance(exc, IntegrityError) or getattr(exc, "reason", "") == "failed"
+            raise NotDurableError(
+                "the store of the watch is away or full", refused=refused
+            ) from exc
         self._learn(counted)
         COUNTERS.stored(counted.reports + counted.repeats, time.perf_counter() - start)
 

@@ -3,8 +3,9 @@
 1. Identities are written down first; one that is there belongs to a repeat, which ends here.
 2. Chains and certificates are stored once, by digest (``chains``).
 3. What is new is counted in its group, and groups are folded where an hour is full (``grouping``).
-4. A few samples of each group are kept.
-5. It is noted from which networks each chain is told (``networks``).
+4. The same is added to the sums of its day (``sums``).
+5. A few samples of each group are kept.
+6. It is noted from which networks each chain is told (``networks``).
 
 Whoever brings something that is not there yet (a chain, a group, a sample) holds the budget before
 he looks how much room there is, so that nobody else takes it meanwhile. What only counts more waits
@@ -38,11 +39,13 @@ from certpin.watch.collector.networks import note_networks, origin
 from certpin.watch.collector.presences import Space, count_presences
 from certpin.watch.collector.received import Failure
 from certpin.watch.collector.statements import (
+    execute_many,
     existing,
     insert_identities,
     pieces,
     upsert_groups,
 )
+from certpin.watch.collector.sums import add_up, find_spots
 from certpin.watch.store import budget, insert
 from certpin.watch.store.tables.reports import REPORT_GROUPS, REPORT_SAMPLES
 
@@ -97,12 +100,13 @@ def count(connection: Connection, batch: Sequence[Received], rules: Rules, known
         budget.hold(connection)
     placed = _places(connection, groups, rules.room, known)
     counted_in = [placed[group] for group in groups]
-    _count_groups(connection, failures, counted_in)
+    spots = _spots(connection, dict(counted_in), rules.room, known)
+    _count_groups(connection, failures, counted_in, spots)
     _note(connection, zip(failures, groups, strict=True), rules.room, known, found)
     _keep_samples(connection, failures, [key for key, _ in counted_in], rules)
     count_presences(connection, holdings, rules.space)
     for key, group in counted_in:
-        found[group.hour].groups.add(key)
+        found[group.hour].groups[key] = spots[key]
     folded = sum(group.folded > 0 for _, group in counted_in)
     return Counted(len(failures) + len(holdings), repeats, folded, found)
 
@@ -203,8 +207,21 @@ def _note(
     note_networks(connection, new)
 
 
+def _spots(
+    connection: Connection, groups: Mapping[bytes, Group], room: Room, known: Known
+) -> dict[bytes, tuple[int, int]]:
+    """Where each group is added up; the store is asked about those that are not known."""
+    hours = {key: known.of(group.hour).groups for key, group in groups.items()}
+    found = {key: hour[key] for key, hour in hours.items() if key in hour}
+    strange = {key: group for key, group in groups.items() if key not in found}
+    return found | find_spots(connection, strange, room) if strange else found
+
+
 def _count_groups(
-    connection: Connection, failures: Sequence[New], counted_in: Sequence[tuple[bytes, Group]]
+    connection: Connection,
+    failures: Sequence[New],
+    counted_in: Sequence[tuple[bytes, Group]],
+    spots: Mapping[bytes, tuple[int, int]],
 ) -> None:
     rows: dict[bytes, dict[str, Any]] = {}
     for new, (key, group) in zip(failures, counted_in, strict=True):
@@ -216,7 +233,8 @@ def _count_groups(
             row["first_at"] = min(row["first_at"], at)
             row["last_at"] = max(row["last_at"], at)
     if rows:
-        connection.execute(upsert_groups(connection), [rows[key] for key in sorted(rows)])
+        execute_many(connection, upsert_groups, [rows[key] for key in sorted(rows)])
+        add_up(connection, rows, spots)
 
 
 def _keep_samples(

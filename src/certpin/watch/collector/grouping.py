@@ -164,17 +164,21 @@ def _fit(group: Group, there: set[bytes], now: Taken, room: Room) -> tuple[bytes
     if key in there:
         return key, group
     hour, day = (room.of(most, group.host) for most in (room.groups, room.groups_a_day))
-    step = max(_step(now.hour, hour), _step(now.day, day))
-    if share := room.share(group.host):
-        own = now.shares[share]
-        if own < OWN:
-            step = 0
-        elif own < 2 * OWN:
-            step = min(step, LAST - 1)
-    folded = fold(group, step, room)
+    step = max(step_of(now.hour, hour), step_of(now.day, day))
+    folded = fold(group, own_step(step, group.host, now.shares, room), room)
     return key_of(folded), folded
 
 
-def _step(count: int, most: int) -> int:
+def own_step(step: int, host: str, shares: Counter[str], room: Room) -> int:
+    """The same, or less where the part that the host belongs to has few so far."""
+    if not (share := room.share(host)):
+        return step
+    own = shares[share]
+    if own < OWN:
+        return 0
+    return min(step, LAST - 1) if own < 2 * OWN else step
+
+
+def step_of(count: int, most: int) -> int:
     """How much less is to be said: nothing less while there is room, all where it is twice full."""
     return 0 if count < most else min(1 + (count - most) * 4 // most, LAST)

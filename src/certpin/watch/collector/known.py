@@ -15,9 +15,9 @@ _MOST_TOLD = 50_000
 
 @dataclass
 class Hour:
-    """Keys of groups and digests of chains that an hour has, and what was told from where."""
+    """Groups by key, with where each is added up; digests of chains; what was told from where."""
 
-    groups: set[bytes] = field(default_factory=set)
+    groups: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     chains: set[bytes] = field(default_factory=set)
     told: set[int] = field(default_factory=set)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+from msgspec import Meta
+from msgspec.structs import replace
 
 from certpin.errors import FormatError
 from certpin.reports import Report
+from certpin.reports.codecs.pem import MAX_CHAIN, MAX_DER
+from certpin.reports.model import Decision, Kind  # noqa: TC001  # msgspec reads them
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 
 _MOST_VERSION = 2**63 - 1  # what a column holds
 _MOST_SECONDS = 2**40 - 1  # what five bytes hold
+_HOUR = 3600
 _WIDTHS = {
     "host": 255,
     "reason": 100,
@@ -30,38 +35,50 @@ _WIDTHS = {
 }
 
 
+# Whoever reaches the stream could write what no collector does: a row that a database can never
+# take would come again for ever, and a moment that is no date would break each page that shows it.
+_Identity = Annotated[bytes, Meta(min_length=32, max_length=32)]
+_Also = Annotated[bytes, Meta(max_length=32)]
+_Chain = Annotated[
+    tuple[Annotated[bytes, Meta(max_length=MAX_DER)], ...], Meta(max_length=MAX_CHAIN)
+]
+_Text = Annotated[str, Meta(max_length=255)]
+_Version = Annotated[int, Meta(ge=0, le=_MOST_VERSION)]
+_Number = Annotated[int, Meta(ge=0, lt=2**53)]
+
+
 class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failure"):
     """A report. Texts are bounded and printable; ``served`` and ``verified`` are DER.
 
     ``also`` is a second identity, or empty: whatever has either is the same report.
     """
 
-    identity: bytes
-    kind: str
-    decision: str
-    reason: str
-    host: str
-    served: tuple[bytes, ...]
-    verified: tuple[bytes, ...]
-    pin_set: str
-    version: int
-    app: str
-    app_version: str
-    platform: str
-    network: str
-    also: bytes = b""
+    identity: _Identity
+    kind: Kind
+    decision: Decision
+    reason: _Text
+    host: _Text
+    served: _Chain
+    verified: _Chain
+    pin_set: _Text
+    version: _Version
+    app: _Text
+    app_version: _Text
+    platform: _Text
+    network: _Text
+    also: _Also = b""
 
 
 class Holding(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holding"):
     """A client that holds a version of a pin set."""
 
-    identity: bytes
-    pin_set: str
-    version: int
-    app: str
-    app_version: str
-    platform: str
-    also: bytes = b""
+    identity: _Identity
+    pin_set: _Text
+    version: _Version
+    app: _Text
+    app_version: _Text
+    platform: _Text
+    also: _Also = b""
 
 
 class Received(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -70,11 +87,11 @@ class Received(msgspec.Struct, frozen=True, gc=False, array_like=True):
     ``sample`` is the document without what identifies a device, where it is worth being kept.
     """
 
-    at: int
-    source: str
+    at: _Number
+    source: _Text
     told: tuple[Failure | Holding, ...]
     sample: bytes = b""
-    weight: int = 0
+    weight: _Number = 0
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -86,12 +103,28 @@ def pack(batch: Sequence[Received]) -> bytes:
     return _ENCODER.encode(batch)
 
 
-def unpack_batch(data: bytes) -> list[Received]:
-    """What such a payload holds. Raises ``FormatError``."""
+def unpack_batch(data: bytes, now: int) -> list[Received]:
+    """What such a payload holds. Raises ``FormatError``.
+
+    A moment that has not come yet is of a clock that was wrong: it counts as ``now``.
+    """
     try:
-        return _DECODER.decode(data)
+        batch = _DECODER.decode(data)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as exc:
         raise FormatError(f"this is no batch of reports: {exc}") from exc
+    if not all(map(_is_printable, batch)):
+        raise FormatError("this is no batch of reports: a text has characters that none has")
+    return [each if each.at <= now + _HOUR else replace(each, at=now) for each in batch]
+
+
+def _is_printable(received: Received) -> bool:
+    told = (text for each in received.told for text in _texts(each))
+    return received.source.isprintable() and all(map(str.isprintable, told))
+
+
+def _texts(told: Failure | Holding) -> tuple[str, ...]:
+    app = (told.pin_set, told.app, told.app_version, told.platform)
+    return (*app, told.host, told.network, told.reason) if isinstance(told, Failure) else app
 
 
 def told(reports: Sequence[Report | Presence], source: str) -> tuple[Failure | Holding, ...]:

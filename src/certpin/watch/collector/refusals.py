@@ -22,10 +22,12 @@ class NotDurableError(CertpinError):
     """A report could not be written down, or it is not known whether it was. It may be sent again.
 
     Nothing is counted twice by that: a report's identity is written down together with its count.
+    ``refused``: the store is there, and would not take it. Others it may.
     """
 
-    def __init__(self, problem: str, retry: int = 5) -> None:
+    def __init__(self, problem: str, retry: int = 5, *, refused: bool = False) -> None:
         super().__init__(problem)
+        self.refused = refused
         self.problem = problem
         self.retry = retry
 

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import case, select
 
 from certpin.watch.store import insert
+from certpin.watch.store.tables.days import (
+    DAY_PLACES,
+    DAY_TRAITS,
+    REPORT_PLACES,
+    REPORT_TRAITS,
+)
 from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_IDENTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import Column, Connection
 
 PRESENCE_KEY = ("day", "pin_set", "version", "app", "app_version", "platform")
 _PIECE = 500  # keys in one question
+_COMPILED: dict[tuple[str, str], Any] = {}
 
 
 def _once(build: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
     """Building takes longer than running: a statement names each of its columns."""
     built: dict[str, Any] = {}
 
+    @wraps(build)
     def statement(connection: Connection) -> Any:
         name = connection.dialect.name
         if name not in built:
@@ -29,6 +38,24 @@ def _once(build: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
         return built[name]
 
     return statement
+
+
+def execute_many(
+    connection: Connection, build: Callable[[Connection], Any], rows: Sequence[dict[str, Any]]
+) -> None:
+    """Run one statement for each row, as the driver does: each batch runs these, and SQLAlchemy's
+    own way takes as long as the rows themselves.
+    """
+    name = (build.__name__, connection.dialect.name)
+    if name not in _COMPILED:
+        # The columns of the rows, and no others: what numbers itself is not given.
+        _COMPILED[name] = build(connection).compile(
+            dialect=connection.dialect, column_keys=list(rows[0])
+        )
+    compiled = _COMPILED[name]
+    order = compiled.positiontup
+    given: Any = [tuple(row[each] for each in order) for row in rows] if order else list(rows)
+    connection.exec_driver_sql(compiled.string, given)
 
 
 @_once
@@ -43,13 +70,47 @@ def upsert_groups(connection: Connection) -> Any:
     """Count more in groups, and make those that are not there."""
     statement = insert(connection, REPORT_GROUPS)
     old, new = REPORT_GROUPS.c, statement.excluded
+    return statement.on_conflict_do_update(index_elements=[old.key], set_=_counted(old, new))
+
+
+@_once
+def upsert_traits(connection: Connection) -> Any:
+    """Write down what reports say of themselves; the number of each comes back, new or not."""
+    statement = insert(connection, REPORT_TRAITS)
+    old, new = REPORT_TRAITS.c, statement.excluded
+    seen = {"seen": _either(old.seen < new.seen, new.seen, old.seen)}
+    return statement.on_conflict_do_update(index_elements=[old.key], set_=seen).returning(
+        old.id, old.key
+    )
+
+
+@_once
+def upsert_places(connection: Connection) -> Any:
+    """The same for where they met what."""
+    statement = insert(connection, REPORT_PLACES)
+    old, new = REPORT_PLACES.c, statement.excluded
+    seen = {"seen": _either(old.seen < new.seen, new.seen, old.seen)}
     return statement.on_conflict_do_update(
-        index_elements=[old.key],
-        set_={
-            "count": old.count + new.count,
-            "first_at": _either(old.first_at > new.first_at, new.first_at, old.first_at),
-            "last_at": _either(old.last_at < new.last_at, new.last_at, old.last_at),
-        },
+        index_elements=[old.host, old.served], set_=seen
+    ).returning(old.id, old.host, old.served)
+
+
+@_once
+def upsert_day_traits(connection: Connection) -> Any:
+    """Add to the sums of a day."""
+    statement = insert(connection, DAY_TRAITS)
+    return statement.on_conflict_do_update(
+        index_elements=["day", "trait"],
+        set_={"count": DAY_TRAITS.c.count + statement.excluded.count},
+    )
+
+
+@_once
+def upsert_day_places(connection: Connection) -> Any:
+    """Add to those of a place."""
+    statement = insert(connection, DAY_PLACES)
+    return statement.on_conflict_do_update(
+        index_elements=["place", "day", "trait"], set_=_counted(DAY_PLACES.c, statement.excluded)
     )
 
 
@@ -61,6 +122,14 @@ def upsert_presences(connection: Connection) -> Any:
         index_elements=list(PRESENCE_KEY),
         set_={"count": PRESENCES.c.count + statement.excluded.count},
     )
+
+
+def _counted(old: Any, new: Any) -> dict[str, Any]:
+    return {
+        "count": old.count + new.count,
+        "first_at": _either(old.first_at > new.first_at, new.first_at, old.first_at),
+        "last_at": _either(old.last_at < new.last_at, new.last_at, old.last_at),
+    }
 
 
 def _either(condition: Any, one: Any, other: Any) -> Any:

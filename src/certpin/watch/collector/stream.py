@@ -6,7 +6,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-import nats
 import nats.errors
 from nats.js.api import (
     AckPolicy,
@@ -18,6 +17,7 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
+from certpin.watch import broker
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
@@ -28,6 +28,18 @@ if TYPE_CHECKING:
     from certpin.watch.secret import Secret
 
 CONSUMER = "certpin-writer"
+
+
+class DropsReportsError(nats.errors.Error):
+    """The stream is there, and somebody made it so that it loses what was promised."""
+
+    def __str__(self) -> str:
+        return (
+            "the stream of the reports would lose some: it has to be a work queue on files, "
+            "without max_age, and with discard new"
+        )
+
+
 # Errors of a server that is away, full, or has no JetStream, and of a connection that breaks.
 FAILURES = (nats.errors.Error, OSError, asyncio.TimeoutError)
 MOST_BYTES = 512 * 1024  # of one message; a NATS server takes 1 MB by default (max_payload)
@@ -53,7 +65,7 @@ async def connect(address: Secret, name: str) -> Client:
     What is published while it is broken fails at once, and is not held back: whoever sent the
     report still has it.
     """
-    return await nats.connect(
+    return await broker.connect(
         address.reveal(),
         name=name,
         connect_timeout=_CONNECT,
@@ -70,6 +82,8 @@ def why(exc: BaseException) -> str:
 
     The text of other errors may have the server's address in it, and a password in that.
     """
+    if isinstance(exc, DropsReportsError):
+        return str(exc)
     if isinstance(exc, APIError) and exc.description:
         return printable(exc.description[:200])
     return type(exc).__name__
@@ -83,12 +97,28 @@ async def ensure_stream(stream: JetStreamContext, settings: Settings) -> None:
     """Make the stream where there is none; one that is there stays as its operator made it.
 
     A message stays until a writer has counted it, however long that takes. A full stream refuses
-    new ones (``discard new``): it must not drop what was promised to be counted.
+    new ones (``discard new``): it must not drop what was promised to be counted. One that would is
+    refused: raises ``DropsReportsError``.
     """
     try:
-        await stream.stream_info(settings.stream)
+        found = await stream.stream_info(settings.stream)
     except NotFoundError:
         await _add(stream, settings)
+    else:
+        _refuse_what_drops(found.config)
+
+
+def _refuse_what_drops(config: StreamConfig) -> None:
+    """A limit drops the oldest where it may, and an age whatever is not counted in time."""
+    limits = (config.max_bytes, config.max_msgs, config.max_msgs_per_subject)
+    limited = any(each is not None and each > 0 for each in limits)
+    if (
+        config.max_age
+        or (limited and config.discard != DiscardPolicy.NEW)
+        or config.storage != StorageType.FILE
+        or config.retention != RetentionPolicy.WORK_QUEUE
+    ):
+        raise DropsReportsError
 
 
 async def _add(stream: JetStreamContext, settings: Settings) -> None:
@@ -109,10 +139,11 @@ async def _add(stream: JetStreamContext, settings: Settings) -> None:
         await stream.stream_info(settings.stream)
 
 
-def consumer() -> ConsumerConfig:
+def consumer(settings: Settings) -> ConsumerConfig:
     """The place of the writers in the stream: one for all of them, and it outlives them."""
     return ConsumerConfig(
         durable_name=CONSUMER,
+        filter_subject=subject(settings),
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=_ACK_WAIT,
         max_deliver=-1,

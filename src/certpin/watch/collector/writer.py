@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _MESSAGES = 20  # of up to 100 bodies, in one transaction
 _WAIT = 0.5  # seconds without a message until the stop is looked at again
+_LATER = 60.0  # seconds until a message is tried again that the store refused
 _AGAIN = 1.0  # seconds until the next attempt where something is away
 
 _log = logging.getLogger(__name__)
@@ -105,43 +106,59 @@ class _Writer:
         return None
 
     async def _drain(self, client: Client, stream: JetStreamContext) -> None:
-        from certpin.watch.collector.stream import CONSUMER, consumer, subject
+        from certpin.watch.broker import Place
+        from certpin.watch.collector.stream import consumer
 
         settings = self._watch.settings.collector
-        place = await stream.pull_subscribe(
-            subject(settings), CONSUMER, settings.stream, config=consumer()
-        )
+        place = await Place.take(client, stream, settings.stream, consumer(settings))
         while not self._stop.is_set():
-            # The only timeout that is no failure: nobody sent anything.
-            with contextlib.suppress(asyncio.TimeoutError):
-                await self._write(await place.fetch(_MESSAGES, _WAIT))
+            await self._write(await place.fetch(_MESSAGES, _WAIT))
             if not client.is_connected:
                 await self._pause()
 
     async def _write(self, messages: Sequence[Msg]) -> None:
-        batch: list[Received] = []
-        good: list[Msg] = []
+        good: list[tuple[Msg, list[Received]]] = []
+        now = int(self._watch.clock().timestamp())
         for message in messages:
             try:
-                batch += unpack_batch(message.data)
+                good.append((message, unpack_batch(message.data, now)))
             except FormatError:
                 _log.error("a message of the stream is none of the collector's: it is given up")
                 COUNTERS.reported("poisoned", 1)
                 await message.term()
-            else:
-                good.append(message)
-        if batch and not await self._commit(batch):
+        await self._count(good)
+
+    async def _count(self, good: Sequence[tuple[Msg, list[Received]]]) -> None:
+        """Count it, and say so. What the store refuses stands in nobody's way: it comes again."""
+        if not good:
             return
-        for message in good:
+        try:
+            done = await self._commit([each for _, batch in good for each in batch])
+        except NotDurableError:
+            if len(good) == 1:
+                _log.error(
+                    "the store refuses a message: it stays in the stream, and is tried again"
+                )
+                await good[0][0].nak(_LATER)
+                return
+            for each in good:
+                await self._count([each])
+            return
+        for message, _ in good if done else ():
             await message.ack()
 
     async def _commit(self, batch: Sequence[Received]) -> bool:
-        """Whether it is committed. The store is waited for; messages come again meanwhile."""
+        """Whether it is committed. The store is waited for; messages come again meanwhile.
+
+        Raises ``NotDurableError`` where the store is there, and refuses it.
+        """
         loop = asyncio.get_running_loop()
         while True:
             try:
                 await loop.run_in_executor(self._thread, self._committer.commit, batch)
-            except NotDurableError:
+            except NotDurableError as exc:
+                if exc.refused:
+                    raise
                 if self._stop.is_set():
                     return False
                 await self._pause()

@@ -1,22 +1,23 @@
-"""How reports divide by several things at once, from one look at the groups."""
+"""How reports divide by several things at once."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
-
-from certpin.watch.facts.base import HOUR, seconds
-from certpin.watch.facts.failures import _where
-from certpin.watch.store.tables.reports import REPORT_GROUPS
+from certpin.watch.facts import sums
+from certpin.watch.facts.base import seconds
+from certpin.watch.facts.met import chain_count
+from certpin.watch.facts.reported import PLACES, parts, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
-    from certpin.watch.facts.failures import Only, Range
+    from certpin.watch.facts.met import ChainCount
+    from certpin.watch.facts.reported import Only, Parts, Range
+    from certpin.watch.facts.sums import Met
 
 MOST_VALUES = 8
 
@@ -30,13 +31,30 @@ def breakdown(
     most: int = MOST_VALUES,
 ) -> Mapping[str, tuple[tuple[str, int], ...]]:
     """For each of these, its largest values and how many reports had them."""
-    columns = [REPORT_GROUPS.c[name] for name in by]
-    since = seconds(within.since) // HOUR * HOUR
-    statement = select(*columns, func.sum(REPORT_GROUPS.c.count)).where(
-        REPORT_GROUPS.c.hour >= since, REPORT_GROUPS.c.hour < seconds(within.until), *_where(only)
-    )
-    counts: dict[str, Counter[str]] = {name: Counter() for name in by}
-    for *values, number in connection.execute(statement.group_by(*columns)):
-        for name, value in zip(by, values, strict=True):
-            counts[name][str(value)] += int(number)
-    return {name: tuple(each.most_common(most)) for name, each in counts.items()}
+    read = parts(seconds(within.since), seconds(within.until))
+    met = sums.places(connection, read, only) if any(name in PLACES for name in by) else ()
+    return _divided(connection, read, by, only, most, met)
+
+
+def breakdown_and_chains(
+    connection: Connection, within: Range, by: Sequence[str], only: Only | None, limit: int
+) -> tuple[Mapping[str, tuple[tuple[str, int], ...]], tuple[ChainCount, ...]]:
+    """The same, and the chains that clients met most often: from one look at all hosts."""
+    read = parts(seconds(within.since), seconds(within.until))
+    met = sums.places(connection, read, only)
+    split = _divided(connection, read, by, only, MOST_VALUES, met)
+    return split, tuple(map(chain_count, met[:limit]))
+
+
+def _divided(
+    connection: Connection, read: Parts, by: Sequence[str], only: Only | None, most: int,
+    met: Iterable[Met],
+) -> Mapping[str, tuple[tuple[str, int], ...]]:  # fmt: skip
+    of_traits = [name for name in by if name not in PLACES]
+    counts = dict(sums.traits(connection, read, of_traits, only)) if of_traits else {}
+    of_places = [name for name in by if name in PLACES]
+    counts |= {name: Counter() for name in of_places}
+    for each in met:
+        for name in of_places:
+            counts[name][text_of(getattr(each, name))] += each.number
+    return {name: tuple(counts[name].most_common(most)) for name in by}

@@ -130,7 +130,7 @@ def described(
     covered = {name: policies_of(glance, name) for name in wanted}
     known = [name for name, policies in covered.items() if policies]
     judge = Judge(glance, now)
-    seen = vantages(connection, judge, known)
+    seen = vantages(connection, judge, known, limits)
     alerts, failures = _alerts(connection, known), _failures(connection, known, now)
     return tuple(
         msgspec.structs.replace(
@@ -165,7 +165,7 @@ def _host(
 ) -> Host:
     not_after = min((each.not_after for each in seen if each.not_after), default=None)
     expires = min((each.expires for _, each in policies if each.expires), default=None)
-    status, problems = _standing(seen, (not_after, expires), judge.now, limits)
+    status, problems = _standing(seen, expires, judge.now, limits)
     return Host(
         name,
         status,
@@ -181,7 +181,7 @@ def _host(
 
 def _standing(
     seen: tuple[Vantage, ...],
-    ends: tuple[datetime | None, datetime | None],
+    expires: datetime | None,
     now: datetime,
     limits: Limits,
 ) -> tuple[Status, tuple[str, ...]]:
@@ -190,16 +190,9 @@ def _standing(
     if len({each.leaf_pin for each in seen if each.leaf_pin}) > 1:
         broken["vantages-disagree"] = None
     stale = not seen or any(now - each.last_at > limits.stale for each in seen)
-    soon = [
-        word
-        for word, end, near in zip(
-            ("certificate-ends", "pins-end"),
-            ends,
-            (limits.certificates, limits.pins),
-            strict=True,
-        )
-        if end is not None and end - now <= near
-    ]
+    soon = ["certificate-ends"] if any(each.ends_soon for each in seen) else []
+    if expires is not None and expires - now < limits.pins:
+        soon.append("pins-end")
     found = (*broken, *(["not-seen-lately"] if stale else []), *soon)
     grave = broken.keys() - {"vantages-disagree"}
     if grave:

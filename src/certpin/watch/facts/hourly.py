@@ -29,6 +29,6 @@ def hourly(
     )
     counts: dict[str, list[int]] = defaultdict(lambda: [0] * hours)
     for host, hour, count in rows:
-        # What a client dates into the future belongs to the last hour, as far as anybody knows.
+        # Hours are this machine's: one that lies ahead was counted before its clock was set back.
         counts[host][min((hour - first) // HOUR, hours - 1)] += int(count)
     return defaultdict(lambda: (0,) * hours, {host: tuple(each) for host, each in counts.items()})

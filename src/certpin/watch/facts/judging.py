@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from certpin.errors import CertificateParseError
 from certpin.pins import verify
+from certpin.watch.expiry import near
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from certpin.pins import PinSet
     from certpin.rotation import Version
@@ -44,6 +46,20 @@ class Judge:
         versions = [each.pins for watched in self.sets for each in self.alive(watched)]
         found = {pins.version for pins in versions if _refuses(pins, host, chain, self.now)}
         return tuple(sorted(found))
+
+    def ends_soon(self, host: str, chain: Chain | None, warning: timedelta) -> bool:
+        """Whether a certificate of a chain has ended or ends soon, as the monitor has it."""
+        if chain is None:
+            return False
+        policies = [(each.pins.policy_for(host), each.timing.adopt) for each in self.sets]
+        covers = [(policy, adopt) for policy, adopt in policies if policy is not None]
+        try:
+            return any(
+                each.not_after - self.now < near(each, warning, authority=at > 0, covers=covers)
+                for at, each in enumerate(chain.certificates)
+            )
+        except CertificateParseError:
+            return False
 
 
 def _answer(pins: PinSet, host: str, chain: Chain | None, now: datetime) -> Answer:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class Limits:
     """How long before their ends certificates and pins are told, and how long a probe is news.
 
+    Certificates at most so long: see ``watch/expiry.py``.
     ``collector`` has the bounds of what reports make the watch keep.
     """
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import exists, select, tuple_
 
-from certpin.watch.facts.base import Page, bounded, hexadecimal, moment, page_of
+from certpin.watch.facts.base import Page, bounded, page_of
 from certpin.watch.facts.chains import chains
+from certpin.watch.facts.seen import Seen, seen_of
 from certpin.watch.facts.vantages import issuer_of
 from certpin.watch.store.tables.sightings import SIGHTINGS
 
@@ -22,25 +23,11 @@ if TYPE_CHECKING:
 _COLUMNS = ("outcome", "served", "verified", "address", "tls", "problem")
 
 
-class Sighting(msgspec.Struct, frozen=True):
-    """From ``first_at`` to ``last_at`` a vantage saw the same. The digests are those of chains."""
+class Sighting(Seen, frozen=True, kw_only=True):
+    """What a vantage saw of a host for a while; ``latest`` where it goes on."""
 
     id: int
     host: str
-    port: int
-    vantage: str
-    way: str
-    edge: str
-    address: str
-    outcome: str
-    served: str
-    verified: str
-    tls: str
-    problem: str
-    code: int
-    first_at: datetime
-    last_at: datetime
-    probes: int
     latest: bool
 
 
@@ -115,22 +102,4 @@ def _shown(sighting: Sighting, kept: dict[bytes, Chain | None]) -> Chain | None:
 
 
 def _sighting(row: Row[Any]) -> Sighting:
-    return Sighting(
-        row.id,
-        row.host,
-        row.port,
-        row.vantage,
-        row.way,
-        row.edge,
-        row.address,
-        row.outcome,
-        hexadecimal(row.served),
-        hexadecimal(row.verified),
-        row.tls,
-        row.problem,
-        row.code,
-        moment(row.first_at),
-        moment(row.last_at),
-        row._mapping["count"],  # `count` is a method of rows
-        bool(row.latest),
-    )
+    return Sighting(id=row.id, host=row.host, latest=bool(row.latest), **seen_of(row))

@@ -6,13 +6,14 @@ from collections import defaultdict
 from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it first encodes
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from sqlalchemy import select
 
 from certpin.errors import CertificateParseError
-from certpin.watch.facts.base import hexadecimal, moment
+from certpin.watch.expiry import HAS_EXPIRED
 from certpin.watch.facts.chains import chains
 from certpin.watch.facts.judging import Answer  # noqa: TC001  # as above
+from certpin.watch.facts.limits import USUAL, Limits
+from certpin.watch.facts.seen import Seen, seen_of
 from certpin.watch.store.tables.sightings import LATEST, SIGHTINGS
 
 if TYPE_CHECKING:
@@ -30,39 +31,26 @@ _OUTCOMES = {"unreachable": "unreachable", "unverified": "unverified"}
 _ANSWERS = {"mismatch": "mismatch", "expired": "pins-ended"}
 
 
-class Vantage(msgspec.Struct, frozen=True):
+class Vantage(Seen, frozen=True, kw_only=True):
     """What a vantage last saw of a host, and since when it is so.
 
-    ``way`` and ``edge`` tell several answers of one vantage and port apart, and are empty else.
     ``answer`` is what the watched pins say to the verified path, ``refused_by`` the versions still
     alive whose clients refuse it. ``not_after`` is the earliest end on that path, or on what was
-    served where none verified. ``problem_word`` is empty where nothing is wrong.
+    served where none verified; ``ends_soon`` is whether one of these is near, for its certificate's
+    own life. ``problem_word`` is empty where nothing is wrong.
     """
 
-    vantage: str
-    port: int
-    way: str
-    edge: str
-    address: str
-    outcome: str
     answer: Answer
     refused_by: tuple[int, ...]
-    served: str
-    verified: str
-    tls: str
-    problem: str
-    code: int
-    first_at: datetime
-    last_at: datetime
-    probes: int
     not_after: datetime | None = None
     leaf_pin: str = ""
     issuer: str = ""
     problem_word: str = ""
+    ends_soon: bool = False
 
 
 def vantages(
-    connection: Connection, judge: Judge, hosts: Sequence[str]
+    connection: Connection, judge: Judge, hosts: Sequence[str], limits: Limits = USUAL
 ) -> dict[str, tuple[Vantage, ...]]:
     """The latest sighting of each vantage, by host; those of a host in their order by name."""
     columns = SIGHTINGS.c
@@ -73,7 +61,7 @@ def vantages(
     kept = chains(connection, digests)
     found: dict[str, tuple[Vantage, ...]] = defaultdict(tuple)
     for row in rows:
-        found[row.host] += (_vantage(row, kept, judge),)
+        found[row.host] += (_vantage(row, kept, judge, limits),)
     return found
 
 
@@ -85,33 +73,23 @@ def ends(chain: Chain | None) -> datetime | None:
         return None
 
 
-def _vantage(row: Row[Any], kept: dict[bytes, Chain | None], judge: Judge) -> Vantage:
+def _vantage(
+    row: Row[Any], kept: dict[bytes, Chain | None], judge: Judge, limits: Limits
+) -> Vantage:
     path, sent = kept.get(row.verified), kept.get(row.served)
-    shown = path or sent
+    shown, judged = path or sent, path or (sent if row.code == HAS_EXPIRED else None)
     answer = judge.answer(row.host, path)
     refused_by = judge.refusing(row.host, path) if path else ()
     word = _OUTCOMES.get(row.outcome) or _ANSWERS.get(answer) or ("refused" if refused_by else "")
     return Vantage(
-        row.vantage,
-        row.port,
-        row.way,
-        row.edge,
-        row.address,
-        row.outcome,
-        answer,
-        refused_by,
-        hexadecimal(row.served),
-        hexadecimal(row.verified),
-        row.tls,
-        row.problem,
-        row.code,
-        moment(row.first_at),
-        moment(row.last_at),
-        row._mapping["count"],  # `count` is a method of rows
-        ends(shown),
-        _leaf_pin(shown),
-        issuer_of(shown),
-        word,
+        **seen_of(row),
+        answer=answer,
+        refused_by=refused_by,
+        not_after=ends(shown),
+        leaf_pin=_leaf_pin(shown),
+        issuer=issuer_of(shown),
+        problem_word=word,
+        ends_soon=judge.ends_soon(row.host, judged, limits.certificates),
     )
 
 

@@ -5,7 +5,7 @@
     COUNTERS.answered(202, seconds)      # the collector: one request
     COUNTERS.stored(len(batch), seconds) # the collector, or the writer: one batch became durable
     COUNTERS.reported("repeat", 3)       # the collector, or the writer: what became of reports
-    COUNTERS.probed("verified")          # the monitor: one probe
+    COUNTERS.probed("verified", 0.03)    # the monitor: one probe
     COUNTERS.notified(told=True)         # alerts: somebody was told, or could not be
 
 They begin at nothing when the process does, as Prometheus expects of counters. Labels are words of
@@ -33,6 +33,7 @@ _STATUSES = frozenset(
     {200, 201, 202, 204, 400, 401, 403, 404, 405, 406, 408, 411, 413, 415, 422, 429, 500, 503}
 )
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_PROBE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 
 
@@ -81,6 +82,12 @@ class Counters:
             ["outcome"],
             registry=self.registry,
         )
+        self._probe_seconds = Histogram(
+            "certpin_probe_duration_seconds",
+            "How long a probe took, with all its attempts.",
+            buckets=_PROBE_SECONDS,
+            registry=self.registry,
+        )
         self._notifications = Counter(
             "certpin_notifications",
             "Messages to people, by whether they got through.",
@@ -109,11 +116,14 @@ class Counters:
             self._reports.labels(fate).inc(reports)
             self._tell("certpin_collector_reports", reports, fate=fate)
 
-    def probed(self, outcome: Outcome) -> None:
-        """A probe ended, and what it saw is kept."""
+    def probed(self, outcome: Outcome, seconds: float = 0.0) -> None:
+        """A probe ended, and what it saw is kept. Of 0 seconds: nobody measured it."""
         word = outcome if outcome in get_args(Outcome) else _OTHER
         self._probes.labels(word).inc()
         self._tell("certpin_probes", 1, outcome=word)
+        if seconds > 0:
+            self._probe_seconds.observe(seconds)
+            self._tell("certpin_probe_duration_seconds", seconds)
 
     def notified(self, *, told: bool) -> None:
         """Somebody was told of an alert, or could not be."""

@@ -46,6 +46,7 @@ def _blackbox(
     seen: Sequence[tuple[str, Vantage]], kept: dict[bytes, Chain | None]
 ) -> Iterator[Metric]:
     success = _gauge("probe_success", "Whether the probe verified a path.", _TARGET)
+    took = _gauge("probe_duration_seconds", "How long the last probe took.", _TARGET)
     ends = _gauge("probe_ssl_earliest_cert_expiry", "The earliest end that is served.", _TARGET)
     last = _gauge(
         "probe_ssl_last_chain_expiry_timestamp_seconds", "The end of the verified path.", _TARGET
@@ -54,6 +55,8 @@ def _blackbox(
     for host, each in seen:
         labels = _target(host, each)
         success.add_metric(labels, each.outcome == "verified")
+        if each.seconds is not None:
+            took.add_metric(labels, each.seconds)
         sent, path = (kept.get(bytes.fromhex(one)) for one in (each.served, each.verified))
         if (end := _end(sent or path)) is not None:
             ends.add_metric(labels, end)
@@ -61,7 +64,7 @@ def _blackbox(
             last.add_metric(labels, end)
         if shown := sent or path:
             info.add_metric([*labels, *_info(shown.leaf)], 1)
-    yield from (success, ends, last, info)
+    yield from (success, took, ends, last, info)
 
 
 def _ssl(seen: Sequence[tuple[str, Vantage]], kept: dict[bytes, Chain | None]) -> Iterator[Metric]:

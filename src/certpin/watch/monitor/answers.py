@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from certpin.probe import Endpoint
 from certpin.watch.monitor.wire import MOST_BYTES, Certificates, Job, Result, Seen
+from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +44,12 @@ class Answer:
         self.seen.append(seen)
         self.missing -= 1
 
-    def fail(self, problem: str, edge: str = "", address: str = "") -> None:
+    def fail(self, problem: str, edge: str = "", address: str = "", seconds: float = 0.0) -> None:
         """One address cannot be asked."""
-        self.add(Seen(address, "unreachable", edge, problem=_short(problem)))
+        took = _microseconds(seconds)
+        self.add(Seen(address, "unreachable", edge, problem=_short(problem), took=took))
 
-    def observed(self, edge: str, seen: Observation) -> None:
+    def observed(self, edge: str, seen: Observation, seconds: float) -> None:
         """One address answered, and OpenSSL judged the chain."""
         self.add(
             Seen(
@@ -59,6 +61,7 @@ class Answer:
                 tls=seen.tls_version,
                 problem=_short(seen.problem),
                 code=seen.code,
+                took=_microseconds(seconds),
             )
         )
 
@@ -77,6 +80,7 @@ class Answer:
                 tls=seen.tls,
                 problem=_short(seen.error.problem if seen.error else seen.refusal),
                 code=seen.code,
+                took=_microseconds(seen.seconds),
             )
         )
 
@@ -120,5 +124,9 @@ class Asking:
                 yield answer
 
 
+def _microseconds(seconds: float) -> int:
+    return max(0, round(seconds * 1_000_000))
+
+
 def _short(text: str) -> str:
-    return text[:_LONGEST]
+    return printable(text[:_LONGEST])[:_LONGEST]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DataError, IntegrityError
 
 from certpin.errors import InputError, StoreError
 from certpin.watch.metrics.counters import COUNTERS
@@ -14,8 +17,10 @@ from certpin.watch.monitor.link import (
     in_words,
     job_subject,
     linked,
+    make_places,
     make_streams,
     pause,
+    place_of_results,
     publish,
     result_subject,
     take,
@@ -26,11 +31,12 @@ from certpin.watch.monitor.targets import charges, targets_of
 from certpin.watch.monitor.wire import MOST_BYTES, decode_result, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
 
+    from certpin.watch.monitor.link import Link
     from certpin.watch.monitor.schedule import Key
     from certpin.watch.monitor.wire import Job, Result
     from certpin.watch.watch import Watch
@@ -38,7 +44,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("certpin.watch.monitor")
 
 _AT_ONCE = 256
-_PATIENCE = 60.0  # seconds in which a result has to be in the store
 
 
 class Desk:
@@ -47,6 +52,7 @@ class Desk:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._jetstream: JetStreamContext | None = None
+        self._lost = False  # whether a job was not published
         self._out: dict[Key, int] = {}  # the moment for which each job was handed out last
 
     async def hand_out(self, jobs: Iterable[Job]) -> None:
@@ -56,6 +62,10 @@ class Desk:
         new = [job for job in jobs if self._out.get(_key(job)) != job.slot]
         for at in range(0, len(new), _AT_ONCE):
             await asyncio.gather(*map(self._publish, new[at : at + _AT_ONCE]))
+        if self._lost and self._jetstream is not None:
+            self._lost = False
+            with suppress(*TROUBLE):  # the stream of the jobs may be gone: these go out again
+                await self._make(self._jetstream)
 
     async def collect(self, stop: asyncio.Event) -> None:
         """Write down what workers saw, until ``stop`` is set."""
@@ -63,27 +73,35 @@ class Desk:
             return
         while not stop.is_set():
             try:
-                async with linked(url, "certpin monitor", stop) as jetstream:
-                    await make_streams(jetstream, self._watch.settings.monitor)
-                    self._jetstream = jetstream
-                    await self._collect(jetstream, stop)
+                async with linked(url, "certpin monitor", stop) as link:
+                    await self._make(link.jetstream)
+                    self._jetstream = link.jetstream
+                    await self._collect(link, stop)
             except TROUBLE as exc:
                 log.warning("no way to other vantages: %s", in_words(exc))
                 await pause(stop)
             finally:
                 self._jetstream = None
 
+    async def _make(self, jetstream: JetStreamContext) -> None:
+        settings = self._watch.settings.monitor
+        await make_streams(jetstream, settings)
+        named = {*settings.vantages, *(each for host in settings.hosts for each in host.vantages)}
+        await make_places(jetstream, named - {settings.vantage})
+
     async def _publish(self, job: Job) -> None:
         payload = encode(job)
         if len(payload) > MOST_BYTES:
             log.warning("%s has more trust anchors than a message can carry", job.host)
-        elif self._jetstream is not None and await publish(
-            self._jetstream, job_subject(job.vantage), payload, job.identity
-        ):
+        elif self._jetstream is None:
+            return
+        elif await publish(self._jetstream, job_subject(job.vantage), payload, job.identity):
             self._out[_key(job)] = job.slot
+        else:
+            self._lost = True
 
-    async def _collect(self, jetstream: JetStreamContext, stop: asyncio.Event) -> None:
-        results = await taker(jetstream, RESULTS, result_subject("*"), "store", _PATIENCE)
+    async def _collect(self, link: Link, stop: asyncio.Event) -> None:
+        results = await taker(link, RESULTS, place_of_results())
         while not stop.is_set():
             messages = await take(results, _AT_ONCE)
             read = [(each, _read(each)) for each in messages]
@@ -99,21 +117,40 @@ class Desk:
         """Store what answers a question of this watch; whether that is durable now."""
         try:
             asked = self._asked()
-            answers = [each for each in results if _key(each) in asked]
-            with self._watch.store.write() as connection:
-                keep_results(connection, answers, self._watch.clock())
+            answers = [each for each in results if _fits(each, asked)]
+            answers = self._store(answers)
             for seen in (seen for each in answers for seen in each.seen):
-                COUNTERS.probed(seen.outcome)
+                COUNTERS.probed(seen.outcome, seen.took / 1_000_000)
         except StoreError as exc:
             log.warning("results of other vantages wait: %s", exc.problem)
             return False
         return True
 
-    def _asked(self) -> set[Key]:
+    def _store(self, answers: list[Result]) -> list[Result]:
+        """Write them down; which of them could be. One that cannot stands in no other's way."""
+        try:
+            with self._watch.store.write() as connection:
+                keep_results(connection, answers, self._watch.clock())
+        except (DataError, IntegrityError):
+            pass  # one of them: which?
+        else:
+            return answers
+        if len(answers) == 1:
+            log.error("a result of %s fits into no store, and is given up", answers[0].vantage)
+            return []
+        half = len(answers) // 2
+        return self._store(answers[:half]) + self._store(answers[half:])
+
+    def _asked(self) -> dict[Key, bool]:
+        """Whom this watch asks; and whether that is at each address of the name."""
         watch = self._watch
         found = charges(watch.watched.glance().sets, watch.settings.monitor, watch.clock())
         targets = targets_of(found)
-        return {(*target.key, vantage) for target in targets for vantage in target.vantages}
+        return {
+            (*target.key, vantage): target.every_address
+            for target in targets
+            for vantage in target.vantages
+        }
 
 
 def _read(message: Msg) -> Result | None:
@@ -127,6 +164,12 @@ def _read(message: Msg) -> Result | None:
         log.warning("a result came under the name of another vantage, and is dropped")
         return None
     return result
+
+
+def _fits(result: Result, asked: Mapping[Key, bool]) -> bool:
+    """Whether it answers a question. Each edge is a row: who was asked for one answer gives one."""
+    every = asked.get(_key(result))
+    return every or (every is not None and [seen.edge for seen in result.seen] == [""])
 
 
 def _key(one: Job | Result) -> Key:

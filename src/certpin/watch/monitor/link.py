@@ -3,8 +3,13 @@
     certpin.probe.VANTAGE     jobs; a job that nobody took within an interval is gone
     certpin.seen.VANTAGE      results, each until it is in the store
 
+The services make the streams, and the places in them. A worker asks at its own place alone, and
+has its answers sent to an inbox of its own, so that it can be given no right but these.
+
 Both are work queues: a message goes to one taker, and stays until that one says that it is done.
-Each has an identity, so that one that is published twice is there once.
+A job has an identity, so that one that is published twice is there once. A result has none that the
+broker knows: one vantage could publish under the identity of another's, which would then be dropped
+as a repeat. Repeats are left out where results are written down.
 """
 
 from __future__ import annotations
@@ -12,9 +17,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import nats
 from nats.errors import Error as NatsError
 from nats.js.api import (
     AckPolicy,
@@ -23,13 +27,16 @@ from nats.js.api import (
     StorageType,
     StreamConfig,
 )
-from nats.js.errors import BadRequestError
+from nats.js.errors import BadRequestError, NotFoundError
 
+from certpin.watch import broker
+from certpin.watch.broker import LostPlaceError, Place
 from certpin.watch.collector.stream import why
 from certpin.watch.monitor.wire import MOST_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable, Mapping
+    from typing import Any
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
@@ -43,6 +50,8 @@ log = logging.getLogger("certpin.watch.monitor")
 JOBS, RESULTS = "CERTPIN_PROBES", "CERTPIN_SEEN"
 _MOST_STORED = 256 * 1024 * 1024  # bytes in each stream; the oldest go first
 _RESULTS_KEPT = 7 * 86400  # seconds, for a store that is away
+JOB_PATIENCE = 60.0  # seconds after which a job that nobody reported on goes to another worker
+RESULT_PATIENCE = 60.0  # seconds in which a result has to be in the store
 _AGAIN = 2.0  # seconds between two attempts
 _PATIENCE = 5.0  # seconds for an answer of the broker
 
@@ -51,6 +60,7 @@ TROUBLE = (NatsError, OSError, TimeoutError, asyncio.TimeoutError)
 _WORDS = {  # by the name of what was raised
     "AuthorizationError": "it does not take this user and password",
     "ConnectionRefusedError": "nobody listens at its address",
+    "LostPlaceError": "its streams are gone, and are made anew",
     "SSLCertVerificationError": "its certificate does not verify",
     "TimeoutError": "it does not answer",
     "gaierror": "nobody knows its name",
@@ -62,35 +72,53 @@ def job_subject(vantage: str) -> str:
     return f"certpin.probe.{vantage}"
 
 
+def inbox_of(vantage: str) -> str:
+    """Where answers to the workers of a vantage come to."""
+    return f"_INBOX.certpin-{vantage}"
+
+
 def result_subject(vantage: str) -> str:
     """Where the results of a vantage wait."""
     return f"certpin.seen.{vantage}"
 
 
+class Link(NamedTuple):
+    """A connection, and JetStream over it."""
+
+    client: Client
+    jetstream: JetStreamContext
+
+
 @asynccontextmanager
-async def linked(url: Secret, name: str, stop: asyncio.Event) -> AsyncIterator[JetStreamContext]:
+async def linked(
+    url: Secret, name: str, stop: asyncio.Event, inbox: str = ""
+) -> AsyncIterator[Link]:
     """A connection that comes back by itself. Its address is not told.
 
+    ``inbox`` is where answers come to, if it has to be a place that nobody else may read.
     Raises one of ``TROUBLE`` where there is none yet: try again, unless ``stop`` is set by then.
     """
-    connection = await _connected(url, name, stop)
+    connection = await _connected(url, name, stop, {"inbox_prefix": inbox} if inbox else {})
     try:
-        yield connection.jetstream(timeout=_PATIENCE)
+        yield Link(connection, connection.jetstream(timeout=_PATIENCE))
     finally:
         with suppress(*TROUBLE):  # acknowledgements that are not sent yet: then they come again
             await connection.flush(1)
         await connection.close()
 
 
-async def _connected(url: Secret, name: str, stop: asyncio.Event) -> Client:
+async def _connected(
+    url: Secret, name: str, stop: asyncio.Event, options: Mapping[str, Any]
+) -> Client:
     """The client of NATS tries for ever: nobody waits for that who was told to stop."""
     connecting = asyncio.create_task(
-        nats.connect(
+        broker.connect(
             url.reveal(),
             name=name,
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
             error_cb=_told,
+            **options,
         )
     )
     stopping = asyncio.create_task(stop.wait())
@@ -124,40 +152,76 @@ async def make_streams(jetstream: JetStreamContext, settings: Settings) -> None:
         try:
             await jetstream.add_stream(wanted)
         except BadRequestError:  # it is there, with other settings
-            await jetstream.update_stream(wanted)
+            there = (await jetstream.stream_info(name)).config
+            # How many copies there are, and where, is its operator's to say.
+            own = {"num_replicas": there.num_replicas, "placement": there.placement}
+            await jetstream.update_stream(wanted.evolve(**own))
 
 
-async def taker(
-    jetstream: JetStreamContext, stream: str, subject: str, durable: str, patience: float
-) -> JetStreamContext.PullSubscription:
-    """A subscription that takes messages in turns with others of its name.
+async def make_places(jetstream: JetStreamContext, vantages: Iterable[str]) -> None:
+    """Make the places at which workers take jobs, so that none of them needs the right to.
 
-    What is not done ``patience`` seconds after it was taken goes to another.
+    Whoever may make a consumer may have what waits delivered wherever he likes.
     """
-    config = ConsumerConfig(
-        durable_name=durable, ack_policy=AckPolicy.EXPLICIT, ack_wait=patience, max_ack_pending=8192
+    for vantage in sorted(set(vantages)):
+        config = place_of_jobs(vantage)
+        try:
+            await jetstream.consumer_info(JOBS, str(config.durable_name))
+        except NotFoundError:
+            await jetstream.add_consumer(JOBS, config)
+
+
+def place_of_jobs(vantage: str) -> ConsumerConfig:
+    """Where the workers of a vantage take their jobs."""
+    return _place(f"vantage-{vantage}", job_subject(vantage), JOB_PATIENCE)
+
+
+def place_of_results() -> ConsumerConfig:
+    """Where the services take results."""
+    return _place("store", result_subject("*"), RESULT_PATIENCE)
+
+
+def _place(name: str, subject: str, patience: float) -> ConsumerConfig:
+    return ConsumerConfig(
+        durable_name=name,
+        filter_subject=subject,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=patience,
+        max_ack_pending=8192,
     )
-    return await jetstream.pull_subscribe(subject, durable, stream, config)
 
 
-async def take(subscription: JetStreamContext.PullSubscription, most: int) -> list[Msg]:
-    """Some messages, or none where there are none now. Waits a little where nobody can tell."""
+async def taker(link: Link, stream: str, config: ConsumerConfig) -> Place:
+    """A place that takes messages in turns with others of its name.
+
+    What is not done ``ack_wait`` seconds after it was taken goes to another. Raises
+    ``NotFoundError`` where there is no such stream.
+    """
+    return await Place.take(link.client, link.jetstream, stream, config)
+
+
+async def take(place: Place, most: int) -> list[Msg]:
+    """Some messages, or none where there are none now. Waits a little where nobody can tell.
+
+    Raises ``LostPlaceError`` where the stream is gone: to wait for it would be for ever.
+    """
     try:
-        return await subscription.fetch(most, timeout=1.0)
-    except TimeoutError:
-        return []
-    except (NatsError, OSError) as exc:
+        return await place.fetch(most, 1.0)
+    except LostPlaceError:
+        raise
+    except TROUBLE as exc:
         log.info("no messages from the NATS server: %s", in_words(exc))
         await asyncio.sleep(_AGAIN)
         return []
 
 
-async def publish(jetstream: JetStreamContext, subject: str, payload: bytes, identity: str) -> bool:
+async def publish(
+    jetstream: JetStreamContext, subject: str, payload: bytes, identity: str = ""
+) -> bool:
     """Publish a message; whether it is durable, or was before."""
+    headers = {"Nats-Msg-Id": identity} if identity else None
     try:
-        await jetstream.publish(
-            subject, payload, timeout=_PATIENCE, headers={"Nats-Msg-Id": identity}
-        )
+        await jetstream.publish(subject, payload, timeout=_PATIENCE, headers=headers)
     except TROUBLE as exc:
         log.warning("a message was not published: %s", type(exc).__name__)
         return False

@@ -106,12 +106,13 @@ class Prober:
             return _failed(job, edges)
         answer = Answer(job)
         for edge in edges:
+            begun = time.monotonic()
             try:
                 seen = observe(endpoint_of(job, edge), context, patience=job.timeout)
             except ProbeError as exc:
-                answer.fail(exc.problem, edge, edge)
+                answer.fail(exc.problem, edge, edge, time.monotonic() - begun)
             else:
-                answer.observed(edge, seen)
+                answer.observed(edge, seen, time.monotonic() - begun)
         return answer
 
     def _context(self, job: Job) -> ssl.SSLContext | str:

@@ -121,7 +121,7 @@ class Rounds:
             self._renew(connection)
             kept = keep_results(connection, batch, self._watch.clock())
         for seen in (seen for result in batch for seen in result.seen):
-            COUNTERS.probed(seen.outcome)
+            COUNTERS.probed(seen.outcome, seen.took / 1_000_000)
         return kept
 
     def _renew(self, connection: Connection) -> None:

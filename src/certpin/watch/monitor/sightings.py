@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, select, update
+from sqlalchemy import and_, bindparam, select, text, update
 
 from certpin.watch.monitor.schedule import CONFIRMED, Known
 from certpin.watch.store.engine import insert
@@ -35,6 +35,7 @@ _GO_ON = (
         address=bindparam("now_at"),
         last_at=bindparam("moment"),
         slot=bindparam("planned"),
+        took=bindparam("lasted"),
         count=SIGHTINGS.c.count + 1,
     )
 )
@@ -52,6 +53,10 @@ class Changes:
 
 def keep_results(connection: Connection, results: Sequence[Result], now: datetime) -> int:
     """Write down what was seen, with its chains. Returns how many results were new."""
+    if connection.dialect.name != "sqlite":
+        # Several services write down what one target's workers saw: with each other's rows before
+        # their eyes, one after the other, or both would begin the row that goes on.
+        connection.execute(text("LOCK TABLE sightings IN SHARE ROW EXCLUSIVE MODE"))
     newest: dict[Key, list[Result]] = {}
     for result in sorted(results, key=lambda each: each.slot):  # two of one target: in order
         newest.setdefault(_key(result), []).append(result)
@@ -102,6 +107,7 @@ def _compare(changes: Changes, row: dict[str, Any] | None, values: dict[str, Any
                 "now_at": values["address"],
                 "moment": max(values["last_at"], row["first_at"]),
                 "planned": values["slot"],
+                "lasted": values["took"],
             }
         )
         return
@@ -135,6 +141,7 @@ def _values(result: Result, seen: Seen, chains: list[bytes], moment: int) -> dic
         "tls": seen.tls,
         "problem": seen.problem,
         "code": seen.code,
+        "took": seen.took,
         "first_at": at,
         "last_at": at,
         "slot": result.slot,

@@ -55,7 +55,10 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was seen at one address. ``served`` and ``verified`` are places in ``certificates``."""
+    """What was seen at one address. ``served`` and ``verified`` are places in ``certificates``.
+
+    ``took`` is in microseconds, all attempts together; 0 where it was not measured.
+    """
 
     address: _Word
     outcome: Outcome
@@ -65,6 +68,7 @@ class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls: Annotated[str, Meta(max_length=16)] = ""
     problem: _Word = ""
     code: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+    took: _Moment = 0
 
 
 class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,11 +121,22 @@ def decode_result(data: bytes) -> Result:
     """Read a result. Raises ``InputError`` on anything that no worker would send."""
     try:
         result = _read_result(_bounded(data))
+        _check_all(result)
         for seen in result.seen:
             _check(result, seen)
     except _NO_RESULT as exc:
         raise InputError("this is not a result") from exc
     return result
+
+
+def _check_all(result: Result) -> None:
+    """Nothing that no database takes, or that would be two rows in the place of one."""
+    edges = {seen.edge for seen in result.seen}
+    texts = (
+        word for each in result.seen for word in (each.address, each.edge, each.problem, each.tls)
+    )
+    if len(edges) < len(result.seen) or not all(map(str.isprintable, texts)):
+        raise InputError("a result has what no probe sees")
 
 
 def _check(result: Result, seen: Seen) -> None:

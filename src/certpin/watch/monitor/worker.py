@@ -1,8 +1,8 @@
 """A worker: takes the jobs of its vantage, asks, and publishes what it saw.
 
 It has no store and no pin file: a job carries what has to be known. A job is done when its result
-is durable at the broker. A worker that dies before that leaves its jobs to the next one; one that
-dies right after has its result dropped as a repeat.
+is durable at the broker. A worker that dies before that leaves its jobs to the next one; what two
+saw for one job counts once.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from certpin.watch.monitor.link import (
     JOBS,
     TROUBLE,
     in_words,
-    job_subject,
+    inbox_of,
     linked,
     pause,
+    place_of_jobs,
     publish,
     result_subject,
     take,
@@ -35,32 +36,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nats.aio.msg import Msg
-    from nats.js import JetStreamContext
 
+    from certpin.watch.monitor.link import Link
     from certpin.watch.monitor.wire import Job, Result
     from certpin.watch.secret import Secret
 
 log = logging.getLogger("certpin.watch.worker")
 
-PATIENCE = 60.0  # seconds after which a job that nobody reported on goes to another worker
 
-
-async def work(
-    vantage: str,
-    url: Secret,
-    stop: asyncio.Event,
-    *,
-    window: int = 256,
-    patience: float = PATIENCE,
-) -> None:
+async def work(vantage: str, url: Secret, stop: asyncio.Event, *, window: int = 256) -> None:
     """Work until ``stop`` is set; jobs that are under way then go to another worker at once.
 
     Goes on through every trouble with the broker, and waits for the service to make its streams.
     """
     while not stop.is_set():
         try:
-            async with linked(url, f"certpin worker {vantage}", stop) as jetstream:
-                await _Worker(vantage, jetstream, stop, window, patience).run()
+            name = f"certpin worker {vantage}"
+            async with linked(url, name, stop, inbox_of(vantage)) as link:
+                await _Worker(vantage, link, stop, window).run()
         except NotFoundError:
             log.info(
                 "no watch has handed out jobs yet: its watch.toml has to have nats and vantages"
@@ -77,23 +70,19 @@ class _Worker:
     def __init__(
         self,
         vantage: str,
-        jetstream: JetStreamContext,
+        link: Link,
         stop: asyncio.Event,
         window: int,
-        patience: float,
     ) -> None:
         self._vantage = vantage
-        self._jetstream = jetstream
+        self._link = link
         self._stop = stop
         self._window = window
-        self._patience = patience
         self._halt = threading.Event()
         self._prober = Prober(window, halted=self._halt.is_set)
 
     async def run(self) -> None:
-        durable = f"vantage-{self._vantage}"
-        subject = job_subject(self._vantage)
-        jobs = await taker(self._jetstream, JOBS, subject, durable, self._patience)
+        jobs = await taker(self._link, JOBS, place_of_jobs(self._vantage))
         halting = asyncio.create_task(self._halt_at_stop())
         try:
             while not self._stop.is_set():
@@ -137,15 +126,16 @@ class _Worker:
 
     async def _report(self, result: Result, waiting: dict[str, tuple[Job, Msg]]) -> None:
         subject = result_subject(self._vantage)
-        if await publish(self._jetstream, subject, encode(result), result.identity):
+        if await publish(self._link.jetstream, subject, encode(result)):
             _, message = waiting.pop(result.identity)
             with suppress(*TROUBLE):  # then it comes again, and its result is a repeat
                 await message.ack()
 
     async def _beat(self, waiting: dict[str, tuple[Job, Msg]]) -> None:
         """Say now and then that somebody is at it."""
+        pause = (place_of_jobs(self._vantage).ack_wait or 0) / 3
         while True:
-            await asyncio.sleep(self._patience / 3)
+            await asyncio.sleep(pause)
             for _, message in tuple(waiting.values()):
                 with suppress(*TROUBLE):
                     await message.in_progress()

@@ -52,6 +52,7 @@ REASONS: dict[str, tuple[str, str]] = {
 _SQLSTATES = {
     "08": "away",
     "25006": "unwritable",  # a standby
+    "25P03": "busy",  # nothing came of a transaction for too long: this process was stopped
     "28": "refused",
     "3D": "refused",
     "40": "busy",  # a deadlock, or a transaction that another one overtook

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,28 @@ def _configure(connection: Any, _: object) -> None:
     for name, value in _SETTINGS.items():
         connection.execute(f"SET {name} = '{value}'")
     connection.autocommit = False
+    connection.adapters.register_dumper(str, _text_dumper())
+
+
+@cache
+def _text_dumper() -> Any:
+    """PostgreSQL has no text with a NUL, and no database has half a pair of UTF-16.
+
+    Whoever types one into a form, or into the banner of a server, must stop nothing with it: it is
+    kept, or looked for, with the sign for "no character" instead. SQLite keeps a NUL as it is.
+    """
+    from psycopg.types.string import StrDumperUnknown
+
+    class Dumper(StrDumperUnknown):
+        def dump(self, obj: str) -> Any:
+            return super().dump(obj if obj.isprintable() else _storable(obj))
+
+    return Dumper
+
+
+def _storable(text: str) -> str:
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _check(url: URL) -> None:

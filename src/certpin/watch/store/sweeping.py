@@ -13,6 +13,8 @@ from certpin.watch.store.tables import METADATA
 from certpin.watch.store.tables.access import AUDIT, GUESSES
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
+from certpin.watch.store.tables.days import DAY_PLACES, DAY_TRAITS, REPORT_PLACES, REPORT_TRAITS
+from certpin.watch.store.tables.listened import LISTENED
 from certpin.watch.store.tables.logged import LOGGED
 from certpin.watch.store.tables.reports import (
     PRESENCES,
@@ -32,11 +34,17 @@ if TYPE_CHECKING:
 
 BATCH = 500  # rows of one transaction
 _PAGES = 2000  # pages of SQLite that are given back at once: 8 MB
+_DAY = 86_400  # seconds
 
 
 def rules(limits: dict[str, int]) -> Iterator[Step]:
     """What to delete, as functions of a connection that return how many rows they deleted."""
     yield _rule(REPORT_GROUPS, REPORT_GROUPS.c.hour < limits["groups"])
+    # Sums go with the last group of their day, and what they name when no later day named it.
+    for table in (DAY_TRAITS, DAY_PLACES):
+        yield _rule(table, table.c.day <= limits["groups"] - _DAY)
+    for table in (REPORT_TRAITS, REPORT_PLACES):
+        yield _rule(table, table.c.seen <= limits["groups"] - _DAY)
     yield partial(_samples, before=limits["samples"])
     yield _rule(REPORT_NETWORKS, REPORT_NETWORKS.c.day < limits["networks"])
     yield _rule(REPORT_IDENTITIES, REPORT_IDENTITIES.c.received_at < limits["identities"])
@@ -45,6 +53,7 @@ def rules(limits: dict[str, int]) -> Iterator[Step]:
     yield _rule(SIGHTINGS, (SIGHTINGS.c.last_at < limits["sightings"]) & ~SIGHTINGS.c.latest)
     yield partial(_alerts, before=limits["alerts"])
     yield _rule(SILENCES, SILENCES.c.until < limits["alerts"])
+    yield _rule(LISTENED, LISTENED.c.until < limits["groups"])
     yield _rule(LOGGED, LOGGED.c.not_after < limits["sightings"])
     yield _rule(VANTAGES, VANTAGES.c.asked_at < limits["sightings"])
     yield _rule(AUDIT, AUDIT.c.at < limits["audit"])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
+from certpin.watch import telemetry
 from certpin.watch.access import routes as access
 from certpin.watch.access.middleware import AccessMiddleware
 from certpin.watch.metrics import routes as metrics
@@ -42,10 +43,13 @@ def application(watch: Watch, collector: ASGIApp, condition: Condition) -> ASGIA
         # Before everything else: reports come by the thousand, and need no login.
         path = scope["path"] if scope["type"] == "http" else ""
         if path == REPORTS or path.startswith(f"{REPORTS}/"):
+            telemetry.name_route(scope, REPORTS)
             await collector(scope, receive, send)
         elif path in {HEALTHZ, READYZ}:
+            telemetry.name_route(scope, path)
             await alive(scope, receive, send)
         else:
+            telemetry.name_route(scope, routes)
             await door(scope, receive, send)
 
     return whole

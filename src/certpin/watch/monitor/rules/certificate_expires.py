@@ -1,9 +1,6 @@
 """A certificate of a path ends soon, or has ended.
 
-When is soon? A certificate of a year is renewed by hand, weeks before. One of 47 days (CA/B Forum
-SC-081v3, from 2029-03-15) is renewed by a machine when a third of its life is left, and is no
-trouble until that machine has failed for a while. So what counts is the shorter one: the days of
-the settings, or a quarter (a tenth, where it is critical) of the certificate's own life.
+When that is soon stands in ``watch/expiry.py``; where a tenth of its life is left, it is critical.
 """
 
 from __future__ import annotations
@@ -14,12 +11,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
-from certpin.pins import pins_of
 from certpin.pins.explain import name_of
 from certpin.probe.checkup import in_days
 from certpin.rotation.breach import in_utc
+from certpin.watch.expiry import HAS_EXPIRED, near
 from certpin.watch.monitor.case import describe
-from certpin.watch.monitor.rules.chain_unverified import HAS_EXPIRED
 from certpin.watch.monitor.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -31,8 +27,7 @@ if TYPE_CHECKING:
     from certpin.x509 import Certificate
 
 EXPIRES, EXPIRED = "certificate-expires", "certificate-expired"
-_WARNING, _CRITICAL = 4, 10  # parts of its life
-_AHEAD = timedelta(days=7)  # to prepare the successor of a pinned authority
+_CRITICAL = 10  # part of its life
 
 
 @dataclass
@@ -71,10 +66,9 @@ def _severity(case: Case, place: _Place, left: timedelta) -> Severity | None:
     life = place.certificate.not_after - place.certificate.not_before
     if left < min(case.settings.certificate_critical, life / _CRITICAL):
         return "critical"
-    soon = min(case.settings.certificate_warning, life / _WARNING)
-    if place.authority and not case.policy.live_pins.keys().isdisjoint(pins_of(place.certificate)):
-        # Every client has to have the pin of the next one before this one ends.
-        soon = max(soon, case.charge.watched.timing.adopt + _AHEAD)
+    covers = [(case.policy, case.charge.watched.timing.adopt)]
+    warning = case.settings.certificate_warning
+    soon = near(place.certificate, warning, authority=place.authority, covers=covers)
     return "warning" if left < soon else None
 
 

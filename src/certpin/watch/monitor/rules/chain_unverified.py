@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from certpin.watch.expiry import HAS_EXPIRED
 from certpin.watch.monitor.case import chain_details
 from certpin.watch.monitor.rules.rule import Rule
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from certpin.watch.monitor.case import Case
 
 ID = "chain-unverified"
-HAS_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED (openssl/x509_vfy.h)
 
 
 def _look(case: Case) -> Iterator[Finding]:

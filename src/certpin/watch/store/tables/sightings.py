@@ -17,7 +17,8 @@ LATEST = sql("latest")
 # last. `served` and `verified` are digests of chains, empty where there was none; `problem` is then
 # why, and `code` OpenSSL's number for it. `outcome` is verified, unverified or unreachable. `slot`
 # is the moment for which the last probe was planned: an answer is counted once. `changes` is how
-# many rows right before it ended before anybody could see them twice.
+# many rows right before it ended before anybody could see them twice. `took` is how many
+# microseconds the last probe did, 0 where nobody measured it.
 SIGHTINGS = Table(
     "sightings",
     METADATA,
@@ -40,6 +41,7 @@ SIGHTINGS = Table(
     count(),
     Column("changes", BigInteger, nullable=False, server_default="0"),
     Column("latest", Boolean, nullable=False, server_default=true()),
+    Column("took", BigInteger, nullable=False, server_default="0"),
     Index(None, "host", "port", "vantage", "last_at"),
     Index(None, "host", "last_at"),
     Index(None, "last_at"),

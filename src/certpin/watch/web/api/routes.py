@@ -12,7 +12,9 @@ from certpin.watch.access.require import require
 from certpin.watch.web.api import openapi
 from certpin.watch.web.api.answering import answer, encode, refusal
 from certpin.watch.web.api.asking import RefusedError, asked
-from certpin.watch.web.api.resources import RESOURCES, Ask, Resource, chain_pem
+from certpin.watch.web.api.of_failures import chain_pem
+from certpin.watch.web.api.resource import Ask, Resource
+from certpin.watch.web.api.resources import RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

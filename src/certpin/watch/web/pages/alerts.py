@@ -47,7 +47,7 @@ def overview(asked: Asked) -> Response:
 
 def alert(asked: Asked) -> Response:
     """One of them."""
-    number = int(asked.request.path_params["number"])
+    number = asked.numbered("an alert of this number")
     with asked.connection() as connection:
         story = facts.alert(connection, number)
         if story is None:

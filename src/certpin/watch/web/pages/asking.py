@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from certpin.watch.watch import Watch
     from certpin.watch.watched import Glance
 
+_LARGEST = 2**63 - 1
 _LONGEST = 300  # characters of anything that is asked
 
 
@@ -66,6 +67,12 @@ class Asked:
         """A parameter that is a number between these."""
         found = self.text(name)
         return min(max(int(found), least), most) if found.isascii() and found.isdigit() else least
+
+    def numbered(self, what: str) -> int:
+        """The number in the path. Raises ``Missing`` for one that no row can have."""
+        if (found := int(self.request.path_params["number"])) > _LARGEST:
+            raise Missing(what)
+        return found
 
     def link(self, **changes: object) -> str:
         """The address of this page with other parameters; ``None`` and nothing take one away."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from certpin.watch.facts import failures, rollup
-from certpin.watch.facts.breakdown import breakdown
-from certpin.watch.web.pages import series
+from certpin.watch.facts import failures
+from certpin.watch.facts.breakdown import breakdown_and_chains
+from certpin.watch.web.pages import series, unknowns
 from certpin.watch.web.pages.met import origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from datetime import datetime
 
     from sqlalchemy import Connection
     from starlette.responses import Response
@@ -48,13 +48,12 @@ def overview(asked: Asked) -> Response:
     by = next(each for each in DIMENSIONS if each == asked.choice("by", tuple(DIMENSIONS)))
     key = asked.choice("range", tuple(RANGES))
     words, length = RANGES[key]
-    within = failures.Range(asked.now - length, asked.now)
-    lately = failures.Range(asked.now - min(length, _CHAINS_OF), asked.now)
+    within = _range(asked.now, length)
+    lately = _range(asked.now, min(length, _CHAINS_OF))
     only = only_of(asked)
     with asked.connection() as connection:
         found = _series(connection, within, by, only)
-        split = _split(connection, lately, only)
-        met = failures.top_chains(connection, lately, only=only, limit=12)
+        split, met = breakdown_and_chains(connection, lately, tuple(DIMENSIONS), only, limit=12)
         known = [(each, origin_of(connection, asked, each)) for each in met]
     return asked.page(
         "failures.html",
@@ -67,6 +66,7 @@ def overview(asked: Asked) -> Response:
         drawn=series.drawn("over-time", f"Failures by {DIMENSIONS[by].lower()}", found, asked.now),
         split={name: counts for name, counts in split.items() if name != by},
         chains=known,
+        unknowns=list(unknowns.of_a_time(found)),
         filters={name: asked.text(name) for name in _FILTERS if asked.text(name)},
     )
 
@@ -78,21 +78,16 @@ def only_of(asked: Asked) -> failures.Only | None:
     return msgspec.convert(found, failures.Only) if found else None
 
 
-def _split(
-    connection: Connection, within: failures.Range, only: failures.Only | None
-) -> Mapping[str, tuple[tuple[str, int], ...]]:
-    if only is None and within.until - within.since > _BY_HOUR:
-        return rollup.divided(connection, within, tuple(DIMENSIONS))
-    return breakdown(connection, within, tuple(DIMENSIONS), only)
+def _range(now: datetime, length: timedelta) -> failures.Range:
+    """A long one begins with a day: whole days are there as sums."""
+    since = now - length
+    if length > _BY_HOUR:
+        since = since.replace(hour=0, minute=0, second=0, microsecond=0)
+    return failures.Range(since, now)
 
 
 def _series(
     connection: Connection, within: failures.Range, by: failures.By, only: failures.Only | None
 ) -> failures.Series:
-    """Long times without a filter are read from what was added up by day."""
-    lines = 6
-    if within.until - within.since <= _BY_HOUR:
-        return failures.series(connection, within, by=by, only=only, lines=lines)
-    if only is None:
-        return rollup.series(connection, within, by, lines=lines)
-    return failures.series(connection, within, by=by, bucket="day", only=only, lines=lines)
+    bucket: failures.Bucket = "hour" if within.until - within.since <= _BY_HOUR else "day"
+    return failures.series(connection, within, by=by, bucket=bucket, only=only, lines=6)

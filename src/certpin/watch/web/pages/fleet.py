@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certpin.watch.facts import freshness, hosts
-from certpin.watch.facts.alerts import open_counts
+from certpin.watch.facts.alerts import open_alerts, open_counts
 from certpin.watch.facts.hourly import hourly
 from certpin.watch.web.pages import unknowns
 from certpin.watch.web.pages.words import number
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from certpin.watch.web.pages.asking import Asked
 
 ROWS = 100  # of a page
+_URGENT = 3  # alerts that stand here, too
 _NEVER = float("inf")
 
 _ORDERS: dict[str, Callable[[Host], tuple[object, ...]]] = {
@@ -54,7 +55,7 @@ def fleet(asked: Asked) -> Response:
         pages = max(1, -(-len(chosen) // ROWS))
         at = min(asked.number("page"), pages)
         shown = chosen[(at - 1) * ROWS : at * ROWS]
-        opened = open_counts(connection)
+        opened, urgent = open_counts(connection), open_alerts(connection, limit=_URGENT)
         failing = hourly(connection, [each.name for each in shown if each.failures], asked.now)
     return asked.page(
         "fleet.html",
@@ -65,6 +66,7 @@ def fleet(asked: Asked) -> Response:
         failures=sum(each.failures for each in every),
         alerts=sum(opened.values()),
         worst=_worst(every),
+        urgent=urgent,
         rows=[Row(each, _spark(each, failing[each.name]), right(asked, each)) for each in shown],
         order=order,
         at=at,

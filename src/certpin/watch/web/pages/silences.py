@@ -69,7 +69,7 @@ def make(asked: Asked) -> Response:
 
 def end(asked: Asked) -> Response:
     """End one before its time, and write down who did."""
-    number = int(asked.request.path_params["number"])
+    number = asked.numbered("a silence of this number that could end")
     with asked.watch.store.write() as connection:
         if not end_silence(connection, number, int(asked.now.timestamp())):
             raise Missing("a silence of this number that could end")

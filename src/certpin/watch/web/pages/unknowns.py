@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from certpin.watch.facts.freshness import Freshness
     from certpin.watch.facts.hosts import Host
     from certpin.watch.facts.limits import Limits
+    from certpin.watch.facts.series import Series
 
 _NAMED = 5
 
@@ -20,6 +21,17 @@ _NAMED = 5
 def of_the_watch(fresh: Freshness, now: datetime) -> list[str]:
     """About everything that is watched."""
     return [*_of_files(fresh), *_of_hosts(fresh), *_of_vantages(fresh, now), *_of_reports(fresh)]
+
+
+def of_a_time(found: Series) -> Iterator[str]:
+    """About reports over time: where nobody took any, their number says nothing."""
+    if found.unknown:
+        what = number(len(found.unknown), found.bucket)
+        yield (
+            f"In {what} of this time, the last one from {found.unknown[-1]:%Y-%m-%d %H:%M} UTC, "
+            "nobody took reports for a while: what clients met then may have been told later, or "
+            "never. No bar does not mean that nothing happened."
+        )
 
 
 def of_a_host(host: Host, now: datetime, limits: Limits) -> Iterator[str]:

@@ -1,0 +1,65 @@
+"""The chains that clients met, and how many reports there are at all."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it first encodes
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from certpin.watch.facts import sums
+from certpin.watch.facts.base import bounded, hexadecimal, moment, seconds
+from certpin.watch.facts.reported import parts
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from certpin.watch.facts.reported import Only, Parts, Range
+
+
+class ChainCount(msgspec.Struct, frozen=True):
+    """A chain that clients met at a host, and how often; ``served`` is empty where none came."""
+
+    host: str
+    served: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+
+
+class Total(msgspec.Struct, frozen=True):
+    """How many reports, at how many hosts, with how many chains, and when the last one came."""
+
+    count: int
+    hosts: int
+    chains: int
+    last_at: datetime | None = None
+
+
+def total(connection: Connection, within: Range, only: Only | None = None) -> Total:
+    """How many there were."""
+    found = sums.places(connection, _parts(within), only)
+    return Total(
+        sum(met.number for met in found),
+        len({met.host for met in found}),
+        len({met.served for met in found}),
+        max((moment(met.last_at) for met in found), default=None),
+    )
+
+
+def top_chains(
+    connection: Connection, within: Range, *, only: Only | None = None, limit: int = 20
+) -> tuple[ChainCount, ...]:
+    """The chains that clients met most often."""
+    found = sums.places(connection, _parts(within), only)[: bounded(limit)]
+    return tuple(map(chain_count, found))
+
+
+def chain_count(met: sums.Met) -> ChainCount:
+    """One of them, as it is told."""
+    first, last = moment(met.first_at), moment(met.last_at)
+    return ChainCount(met.host, hexadecimal(met.served), met.number, first, last)
+
+
+def _parts(within: Range) -> Parts:
+    return parts(seconds(within.since), seconds(within.until))

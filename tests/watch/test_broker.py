@@ -1,0 +1,150 @@
+"""A hostile message broker, and hostile messages in one that is not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nats.errors
+import pytest
+from nats.js.api import AckPolicy, ConsumerConfig
+
+from certpin.watch import broker
+from certpin.watch.broker import LostPlaceError, Place
+from tests.servers._run import free_port, running, scratch
+from tests.servers.nats import nats as server
+from tests.watch.test_examples import EXAMPLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Each of them is what a server answers to a question: nothing there, busy, gone, and a heartbeat.
+_STATUSES = ("404", "408", "409", "503", "100")
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with server() as running:
+        yield running.url
+
+
+async def _with_place(url: str, name: str, then: Any) -> Any:
+    client = await broker.connect(url)
+    try:
+        jetstream = client.jetstream()
+        await jetstream.add_stream(name=name, subjects=[f"{name}.>"])
+        config = ConsumerConfig(durable_name="taker", ack_policy=AckPolicy.EXPLICIT)
+        return await then(jetstream, await Place.take(client, jetstream, name, config))
+    finally:
+        await client.close()
+
+
+def test_a_message_that_says_to_be_the_servers_word_is_a_message(url: str) -> None:
+    async def then(jetstream: Any, place: Place) -> list[bytes]:
+        for status in _STATUSES:
+            await jetstream.publish("ONE.x", status.encode(), headers={"Status": status})
+        found = [*await place.fetch(3, 0.5), *await place.fetch(10, 0.5)]
+        for message in found:
+            await message.ack()
+        assert await place.fetch(10, 0.01) == []
+        return [message.data for message in found]
+
+    assert asyncio.run(_with_place(url, "ONE", then)) == [each.encode() for each in _STATUSES]
+
+
+def test_a_place_in_a_stream_that_is_gone_is_not_waited_at(url: str) -> None:
+    async def then(jetstream: Any, place: Place) -> None:
+        assert await place.fetch(10, 0.01) == []
+        await jetstream.delete_stream("TWO")
+        with pytest.raises(LostPlaceError):
+            await place.fetch(10, 0.01)
+
+    asyncio.run(_with_place(url, "TWO", then))
+
+
+def test_no_password_goes_to_a_tls_address_in_clear_text() -> None:
+    heard = bytearray()
+
+    async def in_clear_text(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","max_payload":1048576,"auth_required":true}\r\n')
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(1):
+                while data := await reader.read(4096):
+                    heard.extend(data)
+        writer.close()
+
+    async def connect() -> None:
+        async with await asyncio.start_server(in_clear_text, "127.0.0.1", 0) as listening:
+            port = listening.sockets[0].getsockname()[1]
+            address = f"tls://watch:a-password@127.0.0.1:{port}"
+            with pytest.raises((OSError, nats.errors.Error, TimeoutError)):
+                await broker.connect(
+                    address, connect_timeout=0.5, allow_reconnect=False, max_reconnect_attempts=1
+                )
+
+    asyncio.run(connect())
+    assert heard[:2] == b"\x16\x03"  # a handshake, and nothing before it
+    assert b"a-password" not in heard
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[int]:
+    """A server with the users of the example."""
+    text = (EXAMPLES / "nats.conf").read_text(encoding="utf-8")
+    passwords = {"NATS_PASSWORD": "ours", "NATS_ZURICH_PASSWORD": "theirs"}
+    port = free_port()
+    with scratch() as folder:
+        path = folder / "nats.conf"
+        text = text.replace("store_dir: /data", f'store_dir: "{folder}/data"')
+        path.write_text(f'listen: "127.0.0.1:{port}"\n{text}')
+        program = Path(sys.executable).with_name("nats-server")
+        with running([program, "-c", path], port, env=passwords):
+            yield port
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "certpin.seen.local",
+        "certpin.probe.zurich",
+        "CERTPIN_REPORTS.batch",
+        "$JS.API.STREAM.MSG.GET.CERTPIN_REPORTS",
+        "$JS.API.STREAM.PURGE.CERTPIN_SEEN",
+        "$JS.API.STREAM.DELETE.CERTPIN_REPORTS",
+        "$JS.API.CONSUMER.MSG.NEXT.CERTPIN_REPORTS.certpin-writer",
+        "$JS.API.CONSUMER.MSG.NEXT.CERTPIN_PROBES.vantage-local",
+        "$JS.API.CONSUMER.CREATE.CERTPIN_PROBES.vantage-zurich.certpin.probe.zurich",
+        "$JS.ACK.CERTPIN_REPORTS.certpin-writer.1.1.1.1.0",
+        "_INBOX.x",
+    ],
+)
+def test_a_worker_may_write_to_nothing_that_is_not_its_own(guarded: int, subject: str) -> None:
+    assert f'publish to "{subject.lower()}"' in _refused(
+        guarded, lambda worker: worker.publish(subject)
+    )
+
+
+@pytest.mark.parametrize("subject", ["_INBOX.>", "_INBOX.*", "certpin.seen.>", "CERTPIN_REPORTS.>"])
+def test_a_worker_may_not_read_what_others_are_told(guarded: int, subject: str) -> None:
+    assert f'subscription to "{subject.lower()}"' in _refused(
+        guarded, lambda worker: worker.subscribe(subject)
+    )
+
+
+def _refused(port: int, how: Any) -> str:
+    """What the server says to it."""
+
+    async def ask() -> str:
+        said: asyncio.Queue[Exception] = asyncio.Queue()
+        worker = await broker.connect(f"nats://zurich:theirs@127.0.0.1:{port}", error_cb=said.put)
+        try:
+            await how(worker)
+            await worker.flush()
+            return str(await asyncio.wait_for(said.get(), 5)).lower()
+        finally:
+            await worker.close()
+
+    return asyncio.run(ask())

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _CONFIGURATION = """\
 listen: "{address}:{port}"
+max_payload: {payload}
 jetstream {{
   store_dir: "{directory}"
   max_file_store: {most}
@@ -45,6 +46,7 @@ def nats(
     port: int = 0,
     sync_always: bool = False,
     most: int = 1024**3,
+    payload: int = 1024**2,
 ) -> Iterator[Nats]:
     """Run it while the block runs; with a directory, what it stores stays for the next one."""
     require_module("nats")
@@ -58,6 +60,7 @@ def nats(
                 port=number,
                 directory=directory or own / "store",
                 most=most,
+                payload=payload,
                 sync=_ALWAYS if sync_always else "",
             )
         )

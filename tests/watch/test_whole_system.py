@@ -30,6 +30,7 @@ from tests.cli.test_serve import chat
 from tests.servers._run import free_port, running
 from tests.servers.nats import nats
 from tests.servers.postgres import cluster
+from tests.watch._sums import assert_sums_are_right
 from tests.watch.collector import bodies
 from tests.watch.collector.cut import line
 
@@ -274,6 +275,7 @@ def test_whatever_is_killed_or_cut_each_promised_report_counts_once(  # noqa: PL
                 more = before + luck.randrange(20, 60)
                 _until(lambda more=more: load.total > more, f"nothing after {name}")  # type: ignore[misc]
         _until(lambda: _counted(store) == load.acknowledged, "not every report is counted")
+        assert_sums_are_right(store)
         for port in ports:
             _until(lambda port=port: _get(port, "/readyz")[0] == 200, "not ready")  # type: ignore[misc]
         now = int(time.time())

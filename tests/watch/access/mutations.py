@@ -134,14 +134,14 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "nobody goes on in the session of somebody else",
-        "pages_login.py",
+        "pages_openid.py",
         "old.owner.subject != owner.subject",
         "False",
         "test_openid.py::test_who_is_not_known_there_any_more_or_is_somebody_else_signs_in_anew",
     ),
     _rule(
         "a session that was ended does not go on",
-        "pages_login.py",
+        "pages_openid.py",
         "if old is None or old.until <= now.timestamp():",
         "if old is None:\n                return self._start(request, owner)",
         "test_openid.py::test_a_session_that_was_ended_or_is_over_does_not_go_on",

@@ -201,4 +201,20 @@ MUTATIONS: list[Mutation] = [
         "number",
         _COUNTING + "a_report_with_two_names_is_known_by_either[sqlite]",
     ),
+    _rule(
+        "a message of the stream has no text that no database takes",
+        "received.py",
+        "if not all(map(_is_printable, batch)):",
+        "if not batch:",
+        "tests/watch/collector/test_grouping.py::"
+        "test_what_no_collector_writes_is_no_batch_of_reports",  # each of them
+    ),
+    _rule(
+        "a stream that drops what was promised is none",
+        "stream.py",
+        "        raise DropsReportsError\n",
+        "        return\n",
+        "tests/watch/collector/test_intakes.py::"
+        "test_a_stream_that_would_drop_what_was_promised_is_none[how0]",
+    ),
 ]

@@ -197,6 +197,15 @@ def _poisoned() -> float:
 
 
 @pytest.mark.slow
+def test_a_server_that_takes_short_messages_alone_gets_short_ones(tmp_path: Path) -> None:
+    with nats(payload=32 * 1024) as short:
+        watch = _watch(tmp_path, short.url, stream="SHORT", stream_bytes=MEGABYTE)
+        sent = [bodies.body(number) for number in range(100)]
+        assert _through_stream(watch, sent) == [204] * 100
+    watch.store.close()
+
+
+@pytest.mark.slow
 def test_what_the_store_refuses_stays_in_the_stream_and_in_nobodys_way(
     server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,8 @@ _MEASURED = "tests/rotation/test_measured.py::test_"
 _API = "tests/watch/web/api/test_api.py::test_"
 _METRICS = "tests/watch/metrics/test_metrics.py::test_"
 
+_COUNTING = "tests/watch/collector/test_counting.py::test_"
+
 MUTATIONS: list[Mutation] = [
     Mutation(
         "measured: what is told late delays",
@@ -78,5 +80,40 @@ MUTATIONS: list[Mutation] = [
         "        if name in ATTRIBUTES:\n",
         "        if name:\n",
         "tests/watch/test_telemetry.py::test_requests_work_and_counters_reach_the_collector",
+    ),
+    Mutation(
+        "sums: with the counts, or not at all",
+        "certpin/watch/collector/counting.py",
+        "        add_up(connection, rows, spots)\n",
+        "",
+        _COUNTING + "days_are_added_up_with_the_groups_and_not_without_them[sqlite]",
+    ),
+    Mutation(
+        "sums: a day has an end",
+        "certpin/watch/collector/sums.py",
+        "    return 0 if count < most else",
+        "    return 0 if True else",
+        _COUNTING + "hostile_reports_fill_the_sums_of_a_day_and_no_more[sqlite]",
+    ),
+    Mutation(
+        "sums: what a full day folded is listed",
+        "certpin/watch/facts/reported.py",
+        "where(or_(equal, folded) if listed else equal)",
+        "where(equal)",
+        "tests/watch/facts/test_sums.py::test_what_a_full_day_folded_is_still_listed",
+    ),
+    Mutation(
+        "soon: by the life of a certificate",
+        "certpin/watch/expiry.py",
+        "min(warning, (certificate.not_after - certificate.not_before) / _PART)",
+        "warning",
+        "tests/watch/test_expiry.py::test_the_shorter_of_the_setting_and_a_quarter_of_its_life_counts[47-11.75]",
+    ),
+    Mutation(
+        "gaps: nobody there is not nought",
+        "certpin/watch/facts/gaps.py",
+        "        if ended is not None and begun - ended > PAUSE and",
+        "        if False and ended is not None and",
+        "tests/watch/facts/test_gaps.py::test_series_say_which_buckets_are_unknown",
     ),
 ]

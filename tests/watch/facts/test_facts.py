@@ -6,12 +6,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import update
 
 from certpin.watch.collector.settings import Settings as Collector
 from certpin.watch.facts import adoption, alerts, chains, failures, freshness, hosts, sightings
+from certpin.watch.facts.expected import expected
 from certpin.watch.facts.failures import Only, Range
 from certpin.watch.facts.limits import Limits
 from certpin.watch.store import budget
+from certpin.watch.store.tables.sightings import SIGHTINGS
 from certpin.watch.web.pages import unknowns
 from tests.watch.facts import _world as world
 from tests.watch.facts._world import API, DAY, HOUR, NEW, NOW, PAY
@@ -160,6 +163,17 @@ def test_groups_and_chains_are_listed(store: Store, digests: dict[str, bytes]) -
         (API, digests["stranger"].hex(), 40),
         (PAY, "", 4),
     ]
+
+
+def test_what_is_expected_has_a_pin_however_new_another_path_is(store: Store) -> None:
+    found = world.fill(store)
+    with store.write() as connection:
+        strange = SIGHTINGS.c.verified == found["stranger"]
+        connection.execute(update(SIGHTINGS).where(strange).values(last_at=world.at(NOW)))
+    with store.read() as connection:
+        path = expected(connection, world.glance(), NOW, API)
+        assert expected(connection, world.glance(), NOW, NEW) == ()
+    assert path == world.ders(world.identity(API))
 
 
 def test_a_chain_is_put_into_words(store: Store, digests: dict[str, bytes]) -> None:

@@ -37,9 +37,23 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a result is for what this watch asks",
         "desk.py",
-        "[each for each in results if _key(each) in asked]",
+        "[each for each in results if _fits(each, asked)]",
         "results",
         "test_workers.py::test_forged_and_repeated_results_count_for_nothing",
+    ),
+    _rule(
+        "who was asked for one answer gives one",
+        "desk.py",
+        'every is not None and [seen.edge for seen in result.seen] == [""]',
+        "every is not None",
+        "test_workers.py::test_a_result_that_fits_into_no_store_stands_in_no_others_way",
+    ),
+    _rule(
+        "a result has no text that no database takes",
+        "wire.py",
+        " or not all(map(str.isprintable, texts))",
+        "",
+        "test_wire.py::test_a_result_that_no_probe_can_have_is_refused",
     ),
     _rule(
         "a vantage speaks for itself",

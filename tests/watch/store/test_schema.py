@@ -11,6 +11,7 @@ from contextlib import closing
 from shutil import copytree
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -29,7 +30,7 @@ from tests.watch.store._first import FIRST, make_first
 from tests.watch.store._rows import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sqlalchemy import MetaData
@@ -262,3 +263,18 @@ def test_a_file_that_is_migrated_can_give_its_room_back(bare: Store) -> None:
         with bare.read() as connection:
             assert connection.execute(text("PRAGMA auto_vacuum")).scalar() == 2
         assert path_of(bare.engine).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_database_that_is_not_in_utf_8_is_refused(new_database: Callable[[], str]) -> None:
+    url = new_database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        )
+    with closing(open_store(f"{url.rpartition('/')[0]}/latin")) as store:
+        with pytest.raises(StoreError, match="UTF-8"):
+            migrate(store)
+        with store.write() as connection:
+            schema.upgrade(connection)
+        with pytest.raises(StoreError, match="UTF-8"):
+            prepare(store)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from certpin.watch.collector.refusals import NotDurableError
@@ -70,6 +70,10 @@ class Gatherer:
         self._bytes += received.weight
         self._wake.set()
         await durable
+
+    def narrow(self, batch_bytes: int) -> None:
+        """Make batches no larger than this from now on; a body that is larger goes by itself."""
+        self._bounds = replace(self._bounds, batch_bytes=min(batch_bytes, self._bounds.batch_bytes))
 
     async def close(self) -> None:
         """Take nothing more in, and end what is in the queue one way or the other."""

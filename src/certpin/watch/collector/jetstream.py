@@ -100,6 +100,8 @@ class JetStreamIntake:
     async def _find(self) -> None:
         if self._client is None:
             self._client = await connect(self._address, "certpin collector")
+        # A body is packed into less than twice its bytes, with the sample that goes along.
+        self._gatherer.narrow(self._client.max_payload // 2)
         stream = self._client.jetstream(timeout=_PATIENCE)
         await ensure_stream(stream, self._settings)
         self._stream = stream

@@ -6,6 +6,7 @@ what is not newer than what is known is left out. So a result that a broker brin
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from certpin.watch.monitor.wire import Result, Seen
 
 _AT_ONCE = 500  # values in a statement
+# Whoever writes holds this lock of PostgreSQL's: a number that nobody else has by chance.
+_TURN = int.from_bytes(hashlib.sha256(b"certpin watch sightings").digest()[:8], signed=True)
 _SAME = ("outcome", "served", "verified", "tls", "problem", "code")
 
 _GO_ON = (
@@ -55,8 +58,9 @@ def keep_results(connection: Connection, results: Sequence[Result], now: datetim
     """Write down what was seen, with its chains. Returns how many results were new."""
     if connection.dialect.name != "sqlite":
         # Several services write down what one target's workers saw: with each other's rows before
-        # their eyes, one after the other, or both would begin the row that goes on.
-        connection.execute(text("LOCK TABLE sightings IN SHARE ROW EXCLUSIVE MODE"))
+        # their eyes, one after the other, or both would begin the row that goes on. (A lock of the
+        # table would end each vacuum of it.)
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _TURN})
     newest: dict[Key, list[Result]] = {}
     for result in sorted(results, key=lambda each: each.slot):  # two of one target: in order
         newest.setdefault(_key(result), []).append(result)

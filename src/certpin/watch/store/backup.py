@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import MetaData, create_engine, select
+from sqlalchemy import MetaData, create_engine, select, text
 from sqlalchemy.pool import StaticPool
 
 from certpin.errors import ConfigError
@@ -91,6 +91,8 @@ def _count(copy: sqlite3.Connection, names: list[str]) -> int:
 
 def _dump(connection: Connection, revision: str, target: Path) -> int:
     """Every row, in the transaction of the connection: it reads one moment (REPEATABLE READ)."""
+    # While a large file is verified at the end, nothing is asked of PostgreSQL for minutes.
+    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     with written_whole(target) as part, sqlite_told(), closing(open_part(part)) as new:
         tables = _empty(new, revision)
         new.execute("BEGIN")

@@ -94,6 +94,7 @@ def migrate(store: Store) -> Migration:
     with store.write() as connection:
         if not store.is_sqlite:  # SQLite has one writer anyhow
             take_turn(connection)
+        _refuse_encoding(connection)
         found = schema_of(connection)
         if found.state is SchemaState.CURRENT:
             return Migration(found.revision, latest())
@@ -114,10 +115,24 @@ def prepare(store: Store) -> Migration | None:
     """
     found = schema_state(store)
     if found.state is SchemaState.CURRENT:
+        with store.read() as connection:
+            _refuse_encoding(connection)
         return None
     if store.is_sqlite and found.state in {SchemaState.EMPTY, SchemaState.BEHIND}:
         return migrate(store)
     raise unusable(found)
+
+
+def _refuse_encoding(connection: Connection) -> None:
+    """A database of another character set takes some reports, and never those with an emoji."""
+    if connection.dialect.name == "sqlite":
+        return
+    if connection.execute(text("SHOW server_encoding")).scalar() != "UTF8":
+        raise StoreError(
+            "the database is not in UTF-8, and would refuse what others write",
+            reason="schema",
+            fix="CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
+        )
 
 
 def unusable(found: Schema) -> StoreError:

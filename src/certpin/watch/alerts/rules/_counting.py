@@ -61,7 +61,7 @@ def by_word(evidence: Evidence, told_from: int) -> Severity:
     """How bad that is which only clients say, and which would be critical were it known to be so.
 
     Everybody may say it as often as he likes, but from his own networks. So from few of them it is
-    a warning: nobody is woken by whoever can reach the collector (docs/decisions/0031).
+    a warning: nobody is woken by whoever can reach the collector (docs/decisions/0032).
     """
     return "critical" if told_from >= evidence.settings.networks else "warning"
 

@@ -7,13 +7,14 @@ from datetime import timedelta
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, true
+from sqlalchemy import select
 
 from certpin.lab.report.chain import Scene
 from certpin.reports.model import UNVERIFIED
 from certpin.watch.facts import chains, failures
 from certpin.watch.facts import hosts as facts
 from certpin.watch.facts.breakdown import breakdown
+from certpin.watch.facts.expected import expected as expected_path
 from certpin.watch.facts.issuer import origin, public_roots
 from certpin.watch.store.tables.sightings import SIGHTINGS
 from certpin.watch.web.pages.asking import Missing
@@ -88,16 +89,8 @@ def met(asked: Asked) -> Response:
 
 
 def expected_of(connection: Connection, asked: Asked, host: str) -> tuple[bytes, ...]:
-    """The path that a vantage verified for a host last; nothing where none did."""
-    columns = SIGHTINGS.c
-    statement = (
-        select(columns.verified)
-        .where(columns.host == host, columns.latest.is_(true()), columns.verified != b"")
-        .order_by(columns.last_at.desc())
-        .limit(1)
-    )
-    digest = connection.execute(statement).scalar_one_or_none()
-    return chains.ders(connection, digest) or () if digest else ()
+    """The path that is expected of a host; nothing where no vantage verified one."""
+    return expected_path(connection, asked.glance, asked.now, host)
 
 
 def origin_of(connection: Connection, asked: Asked, counted: ChainCount) -> Origin:

@@ -5,7 +5,8 @@ given back to the disk. PostgreSQL's autovacuum does that by itself.
 
 Chains and certificates go when nothing names them any more. So whoever names a chain either inserts
 it in the same transaction (``ON CONFLICT DO NOTHING``), or has done so within the last twelve
-hours: the row that named it then is kept for a day at least, and the chain with it.
+hours: the row that named it then is kept for a day at least, and the chain with it. What nobody
+but clients has met may go sooner, where the budget for it is nearly used up (``store/relief.py``).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from certpin.watch.watch import Watch
 
 DAY = 86_400  # seconds
+NETWORKS = 2 * DAY  # from where failures were told is asked for today and yesterday alone
 ROUND = 3600.0  # seconds between two rounds
 PAUSE = 0.05  # seconds after each batch, in which whoever waits can write
 _MOST_DAYS = 36_500
@@ -73,7 +75,10 @@ def cutoffs(settings: Settings, now: datetime) -> dict[str, int]:
     """Of each kind, the moment before which nothing is kept. Pure."""
     at = int(now.timestamp())
     found = {name: max(0, at - getattr(settings, name) * DAY) for name in KNOWN}
-    return found | {"guesses": max(0, at - _GUESSES)}
+    return found | {
+        "guesses": max(0, at - _GUESSES),
+        "networks": max(0, at - NETWORKS),
+    }
 
 
 async def run(watch: Watch, stop: asyncio.Event) -> None:
@@ -90,10 +95,28 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
 
 
 async def _round(watch: Watch, stop: asyncio.Event) -> None:
-    limits = cutoffs(watch.settings.retention, watch.clock())
-    for step in (lambda: bool(sweep(watch.store, limits)), lambda: give_back(watch.store)):
+    limits = await asyncio.to_thread(_limits, watch)
+    room = watch.settings.collector.budget
+    for step in (
+        lambda: bool(sweep(watch.store, limits)),
+        lambda: bool(make_room(watch.store, room, watch.clock())),
+        lambda: give_back(watch.store),
+    ):
         while not stop.is_set() and await asyncio.to_thread(step):
             await _wait(stop, PAUSE)
+
+
+def _limits(watch: Watch) -> dict[str, int]:
+    """By age; and of identities the newest alone, where there are too many. Raises ``StoreError``.
+
+    Whoever sends very much makes the time shorter in which a repeat is known.
+    """
+    from certpin.watch.store.relief import newest_identities
+
+    limits = cutoffs(watch.settings.retention, watch.clock())
+    with watch.store.read() as connection:
+        newest = newest_identities(connection, watch.settings.collector.most_identities)
+    return limits | {"identities": max(limits["identities"], newest)}
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:
@@ -114,6 +137,17 @@ def sweep(store: Store, limits: dict[str, int]) -> int:
         with store.write() as connection:  # one short transaction each
             deleted += step(connection)
     return deleted
+
+
+def make_room(store: Store, budget: int, now: datetime) -> int:
+    """Delete a batch of what strangers had kept, where little is left; how many rows.
+
+    Raises ``StoreError``.
+    """
+    from certpin.watch.store.relief import relieve
+
+    with store.write() as connection:
+        return relieve(connection, budget, int(now.timestamp()))
 
 
 def give_back(store: Store) -> bool:

@@ -72,8 +72,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a proxy is believed if it is trusted",
         "origin.py",
-        "    if access.behind_proxy and _trusted(address, access.trusted_proxies):",
-        "    if access.behind_proxy:",
+        "    if is_in(peer, believed):",
+        "    if believed:",
         "test_answers.py::test_a_proxy_is_believed_if_it_is_ours",
     ),
     _rule(

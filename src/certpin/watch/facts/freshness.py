@@ -12,6 +12,7 @@ from certpin.watch.facts.base import moment, moment_or_none
 from certpin.watch.facts.hosts import names
 from certpin.watch.facts.limits import USUAL, Limits
 from certpin.watch.facts.queue import Queue, queue
+from certpin.watch.facts.room import Part, room
 from certpin.watch.store.tables.leases import LEASES
 from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_IDENTITIES
 from certpin.watch.store.tables.sightings import LATEST, SIGHTINGS, VANTAGES
@@ -52,8 +53,8 @@ class Freshness(msgspec.Struct, frozen=True):
     """How old what the watch knows is.
 
     ``last_report`` is when the store last took one in; ``queue`` is where reports wait before, if
-    there is one. ``unseen`` are watched hosts that no vantage has ever looked at, at most a
-    hundred of them.
+    there is one. ``room`` is how much of each bound is used that holds for what reports bring.
+    ``unseen`` are watched hosts that no vantage has ever looked at, at most a hundred of them.
     ``problems`` are pin files and journals that cannot be read: their last good content counts.
     """
 
@@ -67,13 +68,19 @@ class Freshness(msgspec.Struct, frozen=True):
     last_report: datetime | None = None
     last_presence: datetime | None = None
     queue: Queue | None = None
+    room: tuple[Part, ...] = ()
+
+    @property
+    def full(self) -> tuple[Part, ...]:
+        """The bounds of what reports bring that are nearly reached."""
+        return tuple(each for each in self.room if each.is_full)
 
     @property
     def doubts(self) -> bool:
         """Whether there is anything that the watch should know, and does not."""
         late = any(each.stale for each in self.vantages)
         behind = self.queue is not None and self.queue.late
-        return bool(self.problems or self.unseen_count or late or behind)
+        return bool(self.problems or self.unseen_count or late or behind or self.full)
 
 
 def freshness(
@@ -94,6 +101,7 @@ def freshness(
         _last_report(connection),
         moment_or_none(connection.execute(select(func.max(PRESENCES.c.day))).scalar()),
         queue(connection, now),
+        room(connection, now, limits.collector).parts,
     )
 
 

@@ -65,8 +65,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "nothing listens beyond the loopback without credentials",
         "listening.py",
-        "        if settings.access.oidc is None and not _has_credentials(connection):",
-        "        if False:",
+        "    if settings.access.oidc is None and not _has_credentials(store):",
+        "    if False:",
         "test_answers.py::test_nothing_listens_beyond_the_loopback_without_credentials",
     ),
     _rule(

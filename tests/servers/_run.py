@@ -88,7 +88,7 @@ def scratch(*, drop_root: bool = False) -> Iterator[Path]:
 
 def hand_over(path: Path) -> None:
     """Give ``path`` to the user that ``running(drop_root=True)`` runs as; no root, no change."""
-    user, group = _identity(drop_root=True)
+    user, group = ordinary(drop_root=True)
     if user is not None and group is not None:
         os.chown(path, user, group)
 
@@ -122,7 +122,7 @@ def running(
     server ends first, or after ``deadline`` seconds.
     """
     ports = [port] if isinstance(port, int) else list(port)
-    user, group = _identity(drop_root)
+    user, group = ordinary(drop_root=drop_root)
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             [str(word) for word in argv],
@@ -146,7 +146,7 @@ def running(
 
 def complete(argv: Sequence[str | Path], *, drop_root: bool = False) -> None:
     """Run a program to its end. Raises ``ServerFailedError`` with what it said, if it fails."""
-    user, group = _identity(drop_root)
+    user, group = ordinary(drop_root=drop_root)
     done = subprocess.run(
         [str(word) for word in argv],
         stdin=subprocess.DEVNULL,
@@ -172,12 +172,12 @@ def end(process: subprocess.Popen[bytes], stop: signal.Signals = signal.SIGTERM)
             process.wait(timeout=_DEADLINE)
 
 
-def _identity(drop_root: bool) -> tuple[int, int] | tuple[None, None]:
+def ordinary(*, drop_root: bool) -> tuple[int, int] | tuple[None, None]:
     """User and group to run as; nothing where there is no root to give up."""
     if not drop_root or os.geteuid() != 0:
         return None, None
-    ordinary = pwd.getpwnam(_ORDINARY_USER)
-    return ordinary.pw_uid, ordinary.pw_gid
+    found = pwd.getpwnam(_ORDINARY_USER)
+    return found.pw_uid, found.pw_gid
 
 
 def _wait_for(process: subprocess.Popen[bytes], ports: list[int], until: float) -> bool:

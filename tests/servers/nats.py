@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
+    from tests.servers.disk import Disk
+
 _CONFIGURATION = """\
 listen: "{address}:{port}"
 max_payload: {payload}
@@ -46,9 +48,12 @@ def nats(
     port: int = 0,
     sync_always: bool = False,
     most: int = 1024**3,
+    disk: Disk | None = None,
     payload: int = 1024**2,
 ) -> Iterator[Nats]:
-    """Run it while the block runs; with a directory, what it stores stays for the next one."""
+    """Run it while the block runs; with a directory, what it stores stays for the next one, and
+    with a disk, it stores everything on that.
+    """
     require_module("nats")
     program = Path(sys.executable).with_name("nats-server")
     with scratch() as own:
@@ -58,11 +63,12 @@ def nats(
             _CONFIGURATION.format(
                 address=LOOPBACK,
                 port=number,
-                directory=directory or own / "store",
+                directory=disk.path if disk else directory or own / "store",
                 most=most,
                 payload=payload,
                 sync=_ALWAYS if sync_always else "",
             )
         )
-        with running([program, "-c", configuration], number) as process:
+        begin = disk.inside() if disk else []
+        with running([*begin, program, "-c", configuration], number) as process:
             yield Nats(number, process)

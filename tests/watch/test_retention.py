@@ -254,6 +254,36 @@ def test_it_runs_until_it_is_stopped_and_goes_on_after_an_error(
     assert len(tried) > 1
 
 
+def test_a_clock_that_leaps_ahead_deletes_nothing_for_a_day(
+    sqlite_store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    moved = [NOW]
+    watch = Watch(WatchSettings(), sqlite_store, Watched(()), lambda: moved[0])
+    _put(sqlite_store, REPORT_IDENTITIES, received_at=AT)
+
+    def left_after(step: timedelta) -> int:
+        moved[0] += step
+        asyncio.run(retention._Work(watch, asyncio.Event()).round())  # each in a process of its own
+        return len(_left(sqlite_store, REPORT_IDENTITIES.c.received_at))
+
+    assert left_after(timedelta(0)) == 1
+    assert left_after(timedelta(days=3650)) == 1
+    assert "the clock leapt ahead since 2027-03-01 00:00 UTC" in caplog.text
+    assert left_after(timedelta(hours=23)) == 1
+    assert left_after(timedelta(days=-3650)) == 1  # put right
+    assert left_after(timedelta(hours=20)) == 1
+    assert left_after(timedelta(days=30)) == 1
+    assert left_after(timedelta(days=1)) == 0
+
+
+def test_what_tells_repeats_is_kept_for_longer_while_reports_wait() -> None:
+    usual = cutoffs(Settings(), NOW)
+    waiting = cutoffs(Settings(), NOW, timedelta(days=5))
+    assert usual["identities"] - waiting["identities"] == 5 * DAY
+    assert waiting | {"identities": 0} == usual | {"identities": 0}
+    assert cutoffs(Settings(), NOW, timedelta(days=999))["identities"] > 0
+
+
 def test_a_chain_that_is_just_being_named_is_not_deleted(postgres_store: Store) -> None:
     """The collector and retention at the same moment: the one waits for the other."""
     digest = _put_chain(postgres_store, "leaf")

@@ -1,7 +1,8 @@
 """The watch of several machines: all that it consists of is killed and cut, one after another.
 
-Two services, a writer, two workers, NATS and PostgreSQL, each a program of its own. The order and
-the pauses are by chance: CERTPIN_SEED repeats those of a run that failed, as far as time allows.
+Two services, a writer, two workers, NATS and PostgreSQL, each a program of its own. Their disks get
+full, and the clock of what is certpin's steps. The order and the pauses are by chance: CERTPIN_SEED
+repeats those of a run that failed, as far as time allows.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import random
 import sys
 import threading
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
+from certpin.errors import StoreError
 from certpin.lab import Authority, LabServer
 from certpin.watch.store import migrate, open_store
 from certpin.watch.store.tables.alerts import TELLINGS
@@ -27,9 +30,11 @@ from certpin.watch.store.tables.reports import REPORT_GROUPS
 from certpin.watch.store.tables.sightings import LATEST, SIGHTINGS
 from tests import kit
 from tests.cli.test_serve import chat
-from tests.servers._run import free_port, running
+from tests.servers import disk
+from tests.servers._run import free_port, running, scratch
 from tests.servers.nats import nats
 from tests.servers.postgres import cluster
+from tests.watch import _clock
 from tests.watch._sums import assert_sums_are_right
 from tests.watch.collector import bodies
 from tests.watch.collector.cut import line
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.watch.store import Store
+    from tests.watch.collector.cut import Line
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 _HASTY = [sys.executable, "-m", "tests.watch._hasty"]
@@ -101,6 +107,39 @@ class Unit:
 
     def close(self) -> None:
         self._ends.close()
+
+
+class Full:
+    """A disk that has no room, and has some again. Its server is then begun anew: PostgreSQL ended
+    when it could not write its log, and NATS stores nothing more, whatever room there is.
+    """
+
+    def __init__(self, small: disk.Disk, unit: Unit, use_up: Callable[[], None]) -> None:
+        self._small = small
+        self._unit = unit
+        self._use_up = use_up
+
+    def break_(self) -> None:
+        self._small.fill()
+        self._use_up()
+
+    def restore(self) -> None:
+        self._small.free()
+        self._unit.break_()
+        self._unit.restore()
+
+
+class Cut:
+    """The network between the services and NATS."""
+
+    def __init__(self, cable: Line) -> None:
+        self._cable = cable
+
+    def break_(self) -> None:
+        self._cable.open.clear()
+
+    def restore(self) -> None:
+        self._cable.open.set()
 
 
 class Load:
@@ -185,25 +224,36 @@ def _counted(store: Store) -> list[int]:
 
 
 def _seen_since(store: Store, moment: int) -> set[tuple[str, str]]:
-    columns = SIGHTINGS.c
+    """What was looked at since, and not in the future."""
+    last = SIGHTINGS.c.last_at
     with store.read() as connection:
         rows = connection.execute(
-            select(columns.host, columns.vantage).where(LATEST, columns.last_at > moment)
+            select(SIGHTINGS.c.host, SIGHTINGS.c.vantage).where(
+                LATEST, last > moment, last <= time.time()
+            )
         )
         return {(row.host, row.vantage) for row in rows}
 
 
-def _check_told(store: Store, told: list[str], deaths: int) -> None:
-    """Each alert that opened was told: once, and once more for each teller that died in between.
+def _all_told(store: Store) -> bool:
+    """Whether there was something to tell, and nothing is left of it."""
+    with store.read() as connection:
+        told = connection.execute(select(TELLINGS.c.told_at)).scalars().all()
+    return bool(told) and None not in told
 
-    What is claimed and not known to be told is sent again: at least once, whoever dies.
+
+def _check_told(store: Store, told: list[str], deaths: int) -> None:
+    """What there was to tell was told: once, and once more for each teller that died in between.
+
+    What is claimed and not known to be told is sent again: at least once, whoever dies. That an
+    alert opened comes first; what the days that the clock leapt made of it may follow.
     """
     with store.read() as connection:
-        rows = connection.execute(select(TELLINGS).where(TELLINGS.c.what == "opened")).all()
-    assert rows
-    assert all(row.told_at is not None for row in rows)
+        rows = connection.execute(select(TELLINGS).order_by(TELLINGS.c.id)).all()
+    assert rows[0].what == "opened"
     assert all(row.attempts <= 1 + deaths for row in rows)
-    assert len(rows) <= len(told) <= sum(row.attempts for row in rows), (told, rows)
+    known = sum(row.told_at is not None for row in rows)
+    assert 0 < known <= len(told) <= sum(row.attempts for row in rows), (told, rows)
 
 
 def test_whatever_is_killed_or_cut_each_promised_report_counts_once(  # noqa: PLR0915  # a story
@@ -223,7 +273,9 @@ def test_whatever_is_killed_or_cut_each_promised_report_counts_once(  # noqa: PL
     with contextlib.ExitStack() as ends:
         one, other = ends.enter_context(LabServer(good)), ends.enter_context(LabServer(bad))
         address, told = ends.enter_context(chat())
-        database = ends.enter_context(cluster())
+        room = _disks(ends)
+        database = ends.enter_context(cluster(disk=room.get("postgres")))
+        clock = _clock.Clock(tmp_path / "clock")
         cable = ends.enter_context(line(broker))
         store = open_store(f"postgresql://postgres@127.0.0.1:{database.port}/postgres")
         ends.callback(store.close)
@@ -240,13 +292,14 @@ def test_whatever_is_killed_or_cut_each_promised_report_counts_once(  # noqa: PL
 
         def unit(*words: object, port: int | None = None) -> Unit:
             argv = [*_HASTY, *map(str, words)]
-            made = Unit(lambda: running(argv, [] if port is None else port, deadline=60.0))
+            listens = [] if port is None else [port]
+            made = Unit(lambda: running(argv, listens, env=clock.variables, deadline=60.0))
             ends.callback(made.close)
             return made
 
         units: dict[str, Any] = {"postgres": Unit(database.running)}
         ends.callback(units["postgres"].close)
-        units["nats"] = Unit(lambda: _nats(tmp_path / "nats", broker))
+        units["nats"] = Unit(lambda: _nats(tmp_path / "nats", broker, room.get("nats")))
         ends.callback(units["nats"].close)
         migrate(store)
         for port in ports:
@@ -258,7 +311,11 @@ def test_whatever_is_killed_or_cut_each_promised_report_counts_once(  # noqa: PL
         for name in _VANTAGES:
             words = ("watch", "worker", "--vantage", name, "--nats", f"nats://127.0.0.1:{broker}")
             units[name] = unit(*words)
-        units["network"] = None
+        units["network"] = Cut(cable)
+        units["clock"] = clock
+        for name, small in room.items():
+            use_up = (lambda: _use_up(store)) if name == "postgres" else (lambda: None)
+            units[f"disk of {name}"] = Full(small, units[name], use_up)
 
         with Load(ports) as load:
             _until(lambda: load.total > 50, "nothing was taken in")
@@ -268,12 +325,13 @@ def test_whatever_is_killed_or_cut_each_promised_report_counts_once(  # noqa: PL
             for name in order:
                 print(f"{time.monotonic():.1f} {name}")  # noqa: T201  # likewise
                 before = load.total
-                _break(units[name], cable)
-                _see(name, ports, load, units)
+                units[name].break_()
+                _see(name, ports, load)
                 time.sleep(luck.uniform(0, 1))
-                _restore(units[name], cable)
+                units[name].restore()
                 more = before + luck.randrange(20, 60)
                 _until(lambda more=more: load.total > more, f"nothing after {name}")  # type: ignore[misc]
+            clock.step(timedelta(0))
         _until(lambda: _counted(store) == load.acknowledged, "not every report is counted")
         assert_sums_are_right(store)
         for port in ports:
@@ -281,46 +339,59 @@ def test_whatever_is_killed_or_cut_each_promised_report_counts_once(  # noqa: PL
         now = int(time.time())
         every = {(host, vantage) for host in (bodies.HOST, _BAD) for vantage in _VANTAGES}
         _until(lambda: _seen_since(store, now) == every, "a vantage looks no more")
-        _until(lambda: told, "nobody was told")
+        _until(lambda: _all_told(store), "somebody was not told")
         _until(lambda: not json.loads(_get(ports[0], "/api/v1/status")[1])["queue"]["messages"], "")
         assert _counted(store) == load.acknowledged
         _check_told(store, told, deaths=4)
 
 
-def _nats(stored: Path, port: int) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+def _nats(
+    stored: Path, port: int, small: disk.Disk | None
+) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
     @contextlib.contextmanager
     def server() -> Any:
-        with nats(stored, port=port) as found:
+        with nats(stored, port=port, disk=small) as found:
             yield found.process
 
     return server()
 
 
-def _break(unit: Unit | None, cable: Any) -> None:
-    if unit is None:
-        cable.open.clear()
-    else:
-        unit.break_()
+def _disks(ends: contextlib.ExitStack) -> dict[str, disk.Disk]:
+    """Small ones for NATS and for PostgreSQL's log; none where this machine forbids it."""
+    if not disk.allowed():
+        return {}
+    folder, found = ends.enter_context(scratch(drop_root=True)), {}
+    for name in ("nats", "postgres"):
+        (folder / name).mkdir()
+        found[name] = ends.enter_context(disk.small_disk(folder / name, 96 * 2**20))
+    return found
 
 
-def _restore(unit: Unit | None, cable: Any) -> None:
-    if unit is None:
-        cable.open.set()
-    else:
-        unit.restore()
+def _use_up(store: Store) -> None:
+    """What PostgreSQL still has of its log. It ends with that: it must not go on without."""
+    with contextlib.suppress(StoreError):
+        while True:
+            with store.write() as connection:
+                connection.execute(text("SELECT pg_switch_wal()"))
 
 
-def _see(name: str, ports: tuple[int, int], load: Load, units: dict[str, Any]) -> None:
+def _see(name: str, ports: tuple[int, int], load: Load) -> None:
     """The others say what is missing, and go on with what they can do without it."""
     port = ports[0]
-    if name == "postgres":
+    if name.endswith("postgres"):
         _until(lambda: _not_ready(port, "store"), "/readyz does not miss the store")
         assert _get(port, "/", "text/html")[0] == 503
         assert _get(port, "/healthz")[0] == 200
         before = load.total
         _until(lambda: load.total > before, "the stream takes no reports without the store")
-    elif name in {"nats", "network"}:
+    elif name == "clock":
+        before = load.total
+        _until(lambda: load.total > before + 20, "reports are not taken while the clock steps")
+        assert _get(port, "/", "text/html")[0] == 200
+    elif name.endswith("nats") or name == "network":
         _until(lambda: _not_ready(port, "stream"), "/readyz does not miss the stream")
+        said = "No report can be taken in now"
+        _until(lambda: said in _get(port, "/", "text/html")[1], "no page misses the stream")
         if name == "nats":  # a cut leaves the writer, which reaches it by another way
             said = "Reports wait to be counted"
             _until(lambda: said in _get(port, "/about", "text/html")[1], "no page misses the queue")

@@ -7,6 +7,8 @@ Chains and certificates go when nothing names them any more. So whoever names a 
 it in the same transaction (``ON CONFLICT DO NOTHING``), or has done so within the last twelve
 hours: the row that named it then is kept for a day at least, and the chain with it. What nobody
 but clients has met may go sooner, where the budget for it is nearly used up (``store/relief.py``).
+
+Where the clock leapt ahead, nothing is deleted for a day (``store/leap``).
 """
 
 from __future__ import annotations
@@ -15,15 +17,15 @@ import asyncio
 import logging
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from certpin.pinfile.fields import Table
     from certpin.watch.store import Store
+    from certpin.watch.store.leap import Belief
     from certpin.watch.watch import Watch
 
 DAY = 86_400  # seconds
@@ -31,6 +33,7 @@ NETWORKS = 2 * DAY  # from where failures were told is asked for today and yeste
 ROUND = 3600.0  # seconds between two rounds
 PAUSE = 0.05  # seconds after each batch, in which whoever waits can write
 _MOST_DAYS = 36_500
+_MOST_WAITING = 30  # days that reports may wait in the stream, and still be known if sent again
 _GUESSES = 900  # seconds that a wrong password counts (``access.throttle.FORGOTTEN_AFTER``)
 
 _LOG = logging.getLogger("certpin.watch")
@@ -71,14 +74,17 @@ def _days(table: Table, name: str) -> int:
     return days
 
 
-def cutoffs(settings: Settings, now: datetime) -> dict[str, int]:
-    """Of each kind, the moment before which nothing is kept. Pure."""
+def cutoffs(settings: Settings, now: datetime, waits: timedelta = timedelta(0)) -> dict[str, int]:
+    """Of each kind, the moment before which nothing is kept. Pure.
+
+    ``waits`` is for how long reports wait to be counted. Each of them may be there twice, so that
+    what tells repeats is kept for as much longer.
+    """
     at = int(now.timestamp())
     found = {name: max(0, at - getattr(settings, name) * DAY) for name in KNOWN}
-    return found | {
-        "guesses": max(0, at - _GUESSES),
-        "networks": max(0, at - NETWORKS),
-    }
+    longer = min(int(waits.total_seconds()), _MOST_WAITING * DAY)
+    found["identities"] = max(0, found["identities"] - longer)
+    return found | {"guesses": max(0, at - _GUESSES), "networks": max(0, at - NETWORKS)}
 
 
 async def run(watch: Watch, stop: asyncio.Event) -> None:
@@ -86,37 +92,73 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
 
     Where the database is away, the next round does it. Several processes may do it at once.
     """
+    work = _Work(watch, stop)
     while not stop.is_set():
         try:
-            await _round(watch, stop)
+            await work.round()
         except StoreError as exc:
             _LOG.warning("nothing was deleted by retention: %s", exc.problem)
         await _wait(stop, ROUND)
 
 
-async def _round(watch: Watch, stop: asyncio.Event) -> None:
-    limits = await asyncio.to_thread(_limits, watch)
-    room = watch.settings.collector.budget
-    for step in (
-        lambda: bool(sweep(watch.store, limits)),
-        lambda: bool(make_room(watch.store, room, watch.clock())),
-        lambda: give_back(watch.store),
-    ):
-        while not stop.is_set() and await asyncio.to_thread(step):
-            await _wait(stop, PAUSE)
+class _Work:
+    def __init__(self, watch: Watch, stop: asyncio.Event) -> None:
+        self._watch = watch
+        self._stop = stop
+        self._belief: Belief | None = None  # of this process: the disk may be full for days
+
+    async def round(self) -> None:
+        """Delete what is past its time or room, unless the clock leapt. Raises ``StoreError``."""
+        store, clock = self._watch.store, self._watch.clock
+        budget = self._watch.settings.collector.budget
+        limits = await asyncio.to_thread(self._limits)
+        if limits is None:
+            return
+        for step in (
+            lambda: bool(sweep(store, limits)),
+            lambda: bool(make_room(store, budget, clock())),
+            lambda: give_back(store),
+        ):
+            while not self._stop.is_set() and await asyncio.to_thread(step):
+                await _wait(self._stop, PAUSE)
+
+    def _limits(self) -> dict[str, int] | None:
+        from certpin.watch.facts.queue import queue
+        from certpin.watch.store import leap
+
+        now = self._watch.clock()
+        mine = self._belief
+        if mine is not None:
+            self._belief = leap.judge(mine, int(now.timestamp()))
+        with self._watch.store.write() as connection:
+            self._belief = leap.believe(connection, mine, int(now.timestamp()))
+            waiting = queue(connection, now)
+        if (until := self._belief.held_until) is not None:
+            _LOG.warning(_LEAPT, _day_of(self._belief.at), _day_of(until))
+            return None
+        waits = waiting.waits(now) if waiting else timedelta(0)
+        limits = cutoffs(self._watch.settings.retention, now, waits)
+        return limits | {"identities": max(limits["identities"], self._newest())}
+
+    def _newest(self) -> int:
+        """Of identities the newest alone are kept, where there are too many.
+
+        Whoever sends very much makes the time shorter in which a repeat is known.
+        """
+        from certpin.watch.store.relief import newest_identities
+
+        with self._watch.store.read() as connection:
+            return newest_identities(connection, self._watch.settings.collector.most_identities)
 
 
-def _limits(watch: Watch) -> dict[str, int]:
-    """By age; and of identities the newest alone, where there are too many. Raises ``StoreError``.
+_LEAPT = (
+    "the clock leapt ahead since %s, or nobody watched since: nothing is deleted before %s. "
+    "If the clock is wrong, put it right before then"
+)
 
-    Whoever sends very much makes the time shorter in which a repeat is known.
-    """
-    from certpin.watch.store.relief import newest_identities
 
-    limits = cutoffs(watch.settings.retention, watch.clock())
-    with watch.store.read() as connection:
-        newest = newest_identities(connection, watch.settings.collector.most_identities)
-    return limits | {"identities": max(limits["identities"], newest)}
+def _day_of(at: int) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

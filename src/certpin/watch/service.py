@@ -24,6 +24,7 @@ from certpin.watch.monitor import run as monitor
 from certpin.watch.parts import run_parts
 from certpin.watch.port import cannot_listen, check_free
 from certpin.watch.secret import look_up_all
+from certpin.watch.store.durability import weaknesses
 from certpin.watch.store.schema import SchemaState, prepare, schema_state
 from certpin.watch.web.app import application
 from certpin.watch.web.health import Condition
@@ -70,6 +71,9 @@ def make_ready(watch: Watch) -> None:
     if schema_state(watch.store).state is SchemaState.EMPTY:
         check_listening(watch.settings, watch.store)  # before a file is made for nothing
     prepare(watch.store)
+    with watch.store.read() as connection:
+        for each in weaknesses(connection):
+            log.warning("%s", each)
     check_listening(watch.settings, watch.store)
 
 

@@ -154,12 +154,12 @@ def test_processes_that_share_a_folder_send_each_report_once(tmp_path: Path) -> 
 
 _ON_A_SMALL_DISK = """
 import json, logging, pathlib, subprocess, sys
-from certpin.reports import Reporter
+from certpin.reports import Reporter, ReporterSettings
 from tests.reports._failures import Clock, failure
 folder = pathlib.Path(sys.argv[1])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "small", folder], check=True)
 logging.disable()
-reporter = Reporter(folder, clock=Clock())
+reporter = Reporter(folder, clock=Clock(), settings=ReporterSettings(different=1000))
 def fill():
     with open(folder / "ballast", "wb", buffering=0) as file:
         try:
@@ -173,6 +173,9 @@ for line in sys.stdin:
     globals()[line.strip()]()
     reporter(failure(sys.argv[2], reason=line.strip()))
     print(json.dumps(reporter.flush(15)), flush=True)
+for n in range(20):  # and nobody takes them
+    reporter(failure("https://127.0.0.1:9/reports", reason=str(n)))
+print(json.dumps([reporter.flush(15), reporter.lost]), flush=True)
 """
 
 
@@ -193,5 +196,6 @@ def test_with_a_full_disk_and_with_one_that_is_read_only_it_still_sends(tmp_path
             check=True,
             timeout=60,
         )
-        assert [json.loads(line) for line in done.stdout.splitlines()] == [True, True, True]
+        said = [json.loads(line) for line in done.stdout.splitlines()]
+        assert said == [True, True, True, [False, 12]]  # eight wait in memory
         assert [each.document["reason"] for each in collector.arrived(3)] == words.split()

@@ -52,6 +52,7 @@ def test_when_it_is_full_the_oldest_makes_room(tmp_path: Path) -> None:
     found = queue(tmp_path, queued=3)
     put(found, 1, 2, 3, 4, 5)
     assert waiting(found) == [3, 4, 5]
+    assert found.lost == 2
 
 
 def test_what_waited_for_too_long_is_dropped(tmp_path: Path) -> None:
@@ -61,6 +62,7 @@ def test_what_waited_for_too_long_is_dropped(tmp_path: Path) -> None:
     assert found.names(NOW + timedelta(days=7)) != []
     assert found.names(late) == []
     assert list(tmp_path.iterdir()) == []
+    assert found.lost == 1
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,13 @@ MUTATIONS: list[Mutation] = [
         "test_openid.py::test_a_token_with_a_wrong_claim_lets_nobody_in",
     ),
     _rule(
+        "a session of the future does not last until then",
+        "sessions.py",
+        " & (SESSIONS.c.until <= longest)",
+        "",
+        "test_sessions.py::test_a_session_that_began_while_the_clock_ran_ahead_does_not_last_until_then",
+    ),
+    _rule(
         "a session of a provider's people is nobody's after a while",
         "authenticate.py",
         "return now.timestamp() - session.made_at >= longest",
@@ -134,14 +141,14 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "nobody goes on in the session of somebody else",
-        "pages_openid.py",
+        "pages_login.py",
         "old.owner.subject != owner.subject",
         "False",
         "test_openid.py::test_who_is_not_known_there_any_more_or_is_somebody_else_signs_in_anew",
     ),
     _rule(
         "a session that was ended does not go on",
-        "pages_openid.py",
+        "pages_login.py",
         "if old is None or old.until <= now.timestamp():",
         "if old is None:\n                return self._start(request, owner)",
         "test_openid.py::test_a_session_that_was_ended_or_is_over_does_not_go_on",

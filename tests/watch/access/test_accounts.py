@@ -124,6 +124,13 @@ def test_strangers_slow_an_account_down_and_lock_nobody_out(house: House) -> Non
     assert guessed.begin("198.51.100.1/32", "bert", now) == guesses.Judgement()
 
 
+def test_after_the_clock_was_set_back_nobody_waits_until_it_is_then_again() -> None:
+    at, failed = 1_800_000_000.0, throttle.Failures(2 * throttle.FREE_PER_SOURCE, 1_800_000_000.0)
+    now, soon, later = (throttle.wait_after(failed, at - back) for back in (0, 600, 1200))
+    assert now == soon == 2.0**throttle.FREE_PER_SOURCE
+    assert later == 0
+
+
 def test_several_services_give_nobody_more_guesses_than_one(store: Store) -> None:
     now, services = datetime.now(UTC), [Guesses(store), Guesses(store)]
     with ThreadPoolExecutor(8) as pool:

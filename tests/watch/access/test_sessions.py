@@ -95,6 +95,16 @@ def test_a_session_ends_when_nobody_uses_it_and_in_any_case(house: House) -> Non
     assert _status(busy) == 303
 
 
+def test_a_session_that_began_while_the_clock_ran_ahead_does_not_last_until_then(
+    house: House,
+) -> None:
+    house.add("anna")
+    house.clock.move(days=3650)
+    browser = house.signed_in("anna")
+    house.clock.move(days=-3650)
+    assert _status(browser) == 303
+
+
 def test_signing_out_ends_the_session_itself(house: House) -> None:
     house.add("anna")
     browser = house.signed_in("anna")

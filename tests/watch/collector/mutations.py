@@ -118,6 +118,13 @@ MUTATIONS: list[Mutation] = [
         _COUNTING + "a_repeat_is_not_counted_again[sqlite]",
     ),
     _rule(
+        "a stream in memory keeps no promise",
+        "stream.py",
+        "        or config.storage != StorageType.FILE\n",
+        "",
+        _TESTS + "test_intakes.py::test_each_way_to_lose_what_was_promised_is_seen[more0]",
+    ),
+    _rule(
         "an hour has an end",
         "grouping.py",
         "return 0 if count < most else",

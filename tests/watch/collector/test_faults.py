@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import random
-import resource
+import shutil
 import signal
 import sys
 import time
@@ -15,6 +16,8 @@ import pytest
 from sqlalchemy import text
 
 from certpin.watch.store import open_store
+from scripts.record import FORBIDDEN
+from tests.servers import disk
 from tests.servers._run import accepts, free_port, running
 from tests.servers.nats import nats
 from tests.watch._sums import assert_sums_are_right
@@ -73,20 +76,44 @@ def test_a_collector_that_is_killed_under_load_keeps_its_promises(tmp_path: Path
     store.close()
 
 
-def test_a_disk_that_takes_no_more_costs_nobody_a_promised_report(tmp_path: Path) -> None:
-    """The files of the collector cannot grow for a while, and then they can again."""
-    url, port = f"sqlite:///{tmp_path}/w.db", free_port()
-    with _serve(port, url) as process, Clients(port) as clients:
-        clients.wait_for(100)
-        size = max(each.stat().st_size for each in tmp_path.iterdir())
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-        clients.wait_for_refusals(20)
-        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, unlimited)
-        clients.wait_for(50)
-    store = open_store(url)
+@pytest.mark.peer("unshare")
+def test_a_full_disk_under_the_service_costs_nobody_a_promised_report(tmp_path: Path) -> None:
+    """All that it consists of, on a disk that is full for a while and then is not."""
+    if not disk.allowed():
+        pytest.skip(f"left out: {FORBIDDEN}to mount file systems")
+    (tmp_path / "small").mkdir()
+    (tmp_path / "watch.toml").write_text(
+        f'store = "sqlite:///{tmp_path}/small/w.db"\npins = ["{tmp_path}/pins.toml"]\n'
+        "[collector]\nrate = 1000000\nburst = 1000000\n"
+    )
+    port = free_port()
+    with disk.small_disk(tmp_path / "small", 8 * 1024**2) as small:
+        argv = [*small.inside(), sys.executable, "-m", "tests.watch._hasty", "serve"]
+        argv += ["--config", str(tmp_path / "watch.toml"), "--listen", f"127.0.0.1:{port}"]
+        with running(argv, port, deadline=60), Clients(port) as clients:
+            clients.wait_for(100)
+            small.fill()
+            clients.wait_for_refusals(20)
+            _until_said(port, "/readyz", '"wrong":["store"]')
+            _until_said(port, "/", "Nothing can be stored now: the disk of the database is full")
+            _until_said(port, "/healthz", "ok")
+            small.free()
+            clients.wait_for(50)
+            _until_said(port, "/readyz", '"wrong":[]')
+        shutil.copy(small.outside / "w.db", tmp_path / "w.db")
+    store = open_store(f"sqlite:///{tmp_path}/w.db")
     _kept(store, clients)
     store.close()
+
+
+def _until_said(port: int, path: str, words: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    said, until = "", time.monotonic() + 30
+    while words not in said:
+        assert time.monotonic() < until, said
+        connection.request("GET", path, headers={"Accept": "text/html"})
+        said = connection.getresponse().read().decode()
+    connection.close()
 
 
 def test_a_postgresql_that_crashes_under_load_costs_nobody_a_promised_report(

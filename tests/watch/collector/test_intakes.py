@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import nats as client
 import pytest
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from sqlalchemy import event, func, select
 
 from certpin.errors import FormatError
@@ -19,7 +20,13 @@ from certpin.watch.collector.intake import open_intake
 from certpin.watch.collector.received import pack, told, unpack_batch
 from certpin.watch.collector.refusals import NotDurableError
 from certpin.watch.collector.settings import Settings
-from certpin.watch.collector.stream import DropsReportsError, ensure_stream, subject, why
+from certpin.watch.collector.stream import (
+    DropsReportsError,
+    _refuse_what_drops,
+    ensure_stream,
+    subject,
+    why,
+)
 from certpin.watch.metrics.counters import COUNTERS
 from certpin.watch.store.tables.reports import REPORT_GROUPS, REPORT_IDENTITIES
 from tests.servers.nats import nats
@@ -28,7 +35,7 @@ from tests.watch.collector.asking import through
 from tests.watch.collector.serving import create_tables, make_watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from certpin.watch.watch import Watch
@@ -162,6 +169,48 @@ def test_a_full_stream_refuses_and_drops_nothing(server: Nats, tmp_path: Path) -
     watch.store.close()
 
 
+@pytest.mark.slow
+def test_after_a_failure_an_intake_is_ready_once_something_was_stored_again(
+    server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile it refuses at once: nobody waits for a server that stores nothing."""
+    monkeypatch.setattr(jetstream, "_AGAIN", 0.02)
+    watch = _watch(tmp_path, server.url, stream="PROVE", stream_bytes=MEGABYTE)
+    name = watch.settings.collector.stream
+
+    async def work() -> None:
+        link = await client.connect(server.url)
+        there = link.jetstream()
+        async with open_intake(watch) as intake:
+            assert not intake.is_ready()
+            await _becomes(intake.is_ready, True)
+            await intake.accept(*_reports(1))
+            full = StreamConfig(name=name, subjects=[subject(watch.settings.collector)],
+                                max_msgs=1, discard=DiscardPolicy.NEW,
+                                retention=RetentionPolicy.WORK_QUEUE)  # fmt: skip
+            await there.update_stream(full)
+            with pytest.raises(NotDurableError):
+                await intake.accept(*_reports(2))
+            assert not intake.is_ready()
+            await asyncio.sleep(0.1)  # the stream is there, and full: that is asked again and again
+            assert not intake.is_ready()
+            assert (await there.stream_info(name)).state.messages == 1
+            await there.purge_stream(name)
+            await _becomes(intake.is_ready, True)
+            [proof] = [await there.get_msg(name, (await there.stream_info(name)).state.last_seq)]
+            assert unpack_batch(proof.data or b"", 0) == []
+        await link.close()
+
+    asyncio.run(work())
+    watch.store.close()
+
+
+async def _becomes(holds: Callable[[], bool], wanted: bool) -> None:
+    async with asyncio.timeout(20):
+        while holds() != wanted:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.01)
+
+
 def _reports(number: int) -> list[Any]:
     from certpin.reports.codecs import decode
     from certpin.watch.collector.received import Received
@@ -249,6 +298,27 @@ def test_a_stream_that_would_drop_what_was_promised_is_none(
     with pytest.raises(DropsReportsError) as refused:
         asyncio.run(ensure())
     assert "discard new" in why(refused.value)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"storage": StorageType.MEMORY},
+        {"retention": RetentionPolicy.INTEREST},
+        {"max_age": 3600.0},
+        {"discard": DiscardPolicy.OLD},
+    ],
+)
+def test_each_way_to_lose_what_was_promised_is_seen(more: dict[str, Any]) -> None:
+    good = StreamConfig(
+        storage=StorageType.FILE,
+        retention=RetentionPolicy.WORK_QUEUE,
+        discard=DiscardPolicy.NEW,
+        max_bytes=MEGABYTE,
+    )
+    _refuse_what_drops(good)
+    with pytest.raises(DropsReportsError):
+        _refuse_what_drops(good.evolve(**more))
 
 
 def test_a_text_of_the_stream_that_is_not_utf_8_is_poison_as_other_junk_is() -> None:

@@ -28,6 +28,13 @@ MUTATIONS: list[Mutation] = [
         "test_sightings.py::test_an_answer_that_comes_twice_or_too_late_counts_once[sqlite]",
     ),
     _rule(
+        "what began in the future goes on from now",
+        "sightings.py",
+        '"since": min(row["first_at"], now),',
+        '"since": row["first_at"],',
+        "test_sightings.py::test_a_row_that_began_by_a_clock_that_ran_ahead_goes_on_from_now[sqlite]",
+    ),
+    _rule(
         "no answer is for the future",
         "sightings.py",
         "    if result.slot > now:\n        return False\n",

@@ -82,6 +82,17 @@ def test_after_the_clock_was_set_back_answers_count_again(sqlite_store: Store) -
     assert rows(sqlite_store)[0].slot == START + 3600
 
 
+def test_a_row_that_began_by_a_clock_that_ran_ahead_goes_on_from_now(store: Store) -> None:
+    """Otherwise it would be last seen in the future, and its host be asked in every round."""
+    keep(store, result(0, GOOD), at=10)
+    keep(store, result(90_000, SILENT), at=90_010)
+    keep(store, result(3600, SILENT), at=3610)
+    (_, row) = rows(store)
+    assert (row.first_at, row.last_at) == (START + 3610, START + 3610)
+    with store.read() as connection:
+        assert known(connection)[KEY].at <= START + 3610
+
+
 def test_each_address_has_a_row_and_one_that_is_gone_ends(store: Store) -> None:
     one, other = (msgspec.structs.replace(GOOD, edge=f"192.0.2.{last}") for last in (7, 8))
     keep(store, result(0, one, other))

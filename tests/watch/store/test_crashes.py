@@ -123,6 +123,7 @@ def tried(name, work):
 
 while "put" not in said or said["put"] is None:
     tried("put", put)
+said["trouble"] = store.trouble.reason
 tried("backup", lambda: back_up(store, folder / "b.db"))
 with store.read() as connection:
     said["kept"] = len(connection.execute(SAMPLES.select()).all()) == stored
@@ -148,6 +149,7 @@ def test_a_disk_that_is_full_loses_nothing_that_was_stored(tmp_path: Path) -> No
     said = json.loads(subprocess.run(argv, capture_output=True, check=True, text=True).stdout)
     assert said == {
         "put": ["StoreError", "full"],
+        "trouble": "full",
         "backup": ["StoreError", "full"],
         "kept": True,
         "left": ["watch.db", "watch.db-shm", "watch.db-wal"],

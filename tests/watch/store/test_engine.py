@@ -103,8 +103,8 @@ def test_a_writer_that_gets_no_turn_is_told(
 
 def test_every_connection_is_durable_and_overwrites_what_it_deletes(sqlite_store: Store) -> None:
     wanted = {
-        "journal_mode": "wal", "synchronous": 2, "auto_vacuum": 2, "secure_delete": 1,
-        "foreign_keys": 1, "trusted_schema": 0,
+        "journal_mode": "wal", "synchronous": 2, "fullfsync": 1, "auto_vacuum": 2,
+        "secure_delete": 1, "foreign_keys": 1, "trusted_schema": 0,
     }  # fmt: skip
     with sqlite_store.read() as connection:
         found = {name: connection.execute(text(f"PRAGMA {name}")).scalar() for name in wanted}

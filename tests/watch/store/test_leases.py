@@ -68,6 +68,13 @@ def test_the_same_process_after_a_pause_has_another_term(store: Store) -> None:
         assert leases.renew(connection, again, 2001, LONG) == Lease("sweep", ME, 2061, again.term)
 
 
+def test_a_lease_of_a_clock_that_ran_ahead_is_free_once_it_was_put_right(store: Store) -> None:
+    """Its holder died meanwhile, or it would have renewed it."""
+    _taken(store, ME, 1000 + 3600)
+    assert _take(store, YOU, 1000 + 3600 - 30) is None  # clocks may differ
+    assert _taken(store, YOU, 1000).until == 1000 + LONG
+
+
 def test_names_that_nobody_uses_are_forgotten(store: Store) -> None:
     _taken(store, ME, 1000)
     with store.write() as connection:

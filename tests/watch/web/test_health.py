@@ -3,18 +3,19 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from starlette.testclient import TestClient
 
+from certpin.errors import StoreError
 from certpin.watch.settings import Settings
 from certpin.watch.store import Store, open_store
+from certpin.watch.store.failures import store_error
 from certpin.watch.watch import Watch
 from certpin.watch.watched import Watched
 from certpin.watch.web.health import Condition, health
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def _ask(store: Store, path: str, condition: Condition | None = None) -> tuple[int, Any]:
@@ -55,6 +56,13 @@ def test_it_is_not_ready_without_its_store(tmp_path: Path, monkeypatch: pytest.M
     assert status == 503
     assert found["wrong"] == ["store"]
     assert str(tmp_path) not in str(found)  # it gives nothing away
+
+
+def test_it_is_not_ready_while_its_store_takes_nothing(sqlite_store: Store) -> None:
+    """A full disk is read as ever."""
+    with pytest.raises(StoreError), sqlite_store.write():
+        raise store_error("full")
+    assert _ask(sqlite_store, "/readyz") == (503, {"status": "not ready", "wrong": ["store"]})
 
 
 def test_however_many_ask_at_once_the_store_is_asked_once(

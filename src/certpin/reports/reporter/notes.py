@@ -26,6 +26,7 @@ class Notes:
         self._doing = 0
         self._thread: threading.Thread | None = None
         self._closed = False
+        self.lost = 0
 
     def take(self, note: Callable[[], None]) -> None:
         """Have it done soon. Never waits; raises what a log handler raises, and nothing else."""
@@ -35,6 +36,7 @@ class Notes:
                 self._waiting.append(note)
                 self._has_thread()
                 self._changed.notify_all()
+            self.lost += full
         if full:
             _log.warning("reports come faster than the disk takes them: one is lost")
 

@@ -38,6 +38,7 @@ class Queue:
         self._settings = settings
         self._guard = threading.Lock()
         self._spare: dict[str, Item] = {}
+        self.lost = 0  # reports that made room, or waited for too long
         self._done: set[str] = set()  # what is there still: it cannot be taken away
 
     def put(self, item: Item, now: datetime) -> bool:
@@ -51,6 +52,7 @@ class Queue:
         names = sorted(self._folder.names(), key=partial(_age, now))
         for old in names[: max(len(names) - self._settings.queued, 0)]:
             self._folder.drop(old)
+            self._lose()
         return True
 
     def _keep(self, name: str, item: Item) -> None:
@@ -58,6 +60,11 @@ class Queue:
             self._spare[name] = item
             while len(self._spare) > _IN_MEMORY:
                 del self._spare[min(self._spare)]
+                self.lost += 1
+
+    def _lose(self) -> None:
+        with self._guard:
+            self.lost += 1
 
     def names(self, now: datetime) -> list[str]:
         """What waits. Drops what has waited for too long."""
@@ -70,6 +77,7 @@ class Queue:
         for name in found:
             if int(name[:15]) < oldest:
                 self.done(name)
+                self._lose()
         return [name for name in found if int(name[:15]) >= oldest]
 
     @contextmanager

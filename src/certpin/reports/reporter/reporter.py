@@ -118,6 +118,11 @@ class Reporter:
         """For ``PinUpdater(on_event=[reporter.on_update])``: whatever it was, a version is held."""
         self.presence(event.status)
 
+    @property
+    def lost(self) -> int:
+        """How many reports this process gave up unsent: on a full disk, a full queue, too old."""
+        return self._notes.lost + self._queue.lost
+
     def flush(self, seconds: float = 5.0) -> bool:
         """Try to send all that waits, now; whether nothing is left. A ``Retry-After`` holds."""
         until = time.monotonic() + seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.watch.access import pages_account, pages_admin, pages_login, pages_openid
+from certpin.watch.access import pages_account, pages_admin, pages_login
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -16,7 +16,6 @@ def routes(watch: Watch) -> list[BaseRoute]:
     """Signing in and out, one's own account, tokens and the record."""
     return [
         *pages_login.routes(watch),
-        *pages_openid.routes(watch),
         *pages_account.routes(watch),
         *pages_admin.routes(watch),
     ]

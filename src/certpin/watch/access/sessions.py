@@ -191,8 +191,14 @@ def _has_owner() -> ColumnElement[bool]:
 
 
 def _holds(settings: Settings, at: int) -> ColumnElement[bool]:
-    """Two ends: one for those who went away, one for everybody."""
-    return (SESSIONS.c.until > at) & (SESSIONS.c.seen_at > at - settings.idle_seconds)
+    """Two ends: one for those who went away, one for everybody.
+
+    One whose end is further away than any session's was begun by a clock that ran ahead, and would
+    hold for as long again as that was.
+    """
+    longest = at + settings.session_seconds + settings.idle_seconds
+    ends = (SESSIONS.c.until > at) & (SESSIONS.c.until <= longest)
+    return ends & (SESSIONS.c.seen_at > at - settings.idle_seconds)
 
 
 def _owned(owner: Owner) -> ColumnElement[bool]:

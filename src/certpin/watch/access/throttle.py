@@ -30,8 +30,11 @@ class Failures:
 
 
 def counted(found: Failures | None, at: float) -> int:
-    """How many of them still count."""
-    if found is None or at - found.last >= FORGOTTEN_AFTER:
+    """How many of them still count.
+
+    Those of the future were counted by a clock that ran ahead: nobody waits until then.
+    """
+    if found is None or abs(at - found.last) >= FORGOTTEN_AFTER:
         return 0
     return found.count
 
@@ -42,7 +45,7 @@ def wait_after(found: Failures | None, at: float) -> float:
     if found is None or over < 0:
         return 0.0
     wait: float = min(2.0**over, LONGEST_WAIT)
-    return wait - (at - found.last)
+    return wait - max(at - found.last, 0.0)
 
 
 class Recorded:

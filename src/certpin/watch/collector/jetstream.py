@@ -4,6 +4,9 @@ The reports of a moment travel in one message, and several messages are on their
 message has the digest of its reports' identities for a name (``Nats-Msg-Id``), so that one that
 is published twice is stored once. What counts is the identity of each report: the writer counts
 none of them twice, whatever comes twice.
+
+Once a message was not stored, no report is taken in until an empty one was: a server whose disk is
+full still tells all about its stream, and says nothing at all to what is published.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from certpin.watch.collector.refusals import NotDurableError
 from certpin.watch.collector.stream import (
     FAILURES,
     MOST_BYTES,
+    StoresNothingError,
     connect,
     ensure_stream,
     subject,
@@ -56,6 +60,7 @@ class JetStreamIntake:
         self._client: Client | None = None
         self._stream: JetStreamContext | None = None
         self._missing = asyncio.Event()
+        self._doubted = False  # something was not stored, and nothing has been since
         self._keeper: asyncio.Task[None] | None = None
 
     async def accept(self, received: Received) -> None:
@@ -87,15 +92,21 @@ class JetStreamIntake:
 
     async def _keep(self) -> None:
         """Find the server, and the stream in it, again and again until both are there."""
+        told = ""
         while True:
             await self._missing.wait()
             try:
                 await self._find()
             except FAILURES as exc:
-                _log.warning("reports wait, because NATS is not ready: %s", why(exc))
+                if (said := why(exc)) != told:
+                    told = said
+                    _log.warning("reports wait, because NATS is not ready: %s", said)
                 await asyncio.sleep(_AGAIN)
             else:
                 self._missing.clear()
+                if told:
+                    told = ""
+                    _log.info("the stream takes reports again")
 
     async def _find(self) -> None:
         if self._client is None:
@@ -104,11 +115,22 @@ class JetStreamIntake:
         self._gatherer.narrow(self._client.max_payload // 2)
         stream = self._client.jetstream(timeout=_PATIENCE)
         await ensure_stream(stream, self._settings)
+        if self._doubted:
+            await self._prove(stream)
         self._stream = stream
 
+    async def _prove(self, stream: JetStreamContext) -> None:
+        """See that something is stored again: a message of no reports."""
+        name = self._settings.stream
+        try:
+            await stream.publish(subject(self._settings), pack([]), timeout=_PATIENCE, stream=name)
+        except TimeoutError as exc:
+            raise StoresNothingError from exc
+        self._doubted = False
+
     async def _publish(self, batch: Sequence[Received]) -> None:
-        if self._stream is None or not self._is_connected():
-            raise NotDurableError("the stream of the reports is away")
+        if self._stream is None or self._missing.is_set() or not self._is_connected():
+            raise NotDurableError("the stream of the reports is away or full")
         try:
             await self._stream.publish(
                 subject(self._settings),
@@ -118,6 +140,7 @@ class JetStreamIntake:
                 headers={"Nats-Msg-Id": message_id(batch)},
             )
         except FAILURES as exc:
+            self._doubted = True
             self._missing.set()  # the stream may have gone with a disk
             raise NotDurableError("the stream of the reports is away or full") from exc
 

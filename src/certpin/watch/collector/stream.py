@@ -40,6 +40,13 @@ class DropsReportsError(nats.errors.Error):
         )
 
 
+class StoresNothingError(nats.errors.Error):
+    """The stream is there, and does not say that it has stored what is sent."""
+
+    def __str__(self) -> str:
+        return "it does not store what is sent: is its disk full?"
+
+
 # Errors of a server that is away, full, or has no JetStream, and of a connection that breaks.
 FAILURES = (nats.errors.Error, OSError, asyncio.TimeoutError)
 MOST_BYTES = 512 * 1024  # of one message; a NATS server takes 1 MB by default (max_payload)
@@ -82,7 +89,7 @@ def why(exc: BaseException) -> str:
 
     The text of other errors may have the server's address in it, and a password in that.
     """
-    if isinstance(exc, DropsReportsError):
+    if isinstance(exc, DropsReportsError | StoresNothingError):
         return str(exc)
     if isinstance(exc, APIError) and exc.description:
         return printable(exc.description[:200])

@@ -61,6 +61,7 @@ class _Writer:
         self._stop = stop
         self._thread = thread
         self._committer = Committer(watch, drop=True)
+        self._told = ""
 
     async def run(self) -> None:
         """Connect as often as needed."""
@@ -70,11 +71,13 @@ class _Writer:
             try:
                 await self._work()
             except FAILURES as exc:
-                _log.warning("the writer waits for NATS: %s", why(exc))
+                if (said := why(exc)) != self._told:
+                    self._told = said
+                    _log.warning("the writer waits for NATS: %s", said)
                 await self._pause()
 
     async def _work(self) -> None:
-        from certpin.watch.collector.stream import connect, ensure_stream
+        from certpin.watch.collector.stream import DropsReportsError, connect, ensure_stream
 
         settings = self._watch.settings
         assert settings.nats is not None  # noqa: S101  # run() looked
@@ -83,7 +86,8 @@ class _Writer:
             return
         try:
             stream = client.jetstream()
-            await ensure_stream(stream, settings.collector)
+            with contextlib.suppress(DropsReportsError):  # what is in it is counted all the same
+                await ensure_stream(stream, settings.collector)
             looking = asyncio.create_task(keep_looking(self._watch, client))
             try:
                 await self._drain(client, stream)
@@ -111,6 +115,7 @@ class _Writer:
 
         settings = self._watch.settings.collector
         place = await Place.take(client, stream, settings.stream, consumer(settings))
+        self._told = ""
         while not self._stop.is_set():
             await self._write(await place.fetch(_MESSAGES, _WAIT))
             if not client.is_connected:

@@ -13,6 +13,8 @@ from certpin.watch.facts.hosts import names
 from certpin.watch.facts.limits import USUAL, Limits
 from certpin.watch.facts.queue import Queue, queue
 from certpin.watch.facts.room import Part, room
+from certpin.watch.store.durability import weaknesses
+from certpin.watch.store.leap import believed
 from certpin.watch.store.tables.leases import LEASES
 from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_IDENTITIES
 from certpin.watch.store.tables.sightings import LATEST, SIGHTINGS, VANTAGES
@@ -56,6 +58,9 @@ class Freshness(msgspec.Struct, frozen=True):
     there is one. ``room`` is how much of each bound is used that holds for what reports bring.
     ``unseen`` are watched hosts that no vantage has ever looked at, at most a hundred of them.
     ``problems`` are pin files and journals that cannot be read: their last good content counts.
+    ``unwritable`` is the word for why the store takes nothing from this process now, empty where it
+    does; ``weaknesses`` are settings of the database that may lose what was answered;
+    ``held_until`` is until when nothing is deleted, because the clock leapt.
     """
 
     now: datetime
@@ -69,6 +74,9 @@ class Freshness(msgspec.Struct, frozen=True):
     last_presence: datetime | None = None
     queue: Queue | None = None
     room: tuple[Part, ...] = ()
+    unwritable: str = ""
+    weaknesses: tuple[str, ...] = ()
+    held_until: datetime | None = None
 
     @property
     def full(self) -> tuple[Part, ...]:
@@ -80,13 +88,19 @@ class Freshness(msgspec.Struct, frozen=True):
         """Whether there is anything that the watch should know, and does not."""
         late = any(each.stale for each in self.vantages)
         behind = self.queue is not None and self.queue.late
-        return bool(self.problems or self.unseen_count or late or behind or self.full)
+        lacks = self.problems or self.unseen_count or self.full or self.unwritable
+        return bool(lacks or late or behind)
 
 
 def freshness(
-    connection: Connection, glance: Glance, now: datetime, limits: Limits = USUAL
+    connection: Connection,
+    glance: Glance,
+    now: datetime,
+    limits: Limits = USUAL,
+    unwritable: str = "",
 ) -> Freshness:
-    """All of it."""
+    """All of it. ``unwritable`` is what the store itself says (``Store.trouble``)."""
+    belief = believed(connection)
     watched = names(connection, glance)
     seen = _seen(connection)
     unseen = [name for name in watched if name not in seen]
@@ -102,6 +116,9 @@ def freshness(
         moment_or_none(connection.execute(select(func.max(PRESENCES.c.day))).scalar()),
         queue(connection, now),
         room(connection, now, limits.collector).parts,
+        unwritable,
+        weaknesses(connection),
+        moment_or_none(belief.held_until) if belief else None,
     )
 
 
@@ -126,7 +143,8 @@ def _vantages(
         row = asked.get(name)
         heard = row.heard_at if row else None
         last = max((at for at in (last, heard) if at is not None), default=None)
-        stale = last is None or now - moment(last) > limits.stale
+        # An answer of the future was written down by a clock that ran ahead.
+        stale = last is None or abs(now - moment(last)) > limits.stale
         found.append(
             VantageFreshness(
                 name, hosts, stale, moment_or_none(last), moment(row.asked_at) if row else None

@@ -35,7 +35,7 @@ class Queue(msgspec.Struct, frozen=True):
 
     def waits(self, now: datetime) -> timedelta:
         """For how long."""
-        return now - self.since
+        return abs(now - self.since)  # the future is where a clock that ran ahead looked
 
 
 def queue(connection: Connection, now: datetime) -> Queue | None:
@@ -45,5 +45,6 @@ def queue(connection: Connection, now: datetime) -> Queue | None:
     if row is None:
         return None
     since = moment(min(row.looked_at, row.oldest_at or row.looked_at))
-    late = (now - since).total_seconds() > _LATE
+    # What was looked at in the future was so by a clock that ran ahead: nobody knows when.
+    late = not -_LATE <= (now - since).total_seconds() <= _LATE
     return Queue(row.messages, moment(row.looked_at), late, moment_or_none(row.oldest_at))

@@ -71,14 +71,17 @@ class Desk:
         """Write down what workers saw, until ``stop`` is set."""
         if (url := self._watch.settings.nats) is None:
             return
+        told = ""
         while not stop.is_set():
             try:
                 async with linked(url, "certpin monitor", stop) as link:
                     await self._make(link.jetstream)
-                    self._jetstream = link.jetstream
+                    self._jetstream, told = link.jetstream, ""
                     await self._collect(link, stop)
             except TROUBLE as exc:
-                log.warning("no way to other vantages: %s", in_words(exc))
+                if (said := in_words(exc)) != told:
+                    told = said
+                    log.warning("no way to other vantages: %s", said)
                 await pause(stop)
             finally:
                 self._jetstream = None

@@ -56,7 +56,7 @@ def scene(watch: Watch, now: datetime) -> Scene:
             settings=settings,
             now=now,
             problems=glance.problems,
-            vantages=tuple(_vantages(connection)),
+            vantages=tuple(_vantages(connection, now)),
             logged=tuple(_logged(connection, now, settings)),
             last=looks.last,
         )
@@ -124,16 +124,22 @@ class _Chains:
 
 
 def _rows(connection: Connection, now: datetime, settings: Settings) -> list[Row]:
-    """What goes on, and what ended within the time in which changes are told."""
+    """What goes on, and what ended within the time in which changes are told.
+
+    What ended in the future did so by a clock that ran ahead: nobody knows when.
+    """
     span = max(settings.changes, settings.silent_after * settings.interval)
     since = int((now - span).timestamp())
-    chosen = or_(SIGHTINGS.c.latest, SIGHTINGS.c.last_at >= since)
+    ended = SIGHTINGS.c.last_at.between(since, int(now.timestamp()))
+    chosen = or_(SIGHTINGS.c.latest, ended)
     return [Row(*row) for row in connection.execute(select(*_COLUMNS).where(chosen))]
 
 
-def _vantages(connection: Connection) -> Iterable[Heard]:
+def _vantages(connection: Connection, now: datetime) -> Iterable[Heard]:
     for row in connection.execute(select(VANTAGES)):
         heard = None if row.heard_at is None else _moment(row.heard_at)
+        if heard is not None and heard > now:  # likewise
+            heard = None
         yield Heard(row.name, _moment(row.since), _moment(row.asked_at), heard)
 
 

@@ -36,6 +36,7 @@ _GO_ON = (
     .where(SIGHTINGS.c.id == bindparam("row"))
     .values(
         address=bindparam("now_at"),
+        first_at=bindparam("since"),
         last_at=bindparam("moment"),
         slot=bindparam("planned"),
         took=bindparam("lasted"),
@@ -86,7 +87,7 @@ def _keep(connection: Connection, results: list[Result], now: datetime) -> int:
         row = rows.get(_key(result), {}).get(seen.edge)
         before = [row] if row else gone[_key(result)]
         values = _values(result, seen, chains, moment)
-        _compare(changes, row, values | {"changes": _changes(before)})
+        _compare(changes, row, values | {"changes": _changes(before)}, moment)
     _write(connection, changes)
     _hear(connection, {each.vantage for each in fresh}, moment)
     return len(fresh)
@@ -103,13 +104,17 @@ def _changes(before: list[dict[str, Any]]) -> int:
     return max((row["changes"] + 1 for row in before if row["count"] < CONFIRMED), default=0)
 
 
-def _compare(changes: Changes, row: dict[str, Any] | None, values: dict[str, Any]) -> None:
+def _compare(
+    changes: Changes, row: dict[str, Any] | None, values: dict[str, Any], now: int
+) -> None:
     if row is not None and all(row[name] == values[name] for name in _SAME):
         changes.going_on.append(
             {
                 "row": row["id"],
                 "now_at": values["address"],
-                "moment": max(values["last_at"], row["first_at"]),
+                # One that began in the future did so by a clock that ran ahead.
+                "since": min(row["first_at"], now),
+                "moment": max(values["last_at"], min(row["first_at"], now)),
                 "planned": values["slot"],
                 "lasted": values["took"],
             }

@@ -14,6 +14,7 @@ from certpin.errors import ConfigError
 from certpin.watch.store.failures import store_error, told
 from certpin.watch.store.on_postgresql import postgresql_engine
 from certpin.watch.store.on_sqlite import BUSY, sqlite_engine
+from certpin.watch.store.trouble import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,10 +29,12 @@ class Store:
     ``read`` and ``write`` are transactions, and raise ``StoreError`` where the database is away,
     busy, full, damaged or of another schema. SQLite has one writer at a time, so ``write`` takes
     turns here rather than in the database, which would look again and again instead of waiting.
+    ``trouble`` tells whether what this process writes is taken.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.trouble = Trouble()
         self._writing = threading.Lock()
 
     @property
@@ -56,7 +59,7 @@ class Store:
 
         Raises ``StoreError``.
         """
-        with told(), self._turn(), self.engine.begin() as connection:
+        with self.trouble.noted(), told(), self._turn(), self.engine.begin() as connection:
             yield connection
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
 
 MARGIN = 5  # seconds that clocks may differ by
+_AHEAD = 600  # seconds beyond one's own term that a lease of a good clock never holds for
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,9 @@ class Lease:
 def take(connection: Connection, name: str, holder: str, now: int, seconds: int) -> Lease | None:
     """Take a lease that is free or past its time, or renew one's own; ``None``: another has it.
 
-    ``holder`` has to be unique to a process, and not only to a machine.
+    ``holder`` has to be unique to a process, and not only to a machine. One that would hold for
+    longer than any process asks for was taken while the clock ran ahead: it is free, or nobody
+    would do the work until that moment comes, if its holder died before the clock was put right.
     """
     new = insert(connection, LEASES).values(name=name, holder=holder, until=now + seconds, term=1)
     went_on = (LEASES.c.holder == holder) & (LEASES.c.until > now)
@@ -56,7 +59,11 @@ def take(connection: Connection, name: str, holder: str, now: int, seconds: int)
             "until": now + seconds,
             "term": case((went_on, LEASES.c.term), else_=LEASES.c.term + 1),
         },
-        where=or_(LEASES.c.holder == holder, LEASES.c.until <= now),
+        where=or_(
+            LEASES.c.holder == holder,
+            LEASES.c.until <= now,
+            LEASES.c.until > now + seconds + _AHEAD,
+        ),
     ).returning(LEASES.c.term)
     term = connection.execute(statement).scalar_one_or_none()
     return None if term is None else Lease(name, holder, now + seconds, term)

@@ -28,6 +28,7 @@ _SETTINGS = (
     # Durable at COMMIT, and a report is answered after it: in WAL mode, NORMAL writes through at
     # a checkpoint only, and a power cut takes what was told to be safe.
     "synchronous = FULL",
+    "fullfsync = ON",  # macOS leaves what fsync was given in the disk's own memory otherwise
     "secure_delete = ON",  # what is past its time is overwritten, and not only forgotten
     "foreign_keys = ON",
     "trusted_schema = OFF",  # a file that was restored may have been made by anybody

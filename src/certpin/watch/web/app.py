@@ -33,6 +33,7 @@ def application(watch: Watch, collector: ASGIApp, condition: Condition) -> ASGIA
         *pages.routes(watch),
     ]
     inside = Starlette(routes=routes, exception_handlers=HANDLERS)
+    inside.state.condition = condition  # pages say what this process lacks
     # It would send a browser to whichever host the request names.
     inside.router.redirect_slashes = False
     door = AccessMiddleware(inside, watch, routes)

@@ -44,6 +44,11 @@ class Condition:
     failing: set[str] = field(default_factory=set)
     needs: dict[str, Callable[[], bool]] = field(default_factory=dict)
 
+    @property
+    def lacking(self) -> list[str]:
+        """What it needs that is not there now."""
+        return [name for name, is_there in self.needs.items() if not is_there()]
+
 
 def health(watch: Watch, condition: Condition) -> ASGIApp:
     """``/healthz``: the loop turns. ``/readyz``: it can do its work; else 503, and what is not."""
@@ -56,8 +61,8 @@ def health(watch: Watch, condition: Condition) -> ASGIApp:
         wrong = [f"part {name}" for name in sorted(condition.failing)]
         if condition.stopping:
             wrong.append("stopping")
-        wrong += [name for name, is_there in condition.needs.items() if not is_there()]
-        if not await asking.answers():
+        wrong += condition.lacking
+        if not await asking.answers() or watch.store.trouble.reason:
             wrong.append("store")
         state = {"status": "not ready" if wrong else "ok", "wrong": wrong}
         return JSONResponse(state, status_code=503 if wrong else 200)

@@ -33,7 +33,8 @@ def _silences(ask: Ask) -> Listed[alerts.Silence]:
 
 
 def _status(ask: Ask) -> freshness.Freshness:
-    return freshness.freshness(ask.connection, ask.watch.watched.glance(), ask.now, ask.limits)
+    glance, trouble = ask.watch.watched.glance(), ask.watch.store.trouble
+    return freshness.freshness(ask.connection, glance, ask.now, ask.limits, trouble.reason)
 
 
 _STATE = asking.choice("state", "Which alerts.", get_args(alerts.Which), "open")

@@ -31,12 +31,18 @@ def about(asked: Asked) -> Response:
     """The page."""
     settings = asked.watch.settings
     with asked.connection() as connection:
-        fresh = freshness.freshness(connection, asked.glance, asked.now, asked.limits)
+        fresh = freshness.freshness(
+            connection,
+            asked.glance,
+            asked.now,
+            asked.limits,
+            asked.watch.store.trouble.reason,
+        )
     return asked.page(
         "about.html",
         fresh=fresh,
         sets=asked.glance.sets,
-        unknowns=unknowns.of_the_watch(fresh, asked.now),
+        unknowns=unknowns.of_the_watch(fresh, asked.now, asked.condition),
         general=list(_general(asked)),
         parts_of=[(name, list(_shown(getattr(settings, name)))) for name in _PARTS],
         versions=[

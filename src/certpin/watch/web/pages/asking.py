@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from certpin.watch.watch import Watch
     from certpin.watch.watched import Glance
+    from certpin.watch.web.health import Condition
 
 _LARGEST = 2**63 - 1
 _LONGEST = 300  # characters of anything that is asked
@@ -47,6 +48,12 @@ class Asked:
     def limits(self) -> Limits:
         """From when on an end is near, and what was seen is old."""
         return Limits.of(self.watch.settings)
+
+    @property
+    def condition(self) -> Condition | None:
+        """How this process is; ``None`` where nobody runs it as a service."""
+        found: Condition | None = getattr(self.request.app.state, "condition", None)
+        return found
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:

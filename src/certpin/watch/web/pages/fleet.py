@@ -49,7 +49,13 @@ def fleet(asked: Asked) -> Response:
     with asked.connection() as connection:
         names = hosts.names(connection, asked.glance)
         every = hosts.described(connection, asked.glance, asked.now, names, asked.limits)
-        fresh = freshness.freshness(connection, asked.glance, asked.now, asked.limits)
+        fresh = freshness.freshness(
+            connection,
+            asked.glance,
+            asked.now,
+            asked.limits,
+            asked.watch.store.trouble.reason,
+        )
         order = asked.choice("sort", tuple(_ORDERS))
         chosen = sorted(_chosen(asked, every), key=_ORDERS[order])
         pages = max(1, -(-len(chosen) // ROWS))
@@ -73,7 +79,7 @@ def fleet(asked: Asked) -> Response:
         pages=pages,
         sets=[each.pins.name for each in asked.glance.sets],
         asked={name: asked.text(name) for name in ("q", "status", "set")},
-        unknowns=unknowns.of_the_watch(fresh, asked.now),
+        unknowns=unknowns.of_the_watch(fresh, asked.now, asked.condition),
     )
 
 

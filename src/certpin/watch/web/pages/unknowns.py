@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from certpin.watch.store.failures import REASONS
 from certpin.watch.web.pages.words import ago, number
 
 if TYPE_CHECKING:
@@ -14,13 +16,22 @@ if TYPE_CHECKING:
     from certpin.watch.facts.hosts import Host
     from certpin.watch.facts.limits import Limits
     from certpin.watch.facts.series import Series
+    from certpin.watch.web.health import Condition
 
 _NAMED = 5
+_AHEAD = timedelta(minutes=5)  # more than machines' clocks differ by
 
 
-def of_the_watch(fresh: Freshness, now: datetime) -> list[str]:
-    """About everything that is watched."""
-    return [*_of_files(fresh), *_of_hosts(fresh), *_of_vantages(fresh, now), *_of_reports(fresh)]
+def of_the_watch(fresh: Freshness, now: datetime, condition: Condition | None = None) -> list[str]:
+    """About everything that is watched; ``condition`` is that of the process that answers."""
+    return [
+        *_of_the_process(condition),
+        *_of_the_store(fresh),
+        *_of_files(fresh),
+        *_of_hosts(fresh),
+        *_of_vantages(fresh, now),
+        *_of_reports(fresh, now),
+    ]
 
 
 def of_a_time(found: Series) -> Iterator[str]:
@@ -48,6 +59,35 @@ def of_a_host(host: Host, now: datetime, limits: Limits) -> Iterator[str]:
         yield (
             "No journal says which versions clients hold, so nobody can say whom a change of keys "
             "would lock out: certpin rotate publish begins one."
+        )
+
+
+def _of_the_process(condition: Condition | None) -> Iterator[str]:
+    if condition is None:
+        return
+    for name in sorted(condition.failing):
+        yield f"The part {name} fails, and is begun again and again: the log says why."
+    if "stream" in condition.lacking:
+        yield (
+            "No report can be taken in now: NATS is away, or its stream is full or stores nothing. "
+            "Reports are refused, and clients keep theirs."
+        )
+
+
+def _of_the_store(fresh: Freshness) -> Iterator[str]:
+    if fresh.unwritable:
+        problem, fix = REASONS[fresh.unwritable]
+        yield (
+            f"Nothing can be stored now: {problem}. Reports are refused, and clients keep theirs; "
+            f"what probes see is lost, and nobody is told of anything new. What to do: {fix}."
+        )
+    for each in fresh.weaknesses:
+        yield f"{each}."
+    if fresh.held_until:
+        yield (
+            "The clock leapt ahead by more than a day, or the watch was off for as long: nothing "
+            f"is deleted before {fresh.held_until:%Y-%m-%d %H:%M} UTC. If the clock is wrong, put "
+            "it right before then."
         )
 
 
@@ -80,7 +120,13 @@ def _of_vantages(fresh: Freshness, now: datetime) -> Iterator[str]:
             yield f"The vantage {each.vantage} is silent: {last}."
 
 
-def _of_reports(fresh: Freshness) -> Iterator[str]:
+def _of_reports(fresh: Freshness, now: datetime) -> Iterator[str]:
+    if fresh.last_report is not None and fresh.last_report > now + _AHEAD:
+        yield (
+            f"The last report was counted under {fresh.last_report:%Y-%m-%d %H:%M} UTC, which has "
+            "not come yet: the clock ran ahead, or runs behind now. What came in meanwhile is "
+            "missing from every time that ends today."
+        )
     if fresh.last_report is None:
         yield (
             "No report has ever come in. That clients are well, and that none can reach the "

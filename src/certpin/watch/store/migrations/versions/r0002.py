@@ -19,6 +19,14 @@ def upgrade() -> None:
         info={"transient": True},
     )
     op.create_table(
+        "clock",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("leapt_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_clock")),
+        info={"transient": True},
+    )
+    op.create_table(
         "day_places",
         sa.Column("place", sa.BigInteger(), nullable=False),
         sa.Column("day", sa.BigInteger(), nullable=False),

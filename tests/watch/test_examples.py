@@ -22,7 +22,6 @@ from tests.servers._run import require
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin.lab import Authority
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = ROOT / "examples/watch"
@@ -141,7 +140,7 @@ def test_the_settings_load_and_their_hosts_are_hosts(
         each.name for each in found.monitor.hosts
     ]
     assert [each.url.reveal() for each in found.alerts.tell] == ["json://127.0.0.1"] * 2
-    assert found.collector.trusted_proxies == found.access.trusted_proxies
+    assert found.access.believed
 
 
 def _settings_of_the_pages() -> list[str]:
@@ -252,21 +251,6 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     done = subprocess.run(argv, capture_output=True, check=False)
     said = [line for line in done.stderr.decode().splitlines() if UNIT.name in line]
     assert (said, done.returncode) == ([], 0)
-
-
-@pytest.mark.peer("nginx")
-def test_nginx_takes_the_proxy_of_the_page(tmp_path: Path, intermediate: Authority) -> None:
-    (block,) = _blocks(DOCS / "watch.md", "nginx")
-    identity = intermediate.issue("watch.bank.example")
-    for name, pem in (("watch.pem", identity.chain_pem), ("watch.key", identity.key_pem)):
-        (tmp_path / name).write_bytes(pem)
-    here = block.replace("/etc/ssl/", f"{tmp_path}/").replace("listen 443", "listen 127.0.0.1:8443")
-    path = tmp_path / "nginx.conf"
-    own = f"pid {tmp_path}/pid; error_log stderr; events {{}}\nhttp {{ access_log off;\n{here}}}\n"
-    path.write_text(own, encoding="utf-8")
-    argv: list[str | Path] = [require("nginx"), "-t", "-p", tmp_path, "-c", path, "-e", "stderr"]
-    done = subprocess.run(argv, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_nats_takes_its_configuration() -> None:

@@ -20,6 +20,7 @@ from certpin.watch.retention import DAY, Settings, cutoffs, give_back, read, run
 from certpin.watch.settings import Settings as WatchSettings
 from certpin.watch.store import sweeping
 from certpin.watch.store.on_sqlite import path_of
+from certpin.watch.store.relief import newest_identities
 from certpin.watch.store.tables import METADATA
 from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
@@ -145,6 +146,13 @@ def test_chains_and_certificates_that_nothing_names_are_gone(store: Store) -> No
     assert set(_left(store, CHAINS.c.digest)) == {reported, seen}
 
 
+def test_the_newest_identities_are_kept_however_many_there_are(sqlite_store: Store) -> None:
+    for number in range(9):
+        _put(sqlite_store, REPORT_IDENTITIES, number, received_at=AT + number)
+    with sqlite_store.read() as connection:
+        assert [newest_identities(connection, most) for most in (9, 8, 3)] == [0, AT, AT + 5]
+
+
 def test_every_column_that_may_name_a_chain_is_looked_at() -> None:
     digests = {
         f"{table.name}.{column.name}"
@@ -168,7 +176,8 @@ def test_a_batch_is_small_and_the_rest_waits(store: Store, monkeypatch: pytest.M
 def test_nothing_is_deleted_before_its_days_are_over(at: int, days: int) -> None:
     moment = datetime.fromtimestamp(at, UTC)
     found = cutoffs(Settings(groups=days), moment)
-    assert found.keys() == {each.name for each in fields(Settings)} | {"guesses"}
+    names = {each.name for each in fields(Settings)}
+    assert found.keys() == names | {"guesses", "networks"}
     assert 0 <= found["groups"] <= moment.timestamp() - days * DAY or found["groups"] == 0
     later = cutoffs(Settings(groups=days), moment + timedelta(seconds=1))
     assert all(later[name] >= found[name] for name in found)

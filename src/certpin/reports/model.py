@@ -72,6 +72,7 @@ class Report:
     known_pins: tuple[str, ...] = ()
     expires: datetime | None = None
     own_identity: bool = False
+    also: str = ""
 
 
 @dataclass(frozen=True, slots=True)

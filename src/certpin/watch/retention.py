@@ -5,7 +5,8 @@ given back to the disk. PostgreSQL's autovacuum does that by itself.
 
 Chains and certificates go when nothing names them any more. So whoever names a chain either inserts
 it in the same transaction (``ON CONFLICT DO NOTHING``), or has done so within the last twelve
-hours: the row that named it then is kept for a day at least, and the chain with it.
+hours: the row that named it then is kept for a day at least, and the chain with it. What nobody
+but clients has met may go sooner, where the budget for it is nearly used up (``store/relief.py``).
 
 Where the clock leapt ahead, nothing is deleted for a day (``store/leap``).
 """
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from certpin.watch.watch import Watch
 
 DAY = 86_400  # seconds
+NETWORKS = 2 * DAY  # from where failures were told is asked for today and yesterday alone
 ROUND = 3600.0  # seconds between two rounds
 PAUSE = 0.05  # seconds after each batch, in which whoever waits can write
 _MOST_DAYS = 36_500
@@ -82,7 +84,7 @@ def cutoffs(settings: Settings, now: datetime, waits: timedelta = timedelta(0)) 
     found = {name: max(0, at - getattr(settings, name) * DAY) for name in KNOWN}
     longer = min(int(waits.total_seconds()), _MOST_WAITING * DAY)
     found["identities"] = max(0, found["identities"] - longer)
-    return found | {"guesses": max(0, at - _GUESSES)}
+    return found | {"guesses": max(0, at - _GUESSES), "networks": max(0, at - NETWORKS)}
 
 
 async def run(watch: Watch, stop: asyncio.Event) -> None:
@@ -106,12 +108,17 @@ class _Work:
         self._belief: Belief | None = None  # of this process: the disk may be full for days
 
     async def round(self) -> None:
-        """Delete what is past its time, unless the clock leapt. Raises ``StoreError``."""
-        store = self._watch.store
+        """Delete what is past its time or room, unless the clock leapt. Raises ``StoreError``."""
+        store, clock = self._watch.store, self._watch.clock
+        budget = self._watch.settings.collector.budget
         limits = await asyncio.to_thread(self._limits)
         if limits is None:
             return
-        for step in (lambda: bool(sweep(store, limits)), lambda: give_back(store)):
+        for step in (
+            lambda: bool(sweep(store, limits)),
+            lambda: bool(make_room(store, budget, clock())),
+            lambda: give_back(store),
+        ):
             while not self._stop.is_set() and await asyncio.to_thread(step):
                 await _wait(self._stop, PAUSE)
 
@@ -129,9 +136,19 @@ class _Work:
         if (until := self._belief.held_until) is not None:
             _LOG.warning(_LEAPT, _day_of(self._belief.at), _day_of(until))
             return None
-        return cutoffs(
-            self._watch.settings.retention, now, waiting.waits(now) if waiting else timedelta(0)
-        )
+        waits = waiting.waits(now) if waiting else timedelta(0)
+        limits = cutoffs(self._watch.settings.retention, now, waits)
+        return limits | {"identities": max(limits["identities"], self._newest())}
+
+    def _newest(self) -> int:
+        """Of identities the newest alone are kept, where there are too many.
+
+        Whoever sends very much makes the time shorter in which a repeat is known.
+        """
+        from certpin.watch.store.relief import newest_identities
+
+        with self._watch.store.read() as connection:
+            return newest_identities(connection, self._watch.settings.collector.most_identities)
 
 
 _LEAPT = (
@@ -162,6 +179,17 @@ def sweep(store: Store, limits: dict[str, int]) -> int:
         with store.write() as connection:  # one short transaction each
             deleted += step(connection)
     return deleted
+
+
+def make_room(store: Store, budget: int, now: datetime) -> int:
+    """Delete a batch of what strangers had kept, where little is left; how many rows.
+
+    Raises ``StoreError``.
+    """
+    from certpin.watch.store.relief import relieve
+
+    with store.write() as connection:
+        return relieve(connection, budget, int(now.timestamp()))
 
 
 def give_back(store: Store) -> bool:

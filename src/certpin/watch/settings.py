@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,19 +99,7 @@ def _settings(top: Table, folder: Path) -> Settings:
         if table := top.table(name):
             _refuse_unknown(table, known)
             found[name] = read(table)
-    return _with_proxies(Settings(**found), top)
-
-
-def _with_proxies(found: Settings, top: Table) -> Settings:
-    """Reports come through the proxy in front, too, unless their own table names others.
-
-    Otherwise all clients together would be one source for the collector, and share its rate.
-    """
-    own = top.table("collector")
-    if not found.access.behind_proxy or (own and "trusted_proxies" in own.data):
-        return found
-    proxies = found.access.trusted_proxies
-    return replace(found, collector=replace(found.collector, trusted_proxies=proxies))
+    return Settings(**found)
 
 
 def _tls(top: Table, folder: Path) -> tuple[Path, Path] | None:

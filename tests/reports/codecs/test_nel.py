@@ -15,7 +15,7 @@ from certpin.reports.model import Client
 from tests.reports.codecs._documents import AT, RECEIVED, REPORTS, nel
 
 
-def _read(document: list[Any], later: int = 0) -> tuple[Report, ...]:
+def _read(document: list[Any], later: float = 0) -> tuple[Report, ...]:
     said = decode(document, REPORTS, RECEIVED + timedelta(seconds=later))
     return tuple(each for each in said if isinstance(each, Report))
 
@@ -31,6 +31,7 @@ def test_a_pinned_key_that_is_not_in_the_chain_is_read() -> None:
         reason="mismatch",
         identity=report.identity,
         client=Client(platform="browser"),
+        also=report.also,
     )
 
 
@@ -60,12 +61,26 @@ def test_whatever_else_a_browser_tells_is_left_out() -> None:
     assert _read([]) == ()
 
 
-def test_the_same_that_is_sent_again_later_has_the_same_identity() -> None:
-    (first,), (again,) = _read(nel()), _read(nel(age=630_000), later=600)
-    assert first.identity == again.identity
-    assert first.identity != _read(nel(age=100_000))[0].identity
-    assert first.identity != _read(nel({"elapsed_time": 144}))[0].identity
-    assert first.identity != _read(nel(url="https://api.bank.example/other"))[0].identity
+def _names(document: list[Any], later: float = 0) -> set[str]:
+    (report,) = _read(document, later=later)
+    return {report.identity, report.also}
+
+
+@pytest.mark.parametrize("place", [0, 9, 15, 29.9, 30, 44, 59.5])
+def test_what_is_sent_again_is_the_same_wherever_the_clock_stands(place: float) -> None:
+    """``later`` is what the way took, and is not in the age."""
+    first = _names(nel(), place)
+    for way in (0, 0.5, 9, 29.9):
+        assert first & _names(nel(age=630_000), place + 600 + way)
+        assert first & _names(nel(age=630_000), place + 600 - way)
+    assert not first & _names(nel(age=630_000), place + 660.1)
+
+
+def test_what_differs_in_anything_is_another() -> None:
+    first = _names(nel())
+    assert not first & _names(nel(age=100_000))
+    assert not first & _names(nel({"elapsed_time": 144}))
+    assert not first & _names(nel(url="https://api.bank.example/other"))
 
 
 def test_the_port_is_that_of_the_address() -> None:

@@ -65,15 +65,15 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "nothing listens beyond the loopback without credentials",
         "listening.py",
-        "        if settings.access.oidc is None and not _has_credentials(connection):",
-        "        if False:",
+        "    if settings.access.oidc is None and not _has_credentials(store):",
+        "    if False:",
         "test_answers.py::test_nothing_listens_beyond_the_loopback_without_credentials",
     ),
     _rule(
         "a proxy is believed if it is trusted",
         "origin.py",
-        "    if access.behind_proxy and _trusted(address, access.trusted_proxies):",
-        "    if access.behind_proxy:",
+        "    if is_in(peer, believed):",
+        "    if believed:",
         "test_answers.py::test_a_proxy_is_believed_if_it_is_ours",
     ),
     _rule(

@@ -6,6 +6,7 @@ from tests._mutation import Mutation
 
 _ALERTS = "certpin/watch/alerts/"
 _STATE = "tests/watch/alerts/test_state.py::test_"
+_RULES = "tests/watch/alerts/rules/test_rules.py::test_"
 _GATHER = "tests/watch/alerts/test_gather.py::test_"
 _MESSAGE = "tests/watch/alerts/test_message.py::test_"
 _TELLING = "tests/watch/alerts/test_telling.py::test_"
@@ -19,14 +20,21 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "hosts that nobody watches take no room",
         "gather.py",
-        "(row for row in rows if patterns.of(row.host))",
-        "(row for row in rows)",
+        "        if not patterns.of(row.host):\n            continue\n",
+        "",
         _GATHER + "hosts_that_nobody_watches_take_no_room_from_those_that_are",
+    ),
+    _rule(
+        "each host has groups that are looked at",
+        "gather.py",
+        " or own[share] <= _OWN_GROUPS:",
+        ":",
+        _GATHER + "chains_that_are_invented_for_one_host_hide_none_of_another",
     ),
     _rule(
         "each pattern has its turn to be judged",
         "judged.py",
-        "        turns[pattern] += 1\n",
+        "        turns[share] += 1\n",
         "",
         _GATHER + "chains_that_are_invented_for_one_host_hide_none_of_another",
     ),
@@ -113,6 +121,34 @@ MUTATIONS: list[Mutation] = [
         "            outbox.claim(connection, batch.rows, now, settings)\n",
         "",
         _TELLING + "a_claim_keeps_others_from_sending_the_same",
+    ),
+    _rule(
+        "what is only told from few networks is a warning",
+        "rules/_counting.py",
+        "if told_from >= evidence.settings.networks else",
+        "if True else",
+        _RULES + "what_is_only_told_is_critical_where_many_networks_tell_it",
+    ),
+    _rule(
+        "networks are counted for the chain that is told",
+        "evidence.py",
+        "for each in chains))",
+        "for each in {key[1] for key in self.networks}))",
+        _RULES + "what_is_only_told_is_critical_where_many_networks_tell_it",
+    ),
+    _rule(
+        "few reports of a chain that an authority issued are few",
+        "rules/strange_chain.py",
+        "if total(vouched) >= evidence.settings.few:",
+        "if vouched:",
+        _RULES + "what_an_authority_issued_is_critical_however_few_tell_it",
+    ),
+    _rule(
+        "an authority vouches for the host alone",
+        "authority.py",
+        "verifier.verify(path[0], path[1:])",
+        "store",
+        _GATHER + "nobody_can_invent_a_chain_that_an_authority_issued",
     ),
     _rule(
         "a silence of a rule that there is not is none",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import insert
 
 from certpin.rotation import History
-from certpin.watch.alerts.bounds import MOST_FINDINGS, Patterns, bounded
+from certpin.watch.alerts.authority import is_vouched_for
+from certpin.watch.alerts.bounds import MOST_FINDINGS, bounded
 from certpin.watch.alerts.evidence import DAY, HOUR
 from certpin.watch.alerts.gather import Past, gather
 from certpin.watch.alerts.judged import matches
 from certpin.watch.alerts.listing import count_open, open_alerts, past_alerts
 from certpin.watch.alerts.rules import RULES
 from certpin.watch.alerts.signed_folder import roles_of
+from certpin.watch.patterns import Patterns
 from certpin.watch.store.keeping import keep_chains
 from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS
 from certpin.watch.store.tables.sightings import SIGHTINGS
@@ -118,7 +120,7 @@ def test_hosts_that_nobody_watches_take_no_room_from_those_that_are(
     report(sqlite_store, ders(root.issue(HOST)), 6)
     with sqlite_store.read() as connection:
         found = gather(connection, here.watch, Past(), NOW, {})
-    assert found.hours.keys() == {HOST}
+    assert found.hours.keys() == {each.host for each in found.groups} == {HOST}
     assert found.heard
     assert [each.host for each in RULES["strange-chain"].find(found)] == [HOST]
 
@@ -126,6 +128,8 @@ def test_hosts_that_nobody_watches_take_no_room_from_those_that_are(
 def test_chains_that_are_invented_for_one_host_hide_none_of_another(
     sqlite_store: Store, good: Identity, root: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("certpin.watch.alerts.gather._MOST_GROUPS", 3)
+    monkeypatch.setattr("certpin.watch.alerts.gather._OWN_GROUPS", 4)
     monkeypatch.setattr("certpin.watch.alerts.judged._MOST_CHAINS", 3)
     pins = kit.pin_set(kit.policy("*.shop.example", good.pin), kit.policy(HOST, good.pin))
     here = stage(sqlite_store, WatchedSet(Path("pins.toml"), pins, History()))
@@ -176,6 +180,28 @@ def test_a_pinned_certificate_that_was_merely_sent_along_hides_nothing(
     # Nor does a name that is right: the signature is not.
     forged = ders(Authority("Test Intermediate").issue(HOST))
     assert not matches((forged[0], *ders(good)[1:]), HOST, pins)
+
+
+def test_nobody_can_invent_a_chain_that_an_authority_issued(
+    good: Identity, root: Authority
+) -> None:
+    from certpin.lab import Authority
+
+    moment = datetime.now(UTC)
+    trusted = (root.certificate.der,)
+
+    def is_vouched(chain: tuple[bytes, ...], host: str = HOST, when: datetime = moment) -> bool:
+        return is_vouched_for(chain, host, trusted, when)
+
+    assert is_vouched(ders(good))
+    assert is_vouched((*ders(good), *trusted))
+    assert not is_vouched(ders(good), "other.example")
+    assert not is_vouched(ders(good), when=moment + timedelta(days=9000))
+    assert not is_vouched((*ders(Authority("Evil").issue(HOST)), *ders(good)))
+    forged = ders(Authority("Test Intermediate").issue(HOST))
+    assert not is_vouched((forged[0], *ders(good)[1:]))
+    for junk in ((), (b"junk",), (ders(good)[0],)):
+        assert not is_vouched(junk)
 
 
 def test_a_root_that_no_server_sends_counts_where_it_signed(

@@ -8,6 +8,8 @@ _COLLECTOR = "certpin/watch/collector/"
 _TESTS = "tests/watch/collector/"
 _APP = _TESTS + "test_app.py::test_"
 _BODY = _TESTS + "test_body.py::test_"
+_BUDGET = _TESTS + "test_budget.py::test_"
+_GROUPING = _TESTS + "test_grouping.py::test_"
 _COUNTING = _TESTS + "test_counting.py::test_"
 _SOURCES = _TESTS + "test_sources.py::test_"
 
@@ -97,22 +99,22 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "an address is cut",
         "sources.py",
-        "return str(network)",
-        "return text if network else text",
+        "return cut(address_of(text), self._bits)",
+        "return text if address_of(text) else ''",
         _SOURCES + "an_address_is_cut_to_its_network",
     ),
-    _rule(
+    Mutation(
         "a client is no proxy because it says so",
-        "sources.py",
-        "if not (self._trusted and forwarded and self._is_trusted(peer)):",
-        "if not (self._trusted and forwarded):",
+        "certpin/watch/addresses.py",
+        "if not forwarded or not is_trusted(peer):",
+        "if not forwarded:",
         _SOURCES + "who_asked_is_believed_from_trusted_proxies_alone",
     ),
     _rule(
         "a repeat is not counted",
         "counting.py",
-        "new = [bodies[bytes(key)] for key in found.scalars()]",
-        "new = list(bodies.values()) if found else []",
+        "new = [pair for number, pair in enumerate(bodies) if number not in again]",
+        "new = list(bodies) if found else []",
         _COUNTING + "a_repeat_is_not_counted_again[sqlite]",
     ),
     _rule(
@@ -125,9 +127,86 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "an hour has an end",
         "grouping.py",
-        "    if key in there or count < most:\n",
-        "    if key in there or most:\n",
+        "return 0 if count < most else",
+        "return 0 if most else",
         _COUNTING + "hostile_reports_fill_an_hour_and_no_more[sqlite]",
+    ),
+    _rule(
+        "a host has groups that no other can take",
+        "grouping.py",
+        "    if own < OWN:\n        return 0\n",
+        "",
+        _GROUPING + "a_host_that_is_watched_cannot_fill_the_hour_or_the_day_for_another",
+    ),
+    _rule(
+        "a day has an end",
+        "grouping.py",
+        "max(step_of(now.hour, hour), step_of(now.day, day))",
+        "step_of(now.hour, hour)",
+        _GROUPING + "a_host_that_is_watched_cannot_fill_the_hour_or_the_day_for_another",
+    ),
+    _rule(
+        "a host has chains that no other can take",
+        "chains.py",
+        "if watched and lately.shares[told.share] < OWN and used <= most:",
+        "if False:",
+        _BUDGET + "nobody_hides_a_chain_of_one_host_behind_those_that_he_invents_for_another",
+    ),
+    _rule(
+        "one network does not fill an hour",
+        "chains.py",
+        "return few and ",
+        "return ",
+        _BUDGET + "one_network_hides_no_chain_that_others_tell_of_the_same_host",
+    ),
+    _rule(
+        "the budget holds",
+        "chains.py",
+        " and used <= most - most // 8",
+        "",
+        _BUDGET + "the_budget_holds_to_the_byte_and_its_last_part_is_for_what_is_watched[sqlite]",
+    ),
+    _rule(
+        "samples count for the budget",
+        "counting.py",
+        " and used + spent + size <= room - room // 8",
+        "",
+        _BUDGET + "samples_are_in_the_budget",
+    ),
+    Mutation(
+        "what the watch saw itself counts for no budget",
+        "certpin/watch/store/keeping.py",
+        "        _own(connection, {*told, *new}, wanted)\n",
+        "",
+        _BUDGET + "what_the_watch_sees_itself_counts_for_no_budget[sqlite]",
+    ),
+    Mutation(
+        "whoever took most gives first",
+        "certpin/watch/store/relief.py",
+        " if 2 * amount >= max(took.values())]",
+        "]",
+        _BUDGET + "whoever_took_most_gives_first",
+    ),
+    _rule(
+        "a network tells so many things a day",
+        "networks.py",
+        "        if number < MOST:\n",
+        "        if True:\n",
+        _BUDGET + "it_is_noted_from_how_many_networks_a_chain_is_told",
+    ),
+    _rule(
+        "one network is worked on so many times at once",
+        "app.py",
+        "if not self._at_once.enter(source):",
+        "if self._at_once.enter(source) is None:",
+        _APP + "one_network_is_worked_on_so_many_times_at_once",
+    ),
+    _rule(
+        "a report is known by either of its names",
+        "counting.py",
+        "owners.setdefault(each.also, number) if each.also else number",
+        "number",
+        _COUNTING + "a_report_with_two_names_is_known_by_either[sqlite]",
     ),
     _rule(
         "a message of the stream has no text that no database takes",

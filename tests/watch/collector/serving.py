@@ -9,12 +9,12 @@ import argparse
 import asyncio
 import contextlib
 import signal
-from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
+from certpin.watch.access import settings as access_settings
 from certpin.watch.collector import settings as collector_settings
 from certpin.watch.collector import writer
 from certpin.watch.collector.app import Collector
@@ -30,11 +30,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def make_watch(store: str, nats: str | None = None, **limits: Any) -> Watch:
+BEHIND = access_settings.Settings(behind_proxy=True)  # of this machine
+
+
+def make_watch(
+    store: str,
+    nats: str | None = None,
+    access: access_settings.Settings | None = None,
+    **limits: Any,
+) -> Watch:
     """A watch with a new store, and no pin sets."""
     settings = Settings(
         store=Secret(store),
         nats=Secret(nats) if nats else None,
+        access=access or access_settings.Settings(),
         collector=collector_settings.Settings(**limits),
     )
     return Watch(settings, open_store(store), Watched(()))
@@ -69,8 +78,7 @@ async def _main(asked: argparse.Namespace) -> None:
         "burst": 10_000_000,
         "body_seconds": asked.body_seconds,
     }
-    limits |= {"trusted_proxies": (ip_network("127.0.0.0/8"),)}
-    watch = make_watch(asked.store, asked.nats, **limits)
+    watch = make_watch(asked.store, asked.nats, BEHIND, **limits)
     create_tables(watch)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

@@ -193,6 +193,27 @@ def test_a_source_that_sends_too_much_is_told_when_to_come_again(
     assert neighbour.status == 204
 
 
+def test_one_network_is_worked_on_so_many_times_at_once(shelf: Shelf, tmp_path: Path) -> None:
+    collector = _collector(shelf, tmp_path, at_once=2)
+
+    class Hanging(Asked):
+        async def receive(self) -> dict[str, Any]:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async def statuses() -> list[int]:
+        slow = [asyncio.create_task(ask(collector, Hanging([REPORT]))) for _ in range(2)]
+        await asyncio.sleep(0)  # they wait for their bodies by now
+        others = [Asked([REPORT]), Asked([REPORT], client="192.0.3.77")]
+        found = [(await ask(collector, each)).status for each in others]
+        for each in slow:
+            each.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+        return [*found, (await ask(collector, Asked([REPORT]))).status]
+
+    assert asyncio.run(statuses()) == [429, 204, 204]
+
+
 def test_a_list_of_reports_costs_as_much_as_they_are(shelf: Shelf, tmp_path: Path) -> None:
     collector = _collector(shelf, tmp_path, rate=1, burst=5)
     body = _browser(*["tls.cert.date_invalid"] * 5)

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy.exc import DataError
 
 from certpin.watch.collector import commit
-from certpin.watch.collector.commit import Committer, watches
+from certpin.watch.collector.commit import Committer
 from certpin.watch.collector.counting import count
 from certpin.watch.collector.refusals import NotDurableError
+from certpin.watch.patterns import Patterns
 from certpin.watch.watched import Watched
 from tests import kit
 from tests.watch.collector.clients import counted
@@ -88,11 +89,13 @@ def test_a_store_that_fails_is_told_of_once_and_when_it_is_back(
     ]
 
 
-def test_the_hosts_of_the_pin_sets_are_watched(tmp_path: Path) -> None:
+def test_each_host_is_a_part_by_itself_or_one_with_its_pattern(tmp_path: Path) -> None:
     path = tmp_path / "pins.toml"
-    assert watches(Watched(()))("evil.example")
+    assert Patterns().share("evil.example") == "*"
     path.write_text(_PINS.format(kit.NOBODY, kit.NOBODY_ELSE))
-    watched = watches(Watched((path,)))
-    assert watched("api.bank.example")
-    assert not watched("evil.example")
-    assert not watched("no host")
+    patterns = Patterns(
+        Watched((path,)).glance().sets, frozenset({"api.bank.example", "x.example"})
+    )
+    hosts = ("api.bank.example", "a.bank.example", "b.bank.example", "x.example", "no host")
+    shares = ["api.bank.example", "*.bank.example", "*.bank.example", "", ""]
+    assert [patterns.share(host) for host in hosts] == shares

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from certpin.watch.collector.counting import Counted, Rules, count
-from certpin.watch.collector.grouping import CHAINS_LEFT_OUT, DAY, HOUR, OTHER, Room, chain_of
+from certpin.watch.collector.grouping import CHAINS_LEFT_OUT, DAY, HOUR, OTHER, Room
 from certpin.watch.collector.known import Known
 from certpin.watch.collector.presences import Space
 from certpin.watch.collector.received import Failure, Holding, Received
+from certpin.watch.store.keeping import chain_of
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
 from certpin.watch.store.tables.days import DAY_PLACES, REPORT_TRAITS
 from certpin.watch.store.tables.reports import (
@@ -96,6 +98,20 @@ def test_a_repeat_is_not_counted_again(store: Store) -> None:
     assert (again.reports, again.repeats) == (1, 1)
     assert total(store) == 3
     assert len(rows(store, REPORT_IDENTITIES)) == 3
+
+
+def test_a_report_with_two_names_is_known_by_either(store: Store) -> None:
+    one, two, three, four = (replaced(failure(n), n + 1) for n in range(1, 5))
+    first = counted(store, [body(one), body(two)])  # they have the second name in common
+    assert (first.reports, first.repeats) == (1, 1)
+    again = counted(store, [body(three), body(failure(2))])  # the third of them is known by now
+    assert (again.reports, again.repeats) == (0, 2)
+    assert counted(store, [body(replaced(failure(8), 9)), body(four)]).reports == 1
+    assert total(store) == 2
+
+
+def replaced(known: Failure, also: int) -> Failure:
+    return msgspec.structs.replace(known, also=also.to_bytes(32, "big"))
 
 
 def test_days_are_added_up_with_the_groups_and_not_without_them(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -16,8 +17,10 @@ from certpin.reports.model import Client
 from certpin.watch.collector.grouping import (
     LAST,
     OTHER,
+    OWN,
     Group,
     Room,
+    Taken,
     every_fold,
     fold,
     group_of,
@@ -41,10 +44,17 @@ GROUP = Group(
 )
 
 
+OPEN = Room(10**6, 10**6)
+
+
 def _told(report: Report, source: str = "192.0.2.0/24") -> Failure:
     [failure] = told([report], source)
     assert isinstance(failure, Failure)
     return failure
+
+
+def _ours(host: str) -> str:
+    return host if host == GROUP.host else ""
 
 
 def _with(client: Client) -> Report:
@@ -79,9 +89,11 @@ def test_a_client_that_has_a_name_may_change_its_network() -> None:
 
 
 def test_what_a_browser_sends_again_is_older_then_and_the_same() -> None:
-    first = Report("nel", AT, "a.example", 443, "refuse", "date", "nel:1")
-    again = Report("nel", AT + timedelta(seconds=1), "a.example", 443, "refuse", "date", "nel:1")
-    assert _told(first).identity == _told(again).identity
+    first = Report("nel", AT, "a.example", 443, "refuse", "date", "nel:1", also="nel:2")
+    again = replace(first, at=AT + timedelta(seconds=1), identity="nel:2", also="nel:3")
+    assert _told(first).also == _told(again).identity != b""
+    assert _told(first).also != _told(first, "192.0.3.0/24").also
+    assert _told(REPORT).also == b""
 
 
 def test_the_network_is_the_clients_word_or_else_its_prefix() -> None:
@@ -146,14 +158,14 @@ def test_the_hour_is_that_in_which_a_report_came() -> None:
 
 
 def test_folding_says_less_at_each_step() -> None:
-    steps = [fold(GROUP, step) for step in range(LAST + 1)]
+    steps = [fold(GROUP, step, OPEN) for step in range(LAST + 1)]
     assert steps[0] == GROUP
     assert (steps[1].network, steps[1].app_version) == (OTHER, "4.2.0")
     assert (steps[2].app_version, steps[2].app) == (OTHER, "app")
     assert (steps[3].app, steps[3].host) == (OTHER, "api.bank.example")
     assert steps[4][1:10] == (OTHER, b"", b"", OTHER, 0, *[OTHER] * 4)
     assert [each.folded for each in steps] == [0, 1, 2, 3, 4]
-    assert len(every_fold([GROUP])) == LAST + 1
+    assert len(every_fold([GROUP], OPEN)) == LAST + 1
 
 
 @settings(max_examples=20)
@@ -167,23 +179,34 @@ def test_however_much_reports_differ_an_hour_has_twice_its_room_at_most(
         GROUP._replace(host=host, app=app, app_version=version, network=network, reason=reason)
         for host, app, version, network, reason in seen
     ]
-    placed = place(groups, set(), 0, Room(room, 10))
+    placed = place(groups, set(), Taken(), Room(room, 10))
     assert set(placed) == set(groups)
     kinds = len({(group.kind, group.decision) for group in groups})
     assert len({key for key, _ in placed.values()}) <= 2 * room + kinds
     for group, (key, found) in placed.items():
         assert key == key_of(found)
-        assert found in {fold(group, step) for step in range(LAST + 1)}
+        assert found in {fold(group, step, OPEN) for step in range(LAST + 1)}
 
 
 def test_hosts_that_nobody_watches_cannot_fill_the_hour_for_the_others() -> None:
-    room = Room(100, 10, lambda host: host == GROUP.host)
+    room = Room(100, 10, _ours)
     strangers = [GROUP._replace(host=f"{number}.evil.example") for number in range(10_000)]
     ours = [GROUP._replace(network=f"net {number}") for number in range(40)]
-    placed = place([*strangers, *ours], set(), 0, room)
+    placed = place([*strangers, *ours], set(), Taken(), room)
     assert all(placed[group][1] == group for group in ours)
 
 
+def test_a_host_that_is_watched_cannot_fill_the_hour_or_the_day_for_another() -> None:
+    hostile = [GROUP._replace(host="flooded.example", reason=f"{n}") for n in range(10_000)]
+    ours = [GROUP._replace(network=f"net {number}") for number in range(3 * OWN)]
+    for room in (Room(100, 10, str), Room(10**6, 10, str, groups_a_day=100)):
+        placed = place([*hostile, *ours], set(), Taken(), room)
+        found = [placed[each][1] for each in ours]
+        assert found[:OWN] == ours[:OWN]
+        assert {each.host for each in found} == {GROUP.host}  # failures there still count
+        assert len({key for key, _ in placed.values()}) <= 2 * 100 + 4 * OWN
+
+
 def test_a_group_that_exists_takes_what_belongs_to_it_in_a_full_hour() -> None:
-    placed = place([GROUP], {key_of(GROUP)}, 10**6, Room(100, 10))
+    placed = place([GROUP], {key_of(GROUP)}, Taken(10**6, 10**6), Room(100, 10))
     assert placed[GROUP] == (key_of(GROUP), GROUP)

@@ -89,7 +89,11 @@ def test_many_who_say_nothing_hold_up_nobody(port: int) -> None:
         for _ in range(300):
             client = idle.enter_context(socket.create_connection((LOOPBACK, port)))
             client.sendall(_HEAD + _length(100))
-        assert _answer(port, _HEAD, _length(len(REPORT)), REPORT).startswith(b"HTTP/1.1 204")
+        elsewhere = _HEAD + b"X-Forwarded-For: 192.0.2.7\r\n"
+        assert _answer(port, elsewhere, _length(len(REPORT)), REPORT).startswith(b"HTTP/1.1 204")
+        # One network has so many at once (256): a connection each is what they could hold.
+        own = (_answer(port, _HEAD, _length(len(REPORT)), REPORT) for _ in range(50))
+        assert any(each.startswith(b"HTTP/1.1 429") for each in own)
 
 
 def test_writers_share_the_work_and_end_when_they_are_told_to(tmp_path: Path) -> None:

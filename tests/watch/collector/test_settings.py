@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import fields
 from typing import Any
 
@@ -23,14 +22,9 @@ def test_the_table_is_read() -> None:
         "rate": 5,
         "hosts": ["Pins.Bank.Example"],
         "stream": "BANK_REPORTS",
-        "trusted_proxies": ["10.0.0.0/8", "::1"],
     }
     found = read(Table(data, "collector"))
     assert (found.rate, found.hosts, found.stream) == (5, ("pins.bank.example",), "BANK_REPORTS")
-    assert found.trusted_proxies == (
-        ipaddress.ip_network("10.0.0.0/8"),
-        ipaddress.ip_network("::1/128"),
-    )
 
 
 @pytest.mark.parametrize(
@@ -39,8 +33,6 @@ def test_the_table_is_read() -> None:
         ({"rate": 0}, "collector.rate: 0 is not right"),
         ({"ipv4_prefix": 33}, "collector.ipv4_prefix"),
         ({"rate": "5"}, "collector.rate"),
-        ({"trusted_proxies": ["10.0.0.1/8"]}, "collector.trusted_proxies"),
-        ({"trusted_proxies": ["proxy"]}, "no network"),
         ({"stream": "a.*"}, "collector.stream"),
     ],
 )

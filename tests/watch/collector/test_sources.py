@@ -11,7 +11,7 @@ from certpin.watch.collector.settings import Settings
 from certpin.watch.collector.sources import Sources
 
 PROXIES = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "fd00::/8")))
-BEHIND = Sources(Settings(trusted_proxies=PROXIES))
+BEHIND = Sources(Settings(), PROXIES)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import update
 
+from certpin.watch.collector.settings import Settings as Collector
 from certpin.watch.facts import adoption, alerts, chains, failures, freshness, hosts, sightings
 from certpin.watch.facts.expected import expected
 from certpin.watch.facts.failures import Only, Range
+from certpin.watch.facts.limits import Limits
+from certpin.watch.store import budget
 from certpin.watch.store.tables.sightings import SIGHTINGS
+from certpin.watch.web.pages import unknowns
 from tests.watch.facts import _world as world
 from tests.watch.facts._world import API, DAY, HOUR, NEW, NOW, PAY
 
@@ -61,6 +65,21 @@ def test_what_was_seen_long_ago_is_not_known(store: Store, digests: dict[str, by
     assert doubts.problems == ("pins.toml: broken",)
     assert doubts.last_report == NOW - 2 * HOUR
     assert doubts.doubts
+
+
+def test_room_that_is_nearly_used_up_is_named(store: Store, digests: dict[str, bytes]) -> None:
+    del digests
+    limits = Limits(collector=Collector(budget=16 * 1024**2))
+    most = 14 * 1024**2  # an eighth is for watched hosts
+    for used, names in ((most * 9 // 10, []), (most * 96 // 100, ["bytes"])):
+        with store.write() as connection:
+            budget.hold(connection)
+            budget.spend(connection, used - budget.used_of(connection))
+        with store.read() as connection:
+            found = freshness.freshness(connection, world.glance(), NOW, limits)
+        assert [each.name for each in found.full] == names
+        words = " ".join(unknowns.of_the_watch(found, NOW))
+        assert ("bytes (14,680,064)" in words) == bool(names)
 
 
 @pytest.mark.parametrize(("days", "soon"), [(29, False), (31, True)])

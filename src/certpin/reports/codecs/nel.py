@@ -5,8 +5,11 @@ of entries that are no network errors. Nothing is kept of the path that was call
 and of the user agent, which tells devices apart.
 
 ``age`` counts milliseconds since it happened, and grows until it is sent: the moment is that of its
-receipt less the age. The identity is a digest of that moment to the minute and of all that stays
-the same: address, user agent, and body.
+receipt less the age. That moves by what the way took, and there is no name and no date to go by. So
+a report has two identities, which are digests of all that stays the same (address, user agent,
+body) and of one of two neighbouring half minutes: that of the moment, and the next one. Two sends
+of one report whose moments are less than half a minute apart have one of them in common, whatever
+boundary lies in between. Those that are more than a minute apart have none.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ _MAX_AGENT = 1024
 _MAX_AGE = 366 * 24 * 3600 * 1000  # milliseconds: browsers forget after days
 _HTTPS = 443
 _PREFIX = "tls.cert."
+_APART = 30  # seconds by which the moment of one report may move: a body has ten to come
 
 
 def _recognises(document: object) -> bool:
@@ -78,7 +82,8 @@ def _report(fields: Fields, said: Fields, what: str, received: datetime) -> Repo
         *(said.text(name, _MAX_URL) for name in ("referrer", "server_ip", "protocol", "method")),
         str(said.number("elapsed_time", _MAX_AGE)),
     )
-    minute = at.replace(second=0, microsecond=0).isoformat()
+    half = int(at.timestamp() // _APART)
+    first, second = (digest_of("nel", (str(n), what, *constant)) for n in (half, half + 1))
     return Report(
         kind="nel",
         at=at,
@@ -86,8 +91,9 @@ def _report(fields: Fields, said: Fields, what: str, received: datetime) -> Repo
         port=port,
         decision="refuse",
         reason=REASONS.get(what, "invalid"),
-        identity=digest_of("nel", (minute, what, *constant)),
+        identity=first,
         client=Client(platform="browser"),
+        also=second,
     )
 
 

@@ -11,8 +11,7 @@ from certpin.watch.access import openid_settings
 
 if TYPE_CHECKING:
     from certpin.pinfile.fields import Table
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+    from certpin.watch.addresses import Network
 
 KNOWN: tuple[str, ...] = (
     "behind_proxy",
@@ -34,7 +33,7 @@ class Settings:
 
     A session ends ``idle_minutes`` after it was last used, and ``session_hours`` after it began.
     ``behind_proxy``: something in front ends TLS and says who asks (X-Forwarded-…); only
-    ``trusted_proxies`` are believed.
+    ``trusted_proxies`` are believed, for pages and reports alike.
     """
 
     behind_proxy: bool = False
@@ -42,6 +41,11 @@ class Settings:
     idle_minutes: int = 120
     session_hours: int = 24
     oidc: openid_settings.Settings | None = None
+
+    @property
+    def believed(self) -> tuple[Network, ...]:
+        """Whose word on who asks is taken: nobody's without a proxy in front."""
+        return self.trusted_proxies if self.behind_proxy else ()
 
     @property
     def idle_seconds(self) -> int:

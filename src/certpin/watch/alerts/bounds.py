@@ -1,47 +1,23 @@
 """What strangers invent takes no room from what is there: pure.
 
 Whoever sends reports chooses the hosts in them. Those that nobody watches are left out before
-anything is counted, and names below one pattern share what that pattern has.
+anything is counted (``gather``), and names below one pattern share what that pattern has.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from certpin.watch.alerts.evidence import watched_set
 from certpin.watch.finding import SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from certpin.watch.finding import Finding
-    from certpin.watch.watched import WatchedSet
+    from certpin.watch.patterns import Patterns
 
 MOST_FINDINGS = 20  # of a rule, for one pattern of a pin set
-_REMEMBERED = 100_000  # hosts
-
-
-@dataclass
-class Patterns:
-    """The pattern of the pin sets that covers a host. It remembers: hosts come again and again."""
-
-    sets: tuple[WatchedSet, ...] = ()
-    _known: dict[str, str] = field(default_factory=dict)
-
-    def of(self, host: str) -> str:
-        """The pattern, or an empty text for a host that nobody watches."""
-        if (found := self._known.get(host)) is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            found = self._known[host] = self._look(host)
-        return found
-
-    def _look(self, host: str) -> str:
-        watched = watched_set(self.sets, host)
-        policy = watched.pins.policy_for(host) if watched else None
-        return str(policy.pattern) if policy else ""
 
 
 def bounded(findings: Iterable[Finding], patterns: Patterns) -> list[Finding]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from certpin.reports.model import UNVERIFIED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from certpin.watch.alerts.settings import Settings
     from certpin.watch.facts.queue import Queue
@@ -69,13 +69,15 @@ class Own:
     """How the watch is. ``disk`` is the free share of the store's disk in per cent, if known.
 
     ``failing`` are services that could not be told, with the last problem of each. ``blind`` is
-    what could not be looked at, and why. ``queue`` is where reports wait to be counted.
+    what could not be looked at, and why. ``queue`` is where reports wait to be counted. ``full``
+    is what has no room for more of what clients tell.
     """
 
     disk: float | None = None
     failing: Mapping[str, str] = field(default_factory=dict)
     blind: Mapping[str, str] = field(default_factory=dict)
     queue: Queue | None = None
+    full: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,10 @@ class Evidence:
     ``hours`` are the failures of each host by the hour (its first second), over ``BACK``. ``heard``
     are the hours in which anything came. ``accepted`` are chains, with the host, that some version
     alive accepts, ``strange`` those that none does; others are not known. ``issuers`` says for each
-    chain who issued its leaf. ``sighted`` are those that a vantage saw.
+    chain who issued its leaf. ``sighted`` are those that a vantage saw, ``vouched`` those strange
+    ones that an authority issued for the host. ``networks`` are the providers' networks that told
+    of a chain, or of a failure without one, by what ``share`` makes of the host and by the chain;
+    ``spread`` is how many told anything of it.
     """
 
     now: int
@@ -99,12 +104,21 @@ class Evidence:
     strange: frozenset[tuple[str, bytes]] = frozenset()
     issuers: Mapping[bytes, str] = field(default_factory=dict)
     sighted: frozenset[tuple[str, bytes]] = frozenset()
+    vouched: frozenset[tuple[str, bytes]] = frozenset()
+    networks: Mapping[tuple[str, bytes], frozenset[str]] = field(default_factory=dict)
+    spread: Mapping[str, int] = field(default_factory=dict)
+    share: Callable[[str], str] = field(default=str, compare=False)
     roles: tuple[Role, ...] = ()
     own: Own = field(default_factory=Own)
 
     def watched(self, host: str, pin_set: str = "") -> WatchedSet | None:
         """The pin set that a host is in: the named one, if it covers it, else any that does."""
         return watched_set(self.sets, host, pin_set)
+
+    def told_from(self, host: str, chains: Iterable[bytes]) -> int:
+        """How many networks told of any of these chains at a host, or at those of its share."""
+        share = self.share(host)
+        return len(frozenset().union(*(self.networks.get((share, each), ()) for each in chains)))
 
     def holding(self, pin_set: str, app: str | None = None) -> int | None:
         """How many clients hold a pin set, in one app or in all; ``None`` where nobody told."""

@@ -6,21 +6,22 @@ What is long over is counted once an hour: it does not change, and there is much
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select
 
-from certpin.watch.alerts.bounds import Patterns
 from certpin.watch.alerts.evidence import BACK, DAY, HOUR, Evidence, Group, Holders, Own
 from certpin.watch.alerts.judged import judge
 from certpin.watch.alerts.outbox import failing
 from certpin.watch.alerts.signed_folder import roles_of
 from certpin.watch.facts.queue import queue
-from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS
+from certpin.watch.facts.room import room
+from certpin.watch.patterns import Patterns
+from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_NETWORKS
 from certpin.watch.store.tables.sightings import SIGHTINGS
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from certpin.watch.watch import Watch
     from certpin.watch.watched import WatchedSet
 
+_MOST_ORIGINS = 100_000
+_OWN_GROUPS = 200  # of each part of what is watched
 _MOST_GROUPS = 20_000  # of a day, the largest: whoever sends reports chooses their number
 
 Hours = dict[str, dict[int, int]]
@@ -45,10 +48,10 @@ class Past:
     heard: frozenset[int] = frozenset()
     patterns: Patterns = field(default_factory=Patterns)
 
-    def watching(self, sets: tuple[WatchedSet, ...]) -> Patterns:
+    def watching(self, sets: tuple[WatchedSet, ...], named: frozenset[str]) -> Patterns:
         """The patterns of these sets; where they changed, nothing that was counted holds."""
-        if self.patterns.sets != sets:
-            self.patterns, self.counted = Patterns(sets), -1
+        if self.patterns.sets != sets or self.patterns.named != named:
+            self.patterns, self.counted = Patterns(sets, named), -1
         return self.patterns
 
 
@@ -58,7 +61,7 @@ def gather(
     """All that the rules look at."""
     sets = watch.watched.glance().sets
     settings, at = watch.settings.alerts, datetime.fromtimestamp(now, UTC)
-    patterns = past.watching(sets)
+    patterns = past.watching(sets, watch.settings.monitor.named)
     groups = _groups(connection, patterns, now)
     verdicts = judge(connection, patterns, groups, at)
     hours, heard = _hours(connection, past, now)
@@ -74,8 +77,18 @@ def gather(
         strange=verdicts.strange,
         issuers=verdicts.issuers,
         sighted=_sighted(connection, groups),
+        vouched=verdicts.vouched,
+        networks=_networks(connection, {digest for _, digest in verdicts.judged}, now),
+        spread=_spread(connection, now),
+        share=patterns.share,
         roles=tuple(role for each in sets for role in roles_of(each, now)),
-        own=Own(_disk(watch), failing(connection, now), blind, queue(connection, at)),
+        own=Own(
+            _disk(watch),
+            failing(connection, now),
+            blind,
+            queue(connection, at),
+            room(connection, at, watch.settings.collector).full,
+        ),
     )
 
 
@@ -96,7 +109,10 @@ def holders(connection: Connection, now: int) -> tuple[Holders, ...]:
 
 
 def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[Group, ...]:
-    """Of the hosts that are watched alone: others would take the room of these."""
+    """Of the hosts that are watched alone, the largest; and of each some, however large others are.
+
+    Others would take their room.
+    """
     table = REPORT_GROUPS.c
     names = [getattr(table, name) for name in Group._fields if name != "reports"]
     total = func.sum(table.count)
@@ -106,9 +122,17 @@ def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[Group
         .group_by(*names)
         .order_by(total.desc())
     )
-    watched = islice((row for row in rows if patterns.of(row.host)), _MOST_GROUPS)
-    # PostgreSQL sums to a decimal number.
-    return tuple(Group._make((*row[:-1], int(row[-1]))) for row in watched)
+    kept: list[Group] = []
+    own: Counter[str] = Counter()
+    for row in rows:
+        if not patterns.of(row.host):
+            continue
+        share = patterns.share(row.host)
+        own[share] += 1
+        if len(kept) < _MOST_GROUPS or own[share] <= _OWN_GROUPS:
+            # PostgreSQL sums to a decimal number.
+            kept.append(Group._make((*row[:-1], int(row[-1]))))
+    return tuple(kept)
 
 
 def _hours(connection: Connection, past: Past, now: int) -> tuple[Hours, frozenset[int]]:
@@ -159,6 +183,34 @@ def _sighted(connection: Connection, groups: tuple[Group, ...]) -> frozenset[tup
         for host, served, verified in rows:
             found |= {(host, served), (host, verified)}
     return frozenset(each for each in found if each[1])
+
+
+def _networks(
+    connection: Connection, chains: set[bytes], now: int
+) -> dict[tuple[str, bytes], frozenset[str]]:
+    """Who told of these chains today and yesterday, and of failures without a chain."""
+    table = REPORT_NETWORKS.c
+    rows = connection.execute(
+        select(table.share, table.met, table.network)
+        .where(table.day >= now - now % DAY - DAY, table.met.in_(sorted({b"", *chains})))
+        .distinct()
+        .limit(_MOST_ORIGINS)
+    )
+    found: dict[tuple[str, bytes], set[str]] = {}
+    for share, met, network in rows:
+        found.setdefault((share, bytes(met)), set()).add(network)
+    return {key: frozenset(each) for key, each in found.items()}
+
+
+def _spread(connection: Connection, now: int) -> dict[str, int]:
+    """How many networks told anything of each part of what is watched."""
+    table = REPORT_NETWORKS.c
+    rows = connection.execute(
+        select(table.share, func.count(table.network.distinct()))
+        .where(table.day >= now - now % DAY - DAY)
+        .group_by(table.share)
+    )
+    return {share: int(number) for share, number in rows}
 
 
 def _disk(watch: Watch) -> float | None:

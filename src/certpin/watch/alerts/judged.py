@@ -6,6 +6,7 @@ from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from certpin.watch.alerts.authority import is_vouched_for, roots_of
 from certpin.watch.alerts.evidence import watched_set
 from certpin.watch.facts.issuer import public_roots
 from certpin.watch.store.keeping import read_chains
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin.pins import HostPin
-    from certpin.watch.alerts.bounds import Patterns
     from certpin.watch.alerts.evidence import Group
+    from certpin.watch.patterns import Patterns
     from certpin.watch.watched import WatchedSet
 
 _MOST_CHAINS = 300  # the ones that most reports are of: each has signatures to check
@@ -26,11 +27,20 @@ _LONGEST_CHAIN = 12
 
 
 class Verdicts(NamedTuple):
-    """Chains by host: those that are accepted, and those that are not; and who issued them."""
+    """Chains by host: those that are accepted, and those that are not; and who issued them.
+
+    ``vouched`` are those among the strange ones that an authority issued for the host.
+    """
 
     accepted: frozenset[tuple[str, bytes]]
     strange: frozenset[tuple[str, bytes]]
+    vouched: frozenset[tuple[str, bytes]]
     issuers: dict[bytes, str]
+
+    @property
+    def judged(self) -> frozenset[tuple[str, bytes]]:
+        """All of them."""
+        return self.accepted | self.strange
 
 
 def judge(
@@ -50,14 +60,20 @@ def judge(
     roots = _roots(patterns.sets)
     accepted: set[tuple[str, bytes]] = set()
     strange: set[tuple[str, bytes]] = set()
+    vouched: set[tuple[str, bytes]] = set()
     for host, digest in most:
         watched = watched_set(patterns.sets, host, counts[host, digest][1])
         if watched is None or digest not in chains:
             continue
-        fits = matches(chains[digest][:_LONGEST_CHAIN], host, pins_alive(watched, host, now), roots)
-        (accepted if fits else strange).add((host, digest))
+        chain = chains[digest][:_LONGEST_CHAIN]
+        if matches(chain, host, pins_alive(watched, host, now), roots):
+            accepted.add((host, digest))
+            continue
+        strange.add((host, digest))
+        if is_vouched_for(chain, host, roots_of(watched.pins.policy_for(host)), now):
+            vouched.add((host, digest))
     issuers = {key: _issuer(chain[0]) for key, chain in chains.items() if chain}
-    return Verdicts(frozenset(accepted), frozenset(strange), issuers)
+    return Verdicts(frozenset(accepted), frozenset(strange), frozenset(vouched), issuers)
 
 
 def _by_turns(
@@ -67,9 +83,9 @@ def _by_turns(
     turns: Counter[str] = Counter()
     ordered: list[tuple[int, tuple[str, bytes]]] = []
     for key in sorted(counts, key=lambda key: -counts[key][0]):
-        pattern = patterns.of(key[0])
-        ordered.append((turns[pattern], key))
-        turns[pattern] += 1
+        share = patterns.share(key[0])
+        ordered.append((turns[share], key))
+        turns[share] += 1
     return [key for _, key in sorted(ordered, key=lambda each: each[0])]
 
 

@@ -48,6 +48,7 @@ class Settings:
     after ``give_up`` it is not tried any more.
 
     The others are those of the rules over reports. ``few`` reports are no reason for anything.
+    From fewer than ``networks`` of different providers nothing that is only told is critical.
     A surge is ``surge`` times what is usual. ``silent`` is how long nothing may come where reports
     came before. ``disk`` is the least free share of a disk, in per cent.
     """
@@ -62,13 +63,20 @@ class Settings:
     silent: timedelta = timedelta(hours=6)
     digest: int = 5
     few: int = 5
+    networks: int = 10
     surge: int = 4
     disk: int = 5
     tell: tuple[Tell, ...] = field(default=())
 
 
 _DURATIONS = tuple(each.name for each in fields(Settings) if isinstance(each.default, timedelta))
-_NUMBERS = {"digest": (1, 1000), "few": (1, 1_000_000), "surge": (2, 1000), "disk": (0, 99)}
+_NUMBERS = {
+    "digest": (1, 1000),
+    "few": (1, 1_000_000),
+    "networks": (1, 60_000),
+    "surge": (2, 1000),
+    "disk": (0, 99),
+}
 _LEAST = {"every": timedelta(seconds=1), "deadline": timedelta(seconds=1)}
 _MOST = {"every": timedelta(hours=1), "deadline": timedelta(minutes=5)}
 

@@ -23,7 +23,7 @@ from certpin.reports import Report
 from certpin.reports.codecs import decode
 from certpin.watch.collector.body import encoding_of, parse, read_body, unpack
 from certpin.watch.collector.grouping import HOUR
-from certpin.watch.collector.rate import Rates
+from certpin.watch.collector.rate import AtOnce, Rates
 from certpin.watch.collector.received import Received, told
 from certpin.watch.collector.refusals import (
     GoneError,
@@ -111,8 +111,9 @@ class Collector:
         self._steady = steady
         self._intake = intake
         self._hosts = {host.encode() for host in settings.hosts}
-        self._sources = Sources(settings)
+        self._sources = Sources(settings, watch.settings.access.believed)
         self._rates = Rates(settings.rate, settings.burst, settings.most_sources, steady)
+        self._at_once = AtOnce(settings.at_once)
         self._taste = Taste(settings.samples, _TASTES)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -149,11 +150,20 @@ class Collector:
         if seconds := self._rates.take(source):
             raise too_many(seconds)
         most = self._settings.most_bytes
-        data = await read_body(receive, most, self._settings.body_seconds)
-        data = unpack(data, encoding, most)
+        data = unpack(await self._read(receive, source), encoding, most)
         document = parse(data, self._settings.most_depth)
         if received := self._received(document, head.content_type, source, len(data)):
             await self._intake.accept(received)
+
+    async def _read(self, receive: Receive, source: str) -> bytes:
+        """The body. Those that come slowly are few for each source: they hold a connection each."""
+        settings = self._settings
+        try:
+            if not self._at_once.enter(source):
+                raise too_many(1)
+            return await read_body(receive, settings.most_bytes, settings.body_seconds)
+        finally:
+            self._at_once.leave(source)
 
     def _look_at(self, scope: Message, head: _Head) -> None:
         """Refuse what the headers tell already."""

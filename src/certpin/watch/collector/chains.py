@@ -1,19 +1,41 @@
-"""Chains and certificates: each stored once by its digest, and so many new ones in an hour."""
+"""Which of the chains that clients tell are kept: so many new ones in an hour, and bytes in all.
+
+A new chain is kept where one of these holds:
+
+1. The hour has room for it, its network brought less than a tenth of that, and an eighth of the
+   budget is still free.
+2. Its part of what is watched, a host or all names below a wildcard, has fewer than ``OWN`` new
+   ones in this hour, and the budget has room for it.
+
+So nobody hides a chain of one host behind chains that he invents for another, nor one network those
+of others. Hosts that nobody watches have a quarter of each, and nothing of their own. Where a chain
+is not kept, its reports are counted without it.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from certpin.watch.collector.grouping import HOUR, NO_CHAIN, Chain, Room, chain_of
-from certpin.watch.collector.statements import existing
-from certpin.watch.store.keeping import hold_chains, put
-from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
+from certpin.watch.collector.grouping import HOUR, OWN, Room
+from certpin.watch.store import budget
+from certpin.watch.store.keeping import (
+    Chain,
+    Told,
+    chain_of,
+    hold_chains,
+    keep_told,
+    missing,
+    unkept,
+)
+from certpin.watch.store.tables.chains import CHAINS
 
 if TYPE_CHECKING:
     from collections import defaultdict
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
@@ -22,6 +44,33 @@ if TYPE_CHECKING:
 
     # The digest for each list of certificates; ``None`` where there was no room for the chain.
     Digests = dict[tuple[bytes, ...], bytes | None]
+
+_NETWORKS = 10  # that it takes to fill an hour
+
+
+@dataclass
+class Lately:
+    """What is used of the budget, and new chains of the last hour, by part and by network."""
+
+    used: int = 0
+    shares: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+
+    def add(self, share: str, source: str, number: int = 1) -> None:
+        """So many more."""
+        self.shares[share] += number
+        self.sources[source] += number
+
+
+def fits(told: Told, size: int, lately: Lately, room: Room) -> bool:
+    """Whether a chain of so many bytes is kept: pure."""
+    watched = bool(told.share)
+    chains, most = (each if watched else each // 4 for each in (room.chains, room.budget))
+    used = lately.used + size
+    if watched and lately.shares[told.share] < OWN and used <= most:
+        return True
+    few = lately.sources[told.source] < max(OWN, room.chains // _NETWORKS)
+    return few and lately.sources.total() < chains and used <= most - most // 8
 
 
 def store_chains(
@@ -32,59 +81,59 @@ def store_chains(
     found: defaultdict[int, Hour],
 ) -> Digests:
     """Store what is not there yet; ``found`` is told of all that is there then."""
-    chains: dict[tuple[bytes, ...], Chain] = {(): NO_CHAIN}
-    strange: dict[bytes, tuple[Chain, New]] = {}
+    chains: dict[tuple[bytes, ...], Chain] = {(): chain_of(())}
+    strange: dict[bytes, Told] = {}
+    hours: dict[bytes, int] = {}
     for new in failures:
         for certificates in (new.failure.served, new.failure.verified):
             if certificates in chains:
                 continue
             chain = chains[certificates] = chain_of(certificates)
             if chain.digest not in known.of(new.hour).chains:
-                strange.setdefault(chain.digest, (chain, new))
+                share = room.share(new.failure.host)
+                strange[chain.digest] = Told(chain, new.body.at, new.body.source, share)
+                hours[chain.digest] = new.hour
     refused = _store(connection, strange, room) if strange else set()
     for digest in strange.keys() - refused:
-        found[strange[digest][1].hour].chains.add(digest)
+        found[hours[digest]].chains.add(digest)
     return {
         certificates: None if chain.digest in refused else chain.digest
         for certificates, chain in chains.items()
     }
 
 
-def _store(
-    connection: Connection, strange: dict[bytes, tuple[Chain, New]], room: Room
-) -> set[bytes]:
+def _store(connection: Connection, strange: dict[bytes, Told], room: Room) -> set[bytes]:
     """Store those that are not there, as far as there is room; returns the others."""
     hold_chains(connection)
-    there = existing(connection, CHAINS.c.digest, strange)
-    absent = [strange[digest] for digest in sorted(strange.keys() - there)]
+    absent = missing(connection, {digest: told.chain for digest, told in strange.items()})
     if not absent:
         return set()
-    since = max(new.body.at for _, new in absent) - HOUR
-    lately = select(func.count()).where(CHAINS.c.first_at > since)
-    count = connection.execute(lately).scalar_one()
-    kept: list[tuple[Chain, New]] = []
-    for chain, new in absent:
-        if count + len(kept) < room.of(room.chains, new.failure.host):
-            kept.append((chain, new))
-    if kept:
-        _insert(connection, kept)
-    return {chain.digest for chain, _ in absent} - {chain.digest for chain, _ in kept}
+    used = budget.hold(connection)
+    absent = missing(connection, absent)  # another one may have brought it meanwhile
+    lately = _lately(connection, max((strange[each].at for each in absent), default=0) - HOUR)
+    lately.used = used
+    kept: list[Told] = []
+    sizes = unkept(connection, absent.values())
+    for digest in sorted(absent):
+        told = strange[digest]
+        size = told.chain.weight + sum(sizes.get(key, 0) for key, _ in told.chain.named)
+        if fits(told, size, lately, room):
+            kept.append(told)
+            lately.add(told.share, told.source)
+            lately.used += size
+            for key, _ in told.chain.named:
+                sizes.pop(key, None)
+    budget.spend(connection, keep_told(connection, kept))
+    return absent.keys() - {each.chain.digest for each in kept}
 
 
-def _insert(connection: Connection, kept: Sequence[tuple[Chain, New]]) -> None:
-    ders = dict(pair for chain, _ in kept for pair in _members(chain))
-    certificates = [{"sha256": digest, "der": der} for digest, der in ders.items()]
-    put(connection, CERTIFICATES, certificates)
-    rows = [
-        {"digest": chain.digest, "members": chain.members, "first_at": new.body.at}
-        for chain, new in kept
-    ]
-    put(connection, CHAINS, rows)
-
-
-def _members(chain: Chain) -> Iterable[tuple[bytes, bytes]]:
-    """Each certificate with its digest."""
-    places = range(0, len(chain.members), 32)
-    return zip(
-        (chain.members[place : place + 32] for place in places), chain.certificates, strict=True
+def _lately(connection: Connection, since: int) -> Lately:
+    table, lately = CHAINS.c, Lately()
+    rows = connection.execute(
+        select(table.share, table.source, func.count())
+        .where(table.first_at > since, table.told > 0)
+        .group_by(table.share, table.source)
     )
+    for share, source, number in rows:
+        lately.add(share, source, number)
+    return lately

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from certpin.errors import CertpinError, HostError, StoreError
+from certpin.errors import CertpinError, StoreError
 from certpin.watch import telemetry
 from certpin.watch.collector.counting import Counted, Rules, count
 from certpin.watch.collector.grouping import Room
@@ -16,13 +16,13 @@ from certpin.watch.collector.known import Known
 from certpin.watch.collector.presences import space_of
 from certpin.watch.collector.refusals import NotDurableError
 from certpin.watch.metrics.counters import COUNTERS
+from certpin.watch.patterns import Patterns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from certpin.watch.collector.received import Received
     from certpin.watch.watch import Watch
-    from certpin.watch.watched import Watched
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class Committer:
         self._store = watch.store
         self._watched = watch.watched
         self._settings = watch.settings.collector
+        self._patterns = Patterns(named=watch.settings.monitor.named)
         self._known = Known()
         self._failing = False
 
@@ -62,8 +63,16 @@ class Committer:
 
     def _count(self, batch: Sequence[Received]) -> Counted:
         settings = self._settings
-        room = Room(settings.groups_per_hour, settings.chains_per_hour, watches(self._watched))
-        space = space_of(self._watched.glance().sets, settings.presences_per_day)
+        sets = self._watched.glance().sets
+        self._patterns = self._patterns.renewed(sets)
+        room = Room(
+            settings.groups_per_hour,
+            settings.chains_per_hour,
+            self._patterns.share,
+            settings.groups_per_day,
+            settings.budget,
+        )
+        space = space_of(sets, settings.presences_per_day)
         rules = Rules(room, settings.samples, settings.most_samples, space)
         with (
             telemetry.span("certpin.batch", batch_size=len(batch)),
@@ -103,18 +112,3 @@ class Committer:
                 failure = exc
         if failure is not None:
             raise failure
-
-
-def watches(watched: Watched) -> Callable[[str], bool]:
-    """Whether a host is one of those of the pin sets; every host is, where there are no sets."""
-    sets = [each.pins for each in watched.glance().sets]
-    if not sets:
-        return lambda _: True
-
-    def is_watched(host: str) -> bool:
-        try:
-            return any(pins.policy_for(host) is not None for pins in sets)
-        except HostError:
-            return False
-
-    return is_watched

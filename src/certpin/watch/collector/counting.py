@@ -5,9 +5,12 @@
 3. What is new is counted in its group, and groups are folded where an hour is full (``grouping``).
 4. The same is added to the sums of its day (``sums``).
 5. A few samples of each group are kept.
+6. It is noted from which networks each chain is told (``networks``).
 
-Rows are written in the order of their keys: two writers then wait for each other, and never in a
-circle. All of it happens in the caller's transaction or not at all.
+Whoever brings something that is not there yet (a chain, a group, a sample) holds the budget before
+he looks how much room there is, so that nobody else takes it meanwhile. What only counts more waits
+for nobody. Rows are written in the order of their keys: two writers then wait for each other, and
+never in a circle. All of it happens in the caller's transaction or not at all.
 """
 
 from __future__ import annotations
@@ -21,15 +24,18 @@ from sqlalchemy import func, select
 from certpin.watch.collector.chains import store_chains
 from certpin.watch.collector.grouping import (
     CHAINS_LEFT_OUT,
+    DAY,
     HOUR,
     Group,
     Room,
+    Taken,
     every_fold,
     group_of,
     key_of,
     place,
 )
 from certpin.watch.collector.known import Hour, Known, by_hour
+from certpin.watch.collector.networks import note_networks, origin
 from certpin.watch.collector.presences import Space, count_presences
 from certpin.watch.collector.received import Failure
 from certpin.watch.collector.statements import (
@@ -40,11 +46,11 @@ from certpin.watch.collector.statements import (
     upsert_groups,
 )
 from certpin.watch.collector.sums import add_up, find_spots
-from certpin.watch.store import insert
+from certpin.watch.store import budget, insert
 from certpin.watch.store.tables.reports import REPORT_GROUPS, REPORT_SAMPLES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -90,10 +96,13 @@ def count(connection: Connection, batch: Sequence[Received], rules: Rules, known
     found = by_hour()
     chains = store_chains(connection, failures, rules.room, known, found)
     groups = [_group(each, chains) for each in failures]
+    if rules.samples and any(each.body.sample for each in failures):
+        budget.hold(connection)
     placed = _places(connection, groups, rules.room, known)
     counted_in = [placed[group] for group in groups]
     spots = _spots(connection, dict(counted_in), rules.room, known)
     _count_groups(connection, failures, counted_in, spots)
+    _note(connection, zip(failures, groups, strict=True), rules.room, known, found)
     _keep_samples(connection, failures, [key for key, _ in counted_in], rules)
     count_presences(connection, holdings, rules.space)
     for key, group in counted_in:
@@ -106,18 +115,24 @@ def _first_seen(
     connection: Connection, batch: Sequence[Received]
 ) -> tuple[list[New], list[tuple[Holding, int]], int]:
     """Reports that are new, presences that are new with their moment, and the number of repeats."""
-    bodies: dict[bytes, tuple[Failure | Holding, Received]] = {}
-    for body in batch:
-        for each in body.told:
-            bodies.setdefault(each.identity, (each, body))
+    bodies = [(each, body) for body in batch for each in body.told]
+    owners: dict[bytes, int] = {}  # of each identity, who had it first in this batch
+    again = set()
+    for number, (each, _) in enumerate(bodies):
+        first = owners.setdefault(each.identity, number)
+        second = owners.setdefault(each.also, number) if each.also else number
+        if first != number or second != number:
+            again.add(number)
     if not bodies:
         return [], [], 0
-    rows = [{"identity": key, "received_at": bodies[key][1].at} for key in sorted(bodies)]
+    rows = [{"identity": key, "received_at": bodies[owners[key]][1].at} for key in sorted(owners)]
     found = connection.execute(insert_identities(connection), rows)
-    new = [bodies[bytes(key)] for key in found.scalars()]
+    there = owners.keys() - found.scalars()
+    again.update([owners[key] for key in there])
+    new = [pair for number, pair in enumerate(bodies) if number not in again]
     failures = [New(each, body) for each, body in new if isinstance(each, Failure)]
     holdings = [(each, body.at) for each, body in new if not isinstance(each, Failure)]
-    return failures, holdings, sum(len(body.told) for body in batch) - len(new)
+    return failures, holdings, len(bodies) - len(new)
 
 
 def _group(new: New, chains: Digests) -> Group:
@@ -139,14 +154,57 @@ def _places(
             placed[group] = key, group
         else:
             strange[group.hour].append(group)
+    if strange:
+        budget.hold(connection)
     for hour, unknown in strange.items():
-        in_hour = select(func.count()).where(REPORT_GROUPS.c.hour == hour)
-        count = connection.execute(in_hour).scalar_one()
-        full = count + len(unknown) > room.groups // 4
-        asked = every_fold(unknown) if full else {key_of(group) for group in unknown}
+        taken = _taken(connection, hour)
+        rooms = ((taken.hour, room.groups), (taken.day, room.groups_a_day))
+        full = any(count + len(unknown) > most // 4 for count, most in rooms)
+        if full:
+            taken.shares = _shares(connection, hour, room)
+        asked = every_fold(unknown, room) if full else {key_of(group) for group in unknown}
         there = existing(connection, REPORT_GROUPS.c.key, asked)
-        placed |= place(unknown, there, count, room)
+        placed |= place(unknown, there, taken, room)
     return placed
+
+
+def _taken(connection: Connection, hour: int) -> Taken:
+    """How many groups this hour has, and its day."""
+    table, day = REPORT_GROUPS.c, hour - hour % DAY
+    counts = select(func.count()).select_from(REPORT_GROUPS)
+    in_day = counts.where(table.hour >= day, table.hour < day + DAY)
+    return Taken(
+        connection.execute(counts.where(table.hour == hour)).scalar_one(),
+        connection.execute(in_day).scalar_one(),
+    )
+
+
+def _shares(connection: Connection, hour: int, room: Room) -> Counter[str]:
+    """How many of them each part of what is watched has."""
+    table = REPORT_GROUPS.c
+    rows = select(table.host, func.count()).where(table.hour == hour).group_by(table.host)
+    found: Counter[str] = Counter()
+    for host, number in connection.execute(rows):
+        found[room.share(host)] += number
+    return found
+
+
+def _note(
+    connection: Connection,
+    groups: Iterable[tuple[New, Group]],
+    room: Room,
+    known: Known,
+    found: Mapping[int, Hour],
+) -> None:
+    """From where each chain is told; of one that is not kept, that something failed."""
+    new = set()
+    for (failure, body), group in groups:
+        met = group.verified or group.served
+        mark = hash((body.source, failure.host, met))
+        if mark not in known.of(group.hour).told and mark not in found[group.hour].told:
+            found[group.hour].told.add(mark)
+            new.add(origin(body.at, body.source, room.share(failure.host), met))
+    note_networks(connection, new)
 
 
 def _spots(
@@ -187,17 +245,22 @@ def _keep_samples(
     if not offered:
         return
     total = connection.execute(select(func.count()).select_from(REPORT_SAMPLES)).scalar_one()
+    used, spent = budget.hold(connection), 0
     held = _held(connection, {key for key, _ in offered})
     rows: list[dict[str, Any]] = []
     for key, new in offered:
-        most = rules.room.of(rules.most_samples, new.failure.host)
-        if held[key] < rules.samples and total + len(rows) < most:
+        body, host = new.body, new.failure.host
+        size = len(body.sample) + budget.ROW
+        most, room = (rules.room.of(each, host) for each in (rules.most_samples, rules.room.budget))
+        fits = total + len(rows) < most and used + spent + size <= room - room // 8
+        if held[key] < rules.samples and fits:
             held[key] += 1
-            body = new.body
+            spent += size
             sample = {"received_at": body.at, "source": body.source, "body": body.sample}
             rows.append({"key": key, **sample})
     if rows:
         connection.execute(insert(connection, REPORT_SAMPLES), rows)
+        budget.spend(connection, spent)
 
 
 def _held(connection: Connection, keys: set[bytes]) -> Counter[bytes]:

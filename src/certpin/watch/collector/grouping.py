@@ -1,15 +1,19 @@
 """Which reports are the same thing happening: pure, and bounded however much they differ.
 
-A hostile sender can make every report differ. An hour therefore has room for so many groups; when
-it is full, new ones say less: first the network is "other", then the app's version, then the app
-and its platform, and at last everything but the format and what the client did. Reports about
-hosts that nobody watches have a quarter of the room, so that they cannot fill it for the others.
+A hostile sender can make every report differ. An hour and a day therefore have room for so many
+groups; when one is full, new ones say less: first the network is "other", then the app's version,
+then the app and its platform, and at last everything but the format and what the client did. Hosts
+that nobody watches have a quarter of the room. And each part of what is watched, a host or all
+names below a wildcard, has ``OWN`` groups of an hour for itself: who fills an hour with one host
+hides nothing of another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from hashlib import sha256
+from sys import maxsize
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 OTHER = "other"
 HOUR = 3600
 DAY = 86400
+OWN = 8  # groups of an hour, and new chains, that no other part of what is watched can take
 
 # What each step folds, beside what the step before it did. Step 0 folds nothing.
 _FOLDED: tuple[dict[str, Any], ...] = (
@@ -56,37 +61,38 @@ class Group(NamedTuple):
     folded: int = 0
 
 
-class Chain(NamedTuple):
-    """A chain as it is stored: the digests of its certificates, and their digest."""
-
-    digest: bytes
-    members: bytes
-    certificates: tuple[bytes, ...]
-
-
-NO_CHAIN = Chain(b"", b"", ())
 _encode = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True)
 class Room:
-    """How many groups and new chains an hour has, and which hosts are watched."""
+    """How much there is: groups of an hour and of a day, new chains of an hour, bytes in all.
+
+    ``share`` is the part of what is watched that a host belongs to; empty where nobody watches it.
+    """
 
     groups: int
     chains: int
-    watched: Callable[[str], bool] = lambda _: True
+    share: Callable[[str], str] = lambda _: "*"
+    groups_a_day: int = maxsize
+    budget: int = maxsize
 
     def of(self, most: int, host: str) -> int:
         """The part of it that reports about this host may fill."""
-        return most if self.watched(host) else most // 4
+        return most if self.share(host) else most // 4
+
+    def is_one(self, host: str) -> bool:
+        """Whether the host is a part by itself: no name that somebody invented."""
+        return self.share(host) == host
 
 
-def chain_of(certificates: tuple[bytes, ...]) -> Chain:
-    """As ``chains`` and ``certificates`` hold it."""
-    if not certificates:
-        return NO_CHAIN
-    members = b"".join([sha256(each).digest() for each in certificates])
-    return Chain(sha256(members).digest(), members, certificates)
+@dataclass
+class Taken:
+    """How many groups an hour and its day have, and each part of what is watched in that hour."""
+
+    hour: int = 0
+    day: int = 0
+    shares: Counter[str] = field(default_factory=Counter)
 
 
 def key_of(group: Group) -> bytes:
@@ -113,47 +119,66 @@ def group_of(failure: Failure, at: int, served: bytes, verified: bytes) -> Group
     )
 
 
-def fold(group: Group, step: int) -> Group:
-    """The same, saying less."""
+def fold(group: Group, step: int, room: Room) -> Group:
+    """The same, saying less. A host that is a part by itself stays: failures there still count."""
     if step == 0:
         return group
     changes: dict[str, Any] = {"folded": group.folded + step}
     for each in _FOLDED[: step + 1]:
         changes |= each
+    if room.is_one(group.host):
+        changes["host"] = group.host
     return group._replace(**changes)
 
 
-def every_fold(groups: Iterable[Group]) -> set[bytes]:
+def every_fold(groups: Iterable[Group], room: Room) -> set[bytes]:
     """The keys of all that these groups could become."""
-    return {key_of(fold(group, step)) for group in groups for step in range(LAST + 1)}
+    return {key_of(fold(group, step, room)) for group in groups for step in range(LAST + 1)}
 
 
 def place(
-    groups: Sequence[Group], known: set[bytes], count: int, room: Room
+    groups: Sequence[Group], known: set[bytes], taken: Taken, room: Room
 ) -> dict[Group, tuple[bytes, Group]]:
     """Key and group for each: as they are where there is room, and folded where there is none.
 
-    ``known`` are the keys that exist, of these groups and of what they could become; ``count`` is
-    how many groups their hour has.
+    ``known`` are the keys that exist, of these groups and of what they could become.
     """
     placed: dict[Group, tuple[bytes, Group]] = {}
     there = set(known)
+    now = Taken(taken.hour, taken.day, Counter(taken.shares))
     for group in groups:
         if group in placed:
             continue
-        most = room.of(room.groups, group.host)
-        key, found = _fit(group, there, count, most)
-        count += key not in there
-        there.add(key)
-        placed[group] = key, found
+        key, found = placed[group] = _fit(group, there, now, room)
+        if key not in there:
+            there.add(key)
+            now.hour += 1
+            now.day += 1
+            now.shares[room.share(found.host)] += 1
     return placed
 
 
-def _fit(group: Group, there: set[bytes], count: int, most: int) -> tuple[bytes, Group]:
+def _fit(group: Group, there: set[bytes], now: Taken, room: Room) -> tuple[bytes, Group]:
     """A group that exists takes all that belongs to it, however full the hour is."""
     key = key_of(group)
-    if key in there or count < most:
+    if key in there:
         return key, group
-    step = min(1 + (count - most) * 4 // most, LAST)
-    folded = fold(group, step)
+    hour, day = (room.of(most, group.host) for most in (room.groups, room.groups_a_day))
+    step = max(step_of(now.hour, hour), step_of(now.day, day))
+    folded = fold(group, own_step(step, group.host, now.shares, room), room)
     return key_of(folded), folded
+
+
+def own_step(step: int, host: str, shares: Counter[str], room: Room) -> int:
+    """The same, or less where the part that the host belongs to has few so far."""
+    if not (share := room.share(host)):
+        return step
+    own = shares[share]
+    if own < OWN:
+        return 0
+    return min(step, LAST - 1) if own < 2 * OWN else step
+
+
+def step_of(count: int, most: int) -> int:
+    """How much less is to be said: nothing less while there is room, all where it is twice full."""
+    return 0 if count < most else min(1 + (count - most) * 4 // most, LAST)

@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HOURS = 3  # that are remembered: this one, and those of reports that waited in a stream
+_MOST_TOLD = 50_000
 
 
 @dataclass
 class Hour:
-    """Keys of groups, with where each is added up, and digests of chains that an hour has."""
+    """Groups by key, with where each is added up; digests of chains; what was told from where."""
 
     groups: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     chains: set[bytes] = field(default_factory=set)
+    told: set[int] = field(default_factory=set)
 
 
 class Known:
@@ -39,6 +41,10 @@ class Known:
         for hour, each in found.items():
             self.of(hour).groups |= each.groups
             self.of(hour).chains |= each.chains
+            told = self.of(hour).told
+            if len(told) > _MOST_TOLD:  # networks, hosts and chains have no end together
+                told.clear()
+            told |= each.told
 
 
 def by_hour() -> defaultdict[int, Hour]:

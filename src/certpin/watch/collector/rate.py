@@ -1,8 +1,8 @@
-"""How much one source may send: a bucket of tokens for each, and a bounded number of buckets."""
+"""How much one source may send, and how much at once: a bucket and a count for each."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
@@ -57,3 +57,26 @@ class Rates:
             self._buckets.popitem(last=False)
         bucket = self._buckets[source] = _Bucket(self._burst, now)
         return bucket
+
+
+class AtOnce:
+    """The bodies of each source that are on their way now, ``most`` of one.
+
+    The server works on so many connections at once, for all: one source that sends its bodies
+    slowly must not have them all. What is idle, or sends its headers slowly, is not seen here.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._now: Counter[str] = Counter()
+
+    def enter(self, source: str) -> bool:
+        """Count one more; whether it may come in. Whoever entered has to leave."""
+        self._now[source] += 1
+        return self._now[source] <= self._most
+
+    def leave(self, source: str) -> None:
+        """Count one less."""
+        self._now[source] -= 1
+        if not self._now[source]:
+            del self._now[source]

@@ -38,6 +38,7 @@ _WIDTHS = {
 # Whoever reaches the stream could write what no collector does: a row that a database can never
 # take would come again for ever, and a moment that is no date would break each page that shows it.
 _Identity = Annotated[bytes, Meta(min_length=32, max_length=32)]
+_Also = Annotated[bytes, Meta(max_length=32)]
 _Chain = Annotated[
     tuple[Annotated[bytes, Meta(max_length=MAX_DER)], ...], Meta(max_length=MAX_CHAIN)
 ]
@@ -47,7 +48,10 @@ _Number = Annotated[int, Meta(ge=0, lt=2**53)]
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failure"):
-    """A report. Texts are bounded and printable; ``served`` and ``verified`` are DER."""
+    """A report. Texts are bounded and printable; ``served`` and ``verified`` are DER.
+
+    ``also`` is a second identity, or empty: whatever has either is the same report.
+    """
 
     identity: _Identity
     kind: Kind
@@ -62,6 +66,7 @@ class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failu
     app_version: _Text
     platform: _Text
     network: _Text
+    also: _Also = b""
 
 
 class Holding(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holding"):
@@ -73,6 +78,7 @@ class Holding(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holdi
     app: _Text
     app_version: _Text
     platform: _Text
+    also: _Also = b""
 
 
 class Received(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -149,6 +155,7 @@ def _failure(report: Report, source: str) -> Failure:
         _text("app_version", client.app_version),
         _text("platform", client.platform),
         _text("network", client.network or source),
+        identity(report.kind, report.also, nameless, at) if report.also else b"",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,6 @@ from certpin.errors import ConfigError
 
 if TYPE_CHECKING:
     from certpin.pinfile.fields import Table
-
-    Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Each number, and what it may be from and to.
 _NUMBERS = {
@@ -29,13 +26,17 @@ _NUMBERS = {
     "samples": (0, 100),
     "most_samples": (0, 10_000_000),
     "most_sample_bytes": (0, 1024 * 1024),
+    "budget": (16 * 1024 * 1024, 2**50),
     "groups_per_hour": (16, 10_000_000),
+    "groups_per_day": (16, 100_000_000),
     "chains_per_hour": (4, 1_000_000),
+    "most_identities": (1000, 10_000_000_000),
+    "at_once": (1, 1_000_000),
     "presences_per_day": (16, 10_000_000),
     "stream_bytes": (1024 * 1024, 2**50),
     "stream_replicas": (1, 5),
 }
-KNOWN: tuple[str, ...] = (*_NUMBERS, "hosts", "stream", "trusted_proxies")
+KNOWN: tuple[str, ...] = (*_NUMBERS, "hosts", "stream")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Settings:
     ``body_seconds``. ``rate`` is the reports of one source in a second, ``burst`` how many at once;
     a source is an address cut to ``ipv4_prefix`` or ``ipv6_prefix`` bits. ``queue`` reports (and
     ``queue_bytes``) may wait to become durable. ``samples`` of each group are kept as they came.
+    ``budget`` is how many bytes of chains that nobody but clients has met, and of samples, are
+    kept. ``at_once`` are the bodies of one source that may be on their way at the same moment.
     """
 
     most_bytes: int = 256 * 1024  # both chains of 10 certificates with ML-DSA keys
@@ -62,14 +65,17 @@ class Settings:
     samples: int = 3
     most_samples: int = 10_000
     most_sample_bytes: int = 16 * 1024
+    budget: int = 1024**3
     groups_per_hour: int = 10_000
+    groups_per_day: int = 30_000
     chains_per_hour: int = 500
     presences_per_day: int = 10_000
+    most_identities: int = 10_000_000
+    at_once: int = 256
     stream_bytes: int = 1024**3
     stream_replicas: int = 1
     stream: str = "CERTPIN_REPORTS"
     hosts: tuple[str, ...] = ()
-    trusted_proxies: tuple[Network, ...] = ()
 
 
 def read(table: Table) -> Settings:
@@ -79,11 +85,6 @@ def read(table: Table) -> Settings:
     }
     if "hosts" in table.data:
         found["hosts"] = tuple(host.lower() for host in table.texts("hosts"))
-    if "trusted_proxies" in table.data:
-        found["trusted_proxies"] = tuple(
-            _network(text, table.under("trusted_proxies"))
-            for text in table.texts("trusted_proxies")
-        )
     if "stream" in table.data:
         found["stream"] = _stream(table)
     return Settings(**found)
@@ -97,15 +98,6 @@ def _number(table: Table, name: str) -> int:
             f"{number} is not right", key=table.under(name), fix=f"from {least} to {most}"
         )
     return number
-
-
-def _network(text: str, key: str) -> Network:
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError as exc:
-        raise ConfigError(
-            f"{text[:80]!r} is no network", key=key, fix="as in 10.0.0.0/8, or one address"
-        ) from exc
 
 
 def _stream(table: Table) -> str:

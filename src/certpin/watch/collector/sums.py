@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import func, select
 
-from certpin.watch.collector.grouping import DAY, LAST, fold
+from certpin.watch.collector.grouping import DAY, fold, own_step, step_of
 from certpin.watch.collector.statements import (
     execute_many,
     upsert_day_places,
@@ -23,7 +23,7 @@ from certpin.watch.collector.statements import (
     upsert_places,
     upsert_traits,
 )
-from certpin.watch.store.tables.days import DAY_PLACES
+from certpin.watch.store.tables.days import DAY_PLACES, REPORT_PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -93,19 +93,39 @@ def add_up(
 def _folded(
     connection: Connection, groups: Mapping[bytes, Group], room: Room
 ) -> Iterable[tuple[bytes, Group]]:
+    """As with the groups of an hour: the fuller, the less what is new says; and each part of what
+    is watched has some for itself.
+    """
     counts: dict[int, int] = {}
+    shares: dict[int, Counter[str]] = {}
     for key, group in groups.items():
         day = _day(group.hour)
         if day not in counts:
             of_day = select(func.count()).where(DAY_PLACES.c.day == day)
             counts[day] = connection.execute(of_day).scalar_one()
-        yield key, fold(group, _step(counts[day], room.of(_FULL * room.groups, group.host)))
+        step = step_of(counts[day], room.of(_FULL * room.groups, group.host))
+        if step and day not in shares:
+            shares[day] = _shares(connection, day, room)
+        if step:
+            step = own_step(step, group.host, shares[day], room)
+            shares[day][room.share(group.host)] += 1
+        yield key, fold(group, step, room)
         counts[day] += 1
 
 
-def _step(count: int, most: int) -> int:
-    """As with the groups of an hour: the fuller, the less what is new says."""
-    return 0 if count < most else min(1 + (count - most) * 4 // most, LAST)
+def _shares(connection: Connection, day: int, room: Room) -> Counter[str]:
+    """How many sums each part of what is watched has on this day."""
+    places = REPORT_PLACES.c
+    rows = (
+        select(places.host, func.count())
+        .join(DAY_PLACES, DAY_PLACES.c.place == places.id)
+        .where(DAY_PLACES.c.day == day)
+        .group_by(places.host)
+    )
+    found: Counter[str] = Counter()
+    for host, number in connection.execute(rows):
+        found[room.share(host)] += number
+    return found
 
 
 def _traits(

@@ -1,7 +1,8 @@
 """What clients sent in the last hour, by the minute in which it was taken in.
 
 Groups are by the hour; identities have the moment. So this counts every message that was new, a
-failure or a presence: which of them, only the groups know.
+failure or a presence: which of them, only the groups know. A browser's report (NEL) has two names,
+and counts as two here.
 """
 
 from __future__ import annotations

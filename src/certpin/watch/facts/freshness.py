@@ -12,6 +12,7 @@ from certpin.watch.facts.base import moment, moment_or_none
 from certpin.watch.facts.hosts import names
 from certpin.watch.facts.limits import USUAL, Limits
 from certpin.watch.facts.queue import Queue, queue
+from certpin.watch.facts.room import Part, room
 from certpin.watch.store.durability import weaknesses
 from certpin.watch.store.leap import believed
 from certpin.watch.store.tables.leases import LEASES
@@ -54,8 +55,8 @@ class Freshness(msgspec.Struct, frozen=True):
     """How old what the watch knows is.
 
     ``last_report`` is when the store last took one in; ``queue`` is where reports wait before, if
-    there is one. ``unseen`` are watched hosts that no vantage has ever looked at, at most a
-    hundred of them.
+    there is one. ``room`` is how much of each bound is used that holds for what reports bring.
+    ``unseen`` are watched hosts that no vantage has ever looked at, at most a hundred of them.
     ``problems`` are pin files and journals that cannot be read: their last good content counts.
     ``unwritable`` is the word for why the store takes nothing from this process now, empty where it
     does; ``weaknesses`` are settings of the database that may lose what was answered;
@@ -72,16 +73,23 @@ class Freshness(msgspec.Struct, frozen=True):
     last_report: datetime | None = None
     last_presence: datetime | None = None
     queue: Queue | None = None
+    room: tuple[Part, ...] = ()
     unwritable: str = ""
     weaknesses: tuple[str, ...] = ()
     held_until: datetime | None = None
+
+    @property
+    def full(self) -> tuple[Part, ...]:
+        """The bounds of what reports bring that are nearly reached."""
+        return tuple(each for each in self.room if each.is_full)
 
     @property
     def doubts(self) -> bool:
         """Whether there is anything that the watch should know, and does not."""
         late = any(each.stale for each in self.vantages)
         behind = self.queue is not None and self.queue.late
-        return bool(self.problems or self.unseen_count or late or behind or self.unwritable)
+        lacks = self.problems or self.unseen_count or self.full or self.unwritable
+        return bool(lacks or late or behind)
 
 
 def freshness(
@@ -107,6 +115,7 @@ def freshness(
         _last_report(connection),
         moment_or_none(connection.execute(select(func.max(PRESENCES.c.day))).scalar()),
         queue(connection, now),
+        room(connection, now, limits.collector).parts,
         unwritable,
         weaknesses(connection),
         moment_or_none(belief.held_until) if belief else None,

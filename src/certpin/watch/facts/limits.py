@@ -1,13 +1,15 @@
-"""From when on an end is near, and what was seen is old."""
+"""From when on an end is near, what was seen is old, and what reports bring is too much."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from certpin.watch.collector.settings import Settings as Collector
+
 if TYPE_CHECKING:
-    from certpin.watch.monitor.settings import Settings
+    from certpin.watch.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -15,19 +17,23 @@ class Limits:
     """How long before their ends certificates and pins are told, and how long a probe is news.
 
     Certificates at most so long: see ``watch/expiry.py``.
+    ``collector`` has the bounds of what reports make the watch keep.
     """
 
     certificates: timedelta = timedelta(days=30)
     pins: timedelta = timedelta(days=60)
     stale: timedelta = timedelta(hours=1)
+    collector: Collector = field(default_factory=Collector)
 
     @staticmethod
     def of(settings: Settings) -> Limits:
-        """As the monitor has them."""
+        """As monitor and collector have them."""
+        monitor = settings.monitor
         return Limits(
-            settings.certificate_warning,
-            settings.pins_warning,
-            settings.interval * settings.silent_after,
+            monitor.certificate_warning,
+            monitor.pins_warning,
+            monitor.interval * monitor.silent_after,
+            settings.collector,
         )
 
 

@@ -38,7 +38,7 @@ class Facts(Collector):
     def collect(self) -> Iterator[Metric]:
         """Raises ``StoreError``: half a page would make alerts resolve."""
         glance, now = self._watch.watched.glance(), self._watch.clock()
-        limits = Limits.of(self._watch.settings.monitor)
+        limits = Limits.of(self._watch.settings)
         with self._watch.store.read() as connection:
             names = hosts.names(connection, glance)[:MOST_HOSTS]
             found = hosts.described(connection, glance, now, names, limits)

@@ -190,7 +190,12 @@ def _of_watch(view: View) -> Iterator[Metric]:
     if known.queue:
         waiting.add_metric([], known.queue.messages)
         since.add_metric([], known.queue.since.timestamp())
-    yield from (wrong, heard, files, unseen, report, waiting, since)
+    used = _gauge("certpin_room_used", "What is used of a bound of what reports bring.", ["what"])
+    most = _gauge("certpin_room_most", "How much there is of it.", ["what"])
+    for each in known.room:
+        used.add_metric([each.name], each.used)
+        most.add_metric([each.name], each.most)
+    yield from (wrong, heard, files, unseen, report, waiting, since, used, most)
 
 
 def _gauge(name: str, about: str, labels: Sequence[str] = ()) -> GaugeMetricFamily:

@@ -84,6 +84,11 @@ class Settings:
     logged: timedelta = timedelta(days=30)
     hosts: tuple[HostSettings, ...] = ()
 
+    @property
+    def named(self) -> frozenset[str]:
+        """The hosts that the settings name."""
+        return frozenset(each.name for each in self.hosts)
+
 
 def read(table: Table) -> Settings:
     """Read the table. Raises ``ConfigError``."""

@@ -77,12 +77,13 @@ def _keep(connection: Connection, results: list[Result], now: datetime) -> int:
     rows = _latest(connection, results)
     fresh = [each for each in results if _is_new(each, rows.get(_key(each), {}), moment)]
     pairs = [(result, seen) for result in fresh for seen in result.seen]
-    served = keep_chains(connection, (r.chain(seen.served) for r, seen in pairs), now)
-    verified = keep_chains(connection, (r.chain(seen.verified) for r, seen in pairs), now)
+    # At once: who keeps chains twice in a transaction would take the budget too late (`keeping`).
+    each_way = [r.chain(one) for r, seen in pairs for one in (seen.served, seen.verified)]
+    digests = keep_chains(connection, each_way, now)
     changes = Changes([], [], [])
     gone = {_key(result): _gone(result, rows.get(_key(result), {})) for result in fresh}
     changes.ended.extend({"row": row["id"]} for each in gone.values() for row in each)
-    for (result, seen), *chains in zip(pairs, served, verified, strict=True):
+    for (result, seen), *chains in zip(pairs, digests[::2], digests[1::2], strict=True):
         row = rows.get(_key(result), {}).get(seen.edge)
         before = [row] if row else gone[_key(result)]
         values = _values(result, seen, chains, moment)

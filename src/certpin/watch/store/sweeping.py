@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import LargeBinary, delete, exists, or_, select, text, tuple_
+from sqlalchemy import LargeBinary, delete, func, select, text, tuple_, union
 
+from certpin.watch.store import budget
+from certpin.watch.store.keeping import split
 from certpin.watch.store.tables import METADATA
 from certpin.watch.store.tables.access import AUDIT, GUESSES
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
@@ -18,12 +20,13 @@ from certpin.watch.store.tables.reports import (
     PRESENCES,
     REPORT_GROUPS,
     REPORT_IDENTITIES,
+    REPORT_NETWORKS,
     REPORT_SAMPLES,
 )
 from certpin.watch.store.tables.sightings import SIGHTINGS, VANTAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import Column, ColumnElement, Connection, Table
 
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
 BATCH = 500  # rows of one transaction
 _PAGES = 2000  # pages of SQLite that are given back at once: 8 MB
 _DAY = 86_400  # seconds
-_DIGEST = 32  # bytes of a SHA-256
 
 
 def rules(limits: dict[str, int]) -> Iterator[Step]:
@@ -43,7 +45,8 @@ def rules(limits: dict[str, int]) -> Iterator[Step]:
         yield _rule(table, table.c.day <= limits["groups"] - _DAY)
     for table in (REPORT_TRAITS, REPORT_PLACES):
         yield _rule(table, table.c.seen <= limits["groups"] - _DAY)
-    yield _rule(REPORT_SAMPLES, REPORT_SAMPLES.c.received_at < limits["samples"])
+    yield partial(_samples, before=limits["samples"])
+    yield _rule(REPORT_NETWORKS, REPORT_NETWORKS.c.day < limits["networks"])
     yield _rule(REPORT_IDENTITIES, REPORT_IDENTITIES.c.received_at < limits["identities"])
     yield _rule(PRESENCES, PRESENCES.c.day < limits["presences"])
     # What goes on is kept, however long it has been so.
@@ -59,22 +62,53 @@ def rules(limits: dict[str, int]) -> Iterator[Step]:
 
 def remove_chains(connection: Connection) -> int:
     """Delete chains that nothing names, and the certificates that were in no other chain."""
-    if connection.dialect.name != "sqlite":
-        # Whoever inserts a chain has begun to name it: this waits for them, and they for this.
-        connection.execute(text("LOCK TABLE chains IN SHARE ROW EXCLUSIVE MODE"))
-    named = or_(*(exists().where(column == CHAINS.c.digest) for column in naming()))
+    lock_chains(connection)
+    # One look at all names, and not one for each chain: there may be very many of both.
+    named = union(*(select(column) for column in naming()))
     found = connection.execute(
-        select(CHAINS.c.digest, CHAINS.c.members).where(~named).limit(BATCH)
+        select(CHAINS.c.digest, CHAINS.c.members, CHAINS.c.told)
+        .where(CHAINS.c.digest.not_in(named))
+        .limit(BATCH)
     ).all()
-    if not found:
-        return 0
-    connection.execute(delete(CHAINS).where(CHAINS.c.digest.in_([row.digest for row in found])))
-    unused = {each for row in found for each in _members(row.members)}
-    for members in connection.execute(select(CHAINS.c.members)).scalars():
-        unused.difference_update(_members(members))
-    for part in _parts(sorted(unused)):
-        connection.execute(delete(CERTIFICATES).where(CERTIFICATES.c.sha256.in_(part)))
+    delete_chains(connection, found)
     return len(found)
+
+
+def lock_chains(connection: Connection) -> None:
+    """Whoever inserts a chain has begun to name it: this waits for them, and they for this."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("LOCK TABLE chains IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def delete_chains(connection: Connection, found: Sequence[Any]) -> None:
+    """Delete these rows, and the certificates that were in no other chain. Needs the lock."""
+    if not found:
+        return
+    budget.hold(connection)
+    freed = sum(len(row.members) + budget.ROW for row in found if row.told)
+    connection.execute(delete(CHAINS).where(CHAINS.c.digest.in_([row.digest for row in found])))
+    unused = {each for row in found for each in split(row.members)}
+    for members in connection.execute(select(CHAINS.c.members)).scalars():
+        unused.difference_update(split(members))
+    for part in _parts(sorted(unused)):
+        chosen = CERTIFICATES.c.sha256.in_(part)
+        size = func.sum(func.length(CERTIFICATES.c.der) + budget.ROW)
+        told = connection.execute(select(size).where(chosen, CERTIFICATES.c.told)).scalar()
+        freed += int(told or 0)
+        connection.execute(delete(CERTIFICATES).where(chosen))
+    budget.spend(connection, -freed)
+
+
+def delete_samples(connection: Connection, numbers: Sequence[int]) -> int:
+    """Delete these samples, and give back what they took. How many they were."""
+    if numbers:
+        budget.hold(connection)
+        chosen = REPORT_SAMPLES.c.id.in_(numbers)
+        size = func.sum(func.length(REPORT_SAMPLES.c.body) + budget.ROW)
+        freed = connection.execute(select(size).where(chosen)).scalar()
+        connection.execute(delete(REPORT_SAMPLES).where(chosen))
+        budget.spend(connection, -int(freed or 0))
+    return len(numbers)
 
 
 def naming() -> list[Column[bytes]]:
@@ -116,6 +150,11 @@ def _batch(connection: Connection, *, table: Table, past: ColumnElement[bool]) -
     return connection.execute(delete(table).where(key.in_(chosen))).rowcount
 
 
+def _samples(connection: Connection, *, before: int) -> int:
+    past = select(REPORT_SAMPLES.c.id).where(REPORT_SAMPLES.c.received_at < before).limit(BATCH)
+    return delete_samples(connection, connection.execute(past).scalars().all())
+
+
 def _alerts(connection: Connection, *, before: int) -> int:
     """Alerts that were resolved, with what became of them and who was told."""
     past = select(ALERTS.c.id).where(ALERTS.c.resolved_at < before).limit(BATCH)
@@ -125,10 +164,6 @@ def _alerts(connection: Connection, *, before: int) -> int:
             connection.execute(delete(table).where(table.c.alert.in_(numbers)))
         connection.execute(delete(ALERTS).where(ALERTS.c.id.in_(numbers)))
     return len(numbers)
-
-
-def _members(members: bytes) -> list[bytes]:
-    return [members[at : at + _DIGEST] for at in range(0, len(members), _DIGEST)]
 
 
 def _parts(digests: list[bytes]) -> Iterator[list[bytes]]:

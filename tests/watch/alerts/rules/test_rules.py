@@ -58,8 +58,10 @@ def test_failures_surge_where_there_are_many_times_what_is_usual() -> None:
     (surge,) = found("failures-surge", hours={HOST: week | {THIS: 60}})
     assert surge.severity == "warning"
     assert "60 failures in an hour, where 10 are usual" in surge.summary
-    (surge,) = found("failures-surge", hours={HOST: week | {THIS: 100}})
-    assert surge.severity == "critical"
+    large = {HOST: week | {THIS: 100}}
+    for networks, severity in ((SETTINGS.networks - 1, "warning"), (SETTINGS.networks, "critical")):
+        (surge,) = found("failures-surge", hours=large, spread={HOST: networks})
+        assert surge.severity == severity
 
 
 def test_a_few_failures_are_no_surge_however_seldom_they_are() -> None:
@@ -99,21 +101,65 @@ def test_a_strange_chain_that_the_platform_refuses_is_told_as_such() -> None:
     assert one.details["refused_by_platform"] == 9
 
 
-def test_a_strange_chain_is_critical_where_it_is_met_by_many_or_let_through() -> None:
-    strange = frozenset({(HOST, CHAIN)})
-    (one,) = found("strange-chain", groups=(group(decision="report"),), strange=strange)
-    assert one.severity == "critical"
-    (one,) = found("strange-chain", groups=(group(30),), strange=strange, holders=(held(1000),))
-    assert one.severity == "critical"
-    assert "at most 3 % of all clients" in one.summary
+STRANGE = frozenset({(HOST, CHAIN)})
+
+
+def told_from(number: int, chain: bytes = CHAIN) -> dict[tuple[str, bytes], frozenset[str]]:
+    return {(HOST, chain): frozenset(f"10.{n}.0.0/16" for n in range(number))}
+
+
+@pytest.mark.parametrize(
+    "many",
+    [
+        {"groups": (group(decision="report"),)},
+        {"groups": (group(100),)},
+        {"groups": (group(30),), "holders": (held(1000),)},
+    ],
+)
+def test_what_is_only_told_is_critical_where_many_networks_tell_it(many: dict[str, Any]) -> None:
+    """Whoever can reach the collector says it a million times, but from his own networks."""
+    few, enough = SETTINGS.networks - 1, SETTINGS.networks
+    for networks, severity in ((few, "warning"), (enough, "critical")):
+        (one,) = found("strange-chain", **many, strange=STRANGE, networks=told_from(networks))
+        assert one.severity == severity
+        assert f"told from {networks} networks" in one.summary
+    others = told_from(enough, b"another chain")  # of another chain that is no attack
+    (one,) = found("strange-chain", **many, strange=STRANGE, networks=others)
+    assert one.severity == "warning"
+
+
+def test_a_few_from_many_networks_are_a_warning_where_clients_refuse() -> None:
+    (one,) = found(
+        "strange-chain",
+        groups=(group(30),),
+        strange=STRANGE,
+        networks=told_from(50),
+        holders=(held(10_000),),
+    )
+    assert one.severity == "warning"
+    assert "at most 0.3 % of all clients" in one.summary
     assert one.clients == 30
+
+
+def test_what_an_authority_issued_is_critical_however_few_tell_it() -> None:
+    few = SETTINGS.few
+    (one,) = found("strange-chain", groups=(group(few),), strange=STRANGE, vouched=STRANGE)
+    assert one.severity == "critical"
+    assert "an authority did issue it for this host" in one.summary
+    other = group(few, served=b"d" * 32)  # the vouched one has too few of its own
+    strange = STRANGE | {(HOST, b"d" * 32)}
+    (one,) = found("strange-chain", groups=(group(1), other), strange=strange, vouched=STRANGE)
+    assert one.severity == "warning"
 
 
 def test_an_old_app_fails_where_newer_ones_do_not() -> None:
     holders = held(400, "3.9"), held(5000, "3.10", 2)
     groups = (group(app_version="3.9"),)
     (old,) = found("old-app-fails", groups=groups, holders=holders)
-    assert old.clients == 400
+    assert (old.clients, old.severity) == (400, "warning")
+    many = told_from(SETTINGS.networks)
+    (worse,) = found("old-app-fails", groups=groups, holders=holders, networks=many)
+    assert worse.severity == "critical"
     assert "3.9" in old.summary
     assert old.command == "certpin rotate status --file pins.toml"
     one = (*groups, group(1, app_version="3.10"))  # anybody can say that of his own
@@ -182,6 +228,12 @@ def test_a_disk_nearly_full_is_told_before_it_is_full() -> None:
     (one,) = found("disk-nearly-full", own=Own(disk=0.5))
     assert one.severity == "critical"
     assert not found("disk-nearly-full", own=Own())
+
+
+def test_room_that_is_used_up_is_told_by_its_name() -> None:
+    (one,) = found("room-used-up", own=Own(full=("bytes",)))
+    assert (one.severity, one.subject) == ("warning", "bytes")
+    assert not found("room-used-up", own=Own())
 
 
 def test_telling_fails_and_look_fails_say_of_what() -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.watch.alerts.evidence import Evidence, Group
+    from certpin.watch.finding import Severity
 
 _MOST = 5
 _LONGEST = 60
@@ -49,6 +50,20 @@ def shares(groups: Sequence[Group], names: dict[str, str]) -> str:
         for value, count in top(groups, name)[:1]
     ]
     return ", ".join(words)
+
+
+def networks(evidence: Evidence, host: str, groups: Iterable[Group]) -> int:
+    """From how many networks of different providers these were told."""
+    return evidence.told_from(host, {each.chain for each in groups})
+
+
+def by_word(evidence: Evidence, told_from: int) -> Severity:
+    """How bad that is which only clients say, and which would be critical were it known to be so.
+
+    Everybody may say it as often as he likes, but from his own networks. So from few of them it is
+    a warning: nobody is woken by whoever can reach the collector (docs/decisions/0032).
+    """
+    return "critical" if told_from >= evidence.settings.networks else "warning"
 
 
 def clients(evidence: Evidence, groups: Sequence[Group], pin_set: str) -> int | None:

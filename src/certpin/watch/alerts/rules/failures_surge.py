@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from certpin.watch.alerts.evidence import BACK, HOUR
-from certpin.watch.alerts.rules._counting import clients, command, shares
+from certpin.watch.alerts.rules._counting import by_word, clients, command, shares
 from certpin.watch.finding import Finding
 
 if TYPE_CHECKING:
@@ -31,15 +31,22 @@ def find(evidence: Evidence) -> Iterator[Finding]:
         name = watched.pins.name
         groups = [each for each in evidence.groups if each.host == host]
         where = shares(groups, {"network": "in the network", "app_version": "with the app version"})
+        large = now >= 10 * max(usually, evidence.settings.few)
+        told_from = evidence.spread.get(evidence.share(host), 0)
         yield Finding(
             "failures-surge",
-            "critical" if now >= 10 * max(usually, evidence.settings.few) else "warning",
+            by_word(evidence, told_from) if large else "warning",
             host,
             name,
             f"{now} failures in an hour, where {usually} are usual"
             + (f"; in the last day {where}" if where else ""),
             command("check", host, pins=watched.path),
-            {"hour": now, "usual": usually, "clients": clients(evidence, groups, name)},
+            {
+                "hour": now,
+                "usual": usually,
+                "clients": clients(evidence, groups, name),
+                "told_from": told_from,
+            },
         )
 
 

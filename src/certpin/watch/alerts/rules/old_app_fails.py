@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from certpin.watch.alerts.rules._counting import by_host, command, total
+from certpin.watch.alerts.rules._counting import by_host, by_word, command, networks, total
 from certpin.watch.alerts.rules.strange_chain import is_strange
 from certpin.watch.finding import Finding
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from certpin.watch.alerts.evidence import Evidence, Group
     from certpin.watch.watched import WatchedSet
@@ -58,7 +58,7 @@ def _of(evidence: Evidence, watched: WatchedSet, groups: Sequence[Group]) -> Ite
     known = [held[each] for each in versions if each in held]
     yield Finding(
         "old-app-fails",
-        "critical",
+        by_word(evidence, networks(evidence, host, _among(groups, failing))),
         host,
         name,
         f"only old versions of {printable(app) or 'the app'} are refused: "
@@ -73,6 +73,10 @@ def _of(evidence: Evidence, watched: WatchedSet, groups: Sequence[Group]) -> Ite
         },
         subject=app[:60],
     )
+
+
+def _among(groups: Iterable[Group], versions: set[str]) -> list[Group]:
+    return [each for each in groups if each.app_version in versions]
 
 
 def _held(evidence: Evidence, name: str, app: str) -> dict[str, int]:

@@ -1,14 +1,25 @@
 """``strange-chain``: clients meet a chain that no pins accept, and that no vantage ever saw.
 
 It may be an attack, or a proxy that a company or a virus scanner put there: in either case somebody
-reads along, where the client does not refuse.
+reads along, where the client does not refuse. It may be invented, too. What nobody can invent is a
+chain that an authority issued for the host: that is critical as soon as a few tell it. Anything
+else is only where many networks tell it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.watch.alerts.rules._counting import by_host, clients, command, shares, top, total
+from certpin.watch.alerts.rules._counting import (
+    by_host,
+    by_word,
+    clients,
+    command,
+    networks,
+    shares,
+    top,
+    total,
+)
 from certpin.watch.finding import Finding
 from certpin.x509 import printable
 
@@ -16,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from certpin.watch.alerts.evidence import Evidence, Group
+    from certpin.watch.finding import Severity
 
 _MANY = 100  # reports a day
 _LARGE = 0.01  # of all clients
@@ -35,18 +47,21 @@ def find(evidence: Evidence) -> Iterator[Finding]:
             continue
         name = watched.pins.name
         touched = clients(evidence, groups, name)
+        vouched = [each for each in groups if (host, each.chain) in evidence.vouched]
         yield Finding(
             "strange-chain",
-            "critical" if _severe(evidence, groups, touched, name) else "warning",
+            _severity(evidence, groups, vouched, touched, name),
             host,
             name,
-            _summary(evidence, groups, touched, name),
+            _summary(evidence, groups, vouched, touched, name),
             command("pin", host),
             {
                 "clients": touched,
                 "reports": total(groups),
                 "chains": [[each.chain.hex(), each.reports] for each in _largest(groups)],
                 "networks": top(groups, "network"),
+                "told_from": networks(evidence, host, groups),
+                "authority": bool(vouched),
                 "app_versions": top(groups, "app_version"),
                 "refused_by_platform": total(each for each in groups if each.unverified),
                 "let_through": total(each for each in groups if each.decision != "refuse"),
@@ -61,28 +76,52 @@ def is_strange(evidence: Evidence, group: Group) -> bool:
     return key in evidence.strange and not seen
 
 
-def _severe(evidence: Evidence, groups: Sequence[Group], touched: int | None, name: str) -> bool:
-    """Many, or a good part of all, or some client went on in spite of it."""
+def _severity(
+    evidence: Evidence,
+    groups: Sequence[Group],
+    vouched: Sequence[Group],
+    touched: int | None,
+    name: str,
+) -> Severity:
+    """By what confirms it. Of what is only told: many, a good part of all, or let through."""
+    if total(vouched) >= evidence.settings.few:
+        return "critical"
     holding = evidence.holding(name)
     large = touched is not None and holding is not None and touched > _LARGE * holding
     passed = any(each.decision != "refuse" for each in groups)
-    return total(groups) >= _MANY or large or passed
+    if not (total(groups) >= _MANY or large or passed):
+        return "warning"
+    return by_word(evidence, networks(evidence, groups[0].host, groups))
 
 
-def _summary(evidence: Evidence, groups: Sequence[Group], touched: int | None, name: str) -> str:
-    issuer = evidence.issuers.get(_largest(groups)[0].chain, "")
+def _summary(
+    evidence: Evidence,
+    groups: Sequence[Group],
+    vouched: Sequence[Group],
+    touched: int | None,
+    name: str,
+) -> str:
+    issuer = evidence.issuers.get(_largest(vouched or groups)[0].chain, "")
     holding = evidence.holding(name)
     parts = [
         (
             f"{total(groups)} reports in a day of a chain that no version of the pins accepts, and "
             "no vantage saw; it may be an attack"
         ),
+        "an authority did issue it for this host" if vouched else "",
         f"the leaf says it is issued by {printable(issuer[:120])}" if issuer else "",
+        _told(networks(evidence, groups[0].host, groups)),
         _refused_by_platform(groups),
         shares(groups, _WHERE),
         f"at most {_percent(touched, holding)} % of all clients" if holding else "",
     ]
     return "; ".join(each for each in parts if each)
+
+
+def _told(number: int) -> str:
+    if not number:
+        return ""
+    return "told from one provider's network" if number == 1 else f"told from {number} networks"
 
 
 def _refused_by_platform(groups: Sequence[Group]) -> str:

@@ -57,6 +57,19 @@ REPORT_SAMPLES = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
+# From where a chain was told on a day (the first second of it), or a failure without one: the
+# networks, cut until they are those of whole providers (IPv4 /16, IPv6 /32). `share` is the watched
+# host or pattern, `met` the digest of the chain. They tell what many say from what one says often.
+REPORT_NETWORKS = Table(
+    "report_networks",
+    METADATA,
+    moment("day", primary_key=True),
+    text("network", primary_key=True),
+    text("share", primary_key=True),
+    digest("met", primary_key=True),
+    Index(None, "share", "day"),
+)
+
 # Clients that told which version they hold, by day (the first second of it).
 PRESENCES = Table(
     "presences",

@@ -48,7 +48,7 @@ class Ask:
     @property
     def limits(self) -> Limits:
         """From when on something is old, or near."""
-        return Limits.of(self.watch.settings.monitor)
+        return Limits.of(self.watch.settings)
 
     @property
     def within(self) -> failures.Range:

@@ -47,7 +47,7 @@ class Asked:
     @property
     def limits(self) -> Limits:
         """From when on an end is near, and what was seen is old."""
-        return Limits.of(self.watch.settings.monitor)
+        return Limits.of(self.watch.settings)
 
     @property
     def condition(self) -> Condition | None:

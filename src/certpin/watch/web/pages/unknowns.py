@@ -132,6 +132,12 @@ def _of_reports(fresh: Freshness, now: datetime) -> Iterator[str]:
             "No report has ever come in. That clients are well, and that none can reach the "
             "collector, look the same from here."
         )
+    if fresh.full:
+        full = " and ".join(f"{each.name} ({number(each.most)})" for each in fresh.full)
+        yield (
+            f"The room for what reports bring is nearly used up: {full}. They are counted, but new "
+            "ones say less, and not every chain is kept. Does somebody flood the collector?"
+        )
     if fresh.queue is not None and fresh.queue.late:
         yield (
             f"Reports wait to be counted: what came in since {fresh.queue.since:%Y-%m-%d %H:%M} "

@@ -12,6 +12,13 @@ down_revision = "0001"
 def upgrade() -> None:
     """Bring the schema here, from the revision before."""
     op.create_table(
+        "budgets",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("used", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_budgets")),
+        info={"transient": True},
+    )
+    op.create_table(
         "clock",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
@@ -62,6 +69,20 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_listened_until"), "listened", ["until"], unique=False)
     op.create_table(
+        "report_networks",
+        sa.Column("day", sa.BigInteger(), nullable=False),
+        sa.Column("network", sa.Text(), nullable=False),
+        sa.Column("share", sa.Text(), nullable=False),
+        sa.Column("met", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "network", "share", "met", name=op.f("pk_report_networks")),
+    )
+    op.create_index(
+        op.f("ix_report_networks_share_report_networks_day"),
+        "report_networks",
+        ["share", "day"],
+        unique=False,
+    )
+    op.create_table(
         "report_places",
         sa.Column(
             "id",
@@ -99,6 +120,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("key", name=op.f("uq_report_traits_key")),
     )
     op.drop_table("report_days")
+    op.add_column(
+        "certificates", sa.Column("told", sa.Boolean(), server_default=sa.false(), nullable=False)
+    )
+    op.add_column("chains", sa.Column("told", sa.BigInteger(), server_default="0", nullable=False))
+    op.add_column("chains", sa.Column("source", sa.Text(), server_default="", nullable=False))
+    op.add_column("chains", sa.Column("share", sa.Text(), server_default="", nullable=False))
     op.add_column(
         "sightings", sa.Column("took", sa.BigInteger(), server_default="0", nullable=False)
     )

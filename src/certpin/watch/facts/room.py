@@ -1,0 +1,78 @@
+"""How much room is left for what reports bring, and what is used up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from sqlalchemy import func, select
+
+from certpin.watch.facts.base import DAY, HOUR, seconds
+from certpin.watch.store import budget
+from certpin.watch.store.tables.chains import CHAINS
+from certpin.watch.store.tables.reports import REPORT_GROUPS
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement, Connection, Table
+
+    from certpin.watch.collector.settings import Settings
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Something that there is so much of: ``used`` of ``most``."""
+
+    name: str
+    used: int
+    most: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether hardly anything more has room, but for what hosts have for themselves."""
+        return 20 * self.used >= 19 * self.most
+
+
+class Room(NamedTuple):
+    """What reports brought, and may bring.
+
+    ``bytes`` are those of chains that nobody but clients has met, and of samples; ``chains`` such
+    chains of the last hour; ``groups`` those of this hour and of this day.
+    """
+
+    bytes: Part
+    chains: Part
+    groups_hour: Part
+    groups_day: Part
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All of them."""
+        return tuple(self)
+
+    @property
+    def full(self) -> tuple[str, ...]:
+        """The names of those that are nearly used up."""
+        return tuple(each.name for each in self.parts if each.is_full)
+
+
+def room(connection: Connection, now: datetime, settings: Settings) -> Room:
+    """As it is now."""
+    at = seconds(now)
+    chains, groups = CHAINS.c, REPORT_GROUPS.c
+    lately = _count(connection, CHAINS, chains.first_at > at - HOUR, chains.told > 0)
+    hour = _count(connection, REPORT_GROUPS, groups.hour == at - at % HOUR)
+    day = _count(connection, REPORT_GROUPS, groups.hour >= at - at % DAY)
+    # An eighth of the bytes is kept back for what watched hosts have for themselves.
+    most = settings.budget - settings.budget // 8
+    return Room(
+        Part("bytes", budget.used_of(connection), most),
+        Part("chains in an hour", lately, settings.chains_per_hour),
+        Part("groups in an hour", hour, settings.groups_per_hour),
+        Part("groups in a day", day, settings.groups_per_day),
+    )
+
+
+def _count(connection: Connection, table: Table, *where: ColumnElement[bool]) -> int:
+    counted = select(func.count()).select_from(table).where(*where)
+    return int(connection.execute(counted).scalar_one())

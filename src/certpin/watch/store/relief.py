@@ -1,0 +1,82 @@
+"""Room for what reports bring: whoever took most of it gives first.
+
+A budget that was filled once would otherwise stay full until its rows are past their time, and
+nothing new could be kept. So where more than three quarters are used, the network that brought most
+loses what is oldest of it, again and again. Somebody who floods loses his own; what a few clients
+told of an attack is small, and stays.
+
+What is younger than ``SETTLED`` stays in any case: alerts have looked at it by then many times. A
+report of a chain that is gone brings it back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from certpin.watch.store import budget
+from certpin.watch.store.sweeping import BATCH, delete_chains, delete_samples, lock_chains
+from certpin.watch.store.tables.chains import CHAINS
+from certpin.watch.store.tables.reports import REPORT_IDENTITIES, REPORT_SAMPLES
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+SETTLED = 6 * 3600  # seconds
+_MOST_SOURCES = 100  # that are looked at: those that brought most
+
+
+def relieve(connection: Connection, most: int, now: int) -> int:
+    """Where little is left of ``most`` bytes, delete a batch. How many rows; 0: that will do."""
+    enough = most * 3 // 4
+    if budget.used_of(connection) <= enough:
+        return 0
+    lock_chains(connection)
+    if budget.hold(connection) <= enough:
+        return 0
+    for source in _greediest(connection):
+        if gone := _give(connection, source, now - SETTLED):
+            return gone
+    return 0
+
+
+def newest_identities(connection: Connection, most: int) -> int:
+    """The moment of the first identity that is more than ``most``, from the newest on; 0: none."""
+    moments = REPORT_IDENTITIES.c.received_at
+    ordered = select(moments).order_by(moments.desc()).offset(most).limit(1)
+    return int(connection.execute(ordered).scalar() or 0)
+
+
+def _greediest(connection: Connection) -> list[str]:
+    """The network that brought most, and those that brought half as much, or more."""
+    took: Counter[str] = Counter()
+    samples = REPORT_SAMPLES.c
+    for source, size in (
+        (CHAINS.c.source, func.sum(CHAINS.c.told)),
+        (samples.source, func.sum(func.length(samples.body) + budget.ROW)),
+    ):
+        # Of chains that the watch saw itself, nothing is told.
+        rows = select(source, size).group_by(source).order_by(size.desc()).limit(_MOST_SOURCES)
+        for name, amount in connection.execute(rows):
+            took[name] += int(amount)
+    return [source for source, amount in took.most_common() if 2 * amount >= max(took.values())]
+
+
+def _give(connection: Connection, source: str, before: int) -> int:
+    chains, samples = CHAINS.c, REPORT_SAMPLES.c
+    found = connection.execute(
+        select(chains.digest, chains.members, chains.told)
+        .where(chains.told > 0, chains.source == source, chains.first_at < before)
+        .order_by(chains.first_at)
+        .limit(BATCH)
+    ).all()
+    delete_chains(connection, found)
+    numbers = connection.execute(
+        select(samples.id)
+        .where(samples.source == source, samples.received_at < before)
+        .order_by(samples.received_at)
+        .limit(BATCH)
+    )
+    return len(found) + delete_samples(connection, numbers.scalars().all())

@@ -59,6 +59,7 @@ def worker(vantage: str, written: str, window: int) -> None:
     try:
         from certpin.watch.monitor.settings import check_vantage
         from certpin.watch.monitor.worker import work
+        from certpin.watch.nats_address import nats_address
         from certpin.watch.secret import resolve
     except ModuleNotFoundError as exc:
         raise ConfigError(
@@ -66,6 +67,7 @@ def worker(vantage: str, written: str, window: int) -> None:
         ) from exc
     check_vantage(vantage, "--vantage")
     url = resolve(written, "--nats")
+    nats_address(url)  # an error now, not at each try to reach it
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     asyncio.run(_until_told(vantage, lambda stop: work(vantage, url, stop, window=window)))
 

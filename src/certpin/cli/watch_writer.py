@@ -31,13 +31,14 @@ def writer(watch: Watch) -> None:
 
     Exit code 0: it was told to stop. 2: usage, or a database that is not ready.
     """
+    from certpin.watch.nats_address import nats_address
     from certpin.watch.store.schema import prepare
 
     if watch.settings.nats is None:
         raise ConfigError(
             "there is no stream to write from", key="nats", fix="name the NATS server in watch.toml"
         )
-    watch.settings.nats.reveal()  # an error now, not at each try to reach it
+    nats_address(watch.settings.nats)  # an error now, not at each try to reach it
     prepare(watch.store)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     asyncio.run(_until_told(watch))

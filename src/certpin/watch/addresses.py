@@ -36,6 +36,15 @@ def address_of(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine's alone (RFC 6761, 6.3)."""
+    name = host.lower().rstrip(".")
+    address = address_of(name)
+    if address is None:
+        return name == "localhost" or name.endswith(".localhost")
+    return address.is_loopback
+
+
 def is_in(text: str, networks: Sequence[Network]) -> bool:
     """Whether it is an address of one of these networks."""
     address = address_of(text)

@@ -21,6 +21,7 @@ from certpin.watch.collector import awake, writer
 from certpin.watch.collector.app import Collector
 from certpin.watch.collector.intake import open_intake
 from certpin.watch.monitor import run as monitor
+from certpin.watch.nats_address import nats_address
 from certpin.watch.parts import run_parts
 from certpin.watch.port import cannot_listen, check_free
 from certpin.watch.secret import look_up_all
@@ -65,6 +66,8 @@ def make_ready(watch: Watch) -> None:
     the store is away.
     """
     look_up_all(watch.settings)
+    if watch.settings.nats is not None:
+        nats_address(watch.settings.nats)
     telemetry.pairs_of(watch.settings.telemetry.headers)
     alerts.services(watch.settings.alerts)
     check_free(watch.settings.listen)

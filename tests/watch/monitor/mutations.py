@@ -118,4 +118,11 @@ MUTATIONS: list[Mutation] = [
         "if not text:",
         "test_ct.py::test_what_certspotter_does_not_say_is_refused",
     ),
+    Mutation(
+        "no way to the NATS server in clear text by mistake",
+        "certpin/watch/nats_address.py",
+        "not is_loopback(host)",
+        "False",
+        "tests/watch/test_nats_address.py::test_clear_text_to_another_machine_is_refused",
+    ),
 ]

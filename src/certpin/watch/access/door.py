@@ -10,11 +10,12 @@ from anyio import CapacityLimiter
 
 from certpin.watch.access import accounts
 from certpin.watch.access.guesses import Guesses
-from certpin.watch.access.origin import host_of, is_loopback
+from certpin.watch.access.origin import host_of
 from certpin.watch.access.passwords import AT_ONCE
 from certpin.watch.access.provider import Provider
 from certpin.watch.access.throttle import Recorded, Throttle
 from certpin.watch.access.verified import Verified
+from certpin.watch.addresses import is_loopback
 
 if TYPE_CHECKING:
     from certpin.watch.settings import Settings

@@ -9,7 +9,7 @@ from sqlalchemy import exists, select
 from certpin.errors import ConfigError
 from certpin.watch.access import accounts
 from certpin.watch.access.door import may_be_open
-from certpin.watch.access.origin import is_loopback
+from certpin.watch.addresses import is_loopback
 from certpin.watch.store.schema import SchemaState, schema_state
 from certpin.watch.store.tables.access import TOKENS
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from certpin.watch.addresses import address_of, cut, is_in, who_asked
+from certpin.watch.addresses import address_of, cut, is_in, is_loopback, who_asked
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -90,15 +90,6 @@ def host_of(text: str) -> str:
         return urlsplit(f"//{text}").hostname or ""
     except ValueError:
         return ""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or an address is this machine's alone (RFC 6761, 6.3)."""
-    name = host.lower().rstrip(".")
-    address = address_of(name)
-    if address is None:
-        return name == "localhost" or name.endswith(".localhost")
-    return address.is_loopback
 
 
 def _last(headers: Headers, name: str) -> str:

@@ -18,6 +18,7 @@ from nats.js.api import (
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from certpin.watch import broker
+from certpin.watch.nats_address import nats_address
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ async def connect(address: Secret, name: str) -> Client:
     report still has it.
     """
     return await broker.connect(
-        address.reveal(),
+        nats_address(address),
         name=name,
         connect_timeout=_CONNECT,
         reconnect_time_wait=_AGAIN,

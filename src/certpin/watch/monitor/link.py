@@ -33,6 +33,7 @@ from certpin.watch import broker
 from certpin.watch.broker import LostPlaceError, Place
 from certpin.watch.collector.stream import why
 from certpin.watch.monitor.wire import MOST_BYTES
+from certpin.watch.nats_address import nats_address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
@@ -113,7 +114,7 @@ async def _connected(
     """The client of NATS tries for ever: nobody waits for that who was told to stop."""
     connecting = asyncio.create_task(
         broker.connect(
-            url.reveal(),
+            nats_address(url),
             name=name,
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
 
 from certpin.errors import ConfigError
+from certpin.watch.addresses import is_loopback
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -110,14 +110,9 @@ def _is_local(url: URL) -> bool:
     """Whether the way never leaves this machine: loopback, or a socket's folder."""
     hosts = url.query.get("host") or url.host or ""
     names = [hosts] if isinstance(hosts, str) else list(hosts)
-    return all(_is_loopback(name) for each in names for name in each.split(","))
+    return all(_stays_here(name) for each in names for name in each.split(","))
 
 
-def _is_loopback(host: str) -> bool:
+def _stays_here(host: str) -> bool:
     name = host.partition(":")[0] if host.count(":") == 1 else host
-    if not name or name.startswith("/") or name == "localhost":
-        return True
-    try:
-        return ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    return not name or name.startswith("/") or is_loopback(name)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import nats.errors
 import pytest
+from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 
+from certpin.errors import ConfigError
 from certpin.watch import broker
 from certpin.watch.broker import LostPlaceError, Place
 from tests.servers._run import free_port, running, scratch
@@ -88,6 +90,14 @@ def test_no_password_goes_to_a_tls_address_in_clear_text() -> None:
     asyncio.run(connect())
     assert heard[:2] == b"\x16\x03"  # a handshake, and nothing before it
     assert b"a-password" not in heard
+
+
+def test_a_client_of_nats_that_goes_about_it_otherwise_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Client, "_process_info", lambda *_: None)  # as before 2.10
+    with pytest.raises(ConfigError, match="nats-py"):
+        asyncio.run(broker.connect("tls://watch:a-password@127.0.0.1:1"))
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
+
+from certpin.errors import ConfigError
 
 if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
@@ -45,7 +48,16 @@ class TlsClient(Client):
 
 
 async def connect(address: str, **options: Any) -> Client:
-    """Connect, as ``nats.connect`` does."""
+    """Connect, as ``nats.connect`` does.
+
+    Raises ``ConfigError`` where nats-py is one in which ``TlsClient`` would change nothing.
+    """
+    if not iscoroutinefunction(getattr(Client, "_process_info", None)):
+        raise ConfigError(
+            "this version of nats-py is not known to speak TLS where it has to",
+            key="nats",
+            fix="pip install 'certpin[cluster]'",
+        )
     client = TlsClient()
     await client.connect(address, **options)
     return client

@@ -192,7 +192,7 @@ MUTATIONS: list[Mutation] = [
         "certpin/watch/store/relief.py",
         "too_many = brought.total() - most * 3 // 4",
         "too_many = 0",
-        _BUDGET + "samples_that_one_network_brought_in_numbers_make_room_for_those_of_others[sqlite]",
+        _BUDGET + "many_samples_of_one_network_make_room_for_those_of_others[sqlite]",
     ),
     _rule(
         "a network tells so many things a day",

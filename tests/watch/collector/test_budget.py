@@ -135,7 +135,7 @@ def test_whoever_took_most_gives_first(sqlite_store: Store) -> None:
     assert kept(sqlite_store, "b.example") == 0
 
 
-def test_samples_that_one_network_brought_in_numbers_make_room_for_those_of_others(
+def test_many_samples_of_one_network_make_room_for_those_of_others(
     store: Store,
 ) -> None:
     rules, hostile = Rules(Room(1000, 1000, share=str), most_samples=20), "198.51.100.0/24"

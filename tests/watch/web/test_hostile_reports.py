@@ -53,12 +53,14 @@ def _documents() -> Iterator[tuple[str, Any, str]]:
 
 def _of_a_chain(met: tuple[bytes, ...]) -> Iterator[tuple[str, Any, str]]:
     """Enough reports of a chain whose issuer's name is an attack that an alert opens."""
-    told = {"served-certificate-chain": list(map(pem_of, met))}
+    told: dict[str, Any] = {
+        "served-certificate-chain": list(map(pem_of, met)),
+        "validated-certificate-chain": [],
+    }
     said = dict.fromkeys(("app", "app-version", "network", "reason"), ATTACK)
     for number in range(6):
         named = {"id": f"{number:032d}", "hostname": HOST, "policy": "", "pin-set": ATTACK}
-        without = {"validated-certificate-chain": []}
-        yield "chain", certpin(**told, **said, **named, **without), JSON
+        yield "chain", certpin(**told, **said, **named), JSON
 
 
 async def _post(watch: Watch, documents: list[tuple[str, Any, str]]) -> list[int]:

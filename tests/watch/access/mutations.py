@@ -86,8 +86,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a session ends when nobody uses it",
         "sessions.py",
-        "(SESSIONS.c.until > at) & (SESSIONS.c.seen_at > at - settings.idle_seconds)",
-        "SESSIONS.c.until > at",
+        "    return ends & (SESSIONS.c.seen_at > at - settings.idle_seconds)",
+        "    return ends",
         "test_sessions.py::test_a_session_ends_when_nobody_uses_it_and_in_any_case",
     ),
     _rule(
@@ -150,7 +150,7 @@ MUTATIONS: list[Mutation] = [
         "a session that was ended does not go on",
         "pages_login.py",
         "if old is None or old.until <= now.timestamp():",
-        "if old is None:\n                return self._start(request, owner)",
+        "if old is not None and old.until <= now.timestamp():",
         "test_openid.py::test_a_session_that_was_ended_or_is_over_does_not_go_on",
     ),
     Mutation(

@@ -91,8 +91,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "sums: a day has an end",
         "certpin/watch/collector/sums.py",
-        "    return 0 if count < most else",
-        "    return 0 if True else",
+        "        step = step_of(counts[day], ",
+        "        step = 0 and step_of(counts[day], ",
         _COUNTING + "hostile_reports_fill_the_sums_of_a_day_and_no_more[sqlite]",
     ),
     Mutation(

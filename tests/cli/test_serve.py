@@ -166,14 +166,18 @@ def test_nobody_gets_in_from_elsewhere_without_a_password(run: Run) -> None:
 
 
 def test_a_secret_that_is_missing_is_told_before_anything_begins(run: Run) -> None:
-    text = 'nats = "env:WATCH_NATS"\n[telemetry]\nheaders = "env:OTEL_HEADERS"\n'
+    text = (
+        'public_url = "https://watch.bank.example"\n[access.oidc]\nissuer = "https://id.example"\n'
+        'client_id = "certpin"\nclient_secret = "env:OIDC_SECRET"\nroles = {staff = "viewer"}\n'
+        '[telemetry]\nheaders = "env:OTEL_HEADERS"\n'
+    )
     Path("watch.toml").write_text(text, encoding="utf-8")
     where = ("--listen", f"127.0.0.1:{free_port()}")
-    done = run("serve", *where, OTEL_HEADERS="a=b")
+    done = run("serve", *where, OTEL_HEADERS="hush, hush")
     assert done.code == 2
-    assert "nats: the environment has no WATCH_NATS" in done.err
+    assert "access.oidc.client_secret: the environment has no OIDC_SECRET" in done.err
     assert not list(Path().glob("watch.db*"))
-    done = run("serve", *where, OTEL_HEADERS="hush, hush", WATCH_NATS="nats://127.0.0.1:1")
+    done = run("serve", *where, OTEL_HEADERS="hush, hush", OIDC_SECRET="a secret")
     assert done.code == 2
     assert "telemetry.headers: these are no headers" in done.err
     assert "hush" not in done.err
@@ -185,6 +189,17 @@ def test_a_vantage_that_nothing_leads_to_is_told_before_anything_begins(run: Run
     done = run("serve", "--listen", f"127.0.0.1:{free_port()}")
     assert done.code == 2
     assert "monitor.vantages: 'fra1' is another machine, and nothing leads to it" in done.err
+    assert not list(Path().glob("watch.db*"))
+
+
+def test_a_way_in_clear_text_is_told_before_anything_begins(run: Run) -> None:
+    Path("watch.toml").write_text('nats = "nats://anna:hunter2@nats.example"\n', encoding="utf-8")
+    done = run("serve", "--listen", f"127.0.0.1:{free_port()}")
+    assert done.code == 2
+    assert (
+        "nats: the address does not say whether the way to the NATS server is protected" in done.err
+    )
+    assert "hunter2" not in done.err
     assert not list(Path().glob("watch.db*"))
 
 

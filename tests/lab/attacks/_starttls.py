@@ -149,6 +149,9 @@ def keeping_postgres(target: Target) -> str:
     return _postgres(target, insist=True)
 
 
+_NO = (b"4", b"5", b"a1 NO", b"a1 BAD")  # of SMTP and of IMAP
+
+
 class Keeping:
     """Reads through one buffer, and keeps it when TLS begins: CVE-2011-0411, CVE-2021-22947."""
 
@@ -184,7 +187,8 @@ class Keeping:
         """Say a line, and read on until one begins so."""
         self.sock.sendall(words.encode() + b"\r\n")
         while not (line := self.line()).startswith(last):
-            pass
+            if line.startswith(_NO):
+                raise ConnectionError("the server would not")
         return line
 
 

@@ -37,8 +37,8 @@ def pages(served: Served) -> dict[str, str]:
 
 
 def pages_of(year: Year) -> dict[str, str]:
-    """The same, where nothing is served yet. That for signing in is none of a watch without accounts:
-    it leads on to the fleet.
+    """The same, where nothing is served yet. Without accounts, that for signing in leads on to the
+    fleet: it is none of these.
     """
     chain = year.inspected.hex()
     return {

@@ -184,6 +184,14 @@ def test_a_secret_that_is_missing_is_told_before_anything_begins(run: Run) -> No
     assert not list(Path().glob("watch.db*"))
 
 
+def test_a_vantage_that_nothing_leads_to_is_told_before_anything_begins(run: Run) -> None:
+    Path("watch.toml").write_text('[monitor]\nvantages = ["local", "fra1"]\n', encoding="utf-8")
+    done = run("serve", "--listen", f"127.0.0.1:{free_port()}")
+    assert done.code == 2
+    assert "monitor.vantages: 'fra1' is another machine, and nothing leads to it" in done.err
+    assert not list(Path().glob("watch.db*"))
+
+
 def test_a_way_in_clear_text_is_told_before_anything_begins(run: Run) -> None:
     Path("watch.toml").write_text('nats = "nats://anna:hunter2@nats.example"\n', encoding="utf-8")
     done = run("serve", "--listen", f"127.0.0.1:{free_port()}")

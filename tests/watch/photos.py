@@ -37,7 +37,9 @@ def pages(served: Served) -> dict[str, str]:
 
 
 def pages_of(year: Year) -> dict[str, str]:
-    """The same, where nothing is served yet."""
+    """The same, where nothing is served yet. Without accounts, that for signing in leads on to the
+    fleet: it is none of these.
+    """
     chain = year.inspected.hex()
     return {
         "fleet": "/",
@@ -57,7 +59,6 @@ def pages_of(year: Year) -> dict[str, str]:
         "account": "/account",
         "tokens": "/tokens",
         "audit": "/audit",
-        "login": "/login",
         "missing": "/nothing",
     }
 

@@ -26,9 +26,18 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
 
 def test_files_are_found_beside_the_settings(tmp_path: Path) -> None:
     text = 'pins = ["a.toml", "b/c.toml"]\ntls_certificate = "chain.pem"\ntls_key = "key.pem"\n'
+    text += """[access.oidc]
+    issuer = "https://id.bank.example"
+    client_id = "certpin"
+    client_secret = "env:SECRET"
+    roles = { staff = "viewer" }
+    ca_file = "id.pem"
+    """
     found = load(_write(tmp_path, text))
     assert found.pins == (tmp_path / "a.toml", tmp_path / "b" / "c.toml")
     assert found.tls == (tmp_path / "chain.pem", tmp_path / "key.pem")
+    assert found.access.oidc
+    assert found.access.oidc.ca_file == tmp_path / "id.pem"
 
 
 def test_every_part_reads_its_own_table(tmp_path: Path) -> None:

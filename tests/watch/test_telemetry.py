@@ -6,6 +6,7 @@ import http.server
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,12 +23,21 @@ from certpin.errors import ConfigError
 from certpin.pinfile.fields import Table
 from certpin.watch import telemetry
 from certpin.watch.metrics.counters import Counters
+from certpin.watch.store.schema import prepare
 from certpin.watch.web.app import application
 from certpin.watch.web.health import Condition
+from tests._peak import CERTPIN
+from tests.servers._run import running
+from tests.servers.nats import nats
+from tests.watch.collector import bodies
+from tests.watch.collector.asking import through
+from tests.watch.collector.clients import counted
+from tests.watch.collector.serving import make_watch
 from tests.watch.facts import _world as world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from certpin.watch.store import Store
 
@@ -153,6 +163,25 @@ def test_a_request_is_told_by_its_route_and_not_by_its_path(
     routes = [attributes(each)["http.route"] for each in Receiver.all_spans()]
     named = ["/hosts/{name}", "/api/v1/chains/{digest}", "/reports", "/healthz", "other"]
     assert routes == [*named, "/hosts/{name}"]
+
+
+@pytest.mark.slow
+def test_a_writer_beside_the_service_sends_what_it_counts(endpoint: str, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/watch.db"
+    with nats() as server:
+        watch = make_watch(url, server.url)
+        prepare(watch.store)
+        text = f'store = "{url}"\nnats = "{server.url}"\n[telemetry]\nendpoint = "{endpoint}"\n'
+        (tmp_path / "watch.toml").write_text(text, encoding="utf-8")
+        through(watch, [bodies.body(number) for number in range(3)], ready=True)
+        command = [*CERTPIN, "watch", "writer", "--config", str(tmp_path / "watch.toml")]
+        with running(command, server.port):
+            while counted(watch.store)[0] < 3:
+                time.sleep(0.05)
+        watch.store.close()
+    fates = Receiver.metrics()["certpin_collector_reports"].sum.data_points
+    assert sum(each.as_int for each in fates if attributes(each) == {"fate": "counted"}) == 3
+    assert "certpin.batch" in Receiver.spans()
 
 
 def test_who_calls_joins_no_trace(endpoint: str) -> None:

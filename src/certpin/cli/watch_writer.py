@@ -45,11 +45,17 @@ def writer(watch: Watch) -> None:
 
 
 async def _until_told(watch: Watch) -> None:
+    from certpin.watch import telemetry
     from certpin.watch.collector.writer import run
+    from certpin.watch.metrics.counters import COUNTERS
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    last = telemetry.start(watch.settings.telemetry, COUNTERS)
     click.echo(f"certpin: writing (process {os.getpid()})", err=True)
-    await run(watch, stop)
+    try:
+        await run(watch, stop)
+    finally:
+        last()

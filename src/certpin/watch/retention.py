@@ -110,13 +110,13 @@ class _Work:
     async def round(self) -> None:
         """Delete what is past its time or room, unless the clock leapt. Raises ``StoreError``."""
         store, clock = self._watch.store, self._watch.clock
-        budget = self._watch.settings.collector.budget
+        settings = self._watch.settings.collector
         limits = await asyncio.to_thread(self._limits)
         if limits is None:
             return
         for step in (
             lambda: bool(sweep(store, limits)),
-            lambda: bool(make_room(store, budget, clock())),
+            lambda: bool(make_room(store, settings.budget, settings.most_samples, clock())),
             lambda: give_back(store),
         ):
             while not self._stop.is_set() and await asyncio.to_thread(step):
@@ -181,15 +181,16 @@ def sweep(store: Store, limits: dict[str, int]) -> int:
     return deleted
 
 
-def make_room(store: Store, budget: int, now: datetime) -> int:
-    """Delete a batch of what strangers had kept, where little is left; how many rows.
+def make_room(store: Store, budget: int, samples: int, now: datetime) -> int:
+    """Delete a batch of what strangers had kept, where few bytes or samples are left; how many.
 
     Raises ``StoreError``.
     """
-    from certpin.watch.store.relief import relieve
+    from certpin.watch.store.relief import relieve, thin
 
+    at = int(now.timestamp())
     with store.write() as connection:
-        return relieve(connection, budget, int(now.timestamp()))
+        return relieve(connection, budget, at) or thin(connection, samples, at)
 
 
 def give_back(store: Store) -> bool:

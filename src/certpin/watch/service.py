@@ -60,7 +60,8 @@ log = logging.getLogger("certpin.watch")
 
 
 def make_ready(watch: Watch) -> None:
-    """See that it may begin: people can be told, the schema is right, and not everybody gets in.
+    """See that it may begin: people can be told, every vantage can be asked, the schema is right,
+    and not everybody gets in.
 
     A database that is not there yet is made last. Raises ``ConfigError``, or ``StoreError`` where
     the store is away.
@@ -70,6 +71,7 @@ def make_ready(watch: Watch) -> None:
         nats_address(watch.settings.nats)
     telemetry.pairs_of(watch.settings.telemetry.headers)
     alerts.services(watch.settings.alerts)
+    monitor.check_ways(watch.settings)
     check_free(watch.settings.listen)
     if schema_state(watch.store).state is SchemaState.EMPTY:
         check_listening(watch.settings, watch.store)  # before a file is made for nothing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,7 +99,17 @@ def _settings(top: Table, folder: Path) -> Settings:
         if table := top.table(name):
             _refuse_unknown(table, known)
             found[name] = read(table)
+    if "access" in found:
+        found["access"] = _beside(found["access"], folder)
     return Settings(**found)
+
+
+def _beside(found: access.Settings, folder: Path) -> access.Settings:
+    """The same, with its one file found where all others are."""
+    oidc = found.oidc
+    if oidc is None or oidc.ca_file is None:
+        return found
+    return replace(found, oidc=replace(oidc, ca_file=folder / oidc.ca_file))
 
 
 def _tls(top: Table, folder: Path) -> tuple[Path, Path] | None:

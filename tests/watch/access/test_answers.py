@@ -154,6 +154,15 @@ def test_nothing_listens_beyond_the_loopback_in_clear_text(house: House) -> None
     assert _why(house, listen=BEYOND, tls=TLS) == ""
 
 
+def test_authorities_of_a_provider_that_cannot_be_used_are_told_at_the_start(
+    house: House, tmp_path: Path
+) -> None:
+    public_url = "https://watch.bank.example"
+    for name, why in (("id.pem", "these authorities cannot be used"), ("", "")):
+        oidc = _read(oidc=OIDC | ({"ca_file": str(tmp_path / name)} if name else {}))
+        assert _why(house, access=oidc, public_url=public_url) == why
+
+
 # ── settings ──
 
 OIDC: dict[str, Any] = {

@@ -183,9 +183,16 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "whoever took most gives first",
         "certpin/watch/store/relief.py",
-        " if 2 * amount >= max(took.values())]",
+        " if 2 * amount >= max(brought.values())]",
         "]",
         _BUDGET + "whoever_took_most_gives_first",
+    ),
+    Mutation(
+        "many samples of one network make room for those of others",
+        "certpin/watch/store/relief.py",
+        "too_many = brought.total() - most * 3 // 4",
+        "too_many = 0",
+        _BUDGET + "many_samples_of_one_network_make_room_for_those_of_others[sqlite]",
     ),
     _rule(
         "a network tells so many things a day",

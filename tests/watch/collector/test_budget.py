@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -16,9 +17,9 @@ from certpin.watch.collector.networks import MOST
 from certpin.watch.collector.received import Failure, Received
 from certpin.watch.store import budget
 from certpin.watch.store.keeping import chain_of, keep_chains
-from certpin.watch.store.relief import SETTLED, relieve
+from certpin.watch.store.relief import SETTLED, relieve, thin
 from certpin.watch.store.tables.chains import CHAINS
-from certpin.watch.store.tables.reports import REPORT_GROUPS, REPORT_NETWORKS
+from certpin.watch.store.tables.reports import REPORT_GROUPS, REPORT_NETWORKS, REPORT_SAMPLES
 from tests.watch.collector.test_counting import AT, SERVED, counted, failure, rows, total
 
 if TYPE_CHECKING:
@@ -132,6 +133,28 @@ def test_whoever_took_most_gives_first(sqlite_store: Store) -> None:
     assert used(sqlite_store) < full
     assert kept(sqlite_store, "a.example") == 3
     assert kept(sqlite_store, "b.example") == 0
+
+
+def test_many_samples_of_one_network_make_room_for_those_of_others(
+    store: Store,
+) -> None:
+    rules, hostile = Rules(Room(1000, 1000, share=str), most_samples=20), "198.51.100.0/24"
+
+    def keeps(at: int, *bodies: Received) -> Counter[str]:
+        """How many are kept of each network, after a round and what comes then."""
+        with store.write() as connection:
+            while thin(connection, 20, at):
+                pass
+        counted(store, bodies, rules)
+        return Counter(row.source for row in rows(store, REPORT_SAMPLES))
+
+    few = [told(n, "a.example") for n in range(3)]
+    flood = [told(n, "a.example", hostile, at=AT + HOUR) for n in range(60)]
+    assert keeps(AT, *few, *flood) == {"192.0.2.0/24": 3, hostile: 17}
+    late = AT + HOUR + SETTLED
+    assert keeps(late, told(70, "a.example")) == {"192.0.2.0/24": 3, hostile: 17}  # still young
+    assert keeps(late + 1, told(71, "a.example")) == {"192.0.2.0/24": 4, hostile: 12}
+    used(store)
 
 
 def test_several_writers_never_keep_more_than_the_budget(postgres_store: Store) -> None:

@@ -64,7 +64,6 @@ def test_what_was_seen_long_ago_is_not_known(store: Store, digests: dict[str, by
     assert doubts.unseen == (NEW,)
     assert doubts.problems == ("pins.toml: broken",)
     assert doubts.last_report == NOW - 2 * HOUR
-    assert doubts.doubts
 
 
 def test_room_that_is_nearly_used_up_is_named(store: Store, digests: dict[str, bytes]) -> None:

@@ -228,3 +228,58 @@ def test_prometheus_itself_takes_the_rules_and_the_metrics(scraped: Scraped) -> 
         ["promtool", "check", "metrics"], input=page, capture_output=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+# Two services on one database, which tell the same of it.
+_SERVICES = ("one:8460", "two:8460")
+
+
+def _tried(alert: str, host: str, *series: tuple[str, str, str, str]) -> dict[str, Any]:
+    """A test as promtool has it, over an hour: for which host it fires, of series by name, host,
+    vantage and values.
+    """
+    told = [
+        {"series": f'{name}{{host="{of}",vantage="{vantage}",instance="{each}"}}', "values": values}
+        for name, of, vantage, values in series
+        for each in _SERVICES
+    ]
+    firing = f'group by (host) (ALERTS{{alertname="{alert}",alertstate="firing"}})'
+    expected = [{"labels": f'{{host="{host}"}}', "value": 1}] if host else []
+    asked = {"expr": firing, "eval_time": "1h", "exp_samples": expected}
+    return {"interval": "1m", "input_series": told, "promql_expr_test": [asked]}
+
+
+def _probed(
+    host: str, match: int, verified: str, vantage: str = "eu"
+) -> tuple[tuple[str, str, str, str], ...]:
+    """A host that is asked each minute, and when it last verified."""
+    values = {
+        "certpin_pin_match": f"{match}x60",
+        "certpin_probe_last_timestamp_seconds": "0+60x60",
+        "certpin_probe_last_success_timestamp_seconds": verified,
+    }
+    return tuple((name, host, vantage, each) for name, each in values.items())
+
+
+@pytest.mark.peer("promtool")
+def test_prometheus_tells_a_strange_key_from_a_host_that_is_down(tmp_path: Path) -> None:
+    always, until_lately = "0+60x60", "0+60x50 3000x9"
+    failures = "certpin_pin_failures_total"
+    counted = "certpin_report_queue_counted_timestamp_seconds"
+    strange, down = _probed("strange", 0, always), _probed("down", 0, until_lately)
+    other_vantage = [*_probed("strange", 1, always, "us"), *_probed("down", 1, always, "us")]
+    few, many = (failures, "few", "eu", "0x30 15x30"), (failures, "many", "eu", "0x30 40x30")
+    tests = [
+        _tried("CertpinKeyNotPinned", "strange", *strange, *down, *_probed("well", 1, always)),
+        _tried("CertpinVantagesDisagree", "strange", *strange, *down, *other_vantage),
+        _tried("CertpinFailuresReported", "many", few, many),
+        _tried("CertpinReportsWait", "late", (counted, "late", "", until_lately)),
+        _tried("CertpinReportsWait", "", (counted, "late", "", always)),
+    ]
+    file = tmp_path / "tests.yml"
+    rules = ROOT / "examples/watch/prometheus/certpin-rules.yml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(rules)], "tests": tests}), encoding="utf-8")
+    done = subprocess.run(
+        ["promtool", "test", "rules", file], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

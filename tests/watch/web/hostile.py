@@ -33,7 +33,7 @@ def write_hostile(store: Store, now: datetime) -> bytes:
     at = int(now.timestamp())
     text = ALL if store.is_sqlite else ALL.replace("\0", "")  # PostgreSQL has no such text
     with store.write() as connection:
-        digest = keep_chains(connection, [_chain(now)], now)[0]
+        digest = keep_chains(connection, [chain(now)], now)[0]
         _reports(connection, at // 3600 * 3600, digest)
         connection.execute(
             SIGHTINGS.update()
@@ -49,7 +49,7 @@ def write_hostile(store: Store, now: datetime) -> bytes:
     return digest
 
 
-def _chain(now: datetime) -> tuple[bytes, ...]:
+def chain(now: datetime) -> tuple[bytes, ...]:
     """A certificate whose issuer's name is an attack."""
     authority = Authority(f"{SCRIPT}\u202e", now=now)
     identity = authority.issue(FIRST[0])

@@ -13,6 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
+from certpin.watch.access import accounts
 from certpin.watch.store.tables.alerts import ALERTS
 from tests.watch._pages import a_year, serving
 from tests.watch._year_pins import FIRST
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.peer("chromium"), pytest.mark.timeout(240)]
 
-# A 404 is an error in the console; the others are pages of which there is another one.
-_LEFT_OUT = ("missing", "host-unseen", "failures-year", "pin-sets")
+# A 404 is an error in the console, and of failures there is another page.
+_LEFT_OUT = ("missing", "failures-year")
 _SINKS = (
     "document.body.innerHTML = '<b>'",
     "document.body.insertAdjacentHTML('beforeend', '<b>')",
@@ -42,6 +43,7 @@ _SINKS = (
     "trustedTypes.createPolicy('other', {})",
     "trustedTypes.createPolicy('default', {createHTML: text => text})",
 )
+_PASSWORD, _OTHER = "four words of a test", "four other words of it"
 _WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
@@ -88,9 +90,7 @@ def test_every_page_is_for_everybody(
             if name in _LEFT_OUT:
                 continue
             page.goto(path)
-            found = Axe().run(page)
-            assert found.violations_count == 0, f"{name}: {found.generate_report()}"
-            assert not page.evaluate(_WIDER), f"{name} is wider than the screen"
+            _is_for_everybody(page)
 
 
 def test_what_can_be_touched_on_a_telephone_is_large_enough(
@@ -165,6 +165,71 @@ def test_a_silence_is_made_and_ended_with_the_keyboard_alone(
         row.get_by_role("button", name="End").focus()
         page.keyboard.press("Enter")
         expect(row).to_contain_text("Ended")
+
+
+def test_an_administrator_does_everything_with_the_keyboard_alone(
+    browser: Browser, tmp_path: Path
+) -> None:
+    watch, year = a_year(tmp_path, hosts=4, groups=50)
+    with watch.store.write() as connection:
+        password = accounts.hash_new(_PASSWORD, "anna")
+        accounts.add(connection, "anna", "admin", password, watch.clock())
+    viewport = {"width": NARROW[0], "height": NARROW[1]}
+    with serving(watch, year) as served, tab(browser, served, viewport=viewport) as page:
+        _sign_in(page, "/tokens", _PASSWORD)
+        _make_and_revoke_a_token(page)
+        page.goto("/account")
+        _is_for_everybody(page)
+        page.get_by_label("Current password").focus()
+        _type(page, _PASSWORD, _OTHER, _OTHER)
+        expect(page.get_by_role("heading", level=1)).to_have_text("anna")
+        page.get_by_role("button", name="Sign out", exact=True).press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("You are signed out here")
+        _is_for_everybody(page)
+        _sign_in(page, "/audit", _OTHER)
+        expect(page.get_by_role("table")).to_contain_text("account.password")
+        _is_for_everybody(page)
+        page.goto("/account")
+        page.get_by_role("button", name="Sign out everywhere").press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    watch.store.close()
+
+
+def _sign_in(page: Page, path: str, password: str) -> None:
+    """On the way to a page, which comes then."""
+    page.goto(path)
+    expect(page.get_by_label("Name")).to_be_focused()
+    _is_for_everybody(page)
+    _type(page, "anna", password)
+    page.wait_for_url(f"**{path}")
+
+
+def _make_and_revoke_a_token(page: Page) -> None:
+    page.get_by_label("What it is for").focus()
+    page.keyboard.type("prometheus")
+    page.get_by_label("metrics").press("Space")
+    page.get_by_label("Days until").press("Enter")
+    expect(page.locator("#made-token")).to_contain_text("certpin_")
+    row = page.get_by_role("row").filter(has_text="prometheus")
+    expect(row).to_contain_text("metrics")
+    _is_for_everybody(page)
+    row.get_by_role("button", name="Revoke").press("Enter")
+    expect(row).to_contain_text("revoked")
+
+
+def _type(page: Page, *words: str) -> None:
+    """Into the field that has the focus and those behind it, and send it."""
+    for at, each in enumerate(words):
+        if at:
+            page.keyboard.press("Tab")
+        page.keyboard.type(each)
+    page.keyboard.press("Enter")
+
+
+def _is_for_everybody(page: Page) -> None:
+    found = Axe().run(page)
+    assert found.violations_count == 0, f"{page.url}: {found.generate_report()}"
+    assert not page.evaluate(_WIDER), f"{page.url} is wider than the screen"
 
 
 def test_the_live_page_follows_rests_in_a_hidden_tab_and_says_when_it_is_old(

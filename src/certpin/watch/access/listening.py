@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 from sqlalchemy import exists, select
@@ -54,7 +55,18 @@ def _has_credentials(store: Store) -> bool:
 
 
 def _refuse_half_a_provider(settings: Settings) -> None:
-    """The provider sends browsers back to an address that no request may choose."""
+    """The provider sends browsers back to an address that no request may choose, and is asked over
+    TLS that somebody vouches for.
+    """
+    if settings.access.oidc and settings.access.oidc.ca_file:
+        try:
+            ssl.create_default_context(cafile=settings.access.oidc.ca_file)
+        except OSError as exc:  # ssl.SSLError is one
+            raise ConfigError(
+                "these authorities cannot be used",
+                key="access.oidc.ca_file",
+                fix="a file of PEM that this user can read, beside watch.toml or with its path",
+            ) from exc
     if settings.access.oidc and not settings.public_url.startswith(("https://", "http://")):
         raise ConfigError(
             "OpenID Connect needs the address under which people reach the watch",

@@ -83,14 +83,6 @@ class Freshness(msgspec.Struct, frozen=True):
         """The bounds of what reports bring that are nearly reached."""
         return tuple(each for each in self.room if each.is_full)
 
-    @property
-    def doubts(self) -> bool:
-        """Whether there is anything that the watch should know, and does not."""
-        late = any(each.stale for each in self.vantages)
-        behind = self.queue is not None and self.queue.late
-        lacks = self.problems or self.unseen_count or self.full or self.unwritable
-        return bool(lacks or late or behind)
-
 
 def freshness(
     connection: Connection,

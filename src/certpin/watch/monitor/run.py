@@ -13,6 +13,7 @@ from certpin.watch.monitor.rounds import Round, Rounds
 
 if TYPE_CHECKING:
     from certpin.watch.monitor.desk import Desk
+    from certpin.watch.settings import Settings
     from certpin.watch.watch import Watch
 
 log = logging.getLogger("certpin.watch.monitor")
@@ -30,8 +31,8 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
     if not settings.enabled:
         await stop.wait()
         return
+    check_ways(watch.settings)
     if watch.settings.nats is None:
-        _need_nobody_else(watch)
         await _rounds(watch, stop)
         return
     desk = _desk(watch)
@@ -83,10 +84,16 @@ async def _halt_with(stop: asyncio.Event, halt: threading.Event) -> None:
     halt.set()
 
 
-def _need_nobody_else(watch: Watch) -> None:
-    settings = watch.settings.monitor
-    named = {*settings.vantages, *(name for each in settings.hosts for name in each.vantages)}
-    if others := sorted(named - {settings.vantage}):
+def check_ways(settings: Settings) -> None:
+    """See that every vantage can be asked: one of another machine needs NATS.
+
+    Raises ``ConfigError``.
+    """
+    own = settings.monitor
+    if not own.enabled or settings.nats is not None:
+        return
+    named = {*own.vantages, *(name for each in own.hosts for name in each.vantages)}
+    if others := sorted(named - {own.vantage}):
         raise ConfigError(
             f"{others[0]!r} is another machine, and nothing leads to it",
             key="monitor.vantages",

@@ -5,6 +5,8 @@ nothing new could be kept. So where more than three quarters are used, the netwo
 loses what is oldest of it, again and again. Somebody who floods loses his own; what a few clients
 told of an attack is small, and stays.
 
+Samples have a number of their own, beside the bytes: the same holds for it.
+
 What is younger than ``SETTLED`` stays in any case: alerts have looked at it by then many times. A
 report of a chain that is gone brings it back.
 """
@@ -42,6 +44,18 @@ def relieve(connection: Connection, most: int, now: int) -> int:
     return 0
 
 
+def thin(connection: Connection, most: int, now: int) -> int:
+    """Where little is left of ``most`` samples, delete some. How many; 0: that will do."""
+    samples = REPORT_SAMPLES.c
+    rows = connection.execute(select(samples.source, func.count()).group_by(samples.source))
+    brought = Counter({source: int(number) for source, number in rows})
+    too_many = brought.total() - most * 3 // 4
+    for source in _greedy(brought) if too_many > 0 else ():
+        if gone := _give_samples(connection, source, now - SETTLED, min(too_many, BATCH)):
+            return gone
+    return 0
+
+
 def newest_identities(connection: Connection, most: int) -> int:
     """The moment of the first identity that is more than ``most``, from the newest on; 0: none."""
     moments = REPORT_IDENTITIES.c.received_at
@@ -61,11 +75,15 @@ def _greediest(connection: Connection) -> list[str]:
         rows = select(source, size).group_by(source).order_by(size.desc()).limit(_MOST_SOURCES)
         for name, amount in connection.execute(rows):
             took[name] += int(amount)
-    return [source for source, amount in took.most_common() if 2 * amount >= max(took.values())]
+    return _greedy(took)
+
+
+def _greedy(brought: Counter[str]) -> list[str]:
+    return [name for name, amount in brought.most_common() if 2 * amount >= max(brought.values())]
 
 
 def _give(connection: Connection, source: str, before: int) -> int:
-    chains, samples = CHAINS.c, REPORT_SAMPLES.c
+    chains = CHAINS.c
     found = connection.execute(
         select(chains.digest, chains.members, chains.told)
         .where(chains.told > 0, chains.source == source, chains.first_at < before)
@@ -73,10 +91,15 @@ def _give(connection: Connection, source: str, before: int) -> int:
         .limit(BATCH)
     ).all()
     delete_chains(connection, found)
+    return len(found) + _give_samples(connection, source, before, BATCH)
+
+
+def _give_samples(connection: Connection, source: str, before: int, most: int) -> int:
+    samples = REPORT_SAMPLES.c
     numbers = connection.execute(
         select(samples.id)
         .where(samples.source == source, samples.received_at < before)
         .order_by(samples.received_at)
-        .limit(BATCH)
+        .limit(most)
     )
-    return len(found) + delete_samples(connection, numbers.scalars().all())
+    return delete_samples(connection, numbers.scalars().all())

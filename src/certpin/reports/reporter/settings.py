@@ -21,9 +21,8 @@ class ReporterSettings:
 
     ``queued`` reports wait on the disk at most, of ``size`` bytes each (192 KiB at most), for
     ``keep``. The same failure is told once in ``pause``, a day at most, and ``different`` ones a
-    day, 1,000 at most. A server is waited for for
-    ``patience`` at each step and ``deadline`` in all; after a failure it is asked again in
-    ``retry``, then in twice that, and so on up to ``rest``.
+    day, 1,000 at most. A server is waited for ``patience`` at each step and ``deadline`` in all;
+    after a failure it is asked again in ``retry``, then in twice that, and so on up to ``rest``.
     """
 
     queued: int = 64

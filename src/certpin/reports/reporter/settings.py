@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from certpin.errors import ConfigError
-from certpin.reports.counting import LATEST
 
 _LONGEST = timedelta(days=366)  # what a thread can wait for is not much more, on some systems
 _DAY = timedelta(days=1)
@@ -27,7 +26,7 @@ class ReporterSettings:
 
     queued: int = 64
     size: int = 64 * 1024
-    keep: timedelta = LATEST
+    keep: timedelta = timedelta(days=7)
     pause: timedelta = timedelta(hours=1)
     different: int = 32
     patience: timedelta = timedelta(seconds=10)

@@ -168,7 +168,7 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "samples count for the budget",
-        "counting.py",
+        "samples.py",
         " and used + spent + size <= room - room // 8",
         "",
         _BUDGET + "samples_are_in_the_budget",

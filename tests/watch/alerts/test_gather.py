@@ -19,7 +19,7 @@ from certpin.watch.alerts.bounds import MOST_FINDINGS, bounded
 from certpin.watch.alerts.evidence import DAY, HOUR
 from certpin.watch.alerts.gather import Past, gather
 from certpin.watch.alerts.judged import matches
-from certpin.watch.alerts.listing import count_open, open_alerts, past_alerts
+from certpin.watch.alerts.listing import open_alerts
 from certpin.watch.alerts.rules import RULES
 from certpin.watch.alerts.signed_folder import roles_of
 from certpin.watch.patterns import Patterns
@@ -243,8 +243,6 @@ def test_what_cannot_be_looked_at_is_told_and_closes_nothing(store: Store) -> No
         here.looker.look()
     with store.read() as connection:
         rules = [each.rule for each in open_alerts(connection)]
-        assert count_open(connection) == {"critical": 1, "warning": 1, "info": 0}
-        assert len(past_alerts(connection)) == 2
     assert rules == ["pin-mismatch", "look-fails"]
 
 

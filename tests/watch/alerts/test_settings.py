@@ -11,12 +11,9 @@ from certpin.errors import ConfigError, InputError
 from certpin.pinfile.fields import Table
 from certpin.watch.alerts.quiet import Silence
 from certpin.watch.alerts.settings import KNOWN, Settings, read
-from certpin.watch.alerts.silences import (
-    end_silence,
-    list_silences,
-    silence,
-    silences_in_force,
-)
+from certpin.watch.alerts.silences import end_silence, silence, silences_in_force
+from certpin.watch.facts import alerts as facts
+from certpin.watch.facts.base import moment
 from tests.watch.alerts._seen import HOST, NOW, SETTINGS
 
 if TYPE_CHECKING:
@@ -81,8 +78,8 @@ def test_a_silence_is_in_force_until_it_ends(store: Store) -> None:
         assert end_silence(connection, made.id, NOW + 1)
         assert not end_silence(connection, made.id, NOW + 1)
         assert silences_in_force(connection, NOW + 1, SETTINGS) == ()
-        (listed,) = list_silences(connection)
-        assert listed.ended_at == NOW + 1
+        (listed,) = facts.silences(connection, moment(NOW)).items
+        assert listed.ended_at == moment(NOW + 1)
 
 
 @pytest.mark.parametrize(

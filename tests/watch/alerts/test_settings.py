@@ -69,6 +69,14 @@ def _wanted(**more: Any) -> Silence:
     return Silence(**values | more)
 
 
+def test_a_silence_that_is_in_force_is_shown_as_that_whatever_the_clock_did(store: Store) -> None:
+    with store.write() as connection:
+        silence(connection, _wanted(since=NOW + 3600, until=NOW + 7200), SETTINGS)
+        assert silences_in_force(connection, NOW, SETTINGS)
+        (shown,) = facts.silences(connection, moment(NOW), active=True).items
+    assert shown.active
+
+
 def test_a_silence_is_in_force_until_it_ends(store: Store) -> None:
     with store.write() as connection:
         made = silence(connection, _wanted(), SETTINGS)

@@ -185,7 +185,7 @@ MUTATIONS: list[Mutation] = [
         "certpin/watch/store/relief.py",
         " if 2 * amount >= max(took.values())]",
         "]",
-        _BUDGET + "whoever_took_most_gives_first",
+        _BUDGET + "whoever_took_most_gives_first[21601]",
     ),
     _rule(
         "a network tells so many things a day",

@@ -5,8 +5,9 @@ nothing new could be kept. So where more than three quarters are used, the netwo
 loses what is oldest of it, again and again. Somebody who floods loses his own; what a few clients
 told of an attack is small, and stays.
 
-What is younger than ``SETTLED`` stays in any case: alerts have looked at it by then many times. A
-report of a chain that is gone brings it back.
+What is younger than ``SETTLED`` stays in any case: alerts have looked at it by then many times.
+What came while the clock ran ahead, by more than that, is not young. A report of a chain that is
+gone brings it back.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from certpin.watch.store import budget
 from certpin.watch.store.sweeping import BATCH, delete_chains, delete_samples, lock_chains
@@ -22,7 +23,7 @@ from certpin.watch.store.tables.chains import CHAINS
 from certpin.watch.store.tables.reports import REPORT_IDENTITIES, REPORT_SAMPLES
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
 SETTLED = 6 * 3600  # seconds
 _MOST_SOURCES = 100  # that are looked at: those that brought most
@@ -37,7 +38,7 @@ def relieve(connection: Connection, most: int, now: int) -> int:
     if budget.hold(connection) <= enough:
         return 0
     for source in _greediest(connection):
-        if gone := _give(connection, source, now - SETTLED):
+        if gone := _give(connection, source, now):
             return gone
     return 0
 
@@ -64,19 +65,23 @@ def _greediest(connection: Connection) -> list[str]:
     return [source for source, amount in took.most_common() if 2 * amount >= max(took.values())]
 
 
-def _give(connection: Connection, source: str, before: int) -> int:
+def _give(connection: Connection, source: str, now: int) -> int:
     chains, samples = CHAINS.c, REPORT_SAMPLES.c
     found = connection.execute(
         select(chains.digest, chains.members, chains.told)
-        .where(chains.told > 0, chains.source == source, chains.first_at < before)
+        .where(chains.told > 0, chains.source == source, _settled(chains.first_at, now))
         .order_by(chains.first_at)
         .limit(BATCH)
     ).all()
     delete_chains(connection, found)
     numbers = connection.execute(
         select(samples.id)
-        .where(samples.source == source, samples.received_at < before)
+        .where(samples.source == source, _settled(samples.received_at, now))
         .order_by(samples.received_at)
         .limit(BATCH)
     )
     return len(found) + delete_samples(connection, numbers.scalars().all())
+
+
+def _settled(moment: ColumnElement[int], now: int) -> ColumnElement[bool]:
+    return or_(moment < now - SETTLED, moment > now + SETTLED)

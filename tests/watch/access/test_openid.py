@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,6 +12,7 @@ import httpx
 import pytest
 from joserfc.jwk import ECKey, RSAKey
 
+from certpin.errors import InputError
 from certpin.watch.access.openid_flow import CALLBACK, Begun
 from certpin.watch.access.openid_settings import Settings as OpenIDSettings
 from certpin.watch.access.settings import Settings as AccessSettings
@@ -252,6 +254,14 @@ def test_a_sign_on_that_takes_too_long_is_over(
     inn.clock.move(minutes=11)
     assert _back(browser, back).status_code == 403
     assert inn.audited()[-1][3] == "the sign-in took too long"
+
+
+def test_another_service_whose_clock_is_a_little_behind_takes_it_back() -> None:
+    now = datetime(2027, 3, 1, tzinfo=UTC)
+    begun = Begun.new("/hosts", now)
+    assert Begun.from_cookie(begun.cookie, now - timedelta(seconds=60)) == begun
+    with pytest.raises(InputError, match="too long"):
+        Begun.from_cookie(begun.cookie, now - timedelta(seconds=61))
 
 
 def _wait(inn: House, provider: Provider, minutes: int) -> None:

@@ -281,6 +281,17 @@ def _again(browser: Any, provider: Provider, root: Authority, path: str = "/acco
     return _back(browser, _at_provider(address, provider, root))
 
 
+def test_the_provider_is_asked_again_where_the_clock_was_set_back(
+    inn: House, provider: Provider, root: Authority
+) -> None:
+    browser, _ = _try(inn, provider, root)
+    _wait(inn, provider, -1)
+    assert browser.get("/account").status_code == 200  # another service may be so far behind
+    _wait(inn, provider, -1)
+    assert _again(browser, provider, root).status_code == 303
+    assert browser.get("/account").status_code == 200
+
+
 def test_the_provider_is_asked_again_after_a_while_without_a_word(
     inn: House, provider: Provider, root: Authority
 ) -> None:

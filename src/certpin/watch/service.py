@@ -92,7 +92,7 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
         app = application(watch, Collector(watch, intake), condition)
         with telemetry.begun(watch.settings.telemetry) as traced:
             server = _server(watch, traced(app))
-            every = {**PARTS, "awake": partial(awake.run, takes=intake.is_ready)}
+            every: dict[str, Part] = {**PARTS, "awake": partial(awake.run, takes=intake.is_ready)}
             parts = asyncio.create_task(run_parts(every, watch, stop, condition))
             try:
                 await _listen(server, watch, stop, condition, listening)

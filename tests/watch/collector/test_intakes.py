@@ -208,7 +208,7 @@ def test_after_a_failure_an_intake_is_ready_once_something_was_stored_again(
 def test_an_intake_looks_again_after_whatever_was_wrong(
     server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    watch = _watch(tmp_path, server.url, stream="ODD")
+    watch = _watch(tmp_path, server.url, stream="ODD", stream_bytes=MEGABYTE)
     wrong = [ValueError("an answer that makes no sense")]
 
     async def odd(*there: Any) -> None:

@@ -160,6 +160,13 @@ MUTATIONS: list[Mutation] = [
         _BUDGET + "one_network_hides_no_chain_that_others_tell_of_the_same_host",
     ),
     _rule(
+        "what came while the clock ran ahead fills no hour",
+        "chains.py",
+        "table.first_at.between(since + 1, since + 2 * HOUR)",
+        "table.first_at > since",
+        _BUDGET + "what_came_while_the_clock_ran_ahead_fills_no_hour",
+    ),
+    _rule(
         "the budget holds",
         "chains.py",
         " and used <= most - most // 8",

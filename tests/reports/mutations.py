@@ -54,13 +54,6 @@ MUTATIONS: list[Mutation] = [
         "tests/reports/codecs/test_certpin.py::"
         "test_an_id_of_a_client_is_never_the_digest_of_another_report",
     ),
-    _rule(
-        "a clock that cannot be believed is not",
-        "certpin/reports/counting.py",
-        "<= at <= received",
-        "<= at",
-        "tests/reports/test_counting.py::test_a_clock_that_cannot_be_believed_is_not",
-    ),
     # ── What the reporter does ──
     _rule(
         "a host hears nothing of its own failures",

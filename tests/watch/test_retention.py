@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text, update
 
 from certpin.errors import ConfigError, StoreError
 from certpin.pinfile.fields import Table as Fields
@@ -22,7 +22,7 @@ from certpin.watch.store import sweeping
 from certpin.watch.store.on_sqlite import path_of
 from certpin.watch.store.relief import newest_identities
 from certpin.watch.store.tables import METADATA
-from certpin.watch.store.tables.access import AUDIT
+from certpin.watch.store.tables.access import AUDIT, GUESSES
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
 from certpin.watch.store.tables.chains import CERTIFICATES, CHAINS
 from certpin.watch.store.tables.days import DAY_PLACES, DAY_TRAITS, REPORT_PLACES, REPORT_TRAITS
@@ -301,3 +301,22 @@ def test_a_chain_that_is_just_being_named_is_not_deleted(postgres_store: Store) 
     limits = cutoffs(Settings(), NOW)
     asyncio.run(work())
     assert digest in _left(postgres_store, CHAINS.c.digest)
+
+
+def test_what_is_just_counted_anew_is_not_deleted(postgres_store: Store) -> None:
+    """Somebody guesses again at the moment in which the first guesses are forgotten."""
+    _put(postgres_store, GUESSES, last_at=1)
+    limits = cutoffs(Settings(), NOW)
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+
+    async def work() -> int:
+        with postgres_store.write() as connection:
+            connection.execute(update(GUESSES).values(last_at=AT))
+            sweeping_now = asyncio.create_task(asyncio.to_thread(sweep, postgres_store, limits))
+            async with asyncio.timeout(10):
+                while not connection.execute(waiting).scalar():  # noqa: ASYNC110  # no event of ours
+                    await asyncio.sleep(0.01)
+        return await sweeping_now
+
+    assert asyncio.run(work()) == 0
+    assert _left(postgres_store, GUESSES.c.last_at) == [AT]

@@ -53,7 +53,8 @@ class Report:
     ``identity`` tells this report from every other one that a client sends, and stays the same when
     it is sent again. With ``own_identity`` the client made it by luck, for this report alone: no
     other client has the same. Without, it is a digest of what was said: two clients that met the
-    same in the same second, and have nothing that tells them apart, share it.
+    same in the same second, and have nothing that tells them apart, share it. ``also`` is a second
+    one, or empty: whatever has either is the same report (``codecs/nel.py``).
     """
 
     kind: Kind

@@ -45,6 +45,15 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback
 
 
+def stays_here(host: str) -> bool:
+    """Whether what is dialled, or listened on, by this name or address is this machine's alone.
+
+    Of names, ``localhost`` is: whoever looks up one below it may ask the network, as glibc does,
+    and be told anything.
+    """
+    return is_loopback(host) and not host.lower().rstrip(".").endswith(".localhost")
+
+
 def is_in(text: str, networks: Sequence[Network]) -> bool:
     """Whether it is an address of one of these networks."""
     address = address_of(text)

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy
     from certpin.x509 import Certificate
 
-HAS_EXPIRED = (
-    10  # X509_V_ERR_CERT_HAS_EXPIRED (openssl/x509_vfy.h): the chain is judged all the same
-)
+# X509_V_ERR_CERT_HAS_EXPIRED (openssl/x509_vfy.h): such a chain is judged all the same.
+HAS_EXPIRED = 10
 _PART = 4  # of its life
 _AHEAD = timedelta(days=7)  # to prepare the successor of a pinned authority
 

@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError, StoreError
+from certpin.watch.access.throttle import FORGOTTEN_AFTER
 
 if TYPE_CHECKING:
     from certpin.pinfile.fields import Table
@@ -34,7 +35,6 @@ ROUND = 3600.0  # seconds between two rounds
 PAUSE = 0.05  # seconds after each batch, in which whoever waits can write
 _MOST_DAYS = 36_500
 _MOST_WAITING = 30  # days that reports may wait in the stream, and still be known if sent again
-_GUESSES = 900  # seconds that a wrong password counts (``access.throttle.FORGOTTEN_AFTER``)
 
 _LOG = logging.getLogger("certpin.watch")
 
@@ -84,7 +84,7 @@ def cutoffs(settings: Settings, now: datetime, waits: timedelta = timedelta(0)) 
     found = {name: max(0, at - getattr(settings, name) * DAY) for name in KNOWN}
     longer = min(int(waits.total_seconds()), _MOST_WAITING * DAY)
     found["identities"] = max(0, found["identities"] - longer)
-    return found | {"guesses": max(0, at - _GUESSES), "networks": max(0, at - NETWORKS)}
+    return found | {"guesses": max(0, at - int(FORGOTTEN_AFTER)), "networks": max(0, at - NETWORKS)}
 
 
 async def run(watch: Watch, stop: asyncio.Event) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from anyio.to_thread import current_default_thread_limiter
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 # What works in the background. A new part is one line here.
 PARTS: Mapping[str, Part] = {
     "alerts": alerts.run,
-    "awake": awake.run,
     "monitor": monitor.run,
     "retention": retention.run,
     "writer": writer.run,
@@ -94,7 +94,8 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
         app = application(watch, Collector(watch, intake), condition)
         with telemetry.begun(watch.settings.telemetry) as traced:
             server = _server(watch, traced(app))
-            parts = asyncio.create_task(run_parts(PARTS, watch, stop, condition))
+            every: dict[str, Part] = {**PARTS, "awake": partial(awake.run, takes=intake.is_ready)}
+            parts = asyncio.create_task(run_parts(every, watch, stop, condition))
             try:
                 await _listen(server, watch, stop, condition, listening)
             finally:

@@ -74,6 +74,7 @@ def test_what_cannot_be_told_or_sent_stops_nothing_else(
         reporter(failure("https://127.0.0.1:99999/", collector.url))
         collector.arrived(1)
         assert reporter.flush(PATIENCE)
+        assert reporter.lost == 1
     logged = [record.message for record in caplog.records if record.name == "certpin.reports"]
     assert logged == [
         "something could not be reported",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,6 +12,7 @@ import httpx
 import pytest
 from joserfc.jwk import ECKey, RSAKey
 
+from certpin.errors import InputError
 from certpin.watch.access.openid_flow import CALLBACK, Begun
 from certpin.watch.access.openid_settings import Settings as OpenIDSettings
 from certpin.watch.access.settings import Settings as AccessSettings
@@ -254,6 +256,14 @@ def test_a_sign_on_that_takes_too_long_is_over(
     assert inn.audited()[-1][3] == "the sign-in took too long"
 
 
+def test_another_service_whose_clock_is_a_little_behind_takes_it_back() -> None:
+    now = datetime(2027, 3, 1, tzinfo=UTC)
+    begun = Begun.new("/hosts", now)
+    assert Begun.from_cookie(begun.cookie, now - timedelta(seconds=60)) == begun
+    with pytest.raises(InputError, match="too long"):
+        Begun.from_cookie(begun.cookie, now - timedelta(seconds=61))
+
+
 def _wait(inn: House, provider: Provider, minutes: int) -> None:
     """Let time pass, for both."""
     inn.clock.move(minutes=minutes)
@@ -269,6 +279,17 @@ def _again(browser: Any, provider: Provider, root: Authority, path: str = "/acco
     )
     address = browser.get(sent.headers["location"]).headers["location"]
     return _back(browser, _at_provider(address, provider, root))
+
+
+def test_the_provider_is_asked_again_where_the_clock_was_set_back(
+    inn: House, provider: Provider, root: Authority
+) -> None:
+    browser, _ = _try(inn, provider, root)
+    _wait(inn, provider, -1)
+    assert browser.get("/account").status_code == 200  # another service may be so far behind
+    _wait(inn, provider, -1)
+    assert _again(browser, provider, root).status_code == 303
+    assert browser.get("/account").status_code == 200
 
 
 def test_the_provider_is_asked_again_after_a_while_without_a_word(

@@ -11,12 +11,9 @@ from certpin.errors import ConfigError, InputError
 from certpin.pinfile.fields import Table
 from certpin.watch.alerts.quiet import Silence
 from certpin.watch.alerts.settings import KNOWN, Settings, read
-from certpin.watch.alerts.silences import (
-    end_silence,
-    list_silences,
-    silence,
-    silences_in_force,
-)
+from certpin.watch.alerts.silences import end_silence, silence, silences_in_force
+from certpin.watch.facts import alerts as facts
+from certpin.watch.facts.base import moment
 from tests.watch.alerts._seen import HOST, NOW, SETTINGS
 
 if TYPE_CHECKING:
@@ -72,6 +69,14 @@ def _wanted(**more: Any) -> Silence:
     return Silence(**values | more)
 
 
+def test_a_silence_that_is_in_force_is_shown_as_that_whatever_the_clock_did(store: Store) -> None:
+    with store.write() as connection:
+        silence(connection, _wanted(since=NOW + 3600, until=NOW + 7200), SETTINGS)
+        assert silences_in_force(connection, NOW, SETTINGS)
+        (shown,) = facts.silences(connection, moment(NOW), active=True).items
+    assert shown.active
+
+
 def test_a_silence_is_in_force_until_it_ends(store: Store) -> None:
     with store.write() as connection:
         made = silence(connection, _wanted(), SETTINGS)
@@ -81,8 +86,8 @@ def test_a_silence_is_in_force_until_it_ends(store: Store) -> None:
         assert end_silence(connection, made.id, NOW + 1)
         assert not end_silence(connection, made.id, NOW + 1)
         assert silences_in_force(connection, NOW + 1, SETTINGS) == ()
-        (listed,) = list_silences(connection)
-        assert listed.ended_at == NOW + 1
+        (listed,) = facts.silences(connection, moment(NOW)).items
+        assert listed.ended_at == moment(NOW + 1)
 
 
 @pytest.mark.parametrize(

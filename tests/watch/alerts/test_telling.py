@@ -14,10 +14,11 @@ import pytest
 from sqlalchemy import select
 
 from certpin.errors import ConfigError
-from certpin.watch.alerts.listing import alert_story, open_alerts
+from certpin.watch.alerts.listing import open_alerts
 from certpin.watch.alerts.service import Service
 from certpin.watch.alerts.settings import Tell
 from certpin.watch.alerts.telling import Turn
+from certpin.watch.facts import alerts as facts
 from certpin.watch.secret import Secret
 from certpin.watch.store.tables.alerts import TELLINGS
 from tests.watch.alerts._hook import hook
@@ -39,7 +40,7 @@ def _story(stage: Stage) -> list[str]:
     with stage.watch.store.read() as connection:
         (alert,) = open_alerts(connection)
         assert alert.id is not None
-        story = alert_story(connection, alert.id)
+        story = facts.alert(connection, alert.id)
     assert story is not None
     return [f"{each.what} {each.who} {each.note}".strip() for each in story.events]
 

@@ -160,6 +160,13 @@ MUTATIONS: list[Mutation] = [
         _BUDGET + "one_network_hides_no_chain_that_others_tell_of_the_same_host",
     ),
     _rule(
+        "what came while the clock ran ahead fills no hour",
+        "chains.py",
+        "table.first_at.between(since + 1, since + 2 * HOUR)",
+        "table.first_at > since",
+        _BUDGET + "what_came_while_the_clock_ran_ahead_fills_no_hour",
+    ),
+    _rule(
         "the budget holds",
         "chains.py",
         " and used <= most - most // 8",
@@ -168,7 +175,7 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "samples count for the budget",
-        "counting.py",
+        "samples.py",
         " and used + spent + size <= room - room // 8",
         "",
         _BUDGET + "samples_are_in_the_budget",
@@ -185,7 +192,7 @@ MUTATIONS: list[Mutation] = [
         "certpin/watch/store/relief.py",
         " if 2 * amount >= max(brought.values())]",
         "]",
-        _BUDGET + "whoever_took_most_gives_first",
+        _BUDGET + "whoever_took_most_gives_first[21601]",
     ),
     Mutation(
         "many samples of one network make room for those of others",

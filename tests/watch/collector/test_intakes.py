@@ -205,6 +205,27 @@ def test_after_a_failure_an_intake_is_ready_once_something_was_stored_again(
     watch.store.close()
 
 
+def test_an_intake_looks_again_after_whatever_was_wrong(
+    server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = _watch(tmp_path, server.url, stream="ODD", stream_bytes=MEGABYTE)
+    wrong = [ValueError("an answer that makes no sense")]
+
+    async def odd(*there: Any) -> None:
+        if wrong:
+            raise wrong.pop()
+        await ensure_stream(*there)
+
+    async def work() -> None:
+        async with open_intake(watch) as intake:
+            await _becomes(intake.is_ready, True)
+
+    monkeypatch.setattr(jetstream, "ensure_stream", odd)
+    asyncio.run(work())
+    watch.store.close()
+    assert "because NATS is not ready: ValueError" in caplog.text
+
+
 async def _becomes(holds: Callable[[], bool], wanted: bool) -> None:
     async with asyncio.timeout(20):
         while holds() != wanted:  # noqa: ASYNC110  # nobody tells

@@ -63,7 +63,11 @@ def test_series_say_which_buckets_are_unknown(sqlite_store: Store) -> None:
 def test_the_service_notes_that_it_is_awake_until_it_ends(sqlite_store: Store) -> None:
     stop = asyncio.Event()
     stop.set()
-    asyncio.run(awake.run(world.watch(sqlite_store), stop))
+    watch = world.watch(sqlite_store)
+    asyncio.run(awake.run(watch, stop, lambda: False))  # NATS is away: every report is refused
+    with sqlite_store.read() as connection:
+        assert not connection.execute(select(LISTENED)).all()
+    asyncio.run(awake.run(watch, stop, lambda: True))
     with sqlite_store.read() as connection:
         (row,) = connection.execute(select(LISTENED))
     assert (row.since, row.until) == (world.at(world.NOW), world.at(world.NOW))

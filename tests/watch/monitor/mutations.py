@@ -121,7 +121,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "no way to the NATS server in clear text by mistake",
         "certpin/watch/nats_address.py",
-        "not is_loopback(host)",
+        "not stays_here(host)",
         "False",
         "tests/watch/test_nats_address.py::test_clear_text_to_another_machine_is_refused",
     ),

@@ -71,6 +71,13 @@ MUTATIONS: list[Mutation] = [
         "leap.py::test_a_leap_holds_for_a_day_and_is_believed_after_it[86401]",
     ),
     Mutation(
+        "what is just counted anew is not deleted",
+        "certpin/watch/store/sweeping.py",
+        "key.in_(chosen), past))",
+        "key.in_(chosen)))",
+        "tests/watch/test_retention.py::test_what_is_just_counted_anew_is_not_deleted",
+    ),
+    Mutation(
         "while a clock is not believed nothing is deleted",
         "certpin/watch/retention.py",
         "if (until := self._belief.held_until) is not None:",

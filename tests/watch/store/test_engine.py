@@ -161,6 +161,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
         "postgresql://watch:hun@ter2@127.0.0.1/watch", "postgresql://watch:x@127.0.0.1:hunter2/w",
         "postgresql://watch:hunter2@db.bank.example/watch",
         "postgresql://watch:hunter2@127.0.0.1,db.bank.example/watch",
+        "postgresql://watch:hunter2@db.localhost/watch",
     ],
 )  # fmt: skip
 def test_an_address_that_cannot_be_right_is_refused_and_not_shown(url: str) -> None:

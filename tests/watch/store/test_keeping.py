@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from certpin.watch.store.keeping import (
     NO_CHAIN,
-    chain_digest,
+    chain_of,
     keep_chains,
     read_certificates,
     read_chains,
@@ -49,7 +49,7 @@ def test_the_digest_is_that_of_the_digests(sqlite_store: Store) -> None:
     expected = hashlib.sha256(
         hashlib.sha256(LEAF).digest() + hashlib.sha256(ABOVE).digest()
     ).digest()
-    assert chain_digest((LEAF, ABOVE)) == expected
+    assert chain_of((LEAF, ABOVE)).digest == expected
     with sqlite_store.write() as connection:
         assert keep_chains(connection, [[LEAF, ABOVE]], NOW) == [expected]
 
@@ -64,5 +64,5 @@ def test_more_chains_than_a_statement_has_room_for(sqlite_store: Store) -> None:
 
 @given(st.lists(st.lists(st.binary(max_size=8), max_size=4), max_size=8))
 def test_chains_that_differ_have_digests_that_differ(chains: list[list[bytes]]) -> None:
-    digests = {tuple(chain): chain_digest(chain) for chain in chains}
+    digests = {tuple(chain): chain_of(chain).digest for chain in chains}
     assert len(set(digests.values())) == len(digests)

@@ -38,7 +38,7 @@ class Queue:
         self._settings = settings
         self._guard = threading.Lock()
         self._spare: dict[str, Item] = {}
-        self.lost = 0  # reports that made room, or waited for too long
+        self.lost = 0  # reports that made room, waited for too long, or could not be sent at all
         self._done: set[str] = set()  # what is there still: it cannot be taken away
 
     def put(self, item: Item, now: datetime) -> bool:
@@ -76,8 +76,7 @@ class Queue:
         found = sorted({*there, *spare} - self._done)
         for name in found:
             if int(name[:15]) < oldest:
-                self.done(name)
-                self._lose()
+                self.give_up(name)
         return [name for name in found if int(name[:15]) >= oldest]
 
     @contextmanager
@@ -115,6 +114,11 @@ class Queue:
         if spare is None:
             self._done.add(name)
             self._folder.drop(name)
+
+    def give_up(self, name: str) -> None:
+        """Forget it unsent. Never raises."""
+        self.done(name)
+        self._lose()
 
 
 def _digest(address: str) -> str:

@@ -120,7 +120,7 @@ class Reporter:
 
     @property
     def lost(self) -> int:
-        """How many reports this process gave up unsent: on a full disk, a full queue, too old."""
+        """How many reports this process gave up unsent, for whatever reason."""
         return self._notes.lost + self._queue.lost
 
     def flush(self, seconds: float = 5.0) -> bool:

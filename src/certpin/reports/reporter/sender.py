@@ -140,7 +140,7 @@ class Sender:
                 waits.append(self._try(name, urgent=urgent))
             except Exception:  # noqa: BLE001  # whatever it is: no other report has to suffer
                 _log.exception("a report could not be sent, and is dropped")
-                self._queue.done(name)
+                self._queue.give_up(name)
         return min((wait for wait in waits if wait > 0), default=None)
 
     def _try(self, name: str, *, urgent: bool) -> float:

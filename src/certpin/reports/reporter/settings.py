@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from certpin.errors import ConfigError
-from certpin.reports.counting import LATEST
 
 _LONGEST = timedelta(days=366)  # what a thread can wait for is not much more, on some systems
 _DAY = timedelta(days=1)
@@ -21,14 +20,13 @@ class ReporterSettings:
 
     ``queued`` reports wait on the disk at most, of ``size`` bytes each (192 KiB at most), for
     ``keep``. The same failure is told once in ``pause``, a day at most, and ``different`` ones a
-    day, 1,000 at most. A server is waited for for
-    ``patience`` at each step and ``deadline`` in all; after a failure it is asked again in
-    ``retry``, then in twice that, and so on up to ``rest``.
+    day, 1,000 at most. A server is waited for ``patience`` at each step and ``deadline`` in all;
+    after a failure it is asked again in ``retry``, then in twice that, and so on up to ``rest``.
     """
 
     queued: int = 64
     size: int = 64 * 1024
-    keep: timedelta = LATEST
+    keep: timedelta = timedelta(days=7)
     pause: timedelta = timedelta(hours=1)
     different: int = 32
     patience: timedelta = timedelta(seconds=10)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from certpin.errors import StoreError
 from certpin.watch.access import cookies, csrf, sessions, tokens
 from certpin.watch.access.audit import audit, somebody
+from certpin.watch.access.id_token import LEEWAY
 from certpin.watch.access.roles import ROLES, scopes_of
 from certpin.watch.access.visitor import Visitor
 
@@ -89,7 +90,8 @@ def _is_stale(session: Session, settings: Settings, now: datetime, *, changing: 
     if settings.oidc is None:  # nobody vouches for them any more
         return True
     longest = settings.oidc.recheck_seconds + (_FORM if changing else 0)
-    return now.timestamp() - session.made_at >= longest
+    # What the provider said in the future, it said by a clock that ran ahead: nobody knows when.
+    return not -LEEWAY <= now.timestamp() - session.made_at < longest
 
 
 def _by_token(door: Door, header: str, origin: Origin, now: datetime) -> Visitor | Refused:

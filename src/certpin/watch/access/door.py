@@ -15,7 +15,7 @@ from certpin.watch.access.passwords import AT_ONCE
 from certpin.watch.access.provider import Provider
 from certpin.watch.access.throttle import Recorded, Throttle
 from certpin.watch.access.verified import Verified
-from certpin.watch.addresses import is_loopback
+from certpin.watch.addresses import is_loopback, stays_here
 
 if TYPE_CHECKING:
     from certpin.watch.settings import Settings
@@ -70,7 +70,7 @@ def may_be_open(settings: Settings) -> bool:
     public = host_of(settings.public_url.partition("://")[2].partition("/")[0])
     access = settings.access
     return (
-        is_loopback(settings.listen[0])
+        stays_here(settings.listen[0])
         and not access.behind_proxy
         and access.oidc is None
         and (not settings.public_url or is_loopback(public))

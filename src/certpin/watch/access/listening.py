@@ -10,7 +10,7 @@ from sqlalchemy import exists, select
 from certpin.errors import ConfigError
 from certpin.watch.access import accounts
 from certpin.watch.access.door import may_be_open
-from certpin.watch.addresses import is_loopback
+from certpin.watch.addresses import stays_here
 from certpin.watch.store.schema import SchemaState, schema_state
 from certpin.watch.store.tables.access import TOKENS
 
@@ -35,7 +35,7 @@ def check_listening(settings: Settings, store: Store) -> None:
             fix="certpin watch user add NAME --role admin, or [access.oidc] in watch.toml; "
             "or listen on 127.0.0.1 with no proxy in front",
         )
-    if is_loopback(settings.listen[0]):
+    if stays_here(settings.listen[0]):
         return
     if settings.tls is None and not settings.access.behind_proxy:
         raise ConfigError(

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote
 
 from certpin.errors import InputError
 from certpin.watch.access.cookies import new_secret
+from certpin.watch.access.id_token import LEEWAY
 from certpin.watch.access.refusal import local_path
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Begun:
         again, _, path = rest.partition(".")
         if len(secret) < _FEWEST or not moment.isdecimal() or len(moment) > 12:
             raise InputError("this browser did not begin to sign in, or has no cookies")
-        if not 0 <= int(now.timestamp()) - int(moment) <= MINUTES * 60:
+        if not -LEEWAY <= int(now.timestamp()) - int(moment) <= MINUTES * 60:
             raise InputError("the sign-in took too long")
         return cls(secret, local_path(unquote(path)), int(moment), again == _AGAIN)
 

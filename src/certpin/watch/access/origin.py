@@ -53,7 +53,7 @@ class Origin:
 
     @property
     def guesser(self) -> str:
-        """Whom to slow down; kept in memory for a while, and nowhere else."""
+        """Whom to slow down: an address, of which the store keeps a digest, for a while."""
         return cut(self.address, _GUESSER)
 
     @property

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy
 
 _LONGEST = 6  # certificates of a path: those of the web have three or four
+# Chains whose verdict is kept, which is three times what one look asks for. Each is kept with it,
+# and has 200 kB where whoever sent it likes.
+REMEMBERED = 1000
 
 
 def roots_of(policy: HostPolicy | None) -> tuple[bytes, ...]:
@@ -48,7 +51,7 @@ def is_vouched_for(
     return _is_vouched_for(chain, host, roots, now.replace(minute=0, second=0, microsecond=0))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=REMEMBERED)
 def _is_vouched_for(
     chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...], hour: datetime
 ) -> bool:

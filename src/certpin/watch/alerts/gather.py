@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from certpin.watch.watch import Watch
     from certpin.watch.watched import WatchedSet
 
-_MOST_ORIGINS = 100_000
+_MOST_NETWORKS = 300  # that are counted of one chain: what decides is whether they are ten
 _OWN_GROUPS = 200  # of each part of what is watched
 _MOST_GROUPS = 20_000  # of a day, the largest: whoever sends reports chooses their number
 
@@ -78,7 +78,9 @@ def gather(
         issuers=verdicts.issuers,
         sighted=_sighted(connection, groups),
         vouched=verdicts.vouched,
-        networks=_networks(connection, {digest for _, digest in verdicts.judged}, now),
+        networks=_networks(
+            connection, {digest for _, digest in verdicts.judged}, now, settings.networks
+        ),
         spread=_spread(connection, now),
         share=patterns.share,
         roles=tuple(role for each in sets for role in roles_of(each, now)),
@@ -186,15 +188,26 @@ def _sighted(connection: Connection, groups: tuple[Group, ...]) -> frozenset[tup
 
 
 def _networks(
-    connection: Connection, chains: set[bytes], now: int
+    connection: Connection, chains: set[bytes], now: int, wanted: int
 ) -> dict[tuple[str, bytes], frozenset[str]]:
-    """Who told of these chains today and yesterday, and of failures without a chain."""
+    """Who told of these chains today and yesterday, and of failures without a chain.
+
+    So many of each: who tells much of one thing hides nobody who tells of another.
+    """
     table = REPORT_NETWORKS.c
-    rows = connection.execute(
+    told = (
         select(table.share, table.met, table.network)
         .where(table.day >= now - now % DAY - DAY, table.met.in_(sorted({b"", *chains})))
         .distinct()
-        .limit(_MOST_ORIGINS)
+        .subquery()
+        .c
+    )
+    place = func.row_number().over(partition_by=(told.share, told.met), order_by=told.network)
+    placed = select(told.share, told.met, told.network, place.label("place")).subquery().c
+    rows = connection.execute(
+        select(placed.share, placed.met, placed.network).where(
+            placed.place <= max(_MOST_NETWORKS, wanted)
+        )
     )
     found: dict[tuple[str, bytes], set[str]] = {}
     for share, met, network in rows:

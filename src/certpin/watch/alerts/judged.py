@@ -6,7 +6,7 @@ from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from certpin.watch.alerts.authority import is_vouched_for, roots_of
+from certpin.watch.alerts.authority import REMEMBERED, is_vouched_for, roots_of
 from certpin.watch.alerts.evidence import watched_set
 from certpin.watch.facts.issuer import public_roots
 from certpin.watch.store.keeping import read_chains
@@ -106,7 +106,7 @@ def _roots(sets: Sequence[WatchedSet]) -> tuple[bytes, ...]:
     return tuple(dict.fromkeys((*named, *public_roots())))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=REMEMBERED)
 def matches(
     chain: tuple[bytes, ...],
     host: str,

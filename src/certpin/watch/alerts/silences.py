@@ -56,12 +56,6 @@ def silences_in_force(connection: Connection, now: int, settings: Settings) -> t
     return tuple(each for each in map(_silence, rows) if holds(each, now, settings))
 
 
-def list_silences(connection: Connection, most: int = 200) -> tuple[Silence, ...]:
-    """The newest, whether they are in force or not."""
-    rows = connection.execute(select(SILENCES).order_by(SILENCES.c.id.desc()).limit(most))
-    return tuple(map(_silence, rows))
-
-
 def _silence(row: object) -> Silence:
     names = ("rule", "host", "since", "until", "who", "why", "ended_at", "id")
     return Silence(**{name: getattr(row, name) for name in names})

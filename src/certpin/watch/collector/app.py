@@ -59,11 +59,7 @@ _TASTES = 10_000  # looks that are remembered
 # Browsers send reports from any page, and never with credentials (Reporting API, section 3.5).
 _ANY_ORIGIN = (b"access-control-allow-origin", b"*")
 _NOT_KEPT = (b"cache-control", b"no-store")
-_ACCEPTED = {
-    "type": "http.response.start",
-    "status": 204,
-    "headers": [_ANY_ORIGIN],
-}
+_ACCEPTED = {"type": "http.response.start", "status": 204, "headers": [_ANY_ORIGIN]}
 _PREFLIGHT = {
     "type": "http.response.start",
     "status": 204,

@@ -13,6 +13,8 @@ from certpin.errors import StoreError
 from certpin.watch.store.tables.listened import LISTENED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Connection
 
     from certpin.watch.watch import Watch
@@ -23,11 +25,12 @@ _EVERY = 60.0  # seconds between two notes
 _log = logging.getLogger(__name__)
 
 
-async def run(watch: Watch, stop: asyncio.Event) -> None:
-    """Note it each minute, and once more at the end."""
+async def run(watch: Watch, stop: asyncio.Event, takes: Callable[[], bool]) -> None:
+    """Note it each minute, and once more at the end; not where the intake ``takes`` none."""
     while True:
         try:
-            await asyncio.to_thread(_note, watch)
+            if takes():
+                await asyncio.to_thread(_note, watch)
         except StoreError as exc:  # then nothing is taken, either
             _log.warning("that reports are taken is not written down: %s", exc.reason)
         if stop.is_set():

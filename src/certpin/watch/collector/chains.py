@@ -131,7 +131,8 @@ def _lately(connection: Connection, since: int) -> Lately:
     table, lately = CHAINS.c, Lately()
     rows = connection.execute(
         select(table.share, table.source, func.count())
-        .where(table.first_at > since, table.told > 0)
+        # What is far ahead was brought while the clock ran ahead, and would be new until then.
+        .where(table.first_at.between(since + 1, since + 2 * HOUR), table.told > 0)
         .group_by(table.share, table.source)
     )
     for share, source, number in rows:

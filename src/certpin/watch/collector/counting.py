@@ -38,16 +38,16 @@ from certpin.watch.collector.known import Hour, Known, by_hour
 from certpin.watch.collector.networks import note_networks, origin
 from certpin.watch.collector.presences import Space, count_presences
 from certpin.watch.collector.received import Failure
+from certpin.watch.collector.samples import keep_samples
 from certpin.watch.collector.statements import (
     execute_many,
     existing,
     insert_identities,
-    pieces,
     upsert_groups,
 )
 from certpin.watch.collector.sums import add_up, find_spots
-from certpin.watch.store import budget, insert
-from certpin.watch.store.tables.reports import REPORT_GROUPS, REPORT_SAMPLES
+from certpin.watch.store import budget
+from certpin.watch.store.tables.reports import REPORT_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -103,7 +103,7 @@ def count(connection: Connection, batch: Sequence[Received], rules: Rules, known
     spots = _spots(connection, dict(counted_in), rules.room, known)
     _count_groups(connection, failures, counted_in, spots)
     _note(connection, zip(failures, groups, strict=True), rules.room, known, found)
-    _keep_samples(connection, failures, [key for key, _ in counted_in], rules)
+    keep_samples(connection, failures, [key for key, _ in counted_in], rules)
     count_presences(connection, holdings, rules.space)
     for key, group in counted_in:
         found[group.hour].groups[key] = spots[key]
@@ -235,40 +235,3 @@ def _count_groups(
     if rows:
         execute_many(connection, upsert_groups, [rows[key] for key in sorted(rows)])
         add_up(connection, rows, spots)
-
-
-def _keep_samples(
-    connection: Connection, failures: Sequence[New], keys: Sequence[bytes], rules: Rules
-) -> None:
-    pairs = zip(keys, failures, strict=True)
-    offered = [(key, new) for key, new in pairs if new.body.sample and rules.samples]
-    if not offered:
-        return
-    total = connection.execute(select(func.count()).select_from(REPORT_SAMPLES)).scalar_one()
-    used, spent = budget.hold(connection), 0
-    held = _held(connection, {key for key, _ in offered})
-    rows: list[dict[str, Any]] = []
-    for key, new in offered:
-        body, host = new.body, new.failure.host
-        size = len(body.sample) + budget.ROW
-        most, room = (rules.room.of(each, host) for each in (rules.most_samples, rules.room.budget))
-        fits = total + len(rows) < most and used + spent + size <= room - room // 8
-        if held[key] < rules.samples and fits:
-            held[key] += 1
-            spent += size
-            sample = {"received_at": body.at, "source": body.source, "body": body.sample}
-            rows.append({"key": key, **sample})
-    if rows:
-        connection.execute(insert(connection, REPORT_SAMPLES), rows)
-        budget.spend(connection, spent)
-
-
-def _held(connection: Connection, keys: set[bytes]) -> Counter[bytes]:
-    """How many samples these groups have."""
-    samples = REPORT_SAMPLES.c
-    held: Counter[bytes] = Counter()
-    for piece in pieces(keys):
-        by_key = select(samples.key, func.count()).where(samples.key.in_(piece))
-        for key, number in connection.execute(by_key.group_by(samples.key)):
-            held[bytes(key)] = number
-    return held

@@ -97,7 +97,7 @@ class JetStreamIntake:
             await self._missing.wait()
             try:
                 await self._find()
-            except FAILURES as exc:
+            except Exception as exc:  # noqa: BLE001  # whatever it is: nobody else would look again
                 if (said := why(exc)) != told:
                     told = said
                     _log.warning("reports wait, because NATS is not ready: %s", said)

@@ -6,10 +6,23 @@ referrers, paths and queries of addresses, and whatever a client of tomorrow add
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
+from sqlalchemy import func, select
+
+from certpin.watch.collector.statements import pieces
+from certpin.watch.store import budget, insert
+from certpin.watch.store.tables.reports import REPORT_SAMPLES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from certpin.watch.collector.counting import New, Rules
 
 # RFC 7469 section 3, TrustKit for iOS and Android, certpin's own.
 _REPORT = frozenset(
@@ -129,3 +142,41 @@ class Taste:
         if count < self._samples:
             self._seen[mark] = count + 1
         return count < self._samples
+
+
+def keep_samples(
+    connection: Connection, failures: Sequence[New], keys: Sequence[bytes], rules: Rules
+) -> None:
+    """Keep some of each group, as far as there is room. For whoever holds the budget."""
+    pairs = zip(keys, failures, strict=True)
+    offered = [(key, new) for key, new in pairs if new.body.sample and rules.samples]
+    if not offered:
+        return
+    total = connection.execute(select(func.count()).select_from(REPORT_SAMPLES)).scalar_one()
+    used, spent = budget.hold(connection), 0
+    held = _held(connection, {key for key, _ in offered})
+    rows: list[dict[str, Any]] = []
+    for key, new in offered:
+        body, host = new.body, new.failure.host
+        size = len(body.sample) + budget.ROW
+        most, room = (rules.room.of(each, host) for each in (rules.most_samples, rules.room.budget))
+        fits = total + len(rows) < most and used + spent + size <= room - room // 8
+        if held[key] < rules.samples and fits:
+            held[key] += 1
+            spent += size
+            sample = {"received_at": body.at, "source": body.source, "body": body.sample}
+            rows.append({"key": key, **sample})
+    if rows:
+        connection.execute(insert(connection, REPORT_SAMPLES), rows)
+        budget.spend(connection, spent)
+
+
+def _held(connection: Connection, keys: set[bytes]) -> Counter[bytes]:
+    """How many samples these groups have."""
+    samples = REPORT_SAMPLES.c
+    held: Counter[bytes] = Counter()
+    for piece in pieces(keys):
+        by_key = select(samples.key, func.count()).where(samples.key.in_(piece))
+        for key, number in connection.execute(by_key.group_by(samples.key)):
+            held[bytes(key)] = number
+    return held

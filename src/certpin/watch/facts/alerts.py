@@ -129,9 +129,7 @@ def silences(
     limit, columns, at = bounded(limit), SILENCES.c, seconds(now)
     statement = select(SILENCES).order_by(columns.id.desc())
     if active:
-        statement = statement.where(
-            columns.since <= at, columns.until > at, columns.ended_at.is_(None)
-        )
+        statement = statement.where(columns.until > at, columns.ended_at.is_(None))
     if before is not None:
         statement = statement.where(columns.id < before[0])
     rows = connection.execute(statement.limit(limit + 1)).all()
@@ -174,6 +172,7 @@ def _silence(row: Row[Any], at: int) -> Silence:
         moment(row.until),
         row.who,
         row.why,
-        row.since <= at < row.until and row.ended_at is None,
+        # Where the clock was set back it begins in the future, and nobody is told all the same.
+        at < row.until and row.ended_at is None,
         moment_or_none(row.ended_at),
     )

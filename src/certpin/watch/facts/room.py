@@ -60,16 +60,19 @@ def room(connection: Connection, now: datetime, settings: Settings) -> Room:
     """As it is now."""
     at = seconds(now)
     chains, groups = CHAINS.c, REPORT_GROUPS.c
-    lately = _count(connection, CHAINS, chains.first_at > at - HOUR, chains.told > 0)
-    hour = _count(connection, REPORT_GROUPS, groups.hour == at - at % HOUR)
-    day = _count(connection, REPORT_GROUPS, groups.hour >= at - at % DAY)
+    # Not what is far ahead, as in `collector`: it came while the clock ran ahead.
+    lately = chains.first_at.between(at - HOUR + 1, at + HOUR)
+    new = _count(connection, CHAINS, lately, chains.told > 0)
+    hour, today = at - at % HOUR, at - at % DAY
+    of_hour = _count(connection, REPORT_GROUPS, groups.hour == hour)
+    of_day = _count(connection, REPORT_GROUPS, groups.hour >= today, groups.hour < today + DAY)
     # An eighth of the bytes is kept back for what watched hosts have for themselves.
     most = settings.budget - settings.budget // 8
     return Room(
         Part("bytes", budget.used_of(connection), most),
-        Part("chains in an hour", lately, settings.chains_per_hour),
-        Part("groups in an hour", hour, settings.groups_per_hour),
-        Part("groups in a day", day, settings.groups_per_day),
+        Part("chains in an hour", new, settings.chains_per_hour),
+        Part("groups in an hour", of_hour, settings.groups_per_hour),
+        Part("groups in a day", of_day, settings.groups_per_day),
     )
 
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, bindparam, select, text, update
 
 from certpin.watch.monitor.schedule import CONFIRMED, Known
+from certpin.watch.store import budget
 from certpin.watch.store.engine import insert
-from certpin.watch.store.keeping import keep_chains
+from certpin.watch.store.keeping import hold_chains, keep_chains
 from certpin.watch.store.tables.sightings import LATEST, SIGHTINGS, VANTAGES
 
 if TYPE_CHECKING:
@@ -66,8 +67,11 @@ def keep_results(connection: Connection, results: Sequence[Result], now: datetim
     for result in sorted(results, key=lambda each: each.slot):  # two of one target: in order
         newest.setdefault(_key(result), []).append(result)
     rounds = max(map(len, newest.values()), default=0)
+    if rounds > 1:  # one, as a rule; the second would take the budget after rows of the first
+        hold_chains(connection)
+        budget.hold(connection)
     kept = 0
-    for at in range(rounds):  # one, as a rule
+    for at in range(rounds):
         kept += _keep(connection, [each[at] for each in newest.values() if len(each) > at], now)
     return kept
 

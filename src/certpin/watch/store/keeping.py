@@ -63,11 +63,6 @@ def chain_of(certificates: Sequence[bytes]) -> Chain:
     return Chain(digest, members, tuple(certificates))
 
 
-def chain_digest(chain: Sequence[bytes]) -> bytes:
-    """The digest alone."""
-    return chain_of(chain).digest
-
-
 def keep_chains(
     connection: Connection, chains: Iterable[Sequence[bytes]], now: datetime
 ) -> list[bytes]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import create_engine, event
 
 from certpin.errors import ConfigError
-from certpin.watch.addresses import is_loopback
+from certpin.watch.addresses import stays_here
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -110,9 +110,9 @@ def _is_local(url: URL) -> bool:
     """Whether the way never leaves this machine: loopback, or a socket's folder."""
     hosts = url.query.get("host") or url.host or ""
     names = [hosts] if isinstance(hosts, str) else list(hosts)
-    return all(_stays_here(name) for each in names for name in each.split(","))
+    return all(_is_near(name) for each in names for name in each.split(","))
 
 
-def _stays_here(host: str) -> bool:
+def _is_near(host: str) -> bool:
     name = host.partition(":")[0] if host.count(":") == 1 else host
-    return not name or name.startswith("/") or is_loopback(name)
+    return not name or name.startswith("/") or stays_here(name)

@@ -7,8 +7,9 @@ told of an attack is small, and stays.
 
 Samples have a number of their own, beside the bytes: the same holds for it.
 
-What is younger than ``SETTLED`` stays in any case: alerts have looked at it by then many times. A
-report of a chain that is gone brings it back.
+What is younger than ``SETTLED`` stays in any case: alerts have looked at it by then many times.
+What came while the clock ran ahead, by more than that, is not young. A report of a chain that is
+gone brings it back.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from certpin.watch.store import budget
 from certpin.watch.store.sweeping import BATCH, delete_chains, delete_samples, lock_chains
@@ -24,7 +25,7 @@ from certpin.watch.store.tables.chains import CHAINS
 from certpin.watch.store.tables.reports import REPORT_IDENTITIES, REPORT_SAMPLES
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
 SETTLED = 6 * 3600  # seconds
 _MOST_SOURCES = 100  # that are looked at: those that brought most
@@ -39,7 +40,7 @@ def relieve(connection: Connection, most: int, now: int) -> int:
     if budget.hold(connection) <= enough:
         return 0
     for source in _greediest(connection):
-        if gone := _give(connection, source, now - SETTLED):
+        if gone := _give(connection, source, now):
             return gone
     return 0
 
@@ -51,7 +52,7 @@ def thin(connection: Connection, most: int, now: int) -> int:
     brought = Counter({source: int(number) for source, number in rows})
     too_many = brought.total() - most * 3 // 4
     for source in _greedy(brought) if too_many > 0 else ():
-        if gone := _give_samples(connection, source, now - SETTLED, min(too_many, BATCH)):
+        if gone := _give_samples(connection, source, now, min(too_many, BATCH)):
             return gone
     return 0
 
@@ -82,24 +83,28 @@ def _greedy(brought: Counter[str]) -> list[str]:
     return [name for name, amount in brought.most_common() if 2 * amount >= max(brought.values())]
 
 
-def _give(connection: Connection, source: str, before: int) -> int:
+def _give(connection: Connection, source: str, now: int) -> int:
     chains = CHAINS.c
     found = connection.execute(
         select(chains.digest, chains.members, chains.told)
-        .where(chains.told > 0, chains.source == source, chains.first_at < before)
+        .where(chains.told > 0, chains.source == source, _settled(chains.first_at, now))
         .order_by(chains.first_at)
         .limit(BATCH)
     ).all()
     delete_chains(connection, found)
-    return len(found) + _give_samples(connection, source, before, BATCH)
+    return len(found) + _give_samples(connection, source, now, BATCH)
 
 
-def _give_samples(connection: Connection, source: str, before: int, most: int) -> int:
+def _give_samples(connection: Connection, source: str, now: int, most: int) -> int:
     samples = REPORT_SAMPLES.c
     numbers = connection.execute(
         select(samples.id)
-        .where(samples.source == source, samples.received_at < before)
+        .where(samples.source == source, _settled(samples.received_at, now))
         .order_by(samples.received_at)
         .limit(most)
     )
     return delete_samples(connection, numbers.scalars().all())
+
+
+def _settled(moment: ColumnElement[int], now: int) -> ColumnElement[bool]:
+    return or_(moment < now - SETTLED, moment > now + SETTLED)

@@ -147,7 +147,9 @@ def _batch(connection: Connection, *, table: Table, past: ColumnElement[bool]) -
     keys = list(table.primary_key.columns)
     chosen = select(*keys).where(past).limit(BATCH)
     key = keys[0] if len(keys) == 1 else tuple_(*keys)
-    return connection.execute(delete(table).where(key.in_(chosen))).rowcount
+    # Once more for each row: PostgreSQL waits for whoever changes one, and looks at it again then,
+    # but not at what was chosen before. What was just counted anew would go.
+    return connection.execute(delete(table).where(key.in_(chosen), past)).rowcount
 
 
 def _samples(connection: Connection, *, before: int) -> int:

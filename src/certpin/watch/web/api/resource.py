@@ -65,7 +65,6 @@ class Resource:
     answers: Any
     find: Callable[[Ask], Any]
     parameters: tuple[Parameter, ...] = ()
-    name: str = ""
     lasts: bool = False
 
 

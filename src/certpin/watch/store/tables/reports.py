@@ -46,7 +46,8 @@ REPORT_IDENTITIES = Table(
     moment("received_at", index=True),
 )
 
-# A few of each group as they came, for whoever has to look closer. `source` is a prefix.
+# A few of each group as they came, for whoever has to look closer. `source` is a prefix, and
+# `share` the watched host or pattern that it is about.
 REPORT_SAMPLES = Table(
     "report_samples",
     METADATA,
@@ -54,6 +55,7 @@ REPORT_SAMPLES = Table(
     digest("key", index=True),
     moment("received_at", index=True),
     text("source"),
+    text("share", server_default=""),
     Column("body", LargeBinary, nullable=False),
 )
 

@@ -127,6 +127,9 @@ def upgrade() -> None:
     op.add_column("chains", sa.Column("source", sa.Text(), server_default="", nullable=False))
     op.add_column("chains", sa.Column("share", sa.Text(), server_default="", nullable=False))
     op.add_column(
+        "report_samples", sa.Column("share", sa.Text(), server_default="", nullable=False)
+    )
+    op.add_column(
         "sightings", sa.Column("took", sa.BigInteger(), server_default="0", nullable=False)
     )
     s0002.after(op.get_bind())

@@ -53,10 +53,11 @@ REPORT_SAMPLES = Table(
     METADATA,
     number(),
     digest("key", index=True),
-    moment("received_at", index=True),
+    moment("received_at"),
     text("source"),
     text("share", server_default=""),
     Column("body", LargeBinary, nullable=False),
+    Index(None, "received_at", "key"),
 )
 
 # From where a chain was told on a day (the first second of it), or a failure without one: the

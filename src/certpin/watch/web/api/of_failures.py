@@ -52,7 +52,7 @@ def _groups(ask: Ask) -> Listed[failures.Group]:
 
 
 def _samples(ask: Ask) -> Listed[samples.Sample]:
-    before = asking.key_of(ask.query["cursor"], int)
+    before = asking.key_of(ask.query["cursor"], int, int)
     return listed(
         samples.samples(
             ask.connection, ask.within, only=_only(ask), before=before, limit=ask.query["limit"]

@@ -55,8 +55,8 @@ REPORT_SAMPLES = Table(
     digest("key", index=True),
     moment("received_at"),
     text("source"),
-    text("share", server_default=""),
     Column("body", LargeBinary, nullable=False),
+    text("share", server_default=""),
     Index(None, "received_at", "key"),
 )
 

@@ -11,6 +11,13 @@ _ISSUER = "tests/watch/facts/test_issuer.py::test_"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
+        "what a worker counts is told to its own machine alone",
+        "certpin/watch/vitals.py",
+        "    if stays_here(address[0]):\n",
+        "    if address:\n",
+        "tests/watch/test_vitals.py::test_what_it_counts_is_for_this_machine_alone",
+    ),
+    Mutation(
         "what enters a page is escaped",
         _PAGES + "render.py",
         "        autoescape=True,\n",

@@ -32,6 +32,13 @@ MUTATIONS: list[Mutation] = [
         _TEST + "what_is_hostile_stands_on_every_page_as_text",
     ),
     Mutation(
+        "a report that is long is cut",
+        _PAGES + "sent.py",
+        "text[:_MOST]",
+        "text",
+        _TEST + "what_clients_sent_is_laid_out_and_is_a_stranger_s_text",
+    ),
+    Mutation(
         "a page is shown to whoever may read",
         _PAGES + "answering.py",
         "require(requirement)(answered)",

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +17,8 @@ from certpin.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    _Work = Callable[[asyncio.Event], Awaitable[None]]
 
 _VARIABLE = "CERTPIN_NATS"
 
@@ -63,8 +66,6 @@ def worker(vantage: str, written: str, window: int, listen: str | None) -> None:
         from certpin.watch.monitor.worker import work
         from certpin.watch.nats_address import nats_address
         from certpin.watch.secret import resolve
-        from certpin.watch.settings import parse_listen
-        from certpin.watch.vitals import answering
     except ModuleNotFoundError as exc:
         raise ConfigError(
             f"a worker needs the package {exc.name}", fix="pip install 'certpin[cluster]'"
@@ -73,16 +74,25 @@ def worker(vantage: str, written: str, window: int, listen: str | None) -> None:
     url = resolve(written, "--nats")
     nats_address(url)  # an error now, not at each try to reach it
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
-    address = parse_listen(listen, "--listen") if listen else None
+    ask = partial(work, vantage, url, window=window)
+    asyncio.run(_until_told(vantage, _answering(listen, ask) if listen else ask))
 
-    async def work_here(stop: asyncio.Event) -> None:
+
+def _answering(listen: str, work: Callable[..., Awaitable[None]]) -> _Work:
+    """The same work, that answers for its health meanwhile. A web server is loaded for that."""
+    from certpin.watch.settings import parse_listen
+    from certpin.watch.vitals import answering
+
+    address = parse_listen(listen, "--listen")
+
+    async def both(stop: asyncio.Event) -> None:
         async with answering(address) as condition:
-            await work(vantage, url, stop, window=window, condition=condition)
+            await work(stop=stop, condition=condition)
 
-    asyncio.run(_until_told(vantage, work_here))
+    return both
 
 
-async def _until_told(vantage: str, work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+async def _until_told(vantage: str, work: _Work) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -47,15 +47,16 @@ def writer(watch: Watch, listen: str | None) -> None:
 
 
 async def _until_told(watch: Watch, address: tuple[str, int] | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):  # before what takes a while to load
+        loop.add_signal_handler(number, stop.set)
+
     from certpin.watch import telemetry
     from certpin.watch.collector.writer import run
     from certpin.watch.metrics.counters import COUNTERS
     from certpin.watch.vitals import answering
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     last = telemetry.start(watch.settings.telemetry, COUNTERS)
     click.echo(f"certpin: writing (process {os.getpid()})", err=True)
     try:

@@ -97,7 +97,7 @@ def test_many_who_say_nothing_hold_up_nobody(port: int) -> None:
 
 
 def test_writers_share_the_work_and_end_when_they_are_told_to(tmp_path: Path) -> None:
-    number, url = free_port(), f"sqlite:///{tmp_path}/w.db"
+    number, answers, url = free_port(), free_port(), f"sqlite:///{tmp_path}/w.db"
     with nats() as server:
         settings = tmp_path / "watch.toml"
         settings.write_text(f"store = {json.dumps(url)}\nnats = {json.dumps(server.url)}\n")
@@ -106,7 +106,7 @@ def test_writers_share_the_work_and_end_when_they_are_told_to(tmp_path: Path) ->
         command = [*CERTPIN, "watch", "writer", "--config", str(settings)]
         serving = [*_SERVING, str(number), url, "--nats", server.url]
         with (
-            running(command, server.port) as first,
+            running([*command, "--listen", f"127.0.0.1:{answers}"], answers) as first,
             running(command, server.port),
             running(serving, number),
         ):

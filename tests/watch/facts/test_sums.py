@@ -59,6 +59,8 @@ def _answers(connection: Connection, only: Only | None) -> list[Any]:
         for lines in (1, 12)
     ]
     found.append(failures.total(connection, within, only))
+    earlier = Range(SINCE, NOW - timedelta(hours=9))  # more came on its last day
+    found.append(failures.total(connection, earlier, only))
     found.append(failures.top_chains(connection, within, only=only))
     found.append(breakdown(connection, within, get_args(By), only, most=50))
     return [*found, *_pages(connection, within, only)]

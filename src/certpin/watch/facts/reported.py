@@ -99,7 +99,7 @@ def of_sums(
     """
     short = span[1] - span[0] <= _SHORT * DAY
     day = table.c.day if listed or short or table is DAY_TRAITS else table.c.day + 0
-    found: list[ColumnElement[bool]] = [day.between(span[0], span[1] - DAY)]
+    found: list[ColumnElement[bool]] = []
     asked = _asked(only)
     for column, named, of_place, folded in (
         ("trait", REPORT_TRAITS, False, REPORT_TRAITS.c.network == OTHER),
@@ -112,7 +112,7 @@ def of_sums(
         if equal:
             chosen = select(named.c.id).where(or_(and_(*equal), folded) if listed else and_(*equal))
             found.append(table.c[column].in_(chosen))
-    return found
+    return [*found, day.between(span[0], span[1] - DAY)]
 
 
 def restricting(connection: Connection, only: Only | None) -> Only | None:

@@ -29,8 +29,8 @@ _LINE = 64  # RFC 7468 section 2
 # Base64 has four letters for three bytes, and nobody breaks lines after fewer than 16 letters.
 MAX_PEM = MAX_DER * 4 // 3 * 9 // 8 + 64
 
-# Clients of one app meet the same few certificates. What is remembered is bounded, in length too: it
-# takes 2 MB, and whoever fills it with others makes it only slower.
+# Clients of one app meet the same few certificates. What is remembered is bounded, in length too:
+# 2 MB, or 5 where somebody fills it with what is none. That makes it slower, and nothing else.
 _REMEMBERED, _LONGEST = 256, 4096
 
 # X.690 8.1.3: a SEQUENCE whose length takes two bytes, and one. None has less than 128 bytes: a

@@ -106,11 +106,12 @@ def of_sums(
         ("place", REPORT_PLACES, True, REPORT_PLACES.c.host == OTHER),
     ):
         wanted = {name: value for name, value in asked.items() if (name in PLACES) is of_place}
-        equal = _equal(named, wanted)
+        asks = _equal(named, wanted)
         if of_place and short and not (listed or table is DAY_TRAITS):
-            equal.append(named.c.seen >= span[0])
-        if equal:
-            chosen = select(named.c.id).where(or_(and_(*equal), folded) if listed else and_(*equal))
+            asks.append(named.c.seen >= span[0])
+        if asks:
+            equal = and_(*asks)
+            chosen = select(named.c.id).where(or_(equal, folded) if listed else equal)
             found.append(table.c[column].in_(chosen))
     return [*found, day.between(span[0], span[1] - DAY)]
 

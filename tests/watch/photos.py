@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import sync_playwright
 
+from certpin.watch.access import accounts
 from tests.watch._pages import a_year, serving
 from tests.watch._year_pins import FIRST
 
@@ -28,6 +29,7 @@ ARGUMENTS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 WIDE, NARROW = (1280, 860), (360, 780)
+SIGN_IN = "sign-in"
 _DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -64,7 +66,16 @@ def pages_of(year: Year) -> dict[str, str]:
 
 
 def photograph(browser: Browser, served: Served, folder: Path, only: str = "") -> None:
-    """All of them."""
+    """All of them, and at last the page for signing in: nobody comes in without it then."""
+    _in_each_look(browser, served, folder, {k: v for k, v in pages(served).items() if only in k})
+    if only in SIGN_IN:
+        with served.watch.store.write() as connection:
+            password = accounts.hash_new("four words of a picture", "anna")
+            accounts.add(connection, "anna", "admin", password, served.watch.clock())
+        _in_each_look(browser, served, folder, {SIGN_IN: "/"})  # it leads there
+
+
+def _in_each_look(browser: Browser, served: Served, folder: Path, wanted: dict[str, str]) -> None:
     for theme in ("light", "dark"):
         for name, (width, height) in (("wide", WIDE), ("phone", NARROW)):
             page = browser.new_page(
@@ -72,10 +83,9 @@ def photograph(browser: Browser, served: Served, folder: Path, only: str = "") -
                 color_scheme="dark" if theme == "dark" else "light",
                 reduced_motion="reduce",
             )
-            for title, path in pages(served).items():
-                if only in title:
-                    page.goto(served.url + path)
-                    page.screenshot(path=folder / f"{title}-{name}-{theme}.png", full_page=True)
+            for title, path in wanted.items():
+                page.goto(served.url + path)
+                page.screenshot(path=folder / f"{title}-{name}-{theme}.png", full_page=True)
             page.close()
 
 

@@ -13,6 +13,7 @@ from certpin.watch import service
 from certpin.watch.settings import Settings
 from certpin.watch.watch import Watch
 from certpin.watch.watched import Watched
+from certpin.watch.web import serving
 from tests.servers._run import free_port
 from tests.watch.collector import bodies
 
@@ -26,7 +27,7 @@ def test_a_connection_that_says_nothing_is_not_kept(
 ) -> None:
     """There are so many, for reports and for everything: some thousand silent ones would be all."""
     monkeypatch.setattr(service, "PARTS", {})
-    monkeypatch.setattr(service, "_SILENT", 1)
+    monkeypatch.setattr(serving, "_SILENT", 1)
     address = ("127.0.0.1", free_port())
     watch = Watch(Settings(listen=address), sqlite_store, Watched([]))
 

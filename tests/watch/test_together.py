@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 EXAMPLES = Path(__file__).parent.parent.parent / "examples/watch"
 HOST = "api.bank.example"
 _PATIENCE = 60.0
+_WORKER = ("watch", "worker", "--vantage", "zurich", "--nats", "env:NATS")
 _MORE = """
 [[monitor.host]]
 name = "{host}"
@@ -86,6 +87,15 @@ def _ask(port: int, path: str, token: str = "", data: bytes | None = None) -> An
     return json.loads(text) if text else {}
 
 
+def _is_well(port: int) -> bool:
+    return bool(_ask(port, "/readyz") == {"status": "ok", "wrong": []})
+
+
+def _metrics(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return str(answer.read(), "ascii")
+
+
 def _was_answered(send: Callable[[], Any]) -> bool:
     return send() is not None
 
@@ -116,11 +126,12 @@ def test_service_writer_and_worker_work_together(
     made, _ = program(*words, *where, env=env).communicate()
     token = json.loads(made)["token"]
 
+    health = free_port(), free_port()  # of the writer, and of the worker
     with ExitStack() as ending:
         commands: list[tuple[str | Path, ...]] = [
             ("serve", *where),
-            ("watch", "writer", *where),
-            ("watch", "worker", "--vantage", "zurich", "--nats", "env:NATS"),
+            ("watch", "writer", *where, "--listen", f"127.0.0.1:{health[0]}"),
+            (*_WORKER, "--listen", f"127.0.0.1:{health[1]}"),
         ]
         worker = nats_url.replace("certpin:letters4and9digits", "zurich:another9for4it")
         processes = [
@@ -146,6 +157,9 @@ def test_service_writer_and_worker_work_together(
 
         _until(counted, processes)
         _until(seen, processes)
+        for where_to in health:
+            _until(partial(_is_well, where_to), processes)
+        assert 'certpin_probes_total{outcome="unreachable"}' in _metrics(health[1])
         for each in processes:
             each.send_signal(signal.SIGTERM)
         assert [each.wait(_PATIENCE) for each in processes] == [0, 0, 0]

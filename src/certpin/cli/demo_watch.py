@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.screen import fold
+from certpin.cli.watching import EXTRA
 from certpin.clients.stdlib import opener
 from certpin.errors import PinError
 from certpin.lab import LabServer
@@ -57,7 +58,7 @@ note = "kept off the server"
 
 def installed() -> bool:
     """Whether the watch has what it needs."""
-    return all(map(find_spec, ("granian", "msgspec", "sqlalchemy", "starlette")))
+    return all(map(find_spec, EXTRA))
 
 
 def watch(server: Identity, backup: Identity, attacker: Identity, *roots: Authority) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def alerts(ctx: click.Context, settings: Settings, test: bool, as_json: bool) -> None:
-    """List the alerts that are open, the worst first.
+    """List the alerts that are open, the worst first, then the oldest.
 
     With --test, tell each service of the settings that this is a test.
 

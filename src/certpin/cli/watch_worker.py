@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from certpin.cli.watching import listen_option
 from certpin.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ _VARIABLE = "CERTPIN_NATS"
     show_default=True,
     help="How many hosts are asked at once.",
 )
-def worker(vantage: str, written: str, window: int) -> None:
+@listen_option
+def worker(vantage: str, written: str, window: int, listen: str | None) -> None:
     """Look at hosts from here, until SIGTERM or SIGINT, for a watch that runs elsewhere.
 
     The watch hands out jobs over NATS JetStream; this worker takes those of its vantage, dials the
@@ -61,6 +63,8 @@ def worker(vantage: str, written: str, window: int) -> None:
         from certpin.watch.monitor.worker import work
         from certpin.watch.nats_address import nats_address
         from certpin.watch.secret import resolve
+        from certpin.watch.settings import parse_listen
+        from certpin.watch.vitals import answering
     except ModuleNotFoundError as exc:
         raise ConfigError(
             f"a worker needs the package {exc.name}", fix="pip install 'certpin[cluster]'"
@@ -69,7 +73,13 @@ def worker(vantage: str, written: str, window: int) -> None:
     url = resolve(written, "--nats")
     nats_address(url)  # an error now, not at each try to reach it
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
-    asyncio.run(_until_told(vantage, lambda stop: work(vantage, url, stop, window=window)))
+    address = parse_listen(listen, "--listen") if listen else None
+
+    async def work_here(stop: asyncio.Event) -> None:
+        async with answering(address) as condition:
+            await work(vantage, url, stop, window=window, condition=condition)
+
+    asyncio.run(_until_told(vantage, work_here))
 
 
 async def _until_told(vantage: str, work: Callable[[asyncio.Event], Awaitable[None]]) -> None:

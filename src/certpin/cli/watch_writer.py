@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.watching import watch_options
+from certpin.cli.watching import listen_option, watch_options
 from certpin.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@listen_option
 @watch_options
-def writer(watch: Watch) -> None:
+def writer(watch: Watch, listen: str | None) -> None:
     """Count the reports that wait in NATS JetStream, until SIGTERM or SIGINT.
 
     `certpin serve` does this too. Run writers beside it where one process is not enough: they share
@@ -32,6 +33,7 @@ def writer(watch: Watch) -> None:
     Exit code 0: it was told to stop. 2: usage, or a database that is not ready.
     """
     from certpin.watch.nats_address import nats_address
+    from certpin.watch.settings import parse_listen
     from certpin.watch.store.schema import prepare
 
     if watch.settings.nats is None:
@@ -41,13 +43,14 @@ def writer(watch: Watch) -> None:
     nats_address(watch.settings.nats)  # an error now, not at each try to reach it
     prepare(watch.store)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
-    asyncio.run(_until_told(watch))
+    asyncio.run(_until_told(watch, parse_listen(listen, "--listen") if listen else None))
 
 
-async def _until_told(watch: Watch) -> None:
+async def _until_told(watch: Watch, address: tuple[str, int] | None) -> None:
     from certpin.watch import telemetry
     from certpin.watch.collector.writer import run
     from certpin.watch.metrics.counters import COUNTERS
+    from certpin.watch.vitals import answering
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -56,6 +59,7 @@ async def _until_told(watch: Watch) -> None:
     last = telemetry.start(watch.settings.telemetry, COUNTERS)
     click.echo(f"certpin: writing (process {os.getpid()})", err=True)
     try:
-        await run(watch, stop)
+        async with answering(address, watch.store) as condition:
+            await run(watch, stop, condition)
     finally:
         last()

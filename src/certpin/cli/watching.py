@@ -20,19 +20,10 @@ if TYPE_CHECKING:
     from certpin.watch.watch import Watch
 
 CONFIG = Path("watch.toml")
-_EXTRA = {
-    *(
-        "alembic",
-        "apprise",
-        "argon2",
-        "authlib",
-        "brotli",
-        "granian",
-        "httpx2",
-        "jinja2",
-        "msgspec",
-    ),
-    *("prometheus_client", "python_multipart", "sqlalchemy", "starlette"),
+# What the extra `watch` of pyproject.toml brings, as it is imported.
+EXTRA = {
+    *("alembic", "apprise", "argon2", "authlib", "brotli", "granian", "httpx2", "jinja2"),
+    *("joserfc", "msgspec", "prometheus_client", "python_multipart", "sqlalchemy", "starlette"),
 }
 
 settings_option = click.option(
@@ -49,6 +40,13 @@ store_option = click.option(
     "env:NAME and file:PATH say where the address is, so that no password is seen in ps.",
 )
 
+listen_option = click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Answer /healthz and /readyz there, and on this machine's own addresses /metrics, too; "
+    "by default nowhere.",
+)
+
 
 @contextmanager
 def extra_needed() -> Iterator[None]:
@@ -56,7 +54,7 @@ def extra_needed() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] not in _EXTRA:
+        if (exc.name or "").partition(".")[0] not in EXTRA:
             raise
         raise ConfigError(
             f"the watch needs the package {exc.name}", fix="pip install 'certpin[watch]'"

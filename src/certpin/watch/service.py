@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from anyio.to_thread import current_default_thread_limiter
 
-from certpin.errors import ConfigError
 from certpin.watch import retention, telemetry
 from certpin.watch.access.listening import check_listening
 from certpin.watch.alerts import run as alerts
@@ -24,12 +22,13 @@ from certpin.watch.collector.intake import open_intake
 from certpin.watch.monitor import run as monitor
 from certpin.watch.nats_address import nats_address
 from certpin.watch.parts import run_parts
-from certpin.watch.port import cannot_listen, check_free
+from certpin.watch.port import check_free
 from certpin.watch.secret import look_up_all
 from certpin.watch.store.durability import weaknesses
 from certpin.watch.store.schema import SchemaState, prepare, schema_state
 from certpin.watch.web.app import application
 from certpin.watch.web.health import Condition
+from certpin.watch.web.serving import ended, server_of, until_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,11 +45,6 @@ PARTS: Mapping[str, Part] = {
     "retention": retention.run,
     "writer": writer.run,
 }
-
-_GRACE = 10  # seconds for requests that are under way to be answered
-_BACKLOG = 1024
-_SILENT = 20  # seconds that a connection may say nothing, before a request and between two
-_MOST_AT_ONCE = 4096  # connections that are worked on; one more waits, whatever it has to say
 
 # Pages that are made at a time, of the fifteen connections that a process has to PostgreSQL: where
 # they are slow, reports are counted all the same, and alerts are looked at.
@@ -93,7 +87,7 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
         condition.needs["stream"] = intake.is_ready
         app = application(watch, Collector(watch, intake), condition)
         with telemetry.begun(watch.settings.telemetry) as traced:
-            server = _server(watch, traced(app))
+            server = server_of(watch.settings.listen, traced(app), watch.settings.tls)
             every: dict[str, Part] = {**PARTS, "awake": partial(awake.run, takes=intake.is_ready)}
             parts = asyncio.create_task(run_parts(every, watch, stop, condition))
             try:
@@ -114,62 +108,11 @@ async def _listen(
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     try:
-        await _until_open(watch.settings.listen, serving)
+        await until_open(watch.settings.listen, serving)
         listening()
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         condition.stopping = True
         stopping.cancel()
         server.stop()  # type: ignore[no-untyped-call]
-    try:
-        async with asyncio.timeout(_GRACE):
-            await serving
-    except TimeoutError:
-        log.warning("requests were under way for more than %d s, and were given up", _GRACE)
-
-
-async def _until_open(address: tuple[str, int], serving: asyncio.Task[None]) -> None:
-    """Wait until somebody answers there. Raises ``ConfigError`` where the server gave up."""
-    while not serving.done():
-        with suppress(OSError):
-            _, writer_ = await asyncio.open_connection(*address)
-            writer_.close()
-            return
-        await asyncio.sleep(0.02)
-    if problem := serving.exception():
-        raise cannot_listen(address) from problem
-
-
-def _server(watch: Watch, app: Any) -> Server:
-    from granian.constants import HTTPModes, Interfaces, SSLProtocols
-    from granian.http import HTTP1Settings
-    from granian.server.embed import Server
-
-    host, port = watch.settings.listen
-    tls: dict[str, Any] = {}
-    if watch.settings.tls:
-        certificate, key = watch.settings.tls
-        # Old telephones report too: RFC 9325 section 3.1.1 still has TLS 1.2.
-        tls = {"ssl_cert": certificate, "ssl_key": key, "ssl_protocol_min": SSLProtocols.tls12}
-    try:
-        return Server(
-            app,
-            address=host,
-            port=port,
-            interface=Interfaces.ASGINL,
-            # HTTP/1.1 alone: while granian waits to see which of two versions a client speaks, no
-            # time-out runs, and whoever says nothing holds one of the connections for ever.
-            http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=_SILENT * 1000),
-            backlog=_BACKLOG,
-            backpressure=_MOST_AT_ONCE,
-            websockets=False,
-            log_enabled=False,
-            **tls,
-        )
-    except (OSError, ValueError, FileNotFoundError) as exc:
-        raise ConfigError(
-            f"certificate and key cannot be used: {exc}",
-            key="tls_certificate",
-            fix="both are PEM, the leaf stands first, and this user has to be able to read them",
-        ) from exc
+    await ended(serving)

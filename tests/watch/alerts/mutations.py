@@ -62,8 +62,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "no silence is for ever",
         "quiet.py",
-        "0 < left <= settings.silence.total_seconds()",
-        "0 < left",
+        "now < silence.until <= last_end(now, settings)",
+        "now < silence.until",
         _STATE + "nobody_silences_for_longer_than_the_settings_allow",
     ),
     _rule(

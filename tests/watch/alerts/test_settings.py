@@ -9,7 +9,7 @@ import pytest
 
 from certpin.errors import ConfigError, InputError
 from certpin.pinfile.fields import Table
-from certpin.watch.alerts.quiet import Silence
+from certpin.watch.alerts.quiet import Silence, holds
 from certpin.watch.alerts.settings import KNOWN, Settings, read
 from certpin.watch.alerts.silences import end_silence, silence, silences_in_force
 from certpin.watch.facts import alerts as facts
@@ -73,8 +73,22 @@ def test_a_silence_that_is_in_force_is_shown_as_that_whatever_the_clock_did(stor
     with store.write() as connection:
         silence(connection, _wanted(since=NOW + 3600, until=NOW + 7200), SETTINGS)
         assert silences_in_force(connection, NOW, SETTINGS)
-        (shown,) = facts.silences(connection, moment(NOW), active=True).items
+        (shown,) = facts.silences(connection, moment(NOW), SETTINGS, active=True).items
     assert shown.active
+
+
+def test_one_that_was_written_past_the_setting_is_shown_as_what_it_is(store: Store) -> None:
+    longest = int(SETTINGS.silence.total_seconds())
+    wanted = _wanted(until=NOW + longest)
+    with store.write() as connection:
+        silence(connection, wanted, SETTINGS)
+        for now in (NOW - 1, NOW, NOW + longest - 1, NOW + longest):
+            found = holds(wanted, now, SETTINGS)
+            (shown,) = facts.silences(connection, moment(now), SETTINGS).items
+            active = facts.silences(connection, moment(now), SETTINGS, active=True).items
+            kept = silences_in_force(connection, now, SETTINGS)
+            assert (shown.active, bool(active), bool(kept)) == (found,) * 3
+            assert found == (NOW <= now < NOW + longest)
 
 
 def test_a_silence_is_in_force_until_it_ends(store: Store) -> None:
@@ -86,7 +100,7 @@ def test_a_silence_is_in_force_until_it_ends(store: Store) -> None:
         assert end_silence(connection, made.id, NOW + 1)
         assert not end_silence(connection, made.id, NOW + 1)
         assert silences_in_force(connection, NOW + 1, SETTINGS) == ()
-        (listed,) = facts.silences(connection, moment(NOW)).items
+        (listed,) = facts.silences(connection, moment(NOW), SETTINGS).items
         assert listed.ended_at == moment(NOW + 1)
 
 

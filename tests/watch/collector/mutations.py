@@ -176,7 +176,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "samples count for the budget",
         "samples.py",
-        " and used + spent + size <= room - room // 8",
+        " and used <= room - room // 8",
         "",
         _BUDGET + "samples_are_in_the_budget",
     ),
@@ -200,6 +200,20 @@ MUTATIONS: list[Mutation] = [
         "too_many = brought.total() - most * 3 // 4",
         "too_many = 0",
         _BUDGET + "many_samples_of_one_network_make_room_for_those_of_others[sqlite]",
+    ),
+    _rule(
+        "each host has samples for itself",
+        "samples.py",
+        "kept.shares[share] < OWN:",
+        "kept.shares[share] < 0:",
+        _BUDGET + "a_flood_at_one_host_keeps_no_sample_of_another_out[sqlite]",
+    ),
+    Mutation(
+        "a flood from very many networks gives first",
+        "certpin/watch/store/relief.py",
+        "    if shares[largest].total() > max(sources.values()):",
+        "    if False:",
+        _BUDGET + "a_flood_at_one_host_keeps_no_sample_of_another_out[sqlite]",
     ),
     _rule(
         "a network tells so many things a day",

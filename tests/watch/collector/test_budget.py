@@ -94,7 +94,8 @@ def test_the_budget_holds_to_the_byte_and_its_last_part_is_for_what_is_watched(
     watched = {"a.example", "flooded.example"}
     room = Room(10**6, 10**6, lambda host: host if host in watched else "", budget=most)
     rules, known = Rules(room), Known()
-    for host, limit in (("stranger.example", most // 4), ("flooded.example", most - most // 8)):
+    limits = {"stranger.example": most // 4, "flooded.example": most - most // 16}
+    for host, limit in limits.items():
         counted(store, [told(n, host) for n in range(50)], rules, known)
         assert limit - 2000 < used(store) <= limit
     counted(store, [told(n, "a.example") for n in range(50)], rules, known)
@@ -111,7 +112,7 @@ def test_samples_are_in_the_budget(sqlite_store: Store) -> None:
         for n in range(50)
     ]
     counted(sqlite_store, batch, rules)
-    assert 15_000 < used(sqlite_store) <= 20_000 - 20_000 // 8
+    assert 15_000 < used(sqlite_store) <= 20_000 - 20_000 // 16
     assert total(sqlite_store) == 50
 
 
@@ -168,9 +169,51 @@ def test_many_samples_of_one_network_make_room_for_those_of_others(
     flood = [told(n, "a.example", hostile, at=AT + HOUR) for n in range(60)]
     assert keeps(AT, *few, *flood) == {"192.0.2.0/24": 3, hostile: 17}
     late = AT + HOUR + SETTLED
-    assert keeps(late, told(70, "a.example")) == {"192.0.2.0/24": 3, hostile: 17}  # still young
-    assert keeps(late + 1, told(71, "a.example")) == {"192.0.2.0/24": 4, hostile: 12}
+    own = [told(70 + n, "a.example", at=late) for n in range(OWN + 1)]
+    assert keeps(late, *own) == {"192.0.2.0/24": 3 + OWN, hostile: 17}  # still young
+    last = told(90, "a.example", at=late + 1)
+    assert keeps(late + 1, last) == {"192.0.2.0/24": 4 + OWN, hostile: 15 - 3 - OWN}
     used(store)
+
+
+def test_a_flood_at_one_host_keeps_no_sample_of_another_out(store: Store) -> None:
+    """Whoever floods has very many networks, and hosts that nobody watches beside them."""
+    watched = {"flooded.example", "a.example"}
+    room = Room(1000, 1000, lambda host: host if host in watched else "")
+    rules, known = Rules(room, most_samples=20), Known()
+
+    def samples(at: int, *bodies: Received) -> Counter[str]:
+        """How many are kept of each part, after a round and what comes then."""
+        with store.write() as connection:
+            while thin(connection, 20, at):
+                pass
+        counted(store, bodies, rules, known)
+        return Counter(row.share for row in rows(store, REPORT_SAMPLES))
+
+    flood = [told(n, "flooded.example", f"198.51.{n}.0/24") for n in range(100)]
+    strange = [told(n, f"{n}.example", at=AT + 1) for n in range(50)]
+    assert samples(AT, *flood, *strange) == {"flooded.example": 20}
+    few = [told(n, "a.example", at=AT + 2) for n in range(100, 100 + 2 * OWN)]
+    assert samples(AT + 2, *few) == {"flooded.example": 20, "a.example": OWN}
+    late = AT + SETTLED + 3
+    assert samples(late) == {"flooded.example": 15 - OWN, "a.example": OWN}
+    used(store)
+
+
+def test_several_writers_keep_what_a_host_has_for_itself_and_no_more(
+    postgres_store: Store,
+) -> None:
+    rules = Rules(Room(1000, 1000, share=str), most_samples=1)
+
+    def writer(start: int) -> None:
+        for turn in range(4):
+            number = start * 100 + turn * 3
+            bodies = [told(number + n, "a.example", f"198.{start}.0.0/24") for n in range(3)]
+            counted(postgres_store, bodies, rules)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(writer, range(4)))
+    assert len(rows(postgres_store, REPORT_SAMPLES)) == OWN
 
 
 def test_several_writers_never_keep_more_than_the_budget(postgres_store: Store) -> None:

@@ -189,7 +189,7 @@ def test_hostile_presences_fill_a_day_and_no_more(store: Store) -> None:
 
 
 def test_a_few_samples_of_each_group_are_kept(store: Store) -> None:
-    rules = Rules(Room(1000, 100), samples=2, most_samples=5)
+    rules = Rules(Room(1000, 100, share=lambda _: ""), samples=2, most_samples=20)
     for turn in range(3):
         batch = [
             body(failure(turn * 100 + n, network=f"net {n}"), sample=b"{%d}" % n) for n in range(4)

@@ -19,7 +19,12 @@ from certpin.rotation import Event, History, Timing
 from certpin.watch.settings import Settings
 from certpin.watch.store.keeping import keep_chains
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
-from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_IDENTITIES
+from certpin.watch.store.tables.reports import (
+    PRESENCES,
+    REPORT_GROUPS,
+    REPORT_IDENTITIES,
+    REPORT_SAMPLES,
+)
 from certpin.watch.store.tables.sightings import SIGHTINGS, VANTAGES
 from certpin.watch.watch import Watch
 from certpin.watch.watched import Glance, Watched, WatchedSet
@@ -204,6 +209,10 @@ def _reports(connection: Connection, strange: bytes) -> None:
     reported(connection, 2, served=strange, count=10, app_version="2.0", network=STRANGE)
     reported(connection, 3, hour=at(NOW.replace(minute=0) - 3 * DAY), count=4, host=PAY)
     reported(connection, 4, host="evil.example", count=1000, pin_set=STRANGE, version=0)
+    sent = at(NOW) - 3600  # one of a group each, and one whose group is gone
+    for number, body in ((1, b'{"port":443}'), (2, STRANGE.encode() + b"\xff"), (9, b"{}")):
+        sample = {"key": number.to_bytes(32, "big"), "received_at": sent, "source": "192.0.2.0/24"}
+        connection.execute(REPORT_SAMPLES.insert(), sample | {"body": body})
     connection.execute(
         REPORT_IDENTITIES.insert(), {"identity": b"1", "received_at": at(NOW - 2 * HOUR)}
     )

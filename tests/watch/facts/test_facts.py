@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import update
 
+from certpin.watch.alerts.settings import Settings
 from certpin.watch.collector.settings import Settings as Collector
 from certpin.watch.facts import adoption, alerts, chains, failures, freshness, hosts, sightings
 from certpin.watch.facts.expected import expected
@@ -239,8 +240,8 @@ def test_alerts_are_listed_the_worst_first(store: Store, digests: dict[str, byte
         assert alerts.open_counts(connection) == {("mismatch", "critical"): 1}
         story = alerts.alert(connection, 1)
         assert alerts.alert(connection, 99) is None
-        silences = alerts.silences(connection, NOW).items
-        active = alerts.silences(connection, NOW, active=True).items
+        silences = alerts.silences(connection, NOW, Settings()).items
+        active = alerts.silences(connection, NOW, Settings(), active=True).items
     assert story is not None
     assert [each.what for each in story.events] == ["opened"]
     assert [each.active for each in silences] == [False, True]

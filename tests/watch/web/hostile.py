@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -10,7 +11,7 @@ from certpin.lab import Authority
 from certpin.watch.store.keeping import keep_chains
 from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
-from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS
+from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_SAMPLES
 from certpin.watch.store.tables.sightings import SIGHTINGS
 from tests.watch._year_pins import FIRST
 
@@ -26,6 +27,13 @@ BREAKING = "\"'><img src=x onerror=window.hacked=1>{{7*7}}{%raw%}"
 TURNED = "abc\u202egpj.exe\u0000\u200b"
 ALL = f"{SCRIPT}{BREAKING}{TURNED}{'W' * 200}"
 ALERT = 9000
+# Reports as they came, or as nobody's collector would keep them: not JSON, not UTF-8, deep, huge.
+SENT = (
+    json.dumps({ALL: ALL, "app": "\u05d0\u05d1\u05d2"}, ensure_ascii=False).encode(),
+    f"</pre></details>{SCRIPT}\u202e\0\u2028{BREAKING}".encode() + b"\xff\xed\xa0\x80",
+    b"[" * 9000,
+    json.dumps({"hostname": SCRIPT * 4000}).encode(),
+)
 
 
 def write_hostile(store: Store, now: datetime) -> bytes:
@@ -68,6 +76,12 @@ def _reports(connection: Connection, hour: int, digest: bytes) -> None:
                 verified=b"", version=2**62, count=5000, first_at=hour, last_at=hour + 1,
             )
         )  # fmt: skip
+    for body in SENT:
+        connection.execute(
+            REPORT_SAMPLES.insert().values(
+                key=bytes([200]) * 32, received_at=hour + 1, source=ALL.replace("\0", ""), body=body
+            )
+        )
     texts = {name: said[name] for name in ("app", "app_version", "platform")}
     day = hour // 86400 * 86400
     connection.execute(

@@ -11,6 +11,13 @@ _ISSUER = "tests/watch/facts/test_issuer.py::test_"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
+        "what a worker counts is told to its own machine alone",
+        "certpin/watch/vitals.py",
+        "    if stays_here(address[0]):\n",
+        "    if address:\n",
+        "tests/watch/test_vitals.py::test_what_it_counts_is_for_this_machine_alone",
+    ),
+    Mutation(
         "what enters a page is escaped",
         _PAGES + "render.py",
         "        autoescape=True,\n",
@@ -23,6 +30,13 @@ MUTATIONS: list[Mutation] = [
         "    return clean(value)\n",
         "    return value\n",
         _TEST + "what_is_hostile_stands_on_every_page_as_text",
+    ),
+    Mutation(
+        "a report that is long is cut",
+        _PAGES + "sent.py",
+        "text[:_MOST]",
+        "text",
+        _TEST + "what_clients_sent_is_laid_out_and_is_a_stranger_s_text",
     ),
     Mutation(
         "a page is shown to whoever may read",

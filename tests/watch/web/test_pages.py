@@ -24,7 +24,7 @@ from certpin.watch.web.pages import routes as pages
 from certpin.watch.web.pages.about import _shown
 from tests.watch._pages import a_year, app_of
 from tests.watch._year_pins import FIRST
-from tests.watch.web.hostile import ALERT, write_hostile
+from tests.watch.web.hostile import ALERT, SENT, write_hostile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -136,6 +136,21 @@ def test_a_chain_is_compared_and_its_issuer_is_a_claim(
     assert "the claim of the certificate alone" in page
     assert "Issuer <b>differs</b>" in page
     assert "No vantage was ever shown this chain" in page
+
+
+def test_what_clients_sent_is_laid_out_and_is_a_stranger_s_text(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    page = client.get(f"/failures/chains/{made[1].inspected.hex()}").text
+    assert page.count('<details class="sent">') == 5
+    assert f"{{\n  &#34;hostname&#34;: &#34;{FIRST[0]}&#34;,\n" in page
+    assert "from <bdi>198.51.100.0/24</bdi>" in page
+    assert "Strangers wrote every word" in page
+    page = client.get(f"/failures/chains/{made[2].hex()}").text
+    assert page.count("</pre>") == page.count("</details>") == len(SENT)
+    assert "\\xff\\xed\\xa0\\x80" in page
+    assert "characters more" in page
+    assert max(map(len, re.findall("<pre[^>]*>([^<]*)", page))) <= 100_000
 
 
 def test_a_binary_that_is_still_told_holds_adopted_up(client: TestClient) -> None:

@@ -1,4 +1,4 @@
-"""The open alerts, for the command line. Pages, API and metrics ask ``watch/facts/alerts.py``."""
+"""The open alerts, in the one order that command line and pages have them in."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from certpin.watch.finding import SEVERITIES
 from certpin.watch.store.tables.alerts import ALERTS
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
     from certpin.watch.alerts.state import Alert
 
 
 def open_alerts(connection: Connection, *, host: str = "", most: int = 1000) -> tuple[Alert, ...]:
-    """Those that are open, the worst first, and of these the newest."""
+    """Those that are open, with all that the book has about them, for the command line."""
+    wanted = worst_first().limit(most)
+    if host:
+        wanted = wanted.where(ALERTS.c.host == host)
+    return tuple(map(alert_of, connection.execute(wanted)))
+
+
+def worst_first() -> Select[Any]:
+    """The rows of those that are open, the worst first, then the oldest."""
     table = ALERTS.c
     rank = case({each: at for at, each in enumerate(SEVERITIES)}, value=table.severity, else_=9)
     wanted = select(ALERTS).where(table.resolved_at.is_(None))
-    if host:
-        wanted = wanted.where(table.host == host)
-    rows = connection.execute(
-        wanted.order_by(rank, table.opened_at.desc(), table.id.desc()).limit(most)
-    )
-    return tuple(map(alert_of, rows))
+    return wanted.order_by(rank, table.opened_at, table.id)
 
 
 def alert_facts(alert: Alert) -> dict[str, Any]:

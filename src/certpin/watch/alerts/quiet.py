@@ -79,8 +79,12 @@ def holds(silence: Silence, now: int, settings: Settings) -> bool:
     One that would last longer than is allowed is none: it was written past ``silence``, or the
     clock has stepped back.
     """
-    left = silence.until - now
-    return silence.ended_at is None and 0 < left <= settings.silence.total_seconds()
+    return silence.ended_at is None and now < silence.until <= last_end(now, settings)
+
+
+def last_end(now: int, settings: Settings) -> int:
+    """When a silence ends at the latest that is in force now."""
+    return now + int(settings.silence.total_seconds())
 
 
 def silenced_by(silence: Silence, trouble: Quietable, now: int, settings: Settings) -> bool:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import and_, insert, select, update
 
 from certpin.errors import InputError
 from certpin.rotation.timing import format_duration
 from certpin.watch.alerts.known import check_rule
-from certpin.watch.alerts.quiet import Silence, holds
+from certpin.watch.alerts.quiet import Silence, last_end
 from certpin.watch.store.tables.alerts import SILENCES
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from certpin.watch.alerts.settings import Settings
 
@@ -47,13 +47,16 @@ def end_silence(connection: Connection, number: int, now: int) -> bool:
 
 def silences_in_force(connection: Connection, now: int, settings: Settings) -> tuple[Silence, ...]:
     """Those that keep something quiet now, the one that ends first at the top."""
+    order = (SILENCES.c.until, SILENCES.c.id)
+    rows = connection.execute(select(SILENCES).where(in_force(now, settings)).order_by(*order))
+    return tuple(map(_silence, rows))
+
+
+def in_force(now: int, settings: Settings) -> ColumnElement[bool]:
+    """What ``quiet.holds`` says of a silence, for a query."""
     table = SILENCES.c
-    rows = connection.execute(
-        select(SILENCES)
-        .where(table.ended_at.is_(None), table.until > now)
-        .order_by(table.until, table.id)
-    )
-    return tuple(each for each in map(_silence, rows) if holds(each, now, settings))
+    ends = and_(table.until > now, table.until <= last_end(now, settings))
+    return and_(table.ended_at.is_(None), ends)
 
 
 def _silence(row: object) -> Silence:

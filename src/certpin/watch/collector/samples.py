@@ -2,17 +2,22 @@
 
 What is kept is named here, and all else is left out: ``app-vendor-id`` of TrustKit, user agents,
 referrers, paths and queries of addresses, and whatever a client of tomorrow adds.
+
+Each part of what is watched has ``OWN`` of an hour for itself, beyond ``most_samples`` where that
+is full: who floods it with one host keeps nothing of another out.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
 from sqlalchemy import func, select
 
+from certpin.watch.collector.grouping import HOUR, OWN
 from certpin.watch.collector.statements import pieces
 from certpin.watch.store import budget, insert
 from certpin.watch.store.tables.reports import REPORT_SAMPLES
@@ -144,6 +149,31 @@ class Taste:
         return count < self._samples
 
 
+@dataclass
+class Kept:
+    """How many there are and their bytes; of the last hour, by part of what is watched."""
+
+    total: int
+    used: int
+    shares: Counter[str]
+
+    def add(self, share: str, size: int) -> None:
+        """One more."""
+        self.total += 1
+        self.used += size
+        self.shares[share] += 1
+
+
+def fits(host: str, size: int, kept: Kept, rules: Rules) -> bool:
+    """Whether a sample of so many bytes about this host is kept: pure."""
+    share, used = rules.room.share(host), kept.used + size
+    if share and rules.most_samples and kept.shares[share] < OWN:
+        # Not the last of the budget: it is for chains, without which a sample says little.
+        return used <= rules.room.budget - rules.room.budget // 16
+    most, room = (rules.room.of(each, host) for each in (rules.most_samples, rules.room.budget))
+    return kept.total < most and used <= room - room // 8
+
+
 def keep_samples(
     connection: Connection, failures: Sequence[New], keys: Sequence[bytes], rules: Rules
 ) -> None:
@@ -152,23 +182,46 @@ def keep_samples(
     offered = [(key, new) for key, new in pairs if new.body.sample and rules.samples]
     if not offered:
         return
-    total = connection.execute(select(func.count()).select_from(REPORT_SAMPLES)).scalar_one()
-    used, spent = budget.hold(connection), 0
+    used = budget.hold(connection)
+    kept = Kept(_total(connection), used, Counter())
+    if _is_tight(kept, offered, rules):
+        kept.shares = _shares(connection, max(new.body.at for _, new in offered) - HOUR)
     held = _held(connection, {key for key, _ in offered})
     rows: list[dict[str, Any]] = []
     for key, new in offered:
         body, host = new.body, new.failure.host
         size = len(body.sample) + budget.ROW
-        most, room = (rules.room.of(each, host) for each in (rules.most_samples, rules.room.budget))
-        fits = total + len(rows) < most and used + spent + size <= room - room // 8
-        if held[key] < rules.samples and fits:
+        if held[key] < rules.samples and fits(host, size, kept, rules):
             held[key] += 1
-            spent += size
+            share = rules.room.share(host)
+            kept.add(share, size)
             sample = {"received_at": body.at, "source": body.source, "body": body.sample}
-            rows.append({"key": key, **sample})
+            rows.append({"key": key, "share": share, **sample})
     if rows:
         connection.execute(insert(connection, REPORT_SAMPLES), rows)
-        budget.spend(connection, spent)
+        budget.spend(connection, kept.used - used)
+
+
+def _total(connection: Connection) -> int:
+    return connection.execute(select(func.count()).select_from(REPORT_SAMPLES)).scalar_one()
+
+
+def _is_tight(kept: Kept, offered: Sequence[tuple[bytes, New]], rules: Rules) -> bool:
+    """Whether what a part has for itself matters: else nobody needs to count it."""
+    room = rules.room.budget
+    used = kept.used + sum(len(new.body.sample) + budget.ROW for _, new in offered)
+    return kept.total + len(offered) > rules.most_samples or used > room - room // 8
+
+
+def _shares(connection: Connection, since: int) -> Counter[str]:
+    """How many samples of the hour from then on each part of what is watched has."""
+    samples = REPORT_SAMPLES.c
+    # What is far ahead came while the clock ran ahead, and would be new until then.
+    lately = samples.received_at.between(since + 1, since + 2 * HOUR)
+    rows = connection.execute(
+        select(samples.share, func.count()).where(lately).group_by(samples.share)
+    )
+    return Counter({share: int(number) for share, number in rows})
 
 
 def _held(connection: Connection, keys: set[bytes]) -> Counter[bytes]:

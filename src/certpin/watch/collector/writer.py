@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from certpin.watch.collector.received import Received
     from certpin.watch.watch import Watch
+    from certpin.watch.web.health import Condition
 
 _MESSAGES = 20  # of up to 100 bodies, in one transaction
 _WAIT = 0.5  # seconds without a message until the stop is looked at again
@@ -39,9 +40,10 @@ _AGAIN = 1.0  # seconds until the next attempt where something is away
 _log = logging.getLogger(__name__)
 
 
-async def run(watch: Watch, stop: asyncio.Event) -> None:
+async def run(watch: Watch, stop: asyncio.Event, condition: Condition | None = None) -> None:
     """Write until ``stop`` is set. Without a NATS server in the settings there is nothing to do.
 
+    ``condition`` is told once it has its place in the stream: what it needs is there then.
     Raises ``ConfigError`` where the client of NATS is not installed.
     """
     if watch.settings.nats is None:
@@ -50,16 +52,23 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
     require_nats()
     thread = ThreadPoolExecutor(1, "certpin-writer")
     try:
-        await _Writer(watch, stop, thread).run()
+        await _Writer(watch, stop, thread, condition).run()
     finally:
         thread.shutdown()
 
 
 class _Writer:
-    def __init__(self, watch: Watch, stop: asyncio.Event, thread: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        watch: Watch,
+        stop: asyncio.Event,
+        thread: ThreadPoolExecutor,
+        condition: Condition | None,
+    ) -> None:
         self._watch = watch
         self._stop = stop
         self._thread = thread
+        self._condition = condition
         self._committer = Committer(watch, drop=True)
         self._told = ""
 
@@ -116,6 +125,8 @@ class _Writer:
         settings = self._watch.settings.collector
         place = await Place.take(client, stream, settings.stream, consumer(settings))
         self._told = ""
+        if self._condition:
+            self._condition.needs["nats"] = lambda: client.is_connected
         while not self._stop.is_set():
             await self._write(await place.fetch(_MESSAGES, _WAIT))
             if not client.is_connected:

@@ -8,6 +8,7 @@ escapes them.
 hosts      each watched host: its policies, what vantages see, how it stands
 sightings  what probes saw of a host, and what changed
 failures   what clients reported: over time, in groups, by chain
+samples    a few reports as they came
 chains     certificates in words
 adoption   which version of a pin set clients say that they hold
 alerts     what is wrong, and who was told

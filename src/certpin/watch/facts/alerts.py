@@ -6,8 +6,10 @@ from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 
+from certpin.watch.alerts.listing import worst_first
+from certpin.watch.alerts.silences import in_force
 from certpin.watch.facts.base import Page, bounded, moment, moment_or_none, page_of, seconds
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
 
@@ -16,10 +18,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
+    from certpin.watch.alerts.settings import Settings
+
 Which = Literal["open", "resolved", "all"]
 
 _MOST_EVENTS = 500  # of one alert
-_WORST_FIRST = {"critical": 0, "warning": 1, "info": 2}
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -97,11 +100,7 @@ def alerts(
 
 def open_alerts(connection: Connection, *, limit: int = 100) -> tuple[Alert, ...]:
     """Those that are open, the worst first, then the oldest."""
-    columns = ALERTS.c
-    weight = case(_WORST_FIRST, value=columns.severity, else_=len(_WORST_FIRST))
-    order = (weight, columns.opened_at, columns.id)
-    statement = select(ALERTS).where(columns.resolved_at.is_(None)).order_by(*order)
-    return tuple(_alert(row) for row in connection.execute(statement.limit(bounded(limit))))
+    return tuple(map(_alert, connection.execute(worst_first().limit(bounded(limit)))))
 
 
 def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
@@ -120,20 +119,21 @@ def alert(connection: Connection, number: int) -> AlertStory | None:
 def silences(
     connection: Connection,
     now: datetime,
+    settings: Settings,
     *,
     active: bool = False,
     before: tuple[int] | None = None,
     limit: int = 100,
 ) -> Page[Silence]:
     """Silences, the last made first; ``active`` are those that hold now alone."""
-    limit, columns, at = bounded(limit), SILENCES.c, seconds(now)
-    statement = select(SILENCES).order_by(columns.id.desc())
+    limit, columns, holding = bounded(limit), SILENCES.c, in_force(seconds(now), settings)
+    statement = select(SILENCES, holding.label("active")).order_by(columns.id.desc())
     if active:
-        statement = statement.where(columns.until > at, columns.ended_at.is_(None))
+        statement = statement.where(holding)
     if before is not None:
         statement = statement.where(columns.id < before[0])
     rows = connection.execute(statement.limit(limit + 1)).all()
-    return page_of([_silence(row, at) for row in rows], limit, [(row.id,) for row in rows])
+    return page_of([_silence(row) for row in rows], limit, [(row.id,) for row in rows])
 
 
 def _events(connection: Connection, number: int) -> tuple[AlertEvent, ...]:
@@ -163,7 +163,7 @@ def _alert(row: Row[Any]) -> Alert:
     )
 
 
-def _silence(row: Row[Any], at: int) -> Silence:
+def _silence(row: Row[Any]) -> Silence:
     return Silence(
         row.id,
         row.rule,
@@ -172,7 +172,6 @@ def _silence(row: Row[Any], at: int) -> Silence:
         moment(row.until),
         row.who,
         row.why,
-        # Where the clock was set back it begins in the future, and nobody is told all the same.
-        at < row.until and row.ended_at is None,
+        bool(row.active),
         moment_or_none(row.ended_at),
     )

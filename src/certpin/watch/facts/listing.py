@@ -76,7 +76,7 @@ def groups(
         rows += connection.execute(statement)
         if len(rows) > limit:
             break
-    return page_of([_group(row) for row in rows], limit, [(row.hour, row.id) for row in rows])
+    return page_of([as_group(row) for row in rows], limit, [(row.hour, row.id) for row in rows])
 
 
 def _spans(
@@ -116,7 +116,8 @@ def _days(
         end = rows[-1].day
 
 
-def _group(row: Row[Any]) -> Group:
+def as_group(row: Row[Any]) -> Group:
+    """What a row of ``report_groups`` says."""
     return Group(
         row.id,
         moment(row.hour),

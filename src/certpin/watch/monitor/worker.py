@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from nats.js.errors import NotFoundError
 
 from certpin.errors import InputError
+from certpin.watch.metrics.counters import COUNTERS
 from certpin.watch.monitor.link import (
     JOBS,
     TROUBLE,
@@ -40,20 +41,29 @@ if TYPE_CHECKING:
     from certpin.watch.monitor.link import Link
     from certpin.watch.monitor.wire import Job, Result
     from certpin.watch.secret import Secret
+    from certpin.watch.web.health import Condition
 
 log = logging.getLogger("certpin.watch.worker")
 
 
-async def work(vantage: str, url: Secret, stop: asyncio.Event, *, window: int = 256) -> None:
+async def work(
+    vantage: str,
+    url: Secret,
+    stop: asyncio.Event,
+    *,
+    window: int = 256,
+    condition: Condition | None = None,
+) -> None:
     """Work until ``stop`` is set; jobs that are under way then go to another worker at once.
 
     Goes on through every trouble with the broker, and waits for the service to make its streams.
+    ``condition`` is told once there are jobs to be had: what it needs is there then.
     """
     while not stop.is_set():
         try:
             name = f"certpin worker {vantage}"
             async with linked(url, name, stop, inbox_of(vantage)) as link:
-                await _Worker(vantage, link, stop, window).run()
+                await _Worker(vantage, link, stop, window).run(condition)
         except NotFoundError:
             log.info(
                 "no watch has handed out jobs yet: its watch.toml has to have nats and vantages"
@@ -81,8 +91,10 @@ class _Worker:
         self._halt = threading.Event()
         self._prober = Prober(window, halted=self._halt.is_set)
 
-    async def run(self) -> None:
+    async def run(self, condition: Condition | None) -> None:
         jobs = await taker(self._link, JOBS, place_of_jobs(self._vantage))
+        if condition:
+            condition.needs["nats"] = lambda: self._link.client.is_connected
         halting = asyncio.create_task(self._halt_at_stop())
         try:
             while not self._stop.is_set():
@@ -127,6 +139,8 @@ class _Worker:
     async def _report(self, result: Result, waiting: dict[str, tuple[Job, Msg]]) -> None:
         subject = result_subject(self._vantage)
         if await publish(self._link.jetstream, subject, encode(result)):
+            for each in result.seen:
+                COUNTERS.probed(each.outcome, each.took / 1_000_000)
             _, message = waiting.pop(result.identity)
             with suppress(*TROUBLE):  # then it comes again, and its result is a repeat
                 await message.ack()

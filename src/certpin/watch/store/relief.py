@@ -5,7 +5,9 @@ nothing new could be kept. So where more than three quarters are used, the netwo
 loses what is oldest of it, again and again. Somebody who floods loses his own; what a few clients
 told of an attack is small, and stays.
 
-Samples have a number of their own, beside the bytes: the same holds for it.
+Samples have a number of their own, beside the bytes. There a part of what is watched gives in the
+same way as a network does, so that a flood from very many networks gives, too: of whichever brought
+more than any other, and within such a part the networks that brought most of it.
 
 What is younger than ``SETTLED`` stays in any case: alerts have looked at it by then many times.
 What came while the clock ran ahead, by more than that, is not young. A report of a chain that is
@@ -14,10 +16,10 @@ gone brings it back.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select
 
 from certpin.watch.store import budget
 from certpin.watch.store.sweeping import BATCH, delete_chains, delete_samples, lock_chains
@@ -25,10 +27,12 @@ from certpin.watch.store.tables.chains import CHAINS
 from certpin.watch.store.tables.reports import REPORT_IDENTITIES, REPORT_SAMPLES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import ColumnElement, Connection
 
 SETTLED = 6 * 3600  # seconds
-_MOST_SOURCES = 100  # that are looked at: those that brought most
+_MOST_SOURCES = 100  # that are looked at, of many: those that brought most
 
 
 def relieve(connection: Connection, most: int, now: int) -> int:
@@ -48,13 +52,34 @@ def relieve(connection: Connection, most: int, now: int) -> int:
 def thin(connection: Connection, most: int, now: int) -> int:
     """Where little is left of ``most`` samples, delete some. How many; 0: that will do."""
     samples = REPORT_SAMPLES.c
-    rows = connection.execute(select(samples.source, func.count()).group_by(samples.source))
-    brought = Counter({source: int(number) for source, number in rows})
+    by = (samples.share, samples.source)
+    rows = connection.execute(select(*by, func.count()).group_by(*by))
+    brought = Counter({(share, source): int(number) for share, source, number in rows})
     too_many = brought.total() - most * 3 // 4
-    for source in _greedy(brought) if too_many > 0 else ():
-        if gone := _give_samples(connection, source, now, min(too_many, BATCH)):
+    for chosen in _givers(brought) if too_many > 0 else ():
+        if gone := _give_samples(connection, chosen, now, min(too_many, BATCH)):
             return gone
     return 0
+
+
+def _givers(brought: Counter[tuple[str, str]]) -> Iterator[ColumnElement[bool]]:
+    """Whose samples go, one after the other: of a part where it has more than any network."""
+    samples = REPORT_SAMPLES.c
+    sources: Counter[str] = Counter()
+    shares: dict[str, Counter[str]] = defaultdict(Counter)
+    for (share, source), number in brought.items():
+        sources[source] += number
+        shares[share][source] += number
+    largest = max(shares, key=lambda each: shares[each].total())
+    if shares[largest].total() > max(sources.values()):
+        within = shares[largest]
+        most = [each for each, number in within.items() if number == max(within.values())]
+        for chosen in (most, _greedy(within)):
+            few = chosen[:_MOST_SOURCES]
+            yield and_(samples.share == largest, samples.source.in_(few))
+        return  # where all of these are young, the others do not give in their place
+    for source in _greedy(sources):
+        yield samples.source == source
 
 
 def newest_identities(connection: Connection, most: int) -> int:
@@ -92,14 +117,14 @@ def _give(connection: Connection, source: str, now: int) -> int:
         .limit(BATCH)
     ).all()
     delete_chains(connection, found)
-    return len(found) + _give_samples(connection, source, now, BATCH)
+    return len(found) + _give_samples(connection, REPORT_SAMPLES.c.source == source, now, BATCH)
 
 
-def _give_samples(connection: Connection, source: str, now: int, most: int) -> int:
+def _give_samples(connection: Connection, chosen: ColumnElement[bool], now: int, most: int) -> int:
     samples = REPORT_SAMPLES.c
     numbers = connection.execute(
         select(samples.id)
-        .where(samples.source == source, _settled(samples.received_at, now))
+        .where(chosen, _settled(samples.received_at, now))
         .order_by(samples.received_at)
         .limit(most)
     )

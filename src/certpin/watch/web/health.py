@@ -51,8 +51,16 @@ class Condition:
 
 
 def health(watch: Watch, condition: Condition) -> ASGIApp:
-    """``/healthz``: the loop turns. ``/readyz``: it can do its work; else 503, and what is not."""
-    asking = _Asking(watch.store)
+    """Both, of a service."""
+    return Router(health_routes(watch.store, condition))
+
+
+def health_routes(store: Store | None, condition: Condition) -> list[Route]:
+    """``/healthz``: the loop turns. ``/readyz``: it can do its work; else 503, and what is not.
+
+    A worker has no store.
+    """
+    asking = None if store is None else _Asking(store)
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -62,12 +70,12 @@ def health(watch: Watch, condition: Condition) -> ASGIApp:
         if condition.stopping:
             wrong.append("stopping")
         wrong += condition.lacking
-        if not await asking.answers() or watch.store.trouble.reason:
+        if asking and not (await asking.answers() and asking.takes()):
             wrong.append("store")
         state = {"status": "not ready" if wrong else "ok", "wrong": wrong}
         return JSONResponse(state, status_code=503 if wrong else 200)
 
-    return Router([Route(HEALTHZ, healthz), Route(READYZ, readyz)])
+    return [Route(HEALTHZ, healthz), Route(READYZ, readyz)]
 
 
 class _Asking:
@@ -87,6 +95,10 @@ class _Asking:
                 self._found = await self._look()
                 self._asked = time.monotonic()
             return self._found
+
+    def takes(self) -> bool:
+        """Whether it takes what it is given: a full disk is read as ever."""
+        return not self._store.trouble.reason
 
     async def _look(self) -> bool:
         """One that was asked before and has said nothing yet is waited for, and not asked again."""

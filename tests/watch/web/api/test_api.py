@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
+from certpin.watch.facts import samples
 from certpin.watch.web.api import openapi
 from certpin.watch.web.api.asking import cursor_of
 from certpin.watch.web.api.openapi import BASE
@@ -64,6 +65,35 @@ def test_texts_of_reports_stand_there_as_they_came(api: Api) -> None:
     assert split["total"] == 10
 
 
+def test_samples_stand_there_as_they_came_and_end(
+    store: Store,
+) -> None:
+    digest, api = world.fill(store)["stranger"].hex(), Api(store)
+    first = api.json("/failures/samples?limit=1")
+    assert first["items"][0]["body"] == "{}"
+    assert first["items"][0]["group"] is None
+    rest = api.json(f"/failures/samples?cursor={first['next']}")
+    assert rest["next"] is None
+    assert [each["body"] for each in rest["items"]] == [world.STRANGE + "\\xff", '{"port":443}']
+    assert [each["source"] for each in rest["items"]] == ["192.0.2.0/24"] * 2
+    assert [each["group"]["network"] for each in rest["items"]] == [world.STRANGE, "wifi"]
+    for asked, many in (("host=evil.example", 0), ("app_version=2.0", 1), (f"served={digest}", 2)):
+        assert len(api.json(f"/failures/samples?{asked}")["items"]) == many, asked
+    assert not api.json("/failures/samples?until=2027-03-01T11:00:00Z")["items"]
+
+
+def test_a_search_among_very_many_samples_goes_on_page_by_page(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "_LOOKED", 1)
+    found, cursor = [], ""
+    for _ in range(3):
+        page = api.json(f"/failures/samples?app_version=1.0{cursor}")
+        found.append([each["body"] for each in page["items"]])
+        cursor = f"&cursor={page['next']}"
+    assert found == [[], [], ['{"port":443}']]
+
+
 def test_pages_go_on_where_the_one_before_ended(api: Api) -> None:
     seen: list[int] = []
     cursor = ""
@@ -83,6 +113,7 @@ def test_pages_go_on_where_the_one_before_ended(api: Api) -> None:
         ("/hosts?limit=3&limit=4", "once"),
         ("/hosts?limit=501", "from 1 to 500"),
         ("/hosts?limit=0", "from 1 to 500"),
+        ("/failures/samples?limit=51", "from 1 to 50"),
         ("/hosts?limit=%C2%B2", "from 1 to 500"),
         ("/hosts?cursor=AAAA", "next"),
         ("/hosts?cursor=%00", "text"),

@@ -46,15 +46,18 @@ REPORT_IDENTITIES = Table(
     moment("received_at", index=True),
 )
 
-# A few of each group as they came, for whoever has to look closer. `source` is a prefix.
+# A few of each group as they came, for whoever has to look closer. `source` is a prefix, and
+# `share` the watched host or pattern that it is about.
 REPORT_SAMPLES = Table(
     "report_samples",
     METADATA,
     number(),
     digest("key", index=True),
-    moment("received_at", index=True),
+    moment("received_at"),
     text("source"),
     Column("body", LargeBinary, nullable=False),
+    text("share", server_default=""),
+    Index(None, "received_at", "key"),
 )
 
 # From where a chain was told on a day (the first second of it), or a failure without one: the

@@ -27,8 +27,11 @@ def _alert(ask: Ask) -> alerts.AlertStory:
 def _silences(ask: Ask) -> Listed[alerts.Silence]:
     before = asking.key_of(ask.query["cursor"], int)
     active, limit = ask.query["state"] == "active", ask.query["limit"]
+    settings = ask.watch.settings.alerts
     return listed(
-        alerts.silences(ask.connection, ask.now, active=active, before=before, limit=limit)
+        alerts.silences(
+            ask.connection, ask.now, settings, active=active, before=before, limit=limit
+        )
     )
 
 

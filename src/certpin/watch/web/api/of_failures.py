@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from certpin.watch.facts import chains, failures
+from certpin.watch.facts import chains, failures, samples
 from certpin.watch.web.api import asking
-from certpin.watch.web.api.asking import LIMIT, SINCE, UNTIL, RefusedError
+from certpin.watch.web.api.asking import CURSOR, LIMIT, SINCE, UNTIL, RefusedError
 from certpin.watch.web.api.resource import PAGED, Listed, Resource, listed, there
 
 if TYPE_CHECKING:
@@ -51,6 +51,15 @@ def _groups(ask: Ask) -> Listed[failures.Group]:
     )
 
 
+def _samples(ask: Ask) -> Listed[samples.Sample]:
+    before = asking.key_of(ask.query["cursor"], int, int)
+    return listed(
+        samples.samples(
+            ask.connection, ask.within, only=_only(ask), before=before, limit=ask.query["limit"]
+        )
+    )
+
+
 def _top_chains(ask: Ask) -> list[failures.ChainCount]:
     limit = ask.query["limit"]
     return list(failures.top_chains(ask.connection, ask.within, only=_only(ask), limit=limit))
@@ -82,6 +91,8 @@ _BY = asking.choice("by", "What the lines are.", get_args(failures.By), "host")
 _BUCKET = asking.choice("bucket", "How long a bucket is.", get_args(failures.Bucket), "hour")
 _LINES = asking.number("lines", "How many lines; all others are one.", 8, 1, failures.MOST_LINES)
 _RANGED = (*_RANGE, *_OF_REPORTS)
+_FEW = f"How many entries at most, up to {samples.MOST_SAMPLES}: each may be long."
+_FEW_OF_THEM = asking.number("limit", _FEW, 20, 1, samples.MOST_SAMPLES)
 
 RESOURCES: tuple[Resource, ...] = (
     Resource(
@@ -98,6 +109,13 @@ RESOURCES: tuple[Resource, ...] = (
         Listed[failures.Group],
         _groups,
         (*PAGED, *_RANGED),
+    ),
+    Resource(
+        "/failures/samples",
+        "A few reports as strangers sent them, without what names a device; the last first.",
+        Listed[samples.Sample],
+        _samples,
+        (CURSOR, _FEW_OF_THEM, *_RANGED),
     ),
     Resource(
         "/failures/chains",

@@ -33,7 +33,9 @@ def overview(asked: Asked) -> Response:
                 connection, which="resolved", before=(before,) if before else None, limit=50
             )
             items, following = page.items, page.next
-        quiet = facts.silences(connection, asked.now, active=True).items
+        quiet = facts.silences(
+            connection, asked.now, asked.watch.settings.alerts, active=True
+        ).items
         judged = bool(items) or sightings.any_exists(connection)
     return asked.page(
         "alerts.html",
@@ -54,7 +56,9 @@ def alert(asked: Asked) -> Response:
             raise Missing("an alert of this number")
         quiet = [
             each
-            for each in facts.silences(connection, asked.now, active=True).items
+            for each in facts.silences(
+                connection, asked.now, asked.watch.settings.alerts, active=True
+            ).items
             if each.rule in {"", story.alert.rule} and each.host in {"", story.alert.host}
         ]
     details, chains = _details(story.alert.details)

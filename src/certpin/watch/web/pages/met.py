@@ -16,8 +16,10 @@ from certpin.watch.facts import hosts as facts
 from certpin.watch.facts.breakdown import breakdown
 from certpin.watch.facts.expected import expected as expected_path
 from certpin.watch.facts.issuer import origin, public_roots
+from certpin.watch.facts.samples import samples
 from certpin.watch.store.tables.sightings import SIGHTINGS
 from certpin.watch.web.pages.asking import Missing
+from certpin.watch.web.pages.sent import sent
 from certpin.watch.web.pictures.chain import chain as picture
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from certpin.watch.web.pages.asking import Asked
 
 _LATELY = timedelta(days=90)
+_SAMPLES = 5  # that are shown; the API has all of them
 _PLACES = ("The server's certificate", "Authority", "Authority above", "Further up")
 _SPLIT = ("network", "app_version", "platform", "version", "reason", "host")
 
@@ -63,6 +66,7 @@ def met(asked: Asked) -> Response:
         expected = expected_of(connection, asked, host) if host else ()
         anchors = anchors_of(asked, host)
         only = failures.Only(served=digest.hex())
+        newest = samples(connection, within, only=only, limit=_SAMPLES)
         split = breakdown(connection, within, _SPLIT, only)
         seen = _vantages(connection, digest)
     total = sum(each.count for each in counts)
@@ -84,6 +88,7 @@ def met(asked: Asked) -> Response:
         else None,
         split=split,
         seen=seen,
+        samples=[sent(each) for each in newest.items],
         certificates=[chains.issued(der) for der in ders],
     )
 

@@ -35,7 +35,13 @@ def overview(asked: Asked, problem: str = "") -> Response:
     """All of them, and the form for a new one."""
     before = asked.number("before", 0, 2**53) or None
     with asked.connection() as connection:
-        page = facts.silences(connection, asked.now, before=(before,) if before else None, limit=50)
+        page = facts.silences(
+            connection,
+            asked.now,
+            asked.watch.settings.alerts,
+            before=(before,) if before else None,
+            limit=50,
+        )
     return asked.page(
         "silences.html",
         422 if problem else 200,

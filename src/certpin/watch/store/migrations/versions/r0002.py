@@ -127,6 +127,16 @@ def upgrade() -> None:
     op.add_column("chains", sa.Column("source", sa.Text(), server_default="", nullable=False))
     op.add_column("chains", sa.Column("share", sa.Text(), server_default="", nullable=False))
     op.add_column(
+        "report_samples", sa.Column("share", sa.Text(), server_default="", nullable=False)
+    )
+    op.drop_index(op.f("ix_report_samples_received_at"), table_name="report_samples")
+    op.create_index(
+        op.f("ix_report_samples_received_at_report_samples_key"),
+        "report_samples",
+        ["received_at", "key"],
+        unique=False,
+    )
+    op.add_column(
         "sightings", sa.Column("took", sa.BigInteger(), server_default="0", nullable=False)
     )
     s0002.after(op.get_bind())

@@ -6,6 +6,7 @@ Collector and pages ask here, so that both take the same visitor for the same.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MOST_HOPS = 20  # of X-Forwarded-For, from the right
 _WIDE = {4: 16, 6: 32}  # bits that a provider's networks have, at least
 _LONGEST = 64  # characters of an address, brackets and port included
+_REMEMBERED = 1024  # addresses, and networks, that are not read again
 
 
 def address_of(text: str) -> Address | None:
@@ -25,6 +27,10 @@ def address_of(text: str) -> Address | None:
     One of IPv4 that is written as IPv6 is one of IPv4 (RFC 4291, 2.5.5.2): a socket for both shows
     it so. Some proxies write the port, too: ``192.0.2.1:4711``, ``[2001:db8::1]:4711``.
     """
+    return _read(text) if len(text) <= _LONGEST else _reckon(text)
+
+
+def _reckon(text: str) -> Address | None:
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -34,6 +40,10 @@ def address_of(text: str) -> Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+# A request asks for one address several times: who it is, and whether that is a proxy of ours.
+_read = lru_cache(_REMEMBERED)(_reckon)
 
 
 def is_loopback(host: str) -> bool:
@@ -81,7 +91,14 @@ def cut(address: Address | None, bits: dict[int, int]) -> str:
     """Its network, with so many bits for each version of IP: ``192.0.2.0/24``; empty for none."""
     if address is None:
         return ""
-    return str(ipaddress.ip_network((address, bits[address.version]), strict=False))
+    hidden = address.max_prefixlen - bits[address.version]
+    return _network(address.version, int(address) >> hidden << hidden, bits[address.version])
+
+
+@lru_cache(_REMEMBERED)
+def _network(version: int, first: int, bits: int) -> str:
+    kind = ipaddress.IPv4Network if version == 4 else ipaddress.IPv6Network
+    return str(kind((first, bits)))
 
 
 def wide(network: str) -> str:

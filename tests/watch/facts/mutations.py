@@ -103,6 +103,14 @@ MUTATIONS: list[Mutation] = [
         "tests/watch/facts/test_sums.py::test_what_a_full_day_folded_is_still_listed",
     ),
     Mutation(
+        "sums: a day that goes on is not whole",
+        "certpin/watch/facts/reported.py",
+        "    if until < end and connection.execute(later).first() is None:",
+        "    if until < end:",
+        "tests/watch/facts/test_sums.py::"
+        "test_a_day_is_read_from_its_sums_only_where_nothing_came_later_on_it[sqlite]",
+    ),
+    Mutation(
         "soon: by the life of a certificate",
         "certpin/watch/expiry.py",
         "min(warning, (certificate.not_after - certificate.not_before) / _PART)",

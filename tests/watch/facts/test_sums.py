@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import TYPE_CHECKING, Any, get_args
+
+from sqlalchemy import func, select
 
 from certpin.watch.facts import failures, reported
 from certpin.watch.facts.breakdown import breakdown
@@ -83,6 +86,19 @@ def test_sums_say_what_the_groups_say(store: Store, monkeypatch: pytest.MonkeyPa
     for only, one, other in zip(ONLY, summed, counted, strict=True):
         for mine, theirs in zip(one, other, strict=True):
             assert _sorted(mine) == _sorted(theirs), only
+
+
+def test_a_day_is_read_from_its_sums_only_where_nothing_came_later_on_it(store: Store) -> None:
+    """Of a time of more than a month, and of a shorter one, which is read in another way."""
+    _fill(store, days=40, count=400)
+    table = REPORT_GROUPS.c
+    untils = (NOW, NOW - timedelta(hours=9), NOW - timedelta(days=3, hours=12))
+    with store.read() as connection:
+        for since, until in product((SINCE, NOW - timedelta(days=20)), untils):
+            least, most = int(since.timestamp()) // HOUR * HOUR, int(until.timestamp())
+            told = select(func.sum(table.count)).where(table.hour >= least, table.hour < most)
+            found = failures.total(connection, Range(since, until))
+            assert found.count == connection.execute(told).scalar_one()
 
 
 def _sorted(answer: Any) -> Any:

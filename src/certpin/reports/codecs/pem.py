@@ -7,6 +7,7 @@ reads it then, and finds out what it is worth.
 from __future__ import annotations
 
 from binascii import Error, a2b_base64, b2a_base64
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ _LINE = 64  # RFC 7468 section 2
 # Base64 has four letters for three bytes, and nobody breaks lines after fewer than 16 letters.
 MAX_PEM = MAX_DER * 4 // 3 * 9 // 8 + 64
 
+# Clients of one app meet the same few certificates. What is remembered is bounded, in length too:
+# 2 MB, or 5 where somebody fills it with what is none. That makes it slower, and nothing else.
+_REMEMBERED, _LONGEST = 256, 4096
+
 # X.690 8.1.3: a SEQUENCE whose length takes two bytes, and one. None has less than 128 bytes: a
 # signature alone has 64 and more.
 _LONG, _SHORT = b"\x30\x82", b"\x30\x81"
@@ -39,6 +44,10 @@ def der_of(text: str) -> bytes | None:
     Checked: base64 without foreign letters, and one SEQUENCE that ends where the bytes end. Not
     checked: what is in it.
     """
+    return _remembered(text) if len(text) <= _LONGEST else _read(text)
+
+
+def _read(text: str) -> bytes | None:
     text = text.strip()
     if len(text) > MAX_PEM or not (text.startswith(_BEGIN) and text.endswith(_END)):
         return None
@@ -48,6 +57,9 @@ def der_of(text: str) -> bytes | None:
     except (Error, ValueError):
         return None
     return der if len(der) <= MAX_DER and _is_one_sequence(der) else None
+
+
+_remembered = lru_cache(_REMEMBERED)(_read)
 
 
 def _is_one_sequence(der: bytes) -> bool:

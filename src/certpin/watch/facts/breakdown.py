@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from certpin.watch.facts import sums
 from certpin.watch.facts.base import seconds
 from certpin.watch.facts.met import chain_count
-from certpin.watch.facts.reported import PLACES, parts, text_of
+from certpin.watch.facts.reported import PLACES, parts_until, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ def breakdown(
     most: int = MOST_VALUES,
 ) -> Mapping[str, tuple[tuple[str, int], ...]]:
     """For each of these, its largest values and how many reports had them."""
-    read = parts(seconds(within.since), seconds(within.until))
+    read = parts_until(connection, seconds(within.since), seconds(within.until))
     met = sums.places(connection, read, only) if any(name in PLACES for name in by) else ()
     return _divided(connection, read, by, only, most, met)
 
@@ -40,7 +40,7 @@ def breakdown_and_chains(
     connection: Connection, within: Range, by: Sequence[str], only: Only | None, limit: int
 ) -> tuple[Mapping[str, tuple[tuple[str, int], ...]], tuple[ChainCount, ...]]:
     """The same, and the chains that clients met most often: from one look at all hosts."""
-    read = parts(seconds(within.since), seconds(within.until))
+    read = parts_until(connection, seconds(within.since), seconds(within.until))
     met = sums.places(connection, read, only)
     split = _divided(connection, read, by, only, MOST_VALUES, met)
     return split, tuple(map(chain_count, met[:limit]))

@@ -108,8 +108,12 @@ def chains(connection: Connection, digests: Iterable[bytes]) -> dict[bytes, Chai
 
 def ders(connection: Connection, digest: bytes) -> tuple[bytes, ...] | None:
     """The certificates of a chain as DER, leaf first; ``None`` where it is not kept."""
-    kept = _KEPT.get(digest)
-    return kept[0] if kept else read_chains(connection, [digest]).get(digest)
+    if kept := _KEPT.get(digest):
+        return kept[0]
+    found = read_chains(connection, [digest]).get(digest)
+    if found is not None:
+        _KEPT.put(digest, found)
+    return found
 
 
 def chain(connection: Connection, digest: bytes) -> KeptChain | None:

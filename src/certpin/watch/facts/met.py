@@ -9,7 +9,7 @@ import msgspec
 
 from certpin.watch.facts import sums
 from certpin.watch.facts.base import bounded, hexadecimal, moment, seconds
-from certpin.watch.facts.reported import parts
+from certpin.watch.facts.reported import parts_until
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -38,7 +38,7 @@ class Total(msgspec.Struct, frozen=True):
 
 def total(connection: Connection, within: Range, only: Only | None = None) -> Total:
     """How many there were."""
-    found = sums.places(connection, _parts(within), only)
+    found = sums.places(connection, _parts(connection, within), only)
     return Total(
         sum(met.number for met in found),
         len({met.host for met in found}),
@@ -51,7 +51,7 @@ def top_chains(
     connection: Connection, within: Range, *, only: Only | None = None, limit: int = 20
 ) -> tuple[ChainCount, ...]:
     """The chains that clients met most often."""
-    found = sums.places(connection, _parts(within), only)[: bounded(limit)]
+    found = sums.places(connection, _parts(connection, within), only)[: bounded(limit)]
     return tuple(map(chain_count, found))
 
 
@@ -61,5 +61,5 @@ def chain_count(met: sums.Met) -> ChainCount:
     return ChainCount(met.host, hexadecimal(met.served), met.number, first, last)
 
 
-def _parts(within: Range) -> Parts:
-    return parts(seconds(within.since), seconds(within.until))
+def _parts(connection: Connection, within: Range) -> Parts:
+    return parts_until(connection, seconds(within.since), seconds(within.until))

@@ -23,7 +23,7 @@ By = Literal[
 
 OTHER = "other"  # where a report says less than it did, since there was too much of it
 PLACES = ("host", "served")  # what is of a place; all else are traits (store/tables/days.py)
-_SHORT = 31  # days that are found by their index, and sorted
+_SHORT = 31  # days that are found within each place
 _LEAST_DAYS = 8  # whole days for which the sums are asked: a week of groups is read as quickly
 
 
@@ -71,6 +71,16 @@ def parts(since: int, until: int) -> Parts:
     return Parts(tuple(each for each in ends if each[0] < each[1]), (first, end))
 
 
+def parts_until(connection: Connection, since: int, until: int) -> Parts:
+    """The same. Where nothing came after it on its last day, that day is whole, too: today."""
+    end = -(-until // DAY) * DAY
+    hour = REPORT_GROUPS.c.hour
+    later = select(hour).where(hour >= until, hour < end).limit(1)
+    if until < end and connection.execute(later).first() is None:
+        return parts(since, end)
+    return parts(since, until)
+
+
 def of_groups(span: tuple[int, int], only: Only | None) -> list[ColumnElement[bool]]:
     """The conditions for groups."""
     hour = REPORT_GROUPS.c.hour
@@ -83,23 +93,27 @@ def of_sums(
     """The conditions for sums. Only those by place know of hosts and chains.
 
     With ``listed``, days are looked for one by one, and sums that say less than their groups are
-    among them. Else a long time is read in the order of the places, and is not sorted: that the day
-    is computed keeps SQLite from its index.
+    among them. Else sums are read in the order of their places, and are not sorted: a short time
+    within each place that was met since it began, and a long one all through, where that the day is
+    computed keeps SQLite from its index.
     """
-    short = listed or table is DAY_TRAITS or span[1] - span[0] <= _SHORT * DAY
-    day = table.c.day if short else table.c.day + 0
-    found: list[ColumnElement[bool]] = [day.between(span[0], span[1] - DAY)]
+    short = span[1] - span[0] <= _SHORT * DAY
+    day = table.c.day if listed or short or table is DAY_TRAITS else table.c.day + 0
+    found: list[ColumnElement[bool]] = []
     asked = _asked(only)
     for column, named, of_place, folded in (
         ("trait", REPORT_TRAITS, False, REPORT_TRAITS.c.network == OTHER),
         ("place", REPORT_PLACES, True, REPORT_PLACES.c.host == OTHER),
     ):
         wanted = {name: value for name, value in asked.items() if (name in PLACES) is of_place}
-        if wanted:
-            equal = and_(*_equal(named, wanted))
+        asks = _equal(named, wanted)
+        if of_place and short and not (listed or table is DAY_TRAITS):
+            asks.append(named.c.seen >= span[0])
+        if asks:
+            equal = and_(*asks)
             chosen = select(named.c.id).where(or_(equal, folded) if listed else equal)
             found.append(table.c[column].in_(chosen))
-    return found
+    return [*found, day.between(span[0], span[1] - DAY)]
 
 
 def restricting(connection: Connection, only: Only | None) -> Only | None:

@@ -11,7 +11,7 @@ import msgspec
 from certpin.watch.facts import sums
 from certpin.watch.facts.base import DAY, HOUR, moment, seconds
 from certpin.watch.facts.gaps import silent
-from certpin.watch.facts.reported import PLACES, Bucket, By, hours, parts, text_of
+from certpin.watch.facts.reported import PLACES, Bucket, By, hours, parts_until, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -63,7 +63,7 @@ def series(
     first = seconds(within.since) // size * size
     last = min(seconds(within.until), first + MOST_POINTS * size)
     begins = tuple(range(first, max(last, first), size))
-    read = parts(first, last) if bucket == "day" else hours(first, last)
+    read = parts_until(connection, first, last) if bucket == "day" else hours(first, last)
     counts, rest = _counted(connection, read, by, size, only, lines)
     found = [_line(text_of(value), each, begins) for value, each in counts]
     if rest is not None:

@@ -33,6 +33,7 @@ _REPORTS = int(os.environ.get("CERTPIN_REPORTS", "100000"))
 _WARM = 10_000  # reports before anything is measured: caches are full then, and memory is had
 _PROMISED = 5000  # reports a second on one core
 _TICKS = os.sysconf("SC_CLK_TCK")
+_ROOM = 16 * 1024**3  # bytes: none of them is counted before all of them are taken in
 _SERVING = [sys.executable, "-m", "tests.watch.collector.serving"]
 _BARE = [sys.executable, "-m", "tests.bench.bare"]
 
@@ -97,9 +98,10 @@ def figures() -> Iterator[Figure]:
 
 def _on_jetstream(folder: Path, bare: float, body: Path) -> Iterator[Figure]:
     url = f"sqlite:///{folder}/written.db"
-    with nats(folder / "nats", most=16 * 1024**3) as server:
-        yield from _measured("JetStream", bare, body, [url, "--nats", server.url])
-        argv = [*_SERVING, "0", url, "--nats", server.url, "--role", "writer"]
+    with nats(folder / "nats", most=_ROOM) as server:
+        large = ["--nats", server.url, "--stream-bytes", str(_ROOM)]
+        yield from _measured("JetStream", bare, body, [url, *large])
+        argv = [*_SERVING, "0", url, *large, "--role", "writer"]
         waiting = _WARM + _REPORTS + _at_half()
         with running(argv, server.port) as process:
             while _counted(folder / "written.db") < waiting:

@@ -1,6 +1,7 @@
 """The collector as a program of its own: what tests kill, and what the bench measures.
 
-python -m tests.watch.collector.serving PORT STORE [--nats URL] [--role collector|writer]
+python -m tests.watch.collector.serving PORT STORE [--nats URL] [--stream-bytes N]
+    [--role collector|writer]
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ async def _main(asked: argparse.Namespace) -> None:
         "rate": 1_000_000,
         "burst": 10_000_000,
         "body_seconds": asked.body_seconds,
+        "stream_bytes": asked.stream_bytes,
     }
     watch = make_watch(asked.store, asked.nats, BEHIND, **limits)
     create_tables(watch)
@@ -94,6 +96,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("store")
     parser.add_argument("--nats")
+    parser.add_argument("--stream-bytes", type=int, default=1024**3)
     parser.add_argument("--role", default="collector")
     parser.add_argument("--body-seconds", type=int, default=10)
     parser.add_argument("--uvloop", action="store_true")

@@ -67,6 +67,7 @@ def test_a_place_in_a_stream_that_is_gone_is_not_waited_at(url: str) -> None:
     asyncio.run(_with_place(url, "TWO", then))
 
 
+@pytest.mark.slow
 def test_no_password_goes_to_a_tls_address_in_clear_text() -> None:
     heard = bytearray()
 

@@ -53,6 +53,7 @@ def _write(folder: Path, moment: int) -> None:
     Folder(folder).takes_day("2026-11-25", "0" * 32)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_what_is_on_the_disk_is_whole(tmp_path: Path) -> None:
     moments, found = 0, set()
     while True:

@@ -153,6 +153,7 @@ def test_a_trial_says_what_came_of_it(sqlite_store: Store, webhook: Hook) -> Non
     assert webhook.bodies[0]["title"] == "info: test"
 
 
+@pytest.mark.slow
 def test_the_watch_looks_and_tells_until_it_is_stopped(
     sqlite_store: Store, webhook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -212,6 +212,7 @@ def test_many_alerts_at_once_are_one_message(sqlite_store: Store, webhook: Hook)
     assert not left
 
 
+@pytest.mark.slow
 def test_a_service_is_not_flooded_by_one_alert_after_another(
     sqlite_store: Store, webhook: Hook
 ) -> None:

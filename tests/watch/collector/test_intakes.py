@@ -205,6 +205,7 @@ def test_after_a_failure_an_intake_is_ready_once_something_was_stored_again(
     watch.store.close()
 
 
+@pytest.mark.slow
 def test_an_intake_looks_again_after_whatever_was_wrong(
     server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import TYPE_CHECKING, Any, get_args
 
+import pytest
 from sqlalchemy import func, select
 
 from certpin.watch.facts import failures, reported
@@ -16,7 +17,6 @@ from certpin.watch.store.tables.reports import REPORT_GROUPS
 from tests.watch._sums import add_up
 
 if TYPE_CHECKING:
-    import pytest
     from sqlalchemy import Connection
 
     from certpin.watch.store import Store
@@ -77,6 +77,7 @@ def _pages(connection: Connection, within: Range, only: Only | None) -> list[Any
         before = (int(page.next[0]), int(page.next[1]))
 
 
+@pytest.mark.slow
 def test_sums_say_what_the_groups_say(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     _fill(store)
     with store.read() as connection:

@@ -185,6 +185,7 @@ def test_a_job_of_a_worker_that_was_killed_goes_to_another(
     assert all(row.count == 1 for row in rows(scene))
 
 
+@pytest.mark.slow
 def test_forged_and_repeated_results_count_for_nothing(
     broker: str, watch_over: WatchOver, intermediate: Authority
 ) -> None:

@@ -100,6 +100,7 @@ def test_a_back_up_is_for_its_owner_alone_and_has_no_leases(store: Store, tmp_pa
     assert [each.name for each in tmp_path.glob(".*")] == []
 
 
+@pytest.mark.slow
 def test_a_back_up_is_of_one_moment_while_others_write(store: Store, tmp_path: Path) -> None:
     """Rows come in pairs: a back-up with an odd number of them would be of two moments."""
     stop = threading.Event()

@@ -198,6 +198,7 @@ def test_a_database_that_is_not_there_is_told(new_database: Callable[[], str]) -
         assert _refused(store).reason == "away"  # on connecting, libpq has no code for more
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_in_a_transaction_and_comes_back() -> None:
     with postgres() as port:
         store = open_store(f"postgresql://postgres@127.0.0.1:{port}/postgres")

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import pytest
 from starlette.testclient import TestClient
 
 from certpin.reports.codecs.pem import pem_of
@@ -83,6 +84,7 @@ def _paths(watch: Watch, digest: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_an_attack_in_any_field_of_any_report_is_refused_or_shown_as_text(tmp_path: Path) -> None:
     watch, year = a_year(tmp_path, hosts=4, groups=40)
     met = chain(year.now)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from certpin._version import __version__
 from certpin.rotation import format_duration
-from certpin.watch.facts import freshness
 from certpin.watch.secret import Secret
 from certpin.watch.web.pages import unknowns
 
@@ -31,13 +30,7 @@ def about(asked: Asked) -> Response:
     """The page."""
     settings = asked.watch.settings
     with asked.connection() as connection:
-        fresh = freshness.freshness(
-            connection,
-            asked.glance,
-            asked.now,
-            asked.limits,
-            asked.watch.store.trouble.reason,
-        )
+        fresh = asked.freshness(connection)
     return asked.page(
         "about.html",
         fresh=fresh,

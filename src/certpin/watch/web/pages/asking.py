@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from certpin.watch.facts.freshness import Freshness, freshness
 from certpin.watch.facts.limits import Limits
 from certpin.watch.web.pages.render import render
 
@@ -60,6 +61,11 @@ class Asked:
         """One look at the store."""
         with self.watch.store.read() as connection:
             yield connection
+
+    def freshness(self, connection: Connection) -> Freshness:
+        """How old what the watch knows is."""
+        trouble = self.watch.store.trouble.reason
+        return freshness(connection, self.glance, self.now, self.limits, trouble)
 
     def text(self, name: str) -> str:
         """A parameter of the query; empty where there is none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from certpin.watch.facts import freshness, hosts
+from certpin.watch.facts import hosts
 from certpin.watch.facts.alerts import open_alerts, open_counts
 from certpin.watch.facts.hourly import hourly
 from certpin.watch.web.pages import unknowns
@@ -49,13 +49,7 @@ def fleet(asked: Asked) -> Response:
     with asked.connection() as connection:
         names = hosts.names(connection, asked.glance)
         every = hosts.described(connection, asked.glance, asked.now, names, asked.limits)
-        fresh = freshness.freshness(
-            connection,
-            asked.glance,
-            asked.now,
-            asked.limits,
-            asked.watch.store.trouble.reason,
-        )
+        fresh = asked.freshness(connection)
         order = asked.choice("sort", tuple(_ORDERS))
         chosen = sorted(_chosen(asked, every), key=_ORDERS[order])
         pages = max(1, -(-len(chosen) // ROWS))

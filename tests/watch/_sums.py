@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
 
-from certpin.watch.collector.sums import TRAITS
 from certpin.watch.store.migrations.steps import s0002
+from certpin.watch.store.tables.base import TRAITS
 from certpin.watch.store.tables.days import DAY_PLACES, DAY_TRAITS, REPORT_PLACES, REPORT_TRAITS
 from certpin.watch.store.tables.reports import REPORT_GROUPS
 

@@ -23,6 +23,7 @@ from certpin.watch.collector.statements import (
     upsert_places,
     upsert_traits,
 )
+from certpin.watch.store.tables.base import TRAITS
 from certpin.watch.store.tables.days import DAY_PLACES, REPORT_PLACES
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
     Spot = tuple[int, int]  # the numbers of a place and of traits
 
-TRAITS = (
-    "pin_set", "version", "app", "app_version", "platform", "network", "kind", "decision", "reason",
-)  # fmt: skip
 _FULL = 4  # hours' worth of groups that a day has room for
 
 _encode = msgspec.msgpack.Encoder().encode

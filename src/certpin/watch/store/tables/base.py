@@ -16,6 +16,11 @@ METADATA = MetaData(
     }
 )
 
+# What reports say of themselves, in the order in which a sum's key has it.
+TRAITS = (
+    "pin_set", "version", "app", "app_version", "platform", "network", "kind", "decision", "reason",
+)  # fmt: skip
+
 # SQLite numbers rows by itself only where the type is INTEGER.
 _ID = BigInteger().with_variant(Integer, "sqlite")
 
@@ -43,3 +48,8 @@ def text(name: str, **more: Any) -> Column[str]:
 def digest(name: str, **more: Any) -> Column[bytes]:
     """A SHA-256 as bytes; empty where there is nothing that it could be of."""
     return Column(name, LargeBinary, nullable=more.pop("nullable", False), **more)
+
+
+def traits() -> tuple[Column[Any], ...]:
+    """A column for each of ``TRAITS``; ``version`` alone is a number."""
+    return tuple(count(name) if name == "version" else text(name) for name in TRAITS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Table, UniqueConstraint
 
-from certpin.watch.store.tables.base import METADATA, count, digest, moment, number, text
+from certpin.watch.store.tables.base import METADATA, count, digest, moment, number, text, traits
 
 # What reports say of themselves, each combination once. `key` is the SHA-256 of it, `seen` the last
 # day on which it was counted: no sum of a later day names it.
@@ -17,15 +17,7 @@ REPORT_TRAITS = Table(
     METADATA,
     number(),
     digest("key", unique=True),
-    text("pin_set"),
-    Column("version", BigInteger, nullable=False),
-    text("app"),
-    text("app_version"),
-    text("platform"),
-    text("network"),
-    text("kind"),
-    text("decision"),
-    text("reason"),
+    *traits(),
     moment("seen"),
 )
 

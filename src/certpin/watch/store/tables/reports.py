@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table
 
-from certpin.watch.store.tables.base import METADATA, count, digest, moment, number, text
+from certpin.watch.store.tables.base import METADATA, count, digest, moment, number, text, traits
 
 # Reports of one hour that say the same. `key` is the SHA-256 of what they have in common.
 # `served` and `verified` are digests of chains, empty where the reports had none. `version` is 0
@@ -19,15 +19,7 @@ REPORT_GROUPS = Table(
     text("host"),
     digest("served"),
     digest("verified"),
-    text("pin_set"),
-    Column("version", BigInteger, nullable=False),
-    text("app"),
-    text("app_version"),
-    text("platform"),
-    text("network"),
-    text("kind"),
-    text("decision"),
-    text("reason"),
+    *traits(),
     Column("folded", BigInteger, nullable=False, server_default="0"),
     count(),
     moment("first_at"),

@@ -1,7 +1,8 @@
 """Make an environment from a lock file, and put certpin in it. Done once, until the lock changes.
 
-Everything is installed with the hashes that the lock holds, and nothing is built in isolation:
-what a build needs comes from requirements/build.txt, so that no unlocked package is ever run.
+Each package is installed in the locked version with the locked hashes; nothing is resolved, so a
+newer release in the registry changes nothing. Builds are not isolated: their requirements come
+from requirements/build.txt, so that no unlocked package is ever run.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from scripts.console import fail, say, succeeds
 _BUILD = Path("requirements/build.txt")
 _STAMP = "certpin-stamp"  # what an environment was made from; written when it is complete
 _PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", "install"]
+# A lock is complete, so it is not resolved again: pip 23 would look for the newest release of
+# `coverage[toml]`, although coverage is locked, and then refuse it because it has no hash.
+_LOCKED = ["--no-deps", "--require-hashes", "--no-build-isolation", "--no-compile"]
 _PROJECT = ["--no-deps", "--no-index", "--no-build-isolation", "--force-reinstall"]
 
 
@@ -46,8 +50,10 @@ def _ensure_lock(directory: Path, python: str, inside: str, lock: Path) -> None:
     if not succeeds([python, "-m", "venv", str(directory)], quiet=True):
         fail(f"{python} cannot make an environment", "on Debian: apt-get install python3-venv")
     for each in (_BUILD, lock):
-        words = ["--require-hashes", "--no-build-isolation", "--no-compile", "-r", str(each)]
+        words = [*_LOCKED, "-r", str(each)]
         _pip(inside, words, f"{each} could not be installed")
+    if not succeeds([inside, "-m", "pip", "--disable-pip-version-check", "check"], quiet=True):
+        fail(f"{lock} does not list everything that its packages need", "make lock")
     stamp.write_text(wanted)
 
 

@@ -20,7 +20,7 @@ _PARTS = {
     "lock": ["lock"],
     "lowest": ["core", "extras", "test"],
     "sslyze": ["sslyze"],
-    "test": ["core", "extras", "bench", "lint", "test", "types"],
+    "test": ["core", "extras", "lint", "test", "types"],
     "watch": ["core", "watch", "cluster", "otel"],
 }
 

@@ -46,6 +46,7 @@ quick: setup ## Run the quick tests, in less than a minute.
 test: python ## Run everything: real peers, lint, types, all tests, other Pythons, lowest dependencies.
 	@mkdir -p build && rm -f $(RECORD)
 	@$(PYTHON) -m scripts.install_peers
+	@$(SETUP) .venvs/oldest-pip requirements/oldest-pip.txt --project none
 	@$(MAKE) lint types
 	@CERTPIN_RECORD=$(RECORD) $(MAKE) suite
 	@CERTPIN_RECORD=$(RECORD) $(RUN) -m scripts.matrix

@@ -18,6 +18,7 @@ _PARTS = {
     "build": ["build"],
     "core": ["core"],
     "lock": ["lock"],
+    "oldest-pip": ["oldest-pip"],
     "lowest": ["core", "extras", "test"],
     "sslyze": ["sslyze"],
     "test": ["core", "extras", "lint", "test", "types"],

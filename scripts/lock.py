@@ -32,6 +32,7 @@ def main() -> None:
     _compile("build", ["--group", "build", *more])
     _compile("sslyze", ["--group", "sslyze", *more])
     _compile("lock", ["--group", "lock", *more])
+    _compile("oldest-pip", ["--group", "oldest-pip", *more])
     _compile_lowest(more)
     check_locks.main()
 

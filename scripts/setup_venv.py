@@ -19,7 +19,7 @@ from scripts.console import fail, say, succeeds
 
 _BUILD = Path("requirements/build.txt")
 _STAMP = "certpin-stamp"  # what an environment was made from; written when it is complete
-_PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet"]
+_PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input"]
 # A lock is complete, so it is not resolved again: pip 23 would look for the newest release of
 # `coverage[toml]`, although coverage is locked, and then refuse it because it has no hash.
 _LOCKED = ["--no-deps", "--require-hashes", "--no-build-isolation", "--no-compile"]
@@ -69,7 +69,7 @@ def _make(directory: Path, python: str, inside: str) -> None:
         return
     if not succeeds([python, "-m", "venv", "--without-pip", str(directory)], quiet=True):
         fail(f"{python} cannot make an environment", "read what it said above")
-    words = ["--python", inside, "install", *_LOCKED, "-r", str(_BUILD)]
+    words = ["--quiet", "--python", inside, "install", *_LOCKED, "-r", str(_BUILD)]
     if not succeeds([sys.executable, *_PIP, *words]):
         fail(f"{_BUILD} could not be installed", "make setup, then try once more")
 
@@ -85,7 +85,7 @@ def _ensure_editable(directory: Path, inside: str) -> None:
 
 
 def _pip(inside: str, words: list[str], problem: str) -> None:
-    if not succeeds([inside, *_PIP, "install", *words]):
+    if not succeeds([inside, *_PIP, "install", "--quiet", *words]):
         fail(problem, "read what pip said above; packages come over the network, so try once more")
 
 

@@ -24,6 +24,7 @@ CONFIG = Path("watch.toml")
 EXTRA = {
     *("alembic", "apprise", "argon2", "authlib", "brotli", "granian", "httpx2", "jinja2"),
     *("joserfc", "msgspec", "prometheus_client", "python_multipart", "sqlalchemy", "starlette"),
+    "zxcvbn",
 }
 
 settings_option = click.option(

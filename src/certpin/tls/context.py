@@ -109,17 +109,23 @@ class PinnedSSLContext(VerifyingContext):
         """Whether a host without a policy is refused."""
         return self._enforcer.strict
 
-    def swap(self, pins: PinSet) -> None:
+    def swap(self, pins: PinSet, *, recover: bool = False) -> None:
         """Enforce another pin set from now on. Connections that are open stay open.
 
-        Raises ``ConfigError`` if its version is lower, or the same with other content: clients
-        never go back.
+        Args:
+            pins: the set to enforce.
+            recover: the version may be lower. Only for a set that is known to replace one whose
+                signing keys were stolen (TUF 1.0.31, 5.3.11); ``PinUpdater`` decides that.
+
+        Raises:
+            ConfigError: its version is lower, or the same with other content: clients never go back.
         """
         with self._configuring:
             current = self.pins
-            if pins.version < current.version or (
+            back = pins.version < current.version or (
                 pins.version == current.version and pins != current
-            ):
+            )
+            if back and not recover:
                 raise ConfigError(
                     f"version {pins.version} does not follow version {current.version}",
                     key="version",

@@ -118,7 +118,7 @@ class PinnedSSLContext(VerifyingContext):
                 signing keys were stolen (TUF 1.0.31, 5.3.11); ``PinUpdater`` decides that.
 
         Raises:
-            ConfigError: its version is lower, or the same with other content: clients never go back.
+            ConfigError: its version is lower, or the same with other content.
         """
         with self._configuring:
             current = self.pins

@@ -65,7 +65,7 @@ class Timing:
         for name, value in times.items():
             if not timedelta(0) < value <= _LONGEST:
                 raise ConfigError(
-                    f"{value} is no time to wait",
+                    f"{value.total_seconds():g} seconds are no time to wait",
                     key=name,
                     fix="write more than 0, and a year at most",
                 )

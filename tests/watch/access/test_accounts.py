@@ -75,10 +75,18 @@ def test_a_stranger_costs_as_much_as_somebody(
     assert len({len(each) for each in texts}) == 1
 
 
-@pytest.mark.parametrize("password", ["short", "a" * 40, "anna-anna-anna-1", "x" * 200 + "ab" * 99])
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("short", "a" * 40, "anna-anna-anna-1", "x" * 200 + "ab" * 99, "a" * 300),
+        *("passwordpassword", "Passw0rdPassw0rd", "qwertyuiopasdfgh", "1234567890123456"),
+        *("certpincertpincertpin", "certpin-certpin-1", "anna-anna-anna2026"),
+        *("pins.bank.examplepins", "letmein letmein letmein"),
+    ],
+)
 def test_a_weak_password_is_refused_without_being_told(password: str) -> None:
     with pytest.raises(InputError) as caught:
-        accounts.hash_new(password, "anna-anna-anna")
+        accounts.hash_new(password, "anna-anna-anna", "https://pins.bank.example/")
     assert password not in str(caught.value)
 
 

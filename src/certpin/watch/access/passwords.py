@@ -115,8 +115,8 @@ def _wrong(text: str, names: list[str]) -> Iterator[str]:
         yield f"the password has more than {LONGEST} characters"
     if _guesses(text, names) < _FEWEST_GUESSES:
         yield (
-            "the password is too easy to guess: it is a leaked or common one, repeats itself, or is "
-            "made of the name of the account or of the service"
+            "the password is too easy to guess: it is a leaked or common one, repeats itself, or "
+            "is made of the name of the account or of the service"
         )
 
 

@@ -14,6 +14,8 @@ from certpin.tls.unverified import reason_of
 from certpin.x509.openssl import served_chain, verified_chain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from certpin.pins import Verdict
     from certpin.tls.enforcer import Enforcer
     from certpin.tls.state import PinState, Target
@@ -24,7 +26,7 @@ class PinCheck:
 
     __slots__ = (
         *("_called", "_chain", "_enforcer", "_resumed", "_state"),
-        *("changes", "finished", "target", "verdict"),
+        *("changes", "finished", "socket", "target", "verdict"),
     )
 
     def __init__(
@@ -32,6 +34,7 @@ class PinCheck:
     ) -> None:
         self.target = target
         self.changes = changes  # of the settings of rule 1, when the connection began
+        self.socket: Callable[[], Any] = _no_socket  # a weak reference, if there is one
         self.finished = False  # True once the connection was checked and let pass
         self.verdict: Verdict | None = None  # until then, and if no policy covers the host
         self._enforcer = enforcer
@@ -87,7 +90,7 @@ class PinCheck:
                 self._enforcer.unverified(self.target.host, reason, self._met(raw), error)
 
     def _met(self, raw: Any) -> Met:
-        return Met(_served(raw), self._called.port_of(self.target.host, raw))
+        return Met(_served(raw), self._called.port_of(self.target.host, self.socket()))
 
     def _follow_swap(self, state: PinState, raw: Any) -> None:
         """Judge by the pins of now, not by those of when the connection began."""
@@ -128,6 +131,10 @@ class PinCheck:
                 host=self.target.host,
                 fix="connect without the debugging proxy",
             )
+
+
+def _no_socket() -> None:
+    """There is no socket below a memory BIO."""
 
 
 def _served(raw: Any) -> tuple[bytes, ...]:

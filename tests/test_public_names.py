@@ -40,6 +40,7 @@ PUBLIC_NAMES = [
     "TrustAnchors",
     "UncheckedConnectionError",
     "UnpinnedHostError",
+    "UnverifiedChainError",
     "UnverifiedSessionError",
     "UpdateError",
     "Verdict",

@@ -26,7 +26,9 @@ What holds, rule by rule (the tests in ``tests/tls`` carry the same numbers):
 11. The debug override needs ``[debug]`` in the pin set and ``CERTPIN_DEBUG=1`` in the environment;
     it accepts paths to its own anchors alone, warns at each use and marks each report.
 12. A refusal names the host, the policy, the whole path, every pin, and what to do
-    (``certpin.pins.explain``), as an ``ssl.SSLCertVerificationError`` that each library maps.
+    (``certpin.pins.explain``), as an ``ssl.SSLCertVerificationError`` that each library maps. A
+    refusal by OpenSSL for a host with a policy names the served issuer and the expected anchors
+    (``unverified.py``).
 14. ``assert_pinned`` (``assertion.py``) accepts a connection that was checked, and no other:
     adapters look at what comes out, not only at what goes in.
 """

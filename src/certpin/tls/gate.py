@@ -89,11 +89,14 @@ class Gate:
         except _WAITS:
             raise
         except ssl.SSLError as exc:
+            refusal = exc
             try:
-                self._check.tell_unverified(raw, exc)
+                refusal = self._check.refusal_of(raw, exc)
             finally:
-                self._refuse(exc)  # OpenSSL's own refusal is as final as ours
-            raise
+                self._refuse(refusal)  # OpenSSL's own refusal is as final as ours
+            if refusal is exc:
+                raise
+            raise refusal from exc
         try:
             self._check(raw)
         except BaseException as exc:

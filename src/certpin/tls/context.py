@@ -216,6 +216,7 @@ class PinnedSSLContext(VerifyingContext):
         if session is not None and not check.may_resume(session):
             session = None
         check.socket = weakref.ref(sock)
+        check.guards_certificate = self._has_certificate
         store = check.target.store or self
         gate = Gate(check)
         gate.guard(

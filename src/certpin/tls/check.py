@@ -85,6 +85,18 @@ class PinCheck:
         enforcer = self._enforcer
         if enforcer.state is not self._state:
             self._follow_swap(enforcer.state, raw)
+        certificates = None if raw.session_reused else raw.get_verified_chain()
+        known = self.target.recall(certificates, enforcer.clock)
+        if known is not None:  # a chain to a withdrawn anchor is never kept
+            self._pass(known.chain, known.verdict)
+            return
+        chain, verdict = self._verify(raw)
+        if certificates is not None and verdict is not None and verdict.reason == "match":
+            self.target.keep(certificates, chain, verdict)
+        self._pass(chain, verdict)
+
+    def _verify(self, raw: Any) -> tuple[tuple[bytes, ...], Verdict | None]:
+        enforcer = self._enforcer
         try:
             chain = self._verified_chain(raw)
             if self._state.debug.withdrawn:
@@ -100,6 +112,9 @@ class PinCheck:
         except PinError as exc:
             enforcer.refused(exc, self._met(raw))
             raise
+        return chain, verdict
+
+    def _pass(self, chain: tuple[bytes, ...], verdict: Verdict | None) -> None:
         self._chain = chain
         self.verdict = verdict
         self._judged_for = self._state

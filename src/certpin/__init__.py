@@ -33,7 +33,9 @@ from certpin.errors import (
     StartTLSError,
     StoreError,
     TokenError,
+    UncheckedConnectionError,
     UnpinnedHostError,
+    UnverifiedChainError,
     UnverifiedSessionError,
     UpdateError,
     WeakenedContextError,
@@ -41,7 +43,7 @@ from certpin.errors import (
 )
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, TrustAnchors, Verdict, verify
-from certpin.tls import DebugOverrideWarning, PinFailure, PinnedSSLContext
+from certpin.tls import DebugOverrideWarning, PinFailure, PinnedSSLContext, assert_pinned
 from certpin.x509 import Certificate, Chain
 
 if TYPE_CHECKING:
@@ -80,12 +82,15 @@ __all__ = [
     "StoreError",
     "TokenError",
     "TrustAnchors",
+    "UncheckedConnectionError",
     "UnpinnedHostError",
+    "UnverifiedChainError",
     "UnverifiedSessionError",
     "UpdateError",
     "Verdict",
     "WeakenedContextError",
     "__version__",
+    "assert_pinned",
     "pin_error",
     "verify",
 ]

@@ -9,14 +9,16 @@ the context it was given widens nothing for a host with a trust file.
 
 from __future__ import annotations
 
-import ssl
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from certpin.tls.gate import check_before_last_flight
 from certpin.x509 import Certificate
+from certpin.x509.stdlib import OwnSSLContext
 from certpin.x509.verifying import trust_alone
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable
 
     from certpin.pins import TrustAnchors
@@ -41,7 +43,7 @@ class _Call(NamedTuple):
         return f"{self.name}(…)"  # a passphrase may be among the arguments
 
 
-class MirroredContext(ssl.SSLContext):
+class MirroredContext(OwnSSLContext):
     """A client's ``SSLContext`` whose settings follow into the stores that it made."""
 
     def __init__(self) -> None:
@@ -49,6 +51,7 @@ class MirroredContext(ssl.SSLContext):
         self._configuring = RLock()
         self._calls: list[_Call] = []
         self._stores: dict[bytes, ssl.SSLContext] = {}
+        self._has_certificate = False
 
     def _store_for(self, trust: TrustAnchors) -> ssl.SSLContext:
         """The store with these anchors alone, made on first need and set up like this context."""
@@ -62,6 +65,8 @@ class MirroredContext(ssl.SSLContext):
         for name in _MIRRORED:
             if (value := getattr(self, name)) is not None:
                 setattr(store, name, value)
+        if self._has_certificate:
+            check_before_last_flight(store)
         for call in self._calls:
             getattr(store, call.name)(*call.args)
         return store
@@ -104,10 +109,17 @@ class MirroredContext(ssl.SSLContext):
         self._set_everywhere("set_ecdh_curve", name)
 
     def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
-        """As ``ssl.SSLContext.load_cert_chain``, here and in every store."""
+        """As ``ssl.SSLContext.load_cert_chain``, here and in every store.
+
+        From now on, connections are checked before they send the certificate.
+        """
         call = _Call("load_cert_chain", (certfile, keyfile, password))
         with self._configuring:
+            for context in (self, *self._stores.values()):
+                check_before_last_flight(context)
             # Always: the files may have changed. Kept beside others: one for each kind of key.
             self._call_everywhere(call)
             if call not in self._calls:
                 self._calls.append(call)
+            # Last: a connection that sees it was made with the callback.
+            self._has_certificate = True

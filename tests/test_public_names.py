@@ -11,6 +11,7 @@ PUBLIC_NAMES = [
     "CertpinError",
     "Chain",
     "ConfigError",
+    "ContextCopyError",
     "DebugOverrideWarning",
     "DialError",
     "FormatError",

@@ -17,6 +17,7 @@
     │   ├── UnpinnedHostError            strict mode, and no policy covers this host
     │   ├── InsecureRequestError         the request would leave the pinned connection
     │   ├── WeakenedContextError         chain, hostname or date checks were switched off
+    │   ├── ContextCopyError             a library began to copy the context, without its pins
     │   └── UnverifiedSessionError       a resumed session that was not verified here
     ├── ProbeError                       a server could not be asked
     │   ├── DialError                    no connection: name, route, refused, time-out
@@ -191,6 +192,14 @@ class InsecureRequestError(PinError):
 
 class WeakenedContextError(PinError):
     """Chain, hostname or date checks were switched off, so that no pin could be trusted."""
+
+
+class ContextCopyError(PinError):
+    """A library asked the pinned context for its roots or counts, to build a context without pins.
+
+    urllib3-future does so for QUIC, rtls and utls. Not an ``AttributeError``: it takes one as "this
+    context has no roots", and then goes on with the platform's.
+    """
 
 
 class UnverifiedSessionError(PinError):

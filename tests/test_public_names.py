@@ -24,6 +24,7 @@ PUBLIC_NAMES = [
     "InsecureRequestError",
     "JournalError",
     "KeyParseError",
+    "MissingExtraError",
     "Pin",
     "PinError",
     "PinFailure",

@@ -23,6 +23,7 @@
     │   ├── DialError                    no connection: name, route, refused, time-out
     │   ├── StartTLSError                the server would not, or must not, begin TLS
     │   └── HandshakeError               TLS failed before there was a chain to read
+    ├── MissingExtraError (ModuleNotFoundError)   a library that an extra of certpin brings
     ├── StoreError                       the watch's database is away, full, damaged, or another's
     └── UpdateError                      a newer pin set could not be had, or must not be trusted
 
@@ -231,6 +232,23 @@ class StartTLSError(ProbeError):
 
 class HandshakeError(ProbeError):
     """TLS failed before there was a chain to read."""
+
+
+class MissingExtraError(CertpinError, ModuleNotFoundError):
+    """A part of certpin needs a library that is not installed. ``extra`` brings it.
+
+    It is a ``ModuleNotFoundError``, so that ``try … except ImportError`` works as usual.
+    """
+
+    def __init__(self, part: str, extra: str, *, name: str | None = None) -> None:
+        fix = f"pip install 'certpin[{extra}]'"
+        super().__init__(f"{part} needs the package {name or extra}; fix: {fix}", name=name)
+        self.part = part
+        self.extra = extra
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), (self.part, self.extra), {"name": self.name})
 
 
 class StoreError(CertpinError):

@@ -35,6 +35,7 @@ from certpin.errors import (
     StartTLSError,
     StoreError,
     TokenError,
+    UncheckedConnectionError,
     UnpinnedHostError,
     UnverifiedSessionError,
     UpdateError,
@@ -43,7 +44,7 @@ from certpin.errors import (
 )
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, TrustAnchors, Verdict, verify
-from certpin.tls import DebugOverrideWarning, PinFailure, PinnedSSLContext
+from certpin.tls import DebugOverrideWarning, PinFailure, PinnedSSLContext, assert_pinned
 from certpin.x509 import Certificate, Chain
 
 if TYPE_CHECKING:
@@ -84,12 +85,14 @@ __all__ = [
     "StoreError",
     "TokenError",
     "TrustAnchors",
+    "UncheckedConnectionError",
     "UnpinnedHostError",
     "UnverifiedSessionError",
     "UpdateError",
     "Verdict",
     "WeakenedContextError",
     "__version__",
+    "assert_pinned",
     "pin_error",
     "verify",
 ]

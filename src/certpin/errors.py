@@ -18,7 +18,8 @@
     │   ├── InsecureRequestError         the request would leave the pinned connection
     │   ├── WeakenedContextError         chain, hostname or date checks were switched off
     │   ├── ContextCopyError             a library began to copy the context, without its pins
-    │   └── UnverifiedSessionError       a resumed session that was not verified here
+    │   ├── UnverifiedSessionError       a resumed session that was not verified here
+    │   └── UncheckedConnectionError     no pinned context checked it (``certpin.assert_pinned``)
     ├── ProbeError                       a server could not be asked
     │   ├── DialError                    no connection: name, route, refused, time-out
     │   ├── StartTLSError                the server would not, or must not, begin TLS
@@ -205,6 +206,10 @@ class ContextCopyError(PinError):
 
 class UnverifiedSessionError(PinError):
     """The server resumed a session whose chain this context never verified for this host."""
+
+
+class UncheckedConnectionError(PinError):
+    """``assert_pinned``: no pinned context checked this connection, or not for this host."""
 
 
 class ProbeError(CertpinError):

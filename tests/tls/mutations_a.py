@@ -19,6 +19,7 @@ _UNWRAP = "tests/tls/test_rule_03_unwrapping.py::"
 _FOUR = "tests/tls/test_rule_04_sessions.py::"
 _FIVE = "tests/tls/test_rule_05_hosts.py::"
 _SIX = "tests/tls/test_rule_06_spki_bytes.py::"
+_FOURTEEN = "tests/tls/test_rule_14_assert_pinned.py::"
 
 _RECALL = (
     "known is None or known.session is not session or known.target is not target",
@@ -191,8 +192,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        "        if self._refusal is not None:\n"
-        "            raise copy(self._refusal)\n        raw = self._raw",
+        "        self.raise_refusal()\n        raw = self._raw",
         "        raw = self._raw",
         _THREE + "test_a_refusal_is_for_good_although_other_pins_would_accept",
     ),
@@ -369,5 +369,40 @@ MUTATIONS: list[Mutation] = [
         "return Certificate(der, _der.certificate_spki(der))",
         _REWRITTEN,
         _SIX + "test_the_pin_of_an_rsa_pss_key_is_that_of_openssl",
+    ),
+    Mutation(
+        14,
+        "certpin/tls/assertion.py",
+        "if not check.finished:",
+        "if False:",
+        _FOURTEEN + "test_before_the_handshake_it_is_not_checked_yet",
+    ),
+    Mutation(
+        14,
+        "certpin/tls/assertion.py",
+        "if wanted not in (None, checked):",
+        "if False:",
+        _FOURTEEN + "test_a_check_for_another_host_is_not_enough",
+    ),
+    Mutation(
+        14,
+        "certpin/tls/assertion.py",
+        "if not gate and not isinstance(tls._sslobj, _OPENSSL):",
+        "if False:",
+        _FOURTEEN + "test_after_tls_was_closed_nothing_is_pinned",
+    ),
+    Mutation(
+        14,
+        "certpin/tls/assertion.py",
+        "if check.target.policy is None and strict:",
+        "if False:",
+        _FOURTEEN + "test_no_policy_is_another_error_than_not_checked",
+    ),
+    Mutation(
+        14,
+        "certpin/tls/assertion.py",
+        '    "sslobj",  # urllib3\'s SSLTransport: TLS in TLS\n',
+        '    "socket",\n    "sslobj",\n',
+        _FOURTEEN + "test_tls_inside_tls_is_judged_by_the_inner_one",
     ),
 ]

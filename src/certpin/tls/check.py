@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 class PinCheck:
     """Made when a connection begins, and called once: when its handshake is done."""
 
-    __slots__ = ("_called", "_chain", "_enforcer", "_resumed", "_state", "changes", "target")
+    __slots__ = (
+        *("_called", "_chain", "_enforcer", "_resumed", "_state"),
+        *("changes", "finished", "target", "verdict"),
+    )
 
     def __init__(
         self, enforcer: Enforcer, state: PinState, target: Target, changes: int = 0
     ) -> None:
         self.target = target
         self.changes = changes  # of the settings of rule 1, when the connection began
+        self.finished = False  # True once the connection was checked and let pass
+        self.verdict: Verdict | None = None  # until then, and if no policy covers the host
         self._enforcer = enforcer
         self._state = state
         self._resumed: tuple[bytes, ...] | None = None
@@ -46,8 +51,8 @@ class PinCheck:
         if self._chain:
             self._enforcer.sessions.remember(session, self.target, self._chain)
 
-    def __call__(self, raw: Any) -> Verdict | None:
-        """Judge a finished handshake. Raises ``PinError``; ``None`` where no pins hold."""
+    def __call__(self, raw: Any) -> None:
+        """Judge a finished handshake. Raises ``PinError`` if the connection is refused."""
         enforcer = self._enforcer
         if enforcer.state is not self._state:
             self._follow_swap(enforcer.state, raw)
@@ -67,7 +72,8 @@ class PinCheck:
             enforcer.refused(exc, self._met(raw))
             raise
         self._chain = chain
-        return verdict
+        self.verdict = verdict
+        self.finished = True
 
     def tell_unverified(self, raw: Any, error: ssl.SSLError) -> None:
         """Tell that OpenSSL refused the chain itself. Never raises: its refusal stands as it is.

@@ -66,8 +66,7 @@ class Gate:
 
     def do_handshake(self) -> Any:
         """Shake hands, check, and step aside. Raises ``PinError``, or what OpenSSL raises."""
-        if self._refusal is not None:
-            raise copy(self._refusal)
+        self.raise_refusal()
         raw = self._raw
         try:
             raw.do_handshake()
@@ -80,13 +79,12 @@ class Gate:
                 self._refuse(exc)  # OpenSSL's own refusal is as final as ours
             raise
         try:
-            verdict = self._check(raw)
+            self._check(raw)
         except BaseException as exc:
             self._refuse(exc)
             self._discard()
             raise
         owner = raw.owner
-        owner.pin_verdict = verdict
         owner._sslobj = raw
         return raw
 
@@ -100,8 +98,7 @@ class Gate:
 
     def shutdown(self) -> NoReturn:
         """Not before the check: Python moves clear text after it, in whichever thread."""
-        if self._refusal is not None:
-            raise copy(self._refusal)
+        self.raise_refusal()
         raise ssl.SSLError(ssl.SSL_ERROR_SSL, "TLS cannot be closed before the pins were checked")
 
     @property
@@ -113,6 +110,16 @@ class Gate:
     def session(self, session: ssl.SSLSession) -> None:
         if self._check.may_resume(session):
             self._raw.session = session
+
+    @property
+    def check(self) -> PinCheck:
+        """The check of this connection."""
+        return self._check
+
+    def raise_refusal(self) -> None:
+        """Raise the refusal again, if there was one."""
+        if self._refusal is not None:
+            raise copy(self._refusal)
 
     def _refuse(self, reason: BaseException) -> None:
         # A copy, since the traceback of the error itself leads back here.

@@ -20,15 +20,24 @@ else:
     _Base = object
 
 
-class _Pinned(_Base):
+class Pinned(_Base):
     """What both have in common. ``_sslobj`` is a ``Gate`` until the chain was checked."""
 
     _check: PinCheck | None = None  # from the moment that there is a gate
 
     _context: ssl.SSLContext
 
-    # What was decided about the chain; None before that, and where no pins hold.
-    pin_verdict: Verdict | None = None
+    @property
+    def pin_checked(self) -> bool:
+        """Whether the pins of this connection were checked, and let it pass."""
+        return self._check is not None and self._check.finished
+
+    @property
+    def pin_verdict(self) -> Verdict | None:
+        """The verdict on the chain. ``None`` before the check (see ``pin_checked``), and if no
+        policy covers the host.
+        """
+        return None if self._check is None else self._check.verdict
 
     @property
     def context(self) -> ssl.SSLContext:  # type: ignore[override]
@@ -45,7 +54,7 @@ class _Pinned(_Base):
 
     @session.setter
     def session(self, session: ssl.SSLSession | None) -> None:
-        setter: Any = super(_Pinned, type(self)).session
+        setter: Any = super(Pinned, type(self)).session
         setter.fset(self, session)
 
 
@@ -82,7 +91,7 @@ class _NoTLS:
 
 
 # mypy sees attributes where Python has properties, and the other way round; the tests read them.
-class PinnedSSLSocket(_Pinned, ssl.SSLSocket):  # type: ignore[misc, override]
+class PinnedSSLSocket(Pinned, ssl.SSLSocket):  # type: ignore[misc, override]
     """An ``ssl.SSLSocket`` that moves no application byte before its pins were checked.
 
     Nor does it move one in clear text, except after ``unwrap`` of a connection that was checked.
@@ -134,5 +143,5 @@ class PinnedSSLSocket(_Pinned, ssl.SSLSocket):  # type: ignore[misc, override]
         socket.socket.shutdown(self, how)
 
 
-class PinnedSSLObject(_Pinned, ssl.SSLObject):
+class PinnedSSLObject(Pinned, ssl.SSLObject):
     """An ``ssl.SSLObject`` that moves no application byte before its pins were checked."""

@@ -6,8 +6,8 @@ has three ways past a context, and rule 14 closes each of them:
 
 - HTTP/3: it follows ``Alt-Svc`` (RFC 7838), its cache and DNS to QUIC, whose TLS copies the
   context's roots and not its pins. ``disabled_svn`` always names HTTP/3 here.
-- rtls and utls: if one of them is installed, a connection rebuilds the context that it is made with.
-  So it is made without one, and gets the pinned context afterwards.
+- rtls and utls: if one of them is installed, a connection rebuilds the context that it is made
+  with. So it is made without one, and gets the pinned context afterwards.
 - Whatever comes next: the connection in use must be one that the gate checked (``assert_pinned``),
   before a request is sent on it.
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from certpin.clients._common import admitted, both, context_of, refuse_options, refused_option
 from certpin.errors import ConfigError, PinError, pin_error
@@ -70,13 +70,13 @@ class RefusedError(Exception):
 class HandedContext(ssl.SSLContext):
     """The pinned context in the form that urllib3-future connects with.
 
-    For each connection, urllib3-future counts the roots of the context that it was given, and loads
-    the platform's if there are none. A pinned context does not let itself be counted
-    (``ContextCopyError``), because that is how a copy begins. This one says that it has roots, makes
-    every connection with the pinned context, and its own store stays empty.
+    For each connection, urllib3-future counts the roots of its context, and loads the platform's if
+    there are none. A pinned context refuses to count them (``ContextCopyError``), because that is
+    how a copy begins. This context reports that it has roots and makes every connection with the
+    pinned one; its own store stays empty.
     """
 
-    def __new__(cls, pinned: PinnedSSLContext) -> HandedContext:
+    def __new__(cls, pinned: PinnedSSLContext) -> Self:
         """Make it for one pinned context."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 

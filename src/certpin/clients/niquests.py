@@ -210,7 +210,7 @@ class AsyncPinnedAdapter(_Adapter, AsyncHTTPAdapter):
         self,
         request: Any,
         stream: bool = False,
-        timeout: Any = None,
+        timeout: Any = None,  # noqa: ASYNC109  # niquests names it so
         verify: Any = True,
         cert: Any = None,
         proxies: Any = None,

@@ -11,8 +11,6 @@ default, unpinned unless that context pins it too. HTTP/3 of urllib3-future is o
 
 from __future__ import annotations
 
-from typing import Any
-
 from certpin.clients._common import missing_library
 from certpin.clients._urllib3_kind import PinningConnection, PinningManager, PinningPool
 

@@ -17,8 +17,15 @@ if TYPE_CHECKING:
     from tests.clients._driver import Step
 
 
+def _forget_proxies() -> None:
+    """niquests reads the environment once for the whole process."""
+    niquests.utils.getproxies.cache_clear()
+    niquests.utils.getproxies_environment.cache_clear()
+
+
 def _with_session(make: Callable[..., Any], **options: Any) -> Callable[..., list[str]]:
     def fetch(pins: Pins, proxy: str | None, steps: tuple[Step, ...]) -> list[str]:
+        _forget_proxies()
         with make(pins, **options) as session:
             if proxy:
                 session.proxies = {"https": proxy}
@@ -40,6 +47,8 @@ def _plain_session(pins: Pins) -> niquests.Session:
 
 def _with_async_session(loop: Any, **options: Any) -> Callable[..., list[str]]:
     def fetch(pins: Pins, proxy: str | None, steps: tuple[Step, ...]) -> list[str]:
+        _forget_proxies()
+
         async def work() -> list[str]:
             async with AsyncPinnedSession(pins, **options) as session:
                 if proxy:

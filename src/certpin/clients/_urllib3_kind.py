@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 from certpin.clients._common import admitted, both, context_of, refuse_options, refused_option
@@ -118,8 +119,8 @@ class _Connection:
 
     def __init__(self, *args: Any, ssl_context: Any = None, **options: Any) -> None:
         if self._http3 is not None:
-            refuse_http3(options, "preemptive_quic_cache")
             options["disabled_svn"] = {*(options.get("disabled_svn") or ()), self._http3}
+            options["preemptive_quic_cache"] = None
         base: Any = super()
         base.__init__(*args, **options)
         self.ssl_context = ssl_context
@@ -274,6 +275,27 @@ class AsyncPinningManager(_Manager):
         self._admit(host, port, scheme, pool_kwargs)
         base: Any = super()
         return await base.connection_from_host(host, port, scheme, pool_kwargs)
+
+
+def pin_socks_manager(manager: Any, like: Any) -> Any:
+    """Give a ``SOCKSProxyManager`` pinned pools, with the library's names as in the pool ``like``.
+
+    Its own pools connect through the proxy, and hand the context to the library as it is.
+    """
+    theirs = manager.pool_classes_by_scheme["https"]
+    ours = _socks_pool(theirs, like)
+    manager.pool_classes_by_scheme = manager.pool_classes_by_scheme | {"https": ours}
+    return manager
+
+
+@cache
+def _socks_pool(theirs: Any, like: Any) -> Any:
+    if issubclass(theirs, _Pool):
+        return theirs  # by an earlier call
+    pool, connection = like.__bases__[0], like.ConnectionCls.__bases__[0]
+    names = {"_http3": like.ConnectionCls._http3}
+    kind = type("PinnedSOCKSConnection", (connection, theirs.ConnectionCls), names)
+    return type("PinnedSOCKSPool", (pool, theirs), {"ConnectionCls": kind, "_error": like._error})
 
 
 def _name(host: str) -> str:

@@ -38,6 +38,7 @@ from certpin.clients._urllib3_kind import (
     PinningConnection,
     PinningManager,
     PinningPool,
+    pin_socks_manager,
     refuse_http3,
 )
 from certpin.errors import ConfigError, pin_error
@@ -135,12 +136,13 @@ class _Adapter:
         )
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """As in niquests, with pinned pools behind the proxy. SOCKS proxies are not supported."""
+        """As in niquests, with pinned pools behind the proxy."""
+        base: Any = super()
+        direct, manager = self._managers
         if proxy.lower().startswith("socks"):
-            raise refused_option("proxies", proxy)
+            socks = base.proxy_manager_for(proxy, ssl_context=self.context, **options)
+            return pin_socks_manager(socks, direct._https)
         if proxy not in self.proxy_manager:
-            base: Any = super()
-            _, manager = self._managers
             self.proxy_manager[proxy] = manager(
                 self.context,
                 proxy,

@@ -32,7 +32,12 @@ try:
     from requests.adapters import HTTPAdapter
     from requests.exceptions import SSLError
 
-    from certpin.clients.urllib3 import PinnedPoolManager, PinnedProxyManager
+    from certpin.clients._urllib3_kind import pin_socks_manager
+    from certpin.clients.urllib3 import (
+        PinnedHTTPSConnectionPool,
+        PinnedPoolManager,
+        PinnedProxyManager,
+    )
 except ModuleNotFoundError as exc:
     raise missing_library("requests", exc) from exc
 
@@ -69,7 +74,8 @@ class PinnedAdapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """As in requests, with pinned pools behind the proxy."""
         if proxy.lower().startswith("socks"):
-            return super().proxy_manager_for(proxy, ssl_context=self.context, **options)
+            manager = super().proxy_manager_for(proxy, ssl_context=self.context, **options)
+            return pin_socks_manager(manager, PinnedHTTPSConnectionPool)
         if proxy not in self.proxy_manager:
             self.proxy_manager[proxy] = PinnedProxyManager(
                 self.context,

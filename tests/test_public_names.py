@@ -42,6 +42,7 @@ PUBLIC_NAMES = [
     "TrustAnchors",
     "UncheckedConnectionError",
     "UnpinnedHostError",
+    "UnverifiedChainError",
     "UnverifiedSessionError",
     "UpdateError",
     "Verdict",

@@ -18,6 +18,7 @@
     │   ├── InsecureRequestError         the request would leave the pinned connection
     │   ├── WeakenedContextError         chain, hostname or date checks were switched off
     │   ├── ContextCopyError             a library began to copy the context, without its pins
+    │   ├── UnverifiedChainError         OpenSSL refused the chain of a host with a policy
     │   ├── UnverifiedSessionError       a resumed session that was not verified here
     │   └── UncheckedConnectionError     no pinned context checked it (``certpin.assert_pinned``)
     ├── ProbeError                       a server could not be asked
@@ -202,6 +203,45 @@ class ContextCopyError(PinError):
     urllib3-future does so for QUIC, rtls and utls. Not an ``AttributeError``: it takes one as "this
     context has no roots", and then goes on with the platform's.
     """
+
+
+class UnverifiedChainError(PinError):
+    """OpenSSL refused the chain of a host that has a policy, before any pin was compared.
+
+    ``verify_code`` and ``verify_message`` are OpenSSL's, and so is the error that is its cause.
+    ``issuer`` is the name of the authority that the served chain ends at (nothing about it is
+    proven), or empty if it can't be read. ``anchors`` are the names of the trust anchors of the
+    pin file (``trust = FILE``): the only ones that may vouch for the host. It is empty if those of
+    the platform may.
+    """
+
+    def __init__(  # noqa: PLR0913  # keywords: each is an attribute
+        self,
+        problem: str,
+        *,
+        host: str = "",
+        fix: str = "",
+        code: int = _APPLICATION_VERIFICATION,
+        message: str = "",
+        issuer: str = "",
+        anchors: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(problem, host=host, fix=fix)
+        self.verify_code = code
+        self.verify_message = message
+        self.issuer = issuer
+        self.anchors = anchors
+
+    def __reduce__(self) -> tuple[object, ...]:
+        keywords = {
+            "host": self.host,
+            "fix": self.fix,
+            "code": self.verify_code,
+            "message": self.verify_message,
+            "issuer": self.issuer,
+            "anchors": self.anchors,
+        }
+        return _rebuild, (type(self), (self.problem,), keywords)
 
 
 class UnverifiedSessionError(PinError):

@@ -19,6 +19,7 @@ _UNWRAP = "tests/tls/test_rule_03_unwrapping.py::"
 _FOUR = "tests/tls/test_rule_04_sessions.py::"
 _FIVE = "tests/tls/test_rule_05_hosts.py::"
 _SIX = "tests/tls/test_rule_06_spki_bytes.py::"
+_PATCHED = "tests/tls/test_patched.py::"
 _FOURTEEN = "tests/tls/test_rule_14_assert_pinned.py::"
 
 _RECALL = (
@@ -157,21 +158,21 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _CONTEXT,
-        "return Gate(raw, check, outgoing)",
-        "return raw",
+        "        return gate\n\n    def _wrap_bio(",
+        "        return gate._raw\n\n    def _wrap_bio(",
         _THREE + "test_no_byte_reaches_a_server_that_is_refused",
     ),
     Mutation(
         3,
         _GATE,
-        "return self.do_handshake().write(data)",
+        "return self._checked().write(data)",
         "return self._raw.write(data)",
         _THREE + "test_no_byte_reaches_a_server_that_is_refused",
     ),
     Mutation(
         3,
         _GATE,
-        "return self.do_handshake().read(*args)",
+        "return self._checked().read(*args)",
         "return self._raw.read(*args)",
         _THREE + "test_an_object_moves_nothing_before_the_check",
     ),
@@ -220,7 +221,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        "if name not in _HARMLESS:",
+        "if name not in _HARMLESS and not self._check.finished:",
         "if False:",
         _THREE + "test_what_the_gate_does_not_know_it_does_not_pass_on",
     ),
@@ -248,7 +249,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        "socket.socket.shutdown(owner, socket.SHUT_RDWR)",
+        "_socket.socket.shutdown(sock, socket.SHUT_RDWR)",
         "pass",
         _THREE + "test_a_refused_connection_is_shut_at_once",
     ),
@@ -263,8 +264,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _OBJECTS,
-        "        self._sslobj = _NoTLS()\n        socket.socket.shutdown(self, how)",
-        "        self._sslobj = None\n        socket.socket.shutdown(self, how)",
+        "        self._sslobj = NoTLS()\n        _socket.socket.shutdown(self, how)",
+        "        self._sslobj = None\n        _socket.socket.shutdown(self, how)",
         _CLEAR + "test_nothing_goes_out_or_comes_in_after_a_shutdown",
     ),
     Mutation(
@@ -277,7 +278,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _OBJECTS,
-        "        if self._sslobj is None:\n            self._sslobj = _NoTLS()\n",
+        "        if self._sslobj is None:\n            self._sslobj = NoTLS()\n",
         "",
         _CLEAR + "test_a_connection_that_is_still_coming_up_sends_nothing",
     ),
@@ -310,8 +311,9 @@ MUTATIONS: list[Mutation] = [
         4,
         _CONTEXT,
         "            session = None\n        store = check.target.store or self\n"
-        "        raw = _openssl_bio(",
-        "            pass\n        store = check.target.store or self\n        raw = _openssl_bio(",
+        "        gate = Gate(check, outgoing)",
+        "            pass\n        store = check.target.store or self\n"
+        "        gate = Gate(check, outgoing)",
         _FOUR + "test_a_session_of_another_host_is_not_offered",
     ),
     Mutation(
@@ -324,8 +326,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         4,
         _GATE,
-        "        return None\n",
-        "        return self._raw.session\n",
+        "self._raw.session if self._check.finished else None",
+        "self._raw.session",
         _FOUR + "test_there_is_no_session_before_the_check",
     ),
     Mutation(
@@ -387,7 +389,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         14,
         "certpin/tls/assertion.py",
-        "if not gate and not isinstance(tls._sslobj, _OPENSSL):",
+        "if not gate and not isinstance(tls._sslobj, OpenSSLSocket):",
         "if False:",
         _FOURTEEN + "test_after_tls_was_closed_nothing_is_pinned",
     ),
@@ -404,5 +406,47 @@ MUTATIONS: list[Mutation] = [
         '    "sslobj",  # urllib3\'s SSLTransport: TLS in TLS\n',
         '    "socket",\n    "sslobj",\n',
         _FOURTEEN + "test_tls_inside_tls_is_judged_by_the_inner_one",
+    ),
+    Mutation(
+        3,
+        "certpin/tls/green.py",
+        "self._tls = NoTLS() if value is None else value",
+        "self._tls = value",
+        _PATCHED + "test_a_socket_of_gevent_is_refused_and_then_never_moves_a_byte",
+    ),
+    Mutation(
+        3,
+        "certpin/tls/green.py",
+        'if _is_of("gevent.socket", "socket", sock):',
+        "if False:",
+        _PATCHED + "test_a_socket_of_gevent_is_checked_and_its_gate_stays",
+    ),
+    Mutation(
+        3,
+        "certpin/tls/green.py",
+        "    if culprit:\n",
+        "    if False:\n",
+        _PATCHED + "test_a_replaced_socket_class_is_named",
+    ),
+    Mutation(
+        1,
+        "certpin/x509/stdlib.py",
+        "return type(self) if issubclass(type(self), replacement) else replacement",
+        "return type(self)",
+        _PATCHED + "test_a_replaced_context_is_neither_used_nor_missed",
+    ),
+    Mutation(
+        1,
+        "certpin/x509/stdlib.py",
+        '    minimum_version = _set_directly("minimum_version")\n',
+        "",
+        _PATCHED + "test_a_replaced_context_is_neither_used_nor_missed",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "self._raw if self._check.finished else self.do_handshake()",
+        "self._raw",
+        _THREE + "test_what_python_3_15_sends_files_with_is_checked_first",
     ),
 ]

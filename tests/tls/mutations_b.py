@@ -180,16 +180,16 @@ MUTATIONS = [
     ),
     Mutation(
         12,
-        _TLS + "gate.py",
-        "self._check.tell_unverified(raw, exc)",
-        "pass",
+        _TLS + "check.py",
+        "self._enforcer.unverified(host,",
+        "print(host,",
         _UNVERIFIED + "it_is_told_with_what_was_served_and_as_unverified",
     ),
     Mutation(
         3,
         _TLS + "gate.py",
-        "            finally:\n                self._refuse(exc)",
-        "            except ValueError:\n                self._refuse(exc)",
+        "            finally:\n                self._refuse(refusal)",
+        "            except ValueError:\n                self._refuse(refusal)",
         _UNVERIFIED + "whatever_goes_wrong_with_telling_the_refusal_stands",
     ),
     Mutation(
@@ -219,5 +219,19 @@ MUTATIONS = [
         'if match == "any":',
         "if True:",
         _MODES + "match_says_which_places_of_the_path_count",
+    ),
+    Mutation(
+        12,
+        _TLS + "check.py",
+        "            if policy is not None:\n                refusal = explain_refusal",
+        "            if False:\n                refusal = explain_refusal",
+        _UNVERIFIED + "the_error_names_the_served_issuer_and_the_anchors_of_the_pin_file",
+    ),
+    Mutation(
+        12,
+        _TLS + "unverified.py",
+        "for der in met.served[:_SHOWN]",
+        "for der in met.served",
+        _UNVERIFIED + "hostile_certificates_make_the_error_neither_long_nor_another",
     ),
 ]

@@ -145,7 +145,7 @@ def test_other_objects_are_no_connections(other: object) -> None:
 
 def test_a_loop_of_objects_ends() -> None:
     one, two = http.client.HTTPConnection("a.test"), http.client.HTTPConnection("b.test")
-    one.sock, two.sock = two, one  # type: ignore[assignment]  # on purpose
+    one.sock, two.sock = two, one
     with pytest.raises(UncheckedConnectionError):
         assert_pinned(one)
 

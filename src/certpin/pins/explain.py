@@ -36,7 +36,12 @@ def name_of(certificate: Certificate) -> str:
         subject = certificate.subject or "(no subject)"
     except CertificateParseError:
         return "(a subject that cannot be read)"
-    return subject if len(subject) <= _LONGEST_NAME else subject[:_LONGEST_NAME] + "…"
+    return shorten(subject)
+
+
+def shorten(name: str) -> str:
+    """Return the first 200 characters of a name."""
+    return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "…"
 
 
 def _headline(verdict: Verdict, host: str) -> str:

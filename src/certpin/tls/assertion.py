@@ -7,13 +7,13 @@ at the context that went in.
 
 from __future__ import annotations
 
-import ssl
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import UncheckedConnectionError, UnpinnedHostError
 from certpin.pins import normalise
 from certpin.tls.gate import Gate
 from certpin.tls.objects import Pinned
+from certpin.x509.stdlib import OpenSSLSocket, StdlibObject, StdlibSocket
 
 if TYPE_CHECKING:
     from certpin.pins import Verdict
@@ -31,9 +31,7 @@ _INWARD = (
     "socket",  # websockets, tornado
     "transport",  # aiohttp connections, asyncio protocols and writers
 )
-_TLS = (ssl.SSLSocket, ssl.SSLObject, Gate)
-# OpenSSL's object: what is in ``_sslobj`` once the gate has stepped aside.
-_OPENSSL: Any = ssl._ssl._SSLSocket  # type: ignore[attr-defined]  # typeshed leaves it out
+_TLS = (StdlibSocket, StdlibObject, Gate)
 _LONGEST = 8  # steps from the outermost object to the TLS object; httpx over a proxy takes four
 
 
@@ -99,7 +97,7 @@ def _tls_of(connection: object) -> object:
 
 
 def _inner(outer: Any) -> Any:
-    if isinstance(outer, _OPENSSL):  # httpcore's synchronous streams return it
+    if isinstance(outer, OpenSSLSocket):  # httpcore's synchronous streams return it
         return outer.owner
     ask = getattr(outer, "get_extra_info", None)
     if callable(ask) and (found := ask("ssl_object")) is not None:
@@ -127,7 +125,7 @@ def _finished_check(tls: Any) -> PinCheck:
     host = check.target.host
     if not check.finished:
         raise _unchecked(host, "its pins were not checked yet", "call do_handshake() first")
-    if not gate and not isinstance(tls._sslobj, _OPENSSL):
+    if not gate and not isinstance(tls._sslobj, OpenSSLSocket):
         raise _unchecked(host, "its TLS was closed", "connect again")
     return check
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from certpin.errors import CertificateParseError, PinError, UnverifiedSessionError
 from certpin.tls.calling import called_now
 from certpin.tls.events import Met
-from certpin.tls.unverified import reason_of
+from certpin.tls.unverified import explain_refusal, reason_of
 from certpin.x509.openssl import served_chain, verified_chain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from certpin.pins import Verdict
     from certpin.tls.enforcer import Enforcer
     from certpin.tls.state import PinState, Target
@@ -24,7 +26,7 @@ class PinCheck:
 
     __slots__ = (
         *("_called", "_chain", "_enforcer", "_resumed", "_state"),
-        *("changes", "finished", "target", "verdict"),
+        *("changes", "finished", "socket", "target", "verdict"),
     )
 
     def __init__(
@@ -32,6 +34,7 @@ class PinCheck:
     ) -> None:
         self.target = target
         self.changes = changes  # of the settings of rule 1, when the connection began
+        self.socket: Callable[[], Any] = _no_socket  # a weak reference, if there is one
         self.finished = False  # True once the connection was checked and let pass
         self.verdict: Verdict | None = None  # until then, and if no policy covers the host
         self._enforcer = enforcer
@@ -75,19 +78,26 @@ class PinCheck:
         self.verdict = verdict
         self.finished = True
 
-    def tell_unverified(self, raw: Any, error: ssl.SSLError) -> None:
-        """Tell that OpenSSL refused the chain itself. Never raises: its refusal stands as it is.
+    def refusal_of(self, raw: Any, error: ssl.SSLError) -> ssl.SSLError:
+        """Record that OpenSSL refused the chain itself. Returns the error to raise.
 
-        Of a chain that nobody verified there is what was served: OpenSSL keeps that from version 3
-        on. Other failures of a handshake are the network's, and are told to nobody.
+        That is ``UnverifiedChainError`` if a policy covers the host (rule 12), and OpenSSL's error
+        otherwise. A failure of the network is returned as it is, and not recorded. OpenSSL 3 keeps
+        the served chain of a handshake that failed; nothing verified it.
         """
-        if isinstance(error, ssl.SSLCertVerificationError):
-            with suppress(Exception):
-                reason = reason_of(error.verify_code)
-                self._enforcer.unverified(self.target.host, reason, self._met(raw), error)
+        if not isinstance(error, ssl.SSLCertVerificationError):
+            return error
+        host, policy = self.target.host, self.target.policy
+        refusal: ssl.SSLCertVerificationError = error
+        with suppress(Exception):  # whatever goes wrong with the words, the refusal stands
+            met = self._met(raw)
+            if policy is not None:
+                refusal = explain_refusal(host, policy, met, error)
+            self._enforcer.unverified(host, reason_of(error.verify_code), met, refusal)
+        return refusal
 
     def _met(self, raw: Any) -> Met:
-        return Met(_served(raw), self._called.port_of(self.target.host, raw))
+        return Met(_served(raw), self._called.port_of(self.target.host, self.socket()))
 
     def _follow_swap(self, state: PinState, raw: Any) -> None:
         """Judge by the pins of now, not by those of when the connection began."""
@@ -128,6 +138,10 @@ class PinCheck:
                 host=self.target.host,
                 fix="connect without the debugging proxy",
             )
+
+
+def _no_socket() -> None:
+    """There is no socket below a memory BIO."""
 
 
 def _served(raw: Any) -> tuple[bytes, ...]:

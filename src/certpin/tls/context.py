@@ -26,7 +26,9 @@ What holds, rule by rule (the tests in ``tests/tls`` carry the same numbers):
 11. The debug override needs ``[debug]`` in the pin set and ``CERTPIN_DEBUG=1`` in the environment;
     it accepts paths to its own anchors alone, warns at each use and marks each report.
 12. A refusal names the host, the policy, the whole path, every pin, and what to do
-    (``certpin.pins.explain``), as an ``ssl.SSLCertVerificationError`` that each library maps.
+    (``certpin.pins.explain``), as an ``ssl.SSLCertVerificationError`` that each library maps. A
+    refusal by OpenSSL for a host with a policy names the served issuer and the expected anchors
+    (``unverified.py``).
 14. ``assert_pinned`` (``assertion.py``) accepts a connection that was checked, and no other:
     adapters look at what comes out, not only at what goes in.
 """
@@ -35,6 +37,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import weakref
 from typing import TYPE_CHECKING, Any, Self
 
 from certpin.errors import ConfigError, HostError, PinError, WeakenedContextError
@@ -43,10 +46,12 @@ from certpin.tls.check import PinCheck
 from certpin.tls.enforcer import DEBUG_VARIABLE, Enforcer
 from certpin.tls.events import FailureTeller
 from certpin.tls.gate import Gate
-from certpin.tls.objects import PinnedSSLObject, PinnedSSLSocket
+from certpin.tls.green import green_class_for
+from certpin.tls.objects import Pinned, PinnedSSLObject, PinnedSSLSocket
 from certpin.tls.state import DebugAnchors, PinState
 from certpin.tls.verification import UNSAFE_FLAGS, VerifyingContext, flags_of
 from certpin.x509 import Certificate
+from certpin.x509.stdlib import OpenSSLContext
 from certpin.x509.verifying import harden
 
 if TYPE_CHECKING:
@@ -59,8 +64,8 @@ if TYPE_CHECKING:
 
 # The ways into OpenSSL, which typeshed leaves out. The first argument is the context whose roots
 # may vouch: the pinned one itself, or one of its stores.
-_openssl_socket: Any = ssl.SSLContext._wrap_socket  # type: ignore[attr-defined]
-_openssl_bio: Any = ssl.SSLContext._wrap_bio  # type: ignore[attr-defined]
+_openssl_socket: Any = OpenSSLContext._wrap_socket
+_openssl_bio: Any = OpenSSLContext._wrap_bio
 
 
 class PinnedSSLContext(VerifyingContext):
@@ -153,6 +158,7 @@ class PinnedSSLContext(VerifyingContext):
 
         Raises:
             PinError: ``host`` is not a host name or an address.
+
         """
         store = self._enforcer.state.target(self._encode_hostname(host)).store if host else None
         return tuple(ssl.SSLContext.get_ca_certs(store or self, binary_form=True))
@@ -178,12 +184,31 @@ class PinnedSSLContext(VerifyingContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLSocket:
-        """As ``ssl.SSLContext.wrap_socket``. Server-side use is an error."""
+        """As ``ssl.SSLContext.wrap_socket``, also for sockets of gevent.
+
+        Raises:
+            PinError: The connection was refused, before or after its handshake.
+            ConfigError: The socket is eventlet's.
+            ValueError: ``server_side`` is true.
+
+        """
         host = self._encode_hostname(server_hostname)
         self._require_client(host, server_side)
-        return super().wrap_socket(
-            sock, False, do_handshake_on_connect, suppress_ragged_eofs, host, session
-        )
+        green = green_class_for(sock)
+        if green is None:
+            tls: ssl.SSLSocket = super().wrap_socket(
+                sock, False, do_handshake_on_connect, suppress_ragged_eofs, host, session
+            )
+        else:
+            tls = green(
+                sock=sock,
+                do_handshake_on_connect=do_handshake_on_connect,
+                suppress_ragged_eofs=suppress_ragged_eofs,
+                server_hostname=host,
+                _context=self,
+                _session=session,
+            )
+        return tls
 
     def _encode_hostname(self, hostname: str | bytes | None) -> str:
         """Rule 5: the one spelling that policy, SNI and OpenSSL's hostname check all get.
@@ -209,9 +234,14 @@ class PinnedSSLContext(VerifyingContext):
         check = self._begin(host, server_side)
         if session is not None and not check.may_resume(session):
             session = None
+        check.socket = weakref.ref(sock)
         store = check.target.store or self
-        raw = _openssl_socket(store, sock, False, host, owner=owner, session=session)
-        return self._gate(raw, check, owner, None)
+        gate = Gate(check)
+        gate.guard(
+            _openssl_socket(store, sock, False, host, owner=gate, session=session),
+            self._adopt(owner, check),
+        )
+        return gate
 
     def _wrap_bio(
         self,
@@ -227,10 +257,14 @@ class PinnedSSLContext(VerifyingContext):
         if session is not None and not check.may_resume(session):
             session = None
         store = check.target.store or self
-        raw = _openssl_bio(
-            store, incoming, outgoing, False, server_hostname, owner=owner, session=session
+        gate = Gate(check, outgoing)
+        gate.guard(
+            _openssl_bio(
+                store, incoming, outgoing, False, server_hostname, owner=gate, session=session
+            ),
+            self._adopt(owner, check),
         )
-        return self._gate(raw, check, owner, outgoing)
+        return gate
 
     def _begin(self, host: str, server_side: bool) -> PinCheck:
         """The check of a new connection, with the count of changes that rule 1 compares."""
@@ -243,15 +277,21 @@ class PinnedSSLContext(VerifyingContext):
         state = enforcer.state
         return PinCheck(enforcer, state, enforcer.target(state, host), changes)
 
-    def _gate(self, raw: Any, check: PinCheck, owner: Any, outgoing: ssl.MemoryBIO | None) -> Gate:
+    def _adopt(self, owner: Any, check: PinCheck) -> Any:
+        """Rule 1, once OpenSSL has copied the settings. Returns ``owner`` if it is a class of ours.
+
+        The owner is not found through OpenSSL's object: gevent passes the socket below it.
+        """
         unseen = not self.check_hostname or flags_of(self) & UNSAFE_FLAGS
         if check.changes != self._verifying_changes or unseen:
             # Touched by another thread while OpenSSL copied them, or past this class.
             weakness = self._find_weakness() or "they were being changed"
             raise self._enforcer.refused(_weakened(check.target.host, weakness))
+        if not isinstance(owner, Pinned):
+            return None
         owner._check = check
         owner._context = self
-        return Gate(raw, check, outgoing)
+        return owner
 
     def _require_verification(self, host: str) -> int:
         """Rule 1. Returns the count of changes at which the settings were found in order."""

@@ -12,15 +12,16 @@ another TLS stack raise ``ContextCopyError``, because the copy would have the ro
 
 from __future__ import annotations
 
-import ssl
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from certpin.errors import ContextCopyError
 from certpin.x509 import Certificate
+from certpin.x509.stdlib import OwnSSLContext
 from certpin.x509.verifying import trust_alone
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable
     from typing import NoReturn
 
@@ -46,7 +47,7 @@ class _Call(NamedTuple):
         return f"{self.name}(…)"  # a passphrase may be among the arguments
 
 
-class MirroredContext(ssl.SSLContext):
+class MirroredContext(OwnSSLContext):
     """A client's ``SSLContext`` whose settings follow into the stores that it made."""
 
     def __init__(self) -> None:

@@ -162,11 +162,12 @@ def test_a_plain_adapter_of_requests_with_a_pinned_context_refuses(world: World)
 def test_a_plain_pool_that_goes_to_http3_at_once_refuses(world: World) -> None:
     """QUIC copies the roots itself, whichever backend TLS over TCP has."""
     only = {urllib3.HttpVersion.h11, urllib3.HttpVersion.h2}
-    with urllib3.PoolManager(
-        ssl_context=PinnedSSLContext(world.pins), disabled_svn=only, retries=False
-    ) as http:
-        with pytest.raises(urllib3.exceptions.SSLError) as caught:
-            http.request("GET", f"https://api.test:{world.udp.port}/", headers=HEADERS)
+    context = PinnedSSLContext(world.pins)
+    with (
+        urllib3.PoolManager(ssl_context=context, disabled_svn=only, retries=False) as http,
+        pytest.raises(urllib3.exceptions.SSLError) as caught,
+    ):
+        http.request("GET", f"https://api.test:{world.udp.port}/", headers=HEADERS)
     assert isinstance(certpin.pin_error(caught.value), certpin.ContextCopyError)
     assert world.udp.headers == []
 

@@ -53,6 +53,7 @@ test: python ## Run everything: real peers, lint, types, all tests, other Python
 	@CERTPIN_RECORD=$(RECORD) $(PYTHON) -m scripts.report
 
 suite: setup ## Run all tests with the branch coverage gate.
+	@$(SETUP) .venvs/niquests requirements/niquests.txt
 	@echo "== whole suite with branch coverage"
 	@CERTPIN_RUN="$$($(RUN) -V), whole suite" $(PYTEST) --cov --cov-report=term
 

@@ -17,6 +17,7 @@
     │   ├── UnpinnedHostError            strict mode, and no policy covers this host
     │   ├── InsecureRequestError         the request would leave the pinned connection
     │   ├── WeakenedContextError         chain, hostname or date checks were switched off
+    │   ├── ContextCopyError             a library began to copy the context, without its pins
     │   ├── UnverifiedChainError         OpenSSL refused the chain of a host with a policy
     │   ├── UnverifiedSessionError       a resumed session that was not verified here
     │   └── UncheckedConnectionError     no pinned context checked it (``certpin.assert_pinned``)
@@ -24,6 +25,7 @@
     │   ├── DialError                    no connection: name, route, refused, time-out
     │   ├── StartTLSError                the server would not, or must not, begin TLS
     │   └── HandshakeError               TLS failed before there was a chain to read
+    ├── MissingExtraError (ModuleNotFoundError)   a library that an extra of certpin brings
     ├── StoreError                       the watch's database is away, full, damaged, or another's
     └── UpdateError                      a newer pin set could not be had, or must not be trusted
 
@@ -195,6 +197,14 @@ class WeakenedContextError(PinError):
     """Chain, hostname or date checks were switched off, so that no pin could be trusted."""
 
 
+class ContextCopyError(PinError):
+    """A library asked the pinned context for its roots or counts, to build a context without pins.
+
+    urllib3-future does so for QUIC, rtls and utls. Not an ``AttributeError``: it takes one as "this
+    context has no roots", and then goes on with the platform's.
+    """
+
+
 class UnverifiedChainError(PinError):
     """OpenSSL refused the chain of a host that has a policy, before any pin was compared.
 
@@ -267,6 +277,23 @@ class StartTLSError(ProbeError):
 
 class HandshakeError(ProbeError):
     """TLS failed before there was a chain to read."""
+
+
+class MissingExtraError(CertpinError, ModuleNotFoundError):
+    """A part of certpin needs a library that is not installed. ``extra`` brings it.
+
+    It is a ``ModuleNotFoundError``, so that ``try … except ImportError`` works as usual.
+    """
+
+    def __init__(self, part: str, extra: str, *, name: str | None = None) -> None:
+        fix = f"pip install 'certpin[{extra}]'"
+        super().__init__(f"{part} needs the package {name or extra}; fix: {fix}", name=name)
+        self.part = part
+        self.extra = extra
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), (self.part, self.extra), {"name": self.name})
 
 
 class StoreError(CertpinError):

@@ -150,6 +150,25 @@ class PinnedSSLContext(VerifyingContext):
         self._require_client(name, server_side=False)
         self._enforcer.admit(name, encrypted)
 
+    def trusted_roots(self, host: str = "") -> tuple[bytes, ...]:
+        """The roots that this context has loaded, as DER; for inspection, not for another context.
+
+        A context that is made of them has no pins. ``get_ca_certs()`` raises for that reason.
+
+        Args:
+            host: Return the anchors of this host's policy instead, if it has ``trust = FILE``.
+
+        Returns:
+            The certificates. OpenSSL reads those of a folder (``SSL_CERT_DIR``) when a handshake
+            needs them, so they are missing before that.
+
+        Raises:
+            PinError: ``host`` is not a host name or an address.
+
+        """
+        store = self._enforcer.state.target(self._encode_hostname(host)).store if host else None
+        return tuple(ssl.SSLContext.get_ca_certs(store or self, binary_form=True))
+
     def report_context(self, host: str) -> PinnedSSLContext | None:
         """For a hook that sends reports: the context for an address, ``None`` where no pins hold.
 

@@ -5,6 +5,9 @@ context keeps them. OpenSSL ties the roots to the context, so each such file has
 own, and what a client library sets on the outer one (ALPN, cipher suites, client certificate,
 versions) is set on all of them. The outer roots are not: a library that loads its own bundle into
 the context it was given widens nothing for a host with a trust file.
+
+Nor can a library take the settings elsewhere: the methods by which it would rebuild this context in
+another TLS stack raise ``ContextCopyError``, because the copy would have the roots and no pins.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from certpin.errors import ContextCopyError
 from certpin.tls.gate import check_before_last_flight
 from certpin.x509 import Certificate
 from certpin.x509.stdlib import OwnSSLContext
@@ -20,6 +24,7 @@ from certpin.x509.verifying import trust_alone
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable
+    from typing import NoReturn
 
     from certpin.pins import TrustAnchors
 
@@ -123,3 +128,23 @@ class MirroredContext(OwnSSLContext):
                 self._calls.append(call)
             # Last: a connection that sees it was made with the callback.
             self._has_certificate = True
+
+    def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
+        """Raise ``ContextCopyError``: a copy has no pins. ``trusted_roots()`` has the roots."""
+        raise _copied("get_ca_certs()")
+
+    def cert_store_stats(self) -> NoReturn:
+        """Raise ``ContextCopyError``: libraries that copy a context count its roots first."""
+        raise _copied("cert_store_stats()")
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        """Raise ``ContextCopyError``: ``copy``, ``deepcopy`` and ``pickle`` come here."""
+        raise _copied("copy or pickle")
+
+
+def _copied(how: str) -> ContextCopyError:
+    return ContextCopyError(
+        f"refused: a library began to copy the pinned context ({how}), and the copy has no pins",
+        fix="use the client of certpin.clients for your library (niquests, urllib3, requests …); "
+        "context.trusted_roots() returns the roots, for purposes other than connecting",
+    )

@@ -29,7 +29,8 @@ _REPORT_ADDRESS = re.compile(
     r"(?:https://[^\s/?#@]+|http://(?:127\.0\.0\.1|\[::1\]|localhost)(?::[0-9]+)?)(?:[/?#]\S*)?"
 )
 
-# A pin in these states accepts nothing: it is kept so that nobody adds it again.
+# A pin in these states accepts nothing. A `removed` key is out of use: a path that contains it
+# still needs another pin. A `compromised` key is refused, whatever else is on the path (rule 13).
 _DEAD: frozenset[State] = frozenset({"removed", "compromised"})
 
 
@@ -92,6 +93,11 @@ class HostPolicy:
     def live_pins(self) -> dict[Pin, HostPin]:
         """The pins that accept, by digest."""
         return {entry.pin: entry for entry in self.pins if entry.live}
+
+    @cached_property
+    def compromised(self) -> frozenset[Pin]:
+        """The pins of keys, or certificates, that are refused wherever they are on a path."""
+        return frozenset(entry.pin for entry in self.pins if entry.state == "compromised")
 
     @cached_property
     def keys(self) -> dict[bytes, HostPin]:

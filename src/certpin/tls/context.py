@@ -27,6 +27,8 @@ What holds, rule by rule (the tests in ``tests/tls`` carry the same numbers):
     it accepts paths to its own anchors alone, warns at each use and marks each report.
 12. A refusal names the host, the policy, the whole path, every pin, and what to do
     (``certpin.pins.explain``), as an ``ssl.SSLCertVerificationError`` that each library maps.
+13. A path that contains a key marked ``compromised`` is refused, whatever else matches, before
+    expiry is looked at (``certpin.pins.verdict``). Only the debug override comes before it.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from certpin.pins.verdict import Verdict
     from certpin.x509 import Certificate, Chain
 
-_LONGEST_NAME = 200  # a hostile subject may fill 100 KiB
+_LONGEST_NAME = 200  # characters: a hostile subject may fill 100 KiB, and a note any file
 
 
 def explain(verdict: Verdict, host: str) -> str:
@@ -66,7 +66,7 @@ def _path(chain: Chain | None, *, whole_too: bool) -> Iterator[str]:
 def _pinned(policy: HostPolicy) -> Iterator[str]:
     yield "  pinned:"
     for entry in policy.pins:
-        note = f"  ({printable(entry.note)})" if entry.note else ""
+        note = f"  ({printable(entry.note[:_LONGEST_NAME])})" if entry.note else ""
         yield f"    {entry.pin}  {entry.role}, {entry.state}{note}"
 
 

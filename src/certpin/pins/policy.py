@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import ConfigError
 from certpin.pins import public_suffix
+from certpin.x509 import quoted
 
 if TYPE_CHECKING:
     from certpin.pins.hosts import HostPattern
@@ -34,7 +35,7 @@ _REPORT_ADDRESS = re.compile(
 _DEAD: frozenset[State] = frozenset({"removed", "compromised"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HostPin:
     """A pin as a policy holds it: with its role, where it stands in a rotation, and a note."""
 
@@ -123,29 +124,30 @@ def utc_now() -> datetime:
 
 
 def _check_pins(policy: HostPolicy) -> None:
-    seen: set[Pin] = set()
-    for index, entry in enumerate(policy.pins):
-        key = f"pin[{index}]"
-        if entry.pin in seen:
+    pins = [entry.pin for entry in policy.pins]
+    for index, pin in enumerate(pins):
+        if pin.is_placeholder:
             raise ConfigError(
-                f"{entry.pin} stands there twice", key=key, fix="remove one of the two"
-            )
-        if entry.pin.is_placeholder:
-            raise ConfigError(
-                f"{entry.pin} is an example from some documentation",
-                key=key,
+                f"{pin} is an example from some documentation",
+                key=f"pin[{index}]",
                 fix="put your own there: certpin pin HOST prints it",
             )
-        seen.add(entry.pin)
+    if len(set(pins)) < len(pins):
+        index, pin = next((at, each) for at, each in enumerate(pins) if each in pins[:at])
+        raise ConfigError(
+            f"{pin} is listed twice", key=f"pin[{index}]", fix="remove one of the two"
+        )
     _check_count(policy)
 
 
 def _check_count(policy: HostPolicy) -> None:
-    if not policy.live_pins:
+    # Counted, so that loading builds no index of pins for hosts that are never called.
+    live = sum([entry.state not in _DEAD for entry in policy.pins])
+    if not live:
         raise ConfigError(
             "there is no pin that could match", key="pin", fix="add one: certpin add HOST"
         )
-    if policy.mode == "enforce" and len(policy.live_pins) < 2:
+    if policy.mode == "enforce" and live < 2:
         raise ConfigError(
             "there is one pin alone: when its key is lost or replaced, every client is locked out",
             key="pin",
@@ -175,7 +177,7 @@ def is_report_address(address: str) -> bool:
 def _check_report_address(address: str) -> None:
     if not is_report_address(address):
         raise ConfigError(
-            f"{address!r} is not an https:// address",
+            f"{quoted(address)} is not an https:// address",
             key="report_to",
             fix="reports name hosts and certificates: send them over TLS",
         )

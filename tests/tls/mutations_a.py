@@ -355,8 +355,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         5,
         "certpin/pins/hosts.py",
-        "idna.encode(host, uts46=True)",
-        'host.encode("idna")',
+        "idna.encode(label, uts46=True)",
+        'label.encode("idna")',
         _FIVE + "test_the_older_idna_would_have_gone_to_another_host",
     ),
     Mutation(

@@ -1,4 +1,4 @@
-"""Rules 7 to 12, each taken out: see ``test_mutations.py``."""
+"""Rules 7 to 13, each taken out: see ``test_mutations.py``."""
 
 from __future__ import annotations
 
@@ -14,9 +14,24 @@ _R11 = "tests/tls/test_rule_11_debug_override.py::test_"
 _R12 = "tests/tls/test_rule_12_the_error.py::test_"
 _UNVERIFIED = "tests/tls/test_unverified.py::test_"
 _EVENTS = "tests/tls/test_events.py::test_"
+_R13 = "tests/tls/test_rule_13_compromised_keys.py::test_"
 _MODES = "tests/tls/test_policy_modes.py::test_"
 
 MUTATIONS = [
+    Mutation(
+        13,
+        _VERDICT,
+        "if not policy.compromised:",
+        "if True:",
+        _R13 + "it_is_refused_although_the_root_is_pinned_and_before_expiry",
+    ),
+    Mutation(
+        13,
+        _VERDICT,
+        "for each in chain.certificates if not policy",
+        "for each in (chain.leaf,) if not policy",
+        _R13 + "an_authority_is_refused_although_the_leaf_is_pinned",
+    ),
     Mutation(
         7,
         _TLS + "verification.py",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from certpin.probe.checkup import Checkup
 
 _COLOURS = {"holds": "green", "finding": "red", "inconclusive": "yellow"}
+_EXPLAINED = {"compromised-key", "expired", "mismatch"}  # reasons of verdicts
 _SHOWN = 3  # hosts that one advice is for
 _HEADINGS = ("host", "status", "matched pin", "certificate", "pins", "what is wrong")
 
@@ -82,7 +83,7 @@ def _row(checkup: Checkup, now: datetime) -> tuple[str, ...]:
 def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
     for checkup in checkups:
         verdict = checkup.verdict
-        if verdict is not None and verdict.reason in {"mismatch", "expired"}:
+        if verdict is not None and verdict.reason in _EXPLAINED:
             yield "\n" + explain(verdict, checkup.host)
             yield f"  what to do: {advice(verdict, checkup.host)}"
     for fix, hosts in _fixes(checkups).items():

@@ -51,6 +51,7 @@ def read(source: Source) -> Reading:
 
 def _host(policy: HostPolicy) -> dict[str, Any]:
     fields = {name: values if name in _LISTS else values[0] for name, values in row(policy).items()}
+    fields.pop("compromised", None)  # the state of a pin says so
     return fields | {"pins": [_pin(entry) for entry in policy.pins]}
 
 

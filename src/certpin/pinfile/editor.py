@@ -8,11 +8,11 @@ change, nothing else.
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError, PinFileError
-from certpin.pinfile.file import PinSet, read_text
+from certpin.pinfile.disk import read_text
+from certpin.pinfile.file import PinSet
 from certpin.pinfile.reader import SCHEMA
 from certpin.pinfile.rows import host_table, pin_table
 from certpin.pinfile.tables import Lines
@@ -203,7 +203,7 @@ class PinFileEditor:
     def _replace(self, text: str, expected: dict[str, Any], *, fix: str) -> None:
         try:
             data = _parse(text)
-        except tomllib.TOMLDecodeError:
+        except ValueError:  # tomli.TOMLDecodeError
             data = {}
         if data != expected:
             raise PinFileError("it cannot be edited as it is written", path=self.path, fix=fix)
@@ -212,7 +212,9 @@ class PinFileEditor:
 
 def _parse(text: str) -> dict[str, Any]:
     """Numbers with a point stay text: NaN is not equal to itself."""
-    return tomllib.loads(text, parse_float=str)
+    import tomli  # only those who read a file need it
+
+    return tomli.loads(text, parse_float=str)
 
 
 def _host_at(data: dict[str, Any], pattern: str) -> int:

@@ -84,8 +84,10 @@ def _ends(chain: Chain) -> list[datetime]:
 
 def _about_pins(verdict: Verdict, now: datetime) -> Iterator[str]:
     enforced = verdict.policy.mode == "enforce"
+    outcome = "are locked out" if enforced else "would be locked out in mode enforce"
+    if verdict.reason == "compromised-key":
+        yield f"it serves a key that is marked compromised: clients {outcome}"
     if verdict.reason == "mismatch":
-        outcome = "are locked out" if enforced else "would be locked out in mode enforce"
         yield f"no pin matches what it serves: clients {outcome}"
     if verdict.policy.expired(now):  # whatever clients do then
         yield "the pins have expired"

@@ -29,6 +29,8 @@ What holds, rule by rule (the tests in ``tests/tls`` carry the same numbers):
     (``certpin.pins.explain``), as an ``ssl.SSLCertVerificationError`` that each library maps. A
     refusal by OpenSSL for a host with a policy names the served issuer and the expected anchors
     (``unverified.py``).
+13. A path that contains a key marked ``compromised`` is refused, whatever else matches, before
+    expiry is looked at (``certpin.pins.verdict``). Only the debug override comes before it.
 14. ``assert_pinned`` (``assertion.py``) accepts a connection that was checked, and no other:
     adapters look at what comes out, not only at what goes in.
 """

@@ -112,7 +112,7 @@ class FailureTeller:
 
 _WORDS = {
     "refuse": "refused",
-    "report": "pins do not match, and the policy only reports",
+    "report": "let pass, since the policy only reports",
     "accept": "accepted without a pin",
 }
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from certpin.errors import ConfigError
+from certpin.pinfile.disk import read_text
 from certpin.pinfile.fields import PinFileWarning, Table
-from certpin.pinfile.file import PinSet, read_text
+from certpin.pinfile.file import PinSet
 from certpin.pinfile.lint.document import AnchorFile, Document, Entry, Host
 from certpin.pinfile.reader import (
     anchor_certificates,

@@ -35,6 +35,7 @@ _WEEK = timedelta(days=7)
 PROBLEMS = {
     "unreachable": "A vantage cannot reach it",
     "unverified": "A vantage is shown a chain that does not verify",
+    "compromised-key": "A vantage is shown a key that is marked compromised",
     "mismatch": "A vantage is shown a key that is not pinned",
     "pins-ended": "The pins are past their date",
     "refused": "Clients that hold an older version refuse what is served",

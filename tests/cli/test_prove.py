@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import signal
 import sys
 import time
@@ -83,6 +84,16 @@ def test_a_client_with_certpin_is_sound(run: Run) -> None:
         ["right", "control-good", "accept", "ACCEPT"],
     ]
     assert "The one attack did not get through." in done.out
+
+
+@pytest.mark.parametrize("words", [("{endpoint}",), ("{address}", "{port}"), ("{address}",)])
+def test_a_command_that_names_the_labs_address_uses_no_proxy(
+    run: Run, words: tuple[str, ...]
+) -> None:
+    show = "import os, sys; print(os.environ['HTTPS_PROXY'] or sys.argv[-1])"
+    done = run("prove", "--json", *FEW, *python(show), *words, "{url}")
+    [attempt, *_] = done.json["results"][0]["attempts"]
+    assert re.fullmatch(rf"https://{HOST}:\d+/canary-\w+\n", attempt["output"])
 
 
 def test_a_client_without_pins_is_found_out_and_told_what_to_do(run: Run) -> None:

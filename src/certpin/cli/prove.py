@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from certpin.lab.run import Run
 
 _file = click.Path(dir_okay=False, path_type=Path)
+# A command that contains one of these connects to the lab without a proxy.
+_LEADING = ("{address}", "{port}", "{endpoint}")
 
 
 def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[Case]:
@@ -59,7 +61,8 @@ def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...
     "--via",
     type=click.Choice(["connect", "socks5", "port"]),
     help="How the client finds the lab: by the variables for an HTTP proxy (connect) or a SOCKS5 "
-    "proxy, or by {port} in its own words. By default port where the command has {port}.",
+    "proxy, or by its own words (port). By default port if the command has {port}, {address} or "
+    "{endpoint}. URLs name the lab's port with port only.",
 )
 @click.option(
     "--case",
@@ -154,10 +157,10 @@ def prove(
     certpin prove -- python my_client.py
 
     The environment makes most clients trust the lab's root, and come through the lab's proxy. For
-    others, these are replaced in the command: {host} {url} {port} {proxy} {socks} {ca}
-    {truststore} {pins} {pin} {backup} {pinnedpubkey} {canary} {case} {dns} {client_cert}
-    {client_key}, {host2} {url2} for a second host, and {export:FORMAT} for the file that
-    `certpin export FORMAT` would write.
+    others, these are replaced in the command: {host} {url} {address} {port} {endpoint} {proxy}
+    {socks} {dns} {ca} {truststore} {pins} {pin} {backup} {pinnedpubkey} {cert} {fingerprint}
+    {canary} {case} {client_cert} {client_key}, {host2} {url2} {pin2} {backup2} for a second host,
+    and {export:FORMAT} for the file that `certpin export FORMAT` would write.
 
     Exit code 0: it is sound. 1: an attack got through, or a legitimate server was refused. 3:
     inconclusive, because the client did not even reach an honest server, say.
@@ -194,8 +197,9 @@ def prove(
 
 
 def _way(command: tuple[str, ...]) -> str:
-    """How a command is led to the lab: by its own words, where they name the port."""
-    return "port" if any("{port}" in word for word in command) else "connect"
+    """Return ``port`` if the command names the lab's address or port, else ``connect``."""
+    named = any(name in word for word in command for name in _LEADING)
+    return "port" if named else "connect"
 
 
 def _check_exports(command: tuple[str, ...]) -> None:

@@ -11,11 +11,14 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from certpin.lab.authority import Authority, new_rsa_key
 from certpin.lab.case import Style
 from certpin.lab.identity import client_identity
 from certpin.lab.script import Act
-from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
+from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet, pins_of
+from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -157,6 +160,17 @@ class Cast:
     def genuine(self) -> tuple[x509.Certificate, ...]:
         """The chain of the honest server, leaf first: public, so that attackers have it too."""
         return self.leaf.chain
+
+    @cached_property
+    def pinned_certificate(self) -> Certificate:
+        """The first certificate of the honest chain that a pin matches; the leaf if none does.
+
+        For clients that pin a whole certificate instead of a key.
+        """
+        chain = [Certificate.from_der(each.public_bytes(Encoding.DER)) for each in self.genuine]
+        policy = self.pins.policy_for(self.host) if self.pins else None
+        pinned = {entry.pin for entry in policy.pins} if policy else set()
+        return next((each for each in chain if not pinned.isdisjoint(pins_of(each))), chain[0])
 
     @property
     def honest(self) -> Act:

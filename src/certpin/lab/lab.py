@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import ssl
 import threading
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from certpin.lab.case import Case
     from certpin.lab.upstream import Upstream
     from certpin.pins import PinSet
+
+_LONGEST_NAME = 100  # characters of a host in the name of a file
 
 
 class Lab:
@@ -196,4 +199,8 @@ def _first_pins(cast: Cast, host: str) -> tuple[str, str]:
 
 
 def _file_name(host: str) -> str:
-    return host.replace(":", "_")
+    """A name for files of a host. A host may have 253 characters, a file's name 255."""
+    name = host.replace(":", "_")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"

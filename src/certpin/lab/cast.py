@@ -31,12 +31,18 @@ if TYPE_CHECKING:
 
 Roles = tuple[Literal["leaf", "backup", "intermediate", "root"], ...]
 
-# What the letters of the cases mean, for whoever sees them first.
-LEGEND = (
-    "R is a root that the client trusts, I its intermediate, L the honest server's certificate, "
-    "and B the one with its backup key. R2 is another trusted root, of a rogue or a company; "
-    "nobody trusts U. L′ is what an attacker made for the same name."
-)
+# The letters in the descriptions of the cases. Every report explains them.
+LETTERS = {
+    "R": "a root that the client trusts",
+    "I": "the intermediate below R that issued the honest server's certificate",
+    "I2": "another intermediate below R",
+    "L": "the honest server's certificate",
+    "B": "the honest server's certificate with its backup key",
+    "R2": "another root that the client trusts, of a rogue or a company",
+    "U": "a root that the client does not trust",
+    "L′": "a certificate that an attacker made for the same name",
+}
+LEGEND = "; ".join(f"{letter}: {meaning}" for letter, meaning in LETTERS.items()) + "."
 
 # Hosts without pins: one of them is neither of the two under test.
 _PARTNERS = ("www.partner.example", "www.other.example", "www.third.example")

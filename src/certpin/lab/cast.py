@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certpin.lab.authority import Authority, new_rsa_key
 from certpin.lab.case import Style
 from certpin.lab.identity import client_identity
-from certpin.lab.script import Act
+from certpin.lab.script import Act, Role
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet, pins_of
 from certpin.x509 import Certificate
 
@@ -181,12 +181,12 @@ class Cast:
     @property
     def honest(self) -> Act:
         """The act of the honest server."""
-        return Act.of(self.leaf, hostile=False)
+        return Act.of(self.leaf, role=Role.HONEST)
 
     @property
     def honest_second(self) -> Act:
         """The act of the honest second server."""
-        return Act.of(self.second_leaf, hostile=False)
+        return Act.of(self.second_leaf, role=Role.HONEST)
 
     @property
     def man_in_the_middle(self) -> Act:

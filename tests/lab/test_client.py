@@ -236,6 +236,16 @@ def test_no_private_key_but_its_own_is_in_the_folder_of_a_client(lab: Lab, targe
             assert b"PRIVATE" not in path.read_bytes()
 
 
+def test_a_host_may_be_longer_than_the_name_of_a_file() -> None:
+    host = ".".join(["a" * 63] * 3 + ["b" * 61])
+    with Lab(host) as lab:
+        stage = lab.stage(CONTROL)
+        target = stage.open()
+        stage.close()
+        assert target.certificate.is_file()
+        assert PinSet.load(target.pins).policy_for(host)
+
+
 def test_the_folder_is_gone_when_the_lab_is() -> None:
     with Lab() as lab:
         lab.stage(CONTROL)

@@ -81,7 +81,21 @@ MUTATIONS: list[Mutation] = [
         _TEST + "a_store_that_is_away_is_said_and_nothing_old_is_shown",
     ),
     Mutation(
-        "a name without its signature is not the expected issuer",
+        "a key that is not pinned is not green",
+        _FACTS + "issuer.py",
+        '"pinned" if verdict == "accepted" else',
+        '"pinned" if verdict == "accepted" or expected else',
+        _TEST + "a_key_that_is_not_pinned_is_green_on_no_page",
+    ),
+    Mutation(
+        "a chain that was seen at another host",
+        _PAGES + "met.py",
+        "        table.host == host, or_(",
+        "        or_(",
+        _TEST + "a_chain_that_was_seen_at_another_host_says_nothing_of_this_one",
+    ),
+    Mutation(
+        "a name without its signature is not the usual issuer",
         _FACTS + "issuer.py",
         "    if signed and signed[0] and path.places[1].facts.pin in keys:\n",
         "    if signed and path.places[1].facts.pin in keys:\n",

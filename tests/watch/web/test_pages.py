@@ -20,6 +20,7 @@ from certpin.watch.alerts.settings import Settings, Tell
 from certpin.watch.secret import Secret
 from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.alerts import SILENCES
+from certpin.watch.store.tables.sightings import LATEST, SIGHTINGS
 from certpin.watch.web.pages import routes as pages
 from certpin.watch.web.pages.about import _shown
 from tests.watch._pages import a_year, app_of
@@ -135,7 +136,42 @@ def test_a_chain_is_compared_and_its_issuer_is_a_claim(
     assert "It calls itself Zscaler, which inspects TLS" in page
     assert "the claim of the certificate alone" in page
     assert "Issuer <b>differs</b>" in page
-    assert "No vantage was ever shown this chain" in page
+    assert "No location of the monitor ever saw this chain at api.bank.example" in page
+
+
+def test_a_key_that_is_not_pinned_is_green_on_no_page(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    """The usual authority issued it, and alerts call it a possible attack."""
+    watch, year, _ = made
+    chain = year.misissued.hex()
+    page = client.get(f"/failures/chains/{chain}?host={FIRST[0]}").text
+    assert 'class="verdict bad"' in page
+    assert "An authority did issue it for this host: it may be an attack." in page
+    for path in (f"/failures?host={FIRST[0]}", f"/hosts/{FIRST[0]}", "/live"):
+        rows = [row for row in re.split("<li|<tr|<div", client.get(path).text) if chain in row]
+        assert rows, path
+        assert all("badge good" not in row for row in rows), path
+    with watch.store.read() as connection:
+        latest = select(SIGHTINGS.c.served).where(SIGHTINGS.c.host == FIRST[0], LATEST)
+        served = connection.execute(latest).scalars().first()
+    page = client.get(f"/failures/chains/{served.hex()}?host={FIRST[0]}").text
+    assert 'class="verdict good"' in page
+    assert "the pins accept this chain" in page
+
+
+def test_a_chain_that_was_seen_at_another_host_says_nothing_of_this_one(
+    made: tuple[Watch, Year, bytes], client: TestClient
+) -> None:
+    watch, year, _ = made
+    with watch.store.write() as connection:
+        connection.execute(
+            SIGHTINGS.update()
+            .where(SIGHTINGS.c.host == FIRST[4])
+            .values(served=year.misissued, outcome="unverified", verified=b"")
+        )
+    page = client.get(f"/failures/chains/{year.misissued.hex()}?host={FIRST[0]}").text
+    assert f"No location of the monitor ever saw this chain at {FIRST[0]}" in page
 
 
 def test_what_clients_sent_is_laid_out_and_is_a_stranger_s_text(

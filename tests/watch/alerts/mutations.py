@@ -96,6 +96,21 @@ MUTATIONS: list[Mutation] = [
         _GATHER + "a_leaf_is_vouched_for_from_its_first_second",
     ),
     _rule(
+        "what was acknowledged and got worse is told",
+        "state.py",
+        'peak=severity, acknowledged_at=None, acknowledged_by=""',
+        "peak=severity",
+        _STATE + "what_was_acknowledged_is_not_repeated_until_it_gets_worse",
+    ),
+    _rule(
+        "signs that services act on are replaced for Alertmanager",
+        "alertmanager.py",
+        '"summary": harmless(alert.summary, _LONGEST)',
+        '"summary": alert.summary',
+        "tests/watch/alerts/test_alertmanager.py::test_"
+        "a_real_alertmanager_has_an_alert_from_its_beginning_to_its_end",
+    ),
+    _rule(
         "what could not be looked at is not over",
         "state.py",
         "if known.rule in seen.blind:",

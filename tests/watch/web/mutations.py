@@ -81,6 +81,20 @@ MUTATIONS: list[Mutation] = [
         _TEST + "a_store_that_is_away_is_said_and_nothing_old_is_shown",
     ),
     Mutation(
+        "a request names one host",
+        "certpin/watch/web/app.py",
+        "        if _names_two_hosts(scope):\n",
+        "        if False:\n",
+        "tests/watch/web/test_app.py::test_a_request_that_names_two_hosts_is_refused",
+    ),
+    Mutation(
+        "other hosts than that of public_url",
+        "certpin/watch/access/middleware.py",
+        "        return bool(known) and ",
+        "        return False and ",
+        "tests/watch/web/test_app.py::test_with_a_public_address_other_hosts_are_refused",
+    ),
+    Mutation(
         "a key that is not pinned is not green",
         _FACTS + "issuer.py",
         '"pinned" if verdict == "accepted" else',

@@ -25,17 +25,20 @@ def overview(asked: Asked) -> Response:
     """The open ones, the worst first; or those that are over."""
     which = asked.choice("which", ("open", "resolved"))
     before = asked.number("before", 0, 2**53) or None
+    settings = asked.watch.settings.alerts
     with asked.connection() as connection:
         if which == "open":
-            items, following = facts.open_alerts(connection, limit=200), None
+            items, following = facts.open_alerts(connection, settings, limit=200), None
         else:
             page = facts.alerts(
-                connection, which="resolved", before=(before,) if before else None, limit=50
+                connection,
+                settings,
+                which="resolved",
+                before=(before,) if before else None,
+                limit=50,
             )
             items, following = page.items, page.next
-        quiet = facts.silences(
-            connection, asked.now, asked.watch.settings.alerts, active=True
-        ).items
+        quiet = facts.silences(connection, asked.now, settings, active=True).items
         judged = bool(items) or sightings.any_exists(connection)
     return asked.page(
         "alerts.html",
@@ -51,7 +54,7 @@ def alert(asked: Asked) -> Response:
     """One of them."""
     number = asked.numbered("an alert of this number")
     with asked.connection() as connection:
-        story = facts.alert(connection, number)
+        story = facts.alert(connection, asked.watch.settings.alerts, number)
         if story is None:
             raise Missing("an alert of this number")
         quiet = [

@@ -87,7 +87,7 @@ def host(asked: Asked) -> Response:
             rotations=[
                 rotation.of(connection, asked, each, policy, found) for each, policy in policies
             ],
-            alerts=alerts.alerts(connection, host=name).items,
+            alerts=alerts.open_alerts(connection, asked.watch.settings.alerts, host=name),
             changes=[
                 (each, changed(each.what)) for each in sightings.changes(connection, name, limit=30)
             ],

@@ -45,7 +45,7 @@ def live(asked: Asked) -> Response:
                 failures.series(connection, day, by="reason"), asked.now,
             ),
             chains=described(connection, asked, newest),
-            alerts=alerts.open_alerts(connection, limit=8),
+            alerts=alerts.open_alerts(connection, asked.watch.settings.alerts, limit=8),
         )  # fmt: skip
 
 

@@ -49,7 +49,11 @@ def receiver(tmp_path: Path) -> Iterator[Alertmanager]:
     program = require("prometheus-alertmanager")
     (tmp_path / "config.yml").write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
     port = free_port()
-    words = [program, f"--config.file={tmp_path / 'config.yml'}", "--cluster.listen-address="]
+    words: list[str | Path] = [
+        program,
+        f"--config.file={tmp_path / 'config.yml'}",
+        "--cluster.listen-address=",
+    ]
     words += [f"--storage.path={tmp_path}", f"--web.listen-address=127.0.0.1:{port}"]
     with running([*words, "--web.route-prefix=/prefix"], port):
         yield Alertmanager(port)

@@ -104,17 +104,18 @@ class AlertmanagerService:
 
     def _address(self) -> _Address:
         """Read the address anew: a secret that is kept in a file may have changed."""
+        wrong = ConfigError(
+            f"the address of {self.name} is none of an Alertmanager",
+            key="alerts.tell",
+            fix="alertmanagers://USER:PASSWORD@HOST:PORT/PREFIX, of which only HOST is needed",
+        )
         try:
             parts = urlsplit(self._tell.url.reveal())
             host, port = parts.hostname or "", parts.port or _PORT
         except ValueError:
-            host, port = "", 0
+            raise wrong from None  # what it says quotes the address
         if not host or parts.query or parts.fragment:
-            raise ConfigError(
-                f"the address of {self.name} is none of an Alertmanager",
-                key="alerts.tell",
-                fix="alertmanagers://USER:PASSWORD@HOST:PORT/PREFIX, of which only HOST is needed",
-            )
+            raise wrong
         headers = {"Content-Type": "application/json"}
         if parts.username is not None:
             words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -65,4 +65,4 @@ _AMBIGUOUS = PlainTextResponse("The request names more than one host.\n", 400)
 
 def _names_two_hosts(scope: Scope) -> bool:
     """RFC 9112 section 3.2: a server and a proxy in front may each believe another of them."""
-    return sum(name == b"host" for name, _ in scope.get("headers", ())) > 1
+    return [name for name, _ in scope.get("headers", ())].count(b"host") > 1

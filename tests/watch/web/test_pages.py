@@ -385,7 +385,11 @@ def test_days_are_coloured_as_the_status_judges_them() -> None:
 
 def _open(connection: Connection, year: Year, number: int, **more: Any) -> None:
     now = int(year.now.timestamp())
-    values = {"key": f"test {number}", "rule": "pin-mismatch", "severity": "warning"}
+    values: dict[str, Any] = {
+        "key": f"test {number}",
+        "rule": "pin-mismatch",
+        "severity": "warning",
+    }
     values |= {"host": "", "pin_set": "", "summary": f"It is wrong {number}.", "command": ""}
     values |= {"details": "{}", "clients": None, "opened_at": now - 600, "last_at": now - 300}
     connection.execute(ALERTS.insert().values(id=number, repeats=0, **values | more))

@@ -41,7 +41,7 @@ UNITS: dict[str, dict[str, str]] = {
         "most_depth": "level",
         "most_reports": "report",
         "body_seconds": "second",
-        "rate": "request/s",
+        "rate": "requests/s",
         "burst": "request",
         "most_sources": "source",
         "queue": "report",
@@ -132,7 +132,7 @@ def _counted(value: float, unit: str) -> str:
 
 def _text(value: object) -> str:
     """A value that is no secret; of what has parts of its own, the name alone."""
-    if value in (None, (), "", {}):
+    if value is None or (isinstance(value, (str, tuple, frozenset, dict)) and not value):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"

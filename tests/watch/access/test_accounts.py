@@ -116,7 +116,10 @@ def test_a_source_that_guesses_waits_and_nobody_else_does(house: House) -> None:
     assert sign_in(house.browser(), "anna").status_code == 429
     assert int(sign_in(house.browser(), "anna").headers["retry-after"]) >= 1
     elsewhere = house.like(public_url="https://watch.example", listen=("0.0.0.0", 8460))
-    assert sign_in(elsewhere.browser(address="192.0.2.9"), "anna").status_code == 303
+    assert (
+        sign_in(elsewhere.browser("https://watch.example", address="192.0.2.9"), "anna").status_code
+        == 303
+    )
     house.clock.move(seconds=throttle.LONGEST_WAIT)
     assert sign_in(house.browser(), "anna").status_code == 303
 

@@ -33,6 +33,7 @@ def checkup_facts(checkup: Checkup, now: datetime) -> dict[str, Any]:
     return {
         "host": checkup.host,
         "port": checkup.port,
+        "region": checkup.region or None,
         "policy": str(checkup.policy.pattern),
         "mode": checkup.policy.mode,
         "status": checkup.status,
@@ -68,15 +69,20 @@ def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
 
 def _row(checkup: Checkup, now: datetime) -> tuple[str, ...]:
     facts = checkup_facts(checkup, now)
-    host = checkup.host
     return (
-        host if checkup.port == HTTPS else join_address(host, checkup.port),
+        _name(checkup),
         checkup.status,
         facts["matched_role"] or "-",
         _days(facts["certificate_days_left"]),
         _days(facts["pin_days_left"]),
         "; ".join(checkup.findings) or facts["error"] or "",
     )
+
+
+def _name(checkup: Checkup) -> str:
+    usual = checkup.port == HTTPS
+    name = checkup.host if usual else join_address(checkup.host, checkup.port)
+    return f"{name} ({checkup.region})" if checkup.region else name
 
 
 def _details(checkups: Sequence[Checkup]) -> Iterator[str]:

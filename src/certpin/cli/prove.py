@@ -97,7 +97,8 @@ def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...
 @click.option(
     "--upstream",
     metavar="HOST[:PORT]",
-    help="Where the real server is. By default, with --pins, the host itself.",
+    help="Where the real server is. By default, with --pins, its server "
+    "in that file, or the host itself.",
 )
 @ca_file_option
 @click.option(

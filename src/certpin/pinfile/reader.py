@@ -14,11 +14,13 @@ from certpin.pins import (
     HostPattern,
     HostPin,
     HostPolicy,
+    HostServer,
     Match,
     Mode,
     OnExpiry,
     Pin,
     Role,
+    StartTLS,
     State,
     TrustAnchors,
 )
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 TOP_KEYS = ("schema", "name", "version", "host", "debug")
-HOST_KEYS = ("name", "mode", "match", "expires", "on_expiry", "trust", "report_to", "pin")
+HOST_KEYS = ("name", "mode", "match", "expires", "on_expiry", "trust", "report_to", "server", "pin")
+SERVER_KEYS = ("address", "region", "starttls")
 PIN_KEYS = ("pin", "role", "state", "note")
 DEBUG_KEYS = ("anchors",)
 
@@ -137,7 +140,13 @@ def _host(table: Table, files: Files) -> HostPolicy:
             on_expiry=table.choice("on_expiry", get_args(OnExpiry), "fail-closed"),
             trust=None if trust == "system" else _anchors(files, trust, table.under("trust")),
             report_to=table.texts("report_to"),
+            servers=tuple(_server(entry) for entry in table.tables("server")),
         )
+
+
+def _server(table: Table) -> HostServer:
+    table.warn_unknown(SERVER_KEYS)
+    return host_server(table)
 
 
 def _pin(table: Table) -> HostPin:
@@ -161,6 +170,18 @@ def host_pattern(table: Table) -> HostPattern:
     """The hosts of a policy. Raises ``ConfigError``."""
     with _under(table, "name"):
         return HostPattern.parse(table.text("name"))
+
+
+def host_server(table: Table) -> HostServer:
+    """A server of a host. Raises ``ConfigError``."""
+    starttls: str | None = None
+    if "starttls" in table.data:
+        starttls = table.choice("starttls", get_args(StartTLS), None)
+    region = table.text("region", "")
+    if "address" not in table.data:
+        return HostServer(starttls=starttls, region=region)
+    with _under(table, "address"):
+        return HostServer.parse(table.text("address"), starttls=starttls, region=region)
 
 
 def pin_digest(table: Table) -> Pin:

@@ -26,7 +26,8 @@ class Checkup:
     """One host, and what is wrong with it.
 
     ``host`` and ``port`` are those that were meant, whatever was called. ``findings`` are
-    sentences; ``error`` is why the host could not be asked.
+    sentences; ``error`` is why the host could not be asked. ``region`` is that of the server in the
+    pin file.
     """
 
     policy: HostPolicy
@@ -36,6 +37,7 @@ class Checkup:
     verdict: Verdict | None = None
     findings: tuple[str, ...] = ()
     error: ProbeError | None = None
+    region: str = ""
 
     @property
     def status(self) -> Status:
@@ -59,12 +61,13 @@ def check_up(
     policy: HostPolicy, observation: Observation, now: datetime, *, least_days: int = 0
 ) -> Checkup:
     """Judge what a host presented. Fewer than ``least_days`` days left on anything is a finding."""
-    host, port = observation.endpoint.name, observation.endpoint.port
+    endpoint = observation.endpoint
+    checkup = Checkup(policy, endpoint.name, endpoint.port, observation, region=endpoint.region)
     if observation.verified is None:
         problem = f"the chain did not verify: {observation.problem}"
-        return Checkup(policy, host, port, observation, findings=(problem,))
+        return replace(checkup, findings=(problem,))
     verdict = verify(observation.verified, policy, now)
-    checkup = Checkup(policy, host, port, observation, verdict)
+    checkup = replace(checkup, verdict=verdict)
     found = (
         *_about_pins(verdict, now),
         *_about_backup(checkup),

@@ -63,6 +63,7 @@ class Host:
     on_expiry: str
     trust: AnchorFile | None
     report_to: tuple[str, ...]
+    servers: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # their keys, and what they contain
 
     @cached_property
     def live(self) -> dict[Pin, Entry]:

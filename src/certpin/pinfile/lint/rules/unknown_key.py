@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from certpin.pinfile.lint.examples import HEAD, HERE, HOST, PINS
 from certpin.pinfile.lint.rule import Hit, Rule
-from certpin.pinfile.reader import DEBUG_KEYS, HOST_KEYS, PIN_KEYS, TOP_KEYS
+from certpin.pinfile.reader import DEBUG_KEYS, HOST_KEYS, PIN_KEYS, SERVER_KEYS, TOP_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,6 +20,8 @@ def _check(document: Document, now: datetime) -> Iterator[Hit]:
     yield from _unknown("", document.data, TOP_KEYS)
     for host in document.hosts:
         yield from _unknown(host.key, host.data, HOST_KEYS)
+        for key, server in host.servers:
+            yield from _unknown(key, server, SERVER_KEYS)
         for entry in host.pins:
             yield from _unknown(entry.key, entry.data, PIN_KEYS)
     if isinstance(debug := document.data.get("debug"), dict):

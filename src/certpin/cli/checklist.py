@@ -108,6 +108,8 @@ def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:
 def _fix(checkup: Checkup) -> str | None:
     if checkup.error:
         return checkup.error.fix or None
+    if checkup.fix:
+        return checkup.fix
     observation = checkup.observation
     return what_to_do(observation) if observation and observation.verified is None else None
 

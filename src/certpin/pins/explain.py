@@ -36,7 +36,12 @@ def name_of(certificate: Certificate) -> str:
         subject = certificate.subject or "(no subject)"
     except CertificateParseError:
         return "(a subject that cannot be read)"
-    return subject if len(subject) <= _LONGEST_NAME else subject[:_LONGEST_NAME] + "…"
+    return shortened(subject)
+
+
+def shortened(name: str) -> str:
+    """The first 200 characters of a name: its owner may have written any number."""
+    return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "…"
 
 
 def _headline(verdict: Verdict, host: str) -> str:

@@ -98,6 +98,11 @@ def split_address(text: str, default_port: int = 443) -> tuple[str, int]:
         host, port = parts.hostname or "", parts.port
     except ValueError as exc:
         raise unreadable_address(text) from exc
+    if parts.scheme == "http" and host and "@" not in text:
+        raise HostError(
+            f"{text[:80]!r} is an address without TLS: such a server shows no certificate",
+            fix=f"write the host, with the port that speaks TLS: {host[:80]}:443",
+        )
     if port == 0 or not host or parts.scheme not in {"", "https"} or "@" in parts.netloc:
         raise unreadable_address(text)
     return normalise(host), port or default_port

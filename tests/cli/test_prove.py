@@ -124,9 +124,13 @@ def test_a_pin_that_is_checked_after_the_request_is_a_leak(run: Run) -> None:
 
 
 def test_a_command_that_cannot_be_run_is_inconclusive(run: Run) -> None:
-    done = run("prove", *FEW, "--", "no-such-program")
+    """Its interpreter is missing: only the attempt shows that."""
+    script = Path("client")
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    done = run("prove", *FEW, "--", "./client")
     assert done.code == 3
-    assert "no-such-program did not start" in done.out
+    assert "./client did not start" in done.out
     assert "Nothing is proven" in done.out
 
 

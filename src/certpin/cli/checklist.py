@@ -34,6 +34,7 @@ def checkup_facts(checkup: Checkup, now: datetime) -> dict[str, Any]:
     return {
         "host": checkup.host,
         "port": checkup.port,
+        "region": checkup.region or None,
         "policy": str(checkup.policy.pattern),
         "mode": checkup.policy.mode,
         "status": checkup.status,
@@ -69,15 +70,20 @@ def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
 
 def _row(checkup: Checkup, now: datetime) -> tuple[str, ...]:
     facts = checkup_facts(checkup, now)
-    host = checkup.host
     return (
-        host if checkup.port == HTTPS else join_address(host, checkup.port),
+        _name(checkup),
         checkup.status,
         facts["matched_role"] or "-",
         _days(facts["certificate_days_left"]),
         _days(facts["pin_days_left"]),
         "; ".join(checkup.findings) or facts["error"] or "",
     )
+
+
+def _name(checkup: Checkup) -> str:
+    usual = checkup.port == HTTPS
+    name = checkup.host if usual else join_address(checkup.host, checkup.port)
+    return f"{name} ({checkup.region})" if checkup.region else name
 
 
 def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
@@ -103,6 +109,8 @@ def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:
 def _fix(checkup: Checkup) -> str | None:
     if checkup.error:
         return checkup.error.fix or None
+    if checkup.fix:
+        return checkup.fix
     observation = checkup.observation
     return what_to_do(observation) if observation and observation.verified is None else None
 

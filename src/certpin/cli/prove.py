@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 from functools import partial
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -17,6 +19,7 @@ from certpin.cli.options import ca_file_option, json_option
 from certpin.cli.placing import check_folder
 from certpin.cli.screen import say
 from certpin.cli.upstream import find_upstream
+from certpin.errors import ConfigError
 from certpin.formats import FORMATS
 from certpin.lab.case import Style
 from certpin.lab.client import PATIENCE, Command, exports_in
@@ -29,6 +32,7 @@ from certpin.lab.scratch import remove_leftovers
 from certpin.lab.session.protocols import PROTOCOLS
 from certpin.lab.trouble import LabError
 from certpin.pins import normalise
+from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +117,8 @@ def _check_location(
 @click.option(
     "--upstream",
     metavar="HOST[:PORT]",
-    help="Where the real server is. By default, with --pins, the host itself.",
+    help="Where the real server is. By default, with --pins, its server "
+    "in that file, or the host itself.",
 )
 @ca_file_option
 @click.option(
@@ -192,6 +197,7 @@ def prove(
     for file in filter(None, files.values()):
         check_folder(file)
     _check_exports(command)
+    _check_program(command[0])
     name = normalise(host)
     lab = Lab(
         name,
@@ -236,12 +242,30 @@ def _check_exports(command: tuple[str, ...]) -> None:
             )
 
 
+def _check_program(name: str) -> None:
+    """Say before the run that the program cannot be started. Raises ``ConfigError``."""
+    if "{" in name or which(name):  # a placeholder has its value during the run
+        return
+    if "/" not in name or not Path(name).is_file():
+        place = "" if "/" in name else " in PATH"
+        raise ConfigError(
+            f"there is no program {printable(name)}{place}",
+            key="COMMAND",
+            fix="check its name, or give its path, as in ./client",
+        )
+    script = f"chmod +x {shlex.quote(name)}, or name its interpreter before it: python {name}"
+    raise ConfigError(f"{printable(name)} is not executable", key="COMMAND", fix=printable(script))
+
+
 def _write(run: Run, files: dict[str, Any], formats: dict[str, Callable[[Run], str]]) -> None:
-    """Write the reports that were asked for. Raises ``click.UsageError``."""
+    """Write the reports that were asked for. Raises ``ConfigError``."""
     for name, path in files.items():
         if path is None:
             continue
         try:
             path.write_text(formats[name](run), encoding="utf-8")
         except OSError as exc:
-            raise click.UsageError(f"{path} cannot be written: {exc.strerror}") from exc
+            raise ConfigError(
+                f"{printable(str(path))} cannot be written: {exc.strerror}",
+                fix="name a file in a folder that you may write to",
+            ) from exc

@@ -15,6 +15,7 @@ from certpin.cli.options import json_option
 from certpin.cli.screen import say
 from certpin.cli.watching import (
     extra_needed,
+    naming,
     open_watch,
     settings_of,
     settings_option,
@@ -85,7 +86,8 @@ async def _serve(settings: Settings, as_json: bool) -> None:
         loop.add_signal_handler(each, stop.set)
     watch = open_watch(settings)
     try:
-        make_ready(watch)
+        with naming(watch.store):
+            make_ready(watch)
         await serve(watch, stop, lambda: _tell(watch, as_json))
     finally:
         watch.store.close()

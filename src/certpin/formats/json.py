@@ -1,6 +1,6 @@
-"""Plain JSON: everything that the pin file says, for programs of one's own.
+"""Plain JSON: everything that the pin file says of clients, for your own programs.
 
-The one format that loses nothing: roles, states, notes and the pins that are dead stand in it too.
+The only format that loses nothing of a policy: it contains roles, states, notes and dead pins too.
 """
 
 from __future__ import annotations

@@ -210,6 +210,30 @@ class PinFileEditor:
         self._text = text
 
 
+def without_servers(text: str, path: Path) -> str:
+    """Return the text of a pin file without its servers, as it is published.
+
+    Everything else stays, byte for byte. Raises ``PinFileError`` if a server is not written under
+    a ``[[host.server]]`` of its own.
+    """
+    data = _parse(text)
+    if [host.pop("server", None) for host in data["host"]] == [None] * len(data["host"]):
+        return text
+    published = Lines(text).without_tables("host.server")
+    try:
+        proven = _parse(published) == data
+    except tomllib.TOMLDecodeError:
+        proven = False
+    if not proven:
+        raise PinFileError(
+            "its servers cannot be left out as they are written, and they are not published",
+            path=path,
+            key="host.server",
+            fix="write each server under a [[host.server]] of its own",
+        )
+    return published
+
+
 def _parse(text: str) -> dict[str, Any]:
     """Numbers with a point stay text: NaN is not equal to itself."""
     import tomli  # only those who read a file need it

@@ -17,11 +17,13 @@ from certpin.pins import (
     HostPattern,
     HostPin,
     HostPolicy,
+    HostServer,
     Match,
     Mode,
     OnExpiry,
     Pin,
     Role,
+    StartTLS,
     State,
     TrustAnchors,
 )
@@ -44,7 +46,8 @@ SCHEMA = 1
 _LONGEST_MESSAGE = 200  # characters: the parser quotes what it met
 
 TOP_KEYS = ("schema", "name", "version", "host", "debug")
-HOST_KEYS = ("name", "mode", "match", "expires", "on_expiry", "trust", "report_to", "pin")
+HOST_KEYS = ("name", "mode", "match", "expires", "on_expiry", "trust", "report_to", "server", "pin")
+SERVER_KEYS = ("address", "region", "starttls")
 PIN_KEYS = ("pin", "role", "state", "note")
 DEBUG_KEYS = ("anchors",)
 
@@ -194,9 +197,15 @@ def _host(table: Table, files: TrustFiles) -> HostPolicy:
             on_expiry=table.choice("on_expiry", _ON_EXPIRY, "fail-closed"),
             trust=None if trust == "system" else _anchors(files, trust, table.under("trust")),
             report_to=table.texts("report_to"),
+            servers=tuple(_server(entry) for entry in table.tables("server")),
         )
     except (InputError, ConfigError) as exc:
         raise _below(table, "", exc) from exc
+
+
+def _server(table: Table) -> HostServer:
+    table.warn_unknown(SERVER_KEYS)
+    return host_server(table)
 
 
 def _pin(table: Table) -> HostPin:
@@ -222,6 +231,18 @@ def host_pattern(table: Table) -> HostPattern:
         return HostPattern.parse(table.text("name"))
     except (InputError, ConfigError) as exc:
         raise _below(table, "name", exc) from exc
+
+
+def host_server(table: Table) -> HostServer:
+    """A server of a host. Raises ``ConfigError``."""
+    starttls: str | None = None
+    if "starttls" in table.data:
+        starttls = table.choice("starttls", get_args(StartTLS), None)
+    region = table.text("region", "")
+    if "address" not in table.data:
+        return HostServer(starttls=starttls, region=region)
+    with _under(table, "address"):
+        return HostServer.parse(table.text("address"), starttls=starttls, region=region)
 
 
 def pin_digest(table: Table) -> Pin:

@@ -40,7 +40,7 @@ def name_of(certificate: Certificate) -> str:
 
 
 def shorten(name: str) -> str:
-    """Return the first 200 characters of a name."""
+    """Return the first 200 characters of a name: its owner may have written any number."""
     return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "…"
 
 

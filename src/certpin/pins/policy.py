@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import ConfigError
 from certpin.pins import public_suffix
+from certpin.pins.servers import check_servers
 from certpin.x509 import quoted
 
 if TYPE_CHECKING:
     from certpin.pins.hosts import HostPattern
     from certpin.pins.pin import Pin, PinKind
+    from certpin.pins.servers import HostServer
 
 Mode = Literal["enforce", "report"]
 Match = Literal["leaf", "ca", "any"]
@@ -68,7 +70,8 @@ class HostPolicy:
     """The pins of a host and what to do about them. Immutable; raises ``ConfigError`` if unsafe.
 
     ``expires`` is the first moment, with a time zone, at which the pins no longer hold.
-    ``trust`` is ``None`` for the platform's roots. ``report_to`` are https addresses.
+    ``trust`` is ``None`` for the platform's roots. ``report_to`` are https addresses. ``servers``
+    are for the commands that connect; they are not compared, because clients do not use them.
     """
 
     pattern: HostPattern
@@ -79,10 +82,12 @@ class HostPolicy:
     on_expiry: OnExpiry = "fail-closed"
     trust: TrustAnchors | None = None
     report_to: tuple[str, ...] = ()
+    servers: tuple[HostServer, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         _check_pins(self)
         _check_pattern(self.pattern)
+        check_servers(self.pattern, self.servers)
         if self.expires is not None and self.expires.utcoffset() is None:
             raise ConfigError(
                 "the moment has no time zone", key="expires", fix="write a date, or add Z for UTC"

@@ -16,6 +16,7 @@ from certpin.pinfile.reader import (
     anchor_certificates,
     beside,
     host_pattern,
+    host_server,
     load_toml,
     pin_digest,
     refuse_other_schema,
@@ -89,6 +90,9 @@ class _Reading:
 
     def _host(self, table: Table) -> Host:
         of = partial(_choice, self._tried, table)
+        servers = self._tables(table, "server")
+        for server in servers:
+            self._tried(partial(host_server, server), otherwise=None)
         system = table.data.get("trust", "system") == "system"
         return Host(
             table.key,
@@ -101,6 +105,7 @@ class _Reading:
             of("on_expiry", get_args(OnExpiry), "fail-closed"),
             None if system else self._anchors(table, "trust"),
             self._tried(lambda: table.texts("report_to"), otherwise=()),
+            tuple((server.key, server.data) for server in servers),
         )
 
     def _entry(self, table: Table) -> Entry:

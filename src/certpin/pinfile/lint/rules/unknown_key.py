@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 from certpin.pinfile.fields import Unknown, meant_by
 from certpin.pinfile.lint.examples import HEAD, HERE, HOST, PINS
 from certpin.pinfile.lint.rule import Hit, Rule
-from certpin.pinfile.reader import DEBUG_KEYS, HOST_KEYS, PIN_KEYS, TOP_KEYS, table_of
+from certpin.pinfile.reader import (
+    DEBUG_KEYS,
+    HOST_KEYS,
+    PIN_KEYS,
+    SERVER_KEYS,
+    TOP_KEYS,
+    table_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +35,8 @@ def unknown_keys(document: Document) -> Iterator[Unknown]:
     yield from _unknown("", document.data, TOP_KEYS)
     for host in document.hosts:
         yield from _unknown(host.key, host.data, HOST_KEYS)
+        for key, server in host.servers:
+            yield from _unknown(key, server, SERVER_KEYS)
         for entry in host.pins:
             yield from _unknown(entry.key, entry.data, PIN_KEYS)
     if isinstance(debug := document.data.get("debug"), dict):

@@ -26,7 +26,7 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench attacks formats proof rules suffixes
-.PHONY: clean picture python revision htmx pages
+.PHONY: clean dart picture python revision htmx pages
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -46,6 +46,7 @@ quick: setup ## Run the quick tests, in less than a minute.
 test: python ## Run everything: real peers, lint, types, all tests, other Pythons, lowest dependencies.
 	@mkdir -p build && rm -f $(RECORD)
 	@$(PYTHON) -m scripts.install_peers
+	@$(PYTHON) -m scripts.dart
 	@$(MAKE) lint types
 	@CERTPIN_RECORD=$(RECORD) $(MAKE) suite
 	@CERTPIN_RECORD=$(RECORD) $(PYTHON) -m scripts.matrix
@@ -83,7 +84,10 @@ formats: setup ## Write the page of the export formats anew from their registry.
 rules: setup ## Write the page of the lint rules anew from their registry.
 	@$(RUN) -m scripts.lint_page
 
-proof: setup ## Run every export in its real client, and write the table of what came out.
+dart: python ## Install the Dart VMs that the tests run the Flutter export on.
+	@$(PYTHON) -m scripts.dart
+
+proof: setup dart ## Run every export in its real client, and write the table of what came out.
 	@$(RUN) -m tests.formats.interop
 
 picture: setup ## Draw the simulation of the documentation anew.

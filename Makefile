@@ -26,7 +26,7 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench attacks formats proof rules suffixes
-.PHONY: unstable clean picture python revision htmx pages
+.PHONY: clean dart picture python revision htmx pages unstable
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -47,6 +47,7 @@ test: python ## Run everything: real peers, lint, types, all tests, other Python
 	@mkdir -p build && rm -f $(RECORD)
 	@$(PYTHON) -m scripts.install_peers
 	@$(SETUP) .venvs/oldest-pip requirements/oldest-pip.txt --project none
+	@$(PYTHON) -m scripts.dart
 	@$(MAKE) lint types
 	@CERTPIN_RECORD=$(RECORD) $(MAKE) suite
 	@CERTPIN_RECORD=$(RECORD) $(RUN) -m scripts.matrix
@@ -85,7 +86,10 @@ formats: setup ## Write the page of the export formats anew from their registry.
 rules: setup ## Write the page of the lint rules anew from their registry.
 	@$(RUN) -m scripts.lint_page
 
-proof: setup ## Run every export in its real client, and write the table of what came out.
+dart: python ## Install the Dart VMs that the tests run the Flutter export on.
+	@$(PYTHON) -m scripts.dart
+
+proof: setup dart ## Run every export in its real client, and write the table of what came out.
 	@$(RUN) -m tests.formats.interop
 
 picture: setup ## Draw the simulation of the documentation anew.

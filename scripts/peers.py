@@ -8,6 +8,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts import dart
+
 _LIST = Path(__file__).parent.parent / "requirements" / "debian.txt"
 # Debian keeps servers where an ordinary user's PATH does not look.
 _SERVERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -20,6 +22,11 @@ class Peer:
     program: str
     package: str
 
+    @property
+    def fix(self) -> str:
+        """The command that installs it."""
+        return f"apt-get install {self.package}"
+
     def find(self) -> Path | None:
         """Where it is on this machine, or ``None``."""
         path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_SERVERS))
@@ -29,8 +36,23 @@ class Peer:
         return Path(found) if found else None
 
 
+class _Dart(Peer):
+    """The Dart VMs, which are no Debian package: every version of requirements/dart.txt."""
+
+    @property
+    def fix(self) -> str:
+        """The command that installs them."""
+        return "make dart"
+
+    def find(self) -> Path | None:
+        """The newest VM, or ``None`` if a version is missing, or can't run on this machine."""
+        programs = [vm.program for vm in dart.read() if vm.installed]
+        complete = dart.LOADER.exists() and len(programs) == len(dart.read())
+        return programs[-1] if complete else None
+
+
 def read() -> list[Peer]:
-    """Every peer of the list."""
+    """Every peer that is a Debian package."""
     lines = _LIST.read_text(encoding="utf-8").splitlines()
     rows = (line.partition("#")[0].split() for line in lines)
     return [Peer(*row) for row in rows if row]
@@ -38,13 +60,16 @@ def read() -> list[Peer]:
 
 @functools.cache
 def by_name() -> dict[str, Peer]:
-    """Every peer by the names that a test may call it: its package, and its program or file."""
+    """Every peer by the names that a test may call it: its package, and its program or file.
+
+    ``dart`` are the VMs of requirements/dart.txt.
+    """
     peers = read()
     named = {peer.package: peer for peer in peers}
     named.update({Path(peer.program).name: peer for peer in peers})
-    return named
+    return named | {dart.NAME: _Dart(dart.NAME, dart.NAME)}
 
 
 def missing() -> list[Peer]:
-    """The peers that this machine lacks."""
+    """The Debian packages' peers that this machine lacks."""
     return [peer for peer in read() if peer.find() is None]

@@ -8,6 +8,7 @@ no package could mend. A skip for any other reason always fails the run.
 
 A test that only a newer Python can run is marked ``@pytest.mark.since_python("3.13")``. It is
 deselected on older ones: `make test` runs it on that Python, or reports that Python as left out.
+``until_python("3.14")`` is for tests whose tools have no packages for a newer Python yet.
 
 Loaded by tests/conftest.py: ``pytest_plugins = ["tests._leftout", …]``.
 """
@@ -26,16 +27,17 @@ _LEFT_OUT = "left out: "
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "until_python(version): deselected on a newer Python")
     # With xdist the workers report to the main process, and that one counts.
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Tally(), "certpin-tally")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    too_new = [item for item in items if _needs_newer_python(item)]
-    if too_new:
-        config.hook.pytest_deselected(items=too_new)
-        items[:] = [item for item in items if item not in too_new]
+    elsewhere = [item for item in items if _needs_another_python(item)]
+    if elsewhere:
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
     known = peers.by_name()
     for item in items:
         if unknown := [name for name in _peers(item) if name not in known]:
@@ -48,17 +50,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     known = peers.by_name()
     for name in _peers(item):
         if known[name].find() is None:
-            fix = f"apt-get install {known[name].package}"
-            pytest.skip(f"{_LEFT_OUT}{name} is not installed ({fix})")
+            pytest.skip(f"{_LEFT_OUT}{name} is not installed ({known[name].fix})")
 
 
 def _peers(item: pytest.Item) -> list[str]:
     return [name for mark in item.iter_markers("peer") for name in mark.args]
 
 
-def _needs_newer_python(item: pytest.Item) -> bool:
-    versions = [mark.args[0] for mark in item.iter_markers("since_python")]
-    return any(sys.version_info < tuple(map(int, each.split("."))) for each in versions)
+def _needs_another_python(item: pytest.Item) -> bool:
+    running = sys.version_info[:2]
+    too_old = any(running < each for each in _versions(item, "since_python"))
+    return too_old or any(running > each for each in _versions(item, "until_python"))
+
+
+def _versions(item: pytest.Item, mark: str) -> list[tuple[int, ...]]:
+    return [tuple(map(int, each.args[0].split("."))) for each in item.iter_markers(mark)]
 
 
 class _Tally:

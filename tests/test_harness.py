@@ -133,6 +133,12 @@ def test_a_test_for_a_newer_python_is_deselected(run: Callable[..., Run]) -> Non
 
 
 @pytest.mark.slow
+def test_a_test_for_an_older_python_is_deselected(run: Callable[..., Run]) -> None:
+    result = run("@pytest.mark.until_python('3.10')\n" + PASSES + LEFT_OUT)
+    result.assert_outcomes(skipped=1, deselected=1)
+
+
+@pytest.mark.slow
 def test_a_run_without_tests_fails(run: Callable[..., Run]) -> None:
     assert run("").ret == pytest.ExitCode.NO_TESTS_COLLECTED
 

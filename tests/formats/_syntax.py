@@ -1,10 +1,12 @@
-"""Whether source code parses: with the grammars of tree-sitter, for languages that are not here."""
+"""Whether source code parses: with the grammars of tree-sitter, for languages that are not here.
+
+Tree-sitter has no packages for Python 3.15: a test that needs it has ``until_python("3.14")``.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
-
-from tree_sitter import Language, Parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,19 +14,24 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 
-def errors(grammar: object, text: str) -> list[str]:
-    """Each place that the grammar has no rule for, or misses something at."""
-    tree = Parser(Language(grammar)).parse(text.encode())
-    wrong = (node for node in _nodes(tree.root_node) if node.is_error or node.is_missing)
+def errors(grammar: str, text: str) -> list[str]:
+    """Each place that the grammar (``kotlin``) has no rule for, or misses something at."""
+    wrong = (node for node in _nodes(_root(grammar, text)) if node.is_error or node.is_missing)
     return [f"{node.start_point.row + 1}: {node.text!r}"[:200] for node in wrong]
 
 
-def names(grammar: object, text: str, kind: str) -> list[str]:
+def names(grammar: str, text: str, kind: str) -> list[str]:
     """The names of the declarations of a kind."""
-    tree = Parser(Language(grammar)).parse(text.encode())
-    found = (node for node in _nodes(tree.root_node) if node.type == kind)
+    found = (node for node in _nodes(_root(grammar, text)) if node.type == kind)
     named = (node.child_by_field_name("name") for node in found)
     return [node.text.decode() for node in named if node and node.text]
+
+
+def _root(grammar: str, text: str) -> Node:
+    from tree_sitter import Language, Parser
+
+    language = Language(import_module(f"tree_sitter_{grammar}").language())
+    return Parser(language).parse(text.encode()).root_node
 
 
 def _nodes(node: Node) -> Iterator[Node]:

@@ -43,7 +43,7 @@ def require(program: str, package: str = "") -> Path:
     peer = peers.by_name().get(program) or peers.Peer(program, package or program)
     found = peer.find()
     if found is None:
-        pytest.skip(f"left out: {program} is not installed (apt-get install {peer.package})")
+        pytest.skip(f"left out: {program} is not installed ({peer.fix})")
     return found
 
 

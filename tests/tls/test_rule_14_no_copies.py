@@ -31,7 +31,7 @@ COPIES: dict[str, Callable[[Any], object]] = {
 def test_a_way_to_copy_a_context_is_refused(
     take: Callable[[Any], object], world: World
 ) -> None:
-    with pytest.raises(certpin.ContextCopyError, match="fix|what to do") as caught:
+    with pytest.raises(certpin.ContextCopyError, match=r"fix|what to do") as caught:
         take(world.context())
     assert "trusted_roots()" in str(caught.value)
     # urllib3-future takes these two for a context without roots, and loads the platform's.

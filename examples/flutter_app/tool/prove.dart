@@ -29,7 +29,12 @@ Future<void> main(List<String> words) async {
     PinSet(name: 'lab', version: 1, policies: [policy]),
   );
   try {
-    final url = Uri.https('$host:$port', '/$canary');
+    final url = Uri(
+      scheme: 'https',
+      host: host,
+      port: int.parse(port),
+      path: '/$canary',
+    );
     final request = await client.getUrl(url);
     final response = await request.close();
     await response.drain<void>();

@@ -45,7 +45,7 @@ LETTERS = {
 LEGEND = "; ".join(f"{letter}: {meaning}" for letter, meaning in LETTERS.items()) + "."
 
 # Hosts without pins: one of them is neither of the two under test.
-_PARTNERS = ("www.partner.example", "www.other.example", "www.third.example")
+UNPINNED = ("www.partner.example", "www.other.example", "www.third.example")
 
 # Said in every root, for whoever finds one in a device's trust store.
 _WARNING = "do not trust (certpin lab)"
@@ -150,7 +150,7 @@ class Cast:
     def unpinned(self) -> str:
         """A host that no client has pinned, whatever its style."""
         taken = self.host, self.second
-        return next(name for name in _PARTNERS if name not in taken)
+        return next(name for name in UNPINNED if name not in taken)
 
     @cached_property
     def unpinned_leaf(self) -> Identity:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
 from certpin.formats import FORMATS, only
-from certpin.formats.limits import AnchorsOnly, OneHost
+from certpin.formats.limits import AnchorsOnly, LeafOrAnchors, OneHost
 from certpin.lab.case import CannotServeError
 from certpin.pins import TrustAnchors
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from certpin.formats import Format
     from certpin.lab.cast import Cast
-    from certpin.pins import PinSet
+    from certpin.pins import HostPolicy, PinSet
 
 
 class Exports:
@@ -61,7 +61,8 @@ class Exports:
     def _fitting(self, chosen: Format) -> PinSet:
         """The pins as far as one file of the format goes, with the trust that it cannot be without.
 
-        The lab's pins name no anchors. To a platform that knows nothing else, R is one.
+        The lab's pins name no anchors. For a platform that knows nothing else, R is one. For a
+        platform that sees no chain, the pinned authorities are.
         """
         pins = self._pins
         if pins is None:
@@ -74,4 +75,14 @@ class Exports:
             root = TrustAnchors((self._cast.root.certificate.der,), "R")
             anchored = [replace(each, trust=each.trust or root) for each in pins.policies]
             pins = replace(pins, policies=tuple(anchored))
+        if LeafOrAnchors in limits:
+            pins = replace(pins, policies=tuple(map(self._anchored, pins.policies)))
         return pins
+
+    def _anchored(self, policy: HostPolicy) -> HostPolicy:
+        """The policy with the certificates of the authorities that it pins, if there are any."""
+        lab = (self._cast.root, self._cast.intermediate, self._cast.second_intermediate)
+        pinned = tuple(each.certificate.der for each in lab if each.pin in policy.live_pins)
+        if policy.trust or not pinned:
+            return policy
+        return replace(policy, trust=TrustAnchors(pinned, "the pinned authorities"))

@@ -241,8 +241,10 @@ def host_server(table: Table) -> HostServer:
     region = table.text("region", "")
     if "address" not in table.data:
         return HostServer(starttls=starttls, region=region)
-    with _under(table, "address"):
+    try:
         return HostServer.parse(table.text("address"), starttls=starttls, region=region)
+    except (InputError, ConfigError) as exc:
+        raise _below(table, "address", exc) from exc
 
 
 def pin_digest(table: Table) -> Pin:

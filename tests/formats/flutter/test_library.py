@@ -1,12 +1,10 @@
-"""The Dart that decides, run here, and compared with certpin: der, hosts, verdict, rate."""
+"""The Dart that decides, compared with certpin: der, hosts, verdict, rate."""
 
 from __future__ import annotations
 
 import base64
 import json
-from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import certifi
@@ -20,24 +18,16 @@ from certpin.pins import normalise
 from certpin.x509 import Certificate, _der
 from certpin.x509.reader import read_certificates
 from tests.formats._sets import pin_sets
-from tests.formats.flutter import _dart, vectors
-from tests.formats.flutter._runtime import (
-    DateTime,
-    FormatException,
-    Map,
-    String,
-    Uint8List,
-    strings,
-)
-from tests.formats.flutter._runtime import List as DartList
+from tests.formats.flutter import vectors
+from tests.formats.flutter._bridge import FormatException, call
+from tests.kit import NOBODY
 from tests.x509 import _tree as tree
 
 if TYPE_CHECKING:
     from certpin.pins import PinSet
 
-DER, HOSTS, VERDICT, RATE = (
-    _dart.load(f"{name}.dart") for name in ("der", "hosts", "verdict", "rate")
-)
+pytestmark = pytest.mark.peer("dart")
+
 STORED: dict[str, Any] = json.loads(vectors.TARGET.read_text(encoding="ascii"))
 CERTIFICATES = vectors.certificates()
 # Refused by certpin, which checks what openssl would write otherwise, and read by the walk: its
@@ -54,7 +44,7 @@ LENIENT = {
 def spki(der: bytes) -> bytes | None:
     """What the Dart walk reads; ``None`` where it refuses. Any other error fails the test."""
     try:
-        found: bytes = DER["subjectPublicKeyInfo"](Uint8List(der))
+        found: bytes = call("subjectPublicKeyInfo", der)
     except FormatException:
         return None
     return found
@@ -70,12 +60,8 @@ def certpins(der: bytes) -> bytes | None:
 
 def covering(pins: PinSet, host: str) -> str | None:
     """The pattern by which the Dart look-up finds a policy."""
-    policies = DartList(
-        SimpleNamespace(pattern=String(str(policy.pattern))) for policy in pins.policies
-    )
-    name = HOSTS["normaliseHost"](String(host))
-    found = HOSTS["policyFor"](policies, name) if name is not None else None
-    return found.pattern if found else None
+    found: str | None = call("covering", [str(policy.pattern) for policy in pins.policies], host)
+    return found
 
 
 def test_the_stored_vectors_are_those_that_certpin_makes() -> None:
@@ -147,7 +133,7 @@ def test_the_walk_never_reads_other_bytes_than_certpin(data: st.DataObject) -> N
 def test_each_rule_of_the_walk_refuses_by_itself(start: str, why: str) -> None:
     """Other rules would refuse some of these later: none leans on another."""
     with pytest.raises(FormatException, match=why):
-        DER["subjectPublicKeyInfo"](Uint8List(bytes.fromhex(start)))
+        call("subjectPublicKeyInfo", bytes.fromhex(start))
 
 
 @given(data=st.binary(max_size=300) | st.binary(max_size=200).map(lambda data: b"\x30\x81" + data))
@@ -184,7 +170,7 @@ def test_any_host_has_the_policy_that_certpin_finds(
 def test_the_spelling_of_a_host_is_certpins(host: str) -> None:
     """But for IPv6, which keeps its spelling, and is compared as an address."""
     if ":" not in host:
-        assert HOSTS["normaliseHost"](String(host)) == _normalised(host)
+        assert call("normaliseHost", host) == _normalised(host)
 
 
 def _normalised(host: str) -> str | None:
@@ -209,86 +195,64 @@ def _normalised(host: str) -> str | None:
 def test_a_request_that_no_pin_would_cover_is_not_made(
     scheme: str, host: str, proxied: bool, problem: str
 ) -> None:
-    policies = DartList(SimpleNamespace(pattern=String(each)) for each in vectors.PATTERNS)
-    assert HOSTS["refusalOf"](policies, String(scheme), String(host), proxied) == problem
+    assert call("refusalOf", list(vectors.PATTERNS), scheme, host, proxied) == problem
 
 
 def test_the_same_is_decided() -> None:
     for case in STORED["decisions"]:
-        policy = SimpleNamespace(**case | {"pins": strings(case["pins"])})
-        now = DateTime(datetime.fromisoformat(case["now"]))
-        decided = VERDICT["judge"](policy, strings(case["presented"]), now)
-        assert decided == (case["decision"], case["reason"]), case
+        decided = call("judge", case, case["presented"], case["now"])
+        assert decided == [case["decision"], case["reason"]], case
 
 
 @pytest.mark.parametrize("match", ["ca", "any"])
 def test_where_the_anchors_are_the_pins_the_handshake_has_decided(match: str) -> None:
-    case = STORED["decisions"][0] | {"pins": strings([]), "match": match, "expires": None}
-    decided = VERDICT["judge"](SimpleNamespace(**case), strings([]), DateTime.parse("2027-01-01"))
-    assert decided == ("accept", "match")
+    case = STORED["decisions"][0] | {"pins": [], "match": match, "expires": None}
+    assert call("judge", case, [], "2027-01-01") == ["accept", "match"]
+
+
+COMPROMISED = (
+    ("enforce", "fail-closed", "refuse"),
+    ("enforce", "fail-open", "refuse"),
+    ("enforce", "report", "refuse"),
+    ("report", "fail-closed", "report"),
+    ("report", "fail-open", "report"),
+)
+
+
+@pytest.mark.parametrize("match", ["leaf", "ca", "any"])
+@pytest.mark.parametrize("now", ["2027-01-01", "2029-01-01"], ids=["in date", "expired"])
+@pytest.mark.parametrize(("mode", "on_expiry", "decision"), COMPROMISED)
+def test_a_compromised_key_is_refused_before_a_match_and_before_expiry(
+    mode: str, on_expiry: str, decision: str, now: str, match: str
+) -> None:
+    """Rule 13: also if the certificate as a whole, or the same key, is pinned beside it."""
+    key, whole = STORED["certificates"]["p256"]["pins"]
+    for pins, compromised in (([whole], [key]), ([key], [whole]), ([key], [key])):
+        fields = {"pins": pins, "compromised": compromised, "match": match, "mode": mode}
+        policy = fields | {"expires": "2028-01-01T00:00:00Z", "onExpiry": on_expiry}
+        assert call("judge", policy, [key, whole], now) == [decision, "compromised-key"]
+
+
+def test_a_compromised_key_that_is_not_presented_changes_nothing() -> None:
+    key, whole = STORED["certificates"]["p256"]["pins"]
+    policy = STORED["decisions"][0] | {"pins": [key], "compromised": [str(NOBODY)], "expires": None}
+    assert call("judge", policy, [key, whole], "2027-01-01") == ["accept", "match"]
 
 
 HOUR = 3_600_000
 
 
 def test_the_same_failure_is_reported_once_an_hour() -> None:
-    sent = Map()
-    admits = RATE["admits"]
-    assert [admits(sent, "a", now) for now in (0, 1, HOUR - 1, HOUR, HOUR + 1)] == [
-        *(True, False, False, True, False),
-    ]
-    assert admits(sent, "b", 1)
+    moments = [*(["a", now] for now in (0, 1, HOUR - 1, HOUR, HOUR + 1)), ["b", 1]]
+    admitted = [each for each, _ in call("admits", moments)]
+    assert admitted == [True, False, False, True, False, True]
 
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20 * HOUR)), max_size=200))
 def test_reports_never_fill_the_memory(failures: list[tuple[int, int]]) -> None:
-    sent = Map()
-    for what, now in failures:
-        RATE["admits"](sent, f"failure {what}", now)
-        assert len(sent) <= RATE["maxReports"]
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "int f(int a) { return a is int ? 1 : 2; }",
-        "int f(int a) { return a ?? 1; }",
-        "int f(int a) { switch (a) { } }",
-        "int f(int a) { if (a == 1) { return 1; } else { return 2; } }",
-        "String f(int a) { return '${a + 1}'; }",
-        "int f(int a) { return (b = a); }",
-        "int f(int a) { return a ~/ 2; }",
-        "int f(int a) { return a >> 2; }",
-        "int f(int a) { return g<int>(a); }",
-        "int f(List<int>? a) { return a!.length; }",
-        "bool f(A a) { return a.b is int; }",
-        "bool f(A a) { return {1, 2}; }",
-        "int f(int a) { try { return 1; } catch (e) { return 2; } }",
-        "int f(int a) { try { return 1; } finally { g(); } }",
-        "final class A { int f() { return 1; } }",
-        "final class A { A(this.a); int a; int b; }",
-        "final class A { A(this.a); int a = 1; }",
-        "final class A extends B { A(this.a); int a; }",
-        "sealed class A { }",
-    ],
-)
-def test_dart_beyond_what_is_translated_is_no_silent_pass(source: str) -> None:
-    with pytest.raises(SyntaxError):
-        _dart.run(source)
-
-
-def test_a_wrong_walk_is_seen() -> None:
-    """The check itself, checked: the walk without the rule on the shortest length."""
-    source = _source("der.dart").replace("length < 0x80 ||", "1 == 0 &&")
-    padded = CERTIFICATES["the key with a padded length"]
-    assert _dart.run(source)["subjectPublicKeyInfo"](Uint8List(padded))
-    assert spki(padded) is None
-
-
-def _source(name: str) -> str:
-    folder = vectors.ROOT / "src/certpin/formats/flutter/dart"
-    return (folder / name).read_text(encoding="utf-8")
+    kept = [count for _, count in call("admits", [[f"failure {n}", at] for n, at in failures])]
+    assert max(kept, default=0) <= call("maxReports")
 
 
 def test_the_pins_of_the_vectors_are_in_both_spellings() -> None:

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from certpin.errors import ConfigError
 from certpin.formats.flutter import FLUTTER
 from certpin.formats.flutter.published import published
-from certpin.formats.table import row
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
 from tests.formats._sets import KEYS, anchors, pin_sets
-from tests.formats.flutter._app import PINS
-from tests.formats.flutter._runtime import PinUpdateException, Uint8List
+from tests.formats.flutter._bridge import PinUpdateException, call, in_dart
 from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
+
+pytestmark = pytest.mark.peer("dart")
 
 LEAF = policy("api.bank.example", NOBODY, NOBODY_ELSE, match="leaf")
 
@@ -34,18 +34,9 @@ def test_what_is_published_is_read_as_what_is_exported(pins: PinSet) -> None:
     except ConfigError:
         assume(False)
         raise
-    found = PINS["readPins"](Uint8List(published(pins)[0]))
-    assert (found.name, found.version) == (fitted.name, fitted.version)
-    assert [vars(each) for each in found.policies] == [_in_dart(each) for each in fitted.policies]
-
-
-def _in_dart(wanted: Any) -> dict[str, Any]:
-    fields = {
-        key: value if key in {"pins", "reportTo"} else value[0]
-        for key, value in row(wanted).items()
-    }
-    absent = {"expires": None, "onExpiry": "fail-closed", "trust": None}
-    return {**absent, "reportTo": [], **fields}
+    found = call("readPins", published(pins)[0])
+    assert (found["name"], found["version"]) == (fitted.name, fitted.version)
+    assert found["policies"] == [in_dart(each) for each in fitted.policies]
 
 
 def test_what_is_published_has_no_notes_and_is_the_same_each_time() -> None:
@@ -69,12 +60,15 @@ def test_what_flutter_cannot_express_is_refused_when_it_is_published() -> None:
 
 GOOD: dict[str, Any] = json.loads(published(pin_set(LEAF))[0])
 PIN, OTHER = GOOD["hosts"][0]["pins"]
+KEYS_PIN = str(KEYS[2])
+DEAD = {"pins": [PIN, OTHER, OTHER | {"pin": KEYS_PIN, "state": "compromised"}]}
 
 
 def _host(**fields: Any) -> dict[str, Any]:
     return GOOD | {"hosts": [GOOD["hosts"][0] | fields]}
 
 
+REMOVED = OTHER | {"pin": KEYS_PIN, "state": "removed"}
 CURLS = OTHER["pin"].replace("/", "//", 1)
 BEGIN, END = "-----BEGIN CERTIFICATE-----\n", "\n-----END CERTIFICATE-----\n"
 ANCHOR = base64.b64encode(anchors()[0].der[0]).decode()
@@ -102,7 +96,9 @@ BROKEN: dict[str, dict[str, Any]] = {
         pins=[PIN, OTHER | {"pin": OTHER["pin"].replace("/", "//", 1)}]
     ),
     "a fingerprint that is none": _host(pins=[PIN, OTHER | {"pin": "cert-sha256/AA:BB"}]),
-    "a pin that accepts nothing": _host(pins=[PIN, OTHER | {"state": "compromised"}]),
+    "a pin that accepts nothing": _host(pins=[PIN, OTHER, REMOVED]),
+    "one pin beside a compromised one": _host(pins=[PIN, OTHER | {"state": "compromised"}]),
+    "a pin that is compromised and not": _host(pins=[PIN, OTHER, PIN | {"state": "compromised"}]),
     "a pin with a condition": _host(pins=[PIN, OTHER | {"unless": "monday"}]),
     "a pin that is a text": _host(pins=[PIN, OTHER["pin"]]),
     "no anchor": _host(trust="", match="ca"),
@@ -118,17 +114,25 @@ BROKEN: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("what", BROKEN)
 def test_pins_that_must_not_be_used(what: str) -> None:
-    PINS["readPins"](Uint8List(json.dumps(GOOD).encode()))
+    call("readPins", json.dumps(GOOD).encode())
     with pytest.raises(PinUpdateException):
-        PINS["readPins"](Uint8List(json.dumps(BROKEN[what]).encode()))
+        call("readPins", json.dumps(BROKEN[what]).encode())
+
+
+def test_compromised_keys_of_a_signed_set_are_those_that_are_refused() -> None:
+    dead = OTHER | {"pin": KEYS_PIN, "state": "compromised"}
+    [found] = call("readPins", json.dumps(_host(pins=[PIN, OTHER, dead])).encode())["policies"]
+    assert found["pins"] == [PIN["pin"], OTHER["pin"]]
+    assert found["compromised"] == [KEYS_PIN]
 
 
 @pytest.mark.parametrize(
-    "change", [{"mode": "report"}, {"pins": [OTHER, PIN]}, {"reportTo": ["https://pins.example/"]}]
+    "change",
+    [{"mode": "report"}, {"pins": [OTHER, PIN]}, {"reportTo": ["https://pins.example/"]}, DEAD],
 )
 def test_any_change_of_a_policy_is_a_change(change: dict[str, Any]) -> None:
-    def read(data: dict[str, Any]) -> Any:
-        return PINS["readPins"](Uint8List(json.dumps(data).encode())).policies
+    def data(pins: dict[str, Any]) -> bytes:
+        return json.dumps(pins).encode()
 
-    assert PINS["samePolicies"](read(GOOD), read(_host(mode="enforce")))
-    assert not PINS["samePolicies"](read(GOOD), read(_host(**change)))
+    assert call("samePolicies", data(GOOD), data(_host(mode="enforce")))
+    assert not call("samePolicies", data(GOOD), data(_host(**change)))

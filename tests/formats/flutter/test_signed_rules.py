@@ -18,17 +18,9 @@ from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from certpin.updates import dart
-from tests.formats.flutter import _dart
-from tests.formats.flutter._app import ROLES, verifies
-from tests.formats.flutter._packages import of_json
-from tests.formats.flutter._runtime import (
-    FormatException,
-    PinUpdateException,
-    String,
-    Uint8List,
-)
+from tests.formats.flutter._bridge import FormatException, PinUpdateException, call
 
-JSON, KEY = (_dart.load(f"signed_{name}.dart") for name in ("json", "keys"))
+pytestmark = pytest.mark.peer("dart")
 
 # ── Canonical JSON ────────────────────────────────────────────────────────────────────────────────
 
@@ -44,7 +36,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 def test_what_is_signed_is_what_securesystemslib_signs(value: Any) -> None:
     encoded = encode_canonical(value)
     assert encoded is not None
-    assert JSON["canonicalJson"](of_json(value)) == encoded.encode()
+    assert call("canonicalJson", json.dumps(value)) == encoded.encode()
 
 
 @pytest.mark.parametrize(
@@ -54,22 +46,22 @@ def test_what_is_signed_is_what_securesystemslib_signs(value: Any) -> None:
 def test_what_has_no_canonical_form_is_refused(value: Any, reason: str) -> None:
     text = json.dumps({"it": value})
     with pytest.raises(PinUpdateException, match=reason):
-        JSON["canonicalJson"](JSON["decodedObject"](Uint8List(text.encode())))
+        call("canonicalObject", text.encode())
 
 
 def test_what_is_nested_without_end_does_not_fill_the_stack() -> None:
     value: Any = 1
-    for _ in range(JSON["maxDepth"]):
+    for _ in range(call("maxDepth")):
         value = [value]
-    JSON["canonicalJson"](of_json(value))
+    call("canonicalJson", json.dumps(value))
     with pytest.raises(PinUpdateException, match="nested too deeply"):
-        JSON["canonicalJson"](of_json([value]))
+        call("canonicalJson", json.dumps([value]))
 
 
 @given(data=st.binary(max_size=60))
 def test_whatever_is_sent_is_metadata_or_refused(data: bytes) -> None:
     with pytest.raises(PinUpdateException):
-        ROLES["readMetadata"](String("root"), Uint8List(data))
+        call("readMetadata", "root", data)
 
 
 # ── Signatures and keys ───────────────────────────────────────────────────────────────────────────
@@ -79,7 +71,7 @@ NUMBERS = st.integers(0, 2**384 - 1) | st.sampled_from([0, 1, 127, 128, 255, 256
 
 @given(r=NUMBERS, s=NUMBERS)
 def test_both_numbers_of_a_signature_are_read(r: int, s: int) -> None:
-    found = KEY["ecdsaIntegers"](Uint8List(encode_dss_signature(r, s)))
+    found = call("ecdsaIntegers", encode_dss_signature(r, s))
     assert tuple(map(int.from_bytes, found)) == (r, s)
 
 
@@ -90,7 +82,7 @@ def test_a_damaged_signature_is_never_read_otherwise(r: int, s: int, data: st.Da
     place = data.draw(st.integers(0, len(der) - 1))
     damaged = der[:place] + data.draw(st.binary(max_size=2)) + der[place + 1 :]
     try:
-        found = KEY["ecdsaIntegers"](Uint8List(damaged))
+        found = call("ecdsaIntegers", damaged)
     except FormatException:
         return
     assert decode_dss_signature(damaged) == tuple(map(int.from_bytes, found))
@@ -112,7 +104,10 @@ def test_a_damaged_signature_is_never_read_otherwise(r: int, s: int, data: st.Da
 )
 def test_each_rule_on_signatures_refuses_by_itself(der: str, why: str) -> None:
     with pytest.raises(FormatException, match=why):
-        KEY["ecdsaIntegers"](Uint8List(bytes.fromhex(der)))
+        call("ecdsaIntegers", bytes.fromhex(der))
+
+
+SCHEMES = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384")
 
 
 def _pem(key: Any) -> str:
@@ -120,15 +115,17 @@ def _pem(key: Any) -> str:
     return str(key.public_key().public_bytes(serialization.Encoding.PEM, kind).decode())
 
 
-@pytest.mark.parametrize(("curve", "scheme"), [(ec.SECP256R1(), "p256"), (ec.SECP384R1(), "p384")])
+@pytest.mark.parametrize(
+    ("curve", "scheme"), [(ec.SECP256R1(), SCHEMES[0]), (ec.SECP384R1(), SCHEMES[1])]
+)
 def test_the_point_of_a_key_is_found(curve: ec.EllipticCurve, scheme: str) -> None:
     key = ec.generate_private_key(curve)
     raw = serialization.PublicFormat.UncompressedPoint
     point = key.public_key().public_bytes(serialization.Encoding.X962, raw)
     for pem in (_pem(key), _pem(key).rstrip(), "\n" + _pem(key)):
-        assert KEY["pointOf"](KEY[scheme], String(pem)) == point
-    other = KEY["p384" if scheme == "p256" else "p256"]
-    assert KEY["pointOf"](other, String(_pem(key))) is None
+        assert call("pointOf", scheme, pem) == point
+    [other] = set(SCHEMES) - {scheme}
+    assert call("pointOf", other, _pem(key)) is None
 
 
 @pytest.mark.parametrize(
@@ -146,23 +143,23 @@ def test_the_point_of_a_key_is_found(curve: ec.EllipticCurve, scheme: str) -> No
     ],
 )
 def test_what_is_no_such_key_has_no_point(pem: str) -> None:
-    for scheme in (KEY["p256"], KEY["p384"], "ed25519"):
-        assert KEY["pointOf"](scheme, String(pem)) is None
+    for scheme in (*SCHEMES, "ed25519"):
+        assert call("pointOf", scheme, pem) is None
 
 
 @pytest.mark.parametrize("text", ["0", "0g", "+1", "-f", " 0", "é0"])
 def test_what_is_not_hexadecimal_is_refused(text: str) -> None:
     with pytest.raises(FormatException):
-        KEY["fromHex"](String(text))
+        call("fromHex", text)
 
 
 @given(data=st.binary(max_size=20))
 def test_bytes_come_back_from_hexadecimal(data: bytes) -> None:
-    assert KEY["fromHex"](String(data.hex())) == KEY["fromHex"](String(data.hex().upper())) == data
+    assert call("fromHex", data.hex()) == call("fromHex", data.hex().upper()) == data
 
 
 def test_the_export_takes_the_keys_that_dart_verifies() -> None:
-    assert {KEY["p256"], KEY["p384"]} == dart.SCHEMES
+    assert set(call("schemes")) == set(SCHEMES) == dart.SCHEMES
 
 
 # ── Roles ─────────────────────────────────────────────────────────────────────────────────────────
@@ -190,7 +187,7 @@ def _root(keys: dict[str, SSlibKey], threshold: int, **fields: Any) -> dict[str,
     }
 
 
-def _read(signed: dict[str, Any], signatures: dict[str, CryptoSigner], role: str = "root") -> Any:
+def _read(signed: dict[str, Any], signatures: dict[str, CryptoSigner], role: str = "root") -> bytes:
     encoded = encode_canonical(signed)
     assert encoded is not None
     made = [
@@ -198,12 +195,13 @@ def _read(signed: dict[str, Any], signatures: dict[str, CryptoSigner], role: str
         for name, signer in signatures.items()
     ]
     data = json.dumps({"signed": signed, "signatures": made}).encode()
-    return ROLES["readMetadata"](String(role), Uint8List(data))
+    call("readMetadata", role, data)
+    return data
 
 
-def _signed(root: Any, found: Any) -> str:
+def _signed(root: bytes, found: bytes) -> str:
     try:
-        ROLES["requireSigned"](root, String("root"), found, verifies)
+        call("requireSigned", root, "root", found)
     except PinUpdateException as refused:
         return refused.problem
     return ""
@@ -239,9 +237,9 @@ def test_a_key_of_another_kind_counts_for_nothing_and_is_no_mistake() -> None:
 def test_a_signature_that_is_none_counts_for_nothing() -> None:
     found = _read(_root({"a": ONE.public_key, "b": TWO.public_key}, 1), {"a": ONE})
     for junk in ("", "zz", "00", "30"):
-        data = json.loads(bytes(found.bytes))
+        data = json.loads(found)
         data["signatures"].append({"keyid": "b", "sig": junk})
-        again = ROLES["readMetadata"](String("root"), Uint8List(json.dumps(data).encode()))
+        again = json.dumps(data).encode()
         assert _signed(again, again) == ""
 
 

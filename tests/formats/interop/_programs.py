@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
+from certpin.lab.cast import UNPINNED
 from certpin.lab.client import Command
 from certpin.lab.evidence import Ending
+from certpin.pins.hosts import is_address
+from tests.formats.flutter import _vm
 from tests.servers._run import require
 
 if TYPE_CHECKING:
@@ -67,6 +70,68 @@ def _build_go(export: Path, folder: Path) -> None:
     subprocess.run(
         ["go", "build", "-o", "proof", "."], cwd=folder, env=environment, check=True, timeout=110
     )
+
+
+def dart() -> Client:
+    """The exported library with its pins, and dart:io."""
+    return Built("flutter", _build_dart, _use_dart)
+
+
+def _use_dart(folder: Path) -> Client:
+    vm, program = str(_vm.NEWEST.program), str(folder / "client.dill")
+    words = (vm, "--root-certs-file={ca}", program, "{host}", "{port}", "/{canary}")
+    return Resolved(Command((*_resolving(folder / "hosts"), *words), via="port"), folder / "hosts")
+
+
+def _resolving(hosts: Path) -> tuple[str, ...]:
+    """The words before a command that reads its names in this file, and in no other."""
+    script = 'mount --bind "$0" /etc/hosts && exec "$@"'
+    return ("unshare", "--map-root-user", "--mount", "sh", "-c", script, str(hosts))
+
+
+def may_resolve(folder: Path) -> bool:
+    """Whether the machine lets a test have an /etc/hosts of its own."""
+    hosts = folder / "hosts"
+    hosts.touch()
+    done = subprocess.run([*_resolving(hosts), "true"], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A command that finds each host of a case where the lab is, by an /etc/hosts of its own.
+
+    dart:io has no setting for the address of a host. The VM has 32 bits, and libfaketime has not.
+    """
+
+    command: Command
+    hosts: Path
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, target: Target) -> Ending:
+        """Run it."""
+        if target.clock:
+            raise CannotServeError("the clock of a 32-bit program cannot be moved")
+        if is_address(target.host):
+            raise CannotServeError(f"{target.host} is an address, and the lab is at another one")
+        names = dict.fromkeys((target.host, target.second_host, *UNPINNED))
+        line = f"127.0.0.1 {' '.join(name for name in names if ':' not in name)} localhost\n"
+        # Lines are only added: another case may need those that are there.
+        with self._lock, self.hosts.open("a+", encoding="ascii") as hosts:
+            hosts.seek(0)
+            if line not in hosts.read():
+                hosts.write(line)
+        return self.command.run(target)
+
+    def stop(self) -> None:
+        """End what runs."""
+        self.command.stop()
+
+
+def _build_dart(export: Path, folder: Path) -> None:
+    packages = _vm.package_config(folder, {"pinning": export.parent})
+    problem = _vm.compile_kernel(PROGRAMS / "client.dart", packages, folder / "client.dill")
+    assert not problem, problem
 
 
 class Jvm:

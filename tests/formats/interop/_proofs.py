@@ -72,6 +72,8 @@ REASONS = {
     "extended-key-usage": "GnuTLS looks at the purpose when it is given one, and wget gives none",
     "wrong-host-wildcard-part": "takes a wildcard inside a label",
     "wrong-host-idn": "takes a wildcard inside the encoding of an internationalised name",
+    "bad-signature-intermediate": "the pinned authorities are the anchors in Dart, and the copy "
+    "of one that a server sends is not used",
     "nul-in-name": "HAProxy reads a name of a certificate up to its first NUL octet",
     "nul-in-common-name": "the same, in the subject",
     "ipv6-san": "OkHttp before 4.5 compares addresses as text, and refuses the honest server",
@@ -81,6 +83,7 @@ NO_NAMES = {"cn-only": "ACCEPT"}
 PARTIAL = {"wrong-host-wildcard-part": "ACCEPT"}
 IDN = {"wrong-host-idn": "ACCEPT"}
 NUL = {"nul-in-name": "ACCEPT", "nul-in-common-name": "ACCEPT"}
+OWN_ANCHOR = {"bad-signature-intermediate": "ACCEPT"}
 IPV6 = {"ipv6-san": "REJECT"}
 JAVA = ("javac", "libokhttp-java")
 FEW = ("rogue-ca-in-store", "same-ca-new-key", "wrong-host-pinned-ca", "rot-backup-live")
@@ -140,6 +143,18 @@ PROOFS = (
         ("node", "--version"),
         NO_NAMES | PARTIAL | IDN,
     ),
+    *(
+        Proof(
+            "flutter",
+            "Dart, dart:io",
+            style,
+            ("dart", "unshare"),
+            lambda _: _programs.dart(),
+            ("dart", "--version"),
+            fails,
+        )
+        for style, fails in ((Style.LEAF, NO_NAMES), (Style.CA, NO_NAMES | OWN_ANCHOR))
+    ),
     Proof("go", "Go, net/http", Style.LEAF, ("go",), lambda _: _programs.go(), ("go", "version")),
     Proof("go", "Go, net/http", Style.CA, ("go",), lambda _: _programs.go(), ("go", "version")),
     Proof(
@@ -175,7 +190,6 @@ PROOFS = (
 _ELSEWHERE = "its platform does not run here: what it writes is checked by its own tests"
 _INSTEAD = {
     "ktor": "Debian has no Ktor: the file is parsed with a grammar of Kotlin",
-    "flutter": "there is no Dart here: parts of it are run as Python, see [Flutter](flutter.md)",
     "flutter-pins": "as `flutter`: it is the same file of pins",
     "dotnet": "Debian has no .NET: the file is parsed with a grammar of C#",
     "envoy": "Debian has no Envoy: the names of its fields are checked",

@@ -12,13 +12,22 @@ import 'policy.dart';
 import 'report.dart';
 
 /// A [Client] whose every connection is pinned. Close it when it is not needed.
-/// [app] is how reports name the app.
+/// [app] is how reports name the app, and [clientCertificate] is for servers
+/// that ask for one.
 Client pinnedClient(
   PinSet pins, {
   void Function(PinFailure failure)? onFailure,
   ReportedApp app = const ReportedApp(),
+  ClientCertificate? clientCertificate,
 }) {
-  return IOClient(PinnedHttpClient(pins, onFailure: onFailure, app: app));
+  return IOClient(
+    PinnedHttpClient(
+      pins,
+      onFailure: onFailure,
+      app: app,
+      clientCertificate: clientCertificate,
+    ),
+  );
 }
 
 /// Why there was no connection; `null` where the error is about something else.

@@ -13,6 +13,8 @@ import 'hosts.dart';
 import 'policy.dart';
 import 'report.dart';
 
+export 'connector.dart' show ClientCertificate;
+
 /// An [HttpClient] that checks the pins of every connection, before the first
 /// byte of a request is sent.
 ///
@@ -26,15 +28,21 @@ import 'report.dart';
 final class PinnedHttpClient implements HttpClient {
   /// A client for [pins].
   ///
-  /// [onFailure] hears of each refusal by a pin, and of what was let pass in
-  /// report mode; by default it is logged. [reports] says whether failures go
-  /// to the addresses of `report_to`, and [app] how reports name the app. [now]
-  /// is the clock, for tests.
+  /// [onFailure] is called for each refusal by a pin, and for each failure that
+  /// report mode lets pass; by default it is logged. [reports] says whether
+  /// failures go to the addresses of `report_to`, and [app] how reports name
+  /// the app. [now] is the clock, for tests.
+  ///
+  /// [clientCertificate] is shown to every server of the app that asks for one,
+  /// and not to the collectors of reports. The handshake sends it before a pin
+  /// on the server's key is checked, but after `trust` was: give such a host
+  /// `trust`, so that a rogue authority does not get to see it.
   PinnedHttpClient(
     this.pins, {
     void Function(PinFailure failure)? onFailure,
     bool reports = true,
     ReportedApp app = const ReportedApp(),
+    ClientCertificate? clientCertificate,
     DateTime Function() now = DateTime.now,
   }) {
     final reporter =
@@ -49,7 +57,7 @@ final class PinnedHttpClient implements HttpClient {
     );
     _inner
       ..connectionTimeout = const Duration(seconds: 15)
-      ..connectionFactory = PinnedConnector(check).call
+      ..connectionFactory = PinnedConnector(check, clientCertificate).call
       ..findProxy = _direct;
   }
 
@@ -238,9 +246,17 @@ final class PinnedHttpClient implements HttpClient {
 /// Gives code that makes its own `HttpClient()`, such as `Image.network`, a
 /// pinned one. Put it into `HttpOverrides.global` at the start of `main`: then
 /// every host that the app calls needs a policy.
+///
+/// A new isolate (`Isolate.run`, `compute`) has no overrides: set them there
+/// again. Sockets (`SecureSocket.connect`) never ask them.
 final class PinnedHttpOverrides extends HttpOverrides {
-  /// Overrides for [pins]. [app] is how reports name the app.
-  PinnedHttpOverrides(this.pins, {this.app = const ReportedApp()});
+  /// Overrides for [pins]. [app] is how reports name the app, and
+  /// [clientCertificate] what servers get that ask for a certificate.
+  PinnedHttpOverrides(
+    this.pins, {
+    this.app = const ReportedApp(),
+    this.clientCertificate,
+  });
 
   /// The pins that hold on each client.
   final PinSet pins;
@@ -248,11 +264,28 @@ final class PinnedHttpOverrides extends HttpOverrides {
   /// The app, as reports name it.
   final ReportedApp app;
 
+  /// The certificate of the app, if it has one.
+  final ClientCertificate? clientCertificate;
+
+  /// Throws an [UnsupportedError] if the code that makes the client has a
+  /// [context] of its own. Its client certificate can't be read from there, and
+  /// its roots must not replace those of the policies.
   @override
   HttpClient createHttpClient(SecurityContext? context) {
-    return PinnedHttpClient(pins, app: app);
+    if (context != null) {
+      throw UnsupportedError(
+        'a pinned client takes no SecurityContext: give its certificate to '
+        'PinnedHttpOverrides(clientCertificate: …), its roots to `trust` in '
+        'pins.toml',
+      );
+    }
+    return PinnedHttpClient(
+      pins,
+      app: app,
+      clientCertificate: clientCertificate,
+    );
   }
 }
 
-/// What `dart:io` does where nobody overrides it.
+/// The clients of `dart:io` itself.
 final class _NoOverrides extends HttpOverrides {}

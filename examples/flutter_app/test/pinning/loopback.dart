@@ -4,6 +4,7 @@ library;
 import 'dart:convert';
 import 'dart:io';
 
+import 'package:bank_app/pinning/pinned_http_client.dart';
 import 'package:bank_app/pinning/policy.dart';
 import 'package:crypto/crypto.dart';
 
@@ -17,7 +18,8 @@ final class Identity {
     await _openssl([
       ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2'],
       ...['-subj', '/CN=$name', '-addext', 'subjectAltName=DNS:$name'],
-      ...['-addext', 'extendedKeyUsage=serverAuth'], // Apple asks for it.
+      // Apple asks for the first, servers of clients for the second.
+      ...['-addext', 'extendedKeyUsage=serverAuth,clientAuth'],
       ...['-keyout', identity._key, '-out', identity._certificate],
     ]);
     return identity;
@@ -40,6 +42,12 @@ final class Identity {
     return 'sha256/${base64.encode(sha256.convert(base64.decode(body)).bytes)}';
   }
 
+  /// The same for a client, which shows it to servers that ask.
+  ClientCertificate get client => ClientCertificate(
+        chain: File(_certificate).readAsBytesSync(),
+        key: File(_key).readAsBytesSync(),
+      );
+
   SecurityContext get _context => SecurityContext()
     ..useCertificateChain(_certificate)
     ..usePrivateKey(_key);
@@ -49,12 +57,19 @@ final class Identity {
 final class Server {
   Server._(this._server, this.scheme);
 
-  /// An HTTPS server.
-  static Future<Server> secure(Identity identity) async {
+  /// An HTTPS server. It asks for a certificate of [clients], if there are any.
+  static Future<Server> secure(Identity identity, {Identity? clients}) async {
+    final context = identity._context;
+    if (clients != null) {
+      context
+        ..setTrustedCertificates(clients._certificate)
+        ..setClientAuthorities(clients._certificate);
+    }
     final server = await HttpServer.bindSecure(
       InternetAddress.loopbackIPv4,
       0,
-      identity._context,
+      context,
+      requestClientCertificate: clients != null,
     );
     return Server._(server, 'https').._serve();
   }
@@ -71,6 +86,9 @@ final class Server {
   /// The bodies of the requests that arrived.
   final List<String> bodies = [];
 
+  /// The certificates that clients showed, as PEM; `null` for none.
+  final List<String?> clients = [];
+
   /// Where `/moved` leads.
   String moved = '/';
 
@@ -86,6 +104,7 @@ final class Server {
     _server.listen(
       (request) async {
         bodies.add(await utf8.decodeStream(request));
+        clients.add(request.certificate?.pem);
         if (request.uri.path == '/moved') {
           request.response
             ..statusCode = HttpStatus.found
@@ -112,6 +131,7 @@ PinSet pinned(
   String match = 'leaf',
   String? expires,
   String onExpiry = 'fail-closed',
+  List<String> compromised = const [],
   List<String> reportTo = const [],
 }) {
   return PinSet(
@@ -123,6 +143,7 @@ PinSet pinned(
         mode: mode,
         match: match,
         pins: pins,
+        compromised: compromised,
         expires: expires,
         onExpiry: onExpiry,
         trust: identity.pem,

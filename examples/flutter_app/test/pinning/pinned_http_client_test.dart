@@ -1,6 +1,7 @@
 import 'dart:async';
 import 'dart:convert';
 import 'dart:io';
+import 'dart:isolate';
 
 import 'package:bank_app/pinning/exceptions.dart';
 import 'package:bank_app/pinning/pinned_http_client.dart';
@@ -159,6 +160,114 @@ void main() {
     expect(await at('report'), 200);
   });
 
+  test('a compromised key is refused, whatever else matches', () async {
+    for (final match in ['leaf', 'ca']) {
+      final pins = pinned(
+        own,
+        [pin, otherPin],
+        match: match,
+        compromised: [pin],
+        expires: '2020-01-01T00:00:00Z',
+        onExpiry: 'fail-open',
+      );
+      try {
+        await get(PinnedHttpClient(pins), server.url());
+        fail('it was accepted');
+      } on PinMismatchException catch (error) {
+        expect(error.isCompromised, isTrue);
+      }
+    }
+    expect(server.bodies, isEmpty);
+  });
+
+  test('in report mode a compromised key passes, and is reported', () async {
+    final told = <PinFailure>[];
+    final client = PinnedHttpClient(
+      pinned(own, [pin], mode: 'report', compromised: [pin]),
+      onFailure: told.add,
+    );
+    expect(await get(client, server.url()), 200);
+    final text = utf8.decode(told.single.reportOf(const ReportedApp()));
+    final report = jsonDecode(text) as Map<String, Object?>;
+    expect(report['reason'], 'compromised-key');
+    expect(report['decision'], 'report');
+  });
+
+  group('a server that asks for a certificate', () {
+    late Server asking;
+
+    setUp(() async => asking = await Server.secure(own, clients: other));
+
+    tearDown(() => asking.close());
+
+    Future<String?> shown(HttpClient client) async {
+      addTearDown(() => client.close(force: true));
+      final request = await client.getUrl(asking.url());
+      final response = await request.close();
+      await response.drain<void>();
+      return asking.clients.single;
+    }
+
+    test('gets the one that the client was given', () async {
+      final client = PinnedHttpClient(
+        pinned(own, [pin]),
+        clientCertificate: other.client,
+      );
+      expect(await shown(client), other.pem);
+    });
+
+    test('gets it from clients that other code makes, too', () async {
+      final overrides = PinnedHttpOverrides(
+        pinned(own, [pin]),
+        clientCertificate: other.client,
+      );
+      expect(await shown(overrides.createHttpClient(null)), other.pem);
+    });
+
+    test('gets none where there is none', () async {
+      expect(await shown(PinnedHttpClient(pinned(own, [pin]))), isNull);
+    });
+
+    test('is not seen by one whose chain `trust` refuses', () async {
+      final client = PinnedHttpClient(
+        pinned(other, [pin]),
+        clientCertificate: other.client,
+      );
+      await refused<TlsHandshakeException>(client, asking.url());
+      expect(asking.clients, isEmpty);
+    });
+  });
+
+  test('a context of other code is refused, and not dropped', () {
+    final overrides = PinnedHttpOverrides(pinned(own, [pin]));
+    expect(
+      () => overrides.createHttpClient(SecurityContext()),
+      throwsUnsupportedError,
+    );
+  });
+
+  test('a new isolate has no overrides, until it sets its own', () async {
+    HttpOverrides.global = PinnedHttpOverrides(pinned(own, [pin]));
+    addTearDown(() => HttpOverrides.global = null);
+    expect(_isPinnedHere(), isTrue);
+    expect(await Isolate.run(_isPinnedHere), isFalse);
+    final pins = pinned(own, [pin]);
+    expect(await Isolate.run(_pinnedBy(pins)), isTrue);
+  });
+
+  test('no override is asked for a socket', () async {
+    HttpOverrides.global = PinnedHttpOverrides(pinned(own, [otherPin]));
+    addTearDown(() => HttpOverrides.global = null);
+    final trusting = SecurityContext()
+      ..setTrustedCertificatesBytes(utf8.encode(own.pem));
+    final socket = await SecureSocket.connect(
+      'localhost',
+      server.url().port,
+      context: trusting,
+    );
+    socket.destroy();
+  });
+
   test('http:// and hosts without a policy are refused', () async {
     final client = PinnedHttpClient(pinned(own, [pin]));
     final plain = server.url().replace(scheme: 'http');
@@ -213,11 +322,10 @@ void main() {
   test('a failure is reported once, on a connection of its own', () async {
     final collector = await Server.plain();
     addTearDown(collector.close);
-    final pins = pinned(
-      own,
-      [otherPin],
-      reportTo: [collector.url('/reports').toString()],
-    );
+    // No policy covers this address. `localhost` is pinned, and so takes https
+    // only, from reports too.
+    final address = collector.url('/reports').replace(host: '127.0.0.1');
+    final pins = pinned(own, [otherPin], reportTo: ['$address']);
     await refused<PinMismatchException>(PinnedHttpClient(pins), server.url());
     await refused<PinMismatchException>(PinnedHttpClient(pins), server.url());
     await _until(() => collector.bodies.isNotEmpty);
@@ -228,6 +336,13 @@ void main() {
     expect(server.bodies, isEmpty);
   });
 }
+
+bool _isPinnedHere() => HttpClient() is PinnedHttpClient;
+
+bool Function() _pinnedBy(PinSet pins) => () {
+      HttpOverrides.global = PinnedHttpOverrides(pins);
+      return _isPinnedHere();
+    };
 
 Future<void> _until(bool Function() holds) async {
   final end = DateTime.now().add(const Duration(seconds: 20));

@@ -1,7 +1,7 @@
-"""Flutter: a small library in Dart on ``dart:io`` alone, and the pins as a constant in it.
+"""Flutter: a small library in Dart that needs only ``dart:io``, and the pins as a constant in it.
 
-The library stands under ``dart/``, as it is written. How it holds is told in docs/flutter.md; what
-of it runs in certpin's own tests, in tests/formats/flutter.
+The library is in ``dart/``, as it is written. docs/flutter.md says what it enforces, and
+tests/formats/flutter runs it on Dart VMs.
 """
 
 from __future__ import annotations
@@ -95,9 +95,10 @@ FLUTTER = Format(
     write=write,
     read=_flutter.read,
     needs=(
-        "Dart 3.1 and package:crypto; package:dio or package:http where you use its file.",
-        "An app that follows signed sets: Dart 3.2 and package:pointycastle 4, too.",
-        "What goes around dart:io is not pinned: WebViews, plugins with native HTTP clients.",
+        "Dart 3.5 (Flutter 3.24) and package:crypto; package:dio or package:http for its file.",
+        "An app that follows signed sets: package:pointycastle 4, too.",
+        "Code that doesn't use dart:io is not pinned: WebViews, plugins with native HTTP clients.",
+        "Overrides pin no new isolate (`Isolate.run`, `compute`), and no `SecureSocket.connect`.",
     ),
     folder=True,
     signed=write_signed,

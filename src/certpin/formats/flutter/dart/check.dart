@@ -13,7 +13,7 @@ import 'policy.dart';
 import 'report.dart';
 import 'verdict.dart';
 
-/// Compares what servers show with the pins, and tells of what fails.
+/// Compares the certificates of servers with the pins, and reports failures.
 final class PinCheck {
   /// A check. [now] is the clock; [onFailure] hears of each failure.
   PinCheck(this.pins, {required this.onFailure, required this.now});
@@ -32,9 +32,9 @@ final class PinCheck {
     if (shown == null) {
       throw TlsHandshakeException(host, 'the server showed no certificate');
     }
-    // Where the anchors are the pins, the handshake has compared them.
-    final presented =
-        policy.match == 'leaf' ? _read(host, shown.der) : <String>[];
+    // If the anchors are the pins, the handshake has compared them.
+    final compared = policy.match == 'leaf' || policy.compromised.isNotEmpty;
+    final presented = compared ? _read(host, shown.der) : <String>[];
     final at = now();
     final (decision, reason) = judge(policy, presented, at);
     if (decision == Decision.accept) {

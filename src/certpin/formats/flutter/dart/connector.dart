@@ -15,12 +15,33 @@ import 'exceptions.dart';
 import 'hosts.dart';
 import 'policy.dart';
 
+/// A certificate with its key, for servers that ask the app for one.
+final class ClientCertificate {
+  /// A certificate. [chain] and [key] are PEM or PKCS #12, as `SecurityContext`
+  /// takes them, with the [password] of an encrypted key.
+  const ClientCertificate({
+    required this.chain,
+    required this.key,
+    this.password,
+  });
+
+  /// The certificate, followed by its intermediates.
+  final List<int> chain;
+
+  /// Its private key.
+  final List<int> key;
+
+  /// The password of the key, if it has one.
+  final String? password;
+}
+
 /// Makes the connections of one `PinnedHttpClient`.
 final class PinnedConnector {
-  /// A connector.
-  PinnedConnector(this._check);
+  /// A connector. Servers that ask for a certificate get the second argument.
+  PinnedConnector(this._check, this._certificate);
 
   final PinCheck _check;
+  final ClientCertificate? _certificate;
 
   final Map<String?, SecurityContext> _contexts = {};
 
@@ -46,20 +67,25 @@ final class PinnedConnector {
     return (host, policyFor(policies, host)!);
   }
 
-  /// What TLS trusts: the anchors of the policy alone, or the platform's roots.
+  /// A context that trusts the anchors of the policy, or the platform's roots.
   ///
   /// A context of its own, not the default one, which any code may add to.
   SecurityContext contextFor(HostPolicy policy) {
     return _contexts.putIfAbsent(policy.trust, () => _context(policy.trust));
   }
-}
 
-SecurityContext _context(String? anchors) {
-  final context = SecurityContext(withTrustedRoots: anchors == null);
-  if (anchors != null) {
-    context.setTrustedCertificatesBytes(utf8.encode(anchors));
+  SecurityContext _context(String? anchors) {
+    final context = SecurityContext(withTrustedRoots: anchors == null);
+    if (anchors != null) {
+      context.setTrustedCertificatesBytes(utf8.encode(anchors));
+    }
+    if (_certificate case final own?) {
+      context
+        ..useCertificateChainBytes(own.chain, password: own.password)
+        ..usePrivateKeyBytes(own.key, password: own.password);
+    }
+    return context;
   }
-  return context;
 }
 
 const String _refusedChain = 'CERTIFICATE_VERIFY_FAILED';
@@ -125,7 +151,7 @@ final class _Attempt {
 
   /// Name and dates are verified here too: only the roots are others.
   Future<SecureSocket> _debugged(String host, String anchors) async {
-    final socket = await _secured(host, _context(anchors));
+    final socket = await _secured(host, connector._context(anchors));
     developer.log('$host is not pinned: debug override', name: 'certpin');
     return socket;
   }

@@ -9,7 +9,7 @@ import 'dart:io';
 /// The root of the tree.
 ///
 ///     ConnectionException (IOException)
-///     ├── PinMismatchException        verified, but not one of the pinned keys
+///     ├── PinMismatchException        verified, but not a pinned key
 ///     ├── PinSetExpiredException      the pins are past their date
 ///     ├── UnpinnedRequestException    http://, a host without policy, a proxy
 ///     ├── TlsHandshakeException       TLS failed, or the chain does not verify
@@ -54,7 +54,7 @@ sealed class ConnectionException implements IOException {
 }
 
 /// The server's certificate is valid, and its key is not one of the pinned
-/// ones.
+/// ones, or is marked compromised.
 ///
 /// Either the server's key was changed before the apps knew the new one, or
 /// somebody stands between. Never go on, never offer to.
@@ -65,7 +65,11 @@ final class PinMismatchException extends ConnectionException {
     required this.presented,
     required this.pinned,
     required this.pinSet,
+    this.isCompromised = false,
   });
+
+  /// Whether the server's key is marked compromised. No other pin counts then.
+  final bool isCompromised;
 
   /// The pins of the certificate that the server presented.
   final List<String> presented;
@@ -82,7 +86,8 @@ final class PinMismatchException extends ConnectionException {
       'If it stays, contact us.';
 
   @override
-  String get logMessage => '$host refused: its key is not pinned. '
+  String get logMessage => '$host refused: its key is '
+      '${isCompromised ? 'marked compromised' : 'not pinned'}. '
       'Presented: ${presented.join(', ')}. Pinned: ${pinned.join(', ')}. '
       'Pin set: $pinSet';
 }

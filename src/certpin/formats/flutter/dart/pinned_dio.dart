@@ -14,17 +14,24 @@ import 'report.dart';
 /// A [Dio] whose every connection is pinned.
 ///
 /// dio sets the timeout of its client from `connectTimeout`: where [options]
-/// has none, it gets 15 seconds. [app] is how reports name the app.
+/// has none, it gets 15 seconds. [app] is how reports name the app, and
+/// [clientCertificate] is for servers that ask for one.
 Dio pinnedDio(
   PinSet pins, {
   BaseOptions? options,
   void Function(PinFailure failure)? onFailure,
   ReportedApp app = const ReportedApp(),
+  ClientCertificate? clientCertificate,
 }) {
   final chosen = options ?? BaseOptions();
   final patience = chosen.connectTimeout ?? const Duration(seconds: 15);
   return Dio(chosen.copyWith(connectTimeout: patience))
-    ..httpClientAdapter = pinnedAdapter(pins, onFailure: onFailure, app: app);
+    ..httpClientAdapter = pinnedAdapter(
+      pins,
+      onFailure: onFailure,
+      app: app,
+      clientCertificate: clientCertificate,
+    );
 }
 
 /// The adapter, for a [Dio] that the app already has.
@@ -35,10 +42,15 @@ IOHttpClientAdapter pinnedAdapter(
   PinSet pins, {
   void Function(PinFailure failure)? onFailure,
   ReportedApp app = const ReportedApp(),
+  ClientCertificate? clientCertificate,
 }) {
   return IOHttpClientAdapter(
-    createHttpClient: () =>
-        PinnedHttpClient(pins, onFailure: onFailure, app: app),
+    createHttpClient: () => PinnedHttpClient(
+      pins,
+      onFailure: onFailure,
+      app: app,
+      clientCertificate: clientCertificate,
+    ),
   );
 }
 

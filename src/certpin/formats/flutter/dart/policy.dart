@@ -37,6 +37,7 @@ final class HostPolicy {
     required this.mode,
     required this.match,
     required this.pins,
+    this.compromised = const [],
     this.expires,
     this.onExpiry = 'fail-closed',
     this.trust,
@@ -55,6 +56,11 @@ final class HostPolicy {
 
   /// `sha256/BASE64` of a public key, `cert-sha256/AA:BB:…` of a certificate.
   final List<String> pins;
+
+  /// Pins of keys that are refused, whatever else matches: another person may
+  /// have them. Of a chain, `dart:io` shows the server's certificate only: the
+  /// key of an authority is not found here.
+  final List<String> compromised;
 
   /// The first moment at which the pins no longer hold, in RFC 3339.
   final String? expires;

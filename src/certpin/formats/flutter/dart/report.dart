@@ -81,11 +81,15 @@ final class PinFailure {
         ),
       Reason.untrusted =>
         TlsHandshakeException(host, 'no chain that $pinSetName may trust'),
-      Reason.match || Reason.mismatch => PinMismatchException(
+      Reason.match ||
+      Reason.mismatch ||
+      Reason.compromisedKey =>
+        PinMismatchException(
           host,
           presented: presented,
           pinned: policy.pins,
           pinSet: pinSetName,
+          isCompromised: reason == Reason.compromisedKey,
         ),
     };
   }
@@ -121,7 +125,7 @@ final class PinFailure {
         'pin-set': pinSet.name,
         'pin-set-version': pinSet.version,
         'decision': decision.name,
-        'reason': reason.name,
+        'reason': reason.word,
         if (app.name.isNotEmpty) 'app': _short(app.name),
         if (app.version.isNotEmpty) 'app-version': _short(app.version),
         'platform': Platform.operatingSystem,
@@ -155,7 +159,7 @@ final class Reporter {
     if (failure.policy.reportTo.isEmpty) {
       return;
     }
-    final what = '${failure.host} ${failure.reason.name} ${failure.presented}';
+    final what = '${failure.host} ${failure.reason.word} ${failure.presented}';
     if (!admits(_sent, what, failure.at.millisecondsSinceEpoch)) {
       return;
     }

@@ -69,6 +69,7 @@ String _said(HostPolicy policy) {
     policy.mode,
     policy.match,
     policy.pins,
+    policy.compromised,
     policy.expires,
     policy.onExpiry,
     policy.trust,

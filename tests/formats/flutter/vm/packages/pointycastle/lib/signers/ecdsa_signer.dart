@@ -1,0 +1,1 @@
+export '../src/ecdsa.dart' show ECDSASigner;

@@ -1,0 +1,31 @@
+/// A client of the exported library: one request, redirects followed as they
+/// come.
+///
+///     client.dart HOST PORT PATH
+library;
+
+import 'dart:io';
+
+import 'package:pinning/pinned_http_client.dart';
+import 'package:pinning/pins.dart';
+
+Future<void> main(List<String> words) async {
+  final [host, port, path] = words;
+  final client = PinnedHttpClient(pins, reports: false);
+  try {
+    final url = Uri(
+      scheme: 'https',
+      host: host,
+      port: int.parse(port),
+      path: path,
+    );
+    final request = await client.getUrl(url);
+    final response = await request.close();
+    await response.drain<void>();
+  } on Exception catch (error) {
+    stderr.writeln(error);
+    exitCode = 1;
+  } finally {
+    client.close(force: true);
+  }
+}

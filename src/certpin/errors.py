@@ -228,7 +228,8 @@ class UnverifiedChainError(PinError):
     ) -> None:
         super().__init__(problem, host=host, fix=fix)
         self.verify_code = code
-        self.verify_message = message
+        if message:
+            self.verify_message = message
         self.issuer = issuer
         self.anchors = anchors
 

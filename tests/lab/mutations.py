@@ -223,7 +223,7 @@ _REPORTS = [
         "certpin/lab/report/page/evidence.py",
         "        if not seen.exposed:\n",
         "        if False:\n",
-        f"{_HTML}test_an_honest_server_is_no_attacker_and_nothing_is_given_away[refused_too_late]",
+        f"{_HTML}test_an_honest_server_is_no_attacker_and_nothing_is_given_away[hung]",
     ),
     Mutation(
         "a renewal is no attack",

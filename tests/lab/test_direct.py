@@ -175,6 +175,7 @@ with socket.create_connection((address, int(port)), 10) as sock:
 """
 
 
+@pytest.mark.slow
 def test_a_client_that_pins_a_whole_certificate_breaks_at_its_renewal() -> None:
     client = python(_WHOLE, "{address}", "{port}", "{host}", "{cert}", "{fingerprint}")
     names = ("rogue-ca-in-store", "same-ca-new-key", "rot-renewed-same-key")

@@ -16,7 +16,7 @@ from certpin.lab.report.words import verdict_line
 from tests.lab._clients import run_case
 
 AUTHORITIES = Authorities(datetime.now(UTC))
-# Honest servers whose chain is weak or not whole: what a client does there is its owner's choice.
+# Honest servers with a weak or incomplete chain, or beyond the expiry of the pins.
 WEAK = {
     "weak-key-rsa-1024",
     "weak-digest-sha1",
@@ -27,7 +27,7 @@ WEAK = {
 
 
 def _is_honest(case: Case, style: Style) -> bool:
-    """Whether the server is honest, by what the matrix expects of clients."""
+    """Return True if the server is honest, according to the expectations of the matrix."""
     expected = {case.expected.of(each) for each in Style}
     if case.expected.of(style) is Expect.ACCEPT:
         return case.family is Family.ROTATION or expected == {Expect.ACCEPT}
@@ -76,6 +76,7 @@ def test_a_client_that_breaks_at_the_renewed_server_did_not_accept_it(then: str,
     assert result.why == why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "style"),
     [("rot-renewed-same-key", Style.LEAF), ("rot-new-key-pinned-ca", Style.NONE)],
@@ -88,6 +89,7 @@ def test_a_client_that_refuses_the_renewed_server_too_late_refused_it(
     assert verdict_line(result) == "the client refused a server that it must accept"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "then"), [("rogue-ca-in-store", DIES), ("rot-new-key-pinned-ca", REFUSES)]
 )

@@ -1,4 +1,4 @@
-"""The target of one case: where the lab is, which roots to trust, and what is pinned."""
+"""The target of one case: the address of the lab, the roots to trust, and the pins."""
 
 from __future__ import annotations
 

@@ -175,14 +175,14 @@ def test_what_an_honest_server_was_sent_is_not_shown() -> None:
 def test_an_honest_server_is_no_attacker_and_nothing_is_given_away(
     write: Callable[[Case, Style], Result],
 ) -> None:
-    """Whatever the client did there: its data is where it belongs."""
+    """A client that refuses it late, or hangs, sent its data to the right server."""
     honest = [case for case in CASES if not case.play(_runs.cast(Style.CA)).attacks]
     assert len(honest) >= 11
     run = _runs.run([write(case, Style.CA) for case in honest], Style.CA)
     page = _page(run)
     assert {"attacker", "What leaked"}.isdisjoint(page.texts)
-    assert not [text for text in page.texts if "given away" in text or "attacker pres" in text]
-    assert "What the honest server presented for api.bank.example" in page.texts
+    assert not [text for text in page.texts if "given away" in text or "by the attacker" in text]
+    assert "Presented by the honest server for api.bank.example" in page.texts
     assert _runs.CANARY not in page.text
     connections = [
         each
@@ -195,7 +195,7 @@ def test_an_honest_server_is_no_attacker_and_nothing_is_given_away(
 
 def test_who_answered_is_named_and_how_much_was_given_away() -> None:
     page = _page(_runs.every_outcome())
-    assert "What the attacker presented for api.bank.example" in page.texts
+    assert "Presented by the attacker for api.bank.example" in page.texts
     assert {"attacker", "honest server"} <= set(page.texts)
     assert any(re.fullmatch(r"\d+ bytes, all given away", text) for text in page.texts)
 
@@ -207,7 +207,7 @@ def test_what_leads_to_another_host_is_told_from_an_attacker() -> None:
     seen.astray = seen.data[:10]
     judged = replace(shared, verdict=Verdict.ACCEPT, outcome=Outcome.WRONG)
     page = _page(_runs.run((redirected, judged)))
-    assert "What the host without pins presented for api.bank.example" in page.texts
+    assert "Presented by the host without pins for api.bank.example" in page.texts
     assert "attacker" not in page.texts
     assert f"{len(seen.data)} bytes, 10 given away" in page.texts
     assert f"{len(seen.astray)} bytes on connection 1, under TLS" in page.texts

@@ -156,7 +156,7 @@ class Session:
         self.done = self._tls.closed
         if self._tls.unknown_client:
             if self.seen.exposed:
-                self.seen.certificate_shown = True  # it told an attacker who it is
+                self.seen.certificate_shown = True  # an attacker learns the client's identity
                 return
             raise CannotServeError(
                 "the client presented a certificate of its own, which the lab does not know",

@@ -45,7 +45,7 @@ def chains(run: Run, result: Result, name: str) -> list[ET.Element]:
 def _figure(run: Run, result: Result, attempt: Attempt, seen: Connection, name: str) -> ET.Element:
     chain = served(seen)
     drawing = draw(chain, scene(run, result, attempt, seen))
-    caption = f"What the {server(seen)} presented for {asked(attempt, seen)}"
+    caption = f"Presented by the {server(seen)} for {asked(attempt, seen)}"
     return tag(
         "figure",
         tag("figcaption", caption),

@@ -1,4 +1,4 @@
-"""Whom ``certpin check`` dials: the servers of a pin file, or the ways that the user names."""
+"""The servers that ``certpin check`` dials: those of the pin file, or ways that the user names."""
 
 from __future__ import annotations
 

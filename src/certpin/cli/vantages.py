@@ -125,7 +125,7 @@ class Vantages:
             else:
                 looked.unknown.append(
                     f"what {policy.pattern} serves: a wildcard has no host of its own; "
-                    "name hosts that it covers with --host"
+                    "add its servers to the pin file, or name hosts that it covers with --host"
                 )
 
     def again(

@@ -26,7 +26,7 @@ RULE = Rule(
     needs="live",
     summary="A host could not be asked: the rules that need it said nothing.",
     why=(
-        "What was not seen was not judged. A wildcard has no host of its own: it needs a "
+        "Rules about the served chain need an answer. A wildcard names no host to ask: it needs a "
         "[[host.server]], or --host."
     ),
     fix=(

@@ -27,7 +27,7 @@ MUTATIONS: list[Mutation] = [
         _SIGNED + "test_servers_are_not_signed_and_other_servers_need_no_new_version",
     ),
     Mutation(
-        "what cannot be left out is not published",
+        "a server that cannot be left out is not published",
         _EDITOR,
         "if not proven:",
         "if False:",
@@ -38,7 +38,7 @@ MUTATIONS: list[Mutation] = [
         _TABLES,
         "while first and _COMMENT.match(kept[first - 1]):",
         "while False:",
-        _FILE + "test_what_is_published_has_no_servers_and_all_else_byte_for_byte",
+        _FILE + "test_the_published_text_has_no_servers_and_all_else_byte_for_byte",
     ),
     Mutation(
         "servers are no part of the policy",
@@ -60,6 +60,13 @@ MUTATIONS: list[Mutation] = [
         "self._refuse_left_out(pins, policies)",
         "pass",
         _COMMANDS + "test_publishing_is_refused_if_host_leaves_out_a_host",
+    ),
+    Mutation(
+        "a step looks at every server of a host",
+        _VANTAGES,
+        "self._refuse_unasked(targets, policies)",
+        "pass",
+        _COMMANDS + "test_each_server_of_a_host_is_checked_and_named_with_its_region",
     ),
     Mutation(
         "the monitor asks the servers of the file",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from certpin.cli.upstream import find_upstream
 from certpin.lab import Identity, LabServer
 from certpin.pinfile import PinSet
 from certpin.pinfile.editor import PinFileEditor
@@ -109,7 +110,9 @@ def test_each_server_of_a_host_is_checked_and_named_with_its_region(
     refused = run("rotate", "publish")
     assert refused.code == 1
     assert f"localhost:{two[1].port} (us) at 127.0.0.1:{two[1].port}" in refused.err
-    assert run("rotate", "publish", "--host", f"localhost:{two[0].port}").code == 0
+    one = run("rotate", "publish", "--host", f"localhost:{two[0].port}")
+    assert one.code == 2
+    assert f"--host leaves out 127.0.0.1:{two[1].port}" in one.err
 
 
 def test_publishing_is_refused_if_host_leaves_out_a_host(run: Run, identity: Identity) -> None:
@@ -150,3 +153,14 @@ def test_a_command_that_connects_nowhere_selects_by_the_same_names(
     for host in ("*.shops.example", "one.shops.example", "one.shops.example:8443"):
         done = run("export", "json", "--host", host)
         assert [each["pattern"] for each in json.loads(done.out)["hosts"]] == ["*.shops.example"]
+
+
+def test_the_real_server_behind_a_lab_is_the_one_of_the_file(
+    two: tuple[LabServer, LabServer], ca: Path
+) -> None:
+    upstream = find_upstream("localhost", "http", Path("pins.toml"), None, ca)
+    assert upstream is not None
+    assert upstream.address == ("127.0.0.1", two[0].port)
+    named = find_upstream("localhost", "http", Path("pins.toml"), f"127.0.0.1:{two[1].port}", ca)
+    assert named is not None
+    assert named.address == ("127.0.0.1", two[1].port)

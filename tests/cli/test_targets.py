@@ -33,6 +33,16 @@ def test_only_the_hosts_that_are_named_are_dialled() -> None:
     assert targets("*.b.example", "**.C.example") == [(B, None), (C, Endpoint("c.example"))]
 
 
+def test_a_way_to_a_host_that_is_left_out_is_no_mistake() -> None:
+    ways = ("c.example=192.0.2.1", "a.example=192.0.2.2")
+    assert targets("a.example", connect=ways) == [
+        (A, Endpoint("a.example", 443, ("192.0.2.2", 443)))
+    ]
+    for host in ("d.example", "x.c.example"):
+        with pytest.raises(click.UsageError, match="names a host that is not dialled"):
+            targets("a.example", "c.example", connect=(f"{host}=192.0.2.1",))
+
+
 @pytest.mark.parametrize("host", ["*.c.example", "**.example", "d.example"])
 def test_a_name_that_the_file_does_not_have_is_refused(host: str) -> None:
     with pytest.raises(click.UsageError, match="no policy of the pin file covers it"):

@@ -1,4 +1,4 @@
-"""``[[host.server]]``: read, refused with its place, written, and left out of what is published."""
+"""``[[host.server]]``: read, refused with its place, written, and left out of signed sets."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_servers_and_their_comments_survive_every_change() -> None:
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_what_is_published_has_no_servers_and_all_else_byte_for_byte(newline: str) -> None:
+def test_the_published_text_has_no_servers_and_all_else_byte_for_byte(newline: str) -> None:
     text, plain = FULL.replace("\n", newline), (HEAD + HOST + PINS).replace("\n", newline)
     assert without_servers(text, PATH) == plain
     assert without_servers(plain, PATH) == plain
@@ -131,7 +131,7 @@ def test_a_server_that_cannot_be_left_out_is_not_published(server: str) -> None:
     assert PinSet.parse(text).policies[0].servers == (HostServer("10.1.2.3"),)
     with pytest.raises(PinFileError) as refused:
         without_servers(text, PATH)
-    assert "[[host.server]] of its own" in refused.value.fix
+    assert "under its own [[host.server]]" in refused.value.fix
 
 
 def test_servers_do_not_make_another_pin_set() -> None:

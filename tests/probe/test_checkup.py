@@ -119,14 +119,14 @@ def test_days_have_words(days: int, words: str) -> None:
 
 
 ROGUE = Authority("Corporate Proxy", now=NOW)
-TWIN = Authority("Root", now=NOW)  # the name of ours, and another key
+TWIN = Authority("Root", now=NOW)  # the same name, and another key
 TRUST = replace(kit.anchors(ROOT), source="bank.pem")
 NO_ISSUER = 20  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
 SELF_SIGNED_IN_CHAIN = 19  # X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN
 
 
 def refused(policy: HostPolicy, chain: Chain, code: int = NO_ISSUER) -> tuple[str, str]:
-    """What is said of a chain that did not verify, and what to do."""
+    """The finding and the fix for a chain that did not verify."""
     endpoint = Endpoint("a.example")
     seen = Observation(endpoint, "192.0.2.7", "TLSv1.3", chain, None, "no issuer", code)
     found = check_up(policy, seen, NOW)

@@ -209,8 +209,7 @@ def _tell(facts: dict[str, Any], backup: Backup, following: str) -> None:
         click.echo(f"  {entry['role']:<12} {entry['pin']}")
     if facts["server"]:
         click.echo(f"  {'server':<12} {facts['server']}")
-    if facts["expires"]:
-        click.echo(f"  {'expires':<12} {facts['expires']}: ship newer pins before that day")
+    click.echo(f"  {'expires':<12} {facts['expires']}: ship newer pins before that day")
     for line in backup.advice():
         click.echo(fold(line, sys.stdout))
     click.echo(f"Next:  {following}")

@@ -1,4 +1,4 @@
-"""Whom ``certpin check`` dials: the servers of a pin file, or the ways that the user names."""
+"""The servers that ``certpin check`` dials: those of the pin file, or ways that the user names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from certpin.probe import PROTOCOLS, Endpoint, contexts, split_address
 from certpin.probe.endpoint import default_port, endpoint_at, served_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from certpin.pins import PinSet
 
@@ -63,7 +63,7 @@ class Ways:
         """Whom to dial, in the order of the pin file."""
         chosen = select_policies(pins, self._hosts)
         targets = [target for policy in chosen for target in self._of(policy, chosen[policy])]
-        self._refuse_unused({endpoint.host for _, endpoint in targets if endpoint})
+        self._refuse_unused(pins, chosen, {endpoint.host for _, endpoint in targets if endpoint})
         return targets
 
     def _of(self, policy: HostPolicy, named: list[tuple[str, int]]) -> list[Target]:
@@ -87,9 +87,15 @@ class Ways:
             return endpoint
         return replace(endpoint, connect=split_address(address, endpoint.port), region="")
 
-    def _refuse_unused(self, dialled: set[str]) -> None:
+    def _refuse_unused(
+        self, pins: PinSet, chosen: Collection[HostPolicy], dialled: set[str]
+    ) -> None:
+        """A way to a host that is not dialled is a mistake, unless --host leaves that host out."""
         for host in (*self._addresses, *self._protocols):
-            if host not in dialled and host != _ALL:
+            if host in dialled or host == _ALL:
+                continue
+            policy = pins.policy_for(host)
+            if policy is None or policy in chosen:
                 raise click.UsageError(f"{host}= names a host that is not dialled")
 
 

@@ -16,6 +16,7 @@ from certpin.cli.options import PIN_FILE, read_file, timeout_option
 from certpin.cli.targets import Contexts, Ways, assigned
 from certpin.errors import CertificateParseError, InputError, ProbeError
 from certpin.probe import join_address, observe
+from certpin.probe.endpoint import endpoint_at, served_at
 from certpin.rotation import Sighting
 from certpin.x509 import Chain, printable
 from certpin.x509.reader import read_certificates
@@ -96,7 +97,7 @@ class Vantages:
         """Look at what these policies' hosts serve.
 
         Raises ``InputError`` on a file, and ``click.UsageError`` if ``--host`` leaves out a policy
-        that the step is for.
+        or a server that the step is for.
         """
         self._refuse_left_out(pins, policies)
         looked = Looked()
@@ -112,6 +113,7 @@ class Vantages:
 
     def _dial(self, looked: Looked, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
         targets = [each for each in self._targets(pins) if each[0] in policies]
+        self._refuse_unasked(targets, policies)
         contexts = Contexts(targets)
         jobs = [partial(_ask, *each, contexts, self.timeout) for each in targets]
         for (policy, _), answer in zip(targets, at_once(jobs, "dialling"), strict=True):
@@ -123,7 +125,7 @@ class Vantages:
             else:
                 looked.unknown.append(
                     f"what {policy.pattern} serves: a wildcard has no host of its own; "
-                    "name hosts that it covers with --host"
+                    "add its servers to the pin file, or name hosts that it covers with --host"
                 )
 
     def again(
@@ -162,6 +164,18 @@ class Vantages:
                 f"this step is for {left_out[0].pattern} too, and --host leaves it out: "
                 "name it too, or none"
             )
+
+    def _refuse_unasked(self, targets: list[Target], policies: Sequence[HostPolicy]) -> None:
+        """A step is judged by every server of a host, unless the user names other ways to it."""
+        if self.connects or self.starttls:
+            return
+        for policy in policies:
+            for name, server in served_at(policy) if policy.servers else ():
+                if (policy, endpoint := endpoint_at(name, server)) not in targets:
+                    raise click.UsageError(
+                        f"this step is for every server of {policy.pattern}, and --host leaves "
+                        f"out {join_address(*endpoint.address)}: name the host without a port"
+                    )
 
     def _targets(self, pins: PinSet) -> list[Target]:
         """Each way to each host once; a host with several addresses is several vantages."""

@@ -109,7 +109,7 @@ def opened(settings: Settings) -> Iterator[Watch]:
 
 @contextmanager
 def naming(store: Store) -> Iterator[None]:
-    """Name the file of an SQLite database in what it raises.
+    """Name the file of an SQLite database in its errors.
 
     The store's own errors name none: they appear on pages, too. Raises ``StoreError``.
     """

@@ -214,7 +214,7 @@ def without_servers(text: str, path: Path) -> str:
     """Return the text of a pin file without its servers, as it is published.
 
     Everything else stays, byte for byte. Raises ``PinFileError`` if a server is not written under
-    a ``[[host.server]]`` of its own.
+    its own ``[[host.server]]``.
     """
     data = _parse(text)
     if [host.pop("server", None) for host in data["host"]] == [None] * len(data["host"]):
@@ -229,7 +229,7 @@ def without_servers(text: str, path: Path) -> str:
             "its servers cannot be left out as they are written, and they are not published",
             path=path,
             key="host.server",
-            fix="write each server under a [[host.server]] of its own",
+            fix="write each server under its own [[host.server]]",
         )
     return published
 

@@ -1,6 +1,6 @@
 """Where a host is served: for the commands that connect to it. Clients never use it.
 
-The servers of a policy decide nothing about what a client accepts, so they are not compared, and
+A client accepts and refuses the same whatever the servers are. So they are not compared, and
 neither published sets nor exports contain them (decision 40).
 """
 

@@ -35,5 +35,5 @@ def cannot_listen(address: tuple[str, int], cause: OSError | None = None) -> Con
     if isinstance(cause, socket.gaierror) or (cause and cause.errno == errno.EADDRNOTAVAIL):
         fix = f"{host} is no address of this machine: name one that it has with --listen HOST:PORT"
     elif isinstance(cause, PermissionError):
-        fix = "ports below 1024 need a right of their own; choose a higher one with --listen"
+        fix = "ports below 1024 need special rights; choose a higher one with --listen"
     return ConfigError(f"{host} port {port} cannot be listened on{reason}", key="listen", fix=fix)

@@ -35,27 +35,23 @@ class Operator:
             (plan,) = planned.json["hosts"]
             if not plan["steps"]:
                 return done
-            self._take(plan["steps"][0], aim, serve)
+            self._take(plan["steps"][0], serve)
             done.append(plan["steps"][0]["act"])
         raise AssertionError(f"the plan does not end: {done}")
 
-    def _take(self, step: dict[str, Any], aim: tuple[str, ...], serve: Callable[[], None]) -> None:
+    def _take(self, step: dict[str, Any], serve: Callable[[], None]) -> None:
         if step["not_before"]:
             _wait_until(datetime.fromisoformat(step["not_before"]))
         if step["act"] == "serve":
             serve()
-        elif step["act"] == "publish":
-            self.typed(step, *self.looking)
+            return
+        self.typed(step)
+        if step["act"] == "publish":
             self.push()
-        elif step["act"] in {"generate", "stage"}:
-            self.typed(step, *aim)
-        else:
-            self.typed(step, *aim, *self.looking)
 
-    def typed(self, step: dict[str, Any], *more: str) -> Done:
-        """Type the command of a step, as it is printed."""
-        words = shlex.split(step["command"])[1:]
-        done = self.run(*words, *more)
+    def typed(self, step: dict[str, Any]) -> Done:
+        """Type the command of a step, as it is printed and with nothing added."""
+        done = self.run(*shlex.split(step["command"])[1:])
         assert done.code == 0, done.out + done.err
         return done
 

@@ -442,7 +442,7 @@ def test_servers_are_not_signed_and_other_servers_need_no_new_version(firm: Firm
     (firm.here / "pins.toml").write_text(text(2) + server.replace("10.1.2.3", "10.9.9.9"))
     firm.sign("targets", "online")
     assert {name for name, data in _files(firm).items() if before[name] != data} == {
-        "site/metadata/timestamp.json"  # it is signed anew each day
+        "site/metadata/timestamp.json"  # it is signed again each day
     }
 
 

@@ -63,7 +63,7 @@ class Host:
     on_expiry: str
     trust: AnchorFile | None
     report_to: tuple[str, ...]
-    servers: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # their keys, and what they contain
+    servers: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # their keys and tables
 
     @cached_property
     def live(self) -> dict[Pin, Entry]:

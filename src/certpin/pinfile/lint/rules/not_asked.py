@@ -26,11 +26,12 @@ RULE = Rule(
     needs="live",
     summary="A host could not be asked: the rules that need it said nothing.",
     why=(
-        "What was not seen was not judged. A wildcard has no host of its own: name one with --host."
+        "Rules about the served chain need an answer. A wildcard names no host to ask: it needs a "
+        "[[host.server]], or --host."
     ),
     fix=(
-        "check name, port and network, and ask again; --host and --connect say whom to ask, and "
-        "where"
+        "check name, port and network, and ask again; [[host.server]] in the file, or --host and "
+        "--connect, name the server"
     ),
     check=_check,
     bad=f'{HEAD}\n[[host]]\nname = "silent.bank.example"{HERE}\n{EXPIRES}{SERVED}{BACKUP}',

@@ -24,7 +24,7 @@ def _look(scene: Scene) -> Iterator[Finding]:
                 ID,
                 "info",
                 f"nobody looks at {case.policy.pattern}: a wildcard has no host of its own",
-                "name hosts that it covers in watch.toml: [[monitor.host]]",
+                "write its servers into the pin file: [[host.server]]",
             )
         yield from _too_large(case)
     named = {target.host for case in scene.cases for target in case.charge.targets}

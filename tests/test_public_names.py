@@ -36,6 +36,7 @@ PUBLIC_NAMES = [
     "Reporter",
     "StartTLSError",
     "StoreError",
+    "TLSUnavailableError",
     "TokenError",
     "TrustAnchors",
     "UncheckedConnectionError",

@@ -28,6 +28,7 @@ LISTS = (
     "tests.cli.mutations_keys",
     "tests.tls.mutations_a",
     "tests.tls.mutations_b",
+    "tests.clients.mutations",
     "tests.formats.mutations_mobile",
     "tests.formats.flutter.mutations_signed",
     "tests.lab.mutations",

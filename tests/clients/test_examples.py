@@ -13,7 +13,6 @@ import importlib.util
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -37,6 +36,7 @@ from tests.servers.websocket import websocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from certpin.lab import Authority, Identity
 

@@ -38,6 +38,7 @@ PUBLIC_NAMES = [
     "Reporter",
     "StartTLSError",
     "StoreError",
+    "TLSUnavailableError",
     "TokenError",
     "TrustAnchors",
     "UncheckedConnectionError",

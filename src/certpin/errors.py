@@ -21,6 +21,7 @@
     │   ├── UnverifiedChainError         OpenSSL refused the chain of a host with a policy
     │   ├── UnverifiedSessionError       a resumed session that was not verified here
     │   └── UncheckedConnectionError     no pinned context checked it (``certpin.assert_pinned``)
+    ├── TLSUnavailableError              this Python has no TLS (Pyodide)
     ├── ProbeError                       a server could not be asked
     │   ├── DialError                    no connection: name, route, refused, time-out
     │   ├── StartTLSError                the server would not, or must not, begin TLS
@@ -38,8 +39,21 @@ Each error says in ``fix`` what to do next.
 
 from __future__ import annotations
 
-import ssl
 from typing import TYPE_CHECKING
+
+try:
+    import _ssl  # noqa: F401  # whether there is OpenSSL: in a browser (Pyodide) there is none
+except ImportError:
+    HAS_TLS = False
+else:
+    HAS_TLS = True
+try:
+    from ssl import SSLCertVerificationError as _CertificateError
+except ImportError:  # no module ssl, or a stub
+
+    class _CertificateError(OSError, ValueError):  # type: ignore[no-redef]
+        """Stand in for the class of ``ssl``, with the bases that it has there."""
+
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,7 +152,7 @@ class JournalError(PinFileError):
     """A journal beside a pin file that cannot be read; ``line`` (from 1) says where."""
 
 
-class PinError(CertpinError, ssl.SSLCertVerificationError):
+class PinError(CertpinError, _CertificateError):
     """A connection was refused. No application byte was sent or read on it.
 
     ``host`` is the normalised host (RFC 5890 A-labels), or an empty string where none was given.
@@ -250,6 +264,20 @@ class UnverifiedSessionError(PinError):
 
 class UncheckedConnectionError(PinError):
     """``assert_pinned``: no pinned context checked this connection, or not for this host."""
+
+
+class TLSUnavailableError(CertpinError):
+    """Python was built without TLS, so that no connection can be pinned."""
+
+    fix = "use a Python with OpenSSL; reading and linting pin files needs none"
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"this Python has no TLS: it was built without the module _ssl\n  fix: {self.fix}"
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), ()
 
 
 class ProbeError(CertpinError):

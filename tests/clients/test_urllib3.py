@@ -132,7 +132,7 @@ def test_settings_that_are_repeated_by_other_threads_weaken_nothing(bank: Bank) 
 
 @pytest.fixture
 def elsewhere(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> list[ssl.SSLSocket]:
-    """What urllib3 connects with, as if it had another way, with TLS of its own."""
+    """Let urllib3 connect in another way, with separate TLS; the connections that it made."""
     made: list[ssl.SSLSocket] = []
 
     def connect(self: Any) -> None:

@@ -19,6 +19,7 @@ _UNWRAP = "tests/tls/test_rule_03_unwrapping.py::"
 _FOUR = "tests/tls/test_rule_04_sessions.py::"
 _FIVE = "tests/tls/test_rule_05_hosts.py::"
 _SIX = "tests/tls/test_rule_06_spki_bytes.py::"
+_CERTIFICATES = "tests/tls/test_rule_03_client_certificates.py::"
 _PATCHED = "tests/tls/test_patched.py::"
 _FOURTEEN = "tests/tls/test_rule_14_assert_pinned.py::"
 
@@ -200,8 +201,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        "except ssl.SSLError as exc:",
-        "except ssl.SSLCertVerificationError as exc:",
+        "if not isinstance(exc, ssl.SSLError):",
+        "if not isinstance(exc, ssl.SSLCertVerificationError):",
         _CLEAR + "test_openssls_own_failure_is_final_too",
     ),
     Mutation(
@@ -448,5 +449,54 @@ MUTATIONS: list[Mutation] = [
         "self._raw if self._check.finished else self.do_handshake()",
         "self._raw",
         _THREE + "test_what_python_3_15_sends_files_with_is_checked_first",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "            self._check.before_last_flight(self._raw)\n",
+        "            pass\n",
+        _CERTIFICATES + "test_it_goes_to_the_pinned_server",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "_LAST_OF_THE_SERVER = frozenset({14, 20})",
+        "_LAST_OF_THE_SERVER = frozenset({20})",
+        _CERTIFICATES + "test_a_rogue_gets_the_client_hello_and_nothing_more",
+    ),
+    Mutation(
+        3,
+        _CHECK,
+        "if self.guards_certificate and not self._early:",
+        "if False:",
+        _CERTIFICATES + "test_without_its_callback_a_connection_is_refused",
+    ),
+    Mutation(
+        3,
+        _CHECK,
+        "        if not self._early:\n",
+        "        if True:\n",
+        _CERTIFICATES + "test_each_connection_is_judged_once_and_told_once",
+    ),
+    Mutation(
+        10,
+        _CHECK,
+        "if self._judged_for is not self._enforcer.state or ",
+        "if ",
+        _CERTIFICATES + "test_a_swap_between_the_two_checks_is_followed",
+    ),
+    Mutation(
+        3,
+        "certpin/tls/mirror.py",
+        "        if self._has_certificate:\n            check_before_last_flight(store)\n",
+        "",
+        _CERTIFICATES + "test_a_certificate_loaded_later_and_a_store_made_later_are_guarded",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "                self._interrupt = exc\n",
+        "                pass\n",
+        _CERTIFICATES + "test_an_interrupt_during_the_check_is_raised_and_refuses",
     ),
 ]

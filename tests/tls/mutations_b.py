@@ -234,4 +234,18 @@ MUTATIONS = [
         "for der in met.served",
         _UNVERIFIED + "hostile_certificates_make_the_error_neither_long_nor_another",
     ),
+    Mutation(
+        10,
+        _TLS + "state.py",
+        "return None if policy.expires is not None and policy.expired(clock()) else last",
+        "return last",
+        _R10 + "a_chain_that_matched_does_not_match_when_its_pins_expire",
+    ),
+    Mutation(
+        2,
+        _TLS + "state.py",
+        "if last is None or last.certificates != certificates:",
+        "if last is None:",
+        _R10 + "a_match_is_not_recalled_for_other_certificates",
+    ),
 ]

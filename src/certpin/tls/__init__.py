@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from certpin.tls.assertion import assert_pinned
-from certpin.tls.context import PinnedSSLContext
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from certpin.errors import HAS_TLS, TLSUnavailableError
 from certpin.tls.enforcer import DEBUG_VARIABLE, DebugOverrideWarning
 from certpin.tls.events import PinFailure
+
+if TYPE_CHECKING or HAS_TLS:
+    from certpin.tls.assertion import assert_pinned
+    from certpin.tls.context import PinnedSSLContext
+else:
+
+    class PinnedSSLContext:
+        """Stand in where Python has no TLS: pin files can be read and linted there."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            raise TLSUnavailableError
+
+    def assert_pinned(*args: Any, **kwargs: Any) -> NoReturn:
+        """Raise ``TLSUnavailableError``."""
+        raise TLSUnavailableError
+
 
 __all__ = [
     "DEBUG_VARIABLE",

@@ -7,7 +7,12 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from certpin.errors import CertificateParseError, PinError, UnverifiedSessionError
+from certpin.errors import (
+    CertificateParseError,
+    PinError,
+    UnverifiedSessionError,
+    WeakenedContextError,
+)
 from certpin.tls.calling import called_now
 from certpin.tls.events import Met
 from certpin.tls.unverified import explain_refusal, reason_of
@@ -22,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class PinCheck:
-    """Made when a connection begins, and called once: when its handshake is done."""
+    """Made when a connection begins, and called when its handshake is done."""
 
     __slots__ = (
-        *("_called", "_chain", "_enforcer", "_resumed", "_state"),
-        *("changes", "finished", "socket", "target", "verdict"),
+        *("_called", "_chain", "_early", "_enforcer", "_judged_for", "_resumed", "_state"),
+        *("changes", "finished", "guards_certificate", "socket", "target", "verdict"),
     )
 
     def __init__(
@@ -35,12 +40,15 @@ class PinCheck:
         self.target = target
         self.changes = changes  # of the settings of rule 1, when the connection began
         self.socket: Callable[[], Any] = _no_socket  # a weak reference, if there is one
+        self.guards_certificate = False  # True if a client certificate may leave a socket
         self.finished = False  # True once the connection was checked and let pass
         self.verdict: Verdict | None = None  # until then, and if no policy covers the host
         self._enforcer = enforcer
         self._state = state
         self._resumed: tuple[bytes, ...] | None = None
         self._chain: tuple[bytes, ...] = ()
+        self._early = False  # whether before_last_flight ran
+        self._judged_for: PinState | None = None  # the state under which the chain passed
         self._called = called_now()  # the handshake may run in another thread
 
     def may_resume(self, session: ssl.SSLSession) -> bool:
@@ -54,11 +62,41 @@ class PinCheck:
         if self._chain:
             self._enforcer.sessions.remember(session, self.target, self._chain)
 
+    def before_last_flight(self, raw: Any) -> None:
+        """Judge the chain while the client's last flight waits. Raises ``PinError``.
+
+        OpenSSL has verified the chain, and the server's signature over the handshake (RFC 8446
+        section 4.4.3, RFC 5246 section 7.4.3). The client has not sent its certificate. A second
+        call does nothing: TLS 1.2 ends the server's part twice, with ServerHelloDone and Finished.
+        """
+        if not self._early:
+            self._early = True
+            self._judge(raw)
+
     def __call__(self, raw: Any) -> None:
         """Judge a finished handshake. Raises ``PinError`` if the connection is refused."""
+        if self.guards_certificate and not self._early:
+            raise self._enforcer.refused(_unguarded(self.target.host), self._met(raw))
+        if self._judged_for is not self._enforcer.state or self._chain != self._verified_chain(raw):
+            self._judge(raw)
+        self.finished = True
+
+    def _judge(self, raw: Any) -> None:
         enforcer = self._enforcer
         if enforcer.state is not self._state:
             self._follow_swap(enforcer.state, raw)
+        certificates = None if raw.session_reused else raw.get_verified_chain()
+        known = self.target.recall(certificates, enforcer.clock)
+        if known is not None:  # a chain to a withdrawn anchor is never kept
+            self._pass(known.chain, known.verdict)
+            return
+        chain, verdict = self._verify(raw)
+        if certificates is not None and verdict is not None and verdict.reason == "match":
+            self.target.keep(certificates, chain, verdict)
+        self._pass(chain, verdict)
+
+    def _verify(self, raw: Any) -> tuple[tuple[bytes, ...], Verdict | None]:
+        enforcer = self._enforcer
         try:
             chain = self._verified_chain(raw)
             if self._state.debug.withdrawn:
@@ -74,9 +112,12 @@ class PinCheck:
         except PinError as exc:
             enforcer.refused(exc, self._met(raw))
             raise
+        return chain, verdict
+
+    def _pass(self, chain: tuple[bytes, ...], verdict: Verdict | None) -> None:
         self._chain = chain
         self.verdict = verdict
-        self.finished = True
+        self._judged_for = self._state
 
     def refusal_of(self, raw: Any, error: ssl.SSLError) -> ssl.SSLError:
         """Record that OpenSSL refused the chain itself. Returns the error to raise.
@@ -149,6 +190,14 @@ def _served(raw: Any) -> tuple[bytes, ...]:
     with suppress(Exception):
         return served_chain(raw)
     return ()
+
+
+def _unguarded(host: str) -> WeakenedContextError:
+    return WeakenedContextError(
+        f"{host} refused: the check before the client certificate was sent did not run",
+        host=host,
+        fix="don't set _msg_callback on a PinnedSSLContext with a client certificate",
+    )
 
 
 def _moved(host: str) -> PinError:

@@ -210,6 +210,23 @@ class PinnedSSLContext(VerifyingContext):
             )
         return tls
 
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """As ``ssl.SSLContext.wrap_bio``. Server-side use is an error."""
+        host = self._encode_hostname(server_hostname)
+        self._require_client(host, server_side)
+        make: Any = self.sslobject_class
+        tls: ssl.SSLObject = make._create(
+            incoming, outgoing, server_hostname=host, session=session, context=self
+        )
+        return tls
+
     def _encode_hostname(self, hostname: str | bytes | None) -> str:
         """Rule 5: the one spelling that policy, SNI and OpenSSL's hostname check all get.
 
@@ -235,6 +252,7 @@ class PinnedSSLContext(VerifyingContext):
         if session is not None and not check.may_resume(session):
             session = None
         check.socket = weakref.ref(sock)
+        check.guards_certificate = self._has_certificate
         store = check.target.store or self
         gate = Gate(check)
         gate.guard(

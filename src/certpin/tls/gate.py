@@ -9,6 +9,12 @@ connection costs nothing from then on. In an object of another library (gevent's
 which keeps OpenSSL's object in its own way, the gate stays and passes every call on.
 
 Before the check, the gate passes on only the names in ``_HARMLESS``.
+
+On a socket, OpenSSL sends the client's last flight, with a client certificate in it, before
+``do_handshake`` returns (RFC 8446 section 4.4, RFC 5246 section 7.3). So a context that has such a
+certificate calls the gate when the server's part of the handshake is complete
+(``check_before_last_flight``), and a refusal shuts the socket before that flight. Other contexts
+have nothing to hide in it, and save the calls.
 """
 
 from __future__ import annotations
@@ -20,6 +26,8 @@ import weakref
 from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
+
+from certpin.x509.stdlib import OpenSSLContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +70,9 @@ class Gate:
     OpenSSL had ready to send into a memory BIO is thrown away, a client certificate included.
     """
 
-    __slots__ = ("__weakref__", "_check", "_outgoing", "_owner", "_raw", "_refusal")
+    __slots__ = (
+        *("__weakref__", "_check", "_interrupt", "_outgoing", "_owner", "_raw", "_refusal"),
+    )
 
     def __init__(self, check: PinCheck, outgoing: ssl.MemoryBIO | None = None) -> None:
         self._check = check
@@ -70,6 +80,7 @@ class Gate:
         self._owner: Callable[[], Any] = _nobody
         self._raw: Any = None
         self._refusal: Exception | None = None
+        self._interrupt: BaseException | None = None
 
     def guard(self, raw: Any, pinned: Any = None) -> None:
         """Stand before OpenSSL's object, and step aside in ``pinned._sslobj`` after the check."""
@@ -88,7 +99,10 @@ class Gate:
             raw.do_handshake()
         except _WAITS:
             raise
-        except ssl.SSLError as exc:
+        except OSError as exc:
+            self._raise_early_refusal()
+            if not isinstance(exc, ssl.SSLError):
+                raise
             refusal = exc
             try:
                 refusal = self._check.refusal_of(raw, exc)
@@ -97,6 +111,7 @@ class Gate:
             if refusal is exc:
                 raise
             raise refusal from exc
+        self._raise_early_refusal()
         try:
             self._check(raw)
         except BaseException as exc:
@@ -108,6 +123,24 @@ class Gate:
             raw.owner = owner
             owner._sslobj = raw
         return raw
+
+    def before_last_flight(self) -> None:
+        """Check a socket before the client's last flight. Never raises: OpenSSL is the caller."""
+        if self._outgoing is not None or self._refusal is not None or self._check.finished:
+            return  # what goes into a memory BIO can be thrown away after the handshake
+        try:
+            self._check.before_last_flight(self._raw)
+        except BaseException as exc:  # noqa: BLE001  # do_handshake raises it
+            self._refuse(exc)
+            if not isinstance(exc, Exception):
+                self._interrupt = exc
+
+    def _raise_early_refusal(self) -> None:
+        interrupt, self._interrupt = self._interrupt, None
+        if interrupt is not None:
+            raise interrupt
+        if self._refusal is not None:
+            raise copy(self._refusal) from None
 
     def read(self, *args: Any) -> Any:
         """Read application bytes: after handshake and check."""
@@ -179,6 +212,29 @@ class Gate:
         if name not in _HARMLESS and not self._check.finished:
             raise AttributeError(f"{name!r} is not reachable before the pins were checked")
         return getattr(self._raw, name)
+
+
+def check_before_last_flight(context: ssl.SSLContext) -> None:
+    """Let OpenSSL call the gates of a context before the client's last flight."""
+    # Not by SSLContext's property of this name, which makes three enumerations for each message.
+    OpenSSLContext._msg_callback.__set__(context, _on_message)
+
+
+_HANDSHAKE = 22  # RFC 8446 section 5.1
+_LAST_OF_THE_SERVER = frozenset({14, 20})  # ServerHelloDone (TLS 1.2), Finished; section 4
+
+
+def _on_message(
+    gate: Any, direction: str, version: int, content_type: int, message_type: int, data: bytes
+) -> None:
+    # The first argument is the gate, as OpenSSL's "owner", until the gate has stepped aside.
+    if (
+        content_type == _HANDSHAKE
+        and message_type in _LAST_OF_THE_SERVER
+        and direction == "read"
+        and type(gate) is Gate
+    ):
+        gate.before_last_flight()
 
 
 def _nobody() -> None:

@@ -16,6 +16,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from certpin.errors import ContextCopyError
+from certpin.tls.gate import check_before_last_flight
 from certpin.x509 import Certificate
 from certpin.x509.stdlib import OwnSSLContext
 from certpin.x509.verifying import trust_alone
@@ -55,6 +56,7 @@ class MirroredContext(OwnSSLContext):
         self._configuring = RLock()
         self._calls: list[_Call] = []
         self._stores: dict[bytes, ssl.SSLContext] = {}
+        self._has_certificate = False
 
     def _store_for(self, trust: TrustAnchors) -> ssl.SSLContext:
         """The store with these anchors alone, made on first need and set up like this context."""
@@ -68,6 +70,8 @@ class MirroredContext(OwnSSLContext):
         for name in _MIRRORED:
             if (value := getattr(self, name)) is not None:
                 setattr(store, name, value)
+        if self._has_certificate:
+            check_before_last_flight(store)
         for call in self._calls:
             getattr(store, call.name)(*call.args)
         return store
@@ -110,13 +114,20 @@ class MirroredContext(OwnSSLContext):
         self._set_everywhere("set_ecdh_curve", name)
 
     def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
-        """As ``ssl.SSLContext.load_cert_chain``, here and in every store."""
+        """As ``ssl.SSLContext.load_cert_chain``, here and in every store.
+
+        From now on, connections are checked before they send the certificate.
+        """
         call = _Call("load_cert_chain", (certfile, keyfile, password))
         with self._configuring:
+            for context in (self, *self._stores.values()):
+                check_before_last_flight(context)
             # Always: the files may have changed. Kept beside others: one for each kind of key.
             self._call_everywhere(call)
             if call not in self._calls:
                 self._calls.append(call)
+            # Last: a connection that sees it was made with the callback.
+            self._has_certificate = True
 
     def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
         """Raise ``ContextCopyError``: a copy has no pins. ``trusted_roots()`` has the roots."""

@@ -1,0 +1,69 @@
+"""A Python without TLS, as in a browser (Pyodide): pin files are read and linted all the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PROGRAM = """
+import sys
+import types
+
+sys.modules["_ssl"] = None
+sys.modules["ssl"] = {module}
+
+import certpin
+from certpin.pinfile.lint import lint, load_document
+from datetime import UTC, datetime
+
+pins = certpin.PinSet.load(sys.argv[1])
+assert pins.name == "bank"
+report = lint(load_document(sys.argv[1]), datetime.now(UTC))
+assert report.findings is not None
+assert issubclass(certpin.PinError, OSError) and issubclass(certpin.PinError, ValueError)
+for use in (lambda: certpin.PinnedSSLContext(pins), lambda: certpin.assert_pinned(None)):
+    try:
+        use()
+    except certpin.TLSUnavailableError as exc:
+        assert "no TLS" in str(exc) and exc.fix in str(exc) and exc.fix
+    else:
+        raise AssertionError
+"""
+_FILE = """
+schema = 1
+version = 1
+name = "bank"
+
+[[host]]
+name = "api.bank.example"
+
+[[host.pin]]
+pin = "sha256/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+role = "leaf"
+
+[[host.pin]]
+pin = "sha256/AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+role = "backup"
+"""
+
+
+@pytest.mark.parametrize("module", ["None", "types.ModuleType('ssl')"], ids=["missing", "a stub"])
+def test_pin_files_are_read_and_linted_and_the_context_says_why_not(
+    module: str, tmp_path: Path
+) -> None:
+    (tmp_path / "pins.toml").write_text(_FILE)
+    run = subprocess.run(
+        [sys.executable, "-c", _PROGRAM.replace("{module}", module), tmp_path / "pins.toml"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.stderr == ""
+    assert run.returncode == 0

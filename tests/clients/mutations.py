@@ -48,6 +48,20 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         14,
+        "certpin/clients/aiohttp.py",
+        "assert_pinned(connection.transport, host, strict=self.context.strict)",
+        "pass",
+        "tests/clients/test_aiohttp.py::test_a_connection_that_the_context_did_not_check_is_closed",
+    ),
+    Mutation(
+        14,
+        "certpin/clients/stdlib.py",
+        "assert_pinned(self.sock, host, strict=context.strict)",
+        "pass",
+        "tests/clients/test_stdlib.py::test_a_connection_that_the_context_did_not_check_is_closed",
+    ),
+    Mutation(
+        14,
         _URLLIB3,
         "refuse_options(options, *_TLS_OPTIONS)",
         "",

@@ -29,6 +29,7 @@ LISTS = (
     "tests.cli.mutations_servers",
     "tests.tls.mutations_a",
     "tests.tls.mutations_b",
+    "tests.clients.mutations",
     "tests.formats.mutations_mobile",
     "tests.formats.flutter.mutations_signed",
     "tests.lab.mutations",

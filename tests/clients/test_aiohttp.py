@@ -94,3 +94,20 @@ def test_the_error_names_host_and_port(bank: Bank) -> None:
         with_session(bank, lambda session, _: session.get(bank.url("mitm")))
     assert (caught.value.host, caught.value.port) == ("mitm.test", bank.web.port)
     assert isinstance(caught.value.certificate_error, certpin.PinMismatchError)
+
+
+def test_a_connection_that_the_context_did_not_check_is_closed(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if aiohttp chose another context."""
+    other = ssl.create_default_context()
+    monkeypatch.setattr(aiohttp.TCPConnector, "_get_ssl_context", lambda *_: other)
+
+    async def work() -> None:
+        async with aiohttp.ClientSession(connector=PinnedConnector(bank.pins)) as session:
+            await session.get(bank.url("api"))
+
+    with pytest.raises(aiohttp.ClientConnectorCertificateError) as caught:
+        run(work)
+    assert isinstance(caught.value, certpin.UncheckedConnectionError)
+    assert bank.arrived("api") == []

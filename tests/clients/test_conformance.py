@@ -18,7 +18,7 @@ from tests.clients._drivers import driven, refusal
 
 if TYPE_CHECKING:
     from certpin import PinFailure, PinSet
-    from tests.clients._drivers import Driver
+    from tests.clients._driver import Driver
     from tests.clients.conftest import Bank
 
 pytestmark = pytest.mark.peer("nginx")

@@ -12,7 +12,7 @@ import certpin
 from certpin import PinnedSSLContext
 from certpin.lab import Authority
 from tests import kit
-from tests.clients._drivers import DRIVERS, Driver, driven, refusal
+from tests.clients._drivers import DRIVERS, driven, refusal
 from tests.clients.conftest import Bank
 from tests.servers._run import require_module
 from tests.servers.nginx import nginx
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from certpin import PinFailure, PinSet
+    from tests.clients._driver import Driver
 
 pytestmark = [
     pytest.mark.peer("nginx", "tinyproxy", "libnginx-mod-stream"),

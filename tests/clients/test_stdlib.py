@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
+import ssl
 import urllib.error
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -37,3 +40,22 @@ def test_an_error_of_the_server_is_raised(bank: Bank) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
         stdlib.opener(bank.pins).open(loop)
     caught.value.close()
+
+
+def test_a_connection_that_the_context_did_not_check_is_closed(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if http.client had another way to connect, with separate TLS."""
+    made: list[ssl.SSLSocket] = []
+
+    def connect(self: Any) -> None:
+        plain = socket.create_connection(("127.0.0.1", bank.web.port))
+        self.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=self.host)
+        made.append(self.sock)
+
+    monkeypatch.setattr(http.client.HTTPSConnection, "connect", connect)
+    with pytest.raises(urllib.error.URLError) as caught:
+        stdlib.opener(bank.pins).open(bank.url("api"))
+    assert isinstance(caught.value, certpin.UncheckedConnectionError)
+    assert [each.fileno() for each in made] == [-1]
+    assert bank.arrived("api") == []

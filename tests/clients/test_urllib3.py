@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,11 @@ import urllib3
 
 import certpin
 from certpin import PinnedSSLContext
-from certpin.clients.urllib3 import PinnedPoolManager, PinnedProxyManager
+from certpin.clients.urllib3 import (
+    PinnedHTTPSConnection,
+    PinnedPoolManager,
+    PinnedProxyManager,
+)
 
 if TYPE_CHECKING:
     from certpin import PinFailure
@@ -123,3 +128,42 @@ def test_settings_that_are_repeated_by_other_threads_weaken_nothing(bank: Bank) 
     with PinnedPoolManager(context) as http:
         assert http.request("GET", bank.url("api")).status == 200
     assert context.connections == 1
+
+
+@pytest.fixture
+def elsewhere(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> list[ssl.SSLSocket]:
+    """Let urllib3 connect in another way, with separate TLS; the connections that it made."""
+    made: list[ssl.SSLSocket] = []
+
+    def connect(self: Any) -> None:
+        plain = socket.create_connection(("127.0.0.1", bank.web.port))
+        self.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=self.host)
+        made.append(self.sock)
+
+    monkeypatch.setattr(urllib3.connection.HTTPSConnection, "connect", connect)
+    return made
+
+
+def test_a_connection_that_the_context_did_not_check_is_refused(
+    bank: Bank, elsewhere: list[ssl.SSLSocket]
+) -> None:
+    with (
+        PinnedPoolManager(bank.pins, retries=3) as http,
+        pytest.raises(urllib3.exceptions.SSLError) as caught,
+    ):
+        http.request("GET", bank.url("api"))
+    assert isinstance(caught.value, certpin.UncheckedConnectionError)
+    assert [each.fileno() for each in elsewhere] == [-1]  # one, and it is closed
+    assert bank.arrived("api") == []
+
+
+def test_a_connection_closes_itself_if_the_context_did_not_check_it(
+    bank: Bank, elsewhere: list[ssl.SSLSocket]
+) -> None:
+    connection = PinnedHTTPSConnection(
+        "api.test", bank.web.port, ssl_context=PinnedSSLContext(bank.pins)
+    )
+    with pytest.raises(Exception, match=r"api\.test|connection") as caught:
+        connection.connect()
+    assert isinstance(certpin.pin_error(caught.value), certpin.UncheckedConnectionError)
+    assert [each.fileno() for each in elsewhere] == [-1]

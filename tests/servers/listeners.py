@@ -67,9 +67,8 @@ def json_api(certificate: Path, key: Path) -> Iterator[int]:
 @contextlib.contextmanager
 def xml_rpc(certificate: Path, key: Path) -> Iterator[int]:
     """Yields the port of Python's own XML-RPC server."""
-    server = SimpleXMLRPCServer((LOOPBACK, 0), logRequests=False)
+    server = _XMLRPC((LOOPBACK, 0), logRequests=False)
     server.register_introspection_functions()
-    server.handle_error = _nothing  # type: ignore[method-assign]
     with _serving(server, certificate, key) as port:
         yield port
 
@@ -100,16 +99,21 @@ web.run_app(app, host="{LOOPBACK}", port=int(port), ssl_context=context, print=N
 """
 
 
-def _nothing(*_: Any) -> None:
-    """Clients that refuse leave in the middle."""
+class _Quiet(socketserver.BaseServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that refuse leave in the middle."""
 
 
-class _Silent(socketserver.ThreadingTCPServer):
-    handle_error = _nothing
+class _Silent(_Quiet, socketserver.ThreadingTCPServer):
+    pass
 
 
-class _Web(ThreadingHTTPServer):
-    handle_error = _nothing
+class _Web(_Quiet, ThreadingHTTPServer):
+    pass
+
+
+class _XMLRPC(_Quiet, SimpleXMLRPCServer):
+    pass
 
 
 @contextlib.contextmanager

@@ -28,10 +28,8 @@ COPIES: dict[str, Callable[[Any], object]] = {
 
 
 @pytest.mark.parametrize("take", COPIES.values(), ids=COPIES)
-def test_a_way_to_copy_a_context_is_refused(
-    take: Callable[[Any], object], world: World
-) -> None:
-    with pytest.raises(certpin.ContextCopyError, match=r"fix|what to do") as caught:
+def test_a_way_to_copy_a_context_is_refused(take: Callable[[Any], object], world: World) -> None:
+    with pytest.raises(certpin.ContextCopyError, match="the copy has no pins") as caught:
         take(world.context())
     assert "trusted_roots()" in str(caught.value)
     # urllib3-future takes these two for a context without roots, and loads the platform's.

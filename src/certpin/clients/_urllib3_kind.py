@@ -23,6 +23,7 @@ from certpin.clients._common import admitted, both, context_of, refuse_options, 
 from certpin.errors import ConfigError, PinError, pin_error
 from certpin.tls import PinnedSSLContext, assert_pinned
 from certpin.tls.calling import calling
+from certpin.x509.stdlib import OwnSSLContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -68,7 +69,7 @@ class RefusedError(Exception):
         self.error = error
 
 
-class HandedContext(ssl.SSLContext):
+class HandedContext(OwnSSLContext):
     """The pinned context in the form that urllib3-future connects with.
 
     For each connection, urllib3-future counts the roots of its context, and loads the platform's if

@@ -23,6 +23,7 @@ from certpin.clients._common import (
     refused_option,
 )
 from certpin.errors import PinError, pin_error
+from certpin.tls import assert_pinned
 
 try:
     from aiohttp import (
@@ -73,13 +74,24 @@ class PinnedConnector(TCPConnector):
         try:
             url = req.url
             with admitted(self.context, url.scheme, url.raw_host or "", url.port):
-                return await super().connect(req, *args, **kwargs)
+                connection = await super().connect(req, *args, **kwargs)
+                if req.is_ssl():
+                    self._require_checked(connection, url.raw_host or "")
+                return connection
         except (ClientConnectionError, PinError) as exc:
             error = pin_error(exc)
             if error is None:
                 raise
             theirs = ClientConnectorCertificateError(req.connection_key, error)
             raise both(theirs, error) from error.__cause__
+
+    def _require_checked(self, connection: Connection, host: str) -> None:
+        """Rule 14: what came out must be what the context checked."""
+        try:
+            assert_pinned(connection.transport, host, strict=self.context.strict)
+        except PinError:
+            connection.close()
+            raise
 
     async def _create_direct_connection(self, req: ClientRequest, *args: Any, **kwargs: Any) -> Any:
         # aiohttp would take the host's context for the proxy too, which no pin has to cover.

@@ -10,6 +10,7 @@ its ``reason`` too. ``http.client``, ``smtplib``, ``imaplib``, ``ftplib`` and ``
 from __future__ import annotations
 
 from contextlib import contextmanager
+from http.client import HTTPSConnection
 from typing import TYPE_CHECKING, Any
 from urllib import request
 from urllib.error import URLError
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 from certpin.clients._common import admitted, both, context_of, port_in
 from certpin.errors import PinError, pin_error
+from certpin.tls import assert_pinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,6 +57,19 @@ def opener(
     return director
 
 
+class _PinnedConnection(HTTPSConnection):
+    def connect(self) -> None:
+        """Connect. Rule 14: what came out must be what the context checked."""
+        super().connect()
+        context: Any = self._context  # type: ignore[attr-defined]  # typeshed leaves it out
+        try:
+            host = getattr(self, "_tunnel_host", None) or self.host
+            assert_pinned(self.sock, host, strict=context.strict)
+        except PinError:
+            self.close()
+            raise
+
+
 class _PinnedHandler(request.HTTPSHandler):
     def __init__(self, context: PinnedSSLContext) -> None:
         super().__init__(context=context)
@@ -62,7 +77,7 @@ class _PinnedHandler(request.HTTPSHandler):
 
     def https_open(self, req: request.Request) -> Any:
         with _pinned(self._pinned_context, req):
-            return super().https_open(req)
+            return self.do_open(_PinnedConnection, req, context=self._pinned_context)
 
 
 class _ClearTextHandler(request.HTTPHandler):

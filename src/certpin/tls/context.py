@@ -169,7 +169,7 @@ class PinnedSSLContext(VerifyingContext):
 
         """
         store = self._enforcer.state.target(self._encode_hostname(host)).store if host else None
-        return tuple(ssl.SSLContext.get_ca_certs(store or self, binary_form=True))
+        return tuple(OpenSSLContext.get_ca_certs(store or self, binary_form=True))
 
     def report_context(self, host: str) -> PinnedSSLContext | None:
         """For a hook that sends reports: the context for an address, ``None`` where no pins hold.

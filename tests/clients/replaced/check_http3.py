@@ -108,7 +108,7 @@ CLIENTS = [
 
 
 def test_without_pins_the_attacker_gets_the_token(world: World) -> None:
-    """The attack is a real one: every other test here would pass if nobody could go there."""
+    """The attack is a real one: every other test here would pass if no client could go there."""
     with urllib3.PoolManager(ca_certs=str(world.bundle)) as http:
         for _ in range(3):
             http.request("GET", world.url, headers=HEADERS)
@@ -173,7 +173,7 @@ def test_a_plain_pool_that_goes_to_http3_at_once_refuses(world: World) -> None:
 
 
 class TalkedIntoHTTP3(PinnedHTTPSConnection):
-    """As if urllib3-future had found one more way: HTTP/3 is on again, with a context of its own.
+    """As if urllib3-future had found one more way: HTTP/3 is on again, with another context.
 
     Rule 14 has to stop it: no context is copied, and every option was in order.
     """
@@ -187,9 +187,7 @@ class TalkedIntoHTTP3(PinnedHTTPSConnection):
         return bool(super()._custom_tls(plain, *args, **kwargs))
 
 
-def test_a_connection_that_nobody_checked_is_closed(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unchecked_connection_is_closed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with PinnedPoolManager(world.pins) as http:
         kind = http.pool_classes_by_scheme["https"]
         monkeypatch.setattr(kind, "ConnectionCls", TalkedIntoHTTP3)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import pickle
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import niquests
@@ -17,11 +19,17 @@ from certpin.clients.niquests import (
     PinnedAdapter,
     PinnedSession,
 )
+from tests import kit
+from tests.clients._examples import EXAMPLES, set_pins
 from tests.clients._loops import run
+from tests.servers.nginx import nginx
+from tests.servers.tap import tap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from certpin.lab import Authority
     from tests.clients.conftest import Bank
 
 pytestmark = pytest.mark.peer("nginx")
@@ -174,3 +182,21 @@ def test_multiplexed_requests_are_pinned(bank: Bank) -> None:
         with pytest.raises(certpin.PinMismatchError):
             session.get(bank.url("mitm"))
     assert bank.arrived("mitm") == []
+
+
+@pytest.mark.parametrize("matching", [True, False], ids=["good", "rogue"])
+def test_the_example_of_the_documentation(
+    matching: bool, intermediate: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = intermediate.issue("localhost")
+    set_pins(tmp_path, identity.pin if matching else kit.NOBODY_ELSE, monkeypatch)
+    with nginx({"localhost": identity}) as server, tap(server.port) as wire:
+        done = subprocess.run(
+            [sys.executable, EXAMPLES / "pinned_niquests.py", "localhost", str(wire.port)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode == 0) is matching, done.stderr
+    assert (wire.encrypted_records() > 1) is matching
+    assert ("localhost refused: no certificate" in done.stderr) is not matching

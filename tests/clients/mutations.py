@@ -1,0 +1,70 @@
+"""Rule 14 of contexts and adapters, taken out piece by piece (``test_mutations.py`` runs them)."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_MIRROR = "certpin/tls/mirror.py"
+_URLLIB3 = "certpin/clients/_urllib3_kind.py"
+
+_URLLIB3_TESTS = "tests/clients/test_urllib3.py::"
+_COPIES = "tests/tls/test_rule_14_no_copies.py::test_a_way_to_copy_a_context_is_refused"
+
+MUTATIONS: list[Mutation] = [
+    Mutation(
+        14,
+        _MIRROR,
+        'raise _copied("get_ca_certs()")',
+        "return super().get_ca_certs(binary_form)",
+        _COPIES,
+    ),
+    Mutation(
+        14,
+        _MIRROR,
+        'raise _copied("cert_store_stats()")',
+        "return super().cert_store_stats()",
+        _COPIES,
+    ),
+    Mutation(
+        14,
+        _MIRROR,
+        'raise _copied("copy or pickle")',
+        "return super().__reduce_ex__(protocol)",
+        _COPIES,
+    ),
+    Mutation(
+        14,
+        _URLLIB3,
+        "assert_pinned(self.sock, _name(host), strict=context.strict)",
+        "pass",
+        _URLLIB3_TESTS + "test_a_connection_that_the_context_did_not_check_is_refused",
+    ),
+    Mutation(
+        14,
+        _URLLIB3,
+        "        except RefusedError:\n            base.close()\n            raise\n",
+        "        finally:\n            pass\n",
+        _URLLIB3_TESTS + "test_a_connection_closes_itself_if_the_context_did_not_check_it",
+    ),
+    Mutation(
+        14,
+        "certpin/clients/aiohttp.py",
+        "assert_pinned(connection.transport, host, strict=self.context.strict)",
+        "pass",
+        "tests/clients/test_aiohttp.py::test_a_connection_that_the_context_did_not_check_is_closed",
+    ),
+    Mutation(
+        14,
+        "certpin/clients/stdlib.py",
+        "assert_pinned(self.sock, host, strict=context.strict)",
+        "pass",
+        "tests/clients/test_stdlib.py::test_a_connection_that_the_context_did_not_check_is_closed",
+    ),
+    Mutation(
+        14,
+        _URLLIB3,
+        "refuse_options(options, *_TLS_OPTIONS)",
+        "",
+        _URLLIB3_TESTS + "test_options_about_tls_are_refused",
+    ),
+]

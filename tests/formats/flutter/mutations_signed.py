@@ -104,7 +104,7 @@ MUTATIONS: list[Mutation] = [
         "signed_verifier.dart",
         "return signer.verifySignature(message, ECSignature(_number(r), _number(s)));",
         "return signer.hashCode >= 0;",
-        f"{_VECTORS}[sign_targets_with_too_few_keys]",
+        _SIGNED + "the_first_root_signs_itself",
     ),
     _rule(
         "compromised keys of a signed set are refused",

@@ -1,6 +1,6 @@
 # The one list of commands: `make` alone prints it.
 #
-# PYTHON    the Python to work with (3.11 to 3.13), by default python3
+# PYTHON    the Python to work with (3.11 to 3.15), by default python3
 # JOBS      how many tests run at once, by default 2
 # UPGRADE   with 1, `make lock` takes the latest of everything
 
@@ -26,7 +26,7 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench attacks formats proof rules suffixes
-.PHONY: clean dart picture python revision htmx pages
+.PHONY: clean dart picture python revision htmx pages unstable
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -46,13 +46,15 @@ quick: setup ## Run the quick tests, in less than a minute.
 test: python ## Run everything: real peers, lint, types, all tests, other Pythons, lowest dependencies.
 	@mkdir -p build && rm -f $(RECORD)
 	@$(PYTHON) -m scripts.install_peers
+	@$(SETUP) .venvs/oldest-pip requirements/oldest-pip.txt --project none
 	@$(PYTHON) -m scripts.dart
 	@$(MAKE) lint types
 	@CERTPIN_RECORD=$(RECORD) $(MAKE) suite
-	@CERTPIN_RECORD=$(RECORD) $(PYTHON) -m scripts.matrix
+	@CERTPIN_RECORD=$(RECORD) $(RUN) -m scripts.matrix
 	@CERTPIN_RECORD=$(RECORD) $(PYTHON) -m scripts.report
 
 suite: setup ## Run all tests with the branch coverage gate.
+	@$(SETUP) .venvs/niquests requirements/niquests.txt
 	@echo "== whole suite with branch coverage"
 	@CERTPIN_RUN="$$($(RUN) -V), whole suite" $(PYTEST) --cov --cov-report=term
 
@@ -65,7 +67,7 @@ lint: setup ## Check style, formatting and the lock files; change nothing.
 types: setup ## Check types strictly, as the oldest and as the newest Python.
 	@echo "== types"
 	@$(RUN) -m mypy --no-error-summary
-	@$(RUN) -m mypy --no-error-summary --python-version 3.13
+	@$(RUN) -m mypy --no-error-summary --python-version 3.15
 
 lock: python ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 takes the latest).
 	@$(SETUP) .venvs/lock requirements/lock.txt --project none
@@ -104,6 +106,9 @@ pages: setup ## Photograph the watch's pages into build/pages, in both themes an
 
 suffixes: setup ## Write the list of public suffixes anew from the locked publicsuffixlist.
 	@$(RUN) -m scripts.public_suffix
+
+unstable: setup ## Record the Pythons of Debian's unstable suite that were fetched for make test.
+	@$(RUN) -m scripts.debian_pythons
 
 clean: ## Remove environments, caches and what was built.
 	@rm -rf .venv .venvs build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -18,11 +18,14 @@ _PARTS = {
     "build": ["build"],
     "core": ["core"],
     "lock": ["lock"],
+    "oldest-pip": ["oldest-pip"],
     "lowest": ["core", "extras", "test"],
+    "niquests": ["core", "niquests", "requests", "urllib3"],
     "sslyze": ["sslyze"],
     "test": ["core", "extras", "lint", "test", "types"],
     "watch": ["core", "watch", "cluster", "otel"],
 }
+_ALONE = {"niquests"}  # extras that no lock has beside the others
 
 
 def main() -> None:
@@ -66,7 +69,7 @@ def _direct(project: dict[str, Any], parts: list[str]) -> list[Requirement]:
     extras = project["project"]["optional-dependencies"]
     sections: dict[str, list[Any]] = {
         "core": project["project"]["dependencies"],
-        "extras": [line for extra in extras.values() for line in extra],
+        "extras": [line for name in extras if name not in _ALONE for line in extras[name]],
         **extras,
         **project["dependency-groups"],
     }

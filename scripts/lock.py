@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tomllib
 from pathlib import Path
 
 from scripts import check_locks
@@ -15,8 +16,9 @@ from scripts.pythons import supported
 
 _UV = Path(sys.executable).parent / "uv"
 _PROJECT = ["pyproject.toml"]
-_EXTRAS = ["pyproject.toml", "--all-extras"]
+_NIQUESTS = ["--extra", "niquests", "--extra", "requests", "--group", "niquests"]
 _WATCH = ["--extra", "cluster", "--extra", "otel"]  # both have the extra watch in them
+_ALONE = {"niquests"}  # extras that cannot share an environment with the others
 _HASHES = ["--generate-hashes", "--custom-compile-command", "make lock"]
 
 
@@ -26,12 +28,14 @@ def main() -> None:
     parser.add_argument("--upgrade", action="store_true", help="take the latest of everything")
     more = [*_HASHES, *(["--upgrade"] if parser.parse_args().upgrade else [])]
     test = "requirements/test.txt"
-    _compile("test", [*_EXTRAS, "--group", "dev", *more])
+    _compile("test", [*_extras(), "--group", "dev", *more])
     _compile("core", [*_PROJECT, "--constraint", test, *more])
     _compile("watch", [*_PROJECT, *_WATCH, "--constraint", test, *more])
     _compile("build", ["--group", "build", *more])
+    _compile("niquests", [*_PROJECT, *_NIQUESTS, "--constraint", test, *more])
     _compile("sslyze", ["--group", "sslyze", *more])
     _compile("lock", ["--group", "lock", *more])
+    _compile("oldest-pip", ["--group", "oldest-pip", *more])
     _compile_lowest(more)
     check_locks.main()
 
@@ -43,8 +47,15 @@ def _compile_lowest(more: list[str]) -> None:
     floor.unlink(missing_ok=True)
     # Without what those need in turn: the latest of it need not suit the tools of the tests.
     lowest = ["--resolution", "lowest-direct", "--no-deps"]
-    _uv([*_EXTRAS, *lowest, "--output-file", str(floor)])
-    _compile("lowest", [*_EXTRAS, "--group", "test", "--constraint", str(floor), *more])
+    _uv([*_extras(), *lowest, "--output-file", str(floor)])
+    _compile("lowest", [*_extras(), "--group", "test", "--constraint", str(floor), *more])
+
+
+def _extras() -> list[str]:
+    """The project with the extras that can be installed together."""
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    together = sorted(project["optional-dependencies"].keys() - _ALONE)
+    return [*_PROJECT, *(word for extra in together for word in ("--extra", extra))]
 
 
 def _compile(name: str, words: list[str]) -> None:

@@ -10,6 +10,8 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts import debian_pythons
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -56,6 +58,7 @@ def _candidates(version: str) -> Iterator[str]:
     for pattern in (pyenv.glob(f"{version}.*"), uv.glob(f"cpython-{version}.*")):
         yield from (str(home / "bin" / "python3") for home in sorted(pattern, reverse=True))
     yield from (f"/usr/bin/python{version}", "/usr/bin/python3", f"/usr/local/bin/python{version}")
+    yield str(debian_pythons.interpreter(version))
 
 
 def _probe(candidate: str, version: str) -> str | None:

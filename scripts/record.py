@@ -9,9 +9,10 @@ from pathlib import Path
 
 FILE = "CERTPIN_RECORD"  # the environment variable that names the file; without it nothing is kept
 RUN = "CERTPIN_RUN"  # the one that names the run
-# How the reason begins where the machine's own kernel forbids it: nothing that could be installed
-# would help, so that it is told, and no failure.
+# A reason that begins like this is reported and is not a failure, because no installation step of
+# ours can help: the machine's kernel forbids it, or Debian's unstable suite has moved on.
 FORBIDDEN = "this machine forbids "
+UNSTABLE = "not on this machine, nor from Debian's unstable suite: "
 REQUIRE_ALL = "CERTPIN_REQUIRE_ALL"  # with 1, what is left out is a failure
 
 
@@ -26,8 +27,8 @@ class Run:
 
     @property
     def must_not_be(self) -> bool:
-        """Whether something is left out that this machine could be made to run."""
-        return any(not reason.startswith(FORBIDDEN) for reason in self.left_out)
+        """Return True if something is left out that this machine could be made to run."""
+        return any(not reason.startswith((FORBIDDEN, UNSTABLE)) for reason in self.left_out)
 
 
 def append(run: Run) -> None:

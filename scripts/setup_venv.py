@@ -14,11 +14,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from scripts import debian_pythons
 from scripts.console import fail, say, succeeds
 
 _BUILD = Path("requirements/build.txt")
 _STAMP = "certpin-stamp"  # what an environment was made from; written when it is complete
-_PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", "install"]
+_PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input"]
 # A lock is complete, so it is not resolved again: pip 23 would look for the newest release of
 # `coverage[toml]`, although coverage is locked, and then refuse it because it has no hash.
 _LOCKED = ["--no-deps", "--require-hashes", "--no-build-isolation", "--no-compile"]
@@ -47,14 +48,30 @@ def _ensure_lock(directory: Path, python: str, inside: str, lock: Path) -> None:
         return
     say(f"setting up {directory} (Python {_version(python)}, {lock})")
     shutil.rmtree(directory, ignore_errors=True)
-    if not succeeds([python, "-m", "venv", str(directory)], quiet=True):
-        fail(f"{python} cannot make an environment", "on Debian: apt-get install python3-venv")
+    _make(directory, python, inside)
     for each in (_BUILD, lock):
         words = [*_LOCKED, "-r", str(each)]
         _pip(inside, words, f"{each} could not be installed")
-    if not succeeds([inside, "-m", "pip", "--disable-pip-version-check", "check"], quiet=True):
+    if not succeeds([inside, *_PIP, "check"], quiet=True):
         fail(f"{lock} does not list everything that its packages need", "make lock")
     stamp.write_text(wanted)
+
+
+def _make(directory: Path, python: str, inside: str) -> None:
+    """Make an environment whose pip works.
+
+    A Python that was unpacked from Debian's packages has no pip of its own. The pip of the
+    environment that runs this, which is the locked one, then installs itself there.
+    """
+    if not debian_pythons.unpacked(python):
+        if not succeeds([python, "-m", "venv", str(directory)], quiet=True):
+            fail(f"{python} cannot make an environment", "on Debian: apt-get install python3-venv")
+        return
+    if not succeeds([python, "-m", "venv", "--without-pip", str(directory)], quiet=True):
+        fail(f"{python} cannot make an environment", "read what it said above")
+    words = ["--quiet", "--python", inside, "install", *_LOCKED, "-r", str(_BUILD)]
+    if not succeeds([sys.executable, *_PIP, *words]):
+        fail(f"{_BUILD} could not be installed", "make setup, then try once more")
 
 
 def _ensure_editable(directory: Path, inside: str) -> None:
@@ -68,7 +85,7 @@ def _ensure_editable(directory: Path, inside: str) -> None:
 
 
 def _pip(inside: str, words: list[str], problem: str) -> None:
-    if not succeeds([inside, *_PIP, *words]):
+    if not succeeds([inside, *_PIP, "install", "--quiet", *words]):
         fail(problem, "read what pip said above; packages come over the network, so try once more")
 
 

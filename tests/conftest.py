@@ -24,9 +24,20 @@ pytest_plugins = ["tests._leftout", "tests._loopback"]
 
 
 def pytest_configure() -> None:
-    """Let tests press Ctrl-C: a shell has its background jobs, and their children, ignore it."""
+    """Start all children with default signals, also under ``nohup`` and in the background.
+
+    A child inherits an ignored signal; a signal with a handler is reset to the default on exec
+    (execve(2)). So the run itself may go on ignoring SIGHUP, and its children don't.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, _go_on)
+
+
+def _go_on(*_: object) -> None:
+    """Ignore a signal in this process only."""
 
 
 def pytest_collection_finish() -> None:

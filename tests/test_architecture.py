@@ -46,7 +46,7 @@ TYPE_ONLY = {("errors", "certpin.pins.verdict")}
 # What `import certpin` must not load: every dependency, required or optional.
 DEPENDENCIES = {
     *("aiohttp", "click", "cryptography", "httpx", "httpx2", "idna", "requests", "rich"),
-    *("matplotlib", "numpy", "pkcs11", "tomlkit", "urllib3"),
+    *("matplotlib", "numpy", "pkcs11", "tomli", "tomlkit", "urllib3"),
 }
 CLIENTS = {"aiohttp", "httpx", "httpx2", "requests", "urllib3"}
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -198,3 +201,23 @@ def swallowed() -> Iterator[None]:
         yield
     finally:
         _loopback._attempts.clear()
+
+
+@pytest.mark.slow
+def test_children_start_with_default_signals_under_nohup(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest((ROOT / "tests" / "conftest.py").read_text(encoding="utf-8"))
+    pytester.makepyfile(
+        """
+        import signal, subprocess, sys
+
+        def test_it():
+            program = "import signal; print(signal.getsignal(signal.SIGHUP).name)"
+            words = [sys.executable, "-c", program]
+            done = subprocess.run(words, capture_output=True, text=True, check=True)
+            assert done.stdout == "SIG_DFL\\n"
+        """
+    )
+    words = ["nohup", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

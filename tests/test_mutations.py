@@ -26,6 +26,7 @@ REPOSITORY = Path(__file__).parents[1]
 LISTS = (
     "tests.hsm.mutations",
     "tests.cli.mutations_keys",
+    "tests.cli.mutations_servers",
     "tests.tls.mutations_a",
     "tests.tls.mutations_b",
     "tests.formats.mutations_mobile",

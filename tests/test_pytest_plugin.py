@@ -14,8 +14,8 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture(autouse=True)
 def _lean(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the plugin of schemathesis, which a user has no reason to have."""
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:schemathesis")
+    """Leave out the plugins of schemathesis and anyio: they import more than certpin's does."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:schemathesis -p no:anyio")
 
 
 CLIENT = """

@@ -16,6 +16,7 @@ from certpin.errors import (
     CertificateParseError,
     CertpinError,
     ConfigError,
+    ContextCopyError,
     DialError,
     FormatError,
     HandshakeError,
@@ -24,6 +25,7 @@ from certpin.errors import (
     InsecureRequestError,
     JournalError,
     KeyParseError,
+    MissingExtraError,
     PinError,
     PinFileError,
     PinMismatchError,
@@ -33,7 +35,9 @@ from certpin.errors import (
     StartTLSError,
     StoreError,
     TokenError,
+    UncheckedConnectionError,
     UnpinnedHostError,
+    UnverifiedChainError,
     UnverifiedSessionError,
     UpdateError,
     WeakenedContextError,
@@ -41,7 +45,7 @@ from certpin.errors import (
 )
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, TrustAnchors, Verdict, verify
-from certpin.tls import DebugOverrideWarning, PinFailure, PinnedSSLContext
+from certpin.tls import DebugOverrideWarning, PinFailure, PinnedSSLContext, assert_pinned
 from certpin.x509 import Certificate, Chain
 
 if TYPE_CHECKING:
@@ -53,6 +57,7 @@ __all__ = [
     "CertpinError",
     "Chain",
     "ConfigError",
+    "ContextCopyError",
     "DebugOverrideWarning",
     "DialError",
     "FormatError",
@@ -65,6 +70,7 @@ __all__ = [
     "InsecureRequestError",
     "JournalError",
     "KeyParseError",
+    "MissingExtraError",
     "Pin",
     "PinError",
     "PinFailure",
@@ -80,12 +86,15 @@ __all__ = [
     "StoreError",
     "TokenError",
     "TrustAnchors",
+    "UncheckedConnectionError",
     "UnpinnedHostError",
+    "UnverifiedChainError",
     "UnverifiedSessionError",
     "UpdateError",
     "Verdict",
     "WeakenedContextError",
     "__version__",
+    "assert_pinned",
     "pin_error",
     "verify",
 ]

@@ -17,11 +17,15 @@
     │   ├── UnpinnedHostError            strict mode, and no policy covers this host
     │   ├── InsecureRequestError         the request would leave the pinned connection
     │   ├── WeakenedContextError         chain, hostname or date checks were switched off
-    │   └── UnverifiedSessionError       a resumed session that was not verified here
+    │   ├── ContextCopyError             a library began to copy the context, without its pins
+    │   ├── UnverifiedChainError         OpenSSL refused the chain of a host with a policy
+    │   ├── UnverifiedSessionError       a resumed session that was not verified here
+    │   └── UncheckedConnectionError     no pinned context checked it (``certpin.assert_pinned``)
     ├── ProbeError                       a server could not be asked
     │   ├── DialError                    no connection: name, route, refused, time-out
     │   ├── StartTLSError                the server would not, or must not, begin TLS
     │   └── HandshakeError               TLS failed before there was a chain to read
+    ├── MissingExtraError (ModuleNotFoundError)   a library that an extra of certpin brings
     ├── StoreError                       the watch's database is away, full, damaged, or another's
     └── UpdateError                      a newer pin set could not be had, or must not be trusted
 
@@ -193,8 +197,60 @@ class WeakenedContextError(PinError):
     """Chain, hostname or date checks were switched off, so that no pin could be trusted."""
 
 
+class ContextCopyError(PinError):
+    """A library asked the pinned context for its roots or counts, to build a context without pins.
+
+    urllib3-future does so for QUIC, rtls and utls. Not an ``AttributeError``: it takes one as "this
+    context has no roots", and then goes on with the platform's.
+    """
+
+
+class UnverifiedChainError(PinError):
+    """OpenSSL refused the chain of a host that has a policy, before any pin was compared.
+
+    ``verify_code`` and ``verify_message`` are OpenSSL's, and so is the error that is its cause.
+    ``issuer`` is the name of the authority that the served chain ends at (nothing about it is
+    proven), or empty if it can't be read. ``anchors`` are the names of the trust anchors of the
+    pin file (``trust = FILE``): the only ones that may vouch for the host. It is empty if those of
+    the platform may.
+    """
+
+    def __init__(  # noqa: PLR0913  # keywords: each is an attribute
+        self,
+        problem: str,
+        *,
+        host: str = "",
+        fix: str = "",
+        code: int = _APPLICATION_VERIFICATION,
+        message: str = "",
+        issuer: str = "",
+        anchors: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(problem, host=host, fix=fix)
+        self.verify_code = code
+        if message:
+            self.verify_message = message
+        self.issuer = issuer
+        self.anchors = anchors
+
+    def __reduce__(self) -> tuple[object, ...]:
+        keywords = {
+            "host": self.host,
+            "fix": self.fix,
+            "code": self.verify_code,
+            "message": self.verify_message,
+            "issuer": self.issuer,
+            "anchors": self.anchors,
+        }
+        return _rebuild, (type(self), (self.problem,), keywords)
+
+
 class UnverifiedSessionError(PinError):
     """The server resumed a session whose chain this context never verified for this host."""
+
+
+class UncheckedConnectionError(PinError):
+    """``assert_pinned``: no pinned context checked this connection, or not for this host."""
 
 
 class ProbeError(CertpinError):
@@ -222,6 +278,23 @@ class StartTLSError(ProbeError):
 
 class HandshakeError(ProbeError):
     """TLS failed before there was a chain to read."""
+
+
+class MissingExtraError(CertpinError, ModuleNotFoundError):
+    """A part of certpin needs a library that is not installed. ``extra`` brings it.
+
+    It is a ``ModuleNotFoundError``, so that ``try … except ImportError`` works as usual.
+    """
+
+    def __init__(self, part: str, extra: str, *, name: str | None = None) -> None:
+        fix = f"pip install 'certpin[{extra}]'"
+        super().__init__(f"{part} needs the package {name or extra}; fix: {fix}", name=name)
+        self.part = part
+        self.extra = extra
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), (self.part, self.extra), {"name": self.name})
 
 
 class StoreError(CertpinError):

@@ -57,6 +57,8 @@ def invoke(*words: str | Path, typed: str | None = None, **env: str) -> Done:
 
 
 _START = ("-m", "certpin.cli.main")
+_PATIENCE = 10.0  # seconds for a program to end in order
+_started: list[subprocess.Popen[str]] = []
 
 
 def program(
@@ -67,7 +69,28 @@ def program(
     argv = [sys.executable, *start, *(os.fspath(word) for word in words)]
     # Unbuffered, Python takes half a write to a pipe for a whole one.
     env = {**os.environ, **options.pop("env", {}), "PYTHONUNBUFFERED": ""}
-    return subprocess.Popen(argv, env=env, **{"encoding": "utf-8", **pipes, **options})
+    process = subprocess.Popen(argv, env=env, **{"encoding": "utf-8", **pipes, **options})
+    _started.append(process)
+    return process
+
+
+@pytest.fixture(autouse=True)
+def _no_process_outlives_its_test() -> Iterator[None]:
+    """End each program that a test started and did not wait for, because it failed before."""
+    before = len(_started)
+    yield
+    for process in _started[before:]:
+        if process.poll() is None:
+            process.terminate()  # politely, so that the lab ends its own children
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+    del _started[before:]
 
 
 @pytest.fixture

@@ -41,12 +41,12 @@ def test_a_host_is_written_with_the_key_of_its_leaf_and_a_backup(
     assert (done.code, done.err) == (0, "")
     (policy,) = PinSet.load("pins.toml").policies
     assert str(policy.pattern) == "localhost"
-    assert (policy.mode, policy.match, policy.expires) == ("enforce", "any", None)
+    assert (policy.mode, policy.match) == ("enforce", "any")
     leaf, backup = policy.pins
     assert (leaf.pin, leaf.role, leaf.state) == (identity.pin, "leaf", "active")
     assert (backup.role, backup.state, backup.note) == (
         "backup",
-        "published",
+        "staged",
         "key file backup.key",
     )
     assert done.out.splitlines()[:3] == [
@@ -67,7 +67,34 @@ def test_as_json_every_field_is_as_documented(run: Run, target: str, ca: Path) -
 
 def test_what_was_added_holds_at_once(run: Run, target: str, ca: Path) -> None:
     run("add", target, "--ca-file", ca, *KEY)
-    assert run("check", "--host", target).code == 0
+    assert run("check").code == 0
+
+
+def test_its_file_passes_its_own_lint(run: Run, target: str, ca: Path) -> None:
+    assert run("add", target, "--ca-file", ca, *KEY).code == 0
+    done = run("lint", "--fail-on", "note")
+    assert (done.code, done.out) == (0, "0 errors, 0 warnings, 0 notes in pins.toml\n")
+
+
+@pytest.mark.parametrize(("mode", "days"), [("enforce", 365), ("report", 90)])
+def test_pins_end_after_a_time_that_lint_accepts(run: Run, mode: str, days: int) -> None:
+    words = ("--pin", str(kit.NOBODY), "--backup-pin", str(kit.NOBODY_ELSE), "--mode", mode)
+    today = datetime.now(UTC).date()
+    done = run("add", "nobody.invalid", *words)
+    expires = PinSet.load("pins.toml").policies[0].expires
+    assert expires is not None
+    assert expires.date() - today in {timedelta(days), timedelta(days + 1)}  # midnight may pass
+    assert f"  expires      {expires:%Y-%m-%d}: ship newer pins" in done.out
+    assert run("lint", "--fail-on", "warning").code == 0
+
+
+def test_the_backup_is_staged_for_the_rotation_too(run: Run, target: str, ca: Path) -> None:
+    run("add", target, "--ca-file", ca, *KEY)
+    (host,) = run("rotate", "status", "--json").json["hosts"]
+    state = {each["role"]: each["state"] for each in host["pins"]}
+    assert state["backup"] == PinSet.load("pins.toml").policies[0].pins[1].state == "staged"
+    assert run("rotate", "publish").code == 0
+    assert PinSet.load("pins.toml").policies[0].pins[1].state == "published"
 
 
 def test_an_enforced_host_without_a_backup_is_refused_before_it_is_dialled(run: Run) -> None:

@@ -56,8 +56,24 @@ def test_a_host_that_is_there_already_is_refused_and_the_file_stays(
     before = Path("pins.toml").read_bytes()
     done = run("add", target, "--ca-file", ca, "--backup-key", "other.key")
     assert (done.code, "has a policy in pins.toml already" in done.err) == (2, True)
+    generate = "certpin rotate generate --backup-key other.key --host localhost"
+    assert f"fix: to add another key: {generate}; then certpin rotate plan --to" in done.err
     assert Path("pins.toml").read_bytes() == before
     assert not Path("other.key").exists()
+    assert run("rotate", "publish").code == 0
+    assert run(*generate.split()[1:]).code == 0
+    assert run("rotate", "plan", "--to", "other.key", "--host", "localhost").code == 0
+
+
+def test_a_known_key_for_a_host_that_is_there_already_is_staged_by_the_rotation(
+    run: Run, target: str, ca: Path
+) -> None:
+    run("add", target, "--ca-file", ca, *KEY, "--file", "other.toml")
+    done = run("add", target, "--backup-pin", str(kit.NOBODY), "--file", "other.toml")
+    stage = f"certpin rotate stage {kit.NOBODY} --host localhost --file other.toml"
+    assert (done.code, f"fix: to add another key: {stage}" in done.err) == (2, True)
+    assert run("rotate", "publish", "--file", "other.toml").code == 0
+    assert run(*stage.split()[1:]).code == 0
 
 
 def test_a_file_that_is_there_keeps_its_name(run: Run, target: str, ca: Path) -> None:
@@ -75,7 +91,7 @@ def test_the_pin_file_is_the_one_that_is_named(
     assert done.code == 0
     assert not Path("pins.toml").exists()
     assert PinSet.load("other.toml").policies
-    assert done.out.splitlines()[-1] == f"Next:  certpin check --file other.toml --host {target}"
+    assert done.out.splitlines()[-1] == "Next:  certpin check --file other.toml"
 
 
 def test_the_authority_is_found_from_the_pin_file_wherever_one_stands(
@@ -99,12 +115,10 @@ def test_the_policy_is_for_the_name_that_was_asked_for(
     target = f"127.0.0.1:{server.port}"
     done = run("add", target, "--server-name", "api.bank.example", "--ca-file", ca, *KEY)
     assert done.out.startswith("api.bank.example is in pins.toml")
-    following = done.out.splitlines()[-1].split()
-    assert following[1:] == [
-        *("certpin", "check", "--host", f"api.bank.example:{server.port}"),
-        *("--connect", target),
-    ]
-    assert run(*following[2:]).code == 0
+    assert done.out.splitlines()[-1] == "Next:  certpin check"
+    (server_of,) = PinSet.load("pins.toml").policies[0].servers
+    assert (server_of.address, server_of.port) == ("127.0.0.1", server.port)
+    assert run("check").code == 0
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"schema = 2\n", b"[[", b"", b'name = "x"\n'])

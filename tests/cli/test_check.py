@@ -93,6 +93,15 @@ def test_a_compromised_key_does_not_match(
     assert (done.code, "which is marked compromised" in done.out) == (1, True)
 
 
+def test_a_compromised_key_is_a_finding_although_its_authority_is_pinned(
+    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
+) -> None:
+    write(dead(kit.policy(HOST, intermediate.pin), identity.pin), trust=ca)
+    host = checked(run, *dial)
+    outcome = "it serves a key that is marked compromised: clients are locked out"
+    assert (host["findings"], host["matched"]) == ([outcome], None)
+
+
 def test_a_chain_that_does_not_verify_is_a_finding_whatever_it_shows(
     run: Run, dial: tuple[str, ...], identity: Identity, trusted_root: Path
 ) -> None:

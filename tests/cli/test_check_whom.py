@@ -43,7 +43,8 @@ def test_hosts_that_could_not_be_asked_are_inconclusive_and_say_what_to_do(
     done = run("check", *dial)
     assert (done.code, done.err) == (3, "")
     assert "a wildcard has no host of its own" in done.out
-    assert "*.shops.example: name hosts that it covers: --host HOST" in done.out.splitlines()
+    advice = "write the servers of hosts that it covers into the pin file ([[host.server]])"
+    assert f"*.shops.example: {advice}, or name such hosts: --host HOST" in done.out.splitlines()
 
 
 def test_a_host_of_a_wildcard_is_named(

@@ -79,7 +79,7 @@ def test_a_chain_that_does_not_verify_is_a_refusal_and_not_the_network(
     write(kit.policy("localhost", identity.pin), trust=other)
     done = run("get", f"https://localhost:{bank.port}/")
     assert (done.code, done.out) == (1, "")
-    assert "localhost refused: its chain did not verify: unable to get" in done.err
+    assert "localhost refused: OpenSSL did not verify its chain: unable to get" in done.err
     assert f"certpin pin localhost:{bank.port}" in done.err
 
 

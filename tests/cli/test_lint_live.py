@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from certpin.lab import Authority, LabServer
 from certpin.pins import HostPin, HostPolicy, Pin
 from tests import kit
 from tests.cli import _documented
@@ -15,7 +16,7 @@ from tests.cli.conftest import HOST, Run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from certpin.lab import Authority, Identity
+    from certpin.lab import Identity
 
 pytestmark = pytest.mark.peer("nginx")
 
@@ -113,3 +114,21 @@ def test_a_file_that_no_client_loads_is_not_asked_about(run: Run, ca: Path) -> N
     done = run("lint", "--live", "--json")
     assert (done.code, done.json["files"][0]["asked"]) == (1, None)
     assert "no host was asked" in done.err
+
+
+def test_a_man_in_the_middle_is_told_with_his_authority_and_the_anchors_of_the_file(
+    run: Run, ca: Path, identity: Identity
+) -> None:
+    """With ``trust = FILE``; it is no server that forgot its intermediates."""
+    write(kit.policy("localhost", identity.pin), trust=ca)
+    with LabServer(Authority("Corporate Proxy").issue("localhost")) as rogue:
+        way = ("--connect", f"127.0.0.1:{rogue.port}")
+        checked, linted = run("check", *way), run("lint", "--live", *way)
+    for done in (checked, linted):
+        text = " ".join(done.out.split())
+        assert done.code == 1
+        assert "it was issued by CN=Corporate Proxy, and trust = " in text
+        assert "expects CN=Test Root" in text
+        assert "man in the middle" in text
+        assert "--ca-file" not in text
+        assert "intermediate certificates" not in text

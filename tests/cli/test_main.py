@@ -110,7 +110,8 @@ def test_a_warning_reads_like_an_error_without_a_place_in_the_code(run: Run) -> 
     Path("pins.toml").write_text(PINS)
     done = run("check")
     assert done.code == 3
-    assert done.err.startswith("certpin: warning: pin file: colour is not known here")
+    assert done.err.startswith("certpin: warning: pins.toml:")
+    assert ": colour is not known here" in done.err
     assert ".py" not in done.err
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import signal
 import sys
 import time
@@ -85,6 +86,16 @@ def test_a_client_with_certpin_is_sound(run: Run) -> None:
     assert "The one attack did not get through." in done.out
 
 
+@pytest.mark.parametrize("words", [("{endpoint}",), ("{address}", "{port}"), ("{address}",)])
+def test_a_command_that_names_the_labs_address_uses_no_proxy(
+    run: Run, words: tuple[str, ...]
+) -> None:
+    show = "import os, sys; print(os.environ['HTTPS_PROXY'] or sys.argv[-1])"
+    done = run("prove", "--json", *FEW, *python(show), *words, "{url}")
+    [attempt, *_] = done.json["results"][0]["attempts"]
+    assert re.fullmatch(rf"https://{HOST}:\d+/canary-\w+\n", attempt["output"])
+
+
 def test_a_client_without_pins_is_found_out_and_told_what_to_do(run: Run) -> None:
     done = run("prove", *FEW, *python(_FETCH))
     assert done.code == 1
@@ -113,9 +124,13 @@ def test_a_pin_that_is_checked_after_the_request_is_a_leak(run: Run) -> None:
 
 
 def test_a_command_that_cannot_be_run_is_inconclusive(run: Run) -> None:
-    done = run("prove", *FEW, "--", "no-such-program")
+    """Its interpreter is missing: only the attempt shows that."""
+    script = Path("client")
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    done = run("prove", *FEW, "--", "./client")
     assert done.code == 3
-    assert "no-such-program did not start" in done.out
+    assert "./client did not start" in done.out
     assert "Nothing is proven" in done.out
 
 
@@ -140,6 +155,38 @@ def test_all_reports_tell_the_same_run(run: Run) -> None:
     page = Path("r.html").read_text()
     assert "rogue-ca-in-store" in page
     assert "<svg" in page
+
+
+def _sarif_place(file: str) -> str:
+    (log,) = json.loads(Path(file).read_text())["runs"]
+    found = {
+        each["physicalLocation"]["artifactLocation"]["uri"]
+        for result in log["results"]
+        for each in result["locations"]
+    }
+    (only,) = found
+    return str(only)
+
+
+def test_sarif_points_at_the_file_that_is_named(run: Run) -> None:
+    words = ("--sarif", "r.sarif", "--sarif-location", "app/pins.toml")
+    assert run("prove", *FEW, *words, *python(_FETCH)).code == 1
+    assert _sarif_place("r.sarif") == "app/pins.toml"
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--sarif", "r.sarif", "--sarif-location", "https://a.example/"), "is a URL"),
+        (("--sarif-location", "pins.toml"), "only with --sarif FILE"),
+    ],
+)
+def test_a_place_that_code_scanning_refuses_is_refused(
+    run: Run, words: tuple[str, ...], problem: str
+) -> None:
+    done = run("prove", *FEW, *words, "--", "true")
+    assert done.code == 2
+    assert problem in done.err
 
 
 @pytest.mark.slow
@@ -232,9 +279,15 @@ def test_a_released_app_with_its_real_pins(run: Run, identity: Identity, root: A
     with LabServer(identity, b"from the real server\n") as server:
         where = ("--ca-file", "root.pem", "--connect", f"127.0.0.1:{server.port}")
         assert run("add", HOST, "--backup-key", "backup.key", *where).code == 0
-        app = (*CERTPIN[:4], "get", "-f", str(Path("pins.toml").resolve()), *CERTPIN[5:], "{url}")
-        real = ("--pins", "pins.toml", "--upstream", f"127.0.0.1:{server.port}")
-        done = run("prove", *real, "--ca-file", "root.pem", *FEW, *app)
+        Path("app").mkdir()
+        Path("app/root.pem").write_bytes(root.pem)
+        pins = Path("pins.toml").rename("app/pins.toml").resolve()
+        app = (*CERTPIN[:4], "get", "-f", str(pins), *CERTPIN[5:], "{url}")
+        upstream = ("--upstream", f"127.0.0.1:{server.port}", "--ca-file", "root.pem")
+        real = ("--pins", "app/pins.toml", *upstream)
+        done = run("prove", *real, *FEW, *app)
+        assert run("prove", *real, "--sarif", "r.sarif", *FEW, *python(_FETCH)).code == 1
+    assert _sarif_place("r.sarif") == "app/pins.toml"
     assert done.code == 0, done.out
     assert "it takes the private key of the real server's backup" in done.out
     assert [line.split()[3] for line in done.out.splitlines() if line.startswith("right")] == [

@@ -496,3 +496,25 @@ def test_keys_may_be_on_a_token(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
         assert run("publish", "init", *new, **pin).code == 2
         with hsm.session() as session:
             assert "root2" not in " ".join(str(each) for each in session.get_objects())
+
+
+@pytest.mark.parametrize(
+    "uri", ["hv:key", "sigstore:me@bank.example", "awskms:arn:aws:kms:x", "gcpkms:projects/x"]
+)
+def test_a_key_of_an_unknown_scheme_is_refused_and_no_file_is_made(begun: Run, uri: str) -> None:
+    before = sorted(Path().rglob("*"))
+    for words in (
+        ("publish", "add-key", uri, "--role", "root"),
+        ("publish", "sign", uri),
+        ("add", "other.example", "--backup-key", uri),
+    ):
+        done = begun(*words)
+        assert done.code == 2, words
+        assert "are not supported" in done.err
+        assert "give a file or a PKCS#11 URI" in done.err
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_file_whose_name_looks_like_a_uri_is_named_with_its_folder(begun: Run) -> None:
+    assert begun("publish", "add-key", "./hv:key", "--role", "root").code == 0
+    assert Path("hv:key").is_file()

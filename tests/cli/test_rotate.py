@@ -235,7 +235,9 @@ def test_a_plan_names_each_step_with_its_command_and_its_date(
         "2. now",
     ]
     assert "if version 4 goes out now" in done.out
-    assert f"       certpin rotate retire {identity.pin}" in lines
+    way = " ".join(dialling)
+    assert f"       certpin rotate retire {identity.pin} {way}" in lines
+    assert f"       certpin rotate stage {kit.NOBODY_ELSE}" in lines  # it connects to no server
     facts = out("rotate", "plan", "--to", str(kit.NOBODY_ELSE), *dialling, "--json").json
     _documented.check("rotation plan", facts)
     assert [step["act"] for step in facts["hosts"][0]["steps"]] == [

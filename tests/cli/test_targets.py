@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin.cli.targets import Ways
 from certpin.errors import HostError
+from certpin.pins import HostServer
 from certpin.probe import Endpoint
 from tests import kit
 
@@ -21,6 +25,46 @@ def targets(*hosts: str, connect: tuple[str, ...] = (), starttls: tuple[str, ...
 
 def test_every_policy_is_dialled_at_its_own_host_where_it_has_one() -> None:
     assert targets() == [(A, Endpoint("a.example")), (B, None), (C, Endpoint("c.example"))]
+
+
+def test_only_the_hosts_that_are_named_are_dialled() -> None:
+    assert targets("a.example:2") == [(A, Endpoint("a.example", 2))]
+    assert targets("y.b.example") == [(B, Endpoint("y.b.example"))]
+    assert targets("*.b.example", "**.C.example") == [(B, None), (C, Endpoint("c.example"))]
+
+
+@pytest.mark.parametrize("host", ["*.c.example", "**.example", "d.example"])
+def test_a_name_that_the_file_does_not_have_is_refused(host: str) -> None:
+    with pytest.raises(click.UsageError, match="no policy of the pin file covers it"):
+        targets(host)
+
+
+def test_the_servers_of_the_file_are_dialled_unless_other_ways_are_named() -> None:
+    servers = (HostServer(port=8443, region="eu"), HostServer("192.0.2.7", 9443, "smtp"))
+    policy = kit.policy("a.example", servers=servers)
+    pins = kit.pin_set(policy)
+    here, there = Endpoint("a.example", 8443), Endpoint("a.example", 9443, ("192.0.2.7", 9443))
+
+    def dialled(*hosts: str, connect: str = "", starttls: str = "") -> list[Endpoint | None]:
+        ways = Ways(hosts, (connect,) if connect else (), (starttls,) if starttls else ())
+        return [endpoint for _, endpoint in ways.targets(pins)]
+
+    assert dialled() == [here, replace(there, starttls="smtp")]
+    assert dialled("a.example:9443") == [replace(there, starttls="smtp")]
+    assert dialled("a.example:1") == [Endpoint("a.example", 1)]
+    assert dialled(connect="192.0.2.9", starttls="ftp") == [
+        Endpoint("a.example", 8443, ("192.0.2.9", 8443), starttls="ftp"),
+        Endpoint("a.example", 9443, ("192.0.2.9", 9443), starttls="ftp"),
+    ]
+
+
+def test_a_wildcard_is_dialled_at_its_servers() -> None:
+    servers = (HostServer("x.b.example", 8443), HostServer("y.b.example"))
+    policy = kit.policy("*.b.example", servers=servers)
+    found = Ways((), (), ()).targets(kit.pin_set(policy))
+    assert found == [(policy, Endpoint("x.b.example", 8443)), (policy, Endpoint("y.b.example"))]
+    (named,) = Ways(("x.b.example",), (), ()).targets(kit.pin_set(policy))
+    assert named == (policy, Endpoint("x.b.example", 8443))
 
 
 def test_named_hosts_stand_at_the_place_of_their_policy() -> None:
@@ -43,11 +87,11 @@ def test_an_address_is_for_one_host_or_for_all_others() -> None:
 
 def test_a_protocol_is_for_one_host_or_for_all_others_and_brings_its_port() -> None:
     starttls = ("smtp", "a.example=postgres")
-    found = targets("c.example:26", starttls=starttls, connect=("192.0.2.1",))
+    found = targets(starttls=starttls, connect=("192.0.2.1",))
     assert found == [
         (A, Endpoint("a.example", 5432, ("192.0.2.1", 5432), starttls="postgres")),
         (B, None),
-        (C, Endpoint("c.example", 26, ("192.0.2.1", 26), starttls="smtp")),
+        (C, Endpoint("c.example", 25, ("192.0.2.1", 25), starttls="smtp")),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import certpin
 from certpin import clients
 from certpin.clients._common import both, context_of
 from tests import kit
+
+ROOT = Path(__file__).parents[2]
 
 
 class LibraryError(Exception):
@@ -34,7 +37,11 @@ def test_the_registry_names_each_module() -> None:
     assert set(clients.CLIENTS) == files
 
 
-@pytest.mark.parametrize("name", clients.CLIENTS)
+# niquests is in an environment of its own (test_replaced_libraries.py).
+with_each_module = pytest.mark.parametrize("name", sorted({*clients.CLIENTS} - {"niquests"}))
+
+
+@with_each_module
 def test_a_module_loads_its_own_library_alone(name: str) -> None:
     libraries = {"aiohttp", "httpx", "httpx2", "requests"} - {name}
     program = f"import certpin.clients.{name}, sys; print(*sys.modules)"
@@ -44,7 +51,7 @@ def test_a_module_loads_its_own_library_alone(name: str) -> None:
     assert not libraries & set(done.stdout.split())
 
 
-@pytest.mark.parametrize("name", clients.CLIENTS)
+@with_each_module
 def test_a_module_has_a_documented_public_face(name: str) -> None:
     module = importlib.import_module(f"certpin.clients.{name}")
     public = [
@@ -88,3 +95,24 @@ def test_the_cause_of_a_refusal_is_kept() -> None:
     ours = refusal()
     ours.__cause__ = ValueError("why")
     assert both(LibraryError("GET /"), ours).__cause__ is ours.__cause__
+
+
+@pytest.mark.parametrize("name", sorted({*clients.CLIENTS} - {"stdlib"}))
+def test_a_module_without_its_library_names_the_extra(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for loaded in [each for each in sys.modules if each.startswith("certpin.clients.")]:
+        monkeypatch.delitem(sys.modules, loaded)
+    for library in {name, "urllib3"} if name == "requests" else {name}:
+        monkeypatch.setitem(sys.modules, library, None)  # as if it were not installed
+    with pytest.raises(ImportError) as caught:
+        importlib.import_module(f"certpin.clients.{name}")
+    assert isinstance(caught.value, certpin.MissingExtraError)
+    message = str(caught.value)
+    assert message.endswith(f"fix: pip install 'certpin[{name}]'")
+    assert len(message.splitlines()) == 1
+
+
+def test_every_extra_that_a_message_names_exists() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(clients.CLIENTS) - {"stdlib"} <= project["optional-dependencies"].keys()

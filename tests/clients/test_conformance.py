@@ -89,7 +89,9 @@ def test_a_pin_replaces_no_check_of_name_date_and_chain_and_each_is_told(
     context = PinnedSSLContext(bank.pins, on_failure=[told.put])
     with pytest.raises(driver.base, match=words) as caught:
         driver.get(context, bank.url(name))
-    assert certpin.pin_error(caught.value) is None
+    error = certpin.pin_error(caught.value)
+    assert isinstance(error, certpin.UnverifiedChainError)
+    assert error.issuer
     assert bank.arrived(name) == []
     failure = told.get(timeout=10)
     assert (failure.host, failure.decision, failure.reason) == (f"{name}.test", "refuse", reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, get_args
@@ -48,6 +49,12 @@ def anchors() -> tuple[TrustAnchors, ...]:
     """One alone, and both."""
     ders = tuple(each.certificate.der for each in authorities())
     return TrustAnchors(ders[:1], "one.pem"), TrustAnchors(ders, "two.pem")
+
+
+def compromised(policy: HostPolicy, *pins: Pin) -> HostPolicy:
+    """The policy with keys that are refused wherever they are on a path."""
+    dead = tuple(HostPin(pin, state="compromised") for pin in pins)
+    return replace(policy, pins=policy.pins + dead)
 
 
 def _patterns() -> Sequence[HostPattern]:

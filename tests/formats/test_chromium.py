@@ -13,6 +13,7 @@ from certpin.errors import CertpinError, FormatError
 from certpin.formats import FORMATS, table
 from certpin.pins import TrustAnchors, pins_of
 from tests.formats._files import PINS, digests, load, two
+from tests.formats._sets import KEYS as KEYS_OF_SETS
 from tests.formats._sets import authorities
 from tests.kit import pin_set
 
@@ -101,10 +102,14 @@ def test_keys_are_read_from_certificates_and_from_pem() -> None:
     assert read(listing({}, {}), keys) == {"bank.example": wanted}
 
 
-def test_keys_that_must_not_stand_in_the_chain_are_refused() -> None:
-    assert "must not stand in the chain" in refused(
-        listing({"bad_static_spki_hashes": ["Two"]}, {})
-    )
+def test_keys_that_must_not_be_in_the_chain_are_compromised() -> None:
+    pinset = {"bad_static_spki_hashes": ["Three"]}
+    keys = f"{FILE}\nThree\n{KEYS_OF_SETS[5]}\n"
+    found = load(NAME, listing(pinset, {}), {KEYS: keys.encode()})
+    assert [each.compromised for each in found.policies] == [{KEYS_OF_SETS[5]}]
+    [listed, _] = FORMATS[NAME].export(found).files
+    written = json.loads("\n".join(listed.text.splitlines()[2:]))
+    assert written["pinsets"][0]["bad_static_spki_hashes"] == ["CertpinKey3"]
     assert read(listing({"bad_static_spki_hashes": []}, {}))
 
 

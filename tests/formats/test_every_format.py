@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from certpin.errors import CertpinError, ConfigError, FormatError
 from certpin.formats import FORMATS, Source, Wishes, fit
+from certpin.pins import HostServer
 from certpin.pins.meaning import meaning
 from tests.formats._sets import DATES, KEYS, WHOLE, anchors, pin_sets
 from tests.kit import pin_set, policy
@@ -64,6 +66,13 @@ def test_a_plain_set_goes_there_and_comes_back(chosen: Format) -> None:
     assert meaning(read_back(chosen, export)) == meaning(export.pins)
     assert export.files == chosen.export(PLAIN).files
     assert export.files[0].path == chosen.file
+
+
+def test_no_export_contains_the_servers(chosen: Format) -> None:
+    (plain,) = PLAIN.policies
+    server = HostServer("internal.bank.example", 8443, "smtp", "machine-room")
+    served = replace(PLAIN, policies=(replace(plain, servers=(server,)),))
+    assert chosen.export(served).files == chosen.export(PLAIN).files
 
 
 @pytest.mark.slow

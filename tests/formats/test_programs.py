@@ -14,7 +14,7 @@ from certpin.formats._program import fill
 from certpin.pins import HostPin, HostPolicy
 from certpin.pins.hosts import HostPattern
 from certpin.pins.meaning import meaning
-from tests.formats._sets import DATES, KEYS, WHOLE, anchors
+from tests.formats._sets import DATES, KEYS, WHOLE, anchors, compromised
 from tests.formats._syntax import errors, names
 from tests.formats._text import exported, imported
 from tests.kit import pin_set, policy
@@ -25,6 +25,7 @@ HOST = "api.bank.example"
 FULL = pin_set(
     policy(HOST, *KEYS[:2], *WHOLE[:1], match="leaf", trust=anchors()[1], expires=DATES[1]),
     policy("**.bank.example", *KEYS[2:4], match="leaf", mode="report", on_expiry="report"),
+    compromised(policy("pay.example", *KEYS[2:4], match="leaf"), KEYS[6], WHOLE[1]),
     policy("2001:db8::7", *KEYS[4:6], match="leaf", expires=DATES[0], on_expiry="fail-open"),
 )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from certpin.lab.case import ALL_ACCEPT, ALL_REJECT, Case, Expected, Family, Style
 from certpin.lab.cast import Authorities
 from certpin.lab.evidence import Connection
-from certpin.lab.script import Act, Script
+from certpin.lab.script import Act, Role, Script
 from certpin.lab.serve.schedule import Schedule
 from certpin.lab.session.hello import ClientHello
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 AUTHORITIES = Authorities(datetime.now(UTC))
 HOSTILE = Act((), b"")
-HONEST = HOSTILE.but(hostile=False)
+HONEST = HOSTILE.but(role=Role.HONEST)
 
 
 def case(name: str, script: Script, expected: Expected = ALL_REJECT, **fields: object) -> Case:

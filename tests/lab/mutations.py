@@ -36,7 +36,7 @@ _VERDICTS = [
         "leak",
         _JUDGE,
         "return Judgement(Verdict.LEAK, f",
-        "return Judgement(Verdict.REJECT, f",
+        "return Judgement(Verdict.ACCEPT, f",
         f"{_J}test_data_and_then_an_error_is_a_leak",
     ),
     Mutation(
@@ -56,9 +56,46 @@ _VERDICTS = [
     Mutation(
         "stopped at an honest server",
         _JUDGE,
-        "    if ending.broken and not any(each.hostile for each in judged):\n",
-        "    if False:\n",
+        "    if ending.broken and not (gave and exposed):\n",
+        "    if ending.broken and not gave:\n",
         f"{_J}test_an_honest_server_is_not_accepted_by_a_client_that_had_to_be_stopped",
+    ),
+    Mutation(
+        "an attacker has what was sent",
+        _JUDGE,
+        "    if ending.broken and not (gave and exposed):\n",
+        "    if ending.broken:\n",
+        f"{_J}test_a_client_that_had_to_be_stopped_did_not_refuse",
+    ),
+    Mutation(
+        "nothing leaks to an honest server",
+        _JUDGE,
+        "    if gave and exposed:\n",
+        "    if gave:\n",
+        f"{_J}test_nothing_leaks_to_an_honest_server",
+    ),
+    Mutation(
+        "an honest second host says nothing",
+        _JUDGE,
+        "(not script.attacks and seen.act in script.first)",
+        "not script.attacks",
+        f"{_J}test_an_honest_second_host_says_nothing_of_the_first",
+    ),
+    Mutation(
+        "a host without pins",
+        _EVIDENCE,
+        "self.act is not None and self.act.role is not Role.HONEST",
+        "self.act is not None and self.act.role is Role.ATTACKER",
+        f"{_J}test_data_counts_at_a_host_without_pins_though_it_is_honest",
+    ),
+    Mutation(
+        "a renewed server is honest",
+        "certpin/lab/script.py",
+        "return cls.of(Act.of(identity, *appended, role=Role.HONEST))",
+        "return cls.of(Act.of(identity, *appended))",
+        "tests/lab/test_honest.py::"
+        "test_a_client_that_refuses_the_renewed_server_too_late_refused_it"
+        "[rot-renewed-same-key-leaf]",
     ),
     Mutation(
         "what leaked before stands",
@@ -77,8 +114,8 @@ _VERDICTS = [
     Mutation(
         "only what is attacked counts",
         _JUDGE,
-        "        return _weigh(attempt, attacked)",
-        "        return _weigh(attempt, met)",
+        "    judged = [each for each in met if is_judged(script, each)]\n",
+        "    judged = met\n",
         f"{_J}test_only_hostile_connections_count_where_there_are_any",
     ),
     Mutation(
@@ -98,7 +135,7 @@ _VERDICTS = [
     Mutation(
         "the answer printed",
         _JUDGE,
-        "    if not honest and attempt.token",
+        "    if not answered_elsewhere and attempt.token",
         "    if attempt.token",
         f"{_J}test_an_answer_from_an_honest_connection_is_no_acceptance_of_a_hostile_one",
     ),
@@ -178,7 +215,42 @@ _SEEN = [
     ),
 ]
 
+_HTML = "tests/lab/report/test_html.py::"
+
+_REPORTS = [
+    Mutation(
+        "nothing of an honest server leaked",
+        "certpin/lab/report/page/evidence.py",
+        "        if not seen.exposed:\n",
+        "        if False:\n",
+        f"{_HTML}test_an_honest_server_is_no_attacker_and_nothing_is_given_away[hung]",
+    ),
+    Mutation(
+        "a renewal is no attack",
+        "certpin/lab/report/tally.py",
+        "result.case.family is Family.ROTATION or not refused_by(result.case)",
+        "not refused_by(result.case)",
+        "tests/lab/report/test_words.py::"
+        "test_a_renewal_is_no_attack_although_other_pins_refuse_it[ca]",
+    ),
+    Mutation(
+        "SARIF points at a file",
+        "certpin/lab/report/sarif.py",
+        '"artifactLocation": {"uri": artifact_uri(location)},',
+        '"artifactLocation": {"uri": f"https://{run.host}/"},',
+        "tests/lab/report/test_sarif.py::"
+        "test_each_result_has_a_rule_a_message_and_a_place[every outcome]",
+    ),
+]
+
 _RUNS = [
+    Mutation(
+        "URLs name the port without a proxy",
+        _CLIENT,
+        'target.direct if self.via == "port" else target',
+        "target",
+        "tests/lab/test_direct.py::test_a_command_gets_the_urls_of_its_way[port-True]",
+    ),
     Mutation(
         "control first",
         _RUN,
@@ -230,4 +302,4 @@ _RUNS = [
     ),
 ]
 
-MUTATIONS = [*_VERDICTS, *_SEEN, *_RUNS]
+MUTATIONS = [*_VERDICTS, *_SEEN, *_REPORTS, *_RUNS]

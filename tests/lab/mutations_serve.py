@@ -45,7 +45,7 @@ _TURNS = [
     Mutation(
         "a sequence is played to its end",
         f"{_S}turn.py",
-        "return [each for each in said if each.seen.hostile or not self._attacks]",
+        "return [each for each in said if is_judged(self.script, each.seen)]",
         "return said",
         f"{_P}data_on_the_honest_connection_of_a_sequence_is_no_finding",
     ),

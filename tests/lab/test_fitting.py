@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from certpin.lab.fitting import VERSIONS, fit
-from certpin.lab.script import Act, Script, Settings
+from certpin.lab.script import Act, Role, Script, Settings
 
 HOSTILE = Act((), b"")
-HONEST = HOSTILE.but(hostile=False)
+HONEST = HOSTILE.but(role=Role.HONEST)
 OLD = HONEST.but(settings=Settings(oldest="TLSv1", newest="TLSv1"))
 TICKETS = HONEST.but(settings=Settings(tickets="shared"))
 

@@ -7,11 +7,11 @@ import pytest
 from certpin.lab.case import Expect
 from certpin.lab.evidence import Attempt, Connection, Ending
 from certpin.lab.judge import Judgement, Outcome, Verdict, agree, judge, outcome, settle
-from certpin.lab.script import Act, Script
+from certpin.lab.script import Act, Role, Script
 from certpin.lab.session.hello import ClientHello
 
 HOSTILE = Act((), b"")
-HONEST = HOSTILE.but(hostile=False)
+HONEST = HOSTILE.but(role=Role.HONEST)
 HELLO = ClientHello("api.bank.example")
 CONTENT, REFUSED = Ending(0), Ending(1, "refused")
 CANARY = "canary-1"
@@ -48,7 +48,7 @@ def test_data_and_then_an_error_is_a_leak() -> None:
 def test_what_went_to_the_real_server_counts_and_what_that_answered_does_not() -> None:
     script = Script.of(HONEST)
     assert verdict(CONTENT, met(HONEST, passed=1, answered=9), script=script) is Verdict.ACCEPT
-    assert verdict(REFUSED, met(HONEST, passed=1, answered=9), script=script) is Verdict.LEAK
+    assert verdict(REFUSED, met(HONEST, passed=1, answered=9), script=script) is Verdict.REJECT
     assert verdict(CONTENT, met(HONEST, answered=9), script=script) is Verdict.REJECT
 
 
@@ -126,6 +126,39 @@ def test_an_honest_server_is_not_accepted_by_a_client_that_had_to_be_stopped() -
     script, connection = Script.of(HONEST), met(HONEST, data=b"GET /canary-1")
     assert verdict(stopped, connection, script=script) is Verdict.INCONCLUSIVE
     assert verdict(Ending(-11), connection, script=script) is Verdict.INCONCLUSIVE
+
+
+def test_nothing_leaks_to_an_honest_server() -> None:
+    """A client that reports an error after its data arrived refused the server, too late."""
+    script, connection = Script.of(HONEST), met(HONEST, data=b"GET /canary-1")
+    found = judge(Attempt(REFUSED, script, (connection,), CANARY, "token-1"))
+    assert found.verdict is Verdict.REJECT
+    assert found.why == "the canary arrived, and then the client reported an error"
+    shown = met(HONEST, client_certificate=b"der")
+    refused = judge(Attempt(REFUSED, script, (shown,), CANARY, "token-1"))
+    assert (refused.verdict, refused.caution) == (Verdict.REJECT, False)
+
+
+def test_an_honest_second_host_says_nothing_of_the_first() -> None:
+    second = HONEST.but(key_pem=b"second")
+    script = Script.of(HONEST, second=(second,))
+    elsewhere = met(second, data=b"GET /canary-1")
+    assert verdict(CONTENT, met(HONEST), elsewhere, script=script) is Verdict.REJECT
+    assert verdict(CONTENT, met(HONEST, data=b"x"), elsewhere, script=script) is Verdict.ACCEPT
+    printed = Ending(0, "it said token-1")
+    assert verdict(printed, met(HONEST), script=script) is Verdict.ACCEPT
+    assert verdict(printed, met(HONEST), elsewhere, script=script) is Verdict.REJECT
+    found = judge(Attempt(CONTENT, script, (elsewhere,), CANARY, "token-1"))
+    assert (found.verdict, found.why) == (None, "the client never called the host of this case")
+
+
+def test_data_counts_at_a_host_without_pins_though_it_is_honest() -> None:
+    unpinned = HONEST.but(role=Role.UNPINNED)
+    script = Script((HONEST,), unpinned=(unpinned,), lures=True)
+    asked, followed = met(HONEST, data=b"GET /canary-1"), met(unpinned, data=b"x")
+    assert verdict(CONTENT, asked, followed, script=script) is Verdict.ACCEPT
+    assert verdict(Ending(-9), asked, followed, script=script) is Verdict.LEAK
+    assert not followed.hostile
 
 
 def test_only_hostile_connections_count_where_there_are_any() -> None:

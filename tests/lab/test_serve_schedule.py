@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 
 from certpin.lab.attacks import CONTROL
 from certpin.lab.judge import Verdict
-from certpin.lab.script import Script
+from certpin.lab.script import Role, Script
 from certpin.lab.serve.word import Word
 from tests.lab._serving import BOTH, HOSTILE, ONE, OTHER, RENEWED, SWAPPED, Rehearsal, case
 
@@ -90,9 +90,9 @@ class Devices(RuleBasedStateMachine):
         for visit, turn, played in self.began.values():
             said[turn.hosts[0], played.name].append(visit)
         for host, result in self.lab.told:
-            words = [(each.word, each.seen.hostile) for each in said[host, result.case.name]]
-            attacks = any(act.hostile for act in result.case.play(None).acts)  # type: ignore[arg-type]
-            counted = {word for word, hostile in words if hostile or not attacks}
+            words = [(each.word, each.seen.exposed) for each in said[host, result.case.name]]
+            attacks = result.case.play(None).attacks  # type: ignore[arg-type]
+            counted = {word for word, exposed in words if exposed or not attacks}
             if result.verdict is Verdict.ACCEPT:
                 assert Word.GAVE in counted
             if result.verdict is Verdict.REJECT:
@@ -120,7 +120,7 @@ class Devices(RuleBasedStateMachine):
                 visit = self.visit(host)
                 act = visit.seen.act
                 assert act is not None
-                (self.lab.refuses if act.hostile else self.lab.gives)(visit)
+                (self.lab.gives if act.role is Role.HONEST else self.lab.refuses)(visit)
                 self.lab.leaves(visit)
         assert self.lab.schedule.finished
         for host in HOSTS:

@@ -209,7 +209,7 @@ FILES = {
     ),
     "a pin twice": Broken(
         _after(f'\n[[host.pin]]\npin = "{ONE}"\n'),
-        *(15, "host[0].pin[2]", "stands there twice", "remove one"),
+        *(15, "host[0].pin[2]", "is listed twice", "remove one"),
     ),
     "a placeholder": Broken(
         _after(f'\n[[host.pin]]\npin = "sha256/{"A" * 43}="\n'),

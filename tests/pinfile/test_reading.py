@@ -10,12 +10,15 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import certpin
 from certpin.errors import PinFileError
 from certpin.lab import Authority
-from certpin.pinfile import PINS_VARIABLE, PinFileWarning, PinSet
-from certpin.pinfile import file as pin_file
+from certpin.pinfile import PINS_VARIABLE, PinFileWarning, PinSet, disk
+from certpin.pinfile.fields import meant_by
+from certpin.pinfile.reader import DEBUG_KEYS, HOST_KEYS, PIN_KEYS, TOP_KEYS
 from certpin.pins import HostPattern, HostPin, HostPolicy
 from tests.pinfile._files import FULL, GOOD, HEAD, HOST, ONE, PINS, TWO, WHOLE
 
@@ -140,20 +143,28 @@ def test_the_platforms_roots_are_what_no_trust_means() -> None:
 
 
 UNKNOWN = {
-    "color": (HEAD + 'color = "red"\n' + HOST + PINS, "color"),
-    "a table": (GOOD + "[tool.mine]\nx = 1\n", "tool"),
-    "host": (HEAD + HOST + "exipres = 2027-06-01\n" + PINS, r"host[0].exipres"),
-    "pin": (GOOD + 'rôle = "x"\n'.replace("rôle", '"rôle"'), r"host[0].pin[1].rôle"),
+    "color": (HEAD + 'color = "red"\n' + HOST + PINS, "color", 4),
+    "a table": (GOOD + "[tool.mine]\nx = 1\n", "tool", 14),
+    "host": (HEAD + HOST + "lifetime = 2027-06-01\n" + PINS, "host[0].lifetime", 7),
+    "pin": (GOOD + 'owner = "x"\n', "host[0].pin[1].owner", 14),
 }
 
 
 @pytest.mark.parametrize("what", UNKNOWN)
 def test_a_key_that_nothing_reads_is_warned_about_and_changes_nothing(what: str) -> None:
-    text, key = UNKNOWN[what]
-    with pytest.warns(PinFileWarning, match=re.escape(f"{key} is not known here")) as caught:
-        pins = PinSet.parse(text)
+    text, key, line = UNKNOWN[what]
+    words = f"mine.toml:{line}: {key} is not known here"
+    with pytest.warns(PinFileWarning, match=re.escape(words)) as caught:
+        pins = PinSet.parse(text, path="mine.toml")
     assert "(known: " in str(caught[0].message)
     assert pins == PinSet.parse(GOOD)
+
+
+def test_a_key_is_warned_about_once_however_many_hosts_have_it() -> None:
+    hosts = [f'[[host]]\nname = "h{n}.example"\nlifetime = 1\n{PINS}' for n in range(20)]
+    with pytest.warns(PinFileWarning, match=r":7: host\[0\]\.lifetime is not known") as caught:
+        PinSet.parse(HEAD + "\n" + "\n".join(hosts))
+    assert len(caught) == 1
 
 
 def test_an_unknown_key_of_the_debug_table_is_warned_about(tmp_path: Path) -> None:
@@ -161,6 +172,58 @@ def test_an_unknown_key_of_the_debug_table_is_warned_about(tmp_path: Path) -> No
     text = _anchored(debug="ca.pem") + "on = true\n"
     with pytest.warns(PinFileWarning, match=r"debug\.on is not known here"):
         PinSet.parse(text, path=tmp_path / "pins.toml")
+
+
+MISSPELT = {
+    "trust": (HEAD + HOST + 'truts = "ca.pem"\n' + PINS, "host[0].truts", 7, "'trust'"),
+    "expires": (HEAD + HOST + "expiry = 2027-06-01\n" + PINS, "host[0].expiry", 7, "'expires'"),
+    "on_expiry": (
+        HEAD + HOST + 'On-Expiry = "report"\n' + PINS,
+        "host[0].On-Expiry",
+        7,
+        "'on_expiry'",
+    ),
+    "role": (GOOD + 'rule = "leaf"\n', "host[0].pin[1].rule", 14, "'role'"),
+    "host": (GOOD + "[[hots]]\n", "hots", 14, "'host'"),
+    "a host's in a pin": (GOOD + 'trust = "ca.pem"\n', "host[0].pin[1].trust", 14, "[[host]]"),
+    "a host's at the top": (HEAD + 'mode = "report"\n' + HOST + PINS, "mode", 4, "[[host]]"),
+}
+
+
+@pytest.mark.parametrize("what", MISSPELT)
+def test_a_key_that_looks_like_a_known_one_is_refused(what: str) -> None:
+    text, key, line, meant = MISSPELT[what]
+    with pytest.raises(PinFileError, match=r"is not a key of this table") as caught:
+        PinSet.parse(text)
+    assert (caught.value.key, caught.value.line) == (key, line)
+    assert meant in caught.value.fix
+
+
+TABLES = (TOP_KEYS, HOST_KEYS, PIN_KEYS, DEBUG_KEYS)
+KNOWN = [(name, keys) for keys in TABLES for name in keys]
+
+
+@given(st.sampled_from(KNOWN), st.data())
+def test_every_slip_of_the_pen_resembles_the_known_key(
+    known: tuple[str, tuple[str, ...]], data: st.DataObject
+) -> None:
+    name, keys = known
+    at, letter = data.draw(st.integers(0, len(name) - 1)), data.draw(st.sampled_from("abexyz_"))
+    slips = (
+        name[:at] + name[at + 1 :],
+        name[:at] + letter + name[at:],
+        name[:at] + letter + name[at + 1 :],
+        name[:at] + name[at + 1 : at + 2] + name[at] + name[at + 2 :],
+    )
+    for slip in slips:
+        if slip not in keys:
+            assert meant_by(slip, keys)
+
+
+def test_no_known_key_looks_like_another() -> None:
+    for keys in TABLES:
+        for name in keys:
+            assert not meant_by(name, [each for each in keys if each != name])
 
 
 def test_a_file_of_another_schema_gives_no_warnings_about_its_keys() -> None:
@@ -230,7 +293,7 @@ def test_a_file_that_is_too_large_is_not_read(
 ) -> None:
     path = tmp_path / "pins.toml"
     path.write_text(GOOD, encoding="utf-8")
-    monkeypatch.setattr(pin_file, "MAX_PIN_FILE_BYTES", os.path.getsize(path) - 1)  # noqa: PTH202
+    monkeypatch.setattr(disk, "MAX_PIN_FILE_BYTES", os.path.getsize(path) - 1)  # noqa: PTH202
     with pytest.raises(PinFileError, match="more than"):
         PinSet.load(path)
 

@@ -124,6 +124,9 @@ BOTH = ((ONE, "active"), (TWO, "published"))
         ((*BOTH, (THREE, "published")), BOTH, ["careful"]),
         ((*BOTH, (THREE, "removed")), BOTH, []),
         ((*BOTH, (THREE, "compromised")), BOTH, ["careful"]),
+        ((*BOTH, (THREE, "compromised")), (*BOTH, (THREE, "removed")), ["careful"]),
+        (BOTH, (*BOTH, (THREE, "compromised")), ["careful"]),
+        ((*BOTH, (THREE, "removed")), (*BOTH, (THREE, "compromised")), ["careful"]),
         # Pins that move.
         (BOTH, ((ONE, "active"), (TWO, "active")), ["careful"]),
         (BOTH, ((ONE, "active"), (TWO, "adopted")), ["safe"]),

@@ -106,12 +106,20 @@ def test_a_connection_without_a_chain_is_told_why() -> None:
 
 @pytest.mark.parametrize("state", ["removed", "compromised"])
 @pytest.mark.parametrize("whole", [False, True])
-def test_a_dead_key_that_is_served_is_an_alarm(state: State, whole: bool) -> None:
+def test_a_dead_key_that_is_served_is_named(state: State, whole: bool) -> None:
     dead = pins_of(LEAF)[whole]
     fix = _refusal(_policy(HostPin(dead, state=state), _other())).fix
     assert str(dead) in fix
-    assert state in fix
-    assert "must not be trusted again" in fix
+    assert f"marked {state}" in fix
+    assert ("treat this as an attack" in fix) == (state == "compromised")
+
+
+def test_a_compromised_key_is_named_although_another_pin_matches() -> None:
+    dead = pins_of(BELOW.certificate)[0]
+    entries = (HostPin(pins_of(LEAF)[0]), HostPin(dead, state="compromised"), _other())
+    error = _refusal(_policy(*entries))
+    assert "its verified chain contains a key marked compromised" in str(error)
+    assert f"the server uses the key {dead}, which is marked compromised" in error.fix
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import pickle
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
@@ -74,6 +75,51 @@ def test_a_dead_pin_accepts_nothing(state: State, kind: PinKind) -> None:
     )
     verdict = verify(CHAIN, HostPolicy(kit.policy(HOST).pattern, entries), NOW)
     assert verdict.decision == ("refuse" if state in {"removed", "compromised"} else "accept")
+
+
+@pytest.mark.parametrize("kind", ["sha256", "cert-sha256"])
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("match", get_args(Match))
+@pytest.mark.parametrize("mode", get_args(Mode))
+def test_rule_13_a_compromised_key_is_refused_whatever_else_matches(
+    mode: Mode, match: Match, place: str, kind: PinKind
+) -> None:
+    pinned = [_pin(each, "sha256") for name, each in PLACES.items() if name != place]
+    policy = _compromised(_pin(PLACES[place], kind), *pinned, mode=mode, match=match)
+    verdict = verify(CHAIN, policy, NOW)
+    assert (verdict.decision, verdict.reason) == (_failing(mode), "compromised-key")
+    assert (verdict.matched, verdict.certificate) == (None, PLACES[place])
+
+
+@pytest.mark.parametrize("on_expiry", get_args(OnExpiry))
+@pytest.mark.parametrize("expires", [PAST, FUTURE])
+@pytest.mark.parametrize("mode", get_args(Mode))
+def test_rule_13_comes_before_expiry(mode: Mode, expires: datetime, on_expiry: OnExpiry) -> None:
+    root = _pin(ROOT.certificate, "sha256")
+    policy = _compromised(
+        _pin(LEAF, "sha256"), root, mode=mode, expires=expires, on_expiry=on_expiry
+    )
+    verdict = verify(CHAIN, policy, NOW)
+    assert (verdict.decision, verdict.reason) == (_failing(mode), "compromised-key")
+
+
+def test_rule_13_the_debug_override_is_the_only_exception() -> None:
+    policy = _compromised(_pin(LEAF, "sha256"), _pin(ROOT.certificate, "sha256"))
+    verdict = verify(CHAIN, policy, NOW, debug_anchors=frozenset({ROOT.certificate.sha256}))
+    assert (verdict.decision, verdict.reason) == ("accept", "debug-anchor")
+
+
+@pytest.mark.parametrize("kind", ["sha256", "cert-sha256"])
+def test_a_removed_key_is_not_refused_if_another_pin_matches(kind: PinKind) -> None:
+    policy = kit.policy(HOST, _pin(ROOT.certificate, "sha256"))
+    removed = HostPin(_pin(LEAF, kind), state="removed")
+    verdict = verify(CHAIN, replace(policy, pins=(*policy.pins, removed)), NOW)
+    assert (verdict.decision, verdict.certificate) == ("accept", ROOT.certificate)
+
+
+def _compromised(pin: Pin, *live: Pin, **settings: Any) -> HostPolicy:
+    policy = kit.policy(HOST, *live, **settings)
+    return replace(policy, pins=(*policy.pins, HostPin(pin, state="compromised")))
 
 
 @pytest.mark.parametrize("role", ["leaf", "backup", "intermediate", "root"])

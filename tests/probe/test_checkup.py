@@ -16,7 +16,7 @@ from certpin.x509 import Certificate, Chain
 from tests import kit
 
 if TYPE_CHECKING:
-    from certpin.pins import HostPolicy
+    from certpin.pins import HostPolicy, TrustAnchors
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 ROOT = Authority("Root", now=NOW)
@@ -87,9 +87,9 @@ def test_every_pin_in_the_chain_is_no_backup() -> None:
 
 
 def test_a_chain_that_did_not_verify_is_one_finding_and_has_no_days() -> None:
-    seen = replace(SEEN, verified=None, problem="self-signed certificate", code=18)
+    seen = replace(SEEN, verified=None, problem="Hostname mismatch", code=62)
     found = check_up(kit.policy("a.example", BANK.pin), seen, NOW, least_days=99)
-    assert found.findings == ("the chain did not verify: self-signed certificate",)
+    assert found.findings == ("the chain did not verify: Hostname mismatch",)
     assert (found.verdict, found.certificate_days(NOW)) == (None, None)
 
 
@@ -116,3 +116,70 @@ def test_a_date_that_cannot_be_read_is_left_out(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(("days", "words"), [(0, "0 days"), (1, "1 day"), (2, "2 days")])
 def test_days_have_words(days: int, words: str) -> None:
     assert in_days(days) == words
+
+
+ROGUE = Authority("Corporate Proxy", now=NOW)
+TWIN = Authority("Root", now=NOW)  # the name of ours, and another key
+TRUST = replace(kit.anchors(ROOT), source="bank.pem")
+NO_ISSUER = 20  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+SELF_SIGNED_IN_CHAIN = 19  # X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN
+
+
+def refused(policy: HostPolicy, chain: Chain, code: int = NO_ISSUER) -> tuple[str, str]:
+    """What is said of a chain that did not verify, and what to do."""
+    endpoint = Endpoint("a.example")
+    seen = Observation(endpoint, "192.0.2.7", "TLSv1.3", chain, None, "no issuer", code)
+    found = check_up(policy, seen, NOW)
+    assert found.status == "finding"
+    (problem,) = found.findings
+    assert "--ca-file" not in problem + found.fix  # neither check nor lint has such an option
+    return problem, found.fix
+
+
+@pytest.mark.parametrize("code", [NO_ISSUER, SELF_SIGNED_IN_CHAIN])
+@pytest.mark.parametrize("length", [1, 2])
+def test_a_chain_of_another_authority_is_told_with_its_issuer_and_the_anchors(
+    length: int, code: int
+) -> None:
+    forged = ROGUE.issue("a.example")
+    chain = Chain((forged.certificate, ROGUE.certificate)[:length])
+    problem, fix = refused(kit.policy("a.example", BANK.pin, trust=TRUST), chain, code)
+    assert problem == (
+        "the chain ends at another authority: it was issued by CN=Corporate Proxy, and "
+        'trust = "bank.pem" expects CN=Root (no issuer)'
+    )
+    assert "man in the middle" in fix
+    assert "bank.pem" in fix
+
+
+def test_an_authority_that_took_the_name_of_ours_is_told_apart() -> None:
+    chain = Chain((TWIN.issue("a.example").certificate,))
+    problem, _ = refused(kit.policy("a.example", BANK.pin, trust=TRUST), chain)
+    assert "issued by CN=Root" in problem
+    assert "expects CN=Root, which is another one of that name" in problem
+
+
+@pytest.mark.parametrize("trust", [TRUST, None])
+def test_only_a_pinned_leaf_without_its_chain_is_a_server_that_forgot_its_intermediates(
+    trust: TrustAnchors | None,
+) -> None:
+    intermediate = ROOT.intermediate("Intermediate")
+    ours, theirs = intermediate.issue("a.example"), intermediate.issue("a.example")
+    policy = kit.policy("a.example", ours.pin, trust=trust)
+    _, fix = refused(policy, Chain((ours.certificate,)))
+    assert fix.startswith("the server sent its own certificate only, and its key is pinned")
+    _, fix = refused(policy, Chain((theirs.certificate,)))
+    assert fix.startswith("compare from another network")
+
+
+def test_without_anchors_of_its_own_the_pin_file_may_name_some() -> None:
+    chain = Chain((ROGUE.issue("a.example").certificate, ROGUE.certificate))
+    problem, fix = refused(kit.policy("a.example", BANK.pin), chain)
+    expected = "ends at an authority that this machine does not trust: CN=Corporate Proxy"
+    assert expected in problem
+    assert 'trust = "ROOT.pem"' in fix
+
+
+def test_another_reason_is_told_as_it_is() -> None:
+    problem, fix = refused(kit.policy("a.example", BANK.pin, trust=TRUST), PATH, code=10)
+    assert (problem, fix) == ("the chain did not verify: no issuer", "")

@@ -22,6 +22,20 @@ _OF_PLOT = "tests/cli/test_rotate_simulate_plot.py::"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
+        "a compromised key locks out although another pin matches",
+        _RELEASE,
+        "not self.pins & chain or bool(self.compromised & chain)",
+        "not self.pins & chain",
+        _ENGINE + "test_a_compromised_key_locks_out_although_its_authority_is_pinned",
+    ),
+    Mutation(
+        "a published draft keeps its compromised keys",
+        _SCRIPT,
+        "compromised = policy.compromised",
+        "compromised: frozenset[Pin] = frozenset()",
+        _ENGINE + "test_a_compromised_key_locks_out_although_its_authority_is_pinned",
+    ),
+    Mutation(
         "who is locked out is a finding",
         _COMMAND,
         "ctx.exit(FINDING if any(each.outcome.locked_out for each in cases) else HOLDS)",

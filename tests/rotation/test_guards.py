@@ -183,6 +183,19 @@ def test_a_key_that_is_served_does_not_retire() -> None:
     assert guards.to_retire(known(AB), pin("b")) == ()
 
 
+def test_a_compromised_key_that_is_served_is_not_published_although_its_authority_is_pinned() -> (
+    None
+):
+    hurt: dict[str, State] = {"ca": "active", "b": "published", "leaf": "compromised"}
+    seen = (sighting("leaf", "ca"),)
+    draft = pin_set(hurt, 2)
+    before = version(1, {"ca": "active", "b": "published"}, ago=90 * DAY)
+    found = guards.to_publish(situation(draft, before, seen=seen))
+    assert "served-chain" in names(found)
+    removed = pin_set({**hurt, "leaf": "removed"}, 2)
+    assert "served-chain" not in names(guards.to_publish(situation(removed, before, seen=seen)))
+
+
 def test_what_is_active_or_served_is_not_removed() -> None:
     assert names(guards.to_remove(known(AB), pin("a"))) == ["active-pin", "still-served"]
 

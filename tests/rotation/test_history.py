@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from certpin.pins import HostPattern, Pin, State
-from certpin.rotation import Event, History, Timing, contradictions
+from certpin.rotation import Event, History, Timing, after, contradictions
+from certpin.rotation.journal import CLOCK_TOLERANCE, in_order
 from tests.rotation._situations import DAY, HOST, HOUR, NOW, PATTERN, pin, pin_set
 
 if TYPE_CHECKING:
@@ -109,6 +111,36 @@ GOOD = (
 
 def test_a_rotation_contradicts_nothing() -> None:
     assert contradictions(History(GOOD)) == ()
+
+
+def test_steps_of_one_moment_contradict_nothing() -> None:
+    at = NOW - DAY
+    published, pushed = (
+        replace(publish(1, AB, at=at), signed=True),
+        Event(at, "z", "push", version=1),
+    )
+    second = publish(2, {**AB, "c": "staged"}, at=at)
+    steps = (step("generate", "c", at=at), step("stage", "c", at=at))
+    events = in_order([second, pushed, *reversed(steps), published])
+    assert contradictions(History(events)) == ()
+
+
+@pytest.mark.parametrize("behind", [timedelta(0), timedelta(seconds=1), CLOCK_TOLERANCE])
+def test_an_event_comes_after_those_that_are_there(behind: timedelta) -> None:
+    known = [replace(publish(1, AB), signed=True)]
+    new = [
+        Event(known[0].time - behind, who, "push" if who == "a" else "ended", version=1)
+        for who in "ab"
+    ]
+    appended = tuple(after(known, new))
+    assert in_order([*appended, *known]) == (*known, *appended)
+    assert contradictions(History((*known, *appended))) == ()
+
+
+def test_an_event_of_a_clock_that_is_wrong_keeps_its_time() -> None:
+    late = Event(NOW - CLOCK_TOLERANCE - timedelta(seconds=1), "ada", "ended", version=1)
+    assert tuple(after([publish(1, AB)], [late])) == (late,)
+    assert tuple(after([], [late])) == (late,)
 
 
 @pytest.mark.parametrize(

@@ -346,6 +346,17 @@ def test_memory_does_not_grow_with_the_clients_nor_without_bound_with_the_steps(
     assert peak(60_000) < 1.1 * few
 
 
+@pytest.mark.parametrize("out", [False, True], ids=["published now", "in the field"])
+def test_a_compromised_key_locks_out_although_its_authority_is_pinned(out: bool) -> None:
+    hurt: dict[str, State] = {"ca": "active", "leaf": "compromised", "spare": "published"}
+    before: dict[str, State] = hurt if out else {"ca": "active", "spare": "published"}
+    field = version(1, before, ago=90 * DAY)
+    now = known(pin_set(hurt, 2), field, seen=(sighting("leaf", "ca"),))
+    steps = () if out else (Dated(1, Step("publish"), NOW),)
+    found = simulate(script(now, steps), Fleet(10, TIMING))
+    assert found.locked_out == 10
+
+
 def test_where_nobody_looked_the_active_pins_are_served() -> None:
     now = known(BEFORE.pins, BEFORE)
     early = [Dated(1, Step("remove", pin("served")), NOW), Dated(2, Step("publish"), NOW)]

@@ -23,9 +23,10 @@ jetstream {{
   store_dir: "{directory}"
   max_file_store: {most}
 {sync}}}
-"""
+{tls}"""
 # Each write is on the disk before it is acknowledged: what power loss asks for.
 _ALWAYS = "  sync_interval: always\n"
+_TLS = 'tls {{ cert_file: "{}", key_file: "{}", timeout: 10, handshake_first: true }}\n'
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,11 @@ def nats(
     most: int = 1024**3,
     disk: Disk | None = None,
     payload: int = 1024**2,
+    tls: tuple[Path, Path] | None = None,
 ) -> Iterator[Nats]:
     """Run it while the block runs; with a directory, what it stores stays for the next one, and
-    with a disk, it stores everything on that.
+    with a disk, it stores everything on that. With ``tls`` (certificate and key, PEM) TLS comes
+    before its first line.
     """
     require_module("nats")
     program = Path(sys.executable).with_name("nats-server")
@@ -67,6 +70,7 @@ def nats(
                 most=most,
                 payload=payload,
                 sync=_ALWAYS if sync_always else "",
+                tls=_TLS.format(*tls) if tls else "",
             )
         )
         begin = disk.inside() if disk else []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Any, Self
 
+from cryptography.x509 import OID_EXTENDED_KEY_USAGE
+
 from certpin import HostPattern, HostPin, HostPolicy
 from certpin.lab.server import server_context
 from tests.kit import NOBODY
@@ -76,3 +78,10 @@ def trust_on_this_platform(
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
     monkeypatch.setenv("SSL_CERT_DIR", str(folder / "no-such-folder"))
     return bundle
+
+
+def for_clients(builder: Any) -> Any:
+    """Let a certificate be good for clients too: without extended key usages."""
+    kept = [each for each in builder._extensions if each.oid != OID_EXTENDED_KEY_USAGE]
+    builder._extensions = kept
+    return builder

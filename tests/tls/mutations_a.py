@@ -19,6 +19,9 @@ _UNWRAP = "tests/tls/test_rule_03_unwrapping.py::"
 _FOUR = "tests/tls/test_rule_04_sessions.py::"
 _FIVE = "tests/tls/test_rule_05_hosts.py::"
 _SIX = "tests/tls/test_rule_06_spki_bytes.py::"
+_CERTIFICATES = "tests/tls/test_rule_03_client_certificates.py::"
+_PATCHED = "tests/tls/test_patched.py::"
+_FOURTEEN = "tests/tls/test_rule_14_assert_pinned.py::"
 
 _RECALL = (
     "known is None or known.session is not session or known.target is not target",
@@ -156,21 +159,21 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _CONTEXT,
-        "return Gate(raw, check, outgoing)",
-        "return raw",
+        "        return gate\n\n    def _wrap_bio(",
+        "        return gate._raw\n\n    def _wrap_bio(",
         _THREE + "test_no_byte_reaches_a_server_that_is_refused",
     ),
     Mutation(
         3,
         _GATE,
-        "return self.do_handshake().write(data)",
+        "return self._checked().write(data)",
         "return self._raw.write(data)",
         _THREE + "test_no_byte_reaches_a_server_that_is_refused",
     ),
     Mutation(
         3,
         _GATE,
-        "return self.do_handshake().read(*args)",
+        "return self._checked().read(*args)",
         "return self._raw.read(*args)",
         _THREE + "test_an_object_moves_nothing_before_the_check",
     ),
@@ -191,16 +194,15 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        "        if self._refusal is not None:\n"
-        "            raise copy(self._refusal)\n        raw = self._raw",
+        "        self.raise_refusal()\n        raw = self._raw",
         "        raw = self._raw",
         _THREE + "test_a_refusal_is_for_good_although_other_pins_would_accept",
     ),
     Mutation(
         3,
         _GATE,
-        "except ssl.SSLError as exc:",
-        "except ssl.SSLCertVerificationError as exc:",
+        "if not isinstance(exc, ssl.SSLError):",
+        "if not isinstance(exc, ssl.SSLCertVerificationError):",
         _CLEAR + "test_openssls_own_failure_is_final_too",
     ),
     Mutation(
@@ -220,7 +222,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        "if name not in _HARMLESS:",
+        "if name not in _HARMLESS and not self._check.finished:",
         "if False:",
         _THREE + "test_what_the_gate_does_not_know_it_does_not_pass_on",
     ),
@@ -248,7 +250,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        "socket.socket.shutdown(owner, socket.SHUT_RDWR)",
+        "_socket.socket.shutdown(sock, socket.SHUT_RDWR)",
         "pass",
         _THREE + "test_a_refused_connection_is_shut_at_once",
     ),
@@ -263,8 +265,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _OBJECTS,
-        "        self._sslobj = _NoTLS()\n        socket.socket.shutdown(self, how)",
-        "        self._sslobj = None\n        socket.socket.shutdown(self, how)",
+        "        self._sslobj = NoTLS()\n        _socket.socket.shutdown(self, how)",
+        "        self._sslobj = None\n        _socket.socket.shutdown(self, how)",
         _CLEAR + "test_nothing_goes_out_or_comes_in_after_a_shutdown",
     ),
     Mutation(
@@ -277,7 +279,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _OBJECTS,
-        "        if self._sslobj is None:\n            self._sslobj = _NoTLS()\n",
+        "        if self._sslobj is None:\n            self._sslobj = NoTLS()\n",
         "",
         _CLEAR + "test_a_connection_that_is_still_coming_up_sends_nothing",
     ),
@@ -310,8 +312,9 @@ MUTATIONS: list[Mutation] = [
         4,
         _CONTEXT,
         "            session = None\n        store = check.target.store or self\n"
-        "        raw = _openssl_bio(",
-        "            pass\n        store = check.target.store or self\n        raw = _openssl_bio(",
+        "        gate = Gate(check, outgoing)",
+        "            pass\n        store = check.target.store or self\n"
+        "        gate = Gate(check, outgoing)",
         _FOUR + "test_a_session_of_another_host_is_not_offered",
     ),
     Mutation(
@@ -324,8 +327,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         4,
         _GATE,
-        "        return None\n",
-        "        return self._raw.session\n",
+        "self._raw.session if self._check.finished else None",
+        "self._raw.session",
         _FOUR + "test_there_is_no_session_before_the_check",
     ),
     Mutation(
@@ -352,8 +355,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         5,
         "certpin/pins/hosts.py",
-        "idna.encode(host, uts46=True)",
-        'host.encode("idna")',
+        "idna.encode(label, uts46=True)",
+        'label.encode("idna")',
         _FIVE + "test_the_older_idna_would_have_gone_to_another_host",
     ),
     Mutation(
@@ -369,5 +372,131 @@ MUTATIONS: list[Mutation] = [
         "return Certificate(der, _der.certificate_spki(der))",
         _REWRITTEN,
         _SIX + "test_the_pin_of_an_rsa_pss_key_is_that_of_openssl",
+    ),
+    Mutation(
+        14,
+        "certpin/tls/assertion.py",
+        "if not check.finished:",
+        "if False:",
+        _FOURTEEN + "test_before_the_handshake_it_is_not_checked_yet",
+    ),
+    Mutation(
+        14,
+        "certpin/tls/assertion.py",
+        "if wanted not in (None, checked):",
+        "if False:",
+        _FOURTEEN + "test_a_check_for_another_host_is_not_enough",
+    ),
+    Mutation(
+        14,
+        "certpin/tls/assertion.py",
+        "if not gate and not isinstance(tls._sslobj, OpenSSLSocket):",
+        "if False:",
+        _FOURTEEN + "test_after_tls_was_closed_nothing_is_pinned",
+    ),
+    Mutation(
+        14,
+        "certpin/tls/assertion.py",
+        "if check.target.policy is None and strict:",
+        "if False:",
+        _FOURTEEN + "test_no_policy_is_another_error_than_not_checked",
+    ),
+    Mutation(
+        14,
+        "certpin/tls/assertion.py",
+        '    "sslobj",  # urllib3\'s SSLTransport: TLS in TLS\n',
+        '    "socket",\n    "sslobj",\n',
+        _FOURTEEN + "test_tls_inside_tls_is_judged_by_the_inner_one",
+    ),
+    Mutation(
+        3,
+        "certpin/tls/green.py",
+        "self._tls = NoTLS() if value is None else value",
+        "self._tls = value",
+        _PATCHED + "test_a_socket_of_gevent_is_refused_and_then_never_moves_a_byte",
+    ),
+    Mutation(
+        3,
+        "certpin/tls/green.py",
+        'if _is_of("gevent.socket", "socket", sock):',
+        "if False:",
+        _PATCHED + "test_a_socket_of_gevent_is_checked_and_its_gate_stays",
+    ),
+    Mutation(
+        3,
+        "certpin/tls/green.py",
+        "    if culprit:\n",
+        "    if False:\n",
+        _PATCHED + "test_a_replaced_socket_class_is_named",
+    ),
+    Mutation(
+        1,
+        "certpin/x509/stdlib.py",
+        "return type(self) if issubclass(type(self), replacement) else replacement",
+        "return type(self)",
+        _PATCHED + "test_a_replaced_context_is_neither_used_nor_missed",
+    ),
+    Mutation(
+        1,
+        "certpin/x509/stdlib.py",
+        '    minimum_version = _set_directly("minimum_version")\n',
+        "",
+        _PATCHED + "test_a_replaced_context_is_neither_used_nor_missed",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "self._raw if self._check.finished else self.do_handshake()",
+        "self._raw",
+        _THREE + "test_what_python_3_15_sends_files_with_is_checked_first",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "            self._check.before_last_flight(self._raw)\n",
+        "            pass\n",
+        _CERTIFICATES + "test_it_goes_to_the_pinned_server",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "_LAST_OF_THE_SERVER = frozenset({14, 20})",
+        "_LAST_OF_THE_SERVER = frozenset({20})",
+        _CERTIFICATES + "test_a_rogue_gets_the_client_hello_and_nothing_more",
+    ),
+    Mutation(
+        3,
+        _CHECK,
+        "if self.guards_certificate and not self._early:",
+        "if False:",
+        _CERTIFICATES + "test_without_its_callback_a_connection_is_refused",
+    ),
+    Mutation(
+        3,
+        _CHECK,
+        "        if not self._early:\n",
+        "        if True:\n",
+        _CERTIFICATES + "test_each_connection_is_judged_once_and_told_once",
+    ),
+    Mutation(
+        10,
+        _CHECK,
+        "if self._judged_for is not self._enforcer.state or ",
+        "if ",
+        _CERTIFICATES + "test_a_swap_between_the_two_checks_is_followed",
+    ),
+    Mutation(
+        3,
+        "certpin/tls/mirror.py",
+        "        if self._has_certificate:\n            check_before_last_flight(store)\n",
+        "",
+        _CERTIFICATES + "test_a_certificate_loaded_later_and_a_store_made_later_are_guarded",
+    ),
+    Mutation(
+        3,
+        _GATE,
+        "                self._interrupt = exc\n",
+        "                pass\n",
+        _CERTIFICATES + "test_an_interrupt_during_the_check_is_raised_and_refuses",
     ),
 ]

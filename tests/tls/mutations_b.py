@@ -1,4 +1,4 @@
-"""Rules 7 to 12, each taken out: see ``test_mutations.py``."""
+"""Rules 7 to 13, each taken out: see ``test_mutations.py``."""
 
 from __future__ import annotations
 
@@ -14,9 +14,24 @@ _R11 = "tests/tls/test_rule_11_debug_override.py::test_"
 _R12 = "tests/tls/test_rule_12_the_error.py::test_"
 _UNVERIFIED = "tests/tls/test_unverified.py::test_"
 _EVENTS = "tests/tls/test_events.py::test_"
+_R13 = "tests/tls/test_rule_13_compromised_keys.py::test_"
 _MODES = "tests/tls/test_policy_modes.py::test_"
 
 MUTATIONS = [
+    Mutation(
+        13,
+        _VERDICT,
+        "if not policy.compromised:",
+        "if True:",
+        _R13 + "it_is_refused_although_the_root_is_pinned_and_before_expiry",
+    ),
+    Mutation(
+        13,
+        _VERDICT,
+        "for each in chain.certificates if not policy",
+        "for each in (chain.leaf,) if not policy",
+        _R13 + "an_authority_is_refused_although_the_leaf_is_pinned",
+    ),
     Mutation(
         7,
         _TLS + "verification.py",
@@ -180,16 +195,16 @@ MUTATIONS = [
     ),
     Mutation(
         12,
-        _TLS + "gate.py",
-        "self._check.tell_unverified(raw, exc)",
-        "pass",
+        _TLS + "check.py",
+        "self._enforcer.unverified(host,",
+        "print(host,",
         _UNVERIFIED + "it_is_told_with_what_was_served_and_as_unverified",
     ),
     Mutation(
         3,
         _TLS + "gate.py",
-        "            finally:\n                self._refuse(exc)",
-        "            except ValueError:\n                self._refuse(exc)",
+        "            finally:\n                self._refuse(refusal)",
+        "            except ValueError:\n                self._refuse(refusal)",
         _UNVERIFIED + "whatever_goes_wrong_with_telling_the_refusal_stands",
     ),
     Mutation(
@@ -219,5 +234,33 @@ MUTATIONS = [
         'if match == "any":',
         "if True:",
         _MODES + "match_says_which_places_of_the_path_count",
+    ),
+    Mutation(
+        12,
+        _TLS + "check.py",
+        "            if policy is not None:\n                refusal = explain_refusal",
+        "            if False:\n                refusal = explain_refusal",
+        _UNVERIFIED + "the_error_names_the_served_issuer_and_the_anchors_of_the_pin_file",
+    ),
+    Mutation(
+        12,
+        _TLS + "unverified.py",
+        "for der in met.served[:_SHOWN]",
+        "for der in met.served",
+        _UNVERIFIED + "hostile_certificates_make_the_error_neither_long_nor_another",
+    ),
+    Mutation(
+        10,
+        _TLS + "state.py",
+        "return None if policy.expires is not None and policy.expired(clock()) else last",
+        "return last",
+        _R10 + "a_chain_that_matched_does_not_match_when_its_pins_expire",
+    ),
+    Mutation(
+        2,
+        _TLS + "state.py",
+        "if last is None or last.certificates != certificates:",
+        "if last is None:",
+        _R10 + "a_match_is_not_recalled_for_other_certificates",
     ),
 ]

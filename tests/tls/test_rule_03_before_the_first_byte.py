@@ -13,6 +13,8 @@ import pytest
 
 from certpin import PinMismatchError, PinnedSSLContext
 from certpin.lab.server import server_context
+from certpin.tls.gate import Gate
+from certpin.tls.objects import NoTLS
 from tests.tls._operations import ALL, READING, SENDING
 from tests.tls._raw import CANARY, TLSServer
 from tests.tls._wire import HOST, Wire, as_old_as_tls12
@@ -178,8 +180,69 @@ def test_what_the_gate_does_not_know_it_does_not_pass_on(world: World) -> None:
     client = Wire(world.context(), server_context(world.good)).client
     with pytest.raises(AttributeError, match="before the pins were checked"):
         client.verify_client_post_handshake()
-    with pytest.raises(AttributeError):
-        client._sslobj.uses_ktls_for_send()
+    with pytest.raises(AttributeError, match="before the pins were checked"):
+        client._sslobj.some_name_of_a_later_python()
+
+
+class _PythonOf2026:
+    """OpenSSL's object as Python 3.15 has it: all that its ``ssl`` module calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def do_handshake(self) -> None:
+        self.calls.append("do_handshake")
+
+    def sendfile(self, *args: object) -> int:
+        self.calls.append("sendfile")
+        return 7
+
+    def uses_ktls_for_send(self) -> bool:
+        self.calls.append("uses_ktls_for_send")
+        return True
+
+    def uses_ktls_for_recv(self) -> bool:
+        return False
+
+    def group(self) -> str:
+        return "X25519MLKEM768"
+
+    client_sigalg = server_sigalg = group
+
+
+class _Checked:
+    """A check that lets every connection pass, and counts."""
+
+    finished = False
+    counted = 0
+
+    def __call__(self, raw: object) -> None:
+        self.counted += 1
+        self.finished = True
+
+
+@pytest.mark.parametrize("name", ["sendfile", "uses_ktls_for_send"])
+def test_what_python_3_15_sends_files_with_is_checked_first(name: str) -> None:
+    raw, check = _PythonOf2026(), _Checked()
+    gate = Gate(check)  # type: ignore[arg-type]  # a check without an enforcer
+    gate.guard(raw)
+    assert getattr(gate, name)()
+    assert (raw.calls, check.counted) == (["do_handshake", name], 1)
+
+
+def test_what_python_3_15_may_ask_before_the_check() -> None:
+    names = ("client_sigalg", "group", "server_sigalg", "uses_ktls_for_recv")
+    raw = _PythonOf2026()
+    gate = Gate(_Checked())  # type: ignore[arg-type]
+    gate.guard(raw)
+    closed = NoTLS()
+    for name in names:
+        assert getattr(gate, name)() == getattr(raw, name)()
+        assert not getattr(closed, name)()
+    assert raw.calls == []
+    for name in ("sendfile", "uses_ktls_for_send"):
+        with pytest.raises(OSError, match="no TLS"):
+            getattr(closed, name)()
 
 
 def test_a_check_that_is_interrupted_refuses(world: World) -> None:

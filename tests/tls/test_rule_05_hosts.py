@@ -30,6 +30,10 @@ SPELLINGS = [
     ("*.faß.example", "api.faß.example", "api.xn--fa-hia.example"),
     ("bücher.example", "BÜCHER。example", "xn--bcher-kva.example"),
     ("βόλος.example", "βόλος.example", "xn--nxasmm1c.example"),
+    # IDNA 2008 refuses these, and resolvers accept them.
+    ("xn--n3h.com", "XN--N3H.com.", "xn--n3h.com"),
+    ("a-.example", "A-.example", "a-.example"),
+    ("**.bücher.example", "r3---sn.bücher.example", "r3---sn.xn--bcher-kva.example"),
 ]
 ADDRESSES = [
     ("192.0.2.7", "192.0.2.7"),
@@ -125,7 +129,7 @@ NO_HOSTS = [
     "[api.bank.test]",
     "a" * 64 + ".test",
     "*.bank.test",
-    "xn--a.test",
+    "-a.test",
     b"api.bank.test\xff",
     b"fa\xc3\x9f.example",
 ]

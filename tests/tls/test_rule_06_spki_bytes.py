@@ -183,7 +183,10 @@ def test_junk_in_the_verified_chain_is_refused_with_the_typed_error(
     world: World, spoil: Callable[[bytes], bytes]
 ) -> None:
     good = [each.public_bytes(_DER) for each in (*world.good.chain, world.root.x509)]
-    assert _check(world.context())(_Raw(*good)).reason == "match"  # type: ignore[union-attr]
+    check = _check(world.context())
+    check(_Raw(*good))
+    assert check.verdict is not None
+    assert check.verdict.reason == "match"
     for index in range(len(good)):
         chain = [*good[:index], spoil(good[index]), *good[index + 1 :]]
         with pytest.raises(PinError, match="not strict DER"):

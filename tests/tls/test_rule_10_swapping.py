@@ -260,6 +260,22 @@ def test_a_chain_that_matched_does_not_match_when_its_pins_expire(
         connect(context, server)
 
 
+def test_a_match_is_not_recalled_for_other_certificates(
+    trusted_root: Path, server: Identity, root: Authority
+) -> None:
+    """Nor for the same leaf behind another path, nor for the same key in another certificate."""
+    context = PinnedSSLContext(pinned_to(server.pin))
+    connect(context, server)
+    renewed = root.issue(HOST, key=server.key)
+    for _ in range(2):
+        with pytest.raises(PinMismatchError):
+            connect(context, root.issue(HOST))
+        client: Any = connect(context, renewed)
+        assert client.pin_verdict.chain.leaf.der == renewed.certificate.der
+        client = connect(context, server)
+        assert client.pin_verdict.chain.leaf.der == server.certificate.der
+
+
 # ── Threads ───────────────────────────────────────────────────────────────────────────────────
 
 

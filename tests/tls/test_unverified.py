@@ -1,22 +1,30 @@
-"""A chain that OpenSSL itself refuses: somebody is told of it, and the refusal stays as it is."""
+"""A chain that OpenSSL itself refuses: hooks are told, and a host with a policy gets a PinError."""
 
 from __future__ import annotations
 
+import pickle
 import queue
 import socket
 import ssl
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certpin import PinError, PinFailure, PinnedSSLContext
+from certpin import (
+    PinError,
+    PinFailure,
+    PinnedSSLContext,
+    TrustAnchors,
+    UnverifiedChainError,
+    pin_error,
+)
 from certpin.lab import Authority
 from certpin.lab.server import server_context
 from certpin.reports.codecs.nel import REASONS
 from certpin.tls.calling import Called, calling
-from certpin.tls.unverified import Unverified, reason_of
+from certpin.tls.events import Met
+from certpin.tls.unverified import Unverified, explain_refusal, reason_of
 from tests import kit
 from tests.tls._raw import TLSServer
 from tests.tls._wire import HOST, OTHER, Wire
@@ -50,7 +58,7 @@ def refused(context: PinnedSSLContext, server: Identity, host: str = HOST) -> Wi
     wire = Wire(context, server_context(server), host)
     with pytest.raises(ssl.SSLCertVerificationError) as caught:
         wire.shake()
-    assert not isinstance(caught.value, PinError)
+    assert isinstance(caught.value, UnverifiedChainError) is (host == HOST)
     return wire
 
 
@@ -71,11 +79,13 @@ def test_it_is_told_with_what_was_served_and_as_unverified(
     assert failure.error.__traceback__ is None
 
 
-def test_the_error_is_that_of_a_plain_context_and_stays(world: World, stranger: Identity) -> None:
-    theirs = Wire(ssl.create_default_context(), server_context(stranger))
+def test_without_a_policy_the_error_is_that_of_a_plain_context_and_stays(
+    world: World, stranger: Identity
+) -> None:
+    theirs = Wire(ssl.create_default_context(), server_context(stranger), OTHER)
     with pytest.raises(ssl.SSLCertVerificationError) as plain:
         theirs.shake()
-    ours = Wire(telling(world), server_context(stranger))
+    ours = Wire(telling(world, strict=False), server_context(stranger), OTHER)
     for _ in range(2):
         with pytest.raises(ssl.SSLCertVerificationError) as pinned:
             ours.shake()
@@ -167,14 +177,14 @@ def test_where_nobody_knows_the_port_it_is_nought(
     ours, theirs = socket.socketpair()
     with ours, theirs:
         wrapped = context.wrap_socket(ours, server_hostname=HOST, do_handshake_on_connect=False)
-        assert Called(HOST).port_of(HOST, wrapped._sslobj) == 0  # type: ignore[attr-defined]
+        assert Called(HOST).port_of(HOST, wrapped) == 0
         wrapped.close()
     closed = socket.socket()
     closed.close()
-    for owner in (None, closed, socket.socket()):
-        assert Called("..", 1).port_of(HOST, SimpleNamespace(owner=owner)) == 0
-        if owner is not None:
-            owner.close()
+    for sock in (None, closed, socket.socket()):
+        assert Called("..", 1).port_of(HOST, sock) == 0
+        if sock is not None:
+            sock.close()
     with calling(HOST, 70_000), pytest.raises(PinError):
         Wire(context, server_context(world.evil)).shake()
     assert [heard.get(timeout=10).port for _ in range(2)] == [0, 0]
@@ -186,3 +196,74 @@ def test_a_refusal_before_there_is_a_connection_has_the_port_too(
     with calling(OTHER, 8443), pytest.raises(PinError):
         telling(world, heard.put).admit(OTHER)
     assert heard.get(timeout=10).port == 8443
+
+
+def test_the_error_names_the_served_issuer_and_the_anchors_of_the_pin_file(world: World) -> None:
+    """Rule 12, for the set-up that the README recommends: ``trust = FILE``."""
+    trust = TrustAnchors((world.root.certificate.der,), "bank-root.pem")
+    context = PinnedSSLContext(kit.pin_set(world.policy(trust=trust)))
+    wire = Wire(context, server_context(world.evil))
+    with pytest.raises(UnverifiedChainError):
+        wire.shake()
+    with pytest.raises(UnverifiedChainError) as caught:
+        wire.client.read(1)  # the gate raises it again
+    error = caught.value
+    assert pin_error(error) is error
+    assert error.host == HOST
+    assert error.issuer == world.rogue.certificate.subject
+    assert error.anchors == (world.root.certificate.subject,)
+    assert (error.verify_code, error.reason) == (20, "CERTIFICATE_VERIFY_FAILED")
+    assert error.verify_message == "unable to get local issuer certificate"
+    lines = str(error).splitlines()
+    assert lines[0].startswith(f"{HOST} refused: OpenSSL did not verify its chain: unable to get")
+    assert f"    {world.evil.certificate.subject}  issued by {error.issuer}" in lines
+    assert "  expected: a chain to an anchor of the pin file (bank-root.pem):" in lines
+    assert f"    {world.root.certificate.subject}" in lines
+    assert f"the chain ends at {error.issuer}" in error.fix
+    assert "treat it as an attack" in error.fix
+
+
+def test_openssls_own_error_is_its_cause_and_it_survives_pickling(
+    world: World, stranger: Identity
+) -> None:
+    wire = Wire(world.context(), server_context(stranger))
+    with pytest.raises(UnverifiedChainError) as caught:
+        wire.shake()
+    cause = caught.value.__cause__
+    assert type(cause) is ssl.SSLCertVerificationError
+    assert caught.value.verify_code == cause.verify_code
+    assert "expected: a chain to a root that this platform trusts" in str(caught.value)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert vars(again) == vars(caught.value)
+    assert str(again) == str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["enforce", "report"])
+@pytest.mark.parametrize(
+    ("make", "fix"),
+    [
+        (lambda world: world.root.issue(OTHER), "connect to a name that is in the certificate"),
+        (lambda world: world.root.issue(HOST, days=-0.01), "check the clock of this machine"),
+        (lambda world: Authority("Elsewhere").issue(HOST), "treat it as an attack"),
+    ],
+)
+def test_the_fix_follows_from_what_openssl_found(
+    world: World, mode: Any, make: Callable[[World], Identity], fix: str
+) -> None:
+    context = PinnedSSLContext(world.pins(mode=mode))
+    with pytest.raises(UnverifiedChainError) as caught:
+        Wire(context, server_context(make(world))).shake()
+    assert fix in caught.value.fix
+
+
+def test_hostile_certificates_make_the_error_neither_long_nor_another(world: World) -> None:
+    long = Authority("Rogue " + "R" * 50).certificate
+    policy = world.policy(trust=kit.anchors(world.root))
+    openssl = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    openssl.verify_code, openssl.verify_message = 20, "unable to get local issuer certificate"
+    for served in ((), (b"",), (b"no DER",) * 500, (long.der,) * 500):
+        error = explain_refusal(HOST, policy, Met(served, 8443), openssl)
+        assert error.fix.endswith(f"certpin pin {HOST}:8443")
+        assert len(str(error).splitlines()) < 20
+        assert len(str(error)) < 4000
+        assert ("and 490 more" in str(error)) is (len(served) == 500)

@@ -11,6 +11,7 @@ _CHANNEL = "tests/updates/test_channel.py::test_"
 _CONTENT = "tests/updates/test_content.py::test_"
 _CRASHES = "tests/updates/test_crashes.py::test_"
 _STATES = "tests/updates/test_states.py::test_"
+_STOLEN = "tests/updates/test_stolen_keys.py::test_"
 _UPDATER = "tests/updates/test_updater.py::test_"
 
 
@@ -23,14 +24,14 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "the cache's roots follow, each signed by the one before",
         "trust.py",
-        "    root.verify_delegate(Root.type, new.signed_bytes, new.signatures)\n",
+        "    require_signed(root, new)\n",
         "",
         _CACHE + "a_root_that_does_not_follow_is_not_believed",
     ),
     _rule(
         "the cache's metadata is signed",
         "trust.py",
-        "    root.verify_delegate(kind.type, found.signed_bytes, found.signatures)\n",
+        "    require_signed(root, found)\n",
         "",
         _CACHE + "a_set_whose_roots_are_lost_is_not_believed",
     ),
@@ -464,5 +465,48 @@ MUTATIONS: list[Mutation] = [
         "    except Exception as exc:\n",
         "    except ZeroDivisionError as exc:\n",
         _ATTACKS + "an_attack_is_refused_and_nothing_is_lost",
+    ),
+    # ── Stolen keys ──
+    _rule(
+        "a threshold counts keys, not key ids",
+        "trust.py",
+        "len(distinct(keys.values())) < threshold",
+        "len(keys) < threshold",
+        _STOLEN + "one_key_under_two_ids_is_one_signature",
+    ),
+    _rule(
+        "no version far ahead under one root",
+        "trust.py",
+        "    if same_root and new.version > current.version + LARGEST_JUMP:\n",
+        "    if False:\n",
+        _STOLEN + "a_version_far_ahead_under_the_same_root_is_refused",
+    ),
+    _rule(
+        "only new targets keys let versions go back",
+        "trust.py",
+        "        _by(root, Targets, known.promise.signed.targets)\n",
+        "        _by(root, Timestamp, known.promise.signed.timestamp)\n",
+        _STOLEN + "other_new_keys_do_not_let_versions_go_back",
+    ),
+    _rule(
+        "the set that the app brings is the lowest",
+        "enforced.py",
+        "            require_following(signed.pins, self._bundled)\n",
+        "            pass\n",
+        _STOLEN + "the_set_that_the_app_brings_stays_the_lowest_version",
+    ),
+    _rule(
+        "a newer root is asked for",
+        "refresh.py",
+        "        and not (ask_root and _has_newer_root(source, channel))\n",
+        "",
+        _STOLEN + "a_revoked_key_is_noticed_while_the_timestamp_stays_the_same",
+    ),
+    _rule(
+        "a new root makes a set stale at once",
+        "checker.py",
+        "            self._notice_new_root()\n",
+        "",
+        _STOLEN + "a_revoked_key_is_noticed_while_the_timestamp_stays_the_same",
     ),
 ]

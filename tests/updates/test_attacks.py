@@ -284,6 +284,15 @@ ATTACKS: dict[Callable[[World], None], str] = {
     send_a_timestamp_that_is_too_long: "too-long",
 }
 
+# These come with a root that is past its date, or whose keys don't vouch for the set in force.
+MAKING_STALE = {
+    "hold_back_the_root",
+    "sign_targets_with_a_revoked_key",
+    "sign_targets_with_too_few_keys",
+    "sign_with_one_key_twice",
+    "sign_online_with_a_revoked_key",
+}
+
 each_attack = pytest.mark.parametrize(
     ("attack", "reason"), ATTACKS.items(), ids=lambda each: getattr(each, "__name__", each)
 )
@@ -303,11 +312,14 @@ def test_an_attack_is_refused_and_nothing_is_lost(
     assert caught.value.fix
     assert "\n" not in caught.value.problem
     status = app.status
-    assert (status.state, status.version, status.failures) == ("fresh", held, 1)
+    assert (status.version, status.failures) == (held, 1)
     assert str(status.error) == str(caught.value)
     assert app.context.pins.version == held
     assert reached(app.context, world) == b"HTTP/1.1 200"
-    assert world.updater().status.version == held  # started anew
+    restarted = world.updater().status
+    assert restarted.version == held
+    assert status.state == restarted.state
+    assert status.state == ("soft-stale" if attack.__name__ in MAKING_STALE else "fresh")
 
 
 @pytest.mark.slow

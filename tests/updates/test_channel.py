@@ -385,7 +385,9 @@ def test_a_server_that_goes_on_with_100_continue(world: World) -> None:
             handler.close_connection = True
 
     world.server.answers["timestamp"] = answer
-    assert refusal(world, settings=world.quick(patience=LONG, deadline=SHORT)).reason == "slow"
+    error = refusal(world, settings=world.quick(patience=LONG, deadline=SHORT))
+    # Newer releases of Python give up after 100 interim responses, before the deadline.
+    assert error.reason in {"slow", "network"}
 
 
 @pytest.mark.parametrize("part", ["timestamp", "snapshot", "metadata/1.targets", "targets/"])

@@ -234,7 +234,7 @@ def test_a_check_that_goes_on_after_closing_leaves_nothing_there_either(
 ) -> None:
     app = world.updater()
 
-    def look(source: Source, *_: object) -> None:
+    def look(source: Source, *_: object, **__: object) -> None:
         app.close()
         source.store.move_out()
         raise SlowRetrievalError
@@ -401,7 +401,7 @@ def test_what_another_process_fetched_is_taken_over_and_told(world: World) -> No
     other.refresh()
     world.server.taken()
     assert app.refresh().version == 2
-    assert world.server.taken() == ["/metadata/timestamp.json"]
+    assert world.server.taken() == ["/metadata/timestamp.json", "/metadata/2.root.json"]
     until(lambda: heard == ["updated", "checked"])
 
 

@@ -129,9 +129,9 @@ def test_the_state_is_right_in_the_middle_of_a_swap(
     seen: list[str] = []
     swap = PinnedSSLContext.swap
 
-    def look(context: PinnedSSLContext, pins: Any) -> None:
+    def look(context: PinnedSSLContext, pins: Any, **options: bool) -> None:
         seen.append(app.status.state)
-        swap(context, pins)
+        swap(context, pins, **options)
         seen.append(app.status.state)
 
     world.publish(3)
@@ -199,8 +199,8 @@ def test_what_is_fetched_when_it_is_closed_is_not_put_in_force(
     app = world.updater()
     look = refresh.look
 
-    def close_then(*args: Any) -> Any:
-        found = look(*args)
+    def close_then(*args: Any, **options: bool) -> Any:
+        found = look(*args, **options)
         app.close()
         return found
 

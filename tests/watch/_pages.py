@@ -20,6 +20,9 @@ from starlette.middleware import Middleware
 
 from certpin.watch.access import routes as access
 from certpin.watch.access.middleware import AccessMiddleware
+from certpin.watch.alerts.settings import Settings as AlertSettings
+from certpin.watch.alerts.settings import Tell
+from certpin.watch.secret import Secret
 from certpin.watch.settings import Settings
 from certpin.watch.store import open_store
 from certpin.watch.store.tables import METADATA
@@ -67,13 +70,16 @@ def app_of(watch: Watch) -> Starlette:
 
 
 @contextmanager
-def serving(watch: Watch, year: Year, *, every: int = 5) -> Iterator[Served]:
+def serving(
+    watch: Watch, year: Year, *, every: int = 5, notifies: bool = False
+) -> Iterator[Served]:
     """A server of its own in front of the same store, until the block ends.
 
-    ``every`` is after how many seconds the live page is asked anew.
+    ``every`` is after how many seconds the live page is asked anew. Unless it ``notifies`` a
+    service, each page says that alerts are sent to nobody.
     """
     port = _free_port()
-    words = [sys.executable, "-m", "tests.watch._pages", str(port), str(every)]
+    words = [sys.executable, "-m", "tests.watch._pages", str(port), str(every), str(int(notifies))]
     words += [watch.store.engine.url.render_as_string(hide_password=False), *map(str, year.pins)]
     server = subprocess.Popen(words, cwd=REPOSITORY)
     try:
@@ -116,11 +122,13 @@ def _wait_for(port: int) -> None:
 
 
 def main(words: list[str]) -> None:
-    """Serve: PORT EVERY STORE PINS…."""
-    port, every, store, *files = words
+    """Serve: PORT EVERY NOTIFIES STORE PINS…."""
+    port, every, notifies, store, *files = words
     live.EVERY = int(every)
     pins = tuple(map(Path, files))
-    watch = Watch(Settings(pins=pins), open_store(store), Watched(pins))
+    tell = (Tell("on-call", Secret("json://127.0.0.1")),) if notifies == "1" else ()
+    settings = Settings(pins=pins, alerts=AlertSettings(tell=tell))
+    watch = Watch(settings, open_store(store), Watched(pins))
     asyncio.run(_serve(watch, int(port)))
 
 

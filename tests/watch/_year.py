@@ -55,6 +55,7 @@ class Year:
     hosts: tuple[str, ...]
     now: datetime
     inspected: bytes  # the digest of the chain that the inspecting network showed
+    misissued: bytes  # the digest of a chain that the usual authority issued for a stranger's key
 
 
 def write_year(
@@ -77,7 +78,7 @@ def write_year(
         add_up(connection)
         _presences(connection, made)
         _alerts(connection, made, digests[0])
-    return Year(paths, made.hosts, now, digests[0])
+    return Year(paths, made.hosts, now, digests[0], digests[3])
 
 
 def _strange(made: World) -> list[tuple[bytes, ...]]:
@@ -86,7 +87,12 @@ def _strange(made: World) -> list[tuple[bytes, ...]]:
     proxy = root.intermediate("Zscaler Intermediate Root CA (zscalerthree.net)")
     debugger = Authority("mitmproxy", now=made.now)
     other = Authority("Honest Ernie's Root", now=made.now).intermediate("Ernie DV TLS CA 7")
-    issued = [proxy.issue(FIRST[0], days=14), debugger.issue(FIRST[1]), other.issue(FIRST[0])]
+    issued = [
+        proxy.issue(FIRST[0], days=14),
+        debugger.issue(FIRST[1]),
+        other.issue(FIRST[0]),
+        made.issuer.issue(FIRST[0]),
+    ]
     return [tuple(each.public_bytes(Encoding.DER) for each in one.chain) for one in issued]
 
 
@@ -164,6 +170,7 @@ def _groups(made: World, groups: int, strange: list[bytes]) -> Iterator[dict[str
         host = chance.choice(made.hosts)
         count = 1 + int(chance.expovariate(0.8))
         yield _group(number, now - hours * HOUR, host, served, app, network, count, chance)
+    yield _group(groups + 99, now, FIRST[0], strange[3], _APPS[0], _NETWORKS[0], 9, chance)
     for hours in range(6):
         for at, app in enumerate(_APPS[:5]):
             count = int(40 * math.exp(1.1 - hours * 0.55) / (at + 1))

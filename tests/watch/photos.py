@@ -112,7 +112,7 @@ def main(words: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         watch, year = a_year(Path(scratch), hosts=24)
-        with serving(watch, year) as served, sync_playwright() as playwright:
+        with serving(watch, year, notifies=docs) as served, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS])
             if docs:
                 for_the_docs(browser, served)

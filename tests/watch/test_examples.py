@@ -185,6 +185,7 @@ def test_the_page_has_every_setting_and_no_other() -> None:
         ("metrics.md", "telemetry"),
         ("monitor.md", "monitor"),
         ("watch-operations.md", "retention"),
+        ("watch-operations.md", "log"),
     ],
 )
 def test_every_setting_of_a_part_is_on_its_page(page: str, table: str) -> None:

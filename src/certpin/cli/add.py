@@ -19,13 +19,14 @@ from certpin.cli.options import (
     json_option,
     pin_file_option,
 )
-from certpin.cli.policy import known_pin, new_policy, refuse_inside, served_pin
+from certpin.cli.policy import known_pin, new_policy, refuse_inside, served_pin, server_of
 from certpin.cli.screen import fold
 from certpin.cli.unverified import what_to_do
 from certpin.errors import ConfigError
 from certpin.pinfile.editor import PinFileEditor
 from certpin.pins import HostPattern, HostPin, HostPolicy, Match, Mode, utc_now
-from certpin.probe import HTTPS, PROTOCOLS, join_address
+from certpin.probe import join_address
+from certpin.probe.endpoint import endpoint_at, served_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +59,8 @@ if TYPE_CHECKING:
     "--expires",
     type=click.DateTime(["%Y-%m-%d"]),
     metavar="YYYY-MM-DD",
-    help="The first day on which the pins are off.",
+    help="The first day (UTC) on which the pins no longer hold. By default it is a year from now; "
+    "for --mode report, 90 days.",
 )
 @dialling_options
 @json_option
@@ -83,19 +85,23 @@ def add(
     --ask-passphrase. On a PKCS#11 token (pkcs11:token=NAME;object=NAME, in quotes) the key is made
     so that nobody can take it out; the token's PIN is in CERTPIN_PKCS11_PIN, or asked for.
 
-    With --ca-file the pin file will trust that authority alone for this host.
+    With --ca-file the pin file will trust that authority alone for this host. A server that is not
+    at the host's own name on port 443 is written too: certpin check, lint --live, rotate and serve
+    connect to it from then on.
 
     Exit code 0: it is written. 2: it was refused, and nothing is written. 3: the host could not be
     asked.
     """
     _refuse_unsafe(backup, **wishes)
-    pattern = HostPattern.parse(dialling.endpoint(host).name)
-    editor = _editor(path, name, pattern)
+    endpoint = dialling.endpoint(host)
+    pattern = HostPattern.parse(endpoint.name)
+    editor = _editor(path, name, pattern, backup)
     match: Match = wishes["match"]
     first = (
         known_pin(known, match) if known is not None else _served_pin(host, dialling, backup, match)
     )
-    policy = new_policy(pattern, first, backup, dialling.ca_file, **wishes)
+    servers = server_of(endpoint)
+    policy = new_policy(pattern, first, backup, dialling.ca_file, servers=servers, **wishes)
     trust = _trust_name(dialling.ca_file, path)
     editor.add_host(policy, trust=trust)
     version = editor.raise_version()
@@ -106,7 +112,7 @@ def add(
     if as_json:
         print_json(facts)
     else:
-        _tell(facts, backup, _next_command(path, host, dialling))
+        _tell(facts, backup, f"certpin check{_file_option(path)}")
 
 
 def _refuse_unsafe(backup: Backup, *, mode: Mode, match: Match, expires: datetime | None) -> None:
@@ -126,7 +132,7 @@ def _refuse_unsafe(backup: Backup, *, mode: Mode, match: Match, expires: datetim
         raise click.UsageError("--expires is past: every client would be locked out at once")
 
 
-def _editor(path: Path, name: str | None, pattern: HostPattern) -> PinFileEditor:
+def _editor(path: Path, name: str | None, pattern: HostPattern, backup: Backup) -> PinFileEditor:
     if not path.exists():
         return PinFileEditor.new(path, pattern.name if name is None else name)
     if name is not None:
@@ -136,9 +142,21 @@ def _editor(path: Path, name: str | None, pattern: HostPattern) -> PinFileEditor
         raise ConfigError(
             f"{pattern} has a policy in {editor.path} already",
             key="host",
-            fix="edit that policy, and raise the version of the file",
+            fix=_instead(path, pattern, backup),
         )
     return editor
+
+
+def _instead(path: Path, pattern: HostPattern, backup: Backup) -> str:
+    """The command that gives a host of the pin file another key."""
+    options = f" --host {shlex.quote(str(pattern))}{_file_option(path)}"
+    if backup.given is not None:
+        return f"to add another key: certpin rotate stage {shlex.quote(backup.given)}{options}"
+    key = shlex.quote(backup.place or "next.key")
+    return (
+        f"to add another key: certpin rotate generate --backup-key {key}{options}; "
+        f"then certpin rotate plan --to {key}{options} prints the steps to it"
+    )
 
 
 def _served_pin(host: str, dialling: Dialling, backup: Backup, match: Match) -> HostPin:
@@ -172,31 +190,31 @@ def _facts(
         "match": policy.match,
         "expires": policy.expires.date().isoformat() if policy.expires else None,
         "trust": trust,
+        "server": _server_text(policy),
         "pins": [{"pin": str(entry.pin), "role": entry.role} for entry in policy.pins],
         "backup_key": backup.place,
     }
+
+
+def _server_text(policy: HostPolicy) -> str | None:
+    """The server that was written, as a command would dial it."""
+    for name, server in served_at(policy) if policy.servers else ():
+        return join_address(*endpoint_at(name, server).address)
+    return None
 
 
 def _tell(facts: dict[str, Any], backup: Backup, following: str) -> None:
     click.secho(f"{facts['host']} is in {facts['file']} (version {facts['version']}).", bold=True)
     for entry in facts["pins"]:
         click.echo(f"  {entry['role']:<12} {entry['pin']}")
+    if facts["server"]:
+        click.echo(f"  {'server':<12} {facts['server']}")
+    if facts["expires"]:
+        click.echo(f"  {'expires':<12} {facts['expires']}: ship newer pins before that day")
     for line in backup.advice():
         click.echo(fold(line, sys.stdout))
     click.echo(f"Next:  {following}")
 
 
-def _next_command(path: Path, host: str, dialling: Dialling) -> str:
-    """The check that reaches the same server: the pin file holds names, no ports and no detours."""
-    endpoint = dialling.endpoint(host)
-    words = ["certpin", "check"]
-    if path != PIN_FILE:
-        words += ["--file", str(path)]
-    usual = PROTOCOLS[endpoint.starttls].port if endpoint.starttls else HTTPS
-    if endpoint.port != usual:
-        words += ["--host", join_address(endpoint.name, endpoint.port)]
-    if endpoint.starttls:
-        words += ["--starttls", endpoint.starttls]
-    if endpoint.address != (endpoint.name, endpoint.port):
-        words += ["--connect", join_address(*endpoint.address)]
-    return shlex.join(words)
+def _file_option(path: Path) -> str:
+    return f" --file {shlex.quote(str(path))}" if path != PIN_FILE else ""

@@ -11,7 +11,7 @@ import click
 
 from certpin.cli import keyfile
 from certpin.cli.options import PASSPHRASE_VARIABLE, ask_pin
-from certpin.hsm import TokenKey, destroy_key, generate_key, is_token_uri
+from certpin.hsm import TokenKey, destroy_key, generate_key, is_on_token
 from certpin.pins import Pin
 from certpin.x509 import printable
 from certpin.x509.keys import KeyAlgorithm, new_private_key
@@ -97,7 +97,7 @@ class Backup:
 
     @property
     def _file(self) -> Path | None:
-        return None if self.place is None or is_token_uri(self.place) else Path(self.place)
+        return None if self.place is None or is_on_token(self.place) else Path(self.place)
 
     @cached_property
     def _new_key(self) -> tuple[bytes, Pin]:
@@ -110,7 +110,7 @@ class _Place(click.Path):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """Leave a URI as it is."""
-        return value if is_token_uri(value) else super().convert(value, param, ctx)
+        return value if is_on_token(value) else super().convert(value, param, ctx)
 
 
 _OPTIONS = (
@@ -153,7 +153,7 @@ def backup_options(command: Any) -> Any:
     ) -> Any:
         if backup_key is not None and backup_pin is not None:
             raise click.UsageError("give --backup-key or --backup-pin, not both")
-        in_file = backup_key and not is_token_uri(backup_key)
+        in_file = backup_key and not is_on_token(backup_key)
         if ask_passphrase and not in_file:
             raise click.UsageError("--ask-passphrase is for the file that --backup-key makes")
         passphrase = (

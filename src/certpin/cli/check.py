@@ -52,9 +52,10 @@ def check(
 ) -> None:
     """Compare what every pinned host serves with what is pinned.
 
-    All hosts of PIN_FILE (pins.toml by default) are dialled at once, on port 443. For each you
-    learn whether a pin matches, whether there is a backup outside the served chain, and how many
-    days are left. A wildcard has no host of its own to dial: name some with --host.
+    All hosts of PIN_FILE (pins.toml by default) are dialled at once: each server of the file, or
+    the host's own name on port 443. For each you learn whether a pin matches, whether there is a
+    backup outside the served chain, and how many days are left. With --host, only that host is
+    dialled. A wildcard has no host of its own: add its servers to the file, or use --host.
 
     Exit code 0: all hold. 1: a pin does not match, a chain does not verify, something has expired
     or is about to. 3: somebody could not be asked.
@@ -92,13 +93,14 @@ def _look(
             "a wildcard has no host of its own",
             host=str(policy.pattern),
             port=HTTPS,
-            fix="name hosts that it covers: --host HOST",
+            fix="write the servers of hosts that it covers into the pin file ([[host.server]]), or "
+            "name such hosts: --host HOST",
         )
         return Checkup(policy, error.host, error.port, error=error)
     try:
         observation = observe(endpoint, contexts.of(policy.trust), patience=timeout)
     except ProbeError as exc:
-        return Checkup(policy, endpoint.name, endpoint.port, error=exc)
+        return Checkup(policy, endpoint.name, endpoint.port, error=exc, region=endpoint.region)
     return check_up(policy, observation, now, least_days=days)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from certpin.probe.checkup import Checkup
 
 _COLOURS = {"holds": "green", "finding": "red", "inconclusive": "yellow"}
+_EXPLAINED = {"compromised-key", "expired", "mismatch"}  # reasons of verdicts
 _SHOWN = 3  # hosts that one advice is for
 _HEADINGS = ("host", "status", "matched pin", "certificate", "pins", "what is wrong")
 
@@ -33,6 +34,7 @@ def checkup_facts(checkup: Checkup, now: datetime) -> dict[str, Any]:
     return {
         "host": checkup.host,
         "port": checkup.port,
+        "region": checkup.region or None,
         "policy": str(checkup.policy.pattern),
         "mode": checkup.policy.mode,
         "status": checkup.status,
@@ -68,9 +70,8 @@ def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
 
 def _row(checkup: Checkup, now: datetime) -> tuple[str, ...]:
     facts = checkup_facts(checkup, now)
-    host = checkup.host
     return (
-        host if checkup.port == HTTPS else join_address(host, checkup.port),
+        _name(checkup),
         checkup.status,
         facts["matched_role"] or "-",
         _days(facts["certificate_days_left"]),
@@ -79,10 +80,16 @@ def _row(checkup: Checkup, now: datetime) -> tuple[str, ...]:
     )
 
 
+def _name(checkup: Checkup) -> str:
+    usual = checkup.port == HTTPS
+    name = checkup.host if usual else join_address(checkup.host, checkup.port)
+    return f"{name} ({checkup.region})" if checkup.region else name
+
+
 def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
     for checkup in checkups:
         verdict = checkup.verdict
-        if verdict is not None and verdict.reason in {"mismatch", "expired"}:
+        if verdict is not None and verdict.reason in _EXPLAINED:
             yield "\n" + explain(verdict, checkup.host)
             yield f"  what to do: {advice(verdict, checkup.host)}"
     for fix, hosts in _fixes(checkups).items():
@@ -102,6 +109,8 @@ def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:
 def _fix(checkup: Checkup) -> str | None:
     if checkup.error:
         return checkup.error.fix or None
+    if checkup.fix:
+        return checkup.fix
     observation = checkup.observation
     return what_to_do(observation) if observation and observation.verified is None else None
 

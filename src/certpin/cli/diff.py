@@ -14,7 +14,7 @@ from certpin.cli.options import json_option
 from certpin.cli.screen import fold
 from certpin.errors import PinFileError
 from certpin.pinfile import PinSet
-from certpin.pinfile.file import MAX_PIN_FILE_BYTES
+from certpin.pinfile.disk import MAX_PIN_FILE_BYTES
 from certpin.pins import utc_now
 from certpin.pins.changes import WEIGHTS, Change, changes
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.describe import print_json
+from certpin.cli.hosts import host_option, select_policies
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.placing import Placed, compare, place, where
@@ -45,13 +46,7 @@ def _list_formats(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
     is_flag=True,
     help="Write nothing: tell whether what is at --out is up to date, for CI.",
 )
-@click.option(
-    "--host",
-    "hosts",
-    multiple=True,
-    metavar="PATTERN",
-    help="Export this policy alone, as its name stands in the pin file. May be repeated.",
-)
+@host_option
 @click.option(
     "--package",
     default="",
@@ -122,7 +117,7 @@ def export(
     if checking and out is None:
         raise click.UsageError("--check compares with what is at --out: name it")
     chosen = FORMATS[name]
-    wanted = only(pins, hosts)
+    wanted = only(pins, [str(each.pattern) for each in select_policies(pins, hosts)])
     made = chosen.export(wanted, package, signed_source(wanted, signed_root, signed_url))
     for loss in made.losses:
         say("certpin: error" if strict else "certpin: warning", str(loss))

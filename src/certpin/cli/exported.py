@@ -86,5 +86,9 @@ def _of_host(host: str, right: PolicyMeaning, found: PolicyMeaning) -> Iterator[
         yield f"{host}: {pin} is missing"
     for pin in sorted(map(str, found.pins - right.pins)):
         yield f"{host}: {pin} is not in the pin file, or is no longer accepted"
-    for name in right._replace(pins=found.pins).differing(found):
+    for pin in sorted(map(str, right.compromised - found.compromised)):
+        yield f"{host}: {pin} is compromised, and is not refused there"
+    for pin in sorted(map(str, found.compromised - right.compromised)):
+        yield f"{host}: {pin} is refused there, and is not compromised in the pin file"
+    for name in right._replace(pins=found.pins, compromised=found.compromised).differing(found):
         yield f"{host}: {name} is another"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import ssl
 import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -98,8 +97,6 @@ def _answer(
         body = response.read(MAX_BODY_BYTES + 1)
     except PinError:
         raise
-    except ssl.SSLCertVerificationError as exc:
-        raise _unverified(request, exc) from exc
     except (OSError, http.client.HTTPException) as exc:
         raise _no_answer(request, describe(exc)) from exc
     if len(body) > MAX_BODY_BYTES:
@@ -107,15 +104,6 @@ def _answer(
     if response.length:
         raise _no_answer(request, f"the answer ended {response.length} bytes too early")
     return response, body
-
-
-def _unverified(request: Request, exc: ssl.SSLCertVerificationError) -> PinError:
-    """OpenSSL refused the chain before there was a pin to compare: a finding all the same."""
-    return PinError(
-        f"{request.host} refused: its chain did not verify: {exc.verify_message}",
-        host=request.host,
-        fix=_look_at(request),
-    )
 
 
 def _no_answer(request: Request, problem: str) -> DialError:

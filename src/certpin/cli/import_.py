@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 @pin_file_option
 @click.option("--name", "called", help="The name of a new pin file; by default what FILE says.")
 @click.option(
-    "--host", default="", metavar="PATTERN", help="The host, for a platform whose file names none."
+    "--host",
+    default="",
+    metavar="HOST",
+    help="The host that the pins are for, if the platform's file names none (*.HOST too).",
 )
 @click.option(
     "--mode",

@@ -114,7 +114,8 @@ def _address(ctx: click.Context, parameter: click.Parameter, text: str) -> str:
     "upstreams",
     multiple=True,
     metavar="[HOST=]ADDRESS[:PORT]",
-    help="Where the real server of a host is. By default, with --pins, the host itself.",
+    help="Where the real server of a host is. By default, with --pins, its server "
+    "in that file, or the host itself.",
 )
 @ca_file_option
 @json_option

@@ -17,6 +17,7 @@ from certpin.rotation import (
     Field,
     Situation,
     Timing,
+    after,
     contradictions,
     format_journal,
 )
@@ -108,7 +109,7 @@ class Ledger:
         if changed:
             self.editor.save()
         try:
-            _append(self.journal, format_journal(events))
+            _append(self.journal, format_journal(after(self.history.events, events)))
         except OSError as exc:
             if changed:
                 write_atomically(self.path, self._before)

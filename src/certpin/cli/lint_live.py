@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from certpin.cli.check import check_targets
 from certpin.cli.screen import say
+from certpin.cli.unverified import what_to_do
 from certpin.pinfile.lint import Asked, Document
 
 if TYPE_CHECKING:
@@ -34,5 +35,8 @@ def _asked(checkup: Checkup) -> Asked:
         error = checkup.error.problem if checkup.error else "nobody answered"
         return Asked(pattern, checkup.host, error=error)
     seen = checkup.observation
-    path = seen.verified.certificates if seen.verified else None
-    return Asked(pattern, checkup.host, seen.served.certificates, path, seen.problem)
+    served = seen.served.certificates
+    if seen.verified:
+        return Asked(pattern, checkup.host, served, seen.verified.certificates)
+    fix = checkup.fix or what_to_do(seen)
+    return Asked(pattern, checkup.host, served, problem=checkup.findings[0], fix=fix)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from certpin._version import __version__
-from certpin.lab.report.sarif import SCHEMA
+from certpin.lab.report.sarif import SCHEMA, artifact_uri
 from certpin.lab.report.text import clean, encodable
 from certpin.pinfile.lint import RULES
 
@@ -67,16 +65,10 @@ def _result(found: Finding) -> dict[str, Any]:
 def _location(found: Finding) -> dict[str, Any]:
     return {
         "physicalLocation": {
-            "artifactLocation": {"uri": _uri(found.file)},
+            "artifactLocation": {"uri": artifact_uri(Path(found.file))},
             "region": {"startLine": found.line},
         }
     }
-
-
-def _uri(file: str) -> str:
-    """A path as it was given: a relative one is relative to where the repository begins."""
-    path = Path(file)
-    return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))
 
 
 def _fingerprint(found: Finding) -> str:

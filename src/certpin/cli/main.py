@@ -14,7 +14,14 @@ import click
 
 from certpin._version import __version__
 from certpin.cli.screen import plain_warnings, say
-from certpin.errors import CertpinError, PinError, ProbeError, StoreError
+from certpin.errors import (
+    CertpinError,
+    ConfigError,
+    InputError,
+    PinError,
+    ProbeError,
+    StoreError,
+)
 
 # The exit codes of every command.
 HOLDS = 0
@@ -94,7 +101,9 @@ class CommandGroup(click.Group):
         except CertpinError:
             raise
         except OSError as exc:
-            # Networks, and files that are read, have errors of certpin's: this is the output.
+            if exc.filename is not None:
+                raise _unusable_file(exc) from exc
+            # Networks have errors of certpin's, and files have a name: this is the output.
             _give_up_output()
             if not isinstance(exc, BrokenPipeError):  # `certpin … | head` is nothing to tell
                 say("certpin", str(exc.strerror or exc))
@@ -109,7 +118,7 @@ class CommandGroup(click.Group):
         try:
             return super().main(*args, **extra) or HOLDS
         except CertpinError as exc:
-            say("certpin", str(exc))
+            say("certpin", _message(exc))
             return _code(exc)
         except click.ClickException as exc:
             exc.show()
@@ -119,6 +128,22 @@ class CommandGroup(click.Group):
                 click.echo(err=True)  # the terminal shows ^C on this line
             say("certpin", "stopped")
             return INTERRUPTED
+
+
+def _unusable_file(exc: OSError) -> ConfigError:
+    from certpin.x509 import printable  # on first need: no command has been loaded yet
+
+    return ConfigError(
+        f"{printable(os.fsdecode(exc.filename))} cannot be used: {exc.strerror}",
+        fix="check the path and the rights to it and its folders",
+    )
+
+
+def _message(exc: CertpinError) -> str:
+    """The error, with what to do on a line of its own."""
+    if isinstance(exc, InputError) and exc.fix:
+        return f"{exc.problem}\n  fix: {exc.fix}"
+    return str(exc)
 
 
 def _code(exc: CertpinError) -> int:

@@ -105,6 +105,12 @@ class Move:
             [Event(self.now, who, self.step, name, self.pin, reason=reason) for name in self.names]
         )
 
+    def next(self, command: str, *, whole_file: bool = False) -> str:
+        """Return a command to run next, with the options that lead to the same servers."""
+        pins = self.ledger.pins
+        policies = pins.policies if whole_file else self.policies
+        return self.vantages.again(command, self.path, pins, policies)
+
     def outcome(self, breaches: Found, *said: str, following: str = "") -> Outcome:
         """How it ended, where nothing has been written yet."""
         return Outcome(

@@ -172,7 +172,8 @@ def read_file(path: Path) -> bytes:
             return file.read(MAX_FILE_BYTES + 1)
     except OSError as exc:
         raise CertificateParseError(
-            f"{printable(str(path))} cannot be read: {exc.strerror}"
+            f"{printable(str(path))} cannot be read: {exc.strerror}",
+            fix="check the path and the rights to it",
         ) from exc
 
 

@@ -42,6 +42,25 @@ if TYPE_CHECKING:
     from certpin.x509.keys import PublicKey
 
 
+# How files of certificates and keys are called. No top-level domain has one of these names.
+_FILES = frozenset(
+    {
+        ".cer",
+        ".cert",
+        ".crt",
+        ".csr",
+        ".der",
+        ".jks",
+        ".key",
+        ".p12",
+        ".p7b",
+        ".pem",
+        ".pfx",
+        ".pub",
+    }
+)
+
+
 @click.command()
 @click.argument("targets", nargs=-1, required=True, metavar="HOST[:PORT] | FILE | URI…")
 @dialling_options
@@ -102,6 +121,11 @@ def _see(target: str, dialling: Dialling) -> Observation | Content:
         if "/" in target and "://" not in target:
             raise CertificateParseError(
                 f"there is no file {printable(target)}", fix="check its path; a host has no slash"
+            )
+        if path.suffix.lower() in _FILES and dialling.connect is None:
+            raise CertificateParseError(
+                f"there is no file {printable(target)}",
+                fix=f"check its path; if it is a host, name its port: {printable(target)}:443",
             )
         return dialling.observe(target)
     try:

@@ -8,10 +8,10 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import click
-
+from certpin.errors import ConfigError
 from certpin.formats.format import MAX_SOURCE_BYTES
 from certpin.pinfile.writing import write_atomically
+from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from certpin.formats import Export, Format
@@ -37,33 +37,40 @@ class Placed:
 def where(chosen: Format, made: Export, out: str) -> list[Placed]:
     """The path of each file. A format of one file may be given a name for it, or a folder.
 
-    Raises ``click.UsageError``.
+    Raises ``ConfigError``.
     """
     path = Path(out)
     if not (chosen.folder or path.is_dir() or out.endswith(os.sep)):
         return [Placed(path, made.files[0].text)]
     if path.exists() and not path.is_dir():
-        raise click.UsageError(f"{out} is a file, and {chosen.name} goes into a folder")
+        raise _refused(path, f"is a file, and {chosen.name} goes into a folder", "name a folder")
     return [Placed(path / file.path, file.text) for file in made.files]
 
 
 def place(files: list[Placed]) -> list[Placed]:
-    """Write each file that differs, whole or not at all. Raises ``PinFileError``."""
+    """Write each file that differs, whole or not at all. Raises ``ConfigError``."""
     return [_place(file) for file in files]
 
 
 def compare(files: list[Placed]) -> list[Placed]:
-    """Compare each file with what is there. Raises ``click.UsageError`` where it can't be read."""
+    """Compare each file with what is there. Raises ``ConfigError`` if it can't be read."""
     return [_compare(file) for file in files]
 
 
 def check_folder(path: Path) -> None:
     """Say before a run, which may take long, that a file could not be written after it.
 
-    Raises ``click.UsageError``.
+    Raises ``ConfigError``.
     """
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise click.UsageError(f"{path} cannot be written: no such folder, or not yours")
+        raise ConfigError(
+            f"{printable(str(path))} cannot be written: no such folder, or no right to it",
+            fix="name a file in a folder that you may write to",
+        )
+
+
+def _refused(path: Path, problem: str, fix: str) -> ConfigError:
+    return ConfigError(f"{printable(str(path))} {problem}", key="--out", fix=fix)
 
 
 def _place(file: Placed) -> Placed:
@@ -72,7 +79,8 @@ def _place(file: Placed) -> Placed:
     try:
         file.path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise click.UsageError(f"{file.path.parent} cannot be made: {exc.strerror}") from exc
+        fix = "name a folder that you may write to"
+        raise _refused(file.path.parent, f"cannot be made: {exc.strerror}", fix) from exc
     write_atomically(file.path, file.text)
     return Placed(file.path, file.text, "written")
 
@@ -100,5 +108,6 @@ def _read(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as exc:
-        raise click.UsageError(f"{path} cannot be read: {exc.strerror}") from exc
+        fix = "name a file that you may read and write, or another folder"
+        raise _refused(path, f"cannot be read: {exc.strerror}", fix) from exc
     return data.decode(errors="backslashreplace")

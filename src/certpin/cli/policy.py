@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from certpin.cli.options import anchors_pem
@@ -11,22 +11,28 @@ from certpin.pins import (
     HostPattern,
     HostPin,
     HostPolicy,
+    HostServer,
     Match,
     Mode,
     Pin,
     Role,
     TrustAnchors,
     pins_of,
+    utc_now,
 )
+from certpin.probe.endpoint import default_port
 from certpin.x509.reader import read_certificates
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from certpin.cli.backup import Backup
-    from certpin.probe import Observation
+    from certpin.probe import Endpoint, Observation
     from certpin.x509 import Chain
+
+# How long new pins hold: a year, the life of an app version; a trial, as long as lint allows
+# without a warning (decision 41).
+_HOLDS: dict[Mode, timedelta] = {"enforce": timedelta(days=365), "report": timedelta(days=90)}
 
 
 def new_policy(
@@ -38,19 +44,37 @@ def new_policy(
     mode: Mode,
     match: Match,
     expires: datetime | None,
+    servers: tuple[HostServer, ...],
 ) -> HostPolicy:
-    """The policy with its first pin and its backup. Raises ``ConfigError`` if it is unsafe."""
+    """The policy with its first pin and its backup. Raises ``ConfigError`` if it is unsafe.
+
+    The backup is STAGED: it is PUBLISHED when ``certpin rotate publish`` has recorded it.
+    """
     entries = [first]
     if backup.pin:
-        entries.append(HostPin(backup.pin, "backup", state="published", note=backup.note))
+        entries.append(HostPin(backup.pin, "backup", state="staged", note=backup.note))
+    if expires is None:
+        expires = datetime.combine(utc_now().date() + _HOLDS[mode], time.min)
     return HostPolicy(
         pattern,
         tuple(entries),
         mode=mode,
         match=match,
-        expires=expires.replace(tzinfo=UTC) if expires else None,
+        expires=expires.replace(tzinfo=UTC),
         trust=_trust(ca_file),
+        servers=servers,
     )
+
+
+def server_of(endpoint: Endpoint) -> tuple[HostServer, ...]:
+    """The server that was dialled, for the pin file; none if it is the one that a name implies."""
+    address, port = endpoint.address
+    server = HostServer(
+        "" if address == endpoint.name else address,
+        None if port == default_port(endpoint.starttls) else port,
+        endpoint.starttls,
+    )
+    return () if server == HostServer() else (server,)
 
 
 def known_pin(text: str, match: Match) -> HostPin:

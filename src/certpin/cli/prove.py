@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
+from functools import partial
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -16,27 +19,43 @@ from certpin.cli.options import ca_file_option, json_option
 from certpin.cli.placing import check_folder
 from certpin.cli.screen import say
 from certpin.cli.upstream import find_upstream
+from certpin.errors import ConfigError
 from certpin.formats import FORMATS
 from certpin.lab.case import Style
 from certpin.lab.client import PATIENCE, Command, exports_in
 from certpin.lab.lab import Lab
 from certpin.lab.report import FORMATS as REPORTS
+from certpin.lab.report.sarif import to_sarif
 from certpin.lab.report.tally import exit_code
 from certpin.lab.run import prove as run_matrix
 from certpin.lab.scratch import remove_leftovers
 from certpin.lab.session.protocols import PROTOCOLS
 from certpin.lab.trouble import LabError
 from certpin.pins import normalise
+from certpin.x509 import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from certpin.lab.case import Case
     from certpin.lab.run import Run
 
 _file = click.Path(dir_okay=False, path_type=Path)
+# A command that contains one of these connects to the lab without a proxy.
+_LEADING = ("{address}", "{port}", "{endpoint}")
 
 
 def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[Case]:
     return chosen_cases(names)
+
+
+def _check_location(
+    ctx: click.Context, parameter: click.Parameter, path: Path | None
+) -> Path | None:
+    """Refuse a URL: code scanning accepts only files of the repository."""
+    if path and ":/" in str(path):
+        raise click.BadParameter(f"{path} is a URL\n  fix: name a file of your repository")
+    return path
 
 
 @click.command()
@@ -59,7 +78,8 @@ def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...
     "--via",
     type=click.Choice(["connect", "socks5", "port"]),
     help="How the client finds the lab: by the variables for an HTTP proxy (connect) or a SOCKS5 "
-    "proxy, or by {port} in its own words. By default port where the command has {port}.",
+    "proxy, or by its own words (port). By default port if the command has {port}, {address} or "
+    "{endpoint}. URLs name the lab's port with port only.",
 )
 @click.option(
     "--case",
@@ -97,7 +117,8 @@ def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...
 @click.option(
     "--upstream",
     metavar="HOST[:PORT]",
-    help="Where the real server is. By default, with --pins, the host itself.",
+    help="Where the real server is. By default, with --pins, its server "
+    "in that file, or the host itself.",
 )
 @ca_file_option
 @click.option(
@@ -119,6 +140,14 @@ def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...
 @click.option("--junit", type=_file, metavar="FILE", help="Write JUnit XML, for CI.")
 @click.option("--sarif", type=_file, metavar="FILE", help="Write SARIF 2.1.0, for code scanning.")
 @click.option(
+    "--sarif-location",
+    type=_file,
+    callback=_check_location,
+    metavar="PATH",
+    help="The file of your repository that findings in SARIF point at. By default that of --pins, "
+    "else pins.toml.",
+)
+@click.option(
     "--html", type=_file, metavar="FILE", help="Write a page for people: evidence, and pictures."
 )
 @json_option
@@ -138,6 +167,7 @@ def prove(
     ca_file: Path | None,
     jobs: int,
     as_json: bool,
+    sarif_location: Path | None,
     via: str | None,
     timeout: float,
     **files: Path | None,
@@ -154,17 +184,20 @@ def prove(
     certpin prove -- python my_client.py
 
     The environment makes most clients trust the lab's root, and come through the lab's proxy. For
-    others, these are replaced in the command: {host} {url} {port} {proxy} {socks} {ca}
-    {truststore} {pins} {pin} {backup} {pinnedpubkey} {canary} {case} {dns} {client_cert}
-    {client_key}, {host2} {url2} for a second host, and {export:FORMAT} for the file that
-    `certpin export FORMAT` would write.
+    others, these are replaced in the command: {host} {url} {address} {port} {endpoint} {proxy}
+    {socks} {dns} {ca} {truststore} {pins} {pin} {backup} {pinnedpubkey} {cert} {fingerprint}
+    {canary} {case} {client_cert} {client_key}, {host2} {url2} {pin2} {backup2} for a second host,
+    and {export:FORMAT} for the file that `certpin export FORMAT` would write.
 
     Exit code 0: it is sound. 1: an attack got through, or a legitimate server was refused. 3:
     inconclusive, because the client did not even reach an honest server, say.
     """  # noqa: D301  # click reads the \b itself
+    if sarif_location and not files["sarif"]:
+        raise click.UsageError("--sarif-location is of use only with --sarif FILE")
     for file in filter(None, files.values()):
         check_folder(file)
     _check_exports(command)
+    _check_program(command[0])
     name = normalise(host)
     lab = Lab(
         name,
@@ -189,13 +222,15 @@ def prove(
         click.echo(REPORTS["json"](run))
     else:
         printer.summarise(run)
-    _write(run, files)
+    location = sarif_location or pin_file or Path("pins.toml")
+    _write(run, files, {**REPORTS, "sarif": partial(to_sarif, location=location)})
     ctx.exit(exit_code(run))
 
 
 def _way(command: tuple[str, ...]) -> str:
-    """How a command is led to the lab: by its own words, where they name the port."""
-    return "port" if any("{port}" in word for word in command) else "connect"
+    """Return ``port`` if the command names the lab's address or port, else ``connect``."""
+    named = any(name in word for word in command for name in _LEADING)
+    return "port" if named else "connect"
 
 
 def _check_exports(command: tuple[str, ...]) -> None:
@@ -207,12 +242,30 @@ def _check_exports(command: tuple[str, ...]) -> None:
             )
 
 
-def _write(run: Run, files: dict[str, Any]) -> None:
-    """Write the reports that were asked for. Raises ``click.UsageError``."""
+def _check_program(name: str) -> None:
+    """Say before the run that the program cannot be started. Raises ``ConfigError``."""
+    if "{" in name or which(name):  # a placeholder has its value during the run
+        return
+    if "/" not in name or not Path(name).is_file():
+        place = "" if "/" in name else " in PATH"
+        raise ConfigError(
+            f"there is no program {printable(name)}{place}",
+            key="COMMAND",
+            fix="check its name, or give its path, as in ./client",
+        )
+    script = f"chmod +x {shlex.quote(name)}, or name its interpreter before it: python {name}"
+    raise ConfigError(f"{printable(name)} is not executable", key="COMMAND", fix=printable(script))
+
+
+def _write(run: Run, files: dict[str, Any], formats: dict[str, Callable[[Run], str]]) -> None:
+    """Write the reports that were asked for. Raises ``ConfigError``."""
     for name, path in files.items():
         if path is None:
             continue
         try:
-            path.write_text(REPORTS[name](run), encoding="utf-8")
+            path.write_text(formats[name](run), encoding="utf-8")
         except OSError as exc:
-            raise click.UsageError(f"{path} cannot be written: {exc.strerror}") from exc
+            raise ConfigError(
+                f"{printable(str(path))} cannot be written: {exc.strerror}",
+                fix="name a file in a folder that you may write to",
+            ) from exc

@@ -31,8 +31,8 @@ _PEM = ("CERTIFICATE", "CERTIFICATE REQUEST")
     "hosts",
     multiple=True,
     metavar="HOST",
-    help="A name of the certificate (*.HOST too), instead of the host of the pin file that has "
-    "this key. May be repeated.",
+    help="Only this host (*.HOST too): the certificate is for it, and not for the hosts of the pin "
+    "file that have this key. May be repeated.",
 )
 @click.option(
     "-o",

@@ -38,7 +38,10 @@ def activate(move: Move) -> Outcome:
     outcome = move.outcome(
         breaches,
         f"{move.pin} {word}: every client accepts it. Install its certificate on every server.",
-        following="certpin rotate status, then certpin rotate retire the old key" if before else "",
+        following=f"{move.next('certpin rotate status')}, then "
+        f"{move.next('certpin rotate retire OLD_KEY')}"
+        if before
+        else "",
     )
     if not move.forcing.refuses(breaches):
         for name, role in _not_active(move):
@@ -70,7 +73,7 @@ def retire(move: Move) -> Outcome:
     outcome = move.outcome(
         breaches,
         f"{move.pin} is RETIRING: clients accept it still, and no server uses it.",
-        following=f"certpin rotate remove {move.pin}",
+        following=move.next(f"certpin rotate remove {move.pin}"),
     )
     if not move.forcing.refuses(breaches):
         move.change(state="retiring")
@@ -95,7 +98,7 @@ def remove(move: Move) -> Outcome:
     outcome = move.outcome(
         breaches,
         f"{move.pin} is REMOVED from the draft.",
-        following="certpin rotate publish",
+        following=move.next("certpin rotate publish", whole_file=True),
     )
     if not move.forcing.refuses(breaches):
         move.change(state="removed")
@@ -122,7 +125,9 @@ def compromise(move: Move) -> Outcome:
             f"It is still served by {each}: activate the backup, and install it."
             for each in serving
         ),
-        following="certpin rotate activate BACKUP" if serving else "certpin rotate publish",
+        following=move.next("certpin rotate activate BACKUP")
+        if serving
+        else move.next("certpin rotate publish", whole_file=True),
     )
     move.change(state="compromised")
     move.commit([])

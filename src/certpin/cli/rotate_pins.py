@@ -10,6 +10,7 @@ import click
 from certpin.cli.aim import aim, meant
 from certpin.cli.backup import Backup, backup_options
 from certpin.cli.forcing import Forcing, forcing_options, of_host
+from certpin.cli.hosts import host_option
 from certpin.cli.ledger import Ledger, name_of, who_option
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.outcome import Outcome
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
 
     from certpin.cli.forcing import Found
     from certpin.pins import HostPolicy, Pin
-
-host_option = click.option(
-    "--host",
-    "hosts",
-    multiple=True,
-    metavar="HOST",
-    help="The host that it is for, where the file has several. May be repeated.",
-)
 
 
 @click.command()
@@ -56,7 +49,8 @@ def generate(
     --backup-pin notes a key that you made elsewhere.
     """
     ledger = Ledger(path)
-    policies = meant(ledger.pins, _named(hosts), None)
+    named = Vantages.unasked(hosts)
+    policies = meant(ledger.pins, named, None)
     pin, now = backup.pin, utc_now()
     if pin is None:
         raise click.UsageError("say where the new key is to be: --backup-key FILE")
@@ -77,7 +71,9 @@ def generate(
         pin,
         done=True,
         said=[f"{pin} is GENERATED for {', '.join(names)}.", *backup.advice()],
-        following=f"certpin rotate stage {shlex.quote(source)}",
+        following=named.again(
+            f"certpin rotate stage {shlex.quote(source)}", path, ledger.pins, policies, dials=False
+        ),
     ).show(ctx, as_json=as_json)
 
 
@@ -106,7 +102,8 @@ def stage(
     ledger = Ledger(path)
     ledger.need_a_version()
     wanted, now = aim(key), utc_now()
-    policies = meant(ledger.pins, _named(hosts), None)
+    named = Vantages.unasked(hosts)
+    policies = meant(ledger.pins, named, None)
     breaches: Found = []
     for policy in policies:
         situation = ledger.situation(policy, (), now)
@@ -134,7 +131,8 @@ def stage(
         )
         outcome.done = True
         outcome.said = [f"{wanted.pin} is STAGED in {path} for {', '.join(names)}."]
-        outcome.following = "certpin rotate publish"
+        pins = ledger.pins
+        outcome.following = named.again("certpin rotate publish", path, pins)
     outcome.show(ctx, as_json=as_json)
 
 
@@ -146,8 +144,3 @@ def _refuse_known(path: Path, policy: HostPolicy, pin: Pin) -> None:
             key="pin",
             fix="a backup is a new key: --backup-key FILE makes one",
         )
-
-
-def _named(hosts: tuple[str, ...]) -> Vantages:
-    """The hosts alone: nobody is dialled for a draft."""
-    return Vantages(hosts, (), (), (), offline=True, timeout=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,11 +25,11 @@ from certpin.rotation import plan as steps_to
 from certpin.rotation.breach import in_utc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
     from pathlib import Path
 
-    from certpin.pins import Pin
+    from certpin.pins import HostPolicy, Pin, PinSet
 
 _BACKUP_FILE = "next-backup.key"
 
@@ -74,25 +75,29 @@ def plan(
         )
         for policy in policies
     }
+    commands = {
+        str(policy.pattern): _Commands(path, ledger.pins, policy, vantages, key)
+        for policy in policies
+    }
     if as_json:
-        hosts = [_facts(host, made, key) for host, made in plans.items()]
+        hosts = [_facts(host, made, commands[host]) for host, made in plans.items()]
         facts = {"file": str(path), "to": str(wanted.pin), "hosts": hosts}
         print_json(facts | {"unknown": looked.unknown})
     else:
         for host, made in plans.items():
-            _tell(host, made, key)
+            _tell(host, made, commands[host])
         for each in looked.unknown:
             click.echo(fold(f"Not known: {each}.", sys.stdout))
     ctx.exit(HOLDS if all(each.possible for each in plans.values()) else FINDING)
 
 
-def _tell(host: str, made: Plan, key: str) -> None:
+def _tell(host: str, made: Plan, commands: _Commands) -> None:
     click.secho(f"{host}: to {made.to}", bold=True)
     word = "now"
     for number, step in enumerate(made.steps, 1):
         click.echo(fold(f"{number:>3}. {_when(step, word)}: {words(step)}", sys.stdout))
         word = "then" if step.act == "serve" or step.not_before else word
-        if command := _command(step, made, key):
+        if command := commands.of(step, made):
             click.echo(f"       {command}")
     for breach in made.breaches:
         click.echo(
@@ -122,32 +127,46 @@ def words(step: Step, named: Callable[[Pin], str] = str) -> str:
     }[step.act]
 
 
-def _command(step: Step, made: Plan, key: str) -> str:
-    """What to type; the certificate is installed by other means."""
-    if step.act == "serve":
-        return ""
-    if step.act == "generate":
-        return f"certpin rotate generate --backup-key {_BACKUP_FILE}"
-    if step.act == "publish":
-        return "certpin rotate publish"
-    if step.act == "push":
-        return "certpin publish push"
-    named = {NEXT_BACKUP: _BACKUP_FILE, made.to: key}
-    pin = step.pin
-    word = named.get(pin, str(pin)) if pin else ""
-    return f"certpin rotate {step.act} {shlex.quote(word)}"
+@dataclass(frozen=True)
+class _Commands:
+    """The commands of a plan: each leads to the file and the servers that the plan was made for."""
+
+    path: Path
+    pins: PinSet
+    policy: HostPolicy
+    vantages: Vantages
+    key: str
+
+    def of(self, step: Step, made: Plan) -> str:
+        """What to type; empty for the certificate, which is installed by other means."""
+        if step.act == "serve":
+            return ""
+        if step.act == "push":
+            return "certpin publish push"
+        if step.act == "publish":
+            return self._again("certpin rotate publish", self.pins.policies)
+        if step.act == "generate":
+            command = f"certpin rotate generate --backup-key {_BACKUP_FILE}"
+            return self._again(command, [self.policy], dials=False)
+        named = {NEXT_BACKUP: _BACKUP_FILE, made.to: self.key}
+        word = named.get(step.pin, str(step.pin)) if step.pin else ""
+        command = f"certpin rotate {step.act} {shlex.quote(word)}"
+        return self._again(command, [self.policy], dials=step.act != "stage")
+
+    def _again(self, command: str, policies: Sequence[HostPolicy], *, dials: bool = True) -> str:
+        return self.vantages.again(command, self.path, self.pins, policies, dials=dials)
 
 
-def _facts(host: str, made: Plan, key: str) -> dict[str, Any]:
+def _facts(host: str, made: Plan, commands: _Commands) -> dict[str, Any]:
     return {
         "host": host,
         "possible": made.possible,
-        "steps": [_step_facts(step, made, key) for step in made.steps],
+        "steps": [_step_facts(step, made, commands) for step in made.steps],
         "breaches": [breach_facts(host, each) for each in made.breaches],
     }
 
 
-def _step_facts(step: Step, made: Plan, key: str) -> dict[str, Any]:
+def _step_facts(step: Step, made: Plan, commands: _Commands) -> dict[str, Any]:
     return {
         "act": step.act,
         "pin": str(step.pin) if step.pin and step.pin != NEXT_BACKUP else None,
@@ -155,5 +174,5 @@ def _step_facts(step: Step, made: Plan, key: str) -> dict[str, Any]:
         "not_before": step.not_before.isoformat() if step.not_before else None,
         "counts_from": step.counts_from,
         "waits": step.waits or None,
-        "command": _command(step, made, key) or None,
+        "command": commands.of(step, made) or None,
     }

@@ -78,6 +78,7 @@ def publish(
     forcing.look(looked)
     breaches = _breaches(ledger, looked, timing, now)
     outcome = _outcome(path, pins, breaches, looked, forcing)
+    outcome.following = vantages.again("certpin rotate status", path, pins)
     if not forcing.refuses(breaches):
         event = Event(
             now,
@@ -132,7 +133,7 @@ def ended(ctx: click.Context, version: int, path: Path, who: str | None, as_json
         version=version,
         done=True,
         said=[f"Version {version} is over: nothing waits for its clients any more."],
-        following="certpin rotate status",
+        following=Vantages.unasked().again("certpin rotate status", path, ledger.pins, dials=False),
     ).show(ctx, as_json=as_json)
 
 
@@ -190,7 +191,6 @@ def _outcome(
         forced=forcing.force,
         breaches=breaches,
         unknown=looked.unknown,
-        following="certpin rotate status",
     )
 
 

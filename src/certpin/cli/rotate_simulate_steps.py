@@ -23,8 +23,8 @@ import click
 from certpin.cli.aim import aim
 from certpin.errors import CertpinError, ConfigError, InputError, PinFileError
 from certpin.hsm import is_token_uri
+from certpin.pinfile.disk import read_text
 from certpin.pinfile.fields import Table
-from certpin.pinfile.file import read_text
 from certpin.pinfile.reader import load_toml, placed, refuse_other_schema
 from certpin.pins import Pin
 from certpin.rotation import Step, format_duration, parse_duration

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from certpin.cli.options import json_option
 from certpin.cli.screen import say
 from certpin.cli.watching import (
     extra_needed,
+    naming,
     open_watch,
     settings_of,
     settings_option,
@@ -58,9 +58,12 @@ def serve(
     Beyond this machine it listens only where people have to sign in (certpin watch user add).
     Ctrl-C ends it.
     """  # noqa: D301  # click reads the \b itself
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with extra_needed():
-        asyncio.run(_serve(_chosen(settings_of(config, written), pins, listen), as_json))
+        from certpin.watch.logs import configure
+
+        settings = _chosen(settings_of(config, written), pins, listen)
+        configure(settings.log)
+        asyncio.run(_serve(settings, as_json))
 
 
 def _chosen(settings: Settings, pins: tuple[Path, ...], listen: str | None) -> Settings:
@@ -83,7 +86,8 @@ async def _serve(settings: Settings, as_json: bool) -> None:
         loop.add_signal_handler(each, stop.set)
     watch = open_watch(settings)
     try:
-        make_ready(watch)
+        with naming(watch.store):
+            make_ready(watch)
         await serve(watch, stop, lambda: _tell(watch, as_json))
     finally:
         watch.store.close()
@@ -92,6 +96,7 @@ async def _serve(settings: Settings, as_json: bool) -> None:
 def _tell(watch: Watch, as_json: bool) -> None:
     """Where it is, and what is not as it should be."""
     from certpin.watch.alerts.known import doubts
+    from certpin.watch.alerts.run import ALERTS_GO_NOWHERE
     from certpin.watch.web.app import REPORTS
 
     settings, glance = watch.settings, watch.watched.glance()
@@ -99,6 +104,7 @@ def _tell(watch: Watch, as_json: bool) -> None:
     scheme = "https" if settings.tls else "http"
     address = settings.public_url or f"{scheme}://{join_address(*settings.listen)}"
     if as_json:
+        problems += [ALERTS_GO_NOWHERE] * (not settings.alerts.tell)
         print_json({"url": address + "/", "reports": address + REPORTS, "problems": problems})
         return
     click.echo(f"The pages are at {address}/ and apps report to {address}{REPORTS}.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.options import PASSPHRASE_VARIABLE, ask_passphrase, ask_pin, read_file
-from certpin.hsm import is_token_uri, open_key
+from certpin.hsm import is_on_token, open_key
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def signer_of(key: str, pin: Callable[[str], str] = ask_pin) -> Iterator[Signer]
     """Open the key of a file, or of a URI; ask for passphrase or PIN. Raises ``KeyParseError``."""
     from certpin.x509.signing import file_key
 
-    if is_token_uri(key):
+    if is_on_token(key):
         with open_key(key, pin) as on_token:
             yield on_token
     else:

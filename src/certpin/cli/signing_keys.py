@@ -13,7 +13,7 @@ import click
 from certpin.cli import keyfile
 from certpin.cli.options import PASSPHRASE_VARIABLE, ask_pin, read_file
 from certpin.cli.signer import passphrase_of, signer_of
-from certpin.hsm import destroy_key, is_token_uri, open_or_generate_key
+from certpin.hsm import destroy_key, is_on_token, open_or_generate_key
 from certpin.x509.keys import new_private_key
 from certpin.x509.signing import file_key
 
@@ -99,7 +99,7 @@ class Purse:
     def _take(self, place: str) -> SigningKey:
         from certpin.updates.publish.keys import KeySigner, held_elsewhere
 
-        if is_token_uri(place):
+        if is_on_token(place):
             return self._on_token(place)
         path = Path(place)
         if not path.exists():

@@ -26,7 +26,8 @@ def _read(path: Path) -> bytes:
             return file.read(MAX_SOURCE_BYTES + 1)
     except (OSError, ValueError) as exc:  # ValueError: a path with a NUL in it
         raise FormatError(
-            f"{printable(str(path))} cannot be read: {getattr(exc, 'strerror', exc)}"
+            f"{printable(str(path))} cannot be read: {getattr(exc, 'strerror', exc)}",
+            fix="check the path and the rights to it",
         ) from exc
 
 

@@ -1,20 +1,20 @@
-"""Whom ``certpin check`` dials: the hosts of a pin file, by the ways that the user names.
-
-A pin file holds names. Ports, other addresses and STARTTLS come from the command line.
-"""
+"""Whom ``certpin check`` dials: the servers of a pin file, or the ways that the user names."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.pins import HostPolicy, normalise
-from certpin.probe import HTTPS, PROTOCOLS, Endpoint, contexts, split_address
+from certpin.cli.hosts import host_option, select_policies
+from certpin.pins import HostPolicy, HostServer, normalise
+from certpin.probe import PROTOCOLS, Endpoint, contexts, split_address
+from certpin.probe.endpoint import default_port, endpoint_at, served_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from certpin.pins import PinSet
 
@@ -22,20 +22,14 @@ if TYPE_CHECKING:
     Target = tuple[HostPolicy, Endpoint | None]
 
 _OPTIONS: tuple[Any, ...] = (
-    click.option(
-        "--host",
-        "hosts",
-        multiple=True,
-        metavar="HOST[:PORT]",
-        help="Dial this host: one that a wildcard of the file covers, or one on a port of its own. "
-        "May be repeated.",
-    ),
+    host_option,
     click.option(
         "--connect",
         "connects",
         multiple=True,
         metavar="[HOST=]ADDRESS[:PORT]",
-        help="Call this address for that host, or for all. May be repeated.",
+        help="Call this address for that host, or for all, instead of the servers of the pin "
+        "file. May be repeated.",
     ),
     click.option(
         "--starttls",
@@ -48,60 +42,64 @@ _ALL = ""  # an option without HOST= is for every host
 
 
 class Ways:
-    """How hosts are reached. Raises ``HostError`` and ``click.UsageError``."""
+    """How hosts are reached: by the servers of the pin file, unless the user names other ways.
+
+    Raises ``HostError`` and ``click.UsageError``.
+    """
 
     def __init__(
         self, hosts: tuple[str, ...], connects: tuple[str, ...], starttls: tuple[str, ...]
     ) -> None:
-        self._named = [split_address(text, 0) for text in hosts]
+        self._hosts = hosts
         self._addresses = dict(map(assigned, connects))
         self._protocols = {host: _protocol(name) for host, name in map(assigned, starttls)}
-
-    def policies(self, pins: PinSet) -> list[HostPolicy]:
-        """The policies of the hosts that were named."""
-        return list(self._by_policy(pins))
 
     @property
     def named(self) -> bool:
         """Whether the user named any."""
-        return bool(self._named or self._addresses or self._protocols)
+        return bool(self._hosts or self._addresses or self._protocols)
 
     def targets(self, pins: PinSet) -> list[Target]:
         """Whom to dial, in the order of the pin file."""
-        named = self._by_policy(pins)
-        targets = [
-            target for policy in pins.policies for target in self._of(policy, named.get(policy, []))
-        ]
+        chosen = select_policies(pins, self._hosts)
+        targets = [target for policy in chosen for target in self._of(policy, chosen[policy])]
         self._refuse_unused({endpoint.host for _, endpoint in targets if endpoint})
         return targets
 
-    def _by_policy(self, pins: PinSet) -> dict[HostPolicy, list[tuple[str, int]]]:
-        named: dict[HostPolicy, list[tuple[str, int]]] = {}
-        for host, port in self._named:
-            policy = pins.policy_for(host)
-            if policy is None:
-                raise click.UsageError(f"no policy of the pin file covers {host}")
-            named.setdefault(policy, []).append((host, port))
-        return named
-
     def _of(self, policy: HostPolicy, named: list[tuple[str, int]]) -> list[Target]:
-        """The hosts that were named for a policy; else its own, which ``*.`` does not have."""
-        if not named and policy.pattern.wildcard == "*.":
-            return [(policy, None)]
-        hosts = named or [(policy.pattern.name, 0)]
-        return [(policy, self._endpoint(host, port)) for host, port in hosts]
+        """Each server of the hosts that were named for a policy; else each that it has."""
+        own = served_at(policy)
+        wanted = named or list(dict.fromkeys((host, 0) for host, _ in own))
+        endpoints = {
+            self._endpoint(host, server): None
+            for host, port in wanted
+            for server in _servers(host, port, own)
+        }
+        return [(policy, endpoint) for endpoint in endpoints] or [(policy, None)]
 
-    def _endpoint(self, host: str, port: int) -> Endpoint:
+    def _endpoint(self, host: str, server: HostServer) -> Endpoint:
         starttls = self._protocols.get(host, self._protocols.get(_ALL))
-        port = port or (PROTOCOLS[starttls].port if starttls else HTTPS)
+        if starttls:
+            server = replace(server, starttls=starttls)
+        endpoint = endpoint_at(host, server)
         address = self._addresses.get(host, self._addresses.get(_ALL))
-        connect = None if address is None else split_address(address, port)
-        return Endpoint(host, port, connect, starttls=starttls)
+        if address is None:
+            return endpoint
+        return replace(endpoint, connect=split_address(address, endpoint.port), region="")
 
     def _refuse_unused(self, dialled: set[str]) -> None:
         for host in (*self._addresses, *self._protocols):
             if host not in dialled and host != _ALL:
                 raise click.UsageError(f"{host}= names a host that is not dialled")
+
+
+def _servers(host: str, port: int, own: Iterable[tuple[str, HostServer]]) -> list[HostServer]:
+    """The servers of a host; with a port, those at it, or its own name there."""
+    servers = [server for name, server in own if name == host] or [HostServer()]
+    if not port:
+        return servers
+    at_port = [each for each in servers if (each.port or default_port(each.starttls)) == port]
+    return at_port or [HostServer(port=port)]
 
 
 def ways_options(command: Any) -> Any:

@@ -11,12 +11,15 @@ from certpin.errors import ConfigError
 from certpin.lab.session.protocols import PROTOCOLS
 from certpin.lab.upstream import Upstream, platform_roots
 from certpin.pinfile import PinSet
-from certpin.pins import normalise
+from certpin.pins import HostPattern, normalise
 from certpin.probe import Endpoint, observe, probe_context, split_address
+from certpin.probe.endpoint import served_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from certpin.pins import HostPolicy
 
 
 def find_upstream(
@@ -25,12 +28,14 @@ def find_upstream(
     """The real server behind the lab, where one is wanted: what it presents is asked now."""
     if not pin_file and not address:
         return None
-    connect = split_address(address or host, PROTOCOLS[protocol].port)
+    pins = PinSet.load(pin_file) if pin_file else None
+    policy = pins.policy_for(host) if pins else None
+    if pins and not policy:
+        raise ConfigError(f"{pin_file} has no pins for {host}", fix="name its host: --host")
+    own = _server(host, policy) if policy and not address else host
+    connect = split_address(address or own, PROTOCOLS[protocol].port)
     roots = anchors_pem(ca_file)
     seen = observe(Endpoint(host, connect[1], connect), probe_context(roots))
-    pins = PinSet.load(pin_file) if pin_file else None
-    if pins and not pins.policy_for(host):
-        raise ConfigError(f"{pin_file} has no pins for {host}", fix="name its host: --host")
     pem = roots.encode() if roots else platform_roots()
     where = (seen.address, connect[1])  # whatever a resolver says later
     return Upstream(where, seen.served, pem, pins, pin_file)
@@ -48,10 +53,20 @@ def find_upstreams(
     if not (pin_file or addresses):
         return {}
     found = {
-        host: find_upstream(host, "http", pin_file, addresses.get(host, host), ca_file)
+        host: find_upstream(
+            host, "http", pin_file, addresses.get(host, None if pin_file else host), ca_file
+        )
         for host in hosts
     }
     return {host: upstream for host, upstream in found.items() if upstream}
+
+
+def _server(host: str, policy: HostPolicy) -> str:
+    """The address of the first server that the pin file has for a host, or the host itself."""
+    for name, server in served_at(policy):
+        if name == host:
+            return server.address_text(HostPattern("", host)) or host
+    return host
 
 
 def _by_host(hosts: Sequence[str], given: Sequence[str]) -> dict[str, str]:

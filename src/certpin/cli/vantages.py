@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field, fields
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from certpin.cli.at_once import at_once
-from certpin.cli.options import read_file, timeout_option
+from certpin.cli.hosts import host_option, select_policies
+from certpin.cli.options import PIN_FILE, read_file, timeout_option
 from certpin.cli.targets import Contexts, Ways, assigned
 from certpin.errors import CertificateParseError, InputError, ProbeError
-from certpin.probe import observe
+from certpin.probe import join_address, observe
 from certpin.rotation import Sighting
 from certpin.x509 import Chain, printable
 from certpin.x509.reader import read_certificates
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from certpin.cli.targets import Target
     from certpin.pins import HostPolicy, PinSet
     from certpin.probe import Endpoint, Observation
 
 _OPTIONS = (
-    click.option(
-        "--host",
-        "hosts",
-        multiple=True,
-        metavar="HOST[:PORT]",
-        help="This host alone: one of the file, on a port of its own, or one that a wildcard "
-        "covers. May be repeated.",
-    ),
+    host_option,
     click.option(
         "--connect",
         "connects",
         multiple=True,
         metavar="[HOST=]ADDRESS[:PORT]",
-        help="Call this address for that host, or for all. Each one more is one more vantage.",
+        help="Call this address for that host, or for all, instead of the servers of the pin "
+        "file. Each one more is one more vantage.",
     ),
     click.option(
         "--starttls",
@@ -55,7 +51,9 @@ _OPTIONS = (
         "root. May be repeated.",
     ),
     click.option(
-        "--offline", is_flag=True, help="Dial nobody: then nobody knows what is served now."
+        "--offline",
+        is_flag=True,
+        help="Do not connect; skip checks that need the served chain.",
     ),
     timeout_option,
 )
@@ -85,13 +83,22 @@ class Vantages:
     offline: bool
     timeout: float
 
+    @classmethod
+    def unasked(cls, hosts: tuple[str, ...] = ()) -> Self:
+        """The hosts only, for a step that connects to none of them."""
+        return cls(hosts, (), (), (), offline=True, timeout=0)
+
     def chosen(self, pins: PinSet) -> list[HostPolicy]:
         """The policies that ``--host`` names. Raises ``HostError`` and ``click.UsageError``."""
-        policies = Ways(self.hosts, (), ()).policies(pins)
-        return [policy for policy in pins.policies if policy in policies]
+        return list(select_policies(pins, self.hosts)) if self.hosts else []
 
     def look(self, pins: PinSet, policies: Sequence[HostPolicy]) -> Looked:
-        """Look at what these policies' hosts serve. Raises ``InputError`` on a file."""
+        """Look at what these policies' hosts serve.
+
+        Raises ``InputError`` on a file, and ``click.UsageError`` if ``--host`` leaves out a policy
+        that the step is for.
+        """
+        self._refuse_left_out(pins, policies)
         looked = Looked()
         for policy in policies:
             for host, name in map(assigned, self.served):
@@ -119,12 +126,55 @@ class Vantages:
                     "name hosts that it covers with --host"
                 )
 
+    def again(
+        self,
+        command: str,
+        path: Path,
+        pins: PinSet,
+        policies: Sequence[HostPolicy] | None = None,
+        *,
+        dials: bool = True,
+    ) -> str:
+        """Return a command to run next, with the options that lead to the same file and servers.
+
+        ``policies`` are those that the command is for, by default all of the file. ``dials`` is
+        for a command that connects.
+        """
+        policies = pins.policies if policies is None else policies
+        named = {text: next(iter(select_policies(pins, [text]))) for text in self.hosts}
+        hosts = [text for text, policy in named.items() if policy in policies]
+        if hosts or len(policies) < len(pins.policies):
+            hosts += [str(each.pattern) for each in policies if each not in named.values()]
+        words = ["--file", str(path)] if path != PIN_FILE else []
+        options = {"--host": hosts}
+        if dials:
+            options["--connect"] = _for(self.connects, pins, policies)
+            options["--starttls"] = _for(self.starttls, pins, policies)
+        for option, values in options.items():
+            words += [word for value in values for word in (option, value)]
+        return " ".join([command, shlex.join(words)]) if words else command
+
+    def _refuse_left_out(self, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
+        """A step is judged by what every host that it is for serves."""
+        selected = select_policies(pins, self.hosts)
+        if left_out := [each for each in policies if each not in selected]:
+            raise click.UsageError(
+                f"this step is for {left_out[0].pattern} too, and --host leaves it out: "
+                "name it too, or none"
+            )
+
     def _targets(self, pins: PinSet) -> list[Target]:
         """Each way to each host once; a host with several addresses is several vantages."""
         targets: dict[Target, None] = {}
         for connects in _rounds(self.connects):
             targets |= dict.fromkeys(Ways(self.hosts, connects, self.starttls).targets(pins))
         return list(targets)
+
+
+def _for(ways: Iterable[str], pins: PinSet, policies: Sequence[HostPolicy]) -> list[str]:
+    """The options ``[HOST=]WAY`` that are about the hosts of these policies."""
+    hosts = {text: assigned(text)[0] for text in ways}
+    return [text for text, host in hosts.items() if not host or pins.policy_for(host) in policies]
 
 
 def vantage_options(command: Any) -> Any:
@@ -159,7 +209,8 @@ def _ask(
         seen: Observation = observe(endpoint, contexts.of(policy.trust), patience=timeout)
     except ProbeError as exc:
         return exc
-    name = f"{endpoint} at {seen.address}:{endpoint.address[1]}"
+    region = f" ({printable(endpoint.region)})" if endpoint.region else ""
+    name = f"{endpoint}{region} at {join_address(seen.address, endpoint.address[1])}"
     return Sighting(name, seen.verified, seen.served)
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from certpin.watch.watch import Watch
 
 
+_STATES = {"recovering": "no longer found: it is held open in case it comes back"}
+
+
 @click.command()
 @click.option("--test", is_flag=True, help="Send each service a message, and say what came of it.")
 @settings_options
@@ -64,9 +67,9 @@ def _tell(alert: Alert) -> None:
 
     about = alert.host or alert.pin_set
     since = f"{datetime.fromtimestamp(alert.opened_at, UTC):%Y-%m-%d %H:%M} UTC"
-    quiet = f", {alert.quiet}" if alert.quiet else ""
+    state = f", {_STATES.get(alert.state, alert.state)}" if alert.state != "open" else ""
     head = f"{alert.severity}: {alert.rule}" + (f" at {printable(about)}" if about else "")
-    click.echo(fold(f"#{alert.id} {head}, since {since}{quiet}", sys.stdout))
+    click.echo(fold(f"#{alert.id} {head}, since {since}{state}", sys.stdout))
     click.echo(
         fold(
             f"    {printable(' '.join(alert.summary.split()))}. {clients_words(alert.clients)}",

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--rule", default="", help="Keep this rule quiet; at all hosts, without --host.")
-@click.option("--host", default="", help="Keep this host quiet; by all rules, without --rule.")
+@click.option(
+    "--host",
+    default="",
+    help="Only this host, as its alert names it; by all rules, without --rule.",
+)
 @click.option(
     "--for",
     "length",

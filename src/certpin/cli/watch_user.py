@@ -11,12 +11,13 @@ import click
 
 from certpin.cli.describe import print_json
 from certpin.cli.options import json_option
-from certpin.cli.watching import store_options
+from certpin.cli.watching import store_options, watch_options
 from certpin.pins import utc_now
 
 if TYPE_CHECKING:
     from certpin.watch.access.visitor import Visitor
     from certpin.watch.store import Store
+    from certpin.watch.watch import Watch
 
 _ROLES = ("viewer", "operator", "admin")
 _MOST = 4096  # bytes of standard input that are read for a password
@@ -46,16 +47,17 @@ def user() -> None:
 @user.command("add")
 @click.argument("name")
 @role_option
-@store_options
-def add(store: Store, name: str, role: str) -> None:
+@watch_options
+def add(watch: Watch, name: str, role: str) -> None:
     """Make an account."""
     from certpin.watch.access import accounts
     from certpin.watch.access.audit import audit
     from certpin.watch.store import prepare
 
-    prepare(store)
-    hashed, now = accounts.hash_new(_password(name), name), utc_now()
-    with store.write() as connection:
+    prepare(watch.store)
+    hashed = accounts.hash_new(_password(name), name, watch.settings.public_url)
+    now = utc_now()
+    with watch.store.write() as connection:
         accounts.add(connection, name, role, hashed, now)
         audit(connection, by_hand(), "account.made", f"{name}: {role}", at=now)
     click.echo(f"{name} can sign in, as {role}.")
@@ -105,16 +107,17 @@ def remove(store: Store, name: str) -> None:
 
 @user.command("password")
 @click.argument("name")
-@store_options
-def password(store: Store, name: str) -> None:
+@watch_options
+def password(watch: Watch, name: str) -> None:
     """Set another password, and sign the account out everywhere."""
     from certpin.watch.access import accounts
     from certpin.watch.access.audit import audit
     from certpin.watch.store import prepare
 
-    prepare(store)
-    hashed, now = accounts.hash_new(_password(name), name), utc_now()
-    with store.write() as connection:
+    prepare(watch.store)
+    hashed = accounts.hash_new(_password(name), name, watch.settings.public_url)
+    now = utc_now()
+    with watch.store.write() as connection:
         accounts.set_password(connection, name, hashed, now)
         audit(connection, by_hand(), "account.password", name, at=now)
     click.echo(f"{name} has another password, and is signed out everywhere.")

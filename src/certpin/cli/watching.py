@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.errors import ConfigError
+from certpin.errors import ConfigError, StoreError
+from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,7 @@ CONFIG = Path("watch.toml")
 EXTRA = {
     *("alembic", "apprise", "argon2", "authlib", "brotli", "granian", "httpx2", "jinja2"),
     *("joserfc", "msgspec", "prometheus_client", "python_multipart", "sqlalchemy", "starlette"),
+    "zxcvbn",
 }
 
 settings_option = click.option(
@@ -99,9 +101,25 @@ def opened(settings: Settings) -> Iterator[Watch]:
     """What ``open_watch`` opens, for as long as the block runs."""
     watch = open_watch(settings)
     try:
-        yield watch
+        with naming(watch.store):
+            yield watch
     finally:
         watch.store.close()
+
+
+@contextmanager
+def naming(store: Store) -> Iterator[None]:
+    """Name the file of an SQLite database in what it raises.
+
+    The store's own errors name none: they appear on pages, too. Raises ``StoreError``.
+    """
+    try:
+        yield
+    except StoreError as exc:
+        if not store.is_sqlite:
+            raise
+        file = printable(str(store.engine.url.database))
+        raise StoreError(f"{file}: {exc.problem}", reason=exc.reason, fix=exc.fix) from exc
 
 
 def watch_options(command: Any) -> Any:

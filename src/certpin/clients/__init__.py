@@ -4,6 +4,7 @@
     from certpin.clients.httpx2 import …                       # the same names
     from certpin.clients.requests import PinnedSession, PinnedAdapter
     from certpin.clients.urllib3 import PinnedPoolManager, PinnedProxyManager
+    from certpin.clients.niquests import PinnedSession, AsyncPinnedSession
     from certpin.clients.aiohttp import PinnedConnector
     from certpin.clients.stdlib import opener                  # urllib.request
 
@@ -13,13 +14,15 @@ to handing the context to the library:
 
 1. A refusal is the library's own error and a ``PinError`` in one.
 2. A request in clear text (``http://``), also by a redirect, is refused before it is sent.
-3. Options that would weaken the verification, or go past the context, raise ``ConfigError``.
+3. Options that would weaken the verification, or go past the context, raise ``ConfigError``. The
+   connection that came out must be one that the context checked.
 4. A proxy is reached with TLS of its own; behind it, the pins of the host itself hold.
 
-Importing this package loads none of the libraries.
+Importing this package loads none of the libraries. Importing a module whose library is missing
+raises ``MissingExtraError``, which names the extra of certpin that brings it.
 """
 
 from __future__ import annotations
 
 # The registry: each is a module of this package.
-CLIENTS = ("aiohttp", "httpx", "httpx2", "requests", "stdlib", "urllib3")
+CLIENTS = ("aiohttp", "httpx", "httpx2", "niquests", "requests", "stdlib", "urllib3")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from certpin.errors import ConfigError, PinError
+from certpin.errors import ConfigError, MissingExtraError, PinError
 from certpin.tls import PinnedSSLContext
 from certpin.tls.calling import calling
 
@@ -20,8 +21,16 @@ if TYPE_CHECKING:
 
 Theirs = TypeVar("Theirs", bound=Exception)
 
-_ENCRYPTED = frozenset({"https", "wss"})
-_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
+# "sse" is niquests' scheme for server-sent events over TLS, and "psse" that without TLS.
+_ENCRYPTED = frozenset({"https", "wss", "sse"})
+_PORTS = {"https": 443, "wss": 443, "sse": 443, "http": 80, "ws": 80, "psse": 80}
+# Bundles that requests and niquests read from the environment, and that pinned clients don't use.
+_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+def missing_library(extra: str, error: ModuleNotFoundError) -> MissingExtraError:
+    """The error for an adapter whose library is not installed; ``extra`` of certpin brings it."""
+    return MissingExtraError(f"certpin.clients.{extra}", extra, name=error.name)
 
 
 def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLContext:
@@ -47,7 +56,7 @@ def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None
 
     Raises ``InsecureRequestError`` for clear text, and ``UnpinnedHostError``.
     """
-    scheme = scheme.lower()
+    scheme = scheme.lower().partition("+")[0]  # niquests: wss+IMPLEMENTATION
     with calling(host, _PORTS.get(scheme, 0) if port is None else port):
         context.admit(host, encrypted=scheme in _ENCRYPTED)
         yield
@@ -67,6 +76,16 @@ def refuse_options(options: Mapping[str, Any], *names: str) -> None:
     for name in names:
         if options.get(name) is not None:
             raise refused_option(name, options[name])
+
+
+def refuse_bundle(verify: object) -> None:
+    """Raise ``ConfigError`` for a ``verify=`` other than ``True`` and a bundle of the environment.
+
+    Libraries pass the latter on as if the caller had given it.
+    """
+    of_the_environment = [os.environ.get(name) for name in _BUNDLE_VARIABLES]
+    if verify is not True and verify not in of_the_environment:
+        raise refused_option("verify", verify)
 
 
 def refused_option(name: str, value: object) -> ConfigError:

@@ -14,15 +14,25 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import (
-    ClientConnectionError,
-    ClientConnectorCertificateError,
-    ClientProxyConnectionError,
-    TCPConnector,
+from certpin.clients._common import (
+    admitted,
+    both,
+    context_of,
+    missing_library,
+    refuse_options,
+    refused_option,
 )
-
-from certpin.clients._common import admitted, both, context_of, refuse_options, refused_option
 from certpin.errors import PinError, pin_error
+
+try:
+    from aiohttp import (
+        ClientConnectionError,
+        ClientConnectorCertificateError,
+        ClientProxyConnectionError,
+        TCPConnector,
+    )
+except ModuleNotFoundError as exc:
+    raise missing_library("aiohttp", exc) from exc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,9 +11,13 @@ the TLS to an ``https://`` proxy: verified by default, and unpinned unless that 
 
 from __future__ import annotations
 
-import httpx
-
+from certpin.clients._common import missing_library
 from certpin.clients._httpx_kind import AsyncPinningTransport, PinningClient, PinningTransport
+
+try:
+    import httpx
+except ModuleNotFoundError as exc:
+    raise missing_library("httpx", exc) from exc
 
 
 class PinnedTransport(PinningTransport, httpx.HTTPTransport):

@@ -11,9 +11,13 @@ has the TLS to an ``https://`` proxy: verified by default, and unpinned unless t
 
 from __future__ import annotations
 
-import httpx2
-
+from certpin.clients._common import missing_library
 from certpin.clients._httpx_kind import AsyncPinningTransport, PinningClient, PinningTransport
+
+try:
+    import httpx2
+except ModuleNotFoundError as exc:
+    raise missing_library("httpx2", exc) from exc
 
 
 class PinnedTransport(PinningTransport, httpx2.HTTPTransport):

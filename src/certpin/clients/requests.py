@@ -12,24 +12,34 @@ verified by the platform's roots, and unpinned.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-from requests import Session
-from requests.adapters import HTTPAdapter
-from requests.exceptions import SSLError
 
 from certpin.clients._common import (
     admitted,
     both,
     context_of,
+    missing_library,
     port_in,
+    refuse_bundle,
     refuse_options,
     refused_option,
 )
-from certpin.clients.urllib3 import PinnedPoolManager, PinnedProxyManager
 from certpin.errors import pin_error
+
+try:
+    from requests import Session
+    from requests.adapters import HTTPAdapter
+    from requests.exceptions import SSLError
+
+    from certpin.clients._urllib3_kind import pin_socks_manager
+    from certpin.clients.urllib3 import (
+        PinnedHTTPSConnectionPool,
+        PinnedPoolManager,
+        PinnedProxyManager,
+    )
+except ModuleNotFoundError as exc:
+    raise missing_library("requests", exc) from exc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,8 +48,6 @@ if TYPE_CHECKING:
 
     from certpin.clients._common import Pins
     from certpin.tls.events import FailureHook
-
-_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 class PinnedAdapter(HTTPAdapter):
@@ -66,7 +74,8 @@ class PinnedAdapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """As in requests, with pinned pools behind the proxy."""
         if proxy.lower().startswith("socks"):
-            return super().proxy_manager_for(proxy, ssl_context=self.context, **options)
+            manager = super().proxy_manager_for(proxy, ssl_context=self.context, **options)
+            return pin_socks_manager(manager, PinnedHTTPSConnectionPool)
         if proxy not in self.proxy_manager:
             self.proxy_manager[proxy] = PinnedProxyManager(
                 self.context,
@@ -99,7 +108,8 @@ class PinnedAdapter(HTTPAdapter):
         proxies: Any = None,
     ) -> Response:
         """Send one request. Raises ``SSLError``, a ``PinError`` too, or ``ConfigError``."""
-        _refuse_tls_options(verify, cert)
+        refuse_bundle(verify)
+        refuse_options({"cert": cert}, "cert")
         try:
             url = urlsplit(request.url or "")
             with admitted(self.context, url.scheme, url.hostname or "", port_in(url)):
@@ -130,10 +140,3 @@ class PinnedSession(Session):
         if not isinstance(adapter, PinnedAdapter):
             raise refused_option("mount", adapter)
         return adapter
-
-
-def _refuse_tls_options(verify: object, cert: object) -> None:
-    of_the_environment = [os.environ.get(name) for name in _BUNDLE_VARIABLES]
-    if verify is not True and verify not in of_the_environment:
-        raise refused_option("verify", verify)
-    refuse_options({"cert": cert}, "cert")

@@ -36,7 +36,7 @@ const PinSet pins = PinSet(
 {policies}  ],
 );
 """
-_LISTS = {"pins", "reportTo"}
+_LISTS = {"pins", "compromised", "reportTo"}
 _DEBUG = "debugAnchors"
 _NOT_IN_A_LABEL = re.compile(r"[^A-Za-z0-9 ._-]")
 

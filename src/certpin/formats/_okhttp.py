@@ -10,6 +10,7 @@ from certpin.formats.header import read_header
 from certpin.formats.limits import (
     AnywhereInChain,
     KeysOnly,
+    NoCompromised,
     NoDebug,
     NoExpiry,
     NoReportOnly,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy, PinSet
 
 LIMITS = (
+    NoCompromised("CertificatePinner has no keys to refuse"),
     NoDebug("a build for debugging gives OkHttp a client without the pinner"),
     NoReportOnly("CertificatePinner always refuses"),
     NoTrust("CertificatePinner asks the platform for the chain: see HandshakeCertificates"),

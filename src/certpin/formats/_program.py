@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from certpin.formats.format import File
 from certpin.formats.header import commented
-from certpin.formats.table import row
+from certpin.formats.table import LISTS, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy, PinSet
 
 _PLACE = re.compile(r"^[ \t]*//= (\w+)\n", re.MULTILINE)
-_LISTS = {"pins", "reportTo"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def _row(policy: HostPolicy, language: Language) -> str:
 
 
 def _value(name: str, values: list[str], language: Language) -> str:
-    if name in _LISTS:
+    if name in LISTS:
         opening, closing = language.list
         lines = "".join(f"{language.indent * 3}{_quoted(each)},\n" for each in values)
         return f"{opening}\n{lines}{language.indent * 2}{closing}"

@@ -15,6 +15,7 @@ from certpin.formats.header import commented, read_header
 from certpin.formats.limits import (
     AnchorsOnly,
     NamesOnly,
+    NoCompromised,
     NoDebug,
     NoExpiry,
     NoReportOnly,
@@ -37,6 +38,7 @@ _PIN = re.compile(r"^[ \t]*+# pin (\S{1,110})$", re.MULTILINE)
 def limits(program: str) -> tuple[Limit, ...]:
     """What neither of them can express, with the name of the program."""
     return (
+        NoCompromised(f"{program} has no keys to refuse, but for its CRL"),
         NoDebug(f"{program} has no debug override"),
         OneHost(f"these lines of {program} are for the calls to one server"),
         NoReportOnly(f"{program} always refuses"),

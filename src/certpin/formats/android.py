@@ -14,6 +14,7 @@ from certpin.formats.limits import (
     ApexAndBelow,
     FailOpenDate,
     KeysOnly,
+    NoCompromised,
     NoReportOnly,
     NoReports,
 )
@@ -40,6 +41,7 @@ ANDROID = Format(
     '`android:networkSecurityConfig="@xml/network_security_config"`.',
     file=_network_security_writer.FILE,
     limits=(
+        NoCompromised("a pin-set has no keys to refuse"),
         NoReportOnly("a pin-set always refuses"),
         FailOpenDate("after the expiration of a pin-set Android pins nothing"),
         NoReports("Android sends nothing"),

@@ -18,6 +18,7 @@ from certpin.formats.limits import (
     KeysOnly,
     LeafOrAuthority,
     NamesOnly,
+    NoCompromised,
     NoDebug,
     NoExpiry,
     NoReportOnly,
@@ -91,6 +92,7 @@ APPLE = Format(
     use="Merge its one key into the `Info.plist` of your app.",
     file="NSPinnedDomains.plist",
     limits=(
+        NoCompromised("NSPinnedDomains has no keys to refuse"),
         NoDebug("App Transport Security holds in every build"),
         NoReportOnly("App Transport Security always refuses"),
         NamesOnly("NSPinnedDomains takes domain names"),

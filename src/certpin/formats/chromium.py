@@ -60,8 +60,11 @@ def read(source: Source) -> Reading:
 
 
 def _pinset(name: str, policy: HostPolicy, names: dict[Pin, str]) -> dict[str, Any]:
-    keys = [names[entry.pin] for entry in policy.pins]
+    keys = [names[pin] for pin in policy.live_pins]
     fields: dict[str, Any] = {"name": name, "static_spki_hashes": keys}
+    if policy.compromised:
+        dead = [names[each.pin] for each in policy.pins if each.state == "compromised"]
+        fields["bad_static_spki_hashes"] = dead
     if policy.report_to:
         [fields["report_uri"]] = policy.report_to
     return fields
@@ -77,24 +80,15 @@ def _found(entry: Shape, pinsets: dict[str, Shape], names: dict[str, Pin]) -> Fo
     pinset = pinsets.get(name)
     if pinset is None:
         raise FormatError(f"{host[:80]!r} has the pinset {name[:40]!r}, which is not there")
-    if bad := pinset.get("bad_static_spki_hashes"):
-        _refuse_bad(name, bad)
+    bad = pinset.get("bad_static_spki_hashes")
     reports = pinset.get("report_uri")
     below = entry.get("include_subdomains_for_pinning") or entry.get("include_subdomains")
     return Found(
         _domains.pattern(host, below=below is not None and below.flag()),
         tuple(_spki_names.find(each, names) for each in pinset.need("static_spki_hashes").texts()),
         report_to=(reports.text(),) if reports else (),
+        compromised=tuple(_spki_names.find(each, names) for each in bad.texts()) if bad else (),
     )
-
-
-def _refuse_bad(name: str, bad: Shape) -> None:
-    if bad.texts():
-        raise FormatError(
-            f"the pinset {name[:40]!r} has keys that must not stand in the chain, "
-            "which certpin cannot say",
-            fix="take its hosts out of what is imported",
-        )
 
 
 CHROMIUM = Format(

@@ -9,6 +9,7 @@ from certpin.formats.format import File, Format
 from certpin.formats.limits import (
     KeysOnly,
     LeafOnly,
+    NoCompromised,
     NoDebug,
     NoExpiry,
     NoReportOnly,
@@ -45,6 +46,7 @@ CURL = Format(
     use="curl --config curl-pins.conf https://HOST/ (in its folder, where there are anchors).",
     file="curl-pins.conf",
     limits=(
+        NoCompromised("curl has no option for keys to refuse"),
         NoDebug("curl has --cacert for that, and the pin still holds"),
         OneHost("the options of curl are those of one command, whatever host it calls"),
         NoReportOnly("curl always refuses"),

@@ -18,7 +18,7 @@ namespace Certpin;
 /// <summary>Why a connection was refused, or would have been.</summary>
 public sealed class PinException(string reason, string host, string? pattern) : Exception($"{host}: {reason}")
 {
-    /// <summary>mismatch, expired, unpinned, or insecure.</summary>
+    /// <summary>mismatch, compromised-key, expired, unpinned, or insecure.</summary>
     public string Reason { get; } = reason;
 
     /// <summary>The host that was called.</summary>
@@ -164,7 +164,11 @@ public sealed class PinnedHandler : HttpMessageHandler
     {
         bool enforced = policy.Mode == "enforce";
         string reason = "mismatch";
-        if (policy.Expires is not null && now >= DateTimeOffset.Parse(policy.Expires, CultureInfo.InvariantCulture))
+        if (chain.Any(each => IsAmong(policy.Compromised, each)))
+        {
+            reason = "compromised-key"; // before expiry, and whatever else matches
+        }
+        else if (policy.Expires is not null && now >= DateTimeOffset.Parse(policy.Expires, CultureInfo.InvariantCulture))
         {
             if (policy.OnExpiry == "fail-open")
             {
@@ -179,7 +183,7 @@ public sealed class PinnedHandler : HttpMessageHandler
                 enforced = false;
             }
         }
-        if (reason != "expired" && Admitted(policy, chain).Any(each => Matches(policy, each)))
+        if (reason == "mismatch" && Admitted(policy, chain).Any(each => IsAmong(policy.Pins, each)))
         {
             return null;
         }
@@ -198,8 +202,8 @@ public sealed class PinnedHandler : HttpMessageHandler
             _ => chain,
         };
 
-    private static bool Matches(Policy policy, X509Certificate2 certificate)
-        => policy.Pins.Contains(KeyPin(certificate)) || policy.Pins.Contains(Fingerprint(certificate));
+    private static bool IsAmong(string[] pins, X509Certificate2 certificate)
+        => pins.Contains(KeyPin(certificate)) || pins.Contains(Fingerprint(certificate));
 
     private static string KeyPin(X509Certificate2 certificate)
         => "sha256/" + Convert.ToBase64String(SHA256.HashData(certificate.PublicKey.ExportSubjectPublicKeyInfo()));
@@ -228,6 +232,8 @@ public sealed class PinnedHandler : HttpMessageHandler
         public string Match { get; init; } = "any";
 
         public string[] Pins { get; init; } = [];
+
+        public string[] Compromised { get; init; } = [];
 
         public string? Expires { get; init; }
 

@@ -16,7 +16,15 @@ from certpin.formats import _yaml
 from certpin.formats._lines import beside, pattern_of
 from certpin.formats.format import File, Format, Found, Reading
 from certpin.formats.header import commented, read_header
-from certpin.formats.limits import LeafOnly, NoDebug, NoExpiry, NoReportOnly, NoReports, OneHost
+from certpin.formats.limits import (
+    LeafOnly,
+    NoCompromised,
+    NoDebug,
+    NoExpiry,
+    NoReportOnly,
+    NoReports,
+    OneHost,
+)
 from certpin.formats.table import pem, pins_from, read_anchors
 from certpin.pins.hosts import is_address
 
@@ -151,6 +159,7 @@ ENVOY = Format(
     use="Make it the `transport_socket` of the cluster that calls the host.",
     file="envoy-pins.yaml",
     limits=(
+        NoCompromised("a validation context has no keys to refuse, but for its CRL"),
         NoDebug("Envoy has no debug override"),
         OneHost("a transport socket of Envoy belongs to one cluster"),
         NoReportOnly("Envoy always refuses"),

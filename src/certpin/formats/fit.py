@@ -90,12 +90,12 @@ class PolicyLimit(Limit):
 def fit(pins: PinSet, limits: Sequence[Limit]) -> Fitted:
     """The pin set as a platform will have it, and all that is lost.
 
-    A platform with limits is given no pins that accept nothing (removed, compromised): that is no
-    loss. Raises ``ConfigError`` where what is left would lock clients out, or protect nothing.
+    A platform with limits is given no removed pins: they decide nothing, so that is no loss.
+    Raises ``ConfigError`` where what is left would lock clients out, or protect nothing.
     """
     if not limits:
         return pins, ()
-    pins = replace(pins, policies=tuple(map(_living, pins.policies)))
+    pins = replace(pins, policies=tuple(map(_without_removed, pins.policies)))
     losses: list[Loss] = []
     for limit in limits:
         pins, lost = limit.apply(pins)
@@ -114,5 +114,6 @@ def with_policies(pins: PinSet, policies: list[HostPolicy], losses: Iterable[Los
     return replace(pins, policies=tuple(policies))
 
 
-def _living(policy: HostPolicy) -> HostPolicy:
-    return replace(policy, pins=tuple(entry for entry in policy.pins if entry.live))
+def _without_removed(policy: HostPolicy) -> HostPolicy:
+    kept = tuple(entry for entry in policy.pins if entry.state != "removed")
+    return policy if kept == policy.pins else replace(policy, pins=kept)

@@ -100,6 +100,7 @@ class Found:
     on_expiry: OnExpiry = "fail-closed"
     trust: TrustAnchors | None = None
     report_to: tuple[str, ...] = ()
+    compromised: tuple[Pin, ...] = ()
     entries: tuple[HostPin, ...] = ()  # the pins with all that is said of them, where it is
     below: bool = False
 
@@ -126,7 +127,8 @@ class Found:
         """The pins with roles that are a guess: most platforms don't say which pin is whose."""
         first: Role = "intermediate" if self.match == "ca" else "leaf"
         pins = dict.fromkeys(self.pins)  # a list may name one twice
-        return tuple(HostPin(pin, "backup" if index else first) for index, pin in enumerate(pins))
+        live = tuple(HostPin(pin, "backup" if index else first) for index, pin in enumerate(pins))
+        return live + tuple(HostPin(pin, state="compromised") for pin in self.compromised)
 
 
 @dataclass(frozen=True)

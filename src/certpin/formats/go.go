@@ -25,13 +25,14 @@ import (
 )
 
 type policy struct {
-	pattern  string
-	mode     string
-	match    string
-	pins     []string
-	expires  string
-	onExpiry string
-	trust    string
+	pattern     string
+	mode        string
+	match       string
+	pins        []string
+	compromised []string
+	expires     string
+	onExpiry    string
+	trust       string
 }
 
 var policies = []policy{
@@ -42,7 +43,7 @@ var policies = []policy{
 type Error struct {
 	Host     string
 	Pattern  string   // of the policy; empty where the host has none
-	Reason   string   // mismatch, expired, unpinned, unverified, or insecure
+	Reason   string   // mismatch, compromised-key, expired, unpinned, unverified, or insecure
 	Chain    []string // the pins of the keys that the server showed, leaf first
 	Enforced bool     // whether the connection was refused
 }
@@ -195,6 +196,11 @@ func decide(host string, found *policy, chains [][]*x509.Certificate, now time.T
 		return failure
 	}
 	failure.Enforced = found.mode == "enforce"
+	chains = withoutCompromised(found, chains)
+	if len(chains) == 0 {
+		failure.Reason = "compromised-key"
+		return failure
+	}
 	if expired(found, now) {
 		failure.Reason = "expired"
 		if found.onExpiry == "fail-closed" {
@@ -214,6 +220,17 @@ func decide(host string, found *policy, chains [][]*x509.Certificate, now time.T
 	return failure
 }
 
+// The chains without a compromised key. Go verifies every chain that it can build.
+func withoutCompromised(found *policy, chains [][]*x509.Certificate) [][]*x509.Certificate {
+	var kept [][]*x509.Certificate
+	for _, chain := range chains {
+		if !contains(chain, found.compromised) {
+			kept = append(kept, chain)
+		}
+	}
+	return kept
+}
+
 func expired(found *policy, now time.Time) bool {
 	if found.expires == "" {
 		return false
@@ -228,10 +245,15 @@ func matches(found *policy, chain []*x509.Certificate) bool {
 	} else if found.match == "ca" {
 		chain = chain[1:]
 	}
+	return contains(chain, found.pins)
+}
+
+// Whether one of these pins is that of a certificate of the chain.
+func contains(chain []*x509.Certificate, pins []string) bool {
 	for _, certificate := range chain {
 		key := keyPin(certificate)
 		whole := "cert-sha256/" + fingerprint(certificate)
-		for _, pin := range found.pins {
+		for _, pin := range pins {
 			if pin == key || pin == whole {
 				return true
 			}

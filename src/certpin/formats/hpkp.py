@@ -13,6 +13,7 @@ from certpin.formats.limits import (
     ApexAndBelow,
     KeysOnly,
     NamesOnly,
+    NoCompromised,
     NoDebug,
     NoExpiry,
     NoTrust,
@@ -125,6 +126,7 @@ HPKP = Format(
     use="Let the server of the host send the line with each answer over TLS.",
     file="hpkp.txt",
     limits=(
+        NoCompromised("a header has no keys to refuse"),
         NoDebug("a header is the same for every client"),
         NamesOnly("RFC 7469 section 2.3.3 lets no client keep the pins of an address"),
         ApexAndBelow("the flag includeSubDomains covers the host and every name below it"),

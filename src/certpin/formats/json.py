@@ -1,6 +1,6 @@
-"""Plain JSON: everything that the pin file says, for programs of one's own.
+"""Plain JSON: everything that the pin file says of clients, for your own programs.
 
-The one format that loses nothing: roles, states, notes and the pins that are dead stand in it too.
+The only format that loses nothing of a policy: it contains roles, states, notes and dead pins too.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def read(source: Source) -> Reading:
 
 def _host(policy: HostPolicy) -> dict[str, Any]:
     fields = {name: values if name in _LISTS else values[0] for name, values in row(policy).items()}
+    fields.pop("compromised", None)  # the state of a pin says so
     return fields | {"pins": [_pin(entry) for entry in policy.pins]}
 
 

@@ -22,7 +22,8 @@ export class PinError extends Error {
   constructor(reason, host, policy, seen) {
     super(host + ": " + reason + (seen ? ", it shows " + seen : ""));
     this.name = "PinError";
-    this.code = "ERR_CERTPIN_" + reason.toUpperCase(); // MISMATCH, EXPIRED, UNPINNED, INSECURE
+    // MISMATCH, COMPROMISED_KEY, EXPIRED, UNPINNED, INSECURE
+    this.code = "ERR_CERTPIN_" + reason.toUpperCase().replace("-", "_");
     this.host = host;
     this.policy = policy?.pattern; // undefined where the host has none
     this.enforced = policy?.mode !== "report";
@@ -104,15 +105,18 @@ export function policyFor(host) {
 /** What is wrong with a certificate (DER) that was verified; undefined where nothing is. */
 export function decide(host, policy, der, now) {
   let enforced = policy.mode === "enforce";
+  const key = "sha256/" + sha256(publicKeyOf(der)).toString("base64");
+  const octets = sha256(der).toString("hex").toUpperCase().match(/../g);
+  const shown = [key, "cert-sha256/" + octets.join(":")];
+  if (shown.some((pin) => policy.compromised?.includes(pin))) {
+    return new PinError("compromised-key", host, policy, key);
+  }
   if (policy.expires && now >= new Date(policy.expires)) {
     if (policy.onExpiry === "fail-closed") return new PinError("expired", host, policy);
     if (policy.onExpiry === "fail-open") return undefined;
     enforced = false;
   }
-  const key = "sha256/" + sha256(publicKeyOf(der)).toString("base64");
-  const octets = sha256(der).toString("hex").toUpperCase().match(/../g);
-  const whole = "cert-sha256/" + octets.join(":");
-  if (policy.pins.includes(key) || policy.pins.includes(whole)) return undefined;
+  if (shown.some((pin) => policy.pins.includes(pin))) return undefined;
   const failure = new PinError("mismatch", host, policy, key);
   failure.enforced = enforced;
   return failure;

@@ -20,6 +20,7 @@ from certpin.formats.limits import (
     FailOpenDate,
     KeysOnly,
     NamesOnly,
+    NoCompromised,
     NoDebug,
     NoReportOnly,
     NoReports,
@@ -126,6 +127,7 @@ REACT_NATIVE = Format(
     "before the first request.",
     file="certpinPins.ts",
     limits=(
+        NoCompromised("the package has no keys to refuse"),
         NoDebug("a build for debugging doesn't call initializeSslPinning"),
         NoReportOnly("the package always refuses"),
         NamesOnly("on iOS the package pins nothing where one of its hosts is no domain name"),

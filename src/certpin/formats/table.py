@@ -1,6 +1,6 @@
 """The table of policies that exports to source code hold: the same fields in every language.
 
-    pattern, mode, match, pins, expires, onExpiry, trust, reportTo
+    pattern, mode, match, pins, compromised, expires, onExpiry, trust, reportTo
 
 A field is one of these words (case aside), a colon or a sign of equality, and the strings that
 follow, up to the next field. A policy begins with its pattern, and ends with the bracket around it.
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from certpin.formats.format import Source
     from certpin.pins import HostPin, HostPolicy
 
-_FIELDS = ("pattern", "mode", "match", "pins", "expires", "onExpiry", "trust", "reportTo")
+_FIELDS = (
+    *("pattern", "mode", "match", "pins", "compromised"),
+    *("expires", "onExpiry", "trust", "reportTo"),
+)
+LISTS = frozenset({"pins", "compromised", "reportTo"})  # every other field has one value
 _KNOWN = {name.lower(): name for name in _FIELDS}
 
 Row = dict[str, list[str]]
@@ -38,7 +42,8 @@ def row(policy: HostPolicy) -> Row:
         "pattern": [str(policy.pattern)],
         "mode": [policy.mode],
         "match": [policy.match],
-        "pins": [str(entry.pin) for entry in policy.pins],
+        "pins": [str(pin) for pin in policy.live_pins],
+        "compromised": [str(each.pin) for each in policy.pins if each.state == "compromised"],
         "expires": [timestamp(policy.expires)] if policy.expires else [],
         "onExpiry": [policy.on_expiry] if policy.expires else [],
         "trust": [pem(policy.trust)] if policy.trust else [],
@@ -75,6 +80,7 @@ def found(fields: Row, entries: tuple[HostPin, ...] = ()) -> Found:
         on_expiry=choice(fields, "onExpiry", get_args(OnExpiry), "fail-closed"),
         trust=read_anchors(fields["trust"][0].encode()) if fields.get("trust") else None,
         report_to=tuple(fields.get("reportTo", [])),
+        compromised=pins_from(fields.get("compromised", [])),
         entries=entries,
     )
 

@@ -18,6 +18,7 @@ from certpin.formats.limits import (
     FailOpenDate,
     KeysOnly,
     NamesOnly,
+    NoCompromised,
     TwoPins,
 )
 
@@ -65,6 +66,7 @@ TRUSTKIT_ANDROID = Format(
     '(`android:networkSecurityConfig="@xml/network_security_config"`), and start TrustKit with it.',
     file=_network_security_writer.FILE,
     limits=(
+        NoCompromised("a pin-set has no keys to refuse"),
         NamesOnly("TrustKit stops the app at what is no domain name"),
         FailOpenDate("after the expiration of a pin-set nothing is pinned"),
         KeysOnly("a pin-set compares keys"),

@@ -14,6 +14,7 @@ from certpin.formats.limits import (
     FailOpenDate,
     KeysOnly,
     NamesOnly,
+    NoCompromised,
     NoDebug,
     NoTrust,
 )
@@ -91,6 +92,7 @@ TRUSTKIT_IOS = Format(
     use="Merge its one key into the `Info.plist` of your app, or hand its value to TrustKit.",
     file="TSKConfiguration.plist",
     limits=(
+        NoCompromised("TrustKit has no keys to refuse"),
         NoDebug("a build for debugging starts without TrustKit"),
         NamesOnly("TrustKit stops the app at what is no domain name"),
         NoTrust("TrustKit asks the system for the chain"),

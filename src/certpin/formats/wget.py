@@ -9,6 +9,7 @@ from certpin.formats.format import File, Format
 from certpin.formats.limits import (
     KeysOnly,
     LeafOnly,
+    NoCompromised,
     NoDebug,
     NoExpiry,
     NoReportOnly,
@@ -52,6 +53,7 @@ WGET = Format(
     use="wget --config=wget-pins.conf https://HOST/ (in its folder, where there are anchors).",
     file="wget-pins.conf",
     limits=(
+        NoCompromised("wget has no setting for keys to refuse"),
         NoDebug("wget has ca_certificate for that, and the pin still holds"),
         OneHost("the settings of wget are those of one command, whatever host it calls"),
         NoReportOnly("wget always refuses"),

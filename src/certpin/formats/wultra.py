@@ -21,6 +21,7 @@ from certpin.formats.limits import (
     FailClosedDate,
     LeafOnly,
     NamesOnly,
+    NoCompromised,
     NoDebug,
     NoReportOnly,
     NoReports,
@@ -103,6 +104,7 @@ WULTRA = Format(
     use="The SDKs want it signed: certpin publish wultra writes it so.",
     file="fingerprints.json",
     limits=(
+        NoCompromised("the SDKs have no keys to refuse"),
         NoDebug("the list is the same for every build"),
         NoReportOnly("the SDKs always refuse"),
         NamesOnly("the SDKs compare the common name of the certificate"),

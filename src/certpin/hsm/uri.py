@@ -44,6 +44,9 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
 _VERSION = re.compile(r"([0-9]{1,3})(\.[0-9]{1,3})?", re.ASCII)
 
+# RFC 3986 section 3.1. One letter is a drive of Windows.
+_OTHER_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:", re.ASCII)
+
 _ENCODE = "write it as %XX"
 _EXAMPLE = "pkcs11:token=bank;object=next"
 
@@ -100,6 +103,29 @@ class TokenURI:
 def is_token_uri(text: str) -> bool:
     """Whether somebody means a key on a token, well written or not."""
     return text[: len(_SCHEME)].lower() == _SCHEME  # RFC 3986 section 3.1: in any case
+
+
+def is_on_token(place: str) -> bool:
+    """Say where the key of a place is: on a token, or in a file.
+
+    Args:
+        place: what a user gave as the place of a key: a URI, or the path of a file.
+
+    Returns:
+        True for a PKCS#11 URI, well written or not; False for a path.
+
+    Raises:
+        TokenError: it is a URI of another scheme. Taken for a path, it would be the name of a new,
+            unencrypted private key.
+    """
+    if is_token_uri(place):
+        return True
+    if found := _OTHER_SCHEME.match(place):
+        raise TokenError(
+            f"keys of the scheme {found[0][:40]!r} are not supported",
+            fix=f"give a file or a PKCS#11 URI ({_EXAMPLE}); for a file of this name, write ./NAME",
+        )
+    return False
 
 
 def _split(text: str) -> tuple[dict[str, bytes], dict[str, bytes]]:

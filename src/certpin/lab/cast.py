@@ -11,11 +11,14 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from certpin.lab.authority import Authority, new_rsa_key
 from certpin.lab.case import Style
 from certpin.lab.identity import client_identity
-from certpin.lab.script import Act
-from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
+from certpin.lab.script import Act, Role
+from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet, pins_of
+from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,12 +31,18 @@ if TYPE_CHECKING:
 
 Roles = tuple[Literal["leaf", "backup", "intermediate", "root"], ...]
 
-# What the letters of the cases mean, for whoever sees them first.
-LEGEND = (
-    "R is a root that the client trusts, I its intermediate, L the honest server's certificate, "
-    "and B the one with its backup key. R2 is another trusted root, of a rogue or a company; "
-    "nobody trusts U. L′ is what an attacker made for the same name."
-)
+# The letters in the descriptions of the cases. Every report explains them.
+LETTERS = {
+    "R": "a root that the client trusts",
+    "I": "the intermediate below R that issued the honest server's certificate",
+    "I2": "another intermediate below R",
+    "L": "the honest server's certificate",
+    "B": "the honest server's certificate with its backup key",
+    "R2": "another root that the client trusts, of a rogue or a company",
+    "U": "a root that the client does not trust",
+    "L′": "a certificate that an attacker made for the same name",
+}
+LEGEND = "; ".join(f"{letter}: {meaning}" for letter, meaning in LETTERS.items()) + "."
 
 # Hosts without pins: one of them is neither of the two under test.
 UNPINNED = ("www.partner.example", "www.other.example", "www.third.example")
@@ -158,15 +167,26 @@ class Cast:
         """The chain of the honest server, leaf first: public, so that attackers have it too."""
         return self.leaf.chain
 
+    @cached_property
+    def pinned_certificate(self) -> Certificate:
+        """The first certificate of the honest chain that a pin matches; the leaf if none does.
+
+        For clients that pin a whole certificate instead of a key.
+        """
+        chain = [Certificate.from_der(each.public_bytes(Encoding.DER)) for each in self.genuine]
+        policy = self.pins.policy_for(self.host) if self.pins else None
+        pinned = {entry.pin for entry in policy.pins} if policy else set()
+        return next((each for each in chain if not pinned.isdisjoint(pins_of(each))), chain[0])
+
     @property
     def honest(self) -> Act:
         """The act of the honest server."""
-        return Act.of(self.leaf, hostile=False)
+        return Act.of(self.leaf, role=Role.HONEST)
 
     @property
     def honest_second(self) -> Act:
         """The act of the honest second server."""
-        return Act.of(self.second_leaf, hostile=False)
+        return Act.of(self.second_leaf, role=Role.HONEST)
 
     @property
     def man_in_the_middle(self) -> Act:

@@ -30,7 +30,9 @@ _KEPT = 8 * 1024  # octets of what a client printed that are kept, from the end
 # What may stand in a command, in braces, and what it becomes.
 SUBSTITUTIONS: dict[str, Callable[[Target], str]] = {
     "host": lambda target: target.host,
+    "address": lambda target: target.address,
     "port": lambda target: str(target.port),
+    "endpoint": lambda target: target.endpoint,
     "ca": lambda target: str(target.ca),
     "proxy": lambda target: target.proxy,
     "socks": lambda target: target.socks,
@@ -42,6 +44,10 @@ SUBSTITUTIONS: dict[str, Callable[[Target], str]] = {
     "pins": lambda target: str(target.pins),
     "pin": lambda target: target.pin,
     "backup": lambda target: target.backup,
+    "pin2": lambda target: target.second_pin,
+    "backup2": lambda target: target.second_backup,
+    "cert": lambda target: str(target.certificate),
+    "fingerprint": lambda target: target.fingerprint,
     "pinnedpubkey": lambda target: target.pinnedpubkey,
     "truststore": lambda target: str(target.truststore),
     "dns": lambda target: f"{PROXY_ADDRESS}:{target.dns_port}",
@@ -93,7 +99,8 @@ class Command:
     """A program. Its exit status says whether it was content.
 
     ``{host}``, ``{port}`` and the like in its words are replaced. ``via`` is how it is led to the
-    lab: ``connect`` and ``socks5`` by the variables that most clients read, ``port`` by its words.
+    lab: ``connect`` and ``socks5`` by the variables that most clients read, ``port`` by its words,
+    in which URLs then name the lab's port.
     """
 
     words: tuple[str, ...]
@@ -116,7 +123,7 @@ class Command:
             )
         if self._stopped.is_set():
             return Ending(None, problem="the run was interrupted")
-        words = substitute(self.words, target)
+        words = substitute(self.words, target.direct if self.via == "port" else target)
         with tempfile.TemporaryFile() as output:
             try:
                 process = subprocess.Popen(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from certpin.lab.script import Role
+
 if TYPE_CHECKING:
     from certpin.lab.script import Act, Script
     from certpin.lab.session.hello import ClientHello
@@ -44,13 +46,20 @@ class Connection:
 
     @property
     def hostile(self) -> bool:
-        """Whether the verdict is about this connection. One in clear text always is."""
-        return bool(self.clear or self.astray) or (self.act is not None and self.act.hostile)
+        """Whether an attacker answered."""
+        return self.act is not None and self.act.role is Role.ATTACKER
+
+    @property
+    def exposed(self) -> bool:
+        """Whether data on it is given away: to an attacker, a wrong host, or in clear text."""
+        return bool(self.clear or self.astray) or (
+            self.act is not None and self.act.role is not Role.HONEST
+        )
 
     @property
     def said(self) -> bytes:
-        """Everything that the client gave away."""
-        if self.act and self.act.foreign and not self.act.hostile:
+        """The client's data that counts: on an act with a foreign host, only what went astray."""
+        if self.act and self.act.foreign:
             return self.clear + self.astray
         return self.clear + self.data
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from certpin.lab.script import Settings
+from certpin.lab.script import Role, Settings
 
 if TYPE_CHECKING:
     from certpin.lab.script import Act, Script
@@ -26,7 +26,7 @@ def fit(script: Script, *, tls: str = "", client_certificates: bool = False) -> 
         settings = act.settings
         if tls and (settings.oldest, settings.newest) == (_ANY.oldest, _ANY.newest):
             settings = replace(settings, oldest=VERSIONS[tls], newest=VERSIONS[tls])
-        if client_certificates and not act.hostile:
+        if client_certificates and act.role is Role.HONEST:
             settings = replace(settings, needs_certificate=True)
         return act if settings is act.settings else act.but(settings=settings)
 

@@ -23,8 +23,8 @@ class Verdict(StrEnum):
     """What a client did in a case."""
 
     ACCEPT = "ACCEPT"  # it gave its data away, or took the answer
-    REJECT = "REJECT"  # it said hello, and no more
-    LEAK = "LEAK"  # it reported an error, but its data had arrived
+    REJECT = "REJECT"  # it sent no data; or it reported an error about an honest server
+    LEAK = "LEAK"  # it reported an error, but an attacker had its data
     INCONCLUSIVE = "INCONCLUSIVE"  # it never came, died, or had to be stopped
     FLAKY = "FLAKY"  # it did not do the same twice
 
@@ -59,12 +59,10 @@ def judge(attempt: Attempt) -> Judgement:
         problem = attempt.ending.problem or "the client never connected to the lab"
         return Judgement(Verdict.INCONCLUSIVE, problem)
     script = attempt.script
-    if not script.lures and not any(act.hostile for act in script.acts):
-        return _weigh(attempt, met)
-    attacked = [each for each in met if each.hostile]
-    missed = _missed(attempt, met, attacked)
+    judged = [each for each in met if is_judged(script, each)]
+    missed = _missed(attempt, met, judged)
     if not missed:
-        return _weigh(attempt, attacked)
+        return _weigh(attempt, judged)
     if attempt.ending.broken:
         return Judgement(Verdict.INCONCLUSIVE, attempt.ending.broken)
     if script.lures and _lured(script, met):
@@ -72,13 +70,24 @@ def judge(attempt: Attempt) -> Judgement:
     return Judgement(None, missed)
 
 
-def _missed(attempt: Attempt, met: Sequence[Connection], attacked: Sequence[Connection]) -> str:
-    """Why the client was not attacked at all; empty where it was."""
-    if not attacked:
+def is_judged(script: Script, seen: Connection) -> bool:
+    """Return True if the verdict is about this connection.
+
+    In an attack, these are the connections on which data is given away. Otherwise they are those
+    with the server under test: an honest second host says nothing about it.
+    """
+    return seen.exposed or (not script.attacks and seen.act in script.first)
+
+
+def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connection]) -> str:
+    """Why the client did not meet the case; empty if it did."""
+    if not judged and not attempt.script.attacks:
+        return "the client never called the host of this case"
+    if not judged:
         return "the client never made the connection that is attacked"
     if not (attempt.script.canary_only and attempt.canary):
         return ""
-    if not any(each.said for each in attacked):
+    if not any(each.said for each in judged):
         return "the client never said what it may say on the connection that is attacked"
     # Else a client that never sends its canary would pass.
     arrived = any(attempt.canary.encode() in each.said for each in met)
@@ -100,19 +109,23 @@ def _stayed(attempt: Attempt) -> Judgement:
 
 
 def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
-    """What the client gave away on the connections that count, against what it says itself."""
+    """Compare the data that arrived on the judged connections with how the client ended.
+
+    An attacker has the data, whatever became of the client. An honest server is accepted only if
+    the client ended by itself and reported success, and nothing can leak to it.
+    """
     gave = _gave(attempt, judged)
+    exposed = [each for each in judged if each.exposed]
     ending = attempt.ending
-    if ending.broken and not any(each.hostile for each in judged):
-        # An honest server is accepted by a client that says so. An attacker has what was sent.
+    if ending.broken and not (gave and exposed):
         return Judgement(Verdict.INCONCLUSIVE, ending.broken)
     if gave and (ending.content or ending.problem):
         return Judgement(Verdict.ACCEPT, gave)
-    if gave:
+    if gave and exposed:
         return Judgement(Verdict.LEAK, f"{gave}, and then it reported an error")
-    if ending.broken:
-        return Judgement(Verdict.INCONCLUSIVE, ending.broken)
-    presented = any(each.client_certificate or each.certificate_shown for each in judged)
+    if gave:
+        return Judgement(Verdict.REJECT, f"{gave}, and then the client reported an error")
+    presented = any(each.client_certificate or each.certificate_shown for each in exposed)
     return Judgement(Verdict.REJECT, _refusal(judged, presented=presented), presented)
 
 
@@ -126,8 +139,8 @@ def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
         return "the canary arrived"
     if said and not (attempt.script.canary_only and attempt.canary):
         return f"{len(said)} bytes of the client's data arrived"
-    honest = any(each.act and not each.act.hostile for each in attempt.connections)
-    if not honest and attempt.token and attempt.token in attempt.ending.output:
+    answered_elsewhere = any(each.act and each not in judged for each in attempt.connections)
+    if not answered_elsewhere and attempt.token and attempt.token in attempt.ending.output:
         return "the client printed the lab's answer"
     return ""
 

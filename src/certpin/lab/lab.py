@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+import ssl
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from certpin.lab.case import Case
     from certpin.lab.upstream import Upstream
     from certpin.pins import PinSet
+
+_LONGEST_NAME = 100  # characters of a host in the name of a file
 
 
 class Lab:
@@ -101,6 +105,8 @@ class Lab:
                 cast = self._cast(host)
                 if cast.pins and not self.upstream:
                     write_pins(self._pins_of(cast), cast.pins)
+                pem = ssl.DER_cert_to_PEM_cert(cast.pinned_certificate.der)
+                self._certificate_of(cast).write_text(pem, encoding="ascii")
                 self._casts[host] = cast
             return self._casts[host]
 
@@ -123,10 +129,9 @@ class Lab:
         return Stage(self, cast, case, script)
 
     def target(self, case: Case, cast: Cast, port: int, proxy: int) -> Target:
-        """What a client of this case is told."""
-        policy = cast.pins.policy_for(cast.host) if cast.pins else None
-        pinned = [str(entry.pin) for entry in policy.pins] if policy else []
-        pin, backup, *_ = (*pinned, "", "")
+        """The target of this case on these ports."""
+        pin, backup = _first_pins(cast, cast.host)
+        second_pin, second_backup = _first_pins(cast, cast.second)
         return Target(
             case=case.name,
             host=cast.host,
@@ -138,6 +143,10 @@ class Lab:
             pin=pin,
             backup=backup,
             pins=self._pin_file(case, cast),
+            certificate=self._certificate_of(cast),
+            fingerprint=cast.pinned_certificate.sha256.hex(":").upper(),
+            second_pin=second_pin,
+            second_backup=second_backup,
             address=listening_address(cast.host),
             elsewhere=cast.host != self.host,
             clock=case.clock,
@@ -159,6 +168,9 @@ class Lab:
     def _pins_of(self, cast: Cast) -> Path:
         return self.folder / f"pins-{_file_name(cast.host)}.toml"
 
+    def _certificate_of(self, cast: Cast) -> Path:
+        return self.folder / f"certificate-{_file_name(cast.host)}.pem"
+
     @property
     def _given(self) -> Path | None:
         return self.upstream.pin_file if self.upstream else None
@@ -178,5 +190,17 @@ class Lab:
             return self._exports.setdefault(folder, Exports(folder, pins, cast))
 
 
+def _first_pins(cast: Cast, host: str) -> tuple[str, str]:
+    """The first two pins of a host; empty if there are fewer."""
+    policy = cast.pins.policy_for(host) if cast.pins else None
+    pinned = [str(entry.pin) for entry in policy.pins] if policy else []
+    pin, backup, *_ = (*pinned, "", "")
+    return pin, backup
+
+
 def _file_name(host: str) -> str:
-    return host.replace(":", "_")
+    """A name for files of a host. A host may have 253 characters, a file's name 255."""
+    name = host.replace(":", "_")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"

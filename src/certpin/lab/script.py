@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from certpin.lab.authority import Identity
 
 
+class Role(StrEnum):
+    """The server of an act, as reports name it."""
+
+    ATTACKER = "attacker"
+    HONEST = "honest server"
+    # Honest too, but the client's data has left its pins if it arrives there.
+    UNPINNED = "host without pins"
+
+
 class Answer(StrEnum):
     """What the server says once TLS stands, and a request came."""
 
@@ -23,7 +32,7 @@ class Answer(StrEnum):
     # The same, and the connection stays open for more: for requests of the second host too.
     REDIRECT_SECOND_KEEP = "redirect-second-keep"
     REDIRECT_PLAIN = "redirect-plain"  # to http:// on the same host
-    REDIRECT_UNPINNED = "redirect-unpinned"  # to a host that nobody has pinned
+    REDIRECT_UNPINNED = "redirect-unpinned"  # to a host without pins
 
 
 # What leaves a connection open.
@@ -61,13 +70,13 @@ class Act:
     """What one connection meets.
 
     ``chain`` is DER, exactly as it is sent, leaf first; ``key_pem`` signs the handshake, and may
-    be one that does not belong to the leaf. ``hostile`` acts are what the verdict is about. One
-    that is honest may name a ``foreign`` host: requests for that one, sent here, are judged.
+    be one that does not belong to the leaf. An honest act may name a ``foreign`` host: requests
+    for that host, sent here, count as given away.
     """
 
     chain: tuple[bytes, ...]
     key_pem: bytes
-    hostile: bool = True
+    role: Role = Role.ATTACKER
     foreign: str = ""
     settings: Settings = Settings()
     answer: Answer = Answer.OK
@@ -94,18 +103,28 @@ class Script:
 
     first: tuple[Act, ...]
     second: tuple[Act, ...] = ()
-    # Whether what a hostile connection is sent counts only where the canary is in it: for clients
-    # that may say one thing there, and must not say another.
+    # Whether data that is sent to an attacker counts only if the canary is in it: for clients that
+    # may say one thing there, and must not say another.
     canary_only: bool = False
-    unpinned: tuple[Act, ...] = ()  # of a host that is not pinned, where a redirect leads
-    # Whether honest servers tempt the client, to follow a redirect or to share a connection: one
-    # that does not has refused.
+    unpinned: tuple[Act, ...] = ()  # of a host that is not pinned, the target of a redirect
+    # Whether honest servers tempt the client, to follow a redirect or to share a connection: a
+    # client that does not follow has refused.
     lures: bool = False
 
     @classmethod
     def of(cls, *acts: Act, second: tuple[Act, ...] = (), canary_only: bool = False) -> Self:
         """A script of these acts."""
         return cls(acts, second, canary_only)
+
+    @classmethod
+    def legitimate(cls, identity: Identity, *appended: Any) -> Self:
+        """A script of an honest server, with certificates (``x509``) appended to its chain."""
+        return cls.of(Act.of(identity, *appended, role=Role.HONEST))
+
+    @property
+    def attacks(self) -> bool:
+        """Whether a client can give data away here, beyond the server that it calls."""
+        return self.lures or any(act.role is not Role.HONEST for act in self.acts)
 
     @property
     def acts(self) -> tuple[Act, ...]:

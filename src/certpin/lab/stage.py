@@ -88,7 +88,7 @@ class Stage:
         Raises ``CannotServeError`` for what it could not do, where nothing was given away.
         """
         self._lab.loop.call(self._shut)
-        leaked = any(each.hostile and each.said for each in self._play.connections)
+        leaked = any(each.exposed and each.said for each in self._play.connections)
         if self._play.trouble and not leaked:
             raise self._play.trouble
         return tuple(self._play.connections)

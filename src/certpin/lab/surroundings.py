@@ -56,11 +56,19 @@ def write_pins(path: Path, pins: PinSet) -> None:
 
 
 def environment(target: Target, via: str) -> dict[str, str]:
-    """The variables that lead a client to the lab, for ``via``: port, connect or socks5.
+    """Return the variables that lead a client to the lab.
 
-    No variable of the user's own proxies survives: empty ones take their place. Raises
-    ``CannotServeError`` where the client's clock must be moved, and can't be.
+    The user's own proxy variables are replaced by empty ones.
+
+    Args:
+        target: the case.
+        via: ``port``, ``connect`` or ``socks5``. URLs name the lab's port for ``port`` only.
+
+    Raises:
+        CannotServeError: the client's clock must be moved, and libfaketime is missing.
     """
+    if via == "port":
+        target = target.direct
     proxy = {"connect": target.proxy, "socks5": target.socks}.get(via, "")
     variables = dict.fromkeys(_CA_FILE, str(target.ca))
     variables |= dict.fromkeys((*_HTTPS_PROXY, *_HTTP_PROXY), proxy)
@@ -71,10 +79,15 @@ def environment(target: Target, via: str) -> dict[str, str]:
         "CERTPIN_PINS": str(target.pins),
         "CERTPIN_LAB_CASE": target.case,
         "CERTPIN_LAB_HOST": target.host,
+        "CERTPIN_LAB_HOST2": target.second_host,
+        "CERTPIN_LAB_ADDRESS": target.address,
         "CERTPIN_LAB_PORT": str(target.port),
         "CERTPIN_LAB_PROXY": target.proxy,
         "CERTPIN_LAB_URL": target.url,
+        "CERTPIN_LAB_URL2": target.second_url,
         "CERTPIN_LAB_PINS": f"{target.pin} {target.backup}".strip(),
+        "CERTPIN_LAB_CERT": str(target.certificate),
+        "CERTPIN_LAB_FINGERPRINT": target.fingerprint,
         "CERTPIN_LAB_EXPORTS": str(target.exports.folder) if target.exports else "",
         "CERTPIN_LAB_CLIENT_CERT": str(target.client_certificate),
         "CERTPIN_LAB_CLIENT_KEY": str(target.client_key),

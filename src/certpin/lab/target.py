@@ -1,10 +1,10 @@
-"""What a client is told: where the lab is, whom to trust, what is pinned."""
+"""The target of one case: the address of the lab, the roots to trust, and the pins."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from certpin.lab.case import CannotServeError
 
@@ -20,8 +20,9 @@ PROXY_ADDRESS = "127.0.0.1"
 class Target:
     """One case, as a client meets it.
 
-    ``port`` is that of the lab on ``address``, for a client that is led there directly; ``proxy``
-    is the address of the lab's CONNECT and SOCKS5 proxy. ``url`` holds the canary.
+    The lab listens on ``port`` of ``address``, for a client that connects to it directly, and is a
+    CONNECT and SOCKS5 proxy at ``proxy``. ``url`` contains the canary. It names no port: a client
+    that uses no proxy takes the URLs of ``direct``.
     """
 
     case: str
@@ -34,7 +35,12 @@ class Target:
     pin: str  # of the good server, or of its issuer: sha256/…
     backup: str
     pins: Path  # the pins, as a pin file of certpin's
+    certificate: Path  # PEM of the pinned certificate of the honest chain, for pins on whole ones
+    fingerprint: str  # SHA-256 of that certificate, as ``openssl x509 -fingerprint`` prints it
+    second_pin: str = ""  # the same pins for the second host
+    second_backup: str = ""
     address: str = "127.0.0.1"
+    url_port: int = 0  # the port that URLs name; 0 if they name none
     # Whether ``host`` is another than the one under test: the client must be led there.
     elsewhere: bool = False
     clock: timedelta = timedelta(0)  # how far the client's clock must be moved
@@ -72,14 +78,28 @@ class Target:
         return f"socks5h://{PROXY_ADDRESS}:{self.proxy_port}"
 
     @property
+    def direct(self) -> Self:
+        """The same target with URLs that name the lab's port, for a client without a proxy."""
+        return replace(self, url_port=self.port)
+
+    @property
+    def endpoint(self) -> str:
+        """``address`` and ``port`` in one word: ``127.0.0.1:PORT`` or ``[::1]:PORT``."""
+        return f"{bracketed(self.address)}:{self.port}"
+
+    @property
     def url(self) -> str:
-        """What to ask for through the proxy."""
-        return f"https://{bracketed(self.host)}/{self.canary}"
+        """The URL to request."""
+        return self._url_of(self.host)
 
     @property
     def second_url(self) -> str:
         """The same at the second host."""
-        return f"https://{bracketed(self.second_host)}/{self.canary}"
+        return self._url_of(self.second_host)
+
+    def _url_of(self, host: str) -> str:
+        port = f":{self.url_port}" if self.url_port else ""
+        return f"https://{bracketed(host)}{port}/{self.canary}"
 
     @property
     def pinnedpubkey(self) -> str:

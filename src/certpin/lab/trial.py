@@ -139,5 +139,5 @@ class Mitm(Target):
 
     @property
     def leaked(self) -> bytes:
-        """What the client gave away to the attacker. Stops the attack."""
-        return b"".join(each.said for each in self.seen() if each.hostile)
+        """The data that the client gave away. Stops the attack."""
+        return b"".join(each.said for each in self.seen() if each.exposed)

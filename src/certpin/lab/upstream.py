@@ -17,7 +17,7 @@ from cryptography import x509
 
 from certpin.lab.case import CannotServeError, Style
 from certpin.lab.cast import Authorities, Cast
-from certpin.lab.script import Act, Opening
+from certpin.lab.script import Act, Opening, Role
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -94,7 +94,7 @@ class UpstreamCast(Cast):
     @property
     def honest(self) -> Act:
         """The act of the real server: the connection passes through to it."""
-        return Act(self._upstream.der, b"", hostile=False, opening=Opening.RELAY)
+        return Act(self._upstream.der, b"", role=Role.HONEST, opening=Opening.RELAY)
 
     @cached_property
     def pins(self) -> PinSet | None:

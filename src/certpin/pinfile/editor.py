@@ -8,11 +8,11 @@ change, nothing else.
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError, PinFileError
-from certpin.pinfile.file import PinSet, read_text
+from certpin.pinfile.disk import read_text
+from certpin.pinfile.file import PinSet
 from certpin.pinfile.reader import SCHEMA
 from certpin.pinfile.rows import host_table, pin_table
 from certpin.pinfile.tables import Lines
@@ -203,16 +203,42 @@ class PinFileEditor:
     def _replace(self, text: str, expected: dict[str, Any], *, fix: str) -> None:
         try:
             data = _parse(text)
-        except tomllib.TOMLDecodeError:
+        except ValueError:  # tomli.TOMLDecodeError
             data = {}
         if data != expected:
             raise PinFileError("it cannot be edited as it is written", path=self.path, fix=fix)
         self._text = text
 
 
+def without_servers(text: str, path: Path) -> str:
+    """Return the text of a pin file without its servers, as it is published.
+
+    Everything else stays, byte for byte. Raises ``PinFileError`` if a server is not written under
+    a ``[[host.server]]`` of its own.
+    """
+    data = _parse(text)
+    if [host.pop("server", None) for host in data["host"]] == [None] * len(data["host"]):
+        return text
+    published = Lines(text).without_tables("host.server")
+    try:
+        proven = _parse(published) == data
+    except ValueError:  # tomli.TOMLDecodeError
+        proven = False
+    if not proven:
+        raise PinFileError(
+            "its servers cannot be left out as they are written, and they are not published",
+            path=path,
+            key="host.server",
+            fix="write each server under a [[host.server]] of its own",
+        )
+    return published
+
+
 def _parse(text: str) -> dict[str, Any]:
     """Numbers with a point stay text: NaN is not equal to itself."""
-    return tomllib.loads(text, parse_float=str)
+    import tomli  # only those who read a file need it
+
+    return tomli.loads(text, parse_float=str)
 
 
 def _host_at(data: dict[str, Any], pattern: str) -> int:

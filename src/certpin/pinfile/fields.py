@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-import warnings
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from certpin.errors import ConfigError
+from certpin.x509 import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    # Where a table is: its parent, its name there, and its number among several.
+    Place = tuple["Table", str, int | None]
 
 Value = TypeVar("Value")
 
@@ -19,18 +23,43 @@ class PinFileWarning(UserWarning):
     """Something in a pin file that certpin does not know, and leaves alone."""
 
 
-class Table:
-    """One table of the file, and the key that leads to it. Raises ``ConfigError``."""
+class Unknown(NamedTuple):
+    """A key that nothing reads: its full key, its name, and the keys that its table has."""
 
-    def __init__(self, data: object, key: str = "") -> None:
+    key: str
+    name: str
+    known: tuple[str, ...]
+
+
+class Table:
+    """One table of the file, and the key that leads to it. Raises ``ConfigError``.
+
+    ``place`` is the full key, or where the table is below another one. Then the key is made when
+    it is asked for: a file of 10,000 hosts has 30,000 tables, and an error names one of them.
+    """
+
+    __slots__ = ("_data", "_place", "unknown")
+
+    def __init__(self, data: object, place: str | Place = "") -> None:
+        self._place = place
+        self.unknown: list[Unknown] = [] if isinstance(place, str) else place[0].unknown
         if not isinstance(data, dict):
-            raise ConfigError("this must be a table", key=key, fix=f"write {_header(key)}")
+            raise ConfigError(
+                "this must be a table", key=self.key, fix=f"write {_header(self.key)}"
+            )
         self._data: dict[str, Any] = data
-        self.key = key
+
+    @property
+    def key(self) -> str:
+        """The full key, such as ``host[2].pin[0]``."""
+        if isinstance(self._place, str):
+            return self._place
+        parent, name, index = self._place
+        return parent.under(name) if index is None else f"{parent.under(name)}[{index}]"
 
     @property
     def data(self) -> dict[str, Any]:
-        """What stands in it."""
+        """The values of the table, by their names."""
         return self._data
 
     def under(self, name: str) -> str:
@@ -39,6 +68,9 @@ class Table:
 
     def text(self, name: str, default: str | None = None) -> str:
         """A string. Without a default it must be there."""
+        value = self._data.get(name, default)
+        if isinstance(value, str):
+            return value
         return self._typed(name, str, default, "a string in quotes")
 
     def integer(self, name: str) -> int:
@@ -53,7 +85,10 @@ class Table:
         return self._typed(name, bool, default, "true or false")
 
     def choice(self, name: str, choices: tuple[Any, ...], default: Any) -> Any:
-        """One of the words that stand for something."""
+        """One of some words."""
+        value = self._data.get(name, default)
+        if value in choices:
+            return value
         right = "one of " + ", ".join(f'"{word}"' for word in choices)
         value = self._typed(name, str, default, right)
         if value not in choices:
@@ -62,6 +97,8 @@ class Table:
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of strings; none if it isn't there."""
+        if name not in self._data:
+            return ()
         values = self._typed(name, list, [], "a list of strings")
         if not all(isinstance(value, str) for value in values):
             raise self._wrong(name, "a list of strings")
@@ -73,43 +110,104 @@ class Table:
         if value is None or isinstance(value, datetime):
             return value
         if isinstance(value, date):
-            return datetime(value.year, value.month, value.day, tzinfo=UTC)
+            return _first_moment(value)
         raise self._wrong(name, "a date without quotes, as in 2027-06-01")
 
     def tables(self, name: str) -> Iterator[Table]:
         """The tables of an array of tables; none if it isn't there."""
         for index, value in enumerate(self.items(name)):
-            yield Table(value, f"{self.under(name)}[{index}]")
+            yield Table(value, (self, name, index))
 
     def items(self, name: str) -> list[Any]:
         """What stands in an array of tables, be it tables or not."""
-        return self._typed(name, list, [], f"written as {_header(self.under(name) + '[]')}")
+        value = self._data.get(name)
+        if isinstance(value, list):
+            return value
+        if value is None:
+            return []
+        raise self._wrong(name, f"written as {_header(self.under(name) + '[]')}")
 
     def table(self, name: str) -> Table | None:
         """A table of its own, or ``None``."""
-        return Table(self._data[name], self.under(name)) if name in self._data else None
+        return Table(self._data[name], (self, name, None)) if name in self._data else None
 
     def warn_unknown(self, known: tuple[str, ...]) -> None:
-        """Warn about keys that nothing reads: a misspelt one would protect nobody."""
-        for name in sorted(self._data.keys() - set(known)):
-            warnings.warn(
-                f"pin file: {self.under(name)} is not known here, and is left alone "
-                f"(known: {', '.join(known)})",
-                PinFileWarning,
-                stacklevel=2,
-            )
+        """Note the keys that nothing reads, for a warning. Refuse a misspelt one.
+
+        A misspelt key would protect nobody: ``truts = "ca.pem"`` trusts every root of the platform.
+        """
+        for name in self._data:
+            if name not in known:
+                self.unknown.append(Unknown(self.under(name), name, known))
+                if meant := meant_by(name, known):
+                    raise misspelt(self.under(name), name, meant)
 
     def _typed(self, name: str, kind: type[Value], default: Value | None, right: str) -> Value:
         value = self._data.get(name, default)
+        if isinstance(value, kind):
+            return value
         if value is None:
             raise ConfigError("it is missing", key=self.under(name), fix=f"it must be {right}")
-        if not isinstance(value, kind):
-            raise self._wrong(name, right)
-        return value
+        raise self._wrong(name, right)
 
     def _wrong(self, name: str, right: str) -> ConfigError:
         shown = _shown(self._data.get(name))
         return ConfigError(f"{shown} is not right", key=self.under(name), fix=f"it must be {right}")
+
+
+def meant_by(name: str, known: Iterable[str]) -> str:
+    """The known key that a misspelt one resembles; empty if it resembles none.
+
+    Ignores case, and takes hyphens and spaces for underscores. Then one slip for every three
+    letters of the known key, and one at least, are tolerated. A slip is a letter more, less or
+    wrong, or two neighbours in the wrong order.
+    """
+    written = re.sub("[- ]", "_", name.lower())
+    near = [(slips, key) for key in known if (slips := _slips(written, key)) <= _tolerated(key)]
+    return min(near, default=(0, ""), key=lambda each: each[0])[1]
+
+
+def _tolerated(key: str) -> int:
+    return max(1, len(key) // 3)
+
+
+def _slips(written: str, key: str) -> int:
+    """The optimal string alignment distance, or more than is tolerated."""
+    if abs(len(written) - len(key)) > _tolerated(key):
+        return len(key)
+    before, row = [0] * (len(key) + 1), list(range(len(key) + 1))
+    for at, letter in enumerate(written, 1):
+        earlier, before, row = before, row, [at]
+        for place, right in enumerate(key, 1):
+            slips = min(before[place] + 1, row[-1] + 1, before[place - 1] + (letter != right))
+            if at > 1 and place > 1 and (written[at - 2], letter) == (right, key[place - 2]):
+                slips = min(slips, earlier[place - 2] + 1)
+            row.append(slips)
+    return row[-1]
+
+
+def misspelt(key: str, name: str, meant: str) -> ConfigError:
+    """The error for a key that does nothing, and looks like one that does."""
+    return ConfigError(
+        f"{quoted(name)} is not a key of this table, and looks like {meant!r}",
+        key=key,
+        fix=f"write {meant!r}, or remove the line",
+    )
+
+
+def misplaced(key: str, name: str, table: str) -> ConfigError:
+    """The error for a key of another table, which does nothing in this one."""
+    return ConfigError(
+        f"{quoted(name)} is not a key of this table, but of {table}",
+        key=key,
+        fix=f"move the line to {table}, above the next header, or remove it",
+    )
+
+
+@lru_cache(maxsize=64)
+def _first_moment(day: date) -> datetime:
+    """Its first moment in UTC. The hosts of a file often share a few dates."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _header(key: str) -> str:
@@ -121,7 +219,7 @@ def _header(key: str) -> str:
 def _shown(value: object) -> str:
     """A word for what may be too deep or too large to be shown."""
     if isinstance(value, str):
-        return repr(value if len(value) <= 80 else value[:77] + "…")
+        return quoted(value)
     return _KINDS.get(type(value)) or str(value)
 
 

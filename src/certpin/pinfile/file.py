@@ -10,12 +10,8 @@ from certpin.errors import PinFileError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 PINS_VARIABLE = "CERTPIN_PINS"
-
-# A million hosts take some 200 MB; nobody keeps more in one file, and a parser has to end.
-MAX_PIN_FILE_BYTES = 256 * 1024 * 1024
 
 
 class PinSet(pins.PinSet):
@@ -29,6 +25,8 @@ class PinSet(pins.PinSet):
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a pin file. Raises ``PinFileError``: file, line, key and what would be right."""
         from pathlib import Path  # here and below: a good part of what `import certpin` would cost
+
+        from certpin.pinfile.disk import read_text
 
         file = Path(path)
         return cls.parse(read_text(file), path=file)
@@ -62,27 +60,3 @@ class PinSet(pins.PinSet):
                 f"{PINS_VARIABLE} names no file", path="environment", fix=f"set {PINS_VARIABLE}"
             )
         return cls.load(path)
-
-
-def read_text(path: Path) -> str:
-    """The text of a pin file, with its line ends as they are. Raises ``PinFileError``."""
-    try:
-        if path.stat().st_size > MAX_PIN_FILE_BYTES:
-            raise PinFileError(f"it has more than {MAX_PIN_FILE_BYTES} bytes", path=path)
-        text = path.read_bytes().decode()
-    except UnicodeDecodeError as exc:
-        raise PinFileError("it is not UTF-8 text", path=path, fix="save it as UTF-8") from exc
-    except (OSError, ValueError) as exc:  # ValueError: a path with a NUL in it
-        raise PinFileError(
-            f"it cannot be read: {getattr(exc, 'strerror', exc)}",
-            path=path,
-            fix="check the path, or make one: certpin add HOST",
-        ) from exc
-    if text.startswith("\N{BOM}"):
-        raise PinFileError(
-            "it begins with a byte order mark",
-            path=path,
-            line=1,
-            fix="save it as UTF-8 without one",
-        )
-    return text

@@ -88,7 +88,8 @@ class Places:
         for line in _logical_lines(self._text, comments):
             if header := _HEADER.match(line.text):
                 table = _table(header[2], counts, many=header[1] == "[[")
-                lines.setdefault(table, line.number)
+                for key in _and_above(table):
+                    lines.setdefault(key, line.number)
                 lines.setdefault(re.sub(r"\[\d+\]\Z", "", table), line.number)
             elif assignment := _ASSIGNMENT.match(line.text):
                 key = table
@@ -139,6 +140,13 @@ def _table(header: str, counts: dict[str, int], *, many: bool) -> str:
         if key in counts:
             key = f"{key}[{counts[key]}]"
     return key
+
+
+def _and_above(table: str) -> Iterator[str]:
+    """A table, and those that its header makes on the way: ``[a.b]`` makes ``a``."""
+    while table:
+        yield table
+        table = table.rpartition(".")[0]
 
 
 def _names(key: str) -> list[str]:

@@ -3,42 +3,56 @@
 from __future__ import annotations
 
 import re
+import warnings
 from contextlib import contextmanager
 from errno import ENOENT
+from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
 
 from certpin.errors import ConfigError, InputError, PinFileError
-from certpin.pinfile.fields import Table
-from certpin.pinfile.places import line_of
+from certpin.pinfile.disk import read_regular
+from certpin.pinfile.fields import PinFileWarning, Table, misplaced
+from certpin.pinfile.places import Places, line_of
 from certpin.pins import (
     HostPattern,
     HostPin,
     HostPolicy,
+    HostServer,
     Match,
     Mode,
     OnExpiry,
     Pin,
     Role,
+    StartTLS,
     State,
     TrustAnchors,
 )
-from certpin.x509.reader import read_certificates
+from certpin.x509 import quoted
+from certpin.x509.reader import MAX_FILE_BYTES, read_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from certpin.pinfile.fields import Unknown
     from certpin.x509 import Certificate
 
     # The bytes of a file that a pin file names. Raises OSError.
     Files = Callable[[str], bytes]
+    # The trust anchors in such a file. Raises OSError and ValueError.
+    TrustFiles = Callable[[str], TrustAnchors]
 
 SCHEMA = 1
+_LONGEST_MESSAGE = 200  # characters: the parser quotes what it met
 
 TOP_KEYS = ("schema", "name", "version", "host", "debug")
-HOST_KEYS = ("name", "mode", "match", "expires", "on_expiry", "trust", "report_to", "pin")
+HOST_KEYS = ("name", "mode", "match", "expires", "on_expiry", "trust", "report_to", "server", "pin")
+SERVER_KEYS = ("address", "region", "starttls")
 PIN_KEYS = ("pin", "role", "state", "note")
 DEBUG_KEYS = ("anchors",)
+
+_MODES, _MATCHES, _ON_EXPIRY = get_args(Mode), get_args(Match), get_args(OnExpiry)
+_ROLES, _STATES = get_args(Role), get_args(State)
 
 # The parser takes memory as the square of a key's parts (a.a.a.…): some kB of text kill a process.
 _DEEP_KEY = re.compile(
@@ -48,14 +62,55 @@ _DEEP_KEY = re.compile(
 
 
 def read_fields(text: str, path: Path, files: Mapping[str, bytes] | None = None) -> dict[str, Any]:
-    """The arguments of ``PinSet``. Raises ``ConfigError``; ``placed`` tells where."""
+    """The arguments of ``PinSet``. Raises ``ConfigError``; ``placed`` adds the line.
+
+    Warns about unknown keys (``PinFileWarning``), once for each name in each kind of table.
+    """
     read = beside(path.parent) if files is None else _among(files)
-    return _pin_set(Table(load_toml(text, path)), read)
+    top = Table(load_toml(text, path))
+    fields = _pin_set(top, _trust_files(read))
+    if top.unknown:
+        _warn(top.unknown, text, path)
+    return fields
+
+
+def _warn(unknown: list[Unknown], text: str, path: Path) -> None:
+    """Raises ``ConfigError`` if a key belongs to another table: it does nothing here."""
+    places = Places(text)
+    first: dict[tuple[str, tuple[str, ...]], Unknown] = {}
+    for each in unknown:
+        if table := table_of(each.name):
+            raise misplaced(each.key, each.name, table)
+        first.setdefault((each.name, each.known), each)
+    for each in first.values():
+        place = f"{path}:{places.line(each.key) or 1}"
+        words = f"{each.key[:_LONGEST_MESSAGE]} is not known here, and is left alone"
+        known = f"(known: {', '.join(each.known)})"
+        warnings.warn(f"{place}: {words} {known}", PinFileWarning, stacklevel=2)
+
+
+def table_of(name: str) -> str:
+    """The table that a key belongs to, if it does nothing elsewhere but looks as if it did.
+
+    These are the keys of a host but its name: in TOML, a line after ``[[host.pin]]`` is the pin's.
+    """
+    return "[[host]]" if name in HOST_KEYS and name != "name" else ""
+
+
+def _trust_files(read: Files) -> TrustFiles:
+    """Reads each file once, however many hosts name it: hosts share its anchors."""
+
+    @cache
+    def anchors(name: str) -> TrustAnchors:
+        certificates = read_certificates(read(name))
+        return TrustAnchors(tuple(each.der for each in certificates), source=name)
+
+    return anchors
 
 
 def beside(folder: Path) -> Files:
     """Files of the disk, by names relative to a folder."""
-    return lambda name: (folder / name).read_bytes()
+    return lambda name: read_regular(folder / name, MAX_FILE_BYTES)
 
 
 def _among(files: Mapping[str, bytes]) -> Files:
@@ -69,15 +124,20 @@ def _among(files: Mapping[str, bytes]) -> Files:
 
 def load_toml(text: str, path: Path) -> dict[str, Any]:
     """The tables of the file, whatever they hold. Raises ``PinFileError`` on what is not TOML."""
-    import tomllib  # a tenth of the import time, for those who read a file
+    import tomli  # only those who read a file need it
 
-    if deep := _DEEP_KEY.search(text):
+    if _has_long_line(text) and (deep := _DEEP_KEY.search(text)):
         line = text.count("\n", 0, deep.end()) + 1
         raise PinFileError("a key has too many parts", path=path, line=line, fix="shorten it")
     try:
-        return tomllib.loads(text)
+        return tomli.loads(text)
     except (ValueError, RecursionError) as exc:  # ValueError: a number of 5000 digits
         raise _not_toml(exc, path) from exc
+
+
+def _has_long_line(text: str) -> bool:
+    """Whether a line could hold a key of 64 parts, with the dots between them."""
+    return len(max(text.split("\n"), key=len)) >= 2 * 64 - 1
 
 
 @contextmanager
@@ -95,7 +155,7 @@ def placed(text: str, path: Path) -> Iterator[None]:
 def _not_toml(exc: Exception, path: Path) -> PinFileError:
     place = re.search(r"at line (\d+)", str(exc))
     return PinFileError(
-        f"it is not TOML: {exc}",
+        f"it is not TOML: {str(exc)[:_LONGEST_MESSAGE]}",
         path=path,
         line=int(place[1]) if place else None,
         fix="see https://toml.io, or compare with a file that `certpin add` wrote",
@@ -112,7 +172,7 @@ def refuse_other_schema(top: Table) -> None:
         )
 
 
-def _pin_set(top: Table, files: Files) -> dict[str, Any]:
+def _pin_set(top: Table, files: TrustFiles) -> dict[str, Any]:
     refuse_other_schema(top)
     top.warn_unknown(TOP_KEYS)
     return {
@@ -123,34 +183,42 @@ def _pin_set(top: Table, files: Files) -> dict[str, Any]:
     }
 
 
-def _host(table: Table, files: Files) -> HostPolicy:
+def _host(table: Table, files: TrustFiles) -> HostPolicy:
     table.warn_unknown(HOST_KEYS)
     pattern = host_pattern(table)
     trust = table.text("trust", "system")
-    with _under(table):
+    try:
         return HostPolicy(
             pattern=pattern,
             pins=tuple(_pin(entry) for entry in table.tables("pin")),
-            mode=table.choice("mode", get_args(Mode), "enforce"),
-            match=table.choice("match", get_args(Match), "any"),
+            mode=table.choice("mode", _MODES, "enforce"),
+            match=table.choice("match", _MATCHES, "any"),
             expires=table.moment("expires"),
-            on_expiry=table.choice("on_expiry", get_args(OnExpiry), "fail-closed"),
+            on_expiry=table.choice("on_expiry", _ON_EXPIRY, "fail-closed"),
             trust=None if trust == "system" else _anchors(files, trust, table.under("trust")),
             report_to=table.texts("report_to"),
+            servers=tuple(_server(entry) for entry in table.tables("server")),
         )
+    except (InputError, ConfigError) as exc:
+        raise _below(table, "", exc) from exc
+
+
+def _server(table: Table) -> HostServer:
+    table.warn_unknown(SERVER_KEYS)
+    return host_server(table)
 
 
 def _pin(table: Table) -> HostPin:
     table.warn_unknown(PIN_KEYS)
     return HostPin(
         pin_digest(table),
-        role=table.choice("role", get_args(Role), "leaf"),
-        state=table.choice("state", get_args(State), "active"),
+        role=table.choice("role", _ROLES, "leaf"),
+        state=table.choice("state", _STATES, "active"),
         note=table.text("note", ""),
     )
 
 
-def _debug(table: Table | None, files: Files) -> TrustAnchors | None:
+def _debug(table: Table | None, files: TrustFiles) -> TrustAnchors | None:
     if table is None:
         return None
     table.warn_unknown(DEBUG_KEYS)
@@ -159,20 +227,40 @@ def _debug(table: Table | None, files: Files) -> TrustAnchors | None:
 
 def host_pattern(table: Table) -> HostPattern:
     """The hosts of a policy. Raises ``ConfigError``."""
-    with _under(table, "name"):
+    try:
         return HostPattern.parse(table.text("name"))
+    except (InputError, ConfigError) as exc:
+        raise _below(table, "name", exc) from exc
+
+
+def host_server(table: Table) -> HostServer:
+    """A server of a host. Raises ``ConfigError``."""
+    starttls: str | None = None
+    if "starttls" in table.data:
+        starttls = table.choice("starttls", get_args(StartTLS), None)
+    region = table.text("region", "")
+    if "address" not in table.data:
+        return HostServer(starttls=starttls, region=region)
+    try:
+        return HostServer.parse(table.text("address"), starttls=starttls, region=region)
+    except (InputError, ConfigError) as exc:
+        raise _below(table, "address", exc) from exc
 
 
 def pin_digest(table: Table) -> Pin:
     """The pin of an entry. Raises ``ConfigError``."""
-    with _under(table, "pin"):
+    try:
         return Pin.parse(table.text("pin"))
+    except (InputError, ConfigError) as exc:
+        raise _below(table, "pin", exc) from exc
 
 
-def _anchors(files: Files, name: str, key: str) -> TrustAnchors:
+def _anchors(files: TrustFiles, name: str, key: str) -> TrustAnchors:
     """The certificates of a file, read now: a pin set never touches the disk again."""
-    certificates = anchor_certificates(files, name, key)
-    return TrustAnchors(tuple(each.der for each in certificates), source=name)
+    try:
+        return files(name)
+    except (OSError, ValueError) as exc:
+        raise _no_anchors(name, key, exc) from exc
 
 
 def anchor_certificates(files: Files, name: str, key: str) -> tuple[Certificate, ...]:
@@ -180,21 +268,21 @@ def anchor_certificates(files: Files, name: str, key: str) -> tuple[Certificate,
     try:
         return read_certificates(files(name))
     except (OSError, ValueError) as exc:
-        raise ConfigError(
-            f"{name!r} holds no trust anchors: {getattr(exc, 'strerror', None) or exc}",
-            key=key,
-            fix="name a PEM file of certificates, relative to the pin file",
-        ) from exc
+        raise _no_anchors(name, key, exc) from exc
 
 
-@contextmanager
-def _under(table: Table, name: str = "") -> Iterator[None]:
-    """Let an error of the model say where in the file it happened."""
-    try:
-        yield
-    except InputError as exc:
-        raise ConfigError(exc.problem, key=table.under(name), fix=exc.fix) from exc
-    except ConfigError as exc:
-        if exc.key.startswith(table.key):
-            raise
-        raise ConfigError(exc.problem, key=table.under(exc.key), fix=exc.fix) from exc
+def _no_anchors(name: str, key: str, exc: Exception) -> ConfigError:
+    return ConfigError(
+        f"{quoted(name)} holds no trust anchors: {getattr(exc, 'strerror', None) or exc}",
+        key=key,
+        fix="name a PEM file of certificates, relative to the pin file",
+    )
+
+
+def _below(table: Table, name: str, exc: InputError | ConfigError) -> ConfigError:
+    """The error of the model, with its place in the file."""
+    if isinstance(exc, InputError):
+        return ConfigError(exc.problem, key=table.under(name), fix=exc.fix)
+    if exc.key.startswith(table.key):
+        return exc
+    return ConfigError(exc.problem, key=table.under(exc.key), fix=exc.fix)

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from certpin.pins import HostPin, HostPolicy
+    from certpin.pins import HostPattern, HostPin, HostPolicy, HostServer
 
 
 def host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
@@ -24,6 +24,8 @@ def host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
         table["trust"] = trust
     if policy.report_to:
         table["report_to"] = list(policy.report_to)
+    if policy.servers:
+        table["server"] = [server_table(policy.pattern, server) for server in policy.servers]
     return table | {"pin": [pin_table(entry) for entry in policy.pins]}
 
 
@@ -37,3 +39,13 @@ def pin_table(entry: HostPin) -> dict[str, Any]:
     """A pin of a policy."""
     table = {"pin": str(entry.pin), "role": entry.role, "state": entry.state}
     return table | {"note": entry.note} if entry.note else table
+
+
+def server_table(pattern: HostPattern, server: HostServer) -> dict[str, Any]:
+    """A server of a policy."""
+    table = {
+        "address": server.address_text(pattern),
+        "region": server.region,
+        "starttls": server.starttls,
+    }
+    return {key: value for key, value in table.items() if value}

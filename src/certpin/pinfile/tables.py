@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _HEADER = re.compile(r"\s*\[{1,2}\s*([^\[\]#]+?)\s*\]{1,2}")
 _SPELLING = re.compile(r"[\s\"']")
 _EMPTY = re.compile(r"\s*(?:#.*)?")
+_COMMENT = re.compile(r"\s*#")
 _STRING = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*')"""
 
 
@@ -32,18 +37,40 @@ class Lines:
 
     def pins(self, host: int) -> list[Span]:
         """The tables ``[[host.pin]]`` of the host with this index, in their order."""
+        found, at = [], -1
+        for name, span in self._tables():
+            at += name == "host"
+            if at == host and name == "host.pin":
+                found.append(span)
+        return found
+
+    def _tables(self) -> Iterator[tuple[str, Span]]:
+        """Yield the name of each table in the order of the file, and its lines."""
         headers = [
             (number, _SPELLING.sub("", match[1]))
             for number, line in enumerate(self._lines)
             if (match := _HEADER.match(line))
         ]
         ends = [number for number, _ in headers[1:]] + [len(self._lines)]
-        found, at = [], -1
         for (first, name), end in zip(headers, ends, strict=True):
-            at += name == "host"
-            if at == host and name == "host.pin":
-                found.append(Span(first, self._last(first, end)))
-        return found
+            yield name, Span(first, self._last(first, end))
+
+    def without_tables(self, name: str) -> str:
+        """Return the text without any table of this name, those inside it, and their comments.
+
+        A comment belongs to the table below it if no empty line is between them.
+        """
+        kept = list(self._lines)
+        for found, span in reversed(list(self._tables())):
+            if found != name and not found.startswith(f"{name}."):
+                continue
+            first = span.first
+            while first and _COMMENT.match(kept[first - 1]):
+                first -= 1
+            if first and not kept[first - 1].strip():
+                first -= 1
+            del kept[first : span.end]
+        return "\n".join(kept)
 
     def with_value(self, span: Span, key: str, value: str) -> str:
         """The text with a string of a table replaced, or added behind its first line."""

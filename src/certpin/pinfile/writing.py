@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from certpin.errors import PinFileError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}", re.ASCII)  # tempfile.mkstemp's names, in put()
 _NEW_FILE_MODE = 0o644  # pins are no secret
 
 
@@ -47,6 +53,19 @@ def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
             Path(name).unlink()
         raise
     sync_folder(path.parent)
+
+
+def left_overs(folder: Path, known: re.Pattern[str]) -> Iterator[Path]:
+    """Yield the temporary files of ``put`` below a folder that a killed process left there.
+
+    Args:
+        folder: the folder; files in folders below it are yielded too.
+        known: the names that were being written, as a whole.
+    """
+    for path in folder.rglob(".*"):
+        left = _TEMPORARY.fullmatch(path.name)
+        if left and known.fullmatch(left[1]) and path.is_file() and not path.is_symlink():
+            yield path
 
 
 def sync_folder(folder: Path) -> None:

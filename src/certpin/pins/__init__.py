@@ -16,12 +16,14 @@ from certpin.pins.policy import (
     TrustAnchors,
     utc_now,
 )
+from certpin.pins.servers import HostServer, StartTLS
 from certpin.pins.verdict import Verdict, verify
 
 __all__ = [
     "HostPattern",
     "HostPin",
     "HostPolicy",
+    "HostServer",
     "Match",
     "Mode",
     "OnExpiry",
@@ -29,6 +31,7 @@ __all__ = [
     "PinKind",
     "PinSet",
     "Role",
+    "StartTLS",
     "State",
     "TrustAnchors",
     "Verdict",

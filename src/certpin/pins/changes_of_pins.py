@@ -37,7 +37,7 @@ def about_pins(old: HostPolicy, new: HostPolicy) -> Iterator[Told]:
     for pin, entry in before.items():
         if pin not in after:
             yield _went(pin, entry, dead.get(pin), old.mode)
-    yield from _forgotten(old, new)
+    yield from _compromised(old, new)
 
 
 def _came(pin: Pin, entry: HostPin, old: HostPolicy) -> Told:
@@ -73,12 +73,11 @@ def _moved(pin: Pin, before: HostPin, after: HostPin) -> Iterator[Told]:
         yield "safe", text
 
 
-def _forgotten(old: HostPolicy, new: HostPolicy) -> Iterator[Told]:
-    """A pin that was kept so that nobody adds it again."""
-    there = {entry.pin for entry in new.pins}
-    for entry in old.pins:
-        if entry.state == "compromised" and entry.pin not in there:
-            yield (
-                "careful",
-                f"{entry.pin} is no longer marked compromised: somebody may add it again",
-            )
+def _compromised(old: HostPolicy, new: HostPolicy) -> Iterator[Told]:
+    """Keys that clients refuse, or no longer refuse, wherever they are on a path."""
+    for pin in sorted(new.compromised - old.compromised - old.live_pins.keys(), key=str):
+        text = f"{pin} is marked compromised: new clients refuse every path that contains it"
+        yield ("careful" if new.mode == "enforce" else "safe"), text
+    for pin in sorted(old.compromised - new.compromised - new.live_pins.keys(), key=str):
+        text = f"{pin} is no longer marked compromised: a path that contains it is accepted again"
+        yield "careful", f"{text} if another pin matches"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from certpin.pins.verdict import Verdict
     from certpin.x509 import Certificate, Chain
 
-_LONGEST_NAME = 200  # a hostile subject may fill 100 KiB
+_LONGEST_NAME = 200  # characters: a hostile subject may fill 100 KiB, and a note any file
 
 
 def explain(verdict: Verdict, host: str) -> str:
@@ -36,7 +36,12 @@ def name_of(certificate: Certificate) -> str:
         subject = certificate.subject or "(no subject)"
     except CertificateParseError:
         return "(a subject that cannot be read)"
-    return subject if len(subject) <= _LONGEST_NAME else subject[:_LONGEST_NAME] + "…"
+    return shorten(subject)
+
+
+def shorten(name: str) -> str:
+    """Return the first 200 characters of a name: its owner may have written any number."""
+    return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "…"
 
 
 def _headline(verdict: Verdict, host: str) -> str:
@@ -47,6 +52,8 @@ def _headline(verdict: Verdict, host: str) -> str:
     if verdict.reason == "expired":
         date = policy.expires.isoformat() if policy.expires else ""
         return f"{host} refused: its pins held until {date}; {rule}"
+    if verdict.reason == "compromised-key":
+        return f"{host} refused: its verified chain contains a key marked compromised; {rule}"
     return f"{host} refused: no certificate of its verified chain is pinned; {rule}"
 
 
@@ -64,7 +71,7 @@ def _path(chain: Chain | None, *, whole_too: bool) -> Iterator[str]:
 def _pinned(policy: HostPolicy) -> Iterator[str]:
     yield "  pinned:"
     for entry in policy.pins:
-        note = f"  ({printable(entry.note)})" if entry.note else ""
+        note = f"  ({printable(entry.note[:_LONGEST_NAME])})" if entry.note else ""
         yield f"    {entry.pin}  {entry.role}, {entry.state}{note}"
 
 
@@ -80,14 +87,24 @@ def _when_no_chain(verdict: Verdict, host: str) -> str | None:
     return "connect with certificates: no anonymous suites, no pre-shared keys, no foreign sessions"
 
 
-def _when_dead(verdict: Verdict, host: str) -> str | None:
-    dead = {entry.pin: entry for entry in verdict.policy.pins if not entry.live}
-    served = next((dead[pin] for pin in _offered(verdict) if pin in dead), None)
+def _when_compromised(verdict: Verdict, host: str) -> str | None:
+    served = next((pin for pin in _offered(verdict) if pin in verdict.policy.compromised), None)
     if served is None:
         return None
     return (
-        f"the server uses the key {served.pin}, which is marked {served.state}: "
-        "take it out of service, it must not be trusted again"
+        f"the server uses the key {served}, which is marked compromised: take it out of "
+        "service on every server. If none of your servers uses it, treat this as an attack"
+    )
+
+
+def _when_removed(verdict: Verdict, host: str) -> str | None:
+    removed = {entry.pin for entry in verdict.policy.pins if entry.state == "removed"}
+    served = next((pin for pin in _offered(verdict) if pin in removed), None)
+    if served is None:
+        return None
+    return (
+        f"the server uses the key {served}, which is marked removed: "
+        "install the certificate of a key that is pinned, or pin this one again"
     )
 
 
@@ -144,7 +161,8 @@ def _offered(verdict: Verdict) -> Iterator[Pin]:
 _HINTS: tuple[Callable[[Verdict, str], str | None], ...] = (
     _when_expired,
     _when_no_chain,
-    _when_dead,
+    _when_compromised,
+    _when_removed,
     _when_out_of_reach,
     _when_another_root,
     _when_whole_certificates,

@@ -8,9 +8,12 @@ from functools import lru_cache
 from typing import Literal
 
 from certpin.errors import HostError
+from certpin.x509 import quoted
 
 MAX_NAME = 253  # RFC 1035 section 2.3.4, as text without the root's dot
-_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_LABEL = "[a-z0-9_][a-z0-9_-]{0,62}"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*+")
+_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # RFC 3490 section 3.1
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 Wildcard = Literal["", "*.", "**."]
@@ -22,17 +25,23 @@ def normalise(host: str) -> str:
 
     Lower case; A-labels by IDNA 2008 with the UTS #46 mapping (RFC 5891); one trailing dot
     stripped; brackets and zone of an IPv6 literal stripped (RFC 6874); an address in its canonical
-    form (RFC 5952). Raises ``HostError`` on anything that is no host: ``a..b``, a port, a label of
-    64, and numbers that some programs would read as an IPv4 address (``127.1``, ``0x7f.1``).
+    form (RFC 5952). A name in ASCII that IDNA 2008 refuses, but a resolver accepts, is used as it
+    is: ``xn--n3h.com``, ``a-.example``, ``r3---sn.xn--bcher-kva.example``. It has one spelling, so
+    nothing can be taken for it. Names with other letters are held to IDNA 2008.
+
+    Raises ``HostError`` on anything that is no host: ``a..b``, a port, a label of 64, and numbers
+    that some programs would read as an IPv4 address (``127.1``, ``0x7f.1``).
     """
     address = _address(host)
     if address is not None:
         return address
     name = host.lower() if host.isascii() else _to_ascii(host)
     name = name.removesuffix(".")
-    if "xn--" in name and host.isascii():
-        name = _to_ascii(name)
-    _check(name, host)
+    if len(name) > MAX_NAME or not _NAME.fullmatch(name):
+        raise _refused(host)
+    if _NUMBER.fullmatch(name.rpartition(".")[2]):
+        # WHATWG URL, "ends in a number": programs disagree on which address this is.
+        raise _refused(host)
     return name
 
 
@@ -41,7 +50,7 @@ def is_address(host: str) -> bool:
     return ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HostPattern:
     """A host (``api.bank.example``), or many.
 
@@ -61,7 +70,9 @@ class HostPattern:
         )
         name = normalise(text.removeprefix(wildcard))
         if wildcard and is_address(name):
-            raise HostError(f"{text!r} is a wildcard over an address", fix="name each address")
+            raise HostError(
+                f"{quoted(text)} is a wildcard over an address", fix="name each address"
+            )
         return HostPattern(wildcard, name)
 
     def matches(self, host: str) -> bool:
@@ -98,30 +109,20 @@ def _address(host: str) -> str | None:
 def _to_ascii(host: str) -> str:
     import idna  # on first need: most names are ASCII
 
+    def encoded(label: str) -> str:
+        return label.lower() if label.isascii() else idna.encode(label, uts46=True).decode("ascii")
+
     try:
-        return idna.encode(host, uts46=True).decode("ascii")
+        return ".".join(map(encoded, _DOTS.split(host)))
     except (idna.IDNAError, UnicodeError) as exc:
         raise HostError(
-            f"{_shorten(host)} is not an internationalised name",
+            f"{quoted(host)} is not an internationalised name",
             fix="check its spelling (IDNA 2008)",
         ) from exc
 
 
-def _check(name: str, host: str) -> None:
-    labels = name.split(".")
-    if len(name) > MAX_NAME or not all(map(_LABEL.fullmatch, labels)):
-        raise _refused(host)
-    if _NUMBER.fullmatch(labels[-1]):
-        # WHATWG URL, "ends in a number": programs disagree on which address this is.
-        raise _refused(host)
-
-
 def _refused(host: str) -> HostError:
     return HostError(
-        f"{_shorten(host)} is not a host name or an IP address",
+        f"{quoted(host)} is not a host name or an IP address",
         fix="write it as api.bank.example, without scheme, port or path",
     )
-
-
-def _shorten(host: str) -> str:
-    return repr(host if len(host) <= 80 else host[:77] + "…")

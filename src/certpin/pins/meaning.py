@@ -1,7 +1,7 @@
 """What a pin set means to a client: all that decides, and nothing that is for people alone.
 
 Two sets with one meaning accept and refuse the same, report the same, to the same addresses.
-Roles, states and notes don't count, but for whether a pin is live; nor does the order.
+Roles, notes and the order don't count; of states only whether a pin accepts, or is compromised.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ class PolicyMeaning(NamedTuple):
     """What one policy means. Compared as a whole, or field by field."""
 
     pins: frozenset[Pin]
+    compromised: frozenset[Pin]
     mode: Mode
     match: Match
     expires: datetime | None
@@ -49,6 +50,7 @@ def policy_meaning(policy: HostPolicy) -> PolicyMeaning:
     """The meaning of one policy."""
     return PolicyMeaning(
         pins=frozenset(policy.live_pins),
+        compromised=policy.compromised,
         mode=policy.mode,
         match=policy.match,
         expires=policy.expires,

@@ -6,10 +6,11 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import PinParseError
+from certpin.x509 import quoted
 
 if TYPE_CHECKING:
     from certpin.x509 import Certificate
@@ -26,13 +27,14 @@ _CERTIFICATE = re.compile(
 )
 _HEX = re.compile(r"[0-9A-F]{2}(?:(?::[0-9A-F]{2}){31}|(?:[0-9A-F]{2}){31})", re.IGNORECASE)
 _BASE64_LENGTH = 44  # of 32 bytes
+_CANONICAL_LENGTH = len("sha256/") + _BASE64_LENGTH
 _SPELLINGS = (
     "write sha256/BASE64 for a public key (certpin pin HOST prints it), "
     "or cert-sha256/AA:BB:… for a whole certificate"
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pin:
     """A digest and what it is the digest of.
 
@@ -63,6 +65,8 @@ class Pin:
         ``sha256/…``, ``sha256//…`` and ``pin-sha256="…"`` hold strict base64; ``cert-sha256/…``
         and ``sha256 Fingerprint=…`` hold hexadecimal.
         """
+        if len(text) == _CANONICAL_LENGTH and text.startswith("sha256/"):
+            return Pin("sha256", _base64(text[7:]))  # as certpin writes it
         text = text.strip()
         if match := _SPKI.fullmatch(text):
             return Pin("sha256", _base64(_without_second_slash(match[1])))
@@ -70,13 +74,16 @@ class Pin:
             return Pin("sha256", _base64(match[2]))
         if match := _CERTIFICATE.fullmatch(text):
             return Pin("cert-sha256", _hexadecimal(match[1]))
-        raise PinParseError(f"{_shorten(text)} is not a pin", fix=_SPELLINGS)
+        raise PinParseError(f"{quoted(text)} is not a pin", fix=_SPELLINGS)
 
-    @cached_property
+    @property
     def is_placeholder(self) -> bool:
         """Whether it is an example from some documentation, or one byte or letter over and over."""
-        letters = base64.b64encode(self.digest)[:-2]  # the last two are not free
-        return 1 in {len(set(self.digest)), len(set(letters))} or self.digest in _examples()
+        digest = self.digest
+        if digest[3:31] == digest[:28]:  # a letter of base64 over and over repeats three bytes
+            letters = base64.b64encode(digest)[:-2]  # the last two are not free
+            return 1 in {len(set(digest)), len(set(letters))} or digest in _examples()
+        return digest in _examples()
 
     def __str__(self) -> str:
         if self.kind == "sha256":
@@ -97,13 +104,13 @@ def _without_second_slash(text: str) -> str:
 def _base64(text: str) -> bytes:
     """Strict base64 (RFC 4648 section 3.5): the one canonical text of these bytes, or nothing."""
     try:
-        digest = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise PinParseError(f"{_shorten(text)} is not base64", fix=_SPELLINGS) from exc
-    strict = base64.b64encode(digest).decode()
+        digest = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError as exc:  # binascii.Error, or a text that is not ASCII
+        raise PinParseError(f"{quoted(text)} is not base64", fix=_SPELLINGS) from exc
+    strict = binascii.b2a_base64(digest, newline=False).decode()
     if strict != text:
         raise PinParseError(
-            f"{_shorten(text)} is loose base64: other text stands for the same bytes",
+            f"{quoted(text)} is loose base64: other text stands for the same bytes",
             fix=f"write sha256/{strict}" if len(digest) == DIGEST_BYTES else _SPELLINGS,
         )
     return digest
@@ -112,14 +119,10 @@ def _base64(text: str) -> bytes:
 def _hexadecimal(text: str) -> bytes:
     if not _HEX.fullmatch(text):
         raise PinParseError(
-            f"{_shorten(text)} is not 32 bytes in hexadecimal",
+            f"{quoted(text)} is not 32 bytes in hexadecimal",
             fix="copy it from: openssl x509 -noout -fingerprint -sha256",
         )
     return bytes.fromhex(text.replace(":", ""))
-
-
-def _shorten(text: str) -> str:
-    return repr(text if len(text) <= 80 else text[:77] + "…")
 
 
 @cache

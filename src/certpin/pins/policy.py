@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import ConfigError
 from certpin.pins import public_suffix
+from certpin.pins.servers import check_servers
+from certpin.x509 import quoted
 
 if TYPE_CHECKING:
     from certpin.pins.hosts import HostPattern
     from certpin.pins.pin import Pin, PinKind
+    from certpin.pins.servers import HostServer
 
 Mode = Literal["enforce", "report"]
 Match = Literal["leaf", "ca", "any"]
@@ -29,11 +32,12 @@ _REPORT_ADDRESS = re.compile(
     r"(?:https://[^\s/?#@]+|http://(?:127\.0\.0\.1|\[::1\]|localhost)(?::[0-9]+)?)(?:[/?#]\S*)?"
 )
 
-# A pin in these states accepts nothing: it is kept so that nobody adds it again.
+# A pin in these states accepts nothing. A `removed` key is out of use: a path that contains it
+# still needs another pin. A `compromised` key is refused, whatever else is on the path (rule 13).
 _DEAD: frozenset[State] = frozenset({"removed", "compromised"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HostPin:
     """A pin as a policy holds it: with its role, where it stands in a rotation, and a note."""
 
@@ -66,7 +70,8 @@ class HostPolicy:
     """The pins of a host and what to do about them. Immutable; raises ``ConfigError`` if unsafe.
 
     ``expires`` is the first moment, with a time zone, at which the pins no longer hold.
-    ``trust`` is ``None`` for the platform's roots. ``report_to`` are https addresses.
+    ``trust`` is ``None`` for the platform's roots. ``report_to`` are https addresses. ``servers``
+    are for the commands that connect; they are not compared, because clients do not use them.
     """
 
     pattern: HostPattern
@@ -77,10 +82,12 @@ class HostPolicy:
     on_expiry: OnExpiry = "fail-closed"
     trust: TrustAnchors | None = None
     report_to: tuple[str, ...] = ()
+    servers: tuple[HostServer, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         _check_pins(self)
         _check_pattern(self.pattern)
+        check_servers(self.pattern, self.servers)
         if self.expires is not None and self.expires.utcoffset() is None:
             raise ConfigError(
                 "the moment has no time zone", key="expires", fix="write a date, or add Z for UTC"
@@ -92,6 +99,11 @@ class HostPolicy:
     def live_pins(self) -> dict[Pin, HostPin]:
         """The pins that accept, by digest."""
         return {entry.pin: entry for entry in self.pins if entry.live}
+
+    @cached_property
+    def compromised(self) -> frozenset[Pin]:
+        """The pins of keys, or certificates, that are refused wherever they are on a path."""
+        return frozenset(entry.pin for entry in self.pins if entry.state == "compromised")
 
     @cached_property
     def keys(self) -> dict[bytes, HostPin]:
@@ -117,29 +129,30 @@ def utc_now() -> datetime:
 
 
 def _check_pins(policy: HostPolicy) -> None:
-    seen: set[Pin] = set()
-    for index, entry in enumerate(policy.pins):
-        key = f"pin[{index}]"
-        if entry.pin in seen:
+    pins = [entry.pin for entry in policy.pins]
+    for index, pin in enumerate(pins):
+        if pin.is_placeholder:
             raise ConfigError(
-                f"{entry.pin} stands there twice", key=key, fix="remove one of the two"
-            )
-        if entry.pin.is_placeholder:
-            raise ConfigError(
-                f"{entry.pin} is an example from some documentation",
-                key=key,
+                f"{pin} is an example from some documentation",
+                key=f"pin[{index}]",
                 fix="put your own there: certpin pin HOST prints it",
             )
-        seen.add(entry.pin)
+    if len(set(pins)) < len(pins):
+        index, pin = next((at, each) for at, each in enumerate(pins) if each in pins[:at])
+        raise ConfigError(
+            f"{pin} is listed twice", key=f"pin[{index}]", fix="remove one of the two"
+        )
     _check_count(policy)
 
 
 def _check_count(policy: HostPolicy) -> None:
-    if not policy.live_pins:
+    # Counted, so that loading builds no index of pins for hosts that are never called.
+    live = sum([entry.state not in _DEAD for entry in policy.pins])
+    if not live:
         raise ConfigError(
             "there is no pin that could match", key="pin", fix="add one: certpin add HOST"
         )
-    if policy.mode == "enforce" and len(policy.live_pins) < 2:
+    if policy.mode == "enforce" and live < 2:
         raise ConfigError(
             "there is one pin alone: when its key is lost or replaced, every client is locked out",
             key="pin",
@@ -169,7 +182,7 @@ def is_report_address(address: str) -> bool:
 def _check_report_address(address: str) -> None:
     if not is_report_address(address):
         raise ConfigError(
-            f"{address!r} is not an https:// address",
+            f"{quoted(address)} is not an https:// address",
             key="report_to",
             fix="reports name hosts and certificates: send them over TLS",
         )

@@ -1,11 +1,14 @@
 """The decision: does this verified chain satisfy this policy, now?
 
-Pure: the same arguments give the same verdict. Three steps, in this order:
+Pure: the same arguments give the same verdict. Four steps, in this order:
 
 1. No chain, no connection, whatever the policy says (CVE-2016-2402 began with a chain that nobody
    had verified). The caller passes the chain that OpenSSL verified, never the one that was served.
 2. A path that ends at an anchor of the debug override is accepted, and marked as such.
-3. Pins past their date do what ``on_expiry`` says. Otherwise one live pin has to be the digest of
+3. A path that contains a key marked `compromised` is refused, wherever on the path it is and
+   whatever else matches: its owner no longer knows who signs with it. This comes before expiry, so
+   that `fail-open` doesn't let it through. In mode `report` it is reported.
+4. Pins past their date do what ``on_expiry`` says. Otherwise one live pin has to be the digest of
    one certificate of the path (RFC 7469 section 2.6), among those that ``match`` admits.
 """
 
@@ -16,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 from certpin.errors import PinMismatchError, PinSetExpiredError
 from certpin.pins.explain import advice, explain
+from certpin.pins.pin import pins_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,14 +28,15 @@ if TYPE_CHECKING:
     from certpin.x509 import Certificate, Chain
 
 Decision = Literal["accept", "report", "refuse"]
-Reason = Literal["match", "debug-anchor", "expired", "mismatch", "no-chain"]
+Reason = Literal["match", "debug-anchor", "compromised-key", "expired", "mismatch", "no-chain"]
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What was decided, from what, and why.
 
-    ``decision`` is ``accept``, ``refuse``, or ``report``: let it pass and tell somebody.
+    ``decision`` is ``accept``, ``refuse``, or ``report``: let it pass and report it.
+    ``certificate`` is the one that decided: whose pin matched, or whose key is compromised.
     A verdict has no truth value, so that nobody forgets to ask which one it is.
     """
 
@@ -75,6 +80,8 @@ def verify(
     if debug_anchors and chain.certificates[-1].sha256 in debug_anchors:
         return Verdict("accept", "debug-anchor", policy, chain)
     enforced: Decision = "refuse" if policy.mode == "enforce" else "report"
+    if compromised := _compromised(chain, policy):
+        return Verdict(enforced, "compromised-key", policy, chain, certificate=compromised)
     if policy.expired(now):
         if policy.on_expiry == "fail-closed":
             return Verdict(enforced, "expired", policy, chain)
@@ -82,6 +89,16 @@ def verify(
             return Verdict("accept", "expired", policy, chain)
         enforced = "report"
     return _match(chain, policy, enforced)
+
+
+def _compromised(chain: Chain, policy: HostPolicy) -> Certificate | None:
+    """The first certificate of the path that is marked compromised, by its key or as a whole."""
+    if not policy.compromised:
+        return None
+    return next(
+        (each for each in chain.certificates if not policy.compromised.isdisjoint(pins_of(each))),
+        None,
+    )
 
 
 def _match(chain: Chain, policy: HostPolicy, otherwise: Decision) -> Verdict:

@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import CertificateParseError
 from certpin.pins import pins_of, verify
+from certpin.pins.explain import name_of, shorten
+from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
     from certpin.errors import ProbeError
-    from certpin.pins import HostPolicy, Verdict
+    from certpin.pins import HostPolicy, TrustAnchors, Verdict
     from certpin.probe.dial import Observation
     from certpin.x509 import Chain
 
 Status = Literal["holds", "finding", "inconclusive"]
+
+# X509_V_ERR_… of openssl/x509_vfy.h for a path that ends at no trust anchor: no issuer (2, 20, 21),
+# a self-signed leaf (18), a root that is not trusted (19).
+NO_ANCHOR = frozenset({2, 18, 19, 20, 21})
+_MAX_NAMES = 3  # anchors that a message names
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,8 @@ class Checkup:
     """One host, and what is wrong with it.
 
     ``host`` and ``port`` are those that were meant, whatever was called. ``findings`` are
-    sentences; ``error`` is why the host could not be asked.
+    sentences; ``error`` is why the host could not be asked. ``region`` is that of the server in the
+    pin file. ``fix`` is what to do about a chain that ends at no anchor of the policy.
     """
 
     policy: HostPolicy
@@ -36,6 +44,8 @@ class Checkup:
     verdict: Verdict | None = None
     findings: tuple[str, ...] = ()
     error: ProbeError | None = None
+    region: str = ""
+    fix: str = ""
 
     @property
     def status(self) -> Status:
@@ -59,18 +69,70 @@ def check_up(
     policy: HostPolicy, observation: Observation, now: datetime, *, least_days: int = 0
 ) -> Checkup:
     """Judge what a host presented. Fewer than ``least_days`` days left on anything is a finding."""
-    host, port = observation.endpoint.name, observation.endpoint.port
+    endpoint = observation.endpoint
+    checkup = Checkup(policy, endpoint.name, endpoint.port, observation, region=endpoint.region)
     if observation.verified is None:
-        problem = f"the chain did not verify: {observation.problem}"
-        return Checkup(policy, host, port, observation, findings=(problem,))
+        problem, fix = _unverified(policy, observation)
+        return replace(checkup, findings=(problem,), fix=fix)
     verdict = verify(observation.verified, policy, now)
-    checkup = Checkup(policy, host, port, observation, verdict)
+    checkup = replace(checkup, verdict=verdict)
     found = (
         *_about_pins(verdict, now),
         *_about_backup(checkup),
         *_about_dates(checkup, now, least_days),
     )
     return replace(checkup, findings=found)
+
+
+def _unverified(policy: HostPolicy, observation: Observation) -> tuple[str, str]:
+    """Why a chain did not verify, and what to do; nothing for a reason that is not the authority.
+
+    A path that ends at no anchor is the work of a man in the middle, or of a server that left out
+    its intermediates. Only the second one can send a leaf whose key is pinned.
+    """
+    problem = f"the chain did not verify: {observation.problem}"
+    if observation.code not in NO_ANCHOR:
+        return problem, ""
+    served = observation.served.certificates
+    alone = len(served) == 1
+    if alone and not set(policy.live_pins).isdisjoint(pins_of(served[0])):
+        return problem, (
+            "the server sent its own certificate only, and its key is pinned: set the server up to "
+            "send the intermediate certificates too (the full chain)"
+        )
+    issuer = _issuer_of(served[-1])
+    complete = " If the server is yours, let it send its intermediates too." if alone else ""
+    if policy.trust is None:
+        found = f"the chain ends at an authority that this machine does not trust: {issuer}"
+        return f"{found} ({observation.problem})", (
+            "compare from another network: it may be a man in the middle. If it is your own "
+            f'authority, name its certificate in the pin file: trust = "ROOT.pem".{complete}'
+        )
+    source = policy.trust.source
+    found = (
+        f"the chain ends at another authority: it was issued by {issuer}, and trust = "
+        f'"{source}" expects {_anchors_of(policy.trust, issuer)}'
+    )
+    return f"{found} ({observation.problem})", (
+        "compare from another network: it may be a man in the middle, and that authority must not "
+        "be added then. If you changed the authority on purpose, put its certificate into "
+        f"{source}, and ship the new pin set first.{complete}"
+    )
+
+
+def _issuer_of(certificate: Certificate) -> str:
+    try:
+        return shorten(certificate.issuer) or "(no name)"
+    except CertificateParseError:
+        return "(a name that cannot be read)"
+
+
+def _anchors_of(trust: TrustAnchors, issuer: str) -> str:
+    """The names of the anchors; an authority of the same name has another key."""
+    names = [name_of(Certificate.from_der(der)) for der in trust.der]
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    other = ", which is another one of that name" if issuer in names else ""
+    return ", ".join(names[:_MAX_NAMES]) + more + other
 
 
 def _ends(chain: Chain) -> list[datetime]:
@@ -84,8 +146,10 @@ def _ends(chain: Chain) -> list[datetime]:
 
 def _about_pins(verdict: Verdict, now: datetime) -> Iterator[str]:
     enforced = verdict.policy.mode == "enforce"
+    outcome = "are locked out" if enforced else "would be locked out in mode enforce"
+    if verdict.reason == "compromised-key":
+        yield f"it serves a key that is marked compromised: clients {outcome}"
     if verdict.reason == "mismatch":
-        outcome = "are locked out" if enforced else "would be locked out in mode enforce"
         yield f"no pin matches what it serves: clients {outcome}"
     if verdict.policy.expired(now):  # whatever clients do then
         yield "the pins have expired"

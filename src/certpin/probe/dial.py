@@ -13,6 +13,7 @@ from certpin.probe.words import describe, tls_failure
 from certpin.x509 import Chain
 from certpin.x509.openssl import served_chain, verified_chain
 from certpin.x509.reader import read_certificates
+from certpin.x509.stdlib import OwnSSLContext
 from certpin.x509.verifying import harden, trust_alone
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def probe_context(anchors: str | None = None) -> ssl.SSLContext:
     """
     if anchors is not None:
         return trust_alone(read_certificates(anchors.encode()))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
     harden(context)
     context.load_default_certs()
     return context
@@ -133,7 +134,7 @@ def _read(
 
 def _blind_context() -> ssl.SSLContext:
     """A context that accepts anything, to see what it was that did not verify."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from certpin.errors import HostError
-from certpin.pins import normalise
+from certpin.pins.servers import HostServer, join_address, split_address
+from certpin.probe.starttls import PROTOCOLS
+
+if TYPE_CHECKING:
+    from certpin.pins import HostPolicy
+
+__all__ = [
+    "HTTPS",
+    "Endpoint",
+    "default_port",
+    "endpoint_at",
+    "join_address",
+    "served_at",
+    "split_address",
+]
 
 HTTPS = 443
 
@@ -16,7 +29,8 @@ class Endpoint:
     """A server to ask. ``host`` is normalised, and is the name that its certificate must carry.
 
     ``connect`` is another address and port to call, as curl's ``--connect-to``; ``server_name``
-    another name to ask for and to verify; ``starttls`` a protocol of ``PROTOCOLS``.
+    another name to ask for and to verify; ``starttls`` a protocol of ``PROTOCOLS``. ``region`` is
+    the label of the server in the pin file.
     """
 
     host: str
@@ -24,6 +38,7 @@ class Endpoint:
     connect: tuple[str, int] | None = None
     server_name: str | None = None
     starttls: str | None = None
+    region: str = field(default="", compare=False)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -39,39 +54,23 @@ class Endpoint:
         return join_address(self.host, self.port)
 
 
-def split_address(text: str, default_port: int = HTTPS) -> tuple[str, int]:
-    """Read ``HOST``, ``HOST:PORT``, ``[IPv6]:PORT`` or an https address. Raises ``HostError``.
+def default_port(starttls: str | None) -> int:
+    """The port of a server that names none: 443, or that of the STARTTLS protocol."""
+    return PROTOCOLS[starttls].port if starttls else HTTPS
 
-    Path and query of an address are left out. A name and a password in it are refused.
+
+def endpoint_at(host: str, server: HostServer) -> Endpoint:
+    """How to ask a server for a normalised host."""
+    port = server.port or default_port(server.starttls)
+    connect = (server.address, port) if server.address not in {"", host} else None
+    return Endpoint(host, port, connect, starttls=server.starttls, region=server.region)
+
+
+def served_at(policy: HostPolicy) -> tuple[tuple[str, HostServer], ...]:
+    """Each server of a policy, after the name to ask it for.
+
+    A policy without servers is served at its own name; a ``*.`` wildcard has none.
     """
-    if not text.isprintable() or " " in text:
-        raise _unreadable(text)  # urlsplit would drop line ends and go on
-    if _is_bare_ipv6(text):
-        return normalise(text), default_port
-    try:
-        parts = urlsplit(text if "://" in text else f"//{text}")
-        host, port = parts.hostname or "", parts.port
-    except ValueError as exc:
-        raise _unreadable(text) from exc
-    if port == 0 or not host or parts.scheme not in {"", "https"} or "@" in parts.netloc:
-        raise _unreadable(text)
-    return normalise(host), port or default_port
-
-
-def _is_bare_ipv6(text: str) -> bool:
-    """Whether this can only be an IPv6 address without brackets, which has no port."""
-    return text.count(":") > 1 and not text.startswith("[") and not {"/", "@"} & set(text)
-
-
-def _unreadable(text: str) -> HostError:
-    shown = "an address with a name or a password" if "@" in text else repr(text[:80])
-    return HostError(
-        f"{shown} is not a host with a port",
-        fix="write HOST, HOST:PORT or [IPv6]:PORT, with a port from 1 to 65535; for what is not "
-        "https, say the protocol with --starttls",
-    )
-
-
-def join_address(host: str, port: int) -> str:
-    """``HOST:PORT``, with an IPv6 address in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    servers = policy.servers or (HostServer(),)
+    named = ((server.name_for(policy.pattern), server) for server in servers)
+    return tuple((name, server) for name, server in named if name is not None)

@@ -13,7 +13,7 @@ from certpin.rotation.breach import Breach, Invariant
 from certpin.rotation.event import Event
 from certpin.rotation.field import Field, Version
 from certpin.rotation.history import History, contradictions
-from certpin.rotation.journal import format_journal, parse_journal
+from certpin.rotation.journal import after, format_journal, parse_journal
 from certpin.rotation.measured import Enough, Told, measured
 from certpin.rotation.plan import plan
 from certpin.rotation.situation import Past, Sighting, Situation
@@ -38,6 +38,7 @@ __all__ = [
     "Told",
     "Version",
     "adoption",
+    "after",
     "contradictions",
     "format_duration",
     "format_journal",

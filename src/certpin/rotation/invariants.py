@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from certpin.pins import verify
 from certpin.rotation.breach import Breach, in_utc
 from certpin.rotation.field import Version, count, policy_in
+from certpin.rotation.timing import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -95,7 +96,7 @@ def expiry(situation: Situation, versions: Iterable[Version]) -> Breach | None:
                 "before every client that holds it can have the next",
                 version.clients,
                 fix="publish a version whose `expires` is further away than T_adopt "
-                f"({situation.timing.adopt})",
+                f"({format_duration(situation.timing.adopt)})",
             )
     return None
 

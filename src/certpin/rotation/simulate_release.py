@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 class Release:
     """A version as clients hold it.
 
-    ``at`` is when it could first be fetched. ``pins`` are those that accept, ``None`` where nothing
-    is refused. From ``end`` on it refuses all. ``by`` is when all have it at the latest, since
-    somebody measured that the one before has ended. ``step`` is its number, if it is a step.
+    ``at`` is when it could first be fetched. ``pins`` are those that accept, ``None`` if nothing
+    is refused. A chain with a key of ``compromised`` is refused. From ``end`` on it refuses all.
+    ``by`` is when all have it at the latest, since somebody measured that the one before has ended.
+    ``step`` is its number, if it is a step.
     """
 
     number: int
@@ -37,13 +38,16 @@ class Release:
     end: int | None = None
     by: int | None = None
     step: int | None = None
+    compromised: frozenset[Pin] = frozenset()
 
     def refuses(self, chains: Chains, at: int) -> bool:
         """Whether one of the servers is refused by its clients at a moment."""
         if self.pins is None:
             return False
         ended = self.end is not None and at >= self.end
-        return ended or any(not self.pins & chain for chain in chains)
+        return ended or any(
+            not self.pins & chain or bool(self.compromised & chain) for chain in chains
+        )
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,9 @@ def release_of(version: Version, situation: Situation) -> Release:
     refusing = policy is not None and policy.mode == "enforce"
     pins = frozenset(policy.live_pins) if policy and refusing else None
     at = _seconds(version.fetched, situation) or 0
-    return Release(version.number, at, pins, end_of(version.pins, situation))
+    end = end_of(version.pins, situation)
+    compromised = policy.compromised if policy else frozenset()
+    return Release(version.number, at, pins, end, compromised=compromised)
 
 
 def end_of(pins: PinSet, situation: Situation) -> int | None:

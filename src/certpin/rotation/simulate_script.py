@@ -135,7 +135,8 @@ def _take(
         at, pin = (each.at - situation.now) // SECOND, each.step.pin
         if each.step.act == "publish":
             pins = frozenset(draft) if policy.mode == "enforce" else None
-            releases.append(Release(number, at, pins, end, step=each.number))
+            compromised = policy.compromised
+            releases.append(Release(number, at, pins, end, None, each.number, compromised))
             number += 1
         elif each.step.act == "push":
             releases += _pushed(situation, releases, each.number, at)

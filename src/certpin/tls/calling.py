@@ -7,10 +7,11 @@ nobody knows. Where a caller of the bare context goes through a proxy, it is the
 
 from __future__ import annotations
 
+import _socket
 import socket
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from certpin.errors import HostError
 from certpin.pins import normalise
@@ -27,11 +28,11 @@ class Called(NamedTuple):
     host: str = ""
     port: int = 0
 
-    def port_of(self, host: str, raw: Any = None) -> int:
-        """The port of a normalised host, and of the connection of OpenSSL's object; or 0."""
+    def port_of(self, host: str, sock: object = None) -> int:
+        """Return the port of a normalised host and of its connection, or 0 if it is not known."""
         if self.port and self._is(host):
             return self.port
-        return _of_the_other_end(getattr(raw, "owner", None))
+        return _of_the_other_end(sock)
 
     def _is(self, host: str) -> bool:
         """The TLS to a proxy has the same context about it, and another host."""
@@ -56,12 +57,13 @@ def calling(host: str, port: int) -> Iterator[None]:
             _called.reset(token)
 
 
-def _of_the_other_end(owner: object) -> int:
-    """Not that of a Unix socket, which has none; and none after the other end has gone."""
-    if not isinstance(owner, socket.socket) or owner.family not in _INTERNET:
+def _of_the_other_end(sock: object) -> int:
+    """Return 0 for a Unix socket, which has no port, and after the peer has disconnected."""
+    # The class in C, which gevent doesn't replace, and on which its sockets are based too.
+    if not isinstance(sock, _socket.socket) or sock.family not in _INTERNET:
         return 0
     with suppress(OSError):
-        port: int = owner.getpeername()[1]
+        port: int = sock.getpeername()[1]
         return port
     return 0
 

@@ -7,32 +7,48 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from certpin.errors import CertificateParseError, PinError, UnverifiedSessionError
+from certpin.errors import (
+    CertificateParseError,
+    PinError,
+    UnverifiedSessionError,
+    WeakenedContextError,
+)
 from certpin.tls.calling import called_now
 from certpin.tls.events import Met
-from certpin.tls.unverified import reason_of
+from certpin.tls.unverified import explain_refusal, reason_of
 from certpin.x509.openssl import served_chain, verified_chain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from certpin.pins import Verdict
     from certpin.tls.enforcer import Enforcer
     from certpin.tls.state import PinState, Target
 
 
 class PinCheck:
-    """Made when a connection begins, and called once: when its handshake is done."""
+    """Made when a connection begins, and called when its handshake is done."""
 
-    __slots__ = ("_called", "_chain", "_enforcer", "_resumed", "_state", "changes", "target")
+    __slots__ = (
+        *("_called", "_chain", "_early", "_enforcer", "_judged_for", "_resumed", "_state"),
+        *("changes", "finished", "guards_certificate", "socket", "target", "verdict"),
+    )
 
     def __init__(
         self, enforcer: Enforcer, state: PinState, target: Target, changes: int = 0
     ) -> None:
         self.target = target
         self.changes = changes  # of the settings of rule 1, when the connection began
+        self.socket: Callable[[], Any] = _no_socket  # a weak reference, if there is one
+        self.guards_certificate = False  # True if a client certificate may leave a socket
+        self.finished = False  # True once the connection was checked and let pass
+        self.verdict: Verdict | None = None  # until then, and if no policy covers the host
         self._enforcer = enforcer
         self._state = state
         self._resumed: tuple[bytes, ...] | None = None
         self._chain: tuple[bytes, ...] = ()
+        self._early = False  # whether before_last_flight ran
+        self._judged_for: PinState | None = None  # the state under which the chain passed
         self._called = called_now()  # the handshake may run in another thread
 
     def may_resume(self, session: ssl.SSLSession) -> bool:
@@ -46,11 +62,41 @@ class PinCheck:
         if self._chain:
             self._enforcer.sessions.remember(session, self.target, self._chain)
 
-    def __call__(self, raw: Any) -> Verdict | None:
-        """Judge a finished handshake. Raises ``PinError``; ``None`` where no pins hold."""
+    def before_last_flight(self, raw: Any) -> None:
+        """Judge the chain while the client's last flight waits. Raises ``PinError``.
+
+        OpenSSL has verified the chain, and the server's signature over the handshake (RFC 8446
+        section 4.4.3, RFC 5246 section 7.4.3). The client has not sent its certificate. A second
+        call does nothing: TLS 1.2 ends the server's part twice, with ServerHelloDone and Finished.
+        """
+        if not self._early:
+            self._early = True
+            self._judge(raw)
+
+    def __call__(self, raw: Any) -> None:
+        """Judge a finished handshake. Raises ``PinError`` if the connection is refused."""
+        if self.guards_certificate and not self._early:
+            raise self._enforcer.refused(_unguarded(self.target.host), self._met(raw))
+        if self._judged_for is not self._enforcer.state or self._chain != self._verified_chain(raw):
+            self._judge(raw)
+        self.finished = True
+
+    def _judge(self, raw: Any) -> None:
         enforcer = self._enforcer
         if enforcer.state is not self._state:
             self._follow_swap(enforcer.state, raw)
+        certificates = None if raw.session_reused else raw.get_verified_chain()
+        known = self.target.recall(certificates, enforcer.clock)
+        if known is not None:  # a chain to a withdrawn anchor is never kept
+            self._pass(known.chain, known.verdict)
+            return
+        chain, verdict = self._verify(raw)
+        if certificates is not None and verdict is not None and verdict.reason == "match":
+            self.target.keep(certificates, chain, verdict)
+        self._pass(chain, verdict)
+
+    def _verify(self, raw: Any) -> tuple[tuple[bytes, ...], Verdict | None]:
+        enforcer = self._enforcer
         try:
             chain = self._verified_chain(raw)
             if self._state.debug.withdrawn:
@@ -66,22 +112,33 @@ class PinCheck:
         except PinError as exc:
             enforcer.refused(exc, self._met(raw))
             raise
+        return chain, verdict
+
+    def _pass(self, chain: tuple[bytes, ...], verdict: Verdict | None) -> None:
         self._chain = chain
-        return verdict
+        self.verdict = verdict
+        self._judged_for = self._state
 
-    def tell_unverified(self, raw: Any, error: ssl.SSLError) -> None:
-        """Tell that OpenSSL refused the chain itself. Never raises: its refusal stands as it is.
+    def refusal_of(self, raw: Any, error: ssl.SSLError) -> ssl.SSLError:
+        """Record that OpenSSL refused the chain itself. Returns the error to raise.
 
-        Of a chain that nobody verified there is what was served: OpenSSL keeps that from version 3
-        on. Other failures of a handshake are the network's, and are told to nobody.
+        That is ``UnverifiedChainError`` if a policy covers the host (rule 12), and OpenSSL's error
+        otherwise. A failure of the network is returned as it is, and not recorded. OpenSSL 3 keeps
+        the served chain of a handshake that failed; nothing verified it.
         """
-        if isinstance(error, ssl.SSLCertVerificationError):
-            with suppress(Exception):
-                reason = reason_of(error.verify_code)
-                self._enforcer.unverified(self.target.host, reason, self._met(raw), error)
+        if not isinstance(error, ssl.SSLCertVerificationError):
+            return error
+        host, policy = self.target.host, self.target.policy
+        refusal: ssl.SSLCertVerificationError = error
+        with suppress(Exception):  # whatever goes wrong with the words, the refusal stands
+            met = self._met(raw)
+            if policy is not None:
+                refusal = explain_refusal(host, policy, met, error)
+            self._enforcer.unverified(host, reason_of(error.verify_code), met, refusal)
+        return refusal
 
     def _met(self, raw: Any) -> Met:
-        return Met(_served(raw), self._called.port_of(self.target.host, raw))
+        return Met(_served(raw), self._called.port_of(self.target.host, self.socket()))
 
     def _follow_swap(self, state: PinState, raw: Any) -> None:
         """Judge by the pins of now, not by those of when the connection began."""
@@ -124,11 +181,23 @@ class PinCheck:
             )
 
 
+def _no_socket() -> None:
+    """There is no socket below a memory BIO."""
+
+
 def _served(raw: Any) -> tuple[bytes, ...]:
     """What the server sent, for who is told: nothing that goes wrong here changes the refusal."""
     with suppress(Exception):
         return served_chain(raw)
     return ()
+
+
+def _unguarded(host: str) -> WeakenedContextError:
+    return WeakenedContextError(
+        f"{host} refused: the check before the client certificate was sent did not run",
+        host=host,
+        fix="don't set _msg_callback on a PinnedSSLContext with a client certificate",
+    )
 
 
 def _moved(host: str) -> PinError:

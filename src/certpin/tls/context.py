@@ -26,13 +26,20 @@ What holds, rule by rule (the tests in ``tests/tls`` carry the same numbers):
 11. The debug override needs ``[debug]`` in the pin set and ``CERTPIN_DEBUG=1`` in the environment;
     it accepts paths to its own anchors alone, warns at each use and marks each report.
 12. A refusal names the host, the policy, the whole path, every pin, and what to do
-    (``certpin.pins.explain``), as an ``ssl.SSLCertVerificationError`` that each library maps.
+    (``certpin.pins.explain``), as an ``ssl.SSLCertVerificationError`` that each library maps. A
+    refusal by OpenSSL for a host with a policy names the served issuer and the expected anchors
+    (``unverified.py``).
+13. A path that contains a key marked ``compromised`` is refused, whatever else matches, before
+    expiry is looked at (``certpin.pins.verdict``). Only the debug override comes before it.
+14. ``assert_pinned`` (``assertion.py``) accepts a connection that was checked, and no other:
+    adapters look at what comes out, not only at what goes in.
 """
 
 from __future__ import annotations
 
 import os
 import ssl
+import weakref
 from typing import TYPE_CHECKING, Any, Self
 
 from certpin.errors import ConfigError, HostError, PinError, WeakenedContextError
@@ -41,10 +48,12 @@ from certpin.tls.check import PinCheck
 from certpin.tls.enforcer import DEBUG_VARIABLE, Enforcer
 from certpin.tls.events import FailureTeller
 from certpin.tls.gate import Gate
-from certpin.tls.objects import PinnedSSLObject, PinnedSSLSocket
+from certpin.tls.green import green_class_for
+from certpin.tls.objects import Pinned, PinnedSSLObject, PinnedSSLSocket
 from certpin.tls.state import DebugAnchors, PinState
 from certpin.tls.verification import UNSAFE_FLAGS, VerifyingContext, flags_of
 from certpin.x509 import Certificate
+from certpin.x509.stdlib import OpenSSLContext
 from certpin.x509.verifying import harden
 
 if TYPE_CHECKING:
@@ -57,8 +66,8 @@ if TYPE_CHECKING:
 
 # The ways into OpenSSL, which typeshed leaves out. The first argument is the context whose roots
 # may vouch: the pinned one itself, or one of its stores.
-_openssl_socket: Any = ssl.SSLContext._wrap_socket  # type: ignore[attr-defined]
-_openssl_bio: Any = ssl.SSLContext._wrap_bio  # type: ignore[attr-defined]
+_openssl_socket: Any = OpenSSLContext._wrap_socket
+_openssl_bio: Any = OpenSSLContext._wrap_bio
 
 
 class PinnedSSLContext(VerifyingContext):
@@ -109,17 +118,23 @@ class PinnedSSLContext(VerifyingContext):
         """Whether a host without a policy is refused."""
         return self._enforcer.strict
 
-    def swap(self, pins: PinSet) -> None:
+    def swap(self, pins: PinSet, *, recover: bool = False) -> None:
         """Enforce another pin set from now on. Connections that are open stay open.
 
-        Raises ``ConfigError`` if its version is lower, or the same with other content: clients
-        never go back.
+        Args:
+            pins: the set to enforce.
+            recover: the version may be lower. Only for a set that is known to replace one whose
+                signing keys were stolen (TUF 1.0.31, 5.3.11); ``PinUpdater`` decides that.
+
+        Raises:
+            ConfigError: its version is lower, or the same with other content.
         """
         with self._configuring:
             current = self.pins
-            if pins.version < current.version or (
+            back = pins.version < current.version or (
                 pins.version == current.version and pins != current
-            ):
+            )
+            if back and not recover:
                 raise ConfigError(
                     f"version {pins.version} does not follow version {current.version}",
                     key="version",
@@ -136,6 +151,25 @@ class PinnedSSLContext(VerifyingContext):
         name = self._encode_hostname(host)
         self._require_client(name, server_side=False)
         self._enforcer.admit(name, encrypted)
+
+    def trusted_roots(self, host: str = "") -> tuple[bytes, ...]:
+        """The roots that this context has loaded, as DER; for inspection, not for another context.
+
+        A context that is made of them has no pins. ``get_ca_certs()`` raises for that reason.
+
+        Args:
+            host: Return the anchors of this host's policy instead, if it has ``trust = FILE``.
+
+        Returns:
+            The certificates. OpenSSL reads those of a folder (``SSL_CERT_DIR``) when a handshake
+            needs them, so they are missing before that.
+
+        Raises:
+            PinError: ``host`` is not a host name or an address.
+
+        """
+        store = self._enforcer.state.target(self._encode_hostname(host)).store if host else None
+        return tuple(ssl.SSLContext.get_ca_certs(store or self, binary_form=True))
 
     def report_context(self, host: str) -> PinnedSSLContext | None:
         """For a hook that sends reports: the context for an address, ``None`` where no pins hold.
@@ -158,12 +192,48 @@ class PinnedSSLContext(VerifyingContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLSocket:
-        """As ``ssl.SSLContext.wrap_socket``. Server-side use is an error."""
+        """As ``ssl.SSLContext.wrap_socket``, also for sockets of gevent.
+
+        Raises:
+            PinError: The connection was refused, before or after its handshake.
+            ConfigError: The socket is eventlet's.
+            ValueError: ``server_side`` is true.
+
+        """
         host = self._encode_hostname(server_hostname)
         self._require_client(host, server_side)
-        return super().wrap_socket(
-            sock, False, do_handshake_on_connect, suppress_ragged_eofs, host, session
+        green = green_class_for(sock)
+        if green is None:
+            tls: ssl.SSLSocket = super().wrap_socket(
+                sock, False, do_handshake_on_connect, suppress_ragged_eofs, host, session
+            )
+        else:
+            tls = green(
+                sock=sock,
+                do_handshake_on_connect=do_handshake_on_connect,
+                suppress_ragged_eofs=suppress_ragged_eofs,
+                server_hostname=host,
+                _context=self,
+                _session=session,
+            )
+        return tls
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """As ``ssl.SSLContext.wrap_bio``. Server-side use is an error."""
+        host = self._encode_hostname(server_hostname)
+        self._require_client(host, server_side)
+        make: Any = self.sslobject_class
+        tls: ssl.SSLObject = make._create(
+            incoming, outgoing, server_hostname=host, session=session, context=self
         )
+        return tls
 
     def _encode_hostname(self, hostname: str | bytes | None) -> str:
         """Rule 5: the one spelling that policy, SNI and OpenSSL's hostname check all get.
@@ -189,9 +259,15 @@ class PinnedSSLContext(VerifyingContext):
         check = self._begin(host, server_side)
         if session is not None and not check.may_resume(session):
             session = None
+        check.socket = weakref.ref(sock)
+        check.guards_certificate = self._has_certificate
         store = check.target.store or self
-        raw = _openssl_socket(store, sock, False, host, owner=owner, session=session)
-        return self._gate(raw, check, owner, None)
+        gate = Gate(check)
+        gate.guard(
+            _openssl_socket(store, sock, False, host, owner=gate, session=session),
+            self._adopt(owner, check),
+        )
+        return gate
 
     def _wrap_bio(
         self,
@@ -207,10 +283,14 @@ class PinnedSSLContext(VerifyingContext):
         if session is not None and not check.may_resume(session):
             session = None
         store = check.target.store or self
-        raw = _openssl_bio(
-            store, incoming, outgoing, False, server_hostname, owner=owner, session=session
+        gate = Gate(check, outgoing)
+        gate.guard(
+            _openssl_bio(
+                store, incoming, outgoing, False, server_hostname, owner=gate, session=session
+            ),
+            self._adopt(owner, check),
         )
-        return self._gate(raw, check, owner, outgoing)
+        return gate
 
     def _begin(self, host: str, server_side: bool) -> PinCheck:
         """The check of a new connection, with the count of changes that rule 1 compares."""
@@ -223,15 +303,21 @@ class PinnedSSLContext(VerifyingContext):
         state = enforcer.state
         return PinCheck(enforcer, state, enforcer.target(state, host), changes)
 
-    def _gate(self, raw: Any, check: PinCheck, owner: Any, outgoing: ssl.MemoryBIO | None) -> Gate:
+    def _adopt(self, owner: Any, check: PinCheck) -> Any:
+        """Rule 1, once OpenSSL has copied the settings. Returns ``owner`` if it is a class of ours.
+
+        The owner is not found through OpenSSL's object: gevent passes the socket below it.
+        """
         unseen = not self.check_hostname or flags_of(self) & UNSAFE_FLAGS
         if check.changes != self._verifying_changes or unseen:
             # Touched by another thread while OpenSSL copied them, or past this class.
             weakness = self._find_weakness() or "they were being changed"
             raise self._enforcer.refused(_weakened(check.target.host, weakness))
+        if not isinstance(owner, Pinned):
+            return None
         owner._check = check
         owner._context = self
-        return Gate(raw, check, outgoing)
+        return owner
 
     def _require_verification(self, host: str) -> int:
         """Rule 1. Returns the count of changes at which the settings were found in order."""

@@ -10,6 +10,7 @@ from certpin.errors import InsecureRequestError, PinError, UnpinnedHostError
 from certpin.tls.calling import called_now
 from certpin.tls.events import FailureTeller, Met, PinFailure
 from certpin.tls.sessions import SessionMemory
+from certpin.x509 import quoted
 
 if TYPE_CHECKING:
     import ssl
@@ -131,7 +132,7 @@ def _clear_text(host: str) -> InsecureRequestError:
 
 def _unpinned(host: str, pin_set: str) -> UnpinnedHostError:
     return UnpinnedHostError(
-        f"{host} refused: the pin set {pin_set!r} has no policy for it",
+        f"{host} refused: the pin set {quoted(pin_set)} has no policy for it",
         host=host,
         fix=f"certpin add {host}, or PinnedSSLContext(pins, strict=False) "
         "to let hosts without a policy pass unpinned",

@@ -35,7 +35,7 @@ class PinFailure:
 
     ``reason`` is a verdict's reason; ``untrusted``, ``name``, ``date``, ``revoked`` or ``invalid``
     where OpenSSL itself refused the chain, before any pin was looked at; or the name of the error
-    where there was no verdict. ``error`` is what was raised: a ``PinError``, but for OpenSSL's own.
+    where there was no verdict. ``error`` is the ``PinError`` that was raised.
     ``debug`` marks a connection that the debug override let pass. ``policy`` is that of the host,
     if it has one. ``served`` is what the server sent, as DER, in its order: nothing of it is
     proven, and it is empty where the handshake did not get so far. ``port`` is 0 where it is not
@@ -112,7 +112,7 @@ class FailureTeller:
 
 _WORDS = {
     "refuse": "refused",
-    "report": "pins do not match, and the policy only reports",
+    "report": "let pass, since the policy only reports",
     "accept": "accepted without a pin",
 }
 

@@ -5,19 +5,26 @@ context keeps them. OpenSSL ties the roots to the context, so each such file has
 own, and what a client library sets on the outer one (ALPN, cipher suites, client certificate,
 versions) is set on all of them. The outer roots are not: a library that loads its own bundle into
 the context it was given widens nothing for a host with a trust file.
+
+Nor can a library take the settings elsewhere: the methods by which it would rebuild this context in
+another TLS stack raise ``ContextCopyError``, because the copy would have the roots and no pins.
 """
 
 from __future__ import annotations
 
-import ssl
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from certpin.errors import ContextCopyError
+from certpin.tls.gate import check_before_last_flight
 from certpin.x509 import Certificate
+from certpin.x509.stdlib import OwnSSLContext
 from certpin.x509.verifying import trust_alone
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable
+    from typing import NoReturn
 
     from certpin.pins import TrustAnchors
 
@@ -41,7 +48,7 @@ class _Call(NamedTuple):
         return f"{self.name}(…)"  # a passphrase may be among the arguments
 
 
-class MirroredContext(ssl.SSLContext):
+class MirroredContext(OwnSSLContext):
     """A client's ``SSLContext`` whose settings follow into the stores that it made."""
 
     def __init__(self) -> None:
@@ -49,6 +56,7 @@ class MirroredContext(ssl.SSLContext):
         self._configuring = RLock()
         self._calls: list[_Call] = []
         self._stores: dict[bytes, ssl.SSLContext] = {}
+        self._has_certificate = False
 
     def _store_for(self, trust: TrustAnchors) -> ssl.SSLContext:
         """The store with these anchors alone, made on first need and set up like this context."""
@@ -62,6 +70,8 @@ class MirroredContext(ssl.SSLContext):
         for name in _MIRRORED:
             if (value := getattr(self, name)) is not None:
                 setattr(store, name, value)
+        if self._has_certificate:
+            check_before_last_flight(store)
         for call in self._calls:
             getattr(store, call.name)(*call.args)
         return store
@@ -104,10 +114,37 @@ class MirroredContext(ssl.SSLContext):
         self._set_everywhere("set_ecdh_curve", name)
 
     def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
-        """As ``ssl.SSLContext.load_cert_chain``, here and in every store."""
+        """As ``ssl.SSLContext.load_cert_chain``, here and in every store.
+
+        From now on, connections are checked before they send the certificate.
+        """
         call = _Call("load_cert_chain", (certfile, keyfile, password))
         with self._configuring:
+            for context in (self, *self._stores.values()):
+                check_before_last_flight(context)
             # Always: the files may have changed. Kept beside others: one for each kind of key.
             self._call_everywhere(call)
             if call not in self._calls:
                 self._calls.append(call)
+            # Last: a connection that sees it was made with the callback.
+            self._has_certificate = True
+
+    def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
+        """Raise ``ContextCopyError``: a copy has no pins. ``trusted_roots()`` has the roots."""
+        raise _copied("get_ca_certs()")
+
+    def cert_store_stats(self) -> NoReturn:
+        """Raise ``ContextCopyError``: libraries that copy a context count its roots first."""
+        raise _copied("cert_store_stats()")
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        """Raise ``ContextCopyError``: ``copy``, ``deepcopy`` and ``pickle`` come here."""
+        raise _copied("copy or pickle")
+
+
+def _copied(how: str) -> ContextCopyError:
+    return ContextCopyError(
+        f"refused: a library began to copy the pinned context ({how}), and the copy has no pins",
+        fix="use the client of certpin.clients for your library (niquests, urllib3, requests …); "
+        "context.trusted_roots() returns the roots, for purposes other than connecting",
+    )

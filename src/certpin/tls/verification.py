@@ -15,6 +15,7 @@ from typing import Any
 
 from certpin.errors import ConfigError
 from certpin.tls.mirror import MirroredContext
+from certpin.x509.stdlib import OpenSSLContext
 
 _VERIFYING = frozenset({"verify_mode", "check_hostname", "verify_flags"})
 
@@ -23,7 +24,7 @@ _VERIFYING = frozenset({"verify_mode", "check_hostname", "verify_flags"})
 UNSAFE_FLAGS = 0x2 | 0x10 | 0x200000
 
 # As a number, without the enumeration that Python makes of it, which takes twenty times as long.
-flags_of: Any = ssl.SSLContext.__base__.verify_flags.__get__  # type: ignore[union-attr]
+flags_of: Any = OpenSSLContext.verify_flags.__get__
 
 # What wraps a connection: with Python's own, a socket could fall back into clear text.
 _CHECKING_CLASSES = frozenset({"sslsocket_class", "sslobject_class"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from certpin.updates.store import unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from certpin.updates.enforced import Enforced
     from certpin.updates.line import Line
@@ -43,7 +44,12 @@ class Checker:
     """
 
     def __init__(
-        self, source: Source, enforced: Enforced, clock: Callable[[], datetime], teller: Teller
+        self,
+        source: Source,
+        enforced: Enforced,
+        clock: Callable[[], datetime],
+        teller: Teller,
+        root_interval: timedelta,
     ) -> None:
         self.enforced = enforced
         self.swapping = threading.Lock()
@@ -52,6 +58,8 @@ class Checker:
         self._teller = teller
         self._lock = FolderLock(source.store.folder)
         self._record = _Record()
+        self._root_interval = root_interval
+        self._root_asked: datetime | None = None  # when the server was asked for the next root
         self._stamp: tuple[int, ...] = ()  # of the file that was read or written last
         self._saved: SignedSet | None = None  # what stands in it
 
@@ -123,25 +131,46 @@ class Checker:
         if kept is None:
             return None
         roots = source.store.follow(source.root)
-        return trust.verify(roots, kept, source.name, source.limits)
+        stored = trust.verify(roots, kept, source.name, source.limits)
+        return trust.recovering(stored, self.enforced.known, roots[-1])
 
     def _believe(self, stored: SignedSet | None) -> bool:
         self._saved = stored
         if stored is None:
             return False
-        if stored.pins.version < self.enforced.context.pins.version:
+        older = stored.pins.version < self.enforced.context.pins.version
+        if older and not stored.recovers:
             self.enforced.known = self.enforced.known or stored  # the app was updated since
             return False
         with self.swapping:
             return self.enforced.adopt(stored)
 
     def _look(self, line: Line) -> SignedSet:
-        source = self._source
+        source, now = self._source, self._clock()
         channel = Channel(source.address, source.limits, self.enforced.channel, line)
+        asked = self._root_asked
+        due = asked is None or not asked <= now < asked + self._root_interval
         try:
-            return look(source, channel, self.enforced.known, self._clock())
+            found = look(source, channel, self.enforced.known, now, ask_root=due)
         finally:
             channel.close()
+            self._notice_new_root()
+        if due:
+            self._root_asked = now
+        return found
+
+    def _notice_new_root(self) -> None:
+        """Look at the known set under a root that came in since. Never raises.
+
+        Also after a check that failed: whoever holds back a set that the new keys have signed must
+        not make the old one look fresh.
+        """
+        known, store = self.enforced.known, self._source.store
+        if known is None or known.superseded or not store.has_root(known.promise.root + 1):
+            return
+        with suppress(UpdateError), understood():
+            root = store.follow(self._source.root)[-1]
+            self.enforced.known = trust.under(root, known, self._source.limits)
 
     def _commit(self, found: SignedSet, line: Line) -> bool:
         with self.swapping:

@@ -28,7 +28,7 @@ class Enforced:
     """The set in force, and ``known``: the newest that was signed, in force or not."""
 
     def __init__(
-        self, pins: PinSet | PinnedSSLContext, host: str, clock: Callable[[], datetime]
+        self, pins: PinSet | PinnedSSLContext, host: str, clock: Callable[[], datetime], root: int
     ) -> None:
         self.context = (
             pins if isinstance(pins, PinnedSSLContext) else PinnedSSLContext(pins, clock=clock)
@@ -37,7 +37,9 @@ class Enforced:
         self._coming: SignedSet | None = None  # known, or about to be
         self._host = host
         self._clock = clock
-        own = _required(self.context.pins, host)
+        self._bundled = self.context.pins
+        self._bundled_root = root  # the version of the root that came with it
+        own = _required(self._bundled, host)
         self._by_bundled = PinnedSSLContext(own, clock=clock)
         self._by_newest = PinnedSSLContext(own, clock=clock)
         self._forked = False
@@ -69,25 +71,32 @@ class Enforced:
         self._by_newest = PinnedSSLContext(self._by_newest.pins, clock=self._clock)
 
     def adopt(self, signed: SignedSet) -> bool:
-        """Put a signed set in force, unless it is already; whether it is another one.
+        """Put a signed set in force, unless it is already. Return True if it is another one.
 
-        Raises ``UpdateError`` where it would go back, and then all stays as it was.
+        Raises:
+            UpdateError: the set can't follow the one in force, which then stays in force.
         """
         current = self.context.pins
-        require_following(signed.pins, current)
-        newer = signed.pins.version > current.version
-        if newer:
+        if signed.recovers:
+            require_following(signed.pins, self._bundled)
+        else:
+            root = self.known.promise.root if self.known else self._bundled_root
+            require_following(signed.pins, current, same_root=root == signed.promise.root)
+        other = signed.pins.version != current.version or (
+            signed.recovers and signed.pins.policies != current.policies
+        )
+        if other:
             self._coming = signed
-            self.context.swap(signed.pins)  # what cannot be enforced fails here
-            self._follow(signed.pins)
+            self.context.swap(signed.pins, recover=signed.recovers)  # fails if it can't be enforced
+            self._follow(signed.pins, recover=signed.recovers)
         self.known = signed
-        return newer
+        return other
 
-    def _follow(self, pins: PinSet) -> None:
+    def _follow(self, pins: PinSet, *, recover: bool) -> None:
         own = _own(pins, self._host)
         self._forgotten = own is None
         if own is not None:
-            self._by_newest.swap(own)
+            self._by_newest.swap(own, recover=recover)
 
 
 def _own(pins: PinSet, host: str) -> PinSet | None:

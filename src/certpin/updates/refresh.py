@@ -1,7 +1,9 @@
 """One check of the server: whether there is something newer, and if so, all of it.
 
 1. The timestamp is fetched. If it is the very one that the known set was verified with, and
-   everything is in date, there is nothing new (docs/decisions, 23).
+   everything is in date, there is nothing new (docs/decisions, 23): unless there is a newer root,
+   which may revoke the key that signed this timestamp. The server is asked for that one from time
+   to time (``Timing.roots``), over the same connection.
 2. Otherwise ``tuf.ngclient`` does what TUF 1.0.31 says in section 5, from the root that the app
    brought, with the metadata that it keeps on the disk.
 3. The targets are fetched, less those that are known, and the whole passes ``trust``.
@@ -9,9 +11,10 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
-from tuf.api.exceptions import ExpiredMetadataError
+from tuf.api.exceptions import DownloadHTTPError, ExpiredMetadataError
 from tuf.ngclient import Updater, UpdaterConfig
 
 from certpin.updates import trust
@@ -36,13 +39,20 @@ class Source(NamedTuple):
     store: Store
 
 
-def look(source: Source, channel: Channel, known: SignedSet | None, now: datetime) -> SignedSet:
-    """The newest set: the known one itself, where there is nothing new.
+def look(
+    source: Source, channel: Channel, known: SignedSet | None, now: datetime, *, ask_root: bool
+) -> SignedSet:
+    """Return the newest set: the known one itself if there is nothing new.
 
     Raises what ``refusals.understood`` understands. The clock of ``tuf.ngclient`` is the system's;
-    what it finds in date has to be so at ``now`` too.
+    what it finds in date has to be so at ``now`` too. ``ask_root`` asks for the next root even if
+    the timestamp is the known one, which is a second request.
     """
-    if known is not None and known.is_newest(_timestamp(source, channel), now):
+    if (
+        known is not None
+        and known.is_newest(_timestamp(source, channel), now)
+        and not (ask_root and _has_newer_root(source, channel))
+    ):
         return known
     try:
         _follow(source, channel)
@@ -56,6 +66,22 @@ def look(source: Source, channel: Channel, known: SignedSet | None, now: datetim
 def _timestamp(source: Source, channel: Channel) -> bytes:
     path = source.address.metadata + "timestamp.json"
     return channel.download_bytes(path, source.limits.timestamp)
+
+
+def _has_newer_root(source: Source, channel: Channel) -> bool:
+    """Ask for the root that follows the newest one here (TUF 1.0.31, 5.3.3).
+
+    Its bytes are not used: ``tuf.ngclient`` fetches and verifies it. Object storage that doesn't
+    let clients list it answers 403 for a missing file, as ``tuf.ngclient`` knows.
+    """
+    version = source.store.follow(source.root)[-1].version + 1
+    try:
+        channel.download_bytes(f"{source.address.metadata}{version}.root.json", source.limits.root)
+    except DownloadHTTPError as exc:
+        if exc.status_code in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}:
+            return False
+        raise
+    return True
 
 
 def _follow(source: Source, channel: Channel) -> None:
@@ -85,7 +111,7 @@ def _fetched(source: Source, channel: Channel, known: SignedSet | None, now: dat
     if now >= promise.until:
         raise ExpiredMetadataError(f"it was good until {promise.until:%Y-%m-%d %H:%M} UTC")
     files = {name: _target(source, channel, promise, known, name) for name in promise.targets}
-    return trust.kept(promise, files)
+    return trust.recovering(trust.kept(promise, files), known, roots[-1])
 
 
 def _target(

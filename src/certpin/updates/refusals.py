@@ -23,7 +23,13 @@ from tuf.api.exceptions import (
 )
 from tuf.api.serialization import DeserializationError
 
-from certpin.errors import CertpinError, ConfigError, UpdateError, pin_error
+from certpin.errors import (
+    CertpinError,
+    ConfigError,
+    UnverifiedChainError,
+    UpdateError,
+    pin_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +145,11 @@ def understood() -> Iterator[None]:
 
 def as_update_error(exc: Exception) -> UpdateError:
     """The error in words."""
-    if (refused := pin_error(exc)) is not None:
+    refused = pin_error(exc)
+    if isinstance(refused, UnverifiedChainError):
+        problem = f"{_UNVERIFIED.problem}: {_said(refused)}"
+        return UpdateError(problem, reason=_UNVERIFIED.reason, fix=_UNVERIFIED.fix)
+    if refused is not None:
         return _channel(refused)
     if isinstance(exc, CertpinError):
         return _content(exc)

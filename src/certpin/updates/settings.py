@@ -51,6 +51,7 @@ class Timing:
     interval: timedelta = timedelta(hours=1)  # between two checks
     urgent: timedelta = 5 * _MINUTE  # the same, while something is about to end, or has ended
     retry: timedelta = _MINUTE  # after the first failure; twice as long after each further one
+    roots: timedelta = timedelta(hours=6)  # between two questions for a newer root; 0: each check
     jitter: float = 0.2  # the share of each wait that is random: a fleet does not ask as one
     patience: timedelta = timedelta(seconds=10)  # for connecting, the handshake, and each read
     deadline: timedelta = timedelta(seconds=60)  # for a whole refresh, however lively a server is
@@ -59,10 +60,12 @@ class Timing:
         times = asdict(self)
         if not 0 <= times.pop("jitter") < 1:
             raise ConfigError("it is a share, from 0 to less than 1", key="jitter", fix="write 0.2")
+        if times["roots"] == timedelta(0):
+            del times["roots"]
         for name, value in times.items():
             if not timedelta(0) < value <= _LONGEST:
                 raise ConfigError(
-                    f"{value} is no time to wait",
+                    f"{value.total_seconds():g} seconds are no time to wait",
                     key=name,
                     fix="write more than 0, and a year at most",
                 )

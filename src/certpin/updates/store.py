@@ -91,6 +91,10 @@ class Store:
         chain = follow_roots(bundled, ())
         return follow_roots(bundled, self._roots(chain[0].version + 1))
 
+    def has_root(self, version: int) -> bool:
+        """Return True if ``tuf.ngclient`` has fetched this version of the root."""
+        return (self.metadata / "root_history" / f"{version}.root.json").exists()
+
     def _roots(self, first: int) -> Iterator[bytes]:
         for version in count(first):
             try:

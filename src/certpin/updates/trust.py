@@ -14,6 +14,8 @@ TUF 1.0.31):
 5. ``pins.toml`` loads, with the trust files that it names; its name and version are those that
    were signed beside it; and it has no debug section.
 
+A threshold counts keys, not key IDs: a root that lists one key under two IDs gives it one vote.
+
 Rollback against what this client saw before, and the dates of what comes from a server, are
 ``tuf.ngclient``'s to check. What comes from the disk may be past its date: it was good, and is the
 best that there is. Raises ``RepositoryError`` of tuf, and ``ConfigError`` for a pin file.
@@ -21,9 +23,14 @@ best that there is. Raises ``RepositoryError`` of tuf, and ``ConfigError`` for a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+)
 from tuf.api.exceptions import BadVersionNumberError, RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
@@ -34,12 +41,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from securesystemslib.signer import Key
     from tuf.api.metadata import TargetFile
 
     from certpin.pins import PinSet as AnyPinSet
     from certpin.updates.settings import Limits
 
 PIN_FILE = "pins.toml"
+# Versions that a pin set may be ahead of the one in force under the same root. A thief of the
+# targets keys can't use up all numbers, and two or three sets a day are a thousand in a year.
+LARGEST_JUMP = 1000
 
 Role = TypeVar("Role", Root, Timestamp, Snapshot, Targets)
 
@@ -81,12 +92,17 @@ class SignedSet:
 
     ``superseded``: the keys that signed it were replaced since. It was good when it was fetched,
     and is not the newest.
+
+    ``recovers``: the set that was known before was signed by targets keys that the root has
+    replaced, so its version is no lower bound for this one (TUF 1.0.31, 5.3.11: recovery from a
+    fast-forward attack).
     """
 
     promise: Promise
     files: Mapping[str, bytes]
     pins: PinSet
     superseded: bool = False
+    recovers: bool = False
 
     def is_newest(self, timestamp: bytes, now: datetime) -> bool:
         """Whether a server that shows this timestamp has nothing new.
@@ -101,7 +117,7 @@ class SignedSet:
 def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
     """Step 1: the root of the app, and each that follows; up to the first that does not."""
     first = _metadata(Root, bundled)
-    first.signed.verify_delegate(Root.type, first.signed_bytes, first.signatures)
+    require_signed(first.signed, first)
     chain = [first.signed]
     for data in later:
         try:
@@ -142,7 +158,8 @@ def verify(roots: Sequence[Root], stored: Kept, name: str, limits: Limits) -> Si
     fetched before, and there is none that the new keys signed yet. Then it is ``superseded``.
     """
     try:
-        return kept(promised(roots[-1], stored.signed, name, limits), stored.files)
+        promise = promised(roots[-1], stored.signed, name, limits)
+        return kept(replace(promise, root=stored.root), stored.files)
     except UnsignedMetadataError:
         older = [each for each in roots[:-1] if each.version == stored.root]
         if not older:
@@ -151,11 +168,57 @@ def verify(roots: Sequence[Root], stored: Kept, name: str, limits: Limits) -> Si
         return kept(promise, stored.files, superseded=True)
 
 
-def require_following(new: AnyPinSet, current: AnyPinSet) -> None:
-    """Refuse a pin set that goes back behind the one in force. Raises ``UpdateError``.
+def under(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
+    """Return a known set as it is under a newer root.
+
+    It is superseded if the keys of that root don't vouch for it, and good no longer than the root.
+    """
+    try:
+        newer = promised(root, known.promise.signed, known.promise.name, limits)
+    except UnsignedMetadataError:
+        return replace(known, superseded=True)
+    return replace(known, promise=replace(known.promise, until=newer.until))
+
+
+def recovering(new: SignedSet, known: SignedSet | None, root: Root) -> SignedSet:
+    """Return ``new``, marked if it may have a lower version than the set that was known before.
+
+    That is so if the newest root has replaced the targets keys that signed the known set: whoever
+    has the old ones could have given it any version. Other keys don't matter here, since only those
+    of the targets decide on versions.
+    """
+    if known is None or new.superseded:
+        return new
+    try:
+        _by(root, Targets, known.promise.signed.targets)
+    except UnsignedMetadataError:
+        return replace(new, recovers=True)
+    return new
+
+
+def require_following(new: AnyPinSet, current: AnyPinSet, *, same_root: bool = False) -> None:
+    """Refuse a pin set that can't follow the one in force.
 
     Debug sections are not compared: one that was signed has none, and that of the app is its own.
+
+    Args:
+        new: the set that was signed.
+        current: the set in force.
+        same_root: both were signed under the same root, so the version may rise by
+            ``LARGEST_JUMP`` at most.
+
+    Raises:
+        UpdateError: the version is lower, or the same with other content, or too far ahead.
     """
+    if same_root and new.version > current.version + LARGEST_JUMP:
+        raise UpdateError(
+            f"version {new.version} of the pin set was signed, and {current.version} is in force: "
+            f"more than {LARGEST_JUMP} versions ahead under one root",
+            reason="jump",
+            fix=f"publish a version up to {current.version + LARGEST_JUMP}; after that many, sign "
+            "a new root first. If nobody of yours chose that version, a targets key is stolen: "
+            "certpin publish add-key NEW --role targets --replace KEYID",
+        )
     if new.version < current.version:
         raise UpdateError(
             f"version {new.version} of the pin set was signed, and {current.version} is in force",
@@ -180,17 +243,57 @@ def _metadata(kind: type[Role], data: bytes) -> Metadata[Role]:
 
 def _following(root: Root, data: bytes) -> Root:
     new = _metadata(Root, data)
-    root.verify_delegate(Root.type, new.signed_bytes, new.signatures)
+    require_signed(root, new)
     if new.signed.version != root.version + 1:
         raise BadVersionNumberError(f"root {new.signed.version} follows {root.version}")
-    new.signed.verify_delegate(Root.type, new.signed_bytes, new.signatures)
+    require_signed(new.signed, new)
     return new.signed
 
 
 def _by(root: Root, kind: type[Role], data: bytes) -> Role:
     found = _metadata(kind, data)
-    root.verify_delegate(kind.type, found.signed_bytes, found.signatures)
+    require_signed(root, found)
     return found.signed
+
+
+def require_signed(root: Root, metadata: Metadata[Any]) -> None:
+    """Require that enough keys of the root's role have signed.
+
+    Raises:
+        UnsignedMetadataError: fewer keys than the threshold have.
+    """
+    role = metadata.signed.type
+    threshold, keys = root.roles[role].threshold, signing_keys(root, metadata)
+    if len(distinct(keys.values())) < threshold:
+        raise UnsignedMetadataError(f"{role} was signed by {len(keys)}/{threshold} keys")
+
+
+def signing_keys(root: Root, metadata: Metadata[Any]) -> Mapping[str, Key]:
+    """Return the keys of the root's role that have signed the metadata, by key ID."""
+    return root.get_verification_result(
+        metadata.signed.type, metadata.signed_bytes, metadata.signatures
+    ).signed
+
+
+def distinct(keys: Iterable[Key]) -> frozenset[bytes]:
+    """Return the different public keys among ``keys``.
+
+    Key IDs are names that the author of a root chose (TUF 1.0.31, 4.2), and ``tuf`` counts IDs: one
+    key under two IDs would meet a threshold of two. Neither does the text matter in which a key is
+    written down, nor its scheme.
+    """
+    return frozenset(map(_key_bytes, keys))
+
+
+def _key_bytes(key: Key) -> bytes:
+    text = str(key.keyval.get("public"))
+    try:
+        if key.keytype == "ed25519":
+            return bytes.fromhex(text)
+        public = load_pem_public_key(text.encode())
+        return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except ValueError:
+        return text.encode()  # of another type: this signature was verified, so the text is a key
 
 
 def _require_named(named: Any, version: int, data: bytes) -> None:

@@ -70,12 +70,12 @@ class PinUpdater:
         self._settings = settings or UpdateSettings()
         self._clock = clock
         place = address.parse(url)
-        enforced = Enforced(pins, place.host, clock)
-        _require_root(root)
+        enforced = Enforced(pins, place.host, clock, _root_version(root))
         limits = self._settings.limits
         name = enforced.context.pins.name
         source = Source(name, root, place, limits, Store(Path(cache), limits))
-        self._checker = Checker(source, enforced, clock, Teller(on_event))
+        timing = self._settings.timing
+        self._checker = Checker(source, enforced, clock, Teller(on_event), timing.roots)
         self._checker.take_over()
         self._running = self._closed = False
         self._begin()
@@ -216,10 +216,11 @@ class PinUpdater:
             self._spawn(first=False)
 
 
-def _require_root(root: bytes) -> None:
+def _root_version(root: bytes) -> int:
+    """Return the version of the root that the app brings. Raises ``ConfigError`` if it is none."""
     try:
         with understood():
-            trust.follow_roots(root, ())
+            return trust.follow_roots(root, ())[-1].version
     except UpdateError as exc:
         raise ConfigError(
             f"this is no root metadata that updates could begin with: {exc.problem}",

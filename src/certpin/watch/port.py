@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from certpin.errors import ConfigError
@@ -23,14 +24,16 @@ def check_free(address: tuple[str, int]) -> None:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(where)
     except OSError as exc:
-        raise cannot_listen(address) from exc
+        raise cannot_listen(address, exc) from exc
 
 
-def cannot_listen(address: tuple[str, int]) -> ConfigError:
+def cannot_listen(address: tuple[str, int], cause: OSError | None = None) -> ConfigError:
     """The error for an address that is taken, or is none of this machine's."""
     host, port = address
-    return ConfigError(
-        f"{host} port {port} cannot be listened on",
-        key="listen",
-        fix="is another watch running there? Choose another one with --listen HOST:PORT",
-    )
+    reason = f": {cause.strerror}" if cause and cause.strerror else ""
+    fix = "another service may be running there; choose another port with --listen HOST:PORT"
+    if isinstance(cause, socket.gaierror) or (cause and cause.errno == errno.EADDRNOTAVAIL):
+        fix = f"{host} is no address of this machine: name one that it has with --listen HOST:PORT"
+    elif isinstance(cause, PermissionError):
+        fix = "ports below 1024 need a right of their own; choose a higher one with --listen"
+    return ConfigError(f"{host} port {port} cannot be listened on{reason}", key="listen", fix=fix)

@@ -19,6 +19,7 @@ from certpin.watch.alerts import run as alerts
 from certpin.watch.collector import awake, writer
 from certpin.watch.collector.app import Collector
 from certpin.watch.collector.intake import open_intake
+from certpin.watch.logs import logged
 from certpin.watch.monitor import run as monitor
 from certpin.watch.nats_address import nats_address
 from certpin.watch.parts import run_parts
@@ -64,7 +65,8 @@ def make_ready(watch: Watch) -> None:
     if watch.settings.nats is not None:
         nats_address(watch.settings.nats)
     telemetry.pairs_of(watch.settings.telemetry.headers)
-    alerts.services(watch.settings.alerts)
+    if not alerts.services(watch.settings.alerts):
+        log.warning("%s", alerts.ALERTS_GO_NOWHERE)
     monitor.check_ways(watch.settings)
     check_free(watch.settings.listen)
     if schema_state(watch.store).state is SchemaState.EMPTY:
@@ -87,7 +89,9 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
         condition.needs["stream"] = intake.is_ready
         app = application(watch, Collector(watch, intake), condition)
         with telemetry.begun(watch.settings.telemetry) as traced:
-            server = server_of(watch.settings.listen, traced(app), watch.settings.tls)
+            server = server_of(
+                watch.settings.listen, logged(traced(app), watch.settings), watch.settings.tls
+            )
             every: dict[str, Part] = {**PARTS, "awake": partial(awake.run, takes=intake.is_ready)}
             parts = asyncio.create_task(run_parts(every, watch, stop, condition))
             try:

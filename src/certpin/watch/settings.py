@@ -10,7 +10,7 @@ from certpin.errors import ConfigError, HostError, PinFileError
 from certpin.pinfile.fields import Table
 from certpin.pinfile.reader import load_toml, placed
 from certpin.probe import split_address
-from certpin.watch import retention, telemetry
+from certpin.watch import logs, retention, telemetry
 from certpin.watch.access import settings as access
 from certpin.watch.alerts import settings as alerts
 from certpin.watch.collector import settings as collector
@@ -30,6 +30,7 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[[Table], Any]]] = {
     "access": (access.KNOWN, access.read),
     "alerts": (alerts.KNOWN, alerts.read),
     "collector": (collector.KNOWN, collector.read),
+    "log": (logs.KNOWN, logs.read),
     "monitor": (monitor.KNOWN, monitor.read),
     "retention": (retention.KNOWN, retention.read),
     "telemetry": (telemetry.KNOWN, telemetry.read),
@@ -59,6 +60,7 @@ class Settings:
     access: access.Settings = field(default_factory=access.Settings)
     alerts: alerts.Settings = field(default_factory=alerts.Settings)
     collector: collector.Settings = field(default_factory=collector.Settings)
+    log: logs.Settings = field(default_factory=logs.Settings)
     monitor: monitor.Settings = field(default_factory=monitor.Settings)
     retention: retention.Settings = field(default_factory=retention.Settings)
     telemetry: telemetry.Settings = field(default_factory=telemetry.Settings)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from certpin.x509._text import printable
+from certpin.x509._text import printable, quoted
 from certpin.x509.certificate import Certificate, Chain, end_in_roots
 
-__all__ = ["Certificate", "Chain", "end_in_roots", "printable"]
+__all__ = ["Certificate", "Chain", "end_in_roots", "printable", "quoted"]

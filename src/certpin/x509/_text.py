@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+_LONGEST = 80  # characters of a value that an error shows
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
 def printable(text: str) -> str:
     """Escape what a terminal or a log would act on: control, bidi and invisible characters."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def quoted(text: str) -> str:
+    """Text in quotes for an error: its first 80 characters, since it may have millions."""
+    return repr(text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "…")
 
 
 def describe_key(spki: bytes) -> str:

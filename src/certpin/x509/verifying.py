@@ -6,6 +6,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 from certpin.x509.certificate import end_in_roots
+from certpin.x509.stdlib import OwnSSLContext
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ def trust_alone(anchors: Sequence[Certificate]) -> ssl.SSLContext:
 
     A path may end at one of them that is no root, if none of them is.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
     harden(context)
     context.load_verify_locations(cadata=b"".join(each.der for each in anchors))
     if not end_in_roots(anchors):

@@ -6,6 +6,7 @@ import base64
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import product
@@ -59,6 +60,8 @@ def pins() -> PinSet:
     ways = product(choices, modes, matches, ends)
     policies = [_policy(f"host-{n}.example", *way) for n, way in enumerate(ways)]
     policies += [_policy(pattern, choices[0], "enforce", "any", None) for pattern in PATTERNS]
+    ways = product(choices[:-1], modes, ends)
+    policies += [_compromised(f"hurt-{n}.example", *way) for n, way in enumerate(ways)]
     return pin_set(*policies)
 
 
@@ -67,6 +70,14 @@ def _policy(pattern: str, pin: Pin, mode: Mode, match: Match, end: OnExpiry | No
     expires = END if end else None
     on_expiry = end or "fail-closed"
     return HostPolicy(HostPattern.parse(pattern), entries, mode, match, expires, on_expiry)
+
+
+def _compromised(pattern: str, pin: Pin, mode: Mode, end: OnExpiry | None) -> HostPolicy:
+    """A policy that would accept the chain, by its leaf or its root, but for a compromised key."""
+    certificates = chains()[0].certificates
+    live = certificates[0 if pin not in pins_of(certificates[0]) else -1]
+    policy = _policy(pattern, pins_of(live)[0], mode, "any", end)
+    return replace(policy, pins=(*policy.pins, HostPin(pin, state="compromised")))
 
 
 def questions() -> Iterator[tuple[str, datetime, Chain]]:
@@ -142,6 +153,8 @@ def test_node_decides_as_certpin_does_about_the_leaf(tmp_path: Path) -> None:
         policy
         for policy in pins().policies
         if str(policy.pins[0].pin) in leaf and policy.match != "ca"
+        # A compromised key of an authority is not seen.
+        if leaf.issuperset(map(str, policy.compromised))
     ]
     made = FORMATS["node"].export(pin_set(*kept))
     (tmp_path / "pins.mjs").write_text(made.files[0].text, encoding="utf-8")

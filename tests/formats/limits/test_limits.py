@@ -13,7 +13,7 @@ from certpin.formats import limits
 from certpin.formats.fit import Loss, fit
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
 from certpin.pins.meaning import policy_meaning
-from tests.formats._sets import KEYS, REPORTS, WHOLE, anchors, authorities
+from tests.formats._sets import KEYS, REPORTS, WHOLE, anchors, authorities, compromised
 from tests.kit import pin_set
 
 if TYPE_CHECKING:
@@ -66,10 +66,35 @@ def test_a_plain_policy_loses_nothing(limit: Limit) -> None:
     assert one(limit, policy()) == (policy(), [])
 
 
-def test_dead_pins_stay_behind_without_a_word() -> None:
+def test_removed_pins_stay_behind_without_a_word() -> None:
     alive = policy()
-    dead = replace(alive, pins=(*alive.pins, HostPin(KEYS[5], state="compromised")))
-    assert one(limits.NoReports("why"), dead) == (alive, [])
+    removed = replace(alive, pins=(*alive.pins, HostPin(KEYS[5], state="removed")))
+    assert one(limits.NoReports("why"), removed) == (alive, [])
+
+
+def test_compromised_keys_go_to_platforms_that_can_refuse_a_key() -> None:
+    alive = policy()
+    hurt = compromised(alive, KEYS[5])
+    assert one(limits.NoReports("why"), hurt) == (hurt, [])
+    words = [f"{KEYS[5]} is compromised, and is not refused: why"]
+    assert one(limits.NoCompromised("why"), hurt) == (alive, words)
+
+
+def test_a_platform_that_sees_the_leaf_refuses_no_authority() -> None:
+    hurt = compromised(policy(HOST, match="leaf"), KEYS[5])
+    assert one(limits.LeafOnly("why"), hurt) == (hurt, [])
+    of_authority = replace(hurt.pins[-1], role="intermediate")
+    unseen = replace(hurt, pins=(*hurt.pins[:-1], of_authority))
+    words = [f"{KEYS[5]} (intermediate) is compromised, and is not refused: why"]
+    assert one(limits.LeafOnly("why"), unseen) == (policy(HOST, match="leaf"), words)
+
+
+def test_a_key_that_is_compromised_under_one_of_two_united_names_is_refused() -> None:
+    apex, below = policy(HOST), compromised(policy(f"**.{HOST}"), KEYS[5])
+    limit = limits.ApexAndBelow("why")
+    found, [loss] = fitted(limit, apex, below)
+    assert [each.compromised for each in found.values()] == [{KEYS[5]}]
+    assert "are united" in loss.problem
 
 
 def test_without_limits_nothing_is_touched() -> None:

@@ -169,8 +169,8 @@ _WEAKNESS = [
     _of(
         "weakness",
         "the leaf alone",
-        "act.chain[:1]",
-        "act.chain",
+        "replace(cast.leaf, chain=(leaf,))",
+        "cast.leaf",
         "test_the_leaf_comes_alone_and_names_no_place_to_fetch_its_issuer_from",
     ),
 ]
@@ -186,15 +186,15 @@ _ROTATION = [
     _of(
         "rotation",
         "a new key",
-        "cast.intermediate.issue(cast.host))",
-        "cast.intermediate.issue(cast.host, key=cast.backup.key))",
+        "cast.intermediate.issue(cast.host), role",
+        "cast.intermediate.issue(cast.host, key=cast.backup.key), role",
         "test_the_leaf_has_a_pinned_key_unless_the_case_says_otherwise[rot-new-key-pinned-ca]",
     ),
     _of(
         "rotation",
         "the backup",
-        "Act.of(cast.backup)",
-        "Act.of(cast.leaf)",
+        "legitimate(cast.backup)",
+        "legitimate(cast.leaf)",
         "test_a_client_that_forgot_the_second_pin_breaks[rot-backup-live-leaf]",
     ),
     _of(

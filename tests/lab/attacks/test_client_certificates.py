@@ -15,7 +15,7 @@ from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.lab import Lab
 from certpin.lab.run import prove
 from tests.lab._clients import BY_NAME, pinned, trusting
-from tests.lab.attacks._calls import call, results, wrong
+from tests.lab.attacks._calls import ask, call, check_pin, connected, results, wrong
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,9 @@ def _with_certificate(context: ssl.SSLContext, target: Target) -> ssl.SSLContext
 @pytest.mark.parametrize("tls", VERSIONS)
 def test_one_that_is_shown_before_the_pins_are_checked_is_a_warning(tls: str) -> None:
     def client(target: Target) -> str:
-        return call(target, _with_certificate(pinned(target), target))
+        with connected(target, _with_certificate(trusting(target), target), "") as connection:
+            check_pin(connection, target.pin)
+            return ask(connection, target.host, target.canary)
 
     found = results(client, Style.LEAF, CASE, "rogue-ca-in-store", tls=tls)
     assert wrong(found) == {CASE: "REJECT"}
@@ -44,6 +46,16 @@ def test_one_that_is_shown_before_the_pins_are_checked_is_a_warning(tls: str) ->
     (seen,) = result.attempts[-1].connections
     assert ssl.DER_cert_to_PEM_cert(seen.client_certificate).startswith("-----BEGIN CERT")
     assert not seen.data
+
+
+@pytest.mark.parametrize("tls", VERSIONS)
+def test_the_client_of_certpin_shows_nothing(tls: str) -> None:
+    def client(target: Target) -> str:
+        return call(target, _with_certificate(pinned(target), target))
+
+    found = results(client, Style.LEAF, CASE, tls=tls)
+    assert not wrong(found)
+    assert not found[CASE].attempts[-1].connections[0].client_certificate
 
 
 @pytest.mark.parametrize("tls", VERSIONS)

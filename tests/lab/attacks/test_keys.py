@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from certpin.lab.attacks import CASES
 from certpin.lab.case import Expect, Family, Style
 from certpin.lab.cast import Authorities, Cast
+from certpin.lab.script import Role
 from certpin.pins import Pin
 from certpin.x509 import Certificate
 from tests.lab.attacks._memory import verified
@@ -31,11 +32,11 @@ def _cast(case: Case, style: Style) -> Cast:
 
 
 def _attacks(case: Case, cast: Cast) -> list[tuple[str, Act]]:
-    """Each hostile act that serves a chain, with the host that it plays."""
+    """Each act of an attack that serves a chain, with the host that it plays."""
     script = case.play(cast)
     played = [(cast.host, act) for act in script.first]
     played += [(cast.second, act) for act in script.second]
-    return [(host, act) for host, act in played if act.hostile and act.chain]
+    return [(host, act) for host, act in played if act.chain and act.role is not Role.HONEST]
 
 
 def _spki(certificate: x509.Certificate) -> bytes:

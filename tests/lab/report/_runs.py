@@ -81,14 +81,28 @@ def met(case: Case, *, gives: bool, style: Style = Style.LEAF, **fields: Any) ->
     return result(case, made, style=style)
 
 
+def refused_too_late(case: Case, style: Style = Style.LEAF) -> Result:
+    """A client that sends its data on every connection, and then reports an error."""
+    made = met(case, gives=True, style=style).attempts[0]
+    return result(case, replace(made, ending=Ending(1, "not what was pinned\n")), style=style)
+
+
 def not_run(case: Case, why: str = "it takes a key that is not here") -> Result:
     return Result(case, Expect.REJECT, None, Outcome.NOT_RUN, why)
 
 
-def undecided(case: Case) -> Result:
-    script = case.play(cast())
-    dead = attempt(script, status=None, problem="the client did not end within 20 s")
-    return result(case, dead)
+def undecided(case: Case, style: Style = Style.LEAF, **fields: Any) -> Result:
+    """A client that never came; with ``connections`` it did, and hung."""
+    script = case.play(cast(style))
+    problem = "the client did not end within 20 s"
+    dead = attempt(script, *fields.pop("connections", ()), status=None, problem=problem)
+    return result(case, dead, style=style)
+
+
+def hung(case: Case, style: Style = Style.LEAF) -> Result:
+    """A client that sends its data on every connection, and then hangs."""
+    connections = met(case, gives=True, style=style).attempts[0].connections
+    return undecided(case, style, connections=connections)
 
 
 def judged(case: Case, found: Outcome, verdict: Verdict) -> Result:

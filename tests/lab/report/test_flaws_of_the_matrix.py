@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import CannotServeError, Case, Expect, Family, Style
 from certpin.lab.cast import Cast
+from certpin.lab.judge import is_judged
 from certpin.lab.report.chain import strands
 from certpin.lab.report.flaws import flaws
 from certpin.lab.report.scenes import scene, served
@@ -23,7 +24,7 @@ IN_THE_CHAIN = {Family.AUTHORITY, Family.CHAIN, Family.NAME, Family.DATE, Family
 
 
 def _flaws(case: Case, style: Style) -> list[tuple[bool, list[str]]]:
-    """Of each act that sends a chain: whether it is hostile, and the flaws of its path.
+    """Of each act that sends a chain: whether the verdict is about it, and the flaws of its path.
 
     Not of attackers with the genuine chain: what they forge is elsewhere.
     """
@@ -48,7 +49,8 @@ def _flaws(case: Case, style: Style) -> list[tuple[bool, list[str]]]:
             against = scene(run, result, made, seen)
             path = strands(chain, against)[0]
             all_of_them = [flaws(against, path, index) for index in range(len(path.places))]
-            found.append((seen.hostile, [flaw for each in all_of_them for flaw in each]))
+            marked = [flaw for each in all_of_them for flaw in each]
+            found.append((is_judged(script, seen), marked))
     return found
 
 
@@ -60,8 +62,8 @@ def test_a_picture_marks_what_must_be_refused_and_nothing_else(case: Case, style
     except CannotServeError:
         return  # a matter of the case's own tests
     expect = case.expected.of(style)
-    for hostile, marked in found:
-        if not hostile or expect is Expect.ACCEPT:
+    for judged, marked in found:
+        if not judged or expect is Expect.ACCEPT:
             assert not marked
         elif expect is Expect.REJECT and case.family in IN_THE_CHAIN:
             assert marked

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
+from dataclasses import replace
 from functools import cache, partial
 from html.parser import HTMLParser
 from itertools import pairwise, product
@@ -12,7 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin.lab.attacks import CASES
 from certpin.lab.case import Style
+from certpin.lab.cast import LETTERS
+from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.report import FORMATS
 from certpin.lab.report.page.markup import tag, write
 from certpin.lab.run import Run
@@ -20,6 +25,9 @@ from tests.lab.report import _runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from certpin.lab.case import Case
+    from certpin.lab.run import Result
 
 pytestmark = pytest.mark.slow  # each draws the whole matrix
 
@@ -161,6 +169,54 @@ def test_the_canary_is_marked_where_it_leaked() -> None:
 def test_what_an_honest_server_was_sent_is_not_shown() -> None:
     page = FORMATS["html"](_runs.run((_runs.met(_runs.BY_NAME["untrusted-ca"], gives=False),)))
     assert _runs.CANARY not in page
+
+
+@pytest.mark.parametrize("write", [_runs.refused_too_late, _runs.hung])
+def test_an_honest_server_is_no_attacker_and_nothing_is_given_away(
+    write: Callable[[Case, Style], Result],
+) -> None:
+    """A client that refuses it late, or hangs, sent its data to the right server."""
+    honest = [case for case in CASES if not case.play(_runs.cast(Style.CA)).attacks]
+    assert len(honest) >= 11
+    run = _runs.run([write(case, Style.CA) for case in honest], Style.CA)
+    page = _page(run)
+    assert {"attacker", "What leaked"}.isdisjoint(page.texts)
+    assert not [text for text in page.texts if "given away" in text or "by the attacker" in text]
+    assert "Presented by the honest server for api.bank.example" in page.texts
+    assert _runs.CANARY not in page.text
+    connections = [
+        each
+        for result in json.loads(FORMATS["json"](run))["results"]
+        for attempt in result["attempts"]
+        for each in attempt["connections"]
+    ]
+    assert {(each["met"], each["hostile"]) for each in connections} == {("honest server", False)}
+
+
+def test_who_answered_is_named_and_how_much_was_given_away() -> None:
+    page = _page(_runs.every_outcome())
+    assert "Presented by the attacker for api.bank.example" in page.texts
+    assert {"attacker", "honest server"} <= set(page.texts)
+    assert any(re.fullmatch(r"\d+ bytes, all given away", text) for text in page.texts)
+
+
+def test_what_leads_to_another_host_is_told_from_an_attacker() -> None:
+    names = ("redirect-to-unpinned-host", "http2-coalescing")
+    redirected, shared = (_runs.met(_runs.BY_NAME[name], gives=True) for name in names)
+    seen = shared.attempts[0].connections[0]
+    seen.astray = seen.data[:10]
+    judged = replace(shared, verdict=Verdict.ACCEPT, outcome=Outcome.WRONG)
+    page = _page(_runs.run((redirected, judged)))
+    assert "Presented by the host without pins for api.bank.example" in page.texts
+    assert "attacker" not in page.texts
+    assert f"{len(seen.data)} bytes, 10 given away" in page.texts
+    assert f"{len(seen.astray)} bytes on connection 1, under TLS" in page.texts
+
+
+def test_the_letters_of_the_cases_are_explained() -> None:
+    page = _page(_runs.every_outcome())
+    assert {*LETTERS, *LETTERS.values()} <= set(page.texts)
+    assert page.text.index("The letters") < page.text.index("What must be mended")
 
 
 def test_what_leaked_is_bounded() -> None:

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from certpin.lab.case import Style
+from certpin.lab.cast import LEGEND
 from certpin.lab.report import FORMATS
 from tests.lab.report import _runs
 
@@ -57,6 +58,14 @@ def test_a_failure_says_why_and_what_to_do() -> None:
     assert failure.get("type") == "ACCEPT"
     assert _runs.BY_NAME["rogue-ca-in-store"].fix in (failure.text or "")
     assert "the canary arrived" in (failure.text or "")
+
+
+def test_the_letters_are_explained_in_each_suite_and_beside_each_finding() -> None:
+    root = _read(_runs.every_outcome())
+    legends = [each.get("value") for each in root.iter("property") if each.get("name") == "legend"]
+    assert legends == [LEGEND] * len(list(root.iter("testsuite")))
+    explained = [LEGEND in (test.findtext("system-out") or "") for test in root.iter("testcase")]
+    assert explained == [False, False, False, True, True, False, True, False]
 
 
 def test_a_warning_is_no_failure_and_stands_in_the_output() -> None:

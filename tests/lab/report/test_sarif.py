@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from certpin.lab.case import Style
+from certpin.lab.cast import LEGEND
 from certpin.lab.report import FORMATS
+from certpin.lab.report.sarif import to_sarif
 from certpin.lab.report.words import headline
 from certpin.lab.run import Run
 from tests import _sarif
@@ -49,8 +51,21 @@ def test_each_result_has_a_rule_a_message_and_a_place(which: str) -> None:
     for result in run["results"]:
         assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
         assert result["message"]["text"]
-        uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
-        assert re.fullmatch(r"https://[A-Za-z0-9._~%:\[\]-]+/", uri), uri
+        place = result["locations"][0]["physicalLocation"]
+        assert place == {"artifactLocation": {"uri": "pins.toml"}, "region": {"startLine": 1}}
+
+
+@pytest.mark.parametrize(
+    ("path", "uri"),
+    [("app/src/pins.toml", "app/src/pins.toml"), ("a b%.toml", "a%20b%25.toml"), ("ü", "%C3%BC")],
+)
+def test_findings_point_at_the_file_of_the_repository_that_is_named(path: str, uri: str) -> None:
+    """Code scanning refuses a result at an address, such as that of the host."""
+    log = json.loads(to_sarif(_runs.every_outcome(), Path(path)))
+    assert not _sarif.complaints(log)
+    results = log["runs"][0]["results"]
+    places = [each["locations"][0]["physicalLocation"]["artifactLocation"] for each in results]
+    assert places == [{"uri": uri}] * 3
 
 
 def test_levels_tell_findings_from_warnings_and_from_what_is_undecided() -> None:
@@ -66,12 +81,14 @@ def test_every_case_of_the_run_is_a_rule_with_help() -> None:
     rules = {rule["id"]: rule for rule in _read(_runs.every_outcome())["tool"]["driver"]["rules"]}
     assert list(rules) == ["control-good", "untrusted-ca", "rogue-ca-in-store"]
     assert _runs.BY_NAME["rogue-ca-in-store"].fix in rules["rogue-ca-in-store"]["help"]["text"]
+    assert all(LEGEND in rule["help"]["text"] for rule in rules.values())
 
 
 def test_a_fingerprint_stays_and_tells_cases_hosts_and_styles_apart() -> None:
     def first(run: Run) -> str:
-        found: str = _read(run)["results"][0]["partialFingerprints"]["certpinCase/v1"]
-        return found
+        found = _read(run)["results"][0]["partialFingerprints"]
+        assert found["primaryLocationLineHash"] == f"{found['certpinCase/v1'][:16]}:1"
+        return str(found["primaryLocationLineHash"])
 
     def of(name: str, style: Style = Style.LEAF, **fields: Any) -> Run:
         return _runs.run((_runs.met(_runs.BY_NAME[name], gives=True),), style, **fields)

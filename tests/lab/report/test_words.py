@@ -86,6 +86,22 @@ def test_what_only_pins_stop_is_told_of_a_client_without_pins() -> None:
     assert "a client with pins on the server's key" in verdict_line(run.results[1])
 
 
+@pytest.mark.parametrize("style", [Style.NONE, Style.CA])
+def test_a_renewal_is_no_attack_although_other_pins_refuse_it(style: Style) -> None:
+    renewed = _runs.BY_NAME["rot-new-key-pinned-ca"]
+    accepted, refused = (
+        _runs.run((_runs.met(renewed, gives=gives, style=style),), style) for gives in (True, False)
+    )
+    assert (tally(accepted).honest, tally(accepted).beyond) == (1, 0)
+    assert verdict_line(accepted.results[1]) == "the client accepted, as it must"
+    assert verdict_line(refused.results[1]) == "the client refused a server that it must accept"
+
+
+def test_an_attack_that_a_style_accepts_is_no_honest_server() -> None:
+    run = _runs.run((_runs.met(ROGUE, gives=False, style=Style.NONE),), Style.NONE)
+    assert "a server that its style accepts" in verdict_line(run.results[1])
+
+
 def test_every_outcome_has_its_own_line() -> None:
     lines = [verdict_line(each) for each in _runs.every_outcome().results[1:-1]]
     assert lines == [

@@ -14,8 +14,8 @@ _VERDICTS = [
     Mutation(
         "a lax call is needed",
         _JUDGE,
-        "    if not any(each.said for each in attacked):\n",
-        "    if not attacked:\n",
+        "    if not any(each.said for each in judged):\n",
+        "    if not judged:\n",
         f"{_J}test_what_was_never_said_at_all_proves_nothing",
     ),
     Mutation(

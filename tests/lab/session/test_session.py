@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from certpin.lab.evidence import KEPT
-from certpin.lab.script import Act, Answer, Opening, Settings
+from certpin.lab.script import Act, Answer, Opening, Role, Settings
 from certpin.lab.session import session as session_module
 from certpin.lab.session.session import Session
 from tests.lab.session._wire import HOST, SECOND, TOKEN, Wire, anyone, cast, hello_of, play, records
@@ -195,7 +195,7 @@ def test_clear_text_without_end_fills_no_memory() -> None:
 
 
 def test_the_lab_can_answer_in_clear_text() -> None:
-    session = Session(play(cast().honest.but(hostile=True, opening=Opening.PLAIN)))
+    session = Session(play(cast().honest.but(role=Role.ATTACKER, opening=Opening.PLAIN)))
     session.receive(hello_of(anyone()))
     assert TOKEN.encode() in session.data_to_send()
     assert session.done

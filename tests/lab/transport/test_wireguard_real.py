@@ -11,7 +11,7 @@ import pytest
 
 from certpin.lab import LabServer
 from certpin.lab.play import Play
-from certpin.lab.script import Act, Opening, Script
+from certpin.lab.script import Act, Opening, Role, Script
 from certpin.lab.session.application import Where
 from certpin.lab.transport.front import Reached
 from certpin.lab.transport.relay import UPSTREAM
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def _meet(server: LabServer, client: Callable[[socket.socket], bytes]) -> tuple[Lab, bytes]:
     """A lab whose honest server is this one, on loopback, and what its client got."""
     lab = Lab()
-    real = Act((), b"", hostile=False, opening=Opening.RELAY)
+    real = Act((), b"", role=Role.HONEST, opening=Opening.RELAY)
     lab.play = Play(Script.of(real), Where("token"), (HOST,))
     lab.play.upstream = Reached(UPSTREAM, "127.0.0.1", server.port)
     address = lab.addresses.allot(HOST)

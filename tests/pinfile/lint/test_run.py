@@ -90,10 +90,16 @@ def test_a_refusal_that_a_rule_has_told_is_not_told_again(
 
 
 def test_a_finding_says_its_host_its_file_and_what_to_do(tmp_path: Path) -> None:
-    (found,) = _lint(f'{GOOD}rule = "leaf"\n', tmp_path).findings
-    assert (found.host, found.key) == ("api.bank.example", "host[0].pin[1].rule")
+    (found,) = _lint(f'{GOOD}owner = "payments"\n', tmp_path).findings
+    assert (found.host, found.key) == ("api.bank.example", "host[0].pin[1].owner")
     assert (found.file, found.fix) == (str(tmp_path / "pins.toml"), RULES["unknown-key"].fix)
-    assert found.message == "'rule' is not known here (did you mean role?)"
+    assert found.message == "'owner' is not known here (known: pin, role, state, note)"
+
+
+def test_a_misspelt_key_is_one_error_that_names_the_right_one(tmp_path: Path) -> None:
+    (found,) = _lint(f'{GOOD}rule = "leaf"\n', tmp_path).findings
+    assert (found.rule, found.severity) == ("misspelt-key", "error")
+    assert found.message == "'rule' is not a key of this table, and looks like 'role'"
 
 
 def test_what_is_allowed_is_kept_with_its_reason(tmp_path: Path) -> None:
@@ -154,10 +160,10 @@ def test_a_file_that_stops_the_reading_is_an_error(tmp_path: Path) -> None:
 
 
 def test_findings_stand_in_the_order_of_their_lines_the_worst_first(tmp_path: Path) -> None:
-    text = GOOD.replace('"api.bank', '"API.bank') + f"mod = 1\n{DEBUG}"
+    text = GOOD.replace('"api.bank', '"API.bank') + f"owner = 1\n{DEBUG}"
     report = _lint(text, tmp_path)
-    assert [each.severity for each in report.findings] == ["note", "warning", "warning"]
-    assert [len(report.at_least(word)) for word in ("error", "warning", "note")] == [0, 2, 3]
+    assert [each.severity for each in report.findings] == ["note", "error", "warning"]
+    assert [len(report.at_least(word)) for word in ("error", "warning", "note")] == [1, 2, 3]
 
 
 def test_every_rule_explains_itself() -> None:

@@ -74,3 +74,6 @@ class Noted:
         self.before_write(path)
         self._storage.write(path, data)
         self.written.append(path)
+
+    def sweep(self) -> None:
+        self._storage.sweep()

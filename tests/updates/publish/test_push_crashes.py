@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,24 @@ def test_killed_at_any_moment_it_leaves_the_old_set_or_the_new(
     assert world.both_follow("last") == newest
     assert moment > 8
     assert found == {2, newest}
+
+
+def test_what_an_earlier_killed_push_left_is_removed_whatever_its_name(world: Delivered) -> None:
+    www = world.server.folder
+    world.push()
+    hour_old = time.time() - 3600
+    names = (
+        *("metadata/.7.targets.json.abcd_123", "metadata/.9.root.json.abcdefgh"),
+        *(f"targets/.{'0' * 64}.pins.toml.abcdefgh", f"targets/ca/.{'0' * 64}.root.pem.abcdefgh"),
+    )
+    others = (".htaccess", "metadata/.not-ours.json.abcdefgh", "metadata/.8.root.json.abcdefgh")
+    for name in (*names, *others):
+        (www / name).parent.mkdir(exist_ok=True)
+        (www / name).write_bytes(b"partial")
+        os.utime(www / name, (hour_old, hour_old))
+    (www / "metadata/.8.root.json.abcdefgh").touch()  # of a push that is still at work
+    world.push()
+    assert sorted(left_behind(www)) == sorted(name.rpartition("/")[2] for name in others)
 
 
 def test_killed_at_any_moment_the_first_push_shows_nothing_or_all(world: Delivered) -> None:

@@ -427,6 +427,34 @@ def test_trust_files_are_signed_with_it(firm: Firm, client: Client, root: Author
     assert firm.state.current.files["ca/bank.pem"] == root.pem
 
 
+def test_servers_are_not_signed_and_other_servers_need_no_new_version(firm: Firm) -> None:
+    server = '\n# rack 7\n[[host.server]]\naddress = "10.1.2.3:8443"\nregion = "eu"\n'
+    firm.publish(2, text(2) + server)
+    firm.sign("targets", "online")
+    assert firm.state.current is not None
+    assert firm.state.current.files["pins.toml"].decode() == text(2)
+    assert not [
+        file
+        for file in firm.site.rglob("*")
+        if file.is_file() and any(word in file.read_bytes() for word in (b"10.1.2.3", b"rack 7"))
+    ]
+    before = _files(firm)
+    (firm.here / "pins.toml").write_text(text(2) + server.replace("10.1.2.3", "10.9.9.9"))
+    firm.sign("targets", "online")
+    assert {name for name, data in _files(firm).items() if before[name] != data} == {
+        "site/metadata/timestamp.json"  # it is signed anew each day
+    }
+
+
+def test_a_server_that_cannot_be_left_out_is_not_signed(firm: Firm) -> None:
+    written = text(2).replace(
+        "[[host.pin]]", 'server = [{ address = "10.1.2.3" }]\n[[host.pin]]', 1
+    )
+    firm.publish(2, written)
+    with pytest.raises(ConfigError, match="cannot be left out as they are written"):
+        firm.sign("targets", "online")
+
+
 @pytest.mark.parametrize("where", ["outside", "link", "absolute", "dots", "flutter"])
 def test_a_trust_file_elsewhere_or_in_the_place_of_another_is_not_signed(
     firm: Firm, root: Authority, tmp_path: Path, where: str

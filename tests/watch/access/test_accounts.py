@@ -75,10 +75,18 @@ def test_a_stranger_costs_as_much_as_somebody(
     assert len({len(each) for each in texts}) == 1
 
 
-@pytest.mark.parametrize("password", ["short", "a" * 40, "anna-anna-anna-1", "x" * 200 + "ab" * 99])
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("short", "a" * 40, "anna-anna-anna-1", "x" * 200 + "ab" * 99, "a" * 300),
+        *("passwordpassword", "Passw0rdPassw0rd", "qwertyuiopasdfgh", "1234567890123456"),
+        *("certpincertpincertpin", "certpin-certpin-1", "anna-anna-anna2026"),
+        *("pins.bank.examplepins", "letmein letmein letmein"),
+    ],
+)
 def test_a_weak_password_is_refused_without_being_told(password: str) -> None:
     with pytest.raises(InputError) as caught:
-        accounts.hash_new(password, "anna-anna-anna")
+        accounts.hash_new(password, "anna-anna-anna", "https://pins.bank.example/")
     assert password not in str(caught.value)
 
 
@@ -108,7 +116,10 @@ def test_a_source_that_guesses_waits_and_nobody_else_does(house: House) -> None:
     assert sign_in(house.browser(), "anna").status_code == 429
     assert int(sign_in(house.browser(), "anna").headers["retry-after"]) >= 1
     elsewhere = house.like(public_url="https://watch.example", listen=("0.0.0.0", 8460))
-    assert sign_in(elsewhere.browser(address="192.0.2.9"), "anna").status_code == 303
+    assert (
+        sign_in(elsewhere.browser("https://watch.example", address="192.0.2.9"), "anna").status_code
+        == 303
+    )
     house.clock.move(seconds=throttle.LONGEST_WAIT)
     assert sign_in(house.browser(), "anna").status_code == 303
 

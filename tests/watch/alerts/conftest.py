@@ -9,7 +9,7 @@ import pytest
 
 from certpin.watch.alerts import settings as alerts
 from certpin.watch.alerts.look import Looker
-from certpin.watch.alerts.service import Service
+from certpin.watch.alerts.run import services
 from certpin.watch.alerts.settings import Tell
 from certpin.watch.alerts.telling import Turn
 from certpin.watch.secret import Secret
@@ -36,7 +36,7 @@ class Stage:
         settings = Settings(pins=(), alerts=table, public_url="https://watch.bank.example/")
         self.watch = Watch(settings, store, Watched(()), self._clock)
         self.looker = Looker(self.watch, lambda *_: list(self.found))
-        self.turns = [Turn(self.watch, Service(each)) for each in tell]
+        self.turns = [Turn(self.watch, each) for each in services(table)]
 
     def _clock(self) -> datetime:
         return datetime.fromtimestamp(self.now, UTC)

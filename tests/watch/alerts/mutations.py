@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _ALERTS = "certpin/watch/alerts/"
+_FACTS = "certpin/watch/facts/"
 _STATE = "tests/watch/alerts/test_state.py::test_"
 _RULES = "tests/watch/alerts/rules/test_rules.py::test_"
 _GATHER = "tests/watch/alerts/test_gather.py::test_"
@@ -73,12 +74,41 @@ MUTATIONS: list[Mutation] = [
         "and True",
         _STATE + "a_silence_of_neither_rule_nor_host_covers_nothing",
     ),
-    _rule(
+    Mutation(
         "a pinned certificate that was sent along does not count",
-        "judged.py",
-        "            if place.above is not Signature.GOOD:\n                return False\n",
+        _FACTS + "chain_check.py",
+        "        if place.above is not Signature.GOOD:\n            break\n",
         "",
         _GATHER + "a_pinned_certificate_that_was_merely_sent_along_hides_nothing",
+    ),
+    Mutation(
+        "a compromised key is accepted by no version",
+        _FACTS + "chain_check.py",
+        "path is None or _has_compromised_key(path, policies)",
+        "path is None",
+        _GATHER + "a_compromised_key_is_accepted_by_no_version",
+    ),
+    Mutation(
+        "a chain is verified at the time of its report",
+        _FACTS + "authority.py",
+        "    begin, end = int(since.timestamp()), ",
+        "    begin, end = int(since.timestamp()) // 3600 * 3600, ",
+        _GATHER + "a_leaf_is_vouched_for_from_its_first_second",
+    ),
+    _rule(
+        "what was acknowledged and got worse is told",
+        "state.py",
+        'peak=severity, acknowledged_at=None, acknowledged_by=""',
+        "peak=severity",
+        _STATE + "what_was_acknowledged_is_not_repeated_until_it_gets_worse",
+    ),
+    _rule(
+        "signs that services act on are replaced for Alertmanager",
+        "alertmanager.py",
+        '"summary": harmless(alert.summary, _LONGEST)',
+        '"summary": alert.summary',
+        "tests/watch/alerts/test_alertmanager.py::test_"
+        "a_real_alertmanager_has_an_alert_from_its_beginning_to_its_end",
     ),
     _rule(
         "what could not be looked at is not over",
@@ -143,9 +173,9 @@ MUTATIONS: list[Mutation] = [
         "if vouched:",
         _RULES + "what_an_authority_issued_is_critical_however_few_tell_it",
     ),
-    _rule(
+    Mutation(
         "an authority vouches for the host alone",
-        "authority.py",
+        _FACTS + "authority.py",
         "verifier.verify(path[0], path[1:])",
         "store",
         _GATHER + "nobody_can_invent_a_chain_that_an_authority_issued",

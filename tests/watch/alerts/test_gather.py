@@ -14,15 +14,16 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import insert
 
+from certpin.pins import HostPin
 from certpin.rotation import History
-from certpin.watch.alerts.authority import is_vouched_for
 from certpin.watch.alerts.bounds import MOST_FINDINGS, bounded
 from certpin.watch.alerts.evidence import DAY, HOUR
 from certpin.watch.alerts.gather import Past, gather
-from certpin.watch.alerts.judged import matches
 from certpin.watch.alerts.listing import open_alerts
 from certpin.watch.alerts.rules import RULES
 from certpin.watch.alerts.signed_folder import roles_of
+from certpin.watch.facts.authority import is_vouched_for
+from certpin.watch.facts.chain_check import ChainJudge
 from certpin.watch.patterns import Patterns
 from certpin.watch.store.keeping import keep_chains
 from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_NETWORKS
@@ -197,12 +198,33 @@ def test_a_pinned_certificate_that_was_merely_sent_along_hides_nothing(
     from certpin.lab import Authority
 
     evil = ders(Authority("Evil").issue(HOST))
-    pins = kit.policy(HOST, intermediate.pin).pins
-    assert matches(ders(good), HOST, pins)
-    assert not matches((*evil, *ders(good)), HOST, pins)
+    judge = ChainJudge((watched(intermediate.pin),), datetime.now(UTC))
+    assert judge.verdict(HOST, ders(good)) == "accepted"
+    assert judge.verdict(HOST, (*evil, *ders(good))) == "refused"
     # Nor does a name that is right: the signature is not.
     forged = ders(Authority("Test Intermediate").issue(HOST))
-    assert not matches((forged[0], *ders(good)[1:]), HOST, pins)
+    assert judge.verdict(HOST, (forged[0], *ders(good)[1:])) == "refused"
+
+
+def test_a_policy_is_applied_as_clients_apply_it(good: Identity, intermediate: Authority) -> None:
+    def verdict(**more: Any) -> str:
+        pins = kit.pin_set(kit.policy(HOST, intermediate.pin, **more))
+        judge = ChainJudge((WatchedSet(Path("pins.toml"), pins, History()),), datetime.now(UTC))
+        return judge.verdict(HOST, ders(good))
+
+    assert verdict(match="ca") == "accepted"
+    assert verdict(match="leaf") == "refused"
+    assert (
+        verdict(expires=datetime(2020, 1, 1, tzinfo=UTC)) == "accepted"
+    )  # they are its pins still
+
+
+def test_a_compromised_key_is_accepted_by_no_version(good: Identity, root: Authority) -> None:
+    policy = kit.policy(HOST, root.pin)
+    policy = replace(policy, pins=(*policy.pins, HostPin(good.pin, "leaf", "compromised")))
+    sets = (WatchedSet(Path("pins.toml"), kit.pin_set(policy), History()),)
+    chain = (*ders(good), root.certificate.der)
+    assert ChainJudge(sets, datetime.now(UTC)).verdict(HOST, chain) == "refused"
 
 
 def test_nobody_can_invent_a_chain_that_an_authority_issued(
@@ -216,7 +238,7 @@ def test_nobody_can_invent_a_chain_that_an_authority_issued(
     def is_vouched(chain: tuple[bytes, ...], host: str = HOST, when: datetime = moment) -> bool:
         return is_vouched_for(chain, host, trusted, when)
 
-    assert is_vouched(ders(good))
+    assert is_vouched(ders(good), when=moment + timedelta(minutes=1))
     assert is_vouched((*ders(good), *trusted))
     assert not is_vouched(ders(good), "other.example")
     assert not is_vouched(ders(good), when=moment + timedelta(days=9000))
@@ -225,6 +247,38 @@ def test_nobody_can_invent_a_chain_that_an_authority_issued(
     assert not is_vouched((forged[0], *ders(good)[1:]))
     for junk in ((), (b"junk",), (ders(good)[0],)):
         assert not is_vouched(junk)
+
+
+def test_a_leaf_is_vouched_for_from_its_first_second(root: Authority) -> None:
+    issued = root.at(datetime.now(UTC).replace(minute=40)).issue(HOST, days=6)
+    chain, leaf, second = ders(issued), issued.chain[0], timedelta(seconds=1)
+    begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+
+    def is_vouched(since: datetime, until: datetime | None = None) -> bool:
+        return is_vouched_for(chain, HOST, (root.certificate.der,), since, until)
+
+    assert not is_vouched(begin - second)
+    assert is_vouched(begin)
+    assert is_vouched(end)
+    assert not is_vouched(end + second)
+    # Reported by a clock that is behind, or expired since: it was issued all the same.
+    assert is_vouched(begin - second, begin)
+    assert is_vouched(end - second, end + timedelta(days=30))
+    assert not is_vouched(begin - timedelta(days=2), begin - second)
+
+
+def test_a_certificate_of_this_hour_is_critical_at_once(
+    sqlite_store: Store, good: Identity, root: Authority
+) -> None:
+    """A mis-issued certificate is used while it is new."""
+    issued = root.at(datetime.now(UTC).replace(minute=40)).issue(HOST)
+    now = int(issued.chain[0].not_valid_before_utc.timestamp()) + 60
+    pins = kit.pin_set(kit.policy(HOST, good.pin, trust=kit.anchors(root)))
+    here = stage(sqlite_store, WatchedSet(Path("pins.toml"), pins, History()))
+    report(sqlite_store, ders(issued), hour=now - now % HOUR, first_at=now - 30, last_at=now)
+    with sqlite_store.read() as connection:
+        found = gather(connection, here.watch, Past(), now, {})
+    assert [each.severity for each in RULES["strange-chain"].find(found)] == ["critical"]
 
 
 def test_a_root_that_no_server_sends_counts_where_it_signed(

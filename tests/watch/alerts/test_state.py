@@ -160,3 +160,25 @@ def test_two_findings_of_one_trouble_are_one_alert_as_bad_as_the_worse() -> None
     assert book.look(NOW, finding(severity="warning"), finding()) == ["opened!"]
     (alert,) = book.alerts.values()
     assert alert.severity == "critical"
+
+
+def test_what_was_acknowledged_is_not_repeated_until_it_gets_worse() -> None:
+    book = Book()
+    assert book.look(NOW, finding(severity="warning")) == ["opened!"]
+    (key, alert) = next(iter(book.alerts.items()))
+    book.alerts[key] = replace(alert, acknowledged_at=NOW + 60, acknowledged_by="anna")
+    assert book.alerts[key].state == "acknowledged"
+    assert book.look(NOW + 2 * REPEAT, finding(severity="warning")) == []
+    assert book.look(NOW + 2 * REPEAT + 60, finding()) == ["escalated!"]
+    worse = book.alerts[key]
+    assert (worse.state, worse.acknowledged_by) == ("open", "")
+
+
+def test_what_is_gone_and_held_open_is_called_recovering() -> None:
+    book = Book()
+    book.look(NOW, finding())
+    book.look(NOW + 60)
+    (alert,) = book.alerts.values()
+    assert alert.state == "recovering"
+    book.look(NOW + 120, finding())
+    assert next(iter(book.alerts.values())).state == "open"

@@ -40,7 +40,7 @@ def _story(stage: Stage) -> list[str]:
     with stage.watch.store.read() as connection:
         (alert,) = open_alerts(connection)
         assert alert.id is not None
-        story = facts.alert(connection, alert.id)
+        story = facts.alert(connection, stage.watch.settings.alerts, alert.id)
     assert story is not None
     return [f"{each.what} {each.who} {each.note}".strip() for each in story.events]
 
@@ -58,6 +58,23 @@ def test_an_alert_is_told_with_what_happened_whom_it_touches_and_what_to_run(
     assert "    certpin check" in body["message"]
     assert "https://watch.bank.example/alerts/1" in body["message"]
     assert body["type"] == "failure"
+    (alert,) = body["alerts"]
+    assert alert == {
+        "id": 1,
+        "event": "opened",
+        "rule": "pin-mismatch",
+        "severity": "critical",
+        "state": "open",
+        "host": HOST,
+        "pin_set": "bank-app",
+        "summary": finding().summary,
+        "command": "certpin check",
+        "clients": 1200,
+        "opened_at": "2027-01-15T08:00:00Z",
+        "resolved_at": None,
+        "acknowledged_by": "",
+        "url": "https://watch.bank.example/alerts/1",
+    }
     assert _story(stage)[-1] == "told hook opened"
     _tell(stage)
     assert len(webhook.bodies) == 1

@@ -232,14 +232,14 @@ def test_versions_that_anybody_invents_do_not_crowd_out_those_of_the_journal(
 def test_alerts_are_listed_the_worst_first(store: Store, digests: dict[str, bytes]) -> None:
     del digests
     with store.read() as connection:
-        assert [each.rule for each in alerts.open_alerts(connection)] == ["mismatch"]
-        assert [each.rule for each in alerts.alerts(connection, which="all").items] == [
+        assert [each.rule for each in alerts.open_alerts(connection, Settings())] == ["mismatch"]
+        assert [each.rule for each in alerts.alerts(connection, Settings(), which="all").items] == [
             "gone",
             "mismatch",
         ]
         assert alerts.open_counts(connection) == {("mismatch", "critical"): 1}
-        story = alerts.alert(connection, 1)
-        assert alerts.alert(connection, 99) is None
+        story = alerts.alert(connection, Settings(), 1)
+        assert alerts.alert(connection, Settings(), 99) is None
         silences = alerts.silences(connection, NOW, Settings()).items
         active = alerts.silences(connection, NOW, Settings(), active=True).items
     assert story is not None

@@ -35,9 +35,11 @@ def path(authority: Authority) -> tuple[bytes, ...]:
     return (*ders(authority.issue(HOST)), authority.issuer.certificate.der)
 
 
-def test_the_issuer_that_the_monitor_sees_is_expected(ours: Authority) -> None:
-    found = issuer.origin(ders(ours.issue(HOST)), path(ours))
-    assert (found.kind, found.name) == ("expected", "Ours CA")
+def test_the_usual_issuer_makes_no_key_a_pinned_one(ours: Authority) -> None:
+    found = issuer.origin(ders(ours.issue(HOST)), path(ours), verdict="issued")
+    assert (found.kind, found.name) == ("usual", "Ours CA")
+    assert "may be an attack" in found.sentences[1]
+    assert issuer.origin(ders(ours.issue(HOST)), path(ours), verdict="accepted").kind == "pinned"
 
 
 def test_the_same_name_with_another_key_is_not_the_same_issuer(ours: Authority) -> None:
@@ -49,7 +51,7 @@ def test_a_name_over_a_signature_that_does_not_hold_is_called_forged(ours: Autho
     forged = Authority("Ours Root", now=NOW).intermediate("Ours CA")
     leaf = ders(forged.issue(HOST))[0]
     found = issuer.origin((leaf, ours.certificate.der), path(ours))
-    assert found.kind != "expected"
+    assert found.kind != "usual"
     assert found.sentences[0].startswith("FORGED")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 from sqlalchemy import event
 
+from certpin.watch.alerts.settings import Settings
 from certpin.watch.facts import adoption, alerts, failures, freshness, hosts, sightings
 from certpin.watch.facts.breakdown import breakdown
 from certpin.watch.facts.failures import By, Only, Range
@@ -34,8 +35,8 @@ QUESTIONS: dict[str, Callable[[Connection], object]] = {
     "top chains": lambda c: failures.top_chains(c, YEAR),
     "adoption": lambda c: adoption.adoption(c, GLANCE.sets[0], NOW),
     "told": lambda c: adoption.told(c, "bank", NOW, [11]),
-    "open alerts": alerts.open_alerts,
-    "alerts of a host": lambda c: alerts.alerts(c, host=API),
+    "open alerts": lambda c: alerts.open_alerts(c, Settings()),
+    "alerts of a host": lambda c: alerts.alerts(c, Settings(), host=API),
     "freshness": lambda c: freshness.freshness(c, GLANCE, NOW),
 }
 # Small tables, and an index as a whole: what is asked from each vantage, who holds a lease, and

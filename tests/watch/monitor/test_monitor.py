@@ -62,6 +62,21 @@ def test_a_host_is_asked_written_down_once_and_found_in_order(
         assert connection.scalar(select(func.count()).select_from(CERTIFICATES)) == 3
 
 
+def test_a_server_of_the_pin_file_is_asked_without_further_settings(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    leaf = intermediate.issue("localhost")
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf)
+        text = (scene.folder / "pins.toml").read_text()
+        table = f'[[host.server]]\naddress = "127.0.0.1:{server.port}"\nregion = "eu"\n'
+        (scene.folder / "pins.toml").write_text(text + table)
+        scene.confirm()
+    (row,) = rows(scene.watch.store)
+    assert (row.outcome, row.port, row.address) == ("verified", server.port, "127.0.0.1")
+    assert scene.found() == []
+
+
 def test_a_new_key_is_told_after_a_second_look_and_gone_when_it_is_pinned(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:

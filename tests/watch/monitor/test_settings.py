@@ -10,6 +10,7 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin.pinfile.fields import Table
+from certpin.pins import HostPolicy, HostServer
 from certpin.rotation import History
 from certpin.watch.monitor import settings
 from certpin.watch.monitor.targets import Target, charges, targets_of
@@ -23,7 +24,11 @@ def read(**data: Any) -> settings.Settings:
 
 
 def asked(*patterns: str, trust: Any = None, **data: Any) -> list[Target]:
-    pins = kit.pin_set(*(kit.policy(pattern, trust=trust) for pattern in patterns))
+    return asked_of(*(kit.policy(pattern, trust=trust) for pattern in patterns), **data)
+
+
+def asked_of(*policies: HostPolicy, **data: Any) -> list[Target]:
+    pins = kit.pin_set(*policies)
     watched = WatchedSet(Path("pins.toml"), pins, History())
     return list(targets_of(charges([watched], read(**data), NOW)))
 
@@ -82,6 +87,28 @@ def test_ways_take_the_place_of_the_host_itself() -> None:
         (("www.bank.test", 443, "at 192.0.2.8:8443"), ("fra1",)),
         (("mail.bank.test", 25, "starttls smtp"), ("local",)),
     ]
+
+
+def test_the_servers_of_the_pin_file_are_asked() -> None:
+    servers = (HostServer(port=8443), HostServer("192.0.2.7", 587, "smtp"))
+    www = HostServer("www.shop.test", 9443)
+    policies = (
+        kit.policy("api.bank.test", servers=servers),
+        kit.policy("*.shop.test", servers=(www,)),
+    )
+    assert [each.key for each in asked_of(*policies)] == [
+        ("api.bank.test", 8443, ""),
+        ("api.bank.test", 587, "at 192.0.2.7:587, starttls smtp"),
+        ("www.shop.test", 9443, ""),
+    ]
+
+
+def test_an_entry_that_only_names_a_host_keeps_its_servers_and_a_way_replaces_them() -> None:
+    policy = kit.policy("api.bank.test", servers=(HostServer(port=8443),))
+    (kept,) = asked_of(policy, host=[{"name": "api.bank.test", "every_address": True}])
+    assert (kept.key, kept.every_address) == (("api.bank.test", 8443, "each address"), True)
+    (replaced,) = asked_of(policy, host=[{"name": "api.bank.test", "port": 9443}])
+    assert replaced.key == ("api.bank.test", 9443, "")
 
 
 def test_anchors_of_its_own_make_another_way(root: Any) -> None:

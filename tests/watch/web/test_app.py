@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from certpin.watch.access import routes as access
+from certpin.watch.access import tokens
+from certpin.watch.access.settings import Settings as AccessSettings
+from certpin.watch.alerts.settings import Tell
 from certpin.watch.metrics import routes as metrics
+from certpin.watch.secret import Secret
 from certpin.watch.settings import Settings
 from certpin.watch.store import migrate, open_store
 from certpin.watch.watch import Watch
@@ -92,3 +97,48 @@ def test_what_is_not_there_is_a_page_or_a_problem(client: TestClient) -> None:
     told = client.get("/nothing", headers={"Accept": "application/json"})
     assert told.headers["Content-Type"] == "application/problem+json"
     assert "default-src 'none'" in told.headers["Content-Security-Policy"]
+
+
+def test_a_request_that_names_two_hosts_is_refused(client: TestClient) -> None:
+    """RFC 9112 section 3.2."""
+    for path in ("/", "/healthz", "/reports", "/api/v1/alerts"):
+        twice = [("host", "127.0.0.1"), ("host", "evil.example")]
+        assert client.get(path, headers=twice).status_code == 400, path
+        assert client.get(path, headers=twice[:1]).status_code != 400, path
+
+
+def test_with_a_public_address_other_hosts_are_refused(watch: Watch) -> None:
+    settings = replace(
+        watch.settings,
+        public_url="https://Watch.bank.example/",
+        access=AccessSettings(hosts=frozenset({"watch.internal"})),
+    )
+    app = application(replace(watch, settings=settings), _no_collector, Condition())
+
+    def status(base: str, path: str = "/", address: str = "192.0.2.1", **headers: str) -> int:
+        client = TestClient(app, base, follow_redirects=False, client=(address, 50_000))
+        return client.get(path, headers=headers).status_code
+
+    for base in ("https://watch.bank.example", "https://watch.bank.example:8460"):
+        assert status(base) == 401
+    assert status("https://watch.internal") == 401
+    for base in ("https://evil.example", "https://192.0.2.9", "https://127.0.0.1"):
+        assert status(base) == status(base, "/api/v1/alerts") == 421, base
+        assert status(base, "/healthz") == 200
+        assert status(base, "/reports") == 418  # clients report under the name in their pin file
+    assert status("http://127.0.0.1:8460", address="127.0.0.1") != 421  # on this machine
+    with watch.store.write() as connection:
+        _, token = tokens.make(connection, "prometheus", ["metrics"], by="anna", now=watch.clock())
+    bearer = {"authorization": f"Bearer {token}"}
+    assert status("http://10.0.0.7:8460", "/metrics", **bearer) == 200
+
+
+def test_every_page_says_that_alerts_go_nowhere(watch: Watch, client: TestClient) -> None:
+    pages = ("/", "/failures", "/pin-sets", "/alerts", "/silences", "/live", "/about", "/account")
+    for path in pages:
+        assert "Alerts are sent to nobody" in client.get(path, headers={"accept": "text/html"}).text
+    told = replace(watch.settings.alerts, tell=(Tell("x", Secret("json://127.0.0.1")),))
+    settings = replace(watch.settings, alerts=told)
+    app = application(replace(watch, settings=settings), _no_collector, Condition())
+    page = TestClient(app, "http://127.0.0.1", client=("127.0.0.1", 50_000)).get("/").text
+    assert "Alerts are sent to nobody" not in page

@@ -73,7 +73,11 @@ async def _post(watch: Watch, documents: list[tuple[str, Any, str]]) -> list[int
 
 def _paths(watch: Watch, digest: str) -> list[str]:
     with watch.store.read() as connection:
-        opened = [each for each in open_alerts(connection) if "window.hacked" in each.summary]
+        opened = [
+            each
+            for each in open_alerts(connection, watch.settings.alerts)
+            if "window.hacked" in each.summary
+        ]
     assert opened, "no alert says who issued the chain"
     return [
         *("/", "/live", "/alerts", "/pin-sets", "/pin-sets/bank-app", "/silences", "/audit"),

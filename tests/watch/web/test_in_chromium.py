@@ -6,6 +6,7 @@ What axe-core finds is what a machine can find: that the order makes sense, some
 from __future__ import annotations
 
 import re
+import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -91,6 +92,46 @@ def test_every_page_is_for_everybody_in_both_themes_and_on_a_telephone(
         for path in pages(served).values():
             page.goto(path)
             _is_for_everybody_in_each_look(page)
+
+
+def _families() -> list[str]:
+    """The fonts of a bare Debian and of a usual desktop, as far as they are installed."""
+    known = subprocess.run(["fc-list", ":", "family"], capture_output=True, text=True, check=True)
+    found = [name for name in ("DejaVu Sans", "Noto Sans") if name in known.stdout]
+    assert found
+    return found
+
+
+def test_no_page_is_wider_than_the_screen_whatever_its_font(
+    browser: Browser, served: Served
+) -> None:
+    """Wide letters, and the spacing that readers may set (WCAG 2.2, 1.4.12)."""
+    spaced = "* { letter-spacing: .05em !important; }"
+    styles = [f"* {{ font-family: '{each}' !important; }}" for each in _families()]
+    with tab(browser, served, bypass_csp=True) as page:
+        for path in pages(served).values():
+            page.goto(path)
+            for style in (*styles, spaced):
+                page.add_style_tag(content=style)
+                for width in (1024, 760, NARROW[0]):
+                    page.set_viewport_size({"width": width, "height": 800})
+                    assert not page.evaluate(_WIDER), f"{path} is wider than {width}: {style}"
+
+
+def test_times_are_shown_in_the_readers_zone_on_demand(browser: Browser, served: Served) -> None:
+    with tab(browser, served, timezone_id="Asia/Tokyo", locale="en-GB") as page:
+        page.goto("/alerts/1")
+        moment = page.locator("time[data-zoned=minute]").first
+        expect(moment).to_contain_text("UTC")
+        page.get_by_role("button", name="Times: UTC").click()
+        expect(moment).to_contain_text("GMT+9")
+        expect(page.locator("#zone-words")).to_contain_text("Asia/Tokyo")
+        page.goto("/live")
+        expect(page.locator("#live time[data-zoned=second]")).to_contain_text("GMT+9")
+        page.wait_for_timeout(1500)  # the page was asked anew since, by a clock that runs in it
+        expect(page.locator("#live time[data-zoned=second]")).to_contain_text("GMT+9")
+        page.get_by_role("button", name="Times: your zone").click()
+        expect(page.locator("#live time[data-zoned=second]")).to_contain_text("UTC")
 
 
 def test_what_can_be_touched_on_a_telephone_is_large_enough(

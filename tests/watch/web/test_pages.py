@@ -19,9 +19,11 @@ from certpin.watch.access.visitor import Visitor
 from certpin.watch.alerts.settings import Settings, Tell
 from certpin.watch.secret import Secret
 from certpin.watch.store.tables.access import AUDIT
-from certpin.watch.store.tables.alerts import SILENCES
+from certpin.watch.store.tables.alerts import ALERTS, SILENCES
+from certpin.watch.store.tables.sightings import LATEST, SIGHTINGS
 from certpin.watch.web.pages import routes as pages
 from certpin.watch.web.pages.about import _shown
+from certpin.watch.web.pages.render import environment
 from tests.watch._pages import a_year, app_of
 from tests.watch._year_pins import FIRST
 from tests.watch.web.hostile import ALERT, SENT, write_hostile
@@ -29,6 +31,7 @@ from tests.watch.web.hostile import ALERT, SENT, write_hostile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sqlalchemy import Connection
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -135,7 +138,42 @@ def test_a_chain_is_compared_and_its_issuer_is_a_claim(
     assert "It calls itself Zscaler, which inspects TLS" in page
     assert "the claim of the certificate alone" in page
     assert "Issuer <b>differs</b>" in page
-    assert "No vantage was ever shown this chain" in page
+    assert "No location of the monitor ever saw this chain at api.bank.example" in page
+
+
+def test_a_key_that_is_not_pinned_is_green_on_no_page(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    """The usual authority issued it, and alerts call it a possible attack."""
+    watch, year, _ = made
+    chain = year.misissued.hex()
+    page = client.get(f"/failures/chains/{chain}?host={FIRST[0]}").text
+    assert 'class="verdict bad"' in page
+    assert "An authority did issue it for this host: it may be an attack." in page
+    for path in (f"/failures?host={FIRST[0]}", f"/hosts/{FIRST[0]}", "/live"):
+        rows = [row for row in re.split("<li|<tr|<div", client.get(path).text) if chain in row]
+        assert rows, path
+        assert all("badge good" not in row for row in rows), path
+    with watch.store.read() as connection:
+        latest = select(SIGHTINGS.c.served).where(SIGHTINGS.c.host == FIRST[0], LATEST)
+        served = connection.execute(latest).scalars().first() or b""
+    page = client.get(f"/failures/chains/{served.hex()}?host={FIRST[0]}").text
+    assert 'class="verdict good"' in page
+    assert "the pins accept this chain" in page
+
+
+def test_a_chain_that_was_seen_at_another_host_says_nothing_of_this_one(
+    made: tuple[Watch, Year, bytes], client: TestClient
+) -> None:
+    watch, year, _ = made
+    with watch.store.write() as connection:
+        connection.execute(
+            SIGHTINGS.update()
+            .where(SIGHTINGS.c.host == FIRST[4])
+            .values(served=year.misissued, outcome="unverified", verified=b"")
+        )
+    page = client.get(f"/failures/chains/{year.misissued.hex()}?host={FIRST[0]}").text
+    assert f"No location of the monitor ever saw this chain at {FIRST[0]}" in page
 
 
 def test_what_clients_sent_is_laid_out_and_is_a_stranger_s_text(
@@ -277,7 +315,7 @@ def test_secrets_of_the_settings_are_on_no_page(made: tuple[Watch, Year, bytes])
     changed = replace(made[0].settings, alerts=Settings(tell=(tell,)), nats=Secret("s3cr3t"))
     page = client_of(replace(made[0], settings=changed)).get("/about").text
     assert "pager" in page
-    assert "s3cr3t" not in page + str([*_shown(tell)])
+    assert "s3cr3t" not in page + str([*_shown(tell, {})])
 
 
 def test_static_files_are_kept_for_ever_under_a_name_of_their_content(client: TestClient) -> None:
@@ -292,3 +330,66 @@ def test_static_files_are_kept_for_ever_under_a_name_of_their_content(client: Te
 
 def test_a_vantage_that_is_silent_is_said(client: TestClient) -> None:
     assert "The vantage singapore looked 3 days ago" in client.get(f"/hosts/{FIRST[3]}").text
+
+
+def test_the_alerts_of_a_host_are_the_worst_first(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    with made[0].store.write() as connection:
+        for number, severity in ((501, "critical"), (502, "info"), (503, "warning")):
+            _open(connection, made[1], number, severity=severity, host=FIRST[5])
+    page = client.get(f"/hosts/{FIRST[5]}").text
+    assert page.index("/alerts/501") < page.index("/alerts/503") < page.index("/alerts/502")
+
+
+def test_what_is_gone_while_its_alert_is_held_open_is_said(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    now = int(made[1].now.timestamp())
+    with made[0].store.write() as connection:
+        _open(connection, made[1], 511, host=FIRST[5], gone_at=now - 240, command="certpin check")
+    page = client.get("/alerts/511").text
+    assert "No longer found since" in page
+    assert "held open in case it comes back" in page
+    for path in ("/alerts", f"/hosts/{FIRST[5]}"):
+        assert "no longer found" in client.get(path).text.lower(), path
+
+
+def test_an_alert_is_acknowledged_and_given_back_and_both_are_written_down(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    with made[0].store.write() as connection:
+        _open(connection, made[1], 521)
+    page = client.get("/alerts/521").text
+    given = {"csrf": csrf_of(page), "note": "ticket <12>"}
+    assert client.post("/alerts/521/acknowledge", data={"note": "forged"}).status_code == 403
+    wrong = client.post("/alerts/521/acknowledge", data=given | {"note": "x" * 501})
+    assert "the note is too long" in wrong.text.lower()
+    page = client.post("/alerts/521/acknowledge", data=given).text
+    assert "ticket &lt;12&gt;" in page
+    assert "Acknowledged by" in page
+    assert "Give it back" in page
+    page = client.post("/alerts/521/unacknowledge", data=given).text
+    assert "Acknowledged by" not in page
+    with made[0].store.read() as connection:
+        rows = connection.execute(select(AUDIT).where(AUDIT.c.subject == "521")).all()
+    assert [each.what for each in rows] == ["alert.acknowledged", "alert.unacknowledged"]
+
+
+def test_days_are_coloured_as_the_status_judges_them() -> None:
+    days = environment().get_template("_parts.html").module.days  # type: ignore[attr-defined]
+    assert str(days(6.2, None, False)) == '<span class="">6 days</span>'
+    assert str(days(1.0, None, True)) == '<span class="soon">1 day</span>'
+    assert str(days(-3.5, None, True)) == '<span class="late">expired 3 days ago</span>'
+
+
+def _open(connection: Connection, year: Year, number: int, **more: Any) -> None:
+    now = int(year.now.timestamp())
+    values: dict[str, Any] = {
+        "key": f"test {number}",
+        "rule": "pin-mismatch",
+        "severity": "warning",
+    }
+    values |= {"host": "", "pin_set": "", "summary": f"It is wrong {number}.", "command": ""}
+    values |= {"details": "{}", "clients": None, "opened_at": now - 600, "last_at": now - 300}
+    connection.execute(ALERTS.insert().values(id=number, repeats=0, **values | more))

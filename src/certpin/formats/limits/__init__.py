@@ -11,7 +11,7 @@ from certpin.formats.limits.matching import AnywhereInChain, LeafOnly, LeafOrAut
 from certpin.formats.limits.names import NamesOnly, NoSubtrees, NoWildcard
 from certpin.formats.limits.numbers import OneReportAddress, TwoPins
 from certpin.formats.limits.overlap import United
-from certpin.formats.limits.pins import CertificatesOnly, KeysOnly
+from certpin.formats.limits.pins import CertificatesOnly, KeysOnly, NoCompromised
 from certpin.formats.limits.settings import NoDebug, NoReportOnly, NoReports, NoTrust
 from certpin.formats.limits.trust import AnchorsOnly
 
@@ -28,6 +28,7 @@ __all__ = [
     "LeafOrAnchors",
     "LeafOrAuthority",
     "NamesOnly",
+    "NoCompromised",
     "NoDebug",
     "NoExpiry",
     "NoReportOnly",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
-from certpin.formats.limits.matching import LeafOnly
+from certpin.formats.limits.matching import LeafOnly, without_unseen
 from certpin.pins import pins_of
 from certpin.x509 import Certificate
 
@@ -28,7 +28,7 @@ class LeafOrAnchors(LeafOnly):
     def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Keep the policy where its anchors are its pins, else the pins that a leaf can match."""
         if _anchors_are_pinned(policy):
-            return policy, ""
+            return without_unseen(policy)
         try:
             return super().fit_policy(policy)
         except ConfigError as exc:

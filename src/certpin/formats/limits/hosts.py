@@ -67,17 +67,21 @@ class _OneEntryAName(Limit):
         first, *others = group
         losses = []
         for other in others:
-            if set(policy_meaning(first).differing(policy_meaning(other))) - {"pins"}:
+            differing = policy_meaning(first).differing(policy_meaning(other))
+            if set(differing) - {"pins", "compromised"}:
                 raise ConfigError(
                     f"{first.pattern} and {other.pattern} differ, and {self.why}",
                     key="host",
                     fix="give both the same mode, match, dates, trust and report addresses",
                 )
-            if first.live_pins.keys() != other.live_pins.keys():
+            if differing:
                 problem = f"its pins and those of {other.pattern} are united: {self.why}"
                 losses.append(Loss(self.aspect, str(first.pattern), problem))
-            more = tuple(each for each in other.pins if each.pin not in first.live_pins)
-            first = replace(first, pins=first.pins + more)
+            pins = {each.pin: each for each in first.pins}
+            for each in other.pins:
+                if each.pin not in pins or each.state == "compromised":
+                    pins[each.pin] = each
+            first = replace(first, pins=tuple(pins.values()))
         return first, losses
 
 

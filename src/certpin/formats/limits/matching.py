@@ -37,8 +37,9 @@ class LeafOnly(PolicyLimit):
 
     def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Keep the pins that a leaf can match."""
+        policy, unseen = without_unseen(policy)
         if policy.match == "leaf":
-            return policy, ""
+            return policy, unseen
         kept = _for_leaves(policy)
         if policy.match == "ca" or not kept:
             raise ConfigError(
@@ -46,7 +47,8 @@ class LeafOnly(PolicyLimit):
                 key="pin",
                 fix="pin the server's own key too, or export for a platform that sees the chain",
             )
-        return replace(policy, match="leaf", pins=kept), _narrowed(policy, kept)
+        words = "; ".join(filter(None, (_narrowed(policy, kept), unseen)))
+        return replace(policy, match="leaf", pins=kept), words
 
 
 class LeafOrAuthority(PolicyLimit):
@@ -65,9 +67,23 @@ class LeafOrAuthority(PolicyLimit):
         return replace(policy, match="leaf", pins=kept), _narrowed(policy, kept)
 
 
+def without_unseen(policy: HostPolicy) -> tuple[HostPolicy, str]:
+    """The policy without the compromised keys of authorities, which the platform does not see."""
+    unseen = [
+        entry
+        for entry in policy.pins
+        if entry.state == "compromised" and entry.role in {"intermediate", "root"}
+    ]
+    if not unseen:
+        return policy, ""
+    lost = ", ".join(f"{entry.pin} ({entry.role})" for entry in unseen)
+    kept = tuple(entry for entry in policy.pins if entry not in unseen)
+    return replace(policy, pins=kept), f"{lost} is compromised, and is not refused"
+
+
 def _for_leaves(policy: HostPolicy) -> tuple[HostPin, ...]:
     """The pins that a leaf can match; none where all that say what they are say authority."""
-    roles = {entry.role for entry in policy.pins} - {"backup"}
+    roles = {entry.role for entry in policy.live_pins.values()} - {"backup"}
     if roles and roles <= {"intermediate", "root"}:
         return ()
     return tuple(entry for entry in policy.pins if entry.role in {"leaf", "backup"})

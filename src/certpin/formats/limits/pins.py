@@ -1,4 +1,4 @@
-"""Which kind of pin: of keys, or of whole certificates."""
+"""Which kind of pin: of keys, or of whole certificates; and keys that are refused."""
 
 from __future__ import annotations
 
@@ -40,3 +40,21 @@ class CertificatesOnly(_OneKind):
     summary = "pins of keys (`sha256/…`): left out"
     kept = "cert-sha256"
     fix = "pin the certificate too: certpin pin HOST prints both"
+
+
+class NoCompromised(PolicyLimit):
+    """The platform has a list of keys to accept, and none of keys to refuse.
+
+    A format lists it first, so that the other limits see live pins only.
+    """
+
+    aspect = "compromised"
+    summary = "`compromised` keys: a path that contains one is accepted if another pin matches"
+
+    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Leave out the keys that clients of certpin refuse."""
+        if not policy.compromised:
+            return policy, ""
+        lost = ", ".join(sorted(map(str, policy.compromised)))
+        kept = tuple(entry for entry in policy.pins if entry.state != "compromised")
+        return replace(policy, pins=kept), f"{lost} is compromised, and is not refused"

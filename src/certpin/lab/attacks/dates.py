@@ -42,7 +42,7 @@ def _issued(cast: Cast, issuer: Authority, moment: datetime) -> Script:
 
 
 def _honest(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.leaf))
+    return Script.legitimate(cast.leaf)
 
 
 _FIX = (

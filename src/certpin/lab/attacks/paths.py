@@ -9,7 +9,7 @@ from cryptography.x509.oid import NameOID
 
 from certpin.lab.authority import Authority
 from certpin.lab.case import ALL_ACCEPT, Case, Family
-from certpin.lab.script import Act, Script
+from certpin.lab.script import Script
 
 if TYPE_CHECKING:
     from certpin.lab.cast import Cast
@@ -23,7 +23,7 @@ def _cross_signed(cast: Cast) -> Script:
     new_root = Authority("Root X", now=cast.now)
     bridge = Authority("Root X", issuer=cast.root, key=new_root.key)
     above = Authority(_name(cast.intermediate), issuer=bridge, key=cast.intermediate.key)
-    return Script.of(Act.of(above.issue(cast.host, key=cast.leaf.key)))
+    return Script.legitimate(above.issue(cast.host, key=cast.leaf.key))
 
 
 def _name(authority: Authority) -> str:
@@ -36,16 +36,16 @@ def _reordered(cast: Cast) -> Script:
     issuer = cast.intermediate.intermediate("Intermediate J")
     identity = issuer.issue(cast.host, key=cast.leaf.key)
     leaf, *path = identity.chain
-    return Script.of(Act.of(replace(identity, chain=(leaf, *reversed(path)))))
+    return Script.legitimate(replace(identity, chain=(leaf, *reversed(path))))
 
 
 def _root_sent(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.leaf, cast.root.x509))
+    return Script.legitimate(cast.leaf, cast.root.x509)
 
 
 def _extra_certificate(cast: Cast) -> Script:
     """Another intermediate of the root, which has nothing to do with this chain."""
-    return Script.of(Act.of(cast.leaf, cast.second_intermediate.x509))
+    return Script.legitimate(cast.leaf, cast.second_intermediate.x509)
 
 
 _FIX = (

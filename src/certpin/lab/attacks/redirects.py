@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.attacks.leading import owned
 from certpin.lab.case import Case, Expect, Expected, Family
-from certpin.lab.script import Act, Answer, Script
+from certpin.lab.script import Act, Answer, Role, Script
 
 if TYPE_CHECKING:
     from certpin.lab.cast import Cast
@@ -18,7 +18,8 @@ def _to_plain(cast: Cast) -> Script:
 
 def _to_unpinned(cast: Cast) -> Script:
     first = owned(cast.honest).but(answer=Answer.REDIRECT_UNPINNED)
-    return Script((first,), unpinned=(Act.of(cast.unpinned_leaf),), lures=True)
+    unpinned = Act.of(cast.unpinned_leaf, role=Role.UNPINNED)
+    return Script((first,), unpinned=(unpinned,), lures=True)
 
 
 # To follow is what HTTP says; for an app that pins, it leaves what was pinned.

@@ -7,32 +7,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.case import ALL_ACCEPT, Case, Expect, Expected, Family
-from certpin.lab.script import Act, Script
+from certpin.lab.case import ALL_ACCEPT, Case, Expect, Expected, Family, Style
+from certpin.lab.script import Act, Role, Script
 
 if TYPE_CHECKING:
     from certpin.lab.cast import Cast
 
 
 def _same_key(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.intermediate.issue(cast.host, key=cast.leaf.key)))
+    return Script.legitimate(cast.intermediate.issue(cast.host, key=cast.leaf.key))
 
 
 def _new_key(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.intermediate.issue(cast.host)))
+    """The server is honest. To a client with pins on its key, it is the attack same-ca-new-key."""
+    role = Role.ATTACKER if cast.style is Style.LEAF else Role.HONEST
+    return Script.of(Act.of(cast.intermediate.issue(cast.host), role=role))
 
 
 def _backup(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.backup))
+    return Script.legitimate(cast.backup)
 
 
 def _new_intermediate(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.second_intermediate.issue(cast.host, key=cast.leaf.key)))
+    return Script.legitimate(cast.second_intermediate.issue(cast.host, key=cast.leaf.key))
 
 
 def _dual_rsa(cast: Cast) -> Script:
     key = cast.backup.key
-    return Script.of(Act.of(cast.authorities.rsa_intermediate.issue(cast.host, key=key)))
+    return Script.legitimate(cast.authorities.rsa_intermediate.issue(cast.host, key=key))
 
 
 _FIX_ROOTS = "trust roots alone, and let the server send whatever leads to one"

@@ -14,7 +14,7 @@ from certpin.lab.case import (
     Expected,
     Family,
 )
-from certpin.lab.script import Act, Answer, Script, Settings
+from certpin.lab.script import Act, Answer, Role, Script, Settings
 from certpin.lab.session.alpn import need_http2
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def _coalescing(cast: Cast) -> Script:
     need_http2()
     # The key and the issuer that are pinned for the first host, and not for the second.
     both = cast.intermediate.issue(cast.host, cast.second, key=cast.leaf.key)
-    first = Act.of(both, hostile=False, foreign=cast.second, answer=Answer.REDIRECT_SECOND_KEEP)
+    honest = Act.of(both, role=Role.HONEST)
+    first = honest.but(foreign=cast.second, answer=Answer.REDIRECT_SECOND_KEEP)
     return Script((first,), second=(cast.honest_second,), lures=True)
 
 

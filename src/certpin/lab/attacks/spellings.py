@@ -79,7 +79,7 @@ def _address_as_name(cast: Cast) -> Script:
 
 
 def _address(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.leaf))
+    return Script.legitimate(cast.leaf)
 
 
 _FIX_LIBRARY = "leave the comparison of names to a TLS library of today: remove what compares"

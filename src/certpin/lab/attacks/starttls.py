@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _strip(cast: Cast) -> Script:
-    return Script.of(cast.honest.but(hostile=True, opening=Opening.STRIP))
+    return Script.of(Act.of(cast.leaf, opening=Opening.STRIP))
 
 
 def _inject(cast: Cast) -> Script:

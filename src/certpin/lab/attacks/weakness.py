@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from certpin.lab import forge
 from certpin.lab.authority import Authority, new_rsa_key
 from certpin.lab.case import ALL_EITHER, ALL_POLICY, Case, Family
-from certpin.lab.script import Act, Script
+from certpin.lab.script import Script
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ def _weak_key(cast: Cast) -> Script:
     """The intermediate's, not the server's: pins hold, and whoever factors it issues at will."""
     name = "Intermediate of RSA 1024"
     issuer = Authority(name, issuer=cast.root, key=new_rsa_key(1024))
-    return Script.of(Act.of(issuer.issue(cast.host, key=cast.leaf.key)))
+    return Script.legitimate(issuer.issue(cast.host, key=cast.leaf.key))
 
 
 def _signed_over(digest: hashes.HashAlgorithm) -> Callable[[Cast], Script]:
@@ -35,14 +35,14 @@ def _signed_over(digest: hashes.HashAlgorithm) -> Callable[[Cast], Script]:
         leaf, *path = identity.chain
         assert isinstance(issuer.key, rsa.RSAPrivateKey)  # noqa: S101  # as its name says
         weak = forge.resign(leaf, issuer.key, digest)
-        return Script.of(Act.of(replace(identity, chain=(weak, *path))))
+        return Script.legitimate(replace(identity, chain=(weak, *path)))
 
     return play
 
 
 def _leaf_alone(cast: Cast) -> Script:
-    act = Act.of(cast.leaf)
-    return Script.of(act.but(chain=act.chain[:1]))
+    leaf, *_ = cast.leaf.chain
+    return Script.legitimate(replace(cast.leaf, chain=(leaf,)))
 
 
 _FIX_LEVEL = (

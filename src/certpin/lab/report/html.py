@@ -16,7 +16,7 @@ from certpin.lab.judge import Outcome
 from certpin.lab.report.page.case import finding, folded
 from certpin.lab.report.page.icons import badge
 from certpin.lab.report.page.markup import table, tag, write
-from certpin.lab.report.page.summary import about, controls, top
+from certpin.lab.report.page.summary import about, controls, letters, top
 from certpin.lab.report.words import EXPECTED, OUTCOMES, headline
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def to_html(run: Run) -> str:
 
 def _main(run: Run) -> ET.Element:
     numbered = list(enumerate(run.results))
-    parts = [top(run), controls(run)]
+    parts = [top(run), controls(run), letters()]
     for outcome, title in _SECTIONS:
         chosen = [(n, each) for n, each in numbered if each.outcome is outcome]
         if chosen:

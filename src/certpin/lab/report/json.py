@@ -12,7 +12,7 @@ from certpin.lab.report.command import shown
 from certpin.lab.report.scenes import asked, pinned, served
 from certpin.lab.report.tally import exit_code
 from certpin.lab.report.text import encodable
-from certpin.lab.report.words import summary, verdict_line
+from certpin.lab.report.words import server, summary, verdict_line
 
 if TYPE_CHECKING:
     from certpin.lab.evidence import Attempt, Connection
@@ -90,6 +90,7 @@ def _connection(attempt: Attempt, seen: Connection) -> dict[str, Any]:
         "server_name": encodable(hello.server_name) or None if hello else None,
         "offered_alpn": [encodable(each) for each in hello.alpn] if hello else [],
         "hostile": seen.hostile,
+        "met": server(seen) or None,
         "opening": seen.act.opening.value if seen.act else None,
         "chain": [certificate(der) for der in served(seen)],
         "pinned": [{"pin": str(each.pin), "role": each.role} for each in pinned(attempt, host)],

@@ -10,6 +10,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET  # it only writes here
 
+from certpin.lab.cast import LEGEND
 from certpin.lab.judge import Outcome
 from certpin.lab.report.text import clean
 from certpin.lab.report.words import ending, explain, verdict_line
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from certpin.lab.case import Family
     from certpin.lab.run import Result, Run
 
+_LOOKED_AT = {Outcome.WRONG, Outcome.WARNING, Outcome.UNDECIDED}
 _TAGS = {Outcome.WRONG: "failure", Outcome.UNDECIDED: "error", Outcome.NOT_RUN: "skipped"}
 
 
@@ -70,6 +72,7 @@ def _counts(results: tuple[Result, ...]) -> dict[str, str]:
 
 def _properties(suite: ET.Element, run: Run) -> None:
     facts = {
+        "legend": LEGEND,
         "host": run.host,
         "style": run.style.value,
         "certpin": run.about.certpin,
@@ -101,6 +104,8 @@ def _told(result: Result) -> str:
     lines = [f"it met: {result.case.presents}", verdict_line(result)]
     if result.outcome is Outcome.WARNING:
         lines = [f"WARNING: {line}" for line in explain(result)] + lines[:1]
+    if result.outcome in _LOOKED_AT:
+        lines.append(LEGEND)
     for attempt in result.attempts:
         lines.append(f"the client: {ending(attempt.ending)}")
         lines.append(attempt.ending.output)

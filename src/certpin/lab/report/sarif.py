@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from datetime import UTC, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from certpin.lab.cast import LEGEND
 from certpin.lab.judge import Outcome
 from certpin.lab.report.command import shown
 from certpin.lab.report.tally import exit_code
 from certpin.lab.report.text import clean, encodable
 from certpin.lab.report.words import EXPECTED, explain, headline, summary, verdict_line
-from certpin.lab.target import bracketed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,14 +31,25 @@ _LEVELS = {Outcome.WRONG: "error", Outcome.WARNING: "warning", Outcome.UNDECIDED
 _NO_ESCAPE = str.maketrans({"{": "{{", "}": "}}", "[": "\\[", "]": "\\]", "\\": "\\\\"})
 
 
-def to_sarif(run: Run) -> str:
-    """The report, without a line end."""
+def to_sarif(run: Run, location: Path = Path("pins.toml")) -> str:
+    """Return the report, without a line end.
+
+    Args:
+        run: the run.
+        location: the file of the repository that findings point at. Code scanning refuses results
+            that point at anything else, the address of a host for example.
+    """
     cases = list(dict.fromkeys(each.case.name for each in run.results))
-    log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [_run(run, cases)]}
+    log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [_run(run, cases, location)]}
     return json.dumps(log, indent=2)
 
 
-def _run(run: Run, names: list[str]) -> dict[str, Any]:
+def artifact_uri(path: Path) -> str:
+    """Return the URI of a file: relative to the repository's root if the path is relative."""
+    return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))
+
+
+def _run(run: Run, names: list[str], location: Path) -> dict[str, Any]:
     by_name = {each.case.name: each.case for each in run.results}
     found = [each for each in run.results if each.outcome in _LEVELS]
     driver = {
@@ -47,7 +60,7 @@ def _run(run: Run, names: list[str]) -> dict[str, Any]:
     return {
         "tool": {"driver": driver},
         "invocations": [_invocation(run)],
-        "results": [_result(run, each, names.index(each.case.name)) for each in found],
+        "results": [_result(run, each, names.index(each.case.name), location) for each in found],
         "columnKind": "unicodeCodePoints",
         "properties": {
             "host": encodable(run.host),
@@ -60,25 +73,30 @@ def _run(run: Run, names: list[str]) -> dict[str, Any]:
 
 
 def _rule(case: Case) -> dict[str, Any]:
-    help_text = "\n".join(filter(None, (case.fix, case.reference and f"See {case.reference}.")))
+    advice = "\n".join(filter(None, (case.fix, case.reference and f"See {case.reference}.")))
     return {
         "id": case.name,
         "shortDescription": _message(f"The client meets {case.presents}"),
         "fullDescription": _message(f"This guards {case.guards}."),
-        "help": _message(help_text or case.guards),
+        "help": _message(f"{advice or case.guards}\n{LEGEND}"),
         "defaultConfiguration": {"level": "error"},
         "properties": {"tags": ["security", "tls", case.family.name.lower()]},
     }
 
 
-def _result(run: Run, result: Result, rule: int) -> dict[str, Any]:
+def _result(run: Run, result: Result, rule: int, location: Path) -> dict[str, Any]:
+    fingerprint = _fingerprint(run, result)
     return {
         "ruleId": result.case.name,
         "ruleIndex": rule,
         "level": _LEVELS[result.outcome],
         "message": _message("\n".join(explain(result))),
-        "locations": [_location(run, result)],
-        "partialFingerprints": {"certpinCase/v1": _fingerprint(run, result)},
+        "locations": [_location(run, result, location)],
+        # GitHub identifies an alert by the second: else findings of two hosts would be one.
+        "partialFingerprints": {
+            "certpinCase/v1": fingerprint,
+            "primaryLocationLineHash": f"{fingerprint[:16]}:1",
+        },
         "properties": {
             "outcome": result.outcome.value,
             "verdict": str(result.verdict) if result.verdict else None,
@@ -88,16 +106,15 @@ def _result(run: Run, result: Result, rule: int) -> dict[str, Any]:
     }
 
 
-def _location(run: Run, result: Result) -> dict[str, Any]:
-    """There is no file to point at: the place of a finding is the host, and the case."""
-    host = encodable(run.host)
+def _location(run: Run, result: Result, location: Path) -> dict[str, Any]:
+    """The file that the run's owner looks after; beside it, the host and the case."""
+    name = f"{encodable(run.host)}/{result.case.name}"
     return {
         "physicalLocation": {
-            "artifactLocation": {"uri": f"https://{quote(bracketed(host), safe='[]:')}/"}
+            "artifactLocation": {"uri": artifact_uri(location)},
+            "region": {"startLine": 1},
         },
-        "logicalLocations": [
-            {"fullyQualifiedName": f"{host}/{result.case.name}", "kind": "resource"}
-        ],
+        "logicalLocations": [{"fullyQualifiedName": name, "kind": "resource"}],
     }
 
 

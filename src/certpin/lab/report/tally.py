@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certpin.lab.attacks import CONTROL
-from certpin.lab.case import Expect, Style
+from certpin.lab.case import Expect, Family, Style
 from certpin.lab.judge import Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -55,13 +55,17 @@ def tally(run: Run) -> Tally:
 
 
 def is_honest(result: Result) -> bool:
-    """Whether the server of a case is one that no client may refuse."""
-    return result.expect is Expect.ACCEPT and not refused_by(result.case)
+    """Return True if the server of a case was honest, and the client must accept it.
+
+    A legitimate change stays one for this client, even if a client with other pins refuses it.
+    """
+    legitimate = result.case.family is Family.ROTATION or not refused_by(result.case)
+    return result.expect is Expect.ACCEPT and legitimate
 
 
 def is_beyond(result: Result) -> bool:
-    """Whether a client of this style accepted what one with other pins refuses."""
-    allowed = result.expect in {Expect.ACCEPT, Expect.EITHER}
+    """Return True if the client accepted an attack that only a client with other pins refuses."""
+    allowed = result.expect in {Expect.ACCEPT, Expect.EITHER} and not is_honest(result)
     return allowed and result.verdict is Verdict.ACCEPT and bool(refused_by(result.case))
 
 

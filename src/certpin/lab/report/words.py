@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import Expect, Style
 from certpin.lab.judge import Outcome, Verdict
-from certpin.lab.report.tally import is_beyond, refused_by, tally
+from certpin.lab.report.tally import is_beyond, is_honest, refused_by, tally
 
 if TYPE_CHECKING:
-    from certpin.lab.evidence import Ending
+    from certpin.lab.evidence import Connection, Ending
     from certpin.lab.report.tally import Tally
     from certpin.lab.run import Result, Run
 
@@ -95,7 +95,7 @@ def verdict_line(result: Result) -> str:
         return f"{OUTCOMES[result.outcome]}: {result.why}"
     did = _DID.get(result.verdict, result.why)
     if result.outcome is Outcome.WRONG:
-        return _wrong(result.expect, result.verdict)
+        return _wrong(result)
     if result.outcome is Outcome.WARNING:
         return f"the client {did}; it had better refuse before it says anything"
     if result.outcome is Outcome.TOLD:
@@ -129,10 +129,19 @@ def ending(end: Ending) -> str:
     return f"exit status {end.status}: {says}"
 
 
-def _wrong(expect: Expect, verdict: Verdict) -> str:
-    if expect is Expect.ACCEPT:
+def server(seen: Connection) -> str:
+    """The server that a connection met, in words; empty if it met none."""
+    if seen.act and (seen.hostile or not seen.clear):
+        return seen.act.role.value
+    return "no TLS" if seen.clear else ""
+
+
+def _wrong(result: Result) -> str:
+    if is_honest(result):
         return "the client refused a server that it must accept"
-    if verdict is Verdict.LEAK:
+    if result.expect is Expect.ACCEPT:
+        return "the client refused a server that its style accepts: is it pinned otherwise?"
+    if result.verdict is Verdict.LEAK:
         return "the attack got through: the client noticed it after its data was gone"
     return "the attack got through: the client accepted it"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from certpin.errors import ConfigError
 from certpin.lab.loop import Loop
 from certpin.lab.serve.gate import Gate, most_connections
 from certpin.lab.serve.page import Page
@@ -79,7 +81,7 @@ class DeviceLab:
         self._leaving = ExitStack()
 
     def __enter__(self) -> Self:
-        """Listen. Raises ``LabError``."""
+        """Listen. Raises ``LabError``, and ``ConfigError`` for an address of another machine."""
         most = most_connections()
         try:
             self._leaving.enter_context(self._loop)
@@ -206,8 +208,14 @@ def _page(authorities: Authorities, schedule: Schedule, *, real: bool) -> Page:
     return Page(r, r2, authorities.trusted_pem, pin_file(schedule.casts.values()))
 
 
-def _deaf(address: tuple[str, int], exc: OSError) -> LabError:
+def _deaf(address: tuple[str, int], exc: OSError) -> LabError | ConfigError:
     host, port = address
+    if exc.errno == errno.EADDRNOTAVAIL:
+        return ConfigError(
+            f"{host} is no address of this machine",
+            key="--listen",
+            fix="name one that it has (`ip address` lists them)",
+        )
     where = f"port {port}" if port else "a free port"
     fix = "choose another with --port, and an address of this machine with --listen"
     if not port:

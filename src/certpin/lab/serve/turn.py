@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.attacks import CONTROL
 from certpin.lab.evidence import Attempt, Ending
-from certpin.lab.judge import Judgement, Verdict, judge
+from certpin.lab.judge import Judgement, Verdict, is_judged, judge
 from certpin.lab.play import Play
-from certpin.lab.script import Answer
+from certpin.lab.script import Answer, Role
 from certpin.lab.serve.word import Word, word
 from certpin.lab.session.application import Where
 
@@ -61,7 +61,6 @@ class Turn:
         where.lead(hosts)
         self.play = Play(script, where, hosts, clients=clients)
         self.visits: list[Visit] = []
-        self._attacks = script.lures or any(act.hostile for act in script.acts)
         self.redirects = any(act.answer in _REDIRECTS for act in script.acts)
 
     @property
@@ -81,7 +80,7 @@ class Turn:
         same = [
             each
             for each in self.visits
-            if each.word is visit.word and each.seen.hostile is visit.seen.hostile
+            if each.word is visit.word and each.seen.exposed is visit.seen.exposed
         ]
         if visit in same and (visit.word in {None, Word.NOTHING} or len(same) > _KEPT):
             self.visits.remove(visit)
@@ -90,7 +89,7 @@ class Turn:
     def over(self) -> bool:
         """Whether the client has said its word, so that the next case may come."""
         said = self._counted()
-        if self.play.trouble or (self._attacks and any(_gave(each) for each in said)):
+        if self.play.trouble or (self.script.attacks and any(_gave(each) for each in said)):
             return True
         if sum(each.word is Word.VOID for each in self.visits) >= _MOST_VOID:
             return True
@@ -115,7 +114,7 @@ class Turn:
     def _heard_out(self, said: list[Visit]) -> bool:
         """Whether enough was said: the turn is not only given up."""
         if self.script.lures:
-            calls = sum(each.word is Word.GAVE for each in self.visits if not each.seen.hostile)
+            calls = sum(each.word is Word.GAVE for each in self.visits if not each.seen.exposed)
             return bool(said) or calls >= _MOST_CALLS
         first, second = self.script.first, self.script.second
         return self._enough(first, said, second=False) and self._enough(second, said, second=True)
@@ -129,15 +128,15 @@ class Turn:
     def _counted(self) -> list[Visit]:
         """The connections that the verdict is about, among those that said something."""
         said = [each for each in self.visits if self._says(each)]
-        return [each for each in said if each.seen.hostile or not self._attacks]
+        return [each for each in said if is_judged(self.script, each.seen)]
 
     def _enough(self, acts: tuple[Act, ...], said: list[Visit], *, second: bool) -> bool:
         """One word for each act that is awaited.
 
         Two, where a client left in silence: unless it then gave its data to an honest act.
         """
-        awaited = [act for act in acts if act.hostile or not self._attacks]
-        needed = len(awaited)
+        honest_only = not self.script.attacks
+        needed = sum(honest_only or act.role is not Role.HONEST for act in acts)
         heard = [each for each in said if self._at_second(each) is second]
         firm = all(each.word is not Word.LEFT for each in heard) or self._goes_on(heard[-1])
         return not needed or len(heard) >= (needed if firm else max(needed, 2))
@@ -145,7 +144,7 @@ class Turn:
     def _goes_on(self, visit: Visit) -> bool:
         """Whether an honest act was given data by a connection that began after this one."""
         later = self.visits[self.visits.index(visit) + 1 :]
-        return any(_gave(each) and not each.seen.hostile for each in later)
+        return any(_gave(each) and not each.seen.exposed for each in later)
 
     def _at_second(self, visit: Visit) -> bool:
         """Whether it went to the second host, and that has acts of its own."""

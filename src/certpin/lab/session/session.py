@@ -155,8 +155,8 @@ class Session:
         self._out += self._tls.data_to_send()
         self.done = self._tls.closed
         if self._tls.unknown_client:
-            if self.seen.act and self.seen.act.hostile:
-                self.seen.certificate_shown = True  # whoever it is, it told an attacker
+            if self.seen.exposed:
+                self.seen.certificate_shown = True  # an attacker learns the client's identity
                 return
             raise CannotServeError(
                 "the client presented a certificate of its own, which the lab does not know",

@@ -63,6 +63,7 @@ class Host:
     on_expiry: str
     trust: AnchorFile | None
     report_to: tuple[str, ...]
+    servers: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # their keys, and what they contain
 
     @cached_property
     def live(self) -> dict[Pin, Entry]:
@@ -90,7 +91,7 @@ class Asked:
     """What a host presented when it was asked, from one machine. ``pattern`` is its policy's.
 
     ``path`` is the verified chain, leaf first, or ``None``; then ``problem`` says why it did not
-    verify. ``error`` says why nobody answered.
+    verify, and ``fix`` what to do. ``error`` says why the host did not answer.
     """
 
     pattern: str
@@ -99,6 +100,7 @@ class Asked:
     path: tuple[Certificate, ...] | None = None
     problem: str = ""
     error: str = ""
+    fix: str = ""
 
     @cached_property
     def path_pins(self) -> dict[Pin, Certificate]:

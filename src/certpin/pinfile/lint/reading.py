@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from certpin.errors import ConfigError
+from certpin.pinfile.disk import read_text
 from certpin.pinfile.fields import PinFileWarning, Table
-from certpin.pinfile.file import PinSet, read_text
+from certpin.pinfile.file import PinSet
 from certpin.pinfile.lint.document import AnchorFile, Document, Entry, Host
 from certpin.pinfile.reader import (
     anchor_certificates,
     beside,
     host_pattern,
+    host_server,
     load_toml,
     pin_digest,
     refuse_other_schema,
@@ -88,6 +90,9 @@ class _Reading:
 
     def _host(self, table: Table) -> Host:
         of = partial(_choice, self._tried, table)
+        servers = self._tables(table, "server")
+        for server in servers:
+            self._tried(partial(host_server, server), otherwise=None)
         system = table.data.get("trust", "system") == "system"
         return Host(
             table.key,
@@ -100,6 +105,7 @@ class _Reading:
             of("on_expiry", get_args(OnExpiry), "fail-closed"),
             None if system else self._anchors(table, "trust"),
             self._tried(lambda: table.texts("report_to"), otherwise=()),
+            tuple((server.key, server.data) for server in servers),
         )
 
     def _entry(self, table: Table) -> Entry:

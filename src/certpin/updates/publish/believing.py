@@ -59,6 +59,7 @@ def _require_kept(plan: Plan, root: Root, done: Signed) -> None:
     promise = trust.promised(root, signed, content.pins.name, LIMITS)
     found = trust.kept(promise, content.files)
     if current is not None:
-        trust.require_following(found.pins, current.pins)
+        same_root = current.promise.root == root.version
+        trust.require_following(found.pins, current.pins, same_root=same_root)
     if promise.until <= plan.desk.now:
         raise ExpiredMetadataError(f"that was good until {promise.until:%Y-%m-%d %H:%M} UTC")

@@ -11,6 +11,8 @@ from tuf.api.metadata import TargetFile, Targets
 from certpin.errors import ConfigError, PinFileError
 from certpin.formats.flutter.published import PINS_JSON, published
 from certpin.pinfile import PinSet
+from certpin.pinfile.editor import without_servers
+from certpin.pinfile.disk import read_text
 from certpin.pins.meaning import meaning
 from certpin.updates.settings import Limits
 from certpin.updates.trust import PIN_FILE, SignedSet, is_plain
@@ -62,10 +64,11 @@ def read(path: Path, *, flutter: bool) -> Content:
         )
     names = {each.trust.source for each in pins.policies if each.trust}
     data = {name: _beside(path, name) for name in names}
-    files = {PIN_FILE: path.read_bytes(), **data}
+    text = read_text(path)
     # What was read now has to be what was parsed before.
-    if PinSet.parse(files[PIN_FILE].decode(errors="replace"), path=path, files=data) != pins:
+    if PinSet.parse(text, path=path, files=data) != pins:
         raise PinFileError("somebody changes it just now", path=path, fix="try again")
+    files = {PIN_FILE: without_servers(text, path).encode(), **data}
     if flutter:
         files[PINS_JSON] = _for_flutter(pins, path)
     return Content(pins, files)

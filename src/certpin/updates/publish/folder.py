@@ -26,7 +26,7 @@ from tuf.api.metadata import Metadata
 from tuf.api.serialization.json import JSONSerializer
 
 from certpin.errors import ConfigError, PinFileError
-from certpin.pinfile.writing import put
+from certpin.pinfile.writing import left_overs, put
 from certpin.updates.lock import fcntl
 from certpin.updates.publish.content import LIMITS
 from certpin.updates.publish.state import Found, read_metadata, understood
@@ -47,7 +47,6 @@ _PUT = {
     "site/metadata": re.compile(r"timestamp\.json|[0-9]+\.(root|targets|snapshot)\.json", re.ASCII),
     "site/targets": re.compile(r"[0-9a-f]{64}\..+", re.ASCII),
 }
-_LEFT_OVER = re.compile(r"\.(.+)\.[a-z0-9_]{8}", re.ASCII)  # as pinfile.writing.put calls them
 _LONGEST_SIGNATURE = 4096  # bytes; one of RSA with 8192 bits has 2048 as hexadecimal digits
 _MOST_SIGNATURES = 256
 
@@ -246,10 +245,8 @@ def _require_no_link(path: Path) -> None:
 def _clear(folder: Path) -> None:
     """Remove what processes that were killed have left. For the holder of the lock."""
     for place, known in _PUT.items():
-        for path in (folder / place).rglob(".*"):
-            left = _LEFT_OVER.fullmatch(path.name)
-            if left and known.fullmatch(left[1]) and path.is_file():
-                _remove(path)
+        for path in left_overs(folder / place, known):
+            _remove(path)
 
 
 def _remove(path: Path) -> None:

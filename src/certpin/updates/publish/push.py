@@ -83,6 +83,7 @@ def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambd
         advance()
     for path in pushed.uploads:
         _confirm(storage, path, files[path])
+    storage.sweep()
 
 
 def _look_here(site: Storage, name: str | None, now: datetime) -> Here:

@@ -66,6 +66,9 @@ class Remote:
         with reached(self._url, "written to"):
             self._fs.pipe_file(f"{self._root}/{path}", data, **self._headers(path))
 
+    def sweep(self) -> None:
+        """As in ``Storage``. Object storage holds no partial files (it has uploads that expire)."""
+
     def _headers(self, path: str) -> dict[str, str]:
         """What S3 sends with a file (PutObject). Other storage has settings of its own for that."""
         if self._scheme not in _S3:

@@ -21,7 +21,14 @@ from tuf.api.metadata import Metadata
 
 from certpin.errors import UpdateError
 from certpin.updates.refusals import understood
-from certpin.updates.trust import Promise, Signed, follow_roots, kept, promised
+from certpin.updates.trust import (
+    Promise,
+    Signed,
+    follow_roots,
+    kept,
+    promised,
+    require_signed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -124,8 +131,9 @@ def is_vouched(root: Root, role: str, data: bytes) -> bool:
     """Whether this is metadata of a role, and the keys of a root have signed it."""
     with suppress(UpdateError), understood():
         found: Metadata[Any] = Metadata.from_bytes(data)
-        root.verify_delegate(role, found.signed_bytes, found.signatures)
-        return bool(found.signed.type == role)
+        if found.signed.type == role:
+            require_signed(root, found)
+            return True
     return False
 
 

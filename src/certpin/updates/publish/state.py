@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from securesystemslib.signer import Signature
-from tuf.api.exceptions import RepositoryError
+from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from certpin.errors import CertpinError, PinFileError
@@ -136,15 +136,16 @@ def understood(path: Path) -> Iterator[None]:
 
 def signers(metadata: Metadata[Any], root: Root) -> frozenset[str]:
     """The ids of the keys by which a root's role has signed metadata of it."""
-    result = root.get_verification_result(
-        metadata.signed.type, metadata.signed_bytes, metadata.signatures
-    )
-    return frozenset(result.signed)
+    return frozenset(trust.signing_keys(root, metadata))
 
 
 def is_complete(metadata: Metadata[Any], root: Root) -> bool:
-    """Whether enough of them have."""
-    return len(signers(metadata, root)) >= root.roles[metadata.signed.type].threshold
+    """Return True if enough keys of the root's role have signed; one key under two IDs is one."""
+    try:
+        trust.require_signed(root, metadata)
+    except UnsignedMetadataError:
+        return False
+    return True
 
 
 def read_metadata(kind: str, data: bytes) -> Metadata[Any]:

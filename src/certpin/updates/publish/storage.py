@@ -9,6 +9,8 @@ is read back is not believed: whoever can write there can have put anything ther
 
 from __future__ import annotations
 
+import re
+import time
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from certpin.errors import CertpinError, ConfigError, UpdateError
-from certpin.pinfile.writing import put
+from certpin.pinfile.writing import left_overs, put
 from certpin.updates.publish.storage_options import refuse_secrets
 from certpin.x509 import printable
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 STORAGE = "storage"  # the reason of every error of a storage
 _LONGEST = 300  # characters of what a storage says
 _READ_ONLY = {"http", "https"}
+_PUSHED = re.compile(
+    r"timestamp\.json|[0-9]+\.(root|targets|snapshot)\.json|[0-9a-f]{64}\..+", re.ASCII
+)
+_ABANDONED = 3600  # seconds; no push takes that long for one file
 
 
 class Storage(Protocol):
@@ -40,6 +46,9 @@ class Storage(Protocol):
 
     def write(self, path: str, data: bytes) -> None:
         """Put a file there, in the place of one that is there."""
+
+    def sweep(self) -> None:
+        """Remove the temporary files of pushes that were killed an hour ago or earlier."""
 
 
 class Folder:
@@ -72,6 +81,14 @@ class Folder:
                 with suppress(OSError):
                     left.unlink()
             put(file, data)
+
+    def sweep(self) -> None:
+        """As in ``Storage``. A younger one may be of a push that is still at work."""
+        with reached(self.where, "swept"):
+            for left in left_overs(self._folder, _PUSHED):
+                with suppress(OSError):
+                    if time.time() - left.stat().st_mtime >= _ABANDONED:
+                        left.unlink()
 
 
 def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:

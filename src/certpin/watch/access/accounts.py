@@ -43,9 +43,9 @@ _COLUMNS = (ACCOUNTS.c.id, ACCOUNTS.c.name, ACCOUNTS.c.role, ACCOUNTS.c.made_at)
 _ACCOUNT = (*_COLUMNS, ACCOUNTS.c.login_at)
 
 
-def hash_new(password: str, name: str) -> Hashed:
-    """A new password as it is kept. Slow. Raises ``InputError``, without the password."""
-    return Hashed(passwords.PASSWORDS.hash(passwords.accept(password, name)))
+def hash_new(password: str, name: str, service: str = "") -> Hashed:
+    """Return a new password as it is kept. Slow. Raises ``InputError``, as ``accept`` does."""
+    return Hashed(passwords.PASSWORDS.hash(passwords.accept(password, name, service)))
 
 
 def add(connection: Connection, name: str, role: str, password: Hashed, now: datetime) -> None:

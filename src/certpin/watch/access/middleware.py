@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from anyio import to_thread
 from starlette.datastructures import Headers, MutableHeaders
@@ -25,7 +26,7 @@ from certpin.watch.access import cookies, csrf, forms
 from certpin.watch.access.authenticate import Refused, authenticate
 from certpin.watch.access.door import door_of, may_be_open
 from certpin.watch.access.headers import secure
-from certpin.watch.access.origin import Origin, origin_of
+from certpin.watch.access.origin import Origin, host_of, origin_of
 from certpin.watch.access.refusal import problem
 from certpin.watch.access.require import JUDGED, refuse_undeclared
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from certpin.watch.access.visitor import Visitor
+    from certpin.watch.settings import Settings
     from certpin.watch.watch import Watch
 
 _log = logging.getLogger("certpin.watch.access")
@@ -53,6 +55,7 @@ class AccessMiddleware:
         self._app = app
         self._watch = watch
         self._door = door_of(watch)
+        self._hosts = _hosts(watch.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; websockets are refused."""
@@ -65,10 +68,14 @@ class AccessMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         origin = origin_of(scope, self._watch.settings)
+        nobody_told = not self._watch.settings.alerts.tell
         scope["state"] = {**scope.get("state", {}), "origin": origin, JUDGED: False}
+        scope["state"]["nobody_told"] = nobody_told  # every page says so
         answer = _Answer(scope, origin, send)
         try:
-            refused, receive = await self._refusal(scope, receive, origin, answer)
+            refused = _misdirected() if await self._is_rebound(origin) else None
+            if refused is None:
+                refused, receive = await self._refusal(scope, receive, origin, answer)
         except StoreError:
             refused = _nobody_can_tell(Request(scope))
         if refused is not None:
@@ -82,8 +89,6 @@ class AccessMiddleware:
     ) -> tuple[Response | None, Receive]:
         """Why the request gets no further, or ``None``; and its body once more."""
         request = Request(scope)
-        if await self._is_rebound(origin):
-            return _misdirected(), receive
         now = self._watch.clock()
         headers = Headers(scope=scope)
         found = await to_thread.run_sync(
@@ -91,6 +96,8 @@ class AccessMiddleware:
         )
         if isinstance(found, Refused):
             return _not_authenticated(request, found), receive
+        if found.kind != "token" and self._is_unknown(origin):
+            return _other_host(), receive
         visitor = answer.greet(request, found)
         scope["state"]["visitor"] = visitor
         if scope["method"] in csrf.SAFE:
@@ -102,6 +109,15 @@ class AccessMiddleware:
         if isinstance(body, HTTPStatus):
             return problem(request, body, body.phrase, _UNREAD[body]), receive
         return None if visitor.kind == "token" else _forgery(request, body, visitor), receive
+
+    def _is_unknown(self, origin: Origin) -> bool:
+        """Return True if a browser asks for another host than that of ``public_url``.
+
+        Not so for a program with a token: it has no cookies, and is shown no links. Prometheus asks
+        each process by its address.
+        """
+        known = self._hosts
+        return bool(known) and not origin.is_local and host_of(origin.host) not in known
 
     async def _is_rebound(self, origin: Origin) -> bool:
         """Whether a watch that lets everybody in is asked by a name that is not this machine's."""
@@ -203,6 +219,21 @@ def _nobody_can_tell(request: Request) -> Response:
     answer = problem(request, 503, "The database is away", "Ask again in a moment: nobody gets in.")
     answer.headers["Retry-After"] = "5"
     return answer
+
+
+def _hosts(settings: Settings) -> frozenset[str]:
+    """The names under which it may be asked for; empty if ``public_url`` does not say one."""
+    name = urlsplit(settings.public_url).hostname or ""
+    return settings.access.hosts | {name.lower()} if name else frozenset()
+
+
+def _other_host() -> Response:
+    """RFC 9110 section 15.5.20. A name that an attacker chose would be in links and origins."""
+    return PlainTextResponse(
+        "This service is not known under that name.\n"
+        "fix: ask for the host of public_url, or add the name to access.hosts in watch.toml.\n",
+        421,
+    )
 
 
 def _misdirected() -> Response:

@@ -95,7 +95,7 @@ class _Pages:
         if new != again:
             return self._page(request, 400, "The new password was not the same both times.")
         try:
-            hashed = accounts.hash_new(new, visitor.name)
+            hashed = accounts.hash_new(new, visitor.name, self._watch.settings.public_url)
         except InputError as exc:
             return self._page(request, 400, f"{exc.problem[:1].upper()}{exc.problem[1:]}.")
         secret = self._keep(request, visitor, hashed)

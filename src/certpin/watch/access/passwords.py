@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import unicodedata
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from argon2 import Parameters, PasswordHasher, Type
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
 # NIST SP 800-63B-4, 3.1.1.2: fifteen characters where a password is all that is asked for.
 SHORTEST = 15
 LONGEST = 256  # characters; more is work for the hash function and nothing for safety
-_FEWEST_DIFFERENT = 5
+# Guesses that an attacker needs who knows lists of leaked passwords, words, names, dates, keyboards
+# and repetitions, as zxcvbn counts them (Wheeler, USENIX Security 2016): its highest score.
+_FEWEST_GUESSES = 10**10
+# Characters that are counted: time grows with the square, and a longer password is no weaker.
+_COUNTED = 100
 
 # RFC 9106, 4: the second recommended option, 64 MiB.
 _PASSWORDS = RFC_9106_LOW_MEMORY
@@ -81,20 +87,44 @@ def normal(password: str) -> str:
     return unicodedata.normalize("NFC", password)
 
 
-def accept(password: str, name: str) -> str:
-    """A new password in the form that is hashed. Raises ``InputError``, without it."""
+def accept(password: str, name: str, service: str = "") -> str:
+    """Return a new password in the form that is hashed.
+
+    NIST SP 800-63B-4, 3.1.1.2: it is compared with leaked and common passwords, and with the names
+    of the user and of the service; no kinds of characters are demanded. The lists come with the
+    package zxcvbn: no network is needed, and a leak that is newer than it isn't known.
+
+    Args:
+        password: as it was typed.
+        name: of the account.
+        service: the address at which the service is reached, if it is known.
+
+    Raises:
+        InputError: the password is too short, too long or too easy to guess. It isn't in the text.
+    """
     text = normal(password)
-    for wrong in _wrong(text, name):
+    for wrong in _wrong(text, [name, service]):
         raise InputError(wrong, fix=f"take {SHORTEST} characters or more: four words, say")
     return text
 
 
-def _wrong(text: str, name: str) -> Iterator[str]:
+def _wrong(text: str, names: list[str]) -> Iterator[str]:
     if len(text) < SHORTEST:
         yield f"the password has fewer than {SHORTEST} characters"
     if len(text) > LONGEST:
         yield f"the password has more than {LONGEST} characters"
-    if len(set(text)) < _FEWEST_DIFFERENT:
-        yield "the password repeats the same few characters"
-    if name and name.casefold() in text.casefold() and len(text) - len(name) < SHORTEST // 2:
-        yield "the password is little more than the name"
+    if _guesses(text, names) < _FEWEST_GUESSES:
+        yield (
+            "the password is too easy to guess: it is a leaked or common one, repeats itself, or "
+            "is made of the name of the account or of the service"
+        )
+
+
+def _guesses(text: str, names: list[str]) -> float:
+    """Return how many guesses a password takes, by its first characters."""
+    from zxcvbn import zxcvbn  # its lists take memory and time, and new passwords are rare
+
+    # Whole names, the hosts of addresses, and each word of them.
+    apart = ((name, *re.split(r"[/:@]+", name), *re.split(r"\W+", name)) for name in names)
+    known = ["certpin", "certificate", "pinning", "monitoring", *filter(None, chain(*apart))]
+    return float(zxcvbn(text[:_COUNTED], user_inputs=known, max_length=_COUNTED)["guesses"])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 KNOWN: tuple[str, ...] = (
     "behind_proxy",
+    "hosts",
     "idle_minutes",
     "oidc",
     "session_hours",
@@ -33,7 +34,8 @@ class Settings:
 
     A session ends ``idle_minutes`` after it was last used, and ``session_hours`` after it began.
     ``behind_proxy``: something in front ends TLS and says who asks (X-Forwarded-…); only
-    ``trusted_proxies`` are believed, for pages and reports alike.
+    ``trusted_proxies`` are believed, for pages and reports alike. ``hosts`` are further names under
+    which pages, API and metrics may be asked for, beside that of ``public_url``.
     """
 
     behind_proxy: bool = False
@@ -41,6 +43,7 @@ class Settings:
     idle_minutes: int = 120
     session_hours: int = 24
     oidc: openid_settings.Settings | None = None
+    hosts: frozenset[str] = frozenset()
 
     @property
     def believed(self) -> tuple[Network, ...]:
@@ -67,6 +70,7 @@ def read(table: Table) -> Settings:
         trusted_proxies=_networks(table) or default.trusted_proxies,
         idle_minutes=_between(table, "idle_minutes", default.idle_minutes, 24 * 60),
         session_hours=_between(table, "session_hours", default.session_hours, 30 * 24),
+        hosts=frozenset(each.lower() for each in table.texts("hosts")),
         oidc=openid_settings.read(provider) if provider else None,
     )
 

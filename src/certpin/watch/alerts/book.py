@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import bindparam, insert, or_, select, update
 
-from certpin.watch.alerts.message import clients_words
+from certpin.errors import InputError
+from certpin.watch.alerts.message import Item, clients_words
 from certpin.watch.alerts.outbox import put
 from certpin.watch.alerts.quiet import why_quiet
 from certpin.watch.alerts.routing import wants
@@ -24,8 +25,16 @@ if TYPE_CHECKING:
     from certpin.watch.alerts.settings import Settings
     from certpin.watch.alerts.state import Change, Transition
 
+_LONGEST_NOTE = 500  # characters
 _MOST_DETAILS = 32 * 1024  # bytes of JSON: what reports say ends up there
 _NAMES = tuple(each.name for each in fields(Alert) if each.name != "id")
+
+
+class Written(NamedTuple):
+    """An event of an alert, and the services that have to be notified of it."""
+
+    item: Item
+    services: tuple[str, ...]
 
 
 def known_alerts(connection: Connection, now: int) -> tuple[Alert, ...]:
@@ -35,20 +44,22 @@ def known_alerts(connection: Connection, now: int) -> tuple[Alert, ...]:
         select(ALERTS)
         .where(or_(table.resolved_at.is_(None), table.resolved_at > now - SOON))
         .order_by(table.resolved_at.is_(None), table.id)
+        # They are written back whole: an acknowledgement in between would be lost.
+        .with_for_update()
     )
     return tuple({each.key: each for each in map(alert_of, rows)}.values())
 
 
 def write_changes(
     connection: Connection, changes: Sequence[Change], quiet: Quiet, now: int, settings: Settings
-) -> int:
-    """Write what became of alerts, and who has to be told of it. How many messages that makes.
+) -> list[Written]:
+    """Write what became of alerts, and which services have to be notified. Return the events.
 
     All of it is in the caller's transaction: nobody is told of what did not happen, and what
     happened is told, also after a crash.
     """
     _update(connection, [each.alert for each in changes if each.alert.id is not None])
-    messages = 0
+    written = []
     for change in changes:
         number = change.alert.id
         if number is None:
@@ -57,15 +68,40 @@ def write_changes(
         for transition in change.transitions:
             who, note = _words(change, transition, quiet, now, settings)
             event = record(connection, number, now, transition.what, who, note)
-            if transition.told:
-                told = [
-                    each.name
-                    for each in settings.tell
-                    if wants(each, change.alert, transition.what)
-                ]
-                put(connection, event, number, transition.what, told, now)
-                messages += len(told)
-    return messages
+            told = [
+                each.name
+                for each in settings.tell
+                if transition.told and wants(each, change.alert, transition.what)
+            ]
+            put(connection, event, number, transition.what, told, now)
+            alert = replace(change.alert, id=number)
+            written.append(Written(Item(transition.what, alert, note), tuple(told)))
+    return written
+
+
+def acknowledge(connection: Connection, number: int, who: str, now: int, note: str = "") -> bool:
+    """Take on an open alert. Return False if it is not open, or was acknowledged before."""
+    return _mark(connection, number, "acknowledged", who, now, note)
+
+
+def unacknowledge(connection: Connection, number: int, who: str, now: int) -> bool:
+    """Give back an alert, so that it is repeated again. Return False if nobody had it."""
+    return _mark(connection, number, "unacknowledged", who, now, "")
+
+
+def _mark(connection: Connection, number: int, what: str, who: str, now: int, note: str) -> bool:
+    table, taken = ALERTS.c, what == "acknowledged"
+    if len(note) > _LONGEST_NOTE or not note.isprintable():
+        raise InputError(
+            "the note is too long, or cannot be printed", fix=f"at most {_LONGEST_NOTE} characters"
+        )
+    values = {"acknowledged_at": now if taken else None, "acknowledged_by": who if taken else ""}
+    is_other = table.acknowledged_at.is_(None) if taken else table.acknowledged_at.is_not(None)
+    changed = update(ALERTS).where(table.id == number, table.resolved_at.is_(None), is_other)
+    if not connection.execute(changed.values(**values)).rowcount:
+        return False
+    record(connection, number, now, what, who, note)
+    return True
 
 
 def record(

@@ -20,7 +20,10 @@ BACK = 7 * DAY  # how far back it is looked for what is usual
 
 
 class Group(NamedTuple):
-    """Reports of the last day that say the same, counted. Claims, all of it."""
+    """Reports of the last day that say the same, counted. Claims, all of it.
+
+    ``first_at`` is when the first of them arrived, by this machine's clock, in Unix seconds.
+    """
 
     host: str
     served: bytes
@@ -33,6 +36,7 @@ class Group(NamedTuple):
     decision: str
     reason: str
     reports: int
+    first_at: int = 0
 
     @property
     def unverified(self) -> bool:

@@ -116,10 +116,11 @@ def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[Group
     Others would take their room.
     """
     table = REPORT_GROUPS.c
-    names = [getattr(table, name) for name in Group._fields if name != "reports"]
+    counted = {"reports", "first_at"}
+    names = [getattr(table, name) for name in Group._fields if name not in counted]
     total = func.sum(table.count)
     rows = connection.execute(
-        select(*names, total)
+        select(*names, total, func.min(table.first_at))
         .where(table.hour > now - DAY, table.hour <= now)
         .group_by(*names)
         .order_by(total.desc())
@@ -133,7 +134,7 @@ def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[Group
         own[share] += 1
         if len(kept) < _MOST_GROUPS or own[share] <= _OWN_GROUPS:
             # PostgreSQL sums to a decimal number.
-            kept.append(Group._make((*row[:-1], int(row[-1]))))
+            kept.append(Group._make((*row[:-2], int(row[-2]), int(row[-1]))))
     return tuple(kept)
 
 

@@ -37,5 +37,6 @@ def alert_facts(alert: Alert) -> dict[str, Any]:
     names = (
         *("id", "rule", "severity", "host", "pin_set", "summary", "command", "details", "clients"),
         *("opened_at", "last_at", "gone_at", "resolved_at", "told_at", "quiet", "flaps", "repeats"),
+        *("state", "acknowledged_at", "acknowledged_by"),
     )
     return {name: getattr(alert, name) for name in names}

@@ -12,6 +12,7 @@ from certpin.watch.alerts.book import known_alerts, write_changes
 from certpin.watch.alerts.bounds import bounded
 from certpin.watch.alerts.evidence import Evidence, Own
 from certpin.watch.alerts.gather import Past, gather
+from certpin.watch.alerts.message import Message, fields
 from certpin.watch.alerts.outbox import give_up_strangers
 from certpin.watch.alerts.quiet import Quiet
 from certpin.watch.alerts.rules import RULES
@@ -19,12 +20,15 @@ from certpin.watch.alerts.silences import silences_in_force
 from certpin.watch.alerts.state import Seen, decide
 from certpin.watch.alerts.touched import touched
 from certpin.watch.alerts.windows import windows
+from certpin.watch.alerts.wording import harmless
 from certpin.watch.monitor.findings import findings as of_the_monitor
 from certpin.watch.store.leases import confirm, release, take
+from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from certpin.watch.alerts.book import Written
     from certpin.watch.finding import Finding
     from certpin.watch.store.leases import Lease
     from certpin.watch.watch import Watch
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("certpin.watch.alerts")
 
+_CALM = {"resolved", "silenced", "maintenance"}  # events that need nobody
+_LONGEST = 300  # characters of a text in a line of the log
 _LEASE = "alerts"
 _TERM = 60  # seconds, or four looks
 _MONITOR = "the monitor's findings"
@@ -125,7 +131,31 @@ class Looker:
                 found = Seen(found.findings, found.blind | theirs, found.clients)
             give_up_strangers(connection, [each.name for each in settings.tell], now)
             changes = decide(known, found, quiet, now, settings)
-            return write_changes(connection, changes, quiet, now, settings)
+            written = write_changes(connection, changes, quiet, now, settings)
+        url = self._watch.settings.public_url.rstrip("/")
+        for each in written:
+            _log(each, now, url)
+        return sum(len(each.services) for each in written)
+
+
+def _log(event: Written, now: int, url: str) -> None:
+    """Log what became of an alert, with the fields that the webhook has."""
+    alert, what = event.item.alert, event.item.what
+    (found,) = fields(Message((event.item,), now, url))
+    about = alert.host or alert.pin_set
+    level = logging.INFO if what in _CALM or alert.severity == "info" else logging.WARNING
+    log.log(
+        level,
+        "alert %s %s: %s %s%s: %s (%s)",
+        alert.id,
+        what,
+        alert.severity,
+        alert.rule,
+        f" at {printable(about[:_LONGEST])}" if about else "",
+        harmless(alert.summary, _LONGEST),
+        f"to {', '.join(event.services)}" if event.services else "sent to nobody",
+        extra={"fields": found | {"services": event.services}},
+    )
 
 
 def _name(exc: Exception) -> str:

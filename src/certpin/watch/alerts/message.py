@@ -6,7 +6,7 @@ import html
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from certpin.rotation.timing import format_duration
 from certpin.watch.alerts.state import worse
@@ -76,6 +76,42 @@ def render(message: Message, form: Format, room: int) -> str:
     return text
 
 
+def link(alert: Alert, url: str) -> str:
+    """Return the address of an alert's page, or an empty text if the address is not known."""
+    return f"{url}/alerts/{alert.id}" if url and alert.id is not None else ""
+
+
+def fields(message: Message) -> list[dict[str, Any]]:
+    """Return the alerts of a message as fields, for programs.
+
+    ``event`` is what happened (``opened``, ``repeated``, ``escalated``, ``resumed``, ``resolved``),
+    ``state`` what the alert is now. Moments are RFC 3339, in UTC.
+    """
+    return [
+        {
+            "id": each.alert.id,
+            "event": each.what,
+            "rule": each.alert.rule,
+            "severity": each.alert.severity,
+            "state": each.alert.state,
+            "host": each.alert.host,
+            "pin_set": each.alert.pin_set,
+            "summary": each.alert.summary,
+            "command": each.alert.command,
+            "clients": each.alert.clients,
+            "opened_at": _rfc3339(each.alert.opened_at),
+            "resolved_at": _rfc3339(each.alert.resolved_at),
+            "acknowledged_by": each.alert.acknowledged_by,
+            "url": link(each.alert, message.url),
+        }
+        for each in message.items
+    ]
+
+
+def _rfc3339(seconds: int | None) -> str | None:
+    return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 def clients_words(clients: int | None, before: int | None = None) -> str:
     """How many clients are touched, and how many more than when it was last told."""
     if clients is None:
@@ -107,8 +143,8 @@ def _blocks(message: Message, item: Item, longest: int) -> Iterator[_Block]:
     if command and item.what != "resolved":
         yield "words", "What to do next:"
         yield "command", command
-    if message.url and alert.id is not None:
-        yield "words", f"{message.url}/alerts/{alert.id}"
+    if page := link(alert, message.url):
+        yield "words", page
 
 
 def _digest(message: Message, lines: int, longest: int) -> Iterator[_Block]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import StoreError
 from certpin.pins import utc_now
+from certpin.watch.alerts.alertmanager import SCHEMES, AlertmanagerService
 from certpin.watch.alerts.look import Looker
 from certpin.watch.alerts.message import Item, Message
 from certpin.watch.alerts.service import Service
@@ -16,19 +17,28 @@ from certpin.watch.alerts.state import Alert
 from certpin.watch.alerts.telling import Turn, send
 
 if TYPE_CHECKING:
-    from certpin.watch.alerts.settings import Settings
+    from certpin.watch.alerts.settings import Settings, Tell
     from certpin.watch.settings import Settings as Everything
     from certpin.watch.watch import Watch
 
 log = logging.getLogger("certpin.watch.alerts")
 
+ALERTS_GO_NOWHERE = (
+    "alerts are sent to nobody, only logged and shown on the pages\n"
+    "  fix: add [[alerts.tell]] to watch.toml (docs/alerts.md)"
+)
 _BETWEEN = 1.0  # seconds until a service is looked at again
 _AWAY = 5.0  # seconds until a store is asked again that was away
 
 
-def services(settings: Settings) -> tuple[Service, ...]:
-    """All that are told. Raises ``ConfigError`` where an address is none; it is not in it."""
-    return tuple(Service(each) for each in settings.tell)
+def services(settings: Settings) -> tuple[Service | AlertmanagerService, ...]:
+    """Return all services. Raises ``ConfigError`` if an address is none; it does not quote it."""
+    return tuple(_service(each) for each in settings.tell)
+
+
+def _service(tell: Tell) -> Service | AlertmanagerService:
+    scheme = tell.url.reveal().partition("://")[0].lower()
+    return AlertmanagerService(tell) if scheme in SCHEMES else Service(tell)
 
 
 async def run(watch: Watch, stop: asyncio.Event) -> None:
@@ -73,12 +83,13 @@ async def _look(watch: Watch, looker: Looker, stop: asyncio.Event) -> None:
 
 
 async def _tell(watch: Watch, looker: Looker, turn: Turn, stop: asyncio.Event) -> None:
-    """The process that looks tells, too."""
+    """The process that looks notifies, too."""
     while not stop.is_set():
         more = False
         try:
             if looker.holds(int(watch.clock().timestamp())):
                 more = await turn.go()
+                await turn.refresh()
         except StoreError as exc:
             log.warning("%s waits: %s", turn.service.name, exc.problem)
         if not more:

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError
-from certpin.watch.alerts.message import render
+from certpin.watch.alerts.message import fields, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +93,8 @@ class Service:
         plugin = self._plugin()
         if incident and self.has_incidents:
             plugin.dedup, plugin.action = incident, "map"
+        if hasattr(plugin, "payload_extras"):  # the webhook of JSON: programs read fields
+            plugin.payload_extras = {**plugin.payload_extras, "alerts": fields(message)}
         form = _format_of(plugin)
         room = max(int(plugin.body_maxlen or 0) - (0 if plugin.title_maxlen else 200), _LEAST_ROOM)
         # Given in the very format that the service takes, nothing is converted. The plugin itself

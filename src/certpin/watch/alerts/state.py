@@ -14,6 +14,8 @@
 4. What is quiet is recorded and not told. When the quiet ends, and it is still there, it is told.
 5. What could not be looked at is neither there nor gone.
 6. A clock that steps back makes nothing older than it is: no moment is later than now.
+7. An alert that a person acknowledged is not repeated. If it gets worse it is told at once, and has
+   to be acknowledged again.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from certpin.watch.alerts.settings import Settings
     from certpin.watch.finding import Finding, Severity
 
+# `recovering`: what was wrong is gone, and the alert is held open until `hold` is over.
+State = Literal["open", "acknowledged", "silenced", "maintenance", "recovering", "resolved"]
 What = Literal["opened", "repeated", "escalated", "resumed", "resolved", "silenced", "maintenance"]
 
 SOON = 6 * 3600  # what comes back within these seconds after it was resolved, flaps
@@ -61,7 +65,18 @@ class Alert:
     quiet: Cover = ""
     flaps: int = 0
     repeats: int = 0
+    acknowledged_at: int | None = None
+    acknowledged_by: str = ""
     id: int | None = None
+
+    @property
+    def state(self) -> State:
+        """Its state in one word, the same for pages, API, command line and services."""
+        if self.resolved_at is not None:
+            return "resolved"
+        if self.gone_at is not None:
+            return "recovering"
+        return self.quiet or ("open" if self.acknowledged_at is None else "acknowledged")
 
 
 @dataclass(frozen=True)
@@ -125,7 +140,9 @@ def _not_later(alert: Alert, now: int) -> Alert:
     """Rule 6."""
     moments = {
         name: min(value, now)
-        for name in ("opened_at", "last_at", "gone_at", "resolved_at", "told_at")
+        for name in (
+            *("opened_at", "last_at", "gone_at", "resolved_at", "told_at", "acknowledged_at"),
+        )
         if (value := getattr(alert, name)) is not None
     }
     return replace(alert, **moments)
@@ -191,7 +208,7 @@ def _still(known: Alert, finding: Finding, clients: int | None, moment: _Moment)
     if "repeated" in news:
         alert = replace(alert, repeats=alert.repeats + 1)
     if "escalated" in news:
-        alert = replace(alert, peak=severity)
+        alert = replace(alert, peak=severity, acknowledged_at=None, acknowledged_by="")
     if news and not quiet:
         alert = _told(alert, now)
     return Change(alert, tuple(Transition(each, told=not quiet) for each in news), known)
@@ -204,6 +221,8 @@ def _news(alert: Alert, known: Alert, moment: _Moment) -> tuple[What, ...]:
         return (alert.quiet, *rose) if alert.quiet else ("resumed",)
     if rose or alert.quiet or alert.severity == "info" or alert.told_at is None:
         return rose
+    if alert.acknowledged_at is not None:
+        return ()
     due = moment.now - alert.told_at >= moment.settings.repeat.total_seconds()
     return ("repeated",) if due else ()
 

@@ -17,6 +17,7 @@ from sqlalchemy import select
 
 from certpin.watch import telemetry
 from certpin.watch.alerts import outbox
+from certpin.watch.alerts.alertmanager import EVERY, AlertmanagerService, standing
 from certpin.watch.alerts.batch import Batch, incident_batch
 from certpin.watch.alerts.book import alert_of
 from certpin.watch.alerts.message import Item, Message
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 
     from certpin.watch.alerts.outbox import Row
     from certpin.watch.alerts.service import Service
+    from certpin.watch.alerts.state import Alert
     from certpin.watch.watch import Watch
+
+    AnyService = Service | AlertmanagerService
 
 log = logging.getLogger("certpin.watch.alerts")
 
@@ -44,11 +48,12 @@ HANGS = "it gave no answer in time"
 class Turn:
     """One service, and what was sent to it lately."""
 
-    def __init__(self, watch: Watch, service: Service) -> None:
+    def __init__(self, watch: Watch, service: AnyService) -> None:
         self.service = service
         self._watch = watch
         self._sent: deque[int] = deque(maxlen=_BURST)
         self._busy: threading.Thread | None = None
+        self._sent_at = -EVERY
 
     async def go(self) -> bool:
         """Send the next message, if there is one and it may go. Whether there may be more.
@@ -69,6 +74,28 @@ class Turn:
         if batch.needed and not problem:
             self._sent.append(now)
         return not problem
+
+    async def refresh(self) -> None:
+        """Send what is open again to a service that resolves what nobody repeats.
+
+        Raises ``StoreError``. A failure is only logged: the next event finds and records it.
+        """
+        now = self._now()
+        if not isinstance(self.service, AlertmanagerService) or 0 <= now - self._sent_at < EVERY:
+            return
+        if self._busy is not None and self._busy.is_alive():
+            return
+        self._sent_at = now
+        if not (alerts := await asyncio.to_thread(self._standing)):
+            return
+        url = self._watch.settings.public_url.rstrip("/")
+        message = Message(tuple(Item("repeated", each) for each in alerts), now, url)
+        if problem := await self._send(message, ""):
+            log.warning("%s could not be refreshed: %s", self.service.name, problem)
+
+    def _standing(self) -> tuple[Alert, ...]:
+        with self._watch.store.read() as connection:
+            return standing(connection, self.service.name)
 
     def _now(self) -> int:
         return int(self._watch.clock().timestamp())
@@ -124,14 +151,14 @@ def _item(connection: Connection, row: Row) -> Item:
     return Item(row.what, alert_of(alert), connection.execute(note).scalar() or "")
 
 
-async def send(service: Service, message: Message, deadline: float) -> str:
+async def send(service: AnyService, message: Message, deadline: float) -> str:
     """Tell a service by itself. Why it was not taken, or an empty text."""
     _, answer = begin(service, message, "")
     return await patiently(answer, deadline)
 
 
 def begin(
-    service: Service, message: Message, incident: str
+    service: AnyService, message: Message, incident: str
 ) -> tuple[threading.Thread, Future[str]]:
     """In a daemon thread: a service that hangs keeps no process from ending."""
     answer: Future[str] = Future()

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from sqlalchemy import func, select
 
+from certpin.watch.alerts.book import alert_of
 from certpin.watch.alerts.listing import worst_first
 from certpin.watch.alerts.silences import in_force
+from certpin.watch.alerts.state import State, hold
 from certpin.watch.facts.base import Page, bounded, moment, moment_or_none, page_of, seconds
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
 
@@ -26,7 +28,11 @@ _MOST_EVENTS = 500  # of one alert
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """One trouble. ``details`` is JSON, as text, in the shape that its rule gives it."""
+    """One problem from when it was first seen.
+
+    ``details`` is JSON, as text, in the shape that its rule gives it. In the state ``recovering``
+    the problem is gone since ``gone_at``; the alert resolves at ``resolves_at`` if it stays away.
+    """
 
     id: int
     key: str
@@ -43,10 +49,15 @@ class Alert(msgspec.Struct, frozen=True):
     clients: int | None = None
     resolved_at: datetime | None = None
     told_at: datetime | None = None
+    state: State = "open"
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str = ""
+    gone_at: datetime | None = None
+    resolves_at: datetime | None = None
 
 
 class AlertEvent(msgspec.Struct, frozen=True):
-    """What became of an alert: opened, repeated, resolved, silenced, told, untold."""
+    """What became of an alert: opened, repeated, resolved, silenced, acknowledged, told, untold."""
 
     at: datetime
     what: str
@@ -77,6 +88,7 @@ class Silence(msgspec.Struct, frozen=True):
 
 def alerts(
     connection: Connection,
+    settings: Settings,
     *,
     which: Which = "open",
     host: str | None = None,
@@ -95,12 +107,17 @@ def alerts(
     if before is not None:
         statement = statement.where(columns.id < before[0])
     rows = connection.execute(statement.limit(limit + 1)).all()
-    return page_of([_alert(row) for row in rows], limit, [(row.id,) for row in rows])
+    return page_of([_alert(row, settings) for row in rows], limit, [(row.id,) for row in rows])
 
 
-def open_alerts(connection: Connection, *, limit: int = 100) -> tuple[Alert, ...]:
-    """Those that are open, the worst first, then the oldest."""
-    return tuple(map(_alert, connection.execute(worst_first().limit(bounded(limit)))))
+def open_alerts(
+    connection: Connection, settings: Settings, *, host: str | None = None, limit: int = 100
+) -> tuple[Alert, ...]:
+    """Return the open alerts, of one host or of all: the worst first, then the oldest."""
+    wanted = worst_first().limit(bounded(limit))
+    if host is not None:
+        wanted = wanted.where(ALERTS.c.host == host)
+    return tuple(_alert(row, settings) for row in connection.execute(wanted))
 
 
 def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
@@ -110,10 +127,10 @@ def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
     return {(rule, severity): number for rule, severity, number in connection.execute(statement)}
 
 
-def alert(connection: Connection, number: int) -> AlertStory | None:
-    """One alert with its events; ``None`` where there is none of this number."""
+def alert(connection: Connection, settings: Settings, number: int) -> AlertStory | None:
+    """Return an alert with its events; ``None`` if there is none of this number."""
     row = connection.execute(select(ALERTS).where(ALERTS.c.id == number)).one_or_none()
-    return None if row is None else AlertStory(_alert(row), _events(connection, number))
+    return None if row is None else AlertStory(_alert(row, settings), _events(connection, number))
 
 
 def silences(
@@ -143,7 +160,9 @@ def _events(connection: Connection, number: int) -> tuple[AlertEvent, ...]:
     return tuple(AlertEvent(moment(row.at), row.what, row.who, row.note) for row in reversed(rows))
 
 
-def _alert(row: Row[Any]) -> Alert:
+def _alert(row: Row[Any], settings: Settings) -> Alert:
+    found = alert_of(row)
+    resolves = None if found.gone_at is None else found.gone_at + hold(found, settings)
     return Alert(
         row.id,
         row.key,
@@ -160,6 +179,11 @@ def _alert(row: Row[Any]) -> Alert:
         row.clients,
         moment_or_none(row.resolved_at),
         moment_or_none(row.told_at),
+        found.state,
+        moment_or_none(row.acknowledged_at),
+        row.acknowledged_by,
+        moment_or_none(row.gone_at),
+        moment_or_none(resolves),
     )
 
 

@@ -6,7 +6,7 @@ What there is to ask stands in files by subject; this is where all of it is aske
 from __future__ import annotations
 
 from certpin.watch.facts.listing import Group, groups
-from certpin.watch.facts.met import ChainCount, Total, top_chains, total
+from certpin.watch.facts.met import ChainCount, Total, top_chains, total, with_verdicts
 from certpin.watch.facts.reported import Bucket, By, Only, Range
 from certpin.watch.facts.series import MOST_LINES, MOST_POINTS, Line, Series, series
 
@@ -26,4 +26,5 @@ __all__ = [
     "series",
     "top_chains",
     "total",
+    "with_verdicts",
 ]

@@ -1,4 +1,4 @@
-"""Who issued a chain that clients met, in words: by its signatures first, by its names last.
+"""Describe a chain that clients met: what the pins say, then its signatures, its names last.
 
 A name in a certificate is the claim of whoever made it. Signatures are checked; whether a name is
 that of its bearer is not, and cannot be: only a root that is known says who somebody is.
@@ -17,11 +17,14 @@ from certpin.lab.upstream import platform_roots
 
 if TYPE_CHECKING:
     from certpin.lab.report.chain import Strand
+    from certpin.watch.facts.chain_check import Verdict
 
-# `expected`: the keys that the monitor sees sign it, too. `public`: a root of this machine signs
-# it. `inspection` and `debugging`: it names a product that does that. `nobody`: nothing was sent.
+# `pinned`: a live version of the pins accepts it; no other kind is shown in green. `usual`: the
+# keys that the monitor sees sign it, too, and no pin accepts it. `public`: a root of this machine
+# signs it. `inspection` and `debugging`: it names a product that does that. `nobody`: nothing was
+# sent.
 Kind = Literal[
-    "expected", "trusted", "public", "inspection", "debugging", "itself", "private", "nobody"
+    "pinned", "usual", "trusted", "public", "inspection", "debugging", "itself", "private", "nobody"
 ]
 
 # Names that products put into the certificates that they make, as their documentation and users
@@ -62,20 +65,21 @@ def origin(
     met: tuple[bytes, ...],
     expected: tuple[bytes, ...] = (),
     anchors: tuple[bytes, ...] = (),
-    host: str = "",
+    verdict: Verdict = "unknown",
 ) -> Origin:
-    """Look at a chain, leaf first, beside the path that the monitor verified for that host.
+    """Describe a chain, leaf first, beside the path that the monitor verified for its host.
 
-    ``anchors`` are the roots that the pin file names for it. Dates and names of hosts are not
-    looked at here: a picture of the chain shows them.
+    ``anchors`` are the roots that the pin file names for it, ``verdict`` is that of the pins
+    (``facts.chain_check``). Dates and names of hosts are not checked here: a picture shows them.
     """
     if not met:
         title = "No chain was reported"
         return Origin("nobody", "", title, ("The reports had no certificates in them.",))
-    path = strands(met, Scene(host, (*anchors, *public_roots())))[0]
+    path = strands(met, Scene("", (*anchors, *public_roots())))[0]
     name = short_name(read(met[0]).issuer)
-    kind = _kind(path, met, expected, anchors)
-    return Origin(kind, name, _TITLES[kind].format(_product(path) or name), _sentences(kind, path))
+    kind = "pinned" if verdict == "accepted" else _kind(path, met, expected, anchors)
+    title = _TITLES[kind].format(_product(path) or name)
+    return Origin(kind, name, title, (*_VERDICTS.get(verdict, ()), *_sentences(kind, path)))
 
 
 @cache
@@ -99,7 +103,7 @@ def _kind(
     signed = [below.above is Signature.GOOD for below in path.places[:-1]]
     keys = {read(der).pin for der in expected[1:]}
     if signed and signed[0] and path.places[1].facts.pin in keys:
-        return "expected"
+        return "usual"
     if path.trusted:
         top = path.places[-1].facts.sha256
         return "trusted" if top in {read(der).sha256 for der in anchors} else "public"
@@ -111,7 +115,8 @@ def _kind(
 
 
 _TITLES: dict[Kind, str] = {
-    "expected": "{}: the issuer that the monitor sees, too",
+    "pinned": "{}: the pins accept this chain",
+    "usual": "{}: the usual issuer, with a key that is not pinned",
     "trusted": "{}: below a root that the pin file trusts",
     "public": "{}: a public authority",
     "inspection": "It calls itself {}, which inspects TLS",
@@ -123,11 +128,26 @@ _TITLES: dict[Kind, str] = {
 
 _CLAIM = "That is the claim of the certificate alone: anybody can write this name into one."
 
-# What each kind comes to, a sentence a line.
+# What the pins say, before anything about the issuer.
+_VERDICTS: dict[Verdict, tuple[str, ...]] = {
+    "issued": (
+        "No version of the pins accepts it.",
+        "An authority did issue it for this host: it may be an attack.",
+    ),
+    "refused": ("No version of the pins accepts it.",),
+}
+
+# What each kind means, a sentence a line.
 _MEANING: dict[Kind, str] = {
-    "expected": """
-The key of the issuer is one of those on the path that the monitor verifies.
-If clients refuse it, look at the key of the server: it has one that pins in the field do not name.
+    "pinned": """
+A version of the pins that clients may still hold accepts this path.
+Clients that refuse it hold another version, or refuse it for another reason: see what they report.
+""",
+    "usual": """
+The authority above it is the one that the monitor sees, too. That does not make it yours: an \
+authority issues to whoever convinces it.
+If your server was renewed with a new key, publish the pin of that key before it is served.
+If it was not, look for it in the logs of Certificate Transparency, and have it revoked.
 """,
     "trusted": """
 It is signed up to a root that the pin file names, and not by the issuer of today.

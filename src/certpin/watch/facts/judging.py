@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from certpin.x509 import Chain
 
 # As a verdict's reasons; `unpinned` where no policy covers the host.
-Answer = Literal["match", "mismatch", "expired", "no-chain", "unpinned"]
+Answer = Literal["match", "compromised-key", "mismatch", "expired", "no-chain", "unpinned"]
 
 
 class Judge:
@@ -35,7 +35,9 @@ class Judge:
     def answer(self, host: str, chain: Chain | None) -> Answer:
         """What the pin files say now; where several cover the host, the worst of it."""
         answers = [_answer(each.pins, host, chain, self.now) for each in self.sets]
-        order: tuple[Answer, ...] = ("no-chain", "mismatch", "expired", "match")
+        order: tuple[Answer, ...] = (
+            *("no-chain", "compromised-key", "mismatch", "expired", "match"),
+        )
         return next((each for each in order if each in answers), "unpinned")
 
     def refusing(self, host: str, chain: Chain | None) -> tuple[int, ...]:

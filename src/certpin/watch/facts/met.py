@@ -7,24 +7,31 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from certpin.watch.facts import sums
+from certpin.watch.facts import chains, sums
 from certpin.watch.facts.base import bounded, hexadecimal, moment, seconds
+from certpin.watch.facts.chain_check import ChainJudge, Verdict  # noqa: TC001  # as above
 from certpin.watch.facts.reported import parts_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Connection
 
     from certpin.watch.facts.reported import Only, Parts, Range
 
 
 class ChainCount(msgspec.Struct, frozen=True):
-    """A chain that clients met at a host, and how often; ``served`` is empty where none came."""
+    """A chain that clients met at a host, and how often; ``served`` is empty if none was reported.
+
+    ``verdict`` is what alerts say of it, too (``facts.chain_check``).
+    """
 
     host: str
     served: str
     count: int
     first_at: datetime
     last_at: datetime
+    verdict: Verdict = "unknown"
 
 
 class Total(msgspec.Struct, frozen=True):
@@ -55,8 +62,20 @@ def top_chains(
     return tuple(map(chain_count, found))
 
 
+def with_verdicts(
+    connection: Connection, judge: ChainJudge, counts: Iterable[ChainCount]
+) -> tuple[ChainCount, ...]:
+    """Return the same counts, each with the verdict of the pins."""
+    found = []
+    for each in counts:
+        ders = chains.ders(connection, bytes.fromhex(each.served)) if each.served else None
+        verdict = judge.verdict(each.host, ders or (), each.first_at)
+        found.append(msgspec.structs.replace(each, verdict=verdict))
+    return tuple(found)
+
+
 def chain_count(met: sums.Met) -> ChainCount:
-    """One of them, as it is told."""
+    """Return one of them as the API has it."""
     first, last = moment(met.first_at), moment(met.last_at)
     return ChainCount(met.host, hexadecimal(met.served), met.number, first, last)
 

@@ -28,7 +28,11 @@ _MOST = 20_000  # sightings that are looked at for one answer
 
 # What a vantage can meet that needs somebody, by what stands in `outcome` and `answer`.
 _OUTCOMES = {"unreachable": "unreachable", "unverified": "unverified"}
-_ANSWERS = {"mismatch": "mismatch", "expired": "pins-ended"}
+_ANSWERS = {
+    "compromised-key": "compromised-key",
+    "mismatch": "mismatch",
+    "expired": "pins-ended",
+}
 
 
 class Vantage(Seen, frozen=True, kw_only=True):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from certpin.errors import ConfigError, HostError, InputError
 from certpin.pins import normalise
-from certpin.probe import HTTPS, PROTOCOLS, split_address
+from certpin.probe import PROTOCOLS, split_address
+from certpin.probe.endpoint import default_port
 from certpin.rotation import parse_duration
 
 if TYPE_CHECKING:
@@ -44,13 +45,15 @@ _VANTAGE = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 
 @dataclass(frozen=True)
 class HostSettings:
-    """A way to a host that the pin file does not tell.
+    """How a host is asked, if not as the pin file says.
 
-    ``connect`` is another address to call; ``vantages`` are empty for those of the monitor.
+    ``port`` is 0, ``connect`` ``None`` and ``starttls`` empty if the settings leave it to the
+    servers of the pin file. ``connect`` is another address to call; ``vantages`` are empty for
+    those of the monitor.
     """
 
     name: str
-    port: int = HTTPS
+    port: int = 0
     connect: tuple[str, int] | None = None
     starttls: str = ""
     vantages: tuple[str, ...] = ()
@@ -132,12 +135,13 @@ def _host(table: Table) -> HostSettings:
         raise ConfigError(
             f"{starttls[:80]!r} is no protocol", key=table.under("starttls"), fix=f"one of {names}"
         )
-    usual = PROTOCOLS[starttls].port if starttls else HTTPS
-    port = _port(table) if "port" in table.data else usual
+    port = _port(table) if "port" in table.data else 0
     return HostSettings(
         name=_read(table, "name", normalise),
         port=port,
-        connect=_read(table, "connect", partial(split_address, default_port=port))
+        connect=_read(
+            table, "connect", partial(split_address, default_port=port or default_port(starttls))
+        )
         if "connect" in table.data
         else None,
         starttls=starttls,

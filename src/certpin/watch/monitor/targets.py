@@ -1,7 +1,8 @@
 """Whom the monitor asks: the hosts of the watched pin sets, each by the ways that lead to it.
 
-A pin file holds names. Ports, other addresses and STARTTLS come from ``[[monitor.host]]``. Hosts
-that stand in a version in the field alone are asked too: clients that hold it still pin them.
+Ports, other addresses and STARTTLS come from the servers of the pin file, unless
+``[[monitor.host]]`` names other ways. Hosts that only a version in the field has are asked too:
+clients that hold it still pin them.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from certpin.pins import HostServer
 from certpin.pins.hosts import is_address
-from certpin.probe import HTTPS, join_address
+from certpin.probe import Endpoint, join_address
+from certpin.probe.endpoint import default_port, endpoint_at, served_at
 from certpin.watch.monitor.settings import HostSettings
 
 if TYPE_CHECKING:
@@ -112,23 +115,31 @@ def _ways(pins: PinSet, settings: Settings) -> dict[HostPattern, list[HostSettin
 
 
 def _targets(policy: HostPolicy, named: list[HostSettings], settings: Settings) -> Iterator[Target]:
-    """Those that the settings name for it, else the name of the pattern itself."""
-    if not named and policy.pattern.wildcard != "*.":
-        named = [HostSettings(policy.pattern.name)]
-    for each in named:
-        yield Target(
-            host=each.name,
-            port=each.port or HTTPS,
-            connect=each.connect,
-            starttls=each.starttls,
-            trust=policy.trust,
-            every_address=_each_address(each, settings),
-            vantages=each.vantages or settings.vantages,
-        )
+    """The ways that the settings name for it, else the servers of the policy."""
+    own = served_at(policy)
+    for each in named or [HostSettings(name) for name in dict.fromkeys(name for name, _ in own)]:
+        for endpoint in _endpoints(each, own):
+            yield Target(
+                host=endpoint.host,
+                port=endpoint.port,
+                connect=endpoint.connect,
+                starttls=endpoint.starttls or "",
+                trust=policy.trust,
+                every_address=_each_address(each, endpoint, settings),
+                vantages=each.vantages or settings.vantages,
+            )
 
 
-def _each_address(host: HostSettings, settings: Settings) -> bool:
+def _endpoints(host: HostSettings, own: Iterable[tuple[str, HostServer]]) -> list[Endpoint]:
+    """The one way that the settings describe; if they only name the host, its servers."""
+    if host.port or host.connect or host.starttls:
+        port = host.port or default_port(host.starttls)
+        return [Endpoint(host.name, port, host.connect, starttls=host.starttls or None)]
+    servers = [server for name, server in own if name == host.name] or [HostServer()]
+    return [endpoint_at(host.name, server) for server in servers]
+
+
+def _each_address(host: HostSettings, endpoint: Endpoint, settings: Settings) -> bool:
     """Nobody looks up an address, nor what ``connect`` says instead of a name."""
     wanted = host.every_address or settings.every_address
-    called = host.connect[0] if host.connect else host.name
-    return wanted and not is_address(called)
+    return wanted and not is_address(endpoint.address[0])

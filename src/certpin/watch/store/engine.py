@@ -29,7 +29,7 @@ class Store:
     ``read`` and ``write`` are transactions, and raise ``StoreError`` where the database is away,
     busy, full, damaged or of another schema. SQLite has one writer at a time, so ``write`` takes
     turns here rather than in the database, which would look again and again instead of waiting.
-    ``trouble`` tells whether what this process writes is taken.
+    ``trouble`` says whether it works, by what this process read and wrote.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -48,7 +48,7 @@ class Store:
 
         Raises ``StoreError``.
         """
-        with told(), self.engine.connect() as connection:
+        with self.trouble.damage_noted(), told(), self.engine.connect() as connection:
             connection.execution_options(**self._reading)
             with connection.begin():
                 yield connection

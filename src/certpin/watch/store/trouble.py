@@ -1,7 +1,7 @@
-"""Whether the store takes what it is given: seen in what is written anyhow, and never by trying.
+"""Whether the store works, by the errors of the service's own reads and writes.
 
-A disk that is full is still read, so that pages and ``/readyz`` would look calm while every report
-is refused. Small writes may still go through there, as large ones fail.
+A full disk can still be read, and small writes may still succeed there while large ones fail.
+Damage that was met once stays. ``durability.try_out`` looks for more.
 """
 
 from __future__ import annotations
@@ -27,21 +27,34 @@ class Trouble:
         self._clock = clock
         self._failed: tuple[str, float] | None = None
         self._over = True  # something was written since
+        self._damaged = False
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Note how the block ends."""
+        """Note how the block ends, which writes."""
         try:
-            yield
+            with self.damage_noted():
+                yield
         except StoreError as exc:
             if exc.reason in UNSEEN:
                 self._failed, self._over = (exc.reason, self._clock()), False
             raise
         self._over = True
 
+    @contextmanager
+    def damage_noted(self) -> Iterator[None]:
+        """Note if the block, which may only read, meets damage."""
+        try:
+            yield
+        except StoreError as exc:
+            self._damaged |= exc.reason == "damaged"
+            raise
+
     @property
     def reason(self) -> str:
-        """The word for why nothing can be written (``REASONS``); empty where it can, or may."""
+        """The word for why the store doesn't work (``REASONS``); empty if it does, or may."""
+        if self._damaged:
+            return "damaged"  # until it was restored, and this process started again
         if self._failed is None:
             return ""
         reason, at = self._failed

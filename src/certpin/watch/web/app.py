@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
 
 from certpin.watch import telemetry
 from certpin.watch.access import routes as access
@@ -41,6 +42,9 @@ def application(watch: Watch, collector: ASGIApp, condition: Condition) -> ASGIA
     alive = health(watch, condition)
 
     async def whole(scope: Scope, receive: Receive, send: Send) -> None:
+        if _names_two_hosts(scope):
+            await _AMBIGUOUS(scope, receive, send)
+            return
         # Before everything else: reports come by the thousand, and need no login.
         path = scope["path"] if scope["type"] == "http" else ""
         if path == REPORTS or path.startswith(f"{REPORTS}/"):
@@ -54,3 +58,11 @@ def application(watch: Watch, collector: ASGIApp, condition: Condition) -> ASGIA
             await door(scope, receive, send)
 
     return whole
+
+
+_AMBIGUOUS = PlainTextResponse("The request names more than one host.\n", 400)
+
+
+def _names_two_hosts(scope: Scope) -> bool:
+    """RFC 9112 section 3.2: a server and a proxy in front may each believe another of them."""
+    return [name for name, _ in scope.get("headers", ())].count(b"host") > 1

@@ -11,12 +11,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
 from certpin.errors import CertpinError
+from certpin.watch.store.durability import try_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +97,7 @@ class _Asking:
             return self._found
 
     def takes(self) -> bool:
-        """Whether it takes what it is given: a full disk is read as ever."""
+        """Return True if nothing that the service read or wrote lately says otherwise."""
         return not self._store.trouble.reason
 
     async def _look(self) -> bool:
@@ -113,5 +113,4 @@ class _Asking:
 
 
 def _ask(store: Store) -> None:
-    with store.read() as connection:
-        connection.execute(text("SELECT 1"))
+    try_out(store, int(time.time()))

@@ -9,7 +9,7 @@ function decided(host, moment, leaf) {
   if (!policy) return "- unpinned";
   const failure = decide(host, policy, Buffer.from(leaf, "base64"), new Date(moment));
   if (!failure) return policy.pattern + " accept";
-  const reason = failure.code.replace("ERR_CERTPIN_", "").toLowerCase();
+  const reason = failure.code.replace("ERR_CERTPIN_", "").toLowerCase().replace("_", "-");
   return [policy.pattern, failure.enforced ? "refuse" : "report", reason].join(" ");
 }
 

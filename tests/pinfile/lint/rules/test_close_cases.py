@@ -123,12 +123,14 @@ FINDS = {
         ),
     ),
     "a name with its own letters": ("host-spelling", f"{host('bücher.example')}{PINS}"),
-    "a misspelt key of a pin": ("unknown-key", f'{GOOD}rule = "leaf"\n'),
-    "a misspelt table": ("unknown-key", f"{GOOD}\n[[hots]]\n"),
+    "a misspelt key of a pin": ("misspelt-key", f'{GOOD}rule = "leaf"\n'),
+    "a misspelt table": ("misspelt-key", f"{GOOD}\n[[hots]]\n"),
     "a misspelt key of the debug section": (
-        "unknown-key",
+        "misspelt-key",
         f'{GOOD}\n[debug]\nanchors = "bank-root.pem"\nancors = 1\n',
     ),
+    "a key of a host below its pins": ("misspelt-key", f'{GOOD}trust = "bank-root.pem"\n'),
+    "a key that resembles none": ("unknown-key", f'{GOOD}owner = "payments"\n'),
     "whole certificates": (
         "whole-certificate-pin",
         f'{GOOD}\n[[host.pin]]\npin = "cert-sha256/WHOLE"\nrole = "backup"\n',

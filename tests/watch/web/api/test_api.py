@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from certpin.watch.facts import samples
 from certpin.watch.web.api import openapi
+from certpin.watch.web.api.acting import ACTIONS
 from certpin.watch.web.api.asking import cursor_of
 from certpin.watch.web.api.openapi import BASE
 from certpin.watch.web.api.resources import RESOURCES
@@ -178,6 +179,36 @@ def test_nothing_can_be_written(api: Api) -> None:
     assert {api.client.post(BASE + "/alerts").status_code} == {405}
 
 
+def test_a_program_acknowledges_an_alert_and_gives_it_back(
+    sqlite_store: Store, digests: dict[str, bytes]
+) -> None:
+    del digests
+    api = Api(sqlite_store, "read", "silence")
+
+    def post(path: str, status: int, **form: str) -> Any:
+        answer = api.client.post(BASE + path, data=form)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    story = post("/alerts/1/acknowledge", 200, note="ticket 12")
+    assert (story["alert"]["state"], story["alert"]["acknowledged_by"]) == ("acknowledged", "test")
+    event = story["events"][-1]
+    assert (event["what"], event["who"], event["note"]) == ("acknowledged", "test", "ticket 12")
+    post("/alerts/1/acknowledge", 409)
+    post("/alerts/1/acknowledge", 400, note="x" * 501)
+    assert post("/alerts/1/unacknowledge", 200)["alert"]["state"] == "open"
+    for path in ("/alerts/99", "/alerts/x"):
+        post(f"{path}/acknowledge", 404)
+    with sqlite_store.read() as connection:
+        rows = connection.execute(text("SELECT who, what, subject FROM audit ORDER BY id")).all()
+    assert [tuple(each) for each in rows] == [
+        ("test", "alert.acknowledged", "1"),
+        ("test", "alert.unacknowledged", "1"),
+    ]
+    for name in ACTIONS:
+        assert Api(sqlite_store).client.post(f"{BASE}/alerts/1/{name}").status_code == 403
+
+
 def test_the_description_is_valid_openapi(api: Api) -> None:
     from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -187,8 +218,9 @@ def test_the_description_is_valid_openapi(api: Api) -> None:
     assert described == {each.path for each in RESOURCES} | {
         openapi.DESCRIPTION,
         openapi.CHAIN_PEM,
+        *(f"/alerts/{{id}}/{name}" for name in ACTIONS),
     }
-    names = [path["get"]["operationId"] for path in document["paths"].values()]
+    names = [each["operationId"] for path in document["paths"].values() for each in path.values()]
     assert len(set(names)) == len(names)
 
 

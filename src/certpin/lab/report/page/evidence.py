@@ -11,7 +11,7 @@ from certpin.lab.report.page.markup import facts, table, tag
 from certpin.lab.report.page.picture import picture
 from certpin.lab.report.scenes import asked, scene, served
 from certpin.lab.report.text import readable
-from certpin.lab.report.words import ending
+from certpin.lab.report.words import ending, server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ _SHOWN = 2 * 1024  # octets of what leaked, and letters of what a client printed
 
 
 def chains(run: Run, result: Result, name: str) -> list[ET.Element]:
-    """A picture of each chain that was met, the attackers' before the honest ones."""
+    """Draw each chain that was met, those of attackers first."""
     if not result.attempts:
         return []
     attempt = result.attempts[-1]
@@ -35,19 +35,17 @@ def chains(run: Run, result: Result, name: str) -> list[ET.Element]:
     for seen in attempt.connections:
         if served(seen):
             met.setdefault((served(seen), asked(attempt, seen)), seen)
-    hostile = [seen for seen in met.values() if seen.hostile]
-    others = [seen for seen in met.values() if not seen.hostile]
+    attackers_first = sorted(met.values(), key=lambda seen: not seen.exposed)
     return [
         _figure(run, result, attempt, seen, f"{name}-{number}")
-        for number, seen in enumerate((*hostile, *others)[:_PICTURES])
+        for number, seen in enumerate(attackers_first[:_PICTURES])
     ]
 
 
 def _figure(run: Run, result: Result, attempt: Attempt, seen: Connection, name: str) -> ET.Element:
     chain = served(seen)
     drawing = draw(chain, scene(run, result, attempt, seen))
-    whose = "the attacker" if seen.hostile else "the honest server"
-    caption = f"What {whose} presented for {asked(attempt, seen)}"
+    caption = f"Presented by the {server(seen)} for {asked(attempt, seen)}"
     return tag(
         "figure",
         tag("figcaption", caption),
@@ -78,15 +76,15 @@ def _validity(known: Facts) -> str:
 
 
 def leaks(result: Result) -> Iterator[ET.Element]:
-    """The bytes that the client gave away, where the verdict is that it did."""
+    """Yield the data that the client gave away, unless the verdict is that it gave none."""
     if not result.attempts or result.verdict is Verdict.REJECT:
         return
     attempt = result.attempts[-1]
-    hostile = any(act.hostile for act in attempt.script.acts)
     for number, seen in enumerate(attempt.connections, 1):
-        if seen.hostile is not hostile and not seen.clear:
+        if not seen.exposed:
             continue
-        for data, how in ((seen.clear, "in clear text"), (seen.data, "under TLS")):
+        secured = seen.astray if seen.act and seen.act.foreign else seen.data
+        for data, how in ((seen.clear, "in clear text"), (secured, "under TLS")):
             if data:
                 words = f"{len(data)} bytes on connection {number}, {how}"
                 yield tag("p", words)
@@ -107,7 +105,7 @@ def connections(attempt: Attempt) -> ET.Element:
     if not attempt.connections:
         return tag("p", "The client made no connection.")
     rows = [_row(number, attempt, seen) for number, seen in enumerate(attempt.connections[:50], 1)]
-    head = ("No.", "Met", "Asked for", "TLS", "Ended by", "Bytes given away")
+    head = ("No.", "Server", "Asked for", "TLS", "Ended by", "Client data")
     return table("Connections that the lab saw", head, rows)
 
 
@@ -118,12 +116,20 @@ def _row(number: int, attempt: Attempt, seen: Connection) -> tuple[Child, ...]:
         tls.append(f"client certificate {given}")
     return (
         str(number),
-        "the attacker" if seen.hostile else "the honest server" if seen.act else "nobody",
+        server(seen) or "none",
         asked(attempt, seen),
         ", ".join(filter(None, tls)),
         f"alert {seen.alert}" if seen.alert else seen.problem or "closing",
-        str(len(seen.said)),
+        _received(seen),
     )
+
+
+def _received(seen: Connection) -> str:
+    """How much the client sent, and how much of it was given away."""
+    total, given = len(seen.clear) + len(seen.data), len(seen.said) if seen.exposed else 0
+    if not given:
+        return f"{total} bytes"
+    return f"{total} bytes, {given if given < total else 'all'} given away"
 
 
 def client_end(attempt: Attempt) -> Iterator[ET.Element]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.lab.attacks import CONTROL
+from certpin.lab.cast import LETTERS
 from certpin.lab.judge import Outcome
 from certpin.lab.report.command import shown
 from certpin.lab.report.page.icons import badge, icon
@@ -68,6 +69,15 @@ def controls(run: Run) -> ET.Element:
     )
     title = tag("h2", "The controls", id="controls")
     return tag("section", title, tag("p", why), listed, aria_labelledby="controls")
+
+
+def letters() -> ET.Element:
+    """The meaning of the letters in the descriptions of the cases."""
+    listed = facts(dict(LETTERS))
+    listed.attrib["class"] += " letters"
+    title = tag("h2", "The letters", id="letters")
+    why = "The cases name certificates by letters; R→I→L is a chain that ends with the server's."
+    return tag("section", title, tag("p", why), listed, aria_labelledby="letters")
 
 
 def about(run: Run) -> ET.Element:

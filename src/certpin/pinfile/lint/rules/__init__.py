@@ -47,6 +47,7 @@ NAMES = (
     "report-to-this-machine",
     "overlapping-patterns",
     "host-spelling",
+    "misspelt-key",
     "unknown-key",
     "live-mismatch",
     "live-unverified",

@@ -1,4 +1,4 @@
-"""A burnt key that is served."""
+"""A key is served that the pin file marks as removed or compromised."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ RULE = Rule(
     needs="live",
     summary="The host serves a key that is marked removed or compromised.",
     why=(
-        "Clients refuse it. If it is compromised, whoever stole it can still be the server for "
-        "every client with an older pin set."
+        "Clients refuse every path that contains a compromised key, and an attacker who has it can "
+        "still be the server for clients with an older pin set. A removed key accepts nothing: "
+        "clients refuse it unless another pin is on the path."
     ),
     fix="take the key out of service; serve the backup",
     check=_check,

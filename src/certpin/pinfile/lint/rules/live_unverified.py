@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 
     from certpin.pinfile.lint.document import Document
 
+_LONGEST = 2000  # characters; some of them are the server's
+
 
 def _check(document: Document, now: datetime) -> Iterator[Hit]:
     for host, asked in document.asked():
         if asked.path is None and asked.problem:
             yield Hit(
                 f"{host.key}.name",
-                f"the chain of {asked.host} did not verify: {asked.problem[:200]}",
+                f"{asked.host}: {asked.problem[:_LONGEST]}",
+                asked.fix,
             )
 
 

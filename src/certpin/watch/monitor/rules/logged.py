@@ -54,9 +54,8 @@ def _malformed(scene: Scene) -> Iterator[Finding]:
                 host="",
                 pin_set="",
                 summary=f"a log has an entry that nobody can read: {entry.summary}",
-                command=f"look at the log {entry.log}" if entry.log else "",
                 subject=entry.tbs.hex(),
-                details={"log": entry.log},
+                details={"log": entry.log, "next": "look at the entry in that log"},
             )
 
 

@@ -11,6 +11,7 @@ from certpin.watch.store.tables.base import METADATA, count, moment, number, tex
 # since when it is not seen, while it is waited whether it stays away. `told_at` is when anybody was
 # last to be told, `peak` the severity then, `told_clients` how many it touched. `quiet` is empty,
 # `silenced` or `maintenance`. `flaps` is how often it has come back soon after it was gone.
+# `acknowledged_at` is when a person took it on, `acknowledged_by` who; NULL and empty until then.
 ALERTS = Table(
     "alerts",
     METADATA,
@@ -34,13 +35,15 @@ ALERTS = Table(
     text("quiet", server_default=""),
     Column("told_clients", BigInteger, nullable=True),
     Column("flaps", BigInteger, nullable=False, server_default="0"),
+    moment("acknowledged_at", nullable=True),
+    text("acknowledged_by", server_default=""),
     Index(None, "key", "resolved_at"),
     Index(None, "resolved_at"),
     Index(None, "host", "resolved_at"),
 )
 
 # What became of an alert, in order: opened, repeated, escalated, resumed, resolved, silenced,
-# maintenance; and told or untold, with the service in `who`.
+# maintenance, acknowledged, unacknowledged; and told or untold, with the service in `who`.
 ALERT_EVENTS = Table(
     "alert_events",
     METADATA,

@@ -144,6 +144,11 @@ def _storable(value: int | str) -> bool:
     return abs(value) <= _MOST_NUMBER if isinstance(value, int) else "\x00" not in value
 
 
+def number_of(word: str) -> int | None:
+    """Return the number of a row as an address has it; ``None`` if no row can have it."""
+    return int(word) if word.isascii() and word.isdigit() and len(word) < 19 else None
+
+
 def read_digest(value: str) -> str:
     """A SHA-256. Raises ``ValueError``."""
     if not _DIGEST.fullmatch(value):

@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 def _alerts(ask: Ask) -> Listed[alerts.Alert]:
     which, host, limit = (ask.query[name] for name in ("state", "host", "limit"))
     before = asking.key_of(ask.query["cursor"], int)
-    return listed(alerts.alerts(ask.connection, which=which, host=host, before=before, limit=limit))
+    settings = ask.watch.settings.alerts
+    return listed(
+        alerts.alerts(ask.connection, settings, which=which, host=host, before=before, limit=limit)
+    )
 
 
 def _alert(ask: Ask) -> alerts.AlertStory:
-    word = ask.path["id"]
-    number = int(word) if word.isascii() and word.isdigit() and len(word) < 19 else None
-    return there(None if number is None else alerts.alert(ask.connection, number))
+    number = asking.number_of(ask.path["id"])
+    return there(
+        None if number is None else alerts.alert(ask.connection, ask.watch.settings.alerts, number)
+    )
 
 
 def _silences(ask: Ask) -> Listed[alerts.Silence]:

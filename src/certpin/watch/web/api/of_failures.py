@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_args
 
 from certpin.watch.facts import chains, failures, samples
+from certpin.watch.facts.chain_check import ChainJudge
 from certpin.watch.web.api import asking
 from certpin.watch.web.api.asking import CURSOR, LIMIT, SINCE, UNTIL, RefusedError
 from certpin.watch.web.api.resource import PAGED, Listed, Resource, listed, there
@@ -62,7 +63,9 @@ def _samples(ask: Ask) -> Listed[samples.Sample]:
 
 def _top_chains(ask: Ask) -> list[failures.ChainCount]:
     limit = ask.query["limit"]
-    return list(failures.top_chains(ask.connection, ask.within, only=_only(ask), limit=limit))
+    found = failures.top_chains(ask.connection, ask.within, only=_only(ask), limit=limit)
+    judge = ChainJudge(ask.watch.watched.glance().sets, ask.now)
+    return list(failures.with_verdicts(ask.connection, judge, found))
 
 
 def _chain(ask: Ask) -> chains.KeptChain:

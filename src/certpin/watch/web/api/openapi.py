@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from certpin._version import __version__
+from certpin.watch.web.api.acting import ACTIONS
 from certpin.watch.web.api.answering import JSON, PROBLEM, Problem
 from certpin.watch.web.api.resources import RESOURCES
 
@@ -45,6 +46,12 @@ def description() -> bytes:
     pem = {PEM: {"schema": {"type": "string"}}}
     paths[CHAIN_PEM] = _path(CHAIN_PEM, "A chain as PEM, leaf first.", pem, problem)
     anything = {JSON: {"schema": {"type": "object"}}}
+    story = next(each for each in RESOURCES if each.path == "/alerts/{id}")
+    schema = answers[RESOURCES.index(story)]
+    paths |= {
+        f"{story.path}/{name}": _action(f"{story.path}/{name}", about, schema, problem)
+        for name, (about, _) in ACTIONS.items()
+    }
     paths[DESCRIPTION] = _path(DESCRIPTION, "This description.", anything, problem)
     return msgspec.json.format(
         msgspec.json.encode(
@@ -64,8 +71,9 @@ def description() -> bytes:
 
 
 _ABOUT = (
-    "What the watch knows, read-only. What clients reported is what they said: nothing in it is "
-    "proven, and every text in it is theirs. Escape it where you show it."
+    "What the monitoring service knows; alerts can be acknowledged. What clients reported is what "
+    "they said: nothing in it is proven, and every text in it is theirs. Escape it where you show "
+    "it."
 )
 
 
@@ -98,6 +106,31 @@ def _path(
             "summary": about,
             "parameters": [*inside, *(_in_query(each) for each in parameters)],
             "responses": responses,
+        }
+    }
+
+
+def _action(
+    path: str, about: str, schema: dict[str, Any], problem: dict[str, Any]
+) -> dict[str, Any]:
+    """One address that changes something: a POST with a form, by a token or a person's page."""
+    wrong = {"content": {PROBLEM: {"schema": problem}}}
+    form = {"type": "object", "properties": {"note": {"type": "string", "maxLength": 500}}}
+    return {
+        "post": {
+            "operationId": _operation(path),
+            "summary": about,
+            "parameters": [_in_path(name) for name in re.findall(r"{(\w+)}", path)],
+            "requestBody": {"content": {"application/x-www-form-urlencoded": {"schema": form}}},
+            "responses": {
+                "200": {"description": "The alert.", "content": {JSON: {"schema": schema}}},
+                "400": {"description": "The note cannot be used.", **wrong},
+                "401": {"description": "The request has no valid token.", **wrong},
+                "403": {"description": "It needs the scope `silence`.", **wrong},
+                "404": {"description": "There is no such alert.", **wrong},
+                "409": {"description": "It is resolved, or in that state already.", **wrong},
+                "503": {"description": "The store is away for a moment.", **wrong},
+            },
         }
     }
 

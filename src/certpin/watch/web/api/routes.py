@@ -1,4 +1,4 @@
-"""The routes of the API. Each is read-only, and needs the scope ``read``."""
+"""The routes of the API: resources need the scope ``read``, actions the scope ``silence``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from starlette.routing import Route
 from certpin.errors import StoreError
 from certpin.watch.access.require import require
 from certpin.watch.web.api import openapi
+from certpin.watch.web.api.acting import ACTIONS, act
 from certpin.watch.web.api.answering import answer, encode, refusal
 from certpin.watch.web.api.asking import RefusedError, asked
 from certpin.watch.web.api.of_failures import chain_pem
@@ -38,12 +39,23 @@ def routes(watch: Watch) -> list[BaseRoute]:
 
         return Route(openapi.BASE + resource.path, endpoint, methods=["GET"])
 
+    def to(action: str) -> BaseRoute:
+        @require("silence")
+        async def endpoint(request: Request) -> Response:
+            try:
+                return await act(watch, action, request)
+            except (RefusedError, StoreError) as exc:
+                return _problem(exc)
+
+        return Route(f"{openapi.BASE}/alerts/{{id}}/{action}", endpoint, methods=["POST"])
+
     @require("read")
     def described(request: Request) -> Response:
         return _guarded(_described, request)
 
     return [
         Route(openapi.BASE + openapi.DESCRIPTION, described, methods=["GET"]),
+        *map(to, ACTIONS),
         of(_CHAIN),
         *map(of, RESOURCES),
     ]
@@ -53,11 +65,15 @@ def _guarded(how: Callable[[Request], Response], request: Request) -> Response:
     """Whatever goes wrong in a way that is known is a problem in JSON."""
     try:
         return how(request)
-    except RefusedError as exc:
+    except (RefusedError, StoreError) as exc:
+        return _problem(exc)
+
+
+def _problem(exc: RefusedError | StoreError) -> Response:
+    if isinstance(exc, RefusedError):
         return refusal(exc)
-    except StoreError:
-        # Not its words: they are for who runs the watch, and stand in its log.
-        return refusal(RefusedError(503, "The store is away", "Try again in a moment."))
+    # The text of a StoreError is for the operator, who finds it in the log.
+    return refusal(RefusedError(503, "The store is away", "Try again in a moment."))
 
 
 def _described(request: Request) -> Response:

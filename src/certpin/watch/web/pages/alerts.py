@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import TYPE_CHECKING
 
+from starlette.responses import RedirectResponse
+
+from certpin.errors import InputError
+from certpin.watch.access.audit import audit
+from certpin.watch.alerts import book
 from certpin.watch.facts import alerts as facts
 from certpin.watch.facts import sightings
+from certpin.watch.facts.failures import ChainCount
 from certpin.watch.web.pages.asking import Missing
+from certpin.watch.web.pages.details import details, digests
 from certpin.watch.web.pages.meanings import meaning
+from certpin.watch.web.pages.met import described
 from certpin.watch.web.pages.silences import DURATIONS
 
 if TYPE_CHECKING:
@@ -17,25 +23,27 @@ if TYPE_CHECKING:
 
     from certpin.watch.web.pages.asking import Asked
 
-_DIGEST = re.compile(r'"([0-9a-f]{64})"', re.ASCII)
-_MOST_CHAINS, _MOST_VALUES = 10, 20
+_NONE = "an alert of this number"
 
 
 def overview(asked: Asked) -> Response:
     """The open ones, the worst first; or those that are over."""
     which = asked.choice("which", ("open", "resolved"))
     before = asked.number("before", 0, 2**53) or None
+    settings = asked.watch.settings.alerts
     with asked.connection() as connection:
         if which == "open":
-            items, following = facts.open_alerts(connection, limit=200), None
+            items, following = facts.open_alerts(connection, settings, limit=200), None
         else:
             page = facts.alerts(
-                connection, which="resolved", before=(before,) if before else None, limit=50
+                connection,
+                settings,
+                which="resolved",
+                before=(before,) if before else None,
+                limit=50,
             )
             items, following = page.items, page.next
-        quiet = facts.silences(
-            connection, asked.now, asked.watch.settings.alerts, active=True
-        ).items
+        quiet = facts.silences(connection, asked.now, settings, active=True).items
         judged = bool(items) or sightings.any_exists(connection)
     return asked.page(
         "alerts.html",
@@ -47,13 +55,13 @@ def overview(asked: Asked) -> Response:
     )
 
 
-def alert(asked: Asked) -> Response:
-    """One of them."""
-    number = asked.numbered("an alert of this number")
+def alert(asked: Asked, problem: str = "") -> Response:
+    """One of them. ``problem`` is why a form was refused."""
+    number = asked.numbered(_NONE)
     with asked.connection() as connection:
-        story = facts.alert(connection, number)
+        story = facts.alert(connection, asked.watch.settings.alerts, number)
         if story is None:
-            raise Missing("an alert of this number")
+            raise Missing(_NONE)
         quiet = [
             each
             for each in facts.silences(
@@ -61,36 +69,50 @@ def alert(asked: Asked) -> Response:
             ).items
             if each.rule in {"", story.alert.rule} and each.host in {"", story.alert.host}
         ]
-    details, chains = _details(story.alert.details)
+        met = described(connection, asked, _met(story.alert))
     return asked.page(
         "alert.html",
         alert=story.alert,
         events=list(reversed(story.events)),
         meaning=meaning(story.alert.rule),
-        details=details,
-        chains=chains,
+        details=details(story.alert.details, asked.now),
+        chains=met,
         silences=quiet,
         durations=DURATIONS,
+        problem=problem,
     )
 
 
-def _details(text: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """What a rule found, flat enough to read; and the chains among it, which have pages."""
+def acknowledge(asked: Asked) -> Response:
+    """Take on an alert, and record who did."""
+    return _mark(asked, "alert.acknowledged")
+
+
+def unacknowledge(asked: Asked) -> Response:
+    """Give an alert back, and record who did."""
+    return _mark(asked, "alert.unacknowledged")
+
+
+def _mark(asked: Asked, what: str) -> Response:
+    number, visitor = asked.numbered(_NONE), asked.request.state.visitor
+    at = int(asked.now.timestamp())
     try:
-        found = json.loads(text or "{}")
-    except ValueError:
-        return [("details", text)], []
-    if not isinstance(found, dict):
-        return [("details", str(found))], []
-    chains = _DIGEST.findall(json.dumps(found.pop("chains", "")))
-    named = [(str(name).replace("_", " "), _value(value)) for name, value in found.items()]
-    return named, chains[:_MOST_CHAINS]
+        with asked.watch.store.write() as connection:
+            if what == "alert.acknowledged":
+                note = asked.form.get("note", "").strip()
+                changed = book.acknowledge(connection, number, visitor.name, at, note)
+            else:
+                changed = book.unacknowledge(connection, number, visitor.name, at)
+            if changed:
+                audit(connection, visitor, what, str(number), at=asked.now)
+    except InputError as exc:
+        return alert(asked, f"{exc.problem}: {exc.fix}")
+    # Somebody else may have been faster: the page says who has it.
+    return RedirectResponse(f"/alerts/{number}", 303)
 
 
-def _value(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(_value(each) for each in value[:_MOST_VALUES]) or "none"
-    if isinstance(value, dict):
-        some = list(value.items())[:_MOST_VALUES]
-        return ", ".join(f"{name}: {_value(each)}" for name, each in some) or "none"
-    return "not known" if value is None else str(value)
+def _met(found: facts.Alert) -> list[ChainCount]:
+    return [
+        ChainCount(found.host, digest, count, found.opened_at, found.last_at)
+        for digest, count in digests(found.details)
+    ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from certpin.watch.facts.chain_check import ChainJudge
 from certpin.watch.facts.freshness import Freshness, freshness
 from certpin.watch.facts.limits import Limits
 from certpin.watch.web.pages.render import render
@@ -44,6 +45,11 @@ class Asked:
     def glance(self) -> Glance:
         """The pin sets as they are now."""
         return self.watch.watched.glance()
+
+    @cached_property
+    def judge(self) -> ChainJudge:
+        """The pins as they are now, for the chains that clients met."""
+        return ChainJudge(self.glance.sets, self.now)
 
     @property
     def limits(self) -> Limits:

@@ -10,7 +10,7 @@ import msgspec
 from certpin.watch.facts import failures
 from certpin.watch.facts.breakdown import breakdown_and_chains
 from certpin.watch.web.pages import series, unknowns
-from certpin.watch.web.pages.met import origin_of
+from certpin.watch.web.pages.met import described
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,7 +54,7 @@ def overview(asked: Asked) -> Response:
     with asked.connection() as connection:
         found = _series(connection, within, by, only)
         split, met = breakdown_and_chains(connection, lately, tuple(DIMENSIONS), only, limit=12)
-        known = [(each, origin_of(connection, asked, each)) for each in met]
+        known = described(connection, asked, met)
     return asked.page(
         "failures.html",
         by=by,

@@ -46,6 +46,7 @@ class Row:
 
 def fleet(asked: Asked) -> Response:
     """The page."""
+    settings = asked.watch.settings.alerts
     with asked.connection() as connection:
         names = hosts.names(connection, asked.glance)
         every = hosts.described(connection, asked.glance, asked.now, names, asked.limits)
@@ -55,7 +56,7 @@ def fleet(asked: Asked) -> Response:
         pages = max(1, -(-len(chosen) // ROWS))
         at = min(asked.number("page"), pages)
         shown = chosen[(at - 1) * ROWS : at * ROWS]
-        opened, urgent = open_counts(connection), open_alerts(connection, limit=_URGENT)
+        opened, urgent = open_counts(connection), open_alerts(connection, settings, limit=_URGENT)
         failing = hourly(connection, [each.name for each in shown if each.failures], asked.now)
     return asked.page(
         "fleet.html",

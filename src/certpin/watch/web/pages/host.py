@@ -13,6 +13,7 @@ from certpin.watch.facts import hosts as facts
 from certpin.watch.web.pages import rotation, series, unknowns
 from certpin.watch.web.pages.asking import Missing
 from certpin.watch.web.pages.fleet import right
+from certpin.watch.web.pages.met import described
 from certpin.watch.web.pictures.chain import chain as picture
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _WEEK = timedelta(days=7)
 PROBLEMS = {
     "unreachable": "A vantage cannot reach it",
     "unverified": "A vantage is shown a chain that does not verify",
+    "compromised-key": "A vantage is shown a key that is marked compromised",
     "mismatch": "A vantage is shown a key that is not pinned",
     "pins-ended": "The pins are past their date",
     "refused": "Clients that hold an older version refuse what is served",
@@ -86,11 +88,13 @@ def host(asked: Asked) -> Response:
             rotations=[
                 rotation.of(connection, asked, each, policy, found) for each, policy in policies
             ],
-            alerts=alerts.alerts(connection, host=name).items,
+            alerts=alerts.open_alerts(connection, asked.watch.settings.alerts, host=name),
             changes=[
                 (each, changed(each.what)) for each in sightings.changes(connection, name, limit=30)
             ],
-            chains=failures.top_chains(connection, within, only=only, limit=5),
+            chains=described(
+                connection, asked, failures.top_chains(connection, within, only=only, limit=5)
+            ),
             failing=series.drawn(
                 "failing",
                 "Failures of the last week by reason",

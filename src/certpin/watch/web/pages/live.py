@@ -9,7 +9,7 @@ from certpin.watch.facts import alerts, failures
 from certpin.watch.facts.arrivals import arrivals
 from certpin.watch.facts.breakdown import breakdown
 from certpin.watch.web.pages import series
-from certpin.watch.web.pages.met import origin_of
+from certpin.watch.web.pages.met import described
 from certpin.watch.web.pictures.stacked import Bars, Series, stacked
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def live(asked: Asked) -> Response:
                 "day", "Failures of the last day by reason",
                 failures.series(connection, day, by="reason"), asked.now,
             ),
-            chains=[(each, origin_of(connection, asked, each)) for each in newest],
-            alerts=alerts.open_alerts(connection, limit=8),
+            chains=described(connection, asked, newest),
+            alerts=alerts.open_alerts(connection, asked.watch.settings.alerts, limit=8),
         )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from certpin.lab.report.chain import Scene
 from certpin.reports.model import UNVERIFIED
@@ -23,6 +23,8 @@ from certpin.watch.web.pages.sent import sent
 from certpin.watch.web.pictures.chain import chain as picture
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Connection
     from starlette.responses import Response
 
@@ -63,12 +65,14 @@ def met(asked: Asked) -> Response:
             raise Missing(f"a chain {digest.hex()}")
         counts = failures.top_chains(connection, within, only=failures.Only(served=digest.hex()))
         host = _host(asked, [each.host for each in counts])
+        since = min((each.first_at for each in counts if each.host == host), default=asked.now)
+        verdict = asked.judge.verdict(host, ders, since) if host else "unknown"
         expected = expected_of(connection, asked, host) if host else ()
         anchors = anchors_of(asked, host)
         only = failures.Only(served=digest.hex())
         newest = samples(connection, within, only=only, limit=_SAMPLES)
         split = breakdown(connection, within, _SPLIT, only)
-        seen = _vantages(connection, digest)
+        seen = _vantages(connection, digest, host)
     total = sum(each.count for each in counts)
     unverified = sum(count for reason, count in split["reason"] if reason in UNVERIFIED)
     return asked.page(
@@ -77,8 +81,9 @@ def met(asked: Asked) -> Response:
         host=host,
         counts=counts,
         total=total,
+        verdict=verdict,
         unverified=unverified,
-        origin=origin(ders, expected, anchors, host),
+        origin=origin(ders, expected, anchors, verdict),
         pairs=_pairs(ders, expected),
         met_picture=picture("met", ders, _scene(asked, host, (*anchors, *public_roots()))),
         expected_picture=picture(
@@ -98,11 +103,17 @@ def expected_of(connection: Connection, asked: Asked, host: str) -> tuple[bytes,
     return expected_path(connection, asked.glance, asked.now, host)
 
 
-def origin_of(connection: Connection, asked: Asked, counted: ChainCount) -> Origin:
-    """Who issued a chain that clients met at a host."""
-    ders = chains.ders(connection, bytes.fromhex(counted.served)) if counted.served else ()
-    expected = expected_of(connection, asked, counted.host)
-    return origin(ders or (), expected, anchors_of(asked, counted.host), counted.host)
+def described(
+    connection: Connection, asked: Asked, counts: Iterable[ChainCount]
+) -> list[tuple[ChainCount, Origin]]:
+    """Return each chain that clients met at a host with its verdict and its description."""
+    found = []
+    for each in failures.with_verdicts(connection, asked.judge, counts):
+        ders = chains.ders(connection, bytes.fromhex(each.served)) if each.served else ()
+        expected = expected_of(connection, asked, each.host)
+        anchors = anchors_of(asked, each.host)
+        found.append((each, origin(ders or (), expected, anchors, each.verdict)))
+    return found
 
 
 def anchors_of(asked: Asked, host: str) -> tuple[bytes, ...]:
@@ -123,9 +134,11 @@ def _digest(asked: Asked) -> bytes:
 
 
 def _host(asked: Asked, names: list[str]) -> str:
-    """The host that was asked for, if the chain was met there; else where it was met most."""
+    """Return the host of the query if it is a known one; else the one with the most reports."""
     wanted = asked.text("host")
-    return wanted if wanted in names else names[0] if names else ""
+    if wanted in names or facts.policies_of(asked.glance, wanted):
+        return wanted
+    return names[0] if names else ""
 
 
 def _scene(asked: Asked, host: str, trusted: tuple[bytes, ...]) -> Scene:
@@ -143,7 +156,13 @@ def _pairs(ders: tuple[bytes, ...], expected: tuple[bytes, ...]) -> list[Pair]:
     return [Pair(_PLACES[min(number, len(_PLACES) - 1)], *each) for number, each in enumerate(both)]
 
 
-def _vantages(connection: Connection, digest: bytes) -> list[str]:
-    """The vantages that were ever shown this chain themselves."""
-    statement = select(SIGHTINGS.c.vantage).where(SIGHTINGS.c.served == digest).distinct()
-    return sorted(connection.execute(statement.limit(20)).scalars())
+def _vantages(connection: Connection, digest: bytes, host: str) -> list[str]:
+    """Return the locations that saw this chain at this host.
+
+    Seen at another host it says nothing about this one, where it may be an attack.
+    """
+    table = SIGHTINGS.c
+    statement = select(table.vantage).where(
+        table.host == host, or_(table.served == digest, table.verified == digest)
+    )
+    return sorted(connection.execute(statement.distinct().limit(20)).scalars())

@@ -6,6 +6,7 @@ from __future__ import annotations
 # names of certpin's errors.
 _WORDS = {
     "mismatch": "no pin on the path",
+    "compromised-key": "a key on the path is marked compromised",
     "expired": "the pins are past their date",
     "no-chain": "there was no chain",
     "debug-anchor": "the debug override",

@@ -34,6 +34,7 @@ def render(request: Request, name: str, status: int = 200, /, **context: Any) ->
     text = page.render(
         visitor=getattr(request.state, "visitor", None),
         path=request.url.path,
+        nobody_told=getattr(request.state, "nobody_told", False),
         version=__version__,
         **context,
     )

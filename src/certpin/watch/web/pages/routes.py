@@ -47,6 +47,8 @@ _SEEN: tuple[tuple[str, Callable[[Asked], Response]], ...] = (
 _DONE: tuple[tuple[str, Callable[[Asked], Response]], ...] = (
     ("/silences", silences.make),
     ("/silences/{number:int}/end", silences.end),
+    ("/alerts/{number:int}/acknowledge", alerts.acknowledge),
+    ("/alerts/{number:int}/unacknowledge", alerts.unacknowledge),
 )
 
 

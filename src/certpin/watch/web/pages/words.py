@@ -60,23 +60,38 @@ def date(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d}"
 
 
-def minute(moment: datetime) -> str:
-    """Day and time."""
+def minute(moment: datetime) -> Markup:
+    """Day and time. A script may show them in the reader's zone (``data-zoned``)."""
+    return _zoned("minute", moment, _minute(moment))
+
+
+def second(moment: datetime) -> Markup:
+    """Time of day, to the second."""
+    return _zoned("second", moment, f"{moment.astimezone(UTC):%H:%M:%S} UTC")
+
+
+def time(moment: datetime | None, now: datetime, *, exact: bool = False) -> Markup:
+    """How long ago, with the exact moment as its title; ``exact`` adds it as text."""
+    if moment is None:
+        return Markup("never")
+    said = Markup('<time datetime="{}" data-zoned="title" title="{}">{}</time>').format(
+        _rfc3339(moment), _minute(moment), ago(moment, now)
+    )
+    return said + ", " + minute(moment) if exact else said
+
+
+def _zoned(form: str, moment: datetime, text: str) -> Markup:
+    return Markup('<time datetime="{}" data-zoned="{}">{}</time>').format(
+        _rfc3339(moment), form, text
+    )
+
+
+def _minute(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def second(moment: datetime) -> str:
-    """Time of day, to the second."""
-    return f"{moment.astimezone(UTC):%H:%M:%S} UTC"
-
-
-def time(moment: datetime | None, now: datetime) -> Markup:
-    """A moment as people say it, with the exact one for machines and for whoever points at it."""
-    if moment is None:
-        return Markup("never")
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", minute(moment), ago(moment, now)
-    )
+def _rfc3339(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def percent(part: float, whole: float) -> str:

@@ -1,4 +1,4 @@
-// What the pages do with a script: the theme is kept, the live page rests while nobody looks.
+// What the pages do with a script: theme and zone are kept, the live page rests while nobody looks.
 // Everything works without it.
 (() => {
   "use strict";
@@ -26,7 +26,53 @@
     button.querySelector(".words").textContent = said;
     button.title = said;
   };
+  // Times are UTC, and in the zone of this browser on demand. Pictures stay as they were drawn.
+  const zoneKept = () => { try { return localStorage.getItem("zone") === "local"; } catch { return false; } };
+  let local = zoneKept();
+  const two = (number) => String(number).padStart(2, "0");
+  const zoneName = (at) => {
+    const parts = new Intl.DateTimeFormat(undefined, { timeZoneName: "short" }).formatToParts(at);
+    return (parts.find((each) => each.type === "timeZoneName") || { value: "local time" }).value;
+  };
+  const said = (at, seconds) => {
+    if (!local) {
+      const iso = at.toISOString();
+      return seconds ? `${iso.slice(11, 19)} UTC` : `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC`;
+    }
+    const clock = `${two(at.getHours())}:${two(at.getMinutes())}`;
+    if (seconds) { return `${clock}:${two(at.getSeconds())} ${zoneName(at)}`; }
+    return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${clock} ${zoneName(at)}`;
+  };
+  const zoned = () => {
+    for (const element of document.querySelectorAll("time[data-zoned]")) {
+      const at = new Date(element.dateTime);
+      if (Number.isNaN(at.getTime())) { continue; }
+      const text = said(at, element.dataset.zoned === "second");
+      if (element.dataset.zoned === "title") { element.title = text; } else { element.textContent = text; }
+    }
+    const words = document.getElementById("zone-words");
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (words) { words.textContent = local ? `Times are those of ${zone}; dates and pictures are UTC.` : "Times are UTC."; }
+  };
+  const labelZone = (button) => {
+    const text = `Times: ${local ? "your zone" : "UTC"}`;
+    button.querySelector(".words").textContent = text;
+    button.title = text;
+  };
+
   document.addEventListener("DOMContentLoaded", () => {
+    const zone = document.getElementById("zone");
+    if (zone) {
+      zone.hidden = false;
+      labelZone(zone);
+      zone.addEventListener("click", () => {
+        local = !local;
+        try { localStorage.setItem("zone", local ? "local" : "utc"); } catch { /* it holds for this page */ }
+        labelZone(zone);
+        zoned();
+      });
+      if (local) { zoned(); }
+    }
     const button = document.getElementById("theme");
     if (button) {
       button.hidden = false;
@@ -68,5 +114,6 @@
   document.addEventListener("htmx:afterSwap", () => {
     const note = document.getElementById("lost");
     if (note) { note.hidden = true; }
+    if (local) { zoned(); }
   });
 })();

@@ -120,6 +120,10 @@ def upgrade() -> None:
         sa.UniqueConstraint("key", name=op.f("uq_report_traits_key")),
     )
     op.drop_table("report_days")
+    op.add_column("alerts", sa.Column("acknowledged_at", sa.BigInteger(), nullable=True))
+    op.add_column(
+        "alerts", sa.Column("acknowledged_by", sa.Text(), server_default="", nullable=False)
+    )
     op.add_column(
         "certificates", sa.Column("told", sa.Boolean(), server_default=sa.false(), nullable=False)
     )

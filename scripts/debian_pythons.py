@@ -1,0 +1,202 @@
+"""Fetch the Pythons that only Debian's unstable suite has, and unpack them into ``.venvs/debian``.
+
+Nothing is installed: `apt-get download` runs with a configuration, a sources list and package lists
+of its own, apt verifies the suite's signature and the packages' digests, and `dpkg -x` unpacks.
+The interpreters run on Debian 13; single modules may ask for a newer libc (termios does since glibc
+2.42), so the suite's own libc6 is unpacked beside them, and its loader starts the interpreter.
+Unstable moves: the versions that the tests were last run with are recorded in
+requirements/debian-unstable.txt (`make unstable` records the current ones); a newer package is used
+as well, and named. A package that is gone, or does not run here, is a reason to leave out that
+Python, not a failure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+from scripts.console import say
+
+RECORD = Path("requirements/debian-unstable.txt")
+_HOME = Path(".venvs/debian")
+_PACKAGES = ("python{}", "python{}-minimal", "python{}-venv")
+_LIBRARIES = ("libpython{}-minimal", "libpython{}-stdlib", "libc6")
+_LOADER = "ld-linux-*.so.*"
+_OS_RELEASE = Path("/etc/os-release")
+_APT_SECONDS = 300
+
+
+class UnavailableError(Exception):
+    """A Python of the unstable suite can't be had. The text is the reason to report."""
+
+
+def interpreter(version: str) -> Path:
+    """Return the path at which the unpacked Python ``version`` is, or would be."""
+    return (_HOME / version / "usr" / "bin" / f"python{version}").absolute()
+
+
+def unpacked(python: str) -> bool:
+    """Return whether this is the path of a Python that was unpacked here: it has no pip."""
+    return Path(python).absolute().is_relative_to(_HOME.absolute())
+
+
+def fetch(version: str) -> Path:
+    """Fetch and unpack one Python.
+
+    Args:
+        version: for example ``"3.15"``.
+
+    Returns:
+        The path of its interpreter.
+
+    Raises:
+        UnavailableError: there is no apt here, the suite has no such package, or the package does
+            not run on this machine.
+    """
+    if not interpreter(version).exists():
+        say(f"fetching Python {version} from Debian's unstable suite")
+        apt = _apt()
+        archives = _HOME / f"{version}.archives"
+        shutil.rmtree(archives, ignore_errors=True)
+        archives.mkdir(parents=True)
+        names = [name.format(version) for name in (*_PACKAGES, *_LIBRARIES)]
+        _run([*apt, "download", *names], f"{names[0]} is not to be had", archives)
+        _note_changes(version, archives)
+        _unpack(archives, _HOME / version)
+    _require_running(version)
+    return interpreter(version)
+
+
+def _apt() -> list[str]:
+    """Return the words of an apt-get that knows only the unstable suite, its lists up to date."""
+    if not shutil.which("apt-get") or not shutil.which("dpkg"):
+        raise UnavailableError("there is no apt-get")
+    home = _HOME.absolute()
+    for folder in ("lists/partial", "cache/archives/partial", "none"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    (home / "sources.list").write_text(_source(), encoding="utf-8")
+    settings = {
+        "Dir::Etc::SourceList": home / "sources.list",
+        "Dir::Etc::SourceParts": home / "none",
+        "Dir::Etc::PreferencesParts": home / "none",
+        "Dir::State::Lists": home / "lists",
+        "Dir::Cache": home / "cache",
+        # As the user who runs this: apt's own user may not write into this folder.
+        "APT::Sandbox::User": pwd.getpwuid(os.geteuid()).pw_name,
+    }
+    apt = ["apt-get", "-qq", *(f"-o{key}={value}" for key, value in settings.items())]
+    _run([*apt, "update"], "Debian's unstable suite could not be read", home)
+    return apt
+
+
+def _source() -> str:
+    """Return the unstable suite's line of a sources list: on the mirror that this machine uses."""
+    release = dict(
+        line.partition("=")[::2] for line in _OS_RELEASE.read_text(encoding="utf-8").splitlines()
+    )
+    codename = release.get("VERSION_CODENAME", "").strip('"')
+    form = "$(RELEASE) $(REPO_URI) $(SIGNED_BY)"
+    targets = _run(
+        ["apt-get", "indextargets", "--format", form, "Created-By: Packages", "Component: main"],
+        "apt-get names no mirror",
+        Path.cwd(),
+    )
+    for line in targets.splitlines():
+        suite, mirror, *keyring = line.split()
+        if suite == codename:
+            signed = f"[signed-by={keyring[0]}] " if keyring else ""
+            return f"deb {signed}{mirror} unstable main\n"
+    raise UnavailableError("apt-get names no mirror of this release")
+
+
+def _note_changes(version: str, archives: Path) -> None:
+    """Say which packages are not the recorded ones. apt has verified their digests."""
+    recorded = RECORD.read_text(encoding="utf-8") if RECORD.exists() else ""
+    if new := [line for line in _lines(archives) if line not in recorded]:
+        say(f"Python {version}: unstable has moved since {RECORD} was written:")
+        print("\n".join(f"   {line}" for line in new), flush=True)
+
+
+def _lines(archives: Path) -> list[str]:
+    """Return the lines of the record for the packages of one folder."""
+    packages = sorted(archives.glob("*.deb"))
+    return [f"{hashlib.sha256(each.read_bytes()).hexdigest()}  {each.name}" for each in packages]
+
+
+def _unpack(archives: Path, target: Path) -> None:
+    """Unpack all packages, and put the folder in place only when it is whole."""
+    partial = target.with_name(f"{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    for package in sorted(archives.glob("*.deb")):
+        inside = partial / "libc" if package.name.startswith("libc6_") else partial
+        _run(["dpkg", "-x", str(package), str(inside)], f"{package.name} can't be unpacked")
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+
+
+def _bind_to_libc(version: str) -> None:
+    """Start the interpreter through the loader of the libc that came with it.
+
+    patchelf can't do it: it breaks Debian's interpreter, which is not position-independent.
+    """
+    program = interpreter(version)
+    libraries = program.parents[2] / "libc" / "usr" / "lib"
+    loader = next(iter(sorted(libraries.glob(f"*/{_LOADER}"))), None)
+    if loader is None:
+        raise UnavailableError("it needs a newer libc, and libc6 holds no loader")
+    real = program.with_name(f"{program.name}.real")
+    program.rename(real)
+    words = [str(loader), "--library-path", str(loader.parent)]
+    # With the name that was called as its own, or it would not find its environment.
+    lines = f'exec {shlex.join(words)} --argv0 "$0" {shlex.quote(str(real))} "$@"'
+    program.write_text(f"#!/bin/sh\n{lines}\n", encoding="utf-8")
+    program.chmod(0o755)
+
+
+def _require_running(version: str) -> None:
+    words = [str(interpreter(version)), "-c", "import sqlite3, ssl, termios, venv"]
+    try:
+        _run(words, "it does not run on this machine")
+    except UnavailableError as exc:
+        if "GLIBC_" not in str(exc):
+            raise
+        _bind_to_libc(version)
+        _run(words, "it does not run on this machine")
+
+
+def _run(argv: list[str], problem: str, folder: Path | None = None) -> str:
+    """Run a program; return what it printed. A failure's last line becomes part of the reason."""
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=folder,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_APT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise UnavailableError(f"{problem} ({type(exc).__name__})") from exc
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if not line.startswith("W: ")]
+        raise UnavailableError(f"{problem} ({said[-1].strip()[:200] if said else 'no reason'})")
+    return done.stdout
+
+
+def main() -> None:
+    """Record the versions and digests of the packages that are unpacked here."""
+    lines = [line for each in sorted(_HOME.glob("*.archives")) for line in _lines(each)]
+    header = "# Packages of Debian's unstable suite that `make test` was last run with (SHA-256).\n"
+    RECORD.write_text(header + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""What the clients for urllib3 and niquests share, without importing either of the two.
+
+niquests is built on urllib3-future, which also takes the place of urllib3 when it is installed. So
+the same classes serve both; each stands before the library's own in a list of bases. urllib3-future
+has three ways past a context, and rule 14 closes each of them:
+
+- HTTP/3: it follows ``Alt-Svc`` (RFC 7838), its cache and DNS to QUIC, whose TLS copies the
+  context's roots and not its pins. ``disabled_svn`` always names HTTP/3 here.
+- rtls and utls: if one of them is installed, a connection rebuilds the context that it is made
+  with. So it is made without one, and gets the pinned context afterwards.
+- Whatever comes next: the connection in use must be one that the gate checked (``assert_pinned``),
+  before a request is sent on it.
+"""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
+
+from certpin.clients._common import admitted, both, context_of, refuse_options, refused_option
+from certpin.errors import ConfigError, PinError, pin_error
+from certpin.tls import PinnedSSLContext, assert_pinned
+from certpin.tls.calling import calling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import NoReturn
+
+    from certpin.clients._common import Pins
+    from certpin.tls.events import FailureHook
+
+# What urllib3 and urllib3-future let a caller set about TLS: it would go past the context.
+_TLS_OPTIONS = (
+    *("assert_fingerprint", "assert_hostname", "server_hostname"),
+    *("ca_cert_data", "ca_cert_dir", "ca_certs"),
+    *("cert_data", "cert_file", "key_data", "key_file", "key_password"),
+    *("ciphers", "ssl_backend"),
+    *("ssl_maximum_version", "ssl_minimum_version", "ssl_version"),
+)
+_REQUIRED = frozenset({None, ssl.CERT_REQUIRED, "CERT_REQUIRED", "REQUIRED"})
+
+
+def refuse_tls_options(options: Mapping[str, Any]) -> None:
+    """Raise ``ConfigError`` for an option that changes how TLS verifies."""
+    refuse_options(options, *_TLS_OPTIONS)
+    if options.get("cert_reqs") not in _REQUIRED:
+        raise refused_option("cert_reqs", options["cert_reqs"])
+
+
+def refuse_http3(options: Mapping[str, Any], *names: str) -> None:
+    """Raise ``ConfigError`` for an option that leads to HTTP/3."""
+    for name in names:
+        if options.get(name) is not None:
+            raise ConfigError(
+                f"{options[name]!r} is refused: HTTP/3 has TLS of its own, without pins",
+                key=name,
+                fix="remove it; pinned clients use HTTP/1.1 and HTTP/2",
+            )
+
+
+class RefusedError(Exception):
+    """Carries a refusal past urllib3's retries, which would go on asking an attacker."""
+
+    def __init__(self, error: PinError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class HandedContext(ssl.SSLContext):
+    """The pinned context in the form that urllib3-future connects with.
+
+    For each connection, urllib3-future counts the roots of its context, and loads the platform's if
+    there are none. A pinned context refuses to count them (``ContextCopyError``), because that is
+    how a copy begins. This context reports that it has roots and makes every connection with the
+    pinned one; its own store stays empty.
+    """
+
+    def __new__(cls, pinned: PinnedSSLContext) -> Self:
+        """Make it for one pinned context."""
+        return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+
+    def __init__(self, pinned: PinnedSSLContext) -> None:
+        self._pinned = pinned
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        """As ``PinnedSSLContext.wrap_socket``."""
+        return self._pinned.wrap_socket(*args, **kwargs)
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """As ``PinnedSSLContext.wrap_bio``; asyncio calls it."""
+        return self._pinned.wrap_bio(*args, **kwargs)
+
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        """Set them on the pinned context."""
+        self._pinned.set_alpn_protocols(alpn_protocols)
+
+    def cert_store_stats(self) -> dict[str, int]:
+        """Say that there are roots, so that none are loaded."""
+        return {"x509": 1, "crl": 0, "x509_ca": 1}
+
+    def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
+        """Raise ``ContextCopyError``: a copy has no pins."""
+        self._pinned.get_ca_certs(binary_form)
+
+
+class _Connection:
+    """``_http3`` is the library's name for HTTP/3, or ``None`` if it has none (urllib3)."""
+
+    _http3: Any = None
+
+    ssl_context: Any
+    sock: Any
+    host: str
+    port: int
+    _tunnel_host: str | None
+    _tunnel_port: int | None
+
+    def __init__(self, *args: Any, ssl_context: Any = None, **options: Any) -> None:
+        if self._http3 is not None:
+            options["disabled_svn"] = {*(options.get("disabled_svn") or ()), self._http3}
+            options["preemptive_quic_cache"] = None
+        base: Any = super()
+        base.__init__(*args, **options)
+        self.ssl_context = ssl_context
+
+    @contextmanager
+    def _pinned(self) -> Iterator[None]:
+        """For the block that connects: hand the context over, and look at what came out."""
+        refuse_tls_options(vars(self))
+        context = self.ssl_context
+        if not isinstance(context, PinnedSSLContext):
+            raise refused_option("ssl_context", context)
+        host, port = self.host, self.port
+        if self._tunnel_host:
+            host, port = self._tunnel_host, self._tunnel_port or port
+        if self._http3 is not None:
+            self.ssl_context = HandedContext(context)
+        try:
+            with calling(host, port):
+                yield
+            assert_pinned(self.sock, _name(host), strict=context.strict)
+        except PinError as exc:
+            raise RefusedError(exc) from None
+        finally:
+            self.ssl_context = context
+
+
+class PinningConnection(_Connection):
+    """A connection that looks at its settings when it connects: pools can be changed until then."""
+
+    def connect(self) -> None:
+        """Connect, through a proxy or not. Raises ``ConfigError`` on settings that weaken."""
+        base: Any = super()
+        try:
+            with self._pinned():
+                base.connect()
+        except RefusedError:
+            base.close()
+            raise
+
+
+class AsyncPinningConnection(_Connection):
+    """The same for asynchronous connections."""
+
+    async def connect(self) -> None:
+        """Connect, through a proxy or not. Raises ``ConfigError`` on settings that weaken."""
+        base: Any = super()
+        try:
+            with self._pinned():
+                await base.connect()
+        except RefusedError:
+            await base.close()
+            raise
+
+
+class _Pool:
+    """``_error`` is the library's ``SSLError``."""
+
+    _error: Any
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except RefusedError as exc:
+            error = exc.error
+        except Exception as exc:  # happy eyeballs of urllib3-future wrap it
+            found = pin_error(exc)
+            if found is None:
+                raise
+            error = found
+        else:
+            return
+        raise both(self._error(str(error)), error) from error.__cause__
+
+
+class PinningPool(_Pool):
+    """The connections to one host."""
+
+    def urlopen(self, *args: Any, **kwargs: Any) -> Any:
+        """As in urllib3. Raises ``SSLError``, a ``PinError`` too."""
+        base: Any = super()
+        with self._refusing():
+            return base.urlopen(*args, **kwargs)
+
+
+class AsyncPinningPool(_Pool):
+    """The asynchronous connections to one host."""
+
+    async def urlopen(self, *args: Any, **kwargs: Any) -> Any:
+        """As in urllib3-future. Raises ``SSLError``, a ``PinError`` too."""
+        base: Any = super()
+        with self._refusing():
+            return await base.urlopen(*args, **kwargs)
+
+
+class _Manager:
+    """``_https`` is the class of the pools for ``https://``."""
+
+    _https: Any
+    pool_classes_by_scheme: Any
+
+    def __init__(
+        self, pins: Pins, *args: Any, on_failure: Iterable[FailureHook] = (), **options: Any
+    ) -> None:
+        refuse_tls_options(options)
+        refuse_options(options, "ssl_context")
+        refuse_http3(options, "preemptive_quic_cache")
+        if options.get("use_forwarding_for_https"):
+            raise refused_option("use_forwarding_for_https", True)
+        self.context = context_of(pins, on_failure)
+        base: Any = super()
+        base.__init__(*args, ssl_context=self.context, **options)
+        self.pool_classes_by_scheme = self.pool_classes_by_scheme | {"https": self._https}
+
+    def _admit(self, host: str | None, port: int | None, scheme: str | None, options: Any) -> None:
+        refuse_tls_options(options or {})
+        refuse_http3(options or {}, "preemptive_quic_cache")
+        try:
+            with admitted(self.context, scheme or "http", host or "", port):
+                pass
+        except PinError as exc:
+            raise both(self._https._error(str(exc)), exc) from exc.__cause__
+
+
+class PinningManager(_Manager):
+    """For pool managers and proxy managers."""
+
+    def connection_from_host(
+        self,
+        host: str | None,
+        port: int | None = None,
+        scheme: str | None = "http",
+        pool_kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """As in urllib3, which asks it for each request and each redirect."""
+        self._admit(host, port, scheme, pool_kwargs)
+        base: Any = super()
+        return base.connection_from_host(host, port, scheme, pool_kwargs)
+
+
+class AsyncPinningManager(_Manager):
+    """For the asynchronous ones."""
+
+    async def connection_from_host(
+        self,
+        host: str | None,
+        port: int | None = None,
+        scheme: str | None = "http",
+        pool_kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """As in urllib3-future, which asks it for each request and each redirect."""
+        self._admit(host, port, scheme, pool_kwargs)
+        base: Any = super()
+        return await base.connection_from_host(host, port, scheme, pool_kwargs)
+
+
+def pin_socks_manager(manager: Any, like: Any) -> Any:
+    """Give a ``SOCKSProxyManager`` pinned pools, with the library's names as in the pool ``like``.
+
+    Its own pools connect through the proxy, and hand the context to the library as it is.
+    """
+    theirs = manager.pool_classes_by_scheme["https"]
+    ours = _socks_pool(theirs, like)
+    manager.pool_classes_by_scheme = manager.pool_classes_by_scheme | {"https": ours}
+    return manager
+
+
+@cache
+def _socks_pool(theirs: Any, like: Any) -> Any:
+    if issubclass(theirs, _Pool):
+        return theirs  # by an earlier call
+    pool, connection = like.__bases__[0], like.ConnectionCls.__bases__[0]
+    names = {"_http3": like.ConnectionCls._http3}
+    kind = type("PinnedSOCKSConnection", (connection, theirs.ConnectionCls), names)
+    return type("PinnedSOCKSPool", (pool, theirs), {"ConnectionCls": kind, "_error": like._error})
+
+
+def _name(host: str) -> str:
+    """The host as urllib3 hands it to TLS: an address without its brackets and its zone."""
+    return host.strip("[]").partition("%")[0]

@@ -1,0 +1,305 @@
+"""Pinned sessions for niquests, sync and async, HTTP/1.1 and HTTP/2.
+
+    with PinnedSession(pins) as session:
+        session.get("https://api.bank.example/")
+
+    async with AsyncPinnedSession(pins) as session:
+        await session.get("https://api.bank.example/")
+
+They take the options of their base classes, less those about TLS. A refusal raises an error that is
+both a ``niquests.exceptions.SSLError`` and the ``PinError``. HTTP/3 is off, and so are the TLS
+backends rtls and utls for pinned hosts: each has TLS of its own, without pins. ``verify=``,
+``cert=`` and ``tls_configuration=`` raise ``ConfigError``.
+
+niquests' check of revocation is off unless ``revocation_configuration=`` is given: it asks hosts
+that a certificate names, over ``http://`` and without pins.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from certpin.clients._common import (
+    admitted,
+    both,
+    context_of,
+    missing_library,
+    port_in,
+    refuse_bundle,
+    refuse_options,
+    refused_option,
+)
+from certpin.clients._urllib3_kind import (
+    AsyncPinningConnection,
+    AsyncPinningManager,
+    AsyncPinningPool,
+    PinningConnection,
+    PinningManager,
+    PinningPool,
+    pin_socks_manager,
+    refuse_http3,
+)
+from certpin.errors import ConfigError, pin_error
+
+try:
+    from niquests import AsyncSession, Session
+    from niquests.adapters import AsyncHTTPAdapter, HTTPAdapter
+    from niquests.exceptions import SSLError
+    from niquests.packages import urllib3
+    from niquests.packages.urllib3._async.connection import AsyncHTTPSConnection
+    from niquests.packages.urllib3.connection import HTTPSConnection
+    from niquests.packages.urllib3.exceptions import SSLError as UrllibError
+except ModuleNotFoundError as exc:
+    raise missing_library("niquests", exc) from exc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import NoReturn
+
+    from certpin.clients._common import Pins
+    from certpin.tls.events import FailureHook
+
+
+class _Connection(PinningConnection, HTTPSConnection):
+    _http3 = urllib3.HttpVersion.h3
+
+
+class _AsyncConnection(AsyncPinningConnection, AsyncHTTPSConnection):
+    _http3 = urllib3.HttpVersion.h3
+
+
+class _Pool(PinningPool, urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Connection
+    _error = UrllibError
+
+
+class _AsyncPool(AsyncPinningPool, urllib3.AsyncHTTPSConnectionPool):
+    ConnectionCls = _AsyncConnection
+    _error = UrllibError
+
+
+class _PoolManager(PinningManager, urllib3.PoolManager):
+    _https = _Pool
+
+
+class _ProxyManager(PinningManager, urllib3.ProxyManager):
+    _https = _Pool
+
+
+class _AsyncPoolManager(AsyncPinningManager, urllib3.AsyncPoolManager):
+    _https = _AsyncPool
+
+
+class _AsyncProxyManager(AsyncPinningManager, urllib3.AsyncProxyManager):
+    _https = _AsyncPool
+
+
+class _Adapter:
+    """What both adapters do. ``_managers`` are the pinned classes: without and with a proxy."""
+
+    _managers: tuple[Any, Any]
+
+    proxy_manager: Any
+    _pool_connections: int
+    _pool_maxsize: int
+    _pool_block: bool
+    _quic_cache_layer: Any
+    _resolver: Any
+    _source_address: Any
+    _happy_eyeballs: Any
+
+    def __init__(
+        self, pins: Pins, *, on_failure: Iterable[FailureHook] = (), **options: Any
+    ) -> None:
+        _refuse(options)
+        self.context = context_of(pins, on_failure)
+        base: Any = super()
+        base.__init__(**_safe(options))
+
+    def init_poolmanager(
+        self,
+        connections: int,
+        maxsize: int,
+        block: bool = False,
+        quic_cache_layer: object = None,
+        **options: Any,
+    ) -> None:
+        """As in niquests, with pinned pools."""
+        self._pool_connections = connections
+        self._pool_maxsize = maxsize
+        self._pool_block = block
+        manager, _ = self._managers
+        self.poolmanager = manager(
+            self.context, num_pools=connections, maxsize=maxsize, block=block, **options
+        )
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """As in niquests, with pinned pools behind the proxy."""
+        base: Any = super()
+        direct, manager = self._managers
+        if proxy.lower().startswith("socks"):
+            socks = base.proxy_manager_for(proxy, ssl_context=self.context, **options)
+            return pin_socks_manager(socks, direct._https)
+        if proxy not in self.proxy_manager:
+            self.proxy_manager[proxy] = manager(
+                self.context,
+                proxy,
+                proxy_headers=base.proxy_headers(proxy),
+                num_pools=self._pool_connections,
+                maxsize=self._pool_maxsize,
+                block=self._pool_block,
+                resolver=self._resolver,
+                happy_eyeballs=self._happy_eyeballs,
+                source_address=self._source_address,
+                **options,
+            )
+        return self.proxy_manager[proxy]
+
+    def cert_verify(self, conn: object, url: object, verify: object, cert: object) -> bool:
+        """Nothing: niquests would load a bundle into the context, for each connection."""
+        return False
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        """Raise ``ConfigError``: niquests would make it anew without pins."""
+        raise _not_pickled()
+
+    @contextmanager
+    def _pinned(self, request: Any, verify: object, cert: object) -> Iterator[None]:
+        refuse_bundle(verify)
+        refuse_options({"cert": cert}, "cert")
+        try:
+            url = urlsplit(str(request.url or ""))
+            with admitted(self.context, url.scheme, url.hostname or "", port_in(url)):
+                yield
+        except OSError as exc:
+            error = pin_error(exc)
+            if error is None:
+                raise
+            raise both(SSLError(str(error), request=request), error) from error.__cause__
+
+
+class PinnedAdapter(_Adapter, HTTPAdapter):
+    """A niquests ``HTTPAdapter`` that enforces pins: ``PinnedAdapter(pins, **options)``.
+
+    Mount it for ``https://`` and for ``http://``: a redirect to where it is not mounted leaves it.
+    """
+
+    _managers = (_PoolManager, _ProxyManager)
+
+    def send(
+        self,
+        request: Any,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+        **options: Any,
+    ) -> Any:
+        """Send one request. Raises ``SSLError``, a ``PinError`` too, or ``ConfigError``."""
+        with self._pinned(request, verify, cert):
+            return super().send(request, stream, timeout, True, None, proxies, **options)
+
+
+class AsyncPinnedAdapter(_Adapter, AsyncHTTPAdapter):
+    """A niquests ``AsyncHTTPAdapter`` that enforces pins, like ``PinnedAdapter``."""
+
+    _managers = (_AsyncPoolManager, _AsyncProxyManager)
+
+    async def send(
+        self,
+        request: Any,
+        stream: bool = False,
+        timeout: Any = None,  # noqa: ASYNC109  # niquests names it so
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+        **options: Any,
+    ) -> Any:
+        """Send one request. Raises ``SSLError``, a ``PinError`` too, or ``ConfigError``."""
+        with self._pinned(request, verify, cert):
+            return await super().send(request, stream, timeout, True, None, proxies, **options)
+
+
+class _Session:
+    """What both sessions do. ``_kind`` is their pinned adapter, ``_plain`` that of niquests."""
+
+    _kind: Any
+    _plain: Any
+
+    def __init__(
+        self, pins: Pins, *, on_failure: Iterable[FailureHook] = (), **options: Any
+    ) -> None:
+        _refuse(options)
+        self.context = context_of(pins, on_failure)
+        base: Any = super()
+        base.__init__(**_safe(options))
+
+    def mount(self, prefix: str, adapter: Any) -> None:
+        """Mount an adapter. One of niquests' own becomes a pinned one with the same options.
+
+        niquests mounts its own in the constructor, and again when its resolver was closed.
+        """
+        if type(adapter) is self._plain:
+            options = {name: getattr(adapter, f"_{name}") for name in _KEPT}
+            adapter = self._kind(self.context, max_retries=adapter.max_retries, **options)
+        base: Any = super()
+        base.mount(prefix, adapter)
+
+    def get_adapter(self, url: str) -> Any:
+        """The adapter for a URL. Raises ``ConfigError`` if it is not a pinned one."""
+        base: Any = super()
+        adapter = base.get_adapter(url)
+        if not isinstance(adapter, self._kind):
+            raise refused_option("mount", adapter)
+        return adapter
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        """Raise ``ConfigError``: niquests would make it anew without pins."""
+        raise _not_pickled()
+
+
+class PinnedSession(_Session, Session):
+    """A ``niquests.Session`` that sends through pinned adapters only: ``PinnedSession(pins)``."""
+
+    _kind = PinnedAdapter
+    _plain = HTTPAdapter
+
+
+class AsyncPinnedSession(_Session, AsyncSession):
+    """A ``niquests.AsyncSession`` that sends through pinned adapters only."""
+
+    _kind = AsyncPinnedAdapter
+    _plain = AsyncHTTPAdapter
+
+
+# The options of niquests' adapters that a pinned one takes over.
+_KEPT = (
+    *("allow_incoming_cookies", "disable_http1", "disable_http2", "disable_ipv4", "disable_ipv6"),
+    *("happy_eyeballs", "keepalive_delay", "keepalive_idle_window", "pool_block"),
+    *("pool_connections", "pool_maxsize", "resolver", "revocation_configuration"),
+    "source_address",
+)
+
+
+def _refuse(options: dict[str, Any]) -> None:
+    refuse_bundle(options.get("verify", True))
+    refuse_options(options, "cert", "tls_configuration")
+    refuse_http3(options, "quic_cache_layer")
+    if options.get("disable_http3") is False:
+        refuse_http3(options, "disable_http3")
+
+
+def _safe(options: dict[str, Any]) -> dict[str, Any]:
+    """The options with HTTP/3 off, and the check of revocation if it was asked for."""
+    return {"revocation_configuration": None, **options, "disable_http3": True}
+
+
+def _not_pickled() -> ConfigError:
+    return ConfigError(
+        "a pinned session cannot be copied or pickled",
+        key="pickle",
+        fix="make one in each process, from the pin file",
+    )

@@ -1,0 +1,141 @@
+"""``assert_pinned``: prove that a connection in use was checked (rule 14).
+
+A context can only check the connections that are made through it. Some libraries replace it: they
+copy its roots into another TLS stack, or speak HTTP/3. So look at the connection that came out, not
+at the context that went in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from certpin.errors import UncheckedConnectionError, UnpinnedHostError
+from certpin.pins import normalise
+from certpin.tls.gate import Gate
+from certpin.tls.objects import Pinned
+from certpin.x509.stdlib import OpenSSLSocket, StdlibObject, StdlibSocket
+
+if TYPE_CHECKING:
+    from certpin.pins import Verdict
+    from certpin.tls.check import PinCheck
+
+# Fields that lead from a connection object to its TLS object, the innermost TLS first: TLS inside
+# the TLS of a proxy is the one that carries the request.
+_INWARD = (
+    "sslobj",  # urllib3's SSLTransport: TLS in TLS
+    "ssl_obj",  # httpcore's TLSinTLSStream
+    "_ssl_object",  # trio.SSLStream, anyio's TLSStream
+    "_network_stream",  # httpcore's HTTP11Connection and HTTP2Connection
+    "_connection",  # httpcore's HTTPConnection and TunnelHTTPConnection
+    "sock",  # http.client and urllib3 connections, smtplib, imaplib, ftplib
+    "socket",  # websockets, tornado
+    "transport",  # aiohttp connections, asyncio protocols and writers
+)
+_TLS = (StdlibSocket, StdlibObject, Gate)
+_LONGEST = 8  # steps from the outermost object to the TLS object; httpx over a proxy takes four
+
+
+def assert_pinned(
+    connection: object, host: str | None = None, *, strict: bool = True
+) -> Verdict | None:
+    """Raise unless a pinned context checked this connection for its host.
+
+    Call it after connecting and before you send a secret, or in a test. It does no I/O. Not
+    checked: whether the pin set was swapped since the connection was made, and whether the library
+    uses this connection for the next request.
+
+    Args:
+        connection: A socket or ``SSLObject``, or the object of a library that holds one: a
+            connection of http.client, urllib3, httpcore or aiohttp, a network stream of httpcore
+            (``response.extensions["network_stream"]``), an asyncio transport or stream writer.
+        host: The host that the connection must have been checked for, as in the URL. By default
+            any host: the one that the connection was made for.
+        strict: Refuse a host without a policy. If ``False``, accept one that a context with
+            ``strict=False`` let pass.
+
+    Returns:
+        The verdict: which pin matched, or why the connection passed without one (``report`` mode,
+        expired pins that fail open, the debug override). ``None`` if no policy covers the host.
+
+    Raises:
+        UncheckedConnectionError: There is no TLS, the TLS is not that of a ``PinnedSSLContext``,
+            the handshake is not finished, TLS was closed, or the check was for another host.
+        UnpinnedHostError: The context checked the connection, but no policy covers the host.
+        PinError: The connection was refused.
+        HostError: ``host`` is not a host name or address.
+
+    """
+    wanted = None if host is None else normalise(host)
+    check = _finished_check(_tls_of(connection))
+    checked = check.target.host
+    if wanted not in (None, checked):
+        raise UncheckedConnectionError(
+            f"{wanted} refused: this connection was checked for {checked}",
+            host=wanted or "",
+            fix="use a connection for each host",
+        )
+    if check.target.policy is None and strict:
+        raise UnpinnedHostError(
+            f"{checked} refused: the pin set has no policy for it",
+            host=checked,
+            fix=f"certpin add {checked}, or assert_pinned(connection, strict=False)",
+        )
+    return check.verdict
+
+
+def _tls_of(connection: object) -> object:
+    """Return the TLS object inside, or the last object found on the way to it."""
+    current: Any = connection
+    for _ in range(_LONGEST):
+        if isinstance(current, _TLS) or _gate_of(current):
+            break
+        following = _inner(current)
+        if following is None:
+            break
+        current = following
+    return current
+
+
+def _inner(outer: Any) -> Any:
+    if isinstance(outer, OpenSSLSocket):  # httpcore's synchronous streams return it
+        return outer.owner
+    ask = getattr(outer, "get_extra_info", None)
+    if callable(ask) and (found := ask("ssl_object")) is not None:
+        return found
+    for name in _INWARD:
+        found = getattr(outer, name, None)
+        if found is not None and not callable(found):
+            return found
+    return None
+
+
+def _gate_of(tls: Any) -> Gate | None:
+    gate = tls if isinstance(tls, Gate) else getattr(tls, "_sslobj", None)
+    return gate if isinstance(gate, Gate) else None
+
+
+def _finished_check(tls: Any) -> PinCheck:
+    """Return the check of a TLS object. Raises if there is none, or if it did not end well."""
+    gate = _gate_of(tls)
+    if gate is not None:
+        gate.raise_refusal()
+    check: PinCheck | None = gate.check if gate else getattr(tls, "_check", None)
+    if not (isinstance(tls, Pinned) or gate) or check is None:
+        raise _unchecked("", f"{type(tls).__name__} is not TLS of a PinnedSSLContext", _PINNED)
+    host = check.target.host
+    if not check.finished:
+        raise _unchecked(host, "its pins were not checked yet", "call do_handshake() first")
+    if not gate and not isinstance(tls._sslobj, OpenSSLSocket):
+        raise _unchecked(host, "its TLS was closed", "connect again")
+    return check
+
+
+_PINNED = (
+    "connect with the PinnedSSLContext or an adapter of certpin, and switch off what replaces "
+    "TLS (HTTP/3, another TLS backend)"
+)
+
+
+def _unchecked(host: str, problem: str, fix: str) -> UncheckedConnectionError:
+    name = host or "the connection"
+    return UncheckedConnectionError(f"{name} refused: {problem}", host=host, fix=fix)

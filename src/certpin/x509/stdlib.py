@@ -1,0 +1,66 @@
+"""Python's own ``ssl`` classes, also if a library replaced them in the module ``ssl``.
+
+``truststore.inject_into_ssl()`` (pip-system-certs calls it when Python starts), gevent and eventlet
+put classes of their own into ``ssl.SSLContext`` and ``ssl.SSLSocket``. Two things follow:
+
+- A class that is based on the replacement, or made from it, is not the context that certpin asked
+  for: truststore's takes its roots from the platform, whatever it was given.
+- The setters of Python's ``SSLContext`` read the name ``SSLContext`` from the module, find the
+  replacement there, and call themselves without end. ``OwnSSLContext`` sets the same directly.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+_openssl: Any = ssl._ssl  # type: ignore[attr-defined]  # typeshed leaves it out
+
+OpenSSLContext: Any = _openssl._SSLContext
+OpenSSLSocket: Any = _openssl._SSLSocket
+
+
+def _find_context() -> Any:
+    """Return the class that the module ``ssl`` itself defines. A replacement is based on it."""
+    for kind in OpenSSLContext.__subclasses__():
+        if getattr(kind.wrap_socket, "__globals__", None) is vars(ssl):
+            return kind
+    raise ImportError("the module ssl defines no SSLContext")
+
+
+if TYPE_CHECKING:
+    _StdlibContext = ssl.SSLContext
+    StdlibSocket = ssl.SSLSocket
+    StdlibObject = ssl.SSLObject
+else:
+    _StdlibContext = _find_context()
+    StdlibSocket = _StdlibContext.sslsocket_class
+    StdlibObject = _StdlibContext.sslobject_class
+
+
+def _set_directly(name: str) -> Any:
+    return property(
+        vars(_StdlibContext)[name].fget, vars(OpenSSLContext)[name].__set__, doc=f"``{name}``."
+    )
+
+
+class OwnSSLContext(_StdlibContext):
+    """``ssl.SSLContext`` as Python defines it, which works beside a replacement."""
+
+    @property  # type: ignore[misc]  # it can't be set: an instance has the class that it has
+    def __class__(self) -> type:
+        """For ``isinstance(context, ssl.SSLContext)`` in libraries, which read the replacement."""
+        replacement: type = ssl.SSLContext
+        return type(self) if issubclass(type(self), replacement) else replacement
+
+    maximum_version = _set_directly("maximum_version")
+    minimum_version = _set_directly("minimum_version")
+    options = _set_directly("options")
+    verify_flags = _set_directly("verify_flags")
+    verify_mode = _set_directly("verify_mode")
+
+
+def replaced_by() -> str:
+    """Return the module that replaced ``ssl.SSLSocket``, or an empty string."""
+    found: Any = ssl.SSLSocket
+    return "" if found is StdlibSocket else str(found.__module__)

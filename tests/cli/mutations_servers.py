@@ -1,0 +1,79 @@
+"""The rules of the servers in the pin file, taken out one by one (``test_mutations.py``)."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_CHECKUP = "certpin/probe/checkup.py"
+_CONTENT = "certpin/updates/publish/content.py"
+_EDITOR = "certpin/pinfile/editor.py"
+_POLICY = "certpin/pins/policy.py"
+_SERVERS = "certpin/pins/servers.py"
+_TABLES = "certpin/pinfile/tables.py"
+_TARGETS = "certpin/watch/monitor/targets.py"
+_VANTAGES = "certpin/cli/vantages.py"
+
+_COMMANDS = "tests/cli/test_servers.py::"
+_FILE = "tests/pinfile/test_servers.py::"
+_MODEL = "tests/pins/test_servers.py::"
+_SIGNED = "tests/updates/publish/test_sign.py::"
+
+MUTATIONS: list[Mutation] = [
+    Mutation(
+        "servers are not signed",
+        _CONTENT,
+        "without_servers(text, path).encode()",
+        "text.encode()",
+        _SIGNED + "test_servers_are_not_signed_and_other_servers_need_no_new_version",
+    ),
+    Mutation(
+        "what cannot be left out is not published",
+        _EDITOR,
+        "if not proven:",
+        "if False:",
+        _FILE + "test_a_server_that_cannot_be_left_out_is_not_published",
+    ),
+    Mutation(
+        "the comments of a server are not published",
+        _TABLES,
+        "while first and _COMMENT.match(kept[first - 1]):",
+        "while False:",
+        _FILE + "test_what_is_published_has_no_servers_and_all_else_byte_for_byte",
+    ),
+    Mutation(
+        "servers are no part of the policy",
+        _POLICY,
+        "servers: tuple[HostServer, ...] = field(default=(), compare=False)",
+        "servers: tuple[HostServer, ...] = ()",
+        _MODEL + "test_a_swap_and_an_update_accept_other_servers_under_the_same_version",
+    ),
+    Mutation(
+        "a server of a wildcard names a host that it covers",
+        _SERVERS,
+        "if server.name_for(pattern) is None:",
+        "if False:",
+        _MODEL + "test_servers_that_cannot_be_asked_are_refused",
+    ),
+    Mutation(
+        "publishing looks at every host of the file",
+        _VANTAGES,
+        "self._refuse_left_out(pins, policies)",
+        "pass",
+        _COMMANDS + "test_publishing_is_refused_if_host_leaves_out_a_host",
+    ),
+    Mutation(
+        "the monitor asks the servers of the file",
+        _TARGETS,
+        "servers = [server for name, server in own if name == host.name] or [HostServer()]",
+        "servers = [HostServer()]",
+        "tests/watch/monitor/test_settings.py::test_the_servers_of_the_pin_file_are_asked",
+    ),
+    Mutation(
+        "only a pinned leaf belongs to a server that forgot its intermediates",
+        _CHECKUP,
+        "if alone and not set(policy.live_pins).isdisjoint(pins_of(served[0])):",
+        "if alone:",
+        "tests/probe/test_checkup.py::"
+        "test_only_a_pinned_leaf_without_its_chain_is_a_server_that_forgot_its_intermediates",
+    ),
+]

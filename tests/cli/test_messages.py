@@ -1,0 +1,136 @@
+"""Errors name the file, the host or the option, and end with one line that says what to do."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli._pinfiles import write
+from tests.kit import policy
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+LONG = "a" * 300  # no file system takes such a name
+ELSEWHERE = "192.0.2.7"  # RFC 5737: an address of no machine
+
+
+def refused(run: Run, *words: str) -> tuple[str, str]:
+    """The first line of a refusal, and what to do; nothing else is printed."""
+    done = run(*words)
+    assert (done.code, done.out) == (2, "")
+    problem, fix = done.err.splitlines()
+    assert problem.startswith("certpin: ")
+    assert fix.startswith("  fix: ")
+    return problem.removeprefix("certpin: "), fix.removeprefix("  fix: ")
+
+
+@pytest.mark.parametrize(
+    ("out", "problem"),
+    [
+        ("file/x.json", "--out: file/x.json cannot be read: Not a directory"),
+        ("/proc/x/y.json", "--out: /proc/x cannot be made: No such file or directory"),
+        ("/proc/x.json", "/proc/x.json: it cannot be written: No such file or directory"),
+        (f"{LONG}/x.json", f"{LONG}/x.json cannot be used: File name too long"),
+    ],
+)
+def test_a_place_that_an_export_cannot_be_written_to(run: Run, out: str, problem: str) -> None:
+    write(policy("api.bank.example", match="leaf"))
+    Path("file").touch()
+    assert refused(run, "export", "json", "--out", out)[0] == problem
+
+
+def test_a_file_where_an_export_needs_a_folder(run: Run) -> None:
+    write(policy("api.bank.example", match="leaf"))
+    Path("file").touch()
+    problem, fix = refused(run, "export", "curl", "--out", "file")
+    assert problem == "--out: file is a file, and curl goes into a folder"
+    assert fix == "name a folder"
+
+
+def test_a_folder_in_the_place_of_a_file(run: Run) -> None:
+    write(policy("api.bank.example", match="leaf"))
+    Path("out/pins.json").mkdir(parents=True)
+    problem, _ = refused(run, "export", "json", "--out", "out")
+    assert problem == "--out: out/pins.json cannot be read: Is a directory"
+
+
+def test_a_database_that_cannot_be_written_to(run: Run) -> None:
+    problem, _ = refused(run, "serve", "--store", "sqlite:////proc/watch.db")
+    assert problem == "/proc/watch.db: the database cannot be written to"
+
+
+def test_a_service_on_an_address_of_another_machine(run: Run) -> None:
+    problem, fix = refused(run, "serve", "--listen", f"{ELSEWHERE}:8460")
+    assert problem.startswith(f"listen: {ELSEWHERE} port 8460 cannot be listened on: ")
+    assert f"{ELSEWHERE} is no address of this machine" in fix
+
+
+def test_a_service_on_a_port_that_is_taken(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        problem, fix = refused(run, "serve", "--listen", f"127.0.0.1:{port}")
+    assert problem.startswith(f"listen: 127.0.0.1 port {port} cannot be listened on: ")
+    assert "choose another port" in fix
+
+
+def test_a_lab_on_an_address_of_another_machine(run: Run) -> None:
+    words = ("--host", "api.bank.example", "--listen", ELSEWHERE, "--folder", "lab")
+    problem, fix = refused(run, "lab", "serve", *words)
+    assert problem == f"--listen: {ELSEWHERE} is no address of this machine"
+    assert "name one that it has" in fix
+
+
+@pytest.mark.parametrize("name", ["missing.pem", "server.KEY", "bank.p12"])
+def test_a_file_that_is_not_there_is_no_host(run: Run, name: str) -> None:
+    problem, fix = refused(run, "pin", name)
+    assert problem == f"there is no file {name}"
+    assert fix == f"check its path; if it is a host, name its port: {name}:443"
+
+
+@pytest.mark.parametrize("name", ["missing.pem:443", "missing.pem"])
+def test_a_host_that_is_called_like_a_file_is_dialled_with_its_port_or_address(
+    run: Run, name: str
+) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and does not listen
+        done = run("pin", name, "--connect", f"127.0.0.1:{closed.getsockname()[1]}")
+    assert (done.code, "missing.pem:443: no connection" in done.err) == (3, True)
+
+
+@pytest.mark.parametrize("address", ["http://api.bank.example", "http://api.bank.example:80/x?y"])
+def test_an_address_without_tls(run: Run, address: str) -> None:
+    problem, fix = refused(run, "pin", address)
+    assert problem.startswith(f"'{address}' is an address without TLS")
+    assert fix.endswith("api.bank.example:443")
+
+
+def test_an_address_with_a_password_is_never_shown(run: Run) -> None:
+    problem, fix = refused(run, "pin", "http://me:secret@api.bank.example")
+    assert "secret" not in problem + fix
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("./missing", "there is no program ./missing"),
+        ("no-such-program", "there is no program no-such-program in PATH"),
+        ("script.py", "there is no program script.py in PATH"),
+        ("./script.py", "./script.py is not executable"),
+        ("./folder", "there is no program ./folder"),
+    ],
+)
+def test_a_program_that_cannot_be_started_ends_a_proof_before_it_begins(
+    run: Run, name: str, problem: str
+) -> None:
+    Path("script.py").touch(mode=0o644)
+    Path("folder").mkdir()
+    assert refused(run, "prove", "--", name)[0] == f"COMMAND: {problem}"
+
+
+@pytest.mark.parametrize("words", [("pin", "./missing.pem"), ("import", "curl", "missing.conf")])
+def test_a_file_that_cannot_be_read(run: Run, words: tuple[str, ...]) -> None:
+    assert words[-1] in refused(run, *words)[0]

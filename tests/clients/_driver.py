@@ -1,0 +1,47 @@
+"""What a driver of a pinned client is, and what drivers are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from certpin.clients._common import Pins
+
+    # A URL to get, or something to do between two requests.
+    Step = str | Callable[[], object]
+
+PATIENCE = 10.0  # seconds
+
+
+@dataclass(frozen=True)
+class Driver:
+    """``fetch(pins, proxy, steps)`` returns a body for each URL among the steps.
+
+    ``error`` is the library's own error for a certificate that is refused, and ``base`` that for
+    any TLS that fails.
+    """
+
+    name: str
+    fetch: Callable[[Pins, str | None, tuple[Step, ...]], list[str]]
+    error: type[Exception]
+    base: type[Exception]
+    keeps_connections: bool = True
+    https_proxies: bool = True
+
+    def get(self, pins: Pins, *steps: Step, proxy: str | None = None) -> list[str]:
+        return self.fetch(pins, proxy, steps)
+
+
+def each_of(steps: tuple[Step, ...], get: Callable[[str], str]) -> list[str]:
+    return [get(url) for url in urls_of(steps)]
+
+
+def urls_of(steps: tuple[Step, ...]) -> Iterator[str]:
+    for step in steps:
+        if callable(step):
+            step()
+        else:
+            yield step

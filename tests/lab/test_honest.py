@@ -1,0 +1,99 @@
+"""Honest servers: no case takes one for an attacker, and a client must end well with it."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.case import Case, Expect, Family, Style
+from certpin.lab.cast import Authorities, Cast
+from certpin.lab.client import Command
+from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.report.words import verdict_line
+from tests.lab._clients import run_case
+
+AUTHORITIES = Authorities(datetime.now(UTC))
+# Honest servers with a weak or incomplete chain, or beyond the expiry of the pins.
+WEAK = {
+    "weak-key-rsa-1024",
+    "weak-digest-sha1",
+    "weak-digest-md5",
+    "missing-intermediate",
+    "pin-set-expired",
+}
+
+
+def _is_honest(case: Case, style: Style) -> bool:
+    """Return True if the server is honest, according to the expectations of the matrix."""
+    expected = {case.expected.of(each) for each in Style}
+    if case.expected.of(style) is Expect.ACCEPT:
+        return case.family is Family.ROTATION or expected == {Expect.ACCEPT}
+    return case.name in WEAK
+
+
+@pytest.mark.parametrize("style", Style)
+def test_only_attacks_are_played_by_attackers(style: Style) -> None:
+    casts: dict[str, Cast] = {}
+    for case in (CONTROL, *CASES):
+        host = case.host("api.bank.example")
+        cast = casts.setdefault(host, Cast(AUTHORITIES, host, "cdn.bank.example", style))
+        assert case.play(cast).attacks is not _is_honest(case, style), case.name
+
+
+# Sends its request to any server that its roots vouch for. If the certificate is not the one that
+# it knows, it does as its last word says.
+_CLIENT = """
+import hashlib, os, socket, ssl, sys, time
+address, port, host, ca, canary, known, then = sys.argv[1:]
+context = ssl.create_default_context(cafile=ca)
+with socket.create_connection((address, int(port)), 10) as sock:
+    with context.wrap_socket(sock, server_hostname=host) as tls:
+        tls.sendall(f"GET /{canary} HTTP/1.1\\r\\nHost: {host}\\r\\n\\r\\n".encode())
+        tls.recv(4096)
+        if hashlib.sha256(tls.getpeercert(True)).digest().hex(":").upper() != known:
+            exec(then)
+"""
+_WORDS = ("{address}", "{port}", "{host}", "{ca}", "{canary}", "{fingerprint}")
+HANGS, DIES, REFUSES = "time.sleep(600)", "os.abort()", "sys.exit('another certificate')"
+
+
+def _client(then: str) -> Command:
+    words = (sys.executable, "-c", _CLIENT, *_WORDS, then)
+    return Command(words, via="port", patience=3.0 if then == HANGS else 20.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("then", "why"),
+    [(HANGS, "the client did not end within 3 s"), (DIES, "the client died (status -6)")],
+)
+def test_a_client_that_breaks_at_the_renewed_server_did_not_accept_it(then: str, why: str) -> None:
+    result = run_case("rot-renewed-same-key", _client(then), Style.LEAF)
+    assert (result.verdict, result.outcome) == (Verdict.INCONCLUSIVE, Outcome.UNDECIDED)
+    assert result.why == why
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "style"),
+    [("rot-renewed-same-key", Style.LEAF), ("rot-new-key-pinned-ca", Style.NONE)],
+)
+def test_a_client_that_refuses_the_renewed_server_too_late_refused_it(
+    name: str, style: Style
+) -> None:
+    result = run_case(name, _client(REFUSES), style)
+    assert (result.verdict, result.outcome) == (Verdict.REJECT, Outcome.WRONG)
+    assert verdict_line(result) == "the client refused a server that it must accept"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "then"), [("rogue-ca-in-store", DIES), ("rot-new-key-pinned-ca", REFUSES)]
+)
+def test_an_attacker_has_the_data_whatever_became_of_the_client(name: str, then: str) -> None:
+    """To pins on the leaf, the server's own new key is an attack as well."""
+    result = run_case(name, _client(then), Style.LEAF)
+    assert (result.verdict, result.outcome) == (Verdict.LEAK, Outcome.WRONG)

@@ -1,0 +1,138 @@
+"""``[[host.server]]``: read, refused with its place, written, and left out of what is published."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from certpin.errors import PinFileError
+from certpin.pinfile import PinFileWarning, PinSet
+from certpin.pinfile.editor import PinFileEditor, without_servers
+from certpin.pinfile.lint import load_document
+from certpin.pins import HostPin, HostServer, Pin
+from tests import kit
+from tests.pinfile._files import GOOD, HEAD, HOST, PINS, THREE
+
+PATH = Path("pins.toml")
+SERVERS = """
+# The machine room in Frankfurt; ask Ada.
+[[host.server]]  # behind the load balancer
+address = "10.1.2.3:8443"
+# by hand
+region = "eu"
+
+  [[ host . "server" ]]
+  starttls = "postgres"
+"""
+FULL = HEAD + HOST + SERVERS + PINS
+
+
+def _read(server: str, host: str = "api.bank.example") -> PinSet:
+    return PinSet.parse(HEAD + f'\n[[host]]\nname = "{host}"\n[[host.server]]\n{server}\n' + PINS)
+
+
+def test_servers_are_read() -> None:
+    assert PinSet.parse(FULL).policies[0].servers == (
+        HostServer("10.1.2.3", 8443, region="eu"),
+        HostServer(starttls="postgres"),
+    )
+    assert PinSet.parse(GOOD).policies[0].servers == ()
+    assert _read("").policies[0].servers == (HostServer(),)
+
+
+@pytest.mark.parametrize(
+    ("server", "key"),
+    [
+        ('address = "a..b"', "address"),
+        ('address = "https://api.bank.example"', "address"),
+        ("address = 8443", "address"),
+        ('starttls = "gopher"', "starttls"),
+        ("starttls = true", "starttls"),
+        ("region = 1", "region"),
+        ('region = "\\u001b[2J"', "region"),
+    ],
+)
+def test_what_is_no_server_is_refused_with_its_place(server: str, key: str) -> None:
+    with pytest.raises(PinFileError) as refused:
+        _read(server)
+    error = refused.value
+    assert (error.key, error.line) == (f"host[0].server[0].{key}", HEAD.count("\n") + 5)
+    assert error.fix
+
+
+def test_a_server_of_a_wildcard_names_a_host_that_it_covers() -> None:
+    (server,) = _read('address = "www.bank.example:8443"', "*.bank.example").policies[0].servers
+    assert (server.address, server.port) == ("www.bank.example", 8443)
+    for other in ("", 'address = "www.other.example"'):
+        with pytest.raises(PinFileError, match="has no name that it covers"):
+            _read(other, "*.bank.example")
+
+
+def test_lint_finds_a_server_that_is_none_and_a_key_that_is_not_known(tmp_path: Path) -> None:
+    path = tmp_path / "pins.toml"
+    path.write_text(FULL.replace("10.1.2.3:8443", "a..b"))
+    document = load_document(path)
+    assert [each.key for each in document.problems] == ["host[0].server[0].address"]
+    path.write_text(FULL.replace("region", "reggae_nights"))
+    (host,) = load_document(path).hosts
+    assert [key for key, _ in host.servers] == ["host[0].server[0]", "host[0].server[1]"]
+    with pytest.warns(PinFileWarning, match=r"host\[0\]\.server\[0\]\.reggae_nights"):
+        PinSet.load(path)
+
+
+def test_a_policy_is_written_with_its_servers_and_read_back() -> None:
+    servers = (
+        HostServer("10.1.2.3", 8443, "smtp", "eu"),
+        HostServer(port=8443),
+        HostServer("::1"),
+        HostServer(),
+    )
+    policy = kit.policy("api.bank.example", servers=servers)
+    editor = PinFileEditor.new(PATH, "bank", version=1)
+    editor.add_host(policy)
+    (found,) = editor.check().policies
+    assert [endpoint.region for endpoint in found.servers] == ["eu", "", "", ""]
+    expected = [*servers[:1], HostServer("api.bank.example", 8443), *servers[2:]]
+    assert found.servers == tuple(expected)
+
+
+def test_servers_and_their_comments_survive_every_change() -> None:
+    editor = PinFileEditor(PATH, FULL, before=FULL)
+    first = Pin.parse(tomllib.loads(FULL)["host"][0]["pin"][0]["pin"])
+    editor.change_pin("api.bank.example", first, state="retiring")
+    editor.add_pin("api.bank.example", HostPin(THREE, "backup"))
+    editor.add_host(kit.policy("new.example", servers=(HostServer(port=8443),)))
+    editor.raise_version()
+    assert SERVERS in editor.text
+    assert editor.check().policies[0].servers == PinSet.parse(FULL).policies[0].servers
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_what_is_published_has_no_servers_and_all_else_byte_for_byte(newline: str) -> None:
+    text, plain = FULL.replace("\n", newline), (HEAD + HOST + PINS).replace("\n", newline)
+    assert without_servers(text, PATH) == plain
+    assert without_servers(plain, PATH) == plain
+
+
+def test_the_servers_of_the_last_host_are_left_out_too_with_tables_inside_them() -> None:
+    text = HEAD + HOST + PINS + SERVERS + '\n[host.server.mine]\nsecret = "10.9.9.9"\n# the end\n'
+    published = without_servers(text, PATH)
+    assert "10." not in published
+    assert published.endswith("# the end\n")
+
+
+@pytest.mark.parametrize(
+    "server", ['server = [{ address = "10.1.2.3" }]', 'server = [\n  { address = "10.1.2.3" },\n]']
+)
+def test_a_server_that_cannot_be_left_out_is_not_published(server: str) -> None:
+    text = HEAD + HOST + server + "\n" + PINS
+    assert PinSet.parse(text).policies[0].servers == (HostServer("10.1.2.3"),)
+    with pytest.raises(PinFileError) as refused:
+        without_servers(text, PATH)
+    assert "[[host.server]] of its own" in refused.value.fix
+
+
+def test_servers_do_not_make_another_pin_set() -> None:
+    assert PinSet.parse(FULL) == PinSet.parse(GOOD)

@@ -1,0 +1,131 @@
+"""Small servers with TLS, each in a thread: for clients whose real server cannot be had here.
+
+``silent`` accepts TLS and ends the connection when the client has said something: enough for Kafka
+and RabbitMQ, whose clients must be refused before their first byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socketserver
+import ssl
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from xmlrpc.server import SimpleXMLRPCServer
+
+from tests.servers._run import LOOPBACK, free_port, require_module, running, scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_ANSWERS = {
+    "/": {"tagline": "You Know, for Search"},
+    "/v1/models": {"object": "list", "data": [{"id": "model", "object": "model"}]},
+}
+
+
+@contextlib.contextmanager
+def silent(certificate: Path, key: Path) -> Iterator[int]:
+    """Yields a port where a client is listened to, and not answered."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                self.request.recv(1024)
+
+    with _serving(_Silent((LOOPBACK, 0), Handler), certificate, key) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def json_api(certificate: Path, key: Path) -> Iterator[int]:
+    """Yields the port of a web server that answers as Elasticsearch and OpenAI do."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            body = json.dumps(_ANSWERS[self.path]).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("X-Elastic-Product", "Elasticsearch")  # its client asks for it
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with _serving(_Web((LOOPBACK, 0), Handler), certificate, key) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def xml_rpc(certificate: Path, key: Path) -> Iterator[int]:
+    """Yields the port of Python's own XML-RPC server."""
+    server = SimpleXMLRPCServer((LOOPBACK, 0), logRequests=False)
+    server.register_introspection_functions()
+    server.handle_error = _nothing  # type: ignore[method-assign]
+    with _serving(server, certificate, key) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def socket_io(certificate: Path, key: Path) -> Iterator[int]:
+    """Yields the port of python-socketio's own server, on aiohttp."""
+    require_module("socketio", "python-socketio")
+    port = free_port()
+    with scratch() as directory:
+        program = directory / "server.py"
+        program.write_text(_SOCKET_IO)
+        with running([sys.executable, program, str(port), certificate, key], port):
+            yield port
+
+
+_SOCKET_IO = f"""\
+import ssl, sys
+import socketio
+from aiohttp import web
+
+port, certificate, key = sys.argv[1:]
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(certificate, key)
+app = web.Application()
+socketio.AsyncServer(async_mode="aiohttp").attach(app)
+web.run_app(app, host="{LOOPBACK}", port=int(port), ssl_context=context, print=None)
+"""
+
+
+def _nothing(*_: Any) -> None:
+    """Clients that refuse leave in the middle."""
+
+
+class _Silent(socketserver.ThreadingTCPServer):
+    handle_error = _nothing
+
+
+class _Web(ThreadingHTTPServer):
+    handle_error = _nothing
+
+
+@contextlib.contextmanager
+def _serving(
+    server: socketserver.TCPServer | HTTPServer, certificate: Path, key: Path
+) -> Iterator[int]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

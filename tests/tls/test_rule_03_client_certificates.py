@@ -1,0 +1,268 @@
+"""Rule 3: a client certificate leaves a socket after the check, and not before.
+
+The recording server asks for a certificate, and notes each byte below TLS and above it.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin import PinMismatchError, PinnedSSLContext, WeakenedContextError
+from certpin.lab.server import server_context
+from certpin.x509.stdlib import OpenSSLContext
+from tests import kit
+from tests.tls._handshakes import for_clients
+from tests.tls._servers import GREETING, RecordingServer, asking_for_certificate
+from tests.tls._wire import HOST, OTHER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.lab import Authority, Identity
+    from certpin.pins import PinSet
+    from tests.tls._servers import Recording
+    from tests.tls.conftest import World
+
+NAME = "client.example"
+VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+
+
+@pytest.fixture(params=VERSIONS, ids=["TLS 1.2", "TLS 1.3"])
+def version(request: Any) -> ssl.TLSVersion:
+    found: ssl.TLSVersion = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def clients(intermediate: Authority, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Certificate and key of a client."""
+    identity = intermediate.issue(NAME, change=for_clients)
+    return identity.write(tmp_path_factory.mktemp("client"))
+
+
+@pytest.fixture
+def contexts(
+    world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
+) -> list[PinnedSSLContext]:
+    """One with the platform's roots, and one with a store of its own, for the same pins."""
+    both = kit.anchors(world.root, world.rogue)
+    found = [world.context(), PinnedSSLContext(world.pins(trust=both))]
+    for context in found:
+        context.maximum_version = version
+        context.load_cert_chain(*clients)
+    return found
+
+
+def _asking(identity: Identity, world: World) -> ssl.SSLContext:
+    return asking_for_certificate(identity, world.root)
+
+
+def _refused(
+    context: PinnedSSLContext, server: RecordingServer, kind: type[ssl.SSLError], **options: Any
+) -> Recording:
+    """What the server saw of a client that refused it."""
+    before = len(server.recordings(0))
+    with server.connect() as sock, pytest.raises(kind):
+        context.wrap_socket(sock, server_hostname=HOST, **options)
+    return server.recordings(before + 1)[-1]
+
+
+def _assert_nothing_left(recording: Recording) -> None:
+    assert not recording.finished
+    assert recording.client_certificate is None
+    assert recording.application == b""
+    assert NAME.encode() not in recording.raw  # TLS 1.2 would send it in the clear
+    assert _records(recording.raw) == _CLIENT_HELLO
+
+
+_CLIENT_HELLO = [22]
+
+
+def _records(raw: bytes) -> list[int]:
+    """The content types of the records (RFC 8446 section 5.1)."""
+    found = []
+    while raw:
+        found.append(raw[0])
+        raw = raw[5 + int.from_bytes(raw[3:5]) :]
+    return found
+
+
+def test_it_goes_to_the_pinned_server(world: World, contexts: list[PinnedSSLContext]) -> None:
+    for context in contexts:
+        with RecordingServer(_asking(world.good, world)) as server:
+            with context.wrap_socket(server.connect(), server_hostname=HOST) as tls:
+                assert tls.recv(len(GREETING)) == GREETING
+                assert type(tls._sslobj).__name__ == "_SSLSocket"  # type: ignore[attr-defined]
+            (recording,) = server.recordings()
+        assert recording.client_certificate is not None
+
+
+def test_a_rogue_gets_the_client_hello_and_nothing_more(
+    world: World, contexts: list[PinnedSSLContext]
+) -> None:
+    for context in contexts:
+        with RecordingServer(_asking(world.evil, world)) as server:
+            _assert_nothing_left(_refused(context, server, PinMismatchError))
+
+
+def test_nor_does_a_rogue_after_a_hello_retry_request(
+    world: World, contexts: list[PinnedSSLContext]
+) -> None:
+    rogue = _asking(world.evil, world)
+    rogue.set_ecdh_curve("secp521r1")  # the client offers a share for another group first
+    for context in contexts:
+        with RecordingServer(rogue) as server:
+            recording = _refused(context, server, PinMismatchError)
+        assert not recording.finished
+        hellos = _records(recording.raw)
+        newest = context.maximum_version == ssl.TLSVersion.TLSv1_3
+        assert [kind for kind in hellos if kind != 20] == ([22, 22] if newest else [22])
+
+
+def test_nor_does_a_rogue_that_resumes_a_session(
+    world: World, contexts: list[PinnedSSLContext]
+) -> None:
+    good = _asking(world.good, world)
+    context = contexts[0]
+    with RecordingServer(good) as server:
+        with context.wrap_socket(server.connect(), server_hostname=HOST) as tls:
+            assert tls.recv(len(GREETING)) == GREETING
+            session = tls.session
+        assert session is not None
+        with context.wrap_socket(server.connect(), server_hostname=HOST, session=session) as again:
+            assert again.session_reused
+            assert again.recv(len(GREETING)) == GREETING
+        # As if the context had not verified it: the check of rule 4 comes before the last flight.
+        context._enforcer.sessions.recall = lambda *_: ()  # type: ignore[method-assign]
+        with server.connect() as sock, pytest.raises(Exception, match="refused"):
+            context.wrap_socket(sock, server_hostname=HOST, session=session)
+        *_, last = server.recordings(3)
+    assert not last.finished
+
+
+def test_a_certificate_loaded_later_and_a_store_made_later_are_guarded(
+    world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
+) -> None:
+    pins: PinSet = world.pins(version=2, trust=kit.anchors(world.rogue, world.root))
+    context = world.context()
+    context.maximum_version = version
+    context.load_cert_chain(*clients)
+    context.swap(pins)
+    with RecordingServer(_asking(world.evil, world)) as server:
+        _assert_nothing_left(_refused(context, server, PinMismatchError))
+
+
+def test_a_handshake_inside_the_first_write_is_guarded_too(
+    world: World, contexts: list[PinnedSSLContext]
+) -> None:
+    for context in contexts:
+        with RecordingServer(_asking(world.evil, world)) as server:
+            tls = context.wrap_socket(
+                server.connect(), server_hostname=HOST, do_handshake_on_connect=False
+            )
+            with tls:
+                for _ in range(2):
+                    with pytest.raises(PinMismatchError):
+                        tls.sendall(b"a secret")
+            _assert_nothing_left(server.recordings()[-1])
+
+
+def test_without_its_callback_a_connection_is_refused(
+    world: World, contexts: list[PinnedSSLContext]
+) -> None:
+    """A debugging tool may replace it. Then the certificate has left, and that must be seen."""
+    context = contexts[0]
+    OpenSSLContext._msg_callback.__set__(context, None)
+    with RecordingServer(_asking(world.good, world)) as server:
+        _refused(context, server, WeakenedContextError)
+
+
+def test_each_connection_is_judged_once_and_told_once(
+    world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
+) -> None:
+    told: list[Any] = []
+
+    class Hook:
+        never_waits = True
+
+        def attach(self, context: object) -> None:
+            pass
+
+        def __call__(self, failure: Any) -> None:
+            told.append((failure.decision, failure.port))
+
+    context = PinnedSSLContext(world.pins(mode="report"), on_failure=[Hook()])
+    context.maximum_version = version
+    context.load_cert_chain(*clients)
+    with RecordingServer(_asking(world.evil, world)) as server:
+        with context.wrap_socket(server.connect(), server_hostname=HOST) as tls:
+            assert tls.recv(len(GREETING)) == GREETING
+        assert told == [("report", server.port)]
+
+
+def test_a_swap_between_the_two_checks_is_followed(
+    world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
+) -> None:
+    context = world.context()
+    context.maximum_version = version
+    context.load_cert_chain(*clients)
+    other = kit.pin_set(world.policy(kit.NOBODY, kit.NOBODY_ELSE), version=2)
+    with RecordingServer(_asking(world.good, world)) as server:
+        tls = context.wrap_socket(
+            server.connect(), server_hostname=HOST, do_handshake_on_connect=False
+        )
+        check: Any = tls._check  # type: ignore[attr-defined]
+        early = type(check).before_last_flight
+
+        class Swapping(type(check)):  # type: ignore[misc]
+            __slots__ = ()
+
+            def before_last_flight(self, raw: Any) -> None:
+                early(self, raw)
+                context.swap(other)
+
+        check.__class__ = Swapping
+        with tls, pytest.raises(PinMismatchError):
+            tls.do_handshake()
+
+
+def test_an_interrupt_during_the_check_is_raised_and_refuses(
+    world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
+) -> None:
+    def interrupt() -> Any:
+        raise KeyboardInterrupt
+
+    context = PinnedSSLContext(world.pins(), clock=interrupt)
+    context.maximum_version = version
+    context.load_cert_chain(*clients)
+    with RecordingServer(_asking(world.good, world)) as server:
+        tls = context.wrap_socket(
+            server.connect(), server_hostname=HOST, do_handshake_on_connect=False
+        )
+        with tls:
+            with pytest.raises(KeyboardInterrupt):
+                tls.do_handshake()
+            with pytest.raises(ssl.SSLError, match="interrupted"):
+                tls.sendall(b"a secret")
+        _assert_nothing_left(server.recordings()[-1])
+
+
+def test_hosts_without_a_policy_get_it_in_a_context_that_allows_them(
+    world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
+) -> None:
+    context = PinnedSSLContext(world.pins(), strict=False)
+    context.maximum_version = version
+    context.load_cert_chain(*clients)
+    with RecordingServer(_asking(world.good, world)) as server:
+        with context.wrap_socket(server.connect(), server_hostname=OTHER) as tls:
+            assert tls.recv(len(GREETING)) == GREETING
+        assert server.recordings()[-1].client_certificate is not None
+
+
+def test_a_context_without_a_certificate_has_no_callback(world: World) -> None:
+    """It would cost a call into Python for each TLS message and record."""
+    assert OpenSSLContext._msg_callback.__get__(world.context()) is None
+    assert server_context(world.good)._msg_callback is None  # type: ignore[attr-defined]

@@ -1,0 +1,223 @@
+"""Rule 14: ``assert_pinned`` accepts a connection that was checked, and no other."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import socket
+import ssl
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import httpx
+import pytest
+import urllib3
+
+from certpin import (
+    HostError,
+    PinMismatchError,
+    PinnedSSLContext,
+    UncheckedConnectionError,
+    UnpinnedHostError,
+    assert_pinned,
+)
+from certpin.lab.server import server_context
+from tests.tls._servers import RecordingServer
+from tests.tls._wire import HOST, OTHER, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.tls.conftest import World
+
+_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+
+
+@pytest.fixture
+def server(world: World) -> Iterator[RecordingServer]:
+    with RecordingServer(server_context(world.good), greeting=_ANSWER) as running:
+        yield running
+
+
+def test_a_checked_socket_passes_with_its_verdict(world: World, server: RecordingServer) -> None:
+    with world.context().wrap_socket(server.connect(), server_hostname=HOST) as tls:
+        verdict = assert_pinned(tls, HOST.upper() + ".")
+        assert verdict is not None
+        assert verdict.reason == "match"
+        assert assert_pinned(tls) is verdict
+
+
+def test_a_checked_object_passes(world: World) -> None:
+    wire = Wire(world.context(), server_context(world.good)).shake()
+    assert wire.client.pin_checked
+    assert assert_pinned(wire.client, HOST) is wire.client.pin_verdict
+
+
+def test_before_the_handshake_it_is_not_checked_yet(world: World) -> None:
+    wire = Wire(world.context(), server_context(world.good))
+    assert not wire.client.pin_checked
+    with pytest.raises(UncheckedConnectionError, match=f"^{HOST} refused: .* not checked yet"):
+        assert_pinned(wire.client)
+
+
+def test_a_socket_that_did_not_connect_is_not_checked(world: World) -> None:
+    with (
+        socket.socket() as sock,
+        world.context().wrap_socket(sock, server_hostname=HOST) as tls,
+        pytest.raises(UncheckedConnectionError, match=r"not TLS of a PinnedSSLContext"),
+    ):
+        assert_pinned(tls)
+
+
+def test_no_policy_is_another_error_than_not_checked(world: World) -> None:
+    context = PinnedSSLContext(world.pins(), strict=False)
+    wire = Wire(context, server_context(world.good), OTHER)
+    with pytest.raises(UncheckedConnectionError):
+        assert_pinned(wire.client, strict=False)
+    wire.shake()
+    assert wire.client.pin_checked
+    assert wire.client.pin_verdict is None
+    with pytest.raises(UnpinnedHostError, match=f"^{OTHER} refused") as caught:
+        assert_pinned(wire.client)
+    assert caught.value.host == OTHER
+    assert assert_pinned(wire.client, strict=False) is None
+
+
+def test_a_check_for_another_host_is_not_enough(world: World) -> None:
+    wire = Wire(world.context(), server_context(world.good)).shake()
+    with pytest.raises(UncheckedConnectionError, match=f"was checked for {HOST}") as caught:
+        assert_pinned(wire.client, OTHER)
+    assert caught.value.host == OTHER
+    with pytest.raises(HostError):
+        assert_pinned(wire.client, "")
+
+
+def test_a_refused_connection_raises_its_refusal(world: World) -> None:
+    wire = Wire(world.context(), server_context(world.evil))
+    with pytest.raises(PinMismatchError):
+        wire.shake()
+    assert not wire.client.pin_checked
+    with pytest.raises(PinMismatchError):
+        assert_pinned(wire.client)
+
+
+def test_after_tls_was_closed_nothing_is_pinned(world: World, server: RecordingServer) -> None:
+    with world.context().wrap_socket(server.connect(), server_hostname=HOST) as tls:
+        tls.recv(len(_ANSWER))
+        tls.shutdown(socket.SHUT_WR)
+        with pytest.raises(UncheckedConnectionError, match="TLS was closed"):
+            assert_pinned(tls)
+
+
+def _own_object(world: World, server: RecordingServer) -> object:
+    plain = ssl.create_default_context()
+    return plain.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=HOST)
+
+
+def _own_socket(world: World, server: RecordingServer) -> object:
+    plain = ssl.create_default_context()
+    return plain.wrap_socket(server.connect(), server_hostname=HOST)
+
+
+def _clear_text(world: World, server: RecordingServer) -> object:
+    return server.connect()
+
+
+@pytest.mark.parametrize("make", [_own_object, _own_socket, _clear_text])
+def test_tls_of_another_context_is_not_pinned(
+    make: Any, world: World, server: RecordingServer
+) -> None:
+    made = make(world, server)
+    try:
+        with pytest.raises(UncheckedConnectionError, match=type(made).__name__):
+            assert_pinned(made)
+    finally:
+        with suppress(AttributeError):
+            made.close()
+
+
+@pytest.mark.parametrize("other", [None, object(), ssl.create_default_context(), "bank"])
+def test_other_objects_are_no_connections(other: object) -> None:
+    with pytest.raises(UncheckedConnectionError):
+        assert_pinned(other)
+
+
+def test_a_loop_of_objects_ends() -> None:
+    one, two = http.client.HTTPConnection("a.test"), http.client.HTTPConnection("b.test")
+    one.sock, two.sock = two, one
+    with pytest.raises(UncheckedConnectionError):
+        assert_pinned(one)
+
+
+def _contexts(world: World) -> list[tuple[ssl.SSLContext, bool]]:
+    plain = ssl.create_default_context()
+    plain.load_verify_locations(cadata=world.root.pem.decode())
+    return [(world.context(), True), (plain, False)]
+
+
+def _judge(connection: object, pinned: bool) -> None:
+    if pinned:
+        assert assert_pinned(connection, HOST) is not None
+    else:
+        with pytest.raises(UncheckedConnectionError):
+            assert_pinned(connection, HOST)
+
+
+def test_connections_of_http_client_and_urllib3(world: World, server: RecordingServer) -> None:
+    for context, pinned in _contexts(world):
+        stdlib = http.client.HTTPSConnection(HOST, server.port, context=context)
+        stdlib._create_connection = lambda *_: server.connect()  # type: ignore[attr-defined]
+        theirs = urllib3.connection.HTTPSConnection(
+            "127.0.0.1", server.port, ssl_context=context, server_hostname=HOST
+        )
+        for connection in (stdlib, theirs):
+            connection.connect()
+            _judge(connection, pinned)
+            connection.close()
+
+
+def test_connections_of_httpx_and_httpcore(world: World, server: RecordingServer) -> None:
+    url = f"https://127.0.0.1:{server.port}/"
+    for context, pinned in _contexts(world):
+        with (
+            httpx.Client(verify=context, trust_env=False) as client,
+            client.stream("GET", url, extensions={"sni_hostname": HOST}) as response,
+        ):
+            _judge(response.extensions["network_stream"], pinned)
+            (connection,) = client._transport._pool.connections  # type: ignore[attr-defined]
+            _judge(connection, pinned)
+
+
+def test_connections_of_aiohttp_and_asyncio(world: World, server: RecordingServer) -> None:
+    async def run(context: ssl.SSLContext, pinned: bool) -> None:
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session,
+            session.get(f"https://127.0.0.1:{server.port}/", server_hostname=HOST) as response,
+        ):
+            if response.connection is not None:  # the answer may have ended
+                _judge(response.connection, pinned)
+        _, writer = await asyncio.open_connection(
+            *server.address, ssl=context, server_hostname=HOST
+        )
+        _judge(writer, pinned)
+        _judge(writer.transport, pinned)
+        writer.transport.abort()
+
+    for context, pinned in _contexts(world):
+        asyncio.run(run(context, pinned))
+
+
+def test_tls_inside_tls_is_judged_by_the_inner_one(world: World, server: RecordingServer) -> None:
+    plain, pinned = ssl.create_default_context(), world.context()
+    plain.load_verify_locations(cadata=world.root.pem.decode())
+    with pinned.wrap_socket(server.connect(), server_hostname=HOST) as to_proxy:
+        inner = urllib3.util.ssltransport.SSLTransport.__new__(
+            urllib3.util.ssltransport.SSLTransport
+        )
+        inner.socket = to_proxy
+        wire = Wire(plain, server_context(world.good)).shake()
+        inner.sslobj = wire.client
+        _judge(inner, pinned=False)
+        inner.sslobj = Wire(pinned, server_context(world.good)).shake().client
+        _judge(inner, pinned=True)

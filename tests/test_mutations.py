@@ -31,7 +31,6 @@ LISTS = (
     "tests.tls.mutations_b",
     "tests.clients.mutations",
     "tests.formats.mutations_mobile",
-    "tests.formats.flutter.mutations_signed",
     "tests.lab.mutations",
     "tests.lab.mutations_serve",
     "tests.lab.attacks.mutations",
@@ -128,7 +127,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
 
 
 @contextmanager
-def _without(rule: Mutation, source: Path) -> Iterator[None]:
+def without(rule: Mutation, source: Path) -> Iterator[None]:
     """The copy with a rule taken out; as it was afterwards, for the next one."""
     file = source / rule.file
     text, times = file.read_bytes(), file.stat()
@@ -143,7 +142,7 @@ def _without(rule: Mutation, source: Path) -> Iterator[None]:
 
 def notices(rule: Mutation, warm: Warm, patience: int) -> None:
     """The test of a rule fails without it. ``patience`` is in seconds."""
-    with _without(rule, warm.source):
+    with without(rule, warm.source):
         code, said = warm.run(patience, rule.test)
     assert code == pytest.ExitCode.TESTS_FAILED, said
     assert "1 failed" in said, said

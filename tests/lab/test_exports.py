@@ -122,3 +122,16 @@ def test_without_pins_there_is_nothing_to_be_exported() -> None:
         there.exports._pins = None
         with pytest.raises(CannotServeError, match="there are no pins"):
             there.export("curl")
+
+
+def test_a_platform_that_sees_no_chain_has_the_pinned_authorities_as_its_anchors() -> None:
+    with Lab(style=Style.CA) as lab:
+        cast = lab.cast(HOST)
+        first, second = read("flutter", target(lab).export("flutter")).policies
+    assert first.trust
+    assert first.trust.der == (cast.root.certificate.der, cast.intermediate.certificate.der)
+    assert second.trust
+    assert second.trust.der == (cast.second_intermediate.certificate.der,)
+    with Lab() as lab:
+        policies = read("flutter", target(lab).export("flutter")).policies
+    assert [each.trust for each in policies] == [None, None]

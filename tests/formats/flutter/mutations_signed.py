@@ -1,4 +1,4 @@
-"""The rules on signed sets in the exported Dart, taken out one by one (``test_mutations.py``)."""
+"""The rules on signed sets in the exported Dart, removed one by one (``test_mutations.py``)."""
 
 from __future__ import annotations
 
@@ -98,5 +98,20 @@ MUTATIONS: list[Mutation] = [
         "  requireSigned(root, role, found, verifies);\n",
         "",
         _SIGNED + "a_set_that_no_root_of_the_chain_vouches_for_is_not_in_force",
+    ),
+    _rule(
+        "signatures are verified",
+        "signed_verifier.dart",
+        "return signer.verifySignature(message, ECSignature(_number(r), _number(s)));",
+        "return signer.hashCode >= 0;",
+        _SIGNED + "the_first_root_signs_itself",
+    ),
+    _rule(
+        "compromised keys of a signed set are refused",
+        "signed_policies.dart",
+        "      compromised.add(pin);\n",
+        "      pins.add(pin);\n",
+        "tests/formats/flutter/test_signed_pins.py"
+        "::test_compromised_keys_of_a_signed_set_are_those_that_are_refused",
     ),
 ]

@@ -1,0 +1,39 @@
+"""Each rule is removed from the exported Dart, which still has to compile; its test has to fail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import test_mutations
+from tests.formats.flutter import _vm
+from tests.formats.flutter.mutations_connections import MUTATIONS as CONNECTIONS
+from tests.formats.flutter.mutations_signed import MUTATIONS as SIGNED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests._mutation import Mutation
+    from tests.test_mutations import Warm
+
+pytestmark = [pytest.mark.slow, pytest.mark.peer("dart")]
+
+warm = test_mutations.warm
+
+PATIENCE = 110  # seconds: a VM starts, and compiles
+_FACES = ("pinned_http_client.dart", "pin_updates.dart")
+
+
+@pytest.mark.parametrize(
+    "mutation", [pytest.param(each, id=f"{each.rule} {each.file}") for each in CONNECTIONS + SIGNED]
+)
+def test_a_rule_that_is_removed_is_missed(mutation: Mutation, warm: Warm, tmp_path: Path) -> None:
+    with test_mutations.without(mutation, warm.source):
+        library = warm.source / "certpin/formats/flutter/dart"
+        imports = [f"import 'package:pinning/{face}';" for face in _FACES]
+        program = tmp_path / "program.dart"
+        program.write_text("\n".join([*imports, "void main() {}"]), encoding="utf-8")
+        packages = _vm.package_config(tmp_path, {"pinning": library})
+        assert _vm.compile_kernel(program, packages, tmp_path / "program.dill") == ""
+    test_mutations.notices(mutation, warm, PATIENCE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 from errno import ENOENT
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
@@ -44,7 +45,9 @@ SCHEMA = 1
 _LONGEST_MESSAGE = 200  # characters: the parser quotes what it met
 
 TOP_KEYS = ("schema", "name", "version", "host", "debug")
-HOST_KEYS = ("name", "mode", "match", "expires", "on_expiry", "trust", "report_to", "pin")
+HOST_KEYS = (
+    *("name", "mode", "match", "expires", "on_expiry", "trust", "strict_x509", "report_to", "pin"),
+)
 PIN_KEYS = ("pin", "role", "state", "note")
 DEBUG_KEYS = ("anchors",)
 
@@ -183,7 +186,6 @@ def _pin_set(top: Table, files: TrustFiles) -> dict[str, Any]:
 def _host(table: Table, files: TrustFiles) -> HostPolicy:
     table.warn_unknown(HOST_KEYS)
     pattern = host_pattern(table)
-    trust = table.text("trust", "system")
     try:
         return HostPolicy(
             pattern=pattern,
@@ -192,11 +194,33 @@ def _host(table: Table, files: TrustFiles) -> HostPolicy:
             match=table.choice("match", _MATCHES, "any"),
             expires=table.moment("expires"),
             on_expiry=table.choice("on_expiry", _ON_EXPIRY, "fail-closed"),
-            trust=None if trust == "system" else _anchors(files, trust, table.under("trust")),
+            trust=_trust(table, files),
             report_to=table.texts("report_to"),
         )
     except (InputError, ConfigError) as exc:
         raise _below(table, "", exc) from exc
+
+
+def _trust(table: Table, files: TrustFiles) -> TrustAnchors | None:
+    name, strict = table.text("trust", "system"), strict_x509(table)
+    if name == "system":
+        return None
+    anchors = _anchors(files, name, table.under("trust"))
+    return anchors if strict is None else replace(anchors, strict=strict)
+
+
+def strict_x509(table: Table) -> bool | None:
+    """Whether paths to the anchors of a host are held to RFC 5280. Raises ``ConfigError``."""
+    if "strict_x509" not in table.data:
+        return None
+    if table.data.get("trust", "system") == "system":
+        raise ConfigError(
+            "it is for hosts with trust = FILE: to the roots of the platform, paths are verified "
+            "as the running Python does by default",
+            key=table.under("strict_x509"),
+            fix="let `trust` name the certificate of the host's authority",
+        )
+    return table.flag("strict_x509", default=True)
 
 
 def _pin(table: Table) -> HostPin:

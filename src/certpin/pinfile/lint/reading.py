@@ -19,6 +19,7 @@ from certpin.pinfile.reader import (
     load_toml,
     pin_digest,
     refuse_other_schema,
+    strict_x509,
 )
 from certpin.pins import Match, Mode, OnExpiry, Role, State
 
@@ -89,6 +90,7 @@ class _Reading:
 
     def _host(self, table: Table) -> Host:
         of = partial(_choice, self._tried, table)
+        self._tried(lambda: strict_x509(table), otherwise=None)
         system = table.data.get("trust", "system") == "system"
         return Host(
             table.key,

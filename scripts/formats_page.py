@@ -25,8 +25,9 @@ that no copy drifts away from it: `certpin export FORMAT --out PATH --check`.
 Hardly any platform can express all that a pin file says. Whatever is lost is told when you export,
 with the reason, and is an error with `--strict`. What would lock users out, or protect nothing, is
 refused. `removed` pins, roles, states and notes stay behind; only `json` has them. A
-[`compromised`](pinfile.md#removed-and-compromised-keys) key is refused where the platform has a list
-of keys to refuse; elsewhere it is left out, and the export says so.
+[`compromised`](pinfile.md#removed-and-compromised-keys) key is refused where the platform has a
+list of keys to refuse; elsewhere it is left out, and the export says so. `strict_x509` is only for
+Python, and only in `json`.
 
 What real clients do with their exports, attacked: [formats, proven](formats-proof.md).
 

@@ -9,7 +9,17 @@ from importlib import import_module
 
 # A new measurement is one file with a function ``figures``, and one name here.
 MEASUREMENTS = (
-    *("handshake", "lookup", "importing", "scan", "lab", "simulation", "swaps", "checks"),
+    *(
+        "handshake",
+        "loading",
+        "lookup",
+        "importing",
+        "scan",
+        "lab",
+        "simulation",
+        "swaps",
+        "checks",
+    ),
     *("monitor", "collector", "pages"),
 )
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json as library
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 
 from certpin.errors import CertpinError, FormatError
-from certpin.formats import Source
+from certpin.formats import FORMATS, Source
 from certpin.formats.json import JSON
-from tests.formats._sets import pin_sets
+from tests.formats._sets import anchors, pin_sets
 from tests.kit import pin_set, policy
 
 if TYPE_CHECKING:
@@ -32,6 +33,15 @@ def test_everything_comes_back_roles_states_and_notes_too(pins: PinSet) -> None:
     assert export.losses == ()
     found = load(export.files[0].text)
     assert [each.pins for each in found.policies] == [each.pins for each in pins.policies]
+
+
+@pytest.mark.parametrize("strict", [True, False, None])
+def test_strictness_comes_back_and_goes_to_no_other_platform(strict: bool | None) -> None:
+    trust = replace(anchors()[0], strict=strict)
+    pins = pin_set(policy("api.bank.example", trust=trust))
+    assert load(JSON.export(pins).files[0].text).policies[0].trust == trust
+    [there] = FORMATS["go"].export(pins).pins.policies
+    assert there.trust == anchors()[0]
 
 
 @pytest.mark.parametrize(

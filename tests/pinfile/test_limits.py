@@ -176,6 +176,27 @@ def test_the_compiled_parser_reads_what_that_of_python_reads(text: str) -> None:
         assert parsed(tomli.loads, text) == expected
 
 
+PARTS = st.sampled_from(
+    [
+        *("[[host]]\n", "[[host.pin]]\n", "[debug]\n", "[host]\n", "[[host]]x\n", "[host.a]\n"),
+        *("a = 1\n", "host = []\n", "host.a = 1\n", 'a = """\n', "'''\n", "a = [\n", "]\n"),
+    ]
+)
+
+
+@given(st.lists(LINES | PARTS, max_size=60).map("".join))
+@example("host = []\n[[host]]\n")
+@example("[debug]\n[[host]]\n[debug]\n")
+@example('a = """\n[[host]]\n"""\n[[host]]\n')
+@example("[[host]]\n[[host.pin]]\n[[host]]\n[host.pin]\n")
+@example("a = 1\n[[host]]\n[[host]]\n[[host]]x\n")
+@example("a = 1\n[[host]]\nb = 1\n[[host]]\nb = 2\n")
+def test_a_file_that_is_parsed_in_pieces_has_the_tables_of_the_whole(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "_PIECE", 1)
+        assert parsed(reader._parse, text) == parsed(tomli.loads, text)
+
+
 @given(st.lists(LINES, max_size=40).map("".join))
 def test_the_compiled_parser_refuses_what_that_of_python_refuses(text: str) -> None:
     assert parsed(tomli.loads, text) == parsed(tomllib.loads, text)

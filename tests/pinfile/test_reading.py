@@ -142,6 +142,33 @@ def test_the_platforms_roots_are_what_no_trust_means() -> None:
     assert PinSet.parse(_anchored(trust="system")) == PinSet.parse(GOOD)
 
 
+@pytest.mark.parametrize(
+    ("line", "strict"),
+    [("", None), ("strict_x509 = true\n", True), ("strict_x509 = false\n", False)],
+)
+def test_a_trust_file_says_how_strictly_paths_to_it_are_verified(
+    line: str, strict: bool | None
+) -> None:
+    text = HEAD + HOST + 'trust = "ca.pem"\n' + line + PINS
+    (policy,) = PinSet.parse(text, files={"ca.pem": Authority("Private").pem}).policies
+    assert policy.trust is not None
+    assert policy.trust.strict is strict
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("strict_x509 = false\n", "it is for hosts with trust = FILE"),
+        ('trust = "system"\nstrict_x509 = true\n', "it is for hosts with trust = FILE"),
+        ('trust = "ca.pem"\nstrict_x509 = "no"\n', "'no' is not right"),
+    ],
+)
+def test_strictness_without_a_trust_file_is_refused(lines: str, problem: str) -> None:
+    with pytest.raises(PinFileError, match=problem) as caught:
+        PinSet.parse(HEAD + HOST + lines + PINS, files={"ca.pem": b""})
+    assert caught.value.key == "host[0].strict_x509"
+
+
 UNKNOWN = {
     "color": (HEAD + 'color = "red"\n' + HOST + PINS, "color", 4),
     "a table": (GOOD + "[tool.mine]\nx = 1\n", "tool", 14),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
 from certpin.probe import join_address
+from certpin.x509.verifying import strict_advice
 
 if TYPE_CHECKING:
     from certpin.probe import Observation
@@ -31,7 +32,9 @@ def what_to_do(observation: Observation) -> str:
         return f"{_missing_issuer(observation)}. {_PRIVATE}"
     if code in _OTHER_NAME:
         return _other_name(observation)
-    return _OTHERS.get(code, "have the chain mended by whoever runs the server")
+    return strict_advice(code) or _OTHERS.get(
+        code, "have the chain mended by whoever runs the server"
+    )
 
 
 def _missing_issuer(observation: Observation) -> str:

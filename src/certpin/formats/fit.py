@@ -90,12 +90,13 @@ class PolicyLimit(Limit):
 def fit(pins: PinSet, limits: Sequence[Limit]) -> Fitted:
     """The pin set as a platform will have it, and all that is lost.
 
-    A platform with limits is given no removed pins: they decide nothing, so that is no loss.
+    A platform with limits is given no removed pins: they decide nothing, so that is no loss. Nor is
+    it given ``strict_x509``, which is for Python: each platform verifies by rules of its own.
     Raises ``ConfigError`` where what is left would lock clients out, or protect nothing.
     """
     if not limits:
         return pins, ()
-    pins = replace(pins, policies=tuple(map(_without_removed, pins.policies)))
+    pins = replace(pins, policies=tuple(map(_for_platforms, pins.policies)))
     losses: list[Loss] = []
     for limit in limits:
         pins, lost = limit.apply(pins)
@@ -114,6 +115,8 @@ def with_policies(pins: PinSet, policies: list[HostPolicy], losses: Iterable[Los
     return replace(pins, policies=tuple(policies))
 
 
-def _without_removed(policy: HostPolicy) -> HostPolicy:
+def _for_platforms(policy: HostPolicy) -> HostPolicy:
+    if policy.trust is not None and policy.trust.strict is not None:
+        policy = replace(policy, trust=replace(policy.trust, strict=None))
     kept = tuple(entry for entry in policy.pins if entry.state != "removed")
     return policy if kept == policy.pins else replace(policy, pins=kept)

@@ -6,6 +6,7 @@ The only format that loses nothing of a policy: it contains roles, states, notes
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from certpin.errors import FormatError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy, PinSet
 
 SCHEMA = "certpin-pins/1"
+_STRICT = "strictX509"
 _LISTS = {"reportTo"}  # every other field of a row has one value; the pins are written in full
 
 
@@ -52,7 +54,9 @@ def read(source: Source) -> Reading:
 def _host(policy: HostPolicy) -> dict[str, Any]:
     fields = {name: values if name in _LISTS else values[0] for name, values in row(policy).items()}
     fields.pop("compromised", None)  # the state of a pin says so
-    return fields | {"pins": [_pin(entry) for entry in policy.pins]}
+    strict = policy.trust.strict if policy.trust else None
+    more: dict[str, Any] = {} if strict is None else {_STRICT: strict}
+    return fields | more | {"pins": [_pin(entry) for entry in policy.pins]}
 
 
 def _pin(entry: HostPin) -> dict[str, str]:
@@ -62,8 +66,13 @@ def _pin(entry: HostPin) -> dict[str, str]:
 
 def _found(host: Shape) -> Found:
     entries = tuple(map(_entry, host.need("pins").items()))
-    fields = {name: _values(name, value) for name, value in host.entries() if name != "pins"}
-    return found(fields, entries)
+    others = {"pins", _STRICT}
+    fields = {name: _values(name, value) for name, value in host.entries() if name not in others}
+    read = found(fields, entries)
+    strict = host.get(_STRICT)
+    if strict is None or read.trust is None:
+        return read
+    return replace(read, trust=replace(read.trust, strict=strict.flag()))
 
 
 def _values(name: str, value: Shape) -> list[str]:

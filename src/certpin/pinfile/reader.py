@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from errno import ENOENT
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
@@ -43,10 +45,16 @@ if TYPE_CHECKING:
     TrustFiles = Callable[[str], TrustAnchors]
 
 SCHEMA = 1
+_HOSTS_AT_A_TIME = 16  # less than half a millisecond
+_HOST = "\n[[host]]"
+_PIECE = 16 * 1024  # characters that are parsed at a time: some forty hosts
 _LONGEST_MESSAGE = 200  # characters: the parser quotes what it met
 
 TOP_KEYS = ("schema", "name", "version", "host", "debug")
-HOST_KEYS = ("name", "mode", "match", "expires", "on_expiry", "trust", "report_to", "server", "pin")
+HOST_KEYS = (
+    *("name", "mode", "match", "expires", "on_expiry", "trust", "strict_x509", "report_to"),
+    *("server", "pin"),
+)
 SERVER_KEYS = ("address", "region", "starttls")
 PIN_KEYS = ("pin", "role", "state", "note")
 DEBUG_KEYS = ("anchors",)
@@ -124,15 +132,46 @@ def _among(files: Mapping[str, bytes]) -> Files:
 
 def load_toml(text: str, path: Path) -> dict[str, Any]:
     """The tables of the file, whatever they hold. Raises ``PinFileError`` on what is not TOML."""
-    import tomli  # only those who read a file need it
-
     if _has_long_line(text) and (deep := _DEEP_KEY.search(text)):
         line = text.count("\n", 0, deep.end()) + 1
         raise PinFileError("a key has too many parts", path=path, line=line, fix="shorten it")
     try:
-        return tomli.loads(text)
+        return _parse(text)
     except (ValueError, RecursionError) as exc:  # ValueError: a number of 5000 digits
         raise _not_toml(exc, path) from exc
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """As ``tomli.loads``. Other threads run in between: the compiled parser keeps Python's lock.
+
+    A long file is parsed in pieces that begin with ``[[host]]``. If each is TOML, and defines hosts
+    and nothing else, the tables of the whole are those of the pieces: a table below a host belongs
+    to the last host, which is in the same piece. Anything else is parsed as a whole.
+    """
+    import tomli  # only those who read a file need it
+
+    head, *pieces = _pieces(text)
+    with suppress(ValueError, RecursionError):  # the whole text gives an error with its line
+        data = tomli.loads(head)
+        hosts: list[Any] = []
+        for piece in pieces:
+            time.sleep(0)
+            found = tomli.loads(piece)
+            if found.keys() != {"host"} or "host" in data:
+                break
+            hosts += found["host"]
+        else:
+            return data | {"host": hosts} if pieces else data
+    return tomli.loads(text)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text before its first host, and then some hosts at a time."""
+    begin, end = 0, text.find(_HOST) if len(text) > _PIECE else -1
+    while end >= 0:
+        yield text[begin : end + 1]
+        begin, end = end + 1, text.find(_HOST, end + _PIECE)
+    yield text[begin:]
 
 
 def _has_long_line(text: str) -> bool:
@@ -178,15 +217,23 @@ def _pin_set(top: Table, files: TrustFiles) -> dict[str, Any]:
     return {
         "name": top.text("name"),
         "version": top.integer("version"),
-        "policies": tuple(_host(table, files) for table in top.tables("host")),
+        "policies": tuple(_hosts(top, files)),
         "debug": _debug(top.table("debug"), files),
     }
+
+
+def _hosts(top: Table, files: TrustFiles) -> Iterator[HostPolicy]:
+    for number, table in enumerate(top.tables("host")):
+        if number % _HOSTS_AT_A_TIME == 0:
+            # Hand Python's lock over: an updater reads thousands of hosts while others connect,
+            # and a handshake takes the lock a dozen times.
+            time.sleep(0)
+        yield _host(table, files)
 
 
 def _host(table: Table, files: TrustFiles) -> HostPolicy:
     table.warn_unknown(HOST_KEYS)
     pattern = host_pattern(table)
-    trust = table.text("trust", "system")
     try:
         return HostPolicy(
             pattern=pattern,
@@ -195,7 +242,7 @@ def _host(table: Table, files: TrustFiles) -> HostPolicy:
             match=table.choice("match", _MATCHES, "any"),
             expires=table.moment("expires"),
             on_expiry=table.choice("on_expiry", _ON_EXPIRY, "fail-closed"),
-            trust=None if trust == "system" else _anchors(files, trust, table.under("trust")),
+            trust=_trust(table, files),
             report_to=table.texts("report_to"),
             servers=tuple(_server(entry) for entry in table.tables("server")),
         )
@@ -206,6 +253,28 @@ def _host(table: Table, files: TrustFiles) -> HostPolicy:
 def _server(table: Table) -> HostServer:
     table.warn_unknown(SERVER_KEYS)
     return host_server(table)
+
+
+def _trust(table: Table, files: TrustFiles) -> TrustAnchors | None:
+    name, strict = table.text("trust", "system"), strict_x509(table)
+    if name == "system":
+        return None
+    anchors = _anchors(files, name, table.under("trust"))
+    return anchors if strict is None else replace(anchors, strict=strict)
+
+
+def strict_x509(table: Table) -> bool | None:
+    """Whether paths to the anchors of a host are held to RFC 5280. Raises ``ConfigError``."""
+    if "strict_x509" not in table.data:
+        return None
+    if table.data.get("trust", "system") == "system":
+        raise ConfigError(
+            "it is for hosts with trust = FILE: to the roots of the platform, paths are verified "
+            "as the running Python does by default",
+            key=table.under("strict_x509"),
+            fix="let `trust` name the certificate of the host's authority",
+        )
+    return table.flag("strict_x509", default=True)
 
 
 def _pin(table: Table) -> HostPin:

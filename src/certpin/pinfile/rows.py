@@ -22,6 +22,8 @@ def host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
         table["on_expiry"] = policy.on_expiry
     if trust != "system":
         table["trust"] = trust
+    if policy.trust is not None and policy.trust.strict is not None:
+        table["strict_x509"] = policy.trust.strict
     if policy.report_to:
         table["report_to"] = list(policy.report_to)
     if policy.servers:

@@ -26,6 +26,7 @@ class PolicyMeaning(NamedTuple):
     expires: datetime | None
     on_expiry: OnExpiry | None  # None where nothing expires
     trust: frozenset[bytes] | None
+    strict_x509: bool | None
     report_to: frozenset[str]
 
     def differing(self, other: PolicyMeaning) -> tuple[str, ...]:
@@ -56,6 +57,7 @@ def policy_meaning(policy: HostPolicy) -> PolicyMeaning:
         expires=policy.expires,
         on_expiry=policy.on_expiry if policy.expires else None,
         trust=_anchors(policy.trust),
+        strict_x509=policy.trust.strict if policy.trust else None,
         report_to=frozenset(policy.report_to),
     )
 

@@ -54,15 +54,22 @@ class HostPin:
 
 @dataclass(frozen=True)
 class TrustAnchors:
-    """The only roots that a host may chain to, as DER; the platform's own are then off."""
+    """The only roots that a host may chain to, as DER; the platform's own are then off.
+
+    ``strict`` is whether paths to them are held to RFC 5280 (``strict_x509``), ``None`` for what
+    the running Python does by default.
+    """
 
     der: tuple[bytes, ...]
     source: str = field(default="", compare=False)
+    strict: bool | None = None
 
     @cached_property
     def digest(self) -> bytes:
-        """What tells these anchors from others."""
-        return hashlib.sha256(b"".join(hashlib.sha256(der).digest() for der in self.der)).digest()
+        """Identifies these anchors, and how strictly paths to them are verified."""
+        digests = b"".join(hashlib.sha256(der).digest() for der in self.der)
+        strict = b"" if self.strict is None else bytes([self.strict])
+        return hashlib.sha256(digests + strict).digest()
 
 
 @dataclass(frozen=True)

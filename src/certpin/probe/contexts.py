@@ -26,7 +26,7 @@ class Contexts:
 
 def context_for(trust: TrustAnchors | None) -> ssl.SSLContext:
     """The context that verifies against these anchors alone, or the platform's roots."""
-    return probe_context(_pem(trust))
+    return probe_context(_pem(trust), strict=trust.strict if trust else None)
 
 
 def _pem(trust: TrustAnchors | None) -> str | None:

@@ -40,15 +40,16 @@ class Observation:
     code: int = 0
 
 
-def probe_context(anchors: str | None = None) -> ssl.SSLContext:
+def probe_context(anchors: str | None = None, *, strict: bool | None = None) -> ssl.SSLContext:
     """A context that verifies: against these roots alone (PEM), or the platform's.
 
     A path may end at one of the anchors that is no root, as it may for ``trust`` in the pin file.
     Not pinned: it is for looking, and what it sees is judged afterwards. Threads may share it.
+    ``strict`` is ``strict_x509`` of the pin file, ``None`` for what the running Python does.
     Raises ``InputError`` on anchors that cannot be read.
     """
     if anchors is not None:
-        return trust_alone(read_certificates(anchors.encode()))
+        return trust_alone(read_certificates(anchors.encode()), strict=strict)
     context = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
     harden(context)
     context.load_default_certs()

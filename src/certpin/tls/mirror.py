@@ -66,7 +66,8 @@ class MirroredContext(OwnSSLContext):
             return self._stores[trust.digest]
 
     def _make_store(self, trust: TrustAnchors) -> ssl.SSLContext:
-        store = trust_alone([Certificate.from_der(der) for der in trust.der])
+        anchors = [Certificate.from_der(der) for der in trust.der]
+        store = trust_alone(anchors, strict=trust.strict)
         for name in _MIRRORED:
             if (value := getattr(self, name)) is not None:
                 setattr(store, name, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 from typing import TYPE_CHECKING
 
 from certpin.x509.certificate import end_in_roots
@@ -14,23 +15,64 @@ if TYPE_CHECKING:
     from certpin.x509.certificate import Certificate
 
 
-def harden(context: ssl.SSLContext) -> None:
-    """The settings of every context that certpin makes, beyond Python's defaults for clients."""
+# As ssl.create_default_context() of the running Python. OpenSSL then refuses certificates that
+# break RFC 5280 in ways that it tolerates otherwise, such as authorities without keyUsage, which
+# `openssl req -x509` makes.
+STRICT_BY_DEFAULT = sys.version_info >= (3, 13)
+
+# X509_V_ERR_… of openssl/x509_vfy.h that VERIFY_X509_STRICT alone brings, and the section of
+# RFC 5280 (of RFC 5480 for the last) that each enforces.
+_STRICT_RULES = {
+    80: "RFC 5280 section 4.2.1.9",  # PATHLEN_INVALID_FOR_NON_CA
+    81: "RFC 5280 section 4.2.1.9",  # PATHLEN_WITHOUT_KU_KEY_CERT_SIGN
+    82: "RFC 5280 section 4.2.1.3",  # KU_KEY_CERT_SIGN_INVALID_FOR_NON_CA
+    83: "RFC 5280 section 4.1.2.4",  # ISSUER_NAME_EMPTY
+    84: "RFC 5280 section 4.1.2.6",  # SUBJECT_NAME_EMPTY
+    85: "RFC 5280 section 4.2.1.1",  # MISSING_AUTHORITY_KEY_IDENTIFIER
+    86: "RFC 5280 section 4.2.1.2",  # MISSING_SUBJECT_KEY_IDENTIFIER
+    87: "RFC 5280 section 4.2.1.6",  # EMPTY_SUBJECT_ALT_NAME
+    88: "RFC 5280 section 4.2.1.6",  # EMPTY_SUBJECT_SAN_NOT_CRITICAL
+    89: "RFC 5280 section 4.2.1.9",  # CA_BCONS_NOT_CRITICAL
+    90: "RFC 5280 section 4.2.1.1",  # AUTHORITY_KEY_IDENTIFIER_CRITICAL
+    91: "RFC 5280 section 4.2.1.2",  # SUBJECT_KEY_IDENTIFIER_CRITICAL
+    92: "RFC 5280 section 4.2.1.3",  # CA_CERT_MISSING_KEY_USAGE
+    93: "RFC 5280 section 4.1.2.1",  # EXTENSIONS_REQUIRE_VERSION_3
+    94: "RFC 5480 section 2.1.1",  # EC_KEY_EXPLICIT_PARAMS
+}
+
+
+def strict_advice(code: int) -> str:
+    """What to do about a code of ``VERIFY_X509_STRICT``, with the rule; empty for other codes."""
+    if code not in _STRICT_RULES:
+        return ""
+    return (
+        f"the chain breaks {_STRICT_RULES[code]}: have its authority issued anew by that rule; "
+        "or let the pin file name the authority's certificate (`trust`), and set "
+        "`strict_x509 = false` for this host"
+    )
+
+
+def harden(context: ssl.SSLContext, *, strict: bool | None = None) -> None:
+    """The settings of every context that certpin makes, beyond Python's defaults for clients.
+
+    ``strict`` is whether chains are held to RFC 5280 (``VERIFY_X509_STRICT``); ``None`` is what the
+    default context of the running Python does.
+    """
     # A name in the subject's CN is no name of the host (RFC 9525 section 2).
     context.hostname_checks_common_name = False
-    # As Python's own default context from 3.13 on: refuse what RFC 5280 forbids.
-    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    if STRICT_BY_DEFAULT if strict is None else strict:
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
     # A renegotiation could show another certificate after the check (RFC 5746 is about less).
     context.options |= ssl.OP_NO_RENEGOTIATION
 
 
-def trust_alone(anchors: Sequence[Certificate]) -> ssl.SSLContext:
-    """A client's context that trusts these certificates and no others.
+def trust_alone(anchors: Sequence[Certificate], *, strict: bool | None = None) -> ssl.SSLContext:
+    """A client's context that trusts these certificates and no others. ``strict`` as ``harden``.
 
     A path may end at one of them that is no root, if none of them is.
     """
     context = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    harden(context)
+    harden(context, strict=strict)
     context.load_verify_locations(cadata=b"".join(each.der for each in anchors))
     if not end_in_roots(anchors):
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

@@ -60,8 +60,8 @@ def pins() -> PinSet:
     ways = product(choices, modes, matches, ends)
     policies = [_policy(f"host-{n}.example", *way) for n, way in enumerate(ways)]
     policies += [_policy(pattern, choices[0], "enforce", "any", None) for pattern in PATTERNS]
-    ways = product(choices[:-1], modes, ends)
-    policies += [_compromised(f"hurt-{n}.example", *way) for n, way in enumerate(ways)]
+    hurt = product(choices[:-1], modes, ends)
+    policies += [_compromised(f"hurt-{n}.example", *way) for n, way in enumerate(hurt)]
     return pin_set(*policies)
 
 

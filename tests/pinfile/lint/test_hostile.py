@@ -118,7 +118,7 @@ def test_a_block_of_comments_takes_one_pass() -> None:
 
 def test_many_keys_that_are_not_known_take_one_pass() -> None:
     few, many = (
-        _calls(_many(1, HOSTS["good hosts"], "".join(f"k{at} = 1\n" for at in range(count))))
+        _calls(_many(1, HOSTS["good hosts"], "".join(f"k{at:03} = 1\n" for at in range(count))))
         for count in (100, 200)
     )
     assert many < 2.3 * few

@@ -20,6 +20,7 @@ from certpin.pinfile.reader import (
     load_toml,
     pin_digest,
     refuse_other_schema,
+    strict_x509,
 )
 from certpin.pins import Match, Mode, OnExpiry, Role, State
 
@@ -93,6 +94,7 @@ class _Reading:
         servers = self._tables(table, "server")
         for server in servers:
             self._tried(partial(host_server, server), otherwise=None)
+        self._tried(lambda: strict_x509(table), otherwise=None)
         system = table.data.get("trust", "system") == "system"
         return Host(
             table.key,

@@ -24,5 +24,6 @@ def job_of(due: Due, settings: Settings) -> Job:
         starttls=target.starttls,
         every_address=target.every_address,
         anchors=target.trust.der if target.trust else None,
+        strict=target.trust.strict if target.trust else None,
         timeout=settings.timeout.total_seconds(),
     )

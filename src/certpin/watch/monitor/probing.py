@@ -39,6 +39,10 @@ _ROOTS_HOLD = 3600.0  # seconds until the platform's roots are read again
 _HALTING = 0.2  # seconds between two looks whether to go on
 
 
+def _trust(job: Job) -> TrustAnchors | None:
+    return None if job.anchors is None else TrustAnchors(job.anchors, strict=job.strict)
+
+
 def _never() -> bool:
     return False
 
@@ -66,12 +70,12 @@ class Prober:
         """One result for each job, as they come. Never raises what a server or a job causes."""
         if time.monotonic() - self._made > _ROOTS_HOLD:
             self._contexts, self._made = Contexts(), time.monotonic()
-        groups: dict[tuple[tuple[bytes, ...] | None, float], list[Job]] = defaultdict(list)
+        groups: dict[tuple[TrustAnchors | None, float], list[Job]] = defaultdict(list)
         with Crew() as crew:
             observed = [crew.submit(partial(self._observe, job)) for job in jobs if job.starttls]
             for job in jobs:
                 if not job.starttls:
-                    groups[job.anchors, job.timeout].append(job)
+                    groups[_trust(job), job.timeout].append(job)
             for (_, timeout), group in groups.items():
                 limits = Limits(window=self._window, timeout=timeout)
                 for answer in self._scanned(group, limits, crew):
@@ -117,9 +121,8 @@ class Prober:
 
     def _context(self, job: Job) -> ssl.SSLContext | str:
         """The context for a job, or why there is none."""
-        trust = None if job.anchors is None else TrustAnchors(job.anchors)
         try:
-            return self._contexts.of(trust)
+            return self._contexts.of(_trust(job))
         except (InputError, OSError) as exc:  # ssl.SSLError is an OSError
             return f"its trust anchors cannot be used: {describe(exc)}"
 

@@ -34,8 +34,11 @@ _Index = Annotated[int, Meta(ge=0, lt=256)]
 Outcome = Literal["verified", "unverified", "unreachable"]
 
 
-class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a worker needs to ask one target. ``anchors`` is ``None`` for the platform's roots."""
+class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a worker needs to ask one target. ``anchors`` is ``None`` for the platform's roots.
+
+    ``strict`` is ``strict_x509`` of the pin file.
+    """
 
     host: _Host
     port: _Port
@@ -47,6 +50,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     every_address: bool = False
     anchors: tuple[bytes, ...] | None = None
     timeout: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
+    strict: bool | None = None
 
     @property
     def identity(self) -> str:

@@ -76,7 +76,7 @@ def serving(
     """A server of its own in front of the same store, until the block ends.
 
     ``every`` is after how many seconds the live page is asked anew. Unless it ``notifies`` a
-    service, each page says that alerts are sent to nobody.
+    service, each page says that no service receives alerts.
     """
     port = _free_port()
     words = [sys.executable, "-m", "tests.watch._pages", str(port), str(every), str(int(notifies))]

@@ -75,7 +75,7 @@ def serving(
 ) -> Iterator[Served]:
     """A server of its own in front of the same store, until the block ends.
 
-    ``every`` is after how many seconds the live page is asked anew. Unless it ``notifies`` a
+    ``every`` is the seconds between two refreshes of the live page. Unless it ``notifies`` a
     service, each page says that no service receives alerts.
     """
     port = _free_port()

@@ -71,7 +71,7 @@ def description() -> bytes:
 
 
 _ABOUT = (
-    "What the monitoring service knows; alerts can be acknowledged. Reports of clients are "
+    "The findings of the monitoring service; alerts can be acknowledged. Reports of clients are "
     "claims: nothing in them is proven, and every text in them is hostile. Escape it when you show "
     "it."
 )

@@ -75,8 +75,8 @@ def serving(
 ) -> Iterator[Served]:
     """A server of its own in front of the same store, until the block ends.
 
-    ``every`` is after how many seconds the live page is asked anew. Unless it ``notifies`` a
-    service, each page says that alerts are sent to nobody.
+    ``every`` is the seconds between two refreshes of the live page. Unless it ``notifies`` a
+    service, each page says that no service receives alerts.
     """
     port = _free_port()
     words = [sys.executable, "-m", "tests.watch._pages", str(port), str(every), str(int(notifies))]

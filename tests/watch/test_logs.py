@@ -1,4 +1,4 @@
-"""What is logged: alerts always, requests and JSON on demand."""
+"""Alerts are always logged; requests, and lines as JSON, on demand."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
-    """What is logged as JSON."""
+    """Collect the log as JSON."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logs.JsonFormatter())
@@ -69,7 +69,7 @@ def test_every_alert_is_logged_though_nobody_is_notified(
     assert first["url"] == "https://watch.bank.example/alerts/1"
     assert first["services"] == []
     assert first["message"].startswith("alert 1 opened: critical pin-mismatch at api.bank.example")
-    assert "sent to nobody" in first["message"]
+    assert "to no service" in first["message"]
     assert first["time"].endswith("Z")
 
 

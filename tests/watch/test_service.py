@@ -46,6 +46,36 @@ def test_a_connection_that_says_nothing_is_not_kept(
     assert asyncio.run(run()) == b""
 
 
+@pytest.mark.slow
+def test_two_hosts_are_refused_as_they_come_from_the_network(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server that reads the request hands both of them on."""
+    monkeypatch.setattr(service, "PARTS", {})
+    address = ("127.0.0.1", free_port())
+    watch = Watch(Settings(listen=address), sqlite_store, Watched([]))
+    request = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n%bConnection: close\r\n\r\n"
+
+    async def ask(more: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(request % more)
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        return answer.split(b"\r\n")[0]
+
+    async def run() -> list[bytes]:
+        stop, open_ = asyncio.Event(), asyncio.Event()
+        serving = asyncio.create_task(service.serve(watch, stop, open_.set))
+        await open_.wait()
+        try:
+            return [await ask(b""), await ask(b"Host: evil.example\r\n")]
+        finally:
+            stop.set()
+            await serving
+
+    assert asyncio.run(run()) == [b"HTTP/1.1 200 OK", b"HTTP/1.1 400 Bad Request"]
+
+
 def test_pages_that_hang_leave_connections_for_reports(
     postgres_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -32,6 +30,7 @@ def writer(watch: Watch, listen: str | None) -> None:
 
     Exit code 0: it was told to stop. 2: usage, or a database that is not ready.
     """
+    from certpin.watch.logs import configure
     from certpin.watch.nats_address import nats_address
     from certpin.watch.settings import parse_listen
     from certpin.watch.store.schema import prepare
@@ -42,7 +41,7 @@ def writer(watch: Watch, listen: str | None) -> None:
         )
     nats_address(watch.settings.nats)  # an error now, not at each try to reach it
     prepare(watch.store)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    configure(watch.settings.log)
     asyncio.run(_until_told(watch, parse_listen(listen, "--listen") if listen else None))
 
 

@@ -18,6 +18,7 @@ class Hook:
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.paths: list[str] = []
+        self.raw: list[bytes] = []
         self.status = 200
         self.go = threading.Event()
         self.go.set()
@@ -37,7 +38,9 @@ def hook() -> Iterator[Hook]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             found.go.wait(30)
-            found.bodies.append(json.loads(body))
+            found.raw.append(body)
+            with contextlib.suppress(ValueError):  # of a service that sends no JSON
+                found.bodies.append(json.loads(body))
             found.paths.append(self.path)
             with contextlib.suppress(OSError):
                 self.send_response(found.status)

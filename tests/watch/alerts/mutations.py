@@ -96,11 +96,11 @@ MUTATIONS: list[Mutation] = [
         _GATHER + "a_leaf_is_vouched_for_from_its_first_second",
     ),
     _rule(
-        "what was acknowledged and got worse is told",
+        "an acknowledged alert that gets worse is sent",
         "state.py",
         'peak=severity, acknowledged_at=None, acknowledged_by=""',
         "peak=severity",
-        _STATE + "what_was_acknowledged_is_not_repeated_until_it_gets_worse",
+        _STATE + "an_acknowledged_alert_is_not_repeated_until_it_gets_worse",
     ),
     _rule(
         "signs that services act on are replaced for Alertmanager",

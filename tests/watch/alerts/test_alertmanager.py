@@ -1,4 +1,4 @@
-"""A real Alertmanager is notified, keeps what is open, and hears that it is over."""
+"""A real Alertmanager receives alerts, keeps open ones, and resolves those that are over."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_real_alertmanager_has_an_alert_from_its_beginning_to_its_end(
     assert receiver.alerts == []
 
 
-def test_what_is_open_is_sent_again_each_minute_and_what_was_never_told_is_not(
+def test_open_alerts_are_sent_again_each_minute_if_they_were_sent_before(
     sqlite_store: Store, webhook: Hook
 ) -> None:
     stage = _stage(sqlite_store, webhook.port, "")

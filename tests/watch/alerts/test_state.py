@@ -162,7 +162,7 @@ def test_two_findings_of_one_trouble_are_one_alert_as_bad_as_the_worse() -> None
     assert alert.severity == "critical"
 
 
-def test_what_was_acknowledged_is_not_repeated_until_it_gets_worse() -> None:
+def test_an_acknowledged_alert_is_not_repeated_until_it_gets_worse() -> None:
     book = Book()
     assert book.look(NOW, finding(severity="warning")) == ["opened!"]
     (key, alert) = next(iter(book.alerts.items()))
@@ -174,7 +174,7 @@ def test_what_was_acknowledged_is_not_repeated_until_it_gets_worse() -> None:
     assert (worse.state, worse.acknowledged_by) == ("open", "")
 
 
-def test_what_is_gone_and_held_open_is_called_recovering() -> None:
+def test_a_problem_that_is_gone_makes_its_alert_recovering() -> None:
     book = Book()
     book.look(NOW, finding())
     book.look(NOW + 60)

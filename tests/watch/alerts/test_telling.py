@@ -80,6 +80,19 @@ def test_an_alert_is_told_with_what_happened_whom_it_touches_and_what_to_run(
     assert len(webhook.bodies) == 1
 
 
+@pytest.mark.parametrize("scheme", ["xml", "form"])
+def test_other_webhooks_get_the_message_without_fields(
+    sqlite_store: Store, webhook: Hook, scheme: str
+) -> None:
+    stage = Stage(sqlite_store, Tell("hook", Secret(webhook.url(scheme=scheme))))
+    stage.look(finding())
+    _tell(stage)
+    assert [b"shows what no pin accepts" in each.replace(b"+", b" ") for each in webhook.raw] == [
+        True
+    ]
+    assert _story(stage)[-1] == "told hook opened"
+
+
 def test_that_it_is_over_is_told_as_a_success(sqlite_store: Store, webhook: Hook) -> None:
     stage = Stage(sqlite_store, told_by(webhook), hold=timedelta(0))
     stage.look(finding())

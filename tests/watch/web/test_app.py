@@ -136,9 +136,11 @@ def test_with_a_public_address_other_hosts_are_refused(watch: Watch) -> None:
 def test_every_page_says_that_alerts_go_nowhere(watch: Watch, client: TestClient) -> None:
     pages = ("/", "/failures", "/pin-sets", "/alerts", "/silences", "/live", "/about", "/account")
     for path in pages:
-        assert "Alerts are sent to nobody" in client.get(path, headers={"accept": "text/html"}).text
+        assert (
+            "No service receives alerts" in client.get(path, headers={"accept": "text/html"}).text
+        )
     told = replace(watch.settings.alerts, tell=(Tell("x", Secret("json://127.0.0.1")),))
     settings = replace(watch.settings, alerts=told)
     app = application(replace(watch, settings=settings), _no_collector, Condition())
     page = TestClient(app, "http://127.0.0.1", client=("127.0.0.1", 50_000)).get("/").text
-    assert "Alerts are sent to nobody" not in page
+    assert "No service receives alerts" not in page

@@ -1,4 +1,4 @@
-"""What alerts and settings show: words and units, whatever the rules write."""
+"""Alerts and settings are shown in words and units, whatever the rules write."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)
 RULES = Path(certpin.watch.__file__).parent
-# What the rules pass that is no detail.
+# Keywords of a finding that are not details.
 _FIELDS = {"rule", "severity", "host", "pin_set", "summary", "command", "subject", "details"}
 
 JSON = strategies.recursive(

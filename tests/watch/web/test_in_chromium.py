@@ -128,7 +128,7 @@ def test_times_are_shown_in_the_readers_zone_on_demand(browser: Browser, served:
         expect(page.locator("#zone-words")).to_contain_text("Asia/Tokyo")
         page.goto("/live")
         expect(page.locator("#live time[data-zoned=second]")).to_contain_text("GMT+9")
-        page.wait_for_timeout(1500)  # the page was asked anew since, by a clock that runs in it
+        page.wait_for_timeout(1500)  # the page refreshes itself meanwhile
         expect(page.locator("#live time[data-zoned=second]")).to_contain_text("GMT+9")
         page.get_by_role("button", name="Times: your zone").click()
         expect(page.locator("#live time[data-zoned=second]")).to_contain_text("UTC")

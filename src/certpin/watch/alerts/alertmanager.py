@@ -4,8 +4,8 @@
 
 An alert has the labels ``alertname`` (the rule), ``severity``, ``host``, ``pin_set`` and ``id``.
 What may change while it goes on is in annotations, because labels are an alert's identity there.
-Alertmanager resolves what nobody repeats, so open alerts are sent again each minute, as Prometheus
-does. Redirects are not followed, and no proxy of the environment is used.
+Alertmanager resolves alerts that are not repeated, so open alerts are sent again each minute, as
+Prometheus does. Redirects are not followed, and no proxy of the environment is used.
 """
 
 from __future__ import annotations

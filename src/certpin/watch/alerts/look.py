@@ -153,7 +153,7 @@ def _log(event: Written, now: int, url: str) -> None:
         alert.rule,
         f" at {printable(about[:_LONGEST])}" if about else "",
         harmless(alert.summary, _LONGEST),
-        f"to {', '.join(event.services)}" if event.services else "sent to nobody",
+        f"to {', '.join(event.services)}" if event.services else "to no service",
         extra={"fields": found | {"services": event.services}},
     )
 

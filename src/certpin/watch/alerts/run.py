@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("certpin.watch.alerts")
 
 ALERTS_GO_NOWHERE = (
-    "alerts are sent to nobody, only logged and shown on the pages\n"
+    "no service receives alerts: they are only logged and shown on the pages\n"
     "  fix: add [[alerts.tell]] to watch.toml (docs/alerts.md)"
 )
 _BETWEEN = 1.0  # seconds until a service is looked at again

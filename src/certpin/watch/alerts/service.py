@@ -93,7 +93,7 @@ class Service:
         plugin = self._plugin()
         if incident and self.has_incidents:
             plugin.dedup, plugin.action = incident, "map"
-        if hasattr(plugin, "payload_extras"):  # the webhook of JSON: programs read fields
+        if getattr(plugin, "secure_protocol", "") == "jsons":  # programs read fields
             plugin.payload_extras = {**plugin.payload_extras, "alerts": fields(message)}
         form = _format_of(plugin)
         room = max(int(plugin.body_maxlen or 0) - (0 if plugin.title_maxlen else 200), _LEAST_ROOM)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from certpin.watch.alerts.settings import Settings
     from certpin.watch.finding import Finding, Severity
 
-# `recovering`: what was wrong is gone, and the alert is held open until `hold` is over.
+# `recovering`: the problem is gone, and the alert is held open until `hold` is over.
 State = Literal["open", "acknowledged", "silenced", "maintenance", "recovering", "resolved"]
 What = Literal["opened", "repeated", "escalated", "resumed", "resolved", "silenced", "maintenance"]
 

@@ -76,7 +76,7 @@ class Turn:
         return not problem
 
     async def refresh(self) -> None:
-        """Send what is open again to a service that resolves what nobody repeats.
+        """Send open alerts again to a service that resolves those that are not repeated.
 
         Raises ``StoreError``. A failure is only logged: the next event finds and records it.
         """

@@ -83,8 +83,8 @@ class ChainJudge:
     def _roots(self) -> tuple[bytes, ...]:
         """The roots of the pin files and of this machine.
 
-        Servers do not send the root, which may be what is pinned; and a client whose clock is wrong
-        has verified nothing, and reports what was sent.
+        Servers do not send the root, which may be the pinned certificate; and a client whose clock
+        is wrong has verified nothing, and reports the chain as the server sent it.
         """
         policies = (policy for each in self.sets for policy in each.pins.policies)
         named = (der for policy in policies if policy.trust for der in policy.trust.der)

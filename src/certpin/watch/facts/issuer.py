@@ -1,4 +1,4 @@
-"""Describe a chain that clients met: what the pins say, then its signatures, its names last.
+"""Describe a chain that clients met: the verdict of the pins, then signatures, then names.
 
 A name in a certificate is the claim of whoever made it. Signatures are checked; whether a name is
 that of its bearer is not, and cannot be: only a root that is known says who somebody is.
@@ -128,7 +128,7 @@ _TITLES: dict[Kind, str] = {
 
 _CLAIM = "That is the claim of the certificate alone: anybody can write this name into one."
 
-# What the pins say, before anything about the issuer.
+# The verdict of the pins comes before anything about the issuer.
 _VERDICTS: dict[Verdict, tuple[str, ...]] = {
     "issued": (
         "No version of the pins accepts it.",
@@ -137,7 +137,7 @@ _VERDICTS: dict[Verdict, tuple[str, ...]] = {
     "refused": ("No version of the pins accepts it.",),
 }
 
-# What each kind means, a sentence a line.
+# The meaning of each kind, a sentence a line.
 _MEANING: dict[Kind, str] = {
     "pinned": """
 A version of the pins that clients may still hold accepts this path.
@@ -145,7 +145,7 @@ Clients that refuse it hold another version, or refuse it for another reason: se
 """,
     "usual": """
 The authority above it is the one that the monitor sees, too. That does not make it yours: an \
-authority issues to whoever convinces it.
+authority may issue to an attacker who convinces it.
 If your server was renewed with a new key, publish the pin of that key before it is served.
 If it was not, look for it in the logs of Certificate Transparency, and have it revoked.
 """,

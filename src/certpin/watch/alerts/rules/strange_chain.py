@@ -1,9 +1,9 @@
-"""``strange-chain``: clients meet a chain that no pins accept, and that no vantage ever saw.
+"""``strange-chain``: clients meet a chain that no pins accept, and that no location ever saw.
 
-It may be an attack, or a proxy that a company or a virus scanner put there: in either case somebody
-reads along, where the client does not refuse. It may be invented, too. What nobody can invent is a
-chain that an authority issued for the host: that is critical as soon as a few tell it. Anything
-else is only where many networks tell it.
+It may be an attack, or a proxy of a company or a virus scanner: either reads the traffic of every
+client that does not refuse it. It may be invented, too, unless an authority issued it for the
+host: that is critical as soon as a few clients report it. Any other chain is critical only if many
+networks report it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the API changes: a program acknowledges an alert, or gives it back."""
+"""Actions of the API: a program acknowledges an alert, or gives it back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from certpin.watch.watch import Watch
 
 _TAKEN, _GIVEN_BACK = "alert.acknowledged", "alert.unacknowledged"
-# By the last part of the address: what it does, and the word for it in the audit log.
+# By the last part of the address: a description, and the word for the audit log.
 ACTIONS = {
     "acknowledge": ("Take on an open alert: it is repeated only if it gets worse.", _TAKEN),
     "unacknowledge": ("Give an alert back, so that it is repeated again.", _GIVEN_BACK),

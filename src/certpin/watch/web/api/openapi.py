@@ -71,8 +71,8 @@ def description() -> bytes:
 
 
 _ABOUT = (
-    "What the monitoring service knows; alerts can be acknowledged. What clients reported is what "
-    "they said: nothing in it is proven, and every text in it is theirs. Escape it where you show "
+    "The findings of the monitoring service; alerts can be acknowledged. Reports of clients are "
+    "claims: nothing in them is proven, and every text in them is hostile. Escape it when you show "
     "it."
 )
 

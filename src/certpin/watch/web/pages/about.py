@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PARTS = ("access", "alerts", "collector", "log", "monitor", "retention", "telemetry")
 _MOST = 300  # characters of a value
 
-# What each number of the settings counts. A test finds every number that this table lacks.
+# The unit of each number of the settings. A test finds every number that this table lacks.
 UNITS: dict[str, dict[str, str]] = {
     "access": {"idle_minutes": "minute", "session_hours": "hour"},
     "alerts": {

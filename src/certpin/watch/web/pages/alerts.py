@@ -107,7 +107,7 @@ def _mark(asked: Asked, what: str) -> Response:
                 audit(connection, visitor, what, str(number), at=asked.now)
     except InputError as exc:
         return alert(asked, f"{exc.problem}: {exc.fix}")
-    # Somebody else may have been faster: the page says who has it.
+    # If another person was faster, the page says who has it.
     return RedirectResponse(f"/alerts/{number}", 303)
 
 

@@ -1,4 +1,4 @@
-"""What a rule found, in words and units: each detail of an alert with its label.
+"""Details of an alert in words and units, each with its label.
 
 A rule's details are JSON for programs: seconds since 1970, digests, bare numbers. The page shows
 moments, counted nouns and names. A test finds every detail that a rule writes and this table lacks.

@@ -11,8 +11,8 @@ from tuf.api.metadata import TargetFile, Targets
 from certpin.errors import ConfigError, PinFileError
 from certpin.formats.flutter.published import PINS_JSON, published
 from certpin.pinfile import PinSet
-from certpin.pinfile.editor import without_servers
 from certpin.pinfile.disk import read_text
+from certpin.pinfile.editor import without_servers
 from certpin.pins.meaning import meaning
 from certpin.updates.settings import Limits
 from certpin.updates.trust import PIN_FILE, SignedSet, is_plain

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.cli.main import COMMANDS, module_name
+from certpin.cli.group import function_name
+from certpin.cli.main import COMMANDS
 from certpin.formats import FORMATS
 from certpin.pinfile.lint import RULES
 from certpin.probe.starttls import PROTOCOLS
@@ -234,7 +235,7 @@ REGISTRIES = {
 
 def _has_file(folder: str, entry: str) -> bool:
     """Whether there is a module, or a package, of this name."""
-    path = SOURCE / folder / module_name(entry.replace("-", "_"))
+    path = SOURCE / folder / function_name(entry)
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 

@@ -6,24 +6,23 @@ The file has an underscore, since a module that is called ``import`` cannot be i
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.describe import print_json
-from certpin.cli.importing import Importing
-from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.choices import MODES
+from certpin.cli.options import format_name, json_option, pin_file_option
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
-from certpin.cli.source import read_source
-from certpin.formats import FORMATS, Wishes
-from certpin.pins import Mode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from certpin.pins import Mode
+
 
 @click.command("import")
-@click.argument("name", metavar="FORMAT", type=click.Choice(list(FORMATS)))
+@click.argument("name", metavar="FORMAT", type=format_name)
 @click.argument("source", metavar="FILE")
 @pin_file_option
 @click.option("--name", "called", help="The name of a new pin file; by default what FILE says.")
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--mode",
-    type=click.Choice(get_args(Mode)),
+    type=click.Choice(MODES),
     help='"report" takes a file with one pin alone; by default what FILE says.',
 )
 @json_option
@@ -56,6 +55,10 @@ def import_(
 
     Exit code 0: it is written. 2: it was refused, and nothing is written.
     """
+    from certpin.cli.importing import Importing
+    from certpin.cli.source import read_source
+    from certpin.formats import FORMATS, Wishes
+
     wishes = Wishes(name=called or "", host=host, mode=mode)
     pins = FORMATS[name].load(read_source(source), wishes)
     importing = Importing(path, pins, named=called is not None)

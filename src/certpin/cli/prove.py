@@ -8,25 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from certpin.cli.choices import CLIENT_SECONDS, LAB_PROTOCOLS, STYLES
+from certpin.cli.group import unknown
 from certpin.cli.interrupt import ended_by_signals
-from certpin.cli.lab_attacks import chosen_cases
-from certpin.cli.main import INCONCLUSIVE
-from certpin.cli.matrix import MatrixPrinter
+from certpin.cli.main import INCONCLUSIVE, report_error
 from certpin.cli.options import ca_file_option, json_option
-from certpin.cli.placing import check_folder
+from certpin.cli.reply import print_json
 from certpin.cli.screen import say
-from certpin.cli.upstream import find_upstream
-from certpin.formats import FORMATS
-from certpin.lab.case import Style
-from certpin.lab.client import PATIENCE, Command, exports_in
-from certpin.lab.lab import Lab
-from certpin.lab.report import FORMATS as REPORTS
-from certpin.lab.report.tally import exit_code
-from certpin.lab.run import prove as run_matrix
-from certpin.lab.scratch import remove_leftovers
-from certpin.lab.session.protocols import PROTOCOLS
-from certpin.lab.trouble import LabError
-from certpin.pins import normalise
 
 if TYPE_CHECKING:
     from certpin.lab.case import Case
@@ -36,6 +24,8 @@ _file = click.Path(dir_okay=False, path_type=Path)
 
 
 def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[Case]:
+    from certpin.cli.lab_attacks import chosen_cases
+
     return chosen_cases(names)
 
 
@@ -50,8 +40,8 @@ def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...
 )
 @click.option(
     "--style",
-    type=click.Choice([each.value for each in Style]),
-    default=Style.LEAF.value,
+    type=click.Choice(STYLES),
+    default="leaf",
     show_default=True,
     help="How the client is pinned: on the server's key (leaf), on an authority (ca), not at all.",
 )
@@ -71,7 +61,7 @@ def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...
 )
 @click.option(
     "--protocol",
-    type=click.Choice(sorted(PROTOCOLS)),
+    type=click.Choice(LAB_PROTOCOLS),
     default="http",
     show_default=True,
     help="What the client speaks. smtp, imap and postgres begin TLS inside (STARTTLS).",
@@ -111,7 +101,7 @@ def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...
 @click.option(
     "--timeout",
     type=click.FloatRange(0.1, 3600),
-    default=PATIENCE,
+    default=CLIENT_SECONDS,
     show_default=True,
     metavar="SECONDS",
     help="How long one run of the client may take.",
@@ -162,6 +152,19 @@ def prove(
     Exit code 0: it is sound. 1: an attack got through, or a legitimate server was refused. 3:
     inconclusive, because the client did not even reach an honest server, say.
     """  # noqa: D301  # click reads the \b itself
+    from certpin.cli.matrix import MatrixPrinter
+    from certpin.cli.placing import check_folder
+    from certpin.cli.upstream import find_upstream
+    from certpin.lab.case import Style
+    from certpin.lab.client import Command
+    from certpin.lab.lab import Lab
+    from certpin.lab.report.json import run_facts
+    from certpin.lab.report.tally import exit_code
+    from certpin.lab.run import prove as run_matrix
+    from certpin.lab.scratch import remove_leftovers
+    from certpin.lab.trouble import LabError
+    from certpin.pins import normalise
+
     for file in filter(None, files.values()):
         check_folder(file)
     _check_exports(command)
@@ -183,10 +186,10 @@ def prove(
         with ended_by_signals(), lab, printer:
             run = run_matrix(lab, client, cases, jobs=jobs, progress=printer.show)
     except LabError as exc:
-        say("certpin", str(exc))
+        report_error(exc)
         ctx.exit(INCONCLUSIVE)
     if as_json:
-        click.echo(REPORTS["json"](run))
+        print_json(run_facts(run))
     else:
         printer.summarise(run)
     _write(run, files)
@@ -200,15 +203,19 @@ def _way(command: tuple[str, ...]) -> str:
 
 def _check_exports(command: tuple[str, ...]) -> None:
     """Say before the run that there is no such format."""
+    from certpin.formats import FORMATS
+    from certpin.lab.client import exports_in
+
     for name in exports_in(command):
         if name not in FORMATS:
-            raise click.UsageError(
-                f"there is no format {name!r} in {{export:{name}}}. `certpin export --list` has all"
-            )
+            problem = unknown("format", name, list(FORMATS), "`certpin export --list`")
+            raise click.UsageError(f"{{export:{name[:80]}}}: {problem}")
 
 
 def _write(run: Run, files: dict[str, Any]) -> None:
     """Write the reports that were asked for. Raises ``click.UsageError``."""
+    from certpin.lab.report import FORMATS as REPORTS
+
     for name, path in files.items():
         if path is None:
             continue

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.aim import aim, meant
 from certpin.cli.delays import delay_options, merged
-from certpin.cli.describe import print_json
 from certpin.cli.forcing import breach_facts, told
-from certpin.cli.ledger import Ledger
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.measuring import Measuring, measuring_options
 from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
 from certpin.cli.vantages import Vantages, vantage_options
-from certpin.pins import utc_now
-from certpin.rotation import NEXT_BACKUP, Plan, Step
-from certpin.rotation import plan as steps_to
-from certpin.rotation.breach import in_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.pins import Pin
+    from certpin.rotation import Plan, Step
 
 _BACKUP_FILE = "next-backup.key"
 
@@ -60,6 +54,11 @@ def plan(
 
     Exit code 0: it leads to the key. 1: it does not. 3: a host could not be asked.
     """
+    from certpin.cli.aim import aim, meant
+    from certpin.cli.ledger import Ledger
+    from certpin.pins import utc_now
+    from certpin.rotation import plan as steps_to
+
     ledger = Ledger(path)
     wanted = aim(key)
     policies = meant(ledger.pins, vantages, wanted)
@@ -101,6 +100,8 @@ def _tell(host: str, made: Plan, key: str) -> None:
 
 
 def _when(step: Step, otherwise: str) -> str:
+    from certpin.rotation.breach import in_utc
+
     if step.not_before is None:
         return f"when {step.waits}" if step.waits else otherwise
     counted = f", if version {step.counts_from} goes out now" if step.counts_from else ""
@@ -109,6 +110,8 @@ def _when(step: Step, otherwise: str) -> str:
 
 def words(step: Step, named: Callable[[Pin], str] = str) -> str:
     """What a step does; ``named`` says how a pin is called."""
+    from certpin.rotation import NEXT_BACKUP
+
     pin = "the next backup" if step.pin in {None, NEXT_BACKUP} else named(step.pin)
     return {
         "generate": "make the key of the next backup",
@@ -124,6 +127,10 @@ def words(step: Step, named: Callable[[Pin], str] = str) -> str:
 
 def _command(step: Step, made: Plan, key: str) -> str:
     """What to type; the certificate is installed by other means."""
+    import shlex
+
+    from certpin.rotation import NEXT_BACKUP
+
     if step.act == "serve":
         return ""
     if step.act == "generate":
@@ -148,6 +155,8 @@ def _facts(host: str, made: Plan, key: str) -> dict[str, Any]:
 
 
 def _step_facts(step: Step, made: Plan, key: str) -> dict[str, Any]:
+    from certpin.rotation import NEXT_BACKUP
+
     return {
         "act": step.act,
         "pin": str(step.pin) if step.pin and step.pin != NEXT_BACKUP else None,

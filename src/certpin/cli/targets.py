@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.pins import HostPolicy, normalise
-from certpin.probe import HTTPS, PROTOCOLS, Endpoint, contexts, split_address
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from certpin.pins import PinSet
+    from certpin.pins import HostPolicy, PinSet
+    from certpin.probe import Endpoint
+    from certpin.probe.contexts import Contexts
 
     # Without an endpoint there is nobody to ask: a wildcard, and no host was named for it.
     Target = tuple[HostPolicy, Endpoint | None]
@@ -53,6 +52,8 @@ class Ways:
     def __init__(
         self, hosts: tuple[str, ...], connects: tuple[str, ...], starttls: tuple[str, ...]
     ) -> None:
+        from certpin.probe import split_address
+
         self._named = [split_address(text, 0) for text in hosts]
         self._addresses = dict(map(assigned, connects))
         self._protocols = {host: _protocol(name) for host, name in map(assigned, starttls)}
@@ -92,6 +93,8 @@ class Ways:
         return [(policy, self._endpoint(host, port)) for host, port in hosts]
 
     def _endpoint(self, host: str, port: int) -> Endpoint:
+        from certpin.probe import HTTPS, PROTOCOLS, Endpoint, split_address
+
         starttls = self._protocols.get(host, self._protocols.get(_ALL))
         port = port or (PROTOCOLS[starttls].port if starttls else HTTPS)
         address = self._addresses.get(host, self._addresses.get(_ALL))
@@ -119,22 +122,27 @@ def ways_options(command: Any) -> Any:
     return wrapped
 
 
-class Contexts(contexts.Contexts):
-    """Those of the targets, made before the first of them is dialled."""
+def contexts_for(targets: Sequence[Target]) -> Contexts:
+    """Make the contexts of all targets before the first of them is dialled."""
+    from certpin.probe.contexts import Contexts
 
-    def __init__(self, targets: Sequence[Target]) -> None:
-        super().__init__()
-        for policy, _ in targets:
-            self.of(policy.trust)
+    contexts = Contexts()
+    for policy, _ in targets:
+        contexts.of(policy.trust)
+    return contexts
 
 
 def assigned(text: str) -> tuple[str, str]:
     """Read ``HOST=VALUE``, or ``VALUE`` for all hosts."""
+    from certpin.pins import normalise
+
     host, equals, value = text.rpartition("=")
     return (normalise(host) if equals else _ALL), value
 
 
 def _protocol(name: str) -> str:
+    from certpin.probe import PROTOCOLS
+
     if name not in PROTOCOLS:
         raise click.UsageError(f"{name!r} is not one of {', '.join(sorted(PROTOCOLS))}")
     return name

@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.at_once import at_once
 from certpin.cli.options import read_file, timeout_option
-from certpin.cli.targets import Contexts, Ways, assigned
-from certpin.errors import CertificateParseError, InputError, ProbeError
-from certpin.probe import observe
-from certpin.rotation import Sighting
-from certpin.x509 import Chain, printable
-from certpin.x509.reader import read_certificates
+from certpin.cli.targets import Ways, assigned, contexts_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin.cli.targets import Target
+    from certpin.errors import ProbeError
     from certpin.pins import HostPolicy, PinSet
     from certpin.probe import Endpoint, Observation
+    from certpin.probe.contexts import Contexts
+    from certpin.rotation import Sighting
 
 _OPTIONS = (
     click.option(
@@ -104,8 +101,12 @@ class Vantages:
         return looked
 
     def _dial(self, looked: Looked, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
+        from certpin.cli.at_once import at_once
+        from certpin.errors import ProbeError
+        from certpin.rotation import Sighting
+
         targets = [each for each in self._targets(pins) if each[0] in policies]
-        contexts = Contexts(targets)
+        contexts = contexts_for(targets)
         jobs = [partial(_ask, *each, contexts, self.timeout) for each in targets]
         for (policy, _), answer in zip(targets, at_once(jobs, "dialling"), strict=True):
             if isinstance(answer, Sighting):
@@ -153,6 +154,10 @@ def _rounds(connects: tuple[str, ...]) -> list[tuple[str, ...]]:
 def _ask(
     policy: HostPolicy, endpoint: Endpoint | None, contexts: Contexts, timeout: float
 ) -> Sighting | ProbeError | None:
+    from certpin.errors import ProbeError
+    from certpin.probe import observe
+    from certpin.rotation import Sighting
+
     if endpoint is None:
         return None
     try:
@@ -164,6 +169,11 @@ def _ask(
 
 
 def _from_file(name: str) -> Sighting:
+    from certpin.errors import CertificateParseError, InputError
+    from certpin.rotation import Sighting
+    from certpin.x509 import Chain, printable
+    from certpin.x509.reader import read_certificates
+
     path = Path(name)
     try:
         return Sighting(f"file {printable(name)}", Chain(read_certificates(read_file(path))))

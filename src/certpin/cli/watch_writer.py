@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from certpin.cli.options import json_option
+from certpin.cli.reply import print_event
 from certpin.cli.watching import listen_option, watch_options
-from certpin.errors import ConfigError
 
 if TYPE_CHECKING:
     from certpin.watch.watch import Watch
@@ -21,7 +19,8 @@ if TYPE_CHECKING:
 @click.command()
 @listen_option
 @watch_options
-def writer(watch: Watch, listen: str | None) -> None:
+@json_option
+def writer(watch: Watch, listen: str | None, as_json: bool) -> None:
     """Count the reports that wait in NATS JetStream, until SIGTERM or SIGINT.
 
     `certpin serve` does this too. Run writers beside it where one process is not enough: they share
@@ -32,6 +31,10 @@ def writer(watch: Watch, listen: str | None) -> None:
 
     Exit code 0: it was told to stop. 2: usage, or a database that is not ready.
     """
+    import asyncio
+    import logging
+
+    from certpin.errors import ConfigError
     from certpin.watch.nats_address import nats_address
     from certpin.watch.settings import parse_listen
     from certpin.watch.store.schema import prepare
@@ -43,10 +46,14 @@ def writer(watch: Watch, listen: str | None) -> None:
     nats_address(watch.settings.nats)  # an error now, not at each try to reach it
     prepare(watch.store)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
-    asyncio.run(_until_told(watch, parse_listen(listen, "--listen") if listen else None))
+    address = parse_listen(listen, "--listen") if listen else None
+    asyncio.run(_until_told(watch, address, as_json=as_json))
 
 
-async def _until_told(watch: Watch, address: tuple[str, int] | None) -> None:
+async def _until_told(watch: Watch, address: tuple[str, int] | None, *, as_json: bool) -> None:
+    import asyncio
+    import signal
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):  # before what takes a while to load
@@ -58,7 +65,10 @@ async def _until_told(watch: Watch, address: tuple[str, int] | None) -> None:
     from certpin.watch.vitals import answering
 
     last = telemetry.start(watch.settings.telemetry, COUNTERS)
-    click.echo(f"certpin: writing (process {os.getpid()})", err=True)
+    if as_json:
+        print_event("begun", process=os.getpid())
+    else:
+        click.echo(f"certpin: writing (process {os.getpid()})", err=True)
     try:
         async with answering(address, watch.store) as condition:
             await run(watch, stop, condition)

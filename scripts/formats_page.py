@@ -25,7 +25,7 @@ that no copy drifts away from it: `certpin export FORMAT --out PATH --check`.
 Hardly any platform can express all that a pin file says. Whatever is lost is told when you export,
 with the reason, and is an error with `--strict`. What would lock users out, or protect nothing, is
 refused. Pins that accept nothing any more (`removed`, `compromised`), roles, states and notes stay
-behind; only `json` has them.
+behind; only `json` has them. An import likewise names everything that it leaves behind.
 
 What real clients do with their exports, attacked: [formats, proven](formats-proof.md).
 

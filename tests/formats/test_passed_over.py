@@ -89,7 +89,7 @@ TOLD = [
     ("apple", apple("<key>NSAllowsArbitraryLoads</key><true/>"), "NSAllowsArbitraryLoads"),
     ("apple", apple(), "keys that are no pins: CFBundleName"),
     ("okhttp-kotlin", OKHTTP + f'.add(HOST, "{KEYS[2]}")', "a call of add whose arguments"),
-    ("okhttp-kotlin", OKHTTP + f'; val backup = "{KEYS[2]}"', "which no call of add has"),
+    ("okhttp-kotlin", OKHTTP + f'; val backup = "{KEYS[2]}"', "which is in no call of add"),
     ("wultra", wultra(2_000_000_000, 2_000_000_001), "end at different times: the last of them"),
 ]
 QUIETLY = [

@@ -65,7 +65,8 @@ class Reply:
         data = {**self._head(), "exit_code": exit_code, **(self._data or {})}
         if self._error is not None:
             data["error"] = self._error
-        _echo(data, indent=None if self._streaming else 2)
+        one_line = self._streaming or self._data is None  # an error may be all of a stream
+        _echo(data, indent=None if one_line else 2)
 
     def _head(self) -> dict[str, Any]:
         return {"schema": SCHEMA, "command": self.command}

@@ -174,7 +174,12 @@ def _loaded_after(statement: str) -> set[str]:
 
 
 def test_importing_certpin_loads_no_dependency() -> None:
-    assert not _loaded_after("import certpin") & DEPENDENCIES
+    every = "import certpin\nfor name in certpin.__all__: getattr(certpin, name)"
+    assert not _loaded_after(every) & DEPENDENCIES
+
+
+def test_importing_certpin_loads_nothing_of_it_before_a_name_is_used() -> None:
+    assert "ssl" not in _loaded_after("import certpin")
 
 
 def test_importing_the_command_line_loads_no_client_library() -> None:

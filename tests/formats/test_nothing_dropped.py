@@ -96,7 +96,7 @@ def _android(draw: st.DrawFn, *, trustkit: bool = False) -> Node:  # noqa: C901 
     def reports(name: str) -> list[Node]:
         if not trustkit:
             return []
-        uri = ("report-uri", {}, [f"https://{name}/reports"])
+        uri: Node = ("report-uri", {}, [f"https://{name}/reports"])
         flags = {"enforcePinning": "true", **_VENDOR}
         return [strange("trustkit-config", flags, [uri])]
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 _VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
-# What each command is given, so that it gets as far as what it needs, and the extra that it then
-# names. Without one, it has to do without.
+# The arguments with which each command reaches the packages that it needs, and the extra that it
+# must name; empty if it needs none.
 CALLS: dict[str, tuple[str, str]] = {
     "pin": ('"pkcs11:token=a;object=b?module-path=$PWD/pins.toml"', "pkcs11"),
     "add": ("127.0.0.1:1 --backup-key backup.key", ""),

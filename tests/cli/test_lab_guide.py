@@ -1,4 +1,4 @@
-"""What a phone is told of the lab: a QR code only if it can reach the address in it."""
+"""The lab shows a QR code only if a phone can reach the address in it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ with the reason, and is an error with `--strict`. What would lock users out, or 
 refused. `removed` pins, roles, states and notes stay behind; only `json` has them. A
 [`compromised`](pinfile.md#removed-and-compromised-keys) key is refused where the platform has a
 list of keys to refuse; elsewhere it is left out, and the export says so. `strict_x509` is only for
-Python, and only in `json`.
+Python, and only in `json`. An import likewise names everything that it leaves behind.
 
 What real clients do with their exports, attacked: [formats, proven](formats-proof.md).
 

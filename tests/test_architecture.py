@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.cli.main import COMMANDS, module_name
+from certpin.cli.group import function_name
+from certpin.cli.main import COMMANDS
 from certpin.formats import FORMATS
 from certpin.pinfile.lint import RULES
 from certpin.probe.starttls import PROTOCOLS
@@ -173,7 +174,12 @@ def _loaded_after(statement: str) -> set[str]:
 
 
 def test_importing_certpin_loads_no_dependency() -> None:
-    assert not _loaded_after("import certpin") & DEPENDENCIES
+    every = "import certpin\nfor name in certpin.__all__: getattr(certpin, name)"
+    assert not _loaded_after(every) & DEPENDENCIES
+
+
+def test_importing_certpin_loads_nothing_of_it_before_a_name_is_used() -> None:
+    assert "ssl" not in _loaded_after("import certpin")
 
 
 def test_importing_the_command_line_loads_no_client_library() -> None:
@@ -234,7 +240,7 @@ REGISTRIES = {
 
 def _has_file(folder: str, entry: str) -> bool:
     """Whether there is a module, or a package, of this name."""
-    path = SOURCE / folder / module_name(entry.replace("-", "_"))
+    path = SOURCE / folder / function_name(entry)
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 

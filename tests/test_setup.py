@@ -17,7 +17,7 @@ from scripts import debian_pythons, pythons, setup_venv
 from scripts.record import UNSTABLE, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 OLDEST_PIP = Path(__file__).parent.parent / ".venvs" / "oldest-pip"
 EMPTY_LOCK = "# nothing\n"
@@ -56,7 +56,7 @@ def _plant_oldest_pip(directory: Path, python: str, inside: str) -> None:
 
 
 @pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of wheels, the only place that pip looks at."""
     folder = tmp_path / "wheels"
     folder.mkdir()

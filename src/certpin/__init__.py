@@ -12,45 +12,45 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from certpin._version import __version__
-from certpin.errors import (
-    CertificateParseError,
-    CertpinError,
-    ConfigError,
-    ContextCopyError,
-    DialError,
-    FormatError,
-    HandshakeError,
-    HostError,
-    InputError,
-    InsecureRequestError,
-    JournalError,
-    KeyParseError,
-    MissingExtraError,
-    PinError,
-    PinFileError,
-    PinMismatchError,
-    PinParseError,
-    PinSetExpiredError,
-    ProbeError,
-    StartTLSError,
-    StoreError,
-    TLSUnavailableError,
-    TokenError,
-    UncheckedConnectionError,
-    UnpinnedHostError,
-    UnverifiedChainError,
-    UnverifiedSessionError,
-    UpdateError,
-    WeakenedContextError,
-    pin_error,
-)
-from certpin.pinfile import PinSet
-from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, TrustAnchors, Verdict, verify
-from certpin.tls import DebugOverrideWarning, PinFailure, PinnedSSLContext, assert_pinned
-from certpin.x509 import Certificate, Chain
 
 if TYPE_CHECKING:
+    from certpin.errors import (
+        CertificateParseError,
+        CertpinError,
+        ConfigError,
+        ContextCopyError,
+        DialError,
+        FormatError,
+        HandshakeError,
+        HostError,
+        InputError,
+        InsecureRequestError,
+        JournalError,
+        KeyParseError,
+        MissingExtraError,
+        PinError,
+        PinFileError,
+        PinMismatchError,
+        PinParseError,
+        PinSetExpiredError,
+        ProbeError,
+        StartTLSError,
+        StoreError,
+        TLSUnavailableError,
+        TokenError,
+        UncheckedConnectionError,
+        UnpinnedHostError,
+        UnverifiedChainError,
+        UnverifiedSessionError,
+        UpdateError,
+        WeakenedContextError,
+        pin_error,
+    )
+    from certpin.pinfile import PinSet
+    from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, TrustAnchors, Verdict, verify
     from certpin.reports import Reporter
+    from certpin.tls import DebugOverrideWarning, PinFailure, PinnedSSLContext, assert_pinned
+    from certpin.x509 import Certificate, Chain
 
 __all__ = [
     "Certificate",
@@ -101,14 +101,32 @@ __all__ = [
     "verify",
 ]
 
+# Each name is imported at its first use, so that `certpin --version`, which imports this package,
+# needs no TLS. Names that are not listed here are in certpin.errors.
+_MODULES = {
+    "certpin.pinfile": {"PinSet"},
+    "certpin.pins": {
+        *("HostPattern", "HostPin", "HostPolicy", "Pin", "TrustAnchors", "Verdict", "verify"),
+    },
+    "certpin.reports": {"Reporter"},
+    "certpin.tls": {"DebugOverrideWarning", "PinFailure", "PinnedSSLContext", "assert_pinned"},
+    "certpin.x509": {"Certificate", "Chain"},
+}
+_PACKAGES = {"errors", "pinfile", "pins", "tls", "x509"}
+
 
 def __getattr__(name: str) -> Any:
-    """Load the reporter when it is asked for: who reports nothing needs no HTTP client."""
-    if name != "Reporter":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from certpin.reports import Reporter
+    """Import a public name, or a package that `import certpin` has always brought."""
+    from importlib import import_module
 
-    return Reporter
+    if name in _PACKAGES:
+        return import_module(f"certpin.{name}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = next((each for each, names in _MODULES.items() if name in names), "certpin.errors")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

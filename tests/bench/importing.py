@@ -1,4 +1,4 @@
-"""What ``import certpin`` costs above the bare interpreter, and what the command line loads."""
+"""What ``import certpin`` costs beside other imports, and how fast the command line starts."""
 
 from __future__ import annotations
 
@@ -10,34 +10,56 @@ import sys
 from typing import TYPE_CHECKING
 
 from tests.bench.paired import Figure
+from tests.cli._registry import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ROUNDS = 21
+_ROUNDS_OF_HELP = 7  # there are many commands
+# `import certpin` imports each name at its first use. This is what every user of it imports.
+_CERTPIN = "from certpin import PinSet, PinnedSSLContext"
+_CLICK = ("-c", "import click")
 _ENVIRONMENT = {
     name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
 }
 
 
 def figures() -> Iterator[Figure]:
-    """Pairs of a bare interpreter and one that imports."""
-    yield Figure(
-        "import certpin, above the bare interpreter", _above("import certpin"), " ms", limit=40
-    )
-    for name in ("ssl", "requests", "httpx", "aiohttp"):
-        yield Figure(f"  beside it: import {name}", _above(f"import {name}"), " ms")
+    """Pairs of a bare interpreter and one that imports; of one that imports click, and certpin."""
+    certpin, requests = _above(_CERTPIN), _above("import requests")
+    yield Figure("import certpin, beside import requests", certpin / requests, limit=0.6)
+    yield Figure("  import certpin, above the bare interpreter", certpin, " ms")
+    yield Figure("  import requests", requests, " ms")
+    for name in ("ssl", "httpx", "aiohttp"):
+        yield Figure(f"  import {name}", _above(f"import {name}"), " ms")
+    for word in ("--version", "--help"):
+        yield Figure(f"certpin {word}, beside import click", _times_click(word), limit=1.5)
+    ratios = {path: _times_click(*path, "--help", rounds=_ROUNDS_OF_HELP) for path in COMMANDS}
+    worst = max(ratios, key=ratios.__getitem__)
+    yield Figure(f"the slowest COMMAND --help: {' '.join(worst)}", ratios[worst], limit=2)
+    yield Figure("  the median of all commands", statistics.median(ratios.values()))
 
 
 def _above(code: str) -> float:
-    _cpu(code)  # so that the bytecode is there, as it is after an installation
-    pairs = [(_cpu(code), _cpu("pass")) for _ in range(_ROUNDS)]
+    """Milliseconds of CPU time above the bare interpreter."""
+    _cpu("-c", code)  # so that the bytecode is there, as it is after an installation
+    pairs = [(_cpu("-c", code), _cpu("-c", "pass")) for _ in range(_ROUNDS)]
     return statistics.median(with_it - bare for with_it, bare in pairs) * 1000
 
 
-def _cpu(code: str) -> float:
+def _times_click(*words: str, rounds: int = _ROUNDS) -> float:
+    """How many times ``python -c "import click"`` the command line takes."""
+    command = ("-m", "certpin", *words)
+    _cpu(*command)
+    return statistics.median(_cpu(*command) / _cpu(*_CLICK) for _ in range(rounds))
+
+
+def _cpu(*words: str) -> float:
     """CPU seconds, in user and kernel mode: what other processes do does not count."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", code], check=True, env=_ENVIRONMENT)
+    subprocess.run(
+        [sys.executable, *words], check=True, env=_ENVIRONMENT, stdout=subprocess.DEVNULL
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

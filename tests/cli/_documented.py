@@ -60,6 +60,13 @@ def check(table: str, value: Any) -> None:
         assert is_a(kind, value[name]), f"{table}.{name}: {value[name]!r} is not: {kind}"
 
 
+def data_of(document: dict[str, Any]) -> dict[str, Any]:
+    """The data of a JSON object, without what every object begins with, and without the error."""
+    head = [*tables()["every command"], "error"]
+    assert list(document)[:2] == head[:2], f"an object begins with {list(document)}"
+    return {name: value for name, value in document.items() if name not in head}
+
+
 def is_a(kind: str, value: Any) -> bool:
     """Whether a value is of a type as the page writes it."""
     if kind.startswith("list of ") and not (kind.endswith(" or null") and value is None):

@@ -51,7 +51,7 @@ class Serving:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, self._process.communicate()
-        event: dict[str, Any] = json.loads(line)
+        event = _documented.data_of(json.loads(line))
         _documented.check(_TABLES[event["event"]], event)
         return event
 
@@ -63,9 +63,13 @@ class Serving:
         """Send a signal: the exit code, the events that came until then, and the errors."""
         self.send(number)
         out, err = self._process.communicate(timeout=_DEADLINE)
-        events = [json.loads(line) for line in out.splitlines()]
+        lines = [json.loads(line) for line in out.splitlines()]
+        events = [_documented.data_of(line) for line in lines if "error" not in line]
         for event in events:
             _documented.check(_TABLES[event["event"]], event)
+        for error in (line["error"] for line in lines if "error" in line):
+            _documented.check("error", error)
+            err += f"{error['message']}\nfix: {error['fix']}\n"
         return self._process.returncode, events, err
 
     def wait(self) -> tuple[int, list[dict[str, Any]], str]:

@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -35,10 +36,25 @@ class Done:
     out: str
     err: str
     raw: bytes
+    command: str
 
     @property
     def json(self) -> Any:
-        """What it printed, which has to be one JSON document."""
+        """The data of what it printed, which has to be one JSON object with a right head."""
+        document = self.document
+        assert document["exit_code"] == self.code
+        assert document["command"] == self.command
+        return _documented.data_of(document)
+
+    @property
+    def error(self) -> Any:
+        """The error of the JSON object that it printed."""
+        _documented.check("error", self.document["error"])
+        return self.document["error"]
+
+    @property
+    def document(self) -> Any:
+        """What it printed, as JSON."""
         return json.loads(self.out)
 
 
@@ -53,7 +69,23 @@ def invoke(*words: str | Path, typed: str | None = None, **env: str) -> Done:
     result = CliRunner().invoke(
         cli, [os.fspath(word) for word in words], input=typed, env=env, catch_exceptions=False
     )
-    return Done(result.exit_code, result.stdout, result.stderr, result.stdout_bytes)
+    return Done(
+        result.exit_code, result.stdout, result.stderr, result.stdout_bytes, _command(words)
+    )
+
+
+def _command(words: tuple[str | Path, ...]) -> str:
+    """The command that the words call, with those of its groups."""
+    found, command = [], cast("click.Command", cli)
+    for word in map(str, words):
+        if not isinstance(command, click.Group):
+            break
+        part = command.get_command(click.Context(command), word)
+        if part is None:
+            break
+        found.append(word)
+        command = part
+    return " ".join(found)
 
 
 _START = ("-m", "certpin.cli.main")

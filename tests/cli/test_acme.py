@@ -74,9 +74,9 @@ def test_a_renewal_with_the_same_key_holds(
     pinned: Run, server: Nginx, dial: tuple[str, ...], account: Account, first: Identity
 ) -> None:
     renewed = account.issue(HOST, first.key)
-    before = pinned("pin", HOST, "--ca-file", "root.pem", *dial, "--json").json[0]
+    before = pinned("pin", HOST, "--ca-file", "root.pem", *dial, "--json").json["targets"][0]
     server.use(HOST, renewed)
-    after = pinned("pin", HOST, "--ca-file", "root.pem", *dial, "--json").json[0]
+    after = pinned("pin", HOST, "--ca-file", "root.pem", *dial, "--json").json["targets"][0]
     assert (
         before["served_chain"][0]["certificate_pin"] != after["served_chain"][0]["certificate_pin"]
     )

@@ -43,7 +43,7 @@ def test_the_watch_shows_the_attacker_and_leaves_nothing_behind(tmp_path: Path) 
 def test_pages_and_json_do_not_go_together(run: Run) -> None:
     done = run("demo", "--watch", "--json")
     assert done.code == 2
-    assert "--json" in done.err
+    assert "--json" in done.error["message"]
 
 
 def _address(process: Any) -> str:

@@ -19,7 +19,9 @@ def _parameters(command: click.Command) -> list[click.Option]:
     """The options of a command; of a group, those of all its commands."""
     found = [each for each in command.params if isinstance(each, click.Option)]
     if isinstance(command, click.Group):
-        found += [each for part in command.commands.values() for each in _parameters(part)]
+        context = click.Context(command)
+        parts = [command.get_command(context, name) for name in command.list_commands(context)]
+        found += [each for part in parts if part for each in _parameters(part)]
     return found
 
 

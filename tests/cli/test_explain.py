@@ -33,11 +33,11 @@ def test_without_a_name_every_rule_has_a_line(run: Run) -> None:
 
 
 def test_the_json_is_as_documented(run: Run) -> None:
-    every = run("explain", "--json").json
+    every = run("explain", "--json").json["rules"]
     for each in every:
         _documented.check("rule", each)
     assert [each["rule"] for each in every] == list(RULES)
-    (one,) = run("explain", "no-backup", "--json").json
+    (one,) = run("explain", "no-backup", "--json").json["rules"]
     assert (one["can_be_allowed"], one["needs"], one["severity"]) == (False, "file", "error")
 
 
@@ -45,4 +45,4 @@ def test_a_rule_that_is_none_is_answered_with_one_that_may_be_meant(run: Run) ->
     done = run("explain", "no-bakup")
     assert done.code == 2
     assert "Did you mean 'no-backup'?" in done.err
-    assert "certpin explain lists them" in run("explain", "xyz").err
+    assert "`certpin explain` lists them" in run("explain", "xyz").err

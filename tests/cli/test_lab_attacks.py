@@ -50,11 +50,11 @@ def test_one_case_is_explained(run: Run) -> None:
 
 
 def test_the_json_is_as_documented(run: Run) -> None:
-    attacks = run("lab", "attacks", "--json").json
+    attacks = run("lab", "attacks", "--json").json["cases"]
     for attack in attacks:
         _documented.check("attack", attack)
     assert {attack["name"] for attack in attacks} == {case.name for case in EVERY}
-    (one,) = run("lab", "attacks", "control-good", "--json").json
+    (one,) = run("lab", "attacks", "control-good", "--json").json["cases"]
     assert one["expected"] == {"none": "accept", "leaf": "accept", "ca": "accept"}
 
 

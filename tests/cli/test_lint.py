@@ -106,7 +106,7 @@ def test_several_files_are_judged_each_for_itself(run: Run) -> None:
 
 @pytest.mark.parametrize("text", [GOOD, LONE, WARNED, HOSTILE])
 def test_the_sarif_is_what_the_schema_of_oasis_asks_for(text: str, run: Run) -> None:
-    log = _lint(run, text, "--format", "sarif").json
+    log = _lint(run, text, "--format", "sarif").document
     assert not _sarif.complaints(log)
     (only,) = log["runs"]
     rules = only["tool"]["driver"]["rules"]
@@ -117,7 +117,9 @@ def test_the_sarif_is_what_the_schema_of_oasis_asks_for(text: str, run: Run) -> 
 
 
 def _results(run: Run, text: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = _lint(run, text, "--format", "sarif").json["runs"][0]["results"]
+    found: list[dict[str, Any]] = _lint(run, text, "--format", "sarif").document["runs"][0][
+        "results"
+    ]
     return found
 
 
@@ -141,7 +143,7 @@ def test_a_fingerprint_stays_when_the_line_moves(run: Run) -> None:
 def test_a_path_with_odd_letters_is_an_address_in_sarif(run: Run, tmp_path: Path) -> None:
     for name in ("a b%.toml", str(tmp_path / "c d.toml")):
         Path(name).write_text(LONE)
-        log = run("lint", name, "--format", "sarif").json
+        log = run("lint", name, "--format", "sarif").document
         place = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
         assert re.fullmatch(r"(file:///.*/c%20d|a%20b%25)\.toml", place["artifactLocation"]["uri"])
 

@@ -42,6 +42,33 @@ def test_the_version_is_that_of_the_package(run: Run) -> None:
     assert (done.code, done.out) == (0, f"certpin, version {__version__}\n")
 
 
+def test_the_short_option_prints_the_version_too(run: Run) -> None:
+    assert run("-V") == run("--version")
+
+
+def test_python_m_certpin_is_the_same_program() -> None:
+    process = program("-V", start=("-m", "certpin"))
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, f"certpin, version {__version__}\n", "")
+    process = program("no-such-command", start=("-m", "certpin"))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.startswith("Usage: certpin ")
+
+
+@pytest.mark.parametrize("words", [[], ["pin"], ["rotate"], ["rotate", "status"]])
+def test_help_of_a_command_can_be_asked_for_in_two_ways(run: Run, words: list[str]) -> None:
+    done = run("help", *words)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == run(*words, "--help").out
+
+
+def test_help_of_a_command_that_there_is_not_gets_a_hint(run: Run) -> None:
+    done = run("help", "pni")
+    assert (done.code, done.out) == (2, "")
+    assert "Did you mean 'pin'?" in done.err
+
+
 def test_the_help_lists_every_command_in_the_order_of_the_registry(run: Run) -> None:
     done = run("--help")
     listed = [line.split()[0] for line in done.out.partition("Commands:")[2].splitlines() if line]
@@ -75,6 +102,32 @@ def test_a_misspelt_command_gets_a_hint(run: Run, typed: str, meant: str) -> Non
     done = run(typed)
     assert (done.code, done.out) == (2, "")
     assert f"there is no command {typed!r}. Did you mean {meant!r}?" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("lab", "list"), "attacks"),  # no word is like it, but the help of one has it
+        (("lab", "attack"), "attacks"),
+        (("rotate", "plna"), "plan"),
+        (("publish", "sing"), "sign"),
+        (("watch", "tokens"), "token"),
+        (("watch", "user", "lst"), "list"),
+        (("export", "fluter"), "flutter"),
+        (("import", "androd", "-"), "android"),
+        (("lint", "--exported", "androd=pins.xml"), "android"),
+        (("prove", "--", "client", "{export:androd}"), "android"),
+        (("explain", "no-bakup"), "no-backup"),
+        (("lab", "attacks", "rouge-ca-in-store"), "rogue-ca-in-store"),
+        (("prove", "--case", "rouge-ca-in-store", "--", "client"), "rogue-ca-in-store"),
+        (("lab", "serve", "--host", "a.example", "--case", "contrl-good"), "control-good"),
+    ],
+)
+def test_every_word_of_a_registry_gets_a_hint(run: Run, words: tuple[str, ...], meant: str) -> None:
+    Path("pins.toml").write_text(PINS.replace('colour = "blue"\n', ""))
+    done = run(*words)
+    assert (done.code, done.out) == (2, "")
+    assert f"Did you mean {meant!r}?" in done.err
 
 
 def test_an_unknown_command_that_is_like_none_gets_the_list(run: Run) -> None:
@@ -148,7 +201,17 @@ def test_a_reader_that_leaves_is_no_reason_to_complain(
     os.read(reading, 1)
     os.close(reading)
     _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (3, "")
+    assert (process.returncode, err) == (141, "")
+
+
+@pytest.mark.parametrize("words", ["--help", "lab attacks", "explain --json", "lab --help"])
+def test_a_pipe_that_is_closed_ends_with_141(words: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = program(*words.split(), stdout=writing)
+    os.close(writing)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (141, "")
 
 
 def test_a_full_disk_is_told(many_certificates: Path) -> None:

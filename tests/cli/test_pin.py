@@ -63,7 +63,7 @@ def test_as_json_every_field_is_as_documented(
     run: Run, bank: Nginx, ca: Path, identity: Identity
 ) -> None:
     done = run("pin", f"localhost:{bank.port}", "--ca-file", ca, "--json")
-    (server,) = done.json
+    (server,) = done.json["targets"]
     _documented.check("server", server)
     assert (done.code, done.err) == (0, "")
     assert (server["host"], server["port"], server["server_name"]) == (
@@ -80,7 +80,7 @@ def test_as_json_every_field_is_as_documented(
 
 def test_many_servers_are_shown_in_their_order(run: Run, ca: Path, dial: tuple[str, ...]) -> None:
     done = run("pin", HOST, "one.shops.example", "--ca-file", ca, "--json", *dial)
-    assert [server["host"] for server in done.json] == [HOST, "one.shops.example"]
+    assert [server["host"] for server in done.json["targets"]] == [HOST, "one.shops.example"]
 
 
 def test_the_roots_of_this_machine_are_trusted_by_default(
@@ -113,7 +113,7 @@ def test_a_path_may_end_at_an_intermediate_that_is_trusted(
     path = tmp_path / "intermediate.pem"
     path.write_bytes(intermediate.pem)
     done = run("pin", f"localhost:{bank.port}", "--ca-file", path, "--json")
-    assert len(done.json[0]["verified_chain"]) == 2
+    assert len(done.json["targets"][0]["verified_chain"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_a_host_may_be_written_in_other_ways(
     run: Run, ca: Path, dial: tuple[str, ...], target: str, host: str
 ) -> None:
     done = run("pin", target, "--ca-file", ca, "--json", *dial)
-    assert done.json[0]["host"] == host
-    assert done.json[0]["port"] == (444 if "444" in target else 443)
+    assert done.json["targets"][0]["host"] == host
+    assert done.json["targets"][0]["port"] == (444 if "444" in target else 443)
 
 
 def test_an_internationalised_name_is_asked_for_by_its_a_label(
@@ -139,7 +139,7 @@ def test_an_internationalised_name_is_asked_for_by_its_a_label(
     with nginx({name: root.issue(name)}) as server:
         address = f"127.0.0.1:{server.port}"
         done = run("pin", "Bücher.example", "--connect", address, "--ca-file", ca, "--json")
-    assert (done.code, done.json[0]["host"]) == (0, name)
+    assert (done.code, done.json["targets"][0]["host"]) == (0, name)
 
 
 def test_an_ipv6_address_is_dialled(run: Run, bank: Nginx, ca: Path) -> None:
@@ -175,7 +175,7 @@ def test_another_name_may_be_asked_for_and_is_the_one_that_is_verified(
 ) -> None:
     target = f"127.0.0.1:{strict.port}"
     done = run("pin", target, "--server-name", HOST.upper(), "--ca-file", ca, "--json")
-    assert (done.code, done.json[0]["server_name"]) == (0, HOST)
+    assert (done.code, done.json["targets"][0]["server_name"]) == (0, HOST)
 
 
 def test_a_server_that_is_asked_without_a_name_says_what_to_do(

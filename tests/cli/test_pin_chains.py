@@ -84,7 +84,7 @@ def test_as_json_a_chain_that_does_not_verify_has_its_problem(
     run: Run, options: tuple[str, ...], host: str
 ) -> None:
     done = run("pin", host, *options, "--json")
-    (found,) = done.json
+    (found,) = done.json["targets"]
     problem, advice = FLAWS[host]
     assert done.code == 1
     _documented.check("server", found)
@@ -122,7 +122,7 @@ def test_a_self_signed_certificate_is_verified_where_it_is_the_authority(
     own.write_bytes(identities["self.example"].chain_pem)
     address = f"127.0.0.1:{server.port}"
     done = run("pin", "self.example", "--connect", address, "--ca-file", own, "--json")
-    assert (done.code, len(done.json[0]["verified_chain"])) == (0, 1)
+    assert (done.code, len(done.json["targets"][0]["verified_chain"])) == (0, 1)
 
 
 @pytest.mark.parametrize("host", PATHS)
@@ -130,7 +130,7 @@ def test_an_odd_chain_is_shown_along_its_verified_path(
     run: Run, options: tuple[str, ...], identities: Mapping[str, Identity], host: str
 ) -> None:
     done = run("pin", host, *options, "--json")
-    (found,) = done.json
+    (found,) = done.json["targets"]
     path = found["verified_chain"]
     assert (done.code, len(path)) == (0, PATHS[host])
     assert path[0]["pin"] == str(identities[host].pin)
@@ -155,7 +155,7 @@ def test_a_cross_signed_chain_ends_at_the_root_that_is_trusted(
     crossed.write_bytes(_chains.pem(chain[-1]))
     address = f"127.0.0.1:{server.port}"
     done = run("pin", "crossed.example", "--connect", address, "--ca-file", crossed, "--json")
-    assert [each["subject"] for each in done.json[0]["verified_chain"]] == [
+    assert [each["subject"] for each in done.json["targets"][0]["verified_chain"]] == [
         "CN=crossed.example",
         "CN=New Intermediate",
         "CN=New Root",
@@ -170,7 +170,7 @@ def test_a_hostile_subject_does_not_reach_the_terminal(
     assert done.code == 1
     assert not {"\x1b", "\x07", "\u202e"} & set(done.out)
     assert "leaf, verified" not in done.out.splitlines()
-    shown = done.json[0]["served_chain"][0]["subject"] if words else done.out
+    shown = done.json["targets"][0]["served_chain"][0]["subject"] if words else done.out
     assert r"bank\x1b[2J" in shown
 
 
@@ -200,5 +200,5 @@ def test_a_field_that_makes_no_sense_hides_nothing_else(
     assert done.code == 1
     assert str(identities["nonsense.example"].pin) in done.out
     if words:
-        _documented.check("server", done.json[0])
-        assert done.json[0]["served_chain"][0]["names"] is None
+        _documented.check("server", done.json["targets"][0])
+        assert done.json["targets"][0]["served_chain"][0]["names"] is None

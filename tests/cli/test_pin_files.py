@@ -72,7 +72,7 @@ def test_as_json_every_field_of_a_file_is_as_documented(
     run: Run, identity: Identity, name: str
 ) -> None:
     Path(name).write_bytes(CLEAR[name](identity))
-    (found,) = run("pin", name, "--json").json
+    (found,) = run("pin", name, "--json").json["targets"]
     _documented.check("file", found)
     assert found["file"] == name
     assert found["items"][0]["pin"] == str(identity.pin)
@@ -102,7 +102,7 @@ def test_without_the_right_passphrase_the_file_stays_shut(
 def test_files_and_their_order_are_kept(run: Run, identity: Identity) -> None:
     for name, content in CLEAR.items():
         Path(name).write_bytes(content(identity))
-    assert [each["file"] for each in run("pin", *CLEAR, "--json").json] == list(CLEAR)
+    assert [each["file"] for each in run("pin", *CLEAR, "--json").json["targets"]] == list(CLEAR)
 
 
 @pytest.mark.peer("openssl")

@@ -21,7 +21,7 @@ def test_a_server_that_speaks_tls_1_2_alone_is_read(run: Run, root: Authority, c
     with LabServer(root.issue("localhost")) as server:
         server._context.maximum_version = ssl.TLSVersion.TLSv1_2
         done = run("pin", f"localhost:{server.port}", "--ca-file", ca, "--json")
-    assert (done.code, done.json[0]["tls_version"]) == (0, "TLSv1.2")
+    assert (done.code, done.json["targets"][0]["tls_version"]) == (0, "TLSv1.2")
 
 
 def test_a_server_that_wants_a_client_certificate_is_read_under_tls_1_3(

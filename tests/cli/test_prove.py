@@ -144,7 +144,10 @@ def test_all_reports_tell_the_same_run(run: Run) -> None:
     files = ("--junit", "r.xml", "--sarif", "r.sarif", "--html", "r.html")
     done = run("prove", "--json", *FEW, *files, *python(_FETCH))
     assert done.code == 1
-    _documented.check("run", done.json)
+    document = done.document
+    del document["command"]  # of certpin; the report has that of the client
+    _documented.check("run", {name: document[name] for name in _documented.tables()["run"]})
+    assert document.keys() == _documented.tables()["run"].keys()
     suites = ET.parse("r.xml").getroot()
     failures = [
         case.get("name") for case in suites.iter("testcase") if case.find("failure") is not None

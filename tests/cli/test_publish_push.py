@@ -202,9 +202,9 @@ def test_a_journal_that_cannot_be_written_is_told_and_the_next_push_writes_it(
     with monkeypatch.context() as patched:
         patched.setattr("certpin.cli.ledger._append", full)
         done = run("publish", "push", "--json")
-    assert (done.code, done.out) == (2, "")
-    assert "version 3 IS out" in done.err
-    assert "certpin publish push" in done.err
+    assert (done.code, done.err) == (2, "")
+    assert "version 3 IS out" in done.error["message"]
+    assert "certpin publish push" in done.error["fix"]
     assert (TIMESTAMP.exists(), waiting()) == (True, [True])
     _, facts = pushed(run)
     assert (facts["uploads"], facts["recorded"], waiting()) == ([], True, [False])

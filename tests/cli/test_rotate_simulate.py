@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from certpin.cli import rotate_simulate
 from certpin.cli.aim import Aim
 from certpin.cli.rotate_simulate import Wanted, story_of
 from certpin.lab import Authority
@@ -310,7 +309,7 @@ def test_the_example_of_the_documentation_is_what_is_printed(
     Path("pins.toml").write_text(text, encoding="utf-8")
     _publish_at(example.OUT)
     Path("c.key").write_bytes(Authority("c").issue(HOST).key_pem)
-    monkeypatch.setattr(rotate_simulate, "utc_now", lambda: example.BEGIN)
+    monkeypatch.setattr("certpin.pins.utc_now", lambda: example.BEGIN)
     block = PAGE.read_text(encoding="utf-8").partition("$ certpin rotate simulate")[2]
     block = block.partition("```")[0]
     command, _, expected = block.partition("\n")

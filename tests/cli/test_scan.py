@@ -164,7 +164,7 @@ def test_the_window_is_that_of_the_option(
         seen.append(limits)
         return scan(*words, limits=limits, **more)
 
-    monkeypatch.setattr("certpin.cli.scan.scan_hosts", watched)
+    monkeypatch.setattr("certpin.probe.scan.scan", watched)
     scan_list(listed, HOST, *dial, "--at-once", "3", "--timeout", "9", "--retries", "4")
     scan_list(listed, HOST, *dial)
     assert seen == [
@@ -347,7 +347,7 @@ def test_a_reader_that_leaves_ends_it_cleanly(dial: tuple[str, ...]) -> None:
         assert piped.process.stdout is not None
         piped.process.stdout.close()
         piped.write("\n".join(names(50)) + "\n")
-        assert piped.process.wait(_DEADLINE) == 3
+        assert piped.process.wait(_DEADLINE) == 141
         assert piped.process.stderr is not None
         assert piped.process.stderr.read() == ""
 

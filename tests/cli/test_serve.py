@@ -127,7 +127,7 @@ def serving(*words: str, told: list[str], **env: str) -> Iterator[Watcher]:
     process = program("serve", "--json", *words, env=env)
     try:
         assert process.stdout
-        said = json.loads(_document(process))
+        said = _documented.data_of(json.loads(_first_line(process)))
         _documented.check("serve", said)
         yield Watcher(process, said["url"].rstrip("/"), told)
         process.send_signal(signal.SIGTERM)
@@ -137,16 +137,11 @@ def serving(*words: str, told: list[str], **env: str) -> Iterator[Watcher]:
         process.communicate()
 
 
-def _document(process: subprocess.Popen[str]) -> str:
-    """The JSON document that it prints when it listens."""
-    lines: list[str] = []
+def _first_line(process: subprocess.Popen[str]) -> str:
+    """What it prints when it listens."""
     assert process.stdout
-    for line in process.stdout:
-        lines.append(line)
-        if line.rstrip() == "}":
-            return "".join(lines)
     assert process.stderr
-    pytest.fail(process.stderr.read())
+    return process.stdout.readline() or pytest.fail(process.stderr.read())
 
 
 def test_a_port_that_is_taken_is_told_and_not_shared(run: Run) -> None:

@@ -73,7 +73,10 @@ def test_a_server_is_pinned_and_checked_through_its_protocol(
         )
         following = added.out.splitlines()[-1].split()[1:]
         checked = run(*following[1:], "--json")
-    assert (seen.code, seen.json[0]["verified_chain"][0]["pin"]) == (0, str(identity.pin))
+    assert (seen.code, seen.json["targets"][0]["verified_chain"][0]["pin"]) == (
+        0,
+        str(identity.pin),
+    )
     assert following == ["certpin", "check"]
     assert (checked.code, checked.json["hosts"][0]["matched_role"]) == (0, "leaf")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import subprocess
 from pathlib import Path
@@ -132,7 +131,7 @@ def test_a_passphrase_is_not_for_a_token(run: Run, hsm: SoftHSM) -> None:
 def test_a_key_on_a_token_is_shown(out: Run, hsm: SoftHSM) -> None:
     out("rotate", "generate", "--backup-key", URI)
     done = out("pin", URI, "--json")
-    (seen,) = done.json
+    (seen,) = done.json["targets"]
     _documented.check("token", seen)
     assert seen["items"][0]["pin"] == pin_of(hsm)
     assert pin_of(hsm) in out("pin", URI).out
@@ -203,4 +202,4 @@ def test_a_request_for_a_key_on_a_token_is_one_that_openssl_verifies(
     words = ["openssl", "req", "-in", "next.csr", "-verify", "-noout"]
     verified = subprocess.run(words, capture_output=True, text=True, check=True)
     assert "verify OK" in verified.stdout + verified.stderr
-    assert json.loads(run("pin", "next.csr", "--json").out)[0]["items"][0]["pin"] == pin_of(hsm)
+    assert run("pin", "next.csr", "--json").json["targets"][0]["items"][0]["pin"] == pin_of(hsm)

@@ -10,7 +10,7 @@ from argon2.profiles import CHEAPEST
 from click.testing import CliRunner
 from sqlalchemy import select
 
-from certpin.cli.watch import watch
+from certpin.cli.main import cli
 from certpin.watch.access import accounts, passwords, tokens
 from certpin.watch.store import open_store
 from certpin.watch.store.tables.access import AUDIT
@@ -32,7 +32,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def _run(url: str, *words: str, stdin: str | bytes = "") -> Result:
-    return CliRunner().invoke(watch, [*words, "--store", url], input=stdin)
+    return CliRunner().invoke(cli, ["watch", *words, "--store", url], input=stdin)
 
 
 def test_an_account_is_made_changed_and_removed_and_no_password_is_told(url: str) -> None:
@@ -48,7 +48,7 @@ def test_an_account_is_made_changed_and_removed_and_no_password_is_told(url: str
     with store.read() as connection:
         found = accounts.kept_password(connection, "anna")
     assert accounts.check(found, f"another {PASSWORD}")
-    (entry,) = json.loads(_run(url, "user", "list", "--json").output)
+    (entry,) = json.loads(_run(url, "user", "list", "--json").output)["users"]
     _documented.check("watch user list", entry)
     assert entry["name"] == "anna"
     assert _run(url, "user", "remove", "anna").exit_code == 0
@@ -65,7 +65,7 @@ def test_an_account_is_made_changed_and_removed_and_no_password_is_told(url: str
 @pytest.mark.parametrize("stdin", [b"", b"short\n", b"\xff\xfe\n"])
 def test_a_password_that_is_none_makes_no_account(url: str, stdin: bytes) -> None:
     assert _run(url, "user", "add", "anna", stdin=stdin).exit_code != 0
-    assert json.loads(_run(url, "user", "list", "--json").output) == []
+    assert json.loads(_run(url, "user", "list", "--json").output)["users"] == []
 
 
 def test_no_command_takes_a_password_as_an_argument(url: str) -> None:
@@ -84,10 +84,11 @@ def test_a_token_is_printed_once_and_revoked(url: str) -> None:
     assert parsed[1] not in listed.output
     assert _run(url, "token", "revoke", parsed[0]).exit_code == 0
     assert "revoked" in _run(url, "token", "list").output
-    (entry,) = json.loads(_run(url, "token", "list", "--json").output)
+    (entry,) = json.loads(_run(url, "token", "list", "--json").output)["tokens"]
     _documented.check("watch token list", entry)
     assert entry["revoked"]
-    other = json.loads(_run(url, "token", "add", "x", "--scope", "read", "--json").output)
+    printed = json.loads(_run(url, "token", "add", "x", "--scope", "read", "--json").output)
+    other = _documented.data_of(printed)
     _documented.check("watch token add", other)
     assert tokens.parse(other["token"])
     assert "never used" in _run(url, "token", "list").output

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -61,7 +60,7 @@ def test_alerts_lists_what_is_open(config: Path) -> None:
     assert "#1 critical: pin-mismatch at api.bank.example" in done.out
     assert "    certpin check\n" in done.out
     assert "\x1b" not in done.out
-    said = json.loads(run(config, "alerts", "--json").out)
+    said = run(config, "alerts", "--json").json
     _documented.check("watch alerts", said)
     (alert,) = said["alerts"]
     assert alert["rule"] == "pin-mismatch"

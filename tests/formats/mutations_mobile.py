@@ -46,10 +46,52 @@ _READERS = [
 
 _ANDROID = [
     Mutation(
+        "what is not read is reported",
+        f"{_F}_network_security.py",
+        "    for each in root.unread():",
+        "    for each in ():",
+        f"{_T}passed_over.py::test_what_does_not_come_along_is_told",
+    ),
+    Mutation(
+        "a host without pins is reported",
+        f"{_F}_network_security.py",
+        '            pass_over(f"{name[:80]}, which has no pins")',
+        "            pass",
+        f"{_T}nothing_dropped.py::test_nothing_of_androids_file_is_dropped",
+    ),
+    Mutation(
+        "keys of Apple's file are reported",
+        f"{_F}apple.py",
+        '    _plist.report_unread(root, "NSAppTransportSecurity")',
+        "    pass",
+        f"{_T}nothing_dropped.py::test_nothing_of_apples_file_is_dropped",
+    ),
+    Mutation(
+        "keys of TrustKit's file are reported",
+        f"{_F}trustkit_ios.py",
+        '    _plist.report_unread(root, "TSK")',
+        "    pass",
+        f"{_T}nothing_dropped.py::test_nothing_of_trustkits_file_for_ios_is_dropped",
+    ),
+    Mutation(
+        "pins outside of add are reported",
+        f"{_F}_okhttp.py",
+        "    _report_unread(pieces, read_at)",
+        "    pass",
+        f"{_T}nothing_dropped.py::test_nothing_of_a_pinner_in_source_code_is_dropped",
+    ),
+    Mutation(
+        "a property list holds what plistlib reads",
+        f"{_F}_plist.py",
+        "    _check(root)\n",
+        "",
+        f"{_T}nothing_dropped.py::test_what_a_property_list_cannot_have_is_refused",
+    ),
+    Mutation(
         "nested configs inherit",
         f"{_F}_network_security.py",
-        'config.one("pin-set") or self.pin_set',
-        'config.one("pin-set")',
+        'config.find("pin-set") or self.pin_set',
+        'config.find("pin-set")',
         f"{_T}android.py::"
         "test_a_nested_domain_config_inherits_and_what_it_says_itself_takes_the_place",
     ),
@@ -84,8 +126,8 @@ _ANDROID = [
     Mutation(
         "trustkit only reports by default",
         f"{_F}trustkit_android.py",
-        'element.flag("enforcePinning", default=False)',
-        'element.flag("enforcePinning", default=True)',
+        'element.take().flag("enforcePinning", default=False)',
+        'element.take().flag("enforcePinning", default=True)',
         f"{_T}trustkit_android.py::test_without_a_word_trustkit_only_reports[empty]",
     ),
 ]

@@ -37,6 +37,7 @@ def test_an_ipv6_address_stands_in_brackets_and_comes_back_without() -> None:
     assert [str(each.pattern) for each in found.policies] == ["*.bank.example", "2001:db8::7"]
 
 
+@pytest.mark.filterwarnings("ignore:not imported")
 @pytest.mark.parametrize("name", ["okhttp-java", "okhttp-kotlin"])
 def test_code_of_somebody_elses_is_read(name: str) -> None:
     code = f"""

@@ -138,8 +138,7 @@ def test_a_revoked_key_is_noticed_while_the_timestamp_stays_the_same(world: Worl
     assert app.status.state == "soft-stale"
     assert world.updater().status.state == "soft-stale"  # what a restarted process says
     repository.publish_online()
-    app.refresh()
-    assert app.status.state == "fresh"
+    assert app.refresh().state == "fresh"
 
 
 def test_the_next_root_is_asked_for_at_intervals(world: World) -> None:
@@ -171,7 +170,7 @@ def _other_spelling(key: SSlibKey) -> SSlibKey:
 def _sign_twice(repository: Repository) -> None:
     """Give the only targets key a second ID, and a threshold of two to reach with both."""
     (signer,) = repository.keys["targets"]
-    twin = CryptoSigner(signer._private_key, _other_spelling(signer.public_key))  # type: ignore[attr-defined]
+    twin = CryptoSigner(signer._private_key, _other_spelling(signer.public_key))
     repository.keys["targets"].append(twin)
     repository.threshold = 2
     repository.publish_root(repository.keys["root"])
@@ -199,7 +198,7 @@ def test_keys_are_counted_whatever_their_text(kind: str) -> None:
 def test_a_root_that_reaches_its_threshold_with_one_key_is_refused(world: World) -> None:
     repository = world.repository
     (signer,) = repository.keys["root"]
-    twin = CryptoSigner(signer._private_key, _other_spelling(signer.public_key))  # type: ignore[attr-defined]
+    twin = CryptoSigner(signer._private_key, _other_spelling(signer.public_key))
     repository.keys["root"].append(twin)
 
     def need_two(root: object) -> None:

@@ -199,7 +199,7 @@ def test_what_is_fetched_when_it_is_closed_is_not_put_in_force(
     app = world.updater()
     look = refresh.look
 
-    def close_then(*args: Any, **options: bool) -> Any:
+    def close_then(*args: Any, **options: Any) -> Any:
         found = look(*args, **options)
         app.close()
         return found

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.backup import Backup, backup_options
-from certpin.cli.describe import print_json
+from certpin.cli.backup import backup_options
+from certpin.cli.choices import MATCHES, MODES
 from certpin.cli.options import (
     PIN_FILE,
     Dialling,
@@ -19,17 +18,15 @@ from certpin.cli.options import (
     json_option,
     pin_file_option,
 )
-from certpin.cli.policy import known_pin, new_policy, refuse_inside, served_pin, server_of
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
-from certpin.cli.unverified import what_to_do
-from certpin.errors import ConfigError
-from certpin.pinfile.editor import PinFileEditor
-from certpin.pins import HostPattern, HostPin, HostPolicy, Match, Mode, utc_now
-from certpin.probe import join_address
-from certpin.probe.endpoint import endpoint_at, served_at
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from certpin.cli.backup import Backup
+    from certpin.pinfile.editor import PinFileEditor
+    from certpin.pins import HostPattern, HostPin, HostPolicy, Match, Mode
 
 
 @click.command()
@@ -42,14 +39,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--mode",
-    type=click.Choice(get_args(Mode)),
+    type=click.Choice(MODES),
     default="enforce",
     show_default=True,
     help='"report" lets everything pass, and tells of what does not match.',
 )
 @click.option(
     "--match",
-    type=click.Choice(get_args(Match)),
+    type=click.Choice(MATCHES),
     default="any",
     show_default=True,
     help="Which certificate of the chain may carry a pinned key: the leaf, an authority (ca), any. "
@@ -92,6 +89,9 @@ def add(
     Exit code 0: it is written. 2: it was refused, and nothing is written. 3: the host could not be
     asked.
     """
+    from certpin.cli.policy import known_pin, new_policy, server_of
+    from certpin.pins import HostPattern
+
     _refuse_unsafe(backup, **wishes)
     endpoint = dialling.endpoint(host)
     pattern = HostPattern.parse(endpoint.name)
@@ -117,6 +117,9 @@ def add(
 
 def _refuse_unsafe(backup: Backup, *, mode: Mode, match: Match, expires: datetime | None) -> None:
     """What can be known to be wrong before anybody is asked."""
+    from certpin.errors import ConfigError
+    from certpin.pins import utc_now
+
     if mode == "enforce" and backup.place is None and backup.given is None:
         raise ConfigError(
             "an enforced host needs a backup: when its one key is lost or replaced, "
@@ -133,6 +136,9 @@ def _refuse_unsafe(backup: Backup, *, mode: Mode, match: Match, expires: datetim
 
 
 def _editor(path: Path, name: str | None, pattern: HostPattern, backup: Backup) -> PinFileEditor:
+    from certpin.errors import ConfigError
+    from certpin.pinfile.editor import PinFileEditor
+
     if not path.exists():
         return PinFileEditor.new(path, pattern.name if name is None else name)
     if name is not None:
@@ -149,6 +155,8 @@ def _editor(path: Path, name: str | None, pattern: HostPattern, backup: Backup) 
 
 def _instead(path: Path, pattern: HostPattern, backup: Backup) -> str:
     """The command that gives a host of the pin file another key."""
+    import shlex
+
     options = f" --host {shlex.quote(str(pattern))}{_file_option(path)}"
     if backup.given is not None:
         return f"to add another key: certpin rotate stage {shlex.quote(backup.given)}{options}"
@@ -161,6 +169,10 @@ def _instead(path: Path, pattern: HostPattern, backup: Backup) -> str:
 
 def _served_pin(host: str, dialling: Dialling, backup: Backup, match: Match) -> HostPin:
     """Dial the host for its pin. Raises ``ConfigError`` where the chain does not verify."""
+    from certpin.cli.policy import refuse_inside, served_pin
+    from certpin.cli.unverified import what_to_do
+    from certpin.errors import ConfigError
+
     observation = dialling.observe(host)
     if observation.verified is None:
         raise ConfigError(
@@ -198,6 +210,9 @@ def _facts(
 
 def _server_text(policy: HostPolicy) -> str | None:
     """The server that was written, as a command would dial it."""
+    from certpin.probe import join_address
+    from certpin.probe.endpoint import endpoint_at, served_at
+
     for name, server in served_at(policy) if policy.servers else ():
         return join_address(*endpoint_at(name, server).address)
     return None
@@ -216,4 +231,6 @@ def _tell(facts: dict[str, Any], backup: Backup, following: str) -> None:
 
 
 def _file_option(path: Path) -> str:
+    import shlex
+
     return f" --file {shlex.quote(str(path))}" if path != PIN_FILE else ""

@@ -5,19 +5,19 @@ from __future__ import annotations
 from contextlib import closing, contextmanager
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli import keyfile
+from certpin.cli.choices import KEY_ALGORITHMS
 from certpin.cli.options import PASSPHRASE_VARIABLE, ask_pin
-from certpin.hsm import TokenKey, destroy_key, generate_key, is_on_token
-from certpin.pins import Pin
-from certpin.x509 import printable
-from certpin.x509.keys import KeyAlgorithm, new_private_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from certpin.hsm import TokenKey
+    from certpin.pins import Pin
+    from certpin.x509.keys import KeyAlgorithm
 
 _CALLED = {"what": "the backup key", "option": "--backup-key"}
 
@@ -46,6 +46,9 @@ class Backup:
     @cached_property
     def pin(self) -> Pin | None:
         """The pin of the backup, or ``None`` where there is no backup."""
+        from certpin.hsm import generate_key
+        from certpin.pins import Pin
+
         if self._file:
             return self._new_key[1]
         if self.place is not None:
@@ -56,6 +59,8 @@ class Backup:
     @property
     def note(self) -> str:
         """What stands in the pin file, so that the key is found again."""
+        from certpin.x509 import printable
+
         if self._on_token:
             return f"key {self._on_token.uri}"
         return f"key file {printable(self._file.name)}" if self._file else ""
@@ -66,6 +71,8 @@ class Backup:
 
         A file is for its owner alone (mode 600), and never goes over another file.
         """
+        from certpin.cli import keyfile
+
         if self._file is None:
             yield
             self._kept = True
@@ -75,6 +82,8 @@ class Backup:
 
     def close(self) -> None:
         """Log out of the token. Where the command failed, there was never a key."""
+        from certpin.hsm import destroy_key
+
         if self._on_token is None:
             return
         with self._on_token as key:
@@ -83,6 +92,8 @@ class Backup:
 
     def advice(self) -> Iterator[str]:
         """What the user should hear of the key."""
+        from certpin.x509 import printable
+
         if self._on_token:
             yield f"The backup key is on a token, as {self._on_token.uri}."
             yield "It cannot be taken out: if the token is lost, so is the key."
@@ -97,10 +108,15 @@ class Backup:
 
     @property
     def _file(self) -> Path | None:
+        from certpin.hsm import is_on_token
+
         return None if self.place is None or is_on_token(self.place) else Path(self.place)
 
     @cached_property
     def _new_key(self) -> tuple[bytes, Pin]:
+        from certpin.pins import Pin
+        from certpin.x509.keys import new_private_key
+
         pem, public = new_private_key(self._algorithm, self._passphrase)
         return pem, Pin.of_key(public.spki_sha256)
 
@@ -110,6 +126,8 @@ class _Place(click.Path):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """Leave a URI as it is."""
+        from certpin.hsm import is_on_token
+
         return value if is_on_token(value) else super().convert(value, param, ctx)
 
 
@@ -124,11 +142,11 @@ _OPTIONS = (
     click.option("--backup-pin", metavar="PIN", help="Pin this key, which you have elsewhere."),
     click.option(
         "--key-type",
-        type=click.Choice(get_args(KeyAlgorithm)),
+        type=click.Choice(KEY_ALGORITHMS),
         default="p256",
         show_default=True,
         metavar="TYPE",
-        help=f"What --backup-key makes: {', '.join(get_args(KeyAlgorithm))}.",
+        help=f"What --backup-key makes: {', '.join(KEY_ALGORITHMS)}.",
     ),
     click.option(
         "--ask-passphrase",
@@ -151,6 +169,9 @@ def backup_options(command: Any) -> Any:
         ask_passphrase: bool,
         **options: Any,
     ) -> Any:
+        from certpin.cli import keyfile
+        from certpin.hsm import is_on_token
+
         if backup_key is not None and backup_pin is not None:
             raise click.UsageError("give --backup-key or --backup-pin, not both")
         in_file = backup_key and not is_on_token(backup_key)

@@ -8,23 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.at_once import at_once
-from certpin.cli.checklist import checkup_facts, print_checklist
-from certpin.cli.describe import print_json
 from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
 from certpin.cli.options import json_option, pin_file_option, timeout_option
-from certpin.cli.targets import Contexts, ways_options
-from certpin.errors import DialError, ProbeError
-from certpin.pinfile import PinSet
-from certpin.pins import utc_now
-from certpin.probe import HTTPS, observe
-from certpin.probe.checkup import Checkup, check_up
+from certpin.cli.reply import print_json
+from certpin.cli.targets import contexts_for, ways_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from certpin.cli.targets import Target, Ways
+    from certpin.probe.checkup import Checkup
+    from certpin.probe.contexts import Contexts
 
 
 @click.command()
@@ -60,6 +55,10 @@ def check(
     Exit code 0: all hold. 1: a pin does not match, a chain does not verify, something has expired
     or is about to. 3: somebody could not be asked.
     """
+    from certpin.cli.checklist import checkup_facts, print_checklist
+    from certpin.pinfile import PinSet
+    from certpin.pins import utc_now
+
     pins = PinSet.load(pin_file or path)
     now = utc_now()
     checkups = check_targets(ways.targets(pins), now, days, timeout)
@@ -75,7 +74,9 @@ def check_targets(
     targets: Sequence[Target], now: datetime, days: int, timeout: float
 ) -> list[Checkup]:
     """Dial all targets at once, and judge what each presented. One checkup a target."""
-    contexts = Contexts(targets)
+    from certpin.cli.at_once import at_once
+
+    contexts = contexts_for(targets)
     jobs = [partial(_look, target, contexts, now, days, timeout) for target in targets]
     return at_once(jobs, "dialling")
 
@@ -87,6 +88,10 @@ def _look(
     days: int,
     timeout: float,
 ) -> Checkup:
+    from certpin.errors import DialError, ProbeError
+    from certpin.probe import HTTPS, observe
+    from certpin.probe.checkup import Checkup, check_up
+
     policy, endpoint = target
     if endpoint is None:
         error = DialError(

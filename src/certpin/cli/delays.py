@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.errors import InputError
-from certpin.rotation import Timing, format_duration, parse_duration
+from certpin.cli.choices import DELAYS
 
 if TYPE_CHECKING:
     from datetime import timedelta
+
+    from certpin.rotation import Timing
 
 _WORDS = {
     "cdn": "How long the CDN may serve an old version.",
@@ -24,6 +25,9 @@ _WORDS = {
 
 
 def _duration(ctx: click.Context, parameter: click.Parameter, text: str | None) -> timedelta | None:
+    from certpin.errors import InputError
+    from certpin.rotation import parse_duration
+
     try:
         return None if text is None else parse_duration(text)
     except InputError as exc:
@@ -35,18 +39,17 @@ def delay_options(command: Any) -> Any:
 
     @wraps(command)
     def with_delays(**options: Any) -> Any:
-        given = {each.name: options.pop(each.name) for each in fields(Timing)}
+        given = {name: options.pop(name) for name in DELAYS}
         delays = {name: value for name, value in given.items() if value is not None}
         return command(delays=delays, **options)
 
     wrapped: Any = with_delays
-    for each in reversed(fields(Timing)):
-        usual = format_duration(getattr(Timing(), each.name))
+    for name, usual in reversed(DELAYS.items()):
         wrapped = click.option(
-            f"--{each.name}",
+            f"--{name}",
             callback=_duration,
             metavar="DURATION",
-            help=f"{_WORDS[each.name]} By default as at the last publish, else {usual}.",
+            help=f"{_WORDS[name]} By default as at the last publish, else {usual}.",
         )(wrapped)
     return wrapped
 

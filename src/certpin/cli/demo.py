@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import http.client
-import ssl
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli import demo_watch
-from certpin.cli.at_once import progress
-from certpin.cli.demo_matrix import compare, comparison_facts, print_comparison, totals
-from certpin.cli.describe import print_json
 from certpin.cli.main import FINDING
 from certpin.cli.options import json_option
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
-from certpin.errors import PinError
-from certpin.lab import Authority, Identity, LabServer
-from certpin.lab.attacks import CASES
-from certpin.lab.cast import LEGEND
-from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
-from certpin.tls import PinnedSSLContext
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
 
     from certpin.cli.demo_matrix import Compared
+    from certpin.errors import PinError
+    from certpin.lab import Authority, Identity, LabServer
 
 HOST = "localhost"
 _SECRET = "/transfer?amount=100"  # noqa: S105  # what must not reach the attacker
@@ -90,6 +82,9 @@ def demo(ctx: click.Context, watched: bool, as_json: bool) -> None:
 
     Exit code 0: everything went as it should.
     """
+    from certpin.cli.demo_matrix import comparison_facts, print_comparison, totals
+    from certpin.lab.cast import LEGEND
+
     if watched and as_json:
         raise click.UsageError("--watch serves pages until Ctrl-C: it cannot go with --json")
     scenes: list[Scene] = []
@@ -117,6 +112,8 @@ def demo(ctx: click.Context, watched: bool, as_json: bool) -> None:
 
 def _end_in_the_watch(stage: Stage, *, wanted: bool) -> None:
     """Where it was asked for, or where somebody is there to be asked."""
+    from certpin.cli import demo_watch
+
     if not wanted and not (sys.stdin.isatty() and sys.stdout.isatty()):
         click.echo("and all of it in the watch, in a browser:\n  certpin demo --watch")
         return
@@ -128,6 +125,10 @@ def _end_in_the_watch(stage: Stage, *, wanted: bool) -> None:
 
 def _compare(*, quiet: bool) -> list[Compared]:
     """Run the matrix, with a count on a terminal."""
+    from certpin.cli.at_once import progress
+    from certpin.cli.demo_matrix import compare
+    from certpin.lab.attacks import CASES
+
     with progress(2 * (len(CASES) + 2), "attacking", quiet=quiet) as advance:
         return compare(lambda _: advance())
 
@@ -142,6 +143,12 @@ def _sum(counts: dict[str, int]) -> str:
 
 def set_stage() -> Stage:
     """Make keys and certificates, fresh each time, and both clients."""
+    import ssl
+
+    from certpin.lab import Authority
+    from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
+    from certpin.tls import PinnedSSLContext
+
     root = Authority("Honest Root")
     bank = root.intermediate("Honest Intermediate")
     rogue = Authority("Rogue Root (installed on this machine)")
@@ -159,6 +166,8 @@ def set_stage() -> Stage:
 
 def play(stage: Stage) -> Iterator[Scene]:
     """Run the scenes in order."""
+    from certpin.lab import LabServer
+
     with LabServer(stage.server, b"your balance is 1,234.56\n") as server:
         yield _scene("The bank's own server", "pinned", server, stage.pinned, accepted=True)
         server.use(stage.attacker)
@@ -186,7 +195,11 @@ def _scene(
 
 
 def _call(port: int, context: ssl.SSLContext) -> PinError | None:
-    connection = http.client.HTTPSConnection(HOST, port, timeout=10, context=context)
+    from http.client import HTTPSConnection
+
+    from certpin.errors import PinError
+
+    connection = HTTPSConnection(HOST, port, timeout=10, context=context)
     try:
         connection.request("GET", _SECRET)
         connection.getresponse().read()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,11 +18,6 @@ if TYPE_CHECKING:
     from certpin.x509.keys import PublicKey
 
     Fact = Callable[[Certificate], Any]
-
-
-def print_json(value: object) -> None:
-    """Print a JSON document to standard output."""
-    click.echo(json.dumps(value, indent=2))
 
 
 def certificate_facts(certificate: Certificate, now: datetime) -> dict[str, Any]:

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.describe import print_json
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
-from certpin.errors import PinFileError
-from certpin.pinfile import PinSet
-from certpin.pinfile.disk import MAX_PIN_FILE_BYTES
-from certpin.pins import utc_now
-from certpin.pins.changes import WEIGHTS, Change, changes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from certpin.pinfile import PinSet
+    from certpin.pins.changes import Change
 
 _COLOURS = {"safe": "green", "careful": "yellow", "breaks": "red"}
 _STDIN = "-"
@@ -44,6 +42,9 @@ def diff(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
 
     Exit code 0: nothing breaks. 1: something does. 2: a file that must not be used.
     """
+    from certpin.pins import utc_now
+    from certpin.pins.changes import changes
+
     if str(old) == str(new) == _STDIN:
         raise click.UsageError("one of the two has to be a file")
     before, after = _load(old, beside=new), _load(new, beside=old)
@@ -57,6 +58,10 @@ def diff(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
 
 def _load(path: Path, *, beside: Path) -> PinSet:
     """Read a pin file, or standard input as one in the folder of the other."""
+    from certpin.errors import PinFileError
+    from certpin.pinfile import PinSet
+    from certpin.pinfile.disk import MAX_PIN_FILE_BYTES
+
     if str(path) != _STDIN:
         return PinSet.load(path)
     data = sys.stdin.buffer.read(MAX_PIN_FILE_BYTES + 1)
@@ -80,6 +85,8 @@ def _facts(old: PinSet, new: PinSet, found: Sequence[Change]) -> dict[str, Any]:
 
 
 def _tell(old: PinSet, new: PinSet, found: Sequence[Change]) -> None:
+    from certpin.pins.changes import WEIGHTS
+
     click.echo(fold(f"{new.name}: version {old.version} to {new.version}", sys.stdout))
     host = ""
     for each in found:

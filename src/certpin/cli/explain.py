@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.describe import print_json
+from certpin.cli.group import unknown
 from certpin.cli.options import json_option
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
-from certpin.pinfile.lint import RULES
 
 if TYPE_CHECKING:
     from certpin.pinfile.lint import Rule
@@ -26,9 +25,11 @@ def explain(name: str | None, as_json: bool) -> None:
     For each rule you learn how the mistake locks out or exposes, what to do, who says so, and a
     pin file with the mistake and one without. In those, sha256/ONE and the like stand for pins.
     """
+    from certpin.pinfile.lint import RULES
+
     rules = [_rule(name)] if name else list(RULES.values())
     if as_json:
-        print_json([_facts(rule) for rule in rules])
+        print_json({"rules": [_facts(rule) for rule in rules]})
     elif name:
         _explain(rules[0])
     else:
@@ -38,11 +39,11 @@ def explain(name: str | None, as_json: bool) -> None:
 
 
 def _rule(name: str) -> Rule:
+    from certpin.pinfile.lint import RULES
+
     if name in RULES:
         return RULES[name]
-    near = get_close_matches(name[:80], RULES, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else "certpin explain lists them."
-    raise click.UsageError(f"there is no rule {name[:80]!r}. {hint}")
+    raise click.UsageError(unknown("rule", name, list(RULES), "`certpin explain`"))
 
 
 def _facts(rule: Rule) -> dict[str, Any]:

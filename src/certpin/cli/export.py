@@ -7,24 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.describe import print_json
 from certpin.cli.hosts import host_option, select_policies
 from certpin.cli.main import FINDING, HOLDS
-from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.placing import Placed, compare, place, where
+from certpin.cli.options import format_name, json_option, pin_file_option
+from certpin.cli.reply import print_json
 from certpin.cli.screen import say
-from certpin.cli.signed_source import signed_source
-from certpin.errors import ConfigError
-from certpin.formats import FORMATS, only
-from certpin.pinfile import PinSet
 
 if TYPE_CHECKING:
+    from certpin.cli.placing import Placed
     from certpin.formats import Export, Format
+    from certpin.pinfile import PinSet
 
 
 def _list_formats(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
+    from certpin.formats import FORMATS
+
     formatter = ctx.make_formatter()
     formatter.write_dl([(each.name, each.title) for each in FORMATS.values()])
     click.echo(formatter.getvalue(), nl=False)
@@ -32,7 +31,7 @@ def _list_formats(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
 
 
 @click.command()
-@click.argument("name", metavar="FORMAT", type=click.Choice(list(FORMATS)))
+@click.argument("name", metavar="FORMAT", type=format_name)
 @pin_file_option
 @click.option(
     "--out",
@@ -111,6 +110,11 @@ def export(
     Exit code 0: written, or up to date. 1: out of date, or a loss under --strict. 2: it was
     refused, and nothing is written.
     """  # noqa: D301  # click reads the \b itself
+    from certpin.cli.placing import compare, place, where
+    from certpin.cli.signed_source import signed_source
+    from certpin.formats import FORMATS, only
+    from certpin.pinfile import PinSet
+
     pins = PinSet.load(path)
     if release:
         _refuse_debug(pins)
@@ -133,6 +137,8 @@ def export(
 
 
 def _refuse_debug(pins: PinSet) -> None:
+    from certpin.errors import ConfigError
+
     if pins.debug:
         raise ConfigError(
             "the pin file has a [debug] section: whoever holds that authority's key could read "
@@ -143,6 +149,8 @@ def _refuse_debug(pins: PinSet) -> None:
 
 
 def _print(chosen: Format, made: Export, *, quiet: bool) -> list[Placed]:
+    from certpin.cli.placing import Placed
+
     if quiet:
         return [Placed(Path(file.path), file.text, "printed") for file in made.files]
     if len(made.files) > 1:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from certpin.cli.group import unknown
 from certpin.errors import CertpinError
 from certpin.pinfile.lint import ExportedFile
 from certpin.pins.meaning import meaning
@@ -37,7 +38,7 @@ def _pair(text: str) -> tuple[Format, str]:
     if not equals or not path:
         raise click.UsageError(f"--exported {text!r} is not FORMAT=PATH")
     if name not in FORMATS:
-        raise click.UsageError(f"no such format: {name!r} (certpin export --list)")
+        raise click.UsageError(unknown("format", name, list(FORMATS), "`certpin export --list`"))
     return FORMATS[name], path
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.describe import print_json
+from certpin.cli.reply import print_document, print_json
 from certpin.cli.screen import fold
 from certpin.pinfile.lint import SEVERITIES, Document, Finding, Report
 
@@ -49,7 +49,7 @@ def print_sarif(done: Sequence[Linted]) -> None:
     """Print the findings as SARIF."""
     from certpin.cli.lint_sarif import to_sarif
 
-    print_json(to_sarif([each.report for each in done]))
+    print_document(to_sarif([each.report for each in done]))
 
 
 def print_github(done: Sequence[Linted]) -> None:

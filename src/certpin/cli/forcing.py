@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.screen import say
-from certpin.rotation.breach import in_utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +55,8 @@ class Forcing:
 
 def told(breach: Breach) -> str:
     """A breach in words, with the invariant that it breaks."""
+    from certpin.rotation.breach import in_utc
+
     lines = [f"{breach.problem} (invariant {breach.invariant})", f"  at risk: {breach.at_risk}"]
     if breach.safe_from:
         lines.append(f"  safe from: {in_utc(breach.safe_from)}")

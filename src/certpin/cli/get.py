@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.describe import print_json
 from certpin.cli.options import json_option, pin_file_option, timeout_option
-from certpin.cli.request import PinnedConnection, Request
-from certpin.errors import DialError, PinError
-from certpin.pinfile import PinSet
-from certpin.probe import join_address
-from certpin.probe.words import describe
-from certpin.tls import PinnedSSLContext
-from certpin.x509 import printable
+from certpin.cli.reply import print_json
 
 if TYPE_CHECKING:
+    from http.client import HTTPResponse
     from pathlib import Path
+
+    from certpin.cli.request import PinnedConnection, Request
+    from certpin.errors import DialError
 
 # What is kept in memory of an answer; a longer one is an error, not cut off in silence.
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -71,6 +67,10 @@ def get(
     Exit code 0: there was an answer, whatever its status. 1: the connection was refused.
     3: there was no answer.
     """
+    from certpin.cli.request import PinnedConnection, Request
+    from certpin.pinfile import PinSet
+    from certpin.tls import PinnedSSLContext
+
     request = Request.read(url, method, headers, data)
     context = PinnedSSLContext(PinSet.load(path))
     with closing(PinnedConnection(request, context, connect, timeout)) as connection:
@@ -87,17 +87,20 @@ def get(
         _show(response, body, include=include)
 
 
-def _answer(
-    connection: PinnedConnection, request: Request
-) -> tuple[http.client.HTTPResponse, bytes]:
+def _answer(connection: PinnedConnection, request: Request) -> tuple[HTTPResponse, bytes]:
     """Send the request and read the whole answer. Raises ``PinError`` or ``DialError``."""
+    from http.client import HTTPException
+
+    from certpin.errors import PinError
+    from certpin.probe.words import describe
+
     try:
         request.send(connection)
         response = connection.getresponse()
         body = response.read(MAX_BODY_BYTES + 1)
     except PinError:
         raise
-    except (OSError, http.client.HTTPException) as exc:
+    except (OSError, HTTPException) as exc:
         raise _no_answer(request, describe(exc)) from exc
     if len(body) > MAX_BODY_BYTES:
         raise _no_answer(request, f"the answer has more than {MAX_BODY_BYTES} bytes")
@@ -107,6 +110,8 @@ def _answer(
 
 
 def _no_answer(request: Request, problem: str) -> DialError:
+    from certpin.errors import DialError
+
     return DialError(
         f"no answer: {problem}",
         host=request.host,
@@ -116,10 +121,14 @@ def _no_answer(request: Request, problem: str) -> DialError:
 
 
 def _look_at(request: Request) -> str:
+    from certpin.probe import join_address
+
     return f"look at the server: certpin pin {join_address(request.host, request.port)}"
 
 
-def _show(response: http.client.HTTPResponse, body: bytes, *, include: bool) -> None:
+def _show(response: HTTPResponse, body: bytes, *, include: bool) -> None:
+    from certpin.x509 import printable
+
     if include:
         click.echo(printable(f"{response.status} {response.reason}"))
         for name, value in response.getheaders():

@@ -6,24 +6,24 @@ The file has an underscore, since a module that is called ``import`` cannot be i
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, get_args
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.describe import print_json
-from certpin.cli.importing import Importing
-from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.screen import fold
-from certpin.cli.source import read_source
-from certpin.formats import FORMATS, Wishes
-from certpin.pins import Mode
+from certpin.cli.choices import MODES
+from certpin.cli.options import format_name, json_option, pin_file_option
+from certpin.cli.reply import print_json
+from certpin.cli.screen import fold, say
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from certpin.pins import Mode
+
 
 @click.command("import")
-@click.argument("name", metavar="FORMAT", type=click.Choice(list(FORMATS)))
+@click.argument("name", metavar="FORMAT", type=format_name)
 @click.argument("source", metavar="FILE")
 @pin_file_option
 @click.option("--name", "called", help="The name of a new pin file; by default what FILE says.")
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--mode",
-    type=click.Choice(get_args(Mode)),
+    type=click.Choice(MODES),
     help='"report" takes a file with one pin alone; by default what FILE says.',
 )
 @json_option
@@ -54,13 +54,23 @@ def import_(
     input. Comments and order of a pin file that is there stay, and its version goes up. A host
     that it has already is left alone where it means the same, and refused where it does not.
 
+    What a pin file has no place for is not imported, and each such element is a warning.
     A platform's file holds less than a pin file: it does not say which pin is the backup, say.
     Look at what was written before you use it.
 
     Exit code 0: it is written. 2: it was refused, and nothing is written.
     """
+    from certpin.cli.importing import Importing
+    from certpin.cli.source import read_source
+    from certpin.formats import FORMATS, FormatWarning, Wishes
+
     wishes = Wishes(name=called or "", host=host, mode=mode)
-    pins = FORMATS[name].load(read_source(source), wishes)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FormatWarning)
+        pins = FORMATS[name].load(read_source(source), wishes)
+    dropped = [str(each.message).removeprefix("not imported: ") for each in caught]
+    for each in dropped:
+        say("certpin: warning", f"not imported: {each}")
     importing = Importing(path, pins, named=called is not None)
     importing.save()
     facts: dict[str, Any] = {
@@ -70,6 +80,7 @@ def import_(
         "added": [str(policy.pattern) for policy in importing.added],
         "kept": [str(policy.pattern) for policy in importing.kept],
         "anchors": [str(each) for each in importing.anchors],
+        "dropped": dropped,
     }
     if as_json:
         print_json(facts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,8 @@ def ended_by_signals() -> Iterator[None]:
     Another one shall not break off the clearing up, nor the summary: after the first, all that
     come until the program has ended are ignored.
     """
+    import signal
+
     came = False
 
     def stop(*_: object) -> None:

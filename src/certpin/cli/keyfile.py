@@ -10,7 +10,6 @@ import click
 
 from certpin.cli.options import PASSPHRASE_VARIABLE
 from certpin.errors import ConfigError
-from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +65,8 @@ def _fill(descriptor: int, pem: bytes) -> None:
 
 
 def _misnamed(path: Path, what: str, option: str) -> ConfigError:
+    from certpin.x509 import printable
+
     name = printable(str(path))
     return ConfigError(
         f"there is no {name}, and {what} is not made under that name: it would be a private one",
@@ -76,6 +77,8 @@ def _misnamed(path: Path, what: str, option: str) -> ConfigError:
 
 
 def _unwritable(path: Path, exc: OSError, what: str, option: str) -> ConfigError:
+    from certpin.x509 import printable
+
     return ConfigError(
         f"{what} cannot be written to {printable(str(path))}: {exc.strerror}",
         key=option,

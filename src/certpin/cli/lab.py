@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import click
 
-from certpin.cli.lab_attacks import attacks
-from certpin.cli.lab_serve import serve
+from certpin.cli.group import LazyGroup
+
+COMMANDS = {
+    "attacks": "List the attacks, or explain one.",
+    "serve": "Serve the attacks to a device, host by host.",
+}
+_MODULES = {
+    "attacks": "lab_attacks",
+    "serve": "lab_serve",
+}
 
 
-@click.group()
+@click.group(cls=LazyGroup, lazy=COMMANDS, modules=_MODULES)
 def lab() -> None:
     """List the attacks, or serve them to a device."""
-
-
-lab.add_command(attacks)
-lab.add_command(serve)

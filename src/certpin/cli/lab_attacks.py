@@ -7,33 +7,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.describe import print_json
+from certpin.cli.choices import STYLES
+from certpin.cli.group import unknown
 from certpin.cli.options import json_option
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
-from certpin.lab.attacks import CASES, CONTROL
-from certpin.lab.case import Family, Style
-from certpin.lab.cast import LEGEND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from certpin.lab.case import Case
+    from certpin.lab.case import Case, Style
 
 
 def find_case(name: str) -> Case:
     """The case of this name. Raises ``click.BadParameter``, with what may be meant."""
+    from certpin.lab.attacks import CASES, CONTROL
+
     known = {case.name: case for case in (CONTROL, *CASES)}
     if name in known:
         return known[name]
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, known, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else "`certpin lab attacks` lists them."
-    raise click.BadParameter(f"there is no case {name[:80]!r}. {hint}")
+    raise click.BadParameter(unknown("case", name, list(known), "`certpin lab attacks`"))
 
 
 def chosen_cases(names: Iterable[str]) -> list[Case]:
     """The cases of these names, each once; all of them where none is named. No control."""
+    from certpin.lab.attacks import CASES, CONTROL
+
     chosen = [find_case(name) for name in names] or list(CASES)
     return [case for case in dict.fromkeys(chosen) if case is not CONTROL]
 
@@ -42,7 +41,7 @@ def chosen_cases(names: Iterable[str]) -> list[Case]:
 @click.argument("name", required=False)
 @click.option(
     "--style",
-    type=click.Choice([each.value for each in Style]),
+    type=click.Choice(STYLES),
     help="Show what is right for a client of this style alone.",
 )
 @json_option
@@ -53,12 +52,15 @@ def attacks(name: str | None, style: str | None, as_json: bool) -> None:
     without pins (none), pinned on the server's key (leaf), and pinned on an authority (ca). With
     NAME: what the case guards against, where it was seen, and how to mend a client that fails it.
     """
+    from certpin.lab.attacks import CASES, CONTROL
+    from certpin.lab.case import Family, Style
+
     styles = [Style(style)] if style else list(Style)
     families = list(Family)
     every = sorted((CONTROL, *CASES), key=lambda case: families.index(case.family))
     cases = [find_case(name)] if name else every
     if as_json:
-        print_json([case_facts(case) for case in cases])
+        print_json({"cases": [case_facts(case) for case in cases]})
     elif name:
         _explain(cases[0], styles)
     else:
@@ -67,6 +69,8 @@ def attacks(name: str | None, style: str | None, as_json: bool) -> None:
 
 def case_facts(case: Case) -> dict[str, Any]:
     """A case as JSON."""
+    from certpin.lab.case import Style
+
     return {
         "name": case.name,
         "family": case.family.value,
@@ -96,6 +100,8 @@ def _explain(case: Case, styles: list[Style]) -> None:
 
 
 def _list(cases: Iterable[Case], styles: list[Style]) -> None:
+    from certpin.lab.cast import LEGEND
+
     click.echo(fold(f"{LEGEND}\n", sys.stdout))
     family = ""
     for case in cases:

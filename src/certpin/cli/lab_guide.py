@@ -33,6 +33,24 @@ def reach(address: str) -> str:
     return own_address() or address if address in {_ANYBODY, "::"} else address
 
 
+def phone_reaches(address: str) -> bool:
+    """Return True if a phone can reach a lab that listens there, in some network."""
+    there = ipaddress.ip_address(reach(address))
+    return not (there.is_loopback or there.is_unspecified)
+
+
+def how_to_listen(port: int = 0) -> str:
+    """Say how to listen where a phone can reach the lab."""
+    own = own_address()
+    if not own:
+        return (
+            "Connect this machine to the network of the phone, Wi-Fi or the phone's own hotspot, "
+            "and listen on its address there: --listen ADDRESS."
+        )
+    words = f"--listen {own} --port {port}" if port else f"--listen {own}"
+    return f"For a phone in the same network: {words}"
+
+
 def guide(address: str, port: int, hosts: Sequence[str], roots: Sequence[Certificate]) -> list[str]:
     """The lines to print, for whoever holds the device. ``roots`` are what it must trust."""
     there = reach(address)
@@ -78,13 +96,9 @@ _REAL_PINS = (
 
 
 def _reachable(address: str, port: int) -> list[str]:
-    """What to pass, where only this machine reaches the lab; a warning, where everybody does."""
+    """Say what to pass if only this machine reaches the lab; warn if every machine does."""
     if ipaddress.ip_address(address).is_loopback:
-        own = own_address()
-        if not own:
-            return ["Only this machine reaches it. For a phone: --listen ADDRESS."]
-        words = f"--listen {own} --port {port}"
-        return [f"Only this machine reaches it. For a phone in the same network: {words}"]
+        return [f"Only this machine reaches it. {how_to_listen(port)}"]
     return ["Everybody who reaches this address can use it as a proxy, while the lab runs."]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from certpin.cli.lab_guide import guide, reach
+from certpin.cli.reply import print_event, print_last
 from certpin.cli.screen import fold
 from certpin.lab.judge import Outcome
 from certpin.lab.report.words import OUTCOMES, explain
@@ -89,8 +89,8 @@ class JsonLines:
     def begin(self) -> None:
         """Where the lab is."""
         roots = [root.sha256.hex() for root in self._lab.roots]
-        _line(
-            event="begun",
+        print_event(
+            "begun",
             address=self._lab.address,
             port=self._lab.port,
             hosts=list(self._lab.schedule.hosts),
@@ -101,8 +101,8 @@ class JsonLines:
 
     def result(self, host: str, result: Result) -> None:
         """A case is settled."""
-        _line(
-            event="case",
+        print_event(
+            "case",
             host=host,
             case=result.case.name,
             expected=result.expect.value,
@@ -116,7 +116,7 @@ class JsonLines:
 
     def end(self, standings: Sequence[Standing]) -> None:
         """How far every host came."""
-        _line(event="ended", hosts=[_standing_facts(each) for each in standings])
+        print_last(event="ended", hosts=[_standing_facts(each) for each in standings])
 
 
 def _standing_facts(standing: Standing) -> dict[str, Any]:
@@ -135,11 +135,6 @@ def _standing_facts(standing: Standing) -> dict[str, Any]:
         "undecided": counts[Outcome.UNDECIDED],
         "not_run": counts[Outcome.NOT_RUN],
     }
-
-
-def _line(**fields: Any) -> None:
-    click.echo(json.dumps(fields))
-    sys.stdout.flush()
 
 
 def instructions(lab: DeviceLab) -> list[str]:

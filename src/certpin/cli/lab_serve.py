@@ -7,27 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from certpin.cli.choices import STYLES
 from certpin.cli.interrupt import ended_by_signals
-from certpin.cli.lab_attacks import chosen_cases
-from certpin.cli.lab_screen import screen
-from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
+from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE, report_error
 from certpin.cli.options import ca_file_option, json_option
-from certpin.cli.screen import say
-from certpin.cli.upstream import find_upstreams
-from certpin.lab.case import Style
-from certpin.lab.folder import default_folder
-from certpin.lab.judge import Outcome
-from certpin.lab.serve.device import DeviceLab
-from certpin.lab.serve.kept import kept
-from certpin.lab.trouble import LabError
-from certpin.pins import normalise, utc_now
-from certpin.pins.hosts import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin.cli.lab_screen import Screen
-    from certpin.lab.serve.device import Standing
+    from certpin.lab.serve.device import DeviceLab, Standing
 
 _WIREGUARD = 51820  # what WireGuard's own examples use
 _GLANCE = 0.25  # seconds from one look at the lab to the next
@@ -35,14 +24,24 @@ _GLANCE = 0.25  # seconds from one look at the lab to the next
 
 def _hosts(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[str]:
     """Each host once, in the one spelling that connections are compared with."""
+    from certpin.pins import normalise
+
     return list(dict.fromkeys(map(normalise, names)))
 
 
 def _address(ctx: click.Context, parameter: click.Parameter, text: str) -> str:
+    from certpin.pins.hosts import is_address
+
     address = text.strip("[]")
     if not is_address(address):
         raise click.BadParameter("give an address of this machine, such as 192.168.1.23")
     return address
+
+
+def _default_folder() -> Path:
+    from certpin.lab.folder import default_folder
+
+    return default_folder()
 
 
 @click.command()
@@ -57,8 +56,8 @@ def _address(ctx: click.Context, parameter: click.Parameter, text: str) -> str:
 )
 @click.option(
     "--style",
-    type=click.Choice([each.value for each in Style]),
-    default=Style.LEAF.value,
+    type=click.Choice(STYLES),
+    default="leaf",
     show_default=True,
     help="How the app is pinned: on the server's key (leaf), on an authority (ca), not at all.",
 )
@@ -83,7 +82,7 @@ def _address(ctx: click.Context, parameter: click.Parameter, text: str) -> str:
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
-    default=default_folder,
+    default=_default_folder,
     show_default="your folder for data",
     metavar="FOLDER",
     help="Where the lab keeps its roots and keys, so that a device is set up once.",
@@ -150,6 +149,15 @@ def serve(
     Exit code 0: every case came out right. 1: an attack got through, or a legitimate server was
     refused. 3: not every case was played, or nothing came, or the lab cannot run here.
     """  # noqa: D301  # click reads the \b itself
+    from certpin.cli.lab_attacks import chosen_cases
+    from certpin.cli.lab_screen import screen
+    from certpin.cli.upstream import find_upstreams
+    from certpin.lab.case import Style
+    from certpin.lab.serve.device import DeviceLab
+    from certpin.lab.serve.kept import kept
+    from certpin.lab.trouble import LabError
+    from certpin.pins import utc_now
+
     cases = chosen_cases(names)
     real = find_upstreams(hosts, pin_file, upstreams, ca_file)
     try:
@@ -166,13 +174,15 @@ def serve(
         with ended_by_signals(), lab, screen(lab, as_json=as_json) as shown:
             standings = _watch(lab, shown)
     except LabError as exc:
-        say("certpin", str(exc))
+        report_error(exc)
         ctx.exit(INCONCLUSIVE)
     ctx.exit(exit_code(standings))
 
 
 def exit_code(standings: Sequence[Standing]) -> int:
     """What a session means for a shell."""
+    from certpin.lab.judge import Outcome
+
     outcomes = {result.outcome for each in standings for result in each.results}
     if Outcome.WRONG in outcomes:
         return FINDING

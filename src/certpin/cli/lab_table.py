@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from certpin.cli.lab_guide import reach
+from certpin.cli.lab_guide import how_to_listen, phone_reaches, reach
 from certpin.cli.lab_screen import instructions, summary
 from certpin.cli.matrix import _COLOURS, _SHOULD
+from certpin.cli.screen import fold
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
@@ -38,16 +40,26 @@ class LiveTable:
 
     def begin(self) -> None:
         """How to bring the device in; then the table."""
-        configuration = self._lab.peer_configuration(reach(self._lab.address))
-        if configuration:
-            from certpin.lab.qr import qr_text
-
-            click.echo("Scan this with the WireGuard app of the device:")
-            self._console.print(qr_text(configuration))
+        self._print_tunnel()
         click.echo("\n".join(instructions(self._lab)))
         self._live.start()
         self._row("host", "case", "should", "did", "", "what arrived", style="bold")
         self.look()
+
+    def _print_tunnel(self) -> None:
+        """Print the QR code of the tunnel, if a phone can reach the lab where it listens."""
+        address = self._lab.address
+        configuration = self._lab.peer_configuration(reach(address))
+        if not configuration:
+            return
+        if not phone_reaches(address):
+            problem = f"There is no QR code, as no phone can reach {address}."
+            click.echo(fold(f"{problem} {how_to_listen()}", sys.stdout))
+            return
+        from certpin.lab.qr import qr_text
+
+        click.echo("Scan this with the WireGuard app of the device:")
+        self._console.print(qr_text(configuration))
 
     def result(self, host: str, result: Result) -> None:
         """A case is settled."""

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from typing import TYPE_CHECKING
 
 import click
 
 from certpin.cli.screen import say
-from certpin.errors import ConfigError, JournalError
-from certpin.pinfile.editor import PinFileEditor
-from certpin.pinfile.writing import write_atomically
-from certpin.rotation import (
-    Event,
-    Field,
-    Situation,
-    Timing,
-    after,
-    contradictions,
-    format_journal,
-)
-from certpin.watch.journal import journal_beside, load_journal
-from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.pins import HostPolicy, PinSet
-    from certpin.rotation import Sighting
+    from certpin.rotation import Event, Field, Sighting, Situation, Timing
 
 _LONGEST_NAME = 100  # of whoever did it; a login name has 32
 
@@ -50,6 +35,10 @@ class Ledger:
     """
 
     def __init__(self, path: Path) -> None:
+        from certpin.pinfile.editor import PinFileEditor
+        from certpin.rotation import contradictions
+        from certpin.watch.journal import journal_beside, load_journal
+
         self.path = path
         self.journal = journal_beside(path)
         self.editor = PinFileEditor.open(path)
@@ -73,6 +62,8 @@ class Ledger:
     @property
     def timing(self) -> Timing:
         """The delays that were given at the last publish, or the defaults."""
+        from certpin.rotation import Timing
+
         return self.history.timing or Timing()
 
     def situation(
@@ -83,6 +74,8 @@ class Ledger:
         timing: Timing | None = None,
     ) -> Situation:
         """What is known of one host."""
+        from certpin.rotation import Situation
+
         return Situation(
             self.pins,
             policy.pattern,
@@ -95,6 +88,8 @@ class Ledger:
 
     def need_a_version(self) -> None:
         """Raise ``ConfigError`` where nobody knows what clients hold."""
+        from certpin.errors import ConfigError
+
         if not self.field.versions:
             raise ConfigError(
                 f"{self.journal} knows of no version that is in the field",
@@ -105,6 +100,10 @@ class Ledger:
 
     def commit(self, events: Sequence[Event]) -> None:
         """Write both, or neither. The journal comes last: it says what was done."""
+        from certpin.errors import JournalError
+        from certpin.pinfile.writing import write_atomically
+        from certpin.rotation import after, format_journal
+
         changed = self.editor.text != self._before
         if changed:
             self.editor.save()
@@ -120,6 +119,10 @@ class Ledger:
 
 def name_of(who: str | None) -> str:
     """Who does it. A machine that has no names for its users has numbers."""
+    import getpass
+
+    from certpin.x509 import printable
+
     if who is None:
         try:
             who = getpass.getuser()

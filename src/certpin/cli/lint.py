@@ -8,20 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.exported import gather_exports
-from certpin.cli.findings import FORMATS, Linted
-from certpin.cli.lint_live import ask
+from certpin.cli.choices import ADOPTION_DAYS, LINT_FORMATS, SEVERITIES
 from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
 from certpin.cli.options import json_option, pin_file_option, timeout_option
 from certpin.cli.targets import ways_options
-from certpin.pinfile.lint import SEVERITIES, load_document
-from certpin.pinfile.lint import lint as judge
-from certpin.pinfile.lint.document import ADOPTION_DAYS
-from certpin.pins import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from certpin.cli.findings import Linted
     from certpin.cli.targets import Ways
     from certpin.pinfile.lint import Document, Severity
 
@@ -57,7 +52,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "output",
-    type=click.Choice(list(FORMATS)),
+    type=click.Choice(LINT_FORMATS),
     default="text",
     show_default=True,
     help="sarif is for code scanning, github for annotations of a pull request.",
@@ -89,6 +84,13 @@ def lint(
     Exit code 0: nothing, or nothing as bad as --fail-on. 1: such a finding. 2: a file that cannot
     be read at all. 3: nothing was found, but with --live nobody could be asked.
     """
+    from certpin.cli.exported import gather_exports
+    from certpin.cli.findings import FORMATS, Linted
+    from certpin.cli.lint_live import ask
+    from certpin.pinfile.lint import lint as judge
+    from certpin.pinfile.lint import load_document
+    from certpin.pins import utc_now
+
     if ways.named and not live:
         raise click.UsageError("--host, --connect and --starttls are for --live")
     now = utc_now()

@@ -5,30 +5,28 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from contextlib import suppress
-from importlib import import_module
-from keyword import iskeyword
-from typing import Any, NoReturn
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 import click
 
 from certpin._version import __version__
+from certpin.cli.group import LazyGroup
+from certpin.cli.reply import Reply
 from certpin.cli.screen import plain_warnings, say
-from certpin.errors import (
-    CertpinError,
-    ConfigError,
-    InputError,
-    PinError,
-    ProbeError,
-    StoreError,
-)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.errors import CertpinError, ConfigError
 
 # The exit codes of every command.
 HOLDS = 0
 FINDING = 1
 USAGE = 2
 INCONCLUSIVE = 3
-INTERRUPTED = 130  # as shells say it: 128 and the number of SIGINT
+INTERRUPTED = 130  # 128 and the number of SIGINT, as shells report it
+CLOSED = 141  # 128 and the number of SIGPIPE: the reader of the output has gone
 
 # A new command is one file with a function of its own name, and one line here. Each is loaded when
 # it is called: `certpin --version` starts no client library.
@@ -59,78 +57,132 @@ _PASSING = frozenset({"away", "busy", "disk", "full"})
 _SILENT = logging.NullHandler()
 
 
-def module_name(command: str) -> str:
-    """The module of a command, and its function there: no module can be called ``import``."""
-    return f"{command}_" if iskeyword(command) else command
+class _OutputError(Exception):
+    """Standard output cannot be written. The cause says why."""
 
 
-class CommandGroup(click.Group):
-    """Loads a command when it is called, and turns whatever happens into an exit code."""
+class CommandGroup(LazyGroup):
+    """The group of all commands: whatever happens becomes an exit code, and JSON if wanted."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the commands, in the order in which a newcomer needs them."""
-        return list(COMMANDS)
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take ``certpin help COMMAND`` as ``certpin COMMAND --help``."""
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
+        return super().parse_args(ctx, args)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load one command."""
-        if cmd_name not in COMMANDS:
-            return None
-        word = module_name(cmd_name)
-        command: click.Command = getattr(import_module(f"certpin.cli.{word}"), word)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that was asked for; where there is none, say which may be meant."""
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(_no_such_command(args[0]), ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without loading them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the options of certpin itself, which print its help for example."""
+        with _output_checked():
+            return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command, and end it where its output cannot be written."""
+        """Run a command."""
         try:
-            return super().invoke(ctx)
+            with _output_checked():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             raise click.Abort from None
-        except CertpinError:
-            raise
-        except OSError as exc:
-            if exc.filename is not None:
-                raise _unusable_file(exc) from exc
-            # Networks have errors of certpin's, and files have a name: this is the output.
-            _give_up_output()
-            if not isinstance(exc, BrokenPipeError):  # `certpin … | head` is nothing to tell
-                say("certpin", str(exc.strerror or exc))
-            ctx.exit(INCONCLUSIVE)
 
-    def main(self, *args: Any, **extra: Any) -> NoReturn:
+    def main(self, args: Any = None, *more: Any, **extra: Any) -> NoReturn:
         """Run a command, and end with one of the exit codes."""
+        words = list(sys.argv[1:] if args is None else args)
         with plain_warnings():
-            sys.exit(self._run(*args, **{**extra, "standalone_mode": False}))
+            sys.exit(self._main(words, *more, **extra))
 
-    def _run(self, *args: Any, **extra: Any) -> int:
+    def _main(self, words: list[str], *more: Any, **extra: Any) -> int:
+        reply = Reply(words)
         try:
-            return super().main(*args, **extra) or HOLDS
-        except CertpinError as exc:
-            say("certpin", _message(exc))
-            return _code(exc)
+            try:
+                code = self._run(reply, words, *more, **extra)
+            except KeyboardInterrupt:  # while an error was printed
+                code = INTERRUPTED
+            with _output_checked():
+                reply.finish(code)
+                sys.stdout.flush()
+        except _OutputError as exc:
+            return _without_output(exc)
+        return code
+
+    def _run(self, reply: Reply, words: list[str], *more: Any, **extra: Any) -> int:
+        extra |= {"standalone_mode": False, "obj": reply}
+        try:
+            return super().main(words, *more, **extra) or HOLDS
         except click.ClickException as exc:
-            exc.show()
+            if not reply.fail(exc, exc.format_message()):
+                exc.show()
             return exc.exit_code
-        except click.Abort:
+        except click.Abort as exc:
             if sys.stderr.isatty():
                 click.echo(err=True)  # the terminal shows ^C on this line
-            say("certpin", "stopped")
+            if not reply.fail(exc, "stopped"):
+                say("certpin", "stopped")
             return INTERRUPTED
+        except Exception as exc:
+            if not _is_ours(exc):
+                raise
+            report_error(exc, reply)
+            return _code(exc)
+
+
+def report_error(exc: CertpinError, reply: Reply | None = None) -> None:
+    """Print an error with which the command ends: on standard error, or as JSON."""
+    reply = reply or click.get_current_context().find_root().obj
+    if not reply.fail(exc, getattr(exc, "problem", str(exc))):
+        say("certpin", _message(exc))
+
+
+@contextmanager
+def extra_needed(extra: str, what: str) -> Iterator[None]:
+    """Say which extra to install if a package of it, or one that it needs, is missing.
+
+    Raises:
+        ConfigError: a package is missing.
+
+    """
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        package = (exc.name or "certpin").partition(".")[0]
+        if package == "certpin" or package in sys.stdlib_module_names:
+            raise
+        from certpin.errors import ConfigError
+
+        raise ConfigError(
+            f"{what} needs the package {package}", fix=f"pip install 'certpin[{extra}]'"
+        ) from exc
+
+
+@contextmanager
+def _output_checked() -> Iterator[None]:
+    """Separate failures of the output. Networks have errors of certpin's, and files have a name."""
+    try:
+        yield
+    except OSError as exc:
+        if _is_ours(exc):  # a PinError is an OSError
+            raise
+        if exc.filename is not None:
+            raise _unusable_file(exc) from exc
+        raise _OutputError from exc
+
+
+def _without_output(exc: _OutputError) -> int:
+    cause = exc.__cause__
+    with suppress(OSError):  # Python would try to write the rest once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(cause, BrokenPipeError):
+        return CLOSED
+    say("certpin", str(getattr(cause, "strerror", None) or cause))
+    return INCONCLUSIVE
+
+
+def _is_ours(exc: Exception) -> TypeGuard[CertpinError]:
+    from certpin.errors import CertpinError
+
+    return isinstance(exc, CertpinError)
 
 
 def _unusable_file(exc: OSError) -> ConfigError:
+    from certpin.errors import ConfigError
     from certpin.x509 import printable  # on first need: no command has been loaded yet
 
     return ConfigError(
@@ -141,12 +193,16 @@ def _unusable_file(exc: OSError) -> ConfigError:
 
 def _message(exc: CertpinError) -> str:
     """The error, with what to do on a line of its own."""
+    from certpin.errors import InputError
+
     if isinstance(exc, InputError) and exc.fix:
         return f"{exc.problem}\n  fix: {exc.fix}"
     return str(exc)
 
 
 def _code(exc: CertpinError) -> int:
+    from certpin.errors import PinError, ProbeError, StoreError
+
     if isinstance(exc, PinError):
         return FINDING
     if isinstance(exc, StoreError):
@@ -154,27 +210,15 @@ def _code(exc: CertpinError) -> int:
     return INCONCLUSIVE if isinstance(exc, ProbeError) else USAGE
 
 
-def _give_up_output() -> None:
-    """Let standard output lead nowhere: Python would try to write the rest once more at its end."""
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _no_such_command(name: str) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, COMMANDS, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(COMMANDS)}."
-    return f"there is no command {name[:80]!r}. {hint}"
-
-
 @click.group(
     cls=CommandGroup,
+    lazy=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 it holds; 1 a finding (pins don't match, a chain doesn't verify); "
-    "2 usage or a bad file; 3 inconclusive (the network).",
+    "2 usage or a bad file; 3 inconclusive (the network). `certpin help COMMAND` is the same as "
+    "`certpin COMMAND --help`.",
 )
-@click.version_option(__version__, prog_name="certpin")
+@click.version_option(__version__, "-V", "--version", prog_name="certpin")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Pin certificates, so that a client accepts its own server and nobody else.
@@ -197,7 +241,7 @@ def cli(ctx: click.Context) -> None:
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script."""
     for stream in (sys.stdout, sys.stderr):
         # A name that this terminal has no letters for shall not end the program.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

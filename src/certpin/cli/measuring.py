@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.measured_source import told_by
-from certpin.errors import InputError
-from certpin.rotation import Enough, measured
-from certpin.rotation.measured import CYCLE
+from certpin.cli.choices import CYCLE_DAYS
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.cli.ledger import Ledger
-    from certpin.rotation import Timing
+    from certpin.rotation import Enough, Timing
 
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%", re.ASCII)
 
@@ -43,9 +40,9 @@ _OPTIONS = (
     ),
     click.option(
         "--seen-days",
-        type=click.IntRange(CYCLE, 366),
+        type=click.IntRange(CYCLE_DAYS, 366),
         metavar="DAYS",
-        help=f"How many whole days in a row; {CYCLE} by default, and at least.",
+        help=f"How many whole days in a row; {CYCLE_DAYS} by default, and at least.",
     ),
 )
 
@@ -63,6 +60,9 @@ class Measuring:
         """Let it count. Raises ``ProbeError``, ``StoreError`` and ``ConfigError``: without an
         answer of the watch that was named, nothing goes on.
         """
+        from certpin.cli.measured_source import told_by
+        from certpin.rotation import measured
+
         if self.watch is None:
             return
         field, enough = ledger.history.field, self._enough()
@@ -81,13 +81,16 @@ class Measuring:
         self._enough()
 
     def _enough(self) -> Enough | None:
+        from certpin.errors import InputError
+        from certpin.rotation import Enough
+
         if self.enough is None or self.seen is None:
             return None
         percent = _PERCENT.fullmatch(self.enough.strip())
         if not percent:
             raise click.UsageError("--enough is a share, as in 99.9%")
         try:
-            return Enough(Fraction(percent[1]) / 100, self.seen, self.seen_days or CYCLE)
+            return Enough(Fraction(percent[1]) / 100, self.seen, self.seen_days or CYCLE_DAYS)
         except InputError as exc:
             raise click.UsageError(f"--enough: {exc.problem}") from exc
 

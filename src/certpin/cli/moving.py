@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.aim import aim, meant
 from certpin.cli.forcing import Forcing, forcing_options, of_host
-from certpin.cli.ledger import Ledger, name_of, who_option
 from certpin.cli.measuring import Measuring
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.outcome import Outcome
 from certpin.cli.vantages import Looked, Vantages, vantage_options
-from certpin.pins import utc_now
-from certpin.rotation import Event, Situation, standing
-from certpin.rotation.states import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.cli.forcing import Found
+    from certpin.cli.ledger import Ledger
+    from certpin.cli.outcome import Outcome
     from certpin.pins import HostPolicy, Pin, State
-    from certpin.rotation import Breach
+    from certpin.rotation import Breach, Situation
     from certpin.rotation.event import StepName
 
     Guard = Callable[[Situation, Pin], tuple[Breach, ...]]
@@ -50,6 +46,10 @@ class Move:
     policies: list[HostPolicy] = field(init=False)
 
     def __post_init__(self) -> None:
+        from certpin.cli.aim import aim, meant
+        from certpin.cli.ledger import Ledger
+        from certpin.pins import utc_now
+
         self.ledger = Ledger(self.path)
         self.ledger.need_a_version()
         wanted = aim(self.key)
@@ -74,6 +74,9 @@ class Move:
 
     def need(self, following: State, *, already: State | None = None) -> None:
         """Raise ``ConfigError`` unless the pin may go there, or is there already, at each host."""
+        from certpin.rotation import standing
+        from certpin.rotation.states import require
+
         for _, situation in self.situations():
             state = standing(situation, self.pin)
             if state != already:
@@ -100,6 +103,9 @@ class Move:
 
     def commit(self, breaches: Found) -> None:
         """Write the draft and the journal."""
+        from certpin.cli.ledger import name_of
+        from certpin.rotation import Event
+
         reason, who = self.forcing.recorded(breaches, self.looked), name_of(self.who)
         self.ledger.commit(
             [Event(self.now, who, self.step, name, self.pin, reason=reason) for name in self.names]
@@ -113,6 +119,8 @@ class Move:
 
     def outcome(self, breaches: Found, *said: str, following: str = "") -> Outcome:
         """How it ended, where nothing has been written yet."""
+        from certpin.cli.outcome import Outcome
+
         return Outcome(
             self.step,
             self.path,
@@ -131,6 +139,7 @@ def move_command(command: Any, also: Any = None) -> Any:
 
     ``also`` gives it more options.
     """
+    from certpin.cli.ledger import who_option
 
     @wraps(command)
     def run(

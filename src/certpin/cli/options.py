@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import ssl
 import sys
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -13,22 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.errors import CertificateParseError, InputError, TokenError
-from certpin.pinfile import PINS_VARIABLE
-from certpin.probe import (
-    PROTOCOLS,
-    Endpoint,
-    Observation,
-    observe,
-    probe_context,
-    split_address,
-)
-from certpin.probe.dial import PATIENCE
-from certpin.x509 import printable
-from certpin.x509.reader import MAX_FILE_BYTES, read_certificates
+from certpin.cli.choices import PINS_VARIABLE, PROBE_SECONDS, STARTTLS
+from certpin.cli.group import Name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
+
+    from certpin.probe import Endpoint, Observation
 
     Decorator = Callable[[Any], Any]
 
@@ -47,11 +37,29 @@ class _Seconds(click.FloatRange):
         return seconds
 
 
+def _want_json(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> bool:
+    ctx.find_root().obj.wanted = wanted
+    return wanted
+
+
 json_option: Decorator = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON, for programs."
+    "--json",
+    "as_json",
+    is_flag=True,
+    callback=_want_json,
+    help="Print JSON, for programs.",
 )
 
 PIN_FILE = Path("pins.toml")
+
+
+def _formats() -> Collection[str]:
+    from certpin.formats import FORMATS
+
+    return FORMATS
+
+
+format_name = Name("format", _formats, "`certpin export --list`")
 
 pin_file_option: Decorator = click.option(
     "-f",
@@ -68,7 +76,7 @@ pin_file_option: Decorator = click.option(
 timeout_option: Decorator = click.option(
     "--timeout",
     type=_Seconds(min=0.05, max=600),
-    default=PATIENCE,
+    default=PROBE_SECONDS,
     show_default=True,
     metavar="SECONDS",
     help="How long each step may take: connecting, STARTTLS, the handshake.",
@@ -81,14 +89,12 @@ ca_file_option: Decorator = click.option(
     help="Trust the authorities in this file (PEM) alone, not those of this machine.",
 )
 
-_PROTOCOL_NAMES = ", ".join(sorted(PROTOCOLS))
-
 _DIALLING: tuple[Decorator, ...] = (
     click.option(
         "--starttls",
-        type=click.Choice(sorted(PROTOCOLS)),
+        type=click.Choice(STARTTLS),
         metavar="PROTOCOL",
-        help=f"{_PROTOCOL_NAMES}: speak this protocol first, then begin TLS inside it.",
+        help=f"{', '.join(STARTTLS)}: speak this protocol first, then begin TLS inside it.",
     ),
     click.option(
         "--connect", metavar="ADDRESS[:PORT]", help="Call this address instead of the host's own."
@@ -113,6 +119,8 @@ class Dialling:
 
     def endpoint(self, target: str) -> Endpoint:
         """The server that HOST[:PORT] means. Raises ``HostError``."""
+        from certpin.probe import PROTOCOLS, Endpoint, split_address
+
         host, port = split_address(target, PROTOCOLS[self.starttls].port if self.starttls else 443)
         name = None if self.server_name is None else split_address(self.server_name)[0]
         connect = None if self.connect is None else split_address(self.connect, port)
@@ -120,6 +128,8 @@ class Dialling:
 
     def observe(self, target: str) -> Observation:
         """Dial a server and look. Raises ``ProbeError``."""
+        from certpin.probe import observe, probe_context
+
         context = probe_context(anchors_pem(self.ca_file))
         return observe(self.endpoint(target), context, patience=self.timeout)
 
@@ -153,6 +163,12 @@ def anchors_pem(ca_file: Path | None) -> str | None:
 
     Raises ``CertificateParseError``.
     """
+    import ssl
+
+    from certpin.errors import CertificateParseError, InputError
+    from certpin.x509 import printable
+    from certpin.x509.reader import read_certificates
+
     if ca_file is None:
         return None
     data = read_file(ca_file)
@@ -167,6 +183,10 @@ def anchors_pem(ca_file: Path | None) -> str | None:
 
 def read_file(path: Path) -> bytes:
     """What a file holds, as far as certpin reads any. Raises ``CertificateParseError``."""
+    from certpin.errors import CertificateParseError
+    from certpin.x509 import printable
+    from certpin.x509.reader import MAX_FILE_BYTES
+
     try:
         with path.open("rb") as file:
             return file.read(MAX_FILE_BYTES + 1)
@@ -189,6 +209,9 @@ def ask_passphrase() -> bytes | None:
 
 def ask_pin(token: str) -> str:
     """The PIN of a token: from the environment, or asked for on a terminal. For ``certpin.hsm``."""
+    from certpin.errors import TokenError
+    from certpin.x509 import printable
+
     if PIN_VARIABLE in os.environ:
         return os.environ[PIN_VARIABLE]
     if not sys.stdin.isatty():

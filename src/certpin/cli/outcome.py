@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.describe import print_json
 from certpin.cli.forcing import breach_facts
 from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
 
 if TYPE_CHECKING:

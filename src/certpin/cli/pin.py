@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from certpin.cli.describe import (
-    certificate_facts,
-    certificate_lines,
-    item_facts,
-    item_lines,
-    print_json,
-)
 from certpin.cli.main import FINDING
 from certpin.cli.options import (
     Dialling,
@@ -27,18 +19,13 @@ from certpin.cli.options import (
     read_file,
 )
 from certpin.cli.screen import fold
-from certpin.cli.unverified import what_to_do
-from certpin.errors import CertificateParseError, InputError
-from certpin.hsm import is_token_uri, open_key
-from certpin.pins import Pin, utc_now
-from certpin.probe import Observation
-from certpin.x509 import Certificate, printable
-from certpin.x509.reader import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from certpin.probe import Observation
+    from certpin.x509 import Certificate
     from certpin.x509.keys import PublicKey
 
 
@@ -91,10 +78,14 @@ def pin(
     trusts. If there is none, certpin says why and suggests nothing: then what you see may be
     an attacker's.
     """
+    from certpin.cli.reply import print_json
+    from certpin.pins import utc_now
+    from certpin.probe import Observation
+
     now = utc_now()
     sightings = [_see(target, dialling) for target in targets]
     if as_json:
-        print_json([_facts(each, now) for each in sightings])
+        print_json({"targets": [_facts(each, now) for each in sightings]})
     else:
         for each in sightings:
             _print(_lines(each, now, dialling, insecure=insecure))
@@ -113,6 +104,11 @@ class Content:
 
 
 def _see(target: str, dialling: Dialling) -> Observation | Content:
+    from certpin.errors import CertificateParseError, InputError
+    from certpin.hsm import is_token_uri, open_key
+    from certpin.x509 import printable
+    from certpin.x509.reader import read
+
     if is_token_uri(target):
         with open_key(target, ask_pin) as key:
             return Content(str(key.uri), (key.half,), "token")
@@ -143,6 +139,9 @@ def _is_file(path: Path) -> bool:
 
 
 def _facts(sighting: Observation | Content, now: datetime) -> dict[str, Any]:
+    from certpin.cli.describe import item_facts
+    from certpin.probe import Observation
+
     if isinstance(sighting, Observation):
         return observation_facts(sighting, now)
     items = [item_facts(item, now) for item in sighting.items]
@@ -152,6 +151,10 @@ def _facts(sighting: Observation | Content, now: datetime) -> dict[str, Any]:
 def _lines(
     sighting: Observation | Content, now: datetime, dialling: Dialling, *, insecure: bool
 ) -> Iterable[str]:
+    from certpin.cli.describe import item_lines
+    from certpin.probe import Observation
+    from certpin.x509 import printable
+
     if isinstance(sighting, Observation):
         yield from _observation_lines(sighting, now)
         yield ""
@@ -164,6 +167,9 @@ def _lines(
 
 def observation_facts(observation: Observation, now: datetime) -> dict[str, Any]:
     """What a server presented, as JSON."""
+    from certpin.cli.describe import certificate_facts
+    from certpin.cli.unverified import what_to_do
+
     verified = observation.verified
     return {
         "source": "server",
@@ -183,6 +189,8 @@ def observation_facts(observation: Observation, now: datetime) -> dict[str, Any]
 
 
 def _observation_lines(observation: Observation, now: datetime) -> Iterable[str]:
+    from certpin.cli.describe import certificate_lines
+
     yield click.style(
         f"{observation.endpoint} at {observation.address}, {observation.tls_version}",
         underline=True,
@@ -195,6 +203,11 @@ def _observation_lines(observation: Observation, now: datetime) -> Iterable[str]
 
 
 def _advice(observation: Observation, dialling: Dialling, *, insecure: bool) -> Iterable[str]:
+    import shlex
+
+    from certpin.cli.unverified import what_to_do
+    from certpin.pins import Pin
+
     endpoint = observation.endpoint
     if observation.verified is not None:
         words = ["certpin", "add", str(endpoint), *dialling.words(), "--backup-key", "backup.key"]

@@ -11,28 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from certpin.cli.choices import CLIENT_SECONDS, LAB_PROTOCOLS, STYLES
+from certpin.cli.group import unknown
 from certpin.cli.interrupt import ended_by_signals
-from certpin.cli.lab_attacks import chosen_cases
-from certpin.cli.main import INCONCLUSIVE
-from certpin.cli.matrix import MatrixPrinter
+from certpin.cli.main import INCONCLUSIVE, report_error
 from certpin.cli.options import ca_file_option, json_option
-from certpin.cli.placing import check_folder
+from certpin.cli.reply import print_json
 from certpin.cli.screen import say
-from certpin.cli.upstream import find_upstream
-from certpin.errors import ConfigError
-from certpin.formats import FORMATS
-from certpin.lab.case import Style
-from certpin.lab.client import PATIENCE, Command, exports_in
-from certpin.lab.lab import Lab
-from certpin.lab.report import FORMATS as REPORTS
-from certpin.lab.report.sarif import to_sarif
-from certpin.lab.report.tally import exit_code
-from certpin.lab.run import prove as run_matrix
-from certpin.lab.scratch import remove_leftovers
-from certpin.lab.session.protocols import PROTOCOLS
-from certpin.lab.trouble import LabError
-from certpin.pins import normalise
-from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +31,8 @@ _LEADING = ("{address}", "{port}", "{endpoint}")
 
 
 def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[Case]:
+    from certpin.cli.lab_attacks import chosen_cases
+
     return chosen_cases(names)
 
 
@@ -69,8 +56,8 @@ def _check_location(
 )
 @click.option(
     "--style",
-    type=click.Choice([each.value for each in Style]),
-    default=Style.LEAF.value,
+    type=click.Choice(STYLES),
+    default="leaf",
     show_default=True,
     help="How the client is pinned: on the server's key (leaf), on an authority (ca), not at all.",
 )
@@ -91,7 +78,7 @@ def _check_location(
 )
 @click.option(
     "--protocol",
-    type=click.Choice(sorted(PROTOCOLS)),
+    type=click.Choice(LAB_PROTOCOLS),
     default="http",
     show_default=True,
     help="What the client speaks. smtp, imap and postgres begin TLS inside (STARTTLS).",
@@ -132,7 +119,7 @@ def _check_location(
 @click.option(
     "--timeout",
     type=click.FloatRange(0.1, 3600),
-    default=PATIENCE,
+    default=CLIENT_SECONDS,
     show_default=True,
     metavar="SECONDS",
     help="How long one run of the client may take.",
@@ -194,6 +181,21 @@ def prove(
     """  # noqa: D301  # click reads the \b itself
     if sarif_location and not files["sarif"]:
         raise click.UsageError("--sarif-location is of use only with --sarif FILE")
+    from certpin.cli.matrix import MatrixPrinter
+    from certpin.cli.placing import check_folder
+    from certpin.cli.upstream import find_upstream
+    from certpin.lab.case import Style
+    from certpin.lab.client import Command
+    from certpin.lab.lab import Lab
+    from certpin.lab.report import FORMATS as REPORTS
+    from certpin.lab.report.json import run_facts
+    from certpin.lab.report.sarif import to_sarif
+    from certpin.lab.report.tally import exit_code
+    from certpin.lab.run import prove as run_matrix
+    from certpin.lab.scratch import remove_leftovers
+    from certpin.lab.trouble import LabError
+    from certpin.pins import normalise
+
     for file in filter(None, files.values()):
         check_folder(file)
     _check_exports(command)
@@ -216,10 +218,10 @@ def prove(
         with ended_by_signals(), lab, printer:
             run = run_matrix(lab, client, cases, jobs=jobs, progress=printer.show)
     except LabError as exc:
-        say("certpin", str(exc))
+        report_error(exc)
         ctx.exit(INCONCLUSIVE)
     if as_json:
-        click.echo(REPORTS["json"](run))
+        print_json(run_facts(run))
     else:
         printer.summarise(run)
     location = sarif_location or pin_file or Path("pins.toml")
@@ -235,15 +237,20 @@ def _way(command: tuple[str, ...]) -> str:
 
 def _check_exports(command: tuple[str, ...]) -> None:
     """Say before the run that there is no such format."""
+    from certpin.formats import FORMATS
+    from certpin.lab.client import exports_in
+
     for name in exports_in(command):
         if name not in FORMATS:
-            raise click.UsageError(
-                f"there is no format {name!r} in {{export:{name}}}. `certpin export --list` has all"
-            )
+            problem = unknown("format", name, list(FORMATS), "`certpin export --list`")
+            raise click.UsageError(f"{{export:{name[:80]}}}: {problem}")
 
 
 def _check_program(name: str) -> None:
     """Say before the run that the program cannot be started. Raises ``ConfigError``."""
+    from certpin.errors import ConfigError
+    from certpin.x509 import printable
+
     if "{" in name or which(name):  # a placeholder has its value during the run
         return
     if "/" not in name or not Path(name).is_file():
@@ -259,6 +266,9 @@ def _check_program(name: str) -> None:
 
 def _write(run: Run, files: dict[str, Any], formats: dict[str, Callable[[Run], str]]) -> None:
     """Write the reports that were asked for. Raises ``ConfigError``."""
+    from certpin.errors import ConfigError
+    from certpin.x509 import printable
+
     for name, path in files.items():
         if path is None:
             continue

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import click
 
-from certpin.cli.publish_init import init
-from certpin.cli.publish_keys import add_key
-from certpin.cli.publish_push import push
-from certpin.cli.publish_sign import sign
-from certpin.cli.publish_status import status
-from certpin.cli.publish_verify import verify
-from certpin.cli.publish_wultra import wultra
+from certpin.cli.group import LazyGroup
+
+COMMANDS = {
+    "init": "Make the keys and the first root, which apps bring with them.",
+    "add-key": "Bring a key into the next root, or put it into another one's place.",
+    "sign": "Sign, with the keys that are given, whatever they have to sign now.",
+    "push": "Bring what is signed to where clients fetch it.",
+    "status": "Show roles, keys and dates, and what waits to be signed or pushed.",
+    "wultra": "Sign a fingerprint list, for apps with the Wultra SDKs.",
+    "verify": "Tell whether the Wultra SDKs would accept a fingerprint list; if not, why not.",
+}
+_MODULES = {
+    "init": "publish_init",
+    "add-key": "publish_keys",
+    "sign": "publish_sign",
+    "push": "publish_push",
+    "status": "publish_status",
+    "wultra": "publish_wultra",
+    "verify": "publish_verify",
+}
 
 
-@click.group()
+@click.group(cls=LazyGroup, lazy=COMMANDS, modules=_MODULES)
 def publish() -> None:
     """Sign pin sets, and bring them to installed clients.
 
@@ -31,15 +44,3 @@ def publish() -> None:
 
     Needs pip install 'certpin[publish]'.
     """  # noqa: D301  # click reads the \b itself
-
-
-for each in (
-    init,
-    add_key,
-    sign,
-    push,
-    status,
-    wultra,
-    verify,
-):
-    publish.add_command(each)

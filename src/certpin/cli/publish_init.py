@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.publish_made import show
-from certpin.cli.publishing import extra_needed, open_office
-from certpin.cli.signing_keys import Purse, ask_new_passphrase
-from certpin.errors import ConfigError
-from certpin.pinfile import PinSet
-from certpin.pins import utc_now
+from certpin.cli.signing_keys import ask_new_passphrase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,7 +97,14 @@ def init(
 
     The online key must not be among the others: it is on a machine that somebody may break into.
     """
-    with extra_needed():
+    from certpin.cli.publish_made import show
+    from certpin.cli.publishing import open_office, tuf_needed
+    from certpin.cli.signing_keys import Purse
+    from certpin.errors import ConfigError
+    from certpin.pinfile import PinSet
+    from certpin.pins import utc_now
+
+    with tuf_needed():
         from tuf.api.metadata import Metadata
 
         from certpin.updates.dart import shortage
@@ -139,6 +140,7 @@ def init(
 
 def _why_not_flutter(pins: AnyPinSet) -> str:
     """Why Flutter apps could not follow such pins; empty where they can."""
+    from certpin.errors import ConfigError
     from certpin.formats.flutter.published import published
 
     try:
@@ -161,6 +163,8 @@ def _days(words: Sequence[str]) -> Mapping[str, int]:
 
 
 def _refuse_known(here: Path) -> None:
+    from certpin.errors import ConfigError
+
     if here.exists():
         raise ConfigError(
             f"{here} is there already",
@@ -184,6 +188,9 @@ def _refuse_twins(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind
 
 def _write(here: Path, ours: Settings, done: Signed) -> None:
     """Write the whole folder beside its place, and put it there at once."""
+    import tempfile
+
+    from certpin.errors import ConfigError
     from certpin.updates.publish import folder, settings
 
     try:

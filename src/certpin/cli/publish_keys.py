@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.describe import print_json
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.publishing import (
-    extra_needed,
-    held_office,
-    kind_of,
-    open_office,
-    wait_facts,
-    wait_words,
-)
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
-from certpin.cli.signing_keys import Purse, ask_new_passphrase
+from certpin.cli.signing_keys import ask_new_passphrase
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +59,17 @@ def add_key(
     PKCS#11 token. It is made if it does not exist. The next root is a draft until `certpin publish
     sign` has signed it with enough root keys, of those before and of those after.
     """
-    with extra_needed():
+    from certpin.cli.publishing import (
+        held_office,
+        kind_of,
+        open_office,
+        tuf_needed,
+        wait_facts,
+        wait_words,
+    )
+    from certpin.cli.signing_keys import Purse
+
+    with tuf_needed():
         from certpin.updates.publish import folder
         from certpin.updates.publish.rekeying import rekeyed
         from certpin.updates.publish.signing import Signed

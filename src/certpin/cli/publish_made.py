@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.describe import print_json
-from certpin.cli.publishing import kind_of, wait_facts, wait_words
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ def show(
     office: Office, keys: Mapping[Kind, Sequence[SigningKey]], why_not: str, *, as_json: bool
 ) -> None:
     """Print it: each key and where it is, what waits, and what to do next."""
+    from certpin.cli.publishing import wait_facts, wait_words
+
     ready = office.desk.state.root is not None
     following = "certpin rotate publish" if ready else "certpin publish sign KEY"
     waits = office.waits
@@ -54,6 +55,8 @@ def show(
 
 
 def _facts(kind: str, key: SigningKey) -> dict[str, Any]:
+    from certpin.cli.publishing import kind_of
+
     return {
         "role": kind,
         "key": key.key.keyid,
@@ -64,6 +67,8 @@ def _facts(kind: str, key: SigningKey) -> dict[str, Any]:
 
 
 def _told(kind: str, key: SigningKey) -> str:
+    from certpin.cli.publishing import kind_of
+
     made = "made now, " if key.made else ""
     bare = "" if key.sealed else ", NOT encrypted; see --ask-passphrase"
     held = "" if key.signer else ", which somebody else holds"

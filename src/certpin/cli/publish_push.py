@@ -6,19 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.at_once import progress
-from certpin.cli.ledger import Ledger, name_of, who_option
+from certpin.cli.ledger import who_option
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.publishing import extra_needed
-from certpin.cli.pushing import Report, waits_for_push
-from certpin.errors import JournalError, PinFileError, UpdateError
-from certpin.pins import utc_now
-from certpin.rotation import Event
-from certpin.updates.publish.settings import load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from certpin.cli.ledger import Ledger
+    from certpin.cli.pushing import Report
     from certpin.updates.publish.push import Pushed
     from certpin.updates.publish.settings import Settings
 
@@ -43,7 +38,13 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     Exit code 0: it is out. 1: refused, nothing was changed. 2: usage, or a bad file. 3: the storage
     could not be asked, or failed in the middle.
     """
-    with extra_needed():
+    from certpin.cli.ledger import Ledger
+    from certpin.cli.publishing import tuf_needed
+    from certpin.cli.pushing import Report
+    from certpin.errors import UpdateError
+    from certpin.updates.publish.settings import load
+
+    with tuf_needed():
         from certpin.updates.publish import folder
 
     here = path.parent / folder.FOLDER
@@ -59,6 +60,8 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
 
 
 def _url(settings: Settings, file: Path) -> str:
+    from certpin.errors import PinFileError
+
     if settings.url is None:
         raise PinFileError(
             "it does not say where to push to",
@@ -71,6 +74,9 @@ def _url(settings: Settings, file: Path) -> str:
 
 
 def _pushed(ledger: Ledger, url: str, settings: Settings, *, dry: bool) -> Pushed:
+    from certpin.cli.at_once import progress
+    from certpin.cli.pushing import waits_for_push
+    from certpin.pins import utc_now
     from certpin.updates.publish.folder import FOLDER
     from certpin.updates.publish.push import prepare, upload
     from certpin.updates.publish.storage import open_storage
@@ -87,6 +93,12 @@ def _pushed(ledger: Ledger, url: str, settings: Settings, *, dry: bool) -> Pushe
 
 def _record(ledger: Ledger, report: Report, who: str | None) -> None:
     """Write into the journal that a version is out. Nothing is new about one that was."""
+    from certpin.cli.ledger import name_of
+    from certpin.cli.pushing import waits_for_push
+    from certpin.errors import JournalError
+    from certpin.pins import utc_now
+    from certpin.rotation import Event
+
     if report.pushed is None or report.dry or not waits_for_push(ledger.field, report.pushed):
         return
     version = report.pushed.here.signed.promise.version

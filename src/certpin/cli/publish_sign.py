@@ -7,20 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.describe import print_json
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.publishing import (
-    extra_needed,
-    held_office,
-    open_office,
-    short,
-    wait_facts,
-    wait_words,
-)
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold, say
-from certpin.cli.signing_keys import keyring
-from certpin.pins.changes import changes
-from certpin.x509 import Certificate, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -67,7 +56,10 @@ def sign(
     Before root or targets are signed, what changes by it is shown. It is never a draft that is
     signed because it is there: it has to be what this pin file and this journal say.
     """  # noqa: D301  # click reads the \b itself
-    with extra_needed():
+    from certpin.cli.publishing import held_office, open_office, tuf_needed
+    from certpin.cli.signing_keys import keyring
+
+    with tuf_needed():
         from certpin.updates.publish import folder
         from certpin.updates.publish.desk import prepare
         from certpin.updates.publish.signing import sign as signed_with
@@ -100,6 +92,7 @@ def _confirm(plan: Plan, keys: frozenset[str], *, yes: bool) -> None:
 
 def _news(plan: Plan, role: str) -> Iterator[str]:
     """What is new in it: keys of a root, or what clients get that they did not have."""
+    from certpin.pins.changes import changes
     from certpin.updates.publish.content import Content
     from certpin.updates.publish.roots import changes as changed_keys
 
@@ -148,6 +141,8 @@ def _terms(policy: HostPolicy) -> Iterator[str]:
 
 def _anchors(trust: TrustAnchors) -> Iterator[str]:
     """The authorities that alone may vouch for a host: their file says nothing of who they are."""
+    from certpin.x509 import Certificate, printable
+
     for der in trust.der:
         anchor = Certificate.from_der(der)
         fingerprint = anchor.sha256.hex(":").upper()
@@ -168,6 +163,8 @@ def _warnings(office: Office) -> Iterator[str]:
 
 
 def _show(office: Office, plan: Plan, done: Signed, *, as_json: bool) -> None:
+    from certpin.cli.publishing import short, wait_words
+
     current, waits = office.desk.state.current, office.waits
     warned = list(_warnings(office))
     following = "certpin publish push" if done.site else None
@@ -200,6 +197,8 @@ def _show(office: Office, plan: Plan, done: Signed, *, as_json: bool) -> None:
 def _facts(
     office: Office, done: Signed, warned: list[str], following: str | None
 ) -> dict[str, Any]:
+    from certpin.cli.publishing import wait_facts
+
     current = office.desk.state.current
     return {
         "file": str(office.path),

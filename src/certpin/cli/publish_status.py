@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.describe import print_json
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.publishing import kind_of, open_office, wait_facts, wait_words
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
-from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,10 +32,12 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) -> None:
-    """Show roles, keys and dates, what waits for whose signature, and what is not pushed yet.
+    """Show roles, keys and dates, and what waits to be signed or pushed.
 
     Exit code 0: nothing ends soon. 1: something does, or is past its date.
     """
+    from certpin.cli.publishing import open_office
+
     office = open_office(path)
     roles = [
         _role(office.desk, name, within) for name in ("root", "targets", "snapshot", "timestamp")
@@ -51,6 +51,8 @@ def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) ->
 
 def _role(desk: Desk, name: str, within: int | None) -> dict[str, Any]:
     """A role as JSON: by the root of now, or by the draft of the first one."""
+    from certpin.cli.publishing import kind_of
+
     state = desk.state
     root = state.root or state.drafts["root"].signed
     signed = state.root if name == "root" else getattr(state, name)
@@ -81,6 +83,8 @@ def _role(desk: Desk, name: str, within: int | None) -> dict[str, Any]:
 
 
 def _facts(office: Office, roles: list[dict[str, Any]]) -> dict[str, Any]:
+    from certpin.cli.publishing import wait_facts
+
     desk = office.desk
     current = desk.state.current
     return {
@@ -96,6 +100,8 @@ def _facts(office: Office, roles: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _tell(office: Office, roles: list[dict[str, Any]]) -> None:
+    from certpin.cli.publishing import wait_words
+
     desk = office.desk
     for each in roles:
         _tell_role(each)
@@ -111,6 +117,8 @@ def _tell(office: Office, roles: list[dict[str, Any]]) -> None:
 
 
 def _tell_role(role: dict[str, Any]) -> None:
+    from certpin.x509 import printable
+
     number = f" {role['version']}" if role["version"] else ""
     keys, threshold = role["keys"], role["threshold"]
     some = f", {threshold} of {len(keys)} keys sign" if len(keys) > 1 else ""

@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.describe import print_json
-from certpin.cli.fingerprints import entry_facts
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import ask_passphrase, json_option, read_file
-from certpin.cli.publish_wultra import first_certificate
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
-from certpin.cli.source import read_source
-from certpin.errors import KeyParseError
-from certpin.pins import Pin, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -82,6 +77,8 @@ def verify(
 
     Exit code 0: an app accepts all of it. 1: there are findings. 2: it is no list, or no key.
     """  # noqa: D301  # click reads the \b itself
+    from certpin.cli.source import read_source
+    from certpin.pins import utc_now
     from certpin.updates.wultra import check_list
     from certpin.updates.wultra.keys import for_sdk
 
@@ -97,6 +94,7 @@ def verify(
 
 def _key(text: str) -> EllipticCurvePublicKey:
     """As the SDK has it, or a file of that path."""
+    from certpin.errors import KeyParseError
     from certpin.updates.wultra.keys import key_of_file, key_of_text
 
     try:
@@ -125,6 +123,7 @@ def _answer(challenge: str | None, signature: str | None) -> Answer | None:
 
 
 def _look(checked: Checked, paths: tuple[Path, ...], now: datetime) -> Looked:
+    from certpin.cli.publish_wultra import first_certificate
     from certpin.updates.wultra.certificates import of_certificate
 
     certificates = [first_certificate(path) for path in paths]
@@ -137,6 +136,8 @@ def _tell(checked: Checked, looked: Looked) -> None:
 
 
 def _lines(checked: Checked, looked: Looked) -> Iterator[str]:
+    from certpin.cli.fingerprints import entry_facts
+
     findings = list(checked.findings)
     yield from _problems(checked.findings, "")
     for each in checked.entries:
@@ -158,6 +159,8 @@ def _problems(findings: Iterable[Finding], indent: str) -> Iterator[str]:
 
 
 def _facts(name: str, key: str, checked: Checked, looked: Looked) -> dict[str, Any]:
+    from certpin.pins import Pin
+
     return {
         "file": name,
         "public_key": key,
@@ -176,6 +179,8 @@ def _facts(name: str, key: str, checked: Checked, looked: Looked) -> dict[str, A
 
 
 def _entry_facts(checked: CheckedEntry) -> dict[str, Any]:
+    from certpin.cli.fingerprints import entry_facts
+
     findings = [_finding_facts(each) for each in checked.findings]
     return {**entry_facts(checked.entry), "findings": findings}
 

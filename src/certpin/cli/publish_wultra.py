@@ -7,20 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.describe import print_json
-from certpin.cli.fingerprints import entry_facts
 from certpin.cli.options import json_option, pin_file_option, read_file
+from certpin.cli.reply import print_json
 from certpin.cli.screen import say
-from certpin.cli.signer import signer_of
-from certpin.errors import CertificateParseError
-from certpin.pinfile import PinSet
-from certpin.pinfile.writing import write_atomically
-from certpin.pins import utc_now
-from certpin.x509 import Certificate, printable
-from certpin.x509.reader import read
 
 if TYPE_CHECKING:
     from certpin.updates.wultra import SignedList
+    from certpin.x509 import Certificate
     from certpin.x509.signing import Signer
 
 
@@ -77,6 +70,9 @@ def wultra(
 
     The key is for nothing else: keep it off every server.
     """  # noqa: D301  # click reads the \b itself
+    from certpin.cli.signer import signer_of
+    from certpin.pinfile.writing import write_atomically
+
     with signer_of(key) as signer:
         if only_key:
             _tell_key(signer, as_json=as_json)
@@ -95,6 +91,8 @@ def wultra(
 
 
 def _sign(signer: Signer, path: Path, certificates: tuple[Path, ...]) -> SignedList:
+    from certpin.pinfile import PinSet
+    from certpin.pins import utc_now
     from certpin.updates.wultra import sign_certificates, sign_set
 
     if certificates:
@@ -106,6 +104,10 @@ def _sign(signer: Signer, path: Path, certificates: tuple[Path, ...]) -> SignedL
 
 def first_certificate(path: Path) -> Certificate:
     """The certificate of a file, or the first one of a chain. Raises ``InputError``."""
+    from certpin.errors import CertificateParseError
+    from certpin.x509 import Certificate, printable
+    from certpin.x509.reader import read
+
     for item in read(read_file(path)):
         if isinstance(item, Certificate):
             return item
@@ -127,6 +129,9 @@ def _tell_key(signer: Signer, *, as_json: bool) -> None:
 
 
 def _tell(signed: SignedList, out: Path) -> None:
+    from certpin.cli.fingerprints import entry_facts
+    from certpin.x509 import printable
+
     click.echo(f"Signed, in {printable(str(out))}:")
     for entry in signed.entries:
         facts = entry_facts(entry)
@@ -135,6 +140,8 @@ def _tell(signed: SignedList, out: Path) -> None:
 
 
 def _facts(signed: SignedList, out: Path | None) -> dict[str, Any]:
+    from certpin.cli.fingerprints import entry_facts
+
     return {
         "file": str(out) if out else None,
         "public_key": signed.public_key,

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from certpin.cli.ledger import Ledger
+from certpin.cli.main import extra_needed
 from certpin.errors import ConfigError
 from certpin.pins import utc_now
 from certpin.x509.keys import PublicKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from securesystemslib.signer import Key
@@ -20,20 +22,10 @@ if TYPE_CHECKING:
     from certpin.updates.publish.desk import Desk
     from certpin.updates.publish.waiting import Wait
 
-_EXTRA = {"tuf", "securesystemslib", "fsspec", "urllib3"}
 
-
-@contextmanager
-def extra_needed() -> Iterator[None]:
-    """Say what to install where a package of the extra is missing. Raises ``ConfigError``."""
-    try:
-        yield
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        raise ConfigError(
-            f"signed pin sets need the package {exc.name}", fix="pip install 'certpin[publish]'"
-        ) from exc
+def tuf_needed() -> AbstractContextManager[None]:
+    """Say what to install if a package for signed pin sets is missing."""
+    return extra_needed("publish", "a signed pin set")
 
 
 @dataclass(frozen=True)
@@ -67,7 +59,7 @@ class Office:
 
 def open_office(path: Path) -> Office:
     """Read everything. Raises ``PinFileError``."""
-    with extra_needed():
+    with tuf_needed():
         from certpin.updates.publish import content, folder, settings, state
         from certpin.updates.publish.desk import Desk
 
@@ -98,7 +90,7 @@ def open_office(path: Path) -> Office:
 @contextmanager
 def held_office(path: Path) -> Iterator[Office]:
     """The same, for a command that writes: no other one does meanwhile."""
-    with extra_needed():
+    with tuf_needed():
         from certpin.updates.publish import folder
 
     with folder.held(path.parent / folder.FOLDER):

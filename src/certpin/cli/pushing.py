@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.describe import print_json
-from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
+from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE, report_error
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold, say
 from certpin.errors import UpdateError
 from certpin.pins.meaning import meaning
@@ -46,8 +46,7 @@ class Report:
             click.echo(fold(line, sys.stdout))
         if self.failed is None:
             ctx.exit(HOLDS)
-        if not as_json:
-            say("certpin", str(self.failed))
+        report_error(self.failed)
         ctx.exit(INCONCLUSIVE if self.failed.reason in _UNCLEAR else FINDING)
 
     def facts(self) -> dict[str, Any]:

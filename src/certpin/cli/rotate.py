@@ -4,16 +4,39 @@ from __future__ import annotations
 
 import click
 
-from certpin.cli.rotate_csr import csr
-from certpin.cli.rotate_moves import activate, compromise, remove, retire
-from certpin.cli.rotate_pins import generate, stage
-from certpin.cli.rotate_plan import plan
-from certpin.cli.rotate_publish import ended, publish
-from certpin.cli.rotate_simulate import simulate
-from certpin.cli.rotate_status import status
+from certpin.cli.group import LazyGroup
+
+COMMANDS = {
+    "status": "Draw where each pin stands, and say until when each step is unsafe.",
+    "plan": "Print the dated steps to another key.",
+    "simulate": "See whom a plan, or a slip, would lock out: a simulated fleet.",
+    "generate": "Make the key of the next backup, and remember that it exists.",
+    "stage": "Put a key's pin into the draft: the pin file.",
+    "csr": "Make a certificate request (CSR) for a key, so that it gets a certificate.",
+    "publish": "Record that the pin file goes out to clients, under the next version.",
+    "activate": "Allow the servers to use a key. Run it before you install its certificate.",
+    "retire": "Note that no server uses a key any more. Clients accept it until it is removed.",
+    "remove": "Take a pin out of the draft. Clients hear of it when the file is published.",
+    "compromise": "Note that somebody else may have a key. It never comes back.",
+    "ended": "Record that no client holds a version any more.",
+}
+_MODULES = {
+    "status": "rotate_status",
+    "plan": "rotate_plan",
+    "simulate": "rotate_simulate",
+    "generate": "rotate_pins",
+    "stage": "rotate_pins",
+    "csr": "rotate_csr",
+    "publish": "rotate_publish",
+    "activate": "rotate_moves",
+    "retire": "rotate_moves",
+    "remove": "rotate_moves",
+    "compromise": "rotate_moves",
+    "ended": "rotate_publish",
+}
 
 
-@click.group()
+@click.group(cls=LazyGroup, lazy=COMMANDS, modules=_MODULES)
 def rotate() -> None:
     """Change a key without locking anyone out.
 
@@ -30,20 +53,3 @@ def rotate() -> None:
     Exit code 0: done. 1: refused, nothing was changed. 2: usage, or a bad file. 3: a host could not
     be asked.
     """  # noqa: D301  # click reads the \b itself
-
-
-for each in (
-    status,
-    plan,
-    simulate,
-    generate,
-    stage,
-    csr,
-    publish,
-    activate,
-    retire,
-    remove,
-    compromise,
-    ended,
-):
-    rotate.add_command(each)

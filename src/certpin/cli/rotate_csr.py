@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import os
-import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.describe import print_json
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.signer import signer_of
-from certpin.errors import ConfigError, HostError
-from certpin.pinfile import PinSet
-from certpin.pins import HostPattern, Pin
-from certpin.x509 import printable
+from certpin.cli.reply import print_json
 
 if TYPE_CHECKING:
+    from certpin.pins import HostPattern, Pin
     from certpin.x509.signing import Signer
 
 _PEM = ("CERTIFICATE", "CERTIFICATE REQUEST")
@@ -51,6 +46,8 @@ def csr(key: str, path: Path, hosts: tuple[str, ...], out: Path | None, as_json:
 
     Its names are those of --host, or the host of the pin file that has this key.
     """
+    from certpin.cli.signer import signer_of
+    from certpin.x509 import printable
     from certpin.x509.request import new_request
 
     with signer_of(key) as signer:
@@ -78,17 +75,22 @@ def csr(key: str, path: Path, hosts: tuple[str, ...], out: Path | None, as_json:
 
 
 def _pin(signer: Signer) -> Pin:
+    from certpin.pins import Pin
     from certpin.x509.keys import public_key
 
     return Pin.of_key(public_key(signer.spki).spki_sha256)
 
 
 def _given(hosts: tuple[str, ...]) -> list[str]:
+    from certpin.pins import HostPattern
+
     return [_name(HostPattern.parse(host)) for host in hosts]
 
 
 def _of_pin_file(path: Path, pin: Pin) -> list[str]:
     """The hosts of the policies that have the pin; those of the only policy, if none has it yet."""
+    from certpin.pinfile import PinSet
+
     policies = PinSet.load(path).policies
     holding = [policy for policy in policies if pin in {each.pin for each in policy.pins}]
     chosen = holding or (policies if len(policies) == 1 else ())
@@ -100,6 +102,8 @@ def _of_pin_file(path: Path, pin: Pin) -> list[str]:
 
 
 def _name(pattern: HostPattern) -> str:
+    from certpin.errors import HostError
+
     if pattern.wildcard == "**.":
         raise HostError(
             f"no certificate is for {pattern}: its wildcard would cover names of any depth",
@@ -109,10 +113,15 @@ def _name(pattern: HostPattern) -> str:
 
 
 def _as_pem(der: bytes) -> str:
+    import ssl
+
     return ssl.DER_cert_to_PEM_cert(der).replace(*_PEM)
 
 
 def _write(path: Path, pem: str) -> None:
+    from certpin.errors import ConfigError
+    from certpin.x509 import printable
+
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:

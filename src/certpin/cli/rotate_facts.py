@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from certpin.cli.forcing import breach_facts
-from certpin.pins import pins_of
-from certpin.pins.meaning import meaning
-from certpin.rotation import format_duration
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,6 +27,9 @@ def status_facts(
     ledger: Ledger, looked: Looked, timing: Timing, now: datetime, seen: list[Seen]
 ) -> dict[str, Any]:
     """The draft, the versions, and each host with its pins."""
+    from certpin.pins.meaning import meaning
+    from certpin.rotation import format_duration
+
     field, latest = ledger.field, ledger.field.latest
     return {
         "file": str(ledger.path),
@@ -69,6 +69,8 @@ def _host_facts(seen: Seen) -> dict[str, Any]:
 
 
 def _vantage(sighting: Sighting) -> dict[str, Any]:
+    from certpin.pins import pins_of
+
     path = sighting.chain.certificates if sighting.chain else None
     pins = [str(pins_of(each)[0]) for each in path] if path else None
     return {"vantage": sighting.vantage, "chain_pins": pins}

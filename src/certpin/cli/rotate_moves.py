@@ -7,10 +7,6 @@ from typing import TYPE_CHECKING
 
 from certpin.cli.measuring import measuring_options
 from certpin.cli.moving import Move, move_command
-from certpin.errors import ConfigError
-from certpin.rotation import guards, standing
-from certpin.rotation.plan import role_of
-from certpin.rotation.states import require
 
 if TYPE_CHECKING:
     from certpin.cli.outcome import Outcome
@@ -26,6 +22,9 @@ def activate(move: Move) -> Outcome:
     certificate: then every host of the pin file that it is for is looked at. Where the key is
     ACTIVE already, as at each renewal that keeps it, nothing is written.
     """
+    from certpin.rotation import guards, standing
+    from certpin.rotation.states import require
+
     breaches = move.breaches(guards.to_activate, blind=True)
     allowed: set[State] = {"staged", "published", "adopted", "active", "retiring"}
     if breaches and not move.forcing.force:  # of a new key, too, the refusal says who is at risk
@@ -54,6 +53,8 @@ def activate(move: Move) -> Outcome:
 
 def _not_active(move: Move) -> list[tuple[str, Role]]:
     """The hosts whose draft does not have the key as an ACTIVE one, and the role it will have."""
+    from certpin.rotation.plan import role_of
+
     roles = [(s, s.entry(move.pin), role_of(s, move.pin)) for _, s in move.situations()]
     return [
         (str(situation.pattern), role)
@@ -68,6 +69,8 @@ def retire(move: Move) -> Outcome:
 
     Refused while one of the servers that were asked still serves it.
     """
+    from certpin.rotation import guards
+
     move.need("retiring", already="retiring")
     breaches = move.breaches(guards.to_retire)
     outcome = move.outcome(
@@ -89,6 +92,8 @@ def remove(move: Move) -> Outcome:
     It stays in the file as REMOVED, so that nobody adds it again; one that was only STAGED is
     taken out altogether. Refused for a key that is ACTIVE or served, and for the last backup.
     """
+    from certpin.rotation import guards, standing
+
     if all(standing(each, move.pin) == "staged" for _, each in move.situations()):
         return _unstage(move)
     states = {standing(each, move.pin) for _, each in move.situations()}
@@ -146,6 +151,8 @@ def _unstage(move: Move) -> Outcome:
 
 
 def _refuse_without_backup(move: Move) -> None:
+    from certpin.errors import ConfigError
+
     for policy in move.policies:
         if policy.mode == "enforce" and len(set(policy.live_pins) - {move.pin}) < 2:
             raise ConfigError(

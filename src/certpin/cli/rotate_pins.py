@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.aim import aim, meant
-from certpin.cli.backup import Backup, backup_options
+from certpin.cli.backup import backup_options
 from certpin.cli.forcing import Forcing, forcing_options, of_host
 from certpin.cli.hosts import host_option
-from certpin.cli.ledger import Ledger, name_of, who_option
+from certpin.cli.ledger import who_option
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.outcome import Outcome
 from certpin.cli.vantages import Vantages
-from certpin.errors import ConfigError
-from certpin.pins import HostPin, utc_now
-from certpin.rotation import Event, guards, standing
-from certpin.rotation.states import require
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from certpin.cli.backup import Backup
     from certpin.cli.forcing import Found
     from certpin.pins import HostPolicy, Pin
 
@@ -48,6 +42,14 @@ def generate(
     the server and out of version control, or let --backup-key make it on a PKCS#11 token.
     --backup-pin notes a key that you made elsewhere.
     """
+    import shlex
+
+    from certpin.cli.aim import meant
+    from certpin.cli.ledger import Ledger, name_of
+    from certpin.cli.outcome import Outcome
+    from certpin.pins import utc_now
+    from certpin.rotation import Event
+
     ledger = Ledger(path)
     named = Vantages.unasked(hosts)
     policies = meant(ledger.pins, named, None)
@@ -99,6 +101,13 @@ def stage(
     Clients hear of it when the file is published. Refused for a key that was compromised or
     removed: nothing comes back.
     """
+    from certpin.cli.aim import aim, meant
+    from certpin.cli.ledger import Ledger, name_of
+    from certpin.cli.outcome import Outcome
+    from certpin.pins import HostPin, utc_now
+    from certpin.rotation import Event, guards, standing
+    from certpin.rotation.states import require
+
     ledger = Ledger(path)
     ledger.need_a_version()
     wanted, now = aim(key), utc_now()
@@ -138,6 +147,8 @@ def stage(
 
 def _refuse_known(path: Path, policy: HostPolicy, pin: Pin) -> None:
     """A key that the draft has is no new one: the journal would call it GENERATED again."""
+    from certpin.errors import ConfigError
+
     if pin in {each.pin for each in policy.pins}:
         raise ConfigError(
             f"{pin} is in {path} already, at {policy.pattern}",

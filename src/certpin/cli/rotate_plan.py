@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.aim import aim, meant
 from certpin.cli.delays import delay_options, merged
-from certpin.cli.describe import print_json
 from certpin.cli.forcing import breach_facts, told
-from certpin.cli.ledger import Ledger
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.measuring import Measuring, measuring_options
 from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
 from certpin.cli.vantages import Vantages, vantage_options
-from certpin.pins import utc_now
-from certpin.rotation import NEXT_BACKUP, Plan, Step
-from certpin.rotation import plan as steps_to
-from certpin.rotation.breach import in_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.pins import HostPolicy, Pin, PinSet
+    from certpin.rotation import Plan, Step
 
 _BACKUP_FILE = "next-backup.key"
 
@@ -61,6 +55,11 @@ def plan(
 
     Exit code 0: it leads to the key. 1: it does not. 3: a host could not be asked.
     """
+    from certpin.cli.aim import aim, meant
+    from certpin.cli.ledger import Ledger
+    from certpin.pins import utc_now
+    from certpin.rotation import plan as steps_to
+
     ledger = Ledger(path)
     wanted = aim(key)
     policies = meant(ledger.pins, vantages, wanted)
@@ -106,6 +105,8 @@ def _tell(host: str, made: Plan, commands: _Commands) -> None:
 
 
 def _when(step: Step, otherwise: str) -> str:
+    from certpin.rotation.breach import in_utc
+
     if step.not_before is None:
         return f"when {step.waits}" if step.waits else otherwise
     counted = f", if version {step.counts_from} goes out now" if step.counts_from else ""
@@ -114,6 +115,8 @@ def _when(step: Step, otherwise: str) -> str:
 
 def words(step: Step, named: Callable[[Pin], str] = str) -> str:
     """What a step does; ``named`` says how a pin is called."""
+    from certpin.rotation import NEXT_BACKUP
+
     pin = "the next backup" if step.pin in {None, NEXT_BACKUP} else named(step.pin)
     return {
         "generate": "make the key of the next backup",
@@ -139,6 +142,10 @@ class _Commands:
 
     def of(self, step: Step, made: Plan) -> str:
         """What to type; empty for the certificate, which is installed by other means."""
+        import shlex
+
+        from certpin.rotation import NEXT_BACKUP
+
         if step.act == "serve":
             return ""
         if step.act == "push":
@@ -167,6 +174,8 @@ def _facts(host: str, made: Plan, commands: _Commands) -> dict[str, Any]:
 
 
 def _step_facts(step: Step, made: Plan, commands: _Commands) -> dict[str, Any]:
+    from certpin.rotation import NEXT_BACKUP
+
     return {
         "act": step.act,
         "pin": str(step.pin) if step.pin and step.pin != NEXT_BACKUP else None,

@@ -9,22 +9,19 @@ import click
 
 from certpin.cli.delays import delay_options, merged
 from certpin.cli.forcing import Forcing, forcing_options, of_host
-from certpin.cli.ledger import Ledger, name_of, who_option
+from certpin.cli.ledger import who_option
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.outcome import Outcome
 from certpin.cli.vantages import Looked, Vantages, vantage_options
-from certpin.errors import ConfigError
-from certpin.pins import utc_now
-from certpin.pins.meaning import meaning
-from certpin.rotation import Event, Field, Timing, format_duration, guards
-from certpin.rotation.breach import in_utc
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from pathlib import Path
 
     from certpin.cli.forcing import Found
+    from certpin.cli.ledger import Ledger
+    from certpin.cli.outcome import Outcome
     from certpin.pins import PinSet
+    from certpin.rotation import Event, Timing
 
 _NEW = {"generated", "staged"}
 
@@ -67,6 +64,10 @@ def publish(
 
     certpin uploads nothing: give the file to your clients as soon as this has ended with 0.
     """
+    from certpin.cli.ledger import Ledger, name_of
+    from certpin.pins import utc_now
+    from certpin.rotation import Event
+
     ledger = Ledger(path)
     timing = merged(ledger.timing, delays)
     signed = not bundled and (_is_signed(ledger) if signed is None else signed)
@@ -115,6 +116,12 @@ def ended(ctx: click.Context, version: int, path: Path, who: str | None, as_json
     A version in a binary lives until you say so: when its last user has updated, or is shut out
     on purpose. For one that is fetched it says that somebody has measured, before T_adopt is over.
     """
+    from certpin.cli.ledger import Ledger, name_of
+    from certpin.cli.outcome import Outcome
+    from certpin.errors import ConfigError
+    from certpin.pins import utc_now
+    from certpin.rotation import Event
+
     ledger = Ledger(path)
     latest = ledger.field.latest
     if version not in {each.number for each in ledger.field.versions}:
@@ -142,6 +149,9 @@ def _next_version(ledger: Ledger, *, bundled: bool, signed: bool) -> int:
 
     That is into a binary, or as a signed set.
     """
+    from certpin.errors import ConfigError
+    from certpin.pins.meaning import meaning
+
     pins, latest = ledger.pins, ledger.field.latest
     if latest is None or pins.version > latest.number:
         return pins.version
@@ -168,6 +178,8 @@ def _make_published(ledger: Ledger, version: int) -> None:
 
 
 def _breaches(ledger: Ledger, looked: Looked, timing: Timing, now: datetime) -> Found:
+    from certpin.rotation import Field, guards
+
     found: Found = []
     number = ledger.pins.version
     again = number in {each.number for each in ledger.field.versions}
@@ -183,6 +195,8 @@ def _breaches(ledger: Ledger, looked: Looked, timing: Timing, now: datetime) -> 
 def _outcome(
     path: Path, pins: PinSet, breaches: Found, looked: Looked, forcing: Forcing
 ) -> Outcome:
+    from certpin.cli.outcome import Outcome
+
     return Outcome(
         "publish",
         path,
@@ -200,6 +214,9 @@ def _is_signed(ledger: Ledger) -> bool:
 
 
 def _told(path: Path, event: Event, timing: Timing) -> list[str]:
+    from certpin.rotation import format_duration
+    from certpin.rotation.breach import in_utc
+
     version = event.version
     if event.bundled:
         return [

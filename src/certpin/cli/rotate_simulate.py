@@ -10,33 +10,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.aim import KEY_FILE, Aim, aim, meant
-from certpin.cli.at_once import progress
 from certpin.cli.delays import delay_options, merged
-from certpin.cli.describe import print_json
 from certpin.cli.forcing import told
-from certpin.cli.ledger import Ledger
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.placing import check_folder
-from certpin.cli.rotate_simulate_case import Case
-from certpin.cli.rotate_simulate_facts import case_facts, fleet_facts
-from certpin.cli.rotate_simulate_fleet import Crowd, crowd_options, fleet_words
-from certpin.cli.rotate_simulate_steps import parse_moves, read_steps
-from certpin.cli.rotate_simulate_told import tell
+from certpin.cli.reply import print_json
+from certpin.cli.rotate_simulate_fleet import crowd_options
+from certpin.cli.rotate_simulate_steps import parse_moves
 from certpin.cli.screen import fold
 from certpin.cli.vantages import Vantages, vantage_options
-from certpin.errors import ConfigError
-from certpin.pinfile.writing import write_atomically
-from certpin.pins import utc_now
-from certpin.rotation import plan as steps_to
-from certpin.rotation.simulate_release import assumed
-from certpin.rotation.simulate_script import dated, moved, script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
+    from certpin.cli.aim import Aim
+    from certpin.cli.rotate_simulate_case import Case
+    from certpin.cli.rotate_simulate_fleet import Crowd
     from certpin.cli.rotate_simulate_steps import Names
     from certpin.pins import Pin
     from certpin.rotation import Situation
@@ -106,6 +96,11 @@ def simulate(
     Exit code 0: nobody is locked out. 1: somebody is. 2: usage, or there is no plan. 3: a host
     could not be asked.
     """  # noqa: D301  # click reads the \b itself
+    from certpin.cli.aim import meant
+    from certpin.cli.ledger import Ledger
+    from certpin.cli.rotate_simulate_facts import case_facts, fleet_facts
+    from certpin.pins import utc_now
+
     _check_packages(picture)
     ledger = Ledger(path)
     ledger.need_a_version()
@@ -150,6 +145,9 @@ class Wanted:
 
 
 def _wanted(key: str | None, schedule: Path | None, now: datetime) -> Wanted:
+    from certpin.cli.aim import KEY_FILE, aim
+    from certpin.cli.rotate_simulate_steps import read_steps
+
     if schedule and key is None:
         return Wanted(None, *read_steps(schedule, now))
     if key is None or schedule:
@@ -161,6 +159,9 @@ def _wanted(key: str | None, schedule: Path | None, now: datetime) -> Wanted:
 
 def story_of(situation: Situation, wanted: Wanted, moves: Mapping[int, timedelta]) -> Script:
     """What happens to the clients of a host. Raises ``InputError`` and ``ConfigError``."""
+    from certpin.errors import ConfigError
+    from certpin.rotation.simulate_script import moved, script
+
     steps = _planned(situation, wanted.to.pin) if wanted.to else wanted.steps
     known = {*situation.policy.live_pins, *(e.step.pin for e in steps if e.step.act == "stage")}
     for each in steps:
@@ -175,6 +176,10 @@ def story_of(situation: Situation, wanted: Wanted, moves: Mapping[int, timedelta
 
 def _planned(situation: Situation, to: Pin) -> tuple[Dated, ...]:
     """The planner's own steps, each as early as it allows."""
+    from certpin.errors import ConfigError
+    from certpin.rotation import plan as steps_to
+    from certpin.rotation.simulate_script import dated
+
     made = steps_to(situation, to)
     if made.breaches:
         raise ConfigError(
@@ -186,6 +191,9 @@ def _planned(situation: Situation, to: Pin) -> tuple[Dated, ...]:
 
 
 def _tell(fleet: Fleet, cases: list[Case], unknown: list[str], picture: Path | None) -> None:
+    from certpin.cli.rotate_simulate_fleet import fleet_words
+    from certpin.cli.rotate_simulate_told import tell
+
     click.echo(fold(fleet_words(fleet), sys.stdout))
     for each in cases:
         tell(each)
@@ -199,6 +207,8 @@ def _tell(fleet: Fleet, cases: list[Case], unknown: list[str], picture: Path | N
 def _run(
     situations: Sequence[Situation], stories: Sequence[Script], fleet: Fleet, names: Names
 ) -> list[Case]:
+    from certpin.cli.at_once import progress
+    from certpin.cli.rotate_simulate_case import Case
     from certpin.rotation.simulate import chunk_of
     from certpin.rotation.simulate import simulate as run
 
@@ -212,6 +222,8 @@ def _run(
 
 def _taken_for_granted(situation: Situation) -> str:
     """What is put in the place of what nobody has looked at."""
+    from certpin.rotation.simulate_release import assumed
+
     if situation.sightings:
         return ""
     if assumed(situation):
@@ -221,6 +233,8 @@ def _taken_for_granted(situation: Situation) -> str:
 
 def _check_packages(picture: Path | None) -> None:
     """Say before anything is asked or read that a simulation, or its picture, cannot be made."""
+    from certpin.cli.placing import check_folder
+
     _need("numpy", "a simulation")
     if picture is None:
         return
@@ -231,6 +245,8 @@ def _check_packages(picture: Path | None) -> None:
 
 
 def _need(package: str, what: str) -> None:
+    from certpin.errors import ConfigError
+
     try:
         import_module(package)
     except ImportError as exc:
@@ -241,5 +257,6 @@ def _need(package: str, what: str) -> None:
 
 def _draw(case: Case, fleet: Fleet, path: Path) -> None:
     from certpin.cli.rotate_simulate_plot import drawn
+    from certpin.pinfile.writing import write_atomically
 
     write_atomically(path, drawn(case, fleet, path.suffix.lower().removeprefix(".")))

@@ -6,18 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from certpin.cli.rotate_plan import words
-from certpin.rotation import NEXT_BACKUP
-from certpin.rotation.simulate_outcome import Hour
-from certpin.x509 import printable
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from certpin.cli.rotate_simulate_steps import Names
     from certpin.pins import Pin
-    from certpin.rotation.simulate_outcome import Lockout, Safety, Simulation
+    from certpin.rotation.simulate_outcome import Hour, Lockout, Safety, Simulation
     from certpin.rotation.simulate_script import Dated, Script
 
 # The steps at which something changes for a client, at once or soon.
@@ -64,6 +59,8 @@ class Case:
 
     def words(self, dated: Dated) -> str:
         """What a step does."""
+        from certpin.cli.rotate_plan import words
+
         if dated.step.act == "serve":
             return f"install the certificate of {self.named(dated.step.pin)}"
         if dated.step.act in {"publish", "push"}:
@@ -77,6 +74,9 @@ class Case:
 
     def named(self, pin: Pin | None) -> str:
         """A pin by its name, or the beginning of it."""
+        from certpin.rotation import NEXT_BACKUP
+        from certpin.x509 import printable
+
         if pin is None or pin == NEXT_BACKUP:
             return "the next backup"
         kind, _, digest = str(pin).partition("/")
@@ -88,6 +88,8 @@ def condensed(hours: Sequence[Hour], most: int) -> list[Hour]:
 
     What is held is that of the beginning of the part.
     """
+    from certpin.rotation.simulate_outcome import Hour
+
     size = -(-len(hours) // most)
     parts = [hours[at : at + size] for at in range(0, len(hours), size)]
     return [Hour(part[0].at, max(each.locked_out for each in part), part[0].held) for part in parts]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from certpin.rotation import NEXT_BACKUP, format_duration
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
@@ -18,6 +16,8 @@ if TYPE_CHECKING:
 
 def fleet_facts(fleet: Fleet) -> dict[str, Any]:
     """The clients."""
+    from certpin.rotation import format_duration
+
     adopt = {"adopt": format_duration(fleet.timing.adopt)}
     return {
         "clients": fleet.clients,
@@ -50,6 +50,8 @@ def case_facts(case: Case) -> dict[str, Any]:
 
 
 def _step_facts(case: Case, dated: Dated) -> dict[str, Any]:
+    from certpin.rotation import NEXT_BACKUP
+
     step, safety = dated.step, case.safety(dated.number)
     lockout = case.lockout(dated.number)
     return {

@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.errors import ConfigError, InputError
-from certpin.rotation import Timing, format_duration, parse_duration
-from certpin.rotation.simulate_fleet import MOST_CLIENTS, Fleet, usual_curve
+from certpin.cli.choices import MOST_CLIENTS, USUAL_CLIENTS, USUAL_STRAGGLERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
     from certpin.cli.options import Decorator
-    from certpin.rotation import Version
+    from certpin.rotation import Timing, Version
+    from certpin.rotation.simulate_fleet import Fleet
 
-_USUAL = Fleet()
 _BINARY = Fraction(1, 100)  # of a version in a binary of which nobody has said how many hold it
 _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)%", re.ASCII)
 _VERSION = re.compile(r"[0-9]{1,19}", re.ASCII)
@@ -36,6 +34,8 @@ def percent(share: Fraction) -> str:
 
 
 def _share(text: str) -> Fraction:
+    from certpin.errors import InputError
+
     match = _SHARE.fullmatch(text.strip())
     share = Fraction(match[1]) / 100 if match else Fraction(2)
     if share > 1:
@@ -44,6 +44,8 @@ def _share(text: str) -> Fraction:
 
 
 def _one_share(ctx: click.Context, parameter: click.Parameter, text: str) -> Fraction:
+    from certpin.errors import InputError
+
     try:
         return _share(text)
     except InputError as exc:
@@ -52,6 +54,9 @@ def _one_share(ctx: click.Context, parameter: click.Parameter, text: str) -> Fra
 
 def _curve(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Curve:
     """Read ``50%=1d,90%=7d,100%=30d``; ``Fleet`` looks whether it rises."""
+    from certpin.errors import InputError
+    from certpin.rotation import parse_duration
+
     try:
         pairs = [part.partition("=") for part in text.split(",")] if text else []
         return tuple((_share(share), parse_duration(gap)) for share, _, gap in pairs)
@@ -79,7 +84,7 @@ _OPTIONS: tuple[Decorator, ...] = (
         type=click.IntRange(1, MOST_CLIENTS),
         metavar="N",
         help="How many clients there are. By default as many as the last publish said, else "
-        f"{_USUAL.clients:,}.",
+        f"{USUAL_CLIENTS:,}.",
     ),
     click.option(
         "--curve",
@@ -91,7 +96,7 @@ _OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--stragglers",
         callback=_one_share,
-        default=percent(_USUAL.stragglers),
+        default=USUAL_STRAGGLERS,
         show_default=True,
         metavar=_SHARE_METAVAR,
         help="The share of clients for which every delay takes as long as it can.",
@@ -108,7 +113,7 @@ _OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--seed",
         type=click.IntRange(0, 2**64 - 1),
-        default=_USUAL.seed,
+        default=1,
         show_default=True,
         metavar="N",
         help="Where the draws begin. The same seed makes the same fleet.",
@@ -128,6 +133,9 @@ class Crowd:
 
     def fleet(self, alive: Sequence[Version], timing: Timing) -> Fleet:
         """The fleet in a field. Raises ``InputError`` and ``ConfigError``."""
+        from certpin.errors import ConfigError
+        from certpin.rotation.simulate_fleet import usual_curve
+
         bundled = {each.number: each for each in alive if each.bundled}
         for number in self.binaries:
             if number not in bundled:
@@ -136,10 +144,12 @@ class Crowd:
                     key="--binary",
                     fix="record it: certpin rotate publish --bundled",
                 )
-        clients = self.clients or (alive[-1].clients if alive else None) or _USUAL.clients
+        clients = self.clients or (alive[-1].clients if alive else None) or USUAL_CLIENTS
         shares = {number: _usual(each, clients) for number, each in sorted(bundled.items())}
         binaries = tuple((shares | self.binaries).items())
         curve = self.curve or usual_curve(timing)
+        from certpin.rotation.simulate_fleet import Fleet
+
         return Fleet(clients, timing, curve, self.stragglers, binaries, self.seed)
 
 
@@ -159,6 +169,8 @@ def crowd_options(command: Any) -> Any:
 
 def fleet_words(fleet: Fleet) -> str:
     """The fleet in one sentence, so that no default goes unsaid."""
+    from certpin.rotation import format_duration
+
     delays = " + ".join(f"{name} {text}" for name, text in fleet.timing.texts().items())
     curve = ", ".join(
         f"{percent(share)} within {format_duration(gap)}" for share, gap in fleet.curve

@@ -22,10 +22,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from certpin.cli.rotate_simulate_case import condensed, grouped, unsafe
-from certpin.cli.rotate_simulate_told import _short, percent_of
-from certpin.rotation import format_duration
-
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -86,6 +82,8 @@ def drawn(case: Case, fleet: Fleet, kind: str) -> bytes:
 
 
 def _figure(case: Case, fleet: Fleet) -> Figure:
+    from certpin.cli.rotate_simulate_case import condensed, unsafe
+
     listed = _listed(case)
     columns = _columns(listed)
     rows = -(-len(listed) // columns)
@@ -183,6 +181,8 @@ def _add_legend(axes: Axes, handles: list[Any]) -> None:
 
 def _draw_steps(upper: Axes, lower: Axes, case: Case) -> None:
     """Lines through both, and their numbers above."""
+    from certpin.cli.rotate_simulate_case import grouped
+
     begin, end = _day(case.story.begin), _day(case.end)
     places = [(_day(each.at), each.number) for each in case.seen]
     for at, _ in places:
@@ -194,6 +194,9 @@ def _draw_steps(upper: Axes, lower: Axes, case: Case) -> None:
 
 
 def _write_title(figure: Figure, case: Case, fleet: Fleet, high: float) -> None:
+    from certpin.cli.rotate_simulate_told import percent_of
+    from certpin.rotation import format_duration
+
     outcome = case.outcome
     share = percent_of(outcome.locked_out, outcome.clients)
     word = f"{outcome.locked_out:,} of {outcome.clients:,} clients are locked out ({share})"
@@ -215,6 +218,8 @@ def _listed(case: Case) -> list[str]:
 
 
 def _listing(case: Case, dated: Dated) -> str:
+    from certpin.cli.rotate_simulate_told import _short
+
     safety, lockout = case.safety(dated.number), case.lockout(dated.number)
     act = "serve " + case.named(dated.step.pin) if dated.step.act == "serve" else case.words(dated)
     line = f"{dated.number}  {_short(dated.at)}  {act}"

@@ -13,29 +13,22 @@ stand in any order, and make any sense or none: that is what the simulation is f
 
 from __future__ import annotations
 
-import hashlib
 import re
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, get_args
 
 import click
 
-from certpin.cli.aim import aim
-from certpin.errors import CertpinError, ConfigError, InputError, PinFileError
-from certpin.hsm import is_token_uri
-from certpin.pinfile.disk import read_text
-from certpin.pinfile.fields import Table
-from certpin.pinfile.reader import load_toml, placed, refuse_other_schema
-from certpin.pins import Pin
-from certpin.rotation import Step, format_duration, parse_duration
-from certpin.rotation.simulate_script import MOST_STEPS, Dated
-from certpin.rotation.step import Act
-from certpin.rotation.timing import LONGEST
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
+
+    from certpin.pinfile.fields import Table
+    from certpin.pins import Pin
+    from certpin.rotation import Step
+    from certpin.rotation.simulate_script import Dated
+    from certpin.rotation.step import Act
 
     Names = dict[Pin, str]
 
@@ -48,6 +41,11 @@ _MOVE = re.compile(r"([0-9]{1,9})=([+-]?)(.{1,100})", re.ASCII)
 
 def read_steps(path: Path, now: datetime) -> tuple[tuple[Dated, ...], Names]:
     """The steps of a file, and how it calls their pins. Raises ``PinFileError``."""
+    from certpin.errors import PinFileError
+    from certpin.pinfile.disk import read_text
+    from certpin.pinfile.fields import Table
+    from certpin.pinfile.reader import load_toml, placed
+
     try:
         text = read_text(path)
         data = load_toml(text, path)
@@ -67,6 +65,10 @@ def read_steps(path: Path, now: datetime) -> tuple[tuple[Dated, ...], Names]:
 
 def parse_steps(top: Table, now: datetime, pin_of: Callable[[str], Pin]) -> tuple[Dated, ...]:
     """The steps in the order of the file, numbered from 1. Raises ``ConfigError``."""
+    from certpin.errors import ConfigError
+    from certpin.pinfile.reader import refuse_other_schema
+    from certpin.rotation.simulate_script import MOST_STEPS, Dated
+
     refuse_other_schema(top)
     _refuse_unknown(top, ("schema", "step"))
     tables = list(top.tables("step"))
@@ -85,6 +87,9 @@ def parse_moves(
     ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]
 ) -> dict[int, timedelta]:
     """Read ``3=-5d``: how far each step is moved. A callback of an option."""
+    from certpin.errors import InputError
+    from certpin.rotation import parse_duration
+
     moves: dict[int, timedelta] = {}
     for word in words:
         parts = _MOVE.fullmatch(word)
@@ -101,6 +106,10 @@ def parse_moves(
 
 
 def _step(table: Table, pin_of: Callable[[str], Pin]) -> Step:
+    from certpin.errors import CertpinError, ConfigError
+    from certpin.rotation import Step
+    from certpin.rotation.step import Act
+
     _refuse_unknown(table, _KEYS)
     act: Act = table.choice("act", get_args(Act), None)
     if act not in _WITH_PIN:
@@ -117,6 +126,13 @@ def _step(table: Table, pin_of: Callable[[str], Pin]) -> Step:
 
 def _pin(word: str, folder: Path) -> Pin:
     """The key that is meant. One that nobody has made yet has a pin all the same: its name's."""
+    import hashlib
+
+    from certpin.cli.aim import aim
+    from certpin.errors import InputError
+    from certpin.hsm import is_token_uri
+    from certpin.pins import Pin
+
     if new := _NEW.fullmatch(word):
         return Pin.of_key(hashlib.sha256(f"a key to be made: {new[1]}".encode()).digest())
     if is_token_uri(word):
@@ -130,6 +146,10 @@ def _pin(word: str, folder: Path) -> Pin:
 
 def _moment(table: Table, now: datetime, before: datetime) -> datetime:
     """The date of a step, in UTC."""
+    from certpin.errors import ConfigError, InputError
+    from certpin.rotation import format_duration, parse_duration
+    from certpin.rotation.timing import LONGEST
+
     if "after" in table.data:
         if "at" in table.data:
             raise ConfigError("there is a date too", key=table.under("after"), fix="keep one")
@@ -155,6 +175,8 @@ def _moment(table: Table, now: datetime, before: datetime) -> datetime:
 
 def _refuse_unknown(table: Table, known: tuple[str, ...]) -> None:
     """A misspelt date would be simulated as none."""
+    from certpin.errors import ConfigError
+
     for name in sorted(table.data.keys() - set(known)):
         raise ConfigError(
             f"{name[:40]!r} is not known here", key=table.key, fix=f"one of {', '.join(known)}"

@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.rotate_simulate_case import condensed, grouped
 from certpin.cli.screen import fold, table_console, width_of
-from certpin.rotation import format_duration
-from certpin.rotation.breach import in_utc
-from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +27,8 @@ _ROWS = 10  # versions that a chart has rows for
 
 def tell(case: Case) -> None:
     """Print one host."""
+    from certpin.x509 import printable
+
     click.echo("")
     click.secho(printable(case.host), bold=True)
     _print_table(case)
@@ -46,6 +44,9 @@ def tell(case: Case) -> None:
 
 def sentences(case: Case) -> Iterator[str]:
     """Who is locked out, by what, and from when on that would be safe."""
+    from certpin.rotation import format_duration
+    from certpin.rotation.breach import in_utc
+
     outcome = case.outcome
     total = f"{outcome.clients:,}"
     if not outcome.lockouts:
@@ -76,6 +77,9 @@ def percent_of(count: int, total: int) -> str:
 
 def chart(case: Case, width: int) -> Iterator[str]:
     """The course as lines of text: what is held, who is locked out, and the steps beneath."""
+    from certpin.cli.rotate_simulate_case import condensed
+    from certpin.rotation import format_duration
+
     hours = case.outcome.hours
     numbers = sorted({number for hour in hours for number in hour.held})
     label = max(len("locked out"), *(len(_row(number)) for number in numbers)) + 2
@@ -105,6 +109,8 @@ def _bars(values: Sequence[int], top: int) -> str:
 
 def _marks(case: Case, columns: int, size: int) -> str:
     """The numbers of the steps that clients notice, each beneath its moment."""
+    from certpin.cli.rotate_simulate_case import grouped
+
     places: list[tuple[float, int]] = []
     for each in case.seen:
         hour = int((each.at - case.story.begin).total_seconds() // 3600)
@@ -118,6 +124,8 @@ def _marks(case: Case, columns: int, size: int) -> str:
 def _print_table(case: Case) -> None:
     from rich.table import Table
     from rich.text import Text
+
+    from certpin.x509 import printable
 
     table: Any = Table(box=None, pad_edge=False)
     for heading in _HEADINGS:
@@ -173,12 +181,16 @@ def _cause(cause: Cause) -> str:
 
 
 def _last(case: Case, lockout: Lockout) -> str:
+    from certpin.rotation.breach import in_utc
+
     end = f"the end of the simulation ({in_utc(case.end)})"
     return end if lockout.last >= case.end else in_utc(lockout.last)
 
 
 def _remedy(case: Case, lockout: Lockout) -> str:
     """What would have to be otherwise."""
+    from certpin.rotation.breach import in_utc
+
     cause = lockout.cause
     safety = case.safety(cause.step) if cause.step else None
     if safety is None:
@@ -191,6 +203,8 @@ def _remedy(case: Case, lockout: Lockout) -> str:
 
 
 def _short(moment: datetime) -> str:
+    from certpin.rotation.breach import in_utc
+
     return in_utc(moment).removesuffix(" UTC")
 
 

@@ -9,25 +9,21 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.delays import delay_options, merged
-from certpin.cli.describe import print_json
 from certpin.cli.forcing import told
-from certpin.cli.ledger import Ledger
 from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
 from certpin.cli.measuring import Measuring, measuring_options
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.rotate_facts import Seen, status_facts
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
-from certpin.cli.timeline import drawn, stand
 from certpin.cli.vantages import Looked, Vantages, vantage_options
-from certpin.pins import HostPin, utc_now
-from certpin.pins.meaning import meaning
-from certpin.rotation import Situation, Timing, Version, format_duration
-from certpin.rotation.breach import in_utc
-from certpin.rotation.invariants import of_the_field
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from pathlib import Path
+
+    from certpin.cli.ledger import Ledger
+    from certpin.cli.rotate_facts import Seen
+    from certpin.rotation import Situation, Timing, Version
 
 
 @click.command()
@@ -54,6 +50,10 @@ def status(
 
     Exit code 1: somebody is locked out now, or will be when pins end. 3: a host could not be asked.
     """
+    from certpin.cli.ledger import Ledger
+    from certpin.cli.rotate_facts import status_facts
+    from certpin.pins import utc_now
+
     ledger = Ledger(path)
     if host:
         vantages = replace(vantages, hosts=(*vantages.hosts, host))
@@ -76,6 +76,11 @@ def status(
 
 def _see(ledger: Ledger, situation: Situation) -> Seen:
     """Each pin of the draft, and those that the journal alone knows: keys that were made."""
+    from certpin.cli.rotate_facts import Seen
+    from certpin.cli.timeline import stand
+    from certpin.pins import HostPin
+    from certpin.rotation.invariants import of_the_field
+
     past = situation.past.states
     made = [
         HostPin(pin, "backup", state)
@@ -90,6 +95,8 @@ def _see(ledger: Ledger, situation: Situation) -> Seen:
 
 
 def _tell(ledger: Ledger, looked: Looked, timing: Timing, now: datetime, seen: list[Seen]) -> None:
+    from certpin.cli.timeline import drawn
+
     for line in _of_versions(ledger, timing, now):
         click.echo(fold(line, sys.stdout))
     for each in seen:
@@ -106,6 +113,10 @@ def _tell(ledger: Ledger, looked: Looked, timing: Timing, now: datetime, seen: l
 
 def _of_versions(ledger: Ledger, timing: Timing, now: datetime) -> list[str]:
     """The draft against the field, and each version that clients may hold."""
+    from certpin.pins.meaning import meaning
+    from certpin.rotation import format_duration
+    from certpin.rotation.breach import in_utc
+
     latest = ledger.field.latest
     lines = [f"T_adopt {format_duration(timing.adopt)}: {_sum(timing)}"]
     if latest is None:

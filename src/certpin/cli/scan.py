@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,19 +10,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from certpin.cli.hostlist import host_list
 from certpin.cli.main import INCONCLUSIVE
-from certpin.cli.options import _Seconds, anchors_pem, ca_file_option
-from certpin.pins.hosts import is_address
-from certpin.probe import split_address
-from certpin.probe.scan import Done, Limits, line, record, record_of_junk, scan_context
-from certpin.probe.scan import scan as scan_hosts
-from certpin.x509 import printable
+from certpin.cli.options import _Seconds, anchors_pem, ca_file_option, json_option
+from certpin.cli.reply import print_last
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from certpin.errors import HostError
+    from certpin.probe.scan import Done
 
 _STANDARD_INPUT = 0
 _OTHER_FILES = 64  # the list, the output, the standard streams, and the name servers' sockets
@@ -63,6 +58,7 @@ _OTHER_FILES = 64  # the list, the output, the standard streams, and the name se
 )
 @click.option("--connect", metavar="ADDRESS:PORT", help="Call this IP address for every host.")
 @ca_file_option
+@json_option
 @click.pass_context
 def scan(
     ctx: click.Context,
@@ -74,6 +70,7 @@ def scan(
     retries: int,
     connect: str | None,
     ca_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Read the certificates of many hosts, as JSON lines.
 
@@ -84,10 +81,14 @@ def scan(
     of it: a chain that did not verify is an answer.
 
     Memory stays the same however many hosts there are. A scan that was stopped goes on with
-    --output FILE --resume.
+    --output FILE --resume. With --json, a last object says how many hosts there were.
 
     Exit code 0: every host answered. 3: some did not; their lines say why.
     """
+    from certpin.cli.hostlist import host_list
+    from certpin.probe.scan import Limits, record, scan_context
+    from certpin.probe.scan import scan as scan_hosts
+
     if resume and output is None:
         raise click.UsageError("--resume needs --output: that file says which hosts are done")
     limits = Limits(window=at_once, timeout=timeout, retries=retries)
@@ -101,6 +102,8 @@ def scan(
         hosts = host_list(listed, done, tally.refused)
         for sighting in scan_hosts(hosts, context=context, limits=limits, connect=override):
             tally.add(record(sighting))
+    if as_json:
+        print_last(hosts=tally.hosts, silent=tally.silent)
     if tally.silent:
         ctx.exit(INCONCLUSIVE)
 
@@ -109,23 +112,31 @@ class Tally:
     """Writes each line at once, so that a scan that is killed loses none, and counts."""
 
     def __init__(self, sink: BinaryIO, advance: Callable[[], None]) -> None:
+        self.hosts = 0
         self.silent = 0
         self._sink = sink
         self._advance = advance
 
     def add(self, fields: dict[str, Any]) -> None:
         """Write the record of one host."""
+        from certpin.probe.scan import line
+
         self._sink.write(line(fields).encode() + b"\n")
         self._sink.flush()
+        self.hosts += 1
         self.silent += fields["error"] is not None
         self._advance()
 
     def refused(self, text: str, error: HostError) -> None:
         """Write the record of something in the list that is no host."""
+        from certpin.probe.scan import record_of_junk
+
         self.add(record_of_junk(text, error))
 
 
 def _open_source(files: ExitStack, source: str) -> BinaryIO:
+    from certpin.x509 import printable
+
     try:
         if source == "-":
             return files.enter_context(os.fdopen(_STANDARD_INPUT, "rb", closefd=False))
@@ -138,6 +149,9 @@ def _open_output(
     files: ExitStack, output: Path | None, *, resume: bool
 ) -> tuple[BinaryIO, Done | tuple[()]]:
     """Where the lines go, and which hosts stand there already. Nothing is ever overwritten."""
+    from certpin.probe.scan import Done
+    from certpin.x509 import printable
+
     if output is None:
         return sys.stdout.buffer, ()
     name = printable(str(output))
@@ -158,6 +172,8 @@ def _allow_open_files(connections: int) -> None:
 
     Else hosts would seem not to answer, only because this machine could not ask them.
     """
+    import resource
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = connections + _OTHER_FILES
     if soft == resource.RLIM_INFINITY or soft >= needed:
@@ -171,6 +187,9 @@ def _allow_open_files(connections: int) -> None:
 
 
 def _override(connect: str | None) -> tuple[str, int] | None:
+    from certpin.pins.hosts import is_address
+    from certpin.probe import split_address
+
     if connect is None:
         return None
     host, port = split_address(connect, 0)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.describe import print_json
+from certpin.cli.main import extra_needed
 from certpin.cli.options import json_option
+from certpin.cli.reply import print_event
 from certpin.cli.screen import say
 from certpin.cli.watching import (
-    extra_needed,
     naming,
     open_watch,
     settings_of,
     settings_option,
     store_option,
 )
-from certpin.probe import join_address
 
 if TYPE_CHECKING:
     from certpin.watch.settings import Settings
@@ -58,7 +55,9 @@ def serve(
     Beyond this machine it listens only where people have to sign in (certpin watch user add).
     Ctrl-C ends it.
     """  # noqa: D301  # click reads the \b itself
-    with extra_needed():
+    import asyncio
+
+    with extra_needed("watch", "the monitoring service"):
         from certpin.watch.logs import configure
 
         settings = _chosen(settings_of(config, written), pins, listen)
@@ -79,6 +78,9 @@ def _chosen(settings: Settings, pins: tuple[Path, ...], listen: str | None) -> S
 
 
 async def _serve(settings: Settings, as_json: bool) -> None:
+    import asyncio
+    import signal
+
     from certpin.watch.service import make_ready, serve
 
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -95,6 +97,7 @@ async def _serve(settings: Settings, as_json: bool) -> None:
 
 def _tell(watch: Watch, as_json: bool) -> None:
     """Where it is, and what is not as it should be."""
+    from certpin.probe import join_address
     from certpin.watch.alerts.known import doubts
     from certpin.watch.alerts.run import ALERTS_GO_NOWHERE
     from certpin.watch.web.app import REPORTS
@@ -105,7 +108,8 @@ def _tell(watch: Watch, as_json: bool) -> None:
     address = settings.public_url or f"{scheme}://{join_address(*settings.listen)}"
     if as_json:
         problems += [ALERTS_GO_NOWHERE] * (not settings.alerts.tell)
-        print_json({"url": address + "/", "reports": address + REPORTS, "problems": problems})
+        urls = {"url": address + "/", "reports": address + REPORTS}
+        print_event("begun", **urls, problems=problems)
         return
     click.echo(f"The pages are at {address}/ and apps report to {address}{REPORTS}.")
     for each in glance.sets:

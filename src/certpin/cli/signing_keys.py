@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
-from certpin.cli import keyfile
 from certpin.cli.options import PASSPHRASE_VARIABLE, ask_pin, read_file
-from certpin.cli.signer import passphrase_of, signer_of
-from certpin.hsm import destroy_key, is_on_token, open_or_generate_key
-from certpin.x509.keys import new_private_key
-from certpin.x509.signing import file_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,6 +51,7 @@ class SigningKey:
 @contextmanager
 def keyring(places: Sequence[str]) -> Iterator[dict[str, KeySigner]]:
     """The keys that sign, by their ids. Raises ``KeyParseError``; tokens forget the PIN after."""
+    from certpin.cli.signer import signer_of
     from certpin.updates.publish.keys import KeySigner
 
     pin = cache(ask_pin)  # asked for once, for several keys of one token
@@ -74,6 +70,8 @@ class Purse:
     """
 
     def __init__(self, *, ask: bool) -> None:
+        from certpin.cli import keyfile
+
         self._stack = ExitStack()
         self._pin = cache(ask_pin)
         self._secret = cache(partial(keyfile.new_passphrase, "the new keys", ask=ask))
@@ -97,7 +95,10 @@ class Purse:
         self._stack.__exit__(kind, exc, trace)
 
     def _take(self, place: str) -> SigningKey:
+        from certpin.cli.signer import passphrase_of
+        from certpin.hsm import is_on_token
         from certpin.updates.publish.keys import KeySigner, held_elsewhere
+        from certpin.x509.signing import file_key
 
         if is_on_token(place):
             return self._on_token(place)
@@ -111,6 +112,7 @@ class Purse:
         return SigningKey(place, signer.public_key, signer)
 
     def _on_token(self, place: str) -> SigningKey:
+        from certpin.hsm import open_or_generate_key
         from certpin.updates.publish.keys import KeySigner
 
         key, made = open_or_generate_key(place, self._pin, "p256")
@@ -121,7 +123,10 @@ class Purse:
         return SigningKey(str(key.uri) if made else place, signer.public_key, signer, made)
 
     def _in_new_file(self, path: Path) -> SigningKey:
+        from certpin.cli import keyfile
         from certpin.updates.publish.keys import KeySigner
+        from certpin.x509.keys import new_private_key
+        from certpin.x509.signing import file_key
 
         secret = self._secret()
         pem, _ = new_private_key("p256", secret)
@@ -132,5 +137,7 @@ class Purse:
 
 
 def _destroyed_on_failure(key: TokenKey, kind: object, *_: object) -> None:
+    from certpin.hsm import destroy_key
+
     if kind is not None:
         destroy_key(key)

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.hosts import host_option, select_policies
-from certpin.pins import HostPolicy, HostServer, normalise
-from certpin.probe import PROTOCOLS, Endpoint, contexts, split_address
-from certpin.probe.endpoint import default_port, endpoint_at, served_at
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from certpin.pins import PinSet
+    from certpin.pins import HostPolicy, HostServer, PinSet
+    from certpin.probe import Endpoint
+    from certpin.probe.contexts import Contexts
 
     # Without an endpoint there is nobody to ask: a wildcard, and no host was named for it.
     Target = tuple[HostPolicy, Endpoint | None]
@@ -68,6 +67,8 @@ class Ways:
 
     def _of(self, policy: HostPolicy, named: list[tuple[str, int]]) -> list[Target]:
         """Each server of the hosts that were named for a policy; else each that it has."""
+        from certpin.probe.endpoint import served_at
+
         own = served_at(policy)
         wanted = named or list(dict.fromkeys((host, 0) for host, _ in own))
         endpoints = {
@@ -78,6 +79,9 @@ class Ways:
         return [(policy, endpoint) for endpoint in endpoints] or [(policy, None)]
 
     def _endpoint(self, host: str, server: HostServer) -> Endpoint:
+        from certpin.probe import split_address
+        from certpin.probe.endpoint import endpoint_at
+
         starttls = self._protocols.get(host, self._protocols.get(_ALL))
         if starttls:
             server = replace(server, starttls=starttls)
@@ -101,6 +105,9 @@ class Ways:
 
 def _servers(host: str, port: int, own: Iterable[tuple[str, HostServer]]) -> list[HostServer]:
     """The servers of a host; with a port, those at it, or its own name there."""
+    from certpin.pins import HostServer
+    from certpin.probe.endpoint import default_port
+
     servers = [server for name, server in own if name == host] or [HostServer()]
     if not port:
         return servers
@@ -123,22 +130,27 @@ def ways_options(command: Any) -> Any:
     return wrapped
 
 
-class Contexts(contexts.Contexts):
-    """Those of the targets, made before the first of them is dialled."""
+def contexts_for(targets: Sequence[Target]) -> Contexts:
+    """Make the contexts of all targets before the first of them is dialled."""
+    from certpin.probe.contexts import Contexts
 
-    def __init__(self, targets: Sequence[Target]) -> None:
-        super().__init__()
-        for policy, _ in targets:
-            self.of(policy.trust)
+    contexts = Contexts()
+    for policy, _ in targets:
+        contexts.of(policy.trust)
+    return contexts
 
 
 def assigned(text: str) -> tuple[str, str]:
     """Read ``HOST=VALUE``, or ``VALUE`` for all hosts."""
+    from certpin.pins import normalise
+
     host, equals, value = text.rpartition("=")
     return (normalise(host) if equals else _ALL), value
 
 
 def _protocol(name: str) -> str:
+    from certpin.probe import PROTOCOLS
+
     if name not in PROTOCOLS:
         raise click.UsageError(f"{name!r} is not one of {', '.join(sorted(PROTOCOLS))}")
     return name

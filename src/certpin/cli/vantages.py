@@ -10,23 +10,19 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from certpin.cli.at_once import at_once
 from certpin.cli.hosts import host_option, select_policies
 from certpin.cli.options import PIN_FILE, read_file, timeout_option
-from certpin.cli.targets import Contexts, Ways, assigned
-from certpin.errors import CertificateParseError, InputError, ProbeError
-from certpin.probe import join_address, observe
-from certpin.probe.endpoint import endpoint_at, served_at
-from certpin.rotation import Sighting
-from certpin.x509 import Chain, printable
-from certpin.x509.reader import read_certificates
+from certpin.cli.targets import Ways, assigned, contexts_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from certpin.cli.targets import Target
+    from certpin.errors import ProbeError
     from certpin.pins import HostPolicy, PinSet
     from certpin.probe import Endpoint, Observation
+    from certpin.probe.contexts import Contexts
+    from certpin.rotation import Sighting
 
 _OPTIONS = (
     host_option,
@@ -112,9 +108,13 @@ class Vantages:
         return looked
 
     def _dial(self, looked: Looked, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
+        from certpin.cli.at_once import at_once
+        from certpin.errors import ProbeError
+        from certpin.rotation import Sighting
+
         targets = [each for each in self._targets(pins) if each[0] in policies]
         self._refuse_unasked(targets, policies)
-        contexts = Contexts(targets)
+        contexts = contexts_for(targets)
         jobs = [partial(_ask, *each, contexts, self.timeout) for each in targets]
         for (policy, _), answer in zip(targets, at_once(jobs, "dialling"), strict=True):
             if isinstance(answer, Sighting):
@@ -167,6 +167,9 @@ class Vantages:
 
     def _refuse_unasked(self, targets: list[Target], policies: Sequence[HostPolicy]) -> None:
         """A step is judged by every server of a host, unless the user names other ways to it."""
+        from certpin.probe import join_address
+        from certpin.probe.endpoint import endpoint_at, served_at
+
         if self.connects or self.starttls:
             return
         for policy in policies:
@@ -217,6 +220,11 @@ def _rounds(connects: tuple[str, ...]) -> list[tuple[str, ...]]:
 def _ask(
     policy: HostPolicy, endpoint: Endpoint | None, contexts: Contexts, timeout: float
 ) -> Sighting | ProbeError | None:
+    from certpin.errors import ProbeError
+    from certpin.probe import join_address, observe
+    from certpin.rotation import Sighting
+    from certpin.x509 import printable
+
     if endpoint is None:
         return None
     try:
@@ -229,6 +237,11 @@ def _ask(
 
 
 def _from_file(name: str) -> Sighting:
+    from certpin.errors import CertificateParseError, InputError
+    from certpin.rotation import Sighting
+    from certpin.x509 import Chain, printable
+    from certpin.x509.reader import read_certificates
+
     path = Path(name)
     try:
         return Sighting(f"file {printable(name)}", Chain(read_certificates(read_file(path))))

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import click
 
-from certpin.cli.watch_alerts import alerts
-from certpin.cli.watch_backup import backup
-from certpin.cli.watch_ct import ct
-from certpin.cli.watch_migrate import migrate
-from certpin.cli.watch_restore import restore
-from certpin.cli.watch_silence import silence
-from certpin.cli.watch_token import token
-from certpin.cli.watch_user import user
-from certpin.cli.watch_worker import worker
-from certpin.cli.watch_writer import writer
+from certpin.cli.group import LazyGroup
+
+COMMANDS = {
+    "user": "Say who signs in with a name and a password.",
+    "token": "Make and revoke the tokens of programs: Prometheus, scripts.",
+    "alerts": "List the alerts that are open, the worst first, then the oldest.",
+    "silence": "Tell nobody of a rule, of a host, or of a rule at a host, for a while.",
+    "worker": "Look at hosts from here, until SIGTERM or SIGINT, for a watch that runs elsewhere.",
+    "writer": "Count the reports that wait in NATS JetStream, until SIGTERM or SIGINT.",
+    "ct": "Note a certificate that stands in a log of Certificate Transparency.",
+    "backup": "Write the watch's data of one moment to FILE, while it goes on.",
+    "restore": "Put a back-up into an empty database, of the same kind or of the other.",
+    "migrate": "Bring the database to the schema of this version of certpin, whole or not at all.",
+}
+_MODULES = {
+    "user": "watch_user",
+    "token": "watch_token",
+    "alerts": "watch_alerts",
+    "silence": "watch_silence",
+    "worker": "watch_worker",
+    "writer": "watch_writer",
+    "ct": "watch_ct",
+    "backup": "watch_backup",
+    "restore": "watch_restore",
+    "migrate": "watch_migrate",
+}
 
 
-@click.group()
+@click.group(cls=LazyGroup, lazy=COMMANDS, modules=_MODULES)
 def watch() -> None:
     """Tend the watch: who may come in, alerts, workers, the database.
 
@@ -37,18 +53,3 @@ def watch() -> None:
 
     Needs pip install 'certpin[watch]'.
     """  # noqa: D301  # click reads the \b itself
-
-
-for each in (
-    user,
-    token,
-    alerts,
-    silence,
-    worker,
-    writer,
-    ct,
-    backup,
-    restore,
-    migrate,
-):
-    watch.add_command(each)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.describe import print_json
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
 from certpin.cli.watching import opened, ready, settings_options
-from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from certpin.watch.alerts.state import Alert
@@ -64,6 +62,7 @@ def _list(watch: Watch, *, as_json: bool) -> bool:
 
 def _tell(alert: Alert) -> None:
     from certpin.watch.alerts.message import clients_words
+    from certpin.x509 import printable
 
     about = alert.host or alert.pin_set
     since = f"{datetime.fromtimestamp(alert.opened_at, UTC):%Y-%m-%d %H:%M} UTC"
@@ -81,6 +80,8 @@ def _tell(alert: Alert) -> None:
 
 
 def _try(settings: Settings, *, as_json: bool) -> bool:
+    import asyncio
+
     from certpin.watch.alerts.run import try_services
 
     found = asyncio.run(try_services(settings))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from certpin.cli.options import json_option
+from certpin.cli.reply import print_json
 from certpin.cli.screen import say
 from certpin.cli.watching import store_options
-from certpin.errors import ConfigError, InputError
-from certpin.pins import utc_now
 
 if TYPE_CHECKING:
     from certpin.watch.store import Store
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @store_options
-def ct(store: Store) -> None:
+@json_option
+def ct(store: Store, as_json: bool) -> None:
     """Note a certificate that stands in a log of Certificate Transparency.
 
     certspotter watches the logs, and runs the programs in its folder hooks.d for each event. Let
@@ -34,6 +35,8 @@ def ct(store: Store) -> None:
     Exit code 0: it is noted, or the event is about no certificate. 2: what came is no event of
     certspotter's, or the database cannot be used. 3: the database is away, busy, or its disk full.
     """  # noqa: D301  # click reads the \b itself
+    from certpin.errors import ConfigError, InputError
+    from certpin.pins import utc_now
     from certpin.watch.monitor.ct import keep_event, read_event
 
     now = utc_now()
@@ -41,8 +44,10 @@ def ct(store: Store) -> None:
         entry = read_event(os.environ, now)
     except InputError as exc:
         raise ConfigError(exc.problem, fix=exc.fix) from exc
-    if entry is None:
+    if entry is not None:
+        with store.write() as connection:
+            keep_event(connection, entry, now)
+    if as_json:
+        print_json({"noted": entry is not None})
+    elif entry is None:
         say("certpin", f"nothing to note: {os.environ.get('SUMMARY') or 'no event'}"[:400])
-        return
-    with store.write() as connection:
-        keep_event(connection, entry, now)

@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.describe import print_json
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option
+from certpin.cli.reply import print_json
 from certpin.cli.screen import fold, say
-from certpin.cli.watch_user import by_hand
 from certpin.cli.watching import ready, watch_options
-from certpin.errors import InputError
-from certpin.rotation import parse_duration
-from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from certpin.watch.alerts.quiet import Silence
@@ -63,6 +59,8 @@ def silence(
     Exit code 0: done. 1: there is no such silence. 2: usage, or a database that no watch has run
     on. 3: the database is away, busy, or its disk full.
     """
+    from certpin.cli.watch_user import by_hand
+
     ready(watch.store)
     if end is not None:
         ctx.exit(_end(watch, end, as_json=as_json))
@@ -81,6 +79,9 @@ def silence(
 
 
 def _begin(watch: Watch, words: tuple[str, str, str, str], length: str) -> Silence:
+    from certpin.cli.watch_user import by_hand
+    from certpin.errors import InputError
+    from certpin.rotation import parse_duration
     from certpin.watch.access.audit import audit
     from certpin.watch.alerts.known import doubt
     from certpin.watch.alerts.quiet import Silence
@@ -104,6 +105,7 @@ def _begin(watch: Watch, words: tuple[str, str, str, str], length: str) -> Silen
 
 
 def _end(watch: Watch, number: int, *, as_json: bool) -> int:
+    from certpin.cli.watch_user import by_hand
     from certpin.watch.access.audit import audit
     from certpin.watch.alerts.silences import end_silence
 
@@ -133,6 +135,8 @@ def _facts(silence: Silence) -> dict[str, object]:
 
 
 def _words(silence: Silence) -> str:
+    from certpin.x509 import printable
+
     until = f"{datetime.fromtimestamp(silence.until, UTC):%Y-%m-%d %H:%M} UTC"
     about = " at ".join(filter(None, (silence.rule or "everything", silence.host)))
     return printable(f"#{silence.id} {about} until {until}: {silence.why} ({silence.who})")

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.describe import print_json
+from certpin.cli.group import Group
 from certpin.cli.options import json_option
-from certpin.cli.watch_user import by_hand, shown
+from certpin.cli.reply import print_done, print_json
 from certpin.cli.watching import store_options
-from certpin.pins import utc_now
 
 if TYPE_CHECKING:
     from certpin.watch.access.tokens import Token
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 _SCOPES = ("read", "metrics", "silence", "admin")
 
 
-@click.group()
+@click.group(cls=Group)
 def token() -> None:
     """Make and revoke the tokens of programs: Prometheus, scripts.
 
@@ -49,6 +48,8 @@ def token() -> None:
 @json_option
 def add(store: Store, name: str, scopes: tuple[str, ...], days: int | None, as_json: bool) -> None:
     """Make a token, and print it this once."""
+    from certpin.cli.watch_user import by_hand
+    from certpin.pins import utc_now
     from certpin.watch.access import tokens
     from certpin.watch.access.audit import audit
     from certpin.watch.store import prepare
@@ -79,7 +80,7 @@ def show(store: Store, as_json: bool) -> None:
     with store.read() as connection:
         found = tokens.every(connection)
     if as_json:
-        print_json([_facts(each) for each in found])
+        print_json({"tokens": [_facts(each) for each in found]})
         return
     for each in found:
         click.echo(f"{each.id}  {each.name:24}  {' '.join(sorted(each.scopes)):20}  {_state(each)}")
@@ -90,8 +91,11 @@ def show(store: Store, as_json: bool) -> None:
 @token.command("revoke")
 @click.argument("token_id", metavar="ID")
 @store_options
-def revoke(store: Store, token_id: str) -> None:
+@json_option
+def revoke(store: Store, token_id: str, as_json: bool) -> None:
     """End a token, from its next use on."""
+    from certpin.cli.watch_user import by_hand
+    from certpin.pins import utc_now
     from certpin.watch.access import tokens
     from certpin.watch.access.audit import audit
     from certpin.watch.store import prepare
@@ -101,10 +105,12 @@ def revoke(store: Store, token_id: str) -> None:
     with store.write() as connection:
         tokens.revoke(connection, token_id, now)
         audit(connection, by_hand(), "token.revoked", token_id, at=now)
-    click.echo(f"{token_id} lets nobody in any more.")
+    print_done({"id": token_id}, f"The token {token_id} is no longer valid.", as_json=as_json)
 
 
 def _state(each: Token) -> str:
+    from certpin.cli.watch_user import shown
+
     if each.revoked_at is not None:
         return f"revoked {shown(each.revoked_at)}"
     used = f"last used {shown(each.used_at)}" if each.used_at is not None else "never used"
@@ -112,6 +118,8 @@ def _state(each: Token) -> str:
 
 
 def _facts(each: Token) -> dict[str, object]:
+    from certpin.cli.watch_user import shown
+
     return {
         "id": each.id,
         "name": each.name,

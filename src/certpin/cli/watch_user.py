@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.describe import print_json
+from certpin.cli.group import Group
 from certpin.cli.options import json_option
+from certpin.cli.reply import print_done, print_json
 from certpin.cli.watching import store_options, watch_options
-from certpin.pins import utc_now
 
 if TYPE_CHECKING:
     from certpin.watch.access.visitor import Visitor
@@ -31,7 +30,7 @@ role_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def user() -> None:
     """Say who signs in with a name and a password.
 
@@ -48,8 +47,10 @@ def user() -> None:
 @click.argument("name")
 @role_option
 @watch_options
-def add(watch: Watch, name: str, role: str) -> None:
+@json_option
+def add(watch: Watch, name: str, role: str, as_json: bool) -> None:
     """Make an account."""
+    from certpin.pins import utc_now
     from certpin.watch.access import accounts
     from certpin.watch.access.audit import audit
     from certpin.watch.store import prepare
@@ -60,7 +61,7 @@ def add(watch: Watch, name: str, role: str) -> None:
     with watch.store.write() as connection:
         accounts.add(connection, name, role, hashed, now)
         audit(connection, by_hand(), "account.made", f"{name}: {role}", at=now)
-    click.echo(f"{name} can sign in, as {role}.")
+    print_done({"name": name, "role": role}, f"{name} can sign in, as {role}.", as_json=as_json)
 
 
 @user.command("list")
@@ -76,10 +77,16 @@ def show(store: Store, as_json: bool) -> None:
         found = accounts.everyone(connection)
     if as_json:
         print_json(
-            [
-                {"name": each.name, "role": each.role, "last_login": shown(each.login_at) or None}
-                for each in found
-            ]
+            {
+                "users": [
+                    {
+                        "name": each.name,
+                        "role": each.role,
+                        "last_login": shown(each.login_at) or None,
+                    }
+                    for each in found
+                ]
+            }
         )
         return
     for each in found:
@@ -92,8 +99,10 @@ def show(store: Store, as_json: bool) -> None:
 @user.command("remove")
 @click.argument("name")
 @store_options
-def remove(store: Store, name: str) -> None:
+@json_option
+def remove(store: Store, name: str, as_json: bool) -> None:
     """Take an account away, and sign it out everywhere."""
+    from certpin.pins import utc_now
     from certpin.watch.access import accounts
     from certpin.watch.access.audit import audit
     from certpin.watch.store import prepare
@@ -102,14 +111,16 @@ def remove(store: Store, name: str) -> None:
     with store.write() as connection:
         accounts.remove(connection, name)
         audit(connection, by_hand(), "account.removed", name, at=utc_now())
-    click.echo(f"{name} is gone, and signed out everywhere.")
+    print_done({"name": name}, f"{name} is gone, and signed out everywhere.", as_json=as_json)
 
 
 @user.command("password")
 @click.argument("name")
 @watch_options
-def password(watch: Watch, name: str) -> None:
+@json_option
+def password(watch: Watch, name: str, as_json: bool) -> None:
     """Set another password, and sign the account out everywhere."""
+    from certpin.pins import utc_now
     from certpin.watch.access import accounts
     from certpin.watch.access.audit import audit
     from certpin.watch.store import prepare
@@ -120,15 +131,18 @@ def password(watch: Watch, name: str) -> None:
     with watch.store.write() as connection:
         accounts.set_password(connection, name, hashed, now)
         audit(connection, by_hand(), "account.password", name, at=now)
-    click.echo(f"{name} has another password, and is signed out everywhere.")
+    text = f"{name} has another password, and is signed out everywhere."
+    print_done({"name": name}, text, as_json=as_json)
 
 
 @user.command("role")
 @click.argument("name")
 @click.argument("role", type=click.Choice(_ROLES))
 @store_options
-def change_role(store: Store, name: str, role: str) -> None:
+@json_option
+def change_role(store: Store, name: str, role: str, as_json: bool) -> None:
     """Change what an account may do, and sign it out everywhere."""
+    from certpin.pins import utc_now
     from certpin.watch.access import accounts
     from certpin.watch.access.audit import audit
     from certpin.watch.store import prepare
@@ -137,11 +151,14 @@ def change_role(store: Store, name: str, role: str) -> None:
     with store.write() as connection:
         accounts.set_role(connection, name, role)
         audit(connection, by_hand(), "account.role", f"{name}: {role}", at=utc_now())
-    click.echo(f"{name} is {role} now, and signed out everywhere.")
+    text = f"{name} is {role} now, and signed out everywhere."
+    print_done({"name": name, "role": role}, text, as_json=as_json)
 
 
 def by_hand() -> Visitor:
     """Who stands in the record for what is done on the machine itself."""
+    import getpass
+
     from certpin.watch.access.audit import somebody
 
     try:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
-import signal
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
+from certpin.cli.main import extra_needed
+from certpin.cli.options import json_option
+from certpin.cli.reply import print_event
 from certpin.cli.watching import listen_option
-from certpin.errors import ConfigError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
 
     _Work = Callable[[asyncio.Event], Awaitable[None]]
@@ -47,7 +47,8 @@ _VARIABLE = "CERTPIN_NATS"
     help="How many hosts are asked at once.",
 )
 @listen_option
-def worker(vantage: str, written: str, window: int, listen: str | None) -> None:
+@json_option
+def worker(vantage: str, written: str, window: int, listen: str | None, as_json: bool) -> None:
     """Look at hosts from here, until SIGTERM or SIGINT, for a watch that runs elsewhere.
 
     The watch hands out jobs over NATS JetStream; this worker takes those of its vantage, dials the
@@ -61,21 +62,21 @@ def worker(vantage: str, written: str, window: int, listen: str | None) -> None:
 
     Exit code 0: it was told to stop. 2: usage.
     """
-    try:
+    import asyncio
+    import logging
+
+    with extra_needed("cluster", "a worker"):
         from certpin.watch.monitor.settings import check_vantage
         from certpin.watch.monitor.worker import work
         from certpin.watch.nats_address import nats_address
         from certpin.watch.secret import resolve
-    except ModuleNotFoundError as exc:
-        raise ConfigError(
-            f"a worker needs the package {exc.name}", fix="pip install 'certpin[cluster]'"
-        ) from exc
     check_vantage(vantage, "--vantage")
     url = resolve(written, "--nats")
     nats_address(url)  # an error now, not at each try to reach it
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     ask = partial(work, vantage, url, window=window)
-    asyncio.run(_until_told(vantage, _answering(listen, ask) if listen else ask))
+    job = _answering(listen, ask) if listen else ask
+    asyncio.run(_until_told(vantage, job, as_json=as_json))
 
 
 def _answering(listen: str, work: Callable[..., Awaitable[None]]) -> _Work:
@@ -92,10 +93,16 @@ def _answering(listen: str, work: Callable[..., Awaitable[None]]) -> _Work:
     return both
 
 
-async def _until_told(vantage: str, work: _Work) -> None:
+async def _until_told(vantage: str, work: _Work, *, as_json: bool) -> None:
+    import asyncio
+    import signal
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    click.echo(f"certpin: looking from {vantage} (process {os.getpid()})", err=True)
+    if as_json:
+        print_event("begun", vantage=vantage, process=os.getpid())
+    else:
+        click.echo(f"certpin: looking from {vantage} (process {os.getpid()})", err=True)
     await work(stop)

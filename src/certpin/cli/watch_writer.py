@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 from typing import TYPE_CHECKING
 
 import click
 
+from certpin.cli.options import json_option
+from certpin.cli.reply import print_event
 from certpin.cli.watching import listen_option, watch_options
-from certpin.errors import ConfigError
 
 if TYPE_CHECKING:
     from certpin.watch.watch import Watch
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 @click.command()
 @listen_option
 @watch_options
-def writer(watch: Watch, listen: str | None) -> None:
+@json_option
+def writer(watch: Watch, listen: str | None, as_json: bool) -> None:
     """Count the reports that wait in NATS JetStream, until SIGTERM or SIGINT.
 
     `certpin serve` does this too. Run writers beside it where one process is not enough: they share
@@ -30,6 +30,9 @@ def writer(watch: Watch, listen: str | None) -> None:
 
     Exit code 0: it was told to stop. 2: usage, or a database that is not ready.
     """
+    import asyncio
+
+    from certpin.errors import ConfigError
     from certpin.watch.logs import configure
     from certpin.watch.nats_address import nats_address
     from certpin.watch.settings import parse_listen
@@ -42,10 +45,14 @@ def writer(watch: Watch, listen: str | None) -> None:
     nats_address(watch.settings.nats)  # an error now, not at each try to reach it
     prepare(watch.store)
     configure(watch.settings.log)
-    asyncio.run(_until_told(watch, parse_listen(listen, "--listen") if listen else None))
+    address = parse_listen(listen, "--listen") if listen else None
+    asyncio.run(_until_told(watch, address, as_json=as_json))
 
 
-async def _until_told(watch: Watch, address: tuple[str, int] | None) -> None:
+async def _until_told(watch: Watch, address: tuple[str, int] | None, *, as_json: bool) -> None:
+    import asyncio
+    import signal
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):  # before what takes a while to load
@@ -57,7 +64,10 @@ async def _until_told(watch: Watch, address: tuple[str, int] | None) -> None:
     from certpin.watch.vitals import answering
 
     last = telemetry.start(watch.settings.telemetry, COUNTERS)
-    click.echo(f"certpin: writing (process {os.getpid()})", err=True)
+    if as_json:
+        print_event("begun", process=os.getpid())
+    else:
+        click.echo(f"certpin: writing (process {os.getpid()})", err=True)
     try:
         async with answering(address, watch.store) as condition:
             await run(watch, stop, condition)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.errors import ConfigError, StoreError
-from certpin.x509 import printable
+from certpin.cli.main import extra_needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from certpin.watch.watch import Watch
 
 CONFIG = Path("watch.toml")
-# What the extra `watch` of pyproject.toml brings, as it is imported.
+# What the extra `watch` of pyproject.toml brings, as it is imported, for `certpin demo`.
 EXTRA = {
     *("alembic", "apprise", "argon2", "authlib", "brotli", "granian", "httpx2", "jinja2"),
     *("joserfc", "msgspec", "prometheus_client", "python_multipart", "sqlalchemy", "starlette"),
@@ -48,19 +47,6 @@ listen_option = click.option(
     help="Answer /healthz and /readyz there, and on this machine's own addresses /metrics, too; "
     "by default nowhere.",
 )
-
-
-@contextmanager
-def extra_needed() -> Iterator[None]:
-    """Say what to install where a package of the extra is missing. Raises ``ConfigError``."""
-    try:
-        yield
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] not in EXTRA:
-            raise
-        raise ConfigError(
-            f"the watch needs the package {exc.name}", fix="pip install 'certpin[watch]'"
-        ) from exc
 
 
 def settings_of(config: Path | None, written: str | None) -> Settings:
@@ -90,7 +76,7 @@ def settings_options(command: Any) -> Any:
 
     @wraps(command)
     def with_settings(*, config: Path | None, written: str | None, **options: Any) -> Any:
-        with extra_needed():
+        with extra_needed("watch", "the monitoring service"):
             return command(settings=settings_of(config, written), **options)
 
     return settings_option(store_option(with_settings))
@@ -113,6 +99,9 @@ def naming(store: Store) -> Iterator[None]:
 
     The store's own errors name none: they appear on pages, too. Raises ``StoreError``.
     """
+    from certpin.errors import StoreError
+    from certpin.x509 import printable
+
     try:
         yield
     except StoreError as exc:
@@ -148,6 +137,7 @@ def ready(store: Store) -> None:
 
     An empty database would answer that all is well. Raises ``ConfigError``, or ``StoreError``.
     """
+    from certpin.errors import ConfigError
     from certpin.watch.store import SchemaState, prepare, schema_state
 
     if schema_state(store).state is SchemaState.EMPTY:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
 from certpin.formats import _domains, _raw_anchors, _xml
-from certpin.formats.format import Found, Reading
+from certpin.formats.format import Found, Reading, pass_over
 from certpin.formats.header import read_header
 from certpin.formats.table import pins_from
 
@@ -34,20 +34,21 @@ class _Scope:
 
     def inside(self, config: Element) -> _Scope:
         """What holds in an element of this scope: what it has itself takes the place."""
-        trustkit = config.one("trustkit-config")
+        trustkit = config.find("trustkit-config")
         if trustkit and self.trustkit:
-            trustkit.attributes = self.trustkit.attributes | trustkit.attributes
+            trustkit.inherit(self.trustkit)
         return _Scope(
-            config.one("pin-set") or self.pin_set,
-            config.one("trust-anchors") or self.anchors,
+            config.find("pin-set") or self.pin_set,
+            config.find("trust-anchors") or self.anchors,
             trustkit or self.trustkit,
         )
 
 
 def read(source: Source, add: Addition = lambda found, _element: found) -> Reading:
-    """Read a file; ``add`` takes in what its ``trustkit-config`` says. Raises ``FormatError``.
+    """Read a file; ``add`` reads its ``trustkit-config``. Raises ``FormatError``.
 
-    Not read: what is said of hosts without pins, of clear text, of Certificate Transparency.
+    Warns of every element and attribute that a pin file has no place for, such as
+    ``certificateTransparency`` (Android 16) and ``domainEncryption`` (Android 17).
     """
     root = _xml.parse(source)
     if root.name != "network-security-config":
@@ -59,8 +60,13 @@ def read(source: Source, add: Addition = lambda found, _element: found) -> Readi
         if _pins(scope)
     )
     _domains.refuse_exclusions(found, [name for name, scope in entries if not _pins(scope)])
-    debug = root.one("debug-overrides")
-    return Reading(found, *read_header(source.text), _raw_anchors.read_debug(source, debug))
+    for name, scope in entries:
+        if not _pins(scope):
+            pass_over(f"{name[:80]}, which has no pins")
+    debug = _raw_anchors.read_debug(source, root.one("debug-overrides"))
+    for each in root.unread():
+        pass_over(each)
+    return Reading(found, *read_header(source.text), debug)
 
 
 def _entries(root: Element) -> Iterator[tuple[str, _Scope]]:
@@ -86,6 +92,7 @@ def _entries(root: Element) -> Iterator[tuple[str, _Scope]]:
 def _inside(config: Element, outer: _Scope) -> Iterator[tuple[Element, _Scope]]:
     """The domains of a domain-config, and of those in it."""
     scope = outer.inside(config)
+    config.agree("cleartextTrafficPermitted", "false")  # strict clients refuse http:// too
     domains = list(config.all("domain"))
     if not domains:
         raise FormatError(f"line {config.line}: a domain-config without a domain")
@@ -96,7 +103,7 @@ def _inside(config: Element, outer: _Scope) -> Iterator[tuple[Element, _Scope]]:
 
 
 def _found(source: Source, pattern: str, scope: _Scope) -> Found:
-    ends = scope.pin_set.attributes.get("expiration") if scope.pin_set else None
+    ends = scope.pin_set.get("expiration") if scope.pin_set else ""
     return Found(
         pattern,
         pins_from(_pins(scope)),
@@ -107,11 +114,11 @@ def _found(source: Source, pattern: str, scope: _Scope) -> Found:
 
 
 def _pins(scope: _Scope) -> list[str]:
-    return [_pin(each) for each in scope.pin_set.all("pin")] if scope.pin_set else []
+    return [_pin(each) for each in scope.pin_set.take().all("pin")] if scope.pin_set else []
 
 
 def _pin(element: Element) -> str:
-    digest = element.attributes.get("digest", "")
+    digest = element.get("digest")
     if digest.upper() != "SHA-256":
         raise FormatError(
             f"line {element.line}: {digest[:40]!r} is no digest that Android takes",

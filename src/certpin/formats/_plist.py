@@ -11,6 +11,7 @@ from xml.parsers.expat import ExpatError
 
 from certpin.errors import FormatError
 from certpin.formats import _xml
+from certpin.formats.format import pass_over
 from certpin.formats.header import header
 from certpin.formats.shape import Shape
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from certpin.formats.format import Source
     from certpin.pins import PinSet
 
+# The elements of http://www.apple.com/DTDs/PropertyList-1.0.dtd. plistlib passes over all others.
+_HOLDERS = {"plist", "dict", "array"}
+_ELEMENTS = _HOLDERS | {"key", "string", "integer", "real", "date", "data", "true", "false"}
 # What plistlib raises on elements in the wrong place and on texts that are no dates or numbers.
 _JUNK = (ValueError, LookupError, AttributeError, TypeError, OverflowError, ExpatError)
 
@@ -42,11 +46,41 @@ def read(source: Source) -> Shape:
     """The value of a property list. Raises ``FormatError``."""
     if source.data.startswith(b"bplist"):
         raise FormatError("it is a binary property list", fix="plutil -convert xml1 FILE")
-    if _xml.parse(source, doctype=True).name != "plist":
-        raise FormatError("it is not a property list")
+    root = _xml.parse(source, doctype=True)
+    if root.name != "plist" or len(root.children) != 1:
+        raise FormatError("it is not a property list: <plist> with one value in it")
+    _check(root)
     try:
         return Shape(plistlib.loads(source.text.encode(), fmt=plistlib.FMT_XML, dict_type=_Once))
     except FormatError:
         raise
     except _JUNK as exc:
         raise FormatError(f"it is not a property list: {exc}"[:200]) from exc
+
+
+def report_unread(root: Shape, *settings: str) -> None:
+    """Warn of everything in a property list that was not read.
+
+    The keys at the top that are no ``settings`` have one line: an ``Info.plist`` has many of them.
+    """
+    others = []
+    for place in root.unread():
+        if place.startswith(settings):
+            pass_over(place)
+        else:
+            others.append(place)
+    if others:
+        pass_over(f"keys that are no pins: {', '.join(others)}")
+
+
+def _check(element: _xml.Element) -> None:
+    """Refuse what plistlib would drop in silence: unknown elements, and text in between."""
+    if element.name not in _ELEMENTS:
+        raise FormatError(
+            f"line {element.line}: {element.name[:80]!r} is no element of a property list"
+        )
+    holds = element.name in _HOLDERS
+    if (element.text and holds) or (element.children and not holds):
+        raise FormatError(f"line {element.line}: {element.name} holds what it may not hold")
+    for child in element.children:
+        _check(child)

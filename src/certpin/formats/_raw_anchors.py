@@ -44,7 +44,7 @@ def read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
     if element is None:
         return None
     names = []
-    for certificates in element.all("certificates"):
+    for certificates in element.take().all("certificates"):
         if certificates.flag("overridePins", default=False):
             raise FormatError(
                 f"line {certificates.line}: with overridePins the pins do not hold",
@@ -63,17 +63,18 @@ def read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
 
 
 def read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
-    """The anchors that override pins in a build for debugging. Raises ``FormatError``.
+    """Read the anchors that override pins in a build for debugging. Raises ``FormatError``.
 
-    Passed over, and told: those of the system or of the user, as certpin's are bound to named ones.
-    Those that override no pins let nobody past a pin.
+    Warns of those of the system or of the user, as certpin's are bound to named ones, and of those
+    that override no pins.
     """
     anchors = element.one("trust-anchors") if element else None
-    overriding = [
-        _source(each)
-        for each in (anchors.all("certificates") if anchors else ())
-        if each.flag("overridePins", default=True)
-    ]
+    overriding = []
+    for each in anchors.all("certificates") if anchors else ():
+        if each.flag("overridePins", default=True):
+            overriding.append(_source(each))
+        else:
+            pass_over(f"line {each.line}: debugging builds trust {_source(each)} for pinned keys")
     raw = [name for name in overriding if name not in {"system", "user"}]
     if anchors and len(raw) < len(overriding):
         pass_over(f"line {anchors.line}: debugging builds trust every authority of the device")
@@ -82,7 +83,7 @@ def read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
 
 def _source(certificates: Element) -> str:
     """``system``, ``user``, or the name of a raw resource."""
-    text = certificates.attributes.get("src", "").strip()
+    text = certificates.get("src").strip()
     match = _RAW.fullmatch(text)
     if text not in {"system", "user"} and not match:
         raise FormatError(f"line {certificates.line}: {text[:80]!r} is not system, user or @raw/…")

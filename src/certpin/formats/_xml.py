@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 MAX_DEPTH = 50
 MAX_ELEMENTS = 100_000
 
+_SHOWN = 80  # characters of a name in a message
+_TEXT = "#text"  # no attribute has this name
+# Attributes that are no settings: namespaces, and hints for the tools of a build.
+_NO_SETTINGS = ("xmlns", "tools:")
+
 
 @dataclass
 class Element:
@@ -32,26 +37,74 @@ class Element:
     line: int
     children: list[Element] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)  # the attributes that were read, or its text
+    taken: bool = False  # whether it was read itself
+    outer: Element | None = None  # the element whose attributes it inherits
 
     @property
     def text(self) -> str:
         """The text directly in it, without the space around it."""
+        self.used.add(_TEXT)
         return "".join(self.pieces).strip()
 
+    def get(self, name: str, default: str = "") -> str:
+        """Return the value of an attribute."""
+        self.used.add(name)
+        return self.attributes.get(name, default)
+
+    def agree(self, name: str, value: str) -> None:
+        """Take an attribute if it says what certpin does in any case."""
+        if self.attributes.get(name, "").strip().lower() == value:
+            self.used.add(name)
+
+    def inherit(self, outer: Element) -> None:
+        """Take over the attributes of an outer element that it does not have itself."""
+        self.outer = outer
+        self.attributes = outer.attributes | self.attributes
+
+    def take(self) -> Element:
+        """Note that the element was read. Its attributes and children are noted separately."""
+        self.taken = True
+        if self.outer:
+            self.outer.take().used |= {
+                name
+                for name, value in self.outer.attributes.items()
+                if self.attributes[name] is value
+            }
+        return self
+
     def all(self, name: str) -> Iterator[Element]:
-        """The children of a name."""
-        return (child for child in self.children if child.name == name)
+        """Take the children of a name."""
+        return (child.take() for child in self.children if child.name == name)
 
     def one(self, name: str) -> Element | None:
-        """The child of a name. Raises ``FormatError`` where there are more."""
-        first, *more = [*self.all(name), None]
+        """Take the child of a name. Raises ``FormatError`` if there are more."""
+        found = self.find(name)
+        return found.take() if found else None
+
+    def find(self, name: str) -> Element | None:
+        """Find the child of a name without taking it. Raises ``FormatError`` if there are more."""
+        first, *more = [*(child for child in self.children if child.name == name), None]
         if any(more):
             raise FormatError(f"line {self.line}: {self.name} has more than one {name}")
         return first
 
+    def unread(self) -> Iterator[str]:
+        """Describe every element, attribute and text in it that was not read."""
+        for name in self.attributes:
+            if name not in self.used and not name.startswith(_NO_SETTINGS):
+                yield f"line {self.line}: {name[:_SHOWN]} of {self.name[:_SHOWN]}"
+        if _TEXT not in self.used and "".join(self.pieces).strip():
+            yield f"line {self.line}: the text of {self.name[:_SHOWN]}"
+        for child in self.children:
+            if child.taken:
+                yield from child.unread()
+            else:
+                yield f"line {child.line}: {child.name[:_SHOWN]} of {self.name[:_SHOWN]}"
+
     def flag(self, name: str, *, default: bool) -> bool:
         """An attribute that is true or false. Raises ``FormatError``."""
-        value = self.attributes.get(name, str(default)).lower()
+        value = self.get(name, str(default)).lower()
         if value not in {"true", "false"}:
             raise FormatError(f"line {self.line}: {name} must be true or false")
         return value == "true"

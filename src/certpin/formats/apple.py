@@ -50,11 +50,16 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> Reading:
-    """Read ``NSPinnedDomains`` of an ``Info.plist``. Raises ``FormatError``."""
-    security = _plist.read(source).get("NSAppTransportSecurity")
+    """Read ``NSPinnedDomains`` of an ``Info.plist``, and warn of all else in it.
+
+    Raises ``FormatError``.
+    """
+    root = _plist.read(source)
+    security = root.get("NSAppTransportSecurity")
     domains = security.get("NSPinnedDomains") if security else None
     entries = domains.entries() if domains else ()
     found = tuple(each for name, entry in entries for each in _found(name, entry))
+    _plist.report_unread(root, "NSAppTransportSecurity")
     return Reading(found, *read_header(source.text))
 
 

@@ -19,6 +19,7 @@ class Shape:
 
     def __init__(self, value: object, place: str = "it") -> None:
         self._value = value
+        self._parts: dict[object, Shape] = {}  # those that were read, by their name or number
         self.place = place
 
     @staticmethod
@@ -32,7 +33,7 @@ class Shape:
     def get(self, name: str) -> Shape | None:
         """The value under a name of a mapping; ``None`` where there is none."""
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
-        return Shape(mapping[name], self._under(name)) if name in mapping else None
+        return self._part(name, mapping[name], self._under(name)) if name in mapping else None
 
     def need(self, name: str) -> Shape:
         """The value under a name, which must be there."""
@@ -47,13 +48,13 @@ class Shape:
         for name, value in mapping.items():
             if not isinstance(name, str):
                 raise FormatError(f"{self.place}: a name must be a text")
-            yield name, Shape(value, self._under(name))
+            yield name, self._part(name, value, self._under(name))
 
     def items(self) -> Iterator[Shape]:
         """The values of a list."""
         values: list[Any] = self._typed(list, "a list")
         for index, value in enumerate(values):
-            yield Shape(value, f"{self.place}[{index}]")
+            yield self._part(index, value, f"{self.place}[{index}]")
 
     @property
     def is_text(self) -> bool:
@@ -83,6 +84,30 @@ class Shape:
         if isinstance(self._value, date):
             return self._value.isoformat()
         return self.text()
+
+    def agree(self, name: str, *, value: bool) -> None:
+        """Take a flag if it says what certpin does in any case."""
+        mapping: dict[Any, Any] = self._typed(dict, "a mapping")
+        if mapping.get(name) is value:
+            self.get(name)
+
+    def unread(self) -> Iterator[str]:
+        """Name everything in it that was not read, by its place."""
+        inside: dict[Any, Any] = {}
+        if isinstance(self._value, dict):
+            inside = self._value
+        elif isinstance(self._value, list):
+            inside = dict(enumerate(self._value))
+        for name in inside:
+            if name in self._parts:
+                yield from self._parts[name].unread()
+            elif isinstance(name, int):
+                yield f"{self.place}[{name}]"
+            else:
+                yield self._under(str(name))
+
+    def _part(self, name: object, value: object, place: str) -> Shape:
+        return self._parts.setdefault(name, Shape(value, place))
 
     def _typed(self, kind: type[Value], words: str) -> Value:
         if not isinstance(self._value, kind):

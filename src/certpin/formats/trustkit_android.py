@@ -51,7 +51,7 @@ def _config(policy: HostPolicy) -> list[str]:
 
 
 def _with_config(found: Found, element: Element | None) -> Found:
-    enforced = element is not None and element.flag("enforcePinning", default=False)
+    enforced = element is not None and element.take().flag("enforcePinning", default=False)
     if element is None or not element.flag("disableDefaultReportUri", default=False):
         pass_over(f"{found.pattern} reports to TrustKit's vendor too")
     uris = [each.text for each in element.all("report-uri")] if element else []

@@ -37,14 +37,19 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def read(source: Source) -> Reading:
     """Read ``TSKPinnedDomains``, under ``TSKConfiguration`` or at the top. Raises ``FormatError``.
 
-    The vendor's own address, to which TrustKit reports unless it is told not to, is not taken over.
+    Warns of all else, and of the vendor's own address: TrustKit reports there by default.
     """
     root = _plist.read(source)
-    domains = (root.get("TSKConfiguration") or root).get("TSKPinnedDomains")
+    settings = root.get("TSKConfiguration") or root
+    settings.agree("TSKSwizzleNetworkDelegates", value=False)
+    domains = settings.get("TSKPinnedDomains")
     entries = dict(domains.entries()) if domains else {}
     excluded = [name for name, entry in entries.items() if _is_excluded(entry)]
     found = tuple(_found(name, entry) for name, entry in entries.items() if name not in excluded)
     _domains.refuse_exclusions(found, excluded)
+    for name in excluded:
+        pass_over(f"{name[:80]}, which has no pins")
+    _plist.report_unread(root, "TSK")
     return Reading(found, *read_header(source.text))
 
 

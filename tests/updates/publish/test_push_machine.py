@@ -50,6 +50,9 @@ class Shelf:
             self.room -= 1
         self.files[path] = data
 
+    def sweep(self) -> None:
+        """Nothing is left over in memory."""
+
 
 def fetched(shelf: Shelf) -> tuple[int, int, int, int]:
     """What a client gets that was installed just now; its versions. Raises ``UpdateError``."""

@@ -18,23 +18,24 @@ if TYPE_CHECKING:
     from certpin.lab.evidence import Attempt, Connection
     from certpin.lab.run import Result, Run
 
-SCHEMA = 1  # rises when a field goes, or changes its meaning; a new field does not raise it
+SCHEMA = 2  # rises when a field goes, or changes its meaning; a new field does not raise it
 SHOWN = 4 * 1024  # octets of what leaked that are written out; ``bytes`` counts them all
 
 
 def to_json(run: Run) -> str:
     """The report, without a line end."""
-    return json.dumps(_run(run), indent=2)
+    return json.dumps(run_facts(run), indent=2)
 
 
-def _run(run: Run) -> dict[str, Any]:
+def run_facts(run: Run) -> dict[str, Any]:
+    """Return the report as an object of JSON."""
     about = run.about
     return {
         "schema": SCHEMA,
         "certpin": about.certpin or None,
         "python": about.python or None,
         "openssl": about.openssl or None,
-        "command": [encodable(word) for word in shown(about.command)] or None,
+        "client": [encodable(word) for word in shown(about.command)] or None,
         "started": about.started.isoformat() if about.started else None,
         "seconds": round(about.seconds, 3),
         "host": encodable(run.host),

@@ -122,7 +122,8 @@ def _wrong(text: str, names: list[str]) -> Iterator[str]:
 
 def _guesses(text: str, names: list[str]) -> float:
     """Return how many guesses a password takes, by its first characters."""
-    from zxcvbn import zxcvbn  # its lists take memory and time, and new passwords are rare
+    # Here, since its lists take memory and time, and new passwords are rare.
+    from zxcvbn import zxcvbn  # type: ignore[import-untyped]  # it ships no types
 
     # Whole names, the hosts of addresses, and each word of them.
     apart = ((name, *re.split(r"[/:@]+", name), *re.split(r"\W+", name)) for name in names)

@@ -1,0 +1,33 @@
+"""Values of the library that help texts name. The help must not import the library for them.
+
+tests/cli/test_startup.py compares each with its origin.
+"""
+
+from __future__ import annotations
+
+# pinfile, pins, x509
+PINS_VARIABLE = "CERTPIN_PINS"
+MODES = ("enforce", "report")
+MATCHES = ("leaf", "ca", "any")
+KEY_ALGORITHMS = ("p256", "p384", "rsa2048", "rsa3072", "rsa4096", "ed25519")
+
+# probe
+PROBE_SECONDS = 10.0
+STARTTLS = ("ftp", "imap", "ldap", "mysql", "pop3", "postgres", "smtp", "xmpp")
+
+# lint
+LINT_FORMATS = ("text", "json", "sarif", "github")
+SEVERITIES = ("error", "warning", "note")
+ADOPTION_DAYS = 30
+
+# lab
+STYLES = ("none", "leaf", "ca")
+LAB_PROTOCOLS = ("http", "imap", "imaps", "postgres", "smtp", "smtps")
+CLIENT_SECONDS = 20.0
+
+# rotation
+CYCLE_DAYS = 7
+DELAYS = {"cdn": "1h", "cache": "1d", "poll": "1d", "opened": "30d", "skew": "1h"}
+MOST_CLIENTS = 1_000_000_000
+USUAL_CLIENTS = 100_000
+USUAL_STRAGGLERS = "1%"

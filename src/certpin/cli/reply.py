@@ -1,0 +1,111 @@
+"""The JSON that a command prints with ``--json``: one object, or one object a line for a stream.
+
+Each object begins with ``schema`` and ``command``. The last one (for most commands the only one)
+has ``exit_code`` too, so it is printed when the command has ended: ``print_json`` only keeps the
+data until then. An error is printed as JSON if ``--json`` was asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+# Rises when a field is removed or changes its meaning. A new field does not raise it.
+SCHEMA = 1
+
+# The fields of an error: None if they do not apply.
+_ERROR_FIELDS = ("fix", "path", "line", "key", "host", "port", "reason")
+
+
+class Reply:
+    """What one run answers. The root context has it as its ``obj``.
+
+    Args:
+        words: the arguments of the run. An error that comes before they are parsed is JSON if
+            ``--json`` is among them.
+
+    """
+
+    def __init__(self, words: list[str]) -> None:
+        self.command = ""
+        self.asked = "--json" in words[: words.index("--") if "--" in words else None]
+        self.wanted = False
+        self._data: dict[str, Any] | None = None
+        self._error: dict[str, Any] | None = None
+        self._streaming = False
+
+    def keep(self, data: dict[str, Any], *, streaming: bool = False) -> None:
+        """Keep the data until the exit code is known."""
+        self._data = data
+        self._streaming |= streaming
+
+    def event(self, data: dict[str, Any]) -> None:
+        """Print one line of a stream now."""
+        self._streaming = True
+        _echo({**self._head(), **data})
+
+    def fail(self, error: BaseException, message: str) -> bool:
+        """Keep an error. Return False if it has to be printed as text."""
+        if not (self.asked or self.wanted or self._data is not None):
+            return False
+        kind = type(error).__name__
+        fields = {name: getattr(error, name, None) or None for name in _ERROR_FIELDS}
+        if isinstance(error, click.UsageError):
+            kind = "UsageError"
+            fields["fix"] = f"{error.ctx.command_path} --help" if error.ctx else None
+        fields = {"file" if name == "path" else name: each for name, each in fields.items()}
+        self._error = {"type": kind, "message": message, **fields}
+        return True
+
+    def finish(self, exit_code: int) -> None:
+        """Print the object that has the exit code, unless the command prints text."""
+        if not self.wanted and self._data is None and self._error is None:
+            return
+        data = {**self._head(), "exit_code": exit_code, **(self._data or {})}
+        if self._error is not None:
+            data["error"] = self._error
+        one_line = self._streaming or self._data is None  # an error may be all of a stream
+        _echo(data, indent=None if one_line else 2)
+
+    def _head(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, "command": self.command}
+
+
+def print_json(data: dict[str, Any]) -> None:
+    """Print the data of a command as JSON, when its exit code is known."""
+    _current().keep(data)
+
+
+def print_done(data: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """Print what a command did: its data for programs, or one sentence for people."""
+    if as_json:
+        print_json(data)
+    else:
+        click.echo(text)
+
+
+def print_document(document: dict[str, Any]) -> None:
+    """Print JSON of another schema at once, such as SARIF."""
+    _echo(document, indent=2)
+
+
+def print_event(event: str, **data: Any) -> None:
+    """Print one line of a stream as JSON, at once."""
+    _current().event({"event": event, **data})
+
+
+def print_last(**data: Any) -> None:
+    """Print the last line of a stream as JSON, when the exit code is known."""
+    _current().keep(data, streaming=True)
+
+
+def _current() -> Reply:
+    reply: Reply = click.get_current_context().find_root().obj
+    return reply
+
+
+def _echo(data: dict[str, Any], *, indent: int | None = None) -> None:
+    import json
+
+    click.echo(json.dumps(data, indent=indent))

@@ -1,0 +1,34 @@
+"""Every command of the registry, those of groups too."""
+
+from __future__ import annotations
+
+import click
+
+from certpin.cli.main import cli
+
+Path = tuple[str, ...]
+
+
+def commands() -> dict[Path, click.Command]:
+    """The commands that do something, by their words: ``("rotate", "status")``."""
+    return {path: each for path, each in _walk((), cli) if not isinstance(each, click.Group)}
+
+
+def groups() -> dict[Path, click.Group]:
+    """The groups of commands, by their words. That of ``certpin`` itself has none."""
+    return {path: each for path, each in _walk((), cli) if isinstance(each, click.Group)}
+
+
+def _walk(path: Path, command: click.Command) -> list[tuple[Path, click.Command]]:
+    found = [(path, command)]
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            part = command.get_command(context, name)
+            assert part is not None, name
+            found += _walk((*path, name), part)
+    return found
+
+
+COMMANDS = commands()
+GROUPS = groups()

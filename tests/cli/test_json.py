@@ -1,0 +1,135 @@
+"""``--json``: one object, or one a line, with the same head for every command and every error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+
+from tests import kit
+from tests.cli import _documented
+from tests.cli._pinfiles import write
+from tests.cli._registry import COMMANDS, GROUPS
+from tests.cli.conftest import Run, program
+
+if TYPE_CHECKING:
+    from tests.servers.nginx import Nginx
+
+# What keeps a command that needs nothing from running for long.
+_SHORT: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("serve",): ("--config", "missing.toml"),
+    ("demo",): ("--watch",),
+}
+_NAMES = [" ".join(path) for path in COMMANDS]
+
+
+def _objects(out: str) -> list[Any]:
+    """The objects of an output: one, or one a line."""
+    try:
+        return [json.loads(out)]
+    except ValueError:
+        return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=_NAMES)
+def test_every_command_has_json(path: tuple[str, ...]) -> None:
+    options = [each for each in COMMANDS[path].params if isinstance(each, click.Option)]
+    assert [each.name for each in options if "--json" in each.opts] == ["as_json"]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=_NAMES)
+def test_whatever_a_command_does_it_prints_json_alone(run: Run, path: tuple[str, ...]) -> None:
+    done = run(*path, *_SHORT.get(path, ()), "--json")
+    *_, last = _objects(done.out)
+    assert (last["schema"], last["command"], last["exit_code"]) == (1, " ".join(path), done.code)
+    if done.code not in {0, 1}:
+        assert done.error["message"]
+        assert done.err == ""
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=_NAMES)
+def test_an_unknown_option_is_an_error_in_json(run: Run, path: tuple[str, ...]) -> None:
+    done = run(*path, "--no-such-option", "--json")
+    assert (done.code, done.err, done.json) == (2, "", {})
+    assert done.error["type"] == "UsageError"
+    assert "--no-such-option" in done.error["message"]
+    assert done.error["fix"].endswith(f"{' '.join(path)} --help")
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=" ".join)
+def test_an_unknown_command_is_an_error_in_json(run: Run, path: tuple[str, ...]) -> None:
+    done = run(*path, "no-such-command", "--json")
+    assert (done.code, done.err, done.json) == (2, "", {})
+    assert "no-such-command" in done.error["message"]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=_NAMES)
+def test_help_stays_text(run: Run, path: tuple[str, ...]) -> None:
+    done = run(*path, "--json", "--help")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("Usage: ")
+    assert '"schema"' not in done.out
+
+
+def test_an_error_has_its_place_and_its_fix(run: Run) -> None:
+    Path("pins.toml").write_text("schema = 1\nname = 3\n")
+    done = run("check", "--json")
+    assert (done.code, done.err) == (2, "")
+    assert (done.error["type"], done.error["file"], done.error["line"]) == (
+        "PinFileError",
+        "pins.toml",
+        2,
+    )
+
+
+def test_a_server_that_does_not_answer_is_an_error_in_json(run: Run) -> None:
+    done = run("pin", "127.0.0.1:1", "--json")
+    assert (done.code, done.err) == (3, "")
+    assert (done.error["type"], done.error["host"], done.error["port"]) == (
+        "DialError",
+        "127.0.0.1",
+        1,
+    )
+
+
+@pytest.mark.peer("nginx")
+def test_a_refused_connection_is_an_error_in_json(run: Run, bank: Nginx, ca: Path) -> None:
+    write(kit.policy("localhost"), trust=ca)
+    done = run("get", f"https://localhost:{bank.port}/", "--json")
+    assert (done.code, done.err) == (1, "")
+    assert (done.error["type"], done.error["host"]) == ("PinMismatchError", "localhost")
+
+
+def test_what_comes_after_two_dashes_asks_for_no_json(run: Run) -> None:
+    done = run("prove", "--host", "***", "--", "client", "--json")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("certpin: ")
+
+
+def test_the_lines_of_a_scan_are_followed_by_the_counts(run: Run) -> None:
+    Path("hosts").write_text("???\n")
+    done = run("scan", "hosts", "--json")
+    record, last = map(json.loads, done.out.splitlines())
+    _documented.check("scanned host", record)
+    assert done.code == last["exit_code"] == 3
+    _documented.check("scan", _documented.data_of(last))
+
+
+def test_ctrl_c_is_an_error_in_json() -> None:
+    code = (
+        "from certpin.cli import explain, main\n"
+        "import certpin.pinfile.lint as lint\n"
+        "class Stop(dict):\n"
+        "    def values(self):\n"
+        "        raise KeyboardInterrupt\n"
+        "lint.RULES = Stop()\n"
+        "main.cli(['explain', '--json'])\n"
+    )
+    process = program(start=("-c", code))
+    out, err = process.communicate(timeout=60)
+    said = json.loads(out)
+    assert (process.returncode, said["exit_code"], err) == (130, 130, "")
+    assert (said["command"], said["error"]["type"]) == ("explain", "Abort")

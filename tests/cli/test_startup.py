@@ -1,0 +1,135 @@
+"""What a run loads: help and version load none of the library, and a command only its own needs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import fields
+from typing import TYPE_CHECKING, get_args
+
+import click
+import pytest
+
+from certpin.cli import choices
+from certpin.cli.findings import FORMATS
+from certpin.lab.case import Style
+from certpin.lab.client import PATIENCE as CLIENT_PATIENCE
+from certpin.lab.session.protocols import PROTOCOLS as LAB_PROTOCOLS
+from certpin.pinfile import PINS_VARIABLE
+from certpin.pinfile.lint import SEVERITIES
+from certpin.pinfile.lint.document import ADOPTION_DAYS
+from certpin.pins import Match, Mode
+from certpin.probe import PROTOCOLS
+from certpin.probe.dial import PATIENCE
+from certpin.rotation import Timing, format_duration
+from certpin.rotation.measured import CYCLE
+from certpin.rotation.simulate_fleet import MOST_CLIENTS, Fleet
+from certpin.x509.keys import KeyAlgorithm
+from tests.cli._registry import COMMANDS, GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Slow modules of the standard library, and the packages that certpin needs beside click.
+_SLOW = {"asyncio", "cryptography", "email", "http", "idna", "rich", "socket", "ssl", "tomli"}
+_SLOW |= {"tomlkit", "urllib.request"}
+_LIGHT = {"certpin", "certpin._version", "certpin.cli"}
+
+# Runs each command line in a child of its own, and prints the modules that it has loaded.
+_PROGRAM = """
+import json, os, sys
+import click
+from certpin.cli.main import cli
+sys.stdout.flush()
+found = []
+for words in json.loads(sys.argv[1]):
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        try:
+            cli(words)
+        except SystemExit as exc:
+            with os.fdopen(writing, "w") as pipe:
+                json.dump([exc.code, list(sys.modules)], pipe)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        found.append(json.load(pipe))
+    os.wait()
+print(json.dumps(found))
+"""
+
+
+def _modules(command_lines: Sequence[Sequence[str]]) -> list[set[str]]:
+    """The modules that each has loaded. Each has to end with exit code 0."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, json.dumps(command_lines)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert [code for code, _ in found] == [0] * len(command_lines)
+    return [set(modules) for _, modules in found]
+
+
+def _heavy(modules: set[str]) -> set[str]:
+    ours = {name for name in modules if name.partition(".")[0] == "certpin"}
+    wrong = {name for name in ours - _LIGHT if not name.startswith("certpin.cli.")}
+    return wrong | {name for name in _SLOW if name in modules}
+
+
+def test_help_and_version_load_nothing_of_the_library() -> None:
+    lines = [["--version"], ["-V"], ["help"], *([*each, "--help"] for each in (*GROUPS, *COMMANDS))]
+    heavy = {
+        " ".join(line): _heavy(each) for line, each in zip(lines, _modules(lines), strict=True)
+    }
+    assert {line: wrong for line, wrong in heavy.items() if wrong} == {}
+
+
+@pytest.mark.parametrize("path", [path for path in GROUPS if len(path) < 2], ids=" ".join)
+def test_the_list_of_a_group_has_the_first_line_of_each_command(path: tuple[str, ...]) -> None:
+    group = GROUPS[path]
+    assert not group.commands  # they are imported when they are called
+    context = click.Context(group)
+    parts = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    first = {name: (each.help or "").splitlines()[0] for name, each in parts.items() if each}
+    assert group.summaries() == first  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("words", "unneeded"),
+    [
+        (["explain", "no-backup"], {"asyncio", "certpin.formats", "certpin.lab", "cryptography"}),
+        (["export", "--list"], {"asyncio", "certpin.lab", "certpin.watch", "tomlkit"}),
+        (["lab", "attacks"], {"certpin.formats", "certpin.updates", "certpin.watch", "tomlkit"}),
+    ],
+)
+def test_a_run_loads_what_it_needs_and_no_more(words: list[str], unneeded: set[str]) -> None:
+    (modules,) = _modules([words])
+    assert modules & unneeded == set()
+
+
+def test_what_help_texts_name_is_what_the_library_has() -> None:
+    assert choices.PINS_VARIABLE == PINS_VARIABLE
+    assert get_args(Mode) == choices.MODES
+    assert get_args(Match) == choices.MATCHES
+    assert get_args(KeyAlgorithm) == choices.KEY_ALGORITHMS
+    assert choices.PROBE_SECONDS == PATIENCE
+    assert tuple(sorted(PROTOCOLS)) == choices.STARTTLS
+    assert tuple(FORMATS) == choices.LINT_FORMATS
+    assert choices.SEVERITIES == SEVERITIES
+    assert choices.ADOPTION_DAYS == ADOPTION_DAYS
+    assert tuple(each.value for each in Style) == choices.STYLES
+    assert tuple(sorted(LAB_PROTOCOLS)) == choices.LAB_PROTOCOLS
+    assert choices.CLIENT_SECONDS == CLIENT_PATIENCE
+    assert choices.CYCLE_DAYS == CYCLE
+    assert choices.MOST_CLIENTS == MOST_CLIENTS
+    usual = Fleet()
+    assert usual.clients == choices.USUAL_CLIENTS
+    assert f"{float(usual.stragglers * 100):g}%" == choices.USUAL_STRAGGLERS
+    delays = {each.name: getattr(Timing(), each.name) for each in fields(Timing)}
+    assert {name: format_duration(each) for name, each in delays.items()} == choices.DELAYS

@@ -32,7 +32,7 @@ What holds, rule by rule (the tests in ``tests/tls`` carry the same numbers):
 13. A path that contains a key marked ``compromised`` is refused, whatever else matches, before
     expiry is looked at (``certpin.pins.verdict``). Only the debug override comes before it.
 14. ``assert_pinned`` (``assertion.py``) accepts a connection that was checked, and no other:
-    adapters look at what comes out, not only at what goes in.
+    adapters look at the connection in use, not only at the context that they pass on.
 """
 
 from __future__ import annotations
@@ -304,7 +304,7 @@ class PinnedSSLContext(VerifyingContext):
         return PinCheck(enforcer, state, enforcer.target(state, host), changes)
 
     def _adopt(self, owner: Any, check: PinCheck) -> Any:
-        """Rule 1, once OpenSSL has copied the settings. Returns ``owner`` if it is a class of ours.
+        """Rule 1, once OpenSSL has copied the settings. Returns ``owner`` if it is ``Pinned``.
 
         The owner is not found through OpenSSL's object: gevent passes the socket below it.
         """

@@ -52,7 +52,7 @@ try:
 except ImportError:  # no module ssl, or a stub
 
     class _CertificateError(OSError, ValueError):  # type: ignore[no-redef]
-        """Stand in for the class of ``ssl``, with the bases that it has there."""
+        """Replaces the class of ``ssl``, and has the same bases."""
 
 
 if TYPE_CHECKING:

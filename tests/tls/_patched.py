@@ -55,7 +55,7 @@ def outcome(usage: str, context: Any, port: int) -> object:
 
 
 def clear_text(context: Any, port: int) -> list[str]:
-    """What a socket says that has no TLS, not yet or no more, instead of sending clear text."""
+    """Return the errors of a socket without TLS: before it connects, and after shutdown."""
     import socket
 
     def after(step: Any) -> str:

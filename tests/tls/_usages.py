@@ -135,5 +135,5 @@ USAGES: dict[str, Callable[[Any, int], object]] = {
     "aiohttp": _aiohttp,
     "certpin.clients.aiohttp": _pinned_aiohttp,
 }
-# Those that wait without asyncio, whose event loop gevent and eventlet don't replace.
+# Those without asyncio: gevent and eventlet don't replace its event loop.
 BLOCKING = ("http.client", "urllib3", "certpin.clients.requests", "httpx")

@@ -201,8 +201,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        "if not isinstance(exc, ssl.SSLError):",
-        "if not isinstance(exc, ssl.SSLCertVerificationError):",
+        "if not isinstance(error, ssl.SSLError):",
+        "if not isinstance(error, ssl.SSLCertVerificationError):",
         _CLEAR + "test_openssls_own_failure_is_final_too",
     ),
     Mutation(

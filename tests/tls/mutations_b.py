@@ -188,8 +188,8 @@ MUTATIONS = [
     Mutation(
         3,
         _TLS + "gate.py",
-        "            finally:\n                self._refuse(refusal)",
-        "            except ValueError:\n                self._refuse(refusal)",
+        "        finally:\n            self._refuse(refusal)",
+        "        except ValueError:\n            self._refuse(refusal)",
         _UNVERIFIED + "whatever_goes_wrong_with_telling_the_refusal_stands",
     ),
     Mutation(

@@ -112,7 +112,7 @@ def test_pins_work_if_truststore_is_injected_when_python_starts(
 
 
 def _socket_of_gevent(server: RecordingServer) -> Any:
-    """A connected socket of gevent, whose loop runs in this thread. Nothing is patched."""
+    """Return a connected socket of gevent. Nothing is patched."""
     sockets: Any = import_module("gevent.socket")
     return sockets.create_connection(server.address)
 

@@ -47,7 +47,7 @@ def clients(intermediate: Authority, tmp_path_factory: pytest.TempPathFactory) -
 def contexts(
     world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
 ) -> list[PinnedSSLContext]:
-    """One with the platform's roots, and one with a store of its own, for the same pins."""
+    """Return one with the platform's roots, and one with `trust` in the pin file."""
     both = kit.anchors(world.root, world.rogue)
     found = [world.context(), PinnedSSLContext(world.pins(trust=both))]
     for context in found:
@@ -63,7 +63,7 @@ def _asking(identity: Identity, world: World) -> ssl.SSLContext:
 def _refused(
     context: PinnedSSLContext, server: RecordingServer, kind: type[ssl.SSLError], **options: Any
 ) -> Recording:
-    """What the server saw of a client that refused it."""
+    """Return the recording of a client that refused the server."""
     before = len(server.recordings(0))
     with server.connect() as sock, pytest.raises(kind):
         context.wrap_socket(sock, server_hostname=HOST, **options)

@@ -1,4 +1,4 @@
-"""A chain that OpenSSL itself refuses: hooks are told, and a host with a policy gets a PinError."""
+"""A chain that OpenSSL refuses: hooks are called, and a host with a policy gets a PinError."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING or HAS_TLS:
 else:
 
     class PinnedSSLContext:
-        """Stand in where Python has no TLS: pin files can be read and linted there."""
+        """Used if Python has no TLS: pin files can be read and linted."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             raise TLSUnavailableError

@@ -88,12 +88,12 @@ class PinCheck:
         certificates = None if raw.session_reused else raw.get_verified_chain()
         known = self.target.recall(certificates, enforcer.clock)
         if known is not None:  # a chain to a withdrawn anchor is never kept
-            self._pass(known.chain, known.verdict)
-            return
-        chain, verdict = self._verify(raw)
-        if certificates is not None and verdict is not None and verdict.reason == "match":
-            self.target.keep(certificates, chain, verdict)
-        self._pass(chain, verdict)
+            _, self._chain, self.verdict = known
+        else:
+            self._chain, self.verdict = chain, verdict = self._verify(raw)
+            if certificates is not None and verdict is not None and verdict.reason == "match":
+                self.target.keep(certificates, chain, verdict)
+        self._judged_for = self._state
 
     def _verify(self, raw: Any) -> tuple[tuple[bytes, ...], Verdict | None]:
         enforcer = self._enforcer
@@ -114,11 +114,6 @@ class PinCheck:
             raise
         return chain, verdict
 
-    def _pass(self, chain: tuple[bytes, ...], verdict: Verdict | None) -> None:
-        self._chain = chain
-        self.verdict = verdict
-        self._judged_for = self._state
-
     def refusal_of(self, raw: Any, error: ssl.SSLError) -> ssl.SSLError:
         """Record that OpenSSL refused the chain itself. Returns the error to raise.
 
@@ -130,7 +125,7 @@ class PinCheck:
             return error
         host, policy = self.target.host, self.target.policy
         refusal: ssl.SSLCertVerificationError = error
-        with suppress(Exception):  # whatever goes wrong with the words, the refusal stands
+        with suppress(Exception):  # a failure to explain must not hide the refusal
             met = self._met(raw)
             if policy is not None:
                 refusal = explain_refusal(host, policy, met, error)

@@ -30,7 +30,7 @@ What holds, rule by rule (the tests in ``tests/tls`` carry the same numbers):
     refusal by OpenSSL for a host with a policy names the served issuer and the expected anchors
     (``unverified.py``).
 14. ``assert_pinned`` (``assertion.py``) accepts a connection that was checked, and no other:
-    adapters look at what comes out, not only at what goes in.
+    adapters look at the connection in use, not only at the context that they pass on.
 """
 
 from __future__ import annotations
@@ -296,7 +296,7 @@ class PinnedSSLContext(VerifyingContext):
         return PinCheck(enforcer, state, enforcer.target(state, host), changes)
 
     def _adopt(self, owner: Any, check: PinCheck) -> Any:
-        """Rule 1, once OpenSSL has copied the settings. Returns ``owner`` if it is a class of ours.
+        """Rule 1, once OpenSSL has copied the settings. Returns ``owner`` if it is ``Pinned``.
 
         The owner is not found through OpenSSL's object: gevent passes the socket below it.
         """

@@ -83,7 +83,7 @@ class Gate:
         self._interrupt: BaseException | None = None
 
     def guard(self, raw: Any, pinned: Any = None) -> None:
-        """Stand before OpenSSL's object, and step aside in ``pinned._sslobj`` after the check."""
+        """Guard OpenSSL's object, and put it into ``pinned._sslobj`` after the check."""
         self._raw = raw
         if pinned is not None:
             self._owner = weakref.ref(pinned)
@@ -92,28 +92,20 @@ class Gate:
         """Shake hands, check, and step aside. Raises ``PinError``, or what OpenSSL raises."""
         self.raise_refusal()
         raw = self._raw
-        if self._check.finished:
-            raw.do_handshake()
-            return raw
         try:
             raw.do_handshake()
         except _WAITS:
             raise
         except OSError as exc:
+            self._fail(exc)
+            raise
+        check = self._check
+        if check.finished:
+            return raw
+        if self._refusal is not None:
             self._raise_early_refusal()
-            if not isinstance(exc, ssl.SSLError):
-                raise
-            refusal = exc
-            try:
-                refusal = self._check.refusal_of(raw, exc)
-            finally:
-                self._refuse(refusal)  # OpenSSL's own refusal is as final as ours
-            if refusal is exc:
-                raise
-            raise refusal from exc
-        self._raise_early_refusal()
         try:
-            self._check(raw)
+            check(raw)
         except BaseException as exc:
             self._refuse(exc)
             self._discard()
@@ -123,6 +115,19 @@ class Gate:
             raw.owner = owner
             owner._sslobj = raw
         return raw
+
+    def _fail(self, error: OSError) -> None:
+        """Refuse for good, as OpenSSL did. Raises the error that explains it, if there is one."""
+        self._raise_early_refusal()
+        if not isinstance(error, ssl.SSLError):
+            return
+        refusal = error
+        try:
+            refusal = self._check.refusal_of(self._raw, error)
+        finally:
+            self._refuse(refusal)
+        if refusal is not error:
+            raise refusal from error
 
     def before_last_flight(self) -> None:
         """Check a socket before the client's last flight. Never raises: OpenSSL is the caller."""
@@ -155,9 +160,9 @@ class Gate:
         return self._checked().sendfile(*args)
 
     def uses_ktls_for_send(self) -> bool:
-        """Whether the kernel encrypts (Python 3.15, whose ``SSLSocket.sendfile`` asks first).
+        """Return True if the kernel encrypts (Python 3.15: ``SSLSocket.sendfile`` asks first).
 
-        The answer is known after the handshake, and so after the check.
+        It is known after the handshake, and so after the check.
         """
         return bool(self._checked().uses_ktls_for_send())
 
@@ -238,7 +243,7 @@ def _on_message(
 
 
 def _nobody() -> None:
-    """Stand in for a reference to an owner."""
+    """Take the place of a reference to an owner."""
 
 
 def _interrupted(reason: BaseException) -> Exception:

@@ -80,7 +80,7 @@ def _gevent_class() -> type:
             return super()._real_connect(addr, connect_ex)
 
         def unwrap(self) -> Any:
-            """As in gevent. What is sent after it is clear text, as the caller asked for."""
+            """As in gevent. Data sent after it is clear text, as the caller asked for."""
             plain = super().unwrap()
             self._tls = None
             return plain

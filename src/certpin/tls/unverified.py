@@ -51,7 +51,7 @@ def explain_refusal(
 ) -> UnverifiedChainError:
     """Explain why OpenSSL refused a host with a policy (rule 12).
 
-    ``host`` is normalised. ``met.served`` is what the server sent: hostile bytes. The policy's
+    ``host`` is normalised. ``met.served`` is the served chain: hostile bytes. The policy's
     ``trust`` names the anchors that were expected.
     """
     message = error.verify_message or str(error)

@@ -1,7 +1,7 @@
 """Python's own ``ssl`` classes, also if a library replaced them in the module ``ssl``.
 
 ``truststore.inject_into_ssl()`` (pip-system-certs calls it when Python starts), gevent and eventlet
-put classes of their own into ``ssl.SSLContext`` and ``ssl.SSLSocket``. Two things follow:
+replace ``ssl.SSLContext`` and ``ssl.SSLSocket`` by their classes. Two things follow:
 
 - A class that is based on the replacement, or made from it, is not the context that certpin asked
   for: truststore's takes its roots from the platform, whatever it was given.

@@ -1,4 +1,4 @@
-"""What a driver of a pinned client is, and what drivers are made of."""
+"""The driver of a pinned client, and helpers to make one."""
 
 from __future__ import annotations
 

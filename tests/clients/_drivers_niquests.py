@@ -1,4 +1,4 @@
-"""The clients of niquests, in an environment of their own (requirements/niquests.txt)."""
+"""The clients of niquests, in a separate environment (requirements/niquests.txt)."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_the_registry_names_each_module() -> None:
     assert set(clients.CLIENTS) == files
 
 
-# niquests is in an environment of its own (test_replaced_libraries.py).
+# niquests is in another environment (test_replaced_libraries.py).
 with_each_module = pytest.mark.parametrize("name", sorted({*clients.CLIENTS} - {"niquests"}))
 
 

@@ -1,7 +1,7 @@
 """Pinned clients beside packages that replace parts of the standard stack.
 
 urllib3-future takes the place of urllib3, and rtls or utls that of ``ssl``. They can't be in the
-common environment, so these tests run in one of their own (requirements/niquests.txt): the files
+common environment, so these tests run in another one (requirements/niquests.txt): the files
 ``replaced/check_*.py``, which pytest does not collect here, and the tests of all clients.
 """
 

@@ -56,5 +56,6 @@ def test_a_connection_that_the_context_did_not_check_is_closed(
     monkeypatch.setattr(http.client.HTTPSConnection, "connect", connect)
     with pytest.raises(certpin.UncheckedConnectionError):
         stdlib.opener(bank.pins).open(bank.url("api"))
+    assert isinstance(certpin.pin_error(caught.value), certpin.UncheckedConnectionError)
     assert [each.fileno() for each in made] == [-1]
     assert bank.arrived("api") == []

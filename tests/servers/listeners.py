@@ -1,7 +1,7 @@
-"""Small servers with TLS, each in a thread: for clients whose real server cannot be had here.
+"""Small servers with TLS, each in a thread: for clients whose real server is not packaged here.
 
 ``silent`` accepts TLS and ends the connection when the client has said something: enough for Kafka
-and RabbitMQ, whose clients must be refused before their first byte.
+and RabbitMQ, because a client must refuse before it sends its first byte.
 """
 
 from __future__ import annotations

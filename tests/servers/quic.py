@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Attacker:
-    """``datagrams`` counts all that came, and ``headers`` has those of each request."""
+    """``datagrams`` counts all datagrams received, and ``headers`` has those of each request."""
 
     port: int = 0
     datagrams: int = 0
@@ -100,7 +100,7 @@ def _recording(seen: Attacker) -> Any:
 
 @dataclass
 class Web:
-    """An HTTPS server over TCP; ``tokens`` has what came in ``Authorization``."""
+    """An HTTPS server over TCP; ``tokens`` has the ``Authorization`` header of each request."""
 
     port: int
     tokens: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What the clients for urllib3 and niquests share, without importing either of the two.
+"""Shared by the clients for urllib3 and niquests, without importing either of the two.
 
 niquests is built on urllib3-future, which also takes the place of urllib3 when it is installed. So
 the same classes serve both; each stands before the library's own in a list of bases. urllib3-future
@@ -55,7 +55,7 @@ def refuse_http3(options: Mapping[str, Any], *names: str) -> None:
     for name in names:
         if options.get(name) is not None:
             raise ConfigError(
-                f"{options[name]!r} is refused: HTTP/3 has TLS of its own, without pins",
+                f"{options[name]!r} is refused: HTTP/3 uses other TLS, without pins",
                 key=name,
                 fix="remove it; pinned clients use HTTP/1.1 and HTTP/2",
             )
@@ -75,7 +75,7 @@ class HandedContext(OwnSSLContext):
     For each connection, urllib3-future counts the roots of its context, and loads the platform's if
     there are none. A pinned context refuses to count them (``ContextCopyError``), because that is
     how a copy begins. This context reports that it has roots and makes every connection with the
-    pinned one; its own store stays empty.
+    pinned one; the store of this one stays empty.
     """
 
     def __new__(cls, pinned: PinnedSSLContext) -> Self:
@@ -128,7 +128,7 @@ class _Connection:
 
     @contextmanager
     def _pinned(self) -> Iterator[None]:
-        """For the block that connects: hand the context over, and look at what came out."""
+        """For the block that connects: hand the context over, then check the connection in use."""
         refuse_tls_options(vars(self))
         context = self.ssl_context
         if not isinstance(context, PinnedSSLContext):
@@ -281,7 +281,7 @@ class AsyncPinningManager(_Manager):
 def pin_socks_manager(manager: Any, like: Any) -> Any:
     """Give a ``SOCKSProxyManager`` pinned pools, with the library's names as in the pool ``like``.
 
-    Its own pools connect through the proxy, and hand the context to the library as it is.
+    Its pools connect through the proxy, and hand the context to the library as it is.
     """
     theirs = manager.pool_classes_by_scheme["https"]
     ours = _socks_pool(theirs, like)

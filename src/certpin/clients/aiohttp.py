@@ -86,7 +86,7 @@ class PinnedConnector(TCPConnector):
             raise both(theirs, error) from error.__cause__
 
     def _require_checked(self, connection: Connection, host: str) -> None:
-        """Rule 14: what came out must be what the context checked."""
+        """Rule 14: the context must have checked the connection in use."""
         try:
             assert_pinned(connection.transport, host, strict=self.context.strict)
         except PinError:

@@ -8,7 +8,7 @@
 
 They take the options of their base classes, less those about TLS. A refusal raises an error that is
 both a ``niquests.exceptions.SSLError`` and the ``PinError``. HTTP/3 is off, and so are the TLS
-backends rtls and utls for pinned hosts: each has TLS of its own, without pins. ``verify=``,
+backends rtls and utls for pinned hosts: each uses other TLS, without pins. ``verify=``,
 ``cert=`` and ``tls_configuration=`` raise ``ConfigError``.
 
 niquests' check of revocation is off unless ``revocation_configuration=`` is given: it asks hosts
@@ -97,7 +97,7 @@ class _AsyncProxyManager(AsyncPinningManager, urllib3.AsyncProxyManager):
 
 
 class _Adapter:
-    """What both adapters do. ``_managers`` are the pinned classes: without and with a proxy."""
+    """Shared by both adapters. ``_managers`` are the pinned classes: without and with a proxy."""
 
     _managers: tuple[Any, Any]
 
@@ -162,7 +162,7 @@ class _Adapter:
         return False
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        """Raise ``ConfigError``: niquests would make it anew without pins."""
+        """Raise ``ConfigError``: niquests would restore it without pins."""
         raise _not_pickled()
 
     @contextmanager
@@ -224,7 +224,7 @@ class AsyncPinnedAdapter(_Adapter, AsyncHTTPAdapter):
 
 
 class _Session:
-    """What both sessions do. ``_kind`` is their pinned adapter, ``_plain`` that of niquests."""
+    """Shared by both sessions. ``_kind`` is their pinned adapter, ``_plain`` that of niquests."""
 
     _kind: Any
     _plain: Any
@@ -240,7 +240,7 @@ class _Session:
     def mount(self, prefix: str, adapter: Any) -> None:
         """Mount an adapter. One of niquests' own becomes a pinned one with the same options.
 
-        niquests mounts its own in the constructor, and again when its resolver was closed.
+        niquests mounts plain ones in the constructor, and again after its resolver was closed.
         """
         if type(adapter) is self._plain:
             options = {name: getattr(adapter, f"_{name}") for name in _KEPT}
@@ -257,7 +257,7 @@ class _Session:
         return adapter
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        """Raise ``ConfigError``: niquests would make it anew without pins."""
+        """Raise ``ConfigError``: niquests would restore it without pins."""
         raise _not_pickled()
 
 

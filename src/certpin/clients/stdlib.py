@@ -59,7 +59,7 @@ def opener(
 
 class _PinnedConnection(HTTPSConnection):
     def connect(self) -> None:
-        """Connect. Rule 14: what came out must be what the context checked."""
+        """Connect. Rule 14: the context must have checked the connection in use."""
         super().connect()
         context: Any = self._context  # type: ignore[attr-defined]  # typeshed leaves it out
         try:

@@ -210,7 +210,7 @@ def test_options_that_switch_http3_on_are_refused(world: World) -> None:
         lambda: AsyncPinnedSession(world.pins, quic_cache_layer=cache),
     ]
     for make in makers:
-        with pytest.raises(certpin.ConfigError, match="HTTP/3 has TLS of its own"):
+        with pytest.raises(certpin.ConfigError, match="HTTP/3 uses other TLS"):
             make()
 
 

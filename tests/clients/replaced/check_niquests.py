@@ -1,4 +1,4 @@
-"""What is particular to niquests, and to contexts that rtls and utls would rebuild."""
+"""The particulars of niquests: its options, adapters and schemes."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_an_adapter_of_another_kind_is_refused(session: PinnedSession, bank: Ban
 
 
 def test_pins_hold_after_the_resolver_was_closed(session: PinnedSession, bank: Bank) -> None:
-    """niquests then mounts adapters of its own again."""
+    """niquests then mounts plain adapters again."""
     session.resolver.close()
     assert session.get(bank.url("api")).ok
     with pytest.raises(certpin.PinMismatchError):

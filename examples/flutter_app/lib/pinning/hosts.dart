@@ -120,10 +120,8 @@ bool _isLabel(String label) {
   if (label.isEmpty || label.length > 63) {
     return false;
   }
-  if (label.startsWith('-') || label.endsWith('-')) {
-    return false;
-  }
-  return _consistsOf(label, '$_letters-');
+  // Resolvers accept a hyphen at the end, as in `a-.example`.
+  return !label.startsWith('-') && _consistsOf(label, '$_letters-');
 }
 
 bool _isNumber(String label) {

@@ -1,0 +1,50 @@
+"""A compromised key goes from the pin file into Dart, and is refused there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.formats.flutter import FLUTTER
+from certpin.formats.flutter.published import published
+from certpin.pins import HostPattern, HostPin, HostPolicy
+from tests.formats._sets import KEYS
+from tests.formats.flutter._bridge import call
+from tests.formats.flutter.test_compiles import dumped
+from tests.kit import pin_set
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD, BACKUP, STOLEN, STOLEN_ROOT = KEYS[:4]
+PINS = pin_set(
+    HostPolicy(
+        HostPattern.parse("a.example"),
+        (
+            HostPin(GOOD),
+            HostPin(BACKUP, "backup"),
+            HostPin(STOLEN, state="compromised"),
+            HostPin(STOLEN_ROOT, "root", state="compromised"),
+        ),
+        match="leaf",
+    )
+)
+
+
+def test_the_export_says_that_the_key_of_an_authority_is_not_refused() -> None:
+    [loss] = FLUTTER.export(PINS).losses
+    assert f"{STOLEN_ROOT} (root) is compromised, and is not refused" in loss.problem
+    assert "no chain is exposed by dart:io" in loss.problem
+
+
+@pytest.mark.peer("dart")
+def test_the_key_of_a_server_is_in_the_exported_constant_and_in_signed_sets(tmp_path: Path) -> None:
+    [exported] = dumped(tmp_path, [PINS])
+    signed = call("readPins", published(PINS)[0])
+    for found in (exported, signed):
+        [policy] = found["policies"]
+        assert policy["pins"] == [str(GOOD), str(BACKUP)]
+        assert policy["compromised"] == [str(STOLEN)]
+        whole = [str(GOOD), str(STOLEN)]  # another live pin is on it, too
+        assert call("judge", policy, whole, "2027-01-01") == ["refuse", "compromised-key"]

@@ -13,14 +13,15 @@ from certpin.pinfile.lint import RULES
 from tests import _sarif
 from tests.cli import _documented
 from tests.cli._terminal import on_terminal
-from tests.pinfile._files import HEAD, HOST, ONE, PINS
+from tests.pinfile._files import HEAD, HOST, ONE, PINS, WHOLE
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Done, Run
 
 EXPIRES = "expires = 2999-01-01  # certpin: allow expires-too-late because it is a test\n"
 GOOD = HEAD + HOST + EXPIRES + PINS
-WARNED = GOOD + "mod = 1\n"
+WARNED = GOOD + f'\n[[host.pin]]\npin = "{WHOLE}"\nrole = "backup"\n'
+UNKNOWN = GOOD + "owner = 1\n"
 LONE = f'{HEAD}{HOST}{EXPIRES}\n[[host.pin]]\npin = "{ONE}"\n'
 HOSTILE = (
     f'{HEAD}\n[[host]]\nname = "a\\u001b[31m\\r\\n::error::{{0}} [a](b) 100%,:"\n{EXPIRES}{PINS}'
@@ -41,6 +42,8 @@ def _lint(run: Run, text: str, *words: str) -> Done:
         (WARNED, (), 0),
         (WARNED, ("--fail-on", "warning"), 1),
         (WARNED, ("--fail-on", "note"), 1),
+        (UNKNOWN, (), 1),
+        (GOOD + 'mod = "report"\n', (), 1),
         (HEAD + HOST + PINS, ("--fail-on", "warning"), 0),
         (HEAD + HOST + PINS, ("--fail-on", "note"), 1),
         (LONE, (), 1),
@@ -74,14 +77,14 @@ def test_the_text_says_host_line_severity_rule_and_what_to_do(run: Run) -> None:
 
 def test_the_findings_of_a_host_stand_together_and_the_worst_is_explained(run: Run) -> None:
     second = HOST.replace("api.", "www.") + PINS
-    out = _lint(run, f"{HEAD}{HOST}{PINS}mod = 1\n{second}\n[debug]\nx = 1\n").out
+    out = _lint(run, f"{HEAD}{HOST}{PINS}owner = 1\n{second}\n[debug]\nx = 1\n").out
     heads = [line for line in out.splitlines() if line.startswith("pins.toml: ")]
     assert heads == [
         "pins.toml: api.bank.example",
         "pins.toml: www.bank.example",
         "pins.toml: the file",
     ]
-    assert out.endswith("certpin explain refused\n")
+    assert out.endswith("certpin explain unknown-key\n")
 
 
 def test_the_json_is_as_documented(run: Run) -> None:

@@ -19,6 +19,21 @@ _MODES = "tests/tls/test_policy_modes.py::test_"
 
 MUTATIONS = [
     Mutation(
+        "strict as Python",
+        "certpin/x509/verifying.py",
+        "if STRICT_BY_DEFAULT if strict is None else strict:",
+        "if True:",
+        "tests/tls/test_strict_x509.py::"
+        "test_a_private_root_without_key_usage_is_accepted_if_the_pin_file_says_so",
+    ),
+    Mutation(
+        "strict as the pin file says",
+        "certpin/pins/policy.py",
+        'strict = b"" if self.strict is None else bytes([self.strict])',
+        'strict = b""',
+        "tests/tls/test_strict_x509.py::test_hosts_with_one_trust_file_are_as_strict_as_each_says",
+    ),
+    Mutation(
         13,
         _VERDICT,
         "if not policy.compromised:",

@@ -7,6 +7,7 @@ from tests._mutation import Mutation
 _LINT = "certpin/pinfile/lint/"
 _T = "tests/pinfile/lint/"
 _CASES, _RUN = f"{_T}rules/test_close_cases.py::", f"{_T}test_run.py::"
+_READING = "tests/pinfile/test_reading.py::"
 _FACTS, _EXAMPLES = f"{_T}rules/test_facts.py::", f"{_T}rules/test_examples.py::"
 
 MUTATIONS = [
@@ -79,5 +80,48 @@ MUTATIONS = [
         "        number += token[0].count",
         "        number += kind == 'newline' and token[0].count",
         f"{_T}test_places.py::test_what_stands_in_a_long_string_is_no_key_and_no_comment",
+    ),
+    Mutation(
+        "regular files only",
+        "certpin/pinfile/disk.py",
+        "if not stat.S_ISREG(status.st_mode):",
+        "if stat.S_ISDIR(status.st_mode):",
+        "tests/pinfile/test_limits.py::test_a_pin_file_is_a_regular_file[/dev/zero]",
+    ),
+    Mutation(
+        "a file that grows",
+        "certpin/pinfile/disk.py",
+        "            read += len(chunk)\n",
+        "",
+        "tests/pinfile/test_limits.py::test_a_file_that_grows_while_it_is_read_has_a_limit",
+    ),
+    Mutation(
+        "misspelt keys",
+        "certpin/pinfile/fields.py",
+        "if meant := meant_by(name, known):",
+        "if meant := '':",
+        _READING + "test_a_key_that_looks_like_a_known_one_is_refused[trust]",
+    ),
+    Mutation(
+        "misplaced keys",
+        "certpin/pinfile/reader.py",
+        "if table := table_of(each.name):",
+        "if table := '':",
+        _READING + "test_a_key_that_looks_like_a_known_one_is_refused[a host's in a pin]",
+    ),
+    Mutation(
+        "strictness needs a trust file",
+        "certpin/pinfile/reader.py",
+        'if table.data.get("trust", "system") == "system":',
+        "if False:",
+        _READING + "test_strictness_without_a_trust_file_is_refused",
+    ),
+    Mutation(
+        "pieces of hosts only",
+        "certpin/pinfile/reader.py",
+        'if found.keys() != {"host"} or "host" in data:',
+        "if False:",
+        "tests/pinfile/test_limits.py::"
+        "test_a_file_that_is_parsed_in_pieces_has_the_tables_of_the_whole",
     ),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -42,7 +42,8 @@ def test_the_export_says_that_the_key_of_an_authority_is_not_refused() -> None:
 def test_the_key_of_a_server_is_in_the_exported_constant_and_in_signed_sets(tmp_path: Path) -> None:
     [exported] = dumped(tmp_path, [PINS])
     signed = call("readPins", published(PINS)[0])
-    for found in (exported, signed):
+    both: list[Any] = [exported, signed]
+    for found in both:
         [policy] = found["policies"]
         assert policy["pins"] == [str(GOOD), str(BACKUP)]
         assert policy["compromised"] == [str(STOLEN)]

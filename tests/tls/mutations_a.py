@@ -194,8 +194,9 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         3,
         _GATE,
-        "        self.raise_refusal()\n        raw = self._raw",
-        "        raw = self._raw",
+        # Two places raise it again; without this line there is nothing to raise.
+        "self._refusal = copy(reason) if isinstance(reason, Exception) else _interrupted(reason)",
+        "pass",
         _THREE + "test_a_refusal_is_for_good_although_other_pins_would_accept",
     ),
     Mutation(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -82,7 +82,7 @@ def test_what_does_not_compile_is_seen(slip: str, message: str, tmp_path: Path) 
     assert message in errors(tmp_path, _vm.NEWEST, ["slip.dart"])
 
 
-def dumped(folder: Path, made: Sequence[PinSet], *defines: str) -> list[dict[str, object]]:
+def dumped(folder: Path, made: Sequence[PinSet], *defines: str) -> list[dict[str, Any]]:
     """What Dart finds in the exported files of these pin sets."""
     for at, pins in enumerate(made):
         text = FLUTTER_PINS.export(pins).files[0].text

@@ -32,9 +32,7 @@ def what_to_do(observation: Observation) -> str:
         return f"{_missing_issuer(observation)}. {_PRIVATE}"
     if code in _OTHER_NAME:
         return _other_name(observation)
-    return strict_advice(code) or _OTHERS.get(
-        code, "have the chain mended by whoever runs the server"
-    )
+    return strict_advice(code) or _OTHERS.get(code, "ask the server's operator to repair the chain")
 
 
 def _missing_issuer(observation: Observation) -> str:

@@ -92,7 +92,7 @@ def fit(pins: PinSet, limits: Sequence[Limit]) -> Fitted:
 
     A platform with limits is given no removed pins: they decide nothing, so that is no loss. Nor is
     it given ``strict_x509``, which is for Python: each platform verifies by rules of its own.
-    Raises ``ConfigError`` where what is left would lock clients out, or protect nothing.
+    Raises ``ConfigError`` if the rest would lock clients out, or protect nothing.
     """
     if not limits:
         return pins, ()

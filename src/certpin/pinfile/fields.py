@@ -134,7 +134,7 @@ class Table:
     def warn_unknown(self, known: tuple[str, ...]) -> None:
         """Note the keys that nothing reads, for a warning. Refuse a misspelt one.
 
-        A misspelt key would protect nobody: ``truts = "ca.pem"`` trusts every root of the platform.
+        A misspelt key would have no effect: ``truts = "ca.pem"`` trusts every root of the platform.
         """
         for name in self._data:
             if name not in known:

@@ -48,7 +48,7 @@ SCHEMA = 1
 _HOSTS_AT_A_TIME = 16  # less than half a millisecond
 _HOST = "\n[[host]]"
 _PIECE = 16 * 1024  # characters that are parsed at a time: some forty hosts
-_LONGEST_MESSAGE = 200  # characters: the parser quotes what it met
+_LONGEST_MESSAGE = 200  # characters: the parser may quote the text
 
 TOP_KEYS = ("schema", "name", "version", "host", "debug")
 HOST_KEYS = (

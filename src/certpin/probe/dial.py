@@ -45,7 +45,7 @@ def probe_context(anchors: str | None = None, *, strict: bool | None = None) -> 
 
     A path may end at one of the anchors that is no root, as it may for ``trust`` in the pin file.
     Not pinned: it is for looking, and what it sees is judged afterwards. Threads may share it.
-    ``strict`` is ``strict_x509`` of the pin file, ``None`` for what the running Python does.
+    ``strict`` is ``strict_x509`` of the pin file, ``None`` to follow the running Python.
     Raises ``InputError`` on anchors that cannot be read.
     """
     if anchors is not None:

@@ -28,7 +28,7 @@ class Release:
 
     ``at`` is when it could first be fetched. ``pins`` are those that accept, ``None`` if nothing
     is refused. A chain with a key of ``compromised`` is refused. From ``end`` on it refuses all.
-    ``by`` is when all have it at the latest, since somebody measured that the one before has ended.
+    ``by`` is when all have it at the latest: the one before was measured to have ended.
     ``step`` is its number, if it is a step.
     """
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # `openssl req -x509` makes.
 STRICT_BY_DEFAULT = sys.version_info >= (3, 13)
 
-# X509_V_ERR_… of openssl/x509_vfy.h that VERIFY_X509_STRICT alone brings, and the section of
+# X509_V_ERR_… of openssl/x509_vfy.h that only VERIFY_X509_STRICT brings, and the section of
 # RFC 5280 (of RFC 5480 for the last) that each enforces.
 _STRICT_RULES = {
     80: "RFC 5280 section 4.2.1.9",  # PATHLEN_INVALID_FOR_NON_CA
@@ -55,8 +55,8 @@ def strict_advice(code: int) -> str:
 def harden(context: ssl.SSLContext, *, strict: bool | None = None) -> None:
     """The settings of every context that certpin makes, beyond Python's defaults for clients.
 
-    ``strict`` is whether chains are held to RFC 5280 (``VERIFY_X509_STRICT``); ``None`` is what the
-    default context of the running Python does.
+    ``strict`` holds chains to RFC 5280 (``VERIFY_X509_STRICT``); ``None`` follows the default
+    context of the running Python.
     """
     # A name in the subject's CN is no name of the host (RFC 9525 section 2).
     context.hostname_checks_common_name = False

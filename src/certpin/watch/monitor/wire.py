@@ -35,7 +35,7 @@ Outcome = Literal["verified", "unverified", "unreachable"]
 
 
 class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a worker needs to ask one target. ``anchors`` is ``None`` for the platform's roots.
+    """A probe for a worker. ``anchors`` is ``None`` for the platform's roots.
 
     ``strict`` is ``strict_x509`` of the pin file.
     """

@@ -34,7 +34,7 @@ RULE = Rule(
     refuses=True,
     summary="A key does nothing, and looks like one that does, or belongs to another table.",
     why=(
-        'A misspelt key protects nobody: with truts = "ca.pem" every root of the platform is '
+        'A misspelt key has no effect: with truts = "ca.pem" every root of the platform is '
         "trusted, with expire = … the pins never end. So no client loads the file. A key resembles "
         "a known one if they differ by one slip for every three letters (a letter more, less or "
         "wrong, or two neighbours swapped), ignoring case, with hyphens as underscores."

@@ -63,7 +63,7 @@ def pinned(run: Run, authority: Pebble, dial: tuple[str, ...]) -> Run:
     """The command, after the server was looked at and added."""
     Path("root.pem").write_bytes(authority.root_pem())
     seen = run("pin", HOST, "--ca-file", "root.pem", *dial, "--json")
-    assert (seen.code, len(seen.json[0]["verified_chain"])) == (0, 3)
+    assert (seen.code, len(seen.json["targets"][0]["verified_chain"])) == (0, 3)
     added = run("add", HOST, "--ca-file", "root.pem", *dial, "--backup-key", "backup.key")
     assert added.code == 0
     assert run("check", *dial).code == 0

@@ -86,7 +86,7 @@ def site(
         "CERTPIN_COMMAND": str(Path(sys.executable).with_name("certpin")),
     }.items():
         monkeypatch.setenv(name, value)
-    (pin,) = [each["pin"] for each in run("pin", client.key, "--json").json[0]["items"]]
+    (pin,) = [each["pin"] for each in run("pin", client.key, "--json").json["targets"][0]["items"]]
     assert run("add", HOST, "--pin", pin, "--backup-key", "backup.key").code == 0
     assert run("rotate", "publish", *OFFLINE).code == 0
     code, said = client.install()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -66,4 +67,18 @@ def test_pin_files_are_read_and_linted_and_the_context_says_why_not(
         check=False,
     )
     assert run.stderr == ""
+    assert run.returncode == 0
+
+
+@pytest.mark.parametrize("module", ["None", "types.ModuleType('ssl')"], ids=["missing", "a stub"])
+def test_the_lint_command_works(module: str, tmp_path: Path) -> None:
+    (tmp_path / "pins.toml").write_text(_FILE)
+    hidden = f"import sys, types; sys.modules['_ssl'] = None; sys.modules['ssl'] = {module}"
+    program = f"{hidden}; from certpin.cli.main import main; main()"
+    words = [sys.executable, "-c", program, "lint", "--json", "pins.toml"]
+    run = subprocess.run(
+        words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.stderr == ""
+    assert json.loads(run.stdout)["command"] == "lint"
     assert run.returncode == 0

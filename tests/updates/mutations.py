@@ -314,7 +314,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a newer set of the app holds",
         "checker.py",
-        "        if stored.pins.version < self.enforced.context.pins.version:\n",
+        "        if older and not stored.recovers:\n",
         "        if False:\n",
         _CACHE + "an_app_that_brings_a_newer_set_uses_that",
     ),

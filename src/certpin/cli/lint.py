@@ -86,7 +86,6 @@ def lint(
     """
     from certpin.cli.exported import gather_exports
     from certpin.cli.findings import FORMATS, Linted
-    from certpin.cli.lint_live import ask
     from certpin.pinfile.lint import lint as judge
     from certpin.pinfile.lint import load_document
     from certpin.pins import utc_now
@@ -99,6 +98,8 @@ def lint(
         document = load_document(file, adoption_days=adoption_days)
         document = replace(document, exported=gather_exports(exported, document.pins))
         if live:
+            from certpin.cli.lint_live import ask  # needs TLS, which lint itself does without
+
             document = ask(document, ways, now, timeout)
         done.append(Linted(document, judge(document, now)))
     FORMATS["json" if as_json else output](done)

@@ -126,11 +126,11 @@ MUTATIONS: list[Mutation] = [
         "    if False:\n",
         "tests/updates/publish/test_folder.py::test_a_link_is_not_followed",
     ),
-    _rule(
+    Mutation(
         "what others left is not swept",
-        "folder.py",
-        "if left and known.fullmatch(left[1]) and path.is_file():",
-        "if left and path.is_file():",
+        "certpin/pinfile/writing.py",
+        "if left and known.fullmatch(left[1]) and path.is_file()",
+        "if left and path.is_file()",
         "tests/updates/publish/test_folder.py::test_only_what_a_killed_run_left_is_swept",
     ),
     _rule(

@@ -11,7 +11,6 @@ from certpin.tls.calling import called_now
 from certpin.tls.events import FailureTeller, Met, PinFailure
 from certpin.tls.sessions import SessionMemory
 from certpin.x509 import quoted
-from certpin.x509.verifying import strict_advice
 
 if TYPE_CHECKING:
     import ssl
@@ -69,10 +68,14 @@ class Enforcer:
         self, host: str, reason: Unverified, met: Met, error: ssl.SSLCertVerificationError
     ) -> None:
         """Record that OpenSSL refused the chain of a host with pins; others are not recorded."""
-        if advice := strict_advice(error.verify_code):
-            error.add_note(f"fix: {advice}")
         if self.state.target(host).policy is not None:
             self._tell(host, "refuse", reason, met, None, error)
+            return
+        # Here, since a Python without TLS imports this module.
+        from certpin.x509.verifying import strict_advice
+
+        if advice := strict_advice(error.verify_code):
+            error.add_note(f"fix: {advice}")
 
     def passed(self, verdict: Verdict, host: str, met: Met) -> None:
         """Record a connection that passes without a matching pin."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from certpin.errors import CertificateParseError, UnverifiedChainError
 from certpin.pins.explain import name_of, shorten
 from certpin.x509 import Certificate, printable
+from certpin.x509.verifying import strict_advice
 
 if TYPE_CHECKING:
     import ssl
@@ -67,7 +68,8 @@ def explain_refusal(
     return UnverifiedChainError(
         "\n".join(lines),
         host=host,
-        fix=_fix(reason_of(error.verify_code), _target(host, met.port), issuer, anchors),
+        fix=strict_advice(error.verify_code)
+        or _fix(reason_of(error.verify_code), _target(host, met.port), issuer, anchors),
         code=error.verify_code,
         message=message,
         issuer=issuer,

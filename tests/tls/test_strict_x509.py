@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certpin import PinnedSSLContext, UnverifiedChainError, TrustAnchors
+from certpin import PinnedSSLContext, TrustAnchors, UnverifiedChainError
 from certpin.cli.unverified import what_to_do
 from certpin.lab import Authority, Identity
 from certpin.probe import Endpoint, Observation, probe_context

@@ -204,6 +204,29 @@ def test_the_keys_that_were_replaced_cannot_have_frozen_the_versions(bank: Bank)
     assert verdict(app, shown(bank), bank.now) == ("", 3)
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_the_version_of_a_thief_of_the_targets_keys_ends_with_them(
+    bank: Bank, restarted: bool
+) -> None:
+    app = app_of(bank)
+    app.refresh(shown(bank), bank.now)
+    bank.publish(1003)
+    assert verdict(app, shown(bank), bank.now) == ("jump", 2)
+    bank.repository.rotate("root")  # under another root, any version is taken
+    bank.publish(2**62)
+    assert verdict(app, shown(bank), bank.now) == ("", 2**62)
+    bank.repository.rotate("root", "online")
+    bank.publish(3)
+    assert verdict(app, shown(bank), bank.now) == ("older", 2**62)
+    bank.repository.rotate("targets")
+    bank.publish(4)
+    if restarted:
+        app.start()
+    assert verdict(app, shown(bank), bank.now) == ("", 4)
+    app.start()
+    assert app.version == 4
+
+
 def test_a_refresh_that_fails_half_way_has_seen_what_it_saw(bank: Bank) -> None:
     """A newer timestamp, and nothing behind it: the older one is a rollback from then on."""
     app = app_of(bank)

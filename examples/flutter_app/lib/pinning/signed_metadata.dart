@@ -19,6 +19,10 @@ const int maxTargets = 64;
 /// Roots that are followed in one refresh (TUF 1.0.31, 5.3.3).
 const int maxRotations = 256;
 
+/// Versions that a pin set may be ahead of the one in force, under one root: a
+/// thief of the targets keys cannot use up all numbers.
+const int maxJump = 1000;
+
 /// The file among the targets that holds the pins.
 const String pinsName = 'pins.json';
 

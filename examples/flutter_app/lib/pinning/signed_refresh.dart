@@ -110,7 +110,7 @@ void take(Refresh refresh, Uint8List? bytes, DateTime now, Verifies verifies) {
     _takeTargets(refresh, bytes, now, verifies);
     return;
   }
-  _takePins(refresh, bytes);
+  _takePins(refresh, bytes, verifies);
 }
 
 void _takeRoot(
@@ -193,11 +193,34 @@ void _takeTargets(
   refresh.phase = 'pins';
   final good = trust.good;
   if (good != null && good.promise.sha256 == promise.sha256) {
-    _takePins(refresh, good.bytes);
+    _takePins(refresh, good.bytes, verifies);
   }
 }
 
-void _takePins(Refresh refresh, Uint8List bytes) {
+/// The pins that the next set must not go back behind: those in force, unless
+/// the newest root has replaced the targets keys that signed them. Whoever has
+/// those keys may have signed the highest of all versions (TUF 1.0.31, 5.3.11).
+/// Then the pins that the app brought are the lowest.
+PinSet lowestPins(Trust trust, Verifies verifies) {
+  final good = trust.good;
+  if (good == null) {
+    return trust.bundled;
+  }
+  final signed = readMetadata('targets', good.targets);
+  if (_vouchedFor(trust.roots.last, signed, verifies) == null) {
+    return trust.bundled;
+  }
+  return pinsInForce(trust);
+}
+
+/// Whether the pins in force came under the newest root.
+bool isUnderNewestRoot(Trust trust) {
+  final good = trust.good;
+  final root = good == null ? trust.roots.first.version : good.root;
+  return root == trust.roots.last.version;
+}
+
+void _takePins(Refresh refresh, Uint8List bytes, Verifies verifies) {
   final trust = refresh.trust;
   final timestamp = trust.timestamp;
   final snapshot = trust.snapshot;
@@ -210,7 +233,10 @@ void _takePins(Refresh refresh, Uint8List bytes) {
     throw const PinUpdateException('unexpected', 'nothing was promised');
   }
   final pins = pinsAsPromised(promise, trust.bundled.name, bytes);
-  requireFollowing(pins, pinsInForce(trust));
+  requireFollowing(pins, lowestPins(trust, verifies));
+  if (isUnderNewestRoot(trust)) {
+    requireNear(pins, pinsInForce(trust));
+  }
   trust.good = SignedSet(
     pins,
     promise,

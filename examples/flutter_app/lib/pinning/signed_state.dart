@@ -123,7 +123,7 @@ SignedSet _under(
   return SignedSet(
     pins,
     promise,
-    root.version,
+    countAt(kept, 'root'),
     first,
     second,
     third,

@@ -154,6 +154,13 @@ void requireFollowing(PinSet pins, PinSet current) {
   }
 }
 
+/// Throws where a pin set is further ahead than publishers go under one root.
+void requireNear(PinSet pins, PinSet current) {
+  if (pins.version > current.version + maxJump) {
+    throw const PinUpdateException('jump', 'its version is too far ahead');
+  }
+}
+
 /// When the first of these is past its date.
 DateTime firstEnd(List<Metadata> found) {
   var end = found.first.expires;

@@ -18,6 +18,7 @@ final class PinUpdateException implements Exception {
   /// - `expired`: the newest that the server shows is past its date
   /// - `mismatch`: a file is not the one that the signed metadata names
   /// - `unreadable`, `refused`: the metadata is not right
+  /// - `jump`: the pin set is too far ahead of the one in force
   /// - `older`, `changed`: the pin set goes back behind the one in force
   /// - `content`: it was signed, and must not be used
   /// - `too-long`: the server sends more than such a file may have

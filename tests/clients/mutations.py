@@ -62,6 +62,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         14,
+        "certpin/clients/_httpx_kind.py",
+        "            assert_pinned(tls, host, strict=self._context.strict)\n",
+        "            pass\n",
+        "tests/clients/test_httpx.py::"
+        "test_a_connection_that_the_context_did_not_check_carries_no_request",
+    ),
+    Mutation(
+        14,
         _URLLIB3,
         "refuse_options(options, *_TLS_OPTIONS)",
         "",

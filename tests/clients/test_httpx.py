@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -113,3 +115,68 @@ def test_variables_for_trust_do_not_replace_that_of_the_pins(
     with pinned.PinnedClient(context) as client:
         assert client.context is context
         assert client.get(bank.url("api")).is_success
+
+
+@pytest.fixture
+def unpinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pinned contexts connect with TLS that they don't check, as if a library bypassed them."""
+
+    def wrap_socket(self: object, sock: Any, server_hostname: str, **_: object) -> ssl.SSLSocket:
+        return ssl.create_default_context().wrap_socket(sock, server_hostname=server_hostname)
+
+    def wrap_bio(
+        self: object,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        return ssl.create_default_context().wrap_bio(
+            incoming, outgoing, server_hostname=server_hostname
+        )
+
+    monkeypatch.setattr(certpin.PinnedSSLContext, "wrap_socket", wrap_socket)
+    monkeypatch.setattr(certpin.PinnedSSLContext, "wrap_bio", wrap_bio)
+
+
+@of_each_library
+def test_a_connection_that_the_context_did_not_check_carries_no_request(
+    library: Any, pinned: Any, bank: Bank, unpinned: None
+) -> None:
+    with (
+        pinned.PinnedClient(bank.pins) as client,
+        pytest.raises(library.ConnectError) as caught,
+    ):
+        client.get(bank.url("api"))
+    assert isinstance(caught.value, certpin.UncheckedConnectionError)
+    assert bank.arrived("api") == []
+
+
+@of_each_library
+def test_an_asynchronous_one_carries_no_request_either(
+    library: Any, pinned: Any, bank: Bank, unpinned: None
+) -> None:
+    async def get() -> None:
+        async with pinned.AsyncPinnedClient(bank.pins) as client:
+            await client.get(bank.url("api"))
+
+    with pytest.raises(library.ConnectError) as caught:
+        asyncio.run(get())
+    assert isinstance(caught.value, certpin.UncheckedConnectionError)
+    assert bank.arrived("api") == []
+
+
+@of_each_library
+def test_a_trace_of_the_caller_is_called_and_its_request_stays_as_it_was(
+    library: Any, pinned: Any, bank: Bank
+) -> None:
+    events: list[str] = []
+    request = library.Request(
+        "GET", bank.url("api"), extensions={"trace": lambda event, info: events.append(event)}
+    )
+    given = request.extensions["trace"]
+    with pinned.PinnedClient(bank.pins) as client:
+        assert client.send(request).is_success
+    assert "connection.start_tls.complete" in events
+    assert request.extensions["trace"] is given

@@ -3,6 +3,9 @@
 Each class here stands before the library's own in a list of bases: ``class PinnedTransport(
 PinningTransport, httpx.HTTPTransport)``. The check for clear text and the errors are the
 transport's, since every request passes it: redirects, authentication flows, proxies.
+
+After TLS is set up, the connection must be one that the gate checked (rule 14): httpcore reports it
+to the request's ``trace`` extension, before it sends the request.
 """
 
 from __future__ import annotations
@@ -18,11 +21,13 @@ from certpin.clients._common import (
     refused_option,
 )
 from certpin.errors import PinError, pin_error
+from certpin.tls import assert_pinned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from certpin.clients._common import Pins
+    from certpin.tls import PinnedSSLContext
     from certpin.tls.events import FailureHook
 
 
@@ -40,6 +45,16 @@ class _Transport:
         base.__init__(verify=self.context, **options)
 
     @contextmanager
+    def _traced(self, request: Any, trace: Callable[..., Any]) -> Iterator[None]:
+        """Let a request report its connections, to a ``trace`` of the caller too."""
+        given = request.extensions
+        request.extensions = {**given, "trace": trace}
+        try:
+            yield
+        finally:
+            request.extensions = given
+
+    @contextmanager
     def _pinned(self, request: Any) -> Iterator[None]:
         # It would have another host verified than the one of the URL, by which pools are shared.
         refuse_options(request.extensions, "sni_hostname")
@@ -55,13 +70,50 @@ class _Transport:
             raise both(kind(str(error), request=request), error) from error.__cause__
 
 
+class _Connections:
+    """The TLS connections that a request makes, by httpcore's events.
+
+    TLS to an ``https://`` proxy has a context of its own, and is not looked at.
+    """
+
+    def __init__(self, context: PinnedSSLContext) -> None:
+        self._context = context
+        self._ours = False
+
+    def made(self, event: str, info: dict[str, Any]) -> Any:
+        """Return the stream if the event says that TLS to the host is there, else ``None``."""
+        if event.endswith(".start_tls.started"):
+            self._ours = info["ssl_context"] is self._context
+        if event.endswith(".start_tls.complete") and self._ours:
+            return info["return_value"]
+        return None
+
+    def require_checked(self, stream: Any, host: str) -> None:
+        """Raise ``UncheckedConnectionError`` if the gate did not check this stream."""
+        if stream is not None:
+            tls = stream.get_extra_info("ssl_object")
+            assert_pinned(tls, host, strict=self._context.strict)
+
+
 class PinningTransport(_Transport):
     """For transports that wait."""
 
     def handle_request(self, request: Any) -> Any:
         """Send one request. Raises the library's ``ConnectError``, a ``PinError`` too."""
         base: Any = super()
-        with self._pinned(request):
+        theirs, connections = request.extensions.get("trace"), _Connections(self.context)
+
+        def trace(event: str, info: dict[str, Any]) -> None:
+            stream = connections.made(event, info)
+            try:
+                connections.require_checked(stream, request.url.host)
+            except BaseException:
+                stream.close()
+                raise
+            if theirs is not None:
+                theirs(event, info)
+
+        with self._pinned(request), self._traced(request, trace):
             return base.handle_request(request)
 
 
@@ -71,7 +123,19 @@ class AsyncPinningTransport(_Transport):
     async def handle_async_request(self, request: Any) -> Any:
         """Send one request. Raises the library's ``ConnectError``, a ``PinError`` too."""
         base: Any = super()
-        with self._pinned(request):
+        theirs, connections = request.extensions.get("trace"), _Connections(self.context)
+
+        async def trace(event: str, info: dict[str, Any]) -> None:
+            stream = connections.made(event, info)
+            try:
+                connections.require_checked(stream, request.url.host)
+            except BaseException:
+                await stream.aclose()
+                raise
+            if theirs is not None:
+                await theirs(event, info)
+
+        with self._pinned(request), self._traced(request, trace):
             return await base.handle_async_request(request)
 
 

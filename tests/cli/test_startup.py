@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import fields
@@ -67,6 +68,8 @@ def _modules(command_lines: Sequence[Sequence[str]]) -> list[set[str]]:
     """The modules that each has loaded. Each has to end with exit code 0."""
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, json.dumps(command_lines)],
+        # Coverage would load modules of its own into the program.
+        env={name: value for name, value in os.environ.items() if not name.startswith("COV")},
         capture_output=True,
         text=True,
         check=True,

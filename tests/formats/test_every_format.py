@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from certpin.errors import CertpinError, ConfigError, FormatError
 from certpin.formats import FORMATS, Source, Wishes, fit
+from certpin.formats.format import FormatWarning
 from certpin.pins import HostServer
 from certpin.pins.meaning import meaning
 from tests.formats._sets import DATES, KEYS, WHOLE, anchors, pin_sets
@@ -132,8 +134,9 @@ def test_a_damaged_file_raises_the_typed_error_and_nothing_else(
     place = data.draw(st.integers(0, len(text)))
     junk = data.draw(st.sampled_from(["", '"', "\\", "<", "{", "]", "\0", "é", "-->", "'''"]))
     cut = data.draw(st.integers(0, 9))
-    with suppress(CertpinError):
-        damaged = (text[:place] + junk + text[place + cut :]).encode()
+    damaged = (text[:place] + junk + text[place + cut :]).encode()
+    with suppress(CertpinError), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FormatWarning)  # names what is not imported
         chosen.load(Source(damaged, _nothing_beside), Wishes(host="api.bank.example"))
 
 

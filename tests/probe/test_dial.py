@@ -96,14 +96,15 @@ def test_a_name_in_the_common_name_alone_is_no_name(root: Authority) -> None:
         assert observe(endpoint, trusting(root)).verified is None
 
 
-def test_what_rfc_5280_forbids_does_not_verify(root: Authority) -> None:
+def test_what_rfc_5280_forbids_does_not_verify_if_it_is_strict(root: Authority) -> None:
     def nameless(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
         kept = [each for each in builder._extensions if each.oid != KEY_IDENTIFIER]
         builder._extensions = kept
         return builder
 
+    strict = probe_context(root.pem.decode(), strict=True)
     with LabServer(root.issue(HOST, change=nameless)) as server:
-        seen = observe(Endpoint(HOST, server.port), trusting(root))
+        seen = observe(Endpoint(HOST, server.port), strict)
     assert (seen.verified, seen.problem) == (None, "Missing Authority Key Identifier")
 
 

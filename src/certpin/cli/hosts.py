@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.pins import HostPattern
-from certpin.pins.servers import split_address
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -31,6 +28,9 @@ def select_policies(pins: PinSet, hosts: Iterable[str]) -> dict[HostPolicy, list
     written in the pin file, such as ``*.bank.example``, selects its policy and names no host.
     Raises ``HostError``, and ``click.UsageError`` if no policy covers a host.
     """
+    from certpin.pins import HostPattern
+    from certpin.pins.servers import split_address
+
     chosen: dict[HostPolicy, list[tuple[str, int]]] = {}
     for text in hosts:
         if text.startswith("*"):

@@ -38,7 +38,9 @@ class _Seconds(click.FloatRange):
 
 
 def _want_json(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> bool:
-    ctx.find_root().obj.wanted = wanted
+    reply = ctx.find_root().obj
+    if reply is not None:  # a command that is called without certpin's group has none
+        reply.wanted = wanted
     return wanted
 
 

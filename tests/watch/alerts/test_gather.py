@@ -220,9 +220,11 @@ def test_a_policy_is_applied_as_clients_apply_it(good: Identity, intermediate: A
 
 
 def test_a_compromised_key_is_accepted_by_no_version(good: Identity, root: Authority) -> None:
-    policy = kit.policy(HOST, root.pin)
-    policy = replace(policy, pins=(*policy.pins, HostPin(good.pin, "leaf", "compromised")))
-    sets = (WatchedSet(Path("pins.toml"), kit.pin_set(policy), History()),)
+    older = kit.policy(HOST, root.pin)  # has no mark, and would accept the chain
+    marked = replace(older, pins=(*older.pins, HostPin(good.pin, "leaf", "compromised")))
+    sets = tuple(
+        WatchedSet(Path("pins.toml"), kit.pin_set(policy), History()) for policy in (older, marked)
+    )
     chain = (*ders(good), root.certificate.der)
     assert ChainJudge(sets, datetime.now(UTC)).verdict(HOST, chain) == "refused"
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select
 
-from certpin.cli.watch_ct import ct
+from certpin.cli.main import cli
 from certpin.errors import InputError
 from certpin.watch.monitor.ct import keep_event, read_event
 from certpin.watch.monitor.findings import findings
@@ -125,7 +125,8 @@ def test_a_strange_key_in_a_log_is_told_until_it_is_pinned(
     scene = watch_over(own)
     settings = tmp_path / "watch.toml"
     settings.write_text(f'store = "sqlite:///{tmp_path}/watch.db"\n')
-    done = CliRunner().invoke(ct, ["--config", str(settings)], env=event(tmp_path, strange))
+    words = ["watch", "ct", "--config", str(settings)]
+    done = CliRunner().invoke(cli, words, env=event(tmp_path, strange))
     assert (done.exit_code, done.output) == (0, "")
     found: list[Any] = findings(scene.watch, scene.watch.clock())
     assert [each.rule for each in found] == ["logged-key"]

@@ -218,7 +218,8 @@ def test_children_start_with_default_signals_under_nohup(pytester: pytest.Pytest
         """
     )
     words = ["nohup", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
+    ours = ("COV", "CERTPIN_")
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     env = {**inherited, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

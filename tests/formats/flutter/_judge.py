@@ -11,7 +11,14 @@ from certpin.errors import CertpinError, UpdateError
 from certpin.pinfile import PinSet
 from certpin.updates import Limits
 from certpin.updates.refusals import understood
-from certpin.updates.trust import Signed, follow_roots, kept, promised, require_following
+from certpin.updates.trust import (
+    Signed,
+    follow_roots,
+    kept,
+    promised,
+    recovering,
+    require_following,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuf.api.metadata import TargetFile
+
+    from certpin.updates.trust import SignedSet
 
 _LIMITS = Limits()
 
@@ -30,7 +39,8 @@ class Judge(FetcherInterface):
         self._folder = folder
         self._root = root
         self._files: Mapping[str, bytes] = {}
-        self.pins = PinSet.parse(pins.decode())
+        self.pins = self._bundled = PinSet.parse(pins.decode())
+        self._known: SignedSet | None = None
 
     def verdict(self, files: Mapping[str, bytes], now: datetime) -> tuple[str, int]:
         """Why it refuses, empty where it doesn't; and the version in force then."""
@@ -65,9 +75,9 @@ class Judge(FetcherInterface):
         root = follow_roots(self._root, later)[-1]
         promise = promised(root, signed, self.pins.name, _LIMITS)
         fetched = {name: self._target(name, info) for name, info in promise.targets.items()}
-        pins = kept(promise, fetched).pins
-        require_following(pins, self.pins)
-        self.pins = pins
+        found = recovering(kept(promise, fetched), self._known, root)
+        require_following(found.pins, self._bundled if found.recovers else self.pins)
+        self._known, self.pins = found, found.pins
 
     def _target(self, name: str, info: TargetFile) -> bytes:
         folder, slash, last = name.rpartition("/")

@@ -144,6 +144,8 @@ def notices(rule: Mutation, warm: Warm, patience: int) -> None:
     """The test of a rule fails without it. ``patience`` is in seconds."""
     with without(rule, warm.source):
         code, said = warm.run(patience, rule.test)
+    if "+ Timeout +" in said:
+        return  # it hangs, however the run ended then: processes that it forked may break it off
     assert code == pytest.ExitCode.TESTS_FAILED, said
     assert "1 failed" in said, said
 

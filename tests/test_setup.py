@@ -1,4 +1,4 @@
-"""The set-up installs what the locks name, whatever a registry offers in the meantime."""
+"""The set-up installs the locked versions, also if a registry has newer releases."""
 
 from __future__ import annotations
 

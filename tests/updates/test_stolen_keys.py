@@ -136,7 +136,7 @@ def test_a_revoked_key_is_noticed_while_the_timestamp_stays_the_same(world: Worl
     repository.rotate("online")  # a new root; the thief goes on showing the old timestamp
     assert _refused(app).reason == "signature"
     assert app.status.state == "soft-stale"
-    assert world.updater().status.state == "soft-stale"  # what a restarted process says
+    assert world.updater().status.state == "soft-stale"  # also after a restart
     repository.publish_online()
     assert app.refresh().state == "fresh"
 

@@ -51,8 +51,6 @@ CALLS: dict[str, tuple[str, str]] = {
     "publish sign": ("t.key", "publish"),
     "publish push": ("", "publish"),
     "publish status": ("", "publish"),
-    "publish wultra": ("--key wultra.key", ""),
-    "publish verify": ("list.json --public-key wultra.pub", ""),
     "serve": ("", "watch"),
     "watch user add": ("anna", "watch"),
     "watch user list": ("", "watch"),

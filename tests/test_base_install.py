@@ -65,8 +65,6 @@ CALLS: dict[str, tuple[str, str]] = {
     "watch worker": ("--vantage a --nats nats://127.0.0.1:1", "cluster"),
     "watch writer": ("", "watch"),
     "watch ct": ("", "watch"),
-    "watch backup": ("b.db", "watch"),
-    "watch restore": ("b.db", "watch"),
     "watch migrate": ("", "watch"),
     "scan": ("hosts.txt", ""),
     "prove": ("--case rogue-ca-in-store -- true", ""),

@@ -52,7 +52,6 @@ LISTS = (
     "tests.updates.mutations",
     "tests.updates.publish.mutations_push",
     "tests.updates.publish.mutations",
-    "tests.updates.wultra.mutations",
     "tests.watch.facts.mutations",
     "tests.watch.store.mutations",
     "tests.watch.collector.mutations",

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from certpin.pinfile.lint import RULES
+from certpin.lint import RULES
 
 if TYPE_CHECKING:
-    from certpin.pinfile.lint import Rule
+    from certpin.lint import Rule
 
 TARGET = Path(__file__).parent.parent / "docs" / "lint.md"
 HEADER = """\

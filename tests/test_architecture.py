@@ -16,7 +16,7 @@ import pytest
 from certpin.cli.group import function_name
 from certpin.cli.main import COMMANDS
 from certpin.formats import FORMATS
-from certpin.pinfile.lint import RULES
+from certpin.lint import RULES
 from certpin.probe.starttls import PROTOCOLS
 from certpin.reports.codecs import CODECS
 from certpin.watch.alerts.rules import RULES as ALERT_RULES
@@ -35,7 +35,7 @@ ORDER = (
     {"hsm"},
     {"pins"},
     {"pinfile", "tls", "probe", "formats", "reports"},
-    {"clients", "rotation", "updates", "lab"},
+    {"lint", "clients", "rotation", "updates", "lab"},
     {"watch"},
     {"cli", "pytest_plugin"},
     {"__init__", "__main__"},  # the faces: they import what they show, and nobody imports them
@@ -231,7 +231,7 @@ REGISTRIES = {
     "cli": _commands,
     "clients": _clients,
     "formats": lambda: list(FORMATS),
-    "pinfile/lint/rules": _rules,
+    "lint/rules": _rules,
     "probe/starttls": _protocols,
     "reports/codecs": _codecs,
     "watch/alerts/rules": _alert_rules,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from certpin.pinfile.lint import RULES
+from certpin.lint import RULES
 from scripts import lint_page
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.cli.exported import gather_exports
-from certpin.pinfile.lint import RULES
+from certpin.lint import RULES
 from tests import _sarif
 from tests.cli import _documented
 from tests.cli._terminal import on_terminal

@@ -13,7 +13,7 @@ from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
 
 if TYPE_CHECKING:
-    from certpin.pinfile.lint import Rule
+    from certpin.lint import Rule
 
 
 @click.command()
@@ -25,7 +25,7 @@ def explain(name: str | None, as_json: bool) -> None:
     For each rule you learn how the mistake locks out or exposes, what to do, who says so, and a
     pin file with the mistake and one without. In those, sha256/ONE and the like stand for pins.
     """
-    from certpin.pinfile.lint import RULES
+    from certpin.lint import RULES
 
     rules = [_rule(name)] if name else list(RULES.values())
     if as_json:
@@ -39,7 +39,7 @@ def explain(name: str | None, as_json: bool) -> None:
 
 
 def _rule(name: str) -> Rule:
-    from certpin.pinfile.lint import RULES
+    from certpin.lint import RULES
 
     if name in RULES:
         return RULES[name]

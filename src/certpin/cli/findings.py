@@ -12,7 +12,7 @@ import click
 
 from certpin.cli.reply import print_document, print_json
 from certpin.cli.screen import fold
-from certpin.pinfile.lint import SEVERITIES, Document, Finding, Report
+from certpin.lint import SEVERITIES, Document, Finding, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.findings import Linted
     from certpin.cli.targets import Ways
-    from certpin.pinfile.lint import Document, Severity
+    from certpin.lint import Document, Severity
 
 
 @click.command()
@@ -86,8 +86,8 @@ def lint(
     """
     from certpin.cli.exported import gather_exports
     from certpin.cli.findings import FORMATS, Linted
-    from certpin.pinfile.lint import lint as judge
-    from certpin.pinfile.lint import load_document
+    from certpin.lint import lint as judge
+    from certpin.lint import load_document
     from certpin.pins import utc_now
 
     if ways.named and not live:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
-    from certpin.pinfile.lint import Finding
+    from certpin.lint import Finding
 
 _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 _DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})

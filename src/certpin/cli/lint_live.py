@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from certpin.cli.check import check_targets
 from certpin.cli.screen import say
 from certpin.cli.unverified import what_to_do
-from certpin.pinfile.lint import Asked, Document
+from certpin.lint import Asked, Document
 
 if TYPE_CHECKING:
     from datetime import datetime

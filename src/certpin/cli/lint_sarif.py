@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from certpin._version import __version__
 from certpin.lab.report.sarif import SCHEMA, artifact_uri
 from certpin.lab.report.text import clean, encodable
-from certpin.pinfile.lint import RULES
+from certpin.lint import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from certpin.pinfile.lint import Finding, Report, Rule
+    from certpin.lint import Finding, Report, Rule
 
 # In a message, braces would be placeholders and brackets links (SARIF 2.1.0 section 3.11.5, .6).
 _NO_ESCAPE = str.maketrans({"{": "{{", "}": "}}", "[": "\\[", "]": "\\]", "\\": "\\\\"})

@@ -1,0 +1,127 @@
+"""Rules of lint, each taken out: see ``tests/test_mutations.py``."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_LINT = "certpin/lint/"
+_T = "tests/lint/"
+_CASES, _RUN = f"{_T}rules/test_close_cases.py::", f"{_T}test_run.py::"
+_READING = "tests/pinfile/test_reading.py::"
+_FACTS, _EXAMPLES = f"{_T}rules/test_facts.py::", f"{_T}rules/test_examples.py::"
+
+MUTATIONS = [
+    Mutation(
+        "all mistakes",
+        f"{_LINT}reading.py",
+        "            self.problems.append(exc)\n",
+        "            self.problems[:] = self.problems[:1] or [exc]\n",
+        f"{_RUN}test_every_mistake_of_a_file_is_told_each_once",
+    ),
+    Mutation(
+        "what clients refuse",
+        f"{_LINT}rules/refused.py",
+        "    if document.refusal is not None:",
+        "    if False:",
+        f"{_RUN}test_a_refusal_that_no_rule_foresaw_is_told",
+    ),
+    Mutation(
+        "told once",
+        f"{_LINT}run.py",
+        "if each.rule != _REFUSED or each.key not in told]",
+        "if each]",
+        f"{_RUN}test_a_refusal_that_a_rule_has_told_is_not_told_again",
+    ),
+    Mutation(
+        "a reason",
+        f"{_LINT}run.py",
+        "for name in allowance.rules if allowance.reason else ():",
+        "for name in allowance.rules:",
+        f"{_RUN}test_what_is_not_allowed_in_full_is_not_allowed[# certpin: allow debug-section]",
+    ),
+    Mutation(
+        "never what is refused",
+        f"{_LINT}run.py",
+        "        if not RULES[each.rule].refuses:\n            meant",
+        "        if each:\n            meant",
+        f"{_RUN}test_a_refusal_cannot_be_allowed",
+    ),
+    Mutation(
+        "backup",
+        f"{_LINT}rules/no_backup.py",
+        'host.mode == "enforce" and ',
+        "",
+        f"{_CASES}test_it_is_not_found[one pin that is only reported on]",
+    ),
+    Mutation(
+        "verified path",
+        f"{_LINT}rules/live_mismatch.py",
+        "in admitted(asked.path, host.match)",
+        "in asked.served_pins",
+        f"{_FACTS}test_a_chain_that_was_merely_sent_along_matches_nothing",
+    ),
+    Mutation(
+        "match",
+        f"{_LINT}roles.py",
+        '"ca": path[1:]',
+        '"ca": path',
+        f"{_FACTS}test_a_leaf_is_no_authority",
+    ),
+    Mutation(
+        "outside the chain",
+        f"{_LINT}rules/one_chain.py",
+        'host.mode == "enforce" and ',
+        "",
+        f"{_FACTS}test_what_is_only_reported_on_has_no_chain_rule_and_its_own_words",
+    ),
+    Mutation(
+        "marked lines",
+        "certpin/pinfile/places.py",
+        "        number += token[0].count",
+        "        number += kind == 'newline' and token[0].count",
+        "tests/pinfile/test_places.py::test_what_stands_in_a_long_string_is_no_key_and_no_comment",
+    ),
+    Mutation(
+        "regular files only",
+        "certpin/pinfile/disk.py",
+        "if not stat.S_ISREG(status.st_mode):",
+        "if stat.S_ISDIR(status.st_mode):",
+        "tests/pinfile/test_limits.py::test_a_pin_file_is_a_regular_file[/dev/zero]",
+    ),
+    Mutation(
+        "a file that grows",
+        "certpin/pinfile/disk.py",
+        "            read += len(chunk)\n",
+        "",
+        "tests/pinfile/test_limits.py::test_a_file_that_grows_while_it_is_read_has_a_limit",
+    ),
+    Mutation(
+        "misspelt keys",
+        "certpin/pinfile/fields.py",
+        "if meant := meant_by(name, known):",
+        "if meant := '':",
+        _READING + "test_a_key_that_looks_like_a_known_one_is_refused[trust]",
+    ),
+    Mutation(
+        "misplaced keys",
+        "certpin/pinfile/reader.py",
+        "if table := table_of(each.name):",
+        "if table := '':",
+        _READING + "test_a_key_that_looks_like_a_known_one_is_refused[a host's in a pin]",
+    ),
+    Mutation(
+        "strictness needs a trust file",
+        "certpin/pinfile/reader.py",
+        'if table.data.get("trust", "system") == "system":',
+        "if False:",
+        _READING + "test_strictness_without_a_trust_file_is_refused",
+    ),
+    Mutation(
+        "pieces of hosts only",
+        "certpin/pinfile/reader.py",
+        'if found.keys() != {"host"} or "host" in data:',
+        "if False:",
+        "tests/pinfile/test_limits.py::"
+        "test_a_file_that_is_parsed_in_pieces_has_the_tables_of_the_whole",
+    ),
+]

@@ -1,0 +1,176 @@
+"""All findings at once, where ``PinSet.load`` stops at the first; and comments that allow some."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.errors import ConfigError, PinFileError
+from certpin.lint import RULES, Report, lint, load_document, read_document
+from certpin.lint.examples import GOOD, HEAD, HOST, NOW, PINS
+from certpin.pinfile import PinSet
+from tests.lint import _scene
+from tests.pinfile import _files
+from tests.pinfile.test_broken_files import FILES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEBUG = '\n[debug]\nanchors = "bank-root.pem"\n'
+
+
+def _lint(text: str, folder: Path) -> Report:
+    document, _ = _scene.document(text, folder)
+    return lint(document, NOW)
+
+
+def _told(report: Report) -> list[tuple[int, str]]:
+    return [(each.line, each.rule) for each in report.findings]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_whatever_clients_refuse_is_an_error_at_the_same_key(name: str) -> None:
+    broken = FILES[name]
+    try:
+        document = read_document(broken.text, "no-such-folder/pins.toml")
+    except PinFileError:
+        return  # tests of the reading have its line
+    refused = [each for each in lint(document, NOW).findings if RULES[each.rule].refuses]
+    assert any(f"{each.key}.".startswith(f"{broken.key}.") for each in refused)
+    assert document.pins is None
+
+
+def test_every_mistake_of_a_file_is_told_each_once(tmp_path: Path) -> None:
+    text = (
+        'schema = 1\nname = 1\nversion = 0\n\n[[host]]\nname = "**.co.uk"\nmode = "off"\n'
+        'expires = "soon"\nreport_to = ["http://x.example"]\ntrust = "none.pem"\n'
+        '\n[[host.pin]]\npin = "sha256/ONE"\nrole = "king"\n'
+        '\n[[host.pin]]\npin = "sha256//ONE"\nstate = "new"\n'
+        '\n[[host]]\nname = "a..b"\n[[host.pin]]\npin = "none"\n'
+    )
+    assert [each for each in _told(_lint(text, tmp_path)) if RULES[each[1]].refuses] == [
+        (2, "refused"),
+        (3, "version-too-low"),
+        (6, "public-suffix"),
+        (7, "refused"),
+        (8, "refused"),
+        (9, "report-not-https"),
+        (10, "trust-unreadable"),
+        (12, "no-backup"),
+        (14, "refused"),
+        (17, "duplicate-pin"),
+        (18, "refused"),
+        (21, "refused"),
+        (22, "no-backup"),
+        (23, "refused"),
+    ]
+
+
+def test_a_refusal_that_no_rule_foresaw_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConfigError("a new law", key="host[0].mode", fix="obey")
+
+    monkeypatch.setattr(PinSet, "parse", refuse)
+    (found,) = _lint(f'{HEAD}{HOST}mode = "enforce"\n{PINS}', tmp_path).findings
+    assert (found.rule, found.line, found.message, found.fix) == ("refused", 8, "a new law", "obey")
+
+
+def test_a_refusal_that_a_rule_has_told_is_not_told_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConfigError("one pin", key="host[0].pin")
+
+    monkeypatch.setattr(PinSet, "parse", refuse)
+    text = f"{HEAD}{HOST}{_files.PINS.partition('role')[0]}".rpartition("[[host.pin]]")[0]
+    assert [rule for _, rule in _told(_lint(text, tmp_path))] == ["no-backup"]
+
+
+def test_a_finding_says_its_host_its_file_and_what_to_do(tmp_path: Path) -> None:
+    (found,) = _lint(f'{GOOD}owner = "payments"\n', tmp_path).findings
+    assert (found.host, found.key) == ("api.bank.example", "host[0].pin[1].owner")
+    assert (found.file, found.fix) == (str(tmp_path / "pins.toml"), RULES["unknown-key"].fix)
+    assert found.message == "'owner' is not known here (known: pin, role, state, note)"
+
+
+def test_a_misspelt_key_is_one_error_that_names_the_right_one(tmp_path: Path) -> None:
+    (found,) = _lint(f'{GOOD}rule = "leaf"\n', tmp_path).findings
+    assert (found.rule, found.severity) == ("misspelt-key", "error")
+    assert found.message == "'rule' is not a key of this table, and looks like 'role'"
+
+
+def test_what_is_allowed_is_kept_with_its_reason(tmp_path: Path) -> None:
+    allow = "# certpin: allow debug-section because Charles is ours\n"
+    report = _lint(f"{GOOD}\n{allow}{DEBUG.lstrip()}", tmp_path)
+    assert report.findings == ()
+    assert [(each.rule, each.allowed) for each in report.allowed] == [
+        ("debug-section", "Charles is ours")
+    ]
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "# certpin: allow debug-section",
+        "# certpin: allow debug-section because",
+        "# certpin: allow debug-section because  .",
+        "# certpin: allow debugsection because it is ours",
+        "# certpin: debug-section because it is ours",
+        "# allow debug-section because it is ours",
+        "# certpin: allow debug-section because it is ours\n",
+        'note = "# certpin: allow debug-section because it is ours"',
+        'note = """\n# certpin: allow debug-section because it is ours"""',
+    ],
+)
+def test_what_is_not_allowed_in_full_is_not_allowed(comment: str, tmp_path: Path) -> None:
+    report = _lint(f"{GOOD}{comment}\n{DEBUG.lstrip()}", tmp_path)
+    assert "debug-section" in {each.rule for each in report.findings}
+    assert report.allowed == ()
+
+
+def test_a_refusal_cannot_be_allowed(tmp_path: Path) -> None:
+    lone = GOOD.rpartition("[[host.pin]]")[0]
+    report = _lint(
+        lone.replace("[[host.pin]]", "# certpin: allow no-backup because so\n[[host.pin]]"),
+        tmp_path,
+    )
+    assert {each.rule for each in report.findings} == {"no-backup", "unused-allow"}
+    assert report.allowed == ()
+
+
+def test_an_allowance_of_what_was_not_asked_is_not_called_unused(tmp_path: Path) -> None:
+    allow = "# certpin: allow drift, one-chain because of a reason\n"
+    assert _lint(allow + GOOD, tmp_path).findings == ()
+
+
+def test_a_file_that_stops_the_reading_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "pins.toml"
+    with pytest.raises(PinFileError, match="it cannot be read"):
+        load_document(path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(PinFileError, match="not UTF-8"):
+        load_document(path)
+    for text in ("a = ", "a = " + "[" * 5000, "x" + ".x" * 100_000 + "=1", "a = '\0'"):
+        path.write_text(text)
+        with pytest.raises(PinFileError):
+            load_document(path)
+
+
+def test_findings_stand_in_the_order_of_their_lines_the_worst_first(tmp_path: Path) -> None:
+    text = GOOD.replace('"api.bank', '"API.bank') + f"owner = 1\n{DEBUG}"
+    report = _lint(text, tmp_path)
+    assert [each.severity for each in report.findings] == ["note", "error", "warning"]
+    assert [len(report.at_least(word)) for word in ("error", "warning", "note")] == [1, 2, 3]
+
+
+def test_every_rule_explains_itself() -> None:
+    for name, rule in RULES.items():
+        assert rule.id == name
+        assert rule.summary.endswith(".")
+        assert rule.why.endswith(".")
+        assert not rule.fix.endswith(".")
+        assert rule.bad != rule.good
+        assert rule.severity == "error" or not rule.refuses

@@ -231,7 +231,7 @@ REGISTRIES = {
     "cli": _commands,
     "clients": _clients,
     "formats": lambda: list(FORMATS),
-    "lint/rules": _rules,
+    "lint": _rules,
     "probe/starttls": _protocols,
     "reports/codecs": _codecs,
     "watch/alerts/rules": _alert_rules,
@@ -239,7 +239,10 @@ REGISTRIES = {
 
 
 def _has_file(folder: str, entry: str) -> bool:
-    """Whether there is a module, or a package, of this name."""
+    """Return True if an entry has a module or a package, or is in the file of its family."""
+    if folder == "lint":
+        files = (SOURCE / folder).glob("*.py")
+        return sum(f'    "{entry}",\n' in file.read_text(encoding="utf-8") for file in files) == 1
     path = SOURCE / folder / function_name(entry)
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 

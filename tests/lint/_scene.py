@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from certpin.lint import Asked, Document, ExportedFile, read_document
-from certpin.lint.distrusted import ROOTS
-from certpin.lint.examples import NOW, filled
+from certpin.lint import ExportedFile, LintDocument, LiveResult, read_document
+from certpin.lint.exposure import DISTRUSTED_ROOTS
+from certpin.lint.rule import NOW, fill_example
 from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def words() -> dict[str, str]:
     leaf, intermediate, root = (each.certificate.spki_sha256 for each in chain())
     numbers = {word: bytes(range(at, at + 32)) for at, word in enumerate(("ONE", "TWO", "THREE"))}
     known = {"LEAF": leaf, "INTERMEDIATE": intermediate, "ROOT": root, **numbers}
-    known["DISTRUSTED"] = next(iter(ROOTS)).digest
+    known["DISTRUSTED"] = next(iter(DISTRUSTED_ROOTS)).digest
     coded = {word: base64.b64encode(digest).decode() for word, digest in known.items()}
     return coded | {
         "EXAMPLE": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
@@ -85,28 +85,28 @@ def anchors(folder: Path) -> None:
         (folder / name).write_text(ssl.DER_cert_to_PEM_cert(certificate.der))
 
 
-def asked(pattern: str) -> Asked:
+def asked(pattern: str) -> LiveResult:
     """What the server of a pattern presents; its first label says what is special about it."""
     leaf, intermediate, root = chain()
     certificates = [each.certificate for each in (leaf, intermediate, root)]
     match pattern.partition(".")[0]:
         case "silent":
-            return Asked(pattern, pattern, error="it did not answer in time")
+            return LiveResult(pattern, pattern, error="it did not answer in time")
         case "unverified":
             problem = "self-signed certificate"
-            return Asked(pattern, pattern, tuple(certificates[:1]), problem=problem)
+            return LiveResult(pattern, pattern, tuple(certificates[:1]), problem=problem)
         case "short":
             certificates[0] = renewed(leaf, NOW - 20 * DAY, NOW + 70 * DAY)
         case "late":
             certificates[0] = renewed(leaf, NOW - 180 * DAY, NOW + 20 * DAY)
         case "old":
             certificates[1] = renewed(intermediate, NOW - 700 * DAY, NOW + 170 * DAY)
-    return Asked(pattern, pattern, tuple(certificates[:2]), tuple(certificates))
+    return LiveResult(pattern, pattern, tuple(certificates[:2]), tuple(certificates))
 
 
-def document(example: str, folder: Path, needs: str = "file") -> tuple[Document, list[int]]:
+def document(example: str, folder: Path, needs: str = "file") -> tuple[LintDocument, list[int]]:
     """An example as a document, with the facts that a rule needs, and its marked lines."""
-    text, marked = filled(example, words())
+    text, marked = fill_example(example, words())
     anchors(folder)
     read = read_document(text, folder / "pins.toml")
     if needs == "live":

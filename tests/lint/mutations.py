@@ -1,4 +1,4 @@
-"""Rules of lint, each taken out: see ``tests/test_mutations.py``."""
+"""Rules of lint, each of them broken: see ``tests/test_mutations.py``."""
 
 from __future__ import annotations
 
@@ -13,65 +13,65 @@ _FACTS, _EXAMPLES = f"{_T}rules/test_facts.py::", f"{_T}rules/test_examples.py::
 MUTATIONS = [
     Mutation(
         "all mistakes",
-        f"{_LINT}reading.py",
+        f"{_LINT}reader.py",
         "            self.problems.append(exc)\n",
         "            self.problems[:] = self.problems[:1] or [exc]\n",
         f"{_RUN}test_every_mistake_of_a_file_is_told_each_once",
     ),
     Mutation(
         "what clients refuse",
-        f"{_LINT}rules/refused.py",
+        f"{_LINT}refused.py",
         "    if document.refusal is not None:",
         "    if False:",
         f"{_RUN}test_a_refusal_that_no_rule_foresaw_is_told",
     ),
     Mutation(
         "told once",
-        f"{_LINT}run.py",
-        "if each.rule != _REFUSED or each.key not in told]",
+        f"{_LINT}engine.py",
+        "if each.rule != _REFUSED or each.key not in reported]",
         "if each]",
         f"{_RUN}test_a_refusal_that_a_rule_has_told_is_not_told_again",
     ),
     Mutation(
         "a reason",
-        f"{_LINT}run.py",
-        "for name in allowance.rules if allowance.reason else ():",
-        "for name in allowance.rules:",
+        f"{_LINT}engine.py",
+        "(name, allowance.line), []) if allowance.reason else []",
+        "(name, allowance.line), [])",
         f"{_RUN}test_what_is_not_allowed_in_full_is_not_allowed[# certpin: allow debug-section]",
     ),
     Mutation(
         "never what is refused",
-        f"{_LINT}run.py",
-        "        if not RULES[each.rule].refuses:\n            meant",
-        "        if each:\n            meant",
+        f"{_LINT}engine.py",
+        "        if not RULES[finding.rule].refuses:\n            candidates",
+        "        if finding:\n            candidates",
         f"{_RUN}test_a_refusal_cannot_be_allowed",
     ),
     Mutation(
         "backup",
-        f"{_LINT}rules/no_backup.py",
-        'host.mode == "enforce" and ',
-        "",
+        f"{_LINT}refused.py",
+        'host.mode == "enforce" and len',
+        "len",
         f"{_CASES}test_it_is_not_found[one pin that is only reported on]",
     ),
     Mutation(
         "verified path",
-        f"{_LINT}rules/live_mismatch.py",
-        "in admitted(asked.path, host.match)",
-        "in asked.served_pins",
+        f"{_LINT}live.py",
+        "in _admitted_pins(path, host.match)",
+        "in result.served_pins",
         f"{_FACTS}test_a_chain_that_was_merely_sent_along_matches_nothing",
     ),
     Mutation(
         "match",
-        f"{_LINT}roles.py",
+        f"{_LINT}live.py",
         '"ca": path[1:]',
         '"ca": path',
         f"{_FACTS}test_a_leaf_is_no_authority",
     ),
     Mutation(
         "outside the chain",
-        f"{_LINT}rules/one_chain.py",
-        'host.mode == "enforce" and ',
-        "",
+        f"{_LINT}live.py",
+        'host.mode == "enforce" and host.live',
+        "host.live",
         f"{_FACTS}test_what_is_only_reported_on_has_no_chain_rule_and_its_own_words",
     ),
     Mutation(

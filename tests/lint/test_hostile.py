@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from certpin.errors import PinFileError
 from certpin.lint import lint, read_document
-from certpin.lint.examples import BACKUP, EXPIRES, FIRST, HEAD, NOW, filled
+from certpin.lint.rule import BACKUP, EXPIRES, FIRST, HEAD, NOW, fill_example
 from certpin.pinfile.places import Places
 from tests.lint import _scene
 from tests.pinfile._files import FULL
@@ -63,7 +63,7 @@ def test_any_place_is_within_the_text(data: st.DataObject) -> None:
 
 def _many(hosts: int, host: Callable[[int], str], last: str = "") -> str:
     body = "".join(f"\n[[host]]\n{host(at)}{EXPIRES}{FIRST}{BACKUP}" for at in range(hosts))
-    return filled(HEAD + body + last, _scene.words())[0]
+    return fill_example(HEAD + body + last, _scene.words())[0]
 
 
 def _calls(text: str) -> int:

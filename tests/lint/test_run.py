@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.errors import ConfigError, PinFileError
-from certpin.lint import RULES, Report, lint, load_document, read_document
-from certpin.lint.examples import GOOD, HEAD, HOST, NOW, PINS
+from certpin.lint import RULES, LintReport, lint, load_document, read_document
+from certpin.lint.rule import GOOD, HEAD, HOST, NOW, PINS
 from certpin.pinfile import PinSet
 from tests.lint import _scene
 from tests.pinfile import _files
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 DEBUG = '\n[debug]\nanchors = "bank-root.pem"\n'
 
 
-def _lint(text: str, folder: Path) -> Report:
+def _lint(text: str, folder: Path) -> LintReport:
     document, _ = _scene.document(text, folder)
     return lint(document, NOW)
 
 
-def _told(report: Report) -> list[tuple[int, str]]:
+def _told(report: LintReport) -> list[tuple[int, str]]:
     return [(each.line, each.rule) for each in report.findings]
 
 

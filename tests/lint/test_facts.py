@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lint import Document, ExportedFile, lint
-from certpin.lint.anchors import SOON
-from certpin.lint.distrusted import ROOTS
-from certpin.lint.examples import (
+from certpin.lint import ExportedFile, LintDocument, lint
+from certpin.lint.document import EXPIRES_SOON
+from certpin.lint.exposure import DISTRUSTED_ROOTS
+from certpin.lint.rule import (
     AUTHORITY,
     BACKUP,
     FIRST,
@@ -26,13 +26,13 @@ from certpin.lint.examples import (
 from certpin.pins import Pin
 from certpin.x509 import Certificate
 from tests.lint import _scene
-from tests.lint.rules.test_close_cases import REPORT, TO, host
+from tests.lint.test_close_cases import REPORT, TO, host
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _live(text: str, folder: Path) -> tuple[Document, set[str]]:
+def _live(text: str, folder: Path) -> tuple[LintDocument, set[str]]:
     document, _ = _scene.document(text, folder, "live")
     return document, {each.rule for each in lint(document, NOW).findings}
 
@@ -92,7 +92,7 @@ def test_an_export_that_cannot_be_compared_is_drift(tmp_path: Path) -> None:
 
 def _distrust_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     pin = Pin.of_key(_scene.chain()[2].certificate.spki_sha256)
-    monkeypatch.setitem(ROOTS, pin, next(iter(ROOTS.values())))
+    monkeypatch.setitem(DISTRUSTED_ROOTS, pin, next(iter(DISTRUSTED_ROOTS.values())))
 
 
 def test_a_distrusted_root_is_found_in_a_trust_file_and_on_a_path(
@@ -118,7 +118,7 @@ def test_an_anchor_ends_with_its_last_moment(tmp_path: Path) -> None:
     end, second = NOW - _scene.DAY, timedelta(seconds=1)
     judged = {
         moment: {each.rule for each in lint(document, moment).findings}
-        for moment in (end - SOON, end - SOON + second, end, end + second)
+        for moment in (end - EXPIRES_SOON, end - EXPIRES_SOON + second, end, end + second)
     }
     assert list(judged.values()) == [
         set(),

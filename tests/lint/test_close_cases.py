@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lint import lint
-from certpin.lint.examples import (
+from certpin.lint.rule import (
     AUTHORITY,
     BACKUP,
     EXPIRES,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lint import RULES, lint
-from certpin.lint.examples import NOW
+from certpin.lint.rule import NOW
 from tests.lint import _scene
 
 if TYPE_CHECKING:

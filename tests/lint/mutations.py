@@ -6,9 +6,9 @@ from tests._mutation import Mutation
 
 _LINT = "certpin/lint/"
 _T = "tests/lint/"
-_CASES, _RUN = f"{_T}rules/test_close_cases.py::", f"{_T}test_run.py::"
+_CASES, _ENGINE = f"{_T}test_boundaries.py::", f"{_T}test_engine.py::"
 _READING = "tests/pinfile/test_reading.py::"
-_FACTS, _EXAMPLES = f"{_T}rules/test_facts.py::", f"{_T}rules/test_examples.py::"
+_LIVE, _EXAMPLES = f"{_T}test_live.py::", f"{_T}test_examples.py::"
 
 MUTATIONS = [
     Mutation(
@@ -16,63 +16,63 @@ MUTATIONS = [
         f"{_LINT}reader.py",
         "            self.problems.append(exc)\n",
         "            self.problems[:] = self.problems[:1] or [exc]\n",
-        f"{_RUN}test_every_mistake_of_a_file_is_told_each_once",
+        f"{_ENGINE}test_every_mistake_of_a_file_is_reported_once",
     ),
     Mutation(
-        "what clients refuse",
+        "a rule that cannot be allowed",
         f"{_LINT}refused.py",
         "    if document.refusal is not None:",
         "    if False:",
-        f"{_RUN}test_a_refusal_that_no_rule_foresaw_is_told",
+        f"{_ENGINE}test_a_refusal_without_a_rule_is_reported",
     ),
     Mutation(
-        "told once",
+        "reported once",
         f"{_LINT}engine.py",
         "if each.rule != _REFUSED or each.key not in reported]",
         "if each]",
-        f"{_RUN}test_a_refusal_that_a_rule_has_told_is_not_told_again",
+        f"{_ENGINE}test_a_refusal_that_a_rule_reports_is_not_repeated",
     ),
     Mutation(
         "a reason",
         f"{_LINT}engine.py",
         "(name, allowance.line), []) if allowance.reason else []",
         "(name, allowance.line), [])",
-        f"{_RUN}test_what_is_not_allowed_in_full_is_not_allowed[# certpin: allow debug-section]",
+        f"{_ENGINE}test_an_incomplete_allowance_has_no_effect[# certpin: allow debug-section]",
     ),
     Mutation(
-        "never what is refused",
+        "refusals cannot be allowed",
         f"{_LINT}engine.py",
         "        if not RULES[finding.rule].refuses:\n            candidates",
         "        if finding:\n            candidates",
-        f"{_RUN}test_a_refusal_cannot_be_allowed",
+        f"{_ENGINE}test_a_refusal_cannot_be_allowed",
     ),
     Mutation(
         "backup",
         f"{_LINT}refused.py",
         'host.mode == "enforce" and len',
         "len",
-        f"{_CASES}test_it_is_not_found[one pin that is only reported on]",
+        f"{_CASES}test_rule_finds_nothing[one pin in report mode]",
     ),
     Mutation(
         "verified path",
         f"{_LINT}live.py",
         "in _admitted_pins(path, host.match)",
         "in result.served_pins",
-        f"{_FACTS}test_a_chain_that_was_merely_sent_along_matches_nothing",
+        f"{_LIVE}test_certificates_outside_the_verified_path_match_nothing",
     ),
     Mutation(
         "match",
         f"{_LINT}live.py",
         '"ca": path[1:]',
         '"ca": path',
-        f"{_FACTS}test_a_leaf_is_no_authority",
+        f"{_LIVE}test_match_ca_ignores_the_leaf",
     ),
     Mutation(
         "outside the chain",
         f"{_LINT}live.py",
         'host.mode == "enforce" and host.live',
         "host.live",
-        f"{_FACTS}test_what_is_only_reported_on_has_no_chain_rule_and_its_own_words",
+        f"{_LIVE}test_report_mode_has_no_chain_rule_and_its_own_message",
     ),
     Mutation(
         "marked lines",

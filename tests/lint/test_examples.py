@@ -1,6 +1,6 @@
-"""Every rule over its own examples: the bad one is found where it is marked, the good one is good.
+"""The examples of every rule: the bad one has its finding at the marked line, the good one none.
 
-All rules run over each, so that an example shows one mistake and no other.
+All rules run on each example, so that it shows one mistake and no other.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ import pytest
 
 from certpin.lint import RULES, lint
 from certpin.lint.rule import NOW
-from tests.lint import _scene
+from tests.lint import _examples
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_the_bad_example_is_found_where_it_is_marked(name: str, tmp_path: Path) -> None:
+def test_bad_example_has_one_finding_at_the_marked_line(name: str, tmp_path: Path) -> None:
     rule = RULES[name]
-    document, marked = _scene.document(rule.bad, tmp_path, rule.needs)
+    document, marked = _examples.document(rule.bad, tmp_path, rule.needs)
     found = lint(document, NOW).findings
     assert [(each.rule, each.line) for each in found] == [(name, line) for line in marked]
-    assert marked, "its line is marked"
+    assert marked, "mark the line of the finding"
     assert found[0].severity == rule.severity
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_in_the_good_example_nothing_is_found(name: str, tmp_path: Path) -> None:
+def test_good_example_has_no_finding(name: str, tmp_path: Path) -> None:
     rule = RULES[name]
-    document, _ = _scene.document(rule.good, tmp_path, rule.needs)
+    document, _ = _examples.document(rule.good, tmp_path, rule.needs)
     assert lint(document, NOW).findings == ()
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_a_rule_refuses_what_clients_refuse_and_nothing_else(name: str, tmp_path: Path) -> None:
+def test_refuses_is_set_if_and_only_if_clients_refuse_the_file(name: str, tmp_path: Path) -> None:
     rule = RULES[name]
-    document, _ = _scene.document(rule.bad, tmp_path, rule.needs)
+    document, _ = _examples.document(rule.bad, tmp_path, rule.needs)
     assert (document.pins is None) == rule.refuses

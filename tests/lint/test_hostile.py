@@ -1,4 +1,4 @@
-"""Any text is judged, or refused with the typed error; twice the hosts take twice the work."""
+"""Hostile text gives a report or a typed error, in a time that grows linearly."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from certpin.errors import PinFileError
 from certpin.lint import lint, read_document
 from certpin.lint.rule import BACKUP, EXPIRES, FIRST, HEAD, NOW, fill_example
 from certpin.pinfile.places import Places
-from tests.lint import _scene
+from tests.lint import _examples
 from tests.pinfile._files import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _judged_or_refused(text: str) -> None:
+def _has_report_or_typed_error(text: str) -> None:
     try:
         document = read_document(text, "no-such-folder/pins.toml")
     except PinFileError:
@@ -40,21 +40,21 @@ def _judged_or_refused(text: str) -> None:
 @example("schema=1\n" + "a" * 100_000 + "=1\n")
 @example("# certpin: allow " + "a," * 100_000)
 @example("# certpin:" + " " * 100_000 + "\n# certpin: allow x because")
-def test_any_text_is_judged_or_refused(text: str) -> None:
-    _judged_or_refused(text)
+def test_any_text_has_a_report_or_a_typed_error(text: str) -> None:
+    _has_report_or_typed_error(text)
 
 
 LINES = [*FULL.splitlines(keepends=True), "# certpin: allow expired because so\n", "trust = 1\n"]
 
 
 @given(st.lists(st.sampled_from(LINES) | st.text("[]host.pin= \n\"'#{}", max_size=12), max_size=30))
-def test_any_mixture_of_good_lines_is_judged_or_refused(lines: list[str]) -> None:
-    _judged_or_refused("".join(lines))
+def test_any_mixture_of_lines_has_a_report_or_a_typed_error(lines: list[str]) -> None:
+    _has_report_or_typed_error("".join(lines))
 
 
 @given(st.data())
 @settings(max_examples=200)
-def test_any_place_is_within_the_text(data: st.DataObject) -> None:
+def test_every_line_number_is_within_the_text(data: st.DataObject) -> None:
     text = data.draw(st.text("[]{}a.=#\"'\\ \r\n", max_size=60))
     places = Places(text)
     lines = text.count("\n") + 1
@@ -63,11 +63,11 @@ def test_any_place_is_within_the_text(data: st.DataObject) -> None:
 
 def _many(hosts: int, host: Callable[[int], str], last: str = "") -> str:
     body = "".join(f"\n[[host]]\n{host(at)}{EXPIRES}{FIRST}{BACKUP}" for at in range(hosts))
-    return fill_example(HEAD + body + last, _scene.words())[0]
+    return fill_example(HEAD + body + last, _examples.words())[0]
 
 
 def _calls(text: str) -> int:
-    """How many functions, those written in C included, are called while a text is judged."""
+    """Count the calls of functions, including those in C, while a text is judged."""
     document = read_document(text)
     count = 0
 
@@ -87,8 +87,10 @@ def _calls(text: str) -> int:
 HOSTS: dict[str, Callable[[int], str]] = {
     "good hosts": lambda at: f'name = "h{at}.bank.example"\n',
     "the same host": lambda at: 'name = "h.bank.example"\n',
-    "each below the one before": lambda at: f'name = "**.{"a." * (at % 60)}h{at}.example"\n',
-    "broken hosts": lambda at: f'name = "h{at}..example"\nmode = 1\n',
+    "each pattern below the previous one": lambda at: (
+        f'name = "**.{"a." * (at % 60)}h{at}.example"\n'
+    ),
+    "invalid hosts": lambda at: f'name = "h{at}..example"\nmode = 1\n',
     "misspelt keys": lambda at: f'name = "h{at}.bank.example"\nmod = 1\n',
     "reports to each other": lambda at: (
         f'name = "h{at}.bank.example"\nreport_to = ["https://h{at - 1}.bank.example"]\n'
@@ -103,12 +105,12 @@ HOSTS: dict[str, Callable[[int], str]] = {
 
 
 @pytest.mark.parametrize("kind", HOSTS)
-def test_twice_the_hosts_take_twice_the_work(kind: str) -> None:
+def test_work_grows_linearly_with_the_hosts(kind: str) -> None:
     few, many = (_calls(_many(count, HOSTS[kind])) for count in (150, 300))
     assert many < 2.3 * few
 
 
-def test_a_block_of_comments_takes_one_pass() -> None:
+def test_work_grows_linearly_with_the_comments() -> None:
     few, many = (
         _calls(_many(1, HOSTS["good hosts"], "# certpin: allow expired because so\n" * count))
         for count in (500, 1000)
@@ -116,7 +118,7 @@ def test_a_block_of_comments_takes_one_pass() -> None:
     assert many < 2.3 * few
 
 
-def test_many_keys_that_are_not_known_take_one_pass() -> None:
+def test_work_grows_linearly_with_unknown_keys() -> None:
     few, many = (
         _calls(_many(1, HOSTS["good hosts"], "".join(f"k{at:03} = 1\n" for at in range(count))))
         for count in (100, 200)

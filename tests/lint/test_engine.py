@@ -1,4 +1,4 @@
-"""All findings at once, where ``PinSet.load`` stops at the first; and comments that allow some."""
+"""The engine: all findings of a file at once, and comments that allow some of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from certpin.errors import ConfigError, PinFileError
 from certpin.lint import RULES, LintReport, lint, load_document, read_document
 from certpin.lint.rule import GOOD, HEAD, HOST, NOW, PINS
 from certpin.pinfile import PinSet
-from tests.lint import _scene
+from tests.lint import _examples
 from tests.pinfile import _files
 from tests.pinfile.test_broken_files import FILES
 
@@ -21,27 +21,27 @@ DEBUG = '\n[debug]\nanchors = "bank-root.pem"\n'
 
 
 def _lint(text: str, folder: Path) -> LintReport:
-    document, _ = _scene.document(text, folder)
+    document, _ = _examples.document(text, folder)
     return lint(document, NOW)
 
 
-def _told(report: LintReport) -> list[tuple[int, str]]:
+def _lines_and_rules(report: LintReport) -> list[tuple[int, str]]:
     return [(each.line, each.rule) for each in report.findings]
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_whatever_clients_refuse_is_an_error_at_the_same_key(name: str) -> None:
+def test_every_refusal_of_clients_is_an_error_at_the_same_key(name: str) -> None:
     broken = FILES[name]
     try:
         document = read_document(broken.text, "no-such-folder/pins.toml")
     except PinFileError:
-        return  # tests of the reading have its line
+        return  # tests of the reader check its line
     refused = [each for each in lint(document, NOW).findings if RULES[each.rule].refuses]
     assert any(f"{each.key}.".startswith(f"{broken.key}.") for each in refused)
     assert document.pins is None
 
 
-def test_every_mistake_of_a_file_is_told_each_once(tmp_path: Path) -> None:
+def test_every_mistake_of_a_file_is_reported_once(tmp_path: Path) -> None:
     text = (
         'schema = 1\nname = 1\nversion = 0\n\n[[host]]\nname = "**.co.uk"\nmode = "off"\n'
         'expires = "soon"\nreport_to = ["http://x.example"]\ntrust = "none.pem"\n'
@@ -49,7 +49,7 @@ def test_every_mistake_of_a_file_is_told_each_once(tmp_path: Path) -> None:
         '\n[[host.pin]]\npin = "sha256//ONE"\nstate = "new"\n'
         '\n[[host]]\nname = "a..b"\n[[host.pin]]\npin = "none"\n'
     )
-    assert [each for each in _told(_lint(text, tmp_path)) if RULES[each[1]].refuses] == [
+    assert [each for each in _lines_and_rules(_lint(text, tmp_path)) if RULES[each[1]].refuses] == [
         (2, "refused"),
         (3, "version-too-low"),
         (6, "public-suffix"),
@@ -67,18 +67,23 @@ def test_every_mistake_of_a_file_is_told_each_once(tmp_path: Path) -> None:
     ]
 
 
-def test_a_refusal_that_no_rule_foresaw_is_told(
+def test_a_refusal_without_a_rule_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise ConfigError("a new law", key="host[0].mode", fix="obey")
+        raise ConfigError("a new check", key="host[0].mode", fix="obey")
 
     monkeypatch.setattr(PinSet, "parse", refuse)
     (found,) = _lint(f'{HEAD}{HOST}mode = "enforce"\n{PINS}', tmp_path).findings
-    assert (found.rule, found.line, found.message, found.fix) == ("refused", 8, "a new law", "obey")
+    assert (found.rule, found.line, found.message, found.fix) == (
+        "refused",
+        8,
+        "a new check",
+        "obey",
+    )
 
 
-def test_a_refusal_that_a_rule_has_told_is_not_told_again(
+def test_a_refusal_that_a_rule_reports_is_not_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -86,23 +91,23 @@ def test_a_refusal_that_a_rule_has_told_is_not_told_again(
 
     monkeypatch.setattr(PinSet, "parse", refuse)
     text = f"{HEAD}{HOST}{_files.PINS.partition('role')[0]}".rpartition("[[host.pin]]")[0]
-    assert [rule for _, rule in _told(_lint(text, tmp_path))] == ["no-backup"]
+    assert [rule for _, rule in _lines_and_rules(_lint(text, tmp_path))] == ["no-backup"]
 
 
-def test_a_finding_says_its_host_its_file_and_what_to_do(tmp_path: Path) -> None:
+def test_a_finding_names_its_host_its_file_and_the_fix(tmp_path: Path) -> None:
     (found,) = _lint(f'{GOOD}owner = "payments"\n', tmp_path).findings
     assert (found.host, found.key) == ("api.bank.example", "host[0].pin[1].owner")
     assert (found.file, found.fix) == (str(tmp_path / "pins.toml"), RULES["unknown-key"].fix)
     assert found.message == "'owner' is not known here (known: pin, role, state, note)"
 
 
-def test_a_misspelt_key_is_one_error_that_names_the_right_one(tmp_path: Path) -> None:
+def test_a_misspelt_key_is_one_error_that_names_the_known_key(tmp_path: Path) -> None:
     (found,) = _lint(f'{GOOD}rule = "leaf"\n', tmp_path).findings
     assert (found.rule, found.severity) == ("misspelt-key", "error")
     assert found.message == "'rule' is not a key of this table, and looks like 'role'"
 
 
-def test_what_is_allowed_is_kept_with_its_reason(tmp_path: Path) -> None:
+def test_allowed_findings_keep_their_reason(tmp_path: Path) -> None:
     allow = "# certpin: allow debug-section because Charles is ours\n"
     report = _lint(f"{GOOD}\n{allow}{DEBUG.lstrip()}", tmp_path)
     assert report.findings == ()
@@ -125,7 +130,7 @@ def test_what_is_allowed_is_kept_with_its_reason(tmp_path: Path) -> None:
         'note = """\n# certpin: allow debug-section because it is ours"""',
     ],
 )
-def test_what_is_not_allowed_in_full_is_not_allowed(comment: str, tmp_path: Path) -> None:
+def test_an_incomplete_allowance_has_no_effect(comment: str, tmp_path: Path) -> None:
     report = _lint(f"{GOOD}{comment}\n{DEBUG.lstrip()}", tmp_path)
     assert "debug-section" in {each.rule for each in report.findings}
     assert report.allowed == ()
@@ -141,12 +146,12 @@ def test_a_refusal_cannot_be_allowed(tmp_path: Path) -> None:
     assert report.allowed == ()
 
 
-def test_an_allowance_of_what_was_not_asked_is_not_called_unused(tmp_path: Path) -> None:
+def test_an_allowance_of_a_rule_that_did_not_run_is_not_unused(tmp_path: Path) -> None:
     allow = "# certpin: allow drift, one-chain because of a reason\n"
     assert _lint(allow + GOOD, tmp_path).findings == ()
 
 
-def test_a_file_that_stops_the_reading_is_an_error(tmp_path: Path) -> None:
+def test_an_unreadable_file_raises_pin_file_error(tmp_path: Path) -> None:
     path = tmp_path / "pins.toml"
     with pytest.raises(PinFileError, match="it cannot be read"):
         load_document(path)
@@ -159,14 +164,14 @@ def test_a_file_that_stops_the_reading_is_an_error(tmp_path: Path) -> None:
             load_document(path)
 
 
-def test_findings_stand_in_the_order_of_their_lines_the_worst_first(tmp_path: Path) -> None:
+def test_findings_are_sorted_by_line_then_severity(tmp_path: Path) -> None:
     text = GOOD.replace('"api.bank', '"API.bank') + f"owner = 1\n{DEBUG}"
     report = _lint(text, tmp_path)
     assert [each.severity for each in report.findings] == ["note", "error", "warning"]
     assert [len(report.at_least(word)) for word in ("error", "warning", "note")] == [1, 2, 3]
 
 
-def test_every_rule_explains_itself() -> None:
+def test_every_rule_has_complete_texts() -> None:
     for name, rule in RULES.items():
         assert rule.id == name
         assert rule.summary.endswith(".")

@@ -1,4 +1,4 @@
-"""Rules over what servers present and what was exported, at their edges."""
+"""Boundary cases of the rules about served chains and exported files."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from certpin.lint.rule import (
 )
 from certpin.pins import Pin
 from certpin.x509 import Certificate
-from tests.lint import _scene
-from tests.lint.test_close_cases import REPORT, TO, host
+from tests.lint import _examples
+from tests.lint.test_boundaries import REPORT, TO, host
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def _live(text: str, folder: Path) -> tuple[LintDocument, set[str]]:
-    document, _ = _scene.document(text, folder, "live")
+    document, _ = _examples.document(text, folder, "live")
     return document, {each.rule for each in lint(document, NOW).findings}
 
 
@@ -56,30 +56,30 @@ def _live(text: str, folder: Path) -> tuple[LintDocument, set[str]]:
         ({"backup-in-chain"}, f'{HEAD}{HOST}{FIRST}{SERVED}role = "backup"\n'),
     ],
 )
-def test_what_is_served_is_found(names: set[str], text: str, tmp_path: Path) -> None:
+def test_live_rules_judge_the_served_chain(names: set[str], text: str, tmp_path: Path) -> None:
     text = text.replace('role = "leaf"\nrole', "role")
     assert names <= _live(text, tmp_path)[1]
 
 
-def test_a_chain_that_was_merely_sent_along_matches_nothing(tmp_path: Path) -> None:
+def test_certificates_outside_the_verified_path_match_nothing(tmp_path: Path) -> None:
     document, _ = _live(f"{HEAD}{HOST}{SERVED}{BACKUP}", tmp_path)
-    other = _scene.make("another", NOW, NOW + 200 * _scene.DAY).certificate
+    other = _examples.make("another", NOW, NOW + 200 * _examples.DAY).certificate
     (asked,) = document.live or ()
     sent = replace(document, live=(replace(asked, path=(other,)),))
     assert "live-mismatch" in {each.rule for each in lint(sent, NOW).findings}
 
 
-def test_a_leaf_is_no_authority(tmp_path: Path) -> None:
+def test_match_ca_ignores_the_leaf(tmp_path: Path) -> None:
     assert "live-mismatch" in _live(f'{HEAD}{HOST}match = "ca"\n{SERVED}{BACKUP}', tmp_path)[1]
 
 
-def test_without_live_facts_and_exports_their_rules_say_nothing(tmp_path: Path) -> None:
+def test_rules_without_their_data_do_not_run(tmp_path: Path) -> None:
     document, _ = _live(f"{host('silent.bank.example')}{SERVED}{BACKUP}", tmp_path)
     assert lint(replace(document, live=None), NOW).findings == ()
 
 
-def test_an_export_that_cannot_be_compared_is_drift(tmp_path: Path) -> None:
-    document, _ = _scene.document(GOOD, tmp_path)
+def test_an_unreadable_export_is_drift(tmp_path: Path) -> None:
+    document, _ = _examples.document(GOOD, tmp_path)
     files = (
         ExportedFile("okhttp", "a.kt", "it is no such file"),
         ExportedFile("nginx", "b", "", ("one pin less", "another mode")),
@@ -91,7 +91,7 @@ def test_an_export_that_cannot_be_compared_is_drift(tmp_path: Path) -> None:
 
 
 def _distrust_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    pin = Pin.of_key(_scene.chain()[2].certificate.spki_sha256)
+    pin = Pin.of_key(_examples.chain()[2].certificate.spki_sha256)
     monkeypatch.setitem(DISTRUSTED_ROOTS, pin, next(iter(DISTRUSTED_ROOTS.values())))
 
 
@@ -99,12 +99,12 @@ def test_a_distrusted_root_is_found_in_a_trust_file_and_on_a_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _distrust_the_root(monkeypatch)
-    trusted, _ = _scene.document(f'{HEAD}{HOST}trust = "bank-root.pem"\n{PINS}', tmp_path)
+    trusted, _ = _examples.document(f'{HEAD}{HOST}trust = "bank-root.pem"\n{PINS}', tmp_path)
     assert [each.rule for each in lint(trusted, NOW).findings] == ["distrusted-root"]
     assert "distrusted-root" in _live(f"{HEAD}{HOST}{SERVED}{BACKUP}", tmp_path)[1]
 
 
-def test_a_distrusted_root_that_is_pinned_is_told_once(
+def test_a_pinned_distrusted_root_is_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _distrust_the_root(monkeypatch)
@@ -113,9 +113,9 @@ def test_a_distrusted_root_that_is_pinned_is_told_once(
     assert [each.rule for each in lint(document, NOW).findings] == ["distrusted-root"]
 
 
-def test_an_anchor_ends_with_its_last_moment(tmp_path: Path) -> None:
-    document, _ = _scene.document(f'{HEAD}{HOST}trust = "old-root.pem"\n{PINS}', tmp_path)
-    end, second = NOW - _scene.DAY, timedelta(seconds=1)
+def test_an_anchor_is_valid_until_its_last_second(tmp_path: Path) -> None:
+    document, _ = _examples.document(f'{HEAD}{HOST}trust = "old-root.pem"\n{PINS}', tmp_path)
+    end, second = NOW - _examples.DAY, timedelta(seconds=1)
     judged = {
         moment: {each.rule for each in lint(document, moment).findings}
         for moment in (end - EXPIRES_SOON, end - EXPIRES_SOON + second, end, end + second)
@@ -131,13 +131,13 @@ def test_an_anchor_ends_with_its_last_moment(tmp_path: Path) -> None:
 def _with_leaf(folder: Path, days_before: int, days_left: int, text: str = "") -> set[str]:
     document, _ = _live(text or f"{HEAD}{HOST}{SERVED}{BACKUP}", folder)
     (asked,) = document.live or ()
-    day = _scene.DAY
-    leaf = _scene.renewed(_scene.chain()[0], NOW - days_before * day, NOW + days_left * day)
+    day = _examples.DAY
+    leaf = _examples.renewed(_examples.chain()[0], NOW - days_before * day, NOW + days_left * day)
     changed = replace(asked, path=(leaf, *(asked.path or ())[1:]))
     return {each.rule for each in lint(replace(document, live=(changed,)), NOW).findings}
 
 
-def test_a_short_life_is_one_of_a_hundred_days(tmp_path: Path) -> None:
+def test_a_short_life_is_at_most_a_hundred_days(tmp_path: Path) -> None:
     assert _with_leaf(tmp_path, 30, 70) == {"leaf-only-short-lived"}
     assert _with_leaf(tmp_path, 30, 71) == set()
     assert _with_leaf(tmp_path, 30, 70, f"{HEAD}{HOST}{PINS}") == {"live-mismatch"}
@@ -148,11 +148,11 @@ def test_a_renewal_is_overdue_when_less_than_a_sixth_is_left(tmp_path: Path) -> 
     assert _with_leaf(tmp_path, 151, 29) == {"renewal-overdue"}
 
 
-def test_an_authority_that_is_not_pinned_may_end(tmp_path: Path) -> None:
+def test_an_authority_that_is_not_pinned_may_expire(tmp_path: Path) -> None:
     assert _live(f"{host('old.bank.example')}{SERVED}{BACKUP}", tmp_path)[1] == set()
 
 
-def test_what_is_only_reported_on_has_no_chain_rule_and_its_own_words(tmp_path: Path) -> None:
+def test_report_mode_has_no_chain_rule_and_its_own_message(tmp_path: Path) -> None:
     document, found = _live(f"{HEAD}{REPORT}{TO}{SERVED}", tmp_path)
     assert found == set()
     document, found = _live(f"{HEAD}{REPORT}{TO}{FIRST}", tmp_path)
@@ -163,21 +163,21 @@ def test_what_is_only_reported_on_has_no_chain_rule_and_its_own_words(tmp_path: 
     assert lint(document, NOW).findings[0].message.endswith("serves: clients are locked out")
 
 
-def test_dead_pins_alone_are_no_chain(tmp_path: Path) -> None:
+def test_hosts_with_only_dead_pins_have_no_one_chain_finding(tmp_path: Path) -> None:
     text = f'{HEAD}{HOST}{SERVED}state = "removed"\n'
     assert "one-chain" not in _live(text, tmp_path)[1]
 
 
-def test_the_adoption_time_is_that_of_the_user(tmp_path: Path) -> None:
-    document, _ = _scene.document(f"{HEAD}{NAME}expires = 2027-04-01\n{PINS}", tmp_path)
+def test_adoption_days_come_from_the_user(tmp_path: Path) -> None:
+    document, _ = _examples.document(f"{HEAD}{NAME}expires = 2027-04-01\n{PINS}", tmp_path)
     found = lint(replace(document, adoption_days=31), NOW).findings
     assert [each.rule for each in found] == ["expires-too-soon"]
 
 
-def test_a_certificate_whose_dates_make_no_sense_is_no_crash(tmp_path: Path) -> None:
+def test_unreadable_dates_cause_no_finding_and_no_crash(tmp_path: Path) -> None:
     document, _ = _live(f"{HEAD}{HOST}{SERVED}{BACKUP}", tmp_path)
     (asked,) = document.live or ()
-    spki = _scene.chain()[0].certificate.spki
+    spki = _examples.chain()[0].certificate.spki
     unread = Certificate(b"0", spki)
     odd = replace(document, live=(replace(asked, path=(unread, unread)),))
     assert lint(odd, NOW).findings == ()

@@ -1,4 +1,4 @@
-"""What the examples of the rules stand in: pins for their words, files of anchors, servers."""
+"""The environment of the examples: digests for their words, files of anchors, and servers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Made:
 
 
 def make(name: str, starts: datetime, ends: datetime) -> Made:
-    """A certificate that vouches for itself: lint reads dates and keys, and verifies nothing."""
+    """Make a self-signed certificate: lint reads dates and keys, and verifies no signature."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = x509.CertificateBuilder(subject, subject, key.public_key(), 1, starts, ends)
@@ -43,7 +43,7 @@ def make(name: str, starts: datetime, ends: datetime) -> Made:
 
 
 def renewed(made: Made, starts: datetime, ends: datetime) -> Certificate:
-    """Another certificate of the same key."""
+    """Make another certificate for the same key."""
     name = made.certificate._x509.subject
     builder = x509.CertificateBuilder(name, name, made.key.public_key(), 2, starts, ends)
     signed = builder.sign(made.key, hashes.SHA256())
@@ -52,7 +52,7 @@ def renewed(made: Made, starts: datetime, ends: datetime) -> Certificate:
 
 @cache
 def chain() -> tuple[Made, Made, Made]:
-    """Leaf, intermediate and root, as of the examples' now."""
+    """Return leaf, intermediate and root, valid at ``NOW``."""
     return (
         make("api.bank.example", NOW - 50 * DAY, NOW + 150 * DAY),
         make("Bank Issuing CA", NOW - 700 * DAY, NOW + 900 * DAY),
@@ -62,7 +62,7 @@ def chain() -> tuple[Made, Made, Made]:
 
 @cache
 def words() -> dict[str, str]:
-    """The digest for each word that stands in place of a pin."""
+    """Return the base64 digest for each word in the examples."""
     leaf, intermediate, root = (each.certificate.spki_sha256 for each in chain())
     numbers = {word: bytes(range(at, at + 32)) for at, word in enumerate(("ONE", "TWO", "THREE"))}
     known = {"LEAF": leaf, "INTERMEDIATE": intermediate, "ROOT": root, **numbers}
@@ -86,7 +86,7 @@ def anchors(folder: Path) -> None:
 
 
 def asked(pattern: str) -> LiveResult:
-    """What the server of a pattern presents; its first label says what is special about it."""
+    """Return the answer of a server; the first label of its name selects the kind of answer."""
     leaf, intermediate, root = chain()
     certificates = [each.certificate for each in (leaf, intermediate, root)]
     match pattern.partition(".")[0]:
@@ -105,7 +105,7 @@ def asked(pattern: str) -> LiveResult:
 
 
 def document(example: str, folder: Path, needs: str = "file") -> tuple[LintDocument, list[int]]:
-    """An example as a document, with the facts that a rule needs, and its marked lines."""
+    """Read an example with the data that a rule needs. Return it with its marked lines."""
     text, marked = fill_example(example, words())
     anchors(folder)
     read = read_document(text, folder / "pins.toml")

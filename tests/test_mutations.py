@@ -44,7 +44,7 @@ LISTS = (
     "tests.lab.session.mutations",
     "tests.lab.session.mutations_starttls",
     "tests.lab.transport.mutations",
-    "tests.pinfile.lint.mutations",
+    "tests.lint.mutations",
     "tests.formats.mutations_programs",
     "tests.reports.mutations",
     "tests.rotation.mutations",

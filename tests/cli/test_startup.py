@@ -17,9 +17,9 @@ from certpin.cli.findings import FORMATS
 from certpin.lab.case import Style
 from certpin.lab.client import PATIENCE as CLIENT_PATIENCE
 from certpin.lab.session.protocols import PROTOCOLS as LAB_PROTOCOLS
+from certpin.lint import SEVERITIES
+from certpin.lint.document import ADOPTION_DAYS
 from certpin.pinfile import PINS_VARIABLE
-from certpin.pinfile.lint import SEVERITIES
-from certpin.pinfile.lint.document import ADOPTION_DAYS
 from certpin.pins import Match, Mode
 from certpin.probe import PROTOCOLS
 from certpin.probe.dial import PATIENCE

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_RELEASE = "certpin/rotation/simulate_release.py"
+_RELEASE = "certpin/rotation/simulate_script.py"
 _SCRIPT = "certpin/rotation/simulate_script.py"
-_TALLY = "certpin/rotation/simulate_tally.py"
+_TALLY = "certpin/rotation/simulate.py"
 _SIMULATE = "certpin/rotation/simulate.py"
 _COMMAND = "certpin/cli/rotate_simulate.py"
 _CASE = "certpin/cli/rotate_simulate_case.py"

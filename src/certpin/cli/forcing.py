@@ -55,7 +55,7 @@ class Forcing:
 
 def told(breach: Breach) -> str:
     """A breach in words, with the invariant that it breaks."""
-    from certpin.rotation.breach import in_utc
+    from certpin.rotation.timing import in_utc
 
     lines = [f"{breach.problem} (invariant {breach.invariant})", f"  at risk: {breach.at_risk}"]
     if breach.safe_from:

@@ -37,7 +37,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         from certpin.pinfile.editor import PinFileEditor
         from certpin.rotation import contradictions
-        from certpin.watch.journal import journal_beside, load_journal
+        from certpin.rotation.history import journal_beside, load_journal
 
         self.path = path
         self.journal = journal_beside(path)

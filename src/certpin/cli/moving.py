@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from certpin.cli.outcome import Outcome
     from certpin.pins import HostPolicy, Pin, State
     from certpin.rotation import Breach, Situation
-    from certpin.rotation.event import StepName
+    from certpin.rotation.journal import StepName
 
     Guard = Callable[[Situation, Pin], tuple[Breach, ...]]
 

@@ -14,7 +14,7 @@ from certpin.cli.screen import fold, say
 from certpin.errors import UpdateError
 from certpin.pins.meaning import meaning
 from certpin.rotation import Field, format_duration
-from certpin.rotation.breach import in_utc
+from certpin.rotation.timing import in_utc
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -22,10 +22,10 @@ def activate(move: Move) -> Outcome:
     certificate: then every host of the pin file that it is for is looked at. Where the key is
     ACTIVE already, as at each renewal that keeps it, nothing is written.
     """
-    from certpin.rotation import guards, standing
+    from certpin.rotation import gate, standing
     from certpin.rotation.states import require
 
-    breaches = move.breaches(guards.to_activate, blind=True)
+    breaches = move.breaches(gate.to_activate, blind=True)
     allowed: set[State] = {"staged", "published", "adopted", "active", "retiring"}
     if breaches and not move.forcing.force:  # of a new key, too, the refusal says who is at risk
         allowed.add("generated")
@@ -69,10 +69,10 @@ def retire(move: Move) -> Outcome:
 
     Refused while one of the servers that were asked still serves it.
     """
-    from certpin.rotation import guards
+    from certpin.rotation import gate
 
     move.need("retiring", already="retiring")
-    breaches = move.breaches(guards.to_retire)
+    breaches = move.breaches(gate.to_retire)
     outcome = move.outcome(
         breaches,
         f"{move.pin} is RETIRING: clients accept it still, and no server uses it.",
@@ -92,14 +92,14 @@ def remove(move: Move) -> Outcome:
     It stays in the file as REMOVED, so that nobody adds it again; one that was only STAGED is
     taken out altogether. Refused for a key that is ACTIVE or served, and for the last backup.
     """
-    from certpin.rotation import guards, standing
+    from certpin.rotation import gate, standing
 
     if all(standing(each, move.pin) == "staged" for _, each in move.situations()):
         return _unstage(move)
     states = {standing(each, move.pin) for _, each in move.situations()}
     if states != {"active"}:  # the guard has better words for that one, and it may be forced
         move.need("removed")
-    breaches = move.breaches(guards.to_remove)
+    breaches = move.breaches(gate.to_remove)
     outcome = move.outcome(
         breaches,
         f"{move.pin} is REMOVED from the draft.",

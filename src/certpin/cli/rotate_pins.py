@@ -105,7 +105,7 @@ def stage(
     from certpin.cli.ledger import Ledger, name_of
     from certpin.cli.outcome import Outcome
     from certpin.pins import HostPin, utc_now
-    from certpin.rotation import Event, guards, standing
+    from certpin.rotation import Event, gate, standing
     from certpin.rotation.states import require
 
     ledger = Ledger(path)
@@ -118,7 +118,7 @@ def stage(
         situation = ledger.situation(policy, (), now)
         if situation.entry(wanted.pin) or wanted.pin not in situation.past.compromised:
             require(wanted.pin, standing(situation, wanted.pin), "staged")
-        breaches += of_host(policy, guards.to_stage(situation, wanted.pin))
+        breaches += of_host(policy, gate.to_stage(situation, wanted.pin))
     names = [str(each.pattern) for each in policies]
     outcome = Outcome("stage", path, names, wanted.pin, breaches=breaches, forced=forcing.force)
     if not forcing.refuses(breaches):

@@ -105,7 +105,7 @@ def _tell(host: str, made: Plan, commands: _Commands) -> None:
 
 
 def _when(step: Step, otherwise: str) -> str:
-    from certpin.rotation.breach import in_utc
+    from certpin.rotation.timing import in_utc
 
     if step.not_before is None:
         return f"when {step.waits}" if step.waits else otherwise

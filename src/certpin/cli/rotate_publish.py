@@ -178,7 +178,7 @@ def _make_published(ledger: Ledger, version: int) -> None:
 
 
 def _breaches(ledger: Ledger, looked: Looked, timing: Timing, now: datetime) -> Found:
-    from certpin.rotation import Field, guards
+    from certpin.rotation import Field, gate
 
     found: Found = []
     number = ledger.pins.version
@@ -188,7 +188,7 @@ def _breaches(ledger: Ledger, looked: Looked, timing: Timing, now: datetime) -> 
         if again:  # it rises above the others, if not above itself
             others = tuple(each for each in situation.field.versions if each.number != number)
             situation = replace(situation, field=Field(others))
-        found += of_host(policy, guards.to_publish(situation))
+        found += of_host(policy, gate.to_publish(situation))
     return found
 
 
@@ -215,7 +215,7 @@ def _is_signed(ledger: Ledger) -> bool:
 
 def _told(path: Path, event: Event, timing: Timing) -> list[str]:
     from certpin.rotation import format_duration
-    from certpin.rotation.breach import in_utc
+    from certpin.rotation.timing import in_utc
 
     version = event.version
     if event.bundled:

@@ -222,7 +222,7 @@ def _run(
 
 def _taken_for_granted(situation: Situation) -> str:
     """What is put in the place of what nobody has looked at."""
-    from certpin.rotation.simulate_release import assumed
+    from certpin.rotation.simulate_script import assumed
 
     if situation.sightings:
         return ""

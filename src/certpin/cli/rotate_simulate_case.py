@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from certpin.cli.rotate_simulate_steps import Names
     from certpin.pins import Pin
-    from certpin.rotation.simulate_outcome import Hour, Lockout, Safety, Simulation
+    from certpin.rotation.simulate import Hour, Lockout, Safety, Simulation
     from certpin.rotation.simulate_script import Dated, Script
 
 # The steps at which something changes for a client, at once or soon.
@@ -88,7 +88,7 @@ def condensed(hours: Sequence[Hour], most: int) -> list[Hour]:
 
     What is held is that of the beginning of the part.
     """
-    from certpin.rotation.simulate_outcome import Hour
+    from certpin.rotation.simulate import Hour
 
     size = -(-len(hours) // most)
     parts = [hours[at : at + size] for at in range(0, len(hours), size)]

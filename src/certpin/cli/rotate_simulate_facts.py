@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.cli.rotate_simulate_case import Case
+    from certpin.rotation.simulate import Hour, Lockout
     from certpin.rotation.simulate_fleet import Fleet
-    from certpin.rotation.simulate_outcome import Hour, Lockout
     from certpin.rotation.simulate_script import Dated
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from certpin.cli.rotate_simulate_case import Case
+    from certpin.rotation.simulate import Hour
     from certpin.rotation.simulate_fleet import Fleet
-    from certpin.rotation.simulate_outcome import Hour
     from certpin.rotation.simulate_script import Dated
 
 # Okabe and Ito, "Color Universal Design" (2008): told apart with every kind of colour vision.

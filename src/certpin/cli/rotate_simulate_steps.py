@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from certpin.pinfile.fields import Table
     from certpin.pins import Pin
     from certpin.rotation import Step
+    from certpin.rotation.plan import Act
     from certpin.rotation.simulate_script import Dated
-    from certpin.rotation.step import Act
 
     Names = dict[Pin, str]
 
@@ -108,7 +108,7 @@ def parse_moves(
 def _step(table: Table, pin_of: Callable[[str], Pin]) -> Step:
     from certpin.errors import CertpinError, ConfigError
     from certpin.rotation import Step
-    from certpin.rotation.step import Act
+    from certpin.rotation.plan import Act
 
     _refuse_unknown(table, _KEYS)
     act: Act = table.choice("act", get_args(Act), None)

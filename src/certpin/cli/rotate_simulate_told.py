@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.cli.rotate_simulate_case import Case
-    from certpin.rotation.simulate_outcome import Cause, Lockout
+    from certpin.rotation.simulate import Cause, Lockout
     from certpin.rotation.simulate_script import Dated
 
 _HEADINGS = ("step", "date (UTC)", "what it does", "locked out", "first", "last", "safe from")
@@ -45,7 +45,7 @@ def tell(case: Case) -> None:
 def sentences(case: Case) -> Iterator[str]:
     """Who is locked out, by what, and from when on that would be safe."""
     from certpin.rotation import format_duration
-    from certpin.rotation.breach import in_utc
+    from certpin.rotation.timing import in_utc
 
     outcome = case.outcome
     total = f"{outcome.clients:,}"
@@ -181,7 +181,7 @@ def _cause(cause: Cause) -> str:
 
 
 def _last(case: Case, lockout: Lockout) -> str:
-    from certpin.rotation.breach import in_utc
+    from certpin.rotation.timing import in_utc
 
     end = f"the end of the simulation ({in_utc(case.end)})"
     return end if lockout.last >= case.end else in_utc(lockout.last)
@@ -189,7 +189,7 @@ def _last(case: Case, lockout: Lockout) -> str:
 
 def _remedy(case: Case, lockout: Lockout) -> str:
     """What would have to be otherwise."""
-    from certpin.rotation.breach import in_utc
+    from certpin.rotation.timing import in_utc
 
     cause = lockout.cause
     safety = case.safety(cause.step) if cause.step else None
@@ -203,7 +203,7 @@ def _remedy(case: Case, lockout: Lockout) -> str:
 
 
 def _short(moment: datetime) -> str:
-    from certpin.rotation.breach import in_utc
+    from certpin.rotation.timing import in_utc
 
     return in_utc(moment).removesuffix(" UTC")
 

@@ -79,7 +79,7 @@ def _see(ledger: Ledger, situation: Situation) -> Seen:
     from certpin.cli.rotate_facts import Seen
     from certpin.cli.timeline import stand
     from certpin.pins import HostPin
-    from certpin.rotation.invariants import of_the_field
+    from certpin.rotation.gate import of_the_field
 
     past = situation.past.states
     made = [
@@ -115,7 +115,7 @@ def _of_versions(ledger: Ledger, timing: Timing, now: datetime) -> list[str]:
     """The draft against the field, and each version that clients may hold."""
     from certpin.pins.meaning import meaning
     from certpin.rotation import format_duration
-    from certpin.rotation.breach import in_utc
+    from certpin.rotation.timing import in_utc
 
     latest = ledger.field.latest
     lines = [f"T_adopt {format_duration(timing.adopt)}: {_sum(timing)}"]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.screen import fold
-from certpin.rotation import adoption, guards, standing
-from certpin.rotation.breach import in_utc
+from certpin.rotation import adoption, gate, standing
 from certpin.rotation.states import LINE
+from certpin.rotation.timing import in_utc
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ _DONE, _AHEAD = " ━ ", " ┄ "
 
 # What may be done next with a pin that stands there, and what guards it.
 _NEXT = {
-    "staged": (("activate", guards.to_activate),),
-    "published": (("activate", guards.to_activate), ("remove", guards.to_remove)),
-    "adopted": (("activate", guards.to_activate), ("remove", guards.to_remove)),
-    "active": (("retire", guards.to_retire),),
-    "retiring": (("remove", guards.to_remove),),
+    "staged": (("activate", gate.to_activate),),
+    "published": (("activate", gate.to_activate), ("remove", gate.to_remove)),
+    "adopted": (("activate", gate.to_activate), ("remove", gate.to_remove)),
+    "active": (("retire", gate.to_retire),),
+    "retiring": (("remove", gate.to_remove),),
 }
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_MOVES = "certpin/cli/rotate_moves.py"
-_AIM = "certpin/cli/aim.py"
-_CSR = "certpin/cli/rotate_csr.py"
+_MOVES = "certpin/cli/rotate/transitions.py"
+_AIM = "certpin/cli/keyref.py"
+_CSR = "certpin/cli/rotate/keys.py"
 _BACKUP = "certpin/cli/backup.py"
 _REQUEST = "certpin/x509/request.py"
 _SIGNING = "certpin/x509/signing.py"

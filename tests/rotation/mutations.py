@@ -12,7 +12,7 @@ _INVARIANTS = "certpin/rotation/gate.py"
 _JOURNAL = "certpin/rotation/journal.py"
 _PLAN = "certpin/rotation/plan.py"
 _REHEARSAL = "certpin/rotation/plan.py"
-_MOVES = "certpin/cli/rotate_moves.py"
+_MOVES = "certpin/cli/rotate/transitions.py"
 
 _IN_FIELD = "tests/rotation/test_field.py::"
 _IN_GUARDS = "tests/rotation/test_guards.py::"

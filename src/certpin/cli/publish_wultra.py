@@ -70,7 +70,7 @@ def wultra(
 
     The key is for nothing else: keep it off every server.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.cli.signer import signer_of
+    from certpin.cli.keyref import signer_of
     from certpin.pinfile.writing import write_atomically
 
     with signer_of(key) as signer:

@@ -19,7 +19,7 @@ from certpin.rotation.timing import in_utc
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from certpin.cli.ledger import Ledger
+    from certpin.cli.rotate.context import Ledger
     from certpin.updates.publish.push import Pushed
 
 _UNCLEAR = {"storage", "unconfirmed"}  # reasons for which nobody can say how it stands

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.delays import delay_options, merged
-from certpin.cli.forcing import breach_facts, told
 from certpin.cli.main import FINDING, HOLDS
-from certpin.cli.measuring import Measuring, measuring_options
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import print_json
+from certpin.cli.rotate.context import (
+    Measuring,
+    breach_facts,
+    delay_options,
+    measuring_options,
+    merged,
+    told,
+)
 from certpin.cli.screen import fold
-from certpin.cli.vantages import Vantages, vantage_options
+from certpin.cli.servers import Vantages, vantage_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPolicy, Pin, PinSet
     from certpin.rotation import Plan, Step
+
 
 _BACKUP_FILE = "next-backup.key"
 
@@ -55,8 +61,8 @@ def plan(
 
     Exit code 0: it leads to the key. 1: it does not. 3: a host could not be asked.
     """
-    from certpin.cli.aim import aim, meant
-    from certpin.cli.ledger import Ledger
+    from certpin.cli.keyref import aim, meant
+    from certpin.cli.rotate.context import Ledger
     from certpin.pins import utc_now
     from certpin.rotation import plan as steps_to
 
@@ -105,7 +111,7 @@ def _tell(host: str, made: Plan, commands: _Commands) -> None:
 
 
 def _when(step: Step, otherwise: str) -> str:
-    from certpin.rotation.breach import in_utc
+    from certpin.rotation.timing import in_utc
 
     if step.not_before is None:
         return f"when {step.waits}" if step.waits else otherwise

@@ -21,18 +21,18 @@ COMMANDS = {
     "ended": "Record that no client holds a version any more.",
 }
 _MODULES = {
-    "status": "rotate_status",
-    "plan": "rotate_plan",
-    "simulate": "rotate_simulate",
-    "generate": "rotate_pins",
-    "stage": "rotate_pins",
-    "csr": "rotate_csr",
-    "publish": "rotate_publish",
-    "activate": "rotate_moves",
-    "retire": "rotate_moves",
-    "remove": "rotate_moves",
-    "compromise": "rotate_moves",
-    "ended": "rotate_publish",
+    "status": "rotate.status",
+    "plan": "rotate.plan",
+    "simulate": "rotate.simulate",
+    "generate": "rotate.keys",
+    "stage": "rotate.keys",
+    "csr": "rotate.keys",
+    "publish": "rotate.publish",
+    "activate": "rotate.transitions",
+    "retire": "rotate.transitions",
+    "remove": "rotate.transitions",
+    "compromise": "rotate.transitions",
+    "ended": "rotate.publish",
 }
 
 

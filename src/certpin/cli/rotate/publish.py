@@ -7,21 +7,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.delays import delay_options, merged
-from certpin.cli.forcing import Forcing, forcing_options, of_host
-from certpin.cli.ledger import who_option
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.vantages import Looked, Vantages, vantage_options
+from certpin.cli.rotate.context import (
+    Forcing,
+    delay_options,
+    forcing_options,
+    merged,
+    of_host,
+    who_option,
+)
+from certpin.cli.servers import Looked, Vantages, vantage_options
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from pathlib import Path
 
-    from certpin.cli.forcing import Found
-    from certpin.cli.ledger import Ledger
-    from certpin.cli.outcome import Outcome
+    from certpin.cli.rotate.context import Found, Ledger, Outcome
     from certpin.pins import PinSet
     from certpin.rotation import Event, Timing
+
 
 _NEW = {"generated", "staged"}
 
@@ -64,7 +68,7 @@ def publish(
 
     certpin uploads nothing: give the file to your clients as soon as this has ended with 0.
     """
-    from certpin.cli.ledger import Ledger, name_of
+    from certpin.cli.rotate.context import Ledger, name_of
     from certpin.pins import utc_now
     from certpin.rotation import Event
 
@@ -116,8 +120,7 @@ def ended(ctx: click.Context, version: int, path: Path, who: str | None, as_json
     A version in a binary lives until you say so: when its last user has updated, or is shut out
     on purpose. For one that is fetched it says that somebody has measured, before T_adopt is over.
     """
-    from certpin.cli.ledger import Ledger, name_of
-    from certpin.cli.outcome import Outcome
+    from certpin.cli.rotate.context import Ledger, Outcome, name_of
     from certpin.errors import ConfigError
     from certpin.pins import utc_now
     from certpin.rotation import Event
@@ -178,7 +181,7 @@ def _make_published(ledger: Ledger, version: int) -> None:
 
 
 def _breaches(ledger: Ledger, looked: Looked, timing: Timing, now: datetime) -> Found:
-    from certpin.rotation import Field, guards
+    from certpin.rotation import Field, gate
 
     found: Found = []
     number = ledger.pins.version
@@ -188,14 +191,14 @@ def _breaches(ledger: Ledger, looked: Looked, timing: Timing, now: datetime) -> 
         if again:  # it rises above the others, if not above itself
             others = tuple(each for each in situation.field.versions if each.number != number)
             situation = replace(situation, field=Field(others))
-        found += of_host(policy, guards.to_publish(situation))
+        found += of_host(policy, gate.to_publish(situation))
     return found
 
 
 def _outcome(
     path: Path, pins: PinSet, breaches: Found, looked: Looked, forcing: Forcing
 ) -> Outcome:
-    from certpin.cli.outcome import Outcome
+    from certpin.cli.rotate.context import Outcome
 
     return Outcome(
         "publish",
@@ -215,7 +218,7 @@ def _is_signed(ledger: Ledger) -> bool:
 
 def _told(path: Path, event: Event, timing: Timing) -> list[str]:
     from certpin.rotation import format_duration
-    from certpin.rotation.breach import in_utc
+    from certpin.rotation.timing import in_utc
 
     version = event.version
     if event.bundled:

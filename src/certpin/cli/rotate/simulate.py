@@ -6,32 +6,31 @@ import sys
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.delays import delay_options, merged
-from certpin.cli.forcing import told
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import print_json
-from certpin.cli.rotate_simulate_fleet import crowd_options
-from certpin.cli.rotate_simulate_steps import parse_moves
+from certpin.cli.rotate.context import delay_options, merged, told
+from certpin.cli.rotate.simulate_input import crowd_options, parse_moves
 from certpin.cli.screen import fold
-from certpin.cli.vantages import Vantages, vantage_options
+from certpin.cli.servers import Vantages, vantage_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from certpin.cli.aim import Aim
-    from certpin.cli.rotate_simulate_case import Case
-    from certpin.cli.rotate_simulate_fleet import Crowd
-    from certpin.cli.rotate_simulate_steps import Names
+    from certpin.cli.keyref import Aim
+    from certpin.cli.rotate.simulate_input import Crowd, Names
+    from certpin.cli.rotate.simulate_views import Case
     from certpin.pins import Pin
     from certpin.rotation import Situation
+    from certpin.rotation.simulate import Hour, Lockout
     from certpin.rotation.simulate_fleet import Fleet
     from certpin.rotation.simulate_script import Dated, Script
+
 
 _FORMATS = {".png", ".svg"}
 _LONG = 16  # chunks of clients, a second's work: from there on there is a progress bar
@@ -96,9 +95,8 @@ def simulate(
     Exit code 0: nobody is locked out. 1: somebody is. 2: usage, or there is no plan. 3: a host
     could not be asked.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.cli.aim import meant
-    from certpin.cli.ledger import Ledger
-    from certpin.cli.rotate_simulate_facts import case_facts, fleet_facts
+    from certpin.cli.keyref import meant
+    from certpin.cli.rotate.context import Ledger
     from certpin.pins import utc_now
 
     _check_packages(picture)
@@ -145,8 +143,8 @@ class Wanted:
 
 
 def _wanted(key: str | None, schedule: Path | None, now: datetime) -> Wanted:
-    from certpin.cli.aim import KEY_FILE, aim
-    from certpin.cli.rotate_simulate_steps import read_steps
+    from certpin.cli.keyref import KEY_FILE, aim
+    from certpin.cli.rotate.simulate_input import read_steps
 
     if schedule and key is None:
         return Wanted(None, *read_steps(schedule, now))
@@ -191,8 +189,8 @@ def _planned(situation: Situation, to: Pin) -> tuple[Dated, ...]:
 
 
 def _tell(fleet: Fleet, cases: list[Case], unknown: list[str], picture: Path | None) -> None:
-    from certpin.cli.rotate_simulate_fleet import fleet_words
-    from certpin.cli.rotate_simulate_told import tell
+    from certpin.cli.rotate.simulate_input import fleet_words
+    from certpin.cli.rotate.simulate_views import tell
 
     click.echo(fold(fleet_words(fleet), sys.stdout))
     for each in cases:
@@ -208,7 +206,7 @@ def _run(
     situations: Sequence[Situation], stories: Sequence[Script], fleet: Fleet, names: Names
 ) -> list[Case]:
     from certpin.cli.at_once import progress
-    from certpin.cli.rotate_simulate_case import Case
+    from certpin.cli.rotate.simulate_views import Case
     from certpin.rotation.simulate import chunk_of
     from certpin.rotation.simulate import simulate as run
 
@@ -222,7 +220,7 @@ def _run(
 
 def _taken_for_granted(situation: Situation) -> str:
     """What is put in the place of what nobody has looked at."""
-    from certpin.rotation.simulate_release import assumed
+    from certpin.rotation.simulate_script import assumed
 
     if situation.sightings:
         return ""
@@ -256,7 +254,95 @@ def _need(package: str, what: str) -> None:
 
 
 def _draw(case: Case, fleet: Fleet, path: Path) -> None:
-    from certpin.cli.rotate_simulate_plot import drawn
+    from certpin.cli.rotate.simulate_plot import drawn
     from certpin.pinfile.writing import write_atomically
 
     write_atomically(path, drawn(case, fleet, path.suffix.lower().removeprefix(".")))
+
+
+def fleet_facts(fleet: Fleet) -> dict[str, Any]:
+    """The clients."""
+    from certpin.rotation import format_duration
+
+    adopt = {"adopt": format_duration(fleet.timing.adopt)}
+    return {
+        "clients": fleet.clients,
+        "seed": fleet.seed,
+        "timing": fleet.timing.texts() | adopt,
+        "curve": [
+            {"share": float(share), "gap": format_duration(gap)} for share, gap in fleet.curve
+        ],
+        "stragglers": float(fleet.stragglers),
+        "binaries": [
+            {"version": number, "share": float(share)} for number, share in fleet.binaries
+        ],
+    }
+
+
+def case_facts(case: Case) -> dict[str, Any]:
+    """One host."""
+    outcome = case.outcome
+    return {
+        "host": case.host,
+        "begin": case.story.begin.isoformat(),
+        "end": case.end.isoformat(),
+        "locked_out": outcome.locked_out,
+        "seconds": outcome.seconds,
+        "peak": _hour_facts(outcome.peak),
+        "steps": [_step_facts(case, each) for each in case.ordered],
+        "lockouts": [_lockout_facts(each) for each in outcome.lockouts],
+        "course": [_hour_facts(each) for each in _changes(outcome.hours)],
+    }
+
+
+def _step_facts(case: Case, dated: Dated) -> dict[str, Any]:
+    from certpin.rotation import NEXT_BACKUP
+
+    step, safety = dated.step, case.safety(dated.number)
+    lockout = case.lockout(dated.number)
+    return {
+        "number": dated.number,
+        "act": step.act,
+        "pin": str(step.pin) if step.pin and step.pin != NEXT_BACKUP else None,
+        "named": case.named(step.pin) if step.pin else None,
+        "version": case.version(dated.number),
+        "at": dated.at.isoformat(),
+        "noticed": safety is not None,
+        "locked_out": lockout.clients if lockout else 0,
+        "first": _moment(lockout.first if lockout else None),
+        "last": _moment(lockout.last if lockout else None),
+        "safe_from": _moment(safety.guaranteed if safety else None),
+        "safe_from_simulated": _moment(safety.fleet if safety else None),
+    }
+
+
+def _lockout_facts(lockout: Lockout) -> dict[str, Any]:
+    return {
+        "event": lockout.cause.event,
+        "step": lockout.cause.step,
+        "version": lockout.cause.version,
+        "clients": lockout.clients,
+        "first": lockout.first.isoformat(),
+        "last": lockout.last.isoformat(),
+    }
+
+
+def _hour_facts(hour: Hour) -> dict[str, Any]:
+    return {
+        "at": hour.at.isoformat(),
+        "locked_out": hour.locked_out,
+        "held": [{"version": number, "clients": count} for number, count in hour.held.items()],
+    }
+
+
+def _changes(hours: Sequence[Hour]) -> Iterator[Hour]:
+    """The hours in which something is not as in the one before."""
+    before: Hour | None = None
+    for each in hours:
+        if before is None or (each.locked_out, each.held) != (before.locked_out, before.held):
+            yield each
+        before = each
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from certpin.cli.rotate_simulate_case import Case
+    from certpin.cli.rotate.simulate_views import Case
+    from certpin.rotation.simulate import Hour
     from certpin.rotation.simulate_fleet import Fleet
-    from certpin.rotation.simulate_outcome import Hour
     from certpin.rotation.simulate_script import Dated
 
 # Okabe and Ito, "Color Universal Design" (2008): told apart with every kind of colour vision.
@@ -82,7 +82,7 @@ def drawn(case: Case, fleet: Fleet, kind: str) -> bytes:
 
 
 def _figure(case: Case, fleet: Fleet) -> Figure:
-    from certpin.cli.rotate_simulate_case import condensed, unsafe
+    from certpin.cli.rotate.simulate_views import condensed, unsafe
 
     listed = _listed(case)
     columns = _columns(listed)
@@ -181,7 +181,7 @@ def _add_legend(axes: Axes, handles: list[Any]) -> None:
 
 def _draw_steps(upper: Axes, lower: Axes, case: Case) -> None:
     """Lines through both, and their numbers above."""
-    from certpin.cli.rotate_simulate_case import grouped
+    from certpin.cli.rotate.simulate_views import grouped
 
     begin, end = _day(case.story.begin), _day(case.end)
     places = [(_day(each.at), each.number) for each in case.seen]
@@ -194,7 +194,7 @@ def _draw_steps(upper: Axes, lower: Axes, case: Case) -> None:
 
 
 def _write_title(figure: Figure, case: Case, fleet: Fleet, high: float) -> None:
-    from certpin.cli.rotate_simulate_told import percent_of
+    from certpin.cli.rotate.simulate_views import percent_of
     from certpin.rotation import format_duration
 
     outcome = case.outcome
@@ -218,7 +218,7 @@ def _listed(case: Case) -> list[str]:
 
 
 def _listing(case: Case, dated: Dated) -> str:
-    from certpin.cli.rotate_simulate_told import _short
+    from certpin.cli.rotate.simulate_views import _short
 
     safety, lockout = case.safety(dated.number), case.lockout(dated.number)
     act = "serve " + case.named(dated.step.pin) if dated.step.act == "serve" else case.words(dated)

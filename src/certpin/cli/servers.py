@@ -1,30 +1,206 @@
-"""What is served, for a step of a rotation: asked as ``certpin check`` asks, or told by a file."""
+"""Which hosts and servers a command contacts."""
 
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from certpin.cli.hosts import host_option, select_policies
 from certpin.cli.options import PIN_FILE, read_file, timeout_option
-from certpin.cli.targets import Ways, assigned, contexts_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from certpin.cli.targets import Target
-    from certpin.errors import ProbeError
-    from certpin.pins import HostPolicy, PinSet
-    from certpin.probe import Endpoint, Observation
+    from certpin.pins import HostPolicy, HostServer, PinSet
+    from certpin.probe import Endpoint
     from certpin.probe.contexts import Contexts
+
+    Target = tuple[HostPolicy, Endpoint | None]
+
+    from certpin.errors import ProbeError
+    from certpin.pins import HostPolicy
+    from certpin.probe import Endpoint, Observation
     from certpin.rotation import Sighting
 
-_OPTIONS = (
+
+host_option: Callable[[Any], Any] = click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="Only this host: a name of the pin file, or a host that a wildcard covers. A port picks "
+    "its server at that port, if the command connects. May be repeated.",
+)
+
+
+def select_policies(pins: PinSet, hosts: Iterable[str]) -> dict[HostPolicy, list[tuple[str, int]]]:
+    """Return the policies that ``--host`` selects, in the order of the file; all if it is absent.
+
+    Each with the hosts that were named for it, and their ports; 0 is for none. A name as it is
+    written in the pin file, such as ``*.bank.example``, selects its policy and names no host.
+    Raises ``HostError``, and ``click.UsageError`` if no policy covers a host.
+    """
+    from certpin.pins import HostPattern
+    from certpin.pins.servers import split_address
+
+    chosen: dict[HostPolicy, list[tuple[str, int]]] = {}
+    for text in hosts:
+        if text.startswith("*"):
+            pattern = HostPattern.parse(text)
+            policy = next((each for each in pins.policies if each.pattern == pattern), None)
+            named = []
+        else:
+            host, port = split_address(text, 0)
+            policy, named = pins.policy_for(host), [(host, port)]
+        if policy is None:
+            raise click.UsageError(f"--host {text}: no policy of the pin file covers it")
+        chosen.setdefault(policy, []).extend(named)
+    return {
+        policy: chosen.get(policy, []) for policy in pins.policies if policy in chosen or not chosen
+    }
+
+
+_OPTIONS: tuple[Any, ...] = (
+    host_option,
+    click.option(
+        "--connect",
+        "connects",
+        multiple=True,
+        metavar="[HOST=]ADDRESS[:PORT]",
+        help="Call this address for that host, or for all, instead of the servers of the pin "
+        "file. May be repeated.",
+    ),
+    click.option(
+        "--starttls",
+        multiple=True,
+        metavar="[HOST=]PROTOCOL",
+        help="Speak this protocol first with that host, or with all. May be repeated.",
+    ),
+)
+_ALL = ""  # an option without HOST= is for every host
+
+
+class Ways:
+    """How hosts are reached: by the servers of the pin file, unless the user names other ways.
+
+    Raises ``HostError`` and ``click.UsageError``.
+    """
+
+    def __init__(
+        self, hosts: tuple[str, ...], connects: tuple[str, ...], starttls: tuple[str, ...]
+    ) -> None:
+        self._hosts = hosts
+        self._addresses = dict(map(assigned, connects))
+        self._protocols = {host: _protocol(name) for host, name in map(assigned, starttls)}
+
+    @property
+    def named(self) -> bool:
+        """Whether the user named any."""
+        return bool(self._hosts or self._addresses or self._protocols)
+
+    def targets(self, pins: PinSet) -> list[Target]:
+        """Whom to dial, in the order of the pin file."""
+        chosen = select_policies(pins, self._hosts)
+        targets = [target for policy in chosen for target in self._of(policy, chosen[policy])]
+        self._refuse_unused(pins, chosen, {endpoint.host for _, endpoint in targets if endpoint})
+        return targets
+
+    def _of(self, policy: HostPolicy, named: list[tuple[str, int]]) -> list[Target]:
+        """Each server of the hosts that were named for a policy; else each that it has."""
+        from certpin.probe.endpoint import served_at
+
+        own = served_at(policy)
+        wanted = named or list(dict.fromkeys((host, 0) for host, _ in own))
+        endpoints = {
+            self._endpoint(host, server): None
+            for host, port in wanted
+            for server in _servers(host, port, own)
+        }
+        return [(policy, endpoint) for endpoint in endpoints] or [(policy, None)]
+
+    def _endpoint(self, host: str, server: HostServer) -> Endpoint:
+        from certpin.probe import split_address
+        from certpin.probe.endpoint import endpoint_at
+
+        starttls = self._protocols.get(host, self._protocols.get(_ALL))
+        if starttls:
+            server = replace(server, starttls=starttls)
+        endpoint = endpoint_at(host, server)
+        address = self._addresses.get(host, self._addresses.get(_ALL))
+        if address is None:
+            return endpoint
+        return replace(endpoint, connect=split_address(address, endpoint.port), region="")
+
+    def _refuse_unused(
+        self, pins: PinSet, chosen: Collection[HostPolicy], dialled: set[str]
+    ) -> None:
+        """A way to a host that is not dialled is a mistake, unless --host leaves that host out."""
+        for host in (*self._addresses, *self._protocols):
+            if host in dialled or host == _ALL:
+                continue
+            policy = pins.policy_for(host)
+            if policy is None or policy in chosen:
+                raise click.UsageError(f"{host}= names a host that is not dialled")
+
+
+def _servers(host: str, port: int, own: Iterable[tuple[str, HostServer]]) -> list[HostServer]:
+    """The servers of a host; with a port, those at it, or its own name there."""
+    from certpin.pins import HostServer
+    from certpin.probe.endpoint import default_port
+
+    servers = [server for name, server in own if name == host] or [HostServer()]
+    if not port:
+        return servers
+    at_port = [each for each in servers if (each.port or default_port(each.starttls)) == port]
+    return at_port or [HostServer(port=port)]
+
+
+def ways_options(command: Any) -> Any:
+    """Give a command the options of ``Ways``, and one argument, ``ways``, with them all."""
+
+    @wraps(command)
+    def with_ways(
+        hosts: tuple[str, ...], connects: tuple[str, ...], starttls: tuple[str, ...], **others: Any
+    ) -> Any:
+        return command(ways=Ways(hosts, connects, starttls), **others)
+
+    wrapped: Any = with_ways
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def contexts_for(targets: Sequence[Target]) -> Contexts:
+    """Make the contexts of all targets before the first of them is dialled."""
+    from certpin.probe.contexts import Contexts
+
+    contexts = Contexts()
+    for policy, _ in targets:
+        contexts.of(policy.trust)
+    return contexts
+
+
+def assigned(text: str) -> tuple[str, str]:
+    """Read ``HOST=VALUE``, or ``VALUE`` for all hosts."""
+    from certpin.pins import normalise
+
+    host, equals, value = text.rpartition("=")
+    return (normalise(host) if equals else _ALL), value
+
+
+def _protocol(name: str) -> str:
+    from certpin.probe import PROTOCOLS
+
+    if name not in PROTOCOLS:
+        raise click.UsageError(f"{name!r} is not one of {', '.join(sorted(PROTOCOLS))}")
+    return name
+
+
+_STEP_OPTIONS = (
     host_option,
     click.option(
         "--connect",
@@ -203,7 +379,7 @@ def vantage_options(command: Any) -> Any:
         return command(vantages=Vantages(**mine), **options)
 
     wrapped: Any = with_vantages
-    for option in reversed(_OPTIONS):
+    for option in reversed(_STEP_OPTIONS):
         wrapped = option(wrapped)
     return wrapped
 

@@ -1,25 +1,31 @@
-"""Which key the user means: a pin, a file that holds one, or a key on a token."""
+"""Which key the user means."""
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.options import ask_passphrase, ask_pin, read_file
+from certpin.cli.options import PASSPHRASE_VARIABLE, ask_passphrase, ask_pin, read_file
 from certpin.errors import ConfigError, HostError, InputError
-from certpin.hsm import is_token_uri, open_key
+from certpin.hsm import is_on_token, is_token_uri, open_key
 from certpin.pins import HostPattern, Pin
 from certpin.x509 import Certificate, printable
 from certpin.x509.reader import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from certpin.cli.vantages import Vantages
+    from certpin.cli.servers import Vantages
     from certpin.pins import HostPolicy, PinSet
+    from certpin.x509.signing import Signer
+
 
 KEY_FILE = "key file "  # before the name of a file, in a note
 _ANY_LABEL = "_"  # of no host (RFC 1123 section 2.1), so that no policy has it by its exact name
@@ -99,3 +105,22 @@ def _under(name: str, pins: PinSet) -> Iterator[HostPolicy]:
         for policy in pins.policies:
             if policy.pattern.wildcard != "*." and pattern.matches(policy.pattern.name):
                 yield policy
+
+
+@contextmanager
+def signer_of(key: str, pin: Callable[[str], str] = ask_pin) -> Iterator[Signer]:
+    """Open the key of a file, or of a URI; ask for passphrase or PIN. Raises ``KeyParseError``."""
+    from certpin.x509.signing import file_key
+
+    if is_on_token(key):
+        with open_key(key, pin) as on_token:
+            yield on_token
+    else:
+        yield file_key(read_file(Path(key)), partial(passphrase_of, key))
+
+
+def passphrase_of(place: str) -> bytes | None:
+    """Ask for the passphrase of a file, and say which: there may be several."""
+    if PASSPHRASE_VARIABLE not in os.environ and sys.stdin.isatty():
+        click.echo(f"{printable(place)} is encrypted.", err=True)
+    return ask_passphrase()

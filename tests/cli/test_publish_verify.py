@@ -59,7 +59,7 @@ def test_a_mistake_is_told_with_its_cure(run: Run, bank: Bank) -> None:
     assert lines[1].startswith(f"REFUSED  {HOST}")
     assert lines[2].startswith("  order: name & expires & fingerprint is what was signed")
     assert lines[3].startswith("  line-break: a text with a line break at its end")
-    assert lines[4].startswith("What to do: sign it anew")
+    assert lines[4].startswith("fix: sign it anew")
 
 
 def test_json_is_as_documented(run: Run, bank: Bank) -> None:

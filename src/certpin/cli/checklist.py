@@ -91,7 +91,7 @@ def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
         verdict = checkup.verdict
         if verdict is not None and verdict.reason in _EXPLAINED:
             yield "\n" + explain(verdict, checkup.host)
-            yield f"  what to do: {advice(verdict, checkup.host)}"
+            yield f"  fix: {advice(verdict, checkup.host)}"
     for fix, hosts in _fixes(checkups).items():
         more = [f"and {len(hosts) - _SHOWN} more"] if len(hosts) > _SHOWN else []
         yield f"\n{', '.join(hosts[:_SHOWN] + more)}: {fix}"

@@ -222,7 +222,7 @@ def _advice(observation: Observation, dialling: Dialling, *, insecure: bool) -> 
         yield f"  {shlex.join(words)}"
         return
     yield "No pins are suggested for a chain that did not verify."
-    yield fold(f"what to do: {what_to_do(observation)}", sys.stdout)
+    yield fold(f"fix: {what_to_do(observation)}", sys.stdout)
 
 
 def _titled(observation: Observation) -> Iterable[tuple[str, Any]]:

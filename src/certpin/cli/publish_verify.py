@@ -151,7 +151,7 @@ def _lines(checked: Checked, looked: Looked) -> Iterator[str]:
         yield from _problems([finding] if finding else [], "  ")
         findings += [finding] if finding else []
     for fix in dict.fromkeys(each.fix for each in findings):
-        yield f"What to do: {fix}"
+        yield f"fix: {fix}"
 
 
 def _problems(findings: Iterable[Finding], indent: str) -> Iterator[str]:

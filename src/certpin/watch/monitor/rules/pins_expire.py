@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.probe.checkup import in_days
+from certpin.pins.explain import in_days
 from certpin.rotation.breach import in_utc
 from certpin.rotation.field import policy_in
 from certpin.rotation.invariants import expiry

@@ -27,6 +27,7 @@ from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
+from certpin.tls.sigpipe import hold_sigpipe, release_sigpipe
 from certpin.x509.stdlib import OpenSSLContext
 
 if TYPE_CHECKING:
@@ -99,6 +100,9 @@ class Gate:
         except OSError as exc:
             self._fail(exc)
             raise
+        except BaseException:
+            release_sigpipe()
+            raise
         check = self._check
         if check.finished:
             return raw
@@ -136,11 +140,13 @@ class Gate:
         try:
             self._check.before_last_flight(self._raw)
         except BaseException as exc:  # noqa: BLE001  # do_handshake raises it
+            hold_sigpipe()  # OpenSSL writes the last flight now, to a socket that is shut
             self._refuse(exc)
             if not isinstance(exc, Exception):
                 self._interrupt = exc
 
     def _raise_early_refusal(self) -> None:
+        release_sigpipe()
         interrupt, self._interrupt = self._interrupt, None
         if interrupt is not None:
             raise interrupt

@@ -242,7 +242,7 @@ def told(breach: Breach) -> str:
     lines = [f"{breach.problem} (invariant {breach.invariant})", f"  at risk: {breach.at_risk}"]
     if breach.safe_from:
         lines.append(f"  safe from: {in_utc(breach.safe_from)}")
-    return "\n".join([*lines, f"  what to do: {breach.fix}"])
+    return "\n".join([*lines, f"  fix: {breach.fix}"])
 
 
 def breach_facts(host: str, breach: Breach) -> dict[str, Any]:

@@ -62,7 +62,7 @@ CALLS: dict[str, tuple[str, str]] = {
     "watch token revoke": ("x", "watch"),
     "watch alerts": ("", "watch"),
     "watch silence": ("", "watch"),
-    "watch worker": ("--vantage a --nats nats://127.0.0.1:1", "cluster"),
+    "watch worker": ("--url https://127.0.0.1:1 --token-file x", "watch"),
     "watch writer": ("", "watch"),
     "watch ct": ("", "watch"),
     "watch migrate": ("", "watch"),

@@ -13,11 +13,11 @@ from certpin.pinfile.lint import Asked, Document
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from certpin.cli.servers import Ways
+    from certpin.cli.servers import ServerOptions
     from certpin.probe.checkup import Checkup
 
 
-def ask(document: Document, ways: Ways, now: datetime, timeout: float) -> Document:
+def ask(document: Document, servers: ServerOptions, now: datetime, timeout: float) -> Document:
     """The document with what its hosts present. Raises ``click.UsageError``.
 
     A file that clients refuse names nobody to ask: it stays as it is, and that is said.
@@ -25,7 +25,7 @@ def ask(document: Document, ways: Ways, now: datetime, timeout: float) -> Docume
     if document.pins is None:
         say("certpin: warning", f"{document.path}: no host was asked, since no client loads it")
         return document
-    checkups = check_targets(ways.targets(document.pins), now, 0, timeout)
+    checkups = check_targets(servers.targets(document.pins), now, 0, timeout)
     return replace(document, live=tuple(map(_asked, checkups)))
 
 

@@ -26,7 +26,7 @@ from certpin.probe import PROTOCOLS
 from certpin.probe.dial import PATIENCE
 from certpin.rotation import Timing, format_duration
 from certpin.rotation.measured import CYCLE
-from certpin.rotation.simulate_fleet import MOST_CLIENTS, Fleet
+from certpin.rotation.simulate_fleet import MAX_CLIENTS, Fleet
 from certpin.x509.keys import KeyAlgorithm
 from tests.cli._registry import COMMANDS, GROUPS
 
@@ -139,7 +139,7 @@ def test_what_help_texts_name_is_what_the_library_has() -> None:
     assert tuple(sorted(LAB_PROTOCOLS)) == choices.LAB_PROTOCOLS
     assert choices.CLIENT_SECONDS == CLIENT_PATIENCE
     assert choices.CYCLE_DAYS == CYCLE
-    assert choices.MOST_CLIENTS == MOST_CLIENTS
+    assert choices.MAX_CLIENTS == MAX_CLIENTS
     usual = Fleet()
     assert usual.clients == choices.USUAL_CLIENTS
     assert f"{float(usual.stragglers * 100):g}%" == choices.USUAL_STRAGGLERS

@@ -83,7 +83,7 @@ def test_a_running_service_is_backed_up_and_restored(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Reports come in all the time: those that were accepted before the back-up are in it."""
-    url = f"sqlite:///{tmp_path}/watch.db"
+    url, port = f"sqlite:///{tmp_path}/watch.db", 0
     if kind == "postgres":
         port = request.getfixturevalue("postgres_port")
         url = f"postgresql://watch@127.0.0.1:{port}/watch"

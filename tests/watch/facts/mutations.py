@@ -77,9 +77,26 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "telemetry: attributes of a list",
         "certpin/watch/telemetry/spans.py",
-        "        if name in ATTRIBUTES:\n",
-        "        if name:\n",
-        "tests/watch/test_telemetry.py::test_requests_work_and_counters_reach_the_collector",
+        "        ATTRIBUTES[name]: value if isinstance(value, int) else str(value)[:_LONGEST]\n"
+        "        for name, value in recorded.items()\n"
+        "        if name in ATTRIBUTES\n",
+        "        ATTRIBUTES.get(name, name): value\n        for name, value in recorded.items()\n",
+        "tests/watch/test_telemetry.py::test_work_and_counters_reach_the_collector",
+    ),
+    Mutation(
+        "telemetry: the instrumentation gets a request without its values",
+        "certpin/watch/telemetry/requests.py",
+        '{"type": "http", "method": method, _REQUEST: scope}',
+        '{**scope, "method": method, _REQUEST: scope}',
+        "tests/watch/test_telemetry.py::test_a_client_joins_no_trace",
+    ),
+    Mutation(
+        "telemetry: a span has no message of an exception",
+        "certpin/watch/_otel.py",
+        "        status=Status(span.status.status_code),\n",
+        "        status=span.status,\n        events=span.events,\n",
+        "tests/watch/test_telemetry.py::"
+        "test_a_span_has_nothing_of_a_request_but_method_route_and_status[http]",
     ),
     Mutation(
         "sums: with the counts, or not at all",

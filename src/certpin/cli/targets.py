@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from certpin.pins import HostPolicy, HostServer, PinSet
-    from certpin.probe import Endpoint
-    from certpin.probe.contexts import Contexts
+    from certpin.probe import ContextCache, Endpoint
 
     # Without an endpoint there is nobody to ask: a wildcard, and no host was named for it.
     Target = tuple[HostPolicy, Endpoint | None]
@@ -67,7 +66,7 @@ class Ways:
 
     def _of(self, policy: HostPolicy, named: list[tuple[str, int]]) -> list[Target]:
         """Each server of the hosts that were named for a policy; else each that it has."""
-        from certpin.probe.endpoint import served_at
+        from certpin.probe import served_at
 
         own = served_at(policy)
         wanted = named or list(dict.fromkeys((host, 0) for host, _ in own))
@@ -79,8 +78,7 @@ class Ways:
         return [(policy, endpoint) for endpoint in endpoints] or [(policy, None)]
 
     def _endpoint(self, host: str, server: HostServer) -> Endpoint:
-        from certpin.probe import split_address
-        from certpin.probe.endpoint import endpoint_at
+        from certpin.probe import endpoint_at, split_address
 
         starttls = self._protocols.get(host, self._protocols.get(_ALL))
         if starttls:
@@ -106,7 +104,7 @@ class Ways:
 def _servers(host: str, port: int, own: Iterable[tuple[str, HostServer]]) -> list[HostServer]:
     """The servers of a host; with a port, those at it, or its own name there."""
     from certpin.pins import HostServer
-    from certpin.probe.endpoint import default_port
+    from certpin.probe import default_port
 
     servers = [server for name, server in own if name == host] or [HostServer()]
     if not port:
@@ -130,13 +128,13 @@ def ways_options(command: Any) -> Any:
     return wrapped
 
 
-def contexts_for(targets: Sequence[Target]) -> Contexts:
+def contexts_for(targets: Sequence[Target]) -> ContextCache:
     """Make the contexts of all targets before the first of them is dialled."""
-    from certpin.probe.contexts import Contexts
+    from certpin.probe import ContextCache
 
-    contexts = Contexts()
+    contexts = ContextCache()
     for policy, _ in targets:
-        contexts.of(policy.trust)
+        contexts.get(policy.trust)
     return contexts
 
 

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from certpin.cli.targets import Target
     from certpin.errors import ProbeError
     from certpin.pins import HostPolicy, PinSet
-    from certpin.probe import Endpoint, Observation
-    from certpin.probe.contexts import Contexts
+    from certpin.probe import ContextCache, Endpoint, Observation
     from certpin.rotation import Sighting
 
 _OPTIONS = (
@@ -167,8 +166,7 @@ class Vantages:
 
     def _refuse_unasked(self, targets: list[Target], policies: Sequence[HostPolicy]) -> None:
         """A step is judged by every server of a host, unless the user names other ways to it."""
-        from certpin.probe import join_address
-        from certpin.probe.endpoint import endpoint_at, served_at
+        from certpin.probe import endpoint_at, join_address, served_at
 
         if self.connects or self.starttls:
             return
@@ -218,7 +216,7 @@ def _rounds(connects: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 
 def _ask(
-    policy: HostPolicy, endpoint: Endpoint | None, contexts: Contexts, timeout: float
+    policy: HostPolicy, endpoint: Endpoint | None, contexts: ContextCache, timeout: float
 ) -> Sighting | ProbeError | None:
     from certpin.errors import ProbeError
     from certpin.probe import join_address, observe
@@ -228,7 +226,7 @@ def _ask(
     if endpoint is None:
         return None
     try:
-        seen: Observation = observe(endpoint, contexts.of(policy.trust), patience=timeout)
+        seen: Observation = observe(endpoint, contexts.get(policy.trust), timeout=timeout)
     except ProbeError as exc:
         return exc
     region = f" ({printable(endpoint.region)})" if endpoint.region else ""

@@ -50,7 +50,7 @@ FINDS = {
         "no-backup",
         f"{HEAD}{HOST}{FIRST}{BACKUP}".replace("published", "compromised"),
     ),
-    "the same pin in the spelling of HPKP": (
+    "the same pin as RFC 7469 writes it": (
         "duplicate-pin",
         f"{GOOD}\n[[host.pin]]\npin = 'pin-sha256=\"ONE\"'\n".replace(
             '"ONE"\'', f'"{_examples.words()["ONE"]}"\''

@@ -11,13 +11,13 @@ import click
 from certpin.cli.choices import ADOPTION_DAYS, LINT_FORMATS, SEVERITIES
 from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
 from certpin.cli.options import json_option, pin_file_option, timeout_option
-from certpin.cli.targets import ways_options
+from certpin.cli.servers import ways_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin.cli.findings import Linted
-    from certpin.cli.targets import Ways
+    from certpin.cli.servers import Ways
     from certpin.lint import LintDocument, Severity
 
 

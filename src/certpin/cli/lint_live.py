@@ -13,7 +13,7 @@ from certpin.lint import LintDocument, LiveResult
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from certpin.cli.targets import Ways
+    from certpin.cli.servers import Ways
     from certpin.probe.checkup import Checkup
 
 

@@ -22,15 +22,16 @@ if TYPE_CHECKING:
     from certpin.probe.scan.attempt import ScanResult
     from certpin.x509 import Certificate, Chain
 
-# The fields of every record, in this order. ``_RECORD_START`` relies on the first one.
+# The fields of every record, in this order. ``_RECORD_START`` relies on the first ones.
+_HEAD = {"schema": 1, "command": "scan"}
 _FIELDS = (
     *("host", "port", "address", "attempts", "seconds", "tls"),
     *("chain_verified", "refusal", "name_matches"),
     *("subject", "issuer", "not_after", "key", "certificate_pin"),
     *("served", "verified", "error"),
 )
-_RECORD_START = b'{"host":"'
-_EMPTY_RECORD: dict[str, Any] = dict.fromkeys(_FIELDS)
+_RECORD_START = b'{"schema":1,"command":"scan","host":"'
+_EMPTY_RECORD: dict[str, Any] = _HEAD | dict.fromkeys(_FIELDS)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 # The label that OpenSSL lets a wildcard match, and the rest of the name: at least two labels, and

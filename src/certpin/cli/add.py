@@ -234,8 +234,7 @@ def _facts(
 
 def _server_text(policy: HostPolicy) -> str | None:
     """The server that was written, as a command would dial it."""
-    from certpin.probe import join_address
-    from certpin.probe.endpoint import endpoint_at, served_at
+    from certpin.probe import endpoint_at, join_address, served_at
 
     for name, server in served_at(policy) if policy.servers else ():
         return join_address(*endpoint_at(name, server).address)

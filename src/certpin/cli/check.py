@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.cli.servers import ServerOptions, Target
+    from certpin.probe import ContextCache
     from certpin.probe.checkup import Checkup
-    from certpin.probe.contexts import Contexts
 
 
 @click.command()
@@ -83,7 +83,7 @@ def check_targets(
 
 def _look(
     target: Target,
-    contexts: Contexts,
+    contexts: ContextCache,
     now: datetime,
     days: int,
     timeout: float,
@@ -103,7 +103,7 @@ def _look(
         )
         return Checkup(policy, error.host, error.port, error=error)
     try:
-        observation = observe(endpoint, contexts.of(policy.trust), patience=timeout)
+        observation = observe(endpoint, contexts.get(policy.trust), timeout=timeout)
     except ProbeError as exc:
         return Checkup(policy, endpoint.name, endpoint.port, error=exc, region=endpoint.region)
     return check_up(policy, observation, now, least_days=days)

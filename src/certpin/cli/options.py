@@ -161,7 +161,7 @@ class Dialling:
         from certpin.probe import observe, probe_context
 
         context = probe_context(anchors_pem(self.ca_file), strict=self.strict)
-        return observe(self.endpoint(target), context, patience=self.timeout)
+        return observe(self.endpoint(target), context, timeout=self.timeout)
 
     def words(self) -> list[str]:
         """The same options again, for a command that the user is told to run next."""

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from certpin.errors import ProbeError
     from certpin.pins import HostPolicy, HostServer, PinSet
-    from certpin.probe import Endpoint, Observation
-    from certpin.probe.contexts import Contexts
+    from certpin.probe import ContextCache, Endpoint, Observation
     from certpin.rotation import Sighting
 
     # The endpoint is None for a wildcard without servers, if no host was named for it.
@@ -126,7 +125,7 @@ class ServerOptions:
 
     def _of(self, policy: HostPolicy, named: list[tuple[str, int]]) -> list[Target]:
         """Return each server of the hosts that were named for a policy; else each that it has."""
-        from certpin.probe.endpoint import served_at
+        from certpin.probe import served_at
 
         own = served_at(policy)
         wanted = named or list(dict.fromkeys((host, 0) for host, _ in own))
@@ -138,8 +137,7 @@ class ServerOptions:
         return [(policy, endpoint) for endpoint in endpoints] or [(policy, None)]
 
     def _endpoint(self, host: str, server: HostServer) -> Endpoint:
-        from certpin.probe import split_address
-        from certpin.probe.endpoint import endpoint_at
+        from certpin.probe import endpoint_at, split_address
 
         starttls = self._protocols.get(host, self._protocols.get(_ALL))
         if starttls:
@@ -169,13 +167,13 @@ server_options = option_group(
 )
 
 
-def contexts_for(targets: Sequence[Target]) -> Contexts:
+def contexts_for(targets: Sequence[Target]) -> ContextCache:
     """Make the contexts of all targets before the first of them is contacted."""
-    from certpin.probe.contexts import Contexts
+    from certpin.probe import ContextCache
 
-    contexts = Contexts()
+    contexts = ContextCache()
     for policy, _ in targets:
-        contexts.of(policy.trust)
+        contexts.get(policy.trust)
     return contexts
 
 
@@ -313,8 +311,7 @@ class ProbeOptions:
 
     def _refuse_unasked(self, targets: list[Target], policies: Sequence[HostPolicy]) -> None:
         """Refuse a port in ``--host`` that leaves out servers, unless the user names others."""
-        from certpin.probe import join_address
-        from certpin.probe.endpoint import endpoint_at, served_at
+        from certpin.probe import endpoint_at, join_address, served_at
 
         if self.connects or self.starttls:
             return
@@ -374,7 +371,7 @@ def split_assignment(text: str) -> tuple[str, str]:
 def _servers(host: str, port: int, own: Iterable[tuple[str, HostServer]]) -> list[HostServer]:
     """Return the servers of a host; with a port, those at it, or its own name there."""
     from certpin.pins import HostServer
-    from certpin.probe.endpoint import default_port
+    from certpin.probe import default_port
 
     servers = [server for name, server in own if name == host] or [HostServer()]
     if not port:
@@ -410,7 +407,7 @@ def _rounds(connects: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 
 def _probe(
-    policy: HostPolicy, endpoint: Endpoint | None, contexts: Contexts, timeout: float
+    policy: HostPolicy, endpoint: Endpoint | None, contexts: ContextCache, timeout: float
 ) -> Sighting | ProbeError | None:
     from certpin.errors import ProbeError
     from certpin.probe import join_address, observe
@@ -420,7 +417,7 @@ def _probe(
     if endpoint is None:
         return None
     try:
-        seen: Observation = observe(endpoint, contexts.of(policy.trust), patience=timeout)
+        seen: Observation = observe(endpoint, contexts.get(policy.trust), timeout=timeout)
     except ProbeError as exc:
         return exc
     region = f" ({printable(endpoint.region)})" if endpoint.region else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.pinfile.fields import Table
-from certpin.probe.scan import Limits
+from certpin.probe.scan import ScanLimits
 from certpin.watch.monitor import probing
 from certpin.watch.monitor import settings as monitor
 from certpin.watch.monitor.findings import findings
@@ -77,7 +77,7 @@ def watch_over(
     sqlite_store: Store, root: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Scene]:
     """Make a watch whose pin file has the keys of some identities, all for ``localhost``."""
-    monkeypatch.setattr(probing, "Limits", partial(Limits, pause=0.01))
+    monkeypatch.setattr(probing, "ScanLimits", partial(ScanLimits, pause=0.01))
     return lambda *identities, **data: scene_of(sqlite_store, root, tmp_path, identities, data)
 
 

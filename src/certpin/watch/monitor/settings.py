@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from certpin.errors import ConfigError, HostError, InputError
 from certpin.pins import normalise
-from certpin.probe import PROTOCOLS, split_address
-from certpin.probe.endpoint import default_port
+from certpin.probe import PROTOCOLS, default_port, split_address
 from certpin.rotation import parse_duration
 
 if TYPE_CHECKING:

@@ -137,7 +137,7 @@ def test_on_a_base_install_everything_says_which_extra_it_needs(tmp_path: Path) 
 
 
 def _silent_adapters(python: str) -> Iterator[str]:
-    """The adapters whose import fails without a word of the extra that they need."""
+    """The adapters that fail to import and don't name the extra that they need."""
     for name in CLIENTS:
         if name == "stdlib":
             continue

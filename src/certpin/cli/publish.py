@@ -10,10 +10,10 @@ COMMANDS = {
     "init": "Make the keys and the first root, which apps bring with them.",
     "add-key": "Bring a key into the next root, or put it into another one's place.",
     "sign": "Sign, with the keys that are given, whatever they have to sign now.",
-    "push": "Bring what is signed to where clients fetch it.",
+    "push": "Bring the signed files to the place that clients fetch from.",
     "status": "Show roles, keys and dates, and what waits to be signed or pushed.",
     "wultra": "Sign a fingerprint list, for apps with the Wultra SDKs.",
-    "verify": "Tell whether the Wultra SDKs would accept a fingerprint list; if not, why not.",
+    "verify": "Check whether the Wultra SDKs would accept a fingerprint list.",
 }
 _MODULES = {
     "init": "publish_init",

@@ -64,7 +64,7 @@ def verify(
     signature: str | None,
     as_json: bool,
 ) -> None:
-    """Tell whether the Wultra SDKs would accept a fingerprint list; if not, why not.
+    """Check whether the Wultra SDKs would accept a fingerprint list.
 
     \b
     certpin publish verify fingerprints.json --public-key BFq3…

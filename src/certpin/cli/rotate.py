@@ -7,9 +7,9 @@ import click
 from certpin.cli.group import LazyGroup
 
 COMMANDS = {
-    "status": "Draw where each pin stands, and say until when each step is unsafe.",
+    "status": "Show the state of each pin, and until when each step is unsafe.",
     "plan": "Print the dated steps to another key.",
-    "simulate": "See whom a plan, or a slip, would lock out: a simulated fleet.",
+    "simulate": "Simulate a fleet: how many clients a plan, or a mistake, would lock out.",
     "generate": "Make the key of the next backup, and remember that it exists.",
     "stage": "Put a key's pin into the draft: the pin file.",
     "csr": "Make a certificate request (CSR) for a key, so that it gets a certificate.",
@@ -17,7 +17,7 @@ COMMANDS = {
     "activate": "Allow the servers to use a key. Run it before you install its certificate.",
     "retire": "Note that no server uses a key any more. Clients accept it until it is removed.",
     "remove": "Take a pin out of the draft. Clients hear of it when the file is published.",
-    "compromise": "Note that somebody else may have a key. It never comes back.",
+    "compromise": "Record that an attacker may have a key. It never comes back.",
     "ended": "Record that no client holds a version any more.",
 }
 _MODULES = {

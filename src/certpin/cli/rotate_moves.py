@@ -114,7 +114,7 @@ def remove(move: Move) -> Outcome:
 
 @move_command
 def compromise(move: Move) -> Outcome:
-    """Note that somebody else may have a key. It never comes back.
+    """Record that an attacker may have a key. It never comes back.
 
     The draft accepts it no more; clients do, until they have the next version. If servers still
     use it, let them use the backup first (activate), then publish: publishing is refused until

@@ -80,7 +80,7 @@ def simulate(
     vantages: Vantages,
     as_json: bool,
 ) -> None:
-    """See whom a plan, or a slip, would lock out: a simulated fleet.
+    """Simulate a fleet: how many clients a plan, or a mistake, would lock out.
 
     Each of many clients gets every version when its CDN, its cache, its polling, its user and its
     clock let it. Counted is who is refused by what the servers use then. Nothing is changed, and

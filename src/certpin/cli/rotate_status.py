@@ -43,7 +43,7 @@ def status(
     vantages: Vantages,
     as_json: bool,
 ) -> None:
-    """Draw where each pin stands, and say until when each step is unsafe.
+    """Show the state of each pin, and until when each step is unsafe.
 
     The line of a pin goes from GENERATED to REMOVED; the dates beneath are month and day. With
     --cdn, --cache, --poll, --opened or --skew you see what would be with those delays.

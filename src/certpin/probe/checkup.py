@@ -88,7 +88,7 @@ def _unverified(policy: HostPolicy, observation: Observation) -> tuple[str, str]
     """Why a chain did not verify, and what to do; nothing for a reason that is not the authority.
 
     A path that ends at no anchor is the work of a man in the middle, or of a server that left out
-    its intermediates. Only the second one can send a leaf whose key is pinned.
+    its intermediates. Only the second one can send a leaf with a pinned key.
     """
     problem = f"the chain did not verify: {observation.problem}"
     if observation.code not in NO_ANCHOR:

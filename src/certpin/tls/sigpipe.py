@@ -13,15 +13,14 @@ from __future__ import annotations
 import signal
 import threading
 
-_SIGPIPE = {getattr(signal, "SIGPIPE", None)}
-# Windows has neither.
-_AVAILABLE = None not in _SIGPIPE and hasattr(signal, "pthread_sigmask")
+# Windows has neither the signal nor the functions.
+_SIGPIPE = {signal.SIGPIPE} if hasattr(signal, "pthread_sigmask") else set()
 _thread = threading.local()
 
 
 def hold_sigpipe() -> None:
     """Block SIGPIPE in this thread until ``release_sigpipe``."""
-    if not _AVAILABLE:
+    if not _SIGPIPE:
         return
     waiting = bool(_SIGPIPE & signal.sigpending())
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGPIPE)

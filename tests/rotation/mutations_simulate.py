@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_RELEASE = "certpin/rotation/simulate_release.py"
+_RELEASE = "certpin/rotation/simulate_script.py"
 _SCRIPT = "certpin/rotation/simulate_script.py"
-_TALLY = "certpin/rotation/simulate_tally.py"
+_TALLY = "certpin/rotation/simulate.py"
 _SIMULATE = "certpin/rotation/simulate.py"
-_COMMAND = "certpin/cli/rotate_simulate.py"
-_CASE = "certpin/cli/rotate_simulate_case.py"
-_FLEET = "certpin/cli/rotate_simulate_fleet.py"
-_PLOT = "certpin/cli/rotate_simulate_plot.py"
-_STEPS = "certpin/cli/rotate_simulate_steps.py"
-_TOLD = "certpin/cli/rotate_simulate_told.py"
+_COMMAND = "certpin/cli/rotate/simulate.py"
+_CASE = "certpin/cli/rotate/simulate_views.py"
+_FLEET = "certpin/cli/rotate/simulate_input.py"
+_PLOT = "certpin/cli/rotate/simulate_plot.py"
+_STEPS = "certpin/cli/rotate/simulate_input.py"
+_TOLD = "certpin/cli/rotate/simulate_views.py"
 
 _ENGINE = "tests/rotation/test_simulate.py::"
 _OF_COMMAND = "tests/cli/test_rotate_simulate.py::"
@@ -31,29 +31,29 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a published draft keeps its compromised keys",
         _SCRIPT,
-        "compromised = policy.compromised",
-        "compromised: frozenset[Pin] = frozenset()",
+        "refused = policy.compromised",
+        "refused: frozenset[Pin] = frozenset()",
         _ENGINE + "test_a_compromised_key_locks_out_although_its_authority_is_pinned",
     ),
     Mutation(
         "who is locked out is a finding",
         _COMMAND,
-        "ctx.exit(FINDING if any(each.outcome.locked_out for each in cases) else HOLDS)",
+        "ctx.exit(FINDING if any(host.outcome.locked_out for host in simulated) else HOLDS)",
         "ctx.exit(HOLDS)",
         _OF_COMMAND + "test_a_step_that_is_early_locks_out_whoever_has_not_got_the_version",
     ),
     Mutation(
         "a plan that is impossible is not simulated",
         _COMMAND,
-        "if made.breaches:",
+        "if made.violations:",
         "if not made.steps:",
         _OF_COMMAND + "test_a_version_in_a_binary_is_locked_out_for_ever",
     ),
     Mutation(
         "a misspelt pin is not silently taken out",
         _COMMAND,
-        'if each.step.act == "remove" and each.step.pin not in known:',
-        "if each.step.pin is each:",
+        'if dated.step.act == "remove" and dated.step.pin not in known:',
+        "if dated.step.pin is dated:",
         _OF_STEPS + "test_a_pin_that_is_misspelt_is_not_silently_taken_out",
     ),
     Mutation(
@@ -94,14 +94,14 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "two binaries of one number are counted once",
         _RELEASE,
-        "found.setdefault(each.number, release_of(each, situation))",
-        "found[-len(found)] = release_of(each, situation)",
+        "found.setdefault(version.number, release_of(version, situation))",
+        "found[-len(found)] = release_of(version, situation)",
         _ENGINE + "test_two_binaries_of_one_number_are_not_counted_twice",
     ),
     Mutation(
         "nobody goes back to what is pushed late",
         _SCRIPT,
-        "if any(latest.number < each.number for each in out):",
+        "if any(latest.number < release.number for release in out):",
         "if not out:",
         _ENGINE + "test_a_push_behind_a_later_version_reaches_nobody",
     ),
@@ -122,14 +122,14 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "memory is bounded",
         _SIMULATE,
-        "return min(_CHUNK, -(-_MOMENTS // len(script.releases)))",
-        "return _CHUNK",
+        "return min(_MAX_CHUNK, -(-_MAX_TIMES // len(script.releases)))",
+        "return _MAX_CHUNK",
         _ENGINE + "test_memory_does_not_grow_with_the_clients_nor_without_bound_with_the_steps",
     ),
     Mutation(
         "a condensed course keeps its highest moment",
         _CASE,
-        "max(each.locked_out for each in part)",
+        "max(hour.locked_out for hour in part)",
         "part[0].locked_out",
         _OF_PLOT + "test_a_condensed_course_keeps_its_highest_moment",
     ),

@@ -11,14 +11,14 @@ import click
 from certpin.cli.choices import ADOPTION_DAYS, LINT_FORMATS, SEVERITIES
 from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
 from certpin.cli.options import json_option, pin_file_option, timeout_option
-from certpin.cli.targets import ways_options
+from certpin.cli.servers import server_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin.cli.findings import Linted
-    from certpin.cli.targets import Ways
-    from certpin.pinfile.lint import Document, Severity
+    from certpin.cli.servers import ServerOptions
+    from certpin.lint import LintDocument, Severity
 
 
 @click.command()
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @pin_file_option
 @click.option("--live", is_flag=True, help="Ask the servers too, from this machine.")
-@ways_options
+@server_options
 @timeout_option
 @click.option(
     "--exported",
@@ -64,7 +64,7 @@ def lint(
     files: tuple[Path, ...],
     path: Path,
     live: bool,
-    ways: Ways,
+    servers: ServerOptions,
     timeout: float,
     exported: tuple[str, ...],
     adoption_days: int,
@@ -86,11 +86,11 @@ def lint(
     """
     from certpin.cli.exported import gather_exports
     from certpin.cli.findings import FORMATS, Linted
-    from certpin.pinfile.lint import lint as judge
-    from certpin.pinfile.lint import load_document
+    from certpin.lint import lint as judge
+    from certpin.lint import load_document
     from certpin.pins import utc_now
 
-    if ways.named and not live:
+    if servers.given and not live:
         raise click.UsageError("--host, --connect and --starttls are for --live")
     now = utc_now()
     done = []
@@ -100,7 +100,7 @@ def lint(
         if live:
             from certpin.cli.lint_live import ask  # needs TLS, which lint itself does without
 
-            document = ask(document, ways, now, timeout)
+            document = ask(document, servers, now, timeout)
         done.append(Linted(document, judge(document, now)))
     FORMATS["json" if as_json else output](done)
     ctx.exit(_exit_code(done, fail_on))
@@ -112,5 +112,5 @@ def _exit_code(done: Sequence[Linted], fail_on: Severity) -> int:
     return INCONCLUSIVE if any(_nobody_answered(each.document) for each in done) else HOLDS
 
 
-def _nobody_answered(document: Document) -> bool:
+def _nobody_answered(document: LintDocument) -> bool:
     return document.live is not None and all(each.error for each in document.live)

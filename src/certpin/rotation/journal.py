@@ -1,47 +1,125 @@
 """The journal: an append-only file of JSON lines beside ``pins.toml``, kept in version control.
 
-Lines of two people may come together in any order (git's ``merge=union``): events are sorted by
-their time, and an event that is listed twice counts once. Contradictions are reported, not
-repaired.
+Each line is an event: a step that a person took.
 
-Clocks have seconds, and differ from machine to machine. So an event that is appended comes after
-those that are there already (``after``), unless its clock is minutes behind them.
+    schema, time, who, step, host, pin, version, bundled, signed, clients, timing, note, reason,
+    pins
+
+``schema`` is ``certpin-journal/1``. Empty fields are left out. Unknown fields are ignored, so that
+an older certpin reads the journal of a newer one.
+
+A merge may bring the lines of two people together in any order (git's ``merge=union``). Events are
+sorted by time, and an event that is listed twice counts once. Contradictions are reported, not
+repaired (``certpin.rotation.history``).
+
+Clocks differ from machine to machine. A new event gets a time after those of the journal
+(``after``), unless its clock is minutes behind them.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from certpin.errors import InputError, JournalError
-from certpin.rotation.event import StepName, format_event, parse_event
+from certpin.errors import ConfigError, FormatError, InputError, JournalError
+from certpin.formats import FORMATS, Source
+from certpin.formats.shape import Shape
+from certpin.pins import HostPattern, Pin
+from certpin.rotation.timing import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from certpin.rotation.event import Event
+    from certpin.pins import PinSet, State
 
+SCHEMA = "certpin-journal/1"
 SUFFIX = ".journal.jsonl"
-
-# By how much the clocks of two machines that keep time may differ.
+# A line may contain a whole pin set: one of 100,000 hosts takes about 50 MB.
+MAX_JOURNAL_BYTES = 256 * 1024 * 1024
+MAX_VERSION = 2**63 - 1  # as in the pin file
+# By how much two correct clocks may differ.
 CLOCK_TOLERANCE = timedelta(minutes=5)
-_FIRST = datetime.min.replace(tzinfo=UTC)
+
+_MAX_YEAR = 9000  # T_adopt is added to these times, and dates end in the year 9999
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 _INSTANT = timedelta(microseconds=1)
+_CONFLICT_MARKERS = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
+
+StepName = Literal[
+    "generate",
+    "stage",
+    "unstage",
+    "publish",
+    "push",
+    "activate",
+    "retire",
+    "remove",
+    "compromise",
+    "ended",
+]
 _STEP_ORDER = {name: rank for rank, name in enumerate(get_args(StepName))}
 
-# A line has a whole pin set in it: that of 100 000 hosts takes some 50 MB.
-MAX_JOURNAL_BYTES = 256 * 1024 * 1024
+# The state of the pin after each step.
+STATE_AFTER: dict[StepName, State] = {
+    "generate": "generated",
+    "stage": "staged",
+    "unstage": "generated",
+    "activate": "active",
+    "retire": "retiring",
+    "remove": "removed",
+    "compromise": "compromised",
+}
 
-_CONFLICT = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
+
+@dataclass(frozen=True)
+class Event:
+    """A step that was taken.
+
+    Attributes:
+        time: with a time zone.
+        who: the person who took the step.
+        host: a pattern. ``host`` and ``pin`` belong to every step except ``publish``, ``push`` and
+            ``ended``, which have a ``version``.
+        bundled: the published version went into a binary.
+        signed: clients get the published version as a signed set. Then they can fetch it from the
+            following ``push`` on.
+        clients: how many clients are expected to hold the published version.
+        timing: the delays of the clients at a ``publish``.
+        note: where the key is.
+        reason: why the step was forced; empty if it was not.
+        pins: the whole pin set of a ``publish``.
+    """
+
+    time: datetime
+    who: str
+    step: StepName
+    host: str = ""
+    pin: Pin | None = None
+    version: int | None = None
+    bundled: bool = False
+    signed: bool = False
+    clients: int | None = None
+    timing: Timing | None = None
+    note: str = ""
+    reason: str = ""
+    pins: PinSet | None = None
 
 
 def parse_journal(text: str, *, path: str | Path = "<text>") -> tuple[Event, ...]:
-    """Every event, sorted by time, each once. Raises ``JournalError``, with the line."""
-    # Only the line end of JSON lines: other separators may stand inside a string.
+    """Read a journal.
+
+    Returns:
+        Every event once, sorted by time.
+
+    Raises:
+        JournalError: a line is not an event. It names the line.
+    """
+    # Split at "\n" only: a JSON string may contain other line separators.
     events = [
-        _parse(line, number, path)
+        _parse_line(line, number, path)
         for number, line in enumerate(text.split("\n"), 1)
         if line.strip()
     ]
@@ -49,31 +127,32 @@ def parse_journal(text: str, *, path: str | Path = "<text>") -> tuple[Event, ...
 
 
 def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
-    """Return events by time, each once.
+    """Return each event once, sorted by time.
 
-    Those of the same moment are in the order of a rotation, and of versions. No merge changes it.
+    Events with the same time are in the order of a rotation, then of versions, so that the result
+    does not depend on how a journal was merged.
     """
     lines = {format_event(event): event for event in events}
 
-    def place(line: str) -> tuple[object, ...]:
+    def sort_key(line: str) -> tuple[object, ...]:
         event = lines[line]
         return event.time, _STEP_ORDER[event.step], event.version or 0, line
 
-    return tuple(lines[line] for line in sorted(lines, key=place))
+    return tuple(lines[line] for line in sorted(lines, key=sort_key))
 
 
 def after(known: Sequence[Event], new: Sequence[Event]) -> Iterator[Event]:
-    """Yield new events, each with a time after the one before and after those that are known.
+    """Yield new events, each with a time after the previous one and after the known ones.
 
-    An event whose clock is more than ``CLOCK_TOLERANCE`` behind keeps its time: then one of the
-    clocks is wrong, and that is not for the journal to hide.
+    An event whose clock is more than ``CLOCK_TOLERANCE`` behind keeps its time: one of the clocks
+    is wrong, and the journal must not hide that.
 
     Args:
         known: the events of the journal, sorted by time.
         new: the events to append, in their order.
     """
-    newest = known[-1].time if known else _FIRST
-    earliest = max(newest, _FIRST + CLOCK_TOLERANCE) - CLOCK_TOLERANCE
+    newest = known[-1].time if known else _EARLIEST
+    earliest = max(newest, _EARLIEST + CLOCK_TOLERANCE) - CLOCK_TOLERANCE
     for event in new:
         late = earliest <= event.time <= newest
         dated = replace(event, time=newest + _INSTANT) if late else event
@@ -82,14 +161,63 @@ def after(known: Sequence[Event], new: Sequence[Event]) -> Iterator[Event]:
 
 
 def format_journal(events: Iterable[Event]) -> str:
-    """The lines to append, each with its end."""
+    """Return the lines to append, each with its line end."""
     return "".join(f"{format_event(event)}\n" for event in events)
 
 
-def _parse(line: str, number: int, path: str | Path) -> Event:
-    if line.startswith(_CONFLICT):
+def format_event(event: Event) -> str:
+    """Return the event as one line, without its line end. Equal events give equal lines."""
+    fields: dict[str, Any] = {
+        "schema": SCHEMA,
+        "time": event.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "who": event.who,
+        "step": event.step,
+        "host": event.host or None,
+        "pin": str(event.pin) if event.pin else None,
+        "version": event.version,
+        "bundled": event.bundled or None,
+        "signed": event.signed or None,
+        "clients": event.clients,
+        "timing": event.timing.texts() if event.timing else None,
+        "note": event.note or None,
+        "reason": event.reason or None,
+        "pins": _pins_json(event.pins) if event.pins else None,
+    }
+    return json.dumps({name: value for name, value in fields.items() if value is not None})
+
+
+def parse_event(line: str) -> Event:
+    """Read one line.
+
+    Raises:
+        InputError: the line is not an event, or lacks a field that its step needs.
+    """
+    shape = Shape.json(line)
+    if shape.need("schema").text() != SCHEMA:
+        raise FormatError(f"its schema is not {SCHEMA}", fix="use the certpin that wrote it")
+    event = Event(
+        time=_time(shape.need("time").text()),
+        who=shape.need("who").text(),
+        step=_step(shape.need("step").text()),
+        host=_host(shape.get("host")),
+        pin=Pin.parse(pin.text()) if (pin := shape.get("pin")) else None,
+        version=_number(shape.get("version"), minimum=1),
+        bundled=_flag(shape.get("bundled")),
+        signed=_flag(shape.get("signed")),
+        clients=_number(shape.get("clients"), minimum=0),
+        timing=_timing(shape.get("timing")),
+        note=_text(shape.get("note")),
+        reason=_text(shape.get("reason")),
+        pins=_pin_set(line) if shape.get("pins") else None,
+    )
+    _check(event)
+    return event
+
+
+def _parse_line(line: str, number: int, path: str | Path) -> Event:
+    if line.startswith(_CONFLICT_MARKERS):
         raise JournalError(
-            "git left a conflict there",
+            "the line is a conflict marker of git",
             path=path,
             line=number,
             fix="keep the lines of both sides, in any order, and delete git's markers",
@@ -101,5 +229,86 @@ def _parse(line: str, number: int, path: str | Path) -> Event:
             exc.problem,
             path=path,
             line=number,
-            fix=exc.fix or "take the line as it was committed: the journal is only appended to",
+            fix=exc.fix or "restore the line as it was committed: the journal is append-only",
         ) from exc
+
+
+def _check(event: Event) -> None:
+    """Refuse an event that lacks its subject: it would be ignored without a warning."""
+    if event.step in STATE_AFTER and not (event.host and event.pin):
+        raise FormatError(f"a step {event.step} needs a host and a pin")
+    if event.step not in STATE_AFTER and event.version is None:
+        raise FormatError(f"a step {event.step} needs a version")
+    if event.step != "publish":
+        return
+    if event.pins is None:
+        raise FormatError("a step publish needs its pins")
+    if event.pins.version != event.version:
+        raise FormatError("its version and that of its pins are not the same")
+
+
+def _pins_json(pins: PinSet) -> Any:
+    (file,) = FORMATS["json"].write(pins)
+    return json.loads(file.text)
+
+
+def _pin_set(line: str) -> PinSet:
+    """Read the pin set of a publish with the reader of the plain JSON format."""
+    text = json.dumps(json.loads(line)["pins"])
+    try:
+        return FORMATS["json"].load(Source(text.encode(), _no_files))
+    except ConfigError as exc:
+        raise FormatError(f"its pins must not be used: {exc.problem}") from exc
+
+
+def _no_files(path: str) -> bytes:
+    raise FormatError(f"the pin set of a journal can't refer to the file {path[:80]!r}")
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None and moment.year <= _MAX_YEAR:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise FormatError(f"{text[:40]!r} is not a time", fix="write it as 2027-06-01T12:00:00Z")
+
+
+def _step(text: str) -> StepName:
+    for step in get_args(StepName):
+        if text == step:
+            found: StepName = step
+            return found
+    raise FormatError(f"{text[:40]!r} is not a step", fix=f"one of {', '.join(get_args(StepName))}")
+
+
+def _host(shape: Shape | None) -> str:
+    return str(HostPattern.parse(shape.text())) if shape else ""
+
+
+def _flag(shape: Shape | None) -> bool:
+    return shape.flag() if shape else False
+
+
+def _number(shape: Shape | None, *, minimum: int) -> int | None:
+    if shape is None:
+        return None
+    if not minimum <= (number := shape.integer()) <= MAX_VERSION:
+        raise FormatError(f"{shape.place} must be a whole number of at least {minimum}")
+    return number
+
+
+def _timing(shape: Shape | None) -> Timing | None:
+    if shape is None:
+        return None
+    try:
+        return Timing.parse({name: value.text() for name, value in shape.entries()})
+    except FormatError:
+        raise
+    except InputError as exc:
+        raise FormatError(f"{shape.place}: {exc.problem}", fix=exc.fix) from exc
+
+
+def _text(shape: Shape | None) -> str:
+    return shape.text() if shape else ""

@@ -13,8 +13,8 @@ from __future__ import annotations
 import signal
 import threading
 
-# Windows has neither the signal nor the functions.
-_SIGPIPE = {signal.SIGPIPE} if hasattr(signal, "pthread_sigmask") else set()
+_AVAILABLE = hasattr(signal, "pthread_sigmask")  # not on Windows, which has no SIGPIPE either
+_SIGPIPE: set[int] = {signal.SIGPIPE} if _AVAILABLE else set()
 _thread = threading.local()
 
 

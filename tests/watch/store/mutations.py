@@ -112,25 +112,4 @@ MUTATIONS: list[Mutation] = [
         "if False:",
         "schema.py::test_a_database_of_somebody_else_is_refused_and_left_alone[sqlite]",
     ),
-    _rule(
-        "data is replaced by force alone",
-        "restoring.py",
-        "if replaced and not force:",
-        "if False:",
-        "backup.py::test_data_is_replaced_only_by_force[sqlite]",
-    ),
-    _rule(
-        "a number is a number",
-        "restoring.py",
-        "if connection.execute(text(statement)).first():",
-        "if False:",
-        "backup.py::test_a_file_that_is_no_back_up_is_refused[number]",
-    ),
-    _rule(
-        "what is transient is in no back-up",
-        "backup.py",
-        "if name != VERSION_TABLE and is_transient(name):",
-        "if False:",
-        "backup.py::test_a_back_up_is_for_its_owner_alone_and_has_no_leases[sqlite]",
-    ),
 ]

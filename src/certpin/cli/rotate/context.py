@@ -1,0 +1,474 @@
+"""What the commands of ``certpin rotate`` share: files, delays, reported usage, force, outcome."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.choices import CYCLE_DAYS, DELAYS
+from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.options import option_group
+from certpin.cli.reply import print_json
+from certpin.cli.screen import fold, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+    from pathlib import Path
+
+    from certpin.cli.servers import ProbeResults
+    from certpin.pins import HostPolicy, Pin, PinSet
+    from certpin.rotation import (
+        DeployedVersions,
+        Event,
+        Sighting,
+        Situation,
+        Threshold,
+        Timing,
+        Violation,
+    )
+
+_MAX_NAME = 100  # characters of a person's name; a login name has 32
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%", re.ASCII)
+
+
+class RotationFiles:
+    """A pin file and the journal beside it, read and written together.
+
+    Contradictions in the journal are printed on standard error.
+
+    Attributes:
+        measured: the deployed versions with what clients reported, if the user asked for that.
+
+    Raises:
+        PinFileError: the pin file is invalid.
+        JournalError: the journal is invalid.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from certpin.pinfile.editor import PinFileEditor
+        from certpin.rotation import contradictions, journal_path, load_journal
+
+        self.path = path
+        self.journal = journal_path(path)
+        self.editor = PinFileEditor.open(path)
+        self._before = self.editor.text
+        self.history = load_journal(self.journal)
+        self.measured: DeployedVersions | None = None
+        self.contradictions = contradictions(self.history)
+        for contradiction in self.contradictions:
+            say("certpin: warning", f"{self.journal}: {contradiction}")
+
+    @property
+    def pins(self) -> PinSet:
+        """The draft: the pin file with the changes so far."""
+        return self.editor.check()
+
+    @property
+    def deployed(self) -> DeployedVersions:
+        """The versions that were published."""
+        return self.measured or self.history.deployed
+
+    @property
+    def timing(self) -> Timing:
+        """The delays of the latest publish, or the defaults."""
+        from certpin.rotation import Timing
+
+        return self.history.timing or Timing()
+
+    def situation(
+        self,
+        policy: HostPolicy,
+        sightings: Sequence[Sighting],
+        now: datetime,
+        timing: Timing | None = None,
+    ) -> Situation:
+        """Return the situation of one host."""
+        from certpin.rotation import Situation
+
+        return Situation(
+            self.pins,
+            policy.pattern,
+            self.deployed,
+            tuple(sightings),
+            timing or self.timing,
+            now,
+            self.history.past(policy.pattern),
+        )
+
+    def require_version(self) -> None:
+        """Check that a version was published: without one, it is unknown what clients accept.
+
+        Raises:
+            ConfigError: the journal has no version.
+        """
+        from certpin.errors import ConfigError
+
+        if not self.deployed.versions:
+            raise ConfigError(
+                f"{self.journal} has no published version",
+                key="version",
+                fix="record the one that clients have: certpin rotate publish, "
+                "with --bundled if it is in a binary; oldest first, if there are several",
+            )
+
+    def commit(self, events: Sequence[Event]) -> None:
+        """Write the pin file and append events to the journal, both or neither.
+
+        The journal comes last, because it records completed steps.
+
+        Raises:
+            PinFileError: the pin file can't be written.
+            JournalError: the journal can't be written. The pin file is as before.
+        """
+        from certpin.errors import JournalError
+        from certpin.pinfile.writing import write_atomically
+        from certpin.rotation import after, format_journal
+
+        changed = self.editor.text != self._before
+        if changed:
+            self.editor.save()
+        try:
+            _append(self.journal, format_journal(after(self.history.events, events)))
+        except OSError as exc:
+            if changed:
+                write_atomically(self.path, self._before)
+            raise JournalError(
+                f"it cannot be written: {exc.strerror or exc}", path=self.journal
+            ) from exc
+
+
+def _append(path: Path, lines: str) -> None:
+    """Append lines. A last line without its line end, as an editor may leave it, gets one."""
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            lines = lines if file.read(1) == b"\n" else "\n" + lines
+        file.write(lines.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+who_option = click.option(
+    "--who",
+    envvar="CERTPIN_WHO",
+    show_envvar=True,
+    metavar="NAME",
+    help="Who takes this step, for the journal; by default your login name.",
+)
+
+
+def name_of(who: str | None) -> str:
+    """Return the person's name: ``who``, the login name, or the user's number without one."""
+    import getpass
+
+    from certpin.x509 import printable
+
+    if who is None:
+        try:
+            who = getpass.getuser()
+        except (OSError, KeyError):
+            who = str(os.getuid())
+    return printable(who)[:_MAX_NAME]
+
+
+# How long it takes until every client has a published version.
+
+_DELAY_HELP = {
+    "cdn": "How long the CDN may serve an old version.",
+    "cache": "How long a client may keep a version in its cache.",
+    "poll": "How often a client checks for a new version.",
+    "opened": "How long until the last user opens the app.",
+    "skew": "By how much the clocks differ.",
+}
+
+
+def _duration(ctx: click.Context, parameter: click.Parameter, text: str | None) -> timedelta | None:
+    from certpin.errors import InputError
+    from certpin.rotation import parse_duration
+
+    try:
+        return None if text is None else parse_duration(text)
+    except InputError as exc:
+        raise click.BadParameter(str(exc), ctx, parameter) from exc
+
+
+def _given_delays(**delays: timedelta | None) -> dict[str, timedelta]:
+    return {name: delay for name, delay in delays.items() if delay is not None}
+
+
+delay_options = option_group(
+    "delays",
+    [
+        click.option(
+            f"--{name}",
+            callback=_duration,
+            metavar="DURATION",
+            help=f"{_DELAY_HELP[name]} By default as at the last publish, else {usual}.",
+        )
+        for name, usual in DELAYS.items()
+    ],
+    _given_delays,
+)
+
+
+def with_delays(timing: Timing, delays: dict[str, timedelta]) -> Timing:
+    """Return the delays, with those that the user gave now."""
+    changes: dict[str, Any] = dict(delays)
+    return replace(timing, **changes)
+
+
+# The usage that clients reported to the monitoring service.
+
+
+@dataclass(frozen=True)
+class UsageOptions:
+    """Where to read the reported usage, and whether it may shorten the wait.
+
+    Raises:
+        click.UsageError: an option lacks another one, or is invalid.
+    """
+
+    watch: str | None = None
+    enough: str | None = None
+    seen: int | None = None
+    seen_days: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.enough is None) != (self.seen is None):
+            raise click.UsageError("--enough and --seen go together: a share needs a total")
+        if self.seen_days is not None and self.enough is None:
+            raise click.UsageError("--seen-days goes with --enough")
+        if self.enough is not None and self.watch is None:
+            raise click.UsageError("--enough needs --watch: the monitoring service has the reports")
+        self._threshold()
+
+    def apply(self, files: RotationFiles, timing: Timing, now: datetime) -> None:
+        """Add the reported usage to the deployed versions, if the user asked for that.
+
+        Raises:
+            ConfigError: the address or the token is invalid.
+            ProbeError: the monitoring service does not answer.
+            StoreError: its database can't be read.
+        """
+        from certpin.rotation import measured
+
+        if self.watch is None:
+            return
+        from certpin.cli.rotate.usage import reported_usage
+
+        deployed = files.history.deployed
+        versions = {version.number for version in deployed.versions}
+        reports = reported_usage(self.watch, files.pins.name, now, versions)
+        files.measured = measured(deployed, reports, timing, now, self._threshold())
+
+    def _threshold(self) -> Threshold | None:
+        from certpin.errors import InputError
+        from certpin.rotation import Threshold
+
+        if self.enough is None or self.seen is None:
+            return None
+        percent = _PERCENT.fullmatch(self.enough.strip())
+        if not percent:
+            raise click.UsageError("--enough is a share, as in 99.9%")
+        try:
+            return Threshold(Fraction(percent[1]) / 100, self.seen, self.seen_days or CYCLE_DAYS)
+        except InputError as exc:
+            raise click.UsageError(f"--enough: {exc.problem}") from exc
+
+
+usage_options = option_group(
+    "usage",
+    (
+        click.option(
+            "--watch",
+            metavar="URL",
+            help="Ask this monitoring service which versions clients reported: its address, with a "
+            "token of the scope read in CERTPIN_WATCH_TOKEN; or its database (sqlite:///FILE, "
+            "env:NAME). A version that is reported after its expected end counts as alive.",
+        ),
+        click.option(
+            "--enough",
+            metavar="PERCENT%",
+            help="Do not wait for the last user: a version has ended when this share of --seen "
+            "clients reported a newer one, on each of --seen-days. Anyone who can send to the "
+            "collector can send false reports; clients without a reporter are not counted.",
+        ),
+        click.option(
+            "--seen",
+            type=click.IntRange(1),
+            metavar="N",
+            help="How many clients report each day, at least.",
+        ),
+        click.option(
+            "--seen-days",
+            type=click.IntRange(CYCLE_DAYS, 366),
+            metavar="DAYS",
+            help=f"How many whole days in a row; {CYCLE_DAYS} by default, and at least.",
+        ),
+    ),
+    UsageOptions,
+)
+
+
+# Violations, and a user who takes the step all the same.
+
+
+@dataclass(frozen=True)
+class HostViolation:
+    """A violation, with the host that it is about."""
+
+    host: str
+    violation: Violation
+
+    def json(self) -> dict[str, Any]:
+        """Return the violation as JSON."""
+        return violation_json(self.host, self.violation)
+
+
+@dataclass(frozen=True)
+class ForceOptions:
+    """Whether the user takes a step that the gate refuses, and why.
+
+    Raises:
+        click.UsageError: one of the two options is missing.
+    """
+
+    force: bool
+    reason: str | None
+
+    def __post_init__(self) -> None:
+        if self.force and not (self.reason or "").strip():
+            raise click.UsageError("--force needs --reason TEXT: it is recorded in the journal")
+        if self.reason is not None and not self.force:
+            raise click.UsageError("--reason says why something is forced: it goes with --force")
+
+    def refuses(self, violations: Sequence[HostViolation]) -> bool:
+        """Print the violations. Return True if the step must not be taken."""
+        word = "forced" if self.force else "refused"
+        for found in violations:
+            say(f"certpin: {word}", f"{found.host}: {format_violation(found.violation)}")
+        return bool(violations) and not self.force
+
+    def require_answers(self, results: ProbeResults) -> None:
+        """Check that every server answered, unless the user forces the step.
+
+        Raises:
+            ProbeError: a server did not.
+        """
+        if results.error and not self.force:
+            raise results.error
+
+    def recorded_reason(
+        self, violations: Sequence[HostViolation], results: ProbeResults | None = None
+    ) -> str:
+        """Return the reason for the journal; empty if the step needed no force."""
+        forced = violations or (results and results.error)
+        return (self.reason or "").strip() if forced else ""
+
+
+force_options = option_group(
+    "force",
+    (
+        click.option(
+            "--force",
+            is_flag=True,
+            help="Take the step although clients would be locked out. Needs --reason; both are "
+            "recorded.",
+        ),
+        click.option("--reason", metavar="TEXT", help="Why it is forced, for the journal."),
+    ),
+    ForceOptions,
+)
+
+
+def of_host(policy: HostPolicy, violations: Sequence[Violation]) -> list[HostViolation]:
+    """Return violations with the host that they are about."""
+    return [HostViolation(str(policy.pattern), violation) for violation in violations]
+
+
+def format_violation(violation: Violation) -> str:
+    """Return a violation as text, with the name of its invariant."""
+    from certpin.rotation import in_utc
+
+    lines = [
+        f"{violation.problem} (invariant {violation.invariant})",
+        f"  at risk: {violation.at_risk}",
+    ]
+    if violation.safe_from:
+        lines.append(f"  safe from: {in_utc(violation.safe_from)}")
+    return "\n".join([*lines, f"  fix: {violation.fix}"])
+
+
+def violation_json(host: str, violation: Violation) -> dict[str, Any]:
+    """Return a violation as JSON."""
+    return {
+        "host": host,
+        "invariant": violation.invariant,
+        "problem": violation.problem,
+        "clients": violation.clients,
+        "safe_from": violation.safe_from.isoformat() if violation.safe_from else None,
+        "fix": violation.fix,
+    }
+
+
+@dataclass
+class StepOutcome:
+    """The outcome of a step: what it did, or what it would have broken.
+
+    Attributes:
+        messages: sentences for people, printed if the step was taken.
+        next_command: the command that comes next, or empty.
+        unknown: what could not be found out, as sentences without full stops.
+    """
+
+    step: str
+    path: Path
+    hosts: list[str]
+    pin: Pin | None = None
+    version: int | None = None
+    done: bool = False
+    forced: bool = False
+    violations: list[HostViolation] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    next_command: str = ""
+
+    def show(self, ctx: click.Context, *, as_json: bool) -> None:
+        """Print the outcome and end the command, with exit code 1 if the step was refused."""
+        if as_json:
+            print_json(self.json())
+        else:
+            self._print()
+        ctx.exit(HOLDS if self.done else FINDING)
+
+    def json(self) -> dict[str, Any]:
+        """Return the outcome as JSON."""
+        return {
+            "step": self.step,
+            "file": str(self.path),
+            "hosts": self.hosts,
+            "pin": str(self.pin) if self.pin else None,
+            "version": self.version,
+            "done": self.done,
+            "forced": self.forced,
+            "breaches": [found.json() for found in self.violations],
+            "unknown": self.unknown,
+            "next": self.next_command or None,
+        }
+
+    def _print(self) -> None:
+        if not self.done:
+            click.echo("Nothing was changed.")
+        for line in self.messages if self.done else ():
+            click.echo(fold(line, sys.stdout))
+        for unknown in self.unknown:
+            click.echo(fold(f"Not known: {unknown}.", sys.stdout))
+        if self.done and self.next_command:
+            click.echo(f"Next:  {self.next_command}")

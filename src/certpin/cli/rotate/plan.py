@@ -1,0 +1,197 @@
+"""``certpin rotate plan``: the dated steps to another key."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.reply import print_json
+from certpin.cli.rotate.context import (
+    RotationFiles,
+    UsageOptions,
+    delay_options,
+    format_violation,
+    usage_options,
+    violation_json,
+    with_delays,
+)
+from certpin.cli.screen import fold
+from certpin.cli.servers import ProbeOptions, probe_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import timedelta
+    from pathlib import Path
+
+    from certpin.pins import HostPolicy, Pin, PinSet
+    from certpin.rotation import Plan, Step
+
+_BACKUP_FILE = "next-backup.key"
+
+
+@click.command()
+@pin_file_option
+@click.option(
+    "--to", "key", required=True, metavar="KEY|CSR|CERT|PIN|URI", help="The key that comes next."
+)
+@delay_options
+@usage_options
+@probe_options
+@json_option
+@click.pass_context
+def plan(
+    ctx: click.Context,
+    path: Path,
+    key: str,
+    delays: dict[str, timedelta],
+    usage: UsageOptions,
+    probes: ProbeOptions,
+    as_json: bool,
+) -> None:
+    """Print the dated steps to another key.
+
+    Each has its command, and the date before which it would lock clients out. The plan is tried
+    before it is printed, behind the gate of those commands: if the gate refuses a step, the plan
+    ends there and says why. When something has changed, plan again: completed steps are left out.
+
+    Exit code 0: it leads to the key. 1: it does not. 3: a server did not answer.
+    """
+    from certpin.cli.keyref import policies_for_step, resolve_key
+    from certpin.pins import utc_now
+    from certpin.rotation import plan as steps_to
+
+    files = RotationFiles(path)
+    wanted = resolve_key(key)
+    policies = policies_for_step(files.pins, probes, wanted)
+    results = probes.probe(files.pins, policies)
+    if results.error:
+        raise results.error
+    timing, now = with_delays(files.timing, delays), utc_now()
+    usage.apply(files, timing, now)
+    plans = {
+        str(policy.pattern): steps_to(
+            files.situation(policy, results.of(policy), now, timing), wanted.pin
+        )
+        for policy in policies
+    }
+    commands = {
+        str(policy.pattern): _Commands(path, files.pins, policy, probes, key) for policy in policies
+    }
+    if as_json:
+        hosts = [_plan_json(host, made, commands[host]) for host, made in plans.items()]
+        data = {"file": str(path), "to": str(wanted.pin), "hosts": hosts}
+        print_json(data | {"unknown": results.unknown})
+    else:
+        for host, made in plans.items():
+            _print_plan(host, made, commands[host])
+        for unknown in results.unknown:
+            click.echo(fold(f"Not known: {unknown}.", sys.stdout))
+    ctx.exit(HOLDS if all(made.possible for made in plans.values()) else FINDING)
+
+
+def _print_plan(host: str, made: Plan, commands: _Commands) -> None:
+    click.secho(f"{host}: to {made.to}", bold=True)
+    undated = "now"
+    for number, step in enumerate(made.steps, 1):
+        click.echo(fold(f"{number:>3}. {_when(step, undated)}: {step_text(step)}", sys.stdout))
+        undated = "then" if step.act == "serve" or step.not_before else undated
+        if command := commands.of(step, made):
+            click.echo(f"       {command}")
+    for violation in made.violations:
+        word = "Impossible after that" if made.steps else "Impossible"
+        click.echo(fold(f"{word}: {format_violation(violation)}", sys.stdout))
+
+
+def _when(step: Step, undated: str) -> str:
+    from certpin.rotation import in_utc
+
+    if step.not_before is None:
+        return f"when {step.waits}" if step.waits else undated
+    counted = f", if version {step.counts_from} goes out now" if step.counts_from else ""
+    return f"not before {in_utc(step.not_before)}{counted}"
+
+
+def step_text(step: Step, pin_name: Callable[[Pin], str] = str) -> str:
+    """Return what a step does, in words.
+
+    Args:
+        step: the step.
+        pin_name: returns the name of a pin.
+    """
+    from certpin.rotation import NEXT_BACKUP
+
+    pin = "the next backup" if step.pin in {None, NEXT_BACKUP} else pin_name(step.pin)
+    return {
+        "generate": "make the key of the next backup",
+        "stage": f"put {pin} into the draft",
+        "publish": f"publish version {step.version}, and give it to the clients",
+        "push": f"push version {step.version}, so that clients can fetch it",
+        "activate": f"allow the servers to use {pin}",
+        "serve": "install its certificate on every server",
+        "retire": f"retire {pin}",
+        "remove": f"take {pin} out of the draft",
+    }[step.act]
+
+
+@dataclass(frozen=True)
+class _Commands:
+    """The commands of a plan, with the options for its file and servers."""
+
+    path: Path
+    pins: PinSet
+    policy: HostPolicy
+    probes: ProbeOptions
+    key: str
+
+    def of(self, step: Step, made: Plan) -> str:
+        """Return the command; empty for installing a certificate, which certpin doesn't do."""
+        import shlex
+
+        from certpin.rotation import NEXT_BACKUP
+
+        if step.act == "serve":
+            return ""
+        if step.act == "push":
+            return "certpin publish push"
+        if step.act == "publish":
+            return self._with_options("certpin rotate publish", self.pins.policies)
+        if step.act == "generate":
+            command = f"certpin rotate generate --backup-key {_BACKUP_FILE}"
+            return self._with_options(command, [self.policy], connects=False)
+        names = {NEXT_BACKUP: _BACKUP_FILE, made.to: self.key}
+        name = names.get(step.pin, str(step.pin)) if step.pin else ""
+        command = f"certpin rotate {step.act} {shlex.quote(name)}"
+        return self._with_options(command, [self.policy], connects=step.act != "stage")
+
+    def _with_options(
+        self, command: str, policies: Sequence[HostPolicy], *, connects: bool = True
+    ) -> str:
+        return self.probes.next_command(command, self.path, self.pins, policies, connects=connects)
+
+
+def _plan_json(host: str, made: Plan, commands: _Commands) -> dict[str, Any]:
+    return {
+        "host": host,
+        "possible": made.possible,
+        "steps": [_step_json(step, made, commands) for step in made.steps],
+        "breaches": [violation_json(host, violation) for violation in made.violations],
+    }
+
+
+def _step_json(step: Step, made: Plan, commands: _Commands) -> dict[str, Any]:
+    from certpin.rotation import NEXT_BACKUP
+
+    return {
+        "act": step.act,
+        "pin": str(step.pin) if step.pin and step.pin != NEXT_BACKUP else None,
+        "version": step.version,
+        "not_before": step.not_before.isoformat() if step.not_before else None,
+        "counts_from": step.counts_from,
+        "waits": step.waits or None,
+        "command": commands.of(step, made) or None,
+    }

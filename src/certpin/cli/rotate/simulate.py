@@ -1,0 +1,371 @@
+"""``certpin rotate simulate``: which clients a plan would lock out, before any step is taken."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.reply import print_json
+from certpin.cli.rotate.context import RotationFiles, delay_options, format_violation, with_delays
+from certpin.cli.rotate.simulate_input import FleetOptions, fleet_options, parse_moves
+from certpin.cli.screen import fold
+from certpin.cli.servers import ProbeOptions, probe_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from certpin.cli.keyref import KeyReference
+    from certpin.cli.rotate.simulate_input import PinNames
+    from certpin.cli.rotate.simulate_views import HostSimulation
+    from certpin.pins import Pin
+    from certpin.rotation import Situation
+    from certpin.rotation.simulate import Hour, Lockout
+    from certpin.rotation.simulate_fleet import Fleet
+    from certpin.rotation.simulate_script import DatedStep, Script
+
+_FORMATS = {".png", ".svg"}
+_MIN_CHUNKS = 16  # chunks of clients, a second's work: from there on there is a progress bar
+
+
+@click.command()
+@pin_file_option
+@click.option("--to", "key", metavar="KEY|CSR|CERT|PIN|URI", help="Simulate the plan to this key.")
+@click.option(
+    "--steps",
+    "schedule",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Simulate the steps of this file (TOML) instead, in whatever order.",
+)
+@click.option(
+    "--move",
+    "moves",
+    multiple=True,
+    callback=parse_moves,
+    metavar="STEP=DURATION",
+    help="Take a step earlier (3=-5d) or later (3=5d), and the others at their dates. "
+    "May be repeated.",
+)
+@fleet_options
+@click.option(
+    "--plot",
+    "picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.png|FILE.svg",
+    help="Also draw the result, to this file.",
+)
+@delay_options
+@probe_options
+@json_option
+@click.pass_context
+def simulate(
+    ctx: click.Context,
+    path: Path,
+    key: str | None,
+    schedule: Path | None,
+    moves: Mapping[int, timedelta],
+    crowd: FleetOptions,
+    picture: Path | None,
+    delays: dict[str, timedelta],
+    probes: ProbeOptions,
+    as_json: bool,
+) -> None:
+    """Simulate a fleet: which clients would a plan, or a mistake, lock out?
+
+    Each of many clients gets every version when its CDN, its cache, its polling, its user and its
+    clock allow it. The simulation counts the clients that refuse the keys that servers use then.
+    Nothing is changed, and nothing is written except the picture.
+
+    \b
+    certpin rotate simulate --to next.key
+    certpin rotate simulate --to next.key --move 4=-5d --plot early.svg
+    certpin rotate simulate --steps schedule.toml --clients 1000000
+
+    The steps of a plan have the numbers that `certpin rotate plan` prints.
+
+    Exit code 0: no client is locked out. 1: clients are locked out. 2: usage, or there is no plan.
+    3: a server did not answer.
+    """  # noqa: D301  # click reads the \b itself
+    from certpin.cli.keyref import policies_for_step
+    from certpin.pins import utc_now
+
+    _check_packages(picture)
+    files = RotationFiles(path)
+    files.require_version()
+    now, timing = utc_now(), with_delays(files.timing, delays)
+    source = _step_source(key, schedule, now)
+    policies = policies_for_step(files.pins, probes, source.to)
+    if picture and len(policies) > 1:
+        raise click.UsageError("a picture shows one host: name it with --host")
+    results = probes.probe(files.pins, policies)
+    if results.error:
+        raise results.error
+    situations = [files.situation(each, results.of(each), now, timing) for each in policies]
+    scripts = [script_for(situation, source, moves) for situation in situations]
+    fleet = crowd.fleet(files.deployed.alive(now, timing), timing)
+    simulated = _run(situations, scripts, fleet, source.names)
+    if picture:
+        _draw(simulated[0], fleet, picture)
+    unknown = [*results.unknown, *filter(None, map(_assumption, situations))]
+    if as_json:
+        data = {
+            "file": str(path),
+            "to": str(source.to.pin) if source.to else None,
+            "schedule": str(schedule) if schedule else None,
+            "fleet": _fleet_json(fleet),
+            "hosts": [_host_json(host) for host in simulated],
+            "unknown": unknown,
+            "picture": str(picture) if picture else None,
+        }
+        print_json(data)
+    else:
+        _print_result(fleet, simulated, unknown, picture)
+    ctx.exit(FINDING if any(host.outcome.locked_out for host in simulated) else HOLDS)
+
+
+@dataclass(frozen=True)
+class StepSource:
+    """The steps to simulate: the plan to a key, or the steps of a file.
+
+    Attributes:
+        to: the key of the plan; ``None`` for a file.
+        names: the names of pins, for people.
+    """
+
+    to: KeyReference | None
+    steps: tuple[DatedStep, ...]
+    names: PinNames
+
+
+def _step_source(key: str | None, schedule: Path | None, now: datetime) -> StepSource:
+    from certpin.cli.keyref import KEY_FILE, resolve_key
+    from certpin.cli.rotate.simulate_input import read_steps
+
+    if schedule and key is None:
+        return StepSource(None, *read_steps(schedule, now))
+    if key is None or schedule:
+        raise click.UsageError("name a key with --to, or a file with --steps, and not both")
+    found = resolve_key(key)
+    name = found.note.removeprefix(KEY_FILE)
+    return StepSource(found, (), {found.pin: name} if name else {})
+
+
+def script_for(situation: Situation, source: StepSource, moves: Mapping[int, timedelta]) -> Script:
+    """Return the script of a host.
+
+    Args:
+        situation: the host.
+        source: the steps.
+        moves: by how much to move a step, by its number.
+
+    Raises:
+        InputError: a step is in the past, too far ahead, or can't be moved.
+        ConfigError: there is no plan, or a step removes a pin that is never in the draft.
+    """
+    from certpin.errors import ConfigError
+    from certpin.rotation.simulate_script import build_script, moved_steps
+
+    steps = _planned(situation, source.to.pin) if source.to else source.steps
+    staged = (dated.step.pin for dated in steps if dated.step.act == "stage")
+    known = {*situation.policy.live_pins, *staged}
+    for dated in steps:
+        if dated.step.act == "remove" and dated.step.pin not in known:
+            raise ConfigError(
+                f"step {dated.number} removes {dated.step.pin}, which is never in the draft",
+                key=str(situation.pattern),
+                fix="name a pin of the pin file, or stage it in another step",
+            )
+    return build_script(situation, moved_steps(steps, moves))
+
+
+def _planned(situation: Situation, to: Pin) -> tuple[DatedStep, ...]:
+    """Return the steps of the plan, each as early as it allows."""
+    from certpin.errors import ConfigError
+    from certpin.rotation import plan as steps_to
+    from certpin.rotation.simulate_script import dated_steps
+
+    made = steps_to(situation, to)
+    if made.violations:
+        raise ConfigError(
+            f"there is no plan to {to}: {format_violation(made.violations[0])}",
+            key=str(situation.pattern),
+            fix="see certpin rotate plan, or write the steps into a file for --steps",
+        )
+    return dated_steps(made.steps, situation.now)
+
+
+def _print_result(
+    fleet: Fleet, simulated: list[HostSimulation], unknown: list[str], picture: Path | None
+) -> None:
+    from certpin.cli.rotate.simulate_input import fleet_text
+    from certpin.cli.rotate.simulate_views import print_simulation
+
+    click.echo(fold(fleet_text(fleet), sys.stdout))
+    for host in simulated:
+        print_simulation(host)
+    click.echo("")
+    for line in unknown:
+        click.echo(fold(f"Not known: {line}.", sys.stdout))
+    if picture:
+        click.echo(f"Drawn: {picture}")
+
+
+def _run(
+    situations: Sequence[Situation], scripts: Sequence[Script], fleet: Fleet, names: PinNames
+) -> list[HostSimulation]:
+    from certpin.cli.at_once import progress
+    from certpin.cli.rotate.simulate_views import HostSimulation
+    from certpin.rotation.simulate import chunk_size
+    from certpin.rotation.simulate import simulate as run
+
+    chunks = sum(-(-fleet.clients // chunk_size(script)) for script in scripts)
+    with progress(chunks, "simulating", quiet=chunks < _MIN_CHUNKS) as advance:
+        return [
+            HostSimulation(str(situation.pattern), script, run(script, fleet, done=advance), names)
+            for situation, script in zip(situations, scripts, strict=True)
+        ]
+
+
+def _assumption(situation: Situation) -> str:
+    """Return which keys are assumed to be served, if no server was contacted."""
+    from certpin.rotation.simulate_script import assumed_chains
+
+    if situation.sightings:
+        return ""
+    host = situation.pattern
+    if assumed_chains(situation):
+        return f"which keys {host} serves: assumed to be the keys that are ACTIVE in the file"
+    return f"which keys {host} serves: no client is refused before a step installs a key"
+
+
+def _check_packages(picture: Path | None) -> None:
+    """Check, before any server is contacted, that the packages are installed.
+
+    Raises:
+        ConfigError: a package is missing, or the picture can't be written.
+        click.UsageError: the format of the picture is unknown.
+    """
+    from certpin.cli.placing import check_folder
+
+    _require("numpy", "a simulation")
+    if picture is None:
+        return
+    if picture.suffix.lower() not in _FORMATS:
+        raise click.UsageError(f"--plot writes {' or '.join(sorted(_FORMATS))}, not {picture.name}")
+    _require("matplotlib", "a picture of a simulation")
+    check_folder(picture)
+
+
+def _require(package: str, what: str) -> None:
+    from certpin.errors import ConfigError
+
+    try:
+        import_module(package)
+    except ImportError as exc:
+        raise ConfigError(
+            f"{what} needs the package {package}", fix="pip install 'certpin[simulate]'"
+        ) from exc
+
+
+def _draw(host: HostSimulation, fleet: Fleet, path: Path) -> None:
+    from certpin.cli.rotate.simulate_plot import draw
+    from certpin.pinfile.writing import write_atomically
+
+    write_atomically(path, draw(host, fleet, path.suffix.lower().removeprefix(".")))
+
+
+# As JSON.
+
+
+def _fleet_json(fleet: Fleet) -> dict[str, Any]:
+    from certpin.rotation import format_duration
+
+    adopt = {"adopt": format_duration(fleet.timing.adopt)}
+    return {
+        "clients": fleet.clients,
+        "seed": fleet.seed,
+        "timing": fleet.timing.texts() | adopt,
+        "curve": [
+            {"share": float(share), "gap": format_duration(gap)} for share, gap in fleet.curve
+        ],
+        "stragglers": float(fleet.stragglers),
+        "binaries": [
+            {"version": number, "share": float(share)} for number, share in fleet.binaries
+        ],
+    }
+
+
+def _host_json(host: HostSimulation) -> dict[str, Any]:
+    outcome = host.outcome
+    return {
+        "host": host.host,
+        "begin": host.script.begin.isoformat(),
+        "end": host.end.isoformat(),
+        "locked_out": outcome.locked_out,
+        "seconds": outcome.seconds,
+        "peak": _hour_json(outcome.peak),
+        "steps": [_step_json(host, dated) for dated in host.ordered],
+        "lockouts": [_lockout_json(lockout) for lockout in outcome.lockouts],
+        "course": [_hour_json(hour) for hour in _changed_hours(outcome.hours)],
+    }
+
+
+def _step_json(host: HostSimulation, dated: DatedStep) -> dict[str, Any]:
+    from certpin.rotation import NEXT_BACKUP
+
+    step, safety = dated.step, host.safety(dated.number)
+    lockout = host.lockout(dated.number)
+    return {
+        "number": dated.number,
+        "act": step.act,
+        "pin": str(step.pin) if step.pin and step.pin != NEXT_BACKUP else None,
+        "named": host.pin_name(step.pin) if step.pin else None,
+        "version": host.version(dated.number),
+        "at": dated.at.isoformat(),
+        "noticed": safety is not None,
+        "locked_out": lockout.clients if lockout else 0,
+        "first": _iso(lockout.first if lockout else None),
+        "last": _iso(lockout.last if lockout else None),
+        "safe_from": _iso(safety.guaranteed if safety else None),
+        "safe_from_simulated": _iso(safety.fleet if safety else None),
+    }
+
+
+def _lockout_json(lockout: Lockout) -> dict[str, Any]:
+    return {
+        "event": lockout.cause.event,
+        "step": lockout.cause.step,
+        "version": lockout.cause.version,
+        "clients": lockout.clients,
+        "first": lockout.first.isoformat(),
+        "last": lockout.last.isoformat(),
+    }
+
+
+def _hour_json(hour: Hour) -> dict[str, Any]:
+    return {
+        "at": hour.at.isoformat(),
+        "locked_out": hour.locked_out,
+        "held": [{"version": number, "clients": count} for number, count in hour.held.items()],
+    }
+
+
+def _changed_hours(hours: Sequence[Hour]) -> Iterator[Hour]:
+    """Yield the hours that differ from the previous one."""
+    before: Hour | None = None
+    for hour in hours:
+        if before is None or (hour.locked_out, hour.held) != (before.locked_out, before.held):
+            yield hour
+        before = hour
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

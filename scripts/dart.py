@@ -80,7 +80,7 @@ def read() -> list[DartVM]:
 
 
 def main() -> None:
-    """Install what is missing. Never fails: tests of a missing VM are left out, and reported."""
+    """Install the missing VMs. Never fails: tests of a missing VM are left out, and reported."""
     for vm in read():
         if not vm.installed and os.environ.get("CERTPIN_INSTALL_PEERS") != "no":
             say(f"installing Dart {vm.version}")

@@ -1,7 +1,7 @@
 """Fetch the Pythons that only Debian's unstable suite has, and unpack them into ``.venvs/debian``.
 
-Nothing is installed: `apt-get download` runs with a configuration, a sources list and package lists
-of its own, apt verifies the suite's signature and the packages' digests, and `dpkg -x` unpacks.
+Nothing is installed: `apt-get download` runs with a separate configuration, sources list and
+package lists, apt verifies the suite's signature and the packages' digests, and `dpkg -x` unpacks.
 The interpreters run on Debian 13; single modules may ask for a newer libc (termios does since glibc
 2.42), so the suite's own libc6 is unpacked beside them, and its loader starts the interpreter.
 Unstable moves: the versions that the tests were last run with are recorded in
@@ -171,7 +171,7 @@ def _require_running(version: str) -> None:
 
 
 def _run(argv: list[str], problem: str, folder: Path | None = None) -> str:
-    """Run a program; return what it printed. A failure's last line becomes part of the reason."""
+    """Run a program; return its output. A failure's last line becomes part of the reason."""
     try:
         done = subprocess.run(
             argv,

@@ -58,9 +58,9 @@ def _ensure_lock(directory: Path, python: str, inside: str, lock: Path) -> None:
 
 
 def _make(directory: Path, python: str, inside: str) -> None:
-    """Make an environment whose pip works.
+    """Make an environment with a pip that works.
 
-    A Python that was unpacked from Debian's packages has no pip of its own. The pip of the
+    A Python that was unpacked from Debian's packages has no pip. The pip of the
     environment that runs this, which is the locked one, then installs itself there.
     """
     if not debian_pythons.unpacked(python):
@@ -68,7 +68,7 @@ def _make(directory: Path, python: str, inside: str) -> None:
             fail(f"{python} cannot make an environment", "on Debian: apt-get install python3-venv")
         return
     if not succeeds([python, "-m", "venv", "--without-pip", str(directory)], quiet=True):
-        fail(f"{python} cannot make an environment", "read what it said above")
+        fail(f"{python} cannot make an environment", "read its output above")
     words = ["--quiet", "--python", inside, "install", *_LOCKED, "-r", str(_BUILD)]
     if not succeeds([sys.executable, *_PIP, *words]):
         fail(f"{_BUILD} could not be installed", "make setup, then try once more")

@@ -8,7 +8,7 @@ no package could mend. A skip for any other reason always fails the run.
 
 A test that only a newer Python can run is marked ``@pytest.mark.since_python("3.13")``. It is
 deselected on older ones: `make test` runs it on that Python, or reports that Python as left out.
-``until_python("3.14")`` is for tests whose tools have no packages for a newer Python yet.
+``until_python("3.14")`` is for tests that need a tool without packages for a newer Python.
 
 Loaded by tests/conftest.py: ``pytest_plugins = ["tests._leftout", …]``.
 """

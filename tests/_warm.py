@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 
 # Everything but certpin that takes time to load. What is not installed is left out.
@@ -49,8 +50,13 @@ def _run(job: dict[str, str | list[str]]) -> int:
 
 
 def _test(job: dict[str, str | list[str]]) -> None:
-    """In the fork. Whatever happens, it ends here."""
-    code = 70
+    """In the fork. Whatever happens, it ends here.
+
+    pytest may raise after its summary, in place of an exit code: warnings are errors, and an
+    exception in a thread or a destructor may only come to light when it has ended. That ends here
+    as it ends in ``python -m pytest``: with the summary, the traceback, and exit code 1.
+    """
+    code = 1
     try:
         file = os.open(str(job["output"]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -62,9 +68,11 @@ def _test(job: dict[str, str | list[str]]) -> None:
         certpin = importlib.import_module("certpin")
         assert Path(str(certpin.__file__)).is_relative_to(str(job["source"]))
         code = int(importlib.import_module("pytest").main(job["words"]))
+    except BaseException:  # noqa: BLE001  # the process ends here
+        traceback.print_exc()
+    finally:
         sys.stdout.flush()
         sys.stderr.flush()
-    finally:
         os._exit(code)
 
 

@@ -149,7 +149,7 @@ def test_the_wheel_lists_every_format_and_refuses_the_removed_ones(tmp_path: Pat
 
 
 def _silent_adapters(python: str) -> Iterator[str]:
-    """The adapters whose import fails without a word of the extra that they need."""
+    """The adapters that fail to import and don't name the extra that they need."""
     for name in CLIENTS:
         if name == "stdlib":
             continue

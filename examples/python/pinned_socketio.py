@@ -10,7 +10,7 @@ from certpin.clients.requests import PinnedSession
 
 
 def require_pins(context: certpin.PinnedSSLContext, host: str, port: int) -> None:
-    """Raise the refusal. python-socketio would keep its text only, in an error of its own."""
+    """Raise the refusal. python-socketio would keep its text only, in another error."""
     with (
         socket.create_connection((host, port), timeout=10) as sock,
         context.wrap_socket(sock, server_hostname=host) as tls,

@@ -48,7 +48,7 @@ def figures() -> Iterator[Figure]:
 
 
 def _cost(ours: Bank, client: Callable[[Bank, int], Callable[[], object]]) -> _Cost:
-    """Return what the second check of a client costs."""
+    """Return the cost of the second check of a client."""
     with FolderServer(ours.repository.folder, ours.identity) as server:
         check = client(ours, server.port)
         check()

@@ -40,7 +40,7 @@ class Done:
 
     @property
     def json(self) -> Any:
-        """The data of what it printed, which has to be one JSON object with a right head."""
+        """The data of the JSON object that it printed, which must have the right head."""
         document = self.document
         assert document["exit_code"] == self.code
         assert document["command"] == self.command
@@ -54,7 +54,7 @@ class Done:
 
     @property
     def document(self) -> Any:
-        """What it printed, as JSON."""
+        """Its output, as JSON."""
         return json.loads(self.out)
 
 

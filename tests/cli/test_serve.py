@@ -138,7 +138,7 @@ def serving(*words: str, told: list[str], **env: str) -> Iterator[Watcher]:
 
 
 def _first_line(process: subprocess.Popen[str]) -> str:
-    """What it prints when it listens."""
+    """Return the line that it prints when it listens."""
     assert process.stdout
     assert process.stderr
     return process.stdout.readline() or pytest.fail(process.stderr.read())

@@ -1,4 +1,4 @@
-"""What a run loads: help and version load none of the library, and a command only its own needs."""
+"""The modules of a run: help and version load none of the library, a command only its needs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SLOW = {"asyncio", "cryptography", "email", "http", "idna", "rich", "socket", "
 _SLOW |= {"tomlkit", "urllib.request"}
 _LIGHT = {"certpin", "certpin._version", "certpin.cli"}
 
-# Runs each command line in a child of its own, and prints the modules that it has loaded.
+# Runs each command line in another child, and prints the modules that it has loaded.
 _PROGRAM = """
 import json, os, sys
 import click
@@ -69,7 +69,7 @@ def _modules(command_lines: Sequence[Sequence[str]]) -> list[set[str]]:
     """The modules that each has loaded. Each has to end with exit code 0."""
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, json.dumps(command_lines)],
-        # Coverage would load modules of its own into the program.
+        # Coverage would load its modules into the program.
         env={name: value for name, value in os.environ.items() if not name.startswith("COV")},
         capture_output=True,
         text=True,

@@ -107,7 +107,7 @@ NAMES = [path.stem.removeprefix("pinned_") for path in FILES]
 
 
 def runnable() -> list[str]:
-    """The examples whose libraries are here; replaced/check_niquests.py runs that for niquests."""
+    """The examples of installed libraries; replaced/check_niquests.py runs that for niquests."""
     left_out = {"niquests"}
     if sys.version_info >= (3, 15):
         left_out.add("aiokafka")  # no wheel yet

@@ -61,7 +61,7 @@ _VERDICTS = [
         f"{_J}test_an_honest_server_is_not_accepted_by_a_client_that_had_to_be_stopped",
     ),
     Mutation(
-        "an attacker has what was sent",
+        "an attacker has the data that was sent",
         _JUDGE,
         "    if ending.broken and not (gave and exposed):\n",
         "    if ending.broken:\n",

@@ -73,7 +73,7 @@ def python(program: str, *words: str) -> Command:
 
 
 def _target(name: str = CONTROL.name, host: str = HOST, style: Style = Style.LEAF) -> Target:
-    """The target of a case whose server has already ended."""
+    """Return the target of a case after its server has ended."""
     with Lab(host, style) as lab:
         stage = lab.stage(BY_NAME[name])
         target = stage.open()

@@ -1,4 +1,4 @@
-"""Small servers with TLS, each in a thread: for clients whose real server is not packaged here.
+"""Small servers with TLS, each in a thread: for clients of servers that Debian doesn't package.
 
 ``silent`` accepts TLS and ends the connection when the client has said something: enough for Kafka
 and RabbitMQ, because a client must refuse before it sends its first byte.

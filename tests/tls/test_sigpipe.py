@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from certpin.lab import Authority
     from tests.tls.conftest import World
 
-# Its first argument is what a program does with SIGPIPE. It prints the type of the refusal, and
+# Its first argument is the action for SIGPIPE. It prints the type of the refusal, and
 # whether the signal is as it was.
 _CLIENT = """
 import signal, socket, ssl, sys

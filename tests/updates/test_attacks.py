@@ -284,7 +284,7 @@ ATTACKS: dict[Callable[[World], None], str] = {
     send_a_timestamp_that_is_too_long: "too-long",
 }
 
-# These come with a root that is past its date, or whose keys don't vouch for the set in force.
+# These come with a root that has expired, or that has other keys than the set in force.
 MAKING_STALE = {
     "hold_back_the_root",
     "sign_targets_with_a_revoked_key",

@@ -92,7 +92,7 @@ def add(
     --ask-passphrase. On a PKCS#11 token (pkcs11:token=NAME;object=NAME, in quotes) the key is made
     so that nobody can take it out; the token's PIN is in CERTPIN_PKCS11_PIN, or asked for.
 
-    With --ca-file the pin file will trust that authority alone for this host. A server that is not
+    With --ca-file the pin file will trust only that authority for this host. A server that is not
     at the host's own name on port 443 is written too: certpin check, lint --live, rotate and serve
     connect to it from then on.
 

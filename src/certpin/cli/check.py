@@ -50,7 +50,7 @@ def check(
     All hosts of PIN_FILE (pins.toml by default) are dialled at once: each server of the file, or
     the host's own name on port 443. For each you learn whether a pin matches, whether there is a
     backup outside the served chain, and how many days are left. With --host, only that host is
-    dialled. A wildcard has no host of its own: add its servers to the file, or use --host.
+    dialled. A wildcard names no host: add its servers to the file, or use --host.
 
     Exit code 0: all hold. 1: a pin does not match, a chain does not verify, something has expired
     or is about to. 3: somebody could not be asked.

@@ -37,7 +37,7 @@ class Group(click.Group):
 
 
 class LazyGroup(Group):
-    """A group whose help needs none of its commands: each is imported when it is called.
+    """A group that imports a command only when it is called, so that help is fast.
 
     Args:
         lazy: the first line of each command's help, by the command's name.
@@ -84,7 +84,7 @@ class Name(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic 
     """One of many names, of a format or an attack for example. They are read when one is given.
 
     Args:
-        kind: what the names are of.
+        kind: the noun for such a name.
         known: returns the names.
         listing: the command that lists them all, for a name that resembles none.
 
@@ -115,7 +115,7 @@ def unknown(kind: str, name: str, known: Collection[str], listing: str = "") -> 
     """Say that there is no such name, and which one may be meant.
 
     Args:
-        kind: what the names are of.
+        kind: the noun for such a name.
         name: the unknown one.
         known: all names. If it maps them to their help, a word of that help is a hint too:
             ``list`` means the command that says "List the attacks".

@@ -54,7 +54,7 @@ def import_(
     input. Comments and order of a pin file that is there stay, and its version goes up. A host
     that it has already is left alone where it means the same, and refused where it does not.
 
-    What a pin file has no place for is not imported, and each such element is a warning.
+    Elements that a pin file can't hold are not imported, and each of them is a warning.
     A platform's file holds less than a pin file: it does not say which pin is the backup, say.
     Look at what was written before you use it.
 

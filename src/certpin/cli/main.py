@@ -192,7 +192,7 @@ def _unusable_file(exc: OSError) -> ConfigError:
 
 
 def _message(exc: CertpinError) -> str:
-    """The error, with what to do on a line of its own."""
+    """Return the text of the error, with its fix on a separate line."""
     from certpin.errors import InputError
 
     if isinstance(exc, InputError) and exc.fix:

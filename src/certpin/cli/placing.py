@@ -53,7 +53,7 @@ def place(files: list[Placed]) -> list[Placed]:
 
 
 def compare(files: list[Placed]) -> list[Placed]:
-    """Compare each file with what is there. Raises ``ConfigError`` if it can't be read."""
+    """Compare each file with the one on the disk. Raises ``ConfigError`` if it can't be read."""
     return [_compare(file) for file in files]
 
 

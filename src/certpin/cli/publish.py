@@ -10,7 +10,7 @@ COMMANDS = {
     "init": "Make the keys and the first root, which apps bring with them.",
     "add-key": "Bring a key into the next root, or put it into another one's place.",
     "sign": "Sign, with the keys that are given, whatever they have to sign now.",
-    "push": "Bring what is signed to where clients fetch it.",
+    "push": "Bring the signed files to the place that clients fetch from.",
     "status": "Show roles, keys and dates, and what waits to be signed or pushed.",
 }
 _MODULES = {

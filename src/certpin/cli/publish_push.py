@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bool) -> None:
-    """Bring what is signed to where clients fetch it.
+    """Bring the signed files to the place that clients fetch from.
 
     Copies publish/site to the url of publish/publish.toml: a folder, or storage such as
     s3://BUCKET/PATH, with your own credentials. It looks first, as a client would, at what is

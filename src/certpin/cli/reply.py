@@ -78,7 +78,7 @@ def print_json(data: dict[str, Any]) -> None:
 
 
 def print_done(data: dict[str, Any], text: str, *, as_json: bool) -> None:
-    """Print what a command did: its data for programs, or one sentence for people."""
+    """Print the result of a command: its data for programs, or one sentence for people."""
     if as_json:
         print_json(data)
     else:

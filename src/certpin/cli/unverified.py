@@ -29,7 +29,7 @@ def what_to_do(observation: Observation, *, strict: str = "") -> str:
     """Return the next step for an observation without a verified chain.
 
     Args:
-        observation: what the server presented.
+        observation: the probe of the server.
         strict: how the command accepts a chain that only strict verification refuses; by default
             with a key of the pin file.
     """

@@ -10,10 +10,10 @@ COMMANDS = {
     "user": "Say who signs in with a name and a password.",
     "token": "Make and revoke the tokens of programs: Prometheus, scripts, workers.",
     "alerts": "List the alerts that are open, the worst first, then the oldest.",
-    "silence": "Tell nobody of a rule, of a host, or of a rule at a host, for a while.",
+    "silence": "Silence a rule, a host, or a rule at a host, for a while.",
     "worker": "Probe hosts from here, until SIGTERM or SIGINT, for a service that runs elsewhere.",
     "writer": "Count the reports that wait in NATS JetStream, until SIGTERM or SIGINT.",
-    "ct": "Note a certificate that stands in a log of Certificate Transparency.",
+    "ct": "Record a certificate from a log of Certificate Transparency.",
     "migrate": "Bring the database to the schema of this version of certpin, whole or not at all.",
 }
 _MODULES = {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @store_options
 @json_option
 def ct(store: Store, as_json: bool) -> None:
-    """Note a certificate that stands in a log of Certificate Transparency.
+    """Record a certificate from a log of Certificate Transparency.
 
     certspotter watches the logs, and runs the programs in its folder hooks.d for each event. Let
     one of them be this line:

@@ -51,7 +51,7 @@ def silence(
     end: int | None,
     as_json: bool,
 ) -> None:
-    """Tell nobody of a rule, of a host, or of a rule at a host, for a while.
+    """Silence a rule, a host, or a rule at a host, for a while.
 
     Without --rule, --host and --end: list the silences in force. What is silenced is recorded, and
     told when the silence is over and it is still there.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from certpin.watch.watch import Watch
 
 CONFIG = Path("watch.toml")
-# What the extra `watch` of pyproject.toml brings, as it is imported, for `certpin demo`.
+# The packages of the extra `watch` in pyproject.toml, by their import names, for `certpin demo`.
 EXTRA = {
     *("alembic", "apprise", "argon2", "authlib", "brotli", "granian", "httpx2", "jinja2"),
     *("joserfc", "msgspec", "prometheus_client", "python_multipart", "sqlalchemy", "starlette"),

@@ -18,7 +18,7 @@ to handing the context to the library:
    connection that came out must be one that the context checked.
 4. A proxy is reached with TLS of its own; behind it, the pins of the host itself hold.
 
-Importing this package loads none of the libraries. Importing a module whose library is missing
+Importing this package loads none of the libraries. Importing a module without its library
 raises ``MissingExtraError``, which names the extra of certpin that brings it.
 """
 

@@ -29,7 +29,7 @@ _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def missing_library(extra: str, error: ModuleNotFoundError) -> MissingExtraError:
-    """The error for an adapter whose library is not installed; ``extra`` of certpin brings it."""
+    """Return the error for an adapter without its library; ``extra`` of certpin installs it."""
     return MissingExtraError(f"certpin.clients.{extra}", extra, name=error.name)
 
 

@@ -73,7 +73,7 @@ class _Transport:
 class _Connections:
     """The TLS connections that a request makes, by httpcore's events.
 
-    TLS to an ``https://`` proxy has a context of its own, and is not looked at.
+    TLS to an ``https://`` proxy has another context, and is not checked.
     """
 
     def __init__(self, context: PinnedSSLContext) -> None:

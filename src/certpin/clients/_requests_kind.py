@@ -1,7 +1,7 @@
 """Shared by the adapters for requests and niquests, without importing either of the two.
 
 niquests began as a fork of requests, so their adapters are made in the same way. ``PinningAdapter``
-stands before the library's own adapter in a list of bases.
+comes before the library's own adapter in a list of bases.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class PinningAdapter:
-    """An adapter whose pools are pinned.
+    """An adapter with pinned pools.
 
     ``_managers`` are the pinned classes, without and with a proxy; ``_error`` is the library's
     ``SSLError``. ``_proxy_options`` are the options that the library gives its proxy managers, of

@@ -1,10 +1,10 @@
 """Shared by the clients for urllib3 and niquests, without importing either of the two.
 
 niquests is built on urllib3-future, which also takes the place of urllib3 when it is installed. So
-the same classes serve both; each stands before the library's own in a list of bases. urllib3-future
+the same classes serve both; each comes before the library's own in a list of bases. urllib3-future
 has three ways past a context, and rule 14 closes each of them:
 
-- HTTP/3: it follows ``Alt-Svc`` (RFC 7838), its cache and DNS to QUIC, whose TLS copies the
+- HTTP/3: it follows ``Alt-Svc`` (RFC 7838), its cache and DNS to QUIC. Its TLS copies the
   context's roots and not its pins. ``disabled_svn`` always names HTTP/3 here.
 - rtls and utls: if one of them is installed, a connection rebuilds the context that it is made
   with. So it is made without one, and gets the pinned context afterwards.

@@ -109,7 +109,7 @@ def is_on_token(place: str) -> bool:
     """Say where the key of a place is: on a token, or in a file.
 
     Args:
-        place: what a user gave as the place of a key: a URI, or the path of a file.
+        place: the place of a key as the user wrote it: a URI, or the path of a file.
 
     Returns:
         True for a PKCS#11 URI, well written or not; False for a path.

@@ -42,7 +42,7 @@ LETTERS = {
     "R2": "another root that the client trusts, of a rogue or a company",
     "U": "a root that the client does not trust",
     "L′": "a certificate that an attacker made for the same name",
-    "K": "a certificate whose key is marked compromised in the client's pin set",
+    "K": "a certificate with a key that the client's pin set marks compromised",
 }
 LEGEND = "; ".join(f"{letter}: {meaning}" for letter, meaning in LETTERS.items()) + "."
 
@@ -171,7 +171,7 @@ class Cast:
 
     @cached_property
     def stolen_intermediate(self) -> Authority:
-        """R→K: an intermediate whose key was stolen."""
+        """R→K: an intermediate with a stolen key."""
         return self.root.intermediate(f"Intermediate K, {_WARNING}")
 
     @property

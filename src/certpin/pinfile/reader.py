@@ -92,7 +92,7 @@ def _warn(unknown: list[Unknown], text: str, path: Path) -> None:
         first.setdefault((each.name, each.known), each)
     for each in first.values():
         place = f"{path}:{places.line(each.key) or 1}"
-        words = f"{each.key[:_LONGEST_MESSAGE]} is not known here, and is left alone"
+        words = f"{each.key[:_LONGEST_MESSAGE]} is not known here, and is ignored"
         known = f"(known: {', '.join(each.known)})"
         warnings.warn(f"{place}: {words} {known}", PinFileWarning, stacklevel=2)
 

@@ -110,7 +110,7 @@ def _base64(text: str) -> bytes:
     strict = binascii.b2a_base64(digest, newline=False).decode()
     if strict != text:
         raise PinParseError(
-            f"{quoted(text)} is loose base64: other text stands for the same bytes",
+            f"{quoted(text)} is loose base64: another text has the same bytes",
             fix=f"write sha256/{strict}" if len(digest) == DIGEST_BYTES else _SPELLINGS,
         )
     return digest

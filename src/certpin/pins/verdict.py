@@ -36,7 +36,7 @@ class Verdict:
     """What was decided, from what, and why.
 
     ``decision`` is ``accept``, ``refuse``, or ``report``: let it pass and report it.
-    ``certificate`` is the one that decided: whose pin matched, or whose key is compromised.
+    ``certificate`` is the one that decided: it has the pin that matched, or the compromised key.
     A verdict has no truth value, so that nobody forgets to ask which one it is.
     """
 

@@ -20,7 +20,7 @@ _thread = threading.local()
 
 def hold_sigpipe() -> None:
     """Block SIGPIPE in this thread until ``release_sigpipe``."""
-    if not _AVAILABLE:
+    if not _SIGPIPE:
         return
     waiting = bool(_SIGPIPE & signal.sigpending())
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGPIPE)

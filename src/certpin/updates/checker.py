@@ -162,8 +162,8 @@ class Checker:
     def _notice_new_root(self) -> None:
         """Look at the known set under a root that came in since. Never raises.
 
-        Also after a check that failed: whoever holds back a set that the new keys have signed must
-        not make the old one look fresh.
+        Also after a check that failed: an attacker who holds back a set that the new keys have
+        signed must not make the old one look fresh.
         """
         known, store = self.enforced.known, self._source.store
         if known is None or known.superseded or not store.has_root(known.promise.root + 1):

@@ -45,8 +45,8 @@ def look(
     """Return the newest set: the known one itself if there is nothing new.
 
     Raises what ``refusals.understood`` understands. The clock of ``tuf.ngclient`` is the system's;
-    what it finds in date has to be so at ``now`` too. ``ask_root`` asks for the next root even if
-    the timestamp is the known one, which is a second request.
+    metadata that it accepts must also be valid at ``now``. ``ask_root`` asks for the next root even
+    if the timestamp is the known one, which is a second request.
     """
     if (
         known is not None

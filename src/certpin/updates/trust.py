@@ -183,8 +183,8 @@ def under(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
 def recovering(new: SignedSet, known: SignedSet | None, root: Root) -> SignedSet:
     """Return ``new``, marked if it may have a lower version than the set that was known before.
 
-    That is so if the newest root has replaced the targets keys that signed the known set: whoever
-    has the old ones could have given it any version. Other keys don't matter here, since only those
+    That is so if the newest root has replaced the targets keys that signed the known set: a thief
+    of the old ones could have given it any version. Other keys don't matter here, since only those
     of the targets decide on versions.
     """
     if known is None or new.superseded:
@@ -216,7 +216,7 @@ def require_following(new: AnyPinSet, current: AnyPinSet, *, same_root: bool = F
             f"more than {LARGEST_JUMP} versions ahead under one root",
             reason="jump",
             fix=f"publish a version up to {current.version + LARGEST_JUMP}; after that many, sign "
-            "a new root first. If nobody of yours chose that version, a targets key is stolen: "
+            "a new root first. If you did not choose that version, a targets key is stolen: "
             "certpin publish add-key NEW --role targets --replace KEYID",
         )
     if new.version < current.version:

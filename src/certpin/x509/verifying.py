@@ -57,7 +57,7 @@ def strict_advice(code: int, setting: str = _PIN_FILE_SETTING) -> str:
     if code not in _STRICT_RULES:
         return ""
     rule = _STRICT_RULES[code]
-    return f"the chain breaks {rule}: have its authority issued anew by that rule; or {setting}"
+    return f"the chain breaks {rule}: ask its authority for a chain that keeps it; or {setting}"
 
 
 def harden(context: ssl.SSLContext, *, strict: bool | None = None) -> None:

@@ -56,7 +56,7 @@ def _pin(der: bytes) -> Pin:
     return Pin.of_key(Certificate.from_der(der).spki_sha256)
 
 
-# What is wrong with STARTTLS happens before TLS: the server behind it is the honest one. Beside a
+# Attacks on STARTTLS happen before TLS: the server behind them is the honest one. Beside a
 # compromised key a live pin matches on purpose.
 APART = {Family.STARTTLS, Family.COMPROMISED}
 MUST_REFUSE = [

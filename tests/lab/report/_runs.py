@@ -84,7 +84,7 @@ def met(case: Case, *, gives: bool, style: Style = Style.LEAF, **fields: Any) ->
 def refused_too_late(case: Case, style: Style = Style.LEAF) -> Result:
     """A client that sends its data on every connection, and then reports an error."""
     made = met(case, gives=True, style=style).attempts[0]
-    return result(case, replace(made, ending=Ending(1, "not what was pinned\n")), style=style)
+    return result(case, replace(made, ending=Ending(1, "not the pinned key\n")), style=style)
 
 
 def not_run(case: Case, why: str = "it takes a key that is not here") -> Result:

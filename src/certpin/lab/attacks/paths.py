@@ -108,8 +108,8 @@ PATHS = (
         presents="L, I, K: the path is the honest one, and an intermediate that is marked "
         "compromised is still sent along",
         expected=ALL_ACCEPT,
-        guards="that a compromised key is looked for on the verified path only: a server whose "
-        "file still has the old intermediate is not locked out",
+        guards="that a compromised key is looked for on the verified path only: a server that "
+        "still sends the old intermediate is not refused",
         reference="RFC 8446 section 4.4.2",
         fix="look for compromised keys on the path that the TLS library verified, not among the "
         "certificates that were sent",

@@ -180,7 +180,7 @@ def _other_key(spot: _Spot) -> str:
 
 
 def _compromised(spot: _Spot) -> str:
-    """Rule 13 of the enforcement: on the path only. What is merely sent along decides nothing."""
+    """Rule 13 of the enforcement, on the path only: other certificates decide nothing."""
     refused = spot.strand.on_path and spot.place.compromised
     return "its key is marked compromised" if refused else ""
 

@@ -139,7 +139,7 @@ class Schedule:
         if case.clock:
             raise CannotServeError("it takes a client whose clock can be moved", fix=_BY_PROVE)
         if case.compromised:
-            raise CannotServeError("it takes a pin set of its own", fix=_BY_PROVE)
+            raise CannotServeError("it takes another pin set than the app has", fix=_BY_PROVE)
         cast = self.casts[host]
         script = case.play(cast)
         if script.canary_only:

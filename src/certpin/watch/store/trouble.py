@@ -37,7 +37,7 @@ class Trouble:
 
         Raises:
             StoreError: damage was met before. A write may still succeed then, in pages that are
-                intact, and what it stored could be lost with the file.
+                intact, and be lost with the file.
         """
         if self._damaged:
             raise store_error("damaged")

@@ -1,4 +1,4 @@
-"""What the service does with workers: each job goes to one, and only its result counts."""
+"""The service's end of workers: each job goes to one, and only its result counts."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ ONE_PROCESS = "0123456789abcdef"
 
 @dataclass
 class Site:
-    """A service over TLS, its pin file, and what its workers are started with."""
+    """A service over TLS with its pin file, and its workers."""
 
     scene: Scene
     folder: Path

@@ -6,8 +6,9 @@ dies is not heard any more, and its jobs go to another. A result counts only if 
 job, and it counts once: the row of the lease is locked in the transaction that writes the result
 down, and says afterwards that the job is done.
 
-The location is that of the token, and never what a worker says. NOT checked: that a worker saw what
-it says it saw. A machine that an attacker took over can lie about its own location, and no other.
+The location comes from the token, never from the body. NOT checked: that a worker really made the
+observations that it posts. An attacker who controls its machine can lie about that location, and
+about no other.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def hand_out(watch: Watch, worker: Worker, request: JobRequest) -> JobBatch:
 
 
 def keep(watch: Watch, worker: Worker, results: Sequence[Result]) -> list[Fate]:
-    """Write down the results of jobs that this worker holds, and say what became of each.
+    """Store the results of jobs that this worker holds. Returns the fate of each.
 
     Raises ``StoreError``: then nothing is written, and the worker sends them again.
     """
@@ -196,7 +197,7 @@ def _forget(connection: Connection, now: int) -> None:
 
 
 def _store(watch: Watch, worker: Worker, results: list[Result]) -> list[Fate]:
-    """Write results down. One that no database takes stands in no other's way."""
+    """Store results. One that no database takes does not hold up the others."""
     if not results:
         return []
     try:
@@ -270,7 +271,7 @@ def _targets(watch: Watch) -> tuple[Target, ...]:
 
 
 def _asked(watch: Watch) -> dict[Key, bool]:
-    """What this service asks; and whether at each address of the name."""
+    """Each target and location of this service, and whether it probes every address."""
     return {
         (*target.key, vantage): target.every_address
         for target in _targets(watch)

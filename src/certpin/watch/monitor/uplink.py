@@ -22,7 +22,7 @@ from certpin.errors import CertpinError, ConfigError, HostError, InputError, pin
 from certpin.pinfile import PinSet
 from certpin.pins import normalise
 from certpin.probe.words import describe
-from certpin.watch.access import tokens
+from certpin.watch.access import token_text
 from certpin.watch.access.roles import WORKER_JOBS, WORKER_RESULTS
 from certpin.watch.addresses import stays_here
 from certpin.watch.monitor.wire import (
@@ -89,7 +89,7 @@ class ServiceAccess:
         """The token. Raises ``ConfigError`` if it cannot be one: it is in no error."""
         secret = self.token()
         text = secret.reveal()
-        if tokens.parse(text) is None:
+        if token_text.parse(text) is None:
             raise ConfigError(
                 "this is no token of the service: letters are missing, or it is something else",
                 key=secret.key,

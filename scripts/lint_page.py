@@ -55,7 +55,7 @@ def _row(rule: LintRule) -> str:
 
 def _section(rule: LintRule) -> str:
     facts = [f"*{rule.severity}.* {_plain(rule.summary)} {_plain(rule.why)}"]
-    facts.append(f"**To do:** {_plain(rule.fix)}.")
+    facts.append(f"**Fix:** {_plain(rule.fix)}.")
     facts += [f"**Source:** {_plain(rule.source)}."] if rule.source else []
     examples = [f"Bad:\n\n{_block(rule.bad)}", f"Good:\n\n{_block(rule.good)}"]
     return "\n\n".join([f"## {rule.id}", *facts, *examples]) + "\n"

@@ -31,6 +31,7 @@ SOURCE = ROOT / "src" / "certpin"
 ORDER = (
     {"_version"},
     {"errors"},
+    {"support"},
     {"x509"},
     {"hsm"},
     {"pins"},

@@ -69,6 +69,7 @@ CORE = (
     "certpin/updates/",
     "certpin/rotation/",
     "certpin/lab/judge.py",
+    "certpin/support/",
 )
 
 # What would make the run inside measure, record, distribute or insist: none of its business.

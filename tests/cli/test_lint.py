@@ -68,7 +68,7 @@ def test_the_text_says_host_line_severity_rule_and_what_to_do(run: Run) -> None:
     assert lines == [
         "pins.toml: api.bank.example",
         "     9  error    no-backup: api.bank.example has only one pin, and no backup",
-        f"        to do: {RULES['no-backup'].fix}",
+        f"        fix: {RULES['no-backup'].fix}",
         "1 error, 0 warnings, 0 notes, 1 allowed in pins.toml",
         "",
         "Why is that a mistake? certpin explain no-backup",

@@ -14,6 +14,7 @@ import pytest
 
 from certpin.cli import choices
 from certpin.cli.findings import FORMATS
+from certpin.lab import Authority
 from certpin.lab.case import Style
 from certpin.lab.client import PATIENCE as CLIENT_PATIENCE
 from certpin.lab.session.protocols import PROTOCOLS as LAB_PROTOCOLS
@@ -24,12 +25,13 @@ from certpin.pins import Match, Mode
 from certpin.probe import DIAL_TIMEOUT, PROTOCOLS
 from certpin.rotation import Timing, format_duration
 from certpin.rotation.measured import CYCLE
-from certpin.rotation.simulate_fleet import MOST_CLIENTS, Fleet
+from certpin.rotation.simulate_fleet import MAX_CLIENTS, Fleet
 from certpin.x509.keys import KeyAlgorithm
 from tests.cli._registry import COMMANDS, GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 # Slow modules of the standard library, and the packages that certpin needs beside click.
 _SLOW = {"asyncio", "cryptography", "email", "http", "idna", "rich", "socket", "ssl", "tomli"}
@@ -115,6 +117,13 @@ def test_a_run_loads_what_it_needs_and_no_more(words: list[str], unneeded: set[s
     assert modules & unneeded == set()
 
 
+def test_a_certificate_in_a_file_needs_nothing_that_dials(tmp_path: Path) -> None:
+    file = tmp_path / "root.pem"
+    file.write_bytes(Authority("Root").pem)
+    (modules,) = _modules([["pin", str(file)]])
+    assert not {name for name in modules if name.startswith("certpin.probe")}
+
+
 def test_what_help_texts_name_is_what_the_library_has() -> None:
     assert choices.PINS_VARIABLE == PINS_VARIABLE
     assert get_args(Mode) == choices.MODES
@@ -129,7 +138,7 @@ def test_what_help_texts_name_is_what_the_library_has() -> None:
     assert tuple(sorted(LAB_PROTOCOLS)) == choices.LAB_PROTOCOLS
     assert choices.CLIENT_SECONDS == CLIENT_PATIENCE
     assert choices.CYCLE_DAYS == CYCLE
-    assert choices.MOST_CLIENTS == MOST_CLIENTS
+    assert choices.MAX_CLIENTS == MAX_CLIENTS
     usual = Fleet()
     assert usual.clients == choices.USUAL_CLIENTS
     assert f"{float(usual.stragglers * 100):g}%" == choices.USUAL_STRAGGLERS

@@ -278,4 +278,12 @@ MUTATIONS = [
         "",
         _R10 + "a_match_is_not_recalled_for_other_certificates",
     ),
+    Mutation(
+        3,
+        "certpin/tls/gate.py",
+        "            hold_sigpipe()  # ",
+        "            # ",
+        "tests/tls/test_sigpipe.py::"
+        "test_a_refusal_is_raised_whatever_sigpipe_does[SIG_DFL-TLSv1_3]",
+    ),
 ]

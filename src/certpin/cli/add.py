@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,7 @@ def add(
     name: str | None,
     backup: Backup,
     known: str | None,
+    strict: bool | None,
     dialling: Dialling,
     as_json: bool,
     **wishes: Any,
@@ -101,8 +103,9 @@ def add(
     from certpin.pins import HostPattern
 
     _refuse_unsafe(backup, **wishes)
-    if dialling.strict is not None and dialling.ca_file is None:
-        option = "--strict-x509" if dialling.strict else "--no-strict-x509"
+    dialling = replace(dialling, strict=strict)
+    if strict is not None and dialling.ca_file is None:
+        option = "--strict-x509" if strict else "--no-strict-x509"
         raise click.UsageError(f"{option} is for a host with its own authority: add --ca-file FILE")
     endpoint = dialling.endpoint(host)
     pattern = HostPattern.parse(endpoint.name)

@@ -64,7 +64,7 @@ def _facts(rule: LintRule) -> dict[str, Any]:
 def _explain(rule: LintRule) -> None:
     click.secho(rule.id, bold=True, nl=False)
     click.echo(f": {rule.severity}")
-    for text in (rule.summary, rule.why, f"To do: {rule.fix}.", _source(rule), _allowing(rule)):
+    for text in (rule.summary, rule.why, f"fix: {rule.fix}", _source(rule), _allowing(rule)):
         if text:
             click.echo("\n" + fold(text, sys.stdout))
     for title, example in (("Bad:", rule.bad), ("Good:", rule.good)):

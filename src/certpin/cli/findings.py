@@ -88,7 +88,7 @@ def _print_finding(finding: LintFinding) -> None:
     click.secho(f"{finding.severity:<7}", nl=False, fg=_COLOURS[finding.severity])
     text = f"  {finding.rule}: {finding.message}"
     click.echo(fold(text, sys.stdout, taken=len(place) + 7).rstrip())
-    click.echo(fold(f"{'':>8}to do: {' '.join(finding.fix.split())}", sys.stdout))
+    click.echo(fold(f"{'':>8}fix: {' '.join(finding.fix.split())}", sys.stdout))
 
 
 def _summary(each: Linted) -> str:

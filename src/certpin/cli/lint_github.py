@@ -22,6 +22,6 @@ def annotation(found: LintFinding) -> str:
     """A finding as one line."""
     file = printable(found.file).translate(_PROPERTY)
     title = f"certpin {found.rule}".translate(_PROPERTY)
-    text = f"{printable(found.message)}\nto do: {printable(' '.join(found.fix.split()))}"
+    text = f"{printable(found.message)}\nfix: {printable(' '.join(found.fix.split()))}"
     place = f"file={file},line={found.line},title={title}"
     return f"::{_COMMANDS[found.severity]} {place}::{text.translate(_DATA)}"

@@ -55,7 +55,7 @@ def _result(found: LintFinding) -> dict[str, Any]:
         "ruleId": found.rule,
         "ruleIndex": _NUMBERS[found.rule],
         "level": found.severity,
-        "message": _message(f"{found.message}\nTo do: {found.fix}"),
+        "message": _message(f"{found.message}\nfix: {found.fix}"),
         "locations": [_location(found)],
         "partialFingerprints": {"certpinLint/v1": _fingerprint(found)},
         "suppressions": [allowed] if found.allowed else [],

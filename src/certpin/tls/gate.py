@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.tls.calling import called_now
 from certpin.tls.check import PinCheck
+from certpin.tls.sigpipe import hold_sigpipe, release_sigpipe
 from certpin.x509.stdlib import OpenSSLContext
 
 if TYPE_CHECKING:
@@ -118,6 +119,9 @@ class Gate(PinCheck):
         except OSError as exc:
             self._fail(exc)
             raise
+        except BaseException:
+            release_sigpipe()
+            raise
         if self.finished:
             return raw
         if self._refusal is not None:
@@ -156,11 +160,13 @@ class Gate(PinCheck):
         try:
             self.judge_early(self._raw)
         except BaseException as exc:  # noqa: BLE001  # do_handshake raises it
+            hold_sigpipe()  # OpenSSL writes the last flight now, to a socket that is shut
             self._refuse(exc)
             if not isinstance(exc, Exception):
                 self._interrupt = exc
 
     def _raise_early_refusal(self) -> None:
+        release_sigpipe()
         interrupt, self._interrupt = self._interrupt, None
         if interrupt is not None:
             raise interrupt

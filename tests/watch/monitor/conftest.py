@@ -46,7 +46,7 @@ class Scene:
         """One round of a monitor that was just started; how many results it stored."""
         rounds = Rounds(self.watch, threading.Event())
         try:
-            return rounds.go().asked
+            return rounds.go()
         finally:
             rounds.let_go()
 
@@ -89,7 +89,7 @@ def scene_of(
     data: dict[str, Any],
 ) -> Scene:
     (folder / "root.pem").write_bytes(root.pem)
-    more = {"nats": data.pop("nats")} if "nats" in data else {}
+    more = {name: data.pop(name) for name in ("listen", "tls") if name in data}
     settings = Settings(monitor=monitor.read(Table({"timeout": "5s"} | data, "monitor")), **more)
     now = [datetime.now(UTC).replace(microsecond=0)]
     watched = Watched([folder / "pins.toml"])

@@ -92,6 +92,13 @@ MUTATIONS: list[Mutation] = [
         "trouble.py::test_a_write_that_fails_is_a_trouble_until_one_goes_through_and_a_while_longer",
     ),
     _rule(
+        "nothing is written to a file that is known to be damaged",
+        "trouble.py",
+        "        if self._damaged:\n            raise",
+        "        if False:\n            raise",
+        "trouble.py::test_after_damage_nothing_is_written",
+    ),
+    _rule(
         "who slept is not who holds it now",
         "leases.py",
         "        & (LEASES.c.term == lease.term)\n",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from certpin.probe import Endpoint
-from certpin.watch.monitor.wire import MOST_BYTES, Certificates, Job, Result, Seen
+from certpin.watch.monitor.wire import MOST_BYTES, Certificates, Job, Result, Seen, encoded_size
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Answer:
     def result(self, at: float) -> Result:
         """All of it. Chains that no message could carry are left out, and that is said."""
         job, seen, certificates = self.job, self.seen, tuple(self.certificates)
-        size = sum(map(len, certificates))
+        size = encoded_size(certificates)
         if len(certificates) > _MOST_CERTIFICATES or size > MOST_BYTES - _ROOM:
             words = "its certificates are more than a result can hold"
             seen = [Seen(each.address, "unreachable", each.edge, problem=words) for each in seen]

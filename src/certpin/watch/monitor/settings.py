@@ -38,7 +38,7 @@ KNOWN: tuple[str, ...] = (
     *_NUMBERS,
 )
 _KNOWN_OF_HOST = ("connect", "every_address", "name", "port", "starttls", "vantages")
-# A vantage is a token of a subject of NATS too.
+# A vantage is part of the scope of a token, and a label of metrics.
 _VANTAGE = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from contextlib import closing, contextmanager, suppress
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, StoreError
 from certpin.pinfile.writing import sync_folder
+from certpin.support import locks
 from certpin.watch.store.failures import reason_of, store_error
 from certpin.watch.store.on_sqlite import BUSY
 from certpin.x509 import printable
@@ -115,13 +115,10 @@ def _claim(part: Path, target: Path) -> int:
     """Open the part, and lock it: whoever has the lock is alive, and writes it."""
     with _unwritable(target):
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Between the two, another process may have finished it: then it is no part any more.
-        if os.fstat(descriptor).st_ino == part.stat().st_ino:
+    with suppress(OSError):
+        # Another process may have finished the part between opening and locking it.
+        if locks.try_lock(descriptor) and os.fstat(descriptor).st_ino == part.stat().st_ino:
             return descriptor
-    except OSError:
-        pass
     os.close(descriptor)
     raise StoreError(
         f"{printable(str(target))} is being written by somebody else",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.probe.checkup import in_days
+from certpin.pins.explain import in_days
 from certpin.rotation.adoption import policy_in
 from certpin.rotation.gate import expiry
 from certpin.rotation.timing import in_utc

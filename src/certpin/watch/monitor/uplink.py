@@ -19,7 +19,7 @@ from certpin.clients.httpx2 import AsyncPinnedClient
 from certpin.errors import CertpinError, ConfigError, HostError, InputError, pin_error
 from certpin.pinfile import PinSet
 from certpin.pins import normalise
-from certpin.probe.words import describe
+from certpin.probe import describe_error
 from certpin.watch.access import tokens
 from certpin.watch.access.roles import WORKER_JOBS, WORKER_RESULTS
 from certpin.watch.addresses import stays_here
@@ -245,7 +245,7 @@ def _verifying(ca_file: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as exc:  # ssl.SSLError is one
         raise ConfigError(
-            f"{ca_file} cannot be used: {describe(exc)}",
+            f"{ca_file} cannot be used: {describe_error(exc)}",
             key="--ca-file",
             fix="a file of PEM certificates that this user can read",
         ) from exc
@@ -266,7 +266,7 @@ def _failure(exc: Exception, access: ServiceAccess) -> ServiceError:
             )
         if isinstance(each, ssl.SSLError):
             return ServiceError(
-                f"TLS with {url} fails: {describe(each)}",
+                f"TLS with {url} fails: {describe_error(each)}",
                 "check that the port speaks TLS: tls_certificate and tls_key in the service's "
                 "watch.toml, or a proxy before it",
                 "away",
@@ -274,9 +274,9 @@ def _failure(exc: Exception, access: ServiceAccess) -> ServiceError:
     if isinstance(exc, httpx2.TimeoutException):
         problem = "it did not answer in time"
     else:
-        problem = next((describe(e) for e in _causes(exc) if getattr(e, "errno", None)), "")
+        problem = next((describe_error(e) for e in _causes(exc) if getattr(e, "errno", None)), "")
     return ServiceError(
-        f"{url} cannot be reached: {problem or describe(exc)}",
+        f"{url} cannot be reached: {problem or describe_error(exc)}",
         "check the address, and that this machine may connect to it (a firewall, a proxy: "
         "HTTPS_PROXY)",
         "away",

@@ -98,14 +98,14 @@ MUTATIONS = [
     Mutation(
         "misspelt keys",
         "certpin/pinfile/fields.py",
-        "if meant := meant_by(name, known):",
+        "if meant := closest_key(name, known):",
         "if meant := '':",
         _READING + "test_a_key_that_looks_like_a_known_one_is_refused[trust]",
     ),
     Mutation(
         "misplaced keys",
         "certpin/pinfile/reader.py",
-        "if table := table_of(each.name):",
+        "if table := intended_table(each.name):",
         "if table := '':",
         _READING + "test_a_key_that_looks_like_a_known_one_is_refused[a host's in a pin]",
     ),

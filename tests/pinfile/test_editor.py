@@ -232,7 +232,7 @@ def test_hosts_in_one_list_are_not_edited_and_the_error_says_how_to_write_them(
     path = tmp_path / "pins.toml"
     path.write_text(INLINE, encoding="utf-8")
     editor = PinFileEditor.open(path)
-    with pytest.raises(PinFileError, match="cannot be edited as it is written") as caught:
+    with pytest.raises(PinFileError, match="cannot be edited in its present form") as caught:
         editor.add_host(POLICY)
     assert "[[host]]" in caught.value.fix
     assert editor.text == INLINE
@@ -248,7 +248,7 @@ def test_a_version_that_is_not_found_is_not_raised(tmp_path: Path, line: str) ->
     path = tmp_path / "pins.toml"
     path.write_text(GOOD.replace("version = 12", line), encoding="utf-8")
     editor = PinFileEditor.open(path)
-    with pytest.raises(PinFileError, match="cannot be edited as it is written") as caught:
+    with pytest.raises(PinFileError, match="cannot be edited in its present form") as caught:
         editor.raise_version()
     assert "version = 13" in caught.value.fix
     assert editor.text == path.read_text(encoding="utf-8")
@@ -320,7 +320,7 @@ def test_anchors_are_named_as_they_will_be_found(tmp_path: Path) -> None:
 def test_anchors_are_not_lost_in_silence(own: bool, trust: str) -> None:
     fields = {"trust": kit.anchors(Authority("Private"))} if own else {}
     editor = PinFileEditor(Path("pins.toml"), GOOD, before=GOOD)
-    with pytest.raises(ConfigError, match="anchors of its own") as caught:
+    with pytest.raises(ConfigError, match="a policy with trust anchors") as caught:
         editor.add_host(kit.policy("new.example", **fields), trust=trust)
     assert caught.value.key == "trust"
 
@@ -414,7 +414,7 @@ def test_what_somebody_else_wrote_meanwhile_is_not_overwritten(tmp_path: Path) -
     path = tmp_path / "pins.toml"
     editor = _editor(path)
     path.write_text(GOOD + "# mine\n", encoding="utf-8")
-    with pytest.raises(PinFileError, match="changed it meanwhile"):
+    with pytest.raises(PinFileError, match="has changed it"):
         editor.save()
     assert path.read_text(encoding="utf-8").endswith("# mine\n")
 
@@ -425,9 +425,9 @@ def test_a_file_that_came_or_went_meanwhile_is_not_overwritten(tmp_path: Path) -
     editor.add_host(POLICY)
     editor.raise_version()
     path.write_text(GOOD, encoding="utf-8")
-    with pytest.raises(PinFileError, match="changed it meanwhile"):
+    with pytest.raises(PinFileError, match="has changed it"):
         editor.save()
     editor = PinFileEditor.open(path)
     path.unlink()
-    with pytest.raises(PinFileError, match="changed it meanwhile"):
+    with pytest.raises(PinFileError, match="has changed it"):
         editor.save()

@@ -166,7 +166,7 @@ def test_what_cannot_be_edited_safely_is_refused_and_left_alone(text: str) -> No
     ]
     for edit in edits:
         edited = editor(text)
-        with pytest.raises(PinFileError, match="cannot be edited as it is written") as caught:
+        with pytest.raises(PinFileError, match="cannot be edited in its present form") as caught:
             edit(edited)
         assert "[[host.pin]]" in caught.value.fix
         assert edited.text == text

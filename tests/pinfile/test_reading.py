@@ -17,7 +17,7 @@ import certpin
 from certpin.errors import PinFileError
 from certpin.lab import Authority
 from certpin.pinfile import PINS_VARIABLE, PinFileWarning, PinSet, disk
-from certpin.pinfile.fields import meant_by
+from certpin.pinfile.fields import closest_key
 from certpin.pinfile.reader import DEBUG_KEYS, HOST_KEYS, PIN_KEYS, TOP_KEYS
 from certpin.pins import HostPattern, HostPin, HostPolicy
 from tests.pinfile._files import FULL, GOOD, HEAD, HOST, ONE, PINS, TWO, WHOLE
@@ -244,13 +244,13 @@ def test_every_slip_of_the_pen_resembles_the_known_key(
     )
     for slip in slips:
         if slip not in keys:
-            assert meant_by(slip, keys)
+            assert closest_key(slip, keys)
 
 
 def test_no_known_key_looks_like_another() -> None:
     for keys in TABLES:
         for name in keys:
-            assert not meant_by(name, [each for each in keys if each != name])
+            assert not closest_key(name, [each for each in keys if each != name])
 
 
 def test_a_file_of_another_schema_gives_no_warnings_about_its_keys() -> None:

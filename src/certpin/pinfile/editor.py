@@ -186,7 +186,7 @@ class PinFileEditor:
         self._replace(
             _VERSION.sub(rf"\g<1>{version}", self._text, count=1),
             {**data, "version": version},
-            fix=f"write `version = {version}` on a line of its own, near the top",
+            fix=f"write `version = {version}` on a separate line, near the top",
         )
 
     def _place(self, data: dict[str, Any], pattern: str, pin: Pin) -> tuple[int, int]:

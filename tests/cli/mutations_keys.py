@@ -8,7 +8,6 @@ _MOVES = "certpin/cli/rotate/transitions.py"
 _AIM = "certpin/cli/keyref.py"
 _CSR = "certpin/cli/rotate/keys.py"
 _BACKUP = "certpin/cli/backup.py"
-_REQUEST = "certpin/x509/request.py"
 _SIGNING = "certpin/x509/signing.py"
 
 _RENEWAL = "tests/cli/test_rotate_renewal.py::"
@@ -69,10 +68,10 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a request is verified",
-        _REQUEST,
+        _SIGNING,
         "if not load_der_x509_csr(request).is_signature_valid:",
         "if False:",
-        "tests/x509/test_request.py::test_a_key_that_signs_something_else_makes_no_request",
+        "tests/x509/test_signing.py::test_a_request_with_an_invalid_signature_is_refused",
     ),
     Mutation(
         "an RSA-PSS key keeps its pin or has no request",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import ConfigError
 from certpin.formats.format import MAX_SOURCE_BYTES
-from certpin.pinfile.writing import write_atomically
+from certpin.pinfile.disk import write_atomically
 from certpin.x509 import printable
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
-"""The chains that OpenSSL holds for a connection, read from its own object.
+"""Read the chains of a connection from OpenSSL.
 
-``SSLSocket`` has had methods for them since Python 3.13; the object beneath (``_sslobj``) has had
-them since 3.10. All versions are read the same way here.
+``SSLSocket`` has methods for them since Python 3.13; the wrapped object (``_sslobj``) has them
+since 3.10, so it is used in all versions.
 """
 
 from __future__ import annotations
@@ -12,16 +12,23 @@ _ENCODING_DER = 2  # _ssl.ENCODING_DER: the value of X509_FILETYPE_ASN1 (openssl
 
 
 def verified_chain(raw: Any) -> tuple[bytes, ...]:
-    """The chain that OpenSSL verified, as DER, leaf first, up to the trust anchor; or empty.
+    """Return the chain that OpenSSL verified, as DER, leaf first, up to the trust anchor.
 
-    Only of worth after a full handshake with verification on: under ``CERT_NONE`` it is whatever
-    the peer sent, and a resumed session has none.
+    It is meaningful only after a full handshake with verification: under ``CERT_NONE`` it is
+    unverified, and a resumed session has none.
+
+    Args:
+        raw: the ``_sslobj`` of a socket or an SSL object.
+
+    Returns:
+        The certificates; empty if there are none.
+
     """
     return _der(raw.get_verified_chain())
 
 
 def served_chain(raw: Any) -> tuple[bytes, ...]:
-    """The certificates that the server sent, as DER, in its order. Nothing about them is proven."""
+    """Return the certificates that the server sent, as DER, in its order. They prove nothing."""
     return _der(raw.get_unverified_chain())
 
 

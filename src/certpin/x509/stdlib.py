@@ -1,12 +1,12 @@
-"""Python's own ``ssl`` classes, also if a library replaced them in the module ``ssl``.
+"""Python's own ``ssl`` classes, even if a library replaced them in the module ``ssl``.
 
 ``truststore.inject_into_ssl()`` (pip-system-certs calls it when Python starts), gevent and eventlet
-replace ``ssl.SSLContext`` and ``ssl.SSLSocket`` by their classes. Two things follow:
+replace ``ssl.SSLContext`` and ``ssl.SSLSocket`` with their classes. This has two effects:
 
-- A class that is based on the replacement, or made from it, is not the context that certpin asked
-  for: truststore's takes its roots from the platform, whatever it was given.
+- A subclass or an instance of the replacement is not the context that certpin needs: that of
+  truststore uses the roots of the platform instead of the ones that it was given.
 - The setters of Python's ``SSLContext`` read the name ``SSLContext`` from the module, find the
-  replacement there, and call themselves without end. ``OwnSSLContext`` sets the same directly.
+  replacement there, and recurse without end. ``OwnSSLContext`` sets the values directly.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def _set_directly(name: str) -> Any:
 
 
 class OwnSSLContext(_StdlibContext):
-    """``ssl.SSLContext`` as Python defines it, which works beside a replacement."""
+    """``ssl.SSLContext`` as Python defines it, which works in spite of a replacement."""
 
-    @property  # type: ignore[misc]  # it can't be set: an instance has the class that it has
+    @property  # type: ignore[misc]  # read-only: the class of an instance never changes
     def __class__(self) -> type:
-        """For ``isinstance(context, ssl.SSLContext)`` in libraries, which read the replacement."""
+        """Let libraries succeed with ``isinstance(context, ssl.SSLContext)`` and a replacement."""
         replacement: type = ssl.SSLContext
         return type(self) if issubclass(type(self), replacement) else replacement
 

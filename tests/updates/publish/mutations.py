@@ -128,7 +128,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "what others left is not swept",
-        "certpin/pinfile/writing.py",
+        "certpin/pinfile/disk.py",
         "if left and known.fullmatch(left[1]) and path.is_file()",
         "if left and path.is_file()",
         "tests/updates/publish/test_folder.py::test_only_what_a_killed_run_left_is_swept",

@@ -277,7 +277,7 @@ def _require(package: str, what: str) -> None:
 
 def _draw(host: HostSimulation, fleet: Fleet, path: Path) -> None:
     from certpin.cli.rotate.simulate_plot import draw
-    from certpin.pinfile.writing import write_atomically
+    from certpin.pinfile.disk import write_atomically
 
     write_atomically(path, draw(host, fleet, path.suffix.lower().removeprefix(".")))
 

@@ -1,4 +1,4 @@
-"""The chains of a connection, read from OpenSSL's own object on every Python."""
+"""The chains of a connection, read from OpenSSL's object on every Python."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from certpin.lab import Authority, LabServer
 from certpin.x509.openssl import served_chain, verified_chain
 
 
-def test_the_verified_chain_ends_at_the_root_and_the_served_one_is_what_was_sent() -> None:
+def test_the_verified_chain_ends_at_the_root_and_the_served_chain_is_unchanged() -> None:
     root = Authority("Chain Root")
     below = root.intermediate("Chain Intermediate")
     identity = below.issue("chain.example")

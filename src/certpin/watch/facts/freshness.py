@@ -13,6 +13,8 @@ from certpin.watch.facts.hosts import names
 from certpin.watch.facts.limits import USUAL, Limits
 from certpin.watch.facts.queue import Queue, queue
 from certpin.watch.facts.room import Part, room
+from certpin.watch.facts.sweeps import Sweep, sweeps
+from certpin.watch.facts.window import Window, window
 from certpin.watch.store.durability import weaknesses
 from certpin.watch.store.leap import believed
 from certpin.watch.store.tables.leases import LEASES
@@ -60,7 +62,8 @@ class Freshness(msgspec.Struct, frozen=True):
     ``problems`` are pin files and journals that cannot be read: their last good content counts.
     ``unwritable`` is the word for why the store takes nothing from this process now, empty where it
     does; ``weaknesses`` are settings of the database that may lose what was answered;
-    ``held_until`` is until when nothing is deleted, because the clock leapt.
+    ``held_until`` is until when nothing is deleted, because the clock leapt; ``sweeps`` is how
+    retention of each kind ended last, and ``window`` for how long repeated reports are recognised.
     """
 
     now: datetime
@@ -77,6 +80,13 @@ class Freshness(msgspec.Struct, frozen=True):
     unwritable: str = ""
     weaknesses: tuple[str, ...] = ()
     held_until: datetime | None = None
+    sweeps: tuple[Sweep, ...] = ()
+    window: Window | None = None
+
+    @property
+    def failing(self) -> tuple[Sweep, ...]:
+        """The kinds of rows that retention does not delete at present."""
+        return tuple(each for each in self.sweeps if each.reason)
 
     @property
     def full(self) -> tuple[Part, ...]:
@@ -111,6 +121,8 @@ def freshness(
         unwritable,
         weaknesses(connection),
         moment_or_none(belief.held_until) if belief else None,
+        sweeps(connection, now),
+        window(connection, now, limits),
     )
 
 

@@ -26,7 +26,7 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench attacks formats proof rules suffixes
-.PHONY: clean dart picture python revision htmx pages unstable
+.PHONY: clean dart mutations picture python revision htmx pages unstable
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -56,7 +56,10 @@ test: python ## Run everything: real peers, lint, types, all tests, other Python
 suite: setup ## Run all tests with the branch coverage gate.
 	@$(SETUP) .venvs/niquests requirements/niquests.txt
 	@echo "== whole suite with branch coverage"
-	@CERTPIN_RUN="$$($(RUN) -V), whole suite" $(PYTEST) --cov --cov-report=term
+	@CERTPIN_RUN="$$($(RUN) -V), whole suite" $(PYTEST) -m "not mutation" --cov --cov-report=term
+
+mutations: setup dart ## Remove each rule of the source in turn: its test has to fail (make test: the core's).
+	@$(PYTEST) tests/test_mutations.py tests/formats/flutter/test_mutations.py
 
 lint: setup ## Check style, formatting and the lock files; change nothing.
 	@echo "== lint"

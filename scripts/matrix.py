@@ -25,7 +25,16 @@ def main() -> None:
     passed = [_latest(each) for each in pythons.supported() if each != pythons.running()]
     passed.append(_lowest())
     if not all(passed):
-        fail("a run on another Python failed", "read its output above")
+        _print_failures()
+        fail("a run on another Python failed", "read the failures above")
+
+
+def _print_failures() -> None:
+    """Repeat the failures at the end of the output: a CI log may keep nothing else."""
+    for run in record.read():
+        for test, error in run.failures.items():
+            say(f"failed: {run.name}: {test}")
+            print(error, flush=True)
 
 
 def _latest(version: str) -> bool:

@@ -18,12 +18,16 @@ REQUIRE_ALL = "CERTPIN_REQUIRE_ALL"  # with 1, what is left out is a failure
 
 @dataclass
 class Run:
-    """One run of the suite, or one that could not be. ``left_out`` counts tests by reason."""
+    """One run of the suite, or one that could not be.
+
+    ``left_out`` counts tests by reason. ``failures`` holds the error of each test that failed.
+    """
 
     name: str
     passed: int = 0
     failed: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
 
     @property
     def must_not_be(self) -> bool:
@@ -40,7 +44,7 @@ def append(run: Run) -> None:
 
 def read() -> list[Run]:
     """The runs that were kept, in their order."""
-    path = Path(os.environ[FILE])
+    path = Path(os.environ.get(FILE, os.devnull))
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return [Run(**json.loads(line)) for line in lines]
 

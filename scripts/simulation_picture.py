@@ -7,10 +7,10 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from certpin.cli.aim import Aim
-from certpin.cli.rotate_simulate import Wanted, story_of
-from certpin.cli.rotate_simulate_case import Case
-from certpin.cli.rotate_simulate_plot import drawn
+from certpin.cli.keyref import Aim
+from certpin.cli.rotate.simulate import Wanted, story_of
+from certpin.cli.rotate.simulate_plot import drawn
+from certpin.cli.rotate.simulate_views import Case
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet
 from certpin.rotation import Field, Situation, Timing, Version
 from certpin.rotation.simulate import simulate

@@ -24,6 +24,7 @@ import pytest
 from scripts import peers, record
 
 _LEFT_OUT = "left out: "
+_LONGEST_FAILURE = 1500  # characters: the error, and where it was raised
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -76,12 +77,12 @@ class _Tally:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.run.passed += report.when == "call" and report.passed
-        self.run.failed += report.failed
+        self._count_failure(report)
         if report.skipped and not hasattr(report, "wasxfail"):
             self.skipped[report.nodeid] = _reason(report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        self.run.failed += report.failed
+        self._count_failure(report)
         if report.skipped:
             self.skipped[report.nodeid] = _reason(report)
 
@@ -104,6 +105,11 @@ class _Tally:
             for name, reason in silent.items():
                 terminalreporter.write_line(f"{name}: {reason or 'no reason'}")
             terminalreporter.write_line(f"  fix: run it, or give a reason like '{_LEFT_OUT}…'")
+
+    def _count_failure(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.failed:
+            self.run.failed += 1
+            self.run.failures[report.nodeid] = report.longreprtext[-_LONGEST_FAILURE:]
 
     def _left_out(self) -> list[str]:
         reasons = self.skipped.values()

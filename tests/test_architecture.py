@@ -16,7 +16,7 @@ import pytest
 from certpin.cli.group import function_name
 from certpin.cli.main import COMMANDS
 from certpin.formats import FORMATS
-from certpin.pinfile.lint import RULES
+from certpin.lint import RULES
 from certpin.probe.starttls import PROTOCOLS
 from certpin.reports.codecs import CODECS
 from certpin.watch.alerts.rules import RULES as ALERT_RULES
@@ -31,11 +31,12 @@ SOURCE = ROOT / "src" / "certpin"
 ORDER = (
     {"_version"},
     {"errors"},
+    {"support"},
     {"x509"},
     {"hsm"},
     {"pins"},
     {"pinfile", "tls", "probe", "formats", "reports"},
-    {"clients", "rotation", "updates", "lab"},
+    {"lint", "clients", "rotation", "updates", "lab"},
     {"watch"},
     {"cli", "pytest_plugin"},
     {"__init__", "__main__"},  # the faces: they import what they show, and nobody imports them
@@ -231,7 +232,7 @@ REGISTRIES = {
     "cli": _commands,
     "clients": _clients,
     "formats": lambda: list(FORMATS),
-    "pinfile/lint/rules": _rules,
+    "lint": _rules,
     "probe/starttls": _protocols,
     "reports/codecs": _codecs,
     "watch/alerts/rules": _alert_rules,
@@ -239,7 +240,10 @@ REGISTRIES = {
 
 
 def _has_file(folder: str, entry: str) -> bool:
-    """Whether there is a module, or a package, of this name."""
+    """Return True if an entry has a module or a package, or is in the file of its family."""
+    if folder == "lint":
+        files = (SOURCE / folder).glob("*.py")
+        return sum(f'    "{entry}",\n' in file.read_text(encoding="utf-8") for file in files) == 1
     path = SOURCE / folder / function_name(entry)
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 

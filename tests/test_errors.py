@@ -8,6 +8,7 @@ import pickle
 import re
 import ssl
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -165,8 +166,8 @@ def test_a_refusal_is_a_certificate_failure_as_openssl_would_report_it(name: str
     assert isinstance(error, ValueError)
     assert (error.verify_code, error.verify_message) == (50, "wrong")
     assert (error.reason, error.library) == ("CERTIFICATE_VERIFY_FAILED", "SSL")
-    assert (error.errno, error.strerror) == (1, "wrong\n  what to do: do it")
-    assert str(error) == "wrong\n  what to do: do it"
+    assert (error.errno, error.strerror) == (1, "wrong\n  fix: do it")
+    assert str(error) == "wrong\n  fix: do it"
 
 
 def test_the_message_of_a_verification_is_one_line() -> None:
@@ -264,3 +265,13 @@ def test_a_refusal_is_found_in_a_circle() -> None:
     circle = _circle()
     circle.args = (*circle.args, REFUSAL)
     assert pin_error(circle) is REFUSAL
+
+
+def test_a_fix_has_one_label_everywhere() -> None:
+    """Pages of the monitoring service say it in a sentence; everything else prints `fix: …`."""
+    package = Path(certpin.__file__).parent
+    sources = [path for path in package.rglob("*.py") if "web" not in path.parts]
+    assert len(sources) > 300
+    label = re.compile(r"[\"n ](?:what to do|to do): ", re.IGNORECASE)
+    others = [str(path) for path in sources if label.search(path.read_text(encoding="utf-8"))]
+    assert not others

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -62,9 +62,9 @@ def run(
     return _run
 
 
-def kept(record: Path) -> dict[str, object]:
+def kept(record: Path) -> dict[str, Any]:
     (line,) = record.read_text().splitlines()
-    run: dict[str, object] = json.loads(line)
+    run: dict[str, Any] = json.loads(line)
     return run
 
 
@@ -77,7 +77,23 @@ def test_a_left_out_test_is_told_and_recorded(
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(["* left out *", "1 tests: nginx is not installed"])
     left_out = {"nginx is not installed": 1}
-    assert kept(record) == {"name": "a run", "passed": 1, "failed": 0, "left_out": left_out}
+    assert kept(record) == {
+        "name": "a run",
+        "passed": 1,
+        "failed": 0,
+        "left_out": left_out,
+        "failures": {},
+    }
+
+
+@pytest.mark.slow
+def test_the_record_keeps_the_error_of_each_failed_test(
+    run: Callable[..., Run], record: Path
+) -> None:
+    run("def test_it():\n    assert 1 == 2\n" + PASSES, "-p", "xdist.plugin", "-n", "2")
+    ((name, error),) = kept(record)["failures"].items()
+    assert name.endswith("::test_it")
+    assert "assert 1 == 2" in error
 
 
 @pytest.mark.slow
@@ -222,4 +238,16 @@ def test_children_start_with_default_signals_under_nohup(pytester: pytest.Pytest
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     env = {**inherited, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_hypothesis_runs_where_ci_is_in_the_environment() -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("CERTPIN_")}
+    first = (
+        "tests/pins/test_hosts.py::test_a_normalised_host_is_normalised_already_and_junk_is_refused"
+    )
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-cov", first]
+    done = subprocess.run(
+        words, cwd=ROOT, env={**env, "CI": "true"}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout

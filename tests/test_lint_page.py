@@ -1,16 +1,16 @@
-"""docs/lint.md says what the registry says."""
+"""docs/lint.md agrees with the registry of the lint rules."""
 
 from __future__ import annotations
 
-from certpin.pinfile.lint import RULES
+from certpin.lint import RULES
 from scripts import lint_page
 
 
-def test_the_page_is_not_stale() -> None:
+def test_lint_page_is_current() -> None:
     assert lint_page.TARGET.read_text(encoding="utf-8") == lint_page.text(), "make rules"
 
 
-def test_the_page_has_every_rule_once_with_both_examples() -> None:
+def test_lint_page_has_every_rule_once_with_both_examples() -> None:
     page = lint_page.text()
     lines = page.splitlines()
     for name in RULES:
@@ -20,7 +20,7 @@ def test_the_page_has_every_rule_once_with_both_examples() -> None:
         assert "  # <- here\n" in section
 
 
-def test_what_a_rule_says_is_no_markup() -> None:
+def test_lint_page_escapes_markup() -> None:
     assert lint_page._plain(r"a|b *c* _d_ <e> `f` [g] \0") == (
         r"a\|b \*c\* \_d\_ \<e> \`f\` \[g] \\0"
     )

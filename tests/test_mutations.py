@@ -1,4 +1,8 @@
-"""Each rule is taken out of a copy of the source, and its test has to fail: it proves the tests."""
+"""Each rule is removed from a copy of the source, and its test has to fail: it proves the tests.
+
+`make test` runs the mutations of what certpin exists for (``CORE``), `make mutations` all of them.
+Select those of one rule by its number: ``pytest tests/test_mutations.py -k rule-4``.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,8 @@ import certpin
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _pytest.mark import ParameterSet
+
     from tests._mutation import Mutation
 
 REPOSITORY = Path(__file__).parents[1]
@@ -38,7 +44,7 @@ LISTS = (
     "tests.lab.session.mutations",
     "tests.lab.session.mutations_starttls",
     "tests.lab.transport.mutations",
-    "tests.pinfile.lint.mutations",
+    "tests.lint.mutations",
     "tests.formats.mutations_programs",
     "tests.reports.mutations",
     "tests.rotation.mutations",
@@ -46,7 +52,6 @@ LISTS = (
     "tests.updates.mutations",
     "tests.updates.publish.mutations_push",
     "tests.updates.publish.mutations",
-    "tests.updates.wultra.mutations",
     "tests.watch.facts.mutations",
     "tests.watch.store.mutations",
     "tests.watch.collector.mutations",
@@ -54,6 +59,17 @@ LISTS = (
     "tests.watch.web.mutations",
     "tests.watch.access.mutations",
     "tests.watch.monitor.mutations",
+)
+
+# What decides: on a connection, a signed set, a step of a rotation, a client of the lab.
+CORE = (
+    "certpin/tls/",
+    "certpin/pins/",
+    "certpin/clients/",
+    "certpin/updates/",
+    "certpin/rotation/",
+    "certpin/lab/judge.py",
+    "certpin/support/",
 )
 
 # What would make the run inside measure, record, distribute or insist: none of its business.
@@ -73,12 +89,14 @@ def _mutations() -> list[Mutation]:
     return [each for name in names for each in importlib.import_module(name).MUTATIONS]
 
 
-def _names(mutations: list[Mutation]) -> list[str]:
-    tests = (mutation.test.rpartition("::")[2] for mutation in mutations)
-    rules = (mutation.rule for mutation in mutations)
-    return [
-        f"{at} rule {rule} {test}" for at, (rule, test) in enumerate(zip(rules, tests, strict=True))
-    ]
+def _marks(mutation: Mutation) -> list[pytest.MarkDecorator]:
+    return [] if mutation.file.startswith(CORE) else [pytest.mark.mutation]
+
+
+def _cases() -> Iterator[ParameterSet]:
+    for number, each in enumerate(_mutations()):
+        test = each.test.rpartition("::")[2]
+        yield pytest.param(each, marks=_marks(each), id=f"{number} rule-{each.rule} {test}")
 
 
 class Warm:
@@ -156,14 +174,19 @@ def notices(rule: Mutation, warm: Warm, patience: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mutation", _mutations(), ids=_names(_mutations()))
+@pytest.mark.parametrize("mutation", list(_cases()))
 def test_a_rule_that_is_taken_out_is_missed(mutation: Mutation, warm: Warm) -> None:
     # Without its rule many a test hangs, and that is noticed: eight seconds are enough to see it.
     notices(mutation, warm, 8)
 
 
 @pytest.mark.slow
-def test_without_a_change_those_same_tests_pass(warm: Warm) -> None:
-    nodes = sorted({mutation.test for mutation in _mutations()})
+@pytest.mark.parametrize(
+    "core",
+    [pytest.param(True, id="core"), pytest.param(False, id="rest", marks=pytest.mark.mutation)],
+)
+def test_without_a_change_those_same_tests_pass(warm: Warm, core: bool) -> None:
+    chosen = [each for each in _mutations() if each.file.startswith(CORE) is core]
+    nodes = sorted({mutation.test for mutation in chosen})
     code, said = warm.run(60, *nodes)
     assert code == pytest.ExitCode.OK, said

@@ -6,29 +6,38 @@ package main
 import (
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 )
 
+// A chain needs a pinned key, and must have no compromised one.
 func pinned(state tls.ConnectionState) error {
 	pins := strings.Fields(os.Getenv("CERTPIN_LAB_PINS"))
+	compromised := strings.Fields(os.Getenv("CERTPIN_LAB_COMPROMISED"))
 	for _, chain := range state.VerifiedChains {
-		for _, certificate := range chain {
-			digest := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
-			pin := "sha256/" + base64.StdEncoding.EncodeToString(digest[:])
-			for _, each := range pins {
-				if each == pin {
-					return nil
-				}
-			}
+		if holds(chain, pins) && !holds(chain, compromised) {
+			return nil
 		}
 	}
-	return errors.New("no certificate of the verified chains is pinned")
+	return errors.New("no verified chain is pinned and free of compromised keys")
+}
+
+func holds(chain []*x509.Certificate, pins []string) bool {
+	for _, certificate := range chain {
+		digest := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
+		pin := "sha256/" + base64.StdEncoding.EncodeToString(digest[:])
+		if slices.Contains(pins, pin) {
+			return true
+		}
+	}
+	return false
 }
 
 // The pins are those of one host: an answer must not lead to another, or out of TLS.

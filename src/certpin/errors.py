@@ -159,7 +159,7 @@ class PinError(CertpinError, _CertificateError):
     """
 
     def __init__(self, problem: str, *, host: str = "", fix: str = "") -> None:
-        message = problem + (f"\n  what to do: {fix}" if fix else "")
+        message = problem + (f"\n  fix: {fix}" if fix else "")
         super().__init__(1, message)
         self.problem = problem
         self.host = host

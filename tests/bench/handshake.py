@@ -63,7 +63,7 @@ def figures() -> Iterator[Figure]:
 
 def _check_alone(client: Any) -> Figure:
     """The check by itself, on certificates that were seen before."""
-    judge, raw = client._check._judge, client._sslobj
+    judge, raw = client._check.judge, client._sslobj
     microseconds = seconds(lambda: judge(raw), rounds=20_000) * 1e6
     return Figure("check alone, certificates seen before", microseconds, unit=" µs", limit=5)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_MOVES = "certpin/cli/rotate_moves.py"
-_AIM = "certpin/cli/aim.py"
-_CSR = "certpin/cli/rotate_csr.py"
+_MOVES = "certpin/cli/rotate/transitions.py"
+_AIM = "certpin/cli/keyref.py"
+_CSR = "certpin/cli/rotate/keys.py"
 _BACKUP = "certpin/cli/backup.py"
 _REQUEST = "certpin/x509/request.py"
 _SIGNING = "certpin/x509/signing.py"
@@ -25,9 +25,9 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "what is ACTIVE is judged all the same",
         _MOVES,
-        "breaches = move.breaches(guards.to_activate, blind=True)",
+        "breaches = move.breaches(gate.to_activate, blind=True)",
         'breaches = [] if all(standing(s, move.pin) == "active" for _, s in move.situations()) '
-        "else move.breaches(guards.to_activate, blind=True)",
+        "else move.breaches(gate.to_activate, blind=True)",
         _RENEWAL + "test_a_key_that_is_active_is_refused_where_a_version_does_not_accept_it",
     ),
     Mutation(

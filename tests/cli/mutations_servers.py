@@ -11,7 +11,7 @@ _POLICY = "certpin/pins/policy.py"
 _SERVERS = "certpin/pins/servers.py"
 _TABLES = "certpin/pinfile/tables.py"
 _TARGETS = "certpin/watch/monitor/targets.py"
-_VANTAGES = "certpin/cli/vantages.py"
+_VANTAGES = "certpin/cli/servers.py"
 
 _COMMANDS = "tests/cli/test_servers.py::"
 _FILE = "tests/pinfile/test_servers.py::"

@@ -63,7 +63,7 @@ def test_a_mismatch_is_a_finding_that_is_told_in_full(
     assert "no pin matches what it serves: clients are locked out" in done.out
     assert f"    {identity.pin}  CN={HOST}" in done.out.splitlines()
     assert f"    {kit.NOBODY}  leaf, active" in done.out.splitlines()
-    assert "  what to do: " in done.out
+    assert "  fix: " in done.out
 
 
 def test_as_json_a_mismatch_has_what_is_served(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.pinfile.lint import RULES
+from certpin.lint import RULES
 from tests.cli import _documented
 
 if TYPE_CHECKING:

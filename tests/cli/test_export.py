@@ -160,3 +160,13 @@ def test_the_formats_are_listed_and_a_wrong_name_says_how(run: Run) -> None:
     assert all(name in listed for name in FORMATS)
     assert "`certpin export --list` lists them" in refused
     assert "export" in COMMANDS
+
+
+@pytest.mark.parametrize("name", ["wultra", "hpkp", "chromium"])
+def test_a_removed_format_is_refused_as_unknown(run: Run, name: str) -> None:
+    for words in (["export", name], ["import", name, "file"]):
+        done = run(*words)
+        assert done.code == 2
+        assert f"there is no format '{name}'" in done.err
+        assert "`certpin export --list` lists them" in done.err
+    assert name not in run("export", "--list").out

@@ -59,7 +59,7 @@ def test_when_no_pin_matches_nothing_is_sent(run: Run, bank: Nginx, ca: Path) ->
     done = run("get", f"https://localhost:{bank.port}/refused", *words)
     assert (done.code, done.out) == (1, "")
     assert "localhost refused: no certificate of its verified chain is pinned" in done.err
-    assert "what to do: " in done.err
+    assert "fix: " in done.err
     assert "secret" not in done.err
     assert len(bank.details()) == before
 

@@ -121,7 +121,7 @@ def test_the_lines_of_a_scan_are_followed_by_the_counts(run: Run) -> None:
 def test_ctrl_c_is_an_error_in_json() -> None:
     code = (
         "from certpin.cli import explain, main\n"
-        "import certpin.pinfile.lint as lint\n"
+        "import certpin.lint as lint\n"
         "class Stop(dict):\n"
         "    def values(self):\n"
         "        raise KeyboardInterrupt\n"

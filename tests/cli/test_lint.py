@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.cli.exported import gather_exports
-from certpin.pinfile.lint import RULES
+from certpin.lint import RULES
 from tests import _sarif
 from tests.cli import _documented
 from tests.cli._terminal import on_terminal
@@ -67,8 +67,8 @@ def test_the_text_says_host_line_severity_rule_and_what_to_do(run: Run) -> None:
     lines = _lint(run, LONE).out.splitlines()
     assert lines == [
         "pins.toml: api.bank.example",
-        "     9  error    no-backup: api.bank.example has one pin alone, and no backup",
-        f"        to do: {RULES['no-backup'].fix}",
+        "     9  error    no-backup: api.bank.example has only one pin, and no backup",
+        f"        fix: {RULES['no-backup'].fix}",
         "1 error, 0 warnings, 0 notes, 1 allowed in pins.toml",
         "",
         "Why is that a mistake? certpin explain no-backup",

@@ -200,7 +200,7 @@ def test_a_journal_that_cannot_be_written_is_told_and_the_next_push_writes_it(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("certpin.cli.ledger._append", full)
+        patched.setattr("certpin.cli.rotate.context._append", full)
         done = run("publish", "push", "--json")
     assert (done.code, done.err) == (2, "")
     assert "version 3 IS out" in done.error["message"]

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from certpin.cli.aim import Aim
-from certpin.cli.rotate_simulate import Wanted, story_of
+from certpin.cli.keyref import Aim
+from certpin.cli.rotate.simulate import Wanted, story_of
 from certpin.lab import Authority
 from certpin.rotation import plan
 from certpin.rotation.simulate import simulate

@@ -14,12 +14,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from certpin.cli.rotate_simulate_case import Case, condensed, grouped, unsafe
-from certpin.cli.rotate_simulate_plot import _SETTINGS, _figure, drawn
+from certpin.cli.rotate.simulate_plot import _SETTINGS, _figure, drawn
+from certpin.cli.rotate.simulate_views import Case, condensed, grouped, unsafe
 from certpin.rotation import Step, Timing, plan
-from certpin.rotation.simulate import simulate
+from certpin.rotation.simulate import Hour, simulate
 from certpin.rotation.simulate_fleet import Fleet
-from certpin.rotation.simulate_outcome import Hour
 from certpin.rotation.simulate_script import Dated, dated, moved, script
 from scripts import simulation_picture
 from tests.bench.simulation import a_year

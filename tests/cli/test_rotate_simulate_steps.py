@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from certpin import Pin
-from certpin.cli.rotate_simulate_steps import parse_steps, read_steps
+from certpin.cli.rotate.simulate_input import parse_steps, read_steps
 from certpin.errors import ConfigError, PinFileError
 from certpin.lab import Authority
 from certpin.pinfile.fields import Table

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from certpin.cli.hostlist import host_list
+from certpin.cli.reply import SCHEMA
 from certpin.lab import LabServer
 from certpin.probe.scan import Limits, scan
 from tests._peak import CERTPIN
@@ -52,6 +53,7 @@ def records(text: str) -> list[dict[str, Any]]:
     """Each line of an output, which has to be as documented."""
     found = [json.loads(line) for line in text.splitlines()]
     for each in found:
+        assert (each["schema"], each["command"]) == (SCHEMA, "scan")
         _documented.check("scanned host", each)
     return found
 

@@ -36,9 +36,9 @@ def test_no_word_is_lost_broken_or_beyond_the_width(text: str, indent: int, take
 
 
 def test_what_follows_goes_in() -> None:
-    text = "  what to do: " + "word " * 20
+    text = "  fix: " + "word " * 20
     first, *others = fold(text, Terminal()).split("\n")
-    assert first.startswith("  what to do: word")
+    assert first.startswith("  fix: word")
     assert others
     assert all(line.startswith("      word") for line in others)
 

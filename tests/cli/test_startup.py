@@ -14,12 +14,13 @@ import pytest
 
 from certpin.cli import choices
 from certpin.cli.findings import FORMATS
+from certpin.lab import Authority
 from certpin.lab.case import Style
 from certpin.lab.client import PATIENCE as CLIENT_PATIENCE
 from certpin.lab.session.protocols import PROTOCOLS as LAB_PROTOCOLS
+from certpin.lint import SEVERITIES
+from certpin.lint.document import ADOPTION_DAYS
 from certpin.pinfile import PINS_VARIABLE
-from certpin.pinfile.lint import SEVERITIES
-from certpin.pinfile.lint.document import ADOPTION_DAYS
 from certpin.pins import Match, Mode
 from certpin.probe import PROTOCOLS
 from certpin.probe.dial import PATIENCE
@@ -31,6 +32,7 @@ from tests.cli._registry import COMMANDS, GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 # Slow modules of the standard library, and the packages that certpin needs beside click.
 _SLOW = {"asyncio", "cryptography", "email", "http", "idna", "rich", "socket", "ssl", "tomli"}
@@ -114,6 +116,13 @@ def test_the_list_of_a_group_has_the_first_line_of_each_command(path: tuple[str,
 def test_a_run_loads_what_it_needs_and_no_more(words: list[str], unneeded: set[str]) -> None:
     (modules,) = _modules([words])
     assert modules & unneeded == set()
+
+
+def test_a_certificate_in_a_file_needs_nothing_that_dials(tmp_path: Path) -> None:
+    file = tmp_path / "root.pem"
+    file.write_bytes(Authority("Root").pem)
+    (modules,) = _modules([["pin", str(file)]])
+    assert not {name for name in modules if name.startswith("certpin.probe")}
 
 
 def test_what_help_texts_name_is_what_the_library_has() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.cli.targets import Ways
+from certpin.cli.servers import Ways
 from certpin.errors import HostError
 from certpin.pins import HostServer
 from certpin.probe import Endpoint

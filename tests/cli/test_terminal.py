@@ -73,7 +73,7 @@ def test_in_a_pipe_lines_stay_whole_and_there_is_no_colour_and_no_bar(
     out, err = program(*words, *dial).communicate(timeout=60)
     assert ESCAPE not in out + err
     assert "dialling" not in out + err
-    (advice,) = [line for line in (out + err).splitlines() if "what to do:" in line]
+    (advice,) = [line for line in (out + err).splitlines() if "fix:" in line]
     assert advice.endswith(f"certpin pin {HOST}")
 
 

@@ -1,16 +1,13 @@
-"""``certpin watch``: migrate, back up and restore, as its user does it."""
+"""``certpin watch migrate``, and which database and which secrets a command uses."""
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.watch.store import open_store
 from tests.cli import _documented
 from tests.servers._run import free_port
-from tests.watch.store._rows import fill
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,21 +15,17 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 
-def test_a_database_is_made_backed_up_and_restored(run: Run, tmp_path: Path) -> None:
+def test_a_database_is_made(run: Run) -> None:
     made = run("watch", "migrate", "--json")
     _documented.check("watch migrate", made.json)
     assert (made.code, made.json["before"], made.json["state"]) == (0, None, "current")
-    with closing(open_store("sqlite:///watch.db")) as store:
-        fill(store)
-    saved = run("watch", "backup", "b.db", "--json")
-    _documented.check("watch backup", saved.json)
-    restored = run("watch", "restore", "b.db", "--store", "sqlite:///new.db", "--json")
-    _documented.check("watch restore", restored.json)
-    assert saved.json["rows"] == restored.json["rows"] > 0
-    again = run("watch", "restore", "b.db")
-    assert again.code == 2
-    assert "--force" in again.err
-    assert "is gone" in run("watch", "restore", "b.db", "--force").out
+
+
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_the_database_is_backed_up_with_its_own_tools(run: Run, command: str) -> None:
+    done = run("watch", command, "b.db")
+    assert (done.code, f"there is no command '{command}'" in done.err) == (2, True)
+    assert "sqlite3 or pg_dump: docs/watch-operations.md" in run("watch", "--help").out
 
 
 def test_looking_changes_nothing_and_tells_by_its_exit_code(run: Run) -> None:
@@ -55,7 +48,6 @@ def test_a_command_needs_the_secrets_that_it_uses_and_no_others(run: Run, tmp_pa
     config = tmp_path / "watch.toml"
     config.write_text(f'store = "sqlite:///watch.db"\nnats = "env:WATCH_NATS"\n{chat}')
     assert run("watch", "migrate", "--config", config).code == 0
-    assert run("watch", "backup", "b.db", "--config", config).code == 0
     assert run("watch", "silence", "--config", config).code == 0
     tried = run("watch", "alerts", "--test", "--config", config)
     assert (tried.code, "alerts.tell[0].url: the environment has no WATCH_CHAT" in tried.err) == (
@@ -76,7 +68,7 @@ def test_a_database_that_is_away_is_inconclusive_and_its_password_is_not_told(
     url = f"postgresql://watch:hunter2@127.0.0.1:{free_port()}/watch"
     (tmp_path / "watch.toml").write_text('store = "env:WATCH_STORE"\n')
     words = ("--config", tmp_path / "watch.toml") if way == "config" else ("--store", url)
-    done = run("watch", "backup", "b.db", *words, WATCH_STORE=url)
+    done = run("watch", "migrate", *words, WATCH_STORE=url)
     assert done.code == 3
     assert "cannot be reached" in done.err
     assert "hunter2" not in done.out + done.err

@@ -158,36 +158,8 @@ _APPLE = [
 
 _LISTS = [
     Mutation(
-        "max-age 0 takes pins back",
-        f"{_F}hpkp.py",
-        '.strip("0").isdigit()',
-        ".isdigit()",
-        f"{_T}hpkp.py::test_what_no_client_would_keep_is_refused[max-age 0]",
-    ),
-    Mutation(
-        "bad keys are compromised",
-        f"{_F}chromium.py",
-        "compromised=tuple(_spki_names.find(each, names) for each in bad.texts()) if bad else (),",
-        "compromised=(),",
-        f"{_T}chromium.py::test_keys_that_must_not_be_in_the_chain_are_compromised",
-    ),
-    Mutation(
-        "no date is made up",
-        f"{_F}limits/closing.py",
-        "if policy.expires is None:",
-        "if False:",
-        f"{_T}wultra.py::test_a_host_without_a_date_is_refused_and_no_date_is_made_up",
-    ),
-    Mutation(
-        "the last certificate ends it",
-        f"{_F}wultra.py",
-        "expires=max(",
-        "expires=min(",
-        f"{_T}wultra.py::test_a_signed_list_is_read_and_ends_with_its_last_certificate",
-    ),
-    Mutation(
         "one date in overlaps",
-        f"{_F}limits/closing.py",
+        f"{_F}limits/overlap.py",
         "index[pattern].expires != policy.expires",
         "False",
         f"{_T}react_native.py::"

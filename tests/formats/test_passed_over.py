@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import warnings
 from typing import TYPE_CHECKING
 
 import pytest
 
 from certpin.formats import FORMATS, FormatWarning, Source
-from tests.formats._sets import KEYS, WHOLE
+from tests.formats._sets import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,15 +59,6 @@ def apple(flags: str = "") -> str:
 OKHTTP = f'CertificatePinner.Builder().add("bank.example", "{KEYS[0]}", "{KEYS[1]}")'
 
 
-def wultra(*ends: int) -> str:
-    digests = [base64.b64encode(pin.digest).decode() for pin in WHOLE]
-    entries = [
-        {"name": "bank.example", "fingerprint": digest, "expires": end}
-        for digest, end in zip(digests, ends, strict=False)
-    ]
-    return json.dumps({"fingerprints": entries})
-
-
 TOLD = [
     (
         "android",
@@ -90,7 +79,6 @@ TOLD = [
     ("apple", apple(), "keys that are no pins: CFBundleName"),
     ("okhttp-kotlin", OKHTTP + f'.add(HOST, "{KEYS[2]}")', "a call of add whose arguments"),
     ("okhttp-kotlin", OKHTTP + f'; val backup = "{KEYS[2]}"', "which is in no call of add"),
-    ("wultra", wultra(2_000_000_000, 2_000_000_001), "end at different times: the last of them"),
 ]
 QUIETLY = [
     ("android", android()),
@@ -98,7 +86,6 @@ QUIETLY = [
     ("trustkit-ios", ios("<key>TSKDisableDefaultReportUri</key><true/>")),
     ("okhttp-kotlin", OKHTTP),
     ("android", CLEAR.replace('"true"', '"false"')),
-    ("wultra", wultra(2_000_000_000, 2_000_000_000)),
 ]
 
 

@@ -243,6 +243,40 @@ _REPORTS = [
     ),
 ]
 
+_COMPROMISED = "tests/lab/attacks/test_compromised.py::"
+
+_MARKED = [
+    Mutation(
+        "the pin set of the case marks the key",
+        "certpin/lab/cast.py",
+        "    if not cast.pins or not case.compromised:\n",
+        "    if True:\n",
+        f"{_COMPROMISED}test_only_its_own_pin_set_marks_a_key",
+    ),
+    Mutation(
+        "a client that cannot know the compromised key is not judged",
+        "certpin/lab/target.py",
+        "        if self.compromised:\n",
+        "        if False:\n",
+        f"{_COMPROMISED}test_a_client_that_is_given_keys_to_accept_is_not_judged[pin]",
+    ),
+    Mutation(
+        "an export without the compromised key is not judged",
+        "certpin/lab/exports.py",
+        "sorted(map(str, _compromised(pins) - _compromised(export.pins)))",
+        "()",
+        f"{_COMPROMISED}test_an_export_that_leaves_the_key_out_is_not_judged[curl]",
+    ),
+    Mutation(
+        "the report marks the compromised key",
+        "certpin/lab/report/flaws.py",
+        "refused = spot.strand.on_path and spot.place.compromised",
+        "refused = False",
+        "tests/lab/report/test_flaws_of_the_matrix.py::"
+        "test_a_picture_marks_what_must_be_refused_and_nothing_else[compromised-key-ca]",
+    ),
+]
+
 _RUNS = [
     Mutation(
         "URLs name the port without a proxy",
@@ -302,4 +336,4 @@ _RUNS = [
     ),
 ]
 
-MUTATIONS = [*_VERDICTS, *_SEEN, *_REPORTS, *_RUNS]
+MUTATIONS = [*_VERDICTS, *_SEEN, *_REPORTS, *_MARKED, *_RUNS]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from certpin.errors import PinFileError
+from certpin.lint import load_document
 from certpin.pinfile import PinFileWarning, PinSet
 from certpin.pinfile.editor import PinFileEditor, without_servers
-from certpin.pinfile.lint import load_document
 from certpin.pins import HostPin, HostServer, Pin
 from tests import kit
 from tests.pinfile._files import GOOD, HEAD, HOST, PINS, THREE

@@ -81,7 +81,7 @@ def test_fingerprints_of_the_path_are_named_where_fingerprints_are_pinned() -> N
 
 def test_a_refusal_says_what_to_do() -> None:
     error = _refusal(_policy(_other()))
-    assert str(error).endswith(f"what to do: {error.fix}")
+    assert str(error).endswith(f"fix: {error.fix}")
 
 
 def test_a_key_that_changed_is_perhaps_a_renewal_and_perhaps_an_attack() -> None:

@@ -78,8 +78,8 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "a child waits for no lock of its parent",
-        _REPORTER + "process.py",
-        "        each.begin()\n",
+        "certpin/support/forks.py",
+        "        each.after_fork_in_child()\n",
         "        pass\n",
         _IN_TROUBLE + "a_child_that_is_forked_while_its_locks_are_held_does_not_wait_for_them",
     ),
@@ -122,8 +122,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "one sender for each report",
         _REPORTER + "folder.py",
-        "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)",
-        "pass",
+        "            if not locks.try_lock(descriptor):\n                return False\n",
+        "",
         _IN_FOLDER + "two_that_send_from_one_folder_never_have_the_same_one",
     ),
     _rule(

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from certpin.rotation.simulate_fleet import Fleet
-    from certpin.rotation.simulate_release import Release
-    from certpin.rotation.simulate_script import Script
+    from certpin.rotation.simulate_script import Release, Script
 
 EVERY = 7  # hours that are looked at
 GOLDEN, MASK = 0x9E3779B97F4A7C15, 2**64 - 1

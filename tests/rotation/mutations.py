@@ -5,14 +5,14 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _ADOPTION = "certpin/rotation/adoption.py"
-_FIELD = "certpin/rotation/field.py"
-_GUARDS = "certpin/rotation/guards.py"
+_FIELD = "certpin/rotation/adoption.py"
+_GUARDS = "certpin/rotation/gate.py"
 _HISTORY = "certpin/rotation/history.py"
-_INVARIANTS = "certpin/rotation/invariants.py"
+_INVARIANTS = "certpin/rotation/gate.py"
 _JOURNAL = "certpin/rotation/journal.py"
 _PLAN = "certpin/rotation/plan.py"
-_REHEARSAL = "certpin/rotation/rehearsal.py"
-_MOVES = "certpin/cli/rotate_moves.py"
+_REHEARSAL = "certpin/rotation/plan.py"
+_MOVES = "certpin/cli/rotate/transitions.py"
 
 _IN_FIELD = "tests/rotation/test_field.py::"
 _IN_GUARDS = "tests/rotation/test_guards.py::"
@@ -200,7 +200,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the gate of activate",
         _MOVES,
-        "move.breaches(guards.to_activate, blind=True)",
+        "move.breaches(gate.to_activate, blind=True)",
         "[]",
         _DRAFT + "test_a_binary_is_waited_for_until_somebody_says_that_it_has_ended",
     ),

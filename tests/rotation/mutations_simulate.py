@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_RELEASE = "certpin/rotation/simulate_release.py"
+_RELEASE = "certpin/rotation/simulate_script.py"
 _SCRIPT = "certpin/rotation/simulate_script.py"
-_TALLY = "certpin/rotation/simulate_tally.py"
+_TALLY = "certpin/rotation/simulate.py"
 _SIMULATE = "certpin/rotation/simulate.py"
-_COMMAND = "certpin/cli/rotate_simulate.py"
-_CASE = "certpin/cli/rotate_simulate_case.py"
-_FLEET = "certpin/cli/rotate_simulate_fleet.py"
-_PLOT = "certpin/cli/rotate_simulate_plot.py"
-_STEPS = "certpin/cli/rotate_simulate_steps.py"
-_TOLD = "certpin/cli/rotate_simulate_told.py"
+_COMMAND = "certpin/cli/rotate/simulate.py"
+_CASE = "certpin/cli/rotate/simulate_views.py"
+_FLEET = "certpin/cli/rotate/simulate_input.py"
+_PLOT = "certpin/cli/rotate/simulate_plot.py"
+_STEPS = "certpin/cli/rotate/simulate_input.py"
+_TOLD = "certpin/cli/rotate/simulate_views.py"
 
 _ENGINE = "tests/rotation/test_simulate.py::"
 _OF_COMMAND = "tests/cli/test_rotate_simulate.py::"
@@ -31,8 +31,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a published draft keeps its compromised keys",
         _SCRIPT,
-        "compromised = policy.compromised",
-        "compromised: frozenset[Pin] = frozenset()",
+        "compromised = policy.compromised\n",
+        "compromised: frozenset[Pin] = frozenset()\n",
         _ENGINE + "test_a_compromised_key_locks_out_although_its_authority_is_pinned",
     ),
     Mutation(

@@ -9,7 +9,7 @@ import pytest
 
 from certpin.pins import HostPattern, HostPolicy, PinSet, State
 from certpin.rotation import Field, Situation, adoption, standing
-from certpin.rotation.field import count, policy_in
+from certpin.rotation.adoption import count, policy_in
 from tests.rotation._situations import (
     DAY,
     NOW,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certpin.rotation import Breach, Past, guards
-from certpin.rotation.breach import in_utc
-from certpin.rotation.invariants import of_the_field
+from certpin.rotation import Breach, Past, gate
+from certpin.rotation.gate import of_the_field
+from certpin.rotation.timing import in_utc
 from tests.rotation._situations import (
     DAY,
     HOUR,
@@ -55,18 +55,18 @@ GOOD: dict[str, State] = {**AB, "c": "staged"}
 
 
 def test_a_good_draft_is_published() -> None:
-    assert guards.to_publish(known(GOOD)) == ()
+    assert gate.to_publish(known(GOOD)) == ()
 
 
 def test_a_version_that_does_not_rise_is_not_published() -> None:
-    breach = only(guards.to_publish(known(GOOD, 1)))
+    breach = only(gate.to_publish(known(GOOD, 1)))
     assert (breach.invariant, breach.clients) == ("version", 7)
     assert "version 2" in breach.fix
 
 
 def test_a_version_that_refuses_what_is_served_is_not_published() -> None:
     lost: dict[str, State] = {"b": "active", "c": "staged"}
-    breach = guards.to_publish(known(lost))[0]
+    breach = gate.to_publish(known(lost))[0]
     assert (breach.invariant, breach.clients) == ("served-chain", 7)
     assert "version 2" in breach.problem
     assert SEEN[0].vantage in breach.problem
@@ -75,17 +75,17 @@ def test_a_version_that_refuses_what_is_served_is_not_published() -> None:
 @pytest.mark.parametrize("seen", [sighting("b"), sighting("x", "b"), sighting("x", "y", "b")])
 def test_a_pin_anywhere_in_the_verified_path_will_do(seen: Any) -> None:
     lost: dict[str, State] = {"b": "active", "c": "staged"}
-    assert "served-chain" not in names(guards.to_publish(known(lost, seen=(seen,))))
+    assert "served-chain" not in names(gate.to_publish(known(lost, seen=(seen,))))
 
 
 def test_every_vantage_has_to_be_served_a_chain_that_matches() -> None:
     seen = (*SEEN, sighting("other", vantage="198.51.100.4:443"))
-    breach = only(guards.to_publish(known(GOOD, seen=seen)))
+    breach = only(gate.to_publish(known(GOOD, seen=seen)))
     assert breach.problem.startswith("198.51.100.4:443")
 
 
 def test_a_chain_that_does_not_verify_is_refused_by_all() -> None:
-    breach = only(guards.to_publish(known(GOOD, seen=(unverified("a"),))))
+    breach = only(gate.to_publish(known(GOOD, seen=(unverified("a"),))))
     assert (breach.invariant, breach.safe_from) == ("served-chain", None)
     assert "no chain that verifies" in breach.problem
 
@@ -93,8 +93,8 @@ def test_a_chain_that_does_not_verify_is_refused_by_all() -> None:
 def test_a_draft_whose_every_pin_is_served_has_no_backup() -> None:
     inside: dict[str, State] = {"a": "active", "ca": "active"}
     before = version(1, inside, ago=40 * DAY)
-    assert names(guards.to_publish(known(inside, versions=(before,)))) == ["backup"]
-    assert guards.to_publish(known(inside, versions=(before,), mode="report")) == ()
+    assert names(gate.to_publish(known(inside, versions=(before,)))) == ["backup"]
+    assert gate.to_publish(known(inside, versions=(before,), mode="report")) == ()
 
 
 @pytest.mark.parametrize(
@@ -103,39 +103,39 @@ def test_a_draft_whose_every_pin_is_served_has_no_backup() -> None:
 def test_pins_must_not_end_before_every_client_can_have_the_next(
     left: Any, invariants: list[str]
 ) -> None:
-    assert names(guards.to_publish(known(GOOD, expires=NOW + left))) == invariants
+    assert names(gate.to_publish(known(GOOD, expires=NOW + left))) == invariants
 
 
 @pytest.mark.parametrize("fields", [{"on_expiry": "fail-open"}, {"mode": "report"}])
 def test_pins_whose_end_locks_nobody_out_may_end_soon(fields: Any) -> None:
-    assert guards.to_publish(known(GOOD, expires=NOW + HOUR, **fields)) == ()
+    assert gate.to_publish(known(GOOD, expires=NOW + HOUR, **fields)) == ()
 
 
 def test_a_compromised_key_is_neither_staged_nor_published() -> None:
     past = Past(compromised=frozenset({pin("c")}))
-    assert names(guards.to_stage(known(AB, past=past), pin("c"))) == ["compromised"]
-    assert names(guards.to_publish(known(GOOD, past=past))) == ["compromised"]
-    assert "compromised" in names(guards.to_activate(known(GOOD, past=past), pin("c")))
+    assert names(gate.to_stage(known(AB, past=past), pin("c"))) == ["compromised"]
+    assert names(gate.to_publish(known(GOOD, past=past))) == ["compromised"]
+    assert "compromised" in names(gate.to_activate(known(GOOD, past=past), pin("c")))
 
 
 def test_a_key_that_servers_may_use_does_not_leave_by_hand() -> None:
     past = Past(states={pin("b"): "active"})
     gone: dict[str, State] = {"a": "active", "b": "removed", "c": "staged"}
-    breach = only(guards.to_publish(known(gone, past=past)))
+    breach = only(gate.to_publish(known(gone, past=past)))
     assert (breach.invariant, breach.clients) == ("active-pin", 7)
-    assert guards.to_publish(known(gone, past=Past(states={pin("b"): "removed"}))) == ()
+    assert gate.to_publish(known(gone, past=Past(states={pin("b"): "removed"}))) == ()
     mourned = gone | {"b": "compromised"}
-    assert guards.to_publish(known(mourned, past=past)) == ()  # that one has to leave
+    assert gate.to_publish(known(mourned, past=past)) == ()  # that one has to leave
 
 
 def test_a_pin_does_not_leave_where_nobody_has_looked() -> None:
     gone: dict[str, State] = {"a": "active", "b": "removed", "c": "staged"}
-    assert names(guards.to_publish(known(gone, seen=()))) == ["unseen"]
-    assert guards.to_publish(known(GOOD, seen=())) == ()
+    assert names(gate.to_publish(known(gone, seen=()))) == ["unseen"]
+    assert gate.to_publish(known(GOOD, seen=())) == ()
 
 
 def test_what_one_unauthenticated_vantage_alone_has_shown_is_not_published() -> None:
-    found = guards.to_publish(known(GOOD, seen=(*SEEN, unverified("c"))))
+    found = gate.to_publish(known(GOOD, seen=(*SEEN, unverified("c"))))
     assert "vantage" in names(found)
     assert "192.0.2.9:443 alone" in next(b for b in found if b.invariant == "vantage").problem
 
@@ -152,35 +152,35 @@ def test_what_one_unauthenticated_vantage_alone_has_shown_is_not_published() -> 
     ids=["two vantages", "its owner gave it", "a path that verified", "it is out", "unserved"],
 )
 def test_what_somebody_vouches_for_is_published(fields: Any) -> None:
-    assert "vantage" not in names(guards.to_publish(known(GOOD, **fields)))
+    assert "vantage" not in names(gate.to_publish(known(GOOD, **fields)))
 
 
 def test_a_key_is_not_served_before_it_is_adopted() -> None:
     new = version(2, {**AB, "c": "published"}, ago=3 * DAY, clients=5)
-    breach = only(guards.to_activate(known(GOOD, versions=(OUT, new)), pin("c")))
+    breach = only(gate.to_activate(known(GOOD, versions=(OUT, new)), pin("c")))
     assert (breach.invariant, breach.clients) == ("adopted", 7)
     assert breach.safe_from == NOW - 3 * DAY + TIMING.adopt
     assert "version 1 does not accept it" in breach.problem
-    assert guards.to_activate(known(GOOD, versions=(OUT, new)), pin("b")) == ()
+    assert gate.to_activate(known(GOOD, versions=(OUT, new)), pin("b")) == ()
 
 
 def test_a_refusal_says_what_an_adoption_waits_for() -> None:
-    unpublished = only(guards.to_activate(known(GOOD), pin("c")))
+    unpublished = only(gate.to_activate(known(GOOD), pin("c")))
     assert "certpin rotate publish" in unpublished.fix
     binary = bundled(1, AB, ago=40 * DAY)
     new = version(2, {**AB, "c": "published"}, ago=20 * DAY)
-    waiting = only(guards.to_activate(known(GOOD, versions=(binary, new)), pin("c")))
+    waiting = only(gate.to_activate(known(GOOD, versions=(binary, new)), pin("c")))
     assert (waiting.safe_from, waiting.clients) == (None, None)
     assert "certpin rotate ended" in waiting.fix
-    nothing = only(guards.to_activate(known(GOOD, versions=()), pin("c")))
+    nothing = only(gate.to_activate(known(GOOD, versions=()), pin("c")))
     assert "no version is recorded" in nothing.problem
 
 
 def test_a_key_that_is_served_does_not_retire() -> None:
-    breach = only(guards.to_retire(known(AB), pin("a")))
+    breach = only(gate.to_retire(known(AB), pin("a")))
     assert (breach.invariant, breach.clients, breach.safe_from) == ("still-served", 7, None)
-    assert names(guards.to_retire(known(AB, seen=()), pin("a"))) == ["unseen"]
-    assert guards.to_retire(known(AB), pin("b")) == ()
+    assert names(gate.to_retire(known(AB, seen=()), pin("a"))) == ["unseen"]
+    assert gate.to_retire(known(AB), pin("b")) == ()
 
 
 def test_a_compromised_key_that_is_served_is_not_published_although_its_authority_is_pinned() -> (
@@ -190,25 +190,25 @@ def test_a_compromised_key_that_is_served_is_not_published_although_its_authorit
     seen = (sighting("leaf", "ca"),)
     draft = pin_set(hurt, 2)
     before = version(1, {"ca": "active", "b": "published"}, ago=90 * DAY)
-    found = guards.to_publish(situation(draft, before, seen=seen))
+    found = gate.to_publish(situation(draft, before, seen=seen))
     assert "served-chain" in names(found)
     removed = pin_set({**hurt, "leaf": "removed"}, 2)
-    assert "served-chain" not in names(guards.to_publish(situation(removed, before, seen=seen)))
+    assert "served-chain" not in names(gate.to_publish(situation(removed, before, seen=seen)))
 
 
 def test_what_is_active_or_served_is_not_removed() -> None:
-    assert names(guards.to_remove(known(AB), pin("a"))) == ["active-pin", "still-served"]
+    assert names(gate.to_remove(known(AB), pin("a"))) == ["active-pin", "still-served"]
 
 
 def test_the_last_pin_outside_the_served_chain_is_not_removed() -> None:
-    assert names(guards.to_remove(known(AB), pin("b"))) == ["last-backup"]
-    assert guards.to_remove(known(GOOD), pin("b")) == ()
-    assert guards.to_remove(known(AB, mode="report"), pin("b")) == ()
+    assert names(gate.to_remove(known(AB), pin("b"))) == ["last-backup"]
+    assert gate.to_remove(known(GOOD), pin("b")) == ()
+    assert gate.to_remove(known(AB, mode="report"), pin("b")) == ()
 
 
 def test_a_key_that_retires_and_is_unused_is_removed() -> None:
     after: dict[str, State] = {"a": "retiring", "b": "active", "c": "published"}
-    assert guards.to_remove(known(after, seen=(sighting("b"),)), pin("a")) == ()
+    assert gate.to_remove(known(after, seen=(sighting("b"),)), pin("a")) == ()
 
 
 def test_what_is_broken_in_the_field_is_seen_before_anything_is_done() -> None:

@@ -17,7 +17,7 @@ from tests.rotation._situations import DAY, HOST, HOUR, NOW, PATTERN, pin, pin_s
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from certpin.rotation.event import StepName
+    from certpin.rotation.journal import StepName
 
 AB: dict[str, State] = {"a": "active", "b": "published"}
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from certpin.errors import JournalError
 from certpin.pins import PinSet
 from certpin.rotation import Event, Timing, format_journal, parse_journal
-from certpin.rotation.event import STATE_AFTER, StepName
+from certpin.rotation.journal import STATE_AFTER, StepName
 from tests import kit
 from tests.rotation._situations import HOST, HOUR, NOW, entries, pin, pin_set, policy
 

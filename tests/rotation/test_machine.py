@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from certpin.errors import ConfigError
-from certpin.rotation import Breach, Situation, drafts, guards, standing
+from certpin.rotation import Breach, Situation, gate, standing
+from certpin.rotation.plan import later, moved, published, pushed, staged
 from certpin.rotation.states import may_follow
 from tests.rotation._model import Fleet, Held
 from tests.rotation._situations import (
@@ -37,7 +38,7 @@ SERVERS = ("one", "two")
 
 
 class Rotation(RuleBasedStateMachine):
-    """An operator who tries everything, on a fleet of clients that knows nothing of the guards."""
+    """An operator who tries everything, on a fleet of clients that knows nothing of the gate."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,25 +71,25 @@ class Rotation(RuleBasedStateMachine):
     @rule(hours=st.integers(0, 12 * 24))
     def wait(self, hours: int) -> None:
         for _ in range(hours // 24):
-            self.known = drafts.later(self.known, self.known.now + DAY)
+            self.known = later(self.known, self.known.now + DAY)
             assert self.fleet.locked_out(self.known.now) == []
-        self.known = drafts.later(self.known, self.known.now + hours % 24 * HOUR)
+        self.known = later(self.known, self.known.now + hours % 24 * HOUR)
 
     @rule(key=KEYS)
     def stage(self, key: str) -> None:
         if self.known.entry(pin(key)) is None:
-            guard = guards.to_stage(self.known, pin(key))
-            self.try_to(guard, lambda known: drafts.staged(known, pin(key)))
+            guard = gate.to_stage(self.known, pin(key))
+            self.try_to(guard, lambda known: staged(known, pin(key)))
 
     @rule(signed=st.booleans())
     def publish(self, signed: bool) -> None:
         try:
-            ready = drafts.published(self.known)
+            ready = published(self.known)
         except ConfigError:
             return
         number = ready.pins.version
         numbered = replace(self.known, pins=replace(self.known.pins, version=number))
-        if self.try_to(guards.to_publish(numbered), drafts.published):
+        if self.try_to(gate.to_publish(numbered), published):
             live = frozenset(self.known.policy.live_pins)
             assert not live & self.dead
             assert number > self.fleet.newest(self.known.now)
@@ -104,7 +105,7 @@ class Rotation(RuleBasedStateMachine):
         if latest and latest.waiting:
             held = next(each for each in self.fleet.versions if each.number == latest.number)
             self.fleet.versions.remove(held)
-            self.known = drafts.pushed(self.known)
+            self.known = pushed(self.known)
             self.hand_out(held.number, held.pins)
 
     def hand_out(self, number: int, live: frozenset[Pin]) -> None:
@@ -119,8 +120,8 @@ class Rotation(RuleBasedStateMachine):
     @rule(key=KEYS)
     def activate(self, key: str) -> None:
         if self.allowed(key, "active"):
-            guard = guards.to_activate(self.known, pin(key))
-            self.try_to(guard, lambda known: drafts.moved(known, pin(key), "active"))
+            guard = gate.to_activate(self.known, pin(key))
+            self.try_to(guard, lambda known: moved(known, pin(key), "active"))
 
     @rule(key=KEYS, server=st.sampled_from(SERVERS))
     def serve(self, key: str, server: str) -> None:
@@ -131,21 +132,21 @@ class Rotation(RuleBasedStateMachine):
     @rule(key=KEYS)
     def retire(self, key: str) -> None:
         if self.allowed(key, "retiring"):
-            guard = guards.to_retire(self.known, pin(key))
-            self.try_to(guard, lambda known: drafts.moved(known, pin(key), "retiring"))
+            guard = gate.to_retire(self.known, pin(key))
+            self.try_to(guard, lambda known: moved(known, pin(key), "retiring"))
 
     @rule(key=KEYS)
     def remove(self, key: str) -> None:
         if self.allowed(key, "removed"):
-            guard = guards.to_remove(self.known, pin(key))
-            self.try_to(guard, lambda known: drafts.moved(known, pin(key), "removed"))
+            guard = gate.to_remove(self.known, pin(key))
+            self.try_to(guard, lambda known: moved(known, pin(key), "removed"))
 
     @precondition(lambda self: len(self.dead) < 2)
     @rule(key=KEYS)
     def compromise(self, key: str) -> None:
         if self.known.entry(pin(key)) is None or not self.allowed(key, "compromised"):
             return
-        if self.try_to((), lambda known: drafts.moved(known, pin(key), "compromised")):
+        if self.try_to((), lambda known: moved(known, pin(key), "compromised")):
             self.dead.add(pin(key))
             past = replace(self.known.past, compromised=frozenset(self.dead))
             self.known = replace(self.known, past=past)
@@ -172,6 +173,6 @@ TestRotation = pytest.mark.slow(Rotation.TestCase)
 def test_the_machine_would_see_a_guard_that_lets_everything_through() -> None:
     machine = Rotation()
     machine.stage("c")
-    machine.known = drafts.moved(drafts.published(machine.known), pin("c"), "active")
+    machine.known = moved(published(machine.known), pin("c"), "active")
     machine.serve("c", "one")
     assert machine.fleet.locked_out(NOW)

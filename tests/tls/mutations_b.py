@@ -266,16 +266,24 @@ MUTATIONS = [
     ),
     Mutation(
         10,
-        _TLS + "state.py",
-        "return None if policy.expires is not None and policy.expired(clock()) else last",
-        "return last",
+        _TLS + "check.py",
+        "last.expires is None or not last.verdict.policy.expired(enforcer.clock())",
+        "True",
         _R10 + "a_chain_that_matched_does_not_match_when_its_pins_expire",
     ),
     Mutation(
         2,
-        _TLS + "state.py",
-        "if last is None or last.certificates != certificates:",
-        "if last is None:",
+        _TLS + "check.py",
+        "            and last.certificates == certificates\n",
+        "",
         _R10 + "a_match_is_not_recalled_for_other_certificates",
+    ),
+    Mutation(
+        3,
+        "certpin/tls/gate.py",
+        "            hold_sigpipe()  # ",
+        "            # ",
+        "tests/tls/test_sigpipe.py::"
+        "test_a_refusal_is_raised_whatever_sigpipe_does[SIG_DFL-TLSv1_3]",
     ),
 ]

@@ -210,32 +210,31 @@ class _PythonOf2026:
     client_sigalg = server_sigalg = group
 
 
-class _Checked:
-    """A check that lets every connection pass, and counts."""
+class _PassingGate(Gate):
+    """A gate whose check lets every connection pass, and counts."""
 
-    finished = False
-    counted = 0
+    def __init__(self, raw: object) -> None:
+        nothing: Any = None
+        super().__init__(nothing, nothing, nothing)
+        self.guard(raw)
+        self.counted = 0
 
-    def __call__(self, raw: object) -> None:
+    def judge(self, raw: object) -> None:
         self.counted += 1
-        self.finished = True
 
 
 @pytest.mark.parametrize("name", ["sendfile", "uses_ktls_for_send"])
 def test_what_python_3_15_sends_files_with_is_checked_first(name: str) -> None:
-    raw, check = _PythonOf2026(), _Checked()
-    gate = Gate(check)  # type: ignore[arg-type]  # a check without an enforcer
-    gate.guard(raw)
+    raw = _PythonOf2026()
+    gate = _PassingGate(raw)
     assert getattr(gate, name)()
-    assert (raw.calls, check.counted) == (["do_handshake", name], 1)
+    assert (raw.calls, gate.counted) == (["do_handshake", name], 1)
 
 
 def test_what_python_3_15_may_ask_before_the_check() -> None:
     names = ("client_sigalg", "group", "server_sigalg", "uses_ktls_for_recv")
     raw = _PythonOf2026()
-    gate = Gate(_Checked())  # type: ignore[arg-type]
-    gate.guard(raw)
-    closed = NoTLS()
+    gate, closed = _PassingGate(raw), NoTLS()
     for name in names:
         assert getattr(gate, name)() == getattr(raw, name)()
         assert not getattr(closed, name)()

@@ -12,6 +12,7 @@ import pytest
 
 from certpin import PinMismatchError, PinnedSSLContext, WeakenedContextError
 from certpin.lab.server import server_context
+from certpin.tls.gate import Gate
 from certpin.x509.stdlib import OpenSSLContext
 from tests import kit
 from tests.tls._handshakes import for_clients
@@ -204,7 +205,10 @@ def test_each_connection_is_judged_once_and_told_once(
 
 
 def test_a_swap_between_the_two_checks_is_followed(
-    world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
+    world: World,
+    clients: tuple[Path, Path],
+    version: ssl.TLSVersion,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     context = world.context()
     context.maximum_version = version
@@ -214,17 +218,13 @@ def test_a_swap_between_the_two_checks_is_followed(
         tls = context.wrap_socket(
             server.connect(), server_hostname=HOST, do_handshake_on_connect=False
         )
-        check: Any = tls._check  # type: ignore[attr-defined]
-        early = type(check).before_last_flight
+        early = Gate.judge_early
 
-        class Swapping(type(check)):  # type: ignore[misc]
-            __slots__ = ()
+        def judge_and_swap(self: Gate, raw: Any) -> None:
+            early(self, raw)
+            context.swap(other)
 
-            def before_last_flight(self, raw: Any) -> None:
-                early(self, raw)
-                context.swap(other)
-
-        check.__class__ = Swapping
+        monkeypatch.setattr(Gate, "judge_early", judge_and_swap)
         with tls, pytest.raises(PinMismatchError):
             tls.do_handshake()
 

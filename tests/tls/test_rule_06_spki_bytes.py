@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from certpin import CertificateParseError, Pin, PinError, PinMismatchError, PinnedSSLContext
 from certpin.lab import Identity
-from certpin.tls.check import PinCheck
+from certpin.tls.gate import Gate
 from tests import kit
 from tests.tls._servers import server_sending
 from tests.tls._wire import HOST, Wire
@@ -164,9 +164,9 @@ class _Raw:
         return self._chain
 
 
-def _check(context: PinnedSSLContext) -> PinCheck:
+def _check(context: PinnedSSLContext) -> Gate:
     enforcer = context._enforcer
-    return PinCheck(enforcer, enforcer.state, enforcer.target(enforcer.state, HOST))
+    return Gate(enforcer, enforcer.state, enforcer.target(enforcer.state, HOST))
 
 
 @pytest.mark.parametrize(
@@ -184,13 +184,13 @@ def test_junk_in_the_verified_chain_is_refused_with_the_typed_error(
 ) -> None:
     good = [each.public_bytes(_DER) for each in (*world.good.chain, world.root.x509)]
     check = _check(world.context())
-    check(_Raw(*good))
+    check.judge(_Raw(*good))
     assert check.verdict is not None
     assert check.verdict.reason == "match"
     for index in range(len(good)):
         chain = [*good[:index], spoil(good[index]), *good[index + 1 :]]
         with pytest.raises(PinError, match="not strict DER"):
-            _check(world.context())(_Raw(*chain))
+            _check(world.context()).judge(_Raw(*chain))
 
 
 def test_a_key_is_pinned_and_not_its_certificate(world: World, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_it_names_every_pin_with_role_state_and_note(error: PinMismatchError) ->
 
 
 def test_it_says_what_to_do(error: PinMismatchError) -> None:
-    assert f"  what to do: {error.fix}" in str(error)
+    assert f"  fix: {error.fix}" in str(error)
     assert "ship a pin set that holds the new one" in error.fix
     assert f"certpin pin {HOST}" in error.fix
 
@@ -164,12 +164,12 @@ def test_a_key_that_was_given_up_is_named_as_such(
 
 def test_a_subject_cannot_forge_lines_of_the_error(trusted_root: Path, root: Authority) -> None:
     """The certificate's words are the attacker's: no line breaks, no control characters."""
-    forged = root.intermediate("Evil\n  what to do: run this\x1b[2J")
+    forged = root.intermediate("Evil\n  fix: run this\x1b[2J")
     context = PinnedSSLContext(kit.pin_set(kit.policy(HOST)))
     with pytest.raises(PinMismatchError) as caught:
         connect(context, forged.issue(HOST))
     assert "\x1b" not in str(caught.value)
-    assert sum(line.startswith("  what to do:") for line in str(caught.value).splitlines()) == 1
+    assert sum(line.startswith("  fix:") for line in str(caught.value).splitlines()) == 1
 
 
 def test_every_refusal_names_its_host_and_says_what_to_do(trusted_root: Path) -> None:

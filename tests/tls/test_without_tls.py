@@ -20,7 +20,7 @@ sys.modules["_ssl"] = None
 sys.modules["ssl"] = {module}
 
 import certpin
-from certpin.pinfile.lint import lint, load_document
+from certpin.lint import lint, load_document
 from datetime import UTC, datetime
 
 pins = certpin.PinSet.load(sys.argv[1])

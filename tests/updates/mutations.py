@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _UPDATES = "certpin/updates/"
+_SUPPORT = "certpin/support/"
 _ATTACKS = "tests/updates/test_attacks.py::test_"
 _CACHE = "tests/updates/test_cache.py::test_"
 _CHANNEL = "tests/updates/test_channel.py::test_"
@@ -16,7 +17,8 @@ _UPDATER = "tests/updates/test_updater.py::test_"
 
 
 def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
-    return Mutation(rule, _UPDATES + file, old, new, test)
+    path = file if file.startswith("certpin/") else _UPDATES + file
+    return Mutation(rule, path, old, new, test)
 
 
 MUTATIONS: list[Mutation] = [
@@ -234,7 +236,7 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "a deadline for the whole",
-        "line.py",
+        _SUPPORT + "deadline.py",
         "        timer.start()\n",
         "",
         _CHANNEL + "a_server_that_sends_a_byte_now_and_then_is_given_up",
@@ -242,7 +244,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "patience for each wait",
         "fetch.py",
-        "        connection.timeout = self._line.left\n",
+        "        connection.timeout = self._deadline.left\n",
         "        connection.timeout = 15\n",
         _CHANNEL + "a_server_that_says_nothing_is_not_waited_for",
     ),
@@ -342,8 +344,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "one process at a time",
         "lock.py",
-        "fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)",
-        "fcntl.flock(self._held, fcntl.LOCK_UN)",
+        "while self._held is not None and not locks.try_lock(self._held):",
+        "while False:",
         _CRASHES + "it_does_not_wait_for_ever",
     ),
     _rule(
@@ -378,7 +380,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "what comes after the end is not put in force",
         "checker.py",
-        "            if line.ended:\n                raise closed()\n            newer",
+        "            if deadline.cancelled:\n                raise closed()\n            newer",
         "            newer",
         _UPDATER + "what_is_fetched_when_it_is_closed_is_not_put_in_force",
     ),
@@ -398,15 +400,15 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "closing cuts the line",
-        "line.py",
-        "        self.ended = True\n        self.cut()\n",
-        "        self.ended = True\n",
+        _SUPPORT + "deadline.py",
+        "        self.cancelled = True\n        self._end()\n",
+        "        self.cancelled = True\n",
         _UPDATER + "closing_ends_a_check_that_is_on_its_way",
     ),
     _rule(
         "a handshake is cut too",
-        "fetch.py",
-        "                self.line.hold(sock)\n",
+        _SUPPORT + "deadline.py",
+        "                self._hold(sock)\n",
         "",
         _UPDATER + "closing_ends_a_check_that_does_not_even_connect",
     ),
@@ -427,13 +429,13 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "nobody forks in the middle of a swap",
         "checker.py",
-        "        with self.swapping:\n            if line.ended",
-        "        if True:\n            if line.ended",
+        "        with self.swapping:\n            if deadline.cancelled",
+        "        if True:\n            if deadline.cancelled",
         _UPDATER + "nobody_forks_in_the_middle_of_a_swap",
     ),
     _rule(
         "forks come one after the other",
-        "forks.py",
+        _SUPPORT + "forks.py",
         "_forking.acquire()",
         "_forking.acquire(blocking=False)",
         _UPDATER + "a_second_fork_waits_for_the_first",

@@ -20,7 +20,7 @@ import pytest
 from tuf.api.exceptions import SlowRetrievalError
 
 from certpin import UpdateError
-from certpin.updates import checker, lock
+from certpin.updates import checker
 from scripts.record import FORBIDDEN
 from tests.updates.test_attacks import Judge
 from tests.updates.test_updater import until
@@ -378,7 +378,7 @@ def test_processes_that_share_a_folder_all_follow_and_it_stays_good(
 ) -> None:
     """Without locks whoever writes last wins, and it stays good all the same."""
     if not locks:
-        monkeypatch.setattr(lock, "fcntl", None)
+        monkeypatch.setattr("certpin.support.locks._fcntl", None)
     apps = [world.updater() for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         children = [
@@ -447,7 +447,7 @@ def test_a_file_system_without_locks_is_used_without(
     def unsupported(*_: Any) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(lock.fcntl, "flock", unsupported)
+    monkeypatch.setattr(fcntl, "flock", unsupported)
     assert world.updater().refresh().version == 2
 
 

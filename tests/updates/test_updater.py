@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import ConfigError, PinMismatchError, PinnedSSLContext, UpdateError
-from certpin.updates import UpdateEvent, UpdateStatus, checker, forks, refresh
+from certpin.support import forks
+from certpin.updates import UpdateEvent, UpdateStatus, checker, refresh
 from tests.updates._publisher import CHANNEL, pin_file
 
 if TYPE_CHECKING:
@@ -673,11 +674,11 @@ def test_nobody_forks_in_the_middle_of_a_swap(
 ) -> None:
     app, lock = world.updater(), NoticedLock()
     monkeypatch.setattr(app._checker, "swapping", lock)
-    app.hold_swaps(held=True)
+    app.before_fork()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(app.refresh)
         until(lambda: lock.wanted.is_set() or waiting.done())
         assert not waiting.done()
         assert app.context.pins.version == 1
-        app.hold_swaps(held=False)
+        app.after_fork_in_parent()
         assert waiting.result(PATIENCE).version == 2

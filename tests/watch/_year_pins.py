@@ -15,7 +15,7 @@ from certpin.lab.authority import new_key
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin
 from certpin.rotation import Event, Timing, format_journal
-from certpin.watch.journal import journal_beside
+from certpin.rotation.history import journal_beside
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -59,6 +59,14 @@ if TYPE_CHECKING:
     help="The first day (UTC) on which the pins no longer hold. By default it is a year from now; "
     "for --mode report, 90 days.",
 )
+@click.option(
+    "--strict-x509/--no-strict-x509",
+    "strict",
+    default=None,
+    help="With --ca-file: whether the chain of this host must keep to RFC 5280 where OpenSSL would "
+    "tolerate a breach, such as an authority without keyUsage. Also written into the pin file. By "
+    "default it is as the running Python has it.",
+)
 @dialling_options
 @json_option
 def add(
@@ -89,10 +97,13 @@ def add(
     Exit code 0: it is written. 2: it was refused, and nothing is written. 3: the host could not be
     asked.
     """
-    from certpin.cli.policy import known_pin, new_policy, server_of
+    from certpin.cli.policy import known_pin, new_policy, server_of, trust_anchors
     from certpin.pins import HostPattern
 
     _refuse_unsafe(backup, **wishes)
+    if dialling.strict is not None and dialling.ca_file is None:
+        option = "--strict-x509" if dialling.strict else "--no-strict-x509"
+        raise click.UsageError(f"{option} is for a host with its own authority: add --ca-file FILE")
     endpoint = dialling.endpoint(host)
     pattern = HostPattern.parse(endpoint.name)
     editor = _editor(path, name, pattern, backup)
@@ -101,7 +112,8 @@ def add(
         known_pin(known, match) if known is not None else _served_pin(host, dialling, backup, match)
     )
     servers = server_of(endpoint)
-    policy = new_policy(pattern, first, backup, dialling.ca_file, servers=servers, **wishes)
+    anchors = trust_anchors(dialling.ca_file, dialling.strict)
+    policy = new_policy(pattern, first, backup, anchors, servers=servers, **wishes)
     trust = _trust_name(dialling.ca_file, path)
     editor.add_host(policy, trust=trust)
     version = editor.raise_version()
@@ -178,10 +190,18 @@ def _served_pin(host: str, dialling: Dialling, backup: Backup, match: Match) -> 
         raise ConfigError(
             f"the chain of {observation.endpoint} did not verify: {observation.problem}. "
             "What is not verified is not pinned: it may be an attacker's",
-            fix=what_to_do(observation),
+            fix=what_to_do(observation, strict=_accept_in_add(dialling)),
         )
     refuse_inside(backup, observation)
     return served_pin(observation.verified, match)
+
+
+def _accept_in_add(dialling: Dialling) -> str:
+    """The options with which ``add`` accepts a chain that only strict verification refuses."""
+    trust = (
+        "" if dialling.ca_file else "--ca-file FILE, with the certificate of the authority, and "
+    )
+    return f"accept it for this host: {trust}--no-strict-x509"
 
 
 def _trust_name(ca_file: Path | None, pin_file: Path) -> str:
@@ -202,6 +222,7 @@ def _facts(
         "match": policy.match,
         "expires": policy.expires.date().isoformat() if policy.expires else None,
         "trust": trust,
+        "strict_x509": policy.trust.strict if policy.trust else None,
         "server": _server_text(policy),
         "pins": [{"pin": str(entry.pin), "role": entry.role} for entry in policy.pins],
         "backup_key": backup.place,

@@ -11,13 +11,13 @@ import click
 from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
 from certpin.cli.options import json_option, pin_file_option, timeout_option
 from certpin.cli.reply import print_json
-from certpin.cli.targets import contexts_for, ways_options
+from certpin.cli.servers import contexts_for, ways_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from certpin.cli.targets import Target, Ways
+    from certpin.cli.servers import Target, Ways
     from certpin.probe.checkup import Checkup
     from certpin.probe.contexts import Contexts
 

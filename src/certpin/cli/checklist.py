@@ -10,9 +10,8 @@ import click
 from certpin.cli.screen import fold, table_console
 from certpin.cli.unverified import what_to_do
 from certpin.pins import pins_of
-from certpin.pins.explain import advice, explain
+from certpin.pins.explain import advice, explain, in_days
 from certpin.probe import HTTPS, join_address
-from certpin.probe.checkup import in_days
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,7 +90,7 @@ def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
         verdict = checkup.verdict
         if verdict is not None and verdict.reason in _EXPLAINED:
             yield "\n" + explain(verdict, checkup.host)
-            yield f"  what to do: {advice(verdict, checkup.host)}"
+            yield f"  fix: {advice(verdict, checkup.host)}"
     for fix, hosts in _fixes(checkups).items():
         more = [f"and {len(hosts) - _SHOWN} more"] if len(hosts) > _SHOWN else []
         yield f"\n{', '.join(hosts[:_SHOWN] + more)}: {fix}"

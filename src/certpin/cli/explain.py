@@ -13,7 +13,7 @@ from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
 
 if TYPE_CHECKING:
-    from certpin.pinfile.lint import Rule
+    from certpin.lint import LintRule
 
 
 @click.command()
@@ -25,7 +25,7 @@ def explain(name: str | None, as_json: bool) -> None:
     For each rule you learn how the mistake locks out or exposes, what to do, who says so, and a
     pin file with the mistake and one without. In those, sha256/ONE and the like stand for pins.
     """
-    from certpin.pinfile.lint import RULES
+    from certpin.lint import RULES
 
     rules = [_rule(name)] if name else list(RULES.values())
     if as_json:
@@ -38,15 +38,15 @@ def explain(name: str | None, as_json: bool) -> None:
             click.echo(fold(text, sys.stdout))
 
 
-def _rule(name: str) -> Rule:
-    from certpin.pinfile.lint import RULES
+def _rule(name: str) -> LintRule:
+    from certpin.lint import RULES
 
     if name in RULES:
         return RULES[name]
     raise click.UsageError(unknown("rule", name, list(RULES), "`certpin explain`"))
 
 
-def _facts(rule: Rule) -> dict[str, Any]:
+def _facts(rule: LintRule) -> dict[str, Any]:
     return {
         "rule": rule.id,
         "severity": rule.severity,
@@ -61,10 +61,10 @@ def _facts(rule: Rule) -> dict[str, Any]:
     }
 
 
-def _explain(rule: Rule) -> None:
+def _explain(rule: LintRule) -> None:
     click.secho(rule.id, bold=True, nl=False)
     click.echo(f": {rule.severity}")
-    for text in (rule.summary, rule.why, f"To do: {rule.fix}.", _source(rule), _allowing(rule)):
+    for text in (rule.summary, rule.why, f"fix: {rule.fix}", _source(rule), _allowing(rule)):
         if text:
             click.echo("\n" + fold(text, sys.stdout))
     for title, example in (("Bad:", rule.bad), ("Good:", rule.good)):
@@ -72,11 +72,11 @@ def _explain(rule: Rule) -> None:
         click.echo("\n".join(f"  {line}".rstrip() for line in example.strip().splitlines()))
 
 
-def _source(rule: Rule) -> str:
+def _source(rule: LintRule) -> str:
     return f"Source: {rule.source}." if rule.source else ""
 
 
-def _allowing(rule: Rule) -> str:
+def _allowing(rule: LintRule) -> str:
     if rule.refuses:
         return "It cannot be allowed: no client loads such a file."
     return f"To allow it, on its line or above: # certpin: allow {rule.id} because REASON"

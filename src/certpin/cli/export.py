@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.hosts import host_option, select_policies
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import format_name, json_option, pin_file_option
 from certpin.cli.reply import print_json
 from certpin.cli.screen import say
+from certpin.cli.servers import host_option, select_policies
 
 if TYPE_CHECKING:
     from certpin.cli.placing import Placed

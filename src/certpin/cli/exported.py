@@ -9,7 +9,7 @@ import click
 
 from certpin.cli.group import unknown
 from certpin.errors import CertpinError
-from certpin.pinfile.lint import ExportedFile
+from certpin.lint import ExportedFile
 from certpin.pins.meaning import meaning
 
 if TYPE_CHECKING:

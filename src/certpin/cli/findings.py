@@ -12,7 +12,7 @@ import click
 
 from certpin.cli.reply import print_document, print_json
 from certpin.cli.screen import fold
-from certpin.pinfile.lint import SEVERITIES, Document, Finding, Report
+from certpin.lint import SEVERITIES, LintDocument, LintFinding, LintReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -24,8 +24,8 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 class Linted:
     """A pin file, and what was found in it."""
 
-    document: Document
-    report: Report
+    document: LintDocument
+    report: LintReport
 
 
 def print_text(done: Sequence[Linted]) -> None:
@@ -82,13 +82,13 @@ def _print_file(each: Linted) -> None:
     click.echo(fold(_summary(each), sys.stdout))
 
 
-def _print_finding(finding: Finding) -> None:
+def _print_finding(finding: LintFinding) -> None:
     place = f"{finding.line:>6}  "
     click.echo(place, nl=False)
     click.secho(f"{finding.severity:<7}", nl=False, fg=_COLOURS[finding.severity])
     text = f"  {finding.rule}: {finding.message}"
     click.echo(fold(text, sys.stdout, taken=len(place) + 7).rstrip())
-    click.echo(fold(f"{'':>8}to do: {' '.join(finding.fix.split())}", sys.stdout))
+    click.echo(fold(f"{'':>8}fix: {' '.join(finding.fix.split())}", sys.stdout))
 
 
 def _summary(each: Linted) -> str:
@@ -99,7 +99,7 @@ def _summary(each: Linted) -> str:
     return f"{', '.join(words)} in {each.document.path}{_vantage(each.document)}"
 
 
-def _vantage(document: Document) -> str:
+def _vantage(document: LintDocument) -> str:
     if document.live is None:
         return ""
     answered = sum(not asked.error for asked in document.live)
@@ -107,7 +107,7 @@ def _vantage(document: Document) -> str:
     return f"{seen}: another network may see other certificates"
 
 
-def _counts(findings: Iterable[Finding]) -> dict[str, int]:
+def _counts(findings: Iterable[LintFinding]) -> dict[str, int]:
     counted = Counter(found.severity for found in findings)
     return {word: counted[word] for word in SEVERITIES}
 
@@ -128,5 +128,5 @@ def _file(each: Linted) -> dict[str, Any]:
     }
 
 
-def _facts(found: Finding) -> dict[str, Any]:
+def _facts(found: LintFinding) -> dict[str, Any]:
     return {name: None if value == "" else value for name, value in asdict(found).items()}

@@ -11,14 +11,14 @@ import click
 from certpin.cli.choices import ADOPTION_DAYS, LINT_FORMATS, SEVERITIES
 from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
 from certpin.cli.options import json_option, pin_file_option, timeout_option
-from certpin.cli.targets import ways_options
+from certpin.cli.servers import ways_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin.cli.findings import Linted
-    from certpin.cli.targets import Ways
-    from certpin.pinfile.lint import Document, Severity
+    from certpin.cli.servers import Ways
+    from certpin.lint import LintDocument, Severity
 
 
 @click.command()
@@ -86,8 +86,8 @@ def lint(
     """
     from certpin.cli.exported import gather_exports
     from certpin.cli.findings import FORMATS, Linted
-    from certpin.pinfile.lint import lint as judge
-    from certpin.pinfile.lint import load_document
+    from certpin.lint import lint as judge
+    from certpin.lint import load_document
     from certpin.pins import utc_now
 
     if ways.named and not live:
@@ -112,5 +112,5 @@ def _exit_code(done: Sequence[Linted], fail_on: Severity) -> int:
     return INCONCLUSIVE if any(_nobody_answered(each.document) for each in done) else HOLDS
 
 
-def _nobody_answered(document: Document) -> bool:
+def _nobody_answered(document: LintDocument) -> bool:
     return document.live is not None and all(each.error for each in document.live)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from certpin.cli.check import check_targets
 from certpin.cli.screen import say
 from certpin.cli.unverified import what_to_do
-from certpin.pinfile.lint import Asked, Document
+from certpin.lint import LintDocument, LiveResult
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from certpin.cli.targets import Ways
+    from certpin.cli.servers import Ways
     from certpin.probe.checkup import Checkup
 
 
-def ask(document: Document, ways: Ways, now: datetime, timeout: float) -> Document:
+def ask(document: LintDocument, ways: Ways, now: datetime, timeout: float) -> LintDocument:
     """The document with what its hosts present. Raises ``click.UsageError``.
 
     A file that clients refuse names nobody to ask: it stays as it is, and that is said.
@@ -29,14 +29,14 @@ def ask(document: Document, ways: Ways, now: datetime, timeout: float) -> Docume
     return replace(document, live=tuple(map(_asked, checkups)))
 
 
-def _asked(checkup: Checkup) -> Asked:
+def _asked(checkup: Checkup) -> LiveResult:
     pattern = str(checkup.policy.pattern)
     if checkup.observation is None:
         error = checkup.error.problem if checkup.error else "nobody answered"
-        return Asked(pattern, checkup.host, error=error)
+        return LiveResult(pattern, checkup.host, error=error)
     seen = checkup.observation
     served = seen.served.certificates
     if seen.verified:
-        return Asked(pattern, checkup.host, served, seen.verified.certificates)
+        return LiveResult(pattern, checkup.host, served, seen.verified.certificates)
     fix = checkup.fix or what_to_do(seen)
-    return Asked(pattern, checkup.host, served, problem=checkup.findings[0], fix=fix)
+    return LiveResult(pattern, checkup.host, served, problem=checkup.findings[0], fix=fix)

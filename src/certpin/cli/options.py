@@ -118,6 +118,7 @@ class Dialling:
     server_name: str | None
     ca_file: Path | None
     timeout: float
+    strict: bool | None = None  # of commands that have the option: `strict_x509` of the pin file
 
     def endpoint(self, target: str) -> Endpoint:
         """The server that HOST[:PORT] means. Raises ``HostError``."""
@@ -132,7 +133,7 @@ class Dialling:
         """Dial a server and look. Raises ``ProbeError``."""
         from certpin.probe import observe, probe_context
 
-        context = probe_context(anchors_pem(self.ca_file))
+        context = probe_context(anchors_pem(self.ca_file), strict=self.strict)
         return observe(self.endpoint(target), context, patience=self.timeout)
 
     def words(self) -> list[str]:
@@ -151,7 +152,11 @@ def dialling_options(command: Any) -> Any:
 
     @wraps(command)
     def with_dialling(**options: Any) -> Any:
-        mine = {field.name: options.pop(field.name) for field in fields(Dialling)}
+        mine = {
+            field.name: options.pop(field.name)
+            for field in fields(Dialling)
+            if field.name in options
+        }
         return command(dialling=Dialling(**mine), **options)
 
     wrapped: Any = with_dialling

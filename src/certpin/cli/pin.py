@@ -80,7 +80,6 @@ def pin(
     """
     from certpin.cli.reply import print_json
     from certpin.pins import utc_now
-    from certpin.probe import Observation
 
     now = utc_now()
     sightings = [_see(target, dialling) for target in targets]
@@ -89,7 +88,7 @@ def pin(
     else:
         for each in sightings:
             _print(_lines(each, now, dialling, insecure=insecure))
-    unverified = [s for s in sightings if isinstance(s, Observation) and s.verified is None]
+    unverified = [s for s in sightings if not isinstance(s, Content) and s.verified is None]
     if unverified and not insecure:
         ctx.exit(FINDING)
 
@@ -140,9 +139,8 @@ def _is_file(path: Path) -> bool:
 
 def _facts(sighting: Observation | Content, now: datetime) -> dict[str, Any]:
     from certpin.cli.describe import item_facts
-    from certpin.probe import Observation
 
-    if isinstance(sighting, Observation):
+    if not isinstance(sighting, Content):
         return observation_facts(sighting, now)
     items = [item_facts(item, now) for item in sighting.items]
     return {"source": sighting.source, sighting.source: sighting.name, "items": items}
@@ -152,10 +150,9 @@ def _lines(
     sighting: Observation | Content, now: datetime, dialling: Dialling, *, insecure: bool
 ) -> Iterable[str]:
     from certpin.cli.describe import item_lines
-    from certpin.probe import Observation
     from certpin.x509 import printable
 
-    if isinstance(sighting, Observation):
+    if not isinstance(sighting, Content):
         yield from _observation_lines(sighting, now)
         yield ""
         yield from _advice(sighting, dialling, insecure=insecure)
@@ -222,7 +219,7 @@ def _advice(observation: Observation, dialling: Dialling, *, insecure: bool) -> 
         yield f"  {shlex.join(words)}"
         return
     yield "No pins are suggested for a chain that did not verify."
-    yield fold(f"what to do: {what_to_do(observation)}", sys.stdout)
+    yield fold(f"fix: {what_to_do(observation)}", sys.stdout)
 
 
 def _titled(observation: Observation) -> Iterable[tuple[str, Any]]:

@@ -39,7 +39,7 @@ def new_policy(
     pattern: HostPattern,
     first: HostPin,
     backup: Backup,
-    ca_file: Path | None,
+    trust: TrustAnchors | None,
     *,
     mode: Mode,
     match: Match,
@@ -61,7 +61,7 @@ def new_policy(
         mode=mode,
         match=match,
         expires=expires.replace(tzinfo=UTC),
-        trust=_trust(ca_file),
+        trust=trust,
         servers=servers,
     )
 
@@ -108,8 +108,10 @@ def refuse_inside(backup: Backup, observation: Observation) -> None:
         )
 
 
-def _trust(ca_file: Path | None) -> TrustAnchors | None:
+def trust_anchors(ca_file: Path | None, strict: bool | None) -> TrustAnchors | None:
+    """Return the anchors of a file, or None without one. Raises ``CertificateParseError``."""
     pem = anchors_pem(ca_file)
     if pem is None:
         return None
-    return TrustAnchors(tuple(each.der for each in read_certificates(pem.encode())))
+    der = tuple(each.der for each in read_certificates(pem.encode()))
+    return TrustAnchors(der, strict=strict)

@@ -172,9 +172,9 @@ def prove(
 
     The environment makes most clients trust the lab's root, and come through the lab's proxy. For
     others, these are replaced in the command: {host} {url} {address} {port} {endpoint} {proxy}
-    {socks} {dns} {ca} {truststore} {pins} {pin} {backup} {pinnedpubkey} {cert} {fingerprint}
-    {canary} {case} {client_cert} {client_key}, {host2} {url2} {pin2} {backup2} for a second host,
-    and {export:FORMAT} for the file that `certpin export FORMAT` would write.
+    {socks} {dns} {ca} {truststore} {pins} {pin} {backup} {pinnedpubkey} {compromised} {cert}
+    {fingerprint} {canary} {case} {client_cert} {client_key}, {host2} {url2} {pin2} {backup2} for a
+    second host, and {export:FORMAT} for the file that `certpin export FORMAT` would write.
 
     Exit code 0: it is sound. 1: an attack got through, or a legitimate server was refused. 3:
     inconclusive, because the client did not even reach an honest server, say.

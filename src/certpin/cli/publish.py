@@ -12,8 +12,6 @@ COMMANDS = {
     "sign": "Sign, with the keys that are given, whatever they have to sign now.",
     "push": "Bring what is signed to where clients fetch it.",
     "status": "Show roles, keys and dates, and what waits to be signed or pushed.",
-    "wultra": "Sign a fingerprint list, for apps with the Wultra SDKs.",
-    "verify": "Tell whether the Wultra SDKs would accept a fingerprint list; if not, why not.",
 }
 _MODULES = {
     "init": "publish_init",
@@ -21,8 +19,6 @@ _MODULES = {
     "sign": "publish_sign",
     "push": "publish_push",
     "status": "publish_status",
-    "wultra": "publish_wultra",
-    "verify": "publish_verify",
 }
 
 

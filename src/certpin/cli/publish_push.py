@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.ledger import who_option
 from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.rotate.context import who_option
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from certpin.cli.ledger import Ledger
     from certpin.cli.pushing import Report
+    from certpin.cli.rotate.context import Ledger
     from certpin.updates.publish.push import Pushed
     from certpin.updates.publish.settings import Settings
 
@@ -38,9 +38,9 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     Exit code 0: it is out. 1: refused, nothing was changed. 2: usage, or a bad file. 3: the storage
     could not be asked, or failed in the middle.
     """
-    from certpin.cli.ledger import Ledger
     from certpin.cli.publishing import tuf_needed
     from certpin.cli.pushing import Report
+    from certpin.cli.rotate.context import Ledger
     from certpin.errors import UpdateError
     from certpin.updates.publish.settings import load
 
@@ -93,8 +93,8 @@ def _pushed(ledger: Ledger, url: str, settings: Settings, *, dry: bool) -> Pushe
 
 def _record(ledger: Ledger, report: Report, who: str | None) -> None:
     """Write into the journal that a version is out. Nothing is new about one that was."""
-    from certpin.cli.ledger import name_of
     from certpin.cli.pushing import waits_for_push
+    from certpin.cli.rotate.context import name_of
     from certpin.errors import JournalError
     from certpin.pins import utc_now
     from certpin.rotation import Event

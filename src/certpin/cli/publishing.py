@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from certpin.cli.ledger import Ledger
 from certpin.cli.main import extra_needed
+from certpin.cli.rotate.context import Ledger
 from certpin.errors import ConfigError
 from certpin.pins import utc_now
 from certpin.x509.keys import PublicKey

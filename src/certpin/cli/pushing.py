@@ -14,12 +14,12 @@ from certpin.cli.screen import fold, say
 from certpin.errors import UpdateError
 from certpin.pins.meaning import meaning
 from certpin.rotation import Field, format_duration
-from certpin.rotation.breach import in_utc
+from certpin.rotation.timing import in_utc
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from certpin.cli.ledger import Ledger
+    from certpin.cli.rotate.context import Ledger
     from certpin.updates.publish.push import Pushed
 
 _UNCLEAR = {"storage", "unconfirmed"}  # reasons for which nobody can say how it stands

@@ -51,7 +51,7 @@ class SigningKey:
 @contextmanager
 def keyring(places: Sequence[str]) -> Iterator[dict[str, KeySigner]]:
     """The keys that sign, by their ids. Raises ``KeyParseError``; tokens forget the PIN after."""
-    from certpin.cli.signer import signer_of
+    from certpin.cli.keyref import signer_of
     from certpin.updates.publish.keys import KeySigner
 
     pin = cache(ask_pin)  # asked for once, for several keys of one token
@@ -95,7 +95,7 @@ class Purse:
         self._stack.__exit__(kind, exc, trace)
 
     def _take(self, place: str) -> SigningKey:
-        from certpin.cli.signer import passphrase_of
+        from certpin.cli.keyref import passphrase_of
         from certpin.hsm import is_on_token
         from certpin.updates.publish.keys import KeySigner, held_elsewhere
         from certpin.x509.signing import file_key

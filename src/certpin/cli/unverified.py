@@ -25,14 +25,21 @@ _OTHERS = {
 }
 
 
-def what_to_do(observation: Observation) -> str:
-    """The next step for an observation without a verified chain."""
+def what_to_do(observation: Observation, *, strict: str = "") -> str:
+    """Return the next step for an observation without a verified chain.
+
+    Args:
+        observation: what the server presented.
+        strict: how the command accepts a chain that only strict verification refuses; by default
+            with a key of the pin file.
+    """
     code = observation.code
     if code in _NO_ISSUER:
         return f"{_missing_issuer(observation)}. {_PRIVATE}"
     if code in _OTHER_NAME:
         return _other_name(observation)
-    return strict_advice(code) or _OTHERS.get(code, "ask the server's operator to repair the chain")
+    by_rule = strict_advice(code, strict) if strict else strict_advice(code)
+    return by_rule or _OTHERS.get(code, "ask the server's operator to repair the chain")
 
 
 def _missing_issuer(observation: Observation) -> str:

@@ -14,8 +14,6 @@ COMMANDS = {
     "worker": "Look at hosts from here, until SIGTERM or SIGINT, for a watch that runs elsewhere.",
     "writer": "Count the reports that wait in NATS JetStream, until SIGTERM or SIGINT.",
     "ct": "Note a certificate that stands in a log of Certificate Transparency.",
-    "backup": "Write the watch's data of one moment to FILE, while it goes on.",
-    "restore": "Put a back-up into an empty database, of the same kind or of the other.",
     "migrate": "Bring the database to the schema of this version of certpin, whole or not at all.",
 }
 _MODULES = {
@@ -26,8 +24,6 @@ _MODULES = {
     "worker": "watch_worker",
     "writer": "watch_writer",
     "ct": "watch_ct",
-    "backup": "watch_backup",
-    "restore": "watch_restore",
     "migrate": "watch_migrate",
 }
 
@@ -44,12 +40,10 @@ def watch() -> None:
     certpin watch alerts                                     what is wrong now, and since when
     certpin watch silence --host api.bank.example --for 2h --why "renewal"
     certpin watch worker --vantage zurich --nats URL         look from another place, too
-    certpin watch backup watch-2027-03-01.db                 all of it, while the watch runs
-    certpin watch restore watch-2027-03-01.db                into an empty database, of either kind
     certpin watch migrate                                    after an update of certpin
 
-    The database is that of watch.toml, unless --store names another. A back-up is one file for
-    SQLite and PostgreSQL alike: restoring it into the other one is how the watch moves.
+    The database is that of watch.toml, unless --store names another. It is backed up with its own
+    tools, sqlite3 or pg_dump: docs/watch-operations.md has the commands.
 
     Needs pip install 'certpin[watch]'.
     """  # noqa: D301  # click reads the \b itself

@@ -17,20 +17,16 @@ that a certificate names, over ``http://`` and without pins.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from certpin.clients._common import (
-    admitted,
-    both,
     context_of,
     missing_library,
-    port_in,
     refuse_bundle,
     refuse_options,
     refused_option,
 )
+from certpin.clients._requests_kind import PinningAdapter
 from certpin.clients._urllib3_kind import (
     AsyncPinningConnection,
     AsyncPinningManager,
@@ -38,10 +34,9 @@ from certpin.clients._urllib3_kind import (
     PinningConnection,
     PinningManager,
     PinningPool,
-    pin_socks_manager,
     refuse_http3,
 )
-from certpin.errors import ConfigError, pin_error
+from certpin.errors import ConfigError
 
 try:
     from niquests import AsyncSession, Session
@@ -55,7 +50,7 @@ except ModuleNotFoundError as exc:
     raise missing_library("niquests", exc) from exc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from typing import NoReturn
 
     from certpin.clients._common import Pins
@@ -96,27 +91,17 @@ class _AsyncProxyManager(AsyncPinningManager, urllib3.AsyncProxyManager):
     _https = _AsyncPool
 
 
-class _Adapter:
-    """Shared by both adapters. ``_managers`` are the pinned classes: without and with a proxy."""
+class _Adapter(PinningAdapter):
+    """Shared by both adapters."""
 
-    _managers: tuple[Any, Any]
-
-    proxy_manager: Any
-    _pool_connections: int
-    _pool_maxsize: int
-    _pool_block: bool
-    _quic_cache_layer: Any
-    _resolver: Any
-    _source_address: Any
-    _happy_eyeballs: Any
+    _error = SSLError
+    _proxy_options = ("resolver", "happy_eyeballs", "source_address")
 
     def __init__(
         self, pins: Pins, *, on_failure: Iterable[FailureHook] = (), **options: Any
     ) -> None:
         _refuse(options)
-        self.context = context_of(pins, on_failure)
-        base: Any = super()
-        base.__init__(**_safe(options))
+        super().__init__(pins, on_failure=on_failure, **_safe(options))
 
     def init_poolmanager(
         self,
@@ -126,36 +111,8 @@ class _Adapter:
         quic_cache_layer: object = None,
         **options: Any,
     ) -> None:
-        """As in niquests, with pinned pools."""
-        self._pool_connections = connections
-        self._pool_maxsize = maxsize
-        self._pool_block = block
-        manager, _ = self._managers
-        self.poolmanager = manager(
-            self.context, num_pools=connections, maxsize=maxsize, block=block, **options
-        )
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """As in niquests, with pinned pools behind the proxy."""
-        base: Any = super()
-        direct, manager = self._managers
-        if proxy.lower().startswith("socks"):
-            socks = base.proxy_manager_for(proxy, ssl_context=self.context, **options)
-            return pin_socks_manager(socks, direct._https)
-        if proxy not in self.proxy_manager:
-            self.proxy_manager[proxy] = manager(
-                self.context,
-                proxy,
-                proxy_headers=base.proxy_headers(proxy),
-                num_pools=self._pool_connections,
-                maxsize=self._pool_maxsize,
-                block=self._pool_block,
-                resolver=self._resolver,
-                happy_eyeballs=self._happy_eyeballs,
-                source_address=self._source_address,
-                **options,
-            )
-        return self.proxy_manager[proxy]
+        """As in niquests, with pinned pools, and without its cache for HTTP/3."""
+        super().init_poolmanager(connections, maxsize, block, **options)
 
     def cert_verify(self, conn: object, url: object, verify: object, cert: object) -> bool:
         """Nothing: niquests would load a bundle into the context, for each connection."""
@@ -164,20 +121,6 @@ class _Adapter:
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         """Raise ``ConfigError``: niquests would restore it without pins."""
         raise _not_pickled()
-
-    @contextmanager
-    def _pinned(self, request: Any, verify: object, cert: object) -> Iterator[None]:
-        refuse_bundle(verify)
-        refuse_options({"cert": cert}, "cert")
-        try:
-            url = urlsplit(str(request.url or ""))
-            with admitted(self.context, url.scheme, url.hostname or "", port_in(url)):
-                yield
-        except OSError as exc:
-            error = pin_error(exc)
-            if error is None:
-                raise
-            raise both(SSLError(str(error), request=request), error) from error.__cause__
 
 
 class PinnedAdapter(_Adapter, HTTPAdapter):

@@ -13,80 +13,33 @@ verified by the platform's roots, and unpinned.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from certpin.clients._common import (
-    admitted,
-    both,
-    context_of,
-    missing_library,
-    port_in,
-    refuse_bundle,
-    refuse_options,
-    refused_option,
-)
-from certpin.errors import pin_error
+from certpin.clients._common import missing_library, refused_option
 
 try:
     from requests import Session
     from requests.adapters import HTTPAdapter
     from requests.exceptions import SSLError
 
-    from certpin.clients._urllib3_kind import pin_socks_manager
-    from certpin.clients.urllib3 import (
-        PinnedHTTPSConnectionPool,
-        PinnedPoolManager,
-        PinnedProxyManager,
-    )
+    from certpin.clients._requests_kind import PinningAdapter
+    from certpin.clients.urllib3 import PinnedPoolManager, PinnedProxyManager
 except ModuleNotFoundError as exc:
     raise missing_library("requests", exc) from exc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from requests import PreparedRequest, Response
 
     from certpin.clients._common import Pins
-    from certpin.tls.events import FailureHook
 
 
-class PinnedAdapter(HTTPAdapter):
+class PinnedAdapter(PinningAdapter, HTTPAdapter):
     """An ``HTTPAdapter`` that enforces pins: ``PinnedAdapter(pins, **options)``.
 
     Mount it for ``https://`` and for ``http://``: a redirect to where it is not mounted leaves it.
     """
 
-    def __init__(
-        self, pins: Pins, *, on_failure: Iterable[FailureHook] = (), **options: Any
-    ) -> None:
-        self.context = context_of(pins, on_failure)
-        super().__init__(**options)
-
-    def init_poolmanager(
-        self, connections: int, maxsize: int, block: bool = False, **options: Any
-    ) -> None:
-        """As in requests, with pinned pools."""
-        super().init_poolmanager(connections, maxsize, block)
-        self.poolmanager = PinnedPoolManager(
-            self.context, num_pools=connections, maxsize=maxsize, block=block, **options
-        )
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """As in requests, with pinned pools behind the proxy."""
-        if proxy.lower().startswith("socks"):
-            manager = super().proxy_manager_for(proxy, ssl_context=self.context, **options)
-            return pin_socks_manager(manager, PinnedHTTPSConnectionPool)
-        if proxy not in self.proxy_manager:
-            self.proxy_manager[proxy] = PinnedProxyManager(
-                self.context,
-                proxy,
-                proxy_headers=self.proxy_headers(proxy),
-                num_pools=self._pool_connections,
-                maxsize=self._pool_maxsize,
-                block=self._pool_block,
-                **options,
-            )
-        return self.proxy_manager[proxy]
+    _managers = (PinnedPoolManager, PinnedProxyManager)
+    _error = SSLError
 
     def build_connection_pool_key_attributes(
         self, request: PreparedRequest, verify: object, cert: object = None
@@ -108,17 +61,8 @@ class PinnedAdapter(HTTPAdapter):
         proxies: Any = None,
     ) -> Response:
         """Send one request. Raises ``SSLError``, a ``PinError`` too, or ``ConfigError``."""
-        refuse_bundle(verify)
-        refuse_options({"cert": cert}, "cert")
-        try:
-            url = urlsplit(request.url or "")
-            with admitted(self.context, url.scheme, url.hostname or "", port_in(url)):
-                return super().send(request, stream, timeout, True, None, proxies)
-        except OSError as exc:
-            error = pin_error(exc)
-            if error is None:
-                raise
-            raise both(SSLError(str(error), request=request), error) from error.__cause__
+        with self._pinned(request, verify, cert):
+            return super().send(request, stream, timeout, True, None, proxies)
 
 
 class PinnedSession(Session):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from certpin.formats.android import ANDROID
 from certpin.formats.apple import APPLE
-from certpin.formats.chromium import CHROMIUM
 from certpin.formats.curl import CURL
 from certpin.formats.dotnet import DOTNET
 from certpin.formats.envoy import ENVOY
@@ -27,7 +26,6 @@ from certpin.formats.format import (
 )
 from certpin.formats.go import GO
 from certpin.formats.haproxy import HAPROXY
-from certpin.formats.hpkp import HPKP
 from certpin.formats.json import JSON
 from certpin.formats.ktor import KTOR
 from certpin.formats.nginx import NGINX
@@ -38,9 +36,8 @@ from certpin.formats.react_native import REACT_NATIVE
 from certpin.formats.trustkit_android import TRUSTKIT_ANDROID
 from certpin.formats.trustkit_ios import TRUSTKIT_IOS
 from certpin.formats.wget import WGET
-from certpin.formats.wultra import WULTRA
 
-# In the order in which they are listed: apps, programs, proxies, lists.
+# In the order in which they are listed: apps, programs, proxies, JSON.
 FORMATS: dict[str, Format] = {
     each.name: each
     for each in (
@@ -62,9 +59,6 @@ FORMATS: dict[str, Format] = {
         ENVOY,
         NGINX,
         HAPROXY,
-        HPKP,
-        CHROMIUM,
-        WULTRA,
         JSON,
     )
 }

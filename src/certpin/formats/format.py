@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from certpin.formats.fit import Limit
     from certpin.pins import Match, Mode, OnExpiry, Pin, Role, TrustAnchors
 
-# The longest list of pins anybody ships, Chromium's, is under 1 MiB.
+# Far more than any list of pins has: a browser's built-in one has less than 1 MiB.
 MAX_SOURCE_BYTES = 16 * 1024 * 1024
 
 
@@ -88,8 +88,7 @@ class Source:
 class Found:
     """What a file of a platform says of one host.
 
-    ``pattern`` is empty where the platform names no host: whoever imports has to. ``below`` then
-    says whether the platform's pins hold for every name below that host too.
+    ``pattern`` is empty if the file names no host: the user then names it (``--host``).
     """
 
     pattern: str
@@ -102,11 +101,10 @@ class Found:
     report_to: tuple[str, ...] = ()
     compromised: tuple[Pin, ...] = ()
     entries: tuple[HostPin, ...] = ()  # the pins with all that is said of them, where it is
-    below: bool = False
 
     def policy(self, wishes: Wishes) -> HostPolicy:
         """The policy. Raises ``ConfigError`` and ``HostError``."""
-        pattern = self.pattern or self._wished(wishes.host)
+        pattern = self.pattern or wishes.host
         if not pattern:
             raise ConfigError("the file names no host", key="host", fix="name it: --host HOST")
         return HostPolicy(
@@ -119,9 +117,6 @@ class Found:
             trust=self.trust,
             report_to=self.report_to,
         )
-
-    def _wished(self, host: str) -> str:
-        return f"**.{host}" if host and self.below and not host.startswith("*") else host
 
     def _guessed(self) -> tuple[HostPin, ...]:
         """The pins with roles that are a guess: most platforms don't say which pin is whose."""

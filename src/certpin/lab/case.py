@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from certpin.lab.cast import Cast
     from certpin.lab.script import Script
+    from certpin.pins import HostPin
 
 
 class Style(StrEnum):
@@ -68,6 +69,7 @@ class Family(StrEnum):
     NAME = "Whose name?"
     DATE = "When?"
     CONSTRAINT = "May it sign?"
+    COMPROMISED = "Is its key compromised?"
     PROTOCOL = "Which protocol?"
     STARTTLS = "Before TLS"
     SEQUENCE = "More than one connection"
@@ -95,7 +97,8 @@ class Case:
     ``protocol`` is what the client must speak for the case to mean anything; empty for any,
     ``starttls`` for any that begins in clear text.
     ``clock`` is how far the client's clock is moved. ``exercise`` is what a client must do to meet
-    the case at all, where one request is not enough.
+    the case at all, where one request is not enough. ``compromised`` is the entry of a
+    compromised key, which the pin set of the host has in this case beside its other pins.
     """
 
     name: str
@@ -110,3 +113,4 @@ class Case:
     protocol: str = ""
     clock: timedelta = timedelta(0)
     exercise: str = ""
+    compromised: Callable[[Cast], HostPin] | None = None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     from certpin.lab.authority import Identity
+    from certpin.lab.case import Case
     from certpin.pins import Pin
 
 Roles = tuple[Literal["leaf", "backup", "intermediate", "root"], ...]
@@ -41,6 +42,7 @@ LETTERS = {
     "R2": "another root that the client trusts, of a rogue or a company",
     "U": "a root that the client does not trust",
     "L′": "a certificate that an attacker made for the same name",
+    "K": "a certificate whose key is marked compromised in the client's pin set",
 }
 LEGEND = "; ".join(f"{letter}: {meaning}" for letter, meaning in LETTERS.items()) + "."
 
@@ -162,6 +164,16 @@ class Cast:
         """R2→L′: the host's name under a root that the client trusts, and that is not pinned."""
         return self.rogue.issue(self.host)
 
+    @cached_property
+    def stolen(self) -> Identity:
+        """R→I→K: the host's certificate with a former key of its server, which was stolen."""
+        return self.intermediate.issue(self.host)
+
+    @cached_property
+    def stolen_intermediate(self) -> Authority:
+        """R→K: an intermediate whose key was stolen."""
+        return self.root.intermediate(f"Intermediate K, {_WARNING}")
+
     @property
     def genuine(self) -> tuple[x509.Certificate, ...]:
         """The chain of the honest server, leaf first: public, so that attackers have it too."""
@@ -208,6 +220,15 @@ class Cast:
             second = self.second_intermediate.pin, self.backup.pin
         policies = _policy(self.host, first, roles), _policy(self.second, second, roles)
         return PinSet("lab", 1, policies)
+
+
+def pins_of_case(case: Case, cast: Cast) -> PinSet | None:
+    """Return the pins of a cast, with the compromised key of the case if it has one."""
+    if not cast.pins or not case.compromised:
+        return cast.pins
+    policy, *others = cast.pins.policies
+    policy = replace(policy, pins=(*policy.pins, case.compromised(cast)))
+    return replace(cast.pins, policies=(policy, *others))
 
 
 def expiring(pins: PinSet, moment: datetime) -> PinSet:

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from certpin.lab.case import CannotServeError
@@ -49,6 +49,7 @@ SUBSTITUTIONS: dict[str, Callable[[Target], str]] = {
     "cert": lambda target: str(target.certificate),
     "fingerprint": lambda target: target.fingerprint,
     "pinnedpubkey": lambda target: target.pinnedpubkey,
+    "compromised": lambda target: target.compromised,
     "truststore": lambda target: str(target.truststore),
     "dns": lambda target: f"{PROXY_ADDRESS}:{target.dns_port}",
     "client_cert": lambda target: str(target.client_certificate),
@@ -73,7 +74,10 @@ class Client(Protocol):
 
 @dataclass(frozen=True)
 class Call:
-    """A function of this process. That it raises is its refusal."""
+    """A function of this process. That it raises is its refusal.
+
+    It may read an attribute of its target that raises ``CannotServeError``: then it is not run.
+    """
 
     function: Callable[[Target], object]
 
@@ -86,6 +90,8 @@ class Call:
             )
         try:
             answer = self.function(target)
+        except CannotServeError:
+            raise
         except Exception as exc:  # noqa: BLE001  # a client may raise what it likes
             return Ending(1, f"{type(exc).__name__}: {exc}"[-_KEPT:])
         return Ending(0, "" if answer is None else str(answer)[-_KEPT:])
@@ -188,11 +194,17 @@ def exports_in(words: Sequence[str]) -> list[str]:
 
 
 def substitute(words: Sequence[str], target: Target) -> list[str]:
-    """The words of a command for one case.
+    """Return the words of a command for one case.
 
-    Raises ``CannotServeError`` where they ask for a format that cannot have the pins.
+    Raises:
+        CannotServeError: they ask for a format that cannot have the pins, or for keys to accept
+            and not for the compromised one.
     """
-    return [_fill(word, target) for word in words]
+    values = target
+    if any("{compromised}" in word for word in words):
+        words = [word.replace("{compromised}", target.compromised) for word in words]
+        values = replace(target, compromised="")
+    return [_fill(word, values) for word in words]
 
 
 def _fill(word: str, target: Target) -> str:

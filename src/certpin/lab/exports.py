@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from certpin.formats import Format
     from certpin.lab.cast import Cast
-    from certpin.pins import HostPolicy, PinSet
+    from certpin.pins import HostPolicy, Pin, PinSet
 
 
 class Exports:
@@ -47,16 +47,20 @@ class Exports:
 
     def _write(self, chosen: Format) -> Path:
         try:
-            files = chosen.export(self._fitting(chosen)).files
+            pins = self._fitting(chosen)
+            export = chosen.export(pins)
         except ConfigError as exc:
             problem = f"{chosen.name} cannot have these pins: {exc.problem}"
             raise CannotServeError(problem, fix=exc.fix) from exc
+        for pin in sorted(map(str, _compromised(pins) - _compromised(export.pins))):
+            problem = f"{pin} is marked compromised, and clients of {chosen.name} do not refuse it"
+            raise CannotServeError(problem)
         folder = self.folder / chosen.name
-        for file in files:
+        for file in export.files:
             path = folder / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(file.text, encoding="utf-8")
-        return folder / files[0].path
+        return folder / export.files[0].path
 
     def _fitting(self, chosen: Format) -> PinSet:
         """The pins as far as one file of the format goes, with the trust that it cannot be without.
@@ -86,3 +90,7 @@ class Exports:
         if policy.trust or not pinned:
             return policy
         return replace(policy, trust=TrustAnchors(pinned, "the pinned authorities"))
+
+
+def _compromised(pins: PinSet) -> set[Pin]:
+    return {pin for policy in pins.policies for pin in policy.compromised}

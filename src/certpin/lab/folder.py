@@ -7,7 +7,6 @@ and no link is followed.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import stat
@@ -22,6 +21,7 @@ from certpin.lab.authority import Authority
 from certpin.lab.cast import Authorities
 from certpin.lab.removal import REMOVAL
 from certpin.lab.trouble import LabError
+from certpin.support import locks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,7 @@ class LabFolder:
             self._check(self._folder, "the folder")
             if new:
                 os.fchmod(self._folder, 0o700)  # a umask may have taken from its owner
-            fcntl.flock(self._folder, fcntl.LOCK_EX)  # two labs that begin make the roots once
+            locks.lock(self._folder)  # two labs that begin make the roots once
             self._write("README.txt", REMOVAL.encode(), 0o644)
         except BaseException:
             os.close(self._folder)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Self
 
 from certpin.lab.case import CannotServeError, Style
-from certpin.lab.cast import Authorities, Cast, expiring
+from certpin.lab.cast import Authorities, Cast, expiring, pins_of_case
 from certpin.lab.exports import Exports
 from certpin.lab.fitting import fit
 from certpin.lab.loop import Loop
@@ -140,18 +140,16 @@ class Lab:
             proxy_port=proxy,
             canary=self.canary,
             folder=self.folder,
-            pin=pin,
-            backup=backup,
+            accepted=(pin, backup, second_pin, second_backup),
             pins=self._pin_file(case, cast),
-            certificate=self._certificate_of(cast),
-            fingerprint=cast.pinned_certificate.sha256.hex(":").upper(),
-            second_pin=second_pin,
-            second_backup=second_backup,
+            pinned_pem=self._certificate_of(cast),
+            pinned_sha256=cast.pinned_certificate.sha256.hex(":").upper(),
             address=listening_address(cast.host),
             elsewhere=cast.host != self.host,
             clock=case.clock,
             dns_port=self._resolver.number if self._resolver else 0,
             exports=self._exports_of(case, cast),
+            compromised=str(case.compromised(cast).pin) if case.compromised else "",
         )
 
     def _pin_file(self, case: Case, cast: Cast) -> Path:
@@ -176,10 +174,11 @@ class Lab:
         return self.upstream.pin_file if self.upstream else None
 
     def _pinned(self, case: Case, cast: Cast) -> PinSet | None:
-        """The pins; where the clock moves, it is beyond them, and not beyond the certificates."""
-        if not case.clock or self._given or not cast.pins:
-            return cast.pins
-        return expiring(cast.pins, self.authorities.now + case.clock / 2)
+        """Return the pins of a case. If its clock moves, it passes their expiry only."""
+        pins = pins_of_case(case, cast)
+        if not case.clock or self._given or not pins:
+            return pins
+        return expiring(pins, self.authorities.now + case.clock / 2)
 
     def _exports_of(self, case: Case, cast: Cast) -> Exports:
         """The same object for the same pins: it writes each file once."""

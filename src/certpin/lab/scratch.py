@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from certpin.support import locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ def scratch() -> Iterator[Path]:
     folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
     begun = Path(folder.name, "begun.lock")
     with begun.open("wb") as lock, folder as name:  # let go once the folder has gone
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        locks.lock(lock.fileno())
         begun.rename(begun.with_name(_LOCK))  # whatever has this name was locked first
         yield Path(name)
 
@@ -42,9 +43,10 @@ def _removed(folder: Path) -> bool:
         if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
             return False
         with open(folder / _LOCK, "rb", opener=_unfollowed) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not locks.try_lock(lock.fileno()):
+                return False  # it is still running
             shutil.rmtree(folder)
-    except OSError:  # it goes on, is another's, or a run beside this one is removing it
+    except OSError:  # it belongs to another user, or another run is removing it
         return False
     return True
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError, Style
+from certpin.lab.cast import pins_of_case
 from certpin.lab.play import Play
 from certpin.lab.session.application import Where
 from certpin.lab.session.session import Session
@@ -67,7 +68,7 @@ class Stage:
     @property
     def pins(self) -> PinSet | None:
         """What the client has pinned; ``None`` for one without pins."""
-        return None if self._lab.style is Style.NONE else self._cast.pins
+        return None if self._lab.style is Style.NONE else pins_of_case(self.case, self._cast)
 
     def _listen(self) -> tuple[Port, Port]:
         loop = self._lab.loop.asyncio

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from certpin.lab.case import CannotServeError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from certpin.lab.exports import Exports
 
 PROXY_ADDRESS = "127.0.0.1"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,10 @@ class Target:
     proxy_port: int
     canary: str
     folder: Path  # of what is handed to clients
-    pin: str  # of the good server, or of its issuer: sha256/…
-    backup: str
+    accepted: tuple[str, str, str, str]  # ``pin``, ``backup``, ``second_pin``, ``second_backup``
     pins: Path  # the pins, as a pin file of certpin's
-    certificate: Path  # PEM of the pinned certificate of the honest chain, for pins on whole ones
-    fingerprint: str  # SHA-256 of that certificate, as ``openssl x509 -fingerprint`` prints it
-    second_pin: str = ""  # the same pins for the second host
-    second_backup: str = ""
+    pinned_pem: Path  # ``certificate``
+    pinned_sha256: str  # ``fingerprint``
     address: str = "127.0.0.1"
     url_port: int = 0  # the port that URLs name; 0 if they name none
     # Whether ``host`` is another than the one under test: the client must be led there.
@@ -46,6 +44,51 @@ class Target:
     clock: timedelta = timedelta(0)  # how far the client's clock must be moved
     dns_port: int = 0  # of the lab's resolver on 127.0.0.1, where there is one
     exports: Exports | None = None  # the pins in the formats of other platforms
+    compromised: str = ""  # the key that ``pins`` marks compromised, if it marks one
+
+    @property
+    def pin(self) -> str:
+        """The pin of the good server, or of its issuer: ``sha256/…``.
+
+        This and the next five are for clients that are given keys or a certificate to accept, and
+        no pin file. Each raises ``CannotServeError`` if the pins mark a key compromised: such a
+        client cannot know that.
+        """
+        return self._without_compromised(self.accepted)[0]
+
+    @property
+    def backup(self) -> str:
+        """The pin of the backup key of the good server, or of the root."""
+        return self._without_compromised(self.accepted)[1]
+
+    @property
+    def second_pin(self) -> str:
+        """``pin`` of the second host."""
+        return self._without_compromised(self.accepted)[2]
+
+    @property
+    def second_backup(self) -> str:
+        """``backup`` of the second host."""
+        return self._without_compromised(self.accepted)[3]
+
+    @property
+    def certificate(self) -> Path:
+        """PEM of the pinned certificate of the honest chain."""
+        return self._without_compromised(self.pinned_pem)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of that certificate, as ``openssl x509 -fingerprint`` prints it."""
+        return self._without_compromised(self.pinned_sha256)
+
+    def _without_compromised(self, value: _T) -> _T:
+        if self.compromised:
+            raise CannotServeError(
+                "the client is given what to accept, and no compromised key",
+                fix="give it {compromised} too, or {pins}, or {export:FORMAT} of a platform that "
+                "refuses such keys",
+            )
+        return value
 
     @property
     def ca(self) -> Path:

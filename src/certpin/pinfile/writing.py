@@ -55,14 +55,15 @@ def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
     sync_folder(path.parent)
 
 
-def left_overs(folder: Path, known: re.Pattern[str]) -> Iterator[Path]:
-    """Yield the temporary files of ``put`` below a folder that a killed process left there.
+def left_overs(folder: Path, known: re.Pattern[str], *, recursive: bool = True) -> Iterator[Path]:
+    """Yield the temporary files of ``put`` in a folder that a killed process left there.
 
     Args:
-        folder: the folder; files in folders below it are yielded too.
+        folder: the folder.
         known: the names that were being written, as a whole.
+        recursive: also yield the files of the folders below it.
     """
-    for path in folder.rglob(".*"):
+    for path in folder.rglob(".*") if recursive else folder.glob(".*"):
         left = _TEMPORARY.fullmatch(path.name)
         if left and known.fullmatch(left[1]) and path.is_file() and not path.is_symlink():
             yield path

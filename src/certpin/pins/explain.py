@@ -168,3 +168,8 @@ _HINTS: tuple[Callable[[Verdict, str], str | None], ...] = (
     _when_whole_certificates,
     _otherwise,
 )
+
+
+def in_days(days: int) -> str:
+    """Return a number of days in words."""
+    return "1 day" if days == 1 else f"{days} days"

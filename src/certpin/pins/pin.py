@@ -21,7 +21,7 @@ DIGEST_BYTES = 32  # SHA-256 (FIPS 180-4)
 
 # Every spelling names its kind: a kind that is guessed from a length is guessed wrong.
 _SPKI = re.compile(r"sha256/(\S+)")
-_HPKP = re.compile(r"""pin-sha256\s*=\s*("?)([^";\s]+)\1;?""")
+_RFC7469 = re.compile(r"""pin-sha256\s*=\s*("?)([^";\s]+)\1;?""")
 _CERTIFICATE = re.compile(
     r"(?:cert-sha256/|sha256 Fingerprint\s*=\s*)(\S+)", re.ASCII | re.IGNORECASE
 )
@@ -60,7 +60,7 @@ class Pin:
 
     @staticmethod
     def parse(text: str) -> Pin:
-        """Read a pin as certpin, curl, HPKP or openssl write it. Raises ``PinParseError``.
+        """Read a pin as certpin, curl, RFC 7469 or openssl write it. Raises ``PinParseError``.
 
         ``sha256/…``, ``sha256//…`` and ``pin-sha256="…"`` hold strict base64; ``cert-sha256/…``
         and ``sha256 Fingerprint=…`` hold hexadecimal.
@@ -70,7 +70,7 @@ class Pin:
         text = text.strip()
         if match := _SPKI.fullmatch(text):
             return Pin("sha256", _base64(_without_second_slash(match[1])))
-        if match := _HPKP.fullmatch(text):
+        if match := _RFC7469.fullmatch(text):
             return Pin("sha256", _base64(match[2]))
         if match := _CERTIFICATE.fullmatch(text):
             return Pin("cert-sha256", _hexadecimal(match[1]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import CertificateParseError
 from certpin.pins import pins_of, verify
-from certpin.pins.explain import name_of, shorten
+from certpin.pins.explain import in_days, name_of, shorten
 from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
@@ -170,8 +170,3 @@ def _about_dates(checkup: Checkup, now: datetime, least_days: int) -> Iterator[s
     days = checkup.pin_days(now)
     if days is not None and days < least_days and not checkup.policy.expired(now):
         yield f"the pins end in {in_days(days)}"
-
-
-def in_days(days: int) -> str:
-    """A number of days, in words."""
-    return "1 day" if days == 1 else f"{days} days"

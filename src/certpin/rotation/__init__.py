@@ -8,16 +8,21 @@ Pure: versions in the field, what is served, the delays and the clock come in as
 
 from __future__ import annotations
 
-from certpin.rotation.adoption import Adoption, adoption, standing
-from certpin.rotation.breach import Breach, Invariant
-from certpin.rotation.event import Event
-from certpin.rotation.field import Field, Version
+from certpin.rotation.adoption import (
+    Adoption,
+    Field,
+    Past,
+    Sighting,
+    Situation,
+    Version,
+    adoption,
+    standing,
+)
+from certpin.rotation.gate import Breach, Invariant
 from certpin.rotation.history import History, contradictions
-from certpin.rotation.journal import after, format_journal, parse_journal
+from certpin.rotation.journal import Event, after, format_journal, parse_journal
 from certpin.rotation.measured import Enough, Told, measured
-from certpin.rotation.plan import plan
-from certpin.rotation.situation import Past, Sighting, Situation
-from certpin.rotation.step import NEXT_BACKUP, Plan, Step
+from certpin.rotation.plan import NEXT_BACKUP, Plan, Step, plan
 from certpin.rotation.timing import Timing, format_duration, parse_duration
 
 __all__ = [

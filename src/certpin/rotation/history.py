@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from certpin.errors import JournalError
 from certpin.pins import HostPattern
 from certpin.pins.meaning import meaning
-from certpin.rotation.event import STATE_AFTER, StepName
-from certpin.rotation.field import Field, Version, policy_in
-from certpin.rotation.situation import Past
+from certpin.rotation.adoption import Field, Past, Version, policy_in
+from certpin.rotation.journal import MAX_JOURNAL_BYTES, STATE_AFTER, SUFFIX, StepName, parse_journal
 from certpin.rotation.states import may_follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from certpin.pins import Pin, State
-    from certpin.rotation.event import Event
+    from certpin.rotation.journal import Event
     from certpin.rotation.timing import Timing
 
 # A publish is what makes a pin PUBLISHED; the other states of a pin set were declared before.
@@ -199,3 +200,30 @@ def _follows(before: State, state: State) -> bool:
     if before == state or may_follow(before, state):
         return True
     return before == "published" and state == "active"
+
+
+def journal_beside(pin_file: Path) -> Path:
+    """Where the journal of a pin file lies."""
+    return pin_file.with_name(pin_file.stem + SUFFIX)
+
+
+def load_journal(path: Path) -> History:
+    """What a journal says; one that is not there yet says nothing. Raises ``JournalError``."""
+    return History(parse_journal(_read(path), path=path))
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_JOURNAL_BYTES + 1)
+    except FileNotFoundError:
+        return ""
+    except OSError as exc:
+        raise JournalError(f"it cannot be read: {exc.strerror or exc}", path=path) from exc
+    if len(data) > MAX_JOURNAL_BYTES:
+        raise JournalError(f"it has more than {MAX_JOURNAL_BYTES} bytes", path=path)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise JournalError("it is not UTF-8 text", path=path, line=line) from exc

@@ -26,7 +26,7 @@ from certpin.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from certpin.rotation.field import Field, Version
+    from certpin.rotation.adoption import Field, Version
     from certpin.rotation.timing import Timing
 
 DAY = timedelta(days=1)

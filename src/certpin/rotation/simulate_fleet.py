@@ -1,12 +1,4 @@
-"""The clients of a simulation, as shares and delays: what they do, not yet who does it.
-
-A client waits five times until it holds what was published, each wait after the one before, as
-T_adopt adds them up: for its CDN, its cache, its next poll, its user, and its clock.
-
-Not modelled: clients that never come back, apps that are updated (a binary is there until it has
-ended), CDNs that serve a part of the world, and whether a client that is locked out can still
-fetch: it can, as if the address of the pins were not pinned itself.
-"""
+"""The clients of a simulation."""
 
 from __future__ import annotations
 
@@ -16,11 +8,20 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from certpin.errors import InputError
 from certpin.rotation.timing import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    Whole = npt.NDArray[np.int64]
+    Draws = npt.NDArray[np.uint64]
+    Bools = npt.NDArray[np.bool_]
+
 
 SECOND = timedelta(seconds=1)
 MOST_CLIENTS = 1_000_000_000
@@ -99,3 +100,104 @@ def _check_curve(curve: Sequence[tuple[Fraction, timedelta]], timing: Timing) ->
             "the curve has clients that are slower than the delays allow",
             fix="give the longest gap with --opened too",
         )
+
+
+_STEP = 0x9E3779B97F4A7C15
+_STREAMS = 4  # of 64 bits a client: two draws each
+_MASK = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class Clients:
+    """Some clients.
+
+    ``binary`` is the place of theirs in the fleet's ``binaries``; the number of these for who has
+    none. The phases and the skew are seconds below, or up to, the period that they belong to.
+    """
+
+    fleet: Fleet
+    binary: Whole
+    straggler: Bools
+    phases: dict[str, Whole]
+    gap: Whole
+    skew: Whole
+
+    def hold_from(self, published: int) -> Whole:
+        """From which second on each fetching client holds what was published in that second.
+
+        Never later than T_adopt after it; a straggler exactly then.
+        """
+        delays = self.fleet.delays
+        at = np.full(self.gap.shape, published, np.int64)
+        for name in ("cdn", "cache", "poll"):
+            _wait(at, self.phases[name], delays[name])
+        _wait(at, self.phases["opened"], self.gap)
+        at += self.skew
+        at[self.straggler] = published + sum(delays.values())
+        return at
+
+
+def clients(fleet: Fleet, first: int, count: int) -> Clients:
+    """The clients from one number on."""
+    draws = _draws(fleet.seed, first, count)
+    delays = fleet.delays
+    gap = _gaps(fleet, draws[3])
+    phases = {name: _below(draws[at], delays[name]) for at, name in enumerate(("cdn", "cache"))}
+    phases |= {"poll": _below(draws[2], delays["poll"]), "opened": _below(draws[4], gap)}
+    numbers = np.arange(first, first + count, dtype=np.int64)
+    return Clients(
+        fleet,
+        np.searchsorted(np.array(fleet.binary_ends, np.int64), numbers, side="right"),
+        draws[6] < np.uint64(int(fleet.stragglers * WHOLE)),
+        phases,
+        gap,
+        _below(draws[5], delays["skew"] + 1),
+    )
+
+
+def _draws(seed: int, first: int, count: int) -> list[Draws]:
+    """Eight numbers below ``WHOLE`` a client."""
+    numbers = np.arange(first, first + count, dtype=np.uint64) * np.uint64(_STREAMS)
+    found = []
+    for stream in range(_STREAMS):
+        mixed = _mixed(numbers, (_mixed_one(seed) + stream * _STEP) & _MASK)
+        found += [mixed >> np.uint64(32), mixed & np.uint64(WHOLE - 1)]
+    return found
+
+
+def _mixed(numbers: Draws, start: int) -> Draws:
+    """SplitMix64's output for each place in its sequence."""
+    z = numbers * np.uint64(_STEP)
+    z += np.uint64(start)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        z ^= z >> np.uint64(shift)
+        z *= np.uint64(factor)
+    z ^= z >> np.uint64(31)
+    return z
+
+
+def _mixed_one(seed: int) -> int:
+    """A start for a seed: those of neighbouring seeds are far apart."""
+    return int(_mixed(np.array([seed & _MASK], np.uint64), _STEP)[0])
+
+
+def _below(draws: Draws, limit: int | Whole) -> Whole:
+    """A draw as a whole number from 0 to below a limit; 0 where that is 0."""
+    wide = limit.astype(np.uint64) if isinstance(limit, np.ndarray) else np.uint64(limit)
+    return ((draws * wide) >> np.uint64(32)).astype(np.int64)
+
+
+def _gaps(fleet: Fleet, draws: Draws) -> Whole:
+    """How often the user of each client opens the app: the curve, straight between its points."""
+    shares, gaps = (np.array(each, np.int64) for each in zip(*fleet.gaps, strict=True))
+    above = np.searchsorted(shares[1:-1], draws.astype(np.int64), side="right") + 1
+    into = draws.astype(np.int64) - shares[above - 1]
+    rise = gaps[above] - gaps[above - 1]
+    found: Whole = gaps[above - 1] + into * rise // (shares[above] - shares[above - 1])
+    return found
+
+
+def _wait(at: Whole, phase: Whole, period: int | Whole) -> None:
+    """Move each moment to the next one that a period comes round, in place."""
+    safe = np.maximum(period, 1)
+    at += (phase - at) % safe

@@ -119,7 +119,7 @@ def _finished_check(tls: Any) -> PinCheck:
     gate = _gate_of(tls)
     if gate is not None:
         gate.raise_refusal()
-    check: PinCheck | None = gate.check if gate else getattr(tls, "_check", None)
+    check: PinCheck | None = gate or getattr(tls, "_check", None)
     if not (isinstance(tls, Pinned) or gate) or check is None:
         raise _unchecked("", f"{type(tls).__name__} is not TLS of a PinnedSSLContext", _PINNED)
     host = check.target.host

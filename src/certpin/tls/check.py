@@ -13,8 +13,8 @@ from certpin.errors import (
     UnverifiedSessionError,
     WeakenedContextError,
 )
-from certpin.tls.calling import called_now
 from certpin.tls.events import Met
+from certpin.tls.state import Match
 from certpin.tls.unverified import explain_refusal, reason_of
 from certpin.x509.openssl import served_chain, verified_chain
 
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from certpin.pins import Verdict
+    from certpin.tls.calling import Called
     from certpin.tls.enforcer import Enforcer
     from certpin.tls.state import PinState, Target
 
 
 class PinCheck:
-    """Made when a connection begins, and called when its handshake is done."""
+    """The check of one connection: made when it begins, asked when its handshake is done.
+
+    It is the base of ``Gate``, which sets the attributes: a handshake makes one object, not two.
+    """
 
     __slots__ = (
         *("_called", "_chain", "_early", "_enforcer", "_judged_for", "_resumed", "_state"),
-        *("changes", "finished", "guards_certificate", "socket", "target", "verdict"),
+        *("finished", "guards_certificate", "socket", "target", "verdict"),
     )
 
-    def __init__(
-        self, enforcer: Enforcer, state: PinState, target: Target, changes: int = 0
-    ) -> None:
-        self.target = target
-        self.changes = changes  # of the settings of rule 1, when the connection began
-        self.socket: Callable[[], Any] = _no_socket  # a weak reference, if there is one
-        self.guards_certificate = False  # True if a client certificate may leave a socket
-        self.finished = False  # True once the connection was checked and let pass
-        self.verdict: Verdict | None = None  # until then, and if no policy covers the host
-        self._enforcer = enforcer
-        self._state = state
-        self._resumed: tuple[bytes, ...] | None = None
-        self._chain: tuple[bytes, ...] = ()
-        self._early = False  # whether before_last_flight ran
-        self._judged_for: PinState | None = None  # the state under which the chain passed
-        self._called = called_now()  # the handshake may run in another thread
+    finished: bool  # True once the connection was checked and let pass
+    guards_certificate: bool  # True if a client certificate may leave a socket
+    socket: Callable[[], Any]  # a weak reference, if there is one
+    target: Target
+    verdict: Verdict | None  # None until the check, and if no policy covers the host
+    _called: Called  # the handshake may run in another thread
+    _chain: tuple[bytes, ...]
+    _early: bool  # whether judge_early ran
+    _enforcer: Enforcer
+    _judged_for: PinState | None  # the state under which the chain passed
+    _resumed: tuple[bytes, ...] | None  # the chain of the session that was offered
+    _state: PinState
 
     def may_resume(self, session: ssl.SSLSession) -> bool:
         """Whether a session may be offered to the server. If not, a full handshake is made."""
@@ -62,7 +62,7 @@ class PinCheck:
         if self._chain:
             self._enforcer.sessions.remember(session, self.target, self._chain)
 
-    def before_last_flight(self, raw: Any) -> None:
+    def judge_early(self, raw: Any) -> None:
         """Judge the chain while the client's last flight waits. Raises ``PinError``.
 
         OpenSSL has verified the chain, and the server's signature over the handshake (RFC 8446
@@ -71,28 +71,36 @@ class PinCheck:
         """
         if not self._early:
             self._early = True
-            self._judge(raw)
+            self.judge(raw)
 
-    def __call__(self, raw: Any) -> None:
-        """Judge a finished handshake. Raises ``PinError`` if the connection is refused."""
+    def must_judge(self, raw: Any) -> bool:
+        """Return True unless ``judge_early`` judged this very chain under the pins of now."""
         if self.guards_certificate and not self._early:
             raise self._enforcer.refused(_unguarded(self.target.host), self._met(raw))
-        if self._judged_for is not self._enforcer.state or self._chain != self._verified_chain(raw):
-            self._judge(raw)
-        self.finished = True
+        judged_for = self._judged_for
+        return judged_for is not self._enforcer.state or self._chain != self._verified_chain(raw)
 
-    def _judge(self, raw: Any) -> None:
+    def judge(self, raw: Any) -> None:
+        """Judge the chain that OpenSSL verified. Raises ``PinError`` to refuse the connection."""
         enforcer = self._enforcer
         if enforcer.state is not self._state:
             self._follow_swap(enforcer.state, raw)
+        target = self.target
+        # OpenSSL compares the certificates with those of the last match (X509_cmp: the SHA-1 of the
+        # whole, and each byte that is signed): a tenth of the time of writing them as DER.
         certificates = None if raw.session_reused else raw.get_verified_chain()
-        known = self.target.recall(certificates, enforcer.clock)
-        if known is not None:  # a chain to a withdrawn anchor is never kept
-            _, self._chain, self.verdict = known
+        last = target.last_match
+        if (
+            last is not None
+            and last.certificates == certificates
+            and (last.expires is None or not last.verdict.policy.expired(enforcer.clock()))
+        ):  # a chain to a withdrawn anchor is never kept
+            self._chain = last.chain
+            self.verdict = last.verdict
         else:
             self._chain, self.verdict = chain, verdict = self._verify(raw)
             if certificates is not None and verdict is not None and verdict.reason == "match":
-                self.target.keep(certificates, chain, verdict)
+                target.last_match = Match(certificates, chain, verdict, verdict.policy.expires)
         self._judged_for = self._state
 
     def _verify(self, raw: Any) -> tuple[tuple[bytes, ...], Verdict | None]:
@@ -174,10 +182,6 @@ class PinCheck:
                 host=self.target.host,
                 fix="connect without the debugging proxy",
             )
-
-
-def _no_socket() -> None:
-    """There is no socket below a memory BIO."""
 
 
 def _served(raw: Any) -> tuple[bytes, ...]:

@@ -44,7 +44,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from certpin.errors import ConfigError, HostError, PinError, WeakenedContextError
 from certpin.pins import normalise, utc_now
-from certpin.tls.check import PinCheck
 from certpin.tls.enforcer import DEBUG_VARIABLE, Enforcer
 from certpin.tls.events import FailureTeller
 from certpin.tls.gate import Gate
@@ -218,23 +217,6 @@ class PinnedSSLContext(VerifyingContext):
             )
         return tls
 
-    def wrap_bio(
-        self,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
-        server_side: bool = False,
-        server_hostname: str | bytes | None = None,
-        session: ssl.SSLSession | None = None,
-    ) -> ssl.SSLObject:
-        """As ``ssl.SSLContext.wrap_bio``. Server-side use is an error."""
-        host = self._encode_hostname(server_hostname)
-        self._require_client(host, server_side)
-        make: Any = self.sslobject_class
-        tls: ssl.SSLObject = make._create(
-            incoming, outgoing, server_hostname=host, session=session, context=self
-        )
-        return tls
-
     def _encode_hostname(self, hostname: str | bytes | None) -> str:
         """Rule 5: the one spelling that policy, SNI and OpenSSL's hostname check all get.
 
@@ -256,18 +238,8 @@ class PinnedSSLContext(VerifyingContext):
     def _wrap_socket(
         self, sock: Any, server_side: bool, host: str, *, owner: Any, session: Any
     ) -> Gate:
-        check = self._begin(host, server_side)
-        if session is not None and not check.may_resume(session):
-            session = None
-        check.socket = weakref.ref(sock)
-        check.guards_certificate = self._has_certificate
-        store = check.target.store or self
-        gate = Gate(check)
-        gate.guard(
-            _openssl_socket(store, sock, False, host, owner=gate, session=session),
-            self._adopt(owner, check),
-        )
-        return gate
+        """Called by ``SSLSocket``, in the place of OpenSSL's own method."""
+        return self._guarded(server_side, host, owner, session, sock)
 
     def _wrap_bio(
         self,
@@ -279,21 +251,36 @@ class PinnedSSLContext(VerifyingContext):
         owner: Any,
         session: Any,
     ) -> Gate:
-        check = self._begin(server_hostname, server_side)
-        if session is not None and not check.may_resume(session):
-            session = None
-        store = check.target.store or self
-        gate = Gate(check, outgoing)
-        gate.guard(
-            _openssl_bio(
-                store, incoming, outgoing, False, server_hostname, owner=gate, session=session
-            ),
-            self._adopt(owner, check),
-        )
-        return gate
+        """Called by ``SSLObject``, in the place of OpenSSL's own method."""
+        return self._guarded(server_side, server_hostname, owner, session, incoming, outgoing)
 
-    def _begin(self, host: str, server_side: bool) -> PinCheck:
-        """The check of a new connection, with the count of changes that rule 1 compares."""
+    def _guarded(
+        self,
+        server_side: bool,
+        host: str,
+        owner: Any,
+        session: Any,
+        below: Any,
+        outgoing: ssl.MemoryBIO | None = None,
+    ) -> Gate:
+        """Begin a connection: return a gate with OpenSSL's object inside it.
+
+        One long function, because each handshake runs it, and runs it from cold caches: a function
+        that it calls costs more to fetch than to run.
+
+        Args:
+            server_side: Must be False.
+            host: Normalised.
+            owner: The object that gets OpenSSL's after the check, if it is ``Pinned``. It is not
+                found through OpenSSL's object: gevent passes the socket below it.
+            session: The session to resume, or None.
+            below: A socket, or the BIO to read from.
+            outgoing: The BIO to write into, if ``below`` is one.
+
+        Raises:
+            PinError: The connection is refused before its handshake (rules 1, 5 and 9).
+
+        """
         if server_side or not host:
             self._require_client(host, server_side)
         changes = self._verifying_changes
@@ -301,23 +288,35 @@ class PinnedSSLContext(VerifyingContext):
             changes = self._require_verification(host)
         enforcer = self._enforcer
         state = enforcer.state
-        return PinCheck(enforcer, state, enforcer.target(state, host), changes)
-
-    def _adopt(self, owner: Any, check: PinCheck) -> Any:
-        """Rule 1, once OpenSSL has copied the settings. Returns ``owner`` if it is ``Pinned``.
-
-        The owner is not found through OpenSSL's object: gevent passes the socket below it.
-        """
-        unseen = not self.check_hostname or flags_of(self) & UNSAFE_FLAGS
-        if check.changes != self._verifying_changes or unseen:
-            # Touched by another thread while OpenSSL copied them, or past this class.
+        target = state.target(host)
+        if target.policy is None:
+            target = enforcer.target(state, host)
+        gate = Gate(enforcer, state, target, outgoing)
+        if session is not None and not gate.may_resume(session):
+            session = None
+        store = target.store or self
+        if outgoing is None:
+            gate.socket = weakref.ref(below)
+            gate.guards_certificate = self._has_certificate
+            raw = _openssl_socket(store, below, False, host, owner=gate, session=session)
+        else:
+            raw = _openssl_bio(store, below, outgoing, False, host, owner=gate, session=session)
+        # Rule 1, once OpenSSL has copied the settings: another thread may have changed them while
+        # it did, or something may have changed them past this class.
+        if (
+            changes != self._verifying_changes
+            or not self.check_hostname
+            or flags_of(self) & UNSAFE_FLAGS
+        ):
             weakness = self._find_weakness() or "they were being changed"
-            raise self._enforcer.refused(_weakened(check.target.host, weakness))
-        if not isinstance(owner, Pinned):
-            return None
-        owner._check = check
-        owner._context = self
-        return owner
+            raise enforcer.refused(_weakened(host, weakness))
+        if isinstance(owner, Pinned):
+            owner._check = gate
+            owner._context = self
+            gate.guard(raw, owner)
+        else:
+            gate.guard(raw)
+        return gate
 
     def _require_verification(self, host: str) -> int:
         """Rule 1. Returns the count of changes at which the settings were found in order."""

@@ -27,12 +27,16 @@ from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
+from certpin.tls.calling import called_now
+from certpin.tls.check import PinCheck
+from certpin.tls.sigpipe import hold_sigpipe, release_sigpipe
 from certpin.x509.stdlib import OpenSSLContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from certpin.tls.check import PinCheck
+    from certpin.tls.enforcer import Enforcer
+    from certpin.tls.state import PinState, Target
 
 # What may be asked of OpenSSL's object while nothing is checked: none of it moves application
 # bytes or runs a handshake.
@@ -63,21 +67,36 @@ _HARMLESS = frozenset(
 _WAITS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-class Gate:
+class Gate(PinCheck):
     """OpenSSL's object with a check before its first byte.
 
     After a refusal every call raises the same error again, the socket is shut down, and what
     OpenSSL had ready to send into a memory BIO is thrown away, a client certificate included.
     """
 
-    __slots__ = (
-        *("__weakref__", "_check", "_interrupt", "_outgoing", "_owner", "_raw", "_refusal"),
-    )
+    __slots__ = ("__weakref__", "_interrupt", "_outgoing", "_owner", "_raw", "_refusal")
 
-    def __init__(self, check: PinCheck, outgoing: ssl.MemoryBIO | None = None) -> None:
-        self._check = check
+    def __init__(
+        self,
+        enforcer: Enforcer,
+        state: PinState,
+        target: Target,
+        outgoing: ssl.MemoryBIO | None = None,
+    ) -> None:
+        self.finished = False
+        self.guards_certificate = False
+        self.socket = _no_object
+        self.target = target
+        self.verdict = None
+        self._called = called_now()
+        self._chain = ()
+        self._early = False
+        self._enforcer = enforcer
+        self._judged_for = None
+        self._resumed = None
+        self._state = state
         self._outgoing = outgoing
-        self._owner: Callable[[], Any] = _nobody
+        self._owner: Callable[[], Any] = _no_object
         self._raw: Any = None
         self._refusal: Exception | None = None
         self._interrupt: BaseException | None = None
@@ -88,9 +107,10 @@ class Gate:
         if pinned is not None:
             self._owner = weakref.ref(pinned)
 
-    def do_handshake(self) -> Any:
+    def do_handshake(self) -> Any:  # noqa: C901  # one function for speed, as _guarded()
         """Shake hands, check, and step aside. Raises ``PinError``, or what OpenSSL raises."""
-        self.raise_refusal()
+        if self._refusal is not None:
+            self.raise_refusal()
         raw = self._raw
         try:
             raw.do_handshake()
@@ -99,17 +119,21 @@ class Gate:
         except OSError as exc:
             self._fail(exc)
             raise
-        check = self._check
-        if check.finished:
+        except BaseException:
+            release_sigpipe()
+            raise
+        if self.finished:
             return raw
         if self._refusal is not None:
             self._raise_early_refusal()
         try:
-            check(raw)
+            if not self.guards_certificate or self.must_judge(raw):
+                self.judge(raw)
         except BaseException as exc:
             self._refuse(exc)
             self._discard()
             raise
+        self.finished = True
         owner = self._owner()
         if owner is not None:
             raw.owner = owner
@@ -123,7 +147,7 @@ class Gate:
             return
         refusal = error
         try:
-            refusal = self._check.refusal_of(self._raw, error)
+            refusal = self.refusal_of(self._raw, error)
         finally:
             self._refuse(refusal)
         if refusal is not error:
@@ -131,16 +155,18 @@ class Gate:
 
     def before_last_flight(self) -> None:
         """Check a socket before the client's last flight. Never raises: OpenSSL is the caller."""
-        if self._outgoing is not None or self._refusal is not None or self._check.finished:
+        if self._outgoing is not None or self._refusal is not None or self.finished:
             return  # what goes into a memory BIO can be thrown away after the handshake
         try:
-            self._check.before_last_flight(self._raw)
+            self.judge_early(self._raw)
         except BaseException as exc:  # noqa: BLE001  # do_handshake raises it
+            hold_sigpipe()  # OpenSSL writes the last flight now, to a socket that is shut
             self._refuse(exc)
             if not isinstance(exc, Exception):
                 self._interrupt = exc
 
     def _raise_early_refusal(self) -> None:
+        release_sigpipe()
         interrupt, self._interrupt = self._interrupt, None
         if interrupt is not None:
             raise interrupt
@@ -169,30 +195,25 @@ class Gate:
     def shutdown(self) -> Any:
         """Close TLS, but not before the check: Python moves clear text after it."""
         self.raise_refusal()
-        if self._check.finished:
+        if self.finished:
             return self._raw.shutdown()
         raise ssl.SSLError(ssl.SSL_ERROR_SSL, "TLS cannot be closed before the pins were checked")
 
     def _checked(self) -> Any:
-        return self._raw if self._check.finished else self.do_handshake()
+        return self._raw if self.finished else self.do_handshake()
 
     @property
     def session(self) -> Any:
         """``None`` before the check: a session could be resumed without one."""
-        session = self._raw.session if self._check.finished else None
+        session = self._raw.session if self.finished else None
         if session is not None:
-            self._check.remember(session)
+            self.remember(session)
         return session
 
     @session.setter
     def session(self, session: ssl.SSLSession) -> None:
-        if self._check.may_resume(session):
+        if self.may_resume(session):
             self._raw.session = session
-
-    @property
-    def check(self) -> PinCheck:
-        """The check of this connection."""
-        return self._check
 
     def raise_refusal(self) -> None:
         """Raise the refusal again, if there was one."""
@@ -202,7 +223,7 @@ class Gate:
     def _refuse(self, reason: BaseException) -> None:
         # A copy, since the traceback of the error itself leads back here.
         self._refusal = copy(reason) if isinstance(reason, Exception) else _interrupted(reason)
-        sock = self._check.socket()
+        sock = self.socket()
         if sock is not None:
             # Not close(): the caller still owns the descriptor, and closes it.
             with suppress(OSError):
@@ -214,7 +235,7 @@ class Gate:
             self._outgoing.read()
 
     def __getattr__(self, name: str) -> Any:
-        if name not in _HARMLESS and not self._check.finished:
+        if name not in _HARMLESS and not self.finished:
             raise AttributeError(f"{name!r} is not reachable before the pins were checked")
         return getattr(self._raw, name)
 
@@ -242,8 +263,8 @@ def _on_message(
         gate.before_last_flight()
 
 
-def _nobody() -> None:
-    """Take the place of a reference to an owner."""
+def _no_object() -> None:
+    """Take the place of a weak reference."""
 
 
 def _interrupted(reason: BaseException) -> Exception:

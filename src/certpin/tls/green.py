@@ -70,7 +70,7 @@ def _gevent_class() -> type:
 
         @property
         def _check(self) -> PinCheck | None:  # type: ignore[override]
-            return self._tls.check if isinstance(self._tls, Gate) else None
+            return self._tls if isinstance(self._tls, Gate) else None
 
         def _real_connect(self, addr: Any, connect_ex: bool) -> Any:
             # Again: the attribute may have been set while the socket waited (rule 5).

@@ -19,12 +19,13 @@ _HOSTS = 4096  # hosts of one context that are kept resolved
 _CHAINS = 64  # chains of one host that are kept judged
 
 
-class _Match(NamedTuple):
+class Match(NamedTuple):
     """A chain that matched: OpenSSL's certificates, the same as DER, and the verdict."""
 
     certificates: list[Any]
     chain: tuple[bytes, ...]
     verdict: Verdict
+    expires: datetime | None  # the moment from which its policy no longer holds
 
 
 class Target:
@@ -33,32 +34,14 @@ class Target:
     ``policy`` is ``None`` where no pins hold, ``store`` where the platform's roots do.
     """
 
-    __slots__ = ("_last", "_matched", "host", "policy", "store")
+    __slots__ = ("_matched", "host", "last_match", "policy", "store")
 
     def __init__(self, host: str, policy: HostPolicy | None, store: ssl.SSLContext | None) -> None:
         self.host = host
         self.policy = policy
         self.store = store
         self._matched: dict[tuple[bytes, ...], Verdict] = {}
-        self._last: _Match | None = None
-
-    def recall(
-        self, certificates: list[Any] | None, clock: Callable[[], datetime]
-    ) -> _Match | None:
-        """Return the last match of this host, if it was with these certificates of OpenSSL.
-
-        OpenSSL compares them (``X509_cmp``: the SHA-1 of the whole, and each byte that is signed),
-        which takes a tenth of the time of writing them as DER.
-        """
-        last = self._last
-        if last is None or last.certificates != certificates:
-            return None
-        policy = last.verdict.policy
-        return None if policy.expires is not None and policy.expired(clock()) else last
-
-    def keep(self, certificates: list[Any], chain: tuple[bytes, ...], verdict: Verdict) -> None:
-        """Keep a match for ``recall``."""
-        self._last = _Match(certificates, chain, verdict)
+        self.last_match: Match | None = None
 
     def judge(
         self,

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime, timedelta
 
+    from certpin.support.deadline import Deadline
     from certpin.updates.enforced import Enforced
-    from certpin.updates.line import Line
     from certpin.updates.refresh import Source
     from certpin.updates.status import What
     from certpin.updates.teller import Teller
@@ -78,16 +78,16 @@ class Checker:
             record.cache_error,
         )
 
-    def check(self, line: Line) -> None:
+    def check(self, deadline: Deadline) -> None:
         """Look for something newer, and put it in force. Raises ``UpdateError``."""
         try:
-            with understood(), line.watched(), self._lock.held(line.may_wait):
+            with understood(), deadline.enforced(), self._lock.held(deadline.wait):
                 self._source.store.sweep()
                 if self.take_over():
                     self._tell("updated")
-                newer = self._commit(self._look(line), line)
+                newer = self._commit(self._look(deadline), deadline)
         except UpdateError as exc:
-            if line.ended:
+            if deadline.cancelled:
                 self.clear()
                 raise closed() from exc
             self._failed(exc)
@@ -145,9 +145,9 @@ class Checker:
         with self.swapping:
             return self.enforced.adopt(stored)
 
-    def _look(self, line: Line) -> SignedSet:
+    def _look(self, deadline: Deadline) -> SignedSet:
         source, now = self._source, self._clock()
-        channel = Channel(source.address, source.limits, self.enforced.channel, line)
+        channel = Channel(source.address, source.limits, self.enforced.channel, deadline)
         asked = self._root_asked
         due = asked is None or not asked <= now < asked + self._root_interval
         try:
@@ -172,9 +172,9 @@ class Checker:
             root = store.follow(self._source.root)[-1]
             self.enforced.known = trust.under(root, known, self._source.limits)
 
-    def _commit(self, found: SignedSet, line: Line) -> bool:
+    def _commit(self, found: SignedSet, deadline: Deadline) -> bool:
         with self.swapping:
-            if line.ended:
+            if deadline.cancelled:
                 raise closed()
             newer = self.enforced.adopt(found)
         self._keep(found)

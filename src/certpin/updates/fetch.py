@@ -6,7 +6,6 @@ sending a byte a second, meets the deadline of the whole.
 
 from __future__ import annotations
 
-import socket
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.client import HTTPException
@@ -27,13 +26,14 @@ from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 from certpin.errors import PinError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Sequence
 
     from urllib3.response import BaseHTTPResponse
 
+    from certpin.support.deadline import Deadline
     from certpin.tls import PinnedSSLContext
     from certpin.updates.address import Address
-    from certpin.updates.line import Line
     from certpin.updates.settings import Limits
 
 _PIECE = 64 * 1024
@@ -43,32 +43,12 @@ _PAGE = 16 * 1024  # of an error: what is read of it, to keep the connection
 
 
 class _Connection(HTTPSConnection):
-    """A connection that is cut with its line, also while it is being made."""
+    """A connection that ends with its deadline, also while it is being made."""
 
-    line: Line
+    deadline: Deadline
 
     def _new_conn(self) -> socket.socket:
-        problem: OSError = OSError("the name has no address")
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            self.host, self.port, type=socket.SOCK_STREAM
-        ):
-            sock = socket.socket(family, kind, protocol)
-            try:
-                self.line.require()
-                self.line.hold(sock)
-                for option in self.socket_options or ():
-                    sock.setsockopt(*option)
-                sock.settimeout(self.line.left)
-                sock.connect(address)
-            except OSError as exc:
-                sock.close()
-                problem = exc
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
-        raise problem
+        return self.deadline.connect(self.host, self.port, self.socket_options or ())
 
 
 class Channel(FetcherInterface):
@@ -83,12 +63,12 @@ class Channel(FetcherInterface):
         address: Address,
         limits: Limits,
         contexts: Sequence[PinnedSSLContext],
-        line: Line,
+        deadline: Deadline,
     ) -> None:
         self._address = address
         self._limits = limits
         self._contexts = contexts
-        self._line = line
+        self._deadline = deadline
         self._connection: _Connection | None = None
 
     def close(self) -> None:
@@ -119,7 +99,7 @@ class Channel(FetcherInterface):
             response = self._ask(url)
             while piece := response.read1(_PIECE, decode_content=False):
                 yield piece
-                self._line.require()
+                self._require_time()
         except DownloadHTTPError:
             raise
         except DownloadError:
@@ -127,12 +107,12 @@ class Channel(FetcherInterface):
             raise
         except (OSError, HTTPError, HTTPException, ValueError) as exc:
             self.close()
-            self._line.require()
+            self._require_time()
             raise _failed(url, exc) from exc
 
     def _ask(self, path: str) -> BaseHTTPResponse:
         connection = self._connected()
-        connection.timeout = self._line.left
+        connection.timeout = self._deadline.left
         connection.request("GET", path, headers=_HEADERS, preload_content=False)
         response = connection.getresponse()
         if response.status != HTTPStatus.OK:
@@ -143,8 +123,12 @@ class Channel(FetcherInterface):
             raise DownloadError(f"{path} came compressed, which nobody asked for")
         return response
 
+    def _require_time(self) -> None:
+        if self._deadline.passed:
+            raise SlowRetrievalError("the time for a refresh is up")
+
     def _connected(self) -> _Connection:
-        self._line.require()
+        self._require_time()
         if self._connection is None or not self._connection.is_connected:
             self.close()
             self._connection = self._connect()
@@ -159,8 +143,8 @@ class Channel(FetcherInterface):
 
     def _connect_with(self, context: PinnedSSLContext) -> _Connection:
         host, port, _ = self._address
-        connection = _Connection(host, port, timeout=self._line.left, ssl_context=context)
-        connection.line = self._line
+        connection = _Connection(host, port, timeout=self._deadline.left, ssl_context=context)
+        connection.deadline = self._deadline
         try:
             connection.connect()
         except BaseException:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Self
 
 from certpin.errors import ConfigError, UpdateError
 from certpin.pins import utc_now
-from certpin.updates import address, forks, schedule, states, trust
+from certpin.support.deadline import Deadline
+from certpin.support.forks import Forked, register
+from certpin.updates import address, schedule, states, trust
 from certpin.updates.checker import Checker, closed
 from certpin.updates.enforced import Enforced
-from certpin.updates.line import Line
 from certpin.updates.refresh import Source
 from certpin.updates.refusals import understood
 from certpin.updates.settings import UpdateSettings
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 _ENOUGH = 2.0  # seconds that close() waits for a thread: looking up a name cannot be cut short
 
 
-class PinUpdater:
+class PinUpdater(Forked):
     """Keeps a pinned context up to date with a folder of signed pin sets on some server.
 
     ``pins`` is the pin set that the app brings, or a ``PinnedSSLContext`` that enforces it;
@@ -79,12 +80,12 @@ class PinUpdater:
         self._checker.take_over()
         self._running = self._closed = False
         self._begin()
-        forks.register(self)
+        register(self)
 
     def _begin(self) -> None:
         self._changed = threading.Condition()
         self._flight: Future[None] | None = None
-        self._line: Line | None = None
+        self._deadline: Deadline | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -103,9 +104,9 @@ class PinUpdater:
         May be called from any thread; if a check is on its way, its outcome is waited for. Raises
         ``UpdateError``: what was in force stays in force.
         """
-        flight, line = self._board()
-        if line is not None:
-            self._fly(flight, line)
+        flight, deadline = self._board()
+        if deadline is not None:
+            self._fly(flight, deadline)
         try:
             flight.result()
         except UpdateError as exc:
@@ -128,8 +129,8 @@ class PinUpdater:
         """End the thread, and a check that is on its way. The context goes on as it is."""
         with self._changed:
             self._closed, self._running = True, False
-            if self._line is not None:
-                self._line.end()
+            if self._deadline is not None:
+                self._deadline.cancel()
             self._changed.notify_all()
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
@@ -142,20 +143,24 @@ class PinUpdater:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _board(self) -> tuple[Future[None], Line | None]:
-        """The check that is on its way; or a new one, and its line, for who has to make it."""
+    def _board(self) -> tuple[Future[None], Deadline | None]:
+        """Return the running check; or a new one and its deadline, for the caller to run."""
         with self._changed:
             if self._closed:
                 raise closed()
             if self._flight is not None:
                 return self._flight, None
-            self._flight, self._line = Future(), Line(self._settings.timing)
-            return self._flight, self._line
+            self._flight, self._deadline = Future(), self._new_deadline()
+            return self._flight, self._deadline
 
-    def _fly(self, flight: Future[None], line: Line) -> None:
+    def _new_deadline(self) -> Deadline:
+        timing = self._settings.timing
+        return Deadline(timing.patience.total_seconds(), timing.deadline.total_seconds())
+
+    def _fly(self, flight: Future[None], deadline: Deadline) -> None:
         outcome: UpdateError | None = _interrupted()  # should it be: Ctrl-C is for who pressed it
         try:
-            self._checker.check(line)
+            self._checker.check(deadline)
         except UpdateError as exc:
             outcome = exc
         else:
@@ -165,7 +170,7 @@ class PinUpdater:
 
     def _land(self, flight: Future[None], outcome: UpdateError | None) -> None:
         with self._changed:
-            self._flight = self._line = None
+            self._flight = self._deadline = None
         if outcome is None:
             flight.set_result(None)
         else:
@@ -204,12 +209,16 @@ class PinUpdater:
             luck=random.random(),  # noqa: S311  # to spread load, no secret
         ).total_seconds()
 
-    def hold_swaps(self, *, held: bool) -> None:
-        """Around a fork: let no other set be put in force meanwhile."""
-        (self._checker.swapping.acquire if held else self._checker.swapping.release)()
+    def before_fork(self) -> None:
+        """Let no other set be put in force while the process forks."""
+        self._checker.swapping.acquire()
 
-    def wake_in_child(self) -> None:
-        """After a fork: begin anew, with a thread if there was one."""
+    def after_fork_in_parent(self) -> None:
+        """Let sets be put in force again."""
+        self._checker.swapping.release()
+
+    def after_fork_in_child(self) -> None:
+        """Make new locks, and a thread if there was one."""
         self._begin()
         self._checker.wake_in_child()
         if self._running:

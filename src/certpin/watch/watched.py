@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from certpin.errors import ConfigError
 from certpin.pinfile import PinSet
 from certpin.rotation import History, Timing
-from certpin.watch.journal import journal_beside, load_journal
+from certpin.rotation.history import journal_beside, load_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

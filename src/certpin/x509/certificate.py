@@ -104,11 +104,6 @@ class Certificate:
         return self._read("subjectAltName", partial(_alternative_names, kind=x509.DNSName))
 
     @cached_property
-    def common_names(self) -> tuple[str, ...]:
-        """The common names of the subject as they stand there: not safe to print."""
-        return self._read("subject", _common_names)
-
-    @cached_property
     def addresses(self) -> tuple[str, ...]:
         """The IP addresses of the subjectAltName, each in its canonical form (RFC 5952)."""
         from cryptography import x509
@@ -203,13 +198,6 @@ def _chain(chain: tuple[bytes, ...]) -> Chain:
     if not chain:
         raise CertificateParseError("the chain is empty")
     return Chain(tuple(map(_certificate, chain)))
-
-
-def _common_names(parsed: x509.Certificate) -> tuple[str, ...]:
-    from cryptography.x509.oid import NameOID
-
-    found = parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return tuple(each.value for each in found if isinstance(each.value, str))
 
 
 def _alternative_names(

@@ -41,15 +41,23 @@ _STRICT_RULES = {
 }
 
 
-def strict_advice(code: int) -> str:
-    """What to do about a code of ``VERIFY_X509_STRICT``, with the rule; empty for other codes."""
+_PIN_FILE_SETTING = (
+    "let the pin file name the authority's certificate (`trust`), and set `strict_x509 = false` "
+    "for this host"
+)
+
+
+def strict_advice(code: int, setting: str = _PIN_FILE_SETTING) -> str:
+    """Return the fix for a code that only ``VERIFY_X509_STRICT`` brings; empty for other codes.
+
+    Args:
+        code: X509_V_ERR_… of OpenSSL.
+        setting: how the caller accepts such a chain, as an instruction.
+    """
     if code not in _STRICT_RULES:
         return ""
-    return (
-        f"the chain breaks {_STRICT_RULES[code]}: have its authority issued anew by that rule; "
-        "or let the pin file name the authority's certificate (`trust`), and set "
-        "`strict_x509 = false` for this host"
-    )
+    rule = _STRICT_RULES[code]
+    return f"the chain breaks {rule}: have its authority issued anew by that rule; or {setting}"
 
 
 def harden(context: ssl.SSLContext, *, strict: bool | None = None) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests._mutation import Mutation
     from tests.test_mutations import Warm
 
-pytestmark = [pytest.mark.slow, pytest.mark.peer("dart")]
+pytestmark = [pytest.mark.slow, pytest.mark.mutation, pytest.mark.peer("dart")]
 
 warm = test_mutations.warm
 

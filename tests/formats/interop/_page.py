@@ -36,6 +36,10 @@ _BETWEEN = """
 their only anchor. Java's own client knows none either, and there is no format for it: it takes the
 anchors of another, here those that lie beside nginx's directives.
 
+Cases with a [compromised key](attacks.md#compromised-key) are *not run* for a client whose format
+has no list of keys to refuse. Node.js and Dart see only the server's own key, so they are not run
+with a compromised intermediate. Go runs all.
+
 ## What they really fail
 
 None of this is the pins' doing: each is how a client reads names and chains before it comes to a

@@ -1,8 +1,8 @@
-"""Limits on names, on numbers of things, and on dates that close."""
+"""Limits on names, on the number of pins, and on dates."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,11 +31,8 @@ def one(limit: Limit, only: HostPolicy) -> tuple[HostPolicy, list[str]]:
 @pytest.mark.parametrize(
     "limit",
     [
-        limits.FailClosedDate("why"),
         limits.NamesOnly("why"),
-        limits.NoSubtrees("why"),
         limits.OneDateInOverlaps("why"),
-        limits.OneReportAddress("why"),
         limits.TwoPins("why"),
     ],
     ids=lambda limit: type(limit).__name__,
@@ -51,35 +48,10 @@ def test_an_address_is_refused_where_there_are_names_alone(address: str) -> None
         one(limits.NamesOnly("why"), policy(address))
 
 
-def test_names_of_any_depth_are_refused_where_each_has_an_entry() -> None:
-    with pytest.raises(ConfigError, match="it stands for names of any depth; why"):
-        one(limits.NoSubtrees("why"), policy("**.bank.example"))
-
-
 def test_one_pin_is_refused_where_two_are_wanted() -> None:
     lone = HostPolicy(HostPattern("", HOST), (HostPin(KEYS[0]),), mode="report")
     with pytest.raises(ConfigError, match="there is one pin alone; why"):
         one(limits.TwoPins("why"), lone)
-
-
-def test_the_first_report_address_is_kept_and_the_others_are_named() -> None:
-    left, words = one(limits.OneReportAddress("why"), policy(HOST, report_to=REPORTS))
-    assert left.report_to == REPORTS[:1]
-    assert words == [f"report_to loses {REPORTS[1]}: why"]
-
-
-def test_a_date_that_is_wanted_is_never_made_up() -> None:
-    with pytest.raises(ConfigError, match="it has no date; why"):
-        one(limits.FailClosedDate("why"), policy(HOST))
-
-
-def test_a_date_closes_and_that_is_told() -> None:
-    opened = policy(HOST, expires=DATE + timedelta(microseconds=1), on_expiry="fail-open")
-    left, [words] = one(limits.FailClosedDate("why"), opened)
-    assert (left.on_expiry, left.expires) == ("fail-closed", DATE)
-    assert words == (
-        'on_expiry = "fail-open" becomes "fail-closed"; expires becomes a whole second: why'
-    )
 
 
 def test_the_last_day_of_all_has_no_day_after_it() -> None:

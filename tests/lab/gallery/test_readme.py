@@ -28,5 +28,5 @@ def test_it_explains_every_case_that_a_well_known_client_fails() -> None:
     for name in (*test_programs.GNUTLS, *test_programs.OLD_TLS, *test_programs.IPV6):
         assert name in BY_NAME
         assert f"`{name}`" in explained or name == "cn-only"
-    for name in ("non-ca-switch", "wrong-host-idn", "redirect-to-http"):
+    for name in ("non-ca-switch", "wrong-host-idn", "redirect-to-http", "compromised-intermediate"):
         assert f"`{name}`" in explained

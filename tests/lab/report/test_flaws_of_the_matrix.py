@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import CannotServeError, Case, Expect, Family, Style
-from certpin.lab.cast import Cast
+from certpin.lab.cast import Cast, pins_of_case
 from certpin.lab.judge import is_judged
 from certpin.lab.report.chain import strands
 from certpin.lab.report.flaws import flaws
@@ -20,7 +20,10 @@ from tests.lab.report import _runs
 
 SECOND = "cdn.bank.example"
 # Here it is the chain that must be refused; elsewhere it may be honest, and something else is not.
-IN_THE_CHAIN = {Family.AUTHORITY, Family.CHAIN, Family.NAME, Family.DATE, Family.CONSTRAINT}
+IN_THE_CHAIN = {
+    *(Family.AUTHORITY, Family.CHAIN, Family.NAME, Family.DATE),
+    *(Family.CONSTRAINT, Family.COMPROMISED),
+}
 
 
 def _flaws(case: Case, style: Style) -> list[tuple[bool, list[str]]]:
@@ -38,7 +41,7 @@ def _flaws(case: Case, style: Style) -> list[tuple[bool, list[str]]]:
         for name, acts in zip(hosts, (script.first, script.second, script.unpinned), strict=True)
         for act in acts
     ]
-    pins = None if style is Style.NONE else cast.pins
+    pins = None if style is Style.NONE else pins_of_case(case, cast)
     made = _runs.attempt(script, *connections, hosts=hosts, pins=pins)
     result = _runs.result(case, made, style=style)
     run = _runs.run((result,), style)

@@ -53,6 +53,8 @@ def test_a_good_chain_is_told_in_full(
     fields = record(seen)
     assert fields.pop("seconds") >= 0
     assert fields == {
+        "schema": 1,
+        "command": "scan",
         "host": HOST,
         "port": server.port,
         "address": "127.0.0.1",

@@ -36,7 +36,7 @@ def _written(fields: dict[str, Any]) -> dict[str, Any]:
     _documented.check("scanned host", fields)
     text = line(fields)
     assert text.isprintable()
-    assert text.startswith('{"host":"')
+    assert text.startswith('{"schema":1,"command":"scan","host":"')
     read: dict[str, Any] = json.loads(text)
     assert read == fields
     return read

@@ -190,7 +190,7 @@ def test_without_locks_and_where_open_files_stay_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on Windows: what is open is taken away when it is let go."""
-    monkeypatch.setattr("certpin.reports.reporter.folder.fcntl", None)
+    monkeypatch.setattr("certpin.support.locks._fcntl", None)
     found = queue(tmp_path)
     put(found, 1)
     (name,) = found.names(NOW)

@@ -177,7 +177,7 @@ def test_a_file_system_without_locks_is_used_without(
     monkeypatch.setattr(fcntl, "flock", unsupported)
     with folder.held(firm.folder):
         pass
-    monkeypatch.setattr(folder, "fcntl", None)
+    monkeypatch.setattr("certpin.support.locks._fcntl", None)
     with folder.held(firm.folder):
         pass
 

@@ -318,3 +318,13 @@ def test_a_storage_that_is_reached_at_once_and_cannot_be_is_told() -> None:
     with pytest.raises(UpdateError) as caught:
         open_storage(f"ftp://127.0.0.1:{free_port()}/x", BESIDE, {})
     assert caught.value.reason == "storage"
+
+
+def test_a_write_sweeps_its_own_temporary_files_and_nothing_else(tmp_path: Path) -> None:
+    left = tmp_path / ".timestamp.json.abcd1234"
+    others = [tmp_path / name for name in (".timestamp.json.backup", ".1.root.json.abcd1234")]
+    for path in (left, *others):
+        path.write_text("half")
+    Folder(tmp_path).write("timestamp.json", b"{}")
+    assert not left.exists()
+    assert all(path.exists() for path in others)

@@ -13,7 +13,7 @@ _COUNTING = "tests/watch/collector/test_counting.py::test_"
 MUTATIONS: list[Mutation] = [
     Mutation(
         "measured: what is told late delays",
-        "certpin/rotation/field.py",
+        "certpin/rotation/adoption.py",
         "        if version.told is None or not self.outlives(version, timing):\n",
         "        if True:\n",
         _MEASURED + "a_version_that_is_told_after_its_time_lives_on",

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from certpin.errors import ConfigError
 from certpin.lab import Authority, LabServer
-from certpin.rotation.event import Event, format_event
+from certpin.rotation.journal import Event, format_event
 from certpin.watch.monitor import probing
 from certpin.watch.monitor.probing import Prober
 from certpin.watch.monitor.rounds import Rounds

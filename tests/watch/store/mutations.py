@@ -151,6 +151,13 @@ MUTATIONS: list[Mutation] = [
         "trouble.py::test_a_write_that_fails_is_a_trouble_until_one_goes_through_and_a_while_longer",
     ),
     _rule(
+        "nothing is written to a file that is known to be damaged",
+        "trouble.py",
+        "        if self._damaged:\n            raise",
+        "        if False:\n            raise",
+        "trouble.py::test_after_damage_nothing_is_written",
+    ),
+    _rule(
         "who slept is not who holds it now",
         "leases.py",
         "        & (LEASES.c.term == lease.term)\n",
@@ -163,26 +170,5 @@ MUTATIONS: list[Mutation] = [
         "if found.state not in {SchemaState.EMPTY, SchemaState.BEHIND}:",
         "if False:",
         "schema.py::test_a_database_of_somebody_else_is_refused_and_left_alone[sqlite]",
-    ),
-    _rule(
-        "data is replaced by force alone",
-        "restoring.py",
-        "if replaced and not force:",
-        "if False:",
-        "backup.py::test_data_is_replaced_only_by_force[sqlite]",
-    ),
-    _rule(
-        "a number is a number",
-        "restoring.py",
-        "if connection.execute(text(statement)).first():",
-        "if False:",
-        "backup.py::test_a_file_that_is_no_back_up_is_refused[number]",
-    ),
-    _rule(
-        "what is transient is in no back-up",
-        "backup.py",
-        "if name != VERSION_TABLE and is_transient(name):",
-        "if False:",
-        "backup.py::test_a_back_up_is_for_its_owner_alone_and_has_no_leases[sqlite]",
     ),
 ]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.watch.store import back_up, migrate, open_store, restore
+from certpin.watch.store import migrate, open_store
+from certpin.watch.store.copying import copy_sqlite
 from scripts.record import FORBIDDEN
 from tests.watch.store._rows import fill, rows_of
 
@@ -20,77 +21,38 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-# Dies by SIGKILL at the n-th call of a function that is named, or does its work to the end.
+# Copies, and dies by SIGKILL at the first call of a function that is named.
 _DIES = """
 import os, signal, sys
 from pathlib import Path
-from certpin.watch.store import backup, copying, open_store, restoring, back_up, restore
+from certpin.watch.store import copying
 
-work, url, file, moment = sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4]
+def dies(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
 
-def deadly(module, name):
-    kept = getattr(module, name)
-    def dies(*args, **kwargs):
-        os.kill(os.getpid(), signal.SIGKILL)
-        return kept(*args, **kwargs)
-    setattr(module, name, dies)
-
-module, _, name = moment.rpartition(".")
-deadly({"copying": copying, "restoring": restoring, "backup": backup}[module], name)
-store = open_store(url)
-back_up(store, file) if work == "backup" else restore(store, file, force=True)
+setattr(copying, sys.argv[3], dies)
+copying.copy_sqlite(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
-def _killed(work: str, url: str, file: Path, moment: str) -> None:
-    argv = [sys.executable, "-c", _DIES, work, url, str(file), moment]
+@pytest.mark.parametrize("moment", ["_check", "sync_folder"])
+def test_a_copy_that_is_killed_leaves_the_old_one_or_the_new_one(
+    moment: str, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "watch.db", tmp_path / "copy.db"
+    with closing(open_store(f"sqlite:///{source}")) as store:
+        migrate(store)
+        copy_sqlite(source, target)
+        before = rows_of(store)
+        fill(store)
+        after = rows_of(store)
+    argv = [sys.executable, "-c", _DIES, str(source), str(target), moment]
     done = subprocess.run(argv, check=False, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-
-
-@pytest.mark.parametrize(
-    ("kind", "moment"),
-    [("sqlite", "copying.check"), ("postgres", "backup.check"), ("sqlite", "copying.sync_folder")],
-)
-def test_a_back_up_that_is_killed_leaves_the_old_one_or_the_new_one(
-    kind: str, moment: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    url = (
-        f"sqlite:///{tmp_path / 'watch.db'}"
-        if kind == "sqlite"
-        else request.getfixturevalue("new_database")()
-    )
-    target = tmp_path / "b.db"
-    with closing(open_store(url)) as store:
-        migrate(store)
-        rows = back_up(store, target).rows
-        fill(store)
-    _killed("backup", url, target, moment)
-    with closing(open_store(f"sqlite:///{tmp_path / 'n.db'}")) as new:
-        found = restore(new, target).rows
-    assert (found > rows) == (moment == "copying.sync_folder")
-    with closing(open_store(url)) as store:  # and what it left behind is in nobody's way
-        assert back_up(store, target).rows > rows
-    assert list(tmp_path.glob(".*")) == []
-
-
-@pytest.mark.parametrize("moment", ["restoring._fill", "restoring._number_on"])
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_a_restore_that_is_killed_leaves_everything_as_it_was(
-    kind: str, moment: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    url = (
-        f"sqlite:///{tmp_path / 'watch.db'}"
-        if kind == "sqlite"
-        else request.getfixturevalue("new_database")()
-    )
-    with closing(open_store(url)) as store:
-        migrate(store)
-        back_up(store, tmp_path / "b.db")
-        fill(store)
-        before = rows_of(store)
-        _killed("restore", url, tmp_path / "b.db", moment)
-        assert rows_of(store) == before
+    with closing(open_store(f"sqlite:///{target}")) as copy:
+        assert rows_of(copy) == (after if moment == "sync_folder" else before)
+    copy_sqlite(source, tmp_path / "next.db")  # what the killed process left is in nobody's way
+    assert list(tmp_path.glob(".next*")) == []
 
 
 _ON_A_SMALL_DISK = """
@@ -98,7 +60,8 @@ import json, subprocess, sys
 from pathlib import Path
 import certpin
 from sqlalchemy import insert
-from certpin.watch.store import back_up, open_store, prepare
+from certpin.watch.store import open_store, prepare
+from certpin.watch.store.copying import copy_sqlite
 from certpin.watch.store.tables.reports import REPORT_SAMPLES as SAMPLES
 
 folder = Path(sys.argv[1])
@@ -124,13 +87,13 @@ def tried(name, work):
 while "put" not in said or said["put"] is None:
     tried("put", put)
 said["trouble"] = store.trouble.reason
-tried("backup", lambda: back_up(store, folder / "b.db"))
+tried("copy", lambda: copy_sqlite(folder / "watch.db", folder / "b.db"))
 with store.read() as connection:
     said["kept"] = len(connection.execute(SAMPLES.select()).all()) == stored
 said["left"] = sorted(each.name for each in folder.iterdir())
 subprocess.run(["mount", "-o", "remount,size=16m", folder], check=True)
 tried("more", put)
-tried("again", lambda: back_up(store, folder / "b.db"))
+tried("again", lambda: copy_sqlite(folder / "watch.db", folder / "b.db"))
 print(json.dumps(said))
 """
 
@@ -150,7 +113,7 @@ def test_a_disk_that_is_full_loses_nothing_that_was_stored(tmp_path: Path) -> No
     assert said == {
         "put": ["StoreError", "full"],
         "trouble": "full",
-        "backup": ["StoreError", "full"],
+        "copy": ["StoreError", "full"],
         "kept": True,
         "left": ["watch.db", "watch.db-shm", "watch.db-wal"],
         "more": None,

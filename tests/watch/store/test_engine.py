@@ -15,7 +15,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from certpin.errors import ConfigError, StoreError
 from certpin.watch.store import engine, failures, open_store
-from certpin.watch.store.on_sqlite import path_of
+from certpin.watch.store.on_sqlite import connect, path_of
 from certpin.watch.store.tables import METADATA
 from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.leases import LEASES
@@ -121,6 +121,18 @@ def test_every_session_waits_for_the_disk_and_for_nothing_else_for_long(
 
 
 # ── Files ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_new_connection_does_not_wait_for_the_writer(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sqlite_store.write():
+        monkeypatch.setattr("certpin.watch.store.on_sqlite.BUSY", 0.0)
+        with closing(connect(path_of(sqlite_store.engine))) as connection:
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    with closing(connect(path_of(sqlite_store.engine))) as connection:
+        assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
 
 
 def test_a_new_file_is_for_its_owner_alone(sqlite_store: Store) -> None:

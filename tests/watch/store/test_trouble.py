@@ -43,6 +43,15 @@ def test_what_reading_tells_too_is_none_of_its_business() -> None:
     assert not trouble.reason
 
 
+def test_after_damage_nothing_is_written(sqlite_store: Store) -> None:
+    with pytest.raises(StoreError), sqlite_store.read():
+        raise store_error("damaged")
+    with pytest.raises(StoreError) as caught, sqlite_store.write():
+        pytest.fail("the block of the transaction was entered")
+    assert caught.value.reason == "damaged"
+    assert "certpin watch restore" in caught.value.fix
+
+
 def test_settings_of_postgresql_that_may_lose_reports_are_told(postgres_store: Store) -> None:
     """The one of the tests runs without ``fsync``."""
     with postgres_store.read() as connection:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import sqlite3
 import threading
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +14,7 @@ from certpin.watch.store.failures import store_error
 from certpin.watch.watch import Watch
 from certpin.watch.watched import Watched
 from certpin.watch.web.health import Condition, health
+from tests.watch._damage import damage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,26 +67,13 @@ def test_it_is_not_ready_while_its_store_takes_nothing(sqlite_store: Store) -> N
     assert _ask(sqlite_store, "/readyz") == (503, {"status": "not ready", "wrong": ["store"]})
 
 
-def _damage(path: Path, table: str) -> None:
-    """Overwrite the pages of a table, as a failing disk does. The schema stays readable."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        (page,) = connection.execute(
-            "SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)
-        ).fetchone()
-        (size,) = connection.execute("PRAGMA page_size").fetchone()
-    with path.open("r+b") as file:
-        file.seek((page - 1) * size)
-        file.write(b"\xa5" * size)
-
-
 @pytest.mark.parametrize("table", ["leases", "report_groups"])
 def test_it_is_not_ready_with_a_damaged_file(tmp_path: Path, table: str) -> None:
     path = tmp_path / "watch.db"
     first = open_store(f"sqlite:///{path}")
     prepare(first)
     first.close()
-    _damage(path, table)
+    damage(path, table)
     store = open_store(f"sqlite:///{path}")
     assert _ask(store, "/readyz") == (503, {"status": "not ready", "wrong": ["store"]})
     store.close()
@@ -110,8 +96,6 @@ def test_a_store_that_others_are_writing_to_is_ready(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("certpin.watch.store.engine.BUSY", 0.01)
-    with sqlite_store.read(), sqlite_store.read():
-        pass  # it has two connections from now on: to open one takes a moment without a writer
     with sqlite_store.write():
         assert _ask(sqlite_store, "/readyz")[0] == 200
 

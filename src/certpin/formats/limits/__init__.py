@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from certpin.formats.limits.addresses import PlainAddresses
 from certpin.formats.limits.anchors import LeafOrAnchors
-from certpin.formats.limits.closing import FailClosedDate, OneDateInOverlaps
 from certpin.formats.limits.dates import FailOpenDate, NoExpiry
 from certpin.formats.limits.hosts import ApexAndBelow, ApexAndOneLabel, OneHost
 from certpin.formats.limits.matching import AnywhereInChain, LeafOnly, LeafOrAuthority
-from certpin.formats.limits.names import NamesOnly, NoSubtrees, NoWildcard
-from certpin.formats.limits.numbers import OneReportAddress, TwoPins
-from certpin.formats.limits.overlap import United
-from certpin.formats.limits.pins import CertificatesOnly, KeysOnly, NoCompromised
+from certpin.formats.limits.names import NamesOnly, NoWildcard
+from certpin.formats.limits.overlap import OneDateInOverlaps, United
+from certpin.formats.limits.pins import KeysOnly, NoCompromised, TwoPins
 from certpin.formats.limits.settings import NoDebug, NoReportOnly, NoReports, NoTrust
 from certpin.formats.limits.trust import AnchorsOnly
 
@@ -20,8 +18,6 @@ __all__ = [
     "AnywhereInChain",
     "ApexAndBelow",
     "ApexAndOneLabel",
-    "CertificatesOnly",
-    "FailClosedDate",
     "FailOpenDate",
     "KeysOnly",
     "LeafOnly",
@@ -33,12 +29,10 @@ __all__ = [
     "NoExpiry",
     "NoReportOnly",
     "NoReports",
-    "NoSubtrees",
     "NoTrust",
     "NoWildcard",
     "OneDateInOverlaps",
     "OneHost",
-    "OneReportAddress",
     "PlainAddresses",
     "TwoPins",
     "United",

@@ -29,19 +29,6 @@ class NamesOnly(PolicyLimit):
         return policy, ""
 
 
-class NoSubtrees(PolicyLimit):
-    """The platform has no entry for all names below another one: each would be refused."""
-
-    aspect = "subdomains"
-    summary = "`**.name`: refused"
-
-    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Refuse a pattern of any depth."""
-        if policy.pattern.wildcard == "**.":
-            raise ConfigError("it stands for names of any depth", key="name", fix="name its hosts")
-        return policy, ""
-
-
 class NoWildcard(PolicyLimit):
     """The platform verifies the one name that stands in its file."""
 

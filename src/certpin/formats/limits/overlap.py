@@ -1,10 +1,11 @@
-"""Platforms on which all patterns that cover a host count, and not the most specific alone."""
+"""Platforms on which every pattern that covers a host counts, not only the most specific one."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from certpin.errors import ConfigError
 from certpin.formats.fit import Fitted, Limit, Loss, with_policies
 from certpin.pins import HostPattern
 
@@ -32,6 +33,30 @@ class United(Limit):
                 problem = f"it accepts the pins of {' and '.join(added)} too: {self.why}"
                 losses.append(Loss(self.aspect, str(policy.pattern), problem))
         return with_policies(pins, fitted, losses), tuple(losses)
+
+
+class OneDateInOverlaps(Limit):
+    """The platform's clients differ in what holds where two patterns cover a host.
+
+    One takes the most specific pattern, which may have ended, and another one all that have not.
+    """
+
+    aspect = "overlap"
+    summary = "patterns that overlap and end on different days: refused"
+
+    def apply(self, pins: PinSet) -> Fitted:
+        """Refuse two dates for one host."""
+        index = {str(policy.pattern): policy for policy in pins.policies}
+        for policy in pins.policies:
+            for pattern in map(str, broader(policy.pattern)):
+                if pattern in index and index[pattern].expires != policy.expires:
+                    raise ConfigError(
+                        f"{policy.pattern} and {pattern} cannot be exported together: "
+                        f"they end on different days; {self.why}",
+                        key="expires",
+                        fix="let both end on one day, or neither",
+                    )
+        return pins, ()
 
 
 def _unite(policy: HostPolicy, index: dict[str, HostPolicy]) -> tuple[HostPolicy, list[str]]:

@@ -1,45 +1,51 @@
-"""Which kind of pin: of keys, or of whole certificates; and keys that are refused."""
+"""Which pins a platform takes: their kind, their number, and keys that it must refuse."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
 from certpin.formats.fit import PolicyLimit
 
 if TYPE_CHECKING:
-    from certpin.pins import HostPolicy, PinKind
+    from certpin.pins import HostPolicy
 
 
-class _OneKind(PolicyLimit):
+class KeysOnly(PolicyLimit):
+    """The platform compares public keys."""
+
     aspect = "pins"
-    kept: ClassVar[PinKind]
-    fix: ClassVar[str]
+    summary = "pins of whole certificates (`cert-sha256/…`): left out"
 
     def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Leave out the pins of the other kind."""
-        kept = tuple(entry for entry in policy.pins if entry.pin.kind == self.kept)
+        """Leave out the pins of whole certificates."""
+        kept = tuple(entry for entry in policy.pins if entry.pin.kind == "sha256")
         if not kept:
-            raise ConfigError("none of its pins is of the right kind", key="pin", fix=self.fix)
+            raise ConfigError(
+                "none of its pins is of a key",
+                key="pin",
+                fix="pin the key: certpin pin HOST prints both",
+            )
         lost = [str(entry.pin) for entry in policy.pins if entry not in kept]
         return replace(policy, pins=kept), f"{', '.join(lost)} is left out" if lost else ""
 
 
-class KeysOnly(_OneKind):
-    """The platform compares public keys."""
+class TwoPins(PolicyLimit):
+    """The platform wants two pins, where it only reports too."""
 
-    summary = "pins of whole certificates (`cert-sha256/…`): left out"
-    kept = "sha256"
-    fix = "pin the key: certpin pin HOST prints both"
+    aspect = "pins"
+    summary = 'one pin alone, which `mode = "report"` allows: refused'
 
-
-class CertificatesOnly(_OneKind):
-    """The platform compares whole certificates."""
-
-    summary = "pins of keys (`sha256/…`): left out"
-    kept = "cert-sha256"
-    fix = "pin the certificate too: certpin pin HOST prints both"
+    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Refuse one pin alone."""
+        if len(policy.live_pins) < 2:
+            raise ConfigError(
+                "there is one pin alone",
+                key="pin",
+                fix="add a backup: certpin add HOST --backup-key FILE",
+            )
+        return policy, ""
 
 
 class NoCompromised(PolicyLimit):

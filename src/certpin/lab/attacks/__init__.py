@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from certpin.lab.attacks.authorities import AUTHORITIES
 from certpin.lab.attacks.chains import CHAINS
+from certpin.lab.attacks.compromised import COMPROMISED
 from certpin.lab.attacks.constraints import CONSTRAINTS
 from certpin.lab.attacks.controls import CONTROL
 from certpin.lab.attacks.dates import DATES
@@ -27,6 +28,7 @@ CASES = (
     *SPELLINGS,
     *DATES,
     *CONSTRAINTS,
+    *COMPROMISED,
     *WEAKNESS,
     *PROTOCOLS,
     *BEFORE_TLS,

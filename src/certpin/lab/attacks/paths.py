@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.x509.oid import NameOID
 
+from certpin.lab.attacks.compromised import stolen_intermediate
 from certpin.lab.authority import Authority
 from certpin.lab.case import ALL_ACCEPT, Case, Family
 from certpin.lab.script import Script
@@ -46,6 +47,10 @@ def _root_sent(cast: Cast) -> Script:
 def _extra_certificate(cast: Cast) -> Script:
     """Another intermediate of the root, which has nothing to do with this chain."""
     return Script.legitimate(cast.leaf, cast.second_intermediate.x509)
+
+
+def _compromised_sent(cast: Cast) -> Script:
+    return Script.legitimate(cast.leaf, cast.stolen_intermediate.x509)
 
 
 _FIX = (
@@ -96,5 +101,19 @@ PATHS = (
         reference="RFC 8446 section 4.4.2",
         fix=_FIX,
         play=_extra_certificate,
+    ),
+    Case(
+        name="rot-compromised-sent",
+        family=Family.ROTATION,
+        presents="L, I, K: the path is the honest one, and an intermediate that is marked "
+        "compromised is still sent along",
+        expected=ALL_ACCEPT,
+        guards="that a compromised key is looked for on the verified path only: a server whose "
+        "file still has the old intermediate is not locked out",
+        reference="RFC 8446 section 4.4.2",
+        fix="look for compromised keys on the path that the TLS library verified, not among the "
+        "certificates that were sent",
+        play=_compromised_sent,
+        compromised=stolen_intermediate,
     ),
 )

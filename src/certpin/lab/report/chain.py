@@ -56,7 +56,8 @@ class Place:
     facts: Facts
     sent: bool
     trusted: bool
-    pinned: str  # the role of the pin that matches it, or nothing
+    pinned: str  # the role of the live pin that matches it, or nothing
+    compromised: bool  # whether the client's pin set marks its key so
     above: Signature
 
 
@@ -129,11 +130,12 @@ def signature(child: Facts, issuer: Facts) -> Signature:
 
 def _place(der: bytes, above: Signature, sent: tuple[bytes, ...], scene: Scene) -> Place:
     facts = read(der)
-    matching = [entry.role for entry in scene.pins if str(entry.pin) in facts.pins]
+    matching = [entry for entry in scene.pins if str(entry.pin) in facts.pins]
     return Place(
         facts,
         sent=der in sent,
         trusted=der in scene.trusted,
-        pinned=matching[0] if matching else "",
+        pinned=next((entry.role for entry in matching if entry.live), ""),
+        compromised=any(entry.state == "compromised" for entry in matching),
         above=above,
     )

@@ -179,6 +179,12 @@ def _other_key(spot: _Spot) -> str:
     return ""
 
 
+def _compromised(spot: _Spot) -> str:
+    """Rule 13 of the enforcement: on the path only. What is merely sent along decides nothing."""
+    refused = spot.strand.on_path and spot.place.compromised
+    return "its key is marked compromised" if refused else ""
+
+
 def _pinned(spot: _Spot) -> str:
     if not spot.is_leaf or not spot.scene.pins:
         return ""
@@ -192,7 +198,7 @@ def _pinned(spot: _Spot) -> str:
 
 _RULES: tuple[Callable[[_Spot], str], ...] = (
     *(_unreadable, _other_key, _name, _dates, _authority, _may_sign),
-    *(_purpose, _unknown, _subtrees, _weak, _pinned),
+    *(_purpose, _unknown, _subtrees, _weak, _compromised, _pinned),
 )
 
 

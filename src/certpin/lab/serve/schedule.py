@@ -138,6 +138,8 @@ class Schedule:
             raise CannotServeError(f"means nothing for an app that does not speak {case.protocol}")
         if case.clock:
             raise CannotServeError("it takes a client whose clock can be moved", fix=_BY_PROVE)
+        if case.compromised:
+            raise CannotServeError("it takes a pin set of its own", fix=_BY_PROVE)
         cast = self.casts[host]
         script = case.play(cast)
         if script.canary_only:

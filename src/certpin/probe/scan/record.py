@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from certpin.probe.scan.sighting import Sighting
     from certpin.x509 import Certificate, Chain
 
-# Every record has them all, in this order. The host comes first: ``resume`` looks for it there.
+# Every record has them all, in this order. ``resume`` recognises a record by how it begins.
+_HEAD = {"schema": 1, "command": "scan"}
 _FIELDS = (
     *("host", "port", "address", "attempts", "seconds", "tls"),
     *("chain_verified", "refusal", "name_matches"),
     *("subject", "issuer", "not_after", "key", "certificate_pin"),
     *("served", "verified", "error"),
 )
-_NOTHING: dict[str, Any] = dict.fromkeys(_FIELDS)
+_NOTHING: dict[str, Any] = _HEAD | dict.fromkeys(_FIELDS)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 # What OpenSSL lets a wildcard stand for, and what it lets stand behind one: two labels at least,

@@ -11,7 +11,8 @@ from typing import BinaryIO
 from certpin.errors import InputError
 from certpin.probe.endpoint import Endpoint
 
-_BEGIN = b'{"host":"'  # of every record, and so of one that was cut off
+# Of every record, and so of one that was cut off.
+_BEGIN = b'{"schema":1,"command":"scan","host":"'
 
 
 class Done:
@@ -58,7 +59,7 @@ def _read(text: bytes, number: int) -> int:
 
 
 def _check_cut_off(text: bytes, number: int) -> None:
-    """Drop the begin of a record alone: anything else without a line end is somebody's file."""
+    """Raise ``InputError`` unless the rest of a file is the beginning of a record."""
     if text[: len(_BEGIN)] != _BEGIN[: len(text)]:
         raise _foreign(number)
 

@@ -18,17 +18,15 @@ import re
 import time
 from contextlib import contextmanager, suppress
 from datetime import date, timedelta
-from importlib import import_module
-from importlib.util import find_spec
 from stat import S_ISREG
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from certpin.support import locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# None where this is no POSIX system.
-fcntl: Any = import_module("fcntl") if find_spec("fcntl") else None
 
 _REPORT = re.compile(r"\d{15}-[0-9a-f]{16}\.json")
 _PRESENT = re.compile(r"present-(\d{4}-\d\d-\d\d)-([0-9a-f]{32})")
@@ -81,7 +79,7 @@ class Folder:
             yield None if descriptor is None else self._content(name, descriptor)
         finally:
             if descriptor is not None:
-                _release(descriptor)
+                locks.unlock_and_close(descriptor)
             if name in self._late:
                 self._late.discard(name)
                 self.drop(name)
@@ -101,14 +99,11 @@ class Folder:
 
     def _is_ours(self, name: str, descriptor: int) -> bool:
         with suppress(OSError):
-            if fcntl is not None:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return False
+            if not locks.try_lock(descriptor):
+                return False
             # Whoever had it before may have sent it, and taken it away.
             return (self._path / name).stat().st_ino == os.fstat(descriptor).st_ino
-        return fcntl is not None and (self._path / name).exists()  # a file system without locks
+        return False
 
     def _content(self, name: str, descriptor: int) -> object:
         found = os.fstat(descriptor)
@@ -196,10 +191,3 @@ class Folder:
 
 def _next(day: str) -> str:
     return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
-
-
-def _release(descriptor: int) -> None:
-    with suppress(OSError):
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child that was forked has it too
-    os.close(descriptor)

@@ -22,12 +22,13 @@ from certpin.reports.reporter import addresses
 from certpin.reports.reporter.failure import document_of, presence_of, sameness, this_client
 from certpin.reports.reporter.folder import Folder
 from certpin.reports.reporter.notes import Notes
-from certpin.reports.reporter.process import before_a_worker_ends, live
+from certpin.reports.reporter.process import before_a_worker_ends, settle_at_exit
 from certpin.reports.reporter.queue import Item, Queue
 from certpin.reports.reporter.rate import admits
 from certpin.reports.reporter.sender import Sender, sending
 from certpin.reports.reporter.settings import ReporterSettings
 from certpin.reports.reporter.trust import Trust
+from certpin.support.forks import Forked, register
 
 if TYPE_CHECKING:
     import os
@@ -48,7 +49,7 @@ class _Event(Protocol):
     def status(self) -> Held: ...
 
 
-class Reporter:
+class Reporter(Forked):
     """A hook for ``PinnedSSLContext(on_failure=…)``, and so for every client adapter.
 
     ``folder`` is for this app alone, and made where it is missing; processes of the app may share
@@ -85,13 +86,17 @@ class Reporter:
         self._folder = Folder(Path(folder))
         self._told: dict[str, float] = {}
         self._closed = self._warned = False
-        self.begin()
+        self._begin()
         if self._queue.names(clock()):
             self._sender.wake()  # left by a process before this one
-        live(self)
+        register(self)
+        settle_at_exit(self)
 
-    def begin(self) -> None:
-        """Make all anew that has a lock or a thread: for a child that was forked."""
+    def after_fork_in_child(self) -> None:
+        """Replace every part that has a lock or a thread."""
+        self._begin()
+
+    def _begin(self) -> None:
         self._trust.begin()
         self._has_noted = False
         self._notes = Notes()

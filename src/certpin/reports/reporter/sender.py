@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 from certpin.errors import HostError
 from certpin.reports.reporter.addresses import host_of
-from certpin.reports.reporter.post import Line, post
+from certpin.reports.reporter.post import post
 from certpin.reports.reporter.retry import Answer, asked_for, backed_off, meaning
+from certpin.support.deadline import Deadline
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Sender:
         self._context_for = context_for
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._line: Line | None = None
+        self._deadline: Deadline | None = None
         self._asked = self._served = 0
         self._urgent = self._closed = False
         self._holds: dict[str, _Hold] = {}
@@ -95,8 +96,8 @@ class Sender:
         """End the thread, and a request that is on its way. What waits on the disk stays there."""
         with self._changed:
             self._closed = True
-            if self._line is not None:
-                self._line.cut()
+            if self._deadline is not None:
+                self._deadline.cancel()
             self._changed.notify_all()
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
@@ -177,13 +178,15 @@ class Sender:
         return max(hold.until, hold.asked) - now
 
     def _send(self, item: Item, *, packed: bool) -> Answer:
-        line = Line(self._settings)
+        deadline = Deadline(
+            self._settings.patience.total_seconds(), self._settings.deadline.total_seconds()
+        )
         with self._changed:
-            self._line = line
+            self._deadline = deadline
             if self._closed:
-                line.cut()
+                deadline.cancel()
         try:
-            return post(item.to, item.document, line, self._context_for, packed=packed)
+            return post(item.to, item.document, deadline, self._context_for, packed=packed)
         # RuntimeError: no thread for its deadline, as the interpreter ends. It is sent next time.
         except (OSError, http.client.HTTPException, HostError, RuntimeError) as exc:
             problem = printable((str(exc) or type(exc).__name__).splitlines()[0])[:_WORDS]
@@ -191,7 +194,7 @@ class Sender:
             return Answer(0, problem=problem, unverified=unverified)
         finally:
             with self._changed:
-                self._line = None
+                self._deadline = None
 
 
 def _host(item: Item) -> str:

@@ -27,7 +27,7 @@ from tuf.api.serialization.json import JSONSerializer
 
 from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.writing import left_overs, put
-from certpin.updates.lock import fcntl
+from certpin.support import locks
 from certpin.updates.publish.content import LIMITS
 from certpin.updates.publish.state import Found, read_metadata, understood
 from certpin.updates.trust import Signed, is_plain
@@ -93,8 +93,13 @@ def write(folder: Path, done: Done) -> None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """One command at a time in one folder. Raises ``ConfigError`` where another is at work."""
-    if fcntl is None:
+    """Allow one command at a time in one folder.
+
+    Raises:
+        ConfigError: another command is using the folder.
+        PinFileError: the folder can't be read.
+    """
+    if not locks.available():
         yield
         return
     try:
@@ -104,13 +109,10 @@ def held(folder: Path) -> Iterator[None]:
             f"it cannot be used: {exc.strerror}", path=folder, fix="certpin publish init makes it"
         ) from exc
     try:
-        with suppress(OSError):  # this file system has no locks
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as exc:
-                raise ConfigError(
-                    "another command is at work in this folder", key=str(folder), fix="try again"
-                ) from exc
+        if not locks.try_lock(descriptor):
+            raise ConfigError(
+                "another command is at work in this folder", key=str(folder), fix="try again"
+            )
         yield
     finally:
         os.close(descriptor)

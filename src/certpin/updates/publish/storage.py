@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import time
 from contextlib import contextmanager, suppress
-from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -77,7 +76,8 @@ class Folder:
         with reached(self.where, "written to"):
             self._folder.mkdir(exist_ok=True)
             file.parent.mkdir(parents=True, exist_ok=True)
-            for left in file.parent.glob(f".{escape(file.name)}.*"):
+            known = re.compile(re.escape(file.name))
+            for left in left_overs(file.parent, known, recursive=False):
                 with suppress(OSError):
                     left.unlink()
             put(file, data)

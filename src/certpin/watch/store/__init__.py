@@ -1,16 +1,14 @@
 """What the watch remembers: one schema for SQLite and PostgreSQL.
 
 ``engine`` opens a database and hands out connections; ``tables`` has a file for each subject;
-``schema`` migrates; ``leases`` keep processes from doing one thing twice; ``backup`` and
-``restore`` move everything. Whoever reads or writes does it through a module of functions over a
-connection, beside its subject.
+``schema`` migrates; ``leases`` keep processes from doing one thing twice. A back-up is the work of
+the database's own tools (docs/watch-operations.md). Whoever reads or writes does it through a
+module of functions over a connection, beside its subject.
 """
 
 from __future__ import annotations
 
-from certpin.watch.store.backup import Backup, back_up
 from certpin.watch.store.engine import Store, insert, open_store
-from certpin.watch.store.restoring import Restored, restore
 from certpin.watch.store.schema import (
     Migration,
     Schema,
@@ -21,17 +19,13 @@ from certpin.watch.store.schema import (
 )
 
 __all__ = [
-    "Backup",
     "Migration",
-    "Restored",
     "Schema",
     "SchemaState",
     "Store",
-    "back_up",
     "insert",
     "migrate",
     "open_store",
     "prepare",
-    "restore",
     "schema_state",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from contextlib import closing, contextmanager, suppress
@@ -10,35 +9,32 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, StoreError
 from certpin.pinfile.writing import sync_folder
+from certpin.support import locks
 from certpin.watch.store.failures import reason_of, store_error
 from certpin.watch.store.on_sqlite import BUSY
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 _BESIDE = ("-journal", "-wal", "-shm")  # what SQLite puts beside a database in use
 
 
-def copy_sqlite(
-    source: Path, target: Path, finish: Callable[[sqlite3.Connection], None] | None = None
-) -> None:
-    """Copy the database of one moment; ``finish`` may work on the copy before it has its name.
+def copy_sqlite(source: Path, target: Path) -> None:
+    """Copy the database as it is at one moment. Writers go on meanwhile (WAL mode).
 
-    In WAL mode this stops nobody from writing. Raises ``ConfigError`` where the target cannot be
-    written, and ``StoreError`` where the source cannot be read, or is damaged.
+    Raises ``ConfigError`` if the target cannot be written, and ``StoreError`` if the source cannot
+    be read or is damaged.
     """
-    with written_whole(target) as part, sqlite_told(), closing(open_part(part)) as new:
-        with closing(connect_to_read(source)) as old:
+    with written_whole(target) as part, _store_errors(), closing(_open_part(part)) as new:
+        with closing(_connect_to_read(source)) as old:
             # All pages in one step: a reader's view of one moment. In several, each writer of
             # another process would make it begin again.
             old.backup(new)
-        if finish:
-            finish(new)
         # One file, that needs no other beside it and can be read where nothing can be written.
         new.execute("PRAGMA journal_mode = DELETE")
-        check(new)
+        _check(new)
 
 
 @contextmanager
@@ -70,7 +66,7 @@ def written_whole(target: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def connect_to_read(path: Path) -> sqlite3.Connection:
+def _connect_to_read(path: Path) -> sqlite3.Connection:
     """A connection that changes nothing. Raises ``sqlite3.Error``."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro",
@@ -79,13 +75,13 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
-    # A file that comes from elsewhere may have views and triggers that call functions.
+    # A restored file may come from elsewhere, with views and triggers that call functions.
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     return connection
 
 
-def open_part(part: Path) -> sqlite3.Connection:
+def _open_part(part: Path) -> sqlite3.Connection:
     """A connection to a file that nobody else has, and that is thrown away if anything fails."""
     connection = sqlite3.connect(part, isolation_level=None, check_same_thread=False)
     for setting in ("journal_mode = MEMORY", "synchronous = OFF", "secure_delete = ON"):
@@ -93,7 +89,7 @@ def open_part(part: Path) -> sqlite3.Connection:
     return connection
 
 
-def check(connection: sqlite3.Connection) -> None:
+def _check(connection: sqlite3.Connection) -> None:
     """Raise ``StoreError`` if SQLite finds anything wrong with a file."""
     found = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if found != ("ok",):
@@ -101,7 +97,7 @@ def check(connection: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def sqlite_told() -> Iterator[None]:
+def _store_errors() -> Iterator[None]:
     """Raise ``StoreError`` for what SQLite says."""
     try:
         yield
@@ -119,13 +115,10 @@ def _claim(part: Path, target: Path) -> int:
     """Open the part, and lock it: whoever has the lock is alive, and writes it."""
     with _unwritable(target):
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Between the two, another may have finished it: then this is no part, but a back-up.
-        if os.fstat(descriptor).st_ino == part.stat().st_ino:
+    with suppress(OSError):
+        # Another process may have finished the part between opening and locking it.
+        if locks.try_lock(descriptor) and os.fstat(descriptor).st_ino == part.stat().st_ino:
             return descriptor
-    except OSError:
-        pass
     os.close(descriptor)
     raise StoreError(
         f"{printable(str(target))} is being written by somebody else",

@@ -29,7 +29,7 @@ REASONS: dict[str, tuple[str, str]] = {
     ),
     "damaged": (
         "the file is not a database, or is damaged",
-        "name another file, or restore a back-up: certpin watch restore FILE",
+        "name another file, or restore a back-up: docs/watch-operations.md says how",
     ),
     "disk": ("the disk of the database fails", "look at the system's log"),
     "failed": ("the database refused what it was asked", "this is a mistake in certpin: report it"),

@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 BUSY = 30.0  # seconds that one process waits for another that writes
 _TURN = 0.01  # seconds until a lock is asked for again
 
-# In this order: the first holds only while the file is empty, and WAL mode writes its first page.
-_SETTINGS = (
+# Settings of the file, which keeps them. Setting auto_vacuum takes the lock of the writer, even if
+# nothing changes, so a connection to a file in WAL mode leaves them out. They are in this order
+# because auto_vacuum only takes effect in an empty file, and WAL mode writes its first page.
+_FILE_SETTINGS = (
     "auto_vacuum = INCREMENTAL",  # what is deleted can be given back, a few pages at a time
     "journal_mode = WAL",  # pages are read while reports are written
+)
+_CONNECTION_SETTINGS = (
     # Durable at COMMIT, and a report is answered after it: in WAL mode, NORMAL writes through at
     # a checkpoint only, and a power cut takes what was told to be safe.
     "synchronous = FULL",
@@ -67,7 +71,8 @@ def connect(path: Path) -> sqlite3.Connection:
         check_same_thread=False,  # the pool gives a connection to one thread at a time
     )
     try:
-        for setting in _SETTINGS:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        for setting in (*(_FILE_SETTINGS if mode != "wal" else ()), *_CONNECTION_SETTINGS):
             _set(connection, setting)
     except BaseException:
         connection.close()

@@ -145,7 +145,7 @@ _WHY = {
     SchemaState.EMPTY: ("the database has no tables yet", "certpin watch migrate"),
     SchemaState.BEHIND: (
         "the database is of an older version of certpin",
-        "back it up (certpin watch backup FILE), then: certpin watch migrate",
+        "back it up (docs/watch-operations.md), then: certpin watch migrate",
     ),
     SchemaState.NEWER: (
         "the database is of a newer version of certpin, which alone knows what is in it",

@@ -1,7 +1,8 @@
 """Whether the store works, by the errors of the service's own reads and writes.
 
 A full disk can still be read, and small writes may still succeed there while large ones fail.
-Damage that was met once stays. ``durability.try_out`` looks for more.
+Damage that was met once stays, by a read or by a write: nothing is written after that.
+``durability.try_out`` looks for more.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from certpin.errors import StoreError
+from certpin.watch.store.failures import store_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +33,14 @@ class Trouble:
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Note how the block ends, which writes."""
+        """Note how the block ends, which writes.
+
+        Raises:
+            StoreError: damage was met before. A write may still succeed then, in pages that are
+                intact, and what it stored could be lost with the file.
+        """
+        if self._damaged:
+            raise store_error("damaged")
         try:
             with self.damage_noted():
                 yield

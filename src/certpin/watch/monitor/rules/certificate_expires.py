@@ -11,9 +11,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
-from certpin.pins.explain import name_of
-from certpin.probe.checkup import in_days
-from certpin.rotation.breach import in_utc
+from certpin.pins.explain import in_days, name_of
+from certpin.rotation.timing import in_utc
 from certpin.watch.expiry import HAS_EXPIRED, near
 from certpin.watch.monitor.case import describe
 from certpin.watch.monitor.rules.rule import Rule

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.rotation.field import count, policy_in
-from certpin.rotation.invariants import named, served_chain
+from certpin.rotation.adoption import count, policy_in
+from certpin.rotation.gate import named, served_chain
 from certpin.watch.monitor.case import chain_details
 from certpin.watch.monitor.rules.rule import Rule
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.rotation.invariants import backup
+from certpin.rotation.gate import backup
 from certpin.watch.monitor.rules.rule import Rule
 
 if TYPE_CHECKING:

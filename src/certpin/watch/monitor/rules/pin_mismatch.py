@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.pins.explain import advice
-from certpin.rotation.field import count
+from certpin.rotation.adoption import count
 from certpin.watch.monitor.case import chain_details
 from certpin.watch.monitor.rules.matching import match
 from certpin.watch.monitor.rules.rule import Rule

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.probe.checkup import in_days
-from certpin.rotation.breach import in_utc
-from certpin.rotation.field import policy_in
-from certpin.rotation.invariants import expiry
+from certpin.pins.explain import in_days
+from certpin.rotation.adoption import policy_in
+from certpin.rotation.gate import expiry
+from certpin.rotation.timing import in_utc
 from certpin.watch.monitor.rules.rule import Rule
 
 if TYPE_CHECKING:

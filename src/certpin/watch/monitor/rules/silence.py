@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.rotation.breach import in_utc
+from certpin.rotation.timing import in_utc
 from certpin.watch.finding import Finding
 from certpin.watch.monitor.rules.rule import Rule
 

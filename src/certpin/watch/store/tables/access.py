@@ -52,7 +52,7 @@ SESSIONS = Table(
     moment("until"),
     Index(None, "account"),
     Index(None, "until"),
-    info={"transient": True},  # a session that was ended is not to come back with a back-up
+    info={"transient": True},  # a back-up must not bring back a session that was ended
 )
 
 # Who guesses passwords, for a quarter of an hour: digests of sources and of names.

@@ -7,7 +7,7 @@ from sqlalchemy import Table
 from certpin.watch.store.tables.base import METADATA, count, moment, text
 
 # `term` rises with each change of holder, so that a holder which slept is told from one that went
-# on. `info`: what is transient is in no back-up.
+# on. `info`: docs/watch-operations.md names the transient tables, which a back-up leaves out.
 LEASES = Table(
     "leases",
     METADATA,

@@ -71,7 +71,6 @@ IDENTITY_HOURS = Table(
     METADATA,
     moment("hour", primary_key=True, autoincrement=False),
     count(),
-    info={"transient": True},
 )
 
 # A few of each group as they came, for whoever has to look closer. `source` is a prefix, and

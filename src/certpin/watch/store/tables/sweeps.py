@@ -16,5 +16,4 @@ SWEEPS = Table(
     moment("tried_at"),
     moment("done_at", nullable=True),
     text("reason"),
-    info={"transient": True},
 )

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from certpin.rotation import Situation, adoption, standing
-from certpin.rotation.situation import Sighting
+from certpin.rotation.adoption import Sighting
 from certpin.rotation.states import LINE
 from certpin.watch.facts import chains
 from certpin.watch.web.pages.words import ago, date

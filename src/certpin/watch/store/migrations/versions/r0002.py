@@ -60,7 +60,6 @@ def upgrade() -> None:
         sa.Column("hour", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("hour", name=op.f("pk_identity_hours")),
-        info={"transient": True},
     )
     op.create_table(
         "listened",
@@ -133,7 +132,6 @@ def upgrade() -> None:
         sa.Column("done_at", sa.BigInteger(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("kind", name=op.f("pk_sweeps")),
-        info={"transient": True},
     )
     op.drop_table("report_days")
     op.add_column("alerts", sa.Column("acknowledged_at", sa.BigInteger(), nullable=True))

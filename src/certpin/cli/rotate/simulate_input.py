@@ -1,0 +1,353 @@
+"""The input of a simulation."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from datetime import UTC, timedelta
+from fractions import Fraction
+from functools import wraps
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from certpin.cli.choices import MOST_CLIENTS, USUAL_CLIENTS, USUAL_STRAGGLERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime, timedelta
+    from pathlib import Path
+
+    from certpin.cli.options import Decorator
+    from certpin.pinfile.fields import Table
+    from certpin.pins import Pin
+    from certpin.rotation import Step, Timing, Version
+    from certpin.rotation.plan import Act
+    from certpin.rotation.simulate_fleet import Fleet
+    from certpin.rotation.simulate_script import Dated
+
+    Names = dict[Pin, str]
+
+
+_BINARY = Fraction(1, 100)  # of a version in a binary of which nobody has said how many hold it
+_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)%", re.ASCII)
+_VERSION = re.compile(r"[0-9]{1,19}", re.ASCII)
+_SHARE_METAVAR = "PERCENT%"
+
+Curve = tuple[tuple[Fraction, "timedelta"], ...]
+
+
+def percent(share: Fraction) -> str:
+    """A share as ``--stragglers`` takes it."""
+    return f"{float(share * 100):.9f}".rstrip("0").rstrip(".") + "%"
+
+
+def _share(text: str) -> Fraction:
+    from certpin.errors import InputError
+
+    match = _SHARE.fullmatch(text.strip())
+    share = Fraction(match[1]) / 100 if match else Fraction(2)
+    if share > 1:
+        raise InputError(f"{text[:40]!r} is not a share", fix="write it as 1% or 0.5%, up to 100%")
+    return share
+
+
+def _one_share(ctx: click.Context, parameter: click.Parameter, text: str) -> Fraction:
+    from certpin.errors import InputError
+
+    try:
+        return _share(text)
+    except InputError as exc:
+        raise click.BadParameter(str(exc), ctx, parameter) from exc
+
+
+def _curve(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Curve:
+    """Read ``50%=1d,90%=7d,100%=30d``; ``Fleet`` looks whether it rises."""
+    from certpin.errors import InputError
+    from certpin.rotation import parse_duration
+
+    try:
+        pairs = [part.partition("=") for part in text.split(",")] if text else []
+        return tuple((_share(share), parse_duration(gap)) for share, _, gap in pairs)
+    except InputError as exc:
+        raise click.BadParameter(str(exc), ctx, parameter) from exc
+
+
+def _binaries(
+    ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]
+) -> dict[int, Fraction]:
+    found: dict[int, Fraction] = {}
+    for word in words:
+        number, _, share = word.partition("=")
+        if not _VERSION.fullmatch(number) or int(number) in found:
+            raise click.BadParameter(
+                f"{word[:40]!r} is no version, or one twice (as in 11=2%)", ctx, parameter
+            )
+        found[int(number)] = _one_share(ctx, parameter, share)
+    return found
+
+
+_OPTIONS: tuple[Decorator, ...] = (
+    click.option(
+        "--clients",
+        type=click.IntRange(1, MOST_CLIENTS),
+        metavar="N",
+        help="How many clients there are. By default as many as the last publish said, else "
+        f"{USUAL_CLIENTS:,}.",
+    ),
+    click.option(
+        "--curve",
+        callback=_curve,
+        metavar="SHARE=GAP,…",
+        help="How often people open the app: 50%=1d,90%=7d,100%=30d is half of them at least once "
+        "a day, and so on. By default 50% within a thirtieth of --opened, 90% within a quarter.",
+    ),
+    click.option(
+        "--stragglers",
+        callback=_one_share,
+        default=USUAL_STRAGGLERS,
+        show_default=True,
+        metavar=_SHARE_METAVAR,
+        help="The share of clients for which every delay takes as long as it can.",
+    ),
+    click.option(
+        "--binary",
+        "binaries",
+        multiple=True,
+        callback=_binaries,
+        metavar=f"VERSION={_SHARE_METAVAR}",
+        help="The share of clients that hold a version in a binary, and never another one. By "
+        f"default as many as its publish said, else {percent(_BINARY)} for each. May be repeated.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0, 2**64 - 1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Where the draws begin. The same seed makes the same fleet.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """The clients as the user said it."""
+
+    clients: int | None
+    curve: Curve
+    stragglers: Fraction
+    binaries: dict[int, Fraction]
+    seed: int
+
+    def fleet(self, alive: Sequence[Version], timing: Timing) -> Fleet:
+        """The fleet in a field. Raises ``InputError`` and ``ConfigError``."""
+        from certpin.errors import ConfigError
+        from certpin.rotation.simulate_fleet import usual_curve
+
+        bundled = {each.number: each for each in alive if each.bundled}
+        for number in self.binaries:
+            if number not in bundled:
+                raise ConfigError(
+                    f"version {number} is in no binary that is recorded and has not ended",
+                    key="--binary",
+                    fix="record it: certpin rotate publish --bundled",
+                )
+        clients = self.clients or (alive[-1].clients if alive else None) or USUAL_CLIENTS
+        shares = {number: _usual(each, clients) for number, each in sorted(bundled.items())}
+        binaries = tuple((shares | self.binaries).items())
+        curve = self.curve or usual_curve(timing)
+        from certpin.rotation.simulate_fleet import Fleet
+
+        return Fleet(clients, timing, curve, self.stragglers, binaries, self.seed)
+
+
+def crowd_options(command: Any) -> Any:
+    """Give a command the options of ``Crowd``, and one argument, ``crowd``, with them all."""
+
+    @wraps(command)
+    def with_crowd(**options: Any) -> Any:
+        mine = {each.name: options.pop(each.name) for each in fields(Crowd)}
+        return command(crowd=Crowd(**mine), **options)
+
+    wrapped: Any = with_crowd
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def fleet_words(fleet: Fleet) -> str:
+    """The fleet in one sentence, so that no default goes unsaid."""
+    from certpin.rotation import format_duration
+
+    delays = " + ".join(f"{name} {text}" for name, text in fleet.timing.texts().items())
+    curve = ", ".join(
+        f"{percent(share)} within {format_duration(gap)}" for share, gap in fleet.curve
+    )
+    parts = [
+        f"{fleet.clients:,} clients (seed {fleet.seed})",
+        f"T_adopt {format_duration(fleet.timing.adopt)}: {delays}",
+        f"the app is opened by {curve}",
+        f"every delay is as long as it can be for {percent(fleet.stragglers)}",
+    ]
+    parts += [
+        f"version {number} in a binary of {percent(share)}" for number, share in fleet.binaries
+    ]
+    return "Fleet: " + "; ".join(parts) + "."
+
+
+def _usual(version: Version, clients: int) -> Fraction:
+    """The share of a binary that nobody gave one for."""
+    known = version.clients if version.fetched is None else None
+    return _BINARY if known is None or known > clients else Fraction(known, clients)
+
+
+_FIX = "see the example in docs/commands.md, under certpin rotate simulate"
+_KEYS = ("act", "pin", "at", "after")
+_WITH_PIN = {"stage", "activate", "serve", "retire", "remove"}
+_NEW = re.compile(r"new:([\w.-]{1,64})", re.ASCII)
+_MOVE = re.compile(r"([0-9]{1,9})=([+-]?)(.{1,100})", re.ASCII)
+
+
+def read_steps(path: Path, now: datetime) -> tuple[tuple[Dated, ...], Names]:
+    """The steps of a file, and how it calls their pins. Raises ``PinFileError``."""
+    from certpin.errors import PinFileError
+    from certpin.pinfile.disk import read_text
+    from certpin.pinfile.fields import Table
+    from certpin.pinfile.reader import load_toml, placed
+
+    try:
+        text = read_text(path)
+        data = load_toml(text, path)
+    except PinFileError as exc:
+        raise PinFileError(exc.problem, path=path, line=exc.line, fix=_FIX) from exc
+    names: Names = {}
+
+    def pin_of(word: str) -> Pin:
+        pin = _pin(word, path.parent)
+        names.setdefault(pin, word)
+        return pin
+
+    with placed(text, path):
+        steps = parse_steps(Table(data), now, pin_of)
+    return steps, {pin: word for pin, word in names.items() if word != str(pin)}
+
+
+def parse_steps(top: Table, now: datetime, pin_of: Callable[[str], Pin]) -> tuple[Dated, ...]:
+    """The steps in the order of the file, numbered from 1. Raises ``ConfigError``."""
+    from certpin.errors import ConfigError
+    from certpin.pinfile.reader import refuse_other_schema
+    from certpin.rotation.simulate_script import MOST_STEPS, Dated
+
+    refuse_other_schema(top)
+    _refuse_unknown(top, ("schema", "step"))
+    tables = list(top.tables("step"))
+    if not 1 <= len(tables) <= MOST_STEPS:
+        raise ConfigError(
+            f"there are {len(tables)} steps", key="step", fix=f"write 1 to {MOST_STEPS} [[step]]"
+        )
+    found: list[Dated] = []
+    for number, table in enumerate(tables, 1):
+        at = _moment(table, now, found[-1].at if found else now)
+        found.append(Dated(number, _step(table, pin_of), at))
+    return tuple(found)
+
+
+def parse_moves(
+    ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]
+) -> dict[int, timedelta]:
+    """Read ``3=-5d``: how far each step is moved. A callback of an option."""
+    from certpin.errors import InputError
+    from certpin.rotation import parse_duration
+
+    moves: dict[int, timedelta] = {}
+    for word in words:
+        parts = _MOVE.fullmatch(word)
+        if parts is None or int(parts[1]) in moves:
+            raise click.BadParameter(
+                f"{word[:40]!r} moves no step, or one twice (as in 3=-5d)", ctx, parameter
+            )
+        try:
+            by = parse_duration(parts[3])
+        except InputError as exc:
+            raise click.BadParameter(str(exc), ctx, parameter) from exc
+        moves[int(parts[1])] = -by if parts[2] == "-" else by
+    return moves
+
+
+def _step(table: Table, pin_of: Callable[[str], Pin]) -> Step:
+    from certpin.errors import CertpinError, ConfigError
+    from certpin.rotation import Step
+    from certpin.rotation.plan import Act
+
+    _refuse_unknown(table, _KEYS)
+    act: Act = table.choice("act", get_args(Act), None)
+    if act not in _WITH_PIN:
+        if "pin" in table.data:
+            raise ConfigError(f"{act} has no pin", key=table.under("pin"), fix="leave it out")
+        return Step(act)
+    word = table.text("pin")
+    try:
+        return Step(act, pin_of(word))
+    except CertpinError as exc:
+        problem = getattr(exc, "problem", str(exc))
+        raise ConfigError(problem, key=table.under("pin"), fix=exc.fix) from exc
+
+
+def _pin(word: str, folder: Path) -> Pin:
+    """The key that is meant. One that nobody has made yet has a pin all the same: its name's."""
+    import hashlib
+
+    from certpin.cli.keyref import aim
+    from certpin.errors import InputError
+    from certpin.hsm import is_token_uri
+    from certpin.pins import Pin
+
+    if new := _NEW.fullmatch(word):
+        return Pin.of_key(hashlib.sha256(f"a key to be made: {new[1]}".encode()).digest())
+    if is_token_uri(word):
+        # It may name a library to be loaded: that is for who types it, not for a file.
+        raise InputError("a schedule names no key on a token", fix="give its pin")
+    try:
+        return Pin.parse(word)
+    except InputError:
+        return aim(str(folder / word)).pin
+
+
+def _moment(table: Table, now: datetime, before: datetime) -> datetime:
+    """The date of a step, in UTC."""
+    from certpin.errors import ConfigError, InputError
+    from certpin.rotation import format_duration, parse_duration
+    from certpin.rotation.timing import LONGEST
+
+    if "after" in table.data:
+        if "at" in table.data:
+            raise ConfigError("there is a date too", key=table.under("after"), fix="keep one")
+        try:
+            return now + parse_duration(table.text("after"))
+        except InputError as exc:
+            raise ConfigError(exc.problem, key=table.under("after"), fix=exc.fix) from exc
+    at = table.moment("at")
+    if at is None:
+        return before
+    if at.tzinfo is None:
+        raise ConfigError(
+            "the time has no zone", key=table.under("at"), fix="write it as 2027-03-01T09:00:00Z"
+        )
+    if abs(at - now) > LONGEST:
+        raise ConfigError(
+            "that is too far away",
+            key=table.under("at"),
+            fix=f"at most {format_duration(LONGEST)} from now",
+        )
+    return at.astimezone(UTC)
+
+
+def _refuse_unknown(table: Table, known: tuple[str, ...]) -> None:
+    """A misspelt date would be simulated as none."""
+    from certpin.errors import ConfigError
+
+    for name in sorted(table.data.keys() - set(known)):
+        raise ConfigError(
+            f"{name[:40]!r} is not known here", key=table.key, fix=f"one of {', '.join(known)}"
+        )

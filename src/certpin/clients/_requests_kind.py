@@ -1,0 +1,100 @@
+"""Shared by the adapters for requests and niquests, without importing either of the two.
+
+niquests began as a fork of requests, so their adapters are made in the same way. ``PinningAdapter``
+stands before the library's own adapter in a list of bases.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from certpin.clients._common import (
+    admitted,
+    both,
+    context_of,
+    port_in,
+    refuse_bundle,
+    refuse_options,
+)
+from certpin.clients._urllib3_kind import pin_socks_manager
+from certpin.errors import pin_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from certpin.clients._common import Pins
+    from certpin.tls.events import FailureHook
+
+
+class PinningAdapter:
+    """An adapter whose pools are pinned.
+
+    ``_managers`` are the pinned classes, without and with a proxy; ``_error`` is the library's
+    ``SSLError``. ``_proxy_options`` are the options that the library gives its proxy managers, of
+    which the adapter has ``_NAME`` attributes.
+    """
+
+    _managers: tuple[Any, Any]
+    _error: Any
+    _proxy_options: tuple[str, ...] = ()
+
+    proxy_manager: Any
+    _pool_connections: int
+    _pool_maxsize: int
+    _pool_block: bool
+
+    def __init__(
+        self, pins: Pins, *, on_failure: Iterable[FailureHook] = (), **options: Any
+    ) -> None:
+        self.context = context_of(pins, on_failure)
+        base: Any = super()
+        base.__init__(**options)
+
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **options: Any
+    ) -> None:
+        """As in the library, with pinned pools."""
+        self._pool_connections = connections
+        self._pool_maxsize = maxsize
+        self._pool_block = block
+        manager, _ = self._managers
+        self.poolmanager = manager(
+            self.context, num_pools=connections, maxsize=maxsize, block=block, **options
+        )
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """As in the library, with pinned pools behind the proxy."""
+        base: Any = super()
+        direct, manager = self._managers
+        if proxy.lower().startswith("socks"):
+            socks = base.proxy_manager_for(proxy, ssl_context=self.context, **options)
+            return pin_socks_manager(socks, direct._https)
+        if proxy not in self.proxy_manager:
+            self.proxy_manager[proxy] = manager(
+                self.context,
+                proxy,
+                proxy_headers=base.proxy_headers(proxy),
+                num_pools=self._pool_connections,
+                maxsize=self._pool_maxsize,
+                block=self._pool_block,
+                **{name: getattr(self, f"_{name}") for name in self._proxy_options},
+                **options,
+            )
+        return self.proxy_manager[proxy]
+
+    @contextmanager
+    def _pinned(self, request: Any, verify: object, cert: object) -> Iterator[None]:
+        """Refuse ``verify=`` and ``cert=``, admit the request, and merge the types of a refusal."""
+        refuse_bundle(verify)
+        refuse_options({"cert": cert}, "cert")
+        try:
+            url = urlsplit(str(request.url or ""))
+            with admitted(self.context, url.scheme, url.hostname or "", port_in(url)):
+                yield
+        except OSError as exc:
+            error = pin_error(exc)
+            if error is None:
+                raise
+            raise both(self._error(str(error), request=request), error) from error.__cause__

@@ -1,0 +1,64 @@
+"""Is its key compromised? The chain verifies and a live pin matches: only the mark refuses it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.lab.case import PINS_REJECT, Case, Family
+from certpin.lab.script import Act, Script
+from certpin.pins import HostPin
+
+if TYPE_CHECKING:
+    from certpin.lab.cast import Cast
+
+
+def stolen_key(cast: Cast) -> HostPin:
+    """Return the entry of the server's stolen key."""
+    return HostPin(cast.stolen.pin, "leaf", "compromised")
+
+
+def stolen_intermediate(cast: Cast) -> HostPin:
+    """Return the entry of the stolen key of an intermediate."""
+    return HostPin(cast.stolen_intermediate.pin, "intermediate", "compromised")
+
+
+def _stolen_key(cast: Cast) -> Script:
+    return Script.of(Act.of(cast.stolen))
+
+
+def _stolen_intermediate(cast: Cast) -> Script:
+    """The leaf has the pinned key of the honest server, so that every style has a live pin here."""
+    return Script.of(Act.of(cast.stolen_intermediate.issue(cast.host, key=cast.leaf.key)))
+
+
+_FIX = (
+    "look for keys marked `compromised` on the whole verified path, before any pin is compared and "
+    "before the expiry of the pin set, and refuse the connection if there is one"
+)
+
+COMPROMISED = (
+    Case(
+        name="compromised-key",
+        family=Family.COMPROMISED,
+        presents="I→K: the server's former key, which was stolen and is marked compromised",
+        expected=PINS_REJECT,
+        guards="that a stolen key is refused although a pin of its authority matches; to pins on "
+        "the server's key it is a foreign key besides",
+        reference="RFC 7469 section 4.2; RFC 5280 section 5.3.1 (keyCompromise)",
+        fix=_FIX,
+        play=_stolen_key,
+        compromised=stolen_key,
+    ),
+    Case(
+        name="compromised-intermediate",
+        family=Family.COMPROMISED,
+        presents="R→K→L: the pinned key of the server, below an intermediate that is marked "
+        "compromised",
+        expected=PINS_REJECT,
+        guards="that the mark counts for every certificate of the path, and not for the leaf only",
+        reference="RFC 5280 section 5.3.1 (cACompromise); DigiNotar, 2011",
+        fix=_FIX,
+        play=_stolen_intermediate,
+        compromised=stolen_intermediate,
+    ),
+)

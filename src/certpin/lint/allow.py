@@ -1,0 +1,100 @@
+"""Comments that allow a finding, and the rules about them.
+
+    # certpin: allow RULE because REASON
+
+allows the findings of ``RULE`` on its own line, or, if it is in a block of comments, on the line
+below that block.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from certpin.lint.rule import GOOD, HEAD, HERE, HOST, NAME, PINS, Hit, LintRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from certpin.lint.document import LintDocument
+    from certpin.pinfile.places import Comment
+
+_OURS = re.compile(r"certpin:\s*+(.*)", re.DOTALL)
+_BECAUSE = re.compile(r"\bbecause\b")
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """A comment for certpin.
+
+    ``comment`` is its line, and ``line`` the line to which it applies. ``rules`` is empty if the
+    comment is not an allowance, and ``reason`` if it gives none.
+    """
+
+    comment: int
+    line: int
+    rules: tuple[str, ...]
+    reason: str
+
+
+def allowances(comments: Mapping[int, Comment]) -> Iterator[Allowance]:
+    """Yield an allowance for each comment that begins with ``certpin:``, valid or not."""
+    below: dict[int, int] = {}  # for each line that is only a comment, the line below its block
+    for number in sorted(comments, reverse=True):
+        if comments[number].alone:
+            below[number] = below.get(number + 1, number + 1)
+        if ours := _OURS.fullmatch(comments[number].text):
+            yield _allowance(ours[1], number, below.get(number, number))
+
+
+def _allowance(words: str, comment: int, line: int) -> Allowance:
+    before, *because = _BECAUSE.split(words, maxsplit=1)
+    verb, *rules = before.replace(",", " ").split() or [""]
+    reason = because[0].strip(" .:") if because else ""
+    return Allowance(comment, line, tuple(rules) if verb == "allow" else (), reason)
+
+
+@partial(
+    LintRule,
+    "allow-without-reason",
+    "error",
+    summary="A comment allows a finding without a reason.",
+    why=(
+        "The next reader needs the reason to decide whether the comment may go. An allowance "
+        "without one has no effect."
+    ),
+    fix="write # certpin: allow RULE because REASON",
+    bad=f"{HEAD}\n# certpin: allow expired{HERE}\n{HOST.lstrip()}{PINS}",
+    good=f"{HEAD}\n# certpin: allow no-expiry because the app is replaced each month\n"
+    f"{NAME.lstrip()}{PINS}",
+)
+def _allow_without_reason(document: LintDocument, now: datetime) -> Iterator[Hit]:
+    for allowance in allowances(document.places.comments):
+        if allowance.rules and not allowance.reason:
+            names = ", ".join(allowance.rules)
+            yield Hit("", f"{names[:80]} is allowed without a reason", line=allowance.comment)
+
+
+@partial(
+    LintRule,
+    "unused-allow",
+    "warning",
+    summary="A comment allows a finding that does not exist, or cannot be allowed.",
+    why=(
+        "The mistake that it was for has been fixed, or the comment is on the wrong line and has "
+        "no effect. If it stays, it will hide the next finding."
+    ),
+    fix="remove it, or move it to the line of the finding or the line above",
+    bad=f"{HEAD}\n# certpin: allow debug-section because it is for development{HERE}{HOST}{PINS}",
+    good=f"{GOOD}\n# certpin: allow debug-section because it is for development\n"
+    '[debug]\nanchors = "bank-root.pem"\n',
+)
+def unused_allow(document: LintDocument, now: datetime) -> Iterator[Hit]:
+    """Find comments for certpin that allow nothing. The engine finds the others of this rule."""
+    for allowance in allowances(document.places.comments):
+        if not allowance.rules:
+            message = "this comment is for certpin, but is not an allowance"
+            yield Hit("", message, line=allowance.comment)

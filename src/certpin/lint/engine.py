@@ -1,0 +1,152 @@
+"""Judge a document by every rule: a pure function of (document, now)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from certpin.lint import allow, ambiguity, expiry, exposure, live, lockout, refused
+from certpin.lint.allow import allowances, unused_allow
+from certpin.lint.rule import SEVERITIES, Hit, LintFinding, LintRule, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from certpin.lint.allow import Allowance
+    from certpin.lint.document import LintDocument
+
+# The order of the documentation. A new rule is one entry in the file of its family.
+_FAMILIES = (refused, expiry, lockout, exposure, ambiguity, live, allow)
+RULES: dict[str, LintRule] = {
+    rule.id: rule
+    for family in _FAMILIES
+    for rule in vars(family).values()
+    if isinstance(rule, LintRule)
+}
+_REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class LintReport:
+    """The findings of one file, in the order of its lines.
+
+    ``allowed`` are the findings that a comment allows; they are not in ``findings``.
+    """
+
+    findings: tuple[LintFinding, ...]
+    allowed: tuple[LintFinding, ...]
+
+    def at_least(self, severity: Severity) -> tuple[LintFinding, ...]:
+        """Return the findings of this severity or a worse one."""
+        chosen = SEVERITIES[: SEVERITIES.index(severity) + 1]
+        return tuple(finding for finding in self.findings if finding.severity in chosen)
+
+
+def lint(document: LintDocument, now: datetime) -> LintReport:
+    """Apply every rule to a document.
+
+    Rules that need the chains of servers or exported files run only if the document has them.
+
+    Args:
+        document: the pin file, as ``load_document`` read it.
+        now: the current time, with a time zone.
+
+    Returns:
+        The findings. Their strings may quote the file: escape them before printing.
+
+    """
+    found = _most_specific([hit for rule in RULES.values() for hit in _run(rule, document, now)])
+    allowed, unused = _apply_allowances(found, document)
+    found = [finding for finding in found if finding not in allowed]
+    found += [_finding(unused_allow, hit, document) for hit in unused]
+    return LintReport(_ordered(found), _ordered(allowed.values()))
+
+
+def _run(rule: LintRule, document: LintDocument, now: datetime) -> Iterator[LintFinding]:
+    if _can_run(rule, document):
+        yield from (_finding(rule, hit, document) for hit in rule.check(document, now))
+
+
+def _can_run(rule: LintRule, document: LintDocument) -> bool:
+    """Return True if the document has the data that the rule needs."""
+    if rule.needs == "live":
+        return document.live is not None
+    return rule.needs != "exports" or document.exported is not None
+
+
+def _finding(rule: LintRule, hit: Hit, document: LintDocument) -> LintFinding:
+    host = document.by_key.get(hit.key.partition(".")[0])
+    return LintFinding(
+        rule=rule.id,
+        severity=rule.severity,
+        file=document.path,
+        line=hit.line or document.line(hit.key),
+        key=hit.key,
+        host=str(host) if host else "",
+        message=hit.message,
+        fix=hit.fix or rule.fix,
+    )
+
+
+def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
+    """Drop findings of ``refused`` at a key, or in a table, that a more specific rule reports."""
+    reported = {
+        parent
+        for finding in found
+        if RULES[finding.rule].refuses and finding.rule != _REFUSED
+        for parent in _with_parents(finding.key)
+    }
+    return [each for each in found if each.rule != _REFUSED or each.key not in reported]
+
+
+def _with_parents(key: str) -> Iterator[str]:
+    """Yield a key and its tables: ``host[0].pin[1].pin``, ``host[0].pin[1]``, …."""
+    while key:
+        yield key
+        key = key.rpartition(".")[0]
+
+
+def _apply_allowances(
+    found: list[LintFinding], document: LintDocument
+) -> tuple[dict[LintFinding, LintFinding], list[Hit]]:
+    """Return the allowed findings with their reasons, and the allowances without effect."""
+    candidates: dict[tuple[str, int], list[LintFinding]] = defaultdict(list)
+    for finding in found:
+        if not RULES[finding.rule].refuses:
+            candidates[finding.rule, finding.line].append(finding)
+    allowed: dict[LintFinding, LintFinding] = {}
+    unused: list[Hit] = []
+    for allowance in allowances(document.places.comments):
+        for name in allowance.rules:
+            matched = candidates.get((name, allowance.line), []) if allowance.reason else []
+            allowed |= {each: replace(each, allowed=allowance.reason) for each in matched}
+            if not matched and (problem := _why_unused(name, allowance, document)):
+                unused.append(Hit("", problem, line=allowance.comment))
+    return allowed, unused
+
+
+def _why_unused(name: str, allowance: Allowance, document: LintDocument) -> str:
+    """Return why an allowance has no effect; empty if it has a good excuse.
+
+    The servers that answered are never all servers of a host, so an allowance of a ``live`` rule
+    may apply to another one.
+    """
+    rule = RULES.get(name)
+    if rule is None:
+        near = get_close_matches(name[:40], RULES, n=1)
+        hint = f": did you mean {near[0]}?" if near else ""
+        return f"there is no rule {name[:40]!r}{hint}"
+    if rule.refuses:
+        return f"{name} cannot be allowed: no client loads such a file"
+    if allowance.reason and rule.needs != "live" and _can_run(rule, document):
+        return f"{name} finds nothing there that could be allowed"
+    return ""
+
+
+def _ordered(found: Iterable[LintFinding]) -> tuple[LintFinding, ...]:
+    return tuple(
+        sorted(found, key=lambda each: (each.line, SEVERITIES.index(each.severity), each.rule))
+    )

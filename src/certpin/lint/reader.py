@@ -1,0 +1,181 @@
+"""Read a pin file with all of its mistakes; ``PinSet.load`` stops at the first one."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+from certpin.errors import ConfigError
+from certpin.lint.document import AnchorFile, HostEntry, LintDocument, PinEntry
+from certpin.pinfile.disk import read_text
+from certpin.pinfile.fields import PinFileWarning, Table
+from certpin.pinfile.file import PinSet
+from certpin.pinfile.reader import (
+    anchor_certificates,
+    beside,
+    host_pattern,
+    host_server,
+    load_toml,
+    pin_digest,
+    refuse_other_schema,
+    strict_x509,
+)
+from certpin.pins import Match, Mode, OnExpiry, Role, State
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+Value = TypeVar("Value")
+
+
+def load_document(path: str | os.PathLike[str], **extra: Any) -> LintDocument:
+    """Read a pin file, and the trust anchors that it names.
+
+    Args:
+        path: the pin file.
+        extra: more fields of the document, such as ``adoption_days``.
+
+    Returns:
+        The document. All mistakes in the values are in it.
+
+    Raises:
+        PinFileError: the file is missing, is not UTF-8, is not TOML, or exceeds a limit.
+
+    """
+    return read_document(read_text(Path(path)), path, **extra)
+
+
+def read_document(
+    text: str, path: str | os.PathLike[str] = "pins.toml", **extra: Any
+) -> LintDocument:
+    """Read the text of a pin file, and the trust anchors that it names.
+
+    Args:
+        text: the pin file.
+        path: for findings; files that the text names are relative to its folder.
+        extra: more fields of the document.
+
+    Returns:
+        The document, as ``load_document``.
+
+    Raises:
+        PinFileError: the text is not TOML, or exceeds a limit.
+
+    """
+    file = Path(path)
+    reader = _DocumentReader(load_toml(text, file), file.parent)
+    fields = reader.fields()
+    problems = tuple(reader.problems)
+    pins, refusal = (None, None) if problems else _parse_as_client(text, file)
+    return LintDocument(
+        str(path), text, problems=problems, refusal=refusal, pins=pins, **fields, **extra
+    )
+
+
+def _parse_as_client(text: str, path: Path) -> tuple[PinSet | None, ConfigError | None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PinFileWarning)  # the rule unknown-key reports them
+        try:
+            return PinSet.parse(text, path=path), None
+        except ConfigError as exc:
+            return None, exc
+
+
+class _DocumentReader:
+    """Reads the tables of one file. A value that can't be read gets its default.
+
+    ``problems`` collects the errors.
+    """
+
+    def __init__(self, data: dict[str, Any], folder: Path) -> None:
+        self._data = data
+        self._folder = folder
+        self._files: dict[str, AnchorFile] = {}
+        self.problems: list[ConfigError] = []
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of the document that come from the file."""
+        top = Table(self._data)
+        self._try(lambda: refuse_other_schema(top), default=None)
+        if self.problems:
+            return {"data": self._data}  # another schema may give the same keys another meaning
+        self._try(lambda: top.text("name"), default="")
+        self._try(lambda: top.integer("version"), default=1)
+        hosts = self._tables(top, "host")
+        debug = self._try(lambda: top.table("debug"), default=None)
+        return {
+            "data": self._data,
+            "hosts": tuple(map(self._host, hosts)),
+            "debug": self._anchors(debug, "anchors") if debug else None,
+        }
+
+    def _host(self, table: Table) -> HostEntry:
+        choice = partial(self._choice, table)
+        servers = self._tables(table, "server")
+        for server in servers:
+            self._try(partial(host_server, server), default=None)
+        self._try(lambda: strict_x509(table), default=None)
+        system = table.data.get("trust", "system") == "system"
+        return HostEntry(
+            table.key,
+            table.data,
+            self._try(lambda: host_pattern(table), default=None),
+            tuple(map(self._entry, self._tables(table, "pin"))),
+            choice("mode", get_args(Mode), "enforce"),
+            choice("match", get_args(Match), "any"),
+            self._try(lambda: table.moment("expires"), default=None),
+            choice("on_expiry", get_args(OnExpiry), "fail-closed"),
+            None if system else self._anchors(table, "trust"),
+            self._try(lambda: table.texts("report_to"), default=()),
+            tuple((server.key, server.data) for server in servers),
+        )
+
+    def _entry(self, table: Table) -> PinEntry:
+        self._try(lambda: table.text("note", ""), default="")
+        return PinEntry(
+            table.key,
+            table.data,
+            self._try(lambda: pin_digest(table), default=None),
+            self._choice(table, "role", get_args(Role), "leaf"),
+            self._choice(table, "state", get_args(State), "active"),
+        )
+
+    def _anchors(self, table: Table, name: str) -> AnchorFile | None:
+        """Read the file of trust anchors that a key names. Each file is read once."""
+        file = self._try(lambda: table.text(name), default="")
+        if not file:
+            return None
+        key = table.under(name)
+        if file not in self._files:
+            self._files[file] = self._read_anchors(file, key)
+        return AnchorFile(key, file, self._files[file].certificates, self._files[file].problem)
+
+    def _read_anchors(self, file: str, key: str) -> AnchorFile:
+        try:
+            return AnchorFile(key, file, anchor_certificates(beside(self._folder), file, key))
+        except ConfigError as exc:
+            return AnchorFile(key, file, (), exc.problem)
+
+    def _tables(self, table: Table, name: str) -> list[Table]:
+        """Return the tables of an array, without its elements of other types."""
+        found: list[Table] = []
+        values: list[Any] = self._try(lambda: table.items(name), default=[])
+        for index, value in enumerate(values):
+            read = partial(Table, value, f"{table.under(name)}[{index}]")
+            if each := self._try(read, default=None):
+                found.append(each)
+        return found
+
+    def _choice(self, table: Table, name: str, choices: tuple[str, ...], default: str) -> str:
+        value: str = self._try(lambda: table.choice(name, choices, default), default=default)
+        return value
+
+    def _try(self, read: Callable[[], Value], *, default: Value) -> Value:
+        try:
+            return read()
+        except ConfigError as exc:
+            self.problems.append(exc)
+            return default

@@ -1,0 +1,124 @@
+"""The parts of a lint rule: its fields, its results, and the pieces of its examples.
+
+A rule is a check with ``@partial(LintRule, …)`` above it, in the file of its family. The examples
+are complete pin files that have words instead of pins (``sha256/ONE``), so that users can't copy a
+pin from the documentation. The tests fill in real digests. ``LEAF``, ``INTERMEDIATE`` and ``ROOT``
+are the keys of the server that the ``live`` rules contact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from certpin.lint.document import LintDocument
+
+Severity = Literal["error", "warning", "note"]
+Needs = Literal["file", "live", "exports"]
+
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # the worst first
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One mistake that a check found.
+
+    ``key`` is its full key, such as ``host[2].expires``. ``line`` replaces the line of that key,
+    and ``fix`` the general advice of the rule.
+    """
+
+    key: str
+    message: str
+    fix: str = ""
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class LintRule:
+    """One kind of mistake in a pin file.
+
+    ``check`` is pure: it sees the document and the time, and nothing else. ``summary`` and ``why``
+    are sentences; ``fix`` is an instruction without a full stop. ``bad`` and ``good`` are examples
+    and serve as tests: the check finds exactly one mistake in ``bad``, at the line with ``HERE``.
+    ``needs`` names the data without which the rule doesn't run: the pin file only, the chains that
+    servers presented, or exported files. A rule with ``refuses`` finds mistakes because of which no
+    client loads the file. Such findings can't be allowed.
+    """
+
+    id: str
+    severity: Severity
+    check: Callable[[LintDocument, datetime], Iterable[Hit]]
+    summary: str
+    why: str
+    fix: str
+    bad: str
+    good: str
+    source: str = ""
+    needs: Needs = "file"
+    refuses: bool = False
+
+
+@dataclass(frozen=True)
+class LintFinding:
+    """One mistake, with its place in a pin file.
+
+    ``host`` is the pattern of the policy, or empty if the finding is about the whole file.
+    ``allowed`` is the reason given in a comment that allows the finding. The strings may quote the
+    file, which can be hostile: escape them before printing.
+    """
+
+    rule: str
+    severity: Severity
+    file: str
+    line: int
+    key: str
+    host: str
+    message: str
+    fix: str
+    allowed: str = ""
+
+
+# The time at which the examples are judged.
+NOW = datetime(2027, 3, 1, tzinfo=UTC)
+HERE = "  # <- here"  # marks the line of the finding; removed before the example is read
+
+HEAD = 'schema = 1\nname = "bank-app"\nversion = 12\n'
+NAME = '\n[[host]]\nname = "api.bank.example"\n'
+EXPIRES = "expires = 2027-09-01\n"
+HOST = NAME + EXPIRES
+FIRST = '\n[[host.pin]]\npin = "sha256/ONE"\nrole = "leaf"\n'
+BACKUP = '\n[[host.pin]]\npin = "sha256/TWO"\nrole = "backup"\nstate = "published"\n'
+PINS = FIRST + BACKUP
+GOOD = HEAD + HOST + PINS
+
+SERVED = '\n[[host.pin]]\npin = "sha256/LEAF"\nrole = "leaf"\n'
+AUTHORITY = '\n[[host.pin]]\npin = "sha256/INTERMEDIATE"\nrole = "intermediate"\n'
+GOOD_LIVE = HEAD + HOST + SERVED + BACKUP
+
+
+def mark_header(part: str) -> str:
+    """Mark the first table header in a part of an example as the line of the finding."""
+    return part.replace("]]\n", f"]]{HERE}\n", 1)
+
+
+def fill_example(example: str, digests: Mapping[str, str]) -> tuple[str, list[int]]:
+    """Turn an example into a pin file.
+
+    Args:
+        example: the text of ``LintRule.bad`` or ``LintRule.good``.
+        digests: the base64 digest for each word.
+
+    Returns:
+        The text of the pin file, and the marked lines, counted from 1.
+
+    """
+    lines = example.split("\n")
+    marked = [number for number, line in enumerate(lines, 1) if line.endswith(HERE)]
+    text = example.replace(HERE, "")
+    for word, digest in digests.items():
+        text = text.replace(f'/{word}"', f'/{digest}"')
+    return text, marked

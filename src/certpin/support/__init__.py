@@ -1,0 +1,1 @@
+"""Small tools without policy that several packages share: deadlines, file locks, forks."""

@@ -1,0 +1,126 @@
+"""A time limit for one exchange over the network, which another thread can end early."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class Deadline:
+    """A time limit for an exchange, and for each of its steps.
+
+    A limit for each step is not enough: a server that sends a byte now and then would hold the
+    exchange for ever. ``enforced()`` shuts the connection down when the time is up.
+
+    Args:
+        step: seconds for one step: connecting, the handshake, a read.
+        total: seconds for the whole exchange, from now on.
+    """
+
+    def __init__(self, step: float, total: float) -> None:
+        self._step = step
+        self._until = time.monotonic() + total
+        self._guard = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._cut = threading.Event()
+        self.cancelled = False  # by ``cancel()``, not by the clock
+
+    @property
+    def left(self) -> float:
+        """Seconds for the next step. Always positive, so that it is a valid timeout."""
+        return max(min(self._step, self._until - time.monotonic()), 0.001)
+
+    @property
+    def passed(self) -> bool:
+        """True if the time is up, or the exchange was cancelled."""
+        return self._cut.is_set() or time.monotonic() >= self._until
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep. Return False if the time is up or the exchange was cancelled."""
+        return not self._cut.wait(seconds) and time.monotonic() < self._until
+
+    def connect(
+        self, host: str, port: int, options: Iterable[tuple[Any, ...]] = ()
+    ) -> socket.socket:
+        """Connect by TCP to the first address that answers.
+
+        Args:
+            host: a name or an address. Its resolution takes as long as the system needs.
+            port: the port.
+            options: the arguments of ``setsockopt()`` for each socket.
+
+        Raises:
+            OSError: no address answered, or the deadline has passed (``TimeoutError``).
+        """
+        problem: OSError = OSError("the name has no address")
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        ):
+            if self.passed:
+                raise TimeoutError("the deadline has passed")
+            sock = socket.socket(family, kind, protocol)
+            try:
+                self._hold(sock)
+                for option in options:
+                    sock.setsockopt(*option)
+                sock.settimeout(self.left)
+                sock.connect(address)
+            except OSError as exc:
+                sock.close()
+                problem = exc
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise problem
+
+    def cancel(self) -> None:
+        """End the exchange: its result is not wanted any more. May be called from any thread."""
+        self.cancelled = True
+        self._end()
+
+    @contextmanager
+    def enforced(self) -> Iterator[Self]:
+        """Shut the connection down when the time is up."""
+        timer = threading.Timer(max(self._until - time.monotonic(), 0), self._end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield self
+        finally:
+            timer.cancel()
+            with self._guard:
+                self._drop()
+
+    def _hold(self, sock: socket.socket) -> None:
+        """Make a connection one that can be shut down.
+
+        A duplicate is kept, because TLS detaches the socket itself.
+        """
+        with self._guard:
+            self._drop()
+            self._socket = sock.dup()
+            if self._cut.is_set():
+                self._shut()
+
+    def _end(self) -> None:
+        with self._guard:
+            self._cut.set()
+            self._shut()
+
+    def _shut(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None

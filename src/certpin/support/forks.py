@@ -1,0 +1,59 @@
+"""Forks: objects with threads and locks keep working in the children of their process.
+
+Threads don't exist in a child, and a lock that another thread held stays locked there for ever. A
+server that loads the app first and forks its workers then has such objects in all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from weakref import WeakSet
+
+
+class Forked:
+    """Base class of objects that take part in forks, once they are registered."""
+
+    def before_fork(self) -> None:
+        """Take the locks that must not be held by another thread while the process forks."""
+
+    def after_fork_in_parent(self) -> None:
+        """Release them."""
+
+    def after_fork_in_child(self) -> None:
+        """Make new locks and threads. No other thread runs yet."""
+
+
+_known: WeakSet[Forked] = WeakSet()
+_told: list[Forked] = []
+_forking = threading.Lock()  # threads that fork at the same time do so one after the other
+
+
+def register(each: Forked) -> None:
+    """Call an object's methods at every fork, as long as it lives."""
+    _known.add(each)
+
+
+def _before() -> None:
+    _forking.acquire()
+    _told[:] = list(_known)
+    for each in _told:
+        each.before_fork()
+
+
+def _in_parent() -> None:
+    for each in _told:
+        each.after_fork_in_parent()
+    _told.clear()
+    _forking.release()
+
+
+def _in_child() -> None:
+    for each in _told:
+        each.after_fork_in_child()
+    _told.clear()
+    _forking.release()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)

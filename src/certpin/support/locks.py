@@ -1,0 +1,55 @@
+"""Advisory locks on open files (flock(2)): between processes, released when a process dies.
+
+On a system without ``fcntl``, and on a file system without locks, every lock is granted. Callers
+write each file whole and verify it when they read it, so a missing lock loses an update at worst.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+_fcntl: Any = import_module("fcntl") if find_spec("fcntl") else None  # none on Windows
+
+
+def available() -> bool:
+    """Return True if this system has locks. Without them there is no need to open a lock file."""
+    return _fcntl is not None
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file or folder without waiting.
+
+    Returns:
+        False if another process, or another opening of the file in this one, has it locked.
+    """
+    if _fcntl is not None:
+        try:
+            _fcntl.flock(descriptor, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # this file system has no locks
+    return True
+
+
+def lock(descriptor: int) -> None:
+    """Lock an open file or folder, and wait for it."""
+    if _fcntl is not None:
+        with suppress(OSError):  # this file system has no locks
+            _fcntl.flock(descriptor, _fcntl.LOCK_EX)
+
+
+def unlock_and_close(descriptor: int) -> None:
+    """Release a lock and close the file.
+
+    Closing is not enough if the process has forked: a child that inherited the file would keep the
+    lock. A child that closes an inherited file without unlocking it leaves the lock to its parent.
+    """
+    if _fcntl is not None:
+        with suppress(OSError):
+            _fcntl.flock(descriptor, _fcntl.LOCK_UN)
+    os.close(descriptor)

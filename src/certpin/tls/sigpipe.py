@@ -1,0 +1,40 @@
+"""Keep SIGPIPE from ending the process while OpenSSL writes to a socket that a refusal shut.
+
+OpenSSL writes to a socket by ``write(2)``, which has no ``MSG_NOSIGNAL``. Python ignores SIGPIPE,
+but a program may have set it back to its default action, as command-line filters do: then the write
+of the last flight, which must fail, would end the process instead.
+
+The signal of a failed write is sent to the thread that wrote (POSIX, ``write``). So the thread
+blocks it before the write, and takes it away afterwards.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+_SIGPIPE = {getattr(signal, "SIGPIPE", None)}
+# Windows has neither.
+_AVAILABLE = None not in _SIGPIPE and hasattr(signal, "pthread_sigmask")
+_thread = threading.local()
+
+
+def hold_sigpipe() -> None:
+    """Block SIGPIPE in this thread until ``release_sigpipe``."""
+    if not _AVAILABLE:
+        return
+    waiting = bool(_SIGPIPE & signal.sigpending())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGPIPE)
+    _thread.before = (waiting, bool(_SIGPIPE & before))
+
+
+def release_sigpipe() -> None:
+    """Remove a SIGPIPE that came since ``hold_sigpipe``, and block it no longer.
+
+    Without such a call before in this thread, do nothing.
+    """
+    waiting, blocked = vars(_thread).pop("before", (True, True))
+    if not waiting and _SIGPIPE & signal.sigpending():
+        signal.sigwait(_SIGPIPE)
+    if not blocked:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGPIPE)

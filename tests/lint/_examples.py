@@ -1,0 +1,117 @@
+"""The environment of the examples: digests for their words, files of anchors, and servers."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from certpin.lint import ExportedFile, LintDocument, LiveResult, read_document
+from certpin.lint.exposure import DISTRUSTED_ROOTS
+from certpin.lint.rule import NOW, fill_example
+from certpin.x509 import Certificate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A certificate with its key."""
+
+    certificate: Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
+def make(name: str, starts: datetime, ends: datetime) -> Made:
+    """Make a self-signed certificate: lint reads dates and keys, and verifies no signature."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), 1, starts, ends)
+    signed = builder.sign(key, hashes.SHA256())
+    return Made(Certificate.from_der(signed.public_bytes(serialization.Encoding.DER)), key)
+
+
+def renewed(made: Made, starts: datetime, ends: datetime) -> Certificate:
+    """Make another certificate for the same key."""
+    name = made.certificate._x509.subject
+    builder = x509.CertificateBuilder(name, name, made.key.public_key(), 2, starts, ends)
+    signed = builder.sign(made.key, hashes.SHA256())
+    return Certificate.from_der(signed.public_bytes(serialization.Encoding.DER))
+
+
+@cache
+def chain() -> tuple[Made, Made, Made]:
+    """Return leaf, intermediate and root, valid at ``NOW``."""
+    return (
+        make("api.bank.example", NOW - 50 * DAY, NOW + 150 * DAY),
+        make("Bank Issuing CA", NOW - 700 * DAY, NOW + 900 * DAY),
+        make("Bank Root CA", NOW - 900 * DAY, NOW + 4000 * DAY),
+    )
+
+
+@cache
+def words() -> dict[str, str]:
+    """Return the base64 digest for each word in the examples."""
+    leaf, intermediate, root = (each.certificate.spki_sha256 for each in chain())
+    numbers = {word: bytes(range(at, at + 32)) for at, word in enumerate(("ONE", "TWO", "THREE"))}
+    known = {"LEAF": leaf, "INTERMEDIATE": intermediate, "ROOT": root, **numbers}
+    known["DISTRUSTED"] = next(iter(DISTRUSTED_ROOTS)).digest
+    coded = {word: base64.b64encode(digest).decode() for word, digest in known.items()}
+    return coded | {
+        "EXAMPLE": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "WHOLE": bytes(range(9, 41)).hex(":").upper(),
+    }
+
+
+def anchors(folder: Path) -> None:
+    """Write the files of trust anchors that the examples name."""
+    _, _, root = chain()
+    for name, certificate in {
+        "bank-root.pem": root.certificate,
+        "old-root.pem": make("Old Root", NOW - 900 * DAY, NOW - DAY).certificate,
+        "soon-root.pem": make("Ending Root", NOW - 900 * DAY, NOW + 100 * DAY).certificate,
+    }.items():
+        (folder / name).write_text(ssl.DER_cert_to_PEM_cert(certificate.der))
+
+
+def asked(pattern: str) -> LiveResult:
+    """Return the answer of a server; the first label of its name selects the kind of answer."""
+    leaf, intermediate, root = chain()
+    certificates = [each.certificate for each in (leaf, intermediate, root)]
+    match pattern.partition(".")[0]:
+        case "silent":
+            return LiveResult(pattern, pattern, error="it did not answer in time")
+        case "unverified":
+            problem = "self-signed certificate"
+            return LiveResult(pattern, pattern, tuple(certificates[:1]), problem=problem)
+        case "short":
+            certificates[0] = renewed(leaf, NOW - 20 * DAY, NOW + 70 * DAY)
+        case "late":
+            certificates[0] = renewed(leaf, NOW - 180 * DAY, NOW + 20 * DAY)
+        case "old":
+            certificates[1] = renewed(intermediate, NOW - 700 * DAY, NOW + 170 * DAY)
+    return LiveResult(pattern, pattern, tuple(certificates[:2]), tuple(certificates))
+
+
+def document(example: str, folder: Path, needs: str = "file") -> tuple[LintDocument, list[int]]:
+    """Read an example with the data that a rule needs. Return it with its marked lines."""
+    text, marked = fill_example(example, words())
+    anchors(folder)
+    read = read_document(text, folder / "pins.toml")
+    if needs == "live":
+        read = replace(read, live=tuple(asked(str(host)) for host in read.hosts))
+    if needs == "exports":
+        drifted = ("api.bank.example has one pin less",) if "drifted" in text else ()
+        read = replace(read, exported=(ExportedFile("flutter", "lib/pins.dart", "", drifted),))
+    return read, marked

@@ -1,0 +1,127 @@
+"""Rules of lint, each of them broken: see ``tests/test_mutations.py``."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_LINT = "certpin/lint/"
+_T = "tests/lint/"
+_CASES, _ENGINE = f"{_T}test_boundaries.py::", f"{_T}test_engine.py::"
+_READING = "tests/pinfile/test_reading.py::"
+_LIVE, _EXAMPLES = f"{_T}test_live.py::", f"{_T}test_examples.py::"
+
+MUTATIONS = [
+    Mutation(
+        "all mistakes",
+        f"{_LINT}reader.py",
+        "            self.problems.append(exc)\n",
+        "            self.problems[:] = self.problems[:1] or [exc]\n",
+        f"{_ENGINE}test_every_mistake_of_a_file_is_reported_once",
+    ),
+    Mutation(
+        "a rule that cannot be allowed",
+        f"{_LINT}refused.py",
+        "    if document.refusal is not None:",
+        "    if False:",
+        f"{_ENGINE}test_a_refusal_without_a_rule_is_reported",
+    ),
+    Mutation(
+        "reported once",
+        f"{_LINT}engine.py",
+        "if each.rule != _REFUSED or each.key not in reported]",
+        "if each]",
+        f"{_ENGINE}test_a_refusal_that_a_rule_reports_is_not_repeated",
+    ),
+    Mutation(
+        "a reason",
+        f"{_LINT}engine.py",
+        "(name, allowance.line), []) if allowance.reason else []",
+        "(name, allowance.line), [])",
+        f"{_ENGINE}test_an_incomplete_allowance_has_no_effect[# certpin: allow debug-section]",
+    ),
+    Mutation(
+        "refusals cannot be allowed",
+        f"{_LINT}engine.py",
+        "        if not RULES[finding.rule].refuses:\n            candidates",
+        "        if finding:\n            candidates",
+        f"{_ENGINE}test_a_refusal_cannot_be_allowed",
+    ),
+    Mutation(
+        "backup",
+        f"{_LINT}refused.py",
+        'host.mode == "enforce" and len',
+        "len",
+        f"{_CASES}test_rule_finds_nothing[one pin in report mode]",
+    ),
+    Mutation(
+        "verified path",
+        f"{_LINT}live.py",
+        "in _admitted_pins(path, host.match)",
+        "in result.served_pins",
+        f"{_LIVE}test_certificates_outside_the_verified_path_match_nothing",
+    ),
+    Mutation(
+        "match",
+        f"{_LINT}live.py",
+        '"ca": path[1:]',
+        '"ca": path',
+        f"{_LIVE}test_match_ca_ignores_the_leaf",
+    ),
+    Mutation(
+        "outside the chain",
+        f"{_LINT}live.py",
+        'host.mode == "enforce" and host.live',
+        "host.live",
+        f"{_LIVE}test_report_mode_has_no_chain_rule_and_its_own_message",
+    ),
+    Mutation(
+        "marked lines",
+        "certpin/pinfile/places.py",
+        "        number += token[0].count",
+        "        number += kind == 'newline' and token[0].count",
+        "tests/pinfile/test_places.py::test_what_stands_in_a_long_string_is_no_key_and_no_comment",
+    ),
+    Mutation(
+        "regular files only",
+        "certpin/pinfile/disk.py",
+        "if not stat.S_ISREG(status.st_mode):",
+        "if stat.S_ISDIR(status.st_mode):",
+        "tests/pinfile/test_limits.py::test_a_pin_file_is_a_regular_file[/dev/zero]",
+    ),
+    Mutation(
+        "a file that grows",
+        "certpin/pinfile/disk.py",
+        "            read += len(chunk)\n",
+        "",
+        "tests/pinfile/test_limits.py::test_a_file_that_grows_while_it_is_read_has_a_limit",
+    ),
+    Mutation(
+        "misspelt keys",
+        "certpin/pinfile/fields.py",
+        "if meant := meant_by(name, known):",
+        "if meant := '':",
+        _READING + "test_a_key_that_looks_like_a_known_one_is_refused[trust]",
+    ),
+    Mutation(
+        "misplaced keys",
+        "certpin/pinfile/reader.py",
+        "if table := table_of(each.name):",
+        "if table := '':",
+        _READING + "test_a_key_that_looks_like_a_known_one_is_refused[a host's in a pin]",
+    ),
+    Mutation(
+        "strictness needs a trust file",
+        "certpin/pinfile/reader.py",
+        'if table.data.get("trust", "system") == "system":',
+        "if False:",
+        _READING + "test_strictness_without_a_trust_file_is_refused",
+    ),
+    Mutation(
+        "pieces of hosts only",
+        "certpin/pinfile/reader.py",
+        'if found.keys() != {"host"} or "host" in data:',
+        "if False:",
+        "tests/pinfile/test_limits.py::"
+        "test_a_file_that_is_parsed_in_pieces_has_the_tables_of_the_whole",
+    ),
+]

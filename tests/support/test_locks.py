@@ -1,0 +1,50 @@
+"""Locks between openings of a file, with and without the help of the system."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from certpin.support import locks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def _opened(tmp_path: Path) -> int:
+    return os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def test_one_opening_has_the_lock_until_it_is_released(tmp_path: Path) -> None:
+    first, second = _opened(tmp_path), _opened(tmp_path)
+    assert locks.try_lock(first)
+    assert not locks.try_lock(second)
+    locks.unlock_and_close(first)
+    assert locks.try_lock(second)
+    locks.unlock_and_close(second)
+
+
+def test_a_forked_child_that_keeps_the_file_does_not_keep_a_released_lock(tmp_path: Path) -> None:
+    held = _opened(tmp_path)
+    assert locks.try_lock(held)
+    inherited = os.dup(held)  # a child has the same opening of the file
+    locks.unlock_and_close(held)
+    other = _opened(tmp_path)
+    assert locks.try_lock(other)
+    os.close(other)
+    os.close(inherited)
+
+
+def test_a_system_without_locks_grants_them_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "_fcntl", None)
+    assert not locks.available()
+    first, second = _opened(tmp_path), _opened(tmp_path)
+    assert locks.try_lock(first)
+    assert locks.try_lock(second)
+    locks.lock(first)
+    locks.unlock_and_close(first)
+    locks.unlock_and_close(second)

@@ -1,0 +1,96 @@
+"""A refusal before the client's last flight does not end a process that SIGPIPE would end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.tls.sigpipe import hold_sigpipe, release_sigpipe
+from tests.cli._pinfiles import write
+from tests.tls._handshakes import for_clients
+from tests.tls._servers import RecordingServer, asking_for_certificate
+from tests.tls._wire import HOST
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.lab import Authority
+    from tests.tls.conftest import World
+
+# Its first argument is what a program does with SIGPIPE. It prints the type of the refusal, and
+# whether the signal is as it was.
+_CLIENT = """
+import signal, socket, ssl, sys
+from certpin import PinError, PinnedSSLContext, PinSet
+action, port, host, pins, certificate, key, version = sys.argv[1:]
+before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+signal.signal(signal.SIGPIPE, getattr(signal, action))
+context = PinnedSSLContext(PinSet.load(pins))
+context.maximum_version = ssl.TLSVersion[version]
+context.load_cert_chain(certificate, key)
+for _ in range(2):
+    with socket.create_connection(("127.0.0.1", int(port)), 10) as sock:
+        try:
+            context.wrap_socket(sock, server_hostname=host)
+        except PinError as exc:
+            print(type(exc).__name__)
+print(signal.getsignal(signal.SIGPIPE).name == action, signal.sigpending() == set(),
+      signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before)
+"""
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+@pytest.mark.parametrize("action", ["SIG_DFL", "SIG_IGN"])
+def test_a_refusal_is_raised_whatever_sigpipe_does(
+    action: str, version: str, world: World, intermediate: Authority, tmp_path: Path
+) -> None:
+    client = intermediate.issue("client.example", change=for_clients).write(tmp_path)
+    anchors = tmp_path / "anchors.pem"
+    anchors.write_bytes(world.root.pem + world.rogue.pem)
+    pins = tmp_path / "pins.toml"
+    write(*world.pins().policies, trust=anchors, path=str(pins))
+    with RecordingServer(asking_for_certificate(world.evil, world.root)) as server:
+        _, port = server.address
+        words = [action, str(port), HOST, pins, *client, version]
+        done = subprocess.run(
+            [sys.executable, "-c", _CLIENT, *map(str, words)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["PinMismatchError"] * 2 + ["True"] * 3
+
+
+def test_a_signal_that_waited_before_stays() -> None:
+    """The program that blocked SIGPIPE itself gets it later."""
+    found: list[bool] = []
+
+    def run() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
+        signal.pthread_kill(threading.get_ident(), signal.SIGPIPE)
+        hold_sigpipe()
+        release_sigpipe()
+        found.append(signal.SIGPIPE in signal.sigpending())
+        signal.sigwait({signal.SIGPIPE})
+        blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPIPE})
+        found.append(signal.SIGPIPE in blocked)
+
+    before = signal.signal(signal.SIGPIPE, lambda *_: None)
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    signal.signal(signal.SIGPIPE, before)
+    assert found == [True, True]
+
+
+def test_a_release_without_a_hold_changes_nothing() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    release_sigpipe()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before

@@ -43,7 +43,7 @@ from tests.watch.store._rows import value
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy import Column, Table
+    from sqlalchemy import Column, Connection, Table
 
     from certpin.watch.store import Store
     from certpin.watch.store.sweeping import Step
@@ -288,6 +288,14 @@ def test_what_tells_repeats_is_kept_for_longer_while_reports_wait() -> None:
     assert cutoffs(Settings(), NOW, timedelta(days=999))["identities"] > 0
 
 
+async def _until_it_waits(connection: Connection) -> None:
+    """Return when another transaction waits for a lock."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with asyncio.timeout(20):
+        while not connection.execute(waiting).scalar():  # noqa: ASYNC110  # no event of ours
+            await asyncio.sleep(0.01)
+
+
 def test_a_chain_that_is_just_being_named_is_not_deleted(postgres_store: Store) -> None:
     """The collector and retention at the same moment: the one waits for the other."""
     digest = _put_chain(postgres_store, "leaf")
@@ -298,7 +306,7 @@ def test_a_chain_that_is_just_being_named_is_not_deleted(postgres_store: Store) 
             connection.execute(insert(CHAINS), again)
             group = {each.name: value(each, 1) for each in REPORT_GROUPS.columns}
             sweeping_now = asyncio.create_task(asyncio.to_thread(_all_once, postgres_store))
-            await asyncio.sleep(0.2)
+            await _until_it_waits(connection)
             connection.execute(insert(REPORT_GROUPS), group | {"served": digest, "hour": AT})
         return await sweeping_now
 
@@ -309,15 +317,12 @@ def test_a_chain_that_is_just_being_named_is_not_deleted(postgres_store: Store) 
 def test_what_is_just_counted_anew_is_not_deleted(postgres_store: Store) -> None:
     """Somebody guesses again at the moment in which the first guesses are forgotten."""
     _put(postgres_store, GUESSES, last_at=1)
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
 
     async def work() -> int:
         with postgres_store.write() as connection:
             connection.execute(update(GUESSES).values(last_at=AT))
             sweeping_now = asyncio.create_task(asyncio.to_thread(_all_once, postgres_store))
-            async with asyncio.timeout(10):
-                while not connection.execute(waiting).scalar():  # noqa: ASYNC110  # no event of ours
-                    await asyncio.sleep(0.01)
+            await _until_it_waits(connection)
         return await sweeping_now
 
     assert asyncio.run(work()) == 0

@@ -7,19 +7,19 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from certpin.cli.keyref import Aim
-from certpin.cli.rotate.simulate import Wanted, story_of
-from certpin.cli.rotate.simulate_plot import drawn
-from certpin.cli.rotate.simulate_views import Case
+from certpin.cli.keyref import KeyReference
+from certpin.cli.rotate.simulate import StepSource, script_for
+from certpin.cli.rotate.simulate_plot import draw
+from certpin.cli.rotate.simulate_views import HostSimulation
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet
-from certpin.rotation import Field, Situation, Timing, Version
+from certpin.rotation import DeployedVersions, Situation, Timing, Version
 from certpin.rotation.simulate import simulate
 from certpin.rotation.simulate_fleet import Fleet
 
 TARGET = Path(__file__).parent.parent / "docs" / "simulation.svg"
 HOST = HostPattern.parse("api.bank.example")
 BEGIN = datetime(2027, 3, 1, 9, tzinfo=UTC)
-OUT = BEGIN - timedelta(days=90)  # since when version 11 is
+OUT = BEGIN - timedelta(days=90)  # version 11 was published then
 MOVES = {4: timedelta(days=-13)}
 CLIENTS = 1_000_000
 
@@ -37,12 +37,12 @@ def example() -> PinSet:
 
 def text() -> bytes:
     """The picture."""
-    field = Field((Version(example(), fetched=OUT),))
-    situation = Situation(example(), HOST, field, (), Timing(), BEGIN)
+    deployed = DeployedVersions((Version(example(), fetched=OUT),))
+    situation = Situation(example(), HOST, deployed, (), Timing(), BEGIN)
     names = {pin("c"): "c.key"}
-    story = story_of(situation, Wanted(Aim(pin("c")), (), names), MOVES)
+    script = script_for(situation, StepSource(KeyReference(pin("c")), (), names), MOVES)
     fleet = Fleet(CLIENTS)
-    return drawn(Case(str(HOST), story, simulate(story, fleet), names), fleet, "svg")
+    return draw(HostSimulation(str(HOST), script, simulate(script, fleet), names), fleet, "svg")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.clients import CLIENTS, _common
+from certpin.formats import FORMATS
 from scripts.setup_venv import ensure
 from tests.cli._registry import COMMANDS
 
@@ -62,7 +63,7 @@ CALLS: dict[str, tuple[str, str]] = {
     "watch token revoke": ("x", "watch"),
     "watch alerts": ("", "watch"),
     "watch silence": ("", "watch"),
-    "watch worker": ("--vantage a --nats nats://127.0.0.1:1", "cluster"),
+    "watch worker": ("--url https://127.0.0.1:1 --token-file x", "watch"),
     "watch writer": ("", "watch"),
     "watch ct": ("", "watch"),
     "watch migrate": ("", "watch"),
@@ -130,6 +131,21 @@ def test_on_a_base_install_everything_says_which_extra_it_needs(tmp_path: Path) 
     assert list(_problems(python, tmp_path)) == []
     if hasattr(_common, "missing_library"):
         assert list(_silent_adapters(python)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_wheel_lists_every_format_and_refuses_the_removed_ones(tmp_path: Path) -> None:
+    def export(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [_base(), "-m", "certpin", "export", *words]
+        return subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert "certpin export --list" in export("--help").stdout
+    assert [line.split()[0] for line in export("--list").stdout.splitlines()] == list(FORMATS)
+    for name in ("wultra", "hpkp", "chromium"):
+        done = export(name)
+        assert done.returncode == 2
+        assert f"there is no format '{name}'. `certpin export --list` lists them" in done.stderr
 
 
 def _silent_adapters(python: str) -> Iterator[str]:

@@ -97,7 +97,7 @@ def _measure(folder: Path) -> None:
     rounds = Rounds(watch, threading.Event())
     for _ in range(2):
         begun, worked = time.perf_counter(), time.process_time()
-        if (asked := rounds.go().asked) != _HOSTS:
+        if (asked := rounds.go()) != _HOSTS:
             raise RuntimeError(f"{asked} hosts were asked")
         print(time.perf_counter() - begun, time.process_time() - worked)
         ahead[0] += timedelta(minutes=2)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from certpin.rotation import Step
 from certpin.rotation.simulate_fleet import Fleet
-from certpin.rotation.simulate_script import Dated, Script, script
+from certpin.rotation.simulate_script import DatedStep, Script, build_script
 from tests.bench.paired import Figure
 from tests.rotation._situations import DAY, NOW, pin, sighting, situation, version
 
@@ -46,12 +46,12 @@ def measure() -> None:
 def a_year() -> Script:
     """A key every 45 days: each published, served 33 days later, the old one gone; one is early."""
     held = version(1, {"key0": "active", "key1": "published"}, ago=90 * DAY)
-    steps: list[Dated] = []
+    steps: list[DatedStep] = []
     for turn in range(8):
         at = NOW + turn * _PERIOD
         served = at + (20 if turn == 4 else 33) * DAY
         acts = [(Step("stage", pin(f"key{turn + 2}")), at), (Step("publish"), at)]
         acts += [(Step("serve", pin(f"key{turn + 2}")), served)]
         acts += [(Step("remove", pin(f"key{turn}")), served), (Step("publish"), served)]
-        steps += [Dated(len(steps) + place, *each) for place, each in enumerate(acts, 1)]
-    return script(situation(held.pins, held, seen=(sighting("key0"),)), steps)
+        steps += [DatedStep(len(steps) + place, *each) for place, each in enumerate(acts, 1)]
+    return build_script(situation(held.pins, held, seen=(sighting("key0"),)), steps)

@@ -18,16 +18,18 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a renewal that changes nothing writes nothing",
         _MOVES,
-        "if before or breaches:",
+        "if changes or violations:",
         "if True:",
         _RENEWAL + "test_a_key_that_is_active_is_not_written_down_again",
     ),
     Mutation(
         "what is ACTIVE is judged all the same",
         _MOVES,
-        "breaches = move.breaches(gate.to_activate, blind=True)",
-        'breaches = [] if all(standing(s, move.pin) == "active" for _, s in move.situations()) '
-        "else move.breaches(gate.to_activate, blind=True)",
+        'violations = transition.violations("activate", needs_probe=False)',
+        "violations = []\n"
+        '    if not all(pin_state(s, transition.pin) == "active" for _, s in '
+        "transition.situations()):\n"
+        '        violations = transition.violations("activate", needs_probe=False)',
         _RENEWAL + "test_a_key_that_is_active_is_refused_where_a_version_does_not_accept_it",
     ),
     Mutation(
@@ -40,14 +42,14 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a new key is not forced past the draft",
         _MOVES,
-        "if breaches and not move.forcing.force:",
-        "if breaches:",
+        "if violations and not transition.force.force:",
+        "if violations:",
         _RENEWAL + "test_a_new_key_is_not_forced_past_the_draft",
     ),
     Mutation(
         "a certificate is judged for every host that it is for",
         _AIM,
-        "if chosen := served or holding:",
+        "if chosen := certified or holding:",
         "if chosen := holding:",
         _RENEWAL + "test_a_certificate_for_a_host_that_has_not_its_pin_is_refused",
     ),

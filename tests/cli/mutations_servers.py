@@ -78,9 +78,9 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "only a pinned leaf belongs to a server that forgot its intermediates",
         _CHECKUP,
-        "if alone and not set(policy.live_pins).isdisjoint(pins_of(served[0])):",
-        "if alone:",
+        "if leaf_only and not set(policy.live_pins).isdisjoint(pins_of(served[0])):",
+        "if leaf_only:",
         "tests/probe/test_checkup.py::"
-        "test_only_a_pinned_leaf_without_its_chain_is_a_server_that_forgot_its_intermediates",
+        "test_only_a_pinned_leaf_proves_that_the_server_left_out_its_intermediates",
     ),
 ]

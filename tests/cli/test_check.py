@@ -60,7 +60,7 @@ def test_a_mismatch_is_a_finding_that_is_told_in_full(
     write(kit.policy(HOST), trust=ca)
     done = run("check", *dial)
     assert (done.code, done.err) == (1, "")
-    assert "no pin matches what it serves: clients are locked out" in done.out
+    assert "no pin matches the chain that it serves: clients are locked out" in done.out
     assert f"    {identity.pin}  CN={HOST}" in done.out.splitlines()
     assert f"    {kit.NOBODY}  leaf, active" in done.out.splitlines()
     assert "  fix: " in done.out
@@ -71,7 +71,7 @@ def test_as_json_a_mismatch_has_what_is_served(
 ) -> None:
     write(kit.policy(HOST), trust=ca)
     host = checked(run, *dial)
-    assert host["findings"] == ["no pin matches what it serves: clients are locked out"]
+    assert host["findings"] == ["no pin matches the chain that it serves: clients are locked out"]
     assert host["chain_pins"][:2] == [str(identity.pin), str(intermediate.pin)]
     assert (host["matched"], host["verified"], host["error"]) == (None, True, None)
 
@@ -138,7 +138,7 @@ def test_a_certificate_that_ends_soon_is_a_finding(
     write(kit.policy(HOST, identity.pin), trust=ca)
     host = checked(run, *dial, "--days", days)
     assert host["status"] == status
-    expected = ["a certificate of the chain ends in 46 days"] if status == "finding" else []
+    expected = ["a certificate of the chain expires in 46 days"] if status == "finding" else []
     assert host["findings"] == expected
 
 
@@ -150,7 +150,7 @@ def test_pins_that_end_soon_are_a_finding(
     write(kit.policy(HOST, identity.pin, expires=end), trust=ca)
     host = checked(run, *dial, "--days", days)
     assert (host["status"], host["pin_days_left"]) == (status, 9)
-    assert host["findings"] == (["the pins end in 9 days"] if status == "finding" else [])
+    assert host["findings"] == (["the pins expire in 9 days"] if status == "finding" else [])
 
 
 @pytest.mark.parametrize("what", ["fail-closed", "fail-open", "report"])

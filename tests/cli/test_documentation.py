@@ -16,8 +16,12 @@ def _command(name: str) -> click.Command:
 
 
 def _parameters(command: click.Command) -> list[click.Option]:
-    """The options of a command; of a group, those of all its commands."""
-    found = [each for each in command.params if isinstance(each, click.Option)]
+    """The options of a command; of a group, those of all its commands.
+
+    Hidden ones only say what replaced them.
+    """
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    found = [each for each in options if not each.hidden]
     if isinstance(command, click.Group):
         context = click.Context(command)
         parts = [command.get_command(context, name) for name in command.list_commands(context)]

@@ -183,5 +183,5 @@ def test_a_server_that_is_asked_without_a_name_says_what_to_do(
 ) -> None:
     done = run("pin", f"127.0.0.1:{strict.port}", "--ca-file", ca)
     assert (done.code, done.out) == (3, "")
-    assert "it turns away the name that was asked for" in done.err
+    assert "it does not serve the requested name" in done.err
     assert "--server-name NAME" in done.err

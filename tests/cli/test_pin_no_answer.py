@@ -48,7 +48,7 @@ def test_a_port_without_tls_is_told_from_one_that_has_it(run: Run) -> None:
         Thread(target=plain.handle_request, daemon=True).start()
         done = run("pin", f"localhost:{plain.server_port}")
     assert (done.code, done.out) == (3, "")
-    assert "what answered is not TLS" in done.err
+    assert "the answer is not TLS" in done.err
     assert "--starttls" in done.err
 
 

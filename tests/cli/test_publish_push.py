@@ -51,7 +51,7 @@ def pushed(run: Run, *words: str) -> tuple[Done, dict[str, Any]]:
 
 
 def waiting() -> list[bool]:
-    return [each.waiting for each in history().field.versions]
+    return [each.pending for each in history().deployed.versions]
 
 
 def test_a_push_is_what_the_journal_counts_from(bank: Repository, run: Run) -> None:
@@ -65,7 +65,7 @@ def test_a_push_is_what_the_journal_counts_from(bank: Repository, run: Run) -> N
     event = journal()[-1]
     assert (event.step, event.version, event.who) == ("push", 3, "ann")
     assert waiting() == [False]
-    assert history().field.versions[0].fetched == event.time
+    assert history().deployed.versions[0].fetched == event.time
     assert "not pushed yet" not in run("rotate", "status", "--offline").out
 
 

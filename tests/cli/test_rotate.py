@@ -72,7 +72,7 @@ def alive(history: History) -> list[PinSet]:
     from certpin.pins import utc_now
     from certpin.rotation import Timing
 
-    found = history.field.alive(utc_now(), history.timing or Timing())
+    found = history.deployed.alive(utc_now(), history.timing or Timing())
     return [PinSet(each.pins.name, each.number, each.pins.policies) for each in found]
 
 
@@ -249,7 +249,7 @@ def test_the_status_draws_each_pin(out: Run, dialling: tuple[str, ...], identity
     done = out("rotate", "status", HOST, *dialling)
     assert (done.code, done.err) == (0, "")
     assert "T_adopt 9d2h: cdn 0s + cache 0s + poll 1h + opened 9d + skew 1h" in done.out
-    assert "version 3, fetched, until the next one, clients: 1200" in done.out
+    assert "version 3, fetched, until the next version, clients: 1200" in done.out
     line = "    generated ━ staged ━ published ━ adopted ━ ACTIVE ┄ retiring ┄ removed"
     assert line in done.out.splitlines()
     assert max(len(each) for each in done.out.splitlines() if "┄" in each) < 80
@@ -274,7 +274,7 @@ def test_a_host_that_does_not_answer_is_inconclusive_for_a_step_that_has_to_look
     assert out("rotate", "publish", "--bundled", *dead).code == 3
     assert out("rotate", "plan", "--to", str(kit.NOBODY), *dead).code == 3
     status = out("rotate", "status", *dead)
-    assert (status.code, "Not known: what " in status.out) == (3, True)
+    assert (status.code, "Not known: which keys " in status.out) == (3, True)
     assert out("rotate", "activate", str(kit.NOBODY), *dead).code == 0
 
 
@@ -284,7 +284,7 @@ def test_a_publish_that_cannot_wait_for_a_host_is_forced_and_recorded(out: Run) 
         out, "publish", "--bundled", *dead, "--force", "--reason", "the data centre burns"
     )
     assert (facts["done"], facts["breaches"]) == (True, [])
-    assert facts["unknown"][0].startswith(f"what {HOST}:443 serves: ")
+    assert facts["unknown"][0].startswith(f"which keys {HOST}:443 serves: ")
     assert journal()[-1].reason == "the data centre burns"
 
 

@@ -49,8 +49,8 @@ def new_key(run: Run, name: str = "new.key") -> Pin:
 def test_the_first_version_is_the_one_that_the_file_has(drafted: Run) -> None:
     done, facts = stepped(drafted, "publish", *OFFLINE)
     assert (done.code, facts["version"]) == (0, 3)
-    assert facts["unknown"] == ["what is served now, since nobody was dialled"]
-    assert "first version that the journal knows" not in done.out
+    assert facts["unknown"] == ["which keys are served now, because no server was contacted"]
+    assert "first version in the journal" not in done.out
     (event,) = journal()
     assert (event.step, event.version, event.timing) == ("publish", 3, Timing())
     assert event.pins is not None
@@ -74,7 +74,7 @@ def test_what_clients_would_not_notice_is_not_published(out: Run) -> None:
 def test_the_version_that_is_out_goes_into_a_binary_too(out: Run) -> None:
     done, facts = stepped(out, "publish", "--bundled", *OFFLINE)
     assert (done.code, facts["version"]) == (0, 3)
-    (version,) = history().field.versions
+    (version,) = history().deployed.versions
     assert version.bundled is not None
     assert version.clients == 12
     assert out("rotate", "publish", "--bundled", *OFFLINE).code == 2
@@ -93,7 +93,9 @@ def test_a_binary_is_waited_for_until_somebody_says_that_it_has_ended(out: Run) 
     assert stepped(out, "activate", str(pin), *OFFLINE)[0].code == 0
 
 
-@pytest.mark.parametrize(("version", "words"), [("9", "never went out"), ("3", "is the latest")])
+@pytest.mark.parametrize(
+    ("version", "words"), [("9", "was never published"), ("3", "is the latest")]
+)
 def test_what_cannot_have_ended_is_refused(out: Run, version: str, words: str) -> None:
     done = out("rotate", "ended", version)
     assert (done.code, words in done.err) == (2, True)
@@ -172,7 +174,7 @@ def test_what_names_no_key_is_a_typed_error(out: Run, what: str) -> None:
 
 def test_before_a_version_is_recorded_nothing_is_staged(drafted: Run) -> None:
     done = drafted("rotate", "stage", str(kit.NOBODY_ELSE))
-    assert (done.code, "knows of no version" in done.err) == (2, True)
+    assert (done.code, "has no published version" in done.err) == (2, True)
     assert "certpin rotate publish" in done.err
 
 
@@ -210,7 +212,7 @@ def test_a_compromised_key_never_comes_back(out: Run) -> None:
     assert out("rotate", "compromise", str(pin), *OFFLINE).code == 0
     assert states()[-1] == "compromised"
     status = out("rotate", "status", *OFFLINE)
-    assert "COMPROMISED: it never comes back" in status.out
+    assert "COMPROMISED: it is never used again" in status.out
     assert out("rotate", "activate", str(pin), *OFFLINE).code == 2
     text = Path("pins.toml").read_text(encoding="utf-8").replace('"compromised"', '"staged"')
     Path("pins.toml").write_text(text, encoding="utf-8")
@@ -221,7 +223,7 @@ def test_a_compromised_key_never_comes_back(out: Run) -> None:
 
 def test_the_last_but_one_key_is_not_compromised_before_there_is_another(out: Run) -> None:
     done = out("rotate", "compromise", str(LEAF), *OFFLINE)
-    assert (done.code, "has one pin alone" in done.err) == (2, True)
+    assert (done.code, "has only one pin" in done.err) == (2, True)
     assert "certpin rotate stage" in done.err
 
 
@@ -246,7 +248,7 @@ def test_a_journal_of_two_branches_is_read_and_what_contradicts_is_told(out: Run
     merged = ours + JOURNAL.read_text(encoding="utf-8") + ours
     JOURNAL.write_text(merged, encoding="utf-8")
     done = out("rotate", "status", *OFFLINE, "--json")
-    assert "certpin: warning: pins.journal.jsonl: version 4 went out twice" in done.err
+    assert "certpin: warning: pins.journal.jsonl: version 4 was published twice" in done.err
     assert len(done.json["contradictions"]) == 1
     assert [each["version"] for each in done.json["versions"]] == [3, 4, 4]
 
@@ -255,7 +257,9 @@ def test_a_conflict_in_the_journal_is_an_error_with_its_line(out: Run) -> None:
     JOURNAL.write_text(JOURNAL.read_text(encoding="utf-8") + "<<<<<<< HEAD\n", encoding="utf-8")
     done = out("rotate", "status", *OFFLINE)
     assert done.code == 2
-    assert done.err.startswith("certpin: pins.journal.jsonl:2: git left a conflict there")
+    assert done.err.startswith(
+        "certpin: pins.journal.jsonl:2: the line is a conflict marker of git"
+    )
 
 
 @pytest.mark.parametrize(

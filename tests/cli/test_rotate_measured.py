@@ -114,12 +114,12 @@ def test_a_version_that_clients_tell_after_its_time_keeps_a_key_from_being_serve
     words = ("--offline", "--watch", watch)
     done = rotating("rotate", "activate", "new.key", *words, CERTPIN_WATCH_TOKEN=SECRET)
     assert done.code == 1
-    assert "clients told as late as" in done.err
+    assert "clients reported version 3 as late as" in done.err
     assert Watch.tokens == [f"Bearer {SECRET}"]
     status = rotating("rotate", "status", *words, "--json").json
     _documented.check("rotation status", status)
     assert [each["alive"] for each in status["versions"]] == [True, True]
-    assert "last told" in rotating("rotate", "status", *words).out
+    assert "last reported" in rotating("rotate", "status", *words).out
     planned = rotating("rotate", "plan", "--to", "new.key", *words, "--json").json
     (activate,) = [each for each in planned["hosts"][0]["steps"] if each["act"] == "activate"]
     assert activate["not_before"] > datetime.now(UTC).isoformat()

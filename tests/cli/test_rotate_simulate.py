@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from certpin.cli.keyref import Aim
-from certpin.cli.rotate.simulate import Wanted, story_of
+from certpin.cli.keyref import KeyReference
+from certpin.cli.rotate.simulate import StepSource, script_for
 from certpin.lab import Authority
 from certpin.rotation import plan
 from certpin.rotation.simulate import simulate
@@ -197,7 +197,7 @@ def test_pins_that_end_are_told_with_what_to_do(out: Run) -> None:
     steps = schedule('act = "publish"', 'act = "publish"\nafter = "70d"')
     done = out("rotate", "simulate", *FEW, "--steps", steps)
     assert done.code == 1
-    assert "(100 %) are locked out by the end of the pins of version 4" in done.out
+    assert "(100 %) are locked out by the expiry of the pins of version 4" in done.out
     assert "publish a version with a later expires" in done.out
 
 
@@ -206,18 +206,18 @@ def test_who_is_locked_out_already_is_told(out: Run) -> None:
     Path("chain.pem").write_bytes(identity.chain_pem)
     steps = schedule('act = "publish"')
     done = out("rotate", "simulate", *FEW, "--steps", steps, "--served", "chain.pem")
-    assert (done.code, "locked out by what is served already" in done.out) == (1, True)
-    assert "taken to be" not in done.out
+    assert (done.code, "locked out by the keys that are served already" in done.out) == (1, True)
+    assert "assumed to be" not in done.out
 
 
 def test_what_is_taken_for_granted_is_told(out: Run) -> None:
     done = out("rotate", "simulate", *FEW, *TO_NEXT)
-    assert "Not known: what is served now, since nobody was dialled." in done.out
-    assert "taken to be the keys that are active in the file" in done.out
+    assert "Not known: which keys are served now, because no server was contacted." in done.out
+    assert "assumed to be the keys that are ACTIVE in the file" in done.out
     text = Path("pins.toml").read_text(encoding="utf-8")
     Path("pins.toml").write_text(text.replace('"active"', '"published"'), encoding="utf-8")
     done = out("rotate", "simulate", *FEW, *TO_NEXT)
-    assert "nobody is refused before a step installs a key" in done.out
+    assert "no client is refused before a step installs a key" in done.out
 
 
 def test_nothing_is_written(out: Run) -> None:
@@ -241,12 +241,12 @@ def test_each_host_has_its_own_outcome(run: Run) -> None:
         ((), "--to"),
         ((*TO_NEXT, "--steps", "steps.toml"), "not both"),
         ((*TO_NEXT, "--move", "9=1d"), "there is no step 9"),
-        ((*TO_NEXT, "--move", "3=1d"), "changes nothing that a client sees"),
-        ((*TO_NEXT, "--move", "4=-11d"), "before the simulation begins"),
+        ((*TO_NEXT, "--move", "3=1d"), "clients don't notice step 3"),
+        ((*TO_NEXT, "--move", "4=-11d"), "before the beginning of the simulation"),
         ((*TO_NEXT, "--move", "4=1d", "--move", "4=2d"), "--move"),
         ((*TO_NEXT, "--move", "4"), "--move"),
         ((*TO_NEXT, "--move", "4=soon"), "--move"),
-        ((*TO_NEXT, "--move", "4=3650d"), "would go on for more than 3650d"),
+        ((*TO_NEXT, "--move", "4=3650d"), "would take more than 3650d"),
         ((*TO_NEXT, "--clients", "0"), "--clients"),
         ((*TO_NEXT, "--stragglers", "101%"), "--stragglers"),
         ((*TO_NEXT, "--stragglers", "1"), "--stragglers"),
@@ -254,7 +254,7 @@ def test_each_host_has_its_own_outcome(run: Run) -> None:
         ((*TO_NEXT, "--curve", "50%=2d,100%=1d"), "does not rise"),
         ((*TO_NEXT, "--curve", "50%"), "--curve"),
         ((*TO_NEXT, "--curve", "100%=99d"), "slower than the delays allow"),
-        ((*TO_NEXT, "--binary", "3=1%"), "in no binary that is recorded"),
+        ((*TO_NEXT, "--binary", "3=1%"), "no binary with version 3 is recorded"),
         ((*TO_NEXT, "--binary", "3"), "--binary"),
         ((*TO_NEXT, "--binary", "x=1%"), "--binary"),
         ((*TO_NEXT, "--binary", "3=1%", "--binary", "3=2%"), "--binary"),
@@ -272,7 +272,7 @@ def test_a_field_of_which_nothing_is_recorded_is_refused(run: Run) -> None:
 
     write(kit.policy(HOST, SERVED, BACKUP))
     done = run("rotate", "simulate", *FEW, *TO_NEXT)
-    assert (done.code, "knows of no version" in done.err) == (2, True)
+    assert (done.code, "has no published version" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -294,11 +294,11 @@ def test_a_plan_of_the_planner_never_locks_anybody_out(
     situation: Situation, to: str, percent: int
 ) -> None:
     assume(plan(situation, pin(to)).possible)
-    story = story_of(situation, Wanted(Aim(pin(to)), (), {}), {})
-    ends = [each.end for each in (*story.releases, *story.binaries) if each.end]
-    story = replace(story, until=min([story.until, *ends]))  # a plan says nothing of later
+    script = script_for(situation, StepSource(KeyReference(pin(to)), (), {}), {})
+    ends = [each.end for each in (*script.releases, *script.binaries) if each.end]
+    script = replace(script, until=min([script.until, *ends]))  # a plan says nothing of later
     fleet = Fleet(9, situation.timing, stragglers=Fraction(percent, 100))
-    assert simulate(story, fleet).lockouts == ()
+    assert simulate(script, fleet).lockouts == ()
 
 
 def test_the_example_of_the_documentation_is_what_is_printed(

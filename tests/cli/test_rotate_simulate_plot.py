@@ -14,12 +14,17 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from certpin.cli.rotate.simulate_plot import _SETTINGS, _figure, drawn
-from certpin.cli.rotate.simulate_views import Case, condensed, grouped, unsafe
+from certpin.cli.rotate.simulate_plot import _SETTINGS, _figure, draw
+from certpin.cli.rotate.simulate_views import (
+    HostSimulation,
+    condensed,
+    grouped_labels,
+    unsafe_times,
+)
 from certpin.rotation import Step, Timing, plan
 from certpin.rotation.simulate import Hour, simulate
 from certpin.rotation.simulate_fleet import Fleet
-from certpin.rotation.simulate_script import Dated, dated, moved, script
+from certpin.rotation.simulate_script import DatedStep, build_script, dated_steps, moved_steps
 from scripts import simulation_picture
 from tests.bench.simulation import a_year
 from tests.cli._simulating import FEW, NEXT, publish
@@ -40,27 +45,27 @@ def situation() -> Situation:
     return known(out.pins, out, seen=(sighting("served"),))
 
 
-def of_plan(fleet: Fleet = FLEET, host: str = "api.bank.example", **moves: int) -> Case:
+def of_plan(fleet: Fleet = FLEET, host: str = "api.bank.example", **moves: int) -> HostSimulation:
     """The plan to the next key, with some steps moved by days: 2, 4 and 7 are noticed."""
-    steps = dated(plan(situation(), pin("next")).steps, NOW)
+    steps = dated_steps(plan(situation(), pin("next")).steps, NOW)
     by = {int(number.removeprefix("step")): days * DAY for number, days in moves.items()}
-    story = script(situation(), moved(steps, by))
-    return Case(host, story, simulate(story, fleet), {pin("next"): "$c.key$_{x}"})
+    script = build_script(situation(), moved_steps(steps, by))
+    return HostSimulation(host, script, simulate(script, fleet), {pin("next"): "$c.key$_{x}"})
 
 
-def of_a_binary() -> Case:
+def of_a_binary() -> HostSimulation:
     old = bundled(1, {"served": "active", "spare": "published"}, ago=90 * DAY)
     new = version(2, {"served": "active", "spare": "published"}, ago=80 * DAY)
-    steps = [Dated(1, Step("stage", pin("next")), NOW), Dated(2, Step("publish"), NOW)]
-    steps.append(Dated(3, Step("serve", pin("next")), NOW + 20 * DAY))
-    story = script(known(new.pins, old, new, seen=(sighting("served"),)), steps)
+    steps = [DatedStep(1, Step("stage", pin("next")), NOW), DatedStep(2, Step("publish"), NOW)]
+    steps.append(DatedStep(3, Step("serve", pin("next")), NOW + 20 * DAY))
+    script = build_script(known(new.pins, old, new, seen=(sighting("served"),)), steps)
     fleet = Fleet(3000, TIMING, binaries=((1, FLEET.stragglers * 20),))
-    return Case("api.bank.example", story, simulate(story, fleet), {})
+    return HostSimulation("api.bank.example", script, simulate(script, fleet), {})
 
 
-def of_a_year() -> Case:
-    story = a_year()
-    return Case("api.bank.example", story, simulate(story, FLEET), {})
+def of_a_year() -> HostSimulation:
+    script = a_year()
+    return HostSimulation("api.bank.example", script, simulate(script, FLEET), {})
 
 
 SCENES = {
@@ -75,7 +80,7 @@ SCENES = {
 }
 
 
-def figure(case: Case) -> Figure:
+def figure(case: HostSimulation) -> Figure:
     with mpl.rc_context(_SETTINGS):
         made = _figure(case, FLEET)
         made.canvas.draw()
@@ -130,7 +135,7 @@ def test_the_picture_says_what_came_of_it() -> None:
     assert "4  2027-03-06 12:00  serve $c.key$_{x}: safe from 2027-03-11 12:00" in said
     assert "clients locked out" in said
     assert "version 3" in said
-    assert "nobody is locked out" in "".join(t.get_text() for t in texts(figure(of_plan())))
+    assert "no client is locked out" in "".join(t.get_text() for t in texts(figure(of_plan())))
     many = figure(of_plan(Fleet(3_000_000, TIMING), step6=-9, step7=-9))
     assert many.axes[1].get_ylabel() == "millions of clients locked out"
 
@@ -139,11 +144,11 @@ def test_the_picture_says_what_came_of_it() -> None:
 @pytest.mark.parametrize("kind", ["svg", "png"])
 def test_the_same_simulation_makes_the_same_picture(kind: str) -> None:
     case = of_plan(step4=-5)
-    assert drawn(case, FLEET, kind) == drawn(case, FLEET, kind)
+    assert draw(case, FLEET, kind) == draw(case, FLEET, kind)
 
 
 def test_a_picture_does_not_say_when_it_was_made() -> None:
-    svg = drawn(of_plan(step4=-5), FLEET, "svg")
+    svg = draw(of_plan(step4=-5), FLEET, "svg")
     assert b"dc:date" not in svg
     assert ET.fromstring(svg).tag.endswith("svg")
 
@@ -152,18 +157,18 @@ def test_a_picture_does_not_say_when_it_was_made() -> None:
 def test_names_of_any_letters_are_drawn() -> None:
     case = of_plan(host="xn--bcher-kva.example", step4=-5)
     names = {pin("next"): "鍵 -- <&> $\\frac$.key\x1b"}
-    svg = drawn(Case(case.host, case.story, case.outcome, names), FLEET, "svg")
+    svg = draw(HostSimulation(case.host, case.script, case.outcome, names), FLEET, "svg")
     assert ET.fromstring(svg).tag.endswith("svg")
 
 
 def test_the_unsafe_zone_ends_with_the_safe_date() -> None:
-    assert unsafe(of_plan(), TIMING.adopt) == [(NOW, NOW + 10 * DAY)]
-    assert unsafe(of_plan(step4=-5), TIMING.adopt) == [(NOW, NOW + 10 * DAY)]
+    assert unsafe_times(of_plan(), TIMING.adopt) == [(NOW, NOW + 10 * DAY)]
+    assert unsafe_times(of_plan(step4=-5), TIMING.adopt) == [(NOW, NOW + 10 * DAY)]
     # The publishing without the old key, and the key that is served, one after the other.
-    early = unsafe(of_plan(step6=-9, step7=-9), TIMING.adopt)
+    early = unsafe_times(of_plan(step6=-9, step7=-9), TIMING.adopt)
     assert early == [(NOW, NOW + 10 * DAY)]
     case = of_a_binary()
-    assert unsafe(case, TIMING.adopt) == [(NOW + 20 * DAY, case.end)]
+    assert unsafe_times(case, TIMING.adopt) == [(NOW + 20 * DAY, case.end)]
 
 
 def test_a_condensed_course_keeps_its_highest_moment() -> None:
@@ -176,7 +181,11 @@ def test_a_condensed_course_keeps_its_highest_moment() -> None:
 
 def test_numbers_that_would_touch_stand_together() -> None:
     places = [(0.0, 2), (0.5, 3), (9.0, 7), (9.5, 8), (9.9, 9), (30.0, 1)]
-    assert grouped(places, lambda text: len(text) + 1) == [(0.0, "2,3"), (9.0, "7-9"), (30.0, "1")]
+    assert grouped_labels(places, lambda text: len(text) + 1) == [
+        (0.0, "2,3"),
+        (9.0, "7-9"),
+        (30.0, "1"),
+    ]
 
 
 def test_the_picture_of_the_documentation_is_current() -> None:
@@ -216,7 +225,9 @@ def test_a_short_simulation_has_its_hours() -> None:
     quick = Timing(cdn=none, cache=none, poll=HOUR, opened=5 * HOUR, skew=none)
     out = version(1, {"served": "active", "spare": "published"}, ago=90 * DAY)
     now = known(out.pins, out, seen=(sighting("served"),), timing=quick)
-    story = script(now, [Dated(1, Step("publish"), NOW)])
-    made = figure(Case("api.bank.example", story, simulate(story, Fleet(50, quick)), {}))
+    script = build_script(now, [DatedStep(1, Step("publish"), NOW)])
+    made = figure(
+        HostSimulation("api.bank.example", script, simulate(script, Fleet(50, quick)), {})
+    )
     labels = [each.get_text() for each in made.axes[0].xaxis.get_ticklabels()]
     assert any(re.fullmatch(r"03-0\d \d\d:00", each) for each in labels)

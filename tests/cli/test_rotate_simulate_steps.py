@@ -16,13 +16,13 @@ from certpin.cli.rotate.simulate_input import parse_steps, read_steps
 from certpin.errors import ConfigError, PinFileError
 from certpin.lab import Authority
 from certpin.pinfile.fields import Table
-from certpin.rotation.simulate_script import MOST_STEPS
+from certpin.rotation.simulate_script import MAX_STEPS
 from certpin.rotation.timing import LONGEST
 from tests.cli._simulating import FEW, NEXT, publish, schedule
 from tests.cli.conftest import HOST, Run
 
 if TYPE_CHECKING:
-    from certpin.rotation.simulate_script import Dated
+    from certpin.rotation.simulate_script import DatedStep
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 PAGE = Path(__file__).parents[2] / "docs/commands.md"
@@ -34,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def steps(*tables: str) -> tuple[Dated, ...]:
+def steps(*tables: str) -> tuple[DatedStep, ...]:
     return read_steps(schedule(*tables), NOW)[0]
 
 
@@ -91,7 +91,7 @@ BROKEN = {
     "a delay that is none": ('after = "soon"', "not a duration", "after"),
     "a number for a delay": ("after = 3", "is not right", "after"),
     "a delay of a life": ('after = "9999d"', "too long", "after"),
-    "a misspelt key": ('aftre = "1d"', "'aftre' is not known", ""),
+    "a misspelt key": ('aftre = "1d"', "'aftre' is not a known key", ""),
 }
 
 
@@ -119,7 +119,7 @@ def test_a_date_that_is_none_is_told_with_its_line(name: str) -> None:
         ('act = "serve"\npin = "new:"', "names no key"),
         ('act = "serve"\npin = "a\\u0000b"', "names no key"),
         ('act = "serve"\npin = "steps.toml"', "names no key"),
-        ('act = "serve"\npin = "pkcs11:token=t?module-path=/x.so"', "no key on a token"),
+        ('act = "serve"\npin = "pkcs11:token=t?module-path=/x.so"', "name a key on a token"),
         (f'act = "publish"\n{PIN}', "publish has no pin"),
     ],
 )
@@ -136,8 +136,8 @@ def test_a_step_that_is_none_is_told(text: str, problem: str) -> None:
         ("schema = 1", "there are 0 steps"),
         ("schema = 1\nstep = 3", r"step: a number is not right.*\n.*\[\[step\]\]"),
         ("schema = 1\nstep = [1]", "this must be a table"),
-        ("schema = 1\nhost = 1\n[[step]]", "'host' is not known"),
-        ("schema = 1\n" + "[[step]]\nact='publish'\n" * (MOST_STEPS + 1), "501 steps"),
+        ("schema = 1\nhost = 1\n[[step]]", "'host' is not a known key"),
+        ("schema = 1\n" + "[[step]]\nact='publish'\n" * (MAX_STEPS + 1), "501 steps"),
         ("schema", "it is not TOML"),
         ("a." * 99 + "a = 1", "too many parts"),
     ],
@@ -159,13 +159,13 @@ def test_a_pin_that_is_misspelt_is_not_silently_taken_out(run: Run) -> None:
     publish(run)
     path = schedule(f'act = "remove"\n{PIN}', 'act = "publish"')
     done = run("rotate", "simulate", *FEW, "--steps", path)
-    assert (done.code, "out of the draft, which is never in it" in done.err) == (2, True)
+    assert (done.code, "which is never in the draft" in done.err) == (2, True)
 
 
 def test_a_push_without_anything_that_waits_is_told(run: Run) -> None:
     publish(run)
     done = run("rotate", "simulate", *FEW, "--steps", schedule('act = "push"'))
-    assert (done.code, "no version waits for it" in done.err) == (2, True)
+    assert (done.code, "no version to push" in done.err) == (2, True)
 
 
 def test_what_waits_is_pushed(run: Run) -> None:
@@ -178,7 +178,7 @@ def test_what_waits_is_pushed(run: Run) -> None:
     assert (step["act"], step["version"], step["locked_out"]) == ("push", 4, 0)
     path = schedule('act = "publish"', 'act = "push"\nafter = "1d"')
     said = run("rotate", "simulate", *FEW, "--steps", path).out
-    assert "push a version that nobody takes" in said
+    assert "push a version that no client takes" in said
 
 
 VALUES = st.recursive(
@@ -208,7 +208,7 @@ def test_whatever_toml_may_hold_is_read_or_a_typed_error(top: Any) -> None:
         found = parse_steps(Table(top), NOW, Pin.parse)
     except ConfigError:
         return
-    assert 1 <= len(found) <= MOST_STEPS
+    assert 1 <= len(found) <= MAX_STEPS
     assert all(abs(each.at - NOW) <= LONGEST for each in found)
 
 

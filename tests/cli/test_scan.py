@@ -16,7 +16,7 @@ import pytest
 from certpin.cli.hostlist import host_list
 from certpin.cli.reply import SCHEMA
 from certpin.lab import LabServer
-from certpin.probe.scan import Limits, scan
+from certpin.probe.scan import ScanLimits, scan
 from tests._peak import CERTPIN
 from tests.cli import _documented
 from tests.cli._terminal import on_terminal
@@ -160,9 +160,9 @@ def test_the_time_limit_and_the_retries_are_those_of_the_options(listed: Path) -
 def test_the_window_is_that_of_the_option(
     listed: Path, dial: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Limits] = []
+    seen: list[ScanLimits] = []
 
-    def watched(*words: Any, limits: Limits, **more: Any) -> Any:
+    def watched(*words: Any, limits: ScanLimits, **more: Any) -> Any:
         seen.append(limits)
         return scan(*words, limits=limits, **more)
 
@@ -170,8 +170,8 @@ def test_the_window_is_that_of_the_option(
     scan_list(listed, HOST, *dial, "--at-once", "3", "--timeout", "9", "--retries", "4")
     scan_list(listed, HOST, *dial)
     assert seen == [
-        Limits(window=3, timeout=9.0, retries=4),
-        Limits(window=256, timeout=5.0, retries=1),
+        ScanLimits(window=3, timeout=9.0, retries=4),
+        ScanLimits(window=256, timeout=5.0, retries=1),
     ]
 
 

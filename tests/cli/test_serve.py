@@ -179,12 +179,18 @@ def test_a_secret_that_is_missing_is_told_before_anything_begins(run: Run) -> No
     assert not list(Path().glob("watch.db*"))
 
 
-def test_a_vantage_that_nothing_leads_to_is_told_before_anything_begins(run: Run) -> None:
+def test_a_location_without_a_worker_is_told_and_the_service_begins(run: Run) -> None:
     Path("watch.toml").write_text('[monitor]\nvantages = ["local", "fra1"]\n', encoding="utf-8")
-    done = run("serve", "--listen", f"127.0.0.1:{free_port()}")
-    assert done.code == 2
-    assert "monitor.vantages: 'fra1' is another machine, and nothing leads to it" in done.err
-    assert not list(Path().glob("watch.db*"))
+    process = program("serve", "--json", "--listen", f"127.0.0.1:{free_port()}")
+    try:
+        _first_line(process)
+    finally:
+        process.terminate()
+    _, told = process.communicate(timeout=40)
+    assert process.returncode == 0
+    assert "no worker has a token for the location fra1" in told
+    assert "fix: certpin watch token add NAME --worker fra1" in told
+    assert run("watch", "token", "add", "fra1-a", "--worker", "fra1").code == 0
 
 
 def test_a_way_in_clear_text_is_told_before_anything_begins(run: Run) -> None:

@@ -22,11 +22,10 @@ from certpin.lint import SEVERITIES
 from certpin.lint.document import ADOPTION_DAYS
 from certpin.pinfile import PINS_VARIABLE
 from certpin.pins import Match, Mode
-from certpin.probe import PROTOCOLS
-from certpin.probe.dial import PATIENCE
+from certpin.probe import DIAL_TIMEOUT, PROTOCOLS
 from certpin.rotation import Timing, format_duration
 from certpin.rotation.measured import CYCLE
-from certpin.rotation.simulate_fleet import MOST_CLIENTS, Fleet
+from certpin.rotation.simulate_fleet import MAX_CLIENTS, Fleet
 from certpin.x509.keys import KeyAlgorithm
 from tests.cli._registry import COMMANDS, GROUPS
 
@@ -130,7 +129,7 @@ def test_what_help_texts_name_is_what_the_library_has() -> None:
     assert get_args(Mode) == choices.MODES
     assert get_args(Match) == choices.MATCHES
     assert get_args(KeyAlgorithm) == choices.KEY_ALGORITHMS
-    assert choices.PROBE_SECONDS == PATIENCE
+    assert choices.PROBE_SECONDS == DIAL_TIMEOUT
     assert tuple(sorted(PROTOCOLS)) == choices.STARTTLS
     assert tuple(FORMATS) == choices.LINT_FORMATS
     assert choices.SEVERITIES == SEVERITIES
@@ -139,7 +138,7 @@ def test_what_help_texts_name_is_what_the_library_has() -> None:
     assert tuple(sorted(LAB_PROTOCOLS)) == choices.LAB_PROTOCOLS
     assert choices.CLIENT_SECONDS == CLIENT_PATIENCE
     assert choices.CYCLE_DAYS == CYCLE
-    assert choices.MOST_CLIENTS == MOST_CLIENTS
+    assert choices.MAX_CLIENTS == MAX_CLIENTS
     usual = Fleet()
     assert usual.clients == choices.USUAL_CLIENTS
     assert f"{float(usual.stragglers * 100):g}%" == choices.USUAL_STRAGGLERS

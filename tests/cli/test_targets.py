@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.cli.servers import Ways
+from certpin.cli.servers import ServerOptions
 from certpin.errors import HostError
 from certpin.pins import HostServer
 from certpin.probe import Endpoint
@@ -20,7 +20,7 @@ A, B, C = PINS.policies
 
 
 def targets(*hosts: str, connect: tuple[str, ...] = (), starttls: tuple[str, ...] = ()) -> object:
-    return Ways(hosts, connect, starttls).targets(PINS)
+    return ServerOptions(hosts, connect, starttls).targets(PINS)
 
 
 def test_every_policy_is_dialled_at_its_own_host_where_it_has_one() -> None:
@@ -39,7 +39,7 @@ def test_a_way_to_a_host_that_is_left_out_is_no_mistake() -> None:
         (A, Endpoint("a.example", 443, ("192.0.2.2", 443)))
     ]
     for host in ("d.example", "x.c.example"):
-        with pytest.raises(click.UsageError, match="names a host that is not dialled"):
+        with pytest.raises(click.UsageError, match="names a host that is not contacted"):
             targets("a.example", "c.example", connect=(f"{host}=192.0.2.1",))
 
 
@@ -56,7 +56,7 @@ def test_the_servers_of_the_file_are_dialled_unless_other_ways_are_named() -> No
     here, there = Endpoint("a.example", 8443), Endpoint("a.example", 9443, ("192.0.2.7", 9443))
 
     def dialled(*hosts: str, connect: str = "", starttls: str = "") -> list[Endpoint | None]:
-        ways = Ways(hosts, (connect,) if connect else (), (starttls,) if starttls else ())
+        ways = ServerOptions(hosts, (connect,) if connect else (), (starttls,) if starttls else ())
         return [endpoint for _, endpoint in ways.targets(pins)]
 
     assert dialled() == [here, replace(there, starttls="smtp")]
@@ -71,9 +71,9 @@ def test_the_servers_of_the_file_are_dialled_unless_other_ways_are_named() -> No
 def test_a_wildcard_is_dialled_at_its_servers() -> None:
     servers = (HostServer("x.b.example", 8443), HostServer("y.b.example"))
     policy = kit.policy("*.b.example", servers=servers)
-    found = Ways((), (), ()).targets(kit.pin_set(policy))
+    found = ServerOptions((), (), ()).targets(kit.pin_set(policy))
     assert found == [(policy, Endpoint("x.b.example", 8443)), (policy, Endpoint("y.b.example"))]
-    (named,) = Ways(("x.b.example",), (), ()).targets(kit.pin_set(policy))
+    (named,) = ServerOptions(("x.b.example",), (), ()).targets(kit.pin_set(policy))
     assert named == (policy, Endpoint("x.b.example", 8443))
 
 

@@ -1,4 +1,4 @@
-"""What a host serves against what is pinned: pure, at any moment one likes."""
+"""Compare a served chain with the pins, at any time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def checkup(policy: HostPolicy, *, days: int = 0, after: timedelta = timedelta()
     return check_up(policy, SEEN, NOW + after, least_days=days)
 
 
-def test_a_host_that_holds_has_no_findings() -> None:
+def test_a_good_host_has_no_findings() -> None:
     found = checkup(kit.policy("a.example", BANK.pin))
     assert (found.status, found.findings) == ("holds", ())
     assert (found.host, found.port) == ("a.example", 8443)
@@ -42,12 +42,12 @@ def test_a_host_that_holds_has_no_findings() -> None:
     ("after", "days", "findings"),
     [
         (timedelta(), 30, ()),
-        (timedelta(), 31, ("a certificate of the chain ends in 30 days",)),
-        (timedelta(days=28, hours=1), 2, ("a certificate of the chain ends in 1 day",)),
-        (timedelta(days=29, hours=1), 1, ("a certificate of the chain ends in 0 days",)),
+        (timedelta(), 31, ("a certificate of the chain expires in 30 days",)),
+        (timedelta(days=28, hours=1), 2, ("a certificate of the chain expires in 1 day",)),
+        (timedelta(days=29, hours=1), 1, ("a certificate of the chain expires in 0 days",)),
     ],
 )
-def test_days_are_counted_to_the_end_of_the_first_certificate(
+def test_days_are_counted_until_a_certificate_expires(
     after: timedelta, days: int, findings: tuple[str, ...]
 ) -> None:
     found = checkup(kit.policy("a.example", BANK.pin), days=days, after=after)
@@ -58,20 +58,20 @@ def test_days_are_counted_to_the_end_of_the_first_certificate(
     ("left", "days", "findings"),
     [
         (timedelta(days=5), 5, ()),
-        (timedelta(days=5), 6, ("the pins end in 5 days",)),
-        (timedelta(hours=1), 1, ("the pins end in 0 days",)),
+        (timedelta(days=5), 6, ("the pins expire in 5 days",)),
+        (timedelta(hours=1), 1, ("the pins expire in 0 days",)),
         (timedelta(), 9, ("the pins have expired",)),
         (timedelta(days=-5), 9, ("the pins have expired",)),
     ],
 )
-def test_days_are_counted_to_the_end_of_the_pins(
+def test_days_are_counted_until_the_pins_expire(
     left: timedelta, days: int, findings: tuple[str, ...]
 ) -> None:
     found = checkup(kit.policy("a.example", BANK.pin, expires=NOW + left), days=days)
     assert found.findings == findings
 
 
-def test_each_thing_that_is_wrong_is_a_finding_of_its_own() -> None:
+def test_each_problem_is_a_separate_finding() -> None:
     expired = NOW - timedelta(days=1)
     found = checkup(kit.policy("a.example", expires=expired, on_expiry="report"), days=31)
     assert [finding.split()[0:2] for finding in found.findings] == [
@@ -81,9 +81,9 @@ def test_each_thing_that_is_wrong_is_a_finding_of_its_own() -> None:
     ]
 
 
-def test_every_pin_in_the_chain_is_no_backup() -> None:
+def test_pins_inside_the_served_chain_are_no_backup() -> None:
     assert checkup(kit.policy("a.example", BANK.pin, ROOT.pin)).findings == (
-        "every pin is in the chain that is served now: there is no backup outside it",
+        "every pin belongs to the chain that is served now: there is no backup outside it",
     )
 
 
@@ -94,7 +94,7 @@ def test_a_chain_that_did_not_verify_is_one_finding_and_has_no_days() -> None:
     assert (found.verdict, found.certificate_days(NOW)) == (None, None)
 
 
-def test_a_host_that_could_not_be_asked_is_inconclusive() -> None:
+def test_a_host_without_an_answer_is_inconclusive() -> None:
     error = DialError("refused", host="a.example", port=443)
     found = Checkup(kit.policy("a.example"), "a.example", 443, error=error)
     assert (found.status, found.certificate_days(NOW), found.pin_days(NOW)) == (
@@ -104,7 +104,7 @@ def test_a_host_that_could_not_be_asked_is_inconclusive() -> None:
     )
 
 
-def test_a_date_that_cannot_be_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_dates_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreadable(certificate: Certificate) -> datetime:
         if certificate == BANK.certificate:
             raise CertificateParseError("no date")
@@ -115,7 +115,7 @@ def test_a_date_that_cannot_be_read_is_left_out(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(("days", "words"), [(0, "0 days"), (1, "1 day"), (2, "2 days")])
-def test_days_have_words(days: int, words: str) -> None:
+def test_days_have_a_unit(days: int, words: str) -> None:
     assert in_days(days) == words
 
 
@@ -127,7 +127,7 @@ SELF_SIGNED_IN_CHAIN = 19  # X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN
 
 
 def refused(policy: HostPolicy, chain: Chain, code: int = NO_ISSUER) -> tuple[str, str]:
-    """The finding and the fix for a chain that did not verify."""
+    """Return the finding and the fix for a chain that did not verify."""
     endpoint = Endpoint("a.example")
     seen = Observation(endpoint, "192.0.2.7", "TLSv1.3", chain, None, "no issuer", code)
     found = check_up(policy, seen, NOW)
@@ -139,7 +139,7 @@ def refused(policy: HostPolicy, chain: Chain, code: int = NO_ISSUER) -> tuple[st
 
 @pytest.mark.parametrize("code", [NO_ISSUER, SELF_SIGNED_IN_CHAIN])
 @pytest.mark.parametrize("length", [1, 2])
-def test_a_chain_of_another_authority_is_told_with_its_issuer_and_the_anchors(
+def test_a_chain_of_another_authority_is_reported_with_its_issuer_and_the_anchors(
     length: int, code: int
 ) -> None:
     forged = ROGUE.issue("a.example")
@@ -153,15 +153,15 @@ def test_a_chain_of_another_authority_is_told_with_its_issuer_and_the_anchors(
     assert "bank.pem" in fix
 
 
-def test_an_authority_that_took_the_name_of_ours_is_told_apart() -> None:
+def test_an_authority_with_the_name_of_an_anchor_is_distinguished() -> None:
     chain = Chain((TWIN.issue("a.example").certificate,))
     problem, _ = refused(kit.policy("a.example", BANK.pin, trust=TRUST), chain)
     assert "issued by CN=Root" in problem
-    assert "expects CN=Root, which is another one of that name" in problem
+    assert "expects CN=Root, which has the same name and another key" in problem
 
 
 @pytest.mark.parametrize("trust", [TRUST, None])
-def test_only_a_pinned_leaf_without_its_chain_is_a_server_that_forgot_its_intermediates(
+def test_only_a_pinned_leaf_proves_that_the_server_left_out_its_intermediates(
     trust: TrustAnchors | None,
 ) -> None:
     intermediate = ROOT.intermediate("Intermediate")
@@ -173,7 +173,7 @@ def test_only_a_pinned_leaf_without_its_chain_is_a_server_that_forgot_its_interm
     assert fix.startswith("compare from another network")
 
 
-def test_without_anchors_of_its_own_the_pin_file_may_name_some() -> None:
+def test_without_anchors_the_fix_suggests_a_trust_file() -> None:
     chain = Chain((ROGUE.issue("a.example").certificate, ROGUE.certificate))
     problem, fix = refused(kit.policy("a.example", BANK.pin), chain)
     expected = "ends at an authority that this machine does not trust: CN=Corporate Proxy"
@@ -181,6 +181,6 @@ def test_without_anchors_of_its_own_the_pin_file_may_name_some() -> None:
     assert 'trust = "ROOT.pem"' in fix
 
 
-def test_another_reason_is_told_as_it_is() -> None:
+def test_other_reasons_are_reported_unchanged() -> None:
     problem, fix = refused(kit.policy("a.example", BANK.pin, trust=TRUST), PATH, code=10)
     assert (problem, fix) == ("the chain did not verify: no issuer", "")

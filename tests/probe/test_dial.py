@@ -1,4 +1,4 @@
-"""Looking at a server: both chains, what verified, and typed errors for everything else."""
+"""Observe a server: both chains, the verified one, and typed errors for everything else."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from cryptography.x509.oid import ExtensionOID
 
 from certpin.errors import DialError, HandshakeError, InputError
 from certpin.lab import Authority, Identity, LabServer
-from certpin.probe import Endpoint, dial, observe, probe_context
-from certpin.probe.words import describe, tls_failure
+from certpin.probe import Endpoint, describe_error, dial, observe, probe_context
+from certpin.probe.dial import tls_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,13 +38,13 @@ def trusting(*authorities: Authority) -> ssl.SSLContext:
 
 @contextmanager
 def answering(*answers: bytes) -> Iterator[int]:
-    """A port where each connection in turn is sent these bytes, and then closed."""
+    """A port on which each connection in turn gets these bytes, and is then closed."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             for answer in answers:
                 connection, _ = listener.accept()
-                with connection, suppress(OSError):  # it may be gone: ENOTCONN
+                with connection, suppress(OSError):  # the client may have closed it: ENOTCONN
                     connection.recv(4096)
                     connection.sendall(answer)
                     connection.shutdown(socket.SHUT_WR)
@@ -73,30 +73,28 @@ def test_both_chains_are_read(server: LabServer, root: Authority) -> None:
     )
 
 
-def test_a_chain_that_does_not_verify_is_seen_with_the_reason(server: LabServer) -> None:
+def test_an_unverified_chain_is_read_with_the_reason(server: LabServer) -> None:
     seen = observe(Endpoint(HOST, server.port), trusting(Authority("Other")))
     assert seen.verified is None
     assert (seen.problem, seen.code) == ("unable to get local issuer certificate", 20)
     assert len(seen.served.certificates) == 2
 
 
-def test_the_name_that_is_verified_is_the_one_that_is_asked_for(
-    server: LabServer, root: Authority
-) -> None:
+def test_the_requested_name_is_verified(server: LabServer, root: Authority) -> None:
     address = ("127.0.0.1", server.port)
     assert observe(Endpoint(HOST, 443, address), trusting(root)).verified
     assert not observe(Endpoint("other.example", 443, address), trusting(root)).verified
     assert not observe(Endpoint(HOST, 443, address, "other.example"), trusting(root)).verified
 
 
-def test_a_name_in_the_common_name_alone_is_no_name(root: Authority) -> None:
+def test_a_common_name_is_not_a_host_name(root: Authority) -> None:
     bare = Authority("api.bank.example", issuer=root)
     with LabServer(Identity(bare.key, (bare.x509,))) as server:
         endpoint = Endpoint("api.bank.example", 443, ("127.0.0.1", server.port))
         assert observe(endpoint, trusting(root)).verified is None
 
 
-def test_what_rfc_5280_forbids_does_not_verify_if_it_is_strict(root: Authority) -> None:
+def test_strict_verification_follows_rfc_5280(root: Authority) -> None:
     def nameless(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
         kept = [each for each in builder._extensions if each.oid != KEY_IDENTIFIER]
         builder._extensions = kept
@@ -112,7 +110,7 @@ def test_the_roots_of_this_machine_are_the_default(server: LabServer, trusted_ro
     assert observe(Endpoint(HOST, server.port), probe_context()).verified
 
 
-def test_a_path_may_end_at_an_anchor_that_is_no_root(
+def test_a_path_may_end_at_an_intermediate_anchor(
     server: LabServer, intermediate: Authority
 ) -> None:
     seen = observe(Endpoint(HOST, server.port), trusting(intermediate))
@@ -120,7 +118,7 @@ def test_a_path_may_end_at_an_anchor_that_is_no_root(
     assert len(seen.verified.certificates) == 2
 
 
-def test_a_path_does_not_end_at_an_intermediate_where_its_root_is_trusted(
+def test_a_path_does_not_end_at_an_intermediate_if_its_root_is_trusted(
     server: LabServer, root: Authority, intermediate: Authority
 ) -> None:
     seen = observe(Endpoint(HOST, server.port), trusting(intermediate, root))
@@ -129,7 +127,7 @@ def test_a_path_does_not_end_at_an_intermediate_where_its_root_is_trusted(
 
 
 @pytest.mark.parametrize("anchors", ["", "junk", "-----BEGIN CERTIFICATE-----\nAAAA"])
-def test_anchors_that_are_none_are_refused(anchors: str) -> None:
+def test_invalid_anchors_are_refused(anchors: str) -> None:
     with pytest.raises(InputError):
         probe_context(anchors)
 
@@ -146,30 +144,30 @@ def test_no_connection_is_a_dial_error() -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (b"", "it hung up"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "what answered is not TLS"),
-        (b"220 mail.example ESMTP\r\n", "what answered is not TLS"),
+        (b"", "it closed the connection"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the answer is not TLS"),
+        (b"220 mail.example ESMTP\r\n", "the answer is not TLS"),
         (b"\x15\x03\x01\x00\x02\x02\x28", "it may want a client certificate"),
-        (b"\x15\x03\x03\x00\x02\x02\x46", "no version of TLS that both sides allow"),
-        (b"\x15\x03\x03\x00\x02\x02\x70", "it turns away the name"),
+        (b"\x15\x03\x03\x00\x02\x02\x46", "no TLS version that both sides allow"),
+        (b"\x15\x03\x03\x00\x02\x02\x70", "it does not serve the requested name"),
         (b"\x15\x03\x03\x00\x02\x02\x50", "internal error"),
         (b"\x16\x03\x03\x00\x05\x02\x00\x00\x01\x00", "no TLS: "),
     ],
 )
-def test_what_is_not_tls_as_it_should_be_is_a_handshake_error(answer: bytes, words: str) -> None:
+def test_other_answers_than_tls_are_handshake_errors(answer: bytes, words: str) -> None:
     with answering(answer) as port, pytest.raises(HandshakeError, match=words) as caught:
         observe(Endpoint("127.0.0.1", port), probe_context())
     assert caught.value.fix
 
 
-def test_every_step_has_an_end() -> None:
+def test_every_step_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = Endpoint("127.0.0.1", silent.getsockname()[1])
         with pytest.raises(HandshakeError, match="it did not answer in time"):
-            observe(endpoint, probe_context(), patience=0.05)
+            observe(endpoint, probe_context(), timeout=0.05)
 
 
-def test_a_server_that_is_gone_on_the_second_look_is_an_error(root: Authority) -> None:
+def test_a_server_that_is_gone_at_the_second_connection_is_an_error(root: Authority) -> None:
     with LabServer(root.issue(HOST)) as server:
         accept, calls = server._server.verify_request, iter(range(10))
         server._server.verify_request = lambda *args: next(calls) == 0 and accept(*args)  # type: ignore[method-assign]
@@ -180,7 +178,7 @@ def test_a_server_that_is_gone_on_the_second_look_is_an_error(root: Authority) -
 def test_a_certificate_that_is_not_strict_der_is_an_error(
     server: LabServer, root: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # OpenSSL writes what it holds as DER, so that no server can be made to show this.
+    # OpenSSL writes its certificates as DER, so no server can send this.
     monkeypatch.setattr(dial, "served_chain", lambda raw: (b"\x30\x80\x00\x00",))
     with pytest.raises(HandshakeError, match="its certificates cannot be read"):
         observe(Endpoint(HOST, server.port), trusting(root))
@@ -190,7 +188,7 @@ def test_a_certificate_that_is_not_strict_der_is_an_error(
     ("exc", "words"),
     [
         (TimeoutError("timed out"), "it did not answer in time"),
-        (ConnectionResetError(104, "Connection reset by peer"), "it hung up"),
+        (ConnectionResetError(104, "Connection reset by peer"), "it closed the connection"),
         (ssl.SSLEOFError(8, "EOF occurred"), "EOF occurred"),
         (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
         (OSError(113, "No route to host"), "No route to host"),
@@ -198,6 +196,6 @@ def test_a_certificate_that_is_not_strict_der_is_an_error(
         (OSError("x" * 1000), "x" * 200),
     ],
 )
-def test_failures_have_words(exc: Exception, words: str) -> None:
-    assert describe(exc) == words
+def test_errors_have_a_description(exc: Exception, words: str) -> None:
+    assert describe_error(exc) == words
     assert tls_failure(exc) == (words, tls_failure(exc)[1])

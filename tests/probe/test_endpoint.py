@@ -1,4 +1,4 @@
-"""Where to dial: what a host with a port may look like, and what it must not."""
+"""Endpoints, and the syntax of a host with a port."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from certpin.probe import Endpoint, join_address, split_address
         ("https://[2001:db8::7]:8443/", ("2001:db8::7", 8443)),
     ],
 )
-def test_a_host_with_a_port_is_read(text: str, expected: tuple[str, int]) -> None:
+def test_split_address_reads_host_and_port(text: str, expected: tuple[str, int]) -> None:
     assert split_address(text) == expected
 
 
@@ -41,7 +41,7 @@ def test_a_host_with_a_port_is_read(text: str, expected: tuple[str, int]) -> Non
         *("me@a", "me:secret@a", "https://me:secret@a", "1.2.3", "0x7f.1", "*.a.example"),
     ],
 )
-def test_what_is_no_host_with_a_port_is_refused(text: str) -> None:
+def test_split_address_refuses_other_text(text: str) -> None:
     with pytest.raises(HostError) as caught:
         split_address(text)
     assert caught.value.fix
@@ -49,7 +49,7 @@ def test_what_is_no_host_with_a_port_is_refused(text: str) -> None:
 
 
 @given(st.text())
-def test_any_text_is_a_host_with_a_port_or_refused(text: str) -> None:
+def test_any_text_is_an_address_or_a_typed_error(text: str) -> None:
     try:
         host, port = split_address(text)
     except HostError:
@@ -59,12 +59,12 @@ def test_any_text_is_a_host_with_a_port_or_refused(text: str) -> None:
     assert split_address(join_address(host, port)) == (host, port)
 
 
-def test_another_port_may_be_the_default() -> None:
+def test_split_address_takes_a_default_port() -> None:
     assert split_address("a.example", 25) == ("a.example", 25)
     assert split_address("a.example:26", 25) == ("a.example", 26)
 
 
-def test_an_endpoint_calls_and_asks_for_its_own_host_unless_told_otherwise() -> None:
+def test_an_endpoint_connects_to_its_host_by_default() -> None:
     plain = Endpoint("a.example", 8443)
     assert (plain.address, plain.name, str(plain)) == (
         ("a.example", 8443),
@@ -75,5 +75,5 @@ def test_an_endpoint_calls_and_asks_for_its_own_host_unless_told_otherwise() -> 
     assert (other.address, other.name) == (("192.0.2.7", 1), "b.example")
 
 
-def test_an_ipv6_address_stands_in_brackets() -> None:
+def test_join_address_puts_ipv6_in_brackets() -> None:
     assert str(Endpoint("::1", 443)) == "[::1]:443"

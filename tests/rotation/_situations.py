@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet, State
-from certpin.rotation import Field, Past, Sighting, Situation, Timing, Version
+from certpin.rotation import DeployedVersions, PinHistory, Sighting, Situation, Timing, Version
 from certpin.x509 import Certificate, Chain
 
 if TYPE_CHECKING:
@@ -71,5 +71,5 @@ def situation(
     draft: PinSet, *versions: Version, seen: tuple[Sighting, ...] = (), **fields: Any
 ) -> Situation:
     """What is known now, of the one host."""
-    known: dict[str, Any] = {"timing": TIMING, "now": NOW, "past": Past()} | fields
-    return Situation(draft, PATTERN, Field(versions), seen, **known)
+    known: dict[str, Any] = {"timing": TIMING, "now": NOW, "past": PinHistory()} | fields
+    return Situation(draft, PATTERN, DeployedVersions(versions), seen, **known)

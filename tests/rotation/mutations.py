@@ -39,8 +39,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a binary lives until it has ended",
         _FIELD,
-        "out = None if version.bundled is not None else self.superseded(version)",
-        "out = self.superseded(version)",
+        "out = None if version.bundled is not None else self.superseded_at(version)",
+        "out = self.superseded_at(version)",
         _IN_FIELD + "test_a_version_that_is_fetched_and_bundled_lives_as_long_as_the_binary",
     ),
     Mutation(
@@ -53,15 +53,15 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "what waits to be pushed supersedes nothing",
         _FIELD,
-        "and not each.waiting and",
+        "and not other.pending and",
         "and",
         _IN_FIELD + "test_a_version_that_waits_to_be_pushed_is_held_and_supersedes_nothing",
     ),
     Mutation(
         "a signed version is out when it is pushed",
         _HISTORY,
-        "replace(known, fetched=event.time, waiting=False)",
-        "replace(known, waiting=False)",
+        "replace(known, fetched=event.time, pending=False)",
+        "replace(known, pending=False)",
         _IN_HISTORY + "test_a_signed_version_is_out_when_it_is_pushed",
     ),
     Mutation(
@@ -109,15 +109,15 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "an old version does not end before it is dead",
         _INVARIANTS,
-        "return end >= death",
+        "return end >= last",
         "return True",
         _IN_GUARDS + "test_an_old_version_may_end_when_nobody_holds_it_any_more",
     ),
     Mutation(
         "no serving before adopted",
         _GUARDS,
-        "_found(not_compromised(situation, pin), is_adopted(situation, pin))",
-        "_found(not_compromised(situation, pin))",
+        "found = (not_compromised(situation, pin), is_adopted(situation, pin))",
+        "found = (not_compromised(situation, pin),)",
         _IN_GUARDS + "test_a_key_is_not_served_before_it_is_adopted",
     ),
     Mutation(
@@ -165,8 +165,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a plan is rehearsed",
         _REHEARSAL,
-        "if broken := _guard(step, situation):",
-        "if broken := ():",
+        "if violations := _check(step, situation):",
+        "if violations := ():",
         _IN_PLAN + "test_a_binary_that_never_ends_makes_a_new_key_impossible_after_it_is_published",
     ),
     Mutation(
@@ -179,7 +179,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the next backup",
         _PLAN,
-        "    if not _spare(situation, to, old):",
+        "    if not _has_spare(situation, to, old):",
         "    if False:",
         _IN_PLAN + "test_a_backup_that_all_accept_is_served_now_and_the_next_one_is_made",
     ),
@@ -200,7 +200,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "the gate of activate",
         _MOVES,
-        "move.breaches(gate.to_activate, blind=True)",
+        'transition.violations("activate", needs_probe=False)',
         "[]",
         _DRAFT + "test_a_binary_is_waited_for_until_somebody_says_that_it_has_ended",
     ),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from certpin.rotation import Field, Invariant, Timing, Version, plan
+from certpin.rotation import DeployedVersions, Invariant, Timing, Version, plan
 from certpin.rotation.timing import in_utc
 from tests.rotation._situations import pin, pin_set, sighting, situation
 
@@ -28,7 +28,7 @@ def test_the_example_is_what_a_plan_says() -> None:
     states: dict[str, State] = {"a": "active", "b": "published"}
     out = Version(pin_set(states, 11), fetched=BEGIN - timedelta(days=90))
     known = situation(out.pins, out, seen=(sighting("a"),), timing=Timing(), now=BEGIN)
-    made = plan(replace(known, field=Field((out,))), pin("c"))
+    made = plan(replace(known, deployed=DeployedVersions((out,))), pin("c"))
     acts = ["stage", "publish", "activate", "serve", "retire", "remove", "publish"]
     assert [step.act for step in made.steps] == acts
     assert [step.version for step in made.steps if step.version] == [12, 13]

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from certpin.pins import HostPattern, HostPolicy, PinSet, State
-from certpin.rotation import Field, Situation, adoption, standing
-from certpin.rotation.adoption import count, policy_in
+from certpin.rotation import DeployedVersions, Situation, adoption, pin_state
+from certpin.rotation.adoption import count_clients, policy_in
 from tests.rotation._situations import (
     DAY,
     NOW,
@@ -32,61 +32,61 @@ DEATH = NOW - 3 * DAY + TIMING.adopt
 
 
 def test_a_version_lives_until_the_next_has_been_out_for_t_adopt() -> None:
-    field = Field((OLD, NEW))
-    assert field.dies(OLD, TIMING) == DEATH
+    field = DeployedVersions((OLD, NEW))
+    assert field.end_of_life(OLD, TIMING) == DEATH
     assert field.alive(DEATH - MOMENT, TIMING) == (OLD, NEW)
     assert field.alive(DEATH, TIMING) == (NEW,)
 
 
 def test_the_latest_version_lives_on() -> None:
-    assert Field((OLD, NEW)).dies(NEW, TIMING) is None
+    assert DeployedVersions((OLD, NEW)).end_of_life(NEW, TIMING) is None
 
 
 def test_a_version_is_not_alive_before_it_is_out() -> None:
-    assert Field((OLD, NEW)).alive(NOW - 4 * DAY, TIMING) == (OLD,)
+    assert DeployedVersions((OLD, NEW)).alive(NOW - 4 * DAY, TIMING) == (OLD,)
 
 
 def test_it_is_the_next_version_that_counts_not_the_latest() -> None:
     latest = version(3, ABC, ago=DAY)
-    assert Field((OLD, NEW, latest)).dies(OLD, TIMING) == DEATH
+    assert DeployedVersions((OLD, NEW, latest)).end_of_life(OLD, TIMING) == DEATH
 
 
 def test_a_version_in_a_binary_lives_until_somebody_says_that_it_has_ended() -> None:
     binary = bundled(1, AB, ago=900 * DAY)
-    assert Field((binary, NEW)).dies(binary, TIMING) is None
+    assert DeployedVersions((binary, NEW)).end_of_life(binary, TIMING) is None
     over = replace(binary, ended=NOW)
-    assert Field((over, NEW)).alive(NOW - MOMENT, TIMING)[0] == over
-    assert Field((over, NEW)).alive(NOW, TIMING) == (NEW,)
+    assert DeployedVersions((over, NEW)).alive(NOW - MOMENT, TIMING)[0] == over
+    assert DeployedVersions((over, NEW)).alive(NOW, TIMING) == (NEW,)
 
 
 def test_a_version_that_waits_to_be_pushed_is_held_and_supersedes_nothing() -> None:
-    field = Field((OLD, replace(NEW, waiting=True)))
-    assert field.dies(OLD, TIMING) is None
+    field = DeployedVersions((OLD, replace(NEW, pending=True)))
+    assert field.end_of_life(OLD, TIMING) is None
     assert [each.number for each in field.alive(NOW + 900 * DAY, TIMING)] == [1, 2]
 
 
 def test_a_binary_does_not_supersede_what_is_fetched() -> None:
-    field = Field((OLD, bundled(2, ABC, ago=90 * DAY)))
-    assert field.dies(OLD, TIMING) is None
+    field = DeployedVersions((OLD, bundled(2, ABC, ago=90 * DAY)))
+    assert field.end_of_life(OLD, TIMING) is None
 
 
 def test_a_version_that_is_fetched_and_bundled_lives_as_long_as_the_binary() -> None:
     both = replace(OLD, bundled=NOW - 30 * DAY)
-    assert Field((both, NEW)).dies(both, TIMING) is None
+    assert DeployedVersions((both, NEW)).end_of_life(both, TIMING) is None
 
 
 def test_a_lower_version_that_came_later_supersedes_nothing() -> None:
     late = version(1, AB, ago=DAY)
-    field = Field((late, NEW))
-    assert field.dies(NEW, TIMING) is None
-    assert field.dies(late, TIMING) == NOW - DAY + TIMING.adopt
+    field = DeployedVersions((late, NEW))
+    assert field.end_of_life(NEW, TIMING) is None
+    assert field.end_of_life(late, TIMING) == NOW - DAY + TIMING.adopt
 
 
 @pytest.mark.parametrize(("numbers", "total"), [((7, 5), 12), ((7, None), None), ((), 0)])
 def test_clients_are_counted_only_where_they_are_known(
     numbers: tuple[int | None, ...], total: int | None
 ) -> None:
-    assert count(replace(OLD, clients=number) for number in numbers) == total
+    assert count_clients(replace(OLD, clients=number) for number in numbers) == total
 
 
 def test_a_pin_is_adopted_when_every_version_alive_accepts_it() -> None:
@@ -120,7 +120,7 @@ def test_without_a_version_nothing_is_adopted() -> None:
 
 
 def test_an_adoption_is_not_taken_for_a_truth_value() -> None:
-    with pytest.raises(TypeError, match="ask"):
+    with pytest.raises(TypeError, match="truth value"):
         bool(adoption(situation(NEW.pins, OLD), pin("a")))
 
 
@@ -139,7 +139,7 @@ def test_a_host_is_looked_up_in_an_older_version_that_had_a_wildcard() -> None:
 
 
 def stands(known: Situation, name: str) -> State:
-    return standing(known, pin(name))
+    return pin_state(known, pin(name))
 
 
 def test_where_a_pin_stands_follows_from_the_field_not_from_what_is_written() -> None:

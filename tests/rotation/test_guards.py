@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certpin.rotation import Breach, Past, gate
-from certpin.rotation.gate import of_the_field
+from certpin.rotation import PinHistory, Violation, check_step
+from certpin.rotation.gate import check_now
 from certpin.rotation.timing import in_utc
 from tests.rotation._situations import (
     DAY,
@@ -41,60 +41,60 @@ def known(states: dict[str, State], number: int = 2, **fields: Any) -> Situation
     return situation(pin_set(states, number, **pins), *versions, seen=seen, **fields)
 
 
-def only(breaches: tuple[Breach, ...]) -> Breach:
-    (breach,) = breaches
-    assert breach.fix
-    return breach
+def only(violations: tuple[Violation, ...]) -> Violation:
+    (violation,) = violations
+    assert violation.fix
+    return violation
 
 
-def names(breaches: tuple[Breach, ...]) -> list[str]:
-    return [breach.invariant for breach in breaches]
+def names(violations: tuple[Violation, ...]) -> list[str]:
+    return [violation.invariant for violation in violations]
 
 
 GOOD: dict[str, State] = {**AB, "c": "staged"}
 
 
 def test_a_good_draft_is_published() -> None:
-    assert gate.to_publish(known(GOOD)) == ()
+    assert check_step(known(GOOD), "publish") == ()
 
 
 def test_a_version_that_does_not_rise_is_not_published() -> None:
-    breach = only(gate.to_publish(known(GOOD, 1)))
-    assert (breach.invariant, breach.clients) == ("version", 7)
-    assert "version 2" in breach.fix
+    violation = only(check_step(known(GOOD, 1), "publish"))
+    assert (violation.invariant, violation.clients) == ("version", 7)
+    assert "version 2" in violation.fix
 
 
 def test_a_version_that_refuses_what_is_served_is_not_published() -> None:
     lost: dict[str, State] = {"b": "active", "c": "staged"}
-    breach = gate.to_publish(known(lost))[0]
-    assert (breach.invariant, breach.clients) == ("served-chain", 7)
-    assert "version 2" in breach.problem
-    assert SEEN[0].vantage in breach.problem
+    violation = check_step(known(lost), "publish")[0]
+    assert (violation.invariant, violation.clients) == ("served-chain", 7)
+    assert "version 2" in violation.problem
+    assert SEEN[0].vantage in violation.problem
 
 
 @pytest.mark.parametrize("seen", [sighting("b"), sighting("x", "b"), sighting("x", "y", "b")])
 def test_a_pin_anywhere_in_the_verified_path_will_do(seen: Any) -> None:
     lost: dict[str, State] = {"b": "active", "c": "staged"}
-    assert "served-chain" not in names(gate.to_publish(known(lost, seen=(seen,))))
+    assert "served-chain" not in names(check_step(known(lost, seen=(seen,)), "publish"))
 
 
 def test_every_vantage_has_to_be_served_a_chain_that_matches() -> None:
     seen = (*SEEN, sighting("other", vantage="198.51.100.4:443"))
-    breach = only(gate.to_publish(known(GOOD, seen=seen)))
-    assert breach.problem.startswith("198.51.100.4:443")
+    violation = only(check_step(known(GOOD, seen=seen), "publish"))
+    assert violation.problem.startswith("198.51.100.4:443")
 
 
 def test_a_chain_that_does_not_verify_is_refused_by_all() -> None:
-    breach = only(gate.to_publish(known(GOOD, seen=(unverified("a"),))))
-    assert (breach.invariant, breach.safe_from) == ("served-chain", None)
-    assert "no chain that verifies" in breach.problem
+    violation = only(check_step(known(GOOD, seen=(unverified("a"),)), "publish"))
+    assert (violation.invariant, violation.safe_from) == ("served-chain", None)
+    assert "no chain that verifies" in violation.problem
 
 
 def test_a_draft_whose_every_pin_is_served_has_no_backup() -> None:
     inside: dict[str, State] = {"a": "active", "ca": "active"}
     before = version(1, inside, ago=40 * DAY)
-    assert names(gate.to_publish(known(inside, versions=(before,)))) == ["backup"]
-    assert gate.to_publish(known(inside, versions=(before,), mode="report")) == ()
+    assert names(check_step(known(inside, versions=(before,)), "publish")) == ["backup"]
+    assert check_step(known(inside, versions=(before,), mode="report"), "publish") == ()
 
 
 @pytest.mark.parametrize(
@@ -103,48 +103,50 @@ def test_a_draft_whose_every_pin_is_served_has_no_backup() -> None:
 def test_pins_must_not_end_before_every_client_can_have_the_next(
     left: Any, invariants: list[str]
 ) -> None:
-    assert names(gate.to_publish(known(GOOD, expires=NOW + left))) == invariants
+    assert names(check_step(known(GOOD, expires=NOW + left), "publish")) == invariants
 
 
 @pytest.mark.parametrize("fields", [{"on_expiry": "fail-open"}, {"mode": "report"}])
 def test_pins_whose_end_locks_nobody_out_may_end_soon(fields: Any) -> None:
-    assert gate.to_publish(known(GOOD, expires=NOW + HOUR, **fields)) == ()
+    assert check_step(known(GOOD, expires=NOW + HOUR, **fields), "publish") == ()
 
 
 def test_a_compromised_key_is_neither_staged_nor_published() -> None:
-    past = Past(compromised=frozenset({pin("c")}))
-    assert names(gate.to_stage(known(AB, past=past), pin("c"))) == ["compromised"]
-    assert names(gate.to_publish(known(GOOD, past=past))) == ["compromised"]
-    assert "compromised" in names(gate.to_activate(known(GOOD, past=past), pin("c")))
+    past = PinHistory(compromised=frozenset({pin("c")}))
+    assert names(check_step(known(AB, past=past), "stage", pin("c"))) == ["compromised"]
+    assert names(check_step(known(GOOD, past=past), "publish")) == ["compromised"]
+    assert "compromised" in names(check_step(known(GOOD, past=past), "activate", pin("c")))
 
 
 def test_a_key_that_servers_may_use_does_not_leave_by_hand() -> None:
-    past = Past(states={pin("b"): "active"})
+    past = PinHistory(states={pin("b"): "active"})
     gone: dict[str, State] = {"a": "active", "b": "removed", "c": "staged"}
-    breach = only(gate.to_publish(known(gone, past=past)))
-    assert (breach.invariant, breach.clients) == ("active-pin", 7)
-    assert gate.to_publish(known(gone, past=Past(states={pin("b"): "removed"}))) == ()
+    violation = only(check_step(known(gone, past=past), "publish"))
+    assert (violation.invariant, violation.clients) == ("active-pin", 7)
+    assert check_step(known(gone, past=PinHistory(states={pin("b"): "removed"})), "publish") == ()
     mourned = gone | {"b": "compromised"}
-    assert gate.to_publish(known(mourned, past=past)) == ()  # that one has to leave
+    assert check_step(known(mourned, past=past), "publish") == ()  # that one has to leave
 
 
 def test_a_pin_does_not_leave_where_nobody_has_looked() -> None:
     gone: dict[str, State] = {"a": "active", "b": "removed", "c": "staged"}
-    assert names(gate.to_publish(known(gone, seen=()))) == ["unseen"]
-    assert gate.to_publish(known(GOOD, seen=())) == ()
+    assert names(check_step(known(gone, seen=()), "publish")) == ["unseen"]
+    assert check_step(known(GOOD, seen=()), "publish") == ()
 
 
 def test_what_one_unauthenticated_vantage_alone_has_shown_is_not_published() -> None:
-    found = gate.to_publish(known(GOOD, seen=(*SEEN, unverified("c"))))
+    found = check_step(known(GOOD, seen=(*SEEN, unverified("c"))), "publish")
     assert "vantage" in names(found)
-    assert "192.0.2.9:443 alone" in next(b for b in found if b.invariant == "vantage").problem
+    assert (
+        "only seen at 192.0.2.9:443" in next(b for b in found if b.invariant == "vantage").problem
+    )
 
 
 @pytest.mark.parametrize(
     "fields",
     [
         {"seen": (*SEEN, unverified("c"), unverified("c", vantage="198.51.100.9:443"))},
-        {"seen": (*SEEN, unverified("c")), "past": Past(known=frozenset({pin("c")}))},
+        {"seen": (*SEEN, unverified("c")), "past": PinHistory(known=frozenset({pin("c")}))},
         {"seen": (*SEEN, unverified("c"), sighting("a", "c"))},
         {"seen": (*SEEN, unverified("b"))},
         {"seen": SEEN},
@@ -152,35 +154,39 @@ def test_what_one_unauthenticated_vantage_alone_has_shown_is_not_published() -> 
     ids=["two vantages", "its owner gave it", "a path that verified", "it is out", "unserved"],
 )
 def test_what_somebody_vouches_for_is_published(fields: Any) -> None:
-    assert "vantage" not in names(gate.to_publish(known(GOOD, **fields)))
+    assert "vantage" not in names(check_step(known(GOOD, **fields), "publish"))
 
 
 def test_a_key_is_not_served_before_it_is_adopted() -> None:
     new = version(2, {**AB, "c": "published"}, ago=3 * DAY, clients=5)
-    breach = only(gate.to_activate(known(GOOD, versions=(OUT, new)), pin("c")))
-    assert (breach.invariant, breach.clients) == ("adopted", 7)
-    assert breach.safe_from == NOW - 3 * DAY + TIMING.adopt
-    assert "version 1 does not accept it" in breach.problem
-    assert gate.to_activate(known(GOOD, versions=(OUT, new)), pin("b")) == ()
+    violation = only(check_step(known(GOOD, versions=(OUT, new)), "activate", pin("c")))
+    assert (violation.invariant, violation.clients) == ("adopted", 7)
+    assert violation.safe_from == NOW - 3 * DAY + TIMING.adopt
+    assert "version 1 does not accept it" in violation.problem
+    assert check_step(known(GOOD, versions=(OUT, new)), "activate", pin("b")) == ()
 
 
 def test_a_refusal_says_what_an_adoption_waits_for() -> None:
-    unpublished = only(gate.to_activate(known(GOOD), pin("c")))
+    unpublished = only(check_step(known(GOOD), "activate", pin("c")))
     assert "certpin rotate publish" in unpublished.fix
     binary = bundled(1, AB, ago=40 * DAY)
     new = version(2, {**AB, "c": "published"}, ago=20 * DAY)
-    waiting = only(gate.to_activate(known(GOOD, versions=(binary, new)), pin("c")))
+    waiting = only(check_step(known(GOOD, versions=(binary, new)), "activate", pin("c")))
     assert (waiting.safe_from, waiting.clients) == (None, None)
     assert "certpin rotate ended" in waiting.fix
-    nothing = only(gate.to_activate(known(GOOD, versions=()), pin("c")))
-    assert "no version is recorded" in nothing.problem
+    nothing = only(check_step(known(GOOD, versions=()), "activate", pin("c")))
+    assert "no published version is recorded" in nothing.problem
 
 
 def test_a_key_that_is_served_does_not_retire() -> None:
-    breach = only(gate.to_retire(known(AB), pin("a")))
-    assert (breach.invariant, breach.clients, breach.safe_from) == ("still-served", 7, None)
-    assert names(gate.to_retire(known(AB, seen=()), pin("a"))) == ["unseen"]
-    assert gate.to_retire(known(AB), pin("b")) == ()
+    violation = only(check_step(known(AB), "retire", pin("a")))
+    assert (violation.invariant, violation.clients, violation.safe_from) == (
+        "still-served",
+        7,
+        None,
+    )
+    assert names(check_step(known(AB, seen=()), "retire", pin("a"))) == ["unseen"]
+    assert check_step(known(AB), "retire", pin("b")) == ()
 
 
 def test_a_compromised_key_that_is_served_is_not_published_although_its_authority_is_pinned() -> (
@@ -190,31 +196,31 @@ def test_a_compromised_key_that_is_served_is_not_published_although_its_authorit
     seen = (sighting("leaf", "ca"),)
     draft = pin_set(hurt, 2)
     before = version(1, {"ca": "active", "b": "published"}, ago=90 * DAY)
-    found = gate.to_publish(situation(draft, before, seen=seen))
+    found = check_step(situation(draft, before, seen=seen), "publish")
     assert "served-chain" in names(found)
     removed = pin_set({**hurt, "leaf": "removed"}, 2)
-    assert "served-chain" not in names(gate.to_publish(situation(removed, before, seen=seen)))
+    assert "served-chain" not in names(check_step(situation(removed, before, seen=seen), "publish"))
 
 
 def test_what_is_active_or_served_is_not_removed() -> None:
-    assert names(gate.to_remove(known(AB), pin("a"))) == ["active-pin", "still-served"]
+    assert names(check_step(known(AB), "remove", pin("a"))) == ["active-pin", "still-served"]
 
 
 def test_the_last_pin_outside_the_served_chain_is_not_removed() -> None:
-    assert names(gate.to_remove(known(AB), pin("b"))) == ["last-backup"]
-    assert gate.to_remove(known(GOOD), pin("b")) == ()
-    assert gate.to_remove(known(AB, mode="report"), pin("b")) == ()
+    assert names(check_step(known(AB), "remove", pin("b"))) == ["last-backup"]
+    assert check_step(known(GOOD), "remove", pin("b")) == ()
+    assert check_step(known(AB, mode="report"), "remove", pin("b")) == ()
 
 
 def test_a_key_that_retires_and_is_unused_is_removed() -> None:
     after: dict[str, State] = {"a": "retiring", "b": "active", "c": "published"}
-    assert gate.to_remove(known(after, seen=(sighting("b"),)), pin("a")) == ()
+    assert check_step(known(after, seen=(sighting("b"),)), "remove", pin("a")) == ()
 
 
 def test_what_is_broken_in_the_field_is_seen_before_anything_is_done() -> None:
-    assert of_the_field(known(AB)) == ()
+    assert check_now(known(AB)) == ()
     new = version(2, {"b": "active", "c": "staged"}, ago=3 * DAY, clients=5)
-    locked = only(of_the_field(known(AB, versions=(OUT, new), seen=(sighting("b"), sighting("c")))))
+    locked = only(check_now(known(AB, versions=(OUT, new), seen=(sighting("b"), sighting("c")))))
     assert (locked.invariant, locked.clients) == ("served-chain", 7)
     assert locked.safe_from == NOW - 3 * DAY + TIMING.adopt
 
@@ -223,17 +229,17 @@ def test_what_is_broken_in_the_field_is_seen_before_anything_is_done() -> None:
 def test_an_old_version_may_end_when_nobody_holds_it_any_more(left: Any, broken: bool) -> None:
     ending = replace(OUT, pins=pin_set(AB, expires=NOW + left))
     new = version(2, AB, ago=3 * DAY)
-    found = of_the_field(known(AB, 3, versions=(ending, new)))
+    found = check_now(known(AB, 3, versions=(ending, new)))
     assert names(found) == (["expiry"] if broken else [])
     if broken:
         assert found[0].clients == 7
 
 
 def test_a_breach_says_how_many_are_at_risk() -> None:
-    words = [Breach("backup", "p", number).at_risk for number in (None, 1, 1200)]
+    words = [Violation("backup", "p", number).at_risk for number in (None, 1, 1200)]
     assert words == ["an unknown number of clients", "1 client", "1200 clients"]
     with pytest.raises(TypeError):
-        bool(Breach("backup", "p", 0))
+        bool(Violation("backup", "p", 0))
 
 
 def test_dates_are_rounded_so_that_nobody_comes_too_early() -> None:

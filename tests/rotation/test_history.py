@@ -42,7 +42,7 @@ def history(*events: Event) -> History:
 
 
 def test_each_publish_is_a_version_of_the_field() -> None:
-    first, second = history(FIRST, SECOND).field.versions
+    first, second = history(FIRST, SECOND).deployed.versions
     assert (first.number, first.fetched, first.bundled, first.clients) == (1, NOW, None, 7)
     assert (second.number, second.fetched, second.clients) == (2, NOW + DAY, None)
     assert second.pins == SECOND.pins
@@ -50,20 +50,20 @@ def test_each_publish_is_a_version_of_the_field() -> None:
 
 def test_a_version_may_be_in_a_binary_too() -> None:
     again = replace(FIRST, time=NOW + DAY, bundled=True, clients=None)
-    (version,) = history(FIRST, again).field.versions
+    (version,) = history(FIRST, again).deployed.versions
     assert (version.fetched, version.bundled, version.clients) == (NOW, NOW + DAY, 7)
 
 
 def test_a_version_that_has_ended_has_its_end() -> None:
     over = Event(NOW + DAY, "ada", "ended", version=1)
-    assert history(FIRST, over).field.versions[0].ended == NOW + DAY
+    assert history(FIRST, over).deployed.versions[0].ended == NOW + DAY
     again = replace(FIRST, time=NOW + 2 * DAY)
-    assert history(FIRST, over, again).field.versions[0].ended is None
+    assert history(FIRST, over, again).deployed.versions[0].ended is None
 
 
 def test_two_that_published_the_same_number_are_both_out() -> None:
     other = publish(1, {"a": "active", "x": "published"}, at=NOW + HOUR)
-    assert len(history(FIRST, other).field.versions) == 2
+    assert len(history(FIRST, other).deployed.versions) == 2
 
 
 def test_the_delays_are_those_that_were_given_last() -> None:
@@ -146,9 +146,12 @@ def test_an_event_of_a_clock_that_is_wrong_keeps_its_time() -> None:
 @pytest.mark.parametrize(
     ("event", "words"),
     [
-        (publish(2, AB, at=NOW + 4 * DAY), "version 2 went out twice, and not the same"),
-        (Event(NOW, "ada", "ended", version=9), "version 9 has ended, which never went out"),
-        (step("stage", "a"), "made sha256/.* STAGED, and it was REMOVED"),
+        (publish(2, AB, at=NOW + 4 * DAY), "version 2 was published twice with different content"),
+        (
+            Event(NOW, "ada", "ended", version=9),
+            "recorded the end of version 9, which was never published",
+        ),
+        (step("stage", "a"), "made sha256/.* STAGED, but it was REMOVED"),
     ],
     ids=["twice", "never out", "comes back"],
 )
@@ -159,7 +162,7 @@ def test_what_contradicts_is_told(event: Event, words: str) -> None:
 
 def test_a_version_below_one_that_is_out_is_told() -> None:
     (told,) = contradictions(history(SECOND, publish(1, AB, at=NOW + 2 * DAY)))
-    assert "version 1 after 2: no client goes back" in told
+    assert "version 1 after 2: clients never take a lower version" in told
 
 
 def test_a_pin_of_another_host_is_another_story() -> None:
@@ -171,31 +174,31 @@ def test_a_pin_of_another_host_is_another_story() -> None:
 def test_a_signed_version_is_out_when_it_is_pushed() -> None:
     signed = replace(SECOND, signed=True)
     pushed = Event(NOW + 3 * DAY, "ada", "push", version=2)
-    first, second = history(FIRST, signed).field.versions
-    assert (second.fetched, second.waiting) == (NOW + DAY, True)
-    first, second = history(FIRST, signed, pushed).field.versions
-    assert (second.fetched, second.waiting) == (NOW + 3 * DAY, False)
-    assert not first.waiting
+    first, second = history(FIRST, signed).deployed.versions
+    assert (second.fetched, second.pending) == (NOW + DAY, True)
+    first, second = history(FIRST, signed, pushed).deployed.versions
+    assert (second.fetched, second.pending) == (NOW + 3 * DAY, False)
+    assert not first.pending
 
 
 def test_who_pushes_again_changes_nothing() -> None:
     signed = replace(SECOND, signed=True)
     pushes = [Event(NOW + days * DAY, "ada", "push", version=2) for days in (3, 9)]
-    assert history(FIRST, signed, *pushes).field == history(FIRST, signed, pushes[0]).field
+    assert history(FIRST, signed, *pushes).deployed == history(FIRST, signed, pushes[0]).deployed
 
 
 def test_a_version_that_went_into_a_binary_waits_until_it_can_be_fetched_too() -> None:
     binary, signed = replace(FIRST, bundled=True, signed=True), replace(FIRST, signed=True)
     pushed = Event(NOW + DAY, "ada", "push", version=1)
-    assert [each.waiting for each in history(binary).field.versions] == [False]
-    assert [each.waiting for each in history(binary, signed).field.versions] == [True]
-    assert [each.waiting for each in history(binary, signed, pushed).field.versions] == [False]
+    assert [each.pending for each in history(binary).deployed.versions] == [False]
+    assert [each.pending for each in history(binary, signed).deployed.versions] == [True]
+    assert [each.pending for each in history(binary, signed, pushed).deployed.versions] == [False]
 
 
 def test_a_version_that_was_handed_out_without_a_signature_waits_for_nothing() -> None:
     again = replace(FIRST, time=NOW + DAY, signed=True)
-    (version,) = history(FIRST, again).field.versions
-    assert (version.fetched, version.waiting) == (NOW, False)
+    (version,) = history(FIRST, again).deployed.versions
+    assert (version.fetched, version.pending) == (NOW, False)
 
 
 def test_the_last_version_to_be_fetched_says_whether_sets_are_signed() -> None:
@@ -210,5 +213,5 @@ def test_the_last_version_to_be_fetched_says_whether_sets_are_signed() -> None:
 def test_a_push_of_what_was_never_published_contradicts() -> None:
     pushed = Event(NOW + DAY, "ben", "push", version=9)
     assert contradictions(history(FIRST, pushed)) == (
-        "ben says that version 9 was pushed, which was never published",
+        "ben recorded a push of version 9, which was never published",
     )

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from certpin.errors import ConfigError
-from certpin.rotation import Breach, Situation, gate, standing
-from certpin.rotation.plan import later, moved, published, pushed, staged
+from certpin.rotation import Situation, Violation, check_step, pin_state
+from certpin.rotation.plan import at_time, with_published, with_pushed, with_staged, with_state
 from certpin.rotation.states import may_follow
 from tests.rotation._model import Fleet, Held
 from tests.rotation._situations import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from certpin.pins import Pin, State
-    from certpin.rotation import Field
+    from certpin.rotation import DeployedVersions
 
 KEYS = st.sampled_from(["a", "b", "c", "d", "e"])
 SERVERS = ("one", "two")
@@ -56,9 +56,11 @@ class Rotation(RuleBasedStateMachine):
         self.fleet.served = {pin(key) for key in self.serving.values()}
 
     def allowed(self, key: str, state: State) -> bool:
-        return may_follow(standing(self.known, pin(key)), state)
+        return may_follow(pin_state(self.known, pin(key)), state)
 
-    def try_to(self, guard: tuple[Breach, ...], change: Callable[[Situation], Situation]) -> bool:
+    def try_to(
+        self, guard: tuple[Violation, ...], change: Callable[[Situation], Situation]
+    ) -> bool:
         """Take a step if its guard lets it through; a pin set may refuse it too."""
         if guard:
             return False
@@ -71,41 +73,41 @@ class Rotation(RuleBasedStateMachine):
     @rule(hours=st.integers(0, 12 * 24))
     def wait(self, hours: int) -> None:
         for _ in range(hours // 24):
-            self.known = later(self.known, self.known.now + DAY)
+            self.known = at_time(self.known, self.known.now + DAY)
             assert self.fleet.locked_out(self.known.now) == []
-        self.known = later(self.known, self.known.now + hours % 24 * HOUR)
+        self.known = at_time(self.known, self.known.now + hours % 24 * HOUR)
 
     @rule(key=KEYS)
     def stage(self, key: str) -> None:
         if self.known.entry(pin(key)) is None:
-            guard = gate.to_stage(self.known, pin(key))
-            self.try_to(guard, lambda known: staged(known, pin(key)))
+            guard = check_step(self.known, "stage", pin(key))
+            self.try_to(guard, lambda known: with_staged(known, pin(key)))
 
     @rule(signed=st.booleans())
     def publish(self, signed: bool) -> None:
         try:
-            ready = published(self.known)
+            ready = with_published(self.known)
         except ConfigError:
             return
         number = ready.pins.version
         numbered = replace(self.known, pins=replace(self.known.pins, version=number))
-        if self.try_to(gate.to_publish(numbered), published):
+        if self.try_to(check_step(numbered, "publish"), with_published):
             live = frozenset(self.known.policy.live_pins)
             assert not live & self.dead
             assert number > self.fleet.newest(self.known.now)
             if signed:  # who signs might push, and forget to say so: some client may have it
-                self.known = replace(self.known, field=_waiting(self.known.field))
+                self.known = replace(self.known, deployed=_waiting(self.known.deployed))
                 self.fleet.versions.append(Held(number, live, bundled=self.known.now))
             else:
                 self.hand_out(number, live)
 
     @rule()
     def push(self) -> None:
-        latest = self.known.field.latest
-        if latest and latest.waiting:
+        latest = self.known.deployed.latest
+        if latest and latest.pending:
             held = next(each for each in self.fleet.versions if each.number == latest.number)
             self.fleet.versions.remove(held)
-            self.known = pushed(self.known)
+            self.known = with_pushed(self.known)
             self.hand_out(held.number, held.pins)
 
     def hand_out(self, number: int, live: frozenset[Pin]) -> None:
@@ -120,33 +122,33 @@ class Rotation(RuleBasedStateMachine):
     @rule(key=KEYS)
     def activate(self, key: str) -> None:
         if self.allowed(key, "active"):
-            guard = gate.to_activate(self.known, pin(key))
-            self.try_to(guard, lambda known: moved(known, pin(key), "active"))
+            guard = check_step(self.known, "activate", pin(key))
+            self.try_to(guard, lambda known: with_state(known, pin(key), "active"))
 
     @rule(key=KEYS, server=st.sampled_from(SERVERS))
     def serve(self, key: str, server: str) -> None:
-        if standing(self.known, pin(key)) == "active":
+        if pin_state(self.known, pin(key)) == "active":
             self.serving[server] = key
             self.look()
 
     @rule(key=KEYS)
     def retire(self, key: str) -> None:
         if self.allowed(key, "retiring"):
-            guard = gate.to_retire(self.known, pin(key))
-            self.try_to(guard, lambda known: moved(known, pin(key), "retiring"))
+            guard = check_step(self.known, "retire", pin(key))
+            self.try_to(guard, lambda known: with_state(known, pin(key), "retiring"))
 
     @rule(key=KEYS)
     def remove(self, key: str) -> None:
         if self.allowed(key, "removed"):
-            guard = gate.to_remove(self.known, pin(key))
-            self.try_to(guard, lambda known: moved(known, pin(key), "removed"))
+            guard = check_step(self.known, "remove", pin(key))
+            self.try_to(guard, lambda known: with_state(known, pin(key), "removed"))
 
     @precondition(lambda self: len(self.dead) < 2)
     @rule(key=KEYS)
     def compromise(self, key: str) -> None:
         if self.known.entry(pin(key)) is None or not self.allowed(key, "compromised"):
             return
-        if self.try_to((), lambda known: moved(known, pin(key), "compromised")):
+        if self.try_to((), lambda known: with_state(known, pin(key), "compromised")):
             self.dead.add(pin(key))
             past = replace(self.known.past, compromised=frozenset(self.dead))
             self.known = replace(self.known, past=past)
@@ -161,9 +163,9 @@ class Rotation(RuleBasedStateMachine):
         assert all(len(held.pins) >= 2 for held in self.fleet.versions)
 
 
-def _waiting(field: Field) -> Field:
+def _waiting(field: DeployedVersions) -> DeployedVersions:
     *before, last = field.versions
-    return replace(field, versions=(*before, replace(last, waiting=True)))
+    return replace(field, versions=(*before, replace(last, pending=True)))
 
 
 Rotation.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
@@ -173,6 +175,6 @@ TestRotation = pytest.mark.slow(Rotation.TestCase)
 def test_the_machine_would_see_a_guard_that_lets_everything_through() -> None:
     machine = Rotation()
     machine.stage("c")
-    machine.known = moved(published(machine.known), pin("c"), "active")
+    machine.known = with_state(with_published(machine.known), pin("c"), "active")
     machine.serve("c", "one")
     assert machine.fleet.locked_out(NOW)

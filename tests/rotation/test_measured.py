@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin.errors import InputError
-from certpin.rotation import Enough, Field, Told, Version, adoption, gate, measured
+from certpin.rotation import (
+    DeployedVersions,
+    ReportedUsage,
+    Threshold,
+    Version,
+    adoption,
+    check_step,
+    measured,
+)
 from tests.rotation._situations import (
     DAY,
     NOW,
@@ -30,7 +38,7 @@ if TYPE_CHECKING:
 AB: dict[str, State] = {"a": "active", "b": "published"}
 ABC: dict[str, State] = {**AB, "c": "published"}
 TODAY = NOW.replace(hour=0)
-ENOUGH = Enough(Fraction(999, 1000), 10_000)
+ENOUGH = Threshold(Fraction(999, 1000), 10_000)
 OLD = version(1, AB, ago=60 * DAY)
 NEW = version(2, ABC, ago=30 * DAY)
 # T_adopt is ten days, of which two are what machines need: version 1 died twenty days ago.
@@ -38,54 +46,56 @@ DEATH = NOW - 30 * DAY + TIMING.adopt
 RECENT = version(2, ABC, ago=9.5 * DAY)  # version 1 lives for half a day more
 
 
-def told(number: int, clients: int, *, ago: int = 1) -> Told:
-    return Told(TODAY - ago * DAY, number, clients)
+def told(number: int, clients: int, *, ago: int = 1) -> ReportedUsage:
+    return ReportedUsage(TODAY - ago * DAY, number, clients)
 
 
-def week(number: int, clients: int) -> list[Told]:
+def week(number: int, clients: int) -> list[ReportedUsage]:
     return [told(number, clients, ago=ago) for ago in range(1, 8)]
 
 
-def seen(*versions: Version, what: list[Told], enough: Enough | None = None) -> Field:
-    return measured(Field(versions), what, TIMING, NOW, enough)
+def seen(
+    *versions: Version, what: list[ReportedUsage], enough: Threshold | None = None
+) -> DeployedVersions:
+    return measured(DeployedVersions(versions), what, TIMING, NOW, enough)
 
 
-def is_adopted(field: Field) -> bool:
+def is_adopted(field: DeployedVersions) -> bool:
     draft = pin_set(ABC, 2)
     return adoption(situation(draft, *field.versions), pin("c")).adopted
 
 
 def test_a_version_that_is_told_after_its_time_lives_on() -> None:
     field = seen(OLD, NEW, what=[told(1, 1)])
-    assert field.dies(field.versions[0], TIMING) == TODAY - DAY + TIMING.adopt
+    assert field.end_of_life(field.versions[0], TIMING) == TODAY - DAY + TIMING.adopt
     assert not is_adopted(field)
-    assert is_adopted(Field((OLD, NEW)))
+    assert is_adopted(DeployedVersions((OLD, NEW)))
 
 
 def test_a_version_that_is_told_in_its_time_does_not_live_longer() -> None:
     field = seen(OLD, RECENT, what=week(1, 50))
-    assert field.dies(field.versions[0], TIMING) == NOW + DAY / 2
+    assert field.end_of_life(field.versions[0], TIMING) == NOW + DAY / 2
 
 
 def test_the_refusal_says_when_clients_told_it() -> None:
     field = seen(OLD, NEW, what=[told(1, 3)])
-    (breach,) = gate.to_activate(situation(pin_set(ABC, 2), *field.versions), pin("c"))
-    assert "clients told as late as 2027-02-28 that they hold version 1" in breach.problem
-    assert breach.clients == 3
-    assert breach.safe_from == TODAY - DAY + TIMING.adopt
+    (violation,) = check_step(situation(pin_set(ABC, 2), *field.versions), "activate", pin("c"))
+    assert "clients reported version 1 as late as 2027-02-28" in violation.problem
+    assert violation.clients == 3
+    assert violation.safe_from == TODAY - DAY + TIMING.adopt
 
 
 def test_a_binary_that_is_told_after_it_has_ended_lives_until_somebody_says_so_again() -> None:
     over = bundled(1, AB, ago=90 * DAY, ended=NOW - 20 * DAY)
     field = seen(over, NEW, what=[told(1, 1)])
-    assert field.dies(field.versions[0], TIMING) is None
+    assert field.end_of_life(field.versions[0], TIMING) is None
     again = seen(replace(over, ended=NOW), NEW, what=[told(1, 1)])
     assert is_adopted(again)
 
 
 def test_what_is_told_of_a_version_that_never_went_out_is_nothing() -> None:
     field = seen(OLD, NEW, what=week(777, 1_000_000))
-    assert field == Field((OLD, NEW))
+    assert field == DeployedVersions((OLD, NEW))
 
 
 def test_the_number_of_clients_is_never_below_what_a_person_said() -> None:
@@ -103,7 +113,10 @@ def test_no_lie_makes_a_key_adopted_earlier(lies: list[tuple[int, int, int]]) ->
     versions = (OLD, RECENT, bundled(3, ABC, ago=DAY), version(3, ABC, ago=DAY))
     field = seen(*versions, what=[told(number, n, ago=ago) for number, n, ago in lies])
     for before, after in zip(versions, field.versions, strict=True):
-        end, then = Field(versions).dies(before, TIMING), field.dies(after, TIMING)
+        end, then = (
+            DeployedVersions(versions).end_of_life(before, TIMING),
+            field.end_of_life(after, TIMING),
+        )
         assert then is None or (end is not None and then >= end)
 
 
@@ -113,7 +126,7 @@ def test_by_default_no_flood_shortens_the_waiting() -> None:
 
 def test_enough_ends_a_version_before_the_last_user_opened_the_app() -> None:
     field = seen(OLD, RECENT, what=[*week(1, 10), *week(2, 12_000)], enough=ENOUGH)
-    assert field.dies(field.versions[0], TIMING) == TODAY
+    assert field.end_of_life(field.versions[0], TIMING) == TODAY
     assert is_adopted(field)
 
 
@@ -131,7 +144,7 @@ def test_a_flood_of_the_new_version_does_not_drown_those_of_the_old_one() -> Non
         [*week(777, 12_000), *week(2, 10)],  # what never went out is nobody
     ],
 )
-def test_enough_is_enough_on_every_day_of_the_cycle(what: list[Told]) -> None:
+def test_enough_is_enough_on_every_day_of_the_cycle(what: list[ReportedUsage]) -> None:
     assert not is_adopted(seen(OLD, RECENT, what=what, enough=ENOUGH))
 
 
@@ -166,7 +179,7 @@ def test_enough_lets_those_go_that_are_told_after_their_time() -> None:
 )
 def test_thresholds_that_say_nothing_are_refused(share: str, clients: int, days: int) -> None:
     with pytest.raises(InputError):
-        Enough(Fraction(share), clients, days)
+        Threshold(Fraction(share), clients, days)
 
 
 def test_a_clock_of_another_zone_has_the_same_days() -> None:
@@ -174,5 +187,5 @@ def test_a_clock_of_another_zone_has_the_same_days() -> None:
 
     what = [*week(1, 10), *week(2, 12_000)]
     there: datetime = NOW.astimezone(timezone(timedelta(hours=13)))
-    field = measured(Field((OLD, RECENT)), what, TIMING, there, ENOUGH)
-    assert field.versions[0].gone == TODAY
+    field = measured(DeployedVersions((OLD, RECENT)), what, TIMING, there, ENOUGH)
+    assert field.versions[0].negligible_since == TODAY

@@ -8,7 +8,7 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin.pins import HostPattern, State
-from certpin.rotation import NEXT_BACKUP, Past, Plan, Situation, plan
+from certpin.rotation import NEXT_BACKUP, PinHistory, Plan, Situation, plan
 from tests.rotation._situations import (
     DAY,
     NOW,
@@ -81,7 +81,7 @@ def test_a_date_that_is_fixed_already_counts_from_nothing() -> None:
 
 
 def test_a_version_that_waits_is_pushed_first_and_the_date_counts_from_there() -> None:
-    waiting = version(2, ABC, ago=30 * DAY, waiting=True)
+    waiting = version(2, ABC, ago=30 * DAY, pending=True)
     made = to("c", ABC, versions=(OUT, waiting))
     assert acts(made)[:3] == [("push", 2), ("activate", pin("c")), ("serve", pin("c"))]
     activate = made.steps[1]
@@ -89,7 +89,7 @@ def test_a_version_that_waits_is_pushed_first_and_the_date_counts_from_there() -
 
 
 def test_where_one_waits_and_another_follows_the_date_counts_from_the_latter() -> None:
-    made = to("new", ABC, versions=(OUT, version(2, ABC, ago=30 * DAY, waiting=True)))
+    made = to("new", ABC, versions=(OUT, version(2, ABC, ago=30 * DAY, pending=True)))
     assert acts(made)[:3] == [("push", 2), ("stage", pin("new")), ("publish", 3)]
     assert made.steps[3].counts_from == 3
 
@@ -133,7 +133,7 @@ def test_where_a_compromised_key_is_served_its_backup_comes_first() -> None:
 @pytest.mark.parametrize(
     ("fields", "invariant"),
     [
-        ({"past": Past(compromised=frozenset({pin("b")}))}, "compromised"),
+        ({"past": PinHistory(compromised=frozenset({pin("b")}))}, "compromised"),
         ({"states": {**ABC, "b": "removed"}}, "compromised"),
         ({"versions": ()}, "adopted"),
         ({"seen": (sighting("other"),)}, "served-chain"),
@@ -144,23 +144,23 @@ def test_where_a_compromised_key_is_served_its_backup_comes_first() -> None:
 def test_what_is_impossible_is_said_with_its_reason(fields: Any, invariant: str) -> None:
     made = to("b", **fields)
     assert not made.possible
-    assert made.breaches[0].invariant == invariant
-    assert made.breaches[0].fix
+    assert made.violations[0].invariant == invariant
+    assert made.violations[0].fix
 
 
 def test_a_binary_that_never_ends_makes_a_new_key_impossible_after_it_is_published() -> None:
     made = to("new", versions=(bundled(1, AB, ago=40 * DAY, clients=3), version(2, AB, ago=DAY)))
     assert [act for act, _ in acts(made)] == ["stage", "publish"]
-    assert made.breaches[0].invariant == "adopted"
-    assert "certpin rotate ended" in made.breaches[0].fix
+    assert made.violations[0].invariant == "adopted"
+    assert "certpin rotate ended" in made.violations[0].fix
 
 
 def test_a_policy_that_the_draft_does_not_have_is_told() -> None:
-    with pytest.raises(ConfigError, match=r"no policy of the name other\.example"):
+    with pytest.raises(ConfigError, match=r"no policy with the name other\.example"):
         Situation(
             pin_set(AB),
             HostPattern.parse("other.example"),
-            situation(pin_set(AB)).field,
+            situation(pin_set(AB)).deployed,
             (),
             TIMING,
             NOW,

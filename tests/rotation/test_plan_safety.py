@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from certpin.pins import HostPin, PinSet
-from certpin.rotation import Field, Plan, Situation, Step, Timing, Version, plan
+from certpin.rotation import DeployedVersions, Plan, Situation, Step, Timing, Version, plan
 from tests.rotation._model import Fleet, Held
 from tests.rotation._situations import HOUR, NOW, PATTERN, pin, policy, sighting
 
@@ -41,7 +41,7 @@ def situations(draw: st.DrawFn) -> Situation:
     draft = replace(latest, pins=(*latest.pins, *(e for e in extra if e.pin not in known)))
     seen = tuple(sighting(SERVED, vantage=str(at)) for at in range(draw(st.integers(1, 2))))
     pins = PinSet("bank", len(versions), (draft,))
-    return Situation(pins, PATTERN, Field(tuple(versions)), seen, timing, NOW)
+    return Situation(pins, PATTERN, DeployedVersions(tuple(versions)), seen, timing, NOW)
 
 
 _NAMES = st.sampled_from(OTHERS)
@@ -76,7 +76,7 @@ def fleet_of(situation: Situation) -> Fleet:
             each.ended,
             each.pins.policies[0].expires,
         )
-        for each in situation.field.versions
+        for each in situation.deployed.versions
     ]
     return Fleet(situation.timing.adopt, {pin(SERVED)}, versions)
 
@@ -138,8 +138,8 @@ def test_who_follows_a_plan_locks_nobody_out_at_any_moment(
     situation: Situation, to: str, delays: list[int]
 ) -> None:
     made = plan(situation, pin(to))
-    assert made.steps or made.breaches
-    event("possible" if made.possible else made.breaches[0].invariant)
+    assert made.steps or made.violations
+    event("possible" if made.possible else made.violations[0].invariant)
     worker = operator(situation)
     if not made.possible and not made.steps:
         return
@@ -204,7 +204,7 @@ def test_an_old_key_that_goes_before_the_servers_have_changed_locks_a_client_out
 def the_plan() -> tuple[Situation, Plan]:
     entry = [HostPin(pin(SERVED)), HostPin(pin("spare"), "backup", "published")]
     pins = PinSet("bank", 1, (policy(entry),))
-    field = Field((Version(pins, fetched=NOW - HOUR),))
+    field = DeployedVersions((Version(pins, fetched=NOW - HOUR),))
     known = Situation(pins, PATTERN, field, (sighting(SERVED),), Timing(), NOW)
     return known, plan(known, pin("next"))
 

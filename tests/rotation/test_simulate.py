@@ -17,7 +17,13 @@ from certpin.pins import HostPin
 from certpin.rotation import Situation, Step, Timing, Version, plan
 from certpin.rotation.simulate import simulate
 from certpin.rotation.simulate_fleet import Fleet
-from certpin.rotation.simulate_script import MOST_STEPS, Dated, dated, moved, script
+from certpin.rotation.simulate_script import (
+    MAX_STEPS,
+    DatedStep,
+    build_script,
+    dated_steps,
+    moved_steps,
+)
 from certpin.rotation.timing import LONGEST
 from tests.rotation._situations import (
     DAY,
@@ -67,10 +73,10 @@ def fleets(draw: st.DrawFn, timing: Timing, story: Script) -> Fleet:
     )
 
 
-def the_plan() -> tuple[Situation, tuple[Dated, ...]]:
+def the_plan() -> tuple[Situation, tuple[DatedStep, ...]]:
     """A new key is published, served, and the old one goes: steps 2, 4 and 7."""
     now = known(BEFORE.pins, BEFORE, seen=(sighting("served"),))
-    steps = dated(plan(now, pin("next")).steps, NOW)
+    steps = dated_steps(plan(now, pin("next")).steps, NOW)
     acts = ["stage", "publish", "activate", "serve", "retire", "remove", "publish"]
     assert [each.step.act for each in steps] == acts
     return now, steps
@@ -78,7 +84,7 @@ def the_plan() -> tuple[Situation, tuple[Dated, ...]]:
 
 def tried(moves: dict[int, timedelta], fleet: Fleet) -> Simulation:
     now, steps = the_plan()
-    return simulate(script(now, moved(steps, moves)), fleet)
+    return simulate(build_script(now, moved_steps(steps, moves)), fleet)
 
 
 def causes(outcome: Simulation) -> dict[tuple[str, int | None], int]:
@@ -93,7 +99,7 @@ USUAL = Fleet(1000, TIMING)
 def test_a_plan_locks_out_nobody(situation: Situation, to: str, data: st.DataObject) -> None:
     made = plan(situation, pin(to))
     assume(made.possible)
-    story = script(situation, dated(made.steps, situation.now))
+    story = build_script(situation, dated_steps(made.steps, situation.now))
     fleet = data.draw(fleets(situation.timing, story))
     ends = [each.end for each in (*story.releases, *story.binaries) if each.end]
     story = replace(story, until=min([story.until, *ends]))  # a plan says nothing of later
@@ -108,14 +114,14 @@ def test_a_key_that_is_served_before_its_date_locks_out_the_slowest(
     situation: Situation, to: str, data: st.DataObject
 ) -> None:
     made = plan(situation, pin(to))
-    steps = dated(made.steps, situation.now)
+    steps = dated_steps(made.steps, situation.now)
     early = [each for each in steps if each.step.act == "serve" and each.at > situation.now]
-    out = [each.fetched for each in situation.field.versions if each.fetched]
+    out = [each.fetched for each in situation.deployed.versions if each.fetched]
     # Of two that went out in one moment nobody holds the first; the planner waits for it.
     assume(made.possible and early and len(out) == len(set(out)))
     room = int((early[0].at - situation.now) / MOMENT)
     back = data.draw(st.integers(1, room)) * MOMENT
-    story = script(situation, moved(steps, {early[0].number: -back}))
+    story = build_script(situation, moved_steps(steps, {early[0].number: -back}))
     fleet = Fleet(1, situation.timing, stragglers=Fraction(1))
     outcome = simulate(story, fleet)
     assert outcome.locked_out == 1
@@ -132,8 +138,8 @@ def _stories(situation: Situation, draw: st.DataObject) -> Script:
         act = draw.draw(st.sampled_from(ACTS))
         key = pin(draw.draw(st.sampled_from(["served", *OTHERS])))
         at = situation.now + draw.draw(st.integers(0, 1500)) * HOUR
-        steps.append(Dated(number, Step(act, None if act == "publish" else key), at))
-    return script(situation, steps)
+        steps.append(DatedStep(number, Step(act, None if act == "publish" else key), at))
+    return build_script(situation, steps)
 
 
 @pytest.mark.slow
@@ -143,7 +149,7 @@ def test_it_is_what_one_client_after_the_other_comes_to(
     situation: Situation, data: st.DataObject
 ) -> None:
     """Short stories only: the slow fleet is slow."""
-    assume(situation.field.alive(situation.now, situation.timing))
+    assume(situation.deployed.alive(situation.now, situation.timing))
     assume(situation.timing.adopt <= 40 * DAY)
     story = _stories(situation, data)
     assume(story.until <= 120 * 24 * 3600)
@@ -166,7 +172,7 @@ def _several_at_once(story: Script) -> bool:
 
 def test_the_same_seed_makes_the_same_fleet_whatever_the_chunk() -> None:
     now, steps = the_plan()
-    story = script(now, moved(steps, {4: -5 * DAY}))
+    story = build_script(now, moved_steps(steps, {4: -5 * DAY}))
     once = simulate(story, USUAL)
     assert 0 < once.locked_out < USUAL.clients
     assert all(simulate(story, USUAL, chunk=chunk) == once for chunk in (1, 7, 999, 1000, 10**6))
@@ -218,10 +224,10 @@ def test_a_binary_without_the_key_is_locked_out_to_the_end() -> None:
     old = bundled(1, {"served": "active", "spare": "published"}, ago=90 * DAY)
     new = version(2, {"served": "active", "spare": "published"}, ago=80 * DAY)
     now = known(new.pins, old, new, seen=(sighting("served"),))
-    steps = [Dated(1, Step("stage", pin("next")), NOW), Dated(2, Step("publish"), NOW)]
-    steps.append(Dated(3, Step("serve", pin("next")), NOW + 20 * DAY))
+    steps = [DatedStep(1, Step("stage", pin("next")), NOW), DatedStep(2, Step("publish"), NOW)]
+    steps.append(DatedStep(3, Step("serve", pin("next")), NOW + 20 * DAY))
     fleet = replace(USUAL, binaries=((1, Fraction(1, 4)),))
-    outcome = simulate(script(now, steps), fleet)
+    outcome = simulate(build_script(now, steps), fleet)
     assert outcome.locked_out == 250
     assert {hour.held[1] for hour in outcome.hours} == {outcome.locked_out}
     assert outcome.hours[-1].locked_out == outcome.locked_out
@@ -237,7 +243,7 @@ def test_clients_of_a_binary_are_counted_and_a_few_are_one() -> None:
 def test_pins_that_end_are_a_cause_of_their_own() -> None:
     held = pin_set({"served": "active", "spare": "published"}, 1, expires=NOW + 5 * DAY)
     now = known(held, Version(held, fetched=NOW - 90 * DAY), seen=(sighting("served"),))
-    outcome = simulate(script(now, []), USUAL)
+    outcome = simulate(build_script(now, []), USUAL)
     assert causes(outcome) == {("expiry", None): 1000}
     assert outcome.lockouts[0].first == NOW + 5 * DAY
     assert outcome.lockouts[0].cause.version == 1
@@ -247,8 +253,8 @@ def test_pins_that_end_are_blamed_on_the_version_that_is_held() -> None:
     """Both versions end in one moment; nobody has got the later one yet."""
     held = pin_set({"served": "active", "spare": "published"}, 1, expires=NOW + 5 * DAY)
     now = known(held, Version(held, fetched=NOW - 90 * DAY), seen=(sighting("served"),))
-    later = [Dated(1, Step("publish"), NOW + 6 * DAY)]
-    (lockout,) = simulate(script(now, later), USUAL).lockouts
+    later = [DatedStep(1, Step("publish"), NOW + 6 * DAY)]
+    (lockout,) = simulate(build_script(now, later), USUAL).lockouts
     assert (lockout.cause.event, lockout.cause.version, lockout.clients) == ("expiry", 1, 1000)
 
 
@@ -257,14 +263,14 @@ def test_of_two_leaves_that_are_active_each_may_be_served() -> None:
     entries = (*held.policies[0].pins, HostPin(pin("other"), "leaf", "active"))
     held = replace(held, policies=(replace(held.policies[0], pins=entries),))
     now = known(held, Version(held, fetched=NOW - 90 * DAY))
-    steps = [Dated(1, Step("remove", pin("served")), NOW), Dated(2, Step("publish"), NOW)]
-    assert causes(simulate(script(now, steps), USUAL)) == {("publish", 2): 1000}
+    steps = [DatedStep(1, Step("remove", pin("served")), NOW), DatedStep(2, Step("publish"), NOW)]
+    assert causes(simulate(build_script(now, steps), USUAL)) == {("publish", 2): 1000}
     intermediate = tuple(
         replace(each, role="intermediate") if each.pin == pin("other") else each for each in entries
     )
     under = replace(held, policies=(replace(held.policies[0], pins=intermediate),))
     now = known(under, Version(under, fetched=NOW - 90 * DAY))
-    assert causes(simulate(script(now, steps), USUAL)) == {}
+    assert causes(simulate(build_script(now, steps), USUAL)) == {}
 
 
 def test_two_binaries_of_one_number_are_not_counted_twice() -> None:
@@ -272,56 +278,56 @@ def test_two_binaries_of_one_number_are_not_counted_twice() -> None:
     fetched = version(2, PINS, ago=80 * DAY)
     now = known(fetched.pins, one, two, fetched, seen=(sighting("served"),))
     fleet = replace(USUAL, binaries=((1, Fraction(1, 2)),))
-    for hour in simulate(script(now, []), fleet).hours:
+    for hour in simulate(build_script(now, []), fleet).hours:
         assert sum(hour.held.values()) == USUAL.clients
 
 
 def _waiting() -> Situation:
     """Version 2, with the next key, is signed and not pushed."""
-    new = version(2, MORE, ago=10 * DAY, waiting=True)
+    new = version(2, MORE, ago=10 * DAY, pending=True)
     return known(new.pins, BEFORE, new, seen=(sighting("served"),))
 
 
 def test_what_waits_is_out_when_it_is_pushed() -> None:
     steps = [
-        Dated(1, Step("push"), NOW + DAY),
-        Dated(2, Step("serve", pin("next")), NOW + 11 * DAY),
+        DatedStep(1, Step("push"), NOW + DAY),
+        DatedStep(2, Step("serve", pin("next")), NOW + 11 * DAY),
     ]
-    assert simulate(script(_waiting(), steps), WORST).locked_out == 0
+    assert simulate(build_script(_waiting(), steps), WORST).locked_out == 0
     early = replace(steps[1], at=NOW + 10 * DAY)
-    assert simulate(script(_waiting(), [steps[0], early]), WORST).locked_out == 1000
+    assert simulate(build_script(_waiting(), [steps[0], early]), WORST).locked_out == 1000
 
 
 def test_a_push_behind_a_later_version_reaches_nobody() -> None:
-    steps = [Dated(1, Step("publish"), NOW), Dated(2, Step("push"), NOW + DAY)]
-    outcome = simulate(script(_waiting(), steps), USUAL)
+    steps = [DatedStep(1, Step("publish"), NOW), DatedStep(2, Step("push"), NOW + DAY)]
+    outcome = simulate(build_script(_waiting(), steps), USUAL)
     assert {number for hour in outcome.hours for number in hour.held} == {1, 3}
 
 
 def test_a_push_of_nothing_is_told() -> None:
-    twice = [Dated(1, Step("push"), NOW), Dated(2, Step("push"), NOW + DAY)]
-    with pytest.raises(InputError, match="no version waits for it"):
-        script(_waiting(), twice)
+    twice = [DatedStep(1, Step("push"), NOW), DatedStep(2, Step("push"), NOW + DAY)]
+    with pytest.raises(InputError, match="no version to push"):
+        build_script(_waiting(), twice)
     now, _ = the_plan()
-    with pytest.raises(InputError, match="no version waits for it"):
-        script(now, twice[:1])
+    with pytest.raises(InputError, match="no version to push"):
+        build_script(now, twice[:1])
 
 
 def test_a_simulation_that_would_not_end_is_not_begun() -> None:
     now, _ = the_plan()
-    far = Dated(1, Step("publish"), NOW + LONGEST - TIMING.adopt)
-    assert script(now, [far]).until == (LONGEST + DAY) / MOMENT
-    with pytest.raises(InputError, match="go on for more than 3650d"):
-        script(now, [replace(far, at=far.at + MOMENT)])
-    many = [Dated(number, Step("publish"), NOW) for number in range(MOST_STEPS + 1)]
+    far = DatedStep(1, Step("publish"), NOW + LONGEST - TIMING.adopt)
+    assert build_script(now, [far]).until == (LONGEST + DAY) / MOMENT
+    with pytest.raises(InputError, match="take more than 3650d"):
+        build_script(now, [replace(far, at=far.at + MOMENT)])
+    many = [DatedStep(number, Step("publish"), NOW) for number in range(MAX_STEPS + 1)]
     with pytest.raises(InputError, match="501 steps are too many"):
-        script(now, many)
+        build_script(now, many)
 
 
 def test_each_chunk_is_told_when_it_is_done() -> None:
     now, steps = the_plan()
     done: list[None] = []
-    simulate(script(now, steps), USUAL, chunk=300, done=lambda: done.append(None))
+    simulate(build_script(now, steps), USUAL, chunk=300, done=lambda: done.append(None))
     assert len(done) == 4
 
 
@@ -329,9 +335,9 @@ def test_each_chunk_is_told_when_it_is_done() -> None:
 def test_memory_does_not_grow_with_the_clients_nor_without_bound_with_the_steps() -> None:
     """Ten years, as many steps as there may be, and three times as many clients."""
     now, _ = the_plan()
-    apart = (LONGEST - TIMING.adopt) / MOST_STEPS
-    steps = [Dated(at, Step("publish"), NOW + at * apart) for at in range(MOST_STEPS)]
-    story = script(now, steps)
+    apart = (LONGEST - TIMING.adopt) / MAX_STEPS
+    steps = [DatedStep(at, Step("publish"), NOW + at * apart) for at in range(MAX_STEPS)]
+    story = build_script(now, steps)
 
     def peak(clients: int) -> int:
         tracemalloc.start()
@@ -352,15 +358,15 @@ def test_a_compromised_key_locks_out_although_its_authority_is_pinned(out: bool)
     before: dict[str, State] = hurt if out else {"ca": "active", "spare": "published"}
     field = version(1, before, ago=90 * DAY)
     now = known(pin_set(hurt, 2), field, seen=(sighting("leaf", "ca"),))
-    steps = () if out else (Dated(1, Step("publish"), NOW),)
-    found = simulate(script(now, steps), Fleet(10, TIMING))
+    steps = () if out else (DatedStep(1, Step("publish"), NOW),)
+    found = simulate(build_script(now, steps), Fleet(10, TIMING))
     assert found.locked_out == 10
 
 
 def test_where_nobody_looked_the_active_pins_are_served() -> None:
     now = known(BEFORE.pins, BEFORE)
-    early = [Dated(1, Step("remove", pin("served")), NOW), Dated(2, Step("publish"), NOW)]
-    outcome = simulate(script(now, early), USUAL)
+    early = [DatedStep(1, Step("remove", pin("served")), NOW), DatedStep(2, Step("publish"), NOW)]
+    outcome = simulate(build_script(now, early), USUAL)
     assert causes(outcome) == {("publish", 2): 1000}
 
 
@@ -368,8 +374,8 @@ def test_where_nobody_looked_the_active_pins_are_served() -> None:
     ("moves", "problem"),
     [
         ({9: DAY}, "there is no step 9"),
-        ({3: DAY}, "changes nothing that a client sees"),
-        ({4: -11 * DAY}, "before the simulation begins"),
+        ({3: DAY}, "clients don't notice step 3"),
+        ({4: -11 * DAY}, "before the beginning of the simulation"),
     ],
 )
 def test_a_move_that_makes_no_sense_is_told(moves: dict[int, timedelta], problem: str) -> None:
@@ -378,6 +384,6 @@ def test_a_move_that_makes_no_sense_is_told(moves: dict[int, timedelta], problem
 
 
 def test_a_field_of_which_nothing_is_known_is_not_simulated() -> None:
-    steps: Sequence[Dated] = ()
-    with pytest.raises(InputError, match="no version is recorded"):
-        script(known(BEFORE.pins), steps)
+    steps: Sequence[DatedStep] = ()
+    with pytest.raises(InputError, match="no published version is recorded"):
+        build_script(known(BEFORE.pins), steps)

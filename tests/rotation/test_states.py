@@ -9,7 +9,7 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin.pins import State
-from certpin.rotation.states import LINE, TRANSITIONS, may_follow, require
+from certpin.rotation.states import LINE, TRANSITIONS, may_follow, require_transition
 from tests.rotation._situations import pin
 
 STATES: tuple[State, ...] = get_args(State)
@@ -44,9 +44,9 @@ def test_what_is_active_or_was_never_out_is_not_removed(state: State) -> None:
 @pytest.mark.parametrize("state", STATES)
 def test_a_refusal_says_where_the_pin_stands_and_what_comes_first(state: State) -> None:
     if may_follow(state, "active"):
-        require(pin("a"), state, "active")
+        require_transition(pin("a"), state, "active")
         return
     with pytest.raises(ConfigError, match=state.upper()) as caught:
-        require(pin("a"), state, "active")
+        require_transition(pin("a"), state, "active")
     assert caught.value.fix
     assert str(pin("a")) in caught.value.problem

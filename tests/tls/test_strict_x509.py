@@ -16,8 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certpin import PinnedSSLContext, TrustAnchors, UnverifiedChainError
 from certpin.cli.unverified import what_to_do
 from certpin.lab import Authority, Identity
-from certpin.probe import Endpoint, Observation, probe_context
-from certpin.probe.contexts import context_for
+from certpin.probe import ContextCache, Endpoint, Observation, probe_context
 from certpin.x509 import Chain
 from certpin.x509.verifying import STRICT_BY_DEFAULT
 from tests import kit
@@ -124,7 +123,7 @@ def test_a_swap_to_strict_is_followed(private: tuple[bytes, Identity]) -> None:
 def test_the_probe_is_as_strict_as_clients_are(strict: bool | None) -> None:
     trust = replace(kit.anchors(Authority("Strict")), strict=strict)
     expected = STRICT_BY_DEFAULT if strict is None else strict
-    assert bool(context_for(trust).verify_flags & STRICT) == expected
+    assert bool(ContextCache().get(trust).verify_flags & STRICT) == expected
 
 
 def test_the_commands_name_the_rule(private: tuple[bytes, Identity]) -> None:

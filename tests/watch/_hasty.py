@@ -11,14 +11,14 @@ from certpin.cli.main import main
 from certpin.watch.alerts import look, outbox
 from certpin.watch.collector import jetstream, stream
 from certpin.watch.facts import queue
-from certpin.watch.monitor import link, rounds, settings
+from certpin.watch.monitor import handout, rounds, settings
 from certpin.watch.store import trouble
 
 if __name__ == "__main__":
     look._TERM = rounds._LEAST_LEASE = 9  # seconds that a lease outlasts its holder
     outbox._FIRST = 3  # seconds until a message is sent again that may not have been
-    # Until another one gets the work.
-    stream._ACK_WAIT = link.JOB_PATIENCE = link.RESULT_PATIENCE = 4.0
+    stream._ACK_WAIT = 4.0  # until another writer gets the work
+    handout.LEASE = 4  # until another worker does
     trouble._LATELY = 1.0  # until what could not be written is past
     jetstream._PATIENCE = 2.0  # until a message must be stored
     queue._LATE = 7  # seconds until what waits is late

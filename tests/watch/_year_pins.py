@@ -15,7 +15,7 @@ from certpin.lab.authority import new_key
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin
 from certpin.rotation import Event, Timing, format_journal
-from certpin.rotation.history import journal_beside
+from certpin.rotation.history import journal_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +100,7 @@ def write_sets(made: World, folder: Path) -> tuple[Path, ...]:
     for name, hosts in made.names.items():
         path = folder / f"{name}.toml"
         path.write_text(_toml(name, 12, _policies(made, hosts, 12)), encoding="utf-8")
-        journal_beside(path).write_text(format_journal(_events(made, name, hosts, path)), "utf-8")
+        journal_path(path).write_text(format_journal(_events(made, name, hosts, path)), "utf-8")
         paths.append(path)
     return tuple(paths)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = ROOT / "examples/watch"
 DOCS = ROOT / "docs"
-UNIT = EXAMPLES / "systemd/certpin-watch.service"
+UNITS = sorted((EXAMPLES / "systemd").glob("*.service"))
 COMPOSE = EXAMPLES / "compose.yaml"
 KUBERNETES = sorted((EXAMPLES / "kubernetes").glob("*.yaml"))
 PAGES = [
@@ -79,7 +79,9 @@ def _in_lines(text: str) -> Iterator[list[str]]:
 
 
 def _calls() -> Iterator[tuple[str, list[str]]]:
-    yield from ((UNIT.name, words) for words in _in_lines(UNIT.read_text(encoding="utf-8")))
+    for unit in UNITS:
+        text = unit.read_text(encoding="utf-8")
+        yield from ((unit.name, words) for words in _in_lines(text))
     (command,) = re.findall(r"CMD (\[.*\])", (EXAMPLES / "Dockerfile").read_text(encoding="utf-8"))
     yield "Dockerfile", yaml.safe_load(command)
     for name, service in _documents(COMPOSE)[0]["services"].items():
@@ -107,8 +109,7 @@ def _blocks(page: Path, *kinds: str) -> list[str]:
     return found + (re.findall(r"(?m)^    ((?:.* )?certpin .*)$", bare) if "" in kinds else [])
 
 
-def test_every_call_of_certpin_is_one_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CERTPIN_NATS", "file:/etc/certpin/nats-url")  # as a page has it in front
+def test_every_call_of_certpin_is_one_that_there_is() -> None:
     calls = list(_calls())
     assert len({place for place, _ in calls}) > 12  # the unit, each container, the pages
     for place, words in calls:
@@ -120,9 +121,9 @@ def test_every_call_of_certpin_is_one_that_there_is(monkeypatch: pytest.MonkeyPa
 
 def test_a_call_that_there_is_not_would_be_seen() -> None:
     with pytest.raises(click.NoSuchOption):
-        parse(["watch", "worker", "--vantage", "zurich", "--nats", "env:NATS", "--surprise"])
+        parse(["watch", "worker", "--url", "https://watch.bank.example", "--surprise"])
     with pytest.raises(click.MissingParameter):
-        parse(["watch", "worker"])
+        parse(["watch", "token", "add"])
 
 
 @pytest.mark.parametrize("name", ["watch.toml", "cluster.toml"])
@@ -217,7 +218,7 @@ def test_the_variables_of_the_settings_are_those_that_containers_get() -> None:
     service = _documents(COMPOSE)[0]["services"]["serve"]
     assert set(service["environment"]) == wanted == set(SECRETS)
     workers = [s for n, s in _documents(COMPOSE)[0]["services"].items() if "worker" in n]
-    assert [set(each["environment"]) for each in workers] == [{"NATS"}]
+    assert [set(each["environment"]) for each in workers] == [{"CERTPIN_WATCH_TOKEN"}]
     assert [each for each in workers if "volumes" in each] == []
 
 
@@ -235,30 +236,30 @@ def test_kubernetes_names_what_the_page_creates_and_writes_to_no_disk() -> None:
     assert all(m["readOnly"] for each in containers for m in each.get("volumeMounts", []))
 
 
-def test_every_vantage_of_a_worker_is_one_of_the_settings() -> None:
+def test_the_location_of_each_token_is_one_of_the_settings() -> None:
     vantages = re.search(r"vantages = (\[.*\])", (EXAMPLES / "cluster.toml").read_text())
     assert vantages
-    found = [words for place, words in _calls() if place.startswith(("compose", "kubernetes"))]
-    used = {words[words.index("--vantage") + 1] for words in found if "--vantage" in words}
+    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    used = set(re.findall(r"token add zurich-a --worker (\S+?)[\s`]", page))
     assert used == set(yaml.safe_load(vantages[1])) - {"local"}
 
 
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
-    text = UNIT.read_text(encoding="utf-8")
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_systemd_takes_the_unit(unit: Path, tmp_path: Path) -> None:
+    text = unit.read_text(encoding="utf-8")
     program = Path(sys.executable)
-    own = tmp_path / UNIT.name
+    own = tmp_path / unit.name
     own.write_text(text.replace("/opt/certpin/bin/certpin", str(program)))
     argv: list[str | Path] = [require("systemd-analyze", "systemd"), "verify", "--man=no", own]
     done = subprocess.run(argv, capture_output=True, check=False)
-    said = [line for line in done.stderr.decode().splitlines() if UNIT.name in line]
+    said = [line for line in done.stderr.decode().splitlines() if unit.name in line]
     assert (said, done.returncode) == ([], 0)
 
 
 def test_nats_takes_its_configuration() -> None:
     program = Path(sys.executable).with_name("nats-server")
     argv = [str(program), "-t", "-c", str(EXAMPLES / "nats.conf")]
-    passwords = dict.fromkeys(("NATS_PASSWORD", "NATS_ZURICH_PASSWORD"), "letters4and9digits")
-    environment = {**os.environ, **passwords}
+    environment = {**os.environ, "NATS_PASSWORD": "letters4and9digits"}
     done = subprocess.run(argv, capture_output=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     del environment["NATS_PASSWORD"]

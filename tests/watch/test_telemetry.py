@@ -10,11 +10,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.instrumentation._semconv import _OpenTelemetrySemanticConventionStability
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
@@ -39,9 +41,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from starlette.types import Receive, Scope, Send
+
     from certpin.watch.store import Store
 
 SECRET = "Bearer otel-0123456789"
+_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
@@ -106,63 +111,121 @@ def attributes(span: Any) -> dict[str, Any]:
     return {each.key: each.value.string_value or each.value.int_value for each in span.attributes}
 
 
-def boom(request: object) -> PlainTextResponse:
-    raise ValueError(f"secret {request}")
-
-
 def fine(request: object) -> PlainTextResponse:
     del request
     return PlainTextResponse("fine")
 
 
-def test_requests_work_and_counters_reach_the_collector(
+# All that any span may have, by its name. What is not here may not be sent.
+_ALLOWED: dict[str, dict[str, set[Any]]] = {
+    "certpin.request": {
+        "http.request.method": {"GET", "POST", "_OTHER"},
+        "http.response.status_code": {200, 204, 403, 404, 421},
+        "http.route": {"/hosts/{name}", "/api/v1/chains/{digest}", "/reports", "/healthz", "other"},
+    },
+    "certpin.batch": {"certpin.batch.size": {12}},
+    "certpin.probe": {"certpin.vantage": {"eu"}},
+}
+_HIDDEN = "hidden-0123456789"
+
+
+def assert_allowed(*hidden: str) -> None:
+    """Check every part of every span that was sent, and that no body has these words."""
+    for span in Receiver.all_spans():
+        allowed = _ALLOWED[span.name]
+        for name, found in attributes(span).items():
+            assert found in allowed[name], (span.name, name, found)
+        assert (list(span.events), list(span.links)) == ([], [])
+        assert (span.trace_state, span.parent_span_id, span.status.message) == ("", b"", "")
+    for _, _, body in Receiver.came:
+        assert not [word for word in hidden if word.encode() in body]
+
+
+def test_work_and_counters_reach_the_collector(
     endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_SECRET", f"authorization={SECRET}")
     counters = Counters()
-    stop = telemetry.start(settings(endpoint=endpoint, headers="env:OTEL_SECRET"), counters)
-    app = telemetry.TelemetryMiddleware(
-        Starlette(routes=[Route("/hosts/{name}", fine), Route("/boom", boom)])
-    )
-    client = TestClient(app, raise_server_exceptions=False)
-    client.get("/hosts/private.example?token=hidden", headers={"x-report": "hidden"})
-    with telemetry.span("certpin.batch", batch_size=12, body="hidden"):
-        counters.stored(12, 0.01)
-    with pytest.raises(OSError, match="hidden"), telemetry.span("certpin.probe", vantage="eu"):
-        raise OSError("hidden")
-    counters.answered(202, 0.003)
-    stop()
+    told = settings(endpoint=endpoint, headers="env:OTEL_SECRET")
+    with telemetry.begun(told, counters):
+        with telemetry.span("certpin.batch", batch_size=12, body=_HIDDEN):
+            counters.stored(12, 0.01)
+        with pytest.raises(OSError, match="hidden"), telemetry.span("certpin.probe", vantage="eu"):
+            raise OSError(_HIDDEN)
+        counters.answered(202, 0.003)
     spans = Receiver.spans()
-    assert attributes(spans["certpin.request"]) == {
-        "http.request.method": "GET",
-        "http.route": "other",
-        "http.response.status_code": 200,
-    }
     assert attributes(spans["certpin.batch"]) == {"certpin.batch.size": 12}
     assert (spans["certpin.probe"].status.code, spans["certpin.probe"].status.message) == (2, "")
     metrics = Receiver.metrics()
     assert metrics["certpin_collector_requests"].sum.data_points[0].as_int == 1
     assert metrics["certpin_collector_batch_size"].histogram.data_points[0].sum == 12
-    bodies = b"".join(body for _, _, body in Receiver.came)
-    for word in (b"hidden", b"private.example", b"otel-0123456789"):
-        assert word not in bodies
+    assert_allowed(_HIDDEN, "otel-0123456789")
     assert all(headers["authorization"] == SECRET for _, headers, _ in Receiver.came)
 
 
-def test_a_request_is_told_by_its_route_and_not_by_its_path(
+@pytest.mark.parametrize("names", ["", "http", "http/dup"])
+def test_a_span_has_nothing_of_a_request_but_method_route_and_status(
+    endpoint: str, names: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever OpenTelemetry's own variables ask the instrumentation to record."""
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", names)
+    monkeypatch.setattr(_OpenTelemetrySemanticConventionStability, "_initialized", False)
+    for way in ("REQUEST", "RESPONSE"):
+        monkeypatch.setenv(f"OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_{way}", ".*")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["query_string"] == f"token={_HIDDEN}".encode(), "the application gets all"
+        telemetry.name_route(scope, "/hosts/{name}")
+        body = await Request(scope, receive).body()
+        assert body == _HIDDEN.encode()
+        if scope["method"] == "POST":
+            raise ValueError(_HIDDEN)
+        await PlainTextResponse(body, headers={"set-cookie": _HIDDEN})(scope, receive, send)
+
+    with telemetry.begun(settings(endpoint=endpoint), Counters()) as traced:
+        client = TestClient(
+            traced(app),
+            "http://private.example:8460",
+            raise_server_exceptions=False,
+            client=("192.0.2.77", 50_077),
+        )
+        headers = {"x-report": _HIDDEN, "user-agent": _HIDDEN, "traceparent": _PARENT}
+        for method in ("GET", "POST", "X-HIDDEN"):
+            url = f"/hosts/{_HIDDEN}?token={_HIDDEN}"
+            client.request(method, url, headers=headers, content=_HIDDEN)
+    found = list(Receiver.all_spans())
+    assert [attributes(each) for each in found] == [
+        {
+            "http.request.method": "GET",
+            "http.route": "/hosts/{name}",
+            "http.response.status_code": 200,
+        },
+        {"http.request.method": "POST", "http.route": "/hosts/{name}"},
+        {
+            "http.request.method": "_OTHER",
+            "http.route": "/hosts/{name}",
+            "http.response.status_code": 200,
+        },
+    ]
+    assert [each.status.code for each in found] == [0, 2, 0]
+    assert_allowed(_HIDDEN, "private.example", "192.0.2.77", "50077", "X-HIDDEN", _PARENT[3:35])
+    assert not [name for name in Receiver.metrics() if name.startswith("http")]
+
+
+def test_a_request_is_named_by_its_route_and_not_by_its_path(
     endpoint: str, sqlite_store: Store
 ) -> None:
-    stop = telemetry.start(settings(endpoint=endpoint), Counters())
     whole = application(world.watch(sqlite_store), PlainTextResponse("fine"), Condition())
-    client = TestClient(telemetry.TelemetryMiddleware(whole), "http://127.0.0.1:8460")
-    paths = ("/hosts/a.example", "/api/v1/chains/00", "/reports/a", "/healthz", "/no/a.example")
-    for path in paths:
-        client.get(path)
-    client.post("/hosts/a.example", headers={"origin": "http://evil.example"})  # refused
-    stop()
+    with telemetry.begun(settings(endpoint=endpoint), Counters()) as traced:
+        client = TestClient(traced(whole), "http://127.0.0.1:8460")
+        paths = ("/hosts/a.example", "/api/v1/chains/00", "/reports/a", "/healthz", "/no/a.example")
+        for path in paths:
+            client.get(path)
+        client.post("/hosts/a.example", headers={"origin": "http://evil.example"})  # refused
     routes = [attributes(each)["http.route"] for each in Receiver.all_spans()]
     named = ["/hosts/{name}", "/api/v1/chains/{digest}", "/reports", "/healthz", "other"]
     assert routes == [*named, "/hosts/{name}"]
+    assert_allowed("a.example", "evil.example", "127.0.0.1")
 
 
 @pytest.mark.slow
@@ -184,21 +247,20 @@ def test_a_writer_beside_the_service_sends_what_it_counts(endpoint: str, tmp_pat
     assert "certpin.batch" in Receiver.spans()
 
 
-def test_who_calls_joins_no_trace(endpoint: str) -> None:
-    stop = telemetry.start(settings(endpoint=endpoint), Counters())
-    app = telemetry.TelemetryMiddleware(Starlette(routes=[Route("/", fine)]))
-    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    TestClient(app).get("/", headers={"traceparent": parent})
-    stop()
+def test_a_client_joins_no_trace(endpoint: str) -> None:
+    with telemetry.begun(settings(endpoint=endpoint), Counters()) as traced:
+        app = traced(Starlette(routes=[Route("/", fine)]))
+        TestClient(app).get("/", headers={"traceparent": _PARENT})
     span = Receiver.spans()["certpin.request"]
-    assert (span.parent_span_id, span.trace_id.hex() in parent) == (b"", False)
+    assert (span.parent_span_id, span.trace_id.hex() in _PARENT) == (b"", False)
 
 
 def test_nothing_is_sent_where_nothing_is_sampled(endpoint: str) -> None:
-    stop = telemetry.start(settings(endpoint=endpoint, sampling=0), Counters())
-    with telemetry.span("certpin.probe"):
+    with (
+        telemetry.begun(settings(endpoint=endpoint, sampling=0), Counters()),
+        telemetry.span("certpin.probe"),
+    ):
         pass
-    stop()
     assert Receiver.spans() == {}
 
 
@@ -206,11 +268,9 @@ def test_without_an_endpoint_nothing_of_it_is_loaded() -> None:
     program = """
 import sys
 from certpin.watch import settings, telemetry
-from certpin.watch.metrics.counters import COUNTERS
-stop = telemetry.start(telemetry.Settings(), COUNTERS)
-with telemetry.span("certpin.probe") as note:
+with telemetry.begun(telemetry.Settings()) as traced, telemetry.span("certpin.probe") as note:
     note(outcome="verified")
-stop()
+    assert traced(print) is print
 print(any(name.startswith("opentelemetry") for name in sys.modules))
 """
     done = subprocess.run(

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 EXAMPLES = Path(__file__).parent.parent.parent / "examples/watch"
 HOST = "api.bank.example"
 _PATIENCE = 60.0
-_WORKER = ("watch", "worker", "--vantage", "zurich", "--nats", "env:NATS")
 _MORE = """
 [[monitor.host]]
 name = "{host}"
@@ -59,7 +58,6 @@ def _settings(folder: Path, port: int) -> Path:
 def nats_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server with the configuration of the example: nobody comes in without the password."""
     monkeypatch.setenv("NATS_PASSWORD", "letters4and9digits")
-    monkeypatch.setenv("NATS_ZURICH_PASSWORD", "another9for4it")
     text = (EXAMPLES / "nats.conf").read_text(encoding="utf-8")
     port, path = free_port(), tmp_path / "nats.conf"
     assert "store_dir: /data" in text
@@ -125,18 +123,22 @@ def test_service_writer_and_worker_work_together(
     words = ("watch", "token", "add", "test", "--scope", "read", "--json")
     made, _ = program(*words, *where, env=env).communicate()
     token = json.loads(made)["token"]
+    words = ("watch", "token", "add", "zurich-a", "--worker", "zurich", "--json")
+    made, _ = program(*words, *where, env=env).communicate()
+    worker = {"CERTPIN_WATCH_TOKEN": json.loads(made)["token"]}
 
     health = free_port(), free_port()  # of the writer, and of the worker
+    url = f"http://127.0.0.1:{port}"
     with ExitStack() as ending:
         commands: list[tuple[str | Path, ...]] = [
             ("serve", *where),
             ("watch", "writer", *where, "--listen", f"127.0.0.1:{health[0]}"),
-            (*_WORKER, "--listen", f"127.0.0.1:{health[1]}"),
+            ("watch", "worker", "--url", url, "--listen", f"127.0.0.1:{health[1]}"),
         ]
-        worker = nats_url.replace("certpin:letters4and9digits", "zurich:another9for4it")
+        environments = (env, env, {**os.environ, **worker})  # a worker is told nothing else
         processes = [
-            program(*words, env=env | {"NATS": url}, stdout=None, stderr=None)
-            for words, url in zip(commands, (nats_url, nats_url, worker), strict=True)
+            program(*words, env=each, stdout=None, stderr=None)
+            for words, each in zip(commands, environments, strict=True)
         ]
         for each in processes:
             ending.callback(each.wait)

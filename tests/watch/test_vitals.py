@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from certpin.errors import ConfigError, StoreError
 from certpin.watch.metrics.counters import COUNTERS
+from certpin.watch.monitor.worker import SERVICE
 from certpin.watch.store.failures import store_error
 from certpin.watch.vitals import answering, application
 from certpin.watch.web.health import Condition
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 HERE, ANYWHERE = ("127.0.0.1", 1), ("0.0.0.0", 1)
 
 
-def test_a_worker_is_ready_once_there_is_a_way_to_nats() -> None:
+def test_a_worker_is_ready_once_the_service_answers() -> None:
     there = [False]
-    condition = Condition(needs={"nats": lambda: there[0]})
+    condition = Condition(needs={SERVICE: lambda: there[0]})
     with TestClient(application(ANYWHERE, condition, None)) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
         refused = client.get("/readyz")
-        assert (refused.status_code, refused.json()["wrong"]) == (503, ["nats"])
+        assert (refused.status_code, refused.json()["wrong"]) == (503, ["service"])
         there[0] = True
         assert client.get("/readyz").status_code == 200
 
@@ -64,8 +65,8 @@ def test_it_answers_while_it_works_and_not_where_somebody_else_does() -> None:
             return int(answer.status)
 
     async def work() -> None:
-        async with answering(address) as condition:
-            assert condition.lacking == ["nats"]
+        async with answering(address, need=SERVICE) as condition:
+            assert condition.lacking == ["service"]
             assert await asyncio.to_thread(status) == 200
             with pytest.raises(ConfigError, match="cannot be listened on"):
                 async with answering(address):

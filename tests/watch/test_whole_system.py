@@ -24,6 +24,9 @@ from sqlalchemy import func, select, text
 
 from certpin.errors import StoreError
 from certpin.lab import Authority, LabServer
+from certpin.pins import utc_now
+from certpin.watch.access import tokens
+from certpin.watch.access.roles import worker_scope
 from certpin.watch.store import migrate, open_store
 from certpin.watch.store.tables.alerts import TELLINGS
 from certpin.watch.store.tables.reports import REPORT_GROUPS
@@ -308,9 +311,11 @@ def test_whatever_is_killed_or_cut_each_promised_report_counts_once(  # noqa: PL
                 "serve", "--config", through, "--listen", listen, port=port
             )
         units["writer"] = unit("watch", "writer", "--config", direct)
-        for name in _VANTAGES:
-            words = ("watch", "worker", "--vantage", name, "--nats", f"nats://127.0.0.1:{broker}")
-            units[name] = unit(*words)
+        for name, port in zip(_VANTAGES, ports, strict=True):
+            file = tmp_path / f"token-{name}"
+            file.write_text(_token(store, name))
+            url = f"http://127.0.0.1:{port}"  # each by the service that it reaches
+            units[name] = unit("watch", "worker", "--url", url, "--token-file", file)
         units["network"] = Cut(cable)
         units["clock"] = clock
         for name, small in room.items():
@@ -343,6 +348,12 @@ def test_whatever_is_killed_or_cut_each_promised_report_counts_once(  # noqa: PL
         _until(lambda: not json.loads(_get(ports[0], "/api/v1/status")[1])["queue"]["messages"], "")
         assert _counted(store) == load.acknowledged
         _check_told(store, told, deaths=4)
+
+
+def _token(store: Store, location: str) -> str:
+    scopes = (worker_scope(location),)
+    with store.write() as connection:
+        return tokens.make(connection, location, scopes, by="test", now=utc_now())[1]
 
 
 def _nats(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,7 @@ def add(
     name: str | None,
     backup: Backup,
     known: str | None,
+    strict: bool | None,
     dialling: Dialling,
     as_json: bool,
     **wishes: Any,
@@ -101,8 +103,9 @@ def add(
     from certpin.pins import HostPattern
 
     _refuse_unsafe(backup, **wishes)
-    if dialling.strict is not None and dialling.ca_file is None:
-        option = "--strict-x509" if dialling.strict else "--no-strict-x509"
+    dialling = replace(dialling, strict=strict)
+    if strict is not None and dialling.ca_file is None:
+        option = "--strict-x509" if strict else "--no-strict-x509"
         raise click.UsageError(f"{option} is for a host with its own authority: add --ca-file FILE")
     endpoint = dialling.endpoint(host)
     pattern = HostPattern.parse(endpoint.name)
@@ -231,8 +234,7 @@ def _facts(
 
 def _server_text(policy: HostPolicy) -> str | None:
     """The server that was written, as a command would dial it."""
-    from certpin.probe import join_address
-    from certpin.probe.endpoint import endpoint_at, served_at
+    from certpin.probe import endpoint_at, join_address, served_at
 
     for name, server in served_at(policy) if policy.servers else ():
         return join_address(*endpoint_at(name, server).address)

@@ -11,21 +11,21 @@ import click
 from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
 from certpin.cli.options import json_option, pin_file_option, timeout_option
 from certpin.cli.reply import print_json
-from certpin.cli.servers import contexts_for, ways_options
+from certpin.cli.servers import contexts_for, server_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from certpin.cli.servers import Target, Ways
+    from certpin.cli.servers import ServerOptions, Target
+    from certpin.probe import ContextCache
     from certpin.probe.checkup import Checkup
-    from certpin.probe.contexts import Contexts
 
 
 @click.command()
 @click.argument("pin_file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @pin_file_option
-@ways_options
+@server_options
 @click.option(
     "--days",
     type=click.IntRange(min=0),
@@ -40,7 +40,7 @@ def check(
     ctx: click.Context,
     pin_file: Path | None,
     path: Path,
-    ways: Ways,
+    servers: ServerOptions,
     days: int,
     timeout: float,
     as_json: bool,
@@ -61,7 +61,7 @@ def check(
 
     pins = PinSet.load(pin_file or path)
     now = utc_now()
-    checkups = check_targets(ways.targets(pins), now, days, timeout)
+    checkups = check_targets(servers.targets(pins), now, days, timeout)
     if as_json:
         facts = [checkup_facts(each, now) for each in checkups]
         print_json({"pin_set": pins.name, "version": pins.version, "hosts": facts})
@@ -83,7 +83,7 @@ def check_targets(
 
 def _look(
     target: Target,
-    contexts: Contexts,
+    contexts: ContextCache,
     now: datetime,
     days: int,
     timeout: float,
@@ -103,7 +103,7 @@ def _look(
         )
         return Checkup(policy, error.host, error.port, error=error)
     try:
-        observation = observe(endpoint, contexts.of(policy.trust), patience=timeout)
+        observation = observe(endpoint, contexts.get(policy.trust), timeout=timeout)
     except ProbeError as exc:
         return Checkup(policy, endpoint.name, endpoint.port, error=exc, region=endpoint.region)
     return check_up(policy, observation, now, least_days=days)

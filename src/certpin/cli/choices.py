@@ -28,6 +28,6 @@ CLIENT_SECONDS = 20.0
 # rotation
 CYCLE_DAYS = 7
 DELAYS = {"cdn": "1h", "cache": "1d", "poll": "1d", "opened": "30d", "skew": "1h"}
-MOST_CLIENTS = 1_000_000_000
+MAX_CLIENTS = 1_000_000_000
 USUAL_CLIENTS = 100_000
 USUAL_STRAGGLERS = "1%"

@@ -92,7 +92,7 @@ def _answer(connection: PinnedConnection, request: Request) -> tuple[HTTPRespons
     from http.client import HTTPException
 
     from certpin.errors import PinError
-    from certpin.probe.words import describe
+    from certpin.probe import describe_error
 
     try:
         request.send(connection)
@@ -101,7 +101,7 @@ def _answer(connection: PinnedConnection, request: Request) -> tuple[HTTPRespons
     except PinError:
         raise
     except (OSError, HTTPException) as exc:
-        raise _no_answer(request, describe(exc)) from exc
+        raise _no_answer(request, describe_error(exc)) from exc
     if len(body) > MAX_BODY_BYTES:
         raise _no_answer(request, f"the answer has more than {MAX_BODY_BYTES} bytes")
     if response.length:

@@ -1,4 +1,4 @@
-"""Which key the user means."""
+"""The key that the user names: a pin, a file that contains it, or a URI of a PKCS#11 token."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ from certpin.x509.reader import read
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from certpin.cli.servers import Vantages
+    from certpin.cli.servers import ProbeOptions
     from certpin.pins import HostPolicy, PinSet
     from certpin.x509.signing import Signer
 
-
-KEY_FILE = "key file "  # before the name of a file, in a note
-_ANY_LABEL = "_"  # of no host (RFC 1123 section 2.1), so that no policy has it by its exact name
+KEY_FILE = "key file "  # precedes the name of a file in a note
+_ANY_LABEL = "_"  # not a host name (RFC 1123 section 2.1), so no policy has it as its exact name
 
 
 @dataclass(frozen=True)
-class Aim:
-    """A key. ``note`` is what stands in the pin file, so that it is found again, or nothing.
+class KeyReference:
+    """A key that the user named.
 
-    ``names`` are those of the certificate that it was read from: DNS names and IP addresses.
+    Attributes:
+        note: where the key is, for the pin file; empty for a pin.
+        names: the DNS names and IP addresses of the certificate that it was read from.
     """
 
     pin: Pin
@@ -43,17 +44,20 @@ class Aim:
     names: tuple[str, ...] = ()
 
 
-def aim(text: str) -> Aim:
-    """Read a pin, the first key of a file (KEY, CSR, CERT), or a key on a token.
+def resolve_key(text: str) -> KeyReference:
+    """Read a pin, the first key of a file (a key, CSR or certificate), or a key on a token.
 
-    Raises ``ConfigError`` and ``TokenError``.
+    Raises:
+        ConfigError: the text is none of these.
+        TokenError: the token can't be used.
     """
     if is_token_uri(text):
-        return _on_token(text)
+        with open_key(text, ask_pin) as key:
+            return KeyReference(Pin.of_key(key.half.spki_sha256), f"key {key.uri}")
     path = Path(text)
     try:
         if not path.is_file():
-            return Aim(Pin.parse(text))
+            return KeyReference(Pin.parse(text))
         item = read(read_file(path), ask_passphrase)[0]
     except (OSError, ValueError) as exc:
         problem = exc.problem if isinstance(exc, InputError) else str(exc)
@@ -63,36 +67,37 @@ def aim(text: str) -> Aim:
             "PKCS#11 URI",
         ) from exc
     names = (*item.dns_names, *item.addresses) if isinstance(item, Certificate) else ()
-    return Aim(Pin.of_key(item.spki_sha256), f"{KEY_FILE}{printable(path.name)}", names)
+    return KeyReference(Pin.of_key(item.spki_sha256), f"{KEY_FILE}{printable(path.name)}", names)
 
 
-def _on_token(uri: str) -> Aim:
-    with open_key(uri, ask_pin) as key:
-        return Aim(Pin.of_key(key.half.spki_sha256), f"key {key.uri}")
+def policies_for_step(
+    pins: PinSet, probes: ProbeOptions, key: KeyReference | None
+) -> list[HostPolicy]:
+    """Return the policies that a step is for.
 
+    They are the first of these that exist: the policies that ``--host`` names, those of the hosts
+    in the key's certificate, those with the key's pin, the only policy.
 
-def meant(pins: PinSet, vantages: Vantages, wanted: Aim | None) -> list[HostPolicy]:
-    """The policies that a step is for, of the first kind that there is: those that --host names,
-    those of the hosts that a certificate is for, those with the pin, the only one.
-
-    Raises ``click.UsageError`` where that is not clear.
+    Raises:
+        HostError: a value of ``--host`` is not a host.
+        click.UsageError: none of these exists.
     """
-    if vantages.hosts:
-        return vantages.chosen(pins)
-    if wanted:
-        served = {policy for name in wanted.names for policy in _under(name, pins)}
-        holding = {each for each in pins.policies if wanted.pin in {pin.pin for pin in each.pins}}
-        if chosen := served or holding:
+    if probes.hosts:
+        return probes.selected(pins)
+    if key:
+        certified = {policy for name in key.names for policy in _policies_of_name(name, pins)}
+        holding = {each for each in pins.policies if key.pin in {entry.pin for entry in each.pins}}
+        if chosen := certified or holding:
             return [policy for policy in pins.policies if policy in chosen]
     if len(pins.policies) == 1:
         return list(pins.policies)
-    raise click.UsageError("the file has several hosts: name those that it is for, with --host")
+    raise click.UsageError("the file has several hosts: name those of this step, with --host")
 
 
-def _under(name: str, pins: PinSet) -> Iterator[HostPolicy]:
-    """The policies of the hosts that a name of a certificate stands for (RFC 6125 section 6.4.3).
+def _policies_of_name(name: str, pins: PinSet) -> Iterator[HostPolicy]:
+    """Yield the policies of the hosts that a name of a certificate covers (RFC 6125 section 6.4.3).
 
-    A client looks up the most specific one; a name that is no host has none.
+    A client uses the most specific policy. A name that is not a host has none.
     """
     try:
         pattern = HostPattern.parse(name)
@@ -109,7 +114,16 @@ def _under(name: str, pins: PinSet) -> Iterator[HostPolicy]:
 
 @contextmanager
 def signer_of(key: str, pin: Callable[[str], str] = ask_pin) -> Iterator[Signer]:
-    """Open the key of a file, or of a URI; ask for passphrase or PIN. Raises ``KeyParseError``."""
+    """Open a private key in a file, or on a token, to sign with it.
+
+    Args:
+        key: the path of a file, or a PKCS#11 URI.
+        pin: asks for the PIN of a token.
+
+    Raises:
+        KeyParseError: the file has no private key.
+        TokenError: the token can't be used.
+    """
     from certpin.x509.signing import file_key
 
     if is_on_token(key):
@@ -120,7 +134,7 @@ def signer_of(key: str, pin: Callable[[str], str] = ask_pin) -> Iterator[Signer]
 
 
 def passphrase_of(place: str) -> bytes | None:
-    """Ask for the passphrase of a file, and say which: there may be several."""
+    """Ask for the passphrase of a file, and name the file: there may be several."""
     if PASSPHRASE_VARIABLE not in os.environ and sys.stdin.isatty():
         click.echo(f"{printable(place)} is encrypted.", err=True)
     return ask_passphrase()

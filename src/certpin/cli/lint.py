@@ -11,13 +11,13 @@ import click
 from certpin.cli.choices import ADOPTION_DAYS, LINT_FORMATS, SEVERITIES
 from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
 from certpin.cli.options import json_option, pin_file_option, timeout_option
-from certpin.cli.servers import ways_options
+from certpin.cli.servers import server_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin.cli.findings import Linted
-    from certpin.cli.servers import Ways
+    from certpin.cli.servers import ServerOptions
     from certpin.lint import LintDocument, Severity
 
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @pin_file_option
 @click.option("--live", is_flag=True, help="Ask the servers too, from this machine.")
-@ways_options
+@server_options
 @timeout_option
 @click.option(
     "--exported",
@@ -64,7 +64,7 @@ def lint(
     files: tuple[Path, ...],
     path: Path,
     live: bool,
-    ways: Ways,
+    servers: ServerOptions,
     timeout: float,
     exported: tuple[str, ...],
     adoption_days: int,
@@ -90,7 +90,7 @@ def lint(
     from certpin.lint import load_document
     from certpin.pins import utc_now
 
-    if ways.named and not live:
+    if servers.given and not live:
         raise click.UsageError("--host, --connect and --starttls are for --live")
     now = utc_now()
     done = []
@@ -100,7 +100,7 @@ def lint(
         if live:
             from certpin.cli.lint_live import ask  # needs TLS, which lint itself does without
 
-            document = ask(document, ways, now, timeout)
+            document = ask(document, servers, now, timeout)
         done.append(Linted(document, judge(document, now)))
     FORMATS["json" if as_json else output](done)
     ctx.exit(_exit_code(done, fail_on))

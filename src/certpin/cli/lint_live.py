@@ -13,11 +13,13 @@ from certpin.lint import LintDocument, LiveResult
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from certpin.cli.servers import Ways
+    from certpin.cli.servers import ServerOptions
     from certpin.probe.checkup import Checkup
 
 
-def ask(document: LintDocument, ways: Ways, now: datetime, timeout: float) -> LintDocument:
+def ask(
+    document: LintDocument, servers: ServerOptions, now: datetime, timeout: float
+) -> LintDocument:
     """The document with what its hosts present. Raises ``click.UsageError``.
 
     A file that clients refuse names nobody to ask: it stays as it is, and that is said.
@@ -25,7 +27,7 @@ def ask(document: LintDocument, ways: Ways, now: datetime, timeout: float) -> Li
     if document.pins is None:
         say("certpin: warning", f"{document.path}: no host was asked, since no client loads it")
         return document
-    checkups = check_targets(ways.targets(document.pins), now, 0, timeout)
+    checkups = check_targets(servers.targets(document.pins), now, 0, timeout)
     return replace(document, live=tuple(map(_asked, checkups)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from certpin.cli.choices import PINS_VARIABLE, PROBE_SECONDS, STARTTLS
 from certpin.cli.group import Name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from certpin.probe import Endpoint, Observation
 
@@ -24,6 +24,33 @@ if TYPE_CHECKING:
 
 PASSPHRASE_VARIABLE = "CERTPIN_PASSPHRASE"  # noqa: S105  # the name of a variable
 PIN_VARIABLE = "CERTPIN_PKCS11_PIN"
+
+
+def option_group(
+    argument: str, options: Sequence[Decorator], make: Callable[..., Any]
+) -> Decorator:
+    """Give a command several options, and one argument with all of their values.
+
+    Args:
+        argument: the name of the command's argument.
+        options: ``click.option`` decorators, in the order of the help.
+        make: makes the value of the argument from the options, given by name.
+    """
+
+    def decorate(command: Any) -> Any:
+        @wraps(command)
+        def with_group(**values: Any) -> Any:
+            value = make(**{name: values.pop(name) for name in names})
+            return command(**{argument: value}, **values)
+
+        known = {option.name for option in getattr(command, "__click_params__", ())}
+        wrapped: Any = with_group
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        names = [each.name for each in wrapped.__click_params__ if each.name not in known]
+        return wrapped
+
+    return decorate
 
 
 class _Seconds(click.FloatRange):
@@ -118,7 +145,7 @@ class Dialling:
     server_name: str | None
     ca_file: Path | None
     timeout: float
-    strict: bool | None = None  # of commands that have the option: `strict_x509` of the pin file
+    strict: bool | None = None  # as `strict_x509` of the pin file
 
     def endpoint(self, target: str) -> Endpoint:
         """The server that HOST[:PORT] means. Raises ``HostError``."""
@@ -134,7 +161,7 @@ class Dialling:
         from certpin.probe import observe, probe_context
 
         context = probe_context(anchors_pem(self.ca_file), strict=self.strict)
-        return observe(self.endpoint(target), context, patience=self.timeout)
+        return observe(self.endpoint(target), context, timeout=self.timeout)
 
     def words(self) -> list[str]:
         """The same options again, for a command that the user is told to run next."""
@@ -147,22 +174,7 @@ class Dialling:
         return [word for name, value in options.items() if value for word in (name, value)]
 
 
-def dialling_options(command: Any) -> Any:
-    """Give a command the options of ``Dialling``, and one argument, ``dialling``, with them all."""
-
-    @wraps(command)
-    def with_dialling(**options: Any) -> Any:
-        mine = {
-            field.name: options.pop(field.name)
-            for field in fields(Dialling)
-            if field.name in options
-        }
-        return command(dialling=Dialling(**mine), **options)
-
-    wrapped: Any = with_dialling
-    for option in reversed(_DIALLING):
-        wrapped = option(wrapped)
-    return wrapped
+dialling_options = option_group("dialling", _DIALLING, Dialling)
 
 
 def anchors_pem(ca_file: Path | None) -> str | None:

@@ -20,7 +20,7 @@ from certpin.pins import (
     pins_of,
     utc_now,
 )
-from certpin.probe.endpoint import default_port
+from certpin.probe import default_port
 from certpin.x509.reader import read_certificates
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.cli.pushing import Report
-    from certpin.cli.rotate.context import Ledger
+    from certpin.cli.rotate.context import RotationFiles
     from certpin.updates.publish.push import Pushed
     from certpin.updates.publish.settings import Settings
 
@@ -40,7 +40,7 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     """
     from certpin.cli.publishing import tuf_needed
     from certpin.cli.pushing import Report
-    from certpin.cli.rotate.context import Ledger
+    from certpin.cli.rotate.context import RotationFiles
     from certpin.errors import UpdateError
     from certpin.updates.publish.settings import load
 
@@ -49,7 +49,7 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
 
     here = path.parent / folder.FOLDER
     with folder.held(here):
-        settings, ledger = load(here / folder.SETTINGS), Ledger(path)
+        settings, ledger = load(here / folder.SETTINGS), RotationFiles(path)
         report = Report(ledger, _url(settings, here / folder.SETTINGS), dry)
         try:
             report.pushed = _pushed(ledger, report.where, settings, dry=dry)
@@ -73,7 +73,7 @@ def _url(settings: Settings, file: Path) -> str:
     return settings.url
 
 
-def _pushed(ledger: Ledger, url: str, settings: Settings, *, dry: bool) -> Pushed:
+def _pushed(ledger: RotationFiles, url: str, settings: Settings, *, dry: bool) -> Pushed:
     from certpin.cli.at_once import progress
     from certpin.cli.pushing import waits_for_push
     from certpin.pins import utc_now
@@ -84,14 +84,14 @@ def _pushed(ledger: Ledger, url: str, settings: Settings, *, dry: bool) -> Pushe
     beside = ledger.path.parent
     storage = open_storage(url, beside, settings.storage)
     pushed = prepare(beside / FOLDER / "site", storage, name=ledger.pins.name, now=utc_now())
-    waits_for_push(ledger.field, pushed)  # what it refuses is refused before anything is done
+    waits_for_push(ledger.deployed, pushed)  # what it refuses is refused before anything is done
     if not dry:
         with progress(len(pushed.uploads), "push") as advance:
             upload(pushed, storage, advance)
     return pushed
 
 
-def _record(ledger: Ledger, report: Report, who: str | None) -> None:
+def _record(ledger: RotationFiles, report: Report, who: str | None) -> None:
     """Write into the journal that a version is out. Nothing is new about one that was."""
     from certpin.cli.pushing import waits_for_push
     from certpin.cli.rotate.context import name_of
@@ -99,7 +99,7 @@ def _record(ledger: Ledger, report: Report, who: str | None) -> None:
     from certpin.pins import utc_now
     from certpin.rotation import Event
 
-    if report.pushed is None or report.dry or not waits_for_push(ledger.field, report.pushed):
+    if report.pushed is None or report.dry or not waits_for_push(ledger.deployed, report.pushed):
         return
     version = report.pushed.here.signed.promise.version
     event = Event(utc_now(), name_of(who), "push", version=version)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from certpin.cli.main import extra_needed
-from certpin.cli.rotate.context import Ledger
+from certpin.cli.rotate.context import RotationFiles
 from certpin.errors import ConfigError
 from certpin.pins import utc_now
 from certpin.x509.keys import PublicKey
@@ -34,7 +34,7 @@ class Office:
 
     path: Path
     folder: Path
-    ledger: Ledger
+    ledger: RotationFiles
     desk: Desk
 
     @property
@@ -42,8 +42,8 @@ class Office:
         """Whether the signed version went out; ``None`` where none is signed, or nobody knows."""
         current = self.desk.state.current
         known = [
-            each.waiting
-            for each in self.ledger.field.versions
+            each.pending
+            for each in self.ledger.deployed.versions
             if current and each.number == current.pins.version
         ]
         return not any(known) if known else None
@@ -65,7 +65,7 @@ def open_office(path: Path) -> Office:
 
     here = path.parent / folder.FOLDER
     ours = settings.load(here / folder.SETTINGS)
-    ledger = Ledger(path)
+    ledger = RotationFiles(path)
     offer: content.Content | ConfigError
     try:
         offer = content.read(path, flutter=ours.flutter)

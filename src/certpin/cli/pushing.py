@@ -13,13 +13,13 @@ from certpin.cli.reply import print_json
 from certpin.cli.screen import fold, say
 from certpin.errors import UpdateError
 from certpin.pins.meaning import meaning
-from certpin.rotation import Field, format_duration
+from certpin.rotation import DeployedVersions, format_duration
 from certpin.rotation.timing import in_utc
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from certpin.cli.rotate.context import Ledger
+    from certpin.cli.rotate.context import RotationFiles
     from certpin.updates.publish.push import Pushed
 
 _UNCLEAR = {"storage", "unconfirmed"}  # reasons for which nobody can say how it stands
@@ -29,7 +29,7 @@ _UNCLEAR = {"storage", "unconfirmed"}  # reasons for which nobody can say how it
 class Report:
     """How a push ended. ``recorded`` is when the version came out, if that was noted just now."""
 
-    ledger: Ledger
+    ledger: RotationFiles
     where: str
     dry: bool
     pushed: Pushed | None = None
@@ -97,15 +97,15 @@ class Report:
         ]
 
 
-def waits_for_push(field: Field, pushed: Pushed) -> bool:
+def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
     """Whether the journal does not say yet that this version is out.
 
     Raises ``UpdateError`` where it does not know the version at all, or knows another content.
     """
     pins = pushed.here.signed.pins
-    for version in field.versions:
+    for version in deployed.versions:
         if version.number == pins.version and meaning(version.pins) == meaning(pins):
-            return version.waiting
+            return version.pending
     raise UpdateError(
         f"version {pins.version} is signed, and the journal does not know that it was published so",
         reason="unpublished",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from certpin.errors import HostError
-    from certpin.probe.scan import Done
+    from certpin.probe.scan import ScannedEndpoints
 
 _STANDARD_INPUT = 0
 _OTHER_FILES = 64  # the list, the output, the standard streams, and the name servers' sockets
@@ -86,12 +86,12 @@ def scan(
     Exit code 0: every host answered. 3: some did not; their lines say why.
     """
     from certpin.cli.hostlist import host_list
-    from certpin.probe.scan import Limits, record, scan_context
+    from certpin.probe.scan import ScanLimits, record, scan_context
     from certpin.probe.scan import scan as scan_hosts
 
     if resume and output is None:
         raise click.UsageError("--resume needs --output: that file says which hosts are done")
-    limits = Limits(window=at_once, timeout=timeout, retries=retries)
+    limits = ScanLimits(window=at_once, timeout=timeout, retries=retries)
     context = scan_context(anchors_pem(ca_file))
     override = _override(connect)
     _allow_open_files(at_once)
@@ -119,9 +119,9 @@ class Tally:
 
     def add(self, fields: dict[str, Any]) -> None:
         """Write the record of one host."""
-        from certpin.probe.scan import line
+        from certpin.probe.scan import record_line
 
-        self._sink.write(line(fields).encode() + b"\n")
+        self._sink.write(record_line(fields).encode() + b"\n")
         self._sink.flush()
         self.hosts += 1
         self.silent += fields["error"] is not None
@@ -129,9 +129,9 @@ class Tally:
 
     def refused(self, text: str, error: HostError) -> None:
         """Write the record of something in the list that is no host."""
-        from certpin.probe.scan import record_of_junk
+        from certpin.probe.scan import invalid_host_record
 
-        self.add(record_of_junk(text, error))
+        self.add(invalid_host_record(text, error))
 
 
 def _open_source(files: ExitStack, source: str) -> BinaryIO:
@@ -147,9 +147,9 @@ def _open_source(files: ExitStack, source: str) -> BinaryIO:
 
 def _open_output(
     files: ExitStack, output: Path | None, *, resume: bool
-) -> tuple[BinaryIO, Done | tuple[()]]:
+) -> tuple[BinaryIO, ScannedEndpoints | tuple[()]]:
     """Where the lines go, and which hosts stand there already. Nothing is ever overwritten."""
-    from certpin.probe.scan import Done
+    from certpin.probe.scan import ScannedEndpoints
     from certpin.x509 import printable
 
     if output is None:
@@ -159,7 +159,7 @@ def _open_output(
         sink: BinaryIO = files.enter_context(output.open("ab+" if resume else "ab"))
         if resume:
             sink.seek(0)
-            return sink, Done(sink)
+            return sink, ScannedEndpoints(sink)
     except OSError as exc:
         raise click.UsageError(f"{name} cannot be written: {exc.strerror or exc}") from exc
     if os.fstat(sink.fileno()).st_size:

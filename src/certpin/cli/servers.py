@@ -1,31 +1,33 @@
-"""Which hosts and servers a command contacts."""
+"""Which hosts and servers a command contacts: ``--host``, ``--connect``, ``--starttls``.
+
+``check`` and ``lint --live`` take ``server_options``. The steps of a rotation take
+``probe_options``, and look at the served chains before the gate decides.
+"""
 
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field, fields, replace
-from functools import partial, wraps
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from certpin.cli.options import PIN_FILE, read_file, timeout_option
+from certpin.cli.options import PIN_FILE, option_group, read_file, timeout_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from certpin.pins import HostPolicy, HostServer, PinSet
-    from certpin.probe import Endpoint
-    from certpin.probe.contexts import Contexts
-
-    Target = tuple[HostPolicy, Endpoint | None]
-
     from certpin.errors import ProbeError
-    from certpin.pins import HostPolicy
-    from certpin.probe import Endpoint, Observation
+    from certpin.pins import HostPolicy, HostServer, PinSet
+    from certpin.probe import ContextCache, Endpoint, Observation
     from certpin.rotation import Sighting
 
+    # The endpoint is None for a wildcard without servers, if no host was named for it.
+    Target = tuple[HostPolicy, Endpoint | None]
+
+_ALL = ""  # an option without HOST= is for every host
 
 host_option: Callable[[Any], Any] = click.option(
     "--host",
@@ -35,14 +37,39 @@ host_option: Callable[[Any], Any] = click.option(
     help="Only this host: a name of the pin file, or a host that a wildcard covers. A port picks "
     "its server at that port, if the command connects. May be repeated.",
 )
+_starttls_option = click.option(
+    "--starttls",
+    multiple=True,
+    metavar="[HOST=]PROTOCOL",
+    help="Speak this protocol first with that host, or with all. May be repeated.",
+)
+
+
+def _connect_option(repeated: str) -> Callable[[Any], Any]:
+    return click.option(
+        "--connect",
+        "connects",
+        multiple=True,
+        metavar="[HOST=]ADDRESS[:PORT]",
+        help="Connect to this address for that host, or for all, instead of the servers of the pin "
+        f"file. {repeated}",
+    )
 
 
 def select_policies(pins: PinSet, hosts: Iterable[str]) -> dict[HostPolicy, list[tuple[str, int]]]:
     """Return the policies that ``--host`` selects, in the order of the file; all if it is absent.
 
-    Each with the hosts that were named for it, and their ports; 0 is for none. A name as it is
-    written in the pin file, such as ``*.bank.example``, selects its policy and names no host.
-    Raises ``HostError``, and ``click.UsageError`` if no policy covers a host.
+    Args:
+        pins: the pin file.
+        hosts: the values of ``--host``. A name as it is written in the pin file, such as
+            ``*.bank.example``, selects its policy and names no host.
+
+    Returns:
+        Each policy with the hosts that were named for it, and their ports; 0 for no port.
+
+    Raises:
+        HostError: a value is not a host.
+        click.UsageError: no policy covers a host.
     """
     from certpin.pins import HostPattern
     from certpin.pins.servers import split_address
@@ -64,54 +91,41 @@ def select_policies(pins: PinSet, hosts: Iterable[str]) -> dict[HostPolicy, list
     }
 
 
-_OPTIONS: tuple[Any, ...] = (
-    host_option,
-    click.option(
-        "--connect",
-        "connects",
-        multiple=True,
-        metavar="[HOST=]ADDRESS[:PORT]",
-        help="Call this address for that host, or for all, instead of the servers of the pin "
-        "file. May be repeated.",
-    ),
-    click.option(
-        "--starttls",
-        multiple=True,
-        metavar="[HOST=]PROTOCOL",
-        help="Speak this protocol first with that host, or with all. May be repeated.",
-    ),
-)
-_ALL = ""  # an option without HOST= is for every host
+class ServerOptions:
+    """The servers of each host: those of the pin file, unless the user names others.
 
-
-class Ways:
-    """How hosts are reached: by the servers of the pin file, unless the user names other ways.
-
-    Raises ``HostError`` and ``click.UsageError``.
+    Raises:
+        HostError: a host is invalid.
+        click.UsageError: a protocol is unknown.
     """
 
     def __init__(
         self, hosts: tuple[str, ...], connects: tuple[str, ...], starttls: tuple[str, ...]
     ) -> None:
         self._hosts = hosts
-        self._addresses = dict(map(assigned, connects))
-        self._protocols = {host: _protocol(name) for host, name in map(assigned, starttls)}
+        self._addresses = dict(map(split_assignment, connects))
+        self._protocols = {host: _protocol(name) for host, name in map(split_assignment, starttls)}
 
     @property
-    def named(self) -> bool:
-        """Whether the user named any."""
+    def given(self) -> bool:
+        """True if the user gave one of the options."""
         return bool(self._hosts or self._addresses or self._protocols)
 
     def targets(self, pins: PinSet) -> list[Target]:
-        """Whom to dial, in the order of the pin file."""
+        """Return the servers to contact, in the order of the pin file.
+
+        Raises:
+            HostError: an address is invalid.
+            click.UsageError: an option names a host that is not contacted.
+        """
         chosen = select_policies(pins, self._hosts)
         targets = [target for policy in chosen for target in self._of(policy, chosen[policy])]
         self._refuse_unused(pins, chosen, {endpoint.host for _, endpoint in targets if endpoint})
         return targets
 
     def _of(self, policy: HostPolicy, named: list[tuple[str, int]]) -> list[Target]:
-        """Each server of the hosts that were named for a policy; else each that it has."""
-        from certpin.probe.endpoint import served_at
+        """Return each server of the hosts that were named for a policy; else each that it has."""
+        from certpin.probe import served_at
 
         own = served_at(policy)
         wanted = named or list(dict.fromkeys((host, 0) for host, _ in own))
@@ -123,8 +137,7 @@ class Ways:
         return [(policy, endpoint) for endpoint in endpoints] or [(policy, None)]
 
     def _endpoint(self, host: str, server: HostServer) -> Endpoint:
-        from certpin.probe import split_address
-        from certpin.probe.endpoint import endpoint_at
+        from certpin.probe import endpoint_at, split_address
 
         starttls = self._protocols.get(host, self._protocols.get(_ALL))
         if starttls:
@@ -136,118 +149,59 @@ class Ways:
         return replace(endpoint, connect=split_address(address, endpoint.port), region="")
 
     def _refuse_unused(
-        self, pins: PinSet, chosen: Collection[HostPolicy], dialled: set[str]
+        self, pins: PinSet, chosen: Collection[HostPolicy], contacted: set[str]
     ) -> None:
-        """A way to a host that is not dialled is a mistake, unless --host leaves that host out."""
+        """Refuse an option for a host that is not contacted, unless --host leaves that host out."""
         for host in (*self._addresses, *self._protocols):
-            if host in dialled or host == _ALL:
+            if host in contacted or host == _ALL:
                 continue
             policy = pins.policy_for(host)
             if policy is None or policy in chosen:
-                raise click.UsageError(f"{host}= names a host that is not dialled")
+                raise click.UsageError(f"{host}= names a host that is not contacted")
 
 
-def _servers(host: str, port: int, own: Iterable[tuple[str, HostServer]]) -> list[HostServer]:
-    """The servers of a host; with a port, those at it, or its own name there."""
-    from certpin.pins import HostServer
-    from certpin.probe.endpoint import default_port
-
-    servers = [server for name, server in own if name == host] or [HostServer()]
-    if not port:
-        return servers
-    at_port = [each for each in servers if (each.port or default_port(each.starttls)) == port]
-    return at_port or [HostServer(port=port)]
-
-
-def ways_options(command: Any) -> Any:
-    """Give a command the options of ``Ways``, and one argument, ``ways``, with them all."""
-
-    @wraps(command)
-    def with_ways(
-        hosts: tuple[str, ...], connects: tuple[str, ...], starttls: tuple[str, ...], **others: Any
-    ) -> Any:
-        return command(ways=Ways(hosts, connects, starttls), **others)
-
-    wrapped: Any = with_ways
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
-
-
-def contexts_for(targets: Sequence[Target]) -> Contexts:
-    """Make the contexts of all targets before the first of them is dialled."""
-    from certpin.probe.contexts import Contexts
-
-    contexts = Contexts()
-    for policy, _ in targets:
-        contexts.of(policy.trust)
-    return contexts
-
-
-def assigned(text: str) -> tuple[str, str]:
-    """Read ``HOST=VALUE``, or ``VALUE`` for all hosts."""
-    from certpin.pins import normalise
-
-    host, equals, value = text.rpartition("=")
-    return (normalise(host) if equals else _ALL), value
-
-
-def _protocol(name: str) -> str:
-    from certpin.probe import PROTOCOLS
-
-    if name not in PROTOCOLS:
-        raise click.UsageError(f"{name!r} is not one of {', '.join(sorted(PROTOCOLS))}")
-    return name
-
-
-_STEP_OPTIONS = (
-    host_option,
-    click.option(
-        "--connect",
-        "connects",
-        multiple=True,
-        metavar="[HOST=]ADDRESS[:PORT]",
-        help="Call this address for that host, or for all, instead of the servers of the pin "
-        "file. Each one more is one more vantage.",
-    ),
-    click.option(
-        "--starttls",
-        multiple=True,
-        metavar="[HOST=]PROTOCOL",
-        help="Speak this protocol first with that host, or with all. May be repeated.",
-    ),
-    click.option(
-        "--served",
-        multiple=True,
-        metavar="[HOST=]FILE",
-        help="A chain that is served elsewhere, and was verified there: PEM, from the leaf to the "
-        "root. May be repeated.",
-    ),
-    click.option(
-        "--offline",
-        is_flag=True,
-        help="Do not connect; skip checks that need the served chain.",
-    ),
-    timeout_option,
+server_options = option_group(
+    "servers",
+    (host_option, _connect_option("May be repeated."), _starttls_option),
+    ServerOptions,
 )
 
 
+def contexts_for(targets: Sequence[Target]) -> ContextCache:
+    """Make the contexts of all targets before the first of them is contacted."""
+    from certpin.probe import ContextCache
+
+    contexts = ContextCache()
+    for policy, _ in targets:
+        contexts.get(policy.trust)
+    return contexts
+
+
 @dataclass
-class Looked:
-    """What was seen, by the pattern of the policy. ``error`` is why somebody could not be asked."""
+class ProbeResults:
+    """The served chains, by the pattern of the policy.
+
+    Attributes:
+        unknown: what could not be found out, as sentences without full stops.
+        error: the first failed connection.
+    """
 
     sightings: dict[str, list[Sighting]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     error: ProbeError | None = None
 
     def of(self, policy: HostPolicy) -> tuple[Sighting, ...]:
-        """The vantages of a host."""
+        """Return the served chains of a policy's hosts."""
         return tuple(self.sightings.get(str(policy.pattern), ()))
+
+    def add(self, policy: HostPolicy, sighting: Sighting) -> None:
+        """Add a served chain of a policy's host."""
+        self.sightings.setdefault(str(policy.pattern), []).append(sighting)
 
 
 @dataclass(frozen=True)
-class Vantages:
-    """Where to look, as the user said it."""
+class ProbeOptions:
+    """Where a step of a rotation gets the served chains from, according to the user."""
 
     hosts: tuple[str, ...]
     connects: tuple[str, ...]
@@ -257,66 +211,80 @@ class Vantages:
     timeout: float
 
     @classmethod
-    def unasked(cls, hosts: tuple[str, ...] = ()) -> Self:
-        """The hosts only, for a step that connects to none of them."""
+    def without_probe(cls, hosts: tuple[str, ...] = ()) -> Self:
+        """Return the options of a step that connects to no server."""
         return cls(hosts, (), (), (), offline=True, timeout=0)
 
-    def chosen(self, pins: PinSet) -> list[HostPolicy]:
-        """The policies that ``--host`` names. Raises ``HostError`` and ``click.UsageError``."""
+    def selected(self, pins: PinSet) -> list[HostPolicy]:
+        """Return the policies that ``--host`` names, none if it is absent.
+
+        Raises:
+            HostError: a value is not a host.
+            click.UsageError: no policy covers a host.
+        """
         return list(select_policies(pins, self.hosts)) if self.hosts else []
 
-    def look(self, pins: PinSet, policies: Sequence[HostPolicy]) -> Looked:
-        """Look at what these policies' hosts serve.
+    def probe(self, pins: PinSet, policies: Sequence[HostPolicy]) -> ProbeResults:
+        """Get the served chains of these policies' hosts.
 
-        Raises ``InputError`` on a file, and ``click.UsageError`` if ``--host`` leaves out a policy
-        or a server that the step is for.
+        A failed connection is part of the results.
+
+        Raises:
+            InputError: a file is not a chain.
+            click.UsageError: ``--host`` leaves out a policy or a server that the step is for.
         """
         self._refuse_left_out(pins, policies)
-        looked = Looked()
+        results = ProbeResults()
         for policy in policies:
-            for host, name in map(assigned, self.served):
+            for host, name in map(split_assignment, self.served):
                 if not host or policy.pattern.matches(host):
-                    looked.sightings.setdefault(str(policy.pattern), []).append(_from_file(name))
+                    results.add(policy, _from_file(name))
         if self.offline:
-            looked.unknown.append("what is served now, since nobody was dialled")
+            results.unknown.append("which keys are served now, because no server was contacted")
         else:
-            self._dial(looked, pins, policies)
-        return looked
+            self._connect(results, pins, policies)
+        return results
 
-    def _dial(self, looked: Looked, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
+    def _connect(self, results: ProbeResults, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
         from certpin.cli.at_once import at_once
         from certpin.errors import ProbeError
         from certpin.rotation import Sighting
 
-        targets = [each for each in self._targets(pins) if each[0] in policies]
+        targets = [target for target in self._targets(pins) if target[0] in policies]
         self._refuse_unasked(targets, policies)
         contexts = contexts_for(targets)
-        jobs = [partial(_ask, *each, contexts, self.timeout) for each in targets]
-        for (policy, _), answer in zip(targets, at_once(jobs, "dialling"), strict=True):
+        jobs = [partial(_probe, *target, contexts, self.timeout) for target in targets]
+        for (policy, _), answer in zip(targets, at_once(jobs, "connecting"), strict=True):
             if isinstance(answer, Sighting):
-                looked.sightings.setdefault(str(policy.pattern), []).append(answer)
+                results.add(policy, answer)
             elif isinstance(answer, ProbeError):
-                looked.error = looked.error or answer
-                looked.unknown.append(f"what {answer.host}:{answer.port} serves: {answer.problem}")
+                results.error = results.error or answer
+                results.unknown.append(
+                    f"which keys {answer.host}:{answer.port} serves: {answer.problem}"
+                )
             else:
-                looked.unknown.append(
-                    f"what {policy.pattern} serves: a wildcard has no host of its own; "
+                results.unknown.append(
+                    f"which keys {policy.pattern} serves: a wildcard has no host of its own; "
                     "add its servers to the pin file, or name hosts that it covers with --host"
                 )
 
-    def again(
+    def next_command(
         self,
         command: str,
         path: Path,
         pins: PinSet,
         policies: Sequence[HostPolicy] | None = None,
         *,
-        dials: bool = True,
+        connects: bool = True,
     ) -> str:
-        """Return a command to run next, with the options that lead to the same file and servers.
+        """Return a command to run next, with the options for the same file and servers.
 
-        ``policies`` are those that the command is for, by default all of the file. ``dials`` is
-        for a command that connects.
+        Args:
+            command: the command without these options.
+            path: the pin file.
+            pins: its content.
+            policies: those that the command is for; by default all of the file.
+            connects: the command has ``--connect`` and ``--starttls``.
         """
         policies = pins.policies if policies is None else policies
         named = {text: next(iter(select_policies(pins, [text]))) for text in self.hosts}
@@ -325,7 +293,7 @@ class Vantages:
             hosts += [str(each.pattern) for each in policies if each not in named.values()]
         words = ["--file", str(path)] if path != PIN_FILE else []
         options = {"--host": hosts}
-        if dials:
+        if connects:
             options["--connect"] = _for(self.connects, pins, policies)
             options["--starttls"] = _for(self.starttls, pins, policies)
         for option, values in options.items():
@@ -333,18 +301,17 @@ class Vantages:
         return " ".join([command, shlex.join(words)]) if words else command
 
     def _refuse_left_out(self, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
-        """A step is judged by what every host that it is for serves."""
+        """Refuse ``--host`` if it leaves out a host of the step: its chain could not be checked."""
         selected = select_policies(pins, self.hosts)
-        if left_out := [each for each in policies if each not in selected]:
+        if left_out := [policy for policy in policies if policy not in selected]:
             raise click.UsageError(
                 f"this step is for {left_out[0].pattern} too, and --host leaves it out: "
-                "name it too, or none"
+                "name it too, or give no --host"
             )
 
     def _refuse_unasked(self, targets: list[Target], policies: Sequence[HostPolicy]) -> None:
-        """A step is judged by every server of a host, unless the user names other ways to it."""
-        from certpin.probe import join_address
-        from certpin.probe.endpoint import endpoint_at, served_at
+        """Refuse a port in ``--host`` that leaves out servers, unless the user names others."""
+        from certpin.probe import endpoint_at, join_address, served_at
 
         if self.connects or self.starttls:
             return
@@ -357,44 +324,90 @@ class Vantages:
                     )
 
     def _targets(self, pins: PinSet) -> list[Target]:
-        """Each way to each host once; a host with several addresses is several vantages."""
+        """Return each server once. Each of several ``--connect`` for a host is a server."""
         targets: dict[Target, None] = {}
         for connects in _rounds(self.connects):
-            targets |= dict.fromkeys(Ways(self.hosts, connects, self.starttls).targets(pins))
+            options = ServerOptions(self.hosts, connects, self.starttls)
+            targets |= dict.fromkeys(options.targets(pins))
         return list(targets)
 
 
-def _for(ways: Iterable[str], pins: PinSet, policies: Sequence[HostPolicy]) -> list[str]:
-    """The options ``[HOST=]WAY`` that are about the hosts of these policies."""
-    hosts = {text: assigned(text)[0] for text in ways}
+probe_options = option_group(
+    "probes",
+    (
+        host_option,
+        _connect_option("May be repeated: each address is one more server."),
+        _starttls_option,
+        click.option(
+            "--served",
+            multiple=True,
+            metavar="[HOST=]FILE",
+            help="A chain that is served elsewhere, and was verified there: PEM, from the leaf to "
+            "the root. May be repeated.",
+        ),
+        click.option(
+            "--offline",
+            is_flag=True,
+            help="Do not connect; skip checks that need the served chain.",
+        ),
+        timeout_option,
+    ),
+    ProbeOptions,
+)
+
+
+def split_assignment(text: str) -> tuple[str, str]:
+    """Read ``HOST=VALUE``, or ``VALUE`` for all hosts.
+
+    Raises:
+        HostError: the host is invalid.
+    """
+    from certpin.pins import normalise
+
+    host, equals, value = text.rpartition("=")
+    return (normalise(host) if equals else _ALL), value
+
+
+def _servers(host: str, port: int, own: Iterable[tuple[str, HostServer]]) -> list[HostServer]:
+    """Return the servers of a host; with a port, those at it, or its own name there."""
+    from certpin.pins import HostServer
+    from certpin.probe import default_port
+
+    servers = [server for name, server in own if name == host] or [HostServer()]
+    if not port:
+        return servers
+    at_port = [each for each in servers if (each.port or default_port(each.starttls)) == port]
+    return at_port or [HostServer(port=port)]
+
+
+def _protocol(name: str) -> str:
+    from certpin.probe import PROTOCOLS
+
+    if name not in PROTOCOLS:
+        raise click.UsageError(f"{name!r} is not one of {', '.join(sorted(PROTOCOLS))}")
+    return name
+
+
+def _for(values: Iterable[str], pins: PinSet, policies: Sequence[HostPolicy]) -> list[str]:
+    """Return the values of an option, ``[HOST=]VALUE``, for the hosts of these policies."""
+    hosts = {text: split_assignment(text)[0] for text in values}
     return [text for text, host in hosts.items() if not host or pins.policy_for(host) in policies]
 
 
-def vantage_options(command: Any) -> Any:
-    """Give a command the options of ``Vantages``, and one argument, ``vantages``, with them all."""
-
-    @wraps(command)
-    def with_vantages(**options: Any) -> Any:
-        mine = {each.name: options.pop(each.name) for each in fields(Vantages)}
-        return command(vantages=Vantages(**mine), **options)
-
-    wrapped: Any = with_vantages
-    for option in reversed(_STEP_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
-
-
 def _rounds(connects: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The first address of each host, then the others; a host keeps its first meanwhile."""
+    """Divide ``--connect`` into rounds with one address for each host.
+
+    A host with fewer addresses than others repeats its last one.
+    """
     by_host: dict[str, list[str]] = {}
     for connect in connects:
-        by_host.setdefault(assigned(connect)[0], []).append(connect)
+        by_host.setdefault(split_assignment(connect)[0], []).append(connect)
     count = max(map(len, by_host.values()), default=1)
     return [tuple(each[min(at, len(each) - 1)] for each in by_host.values()) for at in range(count)]
 
 
-def _ask(
-    policy: HostPolicy, endpoint: Endpoint | None, contexts: Contexts, timeout: float
+def _probe(
+    policy: HostPolicy, endpoint: Endpoint | None, contexts: ContextCache, timeout: float
 ) -> Sighting | ProbeError | None:
     from certpin.errors import ProbeError
     from certpin.probe import join_address, observe
@@ -404,7 +417,7 @@ def _ask(
     if endpoint is None:
         return None
     try:
-        seen: Observation = observe(endpoint, contexts.of(policy.trust), patience=timeout)
+        seen: Observation = observe(endpoint, contexts.get(policy.trust), timeout=timeout)
     except ProbeError as exc:
         return exc
     region = f" ({printable(endpoint.region)})" if endpoint.region else ""

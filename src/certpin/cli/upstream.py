@@ -12,8 +12,7 @@ from certpin.lab.session.protocols import PROTOCOLS
 from certpin.lab.upstream import Upstream, platform_roots
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, normalise
-from certpin.probe import Endpoint, observe, probe_context, split_address
-from certpin.probe.endpoint import served_at
+from certpin.probe import Endpoint, observe, probe_context, served_at, split_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,10 +8,10 @@ from certpin.cli.group import LazyGroup
 
 COMMANDS = {
     "user": "Say who signs in with a name and a password.",
-    "token": "Make and revoke the tokens of programs: Prometheus, scripts.",
+    "token": "Make and revoke the tokens of programs: Prometheus, scripts, workers.",
     "alerts": "List the alerts that are open, the worst first, then the oldest.",
     "silence": "Tell nobody of a rule, of a host, or of a rule at a host, for a while.",
-    "worker": "Look at hosts from here, until SIGTERM or SIGINT, for a watch that runs elsewhere.",
+    "worker": "Probe hosts from here, until SIGTERM or SIGINT, for a service that runs elsewhere.",
     "writer": "Count the reports that wait in NATS JetStream, until SIGTERM or SIGINT.",
     "ct": "Note a certificate that stands in a log of Certificate Transparency.",
     "migrate": "Bring the database to the schema of this version of certpin, whole or not at all.",
@@ -39,7 +39,7 @@ def watch() -> None:
     certpin watch token add prometheus --scope metrics       programs have tokens
     certpin watch alerts                                     what is wrong now, and since when
     certpin watch silence --host api.bank.example --for 2h --why "renewal"
-    certpin watch worker --vantage zurich --nats URL         look from another place, too
+    certpin watch worker --url URL --token-file FILE         probe from another place, too
     certpin watch migrate                                    after an update of certpin
 
     The database is that of watch.toml, unless --store names another. It is backed up with its own

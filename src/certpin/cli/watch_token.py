@@ -21,10 +21,11 @@ _SCOPES = ("read", "metrics", "silence", "admin")
 
 @click.group(cls=Group)
 def token() -> None:
-    """Make and revoke the tokens of programs: Prometheus, scripts.
+    """Make and revoke the tokens of programs: Prometheus, scripts, workers.
 
     \b
     certpin watch token add prometheus --scope metrics
+    certpin watch token add zurich-1 --worker zurich
     certpin watch token revoke ID
 
     A token goes into the header Authorization: Bearer certpin_…
@@ -38,22 +39,42 @@ def token() -> None:
     "scopes",
     type=click.Choice(_SCOPES),
     multiple=True,
-    required=True,
     help="What it may do; can be given several times. None of them includes another.",
+)
+@click.option(
+    "--worker",
+    metavar="LOCATION",
+    help="Make the token of a worker: it takes the jobs of this location and posts their results, "
+    "and can do nothing else.",
 )
 @click.option(
     "--days", type=click.IntRange(1, 3650), help="How long it lasts; without it, until revoked."
 )
 @store_options
 @json_option
-def add(store: Store, name: str, scopes: tuple[str, ...], days: int | None, as_json: bool) -> None:
-    """Make a token, and print it this once."""
+def add(
+    store: Store,
+    name: str,
+    scopes: tuple[str, ...],
+    worker: str | None,
+    days: int | None,
+    as_json: bool,
+) -> None:
+    """Make a token, and print it this once.
+
+    Give --scope for a program that reads or silences, or --worker for `certpin watch worker`.
+    """
+    if bool(scopes) == bool(worker):
+        raise click.UsageError("Give --scope SCOPE, or --worker LOCATION, and not both.")
     from certpin.cli.watch_user import by_hand
     from certpin.pins import utc_now
     from certpin.watch.access import tokens
     from certpin.watch.access.audit import audit
+    from certpin.watch.access.roles import worker_scope
     from certpin.watch.store import prepare
 
+    if worker:
+        scopes = (worker_scope(worker),)
     prepare(store)
     now, who = utc_now(), by_hand()
     until = now + timedelta(days=days) if days else None
@@ -124,6 +145,7 @@ def _facts(each: Token) -> dict[str, object]:
         "id": each.id,
         "name": each.name,
         "scopes": sorted(each.scopes),
+        "location": each.location or None,
         "made": shown(each.made_at),
         "made_by": each.made_by,
         "until": shown(each.until) or None,

@@ -60,16 +60,12 @@ async def _until_told(watch: Watch, address: tuple[str, int] | None, *, as_json:
 
     from certpin.watch import telemetry
     from certpin.watch.collector.writer import run
-    from certpin.watch.metrics.counters import COUNTERS
     from certpin.watch.vitals import answering
 
-    last = telemetry.start(watch.settings.telemetry, COUNTERS)
-    if as_json:
-        print_event("begun", process=os.getpid())
-    else:
-        click.echo(f"certpin: writing (process {os.getpid()})", err=True)
-    try:
+    with telemetry.begun(watch.settings.telemetry):
+        if as_json:
+            print_event("begun", process=os.getpid())
+        else:
+            click.echo(f"certpin: writing (process {os.getpid()})", err=True)
         async with answering(address, watch.store) as condition:
             await run(watch, stop, condition)
-    finally:
-        last()

@@ -1,18 +1,36 @@
-"""Looking: dial one server, with STARTTLS too, or scan many."""
+"""Observe servers: contact one, with STARTTLS if needed, or scan many."""
 
 from __future__ import annotations
 
-from certpin.probe.dial import Observation, observe, probe_context
-from certpin.probe.endpoint import HTTPS, Endpoint, join_address, split_address
+from certpin.pins.servers import join_address, split_address
+from certpin.probe.dial import (
+    DIAL_TIMEOUT,
+    HTTPS,
+    ContextCache,
+    Endpoint,
+    Observation,
+    default_port,
+    describe_error,
+    endpoint_at,
+    observe,
+    probe_context,
+    served_at,
+)
 from certpin.probe.starttls import PROTOCOLS
 
 __all__ = [
+    "DIAL_TIMEOUT",
     "HTTPS",
     "PROTOCOLS",
+    "ContextCache",
     "Endpoint",
     "Observation",
+    "default_port",
+    "describe_error",
+    "endpoint_at",
     "join_address",
     "observe",
     "probe_context",
+    "served_at",
     "split_address",
 ]

@@ -1,4 +1,4 @@
-"""What a host serves against what is pinned for it: pure, over an observation and a policy."""
+"""Compare the chain that a host serves with its pins: pure, over an observation and a policy."""
 
 from __future__ import annotations
 
@@ -23,18 +23,26 @@ if TYPE_CHECKING:
 Status = Literal["holds", "finding", "inconclusive"]
 
 # X509_V_ERR_… of openssl/x509_vfy.h for a path that ends at no trust anchor: no issuer (2, 20, 21),
-# a self-signed leaf (18), a root that is not trusted (19).
+# a self-signed leaf (18), an untrusted root (19).
 NO_ANCHOR = frozenset({2, 18, 19, 20, 21})
-_MAX_NAMES = 3  # anchors that a message names
+_MAX_NAMES = 3  # of anchors in a message
 
 
 @dataclass(frozen=True)
 class Checkup:
-    """One host, and what is wrong with it.
+    """The result for one host.
 
-    ``host`` and ``port`` are those that were meant, whatever was called. ``findings`` are
-    sentences; ``error`` is why the host could not be asked. ``region`` is that of the server in the
-    pin file. ``fix`` is what to do about a chain that ends at no anchor of the policy.
+    Attributes:
+        policy: the policy of the host.
+        host: the host, even if another address was contacted.
+        port: the port of the host.
+        observation: the chains that were served; ``None`` if there was no answer.
+        verdict: the decision of the pins; ``None`` if no chain was verified.
+        findings: the problems, as sentences.
+        error: why there was no answer.
+        region: the label of the server in the pin file.
+        fix: what to do about a chain that ends at no anchor of the policy.
+
     """
 
     policy: HostPolicy
@@ -49,26 +57,37 @@ class Checkup:
 
     @property
     def status(self) -> Status:
-        """``holds``, ``finding``, or ``inconclusive`` where nobody answered."""
+        """``holds``, ``finding``, or ``inconclusive`` if there was no answer."""
         if self.findings:
             return "finding"
         return "holds" if self.observation else "inconclusive"
 
     def certificate_days(self, now: datetime) -> int | None:
-        """Whole days until the first certificate of the path ends; ``None`` without a path."""
+        """Return the whole days until a certificate of the path expires; ``None`` without one."""
         chain = self.observation.verified if self.observation else None
         ends = [] if chain is None else _ends(chain)
         return min((end - now).days for end in ends) if ends else None
 
     def pin_days(self, now: datetime) -> int | None:
-        """Whole days until the pins end; ``None`` where they have no end."""
+        """Return the whole days until the pins expire; ``None`` if they never do."""
         return (self.policy.expires - now).days if self.policy.expires else None
 
 
 def check_up(
     policy: HostPolicy, observation: Observation, now: datetime, *, least_days: int = 0
 ) -> Checkup:
-    """Judge what a host presented. Fewer than ``least_days`` days left on anything is a finding."""
+    """Judge the chain that a host presented.
+
+    Args:
+        policy: the policy of the host.
+        observation: the chain.
+        now: the current time, with a time zone.
+        least_days: it is a finding if a certificate or the pins expire in fewer days.
+
+    Returns:
+        The result. Not checked: revocation.
+
+    """
     endpoint = observation.endpoint
     checkup = Checkup(policy, endpoint.name, endpoint.port, observation, region=endpoint.region)
     if observation.verified is None:
@@ -77,31 +96,31 @@ def check_up(
     verdict = verify(observation.verified, policy, now)
     checkup = replace(checkup, verdict=verdict)
     found = (
-        *_about_pins(verdict, now),
-        *_about_backup(checkup),
-        *_about_dates(checkup, now, least_days),
+        *_check_pins(verdict, now),
+        *_check_backup(checkup),
+        *_check_dates(checkup, now, least_days),
     )
     return replace(checkup, findings=found)
 
 
 def _unverified(policy: HostPolicy, observation: Observation) -> tuple[str, str]:
-    """Why a chain did not verify, and what to do; nothing for a reason that is not the authority.
+    """Return why a chain did not verify, and what to do if the reason is its authority.
 
-    A path that ends at no anchor is the work of a man in the middle, or of a server that left out
-    its intermediates. Only the second one can send a leaf whose key is pinned.
+    A path ends at no anchor because of a man in the middle, or because the server left out its
+    intermediates. Only the real server has a certificate for a key that is pinned.
     """
     problem = f"the chain did not verify: {observation.problem}"
     if observation.code not in NO_ANCHOR:
         return problem, ""
     served = observation.served.certificates
-    alone = len(served) == 1
-    if alone and not set(policy.live_pins).isdisjoint(pins_of(served[0])):
+    leaf_only = len(served) == 1
+    if leaf_only and not set(policy.live_pins).isdisjoint(pins_of(served[0])):
         return problem, (
-            "the server sent its own certificate only, and its key is pinned: set the server up to "
+            "the server sent its own certificate only, and its key is pinned: configure it to "
             "send the intermediate certificates too (the full chain)"
         )
     issuer = _issuer_of(served[-1])
-    complete = " If the server is yours, let it send its intermediates too." if alone else ""
+    complete = " If the server is yours, let it send its intermediates too." if leaf_only else ""
     if policy.trust is None:
         found = f"the chain ends at an authority that this machine does not trust: {issuer}"
         return f"{found} ({observation.problem})", (
@@ -128,15 +147,15 @@ def _issuer_of(certificate: Certificate) -> str:
 
 
 def _anchors_of(trust: TrustAnchors, issuer: str) -> str:
-    """The names of the anchors; an authority of the same name has another key."""
+    """Return the names of the anchors. An anchor named like the issuer has another key."""
     names = [name_of(Certificate.from_der(der)) for der in trust.der]
     more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-    other = ", which is another one of that name" if issuer in names else ""
+    other = ", which has the same name and another key" if issuer in names else ""
     return ", ".join(names[:_MAX_NAMES]) + more + other
 
 
 def _ends(chain: Chain) -> list[datetime]:
-    """When its certificates end; one whose date cannot be read was still verified by OpenSSL."""
+    """Return when the certificates expire, without unreadable dates: OpenSSL verified the chain."""
     ends = []
     for certificate in chain.certificates:
         with suppress(CertificateParseError):
@@ -144,29 +163,29 @@ def _ends(chain: Chain) -> list[datetime]:
     return ends
 
 
-def _about_pins(verdict: Verdict, now: datetime) -> Iterator[str]:
+def _check_pins(verdict: Verdict, now: datetime) -> Iterator[str]:
     enforced = verdict.policy.mode == "enforce"
     outcome = "are locked out" if enforced else "would be locked out in mode enforce"
     if verdict.reason == "compromised-key":
         yield f"it serves a key that is marked compromised: clients {outcome}"
     if verdict.reason == "mismatch":
-        yield f"no pin matches what it serves: clients {outcome}"
-    if verdict.policy.expired(now):  # whatever clients do then
+        yield f"no pin matches the chain that it serves: clients {outcome}"
+    if verdict.policy.expired(now):  # for every on_expiry
         yield "the pins have expired"
 
 
-def _about_backup(checkup: Checkup) -> Iterator[str]:
-    """A backup inside the served chain is lost together with it."""
+def _check_backup(checkup: Checkup) -> Iterator[str]:
+    """Check that a pin is outside the served chain: a backup inside it is lost with the chain."""
     path = checkup.observation.verified if checkup.observation else None
     used = {pin for each in path.certificates for pin in pins_of(each)} if path else set()
     if checkup.policy.mode == "enforce" and used.issuperset(checkup.policy.live_pins):
-        yield "every pin is in the chain that is served now: there is no backup outside it"
+        yield "every pin belongs to the chain that is served now: there is no backup outside it"
 
 
-def _about_dates(checkup: Checkup, now: datetime, least_days: int) -> Iterator[str]:
+def _check_dates(checkup: Checkup, now: datetime, least_days: int) -> Iterator[str]:
     days = checkup.certificate_days(now)
     if days is not None and days < least_days:
-        yield f"a certificate of the chain ends in {in_days(days)}"
+        yield f"a certificate of the chain expires in {in_days(days)}"
     days = checkup.pin_days(now)
     if days is not None and days < least_days and not checkup.policy.expired(now):
-        yield f"the pins end in {in_days(days)}"
+        yield f"the pins expire in {in_days(days)}"

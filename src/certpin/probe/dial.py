@@ -1,15 +1,16 @@
-"""Ask one server for its certificates: the chain it serves, and the one that OpenSSL verified."""
+"""Contact one server and read both chains: the one that it serves, and the one OpenSSL verified."""
 
 from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import CertificateParseError, DialError, HandshakeError
+from certpin.pins.servers import HostServer, join_address
 from certpin.probe.starttls import PROTOCOLS, negotiate
-from certpin.probe.words import describe, tls_failure
 from certpin.x509 import Chain
 from certpin.x509.openssl import served_chain, verified_chain
 from certpin.x509.reader import read_certificates
@@ -17,18 +18,116 @@ from certpin.x509.stdlib import OwnSSLContext
 from certpin.x509.verifying import harden, trust_alone
 
 if TYPE_CHECKING:
-    from certpin.probe.endpoint import Endpoint
+    from certpin.pins import HostPolicy, TrustAnchors
 
-PATIENCE = 10.0  # seconds for each of: connecting, STARTTLS, the handshake
+HTTPS = 443
+DIAL_TIMEOUT = 10.0  # seconds for each of: connecting, STARTTLS, the handshake
+
+_CACHED_CONTEXTS = 64  # each holds its anchors, which an attacker may have chosen
+_LONGEST_ERROR = 200  # characters; a server may have written them
+
+_SPEAKS_TLS = (
+    "check that this port speaks TLS; for mail, LDAP, XMPP and databases, name the protocol that "
+    "comes first: --starttls"
+)
+_NO_TLS = ("the answer is not TLS", _SPEAKS_TLS)
+_TOO_OLD = ("it offers no TLS version that both sides allow", "enable TLS 1.2 or 1.3 on the server")
+_UNKNOWN_NAME = (
+    "it does not serve the requested name",
+    "ask for a name that it serves: --server-name NAME",
+)
+_CLIENT_CERTIFICATE = (
+    "it aborted the handshake: it may want a client certificate, or share no cipher suite",
+    "certpin sends no client certificate: read the server's own from its file (pin FILE)",
+)
+
+# OpenSSL's names of errors (openssl/sslerr.h), as Python's ``SSLError.reason``.
+_TLS_FAILURES = {
+    "WRONG_VERSION_NUMBER": _NO_TLS,
+    "RECORD_LAYER_FAILURE": _NO_TLS,
+    "PACKET_LENGTH_TOO_LONG": _NO_TLS,
+    "HTTP_REQUEST": _NO_TLS,
+    "UNSUPPORTED_PROTOCOL": _TOO_OLD,
+    "TLSV1_ALERT_PROTOCOL_VERSION": _TOO_OLD,
+    "TLSV1_UNRECOGNIZED_NAME": _UNKNOWN_NAME,
+    "SSL/TLS_ALERT_UNRECOGNIZED_NAME": _UNKNOWN_NAME,
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": _CLIENT_CERTIFICATE,
+    "SSLV3_ALERT_BAD_CERTIFICATE": _CLIENT_CERTIFICATE,
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": _CLIENT_CERTIFICATE,
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A server to contact.
+
+    Attributes:
+        host: the normalised host, for which the server's certificate must be valid.
+        port: the TCP port.
+        connect: another address and port to connect to, as curl's ``--connect-to``.
+        server_name: another name for SNI and for the name check.
+        starttls: a key of ``PROTOCOLS``; ``None`` if TLS begins at once.
+        region: the label of the server in the pin file.
+
+    """
+
+    host: str
+    port: int = HTTPS
+    connect: tuple[str, int] | None = None
+    server_name: str | None = None
+    starttls: str | None = None
+    region: str = field(default="", compare=False)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The address and port to connect to."""
+        return self.connect or (self.host, self.port)
+
+    @property
+    def name(self) -> str:
+        """The name for SNI, which the certificate has to match."""
+        return self.server_name or self.host
+
+    def __str__(self) -> str:
+        return join_address(self.host, self.port)
+
+
+def default_port(starttls: str | None) -> int:
+    """Return the port of a server without one: 443, or that of its STARTTLS protocol."""
+    return PROTOCOLS[starttls].port if starttls else HTTPS
+
+
+def endpoint_at(host: str, server: HostServer) -> Endpoint:
+    """Return the endpoint of one server of a normalised host."""
+    port = server.port or default_port(server.starttls)
+    connect = (server.address, port) if server.address not in {"", host} else None
+    return Endpoint(host, port, connect, starttls=server.starttls, region=server.region)
+
+
+def served_at(policy: HostPolicy) -> tuple[tuple[str, HostServer], ...]:
+    """Return each server of a policy, with the host name for its certificate.
+
+    A policy without servers is served at its own name. A server of a ``*.`` wildcard needs an
+    address that is a name below it.
+    """
+    servers = policy.servers or (HostServer(),)
+    named = ((server.name_for(policy.pattern), server) for server in servers)
+    return tuple((name, server) for name, server in named if name is not None)
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What a server presented.
+    """The chains that a server presented.
 
-    ``verified`` is the path that OpenSSL built for this name, leaf to root, or ``None``; then
-    ``problem`` says why and ``code`` is OpenSSL's number for it (X509_V_ERR_…, openssl/x509_vfy.h),
-    and whatever ``served`` holds may be anybody's. ``address`` is the one that answered.
+    Attributes:
+        endpoint: the server.
+        address: the IP address that answered.
+        tls_version: as ``ssl.SSLSocket.version``.
+        served: the chain as it was sent. An attacker may have sent it if ``verified`` is ``None``.
+        verified: the path that OpenSSL built for this name, leaf to root; ``None`` if it refused.
+        problem: why OpenSSL refused.
+        code: OpenSSL's number for ``problem`` (X509_V_ERR_…, openssl/x509_vfy.h).
+
     """
 
     endpoint: Endpoint
@@ -41,12 +140,21 @@ class Observation:
 
 
 def probe_context(anchors: str | None = None, *, strict: bool | None = None) -> ssl.SSLContext:
-    """A context that verifies: against these roots alone (PEM), or the platform's.
+    """Make a context that verifies chain, name and dates, and checks no pins.
 
-    A path may end at one of the anchors that is no root, as it may for ``trust`` in the pin file.
-    Not pinned: it is for looking, and what it sees is judged afterwards. Threads may share it.
-    ``strict`` is ``strict_x509`` of the pin file, ``None`` to follow the running Python.
-    Raises ``InputError`` on anchors that cannot be read.
+    The chains are judged after the handshake. Threads may share the context.
+
+    Args:
+        anchors: trust only these certificates (PEM); ``None`` for the roots of the platform. A
+            path may end at an anchor that is not a root, as with ``trust`` in the pin file.
+        strict: ``strict_x509`` of the pin file; ``None`` for the default of the running Python.
+
+    Returns:
+        The context.
+
+    Raises:
+        InputError: the anchors can't be read.
+
     """
     if anchors is not None:
         return trust_alone(read_certificates(anchors.encode()), strict=strict)
@@ -56,40 +164,72 @@ def probe_context(anchors: str | None = None, *, strict: bool | None = None) -> 
     return context
 
 
-def observe(
-    endpoint: Endpoint, context: ssl.SSLContext, *, patience: float = PATIENCE
-) -> Observation:
-    """Dial, verify, and read both chains. Where the chain does not verify, dial again to see it.
+class ContextCache:
+    """Makes one context for each set of trust anchors, because reading many roots takes long.
 
-    ``patience`` is in seconds, for each step. Raises ``DialError``, ``StartTLSError`` or
-    ``HandshakeError``. Not checked: pins. A chain that is not verified proves nothing.
+    Threads may share it. A long-lived process replaces it from time to time, because the roots of
+    the platform change.
+    """
+
+    def __init__(self) -> None:
+        self.get = lru_cache(maxsize=_CACHED_CONTEXTS)(_context_for)
+
+
+def _context_for(trust: TrustAnchors | None) -> ssl.SSLContext:
+    """Make a context for the anchors of a policy; ``None`` for the roots of the platform."""
+    anchors = "".join(map(ssl.DER_cert_to_PEM_cert, trust.der)) if trust else None
+    return probe_context(anchors, strict=trust.strict if trust else None)
+
+
+def observe(
+    endpoint: Endpoint, context: ssl.SSLContext, *, timeout: float = DIAL_TIMEOUT
+) -> Observation:
+    """Connect to a server, verify its chain, and read the served and the verified chain.
+
+    If the chain does not verify, a second connection without verification reads the served one,
+    which then proves nothing about the server. Not checked: pins, revocation.
+
+    Args:
+        endpoint: the server.
+        context: as ``probe_context`` makes it.
+        timeout: seconds for each of connecting, STARTTLS and the handshake.
+
+    Returns:
+        The chains.
+
+    Raises:
+        DialError: there was no TCP connection.
+        StartTLSError: the server did not agree to begin TLS.
+        HandshakeError: TLS failed, or the certificates can't be read.
+
     """
     try:
-        return _look(endpoint, context, patience)
+        return _observe_once(endpoint, context, timeout)
     except ssl.SSLCertVerificationError as exc:
-        return _look(endpoint, _blind_context(), patience, exc)
+        return _observe_once(endpoint, _unverified_context(), timeout, exc)
 
 
-def _look(
+def _observe_once(
     endpoint: Endpoint,
     context: ssl.SSLContext,
-    patience: float,
-    unverified: ssl.SSLCertVerificationError | None = None,
+    timeout: float,
+    refusal: ssl.SSLCertVerificationError | None = None,
 ) -> Observation:
-    with _connect(endpoint, patience) as plain:
+    with _connect(endpoint, timeout) as plain:
         address = str(plain.getpeername()[0])
         if endpoint.starttls:
             negotiate(plain, PROTOCOLS[endpoint.starttls], endpoint.host, endpoint.port)
         with _handshake(endpoint, context, plain) as connection:
-            return _read(endpoint, address, connection, unverified)
+            return _read_chains(endpoint, address, connection, refusal)
 
 
-def _connect(endpoint: Endpoint, patience: float) -> socket.socket:
+def _connect(endpoint: Endpoint, timeout: float) -> socket.socket:
     try:
-        return socket.create_connection(endpoint.address, patience)
+        return socket.create_connection(endpoint.address, timeout)
     except (OSError, UnicodeError) as exc:
+        address, port = endpoint.address
         raise DialError(
-            f"no connection to {endpoint.address[0]} port {endpoint.address[1]}: {describe(exc)}",
+            f"no connection to {address} port {port}: {describe_error(exc)}",
             host=endpoint.host,
             port=endpoint.port,
             fix="check name and port, and that this network may reach it",
@@ -108,16 +248,16 @@ def _handshake(endpoint: Endpoint, context: ssl.SSLContext, plain: socket.socket
         ) from exc
 
 
-def _read(
+def _read_chains(
     endpoint: Endpoint,
     address: str,
     connection: Any,
-    unverified: ssl.SSLCertVerificationError | None,
+    refusal: ssl.SSLCertVerificationError | None,
 ) -> Observation:
     raw, version = connection._sslobj, connection.version() or ""
     try:
         served = Chain.from_der(served_chain(raw))
-        if unverified is None:
+        if refusal is None:
             path = Chain.from_der(verified_chain(raw))
             return Observation(endpoint, address, version, served, path)
     except CertificateParseError as exc:
@@ -127,15 +267,30 @@ def _read(
             port=endpoint.port,
             fix=exc.fix,
         ) from exc
-    problem = unverified.verify_message or str(unverified)
-    return Observation(
-        endpoint, address, version, served, None, problem.rstrip("."), unverified.verify_code
-    )
+    problem = (refusal.verify_message or str(refusal)).rstrip(".")
+    return Observation(endpoint, address, version, served, None, problem, refusal.verify_code)
 
 
-def _blind_context() -> ssl.SSLContext:
-    """A context that accepts anything, to see what it was that did not verify."""
+def _unverified_context() -> ssl.SSLContext:
+    """Make a context that accepts any chain, to read one that did not verify."""
     context = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def describe_error(exc: Exception) -> str:
+    """Return the message of a network or TLS error, without numbers and source file names."""
+    if isinstance(exc, TimeoutError):
+        return "it did not answer in time"
+    if isinstance(exc, ConnectionResetError | BrokenPipeError | EOFError):
+        return "it closed the connection"
+    reason = getattr(exc, "reason", None)
+    if isinstance(reason, str) and reason:
+        return "it closed the connection" if "EOF" in reason else reason.lower().replace("_", " ")
+    return (getattr(exc, "strerror", None) or str(exc) or type(exc).__name__)[:_LONGEST_ERROR]
+
+
+def tls_failure(exc: Exception) -> tuple[str, str]:
+    """Return why a handshake failed, and what to do."""
+    return _TLS_FAILURES.get(str(getattr(exc, "reason", "")), (describe_error(exc), _SPEAKS_TLS))

@@ -1,55 +1,61 @@
-"""Rotation without lock-outs: states, guards, plans, and the journal that they are decided from.
+"""Rotation without lockouts: the journal, states of pins, the gate, plans and simulations.
 
-Pure: versions in the field, what is served, the delays and the clock come in as arguments.
+The package is pure: deployed versions, served chains, delays and the clock are arguments. Only
+``load_journal`` reads a file.
 
-    event → journal → history ─┐
-    field, timing, situation ──┴→ adoption → invariants → guards → plan
+    journal → history ──┐
+    measured, timing ───┴→ adoption → gate → plan → simulate
 """
 
 from __future__ import annotations
 
 from certpin.rotation.adoption import (
     Adoption,
-    Field,
-    Past,
+    DeployedVersions,
+    PinHistory,
     Sighting,
     Situation,
     Version,
     adoption,
-    standing,
 )
-from certpin.rotation.gate import Breach, Invariant
-from certpin.rotation.history import History, contradictions
+from certpin.rotation.gate import Invariant, Violation, check_now, check_step
+from certpin.rotation.history import History, contradictions, journal_path, load_journal
 from certpin.rotation.journal import Event, after, format_journal, parse_journal
-from certpin.rotation.measured import Enough, Told, measured
+from certpin.rotation.measured import ReportedUsage, Threshold, measured
 from certpin.rotation.plan import NEXT_BACKUP, Plan, Step, plan
-from certpin.rotation.timing import Timing, format_duration, parse_duration
+from certpin.rotation.states import pin_state
+from certpin.rotation.timing import Timing, format_duration, in_utc, parse_duration
 
 __all__ = [
     "NEXT_BACKUP",
     "Adoption",
-    "Breach",
-    "Enough",
+    "DeployedVersions",
     "Event",
-    "Field",
     "History",
     "Invariant",
-    "Past",
+    "PinHistory",
     "Plan",
+    "ReportedUsage",
     "Sighting",
     "Situation",
     "Step",
+    "Threshold",
     "Timing",
-    "Told",
     "Version",
+    "Violation",
     "adoption",
     "after",
+    "check_now",
+    "check_step",
     "contradictions",
     "format_duration",
     "format_journal",
+    "in_utc",
+    "journal_path",
+    "load_journal",
     "measured",
     "parse_duration",
     "parse_journal",
+    "pin_state",
     "plan",
-    "standing",
 ]

@@ -1,9 +1,15 @@
-"""Which versions clients hold, and whether every client accepts a pin."""
+"""Which versions of a pin set clients hold, and whether every client accepts a pin.
+
+A version that clients fetch is alive until a higher one has been out for T_adopt. A version in a
+binary is alive until its owner records that it has ended, because certpin can't see who still runs
+that binary. A pin is adopted when every version that is alive accepts it. That is derived from the
+versions, the delays and the clock; it is never declared.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from certpin.errors import ConfigError
 from certpin.pins import pins_of
@@ -12,21 +18,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet, State
+    from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, PinSet, Role, State
     from certpin.rotation.timing import Timing
     from certpin.x509 import Chain
 
 
 @dataclass(frozen=True)
 class Version:
-    """A pin set that was given to clients. Every moment has a time zone.
+    """A pin set that was given to clients. Every time has a zone.
 
-    ``fetched`` is when it could first be fetched, ``bundled`` when it went into a binary; ``None``
-    where it never did. ``ended`` is when somebody measured that no client holds it any more.
-    ``clients`` is how many hold it, ``None`` where nobody knows. ``waiting`` is a signed set that
-    nobody has pushed yet, as far as is known: some client may hold it, but none that asks gets it.
-    ``told`` is the last day on which a client told that it holds it, and ``gone`` from when on so
-    few do that they may be lost: both are measured (``certpin.rotation.measured``).
+    Attributes:
+        fetched: since when clients can fetch it; ``None`` if they never could.
+        bundled: when it went into a binary; ``None`` if it never did.
+        ended: when its owner recorded that no client holds it; ``None`` if not recorded.
+        clients: how many clients hold it; ``None`` if unknown.
+        pending: it is a signed set that was not pushed yet, as far as the journal knows. Some
+            client may hold it, but a client that asks doesn't get it.
+        last_reported: the last day on which a client reported that it holds it
+            (``certpin.rotation.measured``).
+        negligible_since: since when so few clients report it that they may be lost
+            (``certpin.rotation.measured``).
     """
 
     pins: PinSet
@@ -34,103 +45,110 @@ class Version:
     bundled: datetime | None = None
     ended: datetime | None = None
     clients: int | None = None
-    waiting: bool = False
-    told: datetime | None = None
-    gone: datetime | None = None
+    pending: bool = False
+    last_reported: datetime | None = None
+    negligible_since: datetime | None = None
 
     @property
     def number(self) -> int:
-        """Its version."""
+        """The version number of the pin set."""
         return self.pins.version
 
     @property
     def since(self) -> datetime | None:
-        """The first moment at which a client could hold it."""
+        """The first time at which a client could hold it."""
         return min(filter(None, (self.fetched, self.bundled)), default=None)
 
     def accepts(self, pattern: HostPattern, pin: Pin) -> bool:
-        """Whether its clients accept a key with this pin.
+        """Return True if its clients accept a key with this pin.
 
-        A version that has no policy for the host, or only reports, refuses nothing. Not looked at:
-        which place of the chain may match, and the date on which its pins end.
+        A version without a policy for the host refuses nothing, nor does one that only reports.
+        Not checked: the position in the chain that may match (``match``), and expiry.
         """
         policy = policy_in(self.pins, pattern)
         return policy is None or policy.mode == "report" or pin in policy.live_pins
 
 
 @dataclass(frozen=True)
-class Field:
-    """Every version that ever went out. Two of one number are two: both may be out there."""
+class DeployedVersions:
+    """Every version that was ever published.
+
+    Two different pin sets with the same number are two versions: clients may hold either.
+    """
 
     versions: tuple[Version, ...] = ()
 
     @property
     def latest(self) -> Version | None:
-        """The one with the highest number."""
-        return max(self.versions, key=lambda each: each.number, default=None)
+        """The version with the highest number."""
+        return max(self.versions, key=lambda version: version.number, default=None)
 
-    def dies(self, version: Version, timing: Timing) -> datetime | None:
-        """The first moment at which no client holds it; ``None`` where nobody can say.
+    def end_of_life(self, version: Version, timing: Timing) -> datetime | None:
+        """Return the first time at which no client holds a version; ``None`` if unknown.
 
-        Who told it after that moment was slower than anybody promised: it lives for T_adopt more.
+        If a client reports the version after its expected end, clients are slower than the delays
+        allow for. Then it is alive until T_adopt after the last report.
         """
-        end = self._promised(version, timing)
-        if version.gone is not None:
-            return version.gone if end is None else min(end, version.gone)
-        if version.told is None or not self.outlives(version, timing):
+        end = self._expected_end(version, timing)
+        if version.negligible_since is not None:
+            return version.negligible_since if end is None else min(end, version.negligible_since)
+        if version.last_reported is None or not self.is_overdue(version, timing):
             return end
-        if version.bundled is not None or self.superseded(version) is None:
+        if version.bundled is not None or self.superseded_at(version) is None:
             return None
-        return version.told + timing.adopt
+        return version.last_reported + timing.adopt
 
-    def outlives(self, version: Version, timing: Timing) -> bool:
-        """Whether a client told a version when none should have held it any more."""
-        end = self._promised(version, timing)
-        return end is not None and version.told is not None and version.told >= end
+    def is_overdue(self, version: Version, timing: Timing) -> bool:
+        """Return True if a client reported a version after its expected end."""
+        end = self._expected_end(version, timing)
+        last = version.last_reported
+        return end is not None and last is not None and last >= end
 
-    def superseded(self, version: Version) -> datetime | None:
-        """When those that fetch a version could first have a higher one; ``None`` if not yet."""
+    def superseded_at(self, version: Version) -> datetime | None:
+        """Return when clients that fetch a version could first fetch a higher one, or ``None``."""
         if version.fetched is None:
             return None
         following = [
-            max(each.fetched, version.fetched)
-            for each in self.versions
-            if each.fetched is not None and not each.waiting and each.number > version.number
+            max(other.fetched, version.fetched)
+            for other in self.versions
+            if other.fetched is not None and not other.pending and other.number > version.number
         ]
         return min(following, default=None)
 
-    def _promised(self, version: Version, timing: Timing) -> datetime | None:
-        """When it dies by what its owner said: that it has ended, or how slow clients are."""
+    def _expected_end(self, version: Version, timing: Timing) -> datetime | None:
+        """Return the end of life without reports: as recorded, or after the delays."""
         if version.ended is not None:
             return version.ended
-        out = None if version.bundled is not None else self.superseded(version)
+        out = None if version.bundled is not None else self.superseded_at(version)
         return None if out is None else out + timing.adopt
 
     def alive(self, at: datetime, timing: Timing) -> tuple[Version, ...]:
-        """The versions that some client may hold, lowest number first."""
-        found = [each for each in self.versions if self._lives(each, at, timing)]
-        return tuple(sorted(found, key=lambda each: each.number))
+        """Return the versions that some client may hold, lowest number first."""
+        found = [version for version in self.versions if self._is_alive(version, at, timing)]
+        return tuple(sorted(found, key=lambda version: version.number))
 
-    def with_version(self, pins: PinSet, at: datetime, *, bundled: bool = False) -> Field:
-        """The field after a pin set went out, to be fetched or in a binary."""
+    def with_version(
+        self, pins: PinSet, at: datetime, *, bundled: bool = False
+    ) -> DeployedVersions:
+        """Return a copy in which a pin set was published, to be fetched or in a binary."""
         version = Version(pins, bundled=at) if bundled else Version(pins, fetched=at)
         return replace(self, versions=(*self.versions, version))
 
-    def _lives(self, version: Version, at: datetime, timing: Timing) -> bool:
-        since, until = version.since, self.dies(version, timing)
+    def _is_alive(self, version: Version, at: datetime, timing: Timing) -> bool:
+        since, until = version.since, self.end_of_life(version, timing)
         return since is not None and since <= at and (until is None or at < until)
 
 
 def policy_in(pins: PinSet, pattern: HostPattern) -> HostPolicy | None:
-    """The policy of a pattern in a pin set: its own, or for a host the one that covers it."""
+    """Return the policy for a pattern: the same pattern, or for a host the one that covers it."""
     for policy in pins.policies:
         if policy.pattern == pattern:
             return policy
     return None if pattern.wildcard else pins.policy_for(pattern.name)
 
 
-def count(versions: Iterable[Version]) -> int | None:
-    """How many clients hold one of these versions; ``None`` where that is not known of one."""
+def count_clients(versions: Iterable[Version]) -> int | None:
+    """Return how many clients hold one of these versions; ``None`` if one count is unknown."""
     total = 0
     for version in versions:
         if version.clients is None:
@@ -141,10 +159,13 @@ def count(versions: Iterable[Version]) -> int | None:
 
 @dataclass(frozen=True)
 class Sighting:
-    """What one vantage serves.
+    """The certificates that one server presented.
 
-    ``chain`` is the path that was verified there, ``None`` where none was; ``served`` is what the
-    server sent, which without a verified path may be anybody's.
+    Attributes:
+        vantage: the server, in words.
+        chain: the path that was verified; ``None`` if verification failed.
+        served: the certificates that the server sent. Without a verified path they may be an
+            attacker's.
     """
 
     vantage: str
@@ -158,16 +179,18 @@ class Sighting:
 
     @property
     def unverified(self) -> frozenset[Pin]:
-        """The pins of what was served without a path that verified."""
+        """The pins of the certificates that were sent, if no path was verified."""
         return frozenset() if self.chain else _pins(self.served)
 
 
 @dataclass(frozen=True)
-class Past:
-    """What the journal says of the pins of one host.
+class PinHistory:
+    """The pins of one host according to the journal.
 
-    ``states`` is where each stood last, ``known`` are those that their owner vouched for (a key
-    that was made, a file that was given), ``compromised`` those whose key somebody else has had.
+    Attributes:
+        states: the last state of each pin.
+        known: pins whose key the owner made, or gave as a file.
+        compromised: pins whose key was compromised, at this host or at another.
     """
 
     states: dict[Pin, State] = field(default_factory=dict)
@@ -177,60 +200,81 @@ class Past:
 
 @dataclass(frozen=True)
 class Situation:
-    """One policy of a draft, the versions in the field, what is served, the delays, and the clock.
+    """Everything that a decision about one host depends on.
 
-    ``now`` has a time zone. Without sightings nobody knows what is served. Raises ``ConfigError``
-    where the draft has no such policy.
+    Attributes:
+        pins: the draft: the pin file that would be published next.
+        pattern: the policy of the draft that the decision is about.
+        deployed: every version that was published.
+        sightings: the certificates that the host's servers present; empty if they are unknown.
+        timing: the delays of the clients.
+        now: the current time, with a zone.
+        past: the host's pins according to the journal.
+
+    Raises:
+        ConfigError: the draft has no policy with this pattern.
     """
 
     pins: PinSet
     pattern: HostPattern
-    field: Field
+    deployed: DeployedVersions
     sightings: tuple[Sighting, ...]
     timing: Timing
     now: datetime
-    past: Past = Past()
+    past: PinHistory = PinHistory()
 
     def __post_init__(self) -> None:
-        if all(each.pattern != self.pattern for each in self.pins.policies):
+        if all(policy.pattern != self.pattern for policy in self.pins.policies):
             raise ConfigError(
-                f"there is no policy of the name {self.pattern}",
+                f"there is no policy with the name {self.pattern}",
                 key="host",
-                fix="write it as it stands in the pin file",
+                fix="write the name as in the pin file",
             )
 
     @property
     def policy(self) -> HostPolicy:
-        """The policy as the draft has it."""
+        """The policy of the draft."""
         found = policy_in(self.pins, self.pattern)
-        assert found is not None  # noqa: S101  # __post_init__ saw it
+        assert found is not None  # noqa: S101  # __post_init__ checked it
         return found
 
+    @property
+    def alive(self) -> tuple[Version, ...]:
+        """The versions that some client may hold now, lowest number first."""
+        return self.deployed.alive(self.now, self.timing)
+
     def entry(self, pin: Pin) -> HostPin | None:
-        """The pin as the draft has it."""
-        return next((each for each in self.policy.pins if each.pin == pin), None)
+        """Return the draft's entry for a pin."""
+        return next((entry for entry in self.policy.pins if entry.pin == pin), None)
+
+    def role_of(self, pin: Pin) -> Role:
+        """Return the role that a key has when servers use it.
+
+        A backup replaces the leaf, or the authority if only authorities may match.
+        """
+        entry = self.entry(pin)
+        if entry is not None and entry.role != "backup":
+            return entry.role
+        return "intermediate" if self.policy.match == "ca" else "leaf"
 
     @property
     def served(self) -> frozenset[Pin]:
         """Every pin of every verified path."""
-        return frozenset(pin for each in self.sightings for pin in each.pins)
+        return frozenset(pin for sighting in self.sightings for pin in sighting.pins)
 
     def serving(self, pin: Pin) -> tuple[str, ...]:
-        """The vantages that serve a key."""
-        return tuple(each.vantage for each in self.sightings if pin in each.pins)
-
-
-def _pins(chain: Chain | None) -> frozenset[Pin]:
-    return frozenset(pin for each in (chain.certificates if chain else ()) for pin in pins_of(each))
+        """Return the servers that present a key in a verified path."""
+        return tuple(sighting.vantage for sighting in self.sightings if pin in sighting.pins)
 
 
 @dataclass(frozen=True)
 class Adoption:
-    """How far a pin has got.
+    """How many of the clients accept a pin.
 
-    ``moment`` is since when it is adopted, or from when on it will be if nothing else is published;
-    ``None`` where nobody can say: it isn't out, or a binary without it is. ``refusing`` are the
-    versions alive that do not accept it.
+    Attributes:
+        moment: since when the pin is adopted, or when it will be if nothing else is published.
+            ``None`` if that is unknown: the pin is not published, or a binary does not accept it.
+        refusing: the versions alive that do not accept it.
     """
 
     pin: Pin
@@ -240,53 +284,39 @@ class Adoption:
 
     @property
     def clients(self) -> int | None:
-        """How many clients would refuse it; ``None`` where that is not known."""
-        return count(self.refusing) if self.refusing else (0 if self.adopted else None)
+        """How many clients would refuse the pin; ``None`` if unknown."""
+        return count_clients(self.refusing) if self.refusing else (0 if self.adopted else None)
 
-    def __bool__(self) -> bool:
-        raise TypeError("an adoption is not true or false: ask whether it is adopted")
+    def __bool__(self) -> NoReturn:
+        raise TypeError("an adoption has no truth value: use its attribute adopted")
 
 
 def adoption(situation: Situation, pin: Pin) -> Adoption:
-    """Look at each version alive."""
-    field, timing = situation.field, situation.timing
-    alive = field.alive(situation.now, timing)
-    refusing = tuple(each for each in alive if not each.accepts(situation.pattern, pin))
+    """Compute when a pin is accepted by every version that is alive."""
+    deployed, timing, alive = situation.deployed, situation.timing, situation.alive
+    refusing = tuple(version for version in alive if not version.accepts(situation.pattern, pin))
     if refusing or not alive:
-        ends = [field.dies(each, timing) for each in refusing]
-        known = [end for end in ends if end is not None]
-        moment = max(known) if known and len(known) == len(ends) else None
+        moment = last_end(situation, refusing) if refusing else None
         return Adoption(pin, adopted=False, moment=moment, refusing=refusing)
-    return Adoption(pin, adopted=True, moment=_since(situation, pin))
-
-
-def standing(situation: Situation, pin: Pin) -> State:
-    """Where a pin stands: what the draft says, else the journal.
-
-    What follows from the field is derived, whatever was declared: STAGED until a version holds it,
-    PUBLISHED until every client does, then ADOPTED. A pin that nobody has heard of is GENERATED:
-    its key exists, since somebody names it.
-    """
-    entry = situation.entry(pin)
-    declared = entry.state if entry else situation.past.states.get(pin, "generated")
-    if entry and declared in {"generated", "staged", "published", "adopted"}:
-        return _derived(situation, pin)
-    return declared
-
-
-def _derived(situation: Situation, pin: Pin) -> State:
-    latest = situation.field.latest
-    if latest is None or not latest.accepts(situation.pattern, pin):
-        return "staged"
-    return "adopted" if adoption(situation, pin).adopted else "published"
-
-
-def _since(situation: Situation, pin: Pin) -> datetime | None:
-    """When the last version that refused it died, or the first that accepts it came out."""
-    field, timing, pattern = situation.field, situation.timing, situation.pattern
-    accepting = [each.since for each in field.versions if each.accepts(pattern, pin)]
-    refusing = [
-        field.dies(each, timing) for each in field.versions if not each.accepts(pattern, pin)
+    pattern = situation.pattern
+    accepting = [version.since for version in deployed.versions if version.accepts(pattern, pin)]
+    ended = [
+        deployed.end_of_life(version, timing)
+        for version in deployed.versions
+        if not version.accepts(pattern, pin)
     ]
     first = min(filter(None, accepting), default=None)
-    return max(filter(None, (first, *refusing)), default=None)
+    since = max(filter(None, (first, *ended)), default=None)
+    return Adoption(pin, adopted=True, moment=since)
+
+
+def last_end(situation: Situation, versions: Iterable[Version]) -> datetime | None:
+    """Return the first time at which no client holds any of these versions, or ``None``."""
+    ends = [situation.deployed.end_of_life(each, situation.timing) for each in versions]
+    known = [end for end in ends if end is not None]
+    return max(known, default=None) if len(known) == len(ends) else None
+
+
+def _pins(chain: Chain | None) -> frozenset[Pin]:
+    certificates = chain.certificates if chain else ()
+    return frozenset(pin for certificate in certificates for pin in pins_of(certificate))

@@ -1,4 +1,10 @@
-"""The gate: what a step of a rotation would break."""
+"""The gate: decides whether a step of a rotation is safe.
+
+``check_step`` applies the rules of a step to a situation, before the step is taken. It returns one
+violation for each rule that the step would break; an empty tuple means that the step is safe.
+``check_now`` applies the rules that must hold at every moment. Each rule is a function that returns
+its violation, or ``None``.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from certpin.pins import verify
-from certpin.rotation.adoption import Version, adoption, count, policy_in
+from certpin.rotation.adoption import Version, adoption, count_clients, last_end, policy_in
 from certpin.rotation.timing import format_duration, in_utc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from certpin.pins import HostPolicy, Pin
     from certpin.rotation.adoption import Adoption, Sighting, Situation
-
 
 Invariant = Literal[
     "served-chain",
@@ -30,15 +35,18 @@ Invariant = Literal[
     "compromised",
     "vantage",
 ]
+GatedStep = Literal["stage", "publish", "activate", "serve", "retire", "remove"]
 
 
 @dataclass(frozen=True)
-class Breach:
-    """An invariant that would not hold.
+class Violation:
+    """An invariant that a step would break.
 
-    ``problem`` is a sentence without its full stop. ``clients`` is how many would be locked out, or
-    left without protection; ``None`` where that is not known. ``safe_from`` is the first moment at
-    which the step is safe, ``None`` where waiting alone does not help. ``fix`` says what does.
+    Attributes:
+        problem: one sentence, without its full stop.
+        clients: how many clients would be locked out or unprotected; ``None`` if unknown.
+        safe_from: the first time at which the step is safe; ``None`` if waiting does not help.
+        fix: what the user can do.
     """
 
     invariant: Invariant
@@ -49,47 +57,99 @@ class Breach:
 
     @property
     def at_risk(self) -> str:
-        """The number of clients in words."""
+        """The number of clients, in words."""
         if self.clients is None:
             return "an unknown number of clients"
         return "1 client" if self.clients == 1 else f"{self.clients} clients"
 
     def __bool__(self) -> NoReturn:
-        raise TypeError("a breach is not true or false: compare it with None")
+        raise TypeError("a violation has no truth value: compare it with None")
 
 
-def everyone(situation: Situation) -> int | None:
-    """How many clients there are; ``None`` where that is not known."""
-    alive = situation.field.alive(situation.now, situation.timing)
-    return count(alive) if alive else None
+def check_step(
+    situation: Situation, step: GatedStep, pin: Pin | None = None
+) -> tuple[Violation, ...]:
+    """Return the violations that a step would cause, each once.
+
+    Args:
+        situation: the situation before the step. For ``publish``, its draft has the version number
+            that it will be published under.
+        step: ``activate`` comes before servers may use a key, ``serve`` before one does; ``retire``
+            records that no server uses it.
+        pin: the pin of the step; ``None`` for ``publish``.
+
+    Raises:
+        TypeError: ``pin`` is missing.
+    """
+    found: tuple[Violation | None, ...]
+    if step == "publish":
+        found = _publish_rules(situation)
+    elif pin is None:
+        raise TypeError(f"{step} needs a pin")
+    elif step == "stage":
+        found = (not_compromised(situation, pin),)
+    elif step in {"activate", "serve"}:
+        found = (not_compromised(situation, pin), is_adopted(situation, pin))
+    elif step == "retire":
+        found = (served_keys_known(situation, pin), not_served(situation, pin))
+    else:
+        found = (
+            not_active(situation, pin),
+            served_keys_known(situation, pin),
+            not_served(situation, pin),
+            not_last_backup(situation, pin),
+        )
+    return tuple(dict.fromkeys(violation for violation in found if violation is not None))
 
 
-def draft(situation: Situation) -> Version:
-    """The draft as the version that it would be if it went out now."""
-    return Version(situation.pins, fetched=situation.now, clients=everyone(situation))
+def check_now(situation: Situation) -> tuple[Violation, ...]:
+    """Return the violations that exist now, before any step."""
+    alive = situation.alive
+    found = (served_chain(situation, alive), expiry(situation, alive))
+    return tuple(violation for violation in found if violation is not None)
 
 
-def served_chain(situation: Situation, versions: Sequence[Version]) -> Breach | None:
-    """What each vantage serves is accepted by each of these versions.
+def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
+    """Apply the rules for the draft as a version, and for the pins that it drops."""
+    new = Version(situation.pins, fetched=situation.now, clients=client_count(situation))
+    live = tuple(situation.policy.live_pins)
+    dropped = dropped_pins(situation)
+    return (
+        version_rises(situation),
+        *(not_compromised(situation, pin) for pin in live),
+        *(not_from_one_vantage(situation, pin) for pin in live),
+        backup(situation),
+        served_chain(situation, [new]),
+        expiry(situation, [new]),
+        *(not_active(situation, pin) for pin in dropped),
+        *(served_keys_known(situation, pin) for pin in dropped),
+    )
 
-    A chain that did not verify is refused by all. Pins past their date are another invariant's.
+
+# Rules about versions: those that are alive, or the draft that is about to be published.
+
+
+def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation | None:
+    """Each of these versions accepts the chain of every server.
+
+    A chain that did not verify is refused by all. Expired pins are left to ``expiry``.
     """
     for sighting in situation.sightings:
-        refusing = [each for each in versions if _refuses(situation, each, sighting)]
+        refusing = [version for version in versions if _refuses(situation, version, sighting)]
         if refusing:
             what = "serves a key that" if sighting.chain else "serves no chain that verifies, so"
-            return Breach(
+            return Violation(
                 "served-chain",
-                f"{sighting.vantage} {what} {named(refusing)} {_verb(refusing)}"
+                f"{sighting.vantage} {what} {version_list(refusing)} {_verb(refusing)}"
                 + ("" if sighting.chain else " it"),
-                count(refusing),
-                safe_from=_last_death(situation, refusing) if sighting.chain else None,
+                count_clients(refusing),
+                safe_from=last_end(situation, refusing) if sighting.chain else None,
                 fix="let that server use a key that every version alive accepts",
             )
     return None
 
 
-def backup(situation: Situation) -> Breach | None:
+def backup(situation: Situation) -> Violation | None:
     """The draft has at least two live pins, and at least one outside every served chain."""
     policy = situation.policy
     if policy.mode != "enforce":
@@ -97,40 +157,40 @@ def backup(situation: Situation) -> Breach | None:
     live = set(policy.live_pins)
     if len(live) >= 2 and live - situation.served:
         return None
-    return Breach(
+    return Violation(
         "backup",
-        "every pin is in the chain that is served: if its key is lost, there is no way on",
-        everyone(situation),
+        "every pin is in the chain that is served: if its key is lost, clients are locked out",
+        client_count(situation),
         fix="make a backup: certpin rotate generate, then certpin rotate stage",
     )
 
 
-def version_rises(situation: Situation) -> Breach | None:
-    """The draft has a higher version than any that ever went out."""
-    latest = situation.field.latest
+def version_rises(situation: Situation) -> Violation | None:
+    """The draft has a higher version than every version that was published."""
+    latest = situation.deployed.latest
     if latest is None or situation.pins.version > latest.number:
         return None
-    return Breach(
+    return Violation(
         "version",
-        f"version {situation.pins.version} does not rise above {latest.number}, which is out: "
-        "no client goes back",
-        everyone(situation),
+        f"version {situation.pins.version} is not higher than {latest.number}, which is published: "
+        "clients never take a lower version",
+        client_count(situation),
         fix=f"give it version {latest.number + 1}",
     )
 
 
-def expiry(situation: Situation, versions: Iterable[Version]) -> Breach | None:
-    """No version's pins end, failing closed, before its clients can have the next.
+def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | None:
+    """No version's pins expire before all of its clients can have the next version.
 
-    Pins that end with ``on_expiry`` fail-open or report lock nobody out.
+    Only ``on_expiry = "fail-closed"`` matters: the other values lock no client out.
     """
     for version in versions:
         policy = policy_in(version.pins, situation.pattern)
-        end = _hard_end(policy)
-        if end is not None and not _ends_late_enough(situation, version, end):
-            return Breach(
+        end = _hard_expiry(policy)
+        if end is not None and not _expires_late_enough(situation, version, end):
+            return Violation(
                 "expiry",
-                f"the pins of version {version.number} end on {in_utc(end)}, "
+                f"the pins of version {version.number} expire on {in_utc(end)}, "
                 "before every client that holds it can have the next",
                 version.clients,
                 fix="publish a version whose `expires` is further away than T_adopt "
@@ -139,23 +199,133 @@ def expiry(situation: Situation, versions: Iterable[Version]) -> Breach | None:
     return None
 
 
-def of_the_field(situation: Situation) -> tuple[Breach, ...]:
-    """All that is broken now, before anything is done."""
-    alive = situation.field.alive(situation.now, situation.timing)
-    found = (served_chain(situation, alive), expiry(situation, alive))
-    return tuple(breach for breach in found if breach is not None)
+# Rules about one pin.
 
 
-def named(versions: Sequence[Version]) -> str:
-    """Versions by their numbers: ``version 3``, ``versions 3 and 4``."""
-    numbers = [str(each) for each in sorted({version.number for version in versions})]
+def is_adopted(situation: Situation, pin: Pin) -> Violation | None:
+    """Every version alive accepts the key before a server uses it."""
+    found = adoption(situation, pin)
+    if found.adopted:
+        return None
+    return Violation(
+        "adopted",
+        f"{pin} is not adopted: {_why_not_adopted(situation, found)}",
+        found.clients,
+        safe_from=found.moment,
+        fix=_how_to_adopt(situation, found),
+    )
+
+
+def not_active(situation: Situation, pin: Pin) -> Violation | None:
+    """A key that servers may use stays, unless it was compromised: then it has to go."""
+    entry = situation.entry(pin)
+    if entry is not None and entry.state == "compromised":
+        return None
+    state = entry.state if entry and entry.live else situation.past.states.get(pin)
+    if state != "active":
+        return None
+    return Violation(
+        "active-pin",
+        f"{pin} is ACTIVE: servers may use its key",
+        client_count(situation),
+        fix="retire it first: certpin rotate retire",
+    )
+
+
+def not_served(situation: Situation, pin: Pin) -> Violation | None:
+    """A key that a server presents neither retires nor is removed."""
+    vantages = situation.serving(pin)
+    if not vantages:
+        return None
+    return Violation(
+        "still-served",
+        f"{pin} is served by {', '.join(vantages)}: a client without it would be locked out there",
+        client_count(situation),
+        fix="let every server use another key first: certpin rotate activate",
+    )
+
+
+def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
+    """The last live pin outside the served chains stays: the next rotation needs it."""
+    policy = situation.policy
+    outside = set(policy.live_pins) - situation.served
+    if policy.mode != "enforce" or outside - {pin} or pin not in policy.live_pins:
+        return None
+    return Violation(
+        "last-backup",
+        f"{pin} is the last pin outside the chain that is served",
+        client_count(situation),
+        fix="make another first: certpin rotate generate, stage and publish",
+    )
+
+
+def served_keys_known(situation: Situation, pin: Pin) -> Violation | None:
+    """The served chains are known before a pin goes: a server may still use its key."""
+    if situation.sightings:
+        return None
+    return Violation(
+        "unseen",
+        f"it is unknown whether {pin} is still served",
+        client_count(situation),
+        fix="run it without --offline, or give the served chain: --served FILE",
+    )
+
+
+def not_compromised(situation: Situation, pin: Pin) -> Violation | None:
+    """A compromised key is never used again."""
+    if pin not in situation.past.compromised:
+        return None
+    return Violation(
+        "compromised",
+        f"{pin} is COMPROMISED: an attacker who has its key can read connections",
+        client_count(situation),
+        fix="make a new key: certpin rotate generate",
+    )
+
+
+def not_from_one_vantage(situation: Situation, pin: Pin) -> Violation | None:
+    """A pin is not published if its only source is one server whose chain did not verify.
+
+    Other sources: a path that verified, a key or file from the owner, a published version. A pin
+    that no server presents was written by the owner.
+    """
+    showing = [each.vantage for each in situation.sightings if pin in each.unverified]
+    out = any(pin in _live_pins(situation, version) for version in situation.deployed.versions)
+    if len(showing) != 1 or out or pin in situation.served | situation.past.known:
+        return None
+    return Violation(
+        "vantage",
+        f"{pin} was only seen at {showing[0]}, in a chain that did not verify: "
+        "it may be an attacker's",
+        client_count(situation),
+        fix="compare it with the server's own file: certpin rotate stage FILE",
+    )
+
+
+def dropped_pins(situation: Situation) -> tuple[Pin, ...]:
+    """Return the pins that the latest version accepts and the draft does not."""
+    latest = situation.deployed.latest
+    before = policy_in(latest.pins, situation.pattern) if latest else None
+    live = situation.policy.live_pins
+    return tuple(pin for pin in (before.live_pins if before else ()) if pin not in live)
+
+
+def client_count(situation: Situation) -> int | None:
+    """Return how many clients there are; ``None`` if unknown."""
+    alive = situation.alive
+    return count_clients(alive) if alive else None
+
+
+def version_list(versions: Sequence[Version]) -> str:
+    """Return versions by their numbers: ``version 3``, ``versions 3 and 4``."""
+    numbers = [str(number) for number in sorted({version.number for version in versions})]
     if len(numbers) == 1:
         return f"version {numbers[0]}"
     return f"versions {', '.join(numbers[:-1])} and {numbers[-1]}"
 
 
 def _verb(versions: Sequence[Version]) -> str:
-    return "refuses" if len({each.number for each in versions}) == 1 else "refuse"
+    return "refuses" if len({version.number for version in versions}) == 1 else "refuse"
 
 
 def _refuses(situation: Situation, version: Version, sighting: Sighting) -> bool:
@@ -166,214 +336,57 @@ def _refuses(situation: Situation, version: Version, sighting: Sighting) -> bool
     return verdict.decision == "refuse" and verdict.reason != "expired"
 
 
-def _last_death(situation: Situation, versions: Iterable[Version]) -> datetime | None:
-    """From when on none of them is held; ``None`` where nobody can say."""
-    ends = [situation.field.dies(each, situation.timing) for each in versions]
-    known = [end for end in ends if end is not None]
-    return max(known) if len(known) == len(ends) else None
-
-
-def _hard_end(policy: HostPolicy | None) -> datetime | None:
+def _hard_expiry(policy: HostPolicy | None) -> datetime | None:
     if policy is None or policy.mode != "enforce" or policy.on_expiry != "fail-closed":
         return None
     return policy.expires
 
 
-def _ends_late_enough(situation: Situation, version: Version, end: datetime) -> bool:
-    death = situation.field.dies(version, situation.timing)
-    if death is not None:
-        return end >= death
+def _expires_late_enough(situation: Situation, version: Version, end: datetime) -> bool:
+    last = situation.deployed.end_of_life(version, situation.timing)
+    if last is not None:
+        return end >= last
     return end - situation.now > situation.timing.adopt
 
 
-def to_stage(situation: Situation, pin: Pin) -> tuple[Breach, ...]:
-    """Before a pin is put into the draft."""
-    return _found(not_compromised(situation, pin))
-
-
-def to_publish(situation: Situation) -> tuple[Breach, ...]:
-    """Before the draft goes out: what holds for it as a version, and for what leaves with it."""
-    new = draft(situation)
-    live = tuple(situation.policy.live_pins)
-    return _found(
-        version_rises(situation),
-        *(not_compromised(situation, pin) for pin in live),
-        *(seen_by_more_than_one(situation, pin) for pin in live),
-        backup(situation),
-        served_chain(situation, [new]),
-        expiry(situation, [new]),
-        *(not_active(situation, pin) for pin in leaving(situation)),
-        *(seen(situation, pin) for pin in leaving(situation)),
-    )
-
-
-def to_activate(situation: Situation, pin: Pin) -> tuple[Breach, ...]:
-    """Before a server uses a key."""
-    return _found(not_compromised(situation, pin), is_adopted(situation, pin))
-
-
-def to_retire(situation: Situation, pin: Pin) -> tuple[Breach, ...]:
-    """Before a key counts as one that no server needs."""
-    return _found(seen(situation, pin), not_served(situation, pin))
-
-
-def to_remove(situation: Situation, pin: Pin) -> tuple[Breach, ...]:
-    """Before a pin leaves the draft."""
-    return _found(
-        not_active(situation, pin),
-        seen(situation, pin),
-        not_served(situation, pin),
-        not_the_last_outside(situation, pin),
-    )
-
-
-def is_adopted(situation: Situation, pin: Pin) -> Breach | None:
-    """A key is not served before every version alive accepts it."""
-    found = adoption(situation, pin)
-    if found.adopted:
-        return None
-    return Breach(
-        "adopted",
-        f"{pin} is not adopted: {_why_not(situation, found)}",
-        found.clients,
-        safe_from=found.moment,
-        fix=_how_to_adopt(situation, found),
-    )
-
-
-def not_active(situation: Situation, pin: Pin) -> Breach | None:
-    """A key that servers may use is not removed. One that was compromised has to be."""
-    entry = situation.entry(pin)
-    if entry is not None and entry.state == "compromised":
-        return None
-    state = entry.state if entry and entry.live else situation.past.states.get(pin)
-    if state != "active":
-        return None
-    return Breach(
-        "active-pin",
-        f"{pin} is ACTIVE: servers may use its key",
-        everyone(situation),
-        fix="let it retire first: certpin rotate retire",
-    )
-
-
-def not_served(situation: Situation, pin: Pin) -> Breach | None:
-    """A key that some vantage serves neither retires nor is removed."""
-    vantages = situation.serving(pin)
-    if not vantages:
-        return None
-    return Breach(
-        "still-served",
-        f"{pin} is served by {', '.join(vantages)}: a client without it would be locked out there",
-        everyone(situation),
-        fix="let every server use another key first: certpin rotate activate",
-    )
-
-
-def not_the_last_outside(situation: Situation, pin: Pin) -> Breach | None:
-    """The last live pin that isn't served is not removed: it is the only way on."""
-    policy = situation.policy
-    outside = set(policy.live_pins) - situation.served
-    if policy.mode != "enforce" or outside - {pin} or pin not in policy.live_pins:
-        return None
-    return Breach(
-        "last-backup",
-        f"{pin} is the last pin outside the chain that is served",
-        everyone(situation),
-        fix="make another first: certpin rotate generate, stage and publish",
-    )
-
-
-def seen(situation: Situation, pin: Pin) -> Breach | None:
-    """Whether a key is still served has to be known before its pin goes."""
-    if situation.sightings:
-        return None
-    return Breach(
-        "unseen",
-        f"nobody has looked whether {pin} is still served",
-        everyone(situation),
-        fix="ask without --offline, or give what is served: --served FILE",
-    )
-
-
-def not_compromised(situation: Situation, pin: Pin) -> Breach | None:
-    """A key that somebody else has had never comes back."""
-    if pin not in situation.past.compromised:
-        return None
-    return Breach(
-        "compromised",
-        f"{pin} is COMPROMISED: whoever has its key could read along",
-        everyone(situation),
-        fix="make a new key: certpin rotate generate",
-    )
-
-
-def seen_by_more_than_one(situation: Situation, pin: Pin) -> Breach | None:
-    """A pin that one unauthenticated vantage alone has shown is not published.
-
-    Authenticated is a path that verified, a key or file that its owner gave, or a version that
-    is out. A pin that nobody serves was written down by its owner.
-    """
-    showing = [each.vantage for each in situation.sightings if pin in each.unverified]
-    out = any(pin in _live(situation, each) for each in situation.field.versions)
-    if len(showing) != 1 or out or pin in situation.served | situation.past.known:
-        return None
-    return Breach(
-        "vantage",
-        f"{pin} was seen at {showing[0]} alone, in a chain that did not verify: "
-        "it may be an attacker's",
-        everyone(situation),
-        fix="compare it with the server's own file: certpin rotate stage FILE",
-    )
-
-
-def leaving(situation: Situation) -> tuple[Pin, ...]:
-    """The pins that the latest version accepts and the draft does not."""
-    latest = situation.field.latest
-    before = policy_in(latest.pins, situation.pattern) if latest else None
-    live = situation.policy.live_pins
-    return tuple(pin for pin in (before.live_pins if before else ()) if pin not in live)
-
-
-def _live(situation: Situation, version: Version) -> frozenset[Pin]:
+def _live_pins(situation: Situation, version: Version) -> frozenset[Pin]:
     policy = policy_in(version.pins, situation.pattern)
     return frozenset(policy.live_pins) if policy else frozenset()
 
 
-def _why_not(situation: Situation, found: Adoption) -> str:
+def _why_not_adopted(situation: Situation, found: Adoption) -> str:
     if found.refusing:
-        names = named(found.refusing)
+        names = version_list(found.refusing)
         said = f"{names} does not accept it" if "versions" not in names else f"{names} do not"
-        return said + _told_late(situation, found)
-    if not situation.field.versions:
-        return "no version is recorded as being in the field"
+        return said + _overdue_note(situation, found)
+    if not situation.deployed.versions:
+        return "no published version is recorded"
     return "no version is alive"
 
 
-def _told_late(situation: Situation, found: Adoption) -> str:
-    """That clients were slower than promised, where some told so."""
-    field, timing = situation.field, situation.timing
-    late = [each for each in found.refusing if each.told and field.outlives(each, timing)]
+def _overdue_note(situation: Situation, found: Adoption) -> str:
+    """Say if clients are slower than the delays allow for, according to their reports."""
+    deployed, timing = situation.deployed, situation.timing
+    late = [
+        version
+        for version in found.refusing
+        if version.last_reported and deployed.is_overdue(version, timing)
+    ]
     if not late:
         return ""
-    last = max(each.told for each in late if each.told)
-    return f", and clients told as late as {last:%Y-%m-%d} that they hold {named(late)}"
+    last = max(version.last_reported for version in late if version.last_reported)
+    return f", and clients reported {version_list(late)} as late as {last:%Y-%m-%d}"
 
 
 def _how_to_adopt(situation: Situation, found: Adoption) -> str:
-    latest = situation.field.latest
+    latest = situation.deployed.latest
     if latest is None or not latest.accepts(situation.pattern, found.pin):
         return "publish it, and wait: certpin rotate stage, then certpin rotate publish"
-    if latest.waiting:
+    if latest.pending:
         return f"push version {latest.number}, and wait: certpin publish push"
     if found.moment is None:
         return (
-            "a binary holds that version: say when no client runs it any more, "
-            "with certpin rotate ended"
+            "a binary contains that version: when no client runs it any more, record that with "
+            "certpin rotate ended"
         )
     return "wait"
-
-
-def _found(*breaches: Breach | None) -> tuple[Breach, ...]:
-    unique: Iterator[Breach] = (breach for breach in breaches if breach is not None)
-    return tuple(dict.fromkeys(unique))

@@ -1,4 +1,4 @@
-"""From the events of a journal to what they mean: the field, the past of each pin, the delays."""
+"""The history: deployed versions, states of pins, and delays, derived from a journal's events."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING
 from certpin.errors import JournalError
 from certpin.pins import HostPattern
 from certpin.pins.meaning import meaning
-from certpin.rotation.adoption import Field, Past, Version, policy_in
-from certpin.rotation.journal import MAX_JOURNAL_BYTES, STATE_AFTER, SUFFIX, StepName, parse_journal
+from certpin.rotation.adoption import DeployedVersions, PinHistory, Version, policy_in
+from certpin.rotation.journal import (
+    MAX_JOURNAL_BYTES,
+    STATE_AFTER,
+    SUFFIX,
+    StepName,
+    parse_journal,
+)
 from certpin.rotation.states import may_follow
 
 if TYPE_CHECKING:
@@ -21,24 +27,24 @@ if TYPE_CHECKING:
     from certpin.rotation.journal import Event
     from certpin.rotation.timing import Timing
 
-# A publish is what makes a pin PUBLISHED; the other states of a pin set were declared before.
-_ON_THE_WAY = {"generated", "staged"}
+# States that a publish turns into PUBLISHED; it keeps the other states of its pin set.
+_UNPUBLISHED = {"generated", "staged"}
 
-_OF_KNOWN: dict[StepName, str] = {
-    "ended": "has ended, which never went out",
-    "push": "was pushed, which was never published",
+_UNKNOWN_VERSION: dict[StepName, str] = {
+    "ended": "recorded the end of version {}, which was never published",
+    "push": "recorded a push of version {}, which was never published",
 }
 
 
 @dataclass(frozen=True)
 class History:
-    """The events of a journal, in their order."""
+    """The events of a journal, sorted by time."""
 
     events: tuple[Event, ...] = ()
 
     @property
-    def field(self) -> Field:
-        """Every version that went out, as far as the journal knows."""
+    def deployed(self) -> DeployedVersions:
+        """Every version that the journal lists as published."""
         versions: list[Version] = []
         for event in self.events:
             if event.step == "publish":
@@ -47,100 +53,119 @@ class History:
                 _push(versions, event)
             elif event.step == "ended":
                 _end(versions, event)
-        return Field(tuple(versions))
+        return DeployedVersions(tuple(versions))
 
     @property
     def signed(self) -> bool:
-        """Whether the last version to be fetched went out as a signed set."""
-        fetched = (each for each in reversed(self.events) if each.step == "publish")
-        return next((each.signed for each in fetched if not each.bundled), False)
+        """True if the latest version that clients fetch was published as a signed set."""
+        published = (event for event in reversed(self.events) if event.step == "publish")
+        return next((event.signed for event in published if not event.bundled), False)
 
     @property
     def signed_versions(self) -> frozenset[int]:
         """The versions that were published as signed sets."""
-        signed = (each for each in self.events if each.step == "publish" and each.signed)
-        return frozenset(each.version for each in signed if each.version is not None)
+        signed = (event for event in self.events if event.step == "publish" and event.signed)
+        return frozenset(event.version for event in signed if event.version is not None)
 
     @property
     def timing(self) -> Timing | None:
-        """The delays that were promised last; ``None`` where none ever were."""
-        return next((each.timing for each in reversed(self.events) if each.timing), None)
+        """The delays of the latest publish; ``None`` if there was none."""
+        return next((event.timing for event in reversed(self.events) if event.timing), None)
 
-    def past(self, pattern: HostPattern) -> Past:
-        """What became of the pins of a host.
+    def past(self, pattern: HostPattern) -> PinHistory:
+        """Return the history of a host's pins.
 
-        A key that is COMPROMISED at one host is so at all: it is the same key.
+        A key that is COMPROMISED at one host is so at every host: it is the same key.
         """
         states: dict[Pin, State] = {}
         for pin, state, _ in _states(self.events, pattern):
             if states.get(pin) != "compromised":
                 states[pin] = state
-        vouched = {"generate", "stage"}
-        known = {each.pin for each in self.events if each.pin and each.step in vouched}
-        return Past(states, frozenset(known), frozenset(_compromised(self.events)))
+        from_owner = {"generate", "stage"}
+        known = {event.pin for event in self.events if event.pin and event.step in from_owner}
+        return PinHistory(states, frozenset(known), frozenset(_compromised(self.events)))
 
     def since(self, pattern: HostPattern, pin: Pin) -> dict[State, datetime]:
-        """When a pin came into each of its states, the last time."""
+        """Return when a pin last entered each of its states."""
         moments: dict[State, datetime] = {}
         before: State | None = None
-        for each, state, event in _states(self.events, pattern):
-            if each == pin and state != before:
+        for changed, state, event in _states(self.events, pattern):
+            if changed == pin and state != before:
                 moments[state] = event.time
                 before = state
         return moments
 
 
+def journal_path(pin_file: Path) -> Path:
+    """Return the path of a pin file's journal."""
+    return pin_file.with_name(pin_file.stem + SUFFIX)
+
+
+def load_journal(path: Path) -> History:
+    """Read a journal. A missing file is an empty history.
+
+    Raises:
+        JournalError: the file can't be read, is larger than ``MAX_JOURNAL_BYTES``, or has a line
+            that is not an event.
+    """
+    return History(parse_journal(_read(path), path=path))
+
+
 def contradictions(history: History) -> tuple[str, ...]:
-    """What cannot all be true, as sentences without full stops. Whoever merged has to look."""
-    return tuple(dict.fromkeys([*_of_versions(history.events), *_of_pins(history.events)]))
+    """Return the contradictions in a journal, as sentences without full stops.
+
+    They are what a merge of two journals can leave behind; the user has to resolve them.
+    """
+    found = [*_version_contradictions(history.events), *_pin_contradictions(history.events)]
+    return tuple(dict.fromkeys(found))
 
 
 def _publish(versions: list[Version], event: Event) -> None:
-    """Add a version, or say more of one that means the same."""
+    """Add a version, or update one that has the same number and meaning."""
     assert event.pins is not None  # noqa: S101  # an event is checked when it is read
     new = Version(
         event.pins,
         fetched=None if event.bundled else event.time,
         bundled=event.time if event.bundled else None,
         clients=event.clients,
-        waiting=event.signed and not event.bundled,
+        pending=event.signed and not event.bundled,
     )
-    for at, known in enumerate(versions):
+    for index, known in enumerate(versions):
         if known.number == event.version and meaning(known.pins) == meaning(event.pins):
-            versions[at] = _both(known, new)
+            versions[index] = _merged(known, new)
             return
     versions.append(new)
 
 
-def _both(known: Version, again: Version) -> Version:
-    """One version that went out on two ways, or once more: it is out again, if it had ended."""
+def _merged(known: Version, again: Version) -> Version:
+    """Merge two publishes of one version: fetched and bundled, or repeated after its end."""
     return replace(
         known,
         fetched=known.fetched or again.fetched,
         bundled=known.bundled or again.bundled,
         clients=known.clients if again.clients is None else again.clients,
         ended=None,
-        waiting=_waiting(known, again),
+        pending=_is_pending(known, again),
     )
 
 
-def _waiting(known: Version, again: Version) -> bool:
-    """Whether none of the ways to fetch it is open yet."""
-    ways = [each.waiting for each in (known, again) if each.fetched is not None]
-    return bool(ways) and all(ways)
+def _is_pending(known: Version, again: Version) -> bool:
+    """Return True if clients can't fetch the version by any of its publishes yet."""
+    pending = [version.pending for version in (known, again) if version.fetched is not None]
+    return bool(pending) and all(pending)
 
 
 def _push(versions: list[Version], event: Event) -> None:
-    """It is out from now on, and not since somebody meant to publish it."""
-    for at, known in enumerate(versions):
-        if known.number == event.version and known.waiting:
-            versions[at] = replace(known, fetched=event.time, waiting=False)
+    """Record that clients can fetch a signed version: since its push, not since its publish."""
+    for index, known in enumerate(versions):
+        if known.number == event.version and known.pending:
+            versions[index] = replace(known, fetched=event.time, pending=False)
 
 
 def _end(versions: list[Version], event: Event) -> None:
-    for at, known in enumerate(versions):
+    for index, known in enumerate(versions):
         if known.number == event.version:
-            versions[at] = replace(known, ended=event.time)
+            versions[index] = replace(known, ended=event.time)
 
 
 def _states(events: Sequence[Event], pattern: HostPattern) -> Iterator[tuple[Pin, State, Event]]:
@@ -148,7 +173,7 @@ def _states(events: Sequence[Event], pattern: HostPattern) -> Iterator[tuple[Pin
         if event.step == "publish" and event.pins:
             policy = policy_in(event.pins, pattern)
             for entry in policy.pins if policy else ():
-                state = "published" if entry.state in _ON_THE_WAY else entry.state
+                state = "published" if entry.state in _UNPUBLISHED else entry.state
                 yield entry.pin, state, event
         elif event.pin and event.host == str(pattern) and event.step in STATE_AFTER:
             yield event.pin, STATE_AFTER[event.step], event
@@ -159,57 +184,53 @@ def _compromised(events: Sequence[Event]) -> Iterator[Pin]:
         if event.step == "compromise" and event.pin:
             yield event.pin
         for policy in event.pins.policies if event.pins else ():
-            yield from (each.pin for each in policy.pins if each.state == "compromised")
+            yield from (entry.pin for entry in policy.pins if entry.state == "compromised")
 
 
-def _of_versions(events: Sequence[Event]) -> Iterator[str]:
-    out: dict[int, Event] = {}
+def _version_contradictions(events: Sequence[Event]) -> Iterator[str]:
+    published: dict[int, Event] = {}
     for event in events:
         number = event.version
-        if event.step in _OF_KNOWN and number is not None and number not in out:
-            yield f"{event.who} says that version {number} {_OF_KNOWN[event.step]}"
+        if event.step in _UNKNOWN_VERSION and number is not None and number not in published:
+            yield f"{event.who} {_UNKNOWN_VERSION[event.step].format(number)}"
         if event.step != "publish" or number is None or event.pins is None:
             continue
-        before = out.setdefault(number, event)
+        before = published.setdefault(number, event)
         assert before.pins is not None  # noqa: S101  # as above
         if meaning(before.pins) != meaning(event.pins):
             yield (
-                f"version {number} went out twice, and not the same: "
-                f"by {before.who} and by {event.who}; publish one more, with what both meant"
+                f"version {number} was published twice with different content, "
+                f"by {before.who} and by {event.who}; publish one more version, with both changes"
             )
-        elif before is event and number < max(out):
-            yield f"{event.who} published version {number} after {max(out)}: no client goes back"
+        elif before is event and number < max(published):
+            yield (
+                f"{event.who} published version {number} after {max(published)}: "
+                "clients never take a lower version"
+            )
 
 
-def _of_pins(events: Sequence[Event]) -> Iterator[str]:
+def _pin_contradictions(events: Sequence[Event]) -> Iterator[str]:
     patterns = {event.host for event in events if event.host}
     for pattern in sorted(patterns):
-        last: dict[Pin, tuple[State, Event]] = {}
+        last: dict[Pin, State] = {}
         for pin, state, event in _states(events, HostPattern.parse(pattern)):
-            before, _ = last.get(pin, (state, event))
-            if not _follows(before, state):
+            before = last.get(pin, state)
+            if not _may_be_recorded(before, state):
                 yield (
                     f"{pattern}: {event.who} made {pin} {state.upper()}, "
-                    f"and it was {before.upper()}"
+                    f"but it was {before.upper()}"
                 )
-            last[pin] = state, event
+            last[pin] = state
 
 
-def _follows(before: State, state: State) -> bool:
-    """Whether a journal may say so. ADOPTED is never written: a PUBLISHED pin may be it."""
+def _may_be_recorded(before: State, state: State) -> bool:
+    """Return True if the transition is legal.
+
+    ADOPTED is derived and never recorded, so PUBLISHED may take its place.
+    """
     if before == state or may_follow(before, state):
         return True
     return before == "published" and state == "active"
-
-
-def journal_beside(pin_file: Path) -> Path:
-    """Where the journal of a pin file lies."""
-    return pin_file.with_name(pin_file.stem + SUFFIX)
-
-
-def load_journal(path: Path) -> History:
-    """What a journal says; one that is not there yet says nothing. Raises ``JournalError``."""
-    return History(parse_journal(_read(path), path=path))
 
 
 def _read(path: Path) -> str:

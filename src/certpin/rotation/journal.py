@@ -1,4 +1,20 @@
-"""The journal."""
+"""The journal: an append-only file of JSON lines beside ``pins.toml``, kept in version control.
+
+Each line is an event: a step that a person took.
+
+    schema, time, who, step, host, pin, version, bundled, signed, clients, timing, note, reason,
+    pins
+
+``schema`` is ``certpin-journal/1``. Empty fields are left out. Unknown fields are ignored, so that
+an older certpin reads the journal of a newer one.
+
+A merge may bring the lines of two people together in any order (git's ``merge=union``). Events are
+sorted by time, and an event that is listed twice counts once. Contradictions are reported, not
+repaired (``certpin.rotation.history``).
+
+Clocks differ from machine to machine. A new event gets a time after those of the journal
+(``after``), unless its clock is minutes behind them.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +35,18 @@ if TYPE_CHECKING:
 
     from certpin.pins import PinSet, State
 
-
 SCHEMA = "certpin-journal/1"
+SUFFIX = ".journal.jsonl"
+# A line may contain a whole pin set: one of 100,000 hosts takes about 50 MB.
+MAX_JOURNAL_BYTES = 256 * 1024 * 1024
 MAX_VERSION = 2**63 - 1  # as in the pin file
-_LAST_YEAR = 9000  # T_adopt is added to what stands there, and dates have an end
+# By how much two correct clocks may differ.
+CLOCK_TOLERANCE = timedelta(minutes=5)
+
+_MAX_YEAR = 9000  # T_adopt is added to these times, and dates end in the year 9999
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+_INSTANT = timedelta(microseconds=1)
+_CONFLICT_MARKERS = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
 
 StepName = Literal[
     "generate",
@@ -36,8 +60,9 @@ StepName = Literal[
     "compromise",
     "ended",
 ]
+_STEP_ORDER = {name: rank for rank, name in enumerate(get_args(StepName))}
 
-# What each step makes of its pin.
+# The state of the pin after each step.
 STATE_AFTER: dict[StepName, State] = {
     "generate": "generated",
     "stage": "staged",
@@ -51,11 +76,21 @@ STATE_AFTER: dict[StepName, State] = {
 
 @dataclass(frozen=True)
 class Event:
-    """A step. ``time`` has a time zone; ``reason`` is why it was forced, or empty.
+    """A step that was taken.
 
-    ``host``, a pattern, and ``pin`` belong to every step but ``publish``, ``push`` and ``ended``,
-    which have a ``version``; a ``publish`` has the whole pin set and the delays of its clients.
-    ``signed``: clients get it as a signed set, so that it is out with the ``push`` that follows.
+    Attributes:
+        time: with a time zone.
+        who: the person who took the step.
+        host: a pattern. ``host`` and ``pin`` belong to every step except ``publish``, ``push`` and
+            ``ended``, which have a ``version``.
+        bundled: the published version went into a binary.
+        signed: clients get the published version as a signed set. Then they can fetch it from the
+            following ``push`` on.
+        clients: how many clients are expected to hold the published version.
+        timing: the delays of the clients at a ``publish``.
+        note: where the key is.
+        reason: why the step was forced; empty if it was not.
+        pins: the whole pin set of a ``publish``.
     """
 
     time: datetime
@@ -73,8 +108,65 @@ class Event:
     pins: PinSet | None = None
 
 
+def parse_journal(text: str, *, path: str | Path = "<text>") -> tuple[Event, ...]:
+    """Read a journal.
+
+    Returns:
+        Every event once, sorted by time.
+
+    Raises:
+        JournalError: a line is not an event. It names the line.
+    """
+    # Split at "\n" only: a JSON string may contain other line separators.
+    events = [
+        _parse_line(line, number, path)
+        for number, line in enumerate(text.split("\n"), 1)
+        if line.strip()
+    ]
+    return in_order(events)
+
+
+def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Return each event once, sorted by time.
+
+    Events with the same time are in the order of a rotation, then of versions, so that the result
+    does not depend on how a journal was merged.
+    """
+    lines = {format_event(event): event for event in events}
+
+    def sort_key(line: str) -> tuple[object, ...]:
+        event = lines[line]
+        return event.time, _STEP_ORDER[event.step], event.version or 0, line
+
+    return tuple(lines[line] for line in sorted(lines, key=sort_key))
+
+
+def after(known: Sequence[Event], new: Sequence[Event]) -> Iterator[Event]:
+    """Yield new events, each with a time after the previous one and after the known ones.
+
+    An event whose clock is more than ``CLOCK_TOLERANCE`` behind keeps its time: one of the clocks
+    is wrong, and the journal must not hide that.
+
+    Args:
+        known: the events of the journal, sorted by time.
+        new: the events to append, in their order.
+    """
+    newest = known[-1].time if known else _EARLIEST
+    earliest = max(newest, _EARLIEST + CLOCK_TOLERANCE) - CLOCK_TOLERANCE
+    for event in new:
+        late = earliest <= event.time <= newest
+        dated = replace(event, time=newest + _INSTANT) if late else event
+        newest = max(newest, dated.time)
+        yield dated
+
+
+def format_journal(events: Iterable[Event]) -> str:
+    """Return the lines to append, each with its line end."""
+    return "".join(f"{format_event(event)}\n" for event in events)
+
+
 def format_event(event: Event) -> str:
-    """The event as one line, without its end. The same event makes the same line."""
+    """Return the event as one line, without its line end. Equal events give equal lines."""
     fields: dict[str, Any] = {
         "schema": SCHEMA,
         "time": event.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
@@ -89,13 +181,17 @@ def format_event(event: Event) -> str:
         "timing": event.timing.texts() if event.timing else None,
         "note": event.note or None,
         "reason": event.reason or None,
-        "pins": _snapshot(event.pins) if event.pins else None,
+        "pins": _pins_json(event.pins) if event.pins else None,
     }
     return json.dumps({name: value for name, value in fields.items() if value is not None})
 
 
 def parse_event(line: str) -> Event:
-    """Read one line. Raises ``InputError`` on whatever is no event."""
+    """Read one line.
+
+    Raises:
+        InputError: the line is not an event, or lacks a field that its step needs.
+    """
     shape = Shape.json(line)
     if shape.need("schema").text() != SCHEMA:
         raise FormatError(f"its schema is not {SCHEMA}", fix="use the certpin that wrote it")
@@ -105,10 +201,10 @@ def parse_event(line: str) -> Event:
         step=_step(shape.need("step").text()),
         host=_host(shape.get("host")),
         pin=Pin.parse(pin.text()) if (pin := shape.get("pin")) else None,
-        version=_number(shape.get("version"), least=1),
+        version=_number(shape.get("version"), minimum=1),
         bundled=_flag(shape.get("bundled")),
         signed=_flag(shape.get("signed")),
-        clients=_number(shape.get("clients"), least=0),
+        clients=_number(shape.get("clients"), minimum=0),
         timing=_timing(shape.get("timing")),
         note=_text(shape.get("note")),
         reason=_text(shape.get("reason")),
@@ -118,8 +214,27 @@ def parse_event(line: str) -> Event:
     return event
 
 
+def _parse_line(line: str, number: int, path: str | Path) -> Event:
+    if line.startswith(_CONFLICT_MARKERS):
+        raise JournalError(
+            "the line is a conflict marker of git",
+            path=path,
+            line=number,
+            fix="keep the lines of both sides, in any order, and delete git's markers",
+        )
+    try:
+        return parse_event(line)
+    except InputError as exc:
+        raise JournalError(
+            exc.problem,
+            path=path,
+            line=number,
+            fix=exc.fix or "restore the line as it was committed: the journal is append-only",
+        ) from exc
+
+
 def _check(event: Event) -> None:
-    """A step without what it is about would say nothing, and be believed."""
+    """Refuse an event that lacks its subject: it would be ignored without a warning."""
     if event.step in STATE_AFTER and not (event.host and event.pin):
         raise FormatError(f"a step {event.step} needs a host and a pin")
     if event.step not in STATE_AFTER and event.version is None:
@@ -132,28 +247,28 @@ def _check(event: Event) -> None:
         raise FormatError("its version and that of its pins are not the same")
 
 
-def _snapshot(pins: PinSet) -> Any:
+def _pins_json(pins: PinSet) -> Any:
     (file,) = FORMATS["json"].write(pins)
     return json.loads(file.text)
 
 
 def _pin_set(line: str) -> PinSet:
-    """The pin set of a publish, by the reader of the plain JSON format."""
+    """Read the pin set of a publish with the reader of the plain JSON format."""
     text = json.dumps(json.loads(line)["pins"])
     try:
-        return FORMATS["json"].load(Source(text.encode(), _nothing_beside))
+        return FORMATS["json"].load(Source(text.encode(), _no_files))
     except ConfigError as exc:
         raise FormatError(f"its pins must not be used: {exc.problem}") from exc
 
 
-def _nothing_beside(path: str) -> bytes:
-    raise FormatError(f"a journal has no file {path[:80]!r} beside it")
+def _no_files(path: str) -> bytes:
+    raise FormatError(f"the pin set of a journal can't refer to the file {path[:80]!r}")
 
 
 def _time(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None and moment.year <= _LAST_YEAR:
+        if moment.tzinfo is not None and moment.year <= _MAX_YEAR:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
@@ -176,11 +291,11 @@ def _flag(shape: Shape | None) -> bool:
     return shape.flag() if shape else False
 
 
-def _number(shape: Shape | None, *, least: int) -> int | None:
+def _number(shape: Shape | None, *, minimum: int) -> int | None:
     if shape is None:
         return None
-    if not least <= (number := shape.integer()) <= MAX_VERSION:
-        raise FormatError(f"{shape.place} is a whole number from {least} on")
+    if not minimum <= (number := shape.integer()) <= MAX_VERSION:
+        raise FormatError(f"{shape.place} must be a whole number of at least {minimum}")
     return number
 
 
@@ -197,85 +312,3 @@ def _timing(shape: Shape | None) -> Timing | None:
 
 def _text(shape: Shape | None) -> str:
     return shape.text() if shape else ""
-
-
-SUFFIX = ".journal.jsonl"
-
-# By how much the clocks of two machines that keep time may differ.
-CLOCK_TOLERANCE = timedelta(minutes=5)
-_FIRST = datetime.min.replace(tzinfo=UTC)
-_INSTANT = timedelta(microseconds=1)
-_STEP_ORDER = {name: rank for rank, name in enumerate(get_args(StepName))}
-
-# A line has a whole pin set in it: that of 100 000 hosts takes some 50 MB.
-MAX_JOURNAL_BYTES = 256 * 1024 * 1024
-
-_CONFLICT = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
-
-
-def parse_journal(text: str, *, path: str | Path = "<text>") -> tuple[Event, ...]:
-    """Every event, sorted by time, each once. Raises ``JournalError``, with the line."""
-    # Only the line end of JSON lines: other separators may stand inside a string.
-    events = [
-        _parse(line, number, path)
-        for number, line in enumerate(text.split("\n"), 1)
-        if line.strip()
-    ]
-    return in_order(events)
-
-
-def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
-    """Return events by time, each once.
-
-    Those of the same moment are in the order of a rotation, and of versions. No merge changes it.
-    """
-    lines = {format_event(event): event for event in events}
-
-    def place(line: str) -> tuple[object, ...]:
-        event = lines[line]
-        return event.time, _STEP_ORDER[event.step], event.version or 0, line
-
-    return tuple(lines[line] for line in sorted(lines, key=place))
-
-
-def after(known: Sequence[Event], new: Sequence[Event]) -> Iterator[Event]:
-    """Yield new events, each with a time after the one before and after those that are known.
-
-    An event whose clock is more than ``CLOCK_TOLERANCE`` behind keeps its time: then one of the
-    clocks is wrong, and that is not for the journal to hide.
-
-    Args:
-        known: the events of the journal, sorted by time.
-        new: the events to append, in their order.
-    """
-    newest = known[-1].time if known else _FIRST
-    earliest = max(newest, _FIRST + CLOCK_TOLERANCE) - CLOCK_TOLERANCE
-    for event in new:
-        late = earliest <= event.time <= newest
-        dated = replace(event, time=newest + _INSTANT) if late else event
-        newest = max(newest, dated.time)
-        yield dated
-
-
-def format_journal(events: Iterable[Event]) -> str:
-    """The lines to append, each with its end."""
-    return "".join(f"{format_event(event)}\n" for event in events)
-
-
-def _parse(line: str, number: int, path: str | Path) -> Event:
-    if line.startswith(_CONFLICT):
-        raise JournalError(
-            "git left a conflict there",
-            path=path,
-            line=number,
-            fix="keep the lines of both sides, in any order, and delete git's markers",
-        )
-    try:
-        return parse_event(line)
-    except InputError as exc:
-        raise JournalError(
-            exc.problem,
-            path=path,
-            line=number,
-            fix=exc.fix or "take the line as it was committed: the journal is only appended to",
-        ) from exc

@@ -1,16 +1,18 @@
-"""What clients told of the versions that they hold, and what may follow from it.
+"""Adoption as clients report it, and how far a rotation may rely on it.
 
-Whoever reaches the collector can tell it anything, and apps without a reporter tell it nothing. So
+Anyone who reaches the collector can send false reports, and apps without a reporter send none.
+Therefore:
 
-1. by default it only delays: a version that somebody told after it should have died lives on,
-   until nobody has told it for T_adopt. Whoever lies can hold a rotation up, and is seen to;
-2. it shortens only where its user asks for that, with thresholds (``Enough``). Then a version dies
-   when so few have told it, each day of a whole cycle, that they may be lost. How few is a share of
-   a number that the user gives, never of what was told: a flood of lies about the new version does
-   not make those who tell of the old one fewer. What is shortened is the time until the last user
-   opens the app, and nothing else; never the life of a version in a binary.
+1. By default, reports only delay a rotation. A version that is reported after its expected end
+   stays alive until T_adopt after its last report. False reports can delay a rotation, and the
+   delay is visible; they can't make an unsafe step look safe.
+2. Reports shorten the wait only if the user gives thresholds (``Threshold``). Then a version ends
+   when, on each day of a whole cycle, so few clients report it that they may be lost. The limit is
+   a share of a number that the user gives, never of the reports: a flood of false reports of the
+   new version doesn't reduce the number of clients that report the old one. Only the delay until
+   the last user opens the app is shortened, and never the life of a version in a binary.
 
-Nothing here says that a version is out, or that it accepts a pin: the journal does.
+Reports never say that a version was published, or that it accepts a pin: the journal does.
 """
 
 from __future__ import annotations
@@ -26,16 +28,20 @@ from certpin.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from certpin.rotation.adoption import Field, Version
+    from certpin.rotation.adoption import DeployedVersions, Version
     from certpin.rotation.timing import Timing
 
 DAY = timedelta(days=1)
-CYCLE = 7  # days in which an app is used in every way that it is: people have weeks
+CYCLE = 7  # days: apps are used differently on each day of the week
 
 
 @dataclass(frozen=True)
-class Told:
-    """How many clients told, on one day, that they hold a version. ``day`` is its first moment."""
+class ReportedUsage:
+    """How many clients reported, on one day, that they hold a version.
+
+    Attributes:
+        day: the first moment of the day.
+    """
 
     day: datetime
     version: int
@@ -43,11 +49,17 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Enough:
-    """When those that hold an old version are few enough to be lost. Raises ``InputError``.
+class Threshold:
+    """When so few clients hold an old version that they may be lost.
 
-    ``share`` of ``clients`` has to hold something newer, on each of ``days`` whole days in a row.
-    At least ``clients`` have to tell each day, or the watch does not see enough to say anything.
+    Attributes:
+        share: how large a share of ``clients`` must hold something newer, on each of ``days``
+            whole days in a row.
+        clients: how many clients must report each day; with fewer, nothing is concluded.
+        days: at least ``CYCLE``.
+
+    Raises:
+        InputError: a value is out of range.
     """
 
     share: Fraction
@@ -56,80 +68,96 @@ class Enough:
 
     def __post_init__(self) -> None:
         if not Fraction(1, 2) < self.share <= 1:
-            raise InputError("enough is more than half of them", fix="say 99.9%, or 100%")
+            raise InputError("the share must be more than half", fix="give 99.9%, or 100%")
         if self.clients < 1:
-            raise InputError("nobody is not enough", fix="say how many clients tell each day")
+            raise InputError(
+                "the number of clients must be at least 1",
+                fix="give the number of clients that report each day",
+            )
         if not CYCLE <= self.days <= 366:
-            raise InputError(f"a cycle has at least {CYCLE} days", fix="say 7, or more")
+            raise InputError(
+                f"the number of days must be from {CYCLE} to 366", fix=f"give {CYCLE}, or more"
+            )
 
     @property
-    def lost(self) -> int:
-        """How many may be left behind."""
+    def max_lost(self) -> int:
+        """How many clients may be lost."""
         return int((1 - self.share) * self.clients)
 
 
 def measured(
-    field: Field,
-    told: Iterable[Told],
+    deployed: DeployedVersions,
+    reports: Iterable[ReportedUsage],
     timing: Timing,
     now: datetime,
-    enough: Enough | None = None,
-) -> Field:
-    """The field with what was told of it. A day that has not ended tells of nobody that he left."""
+    threshold: Threshold | None = None,
+) -> DeployedVersions:
+    """Add what clients reported to the deployed versions.
+
+    Args:
+        deployed: the versions, as the journal has them.
+        reports: the reported usage. Reports of unknown versions are ignored.
+        timing: the delays of the clients.
+        now: the current time. The current day has not ended, so it never counts as one on which
+            few clients reported.
+        threshold: when a version may end before its expected end; ``None`` for never.
+    """
     counts: dict[int, dict[datetime, int]] = defaultdict(lambda: defaultdict(int))
-    for each in told:
-        if each.day <= now and each.clients > 0:
-            counts[each.version][each.day] += each.clients
+    for usage in reports:
+        if usage.day <= now and usage.clients > 0:
+            counts[usage.version][usage.day] += usage.clients
     versions = [
         replace(
-            each,
-            clients=_clients(each, counts[each.number], now),
-            told=max(counts[each.number], default=None),
-            gone=_gone(field, each, counts, timing, now, enough) if enough else None,
+            version,
+            clients=_clients(version, counts[version.number], now),
+            last_reported=max(counts[version.number], default=None),
+            negligible_since=_negligible_since(deployed, version, counts, timing, now, threshold)
+            if threshold
+            else None,
         )
-        for each in field.versions
+        for version in deployed.versions
     ]
-    return replace(field, versions=tuple(versions))
+    return replace(deployed, versions=tuple(versions))
 
 
 def _clients(version: Version, days: Mapping[datetime, int], now: datetime) -> int | None:
-    """The most that told it on one day of the last cycle; never fewer than a person said.
+    """Return the largest daily count of the last cycle, and at least the count of the journal.
 
-    Where nobody told anything, nobody knows: there may be no reporter in that app.
+    Without reports the count is unknown, not 0: the app may have no reporter.
     """
-    lately = [number for day, number in days.items() if day > now - (CYCLE + 1) * DAY]
-    return max([*lately, *([] if version.clients is None else [version.clients])], default=None)
+    recent = [number for day, number in days.items() if day > now - (CYCLE + 1) * DAY]
+    return max([*recent, *([] if version.clients is None else [version.clients])], default=None)
 
 
-def _gone(
-    field: Field,
+def _negligible_since(
+    deployed: DeployedVersions,
     version: Version,
     counts: Mapping[int, Mapping[datetime, int]],
     timing: Timing,
     now: datetime,
-    enough: Enough,
+    threshold: Threshold,
 ) -> datetime | None:
-    """From when on so few hold a version that is fetched; ``None`` where that was not measured.
+    """Return since when few enough clients hold a version that is fetched, or ``None``.
 
-    Every day of the cycle began when the next version had been out for all that machines need.
+    The whole cycle must begin after the delays other than ``opened`` have passed.
     """
-    out = field.superseded(version)
+    out = deployed.superseded_at(version)
     if out is None or version.bundled is not None:
         return None
-    from_then_on = out + timing.adopt - timing.opened
+    cycle_from = out + timing.adopt - timing.opened
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    days = [today - number * DAY for number in range(1, enough.days + 1)]
-    if days[-1] < from_then_on:
+    days = [today - number * DAY for number in range(1, threshold.days + 1)]
+    if days[-1] < cycle_from:
         return None
-    known = {each.number for each in field.versions}
+    known = {other.number for other in deployed.versions}
     old = {
-        each.number
-        for each in field.versions
-        if each.number <= version.number and each.bundled is None
+        other.number
+        for other in deployed.versions
+        if other.number <= version.number and other.bundled is None
     }
     for day in days:
-        told = {number: counts.get(number, {}).get(day, 0) for number in known}
-        left = sum(told[number] for number in old)
-        if sum(told.values()) < enough.clients or left > enough.lost:
+        usage = {number: counts.get(number, {}).get(day, 0) for number in known}
+        left = sum(usage[number] for number in old)
+        if sum(usage.values()) < threshold.clients or left > threshold.max_lost:
             return None
     return today

@@ -1,4 +1,15 @@
-"""The dated steps to another key."""
+"""The plan: dated steps from the key that is served to another one.
+
+    push the latest version, if it is pending
+    make and stage the next backup, and stage the new key if it is not in the draft yet
+    publish                         now
+    activate the new key            not before every version alive accepts it
+    serve it at every server
+    retire each old key             when no server presents it
+    remove it, and publish
+
+The steps are then rehearsed on a copy of the situation, behind the same gate as the commands.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +18,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from certpin.pins import HostPin, Pin
-from certpin.rotation import gate
-from certpin.rotation.adoption import Sighting, Situation, adoption
-from certpin.rotation.gate import Breach, everyone, of_the_field
+from certpin.rotation.adoption import Sighting, adoption
+from certpin.rotation.gate import Violation, check_now, check_step, client_count, dropped_pins
 from certpin.x509 import Certificate, Chain
 
 if TYPE_CHECKING:
@@ -19,21 +29,27 @@ if TYPE_CHECKING:
     from certpin.pins import Role, State
     from certpin.rotation.adoption import Situation
 
-
 Act = Literal["generate", "stage", "publish", "push", "activate", "serve", "retire", "remove"]
 
-# The key of the next backup does not exist yet: in a rehearsal this stands for it.
-NEXT_BACKUP = Pin.of_key(hashlib.sha256(b"the next backup, which nobody has made yet").digest())
+# Stands in for the pin of the next backup, whose key does not exist yet.
+NEXT_BACKUP = Pin.of_key(hashlib.sha256(b"stands in for the next backup").digest())
+
+_UNUSED = "no server uses it any more"
+_STATES: dict[Act, State] = {"activate": "active", "retire": "retiring", "remove": "removed"}
 
 
 @dataclass(frozen=True)
 class Step:
-    """Something to do. ``pin`` is ``NEXT_BACKUP`` for a key that is still to be made.
+    """One step of a plan.
 
-    ``not_before`` is the date before which it locks somebody out, ``None``: do it now, or as soon
-    as the step before is done. ``counts_from`` is the version of this plan whose publishing that
-    date counts from: who publishes an hour later adds an hour. ``waits`` is what has to be seen
-    first, or empty. ``version`` is what a publish makes, or a push hands out.
+    Attributes:
+        pin: ``NEXT_BACKUP`` for a key that does not exist yet.
+        not_before: before this time the step locks clients out. ``None``: take it now, or as soon
+            as the previous step is done.
+        counts_from: the version of this plan from whose publishing ``not_before`` counts. If you
+            publish an hour late, ``not_before`` moves by an hour.
+        waits: the condition for the step, or empty.
+        version: the version that a publish makes, or that a push makes available.
     """
 
     act: Act
@@ -46,251 +62,244 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in their order; ``breaches`` say why it cannot go on after them, or at all."""
+    """Steps in their order.
+
+    Attributes:
+        to: the pin of the new key.
+        violations: why the plan can't continue after its steps; empty if it leads to the new key.
+    """
 
     to: Pin
     steps: tuple[Step, ...]
-    breaches: tuple[Breach, ...] = ()
+    violations: tuple[Violation, ...] = ()
 
     @property
     def possible(self) -> bool:
-        """Whether the last step leads to the new key."""
-        return not self.breaches
-
-
-def later(situation: Situation, moment: datetime) -> Situation:
-    """The same at a later moment; an earlier one changes nothing."""
-    return replace(situation, now=max(situation.now, moment))
-
-
-def staged(situation: Situation, pin: Pin, role: Role = "backup") -> Situation:
-    """A pin is in the draft."""
-    return _with(situation, [*situation.policy.pins, HostPin(pin, role, "staged")])
-
-
-def moved(situation: Situation, pin: Pin, state: State) -> Situation:
-    """A pin of the draft has another state, as the journal will say too."""
-    entries = [
-        replace(each, state=state) if each.pin == pin else each for each in situation.policy.pins
-    ]
-    past = replace(situation.past, states={**situation.past.states, pin: state})
-    return replace(_with(situation, entries), past=past)
-
-
-def published(situation: Situation) -> Situation:
-    """The draft is out, under the next version, to be fetched."""
-    latest = situation.field.latest
-    number = max(situation.pins.version, latest.number + 1 if latest else 1)
-    entries = [
-        replace(each, state="published") if each.state in {"generated", "staged"} else each
-        for each in situation.policy.pins
-    ]
-    draft = replace(_with(situation, entries).pins, version=number)
-    field = situation.field.with_version(draft, situation.now)
-    states = {each.pin: each.state for each in entries}
-    past = replace(situation.past, states={**situation.past.states, **states})
-    return replace(situation, pins=draft, field=field, past=past)
-
-
-def pushed(situation: Situation) -> Situation:
-    """The versions that wait to be pushed can be fetched."""
-    versions = tuple(
-        replace(each, fetched=situation.now, waiting=False) if each.waiting else each
-        for each in situation.field.versions
-    )
-    return replace(situation, field=replace(situation.field, versions=versions))
-
-
-def serving(situation: Situation, pin: Pin) -> Situation:
-    """Every vantage serves one key, and nobody knows under which authority.
-
-    Where no vantage was looked at, one is made up: the steps behind this one look.
-    """
-    stand_in = Certificate(der=pin.digest, spki=pin.digest)
-    # The digests are what is compared: this certificate has those of the pin, and nothing else.
-    vars(stand_in).update(spki_sha256=pin.digest, sha256=pin.digest)
-    chain = Chain((stand_in, stand_in))  # as a leaf, and above one: the key may be an authority's
-    vantages = [each.vantage for each in situation.sightings] or ["every server"]
-    seen = tuple(Sighting(vantage, chain) for vantage in vantages)
-    return replace(situation, sightings=seen)
-
-
-def _with(situation: Situation, entries: Iterable[HostPin]) -> Situation:
-    policy = replace(situation.policy, pins=tuple(entries))
-    policies = tuple(
-        policy if each.pattern == policy.pattern else each for each in situation.pins.policies
-    )
-    return replace(situation, pins=replace(situation.pins, policies=policies))
-
-
-_STATES: dict[Act, State] = {"activate": "active", "retire": "retiring", "remove": "removed"}
-
-
-def rehearse(situation: Situation, to: Pin, steps: list[Step]) -> Plan:
-    """Take each step in a copy of the situation, at its date; end where a guard refuses one."""
-    dated: list[Step] = []
-    for each in steps:
-        step, situation = _dated(each, situation, dated)
-        if broken := _guard(step, situation):
-            return Plan(to, tuple(dated), broken)
-        situation = _taken(step, situation)
-        dated.append(step)
-        if broken := of_the_field(situation):
-            return Plan(to, tuple(dated[:-1]), broken)
-    return Plan(to, tuple(dated))
-
-
-def _dated(step: Step, situation: Situation, before: list[Step]) -> tuple[Step, Situation]:
-    """The step with its date, and the situation at that date."""
-    if step.act == "publish":
-        return replace(step, version=published(situation).pins.version), situation
-    if step.act == "push" and situation.field.latest:
-        return replace(step, version=situation.field.latest.number), situation
-    if step.act not in {"activate", "serve"} or step.pin is None:
-        return step, situation
-    found = adoption(situation, step.pin)
-    if found.adopted or found.moment is None:
-        return step, situation
-    out = (each.version for each in reversed(before) if each.act in {"publish", "push"})
-    version = next(out, None)
-    dated = replace(step, not_before=found.moment, counts_from=version)
-    return dated, later(situation, found.moment)
-
-
-def _guard(step: Step, situation: Situation) -> tuple[Breach, ...]:
-    match step.act, step.pin:
-        case "stage", Pin() as pin:
-            return gate.to_stage(situation, pin)
-        case "publish", _:
-            return gate.to_publish(_numbered(situation))
-        case "activate" | "serve", Pin() as pin:
-            return gate.to_activate(situation, pin)
-        case "retire", Pin() as pin:
-            return gate.to_retire(situation, pin)
-        case "remove", Pin() as pin:
-            return gate.to_remove(situation, pin)
-    return ()
-
-
-def _taken(step: Step, situation: Situation) -> Situation:
-    if step.act == "publish":
-        return published(situation)
-    if step.act == "push":
-        return pushed(situation)
-    if step.pin is None or step.act == "generate":
-        return situation
-    if step.act == "stage":
-        return staged(situation, step.pin)
-    if step.act == "serve":
-        return serving(situation, step.pin)
-    return moved(situation, step.pin, _STATES[step.act])
-
-
-def _numbered(situation: Situation) -> Situation:
-    """The draft under the version that publishing gives it."""
-    version = published(situation).pins.version
-    return replace(situation, pins=replace(situation.pins, version=version))
-
-
-_UNUSED = "no server uses it any more"
+        """True if the plan leads to the new key."""
+        return not self.violations
 
 
 def plan(situation: Situation, to: Pin) -> Plan:
-    """The steps that lead to a key, from what is now. Raises ``ConfigError`` as a pin set does.
+    """Plan the steps from the current situation to a key.
 
-    Not planned: what a certificate authority needs, and a change of the version by somebody else
-    meanwhile: plan again then, the steps that are done drop out.
+    Not planned: the certificate from an authority, and new versions that others publish meanwhile.
+    After such a change, plan again: completed steps are left out.
+
+    Raises:
+        ConfigError: a pin set of the plan would be invalid.
     """
-    if broken := (*of_the_field(situation), *_cannot_begin(situation, to)):
-        return Plan(to, (), broken)
+    if violations := (*check_now(situation), *_cannot_begin(situation, to)):
+        return Plan(to, (), violations)
     return rehearse(situation, to, _steps(situation, to))
 
 
-def replaced(situation: Situation, to: Pin) -> tuple[Pin, ...]:
-    """The keys that another one takes the place of: those of its role that servers may use."""
-    role = role_of(situation, to)
-    using = {"active", "retiring"}
+def rehearse(situation: Situation, to: Pin, steps: list[Step]) -> Plan:
+    """Take each step at its date, on a copy of the situation.
+
+    Returns:
+        The dated steps, up to the first one that the gate refuses or that would lock clients out.
+    """
+    dated: list[Step] = []
+    for planned in steps:
+        step, situation = _dated(planned, situation, dated)
+        if violations := _check(step, situation):
+            return Plan(to, tuple(dated), violations)
+        situation = _taken(step, situation)
+        dated.append(step)
+        if violations := check_now(situation):
+            return Plan(to, tuple(dated[:-1]), violations)
+    return Plan(to, tuple(dated))
+
+
+def replaced_pins(situation: Situation, to: Pin) -> tuple[Pin, ...]:
+    """Return the pins that another one replaces: those of its role that servers may use."""
+    role = situation.role_of(to)
     return tuple(
-        each.pin
-        for each in situation.policy.pins
-        if each.pin != to and each.role == role and each.state in using
+        entry.pin
+        for entry in situation.policy.pins
+        if entry.pin != to and entry.role == role and entry.state in {"active", "retiring"}
     )
 
 
-def role_of(situation: Situation, pin: Pin) -> Role:
-    """The place that a key will have. A backup stands in for the leaf, or for the authority."""
-    entry = situation.entry(pin)
-    if entry is not None and entry.role != "backup":
-        return entry.role
-    return "intermediate" if situation.policy.match == "ca" else "leaf"
+def is_push_pending(situation: Situation) -> bool:
+    """Return True if the latest version is signed and was not pushed yet."""
+    latest = situation.deployed.latest
+    return latest is not None and latest.pending
 
 
-def _cannot_begin(situation: Situation, to: Pin) -> Iterator[Breach]:
-    yield from gate.to_stage(situation, to)
+def is_served_everywhere(situation: Situation, pin: Pin) -> bool:
+    """Return True if every server presents a key; False if no server was probed."""
+    return bool(situation.sightings) and all(pin in each.pins for each in situation.sightings)
+
+
+# Copies of a situation after a step. They check only that the pin set is valid (``ConfigError``);
+# whether the step is safe is decided by the gate.
+
+
+def at_time(situation: Situation, moment: datetime) -> Situation:
+    """Return the situation at a later time; an earlier one changes nothing."""
+    return replace(situation, now=max(situation.now, moment))
+
+
+def with_staged(situation: Situation, pin: Pin, role: Role = "backup") -> Situation:
+    """Return the situation after a pin was put into the draft."""
+    return _with_entries(situation, [*situation.policy.pins, HostPin(pin, role, "staged")])
+
+
+def with_state(situation: Situation, pin: Pin, state: State) -> Situation:
+    """Return the situation after a pin changed its state, in the draft and in the journal."""
+    entries = [
+        replace(entry, state=state) if entry.pin == pin else entry
+        for entry in situation.policy.pins
+    ]
+    past = replace(situation.past, states={**situation.past.states, pin: state})
+    return replace(_with_entries(situation, entries), past=past)
+
+
+def with_published(situation: Situation) -> Situation:
+    """Return the situation after the draft was published under the next version, to be fetched."""
+    latest = situation.deployed.latest
+    number = max(situation.pins.version, latest.number + 1 if latest else 1)
+    entries = [
+        replace(entry, state="published") if entry.state in {"generated", "staged"} else entry
+        for entry in situation.policy.pins
+    ]
+    draft = replace(_with_entries(situation, entries).pins, version=number)
+    deployed = situation.deployed.with_version(draft, situation.now)
+    states = {entry.pin: entry.state for entry in entries}
+    past = replace(situation.past, states={**situation.past.states, **states})
+    return replace(situation, pins=draft, deployed=deployed, past=past)
+
+
+def with_pushed(situation: Situation) -> Situation:
+    """Return the situation after the pending versions were pushed."""
+    versions = tuple(
+        replace(version, fetched=situation.now, pending=False) if version.pending else version
+        for version in situation.deployed.versions
+    )
+    return replace(situation, deployed=replace(situation.deployed, versions=versions))
+
+
+def with_served(situation: Situation, pin: Pin) -> Situation:
+    """Return the situation after every server uses one key, under an unknown authority.
+
+    If no server was probed, one is made up: the following steps need served chains.
+    """
+    stand_in = Certificate(der=pin.digest, spki=pin.digest)
+    # Only the digests are compared: give the certificate those of the pin, and nothing else.
+    vars(stand_in).update(spki_sha256=pin.digest, sha256=pin.digest)
+    chain = Chain((stand_in, stand_in))  # as a leaf and above one: the key may be an authority's
+    vantages = [sighting.vantage for sighting in situation.sightings] or ["every server"]
+    sightings = tuple(Sighting(vantage, chain) for vantage in vantages)
+    return replace(situation, sightings=sightings)
+
+
+def _cannot_begin(situation: Situation, to: Pin) -> Iterator[Violation]:
+    yield from check_step(situation, "stage", to)
     entry = situation.entry(to)
     if entry is not None and entry.state == "removed":
-        yield Breach(
+        yield Violation(
             "compromised",
-            f"{to} was removed, and what was removed does not come back",
-            everyone(situation),
+            f"{to} was removed, and a removed key is never used again",
+            client_count(situation),
             fix="make a new key: certpin rotate generate",
         )
-    if not situation.field.alive(situation.now, situation.timing):
-        yield Breach(
+    if not situation.alive:
+        yield Violation(
             "adopted",
-            "no version is recorded as being in the field, so nobody knows what clients accept",
+            "no published version is recorded, so it is unknown which pins clients accept",
             None,
-            fix="record what is out: certpin rotate publish",
+            fix="record the published version: certpin rotate publish",
         )
 
 
 def _steps(situation: Situation, to: Pin) -> list[Step]:
-    """What is to be done, without dates."""
-    old = replaced(situation, to)
-    steps = [Step("push")] if waiting(situation) else []
-    if not _spare(situation, to, old):
+    """Return the steps, without dates."""
+    old = replaced_pins(situation, to)
+    steps = [Step("push")] if is_push_pending(situation) else []
+    if not _has_spare(situation, to, old):
         steps += [Step("generate", NEXT_BACKUP), Step("stage", NEXT_BACKUP)]
     if situation.entry(to) is None:
         steps.append(Step("stage", to))
-    # What leaves the draft already, a compromised key say, must not go out before it is unused:
-    # then the one publishing comes last, unless the new key itself has to be published first.
-    out = _is_out(situation, to)
-    late = out and bool(gate.leaving(situation))
-    if not out or (any(each.act == "stage" for each in steps) and not late):
+    # A pin that the draft drops already, such as a compromised one, must not go before its key is
+    # unused. Then the only publish comes last, unless the new key has to be published first.
+    published = _is_published(situation, to)
+    late = published and bool(dropped_pins(situation))
+    if not published or (any(step.act == "stage" for step in steps) and not late):
         steps.append(Step("publish"))
     entry = situation.entry(to)
     if entry is None or entry.state != "active":
         steps.append(Step("activate", to))
-    if not served_everywhere(situation, to):
+    if not is_served_everywhere(situation, to):
         steps.append(Step("serve", to))
     clearing = _clear_away(situation, old)
     return [*steps, *clearing, *([Step("publish")] if clearing or late else [])]
 
 
-def waiting(situation: Situation) -> bool:
-    """Whether the latest version is signed, and nobody has pushed it yet."""
-    latest = situation.field.latest
-    return latest is not None and latest.waiting
-
-
-def _is_out(situation: Situation, to: Pin) -> bool:
-    latest = situation.field.latest
+def _is_published(situation: Situation, to: Pin) -> bool:
+    latest = situation.deployed.latest
     return latest is not None and latest.accepts(situation.pattern, to)
 
 
 def _clear_away(situation: Situation, old: tuple[Pin, ...]) -> list[Step]:
-    states = {each.pin: each.state for each in situation.policy.pins}
+    states = {entry.pin: entry.state for entry in situation.policy.pins}
     retire = [Step("retire", pin, waits=_UNUSED) for pin in old if states[pin] == "active"]
     remove = [Step("remove", pin, waits=_UNUSED) for pin in old]
     return [*retire, *remove]
 
 
-def _spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
-    """Whether a backup is left when the new key is served and the old ones are gone."""
+def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
+    """Return True if a backup is left when the new key is served and the old ones are removed."""
     gone = {to, *old} | (situation.served - {to})
     return bool(set(situation.policy.live_pins) - gone)
 
 
-def served_everywhere(situation: Situation, pin: Pin) -> bool:
-    """Whether every vantage serves a key; nobody knows where there is none."""
-    return bool(situation.sightings) and all(pin in each.pins for each in situation.sightings)
+def _dated(step: Step, situation: Situation, before: list[Step]) -> tuple[Step, Situation]:
+    """Return the step with its date, and the situation at that date."""
+    if step.act == "publish":
+        return replace(step, version=with_published(situation).pins.version), situation
+    if step.act == "push" and situation.deployed.latest:
+        return replace(step, version=situation.deployed.latest.number), situation
+    if step.act not in {"activate", "serve"} or step.pin is None:
+        return step, situation
+    found = adoption(situation, step.pin)
+    if found.adopted or found.moment is None:
+        return step, situation
+    available = (each.version for each in reversed(before) if each.act in {"publish", "push"})
+    version = next(available, None)
+    dated = replace(step, not_before=found.moment, counts_from=version)
+    return dated, at_time(situation, found.moment)
+
+
+def _check(step: Step, situation: Situation) -> tuple[Violation, ...]:
+    match step.act:
+        case "generate" | "push":
+            return ()
+        case "publish":
+            version = with_published(situation).pins.version
+            numbered = replace(situation, pins=replace(situation.pins, version=version))
+            return check_step(numbered, "publish")
+        case act:
+            return check_step(situation, act, step.pin)
+
+
+def _taken(step: Step, situation: Situation) -> Situation:
+    if step.act == "publish":
+        return with_published(situation)
+    if step.act == "push":
+        return with_pushed(situation)
+    if step.pin is None or step.act == "generate":
+        return situation
+    if step.act == "stage":
+        return with_staged(situation, step.pin)
+    if step.act == "serve":
+        return with_served(situation, step.pin)
+    return with_state(situation, step.pin, _STATES[step.act])
+
+
+def _with_entries(situation: Situation, entries: Iterable[HostPin]) -> Situation:
+    policy = replace(situation.policy, pins=tuple(entries))
+    policies = tuple(
+        policy if each.pattern == policy.pattern else each for each in situation.pins.policies
+    )
+    return replace(situation, pins=replace(situation.pins, policies=policies))

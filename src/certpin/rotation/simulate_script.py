@@ -1,4 +1,11 @@
-"""What happens to a simulated fleet."""
+"""The script of a simulation: published versions, served keys, and each step at its date.
+
+Steps are taken in the order of their dates, and the gate refuses none: a simulation may be about a
+wrong order. Times are seconds since the beginning of the simulation; fractions are dropped.
+
+Not modelled: the position in the chain that may match (``match``), two versions with one number
+(the first one counts), and a key that becomes compromised during the simulation.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +18,43 @@ from certpin.rotation.simulate_fleet import SECOND
 from certpin.rotation.timing import LONGEST, format_duration, in_utc
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime, timedelta
 
     from certpin.pins import Pin, PinSet
     from certpin.rotation.adoption import Situation, Version
+    from certpin.rotation.plan import Step
 
     Chains = tuple[frozenset[Pin], ...]
-    from collections.abc import Iterable, Mapping, Sequence
-    from datetime import timedelta
 
-    from certpin.rotation.plan import Step
+# The steps that clients notice, at once or later. The others are only recorded in the journal.
+NOTICED = frozenset({"stage", "remove", "publish", "push", "serve"})
+
+# Each version is counted for each hour: with this many over LONGEST, that takes about 350 MB.
+MAX_STEPS = 500
+
+
+@dataclass(frozen=True)
+class DatedStep:
+    """A step with its time, and its number in the plan or file."""
+
+    number: int
+    step: Step
+    at: datetime
 
 
 @dataclass(frozen=True)
 class Release:
     """A version as clients hold it.
 
-    ``at`` is when it could first be fetched. ``pins`` are those that accept, ``None`` if nothing
-    is refused. A chain with a key of ``compromised`` is refused. From ``end`` on it refuses all.
-    ``by`` is when all have it at the latest: the one before was measured to have ended.
-    ``step`` is its number, if it is a step.
+    Attributes:
+        at: when it could first be fetched.
+        pins: the pins that it accepts; ``None`` if it refuses nothing.
+        end: from then on it refuses everything.
+        by: when all clients have it at the latest, because the previous version was recorded as
+            ended.
+        step: the number of the step that publishes it; ``None`` if it was published before.
+        compromised: a chain with one of these keys is refused.
     """
 
     number: int
@@ -42,7 +66,7 @@ class Release:
     compromised: frozenset[Pin] = frozenset()
 
     def refuses(self, chains: Chains, at: int) -> bool:
-        """Whether one of the servers is refused by its clients at a moment."""
+        """Return True if its clients refuse one of the servers at a time."""
         if self.pins is None:
             return False
         ended = self.end is not None and at >= self.end
@@ -53,211 +77,210 @@ class Release:
 
 @dataclass(frozen=True)
 class Serving:
-    """The pins of what each server serves, from a moment on; none where nobody knows."""
+    """The pins of the chain of each server, from a time on; empty if they are unknown."""
 
     at: int
     chains: Chains
     step: int | None = None
 
 
-def assumed(situation: Situation) -> Chains:
-    """What is served now: as it was seen, else a server for each leaf that is ACTIVE in the draft.
-
-    Where none is, one server has all that is ACTIVE.
-    """
-    if situation.sightings:
-        return tuple(each.pins for each in situation.sightings)
-    active = [each for each in situation.policy.pins if each.state == "active"]
-    leaves = {each.pin for each in active if each.role == "leaf"}
-    above = {each.pin for each in active if each.role not in {"leaf", "backup"}}
-    if leaves:
-        return tuple(frozenset({leaf, *above}) for leaf in sorted(leaves, key=str))
-    chain = above or {each.pin for each in active}
-    return (frozenset(chain),) if chain else ()
-
-
-def of_the_field(situation: Situation) -> list[Release]:
-    """The versions that are fetched, from the last one on that everybody has got."""
-    out = sorted(
-        (each for each in situation.field.versions if each.fetched and not each.waiting),
-        key=lambda each: each.number,
-    )
-    # Nobody fetches: then those without a binary of their own hold the newest one.
-    out = out or sorted(alive(situation), key=lambda each: each.number)[-1:]
-    releases: list[Release] = []
-    ended: int | None = None
-    for version in out:
-        found = replace(release_of(version, situation), by=ended)
-        if not releases or found.number > releases[-1].number:
-            # Clients never go back: who comes later with a higher number is what counts.
-            releases = [each for each in releases if each.at <= found.at]
-            releases.append(found)
-            ended = _seconds(version.ended, situation)
-    adopt = situation.timing.adopt // SECOND
-    known = [at for at, each in enumerate(releases) if each.at + adopt <= 0]
-    return releases[known[-1] :] if known else releases
-
-
-def in_binaries(situation: Situation) -> tuple[Release, ...]:
-    """The versions in binaries; of two that have one number the first."""
-    found: dict[int, Release] = {}
-    for each in alive(situation):
-        if each.bundled:
-            found.setdefault(each.number, release_of(each, situation))
-    return tuple(found.values())
-
-
-def alive(situation: Situation) -> tuple[Version, ...]:
-    """The versions that some client may hold when the simulation begins."""
-    return situation.field.alive(situation.now, situation.timing)
-
-
-def release_of(version: Version, situation: Situation) -> Release:
-    """A version as the clients of the situation's host hold it."""
-    policy = policy_in(version.pins, situation.pattern)
-    refusing = policy is not None and policy.mode == "enforce"
-    pins = frozenset(policy.live_pins) if policy and refusing else None
-    at = _seconds(version.fetched, situation) or 0
-    end = end_of(version.pins, situation)
-    compromised = policy.compromised if policy else frozenset()
-    return Release(version.number, at, pins, end, compromised=compromised)
-
-
-def end_of(pins: PinSet, situation: Situation) -> int | None:
-    """When the pins for the host begin to refuse all."""
-    policy = policy_in(pins, situation.pattern)
-    if policy is None or policy.on_expiry != "fail-closed":
-        return None
-    return _seconds(policy.expires, situation)
-
-
-def _seconds(moment: datetime | None, situation: Situation) -> int | None:
-    return (moment - situation.now) // SECOND if moment else None
-
-
-# What clients notice of a rotation, sooner or later; the other steps are words in a journal.
-NOTICED = frozenset({"stage", "remove", "publish", "push", "serve"})
-
-# Each version is counted at each hour: this many over LONGEST take some 350 MB.
-MOST_STEPS = 500
-
-
-@dataclass(frozen=True)
-class Dated:
-    """A step with the moment at which it is taken, and its number in the plan or file."""
-
-    number: int
-    step: Step
-    at: datetime
-
-
 @dataclass(frozen=True)
 class Script:
-    """All that happens, each part in the order of time. ``until`` is where the simulation ends."""
+    """Everything that happens, each part sorted by time.
+
+    Attributes:
+        until: the end of the simulation.
+    """
 
     begin: datetime
-    steps: tuple[Dated, ...]
+    steps: tuple[DatedStep, ...]
     releases: tuple[Release, ...]
     servings: tuple[Serving, ...]
     binaries: tuple[Release, ...]
     until: int
 
 
-def dated(steps: Iterable[Step], now: datetime) -> tuple[Dated, ...]:
-    """The steps of a plan, each as early as the plan allows."""
+def dated_steps(steps: Iterable[Step], now: datetime) -> tuple[DatedStep, ...]:
+    """Return the steps of a plan, each as early as the plan allows."""
     found = []
     for number, step in enumerate(steps, 1):
         now = max(now, step.not_before or now)
-        found.append(Dated(number, step, now))
+        found.append(DatedStep(number, step, now))
     return tuple(found)
 
 
-def moved(steps: Sequence[Dated], moves: Mapping[int, timedelta]) -> tuple[Dated, ...]:
-    """Some steps earlier or later, and the others where they are. Raises ``InputError``."""
-    known = {each.number: each for each in steps}
+def moved_steps(
+    steps: Sequence[DatedStep], moves: Mapping[int, timedelta]
+) -> tuple[DatedStep, ...]:
+    """Return the steps, some of them earlier or later.
+
+    Args:
+        steps: all steps of the script.
+        moves: by how much to move a step, by its number.
+
+    Raises:
+        InputError: a step does not exist, or clients do not notice it.
+    """
+    known = {dated.number: dated for dated in steps}
     for number in moves:
         if number not in known:
-            raise InputError(f"there is no step {number}", fix=f"from 1 to {len(steps)}")
+            raise InputError(f"there is no step {number}", fix=f"give 1 to {len(steps)}")
         if known[number].step.act not in NOTICED:
             raise InputError(
-                f"step {number} ({known[number].step.act}) changes nothing that a client sees",
+                f"clients don't notice step {number} ({known[number].step.act})",
                 fix="move the step that serves or publishes",
             )
-    return tuple(replace(each, at=each.at + moves.get(each.number, 0 * SECOND)) for each in steps)
+    nothing = 0 * SECOND
+    return tuple(replace(each, at=each.at + moves.get(each.number, nothing)) for each in steps)
 
 
-def script(situation: Situation, steps: Sequence[Dated]) -> Script:
+def build_script(situation: Situation, steps: Sequence[DatedStep]) -> Script:
     """Take each step at its date.
 
-    Raises ``InputError`` where one lies in the past or too far ahead, or nothing is out.
+    Raises:
+        InputError: a step is in the past or too far ahead, there are too many, or no version is
+            published.
     """
-    ordered = sorted(steps, key=lambda each: each.at)
+    ordered = sorted(steps, key=lambda dated: dated.at)
     _check(situation, ordered)
     begin, adopt = situation.now, situation.timing.adopt
-    releases, servings = of_the_field(situation), [Serving(0, assumed(situation))]
+    releases, servings = fetched_releases(situation), [Serving(0, assumed_chains(situation))]
     _take(situation, ordered, releases, servings)
     last = ordered[-1].at if ordered else begin
     hours = -(-(last - begin + adopt) // (3600 * SECOND)) + 24
-    return Script(
-        begin, tuple(steps), tuple(releases), tuple(servings), in_binaries(situation), hours * 3600
+    binaries = bundled_releases(situation)
+    return Script(begin, tuple(steps), tuple(releases), tuple(servings), binaries, hours * 3600)
+
+
+def assumed_chains(situation: Situation) -> Chains:
+    """Return the chains that are served now: as observed, or as the draft's ACTIVE pins suggest.
+
+    Without observation, each ACTIVE leaf is one server. Without an ACTIVE leaf, one server has all
+    ACTIVE pins.
+    """
+    if situation.sightings:
+        return tuple(sighting.pins for sighting in situation.sightings)
+    active = [entry for entry in situation.policy.pins if entry.state == "active"]
+    leaves = {entry.pin for entry in active if entry.role == "leaf"}
+    above = {entry.pin for entry in active if entry.role not in {"leaf", "backup"}}
+    if leaves:
+        return tuple(frozenset({leaf, *above}) for leaf in sorted(leaves, key=str))
+    chain = above or {entry.pin for entry in active}
+    return (frozenset(chain),) if chain else ()
+
+
+def fetched_releases(situation: Situation) -> list[Release]:
+    """Return the versions that are fetched, from the last one that every client has."""
+    fetched = sorted(
+        (each for each in situation.deployed.versions if each.fetched and not each.pending),
+        key=lambda version: version.number,
     )
+    # If no version is fetched, clients without a binary of their own hold the newest version.
+    fetched = fetched or sorted(situation.alive, key=lambda version: version.number)[-1:]
+    releases: list[Release] = []
+    ended: int | None = None
+    for version in fetched:
+        release = replace(release_of(version, situation), by=ended)
+        if not releases or release.number > releases[-1].number:
+            # Clients never take a lower version: later ones with a lower number don't count.
+            releases = [earlier for earlier in releases if earlier.at <= release.at]
+            releases.append(release)
+            ended = _seconds(version.ended, situation)
+    adopt = situation.timing.adopt // SECOND
+    known = [index for index, release in enumerate(releases) if release.at + adopt <= 0]
+    return releases[known[-1] :] if known else releases
 
 
-def _check(situation: Situation, ordered: Sequence[Dated]) -> None:
+def bundled_releases(situation: Situation) -> tuple[Release, ...]:
+    """Return the versions in binaries; the first of two with one number."""
+    found: dict[int, Release] = {}
+    for version in situation.alive:
+        if version.bundled:
+            found.setdefault(version.number, release_of(version, situation))
+    return tuple(found.values())
+
+
+def release_of(version: Version, situation: Situation) -> Release:
+    """Return a version as the clients of the situation's host hold it."""
+    policy = policy_in(version.pins, situation.pattern)
+    refusing = policy is not None and policy.mode == "enforce"
+    pins = frozenset(policy.live_pins) if policy and refusing else None
+    at = _seconds(version.fetched, situation) or 0
+    end = hard_expiry(version.pins, situation)
+    compromised = policy.compromised if policy else frozenset()
+    return Release(version.number, at, pins, end, compromised=compromised)
+
+
+def hard_expiry(pins: PinSet, situation: Situation) -> int | None:
+    """Return when the pins of the host begin to refuse everything; ``None`` for never."""
+    policy = policy_in(pins, situation.pattern)
+    if policy is None or policy.on_expiry != "fail-closed":
+        return None
+    return _seconds(policy.expires, situation)
+
+
+def _check(situation: Situation, ordered: Sequence[DatedStep]) -> None:
     now, adopt = situation.now, situation.timing.adopt
-    if not alive(situation):
+    if not situation.alive:
         raise InputError(
-            "no version is recorded as being in the field",
-            fix="record what is out: certpin rotate publish",
+            "no published version is recorded",
+            fix="record the published version: certpin rotate publish",
         )
-    if len(ordered) > MOST_STEPS:
-        raise InputError(f"{len(ordered)} steps are too many", fix=f"at most {MOST_STEPS}")
+    if len(ordered) > MAX_STEPS:
+        raise InputError(f"{len(ordered)} steps are too many", fix=f"at most {MAX_STEPS}")
     if ordered and ordered[0].at < now:
         raise InputError(
-            f"step {ordered[0].number} would be taken before the simulation begins",
-            fix=f"let it be at {in_utc(now)} or later",
+            f"step {ordered[0].number} is before the beginning of the simulation",
+            fix=f"move it to {in_utc(now)} or later",
         )
     if (ordered[-1].at - now if ordered else 0 * SECOND) + adopt > LONGEST:
         raise InputError(
-            f"it would go on for more than {format_duration(LONGEST)}",
+            f"the simulation would take more than {format_duration(LONGEST)}",
             fix="give earlier dates, or shorter delays",
         )
 
 
 def _take(
-    situation: Situation, steps: Sequence[Dated], releases: list[Release], servings: list[Serving]
+    situation: Situation,
+    steps: Sequence[DatedStep],
+    releases: list[Release],
+    servings: list[Serving],
 ) -> None:
     policy = situation.policy
-    draft, end = set(policy.live_pins), end_of(situation.pins, situation)
-    latest = situation.field.latest
+    draft, end = set(policy.live_pins), hard_expiry(situation.pins, situation)
+    latest = situation.deployed.latest
     number = max(situation.pins.version, latest.number + 1 if latest else 1)
-    for each in steps:
-        at, pin = (each.at - situation.now) // SECOND, each.step.pin
-        if each.step.act == "publish":
+    for dated in steps:
+        at, pin = (dated.at - situation.now) // SECOND, dated.step.pin
+        if dated.step.act == "publish":
             pins = frozenset(draft) if policy.mode == "enforce" else None
-            compromised = policy.compromised
-            releases.append(Release(number, at, pins, end, None, each.number, compromised))
+            refused = policy.compromised
+            releases.append(Release(number, at, pins, end, None, dated.number, refused))
             number += 1
-        elif each.step.act == "push":
-            releases += _pushed(situation, releases, each.number, at)
-        elif pin and each.step.act == "stage":
+        elif dated.step.act == "push":
+            releases += _pushed(situation, releases, dated.number, at)
+        elif pin and dated.step.act == "stage":
             draft.add(pin)
-        elif pin and each.step.act == "remove":
+        elif pin and dated.step.act == "remove":
             draft.discard(pin)
-        elif pin and each.step.act == "serve":
-            servings.append(Serving(at, (frozenset({pin}),), each.number))
+        elif pin and dated.step.act == "serve":
+            servings.append(Serving(at, (frozenset({pin}),), dated.number))
 
 
 def _pushed(
     situation: Situation, out: Sequence[Release], step: int, at: int
 ) -> tuple[Release, ...]:
-    """The version that waits; none where clients have got a later one meanwhile."""
-    latest = situation.field.latest
-    if latest is None or not latest.waiting or any(latest.number == each.number for each in out):
+    """Return the pending version; nothing if clients have a later one meanwhile."""
+    latest = situation.deployed.latest
+    if latest is None or not latest.pending or any(latest.number == each.number for each in out):
         raise InputError(
-            f"step {step} (push) hands out nothing: no version waits for it",
-            fix="leave it out: what is published here is out at once",
+            f"step {step} (push) has no version to push",
+            fix="leave it out: in a simulation, a publish is available at once",
         )
-    if any(latest.number < each.number for each in out):
+    if any(latest.number < release.number for release in out):
         return ()
     return (replace(release_of(latest, situation), at=at, step=step),)
+
+
+def _seconds(moment: datetime | None, situation: Situation) -> int | None:
+    return (moment - situation.now) // SECOND if moment else None

@@ -1,13 +1,15 @@
-"""The states of a pin, and which may follow which.
+"""The states of a pin: the legal transitions, and the current state.
 
     GENERATED → STAGED → PUBLISHED → ADOPTED → ACTIVE ⇄ RETIRING → REMOVED
-                                                        anything → COMPROMISED
+                                                      any state → COMPROMISED
 
-A STAGED pin may be taken out of the draft again, and a backup that was never needed is REMOVED
-without having been ACTIVE. ACTIVE and RETIRING go both ways: a server that goes back to its old key
-locks nobody out while that pin is still accepted. Nothing comes back from REMOVED or COMPROMISED.
+A STAGED pin may be taken out of the draft again. A backup that was never needed becomes REMOVED
+without having been ACTIVE. ACTIVE and RETIRING go both ways: while clients accept the old key, a
+server may return to it. REMOVED and COMPROMISED are final, except that a REMOVED key may be found
+to be COMPROMISED.
 
-ADOPTED is never written down: it follows from the versions in the field and the clock.
+ADOPTED is never written to a file: it follows from the deployed versions and the clock
+(``pin_state``).
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
+from certpin.rotation.adoption import adoption
 
 if TYPE_CHECKING:
     from certpin.pins import Pin, State
+    from certpin.rotation.adoption import Situation
 
-# In the order of a rotation, for whoever draws it.
+# In the order of a rotation, for drawings.
 LINE: tuple[State, ...] = (
     "generated",
     "staged",
@@ -41,29 +45,50 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     "compromised": frozenset(),
 }
 
-# What has to happen first, for each state that somebody wants.
-_FIRST: dict[State, str] = {
-    "generated": "it is in the draft, or out, already",
-    "staged": "a pin that has been out does not go back into a draft: make a new key",
+# The fix for an illegal transition, by the state that the user asked for.
+_FIXES: dict[State, str] = {
+    "generated": "it is in the draft, or published, already",
+    "staged": "make a new key: a pin that was published can't return to the draft",
     "published": "put it into the draft first: certpin rotate stage",
     "adopted": "publish it first: certpin rotate publish",
-    "active": "it has to be ADOPTED first; certpin rotate status says from when on it is",
-    "retiring": "only a key that is ACTIVE retires",
-    "removed": "let it retire first: certpin rotate retire",
+    "active": "wait until it is ADOPTED: certpin rotate status prints the date",
+    "retiring": "activate it first: only a key that is ACTIVE can retire",
+    "removed": "retire it first: certpin rotate retire",
     "compromised": "it is compromised already",
 }
 
 
 def may_follow(state: State, following: State) -> bool:
-    """Whether a pin may go from one state to the other."""
+    """Return True if a pin may go from one state to the other."""
     return following in TRANSITIONS[state]
 
 
-def require(pin: Pin, state: State, following: State) -> None:
-    """Raise ``ConfigError`` unless a pin may go from one state to the other."""
+def require_transition(pin: Pin, state: State, following: State) -> None:
+    """Check that a pin may go from one state to the other.
+
+    Raises:
+        ConfigError: the transition is illegal.
+    """
     if not may_follow(state, following):
         raise ConfigError(
             f"{pin} is {state.upper()}, and cannot become {following.upper()}",
             key="state",
-            fix=_FIRST[following],
+            fix=_FIXES[following],
         )
+
+
+def pin_state(situation: Situation, pin: Pin) -> State:
+    """Return the current state of a pin, from the draft or else from the journal.
+
+    The early states follow from the deployed versions, whatever the pin file declares: STAGED
+    until the latest version accepts the pin, PUBLISHED until every client does, then ADOPTED. An
+    unknown pin is GENERATED: its key exists.
+    """
+    entry = situation.entry(pin)
+    declared = entry.state if entry else situation.past.states.get(pin, "generated")
+    if entry is None or declared not in {"generated", "staged", "published", "adopted"}:
+        return declared
+    latest = situation.deployed.latest
+    if latest is None or not latest.accepts(situation.pattern, pin):
+        return "staged"
+    return "adopted" if adoption(situation, pin).adopted else "published"

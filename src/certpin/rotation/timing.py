@@ -1,4 +1,4 @@
-"""How long it takes until every client has what was published: T_adopt, and durations as text."""
+"""T_adopt: how long it takes until every client has a published version; durations as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from certpin.errors import InputError
 
-# More than this is a mistake, and dates have an end (year 9999).
+# A longer delay is a mistake, and dates end in the year 9999.
 LONGEST = timedelta(days=3650)
 
 _UNITS = {
@@ -26,8 +26,18 @@ _PART = re.compile(r"([0-9]+)([wdhms])", re.ASCII)
 class Timing:
     """The delays between publishing a pin set and the last client that has it.
 
-    The defaults are on the safe side for an app that people open once a month. Give those of your
-    slowest app: a client that is slower than what stands here is not waited for.
+    The defaults are safe for an app that is opened once a month. Use the delays of your slowest
+    app: certpin does not wait for a client that is slower than these.
+
+    Attributes:
+        cdn: how long the CDN may serve an old version.
+        cache: how long a client may keep a version in its cache.
+        poll: how often a client checks for a new version.
+        opened: how long it takes until the last user opens the app.
+        skew: by how much the clocks differ.
+
+    Raises:
+        InputError: a delay is negative, or longer than ``LONGEST``.
     """
 
     cdn: timedelta = timedelta(hours=1)
@@ -37,33 +47,44 @@ class Timing:
     skew: timedelta = timedelta(hours=1)
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            if not timedelta(0) <= getattr(self, each.name) <= LONGEST:
+        for delay in fields(self):
+            if not timedelta(0) <= getattr(self, delay.name) <= LONGEST:
                 raise InputError(
-                    f"{each.name} is not a duration that anybody waits for",
-                    fix=f"at most {format_duration(LONGEST)}, and not less than nothing",
+                    f"the delay {delay.name} is out of range",
+                    fix=f"give 0s to {format_duration(LONGEST)}",
                 )
 
     @property
     def adopt(self) -> timedelta:
-        """T_adopt: the sum of them all, since each may begin when the one before has ended."""
+        """T_adopt: the sum of all delays, because each may begin when the previous one ends."""
         return self.cdn + self.cache + self.poll + self.opened + self.skew
 
     def texts(self) -> dict[str, str]:
-        """Each delay as text, by its name."""
-        return {each.name: format_duration(getattr(self, each.name)) for each in fields(self)}
+        """Return each delay as text, by its name."""
+        return {delay.name: format_duration(getattr(self, delay.name)) for delay in fields(self)}
 
     @staticmethod
     def parse(texts: dict[str, str]) -> Timing:
-        """Read what ``texts`` made; what is missing has its default. Raises ``InputError``."""
-        known = {each.name for each in fields(Timing)}
+        """Read the output of ``texts``.
+
+        Args:
+            texts: delays by name. A missing one has its default; unknown names are ignored.
+
+        Raises:
+            InputError: a text is not a duration, or is out of range.
+        """
+        known = {delay.name for delay in fields(Timing)}
         return Timing(
             **{name: parse_duration(text) for name, text in texts.items() if name in known}
         )
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read ``7d``, ``6h``, ``1d12h``; units are w, d, h, m, s. Raises ``InputError``."""
+    """Read a duration such as ``7d``, ``6h`` or ``1d12h``; the units are w, d, h, m and s.
+
+    Raises:
+        InputError: the text is not a duration, or longer than ``LONGEST``.
+    """
     text = text.strip()
     if not _DURATION.fullmatch(text):
         raise InputError(f"{text[:40]!r} is not a duration", fix="write it as 6h, 7d or 1d12h")
@@ -74,7 +95,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """Write a duration so that ``parse_duration`` reads it; parts of a second are rounded up."""
+    """Format a duration so that ``parse_duration`` reads it. Fractions of a second round up."""
     seconds = -(-duration // timedelta(seconds=1))
     parts = []
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
@@ -85,7 +106,7 @@ def format_duration(duration: timedelta) -> str:
 
 
 def in_utc(moment: datetime) -> str:
-    """A moment for people: to the minute, rounded up, so that nobody comes too early."""
+    """Format a time for people, to the minute. It rounds up: an earlier time may be unsafe."""
     moment = moment.astimezone(UTC)
     if moment.second or moment.microsecond:
         moment = moment.replace(second=0, microsecond=0) + timedelta(minutes=1)

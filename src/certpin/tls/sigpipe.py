@@ -13,9 +13,8 @@ from __future__ import annotations
 import signal
 import threading
 
-_SIGPIPE = {getattr(signal, "SIGPIPE", None)}
-# Windows has neither.
-_AVAILABLE = None not in _SIGPIPE and hasattr(signal, "pthread_sigmask")
+_AVAILABLE = hasattr(signal, "pthread_sigmask")  # not on Windows, which has no SIGPIPE either
+_SIGPIPE: set[int] = {signal.SIGPIPE} if _AVAILABLE else set()
 _thread = threading.local()
 
 

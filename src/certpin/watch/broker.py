@@ -1,4 +1,4 @@
-"""What both streams of NATS share: connections that keep to TLS, and messages that are pulled.
+"""NATS: connections that keep to TLS, and messages that are pulled.
 
 Neither is left to nats-py. It speaks in clear text with a ``tls://`` server that does not ask for
 TLS, password and all; and it takes the header ``Status`` of a stored message for the server's own

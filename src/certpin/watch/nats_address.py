@@ -1,6 +1,6 @@
 """The address of a NATS server, as settings write it: whether the way there is protected. Pure.
 
-Reports, jobs and the password pass it. NATS itself speaks in clear text unless the server asks for
+Reports and the password pass it. NATS itself speaks in clear text unless the server asks for
 TLS, and whoever is on the way can take that word out: so an address says ``tls://``, or says itself
 that the network is trusted.
 """

@@ -55,8 +55,7 @@ log = logging.getLogger("certpin.watch")
 
 
 def make_ready(watch: Watch) -> None:
-    """See that it may begin: people can be told, every vantage can be asked, the schema is right,
-    and not everybody gets in.
+    """See that it may begin: people can be told, the schema is right, and not everybody gets in.
 
     A database that is not there yet is made last. Raises ``ConfigError``, or ``StoreError`` where
     the store is away.
@@ -67,7 +66,6 @@ def make_ready(watch: Watch) -> None:
     telemetry.pairs_of(watch.settings.telemetry.headers)
     if not alerts.services(watch.settings.alerts):
         log.warning("%s", alerts.ALERTS_GO_NOWHERE)
-    monitor.check_ways(watch.settings)
     check_free(watch.settings.listen)
     if schema_state(watch.store).state is SchemaState.EMPTY:
         check_listening(watch.settings, watch.store)  # before a file is made for nothing
@@ -75,6 +73,12 @@ def make_ready(watch: Watch) -> None:
     with watch.store.read() as connection:
         for each in weaknesses(connection):
             log.warning("%s", each)
+    for each in monitor.without_workers(watch):
+        log.warning(
+            "no worker has a token for the location %s, so that no host is probed from there\n"
+            "  fix: certpin watch token add NAME --worker %s",
+            *(each, each),
+        )
     check_listening(watch.settings, watch.store)
 
 

@@ -1,8 +1,8 @@
 """What a worker or a writer by itself says of its own health, where it is told to listen.
 
 ``/healthz`` and ``/readyz`` are for whoever begins it anew, a kubelet on another address included:
-they have the words ``nats`` and ``store``, and nothing else. ``/metrics`` is there on this machine
-alone. There is no TLS here, and no door: a token would pass the network in clear text.
+they have the words ``nats``, ``service`` and ``store``, and nothing else. ``/metrics`` is there on
+this machine alone. There is no TLS here, and no door: a token would pass the network in clear text.
 """
 
 from __future__ import annotations
@@ -29,19 +29,22 @@ if TYPE_CHECKING:
 
     from certpin.watch.store import Store
 
-NATS = "nats"  # what both need; they put their connection there once they have one
+NATS = "nats"  # what a writer cannot work without; a worker needs the service
 METRICS = "/metrics"
 
 
 @asynccontextmanager
 async def answering(
-    address: tuple[str, int] | None, store: Store | None = None
+    address: tuple[str, int] | None, store: Store | None = None, *, need: str = NATS
 ) -> AsyncIterator[Condition]:
     """Answer there for as long as the block runs; without an address, nowhere.
 
+    ``need`` is what the process cannot work without. It is missing until the process puts another
+    answer into the condition that this yields.
+
     Raises ``ConfigError`` where it cannot be listened on.
     """
-    condition = Condition(needs={NATS: lambda: False})
+    condition = Condition(needs={need: lambda: False})
     if address is None:
         yield condition
         return

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
 from certpin.pinfile import PinSet
-from certpin.rotation import History, Timing
-from certpin.rotation.history import journal_beside, load_journal
+from certpin.rotation import History, Timing, journal_path, load_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
     from pathlib import Path
 
-    from certpin.rotation import Field, Version
+    from certpin.rotation import DeployedVersions, Version
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,9 @@ class WatchedSet:
     history: History
 
     @property
-    def field(self) -> Field:
+    def field(self) -> DeployedVersions:
         """Every version that went out."""
-        return self.history.field
+        return self.history.deployed
 
     @property
     def timing(self) -> Timing:
@@ -69,13 +68,13 @@ class Watched:
             return Glance(sets, tuple(self._problems.values()))
 
     def _refresh(self, path: Path) -> None:
-        mark = (_mark(path), _mark(journal_beside(path)))
+        mark = (_mark(path), _mark(journal_path(path)))
         if self._marks.get(path) == mark:
             return
         self._problems.pop(path, None)
         try:
             pins = PinSet.load(path)
-            self._sets[path] = WatchedSet(path, pins, load_journal(journal_beside(path)))
+            self._sets[path] = WatchedSet(path, pins, load_journal(journal_path(path)))
         except ConfigError as exc:
             self._problems[path] = str(exc)
         self._marks[path] = mark

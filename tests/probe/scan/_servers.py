@@ -1,4 +1,4 @@
-"""Servers to scan, good and hostile: real sockets, on a free port of the loopback."""
+"""Servers to scan, good and hostile: real sockets on a free port of the loopback interface."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PATIENCE = 10.0
 
 
 class Server:
-    """Does with each connection what it is told, in a thread of its own. A context manager.
+    """Runs a function with each connection, in its own thread. A context manager.
 
     ``connections`` counts those that were accepted. At the end nothing is left open.
     """
@@ -69,7 +69,7 @@ class Server:
 
 
 def tls(identity: Identity, change: Callable[[ssl.SSLContext], object] = id) -> Serve:
-    """Shake hands as this identity, as often as bytes come; ``change`` sets up the context."""
+    """Do a handshake with this identity for each connection; ``change`` configures the context."""
     context = server_context(identity)
     change(context)
 
@@ -89,18 +89,18 @@ def tls(identity: Identity, change: Callable[[ssl.SSLContext], object] = id) -> 
 
 
 def say_nothing(connection: socket.socket) -> None:
-    """Take what comes, and never answer."""
+    """Accept, and never answer."""
     while connection.recv(4096):
         pass
 
 
 def close(connection: socket.socket) -> None:
-    """Read the ClientHello, and close: the client sees an orderly end."""
+    """Read the ClientHello, and close the connection in order."""
     connection.recv(4096)
 
 
 def say(data: bytes) -> Serve:
-    """Answer with these bytes, whatever is asked."""
+    """Answer with these bytes."""
 
     def serve(connection: socket.socket) -> None:
         connection.recv(4096)
@@ -111,7 +111,7 @@ def say(data: bytes) -> Serve:
 
 
 def drip(connection: socket.socket) -> None:
-    """Say something again and again, and never enough: the head of a record of 16 KiB, by bytes."""
+    """Send the head of a record of 16 KiB byte by byte, and never the whole record."""
     connection.recv(4096)
     connection.sendall(b"\x16\x03\x03\x40\x00")
     gone = threading.Event()

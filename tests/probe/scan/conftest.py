@@ -1,4 +1,4 @@
-"""``look(…)``: one sighting of one server; ``see(…)``: many, by their hosts."""
+"""``look(…)``: the result for one server; ``by_host``: many results, by their hosts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from certpin.probe import Endpoint
-from certpin.probe.scan import Limits, Sighting, scan, scan_context
+from certpin.probe.scan import ScanLimits, ScanResult, scan, scan_context
 
 if TYPE_CHECKING:
     import ssl
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from certpin.lab import Authority
 
-# Long enough for a machine that is busy, where a test does not wait for the end of it.
-PATIENT = Limits(timeout=20.0, retries=0, pause=0.01)
-HASTY = Limits(timeout=0.3, retries=1, pause=0.01)
+# Long enough for a busy machine, in tests that do not wait for its end.
+PATIENT = ScanLimits(timeout=20.0, retries=0, pause=0.01)
+HASTY = ScanLimits(timeout=0.3, retries=1, pause=0.01)
 
 
 class Look(Protocol):
-    def __call__(self, host: str, port: int, limits: Limits = PATIENT) -> Sighting: ...
+    def __call__(self, host: str, port: int, limits: ScanLimits = PATIENT) -> ScanResult: ...
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def context(root: Authority) -> ssl.SSLContext:
 def look(context: ssl.SSLContext) -> Look:
     """Scan one host, at 127.0.0.1 unless it is an address itself."""
 
-    def look(host: str, port: int, limits: Limits = PATIENT) -> Sighting:
+    def look(host: str, port: int, limits: ScanLimits = PATIENT) -> ScanResult:
         connect = (host if ":" in host else "127.0.0.1", port)
         (seen,) = scan([Endpoint(host, port)], context=context, limits=limits, connect=connect)
         return seen
@@ -42,6 +42,6 @@ def look(context: ssl.SSLContext) -> Look:
     return look
 
 
-def by_host(sightings: Iterable[Sighting]) -> dict[str, Sighting]:
-    """Many sightings, of hosts that differ."""
+def by_host(sightings: Iterable[ScanResult]) -> dict[str, ScanResult]:
+    """Index results by their hosts, which must differ."""
     return {seen.endpoint.host: seen for seen in sightings}

@@ -1,4 +1,4 @@
-"""What a scan tells of chains, good and bad, from real handshakes."""
+"""The results of a scan for chains, good and bad, from real handshakes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.probe.scan._servers import Server, tls
 from tests.servers.nginx import has_ipv6, nginx
 
 if TYPE_CHECKING:
-    from certpin.probe.scan import Sighting
+    from certpin.probe.scan import ScanResult
     from tests.probe.scan.conftest import Look
 
 HOST = "api.bank.example"
@@ -36,8 +36,8 @@ def _only_12(context: ssl.SSLContext) -> None:
     context.maximum_version = TLS12
 
 
-def _refused(seen: Sighting) -> str:
-    """Why the chain did not verify; what was served has to be there all the same."""
+def _refused(seen: ScanResult) -> str:
+    """Return why the chain did not verify. The result must contain the served chain, too."""
     assert seen.served is not None
     assert seen.verified is None
     assert seen.error is None
@@ -45,7 +45,7 @@ def _refused(seen: Sighting) -> str:
     return seen.refusal
 
 
-def test_a_good_chain_is_told_in_full(
+def test_a_good_chain_is_reported_in_full(
     look: Look, identity: Identity, intermediate: Authority, root: Authority
 ) -> None:
     with LabServer(identity) as server:
@@ -74,7 +74,7 @@ def test_a_good_chain_is_told_in_full(
     }
 
 
-def test_the_server_reads_nothing_inside_tls(look: Look, identity: Identity) -> None:
+def test_a_scan_sends_no_application_data(look: Look, identity: Identity) -> None:
     with LabServer(identity) as server:
         look(HOST, server.port)
         server.wait_for(1)
@@ -102,15 +102,15 @@ def test_a_good_chain_for_another_name_is_verified_and_does_not_match(
     assert fields["name_matches"] is matches
 
 
-def test_the_name_is_told_also_where_the_chain_is_refused(look: Look) -> None:
-    """OpenSSL would stop at the name, and never say that the certificate has expired too."""
+def test_the_name_is_reported_for_a_refused_chain_too(look: Look) -> None:
+    """OpenSSL would stop at the name, and not report that the certificate has expired too."""
     with LabServer(Authority("Nobody").issue(HOST)) as server:
         right, wrong = (record(look(host, server.port)) for host in (HOST, "other.example"))
     assert (right["name_matches"], wrong["name_matches"]) == (True, False)
     assert right["refusal"] == wrong["refusal"]
 
 
-def test_a_self_signed_certificate_is_refused_and_shown(look: Look) -> None:
+def test_a_self_signed_certificate_is_refused_and_reported(look: Look) -> None:
     alone = Authority("Alone")
     with LabServer(Identity(alone.key, (alone.x509,))) as server:
         seen = look(HOST, server.port)
@@ -120,7 +120,9 @@ def test_a_self_signed_certificate_is_refused_and_shown(look: Look) -> None:
     assert record(seen)["name_matches"] is False
 
 
-def test_an_expired_certificate_is_refused_and_shown(look: Look, intermediate: Authority) -> None:
+def test_an_expired_certificate_is_refused_and_reported(
+    look: Look, intermediate: Authority
+) -> None:
     expired = intermediate.issue(HOST, days=-0.01)
     with LabServer(expired) as server:
         seen = look(HOST, server.port)
@@ -128,20 +130,20 @@ def test_an_expired_certificate_is_refused_and_shown(look: Look, intermediate: A
     assert record(seen)["not_after"] == expired.certificate.not_after.isoformat()
 
 
-def test_a_missing_intermediate_is_refused_and_shown(look: Look, identity: Identity) -> None:
+def test_a_missing_intermediate_is_refused_and_reported(look: Look, identity: Identity) -> None:
     with LabServer(Identity(identity.key, identity.chain[:1])) as server:
         seen = look(HOST, server.port)
     assert _refused(seen) == "unable to get local issuer certificate"
     assert record(seen)["served"] == _pins(identity)
 
 
-def test_a_server_for_tls_1_2_alone_is_told(look: Look, identity: Identity) -> None:
+def test_tls_1_2_is_reported(look: Look, identity: Identity) -> None:
     with Server(tls(identity, _only_12)) as server:
         assert look(HOST, server.port).tls == "TLSv1.2"
 
 
 @pytest.mark.parametrize(("highest", "name"), [(TLS12, "TLSv1.2"), (None, "TLSv1.3")])
-def test_the_version_is_told_also_where_the_chain_is_refused(
+def test_the_version_is_reported_for_a_refused_chain_too(
     look: Look, highest: ssl.TLSVersion | None, name: str
 ) -> None:
     def change(context: ssl.SSLContext) -> None:
@@ -156,7 +158,7 @@ def test_the_version_is_told_also_where_the_chain_is_refused(
 def test_a_cipher_that_older_versions_had_does_not_change_the_version(
     root: Authority, identity: Identity
 ) -> None:
-    """OpenSSL calls AES-SHA a cipher of TLS 1.0, whatever version uses it."""
+    """OpenSSL lists AES-SHA as a cipher of TLS 1.0, even if TLS 1.2 uses it."""
     old = "ECDHE-ECDSA-AES128-SHA"
 
     def change(server: ssl.SSLContext) -> None:
@@ -172,10 +174,10 @@ def test_a_cipher_that_older_versions_had_does_not_change_the_version(
     assert seen.tls == "TLSv1.2"
 
 
-def test_a_server_that_wants_a_client_certificate_shows_its_chain_all_the_same(
+def test_a_server_that_wants_a_client_certificate_still_shows_its_chain(
     look: Look, identity: Identity, intermediate: Authority
 ) -> None:
-    """In TLS 1.2 it breaks off after it was verified."""
+    """In TLS 1.2 it aborts after the client verified it."""
 
     def change(context: ssl.SSLContext) -> None:
         _only_12(context)
@@ -196,7 +198,7 @@ def test_a_server_that_wants_a_client_certificate_shows_its_chain_all_the_same(
 def test_in_tls_1_3_a_server_that_wants_a_client_certificate_is_verified(
     look: Look, identity: Identity
 ) -> None:
-    """It says so only after the handshake."""
+    """It asks for the certificate only after the handshake."""
 
     def change(context: ssl.SSLContext) -> None:
         context.verify_mode = ssl.CERT_REQUIRED
@@ -205,7 +207,7 @@ def test_in_tls_1_3_a_server_that_wants_a_client_certificate_is_verified(
         assert record(look(HOST, server.port))["chain_verified"] is True
 
 
-def test_an_address_of_ipv6_is_asked_and_matched(
+def test_an_ipv6_address_is_scanned_and_matched(
     context: ssl.SSLContext, identity: Identity
 ) -> None:
     if not has_ipv6():
@@ -218,7 +220,7 @@ def test_an_address_of_ipv6_is_asked_and_matched(
 
 
 @pytest.mark.peer("nginx")
-def test_nginx_is_told_as_the_lab_is_with_the_certificate_of_each_name(
+def test_nginx_is_scanned_with_the_certificate_of_each_name(
     look: Look, identity: Identity, intermediate: Authority
 ) -> None:
     other = intermediate.issue("other.bank.example")

@@ -1,4 +1,4 @@
-"""Servers that do not answer, or not with TLS: each ends as one sighting, in bounded time."""
+"""Servers that do not answer, or not with TLS: one result for each, in bounded time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from certpin.errors import DialError, HandshakeError, ProbeError
 from certpin.lab import Authority, Identity, LabServer
 from certpin.probe import Endpoint
-from certpin.probe.scan import Limits, record, scan
+from certpin.probe.scan import ScanLimits, record, scan
 from certpin.probe.scan.resolver import Resolver
 from tests.probe.scan import _servers
 from tests.probe.scan._servers import Server
@@ -25,11 +25,11 @@ from tests.servers._run import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin.probe.scan import Sighting
+    from certpin.probe.scan import ScanResult
     from tests.probe.scan.conftest import Look
 
 HOST = "api.bank.example"
-THREE_TIMES = Limits(timeout=20.0, retries=2, pause=0.01)
+THREE_TIMES = ScanLimits(timeout=20.0, retries=2, pause=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def identity(intermediate: Authority) -> Identity:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[str] | threading.Event]]:
-    """Names and their addresses; the look-up of a name with an event waits for the event."""
+    """Names and their addresses. The lookup of a name with an event waits for the event."""
     known: dict[str, list[str] | threading.Event] = {}
 
     def getaddrinfo(host: str, port: int, **extra: Any) -> list[Any]:
@@ -57,8 +57,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[str] | thr
             found.set()
 
 
-def problem(seen: Sighting, kind: type[ProbeError]) -> str:
-    """What happened. Of a chain nothing may be said, and nothing of trust."""
+def problem(seen: ScanResult, kind: type[ProbeError]) -> str:
+    """Return the problem. The record must contain no chain, and nothing about trust."""
     fields = record(seen)
     assert type(seen.error) is kind
     assert [fields[name] for name in ("served", "verified", "chain_verified", "tls")] == [None] * 4
@@ -77,30 +77,30 @@ def problem(seen: Sighting, kind: type[ProbeError]) -> str:
         b"\x16\x03\x03\x00\x04\x02\x00\x00\x00",
     ],
 )
-def test_junk_in_place_of_tls_is_not_asked_for_again(look: Look, junk: bytes) -> None:
+def test_junk_instead_of_tls_is_not_retried(look: Look, junk: bytes) -> None:
     with Server(_servers.say(junk)) as server:
         seen = look(HOST, server.port, THREE_TIMES)
         assert server.connections == seen.attempts == 1
     assert problem(seen, HandshakeError)
 
 
-def test_an_alert_is_told_in_words(look: Look) -> None:
+def test_an_alert_is_reported_as_text(look: Look) -> None:
     protocol_version = b"\x15\x03\x03\x00\x02\x02\x46"
     with Server(_servers.say(protocol_version)) as server:
         seen = look(HOST, server.port)
-    assert "no version of TLS" in problem(seen, HandshakeError)
+    assert "no TLS version" in problem(seen, HandshakeError)
 
 
-def test_a_server_that_closes_is_asked_again_as_often_as_allowed(look: Look) -> None:
+def test_a_server_that_closes_is_retried_as_often_as_allowed(look: Look) -> None:
     with Server(_servers.close) as server:
         seen = look(HOST, server.port, THREE_TIMES)
         assert server.connections == seen.attempts == 3
-    assert problem(seen, DialError) == "it hung up"
+    assert problem(seen, DialError) == "it closed the connection"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("serve", [_servers.say_nothing, _servers.drip])
-def test_a_server_that_never_comes_to_the_point_costs_the_time_of_its_attempts(
+def test_a_stalling_server_takes_the_time_of_its_attempts(
     look: Look, serve: _servers.Serve
 ) -> None:
     with Server(serve) as server:
@@ -110,7 +110,7 @@ def test_a_server_that_never_comes_to_the_point_costs_the_time_of_its_attempts(
     assert seen.seconds >= 2 * HASTY.timeout + HASTY.pause
 
 
-def test_a_refused_port_is_asked_as_often_as_allowed(look: Look) -> None:
+def test_a_refused_port_is_retried_as_often_as_allowed(look: Look) -> None:
     seen = look(HOST, free_port(), THREE_TIMES)
     assert seen.attempts == 3
     assert problem(seen, DialError) == "Connection refused"
@@ -121,14 +121,14 @@ def test_without_retries_there_is_one_attempt(look: Look) -> None:
     assert look(HOST, free_port(), PATIENT).attempts == 1
 
 
-def test_a_name_that_does_not_exist_is_asked_for_once(context: ssl.SSLContext) -> None:
+def test_an_unknown_name_is_looked_up_once(context: ssl.SSLContext) -> None:
     (seen,) = scan([Endpoint("nobody.invalid")], context=context, limits=THREE_TIMES)
     assert seen.attempts == 1
     assert problem(seen, DialError) == "no address: Name or service not known"
     assert record(seen)["address"] is None
 
 
-def test_a_busy_name_server_is_asked_again(
+def test_a_busy_name_server_is_retried(
     context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -144,7 +144,7 @@ def test_a_busy_name_server_is_asked_again(
     assert problem(seen, DialError) == "no address: Temporary failure in name resolution"
 
 
-def test_a_name_that_no_resolver_takes_is_a_sighting(
+def test_a_name_that_the_resolver_refuses_is_a_result(
     context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -158,7 +158,7 @@ def test_a_name_that_no_resolver_takes_is_a_sighting(
 def test_a_real_name_is_looked_up(context: ssl.SSLContext, identity: Identity) -> None:
     with LabServer(identity) as server:
         (seen,) = scan(
-            [Endpoint("localhost", server.port)], context=context, limits=Limits(retries=5)
+            [Endpoint("localhost", server.port)], context=context, limits=ScanLimits(retries=5)
         )
     assert record(seen)["chain_verified"] is True
 
@@ -185,7 +185,7 @@ def test_after_the_last_address_comes_the_first(
 
 
 @pytest.mark.slow
-def test_a_slow_name_server_holds_up_nobody_and_ends_in_time(
+def test_a_slow_name_server_delays_no_other_host_and_times_out(
     context: ssl.SSLContext,
     identity: Identity,
     names: dict[str, list[str] | threading.Event],
@@ -193,7 +193,7 @@ def test_a_slow_name_server_holds_up_nobody_and_ends_in_time(
     names |= {"slow.example": threading.Event(), "quick.example": ["127.0.0.1"]}
     with LabServer(identity) as server:
         hosts = [Endpoint(host, server.port) for host in names]
-        limits = Limits(timeout=2.0, retries=0)
+        limits = ScanLimits(timeout=2.0, retries=0)
         first, second = scan(hosts, context=context, limits=limits)
     assert first.endpoint.host == "quick.example"
     assert record(first)["chain_verified"] is True
@@ -202,10 +202,10 @@ def test_a_slow_name_server_holds_up_nobody_and_ends_in_time(
 
 
 @pytest.mark.slow
-def test_the_answer_to_an_attempt_that_is_over_serves_the_next(
+def test_a_late_lookup_serves_the_next_attempt(
     context: ssl.SSLContext, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first look-up ends when the second begins; whichever comes first is taken, once."""
+    """The first lookup ends when the second begins; the first answer is used, once."""
     second = threading.Event()
     real = socket.getaddrinfo
     asked: list[str] = []
@@ -219,13 +219,13 @@ def test_the_answer_to_an_attempt_that_is_over_serves_the_next(
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     with LabServer(identity) as server:
-        limits = Limits(timeout=2.0, retries=1, pause=0.01)
+        limits = ScanLimits(timeout=2.0, retries=1, pause=0.01)
         (seen,) = scan([Endpoint(HOST, server.port)], context=context, limits=limits)
     assert (seen.attempts, asked) == (2, [HOST] * 2)
     assert record(seen)["chain_verified"] is True
 
 
-def test_a_name_that_nobody_waits_for_any_more_is_not_looked_up(
+def test_abandoned_names_are_not_looked_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     real = socket.getaddrinfo
@@ -247,7 +247,7 @@ def test_a_name_that_nobody_waits_for_any_more_is_not_looked_up(
 
 
 @pytest.mark.slow
-def test_nobody_waits_for_a_server_that_says_nothing(
+def test_a_silent_server_delays_no_other_host(
     context: ssl.SSLContext, identity: Identity, names: dict[str, list[str] | threading.Event]
 ) -> None:
     names["good.example"] = ["127.0.0.1"]
@@ -260,7 +260,7 @@ def test_nobody_waits_for_a_server_that_says_nothing(
 def test_a_slow_caller_does_not_make_servers_look_slow(
     context: ssl.SSLContext, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An hour goes by for each host that is read, and for each sighting that is dealt with."""
+    """An hour passes for each host that is read, and for each result that is handled."""
     hours = 0
 
     def host(number: int) -> Endpoint:
@@ -269,8 +269,8 @@ def test_a_slow_caller_does_not_make_servers_look_slow(
         return Endpoint(f"{number}.example")
 
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + hours * 3600.0)
-    monkeypatch.setattr("certpin.probe.scan.loop.time", clock)
-    limits = Limits(window=2, timeout=600.0, retries=0)
+    monkeypatch.setattr("certpin.probe.scan.scanner.time", clock)
+    limits = ScanLimits(window=2, timeout=600.0, retries=0)
     seen = []
     with Server(_servers.tls(identity)) as server:
         here = ("127.0.0.1", server.port)
@@ -289,12 +289,12 @@ def test_a_context_that_does_not_verify_is_refused() -> None:
         next(scan([Endpoint(HOST)], context=context))
 
 
-def test_an_override_that_is_no_address_is_refused(context: ssl.SSLContext) -> None:
+def test_an_override_must_be_an_ip_address(context: ssl.SSLContext) -> None:
     with pytest.raises(ValueError, match="'localhost' is not an IP address"):
         next(scan([Endpoint(HOST)], context=context, connect=("localhost", 443)))
 
 
-def test_an_override_leads_every_host_to_one_address(
+def test_an_override_replaces_the_address_of_every_host(
     context: ssl.SSLContext, identity: Identity
 ) -> None:
     hosts = [f"{number}.example" for number in range(20)]

@@ -1,4 +1,4 @@
-"""``name_matches`` says what OpenSSL's own check says, for whatever stands in a certificate."""
+"""``name_matches`` agrees with OpenSSL's own check for any certificate."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ alternatives = st.lists(st.one_of(dns_names, dns_names, addresses, others), max_
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[list[x509.GeneralName], list[str]]:
-    """The names of a certificate, and hosts that are near them."""
+    """Draw the names of a certificate, and hosts that are similar to them."""
     sans: list[x509.GeneralName] = draw(alternatives)
     fillings = st.sampled_from(["a", "a-b", "_x", "x_y", "xn--bcher-kva", "a.b", "1"])
     near = [san.value.replace("*", draw(fillings)) for san in sans if isinstance(san, x509.DNSName)]
@@ -97,7 +97,7 @@ def openssl_says(identity: Identity, host: str) -> bool:
 
 
 def both_say(sans: Sequence[x509.GeneralName], text: str) -> tuple[bool, bool] | None:
-    """What certpin and OpenSSL say; nothing where the text is no host at all."""
+    """Return the results of certpin and OpenSSL; None if the text is not a host."""
     identity = certificate(sans)
     try:
         host = normalise(text)
@@ -109,7 +109,7 @@ def both_say(sans: Sequence[x509.GeneralName], text: str) -> tuple[bool, bool] |
 @pytest.mark.slow
 @settings(max_examples=60)
 @given(cases())
-def test_it_says_what_openssl_says(case: tuple[list[x509.GeneralName], list[str]]) -> None:
+def test_name_matches_agrees_with_openssl(case: tuple[list[x509.GeneralName], list[str]]) -> None:
     sans, hosts = case
     for host in hosts:
         answers = both_say(sans, host)
@@ -134,7 +134,7 @@ def test_it_says_what_openssl_says(case: tuple[list[x509.GeneralName], list[str]
         ("127.0.0.1", "127.0.0.1", False),
     ],
 )
-def test_names_in_particular(san: str, host: str, matches: bool) -> None:
+def test_name_matches_for_names(san: str, host: str, matches: bool) -> None:
     assert both_say([x509.DNSName(san)], host) == (matches, matches)
 
 
@@ -148,10 +148,10 @@ def test_names_in_particular(san: str, host: str, matches: bool) -> None:
         ("::ffff:127.0.0.1", "127.0.0.1", False),
     ],
 )
-def test_addresses_in_particular(san: str, host: str, matches: bool) -> None:
+def test_name_matches_for_addresses(san: str, host: str, matches: bool) -> None:
     address = x509.IPAddress(ipaddress.ip_address(san))
     assert both_say([address], host) == (matches, matches)
 
 
-def test_a_common_name_is_no_name() -> None:
+def test_a_common_name_does_not_match() -> None:
     assert both_say([], "common.name") == (False, False)

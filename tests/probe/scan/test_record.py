@@ -1,4 +1,4 @@
-"""A record can be made of whatever a server sent, and is safe to print."""
+"""Any bytes of a server give a record that is safe to print."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from certpin.errors import CertificateParseError, HostError
 from certpin.lab import Authority, Identity
 from certpin.probe import Endpoint
-from certpin.probe.scan import Sighting, line, record, record_of_junk
+from certpin.probe.scan import ScanResult, invalid_host_record, record, record_line
 from certpin.x509 import Chain
 from tests.cli import _documented
 from tests.probe.scan._servers import Server, tls
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 HOSTILE = "evil\x1b[2J\r\n\u202e\u2028\x00.example"
 
 
-def _sighting(der: bytes, host: str = "api.bank.example") -> Sighting:
+def _sighting(der: bytes, host: str = "api.bank.example") -> ScanResult:
     chain = Chain.from_der([der])
-    return Sighting(Endpoint(host), "127.0.0.1", 1, 0.5, tls="TLSv1.3", served=chain)
+    return ScanResult(Endpoint(host), "127.0.0.1", 1, 0.5, tls="TLSv1.3", served=chain)
 
 
 def _written(fields: dict[str, Any]) -> dict[str, Any]:
-    """What a program reads of a record; on a terminal its line is one, and harmless."""
+    """Parse the line of a record, which must be one line without control characters."""
     _documented.check("scanned host", fields)
-    text = line(fields)
+    text = record_line(fields)
     assert text.isprintable()
     assert text.startswith('{"schema":1,"command":"scan","host":"')
     read: dict[str, Any] = json.loads(text)
@@ -48,7 +48,7 @@ def leaf(intermediate: Authority) -> bytes:
 
 
 def test_a_hostile_subject_is_escaped(look: Look) -> None:
-    """As a server sends it."""
+    """Make a result with a certificate that a server sent."""
     evil = Authority(HOSTILE)
     with Server(tls(Identity(evil.key, (evil.x509,)))) as server:
         fields = _written(record(look("api.bank.example", server.port)))
@@ -81,7 +81,7 @@ _FORGED = {
 
 
 @pytest.mark.parametrize("forge", _FORGED.values(), ids=_FORGED)
-def test_a_certificate_that_makes_no_sense_is_told_as_far_as_it_goes(
+def test_an_odd_certificate_is_reported_as_far_as_possible(
     leaf: bytes, forge: Callable[[bytes], bytes]
 ) -> None:
     fields = _written(record(_sighting(forge(leaf))))
@@ -89,7 +89,7 @@ def test_a_certificate_that_makes_no_sense_is_told_as_far_as_it_goes(
     assert (fields["name_matches"] is None) == (fields["error"] is not None)
 
 
-def test_what_cannot_be_read_is_an_error_and_no_answer(leaf: bytes) -> None:
+def test_an_unreadable_field_is_an_error(leaf: bytes) -> None:
     twice = leaf.replace(b"\x55\x1d\x0e", b"\x55\x1d\x11")
     fields = record(_sighting(twice))
     assert fields["name_matches"] is None
@@ -100,7 +100,7 @@ def test_what_cannot_be_read_is_an_error_and_no_answer(leaf: bytes) -> None:
 
 
 @given(st.data())
-def test_no_certificate_makes_it_raise(data: st.DataObject) -> None:
+def test_no_certificate_makes_record_raise(data: st.DataObject) -> None:
     changed = bytearray(_leaf())
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, len(changed) - 1))
@@ -108,7 +108,7 @@ def test_no_certificate_makes_it_raise(data: st.DataObject) -> None:
     try:
         seen = _sighting(bytes(changed))
     except CertificateParseError:
-        return  # the scan itself says so
+        return  # the scan itself reports it
     _written(record(seen))
 
 
@@ -117,7 +117,7 @@ def _leaf() -> bytes:
     return Authority("Fuzzed").issue("a.example", "127.0.0.1").certificate.der
 
 
-def test_a_line_that_is_no_host_has_the_same_fields() -> None:
-    fields = _written(record_of_junk("???", HostError("'???' is no host")))
+def test_an_invalid_host_has_the_same_fields() -> None:
+    fields = _written(invalid_host_record("???", HostError("'???' is no host")))
     assert fields["error"] == {"kind": "HostError", "problem": "'???' is no host"}
     assert (fields["host"], fields["port"], fields["attempts"]) == ("???", 0, 0)

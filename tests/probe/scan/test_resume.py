@@ -1,4 +1,4 @@
-"""What an earlier output says is done: no more, no less, however it was cut off."""
+"""Resume a scan from an earlier output, wherever it was cut off."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from certpin.errors import HostError, InputError
 from certpin.probe import Endpoint
-from certpin.probe.scan import Done, Sighting, line, record, record_of_junk
+from certpin.probe.scan import (
+    ScannedEndpoints,
+    ScanResult,
+    invalid_host_record,
+    record,
+    record_line,
+)
 
 HEAD = b'{"schema":1,"command":"scan",'
 BEGIN = HEAD + b'"host":"'
@@ -22,24 +28,24 @@ endpoints = st.builds(Endpoint, hosts, st.integers(0, 65535))
 
 def _line(endpoint: Endpoint) -> bytes:
     if endpoint.port == 0:
-        junk = record_of_junk(endpoint.host, HostError("no host"))
-        return line(junk).encode() + b"\n"
-    return line(record(Sighting(endpoint, "", 1, 0.0))).encode() + b"\n"
+        junk = invalid_host_record(endpoint.host, HostError("no host"))
+        return record_line(junk).encode() + b"\n"
+    return record_line(record(ScanResult(endpoint, "", 1, 0.0))).encode() + b"\n"
 
 
 @given(st.lists(endpoints), st.lists(endpoints))
-def test_those_with_a_line_are_done_and_no_others(
+def test_endpoints_with_a_line_are_skipped_and_no_others(
     written: list[Endpoint], others: list[Endpoint]
 ) -> None:
     output = io.BytesIO(b"".join(map(_line, written)))
-    done = Done(output)
+    done = ScannedEndpoints(output)
     assert all(each in done for each in written)
     assert [each for each in others if each in done] == [each for each in others if each in written]
     assert output.tell() == len(output.getvalue())
 
 
 @given(st.lists(endpoints, min_size=1, unique=True), st.data())
-def test_a_line_that_was_cut_off_is_dropped_wherever_the_cut_is(
+def test_an_incomplete_line_is_dropped_wherever_the_cut_is(
     written: list[Endpoint], data: st.DataObject
 ) -> None:
     lines = list(map(_line, written))
@@ -47,20 +53,20 @@ def test_a_line_that_was_cut_off_is_dropped_wherever_the_cut_is(
     cut = data.draw(st.integers(0, len(whole)))
     kept = [each for index, each in enumerate(lines) if len(b"".join(lines[: index + 1])) <= cut]
     output = io.BytesIO(whole[:cut])
-    done = Done(output)
+    done = ScannedEndpoints(output)
     assert [each for each in written if each in done] == written[: len(kept)]
     assert output.getvalue() == b"".join(kept)
     assert output.tell() == len(output.getvalue())
 
 
 @given(st.binary() | st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dumps))
-def test_a_file_of_something_else_is_refused_and_left_alone(text: bytes | str) -> None:
+def test_another_file_is_refused_and_not_changed(text: bytes | str) -> None:
     content = text.encode() if isinstance(text, str) else text
     if not content or BEGIN.startswith(content):
         return
     output = io.BytesIO(content)
     with pytest.raises(InputError, match="not a record of a scan"):
-        Done(output)
+        ScannedEndpoints(output)
     assert output.getvalue() == content
 
 
@@ -89,16 +95,16 @@ def test_a_file_of_something_else_is_refused_and_left_alone(text: bytes | str) -
     ],
 )
 @pytest.mark.parametrize("before", [b"", HEAD + b'"host":"a","port":1}\n'])
-def test_no_line_but_a_record_is_taken(before: bytes, text: bytes) -> None:
+def test_only_records_are_accepted(before: bytes, text: bytes) -> None:
     output = io.BytesIO(before + text)
     with pytest.raises(InputError, match=f"line {before.count(10) + 1} is not a record"):
-        Done(output)
+        ScannedEndpoints(output)
     assert output.getvalue() == before + text
 
 
-def test_an_empty_output_is_one_where_nothing_is_done() -> None:
-    assert Endpoint("a.example") not in Done(io.BytesIO())
+def test_an_empty_output_has_no_endpoints() -> None:
+    assert Endpoint("a.example") not in ScannedEndpoints(io.BytesIO())
 
 
-def test_only_an_endpoint_can_be_done() -> None:
-    assert "a" not in Done(io.BytesIO(HEAD + b'"host":"a","port":1}\n'))
+def test_only_endpoints_are_contained() -> None:
+    assert "a" not in ScannedEndpoints(io.BytesIO(HEAD + b'"host":"a","port":1}\n'))

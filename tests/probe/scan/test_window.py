@@ -1,4 +1,4 @@
-"""How much a scan has under way at once, how it reads its input, and that it leaves nothing."""
+"""The window of a scan, how it reads its input, and that it leaves nothing open."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from certpin.lab import Authority, Identity, LabServer
 from certpin.probe import Endpoint
-from certpin.probe.scan import Limits, record, scan
+from certpin.probe.scan import ScanLimits, record, scan
 from tests.probe.scan import _servers
 from tests.probe.scan._servers import Server
 
@@ -28,10 +28,8 @@ def identity(intermediate: Authority) -> Identity:
     return intermediate.issue("api.bank.example")
 
 
-def test_so_many_as_the_window_are_asked_at_once(
-    context: ssl.SSLContext, identity: Identity
-) -> None:
-    """The server answers nobody until so many have come."""
+def test_the_whole_window_is_scanned_at_once(context: ssl.SSLContext, identity: Identity) -> None:
+    """The server answers no connection until so many have come."""
     together = threading.Barrier(WINDOW, timeout=10.0)
     handshake = _servers.tls(identity)
 
@@ -40,17 +38,17 @@ def test_so_many_as_the_window_are_asked_at_once(
         handshake(connection)
 
     hosts = (Endpoint(f"{number}.example") for number in range(3 * WINDOW))
-    limits = Limits(window=WINDOW, timeout=20.0)
+    limits = ScanLimits(window=WINDOW, timeout=20.0)
     with Server(serve) as server:
         seen = list(scan(hosts, context=context, limits=limits, connect=("127.0.0.1", server.port)))
     assert [record(each)["chain_verified"] for each in seen] == [True] * 3 * WINDOW
 
 
 @pytest.mark.parametrize("good", [True, False])
-def test_no_more_than_the_window_is_taken_from_the_input(
+def test_no_more_than_the_window_is_read_from_the_input(
     context: ssl.SSLContext, identity: Identity, good: bool
 ) -> None:
-    """What flies, what rests between two attempts, and what nobody has fetched yet."""
+    """Active hosts, paused hosts, and results that the caller has not fetched yet."""
     taken, under_way = 0, []
     given = 0
 
@@ -61,7 +59,7 @@ def test_no_more_than_the_window_is_taken_from_the_input(
             under_way.append(taken - given)
             yield Endpoint(f"{number}.example")
 
-    limits = Limits(window=WINDOW, timeout=20.0, retries=1, pause=0.01)
+    limits = ScanLimits(window=WINDOW, timeout=20.0, retries=1, pause=0.01)
     with Server(_servers.tls(identity) if good else _servers.close) as server:
         here = ("127.0.0.1", server.port)
         for _ in scan(hosts(), context=context, limits=limits, connect=here):
@@ -70,10 +68,8 @@ def test_no_more_than_the_window_is_taken_from_the_input(
     assert max(under_way) == WINDOW
 
 
-def test_an_input_that_has_nothing_yet_holds_up_no_answer(
-    context: ssl.SSLContext, identity: Identity
-) -> None:
-    """The input goes on only when the first host has been seen."""
+def test_an_empty_input_delays_no_answer(context: ssl.SSLContext, identity: Identity) -> None:
+    """The input continues only after the first result."""
     seen: list[str] = []
 
     def hosts() -> Iterator[Endpoint | None]:
@@ -89,7 +85,7 @@ def test_an_input_that_has_nothing_yet_holds_up_no_answer(
     assert seen == ["first.example", "second.example"]
 
 
-def test_no_hosts_are_no_sightings(context: ssl.SSLContext) -> None:
+def test_no_hosts_give_no_results(context: ssl.SSLContext) -> None:
     assert list(scan([], context=context)) == []
 
 
@@ -98,7 +94,7 @@ def _open_files() -> int:
 
 
 @pytest.mark.parametrize("taken", [0, 1, 20])
-def test_a_scan_that_is_given_up_leaves_nothing_open(
+def test_an_abandoned_scan_leaves_nothing_open(
     context: ssl.SSLContext, identity: Identity, taken: int
 ) -> None:
     with Server(_servers.tls(identity)) as server:

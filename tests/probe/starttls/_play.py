@@ -1,4 +1,4 @@
-"""Play a conversation against a dialogue: what the server says, and what the client must say."""
+"""Run a conversation against a dialogue: the bytes of the server and the expected answers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PORT = 4321
 
 
 class Server(bytes):
-    """The server says this."""
+    """The server sends these bytes."""
 
 
 class Client(bytes):
-    """The client must have said exactly this since its last turn."""
+    """The client must have sent exactly these bytes since its last turn."""
 
 
 Conversation = list[Server | Client]
@@ -94,19 +94,19 @@ READY: dict[str, Conversation] = {
 
 
 def whole(data: bytes) -> Iterable[bytes]:
-    """Hand over a turn in one piece."""
+    """Pass a turn to the dialogue in one piece."""
     return [data]
 
 
 def bytewise(data: bytes) -> Iterable[bytes]:
-    """Hand over a turn byte by byte."""
+    """Pass a turn to the dialogue byte by byte."""
     return [data[at : at + 1] for at in range(len(data))]
 
 
 def play(
     name: str, conversation: Conversation, cut: Callable[[bytes], Iterable[bytes]] = whole
 ) -> Dialogue:
-    """Run a conversation; the dialogue as it stands after it. Raises ``StartTLSError``."""
+    """Run a conversation and return the dialogue. Raises ``StartTLSError``."""
     dialogue = Dialogue(PROTOCOLS[name], HOST, PORT)
     for turn in conversation:
         if isinstance(turn, Client):
@@ -118,7 +118,7 @@ def play(
 
 
 def failure(name: str, conversation: Conversation) -> StartTLSError:
-    """Run a conversation whose last turn must be refused; the error."""
+    """Run a conversation with a last turn that must be refused, and return the error."""
     dialogue = play(name, conversation[:-1])
     with pytest.raises(StartTLSError) as caught:
         dialogue.receive(conversation[-1])
@@ -128,20 +128,20 @@ def failure(name: str, conversation: Conversation) -> StartTLSError:
 
 
 def is_stripping(error: StartTLSError) -> bool:
-    """Whether the error says that TLS was not offered, and warns of stripping."""
+    """Return True if the error reports that TLS was not offered, and warns of stripping."""
     return "STARTTLS stripping" in error.fix
 
 
 def is_turned_away(error: StartTLSError) -> bool:
-    """Whether the error says that the server declines the connection itself."""
-    return "takes connections" in error.fix
+    """Return True if the error reports that the server declines the connection itself."""
+    return "accepts connections" in error.fix
 
 
 def is_garbled(error: StartTLSError) -> bool:
-    """Whether the error says that this is another protocol."""
+    """Return True if the error reports another protocol."""
     return "check the port, and the protocol" in error.fix
 
 
 def is_injection(error: StartTLSError) -> bool:
-    """Whether the error says that bytes were smuggled in before TLS."""
+    """Return True if the error reports bytes that were injected before TLS."""
     return "response injection" in error.fix

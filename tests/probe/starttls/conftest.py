@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ServerIdentity(NamedTuple):
-    """What a server shows, and what a client must trust to verify it."""
+    """The chain and key of a server, and the root that a client needs to verify it."""
 
     certificate: Path  # PEM, the chain for HOST, leaf first
     key: Path  # PEM

@@ -1,4 +1,4 @@
-"""LDAP, PostgreSQL and MySQL: what a server can send instead of the go-ahead."""
+"""LDAP, PostgreSQL and MySQL: the answers of a server other than the go-ahead."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def response(
         b"\x30\x84\x00\x00\x00\x10\x02\x01\x01\x78\x84\x00\x00\x00\x07\x0a\x01\x00\x04\x00\x04\x00",
     ],
 )
-def test_ldap_success_is_taken_in_every_spelling(message: bytes) -> None:
+def test_ldap_success_is_accepted_in_every_encoding(message: bytes) -> None:
     assert play("ldap", [LDAP_REQUEST, Server(message)]).done
 
 
@@ -63,14 +63,14 @@ def test_ldap_that_declines_is_refused(code: int, name: str) -> None:
     assert "'no TLS here'" in error.problem
 
 
-def test_ldap_that_refers_elsewhere_is_refused() -> None:
+def test_ldap_with_a_referral_is_refused() -> None:
     message = tlv(0x30, response(10, tlv(0xA3, tlv(0x04, b"ldap://evil.example"))))
     error = failure("ldap", [LDAP_REQUEST, Server(message)])
     assert is_stripping(error)
     assert "referral" in error.problem
 
 
-def test_ldap_that_disconnects_is_told_from_one_that_declines_tls() -> None:
+def test_an_ldap_disconnection_is_not_reported_as_declined_tls() -> None:
     notice = response(52, tlv(0x8A, b"1.3.6.1.4.1.1466.20036"), number=b"\0")
     assert is_turned_away(failure("ldap", [LDAP_REQUEST, Server(tlv(0x30, notice))]))
 
@@ -154,7 +154,7 @@ def test_mysql_with_a_second_packet_before_tls_is_an_injection() -> None:
         mysql_packet(b"\x0a"),
         mysql_packet(b"\x0a8.4.0"),
         mysql_packet(MYSQL_HANDSHAKE[:-1]),
-        mysql_packet(MYSQL_HANDSHAKE[:-3] + b"\x01" + MYSQL_HANDSHAKE[-2:]),  # the 0 is no 0
+        mysql_packet(MYSQL_HANDSHAKE[:-3] + b"\x01" + MYSQL_HANDSHAKE[-2:]),  # 1 instead of 0
     ],
 )
 def test_mysql_that_sends_something_else_is_refused(packet: bytes) -> None:

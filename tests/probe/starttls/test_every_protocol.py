@@ -1,4 +1,4 @@
-"""What holds for every STARTTLS protocol, whatever it says."""
+"""Properties of every STARTTLS protocol."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ every_protocol = pytest.mark.parametrize("name", PROTOCOLS)
 
 
 def server_turns(name: str) -> list[int]:
-    """Where in the conversation the server speaks."""
+    """Return the indexes of the turns of the server."""
     return [at for at, turn in enumerate(READY[name]) if isinstance(turn, Server)]
 
 
 def with_more_in_last_turn(name: str, more: bytes) -> Conversation:
-    """The conversation up to the server's last turn, which says more than it should."""
+    """Return the conversation up to the server's last turn, with more bytes than allowed."""
     last = server_turns(name)[-1]
     return [*READY[name][:last], Server(READY[name][last] + more)]
 
@@ -58,7 +58,7 @@ def test_the_conversation_ends_ready_for_tls_byte_by_byte(name: str) -> None:
 
 
 @every_protocol
-def test_it_is_not_done_before_the_last_byte_of_the_server(name: str) -> None:
+def test_a_dialogue_is_not_done_before_the_last_byte(name: str) -> None:
     last = server_turns(name)[-1]
     dialogue = play(name, READY[name][:last])
     for piece in bytewise(READY[name][last]):
@@ -69,12 +69,12 @@ def test_it_is_not_done_before_the_last_byte_of_the_server(name: str) -> None:
 
 @every_protocol
 @pytest.mark.parametrize("more", [b"\n", b"250 injected\r\n", b"\x16\x03\x01"])
-def test_bytes_right_behind_the_go_ahead_are_an_injection(name: str, more: bytes) -> None:
+def test_bytes_together_with_the_go_ahead_are_an_injection(name: str, more: bytes) -> None:
     assert is_injection(failure(name, with_more_in_last_turn(name, more)))
 
 
 @every_protocol
-def test_bytes_that_come_after_the_go_ahead_are_an_injection(name: str) -> None:
+def test_bytes_after_the_go_ahead_are_an_injection(name: str) -> None:
     dialogue = play(name, READY[name])
     with pytest.raises(StartTLSError, match="between its go-ahead and TLS"):
         dialogue.receive(b"x")
@@ -82,14 +82,14 @@ def test_bytes_that_come_after_the_go_ahead_are_an_injection(name: str) -> None:
 
 
 @every_protocol
-def test_a_server_that_hangs_up_at_any_turn_fails(name: str) -> None:
+def test_a_server_that_closes_at_any_turn_fails(name: str) -> None:
     for at in server_turns(name):
         error = failure(name, [*READY[name][:at], Server(b"")])
-        assert "hung up" in error.problem
+        assert "closed the connection" in error.problem
 
 
 @every_protocol
-def test_a_dialogue_that_failed_stays_failed(name: str) -> None:
+def test_a_failed_dialogue_stays_failed(name: str) -> None:
     dialogue = Dialogue(PROTOCOLS[name], HOST, PORT)
     with pytest.raises(StartTLSError) as first:
         dialogue.receive(b"")
@@ -101,7 +101,7 @@ def test_a_dialogue_that_failed_stays_failed(name: str) -> None:
     assert not dialogue.done
 
 
-# The others are bounded by their first bytes already.
+# The others are already bounded by their first bytes.
 @pytest.mark.parametrize(
     ("name", "endless"),
     [("smtp", b"220-x\r\n"), ("ftp", b"220-x\r\n"), ("imap", b"* OK x\r\n"), ("xmpp", b" ")],
@@ -113,11 +113,11 @@ def test_a_server_that_never_stops_is_bounded(name: str, endless: bytes) -> None
 
 
 @every_protocol
-def test_a_flood_behind_the_go_ahead_is_an_injection_like_a_single_byte(name: str) -> None:
+def test_a_flood_after_the_go_ahead_is_an_injection(name: str) -> None:
     assert is_injection(failure(name, with_more_in_last_turn(name, b"x" * TOTAL_LIMIT)))
 
 
-def test_a_go_ahead_may_end_at_the_very_limit_and_a_byte_more_is_an_injection() -> None:
+def test_a_go_ahead_may_end_at_the_limit_and_one_more_byte_is_an_injection() -> None:
     *greeted, end = READY["imap"]
     untagged = b"* x\r\n"
     room = TOTAL_LIMIT - len(greeted[0]) - len(end)
@@ -137,7 +137,7 @@ def test_the_error_names_the_server_and_the_protocol_and_survives_pickling(name:
 
 
 def outcome(name: str, pieces: list[bytes]) -> str:
-    """What becomes of a dialogue that is fed all of this, also past its end."""
+    """Return the outcome of a dialogue that gets all these bytes, even past its end."""
     dialogue = Dialogue(PROTOCOLS[name], HOST, PORT)
     try:
         for piece in pieces:
@@ -148,7 +148,7 @@ def outcome(name: str, pieces: list[bytes]) -> str:
     return "done" if dialogue.done else "wants more"
 
 
-# Junk, and pieces of what real servers say, cut and put together again.
+# Junk, and pieces of the answers of real servers, cut and joined again.
 said = sorted({bytes(turn) for turns in READY.values() for turn in turns if type(turn) is Server})
 fragments = st.sampled_from(said) | st.builds(
     lambda turn, start, end: turn[start:end],
@@ -181,14 +181,14 @@ def test_one_changed_byte_ends_in_tls_or_the_typed_error(name: str, data: st.Dat
     assert outcome(name, list(bytewise(changed))) == outcome(name, [changed])
 
 
-def test_what_a_server_says_cannot_write_to_a_terminal() -> None:
+def test_quotes_of_a_server_have_no_control_characters() -> None:
     error = failure("smtp", [Server(b"554 \x1b[2J\xe2\x80\xae" + b"x" * 300 + b"\r\n")])
     assert error.problem.replace("…", "").isascii()
     assert error.problem.isprintable()
     assert len(error.problem) < 250
 
 
-def test_the_client_says_nothing_more_after_an_error() -> None:
+def test_the_client_sends_nothing_after_an_error() -> None:
     dialogue = Dialogue(PROTOCOLS["smtp"], HOST, PORT)
     with pytest.raises(StartTLSError):
         dialogue.receive(b"220 hello\r\nnonsense\r\n")

@@ -1,4 +1,4 @@
-"""The driver over real sockets, against servers that strip, inject, stall, drip and hang up."""
+"""``negotiate`` over real sockets, against servers that strip, inject, stall, drip and close."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHORT = 0.2  # seconds; for the tests whose time must run out
 
 @contextlib.contextmanager
 def serving(handle: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Take one connection in a thread and hand it over; yields the port."""
+    """Accept one connection in a thread and call a function with it; yields the port."""
     with socket.create_server((LOOPBACK, 0)) as listener:
 
         def run() -> None:
@@ -56,7 +56,7 @@ def ask(name: str, port: int, timeout: float | None = TIMEOUT) -> None:
 
 
 class Scripted:
-    """A server that plays a conversation, then keeps what the client still sends."""
+    """A server that runs a conversation, then keeps the bytes that the client still sends."""
 
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
@@ -74,7 +74,7 @@ class Scripted:
                 self.rest += more
 
 
-def test_a_conversation_leaves_the_socket_where_tls_begins() -> None:
+def test_negotiate_reads_no_byte_of_tls() -> None:
     server = Scripted(READY["smtp"])
     with serving(server) as port:
         ask("smtp", port)
@@ -86,7 +86,7 @@ def test_a_socket_without_a_time_out_works_too() -> None:
         ask("pop3", port, timeout=None)
 
 
-def test_stripping_is_refused_and_nothing_more_is_sent_in_clear_text() -> None:
+def test_stripping_is_refused_and_nothing_more_is_sent() -> None:
     server = Scripted([Server(b"220 mx\r\n"), EHLO, Server(b"250-mx\r\n250 SIZE 1000\r\n")])
     with serving(server) as port, pytest.raises(StartTLSError) as caught:
         ask("smtp", port)
@@ -105,13 +105,13 @@ def test_an_injecting_server_is_refused_before_any_tls_hello(name: str) -> None:
     assert server.rest == b""
 
 
-def test_a_server_that_hangs_up_is_refused() -> None:
+def test_a_server_that_closes_is_refused() -> None:
     with (
         serving(lambda sock: sock.sendall(b"220 mx\r\n")) as port,
         pytest.raises(StartTLSError) as caught,
     ):
         ask("smtp", port)
-    assert "hung up" in caught.value.problem or "was lost" in caught.value.problem
+    assert "closed the" in caught.value.problem or "was lost" in caught.value.problem
 
 
 def test_a_server_that_resets_the_connection_is_refused() -> None:
@@ -120,7 +120,7 @@ def test_a_server_that_resets_the_connection_is_refused() -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     with serving(reset) as port, pytest.raises(StartTLSError, match="was lost") as caught:
-        ask("ldap", port)  # where the client speaks first, so that it is connected by then
+        ask("ldap", port)  # the client sends first, so it is connected by then
     assert isinstance(caught.value.__cause__, ConnectionResetError)
 
 
@@ -129,7 +129,7 @@ def test_a_silent_server_is_refused_when_the_time_is_up() -> None:
         ask("smtp", port, timeout=SHORT)
 
 
-def test_a_server_that_drips_is_refused_when_the_time_for_all_of_it_is_up() -> None:
+def test_a_server_that_drips_is_refused_when_the_total_time_is_up() -> None:
     hung_up = threading.Event()
 
     def drip(sock: socket.socket) -> None:
@@ -143,7 +143,7 @@ def test_a_server_that_drips_is_refused_when_the_time_for_all_of_it_is_up() -> N
         hung_up.set()
 
 
-def test_a_socket_that_was_closed_meanwhile_is_the_typed_error() -> None:
+def test_a_closed_socket_is_a_typed_error() -> None:
     left, right = socket.socketpair()
     with right:
         left.close()
@@ -151,7 +151,7 @@ def test_a_socket_that_was_closed_meanwhile_is_the_typed_error() -> None:
             negotiate(left, PROTOCOLS["smtp"], HOST, 25)
 
 
-def test_a_socket_that_does_not_block_has_no_time_at_all() -> None:
+def test_a_non_blocking_socket_times_out_at_once() -> None:
     left, right = socket.socketpair()
     with left, right:
         left.setblocking(False)

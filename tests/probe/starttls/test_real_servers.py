@@ -1,4 +1,4 @@
-"""STARTTLS with real servers: with TLS the certificate comes, without it the typed error."""
+"""STARTTLS with real servers: with TLS, the certificate is read; without, there is an error."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def shows_its_certificate(name: str, port: int, identity: ServerIdentity, host: 
 
 
 def refusal(name: str, port: int, host: str = HOST) -> StartTLSError:
-    """What certpin says of a server that offers no TLS."""
+    """Return the error for a server that offers no TLS."""
     with (
         socket.create_connection((LOOPBACK, port), timeout=10) as sock,
         pytest.raises(StartTLSError) as caught,

@@ -1,4 +1,4 @@
-"""SMTP, IMAP, POP3 and FTP: what a server can say instead of the go-ahead."""
+"""SMTP, IMAP, POP3 and FTP: the answers of a server other than the go-ahead."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_smtp_replies_may_come_without_text() -> None:
         b"x" * 512,
     ],
 )
-def test_smtp_that_speaks_something_else_is_refused(greeting: bytes) -> None:
+def test_smtp_with_another_protocol_is_refused(greeting: bytes) -> None:
     assert is_garbled(failure("smtp", [Server(greeting)]))
 
 
@@ -139,7 +139,7 @@ def test_pop3_that_declines_the_connection_says_so() -> None:
 
 
 @pytest.mark.parametrize("answer", [b"+OKAY\r\n", b"ok\r\n", b"* OK\r\n", b" +OK\r\n", b"x" * 512])
-def test_pop3_that_speaks_something_else_is_refused(answer: bytes) -> None:
+def test_pop3_with_another_protocol_is_refused(answer: bytes) -> None:
     assert is_garbled(failure("pop3", [*GREETED["pop3"], Server(answer)]))
 
 
@@ -161,7 +161,7 @@ def test_ftp_that_declines_the_connection_says_so() -> None:
     assert is_turned_away(failure("ftp", [Server(b"421-too\r\n many\r\n421 users\r\n")]))
 
 
-def test_ftp_replies_end_only_with_their_own_code_and_a_space() -> None:
+def test_ftp_replies_end_with_their_code_and_a_space() -> None:
     talk = b"234-a\r\n500 b\r\n234-c\r\n 234 d\r\n2345 e\r\n\r\n"
     dialogue = play("ftp", [*GREETED["ftp"], Server(talk)])
     assert not dialogue.done
@@ -172,5 +172,5 @@ def test_ftp_replies_end_only_with_their_own_code_and_a_space() -> None:
 @pytest.mark.parametrize(
     "greeting", [b"hello\r\n", b"120 in a minute\r\n", b"220 x\n", b"x" * 8192]
 )
-def test_ftp_that_speaks_something_else_is_refused(greeting: bytes) -> None:
+def test_ftp_with_another_protocol_is_refused(greeting: bytes) -> None:
     assert is_garbled(failure("ftp", [Server(greeting)]))

@@ -1,4 +1,4 @@
-"""XMPP: what a server can write instead of the go-ahead."""
+"""XMPP: the answers of a server other than the go-ahead."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SASL = b"xmlns='urn:ietf:params:xml:ns:xmpp-sasl'"
 
 
 def features(inside: bytes) -> Server:
-    """The start of the stream with these features."""
+    """Return the start of a stream with these features."""
     return Server(XMPP_STREAM + b"<stream:features>" + inside + b"</stream:features>")
 
 
@@ -141,7 +141,7 @@ def test_document_types_inside_the_features_are_refused() -> None:
         b"\xff\xfe<\0s\0>",
     ],
 )
-def test_what_is_no_stream_is_refused(start: bytes) -> None:
+def test_other_bytes_than_a_stream_are_refused(start: bytes) -> None:
     assert is_garbled(failure("xmpp", [XMPP_OPEN, Server(start)]))
 
 
@@ -163,11 +163,11 @@ def test_anything_before_the_features_is_refused(child: bytes) -> None:
         b"go <proceed " + TLS + b"/>",
     ],
 )
-def test_what_is_no_go_ahead_is_refused(answer: bytes) -> None:
+def test_other_bytes_than_the_go_ahead_are_refused(answer: bytes) -> None:
     assert is_garbled(failure("xmpp", [*ASKED, Server(answer)]))
 
 
-def test_a_stream_that_follows_the_go_ahead_in_clear_text_is_an_injection() -> None:
+def test_a_stream_between_go_ahead_and_tls_is_an_injection() -> None:
     answer = b"<proceed " + TLS + b"/>" + XMPP_STREAM
     assert is_injection(failure("xmpp", [*ASKED, Server(answer)]))
 
@@ -179,6 +179,6 @@ def test_a_tag_without_end_is_bounded(filler: bytes) -> None:
     assert f"more than {TOTAL_LIMIT} bytes" in error.problem
 
 
-def test_a_host_cannot_write_tags() -> None:
+def test_a_host_name_cannot_insert_tags() -> None:
     dialogue = Dialogue(PROTOCOLS["xmpp"], "a'/><b x=\"&ü", PORT)
     assert b" to='a&#x27;/&gt;&lt;b x=&quot;&amp;&#252;' " in dialogue.data_to_send()

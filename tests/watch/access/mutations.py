@@ -174,4 +174,32 @@ MUTATIONS: list[Mutation] = [
         "",
         "test_answers.py::test_the_policy_allows_nothing_inline_and_nothing_from_elsewhere",
     ),
+    _rule(
+        "the token of a worker does nothing else",
+        "roles.py",
+        "    if len(scopes) != 1:\n",
+        "    if not scopes:\n",
+        "test_tokens.py::test_only_a_single_scope_makes_a_worker",
+    ),
+    _rule(
+        "a worker's token has no other scope",
+        "tokens.py",
+        "elif not scopes or set(scopes) - set(SCOPES):",
+        "elif not scopes:",
+        "test_tokens.py::test_the_token_of_a_worker_is_for_one_location_and_nothing_else",
+    ),
+    _rule(
+        "jobs are for workers",
+        "visitor.py",
+        "return bool(self.location)",
+        "return True",
+        "test_tokens.py::test_only_a_single_scope_makes_a_worker",
+    ),
+    Mutation(
+        "a worker's request has no more bytes than it may",
+        "certpin/watch/web/api/working.py",
+        "return await read_body(request.receive, MOST_REQUEST, PATIENCE)",
+        "return await request.body()",
+        "tests/watch/monitor/test_workers.py::test_a_body_without_an_end_is_cut_off[sqlite]",
+    ),
 ]

@@ -10,7 +10,9 @@ import pytest
 
 from certpin.errors import InputError
 from certpin.watch.access import passwords, throttle, tokens, verified
+from certpin.watch.access.roles import SCOPES, WORKER, location_of
 from certpin.watch.access.verified import Verified
+from certpin.watch.access.visitor import Visitor
 from certpin.watch.store.failures import store_error
 from tests.watch.access._kit import House, post
 
@@ -178,3 +180,42 @@ def test_the_record_has_pages(house: House, monkeypatch: pytest.MonkeyPatch) -> 
     assert older
     assert "anna" in browser.get(older[0]).text
     assert browser.get("/audit?before=x").text.count('<tr role="row">') == 3
+
+
+def test_the_token_of_a_worker_is_for_one_location_and_nothing_else(house: House) -> None:
+    headers = {"authorization": f"Bearer {house.token('worker:fra1')}"}
+    for path in ("/", "/metrics"):
+        assert house.browser().get(path, headers=headers).status_code == 403
+    silence = house.browser().post("/silences", data={"why": "x"}, headers=headers)
+    assert silence.status_code == 403
+    for scopes in (
+        ["worker:fra1", "read"],
+        ["worker:fra1", "worker:ams1"],
+        ["worker"],
+        ["worker:"],
+    ):
+        with pytest.raises(InputError):
+            house.token(*scopes)
+    with pytest.raises(InputError, match="not the name of a vantage"):
+        house.token("worker:Frankfurt 1")
+
+
+def test_only_a_single_scope_makes_a_worker() -> None:
+    assert location_of(frozenset({"worker:fra1"})) == "fra1"
+    for scopes in ({"worker:fra1", "read"}, {"worker:fra1", "worker:ams1"}, {"read"}, set()):
+        assert location_of(frozenset(scopes)) == ""
+    everything = Visitor("account", "anna", frozenset({*SCOPES, "worker:fra1"}))
+    assert not everything.may(WORKER)
+    assert Visitor("token", "token:x", frozenset({"worker:fra1"})).may(WORKER)
+
+
+def test_an_admin_makes_the_token_of_a_worker_on_the_page(house: House) -> None:
+    house.add("anna", "admin")
+    browser = house.signed_in("anna")
+    answer = post(browser, "/tokens", name="fra1-a", location="fra1")
+    assert answer.status_code == 200
+    with house.store.read() as connection:
+        (made,) = tokens.every(connection)
+    assert (made.location, made.scopes) == ("fra1", frozenset({"worker:fra1"}))
+    both = post(browser, "/tokens", name="fra1-b", location="fra1", scope="read")
+    assert both.status_code == 400

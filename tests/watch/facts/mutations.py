@@ -14,28 +14,28 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "measured: what is told late delays",
         "certpin/rotation/adoption.py",
-        "        if version.told is None or not self.outlives(version, timing):\n",
+        "        if version.last_reported is None or not self.is_overdue(version, timing):\n",
         "        if True:\n",
         _MEASURED + "a_version_that_is_told_after_its_time_lives_on",
     ),
     Mutation(
         "measured: nothing shortens by default",
         "certpin/rotation/measured.py",
-        "timing, now, enough) if enough else None,",
-        "timing, now, enough or Enough(Fraction(1), 1)),",
+        "timing, now, threshold)\n            if threshold\n            else None,",
+        "timing, now, threshold or Threshold(Fraction(1), 1)),",
         _MEASURED + "by_default_no_flood_shortens_the_waiting",
     ),
     Mutation(
         "measured: the share is of what the user said",
         "certpin/rotation/measured.py",
-        "left > enough.lost:",
-        "left > (1 - enough.share) * sum(told.values()):",
+        "left > threshold.max_lost:",
+        "left > (1 - threshold.share) * sum(usage.values()):",
         _MEASURED + "a_flood_of_the_new_version_does_not_drown_those_of_the_old_one",
     ),
     Mutation(
         "measured: machines are waited for",
         "certpin/rotation/measured.py",
-        "    if days[-1] < from_then_on:\n",
+        "    if days[-1] < cycle_from:\n",
         "    if False:\n",
         _MEASURED + "what_machines_need_is_waited_for_in_any_case",
     ),
@@ -77,9 +77,26 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "telemetry: attributes of a list",
         "certpin/watch/telemetry/spans.py",
-        "        if name in ATTRIBUTES:\n",
-        "        if name:\n",
-        "tests/watch/test_telemetry.py::test_requests_work_and_counters_reach_the_collector",
+        "        ATTRIBUTES[name]: value if isinstance(value, int) else str(value)[:_LONGEST]\n"
+        "        for name, value in recorded.items()\n"
+        "        if name in ATTRIBUTES\n",
+        "        ATTRIBUTES.get(name, name): value\n        for name, value in recorded.items()\n",
+        "tests/watch/test_telemetry.py::test_work_and_counters_reach_the_collector",
+    ),
+    Mutation(
+        "telemetry: the instrumentation gets a request without its values",
+        "certpin/watch/telemetry/requests.py",
+        '{"type": "http", "method": method, _REQUEST: scope}',
+        '{**scope, "method": method, _REQUEST: scope}',
+        "tests/watch/test_telemetry.py::test_a_client_joins_no_trace",
+    ),
+    Mutation(
+        "telemetry: a span has no message of an exception",
+        "certpin/watch/_otel.py",
+        "        status=Status(span.status.status_code),\n",
+        "        status=span.status,\n        events=span.events,\n",
+        "tests/watch/test_telemetry.py::"
+        "test_a_span_has_nothing_of_a_request_but_method_route_and_status[http]",
     ),
     Mutation(
         "sums: with the counts, or not at all",

@@ -39,8 +39,8 @@ QUESTIONS: dict[str, Callable[[Connection], object]] = {
     "alerts of a host": lambda c: alerts.alerts(c, Settings(), host=API),
     "freshness": lambda c: freshness.freshness(c, GLANCE, NOW),
 }
-# Small tables, and an index as a whole: what is asked from each vantage, who holds a lease, and
-# the one stream that there is; sums in the order of their places, and what they are of.
+# Small tables, and an index as a whole: what is asked from each vantage, who holds a lease or has a
+# token, and the one stream that there is; sums in the order of their places, and what they are of.
 FINE = (
     *(
         "SCAN day_places",
@@ -50,7 +50,7 @@ FINE = (
         "SCAN report_traits",
         "SCAN report_places",
     ),
-    *("SCAN vantages", "SCAN leases", "SCAN report_queue", "SCAN sweeps"),
+    *("SCAN vantages", "SCAN leases", "SCAN report_queue", "SCAN tokens", "SCAN sweeps"),
     "SCAN sightings USING INDEX ix_sightings_one_goes_on",
 )
 

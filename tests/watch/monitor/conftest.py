@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.pinfile.fields import Table
-from certpin.probe.scan import Limits
+from certpin.probe.scan import ScanLimits
 from certpin.watch.monitor import probing
 from certpin.watch.monitor import settings as monitor
 from certpin.watch.monitor.findings import findings
@@ -46,7 +46,7 @@ class Scene:
         """One round of a monitor that was just started; how many results it stored."""
         rounds = Rounds(self.watch, threading.Event())
         try:
-            return rounds.go().asked
+            return rounds.go()
         finally:
             rounds.let_go()
 
@@ -77,7 +77,7 @@ def watch_over(
     sqlite_store: Store, root: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Scene]:
     """Make a watch whose pin file has the keys of some identities, all for ``localhost``."""
-    monkeypatch.setattr(probing, "Limits", partial(Limits, pause=0.01))
+    monkeypatch.setattr(probing, "ScanLimits", partial(ScanLimits, pause=0.01))
     return lambda *identities, **data: scene_of(sqlite_store, root, tmp_path, identities, data)
 
 
@@ -89,7 +89,7 @@ def scene_of(
     data: dict[str, Any],
 ) -> Scene:
     (folder / "root.pem").write_bytes(root.pem)
-    more = {"nats": data.pop("nats")} if "nats" in data else {}
+    more = {name: data.pop(name) for name in ("listen", "tls") if name in data}
     settings = Settings(monitor=monitor.read(Table({"timeout": "5s"} | data, "monitor")), **more)
     now = [datetime.now(UTC).replace(microsecond=0)]
     watched = Watched([folder / "pins.toml"])

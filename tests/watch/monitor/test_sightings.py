@@ -53,7 +53,7 @@ def test_a_row_goes_on_while_the_same_is_seen_and_ends_with_a_change(store: Stor
     keep(store, result(3600, GOOD))  # the one that nobody saw twice is counted
     assert rows(store)[-1].changes == 1
     with store.read() as connection:
-        found = known(connection)[KEY]
+        found = known(connection, "local")[KEY]
     assert (found.slot, found.count, found.changes) == (START + 3600, 1, 1)
 
 
@@ -90,7 +90,7 @@ def test_a_row_that_began_by_a_clock_that_ran_ahead_goes_on_from_now(store: Stor
     (_, row) = rows(store)
     assert (row.first_at, row.last_at) == (START + 3610, START + 3610)
     with store.read() as connection:
-        assert known(connection)[KEY].at <= START + 3610
+        assert known(connection, "local")[KEY].at <= START + 3610
 
 
 def test_each_address_has_a_row_and_one_that_is_gone_ends(store: Store) -> None:

@@ -15,11 +15,16 @@ from certpin.watch.monitor.settings import Settings
 from certpin.watch.monitor.targets import Target
 from certpin.watch.monitor.wire import (
     MOST_BYTES,
+    MOST_REQUEST,
+    Delivery,
     Job,
+    JobBatch,
     Result,
     Seen,
-    decode_job,
-    decode_result,
+    decode_batch,
+    decode_delivery,
+    decode_receipt,
+    decode_request,
     encode,
 )
 from tests import kit
@@ -31,20 +36,29 @@ SEEN = Seen("192.0.2.7", "verified", served=(0, 1), verified=(0, 1, 2), tls="TLS
 RESULT = Result("api.bank.test", 443, "", "fra1", 1_800_000_000, 1_800_000_009, (SEEN,), CHAIN)
 
 
+PROCESS = "0123456789abcdef"
+BATCH = JobBatch("fra1", 60, 5)
+
+
 def changed(message: Job | Result, **fields: object) -> bytes:
-    return msgspec.msgpack.encode(msgspec.to_builtins(message, builtin_types=(bytes,)) | fields)
+    """A message with one job or one result that has other fields."""
+    data = [msgspec.to_builtins(message) | fields]
+    if isinstance(message, Job):
+        return msgspec.json.encode(msgspec.to_builtins(BATCH) | {"jobs": data})
+    return msgspec.json.encode({"process": PROCESS, "results": data})
 
 
 def test_a_job_carries_all_of_its_target() -> None:
     trust = kit.anchors(scenes.root())
     target = Target("mail.bank.test", 25, ("192.0.2.7", 2525), "smtp", trust, vantages=("fra1",))
-    job = decode_job(encode(job_of(Due(target, "fra1", 7), Settings())))
+    batch = JobBatch("fra1", 60, 5, (job_of(Due(target, "fra1", 7), Settings()),))
+    (job,) = decode_batch(encode(batch)).jobs
     assert (job.host, job.port, job.connect) == ("mail.bank.test", 25, ("192.0.2.7", 2525))
     assert (job.starttls, job.anchors, job.slot) == ("smtp", trust.der, 7)
 
 
 def test_a_result_comes_back_as_it_was_sent() -> None:
-    assert decode_result(encode(RESULT)) == RESULT
+    assert decode_delivery(encode(Delivery(PROCESS, (RESULT,)))).results == (RESULT,)
     assert RESULT.identity == JOB.identity
 
 
@@ -57,6 +71,7 @@ def test_a_result_comes_back_as_it_was_sent() -> None:
         {"connect": ["-oops", 443]},
         {"starttls": "gopher"},
         {"vantage": "../fra1"},
+        {"vantage": "ams1"},
         {"timeout": 1e9},
         {"slot": -1},
         {"command": "rm"},
@@ -64,7 +79,7 @@ def test_a_result_comes_back_as_it_was_sent() -> None:
 )
 def test_a_job_that_asks_for_what_cannot_be_asked_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(InputError):
-        decode_job(changed(JOB, **fields))
+        decode_batch(changed(JOB, **fields))
 
 
 @pytest.mark.parametrize(
@@ -86,20 +101,21 @@ def test_a_job_that_asks_for_what_cannot_be_asked_is_refused(fields: dict[str, o
 )
 def test_a_result_that_no_probe_can_have_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(InputError):
-        decode_result(changed(RESULT, **fields))
+        decode_delivery(changed(RESULT, **fields))
 
 
 @given(st.binary(max_size=300))
-@example(b"\x81\xa1\x80")  # a name that is not UTF-8: msgspec lets Python's own error through
+@example(b'{"\xff": 1}')  # a name that is not UTF-8: msgspec lets Python's own error through
+@example(b"[" * 100_000)
 def test_junk_is_refused_with_one_error(data: bytes) -> None:
-    for decode in (decode_job, decode_result):
+    for decode in (decode_batch, decode_delivery, decode_receipt, decode_request):
         with pytest.raises(InputError):
             decode(data)
 
 
 def test_what_is_larger_than_a_message_is_refused() -> None:
     with pytest.raises(InputError, match="more than"):
-        decode_result(bytes(MOST_BYTES + 1))
+        decode_delivery(bytes(MOST_REQUEST + 1))
 
 
 def test_chains_that_no_message_could_carry_are_left_out_and_that_is_said() -> None:

@@ -1,4 +1,4 @@
-"""``certpin rotate``: from one key to the next, and nobody is locked out."""
+"""``certpin rotate``: change a key without locking any client out."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import click
 from certpin.cli.group import LazyGroup
 
 COMMANDS = {
-    "status": "Draw where each pin stands, and say until when each step is unsafe.",
+    "status": "Draw the state of each pin, and say until when each step is unsafe.",
     "plan": "Print the dated steps to another key.",
-    "simulate": "See whom a plan, or a slip, would lock out: a simulated fleet.",
-    "generate": "Make the key of the next backup, and remember that it exists.",
+    "simulate": "Simulate a fleet: which clients would a plan, or a mistake, lock out?",
+    "generate": "Make the key of the next backup, and record that it exists.",
     "stage": "Put a key's pin into the draft: the pin file.",
     "csr": "Make a certificate request (CSR) for a key, so that it gets a certificate.",
     "publish": "Record that the pin file goes out to clients, under the next version.",
     "activate": "Allow the servers to use a key. Run it before you install its certificate.",
-    "retire": "Note that no server uses a key any more. Clients accept it until it is removed.",
-    "remove": "Take a pin out of the draft. Clients hear of it when the file is published.",
-    "compromise": "Note that somebody else may have a key. It never comes back.",
+    "retire": "Record that no server uses a key any more. Clients accept it until it is removed.",
+    "remove": "Take a pin out of the draft. Clients drop it when the file is published.",
+    "compromise": "Record that an attacker may have a key. It is never used again.",
     "ended": "Record that no client holds a version any more.",
 }
 _MODULES = {
@@ -42,14 +42,14 @@ def rotate() -> None:
 
     \b
     certpin rotate publish                                   record what clients have now
-    certpin rotate status                                    where does each pin stand?
-    certpin rotate plan --to NEW.key                         what is to be done, and when?
-    certpin rotate simulate --to NEW.key                     whom would it lock out?
+    certpin rotate status                                    print the state of each pin
+    certpin rotate plan --to NEW.key                         print the steps and their dates
+    certpin rotate simulate --to NEW.key                     which clients would be locked out?
 
     Each step is written to a journal beside the pin file (pins.journal.jsonl), which belongs into
-    version control with it. A step that would lock somebody out is refused, with the invariant
-    that it breaks and the number of clients; --force --reason TEXT does it all the same.
+    version control with it. A step that would lock clients out is refused, with the invariant
+    that it breaks and the number of clients; --force --reason TEXT takes it all the same.
 
-    Exit code 0: done. 1: refused, nothing was changed. 2: usage, or a bad file. 3: a host could not
-    be asked.
+    Exit code 0: done. 1: refused, nothing was changed. 2: usage, or a bad file. 3: a server did
+    not answer.
     """  # noqa: D301  # click reads the \b itself

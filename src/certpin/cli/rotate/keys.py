@@ -1,4 +1,4 @@
-"""``certpin rotate generate``, ``stage`` and ``csr``."""
+"""``certpin rotate generate``, ``stage`` and ``csr``: a new key, its pin, and its certificate."""
 
 from __future__ import annotations
 
@@ -11,14 +11,24 @@ import click
 from certpin.cli.backup import backup_options
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import print_json
-from certpin.cli.rotate.context import Forcing, forcing_options, of_host, who_option
-from certpin.cli.servers import Vantages, host_option
+from certpin.cli.rotate.context import (
+    ForceOptions,
+    RotationFiles,
+    StepOutcome,
+    force_options,
+    name_of,
+    of_host,
+    who_option,
+)
+from certpin.cli.servers import ProbeOptions, host_option
 
 if TYPE_CHECKING:
     from certpin.cli.backup import Backup
-    from certpin.cli.rotate.context import Found
+    from certpin.cli.rotate.context import HostViolation
     from certpin.pins import HostPattern, HostPolicy, Pin
     from certpin.x509.signing import Signer
+
+_PEM = ("CERTIFICATE", "CERTIFICATE REQUEST")
 
 
 @click.command()
@@ -36,45 +46,42 @@ def generate(
     who: str | None,
     as_json: bool,
 ) -> None:
-    """Make the key of the next backup, and remember that it exists.
+    """Make the key of the next backup, and record that it exists.
 
-    The pin file stays as it is: the journal notes the pin, and where the key is. Keep the key off
+    The pin file stays as it is: the journal records the pin, and where the key is. Keep the key off
     the server and out of version control, or let --backup-key make it on a PKCS#11 token.
-    --backup-pin notes a key that you made elsewhere.
+    --backup-pin records a key that you made elsewhere.
     """
     import shlex
 
-    from certpin.cli.keyref import meant
-    from certpin.cli.rotate.context import Ledger, Outcome, name_of
+    from certpin.cli.keyref import policies_for_step
     from certpin.pins import utc_now
     from certpin.rotation import Event
 
-    ledger = Ledger(path)
-    named = Vantages.unasked(hosts)
-    policies = meant(ledger.pins, named, None)
+    files = RotationFiles(path)
+    probes = ProbeOptions.without_probe(hosts)
+    policies = policies_for_step(files.pins, probes, None)
     pin, now = backup.pin, utc_now()
     if pin is None:
-        raise click.UsageError("say where the new key is to be: --backup-key FILE")
+        raise click.UsageError("say where to make the new key: --backup-key FILE")
     for policy in policies:
         _refuse_known(path, policy, pin)
     events = [
-        Event(now, name_of(who), "generate", str(each.pattern), pin, note=backup.note)
-        for each in policies
+        Event(now, name_of(who), "generate", str(policy.pattern), pin, note=backup.note)
+        for policy in policies
     ]
     with backup.written():
-        ledger.commit(events)
-    source = backup.place or str(pin)
-    names = [str(each.pattern) for each in policies]
-    Outcome(
+        files.commit(events)
+    names = [str(policy.pattern) for policy in policies]
+    stage_command = f"certpin rotate stage {shlex.quote(backup.place or str(pin))}"
+    StepOutcome(
         "generate",
         path,
         names,
         pin,
         done=True,
-        said=[f"{pin} is GENERATED for {', '.join(names)}.", *backup.advice()],
-        following=named.again(
-            f"certpin rotate stage {shlex.quote(source)}", path, ledger.pins, policies, dials=False
-        ),
+        messages=[f"{pin} is GENERATED for {', '.join(names)}.", *backup.advice()],
+        next_command=probes.next_command(stage_command, path, files.pins, policies, connects=False),
     ).show(ctx, as_json=as_json)
 
 
@@ -82,7 +89,7 @@ def generate(
 @click.argument("key", metavar="KEY | CSR | CERT | PIN | URI")
 @pin_file_option
 @host_option
-@forcing_options
+@force_options
 @who_option
 @json_option
 @click.pass_context
@@ -91,71 +98,59 @@ def stage(
     key: str,
     path: Path,
     hosts: tuple[str, ...],
-    forcing: Forcing,
+    force: ForceOptions,
     who: str | None,
     as_json: bool,
 ) -> None:
     """Put a key's pin into the draft: the pin file.
 
-    Clients hear of it when the file is published. Refused for a key that was compromised or
-    removed: nothing comes back.
+    Clients get it when the file is published. Refused for a key that was compromised or removed:
+    such a key is never used again.
     """
-    from certpin.cli.keyref import aim, meant
-    from certpin.cli.rotate.context import Ledger, Outcome, name_of
+    from certpin.cli.keyref import policies_for_step, resolve_key
     from certpin.pins import HostPin, utc_now
-    from certpin.rotation import Event, gate, standing
-    from certpin.rotation.states import require
+    from certpin.rotation import Event, check_step
+    from certpin.rotation.states import pin_state, require_transition
 
-    ledger = Ledger(path)
-    ledger.need_a_version()
-    wanted, now = aim(key), utc_now()
-    named = Vantages.unasked(hosts)
-    policies = meant(ledger.pins, named, None)
-    breaches: Found = []
+    files = RotationFiles(path)
+    files.require_version()
+    wanted, now = resolve_key(key), utc_now()
+    pin, probes = wanted.pin, ProbeOptions.without_probe(hosts)
+    policies = policies_for_step(files.pins, probes, None)
+    violations: list[HostViolation] = []
     for policy in policies:
-        situation = ledger.situation(policy, (), now)
-        if situation.entry(wanted.pin) or wanted.pin not in situation.past.compromised:
-            require(wanted.pin, standing(situation, wanted.pin), "staged")
-        breaches += of_host(policy, gate.to_stage(situation, wanted.pin))
-    names = [str(each.pattern) for each in policies]
-    outcome = Outcome("stage", path, names, wanted.pin, breaches=breaches, forced=forcing.force)
-    if not forcing.refuses(breaches):
+        situation = files.situation(policy, (), now)
+        if situation.entry(pin) or pin not in situation.past.compromised:
+            require_transition(pin, pin_state(situation, pin), "staged")
+        violations += of_host(policy, check_step(situation, "stage", pin))
+    names = [str(policy.pattern) for policy in policies]
+    outcome = StepOutcome("stage", path, names, pin, violations=violations, forced=force.force)
+    if not force.refuses(violations):
+        reason = force.recorded_reason(violations)
         for name in names:
-            ledger.editor.add_pin(name, HostPin(wanted.pin, "backup", "staged", wanted.note))
-        ledger.commit(
+            files.editor.add_pin(name, HostPin(pin, "backup", "staged", wanted.note))
+        files.commit(
             [
-                Event(
-                    now,
-                    name_of(who),
-                    "stage",
-                    name,
-                    wanted.pin,
-                    note=wanted.note,
-                    reason=forcing.recorded(breaches),
-                )
+                Event(now, name_of(who), "stage", name, pin, note=wanted.note, reason=reason)
                 for name in names
             ]
         )
         outcome.done = True
-        outcome.said = [f"{wanted.pin} is STAGED in {path} for {', '.join(names)}."]
-        pins = ledger.pins
-        outcome.following = named.again("certpin rotate publish", path, pins)
+        outcome.messages = [f"{pin} is STAGED in {path} for {', '.join(names)}."]
+        outcome.next_command = probes.next_command("certpin rotate publish", path, files.pins)
     outcome.show(ctx, as_json=as_json)
 
 
 def _refuse_known(path: Path, policy: HostPolicy, pin: Pin) -> None:
-    """A key that the draft has is no new one: the journal would call it GENERATED again."""
+    """Refuse a key of the draft: it is not new, and the journal would make it GENERATED again."""
     from certpin.errors import ConfigError
 
-    if pin in {each.pin for each in policy.pins}:
+    if pin in {entry.pin for entry in policy.pins}:
         raise ConfigError(
             f"{pin} is in {path} already, at {policy.pattern}",
             key="pin",
             fix="a backup is a new key: --backup-key FILE makes one",
         )
-
-
-_PEM = ("CERTIFICATE", "CERTIFICATE REQUEST")
 
 
 @click.command()
@@ -181,8 +176,8 @@ def csr(key: str, path: Path, hosts: tuple[str, ...], out: Path | None, as_json:
     """Make a certificate request (CSR) for a key, so that it gets a certificate.
 
     KEY is the file of a private key, or the URI of one on a PKCS#11 token, which signs there. Give
-    the request to your authority, or to your ACME client (--csr): left to itself, such a client
-    makes a new key at each renewal, which no installed client of yours accepts.
+    the request to your authority, or to your ACME client (--csr): without it, such a client makes
+    a new key at each renewal, and no installed client accepts that key.
 
     Its names are those of --host, or the host of the pin file that has this key.
     """
@@ -191,12 +186,12 @@ def csr(key: str, path: Path, hosts: tuple[str, ...], out: Path | None, as_json:
     from certpin.x509.request import new_request
 
     with signer_of(key) as signer:
-        pin = _pin(signer)
-        names = _given(hosts) if hosts else _of_pin_file(path, pin)
+        pin = _signer_pin(signer)
+        names = _given_names(hosts) if hosts else _names_in_pin_file(path, pin)
         request = new_request(signer, names)
     pem = _as_pem(request)
     if out:
-        _write(out, pem)
+        _write_new(out, pem)
     if as_json:
         print_json(
             {
@@ -214,34 +209,34 @@ def csr(key: str, path: Path, hosts: tuple[str, ...], out: Path | None, as_json:
         click.echo(pem, nl=False)
 
 
-def _pin(signer: Signer) -> Pin:
+def _signer_pin(signer: Signer) -> Pin:
     from certpin.pins import Pin
     from certpin.x509.keys import public_key
 
     return Pin.of_key(public_key(signer.spki).spki_sha256)
 
 
-def _given(hosts: tuple[str, ...]) -> list[str]:
+def _given_names(hosts: tuple[str, ...]) -> list[str]:
     from certpin.pins import HostPattern
 
-    return [_name(HostPattern.parse(host)) for host in hosts]
+    return [_certificate_name(HostPattern.parse(host)) for host in hosts]
 
 
-def _of_pin_file(path: Path, pin: Pin) -> list[str]:
-    """The hosts of the policies that have the pin; those of the only policy, if none has it yet."""
+def _names_in_pin_file(path: Path, pin: Pin) -> list[str]:
+    """Return the hosts of the policies with the pin; those of the only policy if none has it."""
     from certpin.pinfile import PinSet
 
     policies = PinSet.load(path).policies
-    holding = [policy for policy in policies if pin in {each.pin for each in policy.pins}]
+    holding = [policy for policy in policies if pin in {entry.pin for entry in policy.pins}]
     chosen = holding or (policies if len(policies) == 1 else ())
     if not chosen:
         raise click.UsageError(
-            "no host of the pin file has this key yet: name those that it is for, with --host"
+            "no host of the pin file has this key yet: name the hosts of the request, with --host"
         )
-    return [_name(policy.pattern) for policy in chosen]
+    return [_certificate_name(policy.pattern) for policy in chosen]
 
 
-def _name(pattern: HostPattern) -> str:
+def _certificate_name(pattern: HostPattern) -> str:
     from certpin.errors import HostError
 
     if pattern.wildcard == "**.":
@@ -258,7 +253,7 @@ def _as_pem(der: bytes) -> str:
     return ssl.DER_cert_to_PEM_cert(der).replace(*_PEM)
 
 
-def _write(path: Path, pem: str) -> None:
+def _write_new(path: Path, pem: str) -> None:
     from certpin.errors import ConfigError
     from certpin.x509 import printable
 

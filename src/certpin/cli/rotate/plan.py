@@ -12,15 +12,16 @@ from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import print_json
 from certpin.cli.rotate.context import (
-    Measuring,
-    breach_facts,
+    RotationFiles,
+    UsageOptions,
     delay_options,
-    measuring_options,
-    merged,
-    told,
+    format_violation,
+    usage_options,
+    violation_json,
+    with_delays,
 )
 from certpin.cli.screen import fold
-from certpin.cli.servers import Vantages, vantage_options
+from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPolicy, Pin, PinSet
     from certpin.rotation import Plan, Step
-
 
 _BACKUP_FILE = "next-backup.key"
 
@@ -40,8 +40,8 @@ _BACKUP_FILE = "next-backup.key"
     "--to", "key", required=True, metavar="KEY|CSR|CERT|PIN|URI", help="The key that comes next."
 )
 @delay_options
-@measuring_options
-@vantage_options
+@usage_options
+@probe_options
 @json_option
 @click.pass_context
 def plan(
@@ -49,105 +49,107 @@ def plan(
     path: Path,
     key: str,
     delays: dict[str, timedelta],
-    measuring: Measuring,
-    vantages: Vantages,
+    usage: UsageOptions,
+    probes: ProbeOptions,
     as_json: bool,
 ) -> None:
     """Print the dated steps to another key.
 
-    Each with its command, and the date before which it would lock somebody out. The plan is tried
-    before it is printed, behind the guards of those commands: where one refuses, it ends there and
-    says why. When something has changed, plan again: what is done drops out.
+    Each has its command, and the date before which it would lock clients out. The plan is tried
+    before it is printed, behind the gate of those commands: if the gate refuses a step, the plan
+    ends there and says why. When something has changed, plan again: completed steps are left out.
 
-    Exit code 0: it leads to the key. 1: it does not. 3: a host could not be asked.
+    Exit code 0: it leads to the key. 1: it does not. 3: a server did not answer.
     """
-    from certpin.cli.keyref import aim, meant
-    from certpin.cli.rotate.context import Ledger
+    from certpin.cli.keyref import policies_for_step, resolve_key
     from certpin.pins import utc_now
     from certpin.rotation import plan as steps_to
 
-    ledger = Ledger(path)
-    wanted = aim(key)
-    policies = meant(ledger.pins, vantages, wanted)
-    looked = vantages.look(ledger.pins, policies)
-    if looked.error:
-        raise looked.error
-    timing, now = merged(ledger.timing, delays), utc_now()
-    measuring.apply(ledger, timing, now)
+    files = RotationFiles(path)
+    wanted = resolve_key(key)
+    policies = policies_for_step(files.pins, probes, wanted)
+    results = probes.probe(files.pins, policies)
+    if results.error:
+        raise results.error
+    timing, now = with_delays(files.timing, delays), utc_now()
+    usage.apply(files, timing, now)
     plans = {
         str(policy.pattern): steps_to(
-            ledger.situation(policy, looked.of(policy), now, timing), wanted.pin
+            files.situation(policy, results.of(policy), now, timing), wanted.pin
         )
         for policy in policies
     }
     commands = {
-        str(policy.pattern): _Commands(path, ledger.pins, policy, vantages, key)
-        for policy in policies
+        str(policy.pattern): _Commands(path, files.pins, policy, probes, key) for policy in policies
     }
     if as_json:
-        hosts = [_facts(host, made, commands[host]) for host, made in plans.items()]
-        facts = {"file": str(path), "to": str(wanted.pin), "hosts": hosts}
-        print_json(facts | {"unknown": looked.unknown})
+        hosts = [_plan_json(host, made, commands[host]) for host, made in plans.items()]
+        data = {"file": str(path), "to": str(wanted.pin), "hosts": hosts}
+        print_json(data | {"unknown": results.unknown})
     else:
         for host, made in plans.items():
-            _tell(host, made, commands[host])
-        for each in looked.unknown:
-            click.echo(fold(f"Not known: {each}.", sys.stdout))
-    ctx.exit(HOLDS if all(each.possible for each in plans.values()) else FINDING)
+            _print_plan(host, made, commands[host])
+        for unknown in results.unknown:
+            click.echo(fold(f"Not known: {unknown}.", sys.stdout))
+    ctx.exit(HOLDS if all(made.possible for made in plans.values()) else FINDING)
 
 
-def _tell(host: str, made: Plan, commands: _Commands) -> None:
+def _print_plan(host: str, made: Plan, commands: _Commands) -> None:
     click.secho(f"{host}: to {made.to}", bold=True)
-    word = "now"
+    undated = "now"
     for number, step in enumerate(made.steps, 1):
-        click.echo(fold(f"{number:>3}. {_when(step, word)}: {words(step)}", sys.stdout))
-        word = "then" if step.act == "serve" or step.not_before else word
+        click.echo(fold(f"{number:>3}. {_when(step, undated)}: {step_text(step)}", sys.stdout))
+        undated = "then" if step.act == "serve" or step.not_before else undated
         if command := commands.of(step, made):
             click.echo(f"       {command}")
-    for breach in made.breaches:
-        click.echo(
-            fold(f"Impossible{' after that' if made.steps else ''}: {told(breach)}", sys.stdout)
-        )
+    for violation in made.violations:
+        word = "Impossible after that" if made.steps else "Impossible"
+        click.echo(fold(f"{word}: {format_violation(violation)}", sys.stdout))
 
 
-def _when(step: Step, otherwise: str) -> str:
-    from certpin.rotation.timing import in_utc
+def _when(step: Step, undated: str) -> str:
+    from certpin.rotation import in_utc
 
     if step.not_before is None:
-        return f"when {step.waits}" if step.waits else otherwise
+        return f"when {step.waits}" if step.waits else undated
     counted = f", if version {step.counts_from} goes out now" if step.counts_from else ""
     return f"not before {in_utc(step.not_before)}{counted}"
 
 
-def words(step: Step, named: Callable[[Pin], str] = str) -> str:
-    """What a step does; ``named`` says how a pin is called."""
+def step_text(step: Step, pin_name: Callable[[Pin], str] = str) -> str:
+    """Return what a step does, in words.
+
+    Args:
+        step: the step.
+        pin_name: returns the name of a pin.
+    """
     from certpin.rotation import NEXT_BACKUP
 
-    pin = "the next backup" if step.pin in {None, NEXT_BACKUP} else named(step.pin)
+    pin = "the next backup" if step.pin in {None, NEXT_BACKUP} else pin_name(step.pin)
     return {
         "generate": "make the key of the next backup",
         "stage": f"put {pin} into the draft",
         "publish": f"publish version {step.version}, and give it to the clients",
-        "push": f"let clients fetch version {step.version}, which waits for it",
+        "push": f"push version {step.version}, so that clients can fetch it",
         "activate": f"allow the servers to use {pin}",
         "serve": "install its certificate on every server",
-        "retire": f"let {pin} retire",
+        "retire": f"retire {pin}",
         "remove": f"take {pin} out of the draft",
     }[step.act]
 
 
 @dataclass(frozen=True)
 class _Commands:
-    """The commands of a plan: each leads to the file and the servers that the plan was made for."""
+    """The commands of a plan, with the options for its file and servers."""
 
     path: Path
     pins: PinSet
     policy: HostPolicy
-    vantages: Vantages
+    probes: ProbeOptions
     key: str
 
     def of(self, step: Step, made: Plan) -> str:
-        """What to type; empty for the certificate, which is installed by other means."""
+        """Return the command; empty for installing a certificate, which certpin doesn't do."""
         import shlex
 
         from certpin.rotation import NEXT_BACKUP
@@ -157,29 +159,31 @@ class _Commands:
         if step.act == "push":
             return "certpin publish push"
         if step.act == "publish":
-            return self._again("certpin rotate publish", self.pins.policies)
+            return self._with_options("certpin rotate publish", self.pins.policies)
         if step.act == "generate":
             command = f"certpin rotate generate --backup-key {_BACKUP_FILE}"
-            return self._again(command, [self.policy], dials=False)
-        named = {NEXT_BACKUP: _BACKUP_FILE, made.to: self.key}
-        word = named.get(step.pin, str(step.pin)) if step.pin else ""
-        command = f"certpin rotate {step.act} {shlex.quote(word)}"
-        return self._again(command, [self.policy], dials=step.act != "stage")
+            return self._with_options(command, [self.policy], connects=False)
+        names = {NEXT_BACKUP: _BACKUP_FILE, made.to: self.key}
+        name = names.get(step.pin, str(step.pin)) if step.pin else ""
+        command = f"certpin rotate {step.act} {shlex.quote(name)}"
+        return self._with_options(command, [self.policy], connects=step.act != "stage")
 
-    def _again(self, command: str, policies: Sequence[HostPolicy], *, dials: bool = True) -> str:
-        return self.vantages.again(command, self.path, self.pins, policies, dials=dials)
+    def _with_options(
+        self, command: str, policies: Sequence[HostPolicy], *, connects: bool = True
+    ) -> str:
+        return self.probes.next_command(command, self.path, self.pins, policies, connects=connects)
 
 
-def _facts(host: str, made: Plan, commands: _Commands) -> dict[str, Any]:
+def _plan_json(host: str, made: Plan, commands: _Commands) -> dict[str, Any]:
     return {
         "host": host,
         "possible": made.possible,
-        "steps": [_step_facts(step, made, commands) for step in made.steps],
-        "breaches": [breach_facts(host, each) for each in made.breaches],
+        "steps": [_step_json(step, made, commands) for step in made.steps],
+        "breaches": [violation_json(host, violation) for violation in made.violations],
     }
 
 
-def _step_facts(step: Step, made: Plan, commands: _Commands) -> dict[str, Any]:
+def _step_json(step: Step, made: Plan, commands: _Commands) -> dict[str, Any]:
     from certpin.rotation import NEXT_BACKUP
 
     return {

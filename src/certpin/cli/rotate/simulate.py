@@ -1,4 +1,4 @@
-"""``certpin rotate simulate``: who would be locked out, before anything is done."""
+"""``certpin rotate simulate``: which clients a plan would lock out, before any step is taken."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ import click
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import print_json
-from certpin.cli.rotate.context import delay_options, merged, told
-from certpin.cli.rotate.simulate_input import crowd_options, parse_moves
+from certpin.cli.rotate.context import RotationFiles, delay_options, format_violation, with_delays
+from certpin.cli.rotate.simulate_input import FleetOptions, fleet_options, parse_moves
 from certpin.cli.screen import fold
-from certpin.cli.servers import Vantages, vantage_options
+from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from certpin.cli.keyref import Aim
-    from certpin.cli.rotate.simulate_input import Crowd, Names
-    from certpin.cli.rotate.simulate_views import Case
+    from certpin.cli.keyref import KeyReference
+    from certpin.cli.rotate.simulate_input import PinNames
+    from certpin.cli.rotate.simulate_views import HostSimulation
     from certpin.pins import Pin
     from certpin.rotation import Situation
     from certpin.rotation.simulate import Hour, Lockout
     from certpin.rotation.simulate_fleet import Fleet
-    from certpin.rotation.simulate_script import Dated, Script
-
+    from certpin.rotation.simulate_script import DatedStep, Script
 
 _FORMATS = {".png", ".svg"}
-_LONG = 16  # chunks of clients, a second's work: from there on there is a progress bar
+_MIN_CHUNKS = 16  # chunks of clients, a second's work: from there on there is a progress bar
 
 
 @click.command()
@@ -52,19 +51,19 @@ _LONG = 16  # chunks of clients, a second's work: from there on there is a progr
     multiple=True,
     callback=parse_moves,
     metavar="STEP=DURATION",
-    help="Take a step earlier (3=-5d) or later (3=5d), and the others when they were. "
+    help="Take a step earlier (3=-5d) or later (3=5d), and the others at their dates. "
     "May be repeated.",
 )
-@crowd_options
+@fleet_options
 @click.option(
     "--plot",
     "picture",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.png|FILE.svg",
-    help="Draw it, too: a picture of this name.",
+    help="Also draw the result, to this file.",
 )
 @delay_options
-@vantage_options
+@probe_options
 @json_option
 @click.pass_context
 def simulate(
@@ -73,17 +72,17 @@ def simulate(
     key: str | None,
     schedule: Path | None,
     moves: Mapping[int, timedelta],
-    crowd: Crowd,
+    crowd: FleetOptions,
     picture: Path | None,
     delays: dict[str, timedelta],
-    vantages: Vantages,
+    probes: ProbeOptions,
     as_json: bool,
 ) -> None:
-    """See whom a plan, or a slip, would lock out: a simulated fleet.
+    """Simulate a fleet: which clients would a plan, or a mistake, lock out?
 
     Each of many clients gets every version when its CDN, its cache, its polling, its user and its
-    clock let it. Counted is who is refused by what the servers use then. Nothing is changed, and
-    nothing is written but the picture.
+    clock allow it. The simulation counts the clients that refuse the keys that servers use then.
+    Nothing is changed, and nothing is written except the picture.
 
     \b
     certpin rotate simulate --to next.key
@@ -92,109 +91,126 @@ def simulate(
 
     The steps of a plan have the numbers that `certpin rotate plan` prints.
 
-    Exit code 0: nobody is locked out. 1: somebody is. 2: usage, or there is no plan. 3: a host
-    could not be asked.
+    Exit code 0: no client is locked out. 1: clients are locked out. 2: usage, or there is no plan.
+    3: a server did not answer.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.cli.keyref import meant
-    from certpin.cli.rotate.context import Ledger
+    from certpin.cli.keyref import policies_for_step
     from certpin.pins import utc_now
 
     _check_packages(picture)
-    ledger = Ledger(path)
-    ledger.need_a_version()
-    now, timing = utc_now(), merged(ledger.timing, delays)
-    wanted = _wanted(key, schedule, now)
-    policies = meant(ledger.pins, vantages, wanted.to)
+    files = RotationFiles(path)
+    files.require_version()
+    now, timing = utc_now(), with_delays(files.timing, delays)
+    source = _step_source(key, schedule, now)
+    policies = policies_for_step(files.pins, probes, source.to)
     if picture and len(policies) > 1:
-        raise click.UsageError("a picture is of one host: name it with --host")
-    looked = vantages.look(ledger.pins, policies)
-    if looked.error:
-        raise looked.error
-    situations = [ledger.situation(each, looked.of(each), now, timing) for each in policies]
-    stories = [story_of(each, wanted, moves) for each in situations]
-    fleet = crowd.fleet(ledger.field.alive(now, timing), timing)
-    cases = _run(situations, stories, fleet, wanted.names)
+        raise click.UsageError("a picture shows one host: name it with --host")
+    results = probes.probe(files.pins, policies)
+    if results.error:
+        raise results.error
+    situations = [files.situation(each, results.of(each), now, timing) for each in policies]
+    scripts = [script_for(situation, source, moves) for situation in situations]
+    fleet = crowd.fleet(files.deployed.alive(now, timing), timing)
+    simulated = _run(situations, scripts, fleet, source.names)
     if picture:
-        _draw(cases[0], fleet, picture)
-    unknown = [*looked.unknown, *filter(None, map(_taken_for_granted, situations))]
+        _draw(simulated[0], fleet, picture)
+    unknown = [*results.unknown, *filter(None, map(_assumption, situations))]
     if as_json:
-        facts = {
+        data = {
             "file": str(path),
-            "to": str(wanted.to.pin) if wanted.to else None,
+            "to": str(source.to.pin) if source.to else None,
             "schedule": str(schedule) if schedule else None,
-            "fleet": fleet_facts(fleet),
-            "hosts": [case_facts(each) for each in cases],
+            "fleet": _fleet_json(fleet),
+            "hosts": [_host_json(host) for host in simulated],
             "unknown": unknown,
             "picture": str(picture) if picture else None,
         }
-        print_json(facts)
+        print_json(data)
     else:
-        _tell(fleet, cases, unknown, picture)
-    ctx.exit(FINDING if any(each.outcome.locked_out for each in cases) else HOLDS)
+        _print_result(fleet, simulated, unknown, picture)
+    ctx.exit(FINDING if any(host.outcome.locked_out for host in simulated) else HOLDS)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be simulated: the plan to a key, or written steps. ``names`` are those of pins."""
+class StepSource:
+    """The steps to simulate: the plan to a key, or the steps of a file.
 
-    to: Aim | None
-    steps: tuple[Dated, ...]
-    names: Names
+    Attributes:
+        to: the key of the plan; ``None`` for a file.
+        names: the names of pins, for people.
+    """
+
+    to: KeyReference | None
+    steps: tuple[DatedStep, ...]
+    names: PinNames
 
 
-def _wanted(key: str | None, schedule: Path | None, now: datetime) -> Wanted:
-    from certpin.cli.keyref import KEY_FILE, aim
+def _step_source(key: str | None, schedule: Path | None, now: datetime) -> StepSource:
+    from certpin.cli.keyref import KEY_FILE, resolve_key
     from certpin.cli.rotate.simulate_input import read_steps
 
     if schedule and key is None:
-        return Wanted(None, *read_steps(schedule, now))
+        return StepSource(None, *read_steps(schedule, now))
     if key is None or schedule:
         raise click.UsageError("name a key with --to, or a file with --steps, and not both")
-    found = aim(key)
+    found = resolve_key(key)
     name = found.note.removeprefix(KEY_FILE)
-    return Wanted(found, (), {found.pin: name} if name else {})
+    return StepSource(found, (), {found.pin: name} if name else {})
 
 
-def story_of(situation: Situation, wanted: Wanted, moves: Mapping[int, timedelta]) -> Script:
-    """What happens to the clients of a host. Raises ``InputError`` and ``ConfigError``."""
+def script_for(situation: Situation, source: StepSource, moves: Mapping[int, timedelta]) -> Script:
+    """Return the script of a host.
+
+    Args:
+        situation: the host.
+        source: the steps.
+        moves: by how much to move a step, by its number.
+
+    Raises:
+        InputError: a step is in the past, too far ahead, or can't be moved.
+        ConfigError: there is no plan, or a step removes a pin that is never in the draft.
+    """
     from certpin.errors import ConfigError
-    from certpin.rotation.simulate_script import moved, script
+    from certpin.rotation.simulate_script import build_script, moved_steps
 
-    steps = _planned(situation, wanted.to.pin) if wanted.to else wanted.steps
-    known = {*situation.policy.live_pins, *(e.step.pin for e in steps if e.step.act == "stage")}
-    for each in steps:
-        if each.step.act == "remove" and each.step.pin not in known:
+    steps = _planned(situation, source.to.pin) if source.to else source.steps
+    staged = (dated.step.pin for dated in steps if dated.step.act == "stage")
+    known = {*situation.policy.live_pins, *staged}
+    for dated in steps:
+        if dated.step.act == "remove" and dated.step.pin not in known:
             raise ConfigError(
-                f"step {each.number} takes {each.step.pin} out of the draft, which is never in it",
+                f"step {dated.number} removes {dated.step.pin}, which is never in the draft",
                 key=str(situation.pattern),
                 fix="name a pin of the pin file, or stage it in another step",
             )
-    return script(situation, moved(steps, moves))
+    return build_script(situation, moved_steps(steps, moves))
 
 
-def _planned(situation: Situation, to: Pin) -> tuple[Dated, ...]:
-    """The planner's own steps, each as early as it allows."""
+def _planned(situation: Situation, to: Pin) -> tuple[DatedStep, ...]:
+    """Return the steps of the plan, each as early as it allows."""
     from certpin.errors import ConfigError
     from certpin.rotation import plan as steps_to
-    from certpin.rotation.simulate_script import dated
+    from certpin.rotation.simulate_script import dated_steps
 
     made = steps_to(situation, to)
-    if made.breaches:
+    if made.violations:
         raise ConfigError(
-            f"there is no plan to {to}: {told(made.breaches[0])}",
+            f"there is no plan to {to}: {format_violation(made.violations[0])}",
             key=str(situation.pattern),
             fix="see certpin rotate plan, or write the steps into a file for --steps",
         )
-    return dated(made.steps, situation.now)
+    return dated_steps(made.steps, situation.now)
 
 
-def _tell(fleet: Fleet, cases: list[Case], unknown: list[str], picture: Path | None) -> None:
-    from certpin.cli.rotate.simulate_input import fleet_words
-    from certpin.cli.rotate.simulate_views import tell
+def _print_result(
+    fleet: Fleet, simulated: list[HostSimulation], unknown: list[str], picture: Path | None
+) -> None:
+    from certpin.cli.rotate.simulate_input import fleet_text
+    from certpin.cli.rotate.simulate_views import print_simulation
 
-    click.echo(fold(fleet_words(fleet), sys.stdout))
-    for each in cases:
-        tell(each)
+    click.echo(fold(fleet_text(fleet), sys.stdout))
+    for host in simulated:
+        print_simulation(host)
     click.echo("")
     for line in unknown:
         click.echo(fold(f"Not known: {line}.", sys.stdout))
@@ -203,46 +219,52 @@ def _tell(fleet: Fleet, cases: list[Case], unknown: list[str], picture: Path | N
 
 
 def _run(
-    situations: Sequence[Situation], stories: Sequence[Script], fleet: Fleet, names: Names
-) -> list[Case]:
+    situations: Sequence[Situation], scripts: Sequence[Script], fleet: Fleet, names: PinNames
+) -> list[HostSimulation]:
     from certpin.cli.at_once import progress
-    from certpin.cli.rotate.simulate_views import Case
-    from certpin.rotation.simulate import chunk_of
+    from certpin.cli.rotate.simulate_views import HostSimulation
+    from certpin.rotation.simulate import chunk_size
     from certpin.rotation.simulate import simulate as run
 
-    chunks = sum(-(-fleet.clients // chunk_of(story)) for story in stories)
-    with progress(chunks, "simulating", quiet=chunks < _LONG) as advance:
+    chunks = sum(-(-fleet.clients // chunk_size(script)) for script in scripts)
+    with progress(chunks, "simulating", quiet=chunks < _MIN_CHUNKS) as advance:
         return [
-            Case(str(situation.pattern), story, run(story, fleet, done=advance), names)
-            for situation, story in zip(situations, stories, strict=True)
+            HostSimulation(str(situation.pattern), script, run(script, fleet, done=advance), names)
+            for situation, script in zip(situations, scripts, strict=True)
         ]
 
 
-def _taken_for_granted(situation: Situation) -> str:
-    """What is put in the place of what nobody has looked at."""
-    from certpin.rotation.simulate_script import assumed
+def _assumption(situation: Situation) -> str:
+    """Return which keys are assumed to be served, if no server was contacted."""
+    from certpin.rotation.simulate_script import assumed_chains
 
     if situation.sightings:
         return ""
-    if assumed(situation):
-        return f"what {situation.pattern} serves: taken to be the keys that are active in the file"
-    return f"what {situation.pattern} serves: nobody is refused before a step installs a key"
+    host = situation.pattern
+    if assumed_chains(situation):
+        return f"which keys {host} serves: assumed to be the keys that are ACTIVE in the file"
+    return f"which keys {host} serves: no client is refused before a step installs a key"
 
 
 def _check_packages(picture: Path | None) -> None:
-    """Say before anything is asked or read that a simulation, or its picture, cannot be made."""
+    """Check, before any server is contacted, that the packages are installed.
+
+    Raises:
+        ConfigError: a package is missing, or the picture can't be written.
+        click.UsageError: the format of the picture is unknown.
+    """
     from certpin.cli.placing import check_folder
 
-    _need("numpy", "a simulation")
+    _require("numpy", "a simulation")
     if picture is None:
         return
     if picture.suffix.lower() not in _FORMATS:
         raise click.UsageError(f"--plot writes {' or '.join(sorted(_FORMATS))}, not {picture.name}")
-    _need("matplotlib", "a picture of a simulation")
+    _require("matplotlib", "a picture of a simulation")
     check_folder(picture)
 
 
-def _need(package: str, what: str) -> None:
+def _require(package: str, what: str) -> None:
     from certpin.errors import ConfigError
 
     try:
@@ -253,15 +275,17 @@ def _need(package: str, what: str) -> None:
         ) from exc
 
 
-def _draw(case: Case, fleet: Fleet, path: Path) -> None:
-    from certpin.cli.rotate.simulate_plot import drawn
+def _draw(host: HostSimulation, fleet: Fleet, path: Path) -> None:
+    from certpin.cli.rotate.simulate_plot import draw
     from certpin.pinfile.writing import write_atomically
 
-    write_atomically(path, drawn(case, fleet, path.suffix.lower().removeprefix(".")))
+    write_atomically(path, draw(host, fleet, path.suffix.lower().removeprefix(".")))
 
 
-def fleet_facts(fleet: Fleet) -> dict[str, Any]:
-    """The clients."""
+# As JSON.
+
+
+def _fleet_json(fleet: Fleet) -> dict[str, Any]:
     from certpin.rotation import format_duration
 
     adopt = {"adopt": format_duration(fleet.timing.adopt)}
@@ -279,44 +303,43 @@ def fleet_facts(fleet: Fleet) -> dict[str, Any]:
     }
 
 
-def case_facts(case: Case) -> dict[str, Any]:
-    """One host."""
-    outcome = case.outcome
+def _host_json(host: HostSimulation) -> dict[str, Any]:
+    outcome = host.outcome
     return {
-        "host": case.host,
-        "begin": case.story.begin.isoformat(),
-        "end": case.end.isoformat(),
+        "host": host.host,
+        "begin": host.script.begin.isoformat(),
+        "end": host.end.isoformat(),
         "locked_out": outcome.locked_out,
         "seconds": outcome.seconds,
-        "peak": _hour_facts(outcome.peak),
-        "steps": [_step_facts(case, each) for each in case.ordered],
-        "lockouts": [_lockout_facts(each) for each in outcome.lockouts],
-        "course": [_hour_facts(each) for each in _changes(outcome.hours)],
+        "peak": _hour_json(outcome.peak),
+        "steps": [_step_json(host, dated) for dated in host.ordered],
+        "lockouts": [_lockout_json(lockout) for lockout in outcome.lockouts],
+        "course": [_hour_json(hour) for hour in _changed_hours(outcome.hours)],
     }
 
 
-def _step_facts(case: Case, dated: Dated) -> dict[str, Any]:
+def _step_json(host: HostSimulation, dated: DatedStep) -> dict[str, Any]:
     from certpin.rotation import NEXT_BACKUP
 
-    step, safety = dated.step, case.safety(dated.number)
-    lockout = case.lockout(dated.number)
+    step, safety = dated.step, host.safety(dated.number)
+    lockout = host.lockout(dated.number)
     return {
         "number": dated.number,
         "act": step.act,
         "pin": str(step.pin) if step.pin and step.pin != NEXT_BACKUP else None,
-        "named": case.named(step.pin) if step.pin else None,
-        "version": case.version(dated.number),
+        "named": host.pin_name(step.pin) if step.pin else None,
+        "version": host.version(dated.number),
         "at": dated.at.isoformat(),
         "noticed": safety is not None,
         "locked_out": lockout.clients if lockout else 0,
-        "first": _moment(lockout.first if lockout else None),
-        "last": _moment(lockout.last if lockout else None),
-        "safe_from": _moment(safety.guaranteed if safety else None),
-        "safe_from_simulated": _moment(safety.fleet if safety else None),
+        "first": _iso(lockout.first if lockout else None),
+        "last": _iso(lockout.last if lockout else None),
+        "safe_from": _iso(safety.guaranteed if safety else None),
+        "safe_from_simulated": _iso(safety.fleet if safety else None),
     }
 
 
-def _lockout_facts(lockout: Lockout) -> dict[str, Any]:
+def _lockout_json(lockout: Lockout) -> dict[str, Any]:
     return {
         "event": lockout.cause.event,
         "step": lockout.cause.step,
@@ -327,7 +350,7 @@ def _lockout_facts(lockout: Lockout) -> dict[str, Any]:
     }
 
 
-def _hour_facts(hour: Hour) -> dict[str, Any]:
+def _hour_json(hour: Hour) -> dict[str, Any]:
     return {
         "at": hour.at.isoformat(),
         "locked_out": hour.locked_out,
@@ -335,14 +358,14 @@ def _hour_facts(hour: Hour) -> dict[str, Any]:
     }
 
 
-def _changes(hours: Sequence[Hour]) -> Iterator[Hour]:
-    """The hours in which something is not as in the one before."""
+def _changed_hours(hours: Sequence[Hour]) -> Iterator[Hour]:
+    """Yield the hours that differ from the previous one."""
     before: Hour | None = None
-    for each in hours:
-        if before is None or (each.locked_out, each.held) != (before.locked_out, before.held):
-            yield each
-        before = each
+    for hour in hours:
+        if before is None or (hour.locked_out, hour.held) != (before.locked_out, before.held):
+            yield hour
+        before = hour
 
 
-def _moment(moment: datetime | None) -> str | None:
+def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None

@@ -1,44 +1,62 @@
-"""The input of a simulation."""
+"""The input of a simulation: the options of its fleet, and a schedule of steps in TOML.
+
+    schema = 1
+
+    [[step]]
+    act = "stage"              # generate, stage, publish, push, activate, serve, retire, remove
+    pin = "c.key"              # a pin, a file that holds a key, or new:NAME for a key to be made
+    at = 2027-03-01T09:00:00Z  # a time or a day (UTC); or after = "30d", counted from now
+
+A step without a date is taken at the time of the step above it; the first one now. The steps may
+be in any order and need not make sense: the simulation shows what they do.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, timedelta
 from fractions import Fraction
-from functools import wraps
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
-from certpin.cli.choices import MOST_CLIENTS, USUAL_CLIENTS, USUAL_STRAGGLERS
+from certpin.cli.choices import MAX_CLIENTS, USUAL_CLIENTS, USUAL_STRAGGLERS
+from certpin.cli.options import option_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from pathlib import Path
 
-    from certpin.cli.options import Decorator
     from certpin.pinfile.fields import Table
     from certpin.pins import Pin
     from certpin.rotation import Step, Timing, Version
     from certpin.rotation.plan import Act
     from certpin.rotation.simulate_fleet import Fleet
-    from certpin.rotation.simulate_script import Dated
+    from certpin.rotation.simulate_script import DatedStep
 
-    Names = dict[Pin, str]
+    PinNames = dict[Pin, str]
 
+Curve = tuple[tuple[Fraction, timedelta], ...]
 
-_BINARY = Fraction(1, 100)  # of a version in a binary of which nobody has said how many hold it
+_BINARY = Fraction(1, 100)  # the share of a version in a binary whose clients were not counted
 _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)%", re.ASCII)
 _VERSION = re.compile(r"[0-9]{1,19}", re.ASCII)
 _SHARE_METAVAR = "PERCENT%"
 
-Curve = tuple[tuple[Fraction, "timedelta"], ...]
+_FIX = "see the example in docs/commands.md, under certpin rotate simulate"
+_KEYS = ("act", "pin", "at", "after")
+_WITH_PIN = {"stage", "activate", "serve", "retire", "remove"}
+_NEW_KEY = re.compile(r"new:([\w.-]{1,64})", re.ASCII)
+_MOVE = re.compile(r"([0-9]{1,9})=([+-]?)(.{1,100})", re.ASCII)
+
+
+# The options of the fleet.
 
 
 def percent(share: Fraction) -> str:
-    """A share as ``--stragglers`` takes it."""
+    """Return a share as ``--stragglers`` takes it."""
     return f"{float(share * 100):.9f}".rstrip("0").rstrip(".") + "%"
 
 
@@ -52,7 +70,7 @@ def _share(text: str) -> Fraction:
     return share
 
 
-def _one_share(ctx: click.Context, parameter: click.Parameter, text: str) -> Fraction:
+def _parse_share(ctx: click.Context, parameter: click.Parameter, text: str) -> Fraction:
     from certpin.errors import InputError
 
     try:
@@ -61,8 +79,8 @@ def _one_share(ctx: click.Context, parameter: click.Parameter, text: str) -> Fra
         raise click.BadParameter(str(exc), ctx, parameter) from exc
 
 
-def _curve(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Curve:
-    """Read ``50%=1d,90%=7d,100%=30d``; ``Fleet`` looks whether it rises."""
+def _parse_curve(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Curve:
+    """Read ``50%=1d,90%=7d,100%=30d``. ``Fleet`` checks that it rises."""
     from certpin.errors import InputError
     from certpin.rotation import parse_duration
 
@@ -73,7 +91,7 @@ def _curve(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
         raise click.BadParameter(str(exc), ctx, parameter) from exc
 
 
-def _binaries(
+def _parse_binaries(
     ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]
 ) -> dict[int, Fraction]:
     found: dict[int, Fraction] = {}
@@ -81,58 +99,17 @@ def _binaries(
         number, _, share = word.partition("=")
         if not _VERSION.fullmatch(number) or int(number) in found:
             raise click.BadParameter(
-                f"{word[:40]!r} is no version, or one twice (as in 11=2%)", ctx, parameter
+                f"{word[:40]!r} is not a version, or repeats one (write it as 11=2%)",
+                ctx,
+                parameter,
             )
-        found[int(number)] = _one_share(ctx, parameter, share)
+        found[int(number)] = _parse_share(ctx, parameter, share)
     return found
 
 
-_OPTIONS: tuple[Decorator, ...] = (
-    click.option(
-        "--clients",
-        type=click.IntRange(1, MOST_CLIENTS),
-        metavar="N",
-        help="How many clients there are. By default as many as the last publish said, else "
-        f"{USUAL_CLIENTS:,}.",
-    ),
-    click.option(
-        "--curve",
-        callback=_curve,
-        metavar="SHARE=GAP,…",
-        help="How often people open the app: 50%=1d,90%=7d,100%=30d is half of them at least once "
-        "a day, and so on. By default 50% within a thirtieth of --opened, 90% within a quarter.",
-    ),
-    click.option(
-        "--stragglers",
-        callback=_one_share,
-        default=USUAL_STRAGGLERS,
-        show_default=True,
-        metavar=_SHARE_METAVAR,
-        help="The share of clients for which every delay takes as long as it can.",
-    ),
-    click.option(
-        "--binary",
-        "binaries",
-        multiple=True,
-        callback=_binaries,
-        metavar=f"VERSION={_SHARE_METAVAR}",
-        help="The share of clients that hold a version in a binary, and never another one. By "
-        f"default as many as its publish said, else {percent(_BINARY)} for each. May be repeated.",
-    ),
-    click.option(
-        "--seed",
-        type=click.IntRange(0, 2**64 - 1),
-        default=1,
-        show_default=True,
-        metavar="N",
-        help="Where the draws begin. The same seed makes the same fleet.",
-    ),
-)
-
-
 @dataclass(frozen=True)
-class Crowd:
-    """The clients as the user said it."""
+class FleetOptions:
+    """The fleet according to the user."""
 
     clients: int | None
     curve: Curve
@@ -141,43 +118,86 @@ class Crowd:
     seed: int
 
     def fleet(self, alive: Sequence[Version], timing: Timing) -> Fleet:
-        """The fleet in a field. Raises ``InputError`` and ``ConfigError``."""
-        from certpin.errors import ConfigError
-        from certpin.rotation.simulate_fleet import usual_curve
+        """Return the fleet.
 
-        bundled = {each.number: each for each in alive if each.bundled}
+        Args:
+            alive: the versions that clients hold.
+            timing: the delays of the clients.
+
+        Raises:
+            InputError: a value is out of range.
+            ConfigError: a version is not in a binary.
+        """
+        from certpin.errors import ConfigError
+        from certpin.rotation.simulate_fleet import Fleet, usual_curve
+
+        bundled = {version.number: version for version in alive if version.bundled}
         for number in self.binaries:
             if number not in bundled:
                 raise ConfigError(
-                    f"version {number} is in no binary that is recorded and has not ended",
+                    f"no binary with version {number} is recorded, or it has ended",
                     key="--binary",
                     fix="record it: certpin rotate publish --bundled",
                 )
         clients = self.clients or (alive[-1].clients if alive else None) or USUAL_CLIENTS
-        shares = {number: _usual(each, clients) for number, each in sorted(bundled.items())}
+        shares = {
+            number: _default_share(version, clients) for number, version in sorted(bundled.items())
+        }
         binaries = tuple((shares | self.binaries).items())
         curve = self.curve or usual_curve(timing)
-        from certpin.rotation.simulate_fleet import Fleet
-
         return Fleet(clients, timing, curve, self.stragglers, binaries, self.seed)
 
 
-def crowd_options(command: Any) -> Any:
-    """Give a command the options of ``Crowd``, and one argument, ``crowd``, with them all."""
+fleet_options = option_group(
+    "crowd",
+    (
+        click.option(
+            "--clients",
+            type=click.IntRange(1, MAX_CLIENTS),
+            metavar="N",
+            help="How many clients there are. By default as many as the last publish recorded, "
+            f"else {USUAL_CLIENTS:,}.",
+        ),
+        click.option(
+            "--curve",
+            callback=_parse_curve,
+            metavar="SHARE=GAP,…",
+            help="How often people open the app: 50%=1d,90%=7d,100%=30d is half of them at least "
+            "once a day, and so on. By default 50% within a thirtieth of --opened, 90% within a "
+            "quarter.",
+        ),
+        click.option(
+            "--stragglers",
+            callback=_parse_share,
+            default=USUAL_STRAGGLERS,
+            show_default=True,
+            metavar=_SHARE_METAVAR,
+            help="The share of clients for which every delay takes as long as it can.",
+        ),
+        click.option(
+            "--binary",
+            "binaries",
+            multiple=True,
+            callback=_parse_binaries,
+            metavar=f"VERSION={_SHARE_METAVAR}",
+            help="The share of clients that hold a version in a binary, and never another one. By "
+            f"default as its publish recorded, else {percent(_BINARY)} for each. May be repeated.",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(0, 2**64 - 1),
+            default=1,
+            show_default=True,
+            metavar="N",
+            help="The seed of the random numbers. The same seed makes the same fleet.",
+        ),
+    ),
+    FleetOptions,
+)
 
-    @wraps(command)
-    def with_crowd(**options: Any) -> Any:
-        mine = {each.name: options.pop(each.name) for each in fields(Crowd)}
-        return command(crowd=Crowd(**mine), **options)
 
-    wrapped: Any = with_crowd
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
-
-
-def fleet_words(fleet: Fleet) -> str:
-    """The fleet in one sentence, so that no default goes unsaid."""
+def fleet_text(fleet: Fleet) -> str:
+    """Return the fleet as one sentence, with every default."""
     from certpin.rotation import format_duration
 
     delays = " + ".join(f"{name} {text}" for name, text in fleet.timing.texts().items())
@@ -196,21 +216,45 @@ def fleet_words(fleet: Fleet) -> str:
     return "Fleet: " + "; ".join(parts) + "."
 
 
-def _usual(version: Version, clients: int) -> Fraction:
-    """The share of a binary that nobody gave one for."""
+def _default_share(version: Version, clients: int) -> Fraction:
     known = version.clients if version.fetched is None else None
     return _BINARY if known is None or known > clients else Fraction(known, clients)
 
 
-_FIX = "see the example in docs/commands.md, under certpin rotate simulate"
-_KEYS = ("act", "pin", "at", "after")
-_WITH_PIN = {"stage", "activate", "serve", "retire", "remove"}
-_NEW = re.compile(r"new:([\w.-]{1,64})", re.ASCII)
-_MOVE = re.compile(r"([0-9]{1,9})=([+-]?)(.{1,100})", re.ASCII)
+# The steps of a file, and moved steps.
 
 
-def read_steps(path: Path, now: datetime) -> tuple[tuple[Dated, ...], Names]:
-    """The steps of a file, and how it calls their pins. Raises ``PinFileError``."""
+def parse_moves(
+    ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]
+) -> dict[int, timedelta]:
+    """Read ``3=-5d``: by how much each step is moved. The callback of an option."""
+    from certpin.errors import InputError
+    from certpin.rotation import parse_duration
+
+    moves: dict[int, timedelta] = {}
+    for word in words:
+        parts = _MOVE.fullmatch(word)
+        if parts is None or int(parts[1]) in moves:
+            raise click.BadParameter(
+                f"{word[:40]!r} moves no step, or repeats one (write it as 3=-5d)", ctx, parameter
+            )
+        try:
+            by = parse_duration(parts[3])
+        except InputError as exc:
+            raise click.BadParameter(str(exc), ctx, parameter) from exc
+        moves[int(parts[1])] = -by if parts[2] == "-" else by
+    return moves
+
+
+def read_steps(path: Path, now: datetime) -> tuple[tuple[DatedStep, ...], PinNames]:
+    """Read the steps of a file.
+
+    Returns:
+        The steps, and the names that the file has for their pins.
+
+    Raises:
+        PinFileError: the file is invalid. It names the line.
+    """
     from certpin.errors import PinFileError
     from certpin.pinfile.disk import read_text
     from certpin.pinfile.fields import Table
@@ -221,10 +265,10 @@ def read_steps(path: Path, now: datetime) -> tuple[tuple[Dated, ...], Names]:
         data = load_toml(text, path)
     except PinFileError as exc:
         raise PinFileError(exc.problem, path=path, line=exc.line, fix=_FIX) from exc
-    names: Names = {}
+    names: PinNames = {}
 
     def pin_of(word: str) -> Pin:
-        pin = _pin(word, path.parent)
+        pin = _parse_pin(word, path.parent)
         names.setdefault(pin, word)
         return pin
 
@@ -233,46 +277,33 @@ def read_steps(path: Path, now: datetime) -> tuple[tuple[Dated, ...], Names]:
     return steps, {pin: word for pin, word in names.items() if word != str(pin)}
 
 
-def parse_steps(top: Table, now: datetime, pin_of: Callable[[str], Pin]) -> tuple[Dated, ...]:
-    """The steps in the order of the file, numbered from 1. Raises ``ConfigError``."""
+def parse_steps(top: Table, now: datetime, pin_of: Callable[[str], Pin]) -> tuple[DatedStep, ...]:
+    """Read the steps of a table, in its order, numbered from 1.
+
+    Args:
+        top: the whole file.
+        now: the current time.
+        pin_of: returns the pin that a word means.
+
+    Raises:
+        ConfigError: a value is invalid.
+    """
     from certpin.errors import ConfigError
     from certpin.pinfile.reader import refuse_other_schema
-    from certpin.rotation.simulate_script import MOST_STEPS, Dated
+    from certpin.rotation.simulate_script import MAX_STEPS, DatedStep
 
     refuse_other_schema(top)
     _refuse_unknown(top, ("schema", "step"))
     tables = list(top.tables("step"))
-    if not 1 <= len(tables) <= MOST_STEPS:
+    if not 1 <= len(tables) <= MAX_STEPS:
         raise ConfigError(
-            f"there are {len(tables)} steps", key="step", fix=f"write 1 to {MOST_STEPS} [[step]]"
+            f"there are {len(tables)} steps", key="step", fix=f"write 1 to {MAX_STEPS} [[step]]"
         )
-    found: list[Dated] = []
+    found: list[DatedStep] = []
     for number, table in enumerate(tables, 1):
         at = _moment(table, now, found[-1].at if found else now)
-        found.append(Dated(number, _step(table, pin_of), at))
+        found.append(DatedStep(number, _step(table, pin_of), at))
     return tuple(found)
-
-
-def parse_moves(
-    ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]
-) -> dict[int, timedelta]:
-    """Read ``3=-5d``: how far each step is moved. A callback of an option."""
-    from certpin.errors import InputError
-    from certpin.rotation import parse_duration
-
-    moves: dict[int, timedelta] = {}
-    for word in words:
-        parts = _MOVE.fullmatch(word)
-        if parts is None or int(parts[1]) in moves:
-            raise click.BadParameter(
-                f"{word[:40]!r} moves no step, or one twice (as in 3=-5d)", ctx, parameter
-            )
-        try:
-            by = parse_duration(parts[3])
-        except InputError as exc:
-            raise click.BadParameter(str(exc), ctx, parameter) from exc
-        moves[int(parts[1])] = -by if parts[2] == "-" else by
-    return moves
 
 
 def _step(table: Table, pin_of: Callable[[str], Pin]) -> Step:
@@ -294,28 +325,28 @@ def _step(table: Table, pin_of: Callable[[str], Pin]) -> Step:
         raise ConfigError(problem, key=table.under("pin"), fix=exc.fix) from exc
 
 
-def _pin(word: str, folder: Path) -> Pin:
-    """The key that is meant. One that nobody has made yet has a pin all the same: its name's."""
+def _parse_pin(word: str, folder: Path) -> Pin:
+    """Return the pin of a key. A key that does not exist yet has a pin that its name makes."""
     import hashlib
 
-    from certpin.cli.keyref import aim
+    from certpin.cli.keyref import resolve_key
     from certpin.errors import InputError
     from certpin.hsm import is_token_uri
     from certpin.pins import Pin
 
-    if new := _NEW.fullmatch(word):
+    if new := _NEW_KEY.fullmatch(word):
         return Pin.of_key(hashlib.sha256(f"a key to be made: {new[1]}".encode()).digest())
     if is_token_uri(word):
-        # It may name a library to be loaded: that is for who types it, not for a file.
-        raise InputError("a schedule names no key on a token", fix="give its pin")
+        # A URI may name a library to load. Only the user may do that, not a file.
+        raise InputError("a schedule can't name a key on a token", fix="give its pin")
     try:
         return Pin.parse(word)
     except InputError:
-        return aim(str(folder / word)).pin
+        return resolve_key(str(folder / word)).pin
 
 
 def _moment(table: Table, now: datetime, before: datetime) -> datetime:
-    """The date of a step, in UTC."""
+    """Return the date of a step, in UTC."""
     from certpin.errors import ConfigError, InputError
     from certpin.rotation import format_duration, parse_duration
     from certpin.rotation.timing import LONGEST
@@ -336,7 +367,7 @@ def _moment(table: Table, now: datetime, before: datetime) -> datetime:
         )
     if abs(at - now) > LONGEST:
         raise ConfigError(
-            "that is too far away",
+            "the date is too far away",
             key=table.under("at"),
             fix=f"at most {format_duration(LONGEST)} from now",
         )
@@ -344,10 +375,10 @@ def _moment(table: Table, now: datetime, before: datetime) -> datetime:
 
 
 def _refuse_unknown(table: Table, known: tuple[str, ...]) -> None:
-    """A misspelt date would be simulated as none."""
+    """Refuse unknown keys: a step with a misspelt date would be simulated without one."""
     from certpin.errors import ConfigError
 
     for name in sorted(table.data.keys() - set(known)):
         raise ConfigError(
-            f"{name[:40]!r} is not known here", key=table.key, fix=f"one of {', '.join(known)}"
+            f"{name[:40]!r} is not a known key", key=table.key, fix=f"one of {', '.join(known)}"
         )

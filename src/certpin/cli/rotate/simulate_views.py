@@ -1,4 +1,4 @@
-"""A simulation for people."""
+"""A simulated host for people: a table of the steps, the lockouts, and a chart."""
 
 from __future__ import annotations
 
@@ -15,71 +15,78 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from certpin.cli.rotate.simulate_input import Names
+    from certpin.cli.rotate.simulate_input import PinNames
     from certpin.pins import Pin
     from certpin.rotation.simulate import Cause, Hour, Lockout, Safety, Simulation
-    from certpin.rotation.simulate_script import Dated, Script
-
+    from certpin.rotation.simulate_script import DatedStep, Script
 
 # The steps at which something changes for a client, at once or soon.
-SEEN = {"publish", "push", "serve"}
+_SHOWN_STEPS = {"publish", "push", "serve"}
+
+_HEADINGS = ("step", "date (UTC)", "what it does", "locked out", "first", "last", "safe from")
+_DATE_COLUMNS = {"date (UTC)", "first", "last", "safe from"}
+_DATE_WIDTH = 10  # columns of a date; on a narrow terminal the time is beneath it
+_BARS = " ▁▂▃▄▅▆▇█"
+_MIN_CHART_WIDTH = 60  # columns of the terminal
+_MAX_CHART_ROWS = 10  # versions
 
 
 @dataclass(frozen=True)
-class Case:
-    """A script of one host, and what became of the fleet. ``names`` are those of its pins."""
+class HostSimulation:
+    """The script of one host, and its result.
+
+    Attributes:
+        names: the names of pins, for people.
+    """
 
     host: str
-    story: Script
+    script: Script
     outcome: Simulation
-    names: Names
+    names: PinNames
 
     @property
-    def ordered(self) -> list[Dated]:
-        """The steps as they are taken."""
-        return sorted(self.story.steps, key=lambda each: each.at)
+    def ordered(self) -> list[DatedStep]:
+        """The steps, sorted by date."""
+        return sorted(self.script.steps, key=lambda dated: dated.at)
 
     @property
-    def seen(self) -> list[Dated]:
-        """Those that change something for a client."""
-        return [each for each in self.ordered if each.step.act in SEEN]
+    def shown(self) -> list[DatedStep]:
+        """The steps that change something for a client, sorted by date."""
+        return [dated for dated in self.ordered if dated.step.act in _SHOWN_STEPS]
 
     @property
     def end(self) -> datetime:
-        """Where the simulation ends."""
-        return self.story.begin + timedelta(seconds=self.story.until)
+        """The end of the simulation."""
+        return self.script.begin + timedelta(seconds=self.script.until)
 
     def version(self, number: int) -> int | None:
-        """The version that a step hands out."""
-        found = (each.number for each in self.story.releases if each.step == number)
+        """Return the version that a step makes available."""
+        found = (release.number for release in self.script.releases if release.step == number)
         return next(found, None)
 
     def lockout(self, number: int) -> Lockout | None:
-        """Whom a step locks out."""
+        """Return the clients that a step locks out."""
         found = (each for each in self.outcome.lockouts if each.cause.step == number)
         return next(found, None)
 
     def safety(self, number: int) -> Safety | None:
-        """From when on a step is safe; ``None`` where no client notices it."""
+        """Return the safe date of a step; ``None`` if no client notices the step."""
         return next((each for each in self.outcome.safety if each.step == number), None)
 
-    def words(self, dated: Dated) -> str:
-        """What a step does."""
-        from certpin.cli.rotate.plan import words
+    def step_text(self, dated: DatedStep) -> str:
+        """Return what a step does, in words."""
+        from certpin.cli.rotate.plan import step_text
 
         if dated.step.act == "serve":
-            return f"install the certificate of {self.named(dated.step.pin)}"
+            return f"install the certificate of {self.pin_name(dated.step.pin)}"
         if dated.step.act in {"publish", "push"}:
-            return f"{dated.step.act} {self.version_named(dated.number)}"
-        return words(dated.step, self.named)
+            version = self.version(dated.number)  # none for a push after a higher version
+            made = "a version that no client takes" if version is None else f"version {version}"
+            return f"{dated.step.act} {made}"
+        return step_text(dated.step, self.pin_name)
 
-    def version_named(self, number: int) -> str:
-        """The version of a step in words: a push may come after a higher one."""
-        version = self.version(number)
-        return "a version that nobody takes" if version is None else f"version {version}"
-
-    def named(self, pin: Pin | None) -> str:
-        """A pin by its name, or the beginning of it."""
+    def pin_name(self, pin: Pin | None) -> str:
+        """Return the name of a pin, or its beginning."""
         from certpin.rotation import NEXT_BACKUP
         from certpin.x509 import printable
 
@@ -89,25 +96,109 @@ class Case:
         return printable(self.names.get(pin) or f"{kind}/{digest[:8]}…")
 
 
-def condensed(hours: Sequence[Hour], most: int) -> list[Hour]:
-    """At most so many moments: the most that are locked out in each part, and who holds what then.
+def print_simulation(host: HostSimulation) -> None:
+    """Print one host."""
+    from certpin.x509 import printable
 
-    What is held is that of the beginning of the part.
+    click.echo("")
+    click.secho(printable(host.host), bold=True)
+    _print_table(host)
+    for line in lockout_sentences(host):
+        click.echo("")
+        click.secho(fold(line, sys.stdout), fg="red" if host.outcome.locked_out else "green")
+    width = width_of(sys.stdout)
+    if width >= _MIN_CHART_WIDTH:
+        click.echo("")
+        for line in chart(host, width):
+            click.echo(line)
+
+
+def lockout_sentences(host: HostSimulation) -> Iterator[str]:
+    """Yield how many clients are locked out, by which cause, and when it would be safe."""
+    from certpin.rotation import format_duration, in_utc
+
+    outcome = host.outcome
+    total = f"{outcome.clients:,}"
+    if not outcome.lockouts:
+        yield f"No client is locked out: none of {total} clients, until {in_utc(host.end)}."
+        return
+    for lockout in outcome.lockouts:
+        share = share_text(lockout.clients, outcome.clients)
+        yield (
+            f"{lockout.clients:,} of {total} clients ({share}) are locked out "
+            f"by {_cause_text(lockout.cause)}, from {in_utc(lockout.first)} to "
+            f"{_last_text(host, lockout)}; {_remedy(host, lockout)}."
+        )
+    mean = format_duration(_rounded(outcome.seconds / outcome.locked_out))
+    whole = share_text(outcome.locked_out, outcome.clients)
+    yield (
+        f"In all {outcome.locked_out:,} of {total} clients ({whole}), each for {mean} on average; "
+        f"most at once: {outcome.peak.locked_out:,}, at {in_utc(outcome.peak.at)}."
+    )
+
+
+def share_text(count: int, total: int) -> str:
+    """Return a share for people."""
+    share = 100 * count / total
+    if 0 < share < 0.1:
+        return "less than 0.1 %"
+    return f"{share:.1f} %" if count < total else "100 %"
+
+
+def short_time(moment: datetime) -> str:
+    """Return a time in UTC, for a place that names the zone."""
+    from certpin.rotation import in_utc
+
+    return in_utc(moment).removesuffix(" UTC")
+
+
+def chart(host: HostSimulation, width: int) -> Iterator[str]:
+    """Yield the lines of a chart: the versions that clients hold, the lockouts, and the steps."""
+    from certpin.rotation import format_duration
+
+    hours = host.outcome.hours
+    numbers = sorted({number for hour in hours for number in hour.held})
+    label = max(len("locked out"), *(len(_row_label(number)) for number in numbers)) + 2
+    course = condensed(hours, width - label - 1)
+    for number in numbers if len(numbers) <= _MAX_CHART_ROWS else ():
+        held = [hour.held.get(number, 0) for hour in course]
+        yield f"{_row_label(number):<{label}}{_bars(held, host.outcome.clients)}"
+    out = [hour.locked_out for hour in course]
+    bars = _bars(out, max(out)) if any(out) else "none"
+    yield f"{'locked out':<{label}}" + click.style(bars, fg="red" if any(out) else None)
+    size = -(-len(hours) // len(course))
+    yield f"{'steps':<{label}}{_step_marks(host, len(course), size)}"
+    first, last = f"{hours[0].at:%Y-%m-%d}", f"{hours[-1].at:%Y-%m-%d}"
+    yield f"{'':<{label}}{first}{last:>{max(len(course) - len(first), len(last) + 1)}}"
+    scale = f", its highest bar is {max(out):,} clients" if any(out) else ""
+    yield f"{'':<{label}}a column is {format_duration(_rounded(size * 3600))}{scale}"
+
+
+def condensed(hours: Sequence[Hour], max_parts: int) -> list[Hour]:
+    """Divide the hours into at most ``max_parts`` parts.
+
+    Returns:
+        For each part its largest number of locked out clients, and the versions that clients hold
+        at its beginning.
     """
     from certpin.rotation.simulate import Hour
 
-    size = -(-len(hours) // most)
+    size = -(-len(hours) // max_parts)
     parts = [hours[at : at + size] for at in range(0, len(hours), size)]
-    return [Hour(part[0].at, max(each.locked_out for each in part), part[0].held) for part in parts]
+    return [Hour(part[0].at, max(hour.locked_out for hour in part), part[0].held) for part in parts]
 
 
-def unsafe(case: Case, adopt: timedelta) -> list[tuple[datetime, datetime]]:
-    """From when until when a step locks out, or would: those that overlap as one.
+def unsafe_times(host: HostSimulation, adopt: timedelta) -> list[tuple[datetime, datetime]]:
+    """Return from when until when a step locks clients out, or would. Overlapping times are one.
 
-    For a key it begins with the publishing that its date counts from, else with the step.
+    For a key, the time begins with the publishing that its date counts from, else with the step.
+
+    Args:
+        host: the simulated host.
+        adopt: T_adopt.
     """
     zones: list[tuple[datetime, datetime]] = []
-    for begin, end in sorted(_unsafe(case, adopt)):
+    for begin, end in sorted(_unsafe_times(host, adopt)):
         if zones and begin <= zones[-1][1]:
             zones[-1] = zones[-1][0], max(end, zones[-1][1])
         else:
@@ -115,27 +206,32 @@ def unsafe(case: Case, adopt: timedelta) -> list[tuple[datetime, datetime]]:
     return zones
 
 
-def _unsafe(case: Case, adopt: timedelta) -> Iterator[tuple[datetime, datetime]]:
-    for each in case.seen:
-        safety = case.safety(each.number)
+def _unsafe_times(host: HostSimulation, adopt: timedelta) -> Iterator[tuple[datetime, datetime]]:
+    for dated in host.shown:
+        safety = host.safety(dated.number)
         if safety is None:
             continue
         end = safety.guaranteed
         if end is None:
-            yield each.at, case.end
-        elif each.step.act == "serve" and end > case.story.begin:
-            yield max(case.story.begin, min(end - adopt, each.at)), end
-        elif each.at < end:
-            yield each.at, end
-    for lockout in case.outcome.lockouts:
+            yield dated.at, host.end
+        elif dated.step.act == "serve" and end > host.script.begin:
+            yield max(host.script.begin, min(end - adopt, dated.at)), end
+        elif dated.at < end:
+            yield dated.at, end
+    for lockout in host.outcome.lockouts:
         if lockout.cause.step is None:
             yield lockout.first, lockout.last
 
 
-def grouped(
+def grouped_labels(
     steps: Iterable[tuple[float, int]], width: Callable[[str], float]
 ) -> list[tuple[float, str]]:
-    """Places and numbers of steps; those whose labels would touch have one, at the first place."""
+    """Return the positions and labels of steps. Labels that would touch become one, at the first.
+
+    Args:
+        steps: the position and number of each step.
+        width: returns the width of a label.
+    """
     groups: list[tuple[float, list[int]]] = []
     for at, number in sorted(steps):
         if groups and at - groups[-1][0] < width(_label(groups[-1][1])):
@@ -152,108 +248,28 @@ def _label(numbers: list[int]) -> str:
     return f"{first}" if first == last else f"{first},{last}"
 
 
-_HEADINGS = ("step", "date (UTC)", "what it does", "locked out", "first", "last", "safe from")
-_DATES = {"date (UTC)", "first", "last", "safe from"}
-_DAY = 10  # columns of a date, beneath which stands the time where the terminal is narrow
-_BARS = " ▁▂▃▄▅▆▇█"
-_ROOM = 60  # columns from which on there is a chart
-_ROWS = 10  # versions that a chart has rows for
-
-
-def tell(case: Case) -> None:
-    """Print one host."""
-    from certpin.x509 import printable
-
-    click.echo("")
-    click.secho(printable(case.host), bold=True)
-    _print_table(case)
-    for line in sentences(case):
-        click.echo("")
-        click.secho(fold(line, sys.stdout), fg="red" if case.outcome.locked_out else "green")
-    width = width_of(sys.stdout)
-    if width >= _ROOM:
-        click.echo("")
-        for line in chart(case, width):
-            click.echo(line)
-
-
-def sentences(case: Case) -> Iterator[str]:
-    """Who is locked out, by what, and from when on that would be safe."""
-    from certpin.rotation import format_duration
-    from certpin.rotation.timing import in_utc
-
-    outcome = case.outcome
-    total = f"{outcome.clients:,}"
-    if not outcome.lockouts:
-        yield f"Nobody is locked out: none of {total} clients, until {in_utc(case.end)}."
-        return
-    for each in outcome.lockouts:
-        share = percent_of(each.clients, outcome.clients)
-        yield (
-            f"{each.clients:,} of {total} clients ({share}) are locked out "
-            f"by {_cause(each.cause)}, from {in_utc(each.first)} to {_last(case, each)}; "
-            f"{_remedy(case, each)}."
-        )
-    mean = format_duration(_hours(outcome.seconds / outcome.locked_out))
-    whole = percent_of(outcome.locked_out, outcome.clients)
-    yield (
-        f"In all {outcome.locked_out:,} of {total} clients ({whole}), each for {mean} on average; "
-        f"most at once: {outcome.peak.locked_out:,}, at {in_utc(outcome.peak.at)}."
-    )
-
-
-def percent_of(count: int, total: int) -> str:
-    """A share for people."""
-    share = 100 * count / total
-    if 0 < share < 0.1:
-        return "less than 0.1 %"
-    return f"{share:.1f} %" if count < total else "100 %"
-
-
-def chart(case: Case, width: int) -> Iterator[str]:
-    """The course as lines of text: what is held, who is locked out, and the steps beneath."""
-    from certpin.rotation import format_duration
-
-    hours = case.outcome.hours
-    numbers = sorted({number for hour in hours for number in hour.held})
-    label = max(len("locked out"), *(len(_row(number)) for number in numbers)) + 2
-    course = condensed(hours, width - label - 1)
-    for number in numbers if len(numbers) <= _ROWS else ():
-        held = [hour.held.get(number, 0) for hour in course]
-        yield f"{_row(number):<{label}}{_bars(held, case.outcome.clients)}"
-    out = [hour.locked_out for hour in course]
-    bars = _bars(out, max(out)) if any(out) else "nobody"
-    yield f"{'locked out':<{label}}" + click.style(bars, fg="red" if any(out) else None)
-    size = -(-len(hours) // len(course))
-    yield f"{'steps':<{label}}{_marks(case, len(course), size)}"
-    first, last = f"{hours[0].at:%Y-%m-%d}", f"{hours[-1].at:%Y-%m-%d}"
-    yield f"{'':<{label}}{first}{last:>{max(len(course) - len(first), len(last) + 1)}}"
-    scale = f", its highest bar is {max(out):,} clients" if any(out) else ""
-    yield f"{'':<{label}}a column is {format_duration(_hours(size * 3600))}{scale}"
-
-
-def _row(number: int) -> str:
+def _row_label(number: int) -> str:
     return f"version {number}"
 
 
 def _bars(values: Sequence[int], top: int) -> str:
-    """One character a value; what is not nothing has a bar."""
-    return "".join(_BARS[max(1, round(8 * each / top))] if each else " " for each in values)
+    """Return one character for each value. A value above 0 has a bar."""
+    return "".join(_BARS[max(1, round(8 * value / top))] if value else " " for value in values)
 
 
-def _marks(case: Case, columns: int, size: int) -> str:
-    """The numbers of the steps that clients notice, each beneath its moment."""
+def _step_marks(host: HostSimulation, columns: int, size: int) -> str:
+    """Return the numbers of the steps that clients notice, each beneath its time."""
     places: list[tuple[float, int]] = []
-    for each in case.seen:
-        hour = int((each.at - case.story.begin).total_seconds() // 3600)
-        places.append((min(hour // size, columns - 1), each.number))
+    for dated in host.shown:
+        hour = int((dated.at - host.script.begin).total_seconds() // 3600)
+        places.append((min(hour // size, columns - 1), dated.number))
     line = ""
-    for at, label in grouped(places, lambda text: len(text) + 1):
+    for at, label in grouped_labels(places, lambda text: len(text) + 1):
         line = f"{line:<{int(at)}}{label}"
     return line
 
 
-def _print_table(case: Case) -> None:
+def _print_table(host: HostSimulation) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -261,70 +277,72 @@ def _print_table(case: Case) -> None:
 
     table: Any = Table(box=None, pad_edge=False)
     for heading in _HEADINGS:
-        dates = heading in _DATES
         right = "right" if heading in {"step", "locked out"} else "left"
-        least = _DAY if dates else None
-        table.add_column(heading, overflow="fold", justify=right, min_width=least)
-    for style, row in _rows(case):
-        # As Text, so that no name of a file is taken for markup.
+        min_width = _DATE_WIDTH if heading in _DATE_COLUMNS else None
+        table.add_column(heading, overflow="fold", justify=right, min_width=min_width)
+    for style, row in _rows(host):
+        # As Text, so that the name of a file is not read as markup.
         table.add_row(*(Text(printable(cell), style) for cell in row))
     table_console().print(table)
 
 
-def _rows(case: Case) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for each in case.ordered:
-        lockout = case.lockout(each.number)
+def _rows(host: HostSimulation) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for dated in host.ordered:
+        lockout = host.lockout(dated.number)
         yield (
             "red" if lockout else "",
             (
-                str(each.number),
-                _short(each.at),
-                case.words(each),
-                *_counted(case, lockout, each),
-                _safe(case, each),
+                str(dated.number),
+                short_time(dated.at),
+                host.step_text(dated),
+                *_lockout_cells(host, lockout, dated),
+                _safe_date(host, dated),
             ),
         )
-    for lockout in case.outcome.lockouts:
+    for lockout in host.outcome.lockouts:
         if lockout.cause.step is None:
-            yield "red", ("-", "-", _cause(lockout.cause), *_counted(case, lockout), "-")
+            cells = ("-", "-", _cause_text(lockout.cause), *_lockout_cells(host, lockout), "-")
+            yield "red", cells
 
 
-def _counted(case: Case, lockout: Lockout | None, dated: Dated | None = None) -> tuple[str, ...]:
+def _lockout_cells(
+    host: HostSimulation, lockout: Lockout | None, dated: DatedStep | None = None
+) -> tuple[str, ...]:
     if lockout is None:
-        return ("0" if dated and case.safety(dated.number) else "-", "-", "-")
-    return f"{lockout.clients:,}", _short(lockout.first), _short(lockout.last)
+        return ("0" if dated and host.safety(dated.number) else "-", "-", "-")
+    return f"{lockout.clients:,}", short_time(lockout.first), short_time(lockout.last)
 
 
-def _safe(case: Case, dated: Dated) -> str:
-    safety = case.safety(dated.number)
+def _safe_date(host: HostSimulation, dated: DatedStep) -> str:
+    safety = host.safety(dated.number)
     if safety is None:
         return "-"
-    return _short(safety.guaranteed) if safety.guaranteed else "never"
+    return short_time(safety.guaranteed) if safety.guaranteed else "never"
 
 
-def _cause(cause: Cause) -> str:
+def _cause_text(cause: Cause) -> str:
     if cause.step is not None:
         return f"step {cause.step}"
     if cause.event == "beginning":
-        return "what is served already"
+        return "the keys that are served already"
     if cause.event == "expiry":
-        return f"the end of the pins of version {cause.version}"
-    return f"version {cause.version}, which is out already"
+        return f"the expiry of the pins of version {cause.version}"
+    return f"version {cause.version}, which is published already"
 
 
-def _last(case: Case, lockout: Lockout) -> str:
-    from certpin.rotation.timing import in_utc
+def _last_text(host: HostSimulation, lockout: Lockout) -> str:
+    from certpin.rotation import in_utc
 
-    end = f"the end of the simulation ({in_utc(case.end)})"
-    return end if lockout.last >= case.end else in_utc(lockout.last)
+    end = f"the end of the simulation ({in_utc(host.end)})"
+    return end if lockout.last >= host.end else in_utc(lockout.last)
 
 
-def _remedy(case: Case, lockout: Lockout) -> str:
-    """What would have to be otherwise."""
-    from certpin.rotation.timing import in_utc
+def _remedy(host: HostSimulation, lockout: Lockout) -> str:
+    """Return what would prevent the lockout."""
+    from certpin.rotation import in_utc
 
     cause = lockout.cause
-    safety = case.safety(cause.step) if cause.step else None
+    safety = host.safety(cause.step) if cause.step else None
     if safety is None:
         if cause.event == "expiry":
             return "publish a version with a later expires before that"
@@ -334,15 +352,7 @@ def _remedy(case: Case, lockout: Lockout) -> str:
     return f"safe from {in_utc(safety.guaranteed)}"
 
 
-def _short(moment: datetime) -> str:
-    from certpin.rotation.timing import in_utc
-
-    return in_utc(moment).removesuffix(" UTC")
-
-
-def _hours(seconds: float) -> Any:
-    """A time to the hour where it is long, else to the minute."""
-    from datetime import timedelta
-
+def _rounded(seconds: float) -> timedelta:
+    """Round a duration to the hour if it is a day or more, else to the minute."""
     unit = 3600 if seconds >= 86400 else 60
     return timedelta(seconds=round(seconds / unit) * unit)

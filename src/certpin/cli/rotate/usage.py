@@ -1,4 +1,4 @@
-"""What clients told, from a running watch or from its database."""
+"""The usage that clients reported, from a running monitoring service or from its database."""
 
 from __future__ import annotations
 
@@ -13,77 +13,90 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from certpin.errors import ConfigError, DialError
 from certpin.pins.policy import is_report_address
-from certpin.rotation import Told
+from certpin.rotation import ReportedUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 TOKEN_VARIABLE = "CERTPIN_WATCH_TOKEN"  # noqa: S105  # the name of a variable
-_DAYS = 400  # as far back as the watch tells: a binary may be told long after it should have ended
-_PATIENCE = 30.0  # seconds
-_MOST_BYTES = 16 * 1024 * 1024
-_KEY = "--watch"
+_DAYS = 400  # all that the service keeps: a binary may be reported long after its recorded end
+_TIMEOUT = 30.0  # seconds
+_MAX_BYTES = 16 * 1024 * 1024
+_OPTION = "--watch"
 
 
-def told_by(watch: str, pin_set: str, now: datetime, versions: Iterable[int]) -> tuple[Told, ...]:
-    """What clients told of these versions.
+def reported_usage(
+    watch: str, pin_set: str, now: datetime, versions: Iterable[int]
+) -> tuple[ReportedUsage, ...]:
+    """Return what clients reported of some versions.
 
-    Raises ``ConfigError``, ``DialError`` and ``StoreError``.
+    Args:
+        watch: the address of the monitoring service, or its database: a URL, ``env:NAME`` or
+            ``file:PATH``.
+        pin_set: the name of the pin set.
+        now: the current time, for the database.
+        versions: the numbers of the versions.
+
+    Raises:
+        ConfigError: the address is invalid, or packages for the database are missing.
+        DialError: the service refuses the request, or its answer is invalid.
+        StoreError: the database can't be read.
     """
     if watch.startswith(("https://", "http://")):
         wanted = set(versions)
-        return tuple(each for each in _by_url(watch, pin_set) if each.version in wanted)
+        return tuple(usage for usage in _by_url(watch, pin_set) if usage.version in wanted)
     return _by_store(watch, pin_set, now, versions)
 
 
-def _by_store(watch: str, pin_set: str, now: datetime, versions: Iterable[int]) -> tuple[Told, ...]:
+def _by_store(
+    watch: str, pin_set: str, now: datetime, versions: Iterable[int]
+) -> tuple[ReportedUsage, ...]:
     try:
         from certpin.watch.facts.adoption import told
         from certpin.watch.secret import resolve
         from certpin.watch.store import open_store
     except ModuleNotFoundError as exc:
         raise ConfigError(
-            "the database of a watch needs more packages",
-            key=_KEY,
-            fix="pip install 'certpin[watch]', or name the address of the watch",
+            "the database of the monitoring service needs more packages",
+            key=_OPTION,
+            fix="pip install 'certpin[watch]', or give the address of the service",
         ) from exc
-    store = open_store(resolve(watch, _KEY).reveal())
+    store = open_store(resolve(watch, _OPTION).reveal())
     with closing(store), store.read() as connection:
         return told(connection, pin_set, now, versions, _DAYS)
 
 
-def _by_url(watch: str, pin_set: str) -> Iterator[Told]:
-    """Ask its API. The token goes to this address alone: no redirect is followed."""
+def _by_url(watch: str, pin_set: str) -> Iterator[ReportedUsage]:
+    """Ask the service's API. Redirects are not followed, so only this address gets the token."""
     if not is_report_address(watch):
         raise ConfigError(
             "a token must not travel in clear text",
-            key=_KEY,
-            fix="name an https:// address; http:// is for this machine alone",
+            key=_OPTION,
+            fix="give an https:// address; http:// is only for this machine",
         )
     url = urlsplit(watch)
     path = f"{url.path.rstrip('/')}/api/v1/pin-sets/{quote(pin_set, safe='')}/adoption"
-    answer = _fetched(url, f"{path}?days={_DAYS}")
+    answer = _get(url, f"{path}?days={_DAYS}")
     try:
-        days = answer["days"]
-        found = [
-            Told(datetime.fromisoformat(each["day"]), each["version"], each["clients"])
-            for each in days
+        reports = [
+            ReportedUsage(datetime.fromisoformat(day["day"]), day["version"], day["clients"])
+            for day in answer["days"]
         ]
-        if not all(_makes_sense(each) for each in found):
-            raise ValueError("not a count")  # noqa: TRY301  # told with the others, below
+        if not all(map(_is_valid, reports)):
+            raise ValueError("not a count")  # noqa: TRY301  # reported with the others, below
     except (KeyError, TypeError, ValueError) as exc:
-        raise _failed(url, "its answer is not that of a watch") from exc
-    yield from found
+        raise _error(url, "the answer is not that of a monitoring service") from exc
+    yield from reports
 
 
-def _makes_sense(told: Told) -> bool:
-    """Whether it can be counted. JSON's true is a number to Python."""
-    numbers = (told.version, told.clients)
-    whole = all(type(each) is int and each >= 0 for each in numbers)
-    return whole and told.day.tzinfo is not None
+def _is_valid(usage: ReportedUsage) -> bool:
+    """Return True if the numbers are integers (in Python, JSON's true is one) from 0 on."""
+    numbers = (usage.version, usage.clients)
+    whole = all(type(number) is int and number >= 0 for number in numbers)
+    return whole and usage.day.tzinfo is not None
 
 
-def _fetched(url: SplitResult, path: str) -> Any:
+def _get(url: SplitResult, path: str) -> Any:
     headers = {"Accept": "application/json"}
     if token := os.environ.get(TOKEN_VARIABLE):
         headers["Authorization"] = f"Bearer {token}"
@@ -91,38 +104,38 @@ def _fetched(url: SplitResult, path: str) -> Any:
         with closing(_connection(url)) as connection:
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
-            data = response.read(_MOST_BYTES + 1)
+            data = response.read(_MAX_BYTES + 1)
     except (OSError, http.client.HTTPException, ValueError) as exc:
-        # Not its words: a header that cannot be sent is shown in them.
-        raise _failed(url, "the watch cannot be asked") from exc
+        # Without the text of the exception: it may contain the token.
+        raise _error(url, "the monitoring service can't be asked") from exc
     if response.status != 200:
-        raise _refused(url, response.status)
-    if len(data) > _MOST_BYTES:
-        raise _failed(url, f"its answer has more than {_MOST_BYTES} bytes")
+        raise _refusal(url, response.status)
+    if len(data) > _MAX_BYTES:
+        raise _error(url, f"the answer has more than {_MAX_BYTES} bytes")
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as exc:
-        raise _failed(url, "its answer is not that of a watch") from exc
+        raise _error(url, "the answer is not that of a monitoring service") from exc
 
 
 def _connection(url: SplitResult) -> http.client.HTTPConnection:
     host, port = url.hostname or "", url.port
     if url.scheme == "http":
-        return http.client.HTTPConnection(host, port, timeout=_PATIENCE)
+        return http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
     context = ssl.create_default_context()
-    return http.client.HTTPSConnection(host, port, timeout=_PATIENCE, context=context)
+    return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT, context=context)
 
 
-def _refused(url: SplitResult, status: int) -> DialError:
+def _refusal(url: SplitResult, status: int) -> DialError:
     fixes = {
         401: f"set {TOKEN_VARIABLE} to a token with the scope read",
-        403: "take a token with the scope read",
-        404: "does this watch read this pin file? the names of both pin sets must be the same",
+        403: "use a token with the scope read",
+        404: "check that the service monitors this pin file: both pin sets must have the same name",
     }
-    return _failed(url, f"the watch answers {status}", fixes.get(status, ""))
+    return _error(url, f"the monitoring service answers {status}", fixes.get(status, ""))
 
 
-def _failed(url: SplitResult, problem: str, fix: str = "") -> DialError:
+def _error(url: SplitResult, problem: str, fix: str = "") -> DialError:
     port = url.port or (443 if url.scheme == "https" else 80)
-    fix = fix or "ask again, or leave --watch out: then T_adopt counts alone"
+    fix = fix or "try again, or leave --watch out: then only T_adopt counts"
     return DialError(problem, host=url.hostname or "", port=port, fix=fix)

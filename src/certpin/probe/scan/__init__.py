@@ -1,20 +1,25 @@
-"""Ask many servers for their chains: one thread, bounded time and memory."""
+"""Read the chains of many TLS servers: one thread, bounded time and memory."""
 
 from __future__ import annotations
 
-from certpin.probe.scan.record import line, name_matches, record, record_of_junk
-from certpin.probe.scan.resume import Done
-from certpin.probe.scan.scanner import scan, scan_context
-from certpin.probe.scan.sighting import Limits, Sighting
+from certpin.probe.scan.attempt import ScanResult
+from certpin.probe.scan.records import (
+    ScannedEndpoints,
+    invalid_host_record,
+    name_matches,
+    record,
+    record_line,
+)
+from certpin.probe.scan.scanner import ScanLimits, scan, scan_context
 
 __all__ = [
-    "Done",
-    "Limits",
-    "Sighting",
-    "line",
+    "ScanLimits",
+    "ScanResult",
+    "ScannedEndpoints",
+    "invalid_host_record",
     "name_matches",
     "record",
-    "record_of_junk",
+    "record_line",
     "scan",
     "scan_context",
 ]

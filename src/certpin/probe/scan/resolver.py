@@ -1,8 +1,8 @@
-"""Names to addresses, beside an event loop.
+"""Resolve host names beside an event loop.
 
-``getaddrinfo`` blocks, and nothing can stop it. It runs in a few daemon threads, which ring a bell
-(a socket that the loop watches) when an answer is there. The threads start when the first name is
-asked for: a scan of addresses, or through an override, has none.
+``getaddrinfo`` blocks, and nothing can interrupt it. It runs in a few daemon threads, which wake
+the loop through a socket when an answer is ready. The threads start with the first question: a
+scan of IP addresses, or with an override, has none.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Address = tuple[int, tuple[Any, ...]]
 _THREADS = 16
 
 
-Q = TypeVar("Q")  # who asks
+Q = TypeVar("Q")  # identifies a question
 
 
 @lru_cache(maxsize=256)
 def literal(host: str, port: int) -> tuple[Address, ...]:
-    """The address that ``host`` itself is, or nothing if it is a name. Never asks a server."""
+    """Return the address that ``host`` itself is, or nothing if it is a name. Sends no query."""
     try:
         return _look_up(host, port, socket.AI_NUMERICHOST)
     except (OSError, ValueError):
@@ -36,61 +36,61 @@ def literal(host: str, port: int) -> tuple[Address, ...]:
 
 
 class Resolver(Generic[Q]):
-    """Takes questions, gives answers. All methods are for the thread of the event loop.
+    """Queues questions and returns answers. Call all methods in the thread of the event loop.
 
-    ``wanted`` says whether somebody still waits for an answer; it is called in other threads.
+    ``wanted`` returns True if an answer to a question is still needed. It runs in other threads.
     """
 
     def __init__(self, wanted: Callable[[Q], bool]) -> None:
         self._wanted = wanted
-        self._bell, self._rope = socket.socketpair()
-        self._bell.setblocking(False)
-        self._rope.setblocking(False)
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
         self._questions: SimpleQueue[tuple[Q, str, int] | None] = SimpleQueue()
         self._answers: deque[tuple[Q, tuple[Address, ...] | OSError]] = deque()
         self._threads = 0
-        self._lock = threading.Lock()  # so that nobody rings a bell that is gone
+        self._lock = threading.Lock()  # no thread may write to a closed socket
         self._closed = False
 
     def fileno(self) -> int:
-        """The bell: readable when there are answers."""
-        return self._bell.fileno()
+        """Return the file descriptor that is readable when there are answers."""
+        return self._wake_reader.fileno()
 
-    def ask(self, who: Q, host: str, port: int) -> None:
+    def ask(self, question: Q, host: str, port: int) -> None:
         """Ask for the addresses of a name."""
         if self._threads < _THREADS:
             self._threads += 1
             threading.Thread(target=self._work, daemon=True, name="certpin-resolver").start()
-        self._questions.put((who, host, port))
+        self._questions.put((question, host, port))
 
     def answers(self) -> Iterator[tuple[Q, tuple[Address, ...] | OSError]]:
-        """The answers since the last call: addresses, or why there are none."""
+        """Yield the answers since the last call: addresses, or the error."""
         with suppress(BlockingIOError):
-            self._bell.recv(4096)
+            self._wake_reader.recv(4096)
         while self._answers:
             yield self._answers.popleft()
 
     def close(self) -> None:
-        """Let the threads go. One that waits for a name server ends with its answer."""
+        """Stop the threads. A thread that waits for a name server ends after its answer."""
         for _ in range(self._threads):
             self._questions.put(None)
         with self._lock:
             self._closed = True
-            self._bell.close()
-            self._rope.close()
+            self._wake_reader.close()
+            self._wake_writer.close()
 
     def _work(self) -> None:
-        while question := self._questions.get():
-            who, host, port = question
-            if self._wanted(who):
-                self._answers.append((who, _answer(host, port)))
-                self._ring()
+        while item := self._questions.get():
+            question, host, port = item
+            if self._wanted(question):
+                self._answers.append((question, _answer(host, port)))
+                self._wake()
 
-    def _ring(self) -> None:
+    def _wake(self) -> None:
         with self._lock:
             if not self._closed:
-                with suppress(BlockingIOError):  # full: it rings already
-                    self._rope.send(b"\0")
+                with suppress(BlockingIOError):  # the buffer is full: the loop will wake anyway
+                    self._wake_writer.send(b"\0")
 
 
 def _answer(host: str, port: int) -> tuple[Address, ...] | OSError:
@@ -98,7 +98,7 @@ def _answer(host: str, port: int) -> tuple[Address, ...] | OSError:
         return _look_up(host, port)
     except OSError as error:
         return error
-    except ValueError as error:  # a name that the idna codec refuses
+    except ValueError as error:  # the idna codec refuses the name
         return OSError(str(error))
 
 

@@ -1,40 +1,80 @@
-"""Ask many TLS servers for their chains: one thread, bounded time and memory.
+"""Contact many TLS servers with one thread, in bounded time and memory.
 
-How one host is asked (each attempt is one connection, and one handshake tells everything):
+Each attempt is one connection with one handshake:
 
-1. Its name becomes addresses: the override, the literal itself, or ``getaddrinfo`` in a thread.
+1. The host becomes addresses: the override, the literal itself, or ``getaddrinfo`` in a thread.
 2. A non-blocking TCP connection to one address; the next attempt takes the next address.
-3. A TLS handshake with SNI under ``CERT_REQUIRED``, so that OpenSSL itself says whether the chain
-   holds. OpenSSL keeps the served chain when it refuses it: no second connection is needed.
-4. The socket is closed. Nothing is sent or read inside TLS.
+3. A TLS handshake with SNI under ``CERT_REQUIRED``, so that OpenSSL itself decides whether the
+   chain is valid. OpenSSL keeps the served chain when it refuses it, so one connection is enough.
+4. The socket is closed. No application data is sent or read.
 
-Not checked here: the name (``name_matches`` does, from the leaf), revocation, and pins. After a
-refused chain the server has not proven that it holds the leaf's key either: OpenSSL stops before
-that signature.
+Not checked here: the name (``name_matches`` checks the leaf), revocation, and pins. If OpenSSL
+refused the chain, the server has not proven that it holds the key of the leaf either, because
+OpenSSL stops before it verifies that signature.
 """
 
 from __future__ import annotations
 
+import selectors
+import socket
 import ssl
-from typing import TYPE_CHECKING
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
-from certpin.probe.dial import probe_context
-from certpin.probe.scan.loop import Loop
-from certpin.probe.scan.resolver import Address, literal
-from certpin.probe.scan.sighting import Limits
+from certpin.errors import CertificateParseError, DialError, HandshakeError
+from certpin.pins.hosts import is_address
+from certpin.probe.dial import describe_error, probe_context, tls_failure
+from certpin.probe.scan.attempt import DONE, READ, WRITE, HostScan, ScanConnection
+from certpin.probe.scan.resolver import Address, Resolver, literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from certpin.probe.endpoint import Endpoint
-    from certpin.probe.scan.sighting import Sighting
+    from certpin.probe.dial import Endpoint
+    from certpin.probe.scan.attempt import ScanResult
+
+_INPUT_POLL = 0.05  # seconds until an input that had nothing is asked again
+_HALT_POLL = 0.2  # seconds between two calls of ``halted``
+_DIAL_FIX = "check the name, the port and the route; raise the time limit for a slow server"
+
+
+@dataclass(frozen=True, slots=True)
+class ScanLimits:
+    """The resources of a scan.
+
+    Each host ends after at most ``(retries + 1) * timeout + retries * pause`` seconds, without the
+    time that the caller takes.
+
+    Attributes:
+        window: the number of hosts at once, at least 1.
+        timeout: seconds for an attempt, including the name lookup.
+        retries: the number of attempts after the first one.
+        pause: seconds between two attempts.
+
+    """
+
+    window: int = 256
+    timeout: float = 5.0
+    retries: int = 1
+    pause: float = 1.0
 
 
 def scan_context(anchors: str | None = None) -> ssl.SSLContext:
-    """The context for ``scan``: as ``probe_context``, less the name check.
+    """Make a context for ``scan``: like ``probe_context``, but without the name check.
 
     OpenSSL checks the name before signatures and dates, and stops at the first fault.
-    Raises ``InputError`` on anchors that cannot be read.
+
+    Args:
+        anchors: trust only these certificates (PEM); ``None`` for the roots of the platform.
+
+    Returns:
+        The context.
+
+    Raises:
+        InputError: the anchors can't be read.
+
     """
     context = probe_context(anchors)
     context.check_hostname = False
@@ -45,25 +85,29 @@ def scan(
     endpoints: Iterable[Endpoint | None],
     *,
     context: ssl.SSLContext,
-    limits: Limits = Limits(),  # noqa: B008  # frozen
+    limits: ScanLimits = ScanLimits(),  # frozen
     connect: tuple[str, int] | None = None,
     halted: Callable[[], bool] | None = None,
-) -> Iterator[Sighting]:
-    """Yield one sighting for each endpoint, in the order in which they end.
+) -> Iterator[ScanResult]:
+    """Scan servers. Yield a result for each endpoint, in the order in which they end.
 
-    ``endpoints`` is read only when there is room. It may yield None for "nothing yet", so that a
-    slow input holds up no host. ``connect``, an IP address and a port, is called in place of every
-    endpoint's own address. ``context`` comes from ``scan_context``, or is at least under
-    ``CERT_REQUIRED``. An endpoint's ``starttls`` is left aside: TLS begins at once. Soon after
-    ``halted`` says so the scan ends, with no word of what was under way.
+    Args:
+        endpoints: read only when there is room in the window. None means "nothing yet", so that a
+            slow input delays no host. ``Endpoint.starttls`` is ignored: TLS begins at once.
+        context: from ``scan_context``, or another one with ``CERT_REQUIRED``.
+        limits: the resources to use.
+        connect: an IP address and a port to connect to for every endpoint.
+        halted: the scan ends soon after it returns True, without results for unfinished hosts.
 
-    Raises ValueError on a context that does not verify and on an override that is no address.
-    Whatever a server does is a sighting.
+    Raises:
+        ValueError: the context does not verify, or ``connect`` has no IP address. Failures of
+            servers don't raise; they are results.
+
     """
     if context.verify_mode != ssl.CERT_REQUIRED:
-        raise ValueError("a scan needs CERT_REQUIRED: else nobody says whether a chain holds")
-    with Loop(context, limits, _override(connect), halted) as loop:
-        yield from loop.run(iter(endpoints))
+        raise ValueError("a scan needs CERT_REQUIRED, or no chain is verified")
+    with _Scanner(context, limits, _override(connect), halted) as scanner:
+        yield from scanner.run(iter(endpoints))
 
 
 def _override(connect: tuple[str, int] | None) -> tuple[Address, ...]:
@@ -73,3 +117,194 @@ def _override(connect: tuple[str, int] | None) -> tuple[Address, ...]:
     if not addresses:
         raise ValueError(f"{connect[0]!r} is not an IP address")
     return addresses
+
+
+class _Scanner:
+    """The event loop. Each host in the window is active, paused before a retry, or finished.
+
+    All attempts have the same timeout and all pauses the same length, so the first to begin is the
+    first to end. A context manager, which closes the connections that are still open.
+    """
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        limits: ScanLimits,
+        override: tuple[Address, ...],
+        halted: Callable[[], bool] | None = None,
+    ) -> None:
+        self._halted = halted
+        self._context = context
+        self._limits = limits
+        self._override = override
+        self._more = True  # the input has not ended
+        self._active: dict[HostScan, None] = {}
+        self._paused: deque[tuple[float, HostScan]] = deque()
+        self._finished: deque[ScanResult] = deque()
+        self._resolver: Resolver[HostScan] = Resolver(self._active.__contains__)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._resolver, READ)
+        self._time_outside = 0.0  # seconds spent in the caller and in the input
+        self._now = self._clock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for host in tuple(self._active):
+            self._deactivate(host)
+        self._selector.close()
+        self._resolver.close()
+
+    def run(self, endpoints: Iterator[Endpoint | None]) -> Iterator[ScanResult]:
+        """Yield results until every endpoint has one.
+
+        The clock pauses while the caller handles a result and while the input is read. Otherwise a
+        slow pipe, or a million hosts that were scanned before, would make servers look slow.
+        """
+        while self._more or self._active or self._paused or self._finished:
+            if self._halted and self._halted():
+                return
+            left = time.monotonic()
+            while self._finished:
+                yield self._finished.popleft()
+            longest_wait = self._start_hosts(endpoints)
+            self._time_outside += time.monotonic() - left
+            if self._active or self._paused or self._more:
+                self._wait(longest_wait)
+
+    def _start_hosts(self, endpoints: Iterator[Endpoint | None]) -> float:
+        """Fill the window from the input. Return how many seconds to wait at most afterwards."""
+        while self._more and self._has_room():
+            try:
+                endpoint = next(endpoints)
+            except StopIteration:
+                self._more = False
+                break
+            if endpoint is None:
+                return _INPUT_POLL
+            self._start_attempt(HostScan(endpoint, self._now))
+        return self._limits.timeout
+
+    def _has_room(self) -> bool:
+        return len(self._active) + len(self._paused) + len(self._finished) < self._limits.window
+
+    def _clock(self) -> float:
+        return time.monotonic() - self._time_outside
+
+    def _wait(self, longest: float) -> None:
+        """Wait ``longest`` seconds at most for events, and handle them and the deadlines."""
+        for key, _ in self._selector.select(self._until_due(longest)):
+            self._now = self._clock()
+            if key.data is None:
+                self._resolved()
+            else:
+                self._advance(*key.data)
+        self._now = self._clock()
+        while self._active and (host := next(iter(self._active))).deadline <= self._now:
+            self._failed(host, f"no answer within {self._limits.timeout:g} s")
+        while self._paused and self._paused[0][0] <= self._now:
+            self._start_attempt(self._paused.popleft()[1])
+
+    def _until_due(self, longest: float) -> float:
+        """Return the seconds until a deadline passes or a pause ends, ``longest`` at most."""
+        if self._finished:
+            return 0.0
+        if self._halted:
+            longest = min(longest, _HALT_POLL)
+        if self._active:
+            longest = min(longest, next(iter(self._active)).deadline - self._now)
+        if self._paused:
+            longest = min(longest, self._paused[0][0] - self._now)
+        return max(longest, 0.0)
+
+    def _start_attempt(self, host: HostScan) -> None:
+        host.attempts += 1
+        host.deadline = self._now + self._limits.timeout
+        self._active[host] = None
+        name, port = host.endpoint.address
+        if not host.addresses:
+            host.addresses = self._override or (literal(name, port) if is_address(name) else ())
+        if host.addresses:
+            self._connect(host)
+        else:
+            self._resolver.ask(host, name, port)
+
+    def _resolved(self) -> None:
+        for host, answer in self._resolver.answers():
+            if host not in self._active or host.addresses:
+                continue  # too late, or an earlier lookup has already brought the addresses
+            if isinstance(answer, OSError):
+                retry = answer.errno == socket.EAI_AGAIN
+                self._failed(host, f"no address: {describe_error(answer)}", retry=retry)
+            else:
+                host.addresses = answer
+                self._connect(host)
+
+    def _connect(self, host: HostScan) -> None:
+        try:
+            host.connection = ScanConnection(host.address, self._context, host.endpoint.name)
+        except OSError as error:
+            self._failed(host, describe_error(error))
+            return
+        self._selector.register(host.connection.fd, WRITE, (host, host.connection))
+        host.event = WRITE
+
+    def _advance(self, host: HostScan, connection: ScanConnection) -> None:
+        """Continue a connection that is readable or writable."""
+        try:
+            event = connection.advance()
+        except ssl.SSLCertVerificationError as error:
+            self._answered(host, connection, refusal=error)
+        except ssl.SSLEOFError as error:
+            self._failed(host, describe_error(error))
+        except ssl.SSLError as error:
+            self._answered(host, connection, failure=tls_failure(error))
+        except OSError as error:
+            self._failed(host, describe_error(error))
+        else:
+            if event == DONE:
+                self._answered(host, connection)
+            elif event != host.event:
+                self._selector.modify(connection.fd, event, (host, connection))
+                host.event = event
+
+    def _answered(
+        self,
+        host: HostScan,
+        connection: ScanConnection,
+        *,
+        refusal: ssl.SSLCertVerificationError | None = None,
+        failure: tuple[str, str] | None = None,
+    ) -> None:
+        """Finish a host with an answer of TLS, good or bad. A retry would bring the same answer."""
+        found: dict[str, Any] = {}
+        if refusal:
+            found = {"refusal": refusal.verify_message.rstrip("."), "code": refusal.verify_code}
+        try:
+            found |= connection.chains(verified=not (refusal or failure))
+        except CertificateParseError as unreadable:
+            failure = (f"its certificates cannot be read: {unreadable.problem}", unreadable.fix)
+        if failure:
+            found["error"] = host.error(HandshakeError, *failure)
+        self._finish(host, found)
+
+    def _failed(self, host: HostScan, problem: str, *, retry: bool = True) -> None:
+        """Handle a network failure: pause and retry if that may help and attempts are left."""
+        if retry and host.attempts <= self._limits.retries:
+            self._deactivate(host)
+            self._paused.append((self._now + self._limits.pause, host))
+        else:
+            self._finish(host, {"error": host.error(DialError, problem, _DIAL_FIX)})
+
+    def _finish(self, host: HostScan, found: dict[str, Any]) -> None:
+        self._deactivate(host)
+        self._finished.append(host.result(self._now, found))
+
+    def _deactivate(self, host: HostScan) -> None:
+        """Remove a host from the active ones, and close its connection."""
+        self._active.pop(host, None)
+        connection, host.connection = host.connection, None
+        if connection is not None:
+            self._selector.unregister(connection.fd)
+            connection.close()

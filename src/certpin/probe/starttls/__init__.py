@@ -3,21 +3,20 @@
     negotiate(sock, PROTOCOLS["smtp"], "mail.example", 25)
     tls = context.wrap_socket(sock, server_hostname="mail.example")
 
-Each protocol is one file that knows no sockets, and one line in ``PROTOCOLS``. ``Dialogue`` runs
-it over any kind of I/O; ``negotiate`` is the driver for a blocking socket.
+Each protocol is one file without I/O, and one line in ``PROTOCOLS``. ``Dialogue`` runs it over any
+kind of I/O; ``negotiate`` runs it over a blocking socket.
 
 Nothing that a server says before TLS is authenticated, so an attacker can answer in its place. Only
-the TLS handshake that follows, and the check of its chain, says who is there. What a client must
-not do is go on without TLS, or take bytes from before TLS for bytes from inside: here both end in
-``StartTLSError``.
+the TLS handshake that follows, and the check of its chain, authenticates the server. A client must
+not continue without TLS, and must not take bytes from before TLS for protected bytes: here both end
+in ``StartTLSError``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.probe.starttls.dialogue import Dialogue, Protocol
-from certpin.probe.starttls.driver import negotiate
+from certpin.probe.starttls.dialogue import Dialogue, Protocol, negotiate
 from certpin.probe.starttls.ftp import FTP
 from certpin.probe.starttls.imap import IMAP
 from certpin.probe.starttls.ldap import LDAP

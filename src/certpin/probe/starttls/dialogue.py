@@ -1,44 +1,49 @@
-"""The frame that every STARTTLS protocol stands in: bytes in, bytes out, no sockets.
+"""Run a STARTTLS protocol: without I/O (``Dialogue``), and over a blocking socket (``negotiate``).
 
 A protocol is a generator function that takes a ``Wire`` and returns when TLS may begin. It reads
 with ``yield from wire.line()`` or ``yield from wire.take(count)`` and answers with ``wire.send()``;
-a bare ``yield`` means "more bytes, please". ``Dialogue`` runs such a generator over whatever moves
-the bytes: a blocking socket, asyncio, or a test.
+a bare ``yield`` asks for more bytes. ``Dialogue`` runs such a generator over any transport: a
+blocking socket, asyncio, or a test.
 
-Nothing that a server says before TLS is authenticated. So everything is bounded, everything odd
-ends in ``StartTLSError``, and what the server said is only ever quoted, with control characters
-escaped.
+Nothing that a server says before TLS is authenticated. So all input is bounded, every unexpected
+byte ends in ``StartTLSError``, and errors only quote the server, with control characters escaped.
 """
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from certpin.errors import StartTLSError
 
-T = TypeVar("T")
-Steps = Generator[None, None, T]  # yields when it needs more bytes, returns what it read
+if TYPE_CHECKING:
+    import socket
 
-# All bytes that a server may say before TLS. No RFC sets a bound; a greeting and a list of
+T = TypeVar("T")
+Steps = Generator[None, None, T]  # yields when it needs more bytes, returns the value that it read
+
+# All bytes that a server may send before TLS. No RFC sets a bound; a greeting and a list of
 # capabilities take some hundred octets, a long banner some thousand.
 TOTAL_LIMIT = 65_536
-# A line where the protocol itself sets no limit; the bound that Python's ftplib uses.
+# A line, if the protocol sets no limit; the bound that Python's ftplib uses.
 LINE_LIMIT = 8_192
-_QUOTED = 100  # octets of the server's words that an error repeats
+_QUOTED = 100  # octets of the server's answer that an error repeats
+_CHUNK = 4_096  # bytes per read; more than most servers send in all
 
 _STRIPPED = (
-    "do not go on in clear text: without TLS anybody on the path can read and change everything, "
-    "and taking away the offer is how an attacker makes clients do so (STARTTLS stripping); "
-    "switch TLS on in the server, or compare from another network"
+    "do not continue without TLS: anyone on the path can read and change everything, and removing "
+    "the offer of TLS is how an attacker makes clients do so (STARTTLS stripping); enable TLS on "
+    "the server, or compare from another network"
 )
 _TURNED_AWAY = (
-    "check that the server takes connections from this address and for this host name; "
-    "its words are not authenticated, so do not act on them alone"
+    "check that the server accepts connections from this address and for this host name; "
+    "its answer is not authenticated, so do not act on it without another check"
 )
 _OTHER_SERVICE = (
-    "check the port, and the protocol that is spoken there; "
+    "check the port, and the protocol that the server speaks there; "
     "a port that begins with TLS needs no STARTTLS"
 )
 _INJECTED = (
@@ -46,14 +51,19 @@ _INJECTED = (
     "(response injection, CVE-2011-0411, CVE-2021-22947, CVE-2021-23222); update the server, "
     "or look for an attacker on the path"
 )
+_SLOW = (
+    "allow more time, and check the port and the protocol; "
+    "a server that waits in silence may expect TLS from the start, without STARTTLS"
+)
+_LOST = "check that the server accepts connections from here, and speaks this protocol on this port"
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """One protocol that can begin TLS on a connection in clear text.
+    """One protocol that can begin TLS on a connection without TLS.
 
-    ``port`` is the registered port of the service, ``tls_port`` the one where TLS comes first
-    (None where there is none), ``script`` the client's part.
+    ``port`` is the registered port of the service, and ``tls_port`` the one on which TLS comes
+    first, if there is one. ``script`` is the client's part of the dialogue.
     """
 
     name: str
@@ -63,7 +73,7 @@ class Protocol:
 
 
 class Wire:
-    """Both directions of one dialogue, as a protocol's script sees them."""
+    """Both directions of one dialogue, for the script of a protocol."""
 
     def __init__(self, protocol: Protocol, host: str, port: int) -> None:
         self.protocol = protocol
@@ -85,9 +95,13 @@ class Wire:
         return taken
 
     def line(self, limit: int = LINE_LIMIT) -> Steps[bytes]:
-        """Read a line of at most ``limit`` octets with its CRLF, and return it without.
+        """Read a line, and return it without its CRLF.
 
-        A line that ends in a bare LF, or holds a bare CR or a NUL, is refused.
+        A line that ends in a bare LF, or contains a bare CR or a NUL, is refused.
+
+        Args:
+            limit: the maximum number of octets, with the CRLF.
+
         """
         while (end := self.inbox.find(b"\n", 0, limit)) < 0:
             if len(self.inbox) >= limit:
@@ -96,7 +110,7 @@ class Wire:
         line = yield from self.take(end + 1)
         text = line.removesuffix(b"\r\n")
         if text == line or b"\r" in text or b"\0" in text:
-            self.garbled(f"sent a line that is no text line: {quote(line)}")
+            self.garbled(f"sent a line with invalid characters: {quote(line)}")
         return text
 
     def refused(self, problem: str) -> NoReturn:
@@ -107,11 +121,11 @@ class Wire:
         self._fail(problem, fix)
 
     def turned_away(self, problem: str) -> NoReturn:
-        """End the dialogue: the server declines the connection, TLS or not."""
+        """End the dialogue: the server declines the connection, with or without TLS."""
         self._fail(problem, _TURNED_AWAY)
 
     def garbled(self, problem: str) -> NoReturn:
-        """End the dialogue: these bytes are not the protocol."""
+        """End the dialogue: the server's bytes don't follow the protocol."""
         self._fail(problem, _OTHER_SERVICE)
 
     def injected(self) -> NoReturn:
@@ -126,41 +140,50 @@ class Wire:
 class Dialogue:
     """One run of a protocol, without I/O.
 
-    Send ``data_to_send()``, stop when ``done``, else hand over what came with ``receive()``.
-    Once done, the very next bytes on the connection must be the client's TLS hello.
-    After an error the dialogue stays failed. How the bytes are cut never changes the outcome.
+    In a loop: send ``data_to_send()``, stop if ``done``, else pass the received bytes to
+    ``receive()``. Once done, the next bytes on the connection must be the client's TLS hello.
+    After an error the dialogue stays failed. The outcome doesn't depend on how the bytes are cut.
     """
 
     def __init__(self, protocol: Protocol, host: str, port: int) -> None:
-        """``host`` is the name that the server is asked for; ``port`` is only for errors."""
+        """Begin a dialogue.
+
+        Args:
+            protocol: the protocol.
+            host: the name that the server is asked for.
+            port: for errors only.
+
+        """
         self._wire = Wire(protocol, host, port)
         self._steps = protocol.script(self._wire)
         self._room = TOTAL_LIMIT
-        self._finished = _step(self._steps)  # to where it waits for the first bytes
+        self._finished = _step(self._steps)  # up to its first read
         self._error: StartTLSError | None = None
 
     @property
     def done(self) -> bool:
-        """Whether the server is ready for TLS, and nothing went wrong."""
+        """True if the server is ready for TLS, and no error occurred."""
         return self._finished and self._error is None
 
     def data_to_send(self) -> bytes:
-        """Take what must be sent now; empty where there is nothing to send."""
+        """Take the bytes to send now; empty if there are none."""
         data = bytes(self._wire.outbox)
         self._wire.outbox.clear()
         return data
 
     def receive(self, data: bytes) -> None:
-        """Take bytes that the server sent; empty bytes mean that it hung up.
+        """Process bytes from the server; empty bytes mean that it closed the connection.
 
-        Raises ``StartTLSError``: the server refused, hung up, spoke something else or too much,
-        or sent bytes after its go-ahead.
+        Raises:
+            StartTLSError: the server refused, closed the connection, sent something else or too
+                much, or sent bytes after its go-ahead.
+
         """
         if self._error is not None:
             raise self._error
         try:
             if not data:
-                self._wire.garbled("hung up before TLS could begin")
+                self._wire.garbled("closed the connection before TLS could begin")
             self._advance(data)
         except StartTLSError as error:
             self._wire.outbox.clear()
@@ -168,7 +191,7 @@ class Dialogue:
             raise
 
     def _advance(self, data: bytes) -> None:
-        """Feed the script; after its end, and past the limit, there must be nothing to feed."""
+        """Feed the script. After its end, and beyond the limit, there must be no more bytes."""
         fits, excess = data[: self._room], data[self._room :]
         self._room -= len(fits)
         self._wire.inbox += fits
@@ -181,7 +204,7 @@ class Dialogue:
 
 
 def _step(steps: Steps[None]) -> bool:
-    """Run a script until it needs bytes; whether it came to its end."""
+    """Run a script until it needs bytes. Return True if it has ended."""
     try:
         next(steps)
     except StopIteration:
@@ -190,6 +213,62 @@ def _step(steps: Steps[None]) -> bool:
 
 
 def quote(data: bytes) -> str:
-    """What a server said, fit for an error message: short, ASCII, control characters escaped."""
+    """Return bytes of a server for an error message: short, ASCII, control characters escaped."""
     text = repr(data[:_QUOTED])[1:]
     return text + "…" if len(data) > _QUOTED else text
+
+
+def negotiate(sock: socket.socket, protocol: Protocol, host: str, port: int) -> None:
+    """Bring a connected socket to the point at which the client's TLS hello is next.
+
+    Not checked: the identity of the server. The TLS handshake does that.
+
+    Args:
+        sock: a blocking socket. Its time-out, in seconds, bounds the whole dialogue, so that a
+            server that sends single bytes can't prolong it. Without a time-out there is no bound.
+            Afterwards the socket has the same time-out again.
+        protocol: the protocol, from ``PROTOCOLS``.
+        host: the name that the server is asked for (XMPP sends it), in ASCII.
+        port: for errors only.
+
+    Raises:
+        StartTLSError: the server does not offer TLS or declines it, sends something else, closes
+            the connection, is too slow, or sends bytes between its go-ahead and TLS. Close the
+            socket then.
+
+    """
+    timeout = sock.gettimeout()
+    try:
+        _run(sock, Dialogue(protocol, host, port), timeout)
+    except TimeoutError as error:
+        problem = f"{protocol.name} STARTTLS: the server gave no go-ahead in time"
+        raise StartTLSError(problem, host=host, port=port, fix=_SLOW) from error
+    except OSError as error:
+        problem = f"{protocol.name} STARTTLS: the connection was lost: {error}"
+        raise StartTLSError(problem, host=host, port=port, fix=_LOST) from error
+    finally:
+        with contextlib.suppress(OSError):  # closed meanwhile
+            sock.settimeout(timeout)
+
+
+def _run(sock: socket.socket, dialogue: Dialogue, timeout: float | None) -> None:
+    """Send and receive in turn until the dialogue is done, within ``timeout`` seconds in all."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        _set_remaining(sock, deadline)
+        if data := dialogue.data_to_send():
+            sock.sendall(data)
+        if dialogue.done:
+            return
+        _set_remaining(sock, deadline)
+        dialogue.receive(sock.recv(_CHUNK))
+
+
+def _set_remaining(sock: socket.socket, deadline: float | None) -> None:
+    """Let the next call block only until ``deadline``, a reading of time.monotonic."""
+    if deadline is None:
+        return
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise TimeoutError
+    sock.settimeout(remaining)

@@ -15,7 +15,7 @@ def _script(wire: Wire) -> Steps[None]:
     greeting = yield from ftp_reply(wire)
     if greeting.code != 220:
         wire.turned_away(f"declined the connection: {greeting}")
-    # No FEAT first: servers may hide it before login, and the answer to AUTH is what counts.
+    # No FEAT first: servers may hide it before login, and only the answer to AUTH counts.
     wire.send(b"AUTH TLS\r\n")
     answer = yield from ftp_reply(wire)
     if answer.code != 234:

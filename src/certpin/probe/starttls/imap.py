@@ -17,12 +17,12 @@ def _script(wire: Wire) -> Steps[None]:
     star, status = _words(greeting)
     if (star, status) == (b"*", b"PREAUTH"):
         # STARTTLS is impossible once authenticated, and an attacker can say PREAUTH to keep a
-        # client in clear text (CVE-2014-2567, CVE-2020-12398).
+        # client from using TLS (CVE-2014-2567, CVE-2020-12398).
         wire.refused("greets with PREAUTH, which rules out TLS")
     if (star, status) == (b"*", b"BYE"):
         wire.turned_away(f"declined the connection: {quote(greeting)}")
     if (star, status) != (b"*", b"OK"):
-        wire.garbled(f"sent no IMAP greeting: {quote(greeting)}")
+        wire.garbled(f"sent something else than an IMAP greeting: {quote(greeting)}")
     wire.send(_TAG + b" STARTTLS\r\n")
     yield from _expect_ok(wire)
 
@@ -37,11 +37,11 @@ def _expect_ok(wire: Wire) -> Steps[None]:
         if tag == _TAG or (tag, status) == (b"*", b"BYE"):
             wire.refused(f"declined STARTTLS: {quote(line)}")
         if tag != b"*":
-            wire.garbled(f"sent a line that is no answer: {quote(line)}")
+            wire.garbled(f"sent a line that is not an answer: {quote(line)}")
 
 
 def _words(line: bytes) -> tuple[bytes, bytes]:
-    """The first two words of a line; the second, a keyword, in upper case."""
+    """Return the first two words of a line; the second, a keyword, in upper case."""
     first, _, rest = line.partition(b" ")
     return first, rest.split(b" ")[0].upper()
 

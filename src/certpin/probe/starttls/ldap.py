@@ -1,7 +1,7 @@
 """LDAP: the StartTLS extended operation (RFC 4511 4.14, RFC 4513 3.1).
 
 The answer is read as BER with the restrictions of RFC 4511 5.1: definite lengths only. Lengths
-may be longer than they need be, as Active Directory writes them. Not checked: what stands inside a
+may have more octets than necessary, as Active Directory writes them. Not checked: the contents of a
 referral, a response value or a control.
 """
 
@@ -24,7 +24,7 @@ _EXTENDED_RESPONSE = 0x78  # [APPLICATION 24]
 _REFERRAL, _RESPONSE_NAME, _RESPONSE_VALUE = 0xA3, 0x8A, 0x8B
 _CONTROLS = 0xA0
 
-_MESSAGE_LIMIT = 16_384  # octets; a refusal with a long diagnostic message has some hundred
+_MESSAGE_LIMIT = 16_384  # octets; a refusal with a long diagnostic message has a few hundred
 _MESSAGE_ID = b"\x01"
 # LDAPMessage { messageID 1, ExtendedRequest [APPLICATION 23] { requestName [0] } }
 _REQUEST = bytes.fromhex("301d 020101 7718 8016") + _START_TLS
@@ -39,9 +39,9 @@ def _script(wire: Wire) -> Steps[None]:
     response, controls = _element(wire, rest, _EXTENDED_RESPONSE)
     _optional(wire, controls, (_CONTROLS,))
     if number == b"\0":  # the notice of disconnection, RFC 4511 4.4.1
-        wire.turned_away("says that it disconnects")
+        wire.turned_away("sent a notice of disconnection")
     if number != _MESSAGE_ID:
-        wire.garbled("answered a request that was not made")
+        wire.garbled("answered another request")
     _expect_success(wire, response)
 
 
@@ -49,7 +49,7 @@ def _message(wire: Wire) -> Steps[bytes]:
     """Read the contents of one LDAPMessage."""
     head = yield from wire.take(2)
     if head[0] != _SEQUENCE:
-        wire.garbled(f"sent no LDAP message: {quote(head)}")
+        wire.garbled(f"sent something else than an LDAP message: {quote(head)}")
     octets = _octets_of_length(wire, head[1])
     length = int.from_bytes((yield from wire.take(octets)), "big") if octets else head[1]
     if length > _MESSAGE_LIMIT:
@@ -58,7 +58,7 @@ def _message(wire: Wire) -> Steps[bytes]:
 
 
 def _expect_success(wire: Wire, response: bytes) -> None:
-    """Read an ExtendedResponse to its end; anything but success ends the dialogue."""
+    """Read an ExtendedResponse to its end. Any result but success ends the dialogue."""
     code, rest = _element(wire, response, _ENUMERATED)
     _, rest = _element(wire, rest, _OCTET_STRING)  # matchedDN
     diagnostic, rest = _element(wire, rest, _OCTET_STRING)
@@ -71,7 +71,7 @@ def _expect_success(wire: Wire, response: bytes) -> None:
 
 
 def _optional(wire: Wire, data: bytes, tags: tuple[int, ...]) -> dict[int, bytes]:
-    """Read elements that may be missing, in this order, until the data ends."""
+    """Read optional elements, in this order, until the data ends."""
     found: dict[int, bytes] = {}
     for tag in tags:
         if data[:1] == bytes((tag,)):
@@ -82,7 +82,7 @@ def _optional(wire: Wire, data: bytes, tags: tuple[int, ...]) -> dict[int, bytes
 
 
 def _element(wire: Wire, data: bytes, tag: int) -> tuple[bytes, bytes]:
-    """Cut the element with this tag off the data: its contents, and the rest."""
+    """Read the element with this tag. Return its contents, and the rest of the data."""
     if len(data) < 2 or data[0] != tag:
         wire.garbled(f"sent an LDAP message without its part {tag:#x}")
     start = 2 + _octets_of_length(wire, data[1])
@@ -93,10 +93,10 @@ def _element(wire: Wire, data: bytes, tag: int) -> tuple[bytes, bytes]:
 
 
 def _octets_of_length(wire: Wire, first: int) -> int:
-    """How many octets of length follow its first one (X.690 8.1.3); 0 where that is all."""
+    """Return how many octets of length follow the first one (X.690 8.1.3)."""
     if first < 0x80:
         return 0
-    if not 0x81 <= first <= 0x84:  # 0x80 is the indefinite form; more than four hold no message
+    if not 0x81 <= first <= 0x84:  # 0x80 is the indefinite form; more than four fit no message
         wire.garbled("sent an LDAP message with a length that LDAP does not allow")
     return first - 0x80
 

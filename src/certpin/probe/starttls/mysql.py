@@ -1,7 +1,7 @@
 """MySQL and MariaDB: the SSLRequest packet (MySQL Internals, "Connection Phase").
 
-The server speaks first, with its handshake packet, version 10. A client that wants TLS answers with
-the fixed head of its own handshake, and begins TLS at once: there is no go-ahead.
+The server sends its handshake packet, version 10, first. A client that wants TLS answers with
+the fixed head of the client's handshake, and begins TLS at once: there is no go-ahead.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 _HANDSHAKE_V10 = 10
 _ERROR_PACKET = 0xFF
-# A handshake takes about 100 bytes; the server's version and its plugin's name are all that varies.
+# A handshake takes about 100 bytes; only the server's version and the plugin's name vary.
 _PACKET_LIMIT = 4_096
 
 # Capability flags, low half.
 _PROTOCOL_41 = 0x0200
 _SSL = 0x0800
 _SECURE_CONNECTION = 0x8000
-_MAX_PACKET = 1 << 24  # bytes, what the client would accept later
+_MAX_PACKET = 1 << 24  # bytes that the client would accept later
 _UTF8MB4 = 45
 
 # Packet head (length 32, sequence 1), then flags, largest packet, character set and 23 zero bytes.
@@ -48,12 +48,12 @@ def _first_packet(wire: Wire) -> Steps[bytes]:
     head = yield from wire.take(4)
     length = int.from_bytes(head[:3], "little")
     if head[3] != 0 or not 0 < length <= _PACKET_LIMIT:
-        wire.garbled(f"sent no MySQL handshake: {quote(head)}")
+        wire.garbled(f"sent something else than a MySQL handshake: {quote(head)}")
     return (yield from wire.take(length))
 
 
 def _capabilities(wire: Wire, packet: bytes) -> int:
-    """The low half of the server's flags: behind its version (ends in NUL), thread, salt and 0."""
+    """Return the low half of the server's flags: after version (and NUL), thread, salt and 0."""
     end_of_version = packet.find(b"\0", 1)
     flags = end_of_version + 1 + 4 + 8 + 1
     if end_of_version < 0 or len(packet) < flags + 2 or packet[flags - 1] != 0:

@@ -16,7 +16,7 @@ def _script(wire: Wire) -> Steps[None]:
     greeting = yield from _status(wire)
     if not greeting.startswith(b"+OK"):
         wire.turned_away(f"declined the connection: {quote(greeting)}")
-    # No CAPA first: not every server has it, and the answer to STLS is what counts.
+    # No CAPA first: not every server has it, and only the answer to STLS counts.
     wire.send(b"STLS\r\n")
     answer = yield from _status(wire)
     if not answer.startswith(b"+OK"):

@@ -1,7 +1,7 @@
 """PostgreSQL: the SSLRequest message (PostgreSQL documentation, "Message Flow", SSL encryption).
 
 Since PostgreSQL 17 a client can also begin with TLS on the same port, with the ALPN name
-``postgresql`` (libpq: ``sslnegotiation=direct``). That is plain TLS, and not this dialogue.
+``postgresql`` (libpq: ``sslnegotiation=direct``). That is plain TLS, without this dialogue.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _script(wire: Wire) -> Steps[None]:
     wire.send(_SSL_REQUEST)
     answer = yield from wire.take(1)
     if answer == b"N":
-        wire.refused("has TLS switched off (ssl = off)")
+        wire.refused("has TLS disabled (ssl = off)")
     if answer == b"E":
         # The text that follows is not shown: it may come from an attacker (CVE-2024-10977).
         wire.refused("answered with an error instead of S or N")

@@ -10,7 +10,7 @@ from certpin.probe.starttls.dialogue import LINE_LIMIT, quote
 if TYPE_CHECKING:
     from certpin.probe.starttls.dialogue import Steps, Wire
 
-# A code, then nothing, or a separator and text: "-" where more lines follow, else a space.
+# A code, then nothing, or a separator and text: "-" if more lines follow, else a space.
 _REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from certpin.probe.starttls.dialogue import Steps, Wire
 
 _REPLY_LIMIT = 512  # octets with code and CRLF, RFC 5321 4.5.3.1.5
-# A client without a name of its own gives an address literal (RFC 5321 4.1.4); smtplib does so too.
+# A client without a host name sends an address literal (RFC 5321 4.1.4), as smtplib does.
 _EHLO = b"EHLO [127.0.0.1]\r\n"
 
 

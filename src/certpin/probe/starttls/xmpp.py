@@ -2,8 +2,8 @@
 
 The stream is read tag by tag, without an XML parser: no document type, no entity and no processing
 instruction is ever expanded or followed (RFC 6120 11.1 forbids them), memory stays within the bound
-of the dialogue, and it is certain at which byte the go-ahead ends. A namespace counts only where
-the tag itself declares it, as every server does for these tags.
+of the dialogue, and it is certain at which byte the go-ahead ends. A namespace counts only if the
+tag itself declares it, as every server does for these tags.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TAG = re.compile(rb"<(/?)(?:[\w.-]+:)?([\w.-]+)((?:" + _ATTRIBUTE + rb")*)\s*(/
 
 
 class _Tag(NamedTuple):
-    """One tag, with the text that stood before it."""
+    """One tag, with the text before it."""
 
     text: bytes
     name: bytes  # without its prefix
@@ -38,13 +38,13 @@ class _Tag(NamedTuple):
     empty: bool  # <name/>
 
     def is_tls(self, name: bytes) -> bool:
-        """Whether this opens the element ``name`` of the STARTTLS namespace."""
+        """Return True if this opens the element ``name`` of the STARTTLS namespace."""
         declared = [v for k, v in self.attributes.items() if k.split(b":")[0] == b"xmlns"]
         return not self.closes and self.name == name and _NAMESPACE in declared
 
 
 def _script(wire: Wire) -> Steps[None]:
-    to = html.escape(wire.host)  # quotes too, so that no host can write tags
+    to = html.escape(wire.host)  # quotes too, so that a host name can't insert tags
     wire.send(_OPEN.format(to).encode("ascii", "xmlcharrefreplace"))
     yield from _read_stream_head(wire)
     if not (yield from _read_features(wire)):
@@ -54,19 +54,19 @@ def _script(wire: Wire) -> Steps[None]:
 
 
 def _read_stream_head(wire: Wire) -> Steps[None]:
-    """Read ``<stream:stream …>``, and the XML declaration that may stand before it."""
+    """Read ``<stream:stream …>``, and the XML declaration that may come before it."""
     token = yield from _token(wire)
     if token.startswith(b"<?xml "):
         token = yield from _token(wire)
     tag = _parse(wire, token)
     if tag.name != b"stream" or tag.closes or tag.empty or tag.text.strip():
-        wire.garbled(f"sent no XMPP stream: {quote(token)}")
+        wire.garbled(f"sent something else than an XMPP stream: {quote(token)}")
     if tag.attributes.get(b"version") != b"1.0":
         wire.refused("speaks XMPP before version 1.0, which has no STARTTLS")
 
 
 def _read_features(wire: Wire) -> Steps[bool]:
-    """Read ``<stream:features>`` to its end; whether STARTTLS was among them."""
+    """Read ``<stream:features>`` to its end. Return True if STARTTLS is among them."""
     tag = yield from _child(wire, b"features")
     offered = False
     while not (tag.name == b"features" and (tag.closes or tag.empty)):
@@ -101,7 +101,7 @@ def _child(wire: Wire, name: bytes) -> Steps[_Tag]:
 
 
 def _token(wire: Wire) -> Steps[bytes]:
-    """Read text and the tag behind it, up to the first ``>`` outside of quotes."""
+    """Read text and the tag after it, up to the first ``>`` outside of quotes."""
     token = bytearray()
     quoted = inside = False
     mark = 0
@@ -109,7 +109,7 @@ def _token(wire: Wire) -> Steps[bytes]:
         byte = (yield from wire.take(1))[0]
         token.append(byte)
         if token.endswith(b"<!"):
-            wire.garbled("sent a document type, a comment or CDATA, none of which has a place here")
+            wire.garbled("sent a document type, a comment or CDATA, which are not allowed here")
         inside = inside or byte == ord("<")
         if inside and byte in b"'\"" and (not quoted or byte == mark):
             quoted, mark = not quoted, byte
@@ -117,11 +117,11 @@ def _token(wire: Wire) -> Steps[bytes]:
 
 
 def _parse(wire: Wire, token: bytes) -> _Tag:
-    """Take a token apart."""
+    """Parse a token: text, and a tag."""
     start = token.index(b"<")
     match = _TAG.fullmatch(token, start)
     if match is None:
-        wire.garbled(f"sent what XMPP does not allow: {quote(token)}")
+        wire.garbled(f"sent a tag that XMPP does not allow: {quote(token)}")
     attributes = {name: value[1:-1] for name, value in re.findall(_ATTRIBUTE, match[3])}
     closes, empty = bool(match[1]), bool(match[6])
     if closes and (empty or attributes):

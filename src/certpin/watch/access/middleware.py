@@ -29,6 +29,7 @@ from certpin.watch.access.headers import secure
 from certpin.watch.access.origin import Origin, host_of, origin_of
 from certpin.watch.access.refusal import problem
 from certpin.watch.access.require import JUDGED, refuse_undeclared
+from certpin.watch.access.roles import WORKER_PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,7 +101,7 @@ class AccessMiddleware:
             return _other_host(), receive
         visitor = answer.greet(request, found)
         scope["state"]["visitor"] = visitor
-        if scope["method"] in csrf.SAFE:
+        if scope["method"] in csrf.SAFE or scope["path"] in WORKER_PATHS:
             return None, receive
         if scope["method"] not in forms.METHODS:
             return problem(request, 405, "Not here", "No page has this method."), receive

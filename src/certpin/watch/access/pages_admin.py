@@ -14,7 +14,7 @@ from certpin.watch.access import accounts, tokens
 from certpin.watch.access.audit import PAGE, audit, page
 from certpin.watch.access.moments import moment
 from certpin.watch.access.require import require
-from certpin.watch.access.roles import ADMIN, SCOPES
+from certpin.watch.access.roles import ADMIN, SCOPES, worker_scope
 from certpin.watch.web.pages.render import render
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class _Pages:
         form = await request.form()
         name, days = str(form.get("name", "")).strip(), str(form.get("days", "")).strip()
         scopes = [str(each) for each in form.getlist("scope")]
+        if location := str(form.get("location", "")).strip():
+            scopes.append(worker_scope(location))
         return await to_thread.run_sync(self._make, request, name, scopes, days)
 
     async def revoke_token(self, request: Request) -> Response:

@@ -15,8 +15,17 @@ METRICS = "metrics"
 SILENCE = "silence"
 ADMIN = "admin"
 
+# A worker takes the jobs of its location and posts their results. Its token has one scope,
+# `worker:LOCATION`, and no role includes it.
+WORKER = "worker"
+
 SCOPES = (READ, METRICS, SILENCE, ADMIN)
-REQUIREMENTS = (ANYONE, SIGNED_IN, *SCOPES)
+REQUIREMENTS = (ANYONE, SIGNED_IN, *SCOPES, WORKER)
+
+# Their routes admit workers only, whose requests no browser sends, and read bodies within bounds of
+# their own: `middleware` leaves both to them.
+WORKER_JOBS, WORKER_RESULTS = "/api/v1/worker/jobs", "/api/v1/worker/results"
+WORKER_PATHS = frozenset({WORKER_JOBS, WORKER_RESULTS})
 
 # From the least to the most: a person with several roles has the last of them.
 ROLES: dict[str, frozenset[str]] = {
@@ -29,6 +38,22 @@ ROLES: dict[str, frozenset[str]] = {
 def scopes_of(role: str) -> frozenset[str]:
     """What a role may do; a role that nobody knows may do nothing."""
     return ROLES.get(role, frozenset())
+
+
+def worker_scope(location: str) -> str:
+    """Return the one scope of a token for the workers of a location."""
+    return f"{WORKER}:{location}"
+
+
+def location_of(scopes: frozenset[str]) -> str:
+    """Return the location whose jobs these scopes admit to; empty if they are not a worker's.
+
+    Scopes of other kinds beside it admit to no job: a worker's token can do nothing else.
+    """
+    if len(scopes) != 1:
+        return ""
+    kind, _, location = next(iter(scopes)).partition(":")
+    return location if kind == WORKER else ""
 
 
 def highest(roles: Iterable[str]) -> str | None:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from certpin.errors import InputError
+from certpin.errors import ConfigError, InputError
 from certpin.watch.access import passwords
-from certpin.watch.access.roles import SCOPES
+from certpin.watch.access.roles import SCOPES, location_of
+from certpin.watch.monitor.settings import check_vantage
 from certpin.watch.store.tables.access import TOKENS
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ class Token:
     until: int | None
     used_at: int | None
     revoked_at: int | None
+
+    @property
+    def location(self) -> str:
+        """The location that it is for, if it is a worker's; else empty."""
+        return location_of(self.scopes)
 
     def is_valid(self, now: datetime) -> bool:
         """Whether it was neither revoked nor past its end."""
@@ -75,7 +81,7 @@ def make(
         "id": token_id,
         "name": name,
         "secret": passwords.TOKENS.hash(secret),
-        "scopes": " ".join(scope for scope in SCOPES if scope in scopes),
+        "scopes": " ".join(sorted(scopes)),
         "made_by": by,
         "made_at": int(now.timestamp()),
         "until": None if until is None else int(until.timestamp()),
@@ -130,7 +136,12 @@ def _refuse(name: str, scopes: Collection[str]) -> None:
         raise InputError(
             "a token needs a name that can be read", fix=f"{_LONGEST_NAME} characters at most"
         )
-    if not scopes or set(scopes) - set(SCOPES):
+    if location := location_of(frozenset(scopes)):
+        try:
+            check_vantage(location, "")
+        except ConfigError as exc:
+            raise InputError(exc.problem, fix=exc.fix) from exc
+    elif not scopes or set(scopes) - set(SCOPES):
         raise InputError("a token needs scopes that exist", fix=f"take of {', '.join(SCOPES)}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from certpin.watch.access.roles import ANYONE, ROLES, SIGNED_IN
+from certpin.watch.access.roles import ANYONE, ROLES, SIGNED_IN, WORKER, location_of
 
 # local: the only user of a watch on the loopback that has no accounts.
 Kind = Literal["nobody", "local", "account", "openid", "token"]
@@ -41,10 +41,17 @@ class Visitor:
         """The role that may do just this, or an empty string: tokens have scopes of their own."""
         return next((role for role, may in ROLES.items() if may == self.scopes), "")
 
+    @property
+    def location(self) -> str:
+        """The location that a worker's token is for; empty for every other visitor."""
+        return location_of(self.scopes)
+
     def may(self, requirement: str) -> bool:
         """Whether they meet what a route asks for. What nobody knows is met by nobody."""
         if requirement == ANYONE:
             return True
         if requirement == SIGNED_IN:
             return self.signed_in
+        if requirement == WORKER:
+            return bool(self.location)
         return requirement in self.scopes

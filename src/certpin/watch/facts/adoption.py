@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlalchemy import ColumnElement, func, select
 
-from certpin.rotation import Told
+from certpin.rotation import ReportedUsage
 from certpin.rotation.measured import CYCLE
 from certpin.watch.facts.base import DAY, moment, seconds, whole_days
 from certpin.watch.store.tables.reports import PRESENCES
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from certpin.rotation import Field, Timing
+    from certpin.rotation import DeployedVersions, Timing
     from certpin.watch.watched import WatchedSet
 
 MOST_DAYS = 400
@@ -84,10 +84,10 @@ class AppCount(msgspec.Struct, frozen=True):
 
 def told(
     connection: Connection, pin_set: str, now: datetime, versions: Iterable[int], days: int = 90
-) -> tuple[Told, ...]:
+) -> tuple[ReportedUsage, ...]:
     """What the planner asks for: these versions alone, day by day."""
     rows = _rows(connection, pin_set, _first(now, days), PRESENCES.c.version.in_(list(versions)))
-    return tuple(Told(moment(day), version, number) for day, version, number in rows)
+    return tuple(ReportedUsage(moment(day), version, number) for day, version, number in rows)
 
 
 def adoption(
@@ -152,14 +152,18 @@ def _all(connection: Connection, pin_set: str, since: int) -> dict[int, int]:
 
 
 def _held(
-    field: Field, timing: Timing, number: int, counts: tuple[DayCount, ...], now: datetime
+    field: DeployedVersions,
+    timing: Timing,
+    number: int,
+    counts: tuple[DayCount, ...],
+    now: datetime,
 ) -> Held:
     versions = [each for each in field.versions if each.number == number]
     mine = [each for each in counts if each.version == number]
     last_day = max((each.day for each in mine), default=None)
     newest = max((each.day for each in counts), default=None)
     lately = now - timedelta(days=CYCLE + 1)
-    ends = [field.dies(each, timing) for each in versions]
+    ends = [field.end_of_life(each, timing) for each in versions]
     return Held(
         number,
         known=bool(versions),

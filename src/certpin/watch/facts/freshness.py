@@ -6,8 +6,9 @@ from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
+from certpin.watch.access.roles import WORKER, location_of
 from certpin.watch.facts.base import moment, moment_or_none
 from certpin.watch.facts.hosts import names
 from certpin.watch.facts.limits import USUAL, Limits
@@ -17,7 +18,8 @@ from certpin.watch.facts.sweeps import Sweep, sweeps
 from certpin.watch.facts.window import Window, window
 from certpin.watch.store.durability import weaknesses
 from certpin.watch.store.leap import believed
-from certpin.watch.store.tables.leases import LEASES
+from certpin.watch.store.tables.access import TOKENS
+from certpin.watch.store.tables.leases import LEASES, PROBES
 from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_IDENTITIES
 from certpin.watch.store.tables.sightings import LATEST, SIGHTINGS, VANTAGES
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _MOST_VANTAGES = 100
 _MOST_LEASES = 100
+_MOST_WORKERS = 500
 _MOST_NAMED = 100  # hosts without a sighting that are named
 
 
@@ -42,6 +45,18 @@ class VantageFreshness(msgspec.Struct, frozen=True):
     stale: bool
     last_at: datetime | None = None
     asked_at: datetime | None = None
+
+
+class WorkerContact(msgspec.Struct, frozen=True):
+    """A token of a worker that is valid: its name and ID, its location, and its last use.
+
+    ``last_at`` is right to a minute, and none if the token was never used.
+    """
+
+    name: str
+    token: str
+    vantage: str
+    last_at: datetime | None = None
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -62,8 +77,9 @@ class Freshness(msgspec.Struct, frozen=True):
     ``problems`` are pin files and journals that cannot be read: their last good content counts.
     ``unwritable`` is the word for why the store takes nothing from this process now, empty where it
     does; ``weaknesses`` are settings of the database that may lose what was answered;
-    ``held_until`` is until when nothing is deleted, because the clock leapt; ``sweeps`` is how
-    retention of each kind ended last, and ``window`` for how long repeated reports are recognised.
+    ``held_until`` is until when nothing is deleted, because the clock leapt. ``workers`` are the
+    tokens of workers, 500 at most. ``sweeps`` is how retention of each kind ended last, and
+    ``window`` for how long repeated reports are recognised.
     """
 
     now: datetime
@@ -80,6 +96,7 @@ class Freshness(msgspec.Struct, frozen=True):
     unwritable: str = ""
     weaknesses: tuple[str, ...] = ()
     held_until: datetime | None = None
+    workers: tuple[WorkerContact, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
     window: Window | None = None
 
@@ -121,6 +138,7 @@ def freshness(
         unwritable,
         weaknesses(connection),
         moment_or_none(belief.held_until) if belief else None,
+        workers(connection, now),
         sweeps(connection, now),
         window(connection, now, limits),
     )
@@ -157,8 +175,34 @@ def _vantages(
     return tuple(found)
 
 
+def workers(connection: Connection, now: datetime) -> tuple[WorkerContact, ...]:
+    """The tokens of workers that are neither revoked nor expired."""
+    columns = TOKENS.c
+    statement = (
+        select(columns.id, columns.name, columns.scopes, columns.used_at)
+        .where(
+            columns.scopes.startswith(f"{WORKER}:", autoescape=True),
+            columns.revoked_at.is_(None),
+            or_(columns.until.is_(None), columns.until > int(now.timestamp())),
+        )
+        .order_by(columns.scopes, columns.name, columns.id)
+        .limit(_MOST_WORKERS)
+    )
+    return tuple(
+        WorkerContact(
+            row.name,
+            row.id,
+            location_of(frozenset(row.scopes.split())),
+            moment_or_none(row.used_at),
+        )
+        for row in connection.execute(statement)
+    )
+
+
 def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:
-    rows = connection.execute(select(LEASES).order_by(LEASES.c.name).limit(_MOST_LEASES))
+    others = ~LEASES.c.name.startswith(PROBES, autoescape=True)
+    chosen = select(LEASES).where(others).order_by(LEASES.c.name).limit(_MOST_LEASES)
+    rows = connection.execute(chosen)
     return tuple(
         Lease(row.name, row.holder, moment(row.until), moment(row.until) > now) for row in rows
     )

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
     from sqlalchemy import Connection
 
-    from certpin.watch.facts.freshness import Freshness
     from certpin.watch.facts.hosts import Host
     from certpin.watch.facts.limits import Limits
     from certpin.watch.watched import Glance
@@ -193,14 +192,27 @@ def _of_watch(view: View) -> Iterator[Metric]:
         since.add_metric([], known.queue.since.timestamp())
     used = _gauge("certpin_room_used", "What is used of a bound of what reports bring.", ["what"])
     most = _gauge("certpin_room_most", "How much there is of it.", ["what"])
-    for each in known.room:
-        used.add_metric([each.name], each.used)
-        most.add_metric([each.name], each.most)
-    yield from (wrong, heard, files, unseen, report, waiting, since, used, most)
+    for part in known.room:
+        used.add_metric([part.name], part.used)
+        most.add_metric([part.name], part.most)
+    yield from (wrong, heard, _contacts(known), files, unseen, report, waiting, since, used, most)
     yield from _of_retention(known)
 
 
-def _of_retention(known: Freshness) -> Iterator[Metric]:
+def _contacts(known: freshness.Freshness) -> Metric:
+    """The names of tokens are the operator's: no worker chooses one."""
+    contact = _gauge(
+        "certpin_worker_last_contact_timestamp_seconds",
+        "When a worker with this token last asked for jobs or posted results, to a minute.",
+        ["worker", "token", "vantage"],
+    )
+    for each in known.workers:
+        if each.last_at:
+            contact.add_metric([each.name, each.token, each.vantage], each.last_at.timestamp())
+    return contact
+
+
+def _of_retention(known: freshness.Freshness) -> Iterator[Metric]:
     done = _gauge(
         "certpin_retention_last_timestamp_seconds",
         "When everything past its time was last deleted.",

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from certpin.probe import Endpoint
-from certpin.watch.monitor.wire import MOST_BYTES, Certificates, Job, Result, Seen
+from certpin.watch.monitor.wire import MOST_BYTES, Certificates, Job, Result, Seen, encoded_size
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from certpin.probe import Observation
-    from certpin.probe.scan import Sighting
+    from certpin.probe.scan import ScanResult
     from certpin.watch.monitor.wire import Outcome
 
 _LONGEST = 400  # characters of a problem: a server may have written them
@@ -65,7 +65,7 @@ class Answer:
             )
         )
 
-    def sighted(self, edge: str, seen: Sighting) -> None:
+    def sighted(self, edge: str, seen: ScanResult) -> None:
         """As above, from a scan. Who fails after it sent a chain says nothing of trust."""
         outcome: Outcome = (
             "unreachable" if seen.error else "verified" if seen.verified else "unverified"
@@ -87,7 +87,7 @@ class Answer:
     def result(self, at: float) -> Result:
         """All of it. Chains that no message could carry are left out, and that is said."""
         job, seen, certificates = self.job, self.seen, tuple(self.certificates)
-        size = sum(map(len, certificates))
+        size = encoded_size(certificates)
         if len(certificates) > _MOST_CERTIFICATES or size > MOST_BYTES - _ROOM:
             words = "its certificates are more than a result can hold"
             seen = [Seen(each.address, "unreachable", each.edge, problem=words) for each in seen]
@@ -116,7 +116,7 @@ class Asking:
         """Whom to dial."""
         return list(self._waiting)
 
-    def take(self, sighting: Sighting) -> Iterator[Answer]:
+    def take(self, sighting: ScanResult) -> Iterator[Answer]:
         """The answers that are whole with this sighting."""
         for answer, edge in self._waiting.pop(sighting.endpoint):
             answer.sighted(edge, sighting)

@@ -103,7 +103,7 @@ class Case:
         return Situation(
             pins=self.charge.pins,
             pattern=pattern,
-            field=watched.field,
+            deployed=watched.field,
             sightings=tuple(Sighting(each.where, each.verified, each.served) for each in chosen),
             timing=watched.timing,
             now=self.now,

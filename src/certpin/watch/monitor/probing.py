@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from certpin.errors import InputError, ProbeError
 from certpin.pins import TrustAnchors
-from certpin.probe import observe
-from certpin.probe.contexts import Contexts
-from certpin.probe.scan import Limits, scan
-from certpin.probe.words import describe
+from certpin.probe import ContextCache, describe_error, observe
+from certpin.probe.scan import ScanLimits, scan
 from certpin.watch.monitor.answers import Answer, Asking, endpoint_of
 from certpin.watch.monitor.crew import Crew
 
@@ -63,13 +61,13 @@ class Prober:
         self._window = window
         self._clock = clock
         self._halted = halted
-        self._contexts = Contexts()
+        self._contexts = ContextCache()
         self._made = time.monotonic()
 
     def ask(self, jobs: Sequence[Job]) -> Iterator[Result]:
         """One result for each job, as they come. Never raises what a server or a job causes."""
         if time.monotonic() - self._made > _ROOTS_HOLD:
-            self._contexts, self._made = Contexts(), time.monotonic()
+            self._contexts, self._made = ContextCache(), time.monotonic()
         groups: dict[tuple[TrustAnchors | None, float], list[Job]] = defaultdict(list)
         with Crew() as crew:
             observed = [crew.submit(partial(self._observe, job)) for job in jobs if job.starttls]
@@ -77,13 +75,13 @@ class Prober:
                 if not job.starttls:
                     groups[_trust(job), job.timeout].append(job)
             for (_, timeout), group in groups.items():
-                limits = Limits(window=self._window, timeout=timeout)
+                limits = ScanLimits(window=self._window, timeout=timeout)
                 for answer in self._scanned(group, limits, crew):
                     yield answer.result(self._clock())
             for answer in self._done(observed):
                 yield answer.result(self._clock())
 
-    def _scanned(self, jobs: list[Job], limits: Limits, crew: Crew) -> Iterator[Answer]:
+    def _scanned(self, jobs: list[Job], limits: ScanLimits, crew: Crew) -> Iterator[Answer]:
         context = self._context(jobs[0])
         if isinstance(context, str):
             yield from (_failed(job, context) for job in jobs)
@@ -112,7 +110,7 @@ class Prober:
         for edge in edges:
             begun = time.monotonic()
             try:
-                seen = observe(endpoint_of(job, edge), context, patience=job.timeout)
+                seen = observe(endpoint_of(job, edge), context, timeout=job.timeout)
             except ProbeError as exc:
                 answer.fail(exc.problem, edge, edge, time.monotonic() - begun)
             else:
@@ -122,9 +120,9 @@ class Prober:
     def _context(self, job: Job) -> ssl.SSLContext | str:
         """The context for a job, or why there is none."""
         try:
-            return self._contexts.of(_trust(job))
+            return self._contexts.get(_trust(job))
         except (InputError, OSError) as exc:  # ssl.SSLError is an OSError
-            return f"its trust anchors cannot be used: {describe(exc)}"
+            return f"its trust anchors cannot be used: {describe_error(exc)}"
 
     def _done(self, futures: Iterable[Future[Found]]) -> Iterator[Found]:
         """What calls brought, as they end."""
@@ -150,7 +148,7 @@ def _edges(job: Job) -> Edges:
     try:
         return sorted(_addresses(*(job.connect or (job.host, job.port))))[:_MOST_ADDRESSES]
     except (OSError, UnicodeError) as exc:
-        return f"no address: {describe(exc)}"
+        return f"no address: {describe_error(exc)}"
 
 
 def _addresses(host: str, port: int) -> set[str]:

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -45,14 +45,6 @@ class LostLeaseError(Exception):
     """Another process asks by now."""
 
 
-@dataclass(frozen=True)
-class Round:
-    """What a round did. ``elsewhere`` are jobs for other vantages."""
-
-    asked: int = 0
-    elsewhere: tuple[Job, ...] = ()
-
-
 class Rounds:
     """For one thread. ``halt`` ends a round soon; what is stored by then is stored."""
 
@@ -66,8 +58,11 @@ class Rounds:
         self._lease_for = max(_LEAST_LEASE, int(6 * self._settings.timeout.total_seconds()))
         self._lease: Lease | None = None
 
-    def go(self) -> Round:
-        """One round, if it is this process's turn. Raises ``StoreError``."""
+    def go(self) -> int:
+        """Probe from this service's own location, if it is this process's turn.
+
+        Returns how many results it stored. Raises ``StoreError``.
+        """
         watch, settings = self._watch, self._settings
         found = charges(watch.watched.glance().sets, settings, watch.clock())
         targets = targets_of(found)
@@ -75,11 +70,17 @@ class Rounds:
         with watch.store.write() as connection:
             self._lease = leases.take(connection, LEASE, self._holder, self._now(), self._lease_for)
             if self._lease is None:
-                return Round()
+                return 0
             gap = int(settings.silent_after * settings.interval.total_seconds())
             asking(connection, vantages, watch.clock(), gap)
         with watch.store.read() as connection:
-            planned = list(due(targets, known(connection), settings, self._now()))
+            own = [
+                replace(each, vantages=(settings.vantage,))
+                for each in targets
+                if settings.vantage in each.vantages
+            ]
+            seen = known(connection, settings.vantage)
+            planned = list(due(own, seen, settings, self._now()))
         return self._round(planned)
 
     def let_go(self) -> None:
@@ -89,15 +90,12 @@ class Rounds:
             with self._watch.store.write() as connection:
                 leases.release(connection, lease)
 
-    def _round(self, planned: list[Due]) -> Round:
-        jobs = [job_of(each, self._settings) for each in planned]
-        mine = [job for job in jobs if job.vantage == self._settings.vantage]
-        elsewhere = tuple(job for job in jobs if job.vantage != self._settings.vantage)
+    def _round(self, planned: list[Due]) -> int:
         try:
-            return Round(self._ask(mine), elsewhere)
+            return self._ask([job_of(each, self._settings) for each in planned])
         except LostLeaseError:
             log.warning("another process asks the hosts by now: what was seen here is dropped")
-            return Round()
+            return 0
 
     def _ask(self, jobs: list[Job]) -> int:
         if not jobs:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from certpin.errors import ConfigError, HostError, InputError
 from certpin.pins import normalise
-from certpin.probe import PROTOCOLS, split_address
-from certpin.probe.endpoint import default_port
+from certpin.probe import PROTOCOLS, default_port, split_address
 from certpin.rotation import parse_duration
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ KNOWN: tuple[str, ...] = (
     *_NUMBERS,
 )
 _KNOWN_OF_HOST = ("connect", "every_address", "name", "port", "starttls", "vantages")
-# A vantage is a token of a subject of NATS too.
+# A vantage is part of the scope of a token, and a label of metrics.
 _VANTAGE = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 
 

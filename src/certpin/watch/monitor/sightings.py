@@ -184,8 +184,8 @@ def _latest(connection: Connection, results: list[Result]) -> dict[Key, dict[str
     return found
 
 
-def known(connection: Connection) -> dict[Key, Known]:
-    """What is known of each target that was ever asked, for the schedule.
+def known(connection: Connection, vantage: str) -> dict[Key, Known]:
+    """Return the last probe of each target that was ever asked from a vantage, for the schedule.
 
     Of a name with several addresses, the one that has to be asked again soonest counts.
     """
@@ -194,7 +194,7 @@ def known(connection: Connection) -> dict[Key, Known]:
     more = (table.slot, table.last_at, table.count, table.changes, table.outcome)
     found: dict[Key, Known] = {}
     for *key, slot, at, count, changes, outcome in connection.execute(
-        select(*columns, *more).where(LATEST)
+        select(*columns, *more).where(LATEST, table.vantage == vantage)
     ):
         new = Known(slot, at, count, changes, unreachable=outcome == "unreachable")
         target: Any = tuple(key)

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from certpin.pins import HostServer
 from certpin.pins.hosts import is_address
-from certpin.probe import Endpoint, join_address
-from certpin.probe.endpoint import default_port, endpoint_at, served_at
+from certpin.probe import Endpoint, default_port, endpoint_at, join_address, served_at
 from certpin.watch.monitor.settings import HostSettings
 
 if TYPE_CHECKING:

@@ -1,8 +1,7 @@
-"""Jobs and results as they go to a worker and come back: MessagePack, read strictly.
+"""Jobs and results as they pass between the service and its workers: JSON, read strictly.
 
-What is read here may have been written by anybody who reaches the message broker. A job makes a
-worker dial, so it names hosts that are hosts; a result makes people act, so it says nothing that
-no probe could have seen.
+Neither end trusts the other. A job makes a worker dial, so it names hosts that are hosts; a result
+makes people act, so it says nothing that no probe could have seen. Certificates are base64 of DER.
 """
 
 from __future__ import annotations
@@ -20,11 +19,16 @@ from certpin.watch.monitor.settings import check_vantage
 from certpin.x509 import Chain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-# NATS takes 1 MiB in a message unless it is told otherwise (max_payload).
-MOST_BYTES = 768 * 1024
+MOST_BYTES = 1024 * 1024  # of one job or one result
+MOST_REQUEST = 4 * 1024 * 1024  # of a request with results, or an answer with jobs
+MOST_JOBS = 256  # in one answer, and results in one request
+MOST_HELD = 4096  # jobs that a worker names in one request
 
+_Process = Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+_Identity = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+_Seconds = Annotated[float, Meta(ge=0.1, le=3600)]
 _Host = Annotated[str, Meta(min_length=1, max_length=253)]
 _Port = Annotated[int, Meta(ge=1, le=65535)]
 _Word = Annotated[str, Meta(max_length=400)]
@@ -54,8 +58,8 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
     @property
     def identity(self) -> str:
-        """What tells it from every other job, and is the same for the same probe."""
-        return _identity(self.host, self.port, self.way, self.vantage, self.slot)
+        """What tells its target and location from every other: a worker has one job of each."""
+        return _identity(self.host, self.port, self.way, self.vantage)
 
 
 class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,47 +94,124 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def identity(self) -> str:
         """That of its job."""
-        return _identity(self.host, self.port, self.way, self.vantage, self.slot)
+        return _identity(self.host, self.port, self.way, self.vantage)
 
     def chain(self, places: tuple[int, ...]) -> tuple[bytes, ...]:
         """The certificates that stand there."""
         return tuple(self.certificates[place] for place in places)
 
 
-encode = msgspec.msgpack.Encoder().encode
-_read_job = msgspec.msgpack.Decoder(Job).decode
-_read_result = msgspec.msgpack.Decoder(Result).decode
+class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a worker asks for: jobs, and that it may keep or return those it was given.
 
-_NO_RESULT = (
-    *(msgspec.MsgspecError, RecursionError, UnicodeError, IndexError),
-    CertificateParseError,
-)
+    ``process`` is a number that the worker makes when it begins: two workers may have one token.
+    ``most`` is how many jobs it takes. ``held`` are identities of jobs that it is working on,
+    ``returned`` of those that it gives back, because it ends.
+    """
+
+    process: _Process
+    most: Annotated[int, Meta(ge=0, le=MOST_JOBS)] = 0
+    held: Annotated[tuple[_Identity, ...], Meta(max_length=MOST_HELD)] = ()
+    returned: Annotated[tuple[_Identity, ...], Meta(max_length=MOST_HELD)] = ()
 
 
-def decode_job(data: bytes) -> Job:
-    """Read a job. Raises ``InputError`` on anything that no service would send."""
+class JobBatch(msgspec.Struct, frozen=True):
+    """Jobs for a worker of ``location``.
+
+    They go to another worker ``lease`` seconds after the worker was last heard. ``wait`` is in how
+    many seconds to ask again. ``note`` is why there can be no jobs; empty as a rule.
+    """
+
+    location: _Word
+    lease: _Seconds
+    wait: _Seconds
+    jobs: Annotated[tuple[Job, ...], Meta(max_length=MOST_JOBS)] = ()
+    note: Annotated[str, Meta(max_length=1000)] = ""
+
+
+class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a worker saw."""
+
+    process: _Process
+    results: Annotated[tuple[Result, ...], Meta(min_length=1, max_length=MOST_JOBS)]
+
+
+# What became of a result. `kept`: it is durable. `repeat`: it was before. `foreign`: it is for
+# another location than the token. `unasked`: this service does not ask that host in this way.
+# `not-held`: the job was not given to this worker, or went to another since. `unfit`: no database
+# takes it. A result is never sent again, whichever it is.
+Fate = Literal["kept", "repeat", "foreign", "unasked", "not-held", "unfit"]
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What became of each result, in the order of the request."""
+
+    fates: tuple[Fate, ...]
+
+
+encode = msgspec.json.Encoder().encode
+_read_request = msgspec.json.Decoder(JobRequest).decode
+_read_batch = msgspec.json.Decoder(JobBatch).decode
+_read_delivery = msgspec.json.Decoder(Delivery).decode
+_read_receipt = msgspec.json.Decoder(Receipt).decode
+
+_MALFORMED = (msgspec.MsgspecError, RecursionError, UnicodeError)
+
+
+def decode_request(data: bytes) -> JobRequest:
+    """Read what a worker asks for. Raises ``InputError``."""
     try:
-        job = _read_job(_bounded(data))
-        hosts = [job.host, *(job.connect[:1] if job.connect else ())]
-        good = all(normalise(host) == host for host in hosts)
-        check_vantage(job.vantage, "vantage")
-    except (msgspec.MsgspecError, RecursionError, UnicodeError, ConfigError) as exc:
-        raise InputError("this is not a job") from exc
+        return _read_request(_bounded(data))
+    except _MALFORMED as exc:
+        raise InputError("this is not a request for jobs") from exc
+
+
+def decode_batch(data: bytes) -> JobBatch:
+    """Read the service's jobs. Raises ``InputError`` on any that no service would send."""
+    try:
+        batch = _read_batch(_bounded(data))
+        check_vantage(batch.location, "location")
+        for job in batch.jobs:
+            _check_job(job)
+    except (*_MALFORMED, ConfigError) as exc:
+        raise InputError("this is not an answer with jobs") from exc
+    if any(job.vantage != batch.location for job in batch.jobs):
+        raise InputError("a job is for another location")
+    return batch
+
+
+def decode_delivery(data: bytes) -> Delivery:
+    """Read a worker's results. Raises ``InputError`` on any that no worker would send."""
+    try:
+        delivery = _read_delivery(_bounded(data))
+        for result in delivery.results:
+            _check_all(result)
+            for seen in result.seen:
+                _check(result, seen)
+    except (*_MALFORMED, IndexError, CertificateParseError) as exc:
+        raise InputError("these are not results") from exc
+    return delivery
+
+
+def decode_receipt(data: bytes) -> Receipt:
+    """Read what the service says of results. Raises ``InputError``."""
+    try:
+        return _read_receipt(_bounded(data))
+    except _MALFORMED as exc:
+        raise InputError("this is not a receipt") from exc
+
+
+def encoded_size(ders: Iterable[bytes]) -> int:
+    """How many bytes certificates take in a message: base64 (RFC 4648), quotes and a comma."""
+    return sum(4 * ((len(der) + 2) // 3) + 3 for der in ders)
+
+
+def _check_job(job: Job) -> None:
+    hosts = [job.host, *(job.connect[:1] if job.connect else ())]
+    good = all(normalise(host) == host for host in hosts)
+    check_vantage(job.vantage, "vantage")
     if not good or (job.starttls and job.starttls not in PROTOCOLS):
         raise InputError("a job names what cannot be asked")
-    return job
-
-
-def decode_result(data: bytes) -> Result:
-    """Read a result. Raises ``InputError`` on anything that no worker would send."""
-    try:
-        result = _read_result(_bounded(data))
-        _check_all(result)
-        for seen in result.seen:
-            _check(result, seen)
-    except _NO_RESULT as exc:
-        raise InputError("this is not a result") from exc
-    return result
 
 
 def _check_all(result: Result) -> None:
@@ -153,8 +234,8 @@ def _check(result: Result, seen: Seen) -> None:
 
 
 def _bounded(data: bytes) -> bytes:
-    if len(data) > MOST_BYTES:
-        raise InputError(f"more than {MOST_BYTES} bytes")
+    if len(data) > MOST_REQUEST:
+        raise InputError(f"more than {MOST_REQUEST} bytes")
     return data
 
 

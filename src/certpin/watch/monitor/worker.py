@@ -1,165 +1,255 @@
-"""A worker: takes the jobs of its vantage, asks, and publishes what it saw.
+"""A worker: takes the jobs of its location from the service, probes, and delivers what it saw.
 
-It has no store and no pin file: a job carries what has to be known. A job is done when its result
-is durable at the broker. A worker that dies before that leaves its jobs to the next one; what two
-saw for one job counts once.
+It has no store and no pin file: a job carries what a probe needs. A job is done when the service
+says so. A worker that dies before leaves its jobs to another, and one that ends returns them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import random
+import secrets
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from nats.js.errors import NotFoundError
-
-from certpin.errors import InputError
+from certpin.errors import ConfigError
 from certpin.watch.metrics.counters import COUNTERS
-from certpin.watch.monitor.link import (
-    JOBS,
-    TROUBLE,
-    in_words,
-    inbox_of,
-    linked,
-    pause,
-    place_of_jobs,
-    publish,
-    result_subject,
-    take,
-    taker,
-)
 from certpin.watch.monitor.probing import Prober
-from certpin.watch.monitor.wire import decode_job, encode
+from certpin.watch.monitor.uplink import ServiceError
+from certpin.watch.monitor.wire import MOST_BYTES, MOST_JOBS, Delivery, JobRequest, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from nats.aio.msg import Msg
-
-    from certpin.watch.monitor.link import Link
-    from certpin.watch.monitor.wire import Job, Result
-    from certpin.watch.secret import Secret
+    from certpin.watch.monitor.uplink import ServiceLink
+    from certpin.watch.monitor.wire import Job, JobBatch, Result
     from certpin.watch.web.health import Condition
 
-log = logging.getLogger("certpin.watch.worker")
+Value = TypeVar("Value")
+
+SERVICE = "service"  # what a worker cannot work without, as `/readyz` names it
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between attempts to reach the service
+_GRACE = 3.0  # seconds that a request may still take once the worker ends
+
+
+class WorkerEvents:
+    """What a worker reports while it works. Each method does nothing here."""
+
+    def connected(self, location: str) -> None:
+        """The service answers, for the first time or again."""
+
+    def probed(self, results: int) -> None:
+        """So many results are delivered."""
+
+    def trouble(self, problem: str, fix: str) -> None:
+        """Something is wrong. Called once for the same problem, until it is over."""
 
 
 async def work(
-    vantage: str,
-    url: Secret,
+    link: ServiceLink,
     stop: asyncio.Event,
     *,
     window: int = 256,
     condition: Condition | None = None,
+    events: WorkerEvents | None = None,
 ) -> None:
-    """Work until ``stop`` is set; jobs that are under way then go to another worker at once.
+    """Work until ``stop`` is set; jobs that are under way are returned then.
 
-    Goes on through every trouble with the broker, and waits for the service to make its streams.
-    ``condition`` is told once there are jobs to be had: what it needs is there then.
+    Goes on while the service is away. ``condition`` says meanwhile whether it was reached.
+    Raises ``ConfigError`` if the token is refused, and if the very first request shows that the
+    address or the certificate is wrong: waiting would not repair that.
     """
-    while not stop.is_set():
-        try:
-            name = f"certpin worker {vantage}"
-            async with linked(url, name, stop, inbox_of(vantage)) as link:
-                await _Worker(vantage, link, stop, window).run(condition)
-        except NotFoundError:
-            log.info(
-                "no watch has handed out jobs yet: its watch.toml has to have nats and vantages"
-            )
-            await pause(stop)
-        except TROUBLE as exc:
-            log.warning("no way to the NATS server: %s", in_words(exc))
-            await pause(stop)
+    worker = _Worker(link, stop, window, events or WorkerEvents())
+    if condition:
+        condition.needs[SERVICE] = lambda: worker.is_connected
+    await worker.run()
+
+
+class Backoff:
+    """Pauses that double, each shortened by chance: a fleet must not come back as one."""
+
+    def __init__(self) -> None:
+        self._next = FIRST_PAUSE
+
+    def pause(self, at_least: float = 0.0) -> float:
+        """Seconds until the next attempt."""
+        seconds, self._next = self._next, min(2 * self._next, LONGEST_PAUSE)
+        return max(jittered(seconds), at_least)
+
+
+def jittered(seconds: float) -> float:
+    """A time between half of this and all of it."""
+    return seconds * (1 - random.random() / 2)  # noqa: S311  # to spread load, no secret
 
 
 class _Worker:
-    """With one connection."""
-
     def __init__(
-        self,
-        vantage: str,
-        link: Link,
-        stop: asyncio.Event,
-        window: int,
+        self, link: ServiceLink, stop: asyncio.Event, window: int, events: WorkerEvents
     ) -> None:
-        self._vantage = vantage
         self._link = link
         self._stop = stop
-        self._window = window
+        self._most = min(window, MOST_JOBS)
+        self._events = events
+        self._process = secrets.token_hex(8)
         self._halt = threading.Event()
         self._prober = Prober(window, halted=self._halt.is_set)
+        self._heard = False  # whether the service ever answered
+        self._told: str | None = ""  # the trouble that was reported; None for none
+        self._held: dict[str, Job] = {}
+        self.is_connected = False
 
-    async def run(self, condition: Condition | None) -> None:
-        jobs = await taker(self._link, JOBS, place_of_jobs(self._vantage))
-        if condition:
-            condition.needs["nats"] = lambda: self._link.client.is_connected
+    async def run(self) -> None:
+        """Ask for jobs and do them, until the end."""
         halting = asyncio.create_task(self._halt_at_stop())
         try:
             while not self._stop.is_set():
-                await self._do(await take(jobs, self._window))
+                request = JobRequest(self._process, self._most)
+                batch = await self._until_answered(lambda request=request: self._link.jobs(request))  # type: ignore[misc]
+                if batch is None:
+                    break
+                self._note(batch)
+                if batch.jobs:
+                    await self._do(batch)
+                else:
+                    await self._sleep(jittered(batch.wait))
         finally:
             halting.cancel()
             self._halt.set()
+            await self._return()
 
-    async def _do(self, messages: list[Msg]) -> None:
-        """Ask what these messages say. What was not done by the end is given back."""
-        if not messages:
-            return
-        waiting: dict[str, tuple[Job, Msg]] = {}
-        for message in messages:
-            job = _read(message, self._vantage)
-            if job is None:
-                await message.term()
-            else:
-                waiting[job.identity] = (job, message)
-        beating = asyncio.create_task(self._beat(waiting))
-        try:
-            await self._ask([job for job, _ in waiting.values()], waiting)
-        finally:
-            beating.cancel()
-            for _, message in waiting.values():
-                with suppress(*TROUBLE):
-                    await message.nak()
-
-    async def _ask(self, jobs: list[Job], waiting: dict[str, tuple[Job, Msg]]) -> None:
-        """Ask in a thread, and publish meanwhile."""
+    async def _do(self, batch: JobBatch) -> None:
+        """Probe in a thread, and deliver meanwhile."""
+        self._held = {job.identity: job for job in batch.jobs}
         seen: asyncio.Queue[Result | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
         def tell(result: Result | None) -> None:
             loop.call_soon_threadsafe(seen.put_nowait, result)
 
-        async with asyncio.TaskGroup() as group:
-            group.create_task(asyncio.to_thread(_ask, self._prober, jobs, tell))
-            while (result := await seen.get()) is not None:
-                group.create_task(self._report(result, waiting))
+        beating = asyncio.create_task(self._beat(batch.lease / 3))
+        probing = asyncio.create_task(asyncio.to_thread(_probe, self._prober, batch.jobs, tell))
+        try:
+            while (first := await seen.get()) is not None:
+                for some in _packed([first, *_waiting(seen)]):
+                    await self._deliver(some)
+        except BaseException:
+            self._halt.set()
+            raise
+        finally:
+            beating.cancel()
+            await probing
 
-    async def _report(self, result: Result, waiting: dict[str, tuple[Job, Msg]]) -> None:
-        subject = result_subject(self._vantage)
-        if await publish(self._link.jetstream, subject, encode(result)):
-            for each in result.seen:
-                COUNTERS.probed(each.outcome, each.took / 1_000_000)
-            _, message = waiting.pop(result.identity)
-            with suppress(*TROUBLE):  # then it comes again, and its result is a repeat
-                await message.ack()
+    async def _deliver(self, results: list[Result]) -> None:
+        delivery = Delivery(self._process, tuple(results))
+        try:
+            receipt = await self._until_answered(lambda: self._link.deliver(delivery), once=True)
+        except ServiceError as exc:
+            self._report(exc)
+            fates: Sequence[str] = ()
+        else:
+            if receipt is None:
+                return
+            fates = receipt.fates
+        kept = [result for result, fate in zip(results, fates, strict=False) if fate == "kept"]
+        for each in (each for result in kept for each in result.seen):
+            COUNTERS.probed(each.outcome, each.took / 1_000_000)
+        if dropped := sorted(set(fates) - {"kept", "repeat"}):
+            self._report(_dropped(dropped))
+        for result in results:
+            self._held.pop(result.identity, None)
+        self._events.probed(len(results))
 
-    async def _beat(self, waiting: dict[str, tuple[Job, Msg]]) -> None:
-        """Say now and then that somebody is at it."""
-        pause = (place_of_jobs(self._vantage).ack_wait or 0) / 3
+    async def _until_answered(
+        self, call: Callable[[], Awaitable[Value]], *, once: bool = False
+    ) -> Value | None:
+        """Try until the service answers; ``None`` if the worker has to end before.
+
+        Raises ``ConfigError``; with ``once``, ``ServiceError`` for a request that the service
+        cannot use: sending it again would not help.
+        """
+        backoff = Backoff()
+        while not self._stop.is_set():
+            try:
+                answer = await self._unless_stopped(call())
+            except ServiceError as exc:
+                if once and exc.kind == "rejected":
+                    raise
+                self._failed(exc)
+                await self._sleep(backoff.pause(exc.retry_after))
+            else:
+                if answer is not None:
+                    self._heard = self.is_connected = True
+                return answer
+        return None
+
+    def _failed(self, exc: ServiceError) -> None:
+        """Report it, or raise if another attempt cannot help."""
+        self.is_connected = False
+        if exc.kind == "refused" or (exc.kind != "away" and not self._heard):
+            raise ConfigError(exc.problem, fix=exc.fix) from exc
+        self._report(exc)
+
+    async def _unless_stopped(self, call: Awaitable[Value]) -> Value | None:
+        """What a request brings; ``None`` where the worker ends and it takes too long."""
+        asking, stopping = asyncio.ensure_future(call), asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                await asyncio.wait({asking}, timeout=_GRACE)
+            return asking.result() if asking.done() else None
+        finally:
+            stopping.cancel()
+            asking.cancel()
+
+    async def _beat(self, pause: float) -> None:
+        """Keep the leases of the jobs that are under way."""
         while True:
             await asyncio.sleep(pause)
-            for _, message in tuple(waiting.values()):
-                with suppress(*TROUBLE):
-                    await message.in_progress()
+            if self._held:
+                with suppress(ServiceError):  # the delivery meets the same, and reports it
+                    await self._link.jobs(JobRequest(self._process, held=tuple(self._held)))
+
+    async def _return(self) -> None:
+        """Give back what was not done, so that another worker need not wait for the lease."""
+        if not self._held:
+            return
+        request = JobRequest(self._process, returned=tuple(self._held))
+        with suppress(ServiceError, TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                await self._link.jobs(request)
+
+    async def _sleep(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
 
     async def _halt_at_stop(self) -> None:
         await self._stop.wait()
         self._halt.set()
 
+    def _note(self, batch: JobBatch) -> None:
+        """Report that the service answers, or why it has nothing to do."""
+        if batch.note:
+            self._report(ServiceError(batch.note, "", "away"))
+        elif self._told is not None:
+            self._told = None
+            self._events.connected(batch.location)
 
-def _ask(prober: Prober, jobs: Sequence[Job], tell: Callable[[Result | None], None]) -> None:
+    def _report(self, exc: ServiceError) -> None:
+        if exc.problem != self._told:
+            self._told = exc.problem
+            self._events.trouble(exc.problem, exc.fix)
+
+
+def _dropped(fates: list[str]) -> ServiceError:
+    return ServiceError(
+        f"the service drops results: {', '.join(fates)}",
+        "the log of the service says why; a worker that stopped for a minute loses its jobs",
+        "away",
+    )
+
+
+def _probe(prober: Prober, jobs: Sequence[Job], tell: Callable[[Result | None], None]) -> None:
     try:
         for result in prober.ask(jobs):
             tell(result)
@@ -167,11 +257,26 @@ def _ask(prober: Prober, jobs: Sequence[Job], tell: Callable[[Result | None], No
         tell(None)
 
 
-def _read(message: Msg, vantage: str) -> Job | None:
-    """A job, if it is one, and for this vantage."""
-    try:
-        job = decode_job(message.data)
-    except InputError as exc:
-        log.warning("what came as a job is dropped: %s", exc.problem)
-        return None
-    return job if job.vantage == vantage else None
+def _waiting(seen: asyncio.Queue[Result | None]) -> list[Result]:
+    """The results that are there already. The end stays in the queue."""
+    found: list[Result] = []
+    while not seen.empty():
+        if (result := seen.get_nowait()) is None:
+            seen.put_nowait(None)
+            break
+        found.append(result)
+    return found
+
+
+def _packed(results: list[Result]) -> list[list[Result]]:
+    """Results by request. Each has ``MOST_BYTES`` at most, so that no request has too many."""
+    parts: list[list[Result]] = [[]]
+    size = 0
+    for result in results:
+        weight = len(encode(result))
+        if parts[-1] and (size + weight > 2 * MOST_BYTES or len(parts[-1]) >= MOST_JOBS):
+            parts.append([])
+            size = 0
+        parts[-1].append(result)
+        size += weight
+    return parts

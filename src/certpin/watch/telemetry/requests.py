@@ -1,81 +1,92 @@
-"""A span for each request, with the route that answered and not the path: names may stand in it."""
+"""A span for each request, made by OpenTelemetry's ASGI instrumentation.
+
+The instrumentation records what it finds in a request: host, path, query, address and agent of the
+client, headers by an environment variable. So it gets a request that has only a method, and the
+application gets the real one. The route is added by ``name_route``: ``/hosts/{name}``, and never
+which host.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from certpin.watch.telemetry.spans import is_on, span, start
+from certpin.watch.telemetry.spans import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from starlette.routing import BaseRoute
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from certpin.watch.metrics.counters import Counters
     from certpin.watch.telemetry.settings import Settings
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_ROUTE = "certpin.route"  # in a scope: a list, which whoever knows the route puts it into
+# Keys of a scope: the real request, and the span of the request.
+_REQUEST, _SPAN = "certpin.request", "certpin.span"
 
 
 @contextmanager
-def begun(settings: Settings) -> Iterator[Callable[[Any], Any]]:
-    """Telemetry for as long as the block runs; what it gets puts spans around an ASGI application.
+def begun(
+    settings: Settings, counters: Counters | None = None
+) -> Iterator[Callable[[ASGIApp], ASGIApp]]:
+    """Send telemetry while the block runs. Yields a function that traces an ASGI application.
 
-    Raises ``ConfigError``.
+    Without an endpoint the function returns the application itself. Raises ``ConfigError``.
     """
     from certpin.watch.metrics.counters import COUNTERS
 
-    stop = start(settings, COUNTERS)
+    if not settings.endpoint:
+        yield lambda app: app
+        return
+    made = Telemetry(settings, COUNTERS if counters is None else counters)
     try:
-        yield TelemetryMiddleware if settings.endpoint else (lambda app: app)
+        yield lambda app: _traced(app, made.instrument)
     finally:
-        stop()
+        made.stop()
 
 
-class TelemetryMiddleware:
-    """A span for each request: method, route and status."""
+def _traced(app: ASGIApp, instrument: Callable[[ASGIApp, Callable[..., None]], ASGIApp]) -> ASGIApp:
+    """Put a span around each request, with method, route and status."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    async def inside(shown: Scope, receive: Receive, send: Send) -> None:
+        await app({**shown[_REQUEST], _SPAN: shown[_SPAN]}, receive, send)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        if scope["type"] != "http" or not is_on():
-            await self._app(scope, receive, send)
+    instrumented = instrument(inside, _begin)
+
+    async def outside(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
             return
         method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
-        route: list[str] = []
-        with span("certpin.request", http_request_method=method) as note:
+        await instrumented({"type": "http", "method": method, _REQUEST: scope}, receive, send)
 
-            async def sent(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    note(http_response_status_code=message["status"])
-                await send(message)
+    return outside
 
-            try:
-                await self._app({**scope, _ROUTE: route}, receive, sent)
-            finally:
-                note(http_route=route[0] if route else "other")
+
+def _begin(span: Any, shown: Scope) -> None:
+    """Keep the span of a request for ``name_route``: OpenTelemetry calls this hook."""
+    span.set_attribute("http.route", "other")
+    shown[_SPAN] = span
 
 
 def name_route(scope: Scope, route: str | Iterable[BaseRoute]) -> None:
-    """Say which route answers a request: by its name, or as the one of these that matches.
+    """Record which route answers a request: by its name, or the first of these that matches.
 
-    It is named before anybody looks at who asks: what is refused has its route, too.
+    It is called before the access checks: a refused request has its route, too.
     """
-    told = scope.get(_ROUTE)
-    if told is None:
+    span = scope.get(_SPAN)
+    if span is None:
         return
     found = route if isinstance(route, str) else _template(scope, route)
     if found is not None:
-        told.append(found)
+        span.set_attribute("http.route", found)
 
 
 def _template(scope: Scope, routes: Iterable[BaseRoute]) -> str | None:
     """``/hosts/{name}``, and not which host."""
-    from starlette.routing import Match, Mount, Route  # not where settings alone are read
+    from starlette.routing import Match, Mount, Route  # commands that only read settings skip it
 
     for each in routes:
         if isinstance(each, Route | Mount) and each.matches(scope)[0] is not Match.NONE:

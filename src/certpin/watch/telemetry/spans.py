@@ -1,4 +1,4 @@
-"""Spans, and who they are sent to. Nothing at all where there is no telemetry."""
+"""Spans, what they may say, and their way to a collector. Without telemetry they do nothing."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ from certpin.errors import ConfigError
 from certpin.watch.telemetry.settings import pairs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from certpin.watch.metrics.counters import Counters
     from certpin.watch.telemetry.settings import Settings
 
-# What a span may say. A name that is not here is a mistake of a programmer, and is left out.
-ATTRIBUTES = frozenset(
-    {
-        "http.request.method",
-        "http.response.status_code",
-        "http.route",
-        "certpin.batch.size",
-        "certpin.channel",
-        "certpin.outcome",
-        "certpin.rule",
-        "certpin.vantage",
-    }
-)
+# What a span may say: the name of an attribute as it is recorded, and as it is sent. Everything
+# else is dropped when a span is exported, whichever library recorded it.
+ATTRIBUTES = {
+    # OpenTelemetry's instrumentation has two names for these: OTEL_SEMCONV_STABILITY_OPT_IN.
+    "http.method": "http.request.method",
+    "http.status_code": "http.response.status_code",
+    **{
+        name: name
+        for name in (
+            "http.request.method",
+            "http.response.status_code",
+            "http.route",
+            "certpin.batch.size",
+            "certpin.outcome",
+            "certpin.vantage",
+        )
+    },
+}
 _LONGEST = 100  # characters of a value
 _PATIENCE = 5  # seconds for one export, and for the last one at the end
 
@@ -39,22 +44,24 @@ class Telemetry:
             from certpin.watch import _otel
         except ModuleNotFoundError as exc:
             raise ConfigError(
-                "OpenTelemetry is not there",
+                "OpenTelemetry is not installed",
                 key="telemetry.endpoint",
                 fix="pip install 'certpin[otel]'",
             ) from exc
         self._sending = _otel.Sending(settings, pairs_of(settings.headers), _PATIENCE)
+        self.instrument = self._sending.instrument
         self._silence = counters.listen(self._sending.count)
+        _active.append(self)
 
     @contextmanager
     def span(self, name: str, attributes: dict[str, Any]) -> Iterator[Callable[..., None]]:
-        """A span. What is raised in it passes, and is told as an error without its words."""
+        """Record a span. An exception passes through, and marks the span as failed."""
         with self._sending.span(name) as span:
 
             def note(**more: Any) -> None:
-                span.set_attributes(_allowed(more))
+                span.set_attributes(_named(more))
 
-            span.set_attributes(_allowed(attributes))
+            note(**attributes)
             try:
                 yield note
             except BaseException:
@@ -63,30 +70,12 @@ class Telemetry:
 
     def stop(self) -> None:
         """Send what is left, for five seconds at most, and send nothing more."""
+        _active.remove(self)
         self._silence()
         self._sending.stop()
 
 
 _active: list[Telemetry] = []
-
-
-def start(settings: Settings, counters: Counters) -> Callable[[], None]:
-    """Begin, where there is an endpoint. What is returned ends it. Raises ``ConfigError``."""
-    if not settings.endpoint:
-        return lambda: None
-    made = Telemetry(settings, counters)
-    _active.append(made)
-
-    def stop() -> None:
-        _active.remove(made)
-        made.stop()
-
-    return stop
-
-
-def is_on() -> bool:
-    """Whether anything is sent."""
-    return bool(_active)
 
 
 @contextmanager
@@ -107,12 +96,15 @@ def _nothing(**more: Any) -> None:
     del more
 
 
-def _allowed(attributes: dict[str, Any]) -> dict[str, str | int]:
-    """Those that may be told: ``batch_size`` is ``certpin.batch.size``."""
-    found: dict[str, str | int] = {}
-    for word, value in attributes.items():
-        dotted = word.replace("_", ".").replace("status.code", "status_code")
-        name = dotted if dotted.startswith("http.") else f"certpin.{dotted}"
-        if name in ATTRIBUTES:
-            found[name] = value if isinstance(value, int) else str(value)[:_LONGEST]
-    return found
+def _named(attributes: dict[str, Any]) -> dict[str, Any]:
+    """``batch_size`` is ``certpin.batch.size``."""
+    return {f"certpin.{word.replace('_', '.')}": value for word, value in attributes.items()}
+
+
+def sent_attributes(recorded: Mapping[str, Any]) -> dict[str, str | int]:
+    """The attributes of a span that may leave the process, under the names that are sent."""
+    return {
+        ATTRIBUTES[name]: value if isinstance(value, int) else str(value)[:_LONGEST]
+        for name, value in recorded.items()
+        if name in ATTRIBUTES
+    }

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
+from certpin.watch.access.roles import WORKER_PATHS
 from certpin.watch.facts import samples
 from certpin.watch.web.api import openapi
 from certpin.watch.web.api.acting import ACTIONS
@@ -219,6 +220,7 @@ def test_the_description_is_valid_openapi(api: Api) -> None:
         openapi.DESCRIPTION,
         openapi.CHAIN_PEM,
         *(f"/alerts/{{id}}/{name}" for name in ACTIONS),
+        *(path.removeprefix(BASE) for path in WORKER_PATHS),
     }
     names = [each["operationId"] for path in document["paths"].values() for each in path.values()]
     assert len(set(names)) == len(names)

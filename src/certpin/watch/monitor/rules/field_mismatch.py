@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.rotation.adoption import count, policy_in
-from certpin.rotation.gate import named, served_chain
+from certpin.rotation.adoption import count_clients, policy_in
+from certpin.rotation.gate import served_chain, version_list
 from certpin.watch.monitor.case import chain_details
 from certpin.watch.monitor.rules.rule import Rule
 
@@ -30,12 +30,12 @@ def _look(case: Case) -> Iterator[Finding]:
         refusing = [case.alive[at] for at, breach in breaches.items() if breach is not None]
         if not refusing:
             continue
-        clients = count(refusing)
+        clients = count_clients(refusing)
         how_many = "nobody knows how many clients" if clients is None else f"{clients} clients"
         yield case.finding(
             ID,
             "critical",
-            f"{look.where}: {named(refusing)} in the field cannot accept what it serves; "
+            f"{look.where}: {version_list(refusing)} in the field cannot accept what it serves; "
             f"{how_many} are locked out there",
             f"certpin rotate status --file {case.file} {look.ways}",
             subject=look.where,

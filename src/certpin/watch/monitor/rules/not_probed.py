@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from certpin.watch.finding import Finding
 from certpin.watch.monitor.rules.rule import Rule
-from certpin.watch.monitor.wire import MOST_BYTES
+from certpin.watch.monitor.wire import MOST_BYTES, encoded_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def _too_large(case: Case) -> Iterator[Finding]:
     trust = case.policy.trust
     others = {name for each in case.charge.targets for name in each.vantages}
     others.discard(case.settings.vantage)
-    if trust and others and sum(map(len, trust.der)) > MOST_BYTES - _ROOM:
+    if trust and others and encoded_size(trust.der) > MOST_BYTES - _ROOM:
         yield case.finding(
             ID,
             "warning",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.pins.explain import advice
-from certpin.rotation.adoption import count
+from certpin.rotation.adoption import count_clients
 from certpin.watch.monitor.case import chain_details
 from certpin.watch.monitor.rules.matching import match
 from certpin.watch.monitor.rules.rule import Rule
@@ -37,7 +37,7 @@ def _look(case: Case) -> Iterator[Finding]:
             address=look.edge or look.address,
             since=int(look.since.timestamp()),
             version=number,
-            clients=count(holders) if holders else None,
+            clients=count_clients(holders) if holders else None,
             advice=advice(verdict, look.target.host),
             chain=chain_details(chain),
         )

@@ -101,9 +101,8 @@ def _since(each: Heard) -> int:
 
 
 def _command(scene: Scene, each: Heard) -> str:
-    if each.name == scene.settings.vantage:
-        return "certpin serve"
-    return f"certpin watch worker --vantage {each.name}"
+    here = each.name == scene.settings.vantage
+    return "certpin serve" if here else "certpin watch worker --url URL --token-file FILE"
 
 
 RULE = Rule(

@@ -6,6 +6,10 @@ from sqlalchemy import Table
 
 from certpin.watch.store.tables.base import METADATA, count, moment, text
 
+# The leases of workers begin with this, and end with the identity of a target and its location.
+# They are many, and short: the pages and the API leave them out.
+PROBES = "probe:"
+
 # `term` rises with each change of holder, so that a holder which slept is told from one that went
 # on. `info`: docs/watch-operations.md names the transient tables, which a back-up leaves out.
 LEASES = Table(

@@ -12,6 +12,7 @@ from certpin._version import __version__
 from certpin.watch.web.api.acting import ACTIONS
 from certpin.watch.web.api.answering import JSON, PROBLEM, Problem
 from certpin.watch.web.api.resources import RESOURCES
+from certpin.watch.web.api.working import ADDRESSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,8 +36,12 @@ _REFS = "#/components/schemas/{name}"
 def description() -> bytes:
     """The document as JSON."""
     types = [each.answers for each in RESOURCES]
-    schemas, components = msgspec.json.schema_components([*types, Problem], ref_template=_REFS)
-    *answers, problem = schemas
+    messages = [each for _, *both in ADDRESSES.values() for each in both]
+    schemas, components = msgspec.json.schema_components(
+        [*types, *messages, Problem], ref_template=_REFS
+    )
+    answers, problem = schemas[: len(types)], schemas[-1]
+    sent = dict(zip(messages, schemas[len(types) :], strict=False))
     paths = {
         each.path: _path(
             each.path, each.about, {JSON: {"schema": schema}}, problem, each.parameters
@@ -52,6 +57,8 @@ def description() -> bytes:
         f"{story.path}/{name}": _action(f"{story.path}/{name}", about, schema, problem)
         for name, (about, _) in ACTIONS.items()
     }
+    for path, (about, takes, gives) in ADDRESSES.items():
+        paths[path.removeprefix(BASE)] = _of_worker(path, about, sent[takes], sent[gives], problem)
     paths[DESCRIPTION] = _path(DESCRIPTION, "This description.", anything, problem)
     return msgspec.json.format(
         msgspec.json.encode(
@@ -129,6 +136,29 @@ def _action(
                 "403": {"description": "It needs the scope `silence`.", **wrong},
                 "404": {"description": "There is no such alert.", **wrong},
                 "409": {"description": "It is resolved, or in that state already.", **wrong},
+                "503": {"description": "The store is away for a moment.", **wrong},
+            },
+        }
+    }
+
+
+def _of_worker(
+    path: str, about: str, takes: dict[str, Any], gives: dict[str, Any], problem: dict[str, Any]
+) -> dict[str, Any]:
+    """One address of workers: JSON in, JSON out, by a token for a location."""
+    wrong = {"content": {PROBLEM: {"schema": problem}}}
+    return {
+        "post": {
+            "operationId": _operation(path.removeprefix(BASE)),
+            "summary": about,
+            "requestBody": {"required": True, "content": {JSON: {"schema": takes}}},
+            "responses": {
+                "200": {"description": about, "content": {JSON: {"schema": gives}}},
+                "400": {"description": "This is not a message of a worker.", **wrong},
+                "401": {"description": "The request has no valid token.", **wrong},
+                "403": {"description": "It needs the token of a worker.", **wrong},
+                "413": {"description": "The body is too large.", **wrong},
+                "415": {"description": "The body is not JSON.", **wrong},
                 "503": {"description": "The store is away for a moment.", **wrong},
             },
         }

@@ -1,4 +1,7 @@
-"""The routes of the API: resources need the scope ``read``, actions the scope ``silence``."""
+"""The routes of the API: resources need the scope ``read``, actions the scope ``silence``.
+
+Those of workers (``working``) need a token for a location.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from starlette.routing import Route
 
 from certpin.errors import StoreError
 from certpin.watch.access.require import require
-from certpin.watch.web.api import openapi
+from certpin.watch.web.api import openapi, working
 from certpin.watch.web.api.acting import ACTIONS, act
 from certpin.watch.web.api.answering import answer, encode, refusal
 from certpin.watch.web.api.asking import RefusedError, asked
@@ -55,6 +58,7 @@ def routes(watch: Watch) -> list[BaseRoute]:
 
     return [
         Route(openapi.BASE + openapi.DESCRIPTION, described, methods=["GET"]),
+        *working.routes(watch),
         *map(to, ACTIONS),
         of(_CHAIN),
         *map(of, RESOURCES),

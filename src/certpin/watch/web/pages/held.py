@@ -66,7 +66,7 @@ def lives(watched: WatchedSet, now: datetime) -> Markup | None:
     known = [(each, since) for each in versions if (since := each.since) is not None]
     if not known:
         return None
-    ends = [field.dies(each, timing) for each, _ in known]
+    ends = [field.end_of_life(each, timing) for each, _ in known]
     until = max([now + 20 * _DAY, *(end + 5 * _DAY for end in ends if end)])
     span = Span(max(min(since for _, since in known), now - 400 * _DAY), until)
     lanes = []

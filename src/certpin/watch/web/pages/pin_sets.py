@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from certpin.rotation import Situation, adoption, format_duration, standing
+from certpin.rotation import Situation, adoption, format_duration, pin_state
 from certpin.watch.facts import adoption as facts
 from certpin.watch.web.pages import held
 from certpin.watch.web.pages.asking import Missing
@@ -98,7 +98,7 @@ def _waiting(watched: WatchedSet, now: datetime) -> list[Waiting]:
         past = past_of(policy.pattern)
         situation = Situation(watched.pins, policy.pattern, field, (), timing, now, past)
         for entry in policy.pins:
-            if not entry.live or standing(situation, entry.pin) in {"active", "retiring"}:
+            if not entry.live or pin_state(situation, entry.pin) in {"active", "retiring"}:
                 continue
             how = adoption(situation, entry.pin)
             if not how.adopted:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from certpin.rotation import Situation, adoption, standing
+from certpin.rotation import Situation, adoption, pin_state
 from certpin.rotation.adoption import Sighting
 from certpin.rotation.states import LINE
 from certpin.watch.facts import chains
@@ -105,7 +105,7 @@ def _seen(connection: Connection, host: Host) -> Iterator[Sighting]:
 def _stand(situation: Situation, watched: WatchedSet, entry: HostPin) -> Standing:
     return Standing(
         entry,
-        standing(situation, entry.pin),
+        pin_state(situation, entry.pin),
         watched.history.since(situation.pattern, entry.pin),
         adoption(situation, entry.pin),
         situation.serving(entry.pin),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from certpin.watch.facts.freshness import Freshness
+    from certpin.watch.facts.freshness import Freshness, VantageFreshness
     from certpin.watch.facts.hosts import Host
     from certpin.watch.facts.limits import Limits
     from certpin.watch.facts.series import Series
@@ -125,7 +125,16 @@ def _of_vantages(fresh: Freshness, now: datetime) -> Iterator[str]:
                 if each.last_at
                 else "it never answered"
             )
-            yield f"The vantage {each.vantage} is silent: {last}."
+            yield f"The vantage {each.vantage} is silent: {last}.{_of_workers(fresh, each, now)}"
+
+
+def _of_workers(fresh: Freshness, silent: VantageFreshness, now: datetime) -> str:
+    """When the workers of a silent vantage were last heard. The service's own has none."""
+    workers = [each for each in fresh.workers if each.vantage == silent.vantage]
+    heard = max((each.last_at for each in workers if each.last_at), default=None)
+    if heard:
+        return f" One of its workers was heard {ago(heard, now)} last."
+    return " None of its workers was ever heard." if workers else ""
 
 
 def _of_reports(fresh: Freshness, now: datetime) -> Iterator[str]:

@@ -1,0 +1,177 @@
+"""One host of a scan: its result, its state between attempts, and its non-blocking connection."""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+import ssl
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from certpin.x509 import Chain
+from certpin.x509.openssl import served_chain, verified_chain
+
+if TYPE_CHECKING:
+    from certpin.errors import ProbeError
+    from certpin.probe.dial import Endpoint
+    from certpin.probe.scan.resolver import Address
+
+READ, WRITE, DONE = selectors.EVENT_READ, selectors.EVENT_WRITE, 0
+# Close with RST. Otherwise each host leaves a port in TIME_WAIT, and many names that share one
+# address exhaust the ports of this machine.
+_LINGER_ZERO = struct.pack("ii", 1, 0)
+_CONNECTING = {0, errno.EINPROGRESS, errno.EWOULDBLOCK}
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """The answer of one server, or the error.
+
+    A server that fails after it sent its chain, for example because it wants a client certificate,
+    has both ``served`` and ``error``, and its chain was not verified.
+
+    Attributes:
+        endpoint: the server.
+        address: the IP address of the last attempt; empty if the name has none.
+        attempts: the number of connections.
+        seconds: the time since the first attempt began.
+        tls: the TLS version; empty if the handshake did not get to the certificates.
+        served: the chain as it was sent; it proves nothing.
+        verified: the path that OpenSSL built from it, leaf to root. The name is not checked.
+        refusal: OpenSSL's reason if it refused the chain.
+        error: why there is no answer.
+        code: OpenSSL's number for ``refusal``.
+
+    """
+
+    endpoint: Endpoint
+    address: str
+    attempts: int
+    seconds: float
+    tls: str = ""
+    served: Chain | None = None
+    verified: Chain | None = None
+    refusal: str = ""
+    error: ProbeError | None = None
+    code: int = 0
+
+
+class ScanConnection:
+    """A non-blocking TCP connection that becomes a TLS one.
+
+    The constructor begins to connect, and raises OSError. Wait for ``WRITE`` on ``fd`` first.
+    """
+
+    def __init__(self, address: Address, context: ssl.SSLContext, server_name: str) -> None:
+        family, target = address
+        self._context = context
+        self._server_name = server_name
+        self._tls: ssl.SSLSocket | None = None
+        self._tcp = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            self._tcp.setblocking(False)
+            self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+            _check(self._tcp.connect_ex(target), _CONNECTING)
+        except OSError:
+            self._tcp.close()
+            raise
+        self.fd = self._tcp.fileno()
+
+    def advance(self) -> int:
+        """Continue the handshake as far as the received bytes allow.
+
+        Returns:
+            The event to wait for, ``READ`` or ``WRITE``, or ``DONE``.
+
+        Raises:
+            ssl.SSLError: TLS failed.
+            OSError: the network failed.
+
+        """
+        try:
+            self._over_tls().do_handshake()
+        except ssl.SSLWantReadError:
+            return READ
+        except ssl.SSLWantWriteError:
+            return WRITE
+        return DONE
+
+    def _over_tls(self) -> ssl.SSLSocket:
+        if self._tls is None:
+            _check(self._tcp.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), {0})
+            self._tls = self._context.wrap_socket(
+                self._tcp, server_hostname=self._server_name, do_handshake_on_connect=False
+            )
+        return self._tls
+
+    def chains(self, *, verified: bool) -> dict[str, Any]:
+        """Return fields of ``ScanResult``: the served chain and the TLS version, if there are any.
+
+        The served chain can be read after OpenSSL refused it, too.
+
+        Args:
+            verified: include the verified chain, which is meaningful only after ``DONE``.
+
+        Raises:
+            CertificateParseError: a certificate can't be read.
+
+        """
+        raw: Any = getattr(self._tls, "_sslobj", None)  # up to 3.12 the socket has no chains
+        served = served_chain(raw) if raw else ()
+        if not served:
+            return {}
+        found = {"served": Chain.from_der(served), "tls": _version(raw)}
+        return found | ({"verified": Chain.from_der(verified_chain(raw))} if verified else {})
+
+    def close(self) -> None:
+        """Close the connection without a TLS closure alert. ``chains`` has to be called before."""
+        (self._tls or self._tcp).close()
+
+
+def _check(code: int, good: set[int]) -> None:
+    if code not in good:
+        raise OSError(code, os.strerror(code))
+
+
+def _version(raw: Any) -> str:
+    """Return the TLS version of a handshake that got as far as the certificates.
+
+    Python reports it only after a complete handshake. But TLS 1.3 has its own ciphers, which are
+    negotiated before the certificates, and the only other version that a scan offers is TLS 1.2.
+    """
+    cipher = raw.cipher()
+    return "TLSv1.3" if cipher and cipher[1] == "TLSv1.3" else "TLSv1.2"
+
+
+@dataclass(slots=True, eq=False)
+class HostScan:
+    """One endpoint on its way from a name to a result. Times are on the clock of the scanner.
+
+    ``connection`` is None during the name lookup and during the pause between two attempts.
+    ``event`` is the event that the selector waits for.
+    """
+
+    endpoint: Endpoint
+    started: float
+    attempts: int = 0
+    deadline: float = 0.0
+    addresses: tuple[Address, ...] = ()
+    connection: ScanConnection | None = None
+    event: int = WRITE
+
+    @property
+    def address(self) -> Address:
+        """The address of the current attempt. Each attempt takes the next one, in a circle."""
+        return self.addresses[(self.attempts - 1) % len(self.addresses)]
+
+    def error(self, kind: type[ProbeError], problem: str, fix: str) -> ProbeError:
+        """Make an error that names this endpoint."""
+        return kind(problem, host=self.endpoint.host, port=self.endpoint.port, fix=fix)
+
+    def result(self, now: float, found: dict[str, Any]) -> ScanResult:
+        """Make the result from the fields that the connection found."""
+        address = self.address[1][0] if self.addresses else ""
+        return ScanResult(self.endpoint, address, self.attempts, now - self.started, **found)

@@ -1,0 +1,188 @@
+"""The output of a scan: one JSON line for each host, and reading it again to resume a scan."""
+
+from __future__ import annotations
+
+import json
+import re
+from array import array
+from bisect import bisect_left
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from certpin.errors import CertificateParseError, InputError
+from certpin.pins import Pin
+from certpin.pins.hosts import is_address
+from certpin.probe.dial import Endpoint
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from certpin.errors import HostError, ProbeError
+    from certpin.probe.scan.attempt import ScanResult
+    from certpin.x509 import Certificate, Chain
+
+# The fields of every record, in this order. ``_RECORD_START`` relies on the first ones.
+_HEAD = {"schema": 1, "command": "scan"}
+_FIELDS = (
+    *("host", "port", "address", "attempts", "seconds", "tls"),
+    *("chain_verified", "refusal", "name_matches"),
+    *("subject", "issuer", "not_after", "key", "certificate_pin"),
+    *("served", "verified", "error"),
+)
+_RECORD_START = b'{"schema":1,"command":"scan","host":"'
+_EMPTY_RECORD: dict[str, Any] = _HEAD | dict.fromkeys(_FIELDS)
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+# The label that OpenSSL lets a wildcard match, and the rest of the name: at least two labels, and
+# no underscore in either (wildcard_match and valid_star, crypto/x509/v3_utl.c).
+_LABEL = re.compile(r"[a-z0-9-]+")
+_PARENT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
+
+
+def record_line(fields: dict[str, Any]) -> str:
+    """Return the JSON of a record, without a newline."""
+    return _encode(fields)
+
+
+def record(result: ScanResult) -> dict[str, Any]:
+    """Return a result as fields for JSON. Never raises."""
+    fields = _EMPTY_RECORD | {
+        "host": result.endpoint.host,
+        "port": result.endpoint.port,
+        "address": result.address or None,
+        "attempts": result.attempts,
+        "seconds": round(result.seconds, 3),
+        "tls": result.tls or None,
+        "chain_verified": None if result.error else result.verified is not None,
+        "refusal": result.refusal or None,
+        "error": _error_fields(result.error) if result.error else None,
+        "verified": _pins(result.verified) if result.verified else None,
+    }
+    return fields | _served(result.served, result.endpoint.name) if result.served else fields
+
+
+def invalid_host_record(text: str, error: HostError) -> dict[str, Any]:
+    """Return the record for a line of the input that is not a host: the line, and port 0."""
+    found = {"host": text, "port": 0, "attempts": 0, "seconds": 0.0}
+    return _EMPTY_RECORD | found | {"error": _error_fields(error)}
+
+
+def name_matches(host: str, leaf: Certificate) -> bool:
+    """Return True if a certificate is for a normalised host, by the rules of OpenSSL (RFC 9525).
+
+    Only the subjectAltName counts: a certificate with only a common name is for no host.
+
+    Args:
+        host: a normalised name or IP address.
+        leaf: the certificate of the server.
+
+    Raises:
+        CertificateParseError: the subjectAltName can't be read.
+
+    """
+    if is_address(host):
+        return host in leaf.addresses
+    names = _lower_case_names(leaf)
+    label, _, parent = host.partition(".")
+    wild = bool(_LABEL.fullmatch(label) and _PARENT.fullmatch(parent))
+    return host in names or (wild and f"*.{parent}" in names)
+
+
+def _error_fields(error: ProbeError | HostError | CertificateParseError) -> dict[str, str]:
+    return {"kind": type(error).__name__, "problem": error.problem}
+
+
+def _served(chain: Chain, name: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {"served": _pins(chain)}
+    try:
+        fields |= _leaf_fields(chain.leaf)
+        fields["name_matches"] = name_matches(name, chain.leaf)
+    except CertificateParseError as unreadable:
+        fields["error"] = _error_fields(unreadable)
+    return fields
+
+
+# Many hosts share a certificate, and every host shares its authorities with others.
+@lru_cache(maxsize=1024)
+def _leaf_fields(leaf: Certificate) -> dict[str, Any]:
+    return {
+        "subject": leaf.subject,
+        "issuer": leaf.issuer,
+        "not_after": leaf.not_after.isoformat(),
+        "key": leaf.key,
+        "certificate_pin": str(Pin("cert-sha256", leaf.sha256)),
+    }
+
+
+@lru_cache(maxsize=256)
+def _pins(chain: Chain) -> list[str]:
+    return [str(Pin.of_key(each.spki_sha256)) for each in chain.certificates]
+
+
+@lru_cache(maxsize=1024)
+def _lower_case_names(leaf: Certificate) -> frozenset[str]:
+    return frozenset(map(str.lower, leaf.dns_names))
+
+
+class ScannedEndpoints:
+    """The endpoints with a record in the output of an earlier scan, in eight bytes each.
+
+    Supports ``in``. Two endpoints share a digest once in 10^7 lists of a million hosts; the second
+    one is then skipped.
+    """
+
+    def __init__(self, output: BinaryIO) -> None:
+        """Read JSON lines. Truncate an incomplete last line, and seek to the end.
+
+        Raises:
+            InputError: no scan has written the file. It is not changed.
+
+        """
+        digests = array("Q")
+        end = 0
+        for number, text in enumerate(output, 1):
+            if not text.endswith(b"\n"):
+                _check_incomplete(text, number)
+                break
+            end += len(text)
+            digests.append(_read_digest(text, number))
+        output.truncate(end)
+        output.seek(end)
+        self._digests = array("Q", sorted(digests))
+
+    def __contains__(self, endpoint: object) -> bool:
+        if not isinstance(endpoint, Endpoint):
+            return False
+        digest = _digest(endpoint.host, endpoint.port)
+        place = bisect_left(self._digests, digest)
+        return place < len(self._digests) and self._digests[place] == digest
+
+
+def _read_digest(text: bytes, number: int) -> int:
+    """Return the digest of the endpoint of a record."""
+    try:
+        seen = json.loads(text)
+        host, port = seen["host"], seen["port"]
+        if type(host) is str and type(port) is int and text.startswith(_RECORD_START):
+            return _digest(host, port)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _not_a_record(number) from error
+    raise _not_a_record(number)
+
+
+def _check_incomplete(text: bytes, number: int) -> None:
+    """Refuse to truncate a last line that is not the beginning of a record."""
+    if text[: len(_RECORD_START)] != _RECORD_START[: len(text)]:
+        raise _not_a_record(number)
+
+
+def _not_a_record(number: int) -> InputError:
+    return InputError(
+        f"line {number} is not a record of a scan",
+        fix="give the output of an earlier scan, or the name of a new file",
+    )
+
+
+def _digest(host: str, port: int) -> int:
+    return int.from_bytes(blake2b(f"{host}:{port}".encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,131 @@
+"""Workers: they take the jobs of their location, and post what they saw.
+
+The scope of the token, ``worker:LOCATION``, admits to these two addresses and to nothing else. A
+body is read within bounds, and each part of it is checked, before anything is done with it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from anyio import CapacityLimiter, to_thread
+from starlette.responses import Response
+from starlette.routing import Route
+
+from certpin.errors import InputError, StoreError
+from certpin.watch.access.require import require
+from certpin.watch.access.roles import WORKER, WORKER_JOBS, WORKER_RESULTS
+from certpin.watch.collector.body import read_body
+from certpin.watch.collector.refusals import GoneError
+from certpin.watch.collector.refusals import RefusedError as BodyRefusedError
+from certpin.watch.monitor.handout import Worker, hand_out, keep
+from certpin.watch.monitor.wire import (
+    MOST_REQUEST,
+    Delivery,
+    JobBatch,
+    JobRequest,
+    Receipt,
+    decode_delivery,
+    decode_request,
+)
+from certpin.watch.web.api.answering import JSON, encode, refusal
+from certpin.watch.web.api.asking import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+    from starlette.routing import BaseRoute
+
+    from certpin.watch.watch import Watch
+
+PATIENCE = 30.0  # seconds until a body has to be there
+_AT_ONCE = 2  # requests of workers that use the database: pages and reports need it too
+
+# By address: what it is for, what is sent there, and what is answered. The description has them.
+ADDRESSES: dict[str, tuple[str, type, type]] = {
+    WORKER_JOBS: (
+        "Take probe jobs, keep those that it works on, or return them.",
+        JobRequest,
+        JobBatch,
+    ),
+    WORKER_RESULTS: ("Post the results of jobs.", Delivery, Receipt),
+}
+
+
+def routes(watch: Watch) -> list[BaseRoute]:
+    """Both addresses."""
+    limiter = CapacityLimiter(_AT_ONCE)
+
+    @require(WORKER)
+    async def jobs(request: Request) -> Response:
+        return await _answered(request, limiter, decode_request, partial(_jobs, watch))
+
+    @require(WORKER)
+    async def results(request: Request) -> Response:
+        return await _answered(request, limiter, decode_delivery, partial(_results, watch))
+
+    return [
+        Route(WORKER_JOBS, jobs, methods=["POST"]),
+        Route(WORKER_RESULTS, results, methods=["POST"]),
+    ]
+
+
+def _jobs(watch: Watch, request: Request, wanted: JobRequest) -> JobBatch:
+    return hand_out(watch, _worker(request, wanted.process), wanted)
+
+
+def _results(watch: Watch, request: Request, delivery: Delivery) -> Receipt:
+    worker = _worker(request, delivery.process)
+    return Receipt(tuple(keep(watch, worker, delivery.results)))
+
+
+def _worker(request: Request, process: str) -> Worker:
+    visitor = request.state.visitor
+    return Worker(visitor.location, visitor.name, process)
+
+
+async def _answered(
+    request: Request,
+    limiter: CapacityLimiter,
+    decode: Callable[[bytes], Any],
+    act: Callable[[Request, Any], Any],
+) -> Response:
+    try:
+        data = await _body(request)
+        found = await to_thread.run_sync(_decoded, decode, data, limiter=limiter)
+        answer = await to_thread.run_sync(act, request, found, limiter=limiter)
+    except RefusedError as exc:
+        return refusal(exc)
+    except StoreError:  # its text is for the operator, who finds it in the log
+        return refusal(RefusedError(503, "The store is away", "Try again in a moment."))
+    return Response(encode(answer), media_type=JSON, headers={"Cache-Control": "no-store"})
+
+
+async def _body(request: Request) -> bytes:
+    """The body, within bounds. Raises ``RefusedError``."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+        raise RefusedError(415, "This is not JSON", f"Send {JSON}.")
+    length = request.headers.get("content-length", "0")
+    if not length.isdecimal() or len(length) > 12 or int(length) > MOST_REQUEST:
+        raise _too_large()
+    try:
+        return await read_body(request.receive, MOST_REQUEST, PATIENCE)
+    except BodyRefusedError as exc:
+        if exc.status == 413:
+            raise _too_large() from exc
+        raise RefusedError(int(exc.status), "The body cannot be read", f"{exc.problem}.") from exc
+    except GoneError as exc:
+        raise RefusedError(400, "The body cannot be read", f"{exc}.") from exc
+
+
+def _too_large() -> RefusedError:
+    return RefusedError(413, "The body is too large", f"It may have {MOST_REQUEST} bytes.")
+
+
+def _decoded(decode: Callable[[bytes], Any], data: bytes) -> Any:
+    try:
+        return decode(data)
+    except InputError as exc:
+        raise RefusedError(400, "This is not a message of a worker", f"{exc.problem}.") from exc

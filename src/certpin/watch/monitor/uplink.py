@@ -289,7 +289,9 @@ def _of_system(exc: Exception) -> str:
     if not isinstance(exc, OSError) or not exc.errno:
         return ""
     # asyncio writes the address in their place.
-    return describe_error(exc) if isinstance(exc, socket.gaierror) else os.strerror(exc.errno).lower()
+    if isinstance(exc, socket.gaierror):
+        return describe_error(exc)
+    return os.strerror(exc.errno).lower()
 
 
 def _causes(exc: BaseException | None, depth: int = 10) -> Iterator[Exception]:

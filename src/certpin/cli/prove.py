@@ -31,7 +31,7 @@ _LEADING = ("{address}", "{port}", "{endpoint}")
 
 
 def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[Case]:
-    from certpin.cli.lab_attacks import chosen_cases
+    from certpin.cli.lab.attacks import chosen_cases
 
     return chosen_cases(names)
 

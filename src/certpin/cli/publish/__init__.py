@@ -16,11 +16,11 @@ COMMANDS = {
     "verify": "Tell whether the Wultra SDKs would accept a fingerprint list; if not, why not.",
 }
 _MODULES = {
-    "init": "publish_init",
-    "add-key": "publish_keys",
-    "sign": "publish_sign",
-    "push": "publish_push",
-    "status": "publish_status",
+    "init": "publish.init",
+    "add-key": "publish.keys",
+    "sign": "publish.sign",
+    "push": "publish.push",
+    "status": "publish.status",
     "wultra": "publish_wultra",
     "verify": "publish_verify",
 }

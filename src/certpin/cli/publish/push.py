@@ -80,7 +80,7 @@ def _url(settings: Settings, file: Path) -> str:
 
 
 def _pushed(ledger: RotationFiles, url: str, settings: Settings, *, dry: bool) -> Pushed:
-    from certpin.cli.at_once import progress
+    from certpin.cli.parallel import progress
     from certpin.pins import utc_now
     from certpin.updates.publish.folder import FOLDER
     from certpin.updates.publish.push import prepare, upload

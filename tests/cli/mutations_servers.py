@@ -1,4 +1,4 @@
-"""The rules of the servers in the pin file, taken out one by one (``test_mutations.py``)."""
+"""The rules of the servers in the pin file, removed one by one (``test_mutations.py``)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _EDITOR = "certpin/pinfile/editor.py"
 _POLICY = "certpin/pins/policy.py"
 _SERVERS = "certpin/pins/servers.py"
 _TARGETS = "certpin/watch/monitor/targets.py"
-_VANTAGES = "certpin/cli/servers.py"
+_CLI_SERVERS = "certpin/cli/servers.py"
 
 _COMMANDS = "tests/cli/test_servers.py::"
 _FILE = "tests/pinfile/test_servers.py::"
@@ -54,15 +54,15 @@ MUTATIONS: list[Mutation] = [
         _MODEL + "test_servers_that_cannot_be_asked_are_refused",
     ),
     Mutation(
-        "publishing looks at every host of the file",
-        _VANTAGES,
+        "publish checks every host of the file",
+        _CLI_SERVERS,
         "self._refuse_left_out(pins, policies)",
         "pass",
         _COMMANDS + "test_publishing_is_refused_if_host_leaves_out_a_host",
     ),
     Mutation(
-        "a step looks at every server of a host",
-        _VANTAGES,
+        "a step checks every server of a host",
+        _CLI_SERVERS,
         "self._refuse_unasked(targets, policies)",
         "pass",
         _COMMANDS + "test_each_server_of_a_host_is_checked_and_named_with_its_region",

@@ -11,8 +11,8 @@ COMMANDS = {
     "serve": "Serve the attacks to a device, host by host.",
 }
 _MODULES = {
-    "attacks": "lab_attacks",
-    "serve": "lab_serve",
+    "attacks": "lab.attacks",
+    "serve": "lab.serve",
 }
 
 

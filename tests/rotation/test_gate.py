@@ -1,4 +1,4 @@
-"""Each invariant: what breaks it, whom it would hurt, from when on it is safe, and what is fine."""
+"""Each invariant: steps that break it, the clients at risk, the safe date, and safe steps."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SEEN = (sighting("a", "ca", "root"),)
 
 
 def known(states: dict[str, State], number: int = 2, **fields: Any) -> Situation:
-    """A draft beside version 1, which is out, while a server serves ``a``."""
+    """A draft, with version 1 published and a server that serves ``a``."""
     pins = {name: fields.pop(name) for name in ("expires", "mode", "on_expiry") if name in fields}
     versions = fields.pop("versions", (OUT,))
     seen = fields.pop("seen", SEEN)
@@ -58,13 +58,13 @@ def test_a_good_draft_is_published() -> None:
     assert check_step(known(GOOD), "publish") == ()
 
 
-def test_a_version_that_does_not_rise_is_not_published() -> None:
+def test_a_version_that_is_not_higher_is_not_published() -> None:
     violation = only(check_step(known(GOOD, 1), "publish"))
     assert (violation.invariant, violation.clients) == ("version", 7)
     assert "version 2" in violation.fix
 
 
-def test_a_version_that_refuses_what_is_served_is_not_published() -> None:
+def test_a_version_that_refuses_the_served_chain_is_not_published() -> None:
     lost: dict[str, State] = {"b": "active", "c": "staged"}
     violation = check_step(known(lost), "publish")[0]
     assert (violation.invariant, violation.clients) == ("served-chain", 7)
@@ -73,18 +73,18 @@ def test_a_version_that_refuses_what_is_served_is_not_published() -> None:
 
 
 @pytest.mark.parametrize("seen", [sighting("b"), sighting("x", "b"), sighting("x", "y", "b")])
-def test_a_pin_anywhere_in_the_verified_path_will_do(seen: Any) -> None:
+def test_a_pin_anywhere_in_the_verified_path_matches(seen: Any) -> None:
     lost: dict[str, State] = {"b": "active", "c": "staged"}
     assert "served-chain" not in names(check_step(known(lost, seen=(seen,)), "publish"))
 
 
-def test_every_vantage_has_to_be_served_a_chain_that_matches() -> None:
+def test_every_server_must_present_a_matching_chain() -> None:
     seen = (*SEEN, sighting("other", vantage="198.51.100.4:443"))
     violation = only(check_step(known(GOOD, seen=seen), "publish"))
     assert violation.problem.startswith("198.51.100.4:443")
 
 
-def test_a_chain_that_does_not_verify_is_refused_by_all() -> None:
+def test_an_unverified_chain_is_refused_by_all_versions() -> None:
     violation = only(check_step(known(GOOD, seen=(unverified("a"),)), "publish"))
     assert (violation.invariant, violation.safe_from) == ("served-chain", None)
     assert "no chain that verifies" in violation.problem
@@ -100,14 +100,14 @@ def test_a_draft_whose_every_pin_is_served_has_no_backup() -> None:
 @pytest.mark.parametrize(
     ("left", "invariants"), [(TIMING.adopt, ["expiry"]), (TIMING.adopt + HOUR, [])]
 )
-def test_pins_must_not_end_before_every_client_can_have_the_next(
+def test_pins_must_not_expire_before_every_client_can_have_the_next_version(
     left: Any, invariants: list[str]
 ) -> None:
     assert names(check_step(known(GOOD, expires=NOW + left), "publish")) == invariants
 
 
 @pytest.mark.parametrize("fields", [{"on_expiry": "fail-open"}, {"mode": "report"}])
-def test_pins_whose_end_locks_nobody_out_may_end_soon(fields: Any) -> None:
+def test_pins_whose_expiry_locks_no_client_out_may_expire_soon(fields: Any) -> None:
     assert check_step(known(GOOD, expires=NOW + HOUR, **fields), "publish") == ()
 
 
@@ -118,23 +118,23 @@ def test_a_compromised_key_is_neither_staged_nor_published() -> None:
     assert "compromised" in names(check_step(known(GOOD, past=past), "activate", pin("c")))
 
 
-def test_a_key_that_servers_may_use_does_not_leave_by_hand() -> None:
+def test_an_active_key_is_not_dropped_by_editing_the_file() -> None:
     past = PinHistory(states={pin("b"): "active"})
     gone: dict[str, State] = {"a": "active", "b": "removed", "c": "staged"}
     violation = only(check_step(known(gone, past=past), "publish"))
     assert (violation.invariant, violation.clients) == ("active-pin", 7)
     assert check_step(known(gone, past=PinHistory(states={pin("b"): "removed"})), "publish") == ()
     mourned = gone | {"b": "compromised"}
-    assert check_step(known(mourned, past=past), "publish") == ()  # that one has to leave
+    assert check_step(known(mourned, past=past), "publish") == ()  # a compromised key has to go
 
 
-def test_a_pin_does_not_leave_where_nobody_has_looked() -> None:
+def test_a_pin_is_not_dropped_if_the_served_keys_are_unknown() -> None:
     gone: dict[str, State] = {"a": "active", "b": "removed", "c": "staged"}
     assert names(check_step(known(gone, seen=()), "publish")) == ["unseen"]
     assert check_step(known(GOOD, seen=()), "publish") == ()
 
 
-def test_what_one_unauthenticated_vantage_alone_has_shown_is_not_published() -> None:
+def test_a_pin_from_one_unverified_server_is_not_published() -> None:
     found = check_step(known(GOOD, seen=(*SEEN, unverified("c"))), "publish")
     assert "vantage" in names(found)
     assert (
@@ -153,7 +153,7 @@ def test_what_one_unauthenticated_vantage_alone_has_shown_is_not_published() -> 
     ],
     ids=["two vantages", "its owner gave it", "a path that verified", "it is out", "unserved"],
 )
-def test_what_somebody_vouches_for_is_published(fields: Any) -> None:
+def test_a_pin_with_another_source_is_published(fields: Any) -> None:
     assert "vantage" not in names(check_step(known(GOOD, **fields), "publish"))
 
 
@@ -166,7 +166,7 @@ def test_a_key_is_not_served_before_it_is_adopted() -> None:
     assert check_step(known(GOOD, versions=(OUT, new)), "activate", pin("b")) == ()
 
 
-def test_a_refusal_says_what_an_adoption_waits_for() -> None:
+def test_a_refusal_says_why_the_pin_is_not_adopted() -> None:
     unpublished = only(check_step(known(GOOD), "activate", pin("c")))
     assert "certpin rotate publish" in unpublished.fix
     binary = bundled(1, AB, ago=40 * DAY)
@@ -189,9 +189,7 @@ def test_a_key_that_is_served_does_not_retire() -> None:
     assert check_step(known(AB), "retire", pin("b")) == ()
 
 
-def test_a_compromised_key_that_is_served_is_not_published_although_its_authority_is_pinned() -> (
-    None
-):
+def test_a_served_compromised_key_blocks_publishing_although_its_authority_is_pinned() -> None:
     hurt: dict[str, State] = {"ca": "active", "b": "published", "leaf": "compromised"}
     seen = (sighting("leaf", "ca"),)
     draft = pin_set(hurt, 2)
@@ -202,7 +200,7 @@ def test_a_compromised_key_that_is_served_is_not_published_although_its_authorit
     assert "served-chain" not in names(check_step(situation(removed, before, seen=seen), "publish"))
 
 
-def test_what_is_active_or_served_is_not_removed() -> None:
+def test_an_active_or_served_key_is_not_removed() -> None:
     assert names(check_step(known(AB), "remove", pin("a"))) == ["active-pin", "still-served"]
 
 
@@ -212,12 +210,12 @@ def test_the_last_pin_outside_the_served_chain_is_not_removed() -> None:
     assert check_step(known(AB, mode="report"), "remove", pin("b")) == ()
 
 
-def test_a_key_that_retires_and_is_unused_is_removed() -> None:
+def test_an_unused_retiring_key_is_removed() -> None:
     after: dict[str, State] = {"a": "retiring", "b": "active", "c": "published"}
     assert check_step(known(after, seen=(sighting("b"),)), "remove", pin("a")) == ()
 
 
-def test_what_is_broken_in_the_field_is_seen_before_anything_is_done() -> None:
+def test_current_violations_are_found_before_any_step() -> None:
     assert check_now(known(AB)) == ()
     new = version(2, {"b": "active", "c": "staged"}, ago=3 * DAY, clients=5)
     locked = only(check_now(known(AB, versions=(OUT, new), seen=(sighting("b"), sighting("c")))))
@@ -226,7 +224,7 @@ def test_what_is_broken_in_the_field_is_seen_before_anything_is_done() -> None:
 
 
 @pytest.mark.parametrize(("left", "broken"), [(5 * DAY, True), (8 * DAY, False)])
-def test_an_old_version_may_end_when_nobody_holds_it_any_more(left: Any, broken: bool) -> None:
+def test_an_old_version_may_expire_when_no_client_holds_it(left: Any, broken: bool) -> None:
     ending = replace(OUT, pins=pin_set(AB, expires=NOW + left))
     new = version(2, AB, ago=3 * DAY)
     found = check_now(known(AB, 3, versions=(ending, new)))
@@ -235,13 +233,13 @@ def test_an_old_version_may_end_when_nobody_holds_it_any_more(left: Any, broken:
         assert found[0].clients == 7
 
 
-def test_a_breach_says_how_many_are_at_risk() -> None:
+def test_a_violation_names_the_clients_at_risk() -> None:
     words = [Violation("backup", "p", number).at_risk for number in (None, 1, 1200)]
     assert words == ["an unknown number of clients", "1 client", "1200 clients"]
     with pytest.raises(TypeError):
         bool(Violation("backup", "p", 0))
 
 
-def test_dates_are_rounded_so_that_nobody_comes_too_early() -> None:
+def test_dates_round_up_because_an_earlier_time_may_be_unsafe() -> None:
     assert in_utc(NOW) == "2027-03-01 12:00 UTC"
     assert in_utc(NOW.replace(second=1)) == "2027-03-01 12:01 UTC"

@@ -16,7 +16,7 @@ from certpin.cli.screen import fold
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from certpin.cli.publishing import Office
+    from certpin.cli.publish.context import Office
     from certpin.updates.publish.desk import Desk
 
 
@@ -36,7 +36,7 @@ def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) ->
 
     Exit code 0: nothing ends soon. 1: something does, or is past its date.
     """
-    from certpin.cli.publishing import open_office
+    from certpin.cli.publish.context import open_office
 
     office = open_office(path)
     roles = [
@@ -51,7 +51,7 @@ def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) ->
 
 def _role(desk: Desk, name: str, within: int | None) -> dict[str, Any]:
     """A role as JSON: by the root of now, or by the draft of the first one."""
-    from certpin.cli.publishing import kind_of
+    from certpin.cli.publish.context import kind_of
 
     state = desk.state
     root = state.root or state.drafts["root"].signed
@@ -83,7 +83,7 @@ def _role(desk: Desk, name: str, within: int | None) -> dict[str, Any]:
 
 
 def _facts(office: Office, roles: list[dict[str, Any]]) -> dict[str, Any]:
-    from certpin.cli.publishing import wait_facts
+    from certpin.cli.publish.context import wait_facts
 
     desk = office.desk
     current = desk.state.current
@@ -100,7 +100,7 @@ def _facts(office: Office, roles: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _tell(office: Office, roles: list[dict[str, Any]]) -> None:
-    from certpin.cli.publishing import wait_words
+    from certpin.cli.publish.context import wait_words
 
     desk = office.desk
     for each in roles:

@@ -1,4 +1,4 @@
-"""Many slow calls at once: all of them, in their order, and no failure is lost."""
+"""Many slow calls in parallel: results in their order, and no failure is lost."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.cli.at_once import at_once
+from certpin.cli.parallel import run_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 def test_results_come_in_the_order_of_the_jobs() -> None:
-    assert at_once([partial(int, str(number)) for number in range(500)], "counting") == list(
+    assert run_parallel([partial(int, str(number)) for number in range(500)], "counting") == list(
         range(500)
     )
 
@@ -27,15 +27,15 @@ def test_jobs_run_at_the_same_time_in_a_bounded_number_of_threads() -> None:
         together.wait()
         return get_ident()
 
-    assert len(set(at_once([job] * 128, "waiting"))) == 64
+    assert len(set(run_parallel([job] * 128, "waiting"))) == 64
 
 
-def test_no_jobs_are_no_trouble() -> None:
-    assert at_once([], "nothing") == []
+def test_no_jobs_have_no_results() -> None:
+    assert run_parallel([], "nothing") == []
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
-def test_what_a_job_raises_is_raised_after_the_others_are_done(kind: type[BaseException]) -> None:
+def test_the_error_of_a_job_is_raised_after_the_others_are_done(kind: type[BaseException]) -> None:
     done: list[int] = []
 
     def fail() -> object:
@@ -43,5 +43,5 @@ def test_what_a_job_raises_is_raised_after_the_others_are_done(kind: type[BaseEx
 
     jobs: list[Callable[[], object]] = [partial(done.append, number) for number in range(9)]
     with pytest.raises(kind):
-        at_once([fail, *jobs], "failing")
+        run_parallel([fail, *jobs], "failing")
     assert sorted(done) == list(range(9))

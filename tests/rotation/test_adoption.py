@@ -1,4 +1,4 @@
-"""Which versions clients hold, and from when on all of them accept a pin."""
+"""Which versions clients hold, and since when all of them accept a pin."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ NEW = version(2, ABC, ago=3 * DAY, clients=5)
 DEATH = NOW - 3 * DAY + TIMING.adopt
 
 
-def test_a_version_lives_until_the_next_has_been_out_for_t_adopt() -> None:
+def test_a_version_is_alive_until_t_adopt_after_the_next_one() -> None:
     field = DeployedVersions((OLD, NEW))
     assert field.end_of_life(OLD, TIMING) == DEATH
     assert field.alive(DEATH - MOMENT, TIMING) == (OLD, NEW)
     assert field.alive(DEATH, TIMING) == (NEW,)
 
 
-def test_the_latest_version_lives_on() -> None:
+def test_the_latest_version_stays_alive() -> None:
     assert DeployedVersions((OLD, NEW)).end_of_life(NEW, TIMING) is None
 
 
-def test_a_version_is_not_alive_before_it_is_out() -> None:
+def test_a_version_is_not_alive_before_it_is_published() -> None:
     assert DeployedVersions((OLD, NEW)).alive(NOW - 4 * DAY, TIMING) == (OLD,)
 
 
-def test_it_is_the_next_version_that_counts_not_the_latest() -> None:
+def test_the_next_version_counts_not_the_latest() -> None:
     latest = version(3, ABC, ago=DAY)
     assert DeployedVersions((OLD, NEW, latest)).end_of_life(OLD, TIMING) == DEATH
 
 
-def test_a_version_in_a_binary_lives_until_somebody_says_that_it_has_ended() -> None:
+def test_a_bundled_version_is_alive_until_its_end_is_recorded() -> None:
     binary = bundled(1, AB, ago=900 * DAY)
     assert DeployedVersions((binary, NEW)).end_of_life(binary, TIMING) is None
     over = replace(binary, ended=NOW)
@@ -59,23 +59,23 @@ def test_a_version_in_a_binary_lives_until_somebody_says_that_it_has_ended() -> 
     assert DeployedVersions((over, NEW)).alive(NOW, TIMING) == (NEW,)
 
 
-def test_a_version_that_waits_to_be_pushed_is_held_and_supersedes_nothing() -> None:
+def test_a_pending_version_is_held_and_supersedes_nothing() -> None:
     field = DeployedVersions((OLD, replace(NEW, pending=True)))
     assert field.end_of_life(OLD, TIMING) is None
     assert [each.number for each in field.alive(NOW + 900 * DAY, TIMING)] == [1, 2]
 
 
-def test_a_binary_does_not_supersede_what_is_fetched() -> None:
+def test_a_binary_does_not_supersede_a_fetched_version() -> None:
     field = DeployedVersions((OLD, bundled(2, ABC, ago=90 * DAY)))
     assert field.end_of_life(OLD, TIMING) is None
 
 
-def test_a_version_that_is_fetched_and_bundled_lives_as_long_as_the_binary() -> None:
+def test_a_version_that_is_fetched_and_bundled_is_alive_as_long_as_the_binary() -> None:
     both = replace(OLD, bundled=NOW - 30 * DAY)
     assert DeployedVersions((both, NEW)).end_of_life(both, TIMING) is None
 
 
-def test_a_lower_version_that_came_later_supersedes_nothing() -> None:
+def test_a_lower_version_published_later_supersedes_nothing() -> None:
     late = version(1, AB, ago=DAY)
     field = DeployedVersions((late, NEW))
     assert field.end_of_life(NEW, TIMING) is None
@@ -83,7 +83,7 @@ def test_a_lower_version_that_came_later_supersedes_nothing() -> None:
 
 
 @pytest.mark.parametrize(("numbers", "total"), [((7, 5), 12), ((7, None), None), ((), 0)])
-def test_clients_are_counted_only_where_they_are_known(
+def test_clients_are_counted_only_if_every_count_is_known(
     numbers: tuple[int | None, ...], total: int | None
 ) -> None:
     assert count_clients(replace(OLD, clients=number) for number in numbers) == total
@@ -98,18 +98,18 @@ def test_a_pin_is_adopted_when_every_version_alive_accepts_it() -> None:
     assert (after.adopted, after.moment, after.refusing) == (True, DEATH, ())
 
 
-def test_a_pin_that_was_always_there_is_adopted_since_the_first_version() -> None:
+def test_a_pin_of_every_version_is_adopted_since_the_first_one() -> None:
     assert adoption(situation(NEW.pins, OLD, NEW), pin("b")).moment == OLD.fetched
 
 
-def test_nobody_can_say_when_a_binary_is_gone() -> None:
+def test_a_pin_that_a_binary_lacks_has_no_adoption_date() -> None:
     binary = bundled(1, AB, ago=40 * DAY, clients=9)
     found = adoption(situation(NEW.pins, binary, OLD, NEW), pin("c"))
     assert (found.adopted, found.moment, found.refusing) == (False, None, (binary, OLD))
     assert found.clients == 16
 
 
-def test_a_pin_that_is_not_out_has_no_date() -> None:
+def test_an_unpublished_pin_has_no_adoption_date() -> None:
     found = adoption(situation(NEW.pins, OLD), pin("c"))
     assert (found.adopted, found.moment) == (False, None)
 
@@ -119,12 +119,12 @@ def test_without_a_version_nothing_is_adopted() -> None:
     assert (found.adopted, found.moment, found.clients) == (False, None, None)
 
 
-def test_an_adoption_is_not_taken_for_a_truth_value() -> None:
+def test_an_adoption_has_no_truth_value() -> None:
     with pytest.raises(TypeError, match="truth value"):
         bool(adoption(situation(NEW.pins, OLD), pin("a")))
 
 
-def test_versions_that_do_not_know_the_host_or_only_watch_refuse_nothing() -> None:
+def test_versions_without_the_host_or_in_report_mode_refuse_nothing() -> None:
     watching = replace(OLD, pins=pin_set({"b": "active"}, mode="report"))
     other = HostPolicy(HostPattern.parse("other.example"), tuple(entries(AB)))
     strange = replace(OLD, pins=PinSet("bank", 1, (other,)))
@@ -133,7 +133,7 @@ def test_versions_that_do_not_know_the_host_or_only_watch_refuse_nothing() -> No
     assert not OLD.accepts(PATTERN, pin("c"))
 
 
-def test_a_host_is_looked_up_in_an_older_version_that_had_a_wildcard() -> None:
+def test_a_host_is_found_in_an_older_version_with_a_wildcard() -> None:
     wide = HostPolicy(HostPattern.parse("*.bank.example"), tuple(entries(AB)))
     assert policy_in(PinSet("bank", 1, (wide,)), PATTERN) == wide
 
@@ -142,7 +142,7 @@ def stands(known: Situation, name: str) -> State:
     return pin_state(known, pin(name))
 
 
-def test_where_a_pin_stands_follows_from_the_field_not_from_what_is_written() -> None:
+def test_early_states_follow_from_the_versions_not_from_the_file() -> None:
     draft = pin_set({**ABC, "d": "published"}, 3)
     known = situation(draft, OLD, NEW)
     assert [stands(known, name) for name in "abcd"] == ["active", "adopted", "published", "staged"]
@@ -150,5 +150,5 @@ def test_where_a_pin_stands_follows_from_the_field_not_from_what_is_written() ->
 
 
 @pytest.mark.parametrize("state", ["retiring", "removed", "compromised"])
-def test_what_somebody_decided_is_believed(state: State) -> None:
+def test_late_states_are_those_of_the_file(state: State) -> None:
     assert stands(situation(pin_set({**ABC, "d": state}, 3), OLD, NEW), "d") == state

@@ -1,4 +1,4 @@
-"""Many slow calls at once, with a progress bar on a terminal."""
+"""Run many slow calls in parallel, with a progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -14,42 +14,49 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-_AT_ONCE = 64
+_MAX_THREADS = 64
 
 
-def at_once(jobs: Sequence[Callable[[], Result]], word: str) -> list[Result]:
-    """The results of all jobs, in their order. Raises what the first of them to fail raised.
+def run_parallel(jobs: Sequence[Callable[[], Result]], word: str) -> list[Result]:
+    """Return the results of all jobs, in their order.
 
-    ``word`` stands beside the progress bar. The threads are daemons, which those of an executor
-    are not: a user who stops the program does not wait for the slowest server.
+    The threads are daemons, unlike those of an executor: a user who stops the program does not
+    wait for the slowest server.
+
+    Args:
+        jobs: the calls.
+        word: the label of the progress bar.
+
+    Raises:
+        BaseException: the error of the first job in the list that failed, after all have ended.
     """
-    waiting: SimpleQueue[tuple[Future[Result], Callable[[], Result]]] = SimpleQueue()
+    queue: SimpleQueue[tuple[Future[Result], Callable[[], Result]]] = SimpleQueue()
     futures: list[Future[Result]] = [Future() for _ in jobs]
     for pair in zip(futures, jobs, strict=True):
-        waiting.put(pair)
-    for _ in range(min(_AT_ONCE, len(jobs))):
-        Thread(target=_work, args=(waiting,), daemon=True).start()
+        queue.put(pair)
+    for _ in range(min(_MAX_THREADS, len(jobs))):
+        Thread(target=_work, args=(queue,), daemon=True).start()
     with progress(len(jobs), word) as advance:
         for _ in as_completed(futures):
             advance()
     return [future.result() for future in futures]
 
 
-def _work(waiting: SimpleQueue[tuple[Future[Result], Callable[[], Result]]]) -> None:
+def _work(queue: SimpleQueue[tuple[Future[Result], Callable[[], Result]]]) -> None:
     while True:
         try:
-            future, job = waiting.get_nowait()
+            future, job = queue.get_nowait()
         except Empty:
             return
         try:
             future.set_result(job())
-        except BaseException as exc:  # noqa: BLE001  # raised again where the result is asked for
+        except BaseException as exc:  # noqa: BLE001  # raised again by future.result()
             future.set_exception(exc)
 
 
 @contextmanager
 def progress(total: int, word: str, *, quiet: bool = False) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal, and nothing in a pipe; what it yields counts one further."""
+    """Show a bar on a terminal, nothing in a pipe. Call the yielded function after each unit."""
     if quiet or not sys.stderr.isatty():
         yield lambda: None
         return

@@ -1,20 +1,25 @@
-"""``certpin publish init``: the keys of signed pin sets, and the first root."""
+"""``certpin publish init``: the keys and the first root of signed pin sets."""
 
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.signing_keys import ask_new_passphrase
+from certpin.cli.publish.signing_keys import ask_new_passphrase
+from certpin.cli.reply import print_json
+from certpin.cli.screen import fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from certpin.cli.publish.context import Office
+    from certpin.cli.publish.signing_keys import SigningKey
     from certpin.pins import PinSet as AnyPinSet
     from certpin.updates.publish.roots import Kind
     from certpin.updates.publish.settings import Settings
@@ -97,9 +102,8 @@ def init(
 
     The online key must not be among the others: it is on a machine that somebody may break into.
     """
-    from certpin.cli.publish_made import show
-    from certpin.cli.publishing import open_office, tuf_needed
-    from certpin.cli.signing_keys import Purse
+    from certpin.cli.publish.context import open_office, tuf_needed
+    from certpin.cli.publish.signing_keys import Purse
     from certpin.errors import ConfigError
     from certpin.pinfile import PinSet
     from certpin.pins import utc_now
@@ -207,3 +211,60 @@ def _write(here: Path, ours: Settings, done: Signed) -> None:
         raise ConfigError(
             f"it cannot be written: {exc.strerror or exc}", key=str(here), fix="check its rights"
         ) from exc
+
+
+def show(
+    office: Office, keys: Mapping[Kind, Sequence[SigningKey]], why_not: str, *, as_json: bool
+) -> None:
+    """Print it: each key and where it is, what waits, and what to do next."""
+    from certpin.cli.publish.context import wait_facts, wait_words
+
+    ready = office.desk.state.root is not None
+    following = "certpin rotate publish" if ready else "certpin publish sign KEY"
+    waits = office.waits
+    if as_json:
+        print_json(
+            {
+                "file": str(office.path),
+                "url": office.desk.settings.url,
+                "flutter": office.desk.settings.flutter,
+                "keys": [_facts(kind, each) for kind, some in keys.items() for each in some],
+                "ready": ready,
+                "waits": [wait_facts(each) for each in waits],
+                "next": following,
+            }
+        )
+        return
+    for kind, some in keys.items():
+        for each in some:
+            click.echo(fold(_told(kind, each), sys.stdout))
+    root = office.folder / "site" / "metadata" / "1.root.json"
+    if ready:
+        click.echo(fold(f"The first root is {root}: apps bring it with them.", sys.stdout))
+    for wait in waits:
+        click.echo(fold(wait_words(wait), sys.stdout))
+    if why_not:
+        line = f"Flutter apps cannot follow it: {why_not}. So publish.toml says flutter = false."
+        click.echo(fold(line, sys.stdout))
+    click.echo(f"Next:  {following}")
+
+
+def _facts(kind: str, key: SigningKey) -> dict[str, Any]:
+    from certpin.cli.publish.context import kind_of
+
+    return {
+        "role": kind,
+        "key": key.key.keyid,
+        "kind": kind_of(key.key),
+        "place": key.place,
+        "made": key.made,
+    }
+
+
+def _told(kind: str, key: SigningKey) -> str:
+    from certpin.cli.publish.context import kind_of
+
+    made = "made now, " if key.made else ""
+    bare = "" if key.sealed else ", NOT encrypted; see --ask-passphrase"
+    held = "" if key.signer else ", which somebody else holds"
+    return f"{kind}: {key.key.keyid} ({made}{kind_of(key.key)}{bare}) in {key.place}{held}"

@@ -15,7 +15,7 @@ from certpin.cli.options import ca_file_option, json_option
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from certpin.cli.lab_screen import Screen
+    from certpin.cli.lab.screen import Screen
     from certpin.lab.serve.device import DeviceLab, Standing
 
 _WIREGUARD = 51820  # what WireGuard's own examples use
@@ -149,8 +149,8 @@ def serve(
     Exit code 0: every case came out right. 1: an attack got through, or a legitimate server was
     refused. 3: not every case was played, or nothing came, or the lab cannot run here.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.cli.lab_attacks import chosen_cases
-    from certpin.cli.lab_screen import screen
+    from certpin.cli.lab.attacks import chosen_cases
+    from certpin.cli.lab.screen import screen
     from certpin.cli.upstream import find_upstreams
     from certpin.lab.case import Style
     from certpin.lab.serve.device import DeviceLab

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.publish.signing_keys import ask_new_passphrase
 from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
-from certpin.cli.signing_keys import ask_new_passphrase
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,7 @@ def add_key(
     PKCS#11 token. It is made if it does not exist. The next root is a draft until `certpin publish
     sign` has signed it with enough root keys, of those before and of those after.
     """
-    from certpin.cli.publishing import (
+    from certpin.cli.publish.context import (
         held_office,
         kind_of,
         open_office,
@@ -67,7 +67,7 @@ def add_key(
         wait_facts,
         wait_words,
     )
-    from certpin.cli.signing_keys import Purse
+    from certpin.cli.publish.signing_keys import Purse
 
     with tuf_needed():
         from certpin.updates.publish import folder

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from certpin.cli.publishing import Office
+    from certpin.cli.publish.context import Office
     from certpin.pins import HostPattern, HostPolicy
     from certpin.pins.policy import TrustAnchors
     from certpin.updates.publish.desk import Plan
@@ -56,8 +56,8 @@ def sign(
     Before root or targets are signed, what changes by it is shown. It is never a draft that is
     signed because it is there: it has to be what this pin file and this journal say.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.cli.publishing import held_office, open_office, tuf_needed
-    from certpin.cli.signing_keys import keyring
+    from certpin.cli.publish.context import held_office, open_office, tuf_needed
+    from certpin.cli.publish.signing_keys import keyring
 
     with tuf_needed():
         from certpin.updates.publish import folder
@@ -163,7 +163,7 @@ def _warnings(office: Office) -> Iterator[str]:
 
 
 def _show(office: Office, plan: Plan, done: Signed, *, as_json: bool) -> None:
-    from certpin.cli.publishing import short, wait_words
+    from certpin.cli.publish.context import short, wait_words
 
     current, waits = office.desk.state.current, office.waits
     warned = list(_warnings(office))
@@ -197,7 +197,7 @@ def _show(office: Office, plan: Plan, done: Signed, *, as_json: bool) -> None:
 def _facts(
     office: Office, done: Signed, warned: list[str], following: str | None
 ) -> dict[str, Any]:
-    from certpin.cli.publishing import wait_facts
+    from certpin.cli.publish.context import wait_facts
 
     current = office.desk.state.current
     return {

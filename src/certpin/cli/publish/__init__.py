@@ -14,11 +14,11 @@ COMMANDS = {
     "status": "Show roles, keys and dates, and what waits to be signed or pushed.",
 }
 _MODULES = {
-    "init": "publish_init",
-    "add-key": "publish_keys",
-    "sign": "publish_sign",
-    "push": "publish_push",
-    "status": "publish_status",
+    "init": "publish.init",
+    "add-key": "publish.keys",
+    "sign": "publish.sign",
+    "push": "publish.push",
+    "status": "publish.status",
 }
 
 

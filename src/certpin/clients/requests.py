@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
     from certpin.clients._common import Pins
-    from certpin.tls.events import FailureHook
+    from certpin.tls.failures import FailureHook
 
 
 class PinnedAdapter(HTTPAdapter):

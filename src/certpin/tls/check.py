@@ -39,7 +39,7 @@ from certpin.tls.failures import (
     warn_of_debug_override,
 )
 from certpin.x509 import Chain, quoted
-from certpin.x509.openssl import served_chain, verified_chain
+from certpin.x509.stdlib import served_chain, verified_chain
 from certpin.x509.verifying import strict_advice
 
 if TYPE_CHECKING:

@@ -215,7 +215,7 @@ class _PassingGate(Gate):
     def __init__(self, raw: object) -> None:
         nothing: Any = None
         super().__init__(nothing, nothing, nothing)
-        self.guard(raw)
+        self._raw = raw
         self.counted = 0
 
     def judge(self, raw: object) -> None:

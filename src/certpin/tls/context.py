@@ -500,12 +500,11 @@ class PinnedSSLContext(VerifyingContext):
         ):
             weakness = self._find_weakness() or "they were being changed"
             raise enforcer.refused(_weakened(host, weakness))
+        gate._raw = raw
         if isinstance(owner, Pinned):
+            gate._owner = weakref.ref(owner)
             owner._check = gate
             owner._context = self
-            gate.guard(raw, owner)
-        else:
-            gate.guard(raw)
         return gate
 
     def _require_verification(self, host: str) -> int:

@@ -29,7 +29,6 @@ import errno
 import socket
 import ssl
 import sys
-import weakref
 from contextlib import suppress
 from copy import copy
 from functools import cache
@@ -110,16 +109,10 @@ class Gate(PinCheck):
         self._resumed = None
         self._state = state
         self._outgoing = outgoing
-        self._owner: Callable[[], Any] = _no_object
-        self._raw: Any = None
+        self._owner: Callable[[], Any] = _no_object  # a weak reference to a `Pinned`
+        self._raw: Any = None  # OpenSSL's object, set once it is made with this gate
         self._refusal: Exception | None = None
         self._interrupt: BaseException | None = None
-
-    def guard(self, raw: Any, pinned: Any = None) -> None:
-        """Guard OpenSSL's object, and put it into ``pinned._sslobj`` after the check."""
-        self._raw = raw
-        if pinned is not None:
-            self._owner = weakref.ref(pinned)
 
     def do_handshake(self) -> Any:  # noqa: C901  # one function for speed, as _guarded()
         """Shake hands, check, and step aside. Raises ``PinError``, or what OpenSSL raises."""

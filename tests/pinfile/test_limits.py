@@ -201,7 +201,7 @@ def test_a_long_file_leaves_turns_to_other_threads(monkeypatch: pytest.MonkeyPat
     """A sleep of 0 leaves none: it ends before the other thread is awake."""
     text = HEAD + "".join(f'[[host]]\nname = "h{n}.example"\n{PINS}' for n in range(200))
     turns: list[float] = []
-    monkeypatch.setattr(reader.time, "sleep", turns.append)
+    monkeypatch.setattr("certpin.pinfile.reader.time.sleep", turns.append)
     ending = threading.Event()
     other = threading.Thread(target=ending.wait)
     other.start()

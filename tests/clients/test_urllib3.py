@@ -18,6 +18,7 @@ from certpin.clients.urllib3 import (
     PinnedPoolManager,
     PinnedProxyManager,
 )
+from certpin.tls import context as tls_context
 
 if TYPE_CHECKING:
     from certpin import PinFailure

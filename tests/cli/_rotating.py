@@ -18,12 +18,12 @@ QUICK = ("--cdn", "0s", "--cache", "0s", "--poll", "1h", "--opened", "9d", "--sk
 
 
 def journal() -> tuple[Event, ...]:
-    """What the journal says."""
+    """The events of the journal."""
     return parse_journal(JOURNAL.read_text(encoding="utf-8"))
 
 
 def days_pass(days: float) -> None:
-    """Let everything that was done have been done so much earlier."""
+    """Move every event of the journal into the past."""
     from dataclasses import replace
 
     events = [replace(each, time=each.time - timedelta(days=days)) for each in journal()]
@@ -40,7 +40,7 @@ def states() -> list[str]:
 
 
 def stepped(run: Run, *words: Any) -> tuple[Done, dict[str, Any]]:
-    """A step as JSON, which has to be as it is documented."""
+    """Run a step and return its JSON, compared with the documentation."""
     done = run("rotate", *words, "--json")
     _documented.check("rotation step", done.json)
     assert done.json["done"] == (done.code == 0)

@@ -1,4 +1,4 @@
-"""A rotation to simulate: version 3 has been out for a hundred days, and nobody is dialled."""
+"""A rotation to simulate: version 3 is a hundred days old, and no server is contacted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FEW = ("--offline", "--clients", "2000")
 
 
 def publish(run: Run, *words: str, hosts: tuple[str, ...] = (HOST,)) -> None:
-    """A pin file, and a journal that says that it went out a hundred days ago."""
+    """Write a pin file, and a journal in which it was published a hundred days ago."""
     write(*(kit.policy(host, SERVED, BACKUP) for host in hosts))
     path = Path("pins.toml")
     text = path.read_text(encoding="utf-8")
@@ -34,7 +34,7 @@ def publish(run: Run, *words: str, hosts: tuple[str, ...] = (HOST,)) -> None:
 
 
 def simulated(run: Run, *words: str | Path) -> tuple[Done, dict[str, Any]]:
-    """The outcome as JSON, which has to be as it is documented, and to agree with the exit code."""
+    """Run a simulation and return its JSON, compared with the documentation and the exit code."""
     done = run("rotate", "simulate", *FEW, *words, "--json")
     _documented.check("rotation simulation", done.json)
     assert done.code == any(host["locked_out"] for host in done.json["hosts"])

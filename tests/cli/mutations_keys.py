@@ -1,14 +1,13 @@
-"""The rules of keys, requests and renewals, taken out one by one (``test_mutations.py``)."""
+"""The rules of keys, requests and renewals, removed one by one (``test_mutations.py``)."""
 
 from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_MOVES = "certpin/cli/rotate/transitions.py"
-_AIM = "certpin/cli/keyref.py"
+_TRANSITIONS = "certpin/cli/rotate/transitions.py"
+_KEYREF = "certpin/cli/keyref.py"
 _CSR = "certpin/cli/rotate/keys.py"
 _BACKUP = "certpin/cli/backup.py"
-_REQUEST = "certpin/x509/request.py"
 _SIGNING = "certpin/x509/signing.py"
 
 _RENEWAL = "tests/cli/test_rotate_renewal.py::"
@@ -17,69 +16,69 @@ _REQUESTS = "tests/cli/test_rotate_csr.py::"
 MUTATIONS: list[Mutation] = [
     Mutation(
         "a renewal that changes nothing writes nothing",
-        _MOVES,
+        _TRANSITIONS,
         "if changes or violations:",
         "if True:",
-        _RENEWAL + "test_a_key_that_is_active_is_not_written_down_again",
+        _RENEWAL + "test_an_active_key_is_not_recorded_again",
     ),
     Mutation(
-        "what is ACTIVE is judged all the same",
-        _MOVES,
+        "an ACTIVE key is checked too",
+        _TRANSITIONS,
         'violations = transition.violations("activate", needs_probe=False)',
         "violations = []\n"
         '    if not all(pin_state(s, transition.pin) == "active" for _, s in '
         "transition.situations()):\n"
         '        violations = transition.violations("activate", needs_probe=False)',
-        _RENEWAL + "test_a_key_that_is_active_is_refused_where_a_version_does_not_accept_it",
+        _RENEWAL + "test_an_active_key_is_refused_if_a_version_does_not_accept_it",
     ),
     Mutation(
-        "a new key is refused with who is at risk",
-        _MOVES,
+        "a new key is refused with the clients at risk",
+        _TRANSITIONS,
         '        allowed.add("generated")\n',
         "        pass\n",
         _RENEWAL + "test_a_new_key_is_refused_with_the_clients_at_risk",
     ),
     Mutation(
         "a new key is not forced past the draft",
-        _MOVES,
+        _TRANSITIONS,
         "if violations and not transition.force.force:",
         "if violations:",
         _RENEWAL + "test_a_new_key_is_not_forced_past_the_draft",
     ),
     Mutation(
-        "a certificate is judged for every host that it is for",
-        _AIM,
+        "a certificate is checked for each of its hosts",
+        _KEYREF,
         "if chosen := certified or holding:",
         "if chosen := holding:",
-        _RENEWAL + "test_a_certificate_for_a_host_that_has_not_its_pin_is_refused",
+        _RENEWAL + "test_a_certificate_for_a_host_without_its_pin_is_refused",
     ),
     Mutation(
-        "a wildcard of a certificate stands for hosts that have a policy",
-        _AIM,
+        "a wildcard of a certificate covers hosts with a policy",
+        _KEYREF,
         'if policy.pattern.wildcard != "*." and pattern.matches(policy.pattern.name):',
         "if False:",
-        _RENEWAL + "test_a_certificate_is_judged_for_every_host_that_it_is_for",
+        _RENEWAL + "test_a_certificate_is_checked_for_each_of_its_hosts",
     ),
     Mutation(
-        "a request goes over no key",
+        "a request overwrites no file",
         _CSR,
         "os.O_WRONLY | os.O_CREAT | os.O_EXCL",
         "os.O_WRONLY | os.O_CREAT | os.O_TRUNC",
-        _REQUESTS + "test_it_goes_over_no_other_file",
+        _REQUESTS + "test_no_file_is_overwritten",
     ),
     Mutation(
         "a request is verified",
-        _REQUEST,
+        _SIGNING,
         "if not load_der_x509_csr(request).is_signature_valid:",
         "if False:",
-        "tests/x509/test_request.py::test_a_key_that_signs_something_else_makes_no_request",
+        "tests/x509/test_signing.py::test_a_request_with_an_invalid_signature_is_refused",
     ),
     Mutation(
         "an RSA-PSS key keeps its pin or has no request",
         _SIGNING,
         " or _is_pss(data, spki)",
         "",
-        _REQUESTS + "test_an_rsa_pss_key_would_come_out_with_another_pin",
+        _REQUESTS + "test_an_rsa_pss_key_that_would_change_its_pin_is_refused",
     ),
     Mutation(
         "a key that is not kept does not stay on its token",

@@ -1,4 +1,4 @@
-"""The rules of the servers in the pin file, taken out one by one (``test_mutations.py``)."""
+"""The rules of the servers in the pin file, removed one by one (``test_mutations.py``)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ _CONTENT = "certpin/updates/publish/content.py"
 _EDITOR = "certpin/pinfile/editor.py"
 _POLICY = "certpin/pins/policy.py"
 _SERVERS = "certpin/pins/servers.py"
-_TABLES = "certpin/pinfile/tables.py"
 _TARGETS = "certpin/watch/monitor/targets.py"
-_VANTAGES = "certpin/cli/servers.py"
+_CLI_SERVERS = "certpin/cli/servers.py"
 
 _COMMANDS = "tests/cli/test_servers.py::"
 _FILE = "tests/pinfile/test_servers.py::"
@@ -31,14 +30,14 @@ MUTATIONS: list[Mutation] = [
         _EDITOR,
         "if not proven:",
         "if False:",
-        _FILE + "test_a_server_that_cannot_be_left_out_is_not_published",
+        _FILE + "test_a_server_that_cannot_be_removed_is_not_published",
     ),
     Mutation(
         "the comments of a server are not published",
-        _TABLES,
+        _EDITOR,
         "while first and _COMMENT.match(kept[first - 1]):",
         "while False:",
-        _FILE + "test_the_published_text_has_no_servers_and_all_else_byte_for_byte",
+        _FILE + "test_the_published_text_lacks_only_the_servers",
     ),
     Mutation(
         "servers are no part of the policy",
@@ -55,15 +54,15 @@ MUTATIONS: list[Mutation] = [
         _MODEL + "test_servers_that_cannot_be_asked_are_refused",
     ),
     Mutation(
-        "publishing looks at every host of the file",
-        _VANTAGES,
+        "publish checks every host of the file",
+        _CLI_SERVERS,
         "self._refuse_left_out(pins, policies)",
         "pass",
         _COMMANDS + "test_publishing_is_refused_if_host_leaves_out_a_host",
     ),
     Mutation(
-        "a step looks at every server of a host",
-        _VANTAGES,
+        "a step checks every server of a host",
+        _CLI_SERVERS,
         "self._refuse_unasked(targets, policies)",
         "pass",
         _COMMANDS + "test_each_server_of_a_host_is_checked_and_named_with_its_region",

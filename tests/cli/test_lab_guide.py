@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from certpin.cli import lab_guide
-from certpin.cli.lab_table import LiveTable
+from certpin.cli.lab import screen
+from certpin.cli.lab.screen import LiveTable
 
 _OWN = "192.0.2.17"
 
@@ -32,7 +32,7 @@ def _printed(address: str, capsys: pytest.CaptureFixture[str]) -> str:
 def test_a_phone_that_reaches_the_lab_gets_a_qr_code(
     address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(lab_guide, "own_address", lambda: _OWN)
+    monkeypatch.setattr(screen, "own_address", lambda: _OWN)
     out = _printed(address, capsys)
     assert "Scan this with the WireGuard app" in out
     assert "\N{FULL BLOCK}" in out
@@ -42,7 +42,7 @@ def test_a_phone_that_reaches_the_lab_gets_a_qr_code(
 def test_a_lab_of_this_machine_alone_shows_no_code_and_says_where_to_listen(
     address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(lab_guide, "own_address", lambda: _OWN)
+    monkeypatch.setattr(screen, "own_address", lambda: _OWN)
     out = _printed(address, capsys)
     assert "\N{FULL BLOCK}" not in out
     assert f"no phone can reach {address}" in out
@@ -53,7 +53,7 @@ def test_a_lab_of_this_machine_alone_shows_no_code_and_says_where_to_listen(
 def test_without_a_network_it_says_how_to_come_by_one(
     address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(lab_guide, "own_address", lambda: "")
+    monkeypatch.setattr(screen, "own_address", lambda: "")
     out = _printed(address, capsys)
     assert "\N{FULL BLOCK}" not in out
     assert "Connect this machine to the network of the phone" in out

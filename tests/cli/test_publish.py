@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from certpin.cli import publishing
+from certpin.cli.publish import context
 from certpin.formats.flutter.published import published
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, utc_now
@@ -400,7 +400,7 @@ def test_a_conflict_in_a_draft_is_told_and_the_daily_job_goes_on(begun: Run) -> 
 
 
 def later(monkeypatch: pytest.MonkeyPatch, days: float) -> None:
-    monkeypatch.setattr(publishing, "utc_now", lambda: utc_now() + timedelta(days=days))
+    monkeypatch.setattr(context, "utc_now", lambda: utc_now() + timedelta(days=days))
 
 
 def test_pins_that_end_before_their_signatures_are_told(run: Run) -> None:

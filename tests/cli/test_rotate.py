@@ -1,4 +1,4 @@
-"""``certpin rotate`` against a real server: a key is changed, and nobody is locked out."""
+"""``certpin rotate`` against a real server: a key is changed, and no client is locked out."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def dialling(server: Nginx) -> tuple[str, ...]:
 
 @pytest.fixture
 def out(run: Run, ca: Path, identity: Identity, dialling: tuple[str, ...]) -> Run:
-    """A pin file with a backup that has been out for a month."""
+    """A pin file with a backup that was published a month ago."""
     write(kit.policy(HOST, identity.pin, kit.NOBODY), trust=ca)
     text = Path("pins.toml").read_text(encoding="utf-8")
     text = text.replace('role = "backup"\nstate = "active"', 'role = "backup"\nstate = "published"')
@@ -53,7 +53,7 @@ def out(run: Run, ca: Path, identity: Identity, dialling: tuple[str, ...]) -> Ru
 
 
 def accepts(pins: PinSet, server: Nginx) -> bool:
-    """Whether a client with these pins is let in: a real handshake."""
+    """Return True if a client with these pins completes a real handshake."""
     import socket
 
     context = PinnedSSLContext(pins)
@@ -68,7 +68,7 @@ def accepts(pins: PinSet, server: Nginx) -> bool:
 
 
 def alive(history: History) -> list[PinSet]:
-    """What clients hold now, by the journal."""
+    """The pin sets that clients hold now, according to the journal."""
     from certpin.pins import utc_now
     from certpin.rotation import Timing
 
@@ -76,7 +76,7 @@ def alive(history: History) -> list[PinSet]:
     return [PinSet(each.pins.name, each.number, each.pins.policies) for each in found]
 
 
-def test_a_key_is_changed_step_by_step_and_every_client_is_let_in_all_the_time(
+def test_a_key_is_changed_step_by_step_and_every_client_is_accepted_all_the_time(
     out: Run,
     server: Nginx,
     dialling: tuple[str, ...],
@@ -110,7 +110,7 @@ def test_a_key_is_changed_step_by_step_and_every_client_is_let_in_all_the_time(
     assert [each.version for each in journal() if each.step == "publish"] == [3, 4, 5]
 
 
-def test_a_simulation_asks_what_is_served(out: Run, dialling: tuple[str, ...]) -> None:
+def test_a_simulation_probes_the_servers(out: Run, dialling: tuple[str, ...]) -> None:
     words = ("rotate", "simulate", "--to", str(kit.NOBODY_ELSE), "--json", *dialling)
     safe = out(*words)
     assert (safe.code, safe.json["unknown"]) == (0, [])
@@ -120,7 +120,7 @@ def test_a_simulation_asks_what_is_served(out: Run, dialling: tuple[str, ...]) -
     assert (early.code, lockout["event"], lockout["step"]) == (1, "serve", 4)
 
 
-def test_who_forces_a_key_too_early_locks_out_whom_the_refusal_foretold(
+def test_forcing_a_key_too_early_locks_out_the_clients_of_the_refusal(
     out: Run, server: Nginx, dialling: tuple[str, ...], intermediate: Authority
 ) -> None:
     out("rotate", "generate", "--backup-key", "new.key")
@@ -144,7 +144,7 @@ def test_who_forces_a_key_too_early_locks_out_whom_the_refusal_foretold(
     assert "at risk: 1200 clients" in done.out
 
 
-def test_a_key_that_is_served_neither_retires_nor_goes(
+def test_a_served_key_is_neither_retired_nor_removed(
     out: Run, dialling: tuple[str, ...], identity: Identity
 ) -> None:
     before = Path("pins.toml").read_text(encoding="utf-8")
@@ -157,7 +157,7 @@ def test_a_key_that_is_served_neither_retires_nor_goes(
     assert len(journal()) == 1
 
 
-def test_every_address_is_a_vantage(
+def test_every_address_is_a_server(
     out: Run, server: Nginx, dialling: tuple[str, ...], identity: Identity, intermediate: Authority
 ) -> None:
     server.use(HOST, intermediate.issue(HOST))
@@ -171,7 +171,7 @@ def test_every_address_is_a_vantage(
     assert out("rotate", "retire", str(identity.pin), *dialling).code == 0
 
 
-def test_a_chain_from_elsewhere_is_a_vantage_too(
+def test_a_chain_from_a_file_counts_as_a_server(
     out: Run, server: Nginx, dialling: tuple[str, ...], identity: Identity, intermediate: Authority
 ) -> None:
     server.use(HOST, intermediate.issue(HOST))
@@ -181,7 +181,7 @@ def test_a_chain_from_elsewhere_is_a_vantage_too(
     assert "file eu.pem" in facts["breaches"][0]["problem"]
 
 
-def test_a_draft_that_refuses_what_is_served_is_not_published(
+def test_a_draft_that_refuses_the_served_chain_is_not_published(
     out: Run, dialling: tuple[str, ...], identity: Identity
 ) -> None:
     out("rotate", "generate", "--backup-key", "new.key")
@@ -223,7 +223,7 @@ def test_a_stolen_key_is_replaced_in_the_order_of_the_documentation(
     assert (accepts(old, server), accepts(new, server)) == (True, False)
 
 
-def test_a_plan_names_each_step_with_its_command_and_its_date(
+def test_a_plan_has_the_command_and_date_of_each_step(
     out: Run, dialling: tuple[str, ...], identity: Identity
 ) -> None:
     done = out("rotate", "plan", "--to", str(kit.NOBODY_ELSE), *dialling)
@@ -262,7 +262,7 @@ def test_the_status_draws_each_pin(out: Run, dialling: tuple[str, ...], identity
     assert leaf["pin"] == str(identity.pin)
 
 
-def test_a_host_that_does_not_answer_is_inconclusive_for_a_step_that_has_to_look(
+def test_no_answer_is_inconclusive_for_a_step_that_needs_the_served_chain(
     out: Run, identity: Identity
 ) -> None:
     dead = ("--connect", "127.0.0.1:9", "--timeout", "1")
@@ -278,7 +278,7 @@ def test_a_host_that_does_not_answer_is_inconclusive_for_a_step_that_has_to_look
     assert out("rotate", "activate", str(kit.NOBODY), *dead).code == 0
 
 
-def test_a_publish_that_cannot_wait_for_a_host_is_forced_and_recorded(out: Run) -> None:
+def test_a_publish_without_an_answer_is_forced_and_recorded(out: Run) -> None:
     dead = ("--connect", "127.0.0.1:9", "--timeout", "1")
     _, facts = stepped(
         out, "publish", "--bundled", *dead, "--force", "--reason", "the data centre burns"
@@ -288,7 +288,7 @@ def test_a_publish_that_cannot_wait_for_a_host_is_forced_and_recorded(out: Run) 
     assert journal()[-1].reason == "the data centre burns"
 
 
-def test_a_chain_that_does_not_verify_is_a_vantage_that_nobody_accepts(
+def test_a_server_without_a_verified_chain_is_accepted_by_no_version(
     out: Run, server: Nginx, dialling: tuple[str, ...]
 ) -> None:
     stranger = LabAuthority("Stranger").issue(HOST)

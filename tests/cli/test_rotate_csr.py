@@ -1,4 +1,4 @@
-"""``certpin rotate csr``: a request for the key that was published, not for a new one."""
+"""``certpin rotate csr``: a request for the published key, not for a new one."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def names(request: x509.CertificateSigningRequest) -> list[str]:
 
 
 @pytest.mark.parametrize("algorithm", ["p256", "p384", "rsa2048", "ed25519"])
-def test_it_is_for_the_key_of_the_file(run: Run, algorithm: KeyAlgorithm) -> None:
+def test_the_request_is_for_the_key_of_the_file(run: Run, algorithm: KeyAlgorithm) -> None:
     pin = key_file(algorithm)
     request = requested(run("rotate", "csr", "next.key", "--host", HOST))
     assert request.subject.rfc4514_string() == f"CN={HOST}"
@@ -59,7 +59,7 @@ def test_it_is_for_the_key_of_the_file(run: Run, algorithm: KeyAlgorithm) -> Non
 
 @pytest.mark.peer("openssl")
 @pytest.mark.parametrize("algorithm", ["p256", "p384", "rsa2048", "ed25519"])
-def test_openssl_verifies_it(run: Run, algorithm: KeyAlgorithm) -> None:
+def test_openssl_verifies_the_request(run: Run, algorithm: KeyAlgorithm) -> None:
     key_file(algorithm)
     assert run("rotate", "csr", "next.key", "--host", HOST, "-o", "next.csr").code == 0
     words = ["openssl", "req", "-in", "next.csr", "-verify", "-noout"]
@@ -67,33 +67,33 @@ def test_openssl_verifies_it(run: Run, algorithm: KeyAlgorithm) -> None:
     assert "verify OK" in done.stdout + done.stderr
 
 
-def test_it_has_the_names_that_are_given(run: Run) -> None:
+def test_the_request_has_the_given_names(run: Run) -> None:
     key_file()
     words = ("--host", "API.bank.example", "--host", "*.bank.example", "--host", "[2001:db8::7]")
     request = requested(run("rotate", "csr", "next.key", *words))
     assert names(request) == [HOST, "*.bank.example", "2001:db8::7"]
 
 
-def test_a_name_that_is_too_long_for_the_subject_is_an_alternative_name_alone(run: Run) -> None:
+def test_a_name_too_long_for_the_subject_is_only_an_alternative_name(run: Run) -> None:
     key_file()
     host = f"{'a' * 60}.bank.example"
     request = requested(run("rotate", "csr", "next.key", "--host", host))
     assert (list(request.subject), names(request)) == ([], [host])
 
 
-def test_without_names_it_is_for_the_hosts_that_have_the_key(run: Run) -> None:
+def test_without_names_the_request_is_for_the_hosts_with_the_key(run: Run) -> None:
     pin = key_file()
     write(kit.policy(HOST, kit.NOBODY, pin), kit.policy("other.example"))
     assert names(requested(run("rotate", "csr", "next.key"))) == [HOST]
 
 
-def test_without_names_a_new_key_is_for_the_only_host(run: Run) -> None:
+def test_without_names_the_request_for_a_new_key_is_for_the_only_host(run: Run) -> None:
     key_file()
     write(kit.policy(HOST))
     assert names(requested(run("rotate", "csr", "next.key"))) == [HOST]
 
 
-def test_for_which_of_several_hosts_has_to_be_said(run: Run) -> None:
+def test_with_several_hosts_the_user_must_name_one(run: Run) -> None:
     key_file()
     write(kit.policy(HOST), kit.policy("other.example"))
     done = run("rotate", "csr", "next.key")
@@ -101,12 +101,12 @@ def test_for_which_of_several_hosts_has_to_be_said(run: Run) -> None:
 
 
 @pytest.mark.parametrize("host", ["**.bank.example", "a..b", "api.bank.example:443"])
-def test_what_is_no_name_of_a_certificate_is_refused(run: Run, host: str) -> None:
+def test_an_invalid_certificate_name_is_refused(run: Run, host: str) -> None:
     key_file()
     assert run("rotate", "csr", "next.key", "--host", host).code == 2
 
 
-def test_it_goes_over_no_other_file(run: Run) -> None:
+def test_no_file_is_overwritten(run: Run) -> None:
     key_file()
     before = Path("next.key").read_bytes()
     done = run("rotate", "csr", "next.key", "--host", HOST, "--out", "next.key")
@@ -115,7 +115,7 @@ def test_it_goes_over_no_other_file(run: Run) -> None:
 
 
 @pytest.mark.parametrize("out", [(), ("--out", "next.csr")])
-def test_as_json_it_is_as_documented(run: Run, out: tuple[str, ...]) -> None:
+def test_the_json_is_as_documented(run: Run, out: tuple[str, ...]) -> None:
     pin = key_file()
     done = run("rotate", "csr", "next.key", "--host", HOST, *out, "--json")
     _documented.check("certificate request", done.json)
@@ -124,7 +124,7 @@ def test_as_json_it_is_as_documented(run: Run, out: tuple[str, ...]) -> None:
     assert x509.load_pem_x509_csr(done.json["request"].encode()).is_signature_valid
 
 
-def test_a_sealed_key_is_opened(run: Run) -> None:
+def test_an_encrypted_key_is_opened(run: Run) -> None:
     key_file(passphrase=SECRET)
     words = ("rotate", "csr", "next.key", "--host", HOST)
     requested(run(*words, CERTPIN_PASSPHRASE=SECRET.decode()))
@@ -149,7 +149,7 @@ def test_a_key_in_another_container_is_read(run: Run, form: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["public", "nothing", "p521", "dsa", "certificates"])
-def test_what_is_no_key_for_a_certificate_is_told(run: Run, kind: str) -> None:
+def test_an_unusable_key_is_refused(run: Run, kind: str) -> None:
     makers: dict[str, Any] = {
         "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
         "dsa": lambda: dsa.generate_private_key(2048),
@@ -185,7 +185,7 @@ def test_what_is_no_key_for_a_certificate_is_told(run: Run, kind: str) -> None:
 
 
 @pytest.mark.peer("openssl")
-def test_an_rsa_pss_key_would_come_out_with_another_pin(run: Run) -> None:
+def test_an_rsa_pss_key_that_would_change_its_pin_is_refused(run: Run) -> None:
     words = ["openssl", "genpkey", "-algorithm", "RSA-PSS", "-out", "next.key"]
     subprocess.run(words, capture_output=True, check=True)
     done = run("rotate", "csr", "next.key", "--host", HOST)

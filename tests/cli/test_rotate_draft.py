@@ -24,7 +24,7 @@ LEAF, BACKUP = Pin("sha256", bytes(range(7, 39))), kit.NOBODY
 
 @pytest.fixture
 def drafted(run: Run) -> Run:
-    """A pin file with a comment, of which nothing is out yet."""
+    """An unpublished pin file with a comment."""
     write(kit.policy(HOST, LEAF, BACKUP))
     text = Path("pins.toml").read_text(encoding="utf-8")
     Path("pins.toml").write_text("# ours\n" + text, encoding="utf-8")
@@ -46,7 +46,7 @@ def new_key(run: Run, name: str = "new.key") -> Pin:
     return PinSet.load("pins.toml").policies[0].pins[-1].pin
 
 
-def test_the_first_version_is_the_one_that_the_file_has(drafted: Run) -> None:
+def test_the_first_version_has_the_number_of_the_file(drafted: Run) -> None:
     done, facts = stepped(drafted, "publish", *OFFLINE)
     assert (done.code, facts["version"]) == (0, 3)
     assert facts["unknown"] == ["which keys are served now, because no server was contacted"]
@@ -57,7 +57,7 @@ def test_the_first_version_is_the_one_that_the_file_has(drafted: Run) -> None:
     assert event.pins.policies == PinSet.load("pins.toml").policies
 
 
-def test_the_next_version_is_one_higher_and_comments_stay(out: Run) -> None:
+def test_the_next_version_is_one_higher_and_keeps_comments(out: Run) -> None:
     new_key(out)
     before = Path("pins.toml").read_text(encoding="utf-8")
     done, facts = stepped(out, "publish", *OFFLINE)
@@ -66,12 +66,12 @@ def test_the_next_version_is_one_higher_and_comments_stay(out: Run) -> None:
     assert text == before.replace("version = 3", "version = 4").replace('"staged"', '"published"')
 
 
-def test_what_clients_would_not_notice_is_not_published(out: Run) -> None:
+def test_an_unchanged_draft_is_not_published(out: Run) -> None:
     done = out("rotate", "publish", *OFFLINE)
     assert (done.code, "nothing that clients would notice" in done.err) == (2, True)
 
 
-def test_the_version_that_is_out_goes_into_a_binary_too(out: Run) -> None:
+def test_a_published_version_may_go_into_a_binary_too(out: Run) -> None:
     done, facts = stepped(out, "publish", "--bundled", *OFFLINE)
     assert (done.code, facts["version"]) == (0, 3)
     (version,) = history().deployed.versions
@@ -80,7 +80,7 @@ def test_the_version_that_is_out_goes_into_a_binary_too(out: Run) -> None:
     assert out("rotate", "publish", "--bundled", *OFFLINE).code == 2
 
 
-def test_a_binary_is_waited_for_until_somebody_says_that_it_has_ended(out: Run) -> None:
+def test_a_binary_blocks_activation_until_its_end_is_recorded(out: Run) -> None:
     out("rotate", "publish", "--bundled", *OFFLINE)
     pin = new_key(out)
     out("rotate", "publish", *OFFLINE)
@@ -96,13 +96,13 @@ def test_a_binary_is_waited_for_until_somebody_says_that_it_has_ended(out: Run) 
 @pytest.mark.parametrize(
     ("version", "words"), [("9", "was never published"), ("3", "is the latest")]
 )
-def test_what_cannot_have_ended_is_refused(out: Run, version: str, words: str) -> None:
+def test_an_impossible_end_is_refused(out: Run, version: str, words: str) -> None:
     done = out("rotate", "ended", version)
     assert (done.code, words in done.err) == (2, True)
     assert len(journal()) == 1
 
 
-def test_the_delays_of_the_last_publish_hold_until_others_are_given(out: Run) -> None:
+def test_the_delays_of_the_last_publish_apply_until_others_are_given(out: Run) -> None:
     new_key(out)
     out("rotate", "publish", *OFFLINE, "--opened", "2d")
     facts = out("rotate", "status", *OFFLINE, "--json").json
@@ -115,12 +115,12 @@ def test_the_delays_of_the_last_publish_hold_until_others_are_given(out: Run) ->
 
 
 @pytest.mark.parametrize("text", ["soon", "-1h", "99999d"])
-def test_a_delay_that_is_none_is_refused(out: Run, text: str) -> None:
+def test_an_invalid_delay_is_refused(out: Run, text: str) -> None:
     done = out("rotate", "status", *OFFLINE, f"--poll={text}")
     assert (done.code, "--poll" in done.err) == (2, True)
 
 
-def test_a_key_is_generated_and_the_pin_file_stays_as_it_is(out: Run) -> None:
+def test_generate_leaves_the_pin_file_unchanged(out: Run) -> None:
     before = Path("pins.toml").read_bytes()
     done, facts = stepped(out, "generate", "--backup-key", "new.key")
     assert (done.code, facts["hosts"]) == (0, [HOST])
@@ -137,7 +137,7 @@ def test_a_key_is_generated_and_the_pin_file_stays_as_it_is(out: Run) -> None:
     assert "    GENERATED ┄ staged" in status.out
 
 
-def test_a_key_whose_journal_cannot_be_written_is_taken_back(out: Run) -> None:
+def test_generate_deletes_the_key_if_the_journal_cannot_be_written(out: Run) -> None:
     text = JOURNAL.read_bytes()
     JOURNAL.unlink()
     JOURNAL.mkdir()
@@ -149,13 +149,13 @@ def test_a_key_whose_journal_cannot_be_written_is_taken_back(out: Run) -> None:
 
 
 @pytest.mark.parametrize("words", [(), ("--backup-pin", str(LEAF))])
-def test_what_is_no_new_key_is_not_generated(out: Run, words: tuple[str, ...]) -> None:
+def test_generate_refuses_a_key_that_is_not_new(out: Run, words: tuple[str, ...]) -> None:
     assert out("rotate", "generate", *words).code == 2
     assert len(journal()) == 1
 
 
 @pytest.mark.parametrize("kind", ["key", "certificate", "pin"])
-def test_a_key_is_staged_from_whatever_holds_it(out: Run, kind: str) -> None:
+def test_a_key_is_staged_from_every_kind_of_file(out: Run, kind: str) -> None:
     identity = Authority("Some Root").issue(HOST)
     Path("key").write_bytes(identity.key_pem)
     Path("certificate").write_bytes(identity.chain_pem)
@@ -167,18 +167,18 @@ def test_a_key_is_staged_from_whatever_holds_it(out: Run, kind: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["no-such-file", "sha256/abc", "pins.toml", ".", "a\0b"])
-def test_what_names_no_key_is_a_typed_error(out: Run, what: str) -> None:
+def test_an_argument_without_a_key_is_a_typed_error(out: Run, what: str) -> None:
     done = out("rotate", "stage", what)
     assert (done.code, "names no key" in done.err) == (2, True)
 
 
-def test_before_a_version_is_recorded_nothing_is_staged(drafted: Run) -> None:
+def test_nothing_is_staged_before_a_version_is_recorded(drafted: Run) -> None:
     done = drafted("rotate", "stage", str(kit.NOBODY_ELSE))
     assert (done.code, "has no published version" in done.err) == (2, True)
     assert "certpin rotate publish" in done.err
 
 
-def test_a_pin_that_was_only_staged_is_taken_out_without_a_trace_in_the_file(out: Run) -> None:
+def test_a_staged_pin_is_deleted_from_the_file(out: Run) -> None:
     before = Path("pins.toml").read_text(encoding="utf-8")
     pin = new_key(out)
     done, facts = stepped(out, "remove", str(pin), *OFFLINE)
@@ -186,7 +186,7 @@ def test_a_pin_that_was_only_staged_is_taken_out_without_a_trace_in_the_file(out
     assert Path("pins.toml").read_text(encoding="utf-8") == before
 
 
-def test_a_pin_does_not_retire_where_nobody_has_looked(out: Run) -> None:
+def test_a_pin_is_not_retired_if_the_served_keys_are_unknown(out: Run) -> None:
     _, facts = stepped(out, "retire", str(LEAF), *OFFLINE)
     assert invariants(facts) == ["unseen"]
     assert facts["breaches"][0]["clients"] == 12
@@ -196,7 +196,7 @@ def test_a_pin_does_not_retire_where_nobody_has_looked(out: Run) -> None:
     assert journal()[-1].reason == "seen by hand"
 
 
-def test_where_nothing_is_broken_nothing_was_forced(out: Run) -> None:
+def test_a_safe_step_is_not_recorded_as_forced(out: Run) -> None:
     words = ("--force", "--reason", "just so")
     assert out("rotate", "activate", str(BACKUP), *OFFLINE, *words).code == 0
     assert journal()[-1].reason == ""
@@ -207,7 +207,7 @@ def test_force_and_reason_go_together(out: Run, words: tuple[str, ...]) -> None:
     assert out("rotate", "activate", str(LEAF), *OFFLINE, *words).code == 2
 
 
-def test_a_compromised_key_never_comes_back(out: Run) -> None:
+def test_a_compromised_key_is_never_used_again(out: Run) -> None:
     pin = new_key(out)
     assert out("rotate", "compromise", str(pin), *OFFLINE).code == 0
     assert states()[-1] == "compromised"
@@ -221,13 +221,13 @@ def test_a_compromised_key_never_comes_back(out: Run) -> None:
     assert PinSet.load("pins.toml").version == 3
 
 
-def test_the_last_but_one_key_is_not_compromised_before_there_is_another(out: Run) -> None:
+def test_a_key_is_not_marked_compromised_without_a_backup(out: Run) -> None:
     done = out("rotate", "compromise", str(LEAF), *OFFLINE)
     assert (done.code, "has only one pin" in done.err) == (2, True)
     assert "certpin rotate stage" in done.err
 
 
-def test_who_did_it_is_in_the_journal(out: Run) -> None:
+def test_the_journal_has_the_name_of_the_person(out: Run) -> None:
     out("rotate", "stage", str(Authority("x").pin), "--who", "ada\x1b[2J")
     assert journal()[-1].who == "ada\\x1b[2J"
     out("rotate", "activate", str(BACKUP), *OFFLINE, CERTPIN_WHO="ben")
@@ -235,7 +235,7 @@ def test_who_did_it_is_in_the_journal(out: Run) -> None:
     assert journal()[0].who
 
 
-def test_a_journal_of_two_branches_is_read_and_what_contradicts_is_told(out: Run) -> None:
+def test_a_merged_journal_is_read_and_its_contradictions_reported(out: Run) -> None:
     new_key(out)
     mine = Path("pins.toml").read_text(encoding="utf-8")
     out("rotate", "publish", *OFFLINE)
@@ -265,20 +265,20 @@ def test_a_conflict_in_the_journal_is_an_error_with_its_line(out: Run) -> None:
 @pytest.mark.parametrize(
     ("data", "words"), [(b"\xff\n", "not UTF-8"), (b"{}", "schema is missing")]
 )
-def test_a_journal_that_is_none_is_an_error(out: Run, data: bytes, words: str) -> None:
+def test_an_invalid_journal_is_an_error(out: Run, data: bytes, words: str) -> None:
     JOURNAL.write_bytes(JOURNAL.read_bytes() + data)
     done = out("rotate", "status", *OFFLINE)
     assert (done.code, words in done.err) == (2, True)
     assert "pins.journal.jsonl:2" in done.err
 
 
-def test_a_last_line_that_lost_its_end_is_not_written_on(out: Run) -> None:
+def test_a_last_line_without_a_line_end_is_completed_first(out: Run) -> None:
     JOURNAL.write_bytes(JOURNAL.read_bytes().rstrip(b"\n"))
     assert out("rotate", "stage", str(Authority("x").pin)).code == 0
     assert len(journal()) == 2
 
 
-def test_a_journal_that_cannot_be_written_leaves_the_pin_file_as_it_was(
+def test_an_unwritable_journal_leaves_the_pin_file_unchanged(
     out: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = Path("pins.toml").read_bytes()
@@ -287,7 +287,7 @@ def test_a_journal_that_cannot_be_written_leaves_the_pin_file_as_it_was(
 
     def full(descriptor: int) -> None:
         calls.append(descriptor)
-        if len(calls) == 3:  # the pin file and its folder come first
+        if len(calls) == 3:  # the pin file and its folder are first
             raise OSError(28, "No space left on device")
         real(descriptor)
 
@@ -297,7 +297,7 @@ def test_a_journal_that_cannot_be_written_leaves_the_pin_file_as_it_was(
     assert Path("pins.toml").read_bytes() == before
 
 
-def test_a_key_of_several_hosts_moves_at_all_of_them_or_where_it_is_said(run: Run) -> None:
+def test_a_key_of_several_hosts_changes_at_all_of_them_or_at_those_named(run: Run) -> None:
     write(kit.policy(HOST, LEAF, BACKUP), kit.policy("other.example", LEAF, BACKUP))
     run("rotate", "publish", *OFFLINE)
     _, both = stepped(run, "activate", str(LEAF), *OFFLINE)
@@ -309,13 +309,13 @@ def test_a_key_of_several_hosts_moves_at_all_of_them_or_where_it_is_said(run: Ru
     assert run("rotate", "stage", str(Authority("x").pin), "--host", HOST).code == 0
 
 
-def test_a_wildcard_without_a_host_is_not_known(run: Run) -> None:
+def test_the_keys_of_a_wildcard_without_servers_are_unknown(run: Run) -> None:
     write(kit.policy("*.shops.example", LEAF))
     done = run("rotate", "status")
     assert (done.code, "a wildcard has no host of its own" in done.out) == (0, True)
 
 
-def test_what_a_note_says_is_printed_safely(run: Run) -> None:
+def test_notes_are_printed_safely(run: Run) -> None:
     write(kit.policy(HOST, LEAF, BACKUP))
     text = Path("pins.toml").read_text(encoding="utf-8") + 'note = "\\u001b[2J"\n'
     Path("pins.toml").write_text(text, encoding="utf-8")
@@ -324,7 +324,7 @@ def test_what_a_note_says_is_printed_safely(run: Run) -> None:
     assert "\\x1b[2J" in done.out
 
 
-def test_a_served_file_that_is_no_chain_is_told(out: Run) -> None:
+def test_a_served_file_without_a_chain_is_an_error(out: Run) -> None:
     Path("eu.pem").write_text("nothing", encoding="utf-8")
     done = out("rotate", "status", *OFFLINE, "--served", "eu.pem")
     assert (done.code, "eu.pem is not a chain" in done.err) == (2, True)
@@ -340,7 +340,7 @@ def test_an_impossible_plan_ends_with_its_reason(out: Run) -> None:
     assert "certpin rotate ended" in done.out
 
 
-def test_a_signed_set_is_out_when_it_is_pushed_and_who_activates_before_is_told_so(
+def test_a_signed_set_counts_from_its_push_and_activate_says_so(
     out: Run,
 ) -> None:
     new_key(out)
@@ -356,7 +356,7 @@ def test_a_signed_set_is_out_when_it_is_pushed_and_who_activates_before_is_told_
     assert "certpin publish push" in planned.out
 
 
-def test_a_folder_to_publish_from_makes_versions_signed_and_so_does_the_one_before(
+def test_versions_are_signed_by_default_with_a_publish_folder_or_after_a_signed_one(
     out: Run,
 ) -> None:
     Path("publish").mkdir()

@@ -1,4 +1,4 @@
-"""``certpin rotate`` with a watch: what clients told counts, from its API and from its database."""
+"""``certpin rotate --watch``: reported usage from the API of the service and its database."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 @pytest.fixture
 def rotating(run: Run) -> Run:
-    """Version 3 went out 30 days ago, and 4 with another backup 20 days ago. T_adopt is 9d2h."""
+    """Version 3 is 30 days old, and 4 with another backup 20 days. T_adopt is 9d2h."""
     write(kit.policy(HOST, kit.NOBODY, kit.NOBODY_ELSE))
     assert run("rotate", "publish", *QUICK, "--offline", "--clients", "1200").code == 0
     days_pass(10)
@@ -67,7 +67,7 @@ def store(tmp_path: Path) -> str:
 
 
 class Watch(http.server.BaseHTTPRequestHandler):
-    """Answers as a watch does; what it answers is in ``answers``, by path."""
+    """A server like the monitoring service. Its answers are in ``answers``, by path."""
 
     answers: dict[str, tuple[int, Any]] = {}  # noqa: RUF012
     tokens: list[str | None] = []  # noqa: RUF012
@@ -102,14 +102,12 @@ def answers(*days: dict[str, Any], status: int = 200) -> None:
     Watch.answers["/api/v1/pin-sets/bank/adoption"] = (status, {"days": list(days)})
 
 
-def test_without_a_watch_the_clock_alone_counts(rotating: Run) -> None:
+def test_without_reports_only_the_clock_counts(rotating: Run) -> None:
     done = rotating("rotate", "activate", "new.key", "--offline")
     assert (done.code, done.err) == (0, "")
 
 
-def test_a_version_that_clients_tell_after_its_time_keeps_a_key_from_being_served(
-    rotating: Run, watch: str
-) -> None:
+def test_a_version_reported_late_blocks_activation(rotating: Run, watch: str) -> None:
     answers(rows(3, 7), rows(4, 5000))
     words = ("--offline", "--watch", watch)
     done = rotating("rotate", "activate", "new.key", *words, CERTPIN_WATCH_TOKEN=SECRET)
@@ -125,14 +123,14 @@ def test_a_version_that_clients_tell_after_its_time_keeps_a_key_from_being_serve
     assert activate["not_before"] > datetime.now(UTC).isoformat()
 
 
-def test_enough_of_them_is_what_the_user_says(rotating: Run, watch: str) -> None:
+def test_the_threshold_is_that_of_the_user(rotating: Run, watch: str) -> None:
     answers(*(rows(number, n, ago) for ago in range(1, 8) for number, n in ((3, 5), (4, 9000))))
     words = ("--offline", "--watch", watch, "--seen", "5000", "--enough")
     assert rotating("rotate", "activate", "new.key", *words, "99.95%").code == 1
     assert rotating("rotate", "activate", "new.key", *words, "99.9%").code == 0
 
 
-def test_the_database_of_a_watch_says_the_same(rotating: Run, store: str) -> None:
+def test_the_database_has_the_same_reports(rotating: Run, store: str) -> None:
     done = rotating("rotate", "status", "--offline", "--watch", store, "--json")
     assert [each["clients"] for each in done.json["versions"]] == [1200, 5000]
     assert rotating("rotate", "activate", "new.key", "--offline", "--watch", store).code == 1
@@ -149,7 +147,7 @@ def test_the_database_of_a_watch_says_the_same(rotating: Run, store: str) -> Non
         (200, {"days": [{"day": "2027-01-01T00:00:00Z", "version": 1, "clients": -1}]}),
     ],
 )
-def test_a_watch_that_gives_no_answer_lets_nothing_go_on(
+def test_without_an_answer_of_the_service_no_step_is_taken(
     rotating: Run, watch: str, status: int, body: Any
 ) -> None:
     Watch.answers["/api/v1/pin-sets/bank/adoption"] = (status, body)
@@ -160,7 +158,7 @@ def test_a_watch_that_gives_no_answer_lets_nothing_go_on(
     assert len(Watch.tokens) == 1, "no redirect was followed"
 
 
-def test_a_token_that_is_no_header_is_not_shown(rotating: Run, watch: str) -> None:
+def test_an_invalid_token_is_not_printed(rotating: Run, watch: str) -> None:
     done = rotating(
         "rotate", "status", "--offline", "--watch", watch, CERTPIN_WATCH_TOKEN="bad\ntoken"
     )
@@ -179,9 +177,7 @@ def test_a_token_that_is_no_header_is_not_shown(rotating: Run, watch: str) -> No
         (("--seen-days", "7"), "goes with"),
     ],
 )
-def test_what_makes_no_sense_is_a_mistake_of_usage(
-    run: Run, words: tuple[str, ...], said: str
-) -> None:
+def test_meaningless_options_are_usage_errors(run: Run, words: tuple[str, ...], said: str) -> None:
     write(kit.policy(HOST, kit.NOBODY, kit.NOBODY_ELSE))
     done = run("rotate", "status", "--offline", *words)
     assert done.code == 2

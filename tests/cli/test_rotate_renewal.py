@@ -25,7 +25,7 @@ def out(run: Run) -> Run:
     return run
 
 
-def test_a_key_that_is_active_is_not_written_down_again(out: Run) -> None:
+def test_an_active_key_is_not_recorded_again(out: Run) -> None:
     assert stepped(out, "activate", str(BACKUP), *OFFLINE)[0].code == 0
     before = Path("pins.toml").read_bytes(), JOURNAL.read_bytes()
     done = out("rotate", "activate", str(BACKUP), *OFFLINE)
@@ -33,7 +33,7 @@ def test_a_key_that_is_active_is_not_written_down_again(out: Run) -> None:
     assert (Path("pins.toml").read_bytes(), JOURNAL.read_bytes()) == before
 
 
-def test_a_key_that_is_active_is_refused_where_a_version_does_not_accept_it(out: Run) -> None:
+def test_an_active_key_is_refused_if_a_version_does_not_accept_it(out: Run) -> None:
     out("rotate", "generate", "--backup-key", "new.key")
     out("rotate", "stage", "new.key")
     words = (*OFFLINE, "--force", "--reason", "the old key is lost")
@@ -43,7 +43,7 @@ def test_a_key_that_is_active_is_refused_where_a_version_does_not_accept_it(out:
 
 
 def test_a_new_key_is_refused_with_the_clients_at_risk(out: Run) -> None:
-    """As an ACME client makes one, unless it is told not to."""
+    """An ACME client makes such a key at each renewal by default."""
     before = Path("pins.toml").read_bytes(), JOURNAL.read_bytes()
     done, facts = stepped(out, "activate", str(Authority("x").pin), *OFFLINE)
     assert (done.code, invariants(facts)) == (1, ["adopted"])
@@ -78,7 +78,7 @@ def test_a_new_key_is_not_forced_past_the_draft(out: Run) -> None:
         (["no host"], ["api.bank.example", "other.example"], None),
     ],
 )
-def test_a_certificate_is_judged_for_every_host_that_it_is_for(
+def test_a_certificate_is_checked_for_each_of_its_hosts(
     run: Run, root: Authority, names: list[str], policies: list[str], asked: list[str] | None
 ) -> None:
     identity = root.issue(*names)
@@ -89,9 +89,7 @@ def test_a_certificate_is_judged_for_every_host_that_it_is_for(
     assert facts["hosts"] == (asked or policies)  # of no host: those that have its pin
 
 
-def test_a_certificate_for_a_host_that_has_not_its_pin_is_refused(
-    run: Run, root: Authority
-) -> None:
+def test_a_certificate_for_a_host_without_its_pin_is_refused(run: Run, root: Authority) -> None:
     identity = root.issue(HOST, "other.example")
     Path("leaf.pem").write_bytes(identity.chain_pem)
     write(kit.policy(HOST, identity.pin, BACKUP), kit.policy("other.example", LEAF, BACKUP))

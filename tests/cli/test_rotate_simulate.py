@@ -1,4 +1,4 @@
-"""``certpin rotate simulate``: plans, slips and written schedules, from journal and pin file."""
+"""``certpin rotate simulate``: plans, mistakes and schedules, from journal and pin file."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def test_a_plan_locks_out_nobody_and_its_steps_are_those_of_the_planner(out: Run) -> None:
+def test_a_plan_locks_no_client_out_and_has_the_steps_of_rotate_plan(out: Run) -> None:
     done, facts = simulated(out, *TO_NEXT)
     (host,) = facts["hosts"]
     assert (done.code, host["locked_out"], host["lockouts"]) == (0, 0, [])
@@ -67,7 +67,7 @@ def test_a_plan_locks_out_nobody_and_its_steps_are_those_of_the_planner(out: Run
     assert {each["version"] for each in host["steps"]} == {None, 4, 5}
 
 
-def test_a_step_that_is_early_locks_out_whoever_has_not_got_the_version(out: Run) -> None:
+def test_an_early_step_locks_out_clients_without_the_version(out: Run) -> None:
     done, facts = simulated(out, *TO_NEXT, "--move", "4=-5d")
     serve = of_step(facts, 4)
     assert done.code == 1
@@ -83,8 +83,8 @@ def test_a_step_that_is_early_locks_out_whoever_has_not_got_the_version(out: Run
     assert "; safe from " in said.out
 
 
-def test_the_date_that_is_told_is_that_of_the_slowest_client(out: Run) -> None:
-    """No client of this fleet is as slow as T_adopt allows; yours may have one that is."""
+def test_the_safe_date_is_that_of_the_slowest_client(out: Run) -> None:
+    """No client of this fleet is as slow as T_adopt allows; a real one may have one."""
     words = (*TO_NEXT, "--move", "4=-5d", "--stragglers", "0%", "--curve", "100%=9d")
     serve = of_step(simulated(out, *words)[1], 4)
     assert serve["safe_from_simulated"] < serve["safe_from"]
@@ -93,7 +93,7 @@ def test_the_date_that_is_told_is_that_of_the_slowest_client(out: Run) -> None:
     assert f"; safe from {day:%Y-%m-%d} " in said
 
 
-def test_a_step_that_is_later_locks_out_nobody(out: Run) -> None:
+def test_a_late_step_locks_no_client_out(out: Run) -> None:
     assert simulated(out, *TO_NEXT, "--move", "4=2d12h", "--move", "7=+3d")[0].code == 0
 
 
@@ -111,7 +111,7 @@ def test_the_course_has_the_hours_in_which_something_changes(out: Run) -> None:
         assert {**before, "at": None} != {**after, "at": None}
 
 
-def test_a_seed_makes_the_same_fleet_and_another_one_another(out: Run) -> None:
+def test_each_seed_makes_its_own_fleet(out: Run) -> None:
     def counted(seed: str) -> Any:
         _, facts = simulated(out, *TO_NEXT, "--move", "4=-5d", "--stragglers", "0%", "--seed", seed)
         return facts["hosts"][0]["seconds"]
@@ -120,7 +120,7 @@ def test_a_seed_makes_the_same_fleet_and_another_one_another(out: Run) -> None:
     assert counted("7") != counted("8")
 
 
-def test_the_fleet_is_as_it_is_said(out: Run) -> None:
+def test_the_fleet_follows_the_options(out: Run) -> None:
     words = ("--curve", "50%=1d,100%=4d", "--stragglers", "2.5%", "--poll", "2h", "--seed", "3")
     _, facts = simulated(out, *TO_NEXT, *words)
     fleet = facts["fleet"]
@@ -133,13 +133,13 @@ def test_the_fleet_is_as_it_is_said(out: Run) -> None:
     assert "for 2.5%." in said
 
 
-def test_there_are_as_many_clients_as_the_last_publish_said(run: Run) -> None:
+def test_the_number_of_clients_is_that_of_the_last_publish(run: Run) -> None:
     publish(run, "--clients", "321")
     facts = run("rotate", "simulate", *TO_NEXT, "--offline", "--json").json
     assert facts["fleet"]["clients"] == 321
 
 
-def test_a_version_in_a_binary_is_locked_out_for_ever(out: Run) -> None:
+def test_clients_of_a_binary_are_locked_out_to_the_end(out: Run) -> None:
     assert out("rotate", "publish", "--bundled", "--offline").code == 0
     impossible = out("rotate", "simulate", *FEW, *TO_NEXT)
     assert (impossible.code, "there is no plan to" in impossible.err) == (2, True)
@@ -162,7 +162,7 @@ def test_a_version_in_a_binary_is_locked_out_for_ever(out: Run) -> None:
     assert simulated(out, "--steps", steps, "--binary", "3=0%")[0].code == 0
 
 
-def test_a_binary_of_which_a_publish_said_how_many_hold_it_has_as_many(run: Run) -> None:
+def test_a_binary_has_the_clients_of_its_publish(run: Run) -> None:
     publish(run, "--bundled", "--clients", "500")
     assert run("rotate", "stage", str(NEXT)).code == 0
     assert run("rotate", "publish", "--offline").code == 0
@@ -170,7 +170,7 @@ def test_a_binary_of_which_a_publish_said_how_many_hold_it_has_as_many(run: Run)
     assert facts["fleet"]["binaries"] == [{"version": 3, "share": 0.25}]
 
 
-def test_a_wrong_order_is_the_fault_of_the_publishing(out: Run) -> None:
+def test_in_a_wrong_order_the_publish_is_the_cause(out: Run) -> None:
     steps = schedule(
         f'act = "stage"\npin = "{NEXT}"',
         'act = "publish"',
@@ -187,7 +187,7 @@ def test_a_wrong_order_is_the_fault_of_the_publishing(out: Run) -> None:
     assert (late["version"], of_step(facts, 4)["noticed"]) == (5, False)
 
 
-def test_pins_that_end_are_told_with_what_to_do(out: Run) -> None:
+def test_expired_pins_are_reported_with_a_fix(out: Run) -> None:
     path = Path("pins.toml")
     from certpin.pins import utc_now
 
@@ -201,7 +201,7 @@ def test_pins_that_end_are_told_with_what_to_do(out: Run) -> None:
     assert "publish a version with a later expires" in done.out
 
 
-def test_who_is_locked_out_already_is_told(out: Run) -> None:
+def test_clients_that_are_locked_out_already_are_reported(out: Run) -> None:
     identity = Authority("Some Root").issue(HOST)
     Path("chain.pem").write_bytes(identity.chain_pem)
     steps = schedule('act = "publish"')
@@ -210,7 +210,7 @@ def test_who_is_locked_out_already_is_told(out: Run) -> None:
     assert "assumed to be" not in done.out
 
 
-def test_what_is_taken_for_granted_is_told(out: Run) -> None:
+def test_assumptions_are_reported(out: Run) -> None:
     done = out("rotate", "simulate", *FEW, *TO_NEXT)
     assert "Not known: which keys are served now, because no server was contacted." in done.out
     assert "assumed to be the keys that are ACTIVE in the file" in done.out
@@ -226,7 +226,7 @@ def test_nothing_is_written(out: Run) -> None:
     assert {path: path.read_bytes() for path in Path().iterdir()} == before
 
 
-def test_each_host_has_its_own_outcome(run: Run) -> None:
+def test_each_host_has_its_result(run: Run) -> None:
     publish(run, hosts=(HOST, "other.example"))
     words = ("--to", str(BACKUP))
     _, facts = simulated(run, *words)
@@ -262,12 +262,12 @@ def test_each_host_has_its_own_outcome(run: Run) -> None:
         (("--to", "no-such-file"), "names no key"),
     ],
 )
-def test_what_makes_no_sense_is_refused(out: Run, words: tuple[str, ...], problem: str) -> None:
+def test_meaningless_options_are_refused(out: Run, words: tuple[str, ...], problem: str) -> None:
     done = out("rotate", "simulate", *FEW, *words)
     assert (done.code, problem in done.err) == (2, True), done.err
 
 
-def test_a_field_of_which_nothing_is_recorded_is_refused(run: Run) -> None:
+def test_a_simulation_needs_a_published_version(run: Run) -> None:
     from tests import kit
 
     write(kit.policy(HOST, SERVED, BACKUP))
@@ -278,7 +278,7 @@ def test_a_field_of_which_nothing_is_recorded_is_refused(run: Run) -> None:
 @pytest.mark.parametrize(
     ("package", "words"), [("numpy", ()), ("matplotlib", ("--plot", "picture.svg"))]
 )
-def test_a_package_that_is_missing_is_named_before_anything_is_done(
+def test_a_missing_package_is_named_before_any_work(
     out: Run, monkeypatch: pytest.MonkeyPatch, package: str, words: tuple[str, ...]
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
@@ -290,18 +290,18 @@ def test_a_package_that_is_missing_is_named_before_anything_is_done(
 @pytest.mark.slow
 @given(situations(), st.sampled_from(OTHERS), st.integers(0, 100))
 @settings(suppress_health_check=[HealthCheck.filter_too_much])
-def test_a_plan_of_the_planner_never_locks_anybody_out(
+def test_no_plan_of_the_planner_locks_a_client_out(
     situation: Situation, to: str, percent: int
 ) -> None:
     assume(plan(situation, pin(to)).possible)
     script = script_for(situation, StepSource(KeyReference(pin(to)), (), {}), {})
     ends = [each.end for each in (*script.releases, *script.binaries) if each.end]
-    script = replace(script, until=min([script.until, *ends]))  # a plan says nothing of later
+    script = replace(script, until=min([script.until, *ends]))  # a plan ends there
     fleet = Fleet(9, situation.timing, stragglers=Fraction(percent, 100))
     assert simulate(script, fleet).lockouts == ()
 
 
-def test_the_example_of_the_documentation_is_what_is_printed(
+def test_the_documented_example_matches_the_output(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(*example.example().policies)
@@ -329,7 +329,7 @@ def _publish_at(moment: datetime) -> None:
 
 
 @pytest.mark.slow
-def test_a_terminal_with_room_gets_a_chart_and_a_narrow_one_none(out: Run) -> None:
+def test_only_a_wide_terminal_gets_a_chart(out: Run) -> None:
     words = ("rotate", "simulate", "--offline", "--clients", "1100000", *TO_NEXT, "--move", "4=-5d")
     code, wide = on_terminal(*words, columns=100)
     assert code == 1

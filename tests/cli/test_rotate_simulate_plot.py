@@ -1,4 +1,4 @@
-"""The picture of a simulation: the same each time, and nothing in it covers anything else."""
+"""The picture of a simulation: reproducible, without overlapping text."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def figure(case: HostSimulation) -> Figure:
 
 
 def texts(made: Figure) -> list[Text]:
-    """All that is written: ticks that lie outside their axes are not drawn."""
+    """All visible text. Ticks outside their axes are not drawn."""
     found: list[Text] = []
     for each in made.findobj(Text):
         assert isinstance(each, Text)
@@ -112,7 +112,7 @@ def _drawn(made: Figure, text: Text) -> bool:
     "scene",
     [pytest.param(each, marks=pytest.mark.slow) if at else each for at, each in enumerate(SCENES)],
 )
-def test_no_words_cover_each_other_or_leave_the_picture(scene: str) -> None:
+def test_no_text_overlaps_or_leaves_the_picture(scene: str) -> None:
     made = figure(SCENES[scene]())
     assert isinstance(made.canvas, FigureCanvasAgg)
     renderer = made.canvas.get_renderer()  # type: ignore[no-untyped-call]  # so in matplotlib
@@ -127,7 +127,7 @@ def test_no_words_cover_each_other_or_leave_the_picture(scene: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_picture_says_what_came_of_it() -> None:
+def test_the_picture_has_the_result() -> None:
     said = "\n".join(each.get_text() for each in texts(figure(of_plan(step4=-5))))
     case = of_plan(step4=-5)
     assert f"{case.outcome.locked_out:,} of 3,000 clients are locked out (" in said
@@ -147,14 +147,14 @@ def test_the_same_simulation_makes_the_same_picture(kind: str) -> None:
     assert draw(case, FLEET, kind) == draw(case, FLEET, kind)
 
 
-def test_a_picture_does_not_say_when_it_was_made() -> None:
+def test_a_picture_has_no_date_of_creation() -> None:
     svg = draw(of_plan(step4=-5), FLEET, "svg")
     assert b"dc:date" not in svg
     assert ET.fromstring(svg).tag.endswith("svg")
 
 
 @pytest.mark.slow
-def test_names_of_any_letters_are_drawn() -> None:
+def test_names_with_any_letters_are_drawn() -> None:
     case = of_plan(host="xn--bcher-kva.example", step4=-5)
     names = {pin("next"): "鍵 -- <&> $\\frac$.key\x1b"}
     svg = draw(HostSimulation(case.host, case.script, case.outcome, names), FLEET, "svg")
@@ -179,7 +179,7 @@ def test_a_condensed_course_keeps_its_highest_moment() -> None:
     assert [each.held[1] for each in short] == [0, 3, 6, 9]
 
 
-def test_numbers_that_would_touch_stand_together() -> None:
+def test_labels_that_would_touch_are_merged() -> None:
     places = [(0.0, 2), (0.5, 3), (9.0, 7), (9.5, 8), (9.9, 9), (30.0, 1)]
     assert grouped_labels(places, lambda text: len(text) + 1) == [
         (0.0, "2,3"),
@@ -189,7 +189,7 @@ def test_numbers_that_would_touch_stand_together() -> None:
 
 
 def test_the_picture_of_the_documentation_is_current() -> None:
-    """To the byte for the same matplotlib; another one may draw a letter otherwise."""
+    """Byte for byte with the same matplotlib; another version may draw letters differently."""
     there, now = simulation_picture.TARGET.read_text("utf-8"), simulation_picture.text().decode()
     maker = f"matplotlib {mpl.__version__}"
     if f"{maker}<" in there:
@@ -213,14 +213,14 @@ def test_the_command_writes_the_picture_and_replaces_an_old_one(
 
 
 @pytest.mark.parametrize("name", ["picture.pdf", "picture", "no-such-folder/picture.svg"])
-def test_a_picture_that_could_not_be_written_is_refused_before_the_run(run: Run, name: str) -> None:
+def test_an_unwritable_picture_is_refused_before_the_run(run: Run, name: str) -> None:
     publish(run)
     done = run("rotate", "simulate", *FEW, "--to", str(NEXT), "--plot", name)
     assert (done.code, done.out) == (2, "")
 
 
 @pytest.mark.slow
-def test_a_short_simulation_has_its_hours() -> None:
+def test_a_short_simulation_is_labelled_with_hours() -> None:
     none = timedelta(0)
     quick = Timing(cdn=none, cache=none, poll=HOUR, opened=5 * HOUR, skew=none)
     out = version(1, {"served": "active", "spare": "published"}, ago=90 * DAY)

@@ -1,4 +1,4 @@
-"""The schedules of ``certpin rotate simulate``: what is read, and nothing hostile gets through."""
+"""The schedules of ``certpin rotate simulate``: valid ones are read, others are errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def steps(*tables: str) -> tuple[DatedStep, ...]:
     return read_steps(schedule(*tables), NOW)[0]
 
 
-def test_each_step_has_its_act_its_key_and_its_date() -> None:
+def test_each_step_has_its_act_key_and_date() -> None:
     found = steps(
         f'act = "stage"\n{PIN}',
         'act = "publish"\nat = 2027-03-02',
@@ -59,7 +59,7 @@ def test_each_step_has_its_act_its_key_and_its_date() -> None:
     assert all(each.at.tzinfo is UTC for each in found)
 
 
-def test_a_key_may_be_a_file_beside_the_schedule_or_one_that_is_still_to_be_made() -> None:
+def test_a_key_may_be_a_file_beside_the_schedule_or_a_new_one() -> None:
     Path("plans").mkdir()
     identity = Authority("Some Root").issue(HOST)
     Path("plans/c.key").write_bytes(identity.key_pem)
@@ -73,7 +73,7 @@ def test_a_key_may_be_a_file_beside_the_schedule_or_one_that_is_still_to_be_made
     assert list(names.values()) == ["c.key", "new:2028", "new:2029"]
 
 
-def test_the_example_of_the_documentation_is_read() -> None:
+def test_the_documented_example_is_read() -> None:
     block = PAGE.read_text(encoding="utf-8").partition("### A schedule of your own")[2]
     Path("steps.toml").write_text(block.partition("```toml\n")[2].partition("```")[0], "utf-8")
     Path("old.key").write_bytes(Authority("Some Root").issue(HOST).key_pem)
@@ -96,7 +96,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_date_that_is_none_is_told_with_its_line(name: str) -> None:
+def test_an_invalid_date_is_reported_with_its_line(name: str) -> None:
     text, problem, key = BROKEN[name]
     with pytest.raises(PinFileError, match=problem) as caught:
         steps(f'act = "serve"\n{PIN}', f'act = "publish"\n{text}')
@@ -123,7 +123,7 @@ def test_a_date_that_is_none_is_told_with_its_line(name: str) -> None:
         (f'act = "publish"\n{PIN}', "publish has no pin"),
     ],
 )
-def test_a_step_that_is_none_is_told(text: str, problem: str) -> None:
+def test_an_invalid_step_is_reported(text: str, problem: str) -> None:
     with pytest.raises(PinFileError, match=problem):
         steps(text)
 
@@ -142,33 +142,33 @@ def test_a_step_that_is_none_is_told(text: str, problem: str) -> None:
         ("a." * 99 + "a = 1", "too many parts"),
     ],
 )
-def test_a_file_that_is_no_schedule_is_told(text: str, problem: str) -> None:
+def test_an_invalid_schedule_is_reported(text: str, problem: str) -> None:
     Path("steps.toml").write_text(text, encoding="utf-8")
     with pytest.raises(PinFileError, match=problem) as caught:
         read_steps(Path("steps.toml"), NOW)
     assert caught.value.path == "steps.toml"
 
 
-def test_a_file_that_is_not_there_is_told_with_where_to_look() -> None:
+def test_a_missing_file_is_reported_with_the_place_of_the_example() -> None:
     with pytest.raises(PinFileError, match="cannot be read") as caught:
         read_steps(Path("nothing.toml"), NOW)
     assert "docs/commands.md" in caught.value.fix
 
 
-def test_a_pin_that_is_misspelt_is_not_silently_taken_out(run: Run) -> None:
+def test_removing_a_misspelt_pin_is_an_error(run: Run) -> None:
     publish(run)
     path = schedule(f'act = "remove"\n{PIN}', 'act = "publish"')
     done = run("rotate", "simulate", *FEW, "--steps", path)
     assert (done.code, "which is never in the draft" in done.err) == (2, True)
 
 
-def test_a_push_without_anything_that_waits_is_told(run: Run) -> None:
+def test_a_push_without_a_pending_version_is_reported(run: Run) -> None:
     publish(run)
     done = run("rotate", "simulate", *FEW, "--steps", schedule('act = "push"'))
     assert (done.code, "no version to push" in done.err) == (2, True)
 
 
-def test_what_waits_is_pushed(run: Run) -> None:
+def test_a_pending_version_is_pushed(run: Run) -> None:
     publish(run)
     assert run("rotate", "stage", str(NEXT)).code == 0
     assert run("rotate", "publish", "--offline", "--signed").code == 0
@@ -203,7 +203,7 @@ STEPS = st.dictionaries(
 @given(st.fixed_dictionaries({"schema": st.just(1) | VALUES, "step": VALUES | st.lists(STEPS)}))
 @example({"schema": 1, "step": [{"act": "publish", "at": datetime.max.replace(tzinfo=UTC)}]})
 @example({"schema": 1, "step": [{"act": [], "at": {}}]})
-def test_whatever_toml_may_hold_is_read_or_a_typed_error(top: Any) -> None:
+def test_any_toml_is_read_or_a_typed_error(top: Any) -> None:
     try:
         found = parse_steps(Table(top), NOW, Pin.parse)
     except ConfigError:
@@ -214,7 +214,7 @@ def test_whatever_toml_may_hold_is_read_or_a_typed_error(top: Any) -> None:
 
 @given(st.text() | st.text("[]{}=\"'.\n#act1", max_size=60))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_a_file_holds_is_read_or_a_typed_error(text: str) -> None:
+def test_any_text_is_read_or_a_typed_error(text: str) -> None:
     Path("steps.toml").write_bytes(text.encode("utf-8", errors="replace"))
     with pytest.raises(PinFileError):
         read_steps(Path("steps.toml"), NOW)

@@ -1,4 +1,4 @@
-"""Whom ``certpin check`` would dial: read from the words alone, nobody is called."""
+"""Which servers ``certpin check`` would contact, without contacting them."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def targets(*hosts: str, connect: tuple[str, ...] = (), starttls: tuple[str, ...
     return ServerOptions(hosts, connect, starttls).targets(PINS)
 
 
-def test_every_policy_is_dialled_at_its_own_host_where_it_has_one() -> None:
+def test_every_policy_with_a_host_is_contacted_there() -> None:
     assert targets() == [(A, Endpoint("a.example")), (B, None), (C, Endpoint("c.example"))]
 
 
-def test_only_the_hosts_that_are_named_are_dialled() -> None:
+def test_only_named_hosts_are_contacted() -> None:
     assert targets("a.example:2") == [(A, Endpoint("a.example", 2))]
     assert targets("y.b.example") == [(B, Endpoint("y.b.example"))]
     assert targets("*.b.example", "**.C.example") == [(B, None), (C, Endpoint("c.example"))]
 
 
-def test_a_way_to_a_host_that_is_left_out_is_no_mistake() -> None:
+def test_an_option_for_a_host_that_is_left_out_is_accepted() -> None:
     ways = ("c.example=192.0.2.1", "a.example=192.0.2.2")
     assert targets("a.example", connect=ways) == [
         (A, Endpoint("a.example", 443, ("192.0.2.2", 443)))
@@ -44,12 +44,12 @@ def test_a_way_to_a_host_that_is_left_out_is_no_mistake() -> None:
 
 
 @pytest.mark.parametrize("host", ["*.c.example", "**.example", "d.example"])
-def test_a_name_that_the_file_does_not_have_is_refused(host: str) -> None:
+def test_a_name_that_is_not_in_the_file_is_refused(host: str) -> None:
     with pytest.raises(click.UsageError, match="no policy of the pin file covers it"):
         targets(host)
 
 
-def test_the_servers_of_the_file_are_dialled_unless_other_ways_are_named() -> None:
+def test_the_servers_of_the_file_are_contacted_unless_others_are_named() -> None:
     servers = (HostServer(port=8443, region="eu"), HostServer("192.0.2.7", 9443, "smtp"))
     policy = kit.policy("a.example", servers=servers)
     pins = kit.pin_set(policy)
@@ -68,7 +68,7 @@ def test_the_servers_of_the_file_are_dialled_unless_other_ways_are_named() -> No
     ]
 
 
-def test_a_wildcard_is_dialled_at_its_servers() -> None:
+def test_a_wildcard_is_contacted_at_its_servers() -> None:
     servers = (HostServer("x.b.example", 8443), HostServer("y.b.example"))
     policy = kit.policy("*.b.example", servers=servers)
     found = ServerOptions((), (), ()).targets(kit.pin_set(policy))
@@ -77,7 +77,7 @@ def test_a_wildcard_is_dialled_at_its_servers() -> None:
     assert named == (policy, Endpoint("x.b.example", 8443))
 
 
-def test_named_hosts_stand_at_the_place_of_their_policy() -> None:
+def test_named_hosts_are_in_the_order_of_their_policies() -> None:
     assert targets("x.c.example", "y.b.example:1", "a.example:2", "z.b.example") == [
         (A, Endpoint("a.example", 2)),
         (B, Endpoint("y.b.example", 1)),
@@ -106,7 +106,7 @@ def test_a_protocol_is_for_one_host_or_for_all_others_and_brings_its_port() -> N
 
 
 @given(st.text() | st.from_regex(r"[a-c.]{1,10}(=[a-z0-9.:\[\]]{0,9}){0,2}", fullmatch=True))
-def test_any_words_are_understood_or_refused(word: str) -> None:
+def test_any_option_is_read_or_refused(word: str) -> None:
     for words in ({"connect": (word,)}, {"starttls": (word,)}):
         try:
             targets(**words)

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from certpin.cli.main import cli
-from certpin.watch.access import accounts, passwords, tokens
+from certpin.watch.access import accounts, passwords, token_text
 from certpin.watch.store import open_store
 from certpin.watch.store.tables.access import AUDIT
 from tests.cli import _documented
@@ -77,7 +77,7 @@ def test_no_command_takes_a_password_as_an_argument(url: str) -> None:
 def test_a_token_is_printed_once_and_revoked(url: str) -> None:
     made = _run(url, "token", "add", "prometheus", "--scope", "metrics", "--days", "30")
     token = made.stdout.strip()
-    parsed = tokens.parse(token)
+    parsed = token_text.parse(token)
     assert parsed
     listed = _run(url, "token", "list")
     assert parsed[0] in listed.output
@@ -90,7 +90,7 @@ def test_a_token_is_printed_once_and_revoked(url: str) -> None:
     printed = json.loads(_run(url, "token", "add", "x", "--scope", "read", "--json").output)
     other = _documented.data_of(printed)
     _documented.check("watch token add", other)
-    assert tokens.parse(other["token"])
+    assert token_text.parse(other["token"])
     assert "never used" in _run(url, "token", "list").output
     assert _run(url, "token", "revoke", parsed[0]).exit_code != 0
     assert _run(url, "token", "add", "x").exit_code == 2

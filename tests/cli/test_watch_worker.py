@@ -1,4 +1,4 @@
-"""``certpin watch worker`` and the tokens for it: what is wrong is said before anything is sent."""
+"""``certpin watch worker`` and its tokens: errors come before anything is sent."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli import _documented
+from tests.cli._terminal import on_terminal
+from tests.cli.conftest import program
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
@@ -92,3 +94,18 @@ def test_what_is_wrong_is_said_before_anything_is_sent(run: Run) -> None:
     )
     told = run("watch", "worker", "--url", URL, "--json", CERTPIN_WATCH_TOKEN="x")
     assert json.loads(told.out)["error"]["fix"]
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_a_count_and_a_pipe_changes_only(run: Run) -> None:
+    words = ("watch", "worker", "--url", "http://127.0.0.1:1")
+    token = _token(run)
+    process = program(*words, env={"CERTPIN_WATCH_TOKEN": token})
+    assert process.stderr
+    lines = [process.stderr.readline() for _ in range(3)]
+    process.terminate()
+    _, rest = process.communicate(timeout=30)
+    assert (process.returncode, rest) == (0, "")
+    assert "cannot be reached: connection refused" in lines[1].lower()
+    text = on_terminal(*words, typing=[("probes: 0", "\x03")], CERTPIN_WATCH_TOKEN=token)
+    assert text[0] == 0

@@ -56,7 +56,7 @@ pin = '{TWO}'
 role = "backup"
 state = "published"
 
-# Everything else of ours.
+# Everything else.
 [[host]]
 name = "**.bank.example"
 mode = "report"

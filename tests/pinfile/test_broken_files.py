@@ -1,4 +1,4 @@
-"""Every mistake in pins.toml is answered with file, line, key, and what would be right."""
+"""Every mistake in pins.toml is reported with file, line, key and fix."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Broken:
-    """A file with one mistake, and the answer: line (``None`` for none), key, words of it."""
+    """A file with one mistake, and the line (or ``None``), the key and words of its error."""
 
     text: str
     line: int | None
@@ -27,7 +27,7 @@ class Broken:
 
 
 def _after(text: str) -> str:
-    """The text after a good host: its first line is line 14."""
+    """Return a file with a text after a good host. The text begins on line 14."""
     return GOOD + text
 
 
@@ -36,7 +36,7 @@ PINS_TWO = f'\n[[host.pin]]\npin = "{ONE}"\n\n[[host.pin]]\npin = "{TWO}"\n'
 
 FILES = {
     # Not TOML at all.
-    "no TOML": Broken("schema = 1\nname\n", 2, "", "it is not TOML", "toml.io"),
+    "not TOML": Broken("schema = 1\nname\n", 2, "", "it is not TOML", "toml.io"),
     "a key twice": Broken(HEAD + 'name = "x"\n', 4, "", "Cannot overwrite", "toml.io"),
     "a table twice": Broken(GOOD + "[debug]\n[debug]\n", 15, "", "twice", "toml.io"),
     "an open string": Broken(HEAD + 'x = "\n', 4, "", "it is not TOML", "toml.io"),
@@ -52,7 +52,7 @@ FILES = {
         HEAD + "x = { " + '"a\\"." . ' * 64 + "x = 1 }\n", 4, "", "too many parts", "shorten"
     ),
     # The top.
-    "nothing": Broken("", None, "schema", "missing", "a whole number"),
+    "an empty file": Broken("", None, "schema", "missing", "a whole number"),
     "no schema": Broken(
         GOOD.replace("schema = 1\n", ""), None, "schema", "missing", "a whole number"
     ),
@@ -63,7 +63,7 @@ FILES = {
         "'1' is not right",
         "a whole number",
     ),
-    "a schema that is true": Broken(
+    "a boolean schema": Broken(
         GOOD.replace("schema = 1", "schema = true"), 1, "schema", "True is not", "a whole number"
     ),
     "a schema of 40 digits": Broken(
@@ -98,7 +98,7 @@ FILES = {
     "no host": Broken(HEAD, None, "host", "protects nothing", "certpin add HOST"),
     "no hosts in the list": Broken(HEAD + "host = []\n", 4, "host", "protects nothing", "add HOST"),
     "hosts that are a number": Broken(HEAD + "host = 1\n", 4, "host", "a number", "[[host]]"),
-    "one host alone": Broken(
+    "a single host table": Broken(
         HEAD + '[host]\nname = "a.example"\n', 4, "host", "a table is not right", "[[host]]"
     ),
     "a host that is a string": Broken(
@@ -147,7 +147,7 @@ FILES = {
         _after(HOST_TWO + 'on_expiry = "open"\n' + PINS_TWO),
         *(17, "host[1].on_expiry", "'open' is not right", '"fail-closed", "fail-open", "report"'),
     ),
-    "trust in a file that is not there": Broken(
+    "trust in a missing file": Broken(
         _after(HOST_TWO + 'trust = "no-such.pem"\n' + PINS_TWO),
         *(17, "host[1].trust", "trust anchors: No such file", "relative to the pin file"),
     ),
@@ -167,7 +167,7 @@ FILES = {
         _after(HOST_TWO + 'trust = ["roots.pem"]\n' + PINS_TWO),
         *(17, "host[1].trust", "a list is not right", "in quotes"),
     ),
-    "reports in clear": Broken(
+    "reports without TLS": Broken(
         _after(HOST_TWO + 'report_to = ["http://b.example/"]\n' + PINS_TWO),
         *(17, "host[1].report_to", "not an https:// address", "over TLS"),
     ),
@@ -181,9 +181,9 @@ FILES = {
     ),
     # Pins.
     "no pins": Broken(HEAD + HOST, 5, "host[0].pin", "no pin that could match", "certpin add"),
-    "one pin alone": Broken(
+    "a single pin": Broken(
         HEAD + HOST + f'\n[[host.pin]]\npin = "{ONE}"\n',
-        *(8, "host[0].pin", "one pin alone", "--backup-key"),
+        *(8, "host[0].pin", "a single pin", "--backup-key"),
     ),
     "pins that are a string": Broken(
         HEAD + HOST + f'pin = "{ONE}"\n', 7, "host[0].pin", "is not right", "[[host.pin]]"
@@ -195,7 +195,7 @@ FILES = {
         _after('\n[[host.pin]]\nrole = "leaf"\n'),
         *(15, "host[0].pin[2].pin", "missing", "in quotes"),
     ),
-    "a pin that is none": Broken(
+    "a malformed pin": Broken(
         _after('\n[[host.pin]]\nrole = "leaf"\npin = "abc"\n'),
         *(17, "host[0].pin[2].pin", "'abc' is not a pin", "sha256/BASE64"),
     ),
@@ -253,16 +253,14 @@ FILES = {
     "debug without anchors": Broken(
         GOOD + "\n[debug]\n", 15, "debug.anchors", "missing", "in quotes"
     ),
-    "debug anchors that are not there": Broken(
+    "debug anchors in a missing file": Broken(
         GOOD + '\n[debug]\nanchors = "no.pem"\n', 16, "debug.anchors", "No such file", "PEM file"
     ),
 }
 
 
 @pytest.mark.parametrize("what", FILES)
-def test_a_mistake_is_answered_with_its_place_and_what_would_be_right(
-    what: str, tmp_path: Path
-) -> None:
+def test_a_mistake_is_reported_with_its_place_and_a_fix(what: str, tmp_path: Path) -> None:
     broken = FILES[what]
     path = tmp_path / "pins.toml"
     path.write_bytes(broken.text.encode())
@@ -287,12 +285,12 @@ def test_a_mistake_has_the_same_place_with_the_line_ends_of_dos(what: str) -> No
     assert (caught.value.line, caught.value.key) == (broken.line, broken.key)
 
 
-def test_the_good_files_are_good() -> None:
+def test_the_unbroken_files_load() -> None:
     assert len(PinSet.parse(GOOD).policies) == 1
     assert len(PinSet.parse(FULL).policies) == 2
 
 
-def test_a_mistake_in_a_pin_set_made_in_python_has_no_place() -> None:
+def test_a_mistake_in_a_pin_set_from_python_has_no_place() -> None:
     with pytest.raises(ConfigError) as caught:
         PinSet("bank-app", 1, ())
     assert not isinstance(caught.value, PinFileError)

@@ -1,4 +1,4 @@
-"""Editing pins.toml: what was there stays byte for byte, and no broken file is left behind."""
+"""Edit pins.toml: everything else stays byte for byte, and no broken file is written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POLICY = HostPolicy(
     (HostPin(THREE, note='said "safe"'), HostPin(WHOLE, "backup", "published")),
 )
 
-# Files that a person may have written, each in a way of its own.
+# Files that users may have written, each in another notation.
 FILES = {
     "all settings": FULL,
     "DOS line ends": FULL.replace("\n", "\r\n"),
@@ -44,7 +44,7 @@ FILES = {
     "a quoted version": GOOD.replace("version = 12", '  "version"  =  1_2\t# only ever rises'),
     "the version last": f'schema = 1\nname = "version = 12"\nversion = 12\n{HOST}{PINS}',
     "another version before": 'note = "version"\n"my version" = 3\n' + GOOD,
-    "a text that looks like it behind": GOOD.replace(
+    "a similar text below": GOOD.replace(
         "version = 12\n", 'version = 12\n"a text" = """\nversion = 12\n"""\n'
     ),
     "versions below": GOOD + "version = 1\n",
@@ -79,7 +79,7 @@ def test_a_host_is_appended_and_nothing_else_changes(path: Path) -> None:
     assert (saved.name, saved.version) == (old.name, old.version)
 
 
-def test_what_is_appended_has_the_line_ends_of_the_file(path: Path) -> None:
+def test_appended_lines_have_the_line_ends_of_the_file(path: Path) -> None:
     before = path.read_bytes()
     editor = PinFileEditor.open(path)
     editor.add_host(POLICY)
@@ -98,7 +98,7 @@ def test_the_version_is_raised_and_nothing_else_changes(path: Path) -> None:
 
 
 def _change(before: str, after: str) -> tuple[str, str]:
-    """What was taken out, and what was put in its place."""
+    """Return the removed text, and the text that replaced it."""
     head = _alike(before, after)
     tail = _alike(before[head:][::-1], after[head:][::-1])
     return before[head : len(before) - tail], after[head : len(after) - tail]
@@ -109,7 +109,7 @@ def _alike(one: str, other: str) -> int:
     return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def test_nothing_is_written_before_it_is_saved(path: Path) -> None:
+def test_nothing_is_written_before_save(path: Path) -> None:
     before = path.read_bytes()
     editor = PinFileEditor.open(path)
     editor.add_host(POLICY)
@@ -119,7 +119,7 @@ def test_nothing_is_written_before_it_is_saved(path: Path) -> None:
     assert path.read_bytes() == editor.text.encode()
 
 
-def test_an_editor_can_go_on_after_it_saved(path: Path) -> None:
+def test_an_editor_can_continue_after_save(path: Path) -> None:
     editor = PinFileEditor.open(path)
     for number in range(3):
         editor.add_host(kit.policy(f"new-{number}.example"))
@@ -157,7 +157,7 @@ state = "published"
 )
 
 
-def test_what_is_written_looks_as_a_person_would_write_it(tmp_path: Path) -> None:
+def test_the_text_of_a_new_file(tmp_path: Path) -> None:
     path = tmp_path / "pins.toml"
     path.write_text(GOOD, encoding="utf-8")
     editor = PinFileEditor.open(path)
@@ -166,7 +166,7 @@ def test_what_is_written_looks_as_a_person_would_write_it(tmp_path: Path) -> Non
     assert editor.text == EXACT
 
 
-def test_a_new_file_is_begun(tmp_path: Path) -> None:
+def test_a_new_file_can_be_begun(tmp_path: Path) -> None:
     path = tmp_path / "pins.toml"
     editor = PinFileEditor.new(path, 'app "one"\n')
     editor.add_host(POLICY)
@@ -196,7 +196,7 @@ def test_a_text_that_would_not_load_is_not_saved(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == GOOD
 
 
-def test_a_file_that_is_broken_is_not_opened(tmp_path: Path) -> None:
+def test_a_broken_file_is_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "pins.toml"
     path.write_text(HEAD, encoding="utf-8")
     with pytest.raises(PinFileError, match="protects nothing"):
@@ -204,13 +204,13 @@ def test_a_file_that_is_broken_is_not_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["api.bank.example", "API.Bank.Example.", "**.bank.example"])
-def test_a_host_that_is_there_is_known_in_every_spelling(tmp_path: Path, pattern: str) -> None:
+def test_has_host_knows_every_spelling(tmp_path: Path, pattern: str) -> None:
     path = tmp_path / "pins.toml"
     path.write_text(FULL.replace("api.bank", "API.bank"), encoding="utf-8")
     assert PinFileEditor.open(path).has_host(pattern)
 
 
-def test_a_host_that_is_not_there_is_not_known(tmp_path: Path) -> None:
+def test_has_host_is_false_for_other_hosts(tmp_path: Path) -> None:
     path = tmp_path / "pins.toml"
     path.write_text(FULL, encoding="utf-8")
     editor = PinFileEditor.open(path)
@@ -226,13 +226,13 @@ INLINE = (
 )
 
 
-def test_hosts_in_one_list_are_not_edited_and_the_error_says_how_to_write_them(
+def test_hosts_in_one_list_are_refused_with_a_fix(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "pins.toml"
     path.write_text(INLINE, encoding="utf-8")
     editor = PinFileEditor.open(path)
-    with pytest.raises(PinFileError, match="cannot be edited as it is written") as caught:
+    with pytest.raises(PinFileError, match="cannot be edited in its present form") as caught:
         editor.add_host(POLICY)
     assert "[[host]]" in caught.value.fix
     assert editor.text == INLINE
@@ -244,11 +244,11 @@ def test_hosts_in_one_list_are_not_edited_and_the_error_says_how_to_write_them(
     ['"\\u0076ersion" = 12', 'x = """\nversion = 12"""\n"\\u0076ersion" = 12'],
     ids=["escaped", "behind a text that looks like it"],
 )
-def test_a_version_that_is_not_found_is_not_raised(tmp_path: Path, line: str) -> None:
+def test_a_version_that_is_not_found_is_refused(tmp_path: Path, line: str) -> None:
     path = tmp_path / "pins.toml"
     path.write_text(GOOD.replace("version = 12", line), encoding="utf-8")
     editor = PinFileEditor.open(path)
-    with pytest.raises(PinFileError, match="cannot be edited as it is written") as caught:
+    with pytest.raises(PinFileError, match="cannot be edited in its present form") as caught:
         editor.raise_version()
     assert "version = 13" in caught.value.fix
     assert editor.text == path.read_text(encoding="utf-8")
@@ -284,9 +284,7 @@ COMMENTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 
 
 @given(POLICIES, st.sampled_from(sorted(FILES)), COMMENTS)
-def test_every_policy_is_read_as_it_was_written(
-    policy: HostPolicy, what: str, comment: str
-) -> None:
+def test_every_policy_can_be_read_again(policy: HostPolicy, what: str, comment: str) -> None:
     text = f"# {comment}\n{FILES[what]}"
     editor = PinFileEditor(Path("pins.toml"), text, before=text)
     editor.add_host(policy)
@@ -305,7 +303,7 @@ def test_an_expiry_in_another_zone_means_the_same_moment() -> None:
     assert editor.check().policies[-1].expires == moment
 
 
-def test_anchors_are_named_as_they_will_be_found(tmp_path: Path) -> None:
+def test_anchors_are_named_relative_to_the_pin_file(tmp_path: Path) -> None:
     authority = Authority("Private")
     (tmp_path / "root.pem").write_bytes(authority.pem)
     path = tmp_path / "pins.toml"
@@ -317,10 +315,10 @@ def test_anchors_are_named_as_they_will_be_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("own", "trust"), [(True, "system"), (False, "root.pem")])
-def test_anchors_are_not_lost_in_silence(own: bool, trust: str) -> None:
+def test_anchors_without_a_file_are_refused(own: bool, trust: str) -> None:
     fields = {"trust": kit.anchors(Authority("Private"))} if own else {}
     editor = PinFileEditor(Path("pins.toml"), GOOD, before=GOOD)
-    with pytest.raises(ConfigError, match="anchors of its own") as caught:
+    with pytest.raises(ConfigError, match="a policy with trust anchors") as caught:
         editor.add_host(kit.policy("new.example", **fields), trust=trust)
     assert caught.value.key == "trust"
 
@@ -354,7 +352,7 @@ def test_a_link_to_a_file_stays_a_link(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", ["fsync", "replace", "chmod"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_crash_while_writing_leaves_the_old_file_and_nothing_beside_it(
+def test_a_crash_while_writing_leaves_only_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
 ) -> None:
     path = tmp_path / "pins.toml"
@@ -373,7 +371,7 @@ def test_a_crash_while_writing_leaves_the_old_file_and_nothing_beside_it(
     assert isinstance(error, KeyboardInterrupt) or "No space left" in str(caught.value)
 
 
-def test_a_file_is_complete_before_it_takes_the_place(
+def test_a_file_is_complete_before_it_is_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "pins.toml"
@@ -390,7 +388,7 @@ def test_a_file_is_complete_before_it_takes_the_place(
     assert seen == [editor.text, GOOD]
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     editor = PinFileEditor.new(tmp_path / "none" / "pins.toml", "app")
     editor.add_host(POLICY)
     editor.raise_version()
@@ -399,8 +397,8 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert caught.value.path == str(tmp_path / "none" / "pins.toml")
 
 
-def test_a_name_that_is_no_text_is_a_typed_error(tmp_path: Path) -> None:
-    """As arguments are that the shell passed in another encoding."""
+def test_a_name_that_is_not_unicode_is_a_typed_error(tmp_path: Path) -> None:
+    """As an argument that the shell passed in another encoding."""
     path = tmp_path / "pins.toml"
     editor = PinFileEditor.new(path, os.fsdecode(b"\xff"))
     editor.add_host(POLICY)
@@ -410,24 +408,24 @@ def test_a_name_that_is_no_text_is_a_typed_error(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_what_somebody_else_wrote_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+def test_changes_of_other_programs_are_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "pins.toml"
     editor = _editor(path)
     path.write_text(GOOD + "# mine\n", encoding="utf-8")
-    with pytest.raises(PinFileError, match="changed it meanwhile"):
+    with pytest.raises(PinFileError, match="has changed it"):
         editor.save()
     assert path.read_text(encoding="utf-8").endswith("# mine\n")
 
 
-def test_a_file_that_came_or_went_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_created_or_deleted_file_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "pins.toml"
     editor = PinFileEditor.new(path, "app")
     editor.add_host(POLICY)
     editor.raise_version()
     path.write_text(GOOD, encoding="utf-8")
-    with pytest.raises(PinFileError, match="changed it meanwhile"):
+    with pytest.raises(PinFileError, match="has changed it"):
         editor.save()
     editor = PinFileEditor.open(path)
     path.unlink()
-    with pytest.raises(PinFileError, match="changed it meanwhile"):
+    with pytest.raises(PinFileError, match="has changed it"):
         editor.save()

@@ -1,4 +1,4 @@
-"""Pins of ``pins.toml`` are changed, added and taken out; nothing else changes."""
+"""Pins of ``pins.toml`` are changed, added and removed; nothing else changes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def policy(edited: PinFileEditor) -> HostPolicy:
 
 
 def changed_lines(before: str, after: str) -> tuple[list[str], list[str]]:
-    """The lines that went, and those that came."""
+    """Return the removed and the added lines."""
     old, new = before.splitlines(), after.splitlines()
     while old and new and old[0] == new[0]:
         old, new = old[1:], new[1:]
@@ -66,14 +66,14 @@ def test_a_state_is_replaced_and_nothing_else_changes(what: str) -> None:
     assert [line.split("=")[0].strip() for line in old] in (["state"], ["'state'"], [])
 
 
-def test_what_stands_beside_a_state_stays() -> None:
+def test_text_beside_a_state_is_kept() -> None:
     edited = editor(COMMENTED)
     edited.change_pin(HOST, TWO, state="active")
     _, new = changed_lines(COMMENTED, edited.text)
     assert new == ["'state'  =  \"active\"   # since March"]
 
 
-def test_a_state_that_was_left_to_its_default_is_added() -> None:
+def test_a_missing_state_is_added() -> None:
     edited = editor(GOOD)
     edited.change_pin(HOST, ONE, state="retiring")
     assert changed_lines(GOOD, edited.text) == ([], ['state = "retiring"'])
@@ -98,14 +98,14 @@ def test_a_pin_is_appended_to_its_host(what: str) -> None:
 
 
 @pytest.mark.parametrize("what", TEXTS)
-def test_what_was_appended_is_taken_out_again_and_the_text_is_what_it_was(what: str) -> None:
+def test_appending_and_removing_a_pin_restores_the_text(what: str) -> None:
     edited = editor(TEXTS[what])
     edited.add_pin(HOST, NEW)
     edited.remove_pin(HOST, THREE)
     assert edited.text.rstrip() == TEXTS[what].rstrip()
 
 
-def test_line_ends_stay_as_they_are() -> None:
+def test_line_ends_are_kept() -> None:
     edited = editor(TEXTS["CRLF"])
     edited.add_pin(HOST, NEW)
     edited.change_pin(HOST, ONE, note="said")
@@ -115,7 +115,7 @@ def test_line_ends_stay_as_they_are() -> None:
 def test_a_pin_is_appended_before_the_comment_of_the_next_host() -> None:
     edited = editor(FULL)
     edited.add_pin(HOST, NEW)
-    assert edited.text.index("sha256/AgME") < edited.text.index("# Everything else of ours.")
+    assert edited.text.index("sha256/AgME") < edited.text.index("# Everything else.")
 
 
 def test_a_pin_of_another_host_is_edited_there() -> None:
@@ -127,7 +127,7 @@ def test_a_pin_of_another_host_is_edited_there() -> None:
 
 
 @pytest.mark.parametrize("end", ["", "\r\n"])
-def test_a_pin_is_appended_where_the_last_line_has_no_end(end: str) -> None:
+def test_a_pin_is_appended_after_a_last_line_without_an_end(end: str) -> None:
     text = GOOD.rstrip("\n").replace("\n", end or "\n")
     edited = editor(text)
     edited.add_pin(HOST, NEW)
@@ -144,7 +144,7 @@ def test_the_version_is_set() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["none.example", HOST])
-def test_a_pin_or_host_that_is_not_there_is_told(pattern: str) -> None:
+def test_a_missing_pin_or_host_is_an_error(pattern: str) -> None:
     with pytest.raises(ConfigError, match=r"there is no policy|has no pin"):
         editor(GOOD).change_pin(pattern, THREE, state="active")
 
@@ -158,7 +158,7 @@ LOOKALIKE = GOOD.replace(
 
 
 @pytest.mark.parametrize("text", [INLINE, LOOKALIKE], ids=["in a list", "behind a lookalike"])
-def test_what_cannot_be_edited_safely_is_refused_and_left_alone(text: str) -> None:
+def test_an_unsafe_edit_is_refused_and_changes_nothing(text: str) -> None:
     edits: list[Callable[[PinFileEditor], None]] = [
         lambda edited: edited.change_pin(HOST, ONE, state="retiring"),
         lambda edited: edited.add_pin(HOST, NEW),
@@ -166,7 +166,7 @@ def test_what_cannot_be_edited_safely_is_refused_and_left_alone(text: str) -> No
     ]
     for edit in edits:
         edited = editor(text)
-        with pytest.raises(PinFileError, match="cannot be edited as it is written") as caught:
+        with pytest.raises(PinFileError, match="cannot be edited in its present form") as caught:
             edit(edited)
         assert "[[host.pin]]" in caught.value.fix
         assert edited.text == text
@@ -177,7 +177,7 @@ def test_what_cannot_be_edited_safely_is_refused_and_left_alone(text: str) -> No
     st.lists(st.tuples(st.sampled_from([ONE, TWO]), st.sampled_from(STATES)), max_size=4),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
 )
-def test_every_change_is_read_as_it_was_written(
+def test_every_change_can_be_read_again(
     what: str, changes: list[tuple[object, str]], note: str
 ) -> None:
     edited = editor(TEXTS[what])

@@ -1,4 +1,4 @@
-"""Any text at all gives a pin set, or a PinFileError that says where."""
+"""Any text gives a pin set, or a PinFileError with a line."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ LINES = FULL.splitlines(keepends=True)
 
 
 @given(st.lists(st.sampled_from(LINES) | st.text("[]host.pin= \n\"'#{}", max_size=12), max_size=30))
-def test_any_mixture_of_good_lines_is_read_or_refused(lines: list[str]) -> None:
+def test_any_mixture_of_valid_lines_is_read_or_refused(lines: list[str]) -> None:
     _reads_or_says_where("".join(lines))
 
 
@@ -135,7 +135,7 @@ def _good() -> dict[str, Any]:
     return {"schema": 1, "name": "n", "version": 1, "host": hosts}
 
 
-# Each place of a good file where one wrong value may stand, and the key that the error names.
+# Each place of a good file for a wrong value, and the key that the error names.
 PLACES: dict[str, Callable[[dict[str, Any]], tuple[dict[str, Any], str]]] = {
     "name": lambda data: (data, "name"),
     "version": lambda data: (data, "version"),
@@ -163,6 +163,6 @@ def test_the_line_of_a_wrong_value_is_found(key: str, blank: int, newline: str) 
 
 
 @given(st.text(max_size=200), st.text("host[0].pin1\"' ", max_size=20))
-def test_looking_for_a_line_never_fails(text: str, key: str) -> None:
+def test_line_of_never_raises(text: str, key: str) -> None:
     line = line_of(text, key)
     assert line is None or 1 <= line <= text.count("\n") + 1

@@ -1,9 +1,10 @@
-"""What may be read: regular files up to a size, once each; and errors of a bounded length."""
+"""Limits: only regular files up to a size are read, and errors have a bounded length."""
 
 from __future__ import annotations
 
 import math
 import os
+import threading
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -41,14 +42,14 @@ def endless(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_pin_file_is_a_regular_file(endless: Path) -> None:
+def test_a_pin_file_must_be_a_regular_file(endless: Path) -> None:
     with pytest.raises(PinFileError, match="it is not a regular file") as caught:
         PinSet.load(endless)
     assert caught.value.path == str(endless)
 
 
 @pytest.mark.parametrize("key", ["trust", "anchors"])
-def test_a_file_of_anchors_is_a_regular_file(endless: Path, tmp_path: Path, key: str) -> None:
+def test_a_file_of_anchors_must_be_a_regular_file(endless: Path, tmp_path: Path, key: str) -> None:
     line, debug = (
         (f"trust = '{endless}'\n", "") if key == "trust" else ("", f"anchors = '{endless}'\n")
     )
@@ -67,9 +68,7 @@ def test_a_file_of_anchors_has_a_limit(tmp_path: Path, monkeypatch: pytest.Monke
         PinSet.parse(HEAD + HOST + 'trust = "ca.pem"\n' + PINS, path=tmp_path / "pins.toml")
 
 
-def test_a_file_that_grows_while_it_is_read_has_a_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_growing_file_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "pins.toml"
     path.write_bytes(b"#" * 10)
     real = os.read
@@ -84,11 +83,11 @@ def test_a_file_that_grows_while_it_is_read_has_a_limit(
         disk.read_regular(path, 35)
 
 
-def test_a_file_whose_size_is_not_known_is_read() -> None:
+def test_a_file_of_unknown_size_is_read() -> None:
     assert disk.read_regular(Path("/proc/self/status"), 100_000).startswith(b"Name:")
 
 
-def test_a_file_of_anchors_is_read_once_however_many_hosts_name_it() -> None:
+def test_a_file_of_anchors_is_read_once_for_all_hosts() -> None:
     asked: Counter[str] = Counter()
 
     class Files(dict[str, bytes]):
@@ -122,7 +121,7 @@ FIELDS = {
 
 @pytest.mark.parametrize("what", FIELDS)
 @pytest.mark.parametrize("letter", ["1", "x"])
-def test_no_value_is_quoted_at_length(what: str, letter: str, tmp_path: Path) -> None:
+def test_long_values_are_shortened_in_errors(what: str, letter: str, tmp_path: Path) -> None:
     with pytest.raises(PinFileError) as caught:
         PinSet.parse(FIELDS[what].replace("{}", letter * LONG), path=tmp_path / "pins.toml")
     assert len(str(caught.value)) < 1000
@@ -149,7 +148,7 @@ LINES = st.sampled_from(FULL.splitlines(keepends=True))
 
 
 def parsed(loads: Any, text: str) -> object:
-    """The tables, or the error's type. NaN equals itself here."""
+    """Return the tables, or the type of the error. NaN is replaced, to be equal to itself."""
     try:
         return _comparable(loads(text))
     except ValueError:
@@ -170,7 +169,7 @@ def _comparable(value: object) -> object:
 @example("a = 1\na = 2\n")
 @example("[[a]]\n[a]\n")
 @example("a = 1__0\n")
-def test_the_compiled_parser_reads_what_that_of_python_reads(text: str) -> None:
+def test_tomli_and_tomllib_read_the_same(text: str) -> None:
     expected = parsed(tomllib.loads, text)
     if expected is not ValueError:  # what only TOML 1.1 allows, tomllib of Python 3.14 refuses
         assert parsed(tomli.loads, text) == expected
@@ -191,25 +190,43 @@ PARTS = st.sampled_from(
 @example("[[host]]\n[[host.pin]]\n[[host]]\n[host.pin]\n")
 @example("a = 1\n[[host]]\n[[host]]\n[[host]]x\n")
 @example("a = 1\n[[host]]\nb = 1\n[[host]]\nb = 2\n")
-def test_a_file_that_is_parsed_in_pieces_has_the_tables_of_the_whole(text: str) -> None:
+def test_parsing_in_pieces_gives_the_tables_of_the_whole(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "_PIECE", 1)
+        patch.setattr(reader, "_let_others_run", lambda: None)
         assert parsed(reader._parse, text) == parsed(tomli.loads, text)
 
 
+def test_a_long_file_leaves_turns_to_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sleep of 0 leaves none: it ends before the other thread is awake."""
+    text = HEAD + "".join(f'[[host]]\nname = "h{n}.example"\n{PINS}' for n in range(200))
+    turns: list[float] = []
+    monkeypatch.setattr("certpin.pinfile.reader.time.sleep", turns.append)
+    ending = threading.Event()
+    other = threading.Thread(target=ending.wait)
+    other.start()
+    try:
+        assert len(PinSet.parse(text).policies) == 200
+    finally:
+        ending.set()
+        other.join()
+    assert len(turns) >= 50 + len(text) // 8192
+    assert min(turns) > 0
+
+
 @given(st.lists(LINES, max_size=40).map("".join))
-def test_the_compiled_parser_refuses_what_that_of_python_refuses(text: str) -> None:
+def test_tomli_and_tomllib_refuse_the_same(text: str) -> None:
     assert parsed(tomli.loads, text) == parsed(tomllib.loads, text)
 
 
 def digests() -> Iterator[bytes]:
-    """One byte, or one letter of base64, over and over; and what only looks alike."""
+    """One repeated byte, one repeated letter of base64, and pins that only look similar."""
     for byte in range(256):
         yield bytes([byte]) * 32
         yield bytes([byte, 1, 2]) * 10 + b"\1\2"
 
 
-def test_a_placeholder_is_one_byte_or_one_letter_over_and_over() -> None:
+def test_a_placeholder_is_one_repeated_byte_or_letter() -> None:
     found = {digest for digest in digests() if Pin("sha256", digest).is_placeholder}
     assert {bytes([byte]) * 32 for byte in range(256)} <= found
     for letter in ("A", "b", "7", "/"):

@@ -1,4 +1,4 @@
-"""Where keys and comments stand, however a file is written."""
+"""The lines of keys and comments, for every notation of a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ d = "# none"
 '''
 
 
-def test_what_stands_in_a_long_string_is_no_key_and_no_comment() -> None:
+def test_long_strings_contain_no_keys_and_no_comments() -> None:
     places = Places(LONG)
     assert places.comments == {9: Comment("first", alone=False)}
     assert [places.line(key) for key in ("a", "b", "c", "host[0]", "host[0].d", "host")] == [
@@ -56,7 +56,7 @@ last.one = 1
         ("debug.anchors", 9),
         ("debug.last", 12),
         ("debug.last.one", 12),
-        ("nothing", None),
+        ("an empty file", None),
         ("", None),
     ],
 )
@@ -72,7 +72,7 @@ def test_each_table_of_an_array_has_its_own_keys() -> None:
     assert [places.line(key) for key in keys] == [1, 3, 4, 6, 7]
 
 
-def test_a_reason_stands_on_the_line_or_alone_above() -> None:
+def test_a_reason_is_on_the_line_or_alone_on_the_line_above() -> None:
     places = Places("# one\n# two\na = 1 # three\nb = 1\n# certpin: allow x because y\nc = 1\n")
     assert places.reason(3) == "three two"
     assert (places.reason(4), places.reason(6)) == ("", "")

@@ -1,4 +1,4 @@
-"""Reading pins.toml: what it means, where its files are, and what is only warned about."""
+"""Read pins.toml: its meaning, the files that it names, and the warnings."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import certpin
 from certpin.errors import PinFileError
 from certpin.lab import Authority
 from certpin.pinfile import PINS_VARIABLE, PinFileWarning, PinSet, disk
-from certpin.pinfile.fields import meant_by
+from certpin.pinfile.fields import closest_key
 from certpin.pinfile.reader import DEBUG_KEYS, HOST_KEYS, PIN_KEYS, TOP_KEYS
 from certpin.pins import HostPattern, HostPin, HostPolicy
 from tests.pinfile._files import FULL, GOOD, HEAD, HOST, ONE, PINS, TWO, WHOLE
 
 
-def test_a_file_is_read_setting_by_setting() -> None:
+def test_every_setting_is_read() -> None:
     pins = PinSet.parse(FULL)
     assert (pins.name, pins.version, pins.debug) == ("bank-app", 12, None)
     assert pins.policies == (
@@ -47,7 +47,7 @@ def test_a_file_is_read_setting_by_setting() -> None:
     )
 
 
-def test_what_is_not_said_is_strict() -> None:
+def test_defaults_are_strict() -> None:
     (policy,) = PinSet.parse(GOOD).policies
     assert (policy.mode, policy.match, policy.on_expiry) == ("enforce", "any", "fail-closed")
     assert (policy.expires, policy.trust, policy.report_to) == (None, None, ())
@@ -79,18 +79,18 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("what", SPELLINGS)
-def test_every_way_to_write_the_same_means_the_same(what: str) -> None:
+def test_equivalent_notations_give_the_same_pin_set(what: str) -> None:
     assert PinSet.parse(SPELLINGS[what]) == PinSet.parse(GOOD)
 
 
-def test_a_file_on_the_disk_is_read_as_its_text(tmp_path: Path) -> None:
+def test_load_reads_a_file(tmp_path: Path) -> None:
     path = tmp_path / "pins.toml"
     for text in (FULL, FULL.replace("\n", "\r\n")):
         path.write_bytes(text.encode())
         assert PinSet.load(path) == PinSet.load(str(path)) == PinSet.parse(FULL)
 
 
-def test_the_face_of_certpin_reads_files() -> None:
+def test_certpin_exports_the_pin_set_of_files() -> None:
     assert certpin.PinSet is PinSet
 
 
@@ -100,7 +100,7 @@ def _anchored(trust: str = "", debug: str = "") -> str:
 
 
 @pytest.mark.parametrize("name", ["roots.pem", "ca/roots.der", "../roots.pem"])
-def test_files_that_a_file_names_are_found_beside_it(
+def test_files_are_relative_to_the_pin_file(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority = Authority("Private")
@@ -119,7 +119,7 @@ def test_files_that_a_file_names_are_found_beside_it(
             assert trust.source == name
 
 
-def test_an_absolute_path_to_anchors_is_taken(tmp_path: Path) -> None:
+def test_an_absolute_path_to_anchors_is_accepted(tmp_path: Path) -> None:
     authority = Authority("Private")
     anchors = tmp_path / "roots.pem"
     anchors.write_bytes(authority.pem + Authority("Second").pem)
@@ -128,7 +128,7 @@ def test_an_absolute_path_to_anchors_is_taken(tmp_path: Path) -> None:
     assert len(policy.trust.der) == 2
 
 
-def test_a_loaded_set_never_touches_the_disk_again(tmp_path: Path) -> None:
+def test_a_loaded_pin_set_never_reads_the_disk(tmp_path: Path) -> None:
     (tmp_path / "roots.pem").write_bytes(Authority("Private").pem)
     pins = PinSet.parse(_anchored(trust="roots.pem"), path=tmp_path / "pins.toml")
     (tmp_path / "roots.pem").unlink()
@@ -138,7 +138,7 @@ def test_a_loaded_set_never_touches_the_disk_again(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(pins)) == pins
 
 
-def test_the_platforms_roots_are_what_no_trust_means() -> None:
+def test_without_trust_the_roots_of_the_platform_are_used() -> None:
     assert PinSet.parse(_anchored(trust="system")) == PinSet.parse(GOOD)
 
 
@@ -146,9 +146,7 @@ def test_the_platforms_roots_are_what_no_trust_means() -> None:
     ("line", "strict"),
     [("", None), ("strict_x509 = true\n", True), ("strict_x509 = false\n", False)],
 )
-def test_a_trust_file_says_how_strictly_paths_to_it_are_verified(
-    line: str, strict: bool | None
-) -> None:
+def test_strict_x509_is_read(line: str, strict: bool | None) -> None:
     text = HEAD + HOST + 'trust = "ca.pem"\n' + line + PINS
     (policy,) = PinSet.parse(text, files={"ca.pem": Authority("Private").pem}).policies
     assert policy.trust is not None
@@ -163,7 +161,7 @@ def test_a_trust_file_says_how_strictly_paths_to_it_are_verified(
         ('trust = "ca.pem"\nstrict_x509 = "no"\n', "'no' is not right"),
     ],
 )
-def test_strictness_without_a_trust_file_is_refused(lines: str, problem: str) -> None:
+def test_strict_x509_without_a_trust_file_is_refused(lines: str, problem: str) -> None:
     with pytest.raises(PinFileError, match=problem) as caught:
         PinSet.parse(HEAD + HOST + lines + PINS, files={"ca.pem": b""})
     assert caught.value.key == "host[0].strict_x509"
@@ -178,7 +176,7 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("what", UNKNOWN)
-def test_a_key_that_nothing_reads_is_warned_about_and_changes_nothing(what: str) -> None:
+def test_an_unknown_key_causes_a_warning_and_nothing_else(what: str) -> None:
     text, key, line = UNKNOWN[what]
     words = f"mine.toml:{line}: {key} is not known here"
     with pytest.warns(PinFileWarning, match=re.escape(words)) as caught:
@@ -187,14 +185,14 @@ def test_a_key_that_nothing_reads_is_warned_about_and_changes_nothing(what: str)
     assert pins == PinSet.parse(GOOD)
 
 
-def test_a_key_is_warned_about_once_however_many_hosts_have_it() -> None:
+def test_an_unknown_key_of_many_hosts_causes_one_warning() -> None:
     hosts = [f'[[host]]\nname = "h{n}.example"\nlifetime = 1\n{PINS}' for n in range(20)]
     with pytest.warns(PinFileWarning, match=r":7: host\[0\]\.lifetime is not known") as caught:
         PinSet.parse(HEAD + "\n" + "\n".join(hosts))
     assert len(caught) == 1
 
 
-def test_an_unknown_key_of_the_debug_table_is_warned_about(tmp_path: Path) -> None:
+def test_an_unknown_key_of_the_debug_table_causes_a_warning(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(Authority("Debug").pem)
     text = _anchored(debug="ca.pem") + "on = true\n"
     with pytest.warns(PinFileWarning, match=r"debug\.on is not known here"):
@@ -218,7 +216,7 @@ MISSPELT = {
 
 
 @pytest.mark.parametrize("what", MISSPELT)
-def test_a_key_that_looks_like_a_known_one_is_refused(what: str) -> None:
+def test_a_key_that_resembles_a_known_one_is_refused(what: str) -> None:
     text, key, line, meant = MISSPELT[what]
     with pytest.raises(PinFileError, match=r"is not a key of this table") as caught:
         PinSet.parse(text)
@@ -231,7 +229,7 @@ KNOWN = [(name, keys) for keys in TABLES for name in keys]
 
 
 @given(st.sampled_from(KNOWN), st.data())
-def test_every_slip_of_the_pen_resembles_the_known_key(
+def test_every_slip_resembles_the_known_key(
     known: tuple[str, tuple[str, ...]], data: st.DataObject
 ) -> None:
     name, keys = known
@@ -244,13 +242,13 @@ def test_every_slip_of_the_pen_resembles_the_known_key(
     )
     for slip in slips:
         if slip not in keys:
-            assert meant_by(slip, keys)
+            assert closest_key(slip, keys)
 
 
-def test_no_known_key_looks_like_another() -> None:
+def test_no_known_key_resembles_another() -> None:
     for keys in TABLES:
         for name in keys:
-            assert not meant_by(name, [each for each in keys if each != name])
+            assert not closest_key(name, [each for each in keys if each != name])
 
 
 def test_a_file_of_another_schema_gives_no_warnings_about_its_keys() -> None:
@@ -262,7 +260,7 @@ def test_a_file_of_another_schema_gives_no_warnings_about_its_keys() -> None:
     assert "newer" in caught.value.fix
 
 
-def test_the_environment_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_env_reads_the_named_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(GOOD, encoding="utf-8")
     monkeypatch.setenv(PINS_VARIABLE, str(path))
@@ -271,7 +269,7 @@ def test_the_environment_names_the_file(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("value", [None, ""])
-def test_an_environment_that_names_no_file_is_an_error(
+def test_from_env_without_a_file_is_an_error(
     monkeypatch: pytest.MonkeyPatch, value: str | None
 ) -> None:
     monkeypatch.delenv(PINS_VARIABLE, raising=False)
@@ -282,24 +280,24 @@ def test_an_environment_that_names_no_file_is_an_error(
     assert "set CERTPIN_PINS" in caught.value.fix
 
 
-def test_a_file_that_is_not_there_says_how_to_make_one(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_with_a_fix(tmp_path: Path) -> None:
     with pytest.raises(PinFileError, match="cannot be read: No such file") as caught:
         PinSet.load(tmp_path / "none.toml")
     assert "certpin add HOST" in caught.value.fix
     assert caught.value.path == str(tmp_path / "none.toml")
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PinFileError, match="cannot be read"):
         PinSet.load(tmp_path)
 
 
-def test_a_path_with_a_nul_is_no_file() -> None:
+def test_a_path_with_a_nul_is_refused() -> None:
     with pytest.raises(PinFileError, match="cannot be read"):
         PinSet.load("pins\0.toml")
 
 
-def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "pins.toml"
     path.write_bytes(GOOD.encode("utf-16"))
     with pytest.raises(PinFileError, match="not UTF-8 text") as caught:
@@ -307,7 +305,7 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     assert "UTF-8" in caught.value.fix
 
 
-def test_a_byte_order_mark_is_named(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "pins.toml"
     path.write_bytes(GOOD.encode("utf-8-sig"))
     with pytest.raises(PinFileError, match="byte order mark") as caught:
@@ -325,6 +323,6 @@ def test_a_file_that_is_too_large_is_not_read(
         PinSet.load(path)
 
 
-def test_a_set_from_a_file_is_frozen() -> None:
+def test_a_pin_set_from_a_file_is_frozen() -> None:
     with pytest.raises(AttributeError):
         PinSet.parse(GOOD).name = "other"  # type: ignore[misc]

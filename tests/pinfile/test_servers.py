@@ -1,4 +1,4 @@
-"""``[[host.server]]``: read, refused with its place, written, and left out of signed sets."""
+"""``[[host.server]]``: read, refused with its place, written, and removed for publishing."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_servers_are_read() -> None:
         ('region = "\\u001b[2J"', "region"),
     ],
 )
-def test_what_is_no_server_is_refused_with_its_place(server: str, key: str) -> None:
+def test_an_invalid_server_is_refused_with_its_place(server: str, key: str) -> None:
     with pytest.raises(PinFileError) as refused:
         _read(server)
     error = refused.value
@@ -70,7 +70,7 @@ def test_a_server_of_a_wildcard_names_a_host_that_it_covers() -> None:
             _read(other, "*.bank.example")
 
 
-def test_lint_finds_a_server_that_is_none_and_a_key_that_is_not_known(tmp_path: Path) -> None:
+def test_lint_finds_an_invalid_server_and_an_unknown_key(tmp_path: Path) -> None:
     path = tmp_path / "pins.toml"
     path.write_text(FULL.replace("10.1.2.3:8443", "a..b"))
     document = load_document(path)
@@ -110,13 +110,13 @@ def test_servers_and_their_comments_survive_every_change() -> None:
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_the_published_text_has_no_servers_and_all_else_byte_for_byte(newline: str) -> None:
+def test_the_published_text_lacks_only_the_servers(newline: str) -> None:
     text, plain = FULL.replace("\n", newline), (HEAD + HOST + PINS).replace("\n", newline)
     assert without_servers(text, PATH) == plain
     assert without_servers(plain, PATH) == plain
 
 
-def test_the_servers_of_the_last_host_are_left_out_too_with_tables_inside_them() -> None:
+def test_servers_of_the_last_host_are_removed_with_the_tables_inside_them() -> None:
     text = HEAD + HOST + PINS + SERVERS + '\n[host.server.mine]\nsecret = "10.9.9.9"\n# the end\n'
     published = without_servers(text, PATH)
     assert "10." not in published
@@ -126,7 +126,7 @@ def test_the_servers_of_the_last_host_are_left_out_too_with_tables_inside_them()
 @pytest.mark.parametrize(
     "server", ['server = [{ address = "10.1.2.3" }]', 'server = [\n  { address = "10.1.2.3" },\n]']
 )
-def test_a_server_that_cannot_be_left_out_is_not_published(server: str) -> None:
+def test_a_server_that_cannot_be_removed_is_not_published(server: str) -> None:
     text = HEAD + HOST + server + "\n" + PINS
     assert PinSet.parse(text).policies[0].servers == (HostServer("10.1.2.3"),)
     with pytest.raises(PinFileError) as refused:
@@ -134,5 +134,5 @@ def test_a_server_that_cannot_be_left_out_is_not_published(server: str) -> None:
     assert "under its own [[host.server]]" in refused.value.fix
 
 
-def test_servers_do_not_make_another_pin_set() -> None:
+def test_servers_do_not_change_the_pin_set() -> None:
     assert PinSet.parse(FULL) == PinSet.parse(GOOD)

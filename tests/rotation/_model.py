@@ -1,4 +1,4 @@
-"""A tiny model of clients, independent of the guards: who holds what, and who is locked out.
+"""A tiny model of clients, independent of the gate: their versions, and lockouts.
 
 A client that fetches holds what was the newest version at some moment of the last T_adopt: none
 lags behind further. A client of a binary holds that binary's version until it is gone. A client
@@ -30,7 +30,7 @@ class Held:
 
 @dataclass
 class Fleet:
-    """Every version that ever went out, and what the servers serve."""
+    """Every version that was published, and the keys that servers use."""
 
     delay: timedelta
     served: set[Pin]

@@ -22,7 +22,7 @@ TIMING = Timing(cdn=HOUR, cache=12 * HOUR, poll=DAY, opened=8 * DAY, skew=11 * H
 
 
 def pin(name: str) -> Pin:
-    """The pin of a key that is called so."""
+    """The pin of a key, made from its name."""
     return Pin.of_key(hashlib.sha256(name.encode()).digest())
 
 
@@ -32,12 +32,12 @@ def chain(*names: str) -> Chain:
 
 
 def sighting(*names: str, vantage: str = "192.0.2.7:443") -> Sighting:
-    """A vantage that serves a verified path."""
+    """A server with a verified path."""
     return Sighting(vantage, chain(*names))
 
 
 def unverified(*names: str, vantage: str = "192.0.2.9:443") -> Sighting:
-    """A vantage whose path did not verify."""
+    """A server whose path did not verify."""
     return Sighting(vantage, None, chain(*names))
 
 
@@ -58,18 +58,18 @@ def pin_set(states: dict[str, State], number: int = 1, **fields: Any) -> PinSet:
 
 
 def version(number: int, states: dict[str, State], *, ago: timedelta, **fields: Any) -> Version:
-    """A version that could be fetched so long ago."""
+    """A version that was published some time ago, to be fetched."""
     return Version(pin_set(states, number), fetched=NOW - ago, **fields)
 
 
 def bundled(number: int, states: dict[str, State], *, ago: timedelta, **fields: Any) -> Version:
-    """A version that went into a binary so long ago."""
+    """A version that went into a binary some time ago."""
     return Version(pin_set(states, number), bundled=NOW - ago, **fields)
 
 
 def situation(
     draft: PinSet, *versions: Version, seen: tuple[Sighting, ...] = (), **fields: Any
 ) -> Situation:
-    """What is known now, of the one host."""
+    """The situation of the one host now."""
     known: dict[str, Any] = {"timing": TIMING, "now": NOW, "past": PinHistory()} | fields
     return Situation(draft, PATTERN, DeployedVersions(versions), seen, **known)

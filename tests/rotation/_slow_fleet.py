@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from certpin.rotation.simulate_fleet import Fleet
     from certpin.rotation.simulate_script import Release, Script
 
-EVERY = 7  # hours that are looked at
+EVERY = 7  # hours between two samples
 GOLDEN, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 Cause = tuple[str, int | None, int | None]
 
@@ -106,7 +106,7 @@ def _held(since: list[tuple[int, Release]], at: int) -> Release:
 def _refused(
     script: Script, since: list[tuple[int, Release]]
 ) -> Iterator[tuple[int, int, Cause | None]]:
-    """From, until and why; ``None`` where it goes on with what was before."""
+    """Begin, end and cause; the cause is ``None`` if it continues the previous one."""
     ends = {each.end for _, each in since} | {0}
     changes = {each.at for each in script.servings} | {moment for moment, _ in since}
     moments = sorted(each for each in ends | changes if each is not None and each >= 0)

@@ -1,21 +1,18 @@
-"""The rules of a rotation, taken out one by one (``test_mutations.py`` runs them)."""
+"""The rules of a rotation, removed one by one (``test_mutations.py`` runs them)."""
 
 from __future__ import annotations
 
 from tests._mutation import Mutation
 
 _ADOPTION = "certpin/rotation/adoption.py"
-_FIELD = "certpin/rotation/adoption.py"
-_GUARDS = "certpin/rotation/gate.py"
+_GATE = "certpin/rotation/gate.py"
 _HISTORY = "certpin/rotation/history.py"
-_INVARIANTS = "certpin/rotation/gate.py"
 _JOURNAL = "certpin/rotation/journal.py"
 _PLAN = "certpin/rotation/plan.py"
-_REHEARSAL = "certpin/rotation/plan.py"
-_MOVES = "certpin/cli/rotate/transitions.py"
+_TRANSITIONS = "certpin/cli/rotate/transitions.py"
 
-_IN_FIELD = "tests/rotation/test_field.py::"
-_IN_GUARDS = "tests/rotation/test_guards.py::"
+_IN_ADOPTION = "tests/rotation/test_adoption.py::"
+_IN_GATE = "tests/rotation/test_gate.py::"
 _IN_HISTORY = "tests/rotation/test_history.py::"
 _IN_JOURNAL = "tests/rotation/test_journal.py::"
 _IN_PLAN = "tests/rotation/test_plan.py::"
@@ -23,185 +20,185 @@ _DRAFT = "tests/cli/test_rotate_draft.py::"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
-        "lives until the next has been out for T_adopt",
-        _FIELD,
+        "a version is alive until T_adopt after the next one",
+        _ADOPTION,
         "return None if out is None else out + timing.adopt",
         "return None if out is None else out",
-        _IN_FIELD + "test_a_version_lives_until_the_next_has_been_out_for_t_adopt",
+        _IN_ADOPTION + "test_a_version_is_alive_until_t_adopt_after_the_next_one",
     ),
     Mutation(
-        "no later than that",
-        _FIELD,
+        "the next version counts, not the latest",
+        _ADOPTION,
         "return min(following, default=None)",
         "return max(following, default=None)",
-        _IN_FIELD + "test_it_is_the_next_version_that_counts_not_the_latest",
+        _IN_ADOPTION + "test_the_next_version_counts_not_the_latest",
     ),
     Mutation(
-        "a binary lives until it has ended",
-        _FIELD,
+        "a binary is alive until its end is recorded",
+        _ADOPTION,
         "out = None if version.bundled is not None else self.superseded_at(version)",
         "out = self.superseded_at(version)",
-        _IN_FIELD + "test_a_version_that_is_fetched_and_bundled_lives_as_long_as_the_binary",
+        _IN_ADOPTION + "test_a_version_that_is_fetched_and_bundled_is_alive_as_long_as_the_binary",
     ),
     Mutation(
-        "unknown is not none",
-        _FIELD,
+        "an unknown count is not 0",
+        _ADOPTION,
         "            return None\n        total += version.clients",
         "            continue\n        total += version.clients",
-        _IN_FIELD + "test_clients_are_counted_only_where_they_are_known",
+        _IN_ADOPTION + "test_clients_are_counted_only_if_every_count_is_known",
     ),
     Mutation(
-        "what waits to be pushed supersedes nothing",
-        _FIELD,
+        "a pending version supersedes nothing",
+        _ADOPTION,
         "and not other.pending and",
         "and",
-        _IN_FIELD + "test_a_version_that_waits_to_be_pushed_is_held_and_supersedes_nothing",
+        _IN_ADOPTION + "test_a_pending_version_is_held_and_supersedes_nothing",
     ),
     Mutation(
-        "a signed version is out when it is pushed",
+        "a signed version is fetched from its push on",
         _HISTORY,
         "replace(known, fetched=event.time, pending=False)",
         "replace(known, pending=False)",
-        _IN_HISTORY + "test_a_signed_version_is_out_when_it_is_pushed",
+        _IN_HISTORY + "test_a_signed_version_is_fetched_from_its_push_on",
     ),
     Mutation(
         "adopted by every version alive",
         _ADOPTION,
         "if refusing or not alive:",
         "if len(refusing) == len(alive):",
-        _IN_FIELD + "test_a_pin_is_adopted_when_every_version_alive_accepts_it",
+        _IN_ADOPTION + "test_a_pin_is_adopted_when_every_version_alive_accepts_it",
     ),
     Mutation(
         "served chain",
-        _GUARDS,
+        _GATE,
         "        served_chain(situation, [new]),\n",
         "",
-        _IN_GUARDS + "test_a_version_that_refuses_what_is_served_is_not_published",
+        _IN_GATE + "test_a_version_that_refuses_the_served_chain_is_not_published",
     ),
     Mutation(
-        "every vantage",
-        _INVARIANTS,
+        "every server",
+        _GATE,
         "for sighting in situation.sightings:",
         "for sighting in situation.sightings[:1]:",
-        _IN_GUARDS + "test_every_vantage_has_to_be_served_a_chain_that_matches",
+        _IN_GATE + "test_every_server_must_present_a_matching_chain",
     ),
     Mutation(
-        "a backup outside",
-        _INVARIANTS,
+        "a backup outside the served chain",
+        _GATE,
         "if len(live) >= 2 and live - situation.served:",
         "if len(live) >= 2:",
-        _IN_GUARDS + "test_a_draft_whose_every_pin_is_served_has_no_backup",
+        _IN_GATE + "test_a_draft_whose_every_pin_is_served_has_no_backup",
     ),
     Mutation(
         "the version rises",
-        _INVARIANTS,
+        _GATE,
         "situation.pins.version > latest.number",
         "situation.pins.version >= latest.number",
-        _IN_GUARDS + "test_a_version_that_does_not_rise_is_not_published",
+        _IN_GATE + "test_a_version_that_is_not_higher_is_not_published",
     ),
     Mutation(
-        "hard expiry is more than T_adopt away",
-        _INVARIANTS,
+        "pins expire more than T_adopt from now",
+        _GATE,
         "return end - situation.now > situation.timing.adopt",
         "return end - situation.now >= situation.timing.adopt",
-        _IN_GUARDS + "test_pins_must_not_end_before_every_client_can_have_the_next",
+        _IN_GATE + "test_pins_must_not_expire_before_every_client_can_have_the_next_version",
     ),
     Mutation(
-        "an old version does not end before it is dead",
-        _INVARIANTS,
+        "an old version expires after its end of life",
+        _GATE,
         "return end >= last",
         "return True",
-        _IN_GUARDS + "test_an_old_version_may_end_when_nobody_holds_it_any_more",
+        _IN_GATE + "test_an_old_version_may_expire_when_no_client_holds_it",
     ),
     Mutation(
         "no serving before adopted",
-        _GUARDS,
+        _GATE,
         "found = (not_compromised(situation, pin), is_adopted(situation, pin))",
         "found = (not_compromised(situation, pin),)",
-        _IN_GUARDS + "test_a_key_is_not_served_before_it_is_adopted",
+        _IN_GATE + "test_a_key_is_not_served_before_it_is_adopted",
     ),
     Mutation(
         "no removing what is active",
-        _GUARDS,
+        _GATE,
         'if state != "active":',
         "if True:",
-        _IN_GUARDS + "test_a_key_that_servers_may_use_does_not_leave_by_hand",
+        _IN_GATE + "test_an_active_key_is_not_dropped_by_editing_the_file",
     ),
     Mutation(
         "no retiring what is served",
-        _GUARDS,
+        _GATE,
         "    if not vantages:",
         "    if True:",
-        _IN_GUARDS + "test_a_key_that_is_served_does_not_retire",
+        _IN_GATE + "test_a_key_that_is_served_does_not_retire",
     ),
     Mutation(
-        "no removing the last outside",
-        _GUARDS,
+        "the last backup is not removed",
+        _GATE,
         'policy.mode != "enforce" or outside - {pin} or',
         'policy.mode != "enforce" or outside or',
-        _IN_GUARDS + "test_the_last_pin_outside_the_served_chain_is_not_removed",
+        _IN_GATE + "test_the_last_pin_outside_the_served_chain_is_not_removed",
     ),
     Mutation(
-        "compromised never comes back",
-        _GUARDS,
+        "a compromised key is never used again",
+        _GATE,
         "if pin not in situation.past.compromised:",
         "if True:",
-        _IN_GUARDS + "test_a_compromised_key_is_neither_staged_nor_published",
+        _IN_GATE + "test_a_compromised_key_is_neither_staged_nor_published",
     ),
     Mutation(
-        "not one unauthenticated vantage alone",
-        _GUARDS,
+        "not from one unverified server",
+        _GATE,
         "if len(showing) != 1 or out",
         "if True or out",
-        _IN_GUARDS + "test_what_one_unauthenticated_vantage_alone_has_shown_is_not_published",
+        _IN_GATE + "test_a_pin_from_one_unverified_server_is_not_published",
     ),
     Mutation(
-        "somebody has looked",
-        _GUARDS,
+        "the served keys are known",
+        _GATE,
         "    if situation.sightings:",
         "    if True:",
-        _IN_GUARDS + "test_a_pin_does_not_leave_where_nobody_has_looked",
+        _IN_GATE + "test_a_pin_is_not_dropped_if_the_served_keys_are_unknown",
     ),
     Mutation(
         "a plan is rehearsed",
-        _REHEARSAL,
+        _PLAN,
         "if violations := _check(step, situation):",
         "if violations := ():",
         _IN_PLAN + "test_a_binary_that_never_ends_makes_a_new_key_impossible_after_it_is_published",
     ),
     Mutation(
         "a date counts from its publishing",
-        _REHEARSAL,
+        _PLAN,
         "not_before=found.moment, counts_from=version",
         "not_before=found.moment, counts_from=None",
-        _IN_PLAN + "test_a_new_key_is_published_and_waited_for",
+        _IN_PLAN + "test_a_new_key_is_published_and_served_after_its_adoption",
     ),
     Mutation(
         "the next backup",
         _PLAN,
         "    if not _has_spare(situation, to, old):",
         "    if False:",
-        _IN_PLAN + "test_a_backup_that_all_accept_is_served_now_and_the_next_one_is_made",
+        _IN_PLAN + "test_an_adopted_backup_is_served_now_and_the_next_one_is_made",
     ),
     Mutation(
-        "twins are one",
+        "equal events are one",
         _JOURNAL,
         "lines = {format_event(event): event for event in events}",
         "lines = {format_event(event) + str(at): event for at, event in enumerate(events)}",
-        _IN_JOURNAL + "test_the_moment_of_a_merge_does_not_matter_for_steps_of_one_moment",
+        _IN_JOURNAL + "test_the_order_of_a_merge_does_not_matter_for_steps_with_one_time",
     ),
     Mutation(
-        "one number twice is told",
+        "two contents with one number are reported",
         _HISTORY,
         "if meaning(before.pins) != meaning(event.pins):",
         "if False:",
-        _IN_HISTORY + "test_what_contradicts_is_told",
+        _IN_HISTORY + "test_contradictions_are_reported",
     ),
     Mutation(
-        "the gate of activate",
-        _MOVES,
+        "activate asks the gate",
+        _TRANSITIONS,
         'transition.violations("activate", needs_probe=False)',
         "[]",
-        _DRAFT + "test_a_binary_is_waited_for_until_somebody_says_that_it_has_ended",
+        _DRAFT + "test_a_binary_blocks_activation_until_its_end_is_recorded",
     ),
 ]

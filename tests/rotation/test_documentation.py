@@ -1,4 +1,4 @@
-"""docs/rotation.md: every refusal has its line; the dates of the example are those of a plan."""
+"""docs/rotation.md: every invariant is listed; the dates of the example are those of a plan."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PAGE = (Path(__file__).parents[2] / "docs/rotation.md").read_text(encoding="utf-
 BEGIN = datetime(2027, 3, 1, 9, tzinfo=UTC)
 
 
-def test_every_invariant_has_its_line() -> None:
+def test_every_invariant_is_documented() -> None:
     table = PAGE.partition("## What a refusal means")[2]
     assert set(re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)) == set(get_args(Invariant))
 
 
-def test_the_example_is_what_a_plan_says() -> None:
+def test_the_example_matches_the_plan() -> None:
     states: dict[str, State] = {"a": "active", "b": "published"}
     out = Version(pin_set(states, 11), fetched=BEGIN - timedelta(days=90))
     known = situation(out.pins, out, seen=(sighting("a"),), timing=Timing(), now=BEGIN)

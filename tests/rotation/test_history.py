@@ -1,4 +1,4 @@
-"""What a journal means: the field, the past of each pin, the delays, and what contradicts."""
+"""The history: deployed versions, states of pins, delays, and contradictions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def history(*events: Event) -> History:
     return History(events)
 
 
-def test_each_publish_is_a_version_of_the_field() -> None:
+def test_each_publish_is_a_deployed_version() -> None:
     first, second = history(FIRST, SECOND).deployed.versions
     assert (first.number, first.fetched, first.bundled, first.clients) == (1, NOW, None, 7)
     assert (second.number, second.fetched, second.clients) == (2, NOW + DAY, None)
@@ -54,35 +54,35 @@ def test_a_version_may_be_in_a_binary_too() -> None:
     assert (version.fetched, version.bundled, version.clients) == (NOW, NOW + DAY, 7)
 
 
-def test_a_version_that_has_ended_has_its_end() -> None:
+def test_an_ended_version_has_its_end_until_it_is_published_again() -> None:
     over = Event(NOW + DAY, "ada", "ended", version=1)
     assert history(FIRST, over).deployed.versions[0].ended == NOW + DAY
     again = replace(FIRST, time=NOW + 2 * DAY)
     assert history(FIRST, over, again).deployed.versions[0].ended is None
 
 
-def test_two_that_published_the_same_number_are_both_out() -> None:
+def test_two_contents_with_one_number_are_two_versions() -> None:
     other = publish(1, {"a": "active", "x": "published"}, at=NOW + HOUR)
     assert len(history(FIRST, other).deployed.versions) == 2
 
 
-def test_the_delays_are_those_that_were_given_last() -> None:
+def test_the_delays_are_those_of_the_latest_publish() -> None:
     assert history(FIRST).timing is None
     assert history(FIRST, SECOND, FIRST).timing == Timing(cdn=HOUR)
 
 
-def test_the_past_of_a_pin_is_what_was_done_last() -> None:
+def test_the_state_of_a_pin_is_that_of_its_last_step() -> None:
     past = history(FIRST, step("generate", "c"), step("stage", "c"), SECOND).past(PATTERN)
     assert past.states == {pin("a"): "active", pin("b"): "published", pin("c"): "published"}
     assert past.known == {pin("c")}
     assert past.compromised == frozenset()
 
 
-def test_a_draft_that_went_out_has_been_published() -> None:
+def test_a_staged_pin_of_a_published_version_is_published() -> None:
     assert history(publish(1, {**AB, "c": "staged"})).past(PATTERN).states[pin("c")] == "published"
 
 
-def test_a_key_that_was_compromised_stays_so_at_every_host() -> None:
+def test_a_compromised_key_stays_compromised_at_every_host() -> None:
     hurt = history(FIRST, step("compromise", "b"), step("stage", "b"))
     assert hurt.past(PATTERN).states[pin("b")] == "compromised"
     assert hurt.past(HostPattern.parse("other.example")).compromised == {pin("b")}
@@ -90,7 +90,7 @@ def test_a_key_that_was_compromised_stays_so_at_every_host() -> None:
     assert written.past(PATTERN).compromised == {pin("c")}
 
 
-def test_the_date_of_a_state_is_when_it_began() -> None:
+def test_the_date_of_a_state_is_its_beginning() -> None:
     later = replace(SECOND, version=3, pins=pin_set(AB, 3), time=NOW + 2 * DAY)
     since = history(FIRST, SECOND, step("retire", "a", at=NOW + 3 * DAY), later)
     assert since.since(PATTERN, pin("b")) == {"published": NOW}
@@ -109,11 +109,11 @@ GOOD = (
 )
 
 
-def test_a_rotation_contradicts_nothing() -> None:
+def test_a_whole_rotation_has_no_contradictions() -> None:
     assert contradictions(History(GOOD)) == ()
 
 
-def test_steps_of_one_moment_contradict_nothing() -> None:
+def test_steps_with_one_time_have_no_contradictions() -> None:
     at = NOW - DAY
     published, pushed = (
         replace(publish(1, AB, at=at), signed=True),
@@ -126,7 +126,7 @@ def test_steps_of_one_moment_contradict_nothing() -> None:
 
 
 @pytest.mark.parametrize("behind", [timedelta(0), timedelta(seconds=1), CLOCK_TOLERANCE])
-def test_an_event_comes_after_those_that_are_there(behind: timedelta) -> None:
+def test_a_new_event_comes_after_the_known_ones(behind: timedelta) -> None:
     known = [replace(publish(1, AB), signed=True)]
     new = [
         Event(known[0].time - behind, who, "push" if who == "a" else "ended", version=1)
@@ -137,7 +137,7 @@ def test_an_event_comes_after_those_that_are_there(behind: timedelta) -> None:
     assert contradictions(History((*known, *appended))) == ()
 
 
-def test_an_event_of_a_clock_that_is_wrong_keeps_its_time() -> None:
+def test_an_event_from_a_wrong_clock_keeps_its_time() -> None:
     late = Event(NOW - CLOCK_TOLERANCE - timedelta(seconds=1), "ada", "ended", version=1)
     assert tuple(after([publish(1, AB)], [late])) == (late,)
     assert tuple(after([], [late])) == (late,)
@@ -155,23 +155,23 @@ def test_an_event_of_a_clock_that_is_wrong_keeps_its_time() -> None:
     ],
     ids=["twice", "never out", "comes back"],
 )
-def test_what_contradicts_is_told(event: Event, words: str) -> None:
+def test_contradictions_are_reported(event: Event, words: str) -> None:
     told = contradictions(History((*GOOD, event)))[0]
     assert re.search(words, told)
 
 
-def test_a_version_below_one_that_is_out_is_told() -> None:
+def test_a_version_below_a_published_one_is_reported() -> None:
     (told,) = contradictions(history(SECOND, publish(1, AB, at=NOW + 2 * DAY)))
     assert "version 1 after 2: clients never take a lower version" in told
 
 
-def test_a_pin_of_another_host_is_another_story() -> None:
+def test_a_pin_of_another_host_has_no_state_here() -> None:
     other = history(step("generate", "a", host="other.example"))
     assert other.past(PATTERN).states == {}
     assert isinstance(next(iter(other.past(PATTERN).known)), Pin)
 
 
-def test_a_signed_version_is_out_when_it_is_pushed() -> None:
+def test_a_signed_version_is_fetched_from_its_push_on() -> None:
     signed = replace(SECOND, signed=True)
     pushed = Event(NOW + 3 * DAY, "ada", "push", version=2)
     first, second = history(FIRST, signed).deployed.versions
@@ -181,13 +181,13 @@ def test_a_signed_version_is_out_when_it_is_pushed() -> None:
     assert not first.pending
 
 
-def test_who_pushes_again_changes_nothing() -> None:
+def test_a_second_push_changes_nothing() -> None:
     signed = replace(SECOND, signed=True)
     pushes = [Event(NOW + days * DAY, "ada", "push", version=2) for days in (3, 9)]
     assert history(FIRST, signed, *pushes).deployed == history(FIRST, signed, pushes[0]).deployed
 
 
-def test_a_version_that_went_into_a_binary_waits_until_it_can_be_fetched_too() -> None:
+def test_a_bundled_version_is_pending_until_its_signed_set_is_pushed() -> None:
     binary, signed = replace(FIRST, bundled=True, signed=True), replace(FIRST, signed=True)
     pushed = Event(NOW + DAY, "ada", "push", version=1)
     assert [each.pending for each in history(binary).deployed.versions] == [False]
@@ -195,13 +195,13 @@ def test_a_version_that_went_into_a_binary_waits_until_it_can_be_fetched_too() -
     assert [each.pending for each in history(binary, signed, pushed).deployed.versions] == [False]
 
 
-def test_a_version_that_was_handed_out_without_a_signature_waits_for_nothing() -> None:
+def test_a_version_published_without_a_signature_is_not_pending() -> None:
     again = replace(FIRST, time=NOW + DAY, signed=True)
     (version,) = history(FIRST, again).deployed.versions
     assert (version.fetched, version.pending) == (NOW, False)
 
 
-def test_the_last_version_to_be_fetched_says_whether_sets_are_signed() -> None:
+def test_the_latest_fetched_version_decides_whether_sets_are_signed() -> None:
     signed = replace(SECOND, signed=True)
     binary = replace(publish(3, AB, at=NOW + 2 * DAY), bundled=True)
     assert not history().signed
@@ -210,7 +210,7 @@ def test_the_last_version_to_be_fetched_says_whether_sets_are_signed() -> None:
     assert not history(FIRST, signed, publish(3, AB, at=NOW + 2 * DAY)).signed
 
 
-def test_a_push_of_what_was_never_published_contradicts() -> None:
+def test_a_push_of_an_unpublished_version_is_a_contradiction() -> None:
     pushed = Event(NOW + DAY, "ben", "push", version=9)
     assert contradictions(history(FIRST, pushed)) == (
         "ben recorded a push of version 9, which was never published",

@@ -1,4 +1,4 @@
-"""The journal: written is read back, a merge harms nothing, hostile lines are typed errors."""
+"""The journal: events are read back, merges are harmless, hostile lines are typed errors."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_journal_is_read_back() -> None:
     assert parse_journal(LINES) == EVENTS
 
 
-def test_every_line_is_json_that_says_its_schema() -> None:
+def test_every_line_is_json_with_its_schema() -> None:
     documents = [json.loads(line) for line in LINES.splitlines()]
     assert {each["schema"] for each in documents} == {"certpin-journal/1"}
     assert documents[0]["time"] == "2027-03-01T12:00:00Z"
@@ -107,7 +107,7 @@ def test_a_whole_pin_set_survives_with_its_anchors(root: Authority) -> None:
 
 @pytest.mark.slow
 @given(JOURNALS)
-def test_whatever_is_written_is_read_back(events: list[Event]) -> None:
+def test_every_journal_is_read_back(events: list[Event]) -> None:
     read = parse_journal(format_journal(events))
     assert sorted(read, key=repr) == sorted(set(events), key=repr)
     assert [each.time for each in read] == sorted(each.time for each in read)
@@ -129,7 +129,7 @@ def test_empty_lines_and_other_line_ends_are_harmless(text: str) -> None:
     assert parse_journal(text) in ((), EVENTS)
 
 
-def test_fields_of_a_newer_certpin_are_left_alone() -> None:
+def test_fields_of_a_newer_certpin_are_ignored() -> None:
     line = json.dumps(json.loads(format_journal([STEP])) | {"weather": "fine"})
     assert parse_journal(line) == (STEP,)
 
@@ -171,14 +171,14 @@ BROKEN = {
     "pins that are none": changed(PUBLISH, pins=[1]),
     "delays that are none": changed(PUBLISH, timing={"cdn": "soon"}),
     "delays that are negative": changed(PUBLISH, timing={"cdn": "-1h"}),
-    "clients below nobody": changed(PUBLISH, clients=-1),
+    "a negative number of clients": changed(PUBLISH, clients=-1),
     "a flag that is none": changed(PUBLISH, bundled="yes"),
     "a conflict": "<<<<<<< HEAD",
 }
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_line_that_is_no_event_is_an_error_with_its_place(what: str) -> None:
+def test_an_invalid_line_is_an_error_with_its_number(what: str) -> None:
     text = LINES + BROKEN[what] + "\n" + LINES
     with pytest.raises(JournalError) as caught:
         parse_journal(text, path="pins.journal.jsonl")
@@ -188,13 +188,13 @@ def test_a_line_that_is_no_event_is_an_error_with_its_place(what: str) -> None:
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda data: data.decode("latin-1")))
-def test_hostile_text_raises_nothing_else(text: str) -> None:
+def test_hostile_text_raises_journal_errors_only(text: str) -> None:
     with suppress(JournalError):
         parse_journal(text)
 
 
 @given(st.sampled_from(LINES.splitlines()), st.integers(0, 2000), st.text(max_size=3))
-def test_a_line_with_a_wound_raises_nothing_else(line: str, at: int, put: str) -> None:
+def test_a_damaged_line_raises_journal_errors_only(line: str, at: int, put: str) -> None:
     with suppress(JournalError):
         parse_journal(line[:at] + put + line[at + 1 :])
 
@@ -203,7 +203,7 @@ def test_every_step_makes_a_state_or_has_a_version() -> None:
     assert set(get_args(StepName)) == {*STATE_AFTER, "publish", "push", "ended"}
 
 
-def test_the_moment_of_a_merge_does_not_matter_for_steps_of_one_moment() -> None:
+def test_the_order_of_a_merge_does_not_matter_for_steps_with_one_time() -> None:
     twins = [replace(STEP, who=who) for who in ("ada", "ben")]
     assert parse_journal(format_journal(twins)) == parse_journal(format_journal(twins[::-1]))
     assert len(parse_journal(format_journal([*twins, *twins]))) == 2

@@ -1,4 +1,4 @@
-"""Any order of steps that the guards let through, and nobody is ever locked out."""
+"""In any order of steps that the gate allows, no client is ever locked out."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SERVERS = ("one", "two")
 
 
 class Rotation(RuleBasedStateMachine):
-    """An operator who tries everything, on a fleet of clients that knows nothing of the gate."""
+    """An operator who tries every step, on a fleet of clients that is independent of the gate."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class Rotation(RuleBasedStateMachine):
             live = frozenset(self.known.policy.live_pins)
             assert not live & self.dead
             assert number > self.fleet.newest(self.known.now)
-            if signed:  # who signs might push, and forget to say so: some client may have it
+            if signed:  # it may have been pushed without a record: some client may have it
                 self.known = replace(self.known, deployed=_waiting(self.known.deployed))
                 self.fleet.versions.append(Held(number, live, bundled=self.known.now))
             else:
@@ -154,7 +154,7 @@ class Rotation(RuleBasedStateMachine):
             self.known = replace(self.known, past=past)
 
     @invariant()
-    def nobody_is_locked_out(self) -> None:
+    def no_client_is_locked_out(self) -> None:
         for moment in (self.known.now, self.known.now + timedelta(microseconds=1)):
             assert self.fleet.locked_out(moment) == []
 
@@ -172,7 +172,7 @@ Rotation.TestCase.settings = settings(max_examples=60, stateful_step_count=40, d
 TestRotation = pytest.mark.slow(Rotation.TestCase)
 
 
-def test_the_machine_would_see_a_guard_that_lets_everything_through() -> None:
+def test_the_machine_notices_a_gate_that_lets_every_step_through() -> None:
     machine = Rotation()
     machine.stage("c")
     machine.known = with_state(with_published(machine.known), pin("c"), "active")

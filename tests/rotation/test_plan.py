@@ -1,4 +1,4 @@
-"""The steps of a plan: which, in which order, with which dates, and what is impossible."""
+"""The steps of a plan: their order and dates, and impossible plans."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def to(name: str, states: dict[str, State] = AB, **fields: Any) -> Plan:
     return plan(known, pin(name))
 
 
-def test_a_backup_that_all_accept_is_served_now_and_the_next_one_is_made() -> None:
+def test_an_adopted_backup_is_served_now_and_the_next_one_is_made() -> None:
     made = to("b")
     assert acts(made) == [
         ("generate", NEXT_BACKUP),
@@ -56,7 +56,7 @@ def test_a_backup_that_all_accept_is_served_now_and_the_next_one_is_made() -> No
     assert [step.act for step in made.steps if step.waits] == ["retire", "remove"]
 
 
-def test_a_new_key_is_published_and_waited_for() -> None:
+def test_a_new_key_is_published_and_served_after_its_adoption() -> None:
     made = to("new")
     assert acts(made)[:4] == [
         ("stage", pin("new")),
@@ -68,19 +68,19 @@ def test_a_new_key_is_published_and_waited_for() -> None:
     assert (activate.not_before, activate.counts_from) == (NOW + TIMING.adopt, 2)
 
 
-def test_with_another_backup_none_is_made() -> None:
+def test_no_backup_is_made_if_another_one_is_left() -> None:
     made = to("b", ABC, versions=(version(1, ABC, ago=40 * DAY),))
     assert [act for act, _ in acts(made)] == ["activate", "serve", "retire", "remove", "publish"]
 
 
-def test_a_date_that_is_fixed_already_counts_from_nothing() -> None:
+def test_a_date_without_a_publish_counts_from_no_version() -> None:
     made = to("c", ABC, versions=(OUT, version(2, ABC, ago=3 * DAY)))
     assert made.steps[0].act == "activate"
     assert made.steps[0].not_before == NOW - 3 * DAY + TIMING.adopt
     assert made.steps[0].counts_from is None
 
 
-def test_a_version_that_waits_is_pushed_first_and_the_date_counts_from_there() -> None:
+def test_a_pending_version_is_pushed_first_and_the_date_counts_from_it() -> None:
     waiting = version(2, ABC, ago=30 * DAY, pending=True)
     made = to("c", ABC, versions=(OUT, waiting))
     assert acts(made)[:3] == [("push", 2), ("activate", pin("c")), ("serve", pin("c"))]
@@ -88,13 +88,13 @@ def test_a_version_that_waits_is_pushed_first_and_the_date_counts_from_there() -
     assert (activate.not_before, activate.counts_from) == (NOW + TIMING.adopt, 2)
 
 
-def test_where_one_waits_and_another_follows_the_date_counts_from_the_latter() -> None:
+def test_the_date_counts_from_a_publish_that_follows_the_push() -> None:
     made = to("new", ABC, versions=(OUT, version(2, ABC, ago=30 * DAY, pending=True)))
     assert acts(made)[:3] == [("push", 2), ("stage", pin("new")), ("publish", 3)]
     assert made.steps[3].counts_from == 3
 
 
-def test_what_is_done_drops_out() -> None:
+def test_completed_steps_are_left_out() -> None:
     done: dict[str, State] = {"a": "retiring", "b": "active", "c": "published"}
     field = (version(1, ABC, ago=40 * DAY),)
     assert acts(to("b", done, versions=field, seen=(sighting("b"),))) == [
@@ -106,7 +106,7 @@ def test_what_is_done_drops_out() -> None:
     assert (after.steps, after.possible) == ((), True)
 
 
-def test_authorities_that_are_pinned_too_stay() -> None:
+def test_pinned_authorities_stay() -> None:
     before = situation(pin_set(AB, 1), OUT, seen=(sighting("a"),))
     kept = plan(before, pin("b"))
     assert pin("b") not in {step.pin for step in kept.steps if step.act == "remove"}
@@ -117,13 +117,13 @@ def test_authorities_that_are_pinned_too_stay() -> None:
     assert pin("root") not in {step.pin for step in made.steps}
 
 
-def test_without_a_sighting_it_is_planned_and_the_steps_look() -> None:
+def test_a_plan_needs_no_served_chain() -> None:
     made = to("b", seen=())
     assert made.possible
     assert ("serve", pin("b")) in acts(made)
 
 
-def test_where_a_compromised_key_is_served_its_backup_comes_first() -> None:
+def test_a_served_compromised_key_is_replaced_before_publishing() -> None:
     hurt: dict[str, State] = {"a": "compromised", "b": "published", "c": "published"}
     made = to("b", hurt, versions=(version(1, ABC, ago=40 * DAY),))
     assert acts(made) == [("activate", pin("b")), ("serve", pin("b")), ("publish", 2)]
@@ -141,7 +141,7 @@ def test_where_a_compromised_key_is_served_its_backup_comes_first() -> None:
     ],
     ids=["compromised", "removed", "nothing is known", "locked out already", "pins end"],
 )
-def test_what_is_impossible_is_said_with_its_reason(fields: Any, invariant: str) -> None:
+def test_an_impossible_plan_has_its_reason(fields: Any, invariant: str) -> None:
     made = to("b", **fields)
     assert not made.possible
     assert made.violations[0].invariant == invariant
@@ -155,7 +155,7 @@ def test_a_binary_that_never_ends_makes_a_new_key_impossible_after_it_is_publish
     assert "certpin rotate ended" in made.violations[0].fix
 
 
-def test_a_policy_that_the_draft_does_not_have_is_told() -> None:
+def test_an_unknown_policy_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"no policy with the name other\.example"):
         Situation(
             pin_set(AB),
@@ -167,7 +167,7 @@ def test_a_policy_that_the_draft_does_not_have_is_told() -> None:
         )
 
 
-def test_an_authority_is_replaced_where_authorities_alone_may_match() -> None:
+def test_an_authority_is_replaced_if_only_authorities_may_match() -> None:
     made = to("b", match="ca", seen=(sighting("leaf", "a"),))
     assert made.possible
     assert ("serve", pin("b")) in acts(made)

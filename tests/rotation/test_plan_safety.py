@@ -1,4 +1,4 @@
-"""No plan locks anybody out, and none could be quicker: over random fields, against a model."""
+"""No plan locks a client out, and none could be quicker: random versions against a model."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ TIMINGS = st.builds(Timing, DURATIONS, DURATIONS, DURATIONS, DURATIONS, DURATION
 
 @st.composite
 def situations(draw: st.DrawFn) -> Situation:
-    """A field of up to five versions, some in binaries, whose servers serve one of their keys."""
+    """Up to five versions, some in binaries, whose servers serve one of their keys."""
     timing = draw(TIMINGS)
-    # No two of one moment: nobody would ever have fetched the lower one.
+    # Distinct times: no client would fetch the lower of two versions with one time.
     ages = sorted(draw(st.sets(st.integers(1, 2000), min_size=1, max_size=5)), reverse=True)
     versions = [_version(draw, number, age * HOUR) for number, age in enumerate(ages, 1)]
     latest = versions[-1].pins.policies[0]
@@ -48,7 +48,7 @@ _NAMES = st.sampled_from(OTHERS)
 
 
 def _version(draw: st.DrawFn, number: int, age: timedelta) -> Version:
-    """Mostly with the key that is served: a field in which somebody is locked out has no plan."""
+    """Mostly with the served key: if clients are locked out already, there is no plan."""
     names = draw(st.lists(_NAMES, min_size=1, max_size=3, unique=True))
     first = [SERVED] if draw(st.integers(0, 30)) or len(names) == 1 else []
     held = [HostPin(pin(name), "leaf", "active") for name in first]
@@ -66,7 +66,7 @@ def _version(draw: st.DrawFn, number: int, age: timedelta) -> Version:
 
 
 def fleet_of(situation: Situation) -> Fleet:
-    """The model of the same field."""
+    """The model of the same versions."""
     versions = [
         Held(
             each.number,
@@ -83,7 +83,7 @@ def fleet_of(situation: Situation) -> Fleet:
 
 @dataclass
 class Operator:
-    """Somebody who does what a plan says, on the model. ``draft`` is what would go out."""
+    """An operator who follows a plan, on the model. ``draft`` is the next version."""
 
     fleet: Fleet
     draft: set[Any]
@@ -134,7 +134,7 @@ def moments(start: datetime, end: datetime, worker: Operator) -> Iterator[dateti
 
 
 @given(situations(), st.sampled_from(OTHERS), st.lists(st.integers(0, 800), max_size=9))
-def test_who_follows_a_plan_locks_nobody_out_at_any_moment(
+def test_following_a_plan_never_locks_a_client_out(
     situation: Situation, to: str, delays: list[int]
 ) -> None:
     made = plan(situation, pin(to))
@@ -143,7 +143,7 @@ def test_who_follows_a_plan_locks_nobody_out_at_any_moment(
     worker = operator(situation)
     if not made.possible and not made.steps:
         return
-    # Who dawdles may come behind the end of the pins: that is told at the next step, not in a plan.
+    # A late step may come after the pins expire: the next step reports that, not the plan.
     late = delays if situation.policy.expires is None and not _ends(worker) else []
     for step, hours in zip(made.steps, [*late, *[0] * len(made.steps)], strict=False):
         before = worker.clock
@@ -188,7 +188,7 @@ def _mismatched(worker: Operator, at: datetime) -> list[Held]:
 @pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(situations(), st.sampled_from(OTHERS))
-def test_an_old_key_that_goes_before_the_servers_have_changed_locks_a_client_out(
+def test_removing_an_old_key_before_the_servers_change_locks_a_client_out(
     situation: Situation, to: str
 ) -> None:
     made = plan(situation, pin(to))
@@ -210,7 +210,7 @@ def the_plan() -> tuple[Situation, Plan]:
 
 
 @pytest.mark.parametrize("hours", [0, 1, 32 * 24])
-def test_the_model_sees_who_is_locked_out(hours: int) -> None:
+def test_the_model_notices_a_lockout(hours: int) -> None:
     """So that the properties above are not true of everything."""
     known, made = the_plan()
     worker = operator(known)

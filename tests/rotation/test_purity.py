@@ -1,4 +1,4 @@
-"""Rotation decides without a clock, a disk or a network: all that comes in as arguments."""
+"""Rotation decides without a clock, a disk or a network: their data are arguments."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pytest
 import certpin.rotation
 
 FOLDER = Path(certpin.rotation.__file__).parent
-READERS = {"history.py"}  # it reads the journal
+READERS = {"history.py"}  # load_journal
 PURE = [path for path in sorted(FOLDER.glob("*.py")) if path.name not in READERS]
 IMPURE = re.compile(r"\b(?:utc_now|now\(|today\(|open\(|print\(|read_text|write_text|socket|os\.)")
 
 
 @pytest.mark.parametrize("path", PURE, ids=lambda path: path.stem)
-def test_nothing_is_asked_of_the_world(path: Path) -> None:
+def test_the_package_uses_no_clock_disk_or_network(path: Path) -> None:
     assert IMPURE.findall(path.read_text(encoding="utf-8")) == []
 
 
-def test_what_is_impure_would_be_seen() -> None:
+def test_impure_code_would_be_found() -> None:
     assert IMPURE.search("moment = datetime.now(UTC)")
     assert IMPURE.search("path.open('rb')")

@@ -1,4 +1,4 @@
-"""Simulated fleets: the same numbers as one client after the other; whom a plan and a slip hit."""
+"""Simulated fleets: compared with a simulation client by client, and against plans."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ MOMENT = timedelta(seconds=1)
 
 
 @st.composite
-def fleets(draw: st.DrawFn, timing: Timing, story: Script) -> Fleet:
-    """A small fleet, some of it in every binary that is out."""
-    share = Fraction(1, 2 * len(story.binaries) or 1)
+def fleets(draw: st.DrawFn, timing: Timing, script: Script) -> Fleet:
+    """A small fleet, with clients of every binary."""
+    share = Fraction(1, 2 * len(script.binaries) or 1)
     gaps = sorted(draw(st.tuples(st.integers(0, 100), st.integers(0, 100))))
     curve = [(Fraction(1, 3), timing.opened * gaps[0] // 100)]
     curve += [(Fraction(1), timing.opened * gaps[1] // 100)]
@@ -68,13 +68,13 @@ def fleets(draw: st.DrawFn, timing: Timing, story: Script) -> Fleet:
         timing,
         tuple(curve) if draw(st.booleans()) else (),
         draw(SHARES),
-        tuple((each.number, share) for each in story.binaries),
+        tuple((each.number, share) for each in script.binaries),
         draw(st.integers(0, 2**64)),
     )
 
 
 def the_plan() -> tuple[Situation, tuple[DatedStep, ...]]:
-    """A new key is published, served, and the old one goes: steps 2, 4 and 7."""
+    """A new key is published and served, and the old one removed: steps 2, 4 and 7."""
     now = known(BEFORE.pins, BEFORE, seen=(sighting("served"),))
     steps = dated_steps(plan(now, pin("next")).steps, NOW)
     acts = ["stage", "publish", "activate", "serve", "retire", "remove", "publish"]
@@ -96,34 +96,34 @@ USUAL = Fleet(1000, TIMING)
 
 
 @given(situations(), st.sampled_from(OTHERS), st.data())
-def test_a_plan_locks_out_nobody(situation: Situation, to: str, data: st.DataObject) -> None:
+def test_a_plan_locks_no_client_out(situation: Situation, to: str, data: st.DataObject) -> None:
     made = plan(situation, pin(to))
     assume(made.possible)
-    story = build_script(situation, dated_steps(made.steps, situation.now))
-    fleet = data.draw(fleets(situation.timing, story))
-    ends = [each.end for each in (*story.releases, *story.binaries) if each.end]
-    story = replace(story, until=min([story.until, *ends]))  # a plan says nothing of later
-    assert simulate(story, fleet).lockouts == ()
-    assert simulate(story, replace(fleet, stragglers=Fraction(1))).locked_out == 0
+    script = build_script(situation, dated_steps(made.steps, situation.now))
+    fleet = data.draw(fleets(situation.timing, script))
+    ends = [each.end for each in (*script.releases, *script.binaries) if each.end]
+    script = replace(script, until=min([script.until, *ends]))  # a plan ends there
+    assert simulate(script, fleet).lockouts == ()
+    assert simulate(script, replace(fleet, stragglers=Fraction(1))).locked_out == 0
 
 
 @pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(situations(), st.sampled_from(OTHERS), st.data())
-def test_a_key_that_is_served_before_its_date_locks_out_the_slowest(
+def test_a_key_served_before_its_date_locks_out_the_slowest_client(
     situation: Situation, to: str, data: st.DataObject
 ) -> None:
     made = plan(situation, pin(to))
     steps = dated_steps(made.steps, situation.now)
     early = [each for each in steps if each.step.act == "serve" and each.at > situation.now]
     out = [each.fetched for each in situation.deployed.versions if each.fetched]
-    # Of two that went out in one moment nobody holds the first; the planner waits for it.
+    # No client holds the first of two versions with one time; the planner waits for it.
     assume(made.possible and early and len(out) == len(set(out)))
     room = int((early[0].at - situation.now) / MOMENT)
     back = data.draw(st.integers(1, room)) * MOMENT
-    story = build_script(situation, moved_steps(steps, {early[0].number: -back}))
+    script = build_script(situation, moved_steps(steps, {early[0].number: -back}))
     fleet = Fleet(1, situation.timing, stragglers=Fraction(1))
-    outcome = simulate(story, fleet)
+    outcome = simulate(script, fleet)
     assert outcome.locked_out == 1
     # The slowest may not have got the version that refuses it: then its publishing locks them out.
     assert causes(outcome).keys() <= {("serve", early[0].number), ("publish", None)}
@@ -145,38 +145,38 @@ def _stories(situation: Situation, draw: st.DataObject) -> Script:
 @pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(situations(), st.data())
-def test_it_is_what_one_client_after_the_other_comes_to(
+def test_the_result_matches_a_simulation_client_by_client(
     situation: Situation, data: st.DataObject
 ) -> None:
-    """Short stories only: the slow fleet is slow."""
+    """Short scripts only: the reference is slow."""
     assume(situation.deployed.alive(situation.now, situation.timing))
     assume(situation.timing.adopt <= 40 * DAY)
-    story = _stories(situation, data)
-    assume(story.until <= 120 * 24 * 3600)
-    fleet = data.draw(fleets(situation.timing, story))
-    outcome, slow = simulate(story, fleet, chunk=5), simulate_slowly(story, fleet)
+    script = _stories(situation, data)
+    assume(script.until <= 120 * 24 * 3600)
+    fleet = data.draw(fleets(situation.timing, script))
+    outcome, slow = simulate(script, fleet, chunk=5), simulate_slowly(script, fleet)
     assert (outcome.locked_out, outcome.seconds) == (slow.locked_out, slow.seconds)
     assert [hour.locked_out for hour in outcome.hours[::EVERY]] == [hour for hour, _ in slow.hours]
     for hour, (_, held) in zip(outcome.hours[::EVERY], slow.hours, strict=True):
         assert {number: count for number, count in hour.held.items() if count} == held
-    if not any(each.end for each in (*story.releases, *story.binaries)):
+    if not any(each.end for each in (*script.releases, *script.binaries)):
         assert causes(outcome) == {
             (event, step): count for (event, step, _), count in slow.causes.items()
-        } or _several_at_once(story)
+        } or _several_at_once(script)
 
 
-def _several_at_once(story: Script) -> bool:
+def _several_at_once(script: Script) -> bool:
     """Old versions have no step: those that lock out are one in the line above."""
-    return sum(each.step is None for each in story.releases) > 1
+    return sum(each.step is None for each in script.releases) > 1
 
 
-def test_the_same_seed_makes_the_same_fleet_whatever_the_chunk() -> None:
+def test_one_seed_makes_one_fleet_for_every_chunk_size() -> None:
     now, steps = the_plan()
-    story = build_script(now, moved_steps(steps, {4: -5 * DAY}))
-    once = simulate(story, USUAL)
+    script = build_script(now, moved_steps(steps, {4: -5 * DAY}))
+    once = simulate(script, USUAL)
     assert 0 < once.locked_out < USUAL.clients
-    assert all(simulate(story, USUAL, chunk=chunk) == once for chunk in (1, 7, 999, 1000, 10**6))
-    assert simulate(story, replace(USUAL, seed=2)) != once
+    assert all(simulate(script, USUAL, chunk=chunk) == once for chunk in (1, 7, 999, 1000, 10**6))
+    assert simulate(script, replace(USUAL, seed=2)) != once
 
 
 @pytest.mark.parametrize("step", [2, 4, 7])
@@ -190,7 +190,7 @@ def test_each_step_at_its_date_is_safe(step: int) -> None:
     assert fleet <= steps[step - 1].at
 
 
-def test_a_publishing_that_comes_late_makes_the_key_too_early() -> None:
+def test_a_late_publish_makes_the_key_too_early() -> None:
     outcome = tried({2: 3 * DAY}, WORST)
     assert causes(outcome) == {("serve", 4): 1000}
     (lockout,) = outcome.lockouts
@@ -199,7 +199,7 @@ def test_a_publishing_that_comes_late_makes_the_key_too_early() -> None:
     assert outcome.peak.at == lockout.first
 
 
-def test_an_old_key_that_goes_before_the_servers_change_is_the_fault_of_the_publishing() -> None:
+def test_a_publish_that_drops_a_served_key_is_the_cause() -> None:
     outcome = tried({6: -9 * DAY, 7: -9 * DAY}, USUAL)
     (lockout,) = outcome.lockouts
     assert (lockout.cause.event, lockout.cause.step, lockout.cause.version) == ("publish", 7, 3)
@@ -208,8 +208,8 @@ def test_an_old_key_that_goes_before_the_servers_change_is_the_fault_of_the_publ
     assert safe[7].fleet == NOW + 10 * DAY
 
 
-def test_most_have_it_long_before_the_date() -> None:
-    """What the adoption curve is for: the wrong step a day early hits few."""
+def test_most_clients_have_the_version_long_before_the_date() -> None:
+    """The purpose of the adoption curve: a step that is a day early hits few clients."""
     outcome = tried({4: -DAY}, replace(USUAL, stragglers=Fraction(0)))
     assert outcome.locked_out < USUAL.clients // 50
     half = next(hour for hour in outcome.hours if hour.held.get(2, 0) >= 500)
@@ -234,13 +234,13 @@ def test_a_binary_without_the_key_is_locked_out_to_the_end() -> None:
     assert {each.step: each.fleet for each in outcome.safety}[3] is None
 
 
-def test_clients_of_a_binary_are_counted_and_a_few_are_one() -> None:
+def test_clients_of_a_binary_are_counted_and_at_least_one() -> None:
     fleet = replace(USUAL, clients=40, binaries=((1, Fraction(1, 4)), (2, Fraction(1, 1000))))
     assert fleet.binary_ends == [10, 11]
     assert replace(fleet, binaries=((1, Fraction(0)), (2, Fraction(1)))).binary_ends == [0, 40]
 
 
-def test_pins_that_end_are_a_cause_of_their_own() -> None:
+def test_expired_pins_are_a_separate_cause() -> None:
     held = pin_set({"served": "active", "spare": "published"}, 1, expires=NOW + 5 * DAY)
     now = known(held, Version(held, fetched=NOW - 90 * DAY), seen=(sighting("served"),))
     outcome = simulate(build_script(now, []), USUAL)
@@ -249,8 +249,8 @@ def test_pins_that_end_are_a_cause_of_their_own() -> None:
     assert outcome.lockouts[0].cause.version == 1
 
 
-def test_pins_that_end_are_blamed_on_the_version_that_is_held() -> None:
-    """Both versions end in one moment; nobody has got the later one yet."""
+def test_expired_pins_are_attributed_to_the_version_that_clients_hold() -> None:
+    """Both versions expire at one time; no client has the later one yet."""
     held = pin_set({"served": "active", "spare": "published"}, 1, expires=NOW + 5 * DAY)
     now = known(held, Version(held, fetched=NOW - 90 * DAY), seen=(sighting("served"),))
     later = [DatedStep(1, Step("publish"), NOW + 6 * DAY)]
@@ -258,7 +258,7 @@ def test_pins_that_end_are_blamed_on_the_version_that_is_held() -> None:
     assert (lockout.cause.event, lockout.cause.version, lockout.clients) == ("expiry", 1, 1000)
 
 
-def test_of_two_leaves_that_are_active_each_may_be_served() -> None:
+def test_each_of_two_active_leaves_may_be_served() -> None:
     held = pin_set(PINS, 1)
     entries = (*held.policies[0].pins, HostPin(pin("other"), "leaf", "active"))
     held = replace(held, policies=(replace(held.policies[0], pins=entries),))
@@ -273,7 +273,7 @@ def test_of_two_leaves_that_are_active_each_may_be_served() -> None:
     assert causes(simulate(build_script(now, steps), USUAL)) == {}
 
 
-def test_two_binaries_of_one_number_are_not_counted_twice() -> None:
+def test_two_binaries_with_one_number_are_counted_once() -> None:
     one, two = (bundled(1, each, ago=90 * DAY) for each in (PINS, MORE))
     fetched = version(2, PINS, ago=80 * DAY)
     now = known(fetched.pins, one, two, fetched, seen=(sighting("served"),))
@@ -288,7 +288,7 @@ def _waiting() -> Situation:
     return known(new.pins, BEFORE, new, seen=(sighting("served"),))
 
 
-def test_what_waits_is_out_when_it_is_pushed() -> None:
+def test_a_pending_version_is_available_from_its_push_on() -> None:
     steps = [
         DatedStep(1, Step("push"), NOW + DAY),
         DatedStep(2, Step("serve", pin("next")), NOW + 11 * DAY),
@@ -298,13 +298,13 @@ def test_what_waits_is_out_when_it_is_pushed() -> None:
     assert simulate(build_script(_waiting(), [steps[0], early]), WORST).locked_out == 1000
 
 
-def test_a_push_behind_a_later_version_reaches_nobody() -> None:
+def test_a_push_after_a_higher_version_reaches_no_client() -> None:
     steps = [DatedStep(1, Step("publish"), NOW), DatedStep(2, Step("push"), NOW + DAY)]
     outcome = simulate(build_script(_waiting(), steps), USUAL)
     assert {number for hour in outcome.hours for number in hour.held} == {1, 3}
 
 
-def test_a_push_of_nothing_is_told() -> None:
+def test_a_push_without_a_pending_version_is_an_error() -> None:
     twice = [DatedStep(1, Step("push"), NOW), DatedStep(2, Step("push"), NOW + DAY)]
     with pytest.raises(InputError, match="no version to push"):
         build_script(_waiting(), twice)
@@ -313,7 +313,7 @@ def test_a_push_of_nothing_is_told() -> None:
         build_script(now, twice[:1])
 
 
-def test_a_simulation_that_would_not_end_is_not_begun() -> None:
+def test_a_simulation_of_too_long_a_time_is_refused() -> None:
     now, _ = the_plan()
     far = DatedStep(1, Step("publish"), NOW + LONGEST - TIMING.adopt)
     assert build_script(now, [far]).until == (LONGEST + DAY) / MOMENT
@@ -324,7 +324,7 @@ def test_a_simulation_that_would_not_end_is_not_begun() -> None:
         build_script(now, many)
 
 
-def test_each_chunk_is_told_when_it_is_done() -> None:
+def test_the_callback_is_called_after_each_chunk() -> None:
     now, steps = the_plan()
     done: list[None] = []
     simulate(build_script(now, steps), USUAL, chunk=300, done=lambda: done.append(None))
@@ -337,12 +337,12 @@ def test_memory_does_not_grow_with_the_clients_nor_without_bound_with_the_steps(
     now, _ = the_plan()
     apart = (LONGEST - TIMING.adopt) / MAX_STEPS
     steps = [DatedStep(at, Step("publish"), NOW + at * apart) for at in range(MAX_STEPS)]
-    story = build_script(now, steps)
+    script = build_script(now, steps)
 
     def peak(clients: int) -> int:
         tracemalloc.start()
         try:
-            simulate(story, Fleet(clients, TIMING))
+            simulate(script, Fleet(clients, TIMING))
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -363,7 +363,7 @@ def test_a_compromised_key_locks_out_although_its_authority_is_pinned(out: bool)
     assert found.locked_out == 10
 
 
-def test_where_nobody_looked_the_active_pins_are_served() -> None:
+def test_without_probes_the_active_pins_are_assumed() -> None:
     now = known(BEFORE.pins, BEFORE)
     early = [DatedStep(1, Step("remove", pin("served")), NOW), DatedStep(2, Step("publish"), NOW)]
     outcome = simulate(build_script(now, early), USUAL)
@@ -378,12 +378,12 @@ def test_where_nobody_looked_the_active_pins_are_served() -> None:
         ({4: -11 * DAY}, "before the beginning of the simulation"),
     ],
 )
-def test_a_move_that_makes_no_sense_is_told(moves: dict[int, timedelta], problem: str) -> None:
+def test_an_invalid_move_is_refused(moves: dict[int, timedelta], problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         tried(moves, USUAL)
 
 
-def test_a_field_of_which_nothing_is_known_is_not_simulated() -> None:
+def test_nothing_is_simulated_without_a_published_version() -> None:
     steps: Sequence[DatedStep] = ()
     with pytest.raises(InputError, match="no published version is recorded"):
         build_script(known(BEFORE.pins), steps)

@@ -1,4 +1,4 @@
-"""The states of a pin: what may follow what."""
+"""The states of a pin, and their transitions."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ def test_every_state_has_its_transitions() -> None:
     assert {*LINE, "compromised"} == set(STATES)
 
 
-def test_a_rotation_goes_along_the_line() -> None:
+def test_a_rotation_follows_the_order_of_the_states() -> None:
     for state, following in pairwise(LINE):
         assert may_follow(state, following)
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_every_key_may_be_compromised_and_never_comes_back(state: State) -> None:
+def test_every_key_may_become_compromised_and_stays_so(state: State) -> None:
     assert may_follow(state, "compromised") == (state != "compromised")
     assert not may_follow("compromised", state)
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_key_becomes_active_from_adopted_or_retiring_alone(state: State) -> None:
+def test_a_key_becomes_active_only_from_adopted_or_retiring(state: State) -> None:
     assert may_follow(state, "active") == (state in {"adopted", "retiring"})
 
 
 @pytest.mark.parametrize("state", ["generated", "staged", "active", "removed"])
-def test_what_is_active_or_was_never_out_is_not_removed(state: State) -> None:
+def test_an_active_or_unpublished_pin_is_not_removed(state: State) -> None:
     assert not may_follow(state, "removed")
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_refusal_says_where_the_pin_stands_and_what_comes_first(state: State) -> None:
+def test_a_refusal_has_the_current_state_and_a_fix(state: State) -> None:
     if may_follow(state, "active"):
         require_transition(pin("a"), state, "active")
         return

@@ -32,18 +32,18 @@ def test_a_duration_has_its_unit(text: str, duration: timedelta) -> None:
 @pytest.mark.parametrize(
     "text", ["", "6", "h", "6 h", "-1h", "1.5h", "6H", "1h30", "٣h", "9" * 5000 + "s", "3651d"]
 )
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_an_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_duration(text)
     assert caught.value.fix
 
 
 @given(st.integers(0, int(LONGEST.total_seconds())))
-def test_what_is_written_is_read_back(seconds: int) -> None:
+def test_a_formatted_duration_is_read_back(seconds: int) -> None:
     assert parse_duration(format_duration(timedelta(seconds=seconds))) == timedelta(seconds=seconds)
 
 
-def test_parts_of_a_second_are_not_lost() -> None:
+def test_fractions_of_a_second_round_up() -> None:
     assert format_duration(timedelta(milliseconds=1)) == "1s"
 
 
@@ -52,13 +52,13 @@ def test_t_adopt_is_the_sum_of_all_delays() -> None:
     assert Timing(hour, 2 * hour, 4 * hour, 8 * hour, 16 * hour).adopt == 31 * hour
 
 
-def test_delays_are_read_back_and_what_is_missing_has_its_default() -> None:
+def test_delays_are_read_back_and_missing_ones_have_their_default() -> None:
     timing = Timing(cdn=timedelta(minutes=5))
     assert Timing.parse(timing.texts()) == timing
     assert Timing.parse({"cdn": "5m", "of a newer certpin": "1x"}) == timing
 
 
 @pytest.mark.parametrize("delay", [timedelta(seconds=-1), LONGEST + timedelta(seconds=1)])
-def test_a_delay_that_makes_no_sense_is_refused(delay: timedelta) -> None:
+def test_a_delay_out_of_range_is_refused(delay: timedelta) -> None:
     with pytest.raises(InputError, match="poll"):
         Timing(poll=delay)

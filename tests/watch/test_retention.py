@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -16,11 +17,11 @@ from sqlalchemy import insert, select, text, update
 from certpin.errors import ConfigError, StoreError
 from certpin.pinfile.fields import Table as Fields
 from certpin.watch import retention
-from certpin.watch.retention import DAY, Settings, cutoffs, give_back, read, run, sweep
+from certpin.watch.facts.freshness import freshness
+from certpin.watch.retention import DAY, Settings, cutoffs, kinds, read, run
 from certpin.watch.settings import Settings as WatchSettings
-from certpin.watch.store import sweeping
+from certpin.watch.store import on_postgresql, open_store, sweeping
 from certpin.watch.store.on_sqlite import path_of
-from certpin.watch.store.relief import newest_identities
 from certpin.watch.store.tables import METADATA
 from certpin.watch.store.tables.access import AUDIT, GUESSES
 from certpin.watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
@@ -33,14 +34,19 @@ from certpin.watch.store.tables.reports import (
     REPORT_SAMPLES,
 )
 from certpin.watch.store.tables.sightings import SIGHTINGS
+from certpin.watch.store.tables.sweeps import SWEEPS
 from certpin.watch.watch import Watch
-from certpin.watch.watched import Watched
+from certpin.watch.watched import Glance, Watched
+from certpin.watch.web.pages.unknowns import of_the_watch
 from tests.watch.store._rows import value
 
 if TYPE_CHECKING:
-    from sqlalchemy import Column, Table
+    from collections.abc import Callable
+
+    from sqlalchemy import Column, Connection, Table
 
     from certpin.watch.store import Store
+    from certpin.watch.store.sweeping import Step
 
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
 AT = int(NOW.timestamp())
@@ -68,9 +74,24 @@ def _left(store: Store, column: Column[Any]) -> list[Any]:
         return sorted(connection.execute(select(column)).scalars())
 
 
-def _sweep(store: Store, settings: Settings | None = None) -> None:
-    while sweep(store, cutoffs(settings or Settings(), NOW)):
-        pass
+def _sweep(store: Store, settings: Settings | None = None, now: datetime = NOW) -> None:
+    """Delete everything that is past its time, or beyond its room."""
+    limits = cutoffs(settings or Settings(), now)
+    steps = kinds(WatchSettings(), limits, int(now.timestamp()), 0, is_sqlite=store.is_sqlite)
+    for step in steps.values():
+        while _once(store, step):
+            pass
+
+
+def _all_once(store: Store) -> int:
+    """One batch of each table; how many rows were deleted, or looked at."""
+    steps = sweeping.steps(cutoffs(Settings(), NOW))
+    return sum(_once(store, step) for step in steps.values())
+
+
+def _once(store: Store, step: Step, batch: int = sweeping.BATCH) -> int:
+    with store.write() as connection:
+        return step(connection, batch)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,8 +113,7 @@ def test_sums_go_with_the_last_group_of_their_day(store: Store) -> None:
             _put(store, table, number, id=number, seen=at)
         _put(store, DAY_TRAITS, number, day=at, trait=number)
         _put(store, DAY_PLACES, number, day=at, trait=number, place=number)
-    while sweep(store, cutoffs(Settings(), NOW - timedelta(hours=7))):
-        pass
+    _sweep(store, now=NOW - timedelta(hours=7))
     for table in (DAY_TRAITS, DAY_PLACES):
         assert _left(store, table.c.day) == [day]
     for table in (REPORT_TRAITS, REPORT_PLACES):
@@ -146,13 +166,6 @@ def test_chains_and_certificates_that_nothing_names_are_gone(store: Store) -> No
     assert set(_left(store, CHAINS.c.digest)) == {reported, seen}
 
 
-def test_the_newest_identities_are_kept_however_many_there_are(sqlite_store: Store) -> None:
-    for number in range(9):
-        _put(sqlite_store, REPORT_IDENTITIES, number, received_at=AT + number)
-    with sqlite_store.read() as connection:
-        assert [newest_identities(connection, most) for most in (9, 8, 3)] == [0, AT, AT + 5]
-
-
 def test_every_column_that_may_name_a_chain_is_looked_at() -> None:
     digests = {
         f"{table.name}.{column.name}"
@@ -163,13 +176,13 @@ def test_every_column_that_may_name_a_chain_is_looked_at() -> None:
     assert digests == {f"{each.table.name}.{each.name}" for each in sweeping.naming()}
 
 
-def test_a_batch_is_small_and_the_rest_waits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeping, "BATCH", 2)
+def test_a_batch_is_small_and_the_rest_waits(store: Store) -> None:
     for number in range(1, 6):
         _put(store, REPORT_IDENTITIES, number, received_at=1)
         _put(store, PRESENCES, number, day=1)
-    limits = cutoffs(Settings(), NOW)
-    assert [sweep(store, limits) for _ in range(4)] == [4, 4, 2, 0]
+    steps = kinds(WatchSettings(), cutoffs(Settings(), NOW), AT, 0, is_sqlite=store.is_sqlite)
+    for name in ("report_identities", "presences"):
+        assert [_once(store, steps[name], 2) for _ in range(4)] == [2, 2, 1, 0]
 
 
 @given(at=st.integers(0, 2**33), days=st.integers(1, 36_500))
@@ -195,15 +208,9 @@ def test_deleted_reports_are_nowhere_in_the_file_and_its_room_is_given_back(
     full = path.stat().st_size
     assert secret in path.read_bytes()
     _sweep(sqlite_store)
-    while give_back(sqlite_store):
-        pass
     sqlite_store.close()  # the WAL goes into the file
     assert path.stat().st_size < full / 4
     assert secret not in path.read_bytes()
-
-
-def test_postgresql_gives_room_back_by_itself(postgres_store: Store) -> None:
-    assert not give_back(postgres_store)
 
 
 @pytest.mark.parametrize(
@@ -224,29 +231,26 @@ def test_it_runs_until_it_is_stopped_and_goes_on_after_an_error(
 ) -> None:
     _put(sqlite_store, REPORT_IDENTITIES, received_at=1)
     monkeypatch.setattr(retention, "ROUND", 0.01)
+    monkeypatch.setattr(retention, "PAUSE", 0)
     tried: list[int] = []
-    gone = asyncio.Event()
 
-    def away_first(store: Store, limits: dict[str, int]) -> int:
+    steps = sweeping.steps
+
+    def away_first(limits: dict[str, int]) -> dict[str, Step]:
         tried.append(1)
         if len(tried) == 1:
             raise StoreError("away", reason="away")
-        deleted = sweep(store, limits)
-        if not _left(store, REPORT_IDENTITIES.c.received_at):
-            loops[0].call_soon_threadsafe(gone.set)
-        return deleted
+        return steps(limits)
 
-    monkeypatch.setattr(retention, "sweep", away_first)
-
-    loops: list[asyncio.AbstractEventLoop] = []
+    monkeypatch.setattr(sweeping, "steps", away_first)
 
     async def work() -> None:
-        loops.append(asyncio.get_running_loop())
         stop = asyncio.Event()
         watch = Watch(WatchSettings(), sqlite_store, Watched(()), lambda: NOW)
         task = asyncio.create_task(run(watch, stop))
         async with asyncio.timeout(20):
-            await gone.wait()
+            while _left(sqlite_store, REPORT_IDENTITIES.c.received_at):  # noqa: ASYNC110  # no event of ours
+                await asyncio.sleep(0.01)
             stop.set()
             await task
 
@@ -284,6 +288,14 @@ def test_what_tells_repeats_is_kept_for_longer_while_reports_wait() -> None:
     assert cutoffs(Settings(), NOW, timedelta(days=999))["identities"] > 0
 
 
+async def _until_it_waits(connection: Connection) -> None:
+    """Return when another transaction waits for a lock."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with asyncio.timeout(20):
+        while not connection.execute(waiting).scalar():  # noqa: ASYNC110  # no event of ours
+            await asyncio.sleep(0.01)
+
+
 def test_a_chain_that_is_just_being_named_is_not_deleted(postgres_store: Store) -> None:
     """The collector and retention at the same moment: the one waits for the other."""
     digest = _put_chain(postgres_store, "leaf")
@@ -293,12 +305,11 @@ def test_a_chain_that_is_just_being_named_is_not_deleted(postgres_store: Store) 
             again = {each.name: value(each, 9) for each in CHAINS.columns}
             connection.execute(insert(CHAINS), again)
             group = {each.name: value(each, 1) for each in REPORT_GROUPS.columns}
-            sweeping_now = asyncio.create_task(asyncio.to_thread(sweep, postgres_store, limits))
-            await asyncio.sleep(0.2)
+            sweeping_now = asyncio.create_task(asyncio.to_thread(_all_once, postgres_store))
+            await _until_it_waits(connection)
             connection.execute(insert(REPORT_GROUPS), group | {"served": digest, "hour": AT})
         return await sweeping_now
 
-    limits = cutoffs(Settings(), NOW)
     asyncio.run(work())
     assert digest in _left(postgres_store, CHAINS.c.digest)
 
@@ -306,17 +317,96 @@ def test_a_chain_that_is_just_being_named_is_not_deleted(postgres_store: Store) 
 def test_what_is_just_counted_anew_is_not_deleted(postgres_store: Store) -> None:
     """Somebody guesses again at the moment in which the first guesses are forgotten."""
     _put(postgres_store, GUESSES, last_at=1)
-    limits = cutoffs(Settings(), NOW)
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
 
     async def work() -> int:
         with postgres_store.write() as connection:
             connection.execute(update(GUESSES).values(last_at=AT))
-            sweeping_now = asyncio.create_task(asyncio.to_thread(sweep, postgres_store, limits))
-            async with asyncio.timeout(10):
-                while not connection.execute(waiting).scalar():  # noqa: ASYNC110  # no event of ours
-                    await asyncio.sleep(0.01)
+            sweeping_now = asyncio.create_task(asyncio.to_thread(_all_once, postgres_store))
+            await _until_it_waits(connection)
         return await sweeping_now
 
     assert asyncio.run(work()) == 0
     assert _left(postgres_store, GUESSES.c.last_at) == [AT]
+
+
+def _limited(url: str, monkeypatch: pytest.MonkeyPatch, limit: str) -> Store:
+    """A store whose statements PostgreSQL ends after so many milliseconds."""
+    monkeypatch.setitem(on_postgresql._SETTINGS, "statement_timeout", limit)
+    return open_store(url)
+
+
+# What a statement takes, for each row that it deletes.
+_SLOW = """
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_sleep(TG_ARGV[0]::float); RETURN OLD; END $$;
+CREATE TRIGGER slow BEFORE DELETE ON presences FOR EACH ROW EXECUTE FUNCTION slow(0.004);
+CREATE TRIGGER slow BEFORE DELETE ON audit FOR EACH ROW EXECUTE FUNCTION slow(5);
+"""
+
+
+def test_a_kind_that_is_too_slow_keeps_no_other_from_being_deleted(
+    new_database: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A real limit of PostgreSQL's ends the statements. Presences go in smaller batches then."""
+    monkeypatch.setattr(retention, "PAUSE", 0)
+    url, moved = new_database(), [NOW]
+    with closing(open_store(url)) as store:
+        METADATA.create_all(store.engine)
+        for number in range(1, 201):
+            _put(store, PRESENCES, number, day=1)
+        for table, when in KINDS.values():
+            more = {"latest": False} if table is SIGHTINGS else {}
+            _put(store, table, 201, **{when: 1}, **more)
+    with closing(_limited(url, monkeypatch, "300")) as store:
+        with store.write() as connection:
+            connection.exec_driver_sql(_SLOW)
+        watch = Watch(WatchSettings(), store, Watched(()), lambda: moved[0])
+
+        def round_() -> dict[str, str]:
+            asyncio.run(retention._Work(watch, asyncio.Event()).round())
+            with store.read() as connection:
+                return {each.kind: each.reason for each in connection.execute(select(SWEEPS))}
+
+        reasons = round_()
+        assert len(reasons) > 20
+        assert {kind for kind, reason in reasons.items() if reason} == {"audit"}
+        assert reasons["audit"] == "busy"
+        assert len(_left(store, AUDIT.c.at)) == 1
+        for table, when in KINDS.values():
+            assert table is AUDIT or _left(store, table.c[when]) == []
+        assert "retention of audit failed: the database had no time" in caplog.text
+        with store.read() as connection:
+            fresh = freshness(connection, Glance((), ()), NOW)
+        assert [(each.kind, each.done_at) for each in fresh.failing] == [("audit", None)]
+        assert any("Old rows of audit are not deleted" in each for each in of_the_watch(fresh, NOW))
+
+        with store.write() as connection:
+            connection.exec_driver_sql("DROP TRIGGER slow ON audit")
+        moved[0] += timedelta(hours=1)
+        assert set(round_().values()) == {""}
+        assert _left(store, AUDIT.c.at) == []
+
+
+def test_batches_that_were_deleted_stay_deleted(
+    new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit bites in the middle of much work: what is done is done."""
+    monkeypatch.setattr(retention, "PAUSE", 0)
+    with closing(_limited(new_database(), monkeypatch, "300")) as store:
+        METADATA.create_all(store.engine)
+        for number in range(1, 101):
+            _put(store, PRESENCES, number, day=1)
+        with store.write() as connection:
+            connection.exec_driver_sql(
+                _SLOW.replace("FOR EACH ROW EXECUTE FUNCTION slow(0.004)",
+                              "FOR EACH ROW WHEN (OLD.version > 80) EXECUTE FUNCTION slow(5)")
+            )  # fmt: skip
+        work = retention._Work(
+            Watch(WatchSettings(), store, Watched(()), lambda: NOW), asyncio.Event()
+        )
+        asyncio.run(work.round())
+        left = _left(store, PRESENCES.c.version)
+        assert left
+        assert len(left) < 100

@@ -1,4 +1,4 @@
-"""Keys in every shape that the `openssl` command writes, and what it says of them."""
+"""Keys in every format that the `openssl` command writes, and its digests of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PASSPHRASE = b"correct horse"
 
 _PSS = ["rsa_keygen_bits:2048", "rsa_pss_keygen_md:sha256", "rsa_pss_keygen_mgf1_md:sha256"]
 
-# What `openssl genpkey -algorithm` is told: the algorithm, then its options.
+# The arguments of `openssl genpkey -algorithm`: the algorithm, then its options.
 ALGORITHMS: dict[str, list[str]] = {
     "rsa2048": ["RSA", "rsa_keygen_bits:2048"],
     "rsa3072": ["RSA", "rsa_keygen_bits:3072"],
@@ -31,12 +31,12 @@ ALGORITHMS: dict[str, list[str]] = {
     "ml-dsa-65": ["ML-DSA-65"],
     "ml-dsa-87": ["ML-DSA-87"],
 }
-# Those that have a format of their own, older than PKCS#8.
+# Algorithms with their own format, older than PKCS#8.
 TRADITIONAL = ("rsa2048", "rsa3072", "rsa4096", "p256", "p384", "p521")
 
 
 def openssl(*words: str | Path, data: bytes = b"") -> bytes:
-    """Run the command; returns what it printed."""
+    """Run the command, and return its output."""
     done = subprocess.run(["openssl", *words], input=data, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
@@ -56,7 +56,7 @@ class Made:
 
 
 def make(algorithm: str, folder: Path) -> Made:
-    """Make a key and write it in every shape, or leave the test out where `openssl` cannot."""
+    """Make a key and write it in every format, or skip the test if `openssl` cannot."""
     kind, *options = ALGORITHMS[algorithm]
     key = folder / "key.pem"
     words = [word for option in options for word in ("-pkeyopt", option)]
@@ -81,7 +81,7 @@ def _write_keys(key: Path, folder: Path) -> None:
 
 
 def _write_traditional(key: Path, folder: Path) -> None:
-    """PKCS#1 or SEC 1, in clear and with the headers of RFC 1421."""
+    """PKCS#1 or SEC 1, unencrypted and with the headers of RFC 1421."""
     old: list[str | Path] = ["pkey", "-in", key, "-traditional"]
     openssl(*old, "-out", folder / "traditional.pem")
     openssl(*old, "-outform", "DER", "-out", folder / "traditional.der")

@@ -1,4 +1,4 @@
-"""Take DER apart, change one node, and put it together again with the lengths that follow."""
+"""Parse DER, change one node, and encode it again with the right lengths."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def der_length(count: int) -> bytes:
 
 @dataclass(frozen=True)
 class Node:
-    """A value in DER. ``encode`` writes it, in whatever way the case needs."""
+    """A value in DER. ``encode`` can be replaced, to write it in another encoding."""
 
     tag: int
     content: bytes = b""
@@ -42,7 +42,7 @@ def padded_length(count: int) -> bytes:
 
 
 def parse(der: bytes) -> Node:
-    """The tree of one DER value. BIT STRINGs stay what they are."""
+    """Parse one DER value. The contents of BIT STRINGs are not parsed."""
     node, rest = _next(der)
     assert not rest
     return node
@@ -63,12 +63,12 @@ def _next(der: bytes) -> tuple[Node, bytes]:
 
 
 def changed(der: bytes, path: Sequence[int], change: Change) -> bytes:
-    """The DER with the node at a path (the index among its siblings, level by level) changed."""
+    """Return the DER with the node at a path changed. A path has an index for each level."""
     return replaced(parse(der), tuple(path), change).encode()
 
 
 def replaced(node: Node, path: tuple[int, ...], change: Change) -> Node:
-    """The tree with the node at a path changed."""
+    """Return the tree with the node at a path changed."""
     if not path:
         return change(node)
     children = list(node.children)

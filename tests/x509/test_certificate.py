@@ -1,4 +1,4 @@
-"""What a certificate says of itself, and that nothing hostile comes out of it."""
+"""The fields of a certificate, safe to print for any hostile certificate."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from hypothesis import strategies as st
 
 from certpin.errors import CertificateParseError
 from certpin.lab import Authority
-from certpin.x509 import Certificate, Chain, end_in_roots
-from certpin.x509._text import describe_key, printable
-from certpin.x509.certificate import _CACHED_CERTIFICATES, _certificate, _one_at_a_time
+from certpin.x509 import Certificate, Chain, end_in_roots, printable
+from certpin.x509.certificate import _CACHED_CERTIFICATES, _certificate, _warnings_lock
+from certpin.x509.keys import describe_key
 from certpin.x509.reader import read_certificates
 from tests.x509._tree import Node, changed, parse, replaced, with_content
 
 SERIAL, SUBJECT, EXTENSIONS = (0, 1), (0, 5), (0, 7)
 NOW = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
 
-# What a terminal, a log or a reader would be fooled by.
+# Characters that deceive a terminal, a log or a reader.
 HOSTILE = {
     "an escape sequence": "\x1b[2J\x1b]0;pwned\a",
     "bidi overrides": "\u202egnp.elcyc\u2066",
@@ -44,7 +44,7 @@ def authority() -> Authority:
     return Authority("Describing", now=NOW)
 
 
-def test_a_certificate_describes_itself(authority: Authority) -> None:
+def test_a_certificate_has_its_fields(authority: Authority) -> None:
     certificate = authority.issue("a.example", "*.b.example", "192.0.2.7", "2001:db8::7", days=10)
     leaf = certificate.certificate
     assert leaf.subject == "CN=a.example"
@@ -57,7 +57,7 @@ def test_a_certificate_describes_itself(authority: Authority) -> None:
     assert authority.certificate.self_issued
 
 
-def test_digests_are_those_of_the_bytes(authority: Authority) -> None:
+def test_digests_are_of_the_original_bytes(authority: Authority) -> None:
     leaf = authority.issue("a.example").certificate
     assert leaf.sha256 == hashlib.sha256(leaf.der).digest()
     assert leaf.spki_sha256 == hashlib.sha256(leaf.spki).digest()
@@ -77,24 +77,24 @@ def test_digests_are_those_of_the_bytes(authority: Authority) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_key_is_described_in_words(authority: Authority, words: str, key: Any) -> None:
+def test_a_key_has_a_description(authority: Authority, words: str, key: Any) -> None:
     assert authority.issue("a.example", key=key).certificate.key == words
 
 
-def test_a_key_of_an_unknown_kind_is_described_by_its_oid() -> None:
+def test_an_unknown_key_is_described_by_its_oid() -> None:
     oid = Node(0x06, bytes.fromhex("2b0601040181fc59"))
     spki = Node(0x30, children=(Node(0x30, children=(oid,)), Node(0x03, b"\0key")))
     assert describe_key(spki.encode()) == "key OID 1.3.6.1.4.1.32345"
 
 
-def test_a_key_whose_oid_makes_no_sense_is_described_as_unreadable() -> None:
+def test_a_key_with_an_invalid_oid_is_described_as_unreadable() -> None:
     oid = Node(0x06, b"\x80\x01")
     spki = Node(0x30, children=(Node(0x30, children=(oid,)), Node(0x03, b"\0key")))
     assert describe_key(spki.encode()) == "a key that cannot be read"
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_nothing_unprintable_comes_out_of_a_name(what: str) -> None:
+def test_names_are_escaped(what: str) -> None:
     certificate = Authority(HOSTILE[what]).certificate
     for name in (certificate.subject, certificate.issuer):
         assert name.isprintable()
@@ -102,18 +102,18 @@ def test_nothing_unprintable_comes_out_of_a_name(what: str) -> None:
 
 
 @given(st.text())
-def test_printable_text_is_printable_and_text_that_was_stays_as_it_is(text: str) -> None:
+def test_printable_escapes_only_unprintable_characters(text: str) -> None:
     assert printable(text).isprintable()
     assert printable(text) == text or not text.isprintable()
 
 
-def test_what_was_escaped_can_be_told() -> None:
+def test_escaped_text_shows_the_characters() -> None:
     assert Authority("\x1b[2J").certificate.subject == r"CN=\x1b[2J"
     assert Authority("\u202e").certificate.subject == r"CN=\u202e"
 
 
 def _san(der: bytes, names: bytes) -> Certificate:
-    """A certificate whose subjectAltName holds other bytes."""
+    """Return a certificate with other bytes in its subjectAltName."""
     tree = parse(der)
     lists = tree.children[0].children[7].children[0].children
     san = bytes.fromhex("551d11")
@@ -140,7 +140,7 @@ UNREADABLE_NAMES = {
 
 
 @pytest.mark.parametrize("what", UNREADABLE_NAMES)
-def test_a_name_list_that_makes_no_sense_is_a_typed_error(authority: Authority, what: str) -> None:
+def test_an_invalid_name_list_is_a_typed_error(authority: Authority, what: str) -> None:
     der = authority.issue("a.example").certificate.der
     certificate = _san(der, UNREADABLE_NAMES[what])
     with pytest.raises(CertificateParseError, match="subjectAltName of this certificate") as caught:
@@ -153,7 +153,7 @@ def test_a_certificate_without_names_has_none(authority: Authority) -> None:
     assert authority.certificate.names == ()
 
 
-def test_names_that_are_no_hosts_are_left_out(authority: Authority) -> None:
+def test_names_of_other_types_are_left_out(authority: Authority) -> None:
     names = (
         Node(0x81, b"mail@a.example"),
         Node(0x86, b"https://a.example/"),
@@ -177,7 +177,7 @@ def test_long_subjects_and_many_names_are_read_whole(authority: Authority) -> No
 @pytest.mark.parametrize(
     ("octets", "number"), [(b"\xff", -1), (b"\0", 0), (b"\x80" + b"\0" * 30, -(2**247))]
 )
-def test_a_serial_number_that_should_not_be_is_read_without_a_warning(
+def test_an_invalid_serial_number_is_read_without_a_warning(
     authority: Authority, octets: bytes, number: int
 ) -> None:
     der = authority.issue("a.example").certificate.der
@@ -188,7 +188,7 @@ def test_a_serial_number_that_should_not_be_is_read_without_a_warning(
         assert certificate.subject == "CN=a.example"
 
 
-def test_every_certificate_of_certifi_describes_itself() -> None:
+def test_every_certificate_of_certifi_has_readable_fields() -> None:
     for certificate in read_certificates(Path(certifi.where()).read_bytes()):
         assert certificate.self_issued
         assert certificate.subject == certificate.issuer
@@ -198,10 +198,10 @@ def test_every_certificate_of_certifi_describes_itself() -> None:
         assert certificate.names == ()
 
 
-def test_threads_take_turns_where_the_warning_filters_are_changed(authority: Authority) -> None:
-    """Else one of them may put back the filters of the other, and warnings stay off for good."""
-    assert authority.certificate._read("lock", lambda _: _one_at_a_time.locked())
-    assert not _one_at_a_time.locked()
+def test_threads_take_turns_at_the_warning_filters(authority: Authority) -> None:
+    """Otherwise one may restore the filters of the other, and warnings stay disabled."""
+    assert authority.certificate._read("lock", lambda _: _warnings_lock.locked())
+    assert not _warnings_lock.locked()
 
 
 @pytest.mark.parametrize(
@@ -211,18 +211,18 @@ def test_threads_take_turns_where_the_warning_filters_are_changed(authority: Aut
 @pytest.mark.parametrize(
     "path", [(0, 0, 0), (0, 4), (0, 5)], ids=["version", "validity", "subject"]
 )
-def test_a_field_that_makes_no_sense_is_a_typed_error(
+def test_an_unreadable_field_of_a_certificate_is_a_typed_error(
     authority: Authority, path: tuple[int, ...], name: str
 ) -> None:
     der = authority.issue("a.example").certificate.der
     damaged = changed(der, path, with_content(b"\x4d"))
     certificate = Certificate.from_der(damaged)
     assert certificate.spki == Certificate.from_der(der).spki
-    with pytest.raises(CertificateParseError, match="of this certificate makes no sense"):
+    with pytest.raises(CertificateParseError, match="of this certificate cannot be read"):
         getattr(certificate, name)
 
 
-def test_an_extension_that_is_there_twice_is_a_typed_error(authority: Authority) -> None:
+def test_a_duplicate_extension_is_a_typed_error(authority: Authority) -> None:
     der = authority.issue("a.example").certificate.der
     twice = changed(
         der, (*EXTENSIONS, 0), lambda node: Node(node.tag, children=node.children[:1] * 2)
@@ -252,7 +252,7 @@ def test_a_certificate_seen_before_is_not_parsed_again(authority: Authority) -> 
     assert Chain.from_der([der]) is Chain.from_der(iter([der]))
 
 
-def test_a_stranger_can_fill_the_memory_of_certificates_only_so_far() -> None:
+def test_the_cache_of_certificates_is_bounded() -> None:
     assert _certificate.cache_info().maxsize == _CACHED_CERTIFICATES
 
 
@@ -285,7 +285,7 @@ def test_anchors_end_in_roots_if_each_leads_to_one_of_them(authority: Authority)
     assert not end_in_roots([root, Authority("Other").intermediate("Lonely").certificate])
 
 
-def test_names_are_told_as_they_stand_there_to_who_asks(authority: Authority) -> None:
+def test_dns_names_are_unchanged(authority: Authority) -> None:
     name = Node(0x82, b"evil\x1b[2J.example")
     address = Node(0x87, bytes(15) + b"\1")
     der = authority.issue("a.example").certificate.der

@@ -1,6 +1,6 @@
-"""Nothing is accepted that OpenSSL would read otherwise: tried on certificates that were damaged.
+"""Nothing is accepted that OpenSSL would read differently: tested with damaged certificates.
 
-OpenSSL reads here through pyOpenSSL, which writes out what it understood.
+pyOpenSSL is the interface to OpenSSL here: it writes the parsed certificate again.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ CERTIFICATES = [*_fresh(), *BUNDLE[::12]]
 
 
 def openssl_certificate(der: bytes) -> tuple[bytes | None, bytes | None]:
-    """The certificate and its SPKI as OpenSSL writes them again; ``None`` if it refuses."""
+    """Return the certificate and its SPKI as OpenSSL writes them; ``None`` if it refuses."""
     try:
         certificate = crypto.load_certificate(crypto.FILETYPE_ASN1, der)
     except crypto.Error:
@@ -72,7 +72,7 @@ def openssl_certificate(der: bytes) -> tuple[bytes | None, bytes | None]:
 
 
 @pytest.mark.parametrize("number", range(len(CERTIFICATES)))
-def test_a_certificate_is_read_as_openssl_reads_it(number: int) -> None:
+def test_certpin_and_openssl_read_the_same_certificate(number: int) -> None:
     certificate = Certificate.from_der(CERTIFICATES[number])
     assert openssl_certificate(certificate.der) == (certificate.der, certificate.spki)
 
@@ -96,7 +96,7 @@ def _describes_safely(certificate: Certificate) -> None:
 
 @st.composite
 def with_other_bytes(draw: st.DrawFn) -> bytes:
-    """A certificate in which some bytes were replaced, taken out or put in."""
+    """Draw a certificate with some bytes replaced, removed or inserted."""
     der = bytearray(draw(st.sampled_from(CERTIFICATES)))
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.integers(0, len(der) - 1))
@@ -107,7 +107,7 @@ def with_other_bytes(draw: st.DrawFn) -> bytes:
 
 @given(with_other_bytes())
 @settings(max_examples=400)
-def test_a_certificate_with_other_bytes_is_refused_or_read_as_openssl_reads_it(der: bytes) -> None:
+def test_changed_bytes_are_refused_or_read_as_by_openssl(der: bytes) -> None:
     _agrees_with_openssl(der)
 
 
@@ -118,7 +118,7 @@ def _paths(node: Node, path: tuple[int, ...] = ()) -> list[tuple[int, ...]]:
 
 TREES = [parse(der) for der in CERTIFICATES]
 PATHS = [_paths(tree) for tree in TREES]
-# The algorithms and the key, where OpenSSL writes anew what it has read.
+# The algorithms and the key, if OpenSSL writes the parsed certificate again.
 _KEY_OR_ALGORITHM = [
     [path for path in paths if path[:1] == (1,) or path[:2] == (0, 6)] for paths in PATHS
 ]
@@ -165,7 +165,7 @@ ANY_CHANGE = CHANGES | CHANGES.map(_inside_bits) | CHANGES.map(_first_child).map
 
 @st.composite
 def with_another_shape(draw: st.DrawFn) -> bytes:
-    """A certificate in which one value has another shape, and all lengths around it are right."""
+    """Draw a certificate with another structure of one value, and all lengths right."""
     number = draw(st.integers(0, len(TREES) - 1))
     path = draw(st.sampled_from(PATHS[number]) | st.sampled_from(_KEY_OR_ALGORITHM[number]))
     change = draw(ANY_CHANGE)
@@ -175,11 +175,11 @@ def with_another_shape(draw: st.DrawFn) -> bytes:
 @pytest.mark.slow
 @given(with_another_shape())
 @settings(max_examples=800)
-def test_a_certificate_of_another_shape_is_refused_or_read_as_openssl_reads_it(der: bytes) -> None:
+def test_a_changed_structure_is_refused_or_read_as_by_openssl(der: bytes) -> None:
     _agrees_with_openssl(der)
 
 
-def test_the_damage_reaches_what_is_read() -> None:
+def test_the_changes_affect_the_fields_that_are_read() -> None:
     """Otherwise the two tests above would prove nothing."""
     labels = re.sub(rb"like\.example", b"mild.example", CERTIFICATES[0])
     assert Certificate.from_der(labels).names[0] == "mild.example"

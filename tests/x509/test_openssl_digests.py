@@ -1,4 +1,4 @@
-"""Digests are those that the `openssl` command prints, whatever a key is read from."""
+"""Digests equal those of the `openssl` command, for every format of a key."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CLASSIC = [name for name in ALGORITHMS if name not in _POST_QUANTUM]
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Made]:
-    """One key of each algorithm, made when it is first asked for."""
+    """One key of each algorithm, made at its first use."""
     keys: dict[str, Made] = {}
 
     def key(algorithm: str) -> Made:
@@ -65,7 +65,7 @@ def _spki_or_advice(data: bytes) -> tuple[bytes | None, str]:
 
 
 @_every(ALGORITHMS, _PUBLIC)
-def test_what_is_public_has_the_spki_that_openssl_writes(
+def test_public_objects_have_the_spki_that_openssl_writes(
     made: Callable[[str], Made], algorithm: str, name: str
 ) -> None:
     key = made(algorithm)
@@ -73,7 +73,7 @@ def test_what_is_public_has_the_spki_that_openssl_writes(
 
 
 @_every(_CLASSIC, ("key.pem", "key.der"))
-def test_a_private_key_in_clear_has_the_spki_that_openssl_writes(
+def test_an_unencrypted_private_key_has_the_spki_that_openssl_writes(
     made: Callable[[str], Made], algorithm: str, name: str
 ) -> None:
     key = made(algorithm)
@@ -91,7 +91,7 @@ def test_an_encrypted_key_has_the_spki_that_openssl_writes(
 
 
 @_every(_RSA_PSS, _SEALED)
-def test_an_encrypted_rsa_key_says_that_it_may_be_rsa_pss(
+def test_an_encrypted_rsa_key_has_a_caveat_about_rsa_pss(
     made: Callable[[str], Made], algorithm: str, name: str
 ) -> None:
     key = made(algorithm)
@@ -120,7 +120,7 @@ def test_a_key_in_the_format_before_pkcs8_has_the_spki_that_openssl_writes(
 
 
 @_every(_CLASSIC, _STORES)
-def test_the_certificate_of_a_pkcs12_file_is_the_one_that_was_put_in(
+def test_the_certificate_of_a_pkcs12_file_is_read_unchanged(
     made: Callable[[str], Made], algorithm: str, name: str
 ) -> None:
     key = made(algorithm)
@@ -130,7 +130,7 @@ def test_the_certificate_of_a_pkcs12_file_is_the_one_that_was_put_in(
 
 
 @_every(_POST_QUANTUM, ("key.pem", "key.der", *_SEALED))
-def test_an_ml_dsa_key_as_openssl_writes_it_is_read_or_the_error_says_what_to_do(
+def test_an_ml_dsa_key_is_read_or_the_error_has_a_fix(
     made: Callable[[str], Made], algorithm: str, name: str
 ) -> None:
     key = made(algorithm)
@@ -140,7 +140,7 @@ def test_an_ml_dsa_key_as_openssl_writes_it_is_read_or_the_error_says_what_to_do
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_the_fingerprint_is_the_line_that_openssl_prints(
+def test_the_fingerprint_equals_the_output_of_openssl(
     made: Callable[[str], Made], algorithm: str
 ) -> None:
     line = openssl("x509", "-noout", "-fingerprint", "-sha256", data=_pem(made(algorithm)))
@@ -149,7 +149,7 @@ def test_the_fingerprint_is_the_line_that_openssl_prints(
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_the_pin_is_what_the_recipe_of_every_guide_gives(
+def test_the_pin_equals_the_output_of_the_usual_openssl_pipeline(
     made: Callable[[str], Made], algorithm: str
 ) -> None:
     recipe = (
@@ -186,7 +186,7 @@ def test_every_certificate_of_certifi_has_the_digests_that_openssl_gives() -> No
         assert pins_of(certificate) == (Pin.of_key(public.spki_sha256), Pin.parse(line))
 
 
-def test_the_bundle_as_openssl_lists_it_is_the_bundle_as_certpin_reads_it() -> None:
+def test_certpin_reads_the_same_certificates_from_a_bundle_as_openssl() -> None:
     listed = openssl("storeutl", "-certs", certifi.where())
     assert read_certificates(listed) == read_certificates(Path(certifi.where()).read_bytes())
 

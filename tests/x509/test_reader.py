@@ -1,4 +1,4 @@
-"""Files of unknown make: what is read from them, and how the errors help."""
+"""Files of unknown format: their contents, and the fixes in the errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sealed_pem(identity: Identity) -> bytes:
 
 
 class Asked:
-    """A passphrase, and how often it was asked for."""
+    """A passphrase that counts how often it was asked for."""
 
     def __init__(self, secret: bytes | None) -> None:
         self.secret = secret
@@ -111,21 +111,21 @@ def test_every_label_is_read(identity: Identity, label: str, structure: str) -> 
     assert item.spki == _spki(identity.key), "the same without PEM"
 
 
-def test_curve_parameters_before_a_key_are_passed_over(identity: Identity) -> None:
+def test_curve_parameters_before_a_key_are_ignored(identity: Identity) -> None:
     key = identity.key.private_bytes(PEM, serialization.PrivateFormat.TraditionalOpenSSL, CLEAR)
     (item,) = read(_block("EC PARAMETERS", bytes.fromhex("06082a8648ce3d030107")) + key)
     assert item.spki == _spki(identity.key)
 
 
-def test_curve_parameters_alone_are_nothing() -> None:
+def test_a_file_with_only_curve_parameters_is_refused() -> None:
     with pytest.raises(CertificateParseError, match="no certificate and no key in it") as caught:
         read(_block("EC PARAMETERS", bytes.fromhex("06082a8648ce3d030107")))
     assert "PKCS#12" in caught.value.fix
 
 
 @pytest.mark.parametrize("label", ["PKCS7", "TRUSTED CERTIFICATE", "X509 CRL", "RSA PUBLIC KEY"])
-def test_a_block_that_is_not_read_is_named(label: str) -> None:
-    with pytest.raises(KeyParseError, match=f"a PEM block '{label}' is not read") as caught:
+def test_an_unsupported_block_is_named(label: str) -> None:
+    with pytest.raises(KeyParseError, match=f"a PEM block '{label}' is not supported") as caught:
         read(_block(label, b"0"))
     assert "openssl" in caught.value.fix
 
@@ -140,9 +140,9 @@ BROKEN_PEM = {
 
 
 @pytest.mark.parametrize("what", BROKEN_PEM)
-def test_a_block_that_is_not_whole_spoils_the_file(identity: Identity, what: str) -> None:
-    """Half a bundle of trust anchors is not the bundle."""
-    with pytest.raises(CertificateParseError, match="not whole") as caught:
+def test_an_incomplete_block_refuses_the_whole_file(identity: Identity, what: str) -> None:
+    """Part of a bundle of trust anchors must not be taken for the whole."""
+    with pytest.raises(CertificateParseError, match="is incomplete") as caught:
         read_certificates(identity.chain_pem + BROKEN_PEM[what])
     assert "copy" in caught.value.fix
 
@@ -170,7 +170,7 @@ def test_a_block_of_something_else_under_the_label_is_refused(identity: Identity
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"-----END CERTIFICATE-----", b"\0" * 1000])
-def test_a_file_of_something_else_says_what_would_be_read(data: bytes) -> None:
+def test_another_file_is_refused_with_a_list_of_formats(data: bytes) -> None:
     with pytest.raises(InputError, match="no certificate and no key in it") as caught:
         read(data)
     assert "PKCS#12" in caught.value.fix
@@ -181,9 +181,9 @@ def test_a_file_that_is_too_large_is_not_read() -> None:
         read(bytes(MAX_FILE_BYTES + 1))
 
 
-def test_a_large_file_of_beginnings_is_refused_in_one_pass() -> None:
+def test_many_begin_lines_are_refused_in_one_pass() -> None:
     pairs = b"-----BEGIN A-----\n-----END B-----\n" * (MAX_FILE_BYTES // 40)
-    with pytest.raises(CertificateParseError, match="not whole"):
+    with pytest.raises(CertificateParseError, match="is incomplete"):
         read(pairs)
 
 
@@ -215,14 +215,14 @@ def test_without_a_passphrase_the_error_asks_for_it(
     assert "passphrase" in caught.value.fix
 
 
-def test_nothing_is_asked_for_what_is_not_encrypted(identity: Identity) -> None:
+def test_no_passphrase_is_asked_for_unencrypted_files(identity: Identity) -> None:
     asked = Asked(SECRET)
     for data in (identity.chain_pem, identity.key_pem, identity.certificate.der):
         read(data, asked)
     assert asked.times == 0
 
 
-def test_an_empty_passphrase_is_no_passphrase_of_an_encrypted_key(sealed_pem: bytes) -> None:
+def test_an_empty_passphrase_opens_no_encrypted_key(sealed_pem: bytes) -> None:
     with pytest.raises(KeyParseError):
         read(sealed_pem, lambda: b"")
 
@@ -249,7 +249,7 @@ def test_the_certificates_of_a_store_are_read_leaf_first(identity: Identity, sea
     assert asked.times == sealed
 
 
-def test_a_store_of_certificates_alone_is_read(identity: Identity) -> None:
+def test_a_store_with_only_certificates_is_read(identity: Identity) -> None:
     items = read(_store(identity, key=False, leaf=False, more=True, sealed=False))
     assert [item.spki for item in items] == [_spki_of(each) for each in identity.chain[1:]]
 
@@ -278,8 +278,8 @@ def test_trust_anchors_are_certificates_and_nothing_else(identity: Identity) -> 
         read_certificates(identity.chain_pem + identity.key_pem)
 
 
-def test_a_private_key_whose_public_half_is_another_is_refused() -> None:
-    """An EC key carries its public half; one that doesn't fit must not give the pin."""
+def test_a_private_key_with_another_public_key_is_refused() -> None:
+    """An EC key contains its public key; if it does not match, it must not become the pin."""
     mine, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     point = serialization.PublicFormat.UncompressedPoint
     halves = [
@@ -290,7 +290,7 @@ def test_a_private_key_whose_public_half_is_another_is_refused() -> None:
         read(_block("PRIVATE KEY", der))
 
 
-def test_an_rsa_key_whose_numbers_do_not_fit_is_refused() -> None:
+def test_an_rsa_key_with_inconsistent_numbers_is_refused() -> None:
     der = rsa.generate_private_key(65537, 2048).private_bytes(
         DER, serialization.PrivateFormat.TraditionalOpenSSL, CLEAR
     )
@@ -301,12 +301,12 @@ def test_an_rsa_key_whose_numbers_do_not_fit_is_refused() -> None:
 def test_an_rsa_pss_key_in_ber_is_refused(rsa_pss_key: bytes) -> None:
     (item,) = read(rsa_pss_key)
     assert item.key == "RSA 2048"
-    assert item.spki != keys.public_half(_parsed(rsa_pss_key)).spki
+    assert item.spki != keys.public_key_of(_parsed(rsa_pss_key)).spki
     with pytest.raises(KeyParseError):
         keys.private_key(changed(rsa_pss_key, (1, 1, 0, 0), with_padded_length))
 
 
-def test_an_encrypted_rsa_key_says_that_it_may_be_rsa_pss() -> None:
+def test_an_encrypted_rsa_key_has_a_caveat_about_rsa_pss() -> None:
     key = rsa.generate_private_key(65537, 2048)
     store = pkcs12.serialize_key_and_certificates(None, key, None, None, SEALED)
     for data in (*(key.private_bytes(encoding, PKCS8, SEALED) for encoding in (PEM, DER)), store):
@@ -351,11 +351,11 @@ def test_a_new_key_can_be_read_again(algorithm: keys.KeyAlgorithm, secret: bytes
     ) == public.key
 
 
-def test_a_new_key_is_another_each_time() -> None:
+def test_new_keys_differ() -> None:
     assert keys.new_private_key("p256", None)[1] != keys.new_private_key("p256", None)[1]
 
 
-def test_a_new_key_is_not_left_unencrypted_by_an_empty_passphrase() -> None:
+def test_an_empty_passphrase_for_a_new_key_is_refused() -> None:
     with pytest.raises(KeyParseError, match="the passphrase is empty"):
         keys.new_private_key("p256", b"")
 
@@ -407,5 +407,5 @@ def _reads_or_refuses(data: bytes) -> None:
 
 
 @given(st.lists(st.sampled_from([b"-----BEGIN ", b"-----END ", b"A", b"-----", b"-", b"\n", b" "])))
-def test_any_mixture_of_pem_marks_is_read_or_refused(parts: list[bytes]) -> None:
+def test_any_mixture_of_pem_lines_is_read_or_refused(parts: list[bytes]) -> None:
     _reads_or_refuses(b"".join(parts))

@@ -1,4 +1,4 @@
-"""Only strict DER is read (X.690 section 10): one key, one spelling, one digest."""
+"""Only strict DER is read (X.690 section 10): one key, one encoding, one digest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.x509._tree import (
 if TYPE_CHECKING:
     from tests.x509._tree import Change
 
-# Where things stand in a certificate (RFC 5280 section 4.1), and in its SPKI.
+# The paths of fields in a certificate (RFC 5280 section 4.1), and in its SPKI.
 TBS, SIGNATURE_ALGORITHM, SIGNATURE = (0,), (1,), (2,)
 VERSION, SERIAL, ISSUER, SPKI, EXTENSIONS = (0, 0), (0, 1), (0, 3), (0, 6), (0, 7)
 ALGORITHM, KEY_BITS = (0,), (1,)
@@ -116,7 +116,7 @@ OTHER_CERTIFICATES: dict[str, tuple[tuple[int, ...], Change]] = {
 
 
 @pytest.mark.parametrize("what", OTHER_CERTIFICATES)
-def test_a_certificate_of_another_shape_is_refused(der: bytes, what: str) -> None:
+def test_a_certificate_with_another_structure_is_refused(der: bytes, what: str) -> None:
     path, change = OTHER_CERTIFICATES[what]
     _refused(changed(der, path, change))
 
@@ -138,7 +138,7 @@ OTHER_KEYS: dict[str, tuple[tuple[int, ...], Change]] = {
 
 
 @pytest.mark.parametrize("what", OTHER_KEYS)
-def test_a_key_of_another_shape_is_refused(der: bytes, what: str) -> None:
+def test_a_key_with_another_structure_is_refused(der: bytes, what: str) -> None:
     path, change = OTHER_KEYS[what]
     _refused(changed(der, (*SPKI, *path), change))
     with pytest.raises(InputError):
@@ -146,7 +146,7 @@ def test_a_key_of_another_shape_is_refused(der: bytes, what: str) -> None:
 
 
 def test_a_key_with_unused_bits_is_refused(der: bytes) -> None:
-    """OpenSSL forgets them when it writes the key again: two digests for one key."""
+    """OpenSSL drops them when it writes the key again: two digests for one key."""
     point = parse(Certificate.from_der(der).spki).children[1].content
     even = point[:-1] + bytes([point[-1] & 0xFE])
     Certificate.from_der(changed(der, (*SPKI, *KEY_BITS), with_content(even)))
@@ -184,7 +184,7 @@ OTHER_RSA_KEYS: dict[str, tuple[tuple[int, ...], Change]] = {
 
 
 @pytest.mark.parametrize("what", OTHER_RSA_KEYS)
-def test_an_rsa_key_that_openssl_would_write_otherwise_is_refused(
+def test_an_rsa_key_that_openssl_would_write_differently_is_refused(
     rsa_spki: bytes, what: str
 ) -> None:
     path, change = OTHER_RSA_KEYS[what]
@@ -194,7 +194,7 @@ def test_an_rsa_key_that_openssl_would_write_otherwise_is_refused(
 
 
 @pytest.mark.parametrize("what", [what for what in OTHER_RSA_KEYS if "parameters" not in what])
-def test_an_rsa_pss_key_that_openssl_would_write_otherwise_is_refused(
+def test_an_rsa_pss_key_that_openssl_would_write_differently_is_refused(
     rsa_spki: bytes, what: str
 ) -> None:
     path, change = OTHER_RSA_KEYS[what]
@@ -266,7 +266,7 @@ def test_impossible_lengths_and_tags_are_refused(junk: str) -> None:
         read(bytes.fromhex(junk))
 
 
-def test_a_certificate_larger_than_a_handshake_carries_is_refused() -> None:
+def test_a_certificate_too_large_for_a_handshake_is_refused() -> None:
     with pytest.raises(CertificateParseError, match="larger than any that TLS carries") as caught:
         Certificate.from_der(b"\x30" * (MAX_CERTIFICATE_BYTES + 1))
     assert str(MAX_CERTIFICATE_BYTES) in caught.value.fix
@@ -277,7 +277,7 @@ def test_an_empty_chain_is_refused() -> None:
         Chain.from_der([])
 
 
-def test_one_unreadable_certificate_spoils_a_chain(der: bytes) -> None:
+def test_a_chain_with_an_unreadable_certificate_is_refused(der: bytes) -> None:
     with pytest.raises(CertificateParseError):
         Chain.from_der([der, der[:-1]])
 

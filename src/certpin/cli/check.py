@@ -74,11 +74,11 @@ def check_targets(
     targets: Sequence[Target], now: datetime, days: int, timeout: float
 ) -> list[Checkup]:
     """Dial all targets at once, and judge what each presented. One checkup a target."""
-    from certpin.cli.at_once import at_once
+    from certpin.cli.parallel import run_parallel
 
     contexts = contexts_for(targets)
     jobs = [partial(_look, target, contexts, now, days, timeout) for target in targets]
-    return at_once(jobs, "dialling")
+    return run_parallel(jobs, "dialling")
 
 
 def _look(

@@ -125,8 +125,8 @@ def _end_in_the_watch(stage: Stage, *, wanted: bool) -> None:
 
 def _compare(*, quiet: bool) -> list[Compared]:
     """Run the matrix, with a count on a terminal."""
-    from certpin.cli.at_once import progress
     from certpin.cli.demo_matrix import compare
+    from certpin.cli.parallel import progress
     from certpin.lab.attacks import CASES
 
     with progress(2 * (len(CASES) + 2), "attacking", quiet=quiet) as advance:

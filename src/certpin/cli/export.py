@@ -14,7 +14,7 @@ from certpin.cli.screen import say
 from certpin.cli.servers import host_option, select_policies
 
 if TYPE_CHECKING:
-    from certpin.cli.placing import Placed
+    from certpin.cli.output import OutputFile
     from certpin.formats import Export, Format
     from certpin.pinfile import PinSet
 
@@ -110,7 +110,7 @@ def export(
     Exit code 0: written, or up to date. 1: out of date, or a loss under --strict. 2: it was
     refused, and nothing is written.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.cli.placing import compare, place, where
+    from certpin.cli.output import compare_files, output_files, write_files
     from certpin.cli.signed_source import signed_source
     from certpin.formats import FORMATS, only
     from certpin.pinfile import PinSet
@@ -126,14 +126,14 @@ def export(
     for loss in made.losses:
         say("certpin: error" if strict else "certpin: warning", str(loss))
     if strict and made.losses:
-        placed = []
+        files = []
     elif out is None:
-        placed = _print(chosen, made, quiet=as_json)
+        files = _print_files(chosen, made, quiet=as_json)
     else:
-        placed = (compare if checking else place)(where(chosen, made, out))
-    _tell(chosen, made, placed, as_json=as_json)
+        files = (compare_files if checking else write_files)(output_files(chosen, made, out))
+    _print_result(chosen, made, files, as_json=as_json)
     lost = strict and made.losses
-    ctx.exit(FINDING if lost or any(each.stale for each in placed) else HOLDS)
+    ctx.exit(FINDING if lost or any(each.stale for each in files) else HOLDS)
 
 
 def _refuse_debug(pins: PinSet) -> None:
@@ -148,31 +148,31 @@ def _refuse_debug(pins: PinSet) -> None:
         )
 
 
-def _print(chosen: Format, made: Export, *, quiet: bool) -> list[Placed]:
-    from certpin.cli.placing import Placed
+def _print_files(chosen: Format, made: Export, *, quiet: bool) -> list[OutputFile]:
+    from certpin.cli.output import OutputFile
 
     if quiet:
-        return [Placed(Path(file.path), file.text, "printed") for file in made.files]
+        return [OutputFile(Path(file.path), file.text, "printed") for file in made.files]
     if len(made.files) > 1:
         raise click.UsageError(f"{chosen.name} has {len(made.files)} files: --out names a folder")
     click.echo(made.files[0].text, nl=False)
     return []
 
 
-def _tell(chosen: Format, made: Export, placed: list[Placed], *, as_json: bool) -> None:
+def _print_result(chosen: Format, made: Export, files: list[OutputFile], *, as_json: bool) -> None:
     if as_json:
-        print_json(_facts(chosen, made, placed))
+        print_json(_export_json(chosen, made, files))
         return
-    for each in placed:
-        click.echo(f"{each.state:<10} {each.path}")
-        click.echo(each.difference, nl=False)
-    if any(each.state == "written" for each in placed):
+    for file in files:
+        click.echo(f"{file.state:<10} {file.path}")
+        click.echo(file.difference, nl=False)
+    if any(each.state == "written" for each in files):
         click.echo(f"Next:  {chosen.use}")
-    for need in chosen.needs if placed else ():
+    for need in chosen.needs if files else ():
         click.echo(f"Mind:  {need}")
 
 
-def _facts(chosen: Format, made: Export, placed: list[Placed]) -> dict[str, Any]:
+def _export_json(chosen: Format, made: Export, files: list[OutputFile]) -> dict[str, Any]:
     return {
         "format": chosen.name,
         "pin_set": made.pins.name,
@@ -187,7 +187,7 @@ def _facts(chosen: Format, made: Export, placed: list[Placed]) -> dict[str, Any]
                 "state": each.state,
                 "text": each.text if each.state == "printed" else None,
             }
-            for each in placed
+            for each in files
         ],
         "use": chosen.use,
         "needs": list(chosen.needs),

@@ -9,8 +9,8 @@ import click
 
 from certpin.errors import ConfigError, InputError
 from certpin.formats.table import pem
+from certpin.pinfile.disk import write_atomically
 from certpin.pinfile.editor import PinFileEditor
-from certpin.pinfile.writing import write_atomically
 from certpin.pins.meaning import policy_meaning
 from certpin.x509.reader import MAX_FILE_BYTES, read_certificates
 

@@ -31,7 +31,7 @@ _LEADING = ("{address}", "{port}", "{endpoint}")
 
 
 def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[Case]:
-    from certpin.cli.lab_attacks import chosen_cases
+    from certpin.cli.lab.attacks import chosen_cases
 
     return chosen_cases(names)
 
@@ -182,7 +182,7 @@ def prove(
     if sarif_location and not files["sarif"]:
         raise click.UsageError("--sarif-location is of use only with --sarif FILE")
     from certpin.cli.matrix import MatrixPrinter
-    from certpin.cli.placing import check_folder
+    from certpin.cli.output import check_folder
     from certpin.cli.upstream import find_upstream
     from certpin.lab.case import Style
     from certpin.lab.client import Command

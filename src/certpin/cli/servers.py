@@ -246,7 +246,7 @@ class ProbeOptions:
         return results
 
     def _connect(self, results: ProbeResults, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
-        from certpin.cli.at_once import at_once
+        from certpin.cli.parallel import run_parallel
         from certpin.errors import ProbeError
         from certpin.rotation import Sighting
 
@@ -254,7 +254,7 @@ class ProbeOptions:
         self._refuse_unasked(targets, policies)
         contexts = contexts_for(targets)
         jobs = [partial(_probe, *target, contexts, self.timeout) for target in targets]
-        for (policy, _), answer in zip(targets, at_once(jobs, "connecting"), strict=True):
+        for (policy, _), answer in zip(targets, run_parallel(jobs, "connecting"), strict=True):
             if isinstance(answer, Sighting):
                 results.add(policy, answer)
             elif isinstance(answer, ProbeError):

@@ -82,13 +82,13 @@ def worker(
     where the service runs:  certpin watch token add zurich-1 --worker zurich
     here:                    certpin watch worker --url https://watch.bank.example --token-file FILE
 
-    The worker asks the service for jobs over HTTPS, dials the hosts, and posts what it saw. It
+    The worker asks the service for jobs over HTTPS, dials the hosts, and posts the results. It
     needs no pin file, no database, and no port that is open to others. The token says for which
     location it works, and can do nothing else. Several workers may have one location: they share
     its jobs. The jobs of a worker that dies go to another within two minutes.
 
-    What the worker trusts is this machine's: a job has anchors of its own only if the pin file of
-    the service names some. The service decides which hosts are dialled from here.
+    It verifies chains by the roots of this machine, or by the anchors of a job: those that the pin
+    file of the service names. The service decides which hosts are dialled from here.
 
     Needs pip install 'certpin[watch]'.
 
@@ -121,7 +121,7 @@ def worker(
 
 
 def _refuse_former(vantage: str | None, nats: str | None, url: str | None) -> None:
-    """Say what replaced the options that led to a NATS server. Raises ``ConfigError``."""
+    """Refuse options that led to a NATS server. Raises ``ConfigError``, with the new ones."""
     from certpin.errors import ConfigError
 
     key = "--nats" if nats else "--vantage" if vantage else ""
@@ -139,7 +139,7 @@ def _refuse_former(vantage: str | None, nats: str | None, url: str | None) -> No
 
 
 def _token_of(file: Path | None) -> Callable[[], Any]:
-    """What reads the token, anew at each call. Raises ``ConfigError`` if there is none."""
+    """Return a function that reads the token. Raises ``ConfigError`` if there is none."""
     from certpin.errors import ConfigError
     from certpin.watch.secret import resolve
 
@@ -157,7 +157,7 @@ def _token_of(file: Path | None) -> Callable[[], Any]:
 
 @contextmanager
 def _events(*, as_json: bool) -> Iterator[WorkerEvents]:
-    """What a worker reports: lines of JSON, or sentences; a count, too, on a terminal."""
+    """Print the reports of a worker: as JSON, or as text with a count on a terminal."""
     if as_json or not sys.stderr.isatty():
         yield _reporting(lambda _: None, as_json=as_json)
         return

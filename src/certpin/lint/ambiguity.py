@@ -17,14 +17,14 @@ from certpin.lint.rule import (
     Hit,
     LintRule,
 )
-from certpin.pinfile.fields import Unknown, meant_by, misplaced, misspelt
+from certpin.pinfile.fields import UnknownKey, closest_key, misplaced_key_error, misspelt_key_error
 from certpin.pinfile.reader import (
     DEBUG_KEYS,
     HOST_KEYS,
     PIN_KEYS,
     SERVER_KEYS,
     TOP_KEYS,
-    table_of,
+    intended_table,
 )
 
 if TYPE_CHECKING:
@@ -102,10 +102,10 @@ def _host_spelling(document: LintDocument, now: datetime) -> Iterator[Hit]:
 )
 def _misspelt_key(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for unknown in _unknown_keys(document):
-        if meant := meant_by(unknown.name, unknown.known):
-            error = misspelt(unknown.key, unknown.name, meant)
-        elif table := table_of(unknown.name):
-            error = misplaced(unknown.key, unknown.name, table)
+        if meant := closest_key(unknown.name, unknown.known):
+            error = misspelt_key_error(unknown.key, unknown.name, meant)
+        elif table := intended_table(unknown.name):
+            error = misplaced_key_error(unknown.key, unknown.name, table)
         else:
             continue
         yield Hit(unknown.key, error.problem, error.fix)
@@ -126,12 +126,12 @@ def _misspelt_key(document: LintDocument, now: datetime) -> Iterator[Hit]:
 )
 def _unknown_key(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for unknown in _unknown_keys(document):
-        if not meant_by(unknown.name, unknown.known) and not table_of(unknown.name):
+        if not closest_key(unknown.name, unknown.known) and not intended_table(unknown.name):
             known = ", ".join(unknown.known)
             yield Hit(unknown.key, f"{unknown.name[:80]!r} is not known here (known: {known})")
 
 
-def _unknown_keys(document: LintDocument) -> Iterator[Unknown]:
+def _unknown_keys(document: LintDocument) -> Iterator[UnknownKey]:
     """Yield every key that certpin doesn't read."""
     yield from _unknown_in("", document.data, TOP_KEYS)
     for host in document.hosts:
@@ -144,6 +144,8 @@ def _unknown_keys(document: LintDocument) -> Iterator[Unknown]:
         yield from _unknown_in("debug", debug, DEBUG_KEYS)
 
 
-def _unknown_in(key: str, data: Mapping[str, object], known: tuple[str, ...]) -> Iterator[Unknown]:
+def _unknown_in(
+    key: str, data: Mapping[str, object], known: tuple[str, ...]
+) -> Iterator[UnknownKey]:
     for name in sorted(data.keys() - set(known)):
-        yield Unknown(f"{key}.{name}".lstrip("."), name, known)
+        yield UnknownKey(f"{key}.{name}".lstrip("."), name, known)

@@ -14,7 +14,7 @@ from certpin.pinfile.fields import PinFileWarning, Table
 from certpin.pinfile.file import PinSet
 from certpin.pinfile.reader import (
     anchor_certificates,
-    beside,
+    files_in,
     host_pattern,
     host_server,
     load_toml,
@@ -155,7 +155,7 @@ class _DocumentReader:
 
     def _read_anchors(self, file: str, key: str) -> AnchorFile:
         try:
-            return AnchorFile(key, file, anchor_certificates(beside(self._folder), file, key))
+            return AnchorFile(key, file, anchor_certificates(files_in(self._folder), file, key))
         except ConfigError as exc:
             return AnchorFile(key, file, (), exc.problem)
 

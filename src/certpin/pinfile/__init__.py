@@ -1,4 +1,4 @@
-"""``pins.toml``: read with errors that say where, edited with comments and order kept."""
+"""``pins.toml``: read it with errors that name the line, edit it with comments and order kept."""
 
 from __future__ import annotations
 

@@ -1,31 +1,30 @@
-"""Change ``pins.toml`` as a careful person would: comments, order and unknown keys stay.
+"""Edit ``pins.toml`` in place: comments, order and unknown keys stay.
 
-The text is edited, not written anew: a host is appended, a version or a state replaced, a pin
-added or taken out. What comes out is parsed, and must hold what the file held before and the
-change, nothing else.
+The text is edited, not generated: a host is appended, a version or a state replaced, a pin added or
+removed. The result is parsed, and must contain the previous data with the change, and nothing else.
+So the editor may find tables by a simple search of lines: a wrong edit is refused.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError, PinFileError
-from certpin.pinfile.disk import read_text
+from certpin.pinfile.disk import read_text, write_atomically
 from certpin.pinfile.file import PinSet
 from certpin.pinfile.reader import SCHEMA
-from certpin.pinfile.rows import host_table, pin_table
-from certpin.pinfile.tables import Lines
-from certpin.pinfile.writing import write_atomically
 from certpin.pins import HostPattern, Pin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from certpin.pinfile.tables import Span
-    from certpin.pins import HostPin, HostPolicy
+    from certpin.pins import HostPin, HostPolicy, HostServer
 
-_OWN_TABLES = "write each pin under a [[host.pin]] of its own, below the [[host]] it belongs to"
+_SEPARATE_TABLES = "write each pin under its own [[host.pin]], below the [[host]] it belongs to"
 
 _NEW = """\
 # Certificate pins: what each client of this name accepts.
@@ -33,32 +32,43 @@ schema = {schema}
 name = {name}
 version = {version}
 """
-# On a line of its own; the first such line, since the top-level table comes before all others.
+# The key on a separate line. Take the first such line: the top-level table comes before the others.
 _VERSION = re.compile(r"""^([ \t]*(["']?)version\2[ \t]*=[ \t]*)[^\s#]+""", re.MULTILINE)
+
+_HEADER = re.compile(r"\s*\[{1,2}\s*([^\[\]#]+?)\s*\]{1,2}")
+_SPELLING = re.compile(r"[\s\"']")
+_EMPTY = re.compile(r"\s*(?:#.*)?")
+_COMMENT = re.compile(r"\s*#")
+_STRING = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*')"""
 
 
 class PinFileEditor:
     """A pin file that is being changed.
 
-    Nothing is written before ``save``, which refuses a text that does not load (``PinFileError``):
-    a command never leaves a broken file behind.
+    Nothing is written before ``save``, which refuses a text that does not load: a command never
+    leaves a broken file. All methods that read or change the file raise ``PinFileError``.
     """
 
     def __init__(self, path: Path, text: str, *, before: str | None) -> None:
         self.path = path
         self._text = text
-        self._before = before  # what stands on the disk, if anything does
+        self._before = before  # the text on the disk, if the file exists
 
     @classmethod
     def open(cls, path: Path) -> PinFileEditor:
-        """Open a file that exists. Raises ``PinFileError``."""
+        """Open a file that exists.
+
+        Raises:
+            PinFileError: it does not load.
+
+        """
         text = read_text(path)
-        PinSet.parse(text, path=path)  # the good errors come from there
+        PinSet.parse(text, path=path)  # for its detailed errors
         return cls(path, text, before=text)
 
     @classmethod
     def new(cls, path: Path, name: str, *, version: int = 0) -> PinFileEditor:
-        """Begin a file that does not exist yet. Its first version is 1: raise it, or give one."""
+        """Begin a file that does not exist yet. Raise its version to 1, or give one."""
         import tomlkit
 
         text = _NEW.format(schema=SCHEMA, name=tomlkit.item(name).as_string(), version=version)
@@ -66,47 +76,66 @@ class PinFileEditor:
 
     @property
     def text(self) -> str:
-        """The file as it would be saved."""
+        """The text that ``save`` would write."""
         return self._text
 
     def has_host(self, pattern: str) -> bool:
-        """Whether there is a policy of this very pattern, in whatever spelling."""
+        """Return True if there is a policy of this pattern, in any spelling."""
         names = (table["name"] for table in _parse(self._text).get("host", ()))
         return str(HostPattern.parse(pattern)) in {str(HostPattern.parse(name)) for name in names}
 
     def add_host(self, policy: HostPolicy, *, trust: str = "system") -> None:
-        """Append a policy. ``trust`` is the file of its anchors, as it will stand there.
+        """Append a policy.
 
-        Raises ``PinFileError`` where the file has its hosts in one list instead of ``[[host]]``.
+        Args:
+            policy: the policy.
+            trust: the file of its anchors, as the pin file will name it.
+
+        Raises:
+            ConfigError: the policy has anchors and ``trust`` is not given, or the reverse.
+            PinFileError: the file has its hosts in one list instead of under ``[[host]]``.
+
         """
         import tomlkit
 
         if (trust == "system") != (policy.trust is None):
-            raise ConfigError("a policy with anchors of its own needs their file", key="trust")
-        host = host_table(policy, trust)
+            raise ConfigError("a policy with trust anchors needs their file", key="trust")
+        host = _host_table(policy, trust)
         data = _parse(self._text)
         self._replace(
             self._with(tomlkit.dumps({"host": [host]})),
             {**data, "host": [*data.get("host", ()), host]},
-            fix="write each host of the file under a [[host]] of its own",
+            fix="write each host of the file under its own [[host]]",
         )
 
     def add_debug(self, anchors: str) -> None:
-        """Append the debug section. ``anchors`` is its file. Raises ``PinFileError``."""
+        """Append the debug section, with the name of its file of anchors.
+
+        Raises:
+            PinFileError: there is a debug section already.
+
+        """
         import tomlkit
 
         section = {"debug": {"anchors": anchors}}
         self._replace(
             self._with(tomlkit.dumps(section)),
             {**_parse(self._text), **section},
-            fix="the file has a [debug] section already: edit that one",
+            fix="edit the [debug] section that the file has already",
         )
 
     def change_pin(self, pattern: str, pin: Pin, **values: str) -> None:
-        """Give a pin of a host another state, role or note.
+        """Change the state, role or note of a pin.
 
-        Raises ``ConfigError`` where it is not there, and ``PinFileError`` where it stands in a list
-        instead of under a ``[[host.pin]]`` of its own. So do the next two.
+        Args:
+            pattern: the host.
+            pin: the pin.
+            values: the new strings, by their keys.
+
+        Raises:
+            ConfigError: the file has no such host or pin.
+            PinFileError: the pin is in a list instead of under its own ``[[host.pin]]``.
+
         """
         import tomlkit
 
@@ -114,38 +143,40 @@ class PinFileEditor:
             data = _parse(self._text)
             host, at = self._place(data, pattern, pin)
             data["host"][host]["pin"][at][key] = value
-            lines = Lines(self._text)
+            lines = _Lines(self._text)
             span = self._spans(lines, host)[at]
             quoted = tomlkit.item(value).as_string()
-            self._replace(lines.with_value(span, key, quoted), data, fix=_OWN_TABLES)
+            self._replace(lines.with_value(span, key, quoted), data, fix=_SEPARATE_TABLES)
 
     def add_pin(self, pattern: str, entry: HostPin) -> None:
-        """Append a pin to those of a host."""
+        """Append a pin to those of a host. Raises as ``change_pin``."""
         import tomlkit
 
         data = _parse(self._text)
         host = _host_at(data, pattern)
-        table = pin_table(entry)
+        table = _pin_table(entry)
         data["host"][host].setdefault("pin", []).append(table)
         text = "[[host.pin]]\n" + tomlkit.dumps(table)
-        lines = Lines(self._text)
-        self._replace(lines.with_table(self._spans(lines, host)[-1], text), data, fix=_OWN_TABLES)
+        lines = _Lines(self._text)
+        edited = lines.with_table(self._spans(lines, host)[-1], text)
+        self._replace(edited, data, fix=_SEPARATE_TABLES)
 
     def remove_pin(self, pattern: str, pin: Pin) -> None:
-        """Take a pin out, with its table. A comment above it stays."""
+        """Remove a pin with its table. A comment above it stays. Raises as ``change_pin``."""
         data = _parse(self._text)
         host, at = self._place(data, pattern, pin)
         del data["host"][host]["pin"][at]
-        lines = Lines(self._text)
-        self._replace(lines.without(self._spans(lines, host)[at]), data, fix=_OWN_TABLES)
+        lines = _Lines(self._text)
+        edited = lines.without(self._spans(lines, host)[at])
+        self._replace(edited, data, fix=_SEPARATE_TABLES)
 
     def set_version(self, version: int) -> None:
-        """Give the file this version. Whether it rises is for the caller to know."""
+        """Set the version. Not checked: that it rises."""
         if version != _parse(self._text)["version"]:
             self._set_version(version)
 
     def raise_version(self) -> int:
-        """Count the version up: a changed pin set is another one. Returns the new version."""
+        """Add one to the version, because the pin set has changed. Return the new version."""
         version: int = _parse(self._text)["version"] + 1
         self._set_version(version)
         return version
@@ -155,32 +186,45 @@ class PinFileEditor:
         self._replace(
             _VERSION.sub(rf"\g<1>{version}", self._text, count=1),
             {**data, "version": version},
-            fix=f"write `version = {version}` on a line of its own, near the top",
+            fix=f"write `version = {version}` on a separate line, near the top",
         )
 
     def _place(self, data: dict[str, Any], pattern: str, pin: Pin) -> tuple[int, int]:
-        """Which host, and which of its pins."""
+        """Return the index of a host, and the index of one of its pins."""
         host = _host_at(data, pattern)
         for at, table in enumerate(data["host"][host].get("pin", ())):
             if Pin.parse(table["pin"]) == pin:
                 return host, at
         raise ConfigError(f"{pattern} has no pin {pin}", key="pin", fix="see certpin rotate status")
 
-    def _spans(self, lines: Lines, host: int) -> list[Span]:
-        """The tables of a host's pins, all of them, or none that could be trusted."""
+    def _spans(self, lines: _Lines, host: int) -> list[_Span]:
+        """Return the lines of all pins of a host. Raise ``PinFileError`` if some are not found."""
         spans = lines.pins(host)
         if len(spans) != len(_parse(self._text)["host"][host].get("pin", ())):
             raise PinFileError(
-                "it cannot be edited as it is written", path=self.path, fix=_OWN_TABLES
+                "it cannot be edited in its present form", path=self.path, fix=_SEPARATE_TABLES
             )
         return spans
 
     def check(self) -> PinSet:
-        """The pin set as it would be saved. Raises ``PinFileError`` if it would not load."""
+        """Return the pin set that would be saved.
+
+        Raises:
+            PinFileError: it would not load.
+
+        """
         return PinSet.parse(self.text, path=self.path)
 
     def save(self) -> PinSet:
-        """Write the file, whole or not at all. Raises ``PinFileError``."""
+        """Write the file atomically.
+
+        Returns:
+            The saved pin set.
+
+        Raises:
+            PinFileError: it would not load, cannot be written, or was changed on the disk.
+
+        """
         pins = self.check()
         self._refuse_overwriting()
         write_atomically(self.path, self.text)
@@ -188,7 +232,7 @@ class PinFileEditor:
         return pins
 
     def _with(self, added: str) -> str:
-        """The text with another at its end, in its own line ends."""
+        """Return the text with another one at its end, with the same line ends."""
         newline = "\r\n" if "\r\n" in self._text else "\n"
         text = self._text if self._text.endswith("\n") else self._text + newline
         return text + f"\n{added}".replace("\n", newline)
@@ -197,7 +241,7 @@ class PinFileEditor:
         now = read_text(self.path) if self.path.exists() else None
         if now != self._before:
             raise PinFileError(
-                "somebody changed it meanwhile", path=self.path, fix="look at it, and try again"
+                "another program has changed it", path=self.path, fix="look at it, and try again"
             )
 
     def _replace(self, text: str, expected: dict[str, Any], *, fix: str) -> None:
@@ -206,27 +250,34 @@ class PinFileEditor:
         except ValueError:  # tomli.TOMLDecodeError
             data = {}
         if data != expected:
-            raise PinFileError("it cannot be edited as it is written", path=self.path, fix=fix)
+            raise PinFileError("it cannot be edited in its present form", path=self.path, fix=fix)
         self._text = text
 
 
 def without_servers(text: str, path: Path) -> str:
-    """Return the text of a pin file without its servers, as it is published.
+    """Return the text of a pin file without its servers, for publishing.
 
-    Everything else stays, byte for byte. Raises ``PinFileError`` if a server is not written under
-    its own ``[[host.server]]``.
+    Everything else stays, byte for byte.
+
+    Args:
+        text: a pin file that loads.
+        path: for errors.
+
+    Raises:
+        PinFileError: a server is not written under its own ``[[host.server]]``.
+
     """
     data = _parse(text)
     if [host.pop("server", None) for host in data["host"]] == [None] * len(data["host"]):
         return text
-    published = Lines(text).without_tables("host.server")
+    published = _Lines(text).without_tables("host.server")
     try:
         proven = _parse(published) == data
     except ValueError:  # tomli.TOMLDecodeError
         proven = False
     if not proven:
         raise PinFileError(
-            "its servers cannot be left out as they are written, and they are not published",
+            "its servers must not be published, and cannot be removed in their present form",
             path=path,
             key="host.server",
             fix="write each server under its own [[host.server]]",
@@ -235,8 +286,8 @@ def without_servers(text: str, path: Path) -> str:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """Numbers with a point stay text: NaN is not equal to itself."""
-    import tomli  # only those who read a file need it
+    """Parse TOML for comparisons. Floats stay text, because NaN is not equal to itself."""
+    import tomli  # only needed to read a file
 
     return tomli.loads(text, parse_float=str)
 
@@ -247,7 +298,141 @@ def _host_at(data: dict[str, Any], pattern: str) -> int:
         if HostPattern.parse(table["name"]) == wanted:
             return at
     raise ConfigError(
-        f"there is no policy of the name {pattern}",
+        f"there is no policy with the name {pattern}",
         key="host",
-        fix="write it as it stands in the pin file",
+        fix="write it as in the pin file",
     )
+
+
+def _host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
+    """Return a policy as a TOML table. ``trust`` is the file of its anchors."""
+    table: dict[str, Any] = {
+        "name": str(policy.pattern),
+        "mode": policy.mode,
+        "match": policy.match,
+    }
+    if policy.expires is not None:
+        table["expires"] = _expiry(policy.expires)
+    if policy.on_expiry != "fail-closed":
+        table["on_expiry"] = policy.on_expiry
+    if trust != "system":
+        table["trust"] = trust
+    if policy.trust is not None and policy.trust.strict is not None:
+        table["strict_x509"] = policy.trust.strict
+    if policy.report_to:
+        table["report_to"] = list(policy.report_to)
+    if policy.servers:
+        table["server"] = [_server_table(policy.pattern, server) for server in policy.servers]
+    return table | {"pin": [_pin_table(entry) for entry in policy.pins]}
+
+
+def _expiry(moment: datetime) -> date:
+    """Return a date if the moment is the first one of a day in UTC."""
+    moment = moment.astimezone(UTC)
+    return moment if moment.time() != time.min else moment.date()
+
+
+def _pin_table(entry: HostPin) -> dict[str, Any]:
+    """Return a pin of a policy as a TOML table."""
+    table = {"pin": str(entry.pin), "role": entry.role, "state": entry.state}
+    return table | {"note": entry.note} if entry.note else table
+
+
+def _server_table(pattern: HostPattern, server: HostServer) -> dict[str, Any]:
+    """Return a server of a policy as a TOML table."""
+    table = {
+        "address": server.address_text(pattern),
+        "region": server.region,
+        "starttls": server.starttls,
+    }
+    return {key: value for key, value in table.items() if value}
+
+
+@dataclass(frozen=True)
+class _Span:
+    """The lines of a table, from its header to its last line that is not empty or a comment."""
+
+    first: int
+    end: int  # exclusive
+
+
+class _Lines:
+    """The lines of a pin file. Text in a multi-line string may be taken for a table."""
+
+    def __init__(self, text: str) -> None:
+        self._newline = "\r\n" if "\r\n" in text else "\n"
+        self._lines = text.split("\n")
+
+    def pins(self, host: int) -> list[_Span]:
+        """Return the tables ``[[host.pin]]`` of the host with this index, in their order."""
+        found, at = [], -1
+        for name, span in self._tables():
+            at += name == "host"
+            if at == host and name == "host.pin":
+                found.append(span)
+        return found
+
+    def _tables(self) -> Iterator[tuple[str, _Span]]:
+        """Yield the name of each table in the order of the file, and its lines."""
+        headers = [
+            (number, _SPELLING.sub("", match[1]))
+            for number, line in enumerate(self._lines)
+            if (match := _HEADER.match(line))
+        ]
+        ends = [number for number, _ in headers[1:]] + [len(self._lines)]
+        for (first, name), end in zip(headers, ends, strict=True):
+            yield name, _Span(first, self._last(first, end))
+
+    def without_tables(self, name: str) -> str:
+        """Return the text without any table of this name, those inside it, and their comments.
+
+        A comment belongs to the table below it if no empty line is between them.
+        """
+        kept = list(self._lines)
+        for found, span in reversed(list(self._tables())):
+            if found != name and not found.startswith(f"{name}."):
+                continue
+            first = span.first
+            while first and _COMMENT.match(kept[first - 1]):
+                first -= 1
+            if first and not kept[first - 1].strip():
+                first -= 1
+            del kept[first : span.end]
+        return "\n".join(kept)
+
+    def with_value(self, span: _Span, key: str, value: str) -> str:
+        """Return the text with a string of a table replaced, or added at its end."""
+        written = re.compile(rf"""(\s*(["']?){re.escape(key)}\2\s*=\s*){_STRING}""")
+        lines = list(self._lines)
+        for number in range(span.first + 1, span.end):
+            if match := written.match(lines[number]):
+                lines[number] = match[1] + value + lines[number][match.end() :]
+                return "\n".join(lines)
+        indent = re.match(r"\s*", lines[span.end - 1])
+        added = f"{indent[0] if indent else ''}{key} = {value}"
+        return self._with(span.end, [added])
+
+    def with_table(self, after: _Span, table: str) -> str:
+        """Return the text with a table after another one, and an empty line between them."""
+        return self._with(after.end, ["", *table.rstrip("\n").split("\n")])
+
+    def without(self, span: _Span) -> str:
+        """Return the text without a table, and without the empty line before it."""
+        first = span.first
+        if first and not self._lines[first - 1].strip():
+            first -= 1
+        return "\n".join(self._lines[:first] + self._lines[span.end :])
+
+    def _with(self, at: int, added: list[str]) -> str:
+        end = self._newline.removesuffix("\n")
+        lines = list(self._lines)
+        if at == len(lines):  # the last line has no end
+            lines[-1] += end
+            return "\n".join([*lines, *(line + end for line in added[:-1]), added[-1]])
+        return "\n".join([*lines[:at], *(line + end for line in added), *lines[at:]])
+
+    def _last(self, first: int, end: int) -> int:
+        """Return the end of a table. Comments below it belong to the next table."""
+        while end > first + 1 and _EMPTY.fullmatch(self._lines[end - 1]):
+            end -= 1
+        return end

@@ -1,4 +1,4 @@
-"""Typed access to the tables of a pin file: a refusal says which key, and what would be right."""
+"""Typed access to the tables of a TOML file: errors name the key and the expected value."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from certpin.x509 import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    # Where a table is: its parent, its name there, and its number among several.
+    # The place of a table: its parent, its name there, and its index in an array of tables.
     Place = tuple["Table", str, int | None]
 
 Value = TypeVar("Value")
 
 
 class PinFileWarning(UserWarning):
-    """Something in a pin file that certpin does not know, and leaves alone."""
+    """A key in a pin file that certpin does not know, and ignores."""
 
 
-class Unknown(NamedTuple):
-    """A key that nothing reads: its full key, its name, and the keys that its table has."""
+class UnknownKey(NamedTuple):
+    """A key that certpin doesn't read: its full key, its name, and the known keys of its table."""
 
     key: str
     name: str
@@ -32,17 +32,17 @@ class Unknown(NamedTuple):
 
 
 class Table:
-    """One table of the file, and the key that leads to it. Raises ``ConfigError``.
+    """One table of the file. All methods that read a value raise ``ConfigError``.
 
-    ``place`` is the full key, or where the table is below another one. Then the key is made when
-    it is asked for: a file of 10,000 hosts has 30,000 tables, and an error names one of them.
+    ``place`` is the full key, or the place below another table. In the second case the key is
+    computed when it is needed: a file of 10,000 hosts has 30,000 tables, and an error names one.
     """
 
     __slots__ = ("_data", "_place", "unknown")
 
     def __init__(self, data: object, place: str | Place = "") -> None:
         self._place = place
-        self.unknown: list[Unknown] = [] if isinstance(place, str) else place[0].unknown
+        self.unknown: list[UnknownKey] = [] if isinstance(place, str) else place[0].unknown
         if not isinstance(data, dict):
             raise ConfigError(
                 "this must be a table", key=self.key, fix=f"write {_header(self.key)}"
@@ -63,29 +63,29 @@ class Table:
         return self._data
 
     def under(self, name: str) -> str:
-        """The full key of one of its names."""
+        """Return the full key of a name in this table."""
         return f"{self.key}.{name}" if self.key else name
 
     def text(self, name: str, default: str | None = None) -> str:
-        """A string. Without a default it must be there."""
+        """Return a string. It is required unless there is a default."""
         value = self._data.get(name, default)
         if isinstance(value, str):
             return value
         return self._typed(name, str, default, "a string in quotes")
 
     def integer(self, name: str) -> int:
-        """A whole number of 64 bits (TOML 1.0), which must be there."""
+        """Return an integer of 64 bits (TOML 1.0). It is required."""
         value = self._typed(name, int, None, "a whole number")
         if isinstance(value, bool) or not -(2**63) <= value < 2**63:
             raise self._wrong(name, "a whole number")
         return value
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """True or false."""
+        """Return a boolean."""
         return self._typed(name, bool, default, "true or false")
 
     def choice(self, name: str, choices: tuple[Any, ...], default: Any) -> Any:
-        """One of some words."""
+        """Return one of several strings."""
         value = self._data.get(name, default)
         if value in choices:
             return value
@@ -96,7 +96,7 @@ class Table:
         return value
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """A list of strings; none if it isn't there."""
+        """Return a list of strings; empty if it is missing."""
         if name not in self._data:
             return ()
         values = self._typed(name, list, [], "a list of strings")
@@ -105,7 +105,10 @@ class Table:
         return tuple(values)
 
     def moment(self, name: str) -> datetime | None:
-        """A date (its first moment in UTC) or a date with time and zone."""
+        """Return a date with time. A date without a time means its first moment in UTC.
+
+        Not checked: that a time has a zone.
+        """
         value = self._data.get(name)
         if value is None or isinstance(value, datetime):
             return value
@@ -114,12 +117,12 @@ class Table:
         raise self._wrong(name, "a date without quotes, as in 2027-06-01")
 
     def tables(self, name: str) -> Iterator[Table]:
-        """The tables of an array of tables; none if it isn't there."""
+        """Yield the tables of an array of tables, which may be missing."""
         for index, value in enumerate(self.items(name)):
             yield Table(value, (self, name, index))
 
     def items(self, name: str) -> list[Any]:
-        """What stands in an array of tables, be it tables or not."""
+        """Return the elements of an array of tables, of any type; empty if it is missing."""
         value = self._data.get(name)
         if isinstance(value, list):
             return value
@@ -128,19 +131,23 @@ class Table:
         raise self._wrong(name, f"written as {_header(self.under(name) + '[]')}")
 
     def table(self, name: str) -> Table | None:
-        """A table of its own, or ``None``."""
+        """Return a table, or ``None`` if it is missing."""
         return Table(self._data[name], (self, name, None)) if name in self._data else None
 
     def warn_unknown(self, known: tuple[str, ...]) -> None:
-        """Note the keys that nothing reads, for a warning. Refuse a misspelt one.
+        """Collect unknown keys in ``unknown``, for a warning, and refuse a misspelt one.
 
         A misspelt key would have no effect: ``truts = "ca.pem"`` trusts every root of the platform.
+
+        Raises:
+            ConfigError: a key resembles a known one.
+
         """
         for name in self._data:
             if name not in known:
-                self.unknown.append(Unknown(self.under(name), name, known))
-                if meant := meant_by(name, known):
-                    raise misspelt(self.under(name), name, meant)
+                self.unknown.append(UnknownKey(self.under(name), name, known))
+                if meant := closest_key(name, known):
+                    raise misspelt_key_error(self.under(name), name, meant)
 
     def _typed(self, name: str, kind: type[Value], default: Value | None, right: str) -> Value:
         value = self._data.get(name, default)
@@ -151,16 +158,16 @@ class Table:
         raise self._wrong(name, right)
 
     def _wrong(self, name: str, right: str) -> ConfigError:
-        shown = _shown(self._data.get(name))
+        shown = _value_text(self._data.get(name))
         return ConfigError(f"{shown} is not right", key=self.under(name), fix=f"it must be {right}")
 
 
-def meant_by(name: str, known: Iterable[str]) -> str:
-    """The known key that a misspelt one resembles; empty if it resembles none.
+def closest_key(name: str, known: Iterable[str]) -> str:
+    """Return the known key that a misspelt one resembles; empty if it resembles none.
 
-    Ignores case, and takes hyphens and spaces for underscores. Then one slip for every three
-    letters of the known key, and one at least, are tolerated. A slip is a letter more, less or
-    wrong, or two neighbours in the wrong order.
+    The comparison ignores case, and treats hyphens and spaces as underscores. It tolerates one slip
+    for every three letters of the known key, and at least one. A slip is an additional, missing or
+    wrong letter, or two neighbours in the wrong order.
     """
     written = re.sub("[- ]", "_", name.lower())
     near = [(slips, key) for key in known if (slips := _slips(written, key)) <= _tolerated(key)]
@@ -172,7 +179,7 @@ def _tolerated(key: str) -> int:
 
 
 def _slips(written: str, key: str) -> int:
-    """The optimal string alignment distance, or more than is tolerated."""
+    """Return the optimal string alignment distance, or any larger number than is tolerated."""
     if abs(len(written) - len(key)) > _tolerated(key):
         return len(key)
     before, row = [0] * (len(key) + 1), list(range(len(key) + 1))
@@ -186,8 +193,8 @@ def _slips(written: str, key: str) -> int:
     return row[-1]
 
 
-def misspelt(key: str, name: str, meant: str) -> ConfigError:
-    """The error for a key that does nothing, and looks like one that does."""
+def misspelt_key_error(key: str, name: str, meant: str) -> ConfigError:
+    """Return the error for a key that has no effect, and resembles one that has."""
     return ConfigError(
         f"{quoted(name)} is not a key of this table, and looks like {meant!r}",
         key=key,
@@ -195,8 +202,8 @@ def misspelt(key: str, name: str, meant: str) -> ConfigError:
     )
 
 
-def misplaced(key: str, name: str, table: str) -> ConfigError:
-    """The error for a key of another table, which does nothing in this one."""
+def misplaced_key_error(key: str, name: str, table: str) -> ConfigError:
+    """Return the error for a key of another table, which has no effect in this one."""
     return ConfigError(
         f"{quoted(name)} is not a key of this table, but of {table}",
         key=key,
@@ -206,21 +213,21 @@ def misplaced(key: str, name: str, table: str) -> ConfigError:
 
 @lru_cache(maxsize=64)
 def _first_moment(day: date) -> datetime:
-    """Its first moment in UTC. The hosts of a file often share a few dates."""
+    """Return the first moment of a day in UTC. The hosts of a file often share a few dates."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _header(key: str) -> str:
-    """The header of a table: ``host[2].pin[0]`` stands under ``[[host.pin]]``."""
+    """Return the header of a table: that of ``host[2].pin[0]`` is ``[[host.pin]]``."""
     name = re.sub(r"\[\d*\]", "", key)
     return f"[[{name}]]" if key.endswith("]") else f"[{name}]"
 
 
-def _shown(value: object) -> str:
-    """A word for what may be too deep or too large to be shown."""
+def _value_text(value: object) -> str:
+    """Return a value for an error; its type if it may be too deep or too long."""
     if isinstance(value, str):
         return quoted(value)
-    return _KINDS.get(type(value)) or str(value)
+    return _TYPE_NAMES.get(type(value)) or str(value)
 
 
-_KINDS: dict[type, str] = {dict: "a table", list: "a list", int: "a number", float: "a number"}
+_TYPE_NAMES: dict[type, str] = {dict: "a table", list: "a list", int: "a number", float: "a number"}

@@ -1,4 +1,4 @@
-"""``PinSet``: the pin set as its users meet it, read from ``pins.toml``."""
+"""``PinSet``, read from ``pins.toml``."""
 
 from __future__ import annotations
 
@@ -15,16 +15,27 @@ PINS_VARIABLE = "CERTPIN_PINS"
 
 
 class PinSet(pins.PinSet):
-    """A pin set that comes from a file. Immutable.
+    """A pin set from a file. Immutable.
 
-    Everything that the file names (trust anchors) is read when it is loaded, so that a pin set
-    never touches the disk again.
+    The files that it names (trust anchors) are read when it is loaded. Afterwards a pin set never
+    reads the disk.
     """
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a pin file. Raises ``PinFileError``: file, line, key and what would be right."""
-        from pathlib import Path  # here and below: a good part of what `import certpin` would cost
+        """Read a pin file.
+
+        Args:
+            path: the file; other files that it names are relative to its folder.
+
+        Returns:
+            The pin set.
+
+        Raises:
+            PinFileError: the file is refused. The error has file, line, key and fix.
+
+        """
+        from pathlib import Path  # here and below: a large part of the time of `import certpin`
 
         from certpin.pinfile.disk import read_text
 
@@ -39,21 +50,35 @@ class PinSet(pins.PinSet):
         path: str | os.PathLike[str] = "pins.toml",
         files: Mapping[str, bytes] | None = None,
     ) -> Self:
-        """Read the text of a pin file. Files that it names are found relative to ``path``.
+        """Read the text of a pin file.
 
-        With ``files`` they are taken from there, by the name that the pin file gives them, and the
-        disk is not touched: ``path`` is then for errors alone. Raises ``PinFileError``.
+        Args:
+            text: the content of the file.
+            path: for errors; files that the text names are relative to its folder.
+            files: the content of these files by their names in the text. The disk is not read then.
+
+        Returns:
+            The pin set.
+
+        Raises:
+            PinFileError: the text is refused.
+
         """
         from pathlib import Path
 
-        from certpin.pinfile.reader import placed, read_fields
+        from certpin.pinfile.reader import locate_errors, read_fields
 
-        with placed(text, Path(path)):
+        with locate_errors(text, Path(path)):
             return cls(**read_fields(text, Path(path), files))
 
     @classmethod
     def from_env(cls) -> Self:
-        """Read the pin file that the environment variable ``CERTPIN_PINS`` names."""
+        """Read the pin file that the environment variable ``CERTPIN_PINS`` names.
+
+        Raises:
+            PinFileError: the variable is not set, or the file is refused.
+
+        """
         path = os.environ.get(PINS_VARIABLE)
         if not path:
             raise PinFileError(

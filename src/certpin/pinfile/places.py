@@ -1,6 +1,6 @@
-"""Where keys and comments stand in the text of a pin file: for errors, and for lint.
+"""The lines of keys and comments in the text of a pin file, for errors and for lint.
 
-One pass over the text, whatever it holds. The text has to be TOML, or the places mean nothing.
+The text is read once, in linear time for any text. The result is meaningful only for valid TOML.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Possessive, so that a hostile text takes one pass and no more.
+# Possessive, so that a hostile text takes only one pass.
 _TOKEN = re.compile(
     r"""
       (?P<string> \"{3}(?:[^"\\]|\\.|"{1,2}(?!"))*+"{3,5}
@@ -34,14 +34,14 @@ _NAME = re.compile(_PART, re.ASCII)
 
 
 class Comment(NamedTuple):
-    """A comment, without its ``#``; ``alone`` if nothing else stands on its line."""
+    """A comment without its ``#``. ``alone`` is True if its line has nothing else."""
 
     text: str
     alone: bool
 
 
-class _Line(NamedTuple):
-    """A header or an assignment, however many lines it takes: its first, and its inline tables."""
+class _Statement(NamedTuple):
+    """A header or an assignment, with its first line and those of its inline tables."""
 
     number: int
     text: str
@@ -55,7 +55,7 @@ class Places:
         self._text = text
 
     def line(self, key: str) -> int | None:
-        """The line of a key, or of the table it belongs to; ``None`` if nothing of it is found."""
+        """Return the line of a key, else of a table that contains it, else ``None``."""
         while key:
             if key in self._lines:
                 return self._lines[key]
@@ -63,9 +63,9 @@ class Places:
         return None
 
     def reason(self, line: int) -> str:
-        """The comment on a line, or on the line above where it stands alone; empty if none.
+        """Return the comment on a line, and the one on the line above; empty if there is none.
 
-        What is meant for certpin itself (``# certpin: …``) is no reason.
+        Comments for certpin (``# certpin: …``) don't count.
         """
         near = (self.comments.get(line), self.comments.get(line - 1))
         words = (each.text for at, each in enumerate(near) if each and (each.alone or not at))
@@ -73,7 +73,7 @@ class Places:
 
     @property
     def comments(self) -> dict[int, Comment]:
-        """The comments by their lines."""
+        """The comments, by their lines."""
         return self._read[1]
 
     @property
@@ -85,15 +85,15 @@ class Places:
         comments: dict[int, Comment] = {}
         lines: dict[str, int] = {}
         table, counts = "", dict[str, int]()
-        for line in _logical_lines(self._text, comments):
+        for line in _statements(self._text, comments):
             if header := _HEADER.match(line.text):
                 table = _table(header[2], counts, many=header[1] == "[[")
-                for key in _and_above(table):
+                for key in _with_parents(table):
                     lines.setdefault(key, line.number)
                 lines.setdefault(re.sub(r"\[\d+\]\Z", "", table), line.number)
             elif assignment := _ASSIGNMENT.match(line.text):
                 key = table
-                for name in _names(assignment[1]):  # a dotted key makes the tables on its way
+                for name in _names(assignment[1]):  # a dotted key implies the tables above it
                     key = f"{key}.{name}" if key else name
                     lines.setdefault(key, line.number)
                 lines.update({f"{key}[{at}]": each for at, each in enumerate(line.tables)})
@@ -101,12 +101,12 @@ class Places:
 
 
 def line_of(text: str, key: str) -> int | None:
-    """The line (from 1) of a key such as ``host[2].pin[0].role``, or of the table it belongs to."""
+    """Return the line (from 1) of a key such as ``host[2].pin[0].role``, as ``Places.line``."""
     return Places(text).line(key)
 
 
-def _logical_lines(text: str, comments: dict[int, Comment]) -> Iterator[_Line]:
-    """Lines as TOML sees them; the comments on the way are put into ``comments``."""
+def _statements(text: str, comments: dict[int, Comment]) -> Iterator[_Statement]:
+    """Yield the headers and assignments, and collect the comments in ``comments``."""
     number, first, begin, depth = 1, 1, 0, 0
     tables: list[int] = []
     for token in _TOKEN.finditer(text + "\n"):
@@ -120,7 +120,7 @@ def _logical_lines(text: str, comments: dict[int, Comment]) -> Iterator[_Line]:
         elif kind == "comment":
             comments[number] = _comment(text, token.start(), token[0])
         elif kind == "newline" and depth == 0:
-            yield _Line(first, text[begin : token.start()], tuple(tables))
+            yield _Statement(first, text[begin : token.start()], tuple(tables))
             first, begin, tables = number + 1, token.end(), []
         number += token[0].count("\n")
 
@@ -131,7 +131,7 @@ def _comment(text: str, start: int, comment: str) -> Comment:
 
 
 def _table(header: str, counts: dict[str, int], *, many: bool) -> str:
-    """The full key of a table: ``host[2].pin[0]`` for the first ``[[host.pin]]`` of the third."""
+    """Return the full key of a table, such as ``host[2].pin[0]``."""
     key, names = "", _names(header)
     for at, name in enumerate(names, 1):
         key = f"{key}.{name}" if key else name
@@ -142,8 +142,8 @@ def _table(header: str, counts: dict[str, int], *, many: bool) -> str:
     return key
 
 
-def _and_above(table: str) -> Iterator[str]:
-    """A table, and those that its header makes on the way: ``[a.b]`` makes ``a``."""
+def _with_parents(table: str) -> Iterator[str]:
+    """Yield a table, and those that its header implies: ``[a.b]`` implies ``a``."""
     while table:
         yield table
         table = table.rpartition(".")[0]

@@ -1,7 +1,8 @@
-"""From the text of ``pins.toml`` to the fields of a pin set."""
+"""Read the text of ``pins.toml`` into the fields of a pin set."""
 
 from __future__ import annotations
 
+import _thread
 import re
 import time
 import warnings
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from certpin.errors import ConfigError, InputError, PinFileError
 from certpin.pinfile.disk import read_regular
-from certpin.pinfile.fields import PinFileWarning, Table, misplaced
+from certpin.pinfile.fields import PinFileWarning, Table, misplaced_key_error
 from certpin.pinfile.places import Places, line_of
 from certpin.pins import (
     HostPattern,
@@ -36,18 +37,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from certpin.pinfile.fields import Unknown
+    from certpin.pinfile.fields import UnknownKey
     from certpin.x509 import Certificate
 
-    # The bytes of a file that a pin file names. Raises OSError.
+    # Returns the bytes of a file that a pin file names. Raises OSError.
     Files = Callable[[str], bytes]
-    # The trust anchors in such a file. Raises OSError and ValueError.
+    # Returns the trust anchors in such a file. Raises OSError and ValueError.
     TrustFiles = Callable[[str], TrustAnchors]
 
 SCHEMA = 1
-_HOSTS_AT_A_TIME = 16  # less than half a millisecond
+_HOSTS_AT_A_TIME = 4  # a tenth of a millisecond
+_TURN = 1e-6  # seconds; Linux makes some 60 µs of it (its timer slack)
 _HOST = "\n[[host]]"
-_PIECE = 16 * 1024  # characters that are parsed at a time: some forty hosts
+_PIECE = 4 * 1024  # characters that are parsed at a time: some ten hosts
 _LONGEST_MESSAGE = 200  # characters: the parser may quote the text
 
 TOP_KEYS = ("schema", "name", "version", "host", "debug")
@@ -62,7 +64,7 @@ DEBUG_KEYS = ("anchors",)
 _MODES, _MATCHES, _ON_EXPIRY = get_args(Mode), get_args(Match), get_args(OnExpiry)
 _ROLES, _STATES = get_args(Role), get_args(State)
 
-# The parser takes memory as the square of a key's parts (a.a.a.…): some kB of text kill a process.
+# The parser's memory grows with the square of a key's parts (a.a.a.…): a few kB exhaust it.
 _DEEP_KEY = re.compile(
     r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""",
     re.MULTILINE | re.ASCII,
@@ -70,11 +72,21 @@ _DEEP_KEY = re.compile(
 
 
 def read_fields(text: str, path: Path, files: Mapping[str, bytes] | None = None) -> dict[str, Any]:
-    """The arguments of ``PinSet``. Raises ``ConfigError``; ``placed`` adds the line.
+    """Read the arguments of ``PinSet``.
 
     Warns about unknown keys (``PinFileWarning``), once for each name in each kind of table.
+
+    Args:
+        text: the content of the pin file.
+        path: for errors; files that the text names are relative to its folder.
+        files: the content of these files by their names, instead of the disk.
+
+    Raises:
+        ConfigError: a value is refused; ``locate_errors`` adds the line.
+        PinFileError: the text is not TOML.
+
     """
-    read = beside(path.parent) if files is None else _among(files)
+    read = files_in(path.parent) if files is None else _from_mapping(files)
     top = Table(load_toml(text, path))
     fields = _pin_set(top, _trust_files(read))
     if top.unknown:
@@ -82,13 +94,13 @@ def read_fields(text: str, path: Path, files: Mapping[str, bytes] | None = None)
     return fields
 
 
-def _warn(unknown: list[Unknown], text: str, path: Path) -> None:
-    """Raises ``ConfigError`` if a key belongs to another table: it does nothing here."""
+def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
+    """Warn about unknown keys. Raise ``ConfigError`` if one belongs to another table."""
     places = Places(text)
-    first: dict[tuple[str, tuple[str, ...]], Unknown] = {}
+    first: dict[tuple[str, tuple[str, ...]], UnknownKey] = {}
     for each in unknown:
-        if table := table_of(each.name):
-            raise misplaced(each.key, each.name, table)
+        if table := intended_table(each.name):
+            raise misplaced_key_error(each.key, each.name, table)
         first.setdefault((each.name, each.known), each)
     for each in first.values():
         place = f"{path}:{places.line(each.key) or 1}"
@@ -97,16 +109,17 @@ def _warn(unknown: list[Unknown], text: str, path: Path) -> None:
         warnings.warn(f"{place}: {words} {known}", PinFileWarning, stacklevel=2)
 
 
-def table_of(name: str) -> str:
-    """The table that a key belongs to, if it does nothing elsewhere but looks as if it did.
+def intended_table(name: str) -> str:
+    """Return the table of a key that is easily written in another one; empty for other keys.
 
-    These are the keys of a host but its name: in TOML, a line after ``[[host.pin]]`` is the pin's.
+    These are the keys of a host except its name: in TOML, a line below ``[[host.pin]]`` belongs to
+    the pin, and not to the host.
     """
     return "[[host]]" if name in HOST_KEYS and name != "name" else ""
 
 
 def _trust_files(read: Files) -> TrustFiles:
-    """Reads each file once, however many hosts name it: hosts share its anchors."""
+    """Return a function that reads each file once: hosts share its anchors."""
 
     @cache
     def anchors(name: str) -> TrustAnchors:
@@ -116,12 +129,12 @@ def _trust_files(read: Files) -> TrustFiles:
     return anchors
 
 
-def beside(folder: Path) -> Files:
-    """Files of the disk, by names relative to a folder."""
+def files_in(folder: Path) -> Files:
+    """Return a function that reads files of the disk, relative to a folder."""
     return lambda name: read_regular(folder / name, MAX_FILE_BYTES)
 
 
-def _among(files: Mapping[str, bytes]) -> Files:
+def _from_mapping(files: Mapping[str, bytes]) -> Files:
     def read(name: str) -> bytes:
         if name not in files:
             raise FileNotFoundError(ENOENT, "it did not come with the pin file", name)
@@ -131,7 +144,16 @@ def _among(files: Mapping[str, bytes]) -> Files:
 
 
 def load_toml(text: str, path: Path) -> dict[str, Any]:
-    """The tables of the file, whatever they hold. Raises ``PinFileError`` on what is not TOML."""
+    """Parse TOML.
+
+    Args:
+        text: the content of the file.
+        path: for errors.
+
+    Raises:
+        PinFileError: the text is not TOML, or a key has too many parts.
+
+    """
     if _has_long_line(text) and (deep := _DEEP_KEY.search(text)):
         line = text.count("\n", 0, deep.end()) + 1
         raise PinFileError("a key has too many parts", path=path, line=line, fix="shorten it")
@@ -142,20 +164,20 @@ def load_toml(text: str, path: Path) -> dict[str, Any]:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """As ``tomli.loads``. Other threads run in between: the compiled parser keeps Python's lock.
+    """Parse as ``tomli.loads``, in pieces: the compiled parser keeps Python's lock.
 
     A long file is parsed in pieces that begin with ``[[host]]``. If each is TOML, and defines hosts
     and nothing else, the tables of the whole are those of the pieces: a table below a host belongs
     to the last host, which is in the same piece. Anything else is parsed as a whole.
     """
-    import tomli  # only those who read a file need it
+    import tomli  # only needed to read a file
 
     head, *pieces = _pieces(text)
     with suppress(ValueError, RecursionError):  # the whole text gives an error with its line
         data = tomli.loads(head)
         hosts: list[Any] = []
         for piece in pieces:
-            time.sleep(0)
+            _let_others_run()
             found = tomli.loads(piece)
             if found.keys() != {"host"} or "host" in data:
                 break
@@ -166,7 +188,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """The text before its first host, and then some hosts at a time."""
+    """Yield the text before the first host, and then the text of some hosts at a time."""
     begin, end = 0, text.find(_HOST) if len(text) > _PIECE else -1
     while end >= 0:
         yield text[begin : end + 1]
@@ -175,13 +197,13 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _has_long_line(text: str) -> bool:
-    """Whether a line could hold a key of 64 parts, with the dots between them."""
+    """Return True if a line is long enough for a key of 64 parts with dots."""
     return len(max(text.split("\n"), key=len)) >= 2 * 64 - 1
 
 
 @contextmanager
-def placed(text: str, path: Path) -> Iterator[None]:
-    """Let a ``ConfigError`` become a ``PinFileError``, with the place in the file."""
+def locate_errors(text: str, path: Path) -> Iterator[None]:
+    """Turn a ``ConfigError`` into a ``PinFileError`` with the file and the line."""
     try:
         yield
     except PinFileError:
@@ -202,7 +224,7 @@ def _not_toml(exc: Exception, path: Path) -> PinFileError:
 
 
 def refuse_other_schema(top: Table) -> None:
-    """Raise ``ConfigError`` unless the file is of the schema that is read here."""
+    """Raise ``ConfigError`` unless the file has the schema of this version of certpin."""
     if (schema := top.integer("schema")) != SCHEMA:
         raise ConfigError(
             f"this certpin reads schema {SCHEMA}, and the file has {schema}",
@@ -225,10 +247,19 @@ def _pin_set(top: Table, files: TrustFiles) -> dict[str, Any]:
 def _hosts(top: Table, files: TrustFiles) -> Iterator[HostPolicy]:
     for number, table in enumerate(top.tables("host")):
         if number % _HOSTS_AT_A_TIME == 0:
-            # Hand Python's lock over: an updater reads thousands of hosts while others connect,
-            # and a handshake takes the lock a dozen times.
-            time.sleep(0)
+            _let_others_run()
         yield _host(table, files)
+
+
+def _let_others_run() -> None:
+    """Release Python's lock, if there are other threads, for long enough that one can take it.
+
+    An updater reads thousands of hosts while other threads connect, and a handshake takes the lock
+    a dozen times. ``sleep(0)`` returns before a thread that waits for the lock has woken up: that
+    thread then waits for the next time, or for 5 ms (``sys.getswitchinterval``).
+    """
+    if _thread._count():
+        time.sleep(_TURN)
 
 
 def _host(table: Table, files: TrustFiles) -> HostPolicy:
@@ -264,12 +295,17 @@ def _trust(table: Table, files: TrustFiles) -> TrustAnchors | None:
 
 
 def strict_x509(table: Table) -> bool | None:
-    """Whether paths to the anchors of a host are held to RFC 5280. Raises ``ConfigError``."""
+    """Read whether chains to the anchors of a host must follow RFC 5280. ``None`` if not set.
+
+    Raises:
+        ConfigError: the host has no ``trust = FILE``, or the value is not a boolean.
+
+    """
     if "strict_x509" not in table.data:
         return None
     if table.data.get("trust", "system") == "system":
         raise ConfigError(
-            "it is for hosts with trust = FILE: to the roots of the platform, paths are verified "
+            "it is for hosts with trust = FILE: chains to the roots of the platform are verified "
             "as the running Python does by default",
             key=table.under("strict_x509"),
             fix="let `trust` name the certificate of the host's authority",
@@ -295,7 +331,7 @@ def _debug(table: Table | None, files: TrustFiles) -> TrustAnchors | None:
 
 
 def host_pattern(table: Table) -> HostPattern:
-    """The hosts of a policy. Raises ``ConfigError``."""
+    """Read the host pattern of a policy. Raises ``ConfigError``."""
     try:
         return HostPattern.parse(table.text("name"))
     except (InputError, ConfigError) as exc:
@@ -303,7 +339,7 @@ def host_pattern(table: Table) -> HostPattern:
 
 
 def host_server(table: Table) -> HostServer:
-    """A server of a host. Raises ``ConfigError``."""
+    """Read a server of a host. Raises ``ConfigError``."""
     starttls: str | None = None
     if "starttls" in table.data:
         starttls = table.choice("starttls", get_args(StartTLS), None)
@@ -317,7 +353,7 @@ def host_server(table: Table) -> HostServer:
 
 
 def pin_digest(table: Table) -> Pin:
-    """The pin of an entry. Raises ``ConfigError``."""
+    """Read the pin of an entry. Raises ``ConfigError``."""
     try:
         return Pin.parse(table.text("pin"))
     except (InputError, ConfigError) as exc:
@@ -325,7 +361,7 @@ def pin_digest(table: Table) -> Pin:
 
 
 def _anchors(files: TrustFiles, name: str, key: str) -> TrustAnchors:
-    """The certificates of a file, read now: a pin set never touches the disk again."""
+    """Read the trust anchors of a file. Raises ``ConfigError``."""
     try:
         return files(name)
     except (OSError, ValueError) as exc:
@@ -333,7 +369,7 @@ def _anchors(files: TrustFiles, name: str, key: str) -> TrustAnchors:
 
 
 def anchor_certificates(files: Files, name: str, key: str) -> tuple[Certificate, ...]:
-    """The certificates of a file of trust anchors. Raises ``ConfigError``."""
+    """Read the certificates of a file of trust anchors. Raises ``ConfigError``."""
     try:
         return read_certificates(files(name))
     except (OSError, ValueError) as exc:
@@ -349,7 +385,7 @@ def _no_anchors(name: str, key: str, exc: Exception) -> ConfigError:
 
 
 def _below(table: Table, name: str, exc: InputError | ConfigError) -> ConfigError:
-    """The error of the model, with its place in the file."""
+    """Return an error of the model with the full key in the file."""
     if isinstance(exc, InputError):
         return ConfigError(exc.problem, key=table.under(name), fix=exc.fix)
     if exc.key.startswith(table.key):

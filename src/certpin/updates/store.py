@@ -21,7 +21,7 @@ from stat import S_ISREG
 from typing import IO, TYPE_CHECKING
 
 from certpin.errors import UpdateError
-from certpin.pinfile.writing import put
+from certpin.pinfile.disk import put
 from certpin.updates.keeping import decode, encode, most
 from certpin.updates.trust import Signed, follow_roots
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class _AllowedOnly(SpanExporter):
-    """Exports spans without anything that they may not say.
+    """Exports the allowed parts of spans.
 
     Attributes that are not in the list, events and links are dropped, and of a status its
     description: an instrumentation records the message and the traceback of an exception.
@@ -41,7 +41,7 @@ class _AllowedOnly(SpanExporter):
         self._exporter = exporter
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export what is allowed."""
+        """Export the allowed parts of each span."""
         return self._exporter.export([_allowed(span) for span in spans])
 
     def shutdown(self) -> None:

@@ -1,5 +1,9 @@
 """Retention: what is past its time is deleted, a little at a time. The table ``[retention]``.
 
+Each kind of row is deleted by itself, in batches that are committed one by one. If a batch takes
+longer than the database allows, the next one is smaller; if a kind fails, the others go on, and the
+store, the log and the pages say so (``store/sweeps.py``).
+
 What is deleted is gone: SQLite overwrites it (``secure_delete``), and pages that became free are
 given back to the disk. PostgreSQL's autovacuum does that by itself.
 
@@ -18,21 +22,23 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, StoreError
 from certpin.watch.access.throttle import FORGOTTEN_AFTER
 
 if TYPE_CHECKING:
     from certpin.pinfile.fields import Table
-    from certpin.watch.store import Store
+    from certpin.watch.settings import Settings as WatchSettings
     from certpin.watch.store.leap import Belief
+    from certpin.watch.store.sweeping import Step
     from certpin.watch.watch import Watch
 
 DAY = 86_400  # seconds
 NETWORKS = 2 * DAY  # from where failures were told is asked for today and yesterday alone
 ROUND = 3600.0  # seconds between two rounds
 PAUSE = 0.05  # seconds after each batch, in which whoever waits can write
+_SMALLER = 8  # times smaller is the next batch if one took longer than the database allows
 _MOST_DAYS = 36_500
 _MOST_WAITING = 30  # days that reports may wait in the stream, and still be known if sent again
 
@@ -43,14 +49,14 @@ _LOG = logging.getLogger("certpin.watch")
 class Settings:
     """For how many days each kind is kept.
 
-    ``identities`` are what tells a report that is sent again from a new one: no shorter than
-    clients may hold one back. ``sightings`` are those that no longer go on, ``alerts`` those that
-    are resolved.
+    ``identities`` are what tells a report that is sent again from a new one: longer than clients
+    hold one back (``[collector] client_days``). ``sightings`` are those that no longer go on,
+    ``alerts`` those that are resolved.
     """
 
     groups: int = 400
     samples: int = 30
-    identities: int = 3
+    identities: int = 8
     presences: int = 400
     sightings: int = 400
     alerts: int = 400
@@ -101,6 +107,53 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
         await _wait(stop, ROUND)
 
 
+def kinds(
+    settings: WatchSettings, limits: dict[str, int], now: int, waits: int, *, is_sqlite: bool
+) -> dict[str, Step]:
+    """Return the steps of each kind: of each table, and of what else is bounded.
+
+    Args:
+        settings: those of the service.
+        limits: the cut-offs of each kind (``cutoffs``).
+        now: seconds since 1970.
+        waits: seconds for which reports wait in a queue before they are stored.
+        is_sqlite: whether the store is an SQLite file.
+    """
+    from certpin.watch.store import identities, partitions, relief, sweeping
+
+    collector, past = settings.collector, limits["identities"]
+    found: dict[str, Step] = {
+        "identity_hours": identities.HourCount(past, now, waits),
+        "report_identities": lambda connection, batch: identities.delete_past(
+            connection, past, collector.most_identities, now, batch
+        ),
+        **sweeping.steps(limits),
+        "budget": lambda connection, batch: relief.relieve(
+            connection, collector.budget, now, batch
+        ),
+        "most_samples": lambda connection, batch: relief.thin(
+            connection, collector.most_samples, now, batch
+        ),
+    }
+    if is_sqlite:
+        return found | {"file": sweeping.shrink}
+    return found | {
+        "partitions": lambda connection, _: partitions.make_next(connection, now),
+        "old_partitions": lambda connection, _: identities.drop_past(
+            connection, past, collector.most_identities, now
+        ),
+    }
+
+
+@dataclass
+class _Kind:
+    """A kind in a round. ``batch`` is how many rows it deletes at once, fewer if that is slow."""
+
+    name: str
+    step: Step
+    batch: int
+
+
 class _Work:
     def __init__(self, watch: Watch, stop: asyncio.Event) -> None:
         self._watch = watch
@@ -108,47 +161,81 @@ class _Work:
         self._belief: Belief | None = None  # of this process: the disk may be full for days
 
     async def round(self) -> None:
-        """Delete what is past its time or room, unless the clock leapt. Raises ``StoreError``."""
-        store, clock = self._watch.store, self._watch.clock
-        settings = self._watch.settings.collector
-        limits = await asyncio.to_thread(self._limits)
-        if limits is None:
-            return
-        for step in (
-            lambda: bool(sweep(store, limits)),
-            lambda: bool(make_room(store, settings.budget, settings.most_samples, clock())),
-            lambda: give_back(store),
-        ):
-            while not self._stop.is_set() and await asyncio.to_thread(step):
-                await _wait(self._stop, PAUSE)
+        """Delete what is past its time or room, unless the clock leapt.
 
-    def _limits(self) -> dict[str, int] | None:
+        Raises ``StoreError`` if the store is away.
+        """
+        left = await asyncio.to_thread(self._kinds)
+        while left and not self._stop.is_set():
+            # In turns: none waits until another has deleted millions of rows.
+            for kind in left[:]:
+                if self._stop.is_set():
+                    return
+                if not await asyncio.to_thread(self._delete, kind):
+                    left.remove(kind)
+                await _wait(self._stop, PAUSE)
+        await asyncio.to_thread(self._report_window)
+
+    def _kinds(self) -> list[_Kind]:
+        """What is to be deleted now: nothing while the clock is not believed."""
         from certpin.watch.facts.queue import queue
         from certpin.watch.store import leap
+        from certpin.watch.store.sweeping import BATCH
 
-        now = self._watch.clock()
-        mine = self._belief
+        store, settings, now = self._watch.store, self._watch.settings, self._watch.clock()
+        at, mine = int(now.timestamp()), self._belief
         if mine is not None:
-            self._belief = leap.judge(mine, int(now.timestamp()))
-        with self._watch.store.write() as connection:
-            self._belief = leap.believe(connection, mine, int(now.timestamp()))
+            self._belief = leap.judge(mine, at)
+        with store.write() as connection:
+            self._belief = leap.believe(connection, mine, at)
             waiting = queue(connection, now)
         if (until := self._belief.held_until) is not None:
             _LOG.warning(_LEAPT, _day_of(self._belief.at), _day_of(until))
-            return None
+            return []
         waits = waiting.waits(now) if waiting else timedelta(0)
-        limits = cutoffs(self._watch.settings.retention, now, waits)
-        return limits | {"identities": max(limits["identities"], self._newest())}
+        limits = cutoffs(settings.retention, now, waits)
+        longest = min(int(waits.total_seconds()), _MOST_WAITING * DAY)
+        found = kinds(settings, limits, at, longest, is_sqlite=store.is_sqlite)
+        return [_Kind(name, step, BATCH) for name, step in found.items()]
 
-    def _newest(self) -> int:
-        """Of identities the newest alone are kept, where there are too many.
+    def _delete(self, kind: _Kind) -> bool:
+        """Delete a batch. Return True if more may be left.
 
-        Whoever sends very much makes the time shorter in which a repeat is known.
+        Raises ``StoreError`` if the store is away.
         """
-        from certpin.watch.store.relief import newest_identities
+        from sqlalchemy.exc import SQLAlchemyError
 
+        from certpin.watch.store import sweeps
+        from certpin.watch.store.failures import REASONS
+
+        store, now = self._watch.store, int(self._watch.clock().timestamp())
+        try:
+            with store.write() as connection:
+                if kind.step(connection, kind.batch):
+                    return True
+                sweeps.note(connection, kind.name, now)
+        except (StoreError, SQLAlchemyError) as exc:
+            reason = getattr(exc, "reason", "failed")
+            if reason == "away":
+                raise
+            if reason == "busy" and kind.batch > 1:
+                kind.batch = max(1, kind.batch // _SMALLER)
+                return True
+            _LOG.warning("retention of %s failed: %s", kind.name, REASONS[reason][0])
+            with store.write() as connection:
+                sweeps.note(connection, kind.name, now, reason)
+        return False
+
+    def _report_window(self) -> None:
+        """Warn if repeats are recognised for a shorter time than clients send them."""
+        from certpin.watch.facts.limits import Limits
+        from certpin.watch.facts.window import window
+
+        limits = Limits.of(self._watch.settings)
         with self._watch.store.read() as connection:
-            return newest_identities(connection, self._watch.settings.collector.most_identities)
+            found = window(connection, self._watch.clock(), limits)
+        if found.problem:
+            _LOG.warning("%s", found.problem)
 
 
 _LEAPT = (
@@ -164,43 +251,3 @@ def _day_of(at: int) -> str:
 async def _wait(stop: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
-
-
-def sweep(store: Store, limits: dict[str, int]) -> int:
-    """Delete one batch of each kind; how many rows. 0: nothing is left to do.
-
-    Raises ``StoreError``.
-    """
-    from certpin.watch.store import sweeping
-
-    steps: list[Any] = [*sweeping.rules(limits), sweeping.remove_chains]
-    deleted = 0
-    for step in steps:
-        with store.write() as connection:  # one short transaction each
-            deleted += step(connection)
-    return deleted
-
-
-def make_room(store: Store, budget: int, samples: int, now: datetime) -> int:
-    """Delete a batch of what strangers had kept, where few bytes or samples are left; how many.
-
-    Raises ``StoreError``.
-    """
-    from certpin.watch.store.relief import relieve, thin
-
-    at = int(now.timestamp())
-    with store.write() as connection:
-        return relieve(connection, budget, at) or thin(connection, samples, at)
-
-
-def give_back(store: Store) -> bool:
-    """Give some free pages of an SQLite file back to the disk; whether there may be more.
-
-    Raises ``StoreError``.
-    """
-    from certpin.watch.store import sweeping
-
-    if not store.is_sqlite:
-        return False
-    with store.write() as connection:
-        return sweeping.shrink(connection)

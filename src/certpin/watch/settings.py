@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, HostError, PinFileError
 from certpin.pinfile.fields import Table
-from certpin.pinfile.reader import load_toml, placed
+from certpin.pinfile.reader import load_toml, locate_errors
 from certpin.probe import split_address
 from certpin.watch import logs, retention, telemetry
 from certpin.watch.access import settings as access
@@ -76,7 +76,7 @@ def load(path: Path) -> Settings:
         raise PinFileError(f"it cannot be read: {exc}", path=path) from exc
     if len(data) > _MOST_BYTES:
         raise PinFileError(f"it has more than {_MOST_BYTES} bytes", path=path)
-    with placed(text, path):
+    with locate_errors(text, path):
         return _settings(Table(load_toml(text, path)), path.parent)
 
 

@@ -1,11 +1,11 @@
-"""Reading: certificates, chains, CSRs and keys. Bytes in, frozen objects out; no network.
+"""Read certificates, chains, CSRs and keys: bytes in, frozen objects out, no network.
 
-``reader`` (files of unknown make) and ``keys`` are imported by those who need them.
+Import the modules for signatures, files of unknown format and contexts only when they are needed:
+they load more.
 """
 
 from __future__ import annotations
 
-from certpin.x509._text import printable, quoted
-from certpin.x509.certificate import Certificate, Chain, end_in_roots
+from certpin.x509.certificate import Certificate, Chain, end_in_roots, printable, quoted
 
 __all__ = ["Certificate", "Chain", "end_in_roots", "printable", "quoted"]

@@ -1,14 +1,14 @@
-"""The few DER structures that certpin takes apart, read strictly.
+"""Read the few DER structures that certpin needs, strictly, and write some.
 
 ``cryptography`` has the parser (``hazmat.asn1``: strict DER, X.690 section 10; no indefinite or
-padded lengths, no trailing bytes). This module names the fields, so that the bytes of a
-SubjectPublicKeyInfo come out as they stand: encoding a parsed key again would lose the RSA-PSS
+padded lengths, no trailing bytes). This module declares the fields, so that the bytes of a
+SubjectPublicKeyInfo are returned unchanged: encoding a parsed key again would lose the RSA-PSS
 parameters and give another digest than ``openssl`` prints.
 
-Where OpenSSL takes BER and writes DER (algorithms, the integers of an RSA key, unused bits),
-the same key would have two digests. Here such a key is refused.
+If OpenSSL reads BER and writes DER (algorithms, the integers of an RSA key, unused bits), the same
+key has two digests. Such a key is refused here.
 
-Imported on first use: loading the parser costs more than importing all the rest of certpin.
+Imported on first use, because loading the parser takes longer than importing the rest of certpin.
 """
 
 import typing
@@ -21,8 +21,8 @@ from cryptography.hazmat import asn1
 _RSA = bytes.fromhex("2a864886f70d010101")
 _RSA_PSS = bytes.fromhex("2a864886f70d01010a")
 
-# NULL, OBJECT IDENTIFIER and SEQUENCE: what the parameters of an algorithm are, if there are any
-# (RFC 3279, 4055, 5480, 8410, 9881). None that is in use nests deeper than five levels.
+# NULL, OBJECT IDENTIFIER and SEQUENCE: the types of the optional parameters of an algorithm
+# (RFC 3279, 4055, 5480, 8410, 9881). Those in use nest at most five levels deep.
 _NULL, _OID, _SEQUENCE = b"\x05", b"\x06", b"\x30"
 _DEEPEST = 8
 
@@ -31,7 +31,7 @@ _CONSTRUCTED, _CLASS = 0x20, 0xC0  # X.690 section 8.1.2
 
 @asn1.sequence
 class _TBSCertificate:
-    """RFC 5280 section 4.1, down to the fields that certpin reads."""
+    """RFC 5280 section 4.1, with the fields that certpin needs."""
 
     version: typing.Annotated[int | None, asn1.Explicit(0)]
     serial_number: int
@@ -91,7 +91,7 @@ class _CertificationRequest:
 
 @asn1.sequence
 class _PrivateKeyInfo:
-    """RFC 5958 section 2 (PKCS#8), the three fields that every version has."""
+    """RFC 5958 section 2 (PKCS#8), all versions."""
 
     version: int
     algorithm: asn1.TLV
@@ -102,28 +102,28 @@ class _PrivateKeyInfo:
 
 @asn1.sequence
 class _Holder:
-    """The parser reads lists only inside of something."""
+    """A wrapper, because the parser reads lists only as fields."""
 
     fields: list[asn1.TLV]
 
 
 def certificate_spki(der: bytes) -> bytes:
-    """The SubjectPublicKeyInfo of a certificate, as it stands. Raises ValueError."""
+    """Return the SubjectPublicKeyInfo of a certificate, unchanged. Raises ValueError."""
     certificate = asn1.decode_der(_Certificate, der)
     _check_algorithm(certificate.signature_algorithm)
     return _spki(certificate.tbs_certificate.subject_public_key_info)
 
 
 def request_spki(der: bytes) -> bytes:
-    """The SubjectPublicKeyInfo of a CSR, as it stands. Raises ValueError."""
+    """Return the SubjectPublicKeyInfo of a CSR, unchanged. Raises ValueError."""
     return _spki(asn1.decode_der(_CertificationRequest, der).info.subject_public_key_info)
 
 
 def check_spki(der: bytes) -> None:
-    """Raise ValueError unless the bytes are one SubjectPublicKeyInfo, in DER to its depths."""
+    """Raise ValueError unless the bytes are one SubjectPublicKeyInfo in strict DER throughout."""
     info = asn1.decode_der(_SubjectPublicKeyInfo, der)
     if info.subject_public_key.padding_bits():
-        raise ValueError("a key is made of whole octets")
+        raise ValueError("a key consists of whole octets")
     algorithm = _check_algorithm(info.algorithm)
     if algorithm in {_RSA, _RSA_PSS}:
         _check_rsa(info.subject_public_key.as_bytes())
@@ -132,7 +132,7 @@ def check_spki(der: bytes) -> None:
 
 
 def key_algorithm(spki: bytes) -> str:
-    """The OID of a key's algorithm, with dots. Raises ValueError."""
+    """Return the OID of a key's algorithm in dotted form. Raises ValueError."""
     from cryptography.x509 import ObjectIdentifier
 
     algorithm = asn1.decode_der(_SubjectPublicKeyInfo, spki).algorithm
@@ -141,10 +141,10 @@ def key_algorithm(spki: bytes) -> str:
 
 
 def with_private_algorithm(spki: bytes, pkcs8: bytes) -> bytes:
-    """The SPKI of an RSA key with the AlgorithmIdentifier of its PKCS#8, if that says RSA-PSS.
+    """Return the SPKI of an RSA key with the AlgorithmIdentifier of its PKCS#8, if it is RSA-PSS.
 
     The parser reads RSA-PSS keys (RFC 4055 section 1.2) as plain RSA. PKCS#1 keys are plain RSA,
-    and come back as they are. Raises ValueError if the algorithm isn't strict DER.
+    and are returned unchanged. Raises ValueError if the algorithm isn't strict DER.
     """
     try:
         algorithm = asn1.decode_der(_PrivateKeyInfo, pkcs8).algorithm
@@ -159,9 +159,9 @@ def with_private_algorithm(spki: bytes, pkcs8: bytes) -> bytes:
 
 
 def _check_algorithm(fields: list[asn1.TLV]) -> bytes:
-    """The OID of an AlgorithmIdentifier (RFC 5280 section 4.1.1.2)."""
+    """Return the OID of an AlgorithmIdentifier (RFC 5280 section 4.1.1.2)."""
     if not 1 <= len(fields) <= 2 or fields[0].tag_bytes != _OID:
-        raise ValueError("an algorithm is an OID, and parameters if it has any")
+        raise ValueError("an algorithm is an OID and optional parameters")
     for parameters in fields[1:]:
         if parameters.tag_bytes not in {_NULL, _OID, _SEQUENCE}:
             raise ValueError("no algorithm has such parameters")
@@ -170,11 +170,11 @@ def _check_algorithm(fields: list[asn1.TLV]) -> bytes:
 
 
 def _check_value(field: asn1.TLV, depth: int) -> None:
-    """Raise ValueError on BER: constructed strings, padded integers and, by the parser, lengths."""
+    """Raise ValueError on BER: constructed strings, padded integers; the parser checks lengths."""
     tag = field.tag_bytes[0]
     if tag & _CONSTRUCTED:
         if depth == _DEEPEST or (not tag & _CLASS and field.tag_bytes not in {_SEQUENCE, b"\x31"}):
-            raise ValueError("only a SEQUENCE or a SET is constructed, and no deeper than this")
+            raise ValueError("only a SEQUENCE or a SET is constructed, to a limited depth")
         for child in _fields(field):
             _check_value(child, depth + 1)
     elif field.tag_bytes == b"\x02":
@@ -207,17 +207,17 @@ def _sequence(content: bytes) -> bytes:
 
 
 def bit_string(octets: bytes) -> bytes:
-    """A BIT STRING of whole octets."""
+    """Return a BIT STRING of whole octets."""
     return element(b"\x03", b"\x00" + octets)
 
 
 def element(tag: bytes, content: bytes) -> bytes:
-    """A DER element of any kind."""
+    """Return a DER element with this tag."""
     return tag + _length(len(content)) + content
 
 
 def _length(count: int) -> bytes:
-    """A DER length: the one and only shortest form (X.690 section 10.1), as the parser demanded."""
+    """Return a DER length, in its shortest form (X.690 section 10.1)."""
     if count < 0x80:
         return bytes([count])
     octets = count.to_bytes((count.bit_length() + 7) // 8, "big")

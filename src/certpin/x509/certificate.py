@@ -1,4 +1,4 @@
-"""A certificate and a chain: DER in, frozen objects out."""
+"""Certificates and chains: DER in, frozen objects out. Their texts are hostile until escaped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from certpin.errors import CertificateParseError
-from certpin.x509._text import describe_key, printable
+from certpin.x509.keys import describe_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,16 +18,18 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-# What OpenSSL takes in one handshake (SSL_MAX_CERT_LIST_DEFAULT, openssl/ssl.h).
+# The most that OpenSSL accepts in one handshake (SSL_MAX_CERT_LIST_DEFAULT, openssl/ssl.h).
 MAX_CERTIFICATE_BYTES = 100 * 1024
 
-# Certificates of one process that are kept parsed. A client meets a few dozen; a hostile server
-# can make it hold this many, of the size above at most, and no more.
+# Parsed certificates that a process keeps. A client meets a few dozen; a hostile server can make it
+# keep this many, each of at most the size above.
 _CACHED_CERTIFICATES = 1024
 _CACHED_CHAINS = 256
 
-# Two threads in `warnings.catch_warnings` may leave the filters of one behind for good.
-_one_at_a_time = Lock()
+# Two threads in `warnings.catch_warnings` may leave the filters of one in place for good.
+_warnings_lock = Lock()
+
+_LONGEST_QUOTE = 80  # characters of a value in an error
 
 Value = TypeVar("Value")
 
@@ -36,11 +38,11 @@ Value = TypeVar("Value")
 class Certificate:
     """One X.509 certificate (RFC 5280), read from strict DER.
 
-    ``der`` is what was read and ``spki`` its SubjectPublicKeyInfo, byte for byte. Two certificates
-    are equal if their DER is. Nothing is verified here: not the signature, not the dates.
+    ``der`` is the whole certificate and ``spki`` its SubjectPublicKeyInfo, byte for byte. Two
+    certificates are equal if their DER is equal. Not verified: the signature, the dates.
 
-    The properties that describe (``subject``, ``issuer``, ``not_after``, …) raise
-    ``CertificateParseError`` where the field makes no sense; the digests never do.
+    Properties of fields (``subject``, ``issuer``, ``not_after``, …) raise
+    ``CertificateParseError`` if the field can't be read; the digests never do.
     """
 
     der: bytes
@@ -48,17 +50,22 @@ class Certificate:
 
     @staticmethod
     def from_der(der: bytes) -> Certificate:
-        """Read one certificate. Raises ``CertificateParseError`` on anything but strict DER."""
+        """Read one certificate.
+
+        Raises:
+            CertificateParseError: this is not a certificate in strict DER, or it is too large.
+
+        """
         return _certificate(bytes(der))
 
     @cached_property
     def spki_sha256(self) -> bytes:
-        """SHA-256 of the SPKI, 32 bytes: what RFC 7469, OkHttp and curl pin."""
+        """The SHA-256 of the SPKI, 32 bytes: the value that RFC 7469, OkHttp and curl pin."""
         return hashlib.sha256(self.spki).digest()
 
     @cached_property
     def sha256(self) -> bytes:
-        """SHA-256 of the whole certificate, 32 bytes: its fingerprint."""
+        """The SHA-256 of the whole certificate, 32 bytes: its fingerprint."""
         return hashlib.sha256(self.der).digest()
 
     @cached_property
@@ -83,12 +90,12 @@ class Certificate:
 
     @cached_property
     def serial_number(self) -> int:
-        """The serial number. Old roots carry 0, and some certificates negative ones."""
+        """The serial number. Old roots have 0, and some certificates have negative ones."""
         return self._read("serial number", lambda parsed: parsed.serial_number)
 
     @cached_property
     def key(self) -> str:
-        """The key in words: ``EC P-256``, ``RSA 2048``, ``Ed25519``, or its OID."""
+        """The type of the key: ``EC P-256``, ``RSA 2048``, ``Ed25519``, or its OID."""
         return describe_key(self.spki)
 
     @cached_property
@@ -98,7 +105,7 @@ class Certificate:
 
     @cached_property
     def dns_names(self) -> tuple[str, ...]:
-        """The DNS names of the subjectAltName as they stand there: not safe to print."""
+        """The DNS names of the subjectAltName, unchanged: not safe to print."""
         from cryptography import x509
 
         return self._read("subjectAltName", partial(_alternative_names, kind=x509.DNSName))
@@ -112,11 +119,11 @@ class Certificate:
 
     @cached_property
     def self_issued(self) -> bool:
-        """Whether subject and issuer are the same name (RFC 5280 section 3.2), as a root's are."""
+        """True if subject and issuer are the same name (RFC 5280 section 3.2), as in a root."""
         return self._read("subject or issuer", lambda parsed: parsed.subject == parsed.issuer)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Certificate.from_der, (self.der,)  # what was parsed for a description stays behind
+        return Certificate.from_der, (self.der,)  # without the cached properties
 
     @cached_property
     def _x509(self) -> x509.Certificate:
@@ -124,18 +131,19 @@ class Certificate:
 
         return x509.load_der_x509_certificate(self.der)
 
-    def _read(self, part: str, how: Callable[[x509.Certificate], Value]) -> Value:
+    def _read(self, part: str, read: Callable[[x509.Certificate], Value]) -> Value:
         from cryptography.utils import CryptographyDeprecationWarning
 
         try:
-            # Its advice on old roots is not for our user: OpenSSL verified them all the same.
-            with _one_at_a_time, warnings.catch_warnings():
+            # Users of certpin can't act on its advice about old roots, which OpenSSL verifies.
+            with _warnings_lock, warnings.catch_warnings():
                 warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-                return how(self._x509)
+                return read(self._x509)
         except Exception as exc:
-            # The parser has many words for hostile fields: InvalidVersion, DuplicateExtension, …
+            # The parser raises many types for hostile fields: InvalidVersion, DuplicateExtension, …
             raise CertificateParseError(
-                f"the {part} of this certificate makes no sense", fix="ask its issuer for another"
+                f"the {part} of this certificate cannot be read",
+                fix="get another certificate from its issuer",
             ) from exc
 
 
@@ -143,14 +151,19 @@ class Certificate:
 class Chain:
     """Certificates from leaf to root, as a server sent them or as OpenSSL verified them.
 
-    Whether a chain is verified is known to whoever got it, not to the chain.
+    A chain doesn't know whether it is verified: that depends on its origin.
     """
 
     certificates: tuple[Certificate, ...]
 
     @staticmethod
     def from_der(chain: Iterable[bytes]) -> Chain:
-        """Read a chain, leaf first. Raises ``CertificateParseError``, also if it is empty."""
+        """Read a chain, leaf first.
+
+        Raises:
+            CertificateParseError: the chain is empty, or a certificate can't be read.
+
+        """
         return _chain(tuple(chain))
 
     @property
@@ -165,10 +178,13 @@ class Chain:
 
 
 def end_in_roots(anchors: Iterable[Certificate]) -> bool:
-    """Whether each of these trust anchors is self-issued, or issued by another of them.
+    """Return True if each of these trust anchors is self-issued, or issued by another of them.
 
-    If not, a path has to be allowed to end at an anchor that is no root (PARTIAL_CHAIN).
-    Raises ``CertificateParseError``.
+    If not, OpenSSL has to accept paths that end at an intermediate (PARTIAL_CHAIN).
+
+    Raises:
+        CertificateParseError: a name can't be read.
+
     """
     anchors = tuple(anchors)
     subjects = {anchor.subject for anchor in anchors}
@@ -210,3 +226,14 @@ def _alternative_names(
     except x509.ExtensionNotFound:
         return ()
     return tuple(map(str, names.get_values_for_type(kind)))
+
+
+def printable(text: str) -> str:
+    """Escape all characters that affect a terminal or a log: control, bidi and invisible ones."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def quoted(text: str) -> str:
+    """Quote a text for an error. Only its first 80 characters, because it may have millions."""
+    short = text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "…"
+    return repr(short)

@@ -1,4 +1,4 @@
-"""Public keys, private keys and CSRs: whatever holds a key, down to its SPKI."""
+"""Read and make keys: public keys, private keys and CSRs, each as its SPKI."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import CertificateParseError, KeyParseError
-from certpin.x509._text import describe_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,14 +18,15 @@ KeySource = Literal["public key", "private key", "certificate request", "key on 
 KeyAlgorithm = Literal["p256", "p384", "rsa2048", "rsa3072", "rsa4096", "ed25519"]
 
 _MAKE_AN_SPKI = "give its public key: openssl pkey -in KEY -pubout"
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
 @dataclass(frozen=True)
 class PublicKey:
     """A public key, as SubjectPublicKeyInfo in strict DER (RFC 5280 section 4.1.2.7).
 
-    ``source`` says what it was read from; a private key itself is never kept. ``caveat`` is a
-    doubt about the digest that the reader should hear, or is empty.
+    ``source`` is the kind of object that it was read from; a private key is never kept. ``caveat``
+    is a doubt about the digest to show to the user, or empty.
     """
 
     spki: bytes
@@ -35,17 +35,22 @@ class PublicKey:
 
     @cached_property
     def spki_sha256(self) -> bytes:
-        """SHA-256 of the SPKI, 32 bytes."""
+        """The SHA-256 of the SPKI, 32 bytes."""
         return hashlib.sha256(self.spki).digest()
 
     @cached_property
     def key(self) -> str:
-        """The key in words: ``EC P-256``, ``RSA 2048``, ``Ed25519``."""
+        """The type of the key: ``EC P-256``, ``RSA 2048``, ``Ed25519``."""
         return describe_key(self.spki)
 
 
 def public_key(der: bytes) -> PublicKey:
-    """Read a SubjectPublicKeyInfo. Raises ``KeyParseError``."""
+    """Read a SubjectPublicKeyInfo.
+
+    Raises:
+        KeyParseError: this is not a public key in strict DER.
+
+    """
     from certpin.x509 import _der
 
     try:
@@ -56,7 +61,12 @@ def public_key(der: bytes) -> PublicKey:
 
 
 def certificate_request(der: bytes) -> PublicKey:
-    """Read the key of a CSR (RFC 2986), signature unchecked. Raises ``CertificateParseError``."""
+    """Read the key of a CSR (RFC 2986). Not verified: its signature.
+
+    Raises:
+        CertificateParseError: this is not a CSR in strict DER.
+
+    """
     from certpin.x509 import _der
 
     try:
@@ -66,28 +76,36 @@ def certificate_request(der: bytes) -> PublicKey:
 
 
 def private_key(der: bytes) -> PublicKey:
-    """The public half of a private key in clear DER (PKCS#8, PKCS#1 or SEC 1).
+    """Read the public key of an unencrypted private key in DER (PKCS#8, PKCS#1 or SEC 1).
 
-    An RSA-PSS key keeps its algorithm and parameters. Raises ``KeyParseError``.
+    An RSA-PSS key keeps its algorithm and parameters.
+
+    Raises:
+        KeyParseError: the key can't be read.
+
     """
-    return _read(_clear, der, None)
+    return _read(_unencrypted, der, None)
 
 
-def sealed_private_key(data: bytes, passphrase: bytes) -> PublicKey:
-    """The public half of an encrypted private key, PEM or DER. Raises ``KeyParseError``.
+def encrypted_private_key(data: bytes, passphrase: bytes) -> PublicKey:
+    """Read the public key of an encrypted private key, PEM or DER.
 
-    The parameters of an RSA-PSS key cannot be seen in it: ``caveat`` says so.
+    The parameters of an RSA-PSS key can't be read from it. ``caveat`` mentions this.
+
+    Raises:
+        KeyParseError: the key can't be read, or the passphrase is wrong.
+
     """
-    return _read(_sealed, data, passphrase)
+    return _read(_encrypted, data, passphrase)
 
 
 def parsed_private_key(key: PrivateKeyTypes) -> PublicKey:
-    """The public half of a key that ``cryptography`` parsed, with the same ``caveat``."""
-    return _doubted(public_half(key))
+    """Return the public key of a key that ``cryptography`` parsed, with the same ``caveat``."""
+    return _with_caveat(public_key_of(key))
 
 
-def public_half(key: PrivateKeyTypes) -> PublicKey:
-    """The public half of a private key, taken for plain RSA if it is RSA-PSS."""
+def public_key_of(key: PrivateKeyTypes) -> PublicKey:
+    """Return the public key of a private key. An RSA-PSS key becomes a plain RSA key."""
     from cryptography.hazmat.primitives import serialization
 
     spki = key.public_key().public_bytes(
@@ -97,31 +115,31 @@ def public_half(key: PrivateKeyTypes) -> PublicKey:
 
 
 def _read(
-    how: Callable[[bytes, bytes | None], PublicKey], data: bytes, passphrase: bytes | None
+    load: Callable[[bytes, bytes | None], PublicKey], data: bytes, passphrase: bytes | None
 ) -> PublicKey:
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
-        return how(data, passphrase)
+        return load(data, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
-        # TypeError is how the loader says that a passphrase is missing, or was not needed.
+        # The loader raises TypeError if a passphrase is missing, or was not needed.
         raise KeyParseError(
             "this private key cannot be read", fix=f"check its passphrase, or {_MAKE_AN_SPKI}"
         ) from exc
 
 
-def _clear(der: bytes, passphrase: bytes | None) -> PublicKey:
+def _unencrypted(der: bytes, passphrase: bytes | None) -> PublicKey:
     from cryptography.hazmat.primitives.serialization import load_der_private_key
 
     from certpin.x509 import _der
 
-    half = public_half(load_der_private_key(der, passphrase))
-    if not _is_rsa(half):
-        return half
-    return replace(half, spki=_der.with_private_algorithm(half.spki, der))
+    public = public_key_of(load_der_private_key(der, passphrase))
+    if not _is_rsa(public):
+        return public
+    return replace(public, spki=_der.with_private_algorithm(public.spki, der))
 
 
-def _sealed(data: bytes, passphrase: bytes | None) -> PublicKey:
+def _encrypted(data: bytes, passphrase: bytes | None) -> PublicKey:
     from cryptography.hazmat.primitives import serialization
 
     pem = data.startswith(b"-----BEGIN ")
@@ -129,21 +147,30 @@ def _sealed(data: bytes, passphrase: bytes | None) -> PublicKey:
     return parsed_private_key(load(data, passphrase))
 
 
-def _doubted(half: PublicKey) -> PublicKey:
-    if not _is_rsa(half):
-        return half
-    return replace(half, caveat=f"if this is an RSA-PSS key, {_MAKE_AN_SPKI}")
+def _with_caveat(public: PublicKey) -> PublicKey:
+    if not _is_rsa(public):
+        return public
+    return replace(public, caveat=f"if this is an RSA-PSS key, {_MAKE_AN_SPKI}")
 
 
-def _is_rsa(half: PublicKey) -> bool:
-    return half.key.startswith("RSA")
+def _is_rsa(public: PublicKey) -> bool:
+    return public.key.startswith("RSA")
 
 
 def new_private_key(algorithm: KeyAlgorithm, passphrase: bytes | None) -> tuple[bytes, PublicKey]:
-    """Make a key: its PKCS#8 PEM (encrypted if there is a passphrase), and its public half.
+    """Generate a private key.
 
-    The PEM is a secret. Write it where only its owner can read it, and nowhere else.
-    Raises ``KeyParseError`` on an empty passphrase: nobody means that.
+    Args:
+        algorithm: the kind of key.
+        passphrase: encrypts the key; ``None`` leaves it unencrypted.
+
+    Returns:
+        The private key as PKCS#8 PEM, and its public key. The PEM is a secret: write it only to a
+        file that no other user can read.
+
+    Raises:
+        KeyParseError: the passphrase is empty, which is never intended.
+
     """
     from cryptography.hazmat.primitives import serialization
 
@@ -158,7 +185,7 @@ def new_private_key(algorithm: KeyAlgorithm, passphrase: bytes | None) -> tuple[
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection
     )
-    return pem, public_half(key)
+    return pem, public_key_of(key)
 
 
 def _generate(algorithm: KeyAlgorithm) -> PrivateKeyTypes:
@@ -169,3 +196,29 @@ def _generate(algorithm: KeyAlgorithm) -> PrivateKeyTypes:
     if algorithm.startswith("rsa"):
         return rsa.generate_private_key(65537, int(algorithm.removeprefix("rsa")))
     return ec.generate_private_key(ec.SECP256R1() if algorithm == "p256" else ec.SECP384R1())
+
+
+def describe_key(spki: bytes) -> str:
+    """Return the type of an SPKI's key: ``EC P-256``, ``RSA 2048``, or ``key OID 1.2.3``."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    try:
+        key = load_der_public_key(spki)
+    except (ValueError, UnsupportedAlgorithm):
+        return _oid_of(spki)
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA {key.key_size}"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"EC {_CURVES.get(key.curve.name, key.curve.name)}"
+    return type(key).__name__.removesuffix("PublicKey").replace("MLDSA", "ML-DSA-")
+
+
+def _oid_of(spki: bytes) -> str:
+    from certpin.x509 import _der
+
+    try:
+        return f"key OID {_der.key_algorithm(spki)}"
+    except ValueError:
+        return "a key that cannot be read"

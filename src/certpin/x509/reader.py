@@ -1,4 +1,4 @@
-"""Read a file of unknown make: PEM, DER or PKCS#12, holding certificates, CSRs or keys."""
+"""Read certificates, CSRs and keys from a file of unknown format: PEM, DER or PKCS#12."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     Passphrase = Callable[[], bytes | None]
     Item = Certificate | keys.PublicKey
 
-# The bundle of all public roots is under 1 MiB; a file of more than this is not one of ours.
+# The bundle of all public roots is below 1 MiB, so a larger file than this has another content.
 MAX_FILE_BYTES = 16 * 1024 * 1024
 
-# RFC 7468 section 2, with the two headers that OpenSSL's old encrypted keys carry (RFC 1421).
-# Possessive, so that a hostile file takes no more than one pass.
+# RFC 7468 section 2, with the two headers of OpenSSL's old encrypted keys (RFC 1421).
+# Possessive, so that a hostile file takes only one pass.
 _BEGIN = b"-----BEGIN "
 _PEM = re.compile(
     _BEGIN + rb"([A-Z0-9 ]{1,40})-----((?:[^-]++|-(?!----))*+)-----END \1-----",
@@ -31,14 +31,23 @@ _REQUESTS = {b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST"}
 
 
 def no_passphrase() -> None:
-    """The passphrase of a caller that has none."""
+    """Return None, for callers without a passphrase."""
 
 
 def read(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Item, ...]:
-    """Every certificate and key in a file, in its order.
+    """Read every certificate and key in a file. Nothing is verified.
 
-    ``passphrase`` is called once at most, and only if something is encrypted. Nothing is verified.
-    Raises ``CertificateParseError`` or ``KeyParseError``, and no other error.
+    Args:
+        data: the content of the file.
+        passphrase: called at most once, and only if something is encrypted.
+
+    Returns:
+        The certificates and keys in the order of the file.
+
+    Raises:
+        CertificateParseError: the file has no certificate and no key, or a broken one.
+        KeyParseError: a key can't be read.
+
     """
     if len(data) > MAX_FILE_BYTES:
         raise CertificateParseError(f"more than {MAX_FILE_BYTES} bytes: not a certificate file")
@@ -52,7 +61,13 @@ def read(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Item, ...
 
 
 def read_certificates(data: bytes) -> tuple[Certificate, ...]:
-    """Every certificate of a file of certificates, such as trust anchors. Raises as ``read``."""
+    """Read every certificate of a file that has only certificates, such as trust anchors.
+
+    Raises:
+        CertificateParseError: as ``read``, or because something is not a certificate.
+        KeyParseError: as ``read``.
+
+    """
     items = read(data)
     certificates = tuple(item for item in items if isinstance(item, Certificate))
     if len(certificates) != len(items):
@@ -65,7 +80,7 @@ def read_certificates(data: bytes) -> tuple[Certificate, ...]:
 def _read_pem(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
     blocks = list(_PEM.finditer(data))
     if len(blocks) != data.count(_BEGIN):
-        raise CertificateParseError("a PEM block is not whole", fix="copy the file again, whole")
+        raise CertificateParseError("a PEM block is incomplete", fix="copy the whole file again")
     for block in blocks:
         label, body = block.groups()
         if label in _CERTIFICATES:
@@ -78,18 +93,18 @@ def _read_pem(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
             yield _private_pem(block.group(0), body, label, passphrase)
         elif label != b"EC PARAMETERS":  # `openssl ecparam -genkey` writes them before the key
             raise KeyParseError(
-                f"a PEM block {label.decode()!r} is not read", fix="convert it with openssl"
+                f"a PEM block {label.decode()!r} is not supported", fix="convert it with openssl"
             )
 
 
 def _private_pem(block: bytes, body: bytes, label: bytes, passphrase: Passphrase) -> keys.PublicKey:
     if label.startswith(b"ENCRYPTED") or b"ENCRYPTED" in body:
-        return keys.sealed_private_key(block, _ask(passphrase))
+        return keys.encrypted_private_key(block, _ask(passphrase))
     return keys.private_key(_decode(body))
 
 
 def _read_der(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
-    """Try each structure in turn: strict DER fits one of them at most."""
+    """Try each structure. Strict DER matches at most one of them."""
     for parse in (
         Certificate.from_der,
         keys.certificate_request,
@@ -101,11 +116,11 @@ def _read_der(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
         except InputError:
             continue
         return
-    yield from _read_sealed(data, passphrase)
+    yield from _read_encrypted(data, passphrase)
 
 
-def _read_sealed(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
-    """PKCS#12 (RFC 7292) or encrypted PKCS#8."""
+def _read_encrypted(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
+    """Read PKCS#12 (RFC 7292) or encrypted PKCS#8."""
     try:
         yield from _read_pkcs12(data, None)
     except KeyParseError:
@@ -113,11 +128,11 @@ def _read_sealed(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
         try:
             yield from _read_pkcs12(data, secret)
         except KeyParseError:
-            yield keys.sealed_private_key(data, secret)
+            yield keys.encrypted_private_key(data, secret)
 
 
 def _read_pkcs12(data: bytes, secret: bytes | None) -> tuple[Item, ...]:
-    """The certificates, the leaf's first; the key alone where there is no certificate."""
+    """Return the certificates, leaf first; if there are none, the key."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
@@ -148,5 +163,5 @@ def _decode(body: bytes) -> bytes:
         return base64.b64decode(b"".join(body.split()), validate=True)
     except binascii.Error as exc:
         raise CertificateParseError(
-            "a PEM block is not base64", fix="copy it again, whole"
+            "a PEM block is not base64", fix="copy the whole file again"
         ) from exc

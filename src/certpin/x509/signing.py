@@ -1,21 +1,25 @@
-"""Signatures by whatever key certpin takes: one algorithm for each kind of key."""
+"""Signatures, with one algorithm for each kind of key, and certificate requests (RFC 2986)."""
 
 from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
 
-from certpin.errors import InputError, KeyParseError
-from certpin.x509 import keys, reader
+from certpin.errors import HostError, InputError, KeyParseError
+from certpin.x509 import _der, keys, reader
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
     from cryptography.hazmat.primitives.hashes import HashAlgorithm
+    from cryptography.x509 import GeneralName
 
     from certpin.x509.reader import Passphrase
 
@@ -23,59 +27,84 @@ if TYPE_CHECKING:
 
 _USABLE = "P-256, P-384, RSA and Ed25519 keys are usable"
 
+_VERSION = b"\x02\x01\x00"  # v1(0)
+_LONGEST_COMMON_NAME = 64  # RFC 5280 appendix A.1: ub-common-name
+_NULL = b"\x05\x00"
+
+# extensionRequest (RFC 2985 section 5.4.2) and subjectAltName (RFC 5280 section 4.2.1.6), as DER.
+_EXTENSION_REQUEST = bytes.fromhex("06092a864886f70d01090e")
+_ALTERNATIVE_NAME = bytes.fromhex("0603551d11")
+
+# RFC 5758 section 3.2, RFC 4055 section 5, RFC 8410 section 3: only RSA has parameters, a NULL.
+_ECDSA = {
+    "sha256": bytes.fromhex("06082a8648ce3d040302"),
+    "sha384": bytes.fromhex("06082a8648ce3d040303"),
+}
+_RSA_SHA256 = bytes.fromhex("06092a864886f70d01010b")
+_ED25519 = bytes.fromhex("06032b6570")
+
 
 class Signer(Protocol):
-    """Whatever signs: a key in memory, or one that stays on its token."""
+    """A private key that can sign, in memory or on a token."""
 
     @property
     def public_key(self) -> SignerPublicKey:
-        """The public half."""
+        """The public key."""
 
     @property
     def spki(self) -> bytes:
-        """Its SubjectPublicKeyInfo as DER."""
+        """The SubjectPublicKeyInfo of the public key as DER."""
 
     def sign(self, data: bytes) -> bytes:
-        """Sign bytes of any length."""
+        """Return the signature of bytes of any length."""
 
 
 @dataclass(frozen=True)
 class FileKey:
-    """A private key that was read from a file."""
+    """A private key from a file."""
 
     public_key: SignerPublicKey
     spki: bytes
     _private: Any = field(repr=False, compare=False)
 
     def sign(self, data: bytes) -> bytes:
-        """Sign bytes of any length, as ``TokenKey`` does."""
+        """Return the signature of bytes of any length, by the algorithm of ``TokenKey.sign``."""
         from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-        half = self.public_key
-        words: tuple[Any, ...] = ()
-        if isinstance(half, ec.EllipticCurvePublicKey):
-            words = (ec.ECDSA(hash_for(half)),)
-        elif isinstance(half, rsa.RSAPublicKey):
-            words = (padding.PKCS1v15(), hash_for(half))
-        return bytes(self._private.sign(data, *words))
+        public = self.public_key
+        algorithm: tuple[Any, ...] = ()
+        if isinstance(public, ec.EllipticCurvePublicKey):
+            algorithm = (ec.ECDSA(hash_for(public)),)
+        elif isinstance(public, rsa.RSAPublicKey):
+            algorithm = (padding.PKCS1v15(), hash_for(public))
+        return bytes(self._private.sign(data, *algorithm))
 
 
 def file_key(data: bytes, passphrase: Passphrase) -> FileKey:
-    """The private key of a file: PEM, DER or PKCS#12. ``passphrase`` is called if it is sealed.
+    """Read the private key of a file: PEM, DER or PKCS#12.
 
-    Raises ``KeyParseError`` where there is none, and where it is of a kind that has no place in a
-    certificate request here: an RSA-PSS key would come out as a plain RSA key, with another pin.
+    Args:
+        data: the content of the file.
+        passphrase: called if the key is encrypted.
+
+    Returns:
+        The key. Not checked: that it belongs to a certificate in the same file.
+
+    Raises:
+        KeyParseError: there is no private key that can be read, or certpin doesn't sign with this
+            kind of key: an RSA-PSS key would become a plain RSA key, with another pin.
+
     """
     private = _load(data, passphrase)
-    half: Any = private.public_key()
-    spki = keys.public_half(private).spki
-    if not usable(half) or _is_pss(data, spki):
-        raise KeyParseError("a key of this kind signs no certificate request here", fix=_USABLE)
-    return FileKey(half, spki, private)
+    public: Any = private.public_key()
+    spki = keys.public_key_of(private).spki
+    if not is_signing_key(public) or _is_pss(data, spki):
+        raise KeyParseError("this kind of key signs no certificate request here", fix=_USABLE)
+    return FileKey(public, spki, private)
 
 
 def _load(data: bytes, passphrase: Passphrase) -> PrivateKeyTypes:
-    """Try each container without a passphrase, then with it."""
+    """Try each format without a passphrase, then with it."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
@@ -104,7 +133,10 @@ def _from_pkcs12(data: bytes, secret: bytes | None) -> PrivateKeyTypes:
 
 
 def _is_pss(data: bytes, plain: bytes) -> bool:
-    """Whether the file says RSA-PSS, which the loader does not. A sealed one cannot be asked."""
+    """Return True if the file marks its key as RSA-PSS, which the loader doesn't report.
+
+    The mark of an encrypted key can't be read.
+    """
     try:
         items = reader.read(data)
     except InputError:
@@ -113,29 +145,29 @@ def _is_pss(data: bytes, plain: bytes) -> bool:
     return any(spki != plain for spki in private)
 
 
-def usable(half: Any) -> bool:
-    """Whether a public key is of a kind that certpin signs with."""
+def is_signing_key(key: Any) -> bool:
+    """Return True if certpin signs with the kind of this public key."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-    if isinstance(half, ec.EllipticCurvePublicKey):
-        return half.curve.name in {"secp256r1", "secp384r1"}
-    return isinstance(half, rsa.RSAPublicKey | ed25519.Ed25519PublicKey)
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return key.curve.name in {"secp256r1", "secp384r1"}
+    return isinstance(key, rsa.RSAPublicKey | ed25519.Ed25519PublicKey)
 
 
 def hash_for(key: EllipticCurvePublicKey | RSAPublicKey) -> HashAlgorithm:
-    """SHA-256; SHA-384 for P-384 (CA/B Forum Baseline Requirements 7.1.3.2.2)."""
+    """Return SHA-256, or SHA-384 for P-384 (CA/B Forum Baseline Requirements 7.1.3.2.2)."""
     from cryptography.hazmat.primitives import hashes
 
     return hashes.SHA384() if key.key_size == 384 else hashes.SHA256()
 
 
 def digest_of(key: EllipticCurvePublicKey, data: bytes) -> bytes:
-    """What ECDSA signs with this key."""
+    """Return the digest of bytes that ECDSA signs with this key."""
     return hashlib.new(hash_for(key).name, data).digest()
 
 
 def verify_signature(key: SignerPublicKey, signature: bytes, data: bytes) -> bool:
-    """Whether a signature is this key's, over these bytes."""
+    """Return True if a signature of these bytes is valid for this key."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
@@ -149,3 +181,79 @@ def verify_signature(key: SignerPublicKey, signature: bytes, data: bytes) -> boo
     except InvalidSignature:
         return False
     return True
+
+
+def new_request(key: Signer, names: Sequence[str]) -> bytes:
+    """Make a certificate request (CSR), and verify its signature.
+
+    The first name is also the common name, if it is not too long, because clients such as lego and
+    many private authorities need one.
+
+    Args:
+        key: signs the request; its public key is in it.
+        names: normalised hosts, with or without ``*.``, and IP addresses.
+
+    Returns:
+        The request as DER.
+
+    Raises:
+        HostError: there is no name.
+        KeyParseError: the signature is not valid.
+        TokenError: a key on a token can't sign.
+
+    """
+    from cryptography.x509 import load_der_x509_csr
+
+    if not names:
+        raise HostError("a certificate needs a name", fix="give a host")
+    attribute = _sequence(_EXTENSION_REQUEST, _set(_sequence(_alternative_names(names))))
+    info = _sequence(_VERSION, _subject(names[0]), key.spki, _der.element(b"\xa0", attribute))
+    signature = _der.bit_string(key.sign(info))
+    request = _sequence(info, _algorithm(key.public_key), signature)
+    if not load_der_x509_csr(request).is_signature_valid:
+        raise KeyParseError("the key has made a signature that is not valid for it")
+    return request
+
+
+def _subject(name: str) -> bytes:
+    from cryptography.x509 import Name, NameAttribute, NameOID
+
+    attributes = (
+        [NameAttribute(NameOID.COMMON_NAME, name)] if len(name) <= _LONGEST_COMMON_NAME else []
+    )
+    return Name(attributes).public_bytes()
+
+
+def _alternative_names(names: Sequence[str]) -> bytes:
+    """Return the extension. It is not critical: the authority decides that for the certificate."""
+    from cryptography.x509 import SubjectAlternativeName
+
+    value = SubjectAlternativeName(list(map(_general_name, names))).public_bytes()
+    return _sequence(_ALTERNATIVE_NAME, _der.element(b"\x04", value))
+
+
+def _general_name(name: str) -> GeneralName:
+    from cryptography.x509 import DNSName, IPAddress
+
+    try:
+        return IPAddress(ip_address(name))
+    except ValueError:
+        return DNSName(name)
+
+
+def _algorithm(key: SignerPublicKey) -> bytes:
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return _sequence(_ECDSA[hash_for(key).name])
+    if isinstance(key, rsa.RSAPublicKey):
+        return _sequence(_RSA_SHA256, _NULL)
+    return _sequence(_ED25519)
+
+
+def _sequence(*parts: bytes) -> bytes:
+    return _der.element(b"\x30", b"".join(parts))
+
+
+def _set(content: bytes) -> bytes:
+    return _der.element(b"\x31", content)

@@ -1,4 +1,4 @@
-"""How a context verifies, whichever part of certpin makes it: the enforcer and the probe agree."""
+"""The verification settings of every context: the enforcer and the probe have to agree."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from certpin.x509.certificate import Certificate
 
 
-# As ssl.create_default_context() of the running Python. OpenSSL then refuses certificates that
-# break RFC 5280 in ways that it tolerates otherwise, such as authorities without keyUsage, which
-# `openssl req -x509` makes.
+# The default of ssl.create_default_context() in the running Python. If it is True, OpenSSL refuses
+# certificates that violate RFC 5280 in ways that it tolerates otherwise, such as authorities
+# without keyUsage, which `openssl req -x509` makes.
 STRICT_BY_DEFAULT = sys.version_info >= (3, 13)
 
-# X509_V_ERR_… of openssl/x509_vfy.h that only VERIFY_X509_STRICT brings, and the section of
+# The X509_V_ERR_… of openssl/x509_vfy.h that only VERIFY_X509_STRICT causes, and the section of
 # RFC 5280 (of RFC 5480 for the last) that each enforces.
 _STRICT_RULES = {
     80: "RFC 5280 section 4.2.1.9",  # PATHLEN_INVALID_FOR_NON_CA
@@ -48,7 +48,7 @@ _PIN_FILE_SETTING = (
 
 
 def strict_advice(code: int, setting: str = _PIN_FILE_SETTING) -> str:
-    """Return the fix for a code that only ``VERIFY_X509_STRICT`` brings; empty for other codes.
+    """Return the fix for an error that only ``VERIFY_X509_STRICT`` causes; empty for other codes.
 
     Args:
         code: X509_V_ERR_… of OpenSSL.
@@ -61,23 +61,30 @@ def strict_advice(code: int, setting: str = _PIN_FILE_SETTING) -> str:
 
 
 def harden(context: ssl.SSLContext, *, strict: bool | None = None) -> None:
-    """The settings of every context that certpin makes, beyond Python's defaults for clients.
+    """Apply the settings of every context of certpin, beyond Python's defaults for clients.
 
-    ``strict`` holds chains to RFC 5280 (``VERIFY_X509_STRICT``); ``None`` follows the default
-    context of the running Python.
+    Args:
+        context: the context to change.
+        strict: require chains to follow RFC 5280 (``VERIFY_X509_STRICT``); ``None`` for the
+            default of the running Python.
+
     """
-    # A name in the subject's CN is no name of the host (RFC 9525 section 2).
+    # The CN of a subject is not a host name (RFC 9525 section 2).
     context.hostname_checks_common_name = False
     if STRICT_BY_DEFAULT if strict is None else strict:
         context.verify_flags |= ssl.VERIFY_X509_STRICT
-    # A renegotiation could show another certificate after the check (RFC 5746 is about less).
+    # A renegotiation could present another certificate after the check (RFC 5746 allows that).
     context.options |= ssl.OP_NO_RENEGOTIATION
 
 
 def trust_alone(anchors: Sequence[Certificate], *, strict: bool | None = None) -> ssl.SSLContext:
-    """A client's context that trusts these certificates and no others. ``strict`` as ``harden``.
+    """Make a client's context that trusts these certificates only.
 
-    A path may end at one of them that is no root, if none of them is.
+    Args:
+        anchors: the certificates. Unless each is a root or issued by another of them
+            (``end_in_roots``), a path may end at an intermediate.
+        strict: as ``harden``.
+
     """
     context = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
     harden(context, strict=strict)

@@ -50,7 +50,7 @@ def test_an_address_is_refused_where_there_are_names_alone(address: str) -> None
 
 def test_one_pin_is_refused_where_two_are_wanted() -> None:
     lone = HostPolicy(HostPattern("", HOST), (HostPin(KEYS[0]),), mode="report")
-    with pytest.raises(ConfigError, match="there is one pin alone; why"):
+    with pytest.raises(ConfigError, match="there is only one pin; why"):
         one(limits.TwoPins("why"), lone)
 
 

@@ -95,7 +95,7 @@ def test_an_unreadable_field_is_an_error(leaf: bytes) -> None:
     assert fields["name_matches"] is None
     assert fields["error"] == {
         "kind": "CertificateParseError",
-        "problem": "the subjectAltName of this certificate makes no sense",
+        "problem": "the subjectAltName of this certificate cannot be read",
     }
 
 

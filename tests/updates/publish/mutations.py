@@ -128,7 +128,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "what others left is not swept",
-        "certpin/pinfile/writing.py",
+        "certpin/pinfile/disk.py",
         "if left and known.fullmatch(left[1]) and path.is_file()",
         "if left and path.is_file()",
         "tests/updates/publish/test_folder.py::test_only_what_a_killed_run_left_is_swept",
@@ -142,14 +142,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "who signs sees the anchors",
-        "certpin/cli/publish_sign.py",
+        "certpin/cli/publish/sign.py",
         "if policy.trust and (before is None or before.trust != policy.trust):",
         "if False:",
         "tests/cli/test_publish.py::test_all_that_a_first_version_says_is_shown",
     ),
     Mutation(
         "who signs sees all of a new host",
-        "certpin/cli/publish_sign.py",
+        "certpin/cli/publish/sign.py",
         '            yield from (f"{policy.pattern}: {each}" for each in _terms(policy))\n',
         "",
         "tests/cli/test_publish.py::"

@@ -138,7 +138,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "what the journal does not know stays here",
-        "certpin/cli/publish_push.py",
+        "certpin/cli/publish/push.py",
         "    waits_for_push(ledger.deployed, pushed)  # what it refuses",
         "    pass  # what it refuses",
         _COMMAND + "a_version_that_the_journal_does_not_know_is_refused",

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from certpin.cli import publish_status
+from certpin.cli.publish import status as publish_status
 from certpin.errors import ConfigError
 from tests.updates.publish._firm import Client, Firm, ident
 

@@ -451,7 +451,7 @@ def test_a_server_that_cannot_be_left_out_is_not_signed(firm: Firm) -> None:
         "[[host.pin]]", 'server = [{ address = "10.1.2.3" }]\n[[host.pin]]', 1
     )
     firm.publish(2, written)
-    with pytest.raises(ConfigError, match="cannot be left out as they are written"):
+    with pytest.raises(ConfigError, match="cannot be removed in their present form"):
         firm.sign("targets", "online")
 
 

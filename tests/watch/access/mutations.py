@@ -200,6 +200,6 @@ MUTATIONS: list[Mutation] = [
         "certpin/watch/web/api/working.py",
         "return await read_body(request.receive, MOST_REQUEST, PATIENCE)",
         "return await request.body()",
-        "tests/watch/monitor/test_workers.py::test_a_body_without_an_end_is_cut_off[sqlite]",
+        "tests/watch/monitor/test_workers.py::test_a_body_without_an_end_is_cut_off",
     ),
 ]

@@ -50,7 +50,7 @@ FINE = (
         "SCAN report_traits",
         "SCAN report_places",
     ),
-    *("SCAN vantages", "SCAN leases", "SCAN report_queue", "SCAN tokens"),
+    *("SCAN vantages", "SCAN leases", "SCAN report_queue", "SCAN tokens", "SCAN sweeps"),
     "SCAN sightings USING INDEX ix_sightings_one_goes_on",
 )
 

@@ -1,4 +1,4 @@
-"""When the workers of each location were last heard: what pages, API and metrics show of it."""
+"""The last contact of workers, on pages, in the API and in metrics."""
 
 from __future__ import annotations
 

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import insert
 from starlette.testclient import TestClient
 
 from certpin.watch.metrics.counters import Counters
 from certpin.watch.metrics.exporter import Exporter
+from certpin.watch.store import sweeps
+from certpin.watch.store.tables.reports import IDENTITY_HOURS
 from tests.watch.facts import _world as world
 from tests.watch.facts._world import API, DAY, NOW
 from tests.watch.web.api._asking import TOKEN, app
@@ -95,6 +98,23 @@ def test_the_names_of_other_exporters_are_there_with_their_labels(scraped: Scrap
     for name in ("ssl_cert_not_after", "ssl_verified_cert_not_after"):
         assert scraped.value(name, **TARGET, **labels, **serial) == leaf.not_after.timestamp()
     assert scraped.value("ssl_verified_cert_not_after", **TARGET, chain_no="0")
+
+
+def test_retention_and_the_window_are_metrics(scraped: Scraped, sqlite_store: Store) -> None:
+    now = int(NOW.timestamp())
+    few = [{"hour": now - now % 3600 - ago * 3600, "count": 10**6} for ago in range(26)]
+    with sqlite_store.write() as connection:
+        sweeps.note(connection, "audit", now - 7200)
+        sweeps.note(connection, "audit", now, "busy")
+        sweeps.note(connection, "presences", now)
+        connection.execute(insert(IDENTITY_HOURS), few)
+    for kind, failing, last in (("audit", 1, now - 7200), ("presences", 0, now)):
+        assert scraped.value("certpin_retention_failing", kind=kind) == failing
+        assert scraped.value("certpin_retention_last_timestamp_seconds", kind=kind) == last
+    day = 86_400
+    assert scraped.value("certpin_repeat_window_wanted_seconds") == 7 * day
+    assert scraped.value("certpin_repeat_window_expected_seconds") == round(20 / 24, 2) * day
+    assert scraped.value("certpin_repeat_window_seconds") < day
 
 
 def test_what_reports_say_becomes_no_label(scraped: Scraped, sqlite_store: Store) -> None:

@@ -70,6 +70,13 @@ MUTATIONS: list[Mutation] = [
         "test_handout.py::test_a_result_counts_once_however_often_it_comes[sqlite]",
     ),
     _rule(
+        "a job that is done is not handed out again",
+        "handout.py",
+        " & ~_is_done(new.excluded.holder)",
+        "",
+        "test_handout.py::test_a_job_that_was_done_since_it_was_planned_is_not_given_again[sqlite]",
+    ),
+    _rule(
         "no worker renews the lease of another",
         "handout.py",
         "chosen = LEASES.c.name.in_(some) & _held_by(worker)",

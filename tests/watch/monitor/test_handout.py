@@ -1,7 +1,8 @@
-"""What the service does with workers: each job goes to one, and only its result counts."""
+"""The service's end of workers: each job goes to one, and only its result counts."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -180,3 +181,36 @@ def test_a_lease_of_a_clock_that_ran_ahead_holds_up_no_job(scene: Scene) -> None
     with scene.watch.store.write() as connection:
         connection.execute(update(LEASES).values(until=tomorrow))
     assert len(taken(scene, OTHER)) == 4
+
+
+def test_a_job_that_was_done_since_it_was_planned_is_not_given_again(scene: Scene) -> None:
+    now = int(scene.watch.clock().timestamp())
+    planned = handout._planned(scene.watch, "fra1", now)  # by a service that then is slow
+    done = [answer(job, at=now) for job in taken(scene, ONE)]
+    assert keep(scene.watch, ONE, done) == ["kept"] * 4
+    with scene.watch.store.write() as connection:
+        assert handout._claim(connection, OTHER, planned, now) == []
+
+
+@pytest.mark.slow
+def test_workers_that_ask_at_once_get_each_job_once(scene: Scene) -> None:
+    """Eight at once, of two locations, that take, keep, return and deliver without a pause."""
+    workers = [Worker(at, f"token:{n}", f"{n:016x}") for at in ("fra1", "ams1") for n in range(4)]
+    given: list[tuple[str, int]] = []
+
+    def go(worker: Worker) -> None:
+        for _ in range(10):
+            jobs = taken(scene, worker, 1)
+            held = tuple(job.identity for job in jobs)
+            assert taken(scene, worker, 0, held=held) == []
+            given.extend((job.vantage, job.port) for job in jobs)
+            now = int(scene.watch.clock().timestamp())
+            assert keep(scene.watch, worker, [answer(job, at=now) for job in jobs]) == [
+                "kept" for _ in jobs
+            ]
+
+    with ThreadPoolExecutor(len(workers)) as pool:
+        for each in [pool.submit(go, worker) for worker in workers]:
+            each.result()
+    assert sorted(given) == [(at, port) for at in ("ams1", "fra1") for port in range(443, 447)]
+    assert {row.count for row in rows(scene)} == {1}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.errors import ConfigError
-from certpin.watch.access import tokens
+from certpin.watch.access.token_text import token_text
 from certpin.watch.monitor import worker as working
 from certpin.watch.monitor.uplink import ServiceAccess, ServiceError, ServiceLink, parse_address
 from certpin.watch.monitor.wire import MOST_REQUEST, JobRequest
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-_TEXT = f"certpin_{'A' * 12}_{'B' * 43}"
-TOKEN = Secret(_TEXT + tokens._checksum(_TEXT))
+TOKEN = Secret(token_text("A" * 12, "B" * 43))
 REQUEST = JobRequest("0123456789abcdef", 1)
 BATCH = b'{"location":"fra1","lease":60,"wait":0.1}'
 

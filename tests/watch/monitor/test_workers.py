@@ -51,7 +51,7 @@ ONE_PROCESS = "0123456789abcdef"
 
 @dataclass
 class Site:
-    """A service over TLS, its pin file, and what its workers are started with."""
+    """A service over TLS with its pin file, and its workers."""
 
     scene: Scene
     folder: Path
@@ -105,26 +105,48 @@ class Site:
 
 @pytest.fixture
 def site(
-    store: Store,
+    sqlite_store: Store,
     root: Authority,
     intermediate: Authority,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Site]:
     """Make a site whose pin file has the keys of some identities, all for ``localhost``."""
+    return maker(sqlite_store, root, intermediate, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def any_site(
+    store: Store,
+    root: Authority,
+    intermediate: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Site]:
+    """The same, once on each database."""
+    return maker(store, root, intermediate, tmp_path, monkeypatch)
+
+
+def maker(
+    store: Store,
+    root: Authority,
+    intermediate: Authority,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Site]:
     monkeypatch.setattr(service, "PARTS", {"monitor": run.run})
     identity = intermediate.issue("localhost")
-    (tmp_path / "chain.pem").write_bytes(identity.chain_pem)
-    (tmp_path / "key.pem").write_bytes(identity.key_pem)
+    (folder / "chain.pem").write_bytes(identity.chain_pem)
+    (folder / "key.pem").write_bytes(identity.key_pem)
 
     def make(*identities: Identity, **data: Any) -> Site:
         more = {
             "listen": ("127.0.0.1", free_port()),
-            "tls": (tmp_path / "chain.pem", tmp_path / "key.pem"),
+            "tls": (folder / "chain.pem", folder / "key.pem"),
         }
         wanted = {"confirm": "1s", "timeout": "1s"} | data | more
-        scene = scene_of(store, root, tmp_path, identities or (identity,), wanted)
-        return Site(scene, tmp_path, identity)
+        scene = scene_of(store, root, folder, identities or (identity,), wanted)
+        return Site(scene, folder, identity)
 
     return make
 
@@ -175,12 +197,12 @@ def ended(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple
 
 
 def test_a_worker_elsewhere_needs_no_pin_file_and_its_sightings_are_judged(
-    site: Callable[..., Site], intermediate: Authority
+    any_site: Callable[..., Site], intermediate: Authority
 ) -> None:
     good, bad = intermediate.issue("localhost"), intermediate.issue("localhost")
     with LabServer(good) as one, LabServer(bad) as other:
         here = {"name": "localhost", "port": one.port}
-        made = site(good, host=[here, elsewhere(other.port)])
+        made = any_site(good, host=[here, elsewhere(other.port)])
 
         def story() -> tuple[int, str, str]:
             worker = made.worker(made.token())
@@ -198,13 +220,13 @@ def test_a_worker_elsewhere_needs_no_pin_file_and_its_sightings_are_judged(
 
 
 def test_two_workers_of_a_location_share_its_jobs(
-    site: Callable[..., Site], intermediate: Authority
+    any_site: Callable[..., Site], intermediate: Authority
 ) -> None:
     """Each takes one at a time; both hang for a second on servers that say nothing."""
     with Server(say_nothing) as server:
         connect = f"127.0.0.1:{server.port}"
         hosts = [elsewhere(port, connect=connect) for port in range(1, 5)]
-        made = site(host=hosts)
+        made = any_site(host=hosts)
 
         def story() -> list[tuple[int, str, str]]:
             workers = [made.worker(made.token(), "--window", "1", "--json") for _ in range(2)]
@@ -220,13 +242,13 @@ def test_two_workers_of_a_location_share_its_jobs(
 
 
 def test_a_job_of_a_worker_that_was_killed_goes_to_another(
-    site: Callable[..., Site], intermediate: Authority
+    any_site: Callable[..., Site], intermediate: Authority
 ) -> None:
     """The first worker hangs on a server that says nothing when it is killed."""
     leaf = intermediate.issue("localhost")
     with Server(say_nothing) as server, LabServer(leaf) as working:
         hosts = [elsewhere(server.port), elsewhere(working.port)]
-        made = site(leaf, host=hosts, timeout="2s")
+        made = any_site(leaf, host=hosts, timeout="2s")
 
         def story() -> tuple[int, str, str]:
             first = made.worker(made.token())
@@ -256,8 +278,8 @@ def test_a_worker_that_is_told_to_end_returns_its_jobs_at_once(site: Callable[..
         assert [job["port"] for job in while_serving(made, story)["jobs"]] == [server.port]
 
 
-def test_a_revoked_token_ends_its_worker_and_says_why(site: Callable[..., Site]) -> None:
-    made = site(vantages=["local", "fra1"])
+def test_a_revoked_token_ends_its_worker_and_says_why(any_site: Callable[..., Site]) -> None:
+    made = any_site(vantages=["local", "fra1"])
     token = made.token()
 
     def story() -> tuple[str, str, int]:
@@ -295,8 +317,8 @@ def test_a_worker_goes_on_when_the_service_comes_back(
     assert [row.outcome for row in made.rows()] == ["verified"]
 
 
-def test_a_lying_worker_changes_nothing(site: Callable[..., Site]) -> None:
-    made = site(host=[elsewhere(443, vantages=["fra1", "ams1"])])
+def test_a_lying_worker_changes_nothing(any_site: Callable[..., Site]) -> None:
+    made = any_site(host=[elsewhere(443, vantages=["fra1", "ams1"])])
     mine, theirs = made.token("fra1"), made.token("ams1")
     job: dict[str, Any] = {}
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from certpin.watch.store import Store
 
 
-# What a back-up leaves out: docs/watch-operations.md names them.
+# A back-up leaves these out: docs/watch-operations.md names them.
 TRANSIENT = {each.name for each in METADATA.sorted_tables if each.info.get("transient")}
 
 

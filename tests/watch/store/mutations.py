@@ -6,6 +6,8 @@ from tests._mutation import Mutation
 
 _STORE = "certpin/watch/store/"
 _TESTS = "tests/watch/store/test_"
+_WINDOW = "identities.py::test_"
+_RETENTION = "tests/watch/test_retention.py::test_"
 
 
 def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
@@ -76,6 +78,63 @@ MUTATIONS: list[Mutation] = [
         "key.in_(chosen), past))",
         "key.in_(chosen)))",
         "tests/watch/test_retention.py::test_what_is_just_counted_anew_is_not_deleted",
+    ),
+    Mutation(
+        "a late report is known after its day was dropped",
+        "certpin/watch/collector/counting.py",
+        "if FIRST_DATED <= each.identity < punctual:",
+        "if False:",
+        _TESTS + "identities.py::test_a_repeat_is_found_for_the_whole_window_however_late_it_is"
+        "[postgres]",
+    ),
+    _rule(
+        "no identity is dropped inside the window",
+        "identities.py",
+        "over_room(connection, most, now)) - LATE)",
+        "over_room(connection, most, now)))",
+        _WINDOW + "a_partition_goes_when_the_last_punctual_report_of_its_day_is_past",
+    ),
+    _rule(
+        "no identity of the last hour is deleted",
+        "identities.py",
+        "return min(int(hour) + HOUR, now - HOUR)",
+        "return int(hour) + HOUR",
+        _WINDOW + "the_oldest_go_if_there_are_too_many_and_none_of_the_last_hour[sqlite]",
+    ),
+    Mutation(
+        "a window that will be too short is reported before",
+        "certpin/watch/facts/window.py",
+        "return min(self.days, self.expected_days) < self.client_days",
+        "return self.days < self.client_days",
+        _TESTS + "identities.py::test_the_window_is_known_from_the_rate_before_it_is_short",
+    ),
+    Mutation(
+        "a kind that fails keeps no other from being deleted",
+        "certpin/watch/retention.py",
+        'if reason == "away":',
+        "if reason:",
+        _RETENTION + "a_kind_that_is_too_slow_keeps_no_other_from_being_deleted",
+    ),
+    Mutation(
+        "a batch that takes too long is tried with fewer rows",
+        "certpin/watch/retention.py",
+        'if reason == "busy" and kind.batch > 1:',
+        "if False:",
+        _RETENTION + "a_kind_that_is_too_slow_keeps_no_other_from_being_deleted",
+    ),
+    Mutation(
+        "a kind that is not deleted is reported",
+        "certpin/watch/retention.py",
+        "sweeps.note(connection, kind.name, now, reason)",
+        "pass",
+        _RETENTION + "a_kind_that_is_too_slow_keeps_no_other_from_being_deleted",
+    ),
+    Mutation(
+        "a chain that is just being named is not deleted",
+        "certpin/watch/store/sweeping.py",
+        "delete_chains(connection, _unnamed(connection, [row.digest for row in unnamed]))",
+        "delete_chains(connection, unnamed)",
+        _RETENTION + "a_chain_that_is_just_being_named_is_not_deleted",
     ),
     Mutation(
         "while a clock is not believed nothing is deleted",

@@ -51,7 +51,7 @@ def test_a_copy_that_is_killed_leaves_the_old_one_or_the_new_one(
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     with closing(open_store(f"sqlite:///{target}")) as copy:
         assert rows_of(copy) == (after if moment == "sync_folder" else before)
-    copy_sqlite(source, tmp_path / "next.db")  # what the killed process left is in nobody's way
+    copy_sqlite(source, tmp_path / "next.db")  # the rest of the killed copy does no harm
     assert list(tmp_path.glob(".next*")) == []
 
 

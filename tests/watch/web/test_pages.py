@@ -14,10 +14,12 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.testclient import TestClient
 
 from certpin.errors import StoreError
+from certpin.watch import retention
 from certpin.watch.access.roles import ROLES
 from certpin.watch.access.visitor import Visitor
 from certpin.watch.alerts.settings import Settings, Tell
 from certpin.watch.secret import Secret
+from certpin.watch.store import sweeps
 from certpin.watch.store.tables.access import AUDIT
 from certpin.watch.store.tables.alerts import ALERTS, SILENCES
 from certpin.watch.store.tables.sightings import LATEST, SIGHTINGS
@@ -316,6 +318,28 @@ def test_secrets_of_the_settings_are_on_no_page(made: tuple[Watch, Year, bytes])
     page = client_of(replace(made[0], settings=changed)).get("/about").text
     assert "pager" in page
     assert "s3cr3t" not in page + str([*_shown(tell, {})])
+
+
+def test_the_window_and_what_is_not_deleted_are_on_the_page_about(
+    made: tuple[Watch, Year, bytes],
+) -> None:
+    watch = made[0]
+    page = client_of(watch).get("/about").text
+    assert "A repeated report is recognised for</dt><dd>8.0 days" in page
+    assert "Retention of" not in page
+    short = replace(watch.settings, retention=retention.Settings(identities=3))
+    now = int(watch.clock().timestamp())
+    try:
+        with watch.store.write() as connection:
+            sweeps.note(connection, "audit", now, "busy")
+        page = client_of(replace(watch, settings=short)).get("/about").text
+    finally:
+        with watch.store.write() as connection:
+            sweeps.note(connection, "audit", now)
+    assert "Retention of audit</dt><dd>last complete never" in page
+    assert "Old rows of audit are not deleted: the database had no time." in page
+    assert "too short" in page
+    assert "A repeated report is recognised for 3.0 days, but clients send one again" in page
 
 
 def test_static_files_are_kept_for_ever_under_a_name_of_their_content(client: TestClient) -> None:

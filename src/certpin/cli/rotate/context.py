@@ -128,7 +128,7 @@ class RotationFiles:
             JournalError: the journal can't be written. The pin file is as before.
         """
         from certpin.errors import JournalError
-        from certpin.pinfile.writing import write_atomically
+        from certpin.pinfile.disk import write_atomically
         from certpin.rotation import after, format_journal
 
         changed = self.editor.text != self._before

@@ -183,7 +183,7 @@ def csr(key: str, path: Path, hosts: tuple[str, ...], out: Path | None, as_json:
     """
     from certpin.cli.keyref import signer_of
     from certpin.x509 import printable
-    from certpin.x509.request import new_request
+    from certpin.x509.signing import new_request
 
     with signer_of(key) as signer:
         pin = _signer_pin(signer)

@@ -221,7 +221,7 @@ def _print_result(
 def _run(
     situations: Sequence[Situation], scripts: Sequence[Script], fleet: Fleet, names: PinNames
 ) -> list[HostSimulation]:
-    from certpin.cli.at_once import progress
+    from certpin.cli.parallel import progress
     from certpin.cli.rotate.simulate_views import HostSimulation
     from certpin.rotation.simulate import chunk_size
     from certpin.rotation.simulate import simulate as run
@@ -253,7 +253,7 @@ def _check_packages(picture: Path | None) -> None:
         ConfigError: a package is missing, or the picture can't be written.
         click.UsageError: the format of the picture is unknown.
     """
-    from certpin.cli.placing import check_folder
+    from certpin.cli.output import check_folder
 
     _require("numpy", "a simulation")
     if picture is None:
@@ -277,7 +277,7 @@ def _require(package: str, what: str) -> None:
 
 def _draw(host: HostSimulation, fleet: Fleet, path: Path) -> None:
     from certpin.cli.rotate.simulate_plot import draw
-    from certpin.pinfile.writing import write_atomically
+    from certpin.pinfile.disk import write_atomically
 
     write_atomically(path, draw(host, fleet, path.suffix.lower().removeprefix(".")))
 

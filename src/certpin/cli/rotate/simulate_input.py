@@ -258,7 +258,7 @@ def read_steps(path: Path, now: datetime) -> tuple[tuple[DatedStep, ...], PinNam
     from certpin.errors import PinFileError
     from certpin.pinfile.disk import read_text
     from certpin.pinfile.fields import Table
-    from certpin.pinfile.reader import load_toml, placed
+    from certpin.pinfile.reader import load_toml, locate_errors
 
     try:
         text = read_text(path)
@@ -272,7 +272,7 @@ def read_steps(path: Path, now: datetime) -> tuple[tuple[DatedStep, ...], PinNam
         names.setdefault(pin, word)
         return pin
 
-    with placed(text, path):
+    with locate_errors(text, path):
         steps = parse_steps(Table(data), now, pin_of)
     return steps, {pin: word for pin, word in names.items() if word != str(pin)}
 

@@ -32,16 +32,16 @@ class KeysOnly(PolicyLimit):
 
 
 class TwoPins(PolicyLimit):
-    """The platform wants two pins, where it only reports too."""
+    """The platform wants two pins, also if it only reports."""
 
     aspect = "pins"
-    summary = 'one pin alone, which `mode = "report"` allows: refused'
+    summary = 'a single pin, which `mode = "report"` allows: refused'
 
     def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Refuse one pin alone."""
+        """Refuse a single pin."""
         if len(policy.live_pins) < 2:
             raise ConfigError(
-                "there is one pin alone",
+                "there is only one pin",
                 key="pin",
                 fix="add a backup: certpin add HOST --backup-key FILE",
             )

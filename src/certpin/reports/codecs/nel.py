@@ -43,7 +43,7 @@ _MAX_AGENT = 1024
 _MAX_AGE = 366 * 24 * 3600 * 1000  # milliseconds: browsers forget after days
 _HTTPS = 443
 _PREFIX = "tls.cert."
-_APART = 30  # seconds by which the moment of one report may move: a body has ten to come
+APART = 30  # seconds by which the moment of one report may move: a body has ten to come
 
 
 def _recognises(document: object) -> bool:
@@ -82,7 +82,7 @@ def _report(fields: Fields, said: Fields, what: str, received: datetime) -> Repo
         *(said.text(name, _MAX_URL) for name in ("referrer", "server_ip", "protocol", "method")),
         str(said.number("elapsed_time", _MAX_AGE)),
     )
-    half = int(at.timestamp() // _APART)
+    half = int(at.timestamp() // APART)
     first, second = (digest_of("nel", (str(n), what, *constant)) for n in (half, half + 1))
     return Report(
         kind="nel",

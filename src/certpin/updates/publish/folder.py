@@ -26,7 +26,7 @@ from tuf.api.metadata import Metadata
 from tuf.api.serialization.json import JSONSerializer
 
 from certpin.errors import ConfigError, PinFileError
-from certpin.pinfile.writing import left_overs, put
+from certpin.pinfile.disk import left_overs, put
 from certpin.support import locks
 from certpin.updates.publish.content import LIMITS
 from certpin.updates.publish.state import Found, read_metadata, understood

@@ -18,7 +18,7 @@ from securesystemslib.signer import Signer as TUFSigner
 from certpin.errors import KeyParseError
 from certpin.x509.keys import PublicKey
 from certpin.x509.reader import read
-from certpin.x509.signing import usable
+from certpin.x509.signing import is_signing_key
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Key
@@ -73,7 +73,7 @@ def held_elsewhere(data: bytes) -> SSlibKey | None:
     if not isinstance(item, PublicKey) or item.source != "public key":
         return None
     half: Any = load_der_public_key(item.spki)
-    if not usable(half):
+    if not is_signing_key(half):
         raise KeyParseError(
             f"{item.key} is no key that signs here",
             fix="P-256, P-384, RSA and Ed25519 keys are usable",
@@ -93,6 +93,6 @@ def half_of(key: Key) -> Any:
             if key.keytype == "ed25519"
             else load_pem_public_key(text.encode())
         )
-        return half if usable(half) and tuf_key(half) == key else None
+        return half if is_signing_key(half) and tuf_key(half) == key else None
     except Exception:  # noqa: BLE001  # whatever a hostile key makes the libraries raise
         return None

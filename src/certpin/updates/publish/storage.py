@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from certpin.errors import CertpinError, ConfigError, UpdateError
-from certpin.pinfile.writing import left_overs, put
+from certpin.pinfile.disk import left_overs, put
 from certpin.updates.publish.storage_options import refuse_secrets
 from certpin.x509 import printable
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certpin.errors import StoreError
-from certpin.watch.access import cookies, csrf, sessions, tokens
+from certpin.watch.access import cookies, csrf, sessions, token_text, tokens
 from certpin.watch.access.audit import audit, somebody
 from certpin.watch.access.id_token import LEEWAY
 from certpin.watch.access.roles import ROLES, scopes_of
@@ -96,7 +96,7 @@ def _is_stale(session: Session, settings: Settings, now: datetime, *, changing: 
 
 def _by_token(door: Door, header: str, origin: Origin, now: datetime) -> Visitor | Refused:
     kind, _, text = header.partition(" ")
-    parsed = tokens.parse(text.strip()) if kind.lower() == "bearer" else None
+    parsed = token_text.parse(text.strip()) if kind.lower() == "bearer" else None
     if parsed is None:
         return Refused(why="The header Authorization holds no token of the watch.")
     token_id, secret = parsed

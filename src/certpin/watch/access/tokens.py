@@ -1,16 +1,10 @@
 """Tokens: credentials of programs, ``certpin_ID_SECRET``.
 
-The id is found in the database, the secret is what Argon2 says of it. The last six characters are a
-checksum (as GitHub's tokens have one), so that a scanner for leaked secrets knows a token from
-something that looks like one, and a mistyped token costs no question to the database.
+The ID is found in the database, and the secret is compared by Argon2. ``token_text`` has the form.
 """
 
 from __future__ import annotations
 
-import re
-import secrets
-import string
-from binascii import crc32
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +13,7 @@ from sqlalchemy import select
 from certpin.errors import ConfigError, InputError
 from certpin.watch.access import passwords
 from certpin.watch.access.roles import SCOPES, location_of
+from certpin.watch.access.token_text import new_token, token_text
 from certpin.watch.monitor.settings import check_vantage
 from certpin.watch.store.tables.access import TOKENS
 
@@ -28,9 +23,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_LETTERS = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_ID, _SECRET, _SUM = 12, 43, 6  # 62^43 are more than 256 bits
-_FORM = re.compile(rf"certpin_([0-9A-Za-z]{{{_ID}}})_([0-9A-Za-z]{{{_SECRET + _SUM}}})")
 _LONGEST_NAME = 80
 
 
@@ -75,8 +67,7 @@ def make(
     Raises ``InputError``.
     """
     _refuse(name, scopes)
-    token_id, secret = _random(_ID), _random(_SECRET)
-    text = f"certpin_{token_id}_{secret}"
+    token_id, secret = new_token()
     row = {
         "id": token_id,
         "name": name,
@@ -87,14 +78,7 @@ def make(
         "until": None if until is None else int(until.timestamp()),
     }
     connection.execute(TOKENS.insert().values(row))
-    return token_id, text + _checksum(text)
-
-
-def parse(text: str) -> tuple[str, str] | None:
-    """Id and secret; ``None`` for what is no token, or one with a wrong letter."""
-    if (found := _FORM.fullmatch(text)) is None or _checksum(text[:-_SUM]) != text[-_SUM:]:
-        return None
-    return found[1], found[2][:-_SUM]
+    return token_id, token_text(token_id, secret)
 
 
 def find(connection: Connection, token_id: str) -> tuple[Token, str] | None:
@@ -148,15 +132,3 @@ def _refuse(name: str, scopes: Collection[str]) -> None:
 def _token(row: tuple[object, ...]) -> Token:
     fields = dict(zip(Token.__dataclass_fields__, row, strict=True))
     return Token(**{**fields, "scopes": frozenset(str(fields["scopes"]).split())})  # type: ignore[arg-type]  # the columns are those fields
-
-
-def _random(length: int) -> str:
-    return "".join(secrets.choice(_LETTERS) for _ in range(length))
-
-
-def _checksum(text: str) -> str:
-    rest, letters = crc32(text.encode()), ""
-    for _ in range(_SUM):
-        rest, digit = divmod(rest, len(_LETTERS))
-        letters = _LETTERS[digit] + letters
-    return letters

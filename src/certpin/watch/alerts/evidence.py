@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from certpin.watch.alerts.settings import Settings
     from certpin.watch.facts.queue import Queue
+    from certpin.watch.facts.sweeps import Sweep
+    from certpin.watch.facts.window import Window
     from certpin.watch.watched import WatchedSet
 
 HOUR = 3600
@@ -74,7 +76,8 @@ class Own:
 
     ``failing`` are services that could not be told, with the last problem of each. ``blind`` is
     what could not be looked at, and why. ``queue`` is where reports wait to be counted. ``full``
-    is what has no room for more of what clients tell.
+    is what has no room for more of what clients tell. ``sweeps`` is how retention of each kind
+    ended last, ``window`` for how long repeated reports are recognised.
     """
 
     disk: float | None = None
@@ -82,6 +85,8 @@ class Own:
     blind: Mapping[str, str] = field(default_factory=dict)
     queue: Queue | None = None
     full: tuple[str, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
+    window: Window | None = None
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,11 @@ from certpin.watch.alerts.evidence import BACK, DAY, HOUR, Evidence, Group, Hold
 from certpin.watch.alerts.judged import judge
 from certpin.watch.alerts.outbox import failing
 from certpin.watch.alerts.signed_folder import roles_of
+from certpin.watch.facts.limits import Limits
 from certpin.watch.facts.queue import queue
 from certpin.watch.facts.room import room
+from certpin.watch.facts.sweeps import sweeps
+from certpin.watch.facts.window import window
 from certpin.watch.patterns import Patterns
 from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_NETWORKS
 from certpin.watch.store.tables.sightings import SIGHTINGS
@@ -90,6 +93,8 @@ def gather(
             blind,
             queue(connection, at),
             room(connection, at, watch.settings.collector).full,
+            sweeps(connection, at),
+            window(connection, at, Limits.of(watch.settings)),
         ),
     )
 

@@ -1,6 +1,7 @@
-"""Count a batch of reports in one transaction: each identity once, for ever.
+"""Count a batch of reports in one transaction: each identity once, for as long as it is kept.
 
-1. Identities are written down first; one that is there belongs to a repeat, which ends here.
+1. Identities are written down first; one that is there belongs to a repeat, which ends here. On
+   PostgreSQL a late report has a second one, for when its day's partition is dropped.
 2. Chains and certificates are stored once, by digest (``chains``).
 3. What is new is counted in its group, and groups are folded where an hour is full (``grouping``).
 4. The same is added to the sums of its day (``sums``).
@@ -47,6 +48,7 @@ from certpin.watch.collector.statements import (
 )
 from certpin.watch.collector.sums import add_up, find_spots
 from certpin.watch.store import budget
+from certpin.watch.store.identities import FIRST_DATED, punctual_from, undated
 from certpin.watch.store.tables.reports import REPORT_GROUPS
 
 if TYPE_CHECKING:
@@ -118,11 +120,18 @@ def _first_seen(
     bodies = [(each, body) for body in batch for each in body.told]
     owners: dict[bytes, int] = {}  # of each identity, who had it first in this batch
     again = set()
+    punctual = FIRST_DATED  # SQLite: no report is late, since rows go by the time of arrival
+    if connection.dialect.name != "sqlite":
+        punctual = punctual_from(max((body.at for body in batch), default=0))
     for number, (each, _) in enumerate(bodies):
         first = owners.setdefault(each.identity, number)
         second = owners.setdefault(each.also, number) if each.also else number
         if first != number or second != number:
             again.add(number)
+        if FIRST_DATED <= each.identity < punctual:
+            for key in filter(None, (each.identity, each.also)):
+                if owners.setdefault(undated(key), number) != number:
+                    again.add(number)
     if not bodies:
         return [], [], 0
     rows = [{"identity": key, "received_at": bodies[owners[key]][1].at} for key in sorted(owners)]

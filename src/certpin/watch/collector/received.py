@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,13 +12,13 @@ from msgspec.structs import replace
 
 from certpin.errors import FormatError
 from certpin.reports import Report
+from certpin.reports.codecs.nel import APART
 from certpin.reports.codecs.pem import MAX_CHAIN, MAX_DER
 from certpin.reports.model import Decision, Kind  # noqa: TC001  # msgspec reads them
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from certpin.reports import Presence
 
@@ -139,8 +140,12 @@ def _failure(report: Report, source: str) -> Failure:
     # Without a name of its own, two clients that say the same in the same second are told apart by
     # their networks. TrustKit's have the device in their digest, and go from network to network.
     nameless = "" if report.own_identity or report.kind == "trustkit" else source
-    # A report of NEL says how old it is, and not when it happened: its moment moves.
-    at = None if report.kind == "nel" else report.at
+    at = later = report.at
+    if report.kind == "nel":
+        # A report of NEL says how old it is, and not when it happened: its moment moves. Those of
+        # its names, two neighbouring half minutes, don't.
+        half = int(at.timestamp() // APART) * APART
+        at, later = (datetime.fromtimestamp(each, UTC) for each in (half, half + APART))
     return Failure(
         identity(report.kind, report.identity, nameless, at),
         report.kind,
@@ -155,7 +160,7 @@ def _failure(report: Report, source: str) -> Failure:
         _text("app_version", client.app_version),
         _text("platform", client.platform),
         _text("network", client.network or source),
-        identity(report.kind, report.also, nameless, at) if report.also else b"",
+        identity(report.kind, report.also, nameless, later) if report.also else b"",
     )
 
 
@@ -171,13 +176,14 @@ def _holding(presence: Presence) -> Holding:
     )
 
 
-def identity(kind: str, own: str, source: str, at: datetime | None) -> bytes:
-    """32 bytes that are the same whenever the same report is sent.
+def identity(kind: str, own: str, source: str, at: datetime) -> bytes:
+    """Return 32 bytes that are the same whenever the same report is sent.
 
-    They begin with the client's second: reports of one time then stand together in the index, and
-    a new one touches a page that is in memory, however many there are.
+    They begin with the client's second (``store/identities.py``): reports of one time are then
+    neighbours in the index, and a new one touches a page that is in memory, however many there are.
+    On PostgreSQL, those of a day have a partition.
     """
-    seconds = 0 if at is None else min(max(int(at.timestamp()), 0), _MOST_SECONDS)
+    seconds = min(max(int(at.timestamp()), 0), _MOST_SECONDS)
     said = f"{kind}\0{source}\0{own}".encode(errors="backslashreplace")
     return seconds.to_bytes(5, "big") + sha256(said).digest()[:27]
 

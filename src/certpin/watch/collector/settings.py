@@ -31,6 +31,7 @@ _NUMBERS = {
     "groups_per_day": (16, 100_000_000),
     "chains_per_hour": (4, 1_000_000),
     "most_identities": (1000, 10_000_000_000),
+    "client_days": (1, 365),
     "at_once": (1, 1_000_000),
     "presences_per_day": (16, 10_000_000),
     "stream_bytes": (1024 * 1024, 2**50),
@@ -48,7 +49,9 @@ class Settings:
     a source is an address cut to ``ipv4_prefix`` or ``ipv6_prefix`` bits. ``queue`` reports (and
     ``queue_bytes``) may wait to become durable. ``samples`` of each group are kept as they came.
     ``budget`` is how many bytes of chains that nobody but clients has met, and of samples, are
-    kept. ``at_once`` are the bodies of one source that may be on their way at the same moment.
+    kept. Repeats are recognised among the last ``most_identities``; clients send a report again for
+    ``client_days``. ``at_once`` are the bodies of one source that may be on their way at the same
+    moment.
     """
 
     most_bytes: int = 256 * 1024  # both chains of 10 certificates with ML-DSA keys
@@ -70,7 +73,8 @@ class Settings:
     groups_per_day: int = 30_000
     chains_per_hour: int = 500
     presences_per_day: int = 10_000
-    most_identities: int = 10_000_000
+    most_identities: int = 20_000_000
+    client_days: int = 7  # ReporterSettings.keep
     at_once: int = 256
     stream_bytes: int = 1024**3
     stream_replicas: int = 1

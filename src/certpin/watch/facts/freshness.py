@@ -14,6 +14,8 @@ from certpin.watch.facts.hosts import names
 from certpin.watch.facts.limits import USUAL, Limits
 from certpin.watch.facts.queue import Queue, queue
 from certpin.watch.facts.room import Part, room
+from certpin.watch.facts.sweeps import Sweep, sweeps
+from certpin.watch.facts.window import Window, window
 from certpin.watch.store.durability import weaknesses
 from certpin.watch.store.leap import believed
 from certpin.watch.store.tables.access import TOKENS
@@ -76,7 +78,8 @@ class Freshness(msgspec.Struct, frozen=True):
     ``unwritable`` is the word for why the store takes nothing from this process now, empty where it
     does; ``weaknesses`` are settings of the database that may lose what was answered;
     ``held_until`` is until when nothing is deleted, because the clock leapt. ``workers`` are the
-    tokens of workers, 500 at most.
+    tokens of workers, 500 at most. ``sweeps`` is how retention of each kind ended last, and
+    ``window`` for how long repeated reports are recognised.
     """
 
     now: datetime
@@ -94,6 +97,13 @@ class Freshness(msgspec.Struct, frozen=True):
     weaknesses: tuple[str, ...] = ()
     held_until: datetime | None = None
     workers: tuple[WorkerContact, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
+    window: Window | None = None
+
+    @property
+    def failing(self) -> tuple[Sweep, ...]:
+        """The kinds of rows that retention does not delete at present."""
+        return tuple(each for each in self.sweeps if each.reason)
 
     @property
     def full(self) -> tuple[Part, ...]:
@@ -129,6 +139,8 @@ def freshness(
         weaknesses(connection),
         moment_or_none(belief.held_until) if belief else None,
         workers(connection, now),
+        sweeps(connection, now),
+        window(connection, now, limits),
     )
 
 

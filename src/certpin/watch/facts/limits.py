@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from certpin.watch.collector.settings import Settings as Collector
+from certpin.watch.retention import Settings as Retention
 
 if TYPE_CHECKING:
     from certpin.watch.settings import Settings
@@ -17,13 +18,15 @@ class Limits:
     """How long before their ends certificates and pins are told, and how long a probe is news.
 
     Certificates at most so long: see ``watch/expiry.py``.
-    ``collector`` has the bounds of what reports make the watch keep.
+    ``collector`` has the bounds of what reports make the watch keep, and ``identities`` is for how
+    many days repeats are recognised (``[retention]``).
     """
 
     certificates: timedelta = timedelta(days=30)
     pins: timedelta = timedelta(days=60)
     stale: timedelta = timedelta(hours=1)
     collector: Collector = field(default_factory=Collector)
+    identities: int = Retention.identities
 
     @staticmethod
     def of(settings: Settings) -> Limits:
@@ -34,6 +37,7 @@ class Limits:
             monitor.pins_warning,
             monitor.interval * monitor.silent_after,
             settings.collector,
+            settings.retention.identities,
         )
 
 

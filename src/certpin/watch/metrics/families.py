@@ -196,6 +196,7 @@ def _of_watch(view: View) -> Iterator[Metric]:
         used.add_metric([part.name], part.used)
         most.add_metric([part.name], part.most)
     yield from (wrong, heard, _contacts(known), files, unseen, report, waiting, since, used, most)
+    yield from _of_retention(known)
 
 
 def _contacts(known: freshness.Freshness) -> Metric:
@@ -209,6 +210,35 @@ def _contacts(known: freshness.Freshness) -> Metric:
         if each.last_at:
             contact.add_metric([each.name, each.token, each.vantage], each.last_at.timestamp())
     return contact
+
+
+def _of_retention(known: freshness.Freshness) -> Iterator[Metric]:
+    done = _gauge(
+        "certpin_retention_last_timestamp_seconds",
+        "When everything past its time was last deleted.",
+        ["kind"],
+    )
+    failing = _gauge(
+        "certpin_retention_failing", "Whether the last attempt to delete failed.", ["kind"]
+    )
+    for sweep in known.sweeps:
+        failing.add_metric([sweep.kind], bool(sweep.reason))
+        if sweep.done_at:
+            done.add_metric([sweep.kind], sweep.done_at.timestamp())
+    recognised = _gauge(
+        "certpin_repeat_window_seconds", "For how long a repeated report is recognised."
+    )
+    expected = _gauge(
+        "certpin_repeat_window_expected_seconds", "The same, at the rate of the last day."
+    )
+    wanted = _gauge(
+        "certpin_repeat_window_wanted_seconds", "For how long clients send a report again."
+    )
+    if known.window:
+        recognised.add_metric([], known.window.days * DAY)
+        expected.add_metric([], known.window.expected_days * DAY)
+        wanted.add_metric([], known.window.client_days * DAY)
+    yield from (done, failing, recognised, expected, wanted)
 
 
 def _gauge(name: str, about: str, labels: Sequence[str] = ()) -> GaugeMetricFamily:

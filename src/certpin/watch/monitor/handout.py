@@ -6,18 +6,20 @@ dies is not heard any more, and its jobs go to another. A result counts only if 
 job, and it counts once: the row of the lease is locked in the transaction that writes the result
 down, and says afterwards that the job is done.
 
-The location is that of the token, and never what a worker says. NOT checked: that a worker saw what
-it says it saw. A machine that an attacker took over can lie about its own location, and no other.
+The location comes from the token, never from the body. NOT checked: that a worker really made the
+observations that it posts. An attacker who controls its machine can lie about that location, and
+about no other.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import bindparam, delete, or_, select, update
+from sqlalchemy import bindparam, delete, or_, select, text, update
 from sqlalchemy.exc import DataError, IntegrityError
 
 from certpin.watch.metrics.counters import COUNTERS
@@ -47,6 +49,8 @@ LEASE = 60  # seconds after which a job whose worker was not heard goes to anoth
 _UNFIT = 600  # seconds until a target is probed again whose result no database took
 _AHEAD = 600  # seconds beyond these that no lease of a good clock holds for
 _IDLE = 60.0  # seconds until a worker asks again that can have no jobs
+# A transaction that changes leases of jobs holds this lock of PostgreSQL's.
+_TURN = int.from_bytes(hashlib.sha256(b"certpin watch jobs").digest()[:8], signed=True)
 _AT_ONCE = 200  # rows in a statement: SQLite bounds its variables
 
 _FINISH = (
@@ -82,6 +86,7 @@ def hand_out(watch: Watch, worker: Worker, request: JobRequest) -> JobBatch:
     jobs: list[Job] = []
     if planned or request.held or request.returned:
         with watch.store.write() as connection:
+            _take_turn(connection)
             _renew(connection, worker, request.held, now)
             _return(connection, worker, request.returned)
             jobs = _claim(connection, worker, planned[: request.most], now)
@@ -91,7 +96,7 @@ def hand_out(watch: Watch, worker: Worker, request: JobRequest) -> JobBatch:
 
 
 def keep(watch: Watch, worker: Worker, results: Sequence[Result]) -> list[Fate]:
-    """Write down the results of jobs that this worker holds, and say what became of each.
+    """Store the results of jobs that this worker holds. Returns the fate of each.
 
     Raises ``StoreError``: then nothing is written, and the worker sends them again.
     """
@@ -155,10 +160,7 @@ def _planned(watch: Watch, location: str, now: int) -> list[Job]:
 
 
 def _claim(connection: Connection, worker: Worker, jobs: list[Job], now: int) -> list[Job]:
-    """Take the leases that are free, and return their jobs.
-
-    In the order of the names: two services that take several at once would wait for each other.
-    """
+    """Take the leases that are free, and return their jobs."""
     taken: set[str] = set()
     wanted = {_lease_of(job): job for job in jobs}
     for some in _parts(sorted(wanted)):
@@ -173,10 +175,23 @@ def _claim(connection: Connection, worker: Worker, jobs: list[Job], now: int) ->
                 "until": new.excluded.until,
                 "term": LEASES.c.term + 1,
             },
-            where=or_(LEASES.c.until <= now, _is_ahead(now)),
+            where=or_(LEASES.c.until <= now, _is_ahead(now)) & ~_is_done(new.excluded.holder),
         ).returning(LEASES.c.name)
         taken.update(connection.execute(statement).scalars())
     return [job for name, job in wanted.items() if name in taken]
+
+
+def _is_done(holder: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether the job that ``holder`` would take was done since it was planned."""
+    return LEASES.c.holder.endswith(" ") & holder.startswith(LEASES.c.holder)
+
+
+def _take_turn(connection: Connection) -> None:
+    """On PostgreSQL: one at a time works on leases of jobs. Each takes several rows, in an order
+    of the database's own, and two would wait for each other's.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _TURN})
 
 
 def _renew(connection: Connection, worker: Worker, held: Iterable[str], now: int) -> None:
@@ -196,7 +211,7 @@ def _forget(connection: Connection, now: int) -> None:
 
 
 def _store(watch: Watch, worker: Worker, results: list[Result]) -> list[Fate]:
-    """Write results down. One that no database takes stands in no other's way."""
+    """Store results. One that no database takes does not hold up the others."""
     if not results:
         return []
     try:
@@ -213,6 +228,7 @@ def _store_all(watch: Watch, worker: Worker, results: list[Result]) -> list[Fate
     now = watch.clock()
     moment = int(now.timestamp())
     with watch.store.write() as connection:
+        _take_turn(connection)
         holders = _locked(connection, [_lease_of(each) for each in results])
         fates: list[Fate] = []
         for result in results:
@@ -259,6 +275,7 @@ def _finish(connection: Connection, results: list[Result], until: int) -> None:
 def _give_up(watch: Watch, worker: Worker, result: Result) -> None:
     """Let the job count as done, and leave its target alone for a while."""
     with watch.store.write() as connection:
+        _take_turn(connection)
         name = _lease_of(result)
         if _locked(connection, [name]).get(name) == worker.holds(result.slot):
             _finish(connection, [result], int(watch.clock().timestamp()) + _UNFIT)
@@ -270,7 +287,7 @@ def _targets(watch: Watch) -> tuple[Target, ...]:
 
 
 def _asked(watch: Watch) -> dict[Key, bool]:
-    """What this service asks; and whether at each address of the name."""
+    """Each target and location of this service, and whether it probes every address."""
     return {
         (*target.key, vantage): target.every_address
         for target in _targets(watch)

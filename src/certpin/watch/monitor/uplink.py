@@ -1,13 +1,15 @@
-"""A worker's way to the service: HTTPS requests with its token, and what can be wrong with them.
+"""A worker's way to the service: HTTPS requests with its token, and their errors.
 
 The service's certificate is verified for its host, by the roots of this machine or of
 ``--ca-file``. With a pin file it has to match the pins of that host as well, by the same client
 that an app uses. No redirect is followed, so that the token goes to no other host. NOT checked:
-what the jobs are for. The service decides which hosts are dialled from here.
+the purpose of a job. The service decides which hosts are dialled from here.
 """
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeVar
@@ -20,7 +22,7 @@ from certpin.errors import CertpinError, ConfigError, HostError, InputError, pin
 from certpin.pinfile import PinSet
 from certpin.pins import normalise
 from certpin.probe import describe_error
-from certpin.watch.access import tokens
+from certpin.watch.access import token_text
 from certpin.watch.access.roles import WORKER_JOBS, WORKER_RESULTS
 from certpin.watch.addresses import stays_here
 from certpin.watch.monitor.wire import (
@@ -60,7 +62,7 @@ class ServiceError(CertpinError):
 
 
 class ServiceAddress(NamedTuple):
-    """Where the service is: ``url`` without a slash at its end, and the host in it."""
+    """The address of a service: ``url`` without a slash at its end, and the host in it."""
 
     url: str
     host: str
@@ -70,8 +72,7 @@ class ServiceAddress(NamedTuple):
 class ServiceAccess:
     """How a worker reaches the service. ``ca_file`` and ``pins`` are read at each new connection.
 
-    ``token`` is read then, too, where it comes from a file: it may be replaced while the worker
-    runs.
+    ``token`` is called for each request, so that its file may be replaced while the worker runs.
     """
 
     address: ServiceAddress
@@ -88,7 +89,7 @@ class ServiceAccess:
         """The token. Raises ``ConfigError`` if it cannot be one: it is in no error."""
         secret = self.token()
         text = secret.reveal()
-        if tokens.parse(text) is None:
+        if token_text.parse(text) is None:
             raise ConfigError(
                 "this is no token of the service: letters are missing, or it is something else",
                 key=secret.key,
@@ -252,7 +253,7 @@ def _verifying(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _failure(exc: Exception, access: ServiceAccess) -> ServiceError:
-    """Say what is wrong with the connection, without the token or a body."""
+    """Describe why a connection failed. Neither the token nor a body is in the error."""
     url = access.address.url
     if (refused := pin_error(exc)) is not None:
         return ServiceError(f"{url}: {refused.problem}", refused.fix, "misdirected")
@@ -274,13 +275,23 @@ def _failure(exc: Exception, access: ServiceAccess) -> ServiceError:
     if isinstance(exc, httpx2.TimeoutException):
         problem = "it did not answer in time"
     else:
-        problem = next((describe_error(e) for e in _causes(exc) if getattr(e, "errno", None)), "")
+        problem = next(filter(None, map(_of_system, _causes(exc))), "")
     return ServiceError(
         f"{url} cannot be reached: {problem or describe_error(exc)}",
         "check the address, and that this machine may connect to it (a firewall, a proxy: "
         "HTTPS_PROXY)",
         "away",
     )
+
+
+def _of_system(exc: Exception) -> str:
+    """Return the operating system's words for an error; empty if it is not one of its errors."""
+    if not isinstance(exc, OSError) or not exc.errno:
+        return ""
+    # asyncio writes the address in their place.
+    if isinstance(exc, socket.gaierror):
+        return describe_error(exc)
+    return os.strerror(exc.errno).lower()
 
 
 def _causes(exc: BaseException | None, depth: int = 10) -> Iterator[Exception]:

@@ -58,7 +58,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
     @property
     def identity(self) -> str:
-        """What tells its target and location from every other: a worker has one job of each."""
+        """The digest of its target and location. A worker holds one job of each at most."""
         return _identity(self.host, self.port, self.way, self.vantage)
 
 
@@ -102,7 +102,7 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a worker asks for: jobs, and that it may keep or return those it was given.
+    """A worker asks for jobs, keeps those that it works on, and returns others.
 
     ``process`` is a number that the worker makes when it begins: two workers may have one token.
     ``most`` is how many jobs it takes. ``held`` are identities of jobs that it is working on,
@@ -130,13 +130,13 @@ class JobBatch(msgspec.Struct, frozen=True):
 
 
 class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a worker saw."""
+    """The results of a worker."""
 
     process: _Process
     results: Annotated[tuple[Result, ...], Meta(min_length=1, max_length=MOST_JOBS)]
 
 
-# What became of a result. `kept`: it is durable. `repeat`: it was before. `foreign`: it is for
+# The fate of a result. `kept`: it is durable. `repeat`: it was before. `foreign`: it is for
 # another location than the token. `unasked`: this service does not ask that host in this way.
 # `not-held`: the job was not given to this worker, or went to another since. `unfit`: no database
 # takes it. A result is never sent again, whichever it is.
@@ -144,7 +144,7 @@ Fate = Literal["kept", "repeat", "foreign", "unasked", "not-held", "unfit"]
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What became of each result, in the order of the request."""
+    """The fate of each result, in the order of the request."""
 
     fates: tuple[Fate, ...]
 
@@ -159,7 +159,7 @@ _MALFORMED = (msgspec.MsgspecError, RecursionError, UnicodeError)
 
 
 def decode_request(data: bytes) -> JobRequest:
-    """Read what a worker asks for. Raises ``InputError``."""
+    """Read a request for jobs. Raises ``InputError``."""
     try:
         return _read_request(_bounded(data))
     except _MALFORMED as exc:
@@ -194,7 +194,7 @@ def decode_delivery(data: bytes) -> Delivery:
 
 
 def decode_receipt(data: bytes) -> Receipt:
-    """Read what the service says of results. Raises ``InputError``."""
+    """Read a receipt. Raises ``InputError``."""
     try:
         return _read_receipt(_bounded(data))
     except _MALFORMED as exc:

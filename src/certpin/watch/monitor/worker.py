@@ -1,7 +1,8 @@
-"""A worker: takes the jobs of its location from the service, probes, and delivers what it saw.
+"""A worker: takes the jobs of its location from the service, probes, and delivers results.
 
-It has no store and no pin file: a job carries what a probe needs. A job is done when the service
-says so. A worker that dies before leaves its jobs to another, and one that ends returns them.
+It has no store and no pin file: a job carries the anchors to verify by. A job is done when the
+service says so. A worker that dies before leaves its jobs to another, and one that ends returns
+them.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-SERVICE = "service"  # what a worker cannot work without, as `/readyz` names it
+SERVICE = "service"  # the need of a worker, as `/readyz` names it
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between attempts to reach the service
 _GRACE = 3.0  # seconds that a request may still take once the worker ends
 
 
 class WorkerEvents:
-    """What a worker reports while it works. Each method does nothing here."""
+    """The reports of a worker at work, for a subclass to print. Here each does nothing."""
 
     def connected(self, location: str) -> None:
         """The service answers, for the first time or again."""
@@ -95,7 +96,7 @@ class _Worker:
         self._halt = threading.Event()
         self._prober = Prober(window, halted=self._halt.is_set)
         self._heard = False  # whether the service ever answered
-        self._told: str | None = ""  # the trouble that was reported; None for none
+        self._reported: str | None = ""  # the trouble that was reported; None for none
         self._held: dict[str, Job] = {}
         self.is_connected = False
 
@@ -124,11 +125,11 @@ class _Worker:
         seen: asyncio.Queue[Result | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
-        def tell(result: Result | None) -> None:
+        def add(result: Result | None) -> None:
             loop.call_soon_threadsafe(seen.put_nowait, result)
 
         beating = asyncio.create_task(self._beat(batch.lease / 3))
-        probing = asyncio.create_task(asyncio.to_thread(_probe, self._prober, batch.jobs, tell))
+        probing = asyncio.create_task(asyncio.to_thread(_probe, self._prober, batch.jobs, add))
         try:
             while (first := await seen.get()) is not None:
                 for some in _packed([first, *_waiting(seen)]):
@@ -191,7 +192,7 @@ class _Worker:
         self._report(exc)
 
     async def _unless_stopped(self, call: Awaitable[Value]) -> Value | None:
-        """What a request brings; ``None`` where the worker ends and it takes too long."""
+        """Wait for an answer; ``None`` if the worker has to end and the request takes too long."""
         asking, stopping = asyncio.ensure_future(call), asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -211,7 +212,7 @@ class _Worker:
                     await self._link.jobs(JobRequest(self._process, held=tuple(self._held)))
 
     async def _return(self) -> None:
-        """Give back what was not done, so that another worker need not wait for the lease."""
+        """Return unfinished jobs, so that another worker need not wait for their leases."""
         if not self._held:
             return
         request = JobRequest(self._process, returned=tuple(self._held))
@@ -231,13 +232,13 @@ class _Worker:
         """Report that the service answers, or why it has nothing to do."""
         if batch.note:
             self._report(ServiceError(batch.note, "", "away"))
-        elif self._told is not None:
-            self._told = None
+        elif self._reported is not None:
+            self._reported = None
             self._events.connected(batch.location)
 
     def _report(self, exc: ServiceError) -> None:
-        if exc.problem != self._told:
-            self._told = exc.problem
+        if exc.problem != self._reported:
+            self._reported = exc.problem
             self._events.trouble(exc.problem, exc.fix)
 
 
@@ -249,12 +250,12 @@ def _dropped(fates: list[str]) -> ServiceError:
     )
 
 
-def _probe(prober: Prober, jobs: Sequence[Job], tell: Callable[[Result | None], None]) -> None:
+def _probe(prober: Prober, jobs: Sequence[Job], add: Callable[[Result | None], None]) -> None:
     try:
         for result in prober.ask(jobs):
-            tell(result)
+            add(result)
     finally:
-        tell(None)
+        add(None)
 
 
 def _waiting(seen: asyncio.Queue[Result | None]) -> list[Result]:

@@ -2,8 +2,8 @@
 
 ``engine`` opens a database and hands out connections; ``tables`` has a file for each subject;
 ``schema`` migrates; ``leases`` keep processes from doing one thing twice. A back-up is the work of
-the database's own tools (docs/watch-operations.md). Whoever reads or writes does it through a
-module of functions over a connection, beside its subject.
+the database's own tools (docs/watch-operations.md). Reads and writes go through modules of
+functions over a connection, each beside its subject.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, StoreError
-from certpin.pinfile.writing import sync_folder
+from certpin.pinfile.disk import sync_folder
 from certpin.support import locks
 from certpin.watch.store.failures import reason_of, store_error
 from certpin.watch.store.on_sqlite import BUSY

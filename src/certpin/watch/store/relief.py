@@ -24,7 +24,7 @@ from sqlalchemy import and_, func, or_, select
 from certpin.watch.store import budget
 from certpin.watch.store.sweeping import BATCH, delete_chains, delete_samples, lock_chains
 from certpin.watch.store.tables.chains import CHAINS
-from certpin.watch.store.tables.reports import REPORT_IDENTITIES, REPORT_SAMPLES
+from certpin.watch.store.tables.reports import REPORT_SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ SETTLED = 6 * 3600  # seconds
 _MOST_SOURCES = 100  # that are looked at, of many: those that brought most
 
 
-def relieve(connection: Connection, most: int, now: int) -> int:
+def relieve(connection: Connection, most: int, now: int, batch: int = BATCH) -> int:
     """Where little is left of ``most`` bytes, delete a batch. How many rows; 0: that will do."""
     enough = most * 3 // 4
     if budget.used_of(connection) <= enough:
@@ -44,12 +44,12 @@ def relieve(connection: Connection, most: int, now: int) -> int:
     if budget.hold(connection) <= enough:
         return 0
     for source in _greediest(connection):
-        if gone := _give(connection, source, now):
+        if gone := _give(connection, source, now, batch):
             return gone
     return 0
 
 
-def thin(connection: Connection, most: int, now: int) -> int:
+def thin(connection: Connection, most: int, now: int, batch: int = BATCH) -> int:
     """Where little is left of ``most`` samples, delete some. How many; 0: that will do."""
     samples = REPORT_SAMPLES.c
     by = (samples.share, samples.source)
@@ -57,7 +57,7 @@ def thin(connection: Connection, most: int, now: int) -> int:
     brought = Counter({(share, source): int(number) for share, source, number in rows})
     too_many = brought.total() - most * 3 // 4
     for chosen in _givers(brought) if too_many > 0 else ():
-        if gone := _give_samples(connection, chosen, now, min(too_many, BATCH)):
+        if gone := _give_samples(connection, chosen, now, min(too_many, batch)):
             return gone
     return 0
 
@@ -82,13 +82,6 @@ def _givers(brought: Counter[tuple[str, str]]) -> Iterator[ColumnElement[bool]]:
         yield samples.source == source
 
 
-def newest_identities(connection: Connection, most: int) -> int:
-    """The moment of the first identity that is more than ``most``, from the newest on; 0: none."""
-    moments = REPORT_IDENTITIES.c.received_at
-    ordered = select(moments).order_by(moments.desc()).offset(most).limit(1)
-    return int(connection.execute(ordered).scalar() or 0)
-
-
 def _greediest(connection: Connection) -> list[str]:
     """The network that brought most, and those that brought half as much, or more."""
     took: Counter[str] = Counter()
@@ -108,16 +101,16 @@ def _greedy(brought: Counter[str]) -> list[str]:
     return [name for name, amount in brought.most_common() if 2 * amount >= max(brought.values())]
 
 
-def _give(connection: Connection, source: str, now: int) -> int:
+def _give(connection: Connection, source: str, now: int, batch: int) -> int:
     chains = CHAINS.c
     found = connection.execute(
         select(chains.digest, chains.members, chains.told)
         .where(chains.told > 0, chains.source == source, _settled(chains.first_at, now))
         .order_by(chains.first_at)
-        .limit(BATCH)
+        .limit(batch)
     ).all()
     delete_chains(connection, found)
-    return len(found) + _give_samples(connection, REPORT_SAMPLES.c.source == source, now, BATCH)
+    return len(found) + _give_samples(connection, REPORT_SAMPLES.c.source == source, now, batch)
 
 
 def _give_samples(connection: Connection, chosen: ColumnElement[bool], now: int, most: int) -> int:

@@ -1,11 +1,14 @@
-"""Delete rows in batches, so that nobody who writes reports waits for long."""
+"""Delete rows in batches: reports are written in between, and each batch stays deleted.
+
+Each table has a step of its own. One that fails keeps no other from deleting (``retention``).
+"""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import LargeBinary, delete, func, select, text, tuple_, union
+from sqlalchemy import LargeBinary, delete, exists, func, select, text, tuple_
 
 from certpin.watch.store import budget
 from certpin.watch.store.keeping import split
@@ -19,7 +22,6 @@ from certpin.watch.store.tables.logged import LOGGED
 from certpin.watch.store.tables.reports import (
     PRESENCES,
     REPORT_GROUPS,
-    REPORT_IDENTITIES,
     REPORT_NETWORKS,
     REPORT_SAMPLES,
 )
@@ -30,48 +32,75 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Column, ColumnElement, Connection, Table
 
-    Step = Callable[[Connection], int]
+    Step = Callable[[Connection, int], int]
 
 BATCH = 500  # rows of one transaction
 _PAGES = 2000  # pages of SQLite that are given back at once: 8 MB
 _DAY = 86_400  # seconds
 
 
-def rules(limits: dict[str, int]) -> Iterator[Step]:
-    """What to delete, as functions of a connection that return how many rows they deleted."""
-    yield _rule(REPORT_GROUPS, REPORT_GROUPS.c.hour < limits["groups"])
-    # Sums go with the last group of their day, and what they name when no later day named it.
-    for table in (DAY_TRAITS, DAY_PLACES):
-        yield _rule(table, table.c.day <= limits["groups"] - _DAY)
-    for table in (REPORT_TRAITS, REPORT_PLACES):
-        yield _rule(table, table.c.seen <= limits["groups"] - _DAY)
-    yield partial(_samples, before=limits["samples"])
-    yield _rule(REPORT_NETWORKS, REPORT_NETWORKS.c.day < limits["networks"])
-    yield _rule(REPORT_IDENTITIES, REPORT_IDENTITIES.c.received_at < limits["identities"])
-    yield _rule(PRESENCES, PRESENCES.c.day < limits["presences"])
-    # What goes on is kept, however long it has been so.
-    yield _rule(SIGHTINGS, (SIGHTINGS.c.last_at < limits["sightings"]) & ~SIGHTINGS.c.latest)
-    yield partial(_alerts, before=limits["alerts"])
-    yield _rule(SILENCES, SILENCES.c.until < limits["alerts"])
-    yield _rule(LISTENED, LISTENED.c.until < limits["groups"])
-    yield _rule(LOGGED, LOGGED.c.not_after < limits["sightings"])
-    yield _rule(VANTAGES, VANTAGES.c.asked_at < limits["sightings"])
-    yield _rule(AUDIT, AUDIT.c.at < limits["audit"])
-    yield _rule(GUESSES, GUESSES.c.last_at < limits["guesses"])
+def steps(limits: dict[str, int]) -> dict[str, Step]:
+    """Return what to delete by the name of its table.
+
+    Each step is one transaction's work: it deletes a batch at most, and returns how many rows it
+    went through. 0 means that nothing is left to do.
+    """
+    groups, sightings = limits["groups"], limits["sightings"]
+    rules = [
+        (REPORT_GROUPS, REPORT_GROUPS.c.hour < groups),
+        # Sums go with the last group of their day, and what they name when no later day named it.
+        (DAY_TRAITS, DAY_TRAITS.c.day <= groups - _DAY),
+        (DAY_PLACES, DAY_PLACES.c.day <= groups - _DAY),
+        (REPORT_TRAITS, REPORT_TRAITS.c.seen <= groups - _DAY),
+        (REPORT_PLACES, REPORT_PLACES.c.seen <= groups - _DAY),
+        (REPORT_NETWORKS, REPORT_NETWORKS.c.day < limits["networks"]),
+        (PRESENCES, PRESENCES.c.day < limits["presences"]),
+        # What goes on is kept, however long it has been so.
+        (SIGHTINGS, (SIGHTINGS.c.last_at < sightings) & ~SIGHTINGS.c.latest),
+        (SILENCES, SILENCES.c.until < limits["alerts"]),
+        (LISTENED, LISTENED.c.until < groups),
+        (LOGGED, LOGGED.c.not_after < sightings),
+        (VANTAGES, VANTAGES.c.asked_at < sightings),
+        (AUDIT, AUDIT.c.at < limits["audit"]),
+        (GUESSES, GUESSES.c.last_at < limits["guesses"]),
+    ]
+    return {
+        **{table.name: partial(_batch, table=table, past=past) for table, past in rules},
+        REPORT_SAMPLES.name: partial(_samples, before=limits["samples"]),
+        ALERTS.name: partial(_alerts, before=limits["alerts"]),
+        CHAINS.name: UnnamedChains(),
+    }
 
 
-def remove_chains(connection: Connection) -> int:
-    """Delete chains that nothing names, and the certificates that were in no other chain."""
-    lock_chains(connection)
-    # One look at all names, and not one for each chain: there may be very many of both.
-    named = union(*(select(column) for column in naming()))
-    found = connection.execute(
-        select(CHAINS.c.digest, CHAINS.c.members, CHAINS.c.told)
-        .where(CHAINS.c.digest.not_in(named))
-        .limit(BATCH)
-    ).all()
-    delete_chains(connection, found)
-    return len(found)
+class UnnamedChains:
+    """Deletes chains that no row names, and the certificates that were in no other chain.
+
+    It goes through all chains, a batch at a call, and finds the rows that name them by index:
+    one look at all names takes longer than PostgreSQL gives a statement.
+    """
+
+    def __init__(self) -> None:
+        self._after = b""
+
+    def __call__(self, connection: Connection, batch: int) -> int:
+        """Look at a batch of chains. Return how many they were."""
+        column = CHAINS.c.digest
+        part = select(column).where(column > self._after).order_by(column).limit(batch)
+        digests = connection.execute(part).scalars().all()
+        if unnamed := _unnamed(connection, digests):
+            lock_chains(connection)
+            # Again: only the lock keeps the collector from naming one of them.
+            delete_chains(connection, _unnamed(connection, [row.digest for row in unnamed]))
+        if digests:
+            self._after = bytes(digests[-1])
+        return len(digests)
+
+
+def _unnamed(connection: Connection, digests: Sequence[bytes]) -> Sequence[Any]:
+    chains = CHAINS.c
+    named = (exists().where(column == chains.digest) for column in naming())
+    wanted = select(chains.digest, chains.members, chains.told).where(chains.digest.in_(digests))
+    return connection.execute(wanted.where(*(~each for each in named))).all() if digests else []
 
 
 def lock_chains(connection: Connection) -> None:
@@ -121,45 +150,42 @@ def naming() -> list[Column[bytes]]:
     ]
 
 
-def shrink(connection: Connection) -> bool:
-    """Give free pages of an SQLite file back; whether there may be more.
+def shrink(connection: Connection, batch: int = 0) -> int:
+    """Give free pages of an SQLite file back. Return how many; 0: there are no more.
 
     A tenth of the file stays free: it would grow again at once. A file that was not made by
-    certpin (``auto_vacuum``) keeps its size.
+    certpin (``auto_vacuum``) keeps its size. ``batch`` has no meaning here.
     """
+    del batch
     free = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
     pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
     mode = connection.exec_driver_sql("PRAGMA auto_vacuum").scalar_one()
     spare = min(_PAGES, free - pages // 10)
     if mode != 2 or spare <= 0:
-        return False
+        return 0
     raw: Any = connection.connection.driver_connection
     for _ in range(spare):  # Python's module steps once: of more than one page it frees one
         raw.execute("PRAGMA incremental_vacuum(1)")
-    return bool(spare == _PAGES)
+    return spare if spare == _PAGES else 0
 
 
-def _rule(table: Table, past: ColumnElement[bool]) -> Step:
-    return partial(_batch, table=table, past=past)
-
-
-def _batch(connection: Connection, *, table: Table, past: ColumnElement[bool]) -> int:
+def _batch(connection: Connection, batch: int, *, table: Table, past: ColumnElement[bool]) -> int:
     keys = list(table.primary_key.columns)
-    chosen = select(*keys).where(past).limit(BATCH)
+    chosen = select(*keys).where(past).limit(batch)
     key = keys[0] if len(keys) == 1 else tuple_(*keys)
     # Once more for each row: PostgreSQL waits for whoever changes one, and looks at it again then,
     # but not at what was chosen before. What was just counted anew would go.
     return connection.execute(delete(table).where(key.in_(chosen), past)).rowcount
 
 
-def _samples(connection: Connection, *, before: int) -> int:
-    past = select(REPORT_SAMPLES.c.id).where(REPORT_SAMPLES.c.received_at < before).limit(BATCH)
+def _samples(connection: Connection, batch: int, *, before: int) -> int:
+    past = select(REPORT_SAMPLES.c.id).where(REPORT_SAMPLES.c.received_at < before).limit(batch)
     return delete_samples(connection, connection.execute(past).scalars().all())
 
 
-def _alerts(connection: Connection, *, before: int) -> int:
+def _alerts(connection: Connection, batch: int, *, before: int) -> int:
     """Alerts that were resolved, with what became of them and who was told."""
-    past = select(ALERTS.c.id).where(ALERTS.c.resolved_at < before).limit(BATCH)
+    past = select(ALERTS.c.id).where(ALERTS.c.resolved_at < before).limit(batch)
     numbers = connection.execute(past).scalars().all()
     if numbers:
         for table in (ALERT_EVENTS, TELLINGS):

@@ -5,7 +5,7 @@
         note(outcome="verified")
 
 Nothing of OpenTelemetry is loaded unless the table names an endpoint. Every span is exported with
-the attributes of a list only (``spans.py``), and without events: never what a report says, never
+the attributes of a list only (``spans.py``), and without events: never the content of a report,
 a host, an address, a query, a header, the message of an error. A client can't join a trace:
 ``traceparent`` is not read.
 """

@@ -1,7 +1,7 @@
 """A span for each request, made by OpenTelemetry's ASGI instrumentation.
 
-The instrumentation records what it finds in a request: host, path, query, address and agent of the
-client, headers by an environment variable. So it gets a request that has only a method, and the
+The instrumentation records host, path, query, address and agent of the client, and headers if an
+environment variable says so. So it gets a request that has only a method, and the
 application gets the real one. The route is added by ``name_route``: ``/hosts/{name}``, and never
 which host.
 """

@@ -1,4 +1,4 @@
-"""Spans, what they may say, and their way to a collector. Without telemetry they do nothing."""
+"""Spans, their allowed attributes and their export. Without an endpoint they do nothing."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from certpin.watch.metrics.counters import Counters
     from certpin.watch.telemetry.settings import Settings
 
-# What a span may say: the name of an attribute as it is recorded, and as it is sent. Everything
-# else is dropped when a span is exported, whichever library recorded it.
+# The attributes that are exported: their name as it is recorded, and as it is sent. All others are
+# dropped when a span is exported, whichever library recorded them.
 ATTRIBUTES = {
     # OpenTelemetry's instrumentation has two names for these: OTEL_SEMCONV_STABILITY_OPT_IN.
     "http.method": "http.request.method",

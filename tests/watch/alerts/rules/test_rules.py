@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 
 from certpin.rotation import Event, History, Timing
 from certpin.watch.alerts.evidence import DAY, HOUR, Evidence, Group, Holders, Own, Role
@@ -16,6 +17,8 @@ from certpin.watch.alerts.rules.old_app_fails import order
 from certpin.watch.alerts.touched import touched
 from certpin.watch.alerts.windows import windows
 from certpin.watch.facts.queue import Queue
+from certpin.watch.facts.sweeps import Sweep
+from certpin.watch.facts.window import Window
 from certpin.watch.watched import WatchedSet
 from tests import kit
 from tests.watch.alerts._seen import HOST, NOW, SETTINGS, finding
@@ -234,6 +237,31 @@ def test_room_that_is_used_up_is_told_by_its_name() -> None:
     (one,) = found("room-used-up", own=Own(full=("bytes",)))
     assert (one.severity, one.subject) == ("warning", "bytes")
     assert not found("room-used-up", own=Own())
+
+
+def test_a_kind_that_is_not_deleted_is_an_alert_by_its_name() -> None:
+    at = datetime.fromtimestamp(NOW, UTC)
+    failing = Sweep("audit", at, at - timedelta(hours=5), "busy")
+    well = Sweep("presences", at, at, "")
+    (one,) = found("retention-fails", own=Own(sweeps=(failing, well)))
+    assert (one.severity, one.subject) == ("warning", "audit")
+    assert "the database had no time" in one.summary
+    (late,) = found("retention-fails", own=Own(sweeps=(structs.replace(failing, reason="late"),)))
+    assert "no attempt for days" in late.summary
+
+
+def test_a_window_shorter_than_clients_keep_reports_is_an_alert_with_its_fix() -> None:
+    at = datetime.fromtimestamp(NOW - 8 * DAY, UTC)
+    enough = Window(at, 8, 8, 7, 8, 100_000, 800_000, 1_000_000)
+    assert not found("repeats-unrecognised", own=Own())
+    assert not found("repeats-unrecognised", own=Own(window=enough))
+    soon = structs.replace(enough, a_day=1_000_000, expected_days=1.0)
+    (one,) = found("repeats-unrecognised", own=Own(window=soon))
+    assert "soon for 1.0 days only" in one.summary
+    assert "set most_identities = 8400000 in [collector] (some 1.3 GB)" in one.summary
+    now = structs.replace(enough, days=3.0, expected_days=3.0, client_days=20)
+    (one,) = found("repeats-unrecognised", own=Own(window=now))
+    assert "[collector] (some 0.4 GB) and identities = 21 in [retention]" in one.summary
 
 
 def test_telling_fails_and_look_fails_say_of_what() -> None:

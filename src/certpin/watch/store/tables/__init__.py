@@ -14,6 +14,7 @@ from certpin.watch.store.tables import (
     queue,
     reports,
     sightings,
+    sweeps,
 )
 from certpin.watch.store.tables.base import METADATA
 
@@ -30,4 +31,5 @@ __all__ = [
     "queue",
     "reports",
     "sightings",
+    "sweeps",
 ]

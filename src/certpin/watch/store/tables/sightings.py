@@ -45,6 +45,8 @@ SIGHTINGS = Table(
     Index(None, "host", "port", "vantage", "last_at"),
     Index(None, "host", "last_at"),
     Index(None, "last_at"),
+    Index(None, "served"),
+    Index(None, "verified"),
     Index(
         "ix_sightings_one_goes_on",
         *("host", "port", "vantage", "way", "edge"),

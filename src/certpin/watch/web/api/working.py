@@ -1,4 +1,4 @@
-"""Workers: they take the jobs of their location, and post what they saw.
+"""Workers: they take the jobs of their location, and post results.
 
 The scope of the token, ``worker:LOCATION``, admits to these two addresses and to nothing else. A
 body is read within bounds, and each part of it is checked, before anything is done with it.
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 PATIENCE = 30.0  # seconds until a body has to be there
 _AT_ONCE = 2  # requests of workers that use the database: pages and reports need it too
 
-# By address: what it is for, what is sent there, and what is answered. The description has them.
+# By address: a summary, and the types of request and answer, for the description.
 ADDRESSES: dict[str, tuple[str, type, type]] = {
     WORKER_JOBS: (
         "Take probe jobs, keep those that it works on, or return them.",

@@ -57,6 +57,7 @@ UNITS: dict[str, dict[str, str]] = {
         "chains_per_hour": "chain",
         "presences_per_day": "row",
         "most_identities": "report",
+        "client_days": "day",
         "at_once": "request",
         "stream_bytes": "byte",
         "stream_replicas": "replica",

@@ -138,7 +138,12 @@ def _percent(value: Any, _: datetime) -> Shown:
     return f"{float(value):g} %"
 
 
+def _days(value: Any, _: datetime) -> Shown:
+    return f"{float(value):g} days"
+
+
 KNOWN: dict[str, tuple[str, Show]] = {
+    "a_day": ("Reports in a day", _counted("report")),
     "address": ("Address", _text),
     "advice": ("Advice", _text),
     "after": ("Now", _certificates),
@@ -150,6 +155,7 @@ KNOWN: dict[str, tuple[str, Show]] = {
     "certificate": ("Certificate", _certificates),
     "chain": ("Chain", _certificates),
     "code": ("OpenSSL's error number", _text),
+    "expected": ("At the rate of the last day", _days),
     "expires": ("Expires", _moment),
     "fix": ("Advice", _text),
     "free": ("Free on the disk", _percent),
@@ -171,6 +177,7 @@ KNOWN: dict[str, tuple[str, Show]] = {
     "pin": ("Pin", _certificates),
     "places": ("Seen from", _text),
     "problem": ("Problem", _text),
+    "recognised": ("Repeats are recognised for", _days),
     "refused_by_platform": ("Refused by the client's own platform", _counted("report")),
     "refused_from": ("Refused from", _text),
     "reports": ("In the last day", _counted("report")),

@@ -89,6 +89,14 @@ def _of_the_store(fresh: Freshness) -> Iterator[str]:
             f"is deleted before {fresh.held_until:%Y-%m-%d %H:%M} UTC. If the clock is wrong, put "
             "it right before then."
         )
+    for sweep in fresh.failing:
+        why = REASONS[sweep.reason][0] if sweep.reason in REASONS else "nothing was tried for days"
+        yield (
+            f"Old rows of {sweep.kind} are not deleted: {why}. Other kinds are. The log says more; "
+            "the next attempt is within an hour."
+        )
+    if fresh.window is not None and fresh.window.problem:
+        yield f"{fresh.window.problem[0].upper()}{fresh.window.problem[1:]}."
 
 
 def _of_files(fresh: Freshness) -> Iterator[str]:

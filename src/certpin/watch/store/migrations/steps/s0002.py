@@ -1,8 +1,10 @@
-"""Add up by day what was counted in groups before there were sums."""
+"""Add up by day what was counted in groups before there were sums; partition the identities."""
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _DAY = 86_400
+_KEPT, _AHEAD = 10, 3  # days before and after today that get a partition
 _AT_ONCE = 500  # sums that are written together, and all of which is in memory
 
 _SAID = (
@@ -41,6 +44,64 @@ def after(connection: Connection) -> None:
     for day in _days(connection):
         for rows in _groups(connection, day):
             _add_up(connection, day, rows)
+    if connection.dialect.name != "sqlite":
+        _partition(connection, int(time.time()))
+
+
+def _partition(connection: Connection, now: int) -> None:
+    """Move PostgreSQL's identities into partitions by day. What retention left behind comes too.
+
+    A report that was more than a day late gets its second identity, without the day. The indexes
+    are made last: that is faster, and the rows come in no order.
+    """
+    today = now - now % _DAY
+    days = range(today - _KEPT * _DAY, today + _AHEAD * _DAY + 1, _DAY)
+    for statement in (
+        "ALTER TABLE report_identities RENAME TO report_identities_old",
+        "ALTER INDEX pk_report_identities RENAME TO pk_report_identities_old",
+        "DROP INDEX ix_report_identities_received_at",
+        _PARENT,
+        _part("undated", f"FROM (MINVALUE) TO ({_bound(_DAY)})"),
+        *(
+            _part(
+                f"{datetime.fromtimestamp(day, UTC):%Y%m%d}",
+                f"FROM ({_bound(day)}) TO ({_bound(day + _DAY)})",
+            )
+            for day in days
+        ),
+        "CREATE TABLE report_identities_rest PARTITION OF report_identities DEFAULT",
+        "INSERT INTO report_identities SELECT * FROM report_identities_old",
+        _LATE,
+        "DROP TABLE report_identities_old",
+        "ALTER TABLE report_identities ADD CONSTRAINT pk_report_identities PRIMARY KEY (identity)",
+        "CREATE INDEX ix_report_identities_received_at ON report_identities (received_at)",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+_PARENT = """
+CREATE TABLE report_identities (identity BYTEA NOT NULL, received_at BIGINT NOT NULL)
+PARTITION BY RANGE (identity)
+"""
+
+# Of moments below 2^40, which is what five bytes hold.
+_LATE = """
+INSERT INTO report_identities
+SELECT decode('0000000000', 'hex') || substr(sha256(identity), 1, 27), received_at
+FROM report_identities_old WHERE received_at BETWEEN 86400 AND 1099511627775
+AND identity >= decode('0000015180', 'hex')
+AND identity < decode(lpad(to_hex(received_at - 86400), 10, '0'), 'hex')
+"""
+
+
+def _part(name: str, values: str) -> str:
+    return (
+        f"CREATE TABLE report_identities_{name} PARTITION OF report_identities FOR VALUES {values}"
+    )
+
+
+def _bound(second: int) -> str:
+    return f"'\\x{second.to_bytes(5, 'big').hex()}'::bytea"
 
 
 def _days(connection: Connection) -> Iterator[int]:

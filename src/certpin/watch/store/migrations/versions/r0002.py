@@ -56,6 +56,12 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_guesses_last_at"), "guesses", ["last_at"], unique=False)
     op.create_table(
+        "identity_hours",
+        sa.Column("hour", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("hour", name=op.f("pk_identity_hours")),
+    )
+    op.create_table(
         "listened",
         sa.Column(
             "id",
@@ -119,6 +125,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_report_traits")),
         sa.UniqueConstraint("key", name=op.f("uq_report_traits_key")),
     )
+    op.create_table(
+        "sweeps",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("tried_at", sa.BigInteger(), nullable=False),
+        sa.Column("done_at", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", name=op.f("pk_sweeps")),
+    )
     op.drop_table("report_days")
     op.add_column("alerts", sa.Column("acknowledged_at", sa.BigInteger(), nullable=True))
     op.add_column(
@@ -130,6 +144,7 @@ def upgrade() -> None:
     op.add_column("chains", sa.Column("told", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("chains", sa.Column("source", sa.Text(), server_default="", nullable=False))
     op.add_column("chains", sa.Column("share", sa.Text(), server_default="", nullable=False))
+    op.create_index(op.f("ix_report_groups_verified"), "report_groups", ["verified"], unique=False)
     op.add_column(
         "report_samples", sa.Column("share", sa.Text(), server_default="", nullable=False)
     )
@@ -143,4 +158,6 @@ def upgrade() -> None:
     op.add_column(
         "sightings", sa.Column("took", sa.BigInteger(), server_default="0", nullable=False)
     )
+    op.create_index(op.f("ix_sightings_served"), "sightings", ["served"], unique=False)
+    op.create_index(op.f("ix_sightings_verified"), "sightings", ["verified"], unique=False)
     s0002.after(op.get_bind())

@@ -1,0 +1,133 @@
+"""The files of an export: written, or compared with the existing ones."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from difflib import unified_diff
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from certpin.errors import ConfigError
+from certpin.formats.format import MAX_SOURCE_BYTES
+from certpin.pinfile.disk import write_atomically
+from certpin.x509 import printable
+
+if TYPE_CHECKING:
+    from certpin.formats import Export, Format
+
+OutputState = Literal["printed", "written", "unchanged", "current", "differs", "missing"]
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A file of an export.
+
+    Attributes:
+        state: what was done with it, or how it compares with the existing file.
+        difference: a unified diff, for people.
+    """
+
+    path: Path
+    text: str
+    state: OutputState = "printed"
+    difference: str = ""
+
+    @property
+    def stale(self) -> bool:
+        """True if the existing file is out of date."""
+        return self.state in {"differs", "missing"}
+
+
+def output_files(chosen: Format, made: Export, out: str) -> list[OutputFile]:
+    """Return the files of an export with their paths.
+
+    Args:
+        chosen: the format.
+        made: its files.
+        out: the value of ``--out``: a folder, or the name of the file if the format has only one.
+
+    Raises:
+        ConfigError: ``out`` is a file, and the format needs a folder.
+    """
+    path = Path(out)
+    if not (chosen.folder or path.is_dir() or out.endswith(os.sep)):
+        return [OutputFile(path, made.files[0].text)]
+    if path.exists() and not path.is_dir():
+        raise _error(path, f"is a file, and {chosen.name} goes into a folder", "name a folder")
+    return [OutputFile(path / file.path, file.text) for file in made.files]
+
+
+def write_files(files: list[OutputFile]) -> list[OutputFile]:
+    """Write each file that differs. Each is written completely, or not at all.
+
+    Raises:
+        ConfigError: a file can't be read or written.
+    """
+    return [_write(file) for file in files]
+
+
+def compare_files(files: list[OutputFile]) -> list[OutputFile]:
+    """Compare each file with the existing one.
+
+    Raises:
+        ConfigError: a file can't be read.
+    """
+    return [_compare(file) for file in files]
+
+
+def check_folder(path: Path) -> None:
+    """Check before a long run that a file can be written after it.
+
+    Raises:
+        ConfigError: its folder does not exist, or is not writable.
+    """
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"{printable(str(path))} cannot be written: no such folder, or no right to it",
+            fix="name a file in a folder that you may write to",
+        )
+
+
+def _error(path: Path, problem: str, fix: str) -> ConfigError:
+    return ConfigError(f"{printable(str(path))} {problem}", key="--out", fix=fix)
+
+
+def _write(file: OutputFile) -> OutputFile:
+    if _read(file.path) == file.text:
+        return OutputFile(file.path, file.text, "unchanged")
+    try:
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        fix = "name a folder that you may write to"
+        raise _error(file.path.parent, f"cannot be made: {exc.strerror}", fix) from exc
+    write_atomically(file.path, file.text)
+    return OutputFile(file.path, file.text, "written")
+
+
+def _compare(file: OutputFile) -> OutputFile:
+    existing = _read(file.path)
+    if existing is None:
+        return OutputFile(file.path, file.text, "missing")
+    if existing == file.text:
+        return OutputFile(file.path, file.text, "current")
+    lines = unified_diff(
+        existing.splitlines(keepends=True),
+        file.text.splitlines(keepends=True),
+        f"{file.path} (there)",
+        f"{file.path} (from the pin file)",
+    )
+    return OutputFile(file.path, file.text, "differs", "".join(lines))
+
+
+def _read(path: Path) -> str | None:
+    """Return the content of a file; ``None`` if there is no file."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_SOURCE_BYTES)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        fix = "name a file that you may read and write, or another folder"
+        raise _error(path, f"cannot be read: {exc.strerror}", fix) from exc
+    return data.decode(errors="backslashreplace")

@@ -1,0 +1,270 @@
+"""``certpin publish init``: the keys and the first root of signed pin sets."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.publish.signing_keys import ask_new_passphrase
+from certpin.cli.reply import print_json
+from certpin.cli.screen import fold
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from certpin.cli.publish.context import Office
+    from certpin.cli.publish.signing_keys import SigningKey
+    from certpin.pins import PinSet as AnyPinSet
+    from certpin.updates.publish.roots import Kind
+    from certpin.updates.publish.settings import Settings
+    from certpin.updates.publish.signing import Signed
+
+
+@click.command()
+@pin_file_option
+@click.option(
+    "--root-key",
+    "root_keys",
+    multiple=True,
+    required=True,
+    metavar="FILE|URI",
+    help="A key that says which keys sign what: a file, or a key on a PKCS#11 token. It is made if "
+    "it does not exist. The public key of somebody else (PEM) does, too. May be repeated.",
+)
+@click.option(
+    "--targets-key",
+    "targets_keys",
+    multiple=True,
+    required=True,
+    metavar="FILE|URI",
+    help="A key that signs pin sets, likewise. May be repeated.",
+)
+@click.option(
+    "--online-key",
+    required=True,
+    metavar="FILE|URI",
+    help="The key that says each day what is the newest: that of a machine. Likewise.",
+)
+@click.option(
+    "--root-threshold",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many of the root keys have to sign.",
+)
+@click.option(
+    "--targets-threshold",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many of the targets keys have to sign.",
+)
+@click.option(
+    "--url",
+    metavar="WHERE",
+    help="Where `certpin publish push` copies it: a folder, relative to the pin file's, or "
+    "s3://BUCKET/PATH, or another address of fsspec.",
+)
+@click.option(
+    "--expires",
+    multiple=True,
+    metavar="ROLE=DAYS",
+    help="Days until a signature is past its date: root=365, targets=90, snapshot=14 and "
+    "timestamp=3, unless you say otherwise. May be repeated.",
+)
+@ask_new_passphrase
+@json_option
+def init(
+    path: Path,
+    root_keys: tuple[str, ...],
+    targets_keys: tuple[str, ...],
+    online_key: str,
+    root_threshold: int,
+    targets_threshold: int,
+    url: str | None,
+    expires: tuple[str, ...],
+    ask_passphrase: bool,
+    as_json: bool,
+) -> None:
+    """Make the keys and the first root, which apps bring with them.
+
+    Writes publish/ beside the pin file: publish.toml, and site/metadata/1.root.json; or, where a
+    root key is somebody else's, a draft of it that waits for that signature. Keys that are made are
+    P-256 keys, in files of mode 600 or on their token.
+
+    The online key must not be among the others: it is on a machine that somebody may break into.
+    """
+    from certpin.cli.publish.context import open_office, tuf_needed
+    from certpin.cli.publish.signing_keys import Purse
+    from certpin.errors import ConfigError
+    from certpin.pinfile import PinSet
+    from certpin.pins import utc_now
+
+    with tuf_needed():
+        from tuf.api.metadata import Metadata
+
+        from certpin.updates.dart import shortage
+        from certpin.updates.publish import folder, roots, settings
+        from certpin.updates.publish.desk import Desk, Plan
+        from certpin.updates.publish.signing import sign
+        from certpin.updates.publish.state import State
+
+    pins = PinSet.load(path)
+    here = path.parent / folder.FOLDER
+    _refuse_known(here)
+    ours = settings.Settings(url, _days(expires))
+    places: dict[Kind, Sequence[str]] = {
+        "root": root_keys,
+        "targets": targets_keys,
+        "online": [online_key],
+    }
+    thresholds: dict[Kind, int] = {"root": root_threshold, "targets": targets_threshold}
+    _refuse_twins(places, thresholds)
+    now = utc_now().replace(microsecond=0)
+    with Purse(ask=ask_passphrase) as purse:
+        keys = {kind: [purse.take(each) for each in some] for kind, some in places.items()}
+        public = {kind: [each.key for each in some] for kind, some in keys.items()}
+        desk = Desk(State(), ours, now, ConfigError("nothing is offered yet"))
+        root = roots.first_root(public, thresholds, desk.expiry("root"))
+        why_not = _why_not_flutter(pins) or shortage(root)
+        ours = replace(ours, flutter=not why_not)
+        roots.check(root, None, now, ours)
+        signers = {each.key.keyid: each.signer for each in keys["root"] if each.signer}
+        _write(here, ours, sign(Plan(desk, Metadata(root)), signers, frozenset()))
+    show(open_office(path), keys, why_not, as_json=as_json)
+
+
+def _why_not_flutter(pins: AnyPinSet) -> str:
+    """Why Flutter apps could not follow such pins; empty where they can."""
+    from certpin.errors import ConfigError
+    from certpin.formats.flutter.published import published
+
+    try:
+        published(replace(pins, debug=None))
+    except ConfigError as exc:
+        return exc.problem
+    return ""
+
+
+def _days(words: Sequence[str]) -> Mapping[str, int]:
+    from certpin.updates.publish.settings import DEFAULT_DAYS, check_days
+
+    days = dict(DEFAULT_DAYS)
+    for word in words:
+        role, _, number = word.partition("=")
+        if not (number.isascii() and number.isdigit() and len(number) < 9):
+            raise click.UsageError(f"--expires {word[:80]!r} is no ROLE=DAYS, as in timestamp=3")
+        days[role] = check_days(role, int(number))
+    return days
+
+
+def _refuse_known(here: Path) -> None:
+    from certpin.errors import ConfigError
+
+    if here.exists():
+        raise ConfigError(
+            f"{here} is there already",
+            key="publish",
+            fix="add or replace a key with certpin publish add-key; see certpin publish status",
+        )
+
+
+def _refuse_twins(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind, int]) -> None:
+    """What can be seen before any key is made."""
+    for kind, some in places.items():
+        if len(set(some)) != len(some):
+            raise click.UsageError(f"a key is given twice for {kind}")
+        if thresholds.get(kind, 1) > len(some):
+            raise click.UsageError(
+                f"{thresholds[kind]} keys of {kind} would have to sign, and there are {len(some)}"
+            )
+    if set(places["online"]) & {*places["root"], *places["targets"]}:
+        raise click.UsageError("the online key must not be among those of root or targets")
+
+
+def _write(here: Path, ours: Settings, done: Signed) -> None:
+    """Write the whole folder beside its place, and put it there at once."""
+    import tempfile
+
+    from certpin.errors import ConfigError
+    from certpin.updates.publish import folder, settings
+
+    try:
+        made = Path(tempfile.mkdtemp(prefix=f".{here.name}.", dir=here.parent))
+        try:
+            folder.write(made, done)
+            (made / folder.SETTINGS).write_text(settings.text_of(ours), encoding="utf-8")
+            made.chmod(0o755)
+            made.rename(here)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+    except OSError as exc:
+        raise ConfigError(
+            f"it cannot be written: {exc.strerror or exc}", key=str(here), fix="check its rights"
+        ) from exc
+
+
+def show(
+    office: Office, keys: Mapping[Kind, Sequence[SigningKey]], why_not: str, *, as_json: bool
+) -> None:
+    """Print it: each key and where it is, what waits, and what to do next."""
+    from certpin.cli.publish.context import wait_facts, wait_words
+
+    ready = office.desk.state.root is not None
+    following = "certpin rotate publish" if ready else "certpin publish sign KEY"
+    waits = office.waits
+    if as_json:
+        print_json(
+            {
+                "file": str(office.path),
+                "url": office.desk.settings.url,
+                "flutter": office.desk.settings.flutter,
+                "keys": [_facts(kind, each) for kind, some in keys.items() for each in some],
+                "ready": ready,
+                "waits": [wait_facts(each) for each in waits],
+                "next": following,
+            }
+        )
+        return
+    for kind, some in keys.items():
+        for each in some:
+            click.echo(fold(_told(kind, each), sys.stdout))
+    root = office.folder / "site" / "metadata" / "1.root.json"
+    if ready:
+        click.echo(fold(f"The first root is {root}: apps bring it with them.", sys.stdout))
+    for wait in waits:
+        click.echo(fold(wait_words(wait), sys.stdout))
+    if why_not:
+        line = f"Flutter apps cannot follow it: {why_not}. So publish.toml says flutter = false."
+        click.echo(fold(line, sys.stdout))
+    click.echo(f"Next:  {following}")
+
+
+def _facts(kind: str, key: SigningKey) -> dict[str, Any]:
+    from certpin.cli.publish.context import kind_of
+
+    return {
+        "role": kind,
+        "key": key.key.keyid,
+        "kind": kind_of(key.key),
+        "place": key.place,
+        "made": key.made,
+    }
+
+
+def _told(kind: str, key: SigningKey) -> str:
+    from certpin.cli.publish.context import kind_of
+
+    made = "made now, " if key.made else ""
+    bare = "" if key.sealed else ", NOT encrypted; see --ask-passphrase"
+    held = "" if key.signer else ", which somebody else holds"
+    return f"{kind}: {key.key.keyid} ({made}{kind_of(key.key)}{bare}) in {key.place}{held}"

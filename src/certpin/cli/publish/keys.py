@@ -1,0 +1,108 @@
+"""``certpin publish add-key``: a key comes into the next root, or takes another one's place."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.publish.signing_keys import ask_new_passphrase
+from certpin.cli.reply import print_json
+from certpin.cli.screen import fold
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.updates.publish.roots import Kind
+
+
+@click.command("add-key")
+@click.argument("place", metavar="FILE|URI")
+@pin_file_option
+@click.option(
+    "--role",
+    "kind",
+    type=click.Choice(["root", "targets", "online"]),
+    required=True,
+    help="What it signs: other keys (root), pin sets (targets), or each day what is the newest "
+    "(online).",
+)
+@click.option(
+    "--replace",
+    "replaced",
+    metavar="KEYID",
+    help="The key that it takes the place of, or how its id begins. The online key always takes "
+    "the place of the one there is.",
+)
+@click.option(
+    "--threshold",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many of the keys of this role have to sign from then on.",
+)
+@ask_new_passphrase
+@json_option
+def add_key(
+    place: str,
+    path: Path,
+    kind: Kind,
+    replaced: str | None,
+    threshold: int | None,
+    ask_passphrase: bool,
+    as_json: bool,
+) -> None:
+    """Bring a key into the next root, or put it into another one's place.
+
+    FILE is a key, or the public key (PEM) of somebody else, which is enough; URI is a key on a
+    PKCS#11 token. It is made if it does not exist. The next root is a draft until `certpin publish
+    sign` has signed it with enough root keys, of those before and of those after.
+    """
+    from certpin.cli.publish.context import (
+        held_office,
+        kind_of,
+        open_office,
+        tuf_needed,
+        wait_facts,
+        wait_words,
+    )
+    from certpin.cli.publish.signing_keys import Purse
+
+    with tuf_needed():
+        from certpin.updates.publish import folder
+        from certpin.updates.publish.rekeying import rekeyed
+        from certpin.updates.publish.signing import Signed
+
+    with held_office(path) as office, Purse(ask=ask_passphrase) as purse:
+        taken = purse.take(place)
+        root = rekeyed(office.desk, taken.key, kind, replaced=replaced, threshold=threshold)
+        folder.write(office.folder, Signed(drafts={"root": root}))
+    office = open_office(path)
+    waits = office.waits
+    if as_json:
+        print_json(
+            {
+                "file": str(path),
+                "role": kind,
+                "key": taken.key.keyid,
+                "kind": kind_of(taken.key),
+                "place": taken.place,
+                "made": taken.made,
+                "root": root.signed.version,
+                "waits": [wait_facts(each) for each in waits],
+                "next": "certpin publish sign KEY",
+            }
+        )
+        return
+    made = " It was made now" + (f", {taken.bare}." if taken.bare else ".") if taken.made else ""
+    click.echo(
+        fold(
+            f"{kind}: {taken.key.keyid} ({kind_of(taken.key)}) comes in with root "
+            f"{root.signed.version}.{made}",
+            sys.stdout,
+        )
+    )
+    for wait in waits:
+        click.echo(fold(wait_words(wait), sys.stdout))
+    click.echo("Next:  certpin publish sign KEY")

@@ -1,0 +1,216 @@
+"""``certpin publish push``: upload a signed set, and record in the journal that it is out."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE, report_error
+from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.reply import print_json
+from certpin.cli.rotate.context import who_option
+from certpin.cli.screen import fold, say
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from certpin.cli.rotate.context import RotationFiles
+    from certpin.errors import UpdateError
+    from certpin.rotation import DeployedVersions
+    from certpin.updates.publish.push import Pushed
+    from certpin.updates.publish.settings import Settings
+
+
+@click.command()
+@pin_file_option
+@click.option("--dry-run", "dry", is_flag=True, help="Say what would be uploaded, and do nothing.")
+@who_option
+@json_option
+@click.pass_context
+def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bool) -> None:
+    """Bring the signed files to the place that clients fetch from.
+
+    Copies publish/site to the url of publish/publish.toml: a folder, or storage such as
+    s3://BUCKET/PATH, with your own credentials. It looks first, as a client would, at what is
+    signed and at what is there. Refused is what clients would not take, what is past its date, and
+    what would undo somebody else's push. The timestamp goes last: whenever it is cut off, clients
+    get the old set or the new one. Push again, and it goes on.
+
+    The journal notes that the version is out, and T_adopt counts from there.
+
+    Exit code 0: it is out. 1: refused, nothing was changed. 2: usage, or a bad file. 3: the storage
+    could not be asked, or failed in the middle.
+    """
+    from certpin.cli.publish.context import tuf_needed
+    from certpin.cli.rotate.context import RotationFiles
+    from certpin.errors import UpdateError
+    from certpin.updates.publish.settings import load
+
+    with tuf_needed():
+        from certpin.updates.publish import folder
+
+    here = path.parent / folder.FOLDER
+    with folder.held(here):
+        settings, ledger = load(here / folder.SETTINGS), RotationFiles(path)
+        report = Report(ledger, _url(settings, here / folder.SETTINGS), dry)
+        try:
+            report.pushed = _pushed(ledger, report.where, settings, dry=dry)
+            _record(ledger, report, who)
+        except UpdateError as exc:
+            report.failed = exc
+    report.show(ctx, as_json=as_json)
+
+
+def _url(settings: Settings, file: Path) -> str:
+    from certpin.errors import PinFileError
+
+    if settings.url is None:
+        raise PinFileError(
+            "it does not say where to push to",
+            path=file,
+            key="url",
+            fix='write url = "FOLDER" or url = "s3://BUCKET/PATH" above [expires]: take the # off '
+            "the line that says so",
+        )
+    return settings.url
+
+
+def _pushed(ledger: RotationFiles, url: str, settings: Settings, *, dry: bool) -> Pushed:
+    from certpin.cli.parallel import progress
+    from certpin.pins import utc_now
+    from certpin.updates.publish.folder import FOLDER
+    from certpin.updates.publish.push import prepare, upload
+    from certpin.updates.publish.storage import open_storage
+
+    beside = ledger.path.parent
+    storage = open_storage(url, beside, settings.storage)
+    pushed = prepare(beside / FOLDER / "site", storage, name=ledger.pins.name, now=utc_now())
+    waits_for_push(ledger.deployed, pushed)  # what it refuses is refused before anything is done
+    if not dry:
+        with progress(len(pushed.uploads), "push") as advance:
+            upload(pushed, storage, advance)
+    return pushed
+
+
+def _record(ledger: RotationFiles, report: Report, who: str | None) -> None:
+    """Write into the journal that a version is out. Nothing is new about one that was."""
+    from certpin.cli.rotate.context import name_of
+    from certpin.errors import JournalError
+    from certpin.pins import utc_now
+    from certpin.rotation import Event
+
+    if report.pushed is None or report.dry or not waits_for_push(ledger.deployed, report.pushed):
+        return
+    version = report.pushed.here.signed.promise.version
+    event = Event(utc_now(), name_of(who), "push", version=version)
+    try:
+        ledger.commit([event])
+    except JournalError as exc:
+        raise JournalError(
+            f"version {version} IS out, and the journal does not say so: {exc.problem}",
+            path=ledger.journal,
+            fix="make it writable, then: certpin publish push. It uploads nothing again, and "
+            "writes it down",
+        ) from exc
+    report.recorded = event.time
+
+
+_UNCLEAR = {"storage", "unconfirmed"}  # reasons for which nobody can say how it stands
+
+
+@dataclass
+class Report:
+    """How a push ended. ``recorded`` is when the version came out, if that was noted just now."""
+
+    ledger: RotationFiles
+    where: str
+    dry: bool
+    pushed: Pushed | None = None
+    recorded: datetime | None = None
+    failed: UpdateError | None = None
+
+    def show(self, ctx: click.Context, *, as_json: bool) -> None:
+        """Print it, and end with its exit code."""
+        if self.pushed and self.pushed.damage:
+            say("certpin: warning", f"clients refuse what was there: {self.pushed.damage}")
+        if as_json:
+            print_json(self.facts())
+        for line in () if as_json else self._lines():
+            click.echo(fold(line, sys.stdout))
+        if self.failed is None:
+            ctx.exit(HOLDS)
+        report_error(self.failed)
+        ctx.exit(INCONCLUSIVE if self.failed.reason in _UNCLEAR else FINDING)
+
+    def facts(self) -> dict[str, Any]:
+        """The push as JSON."""
+        here = self.pushed.here if self.pushed else None
+        promise = here.signed.promise if here else None
+        return {
+            "file": str(self.ledger.path),
+            "pin_set": self.ledger.pins.name,
+            "url": self.where,
+            "version": promise.version if promise else None,
+            "root": promise.root if promise else None,
+            "timestamp": here.shown.timestamp if here else None,
+            "until": promise.until.isoformat() if promise else None,
+            "uploads": list(self.pushed.uploads) if self.pushed else [],
+            "damage": (self.pushed.damage or None) if self.pushed else None,
+            "done": not self.dry and self.failed is None,
+            "recorded": self.recorded is not None,
+            "reason": self.failed.reason if self.failed else None,
+            "problem": self.failed.problem if self.failed else None,
+            "fix": self.failed.fix if self.failed else None,
+        }
+
+    def _lines(self) -> list[str]:
+        if self.pushed is None:
+            return []
+        promise, uploads = self.pushed.here.signed.promise, self.pushed.uploads
+        files = "1 file" if len(uploads) == 1 else f"{len(uploads)} files"
+        if self.dry and uploads:
+            order = [f"  {path}" for path in uploads]
+            return [f"{files} would go to {self.where}, in this order:", *order]
+        until = f"{promise.until:%Y-%m-%d %H:%M} UTC"
+        out = f"Version {promise.version} of {promise.name} is out at {self.where}"
+        return [
+            f"{out}: {files} went there." if uploads else f"{out}, all of it: nothing had to go.",
+            f"Sign and push again before {until}, when the first signature ends.",
+            *self._recorded_lines(),
+        ]
+
+    def _recorded_lines(self) -> list[str]:
+        if self.recorded is None:
+            return []
+        from certpin.rotation import format_duration, in_utc
+
+        timing = self.ledger.timing
+        date = in_utc(self.recorded + timing.adopt)
+        return [
+            f"Every client has it from {date} on (T_adopt {format_duration(timing.adopt)}).",
+            f"{self.ledger.journal} says so now: commit it, with publish/.",
+        ]
+
+
+def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
+    """Whether the journal does not say yet that this version is out.
+
+    Raises ``UpdateError`` where it does not know the version at all, or knows another content.
+    """
+    from certpin.errors import UpdateError
+    from certpin.pins.meaning import meaning
+
+    pins = pushed.here.signed.pins
+    for version in deployed.versions:
+        if version.number == pins.version and meaning(version.pins) == meaning(pins):
+            return version.pending
+    raise UpdateError(
+        f"version {pins.version} is signed, and the journal does not know that it was published so",
+        reason="unpublished",
+        fix="take the journal that belongs to it (git pull), or publish the pin file and sign it: "
+        "certpin rotate publish, then certpin publish sign KEY",
+    )

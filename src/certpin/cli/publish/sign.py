@@ -1,0 +1,215 @@
+"""``certpin publish sign``: sign what has to be signed, and move what has all its signatures."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.reply import print_json
+from certpin.cli.screen import fold, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from certpin.cli.publish.context import Office
+    from certpin.pins import HostPattern, HostPolicy
+    from certpin.pins.policy import TrustAnchors
+    from certpin.updates.publish.desk import Plan
+    from certpin.updates.publish.signing import Signed
+
+
+@click.command()
+@click.argument("places", metavar="KEY | URI…", nargs=-1, required=True)
+@pin_file_option
+@click.option(
+    "--renew",
+    "renewed",
+    type=click.Choice(["root", "targets", "snapshot"]),
+    multiple=True,
+    help="Sign this role anew, although it has a good part of its life left. May be repeated.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask on the terminal before root or targets.")
+@json_option
+def sign(
+    places: tuple[str, ...],
+    path: Path,
+    renewed: tuple[str, ...],
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Sign, with the keys that are given, whatever they have to sign now.
+
+    KEY is the file of a private key; a key on a PKCS#11 token (URI) signs there. Give any of the
+    keys, in any order, on as many machines as you like: what has enough signatures goes to
+    publish/site, together with a new timestamp, when the online key is given. What waits is told.
+
+    \b
+    A new version of the pin file     as it was published: certpin rotate publish
+    A new root                        certpin publish add-key
+    Whatever has less than a third of its life left
+    The timestamp                     always: run it each day, with the online key alone
+
+    Before root or targets are signed, what changes by it is shown. It is never a draft that is
+    signed because it is there: it has to be what this pin file and this journal say.
+    """  # noqa: D301  # click reads the \b itself
+    from certpin.cli.publish.context import held_office, open_office, tuf_needed
+    from certpin.cli.publish.signing_keys import keyring
+
+    with tuf_needed():
+        from certpin.updates.publish import folder
+        from certpin.updates.publish.desk import prepare
+        from certpin.updates.publish.signing import sign as signed_with
+
+    renew = frozenset(renewed)
+    with held_office(path) as office, keyring(places) as keys:
+        plan = prepare(office.desk, frozenset(keys), renew)
+        _confirm(plan, frozenset(keys), yes=yes)
+        done = signed_with(plan, keys, renew)
+        folder.write(office.folder, done)
+    _show(open_office(path), plan, done, as_json=as_json)
+
+
+def _confirm(plan: Plan, keys: frozenset[str], *, yes: bool) -> None:
+    """Show what the keys are about to sign, on standard error; on a terminal, ask."""
+    drafts = [
+        draft
+        for draft in (plan.root, plan.targets)
+        if draft and keys & plan.may_sign(draft.signed.type)
+    ]
+    for draft in drafts:
+        role = draft.signed.type
+        until = f"good until {draft.signed.expires:%Y-%m-%d}"
+        click.echo(fold(f"To sign: {role} {draft.signed.version}, {until}", sys.stderr), err=True)
+        for line in _news(plan, role):
+            click.echo(fold(f"  {line}", sys.stderr), err=True)
+    if drafts and not yes and sys.stdin.isatty():
+        click.confirm("Sign this?", err=True, abort=True)
+
+
+def _news(plan: Plan, role: str) -> Iterator[str]:
+    """What is new in it: keys of a root, or what clients get that they did not have."""
+    from certpin.pins.changes import changes
+    from certpin.updates.publish.content import Content
+    from certpin.updates.publish.roots import changes as changed_keys
+
+    state, content = plan.desk.state, plan.content
+    if role == "root" and plan.root is not None:
+        yield from [*changed_keys(state.root, plan.root.signed)] or ["the same keys, a later date"]
+    elif content is not None and state.current is None:
+        yield f"{content.pins.name} version {content.pins.version}, the first that is signed"
+        yield from _hosts(content.pins.policies, {})
+        yield from (f"Flutter apps: {each}" for each in content.losses)
+    elif content is not None and state.current is not None:
+        before, after = state.current.pins, content.pins
+        yield f"{after.name} version {after.version}; {before.version} is signed"
+        found = changes(before, after, plan.desk.now)
+        yield from (f"{each.weight:<8} {each.host}: {each.text}" for each in found)
+        yield from _hosts(after.policies, {each.pattern: each for each in before.policies})
+        known = {*Content.of(state.current).losses}
+        yield from (f"Flutter apps: {each}" for each in content.losses if each not in known)
+
+
+def _hosts(
+    policies: Iterable[HostPolicy], known: Mapping[HostPattern, HostPolicy]
+) -> Iterator[str]:
+    """All that a policy says, where its host is new; and the anchors, where they are.
+
+    Of the rest of a known host ``changes`` tells what is new.
+    """
+    for policy in policies:
+        before = known.get(policy.pattern)
+        if before is None:
+            yield f"{policy.pattern}: {', '.join(str(pin) for pin in policy.live_pins)}"
+            yield from (f"{policy.pattern}: {each}" for each in _terms(policy))
+        if policy.trust and (before is None or before.trust != policy.trust):
+            yield from (f"{policy.pattern}: {each}" for each in _anchors(policy.trust))
+
+
+def _terms(policy: HostPolicy) -> Iterator[str]:
+    weak = " (nobody is refused)" if policy.mode == "report" else ""
+    yield f"mode {policy.mode}{weak}, match {policy.match}"
+    if policy.expires is None:
+        yield "its pins never end"
+    else:
+        yield f"its pins end on {policy.expires:%Y-%m-%d %H:%M} UTC, then {policy.on_expiry}"
+    yield from (f"failures are reported to {address}" for address in policy.report_to)
+
+
+def _anchors(trust: TrustAnchors) -> Iterator[str]:
+    """The authorities that alone may vouch for a host: their file says nothing of who they are."""
+    from certpin.x509 import Certificate, printable
+
+    for der in trust.der:
+        anchor = Certificate.from_der(der)
+        fingerprint = anchor.sha256.hex(":").upper()
+        yield f"trust {printable(trust.source)}: {anchor.subject}, SHA-256 {fingerprint}"
+
+
+def _warnings(office: Office) -> Iterator[str]:
+    """Pins that end while their metadata still holds: clients refuse that host, and are fresh."""
+    state = office.desk.state
+    if state.current is None or state.targets is None:
+        return
+    for policy in state.current.pins.policies:
+        if policy.expires and policy.expires < state.targets.expires:
+            yield (
+                f"the pins of {policy.pattern} end on {policy.expires:%Y-%m-%d}, before what was "
+                f"signed ({state.targets.expires:%Y-%m-%d}): publish and push a later date by then"
+            )
+
+
+def _show(office: Office, plan: Plan, done: Signed, *, as_json: bool) -> None:
+    from certpin.cli.publish.context import short, wait_words
+
+    current, waits = office.desk.state.current, office.waits
+    warned = list(_warnings(office))
+    following = "certpin publish push" if done.site else None
+    if as_json:
+        print_json(_facts(office, done, warned, following))
+        return
+    for act in done.acts:
+        click.echo(
+            fold(
+                f"{act.role} {act.version}: signed by {', '.join(short(key) for key in act.keys)}",
+                sys.stdout,
+            )
+        )
+    if not done.acts:
+        click.echo("There is nothing for these keys to sign now.")
+    for line in warned:
+        say("certpin: warning", line)
+    if done.site and current:
+        until = f"{current.promise.until:%Y-%m-%d %H:%M} UTC"
+        version = f"{current.pins.name} version {current.pins.version}"
+        click.echo(
+            fold(f"{version} is in {office.folder / 'site'}, good until {until}.", sys.stdout)
+        )
+    for wait in waits:
+        click.echo(fold(wait_words(wait), sys.stdout))
+    if following:
+        click.echo(f"Next:  {following}")
+
+
+def _facts(
+    office: Office, done: Signed, warned: list[str], following: str | None
+) -> dict[str, Any]:
+    from certpin.cli.publish.context import wait_facts
+
+    current = office.desk.state.current
+    return {
+        "file": str(office.path),
+        "pin_set": office.ledger.pins.name,
+        "version": current.pins.version if current else None,
+        "until": current.promise.until.isoformat() if current else None,
+        "signed": [
+            {"role": act.role, "version": act.version, "keys": list(act.keys)} for act in done.acts
+        ],
+        "written": [path for path, _ in done.site],
+        "waits": [wait_facts(each) for each in office.waits],
+        "warnings": warned,
+        "next": following,
+    }

@@ -1,0 +1,140 @@
+"""``certpin publish status``: which signatures end when, and what waits for whom."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.reply import print_json
+from certpin.cli.screen import fold
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin.cli.publish.context import Office
+    from certpin.updates.publish.desk import Desk
+
+
+@click.command()
+@pin_file_option
+@click.option(
+    "--within",
+    type=click.IntRange(0, 3650),  # no signature holds longer (updates.publish.settings)
+    metavar="DAYS",
+    help="Warn this many days before something is past its date; by default when a third of its "
+    "life is left.",
+)
+@json_option
+@click.pass_context
+def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) -> None:
+    """Show roles, keys and dates, and what waits to be signed or pushed.
+
+    Exit code 0: nothing ends soon. 1: something does, or is past its date.
+    """
+    from certpin.cli.publish.context import open_office
+
+    office = open_office(path)
+    roles = [
+        _role(office.desk, name, within) for name in ("root", "targets", "snapshot", "timestamp")
+    ]
+    if as_json:
+        print_json(_facts(office, roles))
+    else:
+        _tell(office, roles)
+    ctx.exit(FINDING if any(each["ends_soon"] for each in roles) else HOLDS)
+
+
+def _role(desk: Desk, name: str, within: int | None) -> dict[str, Any]:
+    """A role as JSON: by the root of now, or by the draft of the first one."""
+    from certpin.cli.publish.context import kind_of
+
+    state = desk.state
+    root = state.root or state.drafts["root"].signed
+    signed = state.root if name == "root" else getattr(state, name)
+    keys = [{"key": key, "kind": kind_of(root.keys.get(key))} for key in root.roles[name].keyids]
+    facts = {"role": name, "threshold": root.roles[name].threshold}
+    if signed is None:
+        return {
+            **facts,
+            "version": None,
+            "expires": None,
+            "left": None,
+            "ends_soon": False,
+            "keys": keys,
+        }
+    soon = (
+        desk.ends_soon(name, signed.expires)
+        if within is None
+        else signed.expires - desk.now <= timedelta(days=within)
+    )
+    return {
+        **facts,
+        "version": signed.version,
+        "expires": signed.expires.isoformat(),
+        "left": int((signed.expires - desk.now).total_seconds()),
+        "ends_soon": soon,
+        "keys": keys,
+    }
+
+
+def _facts(office: Office, roles: list[dict[str, Any]]) -> dict[str, Any]:
+    from certpin.cli.publish.context import wait_facts
+
+    desk = office.desk
+    current = desk.state.current
+    return {
+        "file": str(office.path),
+        "pin_set": office.ledger.pins.name,
+        "url": desk.settings.url,
+        "published": desk.latest,
+        "signed": current.pins.version if current else None,
+        "pushed": office.pushed,
+        "roles": roles,
+        "waits": [wait_facts(each) for each in office.waits],
+    }
+
+
+def _tell(office: Office, roles: list[dict[str, Any]]) -> None:
+    from certpin.cli.publish.context import wait_words
+
+    desk = office.desk
+    for each in roles:
+        _tell_role(each)
+    current = desk.state.current
+    if current is None:
+        click.echo("No version is signed yet.")
+    else:
+        out = {True: "", False: ", and not pushed yet: certpin publish push", None: ""}
+        version = f"{current.pins.name} version {current.pins.version}"
+        click.echo(fold(f"{version} is signed{out[office.pushed]}.", sys.stdout))
+    for wait in office.waits:
+        click.echo(fold(wait_words(wait), sys.stdout))
+
+
+def _tell_role(role: dict[str, Any]) -> None:
+    from certpin.x509 import printable
+
+    number = f" {role['version']}" if role["version"] else ""
+    keys, threshold = role["keys"], role["threshold"]
+    some = f", {threshold} of {len(keys)} keys sign" if len(keys) > 1 else ""
+    click.secho(f"{role['role']}{number}", nl=False, bold=True)
+    click.secho(f"  {_left(role)}", nl=False, fg="red" if role["ends_soon"] else None)
+    click.echo(some)
+    for key in keys:
+        click.echo(f"  {printable(key['key'])}  {key['kind']}")
+
+
+def _left(role: dict[str, Any]) -> str:
+    if role["left"] is None:
+        return "not signed yet"
+    date = role["expires"][:16].replace("T", " ")
+    if role["left"] <= 0:
+        return f"PAST ITS DATE since {date} UTC"
+    days, rest = divmod(role["left"], 86400)
+    left = f"{days}d{rest // 3600}h"
+    return f"until {date} UTC, {left} left" + (": renew it" if role["ends_soon"] else "")

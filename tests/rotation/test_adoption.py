@@ -1,0 +1,154 @@
+"""Which versions clients hold, and since when all of them accept a pin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from certpin.pins import HostPattern, HostPolicy, PinSet, State
+from certpin.rotation import DeployedVersions, Situation, adoption, pin_state
+from certpin.rotation.adoption import count_clients, policy_in
+from tests.rotation._situations import (
+    DAY,
+    NOW,
+    PATTERN,
+    TIMING,
+    bundled,
+    entries,
+    pin,
+    pin_set,
+    situation,
+    version,
+)
+
+AB: dict[str, State] = {"a": "active", "b": "published"}
+ABC: dict[str, State] = {**AB, "c": "published"}
+MOMENT = timedelta(microseconds=1)
+OLD = version(1, AB, ago=40 * DAY, clients=7)
+NEW = version(2, ABC, ago=3 * DAY, clients=5)
+DEATH = NOW - 3 * DAY + TIMING.adopt
+
+
+def test_a_version_is_alive_until_t_adopt_after_the_next_one() -> None:
+    field = DeployedVersions((OLD, NEW))
+    assert field.end_of_life(OLD, TIMING) == DEATH
+    assert field.alive(DEATH - MOMENT, TIMING) == (OLD, NEW)
+    assert field.alive(DEATH, TIMING) == (NEW,)
+
+
+def test_the_latest_version_stays_alive() -> None:
+    assert DeployedVersions((OLD, NEW)).end_of_life(NEW, TIMING) is None
+
+
+def test_a_version_is_not_alive_before_it_is_published() -> None:
+    assert DeployedVersions((OLD, NEW)).alive(NOW - 4 * DAY, TIMING) == (OLD,)
+
+
+def test_the_next_version_counts_not_the_latest() -> None:
+    latest = version(3, ABC, ago=DAY)
+    assert DeployedVersions((OLD, NEW, latest)).end_of_life(OLD, TIMING) == DEATH
+
+
+def test_a_bundled_version_is_alive_until_its_end_is_recorded() -> None:
+    binary = bundled(1, AB, ago=900 * DAY)
+    assert DeployedVersions((binary, NEW)).end_of_life(binary, TIMING) is None
+    over = replace(binary, ended=NOW)
+    assert DeployedVersions((over, NEW)).alive(NOW - MOMENT, TIMING)[0] == over
+    assert DeployedVersions((over, NEW)).alive(NOW, TIMING) == (NEW,)
+
+
+def test_a_pending_version_is_held_and_supersedes_nothing() -> None:
+    field = DeployedVersions((OLD, replace(NEW, pending=True)))
+    assert field.end_of_life(OLD, TIMING) is None
+    assert [each.number for each in field.alive(NOW + 900 * DAY, TIMING)] == [1, 2]
+
+
+def test_a_binary_does_not_supersede_a_fetched_version() -> None:
+    field = DeployedVersions((OLD, bundled(2, ABC, ago=90 * DAY)))
+    assert field.end_of_life(OLD, TIMING) is None
+
+
+def test_a_version_that_is_fetched_and_bundled_is_alive_as_long_as_the_binary() -> None:
+    both = replace(OLD, bundled=NOW - 30 * DAY)
+    assert DeployedVersions((both, NEW)).end_of_life(both, TIMING) is None
+
+
+def test_a_lower_version_published_later_supersedes_nothing() -> None:
+    late = version(1, AB, ago=DAY)
+    field = DeployedVersions((late, NEW))
+    assert field.end_of_life(NEW, TIMING) is None
+    assert field.end_of_life(late, TIMING) == NOW - DAY + TIMING.adopt
+
+
+@pytest.mark.parametrize(("numbers", "total"), [((7, 5), 12), ((7, None), None), ((), 0)])
+def test_clients_are_counted_only_if_every_count_is_known(
+    numbers: tuple[int | None, ...], total: int | None
+) -> None:
+    assert count_clients(replace(OLD, clients=number) for number in numbers) == total
+
+
+def test_a_pin_is_adopted_when_every_version_alive_accepts_it() -> None:
+    before = situation(NEW.pins, OLD, NEW, now=DEATH - MOMENT)
+    found = adoption(before, pin("c"))
+    assert (found.adopted, found.moment, found.refusing) == (False, DEATH, (OLD,))
+    assert found.clients == 7
+    after = adoption(replace(before, now=DEATH), pin("c"))
+    assert (after.adopted, after.moment, after.refusing) == (True, DEATH, ())
+
+
+def test_a_pin_of_every_version_is_adopted_since_the_first_one() -> None:
+    assert adoption(situation(NEW.pins, OLD, NEW), pin("b")).moment == OLD.fetched
+
+
+def test_a_pin_that_a_binary_lacks_has_no_adoption_date() -> None:
+    binary = bundled(1, AB, ago=40 * DAY, clients=9)
+    found = adoption(situation(NEW.pins, binary, OLD, NEW), pin("c"))
+    assert (found.adopted, found.moment, found.refusing) == (False, None, (binary, OLD))
+    assert found.clients == 16
+
+
+def test_an_unpublished_pin_has_no_adoption_date() -> None:
+    found = adoption(situation(NEW.pins, OLD), pin("c"))
+    assert (found.adopted, found.moment) == (False, None)
+
+
+def test_without_a_version_nothing_is_adopted() -> None:
+    found = adoption(situation(NEW.pins), pin("a"))
+    assert (found.adopted, found.moment, found.clients) == (False, None, None)
+
+
+def test_an_adoption_has_no_truth_value() -> None:
+    with pytest.raises(TypeError, match="truth value"):
+        bool(adoption(situation(NEW.pins, OLD), pin("a")))
+
+
+def test_versions_without_the_host_or_in_report_mode_refuse_nothing() -> None:
+    watching = replace(OLD, pins=pin_set({"b": "active"}, mode="report"))
+    other = HostPolicy(HostPattern.parse("other.example"), tuple(entries(AB)))
+    strange = replace(OLD, pins=PinSet("bank", 1, (other,)))
+    assert watching.accepts(PATTERN, pin("c"))
+    assert strange.accepts(PATTERN, pin("c"))
+    assert not OLD.accepts(PATTERN, pin("c"))
+
+
+def test_a_host_is_found_in_an_older_version_with_a_wildcard() -> None:
+    wide = HostPolicy(HostPattern.parse("*.bank.example"), tuple(entries(AB)))
+    assert policy_in(PinSet("bank", 1, (wide,)), PATTERN) == wide
+
+
+def stands(known: Situation, name: str) -> State:
+    return pin_state(known, pin(name))
+
+
+def test_early_states_follow_from_the_versions_not_from_the_file() -> None:
+    draft = pin_set({**ABC, "d": "published"}, 3)
+    known = situation(draft, OLD, NEW)
+    assert [stands(known, name) for name in "abcd"] == ["active", "adopted", "published", "staged"]
+    assert stands(known, "nobody") == "generated"
+
+
+@pytest.mark.parametrize("state", ["retiring", "removed", "compromised"])
+def test_late_states_are_those_of_the_file(state: State) -> None:
+    assert stands(situation(pin_set({**ABC, "d": state}, 3), OLD, NEW), "d") == state

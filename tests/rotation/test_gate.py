@@ -1,0 +1,245 @@
+"""Each invariant: steps that break it, the clients at risk, the safe date, and safe steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.rotation import PinHistory, Violation, check_step
+from certpin.rotation.gate import check_now
+from certpin.rotation.timing import in_utc
+from tests.rotation._situations import (
+    DAY,
+    HOUR,
+    NOW,
+    TIMING,
+    bundled,
+    pin,
+    pin_set,
+    sighting,
+    situation,
+    unverified,
+    version,
+)
+
+if TYPE_CHECKING:
+    from certpin.pins import State
+    from certpin.rotation import Situation
+
+AB: dict[str, State] = {"a": "active", "b": "published"}
+OUT = version(1, AB, ago=40 * DAY, clients=7)
+SEEN = (sighting("a", "ca", "root"),)
+
+
+def known(states: dict[str, State], number: int = 2, **fields: Any) -> Situation:
+    """A draft, with version 1 published and a server that serves ``a``."""
+    pins = {name: fields.pop(name) for name in ("expires", "mode", "on_expiry") if name in fields}
+    versions = fields.pop("versions", (OUT,))
+    seen = fields.pop("seen", SEEN)
+    return situation(pin_set(states, number, **pins), *versions, seen=seen, **fields)
+
+
+def only(violations: tuple[Violation, ...]) -> Violation:
+    (violation,) = violations
+    assert violation.fix
+    return violation
+
+
+def names(violations: tuple[Violation, ...]) -> list[str]:
+    return [violation.invariant for violation in violations]
+
+
+GOOD: dict[str, State] = {**AB, "c": "staged"}
+
+
+def test_a_good_draft_is_published() -> None:
+    assert check_step(known(GOOD), "publish") == ()
+
+
+def test_a_version_that_is_not_higher_is_not_published() -> None:
+    violation = only(check_step(known(GOOD, 1), "publish"))
+    assert (violation.invariant, violation.clients) == ("version", 7)
+    assert "version 2" in violation.fix
+
+
+def test_a_version_that_refuses_the_served_chain_is_not_published() -> None:
+    lost: dict[str, State] = {"b": "active", "c": "staged"}
+    violation = check_step(known(lost), "publish")[0]
+    assert (violation.invariant, violation.clients) == ("served-chain", 7)
+    assert "version 2" in violation.problem
+    assert SEEN[0].vantage in violation.problem
+
+
+@pytest.mark.parametrize("seen", [sighting("b"), sighting("x", "b"), sighting("x", "y", "b")])
+def test_a_pin_anywhere_in_the_verified_path_matches(seen: Any) -> None:
+    lost: dict[str, State] = {"b": "active", "c": "staged"}
+    assert "served-chain" not in names(check_step(known(lost, seen=(seen,)), "publish"))
+
+
+def test_every_server_must_present_a_matching_chain() -> None:
+    seen = (*SEEN, sighting("other", vantage="198.51.100.4:443"))
+    violation = only(check_step(known(GOOD, seen=seen), "publish"))
+    assert violation.problem.startswith("198.51.100.4:443")
+
+
+def test_an_unverified_chain_is_refused_by_all_versions() -> None:
+    violation = only(check_step(known(GOOD, seen=(unverified("a"),)), "publish"))
+    assert (violation.invariant, violation.safe_from) == ("served-chain", None)
+    assert "no chain that verifies" in violation.problem
+
+
+def test_a_draft_whose_every_pin_is_served_has_no_backup() -> None:
+    inside: dict[str, State] = {"a": "active", "ca": "active"}
+    before = version(1, inside, ago=40 * DAY)
+    assert names(check_step(known(inside, versions=(before,)), "publish")) == ["backup"]
+    assert check_step(known(inside, versions=(before,), mode="report"), "publish") == ()
+
+
+@pytest.mark.parametrize(
+    ("left", "invariants"), [(TIMING.adopt, ["expiry"]), (TIMING.adopt + HOUR, [])]
+)
+def test_pins_must_not_expire_before_every_client_can_have_the_next_version(
+    left: Any, invariants: list[str]
+) -> None:
+    assert names(check_step(known(GOOD, expires=NOW + left), "publish")) == invariants
+
+
+@pytest.mark.parametrize("fields", [{"on_expiry": "fail-open"}, {"mode": "report"}])
+def test_pins_whose_expiry_locks_no_client_out_may_expire_soon(fields: Any) -> None:
+    assert check_step(known(GOOD, expires=NOW + HOUR, **fields), "publish") == ()
+
+
+def test_a_compromised_key_is_neither_staged_nor_published() -> None:
+    past = PinHistory(compromised=frozenset({pin("c")}))
+    assert names(check_step(known(AB, past=past), "stage", pin("c"))) == ["compromised"]
+    assert names(check_step(known(GOOD, past=past), "publish")) == ["compromised"]
+    assert "compromised" in names(check_step(known(GOOD, past=past), "activate", pin("c")))
+
+
+def test_an_active_key_is_not_dropped_by_editing_the_file() -> None:
+    past = PinHistory(states={pin("b"): "active"})
+    gone: dict[str, State] = {"a": "active", "b": "removed", "c": "staged"}
+    violation = only(check_step(known(gone, past=past), "publish"))
+    assert (violation.invariant, violation.clients) == ("active-pin", 7)
+    assert check_step(known(gone, past=PinHistory(states={pin("b"): "removed"})), "publish") == ()
+    mourned = gone | {"b": "compromised"}
+    assert check_step(known(mourned, past=past), "publish") == ()  # a compromised key has to go
+
+
+def test_a_pin_is_not_dropped_if_the_served_keys_are_unknown() -> None:
+    gone: dict[str, State] = {"a": "active", "b": "removed", "c": "staged"}
+    assert names(check_step(known(gone, seen=()), "publish")) == ["unseen"]
+    assert check_step(known(GOOD, seen=()), "publish") == ()
+
+
+def test_a_pin_from_one_unverified_server_is_not_published() -> None:
+    found = check_step(known(GOOD, seen=(*SEEN, unverified("c"))), "publish")
+    assert "vantage" in names(found)
+    assert (
+        "only seen at 192.0.2.9:443" in next(b for b in found if b.invariant == "vantage").problem
+    )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"seen": (*SEEN, unverified("c"), unverified("c", vantage="198.51.100.9:443"))},
+        {"seen": (*SEEN, unverified("c")), "past": PinHistory(known=frozenset({pin("c")}))},
+        {"seen": (*SEEN, unverified("c"), sighting("a", "c"))},
+        {"seen": (*SEEN, unverified("b"))},
+        {"seen": SEEN},
+    ],
+    ids=["two vantages", "its owner gave it", "a path that verified", "it is out", "unserved"],
+)
+def test_a_pin_with_another_source_is_published(fields: Any) -> None:
+    assert "vantage" not in names(check_step(known(GOOD, **fields), "publish"))
+
+
+def test_a_key_is_not_served_before_it_is_adopted() -> None:
+    new = version(2, {**AB, "c": "published"}, ago=3 * DAY, clients=5)
+    violation = only(check_step(known(GOOD, versions=(OUT, new)), "activate", pin("c")))
+    assert (violation.invariant, violation.clients) == ("adopted", 7)
+    assert violation.safe_from == NOW - 3 * DAY + TIMING.adopt
+    assert "version 1 does not accept it" in violation.problem
+    assert check_step(known(GOOD, versions=(OUT, new)), "activate", pin("b")) == ()
+
+
+def test_a_refusal_says_why_the_pin_is_not_adopted() -> None:
+    unpublished = only(check_step(known(GOOD), "activate", pin("c")))
+    assert "certpin rotate publish" in unpublished.fix
+    binary = bundled(1, AB, ago=40 * DAY)
+    new = version(2, {**AB, "c": "published"}, ago=20 * DAY)
+    waiting = only(check_step(known(GOOD, versions=(binary, new)), "activate", pin("c")))
+    assert (waiting.safe_from, waiting.clients) == (None, None)
+    assert "certpin rotate ended" in waiting.fix
+    nothing = only(check_step(known(GOOD, versions=()), "activate", pin("c")))
+    assert "no published version is recorded" in nothing.problem
+
+
+def test_a_key_that_is_served_does_not_retire() -> None:
+    violation = only(check_step(known(AB), "retire", pin("a")))
+    assert (violation.invariant, violation.clients, violation.safe_from) == (
+        "still-served",
+        7,
+        None,
+    )
+    assert names(check_step(known(AB, seen=()), "retire", pin("a"))) == ["unseen"]
+    assert check_step(known(AB), "retire", pin("b")) == ()
+
+
+def test_a_served_compromised_key_blocks_publishing_although_its_authority_is_pinned() -> None:
+    hurt: dict[str, State] = {"ca": "active", "b": "published", "leaf": "compromised"}
+    seen = (sighting("leaf", "ca"),)
+    draft = pin_set(hurt, 2)
+    before = version(1, {"ca": "active", "b": "published"}, ago=90 * DAY)
+    found = check_step(situation(draft, before, seen=seen), "publish")
+    assert "served-chain" in names(found)
+    removed = pin_set({**hurt, "leaf": "removed"}, 2)
+    assert "served-chain" not in names(check_step(situation(removed, before, seen=seen), "publish"))
+
+
+def test_an_active_or_served_key_is_not_removed() -> None:
+    assert names(check_step(known(AB), "remove", pin("a"))) == ["active-pin", "still-served"]
+
+
+def test_the_last_pin_outside_the_served_chain_is_not_removed() -> None:
+    assert names(check_step(known(AB), "remove", pin("b"))) == ["last-backup"]
+    assert check_step(known(GOOD), "remove", pin("b")) == ()
+    assert check_step(known(AB, mode="report"), "remove", pin("b")) == ()
+
+
+def test_an_unused_retiring_key_is_removed() -> None:
+    after: dict[str, State] = {"a": "retiring", "b": "active", "c": "published"}
+    assert check_step(known(after, seen=(sighting("b"),)), "remove", pin("a")) == ()
+
+
+def test_current_violations_are_found_before_any_step() -> None:
+    assert check_now(known(AB)) == ()
+    new = version(2, {"b": "active", "c": "staged"}, ago=3 * DAY, clients=5)
+    locked = only(check_now(known(AB, versions=(OUT, new), seen=(sighting("b"), sighting("c")))))
+    assert (locked.invariant, locked.clients) == ("served-chain", 7)
+    assert locked.safe_from == NOW - 3 * DAY + TIMING.adopt
+
+
+@pytest.mark.parametrize(("left", "broken"), [(5 * DAY, True), (8 * DAY, False)])
+def test_an_old_version_may_expire_when_no_client_holds_it(left: Any, broken: bool) -> None:
+    ending = replace(OUT, pins=pin_set(AB, expires=NOW + left))
+    new = version(2, AB, ago=3 * DAY)
+    found = check_now(known(AB, 3, versions=(ending, new)))
+    assert names(found) == (["expiry"] if broken else [])
+    if broken:
+        assert found[0].clients == 7
+
+
+def test_a_violation_names_the_clients_at_risk() -> None:
+    words = [Violation("backup", "p", number).at_risk for number in (None, 1, 1200)]
+    assert words == ["an unknown number of clients", "1 client", "1200 clients"]
+    with pytest.raises(TypeError):
+        bool(Violation("backup", "p", 0))
+
+
+def test_dates_round_up_because_an_earlier_time_may_be_unsafe() -> None:
+    assert in_utc(NOW) == "2027-03-01 12:00 UTC"
+    assert in_utc(NOW.replace(second=1)) == "2027-03-01 12:01 UTC"

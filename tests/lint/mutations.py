@@ -121,7 +121,6 @@ MUTATIONS = [
         "certpin/pinfile/reader.py",
         'if found.keys() != {"host"} or "host" in data:',
         "if False:",
-        "tests/pinfile/test_limits.py::"
-        "test_parsing_in_pieces_gives_the_tables_of_the_whole",
+        "tests/pinfile/test_limits.py::test_parsing_in_pieces_gives_the_tables_of_the_whole",
     ),
 ]

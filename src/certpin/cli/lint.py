@@ -72,17 +72,17 @@ def lint(
     output: str,
     as_json: bool,
 ) -> None:
-    """Find the mistakes of a pin file that lock out or expose.
+    """Find mistakes in a pin file that lock users out or expose them.
 
-    All mistakes of each FILE (pins.toml by default) are told at once, also of a file that no
-    client would load. With --live, its hosts are dialled, and what they serve is judged too:
-    whether a pin matches, whether a backup is outside the chain, what is about to end. A comment
-    in the file allows a finding: # certpin: allow RULE because REASON.
+    Reports all mistakes of each FILE (pins.toml by default) at once, even if no client would load
+    the file. With --live, it also connects to the hosts and judges the chains that they serve:
+    whether a pin matches, whether a backup is outside the chain, and when certificates expire. A
+    comment in the file allows a finding: # certpin: allow RULE because REASON.
 
-    --json is short for --format json. certpin explain RULE says why something is a mistake.
+    --json is short for --format json. certpin explain RULE explains a mistake.
 
-    Exit code 0: nothing, or nothing as bad as --fail-on. 1: such a finding. 2: a file that cannot
-    be read at all. 3: nothing was found, but with --live nobody could be asked.
+    Exit code 0: no finding of the severity of --fail-on or worse. 1: such a finding. 2: a file
+    cannot be read at all. 3: no such finding, but with --live no host answered.
     """
     from certpin.cli.exported import gather_exports
     from certpin.cli.findings import FORMATS, Linted

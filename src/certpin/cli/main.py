@@ -34,7 +34,7 @@ COMMANDS = {
     "pin": "Show what a server or a file presents, and what to pin of it.",
     "add": "Write a host into the pin file, with a backup.",
     "check": "Compare what every pinned host serves with what is pinned.",
-    "lint": "Find the mistakes of a pin file that lock out or expose.",
+    "lint": "Find mistakes in a pin file that lock users out or expose them.",
     "explain": "Explain a rule of lint, or list them all.",
     "diff": "Tell what a change of the pins means for installed clients.",
     "get": "Make one request, pinned.",

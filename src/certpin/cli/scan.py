@@ -31,15 +31,15 @@ _OTHER_FILES = 64  # the list, the output, the standard streams, and the name se
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write there, not to standard output; never over what stands there.",
+    help="Write to this file instead of standard output. An existing file is not overwritten.",
 )
-@click.option("--resume", is_flag=True, help="Leave out the hosts that the output has already.")
+@click.option("--resume", is_flag=True, help="Skip the hosts that the output already has.")
 @click.option(
     "--at-once",
     type=click.IntRange(1, 10_000),
     default=256,
     show_default=True,
-    help="How many hosts are under way at the same time.",
+    help="How many hosts are scanned at the same time.",
 )
 @click.option(
     "--timeout",
@@ -54,9 +54,11 @@ _OTHER_FILES = 64  # the list, the output, the standard streams, and the name se
     type=click.IntRange(0, 10),
     default=1,
     show_default=True,
-    help="How often a host that does not answer is asked again.",
+    help="How often a host that does not answer is retried.",
 )
-@click.option("--connect", metavar="ADDRESS:PORT", help="Call this IP address for every host.")
+@click.option(
+    "--connect", metavar="ADDRESS:PORT", help="Connect to this IP address for every host."
+)
 @ca_file_option
 @json_option
 @click.pass_context
@@ -75,15 +77,15 @@ def scan(
     """Read the certificates of many hosts, as JSON lines.
 
     FILE has a HOST or HOST:PORT on each line; "-" reads them from standard input, as they come.
-    Empty lines and lines that begin with "#" are left out. Each host becomes one line of JSON, in
-    the order in which they answer: the pins of its chain, whether the chain verified, whether
-    the name matched, when the certificate ends, or why there was no answer. certpin judges none
-    of it: a chain that did not verify is an answer.
+    Empty lines and lines that begin with "#" are ignored. Each host becomes one line of JSON, in
+    the order of the answers: the pins of its chain, whether the chain verified, whether the name
+    matched, when the certificate expires, or why there was no answer. certpin judges none of it: a
+    chain that did not verify is an answer.
 
-    Memory stays the same however many hosts there are. A scan that was stopped goes on with
-    --output FILE --resume. With --json, a last object says how many hosts there were.
+    The memory does not grow with the number of hosts. A scan that was stopped continues with
+    --output FILE --resume. With --json, a last object has the number of hosts.
 
-    Exit code 0: every host answered. 3: some did not; their lines say why.
+    Exit code 0: every host answered. 3: some did not; their lines have the reason.
     """
     from certpin.cli.hostlist import host_list
     from certpin.probe.scan import ScanLimits, record, scan_context

@@ -60,26 +60,26 @@ def add_key(
     sign` has signed it with enough root keys, of those before and of those after.
     """
     from certpin.cli.publish.context import (
-        held_office,
         kind_of,
-        open_office,
+        locked_context,
+        open_context,
         tuf_needed,
-        wait_facts,
-        wait_words,
+        wait_json,
+        wait_text,
     )
-    from certpin.cli.publish.signing_keys import Purse
+    from certpin.cli.publish.signing_keys import Keyring
 
     with tuf_needed():
         from certpin.updates.publish import folder
         from certpin.updates.publish.rekeying import rekeyed
         from certpin.updates.publish.signing import Signed
 
-    with held_office(path) as office, Purse(ask=ask_passphrase) as purse:
-        taken = purse.take(place)
-        root = rekeyed(office.desk, taken.key, kind, replaced=replaced, threshold=threshold)
-        folder.write(office.folder, Signed(drafts={"root": root}))
-    office = open_office(path)
-    waits = office.waits
+    with locked_context(path) as context, Keyring(ask=ask_passphrase) as keyring:
+        taken = keyring.take(place)
+        root = rekeyed(context.desk, taken.key, kind, replaced=replaced, threshold=threshold)
+        folder.write(context.folder, Signed(drafts={"root": root}))
+    context = open_context(path)
+    waits = context.waits
     if as_json:
         print_json(
             {
@@ -90,7 +90,7 @@ def add_key(
                 "place": taken.place,
                 "made": taken.made,
                 "root": root.signed.version,
-                "waits": [wait_facts(each) for each in waits],
+                "waits": [wait_json(each) for each in waits],
                 "next": "certpin publish sign KEY",
             }
         )
@@ -104,5 +104,5 @@ def add_key(
         )
     )
     for wait in waits:
-        click.echo(fold(wait_words(wait), sys.stdout))
+        click.echo(fold(wait_text(wait), sys.stdout))
     click.echo("Next:  certpin publish sign KEY")

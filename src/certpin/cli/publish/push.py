@@ -55,11 +55,11 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
 
     here = path.parent / folder.FOLDER
     with folder.held(here):
-        settings, ledger = load(here / folder.SETTINGS), RotationFiles(path)
-        report = Report(ledger, _url(settings, here / folder.SETTINGS), dry)
+        settings, files = load(here / folder.SETTINGS), RotationFiles(path)
+        report = Report(files, _url(settings, here / folder.SETTINGS), dry)
         try:
-            report.pushed = _pushed(ledger, report.where, settings, dry=dry)
-            _record(ledger, report, who)
+            report.pushed = _pushed(files, report.where, settings, dry=dry)
+            _record(files, report, who)
         except UpdateError as exc:
             report.failed = exc
     report.show(ctx, as_json=as_json)
@@ -79,40 +79,40 @@ def _url(settings: Settings, file: Path) -> str:
     return settings.url
 
 
-def _pushed(ledger: RotationFiles, url: str, settings: Settings, *, dry: bool) -> Pushed:
+def _pushed(files: RotationFiles, url: str, settings: Settings, *, dry: bool) -> Pushed:
     from certpin.cli.parallel import progress
     from certpin.pins import utc_now
     from certpin.updates.publish.folder import FOLDER
     from certpin.updates.publish.push import prepare, upload
     from certpin.updates.publish.storage import open_storage
 
-    beside = ledger.path.parent
+    beside = files.path.parent
     storage = open_storage(url, beside, settings.storage)
-    pushed = prepare(beside / FOLDER / "site", storage, name=ledger.pins.name, now=utc_now())
-    waits_for_push(ledger.deployed, pushed)  # what it refuses is refused before anything is done
+    pushed = prepare(beside / FOLDER / "site", storage, name=files.pins.name, now=utc_now())
+    waits_for_push(files.deployed, pushed)  # what it refuses is refused before anything is done
     if not dry:
         with progress(len(pushed.uploads), "push") as advance:
             upload(pushed, storage, advance)
     return pushed
 
 
-def _record(ledger: RotationFiles, report: Report, who: str | None) -> None:
+def _record(files: RotationFiles, report: Report, who: str | None) -> None:
     """Write into the journal that a version is out. Nothing is new about one that was."""
     from certpin.cli.rotate.context import name_of
     from certpin.errors import JournalError
     from certpin.pins import utc_now
     from certpin.rotation import Event
 
-    if report.pushed is None or report.dry or not waits_for_push(ledger.deployed, report.pushed):
+    if report.pushed is None or report.dry or not waits_for_push(files.deployed, report.pushed):
         return
     version = report.pushed.here.signed.promise.version
     event = Event(utc_now(), name_of(who), "push", version=version)
     try:
-        ledger.commit([event])
+        files.commit([event])
     except JournalError as exc:
         raise JournalError(
             f"version {version} IS out, and the journal does not say so: {exc.problem}",
-            path=ledger.journal,
+            path=files.journal,
             fix="make it writable, then: certpin publish push. It uploads nothing again, and "
             "writes it down",
         ) from exc
@@ -126,7 +126,7 @@ _UNCLEAR = {"storage", "unconfirmed"}  # reasons for which nobody can say how it
 class Report:
     """How a push ended. ``recorded`` is when the version came out, if that was noted just now."""
 
-    ledger: RotationFiles
+    files: RotationFiles
     where: str
     dry: bool
     pushed: Pushed | None = None
@@ -138,7 +138,7 @@ class Report:
         if self.pushed and self.pushed.damage:
             say("certpin: warning", f"clients refuse what was there: {self.pushed.damage}")
         if as_json:
-            print_json(self.facts())
+            print_json(self.json())
         for line in () if as_json else self._lines():
             click.echo(fold(line, sys.stdout))
         if self.failed is None:
@@ -146,13 +146,13 @@ class Report:
         report_error(self.failed)
         ctx.exit(INCONCLUSIVE if self.failed.reason in _UNCLEAR else FINDING)
 
-    def facts(self) -> dict[str, Any]:
+    def json(self) -> dict[str, Any]:
         """The push as JSON."""
         here = self.pushed.here if self.pushed else None
         promise = here.signed.promise if here else None
         return {
-            "file": str(self.ledger.path),
-            "pin_set": self.ledger.pins.name,
+            "file": str(self.files.path),
+            "pin_set": self.files.pins.name,
             "url": self.where,
             "version": promise.version if promise else None,
             "root": promise.root if promise else None,
@@ -188,11 +188,11 @@ class Report:
             return []
         from certpin.rotation import format_duration, in_utc
 
-        timing = self.ledger.timing
+        timing = self.files.timing
         date = in_utc(self.recorded + timing.adopt)
         return [
             f"Every client has it from {date} on (T_adopt {format_duration(timing.adopt)}).",
-            f"{self.ledger.journal} says so now: commit it, with publish/.",
+            f"{self.files.journal} says so now: commit it, with publish/.",
         ]
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from certpin.cli.publish.context import Office
+    from certpin.cli.publish.context import PublishContext
     from certpin.pins import HostPattern, HostPolicy
     from certpin.pins.policy import TrustAnchors
     from certpin.updates.publish.desk import Plan
@@ -56,8 +56,8 @@ def sign(
     Before root or targets are signed, what changes by it is shown. It is never a draft that is
     signed because it is there: it has to be what this pin file and this journal say.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.cli.publish.context import held_office, open_office, tuf_needed
-    from certpin.cli.publish.signing_keys import keyring
+    from certpin.cli.publish.context import locked_context, open_context, tuf_needed
+    from certpin.cli.publish.signing_keys import open_signers
 
     with tuf_needed():
         from certpin.updates.publish import folder
@@ -65,12 +65,12 @@ def sign(
         from certpin.updates.publish.signing import sign as signed_with
 
     renew = frozenset(renewed)
-    with held_office(path) as office, keyring(places) as keys:
-        plan = prepare(office.desk, frozenset(keys), renew)
+    with locked_context(path) as context, open_signers(places) as keys:
+        plan = prepare(context.desk, frozenset(keys), renew)
         _confirm(plan, frozenset(keys), yes=yes)
         done = signed_with(plan, keys, renew)
-        folder.write(office.folder, done)
-    _show(open_office(path), plan, done, as_json=as_json)
+        folder.write(context.folder, done)
+    _show(open_context(path), plan, done, as_json=as_json)
 
 
 def _confirm(plan: Plan, keys: frozenset[str], *, yes: bool) -> None:
@@ -149,9 +149,9 @@ def _anchors(trust: TrustAnchors) -> Iterator[str]:
         yield f"trust {printable(trust.source)}: {anchor.subject}, SHA-256 {fingerprint}"
 
 
-def _warnings(office: Office) -> Iterator[str]:
+def _warnings(context: PublishContext) -> Iterator[str]:
     """Pins that end while their metadata still holds: clients refuse that host, and are fresh."""
-    state = office.desk.state
+    state = context.desk.state
     if state.current is None or state.targets is None:
         return
     for policy in state.current.pins.policies:
@@ -162,14 +162,14 @@ def _warnings(office: Office) -> Iterator[str]:
             )
 
 
-def _show(office: Office, plan: Plan, done: Signed, *, as_json: bool) -> None:
-    from certpin.cli.publish.context import short, wait_words
+def _show(context: PublishContext, plan: Plan, done: Signed, *, as_json: bool) -> None:
+    from certpin.cli.publish.context import short, wait_text
 
-    current, waits = office.desk.state.current, office.waits
-    warned = list(_warnings(office))
+    current, waits = context.desk.state.current, context.waits
+    warned = list(_warnings(context))
     following = "certpin publish push" if done.site else None
     if as_json:
-        print_json(_facts(office, done, warned, following))
+        print_json(_json(context, done, warned, following))
         return
     for act in done.acts:
         click.echo(
@@ -186,30 +186,30 @@ def _show(office: Office, plan: Plan, done: Signed, *, as_json: bool) -> None:
         until = f"{current.promise.until:%Y-%m-%d %H:%M} UTC"
         version = f"{current.pins.name} version {current.pins.version}"
         click.echo(
-            fold(f"{version} is in {office.folder / 'site'}, good until {until}.", sys.stdout)
+            fold(f"{version} is in {context.folder / 'site'}, good until {until}.", sys.stdout)
         )
     for wait in waits:
-        click.echo(fold(wait_words(wait), sys.stdout))
+        click.echo(fold(wait_text(wait), sys.stdout))
     if following:
         click.echo(f"Next:  {following}")
 
 
-def _facts(
-    office: Office, done: Signed, warned: list[str], following: str | None
+def _json(
+    context: PublishContext, done: Signed, warned: list[str], following: str | None
 ) -> dict[str, Any]:
-    from certpin.cli.publish.context import wait_facts
+    from certpin.cli.publish.context import wait_json
 
-    current = office.desk.state.current
+    current = context.desk.state.current
     return {
-        "file": str(office.path),
-        "pin_set": office.ledger.pins.name,
+        "file": str(context.path),
+        "pin_set": context.files.pins.name,
         "version": current.pins.version if current else None,
         "until": current.promise.until.isoformat() if current else None,
         "signed": [
             {"role": act.role, "version": act.version, "keys": list(act.keys)} for act in done.acts
         ],
         "written": [path for path, _ in done.site],
-        "waits": [wait_facts(each) for each in office.waits],
+        "waits": [wait_json(each) for each in context.waits],
         "warnings": warned,
         "next": following,
     }

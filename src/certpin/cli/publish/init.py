@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     multiple=True,
     required=True,
     metavar="FILE|URI",
-    help="A key that says which keys sign what: a file, or a key on a PKCS#11 token. It is made if "
-    "it does not exist. The public key of somebody else (PEM) does, too. May be repeated.",
+    help="A key of the root, which names the keys of every role: a file, or a key on a PKCS#11 "
+    "token. It is made if it does not exist. The public key of another person (PEM) is enough. "
+    "May be repeated.",
 )
 @click.option(
     "--targets-key",
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     "--online-key",
     required=True,
     metavar="FILE|URI",
-    help="The key that says each day what is the newest: that of a machine. Likewise.",
+    help="The key that signs the newest version each day, on a machine. Likewise.",
 )
 @click.option(
     "--root-threshold",
@@ -94,13 +95,13 @@ def init(
     ask_passphrase: bool,
     as_json: bool,
 ) -> None:
-    """Make the keys and the first root, which apps bring with them.
+    """Make the keys and the first root, which apps include.
 
-    Writes publish/ beside the pin file: publish.toml, and site/metadata/1.root.json; or, where a
-    root key is somebody else's, a draft of it that waits for that signature. Keys that are made are
-    P-256 keys, in files of mode 600 or on their token.
+    Writes publish/ beside the pin file: publish.toml, and site/metadata/1.root.json. If another
+    person has a root key, it writes a draft of the root that needs that person's signature. New
+    keys are P-256 keys, in files of mode 600 or on their token.
 
-    The online key must not be among the others: it is on a machine that somebody may break into.
+    The online key must not be among the others: an attacker may break into its machine.
     """
     from certpin.cli.publish.context import open_context, tuf_needed
     from certpin.cli.publish.signing_keys import Keyring
@@ -143,7 +144,7 @@ def init(
 
 
 def _why_not_flutter(pins: AnyPinSet) -> str:
-    """Why Flutter apps could not follow such pins; empty where they can."""
+    """Return why Flutter apps can't use such pins; empty if they can."""
     from certpin.errors import ConfigError
     from certpin.formats.flutter.published import published
 
@@ -178,7 +179,7 @@ def _refuse_known(here: Path) -> None:
 
 
 def _refuse_twins(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind, int]) -> None:
-    """What can be seen before any key is made."""
+    """Check the options before any key is made."""
     for kind, some in places.items():
         if len(set(some)) != len(some):
             raise click.UsageError(f"a key is given twice for {kind}")
@@ -191,7 +192,7 @@ def _refuse_twins(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind
 
 
 def _write(here: Path, ours: Settings, done: Signed) -> None:
-    """Write the whole folder beside its place, and put it there at once."""
+    """Write the whole folder under a temporary name, then rename it."""
     import tempfile
 
     from certpin.errors import ConfigError
@@ -220,7 +221,7 @@ def show(
     *,
     as_json: bool,
 ) -> None:
-    """Print it: each key and where it is, what waits, and what to do next."""
+    """Print each key and its place, pending signatures, and the next steps."""
     from certpin.cli.publish.context import wait_json, wait_text
 
     ready = context.desk.state.root is not None

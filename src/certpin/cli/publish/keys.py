@@ -1,4 +1,4 @@
-"""``certpin publish add-key``: a key comes into the next root, or takes another one's place."""
+"""``certpin publish add-key``: add a key to the next root, or replace another one."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     "kind",
     type=click.Choice(["root", "targets", "online"]),
     required=True,
-    help="What it signs: other keys (root), pin sets (targets), or each day what is the newest "
+    help="What it signs: other keys (root), pin sets (targets), or the newest version each day "
     "(online).",
 )
 @click.option(
     "--replace",
     "replaced",
     metavar="KEYID",
-    help="The key that it takes the place of, or how its id begins. The online key always takes "
+    help="The key that it replaces, or the beginning of its ID. The online key always takes "
     "the place of the one there is.",
 )
 @click.option(
@@ -53,11 +53,11 @@ def add_key(
     ask_passphrase: bool,
     as_json: bool,
 ) -> None:
-    """Bring a key into the next root, or put it into another one's place.
+    """Add a key to the next root, or replace another one.
 
-    FILE is a key, or the public key (PEM) of somebody else, which is enough; URI is a key on a
-    PKCS#11 token. It is made if it does not exist. The next root is a draft until `certpin publish
-    sign` has signed it with enough root keys, of those before and of those after.
+    FILE is a private key, or only the public key (PEM) of another person; URI is a key on a PKCS#11
+    token. It is made if it does not exist. The next root is a draft until `certpin publish sign`
+    has signed it with enough root keys, both of the previous root and of the next one.
     """
     from certpin.cli.publish.context import (
         kind_of,

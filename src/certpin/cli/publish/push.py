@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bool) -> None:
-    """Bring what is signed to where clients fetch it.
+    """Upload the signed files to the place from which clients fetch them.
 
     Copies publish/site to the url of publish/publish.toml: a folder, or storage such as
-    s3://BUCKET/PATH, with your own credentials. It looks first, as a client would, at what is
-    signed and at what is there. Refused is what clients would not take, what is past its date, and
-    what would undo somebody else's push. The timestamp goes last: whenever it is cut off, clients
-    get the old set or the new one. Push again, and it goes on.
+    s3://BUCKET/PATH, with your own credentials. First it verifies the signed files and the uploaded
+    ones as a client does. It refuses files that clients would not accept, that have expired, or
+    that would undo another person's push. The timestamp is uploaded last: if the push is
+    interrupted, clients get either the old set or the new one. Push again to continue.
 
-    The journal notes that the version is out, and T_adopt counts from there.
+    The journal records that the version is out, and T_adopt counts from then.
 
     Exit code 0: it is out. 1: refused, nothing was changed. 2: usage, or a bad file. 3: the storage
-    could not be asked, or failed in the middle.
+    did not answer, or failed during the upload.
     """
     from certpin.cli.publish.context import tuf_needed
     from certpin.cli.rotate.context import RotationFiles
@@ -89,7 +89,7 @@ def _pushed(files: RotationFiles, url: str, settings: Settings, *, dry: bool) ->
     beside = files.path.parent
     storage = open_storage(url, beside, settings.storage)
     pushed = prepare(beside / FOLDER / "site", storage, name=files.pins.name, now=utc_now())
-    waits_for_push(files.deployed, pushed)  # what it refuses is refused before anything is done
+    waits_for_push(files.deployed, pushed)  # refuse before anything is done
     if not dry:
         with progress(len(pushed.uploads), "push") as advance:
             upload(pushed, storage, advance)
@@ -97,7 +97,7 @@ def _pushed(files: RotationFiles, url: str, settings: Settings, *, dry: bool) ->
 
 
 def _record(files: RotationFiles, report: Report, who: str | None) -> None:
-    """Write into the journal that a version is out. Nothing is new about one that was."""
+    """Record in the journal that a version is out, unless it records that already."""
     from certpin.cli.rotate.context import name_of
     from certpin.errors import JournalError
     from certpin.pins import utc_now
@@ -119,12 +119,16 @@ def _record(files: RotationFiles, report: Report, who: str | None) -> None:
     report.recorded = event.time
 
 
-_UNCLEAR = {"storage", "unconfirmed"}  # reasons for which nobody can say how it stands
+_UNCLEAR = {"storage", "unconfirmed"}  # reasons after which the result is unknown
 
 
 @dataclass
 class Report:
-    """How a push ended. ``recorded`` is when the version came out, if that was noted just now."""
+    """The outcome of a push.
+
+    Attributes:
+        recorded: when the version came out, if this push recorded that.
+    """
 
     files: RotationFiles
     where: str
@@ -134,7 +138,7 @@ class Report:
     failed: UpdateError | None = None
 
     def show(self, ctx: click.Context, *, as_json: bool) -> None:
-        """Print it, and end with its exit code."""
+        """Print the outcome, and end the command with its exit code."""
         if self.pushed and self.pushed.damage:
             say("certpin: warning", f"clients refuse what was there: {self.pushed.damage}")
         if as_json:
@@ -147,7 +151,7 @@ class Report:
         ctx.exit(INCONCLUSIVE if self.failed.reason in _UNCLEAR else FINDING)
 
     def json(self) -> dict[str, Any]:
-        """The push as JSON."""
+        """Return the outcome as JSON."""
         here = self.pushed.here if self.pushed else None
         promise = here.signed.promise if here else None
         return {
@@ -197,9 +201,10 @@ class Report:
 
 
 def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
-    """Whether the journal does not say yet that this version is out.
+    """Return True if the journal has the version as pending.
 
-    Raises ``UpdateError`` where it does not know the version at all, or knows another content.
+    Raises:
+        UpdateError: the journal does not have the version, or has it with another content.
     """
     from certpin.errors import UpdateError
     from certpin.pins.meaning import meaning

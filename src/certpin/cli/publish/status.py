@@ -1,4 +1,4 @@
-"""``certpin publish status``: which signatures end when, and what waits for whom."""
+"""``certpin publish status``: when signatures expire, and pending signatures and pushes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @pin_file_option
 @click.option(
     "--within",
-    type=click.IntRange(0, 3650),  # no signature holds longer (updates.publish.settings)
+    type=click.IntRange(0, 3650),  # the longest lifetime of a signature (updates.publish.settings)
     metavar="DAYS",
     help="Warn this many days before something is past its date; by default when a third of its "
     "life is left.",
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) -> None:
-    """Show roles, keys and dates, and what waits to be signed or pushed.
+    """Show roles, keys and dates, and pending signatures and pushes.
 
-    Exit code 0: nothing ends soon. 1: something does, or is past its date.
+    Exit code 0: nothing expires soon. 1: a signature expires soon, or has expired.
     """
     from certpin.cli.publish.context import open_context
 
@@ -50,7 +50,7 @@ def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) ->
 
 
 def _role(desk: Desk, name: str, within: int | None) -> dict[str, Any]:
-    """A role as JSON: by the root of now, or by the draft of the first one."""
+    """Return a role as JSON: of the current root, or of the draft of the first one."""
     from certpin.cli.publish.context import kind_of
 
     state = desk.state

@@ -48,7 +48,7 @@ def maintain(store: Store, now: int, settings: Settings | None = None) -> None:
 
 
 def report(number: int, at: int) -> Failure:
-    """A report of a client whose clock says so."""
+    """A report of a client whose clock shows ``at``."""
     moment = datetime.fromtimestamp(at, UTC)
     return structs.replace(failure(1), identity=identity("certpin", f"id:{number}", "", moment))
 
@@ -201,7 +201,7 @@ def test_the_oldest_go_if_there_are_too_many_and_none_of_the_last_hour(store: St
         found = window(connection, datetime.fromtimestamp(NOW, UTC), Limits.of(few))
         assert (found.since.timestamp(), found.is_short) == (hour - HOUR, True)
         assert "would be counted twice" in found.problem
-        # What is gone does not come back if the room is larger later.
+        # Deleted identities do not come back if the room is larger later.
         later = window(connection, datetime.fromtimestamp(NOW, UTC), Limits.of(Settings()))
         assert later.since.timestamp() == hour - HOUR
     put(store, NOW, 100, 1000)

@@ -49,7 +49,7 @@ def test_after_damage_nothing_is_written(sqlite_store: Store) -> None:
     with pytest.raises(StoreError) as caught, sqlite_store.write():
         pytest.fail("the block of the transaction was entered")
     assert caught.value.reason == "damaged"
-    assert "certpin watch restore" in caught.value.fix
+    assert "restore a back-up" in caught.value.fix
 
 
 def test_settings_of_postgresql_that_may_lose_reports_are_told(postgres_store: Store) -> None:

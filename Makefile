@@ -26,7 +26,7 @@ export JOBS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench attacks formats proof rules suffixes
-.PHONY: clean dart mutations picture python revision htmx pages unstable
+.PHONY: clean dart mutations picture python revision htmx pages unstable walk
 
 help: ## Print this list.
 	@echo "certpin: make TARGET"
@@ -94,6 +94,9 @@ dart: python ## Install the Dart VMs that the tests run the Flutter export on.
 
 proof: setup dart ## Run every export in its real client, and write the table of what came out.
 	@$(RUN) -m tests.formats.interop
+
+walk: setup ## Count the files that a reader opens to follow each of five user actions.
+	@$(RUN) -m scripts.walk
 
 picture: setup ## Draw the simulation of the documentation anew.
 	@$(RUN) -m scripts.simulation_picture

@@ -98,6 +98,23 @@ def test_a_client_without_pins_fails_with_evidence_and_advice(run: Run) -> None:
     )
 
 
+def test_a_client_that_cannot_know_a_compromised_key_is_skipped(run: Run) -> None:
+    done = run(
+        """
+@pytest.mark.certpin(style="ca", cases=["compromised-key"])
+def test_it(attack):
+    attack(lambda target: target.pin and unpinned(target))
+
+@pytest.mark.certpin(style="ca", cases=["compromised-key"])
+def test_with_the_pin_file(attack):
+    attack(pinned)
+""",
+        "-rs",
+    )
+    done.assert_outcomes(passed=1, skipped=1)
+    done.stdout.fnmatch_lines(["*compromised-key was not run*"])
+
+
 @pytest.mark.slow
 def test_without_cases_it_runs_all_that_mean_something(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\ncertpin_style = ca\n")

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     Job = Callable[[], object]
 
 
+_TURN = 50  # rounds of one job, before the next has its turn
+
+
 @dataclass(frozen=True)
 class Figure:
     """One line of the report. ``limit`` is what the project promises, if it promises anything."""
@@ -41,15 +44,27 @@ class Figure:
 
 def ratio(job: Job, baseline: Job, *, rounds: int, warm_up: int = 20) -> float:
     """How many times the baseline's time a job takes: the median over pairs, in changing order."""
+    (value,) = ratios([job], baseline, rounds=rounds, warm_up=warm_up)
+    return value
+
+
+def ratios(jobs: list[Job], baseline: Job, *, rounds: int, warm_up: int = 20) -> list[float]:
+    """The ratio of each job. They take turns of some rounds, so that all have the same load."""
     for _ in range(warm_up):
-        job()
-        baseline()
+        for job in jobs:
+            job()
+            baseline()
+    found: list[list[float]] = [[] for _ in jobs]
     gc.collect()
     gc.disable()
     try:
-        return statistics.median(_pair(job, baseline, turn % 2 == 0) for turn in range(rounds))
+        for begin in range(0, rounds, _TURN):
+            turn = range(begin, min(begin + _TURN, rounds))
+            for job, values in zip(jobs, found, strict=True):
+                values += [_pair(job, baseline, number % 2 == 0) for number in turn]
     finally:
         gc.enable()
+    return [statistics.median(each) for each in found]
 
 
 def seconds(job: Job, *, rounds: int, repeat: int = 5) -> float:

@@ -52,6 +52,8 @@ def figures() -> Iterator[Figure]:
     yield from _while_it_runs(_HOSTS, middle)
     yield Figure(f"swap: requests that failed, of {load.count:,}", load.failed, "", limit=0)
     huge, load = _measured(_MANY_HOSTS, _PAIRS // 3)
+    name = f"swap, {_MANY_HOSTS:,} hosts: slowest handshake with a swap / without one"
+    yield Figure(name, huge.both, limit=2)
     yield from _while_it_runs(_MANY_HOSTS, huge)
 
 

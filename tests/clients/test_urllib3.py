@@ -18,6 +18,7 @@ from certpin.clients.urllib3 import (
     PinnedPoolManager,
     PinnedProxyManager,
 )
+from certpin.tls import context as tls_context
 
 if TYPE_CHECKING:
     from certpin import PinFailure
@@ -109,25 +110,26 @@ def test_settings_that_are_repeated_with_each_connection_are_kept_once(bank: Ban
     assert len(context._calls) == 1  # set_alpn_protocols
 
 
-class RestlessContext(PinnedSSLContext):
-    """At the worst moment of each connection, another thread sets what urllib3 always sets."""
-
+def test_settings_that_are_repeated_by_other_threads_weaken_nothing(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While OpenSSL copies the settings, another thread sets those that urllib3 always sets."""
+    context = PinnedSSLContext(bank.pins)
     connections = 0
+    begin = tls_context._openssl_socket
 
-    def _begin(self, *args: Any) -> Any:
-        begun = super()._begin(*args)
-        self.connections += 1
+    def restless(*args: Any, **options: Any) -> Any:
+        nonlocal connections
+        connections += 1
         with ThreadPoolExecutor(1) as threads:
-            threads.submit(setattr, self, "verify_mode", ssl.CERT_REQUIRED).result()
-            threads.submit(setattr, self, "check_hostname", True).result()
-        return begun
+            threads.submit(setattr, context, "verify_mode", ssl.CERT_REQUIRED).result()
+            threads.submit(setattr, context, "check_hostname", True).result()
+        return begin(*args, **options)
 
-
-def test_settings_that_are_repeated_by_other_threads_weaken_nothing(bank: Bank) -> None:
-    context = RestlessContext(bank.pins)
+    monkeypatch.setattr(tls_context, "_openssl_socket", restless)
     with PinnedPoolManager(context) as http:
         assert http.request("GET", bank.url("api")).status == 200
-    assert context.connections == 1
+    assert connections == 1
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -192,7 +193,25 @@ PARTS = st.sampled_from(
 def test_parsing_in_pieces_gives_the_tables_of_the_whole(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "_PIECE", 1)
+        patch.setattr(reader, "_let_others_run", lambda: None)
         assert parsed(reader._parse, text) == parsed(tomli.loads, text)
+
+
+def test_a_long_file_leaves_turns_to_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sleep of 0 leaves none: it ends before the other thread is awake."""
+    text = HEAD + "".join(f'[[host]]\nname = "h{n}.example"\n{PINS}' for n in range(200))
+    turns: list[float] = []
+    monkeypatch.setattr("certpin.pinfile.reader.time.sleep", turns.append)
+    ending = threading.Event()
+    other = threading.Thread(target=ending.wait)
+    other.start()
+    try:
+        assert len(PinSet.parse(text).policies) == 200
+    finally:
+        ending.set()
+        other.join()
+    assert len(turns) >= 50 + len(text) // 8192
+    assert min(turns) > 0
 
 
 @given(st.lists(LINES, max_size=40).map("".join))

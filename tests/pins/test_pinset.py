@@ -132,6 +132,10 @@ def test_two_policies_of_one_pattern_are_refused(twin: str) -> None:
     assert caught.value.fix
 
 
+def test_the_index_is_made_with_the_set_and_not_in_a_handshake() -> None:
+    assert "_index" in vars(_set("a.example", "b.example"))
+
+
 def test_patterns_of_one_name_are_no_twins() -> None:
     assert len(_set("a.example", "*.a.example", "**.a.example").policies) == 3
 

@@ -7,9 +7,6 @@ from tests._mutation import Mutation
 _CHECK = "certpin/tls/check.py"
 _CONTEXT = "certpin/tls/context.py"
 _GATE = "certpin/tls/gate.py"
-_OBJECTS = "certpin/tls/objects.py"
-_SESSIONS = "certpin/tls/sessions.py"
-_VERIFICATION = "certpin/tls/verification.py"
 
 _ONE = "tests/tls/test_rule_01_verification_first.py::"
 _TWO = "tests/tls/test_rule_02_verified_path.py::"
@@ -39,42 +36,42 @@ _REWRITTEN = """
 MUTATIONS: list[Mutation] = [
     Mutation(
         2,
-        _VERIFICATION,
+        _CONTEXT,
         "if callback is not None:",
         "if False:",
         _TWO + "test_a_pre_shared_key_cannot_be_set",
     ),
     Mutation(
         3,
-        _VERIFICATION,
+        _CONTEXT,
         "elif name in _CHECKING_CLASSES:",
         "elif False:",
         _CLEAR + "test_the_classes_that_check_cannot_be_replaced",
     ),
     Mutation(
         1,
-        _VERIFICATION,
+        _CONTEXT,
         "if self.verify_mode != ssl.CERT_REQUIRED:",
         "if False:",
         _ONE + "test_a_weakened_context_does_not_connect",
     ),
     Mutation(
         1,
-        _VERIFICATION,
+        _CONTEXT,
         "if not self.check_hostname:",
         "if False:",
         _ONE + "test_a_context_that_is_whole_again_connects_again",
     ),
     Mutation(
         1,
-        _VERIFICATION,
+        _CONTEXT,
         "0x2 | 0x10 | 0x200000",
         "0x2 | 0x10",
         _ONE + "test_a_weakened_context_does_not_connect",
     ),
     Mutation(
         1,
-        _VERIFICATION,
+        _CONTEXT,
         "0x2 | 0x10 | 0x200000",
         "0x2 | 0x200000",
         _ONE + "test_a_weakened_context_does_not_connect",
@@ -88,21 +85,21 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         1,
-        _VERIFICATION,
+        _CONTEXT,
         "with self._configuring:  # waits for a change that another thread is making",
         "if True:",
         _ONE + "test_a_change_that_is_half_done_is_waited_for",
     ),
     Mutation(
         1,
-        _VERIFICATION,
+        _CONTEXT,
         "            self._verifying_changes += 1\n            super().__setattr__(name, value)",
         "            super().__setattr__(name, value)\n            self._verifying_changes += 1",
         _ONE + "test_a_change_counts_before_it_is_made",
     ),
     Mutation(
         1,
-        _VERIFICATION,
+        _CONTEXT,
         "0x2 | 0x10 | 0x200000",
         "0x10 | 0x200000",
         _ONE + "test_a_weakened_context_does_not_connect",
@@ -130,7 +127,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         1,
-        _VERIFICATION,
+        _CONTEXT,
         "if getattr(self, name) == value:",
         "if False:",
         _ONE + "test_setting_what_is_set_already_disturbs_no_connection",
@@ -229,16 +226,16 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         3,
-        _VERIFICATION,
+        _CONTEXT,
         "value |= ssl.OP_NO_RENEGOTIATION",
         "pass",
         _THREE + "test_no_renegotiation_can_bring_another_certificate",
     ),
     Mutation(
         3,
-        _OBJECTS,
-        "def _real_connect(",
-        "def _not_called(",
+        _GATE,
+        'def _real_connect(self, addr: Any, connect_ex: bool) -> Any:\n        """Connect,',
+        'def _not_called(self, addr: Any, connect_ex: bool) -> Any:\n        """Connect,',
         _CLEAR + "test_a_stalled_server_does_not_get_clear_text_after_the_timeout",
     ),
     Mutation(
@@ -265,32 +262,30 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         3,
-        _OBJECTS,
+        _GATE,
         "        self._sslobj = NoTLS()\n        _socket.socket.shutdown(self, how)",
         "        self._sslobj = None\n        _socket.socket.shutdown(self, how)",
         _CLEAR + "test_nothing_goes_out_or_comes_in_after_a_shutdown",
     ),
     Mutation(
         3,
-        _OBJECTS,
+        _GATE,
         "            raise  # it goes on, and so does TLS",
         "            self._sslobj = None\n            raise",
         _CLEAR + "test_a_connect_that_does_not_wait_keeps_tls",
     ),
     Mutation(
         3,
-        _OBJECTS,
+        _GATE,
         "        if self._sslobj is None:\n            self._sslobj = NoTLS()\n",
         "",
         _CLEAR + "test_a_connection_that_is_still_coming_up_sends_nothing",
     ),
-    Mutation(4, _SESSIONS, *_RECALL, _FOUR + "test_a_session_of_another_host_is_not_offered"),
-    Mutation(
-        4, _SESSIONS, *_RECALL, _FOUR + "test_a_session_is_not_offered_after_the_pins_changed"
-    ),
+    Mutation(4, _CHECK, *_RECALL, _FOUR + "test_a_session_of_another_host_is_not_offered"),
+    Mutation(4, _CHECK, *_RECALL, _FOUR + "test_a_session_is_not_offered_after_the_pins_changed"),
     Mutation(
         4,
-        _SESSIONS,
+        _CHECK,
         "return known.chain if _in_time(known.chain, now) else None",
         "return known.chain",
         _FOUR + "test_a_session_is_not_offered_once_a_certificate_of_its_chain_has_ended",
@@ -346,7 +341,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         5,
-        _OBJECTS,
+        _GATE,
         "self.server_hostname = context._encode_hostname(self.server_hostname)",
         "pass",
         _FIVE + "test_a_name_that_is_set_on_a_waiting_socket_is_read_the_same_way",
@@ -409,21 +404,21 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         3,
-        "certpin/tls/green.py",
+        _GATE,
         "self._tls = NoTLS() if value is None else value",
         "self._tls = value",
         _PATCHED + "test_a_socket_of_gevent_is_refused_and_then_never_moves_a_byte",
     ),
     Mutation(
         3,
-        "certpin/tls/green.py",
+        _GATE,
         'if _is_of("gevent.socket", "socket", sock):',
         "if False:",
         _PATCHED + "test_a_socket_of_gevent_is_checked_and_its_gate_stays",
     ),
     Mutation(
         3,
-        "certpin/tls/green.py",
+        _GATE,
         "    if culprit:\n",
         "    if False:\n",
         _PATCHED + "test_a_replaced_socket_class_is_named",
@@ -486,7 +481,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         3,
-        "certpin/tls/mirror.py",
+        _CONTEXT,
         "        if self._has_certificate:\n            check_before_last_flight(store)\n",
         "",
         _CERTIFICATES + "test_a_certificate_loaded_later_and_a_store_made_later_are_guarded",

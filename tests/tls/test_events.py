@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin import PinFailure, PinMismatchError, PinnedSSLContext, UnpinnedHostError
-from certpin.tls import hooks
+from certpin.tls import failures
 from tests import kit
 from tests.tls._handshakes import HOST, Wire, connect
 
@@ -319,7 +319,7 @@ def test_hooks_that_are_too_slow_lose_the_newest_and_the_log_says_so(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(hooks, "_WAITING", 2)
+    monkeypatch.setattr(failures, "_WAITING", 2)
     entered, got = threading.Event(), queue.Queue[str]()
 
     def slow(failure: PinFailure) -> None:
@@ -357,7 +357,7 @@ def test_a_hook_runs_in_a_thread_of_its_own_that_does_not_hold_the_program_open(
 def test_where_there_are_no_hooks_there_is_no_thread(trusted_root: Path) -> None:
     context = refusing()
     ask(context, "other.example")
-    assert context._enforcer._teller._hooks._worker is None
+    assert context._enforcer._notifier._hooks._worker is None
 
 
 def test_no_thread_can_be_had_and_the_connection_is_refused_all_the_same(
@@ -409,7 +409,7 @@ def _in_the_child(context: PinnedSSLContext) -> None:
     status = 1
     try:
         told = threading.Event()
-        hooks = context._enforcer._teller._hooks
+        hooks = context._enforcer._notifier._hooks
         hooks._hooks = (*hooks._hooks, lambda _: told.set())
         ask(context, "child.example")
         status = 0 if told.wait(PATIENCE) else 1

@@ -211,7 +211,7 @@ def test_it_warns_at_each_use_with_pythons_own_filter(
 def test_a_program_that_ignores_nothing_prints_each_warning() -> None:
     """In a process of its own, with the filters that Python starts with."""
     program = """
-from certpin.tls.enforcer import _warn
+from certpin.tls.failures import warn_of_debug_override as _warn
 _warn("bank.example"); _warn("bank.example")
 """
     done = subprocess.run(

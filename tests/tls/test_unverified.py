@@ -22,9 +22,7 @@ from certpin import (
 from certpin.lab import Authority
 from certpin.lab.server import server_context
 from certpin.reports.codecs.nel import REASONS
-from certpin.tls.calling import Called, calling
-from certpin.tls.events import Met
-from certpin.tls.unverified import Unverified, explain_refusal, reason_of
+from certpin.tls.failures import Called, Met, Unverified, calling, explain_refusal, reason_of
 from tests import kit
 from tests.tls._raw import TLSServer
 from tests.tls._wire import HOST, OTHER, Wire
@@ -123,13 +121,13 @@ def test_whatever_goes_wrong_with_telling_the_refusal_stands(
     def broken(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("certpin.tls.enforcer.PinFailure", broken)
+    monkeypatch.setattr("certpin.tls.check.PinFailure", broken)
     refused(telling(world), stranger)
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("certpin.tls.enforcer.PinFailure", interrupted)
+    monkeypatch.setattr("certpin.tls.check.PinFailure", interrupted)
     wire = Wire(telling(world), server_context(stranger))
     with pytest.raises(KeyboardInterrupt):
         wire.shake()

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from certpin.errors import ConfigError, MissingExtraError, PinError
 from certpin.tls import PinnedSSLContext
-from certpin.tls.calling import calling
+from certpin.tls.failures import calling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from certpin.pins import PinSet
-    from certpin.tls.events import FailureHook
+    from certpin.tls.failures import FailureHook
 
     Pins = PinSet | PinnedSSLContext
 

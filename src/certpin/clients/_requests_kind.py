@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from certpin.clients._common import Pins
-    from certpin.tls.events import FailureHook
+    from certpin.tls.failures import FailureHook
 
 
 class PinningAdapter:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 from certpin.clients._common import admitted, both, context_of, refuse_options, refused_option
 from certpin.errors import ConfigError, PinError, pin_error
 from certpin.tls import PinnedSSLContext, assert_pinned
-from certpin.tls.calling import calling
+from certpin.tls.failures import calling
 from certpin.x509.stdlib import OwnSSLContext
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from certpin.clients._common import Pins
-    from certpin.tls.events import FailureHook
+    from certpin.tls.failures import FailureHook
 
 # What urllib3 and urllib3-future let a caller set about TLS: it would go past the context.
 _TLS_OPTIONS = (

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
     from certpin.clients._common import Pins
-    from certpin.tls.events import FailureHook
+    from certpin.tls.failures import FailureHook
 
 
 class PinnedConnector(TCPConnector):

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from certpin.clients._common import Pins
-    from certpin.tls.events import FailureHook
+    from certpin.tls.failures import FailureHook
 
 
 class _Connection(PinningConnection, HTTPSConnection):

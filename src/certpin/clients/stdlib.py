@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from certpin.clients._common import Pins
     from certpin.tls import PinnedSSLContext
-    from certpin.tls.events import FailureHook
+    from certpin.tls.failures import FailureHook
 
 
 def opener(

@@ -32,13 +32,12 @@ class PinSet:
     debug: TrustAnchors | None = None
 
     def __post_init__(self) -> None:
-        if not self.policies:
+        if not self._index:  # made here, and not in the first handshake after a swap
             raise ConfigError(
                 "the pin set is empty: it protects nothing", key="host", fix="certpin add HOST"
             )
         if self.version < 1:
             raise ConfigError("a version is 1 or more", key="version", fix="write version = 1")
-        self._refuse_twins()
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.name, self.version, self.policies, self.debug)
@@ -72,21 +71,20 @@ class PinSet:
         return next((self._index[key] for key in candidates if key in self._index), None)
 
     @cached_property
-    def _index(self) -> dict[str, HostPolicy]:
-        return {str(policy.pattern): policy for policy in self.policies}
-
-    @cached_property
     def _has_wildcards(self) -> bool:
         return any(policy.pattern.wildcard for policy in self.policies)
 
-    def _refuse_twins(self) -> None:
-        seen: set[str] = set()
+    @cached_property
+    def _index(self) -> dict[str, HostPolicy]:
+        """Return the policies by their patterns. Raises ``ConfigError`` if two have the same."""
+        index: dict[str, HostPolicy] = {}
         for number, policy in enumerate(self.policies):
             pattern = str(policy.pattern)
-            if pattern in seen:
+            if pattern in index:
                 raise ConfigError(
                     f"{pattern} has two policies",
                     key=f"host[{number}].name",
                     fix="make one of them",
                 )
-            seen.add(pattern)
+            index[pattern] = policy
+        return index

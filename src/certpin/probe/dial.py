@@ -12,9 +12,8 @@ from certpin.errors import CertificateParseError, DialError, HandshakeError
 from certpin.pins.servers import HostServer, join_address
 from certpin.probe.starttls import PROTOCOLS, negotiate
 from certpin.x509 import Chain
-from certpin.x509.openssl import served_chain, verified_chain
 from certpin.x509.reader import read_certificates
-from certpin.x509.stdlib import OwnSSLContext
+from certpin.x509.stdlib import OwnSSLContext, served_chain, verified_chain
 from certpin.x509.verifying import harden, trust_alone
 
 if TYPE_CHECKING:

@@ -1,30 +1,284 @@
-"""One connection's check: which policy holds for it, and what its handshake has to show."""
+"""What is enforced: the state of a context, and the check of each connection against it.
+
+In the order of a connection:
+
+- ``PinState`` is the pin set with its trust stores, swapped as a whole (rule 10). ``Target`` is one
+  host in it, with the chains that matched before.
+- ``Enforcer`` holds the current state, refuses hosts without a policy (rule 9), and records each
+  refusal (rule 12).
+- ``SessionMemory`` knows the sessions that may be resumed (rule 4).
+- ``PinCheck`` judges the verified chain of one connection (rules 2, 6, 11 and 13).
+"""
 
 from __future__ import annotations
 
 import ssl
+from collections import OrderedDict
 from contextlib import suppress
+from copy import copy
+from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from certpin.errors import (
     CertificateParseError,
+    InsecureRequestError,
     PinError,
+    UnpinnedHostError,
     UnverifiedSessionError,
     WeakenedContextError,
 )
-from certpin.tls.events import Met
-from certpin.tls.state import Match
-from certpin.tls.unverified import explain_refusal, reason_of
-from certpin.x509.openssl import served_chain, verified_chain
+from certpin.pins import verify
+from certpin.tls.failures import (
+    Met,
+    PinFailure,
+    called_now,
+    explain_refusal,
+    reason_of,
+    warn_of_debug_override,
+)
+from certpin.x509 import Chain, quoted
+from certpin.x509.stdlib import served_chain, verified_chain
+from certpin.x509.verifying import strict_advice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
 
-    from certpin.pins import Verdict
-    from certpin.tls.calling import Called
-    from certpin.tls.enforcer import Enforcer
-    from certpin.tls.state import PinState, Target
+    from certpin.pins import HostPolicy, PinSet, Verdict
+    from certpin.pins.verdict import Decision
+    from certpin.tls.failures import Called, FailureNotifier, Unverified
+
+_NOTHING = Met()
+_SESSIONS = 256  # that are remembered
+_HOSTS = 4096  # hosts of one context that are kept resolved
+_CHAINS = 64  # chains of one host that are kept judged
+
+
+class Match(NamedTuple):
+    """A chain that matched: OpenSSL's certificates, the same as DER, and the verdict."""
+
+    certificates: list[Any]
+    chain: tuple[bytes, ...]
+    verdict: Verdict
+    expires: datetime | None  # the moment from which its policy no longer holds
+
+
+class Target:
+    """A host in one state: its policy, and the only store whose roots are trusted for it.
+
+    ``policy`` is None if no policy covers the host, ``store`` if the platform's roots are trusted.
+    """
+
+    __slots__ = ("_matched", "host", "last_match", "policy", "store")
+
+    def __init__(self, host: str, policy: HostPolicy | None, store: ssl.SSLContext | None) -> None:
+        self.host = host
+        self.policy = policy
+        self.store = store
+        self._matched: dict[tuple[bytes, ...], Verdict] = {}
+        self.last_match: Match | None = None
+
+    def judge(
+        self,
+        chain: tuple[bytes, ...],
+        clock: Callable[[], datetime],
+        debug_anchors: frozenset[bytes],
+    ) -> Verdict | None:
+        """Return the verdict on a verified chain, or None if no policy covers the host.
+
+        A chain that matched once matches until the policy expires: it is looked up, not verified
+        again, and the clock is read only if there is a date. OpenSSL checked the dates of its
+        certificates in this handshake. Only ``match`` is kept: a refusal, and a chain that passed
+        by the debug override or by expiry, are judged and reported each time.
+
+        Raises:
+            CertificateParseError: A certificate isn't strict DER.
+
+        """
+        policy = self.policy
+        if policy is None:
+            return None
+        seen = self._matched.get(chain)
+        if seen is not None and (policy.expires is None or not policy.expired(clock())):
+            return seen
+        verdict = verify(
+            Chain.from_der(chain) if chain else None, policy, clock(), debug_anchors=debug_anchors
+        )
+        if verdict.reason == "match":
+            if len(self._matched) >= _CHAINS:
+                self._matched.clear()
+            self._matched[chain] = verdict
+        return verdict
+
+
+class DebugAnchors(NamedTuple):
+    """SHA-256 fingerprints of the debug override's anchors, and of those that it had before."""
+
+    in_force: frozenset[bytes] = frozenset()
+    withdrawn: frozenset[bytes] = frozenset()
+
+
+class PinState:
+    """The pin set, the trust store of each ``trust`` in it, and the debug anchors. Immutable.
+
+    ``stores`` is keyed by ``TrustAnchors.digest``. ``target`` takes a normalised host.
+    """
+
+    def __init__(
+        self,
+        pins: PinSet,
+        stores: Mapping[bytes, ssl.SSLContext],
+        debug: DebugAnchors,
+    ) -> None:
+        self.pins = pins
+        self.debug = debug
+        self._stores = stores
+        self.target = lru_cache(maxsize=_HOSTS)(self._target)
+
+    def _target(self, host: str) -> Target:
+        policy = self.pins.policy_for(host)
+        trust = policy.trust if policy else None
+        return Target(host, policy, self._stores[trust.digest] if trust else None)
+
+
+class Enforcer:
+    """The policy of a context and its side effects: the state, the clock, sessions, records.
+
+    ``state`` is replaced as a whole (rule 10).
+    """
+
+    def __init__(
+        self,
+        state: PinState,
+        strict: bool,
+        clock: Callable[[], datetime],
+        notifier: FailureNotifier,
+    ) -> None:
+        self.state = state
+        self.strict = strict
+        self.clock = clock
+        self.sessions = SessionMemory()
+        self._notifier = notifier
+
+    def target(self, state: PinState, host: str) -> Target:
+        """Return the target of a normalised host. Rule 9: in strict mode it has a policy."""
+        target = state.target(host)
+        if target.policy is None and self.strict:
+            raise self.refused(_unpinned(host, state.pins.name))
+        return target
+
+    def admit(self, host: str, encrypted: bool) -> None:
+        """Rule 9, before there is a connection. Clear text is refused if pins are enforced."""
+        policy = self.state.target(host).policy
+        enforced = policy is not None and policy.mode == "enforce"
+        if not encrypted and (self.strict or enforced):
+            raise self.refused(_clear_text(host))
+        self.target(self.state, host)
+
+    def refused(self, error: PinError, met: Met = _NOTHING) -> PinError:
+        """Record a refusal. Returns the error, for the caller to raise."""
+        verdict: Verdict | None = getattr(error, "verdict", None)
+        reason = type(error).__name__ if verdict is None else verdict.reason
+        self._record(error.host, "refuse", reason, met, verdict, error)
+        return error
+
+    def unverified(
+        self, host: str, reason: Unverified, met: Met, error: ssl.SSLCertVerificationError
+    ) -> None:
+        """Record that OpenSSL refused the chain of a host with a policy. Others get only a note."""
+        if self.state.target(host).policy is not None:
+            self._record(host, "refuse", reason, met, None, error)
+            return
+        if advice := strict_advice(error.verify_code):
+            error.add_note(f"fix: {advice}")
+
+    def passed(self, verdict: Verdict, host: str, met: Met) -> None:
+        """Record a connection that passes without a matching pin."""
+        self._record(host, verdict.decision, verdict.reason, met, verdict)
+        if verdict.reason == "debug-anchor":
+            warn_of_debug_override(host)
+
+    def passed_by_debug(self, host: str, met: Met) -> None:
+        """Record a connection to a host without pins, whose chain ends at a debug anchor."""
+        self._record(host, "accept", "debug-anchor", met)
+        warn_of_debug_override(host)
+
+    def _record(
+        self,
+        host: str,
+        decision: Decision,
+        reason: str,
+        met: Met,
+        verdict: Verdict | None = None,
+        error: ssl.SSLCertVerificationError | None = None,
+    ) -> None:
+        state = self.state
+        current = state.target(host).policy if host else None
+        self._notifier.notify(
+            PinFailure(
+                host,
+                decision,
+                reason,
+                self.clock(),
+                state.pins.name,
+                state.pins.version,
+                # A copy: the traceback of the error itself would keep the connection alive.
+                copy(error),
+                verdict,
+                current if verdict is None else verdict.policy,
+                met.served,
+                met.port or called_now().port_of(host),
+            )
+        )
+
+
+class _Verified(NamedTuple):
+    session: ssl.SSLSession
+    target: Target
+    chain: tuple[bytes, ...]
+
+
+class SessionMemory:
+    """Rule 4: the sessions that this context verified, with host and chain; the newest 256.
+
+    A resumed session carries no chain (RFC 8446 section 2.2), so that OpenSSL verifies no chain, no
+    name and no date. Sessions that were confused between hosts have let attackers in
+    (CVE-2021-22890). They are compared by identity: a server chooses its session IDs.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._verified: OrderedDict[int, _Verified] = OrderedDict()
+
+    def remember(self, session: ssl.SSLSession, target: Target, chain: tuple[bytes, ...]) -> None:
+        """Keep a session of a connection to this target, verified by this chain."""
+        with self._lock:
+            self._verified[id(session)] = _Verified(session, target, chain)
+            while len(self._verified) > _SESSIONS:
+                self._verified.popitem(last=False)
+
+    def recall(
+        self, session: ssl.SSLSession, target: Target, now: datetime
+    ) -> tuple[bytes, ...] | None:
+        """Return the chain that was verified for this session and target, or None: don't resume.
+
+        A host has another target under another version of the pin set. A chain with an expired
+        certificate, or with one whose date can't be read, no longer counts as verified.
+        """
+        known = self._verified.get(id(session))
+        if known is None or known.session is not session or known.target is not target:
+            return None
+        return known.chain if _in_time(known.chain, now) else None
+
+
+def _in_time(chain: tuple[bytes, ...], now: datetime) -> bool:
+    try:
+        certificates = Chain.from_der(chain).certificates
+        return all(now <= certificate.not_after for certificate in certificates)
+    except CertificateParseError:
+        return False
 
 
 class PinCheck:
@@ -52,13 +306,13 @@ class PinCheck:
     _state: PinState
 
     def may_resume(self, session: ssl.SSLSession) -> bool:
-        """Whether a session may be offered to the server. If not, a full handshake is made."""
+        """Return True if a session may be offered to the server. If not, it is a full handshake."""
         enforcer = self._enforcer
         self._resumed = enforcer.sessions.recall(session, self.target, enforcer.clock())
         return self._resumed is not None
 
     def remember(self, session: ssl.SSLSession) -> None:
-        """Let a session of this connection be resumed: its chain was found good."""
+        """Allow a session of this connection to be resumed: its chain was accepted."""
         if self._chain:
             self._enforcer.sessions.remember(session, self.target, self._chain)
 
@@ -74,7 +328,7 @@ class PinCheck:
             self.judge(raw)
 
     def must_judge(self, raw: Any) -> bool:
-        """Return True unless ``judge_early`` judged this very chain under the pins of now."""
+        """Return True unless ``judge_early`` judged this very chain under the current pins."""
         if self.guards_certificate and not self._early:
             raise self._enforcer.refused(_unguarded(self.target.host), self._met(raw))
         judged_for = self._judged_for
@@ -144,7 +398,7 @@ class PinCheck:
         return Met(_served(raw), self._called.port_of(self.target.host, self.socket()))
 
     def _follow_swap(self, state: PinState, raw: Any) -> None:
-        """Judge by the pins of now, not by those of when the connection began."""
+        """Judge by the current pins, not by those at the beginning of the connection."""
         target = self._enforcer.target(state, self.target.host)
         if target.store is not self.target.store:
             raise self._enforcer.refused(_moved(target.host), self._met(raw))
@@ -163,7 +417,7 @@ class PinCheck:
         return self._resumed
 
     def _pass_unpinned(self, chain: tuple[bytes, ...], raw: Any) -> None:
-        """Where no pins hold, a chain that OpenSSL verified is enough; but there must be one."""
+        """Accept any chain that OpenSSL verified, because no policy covers the host."""
         if not chain:
             raise PinError(
                 f"{self.target.host} refused: it showed no certificate",
@@ -174,7 +428,7 @@ class PinCheck:
             self._enforcer.passed_by_debug(self.target.host, self._met(raw))
 
     def _require_another_anchor(self, chain: tuple[bytes, ...]) -> None:
-        """Rule 11: OpenSSL trusts for good what it was given once; the pin set may not."""
+        """Rule 11: OpenSSL can't forget an anchor of an override that has ended."""
         if chain and sha256(chain[-1]).digest() in self._state.debug.withdrawn:
             raise PinError(
                 f"{self.target.host} refused: its chain ends at an anchor of the debug override, "
@@ -185,7 +439,7 @@ class PinCheck:
 
 
 def _served(raw: Any) -> tuple[bytes, ...]:
-    """What the server sent, for who is told: nothing that goes wrong here changes the refusal."""
+    """Return the served chain for the record. A failure to read it doesn't change the refusal."""
     with suppress(Exception):
         return served_chain(raw)
     return ()
@@ -212,4 +466,21 @@ def _unreadable(host: str) -> PinError:
         f"{host} refused: a certificate of its chain is not strict DER",
         host=host,
         fix="ask the server's operator for a certificate that follows X.690",
+    )
+
+
+def _clear_text(host: str) -> InsecureRequestError:
+    return InsecureRequestError(
+        f"{host} refused: the request would go out in clear text, past every pin",
+        host=host,
+        fix="write https://; if a redirect led here, ask the server's operator for https:// too",
+    )
+
+
+def _unpinned(host: str, pin_set: str) -> UnpinnedHostError:
+    return UnpinnedHostError(
+        f"{host} refused: the pin set {quoted(pin_set)} has no policy for it",
+        host=host,
+        fix=f"certpin add {host}, or PinnedSSLContext(pins, strict=False) "
+        "to let hosts without a policy pass unpinned",
     )

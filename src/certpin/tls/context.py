@@ -1,38 +1,10 @@
-"""``PinnedSSLContext``: an ``ssl.SSLContext`` that refuses what its pin set does not hold.
+"""``PinnedSSLContext``: an ``ssl.SSLContext`` that refuses what its pin set does not allow.
 
-What holds, rule by rule (the tests in ``tests/tls`` carry the same numbers):
+Three classes, each based on the one above it:
 
- 1. OpenSSL verifies chain, hostname and dates before a pin is looked at. A context on which a
-    client library switched any of them off refuses to connect (``verification.py``): under
-    ``CERT_NONE`` the "verified chain" is whatever the peer sent.
- 2. A pin matches on the verified path alone (``certpin.x509.openssl``, ``certpin.pins.verify``);
-    what the server merely sent along never counts (CVE-2016-2402). No chain, no connection.
- 3. The check comes before the first application byte on every way in, since it stands where
-    OpenSSL's object stands (``gate.py``). After a refusal the connection is shut, and stays so;
-    nor does a socket fall back into clear text, where Python's own does (``objects.py``).
- 4. A resumed session carries no chain (RFC 8446 section 2.2): it is offered only if this context
-    verified it, for this host, under this very policy (``sessions.py``), and refused otherwise.
- 5. Policy, SNI and OpenSSL's hostname check get one and the same normalised host
-    (``certpin.pins.normalise``). Without a host there is no connection.
- 6. SPKI bytes are those of the certificate, read from strict DER (``certpin.x509``).
- 7. Paths are built up to a root: PARTIAL_CHAIN, which Python 3.13 sets by default, would end them
-    at an intermediate in the store, out of sight of a root pin. It is kept off here, and on only
-    for a trust file that names no root. A path to another root is explained in the error.
- 8. ``trust = FILE`` hosts have a store of those anchors alone (``mirror.py``): the handshake fails
-    before a client certificate is sent.
- 9. ``strict`` (the default) refuses a host without a policy.
-10. Pin set and stores are one immutable state, swapped by one assignment (``state.py``). No lock is
-    held across a handshake; threads may share a context.
-11. The debug override needs ``[debug]`` in the pin set and ``CERTPIN_DEBUG=1`` in the environment;
-    it accepts paths to its own anchors alone, warns at each use and marks each report.
-12. A refusal names the host, the policy, the whole path, every pin, and what to do
-    (``certpin.pins.explain``), as an ``ssl.SSLCertVerificationError`` that each library maps. A
-    refusal by OpenSSL for a host with a policy names the served issuer and the expected anchors
-    (``unverified.py``).
-13. A path that contains a key marked ``compromised`` is refused, whatever else matches, before
-    expiry is looked at (``certpin.pins.verdict``). Only the debug override comes before it.
-14. ``assert_pinned`` (``assertion.py``) accepts a connection that was checked, and no other:
-    adapters look at the connection in use, not only at the context that they pass on.
+- ``MirroredContext`` has several trust stores and is configured as if it had one (rule 8).
+- ``VerifyingContext`` detects that its verification was weakened (rules 1, 2, 3 and 7).
+- ``PinnedSSLContext`` connects (rules 1, 5, 9, 10 and 11).
 """
 
 from __future__ import annotations
@@ -40,51 +12,258 @@ from __future__ import annotations
 import os
 import ssl
 import weakref
-from typing import TYPE_CHECKING, Any, Self
+from threading import RLock
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from certpin.errors import ConfigError, HostError, PinError, WeakenedContextError
+from certpin.errors import (
+    ConfigError,
+    ContextCopyError,
+    HostError,
+    PinError,
+    WeakenedContextError,
+)
 from certpin.pins import normalise, utc_now
-from certpin.tls.enforcer import DEBUG_VARIABLE, Enforcer
-from certpin.tls.events import FailureTeller
-from certpin.tls.gate import Gate
-from certpin.tls.green import green_class_for
-from certpin.tls.objects import Pinned, PinnedSSLObject, PinnedSSLSocket
-from certpin.tls.state import DebugAnchors, PinState
-from certpin.tls.verification import UNSAFE_FLAGS, VerifyingContext, flags_of
+from certpin.tls.check import DebugAnchors, Enforcer, PinState
+from certpin.tls.failures import DEBUG_VARIABLE, FailureNotifier
+from certpin.tls.gate import (
+    Gate,
+    Pinned,
+    PinnedSSLObject,
+    PinnedSSLSocket,
+    check_before_last_flight,
+    green_class_for,
+)
 from certpin.x509 import Certificate
-from certpin.x509.stdlib import OpenSSLContext
-from certpin.x509.verifying import harden
+from certpin.x509.stdlib import OpenSSLContext, OwnSSLContext
+from certpin.x509.verifying import harden, trust_alone
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable
     from datetime import datetime
+    from typing import NoReturn
 
-    from certpin.pins import PinSet
-    from certpin.tls.events import FailureHook
+    from certpin.pins import PinSet, TrustAnchors
+    from certpin.tls.failures import FailureHook
 
 # The ways into OpenSSL, which typeshed leaves out. The first argument is the context whose roots
-# may vouch: the pinned one itself, or one of its stores.
+# are trusted: the pinned one itself, or one of its stores.
 _openssl_socket: Any = OpenSSLContext._wrap_socket
 _openssl_bio: Any = OpenSSLContext._wrap_bio
+
+# Settings of verification are not mirrored: an inner context always verifies.
+_MIRRORED = (
+    "keylog_filename",
+    "maximum_version",
+    "minimum_version",
+    "options",
+    "post_handshake_auth",
+)
+
+_VERIFYING = frozenset({"verify_mode", "check_hostname", "verify_flags"})
+
+# Flags of OpenSSL that take dates or critical extensions out of the verification
+# (X509_V_FLAG_USE_CHECK_TIME, _IGNORE_CRITICAL, _NO_CHECK_TIME, openssl/x509_vfy.h).
+UNSAFE_FLAGS = 0x2 | 0x10 | 0x200000
+
+# As a number, without the enumeration that Python makes of it, which takes twenty times as long.
+flags_of: Any = OpenSSLContext.verify_flags.__get__
+
+# The classes of connections: with Python's own, a socket could fall back to clear text.
+_CHECKING_CLASSES = frozenset({"sslsocket_class", "sslobject_class"})
+
+
+class _Call(NamedTuple):
+    """A method that was called on the context, to be called on each store that comes later."""
+
+    name: str
+    args: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        return f"{self.name}(…)"  # a passphrase may be among the arguments
+
+
+class MirroredContext(OwnSSLContext):
+    """A client's ``SSLContext`` with several trust stores (rule 8) and one configuration.
+
+    OpenSSL ties the roots to a context, so each ``trust = FILE`` has a context, while other hosts
+    keep the platform's roots. Settings of a client library (ALPN, cipher suites, client
+    certificate, versions) are set on all of them. Roots are not: a library that loads its bundle
+    into the context that it was given changes nothing for a host with a trust file.
+
+    The methods by which a library would rebuild this context in another TLS stack raise
+    ``ContextCopyError``: the copy would have the roots and no pins (rule 14).
+    """
+
+    def __init__(self) -> None:
+        # A lock for changes of settings; no handshake ever waits for it.
+        self._configuring = RLock()
+        self._calls: list[_Call] = []
+        self._stores: dict[bytes, ssl.SSLContext] = {}
+        self._has_certificate = False
+
+    def _store_for(self, trust: TrustAnchors) -> ssl.SSLContext:
+        """Return the store with only these anchors, made on first use with these settings."""
+        with self._configuring:
+            if trust.digest not in self._stores:
+                self._stores[trust.digest] = self._make_store(trust)
+            return self._stores[trust.digest]
+
+    def _make_store(self, trust: TrustAnchors) -> ssl.SSLContext:
+        anchors = [Certificate.from_der(der) for der in trust.der]
+        store = trust_alone(anchors, strict=trust.strict)
+        for name in _MIRRORED:
+            if (value := getattr(self, name)) is not None:
+                setattr(store, name, value)
+        if self._has_certificate:
+            check_before_last_flight(store)
+        for call in self._calls:
+            getattr(store, call.name)(*call.args)
+        return store
+
+    def _set_everywhere(self, name: str, *args: Any) -> None:
+        """Call a setter here and in every store, now and when a store is made.
+
+        Libraries call it again for each connection. The same call again does nothing, because
+        another thread may be in a handshake.
+        """
+        call = _Call(name, args)
+        with self._configuring:
+            if call not in self._calls:
+                self._call_everywhere(call)
+                self._calls = [each for each in self._calls if each.name != name]
+                self._calls.append(call)
+
+    def _call_everywhere(self, call: _Call) -> None:
+        getattr(super(), call.name)(*call.args)
+        for store in self._stores.values():
+            getattr(store, call.name)(*call.args)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in _MIRRORED:
+            with self._configuring:
+                for store in self._stores.values():
+                    setattr(store, name, value)
+
+    def set_ciphers(self, cipherlist: str, /) -> None:
+        """As ``ssl.SSLContext.set_ciphers``, here and in every store."""
+        self._set_everywhere("set_ciphers", cipherlist)
+
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        """As ``ssl.SSLContext.set_alpn_protocols``, here and in every store."""
+        self._set_everywhere("set_alpn_protocols", list(alpn_protocols))
+
+    def set_ecdh_curve(self, name: str, /) -> None:
+        """As ``ssl.SSLContext.set_ecdh_curve``, here and in every store."""
+        self._set_everywhere("set_ecdh_curve", name)
+
+    def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
+        """As ``ssl.SSLContext.load_cert_chain``, here and in every store.
+
+        From now on, connections are checked before they send the certificate.
+        """
+        call = _Call("load_cert_chain", (certfile, keyfile, password))
+        with self._configuring:
+            for context in (self, *self._stores.values()):
+                check_before_last_flight(context)
+            # Always: the files may have changed. Kept beside others: one for each kind of key.
+            self._call_everywhere(call)
+            if call not in self._calls:
+                self._calls.append(call)
+            # Last: a connection that sees it was made with the callback.
+            self._has_certificate = True
+
+    def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
+        """Raise ``ContextCopyError``: a copy has no pins. ``trusted_roots()`` has the roots."""
+        raise _copied("get_ca_certs()")
+
+    def cert_store_stats(self) -> NoReturn:
+        """Raise ``ContextCopyError``: libraries that copy a context count its roots first."""
+        raise _copied("cert_store_stats()")
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        """Raise ``ContextCopyError``: ``copy``, ``deepcopy`` and ``pickle`` come here."""
+        raise _copied("copy or pickle")
+
+
+class VerifyingContext(MirroredContext):
+    """A context that detects whether its verification was weakened (rule 1).
+
+    A client library may change verification on the context that it was given, in another thread
+    too, and OpenSSL copies the settings when a connection begins. So each change is counted before
+    it is made: if the count differs after OpenSSL copied them, the connection is refused. A change
+    past this class, by a property of a base class or by ``object.__setattr__``, is not counted, so
+    each connection also reads the settings after OpenSSL copied them. (Python refuses ``CERT_NONE``
+    while ``check_hostname`` is on, so ``check_hostname`` covers both.)
+    """
+
+    _verifying_changes = 0
+    _verified_changes = -1  # the count at which the settings were last found safe
+
+    def set_psk_client_callback(self, callback: object) -> None:
+        """Refuse pre-shared keys (rule 2): they show no chain, and look like a resumed session."""
+        if callback is not None:
+            raise ConfigError(
+                "a pre-shared key shows no chain to look for a pin in",
+                key="set_psk_client_callback",
+                fix="authenticate the server by its certificate",
+            )
+
+    def _find_weakness(self) -> str:
+        """Return the weakened setting in words, or an empty string: then this count is safe."""
+        with self._configuring:  # waits for a change that another thread is making
+            if self.verify_mode != ssl.CERT_REQUIRED:
+                return f"verify_mode is {self.verify_mode!r}"
+            if not self.check_hostname:
+                return "check_hostname is off"
+            if self.verify_flags & UNSAFE_FLAGS:
+                return f"verify_flags are {self.verify_flags!r}"
+            self._verified_changes = self._verifying_changes
+            return ""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "verify_flags":
+            # Rule 7. As a number: the complement of a flag has only the flags that Python knows.
+            value = int(value) & ~int(ssl.VERIFY_X509_PARTIAL_CHAIN)
+        elif name == "options":
+            value |= ssl.OP_NO_RENEGOTIATION  # rule 3: no other certificate after the check
+        elif name in _CHECKING_CLASSES:
+            raise AttributeError(
+                f"{name} cannot be replaced: another class would not check (rule 3)"
+            )
+        if name in _VERIFYING:
+            self._change_verification(name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def _change_verification(self, name: str, value: Any) -> None:
+        with self._configuring:
+            if getattr(self, name) == value:
+                return  # urllib3 sets the same again with each connection
+            self._verifying_changes += 1
+            super().__setattr__(name, value)
 
 
 class PinnedSSLContext(VerifyingContext):
     """An ``ssl.SSLContext`` for clients that enforces a pin set.
 
-    Give it to whatever takes an ``ssl.SSLContext``. ``strict=False`` lets hosts without a policy
-    pass, verified as usual but unpinned. ``clock`` returns the current moment with a time zone.
-    Each of ``on_failure`` is called with a ``PinFailure``, in a thread of its own; a ``Reporter``
-    among them sends what it is told to the policy's ``report_to``.
+    Pass it to any library that takes an ``ssl.SSLContext``. Connecting raises ``PinError`` (an
+    ``ssl.SSLCertVerificationError``) if a rule of ``certpin.tls`` refuses the connection, and the
+    errors of ``ssl`` otherwise. Not checked: revocation and Certificate Transparency.
 
-    Connecting raises ``PinError`` (an ``ssl.SSLCertVerificationError``) where the rules above
-    refuse, and what ``ssl`` raises otherwise. Not checked: revocation and Certificate Transparency.
+    Args:
+        pins: The pin set to enforce.
+        strict: Refuse hosts without a policy. If False they pass, verified as usual but unpinned.
+        clock: Returns the current time with a time zone.
+        on_failure: Called with a ``PinFailure`` for each failure, in a separate thread. A
+            ``Reporter`` among them sends it to the policy's ``report_to``.
     """
 
     sslsocket_class = PinnedSSLSocket
     sslobject_class = PinnedSSLObject
 
-    # All that OpenSSL was ever given: it has no way to take an anchor back.
+    # All that OpenSSL ever got: it can't remove an anchor.
     _debug_anchors: frozenset[bytes] = frozenset()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -102,19 +281,19 @@ class PinnedSSLContext(VerifyingContext):
         super().__init__()
         harden(self)
         self.load_default_certs()
-        teller = FailureTeller(tuple(on_failure))
-        self._enforcer = Enforcer(self._state_of(pins), strict, clock, teller)
-        for hook in teller.prompt:
+        notifier = FailureNotifier(tuple(on_failure))
+        self._enforcer = Enforcer(self._state_of(pins), strict, clock, notifier)
+        for hook in notifier.prompt:
             hook.attach(self)  # type: ignore[attr-defined]  # hooks of this kind have it
 
     @property
     def pins(self) -> PinSet:
-        """The pin set that is enforced now."""
+        """The pin set that is enforced."""
         return self._enforcer.state.pins
 
     @property
     def strict(self) -> bool:
-        """Whether a host without a policy is refused."""
+        """True if a host without a policy is refused."""
         return self._enforcer.strict
 
     def swap(self, pins: PinSet, *, recover: bool = False) -> None:
@@ -142,10 +321,18 @@ class PinnedSSLContext(VerifyingContext):
             self._enforcer.state = self._state_of(pins)
 
     def admit(self, host: str, *, encrypted: bool = True) -> None:
-        """For client adapters, before they connect: refuse a host that would be refused anyhow.
+        """Refuse a host before connecting to it. For client adapters.
 
-        Raises ``UnpinnedHostError`` in strict mode. A request that is not ``encrypted`` (``http://``)
-        raises ``InsecureRequestError`` in strict mode, and where the host's policy enforces pins.
+        Args:
+            host: The host of the request, as in the URL.
+            encrypted: False for a request in clear text (``http://``).
+
+        Raises:
+            UnpinnedHostError: No policy covers the host, in strict mode.
+            InsecureRequestError: The request is in clear text, and the context is strict or the
+                host's policy enforces pins.
+            PinError: ``host`` is not a host name or an address.
+
         """
         name = self._encode_hostname(host)
         self._require_client(name, server_side=False)
@@ -171,11 +358,14 @@ class PinnedSSLContext(VerifyingContext):
         return tuple(OpenSSLContext.get_ca_certs(store or self, binary_form=True))
 
     def report_context(self, host: str) -> PinnedSSLContext | None:
-        """For a hook that sends reports: the context for an address, ``None`` where no pins hold.
+        """Return the context for sending reports to a host, or None if no policy covers it.
 
-        A pinned host is a pinned host for reports too (RFC 7469 section 2.1.4). The context is a
-        strict one of its own, with the pins that are enforced now, and none of the hooks: a failure
-        that is met while a report is sent is not reported. ``host`` is normalised.
+        Pins hold for reports too (RFC 7469 section 2.1.4). The context is a separate, strict one
+        with the current pins and without hooks: a failure to send a report is not reported.
+
+        Args:
+            host: The normalised host of the report's address.
+
         """
         state = self._enforcer.state
         if state.target(host).policy is None:
@@ -218,7 +408,7 @@ class PinnedSSLContext(VerifyingContext):
         return tls
 
     def _encode_hostname(self, hostname: str | bytes | None) -> str:
-        """Rule 5: the one spelling that policy, SNI and OpenSSL's hostname check all get.
+        """Normalise a host for policy, SNI and OpenSSL's hostname check (rule 5).
 
         ``wrap_socket`` and ``wrap_bio`` call it. Python's own reads names by the older IDNA 2003.
         """
@@ -310,22 +500,21 @@ class PinnedSSLContext(VerifyingContext):
         ):
             weakness = self._find_weakness() or "they were being changed"
             raise enforcer.refused(_weakened(host, weakness))
+        gate._raw = raw
         if isinstance(owner, Pinned):
+            gate._owner = weakref.ref(owner)
             owner._check = gate
             owner._context = self
-            gate.guard(raw, owner)
-        else:
-            gate.guard(raw)
         return gate
 
     def _require_verification(self, host: str) -> int:
-        """Rule 1. Returns the count of changes at which the settings were found in order."""
+        """Rule 1. Returns the count of changes at which the settings were found safe."""
         if weakness := self._find_weakness():
             raise self._enforcer.refused(_weakened(host, weakness))
         return self._verified_changes
 
     def _state_of(self, pins: PinSet) -> PinState:
-        """Rule 10: everything is built before it is put in place."""
+        """Build a whole state, before it takes the place of the current one (rule 10)."""
         stores = {
             policy.trust.digest: self._store_for(policy.trust)
             for policy in pins.policies
@@ -334,9 +523,9 @@ class PinnedSSLContext(VerifyingContext):
         return PinState(pins, stores, self._trust_debug_anchors(pins, stores.values()))
 
     def _trust_debug_anchors(self, pins: PinSet, stores: Iterable[ssl.SSLContext]) -> DebugAnchors:
-        """Rule 11: both the pin set and the environment have to ask for it."""
+        """Trust the debug anchors if both the pin set and the environment ask for it (rule 11)."""
         debug = pins.debug if os.environ.get(DEBUG_VARIABLE) == "1" else None
-        # All are read first: OpenSSL would keep those that it took before it met a bad one.
+        # All are parsed first: OpenSSL would keep those that it loaded before a bad one.
         anchors = debug.der if debug else ()
         in_force = frozenset(Certificate.from_der(der).sha256 for der in anchors)
         if debug:
@@ -359,4 +548,12 @@ def _nameless() -> PinError:
     return PinError(
         "refused: there is no server name to find a policy for",
         fix="pass server_hostname, as the client libraries do",
+    )
+
+
+def _copied(how: str) -> ContextCopyError:
+    return ContextCopyError(
+        f"refused: a library began to copy the pinned context ({how}), and the copy has no pins",
+        fix="use the client of certpin.clients for your library (niquests, urllib3, requests …); "
+        "context.trusted_roots() returns the roots, for purposes other than connecting",
     )

@@ -1,12 +1,11 @@
-"""The gate: what stands in OpenSSL's place until the verified chain was checked.
+"""The gate: the object in OpenSSL's place until the verified chain was checked (rule 3).
 
 Python's ``SSLSocket`` and ``SSLObject`` reach OpenSSL through one attribute, ``_sslobj``.
-Overriding ``do_handshake`` alone would leave ways around: OpenSSL also shakes hands inside the
-first read or write, and a deferred handshake is exactly that. So a ``Gate`` is put into ``_sslobj``
-itself, and everything passes it: send, recv, makefile, sendfile, asyncio, uvloop, whatever comes
-next. When the chain is found good, the gate puts OpenSSL's object back and is gone: a pinned
-connection costs nothing from then on. In an object of another library (gevent's ``SSLSocket``),
-which keeps OpenSSL's object in its own way, the gate stays and passes every call on.
+Overriding ``do_handshake`` is not enough: OpenSSL also shakes hands inside the first read or write,
+and a deferred handshake does just that. So a ``Gate`` is put into ``_sslobj`` itself, and every
+call passes it: send, recv, makefile, sendfile, asyncio, uvloop. When the chain was accepted, the
+gate puts OpenSSL's object back: a pinned connection costs nothing from then on. In an object of
+another library (gevent's ``SSLSocket``) the gate stays, and passes every call on.
 
 Before the check, the gate passes on only the names in ``_HARMLESS``.
 
@@ -14,31 +13,46 @@ On a socket, OpenSSL sends the client's last flight, with a client certificate i
 ``do_handshake`` returns (RFC 8446 section 4.4, RFC 5246 section 7.3). So a context that has such a
 certificate calls the gate when the server's part of the handshake is complete
 (``check_before_last_flight``), and a refusal shuts the socket before that flight. Other contexts
-have nothing to hide in it, and save the calls.
+send no secret in it, and save the calls.
+
+Below the gate are the sockets and objects that hold it. Python puts ``None`` into ``_sslobj`` while
+there is no TLS, and then moves application bytes in clear text; here ``NoTLS`` takes its place.
+gevent replaces ``ssl.SSLSocket`` by its own class, which waits without blocking other greenlets: a
+pinned one is based on it, so that ``gevent.monkey.patch_all()`` works before and after certpin is
+imported. eventlet sets its class on every socket that it makes, past the context: it is refused.
 """
 
 from __future__ import annotations
 
 import _socket
+import errno
 import socket
 import ssl
-import weakref
+import sys
 from contextlib import suppress
 from copy import copy
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from certpin.tls.calling import called_now
+from certpin.errors import ConfigError
 from certpin.tls.check import PinCheck
+from certpin.tls.failures import called_now
 from certpin.tls.sigpipe import hold_sigpipe, release_sigpipe
-from certpin.x509.stdlib import OpenSSLContext
+from certpin.x509.stdlib import OpenSSLContext, StdlibObject, StdlibSocket, replaced_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
-    from certpin.tls.enforcer import Enforcer
-    from certpin.tls.state import PinState, Target
+    from certpin.pins import Verdict
+    from certpin.tls.check import Enforcer, PinState, Target
 
-# What may be asked of OpenSSL's object while nothing is checked: none of it moves application
+    _Base = ssl.SSLObject
+else:
+    _Base = object
+
+# Attributes of OpenSSL's object that can be read before the check: none of them moves application
 # bytes or runs a handshake.
 _HARMLESS = frozenset(
     {
@@ -70,8 +84,8 @@ _WAITS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 class Gate(PinCheck):
     """OpenSSL's object with a check before its first byte.
 
-    After a refusal every call raises the same error again, the socket is shut down, and what
-    OpenSSL had ready to send into a memory BIO is thrown away, a client certificate included.
+    After a refusal every call raises the same error again, the socket is shut down, and the bytes
+    that OpenSSL wrote into a memory BIO are discarded, a client certificate included.
     """
 
     __slots__ = ("__weakref__", "_interrupt", "_outgoing", "_owner", "_raw", "_refusal")
@@ -96,16 +110,10 @@ class Gate(PinCheck):
         self._resumed = None
         self._state = state
         self._outgoing = outgoing
-        self._owner: Callable[[], Any] = _no_object
-        self._raw: Any = None
+        self._owner: Callable[[], Any] = _no_object  # a weak reference to a `Pinned`
+        self._raw: Any = None  # OpenSSL's object, set once it is made with this gate
         self._refusal: Exception | None = None
         self._interrupt: BaseException | None = None
-
-    def guard(self, raw: Any, pinned: Any = None) -> None:
-        """Guard OpenSSL's object, and put it into ``pinned._sslobj`` after the check."""
-        self._raw = raw
-        if pinned is not None:
-            self._owner = weakref.ref(pinned)
 
     def do_handshake(self) -> Any:  # noqa: C901  # one function for speed, as _guarded()
         """Shake hands, check, and step aside. Raises ``PinError``, or what OpenSSL raises."""
@@ -156,7 +164,7 @@ class Gate(PinCheck):
     def before_last_flight(self) -> None:
         """Check a socket before the client's last flight. Never raises: OpenSSL is the caller."""
         if self._outgoing is not None or self._refusal is not None or self.finished:
-            return  # what goes into a memory BIO can be thrown away after the handshake
+            return  # bytes in a memory BIO can be discarded after the handshake
         try:
             self.judge_early(self._raw)
         except BaseException as exc:  # noqa: BLE001  # do_handshake raises it
@@ -186,9 +194,9 @@ class Gate(PinCheck):
         return self._checked().sendfile(*args)
 
     def uses_ktls_for_send(self) -> bool:
-        """Return True if the kernel encrypts (Python 3.15: ``SSLSocket.sendfile`` asks first).
+        """Return True if the kernel encrypts (Python 3.15: ``SSLSocket.sendfile`` calls it first).
 
-        It is known after the handshake, and so after the check.
+        It is known after the handshake, so the check comes before.
         """
         return bool(self._checked().uses_ktls_for_send())
 
@@ -230,7 +238,7 @@ class Gate(PinCheck):
                 _socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def _discard(self) -> None:
-        """Throw away what would still go out: the Finished, and a client certificate before it."""
+        """Discard the bytes that would still go out: a client certificate, and the Finished."""
         if self._outgoing is not None:
             self._outgoing.read()
 
@@ -269,3 +277,206 @@ def _no_object() -> None:
 
 def _interrupted(reason: BaseException) -> Exception:
     return ssl.SSLError(ssl.SSL_ERROR_SSL, f"the check was interrupted ({type(reason).__name__})")
+
+
+class Pinned(_Base):
+    """The part that sockets and objects share. ``_sslobj`` is a ``Gate`` until the check."""
+
+    _check: PinCheck | None = None  # set when the gate is made
+
+    _context: ssl.SSLContext
+
+    @property
+    def pin_checked(self) -> bool:
+        """True if the pins of this connection were checked, and let it pass."""
+        return self._check is not None and self._check.finished
+
+    @property
+    def pin_verdict(self) -> Verdict | None:
+        """The verdict on the chain. ``None`` before the check (see ``pin_checked``), and if no
+        policy covers the host.
+        """
+        return None if self._check is None else self._check.verdict
+
+    @property
+    def context(self) -> ssl.SSLContext:  # type: ignore[override]
+        """The pinned context. It cannot be replaced: another one would not check."""
+        return self._context
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """The session, to be resumed with the same context, host and pin set; or ``None``."""
+        session = super().session
+        if session is not None and self._check is not None:
+            self._check.remember(session)
+        return session
+
+    @session.setter
+    def session(self, session: ssl.SSLSession | None) -> None:
+        setter: Any = super(Pinned, type(self)).session
+        setter.fset(self, session)
+
+
+class NoTLS:
+    """In the place of OpenSSL's object while there is no TLS: not yet, or no longer.
+
+    Python has ``None`` there, and then moves application bytes in clear text: on a socket whose
+    ``connect`` is in progress or has failed, and after ``shutdown`` of one direction.
+    """
+
+    session_reused = None
+
+    @property
+    def session(self) -> None:
+        """``None``. The socket keeps a session that is set, until it connects."""
+
+    @session.setter
+    def session(self, session: Any) -> None:
+        pass
+
+    def do_handshake(self, *_: Any) -> NoReturn:
+        """Raise ``ENOTCONN``, like every method that would move bytes."""
+        raise OSError(errno.ENOTCONN, "there is no TLS on this socket, not yet or no more")
+
+    read = write = shutdown = getpeercert = do_handshake
+
+    def pending(self) -> int:
+        """Return 0: there is nothing to read."""
+        return 0
+
+    def version(self, *_: Any) -> None:
+        """Nothing was negotiated."""
+
+    cipher = compression = get_channel_binding = selected_alpn_protocol = shared_ciphers = version
+    get_verified_chain = get_unverified_chain = group = client_sigalg = server_sigalg = version
+
+    def uses_ktls_for_recv(self) -> bool:
+        """Return False: the kernel decrypts nothing without TLS (Python 3.15)."""
+        return False
+
+    # Python 3.15 asks before it sends a file. False would let it try another way.
+    uses_ktls_for_send = sendfile = do_handshake
+
+
+# mypy sees attributes where Python has properties, and the other way round; the tests read them.
+class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
+    """An ``ssl.SSLSocket`` that moves no application byte before its pins were checked.
+
+    Nor does it move one in clear text, except after ``unwrap`` of a connection that was checked.
+    """
+
+    # Attributes of Python's class that typeshed leaves out.
+    _connected: bool
+    _session: ssl.SSLSession | None
+    _sslobj: Any
+    do_handshake_on_connect: bool
+
+    @classmethod
+    def _create(cls, *args: Any, **kwargs: Any) -> Any:
+        self = super()._create(*args, **kwargs)  # type: ignore[misc]
+        if self._sslobj is None:
+            self._sslobj = NoTLS()
+        return self
+
+    def _real_connect(self, addr: Any, connect_ex: bool) -> Any:
+        """Connect, for ``connect`` and ``connect_ex``. Python's own drops TLS if that fails."""
+        if self._connected or not isinstance(self._sslobj, NoTLS):
+            raise ValueError("attempt to connect already-connected SSLSocket!")
+        context: Any = self._context
+        # Again: the attribute may have been set while the socket waited.
+        self.server_hostname = context._encode_hostname(self.server_hostname)  # type: ignore[misc]
+        self._sslobj = context._wrap_socket(
+            self, False, self.server_hostname, owner=self, session=self._session
+        )
+        failed = self._connect_tcp(addr, connect_ex)
+        if not failed:
+            self._connected = True
+            if self.do_handshake_on_connect:
+                self.do_handshake()
+        return failed
+
+    def _connect_tcp(self, addr: Any, connect_ex: bool) -> Any:
+        connect = _socket.socket.connect_ex if connect_ex else _socket.socket.connect
+        try:
+            return connect(self, addr)
+        except BlockingIOError:
+            raise  # it goes on, and so does TLS
+        except OSError:
+            self._sslobj = NoTLS()  # so that it may be tried again
+            raise
+
+    def shutdown(self, how: int) -> None:
+        """As ``ssl.SSLSocket.shutdown``: TLS ends, and any later send or read fails."""
+        self._sslobj = NoTLS()
+        _socket.socket.shutdown(self, how)
+
+
+class PinnedSSLObject(Pinned, StdlibObject):
+    """An ``ssl.SSLObject`` that moves no application byte before its pins were checked."""
+
+
+def green_class_for(sock: object) -> Any:
+    """Return the pinned class for a socket of gevent, and None for a socket of Python.
+
+    Raises:
+        ConfigError: The socket is eventlet's, or another library replaced ``ssl.SSLSocket``.
+
+    """
+    if _is_of("gevent.socket", "socket", sock):
+        return _gevent_class()
+    culprit = "eventlet" if _is_of("eventlet.greenio", "GreenSocket", sock) else replaced_by()
+    if culprit:
+        raise ConfigError(
+            f"{culprit.partition('.')[0]} replaced Python's sockets, and certpin cannot check "
+            "the pins of such a socket",
+            key="wrap_socket",
+            fix="use gevent, threads or asyncio, or don't patch the modules socket and ssl",
+        )
+    return None
+
+
+def _is_of(module: str, name: str, sock: object) -> bool:
+    """Return True if ``sock`` is of this class. The module is loaded if there is such a socket."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(sock, kind)
+
+
+@cache
+def _gevent_class() -> type:
+    theirs: Any = import_module("gevent.ssl")  # which brings no types
+
+    class PinnedGeventSocket(Pinned, theirs.SSLSocket):  # type: ignore[misc]
+        """A ``gevent.ssl.SSLSocket`` that moves no application byte before its pins were checked.
+
+        The gate stays in ``_sslobj``. If gevent puts ``None`` there, to send clear text from then
+        on, ``NoTLS`` takes its place (rule 3), except after ``unwrap``.
+        """
+
+        _tls: Any = None
+
+        @property
+        def _sslobj(self) -> Any:
+            return self._tls
+
+        @_sslobj.setter
+        def _sslobj(self, value: Any) -> None:
+            self._tls = NoTLS() if value is None else value
+
+        @property
+        def _check(self) -> PinCheck | None:  # type: ignore[override]
+            return self._tls if isinstance(self._tls, Gate) else None
+
+        def _real_connect(self, addr: Any, connect_ex: bool) -> Any:
+            # Again: the attribute may have been set while the socket waited (rule 5).
+            context: Any = self._context
+            name = context._encode_hostname(self.server_hostname)
+            self.server_hostname = name  # type: ignore[misc]  # in gevent it can be set
+            return super()._real_connect(addr, connect_ex)
+
+        def unwrap(self) -> Any:
+            """As in gevent. Data sent after it is clear text, as the caller asked for."""
+            plain = super().unwrap()
+            self._tls = None
+            return plain
+
+    return PinnedGeventSocket

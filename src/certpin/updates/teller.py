@@ -6,7 +6,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from certpin.tls.hooks import Hooks
+from certpin.tls.failures import Hooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ class Teller:
         with suppress(Exception):
             _logger().log(_level(event), "%s", _words(event), extra={"certpin": event.fields()})
         with suppress(Exception):
-            self._hooks.tell(event)
+            self._hooks.notify(event)
 
 
 def _level(event: UpdateEvent) -> int:

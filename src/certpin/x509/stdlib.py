@@ -1,4 +1,4 @@
-"""Python's own ``ssl`` classes, even if a library replaced them in the module ``ssl``.
+"""Python's own ``ssl`` classes, even if a library replaced them, and OpenSSL's chains.
 
 ``truststore.inject_into_ssl()`` (pip-system-certs calls it when Python starts), gevent and eventlet
 replace ``ssl.SSLContext`` and ``ssl.SSLSocket`` with their classes. This has two effects:
@@ -7,6 +7,9 @@ replace ``ssl.SSLContext`` and ``ssl.SSLSocket`` with their classes. This has tw
   truststore uses the roots of the platform instead of the ones that it was given.
 - The setters of Python's ``SSLContext`` read the name ``SSLContext`` from the module, find the
   replacement there, and recurse without end. ``OwnSSLContext`` sets the values directly.
+
+``SSLSocket`` has had methods for the chains of a connection since Python 3.13. OpenSSL's object
+below it (``_sslobj``) has had them since 3.10, so all versions are read the same way here.
 """
 
 from __future__ import annotations
@@ -64,3 +67,24 @@ def replaced_by() -> str:
     """Return the module that replaced ``ssl.SSLSocket``, or an empty string."""
     found: Any = ssl.SSLSocket
     return "" if found is StdlibSocket else str(found.__module__)
+
+
+_ENCODING_DER = 2  # _ssl.ENCODING_DER: the value of X509_FILETYPE_ASN1 (openssl/x509.h)
+
+
+def verified_chain(raw: Any) -> tuple[bytes, ...]:
+    """Return the chain that OpenSSL verified, as DER, leaf first, up to the trust anchor; or empty.
+
+    It means nothing without a full handshake with verification on: under ``CERT_NONE`` it is
+    whatever the peer sent, and a resumed session has none.
+    """
+    return _der(raw.get_verified_chain())
+
+
+def served_chain(raw: Any) -> tuple[bytes, ...]:
+    """Return the certificates that the server sent, as DER, in its order. None is proven."""
+    return _der(raw.get_unverified_chain())
+
+
+def _der(certificates: Any) -> tuple[bytes, ...]:
+    return tuple([each.public_bytes(_ENCODING_DER) for each in certificates or ()])

@@ -139,8 +139,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "what the journal does not know stays here",
         "certpin/cli/publish/push.py",
-        "    waits_for_push(ledger.deployed, pushed)  # what it refuses",
-        "    pass  # what it refuses",
+        "    waits_for_push(files.deployed, pushed)  # refuse",
+        "    pass  # refuse",
         _COMMAND + "a_version_that_the_journal_does_not_know_is_refused",
     ),
 ]

@@ -7,7 +7,7 @@ from typing import get_args
 from certpin.pins.verdict import Reason
 from certpin.reports.codecs import nel, trustkit
 from certpin.reports.model import UNVERIFIED
-from certpin.tls.unverified import Unverified
+from certpin.tls.failures import Unverified
 from certpin.watch.web.pages.reasons import reason
 
 

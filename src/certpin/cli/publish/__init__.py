@@ -1,4 +1,4 @@
-"""``certpin publish``: signed pin sets, which installed clients fetch by themselves."""
+"""``certpin publish``: signed pin sets, which installed clients fetch and verify."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import click
 from certpin.cli.group import LazyGroup
 
 COMMANDS = {
-    "init": "Make the keys and the first root, which apps bring with them.",
-    "add-key": "Bring a key into the next root, or put it into another one's place.",
-    "sign": "Sign, with the keys that are given, whatever they have to sign now.",
-    "push": "Bring the signed files to the place that clients fetch from.",
-    "status": "Show roles, keys and dates, and what waits to be signed or pushed.",
+    "init": "Make the keys and the first root, which apps include.",
+    "add-key": "Add a key to the next root, or replace another one.",
+    "sign": "Sign, with the given keys, all metadata that need their signatures now.",
+    "push": "Upload the signed files to the place from which clients fetch them.",
+    "status": "Show roles, keys and dates, and pending signatures and pushes.",
 }
 _MODULES = {
     "init": "publish.init",
@@ -30,12 +30,12 @@ def publish() -> None:
     certpin publish init --root-key root.key --targets-key targets.key --online-key online.key
     certpin rotate publish                                   a version of the pin file is ready
     certpin publish sign targets.key online.key              sign it
-    certpin publish push                                     bring it out
-    certpin publish status                                   what ends when, and who has to sign?
+    certpin publish push                                     upload it
+    certpin publish status                                   print dates and pending signatures
 
-    Clients (certpin.updates.PinUpdater) fetch what is pushed. They believe it if it is signed by
-    the keys that the app's root names, so that nobody who has the server or the network alone can
-    change a pin. What is signed is in publish/, beside the pin file, which belongs into version
+    Clients (certpin.updates.PinUpdater) fetch the pushed files, and accept them if the keys of the
+    app's root have signed them: an attacker who controls only the server or the network can't
+    change a pin. The signed files are in publish/, beside the pin file, and belong into version
     control; private keys do not.
 
     Needs pip install 'certpin[publish]'.

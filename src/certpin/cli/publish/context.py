@@ -24,48 +24,53 @@ if TYPE_CHECKING:
 
 
 def tuf_needed() -> AbstractContextManager[None]:
-    """Say what to install if a package for signed pin sets is missing."""
+    """Name the extra to install if a package for signed pin sets is missing."""
     return extra_needed("publish", "a signed pin set")
 
 
 @dataclass(frozen=True)
-class Office:
-    """The folder ``publish`` beside a pin file, and all that decides what is signed in it."""
+class PublishContext:
+    """The folder ``publish`` beside a pin file, and the data that decide which sets are signed."""
 
     path: Path
     folder: Path
-    ledger: RotationFiles
+    files: RotationFiles
     desk: Desk
 
     @property
     def pushed(self) -> bool | None:
-        """Whether the signed version went out; ``None`` where none is signed, or nobody knows."""
+        """True if the signed version was pushed; ``None`` if unknown, or if none is signed."""
         current = self.desk.state.current
         known = [
             each.pending
-            for each in self.ledger.deployed.versions
+            for each in self.files.deployed.versions
             if current and each.number == current.pins.version
         ]
         return not any(known) if known else None
 
     @property
     def waits(self) -> tuple[Wait, ...]:
-        """What waits for signatures."""
+        """The metadata that need signatures."""
         from certpin.updates.publish.desk import prepare
         from certpin.updates.publish.waiting import waits
 
         return waits(prepare(self.desk, frozenset()))
 
 
-def open_office(path: Path) -> Office:
-    """Read everything. Raises ``PinFileError``."""
+def open_context(path: Path) -> PublishContext:
+    """Read the folder, the pin file and the journal.
+
+    Raises:
+        PinFileError: a file is invalid.
+        JournalError: the journal is invalid.
+    """
     with tuf_needed():
         from certpin.updates.publish import content, folder, settings, state
         from certpin.updates.publish.desk import Desk
 
     here = path.parent / folder.FOLDER
     ours = settings.load(here / folder.SETTINGS)
-    ledger = RotationFiles(path)
+    files = RotationFiles(path)
     offer: content.Content | ConfigError
     try:
         offer = content.read(path, flutter=ours.flutter)
@@ -73,32 +78,32 @@ def open_office(path: Path) -> Office:
         offer = exc
     published = {
         each.version: each.pins
-        for each in ledger.history.events
+        for each in files.history.events
         if each.step == "publish" and each.signed and each.version and each.pins
     }
     desk = Desk(
-        state.believed(folder.read(here), ledger.pins.name, here),
+        state.believed(folder.read(here), files.pins.name, here),
         ours,
         utc_now().replace(microsecond=0),
         offer,
         published,
         max(published, default=None),
     )
-    return Office(path, here, ledger, desk)
+    return PublishContext(path, here, files, desk)
 
 
 @contextmanager
-def held_office(path: Path) -> Iterator[Office]:
-    """The same, for a command that writes: no other one does meanwhile."""
+def locked_context(path: Path) -> Iterator[PublishContext]:
+    """Open the context for a command that writes, and keep other writers out meanwhile."""
     with tuf_needed():
         from certpin.updates.publish import folder
 
     with folder.held(path.parent / folder.FOLDER):
-        yield open_office(path)
+        yield open_context(path)
 
 
-def wait_facts(wait: Wait) -> dict[str, Any]:
-    """Something that waits, as JSON."""
+def wait_json(wait: Wait) -> dict[str, Any]:
+    """Return metadata that need signatures, as JSON."""
     return {
         "role": wait.role,
         "version": wait.version or None,
@@ -110,8 +115,8 @@ def wait_facts(wait: Wait) -> dict[str, Any]:
     }
 
 
-def wait_words(wait: Wait) -> str:
-    """The same for people."""
+def wait_text(wait: Wait) -> str:
+    """Return metadata that need signatures, as text."""
     if wait.problem:
         return f"{wait.role} must not be signed: {wait.problem}"
     keys = ", ".join(short(key) for key in wait.keys)
@@ -121,12 +126,12 @@ def wait_words(wait: Wait) -> str:
 
 
 def short(key: str) -> str:
-    """The begin of the id of a key: nobody has two keys that begin like this."""
+    """Return the beginning of a key ID, which is enough to recognise a key."""
     return f"{key[:12]}…"
 
 
 def kind_of(key: Key | None) -> str:
-    """A key in words: ``EC P-256``. A draft of a root may hold anything."""
+    """Return the type of a key, such as ``EC P-256``. The draft of a root may contain any data."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     from certpin.updates.publish.keys import half_of

@@ -18,7 +18,7 @@ from certpin.cli.screen import fold
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from certpin.cli.publish.context import Office
+    from certpin.cli.publish.context import PublishContext
     from certpin.cli.publish.signing_keys import SigningKey
     from certpin.pins import PinSet as AnyPinSet
     from certpin.updates.publish.roots import Kind
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     multiple=True,
     required=True,
     metavar="FILE|URI",
-    help="A key that says which keys sign what: a file, or a key on a PKCS#11 token. It is made if "
-    "it does not exist. The public key of somebody else (PEM) does, too. May be repeated.",
+    help="A key of the root, which names the keys of every role: a file, or a key on a PKCS#11 "
+    "token. It is made if it does not exist. The public key of another person (PEM) is enough. "
+    "May be repeated.",
 )
 @click.option(
     "--targets-key",
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     "--online-key",
     required=True,
     metavar="FILE|URI",
-    help="The key that says each day what is the newest: that of a machine. Likewise.",
+    help="The key that signs the newest version each day, on a machine. Likewise.",
 )
 @click.option(
     "--root-threshold",
@@ -94,16 +95,16 @@ def init(
     ask_passphrase: bool,
     as_json: bool,
 ) -> None:
-    """Make the keys and the first root, which apps bring with them.
+    """Make the keys and the first root, which apps include.
 
-    Writes publish/ beside the pin file: publish.toml, and site/metadata/1.root.json; or, where a
-    root key is somebody else's, a draft of it that waits for that signature. Keys that are made are
-    P-256 keys, in files of mode 600 or on their token.
+    Writes publish/ beside the pin file: publish.toml, and site/metadata/1.root.json. If another
+    person has a root key, it writes a draft of the root that needs that person's signature. New
+    keys are P-256 keys, in files of mode 600 or on their token.
 
-    The online key must not be among the others: it is on a machine that somebody may break into.
+    The online key must not be among the others: an attacker may break into its machine.
     """
-    from certpin.cli.publish.context import open_office, tuf_needed
-    from certpin.cli.publish.signing_keys import Purse
+    from certpin.cli.publish.context import open_context, tuf_needed
+    from certpin.cli.publish.signing_keys import Keyring
     from certpin.errors import ConfigError
     from certpin.pinfile import PinSet
     from certpin.pins import utc_now
@@ -129,8 +130,8 @@ def init(
     thresholds: dict[Kind, int] = {"root": root_threshold, "targets": targets_threshold}
     _refuse_twins(places, thresholds)
     now = utc_now().replace(microsecond=0)
-    with Purse(ask=ask_passphrase) as purse:
-        keys = {kind: [purse.take(each) for each in some] for kind, some in places.items()}
+    with Keyring(ask=ask_passphrase) as keyring:
+        keys = {kind: [keyring.take(each) for each in some] for kind, some in places.items()}
         public = {kind: [each.key for each in some] for kind, some in keys.items()}
         desk = Desk(State(), ours, now, ConfigError("nothing is offered yet"))
         root = roots.first_root(public, thresholds, desk.expiry("root"))
@@ -139,11 +140,11 @@ def init(
         roots.check(root, None, now, ours)
         signers = {each.key.keyid: each.signer for each in keys["root"] if each.signer}
         _write(here, ours, sign(Plan(desk, Metadata(root)), signers, frozenset()))
-    show(open_office(path), keys, why_not, as_json=as_json)
+    show(open_context(path), keys, why_not, as_json=as_json)
 
 
 def _why_not_flutter(pins: AnyPinSet) -> str:
-    """Why Flutter apps could not follow such pins; empty where they can."""
+    """Return why Flutter apps can't use such pins; empty if they can."""
     from certpin.errors import ConfigError
     from certpin.formats.flutter.published import published
 
@@ -178,7 +179,7 @@ def _refuse_known(here: Path) -> None:
 
 
 def _refuse_twins(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind, int]) -> None:
-    """What can be seen before any key is made."""
+    """Check the options before any key is made."""
     for kind, some in places.items():
         if len(set(some)) != len(some):
             raise click.UsageError(f"a key is given twice for {kind}")
@@ -191,7 +192,7 @@ def _refuse_twins(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind
 
 
 def _write(here: Path, ours: Settings, done: Signed) -> None:
-    """Write the whole folder beside its place, and put it there at once."""
+    """Write the whole folder under a temporary name, then rename it."""
     import tempfile
 
     from certpin.errors import ConfigError
@@ -214,23 +215,27 @@ def _write(here: Path, ours: Settings, done: Signed) -> None:
 
 
 def show(
-    office: Office, keys: Mapping[Kind, Sequence[SigningKey]], why_not: str, *, as_json: bool
+    context: PublishContext,
+    keys: Mapping[Kind, Sequence[SigningKey]],
+    why_not: str,
+    *,
+    as_json: bool,
 ) -> None:
-    """Print it: each key and where it is, what waits, and what to do next."""
-    from certpin.cli.publish.context import wait_facts, wait_words
+    """Print each key and its place, pending signatures, and the next steps."""
+    from certpin.cli.publish.context import wait_json, wait_text
 
-    ready = office.desk.state.root is not None
+    ready = context.desk.state.root is not None
     following = "certpin rotate publish" if ready else "certpin publish sign KEY"
-    waits = office.waits
+    waits = context.waits
     if as_json:
         print_json(
             {
-                "file": str(office.path),
-                "url": office.desk.settings.url,
-                "flutter": office.desk.settings.flutter,
-                "keys": [_facts(kind, each) for kind, some in keys.items() for each in some],
+                "file": str(context.path),
+                "url": context.desk.settings.url,
+                "flutter": context.desk.settings.flutter,
+                "keys": [_json(kind, each) for kind, some in keys.items() for each in some],
                 "ready": ready,
-                "waits": [wait_facts(each) for each in waits],
+                "waits": [wait_json(each) for each in waits],
                 "next": following,
             }
         )
@@ -238,18 +243,18 @@ def show(
     for kind, some in keys.items():
         for each in some:
             click.echo(fold(_told(kind, each), sys.stdout))
-    root = office.folder / "site" / "metadata" / "1.root.json"
+    root = context.folder / "site" / "metadata" / "1.root.json"
     if ready:
         click.echo(fold(f"The first root is {root}: apps bring it with them.", sys.stdout))
     for wait in waits:
-        click.echo(fold(wait_words(wait), sys.stdout))
+        click.echo(fold(wait_text(wait), sys.stdout))
     if why_not:
         line = f"Flutter apps cannot follow it: {why_not}. So publish.toml says flutter = false."
         click.echo(fold(line, sys.stdout))
     click.echo(f"Next:  {following}")
 
 
-def _facts(kind: str, key: SigningKey) -> dict[str, Any]:
+def _json(kind: str, key: SigningKey) -> dict[str, Any]:
     from certpin.cli.publish.context import kind_of
 
     return {

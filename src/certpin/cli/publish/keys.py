@@ -1,4 +1,4 @@
-"""``certpin publish add-key``: a key comes into the next root, or takes another one's place."""
+"""``certpin publish add-key``: add a key to the next root, or replace another one."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     "kind",
     type=click.Choice(["root", "targets", "online"]),
     required=True,
-    help="What it signs: other keys (root), pin sets (targets), or each day what is the newest "
+    help="What it signs: other keys (root), pin sets (targets), or the newest version each day "
     "(online).",
 )
 @click.option(
     "--replace",
     "replaced",
     metavar="KEYID",
-    help="The key that it takes the place of, or how its id begins. The online key always takes "
+    help="The key that it replaces, or the beginning of its ID. The online key always takes "
     "the place of the one there is.",
 )
 @click.option(
@@ -53,33 +53,33 @@ def add_key(
     ask_passphrase: bool,
     as_json: bool,
 ) -> None:
-    """Bring a key into the next root, or put it into another one's place.
+    """Add a key to the next root, or replace another one.
 
-    FILE is a key, or the public key (PEM) of somebody else, which is enough; URI is a key on a
-    PKCS#11 token. It is made if it does not exist. The next root is a draft until `certpin publish
-    sign` has signed it with enough root keys, of those before and of those after.
+    FILE is a private key, or only the public key (PEM) of another person; URI is a key on a PKCS#11
+    token. It is made if it does not exist. The next root is a draft until `certpin publish sign`
+    has signed it with enough root keys, both of the previous root and of the next one.
     """
     from certpin.cli.publish.context import (
-        held_office,
         kind_of,
-        open_office,
+        locked_context,
+        open_context,
         tuf_needed,
-        wait_facts,
-        wait_words,
+        wait_json,
+        wait_text,
     )
-    from certpin.cli.publish.signing_keys import Purse
+    from certpin.cli.publish.signing_keys import Keyring
 
     with tuf_needed():
         from certpin.updates.publish import folder
         from certpin.updates.publish.rekeying import rekeyed
         from certpin.updates.publish.signing import Signed
 
-    with held_office(path) as office, Purse(ask=ask_passphrase) as purse:
-        taken = purse.take(place)
-        root = rekeyed(office.desk, taken.key, kind, replaced=replaced, threshold=threshold)
-        folder.write(office.folder, Signed(drafts={"root": root}))
-    office = open_office(path)
-    waits = office.waits
+    with locked_context(path) as context, Keyring(ask=ask_passphrase) as keyring:
+        taken = keyring.take(place)
+        root = rekeyed(context.desk, taken.key, kind, replaced=replaced, threshold=threshold)
+        folder.write(context.folder, Signed(drafts={"root": root}))
+    context = open_context(path)
+    waits = context.waits
     if as_json:
         print_json(
             {
@@ -90,7 +90,7 @@ def add_key(
                 "place": taken.place,
                 "made": taken.made,
                 "root": root.signed.version,
-                "waits": [wait_facts(each) for each in waits],
+                "waits": [wait_json(each) for each in waits],
                 "next": "certpin publish sign KEY",
             }
         )
@@ -104,5 +104,5 @@ def add_key(
         )
     )
     for wait in waits:
-        click.echo(fold(wait_words(wait), sys.stdout))
+        click.echo(fold(wait_text(wait), sys.stdout))
     click.echo("Next:  certpin publish sign KEY")

@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bool) -> None:
-    """Bring the signed files to the place that clients fetch from.
+    """Upload the signed files to the place from which clients fetch them.
 
     Copies publish/site to the url of publish/publish.toml: a folder, or storage such as
-    s3://BUCKET/PATH, with your own credentials. It looks first, as a client would, at what is
-    signed and at what is there. Refused is what clients would not take, what is past its date, and
-    what would undo somebody else's push. The timestamp goes last: whenever it is cut off, clients
-    get the old set or the new one. Push again, and it goes on.
+    s3://BUCKET/PATH, with your own credentials. First it verifies the signed files and the uploaded
+    ones as a client does. It refuses files that clients would not accept, that have expired, or
+    that would undo another person's push. The timestamp is uploaded last: if the push is
+    interrupted, clients get either the old set or the new one. Push again to continue.
 
-    The journal notes that the version is out, and T_adopt counts from there.
+    The journal records that the version is out, and T_adopt counts from then.
 
     Exit code 0: it is out. 1: refused, nothing was changed. 2: usage, or a bad file. 3: the storage
-    could not be asked, or failed in the middle.
+    did not answer, or failed during the upload.
     """
     from certpin.cli.publish.context import tuf_needed
     from certpin.cli.rotate.context import RotationFiles
@@ -55,11 +55,11 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
 
     here = path.parent / folder.FOLDER
     with folder.held(here):
-        settings, ledger = load(here / folder.SETTINGS), RotationFiles(path)
-        report = Report(ledger, _url(settings, here / folder.SETTINGS), dry)
+        settings, files = load(here / folder.SETTINGS), RotationFiles(path)
+        report = Report(files, _url(settings, here / folder.SETTINGS), dry)
         try:
-            report.pushed = _pushed(ledger, report.where, settings, dry=dry)
-            _record(ledger, report, who)
+            report.pushed = _pushed(files, report.where, settings, dry=dry)
+            _record(files, report, who)
         except UpdateError as exc:
             report.failed = exc
     report.show(ctx, as_json=as_json)
@@ -79,54 +79,58 @@ def _url(settings: Settings, file: Path) -> str:
     return settings.url
 
 
-def _pushed(ledger: RotationFiles, url: str, settings: Settings, *, dry: bool) -> Pushed:
+def _pushed(files: RotationFiles, url: str, settings: Settings, *, dry: bool) -> Pushed:
     from certpin.cli.parallel import progress
     from certpin.pins import utc_now
     from certpin.updates.publish.folder import FOLDER
     from certpin.updates.publish.push import prepare, upload
     from certpin.updates.publish.storage import open_storage
 
-    beside = ledger.path.parent
+    beside = files.path.parent
     storage = open_storage(url, beside, settings.storage)
-    pushed = prepare(beside / FOLDER / "site", storage, name=ledger.pins.name, now=utc_now())
-    waits_for_push(ledger.deployed, pushed)  # what it refuses is refused before anything is done
+    pushed = prepare(beside / FOLDER / "site", storage, name=files.pins.name, now=utc_now())
+    waits_for_push(files.deployed, pushed)  # refuse before anything is done
     if not dry:
         with progress(len(pushed.uploads), "push") as advance:
             upload(pushed, storage, advance)
     return pushed
 
 
-def _record(ledger: RotationFiles, report: Report, who: str | None) -> None:
-    """Write into the journal that a version is out. Nothing is new about one that was."""
+def _record(files: RotationFiles, report: Report, who: str | None) -> None:
+    """Record in the journal that a version is out, unless it records that already."""
     from certpin.cli.rotate.context import name_of
     from certpin.errors import JournalError
     from certpin.pins import utc_now
     from certpin.rotation import Event
 
-    if report.pushed is None or report.dry or not waits_for_push(ledger.deployed, report.pushed):
+    if report.pushed is None or report.dry or not waits_for_push(files.deployed, report.pushed):
         return
     version = report.pushed.here.signed.promise.version
     event = Event(utc_now(), name_of(who), "push", version=version)
     try:
-        ledger.commit([event])
+        files.commit([event])
     except JournalError as exc:
         raise JournalError(
             f"version {version} IS out, and the journal does not say so: {exc.problem}",
-            path=ledger.journal,
+            path=files.journal,
             fix="make it writable, then: certpin publish push. It uploads nothing again, and "
             "writes it down",
         ) from exc
     report.recorded = event.time
 
 
-_UNCLEAR = {"storage", "unconfirmed"}  # reasons for which nobody can say how it stands
+_UNCLEAR = {"storage", "unconfirmed"}  # reasons after which the result is unknown
 
 
 @dataclass
 class Report:
-    """How a push ended. ``recorded`` is when the version came out, if that was noted just now."""
+    """The outcome of a push.
 
-    ledger: RotationFiles
+    Attributes:
+        recorded: when the version came out, if this push recorded that.
+    """
+
+    files: RotationFiles
     where: str
     dry: bool
     pushed: Pushed | None = None
@@ -134,11 +138,11 @@ class Report:
     failed: UpdateError | None = None
 
     def show(self, ctx: click.Context, *, as_json: bool) -> None:
-        """Print it, and end with its exit code."""
+        """Print the outcome, and end the command with its exit code."""
         if self.pushed and self.pushed.damage:
             say("certpin: warning", f"clients refuse what was there: {self.pushed.damage}")
         if as_json:
-            print_json(self.facts())
+            print_json(self.json())
         for line in () if as_json else self._lines():
             click.echo(fold(line, sys.stdout))
         if self.failed is None:
@@ -146,13 +150,13 @@ class Report:
         report_error(self.failed)
         ctx.exit(INCONCLUSIVE if self.failed.reason in _UNCLEAR else FINDING)
 
-    def facts(self) -> dict[str, Any]:
-        """The push as JSON."""
+    def json(self) -> dict[str, Any]:
+        """Return the outcome as JSON."""
         here = self.pushed.here if self.pushed else None
         promise = here.signed.promise if here else None
         return {
-            "file": str(self.ledger.path),
-            "pin_set": self.ledger.pins.name,
+            "file": str(self.files.path),
+            "pin_set": self.files.pins.name,
             "url": self.where,
             "version": promise.version if promise else None,
             "root": promise.root if promise else None,
@@ -188,18 +192,19 @@ class Report:
             return []
         from certpin.rotation import format_duration, in_utc
 
-        timing = self.ledger.timing
+        timing = self.files.timing
         date = in_utc(self.recorded + timing.adopt)
         return [
             f"Every client has it from {date} on (T_adopt {format_duration(timing.adopt)}).",
-            f"{self.ledger.journal} says so now: commit it, with publish/.",
+            f"{self.files.journal} says so now: commit it, with publish/.",
         ]
 
 
 def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
-    """Whether the journal does not say yet that this version is out.
+    """Return True if the journal has the version as pending.
 
-    Raises ``UpdateError`` where it does not know the version at all, or knows another content.
+    Raises:
+        UpdateError: the journal does not have the version, or has it with another content.
     """
     from certpin.errors import UpdateError
     from certpin.pins.meaning import meaning

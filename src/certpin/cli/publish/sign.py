@@ -1,4 +1,4 @@
-"""``certpin publish sign``: sign what has to be signed, and move what has all its signatures."""
+"""``certpin publish sign``: sign metadata, and move files with enough signatures to the site."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from certpin.cli.publish.context import Office
+    from certpin.cli.publish.context import PublishContext
     from certpin.pins import HostPattern, HostPolicy
     from certpin.pins.policy import TrustAnchors
     from certpin.updates.publish.desk import Plan
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "renewed",
     type=click.Choice(["root", "targets", "snapshot"]),
     multiple=True,
-    help="Sign this role anew, although it has a good part of its life left. May be repeated.",
+    help="Sign this role again, although it does not expire soon. May be repeated.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask on the terminal before root or targets.")
 @json_option
@@ -41,23 +41,24 @@ def sign(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Sign, with the keys that are given, whatever they have to sign now.
+    """Sign, with the given keys, all metadata that need their signatures now.
 
     KEY is the file of a private key; a key on a PKCS#11 token (URI) signs there. Give any of the
-    keys, in any order, on as many machines as you like: what has enough signatures goes to
-    publish/site, together with a new timestamp, when the online key is given. What waits is told.
+    keys, in any order, on as many machines as you like. Files with enough signatures go to
+    publish/site, together with a new timestamp, if you give the online key. Pending signatures are
+    printed.
 
     \b
     A new version of the pin file     as it was published: certpin rotate publish
     A new root                        certpin publish add-key
-    Whatever has less than a third of its life left
-    The timestamp                     always: run it each day, with the online key alone
+    Metadata with less than a third of their lifetime left
+    The timestamp                     always: run it each day, with only the online key
 
-    Before root or targets are signed, what changes by it is shown. It is never a draft that is
-    signed because it is there: it has to be what this pin file and this journal say.
+    Before root or targets are signed, the changes are printed. An existing draft is signed only if
+    it matches this pin file and this journal.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.cli.publish.context import held_office, open_office, tuf_needed
-    from certpin.cli.publish.signing_keys import keyring
+    from certpin.cli.publish.context import locked_context, open_context, tuf_needed
+    from certpin.cli.publish.signing_keys import open_signers
 
     with tuf_needed():
         from certpin.updates.publish import folder
@@ -65,16 +66,16 @@ def sign(
         from certpin.updates.publish.signing import sign as signed_with
 
     renew = frozenset(renewed)
-    with held_office(path) as office, keyring(places) as keys:
-        plan = prepare(office.desk, frozenset(keys), renew)
+    with locked_context(path) as context, open_signers(places) as keys:
+        plan = prepare(context.desk, frozenset(keys), renew)
         _confirm(plan, frozenset(keys), yes=yes)
         done = signed_with(plan, keys, renew)
-        folder.write(office.folder, done)
-    _show(open_office(path), plan, done, as_json=as_json)
+        folder.write(context.folder, done)
+    _show(open_context(path), plan, done, as_json=as_json)
 
 
 def _confirm(plan: Plan, keys: frozenset[str], *, yes: bool) -> None:
-    """Show what the keys are about to sign, on standard error; on a terminal, ask."""
+    """Print the changes that the keys would sign, on standard error; on a terminal, ask."""
     drafts = [
         draft
         for draft in (plan.root, plan.targets)
@@ -91,7 +92,7 @@ def _confirm(plan: Plan, keys: frozenset[str], *, yes: bool) -> None:
 
 
 def _news(plan: Plan, role: str) -> Iterator[str]:
-    """What is new in it: keys of a root, or what clients get that they did not have."""
+    """Yield the changes: keys of a root, or changes of the pins for clients."""
     from certpin.pins.changes import changes
     from certpin.updates.publish.content import Content
     from certpin.updates.publish.roots import changes as changed_keys
@@ -116,9 +117,9 @@ def _news(plan: Plan, role: str) -> Iterator[str]:
 def _hosts(
     policies: Iterable[HostPolicy], known: Mapping[HostPattern, HostPolicy]
 ) -> Iterator[str]:
-    """All that a policy says, where its host is new; and the anchors, where they are.
+    """Yield the content of the policies of new hosts, and the trust anchors of all hosts.
 
-    Of the rest of a known host ``changes`` tells what is new.
+    ``changes`` yields the other changes of known hosts.
     """
     for policy in policies:
         before = known.get(policy.pattern)
@@ -140,7 +141,7 @@ def _terms(policy: HostPolicy) -> Iterator[str]:
 
 
 def _anchors(trust: TrustAnchors) -> Iterator[str]:
-    """The authorities that alone may vouch for a host: their file says nothing of who they are."""
+    """Yield the only authorities that a host trusts: the name of their file does not name them."""
     from certpin.x509 import Certificate, printable
 
     for der in trust.der:
@@ -149,9 +150,9 @@ def _anchors(trust: TrustAnchors) -> Iterator[str]:
         yield f"trust {printable(trust.source)}: {anchor.subject}, SHA-256 {fingerprint}"
 
 
-def _warnings(office: Office) -> Iterator[str]:
-    """Pins that end while their metadata still holds: clients refuse that host, and are fresh."""
-    state = office.desk.state
+def _warnings(context: PublishContext) -> Iterator[str]:
+    """Yield pins that expire before their metadata: up-to-date clients would refuse that host."""
+    state = context.desk.state
     if state.current is None or state.targets is None:
         return
     for policy in state.current.pins.policies:
@@ -162,14 +163,14 @@ def _warnings(office: Office) -> Iterator[str]:
             )
 
 
-def _show(office: Office, plan: Plan, done: Signed, *, as_json: bool) -> None:
-    from certpin.cli.publish.context import short, wait_words
+def _show(context: PublishContext, plan: Plan, done: Signed, *, as_json: bool) -> None:
+    from certpin.cli.publish.context import short, wait_text
 
-    current, waits = office.desk.state.current, office.waits
-    warned = list(_warnings(office))
+    current, waits = context.desk.state.current, context.waits
+    warned = list(_warnings(context))
     following = "certpin publish push" if done.site else None
     if as_json:
-        print_json(_facts(office, done, warned, following))
+        print_json(_json(context, done, warned, following))
         return
     for act in done.acts:
         click.echo(
@@ -186,30 +187,30 @@ def _show(office: Office, plan: Plan, done: Signed, *, as_json: bool) -> None:
         until = f"{current.promise.until:%Y-%m-%d %H:%M} UTC"
         version = f"{current.pins.name} version {current.pins.version}"
         click.echo(
-            fold(f"{version} is in {office.folder / 'site'}, good until {until}.", sys.stdout)
+            fold(f"{version} is in {context.folder / 'site'}, good until {until}.", sys.stdout)
         )
     for wait in waits:
-        click.echo(fold(wait_words(wait), sys.stdout))
+        click.echo(fold(wait_text(wait), sys.stdout))
     if following:
         click.echo(f"Next:  {following}")
 
 
-def _facts(
-    office: Office, done: Signed, warned: list[str], following: str | None
+def _json(
+    context: PublishContext, done: Signed, warned: list[str], following: str | None
 ) -> dict[str, Any]:
-    from certpin.cli.publish.context import wait_facts
+    from certpin.cli.publish.context import wait_json
 
-    current = office.desk.state.current
+    current = context.desk.state.current
     return {
-        "file": str(office.path),
-        "pin_set": office.ledger.pins.name,
+        "file": str(context.path),
+        "pin_set": context.files.pins.name,
         "version": current.pins.version if current else None,
         "until": current.promise.until.isoformat() if current else None,
         "signed": [
             {"role": act.role, "version": act.version, "keys": list(act.keys)} for act in done.acts
         ],
         "written": [path for path, _ in done.site],
-        "waits": [wait_facts(each) for each in office.waits],
+        "waits": [wait_json(each) for each in context.waits],
         "warnings": warned,
         "next": following,
     }

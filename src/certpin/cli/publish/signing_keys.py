@@ -1,4 +1,4 @@
-"""The keys of signed sets, as the user names them: files and tokens, there or to be made."""
+"""The keys of signed sets, in files and on tokens: existing ones, and new ones."""
 
 from __future__ import annotations
 
@@ -31,9 +31,13 @@ ask_new_passphrase = click.option(
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A key: ``signer`` is ``None`` where somebody else has the private half.
+    """A key of a signed set.
 
-    ``sealed`` is false for a file that was made without a passphrase.
+    Attributes:
+        place: the file, or the URI of the token.
+        signer: ``None`` if only the public key is known.
+        made: the key is new.
+        sealed: False for a new file without a passphrase.
     """
 
     place: str
@@ -44,13 +48,18 @@ class SigningKey:
 
     @property
     def bare(self) -> str:
-        """What to say of a private key that anybody can use who has its file; else nothing."""
+        """A warning if the private key is not encrypted; else empty."""
         return "" if self.sealed else "NOT encrypted; see --ask-passphrase"
 
 
 @contextmanager
-def keyring(places: Sequence[str]) -> Iterator[dict[str, KeySigner]]:
-    """The keys that sign, by their ids. Raises ``KeyParseError``; tokens forget the PIN after."""
+def open_signers(places: Sequence[str]) -> Iterator[dict[str, KeySigner]]:
+    """Open private keys to sign with, by their key IDs. Tokens are logged out at the end.
+
+    Raises:
+        KeyParseError: a file has no private key.
+        TokenError: a token can't be used.
+    """
     from certpin.cli.keyref import signer_of
     from certpin.updates.publish.keys import KeySigner
 
@@ -63,10 +72,10 @@ def keyring(places: Sequence[str]) -> Iterator[dict[str, KeySigner]]:
         yield found
 
 
-class Purse:
-    """Opens keys, and makes those that are not there yet. A context manager.
+class Keyring:
+    """A context manager that opens keys, and makes those that don't exist yet.
 
-    Where its block fails, there was never a new key.
+    If its block fails, the new keys are deleted.
     """
 
     def __init__(self, *, ask: bool) -> None:
@@ -78,7 +87,7 @@ class Purse:
         self._open: dict[str, SigningKey] = {}
 
     def take(self, place: str) -> SigningKey:
-        """The key of a place: the same one, if it is asked for again."""
+        """Return the key at a place, which is opened or made only once."""
         if place not in self._open:
             self._open[place] = self._take(place)
         return self._open[place]
@@ -118,7 +127,7 @@ class Purse:
         key, made = open_or_generate_key(place, self._pin, "p256")
         self._stack.enter_context(key)
         if made:
-            self._stack.push(partial(_destroyed_on_failure, key))
+            self._stack.push(partial(_destroy_on_failure, key))
         signer = KeySigner(key)
         return SigningKey(str(key.uri) if made else place, signer.public_key, signer, made)
 
@@ -136,7 +145,7 @@ class Purse:
         return SigningKey(str(path), signer.public_key, signer, made=True, sealed=sealed)
 
 
-def _destroyed_on_failure(key: TokenKey, kind: object, *_: object) -> None:
+def _destroy_on_failure(key: TokenKey, kind: object, *_: object) -> None:
     from certpin.hsm import destroy_key
 
     if kind is not None:

@@ -1,4 +1,4 @@
-"""``certpin publish status``: which signatures end when, and what waits for whom."""
+"""``certpin publish status``: when signatures expire, and pending signatures and pushes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from certpin.cli.screen import fold
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from certpin.cli.publish.context import Office
+    from certpin.cli.publish.context import PublishContext
     from certpin.updates.publish.desk import Desk
 
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @pin_file_option
 @click.option(
     "--within",
-    type=click.IntRange(0, 3650),  # no signature holds longer (updates.publish.settings)
+    type=click.IntRange(0, 3650),  # the longest lifetime of a signature (updates.publish.settings)
     metavar="DAYS",
     help="Warn this many days before something is past its date; by default when a third of its "
     "life is left.",
@@ -32,25 +32,25 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) -> None:
-    """Show roles, keys and dates, and what waits to be signed or pushed.
+    """Show roles, keys and dates, and pending signatures and pushes.
 
-    Exit code 0: nothing ends soon. 1: something does, or is past its date.
+    Exit code 0: nothing expires soon. 1: a signature expires soon, or has expired.
     """
-    from certpin.cli.publish.context import open_office
+    from certpin.cli.publish.context import open_context
 
-    office = open_office(path)
+    context = open_context(path)
     roles = [
-        _role(office.desk, name, within) for name in ("root", "targets", "snapshot", "timestamp")
+        _role(context.desk, name, within) for name in ("root", "targets", "snapshot", "timestamp")
     ]
     if as_json:
-        print_json(_facts(office, roles))
+        print_json(_json(context, roles))
     else:
-        _tell(office, roles)
+        _print(context, roles)
     ctx.exit(FINDING if any(each["ends_soon"] for each in roles) else HOLDS)
 
 
 def _role(desk: Desk, name: str, within: int | None) -> dict[str, Any]:
-    """A role as JSON: by the root of now, or by the draft of the first one."""
+    """Return a role as JSON: of the current root, or of the draft of the first one."""
     from certpin.cli.publish.context import kind_of
 
     state = desk.state
@@ -82,27 +82,27 @@ def _role(desk: Desk, name: str, within: int | None) -> dict[str, Any]:
     }
 
 
-def _facts(office: Office, roles: list[dict[str, Any]]) -> dict[str, Any]:
-    from certpin.cli.publish.context import wait_facts
+def _json(context: PublishContext, roles: list[dict[str, Any]]) -> dict[str, Any]:
+    from certpin.cli.publish.context import wait_json
 
-    desk = office.desk
+    desk = context.desk
     current = desk.state.current
     return {
-        "file": str(office.path),
-        "pin_set": office.ledger.pins.name,
+        "file": str(context.path),
+        "pin_set": context.files.pins.name,
         "url": desk.settings.url,
         "published": desk.latest,
         "signed": current.pins.version if current else None,
-        "pushed": office.pushed,
+        "pushed": context.pushed,
         "roles": roles,
-        "waits": [wait_facts(each) for each in office.waits],
+        "waits": [wait_json(each) for each in context.waits],
     }
 
 
-def _tell(office: Office, roles: list[dict[str, Any]]) -> None:
-    from certpin.cli.publish.context import wait_words
+def _print(context: PublishContext, roles: list[dict[str, Any]]) -> None:
+    from certpin.cli.publish.context import wait_text
 
-    desk = office.desk
+    desk = context.desk
     for each in roles:
         _tell_role(each)
     current = desk.state.current
@@ -111,9 +111,9 @@ def _tell(office: Office, roles: list[dict[str, Any]]) -> None:
     else:
         out = {True: "", False: ", and not pushed yet: certpin publish push", None: ""}
         version = f"{current.pins.name} version {current.pins.version}"
-        click.echo(fold(f"{version} is signed{out[office.pushed]}.", sys.stdout))
-    for wait in office.waits:
-        click.echo(fold(wait_words(wait), sys.stdout))
+        click.echo(fold(f"{version} is signed{out[context.pushed]}.", sys.stdout))
+    for wait in context.waits:
+        click.echo(fold(wait_text(wait), sys.stdout))
 
 
 def _tell_role(role: dict[str, Any]) -> None:

@@ -1,0 +1,426 @@
+"""Rule 12: what a refusal says, and who is informed: the error, the log record and the hooks.
+
+``PinFailure`` describes a failure to the application. ``FailureNotifier`` logs it and passes it to
+the hooks, which can neither break nor delay a connection. ``explain_refusal`` is the error for a
+chain that OpenSSL itself refused; ``certpin.pins.explain`` has the words for pins that don't match.
+
+This module loads without TLS, because ``certpin.tls`` exports names of it then, too.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import queue
+import socket
+import threading
+import warnings
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
+
+from certpin.errors import CertificateParseError, HostError, UnverifiedChainError
+from certpin.pins import normalise
+from certpin.pins.explain import name_of, shorten
+from certpin.x509 import Certificate, printable
+
+if TYPE_CHECKING:
+    import logging
+    import ssl
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from certpin.pins import HostPolicy, Verdict
+    from certpin.pins.verdict import Decision
+
+    FailureHook = Callable[["PinFailure"], object]
+
+DEBUG_VARIABLE = "CERTPIN_DEBUG"
+_ERROR, _WARNING = 40, 30  # logging.ERROR, logging.WARNING
+
+
+class DebugOverrideWarning(UserWarning):
+    """A connection was accepted because of the debug override, not because of a pin."""
+
+
+def warn_of_debug_override(host: str) -> None:
+    """Warn that the debug override accepted a connection (rule 11)."""
+    # warnings.warn() would show one warning for each line of code; rule 11 wants one for each use.
+    warnings.warn_explicit(
+        f"{host}: accepted by the debug override ({DEBUG_VARIABLE}=1), not by a pin",
+        DebugOverrideWarning,
+        filename=__file__,
+        lineno=1,
+        module=__name__,
+    )
+
+
+class Met(NamedTuple):
+    """Facts of a connection that are not in its verdict. ``PinFailure`` describes both."""
+
+    served: tuple[bytes, ...] = ()
+    port: int = 0
+
+
+@dataclass(frozen=True)
+class PinFailure:
+    """One failure: a connection that was refused, or that passed although its pins did not match.
+
+    Attributes:
+        host: Normalised.
+        decision: ``refuse``, ``report`` or ``accept``.
+        reason: The reason of the verdict; ``untrusted``, ``name``, ``date``, ``revoked`` or
+            ``invalid`` if OpenSSL itself refused the chain, before any pin was compared; or the
+            name of the error if there was no verdict.
+        at: The time of the failure, with a zone.
+        pin_set: Name of the pin set that was enforced.
+        pin_set_version: Its version.
+        error: The error that was raised, or None if the connection passed.
+        verdict: The verdict on the chain, or None if there was none.
+        policy: The policy of the host, or None.
+        served: The certificates that the server sent, as DER, in its order. Nothing about them is
+            proven. Empty if the handshake failed before they arrived.
+        port: The port of the connection, or 0 if it is unknown (``calling``).
+    """
+
+    host: str
+    decision: Decision
+    reason: str
+    at: datetime
+    pin_set: str
+    pin_set_version: int
+    error: ssl.SSLCertVerificationError | None = None
+    verdict: Verdict | None = None
+    policy: HostPolicy | None = None
+    served: tuple[bytes, ...] = ()
+    port: int = 0
+
+    @property
+    def debug(self) -> bool:
+        """True if the debug override let the connection pass."""
+        return self.reason == "debug-anchor"
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of a structured log record: plain values without secrets."""
+        chain = None if self.verdict is None else self.verdict.chain
+        certificates = chain.certificates if chain else ()
+        return {
+            "host": self.host,
+            "port": self.port,
+            "decision": self.decision,
+            "reason": self.reason,
+            "at": self.at.isoformat(),
+            "pin_set": self.pin_set,
+            "pin_set_version": self.pin_set_version,
+            "policy": None if self.policy is None else str(self.policy.pattern),
+            "debug": self.debug,
+            "chain_spki_sha256": [each.spki_sha256.hex() for each in certificates],
+        }
+
+
+class FailureNotifier:
+    """Log failures and pass them to the hooks. Its methods never raise and never wait.
+
+    A hook with ``never_waits = True`` only queues the failure. It is called immediately, so that it
+    has the failure even if the app exits because of it.
+    """
+
+    def __init__(self, hooks: tuple[FailureHook, ...]) -> None:
+        self.prompt = tuple(hook for hook in hooks if getattr(hook, "never_waits", False) is True)
+        others = tuple(hook for hook in hooks if hook not in self.prompt)
+        self._hooks = Hooks(others, "failure", _logger)
+
+    def notify(self, failure: PinFailure) -> None:
+        """Record a failure. An exception in a log handler breaks no connection."""
+        with suppress(Exception):
+            self._log(failure)
+        for hook in self.prompt:
+            with suppress(Exception):
+                hook(failure)
+        with suppress(Exception):
+            self._hooks.notify(failure)
+
+    def _log(self, failure: PinFailure) -> None:
+        _logger().log(
+            _ERROR if failure.decision == "refuse" else _WARNING,
+            "%s: %s (%s)",
+            failure.host or "(no host)",
+            _WORDS[failure.decision],
+            failure.reason,
+            extra={"certpin": failure.fields()},
+        )
+
+
+_WORDS = {
+    "refuse": "refused",
+    "report": "let pass, since the policy only reports",
+    "accept": "accepted without a pin",
+}
+
+
+def _logger() -> logging.Logger:
+    """Return the logger ``certpin``. ``logging`` is imported with the first record."""
+    import logging
+
+    return logging.getLogger("certpin")
+
+
+Event = TypeVar("Event")
+
+_WAITING = 256  # events that are queued for the hooks
+
+
+class Hooks(Generic[Event]):
+    """An application's hooks, called in a thread so that they neither break nor delay anything.
+
+    If the hooks are slower than the events, the newest events are dropped and the log says so: the
+    queue is bounded. ``what`` names an event in the log.
+    """
+
+    def __init__(
+        self,
+        hooks: tuple[Callable[[Event], object], ...],
+        what: str,
+        logger: Callable[[], logging.Logger],
+    ) -> None:
+        self._hooks = hooks
+        self._what = what
+        self._logger = logger
+        self._begin()
+
+    def _begin(self) -> None:
+        self._waiting: queue.Queue[Event] = queue.Queue(_WAITING)
+        self._starting = threading.Lock()
+        self._worker: threading.Thread | None = None
+        # Last: a thread that sees this process must not find the parent's lock.
+        self._process = os.getpid()
+
+    def notify(self, event: Event) -> None:
+        """Queue an event for the hooks. Never waits; raises only what a log handler raises."""
+        if not self._hooks:
+            return
+        if self._process != os.getpid():
+            self._begin()  # after a fork: there is no worker, and the parent may have held the lock
+        try:
+            self._waiting.put_nowait(event)
+            self._ensure_worker()
+        except queue.Full:
+            self._logger().warning(
+                "%s hooks are too slow: one %s was not handed to them", self._what, self._what
+            )
+        except RuntimeError:
+            self._logger().warning(
+                "no thread for %s hooks: the interpreter is shutting down", self._what
+            )
+
+    def _ensure_worker(self) -> None:
+        with self._starting:
+            if self._worker is None or not self._worker.is_alive():
+                self._worker = threading.Thread(
+                    target=self._run, name=f"certpin-{self._what}-hooks", daemon=True
+                )
+                self._worker.start()
+
+    def _run(self) -> None:
+        while True:
+            event = self._waiting.get()
+            for hook in self._hooks:
+                with suppress(Exception):  # of a log handler
+                    self._call(hook, event)
+
+    def _call(self, hook: Callable[[Event], object], event: Event) -> None:
+        try:
+            hook(event)
+        # An exit too: the next hooks and events wait behind this call.
+        except BaseException:  # noqa: BLE001  # whatever it raises, it breaks nothing
+            self._logger().exception("a %s hook raised", self._what)
+
+
+_MAX_PORT = 65535
+
+
+class Called(NamedTuple):
+    """Host and port of a request, as an adapter sets them. The port is 0 if it is unknown.
+
+    TLS itself knows only the host. A client adapter sets the port for the time in which it connects
+    (``calling``). Otherwise it is the port of the socket's peer, which may be a proxy. A memory BIO
+    (asyncio) has no socket, and then the port is unknown.
+    """
+
+    host: str = ""
+    port: int = 0
+
+    def port_of(self, host: str, sock: object = None) -> int:
+        """Return the port of a normalised host and of its connection, or 0 if it is not known."""
+        if self.port and self._is(host):
+            return self.port
+        return _peer_port(sock)
+
+    def _is(self, host: str) -> bool:
+        """Return True for this host. TLS to a proxy runs in the same context for another host."""
+        with suppress(HostError):
+            return normalise(self.host) == host
+        return False
+
+
+_UNKNOWN = Called()
+_called: ContextVar[Called] = ContextVar("certpin_called", default=_UNKNOWN)
+called_now = _called.get  # for this thread or task
+
+
+@contextmanager
+def calling(host: str, port: int) -> Iterator[None]:
+    """Set the port of the connections to this host, while the block runs."""
+    token = _called.set(Called(host, port if 0 < port <= _MAX_PORT else 0))
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # a coroutine that is closed in another context
+            _called.reset(token)
+
+
+def _peer_port(sock: object) -> int:
+    """Return 0 for a Unix socket, which has no port, and after the peer has disconnected."""
+    # The class in C, which gevent doesn't replace, and on which its sockets are based too.
+    if not isinstance(sock, _socket.socket) or sock.family not in _INTERNET:
+        return 0
+    with suppress(OSError):
+        port: int = sock.getpeername()[1]
+        return port
+    return 0
+
+
+_INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
+
+
+Unverified = Literal["untrusted", "name", "date", "revoked", "invalid"]
+
+# X509_V_ERR_… of openssl/x509_vfy.h. All other codes are "invalid": a key that is too small, a
+# purpose that the certificate was not issued for, an issuer that is no authority. The words are
+# those of browsers' reports (certpin.reports.codecs.nel), TrustKit and the Dart client, so that a
+# collector counts one reason under one name.
+_REASONS: dict[int, Unverified] = {
+    2: "untrusted",  # UNABLE_TO_GET_ISSUER_CERT
+    18: "untrusted",  # DEPTH_ZERO_SELF_SIGNED_CERT
+    19: "untrusted",  # SELF_SIGNED_CERT_IN_CHAIN
+    20: "untrusted",  # UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+    21: "untrusted",  # UNABLE_TO_VERIFY_LEAF_SIGNATURE
+    27: "untrusted",  # CERT_UNTRUSTED
+    28: "untrusted",  # CERT_REJECTED
+    9: "date",  # CERT_NOT_YET_VALID
+    10: "date",  # CERT_HAS_EXPIRED
+    13: "date",  # ERROR_IN_CERT_NOT_BEFORE_FIELD
+    14: "date",  # ERROR_IN_CERT_NOT_AFTER_FIELD
+    62: "name",  # HOSTNAME_MISMATCH
+    64: "name",  # IP_ADDRESS_MISMATCH
+    23: "revoked",  # CERT_REVOKED, if the application loaded revocation lists
+}
+
+
+def reason_of(verify_code: int) -> Unverified:
+    """Return the reason for a code of ``ssl.SSLCertVerificationError``."""
+    return _REASONS.get(verify_code, "invalid")
+
+
+def explain_refusal(
+    host: str, policy: HostPolicy, met: Met, error: ssl.SSLCertVerificationError
+) -> UnverifiedChainError:
+    """Explain why OpenSSL refused a host with a policy (rule 12).
+
+    ``host`` is normalised. ``met.served`` is the served chain: hostile bytes. The policy's
+    ``trust`` names the anchors that were expected.
+    """
+    # Here, because a Python without TLS loads this module.
+    from certpin.x509.verifying import strict_advice
+
+    message = error.verify_message or str(error)
+    certificates = [_read(der) for der in met.served[:_SHOWN]]
+    anchors = tuple(_subject_of(_read(der)) for der in policy.trust.der) if policy.trust else ()
+    issuer = _issuer_of(certificates[-1]) if certificates else ""
+    pattern = str(policy.pattern)
+    lines = [
+        f"{host} refused: OpenSSL did not verify its chain: {message}; policy {pattern!r}",
+        *_served_lines(certificates, len(met.served)),
+        *_anchor_lines(policy, anchors),
+    ]
+    return UnverifiedChainError(
+        "\n".join(lines),
+        host=host,
+        fix=strict_advice(error.verify_code)
+        or _fix(reason_of(error.verify_code), _target(host, met.port), issuer, anchors),
+        code=error.verify_code,
+        message=message,
+        issuer=issuer,
+        anchors=anchors,
+    )
+
+
+_SHOWN = 10  # certificates; a hostile server may send hundreds
+_UNREADABLE = "(a certificate that cannot be read)"
+
+
+def _read(der: bytes) -> Certificate | None:
+    try:
+        return Certificate.from_der(der)
+    except CertificateParseError:
+        return None
+
+
+def _subject_of(certificate: Certificate | None) -> str:
+    return name_of(certificate) if certificate else _UNREADABLE
+
+
+def _issuer_of(certificate: Certificate | None) -> str:
+    try:
+        return shorten(certificate.issuer) if certificate else ""
+    except CertificateParseError:
+        return ""
+
+
+def _served_lines(certificates: list[Certificate | None], count: int) -> Iterator[str]:
+    if certificates:
+        yield "  served, leaf first, and not verified:"
+    for certificate in certificates:
+        issuer = _issuer_of(certificate)
+        yield f"    {_subject_of(certificate)}" + (f"  issued by {issuer}" if issuer else "")
+    if count > len(certificates):
+        yield f"    and {count - len(certificates)} more"
+
+
+def _anchor_lines(policy: HostPolicy, anchors: tuple[str, ...]) -> Iterator[str]:
+    if policy.trust is None:
+        yield "  expected: a chain to a root that this platform trusts"
+        return
+    source = printable(policy.trust.source)
+    yield "  expected: a chain to an anchor of the pin file" + (f" ({source}):" if source else ":")
+    for name in anchors:
+        yield f"    {name}"
+
+
+def _target(host: str, port: int) -> str:
+    """Return the argument of ``certpin pin`` for this connection."""
+    if port in (0, 443):
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _fix(reason: Unverified, target: str, issuer: str, anchors: tuple[str, ...]) -> str:
+    compare = f"Compare from another network: certpin pin {target}"
+    if reason == "date":
+        return "check the clock of this machine; if it is right, renew the server's certificate"
+    if reason == "name":
+        return f"connect to a name that is in the certificate, or get one for this host. {compare}"
+    if reason != "untrusted":
+        return f"ask the server's operator for a certificate that OpenSSL accepts. {compare}"
+    issuer = issuer or "another authority"
+    known = (
+        "add its root to `trust` in the pin file"
+        if anchors
+        else "set `trust` in the pin file to it"
+    )
+    return (
+        f"the chain ends at {issuer}, which is not trusted for this host: treat it as an attack. "
+        f"If the server changed its authority on purpose, {known}; if {issuer} is an intermediate "
+        f"of an expected authority, let the server send it. {compare}"
+    )

@@ -24,7 +24,7 @@ def add_up(connection: Connection) -> None:
     """As if the collector had counted what the groups have."""
     for table in (DAY_PLACES, DAY_TRAITS, REPORT_PLACES, REPORT_TRAITS):
         connection.execute(delete(table))
-    s0002.after(connection)
+    s0002.add_up(connection)
 
 
 def assert_sums_are_right(store: Store) -> None:

@@ -330,12 +330,12 @@ def test_what_is_just_counted_anew_is_not_deleted(postgres_store: Store) -> None
 
 
 def _limited(url: str, monkeypatch: pytest.MonkeyPatch, limit: str) -> Store:
-    """A store whose statements PostgreSQL ends after so many milliseconds."""
+    """Open a store whose statements PostgreSQL ends after ``limit`` milliseconds."""
     monkeypatch.setitem(on_postgresql._SETTINGS, "statement_timeout", limit)
     return open_store(url)
 
 
-# What a statement takes, for each row that it deletes.
+# Make deleting slow: seconds for each row.
 _SLOW = """
 CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN PERFORM pg_sleep(TG_ARGV[0]::float); RETURN OLD; END $$;
@@ -392,7 +392,7 @@ def test_a_kind_that_is_too_slow_keeps_no_other_from_being_deleted(
 def test_batches_that_were_deleted_stay_deleted(
     new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The limit bites in the middle of much work: what is done is done."""
+    """The limit ends a statement after some batches: these stay deleted."""
     monkeypatch.setattr(retention, "PAUSE", 0)
     with closing(_limited(new_database(), monkeypatch, "300")) as store:
         METADATA.create_all(store.engine)

@@ -161,7 +161,7 @@ class _Work:
         self._belief: Belief | None = None  # of this process: the disk may be full for days
 
     async def round(self) -> None:
-        """Delete what is past its time or room, unless the clock leapt.
+        """Delete expired and excess rows, unless the clock leapt.
 
         Raises ``StoreError`` if the store is away.
         """
@@ -177,7 +177,7 @@ class _Work:
         await asyncio.to_thread(self._report_window)
 
     def _kinds(self) -> list[_Kind]:
-        """What is to be deleted now: nothing while the clock is not believed."""
+        """Return the kinds to delete from; none while the clock is not believed."""
         from certpin.watch.facts.queue import queue
         from certpin.watch.store import leap
         from certpin.watch.store.sweeping import BATCH

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 HOUR = 3600  # seconds
 LATE = 86_400  # seconds between a report's own moment and its arrival from which on it is late
 _SECONDS = 5  # bytes of an identity that are the client's second
-FIRST_DATED = partitions.DAY.to_bytes(_SECONDS, "big")  # what is less is undated already
+FIRST_DATED = partitions.DAY.to_bytes(_SECONDS, "big")  # identities below it have no day
 _STILL_STORED = HOUR  # before the last hour that was counted: its reports may have come since
 
-# The two partitions whose rows are deleted one by one.
+# The partitions that are not dropped: their rows are deleted.
 _LOOSE = [
     Table(
         name,
@@ -70,8 +70,7 @@ def delete_past(connection: Connection, past: int, most: int, now: int, batch: i
     for table in () if connection.dialect.name == "sqlite" else _LOOSE:
         if deleted := _delete(connection, table, gone, batch):
             return deleted
-    # Rows of days whose partition is still needed go only if there are too many. Without a flood,
-    # they go with their partition.
+    # Rows in the partitions of days are deleted only in a flood. Otherwise they are dropped.
     rest = gone if connection.dialect.name == "sqlite" else over
     if rest and (deleted := _delete(connection, REPORT_IDENTITIES, rest, batch)):
         return deleted
@@ -105,7 +104,7 @@ class HourCount:
     """Counts the identities of each hour that was not counted yet, one hour at a call.
 
     Args:
-        since: the first second whose identities are kept.
+        since: identities that arrived before this second are not counted.
         now: seconds since 1970.
         waits: seconds for which reports wait in a queue before they are stored.
     """

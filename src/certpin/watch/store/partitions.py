@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 DAY = 86_400  # seconds
-AHEAD = 3  # days whose partitions are made before they come
+AHEAD = 3  # days for which a partition is made in advance
 UNDATED = f"{REPORT_IDENTITIES.name}_undated"
 REST = f"{REPORT_IDENTITIES.name}_rest"
 
-# How long the collector may wait for a change of the partitions. Whoever reads for longer (a
-# back-up) makes retention try again in its next round.
+# How long the collector may wait for a change of the partitions. If a back-up reads for longer,
+# retention tries again in its next round.
 _PATIENCE = "1s"
 _PARTITIONS = """
 SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid

@@ -1,6 +1,6 @@
 """Delete rows in batches: reports are written in between, and each batch stays deleted.
 
-Each table has a step of its own. One that fails keeps no other from deleting (``retention``).
+Each table has a step of its own. If one fails, the others go on (``retention``).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ def note(connection: Connection, kind: str, now: int, reason: str = "") -> None:
 
     Args:
         connection: a transaction that may write.
-        kind: whose rows.
+        kind: the kind of rows (``retention.kinds``).
         now: seconds since 1970.
         reason: why it failed (``failures.REASONS``); empty if everything past its time is deleted.
     """

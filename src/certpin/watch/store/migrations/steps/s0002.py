@@ -40,12 +40,17 @@ _DAY_PLACES = _table("day_places", "place", "day", "trait", *_COUNTED)
 
 
 def after(connection: Connection) -> None:
-    """Fill the empty tables, one day behind the other: a day's groups are sorted at once."""
+    """Add up the groups, and partition PostgreSQL's identities."""
+    add_up(connection)
+    if connection.dialect.name != "sqlite":
+        _partition(connection, int(time.time()))
+
+
+def add_up(connection: Connection) -> None:
+    """Fill the empty tables, one day after the other: a day's groups are sorted at once."""
     for day in _days(connection):
         for rows in _groups(connection, day):
             _add_up(connection, day, rows)
-    if connection.dialect.name != "sqlite":
-        _partition(connection, int(time.time()))
 
 
 def _partition(connection: Connection, now: int) -> None:

@@ -1,8 +1,8 @@
 """A tiny model of clients, independent of the gate: their versions, and lockouts.
 
-A client that fetches holds what was the newest version at some moment of the last T_adopt: none
-lags behind further. A client of a binary holds that binary's version until it is gone. A client
-accepts a key that stands in its version, until the pins of that version end.
+A client that fetches holds a version that was the newest at some time of the last T_adopt. A
+client of a binary holds that binary's version until the binary is gone. A client accepts a key of
+its version until the pins of that version expire.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Fleet:
         return [each for each in self.versions if self._fetched(each, at) or _bundled(each, at)]
 
     def locked_out(self, at: datetime) -> list[Held]:
-        """The versions whose clients are refused by a server, at this moment."""
+        """The versions of the clients that are locked out at a time."""
         return [
             each
             for each in self.held(at)
@@ -49,17 +49,17 @@ class Fleet:
         ]
 
     def newest(self, at: datetime) -> int:
-        """The number that a client gets that fetches now; 0 where there is none."""
+        """The number of the version that clients fetch at a time; 0 if there is none."""
         out = [v.number for v in self.versions if v.fetched is not None and v.fetched <= at]
         return max(out, default=0)
 
     def _fetched(self, version: Held, at: datetime) -> bool:
-        """Whether it was the newest at some moment of the window that ends now."""
+        """Return True if it was the newest at some time of the window that ends now."""
         if version.fetched is None or version.fetched > at:
             return False
         changes = [v.fetched for v in self.versions if v.fetched is not None and v.fetched <= at]
         window = [at - self.delay, *(change for change in changes if change > at - self.delay)]
-        # Just behind the window's beginning, the newest is what it was at that very moment.
+        # At the beginning of the window, the newest version is the one of that time.
         return any(self.newest(moment) == version.number for moment in window)
 
 

@@ -37,7 +37,7 @@ def sighting(*names: str, vantage: str = "192.0.2.7:443") -> Sighting:
 
 
 def unverified(*names: str, vantage: str = "192.0.2.9:443") -> Sighting:
-    """A server whose path did not verify."""
+    """A server without a verified path."""
     return Sighting(vantage, None, chain(*names))
 
 

@@ -1,6 +1,6 @@
-"""The simulation once more, slowly: one client after the other, one moment after the other.
+"""A slow reference of the simulation: client by client, one time after the other.
 
-No array, no chunk and no trick: what is vectorised has to come to the same numbers.
+Without arrays and chunks: the vectorised simulation has to return the same numbers.
 """
 
 from __future__ import annotations

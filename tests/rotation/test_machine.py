@@ -111,7 +111,7 @@ class Rotation(RuleBasedStateMachine):
             self.hand_out(held.number, held.pins)
 
     def hand_out(self, number: int, live: frozenset[Pin]) -> None:
-        """Whoever holds an older one, however he came by it, has this one after the delay."""
+        """Publish a version: every client of an older one has it after the delay."""
         now = self.known.now
         self.fleet.versions = [
             replace(each, gone=now + TIMING.adopt) if each.bundled and not each.gone else each

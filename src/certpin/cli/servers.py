@@ -182,7 +182,7 @@ class ProbeResults:
     """The served chains, by the pattern of the policy.
 
     Attributes:
-        unknown: what could not be found out, as sentences without full stops.
+        unknown: unknown facts, as sentences without full stops.
         error: the first failed connection.
     """
 

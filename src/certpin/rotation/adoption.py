@@ -189,8 +189,8 @@ class PinHistory:
 
     Attributes:
         states: the last state of each pin.
-        known: pins whose key the owner made, or gave as a file.
-        compromised: pins whose key was compromised, at this host or at another.
+        known: pins of keys that the owner made, or gave as files.
+        compromised: pins of compromised keys, at this host or at another.
     """
 
     states: dict[Pin, State] = field(default_factory=dict)

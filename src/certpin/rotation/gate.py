@@ -46,7 +46,7 @@ class Violation:
         problem: one sentence, without its full stop.
         clients: how many clients would be locked out or unprotected; ``None`` if unknown.
         safe_from: the first time at which the step is safe; ``None`` if waiting does not help.
-        fix: what the user can do.
+        fix: how the user can prevent it.
     """
 
     invariant: Invariant
@@ -284,7 +284,7 @@ def not_compromised(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def not_from_one_vantage(situation: Situation, pin: Pin) -> Violation | None:
-    """A pin is not published if its only source is one server whose chain did not verify.
+    """A pin is not published if its only source is the unverified chain of one server.
 
     Other sources: a path that verified, a key or file from the owner, a published version. A pin
     that no server presents was written by the owner.

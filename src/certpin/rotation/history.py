@@ -114,7 +114,7 @@ def load_journal(path: Path) -> History:
 def contradictions(history: History) -> tuple[str, ...]:
     """Return the contradictions in a journal, as sentences without full stops.
 
-    They are what a merge of two journals can leave behind; the user has to resolve them.
+    A merge of two journals can leave them behind; the user has to resolve them.
     """
     found = [*_version_contradictions(history.events), *_pin_contradictions(history.events)]
     return tuple(dict.fromkeys(found))

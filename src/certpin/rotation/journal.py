@@ -144,7 +144,7 @@ def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
 def after(known: Sequence[Event], new: Sequence[Event]) -> Iterator[Event]:
     """Yield new events, each with a time after the previous one and after the known ones.
 
-    An event whose clock is more than ``CLOCK_TOLERANCE`` behind keeps its time: one of the clocks
+    An event with a clock more than ``CLOCK_TOLERANCE`` behind keeps its time: one of the clocks
     is wrong, and the journal must not hide that.
 
     Args:

@@ -92,7 +92,7 @@ def measured(
     now: datetime,
     threshold: Threshold | None = None,
 ) -> DeployedVersions:
-    """Add what clients reported to the deployed versions.
+    """Add the reported usage to the deployed versions.
 
     Args:
         deployed: the versions, as the journal has them.

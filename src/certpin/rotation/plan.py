@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Act = Literal["generate", "stage", "publish", "push", "activate", "serve", "retire", "remove"]
 
-# Stands in for the pin of the next backup, whose key does not exist yet.
+# Replaces the pin of the next backup as long as its key does not exist.
 NEXT_BACKUP = Pin.of_key(hashlib.sha256(b"stands in for the next backup").digest())
 
 _UNUSED = "no server uses it any more"
@@ -46,7 +46,7 @@ class Step:
         pin: ``NEXT_BACKUP`` for a key that does not exist yet.
         not_before: before this time the step locks clients out. ``None``: take it now, or as soon
             as the previous step is done.
-        counts_from: the version of this plan from whose publishing ``not_before`` counts. If you
+        counts_from: ``not_before`` counts from the publishing of this version of the plan. If you
             publish an hour late, ``not_before`` moves by an hour.
         waits: the condition for the step, or empty.
         version: the version that a publish makes, or that a push makes available.

@@ -41,7 +41,7 @@ class Cause:
 
     Attributes:
         step: the number of the step; ``None`` if the event is not a step.
-        version: the version that was published, or whose pins expire.
+        version: the version that was published, or that expires.
     """
 
     event: CauseEvent
@@ -355,7 +355,7 @@ def _served(script: Script, at: int) -> Chains:
 
 @dataclass(frozen=True)
 class _SafetyInput:
-    """What the safe date of a step depends on. Times are seconds since the beginning.
+    """The data that determine the safe date of a step. Times are seconds since the beginning.
 
     Attributes:
         last: when the last client got each release.

@@ -53,7 +53,7 @@ class Fleet:
         curve: the adoption curve: pairs of a share, and the longest time between two openings of
             the app among that share. Both rise, and the last share is 1. Empty for
             ``usual_curve``.
-        stragglers: the share of clients whose every wait is as long as the delays allow.
+        stragglers: the share of clients with waits as long as the delays allow.
         binaries: the share of clients that holds each version in a binary.
 
     Raises:

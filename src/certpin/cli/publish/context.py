@@ -1,4 +1,4 @@
-"""What the commands of ``certpin publish`` share: the folder, the pin file and its journal."""
+"""Shared by the commands of ``certpin publish``: the folder, the pin file and its journal."""
 
 from __future__ import annotations
 

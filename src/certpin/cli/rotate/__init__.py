@@ -41,7 +41,7 @@ def rotate() -> None:
     """Change a key without locking anyone out.
 
     \b
-    certpin rotate publish                                   record what clients have now
+    certpin rotate publish                                   record the version that clients have
     certpin rotate status                                    print the state of each pin
     certpin rotate plan --to NEW.key                         print the steps and their dates
     certpin rotate simulate --to NEW.key                     which clients would be locked out?

@@ -1,4 +1,4 @@
-"""What the commands of ``certpin rotate`` share: files, delays, reported usage, force, outcome."""
+"""Shared by the commands of ``certpin rotate``: files, delays, reported usage, force, outcome."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RotationFiles:
     Contradictions in the journal are printed on standard error.
 
     Attributes:
-        measured: the deployed versions with what clients reported, if the user asked for that.
+        measured: the deployed versions with the reported usage, if the user asked for that.
 
     Raises:
         PinFileError: the pin file is invalid.
@@ -103,7 +103,7 @@ class RotationFiles:
         )
 
     def require_version(self) -> None:
-        """Check that a version was published: without one, it is unknown what clients accept.
+        """Check that a version was published: else the pins of clients are unknown.
 
         Raises:
             ConfigError: the journal has no version.
@@ -420,12 +420,12 @@ def violation_json(host: str, violation: Violation) -> dict[str, Any]:
 
 @dataclass
 class StepOutcome:
-    """The outcome of a step: what it did, or what it would have broken.
+    """The outcome of a step: its result, or the violations that it would cause.
 
     Attributes:
         messages: sentences for people, printed if the step was taken.
         next_command: the command that comes next, or empty.
-        unknown: what could not be found out, as sentences without full stops.
+        unknown: unknown facts, as sentences without full stops.
     """
 
     step: str

@@ -117,7 +117,7 @@ def _when(step: Step, undated: str) -> str:
 
 
 def step_text(step: Step, pin_name: Callable[[Pin], str] = str) -> str:
-    """Return what a step does, in words.
+    """Describe a step in words.
 
     Args:
         step: the step.

@@ -8,7 +8,7 @@
     at = 2027-03-01T09:00:00Z  # a time or a day (UTC); or after = "30d", counted from now
 
 A step without a date is taken at the time of the step above it; the first one now. The steps may
-be in any order and need not make sense: the simulation shows what they do.
+be in any order and need not make sense: the simulation shows their effect.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 Curve = tuple[tuple[Fraction, timedelta], ...]
 
-_BINARY = Fraction(1, 100)  # the share of a version in a binary whose clients were not counted
+_BINARY = Fraction(1, 100)  # the share of a version in a binary without a recorded count
 _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)%", re.ASCII)
 _VERSION = re.compile(r"[0-9]{1,19}", re.ASCII)
 _SHARE_METAVAR = "PERCENT%"

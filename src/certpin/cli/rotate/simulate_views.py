@@ -74,7 +74,7 @@ class HostSimulation:
         return next((each for each in self.outcome.safety if each.step == number), None)
 
     def step_text(self, dated: DatedStep) -> str:
-        """Return what a step does, in words."""
+        """Describe a step in words."""
         from certpin.cli.rotate.plan import step_text
 
         if dated.step.act == "serve":
@@ -338,7 +338,7 @@ def _last_text(host: HostSimulation, lockout: Lockout) -> str:
 
 
 def _remedy(host: HostSimulation, lockout: Lockout) -> str:
-    """Return what would prevent the lockout."""
+    """Return how to prevent the lockout."""
     from certpin.rotation import in_utc
 
     cause = lockout.cause
@@ -346,7 +346,7 @@ def _remedy(host: HostSimulation, lockout: Lockout) -> str:
     if safety is None:
         if cause.event == "expiry":
             return "publish a version with a later expires before that"
-        return "certpin rotate status says what is wrong now"
+        return "certpin rotate status lists the current problems"
     if safety.guaranteed is None:
         return "no date makes that safe"
     return f"safe from {in_utc(safety.guaranteed)}"

@@ -194,7 +194,7 @@ def _version_lines(files: RotationFiles, timing: Timing, now: datetime) -> list[
     delays = " + ".join(f"{name} {text}" for name, text in timing.texts().items())
     lines = [f"T_adopt {format_duration(timing.adopt)}: {delays}"]
     if latest is None:
-        return [*lines, "No version is recorded: certpin rotate publish records what clients have."]
+        return [*lines, "No version is recorded: certpin rotate publish records one."]
     if meaning(files.pins) != meaning(latest.pins):
         lines.append(f"The draft differs from version {latest.number}: certpin rotate publish")
     for version in deployed.alive(now, timing):

@@ -212,7 +212,7 @@ def activate(transition: Transition) -> StepOutcome:
 
 
 def _activations(transition: Transition) -> list[tuple[str, Role]]:
-    """Return the policies whose draft does not have the key as ACTIVE, and its role there."""
+    """Return the policies in which the key is not ACTIVE yet, and its role there."""
     found = []
     for policy, situation in transition.situations():
         entry, role = situation.entry(transition.pin), situation.role_of(transition.pin)

@@ -28,7 +28,7 @@ _OPTION = "--watch"
 def reported_usage(
     watch: str, pin_set: str, now: datetime, versions: Iterable[int]
 ) -> tuple[ReportedUsage, ...]:
-    """Return what clients reported of some versions.
+    """Return the reported usage of some versions.
 
     Args:
         watch: the address of the monitoring service, or its database: a URL, ``env:NAME`` or

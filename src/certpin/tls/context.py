@@ -407,6 +407,30 @@ class PinnedSSLContext(VerifyingContext):
             )
         return tls
 
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """As ``ssl.SSLContext.wrap_bio``.
+
+        Raises:
+            PinError: The connection was refused before its handshake.
+            ValueError: ``server_side`` is true.
+
+        """
+        host = self._encode_hostname(server_hostname)
+        if server_side or not host:  # before Python 3.14 looks at the name
+            self._require_client(host, server_side)
+        make: Any = self.sslobject_class
+        tls: ssl.SSLObject = make._create(
+            incoming, outgoing, server_hostname=host, session=session, context=self
+        )
+        return tls
+
     def _encode_hostname(self, hostname: str | bytes | None) -> str:
         """Normalise a host for policy, SNI and OpenSSL's hostname check (rule 5).
 

@@ -43,8 +43,9 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _BARE = [sys.executable, "-m", "tests.bench.bare"]
 _CERTPIN = [sys.executable, "-m", "certpin"]
 
-# The share of the bare application's reports per CPU second that each has at least.
-_ON_SQLITE, _ON_POSTGRESQL, _ON_JETSTREAM = 0.35, 0.3, 0.3
+# The share of the bare application's reports per CPU second that each has at least. On JetStream a
+# report is packed, published, fetched and counted by one process.
+_ON_SQLITE, _ON_POSTGRESQL, _ON_JETSTREAM = 0.35, 0.3, 0.25
 
 _PINS = f"""\
 schema = 1

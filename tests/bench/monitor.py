@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _HOST = "monitor.bank.test"
 _HOSTS = 10_000
 _PLAIN = 2000  # handshakes without the monitor
-_PROMISED = 4  # times the CPU of a plain handshake
+_PROMISED = 1.5  # times the CPU of a plain handshake
 _PINS = """\
 schema = 1
 name = "bank"

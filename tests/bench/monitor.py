@@ -1,10 +1,14 @@
 """A round of the monitor over 10,000 hosts of a local nginx: planned, asked, stored, judged.
 
+Beside it, plain handshakes of Python's ssl with the same server, one after the other.
+
 The round is a process of its own on one core, with SQLite on the disk; the server has the other.
 """
 
 from __future__ import annotations
 
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -24,7 +28,8 @@ if TYPE_CHECKING:
 
 _HOST = "monitor.bank.test"
 _HOSTS = 10_000
-_PROMISED = 15  # seconds
+_PLAIN = 2000  # handshakes without the monitor
+_PROMISED = 1.5  # times the CPU of a plain handshake
 _PINS = """\
 schema = 1
 name = "bank"
@@ -64,16 +69,19 @@ def figures() -> Iterator[Figure]:
         )
         (folder / "watch.toml").write_text("[monitor]\n" + "".join(ways))
         command = ["taskset", "-c", "0", sys.executable, "-m", "tests.bench.monitor", name]
+        command.append(str(server.port))
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-    first, worked, second, _, judged, peak = map(float, done.stdout.split())
-    yield Figure(f"monitor: {_HOSTS:,} hosts on one core", first, " s", limit=_PROMISED)
+    first, worked, second, _, judged, plain, peak = map(float, done.stdout.split())
+    name = f"monitor: CPU of {_HOSTS:,} hosts / of plain handshakes"
+    yield Figure(name, worked / (plain * _HOSTS), limit=_PROMISED)
+    yield Figure("  beside it: that, on one core", first, " s")
     yield Figure("  beside it: CPU of that", worked, " s")
     yield Figure("  beside it: the same again, nothing new", second, " s")
     yield Figure("  beside it: all of it judged", judged, " s")
     yield Figure("  beside it: resident size", peak / 1024, " MiB")
 
 
-def _measure(folder: Path) -> None:
+def _measure(folder: Path, port: int) -> None:
     import resource
 
     from certpin.pins import utc_now
@@ -105,8 +113,22 @@ def _measure(folder: Path) -> None:
     if found := findings(watch, watch.clock()):
         raise RuntimeError(f"there is a finding: {found[0]}")
     print(time.perf_counter() - begun)
+    print(_plain_handshake(folder, port))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
+def _plain_handshake(folder: Path, port: int) -> float:
+    """Seconds of CPU that a verified handshake takes without certpin."""
+    context = ssl.create_default_context(cafile=folder / "root.pem")
+    begun = time.process_time()
+    for number in range(_PLAIN):
+        with (
+            socket.create_connection((LOOPBACK, port)) as raw,
+            context.wrap_socket(raw, server_hostname=f"{number}.{_HOST}"),
+        ):
+            pass
+    return (time.process_time() - begun) / _PLAIN
+
+
 if __name__ == "__main__":
-    _measure(Path(sys.argv[1]))
+    _measure(Path(sys.argv[1]), int(sys.argv[2]))

@@ -13,19 +13,29 @@ if TYPE_CHECKING:
 
     Job = Callable[[], object]
 
+_PROMISED_IN = {"x", "", "B"}
+
 
 _TURN = 50  # rounds of one job, before the next has its turn
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the report. ``limit`` is what the project promises, if it promises anything."""
+    """One line of the report. ``limit`` is what the project promises, if it promises anything.
+
+    A promise is a ratio to a peer in the same run, a count, or bytes that were sent: seconds and
+    resident sizes are those of a machine. Raises ``ValueError`` for any other.
+    """
 
     name: str
     value: float
     unit: str = "x"
     limit: float | None = None
     at_least: bool = False
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.unit.strip() not in _PROMISED_IN:
+            raise ValueError(f"{self.name}: nothing is promised in{self.unit}")
 
     @property
     def verdict(self) -> str:

@@ -59,10 +59,13 @@ def serve(
 
     with extra_needed("watch", "the monitoring service"):
         from certpin.watch.logs import configure
+        from certpin.watch.loop import ServiceLoop, prefer_throughput
 
         settings = _chosen(settings_of(config, written), pins, listen)
         configure(settings.log)
-        asyncio.run(_serve(settings, as_json))
+        prefer_throughput()
+        with asyncio.Runner(loop_factory=ServiceLoop) as runner:
+            runner.run(_serve(settings, as_json))
 
 
 def _chosen(settings: Settings, pins: tuple[Path, ...], listen: str | None) -> Settings:
@@ -90,9 +93,20 @@ async def _serve(settings: Settings, as_json: bool) -> None:
     try:
         with naming(watch.store):
             make_ready(watch)
-        await serve(watch, stop, lambda: _tell(watch, as_json))
+        await serve(watch, stop, lambda: _begun(watch, as_json))
     finally:
         watch.store.close()
+
+
+def _begun(watch: Watch, as_json: bool) -> None:
+    """Requests are taken from now on. What was loaded for that stays until the end, so that the
+    collector of garbage need not look at it again and again.
+    """
+    import gc
+
+    gc.collect()
+    gc.freeze()
+    _tell(watch, as_json)
 
 
 def _tell(watch: Watch, as_json: bool) -> None:

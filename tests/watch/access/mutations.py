@@ -198,7 +198,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a worker's request has no more bytes than it may",
         "certpin/watch/web/api/working.py",
-        "return await read_body(request.receive, MOST_REQUEST, PATIENCE)",
+        "return await _BODIES.read(request.receive)",
         "return await request.body()",
         "tests/watch/monitor/test_workers.py::test_a_body_without_an_end_is_cut_off",
     ),

@@ -10,6 +10,7 @@ _APP = _TESTS + "test_app.py::test_"
 _BODY = _TESTS + "test_body.py::test_"
 _BUDGET = _TESTS + "test_budget.py::test_"
 _GROUPING = _TESTS + "test_grouping.py::test_"
+_DIRECT = _TESTS + "test_direct.py::test_"
 _COUNTING = _TESTS + "test_counting.py::test_"
 _SOURCES = _TESTS + "test_sources.py::test_"
 
@@ -114,7 +115,7 @@ MUTATIONS: list[Mutation] = [
         "a repeat is not counted",
         "counting.py",
         "new = [pair for number, pair in enumerate(bodies) if number not in again]",
-        "new = list(bodies) if found else []",
+        "new = list(bodies)",
         _COUNTING + "a_repeat_is_not_counted_again[sqlite]",
     ),
     _rule(
@@ -251,5 +252,47 @@ MUTATIONS: list[Mutation] = [
         "        return\n",
         "tests/watch/collector/test_intakes.py::"
         "test_a_stream_that_would_drop_what_was_promised_is_none[how0]",
+    ),
+    _rule(
+        "a body has to be there in time",
+        "body.py",
+        "if task in self._late and not task.uncancel():",
+        "if False:",
+        _APP + "a_body_that_comes_too_slowly_is_given_up",
+    ),
+    _rule(
+        "the short way skips no bytes that are no UTF-8",
+        "direct.py",
+        "if not data.isascii():",
+        "if not data:",
+        _DIRECT + "bytes_that_are_no_utf_8_are_not_passed_over",
+    ),
+    _rule(
+        "the short way takes no id that the codecs refuse",
+        "direct.py",
+        "if not (_is_id(said.id) and",
+        "if not (True and",
+        _DIRECT + "a_mistake_is_left_to_the_codecs_which_refuse_it",
+    ),
+    _rule(
+        "the short way takes no pin that the codecs refuse",
+        "direct.py",
+        "        _remembered(_pins, bytes(said.known_pins))\n",
+        "",
+        _DIRECT + "a_mistake_is_left_to_the_codecs_which_refuse_it",
+    ),
+    _rule(
+        "the short way takes no pattern that the codecs refuse",
+        "direct.py",
+        "        _check_pattern(said.policy, said.noted_hostname, said.include_subdomains)\n",
+        "",
+        _DIRECT + "a_mistake_is_left_to_the_codecs_which_refuse_it",
+    ),
+    _rule(
+        "the short way leaves texts that have to be escaped to the codecs",
+        "direct.py",
+        ' and "".join(texts).isprintable()):',
+        "):",
+        _DIRECT + "what_is_unusual_is_left_to_the_codecs_which_take_it",
     ),
 ]

@@ -1,4 +1,4 @@
-"""The collector as a program of its own: what tests kill, and what the bench measures.
+"""The collector as a program of its own, for tests that kill it.
 
 python -m tests.watch.collector.serving PORT STORE [--nats URL] [--stream-bytes N]
     [--role collector|writer]
@@ -99,15 +99,9 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--stream-bytes", type=int, default=1024**3)
     parser.add_argument("--role", default="collector")
     parser.add_argument("--body-seconds", type=int, default=10)
-    parser.add_argument("--uvloop", action="store_true")
     asked = parser.parse_args(words)
     with contextlib.suppress(KeyboardInterrupt):
-        if asked.uvloop:
-            import uvloop
-
-            uvloop.run(_main(asked))
-        else:
-            asyncio.run(_main(asked))
+        asyncio.run(_main(asked))
 
 
 if __name__ == "__main__":

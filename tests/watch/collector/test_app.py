@@ -37,6 +37,14 @@ def collector(shelf: Shelf, tmp_path: Path) -> Collector:
     return _collector(shelf, tmp_path)
 
 
+class Hanging(Asked):
+    """A client that sends its headers, and nothing of its body."""
+
+    async def receive(self) -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
 def _packed(body: bytes, encoding: str) -> Asked:
     return Asked([body], headers={"content-encoding": encoding})
 
@@ -173,8 +181,42 @@ def test_a_body_that_comes_too_slowly_is_given_up(shelf: Shelf, tmp_path: Path) 
             await asyncio.sleep(0.01)
             return {"type": "http.request", "body": b" ", "more_body": True}
 
-    answer = asyncio.run(ask(collector, Slow([REPORT])))
-    assert (answer.status, "was not there" in answer.error) == (400, True)
+    async def one_after_the_other() -> None:
+        for _ in range(2):
+            answer = await ask(collector, Slow([REPORT]))
+            assert (answer.status, "was not there" in answer.error) == (400, True)
+            assert (await ask(collector, Asked([REPORT]))).status == 204
+
+    for _ in range(2):  # in another loop, too
+        asyncio.run(one_after_the_other())
+
+
+def test_slow_bodies_are_given_up_one_by_one_and_no_other(shelf: Shelf, tmp_path: Path) -> None:
+    collector = _collector(shelf, tmp_path, body_seconds=0.02)
+
+    async def statuses() -> list[int]:
+        tasks = []
+        for asked in (Hanging([REPORT]), Asked([REPORT]), Hanging([REPORT])):
+            tasks.append(asyncio.create_task(ask(collector, asked)))
+            await asyncio.sleep(0.005)
+        return [answer.status for answer in await asyncio.gather(*tasks)]
+
+    assert asyncio.run(statuses()) == [400, 204, 400]
+
+
+def test_a_request_that_is_cancelled_is_not_taken_for_a_slow_one(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    collector = _collector(shelf, tmp_path)
+
+    async def cancel() -> None:
+        task = asyncio.create_task(ask(collector, Hanging([REPORT])))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
 
 
 def test_whoever_hangs_up_is_not_answered(collector: Collector, shelf: Shelf) -> None:
@@ -195,11 +237,6 @@ def test_a_source_that_sends_too_much_is_told_when_to_come_again(
 
 def test_one_network_is_worked_on_so_many_times_at_once(shelf: Shelf, tmp_path: Path) -> None:
     collector = _collector(shelf, tmp_path, at_once=2)
-
-    class Hanging(Asked):
-        async def receive(self) -> dict[str, Any]:
-            await asyncio.Event().wait()
-            raise AssertionError
 
     async def statuses() -> list[int]:
         slow = [asyncio.create_task(ask(collector, Hanging([REPORT]))) for _ in range(2)]

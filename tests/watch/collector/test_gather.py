@@ -66,6 +66,24 @@ def test_whoever_comes_while_a_commit_is_on_its_way_shares_the_next_one() -> Non
     _run(main())
 
 
+def test_whoever_was_answered_and_comes_again_at_once_shares_the_next_one() -> None:
+    async def main() -> None:
+        disk = Disk()
+        gatherer = Gatherer(disk.commit, BOUNDS)
+        gatherer.start()
+        first = asyncio.create_task(gatherer.put(body()))
+        await disk.asked.wait()
+        other = asyncio.create_task(gatherer.put(body()))
+        await asyncio.sleep(0)
+        disk.let.set()
+        await first
+        await asyncio.gather(other, gatherer.put(body()))
+        assert disk.batches == [1, 2]
+        await gatherer.close()
+
+    _run(main())
+
+
 def test_a_batch_has_so_many_bytes_and_at_least_one_body() -> None:
     async def main() -> None:
         disk = Disk()

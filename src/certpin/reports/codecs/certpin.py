@@ -26,7 +26,7 @@ REPORT = "certpin-report/1"
 PRESENCE = "certpin-presence/1"
 
 _DECISIONS = dict.fromkeys(("refuse", "report", "accept"))
-_ID = re.compile(r"[A-Za-z0-9_-]{16,64}")  # 16 bytes of luck have 32 hexadecimal digits
+ID = re.compile(r"[A-Za-z0-9_-]{16,64}")  # 16 bytes of luck have 32 hexadecimal digits
 _CLIENT = {
     "app": "app",
     "app_version": "app-version",
@@ -97,7 +97,7 @@ def _report(fields: Fields) -> Report:
 def _id(fields: Fields) -> str:
     """The client's own name for what it says, apart from all digests; empty where it has none."""
     own = fields.text("id")
-    if own and not _ID.fullmatch(own):
+    if own and not ID.fullmatch(own):
         fields.refuse("id", "this is not 16 to 64 of A-Z, a-z, 0-9, _ and -")
     return own and f"id:{own}"
 

@@ -3,7 +3,8 @@
 1. What the headers tell is refused before a byte of the body is read: method, host, type, length,
    encoding, and a source that sent too much.
 2. The body is read against a deadline, unpacked and parsed within bounds.
-3. A codec of ``certpin.reports`` says what it is.
+3. certpin's own reports are read straight into what is counted (``direct``). Of everything else, a
+   codec of ``certpin.reports`` says what it is.
 4. The intake makes it durable. Then, and only then, the answer is 204.
 
 Whoever sends reports is not known and needs no login. Nothing that was sent is sent back.
@@ -19,12 +20,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from certpin.errors import FormatError
-from certpin.reports import Report
-from certpin.reports.codecs import decode
-from certpin.watch.collector.body import encoding_of, parse, read_body, unpack
+from certpin.reports.codecs import JSON_TYPE, decode
+from certpin.watch.collector.body import BodyReader, encoding_of, parse, unpack
+from certpin.watch.collector.direct import read_report
 from certpin.watch.collector.grouping import HOUR
 from certpin.watch.collector.rate import AtOnce, Rates
-from certpin.watch.collector.received import Received, told
+from certpin.watch.collector.received import Failure, Received, told
 from certpin.watch.collector.refusals import (
     GoneError,
     NotDurableError,
@@ -41,11 +42,12 @@ from certpin.watch.collector.sources import Sources
 from certpin.watch.metrics.counters import COUNTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+    from datetime import datetime
 
-    from certpin.reports import Presence
     from certpin.watch.collector.body import Receive
     from certpin.watch.collector.intake import Intake
+    from certpin.watch.collector.received import Holding
     from certpin.watch.watch import Watch
 
     Message = MutableMapping[str, Any]
@@ -53,7 +55,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_TYPES = {b"application/json", b"application/reports+json"}
+_JSON = JSON_TYPE.encode()
+_TYPES = {_JSON, b"application/reports+json"}
 _TASTES = 10_000  # looks that are remembered
 
 # Browsers send reports from any page, and never with credentials (Reporting API, section 3.5).
@@ -110,17 +113,12 @@ class Collector:
         self._sources = Sources(settings, watch.settings.access.believed)
         self._rates = Rates(settings.rate, settings.burst, settings.most_sources, steady)
         self._at_once = AtOnce(settings.at_once)
+        self._bodies = BodyReader(settings.most_bytes, settings.body_seconds)
         self._taste = Taste(settings.samples, _TASTES)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request, unless the client hung up."""
         start = self._steady()
-        status = await self._answer(scope, receive, send)
-        if status:
-            COUNTERS.answered(status, self._steady() - start)
-
-    async def _answer(self, scope: Message, receive: Receive, send: Send) -> int:
-        """The status that was sent; 0 where nobody was there to be answered."""
         try:
             if scope["method"] == "OPTIONS":
                 answer = _PREFLIGHT
@@ -128,48 +126,45 @@ class Collector:
                 await self._take(scope, receive)
                 answer = _ACCEPTED
         except RefusedError as exc:
-            return await _refuse(send, exc)
+            status = await _refuse(send, exc)
         except NotDurableError as exc:
-            return await _refuse(send, away(exc))
+            status = await _refuse(send, away(exc))
         except GoneError:
-            return 0
-        await send(answer)
-        await send(_END)
-        return 204
+            return
+        else:
+            await send(answer)
+            await send(_END)
+            status = 204
+        COUNTERS.answered(status, self._steady() - start)
 
     async def _take(self, scope: Message, receive: Receive) -> None:
         head = _read_head(scope["headers"])
-        self._look_at(scope, head)
+        essence = self._look_at(scope, head)
         encoding = encoding_of(head.encoding)
         client = scope.get("client")
         source = self._sources.prefix(client[0] if client else "", head.forwarded.decode("latin-1"))
         if seconds := self._rates.take(source):
             raise too_many(seconds)
-        most = self._settings.most_bytes
-        data = unpack(await self._read(receive, source), encoding, most)
-        document = parse(data, self._settings.most_depth)
-        if received := self._received(document, head.content_type, source, len(data)):
-            await self._intake.accept(received)
-
-    async def _read(self, receive: Receive, source: str) -> bytes:
-        """The body. Those that come slowly are few for each source: they hold a connection each."""
-        settings = self._settings
-        try:
+        try:  # bodies that come slowly are few for each source: they hold a connection each
             if not self._at_once.enter(source):
                 raise too_many(1)
-            return await read_body(receive, settings.most_bytes, settings.body_seconds)
+            data = await self._bodies.read(receive)
         finally:
             self._at_once.leave(source)
+        data = unpack(data, encoding, self._settings.most_bytes)
+        if received := self._received(data, essence, source):
+            await self._intake.accept(received)
 
-    def _look_at(self, scope: Message, head: _Head) -> None:
-        """Refuse what the headers tell already."""
+    def _look_at(self, scope: Message, head: _Head) -> bytes:
+        """Refuse what the headers tell already; return the Content-Type without its parameters."""
         if scope["method"] != "POST":
             raise RefusedError(
                 HTTPStatus.METHOD_NOT_ALLOWED, "reports are posted here", "send a POST"
             )
         if self._hosts and _name(head.host) not in self._hosts:
             raise bad("this is not the host that was asked for", "check the address in report_to")
-        if head.content_type.partition(b";")[0].strip().lower() not in _TYPES:
+        essence = head.content_type.partition(b";")[0].strip().lower()
+        if essence not in _TYPES:
             raise unsupported(
                 "the Content-Type is none of a report",
                 "send application/json or application/reports+json",
@@ -179,38 +174,45 @@ class Collector:
         # So many digits are no length that anybody sends, and an int of them takes its time.
         if len(head.length) > 19 or int(head.length or 0) > self._settings.most_bytes:
             raise too_large(self._settings.most_bytes)
+        return essence
 
-    def _received(
-        self, document: Any, content_type: bytes, source: str, weight: int
-    ) -> Received | None:
-        """What is to be made durable; ``None`` where a browser told of nothing that matters."""
+    def _received(self, data: bytes, essence: bytes, source: str) -> Received | None:
+        """Return what is to be made durable: None if a browser reported nothing that matters."""
         now = self._clock()
+        failure = read_report(data, source) if essence == _JSON else None
+        said = (failure,) if failure else self._decoded(data, essence, source, now)
+        if not said:
+            return None
+        at = int(now.timestamp())
+        return Received(at, source, said, self._sample(data, said[0], at), len(data))
+
+    def _decoded(
+        self, data: bytes, essence: bytes, source: str, now: datetime
+    ) -> tuple[Failure | Holding, ...]:
+        """Return what a codec makes of the body. Raises ``RefusedError``."""
+        document = parse(data, self._settings.most_depth)
         try:
-            reports = decode(document, content_type.decode("latin-1"), now)
+            reports = decode(document, essence.decode("latin-1"), now)
         except FormatError as exc:
             raise no_report(exc.problem, exc.fix or "docs/collector.md has the formats") from exc
         if len(reports) > self._settings.most_reports:
             raise too_large(self._settings.most_bytes)
         if len(reports) > 1:
             self._rates.charge(source, len(reports) - 1)
-        if not reports:
-            return None
-        at = int(now.timestamp())
-        sample = self._sample(document, reports, at)
-        return Received(at, source, told(reports, source), sample, weight)
+        return told(reports, source)
 
-    def _sample(self, document: Any, reports: Sequence[Report | Presence], at: int) -> bytes:
-        report = reports[0]
-        if not isinstance(report, Report):
+    def _sample(self, data: bytes, failure: Failure | Holding, at: int) -> bytes:
+        """Return the body as it is kept, if it is one of the first few of its kind; or nothing."""
+        if not isinstance(failure, Failure):
             return b""
-        client = report.client
         looks = (
-            *(report.host, report.reason, report.served, report.verified, report.kind),
-            *(report.pin_set, report.pin_set_version, client.app, client.app_version),
-            *(client.platform, client.network),
+            *(failure.host, failure.reason, failure.served, failure.verified, failure.kind),
+            *(failure.pin_set, failure.version, failure.app, failure.app_version),
+            *(failure.platform, failure.network),
         )
         if not self._taste.wants(looks, at - at % HOUR):
             return b""
+        document = parse(data, self._settings.most_depth)
         return sample_of(document, self._settings.most_sample_bytes)
 
 

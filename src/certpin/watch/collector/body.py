@@ -27,29 +27,64 @@ _ENCODINGS = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "br": "b
 _JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
-async def read_body(receive: Receive, most: int, seconds: float) -> bytes:
-    """The body as it was sent. Raises ``RefusedError`` and ``GoneError``."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await _read(receive, most)
-    except TimeoutError as exc:
-        raise bad(f"the body was not there after {seconds:g} s", "send it at once") from exc
+class BodyReader:
+    """Reads bodies of at most ``most`` bytes, each within ``seconds``.
 
+    One timer watches all bodies, since a timer of its own for each would cost as much as reading
+    it. They have the same deadline, so the one that came first is always the next to be late.
+    """
 
-async def _read(receive: Receive, most: int) -> bytes:
-    pieces: list[bytes] = []
-    left = most
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise GoneError("the client hung up")
-        piece = message.get("body", b"")
-        left -= len(piece)
-        if left < 0:
-            raise too_large(most)
-        if not message.get("more_body", False):
-            return b"".join((*pieces, piece)) if pieces else bytes(piece)
-        pieces.append(piece)
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._since: dict[asyncio.Task[Any], float] = {}  # the oldest first
+        self._late: set[asyncio.Task[Any]] = set()
+        self._timed_in: asyncio.AbstractEventLoop | None = None  # the loop that a timer is set in
+
+    async def read(self, receive: Receive) -> bytes:
+        """Return the body as it was sent. Raises ``RefusedError`` and ``GoneError``."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None  # noqa: S101  # a coroutine that runs has a task
+        self._since[task] = loop.time()
+        if self._timed_in is not loop:
+            self._timed_in = loop
+            loop.call_later(self._seconds, self._look)
+        try:
+            pieces: list[bytes] = []
+            left = self._most
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise GoneError("the client hung up")
+                piece = message.get("body", b"")
+                left -= len(piece)
+                if left < 0:
+                    raise too_large(self._most)
+                if not message.get("more_body", False):
+                    return b"".join((*pieces, piece)) if pieces else bytes(piece)
+                pieces.append(piece)
+        except asyncio.CancelledError as exc:
+            if task in self._late and not task.uncancel():
+                raise bad(
+                    f"the body was not there after {self._seconds:g} s", "send it at once"
+                ) from exc
+            raise
+        finally:
+            del self._since[task]
+            self._late.discard(task)
+
+    def _look(self) -> None:
+        """Cancel reads that are late, and look again when the next one would be."""
+        loop = asyncio.get_running_loop()
+        self._timed_in = None
+        for task, since in self._since.items():
+            if since + self._seconds > loop.time():
+                self._timed_in = loop
+                loop.call_at(since + self._seconds, self._look)
+                return
+            if task not in self._late:
+                self._late.add(task)
+                task.cancel()
 
 
 def encoding_of(header: bytes) -> str:

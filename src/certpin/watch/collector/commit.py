@@ -13,7 +13,7 @@ from certpin.watch import telemetry
 from certpin.watch.collector.counting import Counted, Rules, count
 from certpin.watch.collector.grouping import Room
 from certpin.watch.collector.known import Known
-from certpin.watch.collector.presences import space_of
+from certpin.watch.collector.presences import Space, space_of
 from certpin.watch.collector.refusals import NotDurableError
 from certpin.watch.metrics.counters import COUNTERS
 from certpin.watch.patterns import Patterns
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from certpin.watch.collector.received import Received
     from certpin.watch.watch import Watch
+
+_SETS_KEPT = 1.0  # seconds
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ class Committer:
         self._watched = watch.watched
         self._settings = watch.settings.collector
         self._patterns = Patterns(named=watch.settings.monitor.named)
+        self._space = Space()
+        self._looked_at = -_SETS_KEPT
         self._known = Known()
         self._failing = False
 
@@ -63,8 +67,7 @@ class Committer:
 
     def _count(self, batch: Sequence[Received]) -> Counted:
         settings = self._settings
-        sets = self._watched.glance().sets
-        self._patterns = self._patterns.renewed(sets)
+        self._renew_sets()
         room = Room(
             settings.groups_per_hour,
             settings.chains_per_hour,
@@ -72,13 +75,22 @@ class Committer:
             settings.groups_per_day,
             settings.budget,
         )
-        space = space_of(sets, settings.presences_per_day)
-        rules = Rules(room, settings.samples, settings.most_samples, space)
+        rules = Rules(room, settings.samples, settings.most_samples, self._space)
         with (
             telemetry.span("certpin.batch", batch_size=len(batch)),
             self._store.write() as connection,
         ):
             return count(connection, batch, rules, self._known)
+
+    def _renew_sets(self) -> None:
+        """See which pin sets are watched, once a second and not for each batch."""
+        now = time.monotonic()
+        if now - self._looked_at < _SETS_KEPT:
+            return
+        self._looked_at = now
+        sets = self._watched.glance().sets
+        self._patterns = self._patterns.renewed(sets)
+        self._space = space_of(sets, self._settings.presences_per_day)
 
     def _learn(self, counted: Counted) -> None:
         self._known.learn(counted.hours)

@@ -20,6 +20,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec.structs import astuple
 from sqlalchemy import func, select
 
 from certpin.watch.collector.chains import store_chains
@@ -96,21 +97,42 @@ def count(connection: Connection, batch: Sequence[Received], rules: Rules, known
     """Count what is new of it. Once the transaction is committed, ``known`` may learn the hours."""
     failures, holdings, repeats = _first_seen(connection, batch)
     found = by_hour()
-    chains = store_chains(connection, failures, rules.room, known, found)
-    groups = [_group(each, chains) for each in failures]
-    if rules.samples and any(each.body.sample for each in failures):
+    alike = _alike(failures)
+    chains = store_chains(connection, [each[0] for each in alike], rules.room, known, found)
+    members: dict[Group, list[New]] = defaultdict(list)
+    for each in alike:
+        members[_group(each[0], chains)] += each
+    offered = any(each.body.sample for each in failures)
+    if rules.samples and offered:
         budget.hold(connection)
-    placed = _places(connection, groups, rules.room, known)
-    counted_in = [placed[group] for group in groups]
-    spots = _spots(connection, dict(counted_in), rules.room, known)
-    _count_groups(connection, failures, counted_in, spots)
-    _note(connection, zip(failures, groups, strict=True), rules.room, known, found)
-    keep_samples(connection, failures, [key for key, _ in counted_in], rules)
+    placed = _places(connection, list(members), rules.room, known)
+    spots = _spots(connection, dict(placed.values()), rules.room, known)
+    _count_groups(connection, members, placed, spots)
+    _note(connection, members, rules.room, known, found)
+    if offered:
+        keep_samples(connection, _samples(members, placed), rules)
     count_presences(connection, holdings, rules.space)
-    for key, group in counted_in:
+    for key, group in placed.values():
         found[group.hour].groups[key] = spots[key]
-    folded = sum(group.folded > 0 for _, group in counted_in)
+    folded = sum(len(members[each]) for each, (_, group) in placed.items() if group.folded)
     return Counted(len(failures) + len(holdings), repeats, folded, found)
+
+
+def _alike(failures: Iterable[New]) -> list[list[New]]:
+    """Put those together that say the same in the same hour: most of a batch does."""
+    found: dict[tuple[Any, ...], list[New]] = defaultdict(list)
+    for each in failures:
+        # All fields but the identities, which are the first and the last.
+        found[each.hour, *astuple(each.failure)[1:-1]].append(each)
+    return list(found.values())
+
+
+def _samples(
+    members: Mapping[Group, Sequence[New]], placed: Mapping[Group, tuple[bytes, Group]]
+) -> list[tuple[bytes, New]]:
+    """Return those that came with a sample, with the keys of their groups."""
+    pairs = ((placed[group][0], each) for group, new in members.items() for each in new)
+    return [(key, each) for key, each in pairs if each.body.sample]
 
 
 def _first_seen(
@@ -134,9 +156,8 @@ def _first_seen(
                     again.add(number)
     if not bodies:
         return [], [], 0
-    rows = [{"identity": key, "received_at": bodies[owners[key]][1].at} for key in sorted(owners)]
-    found = connection.execute(insert_identities(connection), rows)
-    there = owners.keys() - found.scalars()
+    rows = [(key, bodies[owners[key]][1].at) for key in sorted(owners)]
+    there = owners.keys() - insert_identities(connection, rows)
     again.update([owners[key] for key in there])
     new = [pair for number, pair in enumerate(bodies) if number not in again]
     failures = [New(each, body) for each, body in new if isinstance(each, Failure)]
@@ -157,7 +178,7 @@ def _places(
     """Key and group for each; the store is asked about those that are not known."""
     placed: dict[Group, tuple[bytes, Group]] = {}
     strange: dict[int, list[Group]] = defaultdict(list)
-    for group in dict.fromkeys(groups):
+    for group in groups:
         key = key_of(group)
         if key in known.of(group.hour).groups:
             placed[group] = key, group
@@ -200,19 +221,22 @@ def _shares(connection: Connection, hour: int, room: Room) -> Counter[str]:
 
 def _note(
     connection: Connection,
-    groups: Iterable[tuple[New, Group]],
+    members: Mapping[Group, Sequence[New]],
     room: Room,
     known: Known,
     found: Mapping[int, Hour],
 ) -> None:
     """From where each chain is told; of one that is not kept, that something failed."""
     new = set()
-    for (failure, body), group in groups:
+    for group, reports in members.items():
         met = group.verified or group.served
-        mark = hash((body.source, failure.host, met))
-        if mark not in known.of(group.hour).told and mark not in found[group.hour].told:
-            found[group.hour].told.add(mark)
-            new.add(origin(body.at, body.source, room.share(failure.host), met))
+        before, told = known.of(group.hour).told, found[group.hour].told
+        share = room.share(group.host)
+        for _, body in reports:
+            mark = hash((body.source, group.host, met))
+            if mark not in before and mark not in told:
+                told.add(mark)
+                new.add(origin(body.at, body.source, share, met))
     note_networks(connection, new)
 
 
@@ -228,19 +252,20 @@ def _spots(
 
 def _count_groups(
     connection: Connection,
-    failures: Sequence[New],
-    counted_in: Sequence[tuple[bytes, Group]],
+    members: Mapping[Group, Sequence[New]],
+    placed: Mapping[Group, tuple[bytes, Group]],
     spots: Mapping[bytes, tuple[int, int]],
 ) -> None:
     rows: dict[bytes, dict[str, Any]] = {}
-    for new, (key, group) in zip(failures, counted_in, strict=True):
-        at = new.body.at
+    for each, (key, group) in placed.items():
+        moments = [body.at for _, body in members[each]]
+        counts = {"count": len(moments), "first_at": min(moments), "last_at": max(moments)}
         if (row := rows.get(key)) is None:
-            rows[key] = {**group._asdict(), "key": key, "count": 1, "first_at": at, "last_at": at}
+            rows[key] = {**group._asdict(), "key": key, **counts}
         else:
-            row["count"] += 1
-            row["first_at"] = min(row["first_at"], at)
-            row["last_at"] = max(row["last_at"], at)
+            row["count"] += counts["count"]
+            row["first_at"] = min(row["first_at"], counts["first_at"])
+            row["last_at"] = max(row["last_at"], counts["last_at"])
     if rows:
         execute_many(connection, upsert_groups, [rows[key] for key in sorted(rows)])
         add_up(connection, rows, spots)

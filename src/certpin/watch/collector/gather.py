@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Commit = Callable[[Sequence[Received]], Awaitable[None]]
 
-_LINGER = 0.004  # seconds that the first of a batch waits for others: they share what it costs
+_LINGER = 0.004  # seconds that a batch waits for more if it is not full: they share what it costs
 
 _log = logging.getLogger(__name__)
 
@@ -83,14 +83,16 @@ class Gatherer:
 
     async def _carry(self) -> None:
         while True:
-            if batch := self._next():
-                await self._deliver(batch)
-            elif self._closed:
-                return
-            else:
+            if not self._queue:
+                if self._closed:
+                    return
                 self._wake.clear()
                 await self._wake.wait()
+            # After each batch, too: the clients that it answered are sending their next reports.
+            if len(self._queue) < self._bounds.batch and not self._closed:
                 await asyncio.sleep(_LINGER)
+            if batch := self._next():
+                await self._deliver(batch)
 
     def _next(self) -> list[_Waiting]:
         """What goes in one batch. Those who hung up meanwhile are in it: they were taken in."""

@@ -13,7 +13,7 @@ from certpin.watch.collector.commit import Committer
 from certpin.watch.collector.gather import Bounds, Gatherer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Sequence
 
     from certpin.watch.collector.jetstream import JetStreamIntake
     from certpin.watch.collector.received import Received
@@ -26,7 +26,7 @@ _BATCH_BYTES = 8 * 1024 * 1024
 class Intake(Protocol):
     """Takes in what a body told."""
 
-    async def accept(self, received: Received) -> None:
+    def accept(self, received: Received) -> Awaitable[None]:
         """Return when it is durable. Raises ``NotDurableError``."""
 
     def is_ready(self) -> bool:
@@ -43,9 +43,9 @@ class StoreIntake:
         self._gatherer = Gatherer(self._commit, bounds)
         self._thread = ThreadPoolExecutor(1, "certpin-intake")
 
-    async def accept(self, received: Received) -> None:
+    def accept(self, received: Received) -> Awaitable[None]:
         """Return when it is committed. Raises ``NotDurableError``."""
-        await self._gatherer.put(received)
+        return self._gatherer.put(received)
 
     def is_ready(self) -> bool:
         """Nothing but the store is needed, and that is asked for itself."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _MOST_VERSION = 2**63 - 1  # what a column holds
 _MOST_SECONDS = 2**40 - 1  # what five bytes hold
 _HOUR = 3600
-_WIDTHS = {
+WIDTHS = {
     "host": 255,
     "reason": 100,
     "pin_set": 100,
@@ -189,7 +189,7 @@ def identity(kind: str, own: str, source: str, at: datetime) -> bytes:
 
 
 def _text(name: str, value: str) -> str:
-    width = _WIDTHS[name]
+    width = WIDTHS[name]
     if not value.isprintable():
         value = printable(value[:width])  # PostgreSQL takes no NUL, and no database half a pair
     return value if len(value) <= width else value[:width]

@@ -175,12 +175,16 @@ def fits(host: str, size: int, kept: Kept, rules: Rules) -> bool:
 
 
 def keep_samples(
-    connection: Connection, failures: Sequence[New], keys: Sequence[bytes], rules: Rules
+    connection: Connection, offered: Sequence[tuple[bytes, New]], rules: Rules
 ) -> None:
-    """Keep some of each group, as far as there is room. For whoever holds the budget."""
-    pairs = zip(keys, failures, strict=True)
-    offered = [(key, new) for key, new in pairs if new.body.sample and rules.samples]
-    if not offered:
+    """Keep some of each group, as far as there is room. For whoever holds the budget.
+
+    Args:
+        connection: a transaction that may write.
+        offered: reports that came with a sample, with the keys of their groups.
+        rules: how many are kept.
+    """
+    if not rules.samples:
         return
     used = budget.hold(connection)
     kept = Kept(_total(connection), used, Counter())

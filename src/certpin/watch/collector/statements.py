@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import wraps
+from functools import cache, wraps
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import case, select
@@ -14,7 +15,7 @@ from certpin.watch.store.tables.days import (
     REPORT_PLACES,
     REPORT_TRAITS,
 )
-from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_IDENTITIES
+from certpin.watch.store.tables.reports import PRESENCES, REPORT_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PRESENCE_KEY = ("day", "pin_set", "version", "app", "app_version", "platform")
 _PIECE = 500  # keys in one question
+_MOST_ROWS = 256  # identities in one statement
 _COMPILED: dict[tuple[str, str], Any] = {}
 
 
@@ -58,11 +60,30 @@ def execute_many(
     connection.exec_driver_sql(compiled.string, given)
 
 
-@_once
-def insert_identities(connection: Connection) -> Any:
-    """Write identities down; the rows that come back are those that were not there."""
-    statement = insert(connection, REPORT_IDENTITIES).on_conflict_do_nothing()
-    return statement.returning(REPORT_IDENTITIES.c.identity)
+def insert_identities(connection: Connection, rows: Sequence[tuple[bytes, int]]) -> set[bytes]:
+    """Write identities down, each with when it came; return those that were not there.
+
+    Rows go in by powers of two, so that there are few statements, which the driver remembers.
+    """
+    new: set[bytes] = set()
+    start = 0
+    while start < len(rows):
+        size = min(_MOST_ROWS, 1 << (len(rows) - start).bit_length() - 1)
+        sql = _identities_sql(connection.dialect.name, size)
+        given = tuple(chain.from_iterable(rows[start : start + size]))
+        new.update([bytes(key) for (key,) in connection.exec_driver_sql(sql, given).all()])
+        start += size
+    return new
+
+
+@cache
+def _identities_sql(dialect: str, rows: int) -> str:
+    row = "(?, ?)" if dialect == "sqlite" else "(%s, %s)"
+    return (
+        "INSERT INTO report_identities (identity, received_at) VALUES "  # noqa: S608  # no value
+        + ", ".join([row] * rows)
+        + " ON CONFLICT DO NOTHING RETURNING identity"
+    )
 
 
 @_once

@@ -52,6 +52,7 @@ class Counters:
             ["status"],
             registry=self.registry,
         )
+        self._by_status: dict[int, tuple[str, Counter]] = {}
         self._answers = Histogram(
             "certpin_collector_request_duration_seconds",
             "How long an answer of the collector took, until it was durable.",
@@ -97,11 +98,15 @@ class Counters:
 
     def answered(self, status: int, seconds: float) -> None:
         """The collector answered one request."""
-        word = str(status) if status in _STATUSES else _OTHER
-        self._requests.labels(word).inc()
+        if (known := self._by_status.get(status)) is None:
+            word = str(status) if status in _STATUSES else _OTHER
+            known = self._by_status[status] = word, self._requests.labels(word)
+        word, requests = known
+        requests.inc()
         self._answers.observe(seconds)
-        self._tell("certpin_collector_requests", 1, status=word)
-        self._tell("certpin_collector_request_duration_seconds", seconds)
+        if self._listeners:
+            self._tell("certpin_collector_requests", 1, status=word)
+            self._tell("certpin_collector_request_duration_seconds", seconds)
 
     def stored(self, reports: int, seconds: float) -> None:
         """A batch of reports became durable."""

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from certpin.errors import InputError, StoreError
 from certpin.watch.access.require import require
 from certpin.watch.access.roles import WORKER, WORKER_JOBS, WORKER_RESULTS
-from certpin.watch.collector.body import read_body
+from certpin.watch.collector.body import BodyReader
 from certpin.watch.collector.refusals import GoneError
 from certpin.watch.collector.refusals import RefusedError as BodyRefusedError
 from certpin.watch.monitor.handout import Worker, hand_out, keep
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
     from certpin.watch.watch import Watch
 
-PATIENCE = 30.0  # seconds until a body has to be there
+_PATIENCE = 30.0  # seconds for a whole body
+_BODIES = BodyReader(MOST_REQUEST, _PATIENCE)
 _AT_ONCE = 2  # requests of workers that use the database: pages and reports need it too
 
 # By address: a summary, and the types of request and answer, for the description.
@@ -111,7 +112,7 @@ async def _body(request: Request) -> bytes:
     if not length.isdecimal() or len(length) > 12 or int(length) > MOST_REQUEST:
         raise _too_large()
     try:
-        return await read_body(request.receive, MOST_REQUEST, PATIENCE)
+        return await _BODIES.read(request.receive)
     except BodyRefusedError as exc:
         if exc.status == 413:
             raise _too_large() from exc

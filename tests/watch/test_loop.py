@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certpin.watch.loop import ServiceLoop
+from certpin.watch.loop import ServiceLoop, prefer_throughput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +60,24 @@ def test_one_that_fails_is_told_and_the_others_run(loop: ServiceLoop) -> None:
     loop.run_forever()
     (told,) = failed
     assert str(told["exception"]) == "a mistake"
+
+
+@pytest.mark.parametrize("ends", [SystemExit, KeyboardInterrupt])
+def test_the_end_of_the_process_ends_the_loop_and_the_rest_runs_later(
+    loop: ServiceLoop, ends: type[BaseException]
+) -> None:
+    def end() -> None:
+        raise ends
+
+    got: list[str] = []
+    loop.call_soon_threadsafe(end)
+    loop.call_soon_threadsafe(got.append, "rest")
+    loop.call_later(60, loop.stop)
+    with pytest.raises(ends):
+        loop.run_forever()
+    loop.call_later(0, loop.stop)  # as `asyncio.Runner` does to clean up
+    loop.run_forever()
+    assert got == ["rest"]
 
 
 def test_one_that_was_cancelled_is_not_run(loop: ServiceLoop) -> None:
@@ -115,3 +134,19 @@ def test_threads_and_subprocesses_work_as_in_any_loop(loop: ServiceLoop) -> None
         return await asyncio.to_thread(lambda: 7), await process.wait()
 
     assert loop.run_until_complete(work()) == (7, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux has these policies")
+@pytest.mark.parametrize("chosen", ["SCHED_OTHER", "SCHED_IDLE"])
+def test_throughput_is_preferred_unless_the_operator_chose_another_policy(chosen: str) -> None:
+    got: list[int] = []
+
+    def choose() -> None:  # in a thread of its own, which has a policy of its own
+        os.sched_setscheduler(0, getattr(os, chosen), os.sched_param(0))
+        prefer_throughput()
+        got.append(os.sched_getscheduler(0))
+
+    thread = threading.Thread(target=choose)
+    thread.start()
+    thread.join()
+    assert got == [os.SCHED_BATCH if chosen == "SCHED_OTHER" else os.SCHED_IDLE]

@@ -59,7 +59,10 @@ class ServiceLoop(asyncio.SelectorEventLoop):
                 continue
             try:
                 context.run(callback, *args)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, SystemExit):  # as in asyncio: they end the loop
+                if self._incoming:  # the rest runs if the loop does again, as it does to clean up
+                    self._is_woken = True
+                    self.call_soon(self._run_incoming)
                 raise
             except BaseException as exc:  # noqa: BLE001  # as asyncio does: the others run
                 self.call_exception_handler(
@@ -77,8 +80,10 @@ def prefer_throughput() -> None:
     Otherwise the server's threads interrupt the loop for each request that arrives, only to wait
     for the interpreter's lock, which the loop holds. This is Linux's SCHED_BATCH (sched(7)), for
     this thread and all that it starts. The share of the processor stays the same. Elsewhere, or if
-    it is not allowed, nothing changes.
+    it is not allowed, nothing changes. Nor does it if the operator chose another policy (chrt(1),
+    ``CPUSchedulingPolicy=`` of systemd).
     """
     if hasattr(os, "SCHED_BATCH"):
         with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+            if os.sched_getscheduler(0) == os.SCHED_OTHER:
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

@@ -119,6 +119,13 @@ MUTATIONS: list[Mutation] = [
         "test_uplink.py::test_an_address_that_would_show_the_token_is_refused",
     ),
     _rule(
+        "no proxy gets the token of a worker beside its service",
+        "uplink.py",
+        "proxied = not stays_here(access.address.host)",
+        "proxied = bool(access.address.host)",
+        "test_uplink.py::test_the_token_goes_to_no_proxy_if_the_service_is_on_this_machine",
+    ),
+    _rule(
         "a service without pins is no service that is pinned",
         "uplink.py",
         "if pins.policy_for(access.address.host) is None:",

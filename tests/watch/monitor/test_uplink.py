@@ -149,6 +149,24 @@ def test_the_token_follows_no_redirect() -> None:
     assert asyncio.run(ask()) == []
 
 
+def test_the_token_goes_to_no_proxy_if_the_service_is_on_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def ask() -> list[bytes]:
+        batch = http("200 OK", BATCH)
+        async with answering(batch) as (proxy, stolen), answering(batch) as (url, asked):
+            for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+                monkeypatch.setenv(name, proxy)
+            for name in ("no_proxy", "NO_PROXY"):
+                monkeypatch.delenv(name, raising=False)
+            async with ServiceLink(access(url)) as link:
+                assert (await link.jobs(REQUEST)).location == "fra1"
+        assert len(asked) == 1
+        return stolen
+
+    assert asyncio.run(ask()) == []
+
+
 def test_a_service_that_is_away_is_asked_again_and_reported_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -227,10 +227,13 @@ class ServiceLink:
 
 
 def _client(access: ServiceAccess) -> httpx2.AsyncClient:
-    """A client that verifies, or pins. Raises ``ConfigError``."""
+    """Return a client that verifies, or pins. Raises ``ConfigError``."""
     timeout = httpx2.Timeout(_ANSWER, connect=_CONNECT)
+    # A proxy of the environment would get the token in clear text, if the address is http://.
+    proxied = not stays_here(access.address.host)
     if access.pins is None:
-        return httpx2.AsyncClient(verify=_verifying(access.ca_file), timeout=timeout)
+        verify = _verifying(access.ca_file)
+        return httpx2.AsyncClient(verify=verify, timeout=timeout, trust_env=proxied)
     pins = PinSet.load(access.pins)
     if pins.policy_for(access.address.host) is None:
         raise ConfigError(
@@ -238,7 +241,7 @@ def _client(access: ServiceAccess) -> httpx2.AsyncClient:
             key="--pins",
             fix=f"certpin add {access.address.host}, or leave --pins out",
         )
-    return AsyncPinnedClient(pins, timeout=timeout)
+    return AsyncPinnedClient(pins, timeout=timeout, trust_env=proxied)
 
 
 def _verifying(ca_file: Path | None) -> ssl.SSLContext:

@@ -118,6 +118,22 @@ def test_every_package_has_its_place_in_the_order() -> None:
     assert units <= RANK.keys(), "add the new one to ORDER, and to the design"
 
 
+def test_the_picture_in_contributing_is_the_order() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    picture = page.partition("### Packages and layers")[2].partition("```text\n")[2]
+    lines = picture.partition("```")[0].splitlines()
+    # Names are in the first column. A remark in brackets is no name.
+    columns = [re.sub(r"\(.*?\)", "", line[:57]) for line in lines]
+    assert [set(column.split()) for column in columns] == list(reversed(ORDER))
+
+
+def test_the_files_that_contributing_names_exist() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w/])[a-z0-9_]+(?:/[a-z0-9_]+)+\.(?:py|dart)\b", page))
+    folders = (ROOT, SOURCE.parent, SOURCE)
+    assert [name for name in sorted(named) if not any((at / name).exists() for at in folders)] == []
+
+
 def test_imports_run_one_way_only() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{found.line}: {unit} must not import {found.module}"

@@ -286,4 +286,12 @@ MUTATIONS = [
         "tests/tls/test_sigpipe.py::"
         "test_a_refusal_is_raised_whatever_sigpipe_does[SIG_DFL-TLSv1_3]",
     ),
+    Mutation(
+        3,
+        "certpin/tls/gate.py",
+        "self._refuse(exc)  # first: a signal handler may raise anywhere after it",
+        "hold_sigpipe()",
+        "tests/tls/test_rule_03_client_certificates.py::"
+        "test_an_interrupt_after_the_refusal_sends_no_certificate",
+    ),
 ]

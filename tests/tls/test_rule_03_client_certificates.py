@@ -12,6 +12,7 @@ import pytest
 
 from certpin import PinMismatchError, PinnedSSLContext, WeakenedContextError
 from certpin.lab.server import server_context
+from certpin.tls import gate
 from certpin.tls.gate import Gate
 from certpin.x509.stdlib import OpenSSLContext
 from tests import kit
@@ -99,6 +100,20 @@ def test_it_goes_to_the_pinned_server(world: World, contexts: list[PinnedSSLCont
                 assert type(tls._sslobj).__name__ == "_SSLSocket"  # type: ignore[attr-defined]
             (recording,) = server.recordings()
         assert recording.client_certificate is not None
+
+
+def test_an_interrupt_after_the_refusal_sends_no_certificate(
+    world: World, contexts: list[PinnedSSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python runs the handlers of signals in ``pthread_sigmask``, and one of them may raise."""
+
+    def interrupted() -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(gate, "hold_sigpipe", interrupted)
+    for context in contexts:
+        with RecordingServer(_asking(world.evil, world)) as server:
+            _assert_nothing_left(_refused(context, server, PinMismatchError))
 
 
 def test_a_rogue_gets_the_client_hello_and_nothing_more(

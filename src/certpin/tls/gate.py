@@ -168,10 +168,10 @@ class Gate(PinCheck):
         try:
             self.judge_early(self._raw)
         except BaseException as exc:  # noqa: BLE001  # do_handshake raises it
-            hold_sigpipe()  # OpenSSL writes the last flight now, to a socket that is shut
-            self._refuse(exc)
+            self._refuse(exc)  # first: a signal handler may raise anywhere after it
             if not isinstance(exc, Exception):
                 self._interrupt = exc
+            hold_sigpipe()  # OpenSSL writes the last flight now, to a socket that is shut
 
     def _raise_early_refusal(self) -> None:
         release_sigpipe()

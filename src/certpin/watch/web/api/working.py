@@ -6,8 +6,9 @@ body is read within bounds, and each part of it is checked, before anything is d
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from anyio import CapacityLimiter, to_thread
 from starlette.responses import Response
@@ -17,6 +18,7 @@ from certpin.errors import InputError, StoreError
 from certpin.watch.access.require import require
 from certpin.watch.access.roles import WORKER, WORKER_JOBS, WORKER_RESULTS
 from certpin.watch.collector.body import BodyReader
+from certpin.watch.collector.rate import AtOnce
 from certpin.watch.collector.refusals import GoneError
 from certpin.watch.collector.refusals import RefusedError as BodyRefusedError
 from certpin.watch.monitor.handout import Worker, hand_out, keep
@@ -33,7 +35,7 @@ from certpin.watch.web.api.answering import JSON, encode, refusal
 from certpin.watch.web.api.asking import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 _PATIENCE = 30.0  # seconds for a whole body
 _BODIES = BodyReader(MOST_REQUEST, _PATIENCE)
 _AT_ONCE = 2  # requests of workers that use the database: pages and reports need it too
+_OF_TOKEN = 16  # requests of one token: each has a body in memory, and a stolen token may send many
 
 # By address: a summary, and the types of request and answer, for the description.
 ADDRESSES: dict[str, tuple[str, type, type]] = {
@@ -55,17 +58,24 @@ ADDRESSES: dict[str, tuple[str, type, type]] = {
 }
 
 
+class _Bounds(NamedTuple):
+    """What workers may use: threads of all of them, and requests of each token."""
+
+    threads: CapacityLimiter
+    of_token: AtOnce
+
+
 def routes(watch: Watch) -> list[BaseRoute]:
     """Both addresses."""
-    limiter = CapacityLimiter(_AT_ONCE)
+    bounds = _Bounds(CapacityLimiter(_AT_ONCE), AtOnce(_OF_TOKEN))
 
     @require(WORKER)
     async def jobs(request: Request) -> Response:
-        return await _answered(request, limiter, decode_request, partial(_jobs, watch))
+        return await _answered(request, bounds, decode_request, partial(_jobs, watch))
 
     @require(WORKER)
     async def results(request: Request) -> Response:
-        return await _answered(request, limiter, decode_delivery, partial(_results, watch))
+        return await _answered(request, bounds, decode_delivery, partial(_results, watch))
 
     return [
         Route(WORKER_JOBS, jobs, methods=["POST"]),
@@ -89,19 +99,32 @@ def _worker(request: Request, process: str) -> Worker:
 
 async def _answered(
     request: Request,
-    limiter: CapacityLimiter,
+    bounds: _Bounds,
     decode: Callable[[bytes], Any],
     act: Callable[[Request, Any], Any],
 ) -> Response:
     try:
-        data = await _body(request)
-        found = await to_thread.run_sync(_decoded, decode, data, limiter=limiter)
-        answer = await to_thread.run_sync(act, request, found, limiter=limiter)
+        with _admitted(bounds.of_token, request.state.visitor.name):
+            data = await _body(request)
+            found = await to_thread.run_sync(_decoded, decode, data, limiter=bounds.threads)
+            answer = await to_thread.run_sync(act, request, found, limiter=bounds.threads)
     except RefusedError as exc:
         return refusal(exc)
     except StoreError:  # its text is for the operator, who finds it in the log
         return refusal(RefusedError(503, "The store is away", "Try again in a moment."))
     return Response(encode(answer), media_type=JSON, headers={"Cache-Control": "no-store"})
+
+
+@contextmanager
+def _admitted(of_token: AtOnce, token: str) -> Iterator[None]:
+    """Count a request of a token. Raises ``RefusedError`` if it has too many."""
+    try:
+        if not of_token.enter(token):
+            detail = f"This token has {_OF_TOKEN} requests under way."
+            raise RefusedError(429, "Too many requests at once", detail)
+        yield
+    finally:
+        of_token.leave(token)
 
 
 async def _body(request: Request) -> bytes:

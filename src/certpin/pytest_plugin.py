@@ -188,7 +188,7 @@ def mitm(request: pytest.FixtureRequest, certpin_lab: Lab) -> Iterator[Mitm]:
     if name not in BY_NAME:
         raise pytest.UsageError(f"no case {name!r}: see certpin lab attacks")
     try:
-        made = Mitm.of(certpin_lab.stage(BY_NAME[name]))
+        made = Mitm.of(certpin_lab.case_server(BY_NAME[name]))
     except CannotServeError as exc:
         pytest.skip(f"{name} was not run: {exc}")
     request.node.stash[_mitm] = made
@@ -207,7 +207,7 @@ def certpin_environment(
     ``certpin_environment(target, via="connect")``: SSL_CERT_FILE, HTTPS_PROXY, CERTPIN_PINS and
     the like. ``via`` is connect, socks5 or port.
     """
-    from certpin.lab.surroundings import environment
+    from certpin.lab.client_env import environment
 
     def lead(target: Target, via: str = "connect") -> dict[str, str]:
         variables = environment(target, via)

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from certpin.lab.judge import Verdict
-from certpin.lab.serve.gate import most_connections
+from certpin.lab.device.port import most_connections
+from certpin.lab.verdict import Verdict
 from tests.lab._crowd import CROWD, all_at_once, contexts, verdicts
 from tests.lab._device import cases, device_lab, results
 

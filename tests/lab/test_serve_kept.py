@@ -9,9 +9,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from certpin.lab.authority import new_key
-from certpin.lab.serve.kept import kept
-from certpin.lab.serve.keys import server_key
-from certpin.lab.trouble import LabError
+from certpin.lab.device.keys import server_key
+from certpin.lab.device.state import kept
+from certpin.lab.errors import LabError
 
 if TYPE_CHECKING:
     from pathlib import Path

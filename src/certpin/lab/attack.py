@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from certpin.lab.judge import Outcome
 from certpin.lab.trial import BY_NAME, InconclusiveError, WrongVerdictError, as_client, tell
+from certpin.lab.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from certpin.lab.client import Client
-    from certpin.lab.run import Result
+    from certpin.lab.runner import Result
     from certpin.lab.target import Target
     from certpin.lab.trial import Trial
 

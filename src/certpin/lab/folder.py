@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Self
 
 from certpin.errors import InputError
 from certpin.lab.authority import Authority
-from certpin.lab.cast import Authorities
+from certpin.lab.errors import LabError
+from certpin.lab.pki import Authorities
 from certpin.lab.removal import REMOVAL
-from certpin.lab.trouble import LabError
 from certpin.support import locks
 
 if TYPE_CHECKING:

@@ -5,25 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from certpin.lab import run
+from certpin.lab import runner
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Expect
 from certpin.lab.client import Call
-from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.report.text import clean, readable
 from certpin.lab.report.words import ending, explain
 from certpin.lab.session.protocols import suits
 from certpin.lab.target import Target
+from certpin.lab.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from certpin.lab.case import Case, Style
+    from certpin.lab.case_server import CaseServer
     from certpin.lab.client import Client
     from certpin.lab.evidence import Attempt, Connection
     from certpin.lab.lab import Lab
-    from certpin.lab.run import Result
-    from certpin.lab.stage import Stage
+    from certpin.lab.runner import Result
 
 BY_NAME = {case.name: case for case in (CONTROL, *CASES)}
 _SHOWN = 400  # octets of what leaked that a failure shows
@@ -63,12 +63,12 @@ class Trial:
             why = f"the good control failed, so that nothing is proven: {control.why}"
             expect = case.expected.of(self.lab.style)
             undecided = (Verdict.INCONCLUSIVE, Outcome.UNDECIDED)
-            return run.Result(case, expect, *undecided, why, control.attempts)
-        return run.try_case(self.lab, client, case)
+            return runner.Result(case, expect, *undecided, why, control.attempts)
+        return runner.try_case(self.lab, client, case)
 
     def control(self, client: Client) -> Result:
         """The good control, now."""
-        self._control = run.try_case(self.lab, client, CONTROL)
+        self._control = runner.try_case(self.lab, client, CONTROL)
         return self._control
 
 
@@ -113,18 +113,18 @@ def describe(seen: Connection) -> str:
 class Mitm(Target):
     """A target whose attack goes on until it is asked what was seen, or until the test ends."""
 
-    stage: Stage = field(repr=False, compare=False)
+    case_server: CaseServer = field(repr=False, compare=False)
     _seen: list[tuple[Connection, ...]] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
-    def of(cls, stage: Stage) -> Mitm:
+    def of(cls, case_server: CaseServer) -> Mitm:
         """Begin the attack. Raises ``CannotServeError``."""
-        return cls(**vars(stage.open()), stage=stage)
+        return cls(**vars(case_server.open()), case_server=case_server)
 
     def seen(self) -> tuple[Connection, ...]:
         """Stop the attack; what was seen of every connection. Raises ``CannotServeError``."""
         if not self._seen:
-            self._seen.append(self.stage.close())
+            self._seen.append(self.case_server.close())
         return self._seen[0]
 
     @property

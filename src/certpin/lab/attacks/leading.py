@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from certpin.lab.case import CannotServeError
 
 if TYPE_CHECKING:
-    from certpin.lab.script import Act, Answer
+    from certpin.lab.scenario import Answer, ServerStep
 
 
-def lead(honest: Act, answer: Answer) -> Act:
-    """An honest act that redirects. A real server answers for itself: it stays as it is."""
+def lead(honest: ServerStep, answer: Answer) -> ServerStep:
+    """Return an honest step that redirects. The step of a real server stays as it is."""
     return honest.but(answer=answer) if honest.key_pem else honest
 
 
-def owned(honest: Act) -> Act:
-    """The act of an honest server that is the lab's. Raises ``CannotServeError`` for a real one."""
+def owned(honest: ServerStep) -> ServerStep:
+    """Return the step if the lab has its key. Raises ``CannotServeError`` for a real server."""
     if not honest.key_pem:
         raise CannotServeError(
             "the honest server must do as the lab likes, and here a real one answers",

@@ -15,7 +15,7 @@ from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset, T
 from h2.exceptions import H2Error, ProtocolError
 
 from certpin.lab.evidence import KEPT
-from certpin.lab.script import KEEPING, Answer
+from certpin.lab.scenario import KEEPING, Answer
 from certpin.lab.session.frames import Frames
 from certpin.lab.session.http import MOST_REQUESTS
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from h2.events import Event
 
-    from certpin.lab.script import Act
+    from certpin.lab.scenario import ServerStep
     from certpin.lab.session.application import Where
 
 
@@ -37,11 +37,11 @@ class Http2:
 
     upgrade = False
 
-    def __init__(self, act: Act, where: Where) -> None:
+    def __init__(self, step: ServerStep, where: Where) -> None:
         self.data = bytearray()
         self.astray = bytearray()
         self.closing = False
-        self._act = act
+        self._act = step
         self._where = where
         self._frames = Frames()
         self._words = bytearray()
@@ -119,7 +119,7 @@ class Http2:
             self.astray += words[: KEPT - len(self.astray)]
 
     def _strayed(self, asked: dict[bytes, bytes]) -> bool:
-        """Whether a request is for the act's foreign host."""
+        """Whether a request is for the step's foreign host."""
         authority = asked.get(b":authority") or asked.get(b"host", b"")
         host = authority.partition(b":")[0].lower()
         return bool(self._act.foreign) and host == self._act.foreign.encode()

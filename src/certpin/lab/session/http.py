@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.lab.evidence import KEPT
-from certpin.lab.script import KEEPING, Answer
+from certpin.lab.scenario import KEEPING, Answer
 from certpin.lab.session.body import Body, body_of, field
 
 if TYPE_CHECKING:
-    from certpin.lab.script import Act
+    from certpin.lab.scenario import ServerStep
     from certpin.lab.session.application import Where
 
 _LONGEST_HEAD = 64 * 1024  # octets; RFC 9112 section 2.3 leaves it to the server
@@ -24,12 +24,12 @@ class Http:
 
     upgrade = False
 
-    def __init__(self, act: Act, where: Where) -> None:
+    def __init__(self, step: ServerStep, where: Where) -> None:
         self.data = bytearray()
         self.astray = bytearray()
         self.closing = False
-        self._answer = act.answer
-        self._foreign = act.foreign.encode()
+        self._answer = step.answer
+        self._foreign = step.foreign.encode()
         self._where = where
         self._pending = bytearray()
         self._head = b""
@@ -72,7 +72,7 @@ class Http:
 
     @property
     def _strayed(self) -> bool:
-        """Whether this request is for the act's foreign host."""
+        """Whether this request is for the step's foreign host."""
         host = field(self._head, b"host").partition(b":")[0].lower()
         return bool(self._foreign) and host == self._foreign
 

@@ -4,7 +4,7 @@ What counts as the client's data. In clear text: everything but what anybody say
 TLS can be had, and goodbyes. Under TLS: everything but goodbyes; a client that refuses the server
 says nothing to it, so that even EHLO or CAPABILITY shows that it went on.
 
-Where the act injects, TLS is with the honest server, and the first command is no finding: it is
+Where the step injects, TLS is with the honest server, and the first command is no finding: it is
 never answered, and the connection is closed for writing behind it. So a client that has another
 command to say has taken the injected answer for one that came under TLS. That is no matter of
 timing: an SMTP client may not go on before the answer to EHLO (RFC 2920 section 3.1). An IMAP
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 from certpin.lab.session.pieces import Pieces
 
 if TYPE_CHECKING:
-    from certpin.lab.script import Act
+    from certpin.lab.scenario import ServerStep
     from certpin.lab.session.application import Where
 
 # RFC 4954 section 4: a line of SASL may have so many octets. Commands are shorter: 512 (RFC 5321
@@ -39,8 +39,8 @@ class Lines(Pieces):
     courtesies: ClassVar[frozenset[bytes]]  # what is no data in clear text
     goodbyes: ClassVar[frozenset[bytes]]  # what is no data at all
 
-    def __init__(self, act: Act, where: Where, *, implicit: bool = False) -> None:
-        super().__init__(act)
+    def __init__(self, step: ServerStep, where: Where, *, implicit: bool = False) -> None:
+        super().__init__(step)
         self.token = where.token
         self._implicit = implicit
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from certpin.lab.evidence import KEPT
-from certpin.lab.script import Answer, Opening
+from certpin.lab.scenario import Answer, Opening
 
 if TYPE_CHECKING:
-    from certpin.lab.script import Act
+    from certpin.lab.scenario import ServerStep
 
 # The first octet of a ClientHello; no piece begins so. libpq's sslnegotiation=direct does.
 _TLS_RECORD = b"\x16"
@@ -24,15 +24,15 @@ class Pieces:
     listens = True
     most: ClassVar[int]  # pieces that one connection may say
 
-    def __init__(self, act: Act) -> None:
+    def __init__(self, step: ServerStep) -> None:
         self.data = bytearray()
         self.upgrade = False
         self.closing = False
         self.tampered = False
         self.rest = b""
-        self.injects = act.opening is Opening.INJECT
-        self.strips = act.opening is Opening.STRIP
-        self.silent = act.answer is Answer.SILENT
+        self.injects = step.opening is Opening.INJECT
+        self.strips = step.opening is Opening.STRIP
+        self.silent = step.answer is Answer.SILENT
         self.pending = bytearray()
         self.heard = 0
         self.deaf = False

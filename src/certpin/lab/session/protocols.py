@@ -15,7 +15,7 @@ from certpin.lab.session.smtp import Smtp
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from certpin.lab.script import Act
+    from certpin.lab.scenario import ServerStep
     from certpin.lab.session.application import Application, Starting, Where
 
 # What a case says that needs a protocol with STARTTLS, whichever.
@@ -38,8 +38,8 @@ class Spoken:
     """
 
     port: int
-    make: Callable[[Act, Where], Application]
-    starting: Callable[[Act, Where], Starting] | None = None
+    make: Callable[[ServerStep, Where], Application]
+    starting: Callable[[ServerStep, Where], Starting] | None = None
     alpn: Callable[[], Sequence[str]] = _none
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
 from certpin.lab.evidence import KEPT, Connection
-from certpin.lab.script import Opening
+from certpin.lab.scenario import Opening
 from certpin.lab.session.alpn import choose
 from certpin.lab.session.hello import HelloReader, NotTLSError
 from certpin.lab.session.http import respond
@@ -18,7 +18,7 @@ from certpin.lab.session.records import RecordCounter
 from certpin.lab.session.tls import Tls
 
 if TYPE_CHECKING:
-    from certpin.lab.play import Play
+    from certpin.lab.case_run import CaseRun
     from certpin.lab.session.application import Starting
     from certpin.lab.transport.front import Reached
 
@@ -30,16 +30,16 @@ _MOST_IN = 4 * 1024 * 1024  # octets that one client may send before it is cut o
 
 
 class Session:
-    """Serves one connection of a play. ``seen`` is the evidence.
+    """Serves one connection of a case_run. ``seen`` is the evidence.
 
     Send ``data_to_send()`` after each step; when ``done``, send what is left and close.
     """
 
-    def __init__(self, play: Play, *, via: str = "port", target: str = "") -> None:
+    def __init__(self, case_run: CaseRun, *, via: str = "port", target: str = "") -> None:
         self.seen = Connection(via=via, target=target)
         self.done = False
         self.passing: Reached | None = None  # set where the real server takes over
-        self._play = play
+        self._case_run = case_run
         self._out = bytearray()
         self._hello = HelloReader()
         self._plain = False  # whether the client spoke in clear text where TLS should be
@@ -50,10 +50,10 @@ class Session:
         self._unread = bytearray()  # the beginning of a TLS record
         self._astray = False  # whether the client went from TLS to clear text
         # A protocol with STARTTLS begins in clear text.
-        self._clear: Starting | None = play.clear_application(self.seen)
+        self._clear: Starting | None = case_run.clear_application(self.seen)
         if self._clear:
             self._out += self._clear.begin(secure=False)
-        play.opened(self.seen)
+        case_run.opened(self.seen)
 
     def data_to_send(self) -> bytes:
         """Take what must be sent now."""
@@ -75,7 +75,7 @@ class Session:
         except NotTLSError as exc:
             self._end(str(exc))
         except CannotServeError as exc:
-            self._play.failed(exc)
+            self._case_run.failed(exc)
             self._end(str(exc))
 
     def _take(self, data: bytes) -> None:
@@ -105,7 +105,7 @@ class Session:
         if self._clear:
             self._end("the client went on in clear text")
         elif b"\r\n\r\n" in self.seen.clear or len(self.seen.clear) >= KEPT:
-            self._out += respond(self._play.where.token)
+            self._out += respond(self._case_run.where.token)
             self._end("the client spoke in clear text")
 
     def _begin_tls(self, data: bytes) -> None:
@@ -113,22 +113,22 @@ class Session:
         if hello is None:
             return
         self.seen.hello = hello
-        act = self.seen.act or self._play.next_act(hello.server_name, self.seen.target)
-        self.seen.act = act
-        if act.opening is Opening.RELAY:
-            self.passing = self._play.upstream
+        step = self.seen.step or self._case_run.next_step(hello.server_name, self.seen.target)
+        self.seen.step = step
+        if step.opening is Opening.RELAY:
+            self.passing = self._case_run.upstream
             self._records.from_client(self.early)
             return
-        if act.opening is Opening.STRIP:
+        if step.opening is Opening.STRIP:
             self._end("the client began TLS though it was not offered")
             return
-        if act.opening is Opening.PLAIN:
-            self._out += respond(self._play.where.token)
+        if step.opening is Opening.PLAIN:
+            self._out += respond(self._case_run.where.token)
             self._end("the lab answered in clear text")
             return
-        alpn = choose(hello.alpn, self._play.alpn)
-        application = self._play.application(act, hello, self.seen)
-        self._tls = Tls(partial(self._play.contexts.wrap, act, alpn), application)
+        alpn = choose(hello.alpn, self._case_run.alpn)
+        application = self._case_run.application(step, hello, self.seen)
+        self._tls = Tls(partial(self._case_run.contexts.wrap, step, alpn), application)
         self._secure(self.early)
 
     @property

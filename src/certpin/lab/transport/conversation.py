@@ -8,7 +8,7 @@ from certpin.lab.session.session import Session
 from certpin.lab.transport.front import Front
 
 if TYPE_CHECKING:
-    from certpin.lab.play import Play
+    from certpin.lab.case_run import CaseRun
     from certpin.lab.transport.front import Reached
 
 
@@ -43,10 +43,10 @@ class Conversation(Protocol):
 class Proxied:
     """A client that asks the lab's proxy for a host, and then the session with that host."""
 
-    def __init__(self, play: Play) -> None:
+    def __init__(self, case_run: CaseRun) -> None:
         self.done = False
         self.passing: Reached | None = None
-        self._play = play
+        self._case_run = case_run
         self._front = Front()
         self._session: Session | None = None
 
@@ -78,10 +78,10 @@ class Proxied:
         reached = self._front.reached
         if self._front.failed:
             self.done = True
-        elif reached and not self._play.tests(reached.host):
+        elif reached and not self._case_run.tests(reached.host):
             self.passing = reached
         elif reached:
-            self._session = Session(self._play, via=reached.via, target=reached.host)
+            self._session = Session(self._case_run, via=reached.via, target=reached.host)
             if self._front.rest:
                 self._hand_on(bytes(self._front.rest))
 

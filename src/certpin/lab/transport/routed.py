@@ -8,7 +8,7 @@ from certpin.lab.session.hello import HelloReader, NotTLSError
 from certpin.lab.session.session import Session
 
 if TYPE_CHECKING:
-    from certpin.lab.play import Play
+    from certpin.lab.case_run import CaseRun
     from certpin.lab.transport.front import Reached
 
 
@@ -20,14 +20,14 @@ class Routed:
     holds what was looked at, which is sent on.
     """
 
-    def __init__(self, play: Play, destination: Reached) -> None:
+    def __init__(self, case_run: CaseRun, destination: Reached) -> None:
         self.done = False
         self.passing: Reached | None = None
         self._hello = HelloReader()
-        self._play = play
+        self._case_run = case_run
         self._destination = destination
         self._session: Session | None = None
-        if play.tests(destination.host):
+        if case_run.tests(destination.host):
             self._begin(destination.host)
 
     @property
@@ -74,11 +74,11 @@ class Routed:
         if hello is None:
             return
         name = hello.server_name.rstrip(".")
-        if not self._play.tests(name):
+        if not self._case_run.tests(name):
             self.passing = self._destination
             return
         self._begin(name)
         self.receive(bytes(self._hello.raw))
 
     def _begin(self, host: str) -> None:
-        self._session = Session(self._play, via=self._destination.via, target=host)
+        self._session = Session(self._case_run, via=self._destination.via, target=host)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.judge import Outcome
 from certpin.lab.report.page import evidence
 from certpin.lab.report.page.icons import badge, css_class
 from certpin.lab.report.page.markup import facts, tag
 from certpin.lab.report.words import EXPECTED, OUTCOMES, verdict_line
+from certpin.lab.verdict import Outcome
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
 
-    from certpin.lab.run import Result, Run
+    from certpin.lab.runner import Result, Run
 
 _TO_MEND = {Outcome.WRONG, Outcome.WARNING, Outcome.UNDECIDED}
 

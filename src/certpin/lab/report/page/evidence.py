@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.judge import Verdict
 from certpin.lab.report.certificates import read
 from certpin.lab.report.drawing import draw
 from certpin.lab.report.page.markup import facts, table, tag
@@ -12,6 +11,7 @@ from certpin.lab.report.page.picture import picture
 from certpin.lab.report.scenes import asked, scene, served
 from certpin.lab.report.text import readable
 from certpin.lab.report.words import ending, server
+from certpin.lab.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from certpin.lab.evidence import Attempt, Connection
     from certpin.lab.report.certificates import Facts
     from certpin.lab.report.page.markup import Child
-    from certpin.lab.run import Result, Run
+    from certpin.lab.runner import Result, Run
 
 _PICTURES = 4  # chains of one case that are drawn
 _SHOWN = 2 * 1024  # octets of what leaked, and letters of what a client printed
@@ -83,7 +83,7 @@ def leaks(result: Result) -> Iterator[ET.Element]:
     for number, seen in enumerate(attempt.connections, 1):
         if not seen.exposed:
             continue
-        secured = seen.astray if seen.act and seen.act.foreign else seen.data
+        secured = seen.astray if seen.step and seen.step.foreign else seen.data
         for data, how in ((seen.clear, "in clear text"), (secured, "under TLS")):
             if data:
                 words = f"{len(data)} bytes on connection {number}, {how}"

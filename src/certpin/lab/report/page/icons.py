@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.judge import Outcome
 from certpin.lab.report.page.markup import tag
+from certpin.lab.verdict import Outcome
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from certpin.lab.cast import Cast
+from certpin.lab.pki import TestPKI
 
 if TYPE_CHECKING:
     from certpin.lab.authority import Authority, Identity
@@ -26,8 +26,8 @@ def server_key(root: Authority, label: str) -> ec.EllipticCurvePrivateKey:
     return ec.derive_private_key(int.from_bytes(made) % (_ORDER - 1) + 1, ec.SECP256R1())
 
 
-class DeviceCast(Cast):
-    """A cast whose honest servers keep their keys for as long as the root keeps its own."""
+class DevicePKI(TestPKI):
+    """A pki whose honest servers keep their keys for as long as the root keeps its own."""
 
     @cached_property
     def leaf(self) -> Identity:

@@ -38,7 +38,7 @@ _HTTPS_PROXY = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _HTTP_PROXY = ("HTTP_PROXY", "http_proxy")
 
 
-def furnish(folder: Path, trusted_pem: bytes) -> None:
+def write_client_files(folder: Path, trusted_pem: bytes) -> None:
     """Write into a folder what clients of every host are handed."""
     (folder / "trusted.pem").write_bytes(trusted_pem)
     (folder / "trusted.p12").write_bytes(_java_store(trusted_pem))

@@ -14,19 +14,19 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from certpin.lab.authority import new_rsa_key
+from certpin.lab.errors import LabError
 from certpin.lab.folder import LabFolder
-from certpin.lab.trouble import LabError
 from certpin.lab.tunnel import TunnelKeys
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from certpin.lab.cast import Authorities
+    from certpin.lab.pki import Authorities
 
 
 @dataclass(frozen=True)
-class Kept:
+class LabState:
     """The authorities, the keys of the tunnel where there is one, and what to tell the user."""
 
     authorities: Authorities
@@ -34,14 +34,14 @@ class Kept:
     notes: tuple[str, ...]
 
 
-def kept(path: Path, now: datetime, *, wireguard: bool) -> Kept:
+def kept(path: Path, now: datetime, *, wireguard: bool) -> LabState:
     """Open a folder, and take out or make what a lab needs. Raises ``LabError``."""
     notes: list[str] = []
     with LabFolder(path, notes.append) as folder:
         authorities = folder.authorities(now)
         authorities.backup_key = _key(folder.secret("backup", _new_key), path)
         tunnel = TunnelKeys.make(folder.secret) if wireguard else None
-    return Kept(authorities, tunnel, tuple(notes))
+    return LabState(authorities, tunnel, tuple(notes))
 
 
 def _new_key() -> str:

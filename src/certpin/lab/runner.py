@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from certpin.lab.about import About, about
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import CannotServeError, Expect
+from certpin.lab.errors import LabError
 from certpin.lab.evidence import Attempt
-from certpin.lab.judge import Judgement, Outcome, Verdict, judge, outcome, settle
-from certpin.lab.trouble import LabError
+from certpin.lab.verdict import Judgement, Outcome, Verdict, judge, outcome, settle
 from certpin.pins.policy import utc_now
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.lab.case import Case, Style
+    from certpin.lab.case_server import CaseServer
     from certpin.lab.client import Client
     from certpin.lab.lab import Lab
-    from certpin.lab.stage import Stage
 
 ATTEMPTS = 3  # how often a case is tried whose verdict is not the right one at first
 
@@ -124,7 +124,7 @@ def _judgements(lab: Lab, client: Client, case: Case, attempts: list[Attempt]) -
     judgements: list[Judgement] = []
     while len(attempts) < ATTEMPTS and not (judgements and _settled(expect, judgements)):
         try:
-            attempts.append(_attempt(lab.stage(case), client, lab.canary))
+            attempts.append(_attempt(lab.case_server(case), client, lab.canary))
         except CannotServeError:
             if not judgements:
                 raise
@@ -143,16 +143,23 @@ def _settled(expect: Expect, judgements: list[Judgement]) -> bool:
     return right or before[-1:] == [last]
 
 
-def _attempt(stage: Stage, client: Client, canary: str) -> Attempt:
-    target = stage.open()
+def _attempt(case_server: CaseServer, client: Client, canary: str) -> Attempt:
+    target = case_server.open()
     begin = time.monotonic()
     try:
         ending = client.run(target)
     finally:
-        connections = stage.close()
+        connections = case_server.close()
     seconds = time.monotonic() - begin
     return Attempt(
-        ending, stage.script, connections, canary, stage.token, stage.hosts, stage.pins, seconds
+        ending,
+        case_server.scenario,
+        connections,
+        canary,
+        case_server.token,
+        case_server.hosts,
+        case_server.pins,
+        seconds,
     )
 
 

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certpin.lab.attacks import CONTROL
+from certpin.lab.case_run import CaseRun
+from certpin.lab.device.signals import ClientSignal, signal
 from certpin.lab.evidence import Attempt, Ending
-from certpin.lab.judge import Judgement, Verdict, is_judged, judge
-from certpin.lab.play import Play
-from certpin.lab.script import Answer, Role
-from certpin.lab.serve.word import Word, word
+from certpin.lab.scenario import Answer, Role
 from certpin.lab.session.application import Where
+from certpin.lab.verdict import Judgement, Verdict, is_judged, judge
 
 if TYPE_CHECKING:
     from certpin.lab.case import Case
     from certpin.lab.evidence import Connection
-    from certpin.lab.script import Act, Script
+    from certpin.lab.scenario import Scenario, ServerStep
 
-# A turn that gets no word moves on: nobody can hold up the others, by junk or by silence.
+# A turn that gets no signal moves on: nobody can hold up the others, by junk or by silence.
 _MOST_VOID = 3
 _MOST_VISITS = 12
 _KEPT = 64  # visits of a turn that are kept, beside those that tell more
@@ -29,21 +29,21 @@ _REDIRECTS = {each for each in Answer if each.value.startswith("redirect-")}
 
 @dataclass(eq=False)
 class Visit:
-    """One connection of a turn, and its word so far."""
+    """One connection of a turn, and its signal so far."""
 
     turn: Turn
     seen: Connection
-    word: Word | None = None
+    signal: ClientSignal | None = None
     hung_up: bool = False
     ended: bool = False
 
     def look(self, *, hung_up: bool = False, ended: bool = False) -> bool:
-        """Read its word anew. Whether it changed."""
+        """Read its signal anew. Whether it changed."""
         self.hung_up = self.hung_up or hung_up
         self.ended = self.ended or ended
-        before = self.word
-        self.word = word(self.seen, hung_up=self.hung_up, ended=self.ended)
-        return self.word is not before
+        before = self.signal
+        self.signal = signal(self.seen, hung_up=self.hung_up, ended=self.ended)
+        return self.signal is not before
 
 
 class Turn:
@@ -53,21 +53,23 @@ class Turn:
     ``clients`` is PEM of the client certificates that are good.
     """
 
-    def __init__(self, case: Case, script: Script, hosts: tuple[str, ...], clients: str) -> None:
+    def __init__(
+        self, case: Case, scenario: Scenario, hosts: tuple[str, ...], clients: str
+    ) -> None:
         self.case = case
         self.hosts = hosts
-        self.script = script
+        self.scenario = scenario
         where = Where(f"lab-answer-{secrets.token_hex(8)}")
         where.lead(hosts)
-        self.play = Play(script, where, hosts, clients=clients)
+        self.case_run = CaseRun(scenario, where, hosts, clients=clients)
         self.visits: list[Visit] = []
-        self.redirects = any(act.answer in _REDIRECTS for act in script.acts)
+        self.redirects = any(step.answer in _REDIRECTS for step in scenario.steps)
 
     @property
     def wide(self) -> bool:
         """Whether it is about both hosts, and so takes the connections of both."""
-        to_second = any(act.answer is Answer.REDIRECT_SECOND for act in self.script.acts)
-        return bool(self.script.second) or to_second
+        to_second = any(step.answer is Answer.REDIRECT_SECOND for step in self.scenario.steps)
+        return bool(self.scenario.second) or to_second
 
     def begin(self, seen: Connection) -> Visit:
         """A connection came while this turn was on: it is this turn's until it ends."""
@@ -80,31 +82,31 @@ class Turn:
         same = [
             each
             for each in self.visits
-            if each.word is visit.word and each.seen.exposed is visit.seen.exposed
+            if each.signal is visit.signal and each.seen.exposed is visit.seen.exposed
         ]
-        if visit in same and (visit.word in {None, Word.NOTHING} or len(same) > _KEPT):
+        if visit in same and (visit.signal in {None, ClientSignal.NO_HELLO} or len(same) > _KEPT):
             self.visits.remove(visit)
 
     @property
     def over(self) -> bool:
         """Whether the client has said its word, so that the next case may come."""
         said = self._counted()
-        if self.play.trouble or (self.script.attacks and any(_gave(each) for each in said)):
+        if self.case_run.error or (self.scenario.attacks and any(_gave(each) for each in said)):
             return True
-        if sum(each.word is Word.VOID for each in self.visits) >= _MOST_VOID:
+        if sum(each.signal is ClientSignal.NONE for each in self.visits) >= _MOST_VOID:
             return True
-        if sum(each.word is not None for each in self.visits) >= _MOST_VISITS:
+        if sum(each.signal is not None for each in self.visits) >= _MOST_VISITS:
             return True
         return self._heard_out(said)
 
     def judgement(self) -> Judgement:
         """The verdict of what came, by the rules of every other run, without an exit status."""
-        if self.play.trouble:
-            return Judgement(None, str(self.play.trouble))
+        if self.case_run.error:
+            return Judgement(None, str(self.case_run.error))
         said = tuple(each.seen for each in self.visits if self._says(each))
         if not said:
             return Judgement(Verdict.INCONCLUSIVE, "no connection of it came to an end of its own")
-        judgement = judge(Attempt(Ending(0), self.script, said))
+        judgement = judge(Attempt(Ending(0), self.scenario, said))
         if judgement.verdict is Verdict.REJECT and not self._heard_out(self._counted()):
             return Judgement(Verdict.INCONCLUSIVE, "too few of its connections said a word")
         if judgement.verdict is None and self.case.exercise:
@@ -113,48 +115,54 @@ class Turn:
 
     def _heard_out(self, said: list[Visit]) -> bool:
         """Whether enough was said: the turn is not only given up."""
-        if self.script.lures:
-            calls = sum(each.word is Word.GAVE for each in self.visits if not each.seen.exposed)
+        if self.scenario.lures:
+            calls = sum(
+                each.signal is ClientSignal.SENT_DATA
+                for each in self.visits
+                if not each.seen.exposed
+            )
             return bool(said) or calls >= _MOST_CALLS
-        first, second = self.script.first, self.script.second
+        first, second = self.scenario.first, self.scenario.second
         return self._enough(first, said, second=False) and self._enough(second, said, second=True)
 
     def _says(self, visit: Visit) -> bool:
         """Whether a connection is evidence. One in clear text is, where the case leads there."""
-        if visit.word in {None, Word.VOID, Word.NOTHING}:
+        if visit.signal in {None, ClientSignal.NONE, ClientSignal.NO_HELLO}:
             return False
         return visit.seen.hello is not None or self.redirects
 
     def _counted(self) -> list[Visit]:
         """The connections that the verdict is about, among those that said something."""
         said = [each for each in self.visits if self._says(each)]
-        return [each for each in said if is_judged(self.script, each.seen)]
+        return [each for each in said if is_judged(self.scenario, each.seen)]
 
-    def _enough(self, acts: tuple[Act, ...], said: list[Visit], *, second: bool) -> bool:
-        """One word for each act that is awaited.
+    def _enough(self, steps: tuple[ServerStep, ...], said: list[Visit], *, second: bool) -> bool:
+        """One signal for each step that is awaited.
 
-        Two, where a client left in silence: unless it then gave its data to an honest act.
+        Two, where a client left in silence: unless it then gave its data to an honest step.
         """
-        honest_only = not self.script.attacks
-        needed = sum(honest_only or act.role is not Role.HONEST for act in acts)
+        honest_only = not self.scenario.attacks
+        needed = sum(honest_only or step.role is not Role.HONEST for step in steps)
         heard = [each for each in said if self._at_second(each) is second]
-        firm = all(each.word is not Word.LEFT for each in heard) or self._goes_on(heard[-1])
+        firm = all(each.signal is not ClientSignal.CLOSED for each in heard) or self._goes_on(
+            heard[-1]
+        )
         return not needed or len(heard) >= (needed if firm else max(needed, 2))
 
     def _goes_on(self, visit: Visit) -> bool:
-        """Whether an honest act was given data by a connection that began after this one."""
+        """Whether an honest step was given data by a connection that began after this one."""
         later = self.visits[self.visits.index(visit) + 1 :]
         return any(_gave(each) and not each.seen.exposed for each in later)
 
     def _at_second(self, visit: Visit) -> bool:
-        """Whether it went to the second host, and that has acts of its own."""
+        """Whether it went to the second host, and that has steps of its own."""
         hello = visit.seen.hello
         asked = (hello.server_name if hello else "") or visit.seen.target
-        return bool(self.script.second) and asked == self.hosts[1]
+        return bool(self.scenario.second) and asked == self.hosts[1]
 
 
 def _gave(visit: Visit) -> bool:
-    return visit.word is Word.GAVE
+    return visit.signal is ClientSignal.SENT_DATA
 
 
 def is_control(turn: Turn) -> bool:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.serve.attended import Attended, routed_here
-from certpin.lab.serve.page import HOST
-from certpin.lab.serve.visitor import Visitor
+from certpin.lab.device.connection import ObservedConnection, routed_here
+from certpin.lab.device.page import HOST
+from certpin.lab.device.visitor import Visitor
 from certpin.lab.transport.addresses import Addresses
 from certpin.lab.transport.dns import Resolver
 from certpin.lab.transport.wireguard import WireGuard
 
 if TYPE_CHECKING:
-    from certpin.lab.serve.page import Page
-    from certpin.lab.serve.schedule import Schedule
+    from certpin.lab.device.page import Page
+    from certpin.lab.device.schedule import Schedule
     from certpin.lab.transport.conversation import Conversation
     from certpin.lab.transport.front import Reached
 
 
-def arrival(schedule: Schedule, page: Page, destination: Reached) -> Attended | Visitor:
+def arrival(schedule: Schedule, page: Page, destination: Reached) -> ObservedConnection | Visitor:
     """The conversation for a destination inside the tunnel."""
     if destination.host == HOST:
         return Visitor(schedule, page)
@@ -39,5 +39,5 @@ def tunnel(schedule: Schedule, page: Page) -> WireGuard:
 
 
 def _over(conversation: Conversation) -> None:
-    if isinstance(conversation, (Attended, Visitor)):
+    if isinstance(conversation, (ObservedConnection, Visitor)):
         conversation.ended()

@@ -26,7 +26,7 @@ _NO_AGREEMENT = frozenset(
         "version too low",
     }
 )
-# What ends TLS here when something comes that no TLS library sends. It is nobody's word.
+# What ends TLS here when something comes that no TLS library sends. It is nobody's signal.
 _JUNK = frozenset(
     {
         "bad length",
@@ -47,29 +47,29 @@ _JUNK = frozenset(
 _IN_CLEAR = "the lab answered in clear text"
 
 
-class Word(StrEnum):
+class ClientSignal(StrEnum):
     """What a connection tells of its client."""
 
-    GAVE = "gave"  # its data arrived
+    SENT_DATA = "gave"  # its data arrived
     REFUSED = "refused"  # it said so: an alert, or nothing in common
-    LEFT = "left"  # it hung up without a word: a refusal, or an accident
-    VOID = "void"  # silence until the lab's patience ended, or TLS failed in some other way
-    NOTHING = "nothing"  # it never said hello, or junk after it
+    CLOSED = "left"  # it hung up without a signal: a refusal, or an accident
+    NONE = "void"  # silence until the lab's patience ended, or TLS failed in some other way
+    NO_HELLO = "nothing"  # it never said hello, or junk after it
 
 
-def word(seen: Connection, *, hung_up: bool, ended: bool) -> Word | None:
-    """The word of a connection; ``None`` where it may still say one.
+def signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSignal | None:
+    """The signal of a connection; ``None`` where it may still say one.
 
     ``hung_up`` says that the client ended it, ``ended`` that it is over, whoever did so.
     """
     if seen.said or seen.passed:
-        return Word.GAVE
+        return ClientSignal.SENT_DATA
     if seen.hello and (seen.alert or seen.problem in _NO_AGREEMENT):
-        return Word.REFUSED
+        return ClientSignal.REFUSED
     if not (hung_up or ended):
         return None
     if not seen.hello or seen.problem in _JUNK:
-        return Word.NOTHING
+        return ClientSignal.NO_HELLO
     if seen.unclear:
-        return Word.VOID
-    return Word.LEFT if hung_up and seen.problem in {"", _IN_CLEAR} else Word.VOID
+        return ClientSignal.NONE
+    return ClientSignal.CLOSED if hung_up and seen.problem in {"", _IN_CLEAR} else ClientSignal.NONE

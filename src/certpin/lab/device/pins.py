@@ -10,15 +10,15 @@ from certpin.pinfile.editor import PinFileEditor
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
     from certpin.pins import HostPolicy
 
 
-def pin_file(casts: Iterable[Cast]) -> str:
+def pin_file(pkis: Iterable[TestPKI]) -> str:
     """The text of the file. Nothing is written."""
     head = _editor()
     head.raise_version()
-    policies = (cast.pins.policy_for(cast.host) for cast in casts if cast.pins)
+    policies = (pki.pins.policy_for(pki.host) for pki in pkis if pki.pins)
     return head.text + "".join(_host(policy) for policy in policies if policy)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.serve.attended import asked_for
-from certpin.lab.serve.page import HOST
+from certpin.lab.device.connection import asked_for
+from certpin.lab.device.page import HOST
 from certpin.lab.transport.front import Front
 
 if TYPE_CHECKING:
-    from certpin.lab.serve.attended import Attended
-    from certpin.lab.serve.page import Page
-    from certpin.lab.serve.schedule import Schedule
+    from certpin.lab.device.connection import ObservedConnection
+    from certpin.lab.device.page import Page
+    from certpin.lab.device.schedule import Schedule
     from certpin.lab.transport.front import Reached
 
 
@@ -28,7 +28,7 @@ class Visitor:
         self._page = page
         self._front = Front()
         self._out = b""
-        self._inner: Attended | None = None
+        self._inner: ObservedConnection | None = None
 
     @property
     def early(self) -> bytes:

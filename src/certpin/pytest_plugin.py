@@ -19,10 +19,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from certpin.lab.attack import Attack
     from certpin.lab.lab import Lab
     from certpin.lab.target import Target
-    from certpin.lab.trial import Mitm, Trial
+    from certpin.lab.trial import Attack, Mitm, Trial
 
 _OPTIONS = {
     "style": ("leaf", "how clients are pinned: none, leaf or ca"),
@@ -151,8 +150,7 @@ def attack(
     _certpin_trials: dict[object, Trial],
 ) -> Attack:
     """One case of the matrix. Call it with your client, once."""
-    from certpin.lab.attack import Attack
-    from certpin.lab.trial import Trial
+    from certpin.lab.trial import Attack, Trial
 
     item = request.node
     client = _client_of(item)

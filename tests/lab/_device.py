@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from certpin import PinnedSSLContext, PinSet
 from certpin.lab.attacks import CASES
 from certpin.lab.case import Style
+from certpin.lab.device.folder import LabState
 from certpin.lab.device.lab import DeviceLab
-from certpin.lab.device.state import LabState
 from certpin.lab.pki import Authorities
 
 if TYPE_CHECKING:

@@ -224,7 +224,7 @@ _HTML = "tests/lab/report/test_html.py::"
 _REPORTS = [
     Mutation(
         "nothing of an honest server leaked",
-        "certpin/lab/report/page/evidence.py",
+        "certpin/lab/report/page/case.py",
         "        if not seen.exposed:\n",
         "        if False:\n",
         f"{_HTML}test_an_honest_server_is_no_attacker_and_nothing_is_given_away[hung]",

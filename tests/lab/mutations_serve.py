@@ -13,21 +13,21 @@ _H, _V = "tests/lab/test_serve_hostile.py::test_", "tests/lab/test_serve_visitor
 _WORDS = [
     Mutation(
         "silence is no refusal",
-        f"{_S}signals.py",
+        f"{_S}turn.py",
         'return ClientSignal.CLOSED if hung_up and seen.problem in {"", _IN_CLEAR} else',
         "return ClientSignal.CLOSED if True else",
         f"{_W}silence_until_the_lab_gave_up_is_no_refusal",
     ),
     Mutation(
         "junk is nothing",
-        f"{_S}signals.py",
+        f"{_S}turn.py",
         "if not seen.hello or seen.problem in _JUNK:",
         "if not seen.hello:",
         f"{_W}junk_after_the_hello_is_nothing[bad record type]",
     ),
     Mutation(
         "data counts first",
-        f"{_S}signals.py",
+        f"{_S}turn.py",
         "    if seen.said or seen.passed:\n",
         "    if (seen.said or seen.passed) and not seen.alert:\n",
         f"{_W}data_counts_whatever_else_was_said",
@@ -52,7 +52,7 @@ _TURNS = [
     Mutation(
         "nobody holds up the others",
         f"{_S}turn.py",
-        ">= _MOST_VOID",
+        ">= _MAX_UNCLEAR",
         ">= 10**9",
         f"{_P}silence_and_junk_move_a_case_on_without_a_verdict",
     ),
@@ -200,7 +200,7 @@ _REAL = [
     ),
     Mutation(
         "what is unclear is no refusal",
-        f"{_S}signals.py",
+        f"{_S}turn.py",
         "    if seen.unclear:\n        return ClientSignal.NONE\n",
         "",
         f"{_W}where_the_records_tell_nothing_silence_is_no_refusal",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from certpin.lab.fitting import VERSIONS, fit
-from certpin.lab.scenario import Role, Scenario, ServerStep, TLSSettings
+from certpin.lab.scenario import VERSIONS, Role, Scenario, ServerStep, TLSSettings, fit
 
 HOSTILE = ServerStep((), b"")
 HONEST = HOSTILE.but(role=Role.HONEST)

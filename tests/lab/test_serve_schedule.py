@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from certpin.lab.attacks import CONTROL
-from certpin.lab.device.signals import ClientSignal
+from certpin.lab.device.turn import ClientSignal
 from certpin.lab.scenario import Role, Scenario
 from certpin.lab.verdict import Verdict
 from tests.lab._serving import BOTH, HOSTILE, ONE, OTHER, RENEWED, SWAPPED, Rehearsal, case

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from certpin.lab.device.page import HOST, Page
-from certpin.lab.device.tunnelled import _over, arrival
+from certpin.lab.device.tunnel import _report_end, arrival
 from certpin.lab.transport.front import Reached
 from tests.lab._serving import ONE, Rehearsal
 
@@ -25,7 +25,7 @@ def test_a_host_under_test_is_known_by_its_address_and_ends_are_heard() -> None:
     turn = lab.schedule.queues["a.example"].current
     assert turn is not None
     assert len(turn.visits) == 1
-    _over(conversation)
+    _report_end(conversation)
     assert turn.visits == []  # it never said hello
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.lab.scenario import BEFORE_TLS
-from certpin.lab.session.alpn import HTTP2, choose
 from certpin.lab.session.context import Contexts
-from certpin.lab.session.protocols import HTTP, PROTOCOLS
+from certpin.lab.session.protocols import HTTP, HTTP2, PROTOCOLS, choose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,9 +15,9 @@ from certpin.lab.case import CannotServeError, Style
 from certpin.lab.case_server import CaseServer, listening_address
 from certpin.lab.client_env import write_client_files, write_pins
 from certpin.lab.exports import Exports
-from certpin.lab.fitting import fit
 from certpin.lab.loop import Loop
 from certpin.lab.pki import Authorities, TestPKI, expiring, pins_of_case
+from certpin.lab.scenario import fit
 from certpin.lab.scratch import scratch
 from certpin.lab.session.protocols import PROTOCOLS, suits
 from certpin.lab.target import Target

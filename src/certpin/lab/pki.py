@@ -8,14 +8,17 @@ for, with keys that live in memory, and with the dates of the clock that is hand
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from certpin.lab.authority import Authority, new_rsa_key
+from certpin.lab.authority import Authority, Identity, new_key, new_rsa_key
 from certpin.lab.case import Style
-from certpin.lab.identity import client_identity
 from certpin.lab.scenario import Role, ServerStep
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet, pins_of
 from certpin.x509 import Certificate
@@ -23,12 +26,31 @@ from certpin.x509 import Certificate
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import rsa
 
-    from certpin.lab.authority import Identity
     from certpin.lab.case import Case
     from certpin.pins import Pin
+
+_CLIENT_DAYS = 47
+
+
+def client_identity(now: datetime) -> Identity:
+    """A key and a certificate that it signed itself, for a client: no server is named by it."""
+    key = new_key()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "client (certpin lab)")])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=_CLIENT_DAYS))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+    )
+    return Identity(key, (builder.sign(key, hashes.SHA256()),))
+
 
 Roles = tuple[Literal["leaf", "backup", "intermediate", "root"], ...]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin import PinSet
-from certpin.lab import clock
+from certpin.lab import client_env
 from certpin.lab.case import CannotServeError, Expect, Style
 from certpin.lab.client import Command
 from certpin.lab.lab import Lab
@@ -173,10 +173,10 @@ def test_without_pins_it_means_nothing() -> None:
 
 
 def test_a_missing_libfaketime_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock, "_FOLDERS", ("/nowhere",))
+    monkeypatch.setattr(client_env, "_FOLDERS", ("/nowhere",))
     with pytest.raises(CannotServeError, match="apt-get install libfaketime"):
-        clock.moved_clock(timedelta(days=1))
-    assert clock.moved_clock(timedelta(0)) == {}
+        client_env.moved_clock(timedelta(days=1))
+    assert client_env.moved_clock(timedelta(0)) == {}
 
 
 def test_the_clock_is_moved_beside_what_is_preloaded_already(
@@ -184,10 +184,10 @@ def test_the_clock_is_moved_beside_what_is_preloaded_already(
 ) -> None:
     (tmp_path / "libfaketime.so.1").touch()
     (tmp_path / "libfaketime.1.dylib").touch()
-    monkeypatch.setattr(clock, "_FOLDERS", (str(tmp_path),))
-    monkeypatch.setenv(clock._PRELOAD, "/lib/other.so")
-    variables = clock.moved_clock(timedelta(days=2))
+    monkeypatch.setattr(client_env, "_FOLDERS", (str(tmp_path),))
+    monkeypatch.setenv(client_env._PRELOAD, "/lib/other.so")
+    variables = client_env.moved_clock(timedelta(days=2))
     assert variables["FAKETIME"] == "+172800"
-    library, _, other = variables[clock._PRELOAD].partition(":")
+    library, _, other = variables[client_env._PRELOAD].partition(":")
     assert library.startswith(str(tmp_path))
     assert other == "/lib/other.so"

@@ -149,7 +149,7 @@ _SESSION = [
     ),
     Mutation(
         "close_notify is answered",
-        f"{_SESSIONS}tls.py",
+        f"{_SESSIONS}session.py",
         "            if not data:  # close_notify: many a client waits for the server's own\n"
         "                self._close()\n",
         "            if not data:\n",
@@ -211,14 +211,14 @@ _HTTP = [
     ),
     Mutation(
         "a frame too long",
-        f"{_SESSIONS}frames.py",
+        f"{_SESSIONS}h2.py",
         "        self.broken = self.broken or length > _LONGEST\n",
         "",
         f"{_S}test_h2_hostile.py::test_a_frame_that_is_too_long_is_refused_by_its_header",
     ),
     Mutation(
         "half a request",
-        f"{_SESSIONS}frames.py",
+        f"{_SESSIONS}h2.py",
         "        if self.broken or self._kind in _WORDS:\n",
         "        if self.broken:\n",
         f"{_S}test_h2.py::test_any_cut_of_a_request_counts_from_its_first_octets_on",
@@ -232,7 +232,7 @@ _HTTP = [
     ),
     Mutation(
         "no HTTP/2 at all",
-        f"{_SESSIONS}frames.py",
+        f"{_SESSIONS}h2.py",
         "        self.broken = not _PREFACE.startswith(came)\n",
         "",
         f"{_S}test_h2.py::"

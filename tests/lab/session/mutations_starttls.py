@@ -7,7 +7,7 @@ from tests._mutation import Mutation
 _LINES, _POSTGRES = "certpin/lab/session/lines.py", "certpin/lab/session/postgres.py"
 _SMTP, _IMAP = "certpin/lab/session/smtp.py", "certpin/lab/session/imap.py"
 _SESSION, _JUDGE = "certpin/lab/session/session.py", "certpin/lab/verdict.py"
-_PLAY, _PIECES = "certpin/lab/case_run.py", "certpin/lab/session/pieces.py"
+_PLAY, _PIECES = "certpin/lab/case_run.py", "certpin/lab/session/lines.py"
 _T, _S = "tests/lab/attacks/test_starttls.py::", "tests/lab/session/"
 _A = f"{_S}test_starting.py::"
 _BROKEN = f"{_T}test_a_broken_client_is_caught_by_its_case_alone"

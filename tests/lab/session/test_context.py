@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab.case import CannotServeError
-from certpin.lab.identity import client_identity
+from certpin.lab.pki import client_identity
 from certpin.lab.scenario import ServerStep, TLSSettings
 from certpin.lab.session.session import Session
 from tests.lab.session._wire import HOST, SECOND, Wire, anyone, case_run, pki

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.lab.authority import Authority
 from certpin.lab.case import Style
-from certpin.lab.folder import LabFolder
+from certpin.lab.device.folder import LabFolder
+from certpin.lab.device.tunnel import TunnelKeys
 from certpin.lab.lab import Lab
 from certpin.lab.server import server_context
 from certpin.lab.transport.addresses import Addresses
+from certpin.lab.transport.conversation import Routed
 from certpin.lab.transport.dns import Resolver
-from certpin.lab.transport.routed import Routed
 from certpin.lab.transport.wireguard import WireGuard
-from certpin.lab.tunnel import TunnelKeys
 from tests.lab._clients import BY_NAME
 from tests.lab.transport._network import Device, isolate
 
@@ -106,7 +106,7 @@ class Scene:
         for each in (server, speaker, trap):
             self.leaving.callback(self.lab.loop.call, each.close)
 
-    def case_run(self, device: Device, case: str, *words: str) -> dict[str, Any]:
+    def run_case(self, device: Device, case: str, *words: str) -> dict[str, Any]:
         """What a client does in a case, and what the lab saw of it."""
         self.case_server = self.lab.case_server(BY_NAME[case])
         target = self.case_server.open()
@@ -158,7 +158,7 @@ def scenario(folder: Path) -> dict[str, Any]:
         device = scene.begin()
         with device.up():
             found: dict[str, Any] = {
-                f"{case}, {name}": scene.play(device, case, *words)
+                f"{case}, {name}": scene.run_case(device, case, *words)
                 for case in ("control-good", "rogue-ca-in-store")
                 for name, words in CLIENTS.items()
             }

@@ -19,8 +19,8 @@ from certpin.lab.pki import Authorities, TestPKI
 from certpin.lab.session.application import Where
 from certpin.lab.transport import wireguard as shell
 from certpin.lab.transport.addresses import Addresses
+from certpin.lab.transport.conversation import Routed
 from certpin.lab.transport.dns import Resolver
-from certpin.lab.transport.routed import Routed
 from certpin.lab.transport.wireguard import WireGuard, may_pass, wireguard
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from certpin.lab.device.lab import DeviceLab, HostProgress
 
 _WIREGUARD = 51820  # what WireGuard's own examples use
-_GLANCE = 0.25  # seconds from one look at the lab to the next
+_POLL_INTERVAL = 0.25  # seconds from one look at the lab to the next
 
 
 def _hosts(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[str]:
@@ -39,7 +39,7 @@ def _address(ctx: click.Context, parameter: click.Parameter, text: str) -> str:
 
 
 def _default_folder() -> Path:
-    from certpin.lab.folder import default_folder
+    from certpin.lab.device.folder import default_folder
 
     return default_folder()
 
@@ -153,15 +153,15 @@ def serve(
     from certpin.cli.lab.screen import screen
     from certpin.cli.upstream import find_upstreams
     from certpin.lab.case import Style
+    from certpin.lab.device.folder import load_state
     from certpin.lab.device.lab import DeviceLab
-    from certpin.lab.device.state import kept
     from certpin.lab.errors import LabError
     from certpin.pins import utc_now
 
     cases = chosen_cases(names)
     real = find_upstreams(hosts, pin_file, upstreams, ca_file)
     try:
-        found = kept(folder, utc_now(), wireguard=wireguard)
+        found = load_state(folder, utc_now(), wireguard=wireguard)
         lab = DeviceLab(
             hosts,
             Style(style),
@@ -195,7 +195,7 @@ def _watch(lab: DeviceLab, shown: Screen) -> list[HostProgress]:
     try:
         shown.begin()
         while not lab.finished:
-            news = lab.next(_GLANCE)
+            news = lab.next(_POLL_INTERVAL)
             if news:
                 shown.result(*news)
             shown.look()

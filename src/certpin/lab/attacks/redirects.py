@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.attacks.leading import owned
-from certpin.lab.case import Case, Expect, Expected, Family
+from certpin.lab.case import CannotServeError, Case, Expect, Expected, Family
 from certpin.lab.scenario import Answer, Role, Scenario, ServerStep
 
 if TYPE_CHECKING:
     from certpin.lab.pki import TestPKI
+
+
+def lead(honest: ServerStep, answer: Answer) -> ServerStep:
+    """Return an honest step that redirects. The step of a real server stays as it is."""
+    return honest.but(answer=answer) if honest.key_pem else honest
+
+
+def owned(honest: ServerStep) -> ServerStep:
+    """Return the step if the lab has its key. Raises ``CannotServeError`` for a real server."""
+    if not honest.key_pem:
+        raise CannotServeError(
+            "the honest server must do as the lab likes, and here a real one answers",
+            fix="leave --upstream out, and give the client the lab's own pins",
+        )
+    return honest
 
 
 def _to_plain(pki: TestPKI) -> Scenario:

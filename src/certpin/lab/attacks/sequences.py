@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.attacks.leading import lead, owned
+from certpin.lab.attacks.redirects import lead, owned
 from certpin.lab.case import (
     ALL_REJECT,
     PINS_REJECT,
@@ -15,7 +15,7 @@ from certpin.lab.case import (
     Family,
 )
 from certpin.lab.scenario import Answer, Role, Scenario, ServerStep, TLSSettings
-from certpin.lab.session.alpn import need_http2
+from certpin.lab.session.protocols import need_http2
 
 if TYPE_CHECKING:
     from certpin.lab.pki import TestPKI

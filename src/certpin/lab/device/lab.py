@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Self
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.errors import ConfigError
-from certpin.lab.device.page import Page
-from certpin.lab.device.pins import pin_file
-from certpin.lab.device.port import DevicePort, most_connections
+from certpin.lab.device.connection import DeviceConnection
+from certpin.lab.device.page import Page, pin_file
+from certpin.lab.device.port import DevicePort, max_connections
 from certpin.lab.device.schedule import Schedule
-from certpin.lab.device.visitor import Visitor
 from certpin.lab.errors import LabError
 from certpin.lab.loop import Loop
 
@@ -25,16 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from certpin.lab.case import Case, Style
-    from certpin.lab.device.state import LabState
+    from certpin.lab.device.folder import LabState
+    from certpin.lab.device.tunnel import TunnelKeys
     from certpin.lab.pki import Authorities
     from certpin.lab.runner import Result
     from certpin.lab.transport.wireguard import WireGuard
-    from certpin.lab.tunnel import TunnelKeys
     from certpin.lab.upstream import Upstream
     from certpin.x509 import Certificate
 
 _LAST_ANSWER = 10.0  # seconds; a connection that is quiet ends in five
-_GLANCE = 0.02  # seconds from one look at them to the next
+_POLL_INTERVAL = 0.02  # seconds from one look at them to the next
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class DeviceLab:
 
     def __enter__(self) -> Self:
         """Listen. Raises ``LabError``, and ``ConfigError`` for an address of another machine."""
-        most = most_connections()
+        most = max_connections()
         try:
             self._leaving.enter_context(self._loop)
             self._gate = self._loop.call(partial(self._listen, most))
@@ -98,7 +97,7 @@ class DeviceLab:
         return self
 
     def _start_tunnel(self, keys: TunnelKeys) -> WireGuard:
-        from certpin.lab.device.tunnelled import tunnel
+        from certpin.lab.device.tunnel import tunnel
 
         made = tunnel(self.schedule, self.page)
         address = (self.address, self._tunnel_port)
@@ -158,7 +157,7 @@ class DeviceLab:
         """
         end = time.monotonic() + patience
         while self._loop.call(lambda: self.schedule.awaits_servers) and time.monotonic() < end:
-            time.sleep(_GLANCE)
+            time.sleep(_POLL_INTERVAL)
 
     def finished_with(self, host: str) -> bool:
         """Whether one host has been through everything."""
@@ -170,7 +169,7 @@ class DeviceLab:
         return self.progress()
 
     def _listen(self, most: int) -> DevicePort:
-        make = partial(Visitor, self.schedule, self.page)
+        make = partial(DeviceConnection, self.schedule, self.page)
         return DevicePort(self._loop.asyncio, make, self._address, most=most, error=self._exhausted)
 
     def _told(self, host: str, result: Result) -> None:

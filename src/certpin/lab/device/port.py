@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from certpin.lab.device.visitor import Visitor
+    from certpin.lab.device.connection import DeviceConnection
     from certpin.lab.transport.front import Reached
     from certpin.lab.transport.link import Link
 
@@ -25,7 +25,7 @@ _LEAST = 32  # connections below which a lab is of no use
 _MOST = 4096
 
 
-def most_connections() -> int:
+def max_connections() -> int:
     """How many descriptors connections may have. Raises this process's limit where it can.
 
     Raises ``LabError`` where too few are left.
@@ -52,7 +52,7 @@ class DevicePort(Port):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        make: Callable[[], Visitor],
+        make: Callable[[], DeviceConnection],
         address: tuple[str, int],
         *,
         most: int,

@@ -1,14 +1,18 @@
-"""One case as one host meets it: the connections that began while it was on."""
+"""One case as one host meets it, and what each of its connections shows about the client. Pure.
+
+A device has no exit status, so the verdict rests on connections only. An event that only resembles
+a refusal (a client that was cut off, junk, a lost network) must not count as one.
+"""
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case_run import CaseRun
-from certpin.lab.device.signals import ClientSignal, signal
 from certpin.lab.evidence import Attempt, Ending
 from certpin.lab.scenario import Answer, Role
 from certpin.lab.session.application import Where
@@ -19,11 +23,74 @@ if TYPE_CHECKING:
     from certpin.lab.evidence import Connection
     from certpin.lab.scenario import Scenario, ServerStep
 
+# Why OpenSSL's server ends a handshake to which a sound client agrees on nothing: that is the
+# client's refusal. Anything else that ends TLS here says nothing of the client's trust.
+_NO_AGREEMENT = frozenset(
+    {
+        "inappropriate fallback",
+        "no shared cipher",
+        "no shared groups",
+        "no suitable groups",
+        "no suitable key share",
+        "no suitable signature algorithm",
+        "unsupported protocol",
+        "version too low",
+    }
+)
+# What ends TLS here when something comes that no TLS library sends. It is nobody's signal.
+_JUNK = frozenset(
+    {
+        "bad length",
+        "bad record type",
+        "decryption failed or bad record mac",
+        "http request",
+        "https proxy request",
+        "invalid ccs message",
+        "length mismatch",
+        "packet length too long",
+        "record layer failure",
+        "unexpected message",
+        "unexpected record",
+        "unknown alert type",
+        "wrong version number",
+    }
+)
+_IN_CLEAR = "the lab answered in clear text"
+
+
+class ClientSignal(StrEnum):
+    """What a connection tells of its client."""
+
+    SENT_DATA = "gave"  # its data arrived
+    REFUSED = "refused"  # it said so: an alert, or nothing in common
+    CLOSED = "left"  # it hung up without a signal: a refusal, or an accident
+    NONE = "void"  # silence until the lab's patience ended, or TLS failed in some other way
+    NO_HELLO = "nothing"  # it never said hello, or junk after it
+
+
+def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSignal | None:
+    """The signal of a connection; ``None`` where it may still say one.
+
+    ``hung_up`` says that the client ended it, ``ended`` that it is over, whoever did so.
+    """
+    if seen.said or seen.passed:
+        return ClientSignal.SENT_DATA
+    if seen.hello and (seen.alert or seen.problem in _NO_AGREEMENT):
+        return ClientSignal.REFUSED
+    if not (hung_up or ended):
+        return None
+    if not seen.hello or seen.problem in _JUNK:
+        return ClientSignal.NO_HELLO
+    if seen.unclear:
+        return ClientSignal.NONE
+    return ClientSignal.CLOSED if hung_up and seen.problem in {"", _IN_CLEAR} else ClientSignal.NONE
+
+
 # A turn that gets no signal moves on: nobody can hold up the others, by junk or by silence.
-_MOST_VOID = 3
-_MOST_VISITS = 12
+_MAX_UNCLEAR = 3
+_MAX_VISITS = 12
 _KEPT = 64  # visits of a turn that are kept, beside those that tell more
-_MOST_CALLS = 3  # of a client that was sent elsewhere, and calls the same host again instead
+_MAX_CALLS = 3  # of a client that was sent elsewhere, and calls the same host again instead
 _REDIRECTS = {each for each in Answer if each.value.startswith("redirect-")}
 
 
@@ -42,7 +109,7 @@ class Visit:
         self.hung_up = self.hung_up or hung_up
         self.ended = self.ended or ended
         before = self.signal
-        self.signal = signal(self.seen, hung_up=self.hung_up, ended=self.ended)
+        self.signal = client_signal(self.seen, hung_up=self.hung_up, ended=self.ended)
         return self.signal is not before
 
 
@@ -93,9 +160,9 @@ class Turn:
         said = self._counted()
         if self.case_run.error or (self.scenario.attacks and any(_gave(each) for each in said)):
             return True
-        if sum(each.signal is ClientSignal.NONE for each in self.visits) >= _MOST_VOID:
+        if sum(each.signal is ClientSignal.NONE for each in self.visits) >= _MAX_UNCLEAR:
             return True
-        if sum(each.signal is not None for each in self.visits) >= _MOST_VISITS:
+        if sum(each.signal is not None for each in self.visits) >= _MAX_VISITS:
             return True
         return self._heard_out(said)
 
@@ -121,7 +188,7 @@ class Turn:
                 for each in self.visits
                 if not each.seen.exposed
             )
-            return bool(said) or calls >= _MOST_CALLS
+            return bool(said) or calls >= _MAX_CALLS
         first, second = self.scenario.first, self.scenario.second
         return self._enough(first, said, second=False) and self._enough(second, said, second=True)
 

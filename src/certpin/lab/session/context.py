@@ -9,10 +9,23 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
 from certpin.lab.session.loading import load
-from certpin.lab.session.reason import reason_of
 
 if TYPE_CHECKING:
     from certpin.lab.scenario import ServerStep, TLSSettings
+
+
+def reason_of(exc: ssl.SSLError) -> str:
+    """The reason as OpenSSL names it: ``TLSV1_ALERT_UNKNOWN_CA``.
+
+    An error that is Python's own, or that its table lacks, has its words in the message alone:
+    ``[SSL] record layer failure (_ssl.c:2580)``.
+    """
+    known: str | None = getattr(exc, "reason", None)
+    if known:
+        return known
+    words = str(exc.args[-1] if exc.args else "").rpartition("] ")[2]
+    return words.partition(" (_ssl.c")[0].strip(" .").upper().replace(" ", "_")
+
 
 # The lab must be able to serve what nobody should: short keys, SHA-1 (SSL_CTX_set_security_level).
 _LAX = ":@SECLEVEL=0"

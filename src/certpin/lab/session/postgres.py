@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from certpin.lab.session.pieces import Pieces
+from certpin.lab.session.lines import Pieces
 
 if TYPE_CHECKING:
     from certpin.lab.scenario import ServerStep

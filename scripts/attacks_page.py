@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Expect, Family, Style
-from certpin.lab.cast import LEGEND
+from certpin.lab.pki import LEGEND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -68,7 +68,7 @@ CORE = (
     "certpin/clients/",
     "certpin/updates/",
     "certpin/rotation/",
-    "certpin/lab/judge.py",
+    "certpin/lab/verdict.py",
     "certpin/support/",
 )
 

@@ -19,10 +19,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from certpin.lab.attack import Attack
     from certpin.lab.lab import Lab
     from certpin.lab.target import Target
-    from certpin.lab.trial import Mitm, Trial
+    from certpin.lab.trial import Attack, Mitm, Trial
 
 _OPTIONS = {
     "style": ("leaf", "how clients are pinned: none, leaf or ca"),
@@ -151,8 +150,7 @@ def attack(
     _certpin_trials: dict[object, Trial],
 ) -> Attack:
     """One case of the matrix. Call it with your client, once."""
-    from certpin.lab.attack import Attack
-    from certpin.lab.trial import Trial
+    from certpin.lab.trial import Attack, Trial
 
     item = request.node
     client = _client_of(item)
@@ -188,7 +186,7 @@ def mitm(request: pytest.FixtureRequest, certpin_lab: Lab) -> Iterator[Mitm]:
     if name not in BY_NAME:
         raise pytest.UsageError(f"no case {name!r}: see certpin lab attacks")
     try:
-        made = Mitm.of(certpin_lab.stage(BY_NAME[name]))
+        made = Mitm.of(certpin_lab.case_server(BY_NAME[name]))
     except CannotServeError as exc:
         pytest.skip(f"{name} was not run: {exc}")
     request.node.stash[_mitm] = made
@@ -207,7 +205,7 @@ def certpin_environment(
     ``certpin_environment(target, via="connect")``: SSL_CERT_FILE, HTTPS_PROXY, CERTPIN_PINS and
     the like. ``via`` is connect, socks5 or port.
     """
-    from certpin.lab.surroundings import environment
+    from certpin.lab.client_env import environment
 
     def lead(target: Target, via: str = "connect") -> dict[str, str]:
         variables = environment(target, via)

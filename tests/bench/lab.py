@@ -19,7 +19,7 @@ from certpin.lab.attacks import CASES
 from certpin.lab.case import Style
 from certpin.lab.client import Command
 from certpin.lab.lab import Lab
-from certpin.lab.run import prove
+from certpin.lab.runner import prove
 from tests.bench.paired import Figure, ratio
 from tests.lab._clients import right_client
 from tests.lab._crowd import verdicts
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from certpin.lab.client import Client
-    from certpin.lab.run import Run
+    from certpin.lab.runner import Run
 
 _JOBS = 2
 _PAIRS = 5

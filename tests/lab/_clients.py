@@ -11,14 +11,14 @@ from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Style
 from certpin.lab.client import Call
 from certpin.lab.lab import Lab
-from certpin.lab.run import prove
+from certpin.lab.runner import prove
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from certpin.lab.case import Case
     from certpin.lab.client import Client
-    from certpin.lab.run import Result
+    from certpin.lab.runner import Result
     from certpin.lab.target import Target
 
 BY_NAME = {case.name: case for case in (CONTROL, *CASES)}

@@ -7,13 +7,13 @@ import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from certpin.lab.judge import Verdict
+from certpin.lab.verdict import Verdict
 from tests.lab._device import cases, device_lab, results
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from certpin.lab.serve.device import DeviceLab
+    from certpin.lab.device.lab import DeviceLab
 
 CROWD = 500
 _PATIENCE = 60.0

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from certpin import PinnedSSLContext, PinSet
 from certpin.lab.attacks import CASES
 from certpin.lab.case import Style
-from certpin.lab.cast import Authorities
-from certpin.lab.serve.device import DeviceLab
-from certpin.lab.serve.kept import Kept
+from certpin.lab.device.folder import LabState
+from certpin.lab.device.lab import DeviceLab
+from certpin.lab.pki import Authorities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin.lab.case import Case
-    from certpin.lab.run import Result
+    from certpin.lab.runner import Result
 
 HOST = "api.bank.example"
 AUTHORITIES = Authorities(datetime.now(UTC))
@@ -36,7 +36,7 @@ def device_lab(
     chosen: Sequence[Case], *hosts: str, style: Style = Style.LEAF, address: str = "127.0.0.1"
 ) -> DeviceLab:
     """A lab for these hosts."""
-    kept = Kept(AUTHORITIES, None, ())
+    kept = LabState(AUTHORITIES, None, ())
     return DeviceLab(hosts or (HOST,), style, chosen, kept, (address, 0))
 
 
@@ -86,13 +86,13 @@ def call(lab: DeviceLab, context: ssl.SSLContext, host: str = HOST) -> bool:
         return False
 
 
-def play(lab: DeviceLab, context: ssl.SSLContext, host: str = HOST, most: int = 400) -> None:
+def case_run(lab: DeviceLab, context: ssl.SSLContext, host: str = HOST, most: int = 400) -> None:
     """Use the app until the lab has been through everything."""
     for _ in range(most):
         if lab.finished_with(host):
             return
         call(lab, context, host)
-    raise AssertionError(f"not finished: {lab.standings()}")
+    raise AssertionError(f"not finished: {lab.progress()}")
 
 
 def results(lab: DeviceLab) -> list[tuple[str, Result]]:

@@ -8,22 +8,22 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import ALL_ACCEPT, ALL_REJECT, Case, Expected, Family, Style
-from certpin.lab.cast import Authorities
+from certpin.lab.device.schedule import Schedule
 from certpin.lab.evidence import Connection
-from certpin.lab.script import Act, Role, Script
-from certpin.lab.serve.schedule import Schedule
+from certpin.lab.pki import Authorities
+from certpin.lab.scenario import Role, Scenario, ServerStep
 from certpin.lab.session.hello import ClientHello
 
 if TYPE_CHECKING:
-    from certpin.lab.run import Result
-    from certpin.lab.serve.turn import Visit
+    from certpin.lab.device.turn import Visit
+    from certpin.lab.runner import Result
 
 AUTHORITIES = Authorities(datetime.now(UTC))
-HOSTILE = Act((), b"")
+HOSTILE = ServerStep((), b"")
 HONEST = HOSTILE.but(role=Role.HONEST)
 
 
-def case(name: str, script: Script, expected: Expected = ALL_REJECT, **fields: object) -> Case:
+def case(name: str, scenario: Scenario, expected: Expected = ALL_REJECT, **fields: object) -> Case:
     """A case that presents nothing in particular."""
     return Case(
         name=name,
@@ -32,16 +32,16 @@ def case(name: str, script: Script, expected: Expected = ALL_REJECT, **fields: o
         expected=expected,
         guards="nothing",
         fix="nothing",
-        play=lambda _: script,
+        scenario=lambda _: scenario,
         **fields,  # type: ignore[arg-type]
     )
 
 
-ONE = case("one", Script.of(HOSTILE))
-OTHER = case("other", Script.of(HOSTILE))
-RENEWED = case("renewed", Script.of(HONEST), ALL_ACCEPT)
-SWAPPED = case("swapped", Script.of(HONEST, HOSTILE))
-BOTH = case("both", Script.of(HONEST, second=(HOSTILE,)))
+ONE = case("one", Scenario.of(HOSTILE))
+OTHER = case("other", Scenario.of(HOSTILE))
+RENEWED = case("renewed", Scenario.of(HONEST), ALL_ACCEPT)
+SWAPPED = case("swapped", Scenario.of(HONEST, HOSTILE))
+BOTH = case("both", Scenario.of(HONEST, second=(HOSTILE,)))
 
 
 class Rehearsal:
@@ -61,7 +61,7 @@ class Rehearsal:
         """A connection begins, and says hello."""
         seen = Connection(target=host, hello=ClientHello(host))
         visit = self.schedule.admit(seen)
-        seen.act = visit.turn.play.next_act(host, host)
+        seen.step = visit.turn.case_run.next_step(host, host)
         return visit
 
     def gives(self, visit: Visit) -> None:
@@ -93,7 +93,7 @@ class Rehearsal:
 
     def verdicts(self, host: str = "a.example") -> dict[str, str]:
         """The verdict of each case that is settled."""
-        results = self.schedule.programmes[host].results
+        results = self.schedule.queues[host].results
         return {name: str(result.verdict) for name, result in results.items()}
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_JUDGE, _EVIDENCE = "certpin/lab/judge.py", "certpin/lab/evidence.py"
-_RUN, _PORT = "certpin/lab/run.py", "certpin/lab/transport/port.py"
+_JUDGE, _EVIDENCE = "certpin/lab/verdict.py", "certpin/lab/evidence.py"
+_RUN, _PORT = "certpin/lab/runner.py", "certpin/lab/transport/port.py"
 _CLIENT = "certpin/lab/client.py"
 
-_J, _R, _C = "tests/lab/test_judge.py::", "tests/lab/test_run.py::", "tests/lab/test_client.py::"
+_J, _R, _C = (
+    "tests/lab/test_verdict.py::",
+    "tests/lab/test_runner.py::",
+    "tests/lab/test_client.py::",
+)
 
 _VERDICTS = [
     Mutation(
@@ -77,22 +81,22 @@ _VERDICTS = [
     Mutation(
         "an honest second host says nothing",
         _JUDGE,
-        "(not script.attacks and seen.act in script.first)",
-        "not script.attacks",
+        "(not scenario.attacks and seen.step in scenario.first)",
+        "not scenario.attacks",
         f"{_J}test_an_honest_second_host_says_nothing_of_the_first",
     ),
     Mutation(
         "a host without pins",
         _EVIDENCE,
-        "self.act is not None and self.act.role is not Role.HONEST",
-        "self.act is not None and self.act.role is Role.ATTACKER",
+        "self.step is not None and self.step.role is not Role.HONEST",
+        "self.step is not None and self.step.role is Role.ATTACKER",
         f"{_J}test_data_counts_at_a_host_without_pins_though_it_is_honest",
     ),
     Mutation(
         "a renewed server is honest",
-        "certpin/lab/script.py",
-        "return cls.of(Act.of(identity, *appended, role=Role.HONEST))",
-        "return cls.of(Act.of(identity, *appended))",
+        "certpin/lab/scenario.py",
+        "return cls.of(ServerStep.of(identity, *appended, role=Role.HONEST))",
+        "return cls.of(ServerStep.of(identity, *appended))",
         "tests/lab/test_honest.py::"
         "test_a_client_that_refuses_the_renewed_server_too_late_refused_it"
         "[rot-renewed-same-key-leaf]",
@@ -114,7 +118,7 @@ _VERDICTS = [
     Mutation(
         "only what is attacked counts",
         _JUDGE,
-        "    judged = [each for each in met if is_judged(script, each)]\n",
+        "    judged = [each for each in met if is_judged(scenario, each)]\n",
         "    judged = met\n",
         f"{_J}test_only_hostile_connections_count_where_there_are_any",
     ),
@@ -128,7 +132,7 @@ _VERDICTS = [
     Mutation(
         "canary only",
         _JUDGE,
-        "    if said and not (attempt.script.canary_only and attempt.canary):",
+        "    if said and not (attempt.scenario.canary_only and attempt.canary):",
         "    if said:",
         f"{_J}test_where_one_thing_may_be_said_only_the_canary_counts",
     ),
@@ -220,7 +224,7 @@ _HTML = "tests/lab/report/test_html.py::"
 _REPORTS = [
     Mutation(
         "nothing of an honest server leaked",
-        "certpin/lab/report/page/evidence.py",
+        "certpin/lab/report/page/case.py",
         "        if not seen.exposed:\n",
         "        if False:\n",
         f"{_HTML}test_an_honest_server_is_no_attacker_and_nothing_is_given_away[hung]",
@@ -248,8 +252,8 @@ _COMPROMISED = "tests/lab/attacks/test_compromised.py::"
 _MARKED = [
     Mutation(
         "the pin set of the case marks the key",
-        "certpin/lab/cast.py",
-        "    if not cast.pins or not case.compromised:\n",
+        "certpin/lab/pki.py",
+        "    if not pki.pins or not case.compromised:\n",
         "    if True:\n",
         f"{_COMPROMISED}test_only_its_own_pin_set_marks_a_key",
     ),
@@ -329,7 +333,7 @@ _RUNS = [
     ),
     Mutation(
         "no other proxy",
-        "certpin/lab/surroundings.py",
+        "certpin/lab/client_env.py",
         '    variables |= {"NO_PROXY": "", "no_proxy": ""}\n',
         "",
         f"{_C}test_the_environment_leads_to_the_lab_and_nowhere_else",

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_S = "certpin/lab/serve/"
+_S = "certpin/lab/device/"
 _RECORDS, _RELAY = "certpin/lab/session/records.py", "certpin/lab/transport/relay.py"
 _R, _U = "tests/lab/session/test_records.py::test_", "tests/lab/test_serve_upstream.py::test_"
-_P, _W = "tests/lab/test_serve_programme.py::test_", "tests/lab/test_serve_word.py::test_"
+_P, _W = "tests/lab/test_serve_queue.py::test_", "tests/lab/test_serve_signals.py::test_"
 _H, _V = "tests/lab/test_serve_hostile.py::test_", "tests/lab/test_serve_visitor.py::test_"
 
 _WORDS = [
     Mutation(
         "silence is no refusal",
-        f"{_S}word.py",
-        'return Word.LEFT if hung_up and seen.problem in {"", _IN_CLEAR} else Word.VOID',
-        "return Word.LEFT",
+        f"{_S}turn.py",
+        'return ClientSignal.CLOSED if hung_up and seen.problem in {"", _IN_CLEAR} else',
+        "return ClientSignal.CLOSED if True else",
         f"{_W}silence_until_the_lab_gave_up_is_no_refusal",
     ),
     Mutation(
         "junk is nothing",
-        f"{_S}word.py",
+        f"{_S}turn.py",
         "if not seen.hello or seen.problem in _JUNK:",
         "if not seen.hello:",
         f"{_W}junk_after_the_hello_is_nothing[bad record type]",
     ),
     Mutation(
         "data counts first",
-        f"{_S}word.py",
+        f"{_S}turn.py",
         "    if seen.said or seen.passed:\n",
         "    if (seen.said or seen.passed) and not seen.alert:\n",
         f"{_W}data_counts_whatever_else_was_said",
@@ -45,14 +45,14 @@ _TURNS = [
     Mutation(
         "a sequence is played to its end",
         f"{_S}turn.py",
-        "return [each for each in said if is_judged(self.script, each.seen)]",
+        "return [each for each in said if is_judged(self.scenario, each.seen)]",
         "return said",
         f"{_P}data_on_the_honest_connection_of_a_sequence_is_no_finding",
     ),
     Mutation(
         "nobody holds up the others",
         f"{_S}turn.py",
-        ">= _MOST_VOID",
+        ">= _MAX_UNCLEAR",
         ">= 10**9",
         f"{_P}silence_and_junk_move_a_case_on_without_a_verdict",
     ),
@@ -75,35 +75,35 @@ _TURNS = [
 _PROGRAMMES = [
     Mutation(
         "a refusal waits for the control",
-        f"{_S}programme.py",
+        f"{_S}queue.py",
         "            self._doubtful.append(turn)\n",
         "            self._settle(turn, judgement)\n",
         f"{_P}a_refusal_is_not_told_before_the_control_after_it",
     ),
     Mutation(
         "a control that failed spoils refusals",
-        f"{_S}programme.py",
+        f"{_S}queue.py",
         "                self._again(each, failed)\n",
         "                self._settle(each, each.judgement())\n",
         f"{_P}where_the_control_fails_afterwards_the_refusals_are_tried_again",
     ),
     Mutation(
         "doubt at the end stays",
-        f"{_S}programme.py",
+        f"{_S}queue.py",
         "            self._settle(turn, _NO_CONTROL)\n",
         "            self._settle(turn, turn.judgement())\n",
         f"{_P}what_is_in_doubt_at_the_end_stays_undecided",
     ),
     Mutation(
         "late data counts",
-        f"{_S}programme.py",
+        f"{_S}queue.py",
         "        self._revise(turn)\n",
         "        return\n",
         f"{_P}a_straggler_that_gives_its_data_turns_a_refusal_round",
     ),
     Mutation(
         "the control comes first",
-        f"{_S}programme.py",
+        f"{_S}queue.py",
         "CONTROL if not self._trusted else self._queue.pop(0)",
         "self._queue.pop(0)",
         f"{_P}the_control_comes_first_then_each_case_then_the_control",
@@ -120,21 +120,21 @@ _EDGES = [
     ),
     Mutation(
         "nor for another device",
-        f"{_S}gate.py",
+        f"{_S}port.py",
         "here or not _inner(address)",
         "True",
         f"{_H}another_device_reaches_nothing_of_this_machine[192.168.1.7]",
     ),
     Mutation(
         "so many at once",
-        f"{_S}gate.py",
+        f"{_S}port.py",
         "        while len(self._links) + 2 * self._relays < self._most:\n",
         "        while True:\n",
         f"{_H}beyond_so_many_connections_callers_wait_until_one_ends",
     ),
     Mutation(
         "only hosts under test",
-        f"{_S}attended.py",
+        f"{_S}connection.py",
         "    if schedule.tests(reached.host):\n",
         "    if True:\n",
         f"{_V}hosts_that_are_not_under_test_pass_through_with_all_they_said[b.example]",
@@ -185,7 +185,7 @@ _REAL = [
         f"{_R}records_that_fill_whole_blocks_hide_no_alert",
     ),
     Mutation(
-        "the length of the last word",
+        "the length of the last signal",
         _RECORDS,
         "(48 if number in _SHA384 else 32)",
         "32",
@@ -200,8 +200,8 @@ _REAL = [
     ),
     Mutation(
         "what is unclear is no refusal",
-        f"{_S}word.py",
-        "    if seen.unclear:\n        return Word.VOID\n",
+        f"{_S}turn.py",
+        "    if seen.unclear:\n        return ClientSignal.NONE\n",
         "",
         f"{_W}where_the_records_tell_nothing_silence_is_no_refusal",
     ),
@@ -228,7 +228,7 @@ _REAL = [
     ),
     Mutation(
         "a refusal that passed through is seen",
-        f"{_S}gate.py",
+        f"{_S}port.py",
         "        conversation.ended()\n        self._listen_on()\n",
         "        self._listen_on()\n",
         f"{_U}a_real_server_that_has_gone_is_nobodys_refusal",

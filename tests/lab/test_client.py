@@ -36,9 +36,9 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture
 def target(lab: Lab) -> Iterator[Target]:
-    stage = lab.stage(CONTROL)
-    yield stage.open()
-    stage.close()
+    case_server = lab.case_server(CONTROL)
+    yield case_server.open()
+    case_server.close()
 
 
 def python(program: str, *words: str, **fields: Any) -> Command:
@@ -214,14 +214,14 @@ def test_the_environment_makes_clients_trust_the_lab(target: Target) -> None:
 def test_the_pins_that_are_handed_over_are_those_of_the_style() -> None:
     for style, role in ((Style.LEAF, "leaf"), (Style.CA, "intermediate")):
         with Lab(style=style) as lab:
-            stage = lab.stage(CONTROL)
-            target = stage.open()
-            stage.close()
+            case_server = lab.case_server(CONTROL)
+            target = case_server.open()
+            case_server.close()
             policy = PinSet.load(target.pins).policy_for("api.bank.example")
-            cast = lab.cast("api.bank.example")
+            pki = lab.pki("api.bank.example")
         assert policy is not None
         assert policy.pins[0].role == role
-        expected = cast.leaf.pin if style is Style.LEAF else cast.intermediate.pin
+        expected = pki.leaf.pin if style is Style.LEAF else pki.intermediate.pin
         assert str(expected) == target.pin
 
 
@@ -239,16 +239,16 @@ def test_no_private_key_but_its_own_is_in_the_folder_of_a_client(lab: Lab, targe
 def test_a_host_may_be_longer_than_the_name_of_a_file() -> None:
     host = ".".join(["a" * 63] * 3 + ["b" * 61])
     with Lab(host) as lab:
-        stage = lab.stage(CONTROL)
-        target = stage.open()
-        stage.close()
+        case_server = lab.case_server(CONTROL)
+        target = case_server.open()
+        case_server.close()
         assert target.certificate.is_file()
         assert PinSet.load(target.pins).policy_for(host)
 
 
 def test_the_folder_is_gone_when_the_lab_is() -> None:
     with Lab() as lab:
-        lab.stage(CONTROL)
+        lab.case_server(CONTROL)
         folder = lab.folder
         assert folder.is_dir()
     assert not folder.exists()

@@ -14,10 +14,10 @@ from certpin import PinSet
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import CannotServeError, Style
 from certpin.lab.client import Command, substitute
-from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.client_env import environment
 from certpin.lab.lab import Lab
-from certpin.lab.run import prove
-from certpin.lab.surroundings import environment
+from certpin.lab.runner import prove
+from certpin.lab.verdict import Outcome, Verdict
 from certpin.pins import Pin
 from certpin.x509 import Certificate
 from tests.lab._clients import BY_NAME, run_case
@@ -75,9 +75,9 @@ def python(program: str, *words: str) -> Command:
 def _target(name: str = CONTROL.name, host: str = HOST, style: Style = Style.LEAF) -> Target:
     """Return the target of a case after its server has ended."""
     with Lab(host, style) as lab:
-        stage = lab.stage(BY_NAME[name])
-        target = stage.open()
-        stage.close()
+        case_server = lab.case_server(BY_NAME[name])
+        target = case_server.open()
+        case_server.close()
     return target
 
 
@@ -138,9 +138,9 @@ def test_the_loopback_address_of_ipv6_is_reached(words: tuple[str, ...]) -> None
 @pytest.mark.parametrize("style", Style)
 def test_the_second_host_has_the_pins_of_the_pin_file(style: Style) -> None:
     with Lab(HOST, style) as lab:
-        stage = lab.stage(CONTROL)
-        target = stage.open()
-        stage.close()
+        case_server = lab.case_server(CONTROL)
+        target = case_server.open()
+        case_server.close()
         policy = PinSet.load(target.pins).policy_for(SECOND)
     assert policy is not None
     words = substitute(("{pin2}", "{backup2}"), target)
@@ -150,12 +150,12 @@ def test_the_second_host_has_the_pins_of_the_pin_file(style: Style) -> None:
 @pytest.mark.parametrize(("style", "depth"), [(Style.NONE, 0), (Style.LEAF, 0), (Style.CA, 1)])
 def test_the_whole_certificate_is_the_one_whose_key_is_pinned(style: Style, depth: int) -> None:
     with Lab(HOST, style) as lab:
-        stage = lab.stage(CONTROL)
-        target = stage.open()
-        stage.close()
+        case_server = lab.case_server(CONTROL)
+        target = case_server.open()
+        case_server.close()
         pem, fingerprint = substitute(("{cert}", "{fingerprint}"), target)
         found = Certificate.from_der(ssl.PEM_cert_to_DER_cert(Path(pem).read_text("ascii")))
-        served = lab.cast(HOST).genuine[depth]
+        served = lab.pki(HOST).real_chain[depth]
     assert found.der == served.public_bytes(Encoding.DER)
     assert str(Pin.of_key(found.spki_sha256)) == target.pin
     assert Pin.parse(f"cert-sha256/{fingerprint}") == Pin("cert-sha256", found.sha256)

@@ -9,9 +9,9 @@ import pytest
 from certpin.lab.attacks import CASES
 from certpin.lab.case import CannotServeError, Style
 from certpin.lab.client import Command
-from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.client_env import environment
 from certpin.lab.lab import Lab
-from certpin.lab.surroundings import environment
+from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import BY_NAME, run_case
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ _URL = ("curl", "-sS")
 
 def _target(name: str, host: str = HOST) -> Target:
     with Lab(host, Style.LEAF) as lab:
-        stage = lab.stage(BY_NAME[name])
-        target = stage.open()
-        stage.close()
+        case_server = lab.case_server(BY_NAME[name])
+        target = case_server.open()
+        case_server.close()
     return target
 
 
@@ -75,9 +75,9 @@ def test_the_proxy_stays_on_ipv4_where_the_port_does_not() -> None:
 def test_the_pins_of_a_target_are_those_of_its_host() -> None:
     with Lab(HOST, Style.LEAF) as lab:
         for name in ELSEWHERE:
-            stage = lab.stage(BY_NAME[name])
-            target = stage.open()
-            stage.close()
+            case_server = lab.case_server(BY_NAME[name])
+            target = case_server.open()
+            case_server.close()
             assert target.elsewhere
             assert target.host == BY_NAME[name].host(HOST)
-            assert target.pin == str(lab.cast(target.host).leaf.pin)
+            assert target.pin == str(lab.pki(target.host).leaf.pin)

@@ -11,10 +11,10 @@ from certpin.formats import FORMATS, Source
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import CannotServeError, Style
 from certpin.lab.client import Command, exports_in, substitute
-from certpin.lab.judge import Outcome
+from certpin.lab.client_env import environment
 from certpin.lab.lab import Lab
-from certpin.lab.run import prove
-from certpin.lab.surroundings import environment
+from certpin.lab.runner import prove
+from certpin.lab.verdict import Outcome
 from certpin.pins import pins_of
 from certpin.x509 import Certificate
 from tests.lab._clients import BY_NAME
@@ -29,7 +29,7 @@ HOST = "api.bank.example"
 def target(lab: Lab, case: str = CONTROL.name) -> Target:
     """A target, whose ports nobody calls."""
     chosen = BY_NAME[case]
-    return lab.target(chosen, lab.cast(chosen.host(lab.host)), 1, 2)
+    return lab.target(chosen, lab.pki(chosen.host(lab.host)), 1, 2)
 
 
 def read(name: str, path: Path) -> PinSet:
@@ -126,12 +126,12 @@ def test_without_pins_there_is_nothing_to_be_exported() -> None:
 
 def test_a_platform_that_sees_no_chain_has_the_pinned_authorities_as_its_anchors() -> None:
     with Lab(style=Style.CA) as lab:
-        cast = lab.cast(HOST)
+        pki = lab.pki(HOST)
         first, second = read("flutter", target(lab).export("flutter")).policies
     assert first.trust
-    assert first.trust.der == (cast.root.certificate.der, cast.intermediate.certificate.der)
+    assert first.trust.der == (pki.root.certificate.der, pki.intermediate.certificate.der)
     assert second.trust
-    assert second.trust.der == (cast.second_intermediate.certificate.der,)
+    assert second.trust.der == (pki.second_intermediate.certificate.der,)
     with Lab() as lab:
         policies = read("flutter", target(lab).export("flutter")).policies
     assert [each.trust for each in policies] == [None, None]

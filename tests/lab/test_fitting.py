@@ -1,36 +1,35 @@
-"""What a run asks of its acts reaches those that it concerns, and no others."""
+"""What a run asks of its steps reaches those that it concerns, and no others."""
 
 from __future__ import annotations
 
 import pytest
 
-from certpin.lab.fitting import VERSIONS, fit
-from certpin.lab.script import Act, Role, Script, Settings
+from certpin.lab.scenario import VERSIONS, Role, Scenario, ServerStep, TLSSettings, fit
 
-HOSTILE = Act((), b"")
+HOSTILE = ServerStep((), b"")
 HONEST = HOSTILE.but(role=Role.HONEST)
-OLD = HONEST.but(settings=Settings(oldest="TLSv1", newest="TLSv1"))
-TICKETS = HONEST.but(settings=Settings(tickets="shared"))
+OLD = HONEST.but(settings=TLSSettings(oldest="TLSv1", newest="TLSv1"))
+TICKETS = HONEST.but(settings=TLSSettings(tickets="shared"))
 
 
 def test_without_a_wish_a_script_stays_as_it_is() -> None:
-    script = Script((HOSTILE, HONEST, OLD), second=(TICKETS,), unpinned=(HONEST,), lures=True)
-    assert fit(script) == script
+    scenario = Scenario((HOSTILE, HONEST, OLD), second=(TICKETS,), unpinned=(HONEST,), lures=True)
+    assert fit(scenario) == scenario
 
 
 @pytest.mark.parametrize(("tls", "name"), VERSIONS.items())
 def test_a_version_is_for_all_acts_that_are_not_about_versions(tls: str, name: str) -> None:
-    fitted = fit(Script((HOSTILE, OLD), second=(TICKETS,), unpinned=(HONEST,)), tls=tls)
-    wanted = Settings(oldest=name, newest=name)
+    fitted = fit(Scenario((HOSTILE, OLD), second=(TICKETS,), unpinned=(HONEST,)), tls=tls)
+    wanted = TLSSettings(oldest=name, newest=name)
     assert fitted.first == (HOSTILE.but(settings=wanted), OLD)
-    assert fitted.second[0].settings == Settings(oldest=name, newest=name, tickets="shared")
+    assert fitted.second[0].settings == TLSSettings(oldest=name, newest=name, tickets="shared")
     assert fitted.unpinned[0].settings == wanted
 
 
 def test_certificates_are_needed_by_honest_servers_alone() -> None:
-    asks = HOSTILE.but(settings=Settings(asks_certificate=True))
-    script = Script((HOSTILE, asks), second=(HONEST,), canary_only=True)
-    fitted = fit(script, client_certificates=True)
+    asks = HOSTILE.but(settings=TLSSettings(asks_certificate=True))
+    scenario = Scenario((HOSTILE, asks), second=(HONEST,), canary_only=True)
+    fitted = fit(scenario, client_certificates=True)
     assert fitted.first == (HOSTILE, asks)
-    assert fitted.second[0].settings == Settings(needs_certificate=True)
+    assert fitted.second[0].settings == TLSSettings(needs_certificate=True)
     assert fitted.canary_only

@@ -9,10 +9,10 @@ import pytest
 
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Case, Expect, Family, Style
-from certpin.lab.cast import Authorities, Cast
 from certpin.lab.client import Command
-from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.pki import Authorities, TestPKI
 from certpin.lab.report.words import verdict_line
+from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import run_case
 
 AUTHORITIES = Authorities(datetime.now(UTC))
@@ -36,11 +36,11 @@ def _is_honest(case: Case, style: Style) -> bool:
 
 @pytest.mark.parametrize("style", Style)
 def test_only_attacks_are_played_by_attackers(style: Style) -> None:
-    casts: dict[str, Cast] = {}
+    pkis: dict[str, TestPKI] = {}
     for case in (CONTROL, *CASES):
         host = case.host("api.bank.example")
-        cast = casts.setdefault(host, Cast(AUTHORITIES, host, "cdn.bank.example", style))
-        assert case.play(cast).attacks is not _is_honest(case, style), case.name
+        pki = pkis.setdefault(host, TestPKI(AUTHORITIES, host, "cdn.bank.example", style))
+        assert case.scenario(pki).attacks is not _is_honest(case, style), case.name
 
 
 # Sends its request to any server that its roots vouch for. If the certificate is not the one that

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _WATCH = """\
 import json, os, ssl, sys
 from certpin.lab import Authority, LabServer
-from certpin.lab.script import Act
+from certpin.lab.scenario import ServerStep
 from certpin.lab.session.context import Contexts
 
 made = []
@@ -34,7 +34,7 @@ def watch(event, args):
 identity = Authority("Root").issue("localhost")
 sys.addaudithook(watch)
 LabServer(identity)._server.server_close()
-Contexts().wrap(Act.of(identity), (), ssl.MemoryBIO(), ssl.MemoryBIO())
+Contexts().wrap(ServerStep.of(identity), (), ssl.MemoryBIO(), ssl.MemoryBIO())
 print(json.dumps(made))
 """
 _KILLED = """\

@@ -6,9 +6,9 @@ import pytest
 
 from certpin.lab.attacks import CASES
 from certpin.lab.case import Style
-from certpin.lab.judge import Outcome
 from certpin.lab.lab import Lab
-from certpin.lab.run import prove
+from certpin.lab.runner import prove
+from certpin.lab.verdict import Outcome
 from tests.lab._clients import right_client
 
 

@@ -9,9 +9,9 @@ import pytest
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Expect, Style
 from certpin.lab.client import SUBSTITUTIONS
-from certpin.lab.judge import Verdict
 from certpin.lab.report import FORMATS
 from certpin.lab.session.protocols import PROTOCOLS
+from certpin.lab.verdict import Verdict
 
 ROOT = Path(__file__).parents[2]
 PROVE = (ROOT / "docs" / "prove.md").read_text(encoding="utf-8")

@@ -11,18 +11,18 @@ import pytest
 from certpin.lab import LabServer
 from certpin.lab.attacks import CASES
 from certpin.lab.case import Expect, Style
-from certpin.lab.judge import Outcome, Verdict
-from certpin.lab.serve.page import HOST as LAB
-from certpin.lab.trouble import LabError
+from certpin.lab.device.page import HOST as LAB
+from certpin.lab.errors import LabError
+from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._device import (
     HOST,
     call,
+    case_run,
     cases,
     connect,
     device_lab,
     fetch,
     pinned,
-    play,
     results,
     unpinned,
 )
@@ -52,7 +52,7 @@ def test_a_pinned_app_is_right_and_an_unpinned_one_is_not() -> None:
     chosen = cases("untrusted-ca", "rogue-ca-in-store")
     for context, verdict in ((pinned, Verdict.REJECT), (unpinned, Verdict.ACCEPT)):
         with device_lab(chosen) as lab:
-            play(lab, context(lab))
+            case_run(lab, context(lab))
             told = {result.case.name: result for _, result in results(lab)}
         assert told["untrusted-ca"].verdict is Verdict.REJECT
         assert told["rogue-ca-in-store"].verdict is verdict
@@ -62,7 +62,7 @@ def test_a_pinned_app_is_right_and_an_unpinned_one_is_not() -> None:
 @pytest.mark.parametrize("style", Style)
 def test_a_right_app_goes_through_the_whole_matrix_without_a_false_alarm(style: Style) -> None:
     with device_lab(CASES, style=style) as lab:
-        play(lab, unpinned(lab) if style is Style.NONE else pinned(lab))
+        case_run(lab, unpinned(lab) if style is Style.NONE else pinned(lab))
         told = [result for _, result in results(lab)]
     assert {result.case.name for result in told} == {case.name for case in CASES}
     wrong = [each for each in told if each.outcome in {Outcome.WRONG, Outcome.UNDECIDED}]
@@ -75,7 +75,7 @@ def test_an_app_that_verifies_nothing_is_found_in_every_attack_that_is_served() 
     careless = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     careless.check_hostname, careless.verify_mode = False, ssl.CERT_NONE
     with device_lab(cases("untrusted-ca", "rogue-ca-in-store", "wrong-host-pinned-ca")) as lab:
-        play(lab, careless)
+        case_run(lab, careless)
         assert {result.outcome for _, result in results(lab)} == {Outcome.WRONG}
 
 
@@ -90,7 +90,7 @@ def test_socks5_leads_to_the_lab_too() -> None:
         with sock, pinned(lab).wrap_socket(sock, server_hostname=HOST) as tls:
             tls.sendall(b"GET / HTTP/1.1\r\n\r\n")
             assert b"lab-answer" in tls.recv(4096)
-        assert lab.standings()[0].controlled
+        assert lab.progress()[0].controlled
 
 
 def test_an_app_that_asks_for_an_address_is_known_by_the_name_in_its_hello() -> None:
@@ -116,7 +116,7 @@ def test_hosts_that_are_not_under_test_pass_through_untouched(outside: Identity)
                 assert tls.getpeercert(binary_form=True) == outside.certificate.der
                 tls.sendall(b"GET / HTTP/1.1\r\n\r\n")
                 assert tls.recv(4096).endswith(b"hello\n")
-        assert lab.standings()[0].control is None
+        assert lab.progress()[0].control is None
 
 
 def test_plain_requests_for_other_hosts_pass_through() -> None:
@@ -165,7 +165,7 @@ def test_each_host_has_a_programme_of_its_own() -> None:
     with device_lab(cases("rogue-ca-in-store"), "a.example", "b.example") as lab:
         right, wrong = pinned(lab), unpinned(lab)
         for host, context in (("a.example", right), ("b.example", wrong)):
-            play(lab, context, host)
+            case_run(lab, context, host)
         assert {host: result.verdict for host, result in results(lab)} == {
             "a.example": Verdict.REJECT,
             "b.example": Verdict.ACCEPT,
@@ -188,6 +188,6 @@ def test_a_port_that_is_taken_is_named() -> None:
 def test_what_is_finished_goes_on_being_served() -> None:
     with device_lab([]) as lab:
         context = pinned(lab)
-        play(lab, context)
+        case_run(lab, context)
         assert lab.finished
         assert all(call(lab, context) for _ in range(3))

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from certpin.lab.judge import Verdict
-from certpin.lab.serve.gate import most_connections
+from certpin.lab.device.port import max_connections
+from certpin.lab.verdict import Verdict
 from tests.lab._crowd import CROWD, all_at_once, contexts, verdicts
 from tests.lab._device import cases, device_lab, results
 
@@ -15,7 +15,7 @@ from tests.lab._device import cases, device_lab, results
 @pytest.fixture
 def files() -> None:
     """Enough open files for both ends."""
-    assert most_connections() > 2 * CROWD
+    assert max_connections() > 2 * CROWD
 
 
 @pytest.mark.slow

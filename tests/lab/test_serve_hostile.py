@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab.judge import Verdict
-from certpin.lab.serve.gate import _allowed, _inner
+from certpin.lab.device.port import _allowed, _inner
 from certpin.lab.transport import link
-from tests.lab._device import HOST, call, cases, connect, device_lab, pinned, play, results
+from certpin.lab.verdict import Verdict
+from tests.lab._device import HOST, call, case_run, cases, connect, device_lab, pinned, results
 from tests.lab._serving import hello_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from certpin.lab.serve.device import DeviceLab
+    from certpin.lab.device.lab import DeviceLab
 
     Hostile = Callable[[int], socket.socket]
 
@@ -112,7 +112,7 @@ def test_others_are_served_and_judged_as_if_nobody_had_come(hostile: Hostile) ->
                 crowd += [hostile(lab.port) for _ in range(_MANY // 4)]
                 call(lab, context)
             crowd += [hostile(lab.port) for _ in range(_MANY // 4)]
-            play(lab, context)
+            case_run(lab, context)
             told = {result.case.name: result.verdict for _, result in results(lab)}
         finally:
             for sock in crowd:
@@ -147,7 +147,7 @@ def test_silence_after_the_hello_ends_and_is_no_refusal(monkeypatch: pytest.Monk
                 assert _ends(sock)
         monkeypatch.undo()
         assert results(lab) == []
-        play(lab, context)
+        case_run(lab, context)
         assert [result.verdict for _, result in results(lab)] == [Verdict.REJECT]
 
 
@@ -209,7 +209,7 @@ def test_this_machine_reaches_itself() -> None:
 
 
 def test_another_device_is_not_relayed_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    from certpin.lab.serve import gate
+    from certpin.lab.device import port as gate
 
     monkeypatch.setattr(gate, "_allowed", lambda _: lambda address: not _inner(address))
     with socket.create_server(("127.0.0.1", 0)) as server, device_lab([]) as lab:

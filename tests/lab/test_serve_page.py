@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.lab.serve.page import Page
+from certpin.lab.device.page import Page
 
 PAGE = Page(b"R", b"R2", b"PEM", "schema = 1\n")
 

@@ -17,21 +17,21 @@ from hypothesis.stateful import (
 )
 
 from certpin.lab.attacks import CONTROL
-from certpin.lab.judge import Verdict
-from certpin.lab.script import Role, Script
-from certpin.lab.serve.word import Word
+from certpin.lab.device.turn import ClientSignal
+from certpin.lab.scenario import Role, Scenario
+from certpin.lab.verdict import Verdict
 from tests.lab._serving import BOTH, HOSTILE, ONE, OTHER, RENEWED, SWAPPED, Rehearsal, case
 
 if TYPE_CHECKING:
     from certpin.lab.case import Case
-    from certpin.lab.serve.turn import Turn, Visit
+    from certpin.lab.device.turn import Turn, Visit
 
 HOSTS = ("a.example", "b.example")
-TWICE = case("twice", Script.of(HOSTILE, HOSTILE))
+TWICE = case("twice", Scenario.of(HOSTILE, HOSTILE))
 CASES = (ONE, SWAPPED, RENEWED, TWICE, OTHER, BOTH)
 # What an app that breaks off between its connections may never have met.
 OF_SEVERAL = (SWAPPED, TWICE, BOTH)
-_REFUSALS = {Word.REFUSED, Word.LEFT}
+_REFUSALS = {ClientSignal.REFUSED, ClientSignal.CLOSED}
 
 
 class Devices(RuleBasedStateMachine):
@@ -52,8 +52,8 @@ class Devices(RuleBasedStateMachine):
 
     def visit(self, host: str) -> Visit:
         visit = self.lab.call(host)
-        on = {each.current for each in self.lab.schedule.programmes.values()}
-        assert visit.turn in on or self.lab.schedule.programmes[host].turn() is None
+        on = {each.current for each in self.lab.schedule.queues.values()}
+        assert visit.turn in on or self.lab.schedule.queues[host].turn() is None
         assert host in visit.turn.hosts
         self.began[id(visit)] = (visit, visit.turn, visit.turn.case)
         if visit.turn not in self.turns:
@@ -90,11 +90,11 @@ class Devices(RuleBasedStateMachine):
         for visit, turn, played in self.began.values():
             said[turn.hosts[0], played.name].append(visit)
         for host, result in self.lab.told:
-            words = [(each.word, each.seen.exposed) for each in said[host, result.case.name]]
-            attacks = result.case.play(None).attacks  # type: ignore[arg-type]
-            counted = {word for word, exposed in words if exposed or not attacks}
+            words = [(each.signal, each.seen.exposed) for each in said[host, result.case.name]]
+            attacks = result.case.scenario(None).attacks  # type: ignore[arg-type]
+            counted = {signal for signal, exposed in words if exposed or not attacks}
             if result.verdict is Verdict.ACCEPT:
-                assert Word.GAVE in counted
+                assert ClientSignal.SENT_DATA in counted
             if result.verdict is Verdict.REJECT:
                 assert counted & _REFUSALS
 
@@ -107,7 +107,8 @@ class Devices(RuleBasedStateMachine):
             names = [turn.case for turn in own]
             after = own[names.index(result.case) + 1 :]
             assert any(
-                turn.case is CONTROL and any(each.word is Word.GAVE for each in turn.visits)
+                turn.case is CONTROL
+                and any(each.signal is ClientSignal.SENT_DATA for each in turn.visits)
                 for turn in after
             )
 
@@ -118,15 +119,15 @@ class Devices(RuleBasedStateMachine):
         for _ in range(40 * len(CASES)):
             for host in HOSTS:
                 visit = self.visit(host)
-                act = visit.seen.act
-                assert act is not None
-                (self.lab.gives if act.role is Role.HONEST else self.lab.refuses)(visit)
+                step = visit.seen.step
+                assert step is not None
+                (self.lab.gives if step.role is Role.HONEST else self.lab.refuses)(visit)
                 self.lab.leaves(visit)
         assert self.lab.schedule.finished
         for host in HOSTS:
             mine = [turn.case for turn in self.turns if turn.hosts[0] == host]
             assert all(each in mine for each in CASES)
-            results = self.lab.schedule.programmes[host].results
+            results = self.lab.schedule.queues[host].results
             assert set(results) == {each.name for each in CASES}
             missed = {name for name, result in results.items() if result.verdict is None}
             assert missed <= {each.name for each in OF_SEVERAL}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from certpin.lab.serve.page import HOST, Page
-from certpin.lab.serve.tunnelled import _over, arrival
+from certpin.lab.device.page import HOST, Page
+from certpin.lab.device.tunnel import _report_end, arrival
 from certpin.lab.transport.front import Reached
 from tests.lab._serving import ONE, Rehearsal
 
@@ -22,10 +22,10 @@ def test_the_page_of_the_lab_is_there() -> None:
 def test_a_host_under_test_is_known_by_its_address_and_ends_are_heard() -> None:
     lab = Rehearsal(ONE)
     conversation = arrival(lab.schedule, PAGE, Reached("wireguard", "a.example", 443))
-    turn = lab.schedule.programmes["a.example"].current
+    turn = lab.schedule.queues["a.example"].current
     assert turn is not None
     assert len(turn.visits) == 1
-    _over(conversation)
+    _report_end(conversation)
     assert turn.visits == []  # it never said hello
 
 

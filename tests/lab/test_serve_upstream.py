@@ -16,13 +16,13 @@ from certpin import PinnedSSLContext
 from certpin.lab import Identity, LabServer
 from certpin.lab.attacks import CASES
 from certpin.lab.case import Style
-from certpin.lab.judge import Outcome, Verdict
-from certpin.lab.serve.device import DeviceLab, Standing
-from certpin.lab.serve.kept import Kept
+from certpin.lab.device.folder import LabState
+from certpin.lab.device.lab import DeviceLab, HostProgress
 from certpin.lab.server import server_context
 from certpin.lab.transport import relay
 from certpin.lab.transport.front import Reached
 from certpin.lab.upstream import Upstream
+from certpin.lab.verdict import Outcome, Verdict
 from certpin.x509 import Chain
 from tests.kit import pin_set, policy
 from tests.lab._device import AUTHORITIES, HOST, PATIENCE, cases, connect, fetch, results
@@ -64,7 +64,7 @@ class Real:
 
     def lab(self, chosen: Sequence[Case], style: Style = Style.LEAF) -> DeviceLab:
         upstreams = {host: self._upstream(host) for host in self.servers}
-        kept = Kept(AUTHORITIES, None, ())
+        kept = LabState(AUTHORITIES, None, ())
         return DeviceLab(
             tuple(self.servers), style, chosen, kept, ("127.0.0.1", 0), upstreams=upstreams
         )
@@ -76,12 +76,12 @@ class Real:
         return Upstream(where, chain, self.root.pem, pin_set(policy(host, identity.pin)))
 
 
-def settled(lab: DeviceLab) -> list[Standing]:
+def settled(lab: DeviceLab) -> list[HostProgress]:
     """How far the lab is, once it has come to a control's verdict: its loop is a step behind."""
     deadline = time.monotonic() + PATIENCE
-    while not lab.standings()[0].control:
-        assert time.monotonic() < deadline, lab.standings()
-    return lab.standings()
+    while not lab.progress()[0].control:
+        assert time.monotonic() < deadline, lab.progress()
+    return lab.progress()
 
 
 @pytest.fixture
@@ -98,9 +98,9 @@ def use(lab: DeviceLab, context: ssl.SSLContext, *hosts: str, most: int = 400) -
         for host in hosts or (HOST,):
             with suppress(ssl.SSLError, ConnectionError):
                 answers.append(fetch(lab.port, context, host))
-        if all(each.finished for each in lab.standings()):
+        if all(each.finished for each in lab.progress()):
             return answers
-    raise AssertionError(lab.standings())
+    raise AssertionError(lab.progress())
 
 
 def test_a_released_app_is_attacked_and_its_real_server_passes_through(real: Real) -> None:
@@ -145,7 +145,7 @@ def test_an_app_that_refuses_its_real_server_after_the_handshake_fails_the_contr
                 real.app.unpinned.wrap_socket(sock, server_hostname=HOST) as tls,
             ):
                 assert tls.version() == "TLSv1.3"
-        assert not lab.standings()[0].controlled
+        assert not lab.progress()[0].controlled
         lab.stop()
         assert results(lab) == []
 
@@ -157,7 +157,7 @@ def test_so_does_one_that_refuses_in_the_handshake(real: Real) -> None:
         for _ in range(100):
             with pytest.raises(ssl.SSLCertVerificationError):
                 fetch(lab.port, nothing)
-            control = lab.standings()[0].control
+            control = lab.progress()[0].control
             if control and control.verdict is Verdict.REJECT:
                 break
         [standing] = settled(lab)
@@ -195,9 +195,9 @@ def test_a_real_server_that_ends_it_is_nobodys_refusal(real: Real) -> None:
 
 def _lead_to(lab: DeviceLab, listening: socket.socket) -> None:
     """Lead the control, which is on, to another server."""
-    turn = lab.schedule.programmes[HOST].turn()
+    turn = lab.schedule.queues[HOST].turn()
     assert turn
-    turn.play.upstream = Reached(relay.UPSTREAM, *listening.getsockname())
+    turn.case_run.upstream = Reached(relay.UPSTREAM, *listening.getsockname())
 
 
 def test_each_host_has_its_own_server(root: Authority, intermediate: Authority) -> None:
@@ -249,7 +249,7 @@ def test_the_last_answer_arrives_before_the_lab_ends(real: Real) -> None:
         last = pool.submit(fetch, lab.port, real.app.pinned)
         deadline = time.monotonic() + PATIENCE
         while not lab.finished:
-            assert time.monotonic() < deadline, lab.standings()
+            assert time.monotonic() < deadline, lab.progress()
         waits = [lab.schedule.awaits_servers]
         held.set()
         lab.let_answer(PATIENCE)

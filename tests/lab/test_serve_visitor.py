@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.lab.script import Answer, Script
-from certpin.lab.serve.attended import routed_here
-from certpin.lab.serve.page import Page
-from certpin.lab.serve.visitor import Visitor
+from certpin.lab.device.connection import DeviceConnection, routed_here
+from certpin.lab.device.page import Page
+from certpin.lab.scenario import Answer, Scenario
 from certpin.lab.transport.front import Reached
 from tests.lab._serving import HONEST, ONE, Rehearsal, case, hello_for
 
@@ -33,19 +32,19 @@ _BEGINNINGS = (
 @given(st.sampled_from(_BEGINNINGS), st.lists(st.binary(max_size=64), max_size=8))
 def test_no_bytes_raise_or_are_a_verdict(beginning: bytes, pieces: list[bytes]) -> None:
     lab = Rehearsal(ONE)
-    visitor = Visitor(lab.schedule, PAGE)
+    visitor = DeviceConnection(lab.schedule, PAGE)
     for piece in (beginning, *pieces, b""):
         if not visitor.done and not visitor.passing:
             visitor.receive(piece)
             visitor.data_to_send()
     visitor.ended()
     assert lab.told == []
-    assert lab.schedule.programmes["a.example"].control is None
+    assert lab.schedule.queues["a.example"].control is None
 
 
 @pytest.mark.parametrize("host", ["b.example", "192.0.2.1", "sub.a.example", "a.example.evil"])
 def test_hosts_that_are_not_under_test_pass_through_with_all_they_said(host: str) -> None:
-    visitor = Visitor(Rehearsal(ONE).schedule, PAGE)
+    visitor = DeviceConnection(Rehearsal(ONE).schedule, PAGE)
     visitor.receive(f"CONNECT {host}:22 HTTP/1.1\r\n\r\nSSH-2.0".encode())
     assert visitor.passing is not None
     assert (visitor.passing.host, visitor.passing.port) == (host, 22)
@@ -61,25 +60,25 @@ def test_hosts_that_are_not_under_test_pass_through_with_all_they_said(host: str
     ],
 )
 def test_a_client_that_was_led_into_clear_text_is_found_by_every_way(asked: bytes) -> None:
-    astray = Script((HONEST.but(answer=Answer.REDIRECT_PLAIN),), lures=True)
+    astray = Scenario((HONEST.but(answer=Answer.REDIRECT_PLAIN),), lures=True)
     lab = Rehearsal(case("astray", astray))
     lab.gives_once()
     lab.gives_once()
-    visitor = Visitor(lab.schedule, PAGE)
+    visitor = DeviceConnection(lab.schedule, PAGE)
     visitor.receive(asked)
     assert lab.verdicts() == {"astray": "ACCEPT"}
 
 
 @pytest.mark.parametrize("host", ["A.Example", "a.example."])
 def test_a_host_is_known_in_every_spelling(host: str) -> None:
-    visitor = Visitor(Rehearsal(ONE).schedule, PAGE)
+    visitor = DeviceConnection(Rehearsal(ONE).schedule, PAGE)
     visitor.receive(f"CONNECT {host}:443 HTTP/1.1\r\n\r\n".encode())
     assert visitor.passing is None
     assert not visitor.done
 
 
 def test_an_address_whose_client_speaks_no_tls_passes_through() -> None:
-    visitor = Visitor(Rehearsal(ONE).schedule, PAGE)
+    visitor = DeviceConnection(Rehearsal(ONE).schedule, PAGE)
     visitor.receive(b"CONNECT 192.0.2.1:443 HTTP/1.1\r\n\r\nhello")
     assert visitor.passing is not None
     assert visitor.early == b"hello"
@@ -92,7 +91,7 @@ def test_a_client_that_was_routed_here_meets_the_case_of_its_name() -> None:
     conversation.receive(hello_for("a.example"))
     assert conversation.passing is None
     # Nothing is served without a certificate: it is the client that has nothing in common.
-    assert lab.schedule.programmes["a.example"].in_doubt == 1
+    assert lab.schedule.queues["a.example"].in_doubt == 1
 
 
 def test_a_client_that_was_routed_here_for_another_name_passes_through() -> None:

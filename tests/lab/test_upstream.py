@@ -12,10 +12,10 @@ from certpin.lab import Authority, Identity, LabServer
 from certpin.lab.attacks import CASES
 from certpin.lab.case import Style
 from certpin.lab.client import Call
-from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.lab import Lab
-from certpin.lab.run import prove
+from certpin.lab.runner import prove
 from certpin.lab.upstream import Upstream, platform_roots
+from certpin.lab.verdict import Outcome, Verdict
 from certpin.x509 import Chain
 from tests.kit import pin_set, policy
 from tests.lab._clients import request, trusting

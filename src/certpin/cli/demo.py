@@ -83,7 +83,7 @@ def demo(ctx: click.Context, watched: bool, as_json: bool) -> None:
     Exit code 0: everything went as it should.
     """
     from certpin.cli.demo_matrix import comparison_facts, print_comparison, totals
-    from certpin.lab.cast import LEGEND
+    from certpin.lab.pki import LEGEND
 
     if watched and as_json:
         raise click.UsageError("--watch serves pages until Ctrl-C: it cannot go with --json")

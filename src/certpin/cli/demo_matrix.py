@@ -12,16 +12,16 @@ from certpin.clients.stdlib import opener
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Expect, Style
 from certpin.lab.client import Call
-from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.lab import Lab
-from certpin.lab.run import prove
+from certpin.lab.runner import prove
+from certpin.lab.verdict import Outcome, Verdict
 from certpin.pinfile import PinSet
 from certpin.tls import PinnedSSLContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from certpin.lab.run import Result
+    from certpin.lab.runner import Result
     from certpin.lab.target import Target
 
 _PATIENCE = 10  # seconds

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from certpin.cli.screen import table_console
 from certpin.lab.case import Expect
-from certpin.lab.cast import LEGEND
-from certpin.lab.judge import Outcome
+from certpin.lab.pki import LEGEND
 from certpin.lab.report.words import explain, summary
+from certpin.lab.verdict import Outcome
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
-    from certpin.lab.run import Result, Run
+    from certpin.lab.runner import Result, Run
 
 _COLOURS = {
     Outcome.RIGHT: "green",

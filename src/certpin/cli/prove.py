@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from certpin.lab.case import Case
-    from certpin.lab.run import Run
+    from certpin.lab.runner import Run
 
 _file = click.Path(dir_okay=False, path_type=Path)
 # A command that contains one of these connects to the lab without a proxy.
@@ -186,14 +186,14 @@ def prove(
     from certpin.cli.upstream import find_upstream
     from certpin.lab.case import Style
     from certpin.lab.client import Command
+    from certpin.lab.errors import LabError
     from certpin.lab.lab import Lab
     from certpin.lab.report import FORMATS as REPORTS
     from certpin.lab.report.json import run_facts
     from certpin.lab.report.sarif import to_sarif
     from certpin.lab.report.tally import exit_code
-    from certpin.lab.run import prove as run_matrix
+    from certpin.lab.runner import prove as run_matrix
     from certpin.lab.scratch import remove_leftovers
-    from certpin.lab.trouble import LabError
     from certpin.pins import normalise
 
     for file in filter(None, files.values()):

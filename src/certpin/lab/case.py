@@ -12,8 +12,8 @@ from certpin.errors import CertpinError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from certpin.lab.cast import Cast
-    from certpin.lab.script import Script
+    from certpin.lab.pki import TestPKI
+    from certpin.lab.scenario import Scenario
     from certpin.pins import HostPin
 
 
@@ -91,7 +91,7 @@ class CannotServeError(CertpinError):
 
 @dataclass(frozen=True)
 class Case:
-    """One case. ``play`` writes its script for a cast, or raises ``CannotServeError``.
+    """One case. ``scenario`` writes its scenario for a pki, or raises ``CannotServeError``.
 
     ``host`` turns the host under test into what the client must call: another name, or an address.
     ``protocol`` is what the client must speak for the case to mean anything; empty for any,
@@ -107,10 +107,10 @@ class Case:
     expected: Expected
     guards: str
     fix: str
-    play: Callable[[Cast], Script]
+    scenario: Callable[[TestPKI], Scenario]
     reference: str = ""
     host: Callable[[str], str] = str
     protocol: str = ""
     clock: timedelta = timedelta(0)
     exercise: str = ""
-    compromised: Callable[[Cast], HostPin] | None = None
+    compromised: Callable[[TestPKI], HostPin] | None = None

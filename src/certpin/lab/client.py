@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from certpin.lab.case import CannotServeError
+from certpin.lab.client_env import environment
 from certpin.lab.evidence import Ending
-from certpin.lab.surroundings import environment
 from certpin.lab.target import PROXY_ADDRESS
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from certpin.lab.script import Role
+from certpin.lab.scenario import Role
 
 if TYPE_CHECKING:
-    from certpin.lab.script import Act, Script
+    from certpin.lab.scenario import Scenario, ServerStep
     from certpin.lab.session.hello import ClientHello
     from certpin.pins import PinSet
 
@@ -23,9 +23,9 @@ class Connection:
 
     via: str = "port"  # which way the client came
     target: str = ""  # what it asked a proxy for
-    act: Act | None = None  # what it met; None where it never came so far
+    step: ServerStep | None = None  # what it met; None where it never came so far
     hello: ClientHello | None = None
-    tampered: bool = False  # it met what the act does before TLS, where STARTTLS is spoken
+    tampered: bool = False  # it met what the step does before TLS, where STARTTLS is spoken
     secured: bool = False  # the handshake was finished: says nothing of acceptance
     version: str = ""
     cipher: str = ""
@@ -34,7 +34,7 @@ class Connection:
     client_certificate: bytes = b""
     certificate_shown: bool = False  # one that the lab cannot verify, which ended TLS
     data: bytes = b""  # application data under TLS, less what its protocol says of itself
-    astray: bytes = b""  # of the data, what was meant for the act's foreign host
+    astray: bytes = b""  # of the data, what was meant for the step's foreign host
     clear: bytes = b""  # as data, without TLS
     # Where it was passed through to the real server: records of the client's data, whether there
     # may be some that are not known as such, and octets that the server answered.
@@ -47,19 +47,19 @@ class Connection:
     @property
     def hostile(self) -> bool:
         """Whether an attacker answered."""
-        return self.act is not None and self.act.role is Role.ATTACKER
+        return self.step is not None and self.step.role is Role.ATTACKER
 
     @property
     def exposed(self) -> bool:
         """Whether data on it is given away: to an attacker, a wrong host, or in clear text."""
         return bool(self.clear or self.astray) or (
-            self.act is not None and self.act.role is not Role.HONEST
+            self.step is not None and self.step.role is not Role.HONEST
         )
 
     @property
     def said(self) -> bytes:
-        """The client's data that counts: on an act with a foreign host, only what went astray."""
-        if self.act and self.act.foreign:
+        """The client's data that counts: on a step with a foreign host, only what went astray."""
+        if self.step and self.step.foreign:
             return self.clear + self.astray
         return self.clear + self.data
 
@@ -101,7 +101,7 @@ class Attempt:
     """One run of the client against one case: what the lab saw, and what the client said."""
 
     ending: Ending
-    script: Script
+    scenario: Scenario
     connections: tuple[Connection, ...] = ()
     canary: str = ""  # what the client was given to send; empty where it was given nothing
     token: str = ""  # what the lab answers with: in the client's output, it took the answer

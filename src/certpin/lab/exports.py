@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.formats import Format
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
     from certpin.pins import HostPolicy, Pin, PinSet
 
 
 class Exports:
     """The exports of one pin set for one host. Safe in threads."""
 
-    def __init__(self, folder: Path, pins: PinSet | None, cast: Cast) -> None:
+    def __init__(self, folder: Path, pins: PinSet | None, pki: TestPKI) -> None:
         self.folder = folder
         self._pins = pins
-        self._cast = cast
+        self._pki = pki
         self._lock = threading.Lock()
         self._written: dict[str, Path] = {}
 
@@ -72,11 +72,11 @@ class Exports:
         if pins is None:
             raise CannotServeError(f"there are no pins to be exported to {chosen.name}")
         limits = {type(limit) for limit in chosen.limits}
-        policy = pins.policy_for(self._cast.host)
+        policy = pins.policy_for(self._pki.host)
         if OneHost in limits and policy:
             pins = only(pins, [str(policy.pattern)])
         if AnchorsOnly in limits and any(each.trust is None for each in pins.policies):
-            root = TrustAnchors((self._cast.root.certificate.der,), "R")
+            root = TrustAnchors((self._pki.root.certificate.der,), "R")
             anchored = [replace(each, trust=each.trust or root) for each in pins.policies]
             pins = replace(pins, policies=tuple(anchored))
         if LeafOrAnchors in limits:
@@ -85,7 +85,7 @@ class Exports:
 
     def _anchored(self, policy: HostPolicy) -> HostPolicy:
         """The policy with the certificates of the authorities that it pins, if there are any."""
-        lab = (self._cast.root, self._cast.intermediate, self._cast.second_intermediate)
+        lab = (self._pki.root, self._pki.intermediate, self._pki.second_intermediate)
         pinned = tuple(each.certificate.der for each in lab if each.pin in policy.live_pins)
         if policy.trust or not pinned:
             return policy

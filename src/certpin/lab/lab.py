@@ -1,4 +1,4 @@
-"""The lab itself: its folder, its authorities, its loop, and the ports of each play."""
+"""The lab itself: its folder, its authorities, its loop, and the ports of each case_run."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Self
 
 from certpin.lab.case import CannotServeError, Style
-from certpin.lab.cast import Authorities, Cast, expiring, pins_of_case
+from certpin.lab.case_server import CaseServer, listening_address
+from certpin.lab.client_env import write_client_files, write_pins
 from certpin.lab.exports import Exports
-from certpin.lab.fitting import fit
 from certpin.lab.loop import Loop
+from certpin.lab.pki import Authorities, TestPKI, expiring, pins_of_case
+from certpin.lab.scenario import fit
 from certpin.lab.scratch import scratch
 from certpin.lab.session.protocols import PROTOCOLS, suits
-from certpin.lab.stage import Stage, listening_address
-from certpin.lab.surroundings import furnish, write_pins
 from certpin.lab.target import Target
 from certpin.lab.transport.dns import Resolver, ResolverPort
-from certpin.lab.upstream import UpstreamAuthorities, UpstreamCast
+from certpin.lab.upstream import UpstreamAuthorities, UpstreamPKI
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,14 +70,14 @@ class Lab:
             self.authorities = UpstreamAuthorities(self.authorities.now, upstream)
         self.canary = f"canary-{secrets.token_hex(8)}"
         self.loop = Loop()
-        self._casts: dict[str, Cast] = {}
+        self._pkis: dict[str, TestPKI] = {}
         self._exports: dict[Path, Exports] = {}
         self._lock = threading.Lock()  # cases are prepared in several threads
         self._leaving = ExitStack()
 
     def __enter__(self) -> Self:
         self.folder = self._leaving.enter_context(scratch())
-        furnish(self.folder, self.authorities.trusted_pem)
+        write_client_files(self.folder, self.authorities.trusted_pem)
         self.authorities.client.write(self.folder, "client")
         self._leaving.enter_context(self.loop)
         if self._resolves:
@@ -93,69 +93,69 @@ class Lab:
 
     def _find(self, name: str) -> str | None:
         """Where the lab answers for a name; nowhere, if it is not under test."""
-        for cast in tuple(self._casts.values()):
-            if name in {cast.host, cast.second, cast.unpinned}:
-                return listening_address(cast.host)
+        for pki in tuple(self._pkis.values()):
+            if name in {pki.host, pki.second, pki.unpinned}:
+                return listening_address(pki.host)
         return None
 
-    def cast(self, host: str) -> Cast:
+    def pki(self, host: str) -> TestPKI:
         """Who plays for a host; the same each time, so that pins hold for a whole run."""
         with self._lock:
-            if host not in self._casts:
-                cast = self._cast(host)
-                if cast.pins and not self.upstream:
-                    write_pins(self._pins_of(cast), cast.pins)
-                pem = ssl.DER_cert_to_PEM_cert(cast.pinned_certificate.der)
-                self._certificate_of(cast).write_text(pem, encoding="ascii")
-                self._casts[host] = cast
-            return self._casts[host]
+            if host not in self._pkis:
+                pki = self._pki(host)
+                if pki.pins and not self.upstream:
+                    write_pins(self._pins_of(pki), pki.pins)
+                pem = ssl.DER_cert_to_PEM_cert(pki.pinned_certificate.der)
+                self._certificate_of(pki).write_text(pem, encoding="ascii")
+                self._pkis[host] = pki
+            return self._pkis[host]
 
-    def _cast(self, host: str) -> Cast:
+    def _pki(self, host: str) -> TestPKI:
         if self.upstream:
-            return UpstreamCast(self.authorities, host, self.second_host, self.style, self.upstream)
-        return Cast(self.authorities, host, self.second_host, self.style)
+            return UpstreamPKI(self.authorities, host, self.second_host, self.style, self.upstream)
+        return TestPKI(self.authorities, host, self.second_host, self.style)
 
-    def stage(self, case: Case) -> Stage:
+    def case_server(self, case: Case) -> CaseServer:
         """Prepare a case. Raises ``CannotServeError``."""
         if not suits(self.protocol, case.protocol):
             raise CannotServeError(f"means nothing for a client that speaks {self.protocol}")
-        cast = self.cast(case.host(self.host))
+        pki = self.pki(case.host(self.host))
         certificates = self.client_certificates
-        script = case.play(cast)
-        if not script.second and not self.upstream:
+        scenario = case.scenario(pki)
+        if not scenario.second and not self.upstream:
             # Who calls both hosts meets the attack at the first, and an honest second one.
-            script = replace(script, second=(cast.honest_second,))
-        script = fit(script, tls=self.tls, client_certificates=certificates)
-        return Stage(self, cast, case, script)
+            scenario = replace(scenario, second=(pki.honest_second,))
+        scenario = fit(scenario, tls=self.tls, client_certificates=certificates)
+        return CaseServer(self, pki, case, scenario)
 
-    def target(self, case: Case, cast: Cast, port: int, proxy: int) -> Target:
+    def target(self, case: Case, pki: TestPKI, port: int, proxy: int) -> Target:
         """The target of this case on these ports."""
-        pin, backup = _first_pins(cast, cast.host)
-        second_pin, second_backup = _first_pins(cast, cast.second)
+        pin, backup = _first_pins(pki, pki.host)
+        second_pin, second_backup = _first_pins(pki, pki.second)
         return Target(
             case=case.name,
-            host=cast.host,
-            second_host=cast.second,
+            host=pki.host,
+            second_host=pki.second,
             port=port,
             proxy_port=proxy,
             canary=self.canary,
             folder=self.folder,
             accepted=(pin, backup, second_pin, second_backup),
-            pins=self._pin_file(case, cast),
-            pinned_pem=self._certificate_of(cast),
-            pinned_sha256=cast.pinned_certificate.sha256.hex(":").upper(),
-            address=listening_address(cast.host),
-            elsewhere=cast.host != self.host,
+            pins=self._pin_file(case, pki),
+            pinned_pem=self._certificate_of(pki),
+            pinned_sha256=pki.pinned_certificate.sha256.hex(":").upper(),
+            address=listening_address(pki.host),
+            elsewhere=pki.host != self.host,
             clock=case.clock,
             dns_port=self._resolver.number if self._resolver else 0,
-            exports=self._exports_of(case, cast),
-            compromised=str(case.compromised(cast).pin) if case.compromised else "",
+            exports=self._exports_of(case, pki),
+            compromised=str(case.compromised(pki).pin) if case.compromised else "",
         )
 
-    def _pin_file(self, case: Case, cast: Cast) -> Path:
-        pins = self._pinned(case, cast)
-        path = self._given or self._pins_of(cast)
-        if pins is None or pins is cast.pins:
+    def _pin_file(self, case: Case, pki: TestPKI) -> Path:
+        pins = self._pinned(case, pki)
+        path = self._given or self._pins_of(pki)
+        if pins is None or pins is pki.pins:
             return path
         path = path.with_stem(f"{path.stem}-{case.name}")
         with self._lock:
@@ -163,35 +163,35 @@ class Lab:
                 write_pins(path, pins)
         return path
 
-    def _pins_of(self, cast: Cast) -> Path:
-        return self.folder / f"pins-{_file_name(cast.host)}.toml"
+    def _pins_of(self, pki: TestPKI) -> Path:
+        return self.folder / f"pins-{_file_name(pki.host)}.toml"
 
-    def _certificate_of(self, cast: Cast) -> Path:
-        return self.folder / f"certificate-{_file_name(cast.host)}.pem"
+    def _certificate_of(self, pki: TestPKI) -> Path:
+        return self.folder / f"certificate-{_file_name(pki.host)}.pem"
 
     @property
     def _given(self) -> Path | None:
         return self.upstream.pin_file if self.upstream else None
 
-    def _pinned(self, case: Case, cast: Cast) -> PinSet | None:
+    def _pinned(self, case: Case, pki: TestPKI) -> PinSet | None:
         """Return the pins of a case. If its clock moves, it passes their expiry only."""
-        pins = pins_of_case(case, cast)
+        pins = pins_of_case(case, pki)
         if not case.clock or self._given or not pins:
             return pins
         return expiring(pins, self.authorities.now + case.clock / 2)
 
-    def _exports_of(self, case: Case, cast: Cast) -> Exports:
+    def _exports_of(self, case: Case, pki: TestPKI) -> Exports:
         """The same object for the same pins: it writes each file once."""
-        pins = self._pinned(case, cast)
-        moved = "" if pins is cast.pins else f"-{case.name}"
-        folder = self.folder / f"exports-{_file_name(cast.host)}{moved}"
+        pins = self._pinned(case, pki)
+        moved = "" if pins is pki.pins else f"-{case.name}"
+        folder = self.folder / f"exports-{_file_name(pki.host)}{moved}"
         with self._lock:
-            return self._exports.setdefault(folder, Exports(folder, pins, cast))
+            return self._exports.setdefault(folder, Exports(folder, pins, pki))
 
 
-def _first_pins(cast: Cast, host: str) -> tuple[str, str]:
+def _first_pins(pki: TestPKI, host: str) -> tuple[str, str]:
     """The first two pins of a host; empty if there are fewer."""
-    policy = cast.pins.policy_for(host) if cast.pins else None
+    policy = pki.pins.policy_for(host) if pki.pins else None
     pinned = [str(entry.pin) for entry in policy.pins] if policy else []
     pin, backup, *_ = (*pinned, "", "")
     return pin, backup

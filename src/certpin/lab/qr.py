@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.trouble import LabError
+from certpin.lab.errors import LabError
 
 if TYPE_CHECKING:
     from rich.console import Group

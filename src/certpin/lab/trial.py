@@ -1,29 +1,30 @@
-"""One client, one case at a time, as tests run it: the good control comes first and last."""
+"""One client and one case at a time, as tests run them: the good control comes first and last."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from certpin.lab import run
+from certpin.lab import runner
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Expect
 from certpin.lab.client import Call
-from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.report.text import clean, readable
 from certpin.lab.report.words import ending, explain
 from certpin.lab.session.protocols import suits
 from certpin.lab.target import Target
+from certpin.lab.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from certpin.lab.case import Case, Style
+    from certpin.lab.case_server import CaseServer
     from certpin.lab.client import Client
     from certpin.lab.evidence import Attempt, Connection
     from certpin.lab.lab import Lab
-    from certpin.lab.run import Result
-    from certpin.lab.stage import Stage
+    from certpin.lab.runner import Result
 
 BY_NAME = {case.name: case for case in (CONTROL, *CASES)}
 _SHOWN = 400  # octets of what leaked that a failure shows
@@ -63,12 +64,12 @@ class Trial:
             why = f"the good control failed, so that nothing is proven: {control.why}"
             expect = case.expected.of(self.lab.style)
             undecided = (Verdict.INCONCLUSIVE, Outcome.UNDECIDED)
-            return run.Result(case, expect, *undecided, why, control.attempts)
-        return run.try_case(self.lab, client, case)
+            return runner.Result(case, expect, *undecided, why, control.attempts)
+        return runner.try_case(self.lab, client, case)
 
     def control(self, client: Client) -> Result:
         """The good control, now."""
-        self._control = run.try_case(self.lab, client, CONTROL)
+        self._control = runner.try_case(self.lab, client, CONTROL)
         return self._control
 
 
@@ -113,18 +114,18 @@ def describe(seen: Connection) -> str:
 class Mitm(Target):
     """A target whose attack goes on until it is asked what was seen, or until the test ends."""
 
-    stage: Stage = field(repr=False, compare=False)
+    case_server: CaseServer = field(repr=False, compare=False)
     _seen: list[tuple[Connection, ...]] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
-    def of(cls, stage: Stage) -> Mitm:
+    def of(cls, case_server: CaseServer) -> Mitm:
         """Begin the attack. Raises ``CannotServeError``."""
-        return cls(**vars(stage.open()), stage=stage)
+        return cls(**vars(case_server.open()), case_server=case_server)
 
     def seen(self) -> tuple[Connection, ...]:
         """Stop the attack; what was seen of every connection. Raises ``CannotServeError``."""
         if not self._seen:
-            self._seen.append(self.stage.close())
+            self._seen.append(self.case_server.close())
         return self._seen[0]
 
     @property
@@ -141,3 +142,73 @@ class Mitm(Target):
     def leaked(self) -> bytes:
         """The data that the client gave away. Stops the attack."""
         return b"".join(each.said for each in self.seen() if each.exposed)
+
+
+class UnusedAttackError(AssertionError):
+    """A test asked for ``attack`` and never called it."""
+
+
+class Attack:
+    """One case. Called with a client, it fails the test where the outcome is wrong.
+
+    A client is a function that takes a ``Target``, or a ``Command`` of ``certpin.lab.client``.
+    That a function raises is its refusal.
+    """
+
+    def __init__(
+        self, trial: Trial, name: str, skip: Callable[[str], object], *, last: bool
+    ) -> None:
+        self._name = name
+        self._used = False
+        self._trial = trial
+        self._skip = skip  # raises, for a case that was not run
+        self._last = last  # of the cases that this client meets in a row
+
+    def __call__(self, client: Client | Callable[[Target], object]) -> None:
+        """Run the client against the case. Raises ``WrongVerdictError``, ``InconclusiveError``."""
+        __tracebackhide__ = True
+        self._use()
+        self._judge(*self._run(client))
+
+    async def call_async(self, client: Callable[[Target], Awaitable[object]]) -> None:
+        """The same for a coroutine function, which is run in the loop of asyncio that calls."""
+        __tracebackhide__ = True
+        self._use()
+        loop = asyncio.get_running_loop()
+
+        async def call(target: Target) -> object:
+            return await client(target)
+
+        def run(target: Target) -> object:
+            return asyncio.run_coroutine_threadsafe(call(target), loop).result()
+
+        self._judge(*await asyncio.to_thread(self._run, run))
+
+    def check_used(self) -> None:
+        """Raises ``UnusedAttackError`` where the test ended without a call."""
+        if not self._used:
+            raise UnusedAttackError(f"{self._name}: the test never called its attack")
+
+    def _use(self) -> None:
+        if self._used:
+            raise RuntimeError("attack was called twice: test each client in a test of its own")
+        self._used = True
+
+    def _run(self, client: Client | Callable[[Target], object]) -> tuple[Result, Result | None]:
+        runs = as_client(client)
+        result = self._trial.attack(runs, BY_NAME[self._name])
+        return result, self._trial.control(runs) if self._last else None
+
+    def _judge(self, result: Result, control: Result | None) -> None:
+        __tracebackhide__ = True
+        if result.outcome is Outcome.WRONG:
+            raise WrongVerdictError(tell(result))
+        if result.outcome is Outcome.UNDECIDED:
+            raise InconclusiveError(tell(result))
+        if control and control.outcome is not Outcome.RIGHT:
+            raise InconclusiveError(
+                "the good control no longer holds at the end, so that what this client refused "
+                f"before proves nothing\n{tell(control)}"
+            )
+        if result.outcome is Outcome.NOT_RUN:
+            self._skip(f"{result.case.name} was not run: {result.why}")

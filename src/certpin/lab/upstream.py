@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from cryptography import x509
 
 from certpin.lab.case import CannotServeError, Style
-from certpin.lab.cast import Authorities, Cast
-from certpin.lab.script import Act, Opening, Role
+from certpin.lab.pki import Authorities, TestPKI
+from certpin.lab.scenario import Opening, Role, ServerStep
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -65,8 +65,8 @@ class UpstreamAuthorities(Authorities):
         return self._upstream.roots + self.rogue.pem
 
 
-class UpstreamCast(Cast):
-    """The cast where the honest server is a real one."""
+class UpstreamPKI(TestPKI):
+    """The pki where the honest server is a real one."""
 
     def __init__(
         self,
@@ -87,14 +87,14 @@ class UpstreamCast(Cast):
         self._upstream = upstream
 
     @property
-    def genuine(self) -> tuple[x509.Certificate, ...]:
+    def real_chain(self) -> tuple[x509.Certificate, ...]:
         """The chain of the real server, leaf first."""
         return self._upstream.certificates
 
     @property
-    def honest(self) -> Act:
-        """The act of the real server: the connection passes through to it."""
-        return Act(self._upstream.der, b"", role=Role.HONEST, opening=Opening.RELAY)
+    def honest(self) -> ServerStep:
+        """The step of the real server: the connection passes through to it."""
+        return ServerStep(self._upstream.der, b"", role=Role.HONEST, opening=Opening.RELAY)
 
     @cached_property
     def pins(self) -> PinSet | None:

@@ -8,9 +8,9 @@ import pytest
 
 from certpin.lab.attacks import CASES
 from certpin.lab.client import Command
-from certpin.lab.judge import Outcome
 from certpin.lab.lab import Lab
-from certpin.lab.run import prove
+from certpin.lab.runner import prove
+from certpin.lab.verdict import Outcome
 from tests.formats.flutter import _vm, example
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from certpin.lab.judge import Outcome
+from certpin.lab.verdict import Outcome
 from scripts import peers
 from tests.formats.interop._proofs import NOT_RUN, PROOFS, REASONS, failed
 
 if TYPE_CHECKING:
-    from certpin.lab.run import Run
+    from certpin.lab.runner import Run
     from tests.formats.interop._proofs import Proof
 
 TARGET = Path(__file__).parents[3] / "docs" / "formats-proof.md"

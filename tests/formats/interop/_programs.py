@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
-from certpin.lab.cast import UNPINNED
 from certpin.lab.client import Command
 from certpin.lab.evidence import Ending
+from certpin.lab.pki import UNPINNED
 from certpin.pins.hosts import is_address
 from tests.formats.flutter import _vm
 from tests.servers._run import require

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from certpin.formats import FORMATS
 from certpin.lab.attacks import CASES
 from certpin.lab.case import Style
-from certpin.lab.judge import Outcome
 from certpin.lab.lab import Lab
-from certpin.lab.run import prove
+from certpin.lab.runner import prove
+from certpin.lab.verdict import Outcome
 from tests.formats.interop import _programs
 from tests.formats.interop._proxies import Proxy
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.lab.client import Client
-    from certpin.lab.run import Run
+    from certpin.lab.runner import Run
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
+from certpin.lab.client_env import environment
 from certpin.lab.evidence import Ending
-from certpin.lab.surroundings import environment
 from tests.servers._run import LOOPBACK, ServerFailedError, free_port, require, running
 
 if TYPE_CHECKING:

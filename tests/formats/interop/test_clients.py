@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab.judge import Outcome
+from certpin.lab.verdict import Outcome
 from scripts.record import FORBIDDEN
 from tests.formats.interop._page import TARGET, version
 from tests.formats.interop._programs import may_resolve
@@ -15,7 +15,7 @@ from tests.formats.interop._proofs import NOT_RUN, PROOFS, REASONS, Proof, faile
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from certpin.lab.run import Run
+    from certpin.lab.runner import Run
 
 _MARKED = [
     pytest.param(proof, id=proof.name, marks=[pytest.mark.slow, pytest.mark.peer(*proof.peers)])

@@ -35,11 +35,11 @@ def test_pins_that_nobody_has_refuse_where_they_are_enforced(
     make: Callable[[], Client], mode: Mode, tmp_path: Path
 ) -> None:
     with Lab() as lab:
-        stage = lab.stage(CONTROL)
+        stage = lab.case_server(CONTROL)
         target = stage.open()
         try:
             pins = pin_set(policy(lab.host, NOBODY, NOBODY_ELSE, match="leaf", mode=mode))
-            exports = Exports(tmp_path, pins, lab.cast(lab.host))
+            exports = Exports(tmp_path, pins, lab.pki(lab.host))
             ending = make().run(replace(target, exports=exports))
         finally:
             connections = stage.close()

@@ -9,9 +9,9 @@ import pytest
 
 from certpin.lab.attacks import CONTROL
 from certpin.lab.client import Command
+from certpin.lab.client_env import write_client_files
 from certpin.lab.exports import Exports
 from certpin.lab.lab import Lab
-from certpin.lab.surroundings import furnish
 from certpin.pins import TrustAnchors
 from tests.formats.interop import _programs
 
@@ -44,11 +44,11 @@ _ANCHORED = [
 
 def content(lab: Lab, client: Client, anchor: Authority, roots: Authority, folder: Path) -> bool:
     """Whether a client takes the honest server, with the right pins, an anchor and these roots."""
-    stage = lab.stage(CONTROL)
+    stage = lab.case_server(CONTROL)
     target = stage.open()
     try:
-        furnish(folder, roots.pem)
-        cast = lab.cast(lab.host)
+        write_client_files(folder, roots.pem)
+        cast = lab.pki(lab.host)
         assert cast.pins is not None
         trust = TrustAnchors((anchor.certificate.der,), "anchor.pem")
         policies = tuple(replace(policy, trust=trust) for policy in cast.pins.policies)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.lab.client import Call
 from certpin.lab.lab import Lab
-from certpin.lab.run import Result, prove
+from certpin.lab.runner import Result, prove
 from certpin.pins import Pin
 from certpin.x509 import Certificate
 from tests.lab._clients import BY_NAME

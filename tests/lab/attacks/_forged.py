@@ -12,24 +12,26 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab.case import Style
-from certpin.lab.cast import Authorities, Cast
+from certpin.lab.pki import Authorities, TestPKI
 from certpin.pins.hosts import is_address
 from tests.lab._clients import BY_NAME
 
 if TYPE_CHECKING:
-    from certpin.lab.script import Act
+    from certpin.lab.scenario import ServerStep
 
 HOST = "api.bank.example"
 
 
 class Forged:
-    """A case as it is played for a host: its cast, and the certificates of its one act."""
+    """A case as it is played for a host: its pki, and the certificates of its one step."""
 
     def __init__(self, name: str, host: str = HOST, style: Style = Style.LEAF) -> None:
         case = BY_NAME[name]
-        self.cast = Cast(Authorities(datetime.now(UTC)), case.host(host), "cdn.bank.example", style)
-        (self.act,) = case.play(self.cast).first
-        self.chain = certificates(self.act)
+        self.pki = TestPKI(
+            Authorities(datetime.now(UTC)), case.host(host), "cdn.bank.example", style
+        )
+        (self.step,) = case.scenario(self.pki).first
+        self.chain = certificates(self.step)
 
     @property
     def leaf(self) -> x509.Certificate:
@@ -47,22 +49,22 @@ class Forged:
 
     @property
     def has_the_pinned_key(self) -> bool:
-        return self.leaf.public_key() == self.cast.leaf.chain[0].public_key()
+        return self.leaf.public_key() == self.pki.leaf.chain[0].public_key()
 
     def openssl(self, *options: str, name: str = "") -> str:
         """The problem that OpenSSL names, verifying strictly for this name; empty for none."""
-        return verify(self.chain, self.cast, *options, name=name or self.cast.host)
+        return verify(self.chain, self.pki, *options, name=name or self.pki.host)
 
 
-def certificates(act: Act) -> list[x509.Certificate]:
-    return [x509.load_der_x509_certificate(der) for der in act.chain]
+def certificates(step: ServerStep) -> list[x509.Certificate]:
+    return [x509.load_der_x509_certificate(der) for der in step.chain]
 
 
-def verify(chain: list[x509.Certificate], cast: Cast, *options: str, name: str) -> str:
+def verify(chain: list[x509.Certificate], pki: TestPKI, *options: str, name: str) -> str:
     option = "-verify_ip" if is_address(name) else "-verify_hostname"
     with tempfile.TemporaryDirectory() as folder:
         root, leaf, rest = (Path(folder, each) for each in ("root", "leaf", "rest"))
-        root.write_bytes(cast.root.pem)
+        root.write_bytes(pki.root.pem)
         leaf.write_bytes(chain[0].public_bytes(Encoding.PEM))
         rest.write_bytes(b"".join(each.public_bytes(Encoding.PEM) for each in chain[1:]))
         trust = ["-no-CApath", "-no-CAstore", "-CAfile", str(root)]

@@ -1,4 +1,4 @@
-"""A handshake with an act in memory, by a client of OpenSSL's that trusts what it should."""
+"""A handshake with a step in memory, by a client of OpenSSL's that trusts what it should."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from certpin.lab.session.context import Contexts
 from certpin.x509.stdlib import verified_chain
 
 if TYPE_CHECKING:
-    from certpin.lab.cast import Cast
-    from certpin.lab.script import Act
+    from certpin.lab.pki import TestPKI
+    from certpin.lab.scenario import ServerStep
 
 
-def handshake(act: Act, context: ssl.SSLContext, host: str) -> ssl.SSLObject:
-    """Finish a handshake with an act. Raises ``ssl.SSLError`` as the client's side does."""
+def handshake(step: ServerStep, context: ssl.SSLContext, host: str) -> ssl.SSLObject:
+    """Finish a handshake with a step. Raises ``ssl.SSLError`` as the client's side does."""
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = context.wrap_bio(to_client, to_server, server_hostname=host)
-    server = Contexts().wrap(act, (), to_server, to_client)
+    server = Contexts().wrap(step, (), to_server, to_client)
     for _ in range(3):
         for side in (client, server):
             try:
@@ -27,21 +27,21 @@ def handshake(act: Act, context: ssl.SSLContext, host: str) -> ssl.SSLObject:
     return client
 
 
-def trusting(cast: Cast) -> ssl.SSLContext:
+def trusting(pki: TestPKI) -> ssl.SSLContext:
     """A context that trusts what the clients of the lab trust."""
-    return ssl.create_default_context(cadata=cast.authorities.trusted_pem.decode())
+    return ssl.create_default_context(cadata=pki.authorities.trusted_pem.decode())
 
 
-def verified(act: Act, cast: Cast, host: str) -> list[bytes]:
+def verified(step: ServerStep, pki: TestPKI, host: str) -> list[bytes]:
     """The chain that OpenSSL verifies, as DER. Raises ``ssl.SSLError``."""
-    raw: Any = handshake(act, trusting(cast), host)._sslobj  # type: ignore[attr-defined]
+    raw: Any = handshake(step, trusting(pki), host)._sslobj  # type: ignore[attr-defined]
     return list(verified_chain(raw))
 
 
-def problem(act: Act, cast: Cast, host: str) -> str:
+def problem(step: ServerStep, pki: TestPKI, host: str) -> str:
     """What OpenSSL finds wrong, in its own words; empty for nothing."""
     try:
-        verified(act, cast, host)
+        verified(step, pki, host)
     except ssl.SSLCertVerificationError as exc:
         return exc.verify_message
     except ssl.SSLError as exc:

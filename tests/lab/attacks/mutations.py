@@ -26,7 +26,7 @@ _NAMES = [
         f"test_nothing_but_the_name_is_wrong[{name}]",
     )
     for name, old, new in (
-        ("wrong-host-pinned-ca", 'issue("evil.example")', "issue(cast.host)"),
+        ("wrong-host-pinned-ca", 'issue("evil.example")', "issue(pki.host)"),
         ("wrong-host-parent", "    return above\n", "    return host\n"),
         (
             "wrong-host-sibling",
@@ -36,14 +36,14 @@ _NAMES = [
         ("wrong-host-wildcard", 'f"*.{parent(parent(host))}"', 'f"*.{parent(host)}"'),
         ("wrong-host-wildcard-below", '    return f"*.{host}"\n', "    return host\n"),
         ("wrong-host-idn", 'f"x*.{parent(host)}"', 'f"*.{parent(host)}"'),
-        ("sni-ignored", "Act.of(cast.second_leaf)", "Act.of(cast.leaf)"),
+        ("sni-ignored", "ServerStep.of(pki.second_leaf)", "ServerStep.of(pki.leaf)"),
     )
 ] + [
     _of(
         "names",
         "the server's own key",
-        "name(cast.host), key=cast.leaf.key)",
-        "name(cast.host))",
+        "name(pki.host), key=pki.leaf.key)",
+        "name(pki.host))",
         "test_nothing_but_the_name_is_wrong[wrong-host-parent]",
     ),
 ]
@@ -66,13 +66,13 @@ _SPELLINGS = [
     _of(
         "spellings",
         "no iPAddress",
-        "cast.host, x509.DNSName(cast.host)",
-        'cast.host, x509.IPAddress(__import__("ipaddress").ip_address(cast.host))',
+        "pki.host, x509.DNSName(pki.host)",
+        'pki.host, x509.IPAddress(__import__("ipaddress").ip_address(pki.host))',
         "test_nothing_but_the_name_is_wrong[ip-without-ip-san]",
     ),
     Mutation(
         "no IPv6 is said to be",
-        f"{_LAB}/stage.py",
+        f"{_LAB}/case_server.py",
         'if ":" in address and exc.errno in _NO_IPV6:',
         "if exc.errno in ():",
         f"{_TESTS}/test_spellings.py::test_a_machine_without_ipv6_is_said_to_be[97]",
@@ -83,29 +83,29 @@ _DATES = [
     _of(
         "dates",
         "expired",
-        "cast.now - _LEAF_LIFE - _OFF)",
-        "cast.now - _OFF)",
+        "pki.now - _LEAF_LIFE - _OFF)",
+        "pki.now - _OFF)",
         "test_nothing_but_the_date_is_wrong[expired]",
     ),
     _of(
         "dates",
         "not yet valid",
-        "cast.intermediate, cast.now + _OFF)",
-        "cast.intermediate, cast.now)",
+        "pki.intermediate, pki.now + _OFF)",
+        "pki.intermediate, pki.now)",
         "test_nothing_but_the_date_is_wrong[not-yet-valid]",
     ),
     _of(
         "dates",
         "an expired intermediate",
-        "cast.root.at(cast.now - _AUTHORITY_LIFE - _OFF)",
-        "cast.root.at(cast.now - _OFF)",
+        "pki.root.at(pki.now - _AUTHORITY_LIFE - _OFF)",
+        "pki.root.at(pki.now - _OFF)",
         "test_nothing_but_the_date_is_wrong[expired-intermediate]",
     ),
     _of(
         "dates",
         "its leaf has not expired",
-        "cast.now - 2 * _OFF)",
-        "cast.now - 4 * _OFF)",
+        "pki.now - 2 * _OFF)",
+        "pki.now - 4 * _OFF)",
         "test_which_certificate_is_out_of_date",
     ),
     _of(
@@ -139,7 +139,7 @@ _CONSTRAINTS = [
             "name-constraints",
             "names",
             'x509.DNSName("permitted.example"),',
-            "x509.DNSName(cast.host),",
+            "x509.DNSName(pki.host),",
         ),
         ("extended-key-usage", "use", "OID.CLIENT_AUTH]", "OID.SERVER_AUTH]"),
         (
@@ -169,8 +169,8 @@ _WEAKNESS = [
     _of(
         "weakness",
         "the leaf alone",
-        "replace(cast.leaf, chain=(leaf,))",
-        "cast.leaf",
+        "replace(pki.leaf, chain=(leaf,))",
+        "pki.leaf",
         "test_the_leaf_comes_alone_and_names_no_place_to_fetch_its_issuer_from",
     ),
 ]
@@ -179,36 +179,36 @@ _ROTATION = [
     _of(
         "rotation",
         "the same key",
-        "cast.intermediate.issue(cast.host, key=cast.leaf.key)",
-        "cast.intermediate.issue(cast.host)",
+        "pki.intermediate.issue(pki.host, key=pki.leaf.key)",
+        "pki.intermediate.issue(pki.host)",
         "test_the_renewal_is_another_certificate_of_the_same_key",
     ),
     _of(
         "rotation",
         "a new key",
-        "cast.intermediate.issue(cast.host), role",
-        "cast.intermediate.issue(cast.host, key=cast.backup.key), role",
+        "pki.intermediate.issue(pki.host), role",
+        "pki.intermediate.issue(pki.host, key=pki.backup.key), role",
         "test_the_leaf_has_a_pinned_key_unless_the_case_says_otherwise[rot-new-key-pinned-ca]",
     ),
     _of(
         "rotation",
         "the backup",
-        "legitimate(cast.backup)",
-        "legitimate(cast.leaf)",
+        "legitimate(pki.backup)",
+        "legitimate(pki.leaf)",
         "test_a_client_that_forgot_the_second_pin_breaks[rot-backup-live-leaf]",
     ),
     _of(
         "rotation",
         "a new intermediate",
-        "cast.second_intermediate.issue",
-        "cast.intermediate.issue",
+        "pki.second_intermediate.issue",
+        "pki.intermediate.issue",
         "test_the_new_intermediate_is_not_pinned_and_its_root_is",
     ),
     _of(
         "rotation",
         "a key of RSA",
-        "    key = cast.backup.key\n",
-        "    key = cast.leaf.key\n",
+        "    key = pki.backup.key\n",
+        "    key = pki.leaf.key\n",
         "test_both_kinds_of_key_are_shown_and_pinned",
     ),
 ]
@@ -217,7 +217,7 @@ _PATHS = [
     _of(
         "paths",
         "cross-signed",
-        'Authority("Root X", issuer=cast.root, key=new_root.key)',
+        'Authority("Root X", issuer=pki.root, key=new_root.key)',
         'Authority("Root X", key=new_root.key)',
         "test_the_cross_signed_path",
     ),
@@ -225,8 +225,8 @@ _PATHS = [
         _of("paths", property_, old, new, "test_what_is_sent_in_which_order")
         for property_, old, new in (
             ("another order", "*reversed(path)", "*path"),
-            ("the root", "cast.leaf, cast.root.x509", "cast.leaf"),
-            ("one more", "cast.leaf, cast.second_intermediate.x509", "cast.leaf"),
+            ("the root", "pki.leaf, pki.root.x509", "pki.leaf"),
+            ("one more", "pki.leaf, pki.second_intermediate.x509", "pki.leaf"),
         )
     ),
 ]
@@ -248,7 +248,7 @@ _LED = [
     ),
     Mutation(
         "a moved clock",
-        f"{_LAB}/surroundings.py",
+        f"{_LAB}/client_env.py",
         " | moved_clock(target.clock)",
         "",
         f"{_TESTS}/test_dates.py::test_expired_pins_fail_as_their_owner_chose[leaf]",

@@ -16,8 +16,8 @@ MUTATIONS = [
     _of(
         f"{_ATTACKS}/authorities.py",
         "nobody trusts U",
-        "cast.untrusted.issue",
-        "cast.rogue.issue",
+        "pki.untrusted.issue",
+        "pki.rogue.issue",
         f"{_NAMED}[untrusted-ca]",
     ),
     _of(
@@ -67,15 +67,15 @@ MUTATIONS = [
     _of(
         f"{_ATTACKS}/chains.py",
         "what is appended is genuine",
-        "Act.of(cast.impostor, *cast.genuine)",
-        "Act.of(cast.impostor, *cast.second_leaf.chain)",
+        "ServerStep.of(pki.attacker_chain, *pki.real_chain)",
+        "ServerStep.of(pki.attacker_chain, *pki.second_leaf.chain)",
         "test_chains.py::test_the_genuine_chain_is_appended_as_it_is",
     ),
     _of(
         f"{_ATTACKS}/chains.py",
         "the switch has the key of the other issuer",
-        "cast.intermediate.issue(_ATTACKER, key=attacker.key)",
-        "cast.intermediate.issue(_ATTACKER)",
+        "pki.intermediate.issue(_ATTACKER, key=attacker.key)",
+        "pki.intermediate.issue(_ATTACKER)",
         "test_chains.py::test_the_same_switch_comes_last",
     ),
     _of(
@@ -88,15 +88,15 @@ MUTATIONS = [
     _of(
         f"{_ATTACKS}/chains.py",
         "a forged leaf has a key of its own",
-        "forged, rogue = cast.rogue.issue(cast.host), cast.rogue",
-        "rogue = cast.rogue; forged = rogue.issue(cast.host, key=rogue.key)",
+        "forged, rogue = pki.rogue.issue(pki.host), pki.rogue",
+        "rogue = pki.rogue; forged = rogue.issue(pki.host, key=rogue.key)",
         "test_keys.py::test_no_leaf_has_the_key_of_an_authority[pathlen-split]",
     ),
     _of(
         f"{_ATTACKS}/authorities.py",
         "no pin is on a path that can be verified",
-        "return Script.of(Act.of(cast.impostor))",
-        "return Script.of(Act.of(cast.leaf))",
+        "return Scenario.of(ServerStep.of(pki.attacker_chain))",
+        "return Scenario.of(ServerStep.of(pki.leaf))",
         "test_keys.py::test_what_could_be_verified_and_must_be_refused_holds_no_pin"
         "[rogue-ca-in-store-leaf]",
     ),
@@ -115,7 +115,7 @@ MUTATIONS = [
         "test_protocols.py::test_the_weak_suite_encrypts_nothing",
     ),
     _of(
-        "certpin/lab/script.py",
+        "certpin/lab/scenario.py",
         "the chain is sent as it is declared",
         "sent = (*identity.chain, *appended)",
         "sent = (*appended, *identity.chain)[-9:]",

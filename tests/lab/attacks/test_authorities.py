@@ -18,11 +18,11 @@ from certpin.lab.attacks.protocols import PROTOCOLS
 from certpin.lab.attacks.signatures import SIGNATURES
 from certpin.lab.authority import Authority
 from certpin.lab.case import CannotServeError, Style
-from certpin.lab.cast import Authorities, Cast
 from certpin.lab.forge import ForgedRoot, mismatched_key_pem
 from certpin.lab.forge.curve import PRIME, A, B
-from certpin.lab.script import Act, Settings
-from certpin.lab.upstream import Upstream, UpstreamCast
+from certpin.lab.pki import Authorities, TestPKI
+from certpin.lab.scenario import ServerStep, TLSSettings
+from certpin.lab.upstream import Upstream, UpstreamPKI
 from certpin.x509 import Chain
 from tests.lab.attacks._curve import holds
 from tests.lab.attacks._forged import HOST, Forged
@@ -53,15 +53,15 @@ PROBLEM = {
 @pytest.mark.parametrize("name", PROBLEM)
 def test_openssl_names_the_problem(name: str) -> None:
     forged = Forged(name)
-    assert problem(forged.act, forged.cast, HOST) == PROBLEM[name]
+    assert problem(forged.step, forged.pki, HOST) == PROBLEM[name]
     assert forged.dns_names == [HOST]
 
 
 @pytest.mark.parametrize("name", [name for name, said in PROBLEM.items() if not said])
 def test_the_chain_ends_at_the_root_that_signed(name: str) -> None:
     forged = Forged(name)
-    root = forged.cast.rogue if name == "rogue-ca-in-store" else forged.cast.root
-    assert verified(forged.act, forged.cast, HOST)[-1] == root.certificate.der
+    root = forged.pki.rogue if name == "rogue-ca-in-store" else forged.pki.root
+    assert verified(forged.step, forged.pki, HOST)[-1] == root.certificate.der
 
 
 def test_a_chain_of_namesakes_is_whole_and_only_its_keys_are_others() -> None:
@@ -70,8 +70,8 @@ def test_a_chain_of_namesakes_is_whole_and_only_its_keys_are_others() -> None:
     leaf.verify_directly_issued_by(intermediate)
     intermediate.verify_directly_issued_by(root)
     root.verify_directly_issued_by(root)
-    genuine = (*forged.cast.genuine, forged.cast.root.x509)
-    for copy, original in zip(forged.chain, genuine, strict=True):
+    real_chain = (*forged.pki.real_chain, forged.pki.root.x509)
+    for copy, original in zip(forged.chain, real_chain, strict=True):
         assert (copy.subject, copy.issuer) == (original.subject, original.issuer)
         assert copy.public_key() != original.public_key()
         kind = x509.SubjectKeyIdentifier
@@ -82,7 +82,7 @@ def test_a_chain_of_namesakes_is_whole_and_only_its_keys_are_others() -> None:
 def test_the_genuine_issuer_stands_in_for_its_namesake() -> None:
     forged = Forged("fake-ca-genuine-shown")
     leaf, shown = forged.chain
-    assert shown == forged.cast.genuine[1]
+    assert shown == forged.pki.real_chain[1]
     assert leaf.issuer == shown.subject
     with pytest.raises(InvalidSignature):
         leaf.verify_directly_issued_by(shown)
@@ -90,30 +90,30 @@ def test_the_genuine_issuer_stands_in_for_its_namesake() -> None:
 
 def test_the_leaf_that_signs_is_the_good_one() -> None:
     forged = Forged("leaf-as-ca")
-    assert forged.chain[1:] == list(forged.cast.leaf.chain)
+    assert forged.chain[1:] == list(forged.pki.leaf.chain)
     forged.leaf.verify_directly_issued_by(forged.chain[1])
 
 
 @pytest.mark.parametrize(("name", "place"), [("leaf", 0), ("intermediate", 1)])
 def test_a_bad_signature_differs_in_one_bit(name: str, place: int) -> None:
     forged = Forged(f"bad-signature-{name}")
-    genuine = [each.public_bytes(Encoding.DER) for each in forged.cast.genuine]
-    differing = [at for at, der in enumerate(forged.act.chain) if der != genuine[at]]
+    real_chain = [each.public_bytes(Encoding.DER) for each in forged.pki.real_chain]
+    differing = [at for at, der in enumerate(forged.step.chain) if der != real_chain[at]]
     assert differing == [place]
-    changed = int.from_bytes(forged.act.chain[place]) ^ int.from_bytes(genuine[place])
+    changed = int.from_bytes(forged.step.chain[place]) ^ int.from_bytes(real_chain[place])
     assert changed.bit_count() == 1
-    bad, good = forged.chain[place], forged.cast.genuine[place]
+    bad, good = forged.chain[place], forged.pki.real_chain[place]
     assert bad.tbs_certificate_bytes == good.tbs_certificate_bytes
-    assert forged.act.key_pem == forged.cast.leaf.key_pem
+    assert forged.step.key_pem == forged.pki.leaf.key_pem
 
 
 def test_a_replaced_key_is_all_that_was_replaced() -> None:
     forged = Forged("replaced-key")
-    leaf, genuine = forged.leaf, forged.cast.genuine[0]
-    assert leaf.signature == genuine.signature
-    assert leaf.public_key() != genuine.public_key()
-    assert leaf.tbs_certificate_bytes.replace(_spki(leaf), _spki(genuine)) == (
-        genuine.tbs_certificate_bytes
+    leaf, real_chain = forged.leaf, forged.pki.real_chain[0]
+    assert leaf.signature == real_chain.signature
+    assert leaf.public_key() != real_chain.public_key()
+    assert leaf.tbs_certificate_bytes.replace(_spki(leaf), _spki(real_chain)) == (
+        real_chain.tbs_certificate_bytes
     )
 
 
@@ -125,20 +125,20 @@ def _spki(certificate: x509.Certificate) -> bytes:
 @pytest.mark.parametrize("name", ["stolen-certificate-tls12", "stolen-certificate-tls13"])
 def test_a_stolen_certificate_is_the_genuine_one(name: str) -> None:
     forged = Forged(name)
-    assert tuple(forged.chain) == forged.cast.genuine
-    # With its own key nothing is wrong with the very same act.
-    assert problem(forged.act.but(key_pem=forged.cast.leaf.key_pem), forged.cast, HOST) == ""
+    assert tuple(forged.chain) == forged.pki.real_chain
+    # With its own key nothing is wrong with the very same step.
+    assert problem(forged.step.but(key_pem=forged.pki.leaf.key_pem), forged.pki, HOST) == ""
 
 
 @pytest.mark.parametrize("name", ["stolen-certificate-tls12", "stolen-certificate-tls13"])
 def test_it_fails_where_nothing_else_is_verified(name: str) -> None:
     """OpenSSL verifies the handshake's signature even for a client that verifies no chain."""
     forged = Forged(name)
-    context = trusting(forged.cast)
+    context = trusting(forged.pki)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     with pytest.raises(ssl.SSLError, match="BAD_SIGNATURE"):
-        handshake(forged.act, context, HOST)
+        handshake(forged.step, context, HOST)
 
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
@@ -150,21 +150,21 @@ def test_it_fails_where_nothing_else_is_verified(name: str) -> None:
 def test_certificates_with_other_keys_are_stolen_alike(
     key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, version: str
 ) -> None:
-    cast = Cast(Authorities(datetime.now(UTC)), HOST, "cdn.bank.example", Style.LEAF)
-    act = Act.of(
-        cast.intermediate.issue(HOST, key=key), settings=Settings(oldest=version, newest=version)
+    pki = TestPKI(Authorities(datetime.now(UTC)), HOST, "cdn.bank.example", Style.LEAF)
+    step = ServerStep.of(
+        pki.intermediate.issue(HOST, key=key), settings=TLSSettings(oldest=version, newest=version)
     )
-    assert problem(act, cast, HOST) == ""
-    stolen = act.but(key_pem=mismatched_key_pem(key.public_key()))
-    assert "SIGNATURE" in problem(stolen, cast, HOST)
+    assert problem(step, pki, HOST) == ""
+    stolen = step.but(key_pem=mismatched_key_pem(key.public_key()))
+    assert "SIGNATURE" in problem(stolen, pki, HOST)
 
 
 def test_a_forged_curve_signs_with_the_roots_own_point() -> None:
     forged = Forged("explicit-curve-ca")
     leaf, root = forged.chain
-    genuine = forged.cast.root.x509
-    assert (root.subject, root.serial_number) == (genuine.subject, genuine.serial_number)
-    key = genuine.public_key()
+    real_chain = forged.pki.root.x509
+    assert (root.subject, root.serial_number) == (real_chain.subject, real_chain.serial_number)
+    key = real_chain.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
     public = key.public_numbers().x, key.public_numbers().y
     assert key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint) in (
@@ -174,7 +174,7 @@ def test_a_forged_curve_signs_with_the_roots_own_point() -> None:
     assert holds(root, public, generator=public)
     true_generator = ec.derive_private_key(1, ec.SECP256R1()).public_key().public_numbers()
     assert not holds(leaf, public, (true_generator.x, true_generator.y))
-    assert holds(genuine, public, (true_generator.x, true_generator.y))
+    assert holds(real_chain, public, (true_generator.x, true_generator.y))
 
 
 def test_only_the_generator_of_a_forged_curve_is_another() -> None:
@@ -197,8 +197,8 @@ def test_public_chains_are_enough_where_no_key_is_needed() -> None:
     chain = authorities.intermediate.issue(HOST).chain
     served = Chain.from_der([each.public_bytes(Encoding.DER) for each in chain])
     upstream = Upstream(("127.0.0.1", 1), served, authorities.root.pem)
-    cast = UpstreamCast(authorities, HOST, "cdn.bank.example", Style.LEAF, upstream)
-    assert {case.name for case in MINE if not _plays(case, cast)} == {
+    pki = UpstreamPKI(authorities, HOST, "cdn.bank.example", Style.LEAF, upstream)
+    assert {case.name for case in MINE if not _plays(case, pki)} == {
         "same-ca-new-key",
         "leaf-as-ca",
         "bad-signature-leaf",
@@ -212,8 +212,8 @@ def test_public_chains_are_enough_where_no_key_is_needed() -> None:
     }
 
 
-def _plays(case: Case, cast: Cast) -> bool:
+def _plays(case: Case, pki: TestPKI) -> bool:
     try:
-        return bool(case.play(cast).first)
+        return bool(case.scenario(pki).first)
     except CannotServeError:
         return False

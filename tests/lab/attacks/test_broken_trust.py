@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certpin.lab.case import Style
 from certpin.lab.client import Call
 from certpin.lab.forge.der import take_apart
-from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.verdict import Outcome, Verdict
 from certpin.pins import Pin
 from certpin.x509 import Certificate
 from tests.lab._clients import pinned, request, run_case, trusting

@@ -23,18 +23,18 @@ FIRST_IS_WRONG = "non-ca-switch"
 @pytest.mark.parametrize("name", [each.name for each in CHAINS if each.name != FIRST_IS_WRONG])
 def test_the_chain_is_good_by_the_rogue_root(name: str) -> None:
     forged = Forged(name)
-    path = verified(forged.act, forged.cast, HOST)
-    assert path[-1] == forged.cast.rogue.certificate.der
+    path = verified(forged.step, forged.pki, HOST)
+    assert path[-1] == forged.pki.rogue.certificate.der
     assert forged.dns_names == [HOST]
-    assert forged.leaf.public_key() != forged.cast.genuine[0].public_key()
+    assert forged.leaf.public_key() != forged.pki.real_chain[0].public_key()
 
 
 @pytest.mark.parametrize("name", [case.name for case in CHAINS])
 def test_it_is_not_without_the_rogue_root(name: str) -> None:
     """The other path alone is refused: nothing but the rogue root makes the chain good."""
     forged = Forged(name)
-    forged.cast.authorities.__dict__["rogue"] = forged.cast.untrusted
-    assert problem(forged.act, forged.cast, HOST)
+    forged.pki.authorities.__dict__["rogue"] = forged.pki.untrusted
+    assert problem(forged.step, forged.pki, HOST)
 
 
 def _linked(path: Sequence[x509.Certificate]) -> bool:
@@ -50,25 +50,27 @@ def _constraints(certificate: x509.Certificate) -> x509.BasicConstraints:
 
 def test_the_genuine_chain_is_appended_as_it_is() -> None:
     forged = Forged("pinned-leaf-appended")
-    assert tuple(forged.chain[1:]) == forged.cast.genuine
-    assert forged.leaf.issuer == forged.cast.rogue.subject
+    assert tuple(forged.chain[1:]) == forged.pki.real_chain
+    assert forged.leaf.issuer == forged.pki.rogue.subject
 
 
 def test_the_genuine_intermediate_is_appended_behind_its_namesake() -> None:
     forged = Forged("pinned-intermediate-appended")
-    leaf, namesake, genuine = forged.chain
-    assert genuine == forged.cast.genuine[1]
-    assert namesake.subject == genuine.subject
+    leaf, namesake, real_chain = forged.chain
+    assert real_chain == forged.pki.real_chain[1]
+    assert namesake.subject == real_chain.subject
     kind = x509.SubjectKeyIdentifier
-    ours, theirs = (each.extensions.get_extension_for_class(kind) for each in (namesake, genuine))
+    ours, theirs = (
+        each.extensions.get_extension_for_class(kind) for each in (namesake, real_chain)
+    )
     assert ours == theirs
-    assert namesake.public_key() != genuine.public_key()
-    assert _linked([leaf, namesake, forged.cast.rogue.x509])
+    assert namesake.public_key() != real_chain.public_key()
+    assert _linked([leaf, namesake, forged.pki.rogue.x509])
 
 
 def test_the_switch_leads_to_the_pinned_root_by_way_of_a_mere_leaf() -> None:
     forged = Forged("non-ca-switch")
-    assert problem(forged.act, forged.cast, HOST) == "invalid CA certificate"
+    assert problem(forged.step, forged.pki, HOST) == "invalid CA certificate"
     _is_a_switch(forged, *forged.chain)
 
 
@@ -80,9 +82,9 @@ def test_the_same_switch_comes_last() -> None:
 
 def _is_a_switch(forged: Forged, *chain: x509.Certificate) -> None:
     leaf, switch, intermediate, attacker = chain
-    assert intermediate == forged.cast.intermediate.x509
-    assert _linked([leaf, switch, intermediate, forged.cast.root.x509])
-    assert _linked([leaf, attacker, forged.cast.rogue.x509])
+    assert intermediate == forged.pki.intermediate.x509
+    assert _linked([leaf, switch, intermediate, forged.pki.root.x509])
+    assert _linked([leaf, attacker, forged.pki.rogue.x509])
     assert switch.public_key() == attacker.public_key()
     assert [_constraints(each).ca for each in (switch, attacker)] == [False, True]
 
@@ -91,9 +93,9 @@ def _is_a_switch(forged: Forged, *chain: x509.Certificate) -> None:
 def test_the_bridge_leads_to_the_pinned_root_by_one_authority_too_many() -> None:
     forged = Forged("pathlen-split")
     leaf, bridge, last, intermediate = forged.chain
-    assert _linked([leaf, bridge, last, intermediate, forged.cast.root.x509])
-    assert _linked([leaf, forged.cast.rogue.x509])
-    assert bridge.public_key() == forged.cast.rogue.x509.public_key()
+    assert _linked([leaf, bridge, last, intermediate, forged.pki.root.x509])
+    assert _linked([leaf, forged.pki.rogue.x509])
+    assert bridge.public_key() == forged.pki.rogue.x509.public_key()
     assert _constraints(last).path_length == 0
     assert [_constraints(each).ca for each in (bridge, last, intermediate)] == [True] * 3
     # OpenSSL, made to take that path, minds nothing else.

@@ -10,10 +10,10 @@ import pytest
 
 from certpin.lab.case import Style
 from certpin.lab.client import Call, Command
-from certpin.lab.identity import client_identity
-from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.lab import Lab
-from certpin.lab.run import prove
+from certpin.lab.pki import client_identity
+from certpin.lab.runner import prove
+from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import BY_NAME, pinned, trusting
 from tests.lab.attacks._calls import ask, call, check_pin, connected, results, wrong
 

@@ -9,8 +9,8 @@ import pytest
 
 from certpin.lab.attacks.sequences import SEQUENCES
 from certpin.lab.case import CannotServeError, Style
-from certpin.lab.cast import Authorities, Cast
-from certpin.lab.session import alpn
+from certpin.lab.pki import Authorities, TestPKI
+from certpin.lab.session import protocols
 from tests.lab._clients import pinned, trusting
 from tests.lab.attacks._calls import connected, results, wrong
 from tests.lab.attacks._http2 import Client
@@ -77,7 +77,9 @@ def test_without_pins_both_are_right(*, share: bool) -> None:
 def test_without_the_library_it_cannot_be_served(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(alpn, "spoken", lambda: (alpn.HTTP1,))
-    cast = Cast(Authorities(datetime.now(UTC)), "api.bank.example", "cdn.bank.example", Style.LEAF)
+    monkeypatch.setattr(protocols, "spoken", lambda: (protocols.HTTP1,))
+    pki = TestPKI(
+        Authorities(datetime.now(UTC)), "api.bank.example", "cdn.bank.example", Style.LEAF
+    )
     with pytest.raises(CannotServeError, match=r"certpin\[lab\]"):
-        CASE.play(cast)
+        CASE.scenario(pki)

@@ -9,12 +9,12 @@ import pytest
 
 from certpin import PinnedSSLContext, PinSet, pin_error
 from certpin.lab.case import CannotServeError, Style
-from certpin.lab.cast import Authorities
 from certpin.lab.client import Call, substitute
-from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.client_env import environment
+from certpin.lab.device.schedule import Schedule
 from certpin.lab.lab import Lab
-from certpin.lab.serve.schedule import Schedule
-from certpin.lab.surroundings import environment
+from certpin.lab.pki import Authorities
+from certpin.lab.verdict import Outcome, Verdict
 from certpin.pins import HostPolicy, verify
 from certpin.x509 import Chain
 from tests.lab._clients import BY_NAME, pinned, request, right_client, run_case, trusting
@@ -29,7 +29,7 @@ WORDS = ("pin", "backup", "pin2", "backup2", "pinnedpubkey", "cert", "fingerprin
 
 
 def _policy(lab: Lab, name: str) -> HostPolicy:
-    path = lab.target(BY_NAME[name], lab.cast(lab.host), 1, 2).pins
+    path = lab.target(BY_NAME[name], lab.pki(lab.host), 1, 2).pins
     policy = PinSet.load(path).policy_for(lab.host)
     assert policy is not None
     return policy
@@ -81,10 +81,10 @@ def test_what_is_only_sent_along_decides_nothing(style: Style) -> None:
     assert (result.verdict, result.outcome) == (Verdict.ACCEPT, Outcome.RIGHT)
     # The intermediate was really sent, and its key is really marked.
     [seen] = result.attempts[0].connections
-    assert seen.act is not None
+    assert seen.step is not None
     assert result.attempts[0].pins is not None
     [policy, _] = result.attempts[0].pins.policies
-    [_, _, sent] = Chain.from_der(list(seen.act.chain)).certificates
+    [_, _, sent] = Chain.from_der(list(seen.step.chain)).certificates
     assert policy.compromised == {entry.pin for entry in policy.pins[-1:]}
     assert verify(Chain((sent,)), policy, datetime.now(UTC)).reason == "compromised-key"
 
@@ -109,7 +109,7 @@ def test_only_its_own_pin_set_marks_a_key() -> None:
 @pytest.mark.parametrize("word", WORDS)
 def test_a_client_that_is_given_keys_to_accept_is_not_judged(word: str) -> None:
     with Lab() as lab:
-        there = lab.target(BY_NAME["compromised-key"], lab.cast(lab.host), 1, 2)
+        there = lab.target(BY_NAME["compromised-key"], lab.pki(lab.host), 1, 2)
         with pytest.raises(CannotServeError, match="no compromised key"):
             substitute([f"--x={{{word}}}"], there)
         assert substitute(["{pins}"], there) == [str(there.pins)]
@@ -125,9 +125,9 @@ def test_a_client_that_is_given_keys_to_accept_is_not_judged(word: str) -> None:
 @pytest.mark.parametrize("name", ["curl", "okhttp-java", "android", "wget"])
 def test_an_export_that_leaves_the_key_out_is_not_judged(name: str) -> None:
     with Lab() as lab:
-        cast = lab.cast(lab.host)
-        assert lab.target(BY_NAME["control-good"], cast, 1, 2).export(name).is_file()
-        there = lab.target(BY_NAME["compromised-key"], cast, 1, 2)
+        pki = lab.pki(lab.host)
+        assert lab.target(BY_NAME["control-good"], pki, 1, 2).export(name).is_file()
+        there = lab.target(BY_NAME["compromised-key"], pki, 1, 2)
         with pytest.raises(CannotServeError, match=f"clients of {name} do not refuse it"):
             there.export(name)
 
@@ -135,8 +135,8 @@ def test_an_export_that_leaves_the_key_out_is_not_judged(name: str) -> None:
 @pytest.mark.parametrize("name", ["node", "flutter"])
 def test_a_client_that_sees_the_leaf_only_is_judged_by_the_leaf(name: str) -> None:
     with Lab() as lab:
-        cast = lab.cast(lab.host)
-        leaf, intermediate = (lab.target(BY_NAME[each], cast, 1, 2) for each in ATTACKS)
+        pki = lab.pki(lab.host)
+        leaf, intermediate = (lab.target(BY_NAME[each], pki, 1, 2) for each in ATTACKS)
         assert leaf.compromised in leaf.export(name).read_text(encoding="utf-8")
         with pytest.raises(CannotServeError, match="do not refuse it"):
             intermediate.export(name)
@@ -155,6 +155,6 @@ def test_nor_is_a_function_that_reads_them() -> None:
 def test_an_app_has_one_pin_set_for_all_cases(name: str) -> None:
     """`certpin lab serve` cannot give it another one in between."""
     schedule = Schedule([HOST], Style.CA, [BY_NAME[name]], Authorities(datetime.now(UTC)))
-    assert schedule.programmes[HOST].turn() is not None  # the good control
+    assert schedule.queues[HOST].turn() is not None  # the good control
     with pytest.raises(CannotServeError, match="another pin set"):
         schedule._prepare(HOST, BY_NAME[name])

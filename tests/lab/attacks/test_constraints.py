@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from certpin.lab.attacks.constraints import UNKNOWN
 from certpin.lab.case import Style
 from certpin.lab.forge import extensions
-from certpin.lab.judge import Outcome
+from certpin.lab.verdict import Outcome
 from tests.lab._clients import run_case
 from tests.lab.attacks._broken import blind, checking, flagged, names, served
 from tests.lab.attacks._forged import Forged
@@ -45,14 +45,14 @@ def test_openssl_names_the_rule(name: str) -> None:
     forged = Forged(name)
     assert PROBLEM[name] in forged.openssl()
     assert forged.has_the_pinned_key
-    assert forged.chain[-1].issuer == forged.cast.root.subject
+    assert forged.chain[-1].issuer == forged.pki.root.subject
 
 
 @pytest.mark.peer("openssl")
 @pytest.mark.parametrize("name", INTERMEDIATE)
 def test_nothing_is_wrong_but_the_intermediate_and_that_in_one_way(name: str) -> None:
     forged = Forged(name)
-    root = forged.cast.root
+    root = forged.pki.root
     honest = root.intermediate("Honest").x509.extensions
     wrong = {"name-constraints": x509.NameConstraints}.get(name, x509.BasicConstraints)
     mended = tuple((each.value, each.critical) for each in honest if isinstance(each.value, wrong))

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin import PinSet
-from certpin.lab import clock
+from certpin.lab import client_env
 from certpin.lab.case import CannotServeError, Expect, Style
 from certpin.lab.client import Command
-from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.lab import Lab
+from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import BY_NAME, right_client, run_case
 from tests.lab.attacks._broken import checking, flagged, leaf, nameless, pins_only
 from tests.lab.attacks._forged import HOST, Forged
@@ -45,7 +45,7 @@ PROBLEM = {
 def test_nothing_but_the_date_is_wrong(name: str) -> None:
     forged = Forged(name)
     assert PROBLEM[name] in forged.openssl()
-    moment = forged.cast.now + timedelta(days=GOOD_AT[name])
+    moment = forged.pki.now + timedelta(days=GOOD_AT[name])
     assert forged.openssl("-attime", str(int(moment.timestamp()))) == ""
     assert forged.has_the_pinned_key
 
@@ -142,19 +142,19 @@ def test_the_pins_expire_between_the_two_clocks_and_no_certificate_does() -> Non
     case = BY_NAME["pin-set-expired"]
     with Lab(style=Style.LEAF) as lab:
         policy, usual = (_policy(lab, name) for name in ("pin-set-expired", "control-good"))
-        cast = lab.cast(HOST)
-    then = cast.now + case.clock
-    assert not policy.expired(cast.now)
+        pki = lab.pki(HOST)
+    then = pki.now + case.clock
+    assert not policy.expired(pki.now)
     assert policy.expired(then)
     assert usual.expires is None
     assert list(policy.live_pins) == list(usual.live_pins), "the same pins for the whole run"
-    assert then < min(each.not_valid_after_utc for each in (*cast.leaf.chain, cast.root.x509))
+    assert then < min(each.not_valid_after_utc for each in (*pki.leaf.chain, pki.root.x509))
 
 
 def _policy(lab: Lab, name: str) -> HostPolicy:
-    stage = lab.stage(BY_NAME[name])
-    target = stage.open()
-    stage.close()
+    case_server = lab.case_server(BY_NAME[name])
+    target = case_server.open()
+    case_server.close()
     assert target.clock == BY_NAME[name].clock
     policy = PinSet.load(target.pins).policy_for(HOST)
     assert policy
@@ -173,10 +173,10 @@ def test_without_pins_it_means_nothing() -> None:
 
 
 def test_a_missing_libfaketime_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock, "_FOLDERS", ("/nowhere",))
+    monkeypatch.setattr(client_env, "_FOLDERS", ("/nowhere",))
     with pytest.raises(CannotServeError, match="apt-get install libfaketime"):
-        clock.moved_clock(timedelta(days=1))
-    assert clock.moved_clock(timedelta(0)) == {}
+        client_env.moved_clock(timedelta(days=1))
+    assert client_env.moved_clock(timedelta(0)) == {}
 
 
 def test_the_clock_is_moved_beside_what_is_preloaded_already(
@@ -184,10 +184,10 @@ def test_the_clock_is_moved_beside_what_is_preloaded_already(
 ) -> None:
     (tmp_path / "libfaketime.so.1").touch()
     (tmp_path / "libfaketime.1.dylib").touch()
-    monkeypatch.setattr(clock, "_FOLDERS", (str(tmp_path),))
-    monkeypatch.setenv(clock._PRELOAD, "/lib/other.so")
-    variables = clock.moved_clock(timedelta(days=2))
+    monkeypatch.setattr(client_env, "_FOLDERS", (str(tmp_path),))
+    monkeypatch.setenv(client_env._PRELOAD, "/lib/other.so")
+    variables = client_env.moved_clock(timedelta(days=2))
     assert variables["FAKETIME"] == "+172800"
-    library, _, other = variables[clock._PRELOAD].partition(":")
+    library, _, other = variables[client_env._PRELOAD].partition(":")
     assert library.startswith(str(tmp_path))
     assert other == "/lib/other.so"

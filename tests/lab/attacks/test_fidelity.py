@@ -1,4 +1,4 @@
-"""What a client gets is, byte for byte, what the act declares: read back by OpenSSL's command."""
+"""What a client gets is, byte for byte, what the step declares: read back by OpenSSL's command."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def lab() -> Iterator[Lab]:
 
 
 def _received(target: Target) -> tuple[bytes, ...]:
-    """Every certificate that OpenSSL is shown, by whatever version and suite the act wants."""
+    """Every certificate that OpenSSL is shown, by whatever version and suite the step wants."""
     address = f"[{target.address}]" if ":" in target.address else target.address
     name = ["-noservername"] if is_address(target.host) else ["-servername", target.host]
     words = ["openssl", "s_client", "-connect", f"{address}:{target.port}", "-showcerts", *name]
@@ -47,19 +47,21 @@ def _received(target: Target) -> tuple[bytes, ...]:
 @pytest.mark.peer("openssl")
 @pytest.mark.parametrize("case", SERVED, ids=lambda case: case.name)
 def test_each_connection_gets_the_chain_of_its_act(lab: Lab, case: Case) -> None:
-    stage = lab.stage(case)
-    target = stage.open()
+    case_server = lab.case_server(case)
+    target = case_server.open()
     try:
-        received = [_received(target) for _ in stage.script.first]
+        received = [_received(target) for _ in case_server.scenario.first]
     finally:
-        seen = stage.close()
-    assert received == [act.chain for act in stage.script.first]
-    assert [each.act for each in seen] == list(stage.script.first)
+        seen = case_server.close()
+    assert received == [step.chain for step in case_server.scenario.first]
+    assert [each.step for each in seen] == list(case_server.scenario.first)
 
 
 @pytest.mark.peer("openssl")
 def test_most_cases_serve_a_chain(lab: Lab) -> None:
     """Else the test above would compare nothing with nothing."""
-    cast = {case.name: case.play(lab.cast(case.host(lab.host))) for case in SERVED}
-    bare = {name for name, script in cast.items() if not all(act.chain for act in script.first)}
+    pki = {case.name: case.scenario(lab.pki(case.host(lab.host))) for case in SERVED}
+    bare = {
+        name for name, scenario in pki.items() if not all(step.chain for step in scenario.first)
+    }
     assert bare == {"anonymous", "plain-http-on-443"}

@@ -12,31 +12,31 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from certpin.lab.attacks import CASES
 from certpin.lab.case import Expect, Family, Style
-from certpin.lab.cast import Authorities, Cast
-from certpin.lab.script import Role
+from certpin.lab.pki import Authorities, TestPKI
+from certpin.lab.scenario import Role
 from certpin.pins import Pin
 from certpin.x509 import Certificate
 from tests.lab.attacks._memory import verified
 
 if TYPE_CHECKING:
     from certpin.lab.case import Case
-    from certpin.lab.script import Act
+    from certpin.lab.scenario import ServerStep
 
 HOST, SECOND = "api.bank.example", "cdn.bank.example"
 
 AUTHORITIES = Authorities(datetime.now(UTC))
 
 
-def _cast(case: Case, style: Style) -> Cast:
-    return Cast(AUTHORITIES, case.host(HOST), SECOND, style)
+def _pki(case: Case, style: Style) -> TestPKI:
+    return TestPKI(AUTHORITIES, case.host(HOST), SECOND, style)
 
 
-def _attacks(case: Case, cast: Cast) -> list[tuple[str, Act]]:
-    """Each act of an attack that serves a chain, with the host that it plays."""
-    script = case.play(cast)
-    played = [(cast.host, act) for act in script.first]
-    played += [(cast.second, act) for act in script.second]
-    return [(host, act) for host, act in played if act.chain and act.role is not Role.HONEST]
+def _attacks(case: Case, pki: TestPKI) -> list[tuple[str, ServerStep]]:
+    """Each step of an attack that serves a chain, with the host that it plays."""
+    scenario = case.scenario(pki)
+    played = [(pki.host, step) for step in scenario.first]
+    played += [(pki.second, step) for step in scenario.second]
+    return [(host, step) for host, step in played if step.chain and step.role is not Role.HONEST]
 
 
 def _spki(certificate: x509.Certificate) -> bytes:
@@ -45,11 +45,11 @@ def _spki(certificate: x509.Certificate) -> bytes:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_no_leaf_has_the_key_of_an_authority(case: Case) -> None:
-    cast = _cast(case, Style.CA)
-    certain = (cast.root, cast.intermediate, cast.second_intermediate, cast.rogue, cast.untrusted)
+    pki = _pki(case, Style.CA)
+    certain = (pki.root, pki.intermediate, pki.second_intermediate, pki.rogue, pki.untrusted)
     keys = {_spki(each.x509) for each in (*certain, AUTHORITIES.rsa_intermediate)}
-    for _, act in _attacks(case, cast):
-        assert _spki(x509.load_der_x509_certificate(act.chain[0])) not in keys
+    for _, step in _attacks(case, pki):
+        assert _spki(x509.load_der_x509_certificate(step.chain[0])) not in keys
 
 
 def _pin(der: bytes) -> Pin:
@@ -69,15 +69,15 @@ MUST_REFUSE = [
 
 @pytest.mark.parametrize(("case", "style"), MUST_REFUSE)
 def test_what_could_be_verified_and_must_be_refused_holds_no_pin(case: Case, style: Style) -> None:
-    cast = _cast(case, style)
-    assert cast.pins
-    policies = {policy.pattern.name: policy for policy in cast.pins.policies}
-    for host, act in _attacks(case, cast):
+    pki = _pki(case, style)
+    assert pki.pins
+    policies = {policy.pattern.name: policy for policy in pki.pins.policies}
+    for host, step in _attacks(case, pki):
         try:
-            path = verified(act, cast, host)
+            path = verified(step, pki, host)
         except ssl.SSLError:
             continue  # refused by whoever verifies, pinned or not
         assert path
         pinned = {entry.pin for entry in policies[host].pins}
         found = pinned & set(map(_pin, path))
-        assert not found, f"{host}: a pinned client could take it for genuine"
+        assert not found, f"{host}: a pinned client could take it for real_chain"

@@ -10,7 +10,7 @@ import pytest
 
 from certpin import PinSet
 from certpin.lab.case import CannotServeError, Style
-from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.verdict import Outcome, Verdict
 from certpin.pins import Pin
 from certpin.x509 import Certificate
 from tests.lab._clients import BY_NAME, right_client, run_case
@@ -43,7 +43,7 @@ def test_nothing_but_the_name_is_wrong(name: str) -> None:
     assert "hostname mismatch" in forged.openssl()
     assert forged.openssl(name=GOOD_FOR[name]) == ""
     assert forged.has_the_pinned_key is (name in WITH_THE_PINNED_KEY)
-    assert forged.chain[-1].issuer == forged.cast.root.subject
+    assert forged.chain[-1].issuer == forged.pki.root.subject
 
 
 @pytest.mark.parametrize(

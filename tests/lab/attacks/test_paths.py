@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab.case import Style
-from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.verdict import Outcome, Verdict
 from certpin.pins import Pin
 from certpin.x509 import Certificate
 from certpin.x509.stdlib import verified_chain
@@ -37,19 +37,19 @@ PATHS = [
 def test_the_cross_signed_path() -> None:
     forged = Forged("rot-cross-signed")
     leaf, above, bridge = forged.chain
-    cast = forged.cast
+    pki = forged.pki
     assert forged.has_the_pinned_key
-    assert above.public_key() == cast.intermediate.x509.public_key()
-    assert above.subject == cast.intermediate.subject == leaf.issuer
-    assert above.issuer == bridge.subject != cast.root.subject
-    assert bridge.issuer == cast.root.subject
-    bridge.verify_directly_issued_by(cast.root.x509)
+    assert above.public_key() == pki.intermediate.x509.public_key()
+    assert above.subject == pki.intermediate.subject == leaf.issuer
+    assert above.issuer == bridge.subject != pki.root.subject
+    assert bridge.issuer == pki.root.subject
+    bridge.verify_directly_issued_by(pki.root.x509)
     above.verify_directly_issued_by(bridge)
 
 
 def test_the_new_root_is_in_no_store() -> None:
     forged = Forged("rot-cross-signed")
-    authorities = forged.cast.authorities
+    authorities = forged.pki.authorities
     name = forged.chain[-1].subject
     assert name not in {authorities.root.subject, authorities.rogue.subject}
     assert forged.chain[-1].public_bytes(Encoding.PEM) not in authorities.trusted_pem
@@ -62,9 +62,9 @@ def test_what_is_sent_in_which_order() -> None:
     with pytest.raises(ValueError, match="issuer"):
         leaf.verify_directly_issued_by(first)
     sent = Forged("rot-order-root-sent")
-    assert sent.chain == [*sent.cast.leaf.chain, sent.cast.root.x509]
+    assert sent.chain == [*sent.pki.leaf.chain, sent.pki.root.x509]
     extra = Forged("rot-order-extra-certificate")
-    assert extra.chain == [*extra.cast.leaf.chain, extra.cast.second_intermediate.x509]
+    assert extra.chain == [*extra.pki.leaf.chain, extra.pki.second_intermediate.x509]
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ import warnings
 
 import pytest
 
-from certpin.lab.script import Opening
+from certpin.lab.scenario import Opening
 from tests.lab.attacks._forged import HOST, Forged
 from tests.lab.attacks._memory import handshake, problem, trusting
 
 
 def _open_minded(forged: Forged) -> ssl.SSLContext:
-    context = trusting(forged.cast)
+    context = trusting(forged.pki)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = ssl.TLSVersion.TLSv1
@@ -24,15 +24,15 @@ def _open_minded(forged: Forged) -> ssl.SSLContext:
 @pytest.mark.parametrize(("name", "version"), [("old-tls", "TLSv1.1"), ("weak-suite", "TLSv1.2")])
 def test_only_the_protocol_is_wrong(name: str, version: str) -> None:
     forged = Forged(name)
-    assert tuple(forged.chain) == forged.cast.genuine
-    met = handshake(forged.act, _open_minded(forged), HOST)  # its chain and name are verified
+    assert tuple(forged.chain) == forged.pki.real_chain
+    met = handshake(forged.step, _open_minded(forged), HOST)  # its chain and name are verified
     assert met.version() == version
-    assert problem(forged.act, forged.cast, HOST)  # to a client with OpenSSL's defaults
+    assert problem(forged.step, forged.pki, HOST)  # to a client with OpenSSL's defaults
 
 
 def test_the_weak_suite_encrypts_nothing() -> None:
     forged = Forged("weak-suite")
-    cipher = handshake(forged.act, _open_minded(forged), HOST).cipher()
+    cipher = handshake(forged.step, _open_minded(forged), HOST).cipher()
     assert cipher is not None
     name, _, secret_bits = cipher
     assert "NULL" in name
@@ -45,7 +45,7 @@ def test_an_anonymous_server_has_no_certificate() -> None:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    met = handshake(forged.act, context, HOST)
+    met = handshake(forged.step, context, HOST)
     cipher = met.cipher()
     assert cipher is not None
     assert cipher[0].startswith(("AECDH", "ADH"))
@@ -53,4 +53,4 @@ def test_an_anonymous_server_has_no_certificate() -> None:
 
 
 def test_clear_text_is_no_tls() -> None:
-    assert Forged("plain-http-on-443").act.opening is Opening.PLAIN
+    assert Forged("plain-http-on-443").step.opening is Opening.PLAIN

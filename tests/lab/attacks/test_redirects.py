@@ -12,15 +12,15 @@ from certpin import PinError
 from certpin.lab.attacks.redirects import REDIRECTS
 from certpin.lab.case import Family, Style
 from certpin.lab.client import Command
-from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.lab import Lab
-from certpin.lab.run import prove
+from certpin.lab.runner import prove
+from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import pinned, trusting
 from tests.lab.attacks._calls import ask, connected, results
 
 if TYPE_CHECKING:
     from certpin.lab.evidence import Connection
-    from certpin.lab.run import Result
+    from certpin.lab.runner import Result
     from certpin.lab.target import Target
 
 pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick

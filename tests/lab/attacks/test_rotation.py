@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from certpin import PinnedSSLContext
 from certpin.lab.case import Expect, Style
 from certpin.lab.client import Call
-from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.verdict import Outcome, Verdict
 from certpin.pins import Pin
 from certpin.x509 import Certificate
 from tests.kit import pin_set, policy
@@ -48,8 +48,8 @@ def test_the_leaf_has_a_pinned_key_unless_the_case_says_otherwise(name: str) -> 
 
 
 def _pins(forged: Forged) -> set[Pin]:
-    assert forged.cast.pins
-    return {each.pin for each in forged.cast.pins.policies[0].pins}
+    assert forged.pki.pins
+    return {each.pin for each in forged.pki.pins.policies[0].pins}
 
 
 def _pin(der: bytes) -> Pin:
@@ -59,13 +59,13 @@ def _pin(der: bytes) -> Pin:
 def test_the_renewal_is_another_certificate_of_the_same_key() -> None:
     forged = Forged("rot-renewed-same-key")
     assert forged.has_the_pinned_key
-    assert forged.leaf != forged.cast.leaf.chain[0]
+    assert forged.leaf != forged.pki.leaf.chain[0]
 
 
 def test_the_new_intermediate_is_not_pinned_and_its_root_is() -> None:
     forged = Forged("rot-new-intermediate", style=Style.CA)
     assert _pin(forged.chain[1].public_bytes(Encoding.DER)) not in _pins(forged)
-    assert forged.cast.root.pin in _pins(forged)
+    assert forged.pki.root.pin in _pins(forged)
 
 
 def test_both_kinds_of_key_are_shown_and_pinned() -> None:

@@ -15,13 +15,13 @@ import urllib3
 from certpin import PinSet
 from certpin.lab.attacks.sequences import SEQUENCES
 from certpin.lab.case import Family, Style
-from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import pinned, trusting
 from tests.lab.attacks._calls import ask, call, check_pin, connected, results, wrong
 
 if TYPE_CHECKING:
     from certpin.lab.evidence import Attempt
-    from certpin.lab.run import Result
+    from certpin.lab.runner import Result
     from certpin.lab.target import Target
 
 pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick

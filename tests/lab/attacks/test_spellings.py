@@ -10,10 +10,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab.case import CannotServeError, Style
-from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.errors import LabError
 from certpin.lab.lab import Lab
 from certpin.lab.transport.port import Port
-from certpin.lab.trouble import LabError
+from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import BY_NAME, right_client, run_case, trusting
 from tests.lab.attacks._broken import anything, checking, leaf, matching, names
 from tests.lab.attacks._forged import HOST, Forged, verify
@@ -45,7 +45,7 @@ def test_nothing_but_the_name_is_wrong(name: str) -> None:
 
 def _repair(forged: Forged) -> None:
     """The same chain, its leaf with the right name."""
-    right = forged.cast.intermediate.issue(forged.cast.host, key=forged.cast.leaf.key)
+    right = forged.pki.intermediate.issue(forged.pki.host, key=forged.pki.leaf.key)
     forged.chain[0] = right.chain[0]
 
 
@@ -121,9 +121,9 @@ def test_a_client_that_knows_no_addresses_is_caught() -> None:
 @pytest.mark.peer("openssl")
 def test_the_address_of_ipv6_is_honest() -> None:
     forged = Forged("ipv6-san")
-    assert forged.cast.host == "2001:db8::1"
+    assert forged.pki.host == "2001:db8::1"
     assert forged.openssl() == ""
-    assert "IP address mismatch" in verify(forged.chain, forged.cast, name="2001:db8::2")
+    assert "IP address mismatch" in verify(forged.chain, forged.pki, name="2001:db8::2")
 
 
 def test_which_address_is_called() -> None:
@@ -151,7 +151,7 @@ def _without_ipv6(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(number, "no")
         return Port(loop, make, address)
 
-    monkeypatch.setattr("certpin.lab.stage.Port", port)
+    monkeypatch.setattr("certpin.lab.case_server.Port", port)
 
 
 @pytest.mark.parametrize("number", [errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT])
@@ -165,6 +165,6 @@ def test_a_machine_without_ipv6_is_said_to_be(number: int, monkeypatch: pytest.M
 def test_no_port_left_is_no_lack_of_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
     _without_ipv6(errno.EMFILE, monkeypatch)
     with Lab("localhost", Style.NONE) as lab:
-        stage = lab.stage(BY_NAME["ipv6-san"])
+        case_server = lab.case_server(BY_NAME["ipv6-san"])
         with pytest.raises(LabError, match="no"):
-            stage.open()
+            case_server.open()

@@ -8,9 +8,9 @@ from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.attacks.starttls import BEFORE_TLS
 from certpin.lab.case import Style
 from certpin.lab.client import Call, Command
-from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.lab import Lab
-from certpin.lab.run import prove
+from certpin.lab.runner import prove
+from certpin.lab.verdict import Outcome, Verdict
 from tests.lab.attacks import _starttls as clients
 
 STRIP, INJECTION = "starttls-strip", "starttls-injection"
@@ -117,9 +117,9 @@ def test_openssl_finds_what_it_knows(protocol: str) -> None:
     call = ("openssl", "s_client", "-starttls", protocol, "-connect", "127.0.0.1:{port}")
     words = (*call, "-CAfile", "{ca}", "-verify_return_error", "-servername", "{host}", "-brief")
     with Lab(style=Style.NONE, protocol=protocol) as lab:
-        stage = lab.stage(CONTROL)
-        ending = Command(words, "port").run(stage.open())
-        (seen,) = stage.close()
+        case_server = lab.case_server(CONTROL)
+        ending = Command(words, "port").run(case_server.open())
+        (seen,) = case_server.close()
     assert ending.status == 0, ending
     assert "Verification: OK" in ending.output
     assert seen.secured

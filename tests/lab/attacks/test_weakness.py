@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab.case import Style
 from certpin.lab.client import Call
-from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.lab import Lab
-from certpin.lab.run import prove
+from certpin.lab.runner import prove
+from certpin.lab.verdict import Outcome, Verdict
 from certpin.x509 import Certificate
 from tests.lab._clients import BY_NAME, request, right_client, run_case, trusting
 from tests.lab.attacks._forged import Forged
@@ -77,7 +77,7 @@ def test_whatever_a_client_does_is_told(name: str) -> None:
 
 def test_the_leaf_comes_alone_and_names_no_place_to_fetch_its_issuer_from() -> None:
     forged = Forged("missing-intermediate")
-    assert forged.chain == [forged.cast.leaf.chain[0]]
+    assert forged.chain == [forged.pki.leaf.chain[0]]
     with pytest.raises(x509.ExtensionNotFound):
         forged.leaf.extensions.get_extension_for_class(x509.AuthorityInformationAccess)
 

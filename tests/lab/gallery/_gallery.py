@@ -14,11 +14,11 @@ import pytest
 from certpin.lab.attacks import CASES
 from certpin.lab.case import CannotServeError
 from certpin.lab.client import Call, Command
+from certpin.lab.client_env import environment
 from certpin.lab.evidence import Ending
-from certpin.lab.judge import Outcome
 from certpin.lab.lab import Lab
-from certpin.lab.run import prove
-from certpin.lab.surroundings import environment
+from certpin.lab.runner import prove
+from certpin.lab.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

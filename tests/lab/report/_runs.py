@@ -7,16 +7,15 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from certpin.lab.about import About
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.authority import Authority
 from certpin.lab.case import CannotServeError, Case, Expect, Style
-from certpin.lab.cast import Authorities, Cast
 from certpin.lab.evidence import Attempt, Connection, Ending
-from certpin.lab.judge import Outcome, Verdict, judge, outcome
-from certpin.lab.run import Result, Run
-from certpin.lab.script import Act, Script
+from certpin.lab.pki import Authorities, TestPKI
+from certpin.lab.runner import About, Result, Run
+from certpin.lab.scenario import Scenario, ServerStep
 from certpin.lab.session.hello import ClientHello
+from certpin.lab.verdict import Outcome, Verdict, judge, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,8 +34,8 @@ def authorities() -> Authorities:
 
 
 @cache
-def cast(style: Style = Style.LEAF) -> Cast:
-    return Cast(authorities(), HOST, "cdn.bank.example", style)
+def pki(style: Style = Style.LEAF) -> TestPKI:
+    return TestPKI(authorities(), HOST, "cdn.bank.example", style)
 
 
 def about(**fields: Any) -> About:
@@ -46,21 +45,21 @@ def about(**fields: Any) -> About:
     return replace(made, **fields)
 
 
-def seen(act: Act | None, said: bytes = b"", **fields: Any) -> Connection:
+def seen(step: ServerStep | None, said: bytes = b"", **fields: Any) -> Connection:
     """A connection that was led through to the end."""
     common = {"hello": ClientHello(HOST, ("h2",)), "secured": True, "version": "TLSv1.3"}
-    return Connection(**{"act": act, "data": said, **common, **fields})
+    return Connection(**{"step": step, "data": said, **common, **fields})
 
 
-def attempt(script: Script, *met: Connection, status: int | None = 0, **fields: Any) -> Attempt:
+def attempt(scenario: Scenario, *met: Connection, status: int | None = 0, **fields: Any) -> Attempt:
     ending = Ending(status, fields.pop("output", ""), fields.pop("problem", ""))
     common = {
         "hosts": (HOST, "cdn.bank.example"),
-        "pins": cast().pins,
+        "pins": pki().pins,
         "canary": CANARY,
         "seconds": 0.25,
     }
-    return Attempt(ending, script, met, **{**common, **fields})
+    return Attempt(ending, scenario, met, **{**common, **fields})
 
 
 def result(case: Case, *attempts: Attempt, style: Style = Style.LEAF) -> Result:
@@ -73,11 +72,11 @@ def result(case: Case, *attempts: Attempt, style: Style = Style.LEAF) -> Result:
 
 def met(case: Case, *, gives: bool, style: Style = Style.LEAF, **fields: Any) -> Result:
     """A client that gives its data away in every connection, or in none."""
-    script = case.play(cast(style))
+    scenario = case.scenario(pki(style))
     said = f"GET /{CANARY} HTTP/1.1\r\n\r\n".encode() if gives else b""
     alert = {} if gives else {"alert": "unknown_ca"}
-    connections = (seen(act, said, **alert) for act in script.acts)
-    made = attempt(script, *connections, status=0 if gives else 60, **fields)
+    connections = (seen(step, said, **alert) for step in scenario.steps)
+    made = attempt(scenario, *connections, status=0 if gives else 60, **fields)
     return result(case, made, style=style)
 
 
@@ -93,9 +92,9 @@ def not_run(case: Case, why: str = "it takes a key that is not here") -> Result:
 
 def undecided(case: Case, style: Style = Style.LEAF, **fields: Any) -> Result:
     """A client that never came; with ``connections`` it did, and hung."""
-    script = case.play(cast(style))
+    scenario = case.scenario(pki(style))
     problem = "the client did not end within 20 s"
-    dead = attempt(script, *fields.pop("connections", ()), status=None, problem=problem)
+    dead = attempt(scenario, *fields.pop("connections", ()), status=None, problem=problem)
     return result(case, dead, style=style)
 
 
@@ -133,11 +132,11 @@ def hostile_run() -> Run:
     """Hostile strings in everything that a certificate, a client or a host can choose."""
     forger = Authority("<b>root</b>\"'&", now=NOW)
     leaf = forger.issue("<img src=x onerror=alert(1)>"[:60], days=3)
-    act = Act.of(leaf)
-    case = replace(BY_NAME["untrusted-ca"], play=lambda _: Script.of(act))
+    step = ServerStep.of(leaf)
+    case = replace(BY_NAME["untrusted-ca"], scenario=lambda _: Scenario.of(step))
     hello = ClientHello(HOSTILE, (HOSTILE,))
     connection = seen(
-        act,
+        step,
         f"{HOSTILE}{CANARY}".encode("utf-8", "surrogatepass") + b"\xff\0" * 4000,
         hello=hello,
         target=HOSTILE,
@@ -146,9 +145,9 @@ def hostile_run() -> Run:
         client_certificate=leaf.certificate.der,
         clear=HOSTILE.encode("utf-8", "surrogatepass"),
     )
-    junk = seen(act.but(chain=(b"\x30\x03junk", *act.chain)), b"x" * 5000)
-    made = attempt(Script.of(act), connection, junk, output=HOSTILE * 300, hosts=(HOSTILE,))
-    died = attempt(Script.of(act), status=None, problem=HOSTILE, hosts=(HOSTILE,))
+    junk = seen(step.but(chain=(b"\x30\x03junk", *step.chain)), b"x" * 5000)
+    made = attempt(Scenario.of(step), connection, junk, output=HOSTILE * 300, hosts=(HOSTILE,))
+    died = attempt(Scenario.of(step), status=None, problem=HOSTILE, hosts=(HOSTILE,))
     return run(
         (result(case, made), result(case, died), not_run(case, HOSTILE)),
         host=HOSTILE,

@@ -16,13 +16,13 @@ from certpin.lab.authority import Authority
 from certpin.lab.report.chain import Scene, Signature, strands
 from certpin.lab.report.drawing import Arrow, Box, draw
 from certpin.lab.report.flaws import flaws
-from certpin.lab.script import Act
+from certpin.lab.scenario import ServerStep
 from tests.lab.report import _runs
 
 if TYPE_CHECKING:
     from certpin.lab.authority import Change, Identity
 
-CAST = _runs.cast()
+CAST = _runs.pki()
 PINS = CAST.pins
 assert PINS is not None
 SCENE = Scene(
@@ -31,7 +31,7 @@ SCENE = Scene(
 
 
 def _der(identity: Identity, *appended: x509.Certificate) -> tuple[bytes, ...]:
-    return Act.of(identity, *appended).chain
+    return ServerStep.of(identity, *appended).chain
 
 
 def _found(chain: tuple[bytes, ...], **fields: object) -> set[str]:
@@ -72,7 +72,7 @@ def test_a_name_that_is_right_and_a_key_that_is_not() -> None:
 
 
 def test_the_pinned_leaf_that_is_merely_sent_along_is_off_the_path() -> None:
-    chain = _der(CAST.impostor, *CAST.genuine[:1])
+    chain = _der(CAST.attacker_chain, *CAST.real_chain[:1])
     path, other = strands(chain, SCENE)
     assert "no key from here up is pinned" in _found(chain)
     assert (path.on_path, other.on_path) == (True, False)
@@ -175,7 +175,7 @@ def test_a_long_name_is_cut_to_the_width_of_the_picture(name: str) -> None:
 
 
 def test_boxes_and_arrows_do_not_overlap() -> None:
-    parts = draw(_der(CAST.impostor, *CAST.genuine), SCENE).parts
+    parts = draw(_der(CAST.attacker_chain, *CAST.real_chain), SCENE).parts
     ends = [(part.top, part.top + part.height) for part in parts if isinstance(part, Box)]
     arrows = [(part.top, part.bottom) for part in parts if isinstance(part, Arrow)]
     spans = sorted(ends + arrows)

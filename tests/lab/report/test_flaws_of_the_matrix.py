@@ -10,12 +10,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import CannotServeError, Case, Expect, Family, Style
-from certpin.lab.cast import Cast, pins_of_case
-from certpin.lab.judge import is_judged
+from certpin.lab.pki import TestPKI, pins_of_case
 from certpin.lab.report.chain import strands
 from certpin.lab.report.flaws import flaws
 from certpin.lab.report.scenes import scene, served
 from certpin.lab.session.hello import ClientHello
+from certpin.lab.verdict import is_judged
 from tests.lab.report import _runs
 
 SECOND = "cdn.bank.example"
@@ -27,33 +27,35 @@ IN_THE_CHAIN = {
 
 
 def _flaws(case: Case, style: Style) -> list[tuple[bool, list[str]]]:
-    """Of each act that sends a chain: whether the verdict is about it, and the flaws of its path.
+    """Of each step that sends a chain: whether the verdict is about it, and the flaws of its path.
 
     Not of attackers with the genuine chain: what they forge is elsewhere.
     """
     host = case.host(_runs.HOST)
-    cast = Cast(_runs.authorities(), host, SECOND, style)
-    script = case.play(cast)
-    genuine = tuple(each.public_bytes(Encoding.DER) for each in cast.genuine)
-    hosts = (host, SECOND, cast.unpinned)
+    pki = TestPKI(_runs.authorities(), host, SECOND, style)
+    scenario = case.scenario(pki)
+    real_chain = tuple(each.public_bytes(Encoding.DER) for each in pki.real_chain)
+    hosts = (host, SECOND, pki.unpinned)
     connections = [
-        _runs.seen(act, hello=ClientHello(name))
-        for name, acts in zip(hosts, (script.first, script.second, script.unpinned), strict=True)
-        for act in acts
+        _runs.seen(step, hello=ClientHello(name))
+        for name, steps in zip(
+            hosts, (scenario.first, scenario.second, scenario.unpinned), strict=True
+        )
+        for step in steps
     ]
-    pins = None if style is Style.NONE else pins_of_case(case, cast)
-    made = _runs.attempt(script, *connections, hosts=hosts, pins=pins)
+    pins = None if style is Style.NONE else pins_of_case(case, pki)
+    made = _runs.attempt(scenario, *connections, hosts=hosts, pins=pins)
     result = _runs.result(case, made, style=style)
     run = _runs.run((result,), style)
     found = []
     for seen in connections:
-        theirs = seen.hostile and seen.act is not None and seen.act.chain == genuine
+        theirs = seen.hostile and seen.step is not None and seen.step.chain == real_chain
         if (chain := served(seen)) and not theirs:
             against = scene(run, result, made, seen)
             path = strands(chain, against)[0]
             all_of_them = [flaws(against, path, index) for index in range(len(path.places))]
             marked = [flaw for each in all_of_them for flaw in each]
-            found.append((is_judged(script, seen), marked))
+            found.append((is_judged(scenario, seen), marked))
     return found
 
 

@@ -16,18 +16,18 @@ import pytest
 
 from certpin.lab.attacks import CASES
 from certpin.lab.case import Style
-from certpin.lab.cast import LETTERS
-from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.pki import LETTERS
 from certpin.lab.report import FORMATS
 from certpin.lab.report.page.markup import tag, write
-from certpin.lab.run import Run
+from certpin.lab.runner import Run
+from certpin.lab.verdict import Outcome, Verdict
 from tests.lab.report import _runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from certpin.lab.case import Case
-    from certpin.lab.run import Result
+    from certpin.lab.runner import Result
 
 pytestmark = pytest.mark.slow  # each draws the whole matrix
 
@@ -176,7 +176,7 @@ def test_an_honest_server_is_no_attacker_and_nothing_is_given_away(
     write: Callable[[Case, Style], Result],
 ) -> None:
     """A client that refuses it late, or hangs, sent its data to the right server."""
-    honest = [case for case in CASES if not case.play(_runs.cast(Style.CA)).attacks]
+    honest = [case for case in CASES if not case.scenario(_runs.pki(Style.CA)).attacks]
     assert len(honest) >= 11
     run = _runs.run([write(case, Style.CA) for case in honest], Style.CA)
     page = _page(run)

@@ -13,7 +13,7 @@ from certpin.lab.attacks import CONTROL
 from certpin.lab.case import Style
 from certpin.lab.report import FORMATS
 from certpin.lab.report.json import SHOWN
-from certpin.lab.run import Run
+from certpin.lab.runner import Run
 from tests.cli import _documented
 from tests.lab.report import _runs
 
@@ -78,15 +78,15 @@ def test_what_leaked_is_bounded_and_exact() -> None:
 
 
 def test_a_client_without_pins_has_none_pinned() -> None:
-    made = _runs.attempt(CONTROL.play(_runs.cast()), _runs.seen(_runs.cast().honest))
+    made = _runs.attempt(CONTROL.scenario(_runs.pki()), _runs.seen(_runs.pki().honest))
     without = replace(made, pins=None)
     run = _runs.run((_runs.result(CONTROL, without),))
     assert _read(run)["results"][1]["attempts"][0]["connections"][0]["pinned"] == []
 
 
 def test_a_resumed_session_was_sent_no_chain() -> None:
-    act = _runs.cast().honest
-    made = _runs.attempt(CONTROL.play(_runs.cast()), _runs.seen(act, resumed=True))
+    step = _runs.pki().honest
+    made = _runs.attempt(CONTROL.scenario(_runs.pki()), _runs.seen(step, resumed=True))
     run = _runs.run((_runs.result(CONTROL, made),))
     assert _read(run)["results"][1]["attempts"][0]["connections"][0]["chain"] == []
 

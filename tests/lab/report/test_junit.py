@@ -8,12 +8,12 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from certpin.lab.case import Style
-from certpin.lab.cast import LEGEND
+from certpin.lab.pki import LEGEND
 from certpin.lab.report import FORMATS
 from tests.lab.report import _runs
 
 if TYPE_CHECKING:
-    from certpin.lab.run import Run
+    from certpin.lab.runner import Run
 
 
 def _read(run: Run) -> ET.Element:

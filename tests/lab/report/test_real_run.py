@@ -13,7 +13,7 @@ from certpin.lab.case import Style
 from certpin.lab.client import Call, Command
 from certpin.lab.lab import Lab
 from certpin.lab.report import FORMATS
-from certpin.lab.run import Run, prove
+from certpin.lab.runner import Run, prove
 from tests.cli import _documented
 from tests.lab import _clients
 from tests.lab.report import _runs

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.lab.case import Style
-from certpin.lab.cast import LEGEND
+from certpin.lab.pki import LEGEND
 from certpin.lab.report import FORMATS
 from certpin.lab.report.sarif import to_sarif
 from certpin.lab.report.words import headline
-from certpin.lab.run import Run
+from certpin.lab.runner import Run
 from tests import _sarif
 from tests.lab.report import _runs
 

@@ -9,14 +9,14 @@ import pytest
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import ALL_ACCEPT, Style
 from certpin.lab.evidence import Ending
-from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.report.tally import exit_code, tally
 from certpin.lab.report.words import ending, explain, headline, summary, verdict_line
-from certpin.lab.run import Run
+from certpin.lab.runner import Run
+from certpin.lab.verdict import Outcome, Verdict
 from tests.lab.report import _runs
 
 UNTRUSTED, ROGUE = _runs.BY_NAME["untrusted-ca"], _runs.BY_NAME["rogue-ca-in-store"]
-HONEST = replace(ROGUE, name="rot-something", expected=ALL_ACCEPT, play=CONTROL.play)
+HONEST = replace(ROGUE, name="rot-something", expected=ALL_ACCEPT, scenario=CONTROL.scenario)
 
 
 def test_a_run_that_stops_every_attack_says_so() -> None:

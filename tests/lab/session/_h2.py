@@ -8,7 +8,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived
 
-from certpin.lab.script import Act, Answer
+from certpin.lab.scenario import Answer, ServerStep
 from certpin.lab.session.application import Where
 from certpin.lab.session.h2 import Http2
 from tests.lab.session._wire import HOST, HOSTS, TOKEN
@@ -25,7 +25,7 @@ END_STREAM, END_HEADERS = 1, 4
 
 
 def spoken(answer: Answer = Answer.OK, **fields: Any) -> Http2:
-    application = Http2(Act((), b"", answer=answer, **fields), WHERE)
+    application = Http2(ServerStep((), b"", answer=answer, **fields), WHERE)
     begin = application.begin(secure=True)
     assert begin[3] == SETTINGS
     return application

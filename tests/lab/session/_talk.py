@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from certpin.lab.script import Act, Answer, Opening
+from certpin.lab.scenario import Answer, Opening, ServerStep
 from certpin.lab.session.application import Where
 from certpin.lab.session.protocols import PROTOCOLS
 
@@ -19,7 +19,7 @@ def server(name: str, opening: Opening = Opening.TLS, answer: Answer = Answer.OK
     """One that begins in clear text."""
     starting = PROTOCOLS[name].starting
     assert starting is not None
-    return starting(Act((), b"", opening=opening, answer=answer), Where(TOKEN))
+    return starting(ServerStep((), b"", opening=opening, answer=answer), Where(TOKEN))
 
 
 def says(application: Starting, *words: bytes, secure: bool = False) -> bytes:

@@ -8,9 +8,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import Style
-from certpin.lab.cast import Authorities, Cast
-from certpin.lab.play import Play
-from certpin.lab.script import Act, Script
+from certpin.lab.case_run import CaseRun
+from certpin.lab.pki import Authorities, TestPKI
+from certpin.lab.scenario import Scenario, ServerStep
 from certpin.lab.session.application import Where
 
 if TYPE_CHECKING:
@@ -23,17 +23,17 @@ TOKEN = "lab-answer-1"
 
 
 @cache
-def cast() -> Cast:
+def pki() -> TestPKI:
     """Who plays: made once."""
-    return Cast(Authorities(datetime.now(UTC)), HOST, SECOND, Style.LEAF)
+    return TestPKI(Authorities(datetime.now(UTC)), HOST, SECOND, Style.LEAF)
 
 
-def play(*acts: Act, second: tuple[Act, ...] = (), clients: str = "") -> Play:
-    """A play of these acts, or of the honest one."""
+def case_run(*steps: ServerStep, second: tuple[ServerStep, ...] = (), clients: str = "") -> CaseRun:
+    """A case_run of these steps, or of the honest one."""
     where = Where(TOKEN)
     where.lead(HOSTS)
-    script = Script.of(*(acts or (cast().honest,)), second=second)
-    return Play(script, where, HOSTS, clients=clients)
+    scenario = Scenario.of(*(steps or (pki().honest,)), second=second)
+    return CaseRun(scenario, where, HOSTS, clients=clients)
 
 
 def anyone() -> ssl.SSLContext:

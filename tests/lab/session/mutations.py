@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_JUDGE, _EVIDENCE = "certpin/lab/judge.py", "certpin/lab/evidence.py"
+_JUDGE, _EVIDENCE = "certpin/lab/verdict.py", "certpin/lab/evidence.py"
 _LAB, _SESSIONS, _ATTACKS = "certpin/lab/", "certpin/lab/session/", "certpin/lab/attacks/"
 _SEQUENCES = f"{_ATTACKS}sequences.py"
 
-_J, _A, _S = "tests/lab/test_judge.py::", "tests/lab/attacks/", "tests/lab/session/"
+_J, _A, _S = "tests/lab/test_verdict.py::", "tests/lab/attacks/", "tests/lab/session/"
 
 _VERDICTS = [
     Mutation(
@@ -43,14 +43,14 @@ _VERDICTS = [
     Mutation(
         "never asked the second host",
         _JUDGE,
-        "        return any(each.act in script.second for each in met)\n",
+        "        return any(each.step in scenario.second for each in met)\n",
         "        return bool(met)\n",
         f"{_J}test_on_an_honest_connection_requests_for_its_foreign_host_count",
     ),
     Mutation(
         "not to follow is to refuse",
         _JUDGE,
-        "    if script.lures and _lured(script, met):\n",
+        "    if scenario.lures and _lured(scenario, met):\n",
         "    if False:\n",
         f"{_J}test_a_client_that_does_not_follow_has_refused",
     ),
@@ -71,7 +71,7 @@ _VERDICTS = [
     ),
     Mutation(
         "what to do",
-        f"{_LAB}run.py",
+        f"{_LAB}runner.py",
         '        why = f"{why}: {case.exercise}"\n',
         "        pass\n",
         f"{_A}test_sequences.py::"
@@ -84,15 +84,15 @@ _CASES = [
     Mutation(
         "tickets are shared",
         _SEQUENCES,
-        'Settings(tickets="shared")',
-        "Settings()",
+        'TLSSettings(tickets="shared")',
+        "TLSSettings()",
         f"{_A}test_sequences.py::test_a_session_of_another_host_is_caught[none-1.3]",
     ),
     Mutation(
         "the pool's second connection is honest",
         _SEQUENCES,
-        "Script.of(lax, cast.honest, canary_only=True)",
-        "Script.of(lax, canary_only=True)",
+        "Scenario.of(lax, pki.honest, canary_only=True)",
+        "Scenario.of(lax, canary_only=True)",
         f"{_A}test_sequences.py::test_pools_of_their_own_are_right",
     ),
     Mutation(
@@ -118,7 +118,7 @@ _CASES = [
     ),
     Mutation(
         "redirects lead to the lab's port",
-        f"{_LAB}play.py",
+        f"{_LAB}case_run.py",
         'self.direct if seen.via == "port" else self.where',
         "self.where",
         f"{_A}test_redirects.py::test_a_client_that_goes_anywhere_is_warned_of_both[leaf]",
@@ -126,7 +126,7 @@ _CASES = [
     Mutation(
         "the second host is honest",
         f"{_LAB}lab.py",
-        "        if not script.second and not self.upstream:\n",
+        "        if not scenario.second and not self.upstream:\n",
         "        if False:\n",
         f"{_A}test_sequences.py::test_pins_on_every_connection_hold[leaf]",
     ),
@@ -149,14 +149,14 @@ _SESSION = [
     ),
     Mutation(
         "close_notify is answered",
-        f"{_SESSIONS}tls.py",
+        f"{_SESSIONS}session.py",
         "            if not data:  # close_notify: many a client waits for the server's own\n"
         "                self._close()\n",
         "            if not data:\n",
         f"{_S}test_session.py::test_a_client_that_takes_its_leave_is_answered",
     ),
     Mutation(
-        "a play's tickets are its own",
+        "a case_run's tickets are its own",
         f"{_SESSIONS}context.py",
         "        self._keepers: dict[str, _Keeper] = {}\n",
         "        self._keepers = vars(Contexts).get('all') or {}\n"
@@ -211,14 +211,14 @@ _HTTP = [
     ),
     Mutation(
         "a frame too long",
-        f"{_SESSIONS}frames.py",
+        f"{_SESSIONS}h2.py",
         "        self.broken = self.broken or length > _LONGEST\n",
         "",
         f"{_S}test_h2_hostile.py::test_a_frame_that_is_too_long_is_refused_by_its_header",
     ),
     Mutation(
         "half a request",
-        f"{_SESSIONS}frames.py",
+        f"{_SESSIONS}h2.py",
         "        if self.broken or self._kind in _WORDS:\n",
         "        if self.broken:\n",
         f"{_S}test_h2.py::test_any_cut_of_a_request_counts_from_its_first_octets_on",
@@ -232,7 +232,7 @@ _HTTP = [
     ),
     Mutation(
         "no HTTP/2 at all",
-        f"{_SESSIONS}frames.py",
+        f"{_SESSIONS}h2.py",
         "        self.broken = not _PREFACE.startswith(came)\n",
         "",
         f"{_S}test_h2.py::"

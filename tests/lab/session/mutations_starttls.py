@@ -6,8 +6,8 @@ from tests._mutation import Mutation
 
 _LINES, _POSTGRES = "certpin/lab/session/lines.py", "certpin/lab/session/postgres.py"
 _SMTP, _IMAP = "certpin/lab/session/smtp.py", "certpin/lab/session/imap.py"
-_SESSION, _JUDGE = "certpin/lab/session/session.py", "certpin/lab/judge.py"
-_PLAY, _PIECES = "certpin/lab/play.py", "certpin/lab/session/pieces.py"
+_SESSION, _JUDGE = "certpin/lab/session/session.py", "certpin/lab/verdict.py"
+_PLAY, _PIECES = "certpin/lab/case_run.py", "certpin/lab/session/lines.py"
 _T, _S = "tests/lab/attacks/test_starttls.py::", "tests/lab/session/"
 _A = f"{_S}test_starting.py::"
 _BROKEN = f"{_T}test_a_broken_client_is_caught_by_its_case_alone"
@@ -112,9 +112,9 @@ MUTATIONS = [
         f"{_BROKEN}[smtp-keeping_smtp-starttls-injection]",
     ),
     Mutation(
-        "no act before TLS",
+        "no step before TLS",
         _PLAY,
-        "        if act.opening in BEFORE_TLS:\n",
+        "        if step.opening in BEFORE_TLS:\n",
         "        if False:\n",
         f"{_T}test_a_client_that_is_right_raises_no_alarm[smtp-none]",
     ),

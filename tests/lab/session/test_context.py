@@ -1,4 +1,4 @@
-"""The contexts of a play: who shares tickets with whom, and who is asked for a certificate."""
+"""The contexts of a case_run: who shares tickets with whom, and who is asked for a certificate."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab.case import CannotServeError
-from certpin.lab.identity import client_identity
-from certpin.lab.script import Act, Settings
+from certpin.lab.pki import client_identity
+from certpin.lab.scenario import ServerStep, TLSSettings
 from certpin.lab.session.session import Session
-from tests.lab.session._wire import HOST, SECOND, Wire, anyone, cast, play
+from tests.lab.session._wire import HOST, SECOND, Wire, anyone, case_run, pki
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from certpin.lab.play import Play
+    from certpin.lab.case_run import CaseRun
 
 VERSIONS = ["TLSv1_2", "TLSv1_3"]
 GET = b"GET / HTTP/1.1\r\n\r\n"
@@ -27,20 +27,20 @@ def _presented(wire: Wire) -> bytes:
     return wire.tls.getpeercert(binary_form=True) or b""
 
 
-def _shared(version: str, *words: str) -> Play:
+def _shared(version: str, *words: str) -> CaseRun:
     """The first host and the second one, with the words of their tickets."""
-    first, second = (Settings(oldest=version, newest=version, tickets=word) for word in words)
-    other = Act.of(cast().untrusted.issue(SECOND), settings=second)
-    return play(cast().honest.but(settings=first), second=(other,))
+    first, second = (TLSSettings(oldest=version, newest=version, tickets=word) for word in words)
+    other = ServerStep.of(pki().untrusted.issue(SECOND), settings=second)
+    return case_run(pki().honest.but(settings=first), second=(other,))
 
 
-def _resumes(play: Play, host: str) -> bool:
+def _resumes(case_run: CaseRun, host: str) -> bool:
     """Whether a session with the first host is good for a host."""
     context = anyone()
-    first = Wire(Session(play), context).handshake()
+    first = Wire(Session(case_run), context).handshake()
     first.say(GET)
     assert not first.session.seen.resumed
-    again = Wire(Session(play), context, host, first.tls.session).handshake()
+    again = Wire(Session(case_run), context, host, first.tls.session).handshake()
     assert again.tls.session_reused == again.session.seen.resumed
     assert again.say(GET).startswith(b"HTTP/1.1 200")
     return again.session.seen.resumed
@@ -77,16 +77,16 @@ def test_plays_do_not_take_each_others(version: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_who_shares_tickets_still_presents_a_chain_of_its_own(version: str) -> None:
     shared = _shared(version, "farm", "farm")
-    assert _presented(Wire(Session(shared)).handshake()) == cast().honest.chain[0]
+    assert _presented(Wire(Session(shared)).handshake()) == pki().honest.chain[0]
     second = Wire(Session(shared), host=SECOND).handshake()
-    assert _presented(second) == shared.script.second[0].chain[0]
+    assert _presented(second) == shared.scenario.second[0].chain[0]
 
 
 def test_a_client_without_a_name_gets_its_chain_too() -> None:
     wire = Wire(Session(_shared("TLSv1_3", "farm", "farm")), host="192.0.2.1").handshake()
     assert wire.session.seen.hello is not None
     assert wire.session.seen.hello.server_name == ""
-    assert _presented(wire) == cast().honest.chain[0]
+    assert _presented(wire) == pki().honest.chain[0]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -95,8 +95,8 @@ def test_a_certificate_is_kept_where_one_was_asked_for(
     version: str, word: str, tmp_path: Path
 ) -> None:
     identity = client_identity(datetime.now(UTC))
-    settings = Settings(oldest=version, newest=version, tickets=word, asks_certificate=True)
-    asked = play(cast().honest.but(settings=settings), clients=identity.chain_pem.decode())
+    settings = TLSSettings(oldest=version, newest=version, tickets=word, asks_certificate=True)
+    asked = case_run(pki().honest.but(settings=settings), clients=identity.chain_pem.decode())
     context = anyone()
     context.load_cert_chain(*identity.write(tmp_path, "client"))
     for client, shown in ((context, identity.chain_pem), (anyone(), b"")):
@@ -109,15 +109,15 @@ def test_a_certificate_is_kept_where_one_was_asked_for(
 def test_none_is_shown_where_none_was_asked_for(tmp_path: Path) -> None:
     context = anyone()
     context.load_cert_chain(*client_identity(datetime.now(UTC)).write(tmp_path, "client"))
-    assert Wire(Session(play()), context).handshake().session.seen.client_certificate == b""
+    assert Wire(Session(case_run()), context).handshake().session.seen.client_certificate == b""
 
 
 def test_what_openssl_will_not_serve_is_said() -> None:
-    odd = play(cast().honest.but(settings=Settings(ciphers="NO-SUCH-CIPHER")))
+    odd = case_run(pki().honest.but(settings=TLSSettings(ciphers="NO-SUCH-CIPHER")))
     session = Session(odd)
     wire = Wire(session)
     wire.handshake()
     assert session.done
     assert not session.seen.secured
-    assert isinstance(odd.trouble, CannotServeError)
-    assert "will not serve it" in str(odd.trouble)
+    assert isinstance(odd.error, CannotServeError)
+    assert "will not serve it" in str(odd.error)

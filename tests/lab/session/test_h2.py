@@ -7,7 +7,7 @@ from h2.events import ResponseReceived, StreamEnded
 from h2.settings import SettingCodes
 
 from certpin.lab.evidence import KEPT
-from certpin.lab.script import Answer
+from certpin.lab.scenario import Answer
 from tests.lab.session._h2 import (
     ASKED,
     CONTINUATION,

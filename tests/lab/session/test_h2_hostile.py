@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin.lab.evidence import KEPT
-from certpin.lab.script import Answer
+from certpin.lab.scenario import Answer
 from certpin.lab.session.http import MOST_REQUESTS
 from tests.lab.session._h2 import (
     ASKED,

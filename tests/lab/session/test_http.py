@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin.lab.evidence import KEPT
-from certpin.lab.script import Act, Answer
+from certpin.lab.scenario import Answer, ServerStep
 from certpin.lab.session import http
 from certpin.lab.session.application import Where
 from certpin.lab.session.http import Http, redirect, respond
@@ -27,7 +27,7 @@ COUNTED = b"POST / HTTP/1.1\r\ncontent-length:  11\r\n\r\nhello world"
 
 
 def spoken(answer: Answer = Answer.OK, **fields: Any) -> Http:
-    return Http(Act((), b"", answer=answer, **fields), WHERE)
+    return Http(ServerStep((), b"", answer=answer, **fields), WHERE)
 
 
 def receive(application: Http, data: bytes) -> bytes:

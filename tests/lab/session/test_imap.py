@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from certpin.lab.script import Opening
+from certpin.lab.scenario import Opening
 from tests.lab.session._talk import TOKEN, says, server
 
 

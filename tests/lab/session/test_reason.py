@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from certpin.lab.session.reason import reason_of
+from certpin.lab.session.context import reason_of
 
 
 @pytest.mark.parametrize(

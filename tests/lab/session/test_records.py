@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab.identity import client_identity
+from certpin.lab.pki import client_identity
 from certpin.lab.server import server_context
 from certpin.lab.session.loading import load
 from certpin.lab.session.records import RecordCounter

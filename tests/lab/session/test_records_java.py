@@ -75,10 +75,10 @@ def test_its_data_counts_and_nothing_else(
         chain = Chain.from_der([identity.certificate.der])
         upstream = Upstream(("127.0.0.1", server.port), chain, root.pem)
         with Lab(HOST, Style.NONE, upstream=upstream) as lab:
-            stage = lab.stage(CONTROL)
+            case_server = lab.case_server(CONTROL)
             words = ("java", str(source), "{port}", str(trusted), does)
-            ending = Command(words, "port", 60).run(stage.open())
-            [seen] = stage.close()
+            ending = Command(words, "port", 60).run(case_server.open())
+            [seen] = case_server.close()
     assert (ending.status, ending.problem) == (0, ""), ending.output
     assert (seen.passed, seen.unclear) == (int(does == "speaks"), False)
     assert seen.answered

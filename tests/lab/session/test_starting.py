@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from certpin.lab.evidence import KEPT
-from certpin.lab.script import Answer, Opening
+from certpin.lab.scenario import Answer, Opening
 from certpin.lab.session.lines import LONGEST_LINE
 from certpin.lab.session.protocols import PROTOCOLS, suits
 from tests.lab.session._talk import cut, says, server

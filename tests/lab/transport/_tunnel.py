@@ -17,25 +17,25 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.lab.authority import Authority
 from certpin.lab.case import Style
-from certpin.lab.folder import LabFolder
+from certpin.lab.device.folder import LabFolder
+from certpin.lab.device.tunnel import TunnelKeys
 from certpin.lab.lab import Lab
 from certpin.lab.server import server_context
 from certpin.lab.transport.addresses import Addresses
+from certpin.lab.transport.conversation import Routed
 from certpin.lab.transport.dns import Resolver
-from certpin.lab.transport.routed import Routed
 from certpin.lab.transport.wireguard import WireGuard
-from certpin.lab.tunnel import TunnelKeys
 from tests.lab._clients import BY_NAME
 from tests.lab.transport._network import Device, isolate
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from certpin.lab.stage import Stage
+    from certpin.lab.case_server import CaseServer
 
 HOST, OTHER = "api.bank.example", "other.example"
 REAL = "192.0.2.80"  # RFC 5737: exists in the lab's network alone
-BODY = b"genuine" * 40_000  # more than a window of the tunnel's
+BODY = b"real_chain" * 40_000  # more than a window of the tunnel's
 CURL = ("curl", "-sS", "--max-time", "30", "--cacert")
 # What an app is: it knows a name, and nothing of any lab.
 APP = """
@@ -76,8 +76,8 @@ class Scene:
         self.folder = folder
         self.leaving = ExitStack()
         self.lab = self.leaving.enter_context(Lab(HOST, Style.LEAF))
-        self.stage: Stage
-        self.genuine = Authority("Genuine Root")
+        self.case_server: CaseServer
+        self.real_chain = Authority("Genuine Root")
         self.packets: list[bytes] = []
 
     def wait(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -89,14 +89,14 @@ class Scene:
             keys = TunnelKeys.make(kept.secret)
         addresses = Addresses()
         resolver = Resolver(lambda name: addresses.allot(name) if name == HOST else None)
-        guard = WireGuard(lambda to: Routed(self.stage._play, to), resolver, addresses)
+        guard = WireGuard(lambda to: Routed(self.case_server._case_run, to), resolver, addresses)
         self.wait(guard.start(keys.lab, keys.peer_public))
         self.leaving.callback(lambda: self.wait(guard.stop()))
         self.wait(self.serve())
         return Device(self.folder, keys.peer_configuration("127.0.0.1", guard.port))
 
     async def serve(self) -> None:
-        context = server_context(self.genuine.issue(OTHER))
+        context = server_context(self.real_chain.issue(OTHER))
         server = await asyncio.start_server(answer, REAL, 443, ssl=context)
         speaker = await asyncio.start_server(greet, REAL, 22)
         loop = asyncio.get_running_loop()
@@ -106,18 +106,18 @@ class Scene:
         for each in (server, speaker, trap):
             self.leaving.callback(self.lab.loop.call, each.close)
 
-    def play(self, device: Device, case: str, *words: str) -> dict[str, Any]:
+    def run_case(self, device: Device, case: str, *words: str) -> dict[str, Any]:
         """What a client does in a case, and what the lab saw of it."""
-        self.stage = self.lab.stage(BY_NAME[case])
-        target = self.stage.open()
+        self.case_server = self.lab.case_server(BY_NAME[case])
+        target = self.case_server.open()
         places = {"CA": str(target.ca), "PINS": str(target.pins), "PIN": target.pinnedpubkey}
         places["URL"] = f"https://{HOST}/{target.canary}"
         status, output = device.call(*(places.get(word, word) for word in words))
-        seen = self.stage.close()
+        seen = self.case_server.close()
         return {
             "status": status,
             "output": output,
-            "answered": self.stage.token in output,
+            "answered": self.case_server.token in output,
             "names": [each.hello.server_name for each in seen if each.hello],
             "canary": target.canary.encode() in b"".join(each.said for each in seen),
         }
@@ -158,7 +158,7 @@ def scenario(folder: Path) -> dict[str, Any]:
         device = scene.begin()
         with device.up():
             found: dict[str, Any] = {
-                f"{case}, {name}": scene.play(device, case, *words)
+                f"{case}, {name}": scene.run_case(device, case, *words)
                 for case in ("control-good", "rogue-ca-in-store")
                 for name, words in CLIENTS.items()
             }
@@ -167,19 +167,19 @@ def scenario(folder: Path) -> dict[str, Any]:
 
 def others(scene: Scene, device: Device) -> dict[str, Any]:
     """What is not under test."""
-    root = scene.folder / "genuine.pem"
-    root.write_bytes(scene.genuine.pem)
-    scene.stage = scene.lab.stage(BY_NAME["rogue-ca-in-store"])
-    scene.stage.open()
+    root = scene.folder / "real_chain.pem"
+    root.write_bytes(scene.real_chain.pem)
+    scene.case_server = scene.lab.case_server(BY_NAME["rogue-ca-in-store"])
+    scene.case_server.open()
     python = (sys.executable, "-c")
     device.call(*python, QUIC, REAL)
     return {
-        "genuine": device.call(*CURL, str(root), f"https://{OTHER}/") == (0, BODY.decode()),
+        "real_chain": device.call(*CURL, str(root), f"https://{OTHER}/") == (0, BODY.decode()),
         "greeting": device.call(*python, LISTEN, REAL)[1],
         "nobody": device.call(*CURL, str(root), "https://nobody.invalid/")[0],
         "another resolver": device.call(*python, ASK, REAL, HOST)[1],
         "packets": len(scene.packets),
-        "seen": len(scene.stage.close()),
+        "seen": len(scene.case_server.close()),
     }
 
 

@@ -51,7 +51,7 @@ class Stand:
 
 @pytest.mark.parametrize("size", [1, 64 * 1024, 1024 * 1024])
 def test_what_was_sent_before_the_end_is_heard_to_the_last_byte(loop: Loop, size: int) -> None:
-    """Nobody waits for anything here: the client sends, and the play ends."""
+    """Nobody waits for anything here: the client sends, and the case ends."""
     stand = Stand(loop)
     with connect(stand.port.number) as client:
         client.sendall(b"y" * size)
@@ -62,13 +62,13 @@ def test_what_was_sent_before_the_end_is_heard_to_the_last_byte(loop: Loop, size
 def test_what_nobody_has_read_yet_is_read_at_the_end(loop: Loop) -> None:
     stand = Stand(loop)
 
-    def play() -> None:
+    def case_run() -> None:
         """In the loop's own thread, so that nothing is read before the port closes."""
         with connect(stand.port.number) as client:
             client.sendall(b"y" * 200_000)
             stand.port.close()
 
-    loop.call(play)
+    loop.call(case_run)
     assert stand.heard == b"y" * 200_000
 
 
@@ -91,13 +91,13 @@ def test_what_was_sent_before_a_reset_is_heard(loop: Loop) -> None:
     """The answer meets a reset, and behind the first words there are more to read."""
     stand = Stand(loop, answer=b"z" * 1000)
 
-    def play() -> None:
+    def case_run() -> None:
         client = connect(stand.port.number)
         client.sendall(b"first\n" + b"y" * 200_000 + b"last")
         reset(client)
         stand.port.close()
 
-    loop.call(play)
+    loop.call(case_run)
     assert stand.heard.startswith(b"first\n")
 
 
@@ -106,7 +106,7 @@ def test_an_answer_that_cannot_be_sent_does_not_end_the_listening(loop: Loop) ->
     heard = Noting(b"answer")
     ended: list[links.Link] = []
 
-    def play() -> None:
+    def case_run() -> None:
         far.sendall(b"first\n" + b"y" * 100_000)
         far.shutdown(socket.SHUT_RD)  # EPIPE for whoever answers
         link = links.Link(loop.asyncio, near, heard, ended.append)
@@ -117,7 +117,7 @@ def test_an_answer_that_cannot_be_sent_does_not_end_the_listening(loop: Loop) ->
         far.close()
         link.read()
 
-    loop.call(play)
+    loop.call(case_run)
     assert bytes(heard.heard) == b"first\n" + b"y" * 100_000
     assert len(ended) == 1
 
@@ -222,13 +222,13 @@ def test_a_connection_that_was_gone_hides_none_behind_it(
             raise OSError(gone.pop() and errno.ECONNABORTED, "Software caused connection abort")
         return accept(listener)
 
-    def play() -> None:
+    def case_run() -> None:
         monkeypatch.setattr(socket.socket, "accept", aborted)
         with connect(stand.port.number) as client:
             client.sendall(b"heard")
             stand.port.close()
 
-    loop.call(play)
+    loop.call(case_run)
     assert stand.heard == b"heard"
 
 
@@ -241,7 +241,7 @@ def test_a_client_that_never_stops_does_not_keep_a_port_open(loop: Loop) -> None
             endless[0] += 1
             return b"y" * size
 
-    def play() -> None:
+    def case_run() -> None:
         near, far = socket.socketpair()
         with far:
             sock = Endless(fileno=near.detach())
@@ -250,7 +250,7 @@ def test_a_client_that_never_stops_does_not_keep_a_port_open(loop: Loop) -> None
             stand.port.close()
             assert not link.open
 
-    loop.call(play)
+    loop.call(case_run)
     assert 64 < endless[0] < 1000, "more than a session looks at, and not for ever"
 
 

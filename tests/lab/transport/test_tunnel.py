@@ -85,7 +85,7 @@ def test_the_name_in_the_hello_decides_where_an_address_was_called(
 
 
 def test_a_host_that_is_not_under_test_passes_through_untouched(found: dict[str, Any]) -> None:
-    assert found["genuine"] is True
+    assert found["real_chain"] is True
     assert found["seen"] == 0
 
 

@@ -13,15 +13,15 @@ import pytest
 
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import Style
-from certpin.lab.cast import Authorities, Cast
-from certpin.lab.play import Play
+from certpin.lab.case_run import CaseRun
+from certpin.lab.errors import LabError
+from certpin.lab.pki import Authorities, TestPKI
 from certpin.lab.session.application import Where
 from certpin.lab.transport import wireguard as shell
 from certpin.lab.transport.addresses import Addresses
+from certpin.lab.transport.conversation import Routed
 from certpin.lab.transport.dns import Resolver
-from certpin.lab.transport.routed import Routed
 from certpin.lab.transport.wireguard import WireGuard, may_pass, wireguard
-from certpin.lab.trouble import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -67,21 +67,21 @@ class Stream:
 
 
 class Lab:
-    """A play, and the shell that serves it."""
+    """A case_run, and the shell that serves it."""
 
     def __init__(self, now: datetime | None = None) -> None:
         from datetime import UTC, datetime
 
-        self.cast = Cast(
+        self.pki = TestPKI(
             Authorities(now or datetime.now(UTC)), HOST, "cdn.bank.example", Style.LEAF
         )
-        script = CONTROL.play(self.cast)
-        self.play = Play(script, Where("token"), (HOST, "cdn.bank.example"))
+        scenario = CONTROL.scenario(self.pki)
+        self.case_run = CaseRun(scenario, Where("token"), (HOST, "cdn.bank.example"))
         self.addresses = Addresses()
         self.ended: list[Any] = []
         resolver = Resolver(lambda name: self.addresses.allot(name) if name == HOST else None)
         self.guard = WireGuard(
-            lambda to: Routed(self.play, to), resolver, self.addresses, self.ended.append
+            lambda to: Routed(self.case_run, to), resolver, self.addresses, self.ended.append
         )
 
     async def meet(
@@ -102,7 +102,7 @@ class Lab:
         return got, stream
 
     def request(self, sock: socket.socket) -> bytes:
-        context = ssl.create_default_context(cadata=self.cast.root.pem.decode())
+        context = ssl.create_default_context(cadata=self.pki.root.pem.decode())
         with context.wrap_socket(sock, server_hostname=HOST) as tls:
             tls.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             answer = b""
@@ -117,7 +117,7 @@ def test_the_address_of_a_host_under_test_is_the_lab() -> None:
     got, stream = asyncio.run(lab.meet((address, 443), lab.request))
     assert b"token" in got
     assert stream.closed
-    (seen,) = lab.play.connections
+    (seen,) = lab.case_run.connections
     assert (seen.via, seen.target, seen.data[:3]) == ("wireguard", HOST, b"GET")
     assert len(lab.ended) == 1
 
@@ -137,7 +137,7 @@ def test_clear_text_to_a_host_under_test_is_evidence() -> None:
         return sock.recv(4096)
 
     asyncio.run(lab.meet((address, 80), speak))
-    assert b"/secret" in lab.play.connections[0].clear
+    assert b"/secret" in lab.case_run.connections[0].clear
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_what_is_not_tls_arrives_octet_for_octet(words: bytes) -> None:
 
     lab = Lab()
     assert asyncio.run(beside(lab, echo, speak)) == words
-    assert (lab.play.connections, lab.ended) == ([], [])
+    assert (lab.case_run.connections, lab.ended) == ([], [])
 
 
 @pytest.mark.usefixtures("may_pass_inward")
@@ -237,7 +237,7 @@ def test_one_connection_too_many_is_closed(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(shell, "_MOST", 0)
     lab = Lab()
     got, stream = asyncio.run(lab.meet(("192.0.2.1", 443), lambda sock: sock.recv(1)))
-    assert (got, stream.closed, lab.play.connections) == (b"", True, [])
+    assert (got, stream.closed, lab.case_run.connections) == (b"", True, [])
 
 
 def test_a_silent_client_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab import LabServer
-from certpin.lab.play import Play
-from certpin.lab.script import Act, Opening, Role, Script
+from certpin.lab.case_run import CaseRun
+from certpin.lab.scenario import Opening, Role, Scenario, ServerStep
 from certpin.lab.session.application import Where
 from certpin.lab.transport.front import Reached
 from certpin.lab.transport.relay import UPSTREAM
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 def _meet(server: LabServer, client: Callable[[socket.socket], bytes]) -> tuple[Lab, bytes]:
     """A lab whose honest server is this one, on loopback, and what its client got."""
     lab = Lab()
-    real = Act((), b"", role=Role.HONEST, opening=Opening.RELAY)
-    lab.play = Play(Script.of(real), Where("token"), (HOST,))
-    lab.play.upstream = Reached(UPSTREAM, "127.0.0.1", server.port)
+    real = ServerStep((), b"", role=Role.HONEST, opening=Opening.RELAY)
+    lab.case_run = CaseRun(Scenario.of(real), Where("token"), (HOST,))
+    lab.case_run.upstream = Reached(UPSTREAM, "127.0.0.1", server.port)
     address = lab.addresses.allot(HOST)
     got, stream = asyncio.run(lab.meet((address, 443), client))
     assert stream.closed
@@ -49,7 +49,7 @@ def test_data_to_a_real_server_counts(root: Authority, intermediate: Authority) 
 
     with LabServer(intermediate.issue(HOST), b"from the real server") as server:
         lab, got = _meet(server, speak)
-    (seen,) = lab.play.connections
+    (seen,) = lab.case_run.connections
     assert got.endswith(b"from the real server")
     assert (seen.passed, seen.unclear) == (1, False)
     assert len(lab.ended) == 1
@@ -69,7 +69,7 @@ def test_a_refusal_of_a_real_server_is_told_when_it_ends(intermediate: Authority
 
     with LabServer(intermediate.issue(HOST)) as server:
         lab, got = _meet(server, refuse)
-    (seen,) = lab.play.connections
+    (seen,) = lab.case_run.connections
     assert (got, seen.passed, seen.unclear) == (b"refused", 0, False)
     assert seen.answered
     assert len(lab.ended) == 1

@@ -100,7 +100,7 @@ def _explain(case: Case, styles: list[Style]) -> None:
 
 
 def _list(cases: Iterable[Case], styles: list[Style]) -> None:
-    from certpin.lab.cast import LEGEND
+    from certpin.lab.pki import LEGEND
 
     click.echo(fold(f"{LEGEND}\n", sys.stdout))
     family = ""

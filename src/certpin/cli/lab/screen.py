@@ -13,16 +13,16 @@ import click
 from certpin.cli.matrix import _COLOURS, _SHOULD
 from certpin.cli.reply import print_event, print_last
 from certpin.cli.screen import fold
-from certpin.lab.judge import Outcome
+from certpin.lab.device.page import HOST
 from certpin.lab.report.words import OUTCOMES, explain
-from certpin.lab.serve.page import HOST
+from certpin.lab.verdict import Outcome
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from certpin.lab.run import Result
-    from certpin.lab.serve.device import DeviceLab, Standing
+    from certpin.lab.device.lab import DeviceLab, HostProgress
+    from certpin.lab.runner import Result
     from certpin.x509 import Certificate
 
 
@@ -134,7 +134,7 @@ class Screen(Protocol):
     def look(self) -> None:
         """A moment passed."""
 
-    def end(self, standings: Sequence[Standing]) -> None:
+    def end(self, standings: Sequence[HostProgress]) -> None:
         """It is over."""
 
 
@@ -172,7 +172,7 @@ class Lines:
     def look(self) -> None:
         """Nothing new."""
 
-    def end(self, standings: Sequence[Standing]) -> None:
+    def end(self, standings: Sequence[HostProgress]) -> None:
         """The summary."""
         click.echo("\n".join(summary(standings)))
 
@@ -211,12 +211,12 @@ class JsonLines:
     def look(self) -> None:
         """Nothing new."""
 
-    def end(self, standings: Sequence[Standing]) -> None:
+    def end(self, standings: Sequence[HostProgress]) -> None:
         """How far every host came."""
         print_last(event="ended", hosts=[_standing_facts(each) for each in standings])
 
 
-def _standing_facts(standing: Standing) -> dict[str, Any]:
+def _standing_facts(standing: HostProgress) -> dict[str, Any]:
     counts = dict.fromkeys(Outcome, 0)
     for result in standing.results:
         counts[result.outcome] += 1
@@ -248,7 +248,7 @@ def tunnel_lines(lab: DeviceLab) -> list[str]:
     return ["The device's WireGuard tunnel (it holds its private key):", "", configuration]
 
 
-def summary(standings: Sequence[Standing]) -> list[str]:
+def summary(standings: Sequence[HostProgress]) -> list[str]:
     """What it all came to: a line for each host, then what needs somebody."""
     lines = [""]
     for standing in standings:
@@ -261,7 +261,7 @@ def summary(standings: Sequence[Standing]) -> list[str]:
     return [fold(line, sys.stdout) for line in lines]
 
 
-def _headline(standing: Standing) -> str:
+def _headline(standing: HostProgress) -> str:
     host = standing.host
     if standing.control is None:
         return f"{host}: nothing came. Nothing is proven."
@@ -290,7 +290,7 @@ class LiveTable:
 
         self._lab = lab
         self._console = Console()
-        self._shown: list[Standing] = []
+        self._shown: list[HostProgress] = []
         self._live = Live(console=self._console, transient=True, auto_refresh=False)
 
     def __enter__(self) -> Self:
@@ -336,12 +336,12 @@ class LiveTable:
 
     def look(self) -> None:
         """Say what is on, where that changed."""
-        standings = self._lab.standings()
+        standings = self._lab.progress()
         if standings != self._shown:
             self._shown = standings
             self._live.update(_table(standings), refresh=True)
 
-    def end(self, standings: Sequence[Standing]) -> None:
+    def end(self, standings: Sequence[HostProgress]) -> None:
         """The summary takes the place of the table."""
         self._live.stop()
         click.echo("\n".join(summary(standings)))
@@ -359,7 +359,7 @@ class LiveTable:
         self._console.print(grid)
 
 
-def _table(standings: Sequence[Standing]) -> Any:
+def _table(standings: Sequence[HostProgress]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
@@ -374,18 +374,18 @@ def _table(standings: Sequence[Standing]) -> Any:
     return table
 
 
-def _playing(standing: Standing) -> str:
+def _playing(standing: HostProgress) -> str:
     if standing.finished:
         return "all played"
     return standing.playing or f"next: {standing.coming}"
 
 
-def _settled(standing: Standing) -> str:
+def _settled(standing: HostProgress) -> str:
     doubt = f", {standing.in_doubt} to confirm" if standing.in_doubt else ""
     return f"{len(standing.results)} of {standing.cases}{doubt}"
 
 
-def _control(standing: Standing) -> str:
+def _control(standing: HostProgress) -> str:
     if standing.control is None:
         return "not called yet"
     if standing.control.why and not standing.controlled:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin.cli.lab.screen import Screen
-    from certpin.lab.serve.device import DeviceLab, Standing
+    from certpin.lab.device.lab import DeviceLab, HostProgress
 
 _WIREGUARD = 51820  # what WireGuard's own examples use
-_GLANCE = 0.25  # seconds from one look at the lab to the next
+_POLL_INTERVAL = 0.25  # seconds from one look at the lab to the next
 
 
 def _hosts(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[str]:
@@ -39,7 +39,7 @@ def _address(ctx: click.Context, parameter: click.Parameter, text: str) -> str:
 
 
 def _default_folder() -> Path:
-    from certpin.lab.folder import default_folder
+    from certpin.lab.device.folder import default_folder
 
     return default_folder()
 
@@ -153,15 +153,15 @@ def serve(
     from certpin.cli.lab.screen import screen
     from certpin.cli.upstream import find_upstreams
     from certpin.lab.case import Style
-    from certpin.lab.serve.device import DeviceLab
-    from certpin.lab.serve.kept import kept
-    from certpin.lab.trouble import LabError
+    from certpin.lab.device.folder import load_state
+    from certpin.lab.device.lab import DeviceLab
+    from certpin.lab.errors import LabError
     from certpin.pins import utc_now
 
     cases = chosen_cases(names)
     real = find_upstreams(hosts, pin_file, upstreams, ca_file)
     try:
-        found = kept(folder, utc_now(), wireguard=wireguard)
+        found = load_state(folder, utc_now(), wireguard=wireguard)
         lab = DeviceLab(
             hosts,
             Style(style),
@@ -179,9 +179,9 @@ def serve(
     ctx.exit(exit_code(standings))
 
 
-def exit_code(standings: Sequence[Standing]) -> int:
+def exit_code(standings: Sequence[HostProgress]) -> int:
     """What a session means for a shell."""
-    from certpin.lab.judge import Outcome
+    from certpin.lab.verdict import Outcome
 
     outcomes = {result.outcome for each in standings for result in each.results}
     if Outcome.WRONG in outcomes:
@@ -190,12 +190,12 @@ def exit_code(standings: Sequence[Standing]) -> int:
     return HOLDS if complete and Outcome.UNDECIDED not in outcomes else INCONCLUSIVE
 
 
-def _watch(lab: DeviceLab, shown: Screen) -> list[Standing]:
+def _watch(lab: DeviceLab, shown: Screen) -> list[HostProgress]:
     """Show what comes until all is played, or somebody ends it."""
     try:
         shown.begin()
         while not lab.finished:
-            news = lab.next(_GLANCE)
+            news = lab.next(_POLL_INTERVAL)
             if news:
                 shown.result(*news)
             shown.look()

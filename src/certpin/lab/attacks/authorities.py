@@ -10,56 +10,56 @@ from cryptography.x509.oid import NameOID
 from certpin.lab.authority import Identity, new_key
 from certpin.lab.case import ALL_REJECT, PINS_REJECT, Case, Expect, Expected, Family
 from certpin.lab.forge import namesake_of_issuer, reissue
-from certpin.lab.script import Act, Script
+from certpin.lab.scenario import Scenario, ServerStep
 
 if TYPE_CHECKING:
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
 
 
-def _self_signed(cast: Cast) -> Script:
+def _self_signed(pki: TestPKI) -> Scenario:
     key = new_key()
-    leaf = reissue(cast.impostor.chain[0], key.public_key(), None, key)
-    return Script.of(Act.of(Identity(key, (leaf,))))
+    leaf = reissue(pki.attacker_chain.chain[0], key.public_key(), None, key)
+    return Scenario.of(ServerStep.of(Identity(key, (leaf,))))
 
 
-def _untrusted(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.untrusted.issue(cast.host)))
+def _untrusted(pki: TestPKI) -> Scenario:
+    return Scenario.of(ServerStep.of(pki.untrusted.issue(pki.host)))
 
 
-def _rogue(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.impostor))
+def _rogue(pki: TestPKI) -> Scenario:
+    return Scenario.of(ServerStep.of(pki.attacker_chain))
 
 
-def _new_key(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.intermediate.issue(cast.host)))
+def _new_key(pki: TestPKI) -> Scenario:
+    return Scenario.of(ServerStep.of(pki.intermediate.issue(pki.host)))
 
 
-def _fake(cast: Cast) -> Script:
+def _fake(pki: TestPKI) -> Scenario:
     """Every name and key identifier of the genuine chain, up to a root of R's name."""
     key = new_key()
-    issuer = namesake_of_issuer(cast.genuine[-1], key)
+    issuer = namesake_of_issuer(pki.real_chain[-1], key)
     copies = [issuer]
-    for genuine in reversed(cast.genuine):
+    for real_chain in reversed(pki.real_chain):
         key, signer = new_key(), key
-        issuer = reissue(genuine, key.public_key(), issuer, signer)
+        issuer = reissue(real_chain, key.public_key(), issuer, signer)
         copies.insert(0, issuer)
-    return Script.of(Act.of(Identity(key, tuple(copies))))
+    return Scenario.of(ServerStep.of(Identity(key, tuple(copies))))
 
 
-def _fake_hidden(cast: Cast) -> Script:
+def _fake_hidden(pki: TestPKI) -> Scenario:
     """A copy of the leaf by a namesake of its issuer, which stays at home."""
-    leaf, *issuers = cast.genuine
+    leaf, *issuers = pki.real_chain
     key, signer = new_key(), new_key()
     forged = reissue(leaf, key.public_key(), namesake_of_issuer(leaf, signer), signer)
-    return Script.of(Act.of(Identity(key, (forged, *issuers))))
+    return Scenario.of(ServerStep.of(Identity(key, (forged, *issuers))))
 
 
-def _leaf_as_ca(cast: Cast) -> Script:
-    key, signer = new_key(), cast.leaf
+def _leaf_as_ca(pki: TestPKI) -> Scenario:
+    key, signer = new_key(), pki.leaf
     # A name of its own: of its issuer's name, it would pass for self-signed (RFC 5280 section 6.1).
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issued by a leaf")])
     forged = reissue(signer.chain[0], key.public_key(), signer.chain[0], signer.key, name)
-    return Script.of(Act.of(Identity(key, (forged, *signer.chain))))
+    return Scenario.of(ServerStep.of(Identity(key, (forged, *signer.chain))))
 
 
 _FIX_VERIFICATION = (
@@ -81,7 +81,7 @@ AUTHORITIES = (
         reference="RFC 5280 section 6.1; OWASP MASTG-TEST-0282",
         fix="trust the certificate of a test server by name (cafile=, a debug-only trust anchor) "
         "instead of every self-signed one; " + _FIX_VERIFICATION,
-        play=_self_signed,
+        scenario=_self_signed,
     ),
     Case(
         name="untrusted-ca",
@@ -91,7 +91,7 @@ AUTHORITIES = (
         guards="that chains are verified at all",
         reference="RFC 5280 section 6.1",
         fix=_FIX_VERIFICATION,
-        play=_untrusted,
+        scenario=_untrusted,
     ),
     Case(
         name="rogue-ca-in-store",
@@ -101,7 +101,7 @@ AUTHORITIES = (
         guards="that pins are enforced: a company's proxy, Superfish, a root installed by malware",
         reference="OWASP MASTG-TEST-0244",
         fix="pin the server's key, and check the pin on the verified chain of every connection",
-        play=_rogue,
+        scenario=_rogue,
     ),
     Case(
         name="same-ca-new-key",
@@ -113,7 +113,7 @@ AUTHORITIES = (
         reference="RFC 7469 section 4; DigiNotar, 2011",
         fix="compare the pin with the key of the leaf when it is the leaf that is pinned: a match "
         "on issuer, subject or host name says nothing of the key",
-        play=_new_key,
+        scenario=_new_key,
     ),
     Case(
         name="fake-ca-same-name",
@@ -124,7 +124,7 @@ AUTHORITIES = (
         reference="RFC 5280 section 6.1.1 (d)",
         fix="compare anchors by their key or whole certificate, never by their DN or key "
         "identifier; " + _FIX_PATH,
-        play=_fake,
+        scenario=_fake,
     ),
     Case(
         name="fake-ca-genuine-shown",
@@ -135,7 +135,7 @@ AUTHORITIES = (
         "holds the pinned authority",
         reference="RFC 5280 section 6.1.3 (a)(1); AndroidPinning issue #29",
         fix=_FIX_PATH,
-        play=_fake_hidden,
+        scenario=_fake_hidden,
     ),
     Case(
         name="leaf-as-ca",
@@ -146,6 +146,6 @@ AUTHORITIES = (
         reference="RFC 5280 section 6.1.4 (k); CVE-2002-0862",
         fix="check basicConstraints of every issuer: let the TLS library verify the whole chain, "
         "and do not replace it by a loop that calls certificate.verify(issuer.getPublicKey())",
-        play=_leaf_as_ca,
+        scenario=_leaf_as_ca,
     ),
 )

@@ -10,58 +10,58 @@ from certpin.lab.authority import Identity, new_key
 from certpin.lab.case import PINS_REJECT, PINS_REJECT_MAYBE_ALL, CannotServeError, Case, Family
 from certpin.lab.forge import reissue
 from certpin.lab.forge.extensions import change_intermediate
-from certpin.lab.script import Act, Script
+from certpin.lab.scenario import Scenario, ServerStep
 
 if TYPE_CHECKING:
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
 
 _ATTACKER = "attacker.example"  # RFC 2606; any customer of I's may have such a certificate
 
 
-def _leaf_appended(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.impostor, *cast.genuine))
+def _leaf_appended(pki: TestPKI) -> Scenario:
+    return Scenario.of(ServerStep.of(pki.attacker_chain, *pki.real_chain))
 
 
-def _intermediate_appended(cast: Cast) -> Script:
+def _intermediate_appended(pki: TestPKI) -> Scenario:
     """R2 issues an intermediate of I's name and key identifier, and that a copy of the leaf."""
-    leaf, *issuers = cast.genuine
+    leaf, *issuers = pki.real_chain
     if not issuers:
         raise CannotServeError("the genuine chain has no intermediate")
     key, twin_key = new_key(), new_key()
-    twin = reissue(issuers[0], twin_key.public_key(), cast.rogue.x509, cast.rogue.key)
+    twin = reissue(issuers[0], twin_key.public_key(), pki.rogue.x509, pki.rogue.key)
     copy = reissue(leaf, key.public_key(), twin, twin_key)
-    return Script.of(Act.of(Identity(key, (copy, twin)), *issuers))
+    return Scenario.of(ServerStep.of(Identity(key, (copy, twin)), *issuers))
 
 
-def _non_ca_switch(cast: Cast) -> Script:
-    forged, attacker, switch = _switch(cast)
-    return Script.of(Act.of(Identity(forged.key, (*forged.chain[:1], *switch, attacker))))
+def _non_ca_switch(pki: TestPKI) -> Scenario:
+    forged, attacker, switch = _switch(pki)
+    return Scenario.of(ServerStep.of(Identity(forged.key, (*forged.chain[:1], *switch, attacker))))
 
 
-def _non_ca_switch_last(cast: Cast) -> Script:
-    forged, attacker, switch = _switch(cast)
-    return Script.of(Act.of(Identity(forged.key, (*forged.chain[:1], attacker, *switch))))
+def _non_ca_switch_last(pki: TestPKI) -> Scenario:
+    forged, attacker, switch = _switch(pki)
+    return Scenario.of(ServerStep.of(Identity(forged.key, (*forged.chain[:1], attacker, *switch))))
 
 
-def _switch(cast: Cast) -> tuple[Identity, x509.Certificate, tuple[x509.Certificate, ...]]:
+def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certificate, ...]]:
     """The leaf, its issuer J below R2, and a mere leaf from I of J's name and key: the switch."""
-    attacker = cast.rogue.intermediate(_ATTACKER)
-    switch = cast.intermediate.issue(_ATTACKER, key=attacker.key)
-    return attacker.issue(cast.host), attacker.x509, switch.chain
+    attacker = pki.rogue.intermediate(_ATTACKER)
+    switch = pki.intermediate.issue(_ATTACKER, key=attacker.key)
+    return attacker.issue(pki.host), attacker.x509, switch.chain
 
 
-def _pathlen_split(cast: Cast) -> Script:
+def _pathlen_split(pki: TestPKI) -> Scenario:
     """The leaf of R2 has a second issuer of R2's name and key: a certificate from C, below I."""
     no_more = x509.BasicConstraints(ca=True, path_length=0)
     last = change_intermediate(
-        cast.intermediate.intermediate("Compromised intermediate C"),
+        pki.intermediate.intermediate("Compromised intermediate C"),
         without=(x509.BasicConstraints,),
         adding=((no_more, True),),
     )
-    forged, rogue = cast.rogue.issue(cast.host), cast.rogue
+    forged, rogue = pki.rogue.issue(pki.host), pki.rogue
     bridge = reissue(rogue.x509, rogue.key.public_key(), last.x509, last.key)
-    chain = (*forged.chain, bridge, last.x509, cast.intermediate.x509)
-    return Script.of(Act.of(Identity(forged.key, chain)))
+    chain = (*forged.chain, bridge, last.x509, pki.intermediate.x509)
+    return Scenario.of(ServerStep.of(Identity(forged.key, chain)))
 
 
 _FIX_VERIFIED = (
@@ -84,7 +84,7 @@ CHAINS = (
         "proves nothing",
         reference="CVE-2016-2402; okhttp #4729",
         fix=_FIX_VERIFIED,
-        play=_leaf_appended,
+        scenario=_leaf_appended,
     ),
     Case(
         name="pinned-intermediate-appended",
@@ -94,7 +94,7 @@ CHAINS = (
         guards="that a chain cleaner goes by signatures, and not by names",
         reference="okhttp #4729; CVE-2016-2402",
         fix=_FIX_VERIFIED + "; code that sorts the served chain by issuer and subject finds I here",
-        play=_intermediate_appended,
+        scenario=_intermediate_appended,
     ),
     Case(
         name="non-ca-switch",
@@ -105,7 +105,7 @@ CHAINS = (
         "authority by way of a certificate that is no CA, and comes first",
         reference="okhttp #6586 (signersMustHaveCaBitSet); RFC 5280 section 6.1.4 (k)",
         fix=_FIX_SWITCH,
-        play=_non_ca_switch,
+        scenario=_non_ca_switch,
     ),
     Case(
         name="non-ca-switch-last",
@@ -116,7 +116,7 @@ CHAINS = (
         "issuer verify it, and a search for the pin goes on to the other",
         reference="okhttp #6586; RFC 5280 section 6.1.4 (k)",
         fix=_FIX_SWITCH,
-        play=_non_ca_switch_last,
+        scenario=_non_ca_switch_last,
     ),
     Case(
         name="pathlen-split",
@@ -129,6 +129,6 @@ CHAINS = (
         "RFC 5280 section 6.1.4 (l)",
         fix=_FIX_VERIFIED + "; a path of one's own making must count intermediates against each "
         "pathLenConstraint",
-        play=_pathlen_split,
+        scenario=_pathlen_split,
     ),
 )

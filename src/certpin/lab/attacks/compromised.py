@@ -5,30 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import PINS_REJECT, Case, Family
-from certpin.lab.script import Act, Script
+from certpin.lab.scenario import Scenario, ServerStep
 from certpin.pins import HostPin
 
 if TYPE_CHECKING:
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
 
 
-def stolen_key(cast: Cast) -> HostPin:
+def stolen_key(pki: TestPKI) -> HostPin:
     """Return the entry of the server's stolen key."""
-    return HostPin(cast.stolen.pin, "leaf", "compromised")
+    return HostPin(pki.stolen.pin, "leaf", "compromised")
 
 
-def stolen_intermediate(cast: Cast) -> HostPin:
+def stolen_intermediate(pki: TestPKI) -> HostPin:
     """Return the entry of the stolen key of an intermediate."""
-    return HostPin(cast.stolen_intermediate.pin, "intermediate", "compromised")
+    return HostPin(pki.stolen_intermediate.pin, "intermediate", "compromised")
 
 
-def _stolen_key(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.stolen))
+def _stolen_key(pki: TestPKI) -> Scenario:
+    return Scenario.of(ServerStep.of(pki.stolen))
 
 
-def _stolen_intermediate(cast: Cast) -> Script:
+def _stolen_intermediate(pki: TestPKI) -> Scenario:
     """The leaf has the pinned key of the honest server, so that every style has a live pin here."""
-    return Script.of(Act.of(cast.stolen_intermediate.issue(cast.host, key=cast.leaf.key)))
+    return Scenario.of(ServerStep.of(pki.stolen_intermediate.issue(pki.host, key=pki.leaf.key)))
 
 
 _FIX = (
@@ -46,7 +46,7 @@ COMPROMISED = (
         "the server's key it is a foreign key besides",
         reference="RFC 7469 section 4.2; RFC 5280 section 5.3.1 (keyCompromise)",
         fix=_FIX,
-        play=_stolen_key,
+        scenario=_stolen_key,
         compromised=stolen_key,
     ),
     Case(
@@ -58,7 +58,7 @@ COMPROMISED = (
         guards="that the mark counts for every certificate of the path, and not for the leaf only",
         reference="RFC 5280 section 5.3.1 (cACompromise); DigiNotar, 2011",
         fix=_FIX,
-        play=_stolen_intermediate,
+        scenario=_stolen_intermediate,
         compromised=stolen_intermediate,
     ),
 )

@@ -14,43 +14,43 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certpin.lab.case import ALL_REJECT, Case, Family
 from certpin.lab.forge import extensions
-from certpin.lab.script import Act, Script
+from certpin.lab.scenario import Scenario, ServerStep
 
 if TYPE_CHECKING:
     from certpin.lab.authority import Authority
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
 
 # An extension that nobody knows: from the arc that anybody may draw a UUID in (X.667).
 UNKNOWN = x509.ObjectIdentifier("2.25.305419896305419896305419896")
 
 
-def _below(cast: Cast, issuer: Authority) -> Script:
-    return Script.of(Act.of(issuer.issue(cast.host, key=cast.leaf.key)))
+def _below(pki: TestPKI, issuer: Authority) -> Scenario:
+    return Scenario.of(ServerStep.of(issuer.issue(pki.host, key=pki.leaf.key)))
 
 
-def _ca_false(cast: Cast) -> Script:
-    authority = cast.root.intermediate("Intermediate that is no CA")
+def _ca_false(pki: TestPKI) -> Scenario:
+    authority = pki.root.intermediate("Intermediate that is no CA")
     no_ca = x509.BasicConstraints(ca=False, path_length=None)
     kinds = (x509.BasicConstraints,)
     return _below(
-        cast, extensions.change_intermediate(authority, without=kinds, adding=((no_ca, True),))
+        pki, extensions.change_intermediate(authority, without=kinds, adding=((no_ca, True),))
     )
 
 
-def _no_basic_constraints(cast: Cast) -> Script:
-    authority = cast.root.intermediate("Intermediate without constraints")
-    return _below(cast, extensions.change_intermediate(authority, without=(x509.BasicConstraints,)))
+def _no_basic_constraints(pki: TestPKI) -> Scenario:
+    authority = pki.root.intermediate("Intermediate without constraints")
+    return _below(pki, extensions.change_intermediate(authority, without=(x509.BasicConstraints,)))
 
 
-def _too_long(cast: Cast) -> Script:
-    authority = cast.root.intermediate("Intermediate of path length 0")
+def _too_long(pki: TestPKI) -> Scenario:
+    authority = pki.root.intermediate("Intermediate of path length 0")
     last = x509.BasicConstraints(ca=True, path_length=0)
     kinds = (x509.BasicConstraints,)
     upper = extensions.change_intermediate(authority, without=kinds, adding=((last, True),))
-    return _below(cast, upper.intermediate("Intermediate one too many"))
+    return _below(pki, upper.intermediate("Intermediate one too many"))
 
 
-def _other_names_only(cast: Cast) -> Script:
+def _other_names_only(pki: TestPKI) -> Scenario:
     """Addresses are constrained too: for a host under test that is one."""
     permitted = (
         x509.DNSName("permitted.example"),
@@ -59,32 +59,32 @@ def _other_names_only(cast: Cast) -> Script:
     )
     constraints = x509.NameConstraints(permitted, excluded_subtrees=None)
     return _below(
-        cast,
-        cast.root.intermediate(
+        pki,
+        pki.root.intermediate(
             "Intermediate for other names",
             change=lambda builder: builder.add_extension(constraints, critical=True),
         ),
     )
 
 
-def _for_clients(cast: Cast) -> Script:
+def _for_clients(pki: TestPKI) -> Scenario:
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
-    leaf = cast.intermediate.issue(cast.host, key=cast.leaf.key)
+    leaf = pki.intermediate.issue(pki.host, key=pki.leaf.key)
     kinds = (x509.ExtendedKeyUsage,)
     changed = extensions.change_server(
-        leaf, cast.intermediate, without=kinds, adding=((usage, False),)
+        leaf, pki.intermediate, without=kinds, adding=((usage, False),)
     )
-    return Script.of(Act.of(changed))
+    return Scenario.of(ServerStep.of(changed))
 
 
-def _unknown_critical(cast: Cast) -> Script:
+def _unknown_critical(pki: TestPKI) -> Scenario:
     unknown = x509.UnrecognizedExtension(UNKNOWN, b"\x05\x00")  # NULL in DER
-    identity = cast.intermediate.issue(
-        cast.host,
-        key=cast.leaf.key,
+    identity = pki.intermediate.issue(
+        pki.host,
+        key=pki.leaf.key,
         change=lambda builder: builder.add_extension(unknown, critical=True),
     )
-    return Script.of(Act.of(identity))
+    return Scenario.of(ServerStep.of(identity))
 
 
 _FIX = (
@@ -101,7 +101,7 @@ CONSTRAINTS = (
         guards="that the certificate of a server, which anybody can buy, can't issue others",
         reference="CVE-2021-3450; CVE-2002-0862; RFC 5280 section 6.1.4 (k)",
         fix=_FIX,
-        play=_ca_false,
+        scenario=_ca_false,
     ),
     Case(
         name="no-basic-constraints",
@@ -112,7 +112,7 @@ CONSTRAINTS = (
         "version 1 were, is no leave to sign",
         reference="RFC 5280 section 6.1.4 (k)",
         fix=_FIX,
-        play=_no_basic_constraints,
+        scenario=_no_basic_constraints,
     ),
     Case(
         name="pathlen",
@@ -122,7 +122,7 @@ CONSTRAINTS = (
         guards="that an authority which may issue for servers alone can't make authorities",
         reference="RFC 5280 section 6.1.4 (l)",
         fix=_FIX,
-        play=_too_long,
+        scenario=_too_long,
     ),
     Case(
         name="name-constraints",
@@ -133,7 +133,7 @@ CONSTRAINTS = (
         "issue for yours",
         reference="RFC 5280 section 6.1.4 (g); CVE-2021-44532",
         fix=_FIX,
-        play=_other_names_only,
+        scenario=_other_names_only,
     ),
     Case(
         name="extended-key-usage",
@@ -145,7 +145,7 @@ CONSTRAINTS = (
         fix="say what the certificate is verified for. OpenSSL's clients do by themselves; "
         "those of GnuTLS must pass GNUTLS_KP_TLS_WWW_SERVER to gnutls_certificate_verify_peers "
         "(wget calls gnutls_certificate_verify_peers2, and accepts: seen with 1.25.0)",
-        play=_for_clients,
+        scenario=_for_clients,
     ),
     Case(
         name="unknown-critical-extension",
@@ -155,6 +155,6 @@ CONSTRAINTS = (
         guards="that what must be understood isn't passed over: it may limit the certificate",
         reference="RFC 5280 section 4.2",
         fix=f"{_FIX}; never set X509_V_FLAG_IGNORE_CRITICAL",
-        play=_unknown_critical,
+        scenario=_unknown_critical,
     ),
 )

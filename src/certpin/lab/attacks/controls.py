@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import ALL_ACCEPT, Case, Family
-from certpin.lab.script import Script
+from certpin.lab.scenario import Scenario
 
 if TYPE_CHECKING:
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
 
 
-def _good(cast: Cast) -> Script:
-    return Script.of(cast.honest)
+def _good(pki: TestPKI) -> Scenario:
+    return Scenario.of(pki.honest)
 
 
 CONTROL = Case(
@@ -22,5 +22,5 @@ CONTROL = Case(
     expected=ALL_ACCEPT,
     guards="that the client works at all: one that refuses everything proves nothing",
     fix="see that the client trusts the lab's root and reaches the lab; its own output says more",
-    play=_good,
+    scenario=_good,
 )

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.authority import Authority
 from certpin.lab.case import ALL_REJECT, Case, Expect, Expected, Family
-from certpin.lab.script import Act, Script
+from certpin.lab.scenario import Scenario, ServerStep
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
 
 # How far off a certificate is: more than clocks differ, or a client may bear.
 _OFF = timedelta(days=14)
@@ -22,27 +22,27 @@ _AUTHORITY_LIFE = timedelta(days=3650)
 _CLOCK = timedelta(days=30)
 
 
-def _expired(cast: Cast) -> Script:
-    return _issued(cast, cast.intermediate, cast.now - _LEAF_LIFE - _OFF)
+def _expired(pki: TestPKI) -> Scenario:
+    return _issued(pki, pki.intermediate, pki.now - _LEAF_LIFE - _OFF)
 
 
-def _not_yet_valid(cast: Cast) -> Script:
-    return _issued(cast, cast.intermediate, cast.now + _OFF)
+def _not_yet_valid(pki: TestPKI) -> Scenario:
+    return _issued(pki, pki.intermediate, pki.now + _OFF)
 
 
-def _expired_intermediate(cast: Cast) -> Script:
+def _expired_intermediate(pki: TestPKI) -> Scenario:
     """The leaf is good still: it was issued while its issuer was good."""
-    long_ago = cast.root.at(cast.now - _AUTHORITY_LIFE - _OFF)
+    long_ago = pki.root.at(pki.now - _AUTHORITY_LIFE - _OFF)
     issuer = Authority("Intermediate that expired", issuer=long_ago)
-    return _issued(cast, issuer, cast.now - 2 * _OFF)
+    return _issued(pki, issuer, pki.now - 2 * _OFF)
 
 
-def _issued(cast: Cast, issuer: Authority, moment: datetime) -> Script:
-    return Script.of(Act.of(issuer.at(moment).issue(cast.host, key=cast.leaf.key)))
+def _issued(pki: TestPKI, issuer: Authority, moment: datetime) -> Scenario:
+    return Scenario.of(ServerStep.of(issuer.at(moment).issue(pki.host, key=pki.leaf.key)))
 
 
-def _honest(cast: Cast) -> Script:
-    return Script.legitimate(cast.leaf)
+def _honest(pki: TestPKI) -> Scenario:
+    return Scenario.legitimate(pki.leaf)
 
 
 _FIX = (
@@ -61,7 +61,7 @@ DATES = (
         "certificate has expired",
         reference="RFC 5280 section 6.1.3 (a)(2)",
         fix=_FIX,
-        play=_expired,
+        scenario=_expired,
     ),
     Case(
         name="not-yet-valid",
@@ -71,7 +71,7 @@ DATES = (
         guards="that the first date counts as the last one does",
         reference="RFC 5280 section 6.1.3 (a)(2)",
         fix=_FIX,
-        play=_not_yet_valid,
+        scenario=_not_yet_valid,
     ),
     Case(
         name="expired-intermediate",
@@ -81,7 +81,7 @@ DATES = (
         guards="that dates are checked of every certificate of the path, not of the leaf's alone",
         reference="RFC 5280 section 6.1.3 (a)(2)",
         fix=_FIX,
-        play=_expired_intermediate,
+        scenario=_expired_intermediate,
     ),
     Case(
         name="pin-set-expired",
@@ -96,7 +96,7 @@ DATES = (
         reference="OWASP MASTG-TEST-0243",
         fix="choose it, and write it down: on_expiry in pins.toml. Ship new pins long before, and "
         "watch the date (certpin check)",
-        play=_honest,
+        scenario=_honest,
         clock=_CLOCK,
     ),
 )

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import HostError
 from certpin.lab.case import ALL_REJECT, ALL_WARN, CannotServeError, Case, Family
-from certpin.lab.script import Act, Script
+from certpin.lab.scenario import Scenario, ServerStep
 from certpin.pins.hosts import is_address, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
 
 _IDN_LABEL = "xn--bcher-kva"  # bücher, in the spelling of DNS (RFC 5890)
 
@@ -44,17 +44,17 @@ def below(label: str) -> Callable[[str], str]:
     return make
 
 
-def _named(name: Callable[[str], str]) -> Callable[[Cast], Script]:
-    """A play whose server has its own key and issuer, and a name that is made from the host."""
+def _named(name: Callable[[str], str]) -> Callable[[TestPKI], Scenario]:
+    """A scenario whose server has its own key and issuer, and a name that is made from the host."""
 
-    def play(cast: Cast) -> Script:
-        return Script.of(Act.of(cast.intermediate.issue(name(cast.host), key=cast.leaf.key)))
+    def scenario(pki: TestPKI) -> Scenario:
+        return Scenario.of(ServerStep.of(pki.intermediate.issue(name(pki.host), key=pki.leaf.key)))
 
-    return play
+    return scenario
 
 
-def _somebody_else(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.intermediate.issue("evil.example")))
+def _somebody_else(pki: TestPKI) -> Scenario:
+    return Scenario.of(ServerStep.of(pki.intermediate.issue("evil.example")))
 
 
 def _sibling(host: str) -> str:
@@ -73,8 +73,8 @@ def _partial_wildcard(host: str) -> str:
     return f"{host[0]}*.{above}"
 
 
-def _default_certificate(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.second_leaf))
+def _default_certificate(pki: TestPKI) -> Scenario:
+    return Scenario.of(ServerStep.of(pki.second_leaf))
 
 
 _FIX = (
@@ -97,7 +97,7 @@ NAMES = (
         "and banking apps took the certificates of any of them",
         reference="Stone, Chothia, Garcia: Spinner (ACSAC 2017)",
         fix=_FIX,
-        play=_somebody_else,
+        scenario=_somebody_else,
     ),
     Case(
         name="wrong-host-parent",
@@ -107,7 +107,7 @@ NAMES = (
         guards="that a name doesn't speak for those below it",
         reference="RFC 9525 section 6.3",
         fix=f"compare whole names (host.endswith(name) is no comparison): {_FIX}",
-        play=_named(parent),
+        scenario=_named(parent),
     ),
     Case(
         name="wrong-host-sibling",
@@ -117,7 +117,7 @@ NAMES = (
         guards="that the whole name is compared, and not the end of it",
         reference="RFC 9525 section 6.3",
         fix=f"compare whole names, not the registered domain of both: {_FIX}",
-        play=_named(_sibling),
+        scenario=_named(_sibling),
     ),
     Case(
         name="wrong-host-wildcard",
@@ -127,7 +127,7 @@ NAMES = (
         guards="that a wildcard stands for one label",
         reference="RFC 9525 section 6.3",
         fix=_FIX_WILDCARDS,
-        play=_named(lambda host: f"*.{parent(parent(host))}"),
+        scenario=_named(lambda host: f"*.{parent(parent(host))}"),
         host=below("v1"),
     ),
     Case(
@@ -138,7 +138,7 @@ NAMES = (
         guards="that a wildcard stands for one label, and not for none",
         reference="RFC 9525 section 6.3",
         fix=_FIX_WILDCARDS,
-        play=_named(_wildcard_below),
+        scenario=_named(_wildcard_below),
     ),
     Case(
         name="wrong-host-wildcard-part",
@@ -149,7 +149,7 @@ NAMES = (
         "and Node.js accept it; RFC 9525 forbids it, and no public authority may issue it",
         reference="RFC 9525 section 6.3; CA/B Forum Baseline Requirements 7.1.2.7.12",
         fix=_FIX_WILDCARDS,
-        play=_named(_partial_wildcard),
+        scenario=_named(_partial_wildcard),
     ),
     Case(
         name="wrong-host-idn",
@@ -161,7 +161,7 @@ NAMES = (
         reference="CVE-2023-28321; RFC 6125 section 6.4.3",
         fix=f"{_FIX_WILDCARDS}; curl: 8.1.0 or newer; Node.js: a checkServerIdentity that refuses "
         "a * beside other characters, and then calls tls.checkServerIdentity",
-        play=_named(lambda host: f"x*.{parent(host)}"),
+        scenario=_named(lambda host: f"x*.{parent(host)}"),
         host=below(_IDN_LABEL),
     ),
     Case(
@@ -173,6 +173,6 @@ NAMES = (
         "and that the pins of one host are not taken for another's",
         reference="RFC 6066 section 3",
         fix=f"{_FIX}; look the pins up by host, never in one pool for all hosts",
-        play=_default_certificate,
+        scenario=_default_certificate,
     ),
 )

@@ -10,21 +10,21 @@ from cryptography.x509.oid import NameOID
 from certpin.lab.attacks.compromised import stolen_intermediate
 from certpin.lab.authority import Authority
 from certpin.lab.case import ALL_ACCEPT, Case, Family
-from certpin.lab.script import Script
+from certpin.lab.scenario import Scenario
 
 if TYPE_CHECKING:
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
 
 
-def _cross_signed(cast: Cast) -> Script:
+def _cross_signed(pki: TestPKI) -> Scenario:
     """X is a new root that no client has yet. R vouches for it, and it vouches for I.
 
     The path that the client can verify is L, I (by X), X (by R), R.
     """
-    new_root = Authority("Root X", now=cast.now)
-    bridge = Authority("Root X", issuer=cast.root, key=new_root.key)
-    above = Authority(_name(cast.intermediate), issuer=bridge, key=cast.intermediate.key)
-    return Script.legitimate(above.issue(cast.host, key=cast.leaf.key))
+    new_root = Authority("Root X", now=pki.now)
+    bridge = Authority("Root X", issuer=pki.root, key=new_root.key)
+    above = Authority(_name(pki.intermediate), issuer=bridge, key=pki.intermediate.key)
+    return Scenario.legitimate(above.issue(pki.host, key=pki.leaf.key))
 
 
 def _name(authority: Authority) -> str:
@@ -32,25 +32,25 @@ def _name(authority: Authority) -> str:
     return str(common_name.value)
 
 
-def _reordered(cast: Cast) -> Script:
+def _reordered(pki: TestPKI) -> Scenario:
     """The leaf first, as it must be; those above it upside down."""
-    issuer = cast.intermediate.intermediate("Intermediate J")
-    identity = issuer.issue(cast.host, key=cast.leaf.key)
+    issuer = pki.intermediate.intermediate("Intermediate J")
+    identity = issuer.issue(pki.host, key=pki.leaf.key)
     leaf, *path = identity.chain
-    return Script.legitimate(replace(identity, chain=(leaf, *reversed(path))))
+    return Scenario.legitimate(replace(identity, chain=(leaf, *reversed(path))))
 
 
-def _root_sent(cast: Cast) -> Script:
-    return Script.legitimate(cast.leaf, cast.root.x509)
+def _root_sent(pki: TestPKI) -> Scenario:
+    return Scenario.legitimate(pki.leaf, pki.root.x509)
 
 
-def _extra_certificate(cast: Cast) -> Script:
+def _extra_certificate(pki: TestPKI) -> Scenario:
     """Another intermediate of the root, which has nothing to do with this chain."""
-    return Script.legitimate(cast.leaf, cast.second_intermediate.x509)
+    return Scenario.legitimate(pki.leaf, pki.second_intermediate.x509)
 
 
-def _compromised_sent(cast: Cast) -> Script:
-    return Script.legitimate(cast.leaf, cast.stolen_intermediate.x509)
+def _compromised_sent(pki: TestPKI) -> Scenario:
+    return Scenario.legitimate(pki.leaf, pki.stolen_intermediate.x509)
 
 
 _FIX = (
@@ -69,7 +69,7 @@ PATHS = (
         "gets longer",
         reference="RFC 4158; ISRG Root X1, cross-signed by DST Root CA X3",
         fix=f"{_FIX}; don't limit the length of chains",
-        play=_cross_signed,
+        scenario=_cross_signed,
     ),
     Case(
         name="rot-order-reordered",
@@ -80,7 +80,7 @@ PATHS = (
         "are not looked for by place",
         reference="RFC 8446 section 4.4.2",
         fix=_FIX,
-        play=_reordered,
+        scenario=_reordered,
     ),
     Case(
         name="rot-order-root-sent",
@@ -90,7 +90,7 @@ PATHS = (
         guards="that a root which was sent is no self-signed stranger",
         reference="RFC 8446 section 4.4.2",
         fix=_FIX,
-        play=_root_sent,
+        scenario=_root_sent,
     ),
     Case(
         name="rot-order-extra-certificate",
@@ -100,7 +100,7 @@ PATHS = (
         guards="that what was sent along neither counts nor hurts",
         reference="RFC 8446 section 4.4.2",
         fix=_FIX,
-        play=_extra_certificate,
+        scenario=_extra_certificate,
     ),
     Case(
         name="rot-compromised-sent",
@@ -113,7 +113,7 @@ PATHS = (
         reference="RFC 8446 section 4.4.2",
         fix="look for compromised keys on the path that the TLS library verified, not among the "
         "certificates that were sent",
-        play=_compromised_sent,
+        scenario=_compromised_sent,
         compromised=stolen_intermediate,
     ),
 )

@@ -5,32 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import ALL_REJECT, Case, Family
-from certpin.lab.script import Act, Opening, Script, Settings
+from certpin.lab.scenario import Opening, Scenario, ServerStep, TLSSettings
 
 if TYPE_CHECKING:
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
 
-_OLD = Settings(oldest="TLSv1", newest="TLSv1_1")
+_OLD = TLSSettings(oldest="TLSv1", newest="TLSv1_1")
 # Without a certificate: ephemeral keys that nobody signed (RFC 4492 section 5.4, RFC 5246 F.1.1.1).
-_ANONYMOUS = Settings(newest="TLSv1_2", ciphers="AECDH-AES128-SHA:ADH-AES128-GCM-SHA256")
+_ANONYMOUS = TLSSettings(newest="TLSv1_2", ciphers="AECDH-AES128-SHA:ADH-AES128-GCM-SHA256")
 # Without encryption: RFC 8446 dropped them. Both kinds of key have one.
-_NULL = Settings(newest="TLSv1_2", ciphers="NULL-SHA256:ECDHE-ECDSA-NULL-SHA:ECDHE-RSA-NULL-SHA")
+_NULL = TLSSettings(newest="TLSv1_2", ciphers="NULL-SHA256:ECDHE-ECDSA-NULL-SHA:ECDHE-RSA-NULL-SHA")
 
 
-def _old(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.leaf, settings=_OLD))
+def _old(pki: TestPKI) -> Scenario:
+    return Scenario.of(ServerStep.of(pki.leaf, settings=_OLD))
 
 
-def _anonymous(cast: Cast) -> Script:
-    return Script.of(Act((), b"", settings=_ANONYMOUS))
+def _anonymous(pki: TestPKI) -> Scenario:
+    return Scenario.of(ServerStep((), b"", settings=_ANONYMOUS))
 
 
-def _weak(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.leaf, settings=_NULL))
+def _weak(pki: TestPKI) -> Scenario:
+    return Scenario.of(ServerStep.of(pki.leaf, settings=_NULL))
 
 
-def _plain(cast: Cast) -> Script:
-    return Script.of(Act((), b"", opening=Opening.PLAIN))
+def _plain(pki: TestPKI) -> Scenario:
+    return Scenario.of(ServerStep((), b"", opening=Opening.PLAIN))
 
 
 PROTOCOLS = (
@@ -43,7 +43,7 @@ PROTOCOLS = (
         reference="RFC 8996; CVE-2011-3389 (BEAST)",
         fix="take TLS 1.2 as the least: minimum_version, setMinVersion, ConnectionSpec.MODERN_TLS, "
         "--tlsv1.2; do not lower the security level (SECLEVEL=0) to please an old server",
-        play=_old,
+        scenario=_old,
     ),
     Case(
         name="anonymous",
@@ -54,7 +54,7 @@ PROTOCOLS = (
         reference="RFC 5246 section F.1.1.1; RFC 9325 section 4.1",
         fix="leave the library's own cipher list alone, or take aNULL out of it (!aNULL); treat an "
         "empty chain as a failure, not as nothing to check",
-        play=_anonymous,
+        scenario=_anonymous,
     ),
     Case(
         name="weak-suite",
@@ -65,7 +65,7 @@ PROTOCOLS = (
         reference="RFC 9325 section 4.1",
         fix="leave the library's own cipher list alone, or take eNULL out of it (!eNULL); look for "
         "ciphers=ALL or COMPLEMENTOFALL, and for SECLEVEL=0",
-        play=_weak,
+        scenario=_weak,
     ),
     Case(
         name="plain-http-on-443",
@@ -76,6 +76,6 @@ PROTOCOLS = (
         reference="RFC 9110 section 4.2.2; OWASP MASTG-TEST-0235",
         fix="let the request fail: look for a retry that turns https:// into http://, for a catch "
         "of the TLS error that opens a plain socket, and for usesCleartextTraffic",
-        play=_plain,
+        scenario=_plain,
     ),
 )

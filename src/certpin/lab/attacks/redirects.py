@@ -4,22 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.attacks.leading import owned
-from certpin.lab.case import Case, Expect, Expected, Family
-from certpin.lab.script import Act, Answer, Role, Script
+from certpin.lab.case import CannotServeError, Case, Expect, Expected, Family
+from certpin.lab.scenario import Answer, Role, Scenario, ServerStep
 
 if TYPE_CHECKING:
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
 
 
-def _to_plain(cast: Cast) -> Script:
-    return Script((owned(cast.honest).but(answer=Answer.REDIRECT_PLAIN),), lures=True)
+def lead(honest: ServerStep, answer: Answer) -> ServerStep:
+    """Return an honest step that redirects. The step of a real server stays as it is."""
+    return honest.but(answer=answer) if honest.key_pem else honest
 
 
-def _to_unpinned(cast: Cast) -> Script:
-    first = owned(cast.honest).but(answer=Answer.REDIRECT_UNPINNED)
-    unpinned = Act.of(cast.unpinned_leaf, role=Role.UNPINNED)
-    return Script((first,), unpinned=(unpinned,), lures=True)
+def owned(honest: ServerStep) -> ServerStep:
+    """Return the step if the lab has its key. Raises ``CannotServeError`` for a real server."""
+    if not honest.key_pem:
+        raise CannotServeError(
+            "the honest server must do as the lab likes, and here a real one answers",
+            fix="leave --upstream out, and give the client the lab's own pins",
+        )
+    return honest
+
+
+def _to_plain(pki: TestPKI) -> Scenario:
+    return Scenario((owned(pki.honest).but(answer=Answer.REDIRECT_PLAIN),), lures=True)
+
+
+def _to_unpinned(pki: TestPKI) -> Scenario:
+    first = owned(pki.honest).but(answer=Answer.REDIRECT_UNPINNED)
+    unpinned = ServerStep.of(pki.unpinned_leaf, role=Role.UNPINNED)
+    return Scenario((first,), unpinned=(unpinned,), lures=True)
 
 
 # To follow is what HTTP says; for an app that pins, it leaves what was pinned.
@@ -34,7 +48,7 @@ REDIRECTS = (
         guards="that an answer cannot switch TLS off",
         reference="RFC 9110 section 15.4; CWE-319",
         fix="refuse redirects to http://, or follow none (certpin: strict mode)",
-        play=_to_plain,
+        scenario=_to_plain,
         protocol="http",
     ),
     Case(
@@ -45,7 +59,7 @@ REDIRECTS = (
         guards="that data and tokens do not follow an answer to where no pin is",
         reference="OWASP MASTG-TEST-0244",
         fix="refuse redirects to hosts without pins, or pin them too (certpin: strict mode)",
-        play=_to_unpinned,
+        scenario=_to_unpinned,
         protocol="http",
     ),
 )

@@ -8,33 +8,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import ALL_ACCEPT, Case, Expect, Expected, Family, Style
-from certpin.lab.script import Act, Role, Script
+from certpin.lab.scenario import Role, Scenario, ServerStep
 
 if TYPE_CHECKING:
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
 
 
-def _same_key(cast: Cast) -> Script:
-    return Script.legitimate(cast.intermediate.issue(cast.host, key=cast.leaf.key))
+def _same_key(pki: TestPKI) -> Scenario:
+    return Scenario.legitimate(pki.intermediate.issue(pki.host, key=pki.leaf.key))
 
 
-def _new_key(cast: Cast) -> Script:
+def _new_key(pki: TestPKI) -> Scenario:
     """The server is honest. To a client with pins on its key, it is the attack same-ca-new-key."""
-    role = Role.ATTACKER if cast.style is Style.LEAF else Role.HONEST
-    return Script.of(Act.of(cast.intermediate.issue(cast.host), role=role))
+    role = Role.ATTACKER if pki.style is Style.LEAF else Role.HONEST
+    return Scenario.of(ServerStep.of(pki.intermediate.issue(pki.host), role=role))
 
 
-def _backup(cast: Cast) -> Script:
-    return Script.legitimate(cast.backup)
+def _backup(pki: TestPKI) -> Scenario:
+    return Scenario.legitimate(pki.backup)
 
 
-def _new_intermediate(cast: Cast) -> Script:
-    return Script.legitimate(cast.second_intermediate.issue(cast.host, key=cast.leaf.key))
+def _new_intermediate(pki: TestPKI) -> Scenario:
+    return Scenario.legitimate(pki.second_intermediate.issue(pki.host, key=pki.leaf.key))
 
 
-def _dual_rsa(cast: Cast) -> Script:
-    key = cast.backup.key
-    return Script.legitimate(cast.authorities.rsa_intermediate.issue(cast.host, key=key))
+def _dual_rsa(pki: TestPKI) -> Scenario:
+    key = pki.backup.key
+    return Scenario.legitimate(pki.authorities.rsa_intermediate.issue(pki.host, key=key))
 
 
 _FIX_ROOTS = "trust roots alone, and let the server send whatever leads to one"
@@ -53,7 +53,7 @@ ROTATION = (
         "here, fingerprints and certificates shipped with the app among them",
         reference="RFC 7469 section 2.4; CA/B Forum SC-081v3",
         fix=f"{_FIX_KEY}; have the ACME client keep its key (certbot: --reuse-key)",
-        play=_same_key,
+        scenario=_same_key,
     ),
     Case(
         name="rot-new-key-pinned-ca",
@@ -66,7 +66,7 @@ ROTATION = (
         reference="RFC 7469 section 2.6",
         fix="for pins on the CA: look for them on the whole verified chain, not on the leaf alone. "
         "For pins on the leaf: they must refuse it, whoever the issuer is",
-        play=_new_key,
+        scenario=_new_key,
     ),
     Case(
         name="rot-backup-live",
@@ -77,7 +77,7 @@ ROTATION = (
         reference="RFC 7469 section 4.3",
         fix="compare with every pin, not with the first; ship the backup's pin with the first one, "
         "and keep its key off the server",
-        play=_backup,
+        scenario=_backup,
     ),
     Case(
         name="rot-new-intermediate",
@@ -90,7 +90,7 @@ ROTATION = (
         reference="Let's Encrypt, Chains of Trust: intermediates rotate, don't pin them",
         fix="pin the root beside the intermediate (or the leaf's key), and don't ship the "
         f"intermediate with the app; {_FIX_ROOTS}",
-        play=_new_intermediate,
+        scenario=_new_intermediate,
     ),
     Case(
         name="rot-dual-ecdsa",
@@ -101,7 +101,7 @@ ROTATION = (
         "client's own ClientHello, and changes with its TLS library",
         reference="RFC 8446 section 4.2.3",
         fix=f"{_FIX_KEY}; pin the server's keys of both kinds",
-        play=_same_key,
+        scenario=_same_key,
     ),
     Case(
         name="rot-dual-rsa",
@@ -112,6 +112,6 @@ ROTATION = (
         "for one kind of key before the key's bits, and hash nonsense for the other",
         reference="RFC 8446 section 4.2.3; RFC 7469 section 2.4",
         fix=f"{_FIX_KEY}; pin the server's keys of both kinds",
-        play=_dual_rsa,
+        scenario=_dual_rsa,
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.attacks.leading import lead, owned
+from certpin.lab.attacks.redirects import lead, owned
 from certpin.lab.case import (
     ALL_REJECT,
     PINS_REJECT,
@@ -14,65 +14,65 @@ from certpin.lab.case import (
     Expected,
     Family,
 )
-from certpin.lab.script import Act, Answer, Role, Script, Settings
-from certpin.lab.session.alpn import need_http2
+from certpin.lab.scenario import Answer, Role, Scenario, ServerStep, TLSSettings
+from certpin.lab.session.protocols import need_http2
 
 if TYPE_CHECKING:
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
 
 _RETRIES = 5
-_SHARED = Settings(tickets="shared")
+_SHARED = TLSSettings(tickets="shared")
 
 _TWICE = "let the client follow redirects, or ask for {url} twice on connections of their own"
 _BOTH = "let the client follow redirects, or ask for {url} and then for {url2}"
 
 
-def _swap(cast: Cast) -> Script:
-    return Script.of(lead(cast.honest, Answer.REDIRECT_SAME), Act.of(cast.impostor))
+def _swap(pki: TestPKI) -> Scenario:
+    return Scenario.of(lead(pki.honest, Answer.REDIRECT_SAME), ServerStep.of(pki.attacker_chain))
 
 
-def _bad_then_good(cast: Cast) -> Script:
-    return Script.of(cast.man_in_the_middle, cast.honest)
+def _bad_then_good(pki: TestPKI) -> Scenario:
+    return Scenario.of(pki.man_in_the_middle, pki.honest)
 
 
-def _retry(cast: Cast) -> Script:
+def _retry(pki: TestPKI) -> Scenario:
     # Honest at last, so that a client which never gives up comes to an end.
-    return Script.of(*[cast.man_in_the_middle] * _RETRIES, cast.honest)
+    return Scenario.of(*[pki.man_in_the_middle] * _RETRIES, pki.honest)
 
 
-def _pool_reuse(cast: Cast) -> Script:
-    lax = Act.of(cast.untrusted.issue(cast.host), answer=Answer.KEEP)
+def _pool_reuse(pki: TestPKI) -> Scenario:
+    lax = ServerStep.of(pki.untrusted.issue(pki.host), answer=Answer.KEEP)
     # The strict call finds an honest server, should it connect anew: that shows that it was made.
-    return Script.of(lax, cast.honest, canary_only=True)
+    return Scenario.of(lax, pki.honest, canary_only=True)
 
 
-def _resumption(cast: Cast) -> Script:
+def _resumption(pki: TestPKI) -> Scenario:
     # Nobody trusts the second chain: only a client that resumes, and so sees no chain, takes it.
-    other = Act.of(cast.untrusted.issue(cast.second), settings=_SHARED)
-    first = owned(cast.honest).but(answer=Answer.REDIRECT_SECOND, settings=_SHARED)
-    return Script.of(first, second=(other,))
+    other = ServerStep.of(pki.untrusted.issue(pki.second), settings=_SHARED)
+    first = owned(pki.honest).but(answer=Answer.REDIRECT_SECOND, settings=_SHARED)
+    return Scenario.of(first, second=(other,))
 
 
-def _second_host(cast: Cast) -> Script:
-    other = Act.of(cast.rogue.issue(cast.second))
-    return Script.of(lead(cast.honest, Answer.REDIRECT_SECOND), second=(other,))
+def _second_host(pki: TestPKI) -> Scenario:
+    other = ServerStep.of(pki.rogue.issue(pki.second))
+    return Scenario.of(lead(pki.honest, Answer.REDIRECT_SECOND), second=(other,))
 
 
-def _coalescing(cast: Cast) -> Script:
+def _coalescing(pki: TestPKI) -> Scenario:
     need_http2()
     # The key and the issuer that are pinned for the first host, and not for the second.
-    both = cast.intermediate.issue(cast.host, cast.second, key=cast.leaf.key)
-    honest = Act.of(both, role=Role.HONEST)
-    first = honest.but(foreign=cast.second, answer=Answer.REDIRECT_SECOND_KEEP)
-    return Script((first,), second=(cast.honest_second,), lures=True)
+    both = pki.intermediate.issue(pki.host, pki.second, key=pki.leaf.key)
+    honest = ServerStep.of(both, role=Role.HONEST)
+    first = honest.but(foreign=pki.second, answer=Answer.REDIRECT_SECOND_KEEP)
+    return Scenario((first,), second=(pki.honest_second,), lures=True)
 
 
-def _leak(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.impostor, answer=Answer.SILENT))
+def _leak(pki: TestPKI) -> Scenario:
+    return Scenario.of(ServerStep.of(pki.attacker_chain, answer=Answer.SILENT))
 
 
-def _asks_certificate(cast: Cast) -> Script:
-    return Script.of(cast.man_in_the_middle.but(settings=Settings(asks_certificate=True)))
+def _asks_certificate(pki: TestPKI) -> Scenario:
+    return Scenario.of(pki.man_in_the_middle.but(settings=TLSSettings(asks_certificate=True)))
 
 
 _FIX_EVERY = "check the pins in the handshake of every connection, never once per host or at start"
@@ -90,7 +90,7 @@ SEQUENCES = (
         guards="that pins are checked on each connection, not once, nor on one of their own",
         reference="OWASP MASTG-TEST-0244",
         fix=_FIX_EVERY,
-        play=_swap,
+        scenario=_swap,
         exercise=_TWICE,
     ),
     Case(
@@ -101,7 +101,7 @@ SEQUENCES = (
         guards="that a connection is not trusted for what another one showed",
         reference="OWASP MASTG-TEST-0244",
         fix=_FIX_RETRY,
-        play=_bad_then_good,
+        scenario=_bad_then_good,
     ),
     Case(
         name="retry-x5",
@@ -111,7 +111,7 @@ SEQUENCES = (
         guards="that a client that tries again does not become less strict",
         reference="CWE-636: not failing securely",
         fix=_FIX_RETRY,
-        play=_retry,
+        scenario=_retry,
     ),
     Case(
         name="pool-reuse",
@@ -121,7 +121,7 @@ SEQUENCES = (
         guards="that a strict call does not take over the connection of a lax one",
         reference="CVE-2024-35195",
         fix="keep strict and lax calls in pools of their own, or better: make no lax call",
-        play=_pool_reuse,
+        scenario=_pool_reuse,
         protocol="http",
         exercise=(
             "let the client call https://{host}/ without verification, and then {url} with it, "
@@ -136,7 +136,7 @@ SEQUENCES = (
         guards="that a session is resumed with the host alone that it was made with",
         reference="CVE-2021-22890; RFC 8446 section 4.6.1",
         fix="keep sessions by host and port, and check the pins of a resumed one again",
-        play=_resumption,
+        scenario=_resumption,
         exercise=_BOTH,
     ),
     Case(
@@ -147,7 +147,7 @@ SEQUENCES = (
         guards="that every host of the app is pinned, and not the first alone",
         reference="OWASP MASTG-TEST-0244",
         fix="give the second host pins, in the same place as the first; refuse hosts without any",
-        play=_second_host,
+        scenario=_second_host,
         exercise=_BOTH,
     ),
     Case(
@@ -158,7 +158,7 @@ SEQUENCES = (
         guards="that HTTP/2 sends no request for a pinned host on the connection of another one",
         reference="RFC 9113 section 9.1.1",
         fix="check a host's pins before its requests share a connection, or do not let them share",
-        play=_coalescing,
+        scenario=_coalescing,
         protocol="http",
         exercise=_BOTH,
     ),
@@ -171,7 +171,7 @@ SEQUENCES = (
         guards="that pins are checked before the request is sent, not when the answer is there",
         reference="dio issue 2418",
         fix="check in the handshake (a trust manager, a context), not in a hook on the response",
-        play=_leak,
+        scenario=_leak,
     ),
     Case(
         name="client-certificate-requested",
@@ -184,6 +184,6 @@ SEQUENCES = (
             "trust no root but the pinned ones (certpin: trust = FILE), so that the handshake ends "
             "before a certificate is shown"
         ),
-        play=_asks_certificate,
+        scenario=_asks_certificate,
     ),
 )

@@ -9,54 +9,54 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certpin.lab.authority import Identity, new_key
 from certpin.lab.case import ALL_REJECT, Case, Family
 from certpin.lab.forge import ForgedRoot, break_signature, mismatched_key_pem, replace_key
-from certpin.lab.script import Act, Script, Settings
+from certpin.lab.scenario import Scenario, ServerStep, TLSSettings
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
 
 
-def _bad_leaf(cast: Cast) -> Script:
-    leaf, *issuers = cast.leaf.chain
-    return _served(cast, break_signature(leaf), *issuers)
+def _bad_leaf(pki: TestPKI) -> Scenario:
+    leaf, *issuers = pki.leaf.chain
+    return _served(pki, break_signature(leaf), *issuers)
 
 
-def _bad_intermediate(cast: Cast) -> Script:
-    leaf, intermediate, *issuers = cast.leaf.chain
-    return _served(cast, leaf, break_signature(intermediate), *issuers)
+def _bad_intermediate(pki: TestPKI) -> Scenario:
+    leaf, intermediate, *issuers = pki.leaf.chain
+    return _served(pki, leaf, break_signature(intermediate), *issuers)
 
 
-def _served(cast: Cast, *chain: x509.Certificate) -> Script:
-    return Script.of(Act.of(Identity(cast.leaf.key, chain)))
+def _served(pki: TestPKI, *chain: x509.Certificate) -> Scenario:
+    return Scenario.of(ServerStep.of(Identity(pki.leaf.key, chain)))
 
 
-def _replaced(cast: Cast) -> Script:
-    leaf, *issuers = cast.genuine
+def _replaced(pki: TestPKI) -> Scenario:
+    leaf, *issuers = pki.real_chain
     key = new_key()
     forged = replace_key(leaf, key.public_key())
-    return Script.of(Act.of(Identity(key, (forged, *issuers))))
+    return Scenario.of(ServerStep.of(Identity(key, (forged, *issuers))))
 
 
-def _stolen(cast: Cast, settings: Settings) -> Script:
-    chain = tuple(each.public_bytes(Encoding.DER) for each in cast.genuine)
-    key = mismatched_key_pem(cast.genuine[0].public_key())
-    return Script.of(Act(chain, key, settings=settings))
+def _stolen(pki: TestPKI, settings: TLSSettings) -> Scenario:
+    chain = tuple(each.public_bytes(Encoding.DER) for each in pki.real_chain)
+    key = mismatched_key_pem(pki.real_chain[0].public_key())
+    return Scenario.of(ServerStep(chain, key, settings=settings))
 
 
-def _stolen_tls12(cast: Cast) -> Script:
+def _stolen_tls12(pki: TestPKI) -> Scenario:
     # No key transport: without ServerKeyExchange there would be no signature to get wrong.
     ciphers = "ECDHE+AESGCM:DHE+AESGCM"
-    return _stolen(cast, Settings(oldest="TLSv1_2", newest="TLSv1_2", ciphers=ciphers))
+    return _stolen(pki, TLSSettings(oldest="TLSv1_2", newest="TLSv1_2", ciphers=ciphers))
 
 
-def _stolen_tls13(cast: Cast) -> Script:
-    return _stolen(cast, Settings(oldest="TLSv1_3", newest="TLSv1_3"))
+def _stolen_tls13(pki: TestPKI) -> Scenario:
+    return _stolen(pki, TLSSettings(oldest="TLSv1_3", newest="TLSv1_3"))
 
 
-def _explicit_curve(cast: Cast) -> Script:
-    forged = ForgedRoot(cast.root.x509)
-    return Script.of(Act.of(forged.sign(cast.root.issue(cast.host))))
+def _explicit_curve(pki: TestPKI) -> Scenario:
+    forged = ForgedRoot(pki.root.x509)
+    return Scenario.of(ServerStep.of(forged.sign(pki.root.issue(pki.host))))
 
 
 _FIX_SIGNATURE = (
@@ -77,7 +77,7 @@ SIGNATURES = (
         guards="that the leaf's signature is verified, even where its key is the pinned one",
         reference="RFC 5280 section 6.1.3 (a)(1)",
         fix=_FIX_SIGNATURE,
-        play=_bad_leaf,
+        scenario=_bad_leaf,
     ),
     Case(
         name="bad-signature-intermediate",
@@ -87,7 +87,7 @@ SIGNATURES = (
         guards="that every signature up to the root is verified, not the first alone",
         reference="RFC 5280 section 6.1.3 (a)(1)",
         fix=_FIX_SIGNATURE + "; a pinned intermediate is no trust anchor unless it was made one",
-        play=_bad_intermediate,
+        scenario=_bad_intermediate,
     ),
     Case(
         name="replaced-key",
@@ -97,7 +97,7 @@ SIGNATURES = (
         guards="that the signature is verified over the certificate that came",
         reference="RFC 5280 section 6.1.3 (a)(1)",
         fix=_FIX_SIGNATURE,
-        play=_replaced,
+        scenario=_replaced,
     ),
     Case(
         name="stolen-certificate-tls12",
@@ -107,7 +107,7 @@ SIGNATURES = (
         guards="that the server proves to have the key: a certificate is public, and so is its pin",
         reference="CVE-2014-1266 (goto fail); RFC 5246 section 7.4.3",
         fix=_FIX_LIBRARY,
-        play=_stolen_tls12,
+        scenario=_stolen_tls12,
     ),
     Case(
         name="stolen-certificate-tls13",
@@ -117,7 +117,7 @@ SIGNATURES = (
         guards="that the server proves to have the key: a certificate is public, and so is its pin",
         reference="RFC 8446 section 4.4.3; as CVE-2014-1266",
         fix=_FIX_LIBRARY,
-        play=_stolen_tls13,
+        scenario=_stolen_tls13,
     ),
     Case(
         name="explicit-curve-ca",
@@ -128,6 +128,6 @@ SIGNATURES = (
         reference="CVE-2020-0601; RFC 5480 section 2.1.1 (specifiedCurve must not be used)",
         fix="update the platform (Windows: January 2020); refuse keys whose curve is not named; "
         "compare the whole SubjectPublicKeyInfo, never the bare point",
-        play=_explicit_curve,
+        scenario=_explicit_curve,
     ),
 )

@@ -11,11 +11,11 @@ from cryptography import x509
 
 from certpin.lab.case import ALL_ACCEPT, ALL_REJECT, ALL_WARN, CannotServeError, Case, Family
 from certpin.lab.forge import extensions
-from certpin.lab.script import Act, Script
+from certpin.lab.scenario import Scenario, ServerStep
 from certpin.pins.hosts import is_address
 
 if TYPE_CHECKING:
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
 
 _ATTACKER = "evil.example"
 _THIS_MACHINE = "localhost"
@@ -40,25 +40,27 @@ def _is_here(host: str) -> bool:
     return host in {_THIS_MACHINE, "127.0.0.1", "::1"} or host.endswith(f".{_THIS_MACHINE}")
 
 
-def _with_san(cast: Cast, subject: str, *names: x509.GeneralName) -> Script:
+def _with_san(pki: TestPKI, subject: str, *names: x509.GeneralName) -> Scenario:
     """The server's own key, with this subject and these names in the SAN, or without a SAN."""
-    identity = cast.intermediate.issue(subject, key=cast.leaf.key)
+    identity = pki.intermediate.issue(subject, key=pki.leaf.key)
     san = ((x509.SubjectAlternativeName(names), False),) if names else ()
     kinds = (x509.SubjectAlternativeName,)
-    return Script.of(
-        Act.of(extensions.change_server(identity, cast.intermediate, without=kinds, adding=san))
+    return Scenario.of(
+        ServerStep.of(
+            extensions.change_server(identity, pki.intermediate, without=kinds, adding=san)
+        )
     )
 
 
-def _nul_in_name(cast: Cast) -> Script:
-    return _with_san(cast, _ATTACKER, x509.DNSName(_behind_nul(cast.host)))
+def _nul_in_name(pki: TestPKI) -> Scenario:
+    return _with_san(pki, _ATTACKER, x509.DNSName(_behind_nul(pki.host)))
 
 
-def _nul_in_common_name(cast: Cast) -> Script:
-    name = _behind_nul(cast.host)
+def _nul_in_common_name(pki: TestPKI) -> Scenario:
+    name = _behind_nul(pki.host)
     if len(name) > _LONGEST_NAME:
-        raise CannotServeError(f"{cast.host} is too long for a common name")
-    return _with_san(cast, name)
+        raise CannotServeError(f"{pki.host} is too long for a common name")
+    return _with_san(pki, name)
 
 
 def _behind_nul(host: str) -> str:
@@ -68,18 +70,18 @@ def _behind_nul(host: str) -> str:
     return f"{host}\0.{_ATTACKER}"
 
 
-def _cn_only(cast: Cast) -> Script:
-    if len(cast.host) > _LONGEST_NAME:
-        raise CannotServeError(f"{cast.host} is too long for a common name")
-    return _with_san(cast, cast.host)
+def _cn_only(pki: TestPKI) -> Scenario:
+    if len(pki.host) > _LONGEST_NAME:
+        raise CannotServeError(f"{pki.host} is too long for a common name")
+    return _with_san(pki, pki.host)
 
 
-def _address_as_name(cast: Cast) -> Script:
-    return _with_san(cast, cast.host, x509.DNSName(cast.host))
+def _address_as_name(pki: TestPKI) -> Scenario:
+    return _with_san(pki, pki.host, x509.DNSName(pki.host))
 
 
-def _address(cast: Cast) -> Script:
-    return Script.legitimate(cast.leaf)
+def _address(pki: TestPKI) -> Scenario:
+    return Scenario.legitimate(pki.leaf)
 
 
 _FIX_LIBRARY = "leave the comparison of names to a TLS library of today: remove what compares"
@@ -93,7 +95,7 @@ SPELLINGS = (
         guards="that a name is compared whole: C's strings end at the NUL, the issuer's did not",
         reference="CVE-2009-2417; CVE-2009-2408",
         fix=f"{_FIX_LIBRARY} names as C strings (strcmp), or cuts them at a NUL",
-        play=_nul_in_name,
+        scenario=_nul_in_name,
     ),
     Case(
         name="nul-in-common-name",
@@ -103,7 +105,7 @@ SPELLINGS = (
         guards="the same in the subject, which old clients fall back to",
         reference="CVE-2009-2417; CVE-2009-2408",
         fix=f"{_FIX_LIBRARY} names as C strings, and never look at the common name",
-        play=_nul_in_common_name,
+        scenario=_nul_in_common_name,
     ),
     Case(
         name="cn-only",
@@ -115,7 +117,7 @@ SPELLINGS = (
         reference="RFC 9525 section 2; CA/B Forum Baseline Requirements 7.1.4.3",
         fix="switch the common name off: in Python, context.hostname_checks_common_name = False; "
         "in OpenSSL, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT",
-        play=_cn_only,
+        scenario=_cn_only,
     ),
     Case(
         name="ip-without-ip-san",
@@ -127,7 +129,7 @@ SPELLINGS = (
         fix="verify addresses against the iPAddress entries of the SAN (server_hostname takes an "
         "address too): don't switch the check off because there is no name; curl with mbedTLS: "
         "8.7.0 or newer",
-        play=_address_as_name,
+        scenario=_address_as_name,
         host=ipv4,
     ),
     Case(
@@ -140,7 +142,7 @@ SPELLINGS = (
         reference="RFC 9525 section 6.4; RFC 5280 section 4.2.1.6",
         fix="compare addresses as bytes, not as text; look the pins up by the address without "
         "brackets",
-        play=_address,
+        scenario=_address,
         host=ipv6,
     ),
 )

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import ALL_REJECT, Case, Family
-from certpin.lab.script import Act, Opening, Script
+from certpin.lab.scenario import Opening, Scenario, ServerStep
 from certpin.lab.session.protocols import STARTTLS
 
 if TYPE_CHECKING:
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
 
 
-def _strip(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.leaf, opening=Opening.STRIP))
+def _strip(pki: TestPKI) -> Scenario:
+    return Scenario.of(ServerStep.of(pki.leaf, opening=Opening.STRIP))
 
 
-def _inject(cast: Cast) -> Script:
-    return Script.of(Act.of(cast.leaf, opening=Opening.INJECT))
+def _inject(pki: TestPKI) -> Scenario:
+    return Scenario.of(ServerStep.of(pki.leaf, opening=Opening.INJECT))
 
 
 BEFORE_TLS = (
@@ -32,7 +32,7 @@ BEFORE_TLS = (
             "require TLS instead of using it where it is offered: --ssl-reqd, sslmode=verify-full; "
             "with smtplib and imaplib call starttls() and let what it raises end the connection"
         ),
-        play=_strip,
+        scenario=_strip,
         protocol=STARTTLS,
     ),
     Case(
@@ -43,7 +43,7 @@ BEFORE_TLS = (
         guards="that nothing that came before TLS is taken for something that came under it",
         reference="CVE-2021-22947; CVE-2011-0411; CVE-2021-23222",
         fix="refuse the connection, or empty every read buffer, before the TLS handshake begins",
-        play=_inject,
+        scenario=_inject,
         protocol=STARTTLS,
     ),
 )

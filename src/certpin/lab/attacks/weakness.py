@@ -11,38 +11,38 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from certpin.lab import forge
 from certpin.lab.authority import Authority, new_rsa_key
 from certpin.lab.case import ALL_EITHER, ALL_POLICY, Case, Family
-from certpin.lab.script import Script
+from certpin.lab.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from certpin.lab.cast import Cast
+    from certpin.lab.pki import TestPKI
 
 
-def _weak_key(cast: Cast) -> Script:
+def _weak_key(pki: TestPKI) -> Scenario:
     """The intermediate's, not the server's: pins hold, and whoever factors it issues at will."""
     name = "Intermediate of RSA 1024"
-    issuer = Authority(name, issuer=cast.root, key=new_rsa_key(1024))
-    return Script.legitimate(issuer.issue(cast.host, key=cast.leaf.key))
+    issuer = Authority(name, issuer=pki.root, key=new_rsa_key(1024))
+    return Scenario.legitimate(issuer.issue(pki.host, key=pki.leaf.key))
 
 
-def _signed_over(digest: hashes.HashAlgorithm) -> Callable[[Cast], Script]:
-    """A play whose leaf is signed over this digest. By RSA: MD5 has no name with ECDSA."""
+def _signed_over(digest: hashes.HashAlgorithm) -> Callable[[TestPKI], Scenario]:
+    """A scenario whose leaf is signed over this digest. By RSA: MD5 has no name with ECDSA."""
 
-    def play(cast: Cast) -> Script:
-        issuer = cast.authorities.rsa_intermediate
-        identity = issuer.issue(cast.host, key=cast.leaf.key)
+    def scenario(pki: TestPKI) -> Scenario:
+        issuer = pki.authorities.rsa_intermediate
+        identity = issuer.issue(pki.host, key=pki.leaf.key)
         leaf, *path = identity.chain
         assert isinstance(issuer.key, rsa.RSAPrivateKey)  # noqa: S101  # as its name says
         weak = forge.resign(leaf, issuer.key, digest)
-        return Script.legitimate(replace(identity, chain=(weak, *path)))
+        return Scenario.legitimate(replace(identity, chain=(weak, *path)))
 
-    return play
+    return scenario
 
 
-def _leaf_alone(cast: Cast) -> Script:
-    leaf, *_ = cast.leaf.chain
-    return Script.legitimate(replace(cast.leaf, chain=(leaf,)))
+def _leaf_alone(pki: TestPKI) -> Scenario:
+    leaf, *_ = pki.leaf.chain
+    return Scenario.legitimate(replace(pki.leaf, chain=(leaf,)))
 
 
 _FIX_LEVEL = (
@@ -60,7 +60,7 @@ WEAKNESS = (
         "a state, and no public authority may certify them since 2014",
         reference="NIST SP 800-57 part 1; CA/B Forum Baseline Requirements 6.1.5",
         fix=_FIX_LEVEL,
-        play=_weak_key,
+        scenario=_weak_key,
     ),
     Case(
         name="weak-digest-sha1",
@@ -71,7 +71,7 @@ WEAKNESS = (
         "be made, of which an authority sees and signs the harmless one",
         reference="CVE-2005-4900; CA/B Forum Baseline Requirements 7.1.3.2",
         fix=_FIX_LEVEL,
-        play=_signed_over(hashes.SHA1()),  # noqa: S303  # the point
+        scenario=_signed_over(hashes.SHA1()),  # noqa: S303  # the point
     ),
     Case(
         name="weak-digest-md5",
@@ -82,7 +82,7 @@ WEAKNESS = (
         "certificate in 2012",
         reference="CVE-2004-2761; RFC 6151",
         fix=_FIX_LEVEL,
-        play=_signed_over(hashes.MD5()),  # noqa: S303  # the point
+        scenario=_signed_over(hashes.MD5()),  # noqa: S303  # the point
     ),
     Case(
         name="missing-intermediate",
@@ -93,6 +93,6 @@ WEAKNESS = (
         guards="nothing of security: it says why a server works in browsers and fails in apps",
         reference="RFC 8446 section 4.4.2; RFC 5280 section 4.2.2.1",
         fix="have the server send its intermediate (certbot: fullchain.pem, not cert.pem)",
-        play=_leaf_alone,
+        scenario=_leaf_alone,
     ),
 )

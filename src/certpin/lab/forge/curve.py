@@ -37,12 +37,12 @@ _OCTETS = 32
 class ForgedRoot:
     """A copy of a root, on P-256, that signs as if it had the root's key."""
 
-    genuine: x509.Certificate
+    real_chain: x509.Certificate
 
     @property
     def certificate(self) -> x509.Certificate:
         """The root's name and point, the forger's generator, and a signature that holds by it."""
-        parts = der.take_apart(self.genuine)
+        parts = der.take_apart(self.real_chain)
         info = der.encode(_public_key_info(self._point))
         tbs = replace(parts.tbs_certificate, subject_public_key_info=der.field(info))
         return self._signed(replace(parts, tbs_certificate=tbs))
@@ -72,7 +72,7 @@ class ForgedRoot:
 
     @property
     def _key(self) -> ec.EllipticCurvePublicKey:
-        key = self.genuine.public_key()
+        key = self.real_chain.public_key()
         if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
             raise ValueError("only a root on P-256 is forged so")
         return key

@@ -16,7 +16,7 @@ from certpin.lab.report.sarif import to_sarif
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from certpin.lab.run import Run
+    from certpin.lab.runner import Run
 
 # A new format is one file and one line here.
 FORMATS: dict[str, Callable[[Run], str]] = {

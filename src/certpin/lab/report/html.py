@@ -12,17 +12,16 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from certpin.lab.judge import Outcome
 from certpin.lab.report.page.case import finding, folded
-from certpin.lab.report.page.icons import badge
-from certpin.lab.report.page.markup import table, tag, write
+from certpin.lab.report.page.markup import badge, table, tag, write
 from certpin.lab.report.page.summary import about, controls, letters, top
 from certpin.lab.report.words import EXPECTED, OUTCOMES, headline
+from certpin.lab.verdict import Outcome
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
 
-    from certpin.lab.run import Result, Run
+    from certpin.lab.runner import Result, Run
 
 Numbered = list[tuple[int, "Result"]]
 

@@ -6,17 +6,17 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-from certpin.lab.judge import Outcome
 from certpin.lab.report.certificates import read
 from certpin.lab.report.command import shown
 from certpin.lab.report.scenes import asked, pinned, served
 from certpin.lab.report.tally import exit_code
 from certpin.lab.report.text import encodable
 from certpin.lab.report.words import server, summary, verdict_line
+from certpin.lab.verdict import Outcome
 
 if TYPE_CHECKING:
     from certpin.lab.evidence import Attempt, Connection
-    from certpin.lab.run import Result, Run
+    from certpin.lab.runner import Result, Run
 
 SCHEMA = 2  # rises when a field goes, or changes its meaning; a new field does not raise it
 SHOWN = 4 * 1024  # octets of what leaked that are written out; ``bytes`` counts them all
@@ -92,7 +92,7 @@ def _connection(attempt: Attempt, seen: Connection) -> dict[str, Any]:
         "offered_alpn": [encodable(each) for each in hello.alpn] if hello else [],
         "hostile": seen.hostile,
         "met": server(seen) or None,
-        "opening": seen.act.opening.value if seen.act else None,
+        "opening": seen.step.opening.value if seen.step else None,
         "chain": [certificate(der) for der in served(seen)],
         "pinned": [{"pin": str(each.pin), "role": each.role} for each in pinned(attempt, host)],
         "handshake_finished": seen.secured,

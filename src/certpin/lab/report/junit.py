@@ -10,14 +10,14 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET  # it only writes here
 
-from certpin.lab.cast import LEGEND
-from certpin.lab.judge import Outcome
+from certpin.lab.pki import LEGEND
 from certpin.lab.report.text import clean
 from certpin.lab.report.words import ending, explain, verdict_line
+from certpin.lab.verdict import Outcome
 
 if TYPE_CHECKING:
     from certpin.lab.case import Family
-    from certpin.lab.run import Result, Run
+    from certpin.lab.runner import Result, Run
 
 _LOOKED_AT = {Outcome.WRONG, Outcome.WARNING, Outcome.UNDECIDED}
 _TAGS = {Outcome.WRONG: "failure", Outcome.UNDECIDED: "error", Outcome.NOT_RUN: "skipped"}

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from certpin.lab.cast import LEGEND
-from certpin.lab.judge import Outcome
+from certpin.lab.pki import LEGEND
 from certpin.lab.report.command import shown
 from certpin.lab.report.tally import exit_code
 from certpin.lab.report.text import clean, encodable
 from certpin.lab.report.words import EXPECTED, explain, headline, summary, verdict_line
+from certpin.lab.verdict import Outcome
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.lab.case import Case
-    from certpin.lab.run import Result, Run
+    from certpin.lab.runner import Result, Run
 
 SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

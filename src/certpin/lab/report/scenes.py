@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.serialization import (
 
 from certpin.errors import HostError
 from certpin.lab.report.chain import Scene
-from certpin.lab.script import Opening
+from certpin.lab.scenario import Opening
 from certpin.pins import Pin
 
 if TYPE_CHECKING:
     from certpin.lab.evidence import Attempt, Connection
-    from certpin.lab.run import Result, Run
+    from certpin.lab.runner import Result, Run
     from certpin.pins import HostPin
 
 # Where one of these comes before TLS, no certificate is ever sent.
@@ -32,9 +32,9 @@ def served(seen: Connection) -> tuple[bytes, ...]:
 
     A resumed session carries no certificates (RFC 8446 section 2.2).
     """
-    if seen.act is None or seen.hello is None or seen.resumed or seen.act.opening in _NO_TLS:
+    if seen.step is None or seen.hello is None or seen.resumed or seen.step.opening in _NO_TLS:
         return ()
-    return seen.act.chain
+    return seen.step.chain
 
 
 def scene(run: Run, result: Result, attempt: Attempt, seen: Connection) -> Scene:
@@ -46,7 +46,7 @@ def scene(run: Run, result: Result, attempt: Attempt, seen: Connection) -> Scene
         run.about.trusted,
         pinned(attempt, host),
         started + result.case.clock if started else None,
-        _leaf_key(seen.act.key_pem) if seen.act else "",
+        _leaf_key(seen.step.key_pem) if seen.step else "",
     )
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import Expect, Family, Style
-from certpin.lab.judge import Outcome, Verdict
+from certpin.lab.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
     from certpin.lab.case import Case
-    from certpin.lab.run import Result, Run
+    from certpin.lab.runner import Result, Run
 
 _DECIDED = {Outcome.RIGHT, Outcome.WRONG}
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import Expect, Style
-from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.report.tally import is_beyond, is_honest, refused_by, tally
+from certpin.lab.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
     from certpin.lab.evidence import Connection, Ending
     from certpin.lab.report.tally import Tally
-    from certpin.lab.run import Result, Run
+    from certpin.lab.runner import Result, Run
 
 STYLES = {
     Style.NONE: "no pins",
@@ -131,8 +131,8 @@ def ending(end: Ending) -> str:
 
 def server(seen: Connection) -> str:
     """The server that a connection met, in words; empty if it met none."""
-    if seen.act and (seen.hostile or not seen.clear):
-        return seen.act.role.value
+    if seen.step and (seen.hostile or not seen.clear):
+        return seen.step.role.value
     return "no TLS" if seen.clear else ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from certpin.lab.script import Answer
+from certpin.lab.scenario import Answer
 from certpin.lab.target import bracketed
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ class Application(Protocol):
     ``data`` is what counts as the client's own: not what the protocol says of itself (a preface,
     a greeting, the wish for TLS). ``upgrade`` says that TLS must begin now, ``closing`` that the
     connection ends once the reply is sent. Nothing that a client sends may raise. A protocol that
-    names hosts has ``astray`` too: what of the data was meant for the act's foreign host. One with
+    names hosts has ``astray`` too: what of the data was meant for the step's foreign host. One with
     last words has ``farewell()``.
     """
 
@@ -36,7 +36,7 @@ class Application(Protocol):
 class Starting(Application, Protocol):
     """One that begins in clear text. Under TLS another of its kind takes over, and knows nothing.
 
-    ``tampered`` says that the client met what the act does before TLS. ``rest`` is what came
+    ``tampered`` says that the client met what the step does before TLS. ``rest`` is what came
     behind the wish for TLS. One that ``listens`` wants to hear what is said though it closed:
     its replies are then dropped.
     """

@@ -1,4 +1,4 @@
-"""An OpenSSL context for an act: whatever chain, key, versions and ciphers it wants."""
+"""An OpenSSL context for a step: whatever chain, key, versions and ciphers it wants."""
 
 from __future__ import annotations
 
@@ -9,20 +9,33 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
 from certpin.lab.session.loading import load
-from certpin.lab.session.reason import reason_of
 
 if TYPE_CHECKING:
-    from certpin.lab.script import Act, Settings
+    from certpin.lab.scenario import ServerStep, TLSSettings
+
+
+def reason_of(exc: ssl.SSLError) -> str:
+    """The reason as OpenSSL names it: ``TLSV1_ALERT_UNKNOWN_CA``.
+
+    An error that is Python's own, or that its table lacks, has its words in the message alone:
+    ``[SSL] record layer failure (_ssl.c:2580)``.
+    """
+    known: str | None = getattr(exc, "reason", None)
+    if known:
+        return known
+    words = str(exc.args[-1] if exc.args else "").rpartition("] ")[2]
+    return words.partition(" (_ssl.c")[0].strip(" .").upper().replace(" ", "_")
+
 
 # The lab must be able to serve what nobody should: short keys, SHA-1 (SSL_CTX_set_security_level).
 _LAX = ":@SECLEVEL=0"
 
 
 class Contexts:
-    """The contexts of one play. ``clients`` is PEM of whose client certificates are good.
+    """The contexts of one case_run. ``clients`` is PEM of whose client certificates are good.
 
     A ticket is sealed with keys of the context that a connection began with (``session_ctx`` of
-    OpenSSL's), though another one takes over when the name in the ClientHello is read. So acts
+    OpenSSL's), though another one takes over when the name in the ClientHello is read. So steps
     that share tickets begin with the same context, and each moves on to its own: what was given
     out by one is then good for the other, as with virtual hosts and server farms.
     """
@@ -32,22 +45,26 @@ class Contexts:
         self._keepers: dict[str, _Keeper] = {}
 
     def wrap(
-        self, act: Act, alpn: tuple[str, ...], incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO
+        self,
+        step: ServerStep,
+        alpn: tuple[str, ...],
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
     ) -> ssl.SSLObject:
-        """The server's side of a connection that meets this act.
+        """The server's side of a connection that meets this step.
 
         Raises ``CannotServeError`` where this machine's OpenSSL will not.
         """
-        context = _context(act.chain, act.key_pem, act.settings, alpn, self._clients)
-        if not act.settings.tickets:
+        context = _context(step.chain, step.key_pem, step.settings, alpn, self._clients)
+        if not step.settings.tickets:
             return context.wrap_bio(incoming, outgoing, server_side=True)
-        keeper = self._keeper(act.settings, alpn)
+        keeper = self._keeper(step.settings, alpn)
         moving = keeper.wrap_bio(incoming, outgoing, server_side=True)
         assert isinstance(moving, _Moving)  # noqa: S101  # what a keeper makes
         moving.to = context
         return moving
 
-    def _keeper(self, settings: Settings, alpn: tuple[str, ...]) -> _Keeper:
+    def _keeper(self, settings: TLSSettings, alpn: tuple[str, ...]) -> _Keeper:
         if settings.tickets not in self._keepers:
             keeper = _Keeper(ssl.PROTOCOL_TLS_SERVER)
             _set_up(keeper, settings, alpn, self._clients)
@@ -64,7 +81,7 @@ class _Moving(ssl.SSLObject):
 
 
 class _Keeper(ssl.SSLContext):
-    """Holds the keys of the tickets that several acts share, and no certificate."""
+    """Holds the keys of the tickets that several steps share, and no certificate."""
 
     sslobject_class = _Moving
 
@@ -74,11 +91,11 @@ def _move(connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SS
     connection.context = connection.to
 
 
-@lru_cache(maxsize=256)  # acts of one case share it: so do the tickets of their sessions
+@lru_cache(maxsize=256)  # steps of one case share it: so do the tickets of their sessions
 def _context(
     chain: tuple[bytes, ...],
     key_pem: bytes,
-    settings: Settings,
+    settings: TLSSettings,
     alpn: tuple[str, ...],
     clients: str,
 ) -> ssl.SSLContext:
@@ -94,7 +111,7 @@ def _context(
 
 
 def _set_up(
-    context: ssl.SSLContext, settings: Settings, alpn: tuple[str, ...], clients: str
+    context: ssl.SSLContext, settings: TLSSettings, alpn: tuple[str, ...], clients: str
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.0 and 1.1: that is the point

@@ -15,17 +15,91 @@ from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset, T
 from h2.exceptions import H2Error, ProtocolError
 
 from certpin.lab.evidence import KEPT
-from certpin.lab.script import KEEPING, Answer
-from certpin.lab.session.frames import Frames
+from certpin.lab.scenario import KEEPING, Answer
 from certpin.lab.session.http import MOST_REQUESTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from h2.events import Event
 
-    from certpin.lab.script import Act
+    from certpin.lab.scenario import ServerStep
     from certpin.lab.session.application import Where
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4
+_HEADER = 9
+_LONGEST = 16_384  # SETTINGS_MAX_FRAME_SIZE, as long as the server says nothing else
+_DATA, _HEADERS, _CONTINUATION = 0, 1, 9
+_WORDS = {_DATA, _HEADERS, _CONTINUATION}  # the frames that hold what a client says itself
+_END_HEADERS = 0x04
+
+
+class Frames:
+    """Iterates over the preface, and the frames that have come whole.
+
+    ``unread`` is what a client said and nobody has understood yet: the frames of a header block
+    that has not ended, one that was refused, or that came in part. ``broken`` where the preface
+    is none, or a frame too long: what comes then is no HTTP/2, and all of it is the client's word.
+    """
+
+    def __init__(self) -> None:
+        self.broken = False
+        self._pending = bytearray()
+        self._block = bytearray()  # of headers, until the last of its frames was read
+        self._ended = True  # whether the frame that was given out last ends its block
+        self._begun = False
+
+    @property
+    def unread(self) -> bytes:
+        """What was said and not understood."""
+        if self.broken or self._kind in _WORDS:
+            return bytes(self._block + self._pending)
+        return bytes(self._block)
+
+    def feed(self, data: bytes) -> None:
+        """Take a piece."""
+        self._pending += data
+
+    def read(self) -> None:
+        """The frame that was given out last has been understood."""
+        if self._ended:
+            self._block.clear()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while frame := self._next():
+            yield frame
+
+    def _next(self) -> bytes:
+        if not self._begun:
+            return self._preface()
+        header = self._pending[:_HEADER]
+        length = int.from_bytes(header[:3])
+        self.broken = self.broken or length > _LONGEST
+        if self.broken or len(self._pending) < max(_HEADER, _HEADER + length):
+            return b""
+        if self._kind in _WORDS:
+            room = max(0, KEPT - len(self._block))
+            self._block += self._pending[_HEADER : _HEADER + min(length, room)]
+            self._ended = self._kind == _DATA or bool(header[4] & _END_HEADERS)
+        return self._cut(_HEADER + length)
+
+    def _preface(self) -> bytes:
+        came = bytes(self._pending[: len(_PREFACE)])
+        self.broken = not _PREFACE.startswith(came)
+        if self.broken or len(came) < len(_PREFACE):
+            return b""
+        self._begun = True
+        return self._cut(len(_PREFACE))
+
+    def _cut(self, octets: int) -> bytes:
+        cut = bytes(self._pending[:octets])
+        del self._pending[:octets]
+        return cut
+
+    @property
+    def _kind(self) -> int:
+        """The type of the frame that comes next, once that is known."""
+        return self._pending[3] if self._begun and len(self._pending) > 3 else -1
 
 
 class Http2:
@@ -37,11 +111,11 @@ class Http2:
 
     upgrade = False
 
-    def __init__(self, act: Act, where: Where) -> None:
+    def __init__(self, step: ServerStep, where: Where) -> None:
         self.data = bytearray()
         self.astray = bytearray()
         self.closing = False
-        self._act = act
+        self._act = step
         self._where = where
         self._frames = Frames()
         self._words = bytearray()
@@ -119,7 +193,7 @@ class Http2:
             self.astray += words[: KEPT - len(self.astray)]
 
     def _strayed(self, asked: dict[bytes, bytes]) -> bool:
-        """Whether a request is for the act's foreign host."""
+        """Whether a request is for the step's foreign host."""
         authority = asked.get(b":authority") or asked.get(b"host", b"")
         host = authority.partition(b":")[0].lower()
         return bool(self._act.foreign) and host == self._act.foreign.encode()

@@ -4,7 +4,7 @@ What counts as the client's data. In clear text: everything but what anybody say
 TLS can be had, and goodbyes. Under TLS: everything but goodbyes; a client that refuses the server
 says nothing to it, so that even EHLO or CAPABILITY shows that it went on.
 
-Where the act injects, TLS is with the honest server, and the first command is no finding: it is
+Where the step injects, TLS is with the honest server, and the first command is no finding: it is
 never answered, and the connection is closed for writing behind it. So a client that has another
 command to say has taken the injected answer for one that came under TLS. That is no matter of
 timing: an SMTP client may not go on before the answer to EHLO (RFC 2920 section 3.1). An IMAP
@@ -15,11 +15,94 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from certpin.lab.session.pieces import Pieces
+from certpin.lab.evidence import KEPT
+from certpin.lab.scenario import Answer, Opening
 
 if TYPE_CHECKING:
-    from certpin.lab.script import Act
+    from certpin.lab.scenario import ServerStep
     from certpin.lab.session.application import Where
+
+# The first octet of a ClientHello; no piece begins so. libpq's sslnegotiation=direct does.
+_TLS_RECORD = b"\x16"
+
+
+class Pieces:
+    """One connection."""
+
+    listens = True
+    most: ClassVar[int]  # pieces that one connection may say
+
+    def __init__(self, step: ServerStep) -> None:
+        self.data = bytearray()
+        self.upgrade = False
+        self.closing = False
+        self.tampered = False
+        self.rest = b""
+        self.injects = step.opening is Opening.INJECT
+        self.strips = step.opening is Opening.STRIP
+        self.silent = step.answer is Answer.SILENT
+        self.pending = bytearray()
+        self.heard = 0
+        self.deaf = False
+        self._said = bytearray()
+
+    def receive(self, data: bytes, *, secure: bool) -> bytes:
+        """Take what the client said; the answers to the pieces that are whole."""
+        if self.deaf:
+            return b""
+        self.pending += data
+        replies = bytearray()
+        while self.pending and not self.upgrade and not self.deaf:
+            if not secure and self.between and self.pending[:1] == _TLS_RECORD:
+                self.upgrade = True  # it begins TLS without being asked to
+                break
+            piece = self.take()
+            if not piece:
+                break
+            replies += self._hear(piece, secure=secure)
+        self._account(secure=secure)
+        return bytes(replies)
+
+    def end(self, keep: int = 0) -> None:
+        """Hear no more. The same octets of what waits are kept, however it was cut."""
+        self.deaf = self.closing = True
+        del self.pending[keep:]
+
+    def _hear(self, piece: bytes, *, secure: bool) -> bytes:
+        self.heard += 1
+        if self.heard > self.most:
+            self.end()
+            return b""
+        if self.tells(piece, secure=secure):
+            self._said += piece[: KEPT - len(self._said)]
+        return self.reply(piece, secure=secure)
+
+    def _account(self, *, secure: bool) -> None:
+        """Count what is not whole yet too: a client may leave in the middle of a piece."""
+        if self.upgrade:
+            self.rest = bytes(self.pending)
+            self.pending.clear()
+        self.data = self._said[:]
+        if self.pending and self.tells(bytes(self.pending), secure=secure):
+            self.data += self.pending[: KEPT - len(self.data)]
+
+    @property
+    def between(self) -> bool:
+        """Whether TLS may begin here, and not in the middle of something."""
+        raise NotImplementedError
+
+    def take(self) -> bytes:
+        """The next piece, off ``pending``; empty where it is not whole, or none."""
+        raise NotImplementedError
+
+    def tells(self, piece: bytes, *, secure: bool) -> bool:
+        """Whether a piece, or the beginning of one, is data."""
+        raise NotImplementedError
+
+    def reply(self, piece: bytes, *, secure: bool) -> bytes:
+        """The answer to a piece."""
+        raise NotImplementedError
+
 
 # RFC 4954 section 4: a line of SASL may have so many octets. Commands are shorter: 512 (RFC 5321
 # section 4.5.3.1.4), 8192 (RFC 7162 section 4).
@@ -39,8 +122,8 @@ class Lines(Pieces):
     courtesies: ClassVar[frozenset[bytes]]  # what is no data in clear text
     goodbyes: ClassVar[frozenset[bytes]]  # what is no data at all
 
-    def __init__(self, act: Act, where: Where, *, implicit: bool = False) -> None:
-        super().__init__(act)
+    def __init__(self, step: ServerStep, where: Where, *, implicit: bool = False) -> None:
+        super().__init__(step)
         self.token = where.token
         self._implicit = implicit
 

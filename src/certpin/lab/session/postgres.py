@@ -2,7 +2,7 @@
 
 "Message Flow" and "Message Formats" of PostgreSQL's documentation, version 3.0. What counts as
 the client's data: the startup message, which names user and database, and whatever follows; not
-the wish for TLS, and not the goodbye. Where the act injects, the startup message goes to the
+the wish for TLS, and not the goodbye. Where the step injects, the startup message goes to the
 honest server; it is no data, and is never answered. A client that says more has taken the
 injected answer for one that came under TLS (CVE-2021-23222).
 """
@@ -12,10 +12,10 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from certpin.lab.session.pieces import Pieces
+from certpin.lab.session.lines import Pieces
 
 if TYPE_CHECKING:
-    from certpin.lab.script import Act
+    from certpin.lab.scenario import ServerStep
     from certpin.lab.session.application import Where
 
 _SSL, _GSS, _CANCEL = 80_877_103, 80_877_104, 80_877_102
@@ -62,8 +62,8 @@ class Postgres(Pieces):
 
     most = _MOST
 
-    def __init__(self, act: Act, where: Where) -> None:
-        super().__init__(act)
+    def __init__(self, step: ServerStep, where: Where) -> None:
+        super().__init__(step)
         self._row = _message(b"D", struct.pack(">HI", 1, len(where.token)), where.token.encode())
         self._started = False
 

@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from certpin.lab.session.alpn import spoken
+from certpin.lab.case import CannotServeError
 from certpin.lab.session.http import Http
 from certpin.lab.session.imap import Imap
 from certpin.lab.session.postgres import Postgres
 from certpin.lab.session.smtp import Smtp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from certpin.lab.script import Act
+    from certpin.lab.scenario import ServerStep
     from certpin.lab.session.application import Application, Starting, Where
+
+HTTP1, HTTP2 = "http/1.1", "h2"  # RFC 7301 section 6, RFC 9113 section 3.1
+
+
+@cache
+def spoken() -> tuple[str, ...]:
+    """What the lab speaks, best first: HTTP/2 with the extra ``http2`` alone."""
+    return (HTTP2, HTTP1) if find_spec("h2") else (HTTP1,)
+
+
+def choose(offered: Collection[str], spoken: Sequence[str]) -> tuple[str, ...]:
+    """The best of what is spoken that a client offers, as most servers choose; or none."""
+    return tuple(each for each in spoken if each in offered)[:1]
+
+
+def need_http2() -> None:
+    """Raise ``CannotServeError`` where HTTP/2 is not spoken."""
+    if HTTP2 not in spoken():
+        raise CannotServeError(
+            "it takes HTTP/2", fix="install certpin with its extra lab: certpin[lab]"
+        )
+
 
 # What a case says that needs a protocol with STARTTLS, whichever.
 STARTTLS = "starttls"
@@ -38,8 +61,8 @@ class Spoken:
     """
 
     port: int
-    make: Callable[[Act, Where], Application]
-    starting: Callable[[Act, Where], Starting] | None = None
+    make: Callable[[ServerStep, Where], Application]
+    starting: Callable[[ServerStep, Where], Starting] | None = None
     alpn: Callable[[], Sequence[str]] = _none
 
 

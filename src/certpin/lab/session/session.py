@@ -5,22 +5,125 @@ Every transport is a thin shell around it: a port, a CONNECT proxy, SOCKS5, Wire
 
 from __future__ import annotations
 
+import ssl
 from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
 from certpin.lab.evidence import KEPT, Connection
-from certpin.lab.script import Opening
-from certpin.lab.session.alpn import choose
+from certpin.lab.scenario import Opening
+from certpin.lab.session.context import reason_of
 from certpin.lab.session.hello import HelloReader, NotTLSError
 from certpin.lab.session.http import respond
+from certpin.lab.session.protocols import choose
 from certpin.lab.session.records import RecordCounter
-from certpin.lab.session.tls import Tls
 
 if TYPE_CHECKING:
-    from certpin.lab.play import Play
-    from certpin.lab.session.application import Starting
+    from collections.abc import Callable
+
+    from certpin.lab.case_run import CaseRun
+    from certpin.lab.session.application import Application, Starting
     from certpin.lab.transport.front import Reached
+
+_PIECE = 16 * 1024
+
+
+class Tls:
+    """The server's side. Whatever a client does, ``receive`` raises nothing.
+
+    ``closed`` where the connection ends, once everything is sent; ``unknown_client`` where the
+    client presented a certificate that cannot be verified.
+    """
+
+    def __init__(
+        self,
+        wrap: Callable[[ssl.MemoryBIO, ssl.MemoryBIO], ssl.SSLObject],
+        application: Application,
+    ) -> None:
+        self.closed = False
+        self.unknown_client = False
+        self._in, self._sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._object = wrap(self._in, self._sent)
+        self._application = application
+        self.listens: bool = getattr(application, "listens", False)
+
+    def data_to_send(self) -> bytes:
+        """Take what must be sent now."""
+        return self._sent.read()
+
+    def receive(self, data: bytes, seen: Connection) -> None:
+        """Take what the client sent, and write down what it said."""
+        self._in.write(data)
+        try:
+            if not seen.secured:
+                self._handshake(seen)
+            self._read(seen)
+        except ssl.SSLWantReadError:
+            self._leave()
+        except ssl.SSLError as exc:
+            self.closed = True
+            self.unknown_client = isinstance(exc, ssl.SSLCertVerificationError)
+            _note(exc, seen)
+
+    def _handshake(self, seen: Connection) -> None:
+        self._object.do_handshake()
+        seen.secured = True
+        seen.version = self._object.version() or ""
+        seen.cipher = (self._object.cipher() or ("",))[0]
+        seen.alpn = self._object.selected_alpn_protocol() or ""
+        seen.resumed = bool(self._object.session_reused)
+        seen.client_certificate = self._object.getpeercert(binary_form=True) or b""
+        self._say(self._application.begin(secure=True))
+
+    def _read(self, seen: Connection) -> None:
+        while not self.closed or self.listens:
+            data = self._object.read(_PIECE)
+            if not data:  # close_notify: many a client waits for the server's own
+                self._close()
+                return
+            reply = self._application.receive(data, secure=True)
+            self._keep(seen)
+            if not self.closed:
+                self._say(reply)
+
+    def _leave(self) -> None:
+        """Close, where the application will: once everything that came was heard."""
+        if self._application.closing and not self.closed:
+            farewell: Callable[[], bytes] | None = getattr(self._application, "farewell", None)
+            self._say(farewell() if farewell else b"")
+            self._close()
+
+    def _keep(self, seen: Connection) -> None:
+        """Write down what was said: only where it is news, for a client may say it by octets."""
+        said = self._application
+        if said.data != seen.data:
+            seen.data = bytes(said.data)
+        seen.astray = bytes(getattr(said, "astray", b""))
+
+    def _say(self, data: bytes) -> None:
+        if data:
+            self._object.write(data)
+
+    def _close(self) -> None:
+        """Say that this is the end (close_notify); what the client answers to it is its own."""
+        self.closed = True
+        if self.listens:  # unwrap() would lose what comes now; the end of the connection says it
+            return
+        try:
+            self._object.unwrap()
+        except ssl.SSLError:
+            return
+
+
+def _note(exc: ssl.SSLError, seen: Connection) -> None:
+    """Tell an alert of the client's from whatever else ended TLS."""
+    reason = reason_of(exc)
+    _, found, alert = reason.partition("_ALERT_")
+    if found:
+        seen.alert = alert.lower()
+    else:
+        seen.problem = seen.problem or reason.lower().replace("_", " ")
+
 
 _TLS_RECORD = b"\x16"  # the first byte of every ClientHello (RFC 8446 section 5.1)
 _RECORD_TYPES = range(20, 25)  # RFC 8446 section 5.1, RFC 6520
@@ -30,16 +133,16 @@ _MOST_IN = 4 * 1024 * 1024  # octets that one client may send before it is cut o
 
 
 class Session:
-    """Serves one connection of a play. ``seen`` is the evidence.
+    """Serves one connection of a case_run. ``seen`` is the evidence.
 
     Send ``data_to_send()`` after each step; when ``done``, send what is left and close.
     """
 
-    def __init__(self, play: Play, *, via: str = "port", target: str = "") -> None:
+    def __init__(self, case_run: CaseRun, *, via: str = "port", target: str = "") -> None:
         self.seen = Connection(via=via, target=target)
         self.done = False
         self.passing: Reached | None = None  # set where the real server takes over
-        self._play = play
+        self._case_run = case_run
         self._out = bytearray()
         self._hello = HelloReader()
         self._plain = False  # whether the client spoke in clear text where TLS should be
@@ -50,10 +153,10 @@ class Session:
         self._unread = bytearray()  # the beginning of a TLS record
         self._astray = False  # whether the client went from TLS to clear text
         # A protocol with STARTTLS begins in clear text.
-        self._clear: Starting | None = play.clear_application(self.seen)
+        self._clear: Starting | None = case_run.clear_application(self.seen)
         if self._clear:
             self._out += self._clear.begin(secure=False)
-        play.opened(self.seen)
+        case_run.opened(self.seen)
 
     def data_to_send(self) -> bytes:
         """Take what must be sent now."""
@@ -75,7 +178,7 @@ class Session:
         except NotTLSError as exc:
             self._end(str(exc))
         except CannotServeError as exc:
-            self._play.failed(exc)
+            self._case_run.failed(exc)
             self._end(str(exc))
 
     def _take(self, data: bytes) -> None:
@@ -105,7 +208,7 @@ class Session:
         if self._clear:
             self._end("the client went on in clear text")
         elif b"\r\n\r\n" in self.seen.clear or len(self.seen.clear) >= KEPT:
-            self._out += respond(self._play.where.token)
+            self._out += respond(self._case_run.where.token)
             self._end("the client spoke in clear text")
 
     def _begin_tls(self, data: bytes) -> None:
@@ -113,22 +216,22 @@ class Session:
         if hello is None:
             return
         self.seen.hello = hello
-        act = self.seen.act or self._play.next_act(hello.server_name, self.seen.target)
-        self.seen.act = act
-        if act.opening is Opening.RELAY:
-            self.passing = self._play.upstream
+        step = self.seen.step or self._case_run.next_step(hello.server_name, self.seen.target)
+        self.seen.step = step
+        if step.opening is Opening.RELAY:
+            self.passing = self._case_run.upstream
             self._records.from_client(self.early)
             return
-        if act.opening is Opening.STRIP:
+        if step.opening is Opening.STRIP:
             self._end("the client began TLS though it was not offered")
             return
-        if act.opening is Opening.PLAIN:
-            self._out += respond(self._play.where.token)
+        if step.opening is Opening.PLAIN:
+            self._out += respond(self._case_run.where.token)
             self._end("the lab answered in clear text")
             return
-        alpn = choose(hello.alpn, self._play.alpn)
-        application = self._play.application(act, hello, self.seen)
-        self._tls = Tls(partial(self._play.contexts.wrap, act, alpn), application)
+        alpn = choose(hello.alpn, self._case_run.alpn)
+        application = self._case_run.application(step, hello, self.seen)
+        self._tls = Tls(partial(self._case_run.contexts.wrap, step, alpn), application)
         self._secure(self.early)
 
     @property

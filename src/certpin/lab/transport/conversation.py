@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from certpin.lab.session.hello import HelloReader, NotTLSError
 from certpin.lab.session.session import Session
 from certpin.lab.transport.front import Front
 
 if TYPE_CHECKING:
-    from certpin.lab.play import Play
+    from certpin.lab.case_run import CaseRun
     from certpin.lab.transport.front import Reached
 
 
@@ -43,10 +44,10 @@ class Conversation(Protocol):
 class Proxied:
     """A client that asks the lab's proxy for a host, and then the session with that host."""
 
-    def __init__(self, play: Play) -> None:
+    def __init__(self, case_run: CaseRun) -> None:
         self.done = False
         self.passing: Reached | None = None
-        self._play = play
+        self._case_run = case_run
         self._front = Front()
         self._session: Session | None = None
 
@@ -78,10 +79,10 @@ class Proxied:
         reached = self._front.reached
         if self._front.failed:
             self.done = True
-        elif reached and not self._play.tests(reached.host):
+        elif reached and not self._case_run.tests(reached.host):
             self.passing = reached
         elif reached:
-            self._session = Session(self._play, via=reached.via, target=reached.host)
+            self._session = Session(self._case_run, via=reached.via, target=reached.host)
             if self._front.rest:
                 self._hand_on(bytes(self._front.rest))
 
@@ -90,3 +91,75 @@ class Proxied:
         self._session.receive(data)
         self.done = self._session.done
         self.passing = self._session.passing
+
+
+class Routed:
+    """A client that was routed here, and the session with its host, should that be under test.
+
+    A destination under test is the lab's at once. Of any other, the ClientHello is looked at: its
+    name decides. What is not TLS, or has no name that is under test, passes through; ``early``
+    holds what was looked at, which is sent on.
+    """
+
+    def __init__(self, case_run: CaseRun, destination: Reached) -> None:
+        self.done = False
+        self.passing: Reached | None = None
+        self._hello = HelloReader()
+        self._case_run = case_run
+        self._destination = destination
+        self._session: Session | None = None
+        if case_run.tests(destination.host):
+            self._begin(destination.host)
+
+    @property
+    def early(self) -> bytes:
+        """What the client has said already to whom it passes through to."""
+        return self._session.early if self._session else bytes(self._hello.raw)
+
+    @property
+    def decided(self) -> bool:
+        """Whether it is known whose connection it is."""
+        return self._session is not None or self.passing is not None
+
+    def passed(self, data: bytes, *, back: bool) -> None:
+        """The client said this to whom it passes through to, or that said it ``back``."""
+        if self._session:
+            self._session.passed(data, back=back)
+
+    def data_to_send(self) -> bytes:
+        """Take what must be sent now."""
+        return self._session.data_to_send() if self._session else b""
+
+    def receive(self, data: bytes) -> None:
+        """Take what came; empty where the client hung up."""
+        if self._session:
+            self._session.receive(data)
+            self.done = self._session.done
+            self.passing = self._session.passing
+        elif data:
+            self._look(data)
+        else:
+            self.done = True
+
+    def silent(self) -> None:
+        """The client says nothing: it waits for a server that speaks first (SMTP, SSH)."""
+        if not self.decided:
+            self.passing = self._destination
+
+    def _look(self, data: bytes) -> None:
+        try:
+            hello = self._hello.feed(data)
+        except NotTLSError:
+            self.passing = self._destination
+            return
+        if hello is None:
+            return
+        name = hello.server_name.rstrip(".")
+        if not self._case_run.tests(name):
+            self.passing = self._destination
+            return
+        self._begin(name)
+        self.receive(bytes(self._hello.raw))
+
+    def _begin(self, host: str) -> None:
+        self._session = Session(self._case_run, via=self._destination.via, target=host)

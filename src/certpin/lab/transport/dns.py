@@ -12,7 +12,7 @@ import re
 import socket
 from typing import TYPE_CHECKING
 
-from certpin.lab.trouble import LabError
+from certpin.lab.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

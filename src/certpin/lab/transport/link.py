@@ -1,6 +1,6 @@
 """One socket and its conversation, driven by an event loop.
 
-No task, and no buffer that could lose a byte when the play ends.
+No task, and no buffer that could lose a byte when the case ends.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _BACKLOG = 1024  # connections that wait while the loop is busy; the kernel has a cap of its own
 _ANY_PORT = 0
-# Pieces of 64 KiB that are read of a client when the play ends: more than the 4 MiB that a session
+# Pieces of 64 KiB that are read of a client when the case ends: more than the 4 MiB that a session
 # looks at, and not for ever, should somebody never stop.
 _LAST_PIECES = 128
 _BREATH = 0.1  # seconds until the next look, where no descriptor is left

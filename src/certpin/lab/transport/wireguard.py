@@ -19,11 +19,11 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+from certpin.lab.errors import LabError
 from certpin.lab.transport.dns import LONGEST
 from certpin.lab.transport.front import Reached
 from certpin.lab.transport.link import PATIENCE
 from certpin.lab.transport.relay import UPSTREAM, Reader, Writer, pass_through
-from certpin.lab.trouble import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

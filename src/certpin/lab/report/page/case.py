@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.judge import Outcome
-from certpin.lab.report.page import evidence
-from certpin.lab.report.page.icons import badge, css_class
-from certpin.lab.report.page.markup import facts, tag
-from certpin.lab.report.words import EXPECTED, OUTCOMES, verdict_line
+from certpin.lab.report.certificates import read
+from certpin.lab.report.drawing import draw
+from certpin.lab.report.page.markup import badge, css_class, facts, table, tag
+from certpin.lab.report.page.picture import picture
+from certpin.lab.report.scenes import asked, scene, served
+from certpin.lab.report.text import readable
+from certpin.lab.report.words import EXPECTED, OUTCOMES, ending, server, verdict_line
+from certpin.lab.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from xml.etree import ElementTree as ET
 
-    from certpin.lab.run import Result, Run
+    from certpin.lab.evidence import Attempt, Connection
+    from certpin.lab.report.certificates import Facts
+    from certpin.lab.report.page.markup import Child
+    from certpin.lab.runner import Result, Run
 
 _TO_MEND = {Outcome.WRONG, Outcome.WARNING, Outcome.UNDECIDED}
 
@@ -50,7 +57,7 @@ def body(run: Run, result: Result, index: int) -> list[ET.Element]:
     parts = [tag("p", f"{line[0].upper()}{line[1:]}.", class_="lead")]
     if result.outcome in _TO_MEND:
         parts.append(_advice(result))
-    pictures = evidence.chains(run, result, f"case-{index}")
+    pictures = chains(run, result, f"case-{index}")
     drawn = tag("div", *pictures, class_="pictures") if pictures else None
     parts.append(tag("div", drawn, _words(result), class_="evidence"))
     return parts
@@ -87,7 +94,126 @@ def _seen(result: Result) -> list[ET.Element]:
         return []
     last = result.attempts[-1]
     # What an honest server was sent is nobody's business but its own.
-    leaked = list(evidence.leaks(result)) if result.outcome in _TO_MEND else []
+    leaked = list(leaks(result)) if result.outcome in _TO_MEND else []
     parts = [tag("h4", "What leaked"), *leaked] if leaked else []
-    parts += [tag("h4", "How the client ended"), *evidence.client_end(last)]
-    return [*parts, evidence.connections(last)]
+    parts += [tag("h4", "How the client ended"), *client_end(last)]
+    return [*parts, connections(last)]
+
+
+_PICTURES = 4  # chains of one case that are drawn
+_SHOWN = 2 * 1024  # octets of what leaked, and letters of what a client printed
+
+
+def chains(run: Run, result: Result, name: str) -> list[ET.Element]:
+    """Draw each chain that was met, those of attackers first."""
+    if not result.attempts:
+        return []
+    attempt = result.attempts[-1]
+    met: dict[tuple[object, ...], Connection] = {}
+    for seen in attempt.connections:
+        if served(seen):
+            met.setdefault((served(seen), asked(attempt, seen)), seen)
+    attackers_first = sorted(met.values(), key=lambda seen: not seen.exposed)
+    return [
+        _figure(run, result, attempt, seen, f"{name}-{number}")
+        for number, seen in enumerate(attackers_first[:_PICTURES])
+    ]
+
+
+def _figure(run: Run, result: Result, attempt: Attempt, seen: Connection, name: str) -> ET.Element:
+    chain = served(seen)
+    drawing = draw(chain, scene(run, result, attempt, seen))
+    caption = f"Presented by the {server(seen)} for {asked(attempt, seen)}"
+    return tag(
+        "figure",
+        tag("figcaption", caption),
+        picture(drawing, name),
+        tag("details", tag("summary", "The certificates in full"), *map(_certificate, chain)),
+    )
+
+
+def _certificate(der: bytes) -> ET.Element:
+    known = read(der)
+    return facts(
+        {
+            "Subject": known.subject or "unreadable",
+            "Issuer": known.issuer,
+            "Names": ", ".join(known.names or ()),
+            "Valid": _validity(known),
+            "Key": known.key,
+            "Pin": tag("code", known.pin) if known.pin else None,
+            "SHA-256": tag("code", known.sha256),
+        }
+    )
+
+
+def _validity(known: Facts) -> str:
+    if not known.not_before or not known.not_after:
+        return ""
+    return f"{known.not_before:%Y-%m-%d} to {known.not_after:%Y-%m-%d}"
+
+
+def leaks(result: Result) -> Iterator[ET.Element]:
+    """Yield the data that the client gave away, unless the verdict is that it gave none."""
+    if not result.attempts or result.verdict is Verdict.REJECT:
+        return
+    attempt = result.attempts[-1]
+    for number, seen in enumerate(attempt.connections, 1):
+        if not seen.exposed:
+            continue
+        secured = seen.astray if seen.step and seen.step.foreign else seen.data
+        for data, how in ((seen.clear, "in clear text"), (secured, "under TLS")):
+            if data:
+                words = f"{len(data)} bytes on connection {number}, {how}"
+                yield tag("p", words)
+                yield tag("pre", *_marked(data, attempt.canary), tabindex="0", aria_label=words)
+
+
+def _marked(data: bytes, canary: str) -> list[Child]:
+    """What leaked, with the canary marked, and cut where it is long."""
+    text = readable(data[:_SHOWN])
+    before, found, after = text.partition(canary) if canary else (text, "", "")
+    more = len(data) - _SHOWN
+    cut = f"\n… and {more} bytes more" if more > 0 else None
+    return [before, tag("mark", found) if found else None, after.rstrip("\n"), cut]
+
+
+def connections(attempt: Attempt) -> ET.Element:
+    """Every connection that the lab saw, in order."""
+    if not attempt.connections:
+        return tag("p", "The client made no connection.")
+    rows = [_row(number, attempt, seen) for number, seen in enumerate(attempt.connections[:50], 1)]
+    head = ("No.", "Server", "Asked for", "TLS", "Ended by", "Client data")
+    return table("Connections that the lab saw", head, rows)
+
+
+def _row(number: int, attempt: Attempt, seen: Connection) -> tuple[Child, ...]:
+    tls = [seen.version or "not finished", seen.alpn, "resumed" if seen.resumed else ""]
+    if seen.client_certificate:
+        given = read(seen.client_certificate).subject or "unreadable"
+        tls.append(f"client certificate {given}")
+    return (
+        str(number),
+        server(seen) or "none",
+        asked(attempt, seen),
+        ", ".join(filter(None, tls)),
+        f"alert {seen.alert}" if seen.alert else seen.problem or "closing",
+        _received(seen),
+    )
+
+
+def _received(seen: Connection) -> str:
+    """How much the client sent, and how much of it was given away."""
+    total, given = len(seen.clear) + len(seen.data), len(seen.said) if seen.exposed else 0
+    if not given:
+        return f"{total} bytes"
+    return f"{total} bytes, {given if given < total else 'all'} given away"
+
+
+def client_end(attempt: Attempt) -> Iterator[ET.Element]:
+    """How the client ended, and the end of what it printed."""
+    yield tag("p", f"{ending(attempt.ending)}.")
+    if attempt.ending.output.strip():
+        shown = attempt.ending.output[-_SHOWN:]
+        words = "the end of what it printed"
+        yield tag("pre", shown, tabindex="0", aria_label=words)

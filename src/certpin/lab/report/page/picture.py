@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.lab.report.drawing import WIDTH, Arrow, Box
-from certpin.lab.report.page.icons import PATHS
-from certpin.lab.report.page.markup import tag
+from certpin.lab.report.page.markup import PATHS, tag
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET

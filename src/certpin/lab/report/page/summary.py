@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.lab.attacks import CONTROL
-from certpin.lab.cast import LETTERS
-from certpin.lab.judge import Outcome
+from certpin.lab.pki import LETTERS
 from certpin.lab.report.command import shown
-from certpin.lab.report.page.icons import badge, icon
-from certpin.lab.report.page.markup import facts, tag
+from certpin.lab.report.page.markup import badge, facts, icon, tag
 from certpin.lab.report.tally import exit_code, tally
 from certpin.lab.report.words import OUTCOMES, STYLES, details, headline
+from certpin.lab.verdict import Outcome
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
 
-    from certpin.lab.run import Run
+    from certpin.lab.runner import Run
 
 _OF_EXIT = {0: ("check", "sound"), 1: ("cross", "broken"), 3: ("question", "unproven")}
 

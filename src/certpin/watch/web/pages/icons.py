@@ -6,8 +6,7 @@ from functools import cache
 
 from markupsafe import Markup
 
-from certpin.lab.report.page.icons import PATHS
-from certpin.lab.report.page.markup import tag, write
+from certpin.lab.report.page.markup import PATHS, tag, write
 
 # Lines in a square of 16 by 16, beside those of the lab's report.
 _MORE = {

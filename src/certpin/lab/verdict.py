@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin.lab.evidence import Attempt, Connection
-    from certpin.lab.script import Script
+    from certpin.lab.scenario import Scenario
 
 
 class Verdict(StrEnum):
@@ -58,34 +58,34 @@ def judge(attempt: Attempt) -> Judgement:
     if not met:
         problem = attempt.ending.problem or "the client never connected to the lab"
         return Judgement(Verdict.INCONCLUSIVE, problem)
-    script = attempt.script
-    judged = [each for each in met if is_judged(script, each)]
+    scenario = attempt.scenario
+    judged = [each for each in met if is_judged(scenario, each)]
     missed = _missed(attempt, met, judged)
     if not missed:
         return _weigh(attempt, judged)
     if attempt.ending.broken:
         return Judgement(Verdict.INCONCLUSIVE, attempt.ending.broken)
-    if script.lures and _lured(script, met):
+    if scenario.lures and _lured(scenario, met):
         return _stayed(attempt)
     return Judgement(None, missed)
 
 
-def is_judged(script: Script, seen: Connection) -> bool:
+def is_judged(scenario: Scenario, seen: Connection) -> bool:
     """Return True if the verdict is about this connection.
 
     In an attack, these are the connections on which data is given away. Otherwise they are those
     with the server under test: an honest second host says nothing about it.
     """
-    return seen.exposed or (not script.attacks and seen.act in script.first)
+    return seen.exposed or (not scenario.attacks and seen.step in scenario.first)
 
 
 def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connection]) -> str:
     """Why the client did not meet the case; empty if it did."""
-    if not judged and not attempt.script.attacks:
+    if not judged and not attempt.scenario.attacks:
         return "the client never called the host of this case"
     if not judged:
         return "the client never made the connection that is attacked"
-    if not (attempt.script.canary_only and attempt.canary):
+    if not (attempt.scenario.canary_only and attempt.canary):
         return ""
     if not any(each.said for each in judged):
         return "the client never said what it may say on the connection that is attacked"
@@ -94,10 +94,10 @@ def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connec
     return "" if arrived else "what the client must not say there was said nowhere"
 
 
-def _lured(script: Script, met: Sequence[Connection]) -> bool:
+def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
     """Whether the client came so far that it could do what it must not."""
-    if any(act.foreign for act in script.first):
-        return any(each.act in script.second for each in met)
+    if any(step.foreign for step in scenario.first):
+        return any(each.step in scenario.second for each in met)
     return any(each.data for each in met)
 
 
@@ -137,9 +137,9 @@ def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
     said = b"".join(each.said for each in judged)
     if attempt.canary and attempt.canary.encode() in said:
         return "the canary arrived"
-    if said and not (attempt.script.canary_only and attempt.canary):
+    if said and not (attempt.scenario.canary_only and attempt.canary):
         return f"{len(said)} bytes of the client's data arrived"
-    answered_elsewhere = any(each.act and each not in judged for each in attempt.connections)
+    answered_elsewhere = any(each.step and each not in judged for each in attempt.connections)
     if not answered_elsewhere and attempt.token and attempt.token in attempt.ending.output:
         return "the client printed the lab's answer"
     return ""

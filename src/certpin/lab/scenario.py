@@ -1,4 +1,4 @@
-"""What the connections of a case meet, one act each: plain data, made by ``attacks``."""
+"""What the connections of a case meet, one step each: plain data, made by ``attacks``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Role(StrEnum):
-    """The server of an act, as reports name it."""
+    """The server of a step, as reports name it."""
 
     ATTACKER = "attacker"
     HONEST = "honest server"
@@ -54,23 +54,23 @@ BEFORE_TLS = {Opening.STRIP, Opening.INJECT}
 
 
 @dataclass(frozen=True)
-class Settings:
+class TLSSettings:
     """How TLS is served. Versions and ciphers are OpenSSL's names; empty for its defaults."""
 
     oldest: str = "TLSv1_2"
     newest: str = "TLSv1_3"
     ciphers: str = ""
-    tickets: str = ""  # acts with the same word share the keys of their session tickets
+    tickets: str = ""  # steps with the same word share the keys of their session tickets
     asks_certificate: bool = False
     needs_certificate: bool = False  # and ends the handshake of a client that has none
 
 
 @dataclass(frozen=True)
-class Act:
+class ServerStep:
     """What one connection meets.
 
     ``chain`` is DER, exactly as it is sent, leaf first; ``key_pem`` signs the handshake, and may
-    be one that does not belong to the leaf. An honest act may name a ``foreign`` host: requests
+    be one that does not belong to the leaf. An honest step may name a ``foreign`` host: requests
     for that host, sent here, count as given away.
     """
 
@@ -78,55 +78,85 @@ class Act:
     key_pem: bytes
     role: Role = Role.ATTACKER
     foreign: str = ""
-    settings: Settings = Settings()
+    settings: TLSSettings = TLSSettings()
     answer: Answer = Answer.OK
     opening: Opening = Opening.TLS
 
     @classmethod
     def of(cls, identity: Identity, *appended: Any, **fields: Any) -> Self:
-        """An act of an identity, with certificates (``x509``) appended to its chain."""
+        """A step of an identity, with certificates (``x509``) appended to its chain."""
         sent = (*identity.chain, *appended)
         chain = tuple(each.public_bytes(Encoding.DER) for each in sent)
         return cls(chain, identity.key_pem, **fields)
 
     def but(self, **fields: Any) -> Self:
-        """The same act, with some of it changed."""
+        """The same step, with some of it changed."""
         return replace(self, **fields)
 
 
 @dataclass(frozen=True)
-class Script:
-    """The acts of the host under test in the order of its connections, and of the second host.
+class Scenario:
+    """The steps of the host under test in the order of its connections, and of the second host.
 
-    The last act of each repeats.
+    The last step of each repeats.
     """
 
-    first: tuple[Act, ...]
-    second: tuple[Act, ...] = ()
+    first: tuple[ServerStep, ...]
+    second: tuple[ServerStep, ...] = ()
     # Whether data that is sent to an attacker counts only if the canary is in it: for clients that
     # may say one thing there, and must not say another.
     canary_only: bool = False
-    unpinned: tuple[Act, ...] = ()  # of a host that is not pinned, the target of a redirect
+    unpinned: tuple[ServerStep, ...] = ()  # of a host that is not pinned, the target of a redirect
     # Whether honest servers tempt the client, to follow a redirect or to share a connection: a
     # client that does not follow has refused.
     lures: bool = False
 
     @classmethod
-    def of(cls, *acts: Act, second: tuple[Act, ...] = (), canary_only: bool = False) -> Self:
-        """A script of these acts."""
-        return cls(acts, second, canary_only)
+    def of(
+        cls, *steps: ServerStep, second: tuple[ServerStep, ...] = (), canary_only: bool = False
+    ) -> Self:
+        """A scenario of these steps."""
+        return cls(steps, second, canary_only)
 
     @classmethod
     def legitimate(cls, identity: Identity, *appended: Any) -> Self:
-        """A script of an honest server, with certificates (``x509``) appended to its chain."""
-        return cls.of(Act.of(identity, *appended, role=Role.HONEST))
+        """A scenario of an honest server, with certificates (``x509``) appended to its chain."""
+        return cls.of(ServerStep.of(identity, *appended, role=Role.HONEST))
 
     @property
     def attacks(self) -> bool:
         """Whether a client can give data away here, beyond the server that it calls."""
-        return self.lures or any(act.role is not Role.HONEST for act in self.acts)
+        return self.lures or any(step.role is not Role.HONEST for step in self.steps)
 
     @property
-    def acts(self) -> tuple[Act, ...]:
+    def steps(self) -> tuple[ServerStep, ...]:
         """All of them."""
         return self.first + self.second + self.unpinned
+
+
+VERSIONS = {"1.2": "TLSv1_2", "1.3": "TLSv1_3"}
+_ANY = TLSSettings()
+
+
+def fit(scenario: Scenario, *, tls: str = "", client_certificates: bool = False) -> Scenario:
+    """A scenario as this run plays it.
+
+    ``tls`` is a key of ``VERSIONS``, or empty for both; steps that are about versions of TLS keep
+    their own. With ``client_certificates``, honest servers need one: the good control then proves
+    that the client has it.
+    """
+
+    def change(step: ServerStep) -> ServerStep:
+        settings = step.settings
+        if tls and (settings.oldest, settings.newest) == (_ANY.oldest, _ANY.newest):
+            settings = replace(settings, oldest=VERSIONS[tls], newest=VERSIONS[tls])
+        if client_certificates and step.role is Role.HONEST:
+            settings = replace(settings, needs_certificate=True)
+        return step if settings is step.settings else step.but(settings=settings)
+
+    return replace(
+        scenario,
+        first=tuple(map(change, scenario.first)),
+        second=tuple(map(change, scenario.second)),
+        unpinned=tuple(map(change, scenario.unpinned)),
+    )

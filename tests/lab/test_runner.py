@@ -11,17 +11,17 @@ import pytest
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import ALL_ACCEPT, CannotServeError, Expect, Expected, Style
 from certpin.lab.client import Call
-from certpin.lab.judge import Outcome, Verdict
 from certpin.lab.lab import Lab
-from certpin.lab.run import ATTEMPTS, prove
+from certpin.lab.runner import ATTEMPTS, prove
+from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import BY_NAME, request, right_client, trusting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin.lab.cast import Cast
     from certpin.lab.evidence import Ending
-    from certpin.lab.script import Script
+    from certpin.lab.pki import TestPKI
+    from certpin.lab.scenario import Scenario
     from certpin.lab.target import Target
 
 UNTRUSTED, ROGUE = BY_NAME["untrusted-ca"], BY_NAME["rogue-ca-in-store"]
@@ -136,12 +136,12 @@ def test_a_client_that_does_not_do_the_same_twice_is_flaky(lab: Lab) -> None:
     assert len(result.attempts) <= ATTEMPTS
 
 
-def _cannot(_: Cast) -> Script:
+def _cannot(_: TestPKI) -> Scenario:
     raise CannotServeError("this machine has no such thing", fix="apt install thing")
 
 
 def test_a_case_that_cannot_be_served_is_reported_with_the_reason(lab: Lab) -> None:
-    case = replace(UNTRUSTED, name="cannot", play=_cannot)
+    case = replace(UNTRUSTED, name="cannot", scenario=_cannot)
     result = prove(lab, right_client(Style.LEAF), [case]).results[1]
     assert (result.verdict, result.outcome) == (None, Outcome.NOT_RUN)
     assert result.why == "this machine has no such thing (apt install thing)"
@@ -183,12 +183,12 @@ def test_the_control_has_a_name_that_no_other_case_has() -> None:
 def test_what_leaked_before_a_case_could_no_longer_be_served_stands(lab: Lab) -> None:
     tries = iter(range(10))
 
-    def play(cast: Cast) -> Script:
+    def case_run(pki: TestPKI) -> Scenario:
         if next(tries):
             raise CannotServeError("no more")
-        return ROGUE.play(cast)
+        return ROGUE.scenario(pki)
 
-    result = prove(lab, right_client(Style.NONE), [replace(ROGUE, play=play)]).results[1]
+    result = prove(lab, right_client(Style.NONE), [replace(ROGUE, scenario=case_run)]).results[1]
     assert (result.verdict, result.outcome) == (Verdict.ACCEPT, Outcome.WRONG)
     assert len(result.attempts) == 1
 

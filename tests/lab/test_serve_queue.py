@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from certpin.lab.attacks import CONTROL
-from certpin.lab.judge import Outcome
-from certpin.lab.script import Answer, Script
-from certpin.lab.serve.programme import plan
+from certpin.lab.device.queue import plan
+from certpin.lab.scenario import Answer, Scenario
+from certpin.lab.verdict import Outcome
 from tests.lab._serving import BOTH, HONEST, HOSTILE, ONE, OTHER, RENEWED, SWAPPED, Rehearsal, case
 
 
@@ -65,7 +65,7 @@ def test_a_case_that_never_comes_to_a_verdict_is_given_up() -> None:
 def test_an_app_that_refuses_the_honest_server_meets_nothing_else() -> None:
     lab = Rehearsal(ONE)
     assert {lab.refuses_once().turn.case for _ in range(20)} == {CONTROL}
-    assert not lab.schedule.programmes["a.example"].controlled
+    assert not lab.schedule.queues["a.example"].controlled
 
 
 def test_what_is_in_doubt_at_the_end_stays_undecided() -> None:
@@ -89,7 +89,7 @@ def test_a_client_that_leaves_without_a_word_has_to_do_so_twice() -> None:
 
 
 def test_a_client_that_left_in_silence_once_and_then_worked_has_refused() -> None:
-    lab = Rehearsal(case("bad-then-good", Script.of(HOSTILE, HONEST)))
+    lab = Rehearsal(case("bad-then-good", Scenario.of(HOSTILE, HONEST)))
     lab.gives_once()
     lab.leaves(lab.call())
     lab.gives_once()
@@ -170,7 +170,7 @@ def test_a_legitimate_change_that_is_refused_is_a_finding() -> None:
 
 
 def test_a_client_that_calls_again_instead_of_following_has_refused() -> None:
-    astray = Script((HONEST.but(answer=Answer.REDIRECT_PLAIN),), lures=True)
+    astray = Scenario((HONEST.but(answer=Answer.REDIRECT_PLAIN),), lures=True)
     lab = Rehearsal(case("astray", astray))
     lab.gives_once()
     for _ in range(3):
@@ -180,7 +180,7 @@ def test_a_client_that_calls_again_instead_of_following_has_refused() -> None:
 
 
 def test_a_client_that_follows_into_clear_text_is_noticed_although_it_comes_late() -> None:
-    astray = Script((HONEST.but(answer=Answer.REDIRECT_PLAIN),), lures=True)
+    astray = Scenario((HONEST.but(answer=Answer.REDIRECT_PLAIN),), lures=True)
     lab = Rehearsal(case("astray", astray))
     for _ in range(5):
         lab.gives_once()

@@ -1,18 +1,22 @@
-"""A run of the matrix: the good control, every case, the good control again."""
+"""Run the matrix: the good control, every case, and the good control again."""
 
 from __future__ import annotations
 
+import platform
+import re
+import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from certpin.lab.about import About, about
+from certpin._version import __version__
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import CannotServeError, Expect
+from certpin.lab.client import Command
+from certpin.lab.errors import LabError
 from certpin.lab.evidence import Attempt
-from certpin.lab.judge import Judgement, Outcome, Verdict, judge, outcome, settle
-from certpin.lab.trouble import LabError
+from certpin.lab.verdict import Judgement, Outcome, Verdict, judge, outcome, settle
 from certpin.pins.policy import utc_now
 
 if TYPE_CHECKING:
@@ -20,9 +24,47 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.lab.case import Case, Style
+    from certpin.lab.case_server import CaseServer
     from certpin.lab.client import Client
     from certpin.lab.lab import Lab
-    from certpin.lab.stage import Stage
+
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class About:
+    """Facts of a run. ``command`` are the client's words as its user wrote them.
+
+    ``trusted`` are the certificates (DER) that the client was made to trust.
+    """
+
+    command: tuple[str, ...] = ()
+    certpin: str = ""
+    python: str = ""
+    openssl: str = ""
+    started: datetime | None = None
+    seconds: float = 0.0
+    trusted: tuple[bytes, ...] = ()
+
+
+def about(lab: Lab, client: Client, started: datetime, ended: datetime) -> About:
+    """The facts of a run of this client in this lab, between two moments."""
+    return About(
+        command=client.words if isinstance(client, Command) else (),
+        certpin=__version__,
+        python=platform.python_version(),
+        openssl=ssl.OPENSSL_VERSION,
+        started=started,
+        seconds=(ended - started).total_seconds(),
+        trusted=_der(lab.authorities.trusted_pem),
+    )
+
+
+def _der(pem: bytes) -> tuple[bytes, ...]:
+    """Not parsed: a machine's own roots have fields that parsers warn of."""
+    found = _PEM.findall(pem.decode("ascii", "replace"))
+    return tuple(map(ssl.PEM_cert_to_DER_cert, found))
+
 
 ATTEMPTS = 3  # how often a case is tried whose verdict is not the right one at first
 
@@ -124,7 +166,7 @@ def _judgements(lab: Lab, client: Client, case: Case, attempts: list[Attempt]) -
     judgements: list[Judgement] = []
     while len(attempts) < ATTEMPTS and not (judgements and _settled(expect, judgements)):
         try:
-            attempts.append(_attempt(lab.stage(case), client, lab.canary))
+            attempts.append(_attempt(lab.case_server(case), client, lab.canary))
         except CannotServeError:
             if not judgements:
                 raise
@@ -143,16 +185,23 @@ def _settled(expect: Expect, judgements: list[Judgement]) -> bool:
     return right or before[-1:] == [last]
 
 
-def _attempt(stage: Stage, client: Client, canary: str) -> Attempt:
-    target = stage.open()
+def _attempt(case_server: CaseServer, client: Client, canary: str) -> Attempt:
+    target = case_server.open()
     begin = time.monotonic()
     try:
         ending = client.run(target)
     finally:
-        connections = stage.close()
+        connections = case_server.close()
     seconds = time.monotonic() - begin
     return Attempt(
-        ending, stage.script, connections, canary, stage.token, stage.hosts, stage.pins, seconds
+        ending,
+        case_server.scenario,
+        connections,
+        canary,
+        case_server.token,
+        case_server.hosts,
+        case_server.pins,
+        seconds,
     )
 
 

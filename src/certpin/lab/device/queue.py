@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import CannotServeError, Expect
-from certpin.lab.judge import Judgement, Outcome, Verdict, settle
-from certpin.lab.run import Result
-from certpin.lab.serve.turn import is_control
+from certpin.lab.device.turn import is_control
+from certpin.lab.runner import Result
+from certpin.lab.verdict import Judgement, Outcome, Verdict, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from certpin.lab.case import Case, Style
-    from certpin.lab.serve.turn import Turn
+    from certpin.lab.device.turn import Turn
 
 BETWEEN = 5  # cases from one control to the next: so many refusals a lost network can spoil
 _TRIES = 3  # how often a case is tried that came to no verdict
@@ -37,7 +37,7 @@ def plan(cases: Iterable[Case], between: int = BETWEEN) -> list[Case]:
     return planned if planned[-1:] == [CONTROL] else [*planned, CONTROL]
 
 
-class Programme:
+class CaseQueue:
     """Which case is on, and what is settled.
 
     ``prepare`` makes a turn of a case, or raises ``CannotServeError``. ``settled`` is told of
@@ -84,7 +84,7 @@ class Programme:
     def turn(self, *, wide: bool = True) -> Turn | None:
         """The turn that is on. Begins the next; with ``wide`` none about a second host.
 
-        ``None`` where there is nothing to play now.
+        ``None`` where there is nothing to case_run now.
         """
         while self.current is None and not self.finished:
             case = CONTROL if not self._trusted else self._queue.pop(0)

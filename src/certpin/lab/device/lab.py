@@ -13,32 +13,31 @@ from typing import TYPE_CHECKING, Self
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.errors import ConfigError
+from certpin.lab.device.connection import DeviceConnection
+from certpin.lab.device.page import Page, pin_file
+from certpin.lab.device.port import DevicePort, max_connections
+from certpin.lab.device.schedule import Schedule
+from certpin.lab.errors import LabError
 from certpin.lab.loop import Loop
-from certpin.lab.serve.gate import Gate, most_connections
-from certpin.lab.serve.page import Page
-from certpin.lab.serve.pins import pin_file
-from certpin.lab.serve.schedule import Schedule
-from certpin.lab.serve.visitor import Visitor
-from certpin.lab.trouble import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from certpin.lab.case import Case, Style
-    from certpin.lab.cast import Authorities
-    from certpin.lab.run import Result
-    from certpin.lab.serve.kept import Kept
+    from certpin.lab.device.folder import LabState
+    from certpin.lab.device.tunnel import TunnelKeys
+    from certpin.lab.pki import Authorities
+    from certpin.lab.runner import Result
     from certpin.lab.transport.wireguard import WireGuard
-    from certpin.lab.tunnel import TunnelKeys
     from certpin.lab.upstream import Upstream
     from certpin.x509 import Certificate
 
 _LAST_ANSWER = 10.0  # seconds; a connection that is quiet ends in five
-_GLANCE = 0.02  # seconds from one look at them to the next
+_POLL_INTERVAL = 0.02  # seconds from one look at them to the next
 
 
 @dataclass(frozen=True)
-class Standing:
+class HostProgress:
     """How far one host is. ``playing`` is the case that is on, ``coming`` the one after it."""
 
     host: str
@@ -54,14 +53,14 @@ class Standing:
 
 
 class DeviceLab:
-    """A context manager. ``next`` waits for a result; ``standings`` says how far every host is."""
+    """A context manager. ``next`` waits for a result; ``progress`` says how far every host is."""
 
     def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of a session
         self,
         hosts: Sequence[str],
         style: Style,
         cases: Sequence[Case],
-        kept: Kept,
+        kept: LabState,
         address: tuple[str, int],
         *,
         tunnel_port: int = 0,
@@ -82,7 +81,7 @@ class DeviceLab:
 
     def __enter__(self) -> Self:
         """Listen. Raises ``LabError``, and ``ConfigError`` for an address of another machine."""
-        most = most_connections()
+        most = max_connections()
         try:
             self._leaving.enter_context(self._loop)
             self._gate = self._loop.call(partial(self._listen, most))
@@ -98,7 +97,7 @@ class DeviceLab:
         return self
 
     def _start_tunnel(self, keys: TunnelKeys) -> WireGuard:
-        from certpin.lab.serve.tunnelled import tunnel
+        from certpin.lab.device.tunnel import tunnel
 
         made = tunnel(self.schedule, self.page)
         address = (self.address, self._tunnel_port)
@@ -141,9 +140,9 @@ class DeviceLab:
             raise news
         return news
 
-    def standings(self) -> list[Standing]:
+    def progress(self) -> list[HostProgress]:
         """How far every host is."""
-        return self._loop.call(self._standings)
+        return self._loop.call(self._progress)
 
     @property
     def finished(self) -> bool:
@@ -153,25 +152,25 @@ class DeviceLab:
     def let_answer(self, patience: float = _LAST_ANSWER) -> None:
         """Wait until connections that are with a real server have come to their end.
 
-        What an app sent there is its word, and may be the last that the lab waited for: it shall
+        What an app sent there is its signal, and may be the last that the lab waited for: it shall
         have its answer all the same.
         """
         end = time.monotonic() + patience
         while self._loop.call(lambda: self.schedule.awaits_servers) and time.monotonic() < end:
-            time.sleep(_GLANCE)
+            time.sleep(_POLL_INTERVAL)
 
     def finished_with(self, host: str) -> bool:
         """Whether one host has been through everything."""
-        return self._loop.call(lambda: self.schedule.programmes[host].finished)
+        return self._loop.call(lambda: self.schedule.queues[host].finished)
 
-    def stop(self) -> list[Standing]:
+    def stop(self) -> list[HostProgress]:
         """End it: what is in doubt stays undecided. How far every host came."""
         self._loop.call(self.schedule.stop)
-        return self.standings()
+        return self.progress()
 
-    def _listen(self, most: int) -> Gate:
-        make = partial(Visitor, self.schedule, self.page)
-        return Gate(self._loop.asyncio, make, self._address, most=most, trouble=self._exhausted)
+    def _listen(self, most: int) -> DevicePort:
+        make = partial(DeviceConnection, self.schedule, self.page)
+        return DevicePort(self._loop.asyncio, make, self._address, most=most, error=self._exhausted)
 
     def _told(self, host: str, result: Result) -> None:
         self._news.put((host, result))
@@ -180,22 +179,22 @@ class DeviceLab:
         problem = f"this system can take no more connections: {exc.strerror}"
         self._news.put(LabError(problem, fix="raise the limit of open files: ulimit -n 4096"))
 
-    def _standings(self) -> list[Standing]:
-        return [self._standing(host) for host in self.schedule.hosts]
+    def _progress(self) -> list[HostProgress]:
+        return [self._progress_of(host) for host in self.schedule.hosts]
 
-    def _standing(self, host: str) -> Standing:
-        programme = self.schedule.programmes[host]
-        turn = programme.current
-        return Standing(
+    def _progress_of(self, host: str) -> HostProgress:
+        queue = self.schedule.queues[host]
+        turn = queue.current
+        return HostProgress(
             host,
             turn.case.name if turn else "",
-            programme.next_case,
-            programme.in_doubt,
-            programme.controlled,
-            programme.control,
-            tuple(programme.results.values()),
-            len(programme.cases),
-            programme.finished,
+            queue.next_case,
+            queue.in_doubt,
+            queue.controlled,
+            queue.control,
+            tuple(queue.results.values()),
+            len(queue.cases),
+            queue.finished,
             self.real,
         )
 
@@ -205,7 +204,7 @@ def _page(authorities: Authorities, schedule: Schedule, *, real: bool) -> Page:
         rogue = authorities.rogue
         return Page(b"", rogue.certificate.der, rogue.pem, "")
     r, r2 = (each.x509.public_bytes(Encoding.DER) for each in (authorities.root, authorities.rogue))
-    return Page(r, r2, authorities.trusted_pem, pin_file(schedule.casts.values()))
+    return Page(r, r2, authorities.trusted_pem, pin_file(schedule.pkis.values()))
 
 
 def _deaf(address: tuple[str, int], exc: OSError) -> LabError | ConfigError:

@@ -1,15 +1,23 @@
-"""The two ends of the WireGuard tunnel: their keys, and the configuration of the device's end."""
+"""The WireGuard tunnel of an interactive lab: its keys, and the server inside it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from certpin.lab.transport.addresses import PEER, PEER6, RESOLVER
-from certpin.lab.transport.wireguard import wireguard
+from certpin.lab.device.connection import DeviceConnection, ObservedConnection, routed_here
+from certpin.lab.device.page import HOST
+from certpin.lab.transport.addresses import PEER, PEER6, RESOLVER, Addresses
+from certpin.lab.transport.dns import Resolver
+from certpin.lab.transport.wireguard import WireGuard, wireguard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from certpin.lab.device.page import Page
+    from certpin.lab.device.schedule import Schedule
+    from certpin.lab.transport.conversation import Conversation
+    from certpin.lab.transport.front import Reached
 
 # Octets of a packet inside, which leave room for WireGuard's own and for IPv6 outside, on paths
 # of 1360 and more (mobile networks); 1280 is what IPv6 needs inside (RFC 8200 section 5).
@@ -51,3 +59,30 @@ class TunnelKeys:
             f"Endpoint = {endpoint}\n"
             f"PersistentKeepalive = {_KEEPALIVE}\n"
         )
+
+
+def arrival(
+    schedule: Schedule, page: Page, destination: Reached
+) -> ObservedConnection | DeviceConnection:
+    """The conversation for a destination inside the tunnel."""
+    if destination.host == HOST:
+        return DeviceConnection(schedule, page)
+    return routed_here(schedule, destination)
+
+
+def tunnel(schedule: Schedule, page: Page) -> WireGuard:
+    """A server for the device, not started yet. Raises ``LabError`` where a package is missing."""
+    addresses = Addresses()
+
+    def find(host: str) -> str | None:
+        return addresses.allot(host) if host == HOST or schedule.tests(host) else None
+
+    def make(destination: Reached) -> Conversation:
+        return arrival(schedule, page, destination)
+
+    return WireGuard(make, Resolver(find), addresses, _report_end)
+
+
+def _report_end(conversation: Conversation) -> None:
+    if isinstance(conversation, (ObservedConnection, DeviceConnection)):
+        conversation.ended()

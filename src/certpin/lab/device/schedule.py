@@ -2,35 +2,68 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import CannotServeError, Style
-from certpin.lab.script import Opening
-from certpin.lab.serve.keys import DeviceCast
-from certpin.lab.serve.programme import Programme
-from certpin.lab.serve.turn import Turn, Visit
+from certpin.lab.device.queue import CaseQueue
+from certpin.lab.device.turn import Turn, Visit
+from certpin.lab.pki import TestPKI
+from certpin.lab.scenario import Opening
 from certpin.lab.transport.front import Reached
 from certpin.lab.transport.relay import UPSTREAM
-from certpin.lab.upstream import UpstreamCast
+from certpin.lab.upstream import UpstreamPKI
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from certpin.lab.authority import Authority, Identity
     from certpin.lab.case import Case
-    from certpin.lab.cast import Authorities, Cast
     from certpin.lab.evidence import Connection
-    from certpin.lab.run import Result
+    from certpin.lab.pki import Authorities
+    from certpin.lab.runner import Result
     from certpin.lab.upstream import Upstream
 
     Told = Callable[[str, Result], None]
+
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # FIPS 186-4 D.1.2.3
+_OCTETS = 40  # 64 bits more than the order has (FIPS 186-5 appendix A.2.1)
+
+
+def server_key(root: Authority, label: str) -> ec.EllipticCurvePrivateKey:
+    """A P-256 key that only whoever has the root's key can make, the same each time."""
+    secret = root.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    made = HKDF(SHA256(), _OCTETS, salt=None, info=f"certpin-lab:{label}".encode()).derive(secret)
+    return ec.derive_private_key(int.from_bytes(made) % (_ORDER - 1) + 1, ec.SECP256R1())
+
+
+class DevicePKI(TestPKI):
+    """A pki whose honest servers keep their keys for as long as the root keeps its own."""
+
+    @cached_property
+    def leaf(self) -> Identity:
+        """R→I→L."""
+        return self.intermediate.issue(self.host, key=server_key(self.root, f"leaf:{self.host}"))
+
+    @cached_property
+    def second_leaf(self) -> Identity:
+        """R→I2→L2: the same key as where the second host is the first of its own cases."""
+        key = server_key(self.root, f"leaf:{self.second}")
+        return self.second_intermediate.issue(self.second, key=key)
+
 
 # Where cases lead that need a second host, and no other is under test.
 SECOND = "second.certpin.lab"
 
 
 class Schedule:
-    """The programmes of all hosts under test. ``told`` hears of each result, with its host.
+    """The queues of all hosts under test. ``told`` hears of each result, with its host.
 
     ``upstreams`` are the real servers that stand behind the lab, by host.
     Not for several threads at once.
@@ -48,21 +81,21 @@ class Schedule:
         self.hosts = tuple(hosts)
         self._upstreams = upstreams or {}
         self._authorities = authorities
-        self.casts = {host: self._cast(host, style) for host in self.hosts}
+        self.pkis = {host: self._pki(host, style) for host in self.hosts}
         chosen = tuple(cases)
-        self.programmes = {host: self._programme(host, style, chosen, told) for host in hosts}
+        self.queues = {host: self._queue_of(host, style, chosen, told) for host in hosts}
         self._resting = {host: self._prepare(host, CONTROL) for host in hosts}
         self._lured: dict[str, Turn] = {}  # by host, the latest turn that sent clients elsewhere
         self._passing: set[Visit] = set()  # what is with a real server now
 
-    def _cast(self, host: str, style: Style) -> Cast:
+    def _pki(self, host: str, style: Style) -> TestPKI:
         second, upstream = _second(self.hosts, host), self._upstreams.get(host)
         if upstream:
-            return UpstreamCast(self._authorities, host, second, style, upstream)
-        return DeviceCast(self._authorities, host, second, style)
+            return UpstreamPKI(self._authorities, host, second, style, upstream)
+        return DevicePKI(self._authorities, host, second, style)
 
-    def _programme(self, host: str, style: Style, cases: tuple[Case, ...], told: Told) -> Programme:
-        return Programme(
+    def _queue_of(self, host: str, style: Style, cases: tuple[Case, ...], told: Told) -> CaseQueue:
+        return CaseQueue(
             style,
             cases,
             prepare=lambda case: self._prepare(host, case),
@@ -71,14 +104,14 @@ class Schedule:
 
     def tests(self, host: str) -> bool:
         """Whether a connection to this host is the lab's. Others pass through untouched."""
-        if host in self.programmes:
+        if host in self.queues:
             return True
         return any(host in turn.hosts for turn in self._lured.values())
 
     @property
     def finished(self) -> bool:
         """Whether every host has been through everything."""
-        return all(each.finished for each in self.programmes.values())
+        return all(each.finished for each in self.queues.values())
 
     @property
     def awaits_servers(self) -> bool:
@@ -95,30 +128,30 @@ class Schedule:
     def heard(self, visit: Visit, *, hung_up: bool = False, ended: bool = False) -> None:
         """A connection took a step."""
         changed = visit.look(hung_up=hung_up, ended=ended)
-        if visit.turn.play.trouble or changed:
-            self.programmes[visit.turn.hosts[0]].heard(visit.turn)
+        if visit.turn.case_run.error or changed:
+            self.queues[visit.turn.hosts[0]].heard(visit.turn)
         if ended:
             visit.turn.drop(visit)
             self._passing.discard(visit)
-        elif visit.seen.act and visit.seen.act.opening is Opening.RELAY:
+        elif visit.seen.step and visit.seen.step.opening is Opening.RELAY:
             self._passing.add(visit)
 
     def stop(self) -> None:
         """It ends here."""
-        for programme in self.programmes.values():
-            programme.stop()
+        for queue in self.queues.values():
+            queue.stop()
 
     def _turn(self, host: str, *, plain: bool) -> Turn:
         lured = self._lured.get(host)
         if lured and plain:
             return lured
-        if host not in self.programmes:
+        if host not in self.queues:
             leading = [turn for turn in self._lured.values() if host in turn.hosts]
             return leading[-1]
         wide = self._wide()
         if wide and host in wide.hosts[:2]:
             return wide
-        turn = self.programmes[host].turn(wide=wide is None)
+        turn = self.queues[host].turn(wide=wide is None)
         if turn is None:
             return self._resting[host]
         if turn.redirects:
@@ -127,7 +160,7 @@ class Schedule:
 
     def _wide(self) -> Turn | None:
         """The turn that takes the connections of two hosts. There is one at a time."""
-        turns = (each.current for each in self.programmes.values())
+        turns = (each.current for each in self.queues.values())
         return next((turn for turn in turns if turn and turn.wide), None)
 
     def _prepare(self, host: str, case: Case) -> Turn:
@@ -140,25 +173,25 @@ class Schedule:
             raise CannotServeError("it takes a client whose clock can be moved", fix=_BY_PROVE)
         if case.compromised:
             raise CannotServeError("it takes another pin set than the app has", fix=_BY_PROVE)
-        cast = self.casts[host]
-        script = case.play(cast)
-        if script.canary_only:
+        pki = self.pkis[host]
+        scenario = case.scenario(pki)
+        if scenario.canary_only:
             raise CannotServeError(
                 "it takes a client that sends a word of the lab's", fix=_BY_PROVE
             )
-        hosts = (host, cast.second, cast.unpinned)
-        turn = Turn(case, script, hosts, cast.authorities.client.chain_pem.decode())
-        if script.second:
-            self._needs_second(cast)
+        hosts = (host, pki.second, pki.unpinned)
+        turn = Turn(case, scenario, hosts, pki.authorities.client.chain_pem.decode())
+        if scenario.second:
+            self._needs_second(pki)
         if host in self._upstreams:
-            turn.play.upstream = Reached(UPSTREAM, *self._upstreams[host].address)
+            turn.case_run.upstream = Reached(UPSTREAM, *self._upstreams[host].address)
         return turn
 
-    def _needs_second(self, cast: Cast) -> None:
+    def _needs_second(self, pki: TestPKI) -> None:
         """Refuse a case about two hosts where there is one, or where their pins are the same."""
-        if cast.second not in self.programmes:
+        if pki.second not in self.queues:
             raise CannotServeError("it takes two hosts of the app", fix="name another --host")
-        if cast.style is Style.CA:
+        if pki.style is Style.CA:
             raise CannotServeError("it takes hosts that are pinned on different authorities")
 
 

@@ -1,9 +1,19 @@
-"""What the lab's own address answers: its roots and its pins, for a device to fetch. Pure."""
+"""What the address of the lab serves for a device to fetch: the roots and the pins."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from certpin.pinfile.editor import PinFileEditor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from certpin.lab.pki import TestPKI
+    from certpin.pins import HostPolicy
 
 HOST = "certpin.lab"  # what a device behind the proxy calls the lab
 # What Android and iOS take for an authority to install; RFC 2585 has none for that.
@@ -72,3 +82,23 @@ def _respond(status: str, kind: str, body: bytes, *, head: bool = False) -> byte
         "Connection: close",
     )
     return "\r\n".join((*lines, "", "")).encode() + (b"" if head else body)
+
+
+def pin_file(pkis: Iterable[TestPKI]) -> str:
+    """The text of the file. Nothing is written."""
+    head = _editor()
+    head.raise_version()
+    policies = (pki.pins.policy_for(pki.host) for pki in pkis if pki.pins)
+    return head.text + "".join(_host(policy) for policy in policies if policy)
+
+
+def _host(policy: HostPolicy) -> str:
+    """The part of one host. An editor reads all that it holds again for each host it gets."""
+    editor = _editor()
+    before = len(editor.text)
+    editor.add_host(policy)
+    return editor.text[before:]
+
+
+def _editor() -> PinFileEditor:
+    return PinFileEditor.new(Path("pins.toml"), "lab")

@@ -8,27 +8,49 @@ for, with keys that live in memory, and with the dates of the clock that is hand
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from certpin.lab.authority import Authority, new_rsa_key
+from certpin.lab.authority import Authority, Identity, new_key, new_rsa_key
 from certpin.lab.case import Style
-from certpin.lab.identity import client_identity
-from certpin.lab.script import Act, Role
+from certpin.lab.scenario import Role, ServerStep
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet, pins_of
 from certpin.x509 import Certificate
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import rsa
 
-    from certpin.lab.authority import Identity
     from certpin.lab.case import Case
     from certpin.pins import Pin
+
+_CLIENT_DAYS = 47
+
+
+def client_identity(now: datetime) -> Identity:
+    """A key and a certificate that it signed itself, for a client: no server is named by it."""
+    key = new_key()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "client (certpin lab)")])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=_CLIENT_DAYS))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+    )
+    return Identity(key, (builder.sign(key, hashes.SHA256()),))
+
 
 Roles = tuple[Literal["leaf", "backup", "intermediate", "root"], ...]
 
@@ -118,8 +140,10 @@ class Authorities:
         return self.root.pem + self.rogue.pem
 
 
-class Cast:
-    """The authorities, and the servers of one host (and of a second one beside it)."""
+class TestPKI:
+    """The authorities, and the certificates of the servers of one host and of a second one."""
+
+    __test__ = False  # pytest would collect a class of this name
 
     def __init__(self, authorities: Authorities, host: str, second: str, style: Style) -> None:
         self.authorities = authorities
@@ -160,7 +184,7 @@ class Cast:
         return self.second_intermediate.issue(self.unpinned)
 
     @cached_property
-    def impostor(self) -> Identity:
+    def attacker_chain(self) -> Identity:
         """R2→L′: the host's name under a root that the client trusts, and that is not pinned."""
         return self.rogue.issue(self.host)
 
@@ -175,7 +199,7 @@ class Cast:
         return self.root.intermediate(f"Intermediate K, {_WARNING}")
 
     @property
-    def genuine(self) -> tuple[x509.Certificate, ...]:
+    def real_chain(self) -> tuple[x509.Certificate, ...]:
         """The chain of the honest server, leaf first: public, so that attackers have it too."""
         return self.leaf.chain
 
@@ -185,27 +209,27 @@ class Cast:
 
         For clients that pin a whole certificate instead of a key.
         """
-        chain = [Certificate.from_der(each.public_bytes(Encoding.DER)) for each in self.genuine]
+        chain = [Certificate.from_der(each.public_bytes(Encoding.DER)) for each in self.real_chain]
         policy = self.pins.policy_for(self.host) if self.pins else None
         pinned = {entry.pin for entry in policy.pins} if policy else set()
         return next((each for each in chain if not pinned.isdisjoint(pins_of(each))), chain[0])
 
     @property
-    def honest(self) -> Act:
-        """The act of the honest server."""
-        return Act.of(self.leaf, role=Role.HONEST)
+    def honest(self) -> ServerStep:
+        """The step of the honest server."""
+        return ServerStep.of(self.leaf, role=Role.HONEST)
 
     @property
-    def honest_second(self) -> Act:
-        """The act of the honest second server."""
-        return Act.of(self.second_leaf, role=Role.HONEST)
+    def honest_second(self) -> ServerStep:
+        """The step of the honest second server."""
+        return ServerStep.of(self.second_leaf, role=Role.HONEST)
 
     @property
-    def man_in_the_middle(self) -> Act:
+    def man_in_the_middle(self) -> ServerStep:
         """The plainest attack that a client of this style must refuse."""
         if self.style is Style.NONE:
-            return Act.of(self.untrusted.issue(self.host))
-        return Act.of(self.impostor)
+            return ServerStep.of(self.untrusted.issue(self.host))
+        return ServerStep.of(self.attacker_chain)
 
     @cached_property
     def pins(self) -> PinSet | None:
@@ -222,13 +246,13 @@ class Cast:
         return PinSet("lab", 1, policies)
 
 
-def pins_of_case(case: Case, cast: Cast) -> PinSet | None:
-    """Return the pins of a cast, with the compromised key of the case if it has one."""
-    if not cast.pins or not case.compromised:
-        return cast.pins
-    policy, *others = cast.pins.policies
-    policy = replace(policy, pins=(*policy.pins, case.compromised(cast)))
-    return replace(cast.pins, policies=(policy, *others))
+def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
+    """Return the pins of a pki, with the compromised key of the case if it has one."""
+    if not pki.pins or not case.compromised:
+        return pki.pins
+    policy, *others = pki.pins.policies
+    policy = replace(policy, pins=(*policy.pins, case.compromised(pki)))
+    return replace(pki.pins, policies=(policy, *others))
 
 
 def expiring(pins: PinSet, moment: datetime) -> PinSet:

@@ -7,16 +7,16 @@ import resource
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from certpin.lab.errors import LabError
 from certpin.lab.transport.port import Port
 from certpin.lab.transport.relay import relay
-from certpin.lab.trouble import LabError
 
 if TYPE_CHECKING:
     import asyncio
     import socket
     from collections.abc import Callable
 
-    from certpin.lab.serve.visitor import Visitor
+    from certpin.lab.device.connection import DeviceConnection
     from certpin.lab.transport.front import Reached
     from certpin.lab.transport.link import Link
 
@@ -25,7 +25,7 @@ _LEAST = 32  # connections below which a lab is of no use
 _MOST = 4096
 
 
-def most_connections() -> int:
+def max_connections() -> int:
     """How many descriptors connections may have. Raises this process's limit where it can.
 
     Raises ``LabError`` where too few are left.
@@ -43,23 +43,23 @@ def most_connections() -> int:
     return _MOST if soft == resource.RLIM_INFINITY else min(_MOST, soft - _RESERVED)
 
 
-class Gate(Port):
+class DevicePort(Port):
     """A port for devices. Beyond ``most`` descriptors, callers wait until others have ended.
 
-    ``trouble`` is told where this system can take no more connections.
+    ``error`` is told where this system can take no more connections.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        make: Callable[[], Visitor],
+        make: Callable[[], DeviceConnection],
         address: tuple[str, int],
         *,
         most: int,
-        trouble: Callable[[OSError], None],
+        error: Callable[[OSError], None],
     ) -> None:
         self._most = most
-        self._trouble = trouble
+        self._on_error = error
         self._relays = 0
         super().__init__(loop, make, address)
 
@@ -71,7 +71,7 @@ class Gate(Port):
 
     def _breathe(self, exc: OSError) -> None:
         self._loop.remove_reader(self._descriptor)
-        self._trouble(exc)
+        self._on_error(exc)
 
     def _ended(self, link: Link) -> None:
         self._links.discard(link)

@@ -6,30 +6,30 @@ import pytest
 
 from certpin.lab.case import Expect
 from certpin.lab.evidence import Attempt, Connection, Ending
-from certpin.lab.judge import Judgement, Outcome, Verdict, agree, judge, outcome, settle
-from certpin.lab.script import Act, Role, Script
+from certpin.lab.scenario import Role, Scenario, ServerStep
 from certpin.lab.session.hello import ClientHello
+from certpin.lab.verdict import Judgement, Outcome, Verdict, agree, judge, outcome, settle
 
-HOSTILE = Act((), b"")
+HOSTILE = ServerStep((), b"")
 HONEST = HOSTILE.but(role=Role.HONEST)
 HELLO = ClientHello("api.bank.example")
 CONTENT, REFUSED = Ending(0), Ending(1, "refused")
 CANARY = "canary-1"
 
 
-def met(act: Act = HOSTILE, **seen: object) -> Connection:
-    """A connection on which a client said hello and met an act."""
-    connection = Connection(act=act, hello=HELLO)
+def met(step: ServerStep = HOSTILE, **seen: object) -> Connection:
+    """A connection on which a client said hello and met a step."""
+    connection = Connection(step=step, hello=HELLO)
     for name, value in seen.items():
         setattr(connection, name, value)
     return connection
 
 
 def verdict(
-    ending: Ending, *connections: Connection, script: Script | None = None, canary: str = CANARY
+    ending: Ending, *connections: Connection, scenario: Scenario | None = None, canary: str = CANARY
 ) -> Verdict | None:
-    script = script or Script.of(HOSTILE)
-    return judge(Attempt(ending, script, connections, canary, "token-1")).verdict
+    scenario = scenario or Scenario.of(HOSTILE)
+    return judge(Attempt(ending, scenario, connections, canary, "token-1")).verdict
 
 
 def test_data_and_a_client_that_is_content_is_acceptance() -> None:
@@ -46,18 +46,18 @@ def test_data_and_then_an_error_is_a_leak() -> None:
 
 
 def test_what_went_to_the_real_server_counts_and_what_that_answered_does_not() -> None:
-    script = Script.of(HONEST)
-    assert verdict(CONTENT, met(HONEST, passed=1, answered=9), script=script) is Verdict.ACCEPT
-    assert verdict(REFUSED, met(HONEST, passed=1, answered=9), script=script) is Verdict.REJECT
-    assert verdict(CONTENT, met(HONEST, answered=9), script=script) is Verdict.REJECT
+    scenario = Scenario.of(HONEST)
+    assert verdict(CONTENT, met(HONEST, passed=1, answered=9), scenario=scenario) is Verdict.ACCEPT
+    assert verdict(REFUSED, met(HONEST, passed=1, answered=9), scenario=scenario) is Verdict.REJECT
+    assert verdict(CONTENT, met(HONEST, answered=9), scenario=scenario) is Verdict.REJECT
 
 
 def test_where_the_records_tell_nothing_a_client_that_is_content_is_believed() -> None:
-    script = Script.of(HONEST)
+    scenario = Scenario.of(HONEST)
     unclear = met(HONEST, unclear=True, answered=9)
-    assert verdict(CONTENT, unclear, script=script) is Verdict.ACCEPT
-    assert verdict(REFUSED, unclear, script=script) is Verdict.REJECT
-    assert verdict(CONTENT, met(HONEST, unclear=True), script=script) is Verdict.REJECT
+    assert verdict(CONTENT, unclear, scenario=scenario) is Verdict.ACCEPT
+    assert verdict(REFUSED, unclear, scenario=scenario) is Verdict.REJECT
+    assert verdict(CONTENT, met(HONEST, unclear=True), scenario=scenario) is Verdict.REJECT
 
 
 def test_data_in_clear_text_counts_as_much_and_needs_no_hello() -> None:
@@ -80,9 +80,9 @@ def test_a_client_that_printed_the_answer_took_it() -> None:
 
 
 def test_an_answer_from_an_honest_connection_is_no_acceptance_of_a_hostile_one() -> None:
-    script = Script.of(HONEST, HOSTILE)
+    scenario = Scenario.of(HONEST, HOSTILE)
     printed = Ending(0, "it said token-1")
-    assert verdict(printed, met(HONEST, data=b"x"), met(), script=script) is Verdict.REJECT
+    assert verdict(printed, met(HONEST, data=b"x"), met(), scenario=scenario) is Verdict.REJECT
 
 
 @pytest.mark.parametrize(
@@ -123,106 +123,106 @@ def test_other_statuses_are_a_clients_own(status: int) -> None:
 
 def test_an_honest_server_is_not_accepted_by_a_client_that_had_to_be_stopped() -> None:
     stopped = Ending(None, problem="the client did not end within 20 s")
-    script, connection = Script.of(HONEST), met(HONEST, data=b"GET /canary-1")
-    assert verdict(stopped, connection, script=script) is Verdict.INCONCLUSIVE
-    assert verdict(Ending(-11), connection, script=script) is Verdict.INCONCLUSIVE
+    scenario, connection = Scenario.of(HONEST), met(HONEST, data=b"GET /canary-1")
+    assert verdict(stopped, connection, scenario=scenario) is Verdict.INCONCLUSIVE
+    assert verdict(Ending(-11), connection, scenario=scenario) is Verdict.INCONCLUSIVE
 
 
 def test_nothing_leaks_to_an_honest_server() -> None:
     """A client that reports an error after its data arrived refused the server, too late."""
-    script, connection = Script.of(HONEST), met(HONEST, data=b"GET /canary-1")
-    found = judge(Attempt(REFUSED, script, (connection,), CANARY, "token-1"))
+    scenario, connection = Scenario.of(HONEST), met(HONEST, data=b"GET /canary-1")
+    found = judge(Attempt(REFUSED, scenario, (connection,), CANARY, "token-1"))
     assert found.verdict is Verdict.REJECT
     assert found.why == "the canary arrived, and then the client reported an error"
     shown = met(HONEST, client_certificate=b"der")
-    refused = judge(Attempt(REFUSED, script, (shown,), CANARY, "token-1"))
+    refused = judge(Attempt(REFUSED, scenario, (shown,), CANARY, "token-1"))
     assert (refused.verdict, refused.caution) == (Verdict.REJECT, False)
 
 
 def test_an_honest_second_host_says_nothing_of_the_first() -> None:
     second = HONEST.but(key_pem=b"second")
-    script = Script.of(HONEST, second=(second,))
+    scenario = Scenario.of(HONEST, second=(second,))
     elsewhere = met(second, data=b"GET /canary-1")
-    assert verdict(CONTENT, met(HONEST), elsewhere, script=script) is Verdict.REJECT
-    assert verdict(CONTENT, met(HONEST, data=b"x"), elsewhere, script=script) is Verdict.ACCEPT
+    assert verdict(CONTENT, met(HONEST), elsewhere, scenario=scenario) is Verdict.REJECT
+    assert verdict(CONTENT, met(HONEST, data=b"x"), elsewhere, scenario=scenario) is Verdict.ACCEPT
     printed = Ending(0, "it said token-1")
-    assert verdict(printed, met(HONEST), script=script) is Verdict.ACCEPT
-    assert verdict(printed, met(HONEST), elsewhere, script=script) is Verdict.REJECT
-    found = judge(Attempt(CONTENT, script, (elsewhere,), CANARY, "token-1"))
+    assert verdict(printed, met(HONEST), scenario=scenario) is Verdict.ACCEPT
+    assert verdict(printed, met(HONEST), elsewhere, scenario=scenario) is Verdict.REJECT
+    found = judge(Attempt(CONTENT, scenario, (elsewhere,), CANARY, "token-1"))
     assert (found.verdict, found.why) == (None, "the client never called the host of this case")
 
 
 def test_data_counts_at_a_host_without_pins_though_it_is_honest() -> None:
     unpinned = HONEST.but(role=Role.UNPINNED)
-    script = Script((HONEST,), unpinned=(unpinned,), lures=True)
+    scenario = Scenario((HONEST,), unpinned=(unpinned,), lures=True)
     asked, followed = met(HONEST, data=b"GET /canary-1"), met(unpinned, data=b"x")
-    assert verdict(CONTENT, asked, followed, script=script) is Verdict.ACCEPT
-    assert verdict(Ending(-9), asked, followed, script=script) is Verdict.LEAK
+    assert verdict(CONTENT, asked, followed, scenario=scenario) is Verdict.ACCEPT
+    assert verdict(Ending(-9), asked, followed, scenario=scenario) is Verdict.LEAK
     assert not followed.hostile
 
 
 def test_only_hostile_connections_count_where_there_are_any() -> None:
-    script = Script.of(HONEST, HOSTILE)
+    scenario = Scenario.of(HONEST, HOSTILE)
     good, bad = met(HONEST, data=b"GET /canary-1"), met()
-    assert verdict(CONTENT, good, bad, script=script) is Verdict.REJECT
-    assert verdict(CONTENT, good, met(data=b"x"), script=script) is Verdict.ACCEPT
+    assert verdict(CONTENT, good, bad, scenario=scenario) is Verdict.REJECT
+    assert verdict(CONTENT, good, met(data=b"x"), scenario=scenario) is Verdict.ACCEPT
 
 
 def test_an_attack_that_the_client_never_met_has_no_verdict() -> None:
-    script = Script.of(HONEST, HOSTILE)
-    assert verdict(CONTENT, met(HONEST, data=b"x"), script=script) is None
+    scenario = Scenario.of(HONEST, HOSTILE)
+    assert verdict(CONTENT, met(HONEST, data=b"x"), scenario=scenario) is None
     stopped = Ending(None, problem="the client did not end within 20 s")
-    assert verdict(stopped, met(HONEST, data=b"x"), script=script) is Verdict.INCONCLUSIVE
+    assert verdict(stopped, met(HONEST, data=b"x"), scenario=scenario) is Verdict.INCONCLUSIVE
 
 
 def test_where_one_thing_may_be_said_only_the_canary_counts() -> None:
-    script = Script.of(HOSTILE, HONEST, canary_only=True)
+    scenario = Scenario.of(HOSTILE, HONEST, canary_only=True)
     lax, strict = met(data=b"GET /lax"), met(HONEST, data=b"GET /canary-1")
-    assert verdict(CONTENT, lax, strict, script=script) is Verdict.REJECT
-    assert verdict(REFUSED, met(data=b"GET /canary-1"), script=script) is Verdict.LEAK
-    assert verdict(REFUSED, lax, script=script, canary="") is Verdict.LEAK
+    assert verdict(CONTENT, lax, strict, scenario=scenario) is Verdict.REJECT
+    assert verdict(REFUSED, met(data=b"GET /canary-1"), scenario=scenario) is Verdict.LEAK
+    assert verdict(REFUSED, lax, scenario=scenario, canary="") is Verdict.LEAK
 
 
 def test_what_was_never_said_at_all_proves_nothing() -> None:
     """Neither by a client that makes no lax call, nor by one that sends no canary."""
-    script = Script.of(HOSTILE, HONEST, canary_only=True)
+    scenario = Scenario.of(HOSTILE, HONEST, canary_only=True)
     lax, strict = met(data=b"GET /lax"), met(HONEST, data=b"GET /canary-1")
-    assert verdict(CONTENT, lax, script=script) is None
-    assert verdict(CONTENT, lax, met(HONEST, data=b"GET /x"), script=script) is None
-    assert verdict(CONTENT, met(), strict, script=script) is None
+    assert verdict(CONTENT, lax, scenario=scenario) is None
+    assert verdict(CONTENT, lax, met(HONEST, data=b"GET /x"), scenario=scenario) is None
+    assert verdict(CONTENT, met(), strict, scenario=scenario) is None
     stopped = Ending(None, problem="the client did not end within 20 s")
-    assert verdict(stopped, lax, script=script) is Verdict.INCONCLUSIVE
+    assert verdict(stopped, lax, scenario=scenario) is Verdict.INCONCLUSIVE
 
 
 def test_on_an_honest_connection_requests_for_its_foreign_host_count() -> None:
     shared = HONEST.but(foreign="cdn.bank.example")
     second = HONEST.but(key_pem=b"second")
-    script = Script((shared,), second=(second,), lures=True)
+    scenario = Scenario((shared,), second=(second,), lures=True)
     both = met(shared, data=b"GET /one GET /two", astray=b"GET /two")
-    assert verdict(CONTENT, both, script=script) is Verdict.ACCEPT
-    assert verdict(REFUSED, both, script=script) is Verdict.LEAK
+    assert verdict(CONTENT, both, scenario=scenario) is Verdict.ACCEPT
+    assert verdict(REFUSED, both, scenario=scenario) is Verdict.LEAK
     own = met(shared, data=b"GET /canary-1")
-    assert verdict(CONTENT, own, met(second, data=b"x"), script=script) is Verdict.REJECT
-    assert verdict(CONTENT, own, met(second), script=script) is Verdict.REJECT
-    assert verdict(CONTENT, own, script=script) is None, "it never asked the second host"
+    assert verdict(CONTENT, own, met(second, data=b"x"), scenario=scenario) is Verdict.REJECT
+    assert verdict(CONTENT, own, met(second), scenario=scenario) is Verdict.REJECT
+    assert verdict(CONTENT, own, scenario=scenario) is None, "it never asked the second host"
 
 
 def test_a_client_that_does_not_follow_has_refused() -> None:
-    script = Script((HONEST,), unpinned=(HOSTILE,), lures=True)
+    scenario = Scenario((HONEST,), unpinned=(HOSTILE,), lures=True)
     asked = met(HONEST, data=b"GET /canary-1")
-    assert verdict(CONTENT, asked, script=script) is Verdict.REJECT
-    assert verdict(REFUSED, asked, script=script) is Verdict.REJECT
-    assert verdict(REFUSED, met(HONEST), script=script) is None, "it was never sent anywhere"
-    assert verdict(Ending(-9), asked, script=script) is Verdict.INCONCLUSIVE
+    assert verdict(CONTENT, asked, scenario=scenario) is Verdict.REJECT
+    assert verdict(REFUSED, asked, scenario=scenario) is Verdict.REJECT
+    assert verdict(REFUSED, met(HONEST), scenario=scenario) is None, "it was never sent anywhere"
+    assert verdict(Ending(-9), asked, scenario=scenario) is Verdict.INCONCLUSIVE
     stopped = Ending(None, problem="the client did not end within 20 s")
-    assert verdict(stopped, asked, script=script) is Verdict.INCONCLUSIVE
-    assert verdict(CONTENT, asked, met(data=b"x"), script=script) is Verdict.ACCEPT
-    assert verdict(CONTENT, asked, Connection(clear=b"GET /"), script=script) is Verdict.ACCEPT
+    assert verdict(stopped, asked, scenario=scenario) is Verdict.INCONCLUSIVE
+    assert verdict(CONTENT, asked, met(data=b"x"), scenario=scenario) is Verdict.ACCEPT
+    assert verdict(CONTENT, asked, Connection(clear=b"GET /"), scenario=scenario) is Verdict.ACCEPT
 
 
 def test_a_certificate_that_was_shown_makes_a_warning_of_a_refusal() -> None:
     def found(*connections: Connection) -> tuple[Verdict | None, Outcome]:
-        attempt = Attempt(REFUSED, Script.of(HOSTILE, HONEST), connections, CANARY, "token-1")
+        attempt = Attempt(REFUSED, Scenario.of(HOSTILE, HONEST), connections, CANARY, "token-1")
         judgement, found = settle(Expect.REJECT, [judge(attempt)])
         return judgement.verdict, found
 

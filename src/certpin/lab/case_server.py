@@ -8,24 +8,24 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError, Style
-from certpin.lab.cast import pins_of_case
-from certpin.lab.play import Play
+from certpin.lab.case_run import CaseRun
+from certpin.lab.errors import LabError
+from certpin.lab.pki import pins_of_case
 from certpin.lab.session.application import Where
 from certpin.lab.session.session import Session
 from certpin.lab.transport.conversation import Proxied
 from certpin.lab.transport.front import Reached
 from certpin.lab.transport.port import Port
 from certpin.lab.transport.relay import UPSTREAM
-from certpin.lab.trouble import LabError
 
 if TYPE_CHECKING:
     import asyncio
 
     from certpin.lab.case import Case
-    from certpin.lab.cast import Cast
     from certpin.lab.evidence import Connection
     from certpin.lab.lab import Lab
-    from certpin.lab.script import Script
+    from certpin.lab.pki import TestPKI
+    from certpin.lab.scenario import Scenario
     from certpin.lab.target import Target
     from certpin.pins import PinSet
 
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
 _NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
-class Stage:
+class CaseServer:
     """One case on its ports. A client that follows ``target`` meets it."""
 
-    def __init__(self, lab: Lab, cast: Cast, case: Case, script: Script) -> None:
+    def __init__(self, lab: Lab, pki: TestPKI, case: Case, scenario: Scenario) -> None:
         self.case = case
-        self.script = script
+        self.scenario = scenario
         self._lab = lab
         self._where = Where(f"lab-answer-{secrets.token_hex(8)}")
-        self.hosts = (cast.host, cast.second, cast.unpinned)
+        self.hosts = (pki.host, pki.second, pki.unpinned)
         clients = lab.authorities.client.chain_pem.decode()
-        self._play = Play(script, self._where, self.hosts, lab.protocol, clients)
+        self._case_run = CaseRun(scenario, self._where, self.hosts, lab.protocol, clients)
         if lab.upstream:
-            self._play.upstream = Reached(UPSTREAM, *lab.upstream.address)
-        self._cast = cast
+            self._case_run.upstream = Reached(UPSTREAM, *lab.upstream.address)
+        self._pki = pki
 
     def open(self) -> Target:
         """Listen. Raises ``LabError`` where there is no port left, or ``CannotServeError``."""
@@ -58,7 +58,7 @@ class Stage:
                 fix="let it run fewer at once (--jobs 1), or raise the limit: ulimit -n 4096",
             ) from exc
         port, proxy = self._ports
-        return self._lab.target(self.case, self._cast, port.number, proxy.number)
+        return self._lab.target(self.case, self._pki, port.number, proxy.number)
 
     @property
     def token(self) -> str:
@@ -68,19 +68,19 @@ class Stage:
     @property
     def pins(self) -> PinSet | None:
         """What the client has pinned; ``None`` for one without pins."""
-        return None if self._lab.style is Style.NONE else pins_of_case(self.case, self._cast)
+        return None if self._lab.style is Style.NONE else pins_of_case(self.case, self._pki)
 
     def _listen(self) -> tuple[Port, Port]:
         loop = self._lab.loop.asyncio
-        port = _port(loop, self._play, listening_address(self._cast.host))
+        port = _port(loop, self._case_run, listening_address(self._pki.host))
         try:
-            proxy = Port(loop, partial(Proxied, self._play))
+            proxy = Port(loop, partial(Proxied, self._case_run))
         except OSError:
             port.close()
             raise
         self._where.lead(self.hosts)
-        self._play.direct = Where(self.token)
-        self._play.direct.lead(self.hosts, port.number)
+        self._case_run.direct = Where(self.token)
+        self._case_run.direct.lead(self.hosts, port.number)
         return port, proxy
 
     def close(self) -> tuple[Connection, ...]:
@@ -89,10 +89,10 @@ class Stage:
         Raises ``CannotServeError`` for what it could not do, where nothing was given away.
         """
         self._lab.loop.call(self._shut)
-        leaked = any(each.exposed and each.said for each in self._play.connections)
-        if self._play.trouble and not leaked:
-            raise self._play.trouble
-        return tuple(self._play.connections)
+        leaked = any(each.exposed and each.said for each in self._case_run.connections)
+        if self._case_run.error and not leaked:
+            raise self._case_run.error
+        return tuple(self._case_run.connections)
 
     def _shut(self) -> None:
         for port in self._ports:
@@ -104,9 +104,9 @@ def listening_address(host: str) -> str:
     return "::1" if host == "::1" else "127.0.0.1"
 
 
-def _port(loop: asyncio.AbstractEventLoop, play: Play, address: str) -> Port:
+def _port(loop: asyncio.AbstractEventLoop, case_run: CaseRun, address: str) -> Port:
     try:
-        return Port(loop, partial(Session, play), (address, 0))
+        return Port(loop, partial(Session, case_run), (address, 0))
     except OSError as exc:
         if ":" in address and exc.errno in _NO_IPV6:
             raise CannotServeError(

@@ -1,8 +1,8 @@
-"""The folder of an interactive lab: its roots, kept so that a device installs them once.
+"""What an interactive lab keeps in its folder, so that a device is set up once.
 
-Private keys are for their owner alone (600 in a 700 folder), and never leave it. A folder that
-others could have read or changed is refused. Everything goes through the folder's own descriptor,
-and no link is followed.
+Only the owner can read the private keys (mode 600 in a folder of mode 700). A folder that other
+users could have read or changed is refused. Every file is opened relative to the descriptor of
+the folder, and no symbolic link is followed.
 """
 
 from __future__ import annotations
@@ -12,20 +12,59 @@ import secrets
 import stat
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
 from certpin.errors import InputError
-from certpin.lab.authority import Authority
-from certpin.lab.cast import Authorities
-from certpin.lab.removal import REMOVAL
-from certpin.lab.trouble import LabError
+from certpin.lab.authority import Authority, new_rsa_key
+from certpin.lab.device.tunnel import TunnelKeys
+from certpin.lab.errors import LabError
+from certpin.lab.pki import Authorities
 from certpin.support import locks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+
+REMOVAL = """\
+This folder belongs to an interactive lab of certpin.
+
+DO NOT LEAVE A DEVICE TRUSTING THESE ROOTS. Whoever has the private keys (*.key) in this folder
+can read and change everything that such a device sends. Never copy the keys elsewhere. The *.crt
+files are what a device under test installs; remove them from it when the test is done. They end
+by themselves after 30 days.
+
+Their names are "Root R, do not trust (certpin lab)" and "Rogue R2, do not trust (certpin lab)".
+
+Android   Settings > Security and privacy > More security settings > User credentials (or
+          "Trusted credentials", tab "User"): choose each, then Remove. The place differs by maker:
+          search the settings for "credentials".
+iOS       Settings > General > VPN & Device Management: choose the profile, then Remove.
+          Settings > General > About > Certificate Trust Settings must then not list it any more.
+Java      keytool -list -keystore KEYSTORE, then
+          keytool -delete -alias ALIAS -keystore KEYSTORE
+Windows   certmgr.msc (and certlm.msc): Trusted Root Certification Authorities > Certificates,
+          choose each, then Delete.
+macOS     Keychain Access > login and System > Certificates: choose each, then Delete; or
+          security delete-certificate -c "do not trust (certpin lab)"
+Linux     Debian, Ubuntu: remove the file from /usr/local/share/ca-certificates, then
+          update-ca-certificates --fresh
+          Fedora: remove it from /etc/pki/ca-trust/source/anchors, then update-ca-trust
+          Firefox and Chromium: their own settings, certificates, authorities.
+
+Remove the WireGuard tunnel from the device as well. Then delete this folder.
+"""
+
 
 DAYS = 30  # that a root of the lab lives: it is forgotten in a trust store sooner or later
 _MARGIN = timedelta(days=2)  # before its end, it is made anew
@@ -164,3 +203,37 @@ def _lasts(authority: Authority, now: datetime) -> bool:
     certificate = authority.x509
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return begins <= now < ends - _MARGIN
+
+
+@dataclass(frozen=True)
+class LabState:
+    """The authorities, the keys of the tunnel where there is one, and what to tell the user."""
+
+    authorities: Authorities
+    tunnel: TunnelKeys | None
+    notes: tuple[str, ...]
+
+
+def load_state(path: Path, now: datetime, *, wireguard: bool) -> LabState:
+    """Open a folder, and take out or make what a lab needs. Raises ``LabError``."""
+    notes: list[str] = []
+    with LabFolder(path, notes.append) as folder:
+        authorities = folder.authorities(now)
+        authorities.backup_key = _key(folder.secret("backup", _new_key), path)
+        tunnel = TunnelKeys.make(folder.secret) if wireguard else None
+    return LabState(authorities, tunnel, tuple(notes))
+
+
+def _new_key() -> str:
+    pem = new_rsa_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem.decode("ascii")
+
+
+def _key(pem: str, path: Path) -> rsa.RSAPrivateKey:
+    try:
+        key = load_pem_private_key(pem.encode(), None)
+    except (ValueError, TypeError) as exc:
+        raise LabError(f"{path} holds a damaged backup.key", fix="remove it") from exc
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise LabError(f"{path} holds a backup.key that is no RSA key", fix="remove it")
+    return key

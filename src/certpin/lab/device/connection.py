@@ -1,0 +1,223 @@
+"""One connection of a device: through the proxy, or routed here. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.lab.case_run import CaseRun
+from certpin.lab.device.page import HOST
+from certpin.lab.scenario import Scenario
+from certpin.lab.session.application import Where
+from certpin.lab.session.session import Session
+from certpin.lab.transport.conversation import Routed
+from certpin.lab.transport.front import Front
+from certpin.pins.hosts import is_address
+
+if TYPE_CHECKING:
+    from certpin.lab.case import CannotServeError
+    from certpin.lab.device.page import Page
+    from certpin.lab.device.schedule import Schedule
+    from certpin.lab.device.turn import Visit
+    from certpin.lab.evidence import Connection
+    from certpin.lab.session.application import Starting
+    from certpin.lab.transport.conversation import Conversation
+    from certpin.lab.transport.front import Reached
+
+_NOWHERE = Where("")
+
+
+class DeviceSession(CaseRun):
+    """Stands for the turn that is on when the connection reaches its host, and stays with it.
+
+    From then on it shares everything with that turn's own case_run.
+    """
+
+    def __init__(self, schedule: Schedule, *, plain: bool = False) -> None:
+        super().__init__(Scenario(()), _NOWHERE, ("", ""))
+        self.plain = plain  # whether it is a request in clear text, to a proxy
+        self.visit: Visit | None = None
+        self._schedule = schedule
+
+    def tests(self, host: str) -> bool:
+        """Whether a host is under test."""
+        return self._schedule.tests(host)
+
+    def clear_application(self, seen: Connection) -> Starting | None:
+        """Nothing is spoken before TLS. A session asks this first: its turn is taken now."""
+        self.visit = self._schedule.admit(seen, plain=self.plain)
+        vars(self).update(vars(self._case_run))
+        return self._case_run.clear_application(seen)
+
+    def opened(self, seen: Connection) -> None:
+        """The turn keeps the evidence."""
+
+    def failed(self, error: CannotServeError) -> None:
+        """The lab could not serve a step."""
+        self._case_run.failed(error)
+
+    def step(self, *, hung_up: bool = False, ended: bool = False) -> None:
+        """Bytes came, or the end."""
+        if self.visit:
+            self._schedule.heard(self.visit, hung_up=hung_up, ended=ended)
+
+    @property
+    def _case_run(self) -> CaseRun:
+        assert self.visit is not None  # noqa: S101  # a session begins with clear_application
+        return self.visit.turn.case_run
+
+
+_HTTP, _HTTPS = 80, 443
+
+
+class ObservedConnection:
+    """A conversation of a session. ``ended`` must be called when its connection is over."""
+
+    def __init__(self, session: DeviceSession, inner: Conversation) -> None:
+        self._session = session
+        self._inner = inner
+
+    @property
+    def done(self) -> bool:
+        """Whether to close, once everything is sent."""
+        return self._inner.done
+
+    @property
+    def passing(self) -> Reached | None:
+        """Where to, if it is not the lab's own."""
+        return self._inner.passing
+
+    @property
+    def early(self) -> bytes:
+        """What the client has said already to whom it passes through to."""
+        return self._inner.early
+
+    def passed(self, data: bytes, *, back: bool) -> None:
+        """The client said this to whom it passes through to, or that said it ``back``."""
+        self._inner.passed(data, back=back)
+        self._session.step(hung_up=not data and not back)
+
+    def data_to_send(self) -> bytes:
+        """Take what must be sent now."""
+        return self._inner.data_to_send()
+
+    def receive(self, data: bytes) -> None:
+        """Take what came; empty where the client hung up."""
+        self._inner.receive(data)
+        self._session.step(hung_up=not data)
+
+    def ended(self) -> None:
+        """The connection is over, whoever ended it."""
+        self._session.step(ended=True)
+
+
+class Arrival(ObservedConnection):
+    """A client that was routed here: what it wants is seen by what it says."""
+
+    def __init__(self, session: DeviceSession, inner: Routed) -> None:
+        super().__init__(session, inner)
+        self._routed = inner
+
+    def silent(self) -> None:
+        """The client says nothing: it waits for a server that speaks first."""
+        self._routed.silent()
+
+
+def asked_for(schedule: Schedule, reached: Reached) -> ObservedConnection | None:
+    """The conversation of a client that asked a proxy for a host; ``None`` to pass it through.
+
+    Where it asked for an address (its resolver was asked before), the ClientHello says which host
+    is meant.
+    """
+    session = DeviceSession(schedule, plain=reached.plain or reached.port == _HTTP)
+    if schedule.tests(reached.host):
+        return ObservedConnection(session, Session(session, via=reached.via, target=reached.host))
+    if is_address(reached.host) and reached.port == _HTTPS and not reached.plain:
+        return ObservedConnection(session, Routed(session, reached))
+    return None
+
+
+def routed_here(schedule: Schedule, destination: Reached) -> Arrival:
+    """The conversation of a client that was routed here, without a word to a proxy."""
+    session = DeviceSession(schedule, plain=destination.port == _HTTP)
+    return Arrival(session, Routed(session, destination))
+
+
+class DeviceConnection:
+    """A client that asks the lab's proxy for a host; then the session with that host.
+
+    What is not under test passes through.
+    """
+
+    def __init__(self, schedule: Schedule, page: Page) -> None:
+        self.done = False
+        self.passing: Reached | None = None
+        self._schedule = schedule
+        self._page = page
+        self._front = Front()
+        self._out = b""
+        self._inner: ObservedConnection | None = None
+
+    @property
+    def early(self) -> bytes:
+        """What the client has said already to whom it passes through to."""
+        return self._inner.early if self._inner else bytes(self._front.rest)
+
+    def passed(self, data: bytes, *, back: bool) -> None:
+        """The client said this to whom it passes through to, or that said it ``back``."""
+        if self._inner:
+            self._inner.passed(data, back=back)
+
+    def data_to_send(self) -> bytes:
+        """Take what must be sent now."""
+        out, self._out = self._out, b""
+        inner = self._inner.data_to_send() if self._inner else b""
+        return self._front.data_to_send() + out + inner
+
+    def receive(self, data: bytes) -> None:
+        """Take what came; empty where the client hung up."""
+        if self._inner:
+            self._hand_on(data)
+        elif data:
+            self._ask(data)
+        else:
+            self.done = True
+
+    def ended(self) -> None:
+        """The connection is over, whoever ended it."""
+        if self._inner:
+            self._inner.ended()
+
+    def _ask(self, data: bytes) -> None:
+        self._front.receive(data)
+        reached = self._front.reached
+        if reached is None:
+            self._ask_lab()
+        elif reached.plain and reached.host == HOST:
+            self._answer()
+        else:
+            self._begin(reached)
+
+    def _ask_lab(self) -> None:
+        """A request that names no other host is for the lab itself."""
+        if not self._front.failed:
+            return
+        if self._front.rest.startswith((b"GET /", b"HEAD /")):
+            self._answer()
+        self.done = True
+
+    def _answer(self) -> None:
+        self._out = self._page.answer(bytes(self._front.rest))
+        self.done = True
+
+    def _begin(self, reached: Reached) -> None:
+        self._inner = asked_for(self._schedule, reached)
+        if self._inner is None:
+            self.passing = reached
+        elif self._front.rest:
+            self._hand_on(bytes(self._front.rest))
+
+    def _hand_on(self, data: bytes) -> None:
+        assert self._inner is not None  # noqa: S101  # the callers looked
+        self._inner.receive(data)
+        self.done = self._inner.done
+        self.passing = self._inner.passing

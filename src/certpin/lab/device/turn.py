@@ -1,0 +1,237 @@
+"""One case as one host meets it, and what each of its connections shows about the client. Pure.
+
+A device has no exit status, so the verdict rests on connections only. An event that only resembles
+a refusal (a client that was cut off, junk, a lost network) must not count as one.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from certpin.lab.attacks import CONTROL
+from certpin.lab.case_run import CaseRun
+from certpin.lab.evidence import Attempt, Ending
+from certpin.lab.scenario import Answer, Role
+from certpin.lab.session.application import Where
+from certpin.lab.verdict import Judgement, Verdict, is_judged, judge
+
+if TYPE_CHECKING:
+    from certpin.lab.case import Case
+    from certpin.lab.evidence import Connection
+    from certpin.lab.scenario import Scenario, ServerStep
+
+# Why OpenSSL's server ends a handshake to which a sound client agrees on nothing: that is the
+# client's refusal. Anything else that ends TLS here says nothing of the client's trust.
+_NO_AGREEMENT = frozenset(
+    {
+        "inappropriate fallback",
+        "no shared cipher",
+        "no shared groups",
+        "no suitable groups",
+        "no suitable key share",
+        "no suitable signature algorithm",
+        "unsupported protocol",
+        "version too low",
+    }
+)
+# What ends TLS here when something comes that no TLS library sends. It is nobody's signal.
+_JUNK = frozenset(
+    {
+        "bad length",
+        "bad record type",
+        "decryption failed or bad record mac",
+        "http request",
+        "https proxy request",
+        "invalid ccs message",
+        "length mismatch",
+        "packet length too long",
+        "record layer failure",
+        "unexpected message",
+        "unexpected record",
+        "unknown alert type",
+        "wrong version number",
+    }
+)
+_IN_CLEAR = "the lab answered in clear text"
+
+
+class ClientSignal(StrEnum):
+    """What a connection tells of its client."""
+
+    SENT_DATA = "gave"  # its data arrived
+    REFUSED = "refused"  # it said so: an alert, or nothing in common
+    CLOSED = "left"  # it hung up without a signal: a refusal, or an accident
+    NONE = "void"  # silence until the lab's patience ended, or TLS failed in some other way
+    NO_HELLO = "nothing"  # it never said hello, or junk after it
+
+
+def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSignal | None:
+    """The signal of a connection; ``None`` where it may still say one.
+
+    ``hung_up`` says that the client ended it, ``ended`` that it is over, whoever did so.
+    """
+    if seen.said or seen.passed:
+        return ClientSignal.SENT_DATA
+    if seen.hello and (seen.alert or seen.problem in _NO_AGREEMENT):
+        return ClientSignal.REFUSED
+    if not (hung_up or ended):
+        return None
+    if not seen.hello or seen.problem in _JUNK:
+        return ClientSignal.NO_HELLO
+    if seen.unclear:
+        return ClientSignal.NONE
+    return ClientSignal.CLOSED if hung_up and seen.problem in {"", _IN_CLEAR} else ClientSignal.NONE
+
+
+# A turn that gets no signal moves on: nobody can hold up the others, by junk or by silence.
+_MAX_UNCLEAR = 3
+_MAX_VISITS = 12
+_KEPT = 64  # visits of a turn that are kept, beside those that tell more
+_MAX_CALLS = 3  # of a client that was sent elsewhere, and calls the same host again instead
+_REDIRECTS = {each for each in Answer if each.value.startswith("redirect-")}
+
+
+@dataclass(eq=False)
+class Visit:
+    """One connection of a turn, and its signal so far."""
+
+    turn: Turn
+    seen: Connection
+    signal: ClientSignal | None = None
+    hung_up: bool = False
+    ended: bool = False
+
+    def look(self, *, hung_up: bool = False, ended: bool = False) -> bool:
+        """Read its signal anew. Whether it changed."""
+        self.hung_up = self.hung_up or hung_up
+        self.ended = self.ended or ended
+        before = self.signal
+        self.signal = client_signal(self.seen, hung_up=self.hung_up, ended=self.ended)
+        return self.signal is not before
+
+
+class Turn:
+    """A case, from its first connection to its verdict.
+
+    ``hosts`` are the host whose turn it is, the second one, and one that a redirect may lead to.
+    ``clients`` is PEM of the client certificates that are good.
+    """
+
+    def __init__(
+        self, case: Case, scenario: Scenario, hosts: tuple[str, ...], clients: str
+    ) -> None:
+        self.case = case
+        self.hosts = hosts
+        self.scenario = scenario
+        where = Where(f"lab-answer-{secrets.token_hex(8)}")
+        where.lead(hosts)
+        self.case_run = CaseRun(scenario, where, hosts, clients=clients)
+        self.visits: list[Visit] = []
+        self.redirects = any(step.answer in _REDIRECTS for step in scenario.steps)
+
+    @property
+    def wide(self) -> bool:
+        """Whether it is about both hosts, and so takes the connections of both."""
+        to_second = any(step.answer is Answer.REDIRECT_SECOND for step in self.scenario.steps)
+        return bool(self.scenario.second) or to_second
+
+    def begin(self, seen: Connection) -> Visit:
+        """A connection came while this turn was on: it is this turn's until it ends."""
+        visit = Visit(self, seen)
+        self.visits.append(visit)
+        return visit
+
+    def drop(self, visit: Visit) -> None:
+        """Forget an ended connection that tells nothing, or nothing new: there may be many."""
+        same = [
+            each
+            for each in self.visits
+            if each.signal is visit.signal and each.seen.exposed is visit.seen.exposed
+        ]
+        if visit in same and (visit.signal in {None, ClientSignal.NO_HELLO} or len(same) > _KEPT):
+            self.visits.remove(visit)
+
+    @property
+    def over(self) -> bool:
+        """Whether the client has said its word, so that the next case may come."""
+        said = self._counted()
+        if self.case_run.error or (self.scenario.attacks and any(_gave(each) for each in said)):
+            return True
+        if sum(each.signal is ClientSignal.NONE for each in self.visits) >= _MAX_UNCLEAR:
+            return True
+        if sum(each.signal is not None for each in self.visits) >= _MAX_VISITS:
+            return True
+        return self._heard_out(said)
+
+    def judgement(self) -> Judgement:
+        """The verdict of what came, by the rules of every other run, without an exit status."""
+        if self.case_run.error:
+            return Judgement(None, str(self.case_run.error))
+        said = tuple(each.seen for each in self.visits if self._says(each))
+        if not said:
+            return Judgement(Verdict.INCONCLUSIVE, "no connection of it came to an end of its own")
+        judgement = judge(Attempt(Ending(0), self.scenario, said))
+        if judgement.verdict is Verdict.REJECT and not self._heard_out(self._counted()):
+            return Judgement(Verdict.INCONCLUSIVE, "too few of its connections said a word")
+        if judgement.verdict is None and self.case.exercise:
+            return Judgement(None, f"{judgement.why}: {self.case.exercise}")
+        return judgement
+
+    def _heard_out(self, said: list[Visit]) -> bool:
+        """Whether enough was said: the turn is not only given up."""
+        if self.scenario.lures:
+            calls = sum(
+                each.signal is ClientSignal.SENT_DATA
+                for each in self.visits
+                if not each.seen.exposed
+            )
+            return bool(said) or calls >= _MAX_CALLS
+        first, second = self.scenario.first, self.scenario.second
+        return self._enough(first, said, second=False) and self._enough(second, said, second=True)
+
+    def _says(self, visit: Visit) -> bool:
+        """Whether a connection is evidence. One in clear text is, where the case leads there."""
+        if visit.signal in {None, ClientSignal.NONE, ClientSignal.NO_HELLO}:
+            return False
+        return visit.seen.hello is not None or self.redirects
+
+    def _counted(self) -> list[Visit]:
+        """The connections that the verdict is about, among those that said something."""
+        said = [each for each in self.visits if self._says(each)]
+        return [each for each in said if is_judged(self.scenario, each.seen)]
+
+    def _enough(self, steps: tuple[ServerStep, ...], said: list[Visit], *, second: bool) -> bool:
+        """One signal for each step that is awaited.
+
+        Two, where a client left in silence: unless it then gave its data to an honest step.
+        """
+        honest_only = not self.scenario.attacks
+        needed = sum(honest_only or step.role is not Role.HONEST for step in steps)
+        heard = [each for each in said if self._at_second(each) is second]
+        firm = all(each.signal is not ClientSignal.CLOSED for each in heard) or self._goes_on(
+            heard[-1]
+        )
+        return not needed or len(heard) >= (needed if firm else max(needed, 2))
+
+    def _goes_on(self, visit: Visit) -> bool:
+        """Whether an honest step was given data by a connection that began after this one."""
+        later = self.visits[self.visits.index(visit) + 1 :]
+        return any(_gave(each) and not each.seen.exposed for each in later)
+
+    def _at_second(self, visit: Visit) -> bool:
+        """Whether it went to the second host, and that has steps of its own."""
+        hello = visit.seen.hello
+        asked = (hello.server_name if hello else "") or visit.seen.target
+        return bool(self.scenario.second) and asked == self.hosts[1]
+
+
+def _gave(visit: Visit) -> bool:
+    return visit.signal is ClientSignal.SENT_DATA
+
+
+def is_control(turn: Turn) -> bool:
+    """Whether a turn is the good control."""
+    return turn.case is CONTROL

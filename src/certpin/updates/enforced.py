@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
 from certpin.tls import PinnedSSLContext
-from certpin.updates.states import Facts
+from certpin.updates.states import StateInputs
 from certpin.updates.trust import require_following
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ class Enforced:
         self._forgotten = False  # whether the newest has no pins for the host
 
     @property
-    def facts(self) -> Facts:
+    def inputs(self) -> StateInputs:
         """What the state follows from."""
         known, pins = self.known, self.context.pins  # in this order, should another thread swap
         for each in (known, self._coming):
             if each is not None and each.pins.version == pins.version:
-                return Facts(pins, each.promise.until, each.superseded)
-        return Facts(pins)
+                return StateInputs(pins, each.verified.until, each.superseded)
+        return StateInputs(pins)
 
     @property
     def channel(self) -> tuple[PinnedSSLContext, ...]:
@@ -80,8 +80,8 @@ class Enforced:
         if signed.recovers:
             require_following(signed.pins, self._bundled)
         else:
-            root = self.known.promise.root if self.known else self._bundled_root
-            require_following(signed.pins, current, same_root=root == signed.promise.root)
+            root = self.known.verified.root if self.known else self._bundled_root
+            require_following(signed.pins, current, same_root=root == signed.verified.root)
         other = signed.pins.version != current.version or (
             signed.recovers and signed.pins.policies != current.policies
         )

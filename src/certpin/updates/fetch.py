@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from certpin.updates.address import Address
     from certpin.updates.settings import Limits
 
-_PIECE = 64 * 1024
+_CHUNK = 64 * 1024
 # RFC 9110 section 12.5.3: nothing but the bytes themselves. What is unpacked could be endless.
 _HEADERS = {"Accept-Encoding": "identity"}
-_PAGE = 16 * 1024  # of an error: what is read of it, to keep the connection
+_MAX_ERROR_PAGE = 16 * 1024  # of an error: what is read of it, to keep the connection
 
 
 class _Connection(HTTPSConnection):
@@ -83,22 +83,22 @@ class Channel(FetcherInterface):
 
         ``max_length`` may be one that was signed: by the online key alone, for a snapshot.
         """
-        most = min(max_length, self._limits.of(url.removeprefix(self._address.path)))
+        limit = min(max_length, self._limits.of(url.removeprefix(self._address.path)))
         held = BytesIO()
-        for piece in self.fetch(url):
-            if held.tell() + len(piece) > most:
+        for chunk in self.fetch(url):
+            if held.tell() + len(chunk) > limit:
                 self.close()
-                raise DownloadLengthMismatchError(f"{url} has more than {most} bytes")
-            held.write(piece)
+                raise DownloadLengthMismatchError(f"{url} has more than {limit} bytes")
+            held.write(chunk)
         held.seek(0)
         yield held
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         """``url`` is a path: there is one server."""
         try:
-            response = self._ask(url)
-            while piece := response.read1(_PIECE, decode_content=False):
-                yield piece
+            response = self._request(url)
+            while chunk := response.read1(_CHUNK, decode_content=False):
+                yield chunk
                 self._require_time()
         except DownloadHTTPError:
             raise
@@ -110,13 +110,13 @@ class Channel(FetcherInterface):
             self._require_time()
             raise _failed(url, exc) from exc
 
-    def _ask(self, path: str) -> BaseHTTPResponse:
+    def _request(self, path: str) -> BaseHTTPResponse:
         connection = self._connected()
         connection.timeout = self._deadline.left
         connection.request("GET", path, headers=_HEADERS, preload_content=False)
         response = connection.getresponse()
         if response.status != HTTPStatus.OK:
-            if len(response.read(_PAGE, decode_content=False)) == _PAGE:
+            if len(response.read(_MAX_ERROR_PAGE, decode_content=False)) == _MAX_ERROR_PAGE:
                 self.close()
             raise _refused(path, response.status)
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":

@@ -12,7 +12,7 @@ from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import UpdateError
-from certpin.updates.trust import Kept, Signed
+from certpin.updates.trust import CachedSet, SignedMetadata
 
 if TYPE_CHECKING:
     from certpin.updates.settings import Limits
@@ -23,17 +23,17 @@ _SCHEMA = 1
 
 def encode(signed_set: SignedSet) -> bytes:
     """The bytes of the file."""
-    promise = signed_set.promise
+    verified = signed_set.verified
     data = {
         "schema": _SCHEMA,
-        "root": promise.root,
-        "metadata": {name: _text(each) for name, each in promise.signed._asdict().items()},
+        "root": verified.root,
+        "metadata": {name: _text(each) for name, each in verified.signed._asdict().items()},
         "files": {name: _text(each) for name, each in signed_set.files.items()},
     }
     return json.dumps(data, indent=1).encode()
 
 
-def decode(data: bytes) -> Kept:
+def decode(data: bytes) -> CachedSet:
     """What such bytes hold. Raises ``UpdateError`` on anything that ``encode`` does not make."""
     try:
         top = json.loads(data)
@@ -42,12 +42,12 @@ def decode(data: bytes) -> Kept:
     if not isinstance(top, dict) or top.get("schema") != _SCHEMA:
         raise _damaged(f"it is not of schema {_SCHEMA}, which this certpin reads")
     root, metadata = top.get("root"), _table(top.get("metadata"))
-    if type(root) is not int or metadata.keys() != set(Signed._fields):
+    if type(root) is not int or metadata.keys() != set(SignedMetadata._fields):
         raise _damaged("something is missing in it")
-    return Kept(root, Signed(**metadata), _table(top.get("files")))
+    return CachedSet(root, SignedMetadata(**metadata), _table(top.get("files")))
 
 
-def most(limits: Limits) -> int:
+def max_size(limits: Limits) -> int:
     """How many bytes such a file may have: base64 takes four for three."""
     held = limits.timestamp + limits.snapshot + limits.targets + limits.total
     return held * 4 // 3 + limits.targets

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from certpin.updates.fetch import Channel
     from certpin.updates.settings import Limits
     from certpin.updates.store import Store
-    from certpin.updates.trust import Promise, SignedSet
+    from certpin.updates.trust import SignedSet, VerifiedMetadata
 
 
 class Source(NamedTuple):
@@ -39,7 +39,7 @@ class Source(NamedTuple):
     store: Store
 
 
-def look(
+def fetch_newest(
     source: Source, channel: Channel, known: SignedSet | None, now: datetime, *, ask_root: bool
 ) -> SignedSet:
     """Return the newest set: the known one itself if there is nothing new.
@@ -60,7 +60,7 @@ def look(
         if not source.store.move_out():
             raise
         _follow(source, channel)
-    return _fetched(source, channel, known, now)
+    return _fetch_set(source, channel, known, now)
 
 
 def _timestamp(source: Source, channel: Channel) -> bytes:
@@ -105,22 +105,26 @@ def _follow(source: Source, channel: Channel) -> None:
     ).refresh()
 
 
-def _fetched(source: Source, channel: Channel, known: SignedSet | None, now: datetime) -> SignedSet:
+def _fetch_set(
+    source: Source, channel: Channel, known: SignedSet | None, now: datetime
+) -> SignedSet:
     roots = source.store.follow(source.root)
-    promise = trust.promised(roots[-1], source.store.read(), source.name, source.limits)
-    if now >= promise.until:
-        raise ExpiredMetadataError(f"it was good until {promise.until:%Y-%m-%d %H:%M} UTC")
-    files = {name: _target(source, channel, promise, known, name) for name in promise.targets}
-    return trust.recovering(trust.kept(promise, files), known, roots[-1])
+    verified = trust.verify_metadata(roots[-1], source.store.read(), source.name, source.limits)
+    if now >= verified.until:
+        raise ExpiredMetadataError(f"it was good until {verified.until:%Y-%m-%d %H:%M} UTC")
+    files = {
+        name: _target_bytes(source, channel, verified, known, name) for name in verified.targets
+    }
+    return trust.mark_recovery(trust.verify_files(verified, files), known, roots[-1])
 
 
-def _target(
-    source: Source, channel: Channel, promise: Promise, known: SignedSet | None, name: str
+def _target_bytes(
+    source: Source, channel: Channel, verified: VerifiedMetadata, known: SignedSet | None, name: str
 ) -> bytes:
     """A target: from the known set, where it is the same."""
-    info = promise.targets[name]
+    info = verified.targets[name]
     if known is not None and name in known.files:
-        same = known.promise.targets[name]
+        same = known.verified.targets[name]
         if (same.length, same.hashes) == (info.length, info.hashes):
             return known.files[name]
     path = source.address.target(name, info.hashes["sha256"])

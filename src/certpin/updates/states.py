@@ -23,7 +23,7 @@ UpdateState = Literal["embedded", "fresh", "soft-stale", "hard-expired"]
 
 
 @dataclass(frozen=True)
-class Facts:
+class StateInputs:
     """What the state follows from.
 
     ``until`` is when the first of the files that vouch for the set in force is past its date;
@@ -36,14 +36,14 @@ class Facts:
     superseded: bool = False
 
 
-def state_of(facts: Facts, now: datetime) -> UpdateState:
+def state_of(inputs: StateInputs, now: datetime) -> UpdateState:
     """The state at a moment."""
-    end = pins_end(facts.pins)
+    end = pins_end(inputs.pins)
     if end is not None and now >= end:
         return "hard-expired"
-    if facts.until is None:
+    if inputs.until is None:
         return "embedded"
-    return "soft-stale" if facts.superseded or now >= facts.until else "fresh"
+    return "soft-stale" if inputs.superseded or now >= inputs.until else "fresh"
 
 
 def pins_end(pins: PinSet) -> datetime | None:
@@ -58,7 +58,7 @@ def pins_end(pins: PinSet) -> datetime | None:
     return min(ends, default=None)
 
 
-def next_end(facts: Facts) -> datetime | None:
+def next_end(inputs: StateInputs) -> datetime | None:
     """The moment before which a newer set is wanted: the earlier of both ends."""
-    ends = [end for end in (facts.until, pins_end(facts.pins)) if end is not None]
+    ends = [end for end in (inputs.until, pins_end(inputs.pins)) if end is not None]
     return min(ends, default=None)

@@ -22,8 +22,8 @@ from typing import IO, TYPE_CHECKING
 
 from certpin.errors import UpdateError
 from certpin.pinfile.disk import put
-from certpin.updates.keeping import decode, encode, most
-from certpin.updates.trust import Signed, follow_roots
+from certpin.updates.keeping import decode, encode, max_size
+from certpin.updates.trust import SignedMetadata, follow_roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from tuf.api.metadata import Root
 
     from certpin.updates.settings import Limits
-    from certpin.updates.trust import Kept, SignedSet
+    from certpin.updates.trust import CachedSet, SignedSet
 
 _GOOD = "last-known-good.json"
 _PRIVATE = 0o600
-_AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # where there is none, there are no such pipes
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # where there is none, there are no such pipes
 _ROLES = ("timestamp", "snapshot", "targets")
 _SPARE = Path("/dev/shm")  # noqa: S108  # where not even the folder for temporary files can be used
 
@@ -60,19 +60,19 @@ class Store:
             return (found.st_ino, found.st_mtime_ns, found.st_size)
         return ()
 
-    def load(self) -> Kept | None:
+    def load(self) -> CachedSet | None:
         """The last known good set, not believed yet; ``None`` where there is none.
 
         Raises ``UpdateError`` on what cannot be read.
         """
         try:
             with _opened(self.folder / _GOOD) as file:
-                data = file.read(most(self._limits) + 1)
+                data = file.read(max_size(self._limits) + 1)
         except FileNotFoundError:
             return None
         except OSError as exc:
             raise unusable(exc) from exc
-        if len(data) > most(self._limits):
+        if len(data) > max_size(self._limits):
             raise UpdateError("the last known good set is too long", reason="cache")
         return decode(data)
 
@@ -103,9 +103,9 @@ class Store:
             except OSError:
                 return
 
-    def read(self) -> Signed:
+    def read(self) -> SignedMetadata:
         """The metadata that ``tuf.ngclient`` found good just now."""
-        return Signed(*((self.metadata / f"{role}.json").read_bytes() for role in _ROLES))
+        return SignedMetadata(*((self.metadata / f"{role}.json").read_bytes() for role in _ROLES))
 
     def sweep(self) -> None:
         """Remove what processes that were killed have left. For the holder of the lock.
@@ -113,11 +113,11 @@ class Store:
         And what no metadata is: ``tuf.ngclient`` reads whatever stands there, all of it.
         """
         left = [*self.folder.glob(f".{_GOOD}.*"), *self.metadata.glob("tmp*")]
-        for path in [*left, *filter(self._is_none, self.metadata.rglob("*.json"))]:
+        for path in [*left, *filter(self._is_not_metadata, self.metadata.rglob("*.json"))]:
             with suppress(OSError):
                 path.unlink()
 
-    def _is_none(self, path: Path) -> bool:
+    def _is_not_metadata(self, path: Path) -> bool:
         """Whether it is too long for metadata, or a pipe, which would never end."""
         with suppress(OSError):
             found = path.stat()
@@ -130,7 +130,7 @@ class Store:
         """Keep the metadata among temporary files from now on; false where it is there already."""
         if self._scratch is not None:
             return False
-        scratch = Path(_made())
+        scratch = Path(_make_scratch())
         with suppress(OSError):
             shutil.copytree(self.metadata, scratch, symlinks=True, dirs_exist_ok=True)
         self._scratch = scratch
@@ -165,7 +165,7 @@ class Store:
 
 def _opened(path: Path) -> IO[bytes]:
     """Open it to be read; if it is a pipe, without waiting for somebody who writes."""
-    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | _AT_ONCE))
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK))
 
 
 def unusable(exc: OSError) -> UpdateError:
@@ -178,7 +178,7 @@ def unusable(exc: OSError) -> UpdateError:
     )
 
 
-def _made() -> str:
+def _make_scratch() -> str:
     try:
         return tempfile.mkdtemp(prefix="certpin-updates-")
     except OSError:

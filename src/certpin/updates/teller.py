@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from certpin.updates.status import UpdateEvent, UpdateHook
 
 # What a network does by itself. All else may be an attack, or is a mistake of whoever publishes.
-_EVERYDAY = frozenset({"network", "slow", "http", "storage", "busy", "closed"})
+_NETWORK_REASONS = frozenset({"network", "slow", "http", "storage", "busy", "closed"})
 
 
-class Teller:
+class Notifier:
     """Its method never raises and never waits."""
 
     def __init__(self, hooks: Iterable[UpdateHook]) -> None:
         self._hooks: Hooks[UpdateEvent] = Hooks(tuple(hooks), "update", _logger)
 
-    def tell(self, event: UpdateEvent) -> None:
+    def notify(self, event: UpdateEvent) -> None:
         """Record an event. A log handler or a hook that raises breaks no update."""
         with suppress(Exception):
-            _logger().log(_level(event), "%s", _words(event), extra={"certpin": event.fields()})
+            _logger().log(_level(event), "%s", _message(event), extra={"certpin": event.fields()})
         with suppress(Exception):
             self._hooks.notify(event)
 
@@ -36,10 +36,10 @@ def _level(event: UpdateEvent) -> int:
         return logging.DEBUG
     if event.error is None:
         return logging.INFO
-    return logging.WARNING if event.error.reason in _EVERYDAY else logging.ERROR
+    return logging.WARNING if event.error.reason in _NETWORK_REASONS else logging.ERROR
 
 
-def _words(event: UpdateEvent) -> str:
+def _message(event: UpdateEvent) -> str:
     status = event.status
     held = f"version {status.version} of the pin set {status.name!r}"
     if event.error is not None:

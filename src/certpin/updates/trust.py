@@ -55,7 +55,7 @@ LARGEST_JUMP = 1000
 Role = TypeVar("Role", Root, Timestamp, Snapshot, Targets)
 
 
-class Signed(NamedTuple):
+class SignedMetadata(NamedTuple):
     """The metadata of one moment, as bytes."""
 
     timestamp: bytes
@@ -63,22 +63,22 @@ class Signed(NamedTuple):
     targets: bytes
 
 
-class Kept(NamedTuple):
+class CachedSet(NamedTuple):
     """What was stored, not believed yet. ``root`` is the version of the root it was good under."""
 
     root: int
-    signed: Signed
+    signed: SignedMetadata
     files: Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
-class Promise:
+class VerifiedMetadata:
     """What signed metadata says that the targets are.
 
     ``until`` is when the first of the four roles is past its date.
     """
 
-    signed: Signed
+    signed: SignedMetadata
     root: int
     until: datetime
     name: str
@@ -98,7 +98,7 @@ class SignedSet:
     fast-forward attack).
     """
 
-    promise: Promise
+    verified: VerifiedMetadata
     files: Mapping[str, bytes]
     pins: PinSet
     superseded: bool = False
@@ -110,8 +110,8 @@ class SignedSet:
         What publishes gives the timestamp a new version whenever anything changes, a root too, so
         that these very bytes were verified with all that they stand for.
         """
-        same = timestamp == self.promise.signed.timestamp
-        return same and not self.superseded and now < self.promise.until
+        same = timestamp == self.verified.signed.timestamp
+        return same and not self.superseded and now < self.verified.until
 
 
 def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
@@ -127,7 +127,9 @@ def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
     return tuple(chain)
 
 
-def promised(root: Root, signed: Signed, name: str, limits: Limits) -> Promise:
+def verify_metadata(
+    root: Root, signed: SignedMetadata, name: str, limits: Limits
+) -> VerifiedMetadata:
     """Steps 2 and 3. ``name`` is that of the pin set which the app brought."""
     timestamp = _by(root, Timestamp, signed.timestamp)
     snapshot = _by(root, Snapshot, signed.snapshot)
@@ -139,48 +141,50 @@ def promised(root: Root, signed: Signed, name: str, limits: Limits) -> Promise:
     _require_bounded(targets.targets, limits)
     version = _version_of(targets.targets, name)
     until = min(each.expires for each in (root, timestamp, snapshot, targets))
-    return Promise(signed, root.version, until, name, version, targets.targets)
+    return VerifiedMetadata(signed, root.version, until, name, version, targets.targets)
 
 
-def kept(promise: Promise, files: Mapping[str, bytes], *, superseded: bool = False) -> SignedSet:
+def verify_files(
+    verified: VerifiedMetadata, files: Mapping[str, bytes], *, superseded: bool = False
+) -> SignedSet:
     """Steps 4 and 5: the promise, with what was promised."""
-    if files.keys() != promise.targets.keys():
+    if files.keys() != verified.targets.keys():
         raise RepositoryError("the files are not those that the signed metadata names")
-    for name, info in promise.targets.items():
+    for name, info in verified.targets.items():
         info.verify_length_and_hashes(files[name])
-    return SignedSet(promise, files, _read(promise, files), superseded)
+    return SignedSet(verified, files, _read(verified, files), superseded)
 
 
-def verify(roots: Sequence[Root], stored: Kept, name: str, limits: Limits) -> SignedSet:
+def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) -> SignedSet:
     """All steps, for a set that was believed before, under the root of version ``stored.root``.
 
     If the newest root has other keys, the set stays what it was: the last known good. It was
     fetched before, and there is none that the new keys signed yet. Then it is ``superseded``.
     """
     try:
-        promise = promised(roots[-1], stored.signed, name, limits)
-        return kept(replace(promise, root=stored.root), stored.files)
+        verified = verify_metadata(roots[-1], stored.signed, name, limits)
+        return verify_files(replace(verified, root=stored.root), stored.files)
     except UnsignedMetadataError:
         older = [each for each in roots[:-1] if each.version == stored.root]
         if not older:
             raise
-        promise = promised(older[0], stored.signed, name, limits)
-        return kept(promise, stored.files, superseded=True)
+        verified = verify_metadata(older[0], stored.signed, name, limits)
+        return verify_files(verified, stored.files, superseded=True)
 
 
-def under(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
+def under_root(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
     """Return a known set as it is under a newer root.
 
     It is superseded if the keys of that root don't vouch for it, and good no longer than the root.
     """
     try:
-        newer = promised(root, known.promise.signed, known.promise.name, limits)
+        newer = verify_metadata(root, known.verified.signed, known.verified.name, limits)
     except UnsignedMetadataError:
         return replace(known, superseded=True)
-    return replace(known, promise=replace(known.promise, until=newer.until))
+    return replace(known, verified=replace(known.verified, until=newer.until))
 
 
-def recovering(new: SignedSet, known: SignedSet | None, root: Root) -> SignedSet:
+def mark_recovery(new: SignedSet, known: SignedSet | None, root: Root) -> SignedSet:
     """Return ``new``, marked if it may have a lower version than the set that was known before.
 
     That is so if the newest root has replaced the targets keys that signed the known set: a thief
@@ -190,7 +194,7 @@ def recovering(new: SignedSet, known: SignedSet | None, root: Root) -> SignedSet
     if known is None or new.superseded:
         return new
     try:
-        _by(root, Targets, known.promise.signed.targets)
+        _by(root, Targets, known.verified.signed.targets)
     except UnsignedMetadataError:
         return replace(new, recovers=True)
     return new
@@ -337,16 +341,16 @@ def _version_of(targets: Mapping[str, TargetFile], name: str) -> int:
     return version
 
 
-def _read(promise: Promise, files: Mapping[str, bytes]) -> PinSet:
+def _read(verified: VerifiedMetadata, files: Mapping[str, bytes]) -> PinSet:
     try:
         text = files[PIN_FILE].decode()
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{PIN_FILE} is not UTF-8 text") from exc
     pins = PinSet.parse(text, path=PIN_FILE, files=files)
-    if (pins.name, pins.version) != (promise.name, promise.version):
+    if (pins.name, pins.version) != (verified.name, verified.version):
         raise ConfigError(
             f"{PIN_FILE} is version {pins.version} of {pins.name!r}, and was signed as "
-            f"version {promise.version} of {promise.name!r}"
+            f"version {verified.version} of {verified.name!r}"
         )
     if pins.debug is not None:
         raise ConfigError("it has a debug section", key="debug", fix="take it out")

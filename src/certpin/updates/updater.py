@@ -22,10 +22,10 @@ from certpin.updates import address, schedule, states, trust
 from certpin.updates.checker import Checker, closed
 from certpin.updates.enforced import Enforced
 from certpin.updates.refresh import Source
-from certpin.updates.refusals import understood
+from certpin.updates.refusals import update_errors
 from certpin.updates.settings import UpdateSettings
 from certpin.updates.store import Store
-from certpin.updates.teller import Teller
+from certpin.updates.teller import Notifier
 
 if TYPE_CHECKING:
     import os
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from certpin.tls import PinnedSSLContext
     from certpin.updates.status import UpdateHook, UpdateStatus
 
-_ENOUGH = 2.0  # seconds that close() waits for a thread: looking up a name cannot be cut short
+_CLOSE_TIMEOUT = 2.0  # seconds that close() waits for a thread: name resolution can't be cancelled
 
 
 class PinUpdater(Forked):
@@ -76,15 +76,15 @@ class PinUpdater(Forked):
         name = enforced.context.pins.name
         source = Source(name, root, place, limits, Store(Path(cache), limits))
         timing = self._settings.timing
-        self._checker = Checker(source, enforced, clock, Teller(on_event), timing.roots)
-        self._checker.take_over()
+        self._checker = Checker(source, enforced, clock, Notifier(on_event), timing.roots)
+        self._checker.adopt_cached()
         self._running = self._closed = False
         self._begin()
         register(self)
 
     def _begin(self) -> None:
         self._changed = threading.Condition()
-        self._flight: Future[None] | None = None
+        self._current_check: Future[None] | None = None
         self._deadline: Deadline | None = None
         self._thread: threading.Thread | None = None
 
@@ -104,11 +104,11 @@ class PinUpdater(Forked):
         May be called from any thread; if a check is on its way, its outcome is waited for. Raises
         ``UpdateError``: what was in force stays in force.
         """
-        flight, deadline = self._board()
+        check, deadline = self._join_check()
         if deadline is not None:
-            self._fly(flight, deadline)
+            self._run_check(check, deadline)
         try:
-            flight.result()
+            check.result()
         except UpdateError as exc:
             raise copy(
                 exc
@@ -134,7 +134,7 @@ class PinUpdater(Forked):
             self._changed.notify_all()
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join(_ENOUGH)
+            thread.join(_CLOSE_TIMEOUT)
         self._checker.clear()
 
     def __enter__(self) -> Self:
@@ -143,21 +143,21 @@ class PinUpdater(Forked):
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _board(self) -> tuple[Future[None], Deadline | None]:
+    def _join_check(self) -> tuple[Future[None], Deadline | None]:
         """Return the running check; or a new one and its deadline, for the caller to run."""
         with self._changed:
             if self._closed:
                 raise closed()
-            if self._flight is not None:
-                return self._flight, None
-            self._flight, self._deadline = Future(), self._new_deadline()
-            return self._flight, self._deadline
+            if self._current_check is not None:
+                return self._current_check, None
+            self._current_check, self._deadline = Future(), self._new_deadline()
+            return self._current_check, self._deadline
 
     def _new_deadline(self) -> Deadline:
         timing = self._settings.timing
         return Deadline(timing.patience.total_seconds(), timing.deadline.total_seconds())
 
-    def _fly(self, flight: Future[None], deadline: Deadline) -> None:
+    def _run_check(self, check: Future[None], deadline: Deadline) -> None:
         outcome: UpdateError | None = _interrupted()  # should it be: Ctrl-C is for who pressed it
         try:
             self._checker.check(deadline)
@@ -166,15 +166,15 @@ class PinUpdater(Forked):
         else:
             outcome = None
         finally:
-            self._land(flight, outcome)
+            self._finish_check(check, outcome)
 
-    def _land(self, flight: Future[None], outcome: UpdateError | None) -> None:
+    def _finish_check(self, check: Future[None], outcome: UpdateError | None) -> None:
         with self._changed:
-            self._flight = self._deadline = None
+            self._current_check = self._deadline = None
         if outcome is None:
-            flight.set_result(None)
+            check.set_result(None)
         else:
-            flight.set_exception(outcome)
+            check.set_exception(outcome)
 
     def _spawn(self, *, first: bool) -> None:
         self._thread = threading.Thread(
@@ -182,9 +182,9 @@ class PinUpdater(Forked):
         )
         self._thread.start()
 
-    def _run(self, at_once: bool) -> None:
-        while at_once or self._sleep():
-            at_once = False
+    def _run(self, first: bool) -> None:
+        while first or self._sleep():
+            first = False
             try:
                 self.refresh()
             except UpdateError:
@@ -201,12 +201,12 @@ class PinUpdater(Forked):
 
     def _pause(self) -> float:
         now = self._clock()
-        return schedule.wait(
+        return schedule.next_wait(
             self._settings.timing,
             failures=self.status.failures,
-            end=states.next_end(self._checker.enforced.facts),
+            end=states.next_end(self._checker.enforced.inputs),
             now=now,
-            luck=random.random(),  # noqa: S311  # to spread load, no secret
+            random_share=random.random(),  # noqa: S311  # to spread load, no secret
         ).total_seconds()
 
     def before_fork(self) -> None:
@@ -228,7 +228,7 @@ class PinUpdater(Forked):
 def _root_version(root: bytes) -> int:
     """Return the version of the root that the app brings. Raises ``ConfigError`` if it is none."""
     try:
-        with understood():
+        with update_errors():
             return trust.follow_roots(root, ())[-1].version
     except UpdateError as exc:
         raise ConfigError(

@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
     from certpin.pins import PinSet
     from certpin.updates.publish.content import Content
-    from certpin.updates.publish.settings import Settings
-    from certpin.updates.publish.state import State
+    from certpin.updates.publish.settings import PublishSettings
+    from certpin.updates.publish.state import FolderState
 
 
 _ROLES = ("root", "targets", "timestamp")
 
 
 @dataclass(frozen=True)
-class Desk:
+class SigningPolicy:
     """All that decides. ``now`` has no fractions of a second, as dates in metadata have none.
 
     ``offer`` is the pin file as it could be signed, or why it could not. ``published`` are the
     versions that were published as signed sets, ``latest`` the last one of them.
     """
 
-    state: State
-    settings: Settings
+    state: FolderState
+    settings: PublishSettings
     now: datetime
     offer: Content | ConfigError
     published: Mapping[int, PinSet] = field(default_factory=dict)
@@ -64,13 +64,13 @@ class Desk:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SigningPlan:
     """The drafts to sign, and to move when they are signed: ``None`` where nothing is due.
 
     ``reasons`` say why something is due, and ``problems`` why it must not be signed, by role.
     """
 
-    desk: Desk
+    policy: SigningPolicy
     root: Metadata[Root] | None = None
     targets: Metadata[Targets] | None = None
     content: Content | None = None
@@ -82,19 +82,21 @@ class Plan:
     def candidates(self) -> tuple[Root, ...]:
         """The roots under which something may be signed now: the next one, and that of now."""
         new = (self.root.signed,) if self.root else ()
-        return (*new, *self.desk.state.roots[-1:])
+        return (*new, *self.policy.state.roots[-1:])
 
     def may_sign(self, role: str) -> frozenset[str]:
         """The ids of the keys that a role may be signed with."""
-        return _signing(self.desk.state, self.candidates, role)
+        return _signing(self.policy.state, self.candidates, role)
 
 
-def prepare(desk: Desk, keys: frozenset[str], renew: frozenset[str] = frozenset()) -> Plan:
+def prepare(
+    policy: SigningPolicy, keys: frozenset[str], renew: frozenset[str] = frozenset()
+) -> SigningPlan:
     """What these keys (their ids) are to sign. Raises ``ConfigError`` where they must not."""
     problems: dict[str, ConfigError] = {}
     reasons: dict[str, str] = {}
-    root = _root(desk, keys, renew, reasons, problems)
-    plan = Plan(desk, root, reasons=reasons, problems=problems)
+    root = _root(policy, keys, renew, reasons, problems)
+    plan = SigningPlan(policy, root, reasons=reasons, problems=problems)
     _require_known(plan, keys)
     content, targets = targets_of(plan, keys, renew)
     alone = reasons.get("targets") == OTHER_KEYS
@@ -102,7 +104,7 @@ def prepare(desk: Desk, keys: frozenset[str], renew: frozenset[str] = frozenset(
 
 
 def _root(
-    desk: Desk,
+    policy: SigningPolicy,
     keys: frozenset[str],
     renew: frozenset[str],
     reasons: dict[str, str],
@@ -110,38 +112,38 @@ def _root(
 ) -> Metadata[Root] | None:
     """The draft of the next root, if there is one, or if these keys are to make one."""
     try:
-        draft = drafted_root(desk.state)
+        draft = drafted_root(policy.state)
     except ConfigError as exc:
-        if keys & _signing(desk.state, desk.state.roots[-1:], "root"):
+        if keys & _signing(policy.state, policy.state.roots[-1:], "root"):
             raise
         problems["root"] = exc
         return None
-    return _next_root(desk, draft, keys, renew, reasons, problems)
+    return _next_root(policy, draft, keys, renew, reasons, problems)
 
 
 def _next_root(
-    desk: Desk,
+    policy: SigningPolicy,
     draft: Metadata[Root] | None,
     keys: frozenset[str],
     renew: frozenset[str],
     reasons: dict[str, str],
     problems: dict[str, ConfigError],
 ) -> Metadata[Root] | None:
-    current = desk.state.root
+    current = policy.state.root
     known = [each for each in (draft.signed if draft else None, current) if each]
-    mine = bool(keys & _signing(desk.state, known, "root"))
-    if current and desk.ends_soon("root", current.expires):
+    mine = bool(keys & _signing(policy.state, known, "root"))
+    if current and policy.ends_soon("root", current.expires):
         reasons["root"] = f"it ends on {current.expires:%Y-%m-%d}"
     if draft and "root" in renew and mine:
-        draft.signed.expires = desk.expiry("root")
+        draft.signed.expires = policy.expiry("root")
         draft.signatures.clear()
     elif not draft and current and mine and ("root" in renew or "root" in reasons):
-        draft = Metadata(roots.next_root(current, desk.expiry("root")))
+        draft = Metadata(roots.next_root(current, policy.expiry("root")))
     if not draft:
         return None
     reasons.setdefault("root", "other keys are to sign" if current else "it is the first")
     try:
-        roots.check(draft.signed, current, desk.now, desk.settings)
+        roots.check(draft.signed, current, policy.now, policy.settings)
     except ConfigError as exc:
         if mine:
             raise
@@ -150,7 +152,7 @@ def _next_root(
     return draft
 
 
-def drafted_root(state: State) -> Metadata[Root] | None:
+def drafted_root(state: FolderState) -> Metadata[Root] | None:
     """The draft of the next root; ``None`` where there is none, or it is in ``site/`` by now.
 
     Raises ``PinFileError`` where it cannot be read.
@@ -161,7 +163,7 @@ def drafted_root(state: State) -> Metadata[Root] | None:
     return deepcopy(draft)
 
 
-def _require_known(plan: Plan, keys: frozenset[str]) -> None:
+def _require_known(plan: SigningPlan, keys: frozenset[str]) -> None:
     known = frozenset[str]().union(*(_keys(plan.candidates, role) for role in _ROLES))
     for key in sorted(keys - known):
         if "root" in plan.problems:
@@ -174,7 +176,7 @@ def _require_known(plan: Plan, keys: frozenset[str]) -> None:
         )
 
 
-def _signing(state: State, candidates: Any, role: str) -> frozenset[str]:
+def _signing(state: FolderState, candidates: Any, role: str) -> frozenset[str]:
     """The keys of a role that is drafted: never the online key of now."""
     known = [state.root] if state.root else []
     return _keys(candidates, role) - _keys(known, "timestamp")

@@ -29,14 +29,14 @@ from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.disk import left_overs, put
 from certpin.support import locks
 from certpin.updates.publish.content import LIMITS
-from certpin.updates.publish.state import Found, read_metadata, understood
-from certpin.updates.trust import Signed, is_plain
+from certpin.updates.publish.state import FolderContents, pin_file_errors, read_metadata
+from certpin.updates.trust import SignedMetadata, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from certpin.updates.publish.signing import Signed as Done
+    from certpin.updates.publish.signing import SigningResult as Done
 
 FOLDER = "publish"
 SETTINGS = "publish.toml"
@@ -51,7 +51,7 @@ _LONGEST_SIGNATURE = 4096  # bytes; one of RSA with 8192 bits has 2048 as hexade
 _MOST_SIGNATURES = 256
 
 
-def read(folder: Path) -> Found:
+def read(folder: Path) -> FolderContents:
     """What is there. Raises ``PinFileError``."""
     _require_no_links(folder)
     site = folder / "site"
@@ -60,7 +60,7 @@ def read(folder: Path) -> Found:
     drafts = {
         role: _read_draft(folder / "drafts" / f"{role}.json", limits[role]) for role in _DRAFTED
     }
-    return Found(
+    return FolderContents(
         tuple(_roots(site / "metadata")),
         signed,
         files,
@@ -118,13 +118,13 @@ def held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _signed(site: Path) -> tuple[Signed | None, Mapping[str, bytes]]:
+def _signed(site: Path) -> tuple[SignedMetadata | None, Mapping[str, bytes]]:
     """The timestamp, and what it leads to."""
     metadata = site / "metadata"
     timestamp = _read(metadata / "timestamp.json", LIMITS.timestamp)
     if timestamp is None:
         return None, {}
-    with understood(metadata):
+    with pin_file_errors(metadata):
         number = read_metadata("timestamp", timestamp).signed.snapshot_meta.version
         snapshot = _needed(metadata / f"{number:d}.snapshot.json", LIMITS.snapshot)
         number = read_metadata("snapshot", snapshot).signed.meta["targets.json"].version
@@ -134,7 +134,7 @@ def _signed(site: Path) -> tuple[Signed | None, Mapping[str, bytes]]:
             raise ConfigError(f"there are {len(infos)} targets, and {LIMITS.count} are taken")
         names = {name: info.hashes["sha256"] for name, info in infos.items()}
         files = {name: _target(site, name, digest) for name, digest in names.items()}
-    return Signed(timestamp, snapshot, targets), files
+    return SignedMetadata(timestamp, snapshot, targets), files
 
 
 def _target(site: Path, name: str, digest: str) -> bytes:

@@ -52,16 +52,16 @@ class KeySigner(TUFSigner):
         raise NotImplementedError
 
 
-def tuf_key(half: SignerPublicKey) -> SSlibKey:
+def tuf_key(public_key: SignerPublicKey) -> SSlibKey:
     """A public key as it stands in a root. Raises ``KeyParseError`` for one that is too weak."""
-    if not isinstance(half, RSAPublicKey):
-        return SSlibKey.from_crypto(half)
-    if half.key_size < _LEAST_RSA_BITS:
+    if not isinstance(public_key, RSAPublicKey):
+        return SSlibKey.from_crypto(public_key)
+    if public_key.key_size < _LEAST_RSA_BITS:
         raise KeyParseError(
-            f"an RSA key of {half.key_size} bits signs nothing that others rely on",
+            f"an RSA key of {public_key.key_size} bits signs nothing that others rely on",
             fix=f"take one of {_LEAST_RSA_BITS} bits or more, or a P-256 key",
         )
-    return SSlibKey.from_crypto(half, scheme=_RSA_SCHEME)
+    return SSlibKey.from_crypto(public_key, scheme=_RSA_SCHEME)
 
 
 def held_elsewhere(data: bytes) -> SSlibKey | None:
@@ -72,27 +72,27 @@ def held_elsewhere(data: bytes) -> SSlibKey | None:
         return None
     if not isinstance(item, PublicKey) or item.source != "public key":
         return None
-    half: Any = load_der_public_key(item.spki)
-    if not is_signing_key(half):
+    public_key: Any = load_der_public_key(item.spki)
+    if not is_signing_key(public_key):
         raise KeyParseError(
             f"{item.key} is no key that signs here",
             fix="P-256, P-384, RSA and Ed25519 keys are usable",
         )
-    return tuf_key(half)
+    return tuf_key(public_key)
 
 
-def half_of(key: Key) -> Any:
+def public_key_of(key: Key) -> Any:
     """The public key that stands in a root; ``None`` where it does not stand there as here.
 
     That is: id, scheme and all.
     """
     try:
         text = key.keyval["public"]
-        half: Any = (
+        public_key: Any = (
             Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
             if key.keytype == "ed25519"
             else load_pem_public_key(text.encode())
         )
-        return half if is_signing_key(half) and tuf_key(half) == key else None
+        return public_key if is_signing_key(public_key) and tuf_key(public_key) == key else None
     except Exception:  # noqa: BLE001  # whatever a hostile key makes the libraries raise
         return None

@@ -21,7 +21,7 @@ _S3 = {"s3", "s3a"}
 _LASTING = {"arrow_hdfs", "dbfs", "ftp", "hdfs", "sftp", "smb", "ssh", "webhdfs"}
 
 
-def open_remote(url: str, options: Mapping[str, Any]) -> Remote:
+def open_remote(url: str, options: Mapping[str, Any]) -> RemoteStorage:
     """What is at a URL. Raises ``ConfigError``, and ``UpdateError``."""
     scheme = url.partition("://")[0]
     kind = _kind(scheme)
@@ -32,10 +32,10 @@ def open_remote(url: str, options: Mapping[str, Any]) -> Remote:
             fix="name the storage that the web server shows, as in s3://BUCKET/PATH, or a folder",
         )
     refuse_unknown(scheme, kind, options)
-    return Remote(url, options)
+    return RemoteStorage(url, options)
 
 
-class Remote:
+class RemoteStorage:
     """Files below a URL.
 
     Raises ``ConfigError`` where fsspec, or its part for it, is missing, and ``UpdateError``.
@@ -51,12 +51,12 @@ class Remote:
         """The place, for people."""
         return self._url
 
-    def read(self, path: str, most: int) -> bytes | None:
+    def read(self, path: str, max_bytes: int) -> bytes | None:
         """As in ``Storage``."""
         with reached(self._url, "read"):
             try:
                 with self._fs.open(f"{self._root}/{path}", "rb") as file:
-                    data: bytes = file.read(most + 1)
+                    data: bytes = file.read(max_bytes + 1)
                     return data
             except FileNotFoundError:
                 return None

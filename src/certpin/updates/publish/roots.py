@@ -18,7 +18,7 @@ from tuf.api.metadata import Root
 from certpin.errors import ConfigError
 from certpin.updates.dart import shortage
 from certpin.updates.publish.bytewise import same_bytes
-from certpin.updates.publish.keys import half_of
+from certpin.updates.publish.keys import public_key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Key
 
-    from certpin.updates.publish.settings import Settings
+    from certpin.updates.publish.settings import PublishSettings
 
 Kind = Literal["root", "targets", "online"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -81,7 +81,7 @@ def with_key(
     return new
 
 
-def check(root: Root, before: Root | None, now: datetime, settings: Settings) -> None:
+def check(root: Root, before: Root | None, now: datetime, settings: PublishSettings) -> None:
     """Refuse a root that must not be signed, whoever wrote it. Raises ``ConfigError``."""
     for problem, fix in _wrong(root, before, now, settings):
         raise ConfigError(
@@ -128,7 +128,7 @@ def _found(begin: str, known: Sequence[str], kind: Kind) -> str:
 
 
 def _wrong(
-    root: Root, before: Root | None, now: datetime, settings: Settings
+    root: Root, before: Root | None, now: datetime, settings: PublishSettings
 ) -> Iterator[tuple[str, str]]:
     again = "take drafts/root.json away, and make it again: certpin publish add-key"
     number = before.version + 1 if before else 1
@@ -139,7 +139,7 @@ def _wrong(
             f"its date {root.expires:%Y-%m-%d} is past, or is later than publish.toml lets it be",
             "certpin publish sign --renew root, with keys of the root",
         )
-    if any(half_of(key) is None or key.keyid != keyid for keyid, key in root.keys.items()):
+    if any(public_key_of(key) is None or key.keyid != keyid for keyid, key in root.keys.items()):
         yield "a key in it is none, or is called what it is not", again
     if not _is_ours(root):
         yield "something stands in it that certpin does not write", again

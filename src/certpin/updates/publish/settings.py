@@ -42,7 +42,7 @@ _NO_URL = '# url = "www"'
 
 
 @dataclass(frozen=True)
-class Settings:
+class PublishSettings:
     """What stands in the file. ``storage`` are options for the storage of ``url``, as they are.
 
     ``flutter``: there are Flutter apps, whose pins are signed beside the pin file.
@@ -58,7 +58,7 @@ class Settings:
         return timedelta(days=self.days[role])
 
 
-def load(path: Path) -> Settings:
+def load(path: Path) -> PublishSettings:
     """Read the file. Raises ``PinFileError``."""
     try:
         with path.open("rb") as file:
@@ -78,7 +78,7 @@ def load(path: Path) -> Settings:
         return _settings(Table(load_toml(text, path)))
 
 
-def text_of(settings: Settings) -> str:
+def text_of(settings: PublishSettings) -> str:
     """A new file, for whoever edits it next."""
     import tomlkit
 
@@ -99,7 +99,7 @@ def check_days(role: str, days: int) -> int:
     return days
 
 
-def _settings(top: Table) -> Settings:
+def _settings(top: Table) -> PublishSettings:
     if unknown := sorted(top.data.keys() - _KNOWN):
         raise ConfigError(
             "this is not known here", key=unknown[0], fix=f"known are {', '.join(sorted(_KNOWN))}"
@@ -110,4 +110,4 @@ def _settings(top: Table) -> Settings:
         days |= {role: check_days(role, expires.integer(role)) for role in expires.data}
     url = top.text("url") if "url" in top.data else None
     flutter = top.flag("flutter", default=True)
-    return Settings(url, days, storage.data if storage else {}, flutter)
+    return PublishSettings(url, days, storage.data if storage else {}, flutter)

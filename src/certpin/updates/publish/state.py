@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from certpin.updates.trust import SignedSet
 
 
-class Found(NamedTuple):
+class FolderContents(NamedTuple):
     """What was read: bytes, not believed yet. ``taken`` are the names in ``site/metadata``.
 
     ``drafts`` are the drafts by their roles, or why one cannot be read, and ``signatures`` what was
@@ -36,7 +36,7 @@ class Found(NamedTuple):
     """
 
     roots: tuple[bytes, ...] = ()
-    signed: trust.Signed | None = None
+    signed: trust.SignedMetadata | None = None
     files: Mapping[str, bytes] = {}
     taken: frozenset[str] = frozenset()
     drafts: Mapping[str, bytes | PinFileError] = {}
@@ -44,7 +44,7 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
-class State:
+class FolderState:
     """What is believed. ``current`` is ``None`` where no set was signed yet.
 
     It is ``superseded`` where the newest root does not vouch for it: somebody was interrupted
@@ -66,17 +66,17 @@ class State:
     @cached_property
     def timestamp(self) -> Timestamp | None:
         """The metadata of the current set; so are the next two."""
-        return _inner(self.current.promise.signed.timestamp) if self.current else None
+        return _inner(self.current.verified.signed.timestamp) if self.current else None
 
     @cached_property
     def snapshot(self) -> Snapshot | None:
         """See ``timestamp``."""
-        return _inner(self.current.promise.signed.snapshot) if self.current else None
+        return _inner(self.current.verified.signed.snapshot) if self.current else None
 
     @cached_property
     def targets(self) -> Targets | None:
         """See ``timestamp``."""
-        return _inner(self.current.promise.signed.targets) if self.current else None
+        return _inner(self.current.verified.signed.targets) if self.current else None
 
     def draft(self, role: str) -> Metadata[Any] | None:
         """The draft of a role, if there is one. Raises ``PinFileError`` where it is none."""
@@ -92,12 +92,12 @@ class State:
         return number
 
 
-def believed(found: Found, name: str, folder: Path) -> State:
+def verify_contents(found: FolderContents, name: str, folder: Path) -> FolderState:
     """The state, of a pin set called ``name``. Raises ``PinFileError``, which names a file.
 
     A draft that cannot be read is in nobody's way but that of its role: the timestamp goes on.
     """
-    with understood(folder / "site" / "metadata"):
+    with pin_file_errors(folder / "site" / "metadata"):
         roots = _roots(found.roots)
         current = _current(roots, found, name)
     drafts: dict[str, Metadata[Any]] = {}
@@ -115,11 +115,11 @@ def believed(found: Found, name: str, folder: Path) -> State:
             path=folder,
             fix="bring back what was there: git checkout; or begin: certpin publish init",
         )
-    return State(found.roots, roots, current, found.taken, drafts, unreadable)
+    return FolderState(found.roots, roots, current, found.taken, drafts, unreadable)
 
 
 @contextmanager
-def understood(path: Path) -> Iterator[None]:
+def pin_file_errors(path: Path) -> Iterator[None]:
     """Let whatever hostile bytes make tuf raise become a ``PinFileError`` about a path."""
     try:
         yield
@@ -169,7 +169,7 @@ def _roots(files: tuple[bytes, ...]) -> tuple[Root, ...]:
     return roots
 
 
-def _current(roots: tuple[Root, ...], found: Found, name: str) -> SignedSet | None:
+def _current(roots: tuple[Root, ...], found: FolderContents, name: str) -> SignedSet | None:
     """Under the newest root; under one before, where somebody was interrupted after a new one."""
     if found.signed is None:
         return None
@@ -178,11 +178,11 @@ def _current(roots: tuple[Root, ...], found: Found, name: str) -> SignedSet | No
     problem: Exception | None = None
     for root in reversed(roots):
         try:
-            promise = trust.promised(root, found.signed, name, LIMITS)
+            verified = trust.verify_metadata(root, found.signed, name, LIMITS)
         except RepositoryError as exc:
             problem = problem or exc
         else:
-            return trust.kept(promise, found.files, superseded=root is not roots[-1])
+            return trust.verify_files(verified, found.files, superseded=root is not roots[-1])
     raise problem or RepositoryError("there is no root")
 
 

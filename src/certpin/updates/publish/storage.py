@@ -40,8 +40,8 @@ class Storage(Protocol):
     def where(self) -> str:
         """The place, for people."""
 
-    def read(self, path: str, most: int) -> bytes | None:
-        """A file, up to ``most`` bytes and one more; ``None`` where there is none."""
+    def read(self, path: str, max_bytes: int) -> bytes | None:
+        """A file, up to ``max_bytes`` bytes and one more; ``None`` where there is none."""
 
     def write(self, path: str, data: bytes) -> None:
         """Put a file there, in the place of one that is there."""
@@ -50,7 +50,7 @@ class Storage(Protocol):
         """Remove the temporary files of pushes that were killed an hour ago or earlier."""
 
 
-class Folder:
+class FolderStorage:
     """A folder of this machine, which a web server shows, say. It is made if its parent exists."""
 
     def __init__(self, folder: Path) -> None:
@@ -61,12 +61,12 @@ class Folder:
         """The place, for people."""
         return str(self._folder)
 
-    def read(self, path: str, most: int) -> bytes | None:
+    def read(self, path: str, max_bytes: int) -> bytes | None:
         """As in ``Storage``."""
         with reached(self.where, "read"):
             try:
                 with (self._folder / path).open("rb") as file:
-                    return file.read(most + 1)
+                    return file.read(max_bytes + 1)
             except FileNotFoundError:
                 return None
 
@@ -125,7 +125,7 @@ def reached(where: str, what: str) -> Iterator[None]:
         ) from exc
 
 
-def _folder(folder: Path, url: str) -> Folder:
+def _folder(folder: Path, url: str) -> FolderStorage:
     """The folder. Raises ``ConfigError`` where none can ever be."""
     if "\0" in str(folder):
         raise _refused(url)
@@ -136,7 +136,7 @@ def _folder(folder: Path, url: str) -> Folder:
                 key="url",
                 fix="name the folder that the web server shows, as in www",
             )
-    return Folder(folder)
+    return FolderStorage(folder)
 
 
 def _parts(url: str) -> Any:

@@ -38,8 +38,9 @@ class _Record:
 
 
 class Checker:
-    """One check at a time: its caller sees to that. The status may be asked for from any thread.
+    """Runs checks and keeps their results.
 
+    The caller runs one check at a time. ``status`` may be read from any thread. The lock
     ``swapping`` is held while another set is put in force.
     """
 
@@ -59,13 +60,13 @@ class Checker:
         self._lock = FolderLock(source.store.folder)
         self._record = _Record()
         self._root_interval = root_interval
-        self._root_asked: datetime | None = None  # when the server was asked for the next root
-        self._stamp: tuple[int, ...] = ()  # of the file that was read or written last
-        self._saved: SignedSet | None = None  # what stands in it
+        self._root_asked: datetime | None = None  # when the next root was last requested
+        self._stamp: tuple[int, ...] = ()  # of the cache file that was read or written last
+        self._saved: SignedSet | None = None  # its contents
 
     @property
     def status(self) -> UpdateStatus:
-        """How things stand."""
+        """The current status."""
         record, inputs = self._record, self.enforced.inputs
         return UpdateStatus(
             state_of(inputs, self._clock()),
@@ -79,7 +80,7 @@ class Checker:
         )
 
     def check(self, deadline: Deadline) -> None:
-        """Look for something newer, and put it in force. Raises ``UpdateError``."""
+        """Fetch the newest set and put it in force. Raises ``UpdateError``."""
         try:
             with update_errors(), deadline.enforced(), self._lock.held(deadline.wait):
                 self._source.store.sweep()
@@ -96,10 +97,12 @@ class Checker:
         self._notify("updated" if newer else "checked")
 
     def adopt_cached(self) -> bool:
-        """Let what stands in the folder hold, if it is good: another process may have put it there.
+        """Put the cached set in force if it is valid: another process may have written it.
 
-        Returns whether it is another set than before. Never raises: what is wrong with it is told,
-        and it is put aside.
+        Never raises: a set that is invalid is reported as an event, and moved aside.
+
+        Returns:
+            True if another set is in force now.
         """
         store = self._source.store
         if (stamp := store.stamp()) == self._stamp:
@@ -115,11 +118,11 @@ class Checker:
         return False
 
     def clear(self) -> None:
-        """Leave nothing behind among temporary files."""
+        """Delete temporary files."""
         self._source.store.clear()
 
     def wake_in_child(self) -> None:
-        """After a fork: locks, and what is open, are the parent's."""
+        """Replace locks and forget open files after a fork: they belong to the parent."""
         self.swapping = threading.Lock()
         self.enforced.wake_in_child()
         self._lock.forget()
@@ -140,7 +143,7 @@ class Checker:
             return False
         older = stored.pins.version < self.enforced.context.pins.version
         if older and not stored.recovers:
-            self.enforced.known = self.enforced.known or stored  # the app was updated since
+            self.enforced.known = self.enforced.known or stored  # the app has been updated since
             return False
         with self.swapping:
             return self.enforced.adopt(stored)
@@ -160,10 +163,10 @@ class Checker:
         return found
 
     def _notice_new_root(self) -> None:
-        """Look at the known set under a root that came in since. Never raises.
+        """Verify the known set again under a root that was just fetched. Never raises.
 
-        Also after a check that failed: an attacker who holds back a set that the new keys have
-        signed must not make the old one look fresh.
+        This also runs after a failed check: an attacker who withholds a set signed by the new keys
+        must not make the old set look fresh.
         """
         known, store = self.enforced.known, self._source.store
         if known is None or known.superseded or not store.has_root(known.verified.root + 1):
@@ -181,7 +184,7 @@ class Checker:
         return newer
 
     def _save(self, found: SignedSet) -> None:
-        """Write it down. Where that fails, it is in force all the same, and tried again."""
+        """Write a set to the cache. If that fails, the next check retries; it stays in force."""
         store = self._source.store
         try:
             if found is not self._saved:
@@ -209,5 +212,5 @@ class Checker:
 
 
 def closed() -> UpdateError:
-    """The error of an updater that was closed."""
-    return UpdateError("the updater was closed", reason="closed", fix="make another one")
+    """Return the error of a closed updater."""
+    return UpdateError("the updater was closed", reason="closed", fix="create another one")

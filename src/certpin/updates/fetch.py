@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from certpin.updates.settings import Limits
 
 _CHUNK = 64 * 1024
-# RFC 9110 section 12.5.3: nothing but the bytes themselves. What is unpacked could be endless.
+# RFC 9110 section 12.5.3: no compression, because decompressed data could be endless.
 _HEADERS = {"Accept-Encoding": "identity"}
-_MAX_ERROR_PAGE = 16 * 1024  # of an error: what is read of it, to keep the connection
+_MAX_ERROR_PAGE = 16 * 1024  # bytes of an error page that are read to keep the connection
 
 
 class _Connection(HTTPSConnection):
-    """A connection that ends with its deadline, also while it is being made."""
+    """A connection with a deadline, which also covers connecting."""
 
     deadline: Deadline
 
@@ -52,10 +52,10 @@ class _Connection(HTTPSConnection):
 
 
 class Channel(FetcherInterface):
-    """Fetches for one refresh, over one connection, which it makes when it is needed.
+    """Fetches the files of one refresh over one connection, which is opened on first use.
 
-    The first of ``contexts`` whose pins the server has is taken: a set in force that is wrong about
-    this server must not be the end of all updates. Everything raised is a ``DownloadError`` of tuf.
+    The first of ``contexts`` whose pins match is used: a set in force with wrong pins for the
+    update server must not prevent later updates. All errors are ``DownloadError`` of tuf.
     """
 
     def __init__(
@@ -72,16 +72,17 @@ class Channel(FetcherInterface):
         self._connection: _Connection | None = None
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
 
     @contextmanager
     def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:
-        """As in ``FetcherInterface``, in memory: the limits are small, and a disk may be full.
+        """As in ``FetcherInterface``, but in memory: the limits are low, and a disk may be full.
 
-        ``max_length`` may be one that was signed: by the online key alone, for a snapshot.
+        The limit for the file applies too, because ``max_length`` may come from signed metadata:
+        for a snapshot, an attacker needs only the online key.
         """
         limit = min(max_length, self._limits.of(url.removeprefix(self._address.path)))
         held = BytesIO()
@@ -94,7 +95,7 @@ class Channel(FetcherInterface):
         yield held
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        """``url`` is a path: there is one server."""
+        """Yield the body. ``url`` is a path: there is only one server."""
         try:
             response = self._request(url)
             while chunk := response.read1(_CHUNK, decode_content=False):
@@ -120,7 +121,7 @@ class Channel(FetcherInterface):
                 self.close()
             raise _refused(path, response.status)
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise DownloadError(f"{path} came compressed, which nobody asked for")
+            raise DownloadError(f"{path} is compressed, which was not requested")
         return response
 
     def _require_time(self) -> None:

@@ -22,7 +22,7 @@ _SCHEMA = 1
 
 
 def encode(signed_set: SignedSet) -> bytes:
-    """The bytes of the file."""
+    """Return the bytes of the cache file."""
     verified = signed_set.verified
     data = {
         "schema": _SCHEMA,
@@ -34,7 +34,11 @@ def encode(signed_set: SignedSet) -> bytes:
 
 
 def decode(data: bytes) -> CachedSet:
-    """What such bytes hold. Raises ``UpdateError`` on anything that ``encode`` does not make."""
+    """Parse the bytes of a cache file. The result is not verified.
+
+    Raises:
+        UpdateError: the bytes don't have the format that ``encode`` writes.
+    """
     try:
         top = json.loads(data)
     except (ValueError, RecursionError) as exc:
@@ -48,7 +52,7 @@ def decode(data: bytes) -> CachedSet:
 
 
 def max_size(limits: Limits) -> int:
-    """How many bytes such a file may have: base64 takes four for three."""
+    """Return the maximum size of a cache file in bytes; base64 takes four bytes for three."""
     held = limits.timestamp + limits.snapshot + limits.targets + limits.total
     return held * 4 // 3 + limits.targets
 

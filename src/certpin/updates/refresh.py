@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Source(NamedTuple):
-    """What does not change from one check to the next. ``root`` is the one that the app brought."""
+    """The constants of all checks. ``root`` is the root metadata bundled with the app."""
 
     name: str
     root: bytes
@@ -44,9 +44,15 @@ def fetch_newest(
 ) -> SignedSet:
     """Return the newest set: the known one itself if there is nothing new.
 
-    Raises what ``refusals.understood`` understands. The clock of ``tuf.ngclient`` is the system's;
-    metadata that it accepts must also be valid at ``now``. ``ask_root`` asks for the next root even
-    if the timestamp is the known one, which is a second request.
+    Call it within ``update_errors()``. ``tuf.ngclient`` reads the system's clock; the metadata that
+    it accepts must also be valid at ``now``.
+
+    Args:
+        source: the constants of all checks.
+        channel: the connection to the server.
+        known: the newest set that was verified before.
+        now: the current time.
+        ask_root: request the next root even if the timestamp is the known one.
     """
     if (
         known is not None
@@ -56,7 +62,7 @@ def fetch_newest(
         return known
     try:
         _follow(source, channel)
-    except OSError:  # the disk's: those of the network are DownloadErrors
+    except OSError:  # of the disk: network errors are DownloadErrors
         if not source.store.move_out():
             raise
         _follow(source, channel)
@@ -69,10 +75,10 @@ def _timestamp(source: Source, channel: Channel) -> bytes:
 
 
 def _has_newer_root(source: Source, channel: Channel) -> bool:
-    """Ask for the root that follows the newest one here (TUF 1.0.31, 5.3.3).
+    """Return True if the server has a root newer than the newest cached one (TUF 1.0.31, 5.3.3).
 
-    Its bytes are not used: ``tuf.ngclient`` fetches and verifies it. Object storage that doesn't
-    let clients list it answers 403 for a missing file, as ``tuf.ngclient`` knows.
+    The bytes are not used: ``tuf.ngclient`` fetches and verifies the root. Object storage that
+    clients can't list answers 403 for a missing file, which ``tuf.ngclient`` also accepts.
     """
     version = source.store.follow(source.root)[-1].version + 1
     try:
@@ -85,7 +91,7 @@ def _has_newer_root(source: Source, channel: Channel) -> bool:
 
 
 def _follow(source: Source, channel: Channel) -> None:
-    """Let ``tuf.ngclient`` bring the metadata in its folder to the newest state."""
+    """Update the cached metadata with ``tuf.ngclient``."""
     limits = source.limits
     config = UpdaterConfig(
         max_root_rotations=limits.rotations,
@@ -121,7 +127,7 @@ def _fetch_set(
 def _target_bytes(
     source: Source, channel: Channel, verified: VerifiedMetadata, known: SignedSet | None, name: str
 ) -> bytes:
-    """A target: from the known set, where it is the same."""
+    """Return a target: from the known set if it is unchanged, else from the server."""
     info = verified.targets[name]
     if known is not None and name in known.files:
         same = known.verified.targets[name]

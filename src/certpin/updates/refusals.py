@@ -1,7 +1,7 @@
-"""What went wrong, said so that whoever runs the app understands it: each error of tuf's in words.
+"""Explain the errors of tuf to the operators of an app.
 
-Most of these are what an attacker's work looks like, and also what a mistake in publishing looks
-like. So each text says what was seen, and the fix names both.
+Most of these errors have two possible causes: an attack, or a mistake in publishing. So each text
+says what was observed, and the fix names both.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _Explanation(NamedTuple):
     fix: str
 
 
-# The first that fits: subclasses stand before their bases.
+# The first match is used, so subclasses come before their bases.
 _EXPLANATIONS: tuple[tuple[type[Exception], _Explanation], ...] = (
     (
         UnsignedMetadataError,
@@ -134,10 +134,9 @@ _UNKNOWN = _Explanation("unexpected", "the update failed in a way that nobody fo
 
 @contextmanager
 def update_errors() -> Iterator[None]:
-    """Let whatever is raised become an ``UpdateError``.
+    """Turn every exception into an ``UpdateError``.
 
-    All of it: hostile bytes go through the parsers of tuf and securesystemslib, and an update that
-    fails must never be more than that.
+    Hostile bytes go through the parsers of tuf and securesystemslib, which may raise anything.
     """
     try:
         yield
@@ -148,7 +147,7 @@ def update_errors() -> Iterator[None]:
 
 
 def as_update_error(exc: Exception) -> UpdateError:
-    """The error in words."""
+    """Return an ``UpdateError`` that explains an exception."""
     refused = pin_error(exc)
     if isinstance(refused, UnverifiedChainError):
         problem = f"{_UNVERIFIED.problem}: {_cause_text(refused)}"
@@ -185,7 +184,7 @@ def _content(exc: CertpinError) -> UpdateError:
 
 
 def _cause_text(exc: Exception) -> str:
-    """What the error says, of what caused it where it says nothing of its own; one line."""
+    """Return the first line of an error's text, or of its cause if it has no text."""
     while exc.__cause__ is not None and isinstance(exc.__cause__, Exception) and not str(exc):
         exc = exc.__cause__
     text = (str(exc) or type(exc).__name__).splitlines()[0]

@@ -24,11 +24,13 @@ UpdateState = Literal["embedded", "fresh", "soft-stale", "hard-expired"]
 
 @dataclass(frozen=True)
 class StateInputs:
-    """What the state follows from.
+    """The data that determine the state.
 
-    ``until`` is when the first of the files that vouch for the set in force is past its date;
-    ``None`` where none does, and the bundled set is in force. ``superseded``: a newer root is
-    known, and no set that its keys signed.
+    Attributes:
+        pins: the set in force.
+        until: when the first metadata file of that set expires. ``None`` if the bundled set is in
+            force.
+        superseded: a newer root is known, but no set that its keys signed.
     """
 
     pins: PinSet
@@ -37,7 +39,7 @@ class StateInputs:
 
 
 def state_of(inputs: StateInputs, now: datetime) -> UpdateState:
-    """The state at a moment."""
+    """Return the state at the time ``now``."""
     end = pins_end(inputs.pins)
     if end is not None and now >= end:
         return "hard-expired"
@@ -47,7 +49,7 @@ def state_of(inputs: StateInputs, now: datetime) -> UpdateState:
 
 
 def pins_end(pins: PinSet) -> datetime | None:
-    """When the first policy that then refuses its host is past its date."""
+    """Return the first expiry of the policies that refuse their host once they have expired."""
     ends = [
         policy.expires
         for policy in pins.policies
@@ -59,6 +61,6 @@ def pins_end(pins: PinSet) -> datetime | None:
 
 
 def next_end(inputs: StateInputs) -> datetime | None:
-    """The moment before which a newer set is wanted: the earlier of both ends."""
+    """Return the time before which a newer set is needed: the first of both expiries."""
     ends = [end for end in (inputs.until, pins_end(inputs.pins)) if end is not None]
     return min(ends, default=None)

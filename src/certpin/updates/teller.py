@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
     from certpin.updates.status import UpdateEvent, UpdateHook
 
-# What a network does by itself. All else may be an attack, or is a mistake of whoever publishes.
+# Ordinary network and disk faults. Other reasons mean an attack or a mistake in publishing.
 _NETWORK_REASONS = frozenset({"network", "slow", "http", "storage", "busy", "closed"})
 
 
 class Notifier:
-    """Its method never raises and never waits."""
+    """Sends events to the logger ``certpin.updates`` and to the hooks."""
 
     def __init__(self, hooks: Iterable[UpdateHook]) -> None:
         self._hooks: Hooks[UpdateEvent] = Hooks(tuple(hooks), "update", _logger)
 
     def notify(self, event: UpdateEvent) -> None:
-        """Record an event. A log handler or a hook that raises breaks no update."""
+        """Log an event and call the hooks. Never raises and never waits."""
         with suppress(Exception):
             _logger().log(_level(event), "%s", _message(event), extra={"certpin": event.fields()})
         with suppress(Exception):

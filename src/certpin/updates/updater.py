@@ -40,21 +40,27 @@ _CLOSE_TIMEOUT = 2.0  # seconds that close() waits for a thread: name resolution
 
 
 class PinUpdater(Forked):
-    """Keeps a pinned context up to date with a folder of signed pin sets on some server.
+    """Keeps the pins of a context up to date with a published folder of signed pin sets.
 
-    ``pins`` is the pin set that the app brings, or a ``PinnedSSLContext`` that enforces it;
-    ``root`` the bytes of the root metadata that it brings (``1.root.json``, or a later one);
-    ``url`` the ``https://`` address of the published folder, whose host must be pinned in ``pins``;
-    ``cache`` a folder of this app alone, which is made where it is missing. ``clock`` returns the
-    current moment with a time zone; ``tuf.ngclient`` reads the system's clock, whatever is given.
-    ``on_event`` are called with an ``UpdateEvent`` each, in a thread of their own.
+    The constructor reads the set that was verified last from the cache, verifies it again and puts
+    it in force. ``start()`` starts a daemon thread that checks for newer sets; ``refresh()`` checks
+    now. A failed update never makes a connection fail: the set in force stays in force.
 
-    The set that was verified last is read from the folder, verified again, and in force at once.
-    ``start()`` lets a daemon thread ask for newer ones; ``refresh()`` asks now. No update makes a
-    connection fail: whatever is wrong with one, what is in force stays so.
+    Not checked: that ``root`` is the root that the owner of the app intended. All trust in updates
+    begins there.
 
-    Raises ``ConfigError`` where the address is not pinned, or the root is none. Not checked: that
-    the root is the one that the app's owner meant. It is the beginning of all trust here.
+    Args:
+        pins: the pin set bundled with the app, or a ``PinnedSSLContext`` that enforces it.
+        root: the bytes of the bundled root metadata (``1.root.json``, or a later one).
+        url: the ``https://`` address of the published folder. ``pins`` must pin its host.
+        cache: a folder that only this app uses. It is created if it is missing.
+        settings: the times and limits.
+        clock: returns the current time with a time zone. ``tuf.ngclient`` always reads the system's
+            clock.
+        on_event: hooks that are called with each ``UpdateEvent``, in a separate thread.
+
+    Raises:
+        ConfigError: the host of ``url`` is not pinned, or ``root`` is not valid root metadata.
     """
 
     def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of an updater
@@ -90,19 +96,21 @@ class PinUpdater(Forked):
 
     @property
     def context(self) -> PinnedSSLContext:
-        """The context, for whatever takes an ``ssl.SSLContext``. Its pins are swapped in place."""
+        """The context, for any library that takes an ``ssl.SSLContext``. Updates swap its pins."""
         return self._checker.enforced.context
 
     @property
     def status(self) -> UpdateStatus:
-        """How things stand. Does no I/O."""
+        """The current status. Does no I/O."""
         return self._checker.status
 
     def refresh(self) -> UpdateStatus:
-        """Ask the server now, and put what is newer in force. Returns the status after it.
+        """Check the server now, put a newer set in force, and return the new status.
 
-        May be called from any thread; if a check is on its way, its outcome is waited for. Raises
-        ``UpdateError``: what was in force stays in force.
+        May be called from any thread. If a check is running, this waits for its result.
+
+        Raises:
+            UpdateError: the check failed. The set in force stays in force.
         """
         check, deadline = self._join_check()
         if deadline is not None:
@@ -116,7 +124,7 @@ class PinUpdater(Forked):
         return self.status
 
     def start(self) -> Self:
-        """Check in the background from now on, at once for the first time."""
+        """Start a thread that checks now, and then at the intervals of ``Timing``."""
         with self._changed:
             if self._closed:
                 raise closed()
@@ -126,7 +134,7 @@ class PinUpdater(Forked):
         return self
 
     def close(self) -> None:
-        """End the thread, and a check that is on its way. The context goes on as it is."""
+        """Stop the thread and a running check. The context keeps its pins."""
         with self._changed:
             self._closed, self._running = True, False
             if self._deadline is not None:
@@ -158,7 +166,9 @@ class PinUpdater(Forked):
         return Deadline(timing.patience.total_seconds(), timing.deadline.total_seconds())
 
     def _run_check(self, check: Future[None], deadline: Deadline) -> None:
-        outcome: UpdateError | None = _interrupted()  # should it be: Ctrl-C is for who pressed it
+        outcome: UpdateError | None = (
+            _interrupted()
+        )  # for waiting threads, if Ctrl-C interrupts this one
         try:
             self._checker.check(deadline)
         except UpdateError as exc:
@@ -188,13 +198,13 @@ class PinUpdater(Forked):
             try:
                 self.refresh()
             except UpdateError:
-                pass  # it was told
+                pass  # an event has reported it
             except Exception:
-                # Whatever it is, the next check may do better, and no connection has to suffer.
+                # The next check may succeed, and connections must not be affected.
                 logging.getLogger("certpin.updates").exception("a check ended in an error")
 
     def _sleep(self) -> bool:
-        """Wait for the next check; whether there is one."""
+        """Wait for the next check. Return False if the updater was closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed, self._pause())
             return not self._closed
@@ -210,15 +220,15 @@ class PinUpdater(Forked):
         ).total_seconds()
 
     def before_fork(self) -> None:
-        """Let no other set be put in force while the process forks."""
+        """Keep the set in force unchanged while the process forks."""
         self._checker.swapping.acquire()
 
     def after_fork_in_parent(self) -> None:
-        """Let sets be put in force again."""
+        """Allow changes of the set in force again."""
         self._checker.swapping.release()
 
     def after_fork_in_child(self) -> None:
-        """Make new locks, and a thread if there was one."""
+        """Create new locks, and a thread if the parent had one."""
         self._begin()
         self._checker.wake_in_child()
         if self._running:
@@ -226,7 +236,7 @@ class PinUpdater(Forked):
 
 
 def _root_version(root: bytes) -> int:
-    """Return the version of the root that the app brings. Raises ``ConfigError`` if it is none."""
+    """Return the version of the bundled root. Raises ``ConfigError`` if it is invalid."""
     try:
         with update_errors():
             return trust.follow_roots(root, ())[-1].version

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def verify_as_client(plan: SigningPlan, done: SigningResult) -> None:
-    """Refuse what a client would refuse. Raises ``ConfigError``."""
+    """Verify new files as a client would. Raises ``ConfigError`` if clients would refuse them."""
     try:
         root = _require_followed(plan, done)
         if "metadata/timestamp.json" in dict(done.site):
@@ -33,7 +33,7 @@ def verify_as_client(plan: SigningPlan, done: SigningResult) -> None:
 
 
 def _require_followed(plan: SigningPlan, done: SigningResult) -> Root:
-    """The newest root, after all that come before."""
+    """Return the newest root, after verifying the chain of all roots."""
     for path, data in done.site:
         if len(data) > LIMITS.of(path):
             raise RepositoryError(f"{path} has {len(data)} bytes; {LIMITS.of(path)} are taken")

@@ -23,7 +23,7 @@ OTHER_KEYS = "the next root has other keys for it"
 def targets_of(
     plan: SigningPlan, keys: frozenset[str], renew: frozenset[str]
 ) -> tuple[Content | None, Metadata[Targets] | None]:
-    """What the targets have to hold; and their draft, old or new, if it is to be signed."""
+    """Return the required content of the targets, and their draft if one has to be signed."""
     policy, mine = plan.policy, bool(keys & plan.may_sign("targets"))
     try:
         content = _wanted(policy)
@@ -51,9 +51,12 @@ def targets_of(
 
 
 def _wanted(policy: SigningPolicy) -> Content | None:
-    """The newest version that was published: of the pin file, or as it was signed before.
+    """Return the newest published version, from the pin file or the signed set.
 
-    ``None`` where none was yet. Raises ``ConfigError`` where it is another one than was published.
+    Return None if no version was published.
+
+    Raises:
+        ConfigError: the content differs from the published one.
     """
     current, latest = policy.state.current, policy.latest
     if latest is not None and (current is None or latest > current.pins.version):
@@ -102,15 +105,16 @@ def _reason(plan: SigningPlan, content: Content, renew: frozenset[str]) -> str:
 
 
 def _drafted_targets(policy: SigningPolicy, content: Content) -> Metadata[Targets] | None:
-    """The draft that is there, if it is the right one; ``None`` where it is of another time.
+    """Return the existing draft if it is up to date, or None if it is stale.
 
-    Raises ``ConfigError`` where it is of this version, and says something else, or cannot be read.
+    Raises:
+        ConfigError: the draft is for this version but differs from it, or can't be read.
     """
     draft, state = policy.state.draft("targets"), policy.state
     if draft is None or _is_stale(policy, draft.signed, content):
         return None
     expected = content.targets(draft.signed.version, draft.signed.expires)
-    if roots.is_spec_version(draft.signed.spec_version):  # that of whoever drafted it
+    if roots.is_spec_version(draft.signed.spec_version):  # the version of the tuf that drafted it
         expected.spec_version = draft.signed.spec_version
     in_turn = draft.signed.version <= state.free("targets")
     in_time = draft.signed.expires <= policy.expiry("targets") + roots.SLACK
@@ -134,4 +138,6 @@ def _is_stale(policy: SigningPolicy, draft: Targets, content: Content) -> bool:
 
 def _version(custom: Any) -> int:
     version = custom.get("version") if isinstance(custom, dict) else None
-    return version if isinstance(version, int) else 2**63  # no number: it is not of an older one
+    return (
+        version if isinstance(version, int) else 2**63
+    )  # invalid: don't treat the draft as an older one

@@ -48,7 +48,7 @@ _STOLEN = (
 
 @dataclass(frozen=True)
 class Local:
-    """What is signed here, and believed. ``roots`` are their bytes, from the first on."""
+    """The verified local set. ``roots`` are the bytes of all roots in order."""
 
     chain: tuple[Root, ...]
     roots: tuple[bytes, ...]
@@ -57,7 +57,7 @@ class Local:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """All that goes out, by path, in the order in which it does."""
+        """All files by path, in the order of upload."""
         verified = self.signed.verified
         targets = {target_path(verified, name): data for name, data in self.signed.files.items()}
         roots = {root_path(version): data for version, data in enumerate(self.roots, 1)}
@@ -88,7 +88,7 @@ class Remote(NamedTuple):
 
 
 def plan(local: Local, remote: Remote) -> tuple[str, ...]:
-    """The paths to upload, in their order. Raises ``UpdateError`` where nothing must be."""
+    """Return the paths to upload, in order. Raises ``UpdateError`` if a push must not happen."""
     files = local.files
     _require_same_roots(local, remote)
     _require_same_pin_set(local, remote)
@@ -103,7 +103,7 @@ def plan(local: Local, remote: Remote) -> tuple[str, ...]:
 
 
 def find_outrun(local: Local, remote: Remote) -> str:
-    """What is there under numbers that ours are not above, signed only by keys of before."""
+    """Describe remote metadata with a version not below ours that only replaced keys signed."""
     if remote.signed is None or remote.newest is None:
         return ""
     for role, theirs in remote.newest.signed._asdict().items():
@@ -117,9 +117,9 @@ def find_outrun(local: Local, remote: Remote) -> str:
 
 
 def _only_timestamp_first(local: Local, remote: Remote) -> bool:
-    """Whether a root goes last, since only then each moment is one that clients accept.
+    """Return True if the root must be uploaded last, so that clients accept every partial upload.
 
-    So it is where a root has other keys for the targets, and those of before have signed too.
+    That is so if a new root has other keys for the targets, and the previous keys have signed too.
     """
     known = [root for root in local.chain if root_path(root.version) in remote.files]
     new = local.chain[len(known) :]
@@ -130,7 +130,7 @@ def _only_timestamp_first(local: Local, remote: Remote) -> bool:
 
 
 def _fits(root: Root, verified: VerifiedMetadata) -> bool:
-    """Whether its keys have signed that metadata."""
+    """Return True if the keys of a root have signed the metadata."""
     try:
         verify_metadata(root, verified.signed, verified.name, LIMITS)
     except RepositoryError:
@@ -167,7 +167,7 @@ def _require_same_pin_set(local: Local, remote: Remote) -> None:
 def _require_numbers_free(local: Local, remote: Remote) -> None:
     """Step 3, for targets and snapshot.
 
-    What nobody has signed whose key counts is in the way only where ours has to go.
+    A file without a valid signature matters only if it has the path of one of our files.
     """
     for path, ours in local.newest.numbered.items():
         _require_same(path, ours, remote.files.get(path))
@@ -178,10 +178,10 @@ def _require_numbers_free(local: Local, remote: Remote) -> None:
 
 
 def _require_not_newer(local: Local, remote: Remote) -> None:
-    """Step 4. A number counts if the keys of the newest root here have signed it.
+    """Step 4. A version counts if the keys of the newest local root have signed it.
 
-    That of the targets also counts if the snapshot that names it does: clients compare with that
-    (TUF 1.0.31, 5.5.5).
+    The version of the targets also counts if the snapshot that names it counts, because clients
+    compare with that (TUF 1.0.31, 5.5.5).
     """
     ours, theirs, root = local.newest, remote.newest, local.chain[-1]
     if remote.timestamp_version is not None:
@@ -216,7 +216,7 @@ def _require_not_above(role: str, theirs: int, ours: int) -> None:
 
 
 def _require_same(path: str, ours: bytes, theirs: bytes | None) -> None:
-    """Step 3. The beginning of a JSON document is none, so that nobody has signed it."""
+    """Step 3. The beginning of a JSON document is not a document, so no key has signed it."""
     if theirs is not None and not ours.startswith(theirs):
         role = _role_of(path)
         another = f"sign it under another number (certpin publish sign KEY --renew {role}), push"

@@ -37,10 +37,12 @@ UNSIGNED = "unsigned"
 
 @dataclass(frozen=True)
 class Pushed:
-    """A push. ``uploads`` are the paths that are put there, in their order; they may be none.
+    """A push.
 
-    ``damage`` is why clients refuse what was there before, as they do once they have the newest
-    root; or empty.
+    Attributes:
+        local: the signed set.
+        uploads: the paths to upload, in order; may be empty.
+        damage: why clients with the newest root refuse the previously stored set, or empty.
     """
 
     local: Local
@@ -51,9 +53,16 @@ class Pushed:
 def push(
     site: Path, storage: Storage, *, name: str | None = None, now: datetime | None = None
 ) -> Pushed:
-    """Push what is signed. Raises ``UpdateError``: nothing was changed then, or its text says so.
+    """Push the signed set.
 
-    ``name`` is that of the pin set, for whoever knows which one belongs there.
+    Args:
+        site: the folder ``site/``.
+        storage: the destination.
+        name: the expected name of the pin set, or None to accept any.
+        now: the current time.
+
+    Raises:
+        UpdateError: the push failed. The text says which files were changed, if any.
     """
     pushed = prepare(site, storage, name=name, now=now)
     upload(pushed, storage)
@@ -63,16 +72,16 @@ def push(
 def prepare(
     site: Path, storage: Storage, *, name: str | None = None, now: datetime | None = None
 ) -> Pushed:
-    """Decide what a push does. Raises ``UpdateError`` where it must not be, or cannot be seen."""
+    """Plan a push. Raises ``UpdateError`` if it must not happen, or the storage can't be read."""
     local = _read_local(FolderStorage(site), name, now or utc_now())
     remote = _read_remote(FolderStorage(site), storage, local)
     return Pushed(local, plan(local, remote), remote.damage or find_outrun(local, remote))
 
 
 def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambda: None) -> None:
-    """Do what was decided; ``advance`` is called after each file. Raises ``UpdateError``.
+    """Upload the files of a push; ``advance`` is called after each file. Raises ``UpdateError``.
 
-    Whenever it ends in the middle, another push goes on where it ended.
+    If it is interrupted, the next push continues it.
     """
     files = pushed.local.files
     for done, path in enumerate(pushed.uploads):
@@ -87,7 +96,7 @@ def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambd
 
 
 def _read_local(site: Storage, name: str | None, now: datetime) -> Local:
-    """What is signed, if clients will believe it. Raises ``UpdateError``."""
+    """Return the local set. Raises ``UpdateError`` if clients would refuse it."""
     try:
         local = _verified_local(site, name)
     except UpdateError as exc:
@@ -110,7 +119,7 @@ def _read_local(site: Storage, name: str | None, now: datetime) -> Local:
 
 
 def _read_remote(site: Storage, storage: Storage, local: Local) -> Remote:
-    """What is at the storage already. Raises ``UpdateError`` where it cannot be asked."""
+    """Return the contents of the storage. Raises ``UpdateError`` if it can't be read."""
     found = {path: _read_expected(storage, path, data) for path, data in local.files.items()}
     files = {path: data for path, data in found.items() if data is not None}
     remote = Remote(files, storage.read(root_path(len(local.roots) + 1), LIMITS.root))
@@ -130,7 +139,7 @@ def _read_remote(site: Storage, storage: Storage, local: Local) -> Remote:
 
 
 def _read_or_damage(read: Callable[[], Result]) -> tuple[Result | None, str]:
-    """What a look finds, or why clients would refuse it. Raises ``UpdateError`` of a storage."""
+    """Return the result, or why clients would refuse it. Raises the errors of the storage."""
     try:
         return read(), ""
     except UpdateError as exc:
@@ -154,17 +163,17 @@ def _verified_local(site: Storage, name: str | None) -> Local:
 
 
 def _read_expected(storage: Storage, path: str, data: bytes) -> bytes | None:
-    """What is there, as far as is needed to tell whether it is the same."""
+    """Read a stored file, one byte beyond the expected length at most."""
     return storage.read(path, len(data))
 
 
 def _confirm(storage: Storage, path: str, data: bytes) -> None:
-    """What is there has to be what was put there, by nobody else at the same time."""
+    """Require that the stored file is the uploaded one, and not that of a concurrent push."""
     if _read_expected(storage, path, data) != data:
         raise UpdateError(
             f"{path} was put there, and is not what is there now",
             reason="unconfirmed",
-            fix="somebody pushes at the same time, or the storage shows what it had before: wait, "
+            fix="another push is running, or the storage returns the previous file: wait, "
             "then push again",
         )
 

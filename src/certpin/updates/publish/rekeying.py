@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def draft_new_key(
     policy: SigningPolicy, key: Key, kind: Kind, *, replaced: str | None, threshold: int | None
 ) -> Metadata[Root]:
-    """The draft of the next root, unsigned, with this key. Raises ``ConfigError``."""
+    """Return an unsigned draft of the next root with another key. Raises ``ConfigError``."""
     draft, current = drafted_root(policy.state), policy.state.root
     if draft is not None:
         base = draft.signed

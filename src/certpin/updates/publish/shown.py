@@ -46,7 +46,7 @@ _HIGHEST = 2**53 - 1  # the highest number that all who read JSON agree on (RFC 
 
 
 class NewestMetadata(NamedTuple):
-    """The newest metadata, not believed yet. ``name`` is the pin set that it says it is of."""
+    """The newest metadata, not verified yet. ``name`` is the name of the pin set in it."""
 
     timestamp: int
     snapshot: int
@@ -56,7 +56,7 @@ class NewestMetadata(NamedTuple):
 
     @property
     def numbered(self) -> dict[str, bytes]:
-        """Targets and snapshot, by their paths, in the order in which they may appear."""
+        """Targets and snapshot by path, in the order of upload."""
         return {
             f"metadata/{self.targets}.targets.json": self.signed.targets,
             f"metadata/{self.snapshot}.snapshot.json": self.signed.snapshot,
@@ -64,18 +64,18 @@ class NewestMetadata(NamedTuple):
 
 
 def root_path(version: int) -> str:
-    """Where a root is."""
+    """Return the path of a root."""
     return f"metadata/{version}.root.json"
 
 
 def target_path(verified: VerifiedMetadata, name: str) -> str:
-    """Where a target is: its digest stands before its last part (TUF 1.0.31, 6.2)."""
+    """Return the path of a target: a digest precedes the file name (TUF 1.0.31, 6.2)."""
     folder, slash, last = name.rpartition("/")
     return f"targets/{folder}{slash}{verified.targets[name].hashes['sha256']}.{last}"
 
 
 def read_roots(read: Read, limits: Limits) -> list[bytes]:
-    """Every root, from the first on, as far as a client follows in one go."""
+    """Return all roots from the first, up to the number that a client follows in one refresh."""
     return list(_roots(read, limits))
 
 
@@ -91,9 +91,10 @@ def follow(data: Sequence[bytes]) -> tuple[Root, ...]:
 
 
 def read_newest(read: Read, limits: Limits) -> NewestMetadata | None:
-    """The metadata that the timestamp leads to; ``None`` where there is none.
+    """Return the metadata that the timestamp refers to, or None if there is no timestamp.
 
-    Raises ``UpdateError``.
+    Raises:
+        UpdateError: a file is missing, too long or unreadable.
     """
     timestamp = read(TIMESTAMP, limits.timestamp)
     if timestamp is None:
@@ -120,7 +121,7 @@ def verify_newest(
 
 
 def signed_version(root: Root, timestamp: bytes) -> int | None:
-    """The version of a timestamp that the keys of a root have signed; ``None`` for any other."""
+    """Return the version of a timestamp if the keys of a root have signed it, else None."""
     if not is_signed(root, "timestamp", timestamp):
         return None
     version: int = _parsed("timestamp", timestamp).version
@@ -128,7 +129,7 @@ def signed_version(root: Root, timestamp: bytes) -> int | None:
 
 
 def is_signed(root: Root, role: str, data: bytes) -> bool:
-    """Whether this is metadata of a role, and the keys of a root have signed it."""
+    """Return True if this is metadata of a role that the keys of a root have signed."""
     with suppress(UpdateError), update_errors():
         found: Metadata[Any] = Metadata.from_bytes(data)
         if found.signed.type == role:
@@ -150,7 +151,7 @@ def _roots(read: Read, limits: Limits) -> Iterator[bytes]:
 def _promise(
     chain: Sequence[Root], newest: NewestMetadata, name: str, limits: Limits
 ) -> VerifiedMetadata:
-    """Under the newest root whose keys signed it."""
+    """Verify the metadata under the newest root whose keys signed it."""
     for root in chain[:0:-1]:
         try:
             return verify_metadata(root, newest.signed, name, limits)
@@ -173,14 +174,14 @@ def _targets_version(snapshot: Any) -> int:
 
 
 def _number(version: int) -> int:
-    """A version, if it may stand in a name: one of a thousand digits is none for any storage."""
+    """Return a version if it fits in a file name: storage can't hold names of a thousand digits."""
     if version > _HIGHEST:
         raise _refused("a version is higher than any number that is taken", "refused")
     return version
 
 
 def _name_in(targets: Any) -> object:
-    """What the first target says: that all say the same is for ``trust`` to see."""
+    """Return the pin set that the first target names; ``trust`` compares all of them."""
     custom = next((each.custom for each in targets.targets.values()), None)
     return custom.get("pin-set") if isinstance(custom, dict) else None
 

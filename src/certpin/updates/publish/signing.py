@@ -1,9 +1,9 @@
-"""From a plan and keys to what is written: pure, but for the keys, which may be on a token.
+"""Sign metadata, and decide which files are written. Pure, except for keys on tokens.
 
-What has reached its threshold goes to ``site/`` together with a timestamp of a higher version,
-which only the online key can sign: a client takes an unchanged timestamp for "nothing new". The
-first root alone goes there by itself. Before anything does, it passes the steps of a client
-(``certpin.updates.trust``).
+Metadata that has reached its threshold goes to ``site/`` together with a timestamp of a higher
+version, which only the online key can sign: an unchanged timestamp means "nothing new" to clients.
+Only the first root goes there without a timestamp. All files are verified as a client would
+(``certpin.updates.trust``) before they are written.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class NewSignature(NamedTuple):
-    """Something that was signed, and by which keys."""
+    """Metadata that was signed, with the IDs of the keys."""
 
     role: str
     version: int
@@ -39,10 +39,14 @@ class NewSignature(NamedTuple):
 
 @dataclass
 class SigningResult:
-    """What a run makes. ``site`` are files of ``site/`` in the order in which they are written.
+    """The result of signing.
 
-    ``drafts`` are written before them; after them, those of the roles in ``gone`` are taken away.
-    ``moved`` are the versions of root and targets that are in ``site/`` from now on.
+    Attributes:
+        site: the files of ``site/``, in the order in which they are written.
+        drafts: the drafts by role, which are written before ``site``.
+        moved: the versions of root and targets that are new in ``site/``.
+        gone: the roles whose drafts are deleted at the end.
+        new_signatures: the metadata that was signed.
     """
 
     site: list[tuple[str, bytes]] = field(default_factory=list)
@@ -53,7 +57,7 @@ class SigningResult:
 
 
 class _Choice(NamedTuple):
-    """A way to go on: with the next root or that of now, with new targets or those of now."""
+    """A possible next state: with the next or the current root, with new or current targets."""
 
     root: Root
     new_root: Metadata[Root] | None
@@ -61,9 +65,10 @@ class _Choice(NamedTuple):
 
 
 def sign(plan: SigningPlan, keyring: Keyring, renew: frozenset[str]) -> SigningResult:
-    """Sign what is to be signed, and say what goes where.
+    """Sign the drafts of a plan, and return the files to write.
 
-    Raises ``ConfigError`` where clients would refuse the outcome: then nothing is to be written.
+    Raises:
+        ConfigError: clients would refuse the result, so no file must be written.
     """
     done = SigningResult()
     for draft in (plan.root, plan.targets):
@@ -79,7 +84,7 @@ def sign(plan: SigningPlan, keyring: Keyring, renew: frozenset[str]) -> SigningR
 
 
 def _over(plan: SigningPlan) -> Iterator[str]:
-    """The drafts of what is in ``site/`` already."""
+    """Yield the roles of drafts that are in ``site/`` already."""
     for role, draft in plan.policy.state.drafts.items():
         known = getattr(plan.policy.state, role)
         if known is not None and draft.signed.version <= known.version:
@@ -87,7 +92,7 @@ def _over(plan: SigningPlan) -> Iterator[str]:
 
 
 def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: SigningResult) -> None:
-    """Add the signatures of these keys, and leave out those that are of no use."""
+    """Add the signatures of these keys, and remove invalid ones."""
     role = draft.signed.type
     signed_bytes = draft.signed_bytes
     good = frozenset[str]().union(*(signers(draft, root) for root in plan.candidates))
@@ -102,7 +107,7 @@ def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: Signi
 
 
 def _choose(plan: SigningPlan, keyring: Keyring, done: SigningResult) -> _Choice | None:
-    """The best way to go on that has all signatures; new pins come before a new root."""
+    """Return the best complete choice; new pins have priority over a new root."""
     root, state = plan.root, plan.policy.state
     if root is not None and state.root is None:
         if not is_complete(root, root.signed):
@@ -140,7 +145,7 @@ def _is_possible(choice: _Choice, plan: SigningPlan, keyring: Keyring) -> bool:
 def _move(
     plan: SigningPlan, choice: _Choice, keyring: Keyring, renew: frozenset[str], done: SigningResult
 ) -> None:
-    """Numbered files first, the root as late as can be, and the timestamp last."""
+    """Add the files: numbered files first, the root as late as possible, the timestamp last."""
     policy, state = plan.policy, plan.policy.state
     online = keyring[choice.root.roles["timestamp"].keyids[0]]
     if choice.new_targets is not None and plan.content is not None:
@@ -174,17 +179,17 @@ def _target_files(content: Content) -> Iterator[tuple[str, bytes]]:
 
 
 def _targets_of(plan: SigningPlan, choice: _Choice) -> tuple[bytes, int]:
-    """The targets that a snapshot is to name."""
+    """Return the targets that the snapshot must name, with their version."""
     if choice.new_targets is not None:
         return choice.new_targets.to_bytes(), choice.new_targets.signed.version
     state = plan.policy.state
-    assert state.current is not None  # noqa: S101  # _is_possible says so
+    assert state.current is not None  # noqa: S101  # guaranteed by _is_possible
     assert state.targets is not None  # noqa: S101
     return state.current.verified.signed.targets, state.targets.version
 
 
 def _kept_snapshot(plan: SigningPlan, choice: _Choice, renew: frozenset[str]) -> tuple[bytes, int]:
-    """The snapshot of now, if it can stay; else nothing."""
+    """Return the current snapshot and its version if it can stay; else empty bytes."""
     policy, state = plan.policy, plan.policy.state
     if state.current is None or state.snapshot is None or choice.new_targets is not None:
         return b"", 0

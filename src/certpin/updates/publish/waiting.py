@@ -17,10 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PendingSignature:
-    """Something that is due, and who has to sign it before it can go to ``site/``.
+    """Metadata that needs signatures before it can go to ``site/``.
 
-    ``missing`` of ``keys`` have to sign, as the root of version ``root`` demands. ``problem`` says
-    why nobody should, or is empty.
+    Attributes:
+        role: the role.
+        version: the version.
+        why: why it has to be signed.
+        root: the version of the root that lists the keys.
+        missing: the number of signatures that are missing.
+        keys: the IDs of the keys that may sign.
+        problem: why it must not be signed, or empty.
     """
 
     role: str
@@ -33,7 +39,7 @@ class PendingSignature:
 
 
 def pending(plan: SigningPlan) -> tuple[PendingSignature, ...]:
-    """All that waits. ``plan`` is one for no keys at all."""
+    """Return the metadata that needs signatures. ``plan`` was prepared without keys."""
     state = plan.policy.state
     found = [
         PendingSignature(role, 0, plan.reasons.get(role, ""), problem=str(problem.args[0]))
@@ -61,7 +67,7 @@ def _missing(
 
 
 def _online(plan: SigningPlan) -> Iterator[PendingSignature]:
-    """The online key: it has to move what is complete, and to renew what is about to end."""
+    """Yield the timestamp if the online key has to publish drafts or to renew the timestamp."""
     policy, state = plan.policy, plan.policy.state
     if state.root is None:
         return

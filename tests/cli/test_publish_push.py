@@ -153,12 +153,12 @@ def test_settings_that_name_no_place_end_with_2(bank: Repository, run: Run, url:
 
 
 def test_where_no_place_is_named_the_fix_leads_to_one(bank: Repository, run: Run) -> None:
-    from certpin.updates.publish.settings import Settings, text_of
+    from certpin.updates.publish.settings import PublishSettings, text_of
 
-    SETTINGS.write_text(text_of(Settings()))
+    SETTINGS.write_text(text_of(PublishSettings()))
     done = run("publish", "push")
     assert (done.code, "above [expires]: take the # off" in done.err) == (2, True)
-    SETTINGS.write_text(text_of(Settings()).replace("# url", "url"))
+    SETTINGS.write_text(text_of(PublishSettings()).replace("# url", "url"))
     assert run("publish", "push").code == 0
 
 

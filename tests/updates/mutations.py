@@ -47,7 +47,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a set of replaced keys is not fresh",
         "states.py",
-        "facts.superseded or ",
+        "inputs.superseded or ",
         "",
         _STATES + "the_state_follows_from_what_is_known",
     ),
@@ -82,7 +82,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "no file more and none less",
         "trust.py",
-        "    if files.keys() != promise.targets.keys():\n",
+        "    if files.keys() != verified.targets.keys():\n",
         "    if False:\n",
         _CACHE + "a_file_that_was_damaged_is_put_aside_and_told",
     ),
@@ -138,7 +138,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "name and version as they were signed",
         "trust.py",
-        "    if (pins.name, pins.version) != (promise.name, promise.version):\n",
+        "    if (pins.name, pins.version) != (verified.name, verified.version):\n",
         "    if False:\n",
         _CONTENT + "a_pin_file_that_must_not_be_used",
     ),
@@ -167,21 +167,21 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "nothing new only where the timestamp is the same",
         "trust.py",
-        "same = timestamp == self.promise.signed.timestamp",
+        "same = timestamp == self.verified.signed.timestamp",
         "same = True",
         _CHANNEL + "a_set_that_forgot_the_server_is_not_the_last",
     ),
     _rule(
         "nothing new only while all is in date",
         "trust.py",
-        "not self.superseded and now < self.promise.until",
+        "not self.superseded and now < self.verified.until",
         "not self.superseded",
         "tests/updates/test_trust.py::test_an_old_timestamp_shown_again_is_a_freeze_when_it_is_past",
     ),
     _rule(
         "in date by the app's clock too",
         "refresh.py",
-        "    if now >= promise.until:\n",
+        "    if now >= verified.until:\n",
         "    if False:\n",
         "tests/updates/test_trust.py::test_an_old_timestamp_shown_again_is_a_freeze_when_it_is_past",
     ),
@@ -195,8 +195,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "limits on metadata, whatever was signed",
         "fetch.py",
-        "most = min(max_length, self._limits.of(url.removeprefix(self._address.path)))",
-        "most = max_length",
+        "limit = min(max_length, self._limits.of(url.removeprefix(self._address.path)))",
+        "limit = max_length",
         _CONTENT + "metadata_that_is_too_long",
     ),
     _rule(
@@ -209,7 +209,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a body is cut",
         "fetch.py",
-        "            if held.tell() + len(piece) > most:\n",
+        "            if held.tell() + len(chunk) > limit:\n",
         "            if False:\n",
         _CHANNEL + "a_body_without_an_end_is_cut",
     ),
@@ -323,8 +323,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a full disk stops nothing",
         "checker.py",
-        "        except OSError as exc:\n            self._complain(unusable(exc))\n",
-        "        except ZeroDivisionError as exc:\n            self._complain(unusable(exc))\n",
+        "        except OSError as exc:\n            self._cache_failed(unusable(exc))\n",
+        "        except ZeroDivisionError as exc:\n            self._cache_failed(unusable(exc))\n",
         _CRASHES + "where_nothing_can_be_kept_it_holds_in_memory",
     ),
     _rule(
@@ -351,14 +351,14 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "another process's set is taken over",
         "checker.py",
-        '                if self.take_over():\n                    self._tell("updated")\n',
+        '                if self.adopt_cached():\n                    self._notify("updated")\n',
         "",
         _CRASHES + "what_another_process_fetched_is_taken_over_and_told",
     ),
     _rule(
         "and told",
         "checker.py",
-        '                    self._tell("updated")\n',
+        '                    self._notify("updated")\n',
         "                    pass\n",
         _CRASHES + "what_another_process_fetched_is_taken_over_and_told",
     ),
@@ -415,7 +415,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "two at once are one",
         "updater.py",
-        "            if self._flight is not None:\n",
+        "            if self._current_check is not None:\n",
         "            if False:\n",
         _UPDATER + "two_at_once_are_one",
     ),
@@ -455,9 +455,9 @@ MUTATIONS: list[Mutation] = [
         _STATES + "failures_are_followed_by_longer_waits",
     ),
     _rule(
-        "luck spreads a fleet",
+        "a random share spreads the requests of many clients",
         "schedule.py",
-        "(1 - timing.jitter * luck)",
+        "(1 - timing.jitter * random_share)",
         "1",
         _STATES + "a_fleet_does_not_ask_as_one",
     ),
@@ -486,8 +486,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "only new targets keys let versions go back",
         "trust.py",
-        "        _by(root, Targets, known.promise.signed.targets)\n",
-        "        _by(root, Timestamp, known.promise.signed.timestamp)\n",
+        "        _by(root, Targets, known.verified.signed.targets)\n",
+        "        _by(root, Timestamp, known.verified.signed.timestamp)\n",
         _STOLEN + "other_new_keys_do_not_let_versions_go_back",
     ),
     _rule(

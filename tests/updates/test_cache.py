@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from certpin import PinSet, UpdateError
 from certpin.updates import Limits
 from certpin.updates.keeping import decode, encode
-from certpin.updates.refusals import understood
-from certpin.updates.trust import Kept, Signed, follow_roots, verify
+from certpin.updates.refusals import update_errors
+from certpin.updates.trust import CachedSet, SignedMetadata, follow_roots, verify
 from tests import kit
 from tests.updates._publisher import CHANNEL, HOST, Repository, pin_file
 
@@ -372,13 +372,13 @@ class Stored:
         self.repository = Repository(folder)
         self.repository.publish(pin_file(2, {CHANNEL: kit.NOBODY_ELSE, HOST: kit.NOBODY_ELSE}))
         roles = ("timestamp", "snapshot", "targets")
-        signed = Signed(*(self.repository.path(role).read_bytes() for role in roles))
+        signed = SignedMetadata(*(self.repository.path(role).read_bytes() for role in roles))
         self.roots = follow_roots(self.repository.first_root, ())
-        self.good = self.believed(Kept(1, signed, self.repository.files))
+        self.good = self.believed(CachedSet(1, signed, self.repository.files))
         self.data = encode(self.good)
 
     def believed(self, kept: Any) -> SignedSet:
-        with understood():
+        with update_errors():
             return verify(self.roots, kept, "bank", Limits())
 
 
@@ -400,8 +400,8 @@ def only_good(stored: Stored, data: bytes) -> None:
         found = stored.believed(decode(data))
     except UpdateError:
         return
-    promise = replace(found.promise, signed=stored.good.promise.signed)
-    assert replace(found, promise=promise) == stored.good
+    verified = replace(found.verified, signed=stored.good.verified.signed)
+    assert replace(found, verified=verified) == stored.good
 
 
 any_place = st.floats(0, 1, exclude_max=True)
@@ -443,7 +443,7 @@ def test_no_json_is_more_than_refused(stored: Stored, top: Any) -> None:
 
 
 @given(
-    role=st.sampled_from(Signed._fields),
+    role=st.sampled_from(SignedMetadata._fields),
     key=st.sampled_from(["signed", "signatures"]),
     value=json_values,
 )
@@ -455,9 +455,9 @@ def test_no_metadata_is_more_than_refused(stored: Stored, role: str, key: str, v
     only_good(stored, encode_parts(stored, signed))
 
 
-def encode_parts(stored: Stored, signed: Signed) -> bytes:
-    promise = replace(stored.good.promise, signed=signed)
-    return encode(replace(stored.good, promise=promise))
+def encode_parts(stored: Stored, signed: SignedMetadata) -> bytes:
+    verified = replace(stored.good.verified, signed=signed)
+    return encode(replace(stored.good, verified=verified))
 
 
 @given(data=st.binary(max_size=200))

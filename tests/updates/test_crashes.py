@@ -239,7 +239,7 @@ def test_a_check_that_goes_on_after_closing_leaves_nothing_there_either(
         source.store.move_out()
         raise SlowRetrievalError
 
-    monkeypatch.setattr(checker, "look", look)
+    monkeypatch.setattr(checker, "fetch_newest", look)
     with pytest.raises(UpdateError) as caught:
         app.refresh()
     assert caught.value.reason == "closed"

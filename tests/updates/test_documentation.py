@@ -65,7 +65,7 @@ def test_the_documentation_names_every_reason_and_no_other() -> None:
 
 
 def _reasons(call: ast.Call) -> set[str]:
-    if ast.unparse(call.func) == "_Words":
+    if ast.unparse(call.func) == "_Explanation":
         return {ast.literal_eval(call.args[0])}
     named = [each.value for each in call.keywords if each.arg == "reason"]
     return {str(each.value) for each in named if isinstance(each, ast.Constant)}

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from certpin import ConfigError
 from certpin.updates import Limits, Timing
-from certpin.updates.schedule import wait
-from certpin.updates.states import Facts, next_end, pins_end, state_of
+from certpin.updates.schedule import next_wait
+from certpin.updates.states import StateInputs, next_end, pins_end, state_of
 from tests import kit
 
 NOW = datetime(2027, 3, 1, 9, tzinfo=UTC)
@@ -20,7 +20,7 @@ HOUR, MINUTE, DAY = timedelta(hours=1), timedelta(minutes=1), timedelta(days=1)
 TIMING = Timing()
 
 moments = st.one_of(st.none(), st.timedeltas(-400 * DAY, 400 * DAY).map(lambda gap: NOW + gap))
-luck = st.floats(0, 1)
+random_share = st.floats(0, 1)
 
 
 def pins(**fields: Any) -> Any:
@@ -31,40 +31,40 @@ def pins(**fields: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("facts", "state"),
+    ("inputs", "state"),
     [
-        (Facts(pins()), "embedded"),
-        (Facts(pins(), NOW + MINUTE), "fresh"),
-        (Facts(pins(), NOW), "soft-stale"),
-        (Facts(pins(), NOW - DAY), "soft-stale"),
-        (Facts(pins(), NOW + DAY, superseded=True), "soft-stale"),
-        (Facts(pins(expires=NOW), NOW + DAY), "hard-expired"),
-        (Facts(pins(expires=NOW)), "hard-expired"),
-        (Facts(pins(expires=NOW), NOW - DAY), "hard-expired"),
-        (Facts(pins(expires=NOW + MINUTE), NOW + DAY), "fresh"),
-        (Facts(pins(expires=NOW, on_expiry="fail-open"), NOW + DAY), "fresh"),
-        (Facts(pins(expires=NOW, on_expiry="report"), NOW + DAY), "fresh"),
-        (Facts(pins(expires=NOW, mode="report"), NOW + DAY), "fresh"),
+        (StateInputs(pins()), "embedded"),
+        (StateInputs(pins(), NOW + MINUTE), "fresh"),
+        (StateInputs(pins(), NOW), "soft-stale"),
+        (StateInputs(pins(), NOW - DAY), "soft-stale"),
+        (StateInputs(pins(), NOW + DAY, superseded=True), "soft-stale"),
+        (StateInputs(pins(expires=NOW), NOW + DAY), "hard-expired"),
+        (StateInputs(pins(expires=NOW)), "hard-expired"),
+        (StateInputs(pins(expires=NOW), NOW - DAY), "hard-expired"),
+        (StateInputs(pins(expires=NOW + MINUTE), NOW + DAY), "fresh"),
+        (StateInputs(pins(expires=NOW, on_expiry="fail-open"), NOW + DAY), "fresh"),
+        (StateInputs(pins(expires=NOW, on_expiry="report"), NOW + DAY), "fresh"),
+        (StateInputs(pins(expires=NOW, mode="report"), NOW + DAY), "fresh"),
     ],
 )
-def test_the_state_follows_from_what_is_known(facts: Facts, state: str) -> None:
-    assert state_of(facts, NOW) == state
+def test_the_state_follows_from_what_is_known(inputs: StateInputs, state: str) -> None:
+    assert state_of(inputs, NOW) == state
 
 
 @given(until=moments, end=moments, later=st.timedeltas(timedelta(0), 400 * DAY))
 def test_time_alone_makes_no_state_better(
     until: datetime | None, end: datetime | None, later: timedelta
 ) -> None:
-    facts = Facts(pins(expires=end), until)
+    inputs = StateInputs(pins(expires=end), until)
     order = ["embedded", "fresh", "soft-stale", "hard-expired"]
-    assert order.index(state_of(facts, NOW + later)) >= order.index(state_of(facts, NOW))
+    assert order.index(state_of(inputs, NOW + later)) >= order.index(state_of(inputs, NOW))
 
 
 @given(end=moments)
 def test_it_is_expired_just_when_its_context_refuses(end: datetime | None) -> None:
-    facts = Facts(pins(expires=end), NOW + DAY)
-    refused = facts.pins.policies[1].expired(NOW)
-    assert (state_of(facts, NOW) == "hard-expired") == refused
+    inputs = StateInputs(pins(expires=end), NOW + DAY)
+    refused = inputs.pins.policies[1].expired(NOW)
+    assert (state_of(inputs, NOW) == "hard-expired") == refused
 
 
 def test_the_end_is_the_first_of_all() -> None:
@@ -72,17 +72,17 @@ def test_the_end_is_the_first_of_all() -> None:
         kit.policy("a.example", expires=NOW + DAY), kit.policy("b.example", expires=NOW + HOUR)
     )
     assert pins_end(both) == NOW + HOUR
-    assert next_end(Facts(both, NOW + MINUTE)) == NOW + MINUTE
-    assert next_end(Facts(both, NOW + DAY)) == NOW + HOUR
-    assert next_end(Facts(pins())) is None
+    assert next_end(StateInputs(both, NOW + MINUTE)) == NOW + MINUTE
+    assert next_end(StateInputs(both, NOW + DAY)) == NOW + HOUR
+    assert next_end(StateInputs(pins())) is None
 
 
 # ── Waits ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def waits(**fields: Any) -> timedelta:
-    given: dict[str, Any] = {"failures": 0, "end": None, "now": NOW, "luck": 0.0}
-    return wait(fields.pop("timing", TIMING), **(given | fields))
+    given: dict[str, Any] = {"failures": 0, "end": None, "now": NOW, "random_share": 0.0}
+    return next_wait(fields.pop("timing", TIMING), **(given | fields))
 
 
 def test_it_asks_once_an_interval() -> None:
@@ -91,8 +91,8 @@ def test_it_asks_once_an_interval() -> None:
 
 
 def test_a_fleet_does_not_ask_as_one() -> None:
-    assert waits(luck=1.0) == HOUR * 0.8
-    assert waits(luck=0.5) == HOUR * 0.9
+    assert waits(random_share=1.0) == HOUR * 0.8
+    assert waits(random_share=0.5) == HOUR * 0.9
 
 
 def test_it_asks_more_often_while_an_end_comes_near() -> None:
@@ -117,7 +117,7 @@ def test_failures_do_not_make_it_wait_past_an_end() -> None:
 @given(
     failures=st.integers(0, 10**9),
     end=moments,
-    luck=luck,
+    random_share=random_share,
     interval=st.timedeltas(timedelta(seconds=1), 365 * DAY),
     urgent=st.timedeltas(timedelta(seconds=1), 365 * DAY),
     retry=st.timedeltas(timedelta(seconds=1), 365 * DAY),
@@ -125,31 +125,35 @@ def test_failures_do_not_make_it_wait_past_an_end() -> None:
 def test_it_never_waits_longer_than_an_interval_and_never_not_at_all(
     failures: int,
     end: datetime | None,
-    luck: float,
+    random_share: float,
     interval: timedelta,
     urgent: timedelta,
     retry: timedelta,
 ) -> None:
     timing = Timing(interval=interval, urgent=urgent, retry=retry)
-    found = waits(timing=timing, failures=failures, end=end, luck=luck)
+    found = waits(timing=timing, failures=failures, end=end, random_share=random_share)
     assert min(interval, urgent, retry) * 0.79 <= found <= interval
 
 
-@given(failures=st.integers(1, 60), end=moments, luck=luck)
+@given(failures=st.integers(1, 60), end=moments, random_share=random_share)
 def test_one_more_failure_never_makes_it_ask_sooner(
-    failures: int, end: datetime | None, luck: float
+    failures: int, end: datetime | None, random_share: float
 ) -> None:
-    assert waits(failures=failures, end=end, luck=luck) <= waits(
-        failures=failures + 1, end=end, luck=luck
+    assert waits(failures=failures, end=end, random_share=random_share) <= waits(
+        failures=failures + 1, end=end, random_share=random_share
     )
 
 
-@given(gap=st.timedeltas(-DAY, 30 * DAY), nearer=st.timedeltas(timedelta(0), 30 * DAY), luck=luck)
+@given(
+    gap=st.timedeltas(-DAY, 30 * DAY),
+    nearer=st.timedeltas(timedelta(0), 30 * DAY),
+    random_share=random_share,
+)
 def test_a_nearer_end_never_makes_it_ask_later(
-    gap: timedelta, nearer: timedelta, luck: float
+    gap: timedelta, nearer: timedelta, random_share: float
 ) -> None:
-    near = waits(end=NOW + gap - nearer, luck=luck)
-    assert near <= waits(end=NOW + gap, luck=luck)
+    near = waits(end=NOW + gap - nearer, random_share=random_share)
+    assert near <= waits(end=NOW + gap, random_share=random_share)
 
 
 # ── Settings ──────────────────────────────────────────────────────────────────────────────────

@@ -218,5 +218,5 @@ def test_a_superseded_set_recovers_nothing(world: World) -> None:
     assert known is not None
     world.repository.rotate("targets")
     root = world.repository.read("root").signed
-    assert trust.recovering(known, known, root).recovers
-    assert not trust.recovering(replace(known, superseded=True), known, root).recovers
+    assert trust.mark_recovery(known, known, root).recovers
+    assert not trust.mark_recovery(replace(known, superseded=True), known, root).recovers

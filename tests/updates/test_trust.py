@@ -14,7 +14,7 @@ from tuf.api.metadata import MetaFile, Snapshot
 
 from certpin import UpdateError
 from certpin.updates import Limits
-from certpin.updates.trust import Kept, Signed, follow_roots, verify
+from certpin.updates.trust import CachedSet, SignedMetadata, follow_roots, verify
 from tests import kit
 from tests.updates._publisher import CHANNEL, HOST, Repository, pin_file
 
@@ -31,14 +31,14 @@ def bank(tmp_path: Path) -> Repository:
     return repository
 
 
-def kept(repository: Repository) -> Kept:
+def kept(repository: Repository) -> CachedSet:
     """What there is now, as if it had been kept."""
     names = ("timestamp", "snapshot", "targets")
-    signed = Signed(*(repository.path(role).read_bytes() for role in names))
-    return Kept(repository.versions["root"], signed, dict(repository.files))
+    signed = SignedMetadata(*(repository.path(role).read_bytes() for role in names))
+    return CachedSet(repository.versions["root"], signed, dict(repository.files))
 
 
-def believed(repository: Repository, stored: Kept) -> Any:
+def believed(repository: Repository, stored: CachedSet) -> Any:
     metadata = repository.folder / "metadata"
     later = [
         (metadata / f"{version}.root.json").read_bytes()
@@ -90,8 +90,8 @@ def test_a_snapshot_that_names_no_targets_is_not_believed(bank: Repository) -> N
         believed(bank, kept(bank))
 
 
-@pytest.mark.parametrize("role", Signed._fields)
-@pytest.mark.parametrize("other", Signed._fields)
+@pytest.mark.parametrize("role", SignedMetadata._fields)
+@pytest.mark.parametrize("other", SignedMetadata._fields)
 def test_metadata_of_another_role_is_not_believed(bank: Repository, role: str, other: str) -> None:
     stored = kept(bank)
     swapped = stored.signed._replace(**{role: getattr(stored.signed, other)})
@@ -117,7 +117,7 @@ def test_it_holds_until_the_first_of_its_files_is_past_its_date(
     bank.days[role] = 1
     bank.rotate()
     bank.resign()
-    assert believed(bank, kept(bank)).promise.until == bank.now + timedelta(days=1)
+    assert believed(bank, kept(bank)).verified.until == bank.now + timedelta(days=1)
 
 
 def test_roots_are_followed_up_to_the_first_that_does_not_follow(bank: Repository) -> None:
@@ -175,8 +175,8 @@ def test_a_policy_that_is_past_its_date_is_told_by_the_state(world: World) -> No
 def test_what_is_known_is_compared_as_a_whole(bank: Repository) -> None:
     found = believed(bank, kept(bank))
     now = bank.now
-    shown = found.promise.signed.timestamp
+    shown = found.verified.signed.timestamp
     assert found.is_newest(shown, now)
     assert not found.is_newest(shown + b"\n", now)
-    assert not found.is_newest(shown, found.promise.until)
+    assert not found.is_newest(shown, found.verified.until)
     assert not replace(found, superseded=True).is_newest(shown, now)

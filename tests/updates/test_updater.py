@@ -69,7 +69,7 @@ def test_it_follows_in_the_background(world: World) -> None:
 def test_it_asks_at_once_and_then_waits(world: World) -> None:
     with world.updater() as app:
         until(lambda: app.status.checked)
-        until(lambda: not app._flight)
+        until(lambda: not app._current_check)
         asked = len(world.server.taken())
         with app._changed:
             app._changed.notify_all()  # no reason to ask
@@ -198,14 +198,14 @@ def test_what_is_fetched_when_it_is_closed_is_not_put_in_force(
 ) -> None:
     """Also where all of it had come just before."""
     app = world.updater()
-    look = refresh.look
+    fetch_newest = refresh.fetch_newest
 
     def close_then(*args: Any, **options: Any) -> Any:
-        found = look(*args, **options)
+        found = fetch_newest(*args, **options)
         app.close()
         return found
 
-    monkeypatch.setattr(checker, "look", close_then)
+    monkeypatch.setattr(checker, "fetch_newest", close_then)
     with pytest.raises(UpdateError) as caught:
         app.refresh()
     assert caught.value.reason == "closed"
@@ -250,7 +250,7 @@ def test_a_program_that_forgets_to_close_it_ends(world: World, tmp_path: Path) -
 
 def waiting_for_a_check(app: PinUpdater) -> int:
     """How many wait for what another one does."""
-    condition: Any = app._flight._condition  # type: ignore[union-attr]
+    condition: Any = app._current_check._condition  # type: ignore[union-attr]
     return len(condition._waiters)
 
 

@@ -1,9 +1,9 @@
-"""Signed pin sets, over the air: a context whose pins follow what is published (TUF).
+"""Signed pin sets over the air (TUF): a context whose pins follow the published ones.
 
     with PinUpdater(pins=pins, root=root, url="https://pins.bank.example/", cache=folder) as it:
-        it.context   # an ssl.SSLContext, for whatever takes one
+        it.context   # an ssl.SSLContext, for any library that takes one
 
-Its packages come with ``pip install 'certpin[updates]'``.
+Install its dependencies with ``pip install 'certpin[updates]'``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _EXTRA = {"tuf", "securesystemslib", "urllib3"}
 
 
 def __getattr__(name: str) -> Any:
-    """Load the updater when it is asked for: other parts of this package need no TUF."""
+    """Import the updater on first use, because other parts of this package don't need TUF."""
     if name != "PinUpdater":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

@@ -10,7 +10,7 @@ from certpin.pins import normalise
 
 
 class Address(NamedTuple):
-    """Where the served folder is. ``path`` ends with a slash."""
+    """The address of the published folder. ``path`` ends with a slash."""
 
     host: str
     port: int
@@ -18,17 +18,17 @@ class Address(NamedTuple):
 
     @property
     def metadata(self) -> str:
-        """The path of the metadata, with a slash at its end."""
+        """The path of the metadata folder, which ends with a slash."""
         return self.path + "metadata/"
 
     def target(self, name: str, digest: str) -> str:
-        """The path of a target: its digest stands before its last part (TUF 1.0.31, 6.2)."""
+        """Return the path of a target: a digest precedes the file name (TUF 1.0.31, 6.2)."""
         folder, slash, last = name.rpartition("/")
         return f"{self.path}targets/{quote(folder + slash)}{digest}.{quote(last)}"
 
 
 def parse(url: str) -> Address:
-    """Read an address. Raises ``ConfigError`` on any that is not plain ``https://``."""
+    """Parse an address. Raises ``ConfigError`` if it is not a plain ``https://`` URL."""
     try:
         parts = urlsplit(url)
         host, port = normalise(parts.hostname or ""), parts.port or 443

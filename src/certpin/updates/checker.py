@@ -11,8 +11,8 @@ from certpin.errors import UpdateError
 from certpin.updates import trust
 from certpin.updates.fetch import Channel
 from certpin.updates.lock import FolderLock
-from certpin.updates.refresh import look
-from certpin.updates.refusals import understood
+from certpin.updates.refresh import fetch_newest
+from certpin.updates.refusals import update_errors
 from certpin.updates.states import state_of
 from certpin.updates.status import UpdateEvent, UpdateStatus
 from certpin.updates.store import unusable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from certpin.updates.enforced import Enforced
     from certpin.updates.refresh import Source
     from certpin.updates.status import What
-    from certpin.updates.teller import Teller
+    from certpin.updates.teller import Notifier
     from certpin.updates.trust import SignedSet
 
 
@@ -38,8 +38,9 @@ class _Record:
 
 
 class Checker:
-    """One check at a time: its caller sees to that. The status may be asked for from any thread.
+    """Runs checks and keeps their results.
 
+    The caller runs one check at a time. ``status`` may be read from any thread. The lock
     ``swapping`` is held while another set is put in force.
     """
 
@@ -48,44 +49,44 @@ class Checker:
         source: Source,
         enforced: Enforced,
         clock: Callable[[], datetime],
-        teller: Teller,
+        notifier: Notifier,
         root_interval: timedelta,
     ) -> None:
         self.enforced = enforced
         self.swapping = threading.Lock()
         self._source = source
         self._clock = clock
-        self._teller = teller
+        self._notifier = notifier
         self._lock = FolderLock(source.store.folder)
         self._record = _Record()
         self._root_interval = root_interval
-        self._root_asked: datetime | None = None  # when the server was asked for the next root
-        self._stamp: tuple[int, ...] = ()  # of the file that was read or written last
-        self._saved: SignedSet | None = None  # what stands in it
+        self._root_asked: datetime | None = None  # when the next root was last requested
+        self._stamp: tuple[int, ...] = ()  # of the cache file that was read or written last
+        self._saved: SignedSet | None = None  # its contents
 
     @property
     def status(self) -> UpdateStatus:
-        """How things stand."""
-        record, facts = self._record, self.enforced.facts
+        """The current status."""
+        record, inputs = self._record, self.enforced.inputs
         return UpdateStatus(
-            state_of(facts, self._clock()),
-            facts.pins.name,
-            facts.pins.version,
+            state_of(inputs, self._clock()),
+            inputs.pins.name,
+            inputs.pins.version,
             record.checked,
-            facts.until,
+            inputs.until,
             record.failures,
             record.error,
             record.cache_error,
         )
 
     def check(self, deadline: Deadline) -> None:
-        """Look for something newer, and put it in force. Raises ``UpdateError``."""
+        """Fetch the newest set and put it in force. Raises ``UpdateError``."""
         try:
-            with understood(), deadline.enforced(), self._lock.held(deadline.wait):
+            with update_errors(), deadline.enforced(), self._lock.held(deadline.wait):
                 self._source.store.sweep()
-                if self.take_over():
-                    self._tell("updated")
-                newer = self._commit(self._look(deadline), deadline)
+                if self.adopt_cached():
+                    self._notify("updated")
+                newer = self._commit(self._fetch(deadline), deadline)
         except UpdateError as exc:
             if deadline.cancelled:
                 self.clear()
@@ -93,65 +94,67 @@ class Checker:
             self._failed(exc)
             raise
         self._record = replace(self._record, checked=self._clock(), failures=0, error=None)
-        self._tell("updated" if newer else "checked")
+        self._notify("updated" if newer else "checked")
 
-    def take_over(self) -> bool:
-        """Let what stands in the folder hold, if it is good: another process may have put it there.
+    def adopt_cached(self) -> bool:
+        """Put the cached set in force if it is valid: another process may have written it.
 
-        Returns whether it is another set than before. Never raises: what is wrong with it is told,
-        and it is put aside.
+        Never raises: a set that is invalid is reported as an event, and moved aside.
+
+        Returns:
+            True if another set is in force now.
         """
         store = self._source.store
         if (stamp := store.stamp()) == self._stamp:
             return False
         self._stamp = stamp
         try:
-            with understood():
-                return self._believe(self._stored())
+            with update_errors():
+                return self._adopt(self._read_cached())
         except UpdateError as exc:
             if exc.reason != "storage":
                 store.put_aside()
-            self._complain(exc)
+            self._cache_failed(exc)
         return False
 
     def clear(self) -> None:
-        """Leave nothing behind among temporary files."""
+        """Delete temporary files."""
         self._source.store.clear()
 
     def wake_in_child(self) -> None:
-        """After a fork: locks, and what is open, are the parent's."""
+        """Replace locks and forget open files after a fork: they belong to the parent."""
         self.swapping = threading.Lock()
         self.enforced.wake_in_child()
         self._lock.forget()
         self._source.store.forget()
 
-    def _stored(self) -> SignedSet | None:
+    def _read_cached(self) -> SignedSet | None:
         source = self._source
         kept = source.store.load()
         if kept is None:
             return None
         roots = source.store.follow(source.root)
         stored = trust.verify(roots, kept, source.name, source.limits)
-        return trust.recovering(stored, self.enforced.known, roots[-1])
+        return trust.mark_recovery(stored, self.enforced.known, roots[-1])
 
-    def _believe(self, stored: SignedSet | None) -> bool:
+    def _adopt(self, stored: SignedSet | None) -> bool:
         self._saved = stored
         if stored is None:
             return False
         older = stored.pins.version < self.enforced.context.pins.version
         if older and not stored.recovers:
-            self.enforced.known = self.enforced.known or stored  # the app was updated since
+            self.enforced.known = self.enforced.known or stored  # the app has been updated since
             return False
         with self.swapping:
             return self.enforced.adopt(stored)
 
-    def _look(self, deadline: Deadline) -> SignedSet:
+    def _fetch(self, deadline: Deadline) -> SignedSet:
         source, now = self._source, self._clock()
         channel = Channel(source.address, source.limits, self.enforced.channel, deadline)
         asked = self._root_asked
         due = asked is None or not asked <= now < asked + self._root_interval
         try:
-            found = look(source, channel, self.enforced.known, now, ask_root=due)
+            found = fetch_newest(source, channel, self.enforced.known, now, ask_root=due)
         finally:
             channel.close()
             self._notice_new_root()
@@ -160,28 +163,28 @@ class Checker:
         return found
 
     def _notice_new_root(self) -> None:
-        """Look at the known set under a root that came in since. Never raises.
+        """Verify the known set again under a root that was just fetched. Never raises.
 
-        Also after a check that failed: an attacker who holds back a set that the new keys have
-        signed must not make the old one look fresh.
+        This also runs after a failed check: an attacker who withholds a set signed by the new keys
+        must not make the old set look fresh.
         """
         known, store = self.enforced.known, self._source.store
-        if known is None or known.superseded or not store.has_root(known.promise.root + 1):
+        if known is None or known.superseded or not store.has_root(known.verified.root + 1):
             return
-        with suppress(UpdateError), understood():
+        with suppress(UpdateError), update_errors():
             root = store.follow(self._source.root)[-1]
-            self.enforced.known = trust.under(root, known, self._source.limits)
+            self.enforced.known = trust.under_root(root, known, self._source.limits)
 
     def _commit(self, found: SignedSet, deadline: Deadline) -> bool:
         with self.swapping:
             if deadline.cancelled:
                 raise closed()
             newer = self.enforced.adopt(found)
-        self._keep(found)
+        self._save(found)
         return newer
 
-    def _keep(self, found: SignedSet) -> None:
-        """Write it down. Where that fails, it is in force all the same, and tried again."""
+    def _save(self, found: SignedSet) -> None:
+        """Write a set to the cache. If that fails, the next check retries; it stays in force."""
         store = self._source.store
         try:
             if found is not self._saved:
@@ -189,25 +192,25 @@ class Checker:
                 self._saved, self._stamp = found, store.stamp()
             store.move_back()
         except OSError as exc:
-            self._complain(unusable(exc))
+            self._cache_failed(unusable(exc))
         else:
             self._record = replace(self._record, cache_error=None)
 
-    def _complain(self, error: UpdateError) -> None:
+    def _cache_failed(self, error: UpdateError) -> None:
         known = self._record.cache_error
         self._record = replace(self._record, cache_error=error)
         if known is None or known.problem != error.problem:
-            self._tell("cache", error)
+            self._notify("cache", error)
 
     def _failed(self, error: UpdateError) -> None:
         failures = self._record.failures + 1
         self._record = replace(self._record, failures=failures, error=error)
-        self._tell("failed", error)
+        self._notify("failed", error)
 
-    def _tell(self, what: What, error: UpdateError | None = None) -> None:
-        self._teller.tell(UpdateEvent(what, self._clock(), self.status, error))
+    def _notify(self, what: What, error: UpdateError | None = None) -> None:
+        self._notifier.notify(UpdateEvent(what, self._clock(), self.status, error))
 
 
 def closed() -> UpdateError:
-    """The error of an updater that was closed."""
-    return UpdateError("the updater was closed", reason="closed", fix="make another one")
+    """Return the error of a closed updater."""
+    return UpdateError("the updater was closed", reason="closed", fix="create another one")

@@ -11,7 +11,7 @@ SCHEMES = {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"}
 
 
 def shortage(root: Root) -> str:
-    """Why Flutter apps could not follow a root, as a sentence; empty where they can."""
+    """Return why Flutter apps can't follow a root, or an empty text if they can."""
     for name, role in root.roles.items():
         known = sum(root.keys[each].scheme in SCHEMES for each in role.keyids)
         if known < role.threshold:

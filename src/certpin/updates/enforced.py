@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
 from certpin.tls import PinnedSSLContext
-from certpin.updates.states import Facts
+from certpin.updates.states import StateInputs
 from certpin.updates.trust import require_following
 
 if TYPE_CHECKING:
@@ -34,35 +34,38 @@ class Enforced:
             pins if isinstance(pins, PinnedSSLContext) else PinnedSSLContext(pins, clock=clock)
         )
         self.known: SignedSet | None = None
-        self._coming: SignedSet | None = None  # known, or about to be
+        self._coming: SignedSet | None = None  # the known set, or the one that is about to be
         self._host = host
         self._clock = clock
         self._bundled = self.context.pins
-        self._bundled_root = root  # the version of the root that came with it
+        self._bundled_root = root  # the version of the bundled root
         own = _required(self._bundled, host)
         self._by_bundled = PinnedSSLContext(own, clock=clock)
         self._by_newest = PinnedSSLContext(own, clock=clock)
         self._forked = False
-        self._forgotten = False  # whether the newest has no pins for the host
+        self._forgotten = False  # True if the newest set has no pins for the host
 
     @property
-    def facts(self) -> Facts:
-        """What the state follows from."""
-        known, pins = self.known, self.context.pins  # in this order, should another thread swap
+    def inputs(self) -> StateInputs:
+        """The data that determine the state."""
+        known, pins = (
+            self.known,
+            self.context.pins,
+        )  # in this order, because another thread may swap
         for each in (known, self._coming):
             if each is not None and each.pins.version == pins.version:
-                return Facts(pins, each.promise.until, each.superseded)
-        return Facts(pins)
+                return StateInputs(pins, each.verified.until, each.superseded)
+        return StateInputs(pins)
 
     @property
     def channel(self) -> tuple[PinnedSSLContext, ...]:
-        """The contexts for the server of the updates, the best first."""
+        """The contexts for the update server, in the order in which they are tried."""
         if self._forked:
             self._renew()
         return (self._by_bundled,) if self._forgotten else (self._by_newest, self._by_bundled)
 
     def wake_in_child(self) -> None:
-        """After a fork: a thread of the parent may have been about to set something on these."""
+        """Replace the contexts after a fork: a thread of the parent may have been changing them."""
         self._forked = True
 
     def _renew(self) -> None:
@@ -71,7 +74,7 @@ class Enforced:
         self._by_newest = PinnedSSLContext(self._by_newest.pins, clock=self._clock)
 
     def adopt(self, signed: SignedSet) -> bool:
-        """Put a signed set in force, unless it is already. Return True if it is another one.
+        """Put a signed set in force unless it already is. Return True if the set has changed.
 
         Raises:
             UpdateError: the set can't follow the one in force, which then stays in force.
@@ -80,8 +83,8 @@ class Enforced:
         if signed.recovers:
             require_following(signed.pins, self._bundled)
         else:
-            root = self.known.promise.root if self.known else self._bundled_root
-            require_following(signed.pins, current, same_root=root == signed.promise.root)
+            root = self.known.verified.root if self.known else self._bundled_root
+            require_following(signed.pins, current, same_root=root == signed.verified.root)
         other = signed.pins.version != current.version or (
             signed.recovers and signed.pins.policies != current.policies
         )
@@ -100,7 +103,7 @@ class Enforced:
 
 
 def _own(pins: PinSet, host: str) -> PinSet | None:
-    """What a pin set enforces for the host of the channel, without a date."""
+    """Return the pins that a set enforces for the update server, without an expiry date."""
     policy = pins.policy_for(host)
     if policy is None or policy.mode != "enforce":
         return None

@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from certpin.updates.address import Address
     from certpin.updates.settings import Limits
 
-_PIECE = 64 * 1024
-# RFC 9110 section 12.5.3: nothing but the bytes themselves. What is unpacked could be endless.
+_CHUNK = 64 * 1024
+# RFC 9110 section 12.5.3: no compression, because decompressed data could be endless.
 _HEADERS = {"Accept-Encoding": "identity"}
-_PAGE = 16 * 1024  # of an error: what is read of it, to keep the connection
+_MAX_ERROR_PAGE = 16 * 1024  # bytes of an error page that are read to keep the connection
 
 
 class _Connection(HTTPSConnection):
-    """A connection that ends with its deadline, also while it is being made."""
+    """A connection with a deadline, which also covers connecting."""
 
     deadline: Deadline
 
@@ -52,10 +52,10 @@ class _Connection(HTTPSConnection):
 
 
 class Channel(FetcherInterface):
-    """Fetches for one refresh, over one connection, which it makes when it is needed.
+    """Fetches the files of one refresh over one connection, which is opened on first use.
 
-    The first of ``contexts`` whose pins the server has is taken: a set in force that is wrong about
-    this server must not be the end of all updates. Everything raised is a ``DownloadError`` of tuf.
+    The first of ``contexts`` whose pins match is used: a set in force with wrong pins for the
+    update server must not prevent later updates. All errors are ``DownloadError`` of tuf.
     """
 
     def __init__(
@@ -72,33 +72,34 @@ class Channel(FetcherInterface):
         self._connection: _Connection | None = None
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
 
     @contextmanager
     def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:
-        """As in ``FetcherInterface``, in memory: the limits are small, and a disk may be full.
+        """As in ``FetcherInterface``, but in memory: the limits are low, and a disk may be full.
 
-        ``max_length`` may be one that was signed: by the online key alone, for a snapshot.
+        The limit for the file applies too, because ``max_length`` may come from signed metadata:
+        for a snapshot, an attacker needs only the online key.
         """
-        most = min(max_length, self._limits.of(url.removeprefix(self._address.path)))
+        limit = min(max_length, self._limits.of(url.removeprefix(self._address.path)))
         held = BytesIO()
-        for piece in self.fetch(url):
-            if held.tell() + len(piece) > most:
+        for chunk in self.fetch(url):
+            if held.tell() + len(chunk) > limit:
                 self.close()
-                raise DownloadLengthMismatchError(f"{url} has more than {most} bytes")
-            held.write(piece)
+                raise DownloadLengthMismatchError(f"{url} has more than {limit} bytes")
+            held.write(chunk)
         held.seek(0)
         yield held
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        """``url`` is a path: there is one server."""
+        """Yield the body. ``url`` is a path: there is only one server."""
         try:
-            response = self._ask(url)
-            while piece := response.read1(_PIECE, decode_content=False):
-                yield piece
+            response = self._request(url)
+            while chunk := response.read1(_CHUNK, decode_content=False):
+                yield chunk
                 self._require_time()
         except DownloadHTTPError:
             raise
@@ -110,17 +111,17 @@ class Channel(FetcherInterface):
             self._require_time()
             raise _failed(url, exc) from exc
 
-    def _ask(self, path: str) -> BaseHTTPResponse:
+    def _request(self, path: str) -> BaseHTTPResponse:
         connection = self._connected()
         connection.timeout = self._deadline.left
         connection.request("GET", path, headers=_HEADERS, preload_content=False)
         response = connection.getresponse()
         if response.status != HTTPStatus.OK:
-            if len(response.read(_PAGE, decode_content=False)) == _PAGE:
+            if len(response.read(_MAX_ERROR_PAGE, decode_content=False)) == _MAX_ERROR_PAGE:
                 self.close()
             raise _refused(path, response.status)
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise DownloadError(f"{path} came compressed, which nobody asked for")
+            raise DownloadError(f"{path} is compressed, which was not requested")
         return response
 
     def _require_time(self) -> None:

@@ -12,7 +12,7 @@ from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import UpdateError
-from certpin.updates.trust import Kept, Signed
+from certpin.updates.trust import CachedSet, SignedMetadata
 
 if TYPE_CHECKING:
     from certpin.updates.settings import Limits
@@ -22,19 +22,23 @@ _SCHEMA = 1
 
 
 def encode(signed_set: SignedSet) -> bytes:
-    """The bytes of the file."""
-    promise = signed_set.promise
+    """Return the bytes of the cache file."""
+    verified = signed_set.verified
     data = {
         "schema": _SCHEMA,
-        "root": promise.root,
-        "metadata": {name: _text(each) for name, each in promise.signed._asdict().items()},
+        "root": verified.root,
+        "metadata": {name: _text(each) for name, each in verified.signed._asdict().items()},
         "files": {name: _text(each) for name, each in signed_set.files.items()},
     }
     return json.dumps(data, indent=1).encode()
 
 
-def decode(data: bytes) -> Kept:
-    """What such bytes hold. Raises ``UpdateError`` on anything that ``encode`` does not make."""
+def decode(data: bytes) -> CachedSet:
+    """Parse the bytes of a cache file. The result is not verified.
+
+    Raises:
+        UpdateError: the bytes don't have the format that ``encode`` writes.
+    """
     try:
         top = json.loads(data)
     except (ValueError, RecursionError) as exc:
@@ -42,13 +46,13 @@ def decode(data: bytes) -> Kept:
     if not isinstance(top, dict) or top.get("schema") != _SCHEMA:
         raise _damaged(f"it is not of schema {_SCHEMA}, which this certpin reads")
     root, metadata = top.get("root"), _table(top.get("metadata"))
-    if type(root) is not int or metadata.keys() != set(Signed._fields):
+    if type(root) is not int or metadata.keys() != set(SignedMetadata._fields):
         raise _damaged("something is missing in it")
-    return Kept(root, Signed(**metadata), _table(top.get("files")))
+    return CachedSet(root, SignedMetadata(**metadata), _table(top.get("files")))
 
 
-def most(limits: Limits) -> int:
-    """How many bytes such a file may have: base64 takes four for three."""
+def max_size(limits: Limits) -> int:
+    """Return the maximum size of a cache file in bytes; base64 takes four bytes for three."""
     held = limits.timestamp + limits.snapshot + limits.targets + limits.total
     return held * 4 // 3 + limits.targets
 

@@ -60,7 +60,7 @@ class FolderLock:
         return None
 
     def forget(self) -> None:
-        """In a child that was forked: close the file, and leave the lock to the parent."""
+        """Close the file in a forked child. The parent keeps the lock."""
         held, self._held = self._held, None
         if held is not None:
             os.close(held)
@@ -68,7 +68,7 @@ class FolderLock:
 
 def _busy() -> UpdateError:
     return UpdateError(
-        "another process is refreshing in the same folder, and does not end",
+        "another process is refreshing in the same folder, and has not finished",
         reason="busy",
-        fix="wait for it, or give each app a folder of its own",
+        fix="wait for it, or give each app a separate folder",
     )

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from certpin.updates.fetch import Channel
     from certpin.updates.settings import Limits
     from certpin.updates.store import Store
-    from certpin.updates.trust import Promise, SignedSet
+    from certpin.updates.trust import SignedSet, VerifiedMetadata
 
 
 class Source(NamedTuple):
-    """What does not change from one check to the next. ``root`` is the one that the app brought."""
+    """The constants of all checks. ``root`` is the root metadata bundled with the app."""
 
     name: str
     root: bytes
@@ -39,14 +39,20 @@ class Source(NamedTuple):
     store: Store
 
 
-def look(
+def fetch_newest(
     source: Source, channel: Channel, known: SignedSet | None, now: datetime, *, ask_root: bool
 ) -> SignedSet:
     """Return the newest set: the known one itself if there is nothing new.
 
-    Raises what ``refusals.understood`` understands. The clock of ``tuf.ngclient`` is the system's;
-    metadata that it accepts must also be valid at ``now``. ``ask_root`` asks for the next root even
-    if the timestamp is the known one, which is a second request.
+    Call it within ``update_errors()``. ``tuf.ngclient`` reads the system's clock; the metadata that
+    it accepts must also be valid at ``now``.
+
+    Args:
+        source: the constants of all checks.
+        channel: the connection to the server.
+        known: the newest set that was verified before.
+        now: the current time.
+        ask_root: request the next root even if the timestamp is the known one.
     """
     if (
         known is not None
@@ -56,11 +62,11 @@ def look(
         return known
     try:
         _follow(source, channel)
-    except OSError:  # the disk's: those of the network are DownloadErrors
+    except OSError:  # of the disk: network errors are DownloadErrors
         if not source.store.move_out():
             raise
         _follow(source, channel)
-    return _fetched(source, channel, known, now)
+    return _fetch_set(source, channel, known, now)
 
 
 def _timestamp(source: Source, channel: Channel) -> bytes:
@@ -69,10 +75,10 @@ def _timestamp(source: Source, channel: Channel) -> bytes:
 
 
 def _has_newer_root(source: Source, channel: Channel) -> bool:
-    """Ask for the root that follows the newest one here (TUF 1.0.31, 5.3.3).
+    """Return True if the server has a root newer than the newest cached one (TUF 1.0.31, 5.3.3).
 
-    Its bytes are not used: ``tuf.ngclient`` fetches and verifies it. Object storage that doesn't
-    let clients list it answers 403 for a missing file, as ``tuf.ngclient`` knows.
+    The bytes are not used: ``tuf.ngclient`` fetches and verifies the root. Object storage that
+    clients can't list answers 403 for a missing file, which ``tuf.ngclient`` also accepts.
     """
     version = source.store.follow(source.root)[-1].version + 1
     try:
@@ -85,7 +91,7 @@ def _has_newer_root(source: Source, channel: Channel) -> bool:
 
 
 def _follow(source: Source, channel: Channel) -> None:
-    """Let ``tuf.ngclient`` bring the metadata in its folder to the newest state."""
+    """Update the cached metadata with ``tuf.ngclient``."""
     limits = source.limits
     config = UpdaterConfig(
         max_root_rotations=limits.rotations,
@@ -105,22 +111,26 @@ def _follow(source: Source, channel: Channel) -> None:
     ).refresh()
 
 
-def _fetched(source: Source, channel: Channel, known: SignedSet | None, now: datetime) -> SignedSet:
+def _fetch_set(
+    source: Source, channel: Channel, known: SignedSet | None, now: datetime
+) -> SignedSet:
     roots = source.store.follow(source.root)
-    promise = trust.promised(roots[-1], source.store.read(), source.name, source.limits)
-    if now >= promise.until:
-        raise ExpiredMetadataError(f"it was good until {promise.until:%Y-%m-%d %H:%M} UTC")
-    files = {name: _target(source, channel, promise, known, name) for name in promise.targets}
-    return trust.recovering(trust.kept(promise, files), known, roots[-1])
+    verified = trust.verify_metadata(roots[-1], source.store.read(), source.name, source.limits)
+    if now >= verified.until:
+        raise ExpiredMetadataError(f"it was good until {verified.until:%Y-%m-%d %H:%M} UTC")
+    files = {
+        name: _target_bytes(source, channel, verified, known, name) for name in verified.targets
+    }
+    return trust.mark_recovery(trust.verify_files(verified, files), known, roots[-1])
 
 
-def _target(
-    source: Source, channel: Channel, promise: Promise, known: SignedSet | None, name: str
+def _target_bytes(
+    source: Source, channel: Channel, verified: VerifiedMetadata, known: SignedSet | None, name: str
 ) -> bytes:
-    """A target: from the known set, where it is the same."""
-    info = promise.targets[name]
+    """Return a target: from the known set if it is unchanged, else from the server."""
+    info = verified.targets[name]
     if known is not None and name in known.files:
-        same = known.promise.targets[name]
+        same = known.verified.targets[name]
         if (same.length, same.hashes) == (info.length, info.hashes):
             return known.files[name]
     path = source.address.target(name, info.hashes["sha256"])

@@ -1,7 +1,7 @@
-"""What went wrong, said so that whoever runs the app understands it: each error of tuf's in words.
+"""Explain the errors of tuf to the operators of an app.
 
-Most of these are what an attacker's work looks like, and also what a mistake in publishing looks
-like. So each text says what was seen, and the fix names both.
+Most of these errors have two possible causes: an attack, or a mistake in publishing. So each text
+says what was observed, and the fix names both.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class _Words(NamedTuple):
+class _Explanation(NamedTuple):
     reason: str
     problem: str
     fix: str
 
 
-# The first that fits: subclasses stand before their bases.
-_WORDS: tuple[tuple[type[Exception], _Words], ...] = (
+# The first match is used, so subclasses come before their bases.
+_EXPLANATIONS: tuple[tuple[type[Exception], _Explanation], ...] = (
     (
         UnsignedMetadataError,
-        _Words(
+        _Explanation(
             "signature",
             "the metadata is not signed by the keys that may sign it",
             "sign it with enough of the keys that the root names; if it is, somebody without "
@@ -54,7 +54,7 @@ _WORDS: tuple[tuple[type[Exception], _Words], ...] = (
     ),
     (
         BadVersionNumberError,
-        _Words(
+        _Explanation(
             "rollback",
             "the server went back to an older version, or skipped one",
             "publish with higher versions than before; if nothing was restored from a backup, "
@@ -63,7 +63,7 @@ _WORDS: tuple[tuple[type[Exception], _Words], ...] = (
     ),
     (
         ExpiredMetadataError,
-        _Words(
+        _Explanation(
             "expired",
             "the newest that the server shows is past its date",
             "renew it (certpin publish sign, then push) and check this machine's clock; if the "
@@ -72,7 +72,7 @@ _WORDS: tuple[tuple[type[Exception], _Words], ...] = (
     ),
     (
         LengthOrHashMismatchError,
-        _Words(
+        _Explanation(
             "mismatch",
             "a file is not the one that the signed metadata names",
             "push again, and empty the CDN's cache; if that does not help, somebody mixes files",
@@ -80,15 +80,17 @@ _WORDS: tuple[tuple[type[Exception], _Words], ...] = (
     ),
     (
         DeserializationError,
-        _Words("unreadable", "the metadata cannot be read", "push again: certpin publish push"),
+        _Explanation(
+            "unreadable", "the metadata cannot be read", "push again: certpin publish push"
+        ),
     ),
     (
         RepositoryError,
-        _Words("refused", "the metadata is not right", "publish again, and push"),
+        _Explanation("refused", "the metadata is not right", "publish again, and push"),
     ),
     (
         DownloadLengthMismatchError,
-        _Words(
+        _Explanation(
             "too-long",
             "the server sends more than such a file may have",
             "check what answers at this address; UpdateSettings(limits=…) raises the limits",
@@ -96,7 +98,7 @@ _WORDS: tuple[tuple[type[Exception], _Words], ...] = (
     ),
     (
         SlowRetrievalError,
-        _Words(
+        _Explanation(
             "slow",
             "the server is too slow",
             "check the network; UpdateSettings(timing=…) has the times that are waited",
@@ -104,36 +106,37 @@ _WORDS: tuple[tuple[type[Exception], _Words], ...] = (
     ),
     (
         DownloadHTTPError,
-        _Words("http", "the server answers with an error", "check the address, and push again"),
+        _Explanation(
+            "http", "the server answers with an error", "check the address, and push again"
+        ),
     ),
     (
         DownloadError,
-        _Words("network", "the server cannot be reached", "check network and address"),
+        _Explanation("network", "the server cannot be reached", "check network and address"),
     ),
     (
         OSError,
-        _Words(
+        _Explanation(
             "storage",
             "the folder of the cache cannot be used",
             "give the app a folder of its own that it may write to, with some room on the disk",
         ),
     ),
 )
-_UNVERIFIED = _Words(
+_UNVERIFIED = _Explanation(
     "certificate",
     "the certificate of the updates' server does not verify",
     "renew it, or name its authority (trust, in the pin file); if it is in order, somebody stands "
     "between",
 )
-_UNKNOWN = _Words("unexpected", "the update failed in a way that nobody foresaw", "report it")
+_UNKNOWN = _Explanation("unexpected", "the update failed in a way that nobody foresaw", "report it")
 
 
 @contextmanager
-def understood() -> Iterator[None]:
-    """Let whatever is raised become an ``UpdateError``.
+def update_errors() -> Iterator[None]:
+    """Turn every exception into an ``UpdateError``.
 
-    All of it: hostile bytes go through the parsers of tuf and securesystemslib, and an update that
-    fails must never be more than that.
+    Hostile bytes go through the parsers of tuf and securesystemslib, which may raise anything.
     """
     try:
         yield
@@ -144,19 +147,23 @@ def understood() -> Iterator[None]:
 
 
 def as_update_error(exc: Exception) -> UpdateError:
-    """The error in words."""
+    """Return an ``UpdateError`` that explains an exception."""
     refused = pin_error(exc)
     if isinstance(refused, UnverifiedChainError):
-        problem = f"{_UNVERIFIED.problem}: {_said(refused)}"
+        problem = f"{_UNVERIFIED.problem}: {_cause_text(refused)}"
         return UpdateError(problem, reason=_UNVERIFIED.reason, fix=_UNVERIFIED.fix)
     if refused is not None:
         return _channel(refused)
     if isinstance(exc, CertpinError):
         return _content(exc)
-    words = next((words for kind, words in _WORDS if isinstance(exc, kind)), _UNKNOWN)
+    explanation = next(
+        (explanation for kind, explanation in _EXPLANATIONS if isinstance(exc, kind)), _UNKNOWN
+    )
     if isinstance(exc.__cause__, SSLCertVerificationError):
-        words = _UNVERIFIED
-    return UpdateError(f"{words.problem}: {_said(exc)}", reason=words.reason, fix=words.fix)
+        explanation = _UNVERIFIED
+    return UpdateError(
+        f"{explanation.problem}: {_cause_text(exc)}", reason=explanation.reason, fix=explanation.fix
+    )
 
 
 def _channel(refused: CertpinError) -> UpdateError:
@@ -176,8 +183,8 @@ def _content(exc: CertpinError) -> UpdateError:
     )
 
 
-def _said(exc: Exception) -> str:
-    """What the error says, of what caused it where it says nothing of its own; one line."""
+def _cause_text(exc: Exception) -> str:
+    """Return the first line of an error's text, or of its cause if it has no text."""
     while exc.__cause__ is not None and isinstance(exc.__cause__, Exception) and not str(exc):
         exc = exc.__cause__
     text = (str(exc) or type(exc).__name__).splitlines()[0]

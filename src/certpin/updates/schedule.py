@@ -1,4 +1,4 @@
-"""When to ask again: pure, with luck passed in."""
+"""The time until the next check. A pure function; the random number is passed in."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ _PARTS = 4  # what is left until an end is enough for so many checks, the last o
 _DOUBLINGS = 20  # of a minute are two years: longer than any interval
 
 
-def wait(
-    timing: Timing, *, failures: int, end: datetime | None, now: datetime, luck: float
+def next_wait(
+    timing: Timing, *, failures: int, end: datetime | None, now: datetime, random_share: float
 ) -> timedelta:
-    """How long to wait before the next check.
+    """Return the time to wait before the next check, which is never longer than the interval.
 
-    ``failures`` counts those since the last success, ``end`` is the moment before which something
-    newer is wanted (``states.next_end``), and ``luck`` is from 0 to 1. The result is never longer
-    than the interval, and shorter by up to ``timing.jitter`` of itself: whole fleets start at once,
-    and fail at once.
+    Args:
+        timing: the intervals.
+        failures: the number of failed checks since the last success.
+        end: the time before which a newer set is needed (``next_end``).
+        now: the current time.
+        random_share: a random number from 0 to 1, which shortens the wait by up to
+            ``timing.jitter``. Clients that start or fail together then don't ask together.
     """
     ceiling = _near(timing, end, now)
     steady = min(ceiling, _backed_off(timing, failures)) if failures else ceiling
-    return steady * (1 - timing.jitter * luck)
+    return steady * (1 - timing.jitter * random_share)
 
 
 def _backed_off(timing: Timing, failures: int) -> timedelta:

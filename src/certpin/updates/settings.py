@@ -13,19 +13,19 @@ _LONGEST = timedelta(days=366)  # what a thread can wait for is not much more, o
 
 @dataclass(frozen=True)
 class Limits:
-    """What is taken from a server before it is refused. All are bytes, unless they say otherwise.
+    """The largest files that are accepted from a server, in bytes unless noted otherwise.
 
-    A server, or whoever stands before it, may send anything: the specification asks for a limit on
-    each file (TUF 1.0.31, 5.3.3, 5.4.1, 5.5.1, 5.6.1). These are those of ``tuf.ngclient`` or less:
-    a pin set has four roles and a few files, where a package index has thousands.
+    A server or an attacker in between may send anything, so the specification requires a limit on
+    each file (TUF 1.0.31, 5.3.3, 5.4.1, 5.5.1, 5.6.1). The limits are those of ``tuf.ngclient`` or
+    lower: a pin set has four roles and a few files, while a package index has thousands.
     """
 
-    root: int = 256 * 1024  # twenty keys with their signatures take some 20 kB
-    timestamp: int = 16 * 1024  # some 500 bytes; what tuf.ngclient takes
+    root: int = 256 * 1024  # twenty keys with their signatures take about 20 kB
+    timestamp: int = 16 * 1024  # about 500 bytes; the limit of tuf.ngclient
     snapshot: int = 64 * 1024  # it names one file
-    targets: int = 512 * 1024  # some 400 bytes a target
-    rotations: int = 256  # of the root in one refresh: what tuf.ngclient follows
-    count: int = 64  # targets: the pin set twice, and a file for each private authority
+    targets: int = 512 * 1024  # about 400 bytes for each target
+    rotations: int = 256  # of the root in one refresh; the limit of tuf.ngclient
+    count: int = 64  # targets: the pin set in two formats, and a file for each private authority
     target: int = 16 * 1024 * 1024  # 50,000 hosts with their pins
     total: int = 32 * 1024 * 1024  # of all targets together, which are held in memory
 
@@ -35,7 +35,7 @@ class Limits:
                 raise ConfigError(f"{value!r} is no limit", key=name, fix="write a number above 0")
 
     def of(self, path: str) -> int:
-        """The limit of a file, by its path in the published folder: ``metadata/12.root.json``."""
+        """Return the limit of a file by its published path, such as ``metadata/12.root.json``."""
         folder, _, name = path.partition("/")
         if folder != "metadata":
             return self.target
@@ -46,15 +46,19 @@ class Limits:
 
 @dataclass(frozen=True)
 class Timing:
-    """When it asks (``schedule.py``), and how long it waits for a server."""
+    """The times between checks, and the timeouts of a check."""
 
     interval: timedelta = timedelta(hours=1)  # between two checks
-    urgent: timedelta = 5 * _MINUTE  # the same, while something is about to end, or has ended
-    retry: timedelta = _MINUTE  # after the first failure; twice as long after each further one
-    roots: timedelta = timedelta(hours=6)  # between two questions for a newer root; 0: each check
-    jitter: float = 0.2  # the share of each wait that is random: a fleet does not ask as one
+    urgent: timedelta = (
+        5 * _MINUTE
+    )  # the same, when metadata or pins are about to expire, or have expired
+    retry: timedelta = _MINUTE  # after the first failure; doubled after each further failure
+    roots: timedelta = timedelta(hours=6)  # between two requests for a newer root; 0: at each check
+    jitter: float = 0.2  # the random share of each wait, so that clients don't ask together
     patience: timedelta = timedelta(seconds=10)  # for connecting, the handshake, and each read
-    deadline: timedelta = timedelta(seconds=60)  # for a whole refresh, however lively a server is
+    deadline: timedelta = timedelta(
+        seconds=60
+    )  # for a whole refresh, also if the server keeps sending
 
     def __post_init__(self) -> None:
         times = asdict(self)

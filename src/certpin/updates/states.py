@@ -23,12 +23,14 @@ UpdateState = Literal["embedded", "fresh", "soft-stale", "hard-expired"]
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the state follows from.
+class StateInputs:
+    """The data that determine the state.
 
-    ``until`` is when the first of the files that vouch for the set in force is past its date;
-    ``None`` where none does, and the bundled set is in force. ``superseded``: a newer root is
-    known, and no set that its keys signed.
+    Attributes:
+        pins: the set in force.
+        until: when the first metadata file of that set expires. ``None`` if the bundled set is in
+            force.
+        superseded: a newer root is known, but no set that its keys signed.
     """
 
     pins: PinSet
@@ -36,18 +38,18 @@ class Facts:
     superseded: bool = False
 
 
-def state_of(facts: Facts, now: datetime) -> UpdateState:
-    """The state at a moment."""
-    end = pins_end(facts.pins)
+def state_of(inputs: StateInputs, now: datetime) -> UpdateState:
+    """Return the state at the time ``now``."""
+    end = pins_end(inputs.pins)
     if end is not None and now >= end:
         return "hard-expired"
-    if facts.until is None:
+    if inputs.until is None:
         return "embedded"
-    return "soft-stale" if facts.superseded or now >= facts.until else "fresh"
+    return "soft-stale" if inputs.superseded or now >= inputs.until else "fresh"
 
 
 def pins_end(pins: PinSet) -> datetime | None:
-    """When the first policy that then refuses its host is past its date."""
+    """Return the first expiry of the policies that refuse their host once they have expired."""
     ends = [
         policy.expires
         for policy in pins.policies
@@ -58,7 +60,7 @@ def pins_end(pins: PinSet) -> datetime | None:
     return min(ends, default=None)
 
 
-def next_end(facts: Facts) -> datetime | None:
-    """The moment before which a newer set is wanted: the earlier of both ends."""
-    ends = [end for end in (facts.until, pins_end(facts.pins)) if end is not None]
+def next_end(inputs: StateInputs) -> datetime | None:
+    """Return the time before which a newer set is needed: the first of both expiries."""
+    ends = [end for end in (inputs.until, pins_end(inputs.pins)) if end is not None]
     return min(ends, default=None)

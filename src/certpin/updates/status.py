@@ -14,18 +14,24 @@ if TYPE_CHECKING:
 
     UpdateHook = Callable[["UpdateEvent"], object]
 
-# updated: another set is in force. checked: there is nothing new. failed: a check failed, or what
-# came was refused. cache: what was kept could not be trusted, or cannot be written.
+# updated: another set is in force. checked: there is nothing new. failed: a check failed, or the
+# fetched set was refused. cache: the cached set was refused, or the cache can't be written.
 What = Literal["updated", "checked", "failed", "cache"]
 
 
 @dataclass(frozen=True)
 class UpdateStatus:
-    """Where an updater stands.
+    """The status of an updater.
 
-    ``version`` is that of the set in force. ``checked`` is when a server last showed that it is the
-    newest, since this process began; ``until`` is how long that holds. ``error`` is what the last
-    check failed of, ``cache_error`` what is wrong with the folder; ``None`` where nothing is.
+    Attributes:
+        state: see ``UpdateState``.
+        name: the name of the pin set.
+        version: the version of the set in force.
+        checked: when the last check of this process succeeded.
+        until: when the first metadata file of the set in force expires.
+        failures: the number of failed checks since the last success.
+        error: why the last check failed.
+        cache_error: why the cache can't be read or written.
     """
 
     state: UpdateState
@@ -40,7 +46,7 @@ class UpdateStatus:
 
 @dataclass(frozen=True)
 class UpdateEvent:
-    """One thing that happened. ``status`` is how the updater stood after it."""
+    """One event. ``status`` is the status after it."""
 
     what: What
     at: datetime
@@ -48,7 +54,7 @@ class UpdateEvent:
     error: UpdateError | None = None
 
     def fields(self) -> dict[str, Any]:
-        """What goes into a structured log: plain values, and no secret among them."""
+        """Return the fields for a structured log: plain values without secrets."""
         until = self.status.until
         return {
             "what": self.what,

@@ -22,8 +22,8 @@ from typing import IO, TYPE_CHECKING
 
 from certpin.errors import UpdateError
 from certpin.pinfile.disk import put
-from certpin.updates.keeping import decode, encode, most
-from certpin.updates.trust import Signed, follow_roots
+from certpin.updates.keeping import decode, encode, max_size
+from certpin.updates.trust import SignedMetadata, follow_roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from tuf.api.metadata import Root
 
     from certpin.updates.settings import Limits
-    from certpin.updates.trust import Kept, SignedSet
+    from certpin.updates.trust import CachedSet, SignedSet
 
 _GOOD = "last-known-good.json"
 _PRIVATE = 0o600
-_AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # where there is none, there are no such pipes
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # not needed on systems without named pipes in folders
 _ROLES = ("timestamp", "snapshot", "targets")
-_SPARE = Path("/dev/shm")  # noqa: S108  # where not even the folder for temporary files can be used
+_SPARE = Path("/dev/shm")  # noqa: S108  # if the folder for temporary files can't be used either
 
 
 class Store:
-    """The folder of one updater. Its methods raise ``OSError``, unless they say otherwise."""
+    """The cache folder of one updater. Methods raise ``OSError`` unless noted otherwise."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.folder = folder
@@ -50,44 +50,45 @@ class Store:
 
     @property
     def metadata(self) -> Path:
-        """Where ``tuf.ngclient`` keeps its metadata now."""
+        """The current metadata folder of ``tuf.ngclient``."""
         return self._scratch or self.folder / "metadata"
 
     def stamp(self) -> tuple[int, ...]:
-        """What tells that another process put another set there; empty where there is none."""
+        """Return a value that changes when any process writes a set; empty if there is no set."""
         with suppress(OSError):
             found = (self.folder / _GOOD).stat()
             return (found.st_ino, found.st_mtime_ns, found.st_size)
         return ()
 
-    def load(self) -> Kept | None:
-        """The last known good set, not believed yet; ``None`` where there is none.
+    def load(self) -> CachedSet | None:
+        """Return the last known good set, not verified yet. Return None if there is none.
 
-        Raises ``UpdateError`` on what cannot be read.
+        Raises:
+            UpdateError: the file can't be read.
         """
         try:
             with _opened(self.folder / _GOOD) as file:
-                data = file.read(most(self._limits) + 1)
+                data = file.read(max_size(self._limits) + 1)
         except FileNotFoundError:
             return None
         except OSError as exc:
             raise unusable(exc) from exc
-        if len(data) > most(self._limits):
+        if len(data) > max_size(self._limits):
             raise UpdateError("the last known good set is too long", reason="cache")
         return decode(data)
 
     def save(self, signed_set: SignedSet) -> None:
-        """Put a set in the place of the last one, whole or not at all."""
+        """Replace the last known good set atomically."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         put(self.folder / _GOOD, encode(signed_set), new_mode=_PRIVATE)
 
     def put_aside(self) -> None:
-        """Take away what is not to be believed. Never raises."""
+        """Move an invalid set aside. Never raises."""
         with suppress(OSError):
             (self.folder / _GOOD).replace(self.folder / f"{_GOOD}.bad")
 
     def follow(self, bundled: bytes) -> tuple[Root, ...]:
-        """The root of the app, and those kept here that follow. Raises what tuf raises on it."""
+        """Return the bundled root and the cached roots that follow it. Raises the errors of tuf."""
         chain = follow_roots(bundled, ())
         return follow_roots(bundled, self._roots(chain[0].version + 1))
 
@@ -103,22 +104,22 @@ class Store:
             except OSError:
                 return
 
-    def read(self) -> Signed:
-        """The metadata that ``tuf.ngclient`` found good just now."""
-        return Signed(*((self.metadata / f"{role}.json").read_bytes() for role in _ROLES))
+    def read(self) -> SignedMetadata:
+        """Return the metadata that ``tuf.ngclient`` verified last."""
+        return SignedMetadata(*((self.metadata / f"{role}.json").read_bytes() for role in _ROLES))
 
     def sweep(self) -> None:
-        """Remove what processes that were killed have left. For the holder of the lock.
+        """Delete temporary files of killed processes. The caller holds the lock.
 
-        And what no metadata is: ``tuf.ngclient`` reads whatever stands there, all of it.
+        Also delete unknown files, because ``tuf.ngclient`` loads every file in the directory.
         """
         left = [*self.folder.glob(f".{_GOOD}.*"), *self.metadata.glob("tmp*")]
-        for path in [*left, *filter(self._is_none, self.metadata.rglob("*.json"))]:
+        for path in [*left, *filter(self._is_not_metadata, self.metadata.rglob("*.json"))]:
             with suppress(OSError):
                 path.unlink()
 
-    def _is_none(self, path: Path) -> bool:
-        """Whether it is too long for metadata, or a pipe, which would never end."""
+    def _is_not_metadata(self, path: Path) -> bool:
+        """Return True if a file exceeds the limit, or is a pipe, which would block the reader."""
         with suppress(OSError):
             found = path.stat()
             return not S_ISREG(found.st_mode) or found.st_size > self._limits.of(
@@ -127,17 +128,17 @@ class Store:
         return True
 
     def move_out(self) -> bool:
-        """Keep the metadata among temporary files from now on; false where it is there already."""
+        """Move the metadata to a temporary folder. Return False if it is there already."""
         if self._scratch is not None:
             return False
-        scratch = Path(_made())
+        scratch = Path(_make_scratch())
         with suppress(OSError):
             shutil.copytree(self.metadata, scratch, symlinks=True, dirs_exist_ok=True)
         self._scratch = scratch
         return True
 
     def move_back(self) -> None:
-        """Keep the metadata where it belongs again, if it was moved out and there is room now."""
+        """Move the metadata back to the cache folder, if it was moved out and there is room."""
         if self._scratch is None:
             return
         home = self.folder / "metadata"
@@ -147,29 +148,29 @@ class Store:
         self.clear()
 
     def _kept_outside(self) -> list[str]:
-        """Roots first, as they are fetched: what is there then is consistent at every moment."""
+        """Return the names of the metadata files, roots first, so that a partial copy is valid."""
         roots = [f"root_history/{path.name}" for path in self.metadata.glob("root_history/*.json")]
         others = [f"{role}.json" for role in _ROLES]
         return [*sorted(roots), *(each for each in others if (self.metadata / each).exists())]
 
     def clear(self) -> None:
-        """Remove what is kept among temporary files."""
+        """Delete the temporary folder."""
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch = None
 
     def forget(self) -> None:
-        """After a fork: what is kept among temporary files is the parent's."""
+        """Forget the temporary folder after a fork: it belongs to the parent."""
         self._scratch = None
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """Open it to be read; if it is a pipe, without waiting for somebody who writes."""
-    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | _AT_ONCE))
+    """Open a file for reading. A pipe does not block until another process writes."""
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK))
 
 
 def unusable(exc: OSError) -> UpdateError:
-    """The error for a folder that cannot be used."""
+    """Return the error for a cache folder that can't be used."""
     return UpdateError(
         f"the folder of the cache cannot be used: {exc.strerror or exc}",
         reason="storage",
@@ -178,7 +179,7 @@ def unusable(exc: OSError) -> UpdateError:
     )
 
 
-def _made() -> str:
+def _make_scratch() -> str:
     try:
         return tempfile.mkdtemp(prefix="certpin-updates-")
     except OSError:

@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
     from certpin.updates.status import UpdateEvent, UpdateHook
 
-# What a network does by itself. All else may be an attack, or is a mistake of whoever publishes.
-_EVERYDAY = frozenset({"network", "slow", "http", "storage", "busy", "closed"})
+# Ordinary network and disk faults. Other reasons mean an attack or a mistake in publishing.
+_NETWORK_REASONS = frozenset({"network", "slow", "http", "storage", "busy", "closed"})
 
 
-class Teller:
-    """Its method never raises and never waits."""
+class Notifier:
+    """Sends events to the logger ``certpin.updates`` and to the hooks."""
 
     def __init__(self, hooks: Iterable[UpdateHook]) -> None:
         self._hooks: Hooks[UpdateEvent] = Hooks(tuple(hooks), "update", _logger)
 
-    def tell(self, event: UpdateEvent) -> None:
-        """Record an event. A log handler or a hook that raises breaks no update."""
+    def notify(self, event: UpdateEvent) -> None:
+        """Log an event and call the hooks. Never raises and never waits."""
         with suppress(Exception):
-            _logger().log(_level(event), "%s", _words(event), extra={"certpin": event.fields()})
+            _logger().log(_level(event), "%s", _message(event), extra={"certpin": event.fields()})
         with suppress(Exception):
             self._hooks.notify(event)
 
@@ -36,10 +36,10 @@ def _level(event: UpdateEvent) -> int:
         return logging.DEBUG
     if event.error is None:
         return logging.INFO
-    return logging.WARNING if event.error.reason in _EVERYDAY else logging.ERROR
+    return logging.WARNING if event.error.reason in _NETWORK_REASONS else logging.ERROR
 
 
-def _words(event: UpdateEvent) -> str:
+def _message(event: UpdateEvent) -> str:
     status = event.status
     held = f"version {status.version} of the pin set {status.name!r}"
     if event.error is not None:

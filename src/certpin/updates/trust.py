@@ -1,24 +1,23 @@
-"""Which signed set is to be believed: pure, over bytes.
+"""Verify a signed set. Pure functions over bytes.
 
-What comes from a server and what comes from the disk pass the same steps (the sections are those of
-TUF 1.0.31):
+Data from a server and data from the cache pass the same steps (section numbers of TUF 1.0.31):
 
-1. The root is the one that the app brought, or follows from it: each version is one higher, and
-   signed as the version before and as itself demand (5.3.4, 5.3.5).
-2. Timestamp, snapshot and targets are signed as the newest root demands (5.4.2, 5.5.3, 5.6.3), and
-   are of one moment: the timestamp names the snapshot, and that the targets (5.5.2, 5.5.4, 5.6.2,
-   5.6.4).
-3. The targets are few and small, their names are plain, and all say that they belong to this pin
-   set, in one version.
-4. Each target has the length and the hashes that are signed (5.7). None is missing, none is more.
-5. ``pins.toml`` loads, with the trust files that it names; its name and version are those that
-   were signed beside it; and it has no debug section.
+1. The root is the one bundled with the app, or follows from it: each version is one higher, and is
+   signed as both the previous version and the new one require (5.3.4, 5.3.5).
+2. Timestamp, snapshot and targets are signed as the newest root requires (5.4.2, 5.5.3, 5.6.3), and
+   belong together: the timestamp names the snapshot, and the snapshot names the targets (5.5.2,
+   5.5.4, 5.6.2, 5.6.4).
+3. The number and the size of the targets are within the limits, their names are plain, and all of
+   them name this pin set and the same version.
+4. Each target has the signed length and hashes (5.7). No target is missing and none is added.
+5. ``pins.toml`` loads with the trust files that it names, has the signed name and version, and has
+   no debug section.
 
 A threshold counts keys, not key IDs: a root that lists one key under two IDs gives it one vote.
 
-Rollback against what this client saw before, and the dates of what comes from a server, are
-``tuf.ngclient``'s to check. What comes from the disk may be past its date: it was good, and is the
-best that there is. Raises ``RepositoryError`` of tuf, and ``ConfigError`` for a pin file.
+Not checked here: rollback to metadata older than this client has seen, and the expiry of metadata
+from a server. ``tuf.ngclient`` checks both. A cached set may have expired: it stays the last known
+good set. The functions raise ``RepositoryError`` of tuf, and ``ConfigError`` for a pin file.
 """
 
 from __future__ import annotations
@@ -48,37 +47,34 @@ if TYPE_CHECKING:
     from certpin.updates.settings import Limits
 
 PIN_FILE = "pins.toml"
-# Versions that a pin set may be ahead of the one in force under the same root. A thief of the
-# targets keys can't use up all numbers, and two or three sets a day are a thousand in a year.
+# The number of versions that a new pin set may be ahead of the one in force under the same root. A
+# stolen targets key can't use up all numbers, and three sets a day make a thousand in a year.
 LARGEST_JUMP = 1000
 
 Role = TypeVar("Role", Root, Timestamp, Snapshot, Targets)
 
 
-class Signed(NamedTuple):
-    """The metadata of one moment, as bytes."""
+class SignedMetadata(NamedTuple):
+    """Metadata that belong together, as bytes."""
 
     timestamp: bytes
     snapshot: bytes
     targets: bytes
 
 
-class Kept(NamedTuple):
-    """What was stored, not believed yet. ``root`` is the version of the root it was good under."""
+class CachedSet(NamedTuple):
+    """A cached set, not verified yet. ``root`` is the version of its root metadata."""
 
     root: int
-    signed: Signed
+    signed: SignedMetadata
     files: Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
-class Promise:
-    """What signed metadata says that the targets are.
+class VerifiedMetadata:
+    """The verified metadata of a set. ``until`` is when the first of the four roles expires."""
 
-    ``until`` is when the first of the four roles is past its date.
-    """
-
-    signed: Signed
+    signed: SignedMetadata
     root: int
     until: datetime
     name: str
@@ -88,34 +84,37 @@ class Promise:
 
 @dataclass(frozen=True)
 class SignedSet:
-    """A pin set, and all that vouches for it.
+    """A verified pin set, with its metadata and files.
 
-    ``superseded``: the keys that signed it were replaced since. It was good when it was fetched,
-    and is not the newest.
-
-    ``recovers``: the set that was known before was signed by targets keys that the root has
-    replaced, so its version is no lower bound for this one (TUF 1.0.31, 5.3.11: recovery from a
-    fast-forward attack).
+    Attributes:
+        verified: the metadata.
+        files: the targets by name.
+        pins: the pin set.
+        superseded: the keys that signed the set have been replaced. It was valid when it was
+            fetched, and is not the newest.
+        recovers: the previously known set was signed by targets keys that the root has replaced, so
+            its version is no lower bound for this set (TUF 1.0.31, 5.3.11: recovery from a
+            fast-forward attack).
     """
 
-    promise: Promise
+    verified: VerifiedMetadata
     files: Mapping[str, bytes]
     pins: PinSet
     superseded: bool = False
     recovers: bool = False
 
     def is_newest(self, timestamp: bytes, now: datetime) -> bool:
-        """Whether a server that shows this timestamp has nothing new.
+        """Return True if a server that sends this timestamp has nothing newer.
 
-        What publishes gives the timestamp a new version whenever anything changes, a root too, so
-        that these very bytes were verified with all that they stand for.
+        Each publication, also of a root only, gives the timestamp a new version. If the bytes are
+        equal, all files that they refer to have been verified.
         """
-        same = timestamp == self.promise.signed.timestamp
-        return same and not self.superseded and now < self.promise.until
+        same = timestamp == self.verified.signed.timestamp
+        return same and not self.superseded and now < self.verified.until
 
 
 def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
-    """Step 1: the root of the app, and each that follows; up to the first that does not."""
+    """Step 1: return the bundled root and the roots that follow it, up to the first invalid one."""
     first = _metadata(Root, bundled)
     require_signed(first.signed, first)
     chain = [first.signed]
@@ -127,8 +126,10 @@ def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
     return tuple(chain)
 
 
-def promised(root: Root, signed: Signed, name: str, limits: Limits) -> Promise:
-    """Steps 2 and 3. ``name`` is that of the pin set which the app brought."""
+def verify_metadata(
+    root: Root, signed: SignedMetadata, name: str, limits: Limits
+) -> VerifiedMetadata:
+    """Steps 2 and 3. ``name`` is the name of the bundled pin set."""
     timestamp = _by(root, Timestamp, signed.timestamp)
     snapshot = _by(root, Snapshot, signed.snapshot)
     targets = _by(root, Targets, signed.targets)
@@ -139,58 +140,59 @@ def promised(root: Root, signed: Signed, name: str, limits: Limits) -> Promise:
     _require_bounded(targets.targets, limits)
     version = _version_of(targets.targets, name)
     until = min(each.expires for each in (root, timestamp, snapshot, targets))
-    return Promise(signed, root.version, until, name, version, targets.targets)
+    return VerifiedMetadata(signed, root.version, until, name, version, targets.targets)
 
 
-def kept(promise: Promise, files: Mapping[str, bytes], *, superseded: bool = False) -> SignedSet:
-    """Steps 4 and 5: the promise, with what was promised."""
-    if files.keys() != promise.targets.keys():
+def verify_files(
+    verified: VerifiedMetadata, files: Mapping[str, bytes], *, superseded: bool = False
+) -> SignedSet:
+    """Steps 4 and 5: return the set of verified metadata and its files."""
+    if files.keys() != verified.targets.keys():
         raise RepositoryError("the files are not those that the signed metadata names")
-    for name, info in promise.targets.items():
+    for name, info in verified.targets.items():
         info.verify_length_and_hashes(files[name])
-    return SignedSet(promise, files, _read(promise, files), superseded)
+    return SignedSet(verified, files, _read(verified, files), superseded)
 
 
-def verify(roots: Sequence[Root], stored: Kept, name: str, limits: Limits) -> SignedSet:
-    """All steps, for a set that was believed before, under the root of version ``stored.root``.
+def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) -> SignedSet:
+    """Run all steps on a cached set, which was verified under the root of version ``stored.root``.
 
-    If the newest root has other keys, the set stays what it was: the last known good. It was
-    fetched before, and there is none that the new keys signed yet. Then it is ``superseded``.
+    If the newest root has other keys, the set stays the last known good one, because no set that
+    the new keys signed has been fetched. It is marked ``superseded``.
     """
     try:
-        promise = promised(roots[-1], stored.signed, name, limits)
-        return kept(replace(promise, root=stored.root), stored.files)
+        verified = verify_metadata(roots[-1], stored.signed, name, limits)
+        return verify_files(replace(verified, root=stored.root), stored.files)
     except UnsignedMetadataError:
         older = [each for each in roots[:-1] if each.version == stored.root]
         if not older:
             raise
-        promise = promised(older[0], stored.signed, name, limits)
-        return kept(promise, stored.files, superseded=True)
+        verified = verify_metadata(older[0], stored.signed, name, limits)
+        return verify_files(verified, stored.files, superseded=True)
 
 
-def under(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
-    """Return a known set as it is under a newer root.
+def under_root(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
+    """Return a known set, updated for a newer root.
 
-    It is superseded if the keys of that root don't vouch for it, and good no longer than the root.
+    It is superseded if the keys of that root did not sign it. It expires no later than the root.
     """
     try:
-        newer = promised(root, known.promise.signed, known.promise.name, limits)
+        newer = verify_metadata(root, known.verified.signed, known.verified.name, limits)
     except UnsignedMetadataError:
         return replace(known, superseded=True)
-    return replace(known, promise=replace(known.promise, until=newer.until))
+    return replace(known, verified=replace(known.verified, until=newer.until))
 
 
-def recovering(new: SignedSet, known: SignedSet | None, root: Root) -> SignedSet:
+def mark_recovery(new: SignedSet, known: SignedSet | None, root: Root) -> SignedSet:
     """Return ``new``, marked if it may have a lower version than the set that was known before.
 
-    That is so if the newest root has replaced the targets keys that signed the known set: a thief
-    of the old ones could have given it any version. Other keys don't matter here, since only those
-    of the targets decide on versions.
+    It may if the newest root has replaced the targets keys that signed the known set: an attacker
+    with the old keys could have signed any version. Only the targets keys decide on versions.
     """
     if known is None or new.superseded:
         return new
     try:
-        _by(root, Targets, known.promise.signed.targets)
+        _by(root, Targets, known.verified.signed.targets)
     except UnsignedMetadataError:
         return replace(new, recovers=True)
     return new
@@ -199,7 +201,7 @@ def recovering(new: SignedSet, known: SignedSet | None, root: Root) -> SignedSet
 def require_following(new: AnyPinSet, current: AnyPinSet, *, same_root: bool = False) -> None:
     """Refuse a pin set that can't follow the one in force.
 
-    Debug sections are not compared: one that was signed has none, and that of the app is its own.
+    Debug sections are not compared: only the bundled set can have one.
 
     Args:
         new: the set that was signed.
@@ -317,14 +319,14 @@ def _require_bounded(targets: Mapping[str, TargetFile], limits: Limits) -> None:
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name is a relative path that stays where it is, on every system."""
+    """Return True if a name is a relative path that stays in its folder on every system."""
     parts = name.split("/")
     odd = "\\" in name or ":" in name or not name.isprintable()
     return not odd and not {"", ".", ".."} & set(parts)
 
 
 def _version_of(targets: Mapping[str, TargetFile], name: str) -> int:
-    """The one version that all targets say they are of."""
+    """Return the version of the pin set, which all targets must agree on."""
     said = [info.custom for info in targets.values()]
     custom = said[0]
     if any(each != custom for each in said) or not isinstance(custom, dict):
@@ -337,16 +339,16 @@ def _version_of(targets: Mapping[str, TargetFile], name: str) -> int:
     return version
 
 
-def _read(promise: Promise, files: Mapping[str, bytes]) -> PinSet:
+def _read(verified: VerifiedMetadata, files: Mapping[str, bytes]) -> PinSet:
     try:
         text = files[PIN_FILE].decode()
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{PIN_FILE} is not UTF-8 text") from exc
     pins = PinSet.parse(text, path=PIN_FILE, files=files)
-    if (pins.name, pins.version) != (promise.name, promise.version):
+    if (pins.name, pins.version) != (verified.name, verified.version):
         raise ConfigError(
             f"{PIN_FILE} is version {pins.version} of {pins.name!r}, and was signed as "
-            f"version {promise.version} of {promise.name!r}"
+            f"version {verified.version} of {verified.name!r}"
         )
     if pins.debug is not None:
         raise ConfigError("it has a debug section", key="debug", fix="take it out")

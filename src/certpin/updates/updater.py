@@ -22,10 +22,10 @@ from certpin.updates import address, schedule, states, trust
 from certpin.updates.checker import Checker, closed
 from certpin.updates.enforced import Enforced
 from certpin.updates.refresh import Source
-from certpin.updates.refusals import understood
+from certpin.updates.refusals import update_errors
 from certpin.updates.settings import UpdateSettings
 from certpin.updates.store import Store
-from certpin.updates.teller import Teller
+from certpin.updates.teller import Notifier
 
 if TYPE_CHECKING:
     import os
@@ -36,25 +36,31 @@ if TYPE_CHECKING:
     from certpin.tls import PinnedSSLContext
     from certpin.updates.status import UpdateHook, UpdateStatus
 
-_ENOUGH = 2.0  # seconds that close() waits for a thread: looking up a name cannot be cut short
+_CLOSE_TIMEOUT = 2.0  # seconds that close() waits for a thread: name resolution can't be cancelled
 
 
 class PinUpdater(Forked):
-    """Keeps a pinned context up to date with a folder of signed pin sets on some server.
+    """Keeps the pins of a context up to date with a published folder of signed pin sets.
 
-    ``pins`` is the pin set that the app brings, or a ``PinnedSSLContext`` that enforces it;
-    ``root`` the bytes of the root metadata that it brings (``1.root.json``, or a later one);
-    ``url`` the ``https://`` address of the published folder, whose host must be pinned in ``pins``;
-    ``cache`` a folder of this app alone, which is made where it is missing. ``clock`` returns the
-    current moment with a time zone; ``tuf.ngclient`` reads the system's clock, whatever is given.
-    ``on_event`` are called with an ``UpdateEvent`` each, in a thread of their own.
+    The constructor reads the set that was verified last from the cache, verifies it again and puts
+    it in force. ``start()`` starts a daemon thread that checks for newer sets; ``refresh()`` checks
+    now. A failed update never makes a connection fail: the set in force stays in force.
 
-    The set that was verified last is read from the folder, verified again, and in force at once.
-    ``start()`` lets a daemon thread ask for newer ones; ``refresh()`` asks now. No update makes a
-    connection fail: whatever is wrong with one, what is in force stays so.
+    Not checked: that ``root`` is the root that the owner of the app intended. All trust in updates
+    begins there.
 
-    Raises ``ConfigError`` where the address is not pinned, or the root is none. Not checked: that
-    the root is the one that the app's owner meant. It is the beginning of all trust here.
+    Args:
+        pins: the pin set bundled with the app, or a ``PinnedSSLContext`` that enforces it.
+        root: the bytes of the bundled root metadata (``1.root.json``, or a later one).
+        url: the ``https://`` address of the published folder. ``pins`` must pin its host.
+        cache: a folder that only this app uses. It is created if it is missing.
+        settings: the times and limits.
+        clock: returns the current time with a time zone. ``tuf.ngclient`` always reads the system's
+            clock.
+        on_event: hooks that are called with each ``UpdateEvent``, in a separate thread.
+
+    Raises:
+        ConfigError: the host of ``url`` is not pinned, or ``root`` is not valid root metadata.
     """
 
     def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of an updater
@@ -76,39 +82,41 @@ class PinUpdater(Forked):
         name = enforced.context.pins.name
         source = Source(name, root, place, limits, Store(Path(cache), limits))
         timing = self._settings.timing
-        self._checker = Checker(source, enforced, clock, Teller(on_event), timing.roots)
-        self._checker.take_over()
+        self._checker = Checker(source, enforced, clock, Notifier(on_event), timing.roots)
+        self._checker.adopt_cached()
         self._running = self._closed = False
         self._begin()
         register(self)
 
     def _begin(self) -> None:
         self._changed = threading.Condition()
-        self._flight: Future[None] | None = None
+        self._current_check: Future[None] | None = None
         self._deadline: Deadline | None = None
         self._thread: threading.Thread | None = None
 
     @property
     def context(self) -> PinnedSSLContext:
-        """The context, for whatever takes an ``ssl.SSLContext``. Its pins are swapped in place."""
+        """The context, for any library that takes an ``ssl.SSLContext``. Updates swap its pins."""
         return self._checker.enforced.context
 
     @property
     def status(self) -> UpdateStatus:
-        """How things stand. Does no I/O."""
+        """The current status. Does no I/O."""
         return self._checker.status
 
     def refresh(self) -> UpdateStatus:
-        """Ask the server now, and put what is newer in force. Returns the status after it.
+        """Check the server now, put a newer set in force, and return the new status.
 
-        May be called from any thread; if a check is on its way, its outcome is waited for. Raises
-        ``UpdateError``: what was in force stays in force.
+        May be called from any thread. If a check is running, this waits for its result.
+
+        Raises:
+            UpdateError: the check failed. The set in force stays in force.
         """
-        flight, deadline = self._board()
+        check, deadline = self._join_check()
         if deadline is not None:
-            self._fly(flight, deadline)
+            self._run_check(check, deadline)
         try:
-            flight.result()
+            check.result()
         except UpdateError as exc:
             raise copy(
                 exc
@@ -116,7 +124,7 @@ class PinUpdater(Forked):
         return self.status
 
     def start(self) -> Self:
-        """Check in the background from now on, at once for the first time."""
+        """Start a thread that checks now, and then at the intervals of ``Timing``."""
         with self._changed:
             if self._closed:
                 raise closed()
@@ -126,7 +134,7 @@ class PinUpdater(Forked):
         return self
 
     def close(self) -> None:
-        """End the thread, and a check that is on its way. The context goes on as it is."""
+        """Stop the thread and a running check. The context keeps its pins."""
         with self._changed:
             self._closed, self._running = True, False
             if self._deadline is not None:
@@ -134,7 +142,7 @@ class PinUpdater(Forked):
             self._changed.notify_all()
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join(_ENOUGH)
+            thread.join(_CLOSE_TIMEOUT)
         self._checker.clear()
 
     def __enter__(self) -> Self:
@@ -143,22 +151,24 @@ class PinUpdater(Forked):
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _board(self) -> tuple[Future[None], Deadline | None]:
+    def _join_check(self) -> tuple[Future[None], Deadline | None]:
         """Return the running check; or a new one and its deadline, for the caller to run."""
         with self._changed:
             if self._closed:
                 raise closed()
-            if self._flight is not None:
-                return self._flight, None
-            self._flight, self._deadline = Future(), self._new_deadline()
-            return self._flight, self._deadline
+            if self._current_check is not None:
+                return self._current_check, None
+            self._current_check, self._deadline = Future(), self._new_deadline()
+            return self._current_check, self._deadline
 
     def _new_deadline(self) -> Deadline:
         timing = self._settings.timing
         return Deadline(timing.patience.total_seconds(), timing.deadline.total_seconds())
 
-    def _fly(self, flight: Future[None], deadline: Deadline) -> None:
-        outcome: UpdateError | None = _interrupted()  # should it be: Ctrl-C is for who pressed it
+    def _run_check(self, check: Future[None], deadline: Deadline) -> None:
+        outcome: UpdateError | None = (
+            _interrupted()
+        )  # for waiting threads, if Ctrl-C interrupts this one
         try:
             self._checker.check(deadline)
         except UpdateError as exc:
@@ -166,15 +176,15 @@ class PinUpdater(Forked):
         else:
             outcome = None
         finally:
-            self._land(flight, outcome)
+            self._finish_check(check, outcome)
 
-    def _land(self, flight: Future[None], outcome: UpdateError | None) -> None:
+    def _finish_check(self, check: Future[None], outcome: UpdateError | None) -> None:
         with self._changed:
-            self._flight = self._deadline = None
+            self._current_check = self._deadline = None
         if outcome is None:
-            flight.set_result(None)
+            check.set_result(None)
         else:
-            flight.set_exception(outcome)
+            check.set_exception(outcome)
 
     def _spawn(self, *, first: bool) -> None:
         self._thread = threading.Thread(
@@ -182,43 +192,43 @@ class PinUpdater(Forked):
         )
         self._thread.start()
 
-    def _run(self, at_once: bool) -> None:
-        while at_once or self._sleep():
-            at_once = False
+    def _run(self, first: bool) -> None:
+        while first or self._sleep():
+            first = False
             try:
                 self.refresh()
             except UpdateError:
-                pass  # it was told
+                pass  # an event has reported it
             except Exception:
-                # Whatever it is, the next check may do better, and no connection has to suffer.
+                # The next check may succeed, and connections must not be affected.
                 logging.getLogger("certpin.updates").exception("a check ended in an error")
 
     def _sleep(self) -> bool:
-        """Wait for the next check; whether there is one."""
+        """Wait for the next check. Return False if the updater was closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed, self._pause())
             return not self._closed
 
     def _pause(self) -> float:
         now = self._clock()
-        return schedule.wait(
+        return schedule.next_wait(
             self._settings.timing,
             failures=self.status.failures,
-            end=states.next_end(self._checker.enforced.facts),
+            end=states.next_end(self._checker.enforced.inputs),
             now=now,
-            luck=random.random(),  # noqa: S311  # to spread load, no secret
+            random_share=random.random(),  # noqa: S311  # to spread load, no secret
         ).total_seconds()
 
     def before_fork(self) -> None:
-        """Let no other set be put in force while the process forks."""
+        """Keep the set in force unchanged while the process forks."""
         self._checker.swapping.acquire()
 
     def after_fork_in_parent(self) -> None:
-        """Let sets be put in force again."""
+        """Allow changes of the set in force again."""
         self._checker.swapping.release()
 
     def after_fork_in_child(self) -> None:
-        """Make new locks, and a thread if there was one."""
+        """Create new locks, and a thread if the parent had one."""
         self._begin()
         self._checker.wake_in_child()
         if self._running:
@@ -226,9 +236,9 @@ class PinUpdater(Forked):
 
 
 def _root_version(root: bytes) -> int:
-    """Return the version of the root that the app brings. Raises ``ConfigError`` if it is none."""
+    """Return the version of the bundled root. Raises ``ConfigError`` if it is invalid."""
     try:
-        with understood():
+        with update_errors():
             return trust.follow_roots(root, ())[-1].version
     except UpdateError as exc:
         raise ConfigError(

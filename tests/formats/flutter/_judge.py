@@ -10,14 +10,14 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 from certpin.errors import CertpinError, UpdateError
 from certpin.pinfile import PinSet
 from certpin.updates import Limits
-from certpin.updates.refusals import understood
+from certpin.updates.refusals import update_errors
 from certpin.updates.trust import (
-    Signed,
+    SignedMetadata,
     follow_roots,
-    kept,
-    promised,
-    recovering,
+    mark_recovery,
     require_following,
+    verify_files,
+    verify_metadata,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Judge(FetcherInterface):
         """Why it refuses, empty where it doesn't; and the version in force then."""
         self._files = files
         try:
-            with understood():
+            with update_errors():
                 self._refresh(now)
         except UpdateError as refused:
             return refused.reason, self.pins.version
@@ -56,7 +56,7 @@ class Judge(FetcherInterface):
 
     def _refresh(self, now: datetime) -> None:
         self._folder.mkdir(exist_ok=True)
-        limits = {f"{role}_max_length": getattr(_LIMITS, role) for role in Signed._fields}
+        limits = {f"{role}_max_length": getattr(_LIMITS, role) for role in SignedMetadata._fields}
         updater = Updater(
             str(self._folder),
             "metadata/",
@@ -66,16 +66,18 @@ class Judge(FetcherInterface):
         )
         updater._trusted_set.reference_time = now  # its clock is the system's
         updater.refresh()
-        signed = Signed(*((self._folder / f"{role}.json").read_bytes() for role in Signed._fields))
+        signed = SignedMetadata(
+            *((self._folder / f"{role}.json").read_bytes() for role in SignedMetadata._fields)
+        )
         history = self._folder / "root_history"
         later = [
             (history / f"{version}.root.json").read_bytes()
             for version in range(2, len(list(history.iterdir())) + 1)
         ]
         root = follow_roots(self._root, later)[-1]
-        promise = promised(root, signed, self.pins.name, _LIMITS)
-        fetched = {name: self._target(name, info) for name, info in promise.targets.items()}
-        found = recovering(kept(promise, fetched), self._known, root)
+        verified = verify_metadata(root, signed, self.pins.name, _LIMITS)
+        fetched = {name: self._target(name, info) for name, info in verified.targets.items()}
+        found = mark_recovery(verify_files(verified, fetched), self._known, root)
         require_following(found.pins, self._bundled if found.recovers else self.pins)
         self._known, self.pins = found, found.pins
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from certpin.updates.publish.push import Pushed, push
-from certpin.updates.publish.storage import Folder
+from certpin.updates.publish.storage import FolderStorage
 from tests.updates._publisher import Repository
 from tests.updates._server import FolderServer
 from tests.updates.conftest import World
@@ -47,7 +47,7 @@ def delivering(tmp_path: Path, identity: Identity) -> Iterator[Delivered]:
     www = tmp_path / "www"
     with FolderServer(www, identity) as server:
         world = Delivered(repository, server, identity, tmp_path / "cache")
-        world.storage = Folder(www)
+        world.storage = FolderStorage(www)
         world.publish(2)
         yield world
         server.let_go.set()
@@ -67,8 +67,8 @@ class Noted:
     def where(self) -> str:
         return self._storage.where
 
-    def read(self, path: str, most: int) -> bytes | None:
-        return self._storage.read(path, most)
+    def read(self, path: str, max_bytes: int) -> bytes | None:
+        return self._storage.read(path, max_bytes)
 
     def write(self, path: str, data: bytes) -> None:
         self.before_write(path)

@@ -18,13 +18,13 @@ from tuf.ngclient import FetcherInterface, Updater
 from certpin.errors import ConfigError
 from certpin.pinfile import PinSet
 from certpin.updates.publish import content, folder, roots
-from certpin.updates.publish.desk import Desk, Plan, prepare
+from certpin.updates.publish.desk import SigningPlan, SigningPolicy, prepare
 from certpin.updates.publish.keys import KeySigner
-from certpin.updates.publish.rekeying import rekeyed
-from certpin.updates.publish.settings import Settings
-from certpin.updates.publish.signing import Signed, sign
-from certpin.updates.publish.state import State, believed
-from certpin.updates.publish.waiting import Wait, waits
+from certpin.updates.publish.rekeying import draft_new_key
+from certpin.updates.publish.settings import PublishSettings
+from certpin.updates.publish.signing import SigningResult, sign
+from certpin.updates.publish.state import FolderState, verify_contents
+from certpin.updates.publish.waiting import PendingSignature, pending
 from certpin.x509.keys import new_private_key
 from certpin.x509.signing import file_key
 from tests import kit
@@ -64,7 +64,7 @@ class Firm:
 
     here: Path
     now: datetime = START
-    settings: Settings = field(default_factory=Settings)
+    settings: PublishSettings = field(default_factory=PublishSettings)
     published: dict[int, PinSet] = field(default_factory=dict)
 
     @property
@@ -93,7 +93,7 @@ class Firm:
         keys = {kind: [key(name).public_key for name in some] for kind, some in names.items()}
         end = self.now.replace(hour=0) + self.settings.life("root") + DAY
         first = roots.first_root(keys, thresholds or {}, end)
-        folder.write(self.folder, Signed(drafts={"root": Metadata(first)}))
+        folder.write(self.folder, SigningResult(drafts={"root": Metadata(first)}))
 
     def publish(self, version: int, written: str | None = None) -> None:
         """Write a version of the pin file, and record it, as `certpin rotate publish` does."""
@@ -103,12 +103,12 @@ class Firm:
         self.published[version] = PinSet.load(path)
 
     @property
-    def state(self) -> State:
+    def state(self) -> FolderState:
         """What is believed of the folder."""
-        return believed(folder.read(self.folder), "bank", self.folder)
+        return verify_contents(folder.read(self.folder), "bank", self.folder)
 
     @property
-    def desk(self) -> Desk:
+    def policy(self) -> SigningPolicy:
         """All that decides."""
         offer: content.Content | ConfigError
         try:
@@ -116,14 +116,14 @@ class Firm:
         except ConfigError as exc:
             offer = exc
         latest = max(self.published, default=None)
-        return Desk(self.state, self.settings, self.now, offer, self.published, latest)
+        return SigningPolicy(self.state, self.settings, self.now, offer, self.published, latest)
 
-    def plan(self, *names: str, renew: str = "") -> Plan:
+    def plan(self, *names: str, renew: str = "") -> SigningPlan:
         """What these keys would sign."""
         renewed = frozenset(renew.split())
-        return prepare(self.desk, frozenset(ident(name) for name in names), renewed)
+        return prepare(self.policy, frozenset(ident(name) for name in names), renewed)
 
-    def sign(self, *names: str, renew: str = "") -> Signed:
+    def sign(self, *names: str, renew: str = "") -> SigningResult:
         """Sign with these keys, and write it."""
         keys = {ident(name): key(name) for name in names}
         done = sign(self.plan(*names, renew=renew), keys, frozenset(renew.split()))
@@ -135,18 +135,20 @@ class Firm:
     ) -> None:
         """Change the draft of the next root."""
         gone = ident(replaced) if replaced else None
-        new = rekeyed(self.desk, key(name).public_key, kind, replaced=gone, threshold=threshold)
-        folder.write(self.folder, Signed(drafts={"root": new}))
+        new = draft_new_key(
+            self.policy, key(name).public_key, kind, replaced=gone, threshold=threshold
+        )
+        folder.write(self.folder, SigningResult(drafts={"root": new}))
 
     @property
-    def waits(self) -> tuple[Wait, ...]:
+    def pending(self) -> tuple[PendingSignature, ...]:
         """What waits for signatures."""
-        return waits(prepare(self.desk, frozenset()))
+        return pending(prepare(self.policy, frozenset()))
 
     @property
     def waiting(self) -> set[tuple[str, int, int]]:
         """The same: role, the root that demands it, and how many signatures are missing."""
-        return {(each.role, each.root, each.missing) for each in self.waits}
+        return {(each.role, each.root, each.missing) for each in self.pending}
 
     def cloned(self, name: str) -> Firm:
         """The same in another clone."""

@@ -65,8 +65,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "one key is one signature",
         "roots.py",
-        "if any(half_of(key) is None or key.keyid != keyid for keyid, key in root.keys.items()):",
-        "if False:",
+        "any(public_key_of(key) is None or key.keyid != keyid for keyid, key in root.keys.items())",
+        "False",
         _SIGN + "one_key_under_two_names_is_not_two",
     ),
     _rule(
@@ -79,14 +79,14 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "as it was published",
         "drafting.py",
-        "        require_published(desk.offer.pins, desk.published[latest])\n",
+        "        require_published(policy.offer.pins, policy.published[latest])\n",
         "",
         _SIGN + "another_file_than_was_published_is_not_signed",
     ),
     _rule(
         "no other content under the same version",
         "drafting.py",
-        "desk.published.get(current.pins.version), what=what)",
+        "policy.published.get(current.pins.version), what=what)",
         "current.pins, what=what)",
         _SIGN + "no_other_content_is_signed_under_the_same_version",
     ),
@@ -107,7 +107,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "what clients would refuse is not written",
         "signing.py",
-        "    if done.site:\n        require_believable(plan, done)\n",
+        "    if done.site:\n        verify_as_client(plan, done)\n",
         "",
         _SIGN + "what_clients_would_refuse_is_not_written",
     ),

@@ -32,42 +32,42 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a push does not undo a renewal",
         "plan.py",
-        '        _require_not_above("timestamp", there.vouched, ours.timestamp)\n',
+        '        _require_not_above("timestamp", remote.timestamp_version, ours.timestamp)\n',
         "",
         _PUSH + "a_renewal_that_somebody_else_has_pushed_is_not_undone",
     ),
     _rule(
         "what a replaced key has signed has no number",
         "push.py",
-        "vouched_version(here.chain[-1], timestamp)",
-        "vouched_version(here.chain[0], timestamp)",
+        "signed_version(local.chain[-1], timestamp)",
+        "signed_version(local.chain[0], timestamp)",
         _PUSH + "what_a_replaced_key_has_signed_is_replaced_whatever_its_number",
     ),
     _rule(
         "a replaced online key takes nothing from the targets that it showed",
         "plan.py",
-        '    if counts or is_vouched(root, "targets", theirs.signed.targets):\n',
+        '    if counts or is_signed(root, "targets", theirs.signed.targets):\n',
         "    if counts:\n",
         _PUSH + "a_set_that_was_pushed_before_the_key_was_replaced_is_not_undone",
     ),
     _rule(
         "a numbered file that a thief left is not written over",
         "plan.py",
-        "        _require_same(path, ours, there.files.get(path))\n    for path, theirs",
+        "        _require_same(path, ours, remote.files.get(path))\n    for path, theirs",
         "        pass\n    for path, theirs",
         _PUSH + "where_a_thief_has_put_our_next_number_ours_takes_another",
     ),
     _rule(
         "a push does not undo a root",
         "plan.py",
-        "    if there.next_root is not None:\n",
+        "    if remote.next_root is not None:\n",
         "    if False:\n",
         _PUSH + "a_newer_root_there_is_somebody_elses_push",
     ),
     _rule(
         "clients can go from what is there to what is here",
         "plan.py",
-        "        require_following(here.signed.pins, there.signed.pins)\n",
+        "        require_following(local.signed.pins, remote.signed.pins)\n",
         "        pass\n",
         _PUSH + "two_that_sign_other_sets_are_told_where_no_number_is_shared",
     ),
@@ -88,16 +88,16 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "the timestamp goes last",
         "plan.py",
-        "        return {**targets, **self.shown.numbered, **roots, "
-        "TIMESTAMP: self.shown.signed.timestamp}\n",
-        "        return {TIMESTAMP: self.shown.signed.timestamp, **targets, "
-        "**self.shown.numbered, **roots}\n",
+        "        return {**targets, **self.newest.numbered, **roots, "
+        "TIMESTAMP: self.newest.signed.timestamp}\n",
+        "        return {TIMESTAMP: self.newest.signed.timestamp, **targets, "
+        "**self.newest.numbered, **roots}\n",
         _PUSH + "the_order_is_one_in_which_a_client_misses_nothing",
     ),
     _rule(
         "what was put there is looked at again",
         "push.py",
-        "    if _at(storage, path, data) != data:\n",
+        "    if _read_expected(storage, path, data) != data:\n",
         "    if False:\n",
         _PUSH + "what_was_put_there_is_looked_at_again",
     ),

@@ -15,8 +15,8 @@ from tuf.api.metadata import Metadata, Targets
 
 from certpin.errors import ConfigError, PinFileError
 from certpin.updates.publish import folder
-from certpin.updates.publish.settings import DEFAULT_DAYS, Settings, load, text_of
-from certpin.updates.publish.signing import Signed
+from certpin.updates.publish.settings import DEFAULT_DAYS, PublishSettings, load, text_of
+from certpin.updates.publish.signing import SigningResult
 from tests.updates.publish._firm import DAY, Client, Firm, ident
 from tests.updates.test_crashes import in_a_child
 
@@ -74,7 +74,7 @@ def test_killed_at_any_moment_clients_follow_and_the_same_command_ends_it(
         firm.sign(*keys) if _is_open(firm) else firm.sign(keys[-1])
         assert _followed(client, tmp_path) == newest
         assert firm.drafts() == []
-        assert firm.waits == ()
+        assert firm.pending == ()
         _restore(firm, before)
         if not died:
             break
@@ -282,12 +282,12 @@ def test_a_draft_that_cannot_be_read_is_told_and_the_timestamp_goes_on(
     firm.sign("online")
     assert path.read_bytes() == data
     assert client.follow() == 1
-    (problem,) = [each.problem for each in firm.waits if each.problem]
+    (problem,) = [each.problem for each in firm.pending if each.problem]
     assert str(path) in problem
     path.unlink()
     firm.sign("targets", "online")
     assert client.follow() == 2
-    assert firm.waits == ()
+    assert firm.pending == ()
 
 
 def test_nobody_drafts_a_root_over_one_that_cannot_be_read(firm: Firm) -> None:
@@ -379,7 +379,7 @@ def test_a_link_is_not_followed(firm: Firm, tmp_path: Path, place: str) -> None:
         firm.sign("root", "targets", "online")
     assert (caught.value.path, "remove the link" in caught.value.fix) == (str(path), True)
     with pytest.raises(PinFileError, match="it is a symbolic link"):
-        folder.write(firm.folder, Signed())
+        folder.write(firm.folder, SigningResult())
     assert _below(tmp_path) == before
 
 
@@ -427,12 +427,14 @@ def _below(place: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "settings",
     [
-        Settings(),
-        Settings("www"),
-        Settings('s3://bank/"pins"\\', {"root": 1, "targets": 2, "snapshot": 3, "timestamp": 3650}),
+        PublishSettings(),
+        PublishSettings("www"),
+        PublishSettings(
+            's3://bank/"pins"\\', {"root": 1, "targets": 2, "snapshot": 3, "timestamp": 3650}
+        ),
     ],
 )
-def test_settings_are_read_as_they_were_written(tmp_path: Path, settings: Settings) -> None:
+def test_settings_are_read_as_they_were_written(tmp_path: Path, settings: PublishSettings) -> None:
     path = tmp_path / "publish.toml"
     path.write_text(text_of(settings), encoding="utf-8")
     assert load(path) == settings

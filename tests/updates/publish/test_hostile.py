@@ -77,8 +77,8 @@ def test_a_hostile_file_is_refused_or_does_not_count(made: Firm, data: DataObjec
         path = data.draw(st.sampled_from(paths))
         path.write_text(json.dumps(change(data, json.loads(path.read_text()))))
         try:
-            publish_status._role(firm.desk, "root", None)
-            assert firm.waits
+            publish_status._role(firm.policy, "root", None)
+            assert firm.pending
             firm.sign("root2", "targets2", "online")
         except ConfigError:
             return
@@ -98,9 +98,9 @@ def test_a_first_root_that_is_none_can_be_looked_at(made: Firm) -> None:
             key["keyval"]["public"] = "\u202e nothing"
         top["signed"]["roles"]["root"]["keyids"] += ["nobody"]
         path.write_text(json.dumps(top))
-        found = publish_status._role(firm.desk, "root", None)
+        found = publish_status._role(firm.policy, "root", None)
         assert {each["kind"] for each in found["keys"]} == {"no key that signs"}
-        assert "root" in [each.role for each in firm.waits if each.problem]
+        assert "root" in [each.role for each in firm.pending if each.problem]
 
 
 def test_a_draft_with_a_date_that_is_over_is_dated_anew(firm: Firm, client: Client) -> None:

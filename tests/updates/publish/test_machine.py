@@ -84,7 +84,7 @@ class Publishing(RuleBasedStateMachine):
         roots = [state.root, *([state.drafts["root"].signed] if "root" in state.drafts else [])]
         keyids = {key for root in roots if root for key in root.keys}
         self.firm.sign(*[name for name in NAMES if ident(name) in keyids])
-        assert self.firm.waits == ()
+        assert self.firm.pending == ()
         assert self.firm.drafts() == []
         state = self.firm.state
         assert state.current is not None

@@ -14,7 +14,7 @@ from certpin import UpdateError
 from certpin.updates import Limits
 from certpin.updates.publish.push import prepare, push
 from certpin.updates.publish.shown import read_roots
-from certpin.updates.publish.storage import Folder
+from certpin.updates.publish.storage import FolderStorage
 from tests.updates._publisher import HOST, Repository, pin_file
 from tests.updates.publish._delivering import Delivered, Noted, delivering
 
@@ -114,7 +114,7 @@ def test_what_nothing_signed_names_stays_here(world: Delivered) -> None:
 def test_another_place_gets_what_clients_need_today(world: Delivered, tmp_path: Path) -> None:
     world.push()
     world.publish(3)
-    moved = Folder(tmp_path / "moved")
+    moved = FolderStorage(tmp_path / "moved")
     assert "metadata/1.root.json" in push(world.site, moved, now=world.now).uploads
 
 
@@ -233,7 +233,7 @@ def test_a_root_here_that_nobody_signed_is_told(world: Delivered) -> None:
 
 def test_more_roots_than_a_client_follows_are_told() -> None:
     with pytest.raises(UpdateError) as caught:
-        read_roots(lambda path, most: path.encode(), Limits(rotations=3))
+        read_roots(lambda path, max_bytes: path.encode(), Limits(rotations=3))
     assert caught.value.problem == "there are more than 3 roots"
 
 
@@ -542,7 +542,7 @@ def test_what_was_put_there_is_looked_at_again(world: Delivered) -> None:
 
     def also(path: str) -> None:
         if path == TIMESTAMP:
-            Folder(world.server.folder).write("metadata/1.snapshot.json", b"{}")
+            FolderStorage(world.server.folder).write("metadata/1.snapshot.json", b"{}")
 
     other.before_write = also
     with pytest.raises(UpdateError) as caught:

@@ -247,7 +247,7 @@ _ON_A_SMALL_DISK = """
 import json, pathlib, subprocess, sys
 from certpin import UpdateError
 from certpin.updates.publish.push import push
-from certpin.updates.publish.storage import Folder
+from certpin.updates.publish.storage import FolderStorage
 
 site, www = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "small", www], check=True)
@@ -267,10 +267,10 @@ for line in sys.stdin:
     elif word == "free":
         (www / "ballast").unlink()
     elif word == "look":
-        said = push(www, Folder(pathlib.Path(sys.argv[3]))).here.signed.pins.version
+        said = push(www, FolderStorage(pathlib.Path(sys.argv[3]))).local.signed.pins.version
     else:
         try:
-            said = list(push(site, Folder(www)).uploads)
+            said = list(push(site, FolderStorage(www)).uploads)
         except UpdateError as exc:
             said = exc.reason
     print(json.dumps(said), flush=True)

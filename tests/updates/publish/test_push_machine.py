@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from certpin import UpdateError
 from certpin.updates import Limits
 from certpin.updates.publish.push import push
-from certpin.updates.publish.shown import believed, follow, newest, read_roots
+from certpin.updates.publish.shown import follow, read_newest, read_roots, verify_newest
 from tests import kit
 from tests.updates._publisher import HOST, Repository, pin_file
 
@@ -39,9 +39,9 @@ class Shelf:
         self.files: dict[str, bytes] = {}
         self.room: int | None = None
 
-    def read(self, path: str, most: int) -> bytes | None:
+    def read(self, path: str, max_bytes: int) -> bytes | None:
         data = self.files.get(path)
-        return None if data is None else data[: most + 1]
+        return None if data is None else data[: max_bytes + 1]
 
     def write(self, path: str, data: bytes) -> None:
         if self.room is not None:
@@ -57,9 +57,9 @@ class Shelf:
 def fetched(shelf: Shelf) -> tuple[int, int, int, int]:
     """What a client gets that was installed just now; its versions. Raises ``UpdateError``."""
     chain = follow(read_roots(shelf.read, LIMITS))
-    shown = newest(shelf.read, LIMITS)
+    shown = read_newest(shelf.read, LIMITS)
     assert shown is not None
-    found = believed(shelf.read, chain[-1:], shown, "bank", LIMITS)
+    found = verify_newest(shelf.read, chain[-1:], shown, "bank", LIMITS)
     return chain[-1].version, shown.timestamp, shown.targets, found.pins.version
 
 

@@ -13,7 +13,7 @@ from tuf.api.metadata import Metadata
 from certpin.errors import ConfigError
 from certpin.pins import Pin
 from certpin.updates import Limits
-from certpin.updates.publish.settings import Settings
+from certpin.updates.publish.settings import PublishSettings
 from tests import kit
 from tests.updates._publisher import HOST, pin_file
 from tests.updates.publish._firm import DAY, Client, Firm, ident, key, text
@@ -36,13 +36,13 @@ def midnight(moment: datetime) -> datetime:
 
 
 def test_with_all_keys_at_hand_it_is_signed_at_once(firm: Firm, client: Client) -> None:
-    assert firm.waits == ()
+    assert firm.pending == ()
     assert firm.drafts() == []
     firm.publish(2)
     assert firm.waiting == {("targets", 1, 1)}
     firm.sign("targets", "online")
     assert client.follow() == 2
-    assert firm.waits == ()
+    assert firm.pending == ()
 
 
 def test_the_files_are_those_of_a_repository_of_tuf(firm: Firm) -> None:
@@ -63,12 +63,12 @@ def test_the_files_are_those_of_a_repository_of_tuf(firm: Firm) -> None:
     assert by_name["pins.toml"] == pins.read_bytes()
     signed = firm.state.current
     assert signed is not None
-    assert signed.promise.targets["pins.toml"].custom == {"pin-set": "bank", "version": 1}
+    assert signed.verified.targets["pins.toml"].custom == {"pin-set": "bank", "version": 1}
 
 
 @pytest.mark.parametrize("algorithm", ["p256", "p384", "rsa2048", "ed25519"])
 def test_every_kind_of_key_signs(new: Firm, tmp_path: Path, algorithm: KeyAlgorithm) -> None:
-    new.settings = Settings(flutter=False)
+    new.settings = PublishSettings(flutter=False)
     names = [f"{algorithm} {role}" for role in ALL]
     for name in names:
         key(name, algorithm)
@@ -104,7 +104,7 @@ def test_the_online_key_goes_on_while_a_version_waits_or_the_pin_file_is_being_c
     firm.now += DAY
     firm.sign("online")
     assert client.follow() == 1
-    assert [(each.role, bool(each.problem)) for each in firm.waits] == [("targets", True)]
+    assert [(each.role, bool(each.problem)) for each in firm.pending] == [("targets", True)]
 
 
 def test_targets_are_renewed_in_their_last_third_as_they_were(firm: Firm, client: Client) -> None:
@@ -138,7 +138,7 @@ def test_a_root_is_renewed_in_its_last_third(firm: Firm, client: Client) -> None
     assert firm.state.root is not None
     assert (firm.state.root.version, firm.state.root.expires) == (2, midnight(firm.now + 366 * DAY))
     assert client.follow() == 1
-    assert firm.waits == ()
+    assert firm.pending == ()
 
 
 def test_what_clients_would_refuse_is_not_written(firm: Firm) -> None:
@@ -189,7 +189,7 @@ def test_two_of_three_sign_in_their_own_clones(board: Firm, tmp_path: Path) -> N
     bob = ada.cloned("bob2")
     bob.now += DAY
     bob.sign("bob")
-    assert [(each.role, each.missing) for each in bob.waits] == [("timestamp", 1)]
+    assert [(each.role, each.missing) for each in bob.pending] == [("timestamp", 1)]
     bob.sign("online")
     assert Client(bob, tmp_path / "third").follow() == 2
     assert bob.drafts() == []
@@ -253,7 +253,7 @@ def test_other_keys_are_replaced(firm: Firm, client: Client, kind: str) -> None:
     firm.sign("new", "online" if kind == "targets" else "new")
     assert firm.metadata("2.root.json").exists()
     assert client.follow() == 1
-    assert firm.waits == ()
+    assert firm.pending == ()
     firm.publish(2)
     firm.sign("new", "online" if kind == "targets" else "targets")
     assert client.follow() == 2
@@ -264,7 +264,7 @@ def test_new_pins_do_not_wait_for_a_new_root(firm: Firm, client: Client) -> None
     firm.publish(2)
     firm.sign("targets", "online")
     assert client.follow() == 2
-    assert {(each.role, each.root) for each in firm.waits} >= {("root", 2), ("targets", 2)}
+    assert {(each.role, each.root) for each in firm.pending} >= {("root", 2), ("targets", 2)}
     firm.sign("root", "new", "online")
     assert firm.metadata("2.root.json").exists()
     assert client.follow() == 2
@@ -326,9 +326,11 @@ def test_who_was_cut_off_between_a_root_and_its_timestamp_is_told(
     names = ("new", "online") if kind == "targets" else ("targets", "new")
     firm.sign("root", *names)
     firm.metadata("timestamp.json").write_bytes(before)
-    assert {(each.role, each.why) for each in firm.waits} >= {("timestamp", "the root has changed")}
+    assert {(each.role, each.why) for each in firm.pending} >= {
+        ("timestamp", "the root has changed")
+    }
     firm.sign(*names)
-    assert firm.waits == ()
+    assert firm.pending == ()
     assert client.follow() == 1
 
 
@@ -480,7 +482,7 @@ def test_a_key_of_nobody_is_told(firm: Firm) -> None:
 
 def test_the_dates_are_those_of_the_settings(new: Firm) -> None:
     days = {"root": 30, "targets": 20, "snapshot": 10, "timestamp": 1}
-    new.settings = Settings(days=days)
+    new.settings = PublishSettings(days=days)
     new.begin()
     new.sign(*ALL)
     state = new.state
@@ -559,7 +561,7 @@ FIRST, LAST = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"
 def test_the_first_and_the_last_date_there_is_are_dates(drafted: Firm, date: str) -> None:
     dated(drafted, "targets", date)
     drafted.sign("online")
-    assert ("targets" in [each.role for each in drafted.waits if each.problem]) == (date == LAST)
+    assert ("targets" in [each.role for each in drafted.pending if each.problem]) == (date == LAST)
     dated(drafted, "targets", FIRST)
     done = drafted.sign("bob")  # that of the year 1 is over, and is made anew
     assert done.drafts["targets"].signed.expires == midnight(drafted.now + 91 * DAY)
@@ -606,7 +608,7 @@ def test_a_draft_of_a_root_keeps_the_rules(firm: Firm) -> None:
         with pytest.raises(ConfigError, match=said):
             firm.sign("root", "root2")
         firm.sign("online")  # goes on
-        assert any(said in each.problem for each in firm.waits)
+        assert any(said in each.problem for each in firm.pending)
         (firm.folder / "drafts" / "root.json").write_bytes(before)
     firm.sign("root", "root2", "online")
 
@@ -655,7 +657,7 @@ def test_the_online_key_signs_no_draft_that_names_it(firm: Firm, client: Client,
     path.write_bytes(metadata.to_bytes())
     firm.publish(2)
     done = firm.sign("online")
-    assert {act.role for act in done.acts} <= {"timestamp"}
+    assert {act.role for act in done.new_signatures} <= {"timestamp"}
     assert [name for name in firm.drafts() if ident("online") in name] == []
     assert client.follow() == 1
 
@@ -690,5 +692,5 @@ def test_a_draft_that_was_moved_is_of_no_use(firm: Firm) -> None:
 
 def test_a_key_that_signed_a_draft_may_sign_again(drafted: Firm) -> None:
     done = drafted.sign("ada")
-    assert done.acts == []
+    assert done.new_signatures == []
     assert ("targets", 1, 1) in drafted.waiting

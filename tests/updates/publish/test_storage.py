@@ -10,8 +10,8 @@ import pytest
 
 from certpin import ConfigError, UpdateError
 from certpin.updates.publish.push import push
-from certpin.updates.publish.remote import Remote
-from certpin.updates.publish.storage import Folder, Storage, open_storage
+from certpin.updates.publish.remote import RemoteStorage
+from certpin.updates.publish.storage import FolderStorage, Storage, open_storage
 from certpin.updates.publish.storage_options import refuse_unknown
 from tests.servers._run import free_port
 from tests.servers.s3 import BUCKET, S3, s3
@@ -161,7 +161,7 @@ def test_a_folder_in_the_place_of_a_file_is_told(world: Delivered, path: str) ->
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(world: Delivered) -> None:
-    world.storage = Folder(Path("/proc/certpin-no-such-folder"))
+    world.storage = FolderStorage(Path("/proc/certpin-no-such-folder"))
     with pytest.raises(UpdateError) as caught:
         world.push()
     assert (caught.value.reason, "0 of 5 files" in caught.value.problem) == ("storage", True)
@@ -171,20 +171,20 @@ def test_a_folder_that_cannot_be_written_to_is_told(world: Delivered) -> None:
 
 
 def test_whatever_fsspec_writes_to_will_do(world: Delivered) -> None:
-    shown_by(world, Remote("memory://certpin-test/app", {}))
+    shown_by(world, RemoteStorage("memory://certpin-test/app", {}))
     world.push()
     assert world.both_follow() == 2
     world.publish(3)
     world.push()
     assert world.both_follow("later") == 3
-    again = Remote("memory://certpin-test/app/", {})
+    again = RemoteStorage("memory://certpin-test/app/", {})
     assert push(world.site, again, now=world.now).uploads == ()
 
 
 def test_an_error_that_nobody_foresaw_is_told_as_one_of_the_storage(
     world: Delivered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage: Any = Remote("memory://certpin-test/odd", {})
+    storage: Any = RemoteStorage("memory://certpin-test/odd", {})
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a \x1b[31mbackend\nbroke")
@@ -325,6 +325,6 @@ def test_a_write_sweeps_its_own_temporary_files_and_nothing_else(tmp_path: Path)
     others = [tmp_path / name for name in (".timestamp.json.backup", ".1.root.json.abcd1234")]
     for path in (left, *others):
         path.write_text("half")
-    Folder(tmp_path).write("timestamp.json", b"{}")
+    FolderStorage(tmp_path).write("timestamp.json", b"{}")
     assert not left.exists()
     assert all(path.exists() for path in others)

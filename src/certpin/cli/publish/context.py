@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Key
 
-    from certpin.updates.publish.desk import Desk
-    from certpin.updates.publish.waiting import Wait
+    from certpin.updates.publish.desk import SigningPolicy
+    from certpin.updates.publish.waiting import PendingSignature
 
 
 def tuf_needed() -> AbstractContextManager[None]:
@@ -35,12 +35,12 @@ class PublishContext:
     path: Path
     folder: Path
     files: RotationFiles
-    desk: Desk
+    policy: SigningPolicy
 
     @property
     def pushed(self) -> bool | None:
         """True if the signed version was pushed; ``None`` if unknown, or if none is signed."""
-        current = self.desk.state.current
+        current = self.policy.state.current
         known = [
             each.pending
             for each in self.files.deployed.versions
@@ -49,12 +49,12 @@ class PublishContext:
         return not any(known) if known else None
 
     @property
-    def waits(self) -> tuple[Wait, ...]:
+    def pending(self) -> tuple[PendingSignature, ...]:
         """The metadata that need signatures."""
         from certpin.updates.publish.desk import prepare
-        from certpin.updates.publish.waiting import waits
+        from certpin.updates.publish.waiting import pending
 
-        return waits(prepare(self.desk, frozenset()))
+        return pending(prepare(self.policy, frozenset()))
 
 
 def open_context(path: Path) -> PublishContext:
@@ -66,7 +66,7 @@ def open_context(path: Path) -> PublishContext:
     """
     with tuf_needed():
         from certpin.updates.publish import content, folder, settings, state
-        from certpin.updates.publish.desk import Desk
+        from certpin.updates.publish.desk import SigningPolicy
 
     here = path.parent / folder.FOLDER
     ours = settings.load(here / folder.SETTINGS)
@@ -81,15 +81,15 @@ def open_context(path: Path) -> PublishContext:
         for each in files.history.events
         if each.step == "publish" and each.signed and each.version and each.pins
     }
-    desk = Desk(
-        state.believed(folder.read(here), files.pins.name, here),
+    policy = SigningPolicy(
+        state.verify_contents(folder.read(here), files.pins.name, here),
         ours,
         utc_now().replace(microsecond=0),
         offer,
         published,
         max(published, default=None),
     )
-    return PublishContext(path, here, files, desk)
+    return PublishContext(path, here, files, policy)
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def locked_context(path: Path) -> Iterator[PublishContext]:
         yield open_context(path)
 
 
-def wait_json(wait: Wait) -> dict[str, Any]:
+def wait_json(wait: PendingSignature) -> dict[str, Any]:
     """Return metadata that need signatures, as JSON."""
     return {
         "role": wait.role,
@@ -115,7 +115,7 @@ def wait_json(wait: Wait) -> dict[str, Any]:
     }
 
 
-def wait_text(wait: Wait) -> str:
+def wait_text(wait: PendingSignature) -> str:
     """Return metadata that need signatures, as text."""
     if wait.problem:
         return f"{wait.role} must not be signed: {wait.problem}"
@@ -134,10 +134,10 @@ def kind_of(key: Key | None) -> str:
     """Return the type of a key, such as ``EC P-256``. The draft of a root may contain any data."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    from certpin.updates.publish.keys import half_of
+    from certpin.updates.publish.keys import public_key_of
 
-    half = half_of(key) if key else None
-    if half is None:
+    public_key = public_key_of(key) if key else None
+    if public_key is None:
         return "no key that signs"
-    spki = half.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return PublicKey(spki, "public key").key

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from certpin.cli.publish.signing_keys import SigningKey
     from certpin.pins import PinSet as AnyPinSet
     from certpin.updates.publish.roots import Kind
-    from certpin.updates.publish.settings import Settings
-    from certpin.updates.publish.signing import Signed
+    from certpin.updates.publish.settings import PublishSettings
+    from certpin.updates.publish.signing import SigningResult
 
 
 @click.command()
@@ -114,14 +114,14 @@ def init(
 
         from certpin.updates.dart import shortage
         from certpin.updates.publish import folder, roots, settings
-        from certpin.updates.publish.desk import Desk, Plan
+        from certpin.updates.publish.desk import SigningPlan, SigningPolicy
         from certpin.updates.publish.signing import sign
-        from certpin.updates.publish.state import State
+        from certpin.updates.publish.state import FolderState
 
     pins = PinSet.load(path)
     here = path.parent / folder.FOLDER
     _refuse_known(here)
-    ours = settings.Settings(url, _days(expires))
+    ours = settings.PublishSettings(url, _days(expires))
     places: dict[Kind, Sequence[str]] = {
         "root": root_keys,
         "targets": targets_keys,
@@ -133,13 +133,13 @@ def init(
     with Keyring(ask=ask_passphrase) as keyring:
         keys = {kind: [keyring.take(each) for each in some] for kind, some in places.items()}
         public = {kind: [each.key for each in some] for kind, some in keys.items()}
-        desk = Desk(State(), ours, now, ConfigError("nothing is offered yet"))
-        root = roots.first_root(public, thresholds, desk.expiry("root"))
+        policy = SigningPolicy(FolderState(), ours, now, ConfigError("nothing is offered yet"))
+        root = roots.first_root(public, thresholds, policy.expiry("root"))
         why_not = _why_not_flutter(pins) or shortage(root)
         ours = replace(ours, flutter=not why_not)
         roots.check(root, None, now, ours)
         signers = {each.key.keyid: each.signer for each in keys["root"] if each.signer}
-        _write(here, ours, sign(Plan(desk, Metadata(root)), signers, frozenset()))
+        _write(here, ours, sign(SigningPlan(policy, Metadata(root)), signers, frozenset()))
     show(open_context(path), keys, why_not, as_json=as_json)
 
 
@@ -191,7 +191,7 @@ def _refuse_twins(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind
         raise click.UsageError("the online key must not be among those of root or targets")
 
 
-def _write(here: Path, ours: Settings, done: Signed) -> None:
+def _write(here: Path, ours: PublishSettings, done: SigningResult) -> None:
     """Write the whole folder under a temporary name, then rename it."""
     import tempfile
 
@@ -224,18 +224,18 @@ def show(
     """Print each key and its place, pending signatures, and the next steps."""
     from certpin.cli.publish.context import wait_json, wait_text
 
-    ready = context.desk.state.root is not None
+    ready = context.policy.state.root is not None
     following = "certpin rotate publish" if ready else "certpin publish sign KEY"
-    waits = context.waits
+    pending = context.pending
     if as_json:
         print_json(
             {
                 "file": str(context.path),
-                "url": context.desk.settings.url,
-                "flutter": context.desk.settings.flutter,
+                "url": context.policy.settings.url,
+                "flutter": context.policy.settings.flutter,
                 "keys": [_json(kind, each) for kind, some in keys.items() for each in some],
                 "ready": ready,
-                "waits": [wait_json(each) for each in waits],
+                "waits": [wait_json(each) for each in pending],
                 "next": following,
             }
         )
@@ -246,7 +246,7 @@ def show(
     root = context.folder / "site" / "metadata" / "1.root.json"
     if ready:
         click.echo(fold(f"The first root is {root}: apps bring it with them.", sys.stdout))
-    for wait in waits:
+    for wait in pending:
         click.echo(fold(wait_text(wait), sys.stdout))
     if why_not:
         line = f"Flutter apps cannot follow it: {why_not}. So publish.toml says flutter = false."

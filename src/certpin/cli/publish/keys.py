@@ -71,15 +71,17 @@ def add_key(
 
     with tuf_needed():
         from certpin.updates.publish import folder
-        from certpin.updates.publish.rekeying import rekeyed
-        from certpin.updates.publish.signing import Signed
+        from certpin.updates.publish.rekeying import draft_new_key
+        from certpin.updates.publish.signing import SigningResult
 
     with locked_context(path) as context, Keyring(ask=ask_passphrase) as keyring:
         taken = keyring.take(place)
-        root = rekeyed(context.desk, taken.key, kind, replaced=replaced, threshold=threshold)
-        folder.write(context.folder, Signed(drafts={"root": root}))
+        root = draft_new_key(
+            context.policy, taken.key, kind, replaced=replaced, threshold=threshold
+        )
+        folder.write(context.folder, SigningResult(drafts={"root": root}))
     context = open_context(path)
-    waits = context.waits
+    pending = context.pending
     if as_json:
         print_json(
             {
@@ -90,7 +92,7 @@ def add_key(
                 "place": taken.place,
                 "made": taken.made,
                 "root": root.signed.version,
-                "waits": [wait_json(each) for each in waits],
+                "waits": [wait_json(each) for each in pending],
                 "next": "certpin publish sign KEY",
             }
         )
@@ -103,6 +105,6 @@ def add_key(
             sys.stdout,
         )
     )
-    for wait in waits:
+    for wait in pending:
         click.echo(fold(wait_text(wait), sys.stdout))
     click.echo("Next:  certpin publish sign KEY")

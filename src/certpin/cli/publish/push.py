@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from certpin.errors import UpdateError
     from certpin.rotation import DeployedVersions
     from certpin.updates.publish.push import Pushed
-    from certpin.updates.publish.settings import Settings
+    from certpin.updates.publish.settings import PublishSettings
 
 
 @click.command()
@@ -65,7 +65,7 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     report.show(ctx, as_json=as_json)
 
 
-def _url(settings: Settings, file: Path) -> str:
+def _url(settings: PublishSettings, file: Path) -> str:
     from certpin.errors import PinFileError
 
     if settings.url is None:
@@ -79,7 +79,7 @@ def _url(settings: Settings, file: Path) -> str:
     return settings.url
 
 
-def _pushed(files: RotationFiles, url: str, settings: Settings, *, dry: bool) -> Pushed:
+def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: bool) -> Pushed:
     from certpin.cli.parallel import progress
     from certpin.pins import utc_now
     from certpin.updates.publish.folder import FOLDER
@@ -105,7 +105,7 @@ def _record(files: RotationFiles, report: Report, who: str | None) -> None:
 
     if report.pushed is None or report.dry or not waits_for_push(files.deployed, report.pushed):
         return
-    version = report.pushed.here.signed.promise.version
+    version = report.pushed.local.signed.verified.version
     event = Event(utc_now(), name_of(who), "push", version=version)
     try:
         files.commit([event])
@@ -152,16 +152,16 @@ class Report:
 
     def json(self) -> dict[str, Any]:
         """Return the outcome as JSON."""
-        here = self.pushed.here if self.pushed else None
-        promise = here.signed.promise if here else None
+        here = self.pushed.local if self.pushed else None
+        verified = here.signed.verified if here else None
         return {
             "file": str(self.files.path),
             "pin_set": self.files.pins.name,
             "url": self.where,
-            "version": promise.version if promise else None,
-            "root": promise.root if promise else None,
-            "timestamp": here.shown.timestamp if here else None,
-            "until": promise.until.isoformat() if promise else None,
+            "version": verified.version if verified else None,
+            "root": verified.root if verified else None,
+            "timestamp": here.newest.timestamp if here else None,
+            "until": verified.until.isoformat() if verified else None,
             "uploads": list(self.pushed.uploads) if self.pushed else [],
             "damage": (self.pushed.damage or None) if self.pushed else None,
             "done": not self.dry and self.failed is None,
@@ -174,13 +174,13 @@ class Report:
     def _lines(self) -> list[str]:
         if self.pushed is None:
             return []
-        promise, uploads = self.pushed.here.signed.promise, self.pushed.uploads
+        verified, uploads = self.pushed.local.signed.verified, self.pushed.uploads
         files = "1 file" if len(uploads) == 1 else f"{len(uploads)} files"
         if self.dry and uploads:
             order = [f"  {path}" for path in uploads]
             return [f"{files} would go to {self.where}, in this order:", *order]
-        until = f"{promise.until:%Y-%m-%d %H:%M} UTC"
-        out = f"Version {promise.version} of {promise.name} is out at {self.where}"
+        until = f"{verified.until:%Y-%m-%d %H:%M} UTC"
+        out = f"Version {verified.version} of {verified.name} is out at {self.where}"
         return [
             f"{out}: {files} went there." if uploads else f"{out}, all of it: nothing had to go.",
             f"Sign and push again before {until}, when the first signature ends.",
@@ -209,7 +209,7 @@ def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
     from certpin.errors import UpdateError
     from certpin.pins.meaning import meaning
 
-    pins = pushed.here.signed.pins
+    pins = pushed.local.signed.pins
     for version in deployed.versions:
         if version.number == pins.version and meaning(version.pins) == meaning(pins):
             return version.pending

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from certpin.cli.publish.context import PublishContext
     from certpin.pins import HostPattern, HostPolicy
     from certpin.pins.policy import TrustAnchors
-    from certpin.updates.publish.desk import Plan
-    from certpin.updates.publish.signing import Signed
+    from certpin.updates.publish.desk import SigningPlan
+    from certpin.updates.publish.signing import SigningResult
 
 
 @click.command()
@@ -67,14 +67,14 @@ def sign(
 
     renew = frozenset(renewed)
     with locked_context(path) as context, open_signers(places) as keys:
-        plan = prepare(context.desk, frozenset(keys), renew)
+        plan = prepare(context.policy, frozenset(keys), renew)
         _confirm(plan, frozenset(keys), yes=yes)
         done = signed_with(plan, keys, renew)
         folder.write(context.folder, done)
     _show(open_context(path), plan, done, as_json=as_json)
 
 
-def _confirm(plan: Plan, keys: frozenset[str], *, yes: bool) -> None:
+def _confirm(plan: SigningPlan, keys: frozenset[str], *, yes: bool) -> None:
     """Print the changes that the keys would sign, on standard error; on a terminal, ask."""
     drafts = [
         draft
@@ -91,13 +91,13 @@ def _confirm(plan: Plan, keys: frozenset[str], *, yes: bool) -> None:
         click.confirm("Sign this?", err=True, abort=True)
 
 
-def _news(plan: Plan, role: str) -> Iterator[str]:
+def _news(plan: SigningPlan, role: str) -> Iterator[str]:
     """Yield the changes: keys of a root, or changes of the pins for clients."""
     from certpin.pins.changes import changes
     from certpin.updates.publish.content import Content
     from certpin.updates.publish.roots import changes as changed_keys
 
-    state, content = plan.desk.state, plan.content
+    state, content = plan.policy.state, plan.content
     if role == "root" and plan.root is not None:
         yield from [*changed_keys(state.root, plan.root.signed)] or ["the same keys, a later date"]
     elif content is not None and state.current is None:
@@ -107,7 +107,7 @@ def _news(plan: Plan, role: str) -> Iterator[str]:
     elif content is not None and state.current is not None:
         before, after = state.current.pins, content.pins
         yield f"{after.name} version {after.version}; {before.version} is signed"
-        found = changes(before, after, plan.desk.now)
+        found = changes(before, after, plan.policy.now)
         yield from (f"{each.weight:<8} {each.host}: {each.text}" for each in found)
         yield from _hosts(after.policies, {each.pattern: each for each in before.policies})
         known = {*Content.of(state.current).losses}
@@ -152,7 +152,7 @@ def _anchors(trust: TrustAnchors) -> Iterator[str]:
 
 def _warnings(context: PublishContext) -> Iterator[str]:
     """Yield pins that expire before their metadata: up-to-date clients would refuse that host."""
-    state = context.desk.state
+    state = context.policy.state
     if state.current is None or state.targets is None:
         return
     for policy in state.current.pins.policies:
@@ -163,54 +163,57 @@ def _warnings(context: PublishContext) -> Iterator[str]:
             )
 
 
-def _show(context: PublishContext, plan: Plan, done: Signed, *, as_json: bool) -> None:
+def _show(
+    context: PublishContext, plan: SigningPlan, done: SigningResult, *, as_json: bool
+) -> None:
     from certpin.cli.publish.context import short, wait_text
 
-    current, waits = context.desk.state.current, context.waits
+    current, pending = context.policy.state.current, context.pending
     warned = list(_warnings(context))
     following = "certpin publish push" if done.site else None
     if as_json:
         print_json(_json(context, done, warned, following))
         return
-    for act in done.acts:
+    for act in done.new_signatures:
         click.echo(
             fold(
                 f"{act.role} {act.version}: signed by {', '.join(short(key) for key in act.keys)}",
                 sys.stdout,
             )
         )
-    if not done.acts:
+    if not done.new_signatures:
         click.echo("There is nothing for these keys to sign now.")
     for line in warned:
         say("certpin: warning", line)
     if done.site and current:
-        until = f"{current.promise.until:%Y-%m-%d %H:%M} UTC"
+        until = f"{current.verified.until:%Y-%m-%d %H:%M} UTC"
         version = f"{current.pins.name} version {current.pins.version}"
         click.echo(
             fold(f"{version} is in {context.folder / 'site'}, good until {until}.", sys.stdout)
         )
-    for wait in waits:
+    for wait in pending:
         click.echo(fold(wait_text(wait), sys.stdout))
     if following:
         click.echo(f"Next:  {following}")
 
 
 def _json(
-    context: PublishContext, done: Signed, warned: list[str], following: str | None
+    context: PublishContext, done: SigningResult, warned: list[str], following: str | None
 ) -> dict[str, Any]:
     from certpin.cli.publish.context import wait_json
 
-    current = context.desk.state.current
+    current = context.policy.state.current
     return {
         "file": str(context.path),
         "pin_set": context.files.pins.name,
         "version": current.pins.version if current else None,
-        "until": current.promise.until.isoformat() if current else None,
+        "until": current.verified.until.isoformat() if current else None,
         "signed": [
-            {"role": act.role, "version": act.version, "keys": list(act.keys)} for act in done.acts
+            {"role": act.role, "version": act.version, "keys": list(act.keys)}
+            for act in done.new_signatures
         ],
         "written": [path for path, _ in done.site],
-        "waits": [wait_json(each) for each in context.waits],
+        "waits": [wait_json(each) for each in context.pending],
         "warnings": warned,
         "next": following,
     }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.cli.publish.context import PublishContext
-    from certpin.updates.publish.desk import Desk
+    from certpin.updates.publish.desk import SigningPolicy
 
 
 @click.command()
@@ -40,7 +40,7 @@ def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) ->
 
     context = open_context(path)
     roles = [
-        _role(context.desk, name, within) for name in ("root", "targets", "snapshot", "timestamp")
+        _role(context.policy, name, within) for name in ("root", "targets", "snapshot", "timestamp")
     ]
     if as_json:
         print_json(_json(context, roles))
@@ -49,11 +49,11 @@ def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) ->
     ctx.exit(FINDING if any(each["ends_soon"] for each in roles) else HOLDS)
 
 
-def _role(desk: Desk, name: str, within: int | None) -> dict[str, Any]:
+def _role(policy: SigningPolicy, name: str, within: int | None) -> dict[str, Any]:
     """Return a role as JSON: of the current root, or of the draft of the first one."""
     from certpin.cli.publish.context import kind_of
 
-    state = desk.state
+    state = policy.state
     root = state.root or state.drafts["root"].signed
     signed = state.root if name == "root" else getattr(state, name)
     keys = [{"key": key, "kind": kind_of(root.keys.get(key))} for key in root.roles[name].keyids]
@@ -68,15 +68,15 @@ def _role(desk: Desk, name: str, within: int | None) -> dict[str, Any]:
             "keys": keys,
         }
     soon = (
-        desk.ends_soon(name, signed.expires)
+        policy.ends_soon(name, signed.expires)
         if within is None
-        else signed.expires - desk.now <= timedelta(days=within)
+        else signed.expires - policy.now <= timedelta(days=within)
     )
     return {
         **facts,
         "version": signed.version,
         "expires": signed.expires.isoformat(),
-        "left": int((signed.expires - desk.now).total_seconds()),
+        "left": int((signed.expires - policy.now).total_seconds()),
         "ends_soon": soon,
         "keys": keys,
     }
@@ -85,34 +85,34 @@ def _role(desk: Desk, name: str, within: int | None) -> dict[str, Any]:
 def _json(context: PublishContext, roles: list[dict[str, Any]]) -> dict[str, Any]:
     from certpin.cli.publish.context import wait_json
 
-    desk = context.desk
-    current = desk.state.current
+    policy = context.policy
+    current = policy.state.current
     return {
         "file": str(context.path),
         "pin_set": context.files.pins.name,
-        "url": desk.settings.url,
-        "published": desk.latest,
+        "url": policy.settings.url,
+        "published": policy.latest,
         "signed": current.pins.version if current else None,
         "pushed": context.pushed,
         "roles": roles,
-        "waits": [wait_json(each) for each in context.waits],
+        "waits": [wait_json(each) for each in context.pending],
     }
 
 
 def _print(context: PublishContext, roles: list[dict[str, Any]]) -> None:
     from certpin.cli.publish.context import wait_text
 
-    desk = context.desk
+    policy = context.policy
     for each in roles:
         _tell_role(each)
-    current = desk.state.current
+    current = policy.state.current
     if current is None:
         click.echo("No version is signed yet.")
     else:
         out = {True: "", False: ", and not pushed yet: certpin publish push", None: ""}
         version = f"{current.pins.name} version {current.pins.version}"
         click.echo(fold(f"{version} is signed{out[context.pushed]}.", sys.stdout))
-    for wait in context.waits:
+    for wait in context.pending:
         click.echo(fold(wait_text(wait), sys.stdout))
 
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def same_bytes(one: Signed, other: Signed) -> bool:
-    """Whether the signed bytes are the same (canonical JSON, TUF 1.0.31, 4.2).
+    """Return True if the signed bytes are equal (canonical JSON, TUF 1.0.31, 4.2).
 
-    Python's own ``==`` takes true for 1, which other languages do not.
+    ``==`` is not enough: Python treats true and 1 as equal, other languages don't.
     """
     serializer = CanonicalJSONSerializer()
     try:

@@ -1,4 +1,4 @@
-"""What is signed: a pin file as it was published, with the trust files that it names."""
+"""The content of a signed set: a published pin file with the trust files that it names."""
 
 from __future__ import annotations
 
@@ -25,37 +25,42 @@ if TYPE_CHECKING:
     from certpin.formats.fit import Loss
     from certpin.pins import PinSet as AnyPinSet
 
-LIMITS = Limits()  # those of a client as it comes: what it would not take is not signed
+LIMITS = Limits()  # the default limits of a client: larger files are not signed
 
 
 @dataclass(frozen=True)
 class Content:
-    """A pin set, and its files by the names of their targets."""
+    """A pin set and its files by target name."""
 
     pins: AnyPinSet
     files: Mapping[str, bytes]
 
     @classmethod
     def of(cls, signed: SignedSet) -> Content:
-        """What was signed before."""
+        """Return the content of a signed set."""
         return cls(signed.pins, signed.files)
 
     @property
     def losses(self) -> tuple[Loss, ...]:
-        """What Flutter apps will not have of it; nothing where it is not for them."""
+        """The parts that Flutter apps can't enforce; empty if the set is not for Flutter apps."""
         return published(self.pins)[1] if PINS_JSON in self.files else ()
 
     def targets(self, number: int, expires: datetime) -> Targets:
-        """The metadata for it: the same for everybody who makes it."""
+        """Return the targets metadata, which is the same for every signer."""
         custom = {"pin-set": self.pins.name, "version": self.pins.version}
         infos = {name: _info(name, data, custom) for name, data in sorted(self.files.items())}
         return Targets(number, expires=expires, targets=infos)
 
 
 def read(path: Path, *, flutter: bool) -> Content:
-    """What would be signed of a pin file. Raises ``PinFileError``: some of it must not be.
+    """Read the content of a pin file that would be signed.
 
-    ``flutter``: with ``pins.json``, for Flutter apps.
+    Args:
+        path: the pin file.
+        flutter: add ``pins.json`` for Flutter apps.
+
+    Raises:
+        PinFileError: the pin file can't be read, or has parts that must not be signed.
     """
     pins = PinSet.load(path)
     if pins.debug is not None:
@@ -65,9 +70,9 @@ def read(path: Path, *, flutter: bool) -> Content:
     names = {each.trust.source for each in pins.policies if each.trust}
     data = {name: _beside(path, name) for name in names}
     text = read_text(path)
-    # What was read now has to be what was parsed before.
+    # The file may have changed between the two reads.
     if PinSet.parse(text, path=path, files=data) != pins:
-        raise PinFileError("somebody changes it just now", path=path, fix="try again")
+        raise PinFileError("the file changed while it was read", path=path, fix="try again")
     files = {PIN_FILE: without_servers(text, path).encode(), **data}
     if flutter:
         files[PINS_JSON] = _for_flutter(pins, path)
@@ -75,7 +80,11 @@ def read(path: Path, *, flutter: bool) -> Content:
 
 
 def require_published(pins: AnyPinSet, recorded: AnyPinSet | None, *, what: str = PIN_FILE) -> None:
-    """Refuse what is not what ``certpin rotate publish`` has recorded. Raises ``ConfigError``."""
+    """Require that a pin set is the one that ``certpin rotate publish`` has recorded.
+
+    Raises:
+        ConfigError: the version was not published, or its content differs.
+    """
     if recorded is None:
         raise ConfigError(
             f"version {pins.version} was not published as a signed set",
@@ -86,8 +95,7 @@ def require_published(pins: AnyPinSet, recorded: AnyPinSet | None, *, what: str 
         raise ConfigError(
             f"{what} is not version {recorded.version} as it was published",
             key="version",
-            fix="publish what stands there now (certpin rotate publish), or check out what was "
-            "published",
+            fix="publish the current file (certpin rotate publish), or check out the published one",
         )
 
 
@@ -110,7 +118,7 @@ def _for_flutter(pins: AnyPinSet, path: Path) -> bytes:
 
 
 def _beside(path: Path, name: str) -> bytes:
-    """A trust file. A link that leads out of the folder would publish what nobody meant to."""
+    """Read a trust file. A link out of the folder could publish an unrelated file."""
     file = path.parent / name
     if not is_plain(name) or name in {PIN_FILE, PINS_JSON}:
         raise _misplaced(path, name)

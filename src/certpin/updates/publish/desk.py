@@ -25,33 +25,38 @@ if TYPE_CHECKING:
 
     from certpin.pins import PinSet
     from certpin.updates.publish.content import Content
-    from certpin.updates.publish.settings import Settings
-    from certpin.updates.publish.state import State
+    from certpin.updates.publish.settings import PublishSettings
+    from certpin.updates.publish.state import FolderState
 
 
 _ROLES = ("root", "targets", "timestamp")
 
 
 @dataclass(frozen=True)
-class Desk:
-    """All that decides. ``now`` has no fractions of a second, as dates in metadata have none.
+class SigningPolicy:
+    """The data that decide which metadata are signed.
 
-    ``offer`` is the pin file as it could be signed, or why it could not. ``published`` are the
-    versions that were published as signed sets, ``latest`` the last one of them.
+    Attributes:
+        state: the verified contents of the folder.
+        settings: those of ``publish.toml``.
+        now: the current time in whole seconds, as in metadata.
+        offer: the content of the pin file, or why it can't be signed.
+        published: the versions that were published as signed sets.
+        latest: the last of these versions.
     """
 
-    state: State
-    settings: Settings
+    state: FolderState
+    settings: PublishSettings
     now: datetime
     offer: Content | ConfigError
     published: Mapping[int, PinSet] = field(default_factory=dict)
     latest: int | None = None
 
     def expiry(self, role: str) -> datetime:
-        """The date of what is signed now.
+        """Return the expiry of metadata that is signed now.
 
-        That of a draft is the end of its day: two people who draft the same on one day, each in a
-        clone, write the same file.
+        A draft expires at the end of a day, so that two people who draft the same metadata on one
+        day, each in a clone, write the same file.
         """
         date = self.now + self.settings.life(role)
         if role in {"snapshot", "timestamp"}:
@@ -59,42 +64,60 @@ class Desk:
         return date.replace(hour=0, minute=0, second=0) + timedelta(days=1)
 
     def ends_soon(self, role: str, expires: datetime) -> bool:
-        """Whether less than a third of its life is left. ``expires`` may be any date there is."""
+        """Return True if less than a third of its lifetime is left. ``expires`` may be any date."""
         return expires - self.now <= self.settings.life(role) / 3
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The drafts to sign, and to move when they are signed: ``None`` where nothing is due.
+class SigningPlan:
+    """The drafts to sign, which go to ``site/`` once they are complete.
 
-    ``reasons`` say why something is due, and ``problems`` why it must not be signed, by role.
+    Attributes:
+        policy: the data that the plan follows from.
+        root: the draft of the next root, if there is one.
+        targets: the draft of the next targets, if there is one.
+        content: the content that the targets must have.
+        next_alone: the targets are valid under the current root, and stay there.
+        reasons: why a role has to be signed.
+        problems: why a role must not be signed.
     """
 
-    desk: Desk
+    policy: SigningPolicy
     root: Metadata[Root] | None = None
     targets: Metadata[Targets] | None = None
     content: Content | None = None
-    next_alone: bool = False  # the targets are good under the root of now, and stay there
+    next_alone: bool = False
     reasons: dict[str, str] = field(default_factory=dict)
     problems: dict[str, ConfigError] = field(default_factory=dict)
 
     @property
     def candidates(self) -> tuple[Root, ...]:
-        """The roots under which something may be signed now: the next one, and that of now."""
+        """The roots under which metadata may be signed: the next one and the current one."""
         new = (self.root.signed,) if self.root else ()
-        return (*new, *self.desk.state.roots[-1:])
+        return (*new, *self.policy.state.roots[-1:])
 
     def may_sign(self, role: str) -> frozenset[str]:
-        """The ids of the keys that a role may be signed with."""
-        return _signing(self.desk.state, self.candidates, role)
+        """Return the IDs of the keys that may sign a role."""
+        return _signing(self.policy.state, self.candidates, role)
 
 
-def prepare(desk: Desk, keys: frozenset[str], renew: frozenset[str] = frozenset()) -> Plan:
-    """What these keys (their ids) are to sign. Raises ``ConfigError`` where they must not."""
+def prepare(
+    policy: SigningPolicy, keys: frozenset[str], renew: frozenset[str] = frozenset()
+) -> SigningPlan:
+    """Decide which metadata these keys have to sign.
+
+    Args:
+        policy: the data that decide.
+        keys: the IDs of the keys.
+        renew: the roles to sign again although they have not expired.
+
+    Raises:
+        ConfigError: the keys must not sign.
+    """
     problems: dict[str, ConfigError] = {}
     reasons: dict[str, str] = {}
-    root = _root(desk, keys, renew, reasons, problems)
-    plan = Plan(desk, root, reasons=reasons, problems=problems)
+    root = _root(policy, keys, renew, reasons, problems)
+    plan = SigningPlan(policy, root, reasons=reasons, problems=problems)
     _require_known(plan, keys)
     content, targets = targets_of(plan, keys, renew)
     alone = reasons.get("targets") == OTHER_KEYS
@@ -102,46 +125,46 @@ def prepare(desk: Desk, keys: frozenset[str], renew: frozenset[str] = frozenset(
 
 
 def _root(
-    desk: Desk,
+    policy: SigningPolicy,
     keys: frozenset[str],
     renew: frozenset[str],
     reasons: dict[str, str],
     problems: dict[str, ConfigError],
 ) -> Metadata[Root] | None:
-    """The draft of the next root, if there is one, or if these keys are to make one."""
+    """Return the draft of the next root, if there is one or these keys have to draft one."""
     try:
-        draft = drafted_root(desk.state)
+        draft = drafted_root(policy.state)
     except ConfigError as exc:
-        if keys & _signing(desk.state, desk.state.roots[-1:], "root"):
+        if keys & _signing(policy.state, policy.state.roots[-1:], "root"):
             raise
         problems["root"] = exc
         return None
-    return _next_root(desk, draft, keys, renew, reasons, problems)
+    return _next_root(policy, draft, keys, renew, reasons, problems)
 
 
 def _next_root(
-    desk: Desk,
+    policy: SigningPolicy,
     draft: Metadata[Root] | None,
     keys: frozenset[str],
     renew: frozenset[str],
     reasons: dict[str, str],
     problems: dict[str, ConfigError],
 ) -> Metadata[Root] | None:
-    current = desk.state.root
+    current = policy.state.root
     known = [each for each in (draft.signed if draft else None, current) if each]
-    mine = bool(keys & _signing(desk.state, known, "root"))
-    if current and desk.ends_soon("root", current.expires):
+    mine = bool(keys & _signing(policy.state, known, "root"))
+    if current and policy.ends_soon("root", current.expires):
         reasons["root"] = f"it ends on {current.expires:%Y-%m-%d}"
     if draft and "root" in renew and mine:
-        draft.signed.expires = desk.expiry("root")
+        draft.signed.expires = policy.expiry("root")
         draft.signatures.clear()
     elif not draft and current and mine and ("root" in renew or "root" in reasons):
-        draft = Metadata(roots.next_root(current, desk.expiry("root")))
+        draft = Metadata(roots.next_root(current, policy.expiry("root")))
     if not draft:
         return None
     reasons.setdefault("root", "other keys are to sign" if current else "it is the first")
     try:
-        roots.check(draft.signed, current, desk.now, desk.settings)
+        roots.check(draft.signed, current, policy.now, policy.settings)
     except ConfigError as exc:
         if mine:
             raise
@@ -150,10 +173,11 @@ def _next_root(
     return draft
 
 
-def drafted_root(state: State) -> Metadata[Root] | None:
-    """The draft of the next root; ``None`` where there is none, or it is in ``site/`` by now.
+def drafted_root(state: FolderState) -> Metadata[Root] | None:
+    """Return the draft of the next root, or None if there is none or it is in ``site/`` already.
 
-    Raises ``PinFileError`` where it cannot be read.
+    Raises:
+        PinFileError: the draft can't be read.
     """
     draft = state.draft("root")
     if draft is None or (state.root and draft.signed.version <= state.root.version):
@@ -161,7 +185,7 @@ def drafted_root(state: State) -> Metadata[Root] | None:
     return deepcopy(draft)
 
 
-def _require_known(plan: Plan, keys: frozenset[str]) -> None:
+def _require_known(plan: SigningPlan, keys: frozenset[str]) -> None:
     known = frozenset[str]().union(*(_keys(plan.candidates, role) for role in _ROLES))
     for key in sorted(keys - known):
         if "root" in plan.problems:
@@ -174,8 +198,8 @@ def _require_known(plan: Plan, keys: frozenset[str]) -> None:
         )
 
 
-def _signing(state: State, candidates: Any, role: str) -> frozenset[str]:
-    """The keys of a role that is drafted: never the online key of now."""
+def _signing(state: FolderState, candidates: Any, role: str) -> frozenset[str]:
+    """Return the keys that may sign a draft of a role, without the current online key."""
     known = [state.root] if state.root else []
     return _keys(candidates, role) - _keys(known, "timestamp")
 

@@ -14,20 +14,20 @@ from certpin.updates.publish.content import Content, require_published
 from certpin.updates.publish.state import is_complete, read_metadata
 
 if TYPE_CHECKING:
-    from certpin.updates.publish.desk import Desk, Plan
+    from certpin.updates.publish.desk import SigningPlan, SigningPolicy
     from certpin.updates.trust import SignedSet
 
 OTHER_KEYS = "the next root has other keys for it"
 
 
 def targets_of(
-    plan: Plan, keys: frozenset[str], renew: frozenset[str]
+    plan: SigningPlan, keys: frozenset[str], renew: frozenset[str]
 ) -> tuple[Content | None, Metadata[Targets] | None]:
-    """What the targets have to hold; and their draft, old or new, if it is to be signed."""
-    desk, mine = plan.desk, bool(keys & plan.may_sign("targets"))
+    """Return the required content of the targets, and their draft if one has to be signed."""
+    policy, mine = plan.policy, bool(keys & plan.may_sign("targets"))
     try:
-        content = _wanted(desk)
-        draft = _drafted_targets(desk, content) if content else None
+        content = _wanted(policy)
+        draft = _drafted_targets(policy, content) if content else None
     except ConfigError as exc:
         if mine:
             raise
@@ -46,22 +46,25 @@ def targets_of(
         return content, None
     plan.reasons["targets"] = reason
     if not draft and mine:
-        draft = Metadata(content.targets(desk.state.free("targets"), desk.expiry("targets")))
+        draft = Metadata(content.targets(policy.state.free("targets"), policy.expiry("targets")))
     return content, draft
 
 
-def _wanted(desk: Desk) -> Content | None:
-    """The newest version that was published: of the pin file, or as it was signed before.
+def _wanted(policy: SigningPolicy) -> Content | None:
+    """Return the newest published version, from the pin file or the signed set.
 
-    ``None`` where none was yet. Raises ``ConfigError`` where it is another one than was published.
+    Return None if no version was published.
+
+    Raises:
+        ConfigError: the content differs from the published one.
     """
-    current, latest = desk.state.current, desk.latest
+    current, latest = policy.state.current, policy.latest
     if latest is not None and (current is None or latest > current.pins.version):
-        if isinstance(desk.offer, ConfigError):
-            raise desk.offer
-        require_published(desk.offer.pins, desk.published[latest])
-        _require_same_name(desk.offer, current)
-        return desk.offer
+        if isinstance(policy.offer, ConfigError):
+            raise policy.offer
+        require_published(policy.offer.pins, policy.published[latest])
+        _require_same_name(policy.offer, current)
+        return policy.offer
     if current is None:
         return None
     if latest is not None and latest < current.pins.version:
@@ -73,7 +76,7 @@ def _wanted(desk: Desk) -> Content | None:
             "file a higher version and publish it",
         )
     what = "what is signed in publish/site"
-    require_published(current.pins, desk.published.get(current.pins.version), what=what)
+    require_published(current.pins, policy.published.get(current.pins.version), what=what)
     return Content.of(current)
 
 
@@ -87,13 +90,13 @@ def _require_same_name(content: Content, current: SignedSet | None) -> None:
         )
 
 
-def _reason(plan: Plan, content: Content, renew: frozenset[str]) -> str:
-    desk, current, targets = plan.desk, plan.desk.state.current, plan.desk.state.targets
+def _reason(plan: SigningPlan, content: Content, renew: frozenset[str]) -> str:
+    policy, current, targets = plan.policy, plan.policy.state.current, plan.policy.state.targets
     if current is None or targets is None or content.pins.version > current.pins.version:
         return f"version {content.pins.version} was published"
-    if desk.ends_soon("targets", targets.expires):
+    if policy.ends_soon("targets", targets.expires):
         return f"it ends on {targets.expires:%Y-%m-%d}"
-    signed = read_metadata("targets", current.promise.signed.targets)
+    signed = read_metadata("targets", current.verified.signed.targets)
     if not is_complete(signed, plan.candidates[-1]):
         return "the root has other keys for it"
     if "targets" in renew:
@@ -101,19 +104,20 @@ def _reason(plan: Plan, content: Content, renew: frozenset[str]) -> str:
     return "" if is_complete(signed, plan.candidates[0]) else OTHER_KEYS
 
 
-def _drafted_targets(desk: Desk, content: Content) -> Metadata[Targets] | None:
-    """The draft that is there, if it is the right one; ``None`` where it is of another time.
+def _drafted_targets(policy: SigningPolicy, content: Content) -> Metadata[Targets] | None:
+    """Return the existing draft if it is up to date, or None if it is stale.
 
-    Raises ``ConfigError`` where it is of this version, and says something else, or cannot be read.
+    Raises:
+        ConfigError: the draft is for this version but differs from it, or can't be read.
     """
-    draft, state = desk.state.draft("targets"), desk.state
-    if draft is None or _is_stale(desk, draft.signed, content):
+    draft, state = policy.state.draft("targets"), policy.state
+    if draft is None or _is_stale(policy, draft.signed, content):
         return None
     expected = content.targets(draft.signed.version, draft.signed.expires)
-    if roots.is_spec_version(draft.signed.spec_version):  # that of whoever drafted it
+    if roots.is_spec_version(draft.signed.spec_version):  # the version of the tuf that drafted it
         expected.spec_version = draft.signed.spec_version
     in_turn = draft.signed.version <= state.free("targets")
-    in_time = draft.signed.expires <= desk.expiry("targets") + roots.SLACK
+    in_time = draft.signed.expires <= policy.expiry("targets") + roots.SLACK
     if not same_bytes(draft.signed, expected) or not in_turn or not in_time:
         raise ConfigError(
             f"it is not what {content.pins.name} version {content.pins.version} says",
@@ -124,14 +128,16 @@ def _drafted_targets(desk: Desk, content: Content) -> Metadata[Targets] | None:
     return deepcopy(draft)
 
 
-def _is_stale(desk: Desk, draft: Targets, content: Content) -> bool:
+def _is_stale(policy: SigningPolicy, draft: Targets, content: Content) -> bool:
     versions = [_version(info.custom) for info in draft.targets.values()]
-    if desk.state.targets and draft.version <= desk.state.targets.version:
+    if policy.state.targets and draft.version <= policy.state.targets.version:
         return True
     older = bool(versions) and max(versions) < content.pins.version
-    return older or desk.ends_soon("targets", draft.expires)
+    return older or policy.ends_soon("targets", draft.expires)
 
 
 def _version(custom: Any) -> int:
     version = custom.get("version") if isinstance(custom, dict) else None
-    return version if isinstance(version, int) else 2**63  # no number: it is not of an older one
+    return (
+        version if isinstance(version, int) else 2**63
+    )  # invalid: don't treat the draft as an older one

@@ -1,16 +1,16 @@
-"""``publish/`` on the disk: read with limits, and written so that a crash leaves it consistent.
+"""Read and write the folder ``publish/``. A crash leaves it consistent.
 
     publish.toml
     site/metadata/       1.root.json … 7.targets.json, 9.snapshot.json, timestamp.json
     site/targets/        SHA256.pins.toml, and the trust files that it names
-    drafts/root.json     metadata that waits for signatures, without any
-    drafts/root.KEY.json one signature of it, by the key of that id
+    drafts/root.json     metadata that needs signatures, without signatures
+    drafts/root.KEY.json a signature by the key with this ID
 
-A signature has a file of its own, so that two people who sign the same draft, each in a clone,
+Each signature has a separate file, so that two people who sign the same draft, each in a clone,
 never change the same file.
 
-Version control brings symbolic links, too, and whoever made one chose what is read, written and
-removed behind it. So nothing in the folder may be one; the folder itself may be.
+Version control can also bring symbolic links, and their author would choose the files that are
+read, written and deleted. So no file in the folder may be a link; the folder itself may be one.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.disk import left_overs, put
 from certpin.support import locks
 from certpin.updates.publish.content import LIMITS
-from certpin.updates.publish.state import Found, read_metadata, understood
-from certpin.updates.trust import Signed, is_plain
+from certpin.updates.publish.state import FolderContents, pin_file_errors, read_metadata
+from certpin.updates.trust import SignedMetadata, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from certpin.updates.publish.signing import Signed as Done
+    from certpin.updates.publish.signing import SigningResult as Done
 
 FOLDER = "publish"
 SETTINGS = "publish.toml"
@@ -51,8 +51,8 @@ _LONGEST_SIGNATURE = 4096  # bytes; one of RSA with 8192 bits has 2048 as hexade
 _MOST_SIGNATURES = 256
 
 
-def read(folder: Path) -> Found:
-    """What is there. Raises ``PinFileError``."""
+def read(folder: Path) -> FolderContents:
+    """Read the folder. The contents are not verified. Raises ``PinFileError``."""
     _require_no_links(folder)
     site = folder / "site"
     signed, files = _signed(site)
@@ -60,7 +60,7 @@ def read(folder: Path) -> Found:
     drafts = {
         role: _read_draft(folder / "drafts" / f"{role}.json", limits[role]) for role in _DRAFTED
     }
-    return Found(
+    return FolderContents(
         tuple(_roots(site / "metadata")),
         signed,
         files,
@@ -71,9 +71,9 @@ def read(folder: Path) -> Found:
 
 
 def write(folder: Path, done: Done) -> None:
-    """Put it there: drafts, then the site, and then drafts that are of no use are taken away.
+    """Write the drafts, then ``site/``, and then delete obsolete drafts.
 
-    Wherever this is cut off, the same command brings it to its end. Raises ``PinFileError``.
+    If this is interrupted, the same command completes it. Raises ``PinFileError``.
     """
     _require_no_links(folder)
     _clear(folder)
@@ -118,13 +118,13 @@ def held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _signed(site: Path) -> tuple[Signed | None, Mapping[str, bytes]]:
-    """The timestamp, and what it leads to."""
+def _signed(site: Path) -> tuple[SignedMetadata | None, Mapping[str, bytes]]:
+    """Read the timestamp and the files that it refers to."""
     metadata = site / "metadata"
     timestamp = _read(metadata / "timestamp.json", LIMITS.timestamp)
     if timestamp is None:
         return None, {}
-    with understood(metadata):
+    with pin_file_errors(metadata):
         number = read_metadata("timestamp", timestamp).signed.snapshot_meta.version
         snapshot = _needed(metadata / f"{number:d}.snapshot.json", LIMITS.snapshot)
         number = read_metadata("snapshot", snapshot).signed.meta["targets.json"].version
@@ -134,7 +134,7 @@ def _signed(site: Path) -> tuple[Signed | None, Mapping[str, bytes]]:
             raise ConfigError(f"there are {len(infos)} targets, and {LIMITS.count} are taken")
         names = {name: info.hashes["sha256"] for name, info in infos.items()}
         files = {name: _target(site, name, digest) for name, digest in names.items()}
-    return Signed(timestamp, snapshot, targets), files
+    return SignedMetadata(timestamp, snapshot, targets), files
 
 
 def _target(site: Path, name: str, digest: str) -> bytes:
@@ -158,7 +158,7 @@ def _signatures(drafts: Path) -> Mapping[str, Mapping[str, bytes]]:
     names = [name for name in _names(drafts) if _SIGNATURE.fullmatch(name)]
     for name in names[:_MOST_SIGNATURES]:
         role, key, _ = name.split(".")
-        with suppress(PinFileError):  # what cannot be read is no signature
+        with suppress(PinFileError):  # an unreadable file is not a signature
             found[role][key] = _read(drafts / name, _LONGEST_SIGNATURE) or b""
     return found
 
@@ -191,7 +191,7 @@ def _needed(path: Path, limit: int) -> bytes:
 
 
 def _read_draft(path: Path, limit: int) -> bytes | PinFileError | None:
-    """A draft, or why it cannot be read: that concerns nobody but those who would sign it."""
+    """Return a draft, or why it can't be read, which matters only to its signers."""
     try:
         return _read(path, limit)
     except PinFileError as exc:
@@ -199,7 +199,7 @@ def _read_draft(path: Path, limit: int) -> bytes | PinFileError | None:
 
 
 def _read(path: Path, limit: int) -> bytes | None:
-    """A file, or ``None`` where there is none. Raises ``PinFileError``."""
+    """Return the bytes of a file, or None if it is missing. Raises ``PinFileError``."""
     try:
         with path.open("rb") as file:
             data = file.read(limit + 1)
@@ -213,7 +213,7 @@ def _read(path: Path, limit: int) -> bytes | None:
 
 
 def _put(path: Path, data: bytes) -> None:
-    """Put a file in place, unless it is there already."""
+    """Write a file unless it has this content already."""
     try:
         if path.is_file() and path.read_bytes() == data:
             return
@@ -228,7 +228,7 @@ def _put(path: Path, data: bytes) -> None:
 
 
 def _require_no_links(folder: Path) -> None:
-    """Refuse a link, whatever it leads to. Raises ``PinFileError``."""
+    """Refuse symbolic links. Raises ``PinFileError``."""
     for place in (folder / SETTINGS, folder / "drafts", folder / "site"):
         _require_no_link(place)
         for path in place.rglob("*"):  # does not go into links
@@ -238,14 +238,14 @@ def _require_no_links(folder: Path) -> None:
 def _require_no_link(path: Path) -> None:
     if path.is_symlink():
         raise PinFileError(
-            "it is a symbolic link: what is signed stands in this folder itself",
+            "it is a symbolic link, and signed files must be in this folder itself",
             path=path,
             fix="remove the link, put the file or the folder there, and ask who made it",
         )
 
 
 def _clear(folder: Path) -> None:
-    """Remove what processes that were killed have left. For the holder of the lock."""
+    """Delete temporary files of killed processes. The caller holds the lock."""
     for place, known in _PUT.items():
         for path in left_overs(folder / place, known):
             _remove(path)

@@ -1,8 +1,7 @@
-"""Keys that sign metadata: those of files and tokens, as TUF writes them down.
+"""Keys in files and on tokens that sign metadata, in the format of TUF.
 
-The id of a key is the hash of it (TUF 1.0.31, 4.2). A client takes any id: two ids for one key
-would count as two signatures. So ids are computed here, and compared where somebody else wrote
-them.
+The ID of a key is its hash (TUF 1.0.31, 4.2). Clients accept any ID, so two IDs for one key would
+count as two signatures. So IDs are always computed, and compared with those in metadata.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ if TYPE_CHECKING:
 
     from certpin.x509.signing import Signer, SignerPublicKey
 
-# What ``Signer.sign`` makes of an RSA key; the scheme that securesystemslib prefers is PSS.
+# The scheme of ``Signer.sign`` for RSA keys; securesystemslib prefers PSS.
 _RSA_SCHEME = "rsa-pkcs1v15-sha256"
 _LEAST_RSA_BITS = 2048  # NIST SP 800-131A, table 2
 
 
 class KeySigner(TUFSigner):
-    """A key that signs, as tuf wants one. Its ``sign`` raises what the key raises."""
+    """A signing key for tuf. ``sign`` raises the errors of the key."""
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
@@ -39,7 +38,7 @@ class KeySigner(TUFSigner):
 
     @property
     def public_key(self) -> SSlibKey:
-        """The public half."""
+        """The public key."""
         return self._key
 
     def sign(self, payload: bytes) -> Signature:
@@ -48,51 +47,48 @@ class KeySigner(TUFSigner):
 
     @classmethod
     def from_priv_key_uri(cls, *_: object) -> NoReturn:
-        """Is not how these are made."""
+        """Not supported."""
         raise NotImplementedError
 
 
-def tuf_key(half: SignerPublicKey) -> SSlibKey:
-    """A public key as it stands in a root. Raises ``KeyParseError`` for one that is too weak."""
-    if not isinstance(half, RSAPublicKey):
-        return SSlibKey.from_crypto(half)
-    if half.key_size < _LEAST_RSA_BITS:
+def tuf_key(public_key: SignerPublicKey) -> SSlibKey:
+    """Return a public key in the format of a root. Raises ``KeyParseError`` if it is too weak."""
+    if not isinstance(public_key, RSAPublicKey):
+        return SSlibKey.from_crypto(public_key)
+    if public_key.key_size < _LEAST_RSA_BITS:
         raise KeyParseError(
-            f"an RSA key of {half.key_size} bits signs nothing that others rely on",
+            f"an RSA key of {public_key.key_size} bits is too weak to sign",
             fix=f"take one of {_LEAST_RSA_BITS} bits or more, or a P-256 key",
         )
-    return SSlibKey.from_crypto(half, scheme=_RSA_SCHEME)
+    return SSlibKey.from_crypto(public_key, scheme=_RSA_SCHEME)
 
 
 def held_elsewhere(data: bytes) -> SSlibKey | None:
-    """The key of a file, if that holds the public key of somebody else, and nothing but it."""
+    """Return the key of a file that contains only a public key, or None for other files."""
     try:
         (item,) = read(data)
     except ValueError:  # several, or none that is read without a passphrase
         return None
     if not isinstance(item, PublicKey) or item.source != "public key":
         return None
-    half: Any = load_der_public_key(item.spki)
-    if not is_signing_key(half):
+    public_key: Any = load_der_public_key(item.spki)
+    if not is_signing_key(public_key):
         raise KeyParseError(
             f"{item.key} is no key that signs here",
             fix="P-256, P-384, RSA and Ed25519 keys are usable",
         )
-    return tuf_key(half)
+    return tuf_key(public_key)
 
 
-def half_of(key: Key) -> Any:
-    """The public key that stands in a root; ``None`` where it does not stand there as here.
-
-    That is: id, scheme and all.
-    """
+def public_key_of(key: Key) -> Any:
+    """Return a public key of a root, or None if its ID or scheme is not the one used here."""
     try:
         text = key.keyval["public"]
-        half: Any = (
+        public_key: Any = (
             Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
             if key.keytype == "ed25519"
             else load_pem_public_key(text.encode())
         )
-        return half if is_signing_key(half) and tuf_key(half) == key else None
-    except Exception:  # noqa: BLE001  # whatever a hostile key makes the libraries raise
+        return public_key if is_signing_key(public_key) and tuf_key(public_key) == key else None
+    except Exception:  # noqa: BLE001  # a hostile key can make the libraries raise anything
         return None

@@ -27,8 +27,8 @@ from tuf.api.exceptions import RepositoryError
 
 from certpin.errors import UpdateError
 from certpin.updates.publish.content import LIMITS
-from certpin.updates.publish.shown import TIMESTAMP, is_vouched, root_path, target_path
-from certpin.updates.trust import promised, require_following
+from certpin.updates.publish.shown import TIMESTAMP, is_signed, root_path, target_path
+from certpin.updates.trust import require_following, verify_metadata
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from tuf.api.metadata import Root
 
-    from certpin.updates.publish.shown import Shown
-    from certpin.updates.trust import Promise, SignedSet
+    from certpin.updates.publish.shown import NewestMetadata
+    from certpin.updates.trust import SignedSet, VerifiedMetadata
 
 _PULL = "take what they pushed into version control (git pull), sign again, and push"
 _STOLEN = (
@@ -47,152 +47,159 @@ _STOLEN = (
 
 
 @dataclass(frozen=True)
-class Here:
-    """What is signed here, and believed. ``roots`` are their bytes, from the first on."""
+class Local:
+    """The verified local set. ``roots`` are the bytes of all roots in order."""
 
     chain: tuple[Root, ...]
     roots: tuple[bytes, ...]
-    shown: Shown
+    newest: NewestMetadata
     signed: SignedSet
 
     @property
     def files(self) -> dict[str, bytes]:
-        """All that goes out, by path, in the order in which it does."""
-        promise = self.signed.promise
-        targets = {target_path(promise, name): data for name, data in self.signed.files.items()}
+        """All files by path, in the order of upload."""
+        verified = self.signed.verified
+        targets = {target_path(verified, name): data for name, data in self.signed.files.items()}
         roots = {root_path(version): data for version, data in enumerate(self.roots, 1)}
-        return {**targets, **self.shown.numbered, **roots, TIMESTAMP: self.shown.signed.timestamp}
+        return {**targets, **self.newest.numbered, **roots, TIMESTAMP: self.newest.signed.timestamp}
 
 
-class There(NamedTuple):
-    """What is at the storage; nothing of it is believed, but for ``signed`` and ``vouched``.
+class Remote(NamedTuple):
+    """The contents of the storage. Only ``signed`` and ``timestamp_version`` are verified.
 
-    ``files`` are those of ``Here.files``, as far as they are there. ``next_root`` would follow the
-    last root here. ``shown`` is what its timestamp leads to, ``before`` what is here of that.
-    ``signed`` is all of it, if clients believe it; else ``damage`` says why they do not.
-    ``vouched`` is the version of the timestamp, if the key of the newest root here signed it.
+    Attributes:
+        files: the stored versions of ``Local.files``, without those that are missing.
+        next_root: a root that follows the last local one.
+        newest: the metadata that the stored timestamp names.
+        before: the local versions of the metadata files in ``newest``.
+        signed: the whole stored set, if clients accept it.
+        timestamp_version: the version of the stored timestamp, if the online key of the newest
+            local root signed it.
+        damage: why clients refuse the stored set, or empty.
     """
 
     files: Mapping[str, bytes]
     next_root: bytes | None = None
-    shown: Shown | None = None
+    newest: NewestMetadata | None = None
     before: Mapping[str, bytes] = {}
     signed: SignedSet | None = None
-    vouched: int | None = None
+    timestamp_version: int | None = None
     damage: str = ""
 
 
-def plan(here: Here, there: There) -> tuple[str, ...]:
-    """The paths to upload, in their order. Raises ``UpdateError`` where nothing must be."""
-    files = here.files
-    _require_same_roots(here, there)
-    _require_same_pin_set(here, there)
-    _require_numbers_free(here, there)
-    _require_not_newer(here, there)
-    uploads = [path for path, data in files.items() if there.files.get(path) != data]
-    if _only_timestamp_first(here, there):
+def plan(local: Local, remote: Remote) -> tuple[str, ...]:
+    """Return the paths to upload, in order. Raises ``UpdateError`` if a push must not happen."""
+    files = local.files
+    _require_same_roots(local, remote)
+    _require_same_pin_set(local, remote)
+    _require_numbers_free(local, remote)
+    _require_not_newer(local, remote)
+    uploads = [path for path, data in files.items() if remote.files.get(path) != data]
+    if _only_timestamp_first(local, remote):
         uploads.remove(TIMESTAMP)
         first = next(at for at, path in enumerate(uploads) if path.endswith(".root.json"))
         uploads.insert(first, TIMESTAMP)
     return tuple(uploads)
 
 
-def outrun(here: Here, there: There) -> str:
-    """What is there under numbers that ours are not above, signed only by keys of before."""
-    if there.signed is None or there.shown is None:
+def find_outrun(local: Local, remote: Remote) -> str:
+    """Describe remote metadata with a version not below ours that only replaced keys signed."""
+    if remote.signed is None or remote.newest is None:
         return ""
-    for role, theirs in there.shown.signed._asdict().items():
-        number = getattr(there.shown, role)
-        above = number >= getattr(here.shown, role) and theirs != getattr(here.shown.signed, role)
-        if above and not is_vouched(here.chain[-1], role, theirs):
+    for role, theirs in remote.newest.signed._asdict().items():
+        number = getattr(remote.newest, role)
+        above = number >= getattr(local.newest, role) and theirs != getattr(
+            local.newest.signed, role
+        )
+        if above and not is_signed(local.chain[-1], role, theirs):
             return f"{role} {number} is signed only by keys that were replaced since"
     return ""
 
 
-def _only_timestamp_first(here: Here, there: There) -> bool:
-    """Whether a root goes last, since only then each moment is one that clients accept.
+def _only_timestamp_first(local: Local, remote: Remote) -> bool:
+    """Return True if the root must be uploaded last, so that clients accept every partial upload.
 
-    So it is where a root has other keys for the targets, and those of before have signed too.
+    That is so if a new root has other keys for the targets, and the previous keys have signed too.
     """
-    known = [root for root in here.chain if root_path(root.version) in there.files]
-    new = here.chain[len(known) :]
-    if there.signed is None or not new or not known:
+    known = [root for root in local.chain if root_path(root.version) in remote.files]
+    new = local.chain[len(known) :]
+    if remote.signed is None or not new or not known:
         return False
-    old_fits = all(_fits(root, there.signed.promise) for root in new)
-    return not old_fits and all(_fits(root, here.signed.promise) for root in (known[-1], *new))
+    old_fits = all(_fits(root, remote.signed.verified) for root in new)
+    return not old_fits and all(_fits(root, local.signed.verified) for root in (known[-1], *new))
 
 
-def _fits(root: Root, promise: Promise) -> bool:
-    """Whether its keys have signed that metadata."""
+def _fits(root: Root, verified: VerifiedMetadata) -> bool:
+    """Return True if the keys of a root have signed the metadata."""
     try:
-        promised(root, promise.signed, promise.name, LIMITS)
+        verify_metadata(root, verified.signed, verified.name, LIMITS)
     except RepositoryError:
         return False
     return True
 
 
-def _require_same_roots(here: Here, there: There) -> None:
+def _require_same_roots(local: Local, remote: Remote) -> None:
     """Step 1."""
-    found = [there.files.get(root_path(version)) for version in range(1, len(here.roots) + 1)]
+    found = [remote.files.get(root_path(version)) for version in range(1, len(local.roots) + 1)]
     first = found[0]
-    another = first is not None and not here.roots[0].startswith(first)
-    if another or (all(each is None for each in found) and TIMESTAMP in there.files):
+    another = first is not None and not local.roots[0].startswith(first)
+    if another or (all(each is None for each in found) and TIMESTAMP in remote.files):
         raise _foreign("another repository is there, which begins with another root")
-    for version, (ours, theirs) in enumerate(zip(here.roots, found, strict=True), 1):
+    for version, (ours, theirs) in enumerate(zip(local.roots, found, strict=True), 1):
         _require_same(root_path(version), ours, theirs)
-    if there.next_root is not None:
+    if remote.next_root is not None:
         raise UpdateError(
-            f"there is a root {len(here.roots) + 1}, and the last one here is {len(here.roots)}",
+            f"there is a root {len(local.roots) + 1}, and the last one here is {len(local.roots)}",
             reason="ahead",
             fix=_PULL,
         )
 
 
-def _require_same_pin_set(here: Here, there: There) -> None:
+def _require_same_pin_set(local: Local, remote: Remote) -> None:
     """Step 2."""
-    name, theirs = here.signed.promise.name, there.shown.name if there.shown else None
+    name, theirs = local.signed.verified.name, remote.newest.name if remote.newest else None
     if theirs is not None and theirs != name:
         raise _foreign(
             f"the pin set {printable(str(theirs))[:80]!r} is there, and this is {name!r}"
         )
 
 
-def _require_numbers_free(here: Here, there: There) -> None:
+def _require_numbers_free(local: Local, remote: Remote) -> None:
     """Step 3, for targets and snapshot.
 
-    What nobody has signed whose key counts is in the way only where ours has to go.
+    A file without a valid signature matters only if it has the path of one of our files.
     """
-    for path, ours in here.shown.numbered.items():
-        _require_same(path, ours, there.files.get(path))
-    for path, theirs in (there.shown.numbered if there.shown else {}).items():
-        known = there.before.get(path, theirs)
-        if is_vouched(here.chain[-1], _role_of(path), theirs) and not known.startswith(theirs):
+    for path, ours in local.newest.numbered.items():
+        _require_same(path, ours, remote.files.get(path))
+    for path, theirs in (remote.newest.numbered if remote.newest else {}).items():
+        known = remote.before.get(path, theirs)
+        if is_signed(local.chain[-1], _role_of(path), theirs) and not known.startswith(theirs):
             raise _changed(path, _STOLEN)
 
 
-def _require_not_newer(here: Here, there: There) -> None:
-    """Step 4. A number counts if the keys of the newest root here have signed it.
+def _require_not_newer(local: Local, remote: Remote) -> None:
+    """Step 4. A version counts if the keys of the newest local root have signed it.
 
-    That of the targets also counts if the snapshot that names it does: clients compare with that
-    (TUF 1.0.31, 5.5.5).
+    The version of the targets also counts if the snapshot that names it counts, because clients
+    compare with that (TUF 1.0.31, 5.5.5).
     """
-    ours, theirs, root = here.shown, there.shown, here.chain[-1]
-    if there.vouched is not None:
-        _require_not_above("timestamp", there.vouched, ours.timestamp)
-        same = there.files.get(TIMESTAMP) == ours.signed.timestamp
-        if there.vouched == ours.timestamp and not same:
+    ours, theirs, root = local.newest, remote.newest, local.chain[-1]
+    if remote.timestamp_version is not None:
+        _require_not_above("timestamp", remote.timestamp_version, ours.timestamp)
+        same = remote.files.get(TIMESTAMP) == ours.signed.timestamp
+        if remote.timestamp_version == ours.timestamp and not same:
             raise _changed(f"timestamp {ours.timestamp}", _STOLEN)
     if theirs is None:
         return
-    counts = is_vouched(root, "snapshot", theirs.signed.snapshot)
+    counts = is_signed(root, "snapshot", theirs.signed.snapshot)
     if counts:
         _require_not_above("snapshot", theirs.snapshot, ours.snapshot)
-    if counts or is_vouched(root, "targets", theirs.signed.targets):
+    if counts or is_signed(root, "targets", theirs.signed.targets):
         _require_not_above("targets", theirs.targets, ours.targets)
-    if there.signed is None:
+    if remote.signed is None:
         return
     try:
-        require_following(here.signed.pins, there.signed.pins)
+        require_following(local.signed.pins, remote.signed.pins)
     except UpdateError as exc:
         raise UpdateError(
             f"no client could follow: {exc.problem}", reason="ahead", fix=exc.fix
@@ -209,7 +216,7 @@ def _require_not_above(role: str, theirs: int, ours: int) -> None:
 
 
 def _require_same(path: str, ours: bytes, theirs: bytes | None) -> None:
-    """Step 3. The beginning of a JSON document is none, so that nobody has signed it."""
+    """Step 3. The beginning of a JSON document is not a document, so no key has signed it."""
     if theirs is not None and not ours.startswith(theirs):
         role = _role_of(path)
         another = f"sign it under another number (certpin publish sign KEY --renew {role}), push"

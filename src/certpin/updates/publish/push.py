@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, TypeVar
 from certpin.errors import UpdateError
 from certpin.pins import utc_now
 from certpin.updates.publish.content import LIMITS
-from certpin.updates.publish.plan import Here, There, outrun, plan
+from certpin.updates.publish.plan import Local, Remote, find_outrun, plan
 from certpin.updates.publish.shown import (
     TIMESTAMP,
-    believed,
     follow,
-    newest,
+    read_newest,
     read_roots,
     root_path,
-    vouched_version,
+    signed_version,
+    verify_newest,
 )
-from certpin.updates.publish.storage import STORAGE, Folder
+from certpin.updates.publish.storage import STORAGE, FolderStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,13 +37,15 @@ UNSIGNED = "unsigned"
 
 @dataclass(frozen=True)
 class Pushed:
-    """A push. ``uploads`` are the paths that are put there, in their order; they may be none.
+    """A push.
 
-    ``damage`` is why clients refuse what was there before, as they do once they have the newest
-    root; or empty.
+    Attributes:
+        local: the signed set.
+        uploads: the paths to upload, in order; may be empty.
+        damage: why clients with the newest root refuse the previously stored set, or empty.
     """
 
-    here: Here
+    local: Local
     uploads: tuple[str, ...]
     damage: str = ""
 
@@ -51,9 +53,16 @@ class Pushed:
 def push(
     site: Path, storage: Storage, *, name: str | None = None, now: datetime | None = None
 ) -> Pushed:
-    """Push what is signed. Raises ``UpdateError``: nothing was changed then, or its text says so.
+    """Push the signed set.
 
-    ``name`` is that of the pin set, for whoever knows which one belongs there.
+    Args:
+        site: the folder ``site/``.
+        storage: the destination.
+        name: the expected name of the pin set, or None to accept any.
+        now: the current time.
+
+    Raises:
+        UpdateError: the push failed. The text says which files were changed, if any.
     """
     pushed = prepare(site, storage, name=name, now=now)
     upload(pushed, storage)
@@ -63,18 +72,18 @@ def push(
 def prepare(
     site: Path, storage: Storage, *, name: str | None = None, now: datetime | None = None
 ) -> Pushed:
-    """Decide what a push does. Raises ``UpdateError`` where it must not be, or cannot be seen."""
-    here = _look_here(Folder(site), name, now or utc_now())
-    there = _look_there(Folder(site), storage, here)
-    return Pushed(here, plan(here, there), there.damage or outrun(here, there))
+    """Plan a push. Raises ``UpdateError`` if it must not happen, or the storage can't be read."""
+    local = _read_local(FolderStorage(site), name, now or utc_now())
+    remote = _read_remote(FolderStorage(site), storage, local)
+    return Pushed(local, plan(local, remote), remote.damage or find_outrun(local, remote))
 
 
 def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambda: None) -> None:
-    """Do what was decided; ``advance`` is called after each file. Raises ``UpdateError``.
+    """Upload the files of a push; ``advance`` is called after each file. Raises ``UpdateError``.
 
-    Whenever it ends in the middle, another push goes on where it ended.
+    If it is interrupted, the next push continues it.
     """
-    files = pushed.here.files
+    files = pushed.local.files
     for done, path in enumerate(pushed.uploads):
         try:
             storage.write(path, files[path])
@@ -86,10 +95,10 @@ def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambd
     storage.sweep()
 
 
-def _look_here(site: Storage, name: str | None, now: datetime) -> Here:
-    """What is signed, if clients will believe it. Raises ``UpdateError``."""
+def _read_local(site: Storage, name: str | None, now: datetime) -> Local:
+    """Return the local set. Raises ``UpdateError`` if clients would refuse it."""
     try:
-        here = _believed_here(site, name)
+        local = _verified_local(site, name)
     except UpdateError as exc:
         if exc.reason in {STORAGE, UNSIGNED}:
             raise
@@ -99,70 +108,72 @@ def _look_here(site: Storage, name: str | None, now: datetime) -> Here:
             fix="sign again (certpin publish sign KEY); if that does not help, take publish/site "
             "as it was committed",
         ) from exc
-    until = here.signed.promise.until
+    until = local.signed.verified.until
     if now >= until:
         raise UpdateError(
             f"what is signed was good until {until:%Y-%m-%d %H:%M} UTC",
             reason="expired",
             fix="sign it again (certpin publish sign KEY), then push",
         )
-    return here
+    return local
 
 
-def _look_there(site: Storage, storage: Storage, here: Here) -> There:
-    """What is at the storage already. Raises ``UpdateError`` where it cannot be asked."""
-    found = {path: _at(storage, path, data) for path, data in here.files.items()}
+def _read_remote(site: Storage, storage: Storage, local: Local) -> Remote:
+    """Return the contents of the storage. Raises ``UpdateError`` if it can't be read."""
+    found = {path: _read_expected(storage, path, data) for path, data in local.files.items()}
     files = {path: data for path, data in found.items() if data is not None}
-    there = There(files, storage.read(root_path(len(here.roots) + 1), LIMITS.root))
+    remote = Remote(files, storage.read(root_path(len(local.roots) + 1), LIMITS.root))
     if (timestamp := storage.read(TIMESTAMP, LIMITS.timestamp)) is None:
-        return there
-    there = there._replace(vouched=vouched_version(here.chain[-1], timestamp))
-    shown, damage = _or_damage(lambda: newest(storage.read, LIMITS))
-    if shown is None:
-        return there._replace(damage=damage)
-    before = {path: site.read(path, LIMITS.of(path)) for path in shown.numbered}
+        return remote
+    remote = remote._replace(timestamp_version=signed_version(local.chain[-1], timestamp))
+    newest, damage = _read_or_damage(lambda: read_newest(storage.read, LIMITS))
+    if newest is None:
+        return remote._replace(damage=damage)
+    before = {path: site.read(path, LIMITS.of(path)) for path in newest.numbered}
     known = {path: data for path, data in before.items() if data is not None}
-    name = here.signed.promise.name
-    signed, damage = _or_damage(lambda: believed(storage.read, here.chain, shown, name, LIMITS))
-    return there._replace(shown=shown, before=known, signed=signed, damage=damage)
+    name = local.signed.verified.name
+    signed, damage = _read_or_damage(
+        lambda: verify_newest(storage.read, local.chain, newest, name, LIMITS)
+    )
+    return remote._replace(newest=newest, before=known, signed=signed, damage=damage)
 
 
-def _or_damage(look: Callable[[], Result]) -> tuple[Result | None, str]:
-    """What a look finds, or why clients would refuse it. Raises ``UpdateError`` of a storage."""
+def _read_or_damage(read: Callable[[], Result]) -> tuple[Result | None, str]:
+    """Return the result, or why clients would refuse it. Raises the errors of the storage."""
     try:
-        return look(), ""
+        return read(), ""
     except UpdateError as exc:
         if exc.reason == STORAGE:
             raise
         return None, exc.problem
 
 
-def _believed_here(site: Storage, name: str | None) -> Here:
-    roots, shown = read_roots(site.read, LIMITS), newest(site.read, LIMITS)
-    if not roots or shown is None:
+def _verified_local(site: Storage, name: str | None) -> Local:
+    roots, newest = read_roots(site.read, LIMITS), read_newest(site.read, LIMITS)
+    if not roots or newest is None:
         raise UpdateError(
             f"nothing is signed in {site.where} yet",
             reason=UNSIGNED,
             fix="certpin rotate publish, then certpin publish sign KEY",
         )
     chain = follow(roots)
-    wanted = str(shown.name) if name is None else name
-    signed = believed(site.read, chain[-1:], shown, wanted, LIMITS)
-    return Here(chain, tuple(roots), shown, signed)
+    wanted = str(newest.name) if name is None else name
+    signed = verify_newest(site.read, chain[-1:], newest, wanted, LIMITS)
+    return Local(chain, tuple(roots), newest, signed)
 
 
-def _at(storage: Storage, path: str, data: bytes) -> bytes | None:
-    """What is there, as far as is needed to tell whether it is the same."""
+def _read_expected(storage: Storage, path: str, data: bytes) -> bytes | None:
+    """Read a stored file, one byte beyond the expected length at most."""
     return storage.read(path, len(data))
 
 
 def _confirm(storage: Storage, path: str, data: bytes) -> None:
-    """What is there has to be what was put there, by nobody else at the same time."""
-    if _at(storage, path, data) != data:
+    """Require that the stored file is the uploaded one, and not that of a concurrent push."""
+    if _read_expected(storage, path, data) != data:
         raise UpdateError(
             f"{path} was put there, and is not what is there now",
             reason="unconfirmed",
-            fix="somebody pushes at the same time, or the storage shows what it had before: wait, "
+            fix="another push is running, or the storage returns the previous file: wait, "
             "then push again",
         )
 

@@ -12,21 +12,21 @@ from certpin.updates.publish.desk import drafted_root
 if TYPE_CHECKING:
     from securesystemslib.signer import Key
 
-    from certpin.updates.publish.desk import Desk
+    from certpin.updates.publish.desk import SigningPolicy
     from certpin.updates.publish.roots import Kind
 
 
-def rekeyed(
-    desk: Desk, key: Key, kind: Kind, *, replaced: str | None, threshold: int | None
+def draft_new_key(
+    policy: SigningPolicy, key: Key, kind: Kind, *, replaced: str | None, threshold: int | None
 ) -> Metadata[Root]:
-    """The draft of the next root, unsigned, with this key. Raises ``ConfigError``."""
-    draft, current = drafted_root(desk.state), desk.state.root
+    """Return an unsigned draft of the next root with another key. Raises ``ConfigError``."""
+    draft, current = drafted_root(policy.state), policy.state.root
     if draft is not None:
         base = draft.signed
     else:
         assert current is not None  # noqa: S101  # a state has one or the other
-        base = roots.next_root(current, desk.expiry("root"))
+        base = roots.next_root(current, policy.expiry("root"))
     new = roots.with_key(base, key, kind, replaced=replaced, threshold=threshold)
-    new.expires = desk.expiry("root")
-    roots.check(new, current, desk.now, desk.settings)
+    new.expires = policy.expiry("root")
+    roots.check(new, current, policy.now, policy.settings)
     return Metadata(new)

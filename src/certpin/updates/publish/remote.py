@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 FOREVER = "public, max-age=31536000, immutable"
 ASK_EACH_TIME = "no-cache"
 _S3 = {"s3", "s3a"}
-# What fsspec brings itself is this machine, its memory, archives, or stands before another storage
-# (dir, simplecache, reference …), but for these. What others bring is a storage of theirs.
+# The file systems of fsspec itself are this machine, its memory, archives, or wrappers (dir,
+# simplecache, reference …), except for these. Those of other packages are remote storage.
 _LASTING = {"arrow_hdfs", "dbfs", "ftp", "hdfs", "sftp", "smb", "ssh", "webhdfs"}
 
 
-def open_remote(url: str, options: Mapping[str, Any]) -> Remote:
-    """What is at a URL. Raises ``ConfigError``, and ``UpdateError``."""
+def open_remote(url: str, options: Mapping[str, Any]) -> RemoteStorage:
+    """Return the storage at a URL. Raises ``ConfigError`` and ``UpdateError``."""
     scheme = url.partition("://")[0]
     kind = _kind(scheme)
     if kind.__module__.partition(".")[0] == "fsspec" and scheme not in _LASTING:
@@ -32,13 +32,15 @@ def open_remote(url: str, options: Mapping[str, Any]) -> Remote:
             fix="name the storage that the web server shows, as in s3://BUCKET/PATH, or a folder",
         )
     refuse_unknown(scheme, kind, options)
-    return Remote(url, options)
+    return RemoteStorage(url, options)
 
 
-class Remote:
+class RemoteStorage:
     """Files below a URL.
 
-    Raises ``ConfigError`` where fsspec, or its part for it, is missing, and ``UpdateError``.
+    Raises:
+        ConfigError: fsspec, or its package for the scheme, is missing.
+        UpdateError: the storage can't be reached.
     """
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
@@ -48,21 +50,21 @@ class Remote:
 
     @property
     def where(self) -> str:
-        """The place, for people."""
+        """The location, for messages."""
         return self._url
 
-    def read(self, path: str, most: int) -> bytes | None:
+    def read(self, path: str, max_bytes: int) -> bytes | None:
         """As in ``Storage``."""
         with reached(self._url, "read"):
             try:
                 with self._fs.open(f"{self._root}/{path}", "rb") as file:
-                    data: bytes = file.read(most + 1)
+                    data: bytes = file.read(max_bytes + 1)
                     return data
             except FileNotFoundError:
                 return None
 
     def write(self, path: str, data: bytes) -> None:
-        """As in ``Storage``. In object storage there are no folders to be made."""
+        """As in ``Storage``. Object storage needs no folders."""
         with reached(self._url, "written to"):
             self._fs.pipe_file(f"{self._root}/{path}", data, **self._headers(path))
 
@@ -70,7 +72,7 @@ class Remote:
         """As in ``Storage``. Object storage holds no partial files (it has uploads that expire)."""
 
     def _headers(self, path: str) -> dict[str, str]:
-        """What S3 sends with a file (PutObject). Other storage has settings of its own for that."""
+        """Return the headers that S3 sends with a file (PutObject), if this is S3."""
         if self._scheme not in _S3:
             return {}
         json = path.endswith(".json") and path.startswith("metadata/")
@@ -81,7 +83,7 @@ class Remote:
 
 
 def _kind(scheme: str) -> type:
-    """The class of fsspec."""
+    """Return the class of fsspec for a scheme."""
     try:
         from fsspec.registry import get_filesystem_class  # type: ignore[import-untyped]  # no types
     except ModuleNotFoundError as exc:
@@ -100,8 +102,7 @@ def _kind(scheme: str) -> type:
 def _opened(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # it ships no types
 
-    # Listings that are kept would show what was there before; an instance that is kept, other
-    # credentials.
+    # Cached listings would be outdated, and a cached instance may have other credentials.
     fresh = {"use_listings_cache": False, "skip_instance_cache": True}
     with reached(url, "reached"):  # some connect at once
         try:

@@ -1,9 +1,9 @@
-"""The root: whose keys sign what. Pure.
+"""The root metadata, which lists the keys of each role. Pure.
 
-Four roles, three kinds of keys: those of the root, those of the targets (the pin sets), and one
-that is online and signs snapshot and timestamp, each day. Who has that one can show clients old
-files as new, until the targets are past their date, and nothing else. So it must not be among the
-other keys.
+There are four roles and three kinds of keys: those of the root, those of the targets (the pin
+sets), and an online key that signs snapshot and timestamp each day. An attacker with the online key
+can present old files as new until the targets expire, but nothing else. So it must not be one of
+the other keys.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tuf.api.metadata import Root
 from certpin.errors import ConfigError
 from certpin.updates.dart import shortage
 from certpin.updates.publish.bytewise import same_bytes
-from certpin.updates.publish.keys import half_of
+from certpin.updates.publish.keys import public_key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Key
 
-    from certpin.updates.publish.settings import Settings
+    from certpin.updates.publish.settings import PublishSettings
 
 Kind = Literal["root", "targets", "online"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -35,14 +35,14 @@ ROLES_OF: Mapping[Kind, tuple[str, ...]] = {
     "targets": ("targets",),
     "online": ("snapshot", "timestamp"),
 }
-_SPEC = re.compile(r"1\.0\.[0-9]{1,3}", re.ASCII)  # what tuf of any age writes of TUF 1.0
-SLACK = timedelta(days=1)  # between the clocks of two people who sign the same draft
+_SPEC = re.compile(r"1\.0\.[0-9]{1,3}", re.ASCII)  # as written by any release of tuf for TUF 1.0
+SLACK = timedelta(days=1)  # tolerated between the clocks of two signers of a draft
 
 
 def first_root(
     keys: Mapping[Kind, Sequence[Key]], thresholds: Mapping[Kind, int], expires: datetime
 ) -> Root:
-    """The first root."""
+    """Return the first root."""
     root = Root(1, expires=expires, consistent_snapshot=True)
     for kind in KINDS:
         for key in keys[kind]:
@@ -52,7 +52,7 @@ def first_root(
 
 
 def next_root(root: Root, expires: datetime) -> Root:
-    """The one that follows, as it stands so far."""
+    """Return the next root, so far with the same keys."""
     new = deepcopy(root)
     new.version += 1
     new.expires = expires
@@ -62,9 +62,17 @@ def next_root(root: Root, expires: datetime) -> Root:
 def with_key(
     root: Root, key: Key, kind: Kind, *, replaced: str | None, threshold: int | None
 ) -> Root:
-    """The root with a key more, and with ``replaced`` (an id, or how it begins) no longer there.
+    """Return a root with another key.
 
-    An online key always takes the place of the one there is. Raises ``ConfigError``.
+    Args:
+        root: the root to start from.
+        key: the new key. An online key always replaces the existing one.
+        kind: the kind of the key.
+        replaced: the ID, or the beginning of the ID, of the key to remove.
+        threshold: the new number of required signatures, or None to keep it.
+
+    Raises:
+        ConfigError: nothing changes, or ``replaced`` is not the ID of one key.
     """
     new = deepcopy(root)
     known = new.roles[ROLES_OF[kind][0]].keyids
@@ -81,8 +89,8 @@ def with_key(
     return new
 
 
-def check(root: Root, before: Root | None, now: datetime, settings: Settings) -> None:
-    """Refuse a root that must not be signed, whoever wrote it. Raises ``ConfigError``."""
+def check(root: Root, before: Root | None, now: datetime, settings: PublishSettings) -> None:
+    """Refuse a root that must not be signed. Raises ``ConfigError``."""
     for problem, fix in _wrong(root, before, now, settings):
         raise ConfigError(
             f"root {root.version} must not be signed: {problem}", key="drafts/root.json", fix=fix
@@ -90,12 +98,12 @@ def check(root: Root, before: Root | None, now: datetime, settings: Settings) ->
 
 
 def is_spec_version(version: str) -> bool:
-    """Whether tuf of some age writes that it follows this version of the specification."""
+    """Return True if some release of tuf writes this version of the specification."""
     return bool(_SPEC.fullmatch(version))
 
 
 def changes(before: Root | None, root: Root) -> Iterator[str]:
-    """Which keys come and go, and what else is new, as sentences without full stops."""
+    """Yield the changes of keys and thresholds, as sentences without full stops."""
     for kind in KINDS:
         role = root.roles[ROLES_OF[kind][0]]
         old = before.roles[ROLES_OF[kind][0]] if before else None
@@ -128,7 +136,7 @@ def _found(begin: str, known: Sequence[str], kind: Kind) -> str:
 
 
 def _wrong(
-    root: Root, before: Root | None, now: datetime, settings: Settings
+    root: Root, before: Root | None, now: datetime, settings: PublishSettings
 ) -> Iterator[tuple[str, str]]:
     again = "take drafts/root.json away, and make it again: certpin publish add-key"
     number = before.version + 1 if before else 1
@@ -139,7 +147,7 @@ def _wrong(
             f"its date {root.expires:%Y-%m-%d} is past, or is later than publish.toml lets it be",
             "certpin publish sign --renew root, with keys of the root",
         )
-    if any(half_of(key) is None or key.keyid != keyid for keyid, key in root.keys.items()):
+    if any(public_key_of(key) is None or key.keyid != keyid for keyid, key in root.keys.items()):
         yield "a key in it is none, or is called what it is not", again
     if not _is_ours(root):
         yield "something stands in it that certpin does not write", again
@@ -151,10 +159,10 @@ def _wrong(
 
 
 def _is_ours(root: Root) -> bool:
-    """Whether it is, byte by byte, what certpin writes of such keys, thresholds and dates.
+    """Return True if certpin would write the same bytes for these keys, thresholds and dates.
 
-    To Python "yes" is as good as true, and true as good as 1. To clients in other languages it is
-    not, and a root that one of them cannot read is in the way of all that follow.
+    Python may treat "yes", true and 1 as equal; clients in other languages don't. A client that
+    can't read a root can't follow any later one either.
     """
     new = Root(int(root.version), root.spec_version, root.expires, consistent_snapshot=True)
     try:

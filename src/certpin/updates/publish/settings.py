@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 ROLES = ("root", "targets", "snapshot", "timestamp")
 
-# Days until a signature is past its date. The shorter it is, the sooner a client notices that
-# somebody holds newer files back; the longer, the less often its keys have to be fetched.
+# Days until a signature expires. With a shorter time, clients notice sooner that an attacker
+# withholds newer files; with a longer time, the keys are needed less often.
 DEFAULT_DAYS: Mapping[str, int] = {"root": 365, "targets": 90, "snapshot": 14, "timestamp": 3}
-MOST_DAYS = 3650  # a date that nobody here will see defends nothing
+MOST_DAYS = 3650  # a later date would protect against nothing
 _MOST_BYTES = 64 * 1024
 _KNOWN = {"url", "flutter", "expires", "storage"}
 
@@ -42,10 +42,14 @@ _NO_URL = '# url = "www"'
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What stands in the file. ``storage`` are options for the storage of ``url``, as they are.
+class PublishSettings:
+    """The settings in ``publish.toml``.
 
-    ``flutter``: there are Flutter apps, whose pins are signed beside the pin file.
+    Attributes:
+        url: the destination of ``certpin publish push``.
+        days: the lifetime of a signature of each role, in days.
+        storage: options for the storage at ``url``, unchanged.
+        flutter: also sign ``pins.json`` for Flutter apps.
     """
 
     url: str | None = None
@@ -54,11 +58,11 @@ class Settings:
     flutter: bool = True
 
     def life(self, role: str) -> timedelta:
-        """How long a signature of a role holds."""
+        """Return the lifetime of a signature of a role."""
         return timedelta(days=self.days[role])
 
 
-def load(path: Path) -> Settings:
+def load(path: Path) -> PublishSettings:
     """Read the file. Raises ``PinFileError``."""
     try:
         with path.open("rb") as file:
@@ -78,8 +82,8 @@ def load(path: Path) -> Settings:
         return _settings(Table(load_toml(text, path)))
 
 
-def text_of(settings: Settings) -> str:
-    """A new file, for whoever edits it next."""
+def text_of(settings: PublishSettings) -> str:
+    """Return the text of a new file, with comments."""
     import tomlkit
 
     url = _NO_URL if settings.url is None else f"url = {tomlkit.item(settings.url).as_string()}"
@@ -89,7 +93,7 @@ def text_of(settings: Settings) -> str:
 
 
 def check_days(role: str, days: int) -> int:
-    """The days, if they are some. Raises ``ConfigError``."""
+    """Return ``days`` if the role and the number are valid. Raises ``ConfigError``."""
     if role not in ROLES or not 1 <= days <= MOST_DAYS:
         raise ConfigError(
             "a role and its days are wrong",
@@ -99,7 +103,7 @@ def check_days(role: str, days: int) -> int:
     return days
 
 
-def _settings(top: Table) -> Settings:
+def _settings(top: Table) -> PublishSettings:
     if unknown := sorted(top.data.keys() - _KNOWN):
         raise ConfigError(
             "this is not known here", key=unknown[0], fix=f"known are {', '.join(sorted(_KNOWN))}"
@@ -110,4 +114,4 @@ def _settings(top: Table) -> Settings:
         days |= {role: check_days(role, expires.integer(role)) for role in expires.data}
     url = top.text("url") if "url" in top.data else None
     flutter = top.flag("flutter", default=True)
-    return Settings(url, days, storage.data if storage else {}, flutter)
+    return PublishSettings(url, days, storage.data if storage else {}, flutter)

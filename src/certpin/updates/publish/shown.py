@@ -20,14 +20,14 @@ from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import Metadata
 
 from certpin.errors import UpdateError
-from certpin.updates.refusals import understood
+from certpin.updates.refusals import update_errors
 from certpin.updates.trust import (
-    Promise,
-    Signed,
+    SignedMetadata,
+    VerifiedMetadata,
     follow_roots,
-    kept,
-    promised,
     require_signed,
+    verify_files,
+    verify_metadata,
 )
 
 if TYPE_CHECKING:
@@ -45,18 +45,18 @@ TIMESTAMP = "metadata/timestamp.json"
 _HIGHEST = 2**53 - 1  # the highest number that all who read JSON agree on (RFC 8259, 6)
 
 
-class Shown(NamedTuple):
-    """The newest metadata, not believed yet. ``name`` is the pin set that it says it is of."""
+class NewestMetadata(NamedTuple):
+    """The newest metadata, not verified yet. ``name`` is the name of the pin set in it."""
 
     timestamp: int
     snapshot: int
     targets: int
-    signed: Signed
+    signed: SignedMetadata
     name: object
 
     @property
     def numbered(self) -> dict[str, bytes]:
-        """Targets and snapshot, by their paths, in the order in which they may appear."""
+        """Targets and snapshot by path, in the order of upload."""
         return {
             f"metadata/{self.targets}.targets.json": self.signed.targets,
             f"metadata/{self.snapshot}.snapshot.json": self.signed.snapshot,
@@ -64,24 +64,24 @@ class Shown(NamedTuple):
 
 
 def root_path(version: int) -> str:
-    """Where a root is."""
+    """Return the path of a root."""
     return f"metadata/{version}.root.json"
 
 
-def target_path(promise: Promise, name: str) -> str:
-    """Where a target is: its digest stands before its last part (TUF 1.0.31, 6.2)."""
+def target_path(verified: VerifiedMetadata, name: str) -> str:
+    """Return the path of a target: a digest precedes the file name (TUF 1.0.31, 6.2)."""
     folder, slash, last = name.rpartition("/")
-    return f"targets/{folder}{slash}{promise.targets[name].hashes['sha256']}.{last}"
+    return f"targets/{folder}{slash}{verified.targets[name].hashes['sha256']}.{last}"
 
 
 def read_roots(read: Read, limits: Limits) -> list[bytes]:
-    """Every root, from the first on, as far as a client follows in one go."""
+    """Return all roots from the first, up to the number that a client follows in one refresh."""
     return list(_roots(read, limits))
 
 
 def follow(data: Sequence[bytes]) -> tuple[Root, ...]:
     """Step 1. Raises ``UpdateError``."""
-    with understood():
+    with update_errors():
         chain = follow_roots(data[0], data[1:])
         if chain[0].version != 1 or len(chain) < len(data):
             raise RepositoryError(f"{root_path(len(chain) + 1)} does not follow from those before")
@@ -90,10 +90,11 @@ def follow(data: Sequence[bytes]) -> tuple[Root, ...]:
         return chain
 
 
-def newest(read: Read, limits: Limits) -> Shown | None:
-    """The metadata that the timestamp leads to; ``None`` where there is none.
+def read_newest(read: Read, limits: Limits) -> NewestMetadata | None:
+    """Return the metadata that the timestamp refers to, or None if there is no timestamp.
 
-    Raises ``UpdateError``.
+    Raises:
+        UpdateError: a file is missing, too long or unreadable.
     """
     timestamp = read(TIMESTAMP, limits.timestamp)
     if timestamp is None:
@@ -103,33 +104,33 @@ def newest(read: Read, limits: Limits) -> Shown | None:
     snapshot = _needed(read, f"metadata/{snapshot_version}.snapshot.json", limits)
     targets_version = _targets_version(_parsed("snapshot", snapshot))
     targets = _needed(read, f"metadata/{targets_version}.targets.json", limits)
-    signed = Signed(timestamp, snapshot, targets)
+    signed = SignedMetadata(timestamp, snapshot, targets)
     name = _name_in(_parsed("targets", targets))
-    return Shown(top.version, snapshot_version, targets_version, signed, name)
+    return NewestMetadata(top.version, snapshot_version, targets_version, signed, name)
 
 
-def believed(
-    read: Read, chain: Sequence[Root], shown: Shown, name: str, limits: Limits
+def verify_newest(
+    read: Read, chain: Sequence[Root], newest: NewestMetadata, name: str, limits: Limits
 ) -> SignedSet:
     """Steps 2 and 3, for the pin set of this name. Raises ``UpdateError``."""
-    with understood():
-        promise = _promise(chain, shown, name, limits)
-    files = {each: _target(read, promise, each) for each in promise.targets}
-    with understood():
-        return kept(promise, files)
+    with update_errors():
+        verified = _promise(chain, newest, name, limits)
+    files = {each: _target(read, verified, each) for each in verified.targets}
+    with update_errors():
+        return verify_files(verified, files)
 
 
-def vouched_version(root: Root, timestamp: bytes) -> int | None:
-    """The version of a timestamp that the keys of a root have signed; ``None`` for any other."""
-    if not is_vouched(root, "timestamp", timestamp):
+def signed_version(root: Root, timestamp: bytes) -> int | None:
+    """Return the version of a timestamp if the keys of a root have signed it, else None."""
+    if not is_signed(root, "timestamp", timestamp):
         return None
     version: int = _parsed("timestamp", timestamp).version
     return version
 
 
-def is_vouched(root: Root, role: str, data: bytes) -> bool:
-    """Whether this is metadata of a role, and the keys of a root have signed it."""
-    with suppress(UpdateError), understood():
+def is_signed(root: Root, role: str, data: bytes) -> bool:
+    """Return True if this is metadata of a role that the keys of a root have signed."""
+    with suppress(UpdateError), update_errors():
         found: Metadata[Any] = Metadata.from_bytes(data)
         if found.signed.type == role:
             require_signed(root, found)
@@ -147,44 +148,46 @@ def _roots(read: Read, limits: Limits) -> Iterator[bytes]:
         yield _bounded(root_path(version), data, limits)
 
 
-def _promise(chain: Sequence[Root], shown: Shown, name: str, limits: Limits) -> Promise:
-    """Under the newest root whose keys signed it."""
+def _promise(
+    chain: Sequence[Root], newest: NewestMetadata, name: str, limits: Limits
+) -> VerifiedMetadata:
+    """Verify the metadata under the newest root whose keys signed it."""
     for root in chain[:0:-1]:
         try:
-            return promised(root, shown.signed, name, limits)
+            return verify_metadata(root, newest.signed, name, limits)
         except UnsignedMetadataError:
             continue
-    return promised(chain[0], shown.signed, name, limits)
+    return verify_metadata(chain[0], newest.signed, name, limits)
 
 
-def _target(read: Read, promise: Promise, name: str) -> bytes:
-    path = target_path(promise, name)
-    data = read(path, promise.targets[name].length)
+def _target(read: Read, verified: VerifiedMetadata, name: str) -> bytes:
+    path = target_path(verified, name)
+    data = read(path, verified.targets[name].length)
     if data is None:
         raise _refused(f"{path} is missing", "mismatch")
     return data
 
 
 def _targets_version(snapshot: Any) -> int:
-    with understood():
+    with update_errors():
         return _number(snapshot.meta["targets.json"].version)
 
 
 def _number(version: int) -> int:
-    """A version, if it may stand in a name: one of a thousand digits is none for any storage."""
+    """Return a version if it fits in a file name: storage can't hold names of a thousand digits."""
     if version > _HIGHEST:
         raise _refused("a version is higher than any number that is taken", "refused")
     return version
 
 
 def _name_in(targets: Any) -> object:
-    """What the first target says: that all say the same is for ``trust`` to see."""
+    """Return the pin set that the first target names; ``trust`` compares all of them."""
     custom = next((each.custom for each in targets.targets.values()), None)
     return custom.get("pin-set") if isinstance(custom, dict) else None
 
 
 def _parsed(role: str, data: bytes) -> Any:
-    with understood():
+    with update_errors():
         found: Metadata[Any] = Metadata.from_bytes(data)
         if found.signed.type != role:
             raise RepositoryError(f"this is {found.signed.type} metadata, where {role} belongs")

@@ -1,9 +1,9 @@
-"""From a plan and keys to what is written: pure, but for the keys, which may be on a token.
+"""Sign metadata, and decide which files are written. Pure, except for keys on tokens.
 
-What has reached its threshold goes to ``site/`` together with a timestamp of a higher version,
-which only the online key can sign: a client takes an unchanged timestamp for "nothing new". The
-first root alone goes there by itself. Before anything does, it passes the steps of a client
-(``certpin.updates.trust``).
+Metadata that has reached its threshold goes to ``site/`` together with a timestamp of a higher
+version, which only the online key can sign: an unchanged timestamp means "nothing new" to clients.
+Only the first root goes there without a timestamp. All files are verified as a client would
+(``certpin.updates.trust``) before they are written.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 
-from certpin.updates.publish.believing import require_believable
+from certpin.updates.publish.believing import verify_as_client
 from certpin.updates.publish.state import is_complete, read_metadata, signers
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tuf.api.metadata import Root, Targets
 
     from certpin.updates.publish.content import Content
-    from certpin.updates.publish.desk import Plan
+    from certpin.updates.publish.desk import SigningPlan
     from certpin.updates.publish.keys import KeySigner
 
     Keyring = Mapping[str, KeySigner]
 
 
-class Act(NamedTuple):
-    """Something that was signed, and by which keys."""
+class NewSignature(NamedTuple):
+    """Metadata that was signed, with the IDs of the keys."""
 
     role: str
     version: int
@@ -38,34 +38,39 @@ class Act(NamedTuple):
 
 
 @dataclass
-class Signed:
-    """What a run makes. ``site`` are files of ``site/`` in the order in which they are written.
+class SigningResult:
+    """The result of signing.
 
-    ``drafts`` are written before them; after them, those of the roles in ``gone`` are taken away.
-    ``moved`` are the versions of root and targets that are in ``site/`` from now on.
+    Attributes:
+        site: the files of ``site/``, in the order in which they are written.
+        drafts: the drafts by role, which are written before ``site``.
+        moved: the versions of root and targets that are new in ``site/``.
+        gone: the roles whose drafts are deleted at the end.
+        new_signatures: the metadata that was signed.
     """
 
     site: list[tuple[str, bytes]] = field(default_factory=list)
     drafts: dict[str, Metadata[Any]] = field(default_factory=dict)
     moved: dict[str, int] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
-    acts: list[Act] = field(default_factory=list)
+    new_signatures: list[NewSignature] = field(default_factory=list)
 
 
 class _Choice(NamedTuple):
-    """A way to go on: with the next root or that of now, with new targets or those of now."""
+    """A possible next state: with the next or the current root, with new or current targets."""
 
     root: Root
     new_root: Metadata[Root] | None
     new_targets: Metadata[Targets] | None
 
 
-def sign(plan: Plan, keyring: Keyring, renew: frozenset[str]) -> Signed:
-    """Sign what is to be signed, and say what goes where.
+def sign(plan: SigningPlan, keyring: Keyring, renew: frozenset[str]) -> SigningResult:
+    """Sign the drafts of a plan, and return the files to write.
 
-    Raises ``ConfigError`` where clients would refuse the outcome: then nothing is to be written.
+    Raises:
+        ConfigError: clients would refuse the result, so no file must be written.
     """
-    done = Signed()
+    done = SigningResult()
     for draft in (plan.root, plan.targets):
         if draft is not None:
             _sign(draft, keyring, plan, done)
@@ -73,21 +78,21 @@ def sign(plan: Plan, keyring: Keyring, renew: frozenset[str]) -> Signed:
     if chosen is not None:
         _move(plan, chosen, keyring, renew, done)
     if done.site:
-        require_believable(plan, done)
+        verify_as_client(plan, done)
     done.gone = {*done.moved, *_over(plan)}
     return done
 
 
-def _over(plan: Plan) -> Iterator[str]:
-    """The drafts of what is in ``site/`` already."""
-    for role, draft in plan.desk.state.drafts.items():
-        known = getattr(plan.desk.state, role)
+def _over(plan: SigningPlan) -> Iterator[str]:
+    """Yield the roles of drafts that are in ``site/`` already."""
+    for role, draft in plan.policy.state.drafts.items():
+        known = getattr(plan.policy.state, role)
         if known is not None and draft.signed.version <= known.version:
             yield role
 
 
-def _sign(draft: Metadata[Any], keyring: Keyring, plan: Plan, done: Signed) -> None:
-    """Add the signatures of these keys, and leave out those that are of no use."""
+def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: SigningResult) -> None:
+    """Add the signatures of these keys, and remove invalid ones."""
     role = draft.signed.type
     signed_bytes = draft.signed_bytes
     good = frozenset[str]().union(*(signers(draft, root) for root in plan.candidates))
@@ -98,12 +103,12 @@ def _sign(draft: Metadata[Any], keyring: Keyring, plan: Plan, done: Signed) -> N
     }
     done.drafts[role] = draft
     if new:
-        done.acts.append(Act(role, draft.signed.version, tuple(new)))
+        done.new_signatures.append(NewSignature(role, draft.signed.version, tuple(new)))
 
 
-def _choose(plan: Plan, keyring: Keyring, done: Signed) -> _Choice | None:
-    """The best way to go on that has all signatures; new pins come before a new root."""
-    root, state = plan.root, plan.desk.state
+def _choose(plan: SigningPlan, keyring: Keyring, done: SigningResult) -> _Choice | None:
+    """Return the best complete choice; new pins have priority over a new root."""
+    root, state = plan.root, plan.policy.state
     if root is not None and state.root is None:
         if not is_complete(root, root.signed):
             return None
@@ -125,23 +130,23 @@ def _choose(plan: Plan, keyring: Keyring, done: Signed) -> _Choice | None:
     return None
 
 
-def _is_possible(choice: _Choice, plan: Plan, keyring: Keyring) -> bool:
-    current = plan.desk.state.current
+def _is_possible(choice: _Choice, plan: SigningPlan, keyring: Keyring) -> bool:
+    current = plan.policy.state.current
     if choice.root.roles["timestamp"].keyids[0] not in keyring:
         return False
     if choice.new_targets is not None:
         return is_complete(choice.new_targets, choice.root)
     if current is None:
         return False
-    signed = read_metadata("targets", current.promise.signed.targets)
+    signed = read_metadata("targets", current.verified.signed.targets)
     return is_complete(signed, choice.root)
 
 
 def _move(
-    plan: Plan, choice: _Choice, keyring: Keyring, renew: frozenset[str], done: Signed
+    plan: SigningPlan, choice: _Choice, keyring: Keyring, renew: frozenset[str], done: SigningResult
 ) -> None:
-    """Numbered files first, the root as late as can be, and the timestamp last."""
-    desk, state = plan.desk, plan.desk.state
+    """Add the files: numbered files first, the root as late as possible, the timestamp last."""
+    policy, state = plan.policy, plan.policy.state
     online = keyring[choice.root.roles["timestamp"].keyids[0]]
     if choice.new_targets is not None and plan.content is not None:
         done.site += [*_target_files(plan.content)]
@@ -152,7 +157,7 @@ def _move(
     if not snapshot:
         meta = {"targets.json": _meta(*_targets_of(plan, choice))}
         version = state.free("snapshot")
-        new = Snapshot(version, expires=desk.expiry("snapshot"), meta=meta)
+        new = Snapshot(version, expires=policy.expiry("snapshot"), meta=meta)
         snapshot = _signed_online(new, online, done)
         done.site.append((f"metadata/{version}.snapshot.json", snapshot))
     if choice.new_root is not None:
@@ -161,7 +166,7 @@ def _move(
         done.moved["root"] = number
     timestamp = Timestamp(
         state.free("timestamp"),
-        expires=desk.expiry("timestamp"),
+        expires=policy.expiry("timestamp"),
         snapshot_meta=_meta(snapshot, version),
     )
     done.site.append(("metadata/timestamp.json", _signed_online(timestamp, online, done)))
@@ -173,23 +178,23 @@ def _target_files(content: Content) -> Iterator[tuple[str, bytes]]:
         yield f"targets/{folder}{slash}{sha256(data).hexdigest()}.{last}", data
 
 
-def _targets_of(plan: Plan, choice: _Choice) -> tuple[bytes, int]:
-    """The targets that a snapshot is to name."""
+def _targets_of(plan: SigningPlan, choice: _Choice) -> tuple[bytes, int]:
+    """Return the targets that the snapshot must name, with their version."""
     if choice.new_targets is not None:
         return choice.new_targets.to_bytes(), choice.new_targets.signed.version
-    state = plan.desk.state
-    assert state.current is not None  # noqa: S101  # _is_possible says so
+    state = plan.policy.state
+    assert state.current is not None  # noqa: S101  # guaranteed by _is_possible
     assert state.targets is not None  # noqa: S101
-    return state.current.promise.signed.targets, state.targets.version
+    return state.current.verified.signed.targets, state.targets.version
 
 
-def _kept_snapshot(plan: Plan, choice: _Choice, renew: frozenset[str]) -> tuple[bytes, int]:
-    """The snapshot of now, if it can stay; else nothing."""
-    desk, state = plan.desk, plan.desk.state
+def _kept_snapshot(plan: SigningPlan, choice: _Choice, renew: frozenset[str]) -> tuple[bytes, int]:
+    """Return the current snapshot and its version if it can stay; else empty bytes."""
+    policy, state = plan.policy, plan.policy.state
     if state.current is None or state.snapshot is None or choice.new_targets is not None:
         return b"", 0
-    data = state.current.promise.signed.snapshot
-    if "snapshot" in renew or desk.ends_soon("snapshot", state.snapshot.expires):
+    data = state.current.verified.signed.snapshot
+    if "snapshot" in renew or policy.ends_soon("snapshot", state.snapshot.expires):
         return b"", 0
     if not is_complete(read_metadata("snapshot", data), choice.root):
         return b"", 0
@@ -200,8 +205,10 @@ def _meta(data: bytes, version: int) -> MetaFile:
     return MetaFile(version, len(data), {"sha256": sha256(data).hexdigest()})
 
 
-def _signed_online(signed: Any, online: KeySigner, done: Signed) -> bytes:
+def _signed_online(signed: Any, online: KeySigner, done: SigningResult) -> bytes:
     metadata: Metadata[Any] = Metadata(signed)
     metadata.signatures[online.public_key.keyid] = online.sign(metadata.signed_bytes)
-    done.acts.append(Act(signed.type, signed.version, (online.public_key.keyid,)))
+    done.new_signatures.append(
+        NewSignature(signed.type, signed.version, (online.public_key.keyid,))
+    )
     return metadata.to_bytes()

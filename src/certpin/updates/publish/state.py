@@ -1,8 +1,8 @@
-"""What a folder ``publish/`` holds, as far as it is to be believed: pure, over bytes.
+"""Verify the contents of a folder ``publish/``. Pure functions over bytes.
 
-Files in it were written by several people, and came by version control: they are hostile until the
-client's own steps (``certpin.updates.trust``) find them good. A draft is only ever compared with
-what it would have to be.
+Several people write its files, which arrive through version control. They are untrusted until
+they are verified as a client would (``certpin.updates.trust``). A draft is only compared with the
+metadata that certpin would draft.
 """
 
 from __future__ import annotations
@@ -28,15 +28,20 @@ if TYPE_CHECKING:
     from certpin.updates.trust import SignedSet
 
 
-class Found(NamedTuple):
-    """What was read: bytes, not believed yet. ``taken`` are the names in ``site/metadata``.
+class FolderContents(NamedTuple):
+    """The files of the folder as bytes, not verified yet.
 
-    ``drafts`` are the drafts by their roles, or why one cannot be read, and ``signatures`` what was
-    signed of each, by the id of the key.
+    Attributes:
+        roots: all roots in order.
+        signed: the metadata that the timestamp refers to.
+        files: the targets by name.
+        taken: the file names in ``site/metadata``.
+        drafts: the drafts by role, or why a draft can't be read.
+        signatures: the signatures of each draft, by key ID.
     """
 
     roots: tuple[bytes, ...] = ()
-    signed: trust.Signed | None = None
+    signed: trust.SignedMetadata | None = None
     files: Mapping[str, bytes] = {}
     taken: frozenset[str] = frozenset()
     drafts: Mapping[str, bytes | PinFileError] = {}
@@ -44,11 +49,17 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
-class State:
-    """What is believed. ``current`` is ``None`` where no set was signed yet.
+class FolderState:
+    """The verified contents of the folder.
 
-    It is ``superseded`` where the newest root does not vouch for it: somebody was interrupted
-    between that root and the timestamp that follows it. ``unreadable`` says why a draft is none.
+    Attributes:
+        root_files: the bytes of all roots in order.
+        roots: all roots in order.
+        current: the signed set, or None if none was signed yet. It is ``superseded`` if the newest
+            root does not accept it, because signing was interrupted after that root was written.
+        taken: the file names in ``site/metadata``.
+        drafts: the readable drafts by role.
+        unreadable: why a draft can't be read.
     """
 
     root_files: tuple[bytes, ...] = ()
@@ -65,39 +76,42 @@ class State:
 
     @cached_property
     def timestamp(self) -> Timestamp | None:
-        """The metadata of the current set; so are the next two."""
-        return _inner(self.current.promise.signed.timestamp) if self.current else None
+        """The timestamp of the current set."""
+        return _inner(self.current.verified.signed.timestamp) if self.current else None
 
     @cached_property
     def snapshot(self) -> Snapshot | None:
-        """See ``timestamp``."""
-        return _inner(self.current.promise.signed.snapshot) if self.current else None
+        """The snapshot of the current set."""
+        return _inner(self.current.verified.signed.snapshot) if self.current else None
 
     @cached_property
     def targets(self) -> Targets | None:
-        """See ``timestamp``."""
-        return _inner(self.current.promise.signed.targets) if self.current else None
+        """The targets of the current set."""
+        return _inner(self.current.verified.signed.targets) if self.current else None
 
     def draft(self, role: str) -> Metadata[Any] | None:
-        """The draft of a role, if there is one. Raises ``PinFileError`` where it is none."""
+        """Return the draft of a role or None. Raises ``PinFileError`` if it is unreadable."""
         if role in self.unreadable:
             raise self.unreadable[role]
         return self.drafts.get(role)
 
     def free(self, role: str) -> int:
-        """The next number of a role. One that a run left behind that was cut off is left out."""
+        """Return the next version of a role. Versions used by interrupted runs are skipped."""
         number = getattr(self, role).version + 1 if self.current else 1
         while f"{number}.{role}.json" in self.taken:
             number += 1
         return number
 
 
-def believed(found: Found, name: str, folder: Path) -> State:
-    """The state, of a pin set called ``name``. Raises ``PinFileError``, which names a file.
+def verify_contents(found: FolderContents, name: str, folder: Path) -> FolderState:
+    """Verify the contents of a folder for the pin set ``name``.
 
-    A draft that cannot be read is in nobody's way but that of its role: the timestamp goes on.
+    An unreadable draft blocks only its role; the timestamp can still be renewed.
+
+    Raises:
+        PinFileError: a file is missing or invalid. The error names it.
     """
-    with understood(folder / "site" / "metadata"):
+    with pin_file_errors(folder / "site" / "metadata"):
         roots = _roots(found.roots)
         current = _current(roots, found, name)
     drafts: dict[str, Metadata[Any]] = {}
@@ -115,12 +129,12 @@ def believed(found: Found, name: str, folder: Path) -> State:
             path=folder,
             fix="bring back what was there: git checkout; or begin: certpin publish init",
         )
-    return State(found.roots, roots, current, found.taken, drafts, unreadable)
+    return FolderState(found.roots, roots, current, found.taken, drafts, unreadable)
 
 
 @contextmanager
-def understood(path: Path) -> Iterator[None]:
-    """Let whatever hostile bytes make tuf raise become a ``PinFileError`` about a path."""
+def pin_file_errors(path: Path) -> Iterator[None]:
+    """Turn every exception into a ``PinFileError`` about a path."""
     try:
         yield
     except PinFileError:
@@ -135,7 +149,7 @@ def understood(path: Path) -> Iterator[None]:
 
 
 def signers(metadata: Metadata[Any], root: Root) -> frozenset[str]:
-    """The ids of the keys by which a root's role has signed metadata of it."""
+    """Return the IDs of the keys of a root that have signed the metadata."""
     return frozenset(trust.signing_keys(root, metadata))
 
 
@@ -149,7 +163,7 @@ def is_complete(metadata: Metadata[Any], root: Root) -> bool:
 
 
 def read_metadata(kind: str, data: bytes) -> Metadata[Any]:
-    """Metadata that has to be of a kind. Raises what tuf raises."""
+    """Parse metadata of a kind. Raises the errors of tuf."""
     metadata: Metadata[Any] = Metadata.from_bytes(data)
     if metadata.signed.type != kind:
         raise RepositoryError(f"this is {metadata.signed.type} metadata, where {kind} belongs")
@@ -169,8 +183,8 @@ def _roots(files: tuple[bytes, ...]) -> tuple[Root, ...]:
     return roots
 
 
-def _current(roots: tuple[Root, ...], found: Found, name: str) -> SignedSet | None:
-    """Under the newest root; under one before, where somebody was interrupted after a new one."""
+def _current(roots: tuple[Root, ...], found: FolderContents, name: str) -> SignedSet | None:
+    """Verify the set under the newest root, or an older one if signing was interrupted."""
     if found.signed is None:
         return None
     if not roots:
@@ -178,23 +192,23 @@ def _current(roots: tuple[Root, ...], found: Found, name: str) -> SignedSet | No
     problem: Exception | None = None
     for root in reversed(roots):
         try:
-            promise = trust.promised(root, found.signed, name, LIMITS)
+            verified = trust.verify_metadata(root, found.signed, name, LIMITS)
         except RepositoryError as exc:
             problem = problem or exc
         else:
-            return trust.kept(promise, found.files, superseded=root is not roots[-1])
+            return trust.verify_files(verified, found.files, superseded=root is not roots[-1])
     raise problem or RepositoryError("there is no root")
 
 
 def _draft(
     role: str, data: bytes | PinFileError, signatures: Mapping[str, bytes], folder: Path
 ) -> Metadata[Any]:
-    """A draft, with what was signed of it. Signatures that are none are left out."""
+    """Return a draft with its signatures. Invalid signature files are ignored."""
     if isinstance(data, PinFileError):
         raise data
     try:
         draft = read_metadata(role, data)
-        draft.signed_bytes  # noqa: B018  # raises where it has no canonical form
+        draft.signed_bytes  # noqa: B018  # raises if it has no canonical form
     except Exception as exc:
         raise PinFileError(
             f"this draft cannot be read: {as_update_error(exc).problem}",
@@ -204,7 +218,7 @@ def _draft(
         ) from exc
     draft.signatures.clear()
     for key, each in signatures.items():
-        with suppress(Exception):  # a signature that cannot be read is none
+        with suppress(Exception):  # ignore unreadable signatures
             signature = _signature(each)
             if signature.keyid == key:
                 draft.signatures[key] = signature

@@ -24,8 +24,8 @@ from certpin.x509 import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-STORAGE = "storage"  # the reason of every error of a storage
-_LONGEST = 300  # characters of what a storage says
+STORAGE = "storage"  # the reason of all storage errors
+_LONGEST = 300  # characters of an error text
 _READ_ONLY = {"http", "https"}
 _PUSHED = re.compile(
     r"timestamp\.json|[0-9]+\.(root|targets|snapshot)\.json|[0-9a-f]{64}\..+", re.ASCII
@@ -34,44 +34,44 @@ _ABANDONED = 3600  # seconds; no push takes that long for one file
 
 
 class Storage(Protocol):
-    """Files by their paths, such as ``metadata/1.root.json``. Raises ``UpdateError``."""
+    """Files by path, such as ``metadata/1.root.json``. Raises ``UpdateError``."""
 
     @property
     def where(self) -> str:
-        """The place, for people."""
+        """The location, for messages."""
 
-    def read(self, path: str, most: int) -> bytes | None:
-        """A file, up to ``most`` bytes and one more; ``None`` where there is none."""
+    def read(self, path: str, max_bytes: int) -> bytes | None:
+        """Return up to ``max_bytes`` + 1 bytes of a file, or None if it is missing."""
 
     def write(self, path: str, data: bytes) -> None:
-        """Put a file there, in the place of one that is there."""
+        """Write a file, replacing an existing one."""
 
     def sweep(self) -> None:
         """Remove the temporary files of pushes that were killed an hour ago or earlier."""
 
 
-class Folder:
-    """A folder of this machine, which a web server shows, say. It is made if its parent exists."""
+class FolderStorage:
+    """A local folder, for example of a web server. It is created if its parent exists."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @property
     def where(self) -> str:
-        """The place, for people."""
+        """The location, for messages."""
         return str(self._folder)
 
-    def read(self, path: str, most: int) -> bytes | None:
+    def read(self, path: str, max_bytes: int) -> bytes | None:
         """As in ``Storage``."""
         with reached(self.where, "read"):
             try:
                 with (self._folder / path).open("rb") as file:
-                    return file.read(most + 1)
+                    return file.read(max_bytes + 1)
             except FileNotFoundError:
                 return None
 
     def write(self, path: str, data: bytes) -> None:
-        """As in ``Storage``. What was left by a push that was killed is swept away."""
+        """As in ``Storage``. Also deletes temporary files of killed pushes for this file."""
         file = self._folder / path
         with reached(self.where, "written to"):
             self._folder.mkdir(exist_ok=True)
@@ -83,7 +83,7 @@ class Folder:
             put(file, data)
 
     def sweep(self) -> None:
-        """As in ``Storage``. A younger one may be of a push that is still at work."""
+        """As in ``Storage``. Newer temporary files may belong to a running push."""
         with reached(self.where, "swept"):
             for left in left_overs(self._folder, _PUSHED):
                 with suppress(OSError):
@@ -92,9 +92,16 @@ class Folder:
 
 
 def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
-    """The storage of a URL. A folder is relative to ``beside``; ``options`` are for fsspec.
+    """Return the storage at a URL.
 
-    Raises ``ConfigError``, and ``UpdateError`` where it has to be reached for that, and is not.
+    Args:
+        url: a folder, or a URL that fsspec knows.
+        beside: the folder that a relative ``url`` starts from.
+        options: options for fsspec.
+
+    Raises:
+        ConfigError: the URL or an option is invalid.
+        UpdateError: the storage had to be reached, and could not be.
     """
     refuse_secrets(options)
     if "://" not in url and url:
@@ -111,7 +118,7 @@ def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
 
 @contextmanager
 def reached(where: str, what: str) -> Iterator[None]:
-    """Let whatever is raised become an ``UpdateError``: each backend has errors of its own."""
+    """Turn every exception into an ``UpdateError``: each backend has other exceptions."""
     try:
         yield
     except CertpinError:
@@ -125,18 +132,18 @@ def reached(where: str, what: str) -> Iterator[None]:
         ) from exc
 
 
-def _folder(folder: Path, url: str) -> Folder:
-    """The folder. Raises ``ConfigError`` where none can ever be."""
+def _folder(folder: Path, url: str) -> FolderStorage:
+    """Return the folder. Raises ``ConfigError`` if it can't be a folder."""
     if "\0" in str(folder):
         raise _refused(url)
-    with suppress(OSError):  # whoever may not look is told when it is written to
+    with suppress(OSError):  # missing rights are reported when a file is written
         if file := next((each for each in (folder, *folder.parents) if each.is_file()), None):
             raise ConfigError(
                 f"{str(file)[:_LONGEST]!r} is a file",
                 key="url",
                 fix="name the folder that the web server shows, as in www",
             )
-    return Folder(folder)
+    return FolderStorage(folder)
 
 
 def _parts(url: str) -> Any:
@@ -163,7 +170,7 @@ def _refused(url: str) -> ConfigError:
 def _fix(exc: Exception) -> str:
     if isinstance(exc, PermissionError):
         return (
-            "let whoever pushes read and write there; on S3 that is s3:GetObject and s3:PutObject "
-            "on BUCKET/PATH/*, and s3:ListBucket on BUCKET"
+            "allow the account that pushes to read and write there; on S3 that is s3:GetObject and "
+            "s3:PutObject on BUCKET/PATH/*, and s3:ListBucket on BUCKET"
         )
     return "check the address, the network, the credentials and the room that is left"

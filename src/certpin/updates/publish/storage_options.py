@@ -16,7 +16,7 @@ from certpin.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# In the letters and digits of a name. SSEKMSKeyId, of S3, says which key it is, and is none.
+# Matched against the letters and digits of a name. SSEKMSKeyId of S3 is a key ID, not a secret.
 _SECRET = re.compile(
     r"secret|token|pass|pwd|cred|sas|(access|account|api|customer|private)key|keys?$|session$|"
     r"connectionstring|auth$|authorization|bearer|cookie|signature$|jwt"
@@ -26,13 +26,13 @@ _SECRET_VALUE = re.compile(r"-----BEGIN|\bA[KS]IA[A-Z0-9]{16}\b|(AccountKey|Sign
 _STARRED = {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}
 _BASES = {"fsspec.spec", "fsspec.asyn", "builtins"}
 _PASSED_ON = {"kwargs", "storage_options"}  # **kwargs of these names go to the bases: ignored there
-_NO_TEXT = {"asynchronous", "loop"}  # which certpin gives, or nobody can in a file
-# s3fs gives what it does not know to the session of botocore, which knows this.
+_NO_TEXT = {"asynchronous", "loop"}  # certpin sets these, or they can't be written in a file
+# s3fs passes unknown options to the session of botocore, which accepts this one.
 _MORE = {"s3": {"profile"}, "s3a": {"profile"}}
 
 
 def refuse_secrets(options: Any, key: str = "storage") -> None:
-    """Refuse what looks like a secret, however deep it stands. Raises ``ConfigError``."""
+    """Refuse options that look like secrets, at any depth. Raises ``ConfigError``."""
     for name, value in _items(options):
         if _is_secret(name) or _holds_secret(value):
             raise ConfigError(
@@ -45,9 +45,10 @@ def refuse_secrets(options: Any, key: str = "storage") -> None:
 
 
 def refuse_unknown(scheme: str, kind: type, options: Iterable[str]) -> None:
-    """Refuse what a class of fsspec does not take, as far as it says. Raises ``ConfigError``.
+    """Refuse options that a class of fsspec does not declare. Raises ``ConfigError``.
 
-    One whose ``**`` has a name of its own gives everything to a library behind it, which judges.
+    A class whose ``**`` parameter has an unusual name passes all options to another library, which
+    checks them.
     """
     taken = [each for base in kind.__mro__ for each in _parameters(base)]
     if {each.name for each in taken if each.kind is Parameter.VAR_KEYWORD} - _PASSED_ON:
@@ -75,7 +76,7 @@ def _is_secret(name: str) -> bool:
 
 
 def _holds_secret(value: Any) -> bool:
-    """A key, or an address with a password: that of a proxy, say."""
+    """Return True for a key, or an address with a password, such as that of a proxy."""
     if not isinstance(value, str):
         return False
     try:
@@ -86,7 +87,7 @@ def _holds_secret(value: Any) -> bool:
 
 
 def _parameters(kind: type) -> list[Parameter]:
-    """Those of its own ``__init__``, without ``self``."""
+    """Return the parameters that a class's ``__init__`` declares, without ``self``."""
     made = vars(kind).get("__init__")
     if made is None or kind.__module__ in _BASES:
         return []

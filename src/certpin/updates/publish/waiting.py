@@ -12,15 +12,21 @@ if TYPE_CHECKING:
 
     from tuf.api.metadata import Metadata, Root
 
-    from certpin.updates.publish.desk import Plan
+    from certpin.updates.publish.desk import SigningPlan
 
 
 @dataclass(frozen=True)
-class Wait:
-    """Something that is due, and who has to sign it before it can go to ``site/``.
+class PendingSignature:
+    """Metadata that needs signatures before it can go to ``site/``.
 
-    ``missing`` of ``keys`` have to sign, as the root of version ``root`` demands. ``problem`` says
-    why nobody should, or is empty.
+    Attributes:
+        role: the role.
+        version: the version.
+        why: why it has to be signed.
+        root: the version of the root that lists the keys.
+        missing: the number of signatures that are missing.
+        keys: the IDs of the keys that may sign.
+        problem: why it must not be signed, or empty.
     """
 
     role: str
@@ -32,11 +38,11 @@ class Wait:
     problem: str = ""
 
 
-def waits(plan: Plan) -> tuple[Wait, ...]:
-    """All that waits. ``plan`` is one for no keys at all."""
-    state = plan.desk.state
+def pending(plan: SigningPlan) -> tuple[PendingSignature, ...]:
+    """Return the metadata that needs signatures. ``plan`` was prepared without keys."""
+    state = plan.policy.state
     found = [
-        Wait(role, 0, plan.reasons.get(role, ""), problem=str(problem.args[0]))
+        PendingSignature(role, 0, plan.reasons.get(role, ""), problem=str(problem.args[0]))
         for role, problem in plan.problems.items()
     ]
     if "root" in plan.reasons and "root" not in plan.problems:
@@ -51,22 +57,22 @@ def waits(plan: Plan) -> tuple[Wait, ...]:
 
 
 def _missing(
-    plan: Plan, role: str, draft: Metadata[Any] | None, root: Root, number: int
-) -> Iterator[Wait]:
+    plan: SigningPlan, role: str, draft: Metadata[Any] | None, root: Root, number: int
+) -> Iterator[PendingSignature]:
     signed = signers(draft, root) if draft else frozenset[str]()
     missing = root.roles[role].threshold - len(signed)
     if missing > 0:
         keys = tuple(key for key in root.roles[role].keyids if key not in signed)
-        yield Wait(role, number, plan.reasons[role], root.version, missing, keys)
+        yield PendingSignature(role, number, plan.reasons[role], root.version, missing, keys)
 
 
-def _online(plan: Plan) -> Iterator[Wait]:
-    """The online key: it has to move what is complete, and to renew what is about to end."""
-    desk, state = plan.desk, plan.desk.state
+def _online(plan: SigningPlan) -> Iterator[PendingSignature]:
+    """Yield the timestamp if the online key has to publish drafts or to renew the timestamp."""
+    policy, state = plan.policy, plan.policy.state
     if state.root is None:
         return
     root, why = state.root, ""
-    if state.timestamp and desk.ends_soon("timestamp", state.timestamp.expires):
+    if state.timestamp and policy.ends_soon("timestamp", state.timestamp.expires):
         why = f"it ends on {state.timestamp.expires:%Y-%m-%d %H:%M} UTC"
     if state.current and state.current.superseded:
         why = "the root has changed"
@@ -76,4 +82,4 @@ def _online(plan: Plan) -> Iterator[Wait]:
         root, why = plan.root.signed, f"root {plan.root.signed.version} is signed"
     if why:
         keys = tuple(root.roles["timestamp"].keyids)
-        yield Wait("timestamp", state.free("timestamp"), why, root.version, 1, keys)
+        yield PendingSignature("timestamp", state.free("timestamp"), why, root.version, 1, keys)

@@ -22,37 +22,35 @@ MUTATIONS: list[Mutation] = [
         _CODECS + "pem.py",
         "strict_mode=True",
         "strict_mode=False",
-        "tests/reports/codecs/test_pem.py::test_anything_else_is_refused",
+        "tests/reports/codecs/test_pem.py::test_other_text_is_refused",
     ),
     _rule(
         "exactly one certificate",
         _CODECS + "pem.py",
         " and _is_one_sequence(der) else None",
         " else None",
-        "tests/reports/codecs/test_pem.py::test_anything_else_is_refused",
+        "tests/reports/codecs/test_pem.py::test_other_text_is_refused",
     ),
     _rule(
         "a certificate is bounded",
         _CODECS + "pem.py",
         "return der if len(der) <= MAX_DER and",
         "return der if",
-        "tests/reports/codecs/test_codecs.py::"
-        "test_the_largest_certificate_is_read_and_one_byte_more_is_refused",
+        "tests/reports/codecs/test_codecs.py::test_a_certificate_above_the_maximum_size_is_refused",
     ),
     _rule(
         "unprintable characters are escaped",
         _CODECS + "fields.py",
-        "return value if value.isprintable() else printable(value)[:most]",
+        "return value if value.isprintable() else printable(value)[:maximum]",
         "return value",
-        "tests/reports/codecs/test_certpin.py::test_what_nobody_can_see_is_escaped",
+        "tests/reports/codecs/test_certpin.py::test_unprintable_characters_are_escaped",
     ),
     _rule(
         "an ID of a client can't equal a digest",
         _CODECS + "certpin.py",
         'return own and f"id:{own}"',
         'return own and f"rfc7469:{own}"',
-        "tests/reports/codecs/test_certpin.py::"
-        "test_an_id_of_a_client_is_never_the_digest_of_another_report",
+        "tests/reports/codecs/test_certpin.py::test_an_id_of_a_client_never_equals_a_digest",
     ),
     # ── The reporter ──
     _rule(

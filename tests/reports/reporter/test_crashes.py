@@ -64,12 +64,12 @@ def test_files_are_whole_whenever_the_process_is_killed(tmp_path: Path) -> None:
         died = in_a_child(partial(_write, folder, moments))
         found.add((tuple(_waiting(folder)), *ReportFolder(folder).reported()))
         again = ReportFolder(folder).claim_day("2026-11-25", "0" * 32)
-        assert not (again and not died), "told once a day at most"
+        assert not (again and not died), "reported once a day at most"
         if not died:
             break
         assert os.WTERMSIG(died) == signal.SIGKILL
     assert moments > 8
-    # The one too many may be there for a moment: it goes with the next.
+    # A report above the limit may exist for a moment; the next one evicts it.
     assert found == {
         ((1, 2), "old"),
         ((1, 2, 3), "old"),

@@ -1,4 +1,4 @@
-"""The queue on the disk: bounded, whole, shared by processes, and not to be fooled."""
+"""The queue on disk: bounded, whole, shared by processes, safe against hostile files."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_day_can_be_claimed_once(tmp_path: Path) -> None:
 
 
 def test_a_clock_that_was_set_back_suppresses_nothing(tmp_path: Path) -> None:
-    """What was noted by a clock years ahead neither takes the room of what comes, nor its turn."""
+    """Entries with a future time neither use up the limits, nor delay new reports."""
     found, ahead = queue(tmp_path, queued=2), NOW + timedelta(days=400)
     for n in (1, 2):
         assert found.put(QueuedReport(_TO, {"n": n}), ahead)
@@ -157,7 +157,7 @@ def test_retry_after_is_shared_by_all_processes(tmp_path: Path) -> None:
     found = queue(tmp_path)
     assert [found.retry_after(to, NOW + timedelta(minutes=2)) for to in (_TO, other)] == [3480, 0]
     found.save_retry_after(other, 60, NOW + timedelta(hours=2))
-    assert len(ReportFolder(tmp_path).retry_times()) == 1, "what is over is not kept"
+    assert len(ReportFolder(tmp_path).retry_times()) == 1, "past entries are deleted"
     assert b"bank" not in (tmp_path / "asked.json").read_bytes()
 
 
@@ -188,7 +188,7 @@ def test_a_few_reports_wait_in_memory_if_the_folder_cannot_be_created(tmp_path: 
 def test_a_system_without_locks_that_keeps_open_files_sends_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on Windows: what is open is taken away when it is let go."""
+    """As on Windows: an open file is deleted after it was closed."""
     monkeypatch.setattr("certpin.support.locks._fcntl", None)
     found = queue(tmp_path)
     put(found, 1)

@@ -1,4 +1,4 @@
-"""The reporter against a real collector: what is sent, how often, where to, and what never is."""
+"""The reporter against a real collector: which reports are sent, how often, and where to."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class _Later:
 def test_a_failure_of_a_report_request_is_not_reported(
     root: Authority, tmp_path: Path, trusted_root: Path, prompt: bool, covered: bool
 ) -> None:
-    """Where the app lets its own pinned context carry reports: RFC 7469 section 2.1.4."""
+    """If the app uses its own pinned context for reports: RFC 7469 section 2.1.4."""
     with Collector(root.issue("localhost"), "localhost") as pinned, Collector() as other:
         policy = kit.policy("localhost" if covered else HOST, report_to=(other.url,))
         later = _Later()
@@ -111,7 +111,7 @@ def test_a_failure_of_a_report_request_is_not_reported(
 
 
 def test_no_failure_in_the_sending_thread_is_reported(tmp_path: Path, collector: Collector) -> None:
-    """A context of one's own may tell hooks of hosts that have a policy, too."""
+    """Another context may call hooks for hosts that have a policy, too."""
 
     class Telling:
         def report_context(self, host: str) -> None:

@@ -1,4 +1,4 @@
-"""A collector on loopback, in clear text or over TLS: it keeps what it is sent."""
+"""A collector on loopback, in clear text or over TLS. It stores the requests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Arrival(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What is said to one request."""
+    """The answer to one request."""
 
     status: int
     headers: dict[str, str] = {}  # noqa: RUF012  # never changed
@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _drag(self) -> None:
-        """An answer that never comes, a letter at a time."""
+        """Send one byte at a time, and never a whole answer."""
         with suppress(OSError):
             while not self.server.owner.let_go.wait(0.02):
                 self.wfile.write(b"H")
@@ -72,9 +72,9 @@ class _Server(ThreadingHTTPServer):
 
 
 class Collector:
-    """A context manager. ``answers`` are said one after the other, and 204 when they are used up.
+    """A context manager. It sends ``answers`` in order, then 204.
 
-    An answer that is ``None`` never comes.
+    ``None`` stands for an answer that never ends.
     """
 
     def __init__(self, identity: Identity | None = None, name: str = "127.0.0.1") -> None:
@@ -100,7 +100,7 @@ class Collector:
             return self.answers.popleft() if self.answers else Answer(204)
 
     def arrived(self, count: int = 0) -> list[Arrival]:
-        """What arrived, when there are so many of them."""
+        """Wait for this number of requests, and return all."""
         with self._changed:
             came = self._changed.wait_for(lambda: len(self._arrived) >= count, PATIENCE)
             assert came, f"{len(self._arrived)} of {count} arrived"

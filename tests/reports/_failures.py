@@ -1,4 +1,4 @@
-"""Failures as a context tells them, without a connection."""
+"""Failures as a context reports them, without a connection."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class Clock:
 
 @cache
 def stranger() -> Identity:
-    """What an attacker serves."""
+    """Return the identity that an attacker serves."""
     return Authority("Rogue Root").issue(HOST)
 
 
 def failure(*report_to: str, host: str = HOST, at: datetime = NOW, **fields: Any) -> PinFailure:
-    """A chain that was refused, as ``report_to`` shall hear."""
+    """Return the failure of a refused chain, to be reported to ``report_to``."""
     policy = kit.policy(host, report_to=report_to, expires=datetime(2027, 6, 1, tzinfo=UTC))
     served = tuple(each.public_bytes(Encoding.DER) for each in stranger().chain)
     chain = Chain.from_der(served)
     verdict = verify(chain, policy, NOW)
-    told = PinFailure(
+    refused = PinFailure(
         host=host,
         decision="refuse",
         reason="mismatch",
@@ -56,4 +56,4 @@ def failure(*report_to: str, host: str = HOST, at: datetime = NOW, **fields: Any
         policy=policy,
         served=served,
     )
-    return replace(told, **fields)
+    return replace(refused, **fields)

@@ -18,7 +18,7 @@ QUICK = ReporterSettings(retry=timedelta(milliseconds=1), rest=timedelta(millise
 
 @contextmanager
 def reporting(folder: Path, **fields: Any) -> Iterator[Reporter]:
-    """A reporter that ends at once, whatever it has left."""
+    """A reporter that is closed at the end without waiting."""
     reporter = Reporter(folder, clock=fields.pop("clock", Clock()), **fields)
     try:
         yield reporter

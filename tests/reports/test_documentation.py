@@ -17,7 +17,7 @@ _DART = _ROOT / "src/certpin/formats/flutter/dart/report.dart"
 
 
 def _rows(heading: str) -> set[str]:
-    """What stands in code in the first column of the tables under a heading."""
+    """Return the code in the first column of the tables under a heading."""
     section = _PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     return {word for row in rows for word in re.findall(r"`([^`]+)`", row)}
@@ -40,7 +40,7 @@ def test_every_reason_of_trustkit_is_named() -> None:
     assert all(f"`{reason}`" in _PAGE for reason in REASONS)
 
 
-def test_what_dart_sends_is_known_here() -> None:
+def test_the_fields_of_the_dart_client_are_known() -> None:
     body = _DART.read_text(encoding="utf-8").partition("List<String> served) => {")[2]
     fields = re.compile(r"^ +(?:if \(.*\)\s+)?'([a-z-]+)':", re.MULTILINE)
     sent = set(fields.findall(body.partition("};")[0]))

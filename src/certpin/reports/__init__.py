@@ -1,10 +1,8 @@
-"""The pin-failure report: what it says, the formats that it travels in, and the client's end.
+"""Reports of pin failures: their content, the formats that they arrive in, and the client's sender.
 
 model ──▶ codecs ──▶ reporter
-what a report says, and the formats that it comes in: pure
-                     the client's end: told of failures, it sends them
-
-``counting`` says which moment a report counts for.
+the content of a report, and its formats: pure
+                     the client's end: receives failures and sends reports
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ __all__ = ["Presence", "Report", "Reporter", "ReporterSettings"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the reporter when it is asked for: a collector needs none."""
+    """Import the reporter on first use: a collector does not need it."""
     if name not in {"Reporter", "ReporterSettings"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from certpin.reports import reporter

@@ -1,7 +1,7 @@
-"""What clients tell: a failure that they met, or which version of the pins they hold.
+"""What clients report: a failure, or the version of the pin set that they have.
 
-A report is a claim by whoever sent it. Nothing in it is proven: not the host, not the chain, not
-the app. It is for counting, and for looking at what many clients say at once.
+A report is an unproven claim: its sender may invent the host, the chain and the app. Use it for
+counting, and for comparing the reports of many clients.
 """
 
 from __future__ import annotations
@@ -12,24 +12,25 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from datetime import datetime
 
-# What the client did with the connection: `refuse`, let it pass and told (`report`), or let it
-# pass by a debug override or pins past their date (`accept`). As in ``certpin.tls``.
+# What the client did with the connection: `refuse`, accept and report it (`report`), or accept it
+# because of a debug override or expired pins (`accept`). As in ``certpin.tls``.
 Decision = Literal["refuse", "report", "accept"]
 
-# Reasons of a chain that the client's own platform refused, before any pin was looked at: a client
-# without pins would refuse it, too. Browsers, TrustKit, Dart and Python say the same words.
+# Reasons of a chain that the client's platform refused before pins were compared: a client without
+# pins would refuse it too. Browsers, TrustKit, Dart and Python use the same words.
 UNVERIFIED = frozenset({"untrusted", "name", "date", "revoked", "invalid"})
 
-# The format that a report came in.
+# The format that a report arrived in.
 Kind = Literal["certpin", "rfc7469", "trustkit", "nel"]
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who tells it. Each is empty where that is not known; none names a person or a device.
+    """The app that reports. Unknown fields are empty; none identifies a person or a device.
 
-    ``platform`` is ``android``, ``ios``, ``python`` and the like, ``network`` what the client says
-    of its network (``wifi``, ``cellular``, a carrier), ``library`` what pinned: ``trustkit 3.0``.
+    ``platform`` is ``android``, ``ios``, ``python`` and so on. ``network`` is ``wifi``,
+    ``cellular`` or a carrier, as the client reports it. ``library`` is the pinning library, such as
+    ``trustkit 3.0``.
     """
 
     app: str = ""
@@ -44,17 +45,22 @@ class Client:
 class Report:
     """A connection that failed its policy.
 
-    ``at`` is by the client's clock, with a time zone. ``host`` is normalised; ``port`` is 0 where
-    it is not known. ``reason`` is one of a verdict's reasons, or of the format's own. ``served``
-    and ``verified`` are certificates as DER, leaf first; either may be empty. ``known_pins`` are
-    written ``sha256/…`` or ``cert-sha256/…``. ``pin_set_version`` is 0 where the format has none.
-    ``expires`` is when the pins end, ``None`` where nobody said so.
-
-    ``identity`` tells this report from every other one that a client sends, and stays the same when
-    it is sent again. With ``own_identity`` the client made it by luck, for this report alone: no
-    other client has the same. Without, it is a digest of what was said: two clients that met the
-    same in the same second, and have nothing that tells them apart, share it. ``also`` is a second
-    one, or empty: whatever has either is the same report (``codecs/nel.py``).
+    Attributes:
+        at: the time by the client's clock, with a time zone.
+        host: normalised.
+        port: 0 if unknown.
+        reason: a reason of a verdict, or one of the format.
+        served: the certificates that the server sent, as DER, leaf first; may be empty.
+        verified: the certificates of the verified chain, as DER, leaf first; may be empty.
+        known_pins: as ``sha256/…`` or ``cert-sha256/…``.
+        pin_set_version: 0 if the format has none.
+        expires: when the pins expire, ``None`` if the report doesn't contain it.
+        identity: the same each time this report is sent, and different from other reports.
+        own_identity: True if the client generated the identity at random for this report, so no
+            other client has the same. If False, the identity is a digest of the content: two
+            clients with the same failure in the same second, and no other difference, share it.
+        also: a second identity, or empty. A report with either of the two is the same report
+            (``codecs/nel.py``).
     """
 
     kind: Kind
@@ -78,10 +84,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """A client that holds a version of a pin set: told once a day at most, without a name.
+    """An anonymous message, at most once a day, that a client has this version of a pin set.
 
-    Counted by day and version they say how far a version has got: no client is told from another.
-    ``identity`` is made by luck for this one beacon, and the same only when it is sent again.
+    Counted by day and version, presences measure the adoption of a version. ``identity`` is random
+    and used for one presence only, so it does not identify the client.
     """
 
     at: datetime

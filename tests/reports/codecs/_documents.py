@@ -1,4 +1,4 @@
-"""One whole document of each format, as its clients send it, and what stands in for certificates.
+"""One whole document of each format, as its clients send it, and placeholders for certificates.
 
 The codecs read nothing of X.509: one SEQUENCE of any content is a certificate to them.
 """
@@ -18,7 +18,7 @@ REPORTS = "application/reports+json"
 
 
 def der(content: bytes = b"leaf", size: int = 300) -> bytes:
-    """One SEQUENCE of so many bytes."""
+    """Return one SEQUENCE of this size."""
     body = content.ljust(size, b".")
     return b"\x30\x82" + len(body).to_bytes(2, "big") + body
 
@@ -114,7 +114,7 @@ def certpin(**other: Any) -> dict[str, Any]:
 
 
 def presence(**other: Any) -> dict[str, Any]:
-    """That a version is held."""
+    """A presence, as certpin's reporter writes it."""
     return {
         "schema": "certpin-presence/1",
         "id": "00112233445566778899aabbccddeeff",

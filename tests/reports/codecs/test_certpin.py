@@ -59,7 +59,7 @@ def test_every_field_of_a_presence_is_read() -> None:
     )
 
 
-def test_what_the_dart_client_sends_is_read() -> None:
+def test_a_report_of_the_dart_client_is_read() -> None:
     report = _read(rfc7469(**_DART))
     assert isinstance(report, Report)
     assert (report.kind, report.pin_set, report.pin_set_version) == ("certpin", "bank-app", 12)
@@ -68,7 +68,7 @@ def test_what_the_dart_client_sends_is_read() -> None:
     assert not report.own_identity
 
 
-def test_without_an_id_whatever_was_said_tells_reports_apart() -> None:
+def test_without_an_id_reports_differ_by_their_content() -> None:
     documents = [rfc7469(**_DART, **{name: value}) for name, value in _OTHERS.items()]
     identities = {_read(each).identity for each in [rfc7469(**_DART), *documents]}
     assert len(identities) == len(_OTHERS) + 1
@@ -86,17 +86,17 @@ _OTHERS = {
 }
 
 
-def test_an_id_of_a_client_is_never_the_digest_of_another_report() -> None:
+def test_an_id_of_a_client_never_equals_a_digest() -> None:
     digest = _read(rfc7469()).identity
     taken = digest.partition(":")[2]
     assert _read(certpin(id=taken)).identity != digest
 
 
-def test_a_field_that_is_not_known_is_passed_over() -> None:
+def test_an_unknown_field_is_ignored() -> None:
     assert _read(certpin(colour="red")) == _read(certpin())
 
 
-def test_what_nobody_can_see_is_escaped() -> None:
+def test_unprintable_characters_are_escaped() -> None:
     report = _read(certpin(network="wifi\x00\u202e\ud800", app="a\nb"))
     assert report.client.network == "wifi\\x00\\u202e\\ud800"
     assert report.client.app == "a\\nb"
@@ -110,14 +110,14 @@ def test_what_nobody_can_see_is_escaped() -> None:
         (certpin(id="7"), "id: this is not 16 to 64 of"),
         (certpin(id="x" * 65), "id: this is not 16 to 64 of"),
         (certpin(decision="maybe"), "decision: this is none of refuse, report, accept"),
-        (certpin(policy="*.192.0.2.7"), "policy: this is no host name"),
+        (certpin(policy="*.192.0.2.7"), "policy: this is not a host name"),
         (certpin(**{"pin-set-version": 2**63}), "pin-set-version: this is not from 0 to"),
         (certpin(**{"pin-set-version": 1.5}), "pin-set-version: this is not a whole number"),
-        (presence(id=None), "id: there is none"),
-        (presence(**{"pin-set": ""}), "pin-set: which set, and which version of it"),
-        (presence(**{"pin-set-version": 0}), "pin-set: which set, and which version of it"),
+        (presence(id=None), "id: this is missing"),
+        (presence(**{"pin-set": ""}), "pin-set: the name or the version"),
+        (presence(**{"pin-set-version": 0}), "pin-set: the name or the version"),
     ],
 )
-def test_a_field_that_is_wrong_is_named(document: dict[str, Any], problem: str) -> None:
+def test_an_invalid_field_is_named(document: dict[str, Any], problem: str) -> None:
     with pytest.raises(FormatError, match=f"^{problem}"):
         _read(document)

@@ -1,4 +1,4 @@
-"""What holds for every format: hostile documents, and reports that are written and read again."""
+"""Rules of every format: hostile documents, and round trips of reports."""
 
 from __future__ import annotations
 
@@ -45,34 +45,32 @@ _TYPES = st.sampled_from([JSON, REPORTS, "application/json; charset=utf-8", "", 
 
 
 def read(document: object, content_type: str) -> tuple[Report | Presence, ...]:
-    """What it says; nothing, where it is refused as it should be."""
+    """Return the reports of a document; none if it is refused with one line."""
     refusal = ""
     try:
-        said = decode(document, content_type, RECEIVED)
+        found = decode(document, content_type, RECEIVED)
     except FormatError as exc:
-        refusal, said = str(exc), ()
+        refusal, found = str(exc), ()
     assert refusal.isprintable()
     assert len(refusal) < 200
-    for each in said:
+    for each in found:
         for text in _texts(each):
             assert text.isprintable()
             assert len(text) <= MAX_TEXT + 20
-    return said
+    return found
 
 
-def _texts(said: Report | Presence) -> list[str]:
-    client = said.client
-    texts = [said.identity, said.pin_set, client.app, client.app_version, client.platform]
+def _texts(found: Report | Presence) -> list[str]:
+    client = found.client
+    texts = [found.identity, found.pin_set, client.app, client.app_version, client.platform]
     texts += [client.platform_version, client.network, client.library]
-    if isinstance(said, Report):
-        texts += [said.host, said.reason, said.pattern, *said.known_pins]
+    if isinstance(found, Report):
+        texts += [found.host, found.reason, found.pattern, *found.known_pins]
     return texts
 
 
 @given(document=_ANYTHING, content_type=_TYPES)
-def test_whatever_json_comes_is_read_or_refused_in_one_line(
-    document: object, content_type: str
-) -> None:
+def test_any_json_is_read_or_refused_in_one_line(document: object, content_type: str) -> None:
     read(document, content_type)
 
 
@@ -93,20 +91,20 @@ def test_a_document_with_damaged_fields_is_read_or_refused_in_one_line(
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_whole_document_is_read_the_same_each_time(name: str) -> None:
     whole, content_type = WHOLE[name]
-    (said,) = decode(whole, content_type, RECEIVED)
-    assert decode(json.loads(json.dumps(whole)), content_type, RECEIVED) == (said,)
+    (found,) = decode(whole, content_type, RECEIVED)
+    assert decode(json.loads(json.dumps(whole)), content_type, RECEIVED) == (found,)
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "multipart/form-data; boundary=x", "json"])
-def test_a_content_type_of_no_report_is_refused(content_type: str) -> None:
-    with pytest.raises(FormatError, match="the content type is none of a report"):
+def test_another_content_type_is_refused(content_type: str) -> None:
+    with pytest.raises(FormatError, match="this is not a content type of reports"):
         decode(WHOLE["rfc7469"][0], content_type, RECEIVED)
 
 
-def test_reports_of_browsers_come_under_their_own_content_type() -> None:
-    with pytest.raises(FormatError, match="no report in a format that is known"):
+def test_each_format_has_its_content_type() -> None:
+    with pytest.raises(FormatError, match="not a report in a known format"):
         decode(WHOLE["nel"][0], JSON, RECEIVED)
-    with pytest.raises(FormatError, match="no report in a format that is known"):
+    with pytest.raises(FormatError, match="not a report in a known format"):
         decode(WHOLE["certpin"][0], REPORTS, RECEIVED)
 
 
@@ -144,7 +142,7 @@ _REPORTS = st.builds(
 
 @settings(max_examples=30)
 @given(report=_REPORTS)
-def test_what_is_written_as_certpin_is_read_as_it_was(report: Report) -> None:
+def test_a_certpin_document_round_trips(report: Report) -> None:
     encode = CODECS["certpin"].encode
     assert encode is not None
     assert decode(json.loads(json.dumps(encode(report))), JSON, RECEIVED) == (report,)
@@ -152,7 +150,7 @@ def test_what_is_written_as_certpin_is_read_as_it_was(report: Report) -> None:
 
 @settings(max_examples=30)
 @given(report=_REPORTS)
-def test_what_is_written_as_rfc7469_is_read_with_all_that_the_rfc_has(report: Report) -> None:
+def test_an_rfc7469_document_keeps_the_fields_of_the_rfc(report: Report) -> None:
     encode = CODECS["rfc7469"].encode
     assert encode is not None
     (read_again,) = decode(json.loads(json.dumps(encode(report))), JSON, RECEIVED)
@@ -164,12 +162,12 @@ def test_what_is_written_as_rfc7469_is_read_with_all_that_the_rfc_has(report: Re
 
 
 @given(at=_MOMENTS, name=_WORDS.filter(bool), version=st.integers(1, MAX_VERSION), own=_IDS)
-def test_a_presence_is_read_as_it_was(at: datetime, name: str, version: int, own: str) -> None:
+def test_a_presence_round_trips(at: datetime, name: str, version: int, own: str) -> None:
     told = Presence(at, name, version, own, Client(app="bank"))
     assert decode(json.loads(json.dumps(encode_presence(told))), JSON, RECEIVED) == (told,)
 
 
-def test_the_largest_certificate_is_read_and_one_byte_more_is_refused() -> None:
+def test_a_certificate_above_the_maximum_size_is_refused() -> None:
     largest = der(size=MAX_DER - 4)
     (report,) = decode(rfc7469(**{"served-certificate-chain": [pem_of(largest)]}), JSON, RECEIVED)
     assert isinstance(report, Report)
@@ -179,6 +177,6 @@ def test_the_largest_certificate_is_read_and_one_byte_more_is_refused() -> None:
         decode(rfc7469(**{"served-certificate-chain": [pem_of(larger)]}), JSON, RECEIVED)
 
 
-def test_a_moment_may_be_absurd_and_stays_as_it_was_said() -> None:
+def test_an_absurd_time_is_kept() -> None:
     (report,) = decode(certpin(**{"date-time": "1999-01-01T00:00:00Z"}), JSON, RECEIVED)
     assert RECEIVED - report.at > timedelta(days=9000)

@@ -16,8 +16,8 @@ from tests.reports.codecs._documents import AT, RECEIVED, REPORTS, nel
 
 
 def _read(document: list[Any], later: float = 0) -> tuple[Report, ...]:
-    said = decode(document, REPORTS, RECEIVED + timedelta(seconds=later))
-    return tuple(each for each in said if isinstance(each, Report))
+    found = decode(document, REPORTS, RECEIVED + timedelta(seconds=later))
+    return tuple(each for each in found if isinstance(each, Report))
 
 
 def test_a_pinned_key_that_is_not_in_the_chain_is_read() -> None:
@@ -35,22 +35,22 @@ def test_a_pinned_key_that_is_not_in_the_chain_is_read() -> None:
     )
 
 
-def test_nothing_is_kept_that_tells_who_called_what() -> None:
+def test_no_field_identifies_the_user_or_the_page() -> None:
     (report,) = _read(nel())
     for word in ("account", "Mozilla", "192.0.2.7"):
         assert word not in repr(report)
 
 
 @pytest.mark.parametrize(("kind", "reason"), list(REASONS.items()))
-def test_each_type_about_certificates_has_its_reason(kind: str, reason: str) -> None:
+def test_each_certificate_error_has_its_reason(kind: str, reason: str) -> None:
     assert [report.reason for report in _read(nel({"type": kind}))] == [reason]
 
 
-def test_a_type_that_came_later_is_a_certificate_that_is_wrong() -> None:
+def test_an_unknown_certificate_error_is_invalid() -> None:
     assert [report.reason for report in _read(nel({"type": "tls.cert.too_new"}))] == ["invalid"]
 
 
-def test_whatever_else_a_browser_tells_is_left_out() -> None:
+def test_other_errors_of_a_browser_are_ignored() -> None:
     others = [
         *nel({"type": "dns.name_not_resolved", "phase": "dns"}),
         *nel(type="csp-violation"),
@@ -67,8 +67,8 @@ def _names(document: list[Any], later: float = 0) -> set[str]:
 
 
 @pytest.mark.parametrize("place", [0, 9, 15, 29.9, 30, 44, 59.5])
-def test_what_is_sent_again_is_the_same_wherever_the_clock_stands(place: float) -> None:
-    """``later`` is what the way took, and is not in the age."""
+def test_a_repeated_upload_shares_an_identity(place: float) -> None:
+    """``later`` is the duration of the upload, which ``age`` does not include."""
     first = _names(nel(), place)
     for way in (0, 0.5, 9, 29.9):
         assert first & _names(nel(age=630_000), place + 600 + way)
@@ -76,7 +76,7 @@ def test_what_is_sent_again_is_the_same_wherever_the_clock_stands(place: float) 
     assert not first & _names(nel(age=630_000), place + 660.1)
 
 
-def test_what_differs_in_anything_is_another() -> None:
+def test_different_entries_share_no_identity() -> None:
     first = _names(nel())
     assert not first & _names(nel(age=100_000))
     assert not first & _names(nel({"elapsed_time": 144}))
@@ -96,16 +96,16 @@ _WITHOUT_BODY = {**nel()[0], "body": 7}
         (nel() * (MAX_ENTRIES + 1), "there are more than 100 entries"),
         ([7], r"\[0\]: this is not an object"),
         ([*nel(), _WITHOUT_BODY], r"\[1\]\.body: this is not an object"),
-        (nel({"phase": "application"}), r"\[0\]\.body\.phase: certificates are looked at"),
+        (nel({"phase": "application"}), r"\[0\]\.body\.phase: certificate errors belong"),
         (nel({"type": 7}), r"\[0\]\.body\.type: this is not a text"),
         (nel(age=-1), r"\[0\]\.age: this is not from 0 to"),
         (nel(age="long"), r"\[0\]\.age: this is not a whole number"),
-        (nel(url="http://api.bank.example/"), r"\[0\]\.url: this is no https address"),
-        (nel(url="https://[bank/"), r"\[0\]\.url: this is no address"),
-        (nel(url="https://a:99999/"), r"\[0\]\.url: this is no address"),
-        (nel(url="https://a..b/"), r"\[0\]\.url: this is no host name"),
+        (nel(url="http://api.bank.example/"), r"\[0\]\.url: this is not an https URL"),
+        (nel(url="https://[bank/"), r"\[0\]\.url: this is not a URL"),
+        (nel(url="https://a:99999/"), r"\[0\]\.url: this is not a URL"),
+        (nel(url="https://a..b/"), r"\[0\]\.url: this is not a host name"),
     ],
 )
-def test_what_is_wrong_is_named(document: list[Any], problem: str) -> None:
+def test_an_invalid_entry_is_named(document: list[Any], problem: str) -> None:
     with pytest.raises(FormatError, match=f"^{problem}"):
         _read(document)

@@ -14,7 +14,7 @@ _BODY = pem_of(LEAF).removeprefix(_BEGIN).removesuffix(_END)
 
 
 @given(st.binary(max_size=200).map(lambda content: der(content, 130)))
-def test_what_is_written_is_read(whole: bytes) -> None:
+def test_a_written_certificate_is_read(whole: bytes) -> None:
     assert der_of(pem_of(whole)) == whole
 
 
@@ -53,5 +53,5 @@ def test_line_ends_and_line_lengths_of_other_writers_are_read(text: str) -> None
         _BEGIN + "A" * MAX_PEM + _END,
     ],
 )
-def test_anything_else_is_refused(text: str) -> None:
+def test_other_text_is_refused(text: str) -> None:
     assert der_of(text) is None

@@ -42,13 +42,13 @@ def test_a_host_is_normalised_and_subdomains_make_a_pattern() -> None:
     assert (report.host, report.pattern) == ("api.bank.example", "**.api.bank.example")
 
 
-def test_what_may_be_missing_may_be_missing() -> None:
+def test_optional_fields_may_be_missing() -> None:
     (report,) = decode({"date-time": "2026-11-25T11:59:30Z", "hostname": "a.example"}, "", RECEIVED)
     assert isinstance(report, Report)
     assert (report.port, report.served, report.pattern, report.expires) == (0, (), "", None)
 
 
-def test_the_same_has_one_identity_and_anything_else_another() -> None:
+def test_only_equal_reports_have_the_same_identity() -> None:
     changes: list[dict[str, Any]] = [
         {},
         {"date-time": "2026-11-25T11:59:31Z"},
@@ -77,29 +77,29 @@ def _chains(served: list[str], verified: list[str]) -> Report:
 @pytest.mark.parametrize(
     ("other", "problem"),
     [
-        ({"date-time": "2026-11-25T11:59:30"}, "date-time: this is not a moment with a time zone"),
-        ({"date-time": 1764072000}, "date-time: there is no moment"),
-        ({"date-time": "0001-01-01T00:00:00+14:00"}, "date-time: this is not a moment"),
-        ({"hostname": None}, "hostname: there is no host name"),
-        ({"hostname": "a..b"}, "hostname: this is no host name"),
-        ({"hostname": "x" * 300}, "hostname: this is no host name"),
+        ({"date-time": "2026-11-25T11:59:30"}, "date-time: this is not a time with a time zone"),
+        ({"date-time": 1764072000}, "date-time: this is not a time"),
+        ({"date-time": "0001-01-01T00:00:00+14:00"}, "date-time: this is not a time"),
+        ({"hostname": None}, "hostname: this is missing"),
+        ({"hostname": "a..b"}, "hostname: this is not a host name"),
+        ({"hostname": "x" * 300}, "hostname: this is not a host name"),
         ({"port": "443"}, "port: this is not a whole number"),
         ({"port": True}, "port: this is not a whole number"),
         ({"port": 65536}, "port: this is not from 0 to 65535"),
         ({"include-subdomains": "yes"}, "include-subdomains: this is neither true nor false"),
-        ({"noted-hostname": 7}, "noted-hostname: this is no host name"),
+        ({"noted-hostname": 7}, "noted-hostname: this is not a host name"),
         ({"served-certificate-chain": "PEM"}, "served-certificate-chain: this is not a list"),
         ({"served-certificate-chain": ["x"] * 21}, "served-certificate-chain: this has more than"),
         (
             {"validated-certificate-chain": [7]},
             r"validated-certificate-chain\[0\]: this is not",
         ),
-        ({"known-pins": ["sha1/abc"]}, "known-pins: something in it is no pin"),
-        ({"known-pins": [None]}, "known-pins: something in it is no pin"),
+        ({"known-pins": ["sha1/abc"]}, "known-pins: an entry is not a pin"),
+        ({"known-pins": [None]}, "known-pins: an entry is not a pin"),
         ({"known-pins": [PINS[0]] * 65}, "known-pins: this has more than 64 entries"),
-        ({"effective-expiration-date": "soon"}, "effective-expiration-date: this is not a moment"),
+        ({"effective-expiration-date": "soon"}, "effective-expiration-date: this is not a time"),
     ],
 )
-def test_a_field_that_is_wrong_is_named(other: dict[str, Any], problem: str) -> None:
+def test_an_invalid_field_is_named(other: dict[str, Any], problem: str) -> None:
     with pytest.raises(FormatError, match=f"^{problem}"):
         _read(**other)

@@ -30,7 +30,7 @@ def _read(document: dict[str, Any]) -> Report:
     return report
 
 
-def test_what_ios_sends_is_read() -> None:
+def test_a_report_from_ios_is_read() -> None:
     report = _read(trustkit_ios())
     assert report == Report(
         kind="trustkit",
@@ -54,7 +54,7 @@ def test_what_ios_sends_is_read() -> None:
     )
 
 
-def test_what_android_sends_is_read_with_port_0_and_a_numeric_offset() -> None:
+def test_a_report_from_android_with_port_0_and_a_numeric_offset_is_read() -> None:
     report = _read(trustkit_android())
     assert report == Report(
         kind="trustkit",
@@ -80,7 +80,7 @@ def test_each_validation_result_has_its_reason(result: int, reason: str) -> None
     assert (report.reason, report.decision) == (reason, "refuse" if result else "accept")
 
 
-def test_the_name_of_a_device_tells_reports_apart_and_is_kept_nowhere() -> None:
+def test_the_device_id_distinguishes_reports_and_is_not_stored() -> None:
     mine, yours = (_read(trustkit_ios(**{"app-vendor-id": each})) for each in ("mine", "yours"))
     assert mine.identity != yours.identity
     assert not mine.own_identity
@@ -98,6 +98,6 @@ def test_the_name_of_a_device_tells_reports_apart_and_is_kept_nowhere() -> None:
         ({"known-pins-expiration-date": "01.05.2027"}, "known-pins-expiration-date: this is not"),
     ],
 )
-def test_a_field_that_is_wrong_is_named(other: dict[str, Any], problem: str) -> None:
+def test_an_invalid_field_is_named(other: dict[str, Any], problem: str) -> None:
     with pytest.raises(FormatError, match=f"^{problem}"):
         _read(trustkit_ios(**other))

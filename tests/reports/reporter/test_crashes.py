@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.reports import Reporter, ReporterSettings
-from certpin.reports.reporter.folder import Folder
-from certpin.reports.reporter.queue import Item, Queue
+from certpin.reports.reporter.queue import QueuedReport, ReportFolder, ReportQueue
 from scripts.record import FORBIDDEN
 from tests.reports._collector import PATIENCE, Collector
 from tests.reports._failures import NOW, Clock, failure
@@ -32,15 +31,15 @@ _TO = "https://pins.bank.example/reports"
 _MANY = ReporterSettings(different=1000, queued=100)
 
 
-def _queue(folder: Path) -> Queue:
-    return Queue(Folder(folder), ReporterSettings(queued=2))
+def _queue(folder: Path) -> ReportQueue:
+    return ReportQueue(ReportFolder(folder), ReporterSettings(queued=2))
 
 
 def _waiting(folder: Path) -> list[Any]:
     found = []
     queue = _queue(folder)
     for name in queue.names(NOW):
-        with queue.claimed(name) as item:
+        with queue.claim(name) as item:
             assert item is not None, "it is whole"
             found.append(item.document["n"])
     return found
@@ -48,29 +47,29 @@ def _waiting(folder: Path) -> list[Any]:
 
 def _write(folder: Path, moment: int) -> None:
     die_at(moment, folder)
-    assert _queue(folder).put(Item(_TO, {"n": 3}), NOW + timedelta(seconds=3))
-    Folder(folder).note_told({"new": 2.0})
-    Folder(folder).takes_day("2026-11-25", "0" * 32)
+    assert _queue(folder).put(QueuedReport(_TO, {"n": 3}), NOW + timedelta(seconds=3))
+    ReportFolder(folder).save_reported({"new": 2.0})
+    ReportFolder(folder).claim_day("2026-11-25", "0" * 32)
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_what_is_on_the_disk_is_whole(tmp_path: Path) -> None:
+def test_files_are_whole_whenever_the_process_is_killed(tmp_path: Path) -> None:
     moments, found = 0, set()
     while True:
         moments += 1
         folder = tmp_path / str(moments)
         for n in (1, 2):
-            assert _queue(folder).put(Item(_TO, {"n": n}), NOW + timedelta(seconds=n))
-        Folder(folder).note_told({"old": 1.0})
+            assert _queue(folder).put(QueuedReport(_TO, {"n": n}), NOW + timedelta(seconds=n))
+        ReportFolder(folder).save_reported({"old": 1.0})
         died = in_a_child(partial(_write, folder, moments))
-        found.add((tuple(_waiting(folder)), *Folder(folder).told()))
-        again = Folder(folder).takes_day("2026-11-25", "0" * 32)
-        assert not (again and not died), "told once a day at most"
+        found.add((tuple(_waiting(folder)), *ReportFolder(folder).reported()))
+        again = ReportFolder(folder).claim_day("2026-11-25", "0" * 32)
+        assert not (again and not died), "reported once a day at most"
         if not died:
             break
         assert os.WTERMSIG(died) == signal.SIGKILL
     assert moments > 8
-    # The one too many may be there for a moment: it goes with the next.
+    # A report above the limit may exist for a moment; the next one evicts it.
     assert found == {
         ((1, 2), "old"),
         ((1, 2, 3), "old"),
@@ -79,7 +78,7 @@ def test_killed_at_any_moment_what_is_on_the_disk_is_whole(tmp_path: Path) -> No
     }
 
 
-def test_what_a_killed_process_was_sending_is_sent_by_the_next(tmp_path: Path) -> None:
+def test_the_next_process_sends_the_report_of_a_killed_one(tmp_path: Path) -> None:
     with Collector() as collector:
         collector.answers.append(None)
         child = os.fork()
@@ -107,7 +106,7 @@ Reporter(sys.argv[1], clock=Clock())(failure(sys.argv[2]))
 """
 
 
-def test_a_program_that_ends_without_close_has_it_on_the_disk(tmp_path: Path) -> None:
+def test_a_program_that_ends_without_close_leaves_its_report_on_disk(tmp_path: Path) -> None:
     with Collector() as collector:
         command = [sys.executable, "-c", _ENDS_AT_ONCE, str(tmp_path / "here"), collector.url]
         subprocess.run(command, check=True, timeout=60)
@@ -116,13 +115,13 @@ def test_a_program_that_ends_without_close_has_it_on_the_disk(tmp_path: Path) ->
         assert len({each.document["id"] for each in collector.arrived(1)}) == 1
 
 
-def test_a_worker_of_multiprocessing_has_it_on_the_disk_when_it_ends(tmp_path: Path) -> None:
+def test_a_worker_of_multiprocessing_leaves_its_report_on_disk(tmp_path: Path) -> None:
     reporter = Reporter(tmp_path / "here", clock=Clock())
     worker = multiprocessing.get_context("fork").Process(target=reporter, args=(failure(_TO),))
     worker.start()
     worker.join(PATIENCE)
     assert worker.exitcode == 0
-    assert len(Folder(tmp_path / "here").names()) == 1
+    assert len(ReportFolder(tmp_path / "here").names()) == 1
 
 
 def _report_many(folder: Path, address: str, who: str) -> None:
@@ -150,7 +149,7 @@ def test_processes_that_share_a_folder_send_each_report_once(tmp_path: Path) -> 
         assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
         sent = [each.document["id"] for each in collector.arrived(40)]
     assert len(sent) == len(set(sent)) == 40
-    assert Queue(Folder(tmp_path), _MANY).names(NOW) == []
+    assert ReportQueue(ReportFolder(tmp_path), _MANY).names(NOW) == []
 
 
 _ON_A_SMALL_DISK = """
@@ -182,7 +181,7 @@ print(json.dumps([reporter.flush(15), reporter.lost]), flush=True)
 
 @pytest.mark.slow
 @pytest.mark.peer("unshare")
-def test_with_a_full_disk_and_with_one_that_is_read_only_it_still_sends(tmp_path: Path) -> None:
+def test_reports_are_sent_with_a_full_or_read_only_disk(tmp_path: Path) -> None:
     mount = ["unshare", "--mount", "mount", "-t", "tmpfs", "x", str(tmp_path)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip(f"left out: {FORBIDDEN}to mount file systems")

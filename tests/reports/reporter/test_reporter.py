@@ -1,4 +1,4 @@
-"""The reporter against a real collector: what is sent, how often, where to, and what never is."""
+"""The reporter against a real collector: which reports are sent, how often, and where to."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from certpin import PinFailure
 
 
-def test_a_report_says_what_happened_and_nothing_of_the_device(
+def test_a_report_describes_the_failure_and_does_not_identify_the_device(
     tmp_path: Path, collector: Collector
 ) -> None:
     names = {"app": "bank", "app_version": "4.2", "network": "wifi"}
@@ -40,11 +40,11 @@ def test_a_report_says_what_happened_and_nothing_of_the_device(
     assert set(arrival.headers) == sent | {"host", "user-agent"}
     (report,) = decode(arrival.document, arrival.headers["content-type"], NOW)
     assert isinstance(report, Report)
-    told = failure()
-    assert told.verdict is not None
-    assert told.verdict.chain is not None
-    assert report.verified == tuple(each.der for each in told.verdict.chain.certificates)
-    assert (report.served, report.host, report.at) == (told.served, HOST, NOW)
+    failed = failure()
+    assert failed.verdict is not None
+    assert failed.verdict.chain is not None
+    assert report.verified == tuple(each.der for each in failed.verdict.chain.certificates)
+    assert (report.served, report.host, report.at) == (failed.served, HOST, NOW)
     assert (report.decision, report.reason, report.pattern) == ("refuse", "mismatch", HOST)
     assert (report.pin_set, report.pin_set_version) == ("bank-app", 12)
     assert report.known_pins == (str(kit.NOBODY), str(kit.NOBODY_ELSE))
@@ -53,7 +53,7 @@ def test_a_report_says_what_happened_and_nothing_of_the_device(
     assert (client.platform, client.library) == ("python", f"certpin {certpin.__version__}")
 
 
-def test_the_same_failure_is_told_once_an_hour_after_a_restart_too(
+def test_the_same_failure_is_reported_once_an_hour_across_restarts(
     tmp_path: Path, collector: Collector
 ) -> None:
     clock = Clock()
@@ -66,7 +66,7 @@ def test_the_same_failure_is_told_once_an_hour_after_a_restart_too(
     assert len(collector.arrived(2)) == 2
 
 
-def test_each_address_of_a_policy_is_told_but_not_the_host_that_failed(
+def test_every_address_but_the_failed_host_gets_the_report(
     tmp_path: Path, collector: Collector
 ) -> None:
     with Collector(name="localhost") as other, reporting(tmp_path) as reporter:
@@ -86,16 +86,16 @@ class _Later:
 
     def attach(self, context: object) -> None: ...
 
-    def __call__(self, told: PinFailure) -> None:
-        self.reporter(told)
+    def __call__(self, failed: PinFailure) -> None:
+        self.reporter(failed)
 
 
 @pytest.mark.parametrize("prompt", [True, False])
 @pytest.mark.parametrize("covered", [True, False])
-def test_a_failure_that_is_met_while_a_report_is_sent_is_not_reported(
+def test_a_failure_of_a_report_request_is_not_reported(
     root: Authority, tmp_path: Path, trusted_root: Path, prompt: bool, covered: bool
 ) -> None:
-    """Where the app lets its own pinned context carry reports: RFC 7469 section 2.1.4."""
+    """If the app uses its own pinned context for reports: RFC 7469 section 2.1.4."""
     with Collector(root.issue("localhost"), "localhost") as pinned, Collector() as other:
         policy = kit.policy("localhost" if covered else HOST, report_to=(other.url,))
         later = _Later()
@@ -110,10 +110,8 @@ def test_a_failure_that_is_met_while_a_report_is_sent_is_not_reported(
         assert other.arrived() == []
 
 
-def test_nothing_that_fails_in_the_thread_that_sends_is_reported(
-    tmp_path: Path, collector: Collector
-) -> None:
-    """A context of one's own may tell hooks of hosts that have a policy, too."""
+def test_no_failure_in_the_sending_thread_is_reported(tmp_path: Path, collector: Collector) -> None:
+    """Another context may call hooks for hosts that have a policy, too."""
 
     class Telling:
         def report_context(self, host: str) -> None:
@@ -128,7 +126,7 @@ def test_nothing_that_fails_in_the_thread_that_sends_is_reported(
     assert collector.arrived() == []
 
 
-def test_a_pinned_report_host_is_pinned_for_reports_too(
+def test_a_pinned_collector_is_pinned_for_reports(
     root: Authority, tmp_path: Path, trusted_root: Path
 ) -> None:
     """RFC 7469 section 2.1.4."""
@@ -144,7 +142,7 @@ def test_a_pinned_report_host_is_pinned_for_reports_too(
             assert len(collector.arrived()) == sent
 
 
-def test_a_report_goes_out_over_tls_that_the_platform_verified_or_not_at_all(
+def test_a_report_is_sent_only_over_verified_tls(
     root: Authority, tmp_path: Path, trusted_root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     strange = Authority("Unknown Root").issue("localhost")
@@ -163,7 +161,7 @@ def test_a_report_goes_out_over_tls_that_the_platform_verified_or_not_at_all(
     assert "unable to get local issuer certificate" in said
 
 
-def test_it_tries_again_and_gives_up_where_that_is_of_no_use(
+def test_temporary_errors_are_retried_and_permanent_ones_are_not(
     tmp_path: Path, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
     collector.answers += [Answer(503), Answer(429), Answer(408), Answer(204), Answer(410)]
@@ -178,7 +176,7 @@ def test_it_tries_again_and_gives_up_where_that_is_of_no_use(
     assert caplog.messages == ["127.0.0.1 refuses a report (410)"]
 
 
-def test_a_server_that_takes_no_gzip_gets_it_plain(tmp_path: Path, collector: Collector) -> None:
+def test_a_server_without_gzip_gets_the_plain_report(tmp_path: Path, collector: Collector) -> None:
     collector.answers.append(Answer(415))
     with reporting(tmp_path) as reporter:
         reporter(failure(collector.url))
@@ -187,7 +185,7 @@ def test_a_server_that_takes_no_gzip_gets_it_plain(tmp_path: Path, collector: Co
     assert packed.document == plain.document
 
 
-def test_retry_after_is_kept_to_even_in_a_hurry(tmp_path: Path, collector: Collector) -> None:
+def test_flush_honours_retry_after(tmp_path: Path, collector: Collector) -> None:
     collector.answers.append(Answer(503, {"Retry-After": "3600"}))
     with reporting(tmp_path, settings=QUICK) as reporter:
         reporter(failure(collector.url))
@@ -197,7 +195,7 @@ def test_retry_after_is_kept_to_even_in_a_hurry(tmp_path: Path, collector: Colle
     assert len(collector.arrived()) == 1
 
 
-def test_retry_after_holds_for_the_next_process_too(tmp_path: Path, collector: Collector) -> None:
+def test_retry_after_holds_for_the_next_process(tmp_path: Path, collector: Collector) -> None:
     clock = Clock()
     collector.answers.append(Answer(429, {"Retry-After": "3600"}))
     for minutes, sent in ((0, False), (59, False), (2, True)):
@@ -217,7 +215,7 @@ def test_no_redirect_is_followed(tmp_path: Path, collector: Collector) -> None:
         assert elsewhere.arrived() == []
 
 
-def test_whoever_named_no_address_is_told_so_once(
+def test_a_missing_address_is_logged_once(
     tmp_path: Path, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
     with reporting(tmp_path) as reporter:
@@ -225,17 +223,17 @@ def test_whoever_named_no_address_is_told_so_once(
         reporter(failure(collector.url, host="127.0.0.1"))
         assert reporter.flush(PATIENCE)
     (said,) = caplog.messages
-    assert said.startswith(f"a failure at {HOST} is reported to nobody")
+    assert said.startswith(f"a failure at {HOST} is not reported")
     assert collector.arrived() == []
 
 
 @pytest.mark.parametrize("text", ["x" * 256, 4.2])
-def test_a_text_that_no_collector_takes_is_refused_at_once(tmp_path: Path, text: Any) -> None:
-    with pytest.raises(ConfigError, match="app_version: this is no text"):
+def test_a_text_that_is_too_long_for_a_collector_is_refused(tmp_path: Path, text: Any) -> None:
+    with pytest.raises(ConfigError, match="app_version: this is not a text"):
         Reporter(tmp_path, app_version=text)
 
 
-def test_a_report_that_is_too_long_goes_without_its_chains(
+def test_a_report_that_is_too_long_is_sent_without_chains(
     tmp_path: Path, collector: Collector
 ) -> None:
     with reporting(tmp_path) as reporter:
@@ -245,7 +243,7 @@ def test_a_report_that_is_too_long_goes_without_its_chains(
     assert len(arrival.document["validated-certificate-chain"]) == 1
 
 
-def test_what_has_no_policy_goes_to_the_addresses_of_the_reporter(
+def test_a_failure_without_policy_goes_to_the_addresses_of_the_reporter(
     tmp_path: Path, collector: Collector
 ) -> None:
     with reporting(tmp_path, report_to=[collector.url]) as reporter:
@@ -267,7 +265,7 @@ def _event(version: int, at: datetime = NOW) -> UpdateEvent:
     return UpdateEvent("checked", at, status)
 
 
-def test_a_presence_is_told_once_a_day_with_the_version_that_is_held(
+def test_a_presence_with_the_version_is_reported_once_a_day(
     tmp_path: Path, collector: Collector
 ) -> None:
     clock = Clock()
@@ -284,7 +282,7 @@ def test_a_presence_is_told_once_a_day_with_the_version_that_is_held(
     assert documents[0]["id"] != documents[1]["id"], "no name of a device"
 
 
-def test_without_an_address_of_its_own_a_presence_goes_where_the_pin_set_reports_to(
+def test_a_presence_goes_to_the_addresses_of_the_pin_set_by_default(
     tmp_path: Path, collector: Collector
 ) -> None:
     pins = kit.pin_set(kit.policy(HOST, report_to=(collector.url,)), kit.policy("other.test"))
@@ -295,7 +293,7 @@ def test_without_an_address_of_its_own_a_presence_goes_where_the_pin_set_reports
     assert (arrival.document["pin-set"], arrival.document["pin-set-version"]) == ("test", 1)
 
 
-def test_where_the_day_cannot_be_noted_no_presence_is_told(
+def test_no_presence_is_reported_if_its_day_cannot_be_saved(
     tmp_path: Path, collector: Collector
 ) -> None:
     (tmp_path / "file").write_text("")

@@ -1,4 +1,4 @@
-"""The reporter in trouble: forks, threads, a disk that is stuck, servers that drag on, the end."""
+"""The reporter in trouble: forks, threads, a disk that hangs, slow servers, the process's end."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import signal
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from certpin.reports.reporter.reporter import DiskWriter
 from tests.reports._collector import PATIENCE, Collector
 from tests.reports._failures import failure
 from tests.reports._reporting import QUICK, reporting
@@ -20,9 +22,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.slow
-def test_a_server_that_says_a_letter_now_and_then_is_given_up(
-    tmp_path: Path, collector: Collector
-) -> None:
+def test_a_server_that_answers_too_slowly_is_given_up(tmp_path: Path, collector: Collector) -> None:
     collector.answers.append(None)
     settings = replace(QUICK, deadline=timedelta(milliseconds=300))
     with reporting(tmp_path, settings=settings) as reporter:
@@ -30,7 +30,7 @@ def test_a_server_that_says_a_letter_now_and_then_is_given_up(
         collector.arrived(2)
 
 
-def test_close_cuts_what_drags_on_and_what_is_left_is_sent_by_the_next_process(
+def test_close_ends_a_slow_request_and_the_next_process_sends_the_report(
     tmp_path: Path, collector: Collector
 ) -> None:
     collector.answers.append(None)
@@ -45,7 +45,7 @@ def test_close_cuts_what_drags_on_and_what_is_left_is_sent_by_the_next_process(
     assert first.document == again.document
 
 
-def test_being_told_of_a_failure_never_waits_for_the_disk_and_never_raises(
+def test_a_reporter_that_is_called_never_waits_for_the_disk_and_never_raises(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered, let_go = threading.Event(), threading.Event()
@@ -56,17 +56,17 @@ def test_being_told_of_a_failure_never_waits_for_the_disk_and_never_raises(
         return {}
 
     with reporting(tmp_path) as reporter:
-        monkeypatch.setattr(reporter._folder, "told", stuck)
+        monkeypatch.setattr(reporter._folder, "reported", stuck)
         reporter(failure(collector.url))
         assert entered.wait(PATIENCE)
         for _ in range(400):
             reporter(failure(collector.url))
-        assert len(reporter._notes._waiting) == 255
+        assert len(reporter._writer._tasks) == 255
         let_go.set()
         collector.arrived(1)
 
 
-def test_what_cannot_be_told_or_sent_stops_nothing_else(
+def test_a_report_that_cannot_be_made_or_sent_stops_no_other(
     tmp_path: Path, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
     with reporting(tmp_path) as reporter:
@@ -83,7 +83,7 @@ def test_what_cannot_be_told_or_sent_stops_nothing_else(
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_in_a_forked_child_it_goes_on(tmp_path: Path, collector: Collector) -> None:
+def test_a_forked_child_reports(tmp_path: Path, collector: Collector) -> None:
     with reporting(tmp_path) as reporter:
         reporter(failure(collector.url))
         collector.arrived(1)
@@ -99,14 +99,14 @@ def test_in_a_forked_child_it_goes_on(tmp_path: Path, collector: Collector) -> N
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_child_that_is_forked_while_its_locks_are_held_does_not_wait_for_them(
+def test_a_child_that_is_forked_while_locks_are_held_does_not_wait_for_them(
     tmp_path: Path, collector: Collector
 ) -> None:
     with reporting(tmp_path) as reporter:
         held, let_go = threading.Event(), threading.Event()
 
         def hold() -> None:
-            with reporter._notes._changed, reporter._sender._changed, reporter._queue._guard:
+            with reporter._writer._changed, reporter._sender._changed, reporter._queue._guard:
                 held.set()
                 let_go.wait(PATIENCE)
 
@@ -126,7 +126,7 @@ def test_a_child_that_is_forked_while_its_locks_are_held_does_not_wait_for_them(
         assert os.waitpid(child, 0)[1] == 0
 
 
-def test_where_no_thread_can_be_had_it_is_on_the_disk_and_nothing_is_lost(
+def test_no_report_is_lost_if_no_thread_can_start(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As at the end of an interpreter, and at the limit of a container."""
@@ -145,3 +145,23 @@ def test_where_no_thread_can_be_had_it_is_on_the_disk_and_nothing_is_lost(
             assert not reporter.flush(PATIENCE)
         assert reporter.flush(PATIENCE)
     assert len(collector.arrived()) == 1
+
+
+def test_each_task_of_many_threads_runs_once() -> None:
+    writer = DiskWriter()
+    done: list[tuple[int, int]] = []
+    together = threading.Barrier(4)
+
+    def work(worker: int) -> None:
+        together.wait(PATIENCE)
+        for n in range(50):
+            writer.submit(partial(done.append, (worker, n)))
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert writer.wait(PATIENCE)
+    writer.close()
+    assert len(done) == 200

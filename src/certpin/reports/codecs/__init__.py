@@ -1,9 +1,9 @@
-"""The formats that reports come in: one file a format, and one line in ``CODECS``.
+"""The formats of reports: a file for each format, and an entry in ``CODECS``.
 
     decode(json.loads(body), content_type, received)
 
-Pure: a JSON document that is decoded already goes in, with the moment at which it arrived; what it
-says comes out. A new format is one file here, and one line below.
+Pure: the input is a decoded JSON document and the time of its arrival, the output its reports.
+To add a format, write a module with a ``Codec`` and add it to ``CODECS``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
 from certpin.reports.codecs.certpin import CERTPIN
-from certpin.reports.codecs.codec import Codec
+from certpin.reports.codecs.fields import Codec
 from certpin.reports.codecs.nel import NEL
 from certpin.reports.codecs.rfc7469 import RFC7469
 from certpin.reports.codecs.trustkit import TRUSTKIT
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from certpin.reports.model import Presence, Report
 
-# The most telling first: RFC 7469 has no field that the formats before it lack.
-CODECS: dict[str, Codec] = {each.name: each for each in (CERTPIN, TRUSTKIT, NEL, RFC7469)}
+# The most specific format first: every field of RFC 7469 also exists in the formats before it.
+CODECS: dict[str, Codec] = {codec.name: codec for codec in (CERTPIN, TRUSTKIT, NEL, RFC7469)}
 
 JSON_TYPE = "application/json"
 
@@ -31,12 +31,19 @@ JSON_TYPE = "application/json"
 def decode(
     document: object, content_type: str, received: datetime
 ) -> tuple[Report | Presence, ...]:
-    """What a document says, whichever of the formats it is in.
+    """Read a document in any of the formats. Its claims are not verified.
 
-    ``content_type`` is the header of that name, parameters and all; empty is taken for JSON.
-    ``received`` has a time zone. The tuple is empty where a browser told of nothing that concerns
-    certificates: that is no mistake, and nothing to keep. Raises ``FormatError``, in one line that
-    has nothing of what was sent in it. Not checked: that anything of it is true.
+    Args:
+        document: the decoded JSON.
+        content_type: the header's value, with parameters; empty means JSON.
+        received: the time of arrival, with a time zone.
+
+    Returns:
+        The reports. Empty if a browser reported only errors that don't concern certificates.
+
+    Raises:
+        FormatError: the format is unknown, or a field is invalid. The message is one line and
+            never repeats content of the document.
     """
     essence = content_type.partition(";")[0].strip().lower() or JSON_TYPE
     for codec in CODECS.values():
@@ -48,9 +55,9 @@ def decode(
 def _unknown(essence: str) -> FormatError:
     if essence not in {codec.content_type for codec in CODECS.values()}:
         return FormatError(
-            "the content type is none of a report", fix=f"{JSON_TYPE}, or {NEL.content_type}"
+            "this is not a content type of reports", fix=f"{JSON_TYPE}, or {NEL.content_type}"
         )
-    return FormatError("this is no report in a format that is known here")
+    return FormatError("this is not a report in a known format")
 
 
 __all__ = ["CODECS", "JSON_TYPE", "Codec", "decode"]

@@ -1,11 +1,11 @@
-"""certpin's own reports: RFC 7469 with all that it lacks. docs/reporting.md has each field.
+"""certpin's own format: RFC 7469 with more fields, listed in docs/reporting.md.
 
-A document says in ``schema`` what it is. One without is that of the Dart client, which has the
-fields of RFC 7469, the pin set, the decision and the reason. Fields that are not known are passed
-over: a newer client may say more.
+``schema`` names the kind of a document. The Dart client's documents have none: they contain the
+fields of RFC 7469, the pin set, the decision and the reason. Unknown fields are ignored, because a
+newer client may send more.
 
-The identity is the client's own ``id``. Without one it is a digest of everything that was said but
-the dates of the pins.
+The identity is the client's ``id``. Without one it is a digest of all fields except the expiry of
+the pins.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from certpin.reports.codecs import rfc7469
-from certpin.reports.codecs.codec import Codec
-from certpin.reports.codecs.fields import MAX_VERSION, Fields
-from certpin.reports.codecs.identities import digest_of
+from certpin.reports.codecs.fields import MAX_VERSION, Codec, Fields, digest_of
 from certpin.reports.model import Client, Presence, Report
 
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ REPORT = "certpin-report/1"
 PRESENCE = "certpin-presence/1"
 
 _DECISIONS = dict.fromkeys(("refuse", "report", "accept"))
-ID = re.compile(r"[A-Za-z0-9_-]{16,64}")  # 16 bytes of luck have 32 hexadecimal digits
+ID = re.compile(r"[A-Za-z0-9_-]{16,64}")  # 16 random bytes have 32 hexadecimal digits
 _CLIENT = {
     "app": "app",
     "app_version": "app-version",
@@ -59,13 +57,13 @@ def _presence(fields: Fields) -> Presence:
     version = fields.number("pin-set-version", MAX_VERSION)
     name = fields.text("pin-set")
     if not (name and version):
-        fields.refuse("pin-set", "which set, and which version of it, is not said")
-    identity = _id(fields) or fields.refuse("id", "there is none")
-    return Presence(fields.moment("date-time"), name, version, identity, _client(fields))
+        fields.refuse("pin-set", "the name or the version of the set is missing")
+    identity = _id(fields) or fields.refuse("id", "this is missing")
+    return Presence(fields.time("date-time"), name, version, identity, _client(fields))
 
 
 def _report(fields: Fields) -> Report:
-    at, host, port = fields.moment("date-time"), fields.host("hostname"), rfc7469.port_of(fields)
+    at, host, port = fields.time("date-time"), fields.host("hostname"), rfc7469.port_of(fields)
     decision: Any = fields.one_of("decision", _DECISIONS)
     reason, client = fields.text("reason"), _client(fields)
     pattern = fields.pattern("policy") or rfc7469.pattern_of(fields)
@@ -73,7 +71,7 @@ def _report(fields: Fields) -> Report:
     served = fields.chain("served-certificate-chain")
     verified = fields.chain("validated-certificate-chain")
     pins, own = fields.pins("known-pins"), _id(fields)
-    told = (at.isoformat(), host, str(port), decision, reason, pattern, pin_set, str(version))
+    texts = (at.isoformat(), host, str(port), decision, reason, pattern, pin_set, str(version))
     return Report(
         kind="certpin",
         at=at,
@@ -81,7 +79,7 @@ def _report(fields: Fields) -> Report:
         port=port,
         decision=decision,
         reason=reason,
-        identity=own or digest_of("certpin", (*told, *_texts(client), *pins), served, verified),
+        identity=own or digest_of("certpin", (*texts, *_texts(client), *pins), served, verified),
         client=client,
         pin_set=pin_set,
         pin_set_version=version,
@@ -95,7 +93,7 @@ def _report(fields: Fields) -> Report:
 
 
 def _id(fields: Fields) -> str:
-    """The client's own name for what it says, apart from all digests; empty where it has none."""
+    """Return the client's ID with a prefix that no digest has; empty if there is none."""
     own = fields.text("id")
     if own and not ID.fullmatch(own):
         fields.refuse("id", "this is not 16 to 64 of A-Z, a-z, 0-9, _ and -")
@@ -107,7 +105,7 @@ def _client(fields: Fields) -> Client:
 
 
 def encode(report: Report) -> dict[str, Any]:
-    """A report as a document."""
+    """Return a report as a document."""
     fields = {"schema": REPORT} | rfc7469.encode(report)
     if report.own_identity:
         fields["id"] = report.identity.removeprefix("id:")
@@ -118,19 +116,19 @@ def encode(report: Report) -> dict[str, Any]:
         "pin-set-version": report.pin_set_version,
         "decision": report.decision,
         "reason": report.reason,
-        **_said_of(report.client),
+        **_client_fields(report.client),
     }
 
 
 def encode_presence(presence: Presence) -> dict[str, Any]:
-    """A presence as a document."""
+    """Return a presence as a document."""
     return {
         "schema": PRESENCE,
         "id": presence.identity.removeprefix("id:"),
-        "date-time": rfc7469.moment_text(presence.at),
+        "date-time": rfc7469.time_text(presence.at),
         "pin-set": presence.pin_set,
         "pin-set-version": presence.pin_set_version,
-        **_said_of(presence.client),
+        **_client_fields(presence.client),
     }
 
 
@@ -138,9 +136,9 @@ def _texts(client: Client) -> tuple[str, ...]:
     return tuple([getattr(client, attribute) for attribute in _CLIENT])
 
 
-def _said_of(client: Client) -> dict[str, str]:
-    said = zip(_CLIENT.values(), _texts(client), strict=True)
-    return {name: value for name, value in said if value}
+def _client_fields(client: Client) -> dict[str, str]:
+    fields = zip(_CLIENT.values(), _texts(client), strict=True)
+    return {name: value for name, value in fields if value}
 
 
 def _pin(pin: str) -> str:

@@ -1,12 +1,14 @@
-"""The fields of a document that somebody sent: each is bounded, typed, and named when it is wrong.
+"""What every codec uses: the codec's type, typed and bounded fields, and digests as identities.
 
-What an error says is certpin's own: not a letter of the document is repeated in it.
+An error names the field, and never repeats content of the document.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import FormatError, HostError, PinParseError
@@ -15,26 +17,66 @@ from certpin.reports.codecs.pem import MAX_CHAIN, der_of
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import NoReturn
 
-# What any text may have. The longest that is of use, an Android package name, has 255.
-MAX_TEXT = 255
-MAX_HOST = 255  # RFC 1035 section 2.3.4 has 253, brackets of an address come on top
-MAX_PORT = 65535
-MAX_PINS = 64  # a policy with more is no policy, and RFC 7469 hosts had three or four
-MAX_VERSION = 2**63 - 1  # what a database keeps
+    from certpin.reports.model import Presence, Report
 
-_PATTERN = MAX_HOST + 3  # with **. before it
-_PIN = 160  # cert-sha256 in hexadecimal with colons has 108
-_DATE = 10  # 2026-11-25
-_MOMENT = 40  # 2026-11-25T18:58:49.123456789+02:00 has 35
+# Maximum lengths, in characters unless noted.
+MAX_TEXT = 255  # an Android package name may have as many
+MAX_HOST = 255  # RFC 1035 section 2.3.4 allows 253, and an address may have brackets
+MAX_PORT = 65535
+MAX_PINS = 64  # pins; hosts with the header of RFC 7469 had three or four
+MAX_VERSION = 2**63 - 1  # the largest integer of a database column
+
+_MAX_PATTERN = MAX_HOST + 3  # with **. before the host
+_MAX_PIN = 160  # cert-sha256 in hexadecimal with colons has 108
+_DATE_LENGTH = 10  # 2026-11-25
+_MAX_TIME = 40  # 2026-11-25T18:58:49.123456789+02:00 has 35
+
+
+@dataclass(frozen=True)
+class Codec:
+    """One format.
+
+    Attributes:
+        name: the ``kind`` of its reports.
+        content_type: the content type of its documents.
+        recognises: returns True if a document has the shape of this format.
+        decode: reads a recognised document; raises ``FormatError`` if a field is invalid.
+        encode: writes a report, without fields that the format lacks; ``None`` if certpin never
+            writes the format.
+    """
+
+    name: str
+    content_type: str
+    recognises: Callable[[object], bool]
+    decode: Callable[[Any, datetime], tuple[Report | Presence, ...]]
+    encode: Callable[[Report], dict[str, Any]] | None = None
+
+
+def digest_of(kind: str, texts: Iterable[str], *chains: tuple[bytes, ...]) -> str:
+    """Return an identity for a report whose format has none: a digest of its constant fields.
+
+    A repeated upload has the same digest. So have two clients with equal reports: a caller that
+    counts reports must add the sender. ``texts`` have no unprintable characters.
+    """
+    # No text contains the separator, and each certificate is preceded by its length, so different
+    # reports never hash the same bytes.
+    hashed = sha256("\0".join(texts).encode())
+    for chain in chains:
+        hashed.update(b"\0chain")
+        for der in chain:
+            hashed.update(len(der).to_bytes(4, "big"))
+            hashed.update(der)
+    return f"{kind}:{hashed.hexdigest()}"
 
 
 class Fields:
     """The fields of one JSON object. A field that is ``null`` counts as missing.
 
-    Each method raises ``FormatError``; ``where`` goes before the name of the field then.
+    Every method raises ``FormatError`` if the field is invalid. ``where`` precedes the name of the
+    field in its message.
     """
 
     __slots__ = ("_data", "_where")
@@ -43,33 +85,33 @@ class Fields:
         self._data = data
         self._where = where
 
-    def text(self, name: str, most: int = MAX_TEXT) -> str:
-        """A text, with what a terminal or a page would act on escaped; empty where it is missing.
+    def text(self, name: str, maximum: int = MAX_TEXT) -> str:
+        """Return a text with unprintable characters escaped; empty if it is missing.
 
-        Escaped and not refused: a carrier with an odd name must not hide an attack on its network.
+        They are not refused: the odd name of a carrier must not hide an attack on its network.
         """
         value = self._data.get(name)
         if value is None:
             return ""
         if type(value) is not str:
             self.refuse(name, "this is not a text")
-        if len(value) > most:
-            self.refuse(name, f"this has more than {most} characters")
-        return value if value.isprintable() else printable(value)[:most]
+        if len(value) > maximum:
+            self.refuse(name, f"this has more than {maximum} characters")
+        return value if value.isprintable() else printable(value)[:maximum]
 
-    def number(self, name: str, most: int, default: int = 0) -> int:
-        """A whole number from 0 to ``most``."""
+    def number(self, name: str, maximum: int, default: int = 0) -> int:
+        """Return an integer from 0 to ``maximum``."""
         value = self._data.get(name, default)
         if value is None:
             return default
         if type(value) is not int:
             self.refuse(name, "this is not a whole number")
-        if not 0 <= value <= most:
-            self.refuse(name, f"this is not from 0 to {most}")
+        if not 0 <= value <= maximum:
+            self.refuse(name, f"this is not from 0 to {maximum}")
         return value
 
     def flag(self, name: str, *, default: bool = False) -> bool:
-        """True or false. Some JSON writers of phones have 1 and 0 for them."""
+        """Return a boolean. Some JSON libraries of phones write 1 and 0."""
         value = self._data.get(name, default)
         if value is None:
             return default
@@ -78,103 +120,104 @@ class Fields:
         return bool(value)
 
     def one_of(self, name: str, known: Mapping[str, Any]) -> str:
-        """A word that is known."""
+        """Return the field if it is one of these values."""
         value = self._data.get(name)
         if type(value) is not str or value not in known:
             self.refuse(name, f"this is none of {', '.join(known)}")
         return value
 
-    def moment(self, name: str) -> datetime:
-        """A moment as RFC 3339 has it, in UTC; numeric offsets with and without a colon."""
+    def time(self, name: str) -> datetime:
+        """Return a time of RFC 3339 in UTC. Offsets may lack the colon."""
         value = self._data.get(name)
         if type(value) is not str:
-            self.refuse(name, "there is no moment")
-        found = None if len(value) > _MOMENT else _moment(value)
-        if found is None:
-            self.refuse(name, "this is not a moment with a time zone, as RFC 3339 writes it")
-        return found
+            self.refuse(name, "this is not a time")
+        time = None if len(value) > _MAX_TIME else _parse_time(value)
+        if time is None:
+            self.refuse(name, "this is not a time with a time zone in the format of RFC 3339")
+        return time
 
     def expiry(self, name: str) -> datetime | None:
-        """A moment, or a date: its first second in UTC. ``None`` where it is missing."""
+        """Return a time, or the first second of a date in UTC. ``None`` if it is missing."""
         value = self._data.get(name)
         if value is None or value == "":
             return None
-        if type(value) is str and len(value) == _DATE:
-            return Fields({name: f"{value}T00:00:00Z"}, self._where).moment(name)
-        return self.moment(name)
+        if type(value) is str and len(value) == _DATE_LENGTH:
+            return Fields({name: f"{value}T00:00:00Z"}, self._where).time(name)
+        return self.time(name)
 
     def host(self, name: str) -> str:
-        """A host, normalised."""
+        """Return a normalised host."""
         return self.as_host(name, self._data.get(name))
 
     def as_host(self, name: str, value: object) -> str:
-        """A host that is part of a field, normalised."""
+        """Return a normalised host that is part of a field."""
         if type(value) is not str or len(value) > MAX_HOST:
-            self.refuse(name, "there is no host name" if value is None else "this is no host name")
+            problem = "this is missing" if value is None else "this is not a host name"
+            self.refuse(name, problem)
         try:
             return normalise(value)
         except HostError:
-            self.refuse(name, "this is no host name")
+            self.refuse(name, "this is not a host name")
 
     def pattern(self, name: str, *, below: bool = False) -> str:
-        """A pattern of hosts, or a host which with ``below`` covers all names below it."""
+        """Return a host pattern. With ``below``, a host also covers all names below it."""
         value = self._data.get(name)
         if value is None or value == "":
             return ""
-        if type(value) is not str or len(value) > _PATTERN:
-            self.refuse(name, "this is no host name")
+        if type(value) is not str or len(value) > _MAX_PATTERN:
+            self.refuse(name, "this is not a host name")
         try:
             return _pattern(value, below)
         except HostError:
-            self.refuse(name, "this is no host name")
+            self.refuse(name, "this is not a host name")
 
     def chain(self, name: str) -> tuple[bytes, ...]:
-        """Certificates as DER, leaf first; empty where there are none."""
+        """Return certificates as DER, leaf first; empty if there are none."""
         values = self._list(name, MAX_CHAIN)
-        found = [der_of(each) if type(each) is str else None for each in values]
+        found = [der_of(value) if type(value) is str else None for value in values]
         if None in found:
-            at = found.index(None)
-            self.refuse(f"{name}[{at}]", "this is not one certificate as PEM, of 16 kB at most")
+            index = found.index(None)
+            self.refuse(f"{name}[{index}]", "this is not one PEM certificate of at most 16 kB")
         return tuple(found)  # type: ignore[arg-type]  # None was refused
 
     def pins(self, name: str) -> tuple[str, ...]:
-        """Pins as certpin writes them."""
-        return tuple([self._pin(name, each) for each in self._list(name, MAX_PINS)])
+        """Return pins as certpin writes them."""
+        return tuple([self._pin(name, value) for value in self._list(name, MAX_PINS)])
 
     def _pin(self, name: str, value: object) -> str:
-        if type(value) is not str or len(value) > _PIN:
-            self.refuse(name, "something in it is no pin")
+        if type(value) is not str or len(value) > _MAX_PIN:
+            self.refuse(name, "an entry is not a pin")
         try:
             return _pin(value)
         except PinParseError:
-            self.refuse(name, "something in it is no pin")
+            self.refuse(name, "an entry is not a pin")
 
-    def _list(self, name: str, most: int) -> list[Any]:
+    def _list(self, name: str, maximum: int) -> list[Any]:
         value = self._data.get(name)
         if value is None:
             return []
         if type(value) is not list:
             self.refuse(name, "this is not a list")
-        if len(value) > most:
-            self.refuse(name, f"this has more than {most} entries")
+        if len(value) > maximum:
+            self.refuse(name, f"this has more than {maximum} entries")
         return value
 
     def refuse(self, name: str, problem: str) -> NoReturn:
-        """Raise the error of a field."""
+        """Raise ``FormatError`` for a field."""
         raise FormatError(f"{self._where}{name}: {problem}")
 
 
-def _moment(text: str) -> datetime | None:
+def _parse_time(text: str) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is None:
             return None
-        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    except (ValueError, OverflowError):  # the year 1 begins before its UTC does
+        return time if time.tzinfo is UTC else time.astimezone(UTC)
+    except (ValueError, OverflowError):  # the year 1 with an offset is before the year 1 in UTC
         return None
 
 
-# What is remembered is what every client of an app says alike. Both are bounded, in length too.
+# All clients of an app send the same patterns and pins. The caches are bounded, also in length.
 @lru_cache(maxsize=4096)
 def _pattern(text: str, below: bool) -> str:
     return str(HostPattern.parse(f"**.{text}" if below else text))

@@ -1,15 +1,14 @@
-"""Network Error Logging, as browsers post it through the Reporting API: a list of what happened.
+"""Network Error Logging: the lists that browsers post through the Reporting API.
 
-Of its types those that begin with ``tls.cert.`` are of use here; of all others nothing is kept, nor
-of entries that are no network errors. Nothing is kept of the path that was called, of the referrer,
-and of the user agent, which tells devices apart.
+Only network errors whose type begins with ``tls.cert.`` are read. The path of the URL, the referrer
+and the user agent are not stored, because they identify pages and devices.
 
-``age`` counts milliseconds since it happened, and grows until it is sent: the moment is that of its
-receipt less the age. That moves by what the way took, and there is no name and no date to go by. So
-a report has two identities, which are digests of all that stays the same (address, user agent,
-body) and of one of two neighbouring half minutes: that of the moment, and the next one. Two sends
-of one report whose moments are less than half a minute apart have one of them in common, whatever
-boundary lies in between. Those that are more than a minute apart have none.
+``age`` is the number of milliseconds between the error and the upload, so the time of the error is
+the time of arrival minus ``age``. It shifts with the duration of the upload, and an entry has
+neither an ID nor a date. So a report has two identities. Both are digests of the constant fields
+(address, user agent, body), one with the half minute of the error and one with the next half
+minute. If the computed times of two uploads of one report differ by less than half a minute, they
+share an identity; if by more than a minute, they share none.
 """
 
 from __future__ import annotations
@@ -19,15 +18,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from certpin.errors import FormatError
-from certpin.reports.codecs.codec import Codec
-from certpin.reports.codecs.fields import Fields
-from certpin.reports.codecs.identities import digest_of
+from certpin.reports.codecs.fields import Codec, Fields, digest_of
 from certpin.reports.model import Client, Report
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-# Those of certificates: https://w3c.github.io/network-error-logging/#predefined-network-error-types
+# The certificate errors of https://w3c.github.io/network-error-logging/#predefined-network-error-types
 REASONS = {
     "tls.cert.pinned_key_not_in_cert_chain": "mismatch",
     "tls.cert.name_invalid": "name",
@@ -37,13 +34,13 @@ REASONS = {
     "tls.cert.revoked": "revoked",
 }
 
-MAX_ENTRIES = 100  # of one post; Chromium sends what a minute brought
+MAX_ENTRIES = 100  # of one upload; Chromium collects entries for a minute
 _MAX_URL = 8192
 _MAX_AGENT = 1024
-_MAX_AGE = 366 * 24 * 3600 * 1000  # milliseconds: browsers forget after days
+_MAX_AGE = 366 * 24 * 3600 * 1000  # milliseconds; browsers drop entries after days
 _HTTPS = 443
 _PREFIX = "tls.cert."
-APART = 30  # seconds by which the moment of one report may move: a body has ten to come
+APART = 30  # seconds by which the time of one report may shift: an upload may take ten
 
 
 def _recognises(document: object) -> bool:
@@ -53,7 +50,7 @@ def _recognises(document: object) -> bool:
 def _decode(document: list[Any], received: datetime) -> tuple[Report, ...]:
     if len(document) > MAX_ENTRIES:
         raise FormatError(f"there are more than {MAX_ENTRIES} entries")
-    found = (_entry(each, f"[{at}].", received) for at, each in enumerate(document))
+    found = (_entry(entry, f"[{index}].", received) for index, entry in enumerate(document))
     return tuple([report for report in found if report is not None])
 
 
@@ -65,32 +62,32 @@ def _entry(entry: object, where: str, received: datetime) -> Report | None:
         return None
     if not isinstance(body, dict):
         raise FormatError(f"{where}body: this is not an object")
-    said = Fields(body, f"{where}body.")
-    what = said.text("type")
-    if not what.startswith(_PREFIX):
+    details = Fields(body, f"{where}body.")
+    error = details.text("type")
+    if not error.startswith(_PREFIX):
         return None
-    if said.text("phase") != "connection":
-        said.refuse("phase", "certificates are looked at in the connection phase")
-    return _report(Fields(entry, where), said, what, received)
+    if details.text("phase") != "connection":
+        details.refuse("phase", "certificate errors belong to the connection phase")
+    return _report(Fields(entry, where), details, error, received)
 
 
-def _report(fields: Fields, said: Fields, what: str, received: datetime) -> Report:
+def _report(fields: Fields, details: Fields, error: str, received: datetime) -> Report:
     host, port = _place(fields)
     at = received - timedelta(milliseconds=fields.number("age", _MAX_AGE))
     constant = (
         *(fields.text("url", _MAX_URL), fields.text("user_agent", _MAX_AGENT)),
-        *(said.text(name, _MAX_URL) for name in ("referrer", "server_ip", "protocol", "method")),
-        str(said.number("elapsed_time", _MAX_AGE)),
+        *(details.text(name, _MAX_URL) for name in ("referrer", "server_ip", "protocol", "method")),
+        str(details.number("elapsed_time", _MAX_AGE)),
     )
-    half = int(at.timestamp() // APART)
-    first, second = (digest_of("nel", (str(n), what, *constant)) for n in (half, half + 1))
+    period = int(at.timestamp() // APART)
+    first, second = (digest_of("nel", (str(n), error, *constant)) for n in (period, period + 1))
     return Report(
         kind="nel",
         at=at,
         host=host,
         port=port,
         decision="refuse",
-        reason=REASONS.get(what, "invalid"),
+        reason=REASONS.get(error, "invalid"),
         identity=first,
         client=Client(platform="browser"),
         also=second,
@@ -98,14 +95,14 @@ def _report(fields: Fields, said: Fields, what: str, received: datetime) -> Repo
 
 
 def _place(fields: Fields) -> tuple[str, int]:
-    """Host and port of the address that was called."""
+    """Return host and port of the requested URL."""
     try:
         url = urlsplit(fields.text("url", _MAX_URL))
         host, port = url.hostname, url.port
     except ValueError:
-        fields.refuse("url", "this is no address")
+        fields.refuse("url", "this is not a URL")
     if url.scheme not in {"https", "wss"}:
-        fields.refuse("url", "this is no https address")
+        fields.refuse("url", "this is not an https URL")
     return fields.as_host("url", host), _HTTPS if port is None else port
 
 

@@ -1,7 +1,7 @@
-"""Certificates as PEM, the way reports carry them: strict, bounded and fast.
+"""Certificates as PEM in reports: strict, bounded and fast.
 
-Nothing of X.509 is read here. A collector takes thousands of reports a second; who looks at a chain
-reads it then, and finds out what it is worth.
+X.509 is not parsed here. A collector receives thousands of reports a second; a chain is parsed when
+it is displayed.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# The longest chain that OpenSSL verifies by default has 100 certificates; those of the web have 2
-# to 5, and the longest of the private authorities that certpin's lab makes have 12.
+# OpenSSL verifies chains of up to 100 certificates by default. Chains on the web have 2 to 5
+# certificates, and the longest ones of certpin's lab have 12.
 MAX_CHAIN = 20
 
-# The certificates with the most names, those of content networks, have 8 kB; ML-DSA-87 with its
-# key and its signature adds 7.2 kB to any (FIPS 204, table 2).
+# The certificates with the most names, those of content delivery networks, have 8 kB. Key and
+# signature of ML-DSA-87 add 7.2 kB (FIPS 204, table 2).
 MAX_DER = 16 * 1024
 
 _BEGIN = "-----BEGIN CERTIFICATE-----"
@@ -26,25 +26,24 @@ _END = "-----END CERTIFICATE-----"
 _FROM, _TO = len(_BEGIN), -len(_END)
 _LINE = 64  # RFC 7468 section 2
 
-# Base64 has four letters for three bytes, and nobody breaks lines after fewer than 16 letters.
+# Base64 has four letters for three bytes, and no writer breaks lines after fewer than 16 letters.
 MAX_PEM = MAX_DER * 4 // 3 * 9 // 8 + 64
 
-# Clients of one app meet the same few certificates. What is remembered is bounded, in length too:
-# 2 MB, or 5 where somebody fills it with what is none. That makes it slower, and nothing else.
-_REMEMBERED, _LONGEST = 256, 4096
+# Clients of one app report the same few certificates. The cache is bounded in entries and in their
+# length: 2 MB, or 5 MB if an attacker fills it with text that is no certificate.
+_CACHE_ENTRIES, _MAX_CACHED = 256, 4096
 
-# X.690 8.1.3: a SEQUENCE whose length takes two bytes, and one. None has less than 128 bytes: a
-# signature alone has 64 and more.
+# X.690 8.1.3: a SEQUENCE whose length takes two bytes, or one. A certificate has at least 128
+# bytes, because the signature has at least 64.
 _LONG, _SHORT = b"\x30\x82", b"\x30\x81"
 
 
 def der_of(text: str) -> bytes | None:
-    """The certificate of a text that is exactly one PEM block; ``None`` if it is anything else.
+    """Return the certificate of a text that is exactly one PEM block, else ``None``.
 
-    Checked: base64 without foreign letters, and one SEQUENCE that ends where the bytes end. Not
-    checked: what is in it.
+    Checked: strict base64, and one SEQUENCE that ends with the data. Not checked: its content.
     """
-    return _remembered(text) if len(text) <= _LONGEST else _read(text)
+    return _cached(text) if len(text) <= _MAX_CACHED else _read(text)
 
 
 def _read(text: str) -> bytes | None:
@@ -59,7 +58,7 @@ def _read(text: str) -> bytes | None:
     return der if len(der) <= MAX_DER and _is_one_sequence(der) else None
 
 
-_remembered = lru_cache(_REMEMBERED)(_read)
+_cached = lru_cache(_CACHE_ENTRIES)(_read)
 
 
 def _is_one_sequence(der: bytes) -> bool:
@@ -69,12 +68,12 @@ def _is_one_sequence(der: bytes) -> bool:
 
 
 def pem_of(der: bytes) -> str:
-    """A certificate as PEM, with lines of 64 letters (RFC 7468)."""
+    """Return a certificate as PEM, with lines of 64 letters (RFC 7468)."""
     text = b2a_base64(der, newline=False).decode("ascii")
     lines = (text[at : at + _LINE] for at in range(0, len(text), _LINE))
     return "\n".join((_BEGIN, *lines, _END, ""))
 
 
 def pems_of(chain: Iterable[bytes]) -> list[str]:
-    """A chain, one PEM block a certificate, as RFC 7469 section 3 has it."""
+    """Return a chain as a list of PEM blocks, one for each certificate (RFC 7469 section 3)."""
     return [pem_of(der) for der in chain]

@@ -1,9 +1,9 @@
-"""RFC 7469, section 3: what browsers sent, and many libraries still write.
+"""The report format of RFC 7469 section 3: browsers sent it, and many libraries still do.
 
-It says nothing of the app and of the pin set, and not whether the connection was refused: the
-header that asks for enforcing is taken for granted (RFC 7469 section 2.1).
+It names neither the app nor the pin set, nor the decision: the connection is assumed to have been
+refused, as the enforcing header demands (RFC 7469 section 2.1).
 
-The identity is a digest of moment, host, port, noted host, pins and both chains.
+The identity is a digest of time, host, port, noted host, pins and both chains.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from certpin.reports.codecs.codec import Codec
-from certpin.reports.codecs.fields import MAX_PORT, Fields
-from certpin.reports.codecs.identities import digest_of
+from certpin.reports.codecs.fields import MAX_PORT, Codec, Fields, digest_of
 from certpin.reports.codecs.pem import pems_of
 from certpin.reports.model import Report
 
@@ -27,7 +25,7 @@ def _recognises(document: object) -> bool:
 
 def _decode(document: dict[str, Any], received: datetime) -> tuple[Report, ...]:
     fields = Fields(document)
-    at, host, port = fields.moment("date-time"), fields.host("hostname"), port_of(fields)
+    at, host, port = fields.time("date-time"), fields.host("hostname"), port_of(fields)
     pattern = pattern_of(fields)
     served = fields.chain("served-certificate-chain")
     verified = fields.chain("validated-certificate-chain")
@@ -51,9 +49,9 @@ def _decode(document: dict[str, Any], received: datetime) -> tuple[Report, ...]:
 
 
 def encode(report: Report) -> dict[str, Any]:
-    """Pins of whole certificates are left out: the RFC has none."""
+    """Return a report as a document. Pins of whole certificates are left out: the RFC has none."""
     fields: dict[str, Any] = {
-        "date-time": moment_text(report.at),
+        "date-time": time_text(report.at),
         "hostname": report.host,
         "port": report.port,
         "include-subdomains": report.pattern.startswith("**."),
@@ -65,23 +63,23 @@ def encode(report: Report) -> dict[str, Any]:
         ],
     }
     if report.expires is not None:
-        fields["effective-expiration-date"] = moment_text(report.expires)
+        fields["effective-expiration-date"] = time_text(report.expires)
     return fields
 
 
 def port_of(fields: Fields) -> int:
-    """The port that was called; 0 where it is not known."""
+    """Return the port of the connection; 0 if unknown."""
     return fields.number("port", MAX_PORT)
 
 
 def pattern_of(fields: Fields) -> str:
-    """The pattern that a noted host and its subdomains make; empty where none is noted."""
+    """Return the pattern for a noted host and its subdomains; empty if there is none."""
     return fields.pattern("noted-hostname", below=fields.flag("include-subdomains"))
 
 
-def moment_text(moment: datetime) -> str:
-    """A moment as RFC 3339 has it, in UTC."""
-    return moment.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+def time_text(time: datetime) -> str:
+    """Return a time in the format of RFC 3339, in UTC."""
+    return time.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
 RFC7469 = Codec("rfc7469", "application/json", _recognises, _decode, encode)

@@ -1,21 +1,19 @@
-"""TrustKit's reports, of iOS and macOS and of Android: RFC 7469 with the app beside it.
+"""TrustKit's reports from iOS, macOS and Android: RFC 7469 with fields about the app.
 
-Android sends port 0 and a numeric offset from UTC. Only iOS says when the pins end and which system
-it is, only Android what the server sent. ``app-vendor-id`` names the device: it goes into the
-identity's digest, which tells two phones apart that met the same in the same second, and nowhere
-else.
+Android sends port 0 and a numeric offset from UTC. Only iOS sends the expiry of the pins and the
+system; only Android sends the served chain. ``app-vendor-id`` identifies the device. It is used
+only in the digest of the identity, so that two phones with the same failure in the same second
+differ.
 
-The identity is a digest of that, of moment, host, result, app, pins and both chains: TrustKit gives
-its reports no names, and sends one again when the app was started anew.
+The identity is a digest of device, time, host, result, app, pins and both chains: TrustKit's
+reports have no ID, and one may be sent again after a restart of the app.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from certpin.reports.codecs.codec import Codec
-from certpin.reports.codecs.fields import Fields
-from certpin.reports.codecs.identities import digest_of
+from certpin.reports.codecs.fields import Codec, Fields, digest_of
 from certpin.reports.codecs.rfc7469 import pattern_of, port_of
 from certpin.reports.model import Client, Report
 
@@ -24,8 +22,8 @@ if TYPE_CHECKING:
 
     from certpin.reports.model import Decision
 
-# validation-result: TSKTrustEvaluationResult of iOS, PinningValidationResult of Android, the same
-# numbers in both.
+# validation-result: the numbers of TSKTrustEvaluationResult (iOS) and PinningValidationResult
+# (Android) are the same.
 REASONS = ("match", "mismatch", "untrusted", "bad-parameters", "user-anchor", "no-spki-hash")
 _MATCH = 0
 
@@ -39,7 +37,7 @@ def _recognises(document: object) -> bool:
 
 def _decode(document: dict[str, Any], received: datetime) -> tuple[Report, ...]:
     fields = Fields(document)
-    at, host, port = fields.moment("date-time"), fields.host("hostname"), port_of(fields)
+    at, host, port = fields.time("date-time"), fields.host("hostname"), port_of(fields)
     result = fields.number("validation-result", len(REASONS) - 1, default=REASONS.index("mismatch"))
     served = fields.chain("served-certificate-chain")
     verified = fields.chain("validated-certificate-chain")

@@ -1,12 +1,10 @@
-"""The client's end: failures and presences, kept on the disk until they are sent.
+"""The client's reporter: failures and presences, stored on disk until a collector took them.
 
-failure, addresses, rate, retry ──▶ folder, queue, trust, post ──▶ notes, sender ──▶ reporter
-what is said, to whom, what is let through, what an answer means: pure
-                                    the disk, and one request
-                                                                   two threads
-                                                                                     the hook
-
-``process`` sees to forks and to the end.
+failures ──▶ queue, request ──▶ sender ──▶ reporter
+what to report, to whom, how often: pure
+             the disk queue, and one HTTPS request
+                                the thread that sends
+                                           the failure hook, and the thread that writes to disk
 
 Standard library only.
 """

@@ -1,124 +1,312 @@
-"""What waits to be sent: on the disk; or in memory, and little of it, where the disk is full."""
+"""The reports that wait to be sent: on disk, or a few in memory if the disk can't be written.
+
+The folder, which several processes may share:
+
+    000001764097129-6f2c….json      a queued report: its time in milliseconds, and a nonce
+    told.json                       the times of reported failures, by their digests
+    asked.json                      the ends of each Retry-After, by digests of the addresses
+    present-2026-11-25-6f2c…        a presence was reported on this day
+
+Each file is written under another name and renamed, so it is always whole. A process locks a report
+while it sends it, and the kernel releases the lock if the process dies. On systems without locks
+two processes may send the same report; a collector counts it once, because it carries its own ID.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import threading
+import time
 from contextlib import contextmanager, suppress
+from datetime import date, timedelta
 from functools import partial
 from hashlib import sha256
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from certpin.pins.policy import is_report_address
-from certpin.reports.reporter.retry import MOST_WAIT
+from certpin.reports.reporter.request import MAX_RETRY_AFTER
+from certpin.support import locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+    from pathlib import Path
 
-    from certpin.reports.reporter.folder import Folder
     from certpin.reports.reporter.settings import ReporterSettings
 
-_IN_MEMORY = 8  # reports
-_APART = 60_000  # milliseconds that the clocks of two processes may be apart
+_REPORT = re.compile(r"\d{15}-[0-9a-f]{16}\.json")
+_PRESENCE = re.compile(r"present-(\d{4}-\d\d-\d\d)-([0-9a-f]{32})")
+_UNFINISHED = re.compile(r"\.\d{15}-[0-9a-f]{16}\.json|\.(?:told|asked)\.json\.[0-9a-f]{16}")
+_REPORTED_FILE, _RETRY_FILE = "told.json", "asked.json"
+_MAX_FILE = 256 * 1024  # bytes: a report (at most 192 KiB, ``settings``) and its address
+_ABANDONED = 60.0  # seconds after which an unfinished file is deleted
+_READ = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+_READ |= getattr(os, "O_NONBLOCK", 0)  # opening a FIFO in the place of a file would block
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+
+_MAX_IN_MEMORY = 8  # reports
+_CLOCK_SKEW = 60_000  # milliseconds that the clocks of two processes may differ
 
 
-class Item(NamedTuple):
-    """A document, and where it goes."""
+class ReportFolder:
+    """The files of a reporter. Its methods raise ``OSError``, unless they say otherwise."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._undeleted: set[str] = set()
+
+    def write(self, name: str, content: object) -> None:
+        """Write a queued report. It appears whole or not at all."""
+        self._write(name, f".{name}", content)
+
+    def names(self) -> list[str]:
+        """Return the queued reports, oldest first, and delete abandoned files. Never raises."""
+        with suppress(OSError):
+            found = [path.name for path in self._path.iterdir()]
+            for name in filter(_UNFINISHED.fullmatch, found):
+                self._delete_abandoned(self._path / name)
+            return sorted(filter(_REPORT.fullmatch, found))
+        return []
+
+    def remove(self, name: str) -> None:
+        """Delete a file. Never raises."""
+        try:
+            (self._path / name).unlink()
+        except PermissionError:
+            self._undeleted.add(name)  # Windows keeps open files: delete it after closing
+        except OSError:
+            pass
+
+    @contextmanager
+    def claim(self, name: str) -> Iterator[object]:
+        """Lock a report for the block, and yield its content.
+
+        Yields ``None`` if another process has the lock, or sent the report. A file that can't be
+        read is deleted.
+        """
+        descriptor = self._open(name)
+        try:
+            yield None if descriptor is None else self._content(name, descriptor)
+        finally:
+            if descriptor is not None:
+                locks.unlock_and_close(descriptor)
+            if name in self._undeleted:
+                self._undeleted.discard(name)
+                self.remove(name)
+
+    def _open(self, name: str) -> int | None:
+        try:
+            descriptor = os.open(self._path / name, _READ)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            self.remove(name)  # for example a symbolic link: this module wrote no such file
+            return None
+        if self._lock(name, descriptor):
+            return descriptor
+        os.close(descriptor)
+        return None
+
+    def _lock(self, name: str, descriptor: int) -> bool:
+        with suppress(OSError):
+            if not locks.try_lock(descriptor):
+                return False
+            # The previous owner of the lock may have sent and deleted the file.
+            return (self._path / name).stat().st_ino == os.fstat(descriptor).st_ino
+        return False
+
+    def _content(self, name: str, descriptor: int) -> object:
+        status = os.fstat(descriptor)
+        if S_ISREG(status.st_mode) and status.st_size <= _MAX_FILE:
+            with suppress(OSError, ValueError, RecursionError):
+                return json.loads(os.read(descriptor, _MAX_FILE))
+        self.remove(name)
+        return None
+
+    def reported(self) -> dict[str, float]:
+        """Return the times of reported failures; empty if the file can't be read. Never raises."""
+        return self._times(_REPORTED_FILE)
+
+    def save_reported(self, reported: dict[str, float]) -> None:
+        """Save the times of reported failures. If two processes save at once, the last one wins."""
+        self._save(_REPORTED_FILE, reported)
+
+    def retry_times(self) -> dict[str, float]:
+        """Return when each ``Retry-After`` ends; empty if the file can't be read. Never raises."""
+        return self._times(_RETRY_FILE)
+
+    def save_retry_times(self, times: dict[str, float]) -> None:
+        """Save when each ``Retry-After`` ends."""
+        self._save(_RETRY_FILE, times)
+
+    def _times(self, name: str) -> dict[str, float]:
+        with suppress(OSError, ValueError, RecursionError):
+            with os.fdopen(os.open(self._path / name, _READ), "rb") as file:
+                content = json.loads(file.read(_MAX_FILE))
+            if isinstance(content, dict):
+                return {key: float(at) for key, at in content.items() if type(at) in {int, float}}
+        return {}
+
+    def _save(self, name: str, times: dict[str, float]) -> None:
+        self._write(name, f".{name}.{os.urandom(8).hex()}", times)
+
+    def claim_day(self, day: str, subject: str) -> bool:
+        """Claim a day for a presence. Return False if that day or the next one was claimed already.
+
+        Only one process gets True for a day. Claims of later days are ignored and replaced: the
+        clock was set back since.
+
+        Args:
+            day: the date, as YYYY-MM-DD.
+            subject: 32 hexadecimal digits.
+        """
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        matches = [_PRESENCE.fullmatch(path.name) for path in self._path.iterdir()]
+        claims = [match for match in matches if match and match[2] == subject]
+        if any(day <= claim[1] <= _next(day) for claim in claims):
+            return False
+        try:
+            os.close(os.open(self._path / f"present-{day}-{subject}", _NEW, 0o600))
+        except FileExistsError:
+            return False
+        for claim in claims:
+            self.remove(claim[0])
+        return True
+
+    def _write(self, name: str, temporary: str, content: object) -> None:
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._path / temporary
+        try:
+            with os.fdopen(os.open(path, _NEW, 0o600), "wb") as file:
+                file.write(json.dumps(content).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            path.replace(self._path / name)
+        except BaseException:
+            with suppress(OSError):
+                path.unlink()
+            raise
+        self._sync()
+
+    def _sync(self) -> None:
+        """Flush the folder: rename(2) does not promise that the new name is on disk."""
+        with suppress(OSError):  # some file systems don't support it
+            descriptor = os.open(self._path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _delete_abandoned(self, path: Path) -> None:
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime > _ABANDONED:
+                path.unlink()
+
+
+def _next(day: str) -> str:
+    return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+
+
+class QueuedReport(NamedTuple):
+    """A document and the address that it goes to."""
 
     to: str
     document: dict[str, Any]
 
 
-class Queue:
-    """Oldest first. When it is full, the oldest makes room for the newest."""
+class ReportQueue:
+    """A bounded queue, oldest first. If it is full, a new report replaces the oldest one.
 
-    def __init__(self, folder: Folder, settings: ReporterSettings) -> None:
+    Threads may share it. No method raises.
+    """
+
+    def __init__(self, folder: ReportFolder, settings: ReporterSettings) -> None:
         self._folder = folder
         self._settings = settings
         self._guard = threading.Lock()
-        self._spare: dict[str, Item] = {}
-        self.lost = 0  # reports that made room, waited for too long, or could not be sent at all
-        self._done: set[str] = set()  # what is there still: it cannot be taken away
+        self._in_memory: dict[str, QueuedReport] = {}
+        self.lost = 0  # reports that were replaced, too old, or could not be sent
+        self._sent: set[str] = set()  # sent reports whose files could not be deleted
 
-    def put(self, item: Item, now: datetime) -> bool:
-        """Let it wait; whether it does so on the disk. Never raises."""
+    def put(self, report: QueuedReport, now: datetime) -> bool:
+        """Queue a report. Return True if it was written to disk, False if it is in memory."""
         name = f"{max(int(now.timestamp() * 1000), 0):015d}-{os.urandom(8).hex()}.json"
         try:
-            self._folder.put(name, {"to": item.to, "document": item.document})
+            self._folder.write(name, {"to": report.to, "document": report.document})
         except OSError:
-            self._keep(name, item)
+            self._keep(name, report)
             return False
         names = sorted(self._folder.names(), key=partial(_age, now))
         for old in names[: max(len(names) - self._settings.queued, 0)]:
-            self._folder.drop(old)
-            self._lose()
+            self._folder.remove(old)
+            self._count_lost()
         return True
 
-    def _keep(self, name: str, item: Item) -> None:
+    def _keep(self, name: str, report: QueuedReport) -> None:
         with self._guard:
-            self._spare[name] = item
-            while len(self._spare) > _IN_MEMORY:
-                del self._spare[min(self._spare)]
+            self._in_memory[name] = report
+            while len(self._in_memory) > _MAX_IN_MEMORY:
+                del self._in_memory[min(self._in_memory)]
                 self.lost += 1
 
-    def _lose(self) -> None:
+    def _count_lost(self) -> None:
         with self._guard:
             self.lost += 1
 
     def names(self, now: datetime) -> list[str]:
-        """What waits. Drops what has waited for too long."""
+        """Return the names of the queued reports. Delete those older than ``keep``."""
         with self._guard:
-            spare = list(self._spare)
+            in_memory = list(self._in_memory)
         oldest = (now - self._settings.keep).timestamp() * 1000
-        there = self._folder.names()
-        self._done &= set(there)
-        found = sorted({*there, *spare} - self._done)
+        on_disk = self._folder.names()
+        self._sent &= set(on_disk)
+        found = sorted({*on_disk, *in_memory} - self._sent)
         for name in found:
             if int(name[:15]) < oldest:
-                self.give_up(name)
+                self.discard(name)
         return [name for name in found if int(name[:15]) >= oldest]
 
     @contextmanager
-    def claimed(self, name: str) -> Iterator[Item | None]:
-        """One that waits, for the block; ``None`` where there is nothing to be sent now."""
+    def claim(self, name: str) -> Iterator[QueuedReport | None]:
+        """Lock a queued report for the block. Yield ``None`` if it can't be sent now."""
         with self._guard:
-            spare = self._spare.get(name)
-        if spare is not None:
-            yield spare
+            in_memory = self._in_memory.get(name)
+        if in_memory is not None:
+            yield in_memory
             return
-        with self._folder.claimed(name) as content:
-            item = _item(content)
-            if item is None and content is not None:
-                self._folder.drop(name)
-            yield item
+        with self._folder.claim(name) as content:
+            report = _queued_report(content)
+            if report is None and content is not None:
+                self._folder.remove(name)
+            yield report
 
-    def rests(self, to: str, now: datetime) -> float:
-        """The seconds for which an address asks to be left alone, told to whichever process."""
-        left = self._folder.asked().get(_digest(to), 0.0) - now.timestamp()
-        return left if 0 < left <= MOST_WAIT else 0.0  # a clock was set back: nobody asks for more
+    def retry_after(self, to: str, now: datetime) -> float:
+        """Return the seconds until the ``Retry-After`` of an address ends, in any process."""
+        left = self._folder.retry_times().get(_digest(to), 0.0) - now.timestamp()
+        return left if 0 < left <= MAX_RETRY_AFTER else 0.0  # more: the clock was set back
 
-    def rest(self, to: str, seconds: float, now: datetime) -> None:
-        """Note that an address asks to be left alone, for other processes, and the next. Never
-        raises.
-        """
+    def save_retry_after(self, to: str, seconds: float, now: datetime) -> None:
+        """Save the ``Retry-After`` of an address for other and later processes."""
         at = now.timestamp()
-        asked = {each: until for each, until in self._folder.asked().items() if until > at}
+        times = {key: until for key, until in self._folder.retry_times().items() if until > at}
         with suppress(OSError):
-            self._folder.note_asked(asked | {_digest(to): at + seconds})
+            self._folder.save_retry_times(times | {_digest(to): at + seconds})
 
-    def done(self, name: str) -> None:
-        """Forget it. Never raises."""
+    def remove(self, name: str) -> None:
+        """Remove a report that was sent or refused."""
         with self._guard:
-            spare = self._spare.pop(name, None)
-        if spare is None:
-            self._done.add(name)
-            self._folder.drop(name)
+            in_memory = self._in_memory.pop(name, None)
+        if in_memory is None:
+            self._sent.add(name)
+            self._folder.remove(name)
 
-    def give_up(self, name: str) -> None:
-        """Forget it unsent. Never raises."""
-        self.done(name)
-        self._lose()
+    def discard(self, name: str) -> None:
+        """Remove a report unsent, and count it as lost."""
+        self.remove(name)
+        self._count_lost()
 
 
 def _digest(address: str) -> str:
@@ -126,16 +314,18 @@ def _digest(address: str) -> str:
 
 
 def _age(now: datetime, name: str) -> tuple[bool, str]:
-    """Oldest first; what was put there later than now, by a clock that has been set back, before
-    all: it would outlive whatever comes until the clock has caught up.
+    """Sort key for eviction: reports with a future time first, then the oldest.
+
+    A future time means that the clock was set back. Such a report would otherwise outlive all new
+    ones until the clock catches up.
     """
-    return int(name[:15]) <= now.timestamp() * 1000 + _APART, name
+    return int(name[:15]) <= now.timestamp() * 1000 + _CLOCK_SKEW, name
 
 
-def _item(content: object) -> Item | None:
-    """What a file says, if it is a report and goes where reports may go."""
+def _queued_report(content: object) -> QueuedReport | None:
+    """Return the report in a file, if it is one and its address is allowed for reports."""
     if isinstance(content, dict):
         to, document = content.get("to"), content.get("document")
         if isinstance(to, str) and is_report_address(to) and isinstance(document, dict):
-            return Item(to, document)
+            return QueuedReport(to, document)
     return None

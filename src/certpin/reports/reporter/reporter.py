@@ -1,33 +1,43 @@
-"""``Reporter``: tells ``report_to`` of failures, and how far a pin set has got.
+"""``Reporter``: sends failures to ``report_to``, and the version of the pin set in use.
 
     with Reporter("/var/lib/bank-app/reports", app="bank-app", app_version="4.2") as reporter:
         context = PinnedSSLContext(pins, on_failure=[reporter])
 
-This is the shell: what it is told is noted, and a thread puts it on the disk. ``sender`` sends it.
+A call adds a task for the thread that writes to disk (``DiskWriter``); ``sender`` sends the
+reports.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import secrets
+import sys
+import threading
 import time
+from collections import deque
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
+from weakref import WeakSet
 
 from certpin.pins import utc_now
-from certpin.reports.reporter import addresses
-from certpin.reports.reporter.failure import document_of, presence_of, sameness, this_client
-from certpin.reports.reporter.folder import Folder
-from certpin.reports.reporter.notes import Notes
-from certpin.reports.reporter.process import before_a_worker_ends, settle_at_exit
-from certpin.reports.reporter.queue import Item, Queue
-from certpin.reports.reporter.rate import admits
+from certpin.reports.reporter.failures import (
+    admit_failure,
+    check_addresses,
+    client_info,
+    failure_addresses,
+    failure_digest,
+    failure_document,
+    presence_addresses,
+    presence_document,
+)
+from certpin.reports.reporter.queue import QueuedReport, ReportFolder, ReportQueue
+from certpin.reports.reporter.request import ReportTrust
 from certpin.reports.reporter.sender import Sender, sending
 from certpin.reports.reporter.settings import ReporterSettings
-from certpin.reports.reporter.trust import Trust
 from certpin.support.forks import Forked, register
 
 if TYPE_CHECKING:
@@ -36,35 +46,129 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from certpin.reports.reporter.failure import Failure, Held
-    from certpin.reports.reporter.trust import Pinned
+    from certpin.reports.reporter.failures import Failure, PinSetVersion
+    from certpin.reports.reporter.request import PinnedContext
+
+_MAX_TASKS = 256  # that wait for the disk
+_AT_EXIT = 2.0  # seconds for writing to disk when the process ends
 
 _log = logging.getLogger("certpin.reports")
 
 
-class _Event(Protocol):
-    """What is needed of an ``UpdateEvent``."""
+class DiskWriter:
+    """Runs tasks in a thread, one at a time. Threads may share it.
+
+    The thread starts with the first task.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._tasks: deque[Callable[[], None]] = deque()
+        self._running = 0
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self.lost = 0
+
+    def submit(self, task: Callable[[], None]) -> None:
+        """Run a task soon. Never waits. Raises only what a log handler raises."""
+        with self._changed:
+            full = len(self._tasks) + self._running >= _MAX_TASKS
+            if not (full or self._closed):
+                self._tasks.append(task)
+                self._ensure_thread()
+                self._changed.notify_all()
+            self.lost += full
+        if full:
+            _log.warning("reports come faster than the disk takes them: one is lost")
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until all tasks are done. Return True if they are.
+
+        If no thread can start, because the interpreter ends, this thread runs the tasks.
+        """
+        until = time.monotonic() + seconds
+        with self._changed:
+            if self._ensure_thread():
+                return self._changed.wait_for(self._is_done, seconds)
+        while self._tasks and time.monotonic() < until:
+            self._run_next()
+        return self._is_done()
+
+    def close(self) -> None:
+        """Accept no more tasks. Those that were accepted still run."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _is_done(self) -> bool:
+        return not self._tasks and not self._running
+
+    def _ensure_thread(self) -> bool:
+        """Start the thread if there are tasks. Return False if it can't start."""
+        if not self._tasks or (self._thread is not None and self._thread.is_alive()):
+            return True
+        thread = threading.Thread(target=self._run, name="certpin-reports", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # there are too many threads, or the interpreter ends
+            return False
+        self._thread = thread
+        return True
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._tasks or self._closed)
+                if not self._tasks:
+                    return
+            self._run_next()
+
+    def _run_next(self) -> None:
+        with self._changed:
+            if not self._tasks:
+                return
+            task = self._tasks.popleft()
+            self._running += 1
+        try:
+            task()
+        except Exception:  # noqa: BLE001  # one task must not stop the others
+            with suppress(Exception):  # of a log handler
+                _log.exception("something could not be reported")
+        with self._changed:
+            self._running -= 1
+            self._changed.notify_all()
+
+
+class _UpdateEvent(Protocol):
+    """The part of ``certpin.updates.UpdateEvent`` that a reporter needs."""
 
     @property
-    def status(self) -> Held: ...
+    def status(self) -> PinSetVersion: ...
 
 
 class Reporter(Forked):
     """A hook for ``PinnedSSLContext(on_failure=…)``, and so for every client adapter.
 
-    ``folder`` is for this app alone, and made where it is missing; processes of the app may share
-    it. ``app``, ``app_version`` and ``network`` stand in each report, and nothing that names a
-    device. Failures go to the ``report_to`` of the host's policy; ``report_to`` here is for those
-    whose policy names none, and for presences. ``context`` verifies the TLS of reports: by default
-    the platform's roots do. A host that the pins cover is pinned for reports too, whatever is
-    given. ``clock`` returns the current moment with a time zone. Raises ``ConfigError`` on a text
-    that no collector takes, and on an address that is not ``https://``.
+    A connection that calls it is never delayed, and never sees an exception. Failures of the
+    reporter's own requests are not reported, and a failure is never reported to the failed host. A
+    collector that a pin set covers is always pinned.
 
-    Called by a connection it takes a note, and nothing more: it never waits, and never raises. What
-    fails while a report is sent is not reported, nor is a host told of its own failures.
+    Args:
+        folder: a folder for this app only. It is created if it is missing; several processes of the
+            app may share it.
+        app: the name of the app, in each report. No field identifies the device.
+        app_version: the version of the app, in each report.
+        network: the network of the device, in each report.
+        report_to: addresses for failures of hosts whose policy has none, and for presences.
+        context: verifies the TLS of reports; by default with the platform's roots.
+        settings: the limits.
+        clock: returns the current time with a time zone.
+
+    Raises:
+        ConfigError: a text is too long for a collector, or an address is not ``https://``.
     """
 
-    never_waits = True  # certpin.tls calls it at once, and attaches it
+    never_waits = True  # certpin.tls calls it in the handshake's thread, and attaches its context
 
     def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of a reporter
         self,
@@ -78,72 +182,78 @@ class Reporter(Forked):
         settings: ReporterSettings | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._report_to = addresses.required(report_to)
-        self._client = this_client(app, app_version, network)
+        self._report_to = check_addresses(report_to)
+        self._client = client_info(app, app_version, network)
         self._settings = settings or ReporterSettings()
         self._clock = clock
-        self._trust = Trust(context)
-        self._folder = Folder(Path(folder))
-        self._told: dict[str, float] = {}
+        self._trust = ReportTrust(context)
+        self._folder = ReportFolder(Path(folder))
+        self._reported: dict[str, float] = {}
         self._closed = self._warned = False
-        self._begin()
+        self._start()
         if self._queue.names(clock()):
-            self._sender.wake()  # left by a process before this one
+            self._sender.wake()  # reports of an earlier process
         register(self)
-        settle_at_exit(self)
+        _alive.add(self)
 
     def after_fork_in_child(self) -> None:
         """Replace every part that has a lock or a thread."""
-        self._begin()
+        self._start()
 
-    def _begin(self) -> None:
-        self._trust.begin()
-        self._has_noted = False
-        self._notes = Notes()
-        self._queue = Queue(self._folder, self._settings)
+    def _start(self) -> None:
+        self._trust.reset_lock()
+        self._has_submitted = False
+        self._writer = DiskWriter()
+        self._queue = ReportQueue(self._folder, self._settings)
         self._sender = Sender(self._queue, self._settings, self._clock, self._trust.context_for)
 
-    def attach(self, context: Pinned) -> None:
-        """Let a context verify what goes to the hosts that it pins. ``certpin.tls`` calls it."""
+    def attach(self, context: PinnedContext) -> None:
+        """Pin reports to the hosts that this context pins. ``certpin.tls`` calls it."""
         self._trust.add(context)
 
     def __call__(self, failure: Failure) -> None:
         """Report a failure. Never waits and never raises."""
         if not sending():
-            self._note(partial(self._report, failure))
+            self._submit(partial(self._report, failure))
 
-    def presence(self, pins: Held) -> None:
-        """Tell that this version of this pin set is held: once a day. Never waits, never raises.
+    def presence(self, pins: PinSetVersion) -> None:
+        """Report, once a day, that this client has this version of a pin set.
 
-        ``pins`` is a ``PinSet``, or an updater's status.
+        Never waits and never raises.
+
+        Args:
+            pins: a ``PinSet``, or an updater's status.
         """
-        self._note(partial(self._present, pins))
+        self._submit(partial(self._report_presence, pins))
 
-    def on_update(self, event: _Event) -> None:
-        """For ``PinUpdater(on_event=[reporter.on_update])``: whatever it was, a version is held."""
+    def on_update(self, event: _UpdateEvent) -> None:
+        """Report the version in use, for ``PinUpdater(on_event=[reporter.on_update])``."""
         self.presence(event.status)
 
     @property
     def lost(self) -> int:
-        """How many reports this process gave up unsent, for whatever reason."""
-        return self._notes.lost + self._queue.lost
+        """The number of reports that this process gave up unsent, for any reason."""
+        return self._writer.lost + self._queue.lost
 
     def flush(self, seconds: float = 5.0) -> bool:
-        """Try to send all that waits, now; whether nothing is left. A ``Retry-After`` holds."""
+        """Try to send all queued reports now. Return True if none is left.
+
+        A ``Retry-After`` of a collector is still honoured.
+        """
         until = time.monotonic() + seconds
         return self.settle(seconds) and self._sender.flush(max(until - time.monotonic(), 0.0))
 
     def settle(self, seconds: float = 5.0) -> bool:
-        """Put on the disk what was told until now, and send nothing; whether it is there."""
-        return self._notes.settle(seconds)
+        """Write all reports to disk, and send none. Return True if they are written."""
+        return self._writer.wait(seconds)
 
     def close(self, seconds: float = 5.0) -> None:
-        """Send what can be sent in this time. What cannot waits on the disk for the next start."""
+        """Send what can be sent in this time. The rest stays on disk for the next start."""
         if self._closed:
             return
         self.flush(seconds)
         self._closed = True
-        self._notes.close()
+        self._writer.close()
         self._sender.close()
 
     def __enter__(self) -> Self:
@@ -152,62 +262,85 @@ class Reporter(Forked):
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _note(self, note: Callable[[], None]) -> None:
-        with suppress(Exception):  # of a log handler, or of an interpreter that is shutting down
+    def _submit(self, task: Callable[[], None]) -> None:
+        with suppress(Exception):  # of a log handler, or because the interpreter ends
             if not self._closed:
-                self._notes.take(note)
-                if not self._has_noted:
-                    self._has_noted = True
-                    before_a_worker_ends()
+                self._writer.submit(task)
+                if not self._has_submitted:
+                    self._has_submitted = True
+                    _settle_at_worker_exit()
 
     def _report(self, failure: Failure) -> None:
-        if failure.policy is None and self._sender.calls(failure.host):
-            return  # met by a report, and told by a hook in another thread
-        told = addresses.of_failure(failure, self._report_to)
-        if not told:
+        if failure.policy is None and self._sender.contacts(failure.host):
+            return  # a failure of a report's own request, which a hook passed on in another thread
+        addresses = failure_addresses(failure, self._report_to)
+        if not addresses:
             self._warn_once(failure)
-        if not told or not self._admits(sameness(failure)):
+        if not addresses or not self._admit(failure_digest(failure)):
             return
-        luck = secrets.token_hex(16)
-        document = document_of(failure, self._client, luck, self._settings.size)
-        for address in told:
-            self._put(Item(address, document))
+        nonce = secrets.token_hex(16)
+        document = failure_document(failure, self._client, nonce, self._settings.size)
+        for address in addresses:
+            self._put(QueuedReport(address, document))
 
     def _warn_once(self, failure: Failure) -> None:
-        """Whoever forgot to name an address would wait for reports for ever."""
+        """Log that no report will arrive, because no address is configured."""
         if not self._warned and failure.policy is not None:
             self._warned = True
             _log.warning(
-                "a failure at %s is reported to nobody: neither its policy nor the reporter has a "
+                "a failure at %s is not reported: neither its policy nor the reporter has a "
                 "report_to at another host",
                 failure.host,
             )
 
-    def _admits(self, failure: str) -> bool:
-        """Whether it was not told lately, by this process or another one on the same folder."""
-        for each, at in self._folder.told().items():
-            self._told[each] = max(at, self._told.get(each, at))
-        if not admits(self._told, failure, self._clock().timestamp(), self._settings):
+    def _admit(self, digest: str) -> bool:
+        """Return True if no process with this folder reported the failure lately."""
+        for known, at in self._folder.reported().items():
+            self._reported[known] = max(at, self._reported.get(known, at))
+        if not admit_failure(self._reported, digest, self._clock().timestamp(), self._settings):
             return False
         with suppress(OSError):
-            self._folder.note_told(self._told)
+            self._folder.save_reported(self._reported)
         return True
 
-    def _present(self, pins: Held) -> None:
+    def _report_presence(self, pins: PinSetVersion) -> None:
         now = self._clock()
-        for address in self._report_to or addresses.of_presence(pins.name, self._trust.sets()):
-            what = sha256(f"{pins.name}\n{address}".encode()).hexdigest()[:32]
-            if self._takes_day(f"{now:%Y-%m-%d}", what):
-                document = presence_of(pins, now, self._client, secrets.token_hex(16))
-                self._put(Item(address, document))
+        for address in self._report_to or presence_addresses(pins.name, self._trust.pin_sets()):
+            subject = sha256(f"{pins.name}\n{address}".encode()).hexdigest()[:32]
+            if self._claim_day(f"{now:%Y-%m-%d}", subject):
+                nonce = secrets.token_hex(16)
+                document = presence_document(pins, now, self._client, nonce)
+                self._put(QueuedReport(address, document))
 
-    def _takes_day(self, day: str, what: str) -> bool:
+    def _claim_day(self, day: str, subject: str) -> bool:
         try:
-            return self._folder.takes_day(day, what)
+            return self._folder.claim_day(day, subject)
         except OSError:
-            return False  # where the day cannot be noted, once a day cannot be kept
+            return False  # without a record of the day, it could be reported many times a day
 
-    def _put(self, item: Item) -> None:
-        if not self._queue.put(item, self._clock()):
-            _log.warning("a report is in memory alone: its folder cannot be written to")
+    def _put(self, report: QueuedReport) -> None:
+        if not self._queue.put(report, self._clock()):
+            _log.warning("a report is in memory only: its folder cannot be written to")
         self._sender.wake()
+
+
+_alive: WeakSet[Reporter] = WeakSet()
+
+
+def _settle_at_worker_exit() -> None:
+    """Settle reporters when a child of multiprocessing ends.
+
+    Such children end without atexit, but call the finalizers that they registered themselves. They
+    forget those of their parent, so each child registers one when it has something to report.
+    """
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, _settle_all, exitpriority=0)
+
+
+@atexit.register
+def _settle_all() -> None:
+    """Write reports to disk if the app ends without ``close()``. The next start sends them."""
+    for reporter in list(_alive):
+        with suppress(Exception):
+            reporter.settle(_AT_EXIT)

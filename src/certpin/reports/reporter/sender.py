@@ -1,4 +1,4 @@
-"""The thread that sends what waits, one thing after the other."""
+"""The thread that sends queued reports, one at a time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from certpin.errors import HostError
-from certpin.reports.reporter.addresses import host_of
-from certpin.reports.reporter.post import post
-from certpin.reports.reporter.retry import Answer, asked_for, backed_off, meaning
+from certpin.reports.reporter.failures import address_host
+from certpin.reports.reporter.request import (
+    PostResult,
+    backoff_seconds,
+    outcome,
+    post,
+    retry_after_seconds,
+)
 from certpin.support.deadline import Deadline
 from certpin.x509 import printable
 
@@ -23,41 +28,42 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from certpin.reports.reporter.post import ContextFor
-    from certpin.reports.reporter.queue import Item, Queue
+    from certpin.reports.reporter.queue import QueuedReport, ReportQueue
+    from certpin.reports.reporter.request import ContextFor
     from certpin.reports.reporter.settings import ReporterSettings
 
-_OTHERS = 60.0  # seconds until what another process holds is looked at again
-_WORDS = 200  # characters of a problem in the log
-_ENOUGH = 2.0  # seconds to wait for the thread's end: looking up a name cannot be cut short
+_RECHECK = 60.0  # seconds until a report that another process locks is tried again
+_MAX_PROBLEM = 200  # characters of a problem in the log
+_MAX_JOIN = 2.0  # seconds to wait for the thread's end: a name lookup can't be interrupted
 
-_here = threading.local()
+_thread_state = threading.local()
 _log = logging.getLogger("certpin.reports")
 
 
 def sending() -> bool:
-    """Whether this thread is sending a report: what fails then is never reported."""
-    return getattr(_here, "sending", False)
+    """Return True if this thread sends reports: its own failures are never reported."""
+    return getattr(_thread_state, "sending", False)
 
 
-class _Hold:
-    """How long an address is left alone, by the monotonic clock."""
+class _AddressState:
+    """When an address may be contacted again, by the monotonic clock."""
 
     def __init__(self) -> None:
         self.failures = 0
-        self.until = 0.0  # after failures
-        self.asked = 0.0  # by the server itself
+        self.backoff_until = 0.0
+        self.retry_after_until = 0.0
 
-    def left(self, *, urgent: bool) -> float:
-        return max(self.asked, 0.0 if urgent else self.until) - time.monotonic()
+    def wait(self, *, urgent: bool) -> float:
+        backoff = 0.0 if urgent else self.backoff_until
+        return max(self.retry_after_until, backoff) - time.monotonic()
 
 
 class Sender:
-    """Sends until nothing is left. No thread runs before there is something to be sent."""
+    """Sends until the queue is empty. The thread starts with the first report."""
 
     def __init__(
         self,
-        queue: Queue,
+        queue: ReportQueue,
         settings: ReporterSettings,
         clock: Callable[[], datetime],
         context_for: ContextFor,
@@ -69,31 +75,31 @@ class Sender:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._deadline: Deadline | None = None
-        self._asked = self._served = 0
+        self._requested = self._completed = 0  # rounds through the queue
         self._urgent = self._closed = False
-        self._holds: dict[str, _Hold] = {}
+        self._addresses: dict[str, _AddressState] = {}
 
-    def calls(self, host: str) -> bool:
-        """Whether it has called this host, or does so now. ``host`` is normalised."""
-        return host in map(host_of, list(self._holds))
+    def contacts(self, host: str) -> bool:
+        """Return True if it has contacted this normalised host, or does so now."""
+        return host in map(address_host, list(self._addresses))
 
     def wake(self) -> None:
-        """Look at what waits, soon."""
+        """Start a round through the queue soon."""
         with self._changed:
-            self._ask()
+            self._request_round()
 
     def flush(self, seconds: float) -> bool:
-        """Try everything that waits once more, and wait for that; whether nothing is left."""
+        """Try every queued report once more, and wait for that. Return True if none is left."""
         with self._changed:
             self._urgent = True
-            mine = self._ask()
+            mine = self._request_round()
             done = self._is_running() and self._changed.wait_for(
-                lambda: self._closed or self._served >= mine, seconds
+                lambda: self._closed or self._completed >= mine, seconds
             )
         return done and not self._queue.names(self._clock())
 
     def close(self) -> None:
-        """End the thread, and a request that is on its way. What waits on the disk stays there."""
+        """End the thread, and the request in progress. Queued reports stay on disk."""
         with self._changed:
             self._closed = True
             if self._deadline is not None:
@@ -101,83 +107,86 @@ class Sender:
             self._changed.notify_all()
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join(_ENOUGH)
+            thread.join(_MAX_JOIN)
 
-    def _ask(self) -> int:
-        self._asked += 1
+    def _request_round(self) -> int:
+        self._requested += 1
         if not (self._closed or self._is_running()):
             thread = threading.Thread(target=self._run, name="certpin-reports-sender", daemon=True)
-            # Too many threads, or an interpreter that ends: it is on the disk, and waits there.
+            # There are too many threads, or the interpreter ends: the report stays on disk.
             with suppress(RuntimeError):
                 thread.start()
                 self._thread = thread
         self._changed.notify_all()
-        return self._asked
+        return self._requested
 
     def _is_running(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
     def _run(self) -> None:
-        _here.sending = True
+        _thread_state.sending = True
         pause: float | None = 0.0
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._asked > self._served, pause)
+                self._changed.wait_for(
+                    lambda: self._closed or self._requested > self._completed, pause
+                )
                 if self._closed:
                     return
-                asked, urgent, self._urgent = self._asked, self._urgent, False
+                requested, urgent, self._urgent = self._requested, self._urgent, False
             pause = self._round(urgent=urgent)
             with self._changed:
-                self._served = asked
+                self._completed = requested
                 self._changed.notify_all()
 
     def _round(self, *, urgent: bool) -> float | None:
-        """Send what may be sent now. The seconds until more may; ``None`` where nothing waits."""
+        """Send what may be sent now. Return the seconds until more may, ``None`` if none waits."""
         waits: list[float] = []
         for name in self._queue.names(self._clock()):
             if self._closed:
                 break
             try:
                 waits.append(self._try(name, urgent=urgent))
-            except Exception:  # noqa: BLE001  # whatever it is: no other report has to suffer
+            except Exception:  # noqa: BLE001  # one report must not stop the others
                 _log.exception("a report could not be sent, and is dropped")
-                self._queue.give_up(name)
+                self._queue.discard(name)
         return min((wait for wait in waits if wait > 0), default=None)
 
     def _try(self, name: str, *, urgent: bool) -> float:
-        """Send one thing, if it may be; 0 where it is gone, or the seconds until it may be."""
-        with self._queue.claimed(name) as item:
-            if item is None:
-                return _OTHERS
-            hold = self._holds.setdefault(item.to, _Hold())
-            left = max(hold.left(urgent=urgent), self._queue.rests(item.to, self._clock()))
-            if left > 0:
-                return left
-            answer = self._send(item, packed=True)
-            if meaning(answer, packed=True) == "plain":
-                answer = self._send(item, packed=False)
-            if meaning(answer, packed=False) == "later":
-                return self._put_off(hold, answer, item)
-            hold.failures = 0
-            if meaning(answer, packed=False) == "refused":
-                _log.warning("%s refuses a report (%s)", _host(item), answer.status)
-            self._queue.done(name)
+        """Send a report if it may be sent. Return the seconds until it may, 0 if it is removed."""
+        with self._queue.claim(name) as report:
+            if report is None:
+                return _RECHECK
+            state = self._addresses.setdefault(report.to, _AddressState())
+            shared = self._queue.retry_after(report.to, self._clock())
+            wait = max(state.wait(urgent=urgent), shared)
+            if wait > 0:
+                return wait
+            result = self._send(report, packed=True)
+            if outcome(result, packed=True) == "plain":
+                result = self._send(report, packed=False)
+            if outcome(result, packed=False) == "later":
+                return self._postpone(state, result, report)
+            state.failures = 0
+            if outcome(result, packed=False) == "refused":
+                _log.warning("%s refuses a report (%s)", _host(report), result.status)
+            self._queue.remove(name)
             return 0.0
 
-    def _put_off(self, hold: _Hold, answer: Answer, item: Item) -> float:
-        hold.failures += 1
-        now, luck = time.monotonic(), random.random()  # noqa: S311  # to spread load, no secret
-        hold.until = now + backed_off(hold.failures, luck, self._settings)
-        if asked := asked_for(answer, self._clock()):
-            self._queue.rest(item.to, asked, self._clock())
-        hold.asked = now + asked
-        why = answer.status or answer.problem or "no answer"
-        # Whoever is offline knows it. A certificate that is refused is a mistake, or an attack.
-        level = logging.WARNING if answer.unverified and hold.failures == 1 else logging.INFO
-        _log.log(level, "%s takes no report now (%s)", _host(item), why)
-        return max(hold.until, hold.asked) - now
+    def _postpone(self, state: _AddressState, result: PostResult, report: QueuedReport) -> float:
+        state.failures += 1
+        now, jitter = time.monotonic(), random.random()  # noqa: S311  # spreads load, no secret
+        state.backoff_until = now + backoff_seconds(state.failures, jitter, self._settings)
+        if seconds := retry_after_seconds(result, self._clock()):
+            self._queue.save_retry_after(report.to, seconds, self._clock())
+        state.retry_after_until = now + seconds
+        reason = result.status or result.problem or "no answer"
+        # Being offline is normal. An unverified certificate is a mistake or an attack.
+        level = logging.WARNING if result.unverified and state.failures == 1 else logging.INFO
+        _log.log(level, "%s takes no report now (%s)", _host(report), reason)
+        return max(state.backoff_until, state.retry_after_until) - now
 
-    def _send(self, item: Item, *, packed: bool) -> Answer:
+    def _send(self, report: QueuedReport, *, packed: bool) -> PostResult:
         deadline = Deadline(
             self._settings.patience.total_seconds(), self._settings.deadline.total_seconds()
         )
@@ -186,16 +195,16 @@ class Sender:
             if self._closed:
                 deadline.cancel()
         try:
-            return post(item.to, item.document, deadline, self._context_for, packed=packed)
-        # RuntimeError: no thread for its deadline, as the interpreter ends. It is sent next time.
+            return post(report.to, report.document, deadline, self._context_for, packed=packed)
+        # RuntimeError: the interpreter ends, so the deadline got no thread. A later process sends.
         except (OSError, http.client.HTTPException, HostError, RuntimeError) as exc:
-            problem = printable((str(exc) or type(exc).__name__).splitlines()[0])[:_WORDS]
+            problem = printable((str(exc) or type(exc).__name__).splitlines()[0])[:_MAX_PROBLEM]
             unverified = isinstance(exc, ssl.SSLCertVerificationError)
-            return Answer(0, problem=problem, unverified=unverified)
+            return PostResult(0, problem=problem, unverified=unverified)
         finally:
             with self._changed:
                 self._deadline = None
 
 
-def _host(item: Item) -> str:
-    return urlsplit(item.to).hostname or ""
+def _host(report: QueuedReport) -> str:
+    return urlsplit(report.to).hostname or ""

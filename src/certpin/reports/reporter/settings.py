@@ -1,4 +1,4 @@
-"""How a reporter behaves: how much it keeps, how often it tells, and how long it waits."""
+"""The limits of a reporter: how much it stores, how often it reports, and how long it waits."""
 
 from __future__ import annotations
 
@@ -7,21 +7,31 @@ from datetime import timedelta
 
 from certpin.errors import ConfigError
 
-_LONGEST = timedelta(days=366)  # what a thread can wait for is not much more, on some systems
+_MAX_TIME = timedelta(days=366)  # some systems limit the time-out of a thread to little more
 _DAY = timedelta(days=1)
 
-# What the folder can hold: a report in one of its files (``folder``), and what was told in another.
-_MOST = {"size": 192 * 1024, "different": 1000}
+# Both are limits of the reporter's folder (``queue``): the size of a file with one report, and the
+# number of failures that the file of reported failures lists.
+_MAX_NUMBERS = {"size": 192 * 1024, "different": 1000}
 
 
 @dataclass(frozen=True)
 class ReporterSettings:
-    """Everything has a default. Raises ``ConfigError`` on what is no limit, or cannot hold.
+    """The limits of a reporter. Each has a default.
 
-    ``queued`` reports wait on the disk at most, of ``size`` bytes each (192 KiB at most), for
-    ``keep``. The same failure is told once in ``pause``, a day at most, and ``different`` ones a
-    day, 1,000 at most. A server is waited for ``patience`` at each step and ``deadline`` in all;
-    after a failure it is asked again in ``retry``, then in twice that, and so on up to ``rest``.
+    Args:
+        queued: maximum number of reports in the queue on disk.
+        size: maximum bytes of a report, at most 192 KiB.
+        keep: how long a report stays in the queue.
+        pause: time until the same failure is reported again, at most a day.
+        different: maximum number of different failures a day, at most 1,000.
+        patience: time limit of each network step of a request.
+        deadline: time limit of a whole request.
+        retry: time until the first repetition of a failed request; it doubles with each failure.
+        rest: maximum time between two repetitions.
+
+    Raises:
+        ConfigError: a limit is invalid, or above its maximum.
     """
 
     queued: int = 64
@@ -37,16 +47,16 @@ class ReporterSettings:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if isinstance(value, timedelta):
-                longest = _DAY if name == "pause" else _LONGEST
-                if not timedelta() < value <= longest:
+                maximum = _DAY if name == "pause" else _MAX_TIME
+                if not timedelta() < value <= maximum:
                     raise ConfigError(
-                        f"{value} is no such time",
+                        f"{value} is not a valid time",
                         key=name,
-                        fix=f"write a time above 0, of {longest.days} days at most",
+                        fix=f"write a time above 0, of at most {maximum.days} days",
                     )
-            elif type(value) is not int or not 1 <= value <= _MOST.get(name, value):
+            elif type(value) is not int or not 1 <= value <= _MAX_NUMBERS.get(name, value):
                 raise ConfigError(
-                    f"{value!r} is no limit",
+                    f"{value!r} is not a valid limit",
                     key=name,
-                    fix=f"write a number from 1 to {_MOST.get(name, 'as many as you like')}",
+                    fix=f"write a number from 1 to {_MAX_NUMBERS.get(name, 'any size')}",
                 )

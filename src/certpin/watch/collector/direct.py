@@ -140,7 +140,7 @@ def _host(text: str) -> str:
 
 @lru_cache(4096)
 def _moment(text: str) -> datetime:
-    return Fields({"": text}).moment("")
+    return Fields({"": text}).time("")
 
 
 @lru_cache(4096)

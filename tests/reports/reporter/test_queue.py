@@ -1,4 +1,4 @@
-"""The queue on the disk: bounded, whole, shared by processes, and not to be fooled."""
+"""The queue on disk: bounded, whole, shared by processes, safe against hostile files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from certpin.reports import ReporterSettings
-from certpin.reports.reporter.folder import Folder
-from certpin.reports.reporter.queue import Item, Queue
+from certpin.reports.reporter.queue import QueuedReport, ReportFolder, ReportQueue
 from tests.reports._failures import NOW
 
 if TYPE_CHECKING:
@@ -24,38 +23,38 @@ _TO = "https://pins.bank.example/reports"
 _NAME = "000001764097129-00112233445566aa.json"
 
 
-def queue(folder: Path, **fields: Any) -> Queue:
-    return Queue(Folder(folder), ReporterSettings(**fields))
+def queue(folder: Path, **fields: Any) -> ReportQueue:
+    return ReportQueue(ReportFolder(folder), ReporterSettings(**fields))
 
 
-def waiting(found: Queue) -> list[Any]:
+def waiting(found: ReportQueue) -> list[Any]:
     """The documents that can be sent, oldest first."""
     documents = []
     for name in found.names(NOW):
-        with found.claimed(name) as item:
+        with found.claim(name) as item:
             documents += [] if item is None else [item.document["n"]]
     return documents
 
 
-def put(found: Queue, *numbers: int) -> None:
+def put(found: ReportQueue, *numbers: int) -> None:
     for n in numbers:
-        assert found.put(Item(_TO, {"n": n}), NOW + timedelta(milliseconds=n))
+        assert found.put(QueuedReport(_TO, {"n": n}), NOW + timedelta(milliseconds=n))
 
 
-def test_what_is_put_is_there_in_its_order_for_the_next_process_too(tmp_path: Path) -> None:
+def test_queued_reports_keep_their_order_for_the_next_process(tmp_path: Path) -> None:
     put(queue(tmp_path / "new" / "folder"), 1, 2, 3)
     assert waiting(queue(tmp_path / "new" / "folder")) == [1, 2, 3]
     assert (tmp_path / "new" / "folder").stat().st_mode & 0o777 == 0o700
 
 
-def test_when_it_is_full_the_oldest_makes_room(tmp_path: Path) -> None:
+def test_a_full_queue_drops_the_oldest_report(tmp_path: Path) -> None:
     found = queue(tmp_path, queued=3)
     put(found, 1, 2, 3, 4, 5)
     assert waiting(found) == [3, 4, 5]
     assert found.lost == 2
 
 
-def test_what_waited_for_too_long_is_dropped(tmp_path: Path) -> None:
+def test_a_report_that_is_too_old_is_dropped(tmp_path: Path) -> None:
     found = queue(tmp_path)
     put(found, 1)
     late = NOW + timedelta(days=7, seconds=1)
@@ -79,12 +78,10 @@ def test_what_waited_for_too_long_is_dropped(tmp_path: Path) -> None:
         json.dumps({"to": _TO, "document": 7}).encode(),
     ],
 )
-def test_a_damaged_file_is_dropped_and_nothing_of_it_is_sent(
-    tmp_path: Path, content: bytes
-) -> None:
+def test_a_damaged_file_is_deleted_and_not_sent(tmp_path: Path, content: bytes) -> None:
     (tmp_path / _NAME).write_bytes(content)
     found = queue(tmp_path, keep=timedelta(days=366))
-    with found.claimed(_NAME) as item:
+    with found.claim(_NAME) as item:
         assert item is None
     if content != b"null":
         assert list(tmp_path.iterdir()) == []
@@ -92,15 +89,15 @@ def test_a_damaged_file_is_dropped_and_nothing_of_it_is_sent(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(content=st.binary(max_size=200))
-def test_whatever_a_file_holds_breaks_nothing(tmp_path: Path, content: bytes) -> None:
+def test_any_file_content_is_handled(tmp_path: Path, content: bytes) -> None:
     (tmp_path / _NAME).write_bytes(content)
     (tmp_path / "told.json").write_bytes(content)
     (tmp_path / "asked.json").write_bytes(content)
     found = queue(tmp_path)
-    assert found.rests(_TO, NOW) == 0
-    with found.claimed(_NAME) as item:
+    assert found.retry_after(_TO, NOW) == 0
+    with found.claim(_NAME) as item:
         assert item is None
-    assert Folder(tmp_path).told() == {}
+    assert ReportFolder(tmp_path).reported() == {}
 
 
 def test_links_and_pipes_are_not_followed(tmp_path: Path) -> None:
@@ -112,59 +109,59 @@ def test_links_and_pipes_are_not_followed(tmp_path: Path) -> None:
     os.mkfifo(inside / _NAME.replace("aa", "bb"))
     found = queue(inside)
     for name in (_NAME, _NAME.replace("aa", "bb")):
-        with found.claimed(name) as item:
+        with found.claim(name) as item:
             assert item is None
     assert list(inside.iterdir()) == []
     assert outside.exists()
 
 
-def test_two_that_send_from_one_folder_never_have_the_same_one(tmp_path: Path) -> None:
+def test_two_senders_never_claim_the_same_report(tmp_path: Path) -> None:
     mine, yours = queue(tmp_path), queue(tmp_path)
     put(mine, 1)
     (name,) = mine.names(NOW)
-    with mine.claimed(name) as item:
+    with mine.claim(name) as item:
         assert item is not None
-        with yours.claimed(name) as other:
+        with yours.claim(name) as other:
             assert other is None
-        mine.done(name)
-    with yours.claimed(name) as other:
+        mine.remove(name)
+    with yours.claim(name) as other:
         assert other is None
 
 
-def test_a_presence_has_its_day_once_however_often_it_is_asked_for(tmp_path: Path) -> None:
-    folder, what = Folder(tmp_path / "new"), "0" * 32
+def test_a_day_can_be_claimed_once(tmp_path: Path) -> None:
+    folder, subject = ReportFolder(tmp_path / "new"), "0" * 32
     days = ["2026-11-25", "2026-11-25", "2026-11-24", "2026-11-26", "2026-11-26"]
-    assert [folder.takes_day(day, what) for day in days] == [True, False, False, True, False]
-    assert folder.takes_day("2026-11-26", "1" * 32)
+    assert [folder.claim_day(day, subject) for day in days] == [True, False, False, True, False]
+    assert folder.claim_day("2026-11-26", "1" * 32)
     assert len(list((tmp_path / "new").iterdir())) == 2
 
 
-def test_a_clock_that_was_set_back_keeps_nothing_quiet(tmp_path: Path) -> None:
-    """What was noted by a clock years ahead neither takes the room of what comes, nor its turn."""
+def test_a_clock_that_was_set_back_suppresses_nothing(tmp_path: Path) -> None:
+    """Entries with a future time neither use up the limits, nor delay new reports."""
     found, ahead = queue(tmp_path, queued=2), NOW + timedelta(days=400)
     for n in (1, 2):
-        assert found.put(Item(_TO, {"n": n}), ahead)
+        assert found.put(QueuedReport(_TO, {"n": n}), ahead)
     put(found, 3, 4)
     assert waiting(found) == [3, 4]
-    folder, what = Folder(tmp_path), "0" * 32
-    assert folder.takes_day("2099-01-01", what)
-    assert [folder.takes_day("2026-11-25", what) for _ in range(2)] == [True, False]
-    found.rest(_TO, 3600, ahead)
-    assert found.rests(_TO, NOW) == 0
+    folder, subject = ReportFolder(tmp_path), "0" * 32
+    assert folder.claim_day("2099-01-01", subject)
+    assert [folder.claim_day("2026-11-25", subject) for _ in range(2)] == [True, False]
+    found.save_retry_after(_TO, 3600, ahead)
+    assert found.retry_after(_TO, NOW) == 0
 
 
-def test_a_server_that_asks_for_rest_gets_it_from_all_processes(tmp_path: Path) -> None:
-    queue(tmp_path).rest(_TO, 3600, NOW)
+def test_retry_after_is_shared_by_all_processes(tmp_path: Path) -> None:
+    queue(tmp_path).save_retry_after(_TO, 3600, NOW)
     other = "https://elsewhere.bank.example/"
-    queue(tmp_path).rest(other, 60, NOW)
+    queue(tmp_path).save_retry_after(other, 60, NOW)
     found = queue(tmp_path)
-    assert [found.rests(to, NOW + timedelta(minutes=2)) for to in (_TO, other)] == [3480, 0]
-    found.rest(other, 60, NOW + timedelta(hours=2))
-    assert len(Folder(tmp_path).asked()) == 1, "what is over is not kept"
+    assert [found.retry_after(to, NOW + timedelta(minutes=2)) for to in (_TO, other)] == [3480, 0]
+    found.save_retry_after(other, 60, NOW + timedelta(hours=2))
+    assert len(ReportFolder(tmp_path).retry_times()) == 1, "past entries are deleted"
     assert b"bank" not in (tmp_path / "asked.json").read_bytes()
 
 
-def test_what_was_left_half_written_is_swept_and_what_is_being_written_is_not(
+def test_only_abandoned_unfinished_files_are_deleted(
     tmp_path: Path,
 ) -> None:
     old, new = tmp_path / f".{_NAME}", tmp_path / f".{_NAME.replace('aa', 'bb')}"
@@ -175,30 +172,32 @@ def test_what_was_left_half_written_is_swept_and_what_is_being_written_is_not(
     assert list(tmp_path.iterdir()) == [new]
 
 
-def test_where_the_folder_cannot_be_made_a_few_wait_in_memory(tmp_path: Path) -> None:
+def test_a_few_reports_wait_in_memory_if_the_folder_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     found = queue(tmp_path / "file" / "folder")
-    stored = [found.put(Item(_TO, {"n": n}), NOW + timedelta(milliseconds=n)) for n in range(12)]
+    stored = [
+        found.put(QueuedReport(_TO, {"n": n}), NOW + timedelta(milliseconds=n)) for n in range(12)
+    ]
     assert stored == [False] * 12
     assert waiting(found) == list(range(4, 12))
     for name in found.names(NOW):
-        found.done(name)
+        found.remove(name)
     assert waiting(found) == []
 
 
-def test_without_locks_and_where_open_files_stay_it_goes_on(
+def test_a_system_without_locks_that_keeps_open_files_sends_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on Windows: what is open is taken away when it is let go."""
+    """As on Windows: an open file is deleted after it was closed."""
     monkeypatch.setattr("certpin.support.locks._fcntl", None)
     found = queue(tmp_path)
     put(found, 1)
     (name,) = found.names(NOW)
-    with found.claimed(name) as item:
+    with found.claim(name) as item:
         assert item is not None
         with monkeypatch.context() as patched:
             patched.setattr("pathlib.Path.unlink", _refuse)
-            found.done(name)
+            found.remove(name)
         assert found.names(NOW) == [], "it is not sent twice"
     assert list(tmp_path.iterdir()) == []
 

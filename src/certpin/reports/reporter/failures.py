@@ -1,0 +1,261 @@
+"""What is reported, to which addresses, and how often. Pure: clock and nonce are arguments."""
+
+from __future__ import annotations
+
+import json
+import sys
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from certpin._version import __version__
+from certpin.errors import ConfigError, HostError
+from certpin.pins import normalise
+from certpin.pins.policy import is_report_address
+from certpin.reports.codecs.certpin import encode, encode_presence
+from certpin.reports.codecs.fields import MAX_PINS, MAX_TEXT
+from certpin.reports.codecs.pem import MAX_CHAIN, MAX_DER
+from certpin.reports.model import Client, Presence, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from certpin.pins import HostPolicy, PinSet, Verdict
+    from certpin.reports.model import Decision
+    from certpin.reports.reporter.settings import ReporterSettings
+
+_DAY = 24 * 3600.0  # seconds
+_MAX_PRESENCE_ADDRESSES = 8
+
+
+class Failure(Protocol):
+    """The fields of ``certpin.PinFailure`` that a report needs."""
+
+    @property
+    def host(self) -> str:
+        """The normalised host; empty if there was none."""
+
+    @property
+    def decision(self) -> Decision:
+        """Whether the connection was refused, or accepted and reported."""
+
+    @property
+    def reason(self) -> str:
+        """The reason of the verdict, or the class name of the error."""
+
+    @property
+    def at(self) -> datetime:
+        """The time of the failure, with a time zone."""
+
+    @property
+    def pin_set(self) -> str:
+        """The name of the pin set."""
+
+    @property
+    def pin_set_version(self) -> int:
+        """The version of the pin set."""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict, if there was a verified chain."""
+
+    @property
+    def policy(self) -> HostPolicy | None:
+        """The policy of the host, if it has one."""
+
+    @property
+    def served(self) -> tuple[bytes, ...]:
+        """The certificates that the server sent, as DER."""
+
+    @property
+    def port(self) -> int:
+        """The port of the connection; 0 if unknown."""
+
+
+class PinSetVersion(Protocol):
+    """The fields of a ``PinSet``, or of an updater's status, that a presence needs."""
+
+    @property
+    def name(self) -> str:
+        """The name of the pin set."""
+
+    @property
+    def version(self) -> int:
+        """The version of the pin set."""
+
+
+# ── Addresses ─────────────────────────────────────────────────────────────────────────────────
+
+
+def check_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
+    """Return the addresses of a reporter, given as one text or as several.
+
+    Raises:
+        ConfigError: one is not an ``https://`` address.
+    """
+    found = (addresses,) if isinstance(addresses, str) else tuple(addresses)
+    for address in found:
+        if not is_report_address(address):
+            raise ConfigError(
+                f"{address!r} is not an https:// address",
+                key="report_to",
+                fix="reports name hosts and certificates: send them over TLS",
+            )
+    return found
+
+
+def failure_addresses(failure: Failure, default: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the addresses of the host's policy, or ``default`` if it has none.
+
+    Addresses at the failed host are left out: it can't be reached safely (RFC 7469 section 2.1.4).
+    """
+    own = () if failure.policy is None else failure.policy.report_to
+    return tuple(address for address in own or default if address_host(address) != failure.host)
+
+
+def presence_addresses(name: str, pin_sets: Iterable[PinSet]) -> tuple[str, ...]:
+    """Return at most 8 addresses, from all policies of the pin sets with this name."""
+    named = [pins for pins in pin_sets if pins.name == name]
+    found = (to for pins in named for policy in pins.policies for to in policy.report_to)
+    return tuple(dict.fromkeys(found))[:_MAX_PRESENCE_ADDRESSES]
+
+
+def address_host(address: str) -> str:
+    """Return the normalised host of an address; empty if it has none."""
+    try:
+        return normalise(urlsplit(address).hostname or "")
+    except (ValueError, HostError):
+        return ""
+
+
+# ── Rate ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def admit_failure(
+    reported: dict[str, float], digest: str, now: float, settings: ReporterSettings
+) -> bool:
+    """Return True if a failure may be reported now, and add it to ``reported``.
+
+    ``reported`` never exceeds ``settings.different`` entries, so an attacker who varies the
+    certificates can fill neither memory nor disk. Entries with a future time are deleted: the clock
+    was set back, and they would suppress reports until it catches up. The Dart client does the
+    same.
+
+    Args:
+        reported: seconds since the epoch of each reported failure, by its digest.
+        digest: the failure, by ``failure_digest``.
+        now: seconds since the epoch.
+        settings: the limits.
+    """
+    for old in [known for known, at in reported.items() if not now - _DAY < at <= now]:
+        del reported[old]
+    previous = reported.get(digest)
+    if previous is None and len(reported) >= settings.different:
+        return False
+    if previous is not None and now < previous + settings.pause.total_seconds():
+        return False
+    reported[digest] = now
+    return True
+
+
+def failure_digest(failure: Failure) -> str:
+    """Return a digest of host, reason, decision, version and chain: equal for equal failures.
+
+    It is a digest because it is stored on disk for a day, and must not reveal the hosts there.
+    """
+    certificates = chain_of(failure) or failure.served
+    chain = sha256(b"".join(sha256(der).digest() for der in certificates))
+    texts = (
+        *(failure.host, failure.reason, failure.decision, failure.pin_set),
+        *(str(failure.pin_set_version), chain.hexdigest()),
+    )
+    return sha256("\n".join(texts).encode()).hexdigest()[:32]
+
+
+# ── Documents ─────────────────────────────────────────────────────────────────────────────────
+
+
+def client_info(app: str, app_version: str, network: str) -> Client:
+    """Describe this client: the app, Python and the system. No field identifies the device.
+
+    Raises:
+        ConfigError: a text is too long. A collector would refuse every report with it.
+    """
+    texts: dict[str, object] = {"app": app, "app_version": app_version, "network": network}
+    for key, value in texts.items():
+        if not isinstance(value, str) or len(value) > MAX_TEXT:
+            raise ConfigError(
+                f"this is not a text of at most {MAX_TEXT} characters", key=key, fix="shorten it"
+            )
+    python = ".".join(map(str, sys.version_info[:3]))
+    return Client(
+        app=app,
+        app_version=app_version,
+        platform="python",
+        platform_version=f"{python} {sys.platform}",
+        network=network,
+        library=f"certpin {__version__}",
+    )
+
+
+def chain_of(failure: Failure) -> tuple[bytes, ...]:
+    """Return the verified chain as DER; empty if there was none."""
+    chain = None if failure.verdict is None else failure.verdict.chain
+    return () if chain is None else tuple(certificate.der for certificate in chain.certificates)
+
+
+def failure_document(
+    failure: Failure, client: Client, nonce: str, max_bytes: int
+) -> dict[str, Any]:
+    """Return the report of a failure.
+
+    If it exceeds ``max_bytes``, the served chain is left out, and then the verified chain too.
+    """
+    served, verified = failure.served, chain_of(failure)
+    for chains in ((served, verified), ((), verified)):
+        document = _document(failure, client, nonce, *chains)
+        if len(json.dumps(document)) <= max_bytes:
+            return document
+    return _document(failure, client, nonce, (), ())
+
+
+def _document(
+    failure: Failure,
+    client: Client,
+    nonce: str,
+    served: tuple[bytes, ...],
+    verified: tuple[bytes, ...],
+) -> dict[str, Any]:
+    policy = failure.policy
+    report = Report(
+        kind="certpin",
+        at=failure.at,
+        host=failure.host,
+        port=failure.port,
+        decision=failure.decision,
+        reason=failure.reason,
+        identity=f"id:{nonce}",
+        client=client,
+        pin_set=failure.pin_set,
+        pin_set_version=failure.pin_set_version,
+        pattern=str(policy.pattern) if policy else "",
+        served=_bounded(served),
+        verified=_bounded(verified),
+        known_pins=tuple(map(str, policy.live_pins))[:MAX_PINS] if policy else (),
+        expires=policy.expires if policy else None,
+        own_identity=True,
+    )
+    return encode(report)
+
+
+def _bounded(chain: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Limit a chain to what a collector accepts: an attacker may serve any number of bytes."""
+    return tuple(der for der in chain[:MAX_CHAIN] if len(der) <= MAX_DER)
+
+
+def presence_document(
+    pins: PinSetVersion, at: datetime, client: Client, nonce: str
+) -> dict[str, Any]:
+    """Return the document that reports which version of a pin set this client has."""
+    return encode_presence(Presence(at, pins.name, pins.version, f"id:{nonce}", client))

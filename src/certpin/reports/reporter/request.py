@@ -1,0 +1,226 @@
+"""One report as an HTTP request: the TLS that it uses, the POST, and what its answer means.
+
+The body is compressed with gzip. Of the answer only the status and ``Retry-After`` are read. No
+redirect is followed, no proxy of the environment is used, no cookie is kept, and no header
+identifies the device.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import threading
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from urllib.parse import urlsplit
+from weakref import WeakSet
+
+from certpin._version import __version__
+from certpin.pins import normalise
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from certpin.pins import PinSet
+    from certpin.reports.reporter.settings import ReporterSettings
+    from certpin.support.deadline import Deadline
+
+    # Returns the context that verifies the TLS of a normalised host.
+    ContextFor = Callable[[str], ssl.SSLContext]
+
+# sent: the collector stored it. refused: it never will. plain: repeat without gzip. later: repeat
+# after a pause.
+Outcome = Literal["sent", "refused", "plain", "later"]
+
+MAX_RETRY_AFTER = 24 * 3600.0  # seconds: a server that asks for more is broken
+_MAX_DOUBLINGS = 20  # half a minute, doubled 20 times, is a year
+_MAX_SECONDS_DIGITS = 9
+_HTTP, _HTTPS = 80, 443
+
+
+# ── TLS ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class PinnedContext(Protocol):
+    """The part of a ``PinnedSSLContext`` that reports use."""
+
+    @property
+    def pins(self) -> PinSet:
+        """The pin set in force."""
+
+    def report_context(self, host: str) -> ssl.SSLContext | None:
+        """Return the context for reports to a host that the pins cover, else ``None``."""
+
+
+class ReportTrust:
+    """Chooses the context that verifies a collector: pinned if a pin set covers the host.
+
+    Threads may share it.
+    """
+
+    def __init__(self, given: ssl.SSLContext | None) -> None:
+        self._given = given
+        self._pinned: WeakSet[PinnedContext] = WeakSet()
+        self.reset_lock()
+
+    def reset_lock(self) -> None:
+        """Replace the lock: in a forked child, a thread of the parent may hold the previous one."""
+        self._guard = threading.RLock()
+
+    def add(self, context: PinnedContext) -> None:
+        """Use the pins of this context for reports too."""
+        with self._guard:
+            self._pinned.add(context)
+
+    def pin_sets(self) -> list[PinSet]:
+        """Return the pin sets that are in force."""
+        return [context.pins for context in self._contexts()]
+
+    def context_for(self, host: str) -> ssl.SSLContext:
+        """Return the context for a normalised host."""
+        # The given context may be pinned too. Its report context has no hooks, so that the failure
+        # of a report is not reported.
+        for context in (self._given, *self._contexts()):
+            make = getattr(context, "report_context", None)
+            if make is not None and (pinned := make(host)) is not None:
+                return cast("ssl.SSLContext", pinned)
+        if self._given is None:
+            self._given = _platform_context()
+        return self._given
+
+    def _contexts(self) -> list[PinnedContext]:
+        with self._guard:
+            return list(self._pinned)
+
+
+def _platform_context() -> ssl.SSLContext:
+    import ssl
+
+    from certpin.x509.verifying import harden
+
+    context = ssl.create_default_context()
+    harden(context)
+    return context
+
+
+# ── The request ───────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class PostResult:
+    """The status of the answer, 0 if there was none, and its ``Retry-After``.
+
+    ``problem`` is the reason why there was no answer. ``unverified`` is True if that was the
+    server's certificate.
+    """
+
+    status: int
+    retry_after: str = ""
+    problem: str = ""
+    unverified: bool = False
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection with a deadline. ``context`` is None for clear text to this machine."""
+
+    def __init__(
+        self, host: str, port: int, deadline: Deadline, context: ssl.SSLContext | None
+    ) -> None:
+        super().__init__(host, port)
+        self._deadline = deadline
+        self._tls = context
+        self.default_port = _HTTP if context is None else _HTTPS  # not written in the Host header
+
+    def connect(self) -> None:
+        sock = self._deadline.connect(self.host, self.port)
+        if self._tls is not None:
+            sock = self._tls.wrap_socket(sock, server_hostname=self.host)
+        self.sock = sock
+
+
+def post(
+    address: str,
+    document: dict[str, Any],
+    deadline: Deadline,
+    context_for: ContextFor,
+    *,
+    packed: bool,
+) -> PostResult:
+    """Send a document, compressed if ``packed``.
+
+    Raises:
+        OSError: there was no connection, or no answer in time.
+        http.client.HTTPException: the answer is not HTTP.
+    """
+    url = urlsplit(address)
+    secure = url.scheme == "https"
+    host = normalise(url.hostname or "")
+    port = url.port or (_HTTPS if secure else _HTTP)
+    context = context_for(host) if secure else None
+    body = json.dumps(document).encode()
+    headers = {"Content-Type": "application/json", "User-Agent": f"certpin/{__version__}"}
+    headers |= {"Accept-Encoding": "identity", "Connection": "close"}
+    if packed:
+        body = gzip.compress(body, mtime=0)
+        headers["Content-Encoding"] = "gzip"
+    connection = _Connection(host, port, deadline, context)
+    with deadline.enforced():
+        try:
+            connection.request("POST", _target(url.path, url.query), body, headers)
+            response = connection.getresponse()
+            return PostResult(response.status, response.headers.get("Retry-After", ""))
+        finally:
+            connection.close()
+
+
+def _target(path: str, query: str) -> str:
+    return (path or "/") + (f"?{query}" if query else "")
+
+
+# ── The answer ────────────────────────────────────────────────────────────────────────────────
+
+
+def outcome(result: PostResult, *, packed: bool) -> Outcome:
+    """Return what to do with a report after this answer. A redirect is a refusal.
+
+    Of the 4xx codes, only 408 and 429 are temporary (RFC 9110 section 15.5.9, RFC 6585 section 4),
+    and 415 if the body was compressed (RFC 7694 section 3).
+    """
+    status = result.status
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return "sent"
+    if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE and packed:
+        return "plain"
+    if status in {0, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}:
+        return "later"
+    if status < HTTPStatus.OK or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "later"
+    return "refused"
+
+
+def retry_after_seconds(result: PostResult, now: datetime) -> float:
+    """Return the seconds of ``Retry-After`` (RFC 9110 section 10.2.3), at most a day; 0 if none."""
+    text = result.retry_after.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:_MAX_SECONDS_DIGITS]), MAX_RETRY_AFTER)
+    try:
+        seconds = (parsedate_to_datetime(text) - now).total_seconds()
+    except (ValueError, TypeError, OverflowError):  # TypeError: a date without a time zone
+        return 0.0
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def backoff_seconds(failures: int, jitter: float, settings: ReporterSettings) -> float:
+    """Return the seconds to wait after this number of failures in a row.
+
+    ``jitter`` is random, from 0 to 1, and shortens the wait by up to a half. So the clients don't
+    all return at the same moment to a collector that was down.
+    """
+    doublings = 2.0 ** min(failures - 1, _MAX_DOUBLINGS)
+    maximum = min(settings.retry.total_seconds() * doublings, settings.rest.total_seconds())
+    return maximum * (1 - jitter / 2)

@@ -12,6 +12,7 @@ import pytest
 
 from certpin.pinfile.fields import Table
 from certpin.probe.scan import ScanLimits
+from certpin.watch.facts import hosts
 from certpin.watch.monitor import probing
 from certpin.watch.monitor import settings as monitor
 from certpin.watch.monitor.findings import findings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from certpin.lab import Authority, Identity
     from certpin.pins import Pin
+    from certpin.watch.facts.hosts import Host
     from certpin.watch.finding import Finding
     from certpin.watch.store import Store
 
@@ -55,6 +57,19 @@ class Scene:
         self.round()
         self.pass_time(seconds=61)
         self.round()
+
+    def configure(self, **data: Any) -> None:
+        """Start the service again with other settings of the monitor."""
+        settings = Settings(monitor=monitor.read(Table({"timeout": "5s"} | data, "monitor")))
+        watched = Watched([self.folder / "pins.toml"])
+        self.watch = Watch(settings, self.watch.store, watched, self.watch.clock)
+
+    def host(self) -> Host:
+        """Return what pages and API say of the host."""
+        glance = self.watch.watched.glance()
+        with self.watch.store.read() as connection:
+            (found,) = hosts.described(connection, glance, self.watch.clock(), ["localhost"])
+        return found
 
     def found(self) -> list[Finding]:
         return findings(self.watch, self.watch.clock())

@@ -257,3 +257,52 @@ def test_silence_is_told_while_somebody_asks_and_begins_anew_after_a_pause(
     with scene.watch.store.read() as connection:
         (row,) = connection.execute(select(VANTAGES))
     assert row.since == row.asked_at
+
+
+def test_a_server_that_is_taken_out_of_the_settings_is_history(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    good, bad = intermediate.issue("localhost"), intermediate.issue("localhost")
+    with LabServer(good) as server, LabServer(bad) as other:
+        scene = watch_over(
+            good, host=[way(server.port), way(443, connect=f"127.0.0.1:{other.port}")]
+        )
+        scene.confirm()
+        assert scene.rules() == {"pin-mismatch"}
+        assert scene.host().status == "broken"
+        scene.configure(host=[way(server.port)])
+        scene.round()
+        assert scene.host().status == "holds"
+        assert scene.rules() == set()
+        # Back again hours later, it is a new target, and not one that was silent meanwhile.
+        for _ in range(3):
+            scene.pass_time(minutes=50)
+            scene.round()
+        scene.configure(host=[way(server.port), way(443, connect=f"127.0.0.1:{other.port}")])
+        assert scene.rules() == set()
+
+
+def test_an_unreadable_pin_file_ends_no_history(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    leaf = intermediate.issue("localhost")
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[way(server.port)])
+        scene.confirm()
+        (scene.folder / "pins.toml").write_text("schema = ")
+        scene.configure(host=[])
+        scene.round()
+    assert [row.latest for row in rows(scene.watch.store)] == [True]
+
+
+def test_a_location_that_is_taken_out_of_the_settings_is_not_silent(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    leaf = intermediate.issue("localhost")
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[way(server.port)], vantages=["local", "fra1"])
+        scene.round()
+        scene.configure(host=[way(server.port)])
+        scene.round()
+    with scene.watch.store.read() as connection:
+        assert [row.name for row in connection.execute(select(VANTAGES))] == ["local"]

@@ -321,6 +321,8 @@ def test_a_host_that_a_vantage_leaves_out_is_told() -> None:
     told = found([look()], vantages=(heard("local"),), last=last)
     assert rules(told) == [("vantage-silent", "warning")]
     assert told[0].host == scenes.HOST
+    begun = heard("local", since=timedelta(minutes=5))  # the service was down until then
+    assert rules(found([look()], vantages=(begun,), last=last)) == []
 
 
 def test_a_monitor_that_does_not_run_is_told_instead_of_its_vantages() -> None:

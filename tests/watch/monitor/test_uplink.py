@@ -137,6 +137,13 @@ def test_each_refusal_says_what_to_do(answer: bytes, kind: str, words: str) -> N
     assert TOKEN.reveal() not in str(error)
 
 
+def test_clear_text_to_a_port_that_speaks_tls_is_a_wrong_address() -> None:
+    alert = b"\x15\x03\x03\x00\x02\x02\x16"  # what a TLS server answers to a request
+    error = refused(alert)
+    assert error.kind == "misdirected"
+    assert "write https://127.0.0.1" in error.fix
+
+
 def test_the_token_follows_no_redirect() -> None:
     async def ask() -> list[bytes]:
         async with answering(http("200 OK", BATCH)) as (elsewhere, stolen):

@@ -163,7 +163,9 @@ class Logged:
 
 @dataclass(frozen=True)
 class Scene:
-    """All that is watched. ``last`` is when each vantage last answered for a target's key."""
+    """All that is watched. ``last`` is when each vantage last answered for a target's key, of those
+    that are still probed.
+    """
 
     cases: tuple[Case, ...]
     settings: Settings

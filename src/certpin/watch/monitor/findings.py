@@ -75,6 +75,8 @@ class _Looks:
         self.last: dict[tuple[str, int, str, str], datetime] = {}
         for place, each in places.items():
             self._settled[place[:3]].extend(settle(each, recent))
+            if not any(row.latest for row in each):  # not probed any more: silent is no word for it
+                continue
             last = _moment(max(row.last_at for row in each))
             self.last[place[:4]] = max(last, self.last.get(place[:4], last))
         self._chains = _Chains(connection, rows)

@@ -19,16 +19,18 @@ from certpin.watch.metrics.counters import COUNTERS
 from certpin.watch.monitor.jobs import job_of
 from certpin.watch.monitor.probing import Prober
 from certpin.watch.monitor.schedule import due
-from certpin.watch.monitor.sightings import asking, keep_results, known
+from certpin.watch.monitor.sightings import asking, end_others, keep_results, known
 from certpin.watch.monitor.targets import charges, targets_of
 from certpin.watch.store import leases
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Iterable
 
     from sqlalchemy import Connection
 
-    from certpin.watch.monitor.schedule import Due
+    from certpin.watch.monitor.schedule import Due, Key
+    from certpin.watch.monitor.targets import Charge
     from certpin.watch.monitor.wire import Job, Result
     from certpin.watch.store.leases import Lease
     from certpin.watch.watch import Watch
@@ -64,7 +66,8 @@ class Rounds:
         Returns how many results it stored. Raises ``StoreError``.
         """
         watch, settings = self._watch, self._settings
-        found = charges(watch.watched.glance().sets, settings, watch.clock())
+        glance = watch.watched.glance()
+        found = charges(glance.sets, settings, watch.clock())
         targets = targets_of(found)
         vantages = {vantage for target in targets for vantage in target.vantages}
         with watch.store.write() as connection:
@@ -73,6 +76,8 @@ class Rounds:
                 return 0
             gap = int(settings.silent_after * settings.interval.total_seconds())
             asking(connection, vantages, watch.clock(), gap)
+            if not glance.problems:  # with an unreadable pin file it is not known what is probed
+                end_others(connection, _places(found))
         with watch.store.read() as connection:
             own = [
                 replace(each, vantages=(settings.vantage,))
@@ -135,3 +140,9 @@ class Rounds:
 
     def _now(self) -> int:
         return int(self._seconds())
+
+
+def _places(found: Iterable[Charge]) -> set[Key]:
+    """Return every target with every location that probes it."""
+    targets = (target for charge in found for target in charge.targets)
+    return {(*target.key, vantage) for target in targets for vantage in target.vantages}

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, select, text, update
+from sqlalchemy import and_, bindparam, delete, select, text, update
 
 from certpin.watch.monitor.schedule import CONFIRMED, Known
 from certpin.watch.store import budget
@@ -20,6 +20,7 @@ from certpin.watch.store.tables.sightings import LATEST, SIGHTINGS, VANTAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -201,6 +202,25 @@ def known(connection: Connection, vantage: str) -> dict[Key, Known]:
         before = found.get(target)
         found[target] = new if before is None else _sooner(before, new)
     return found
+
+
+def end_others(connection: Connection, probed: AbstractSet[Key]) -> None:
+    """End the rows of targets that are not probed any more, and forget such locations.
+
+    A server, a location or a trust anchor was taken out of the settings or the pin file. Its last
+    answer is history then: pages must not judge the host by it, nor call the location silent.
+
+    Args:
+        connection: a transaction that holds the monitor's lease.
+        probed: every target that is probed now, once for each location.
+    """
+    table = SIGHTINGS.c
+    chosen = select(table.id, table.host, table.port, table.way, table.vantage).where(LATEST)
+    ended = [{"row": row.id} for row in connection.execute(chosen) if tuple(row[1:]) not in probed]
+    if ended:
+        connection.execute(_END, ended)
+    names = {vantage for *_, vantage in probed}
+    connection.execute(delete(VANTAGES).where(VANTAGES.c.name.not_in(names)))
 
 
 def _sooner(one: Known, other: Known) -> Known:

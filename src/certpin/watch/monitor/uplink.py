@@ -275,6 +275,16 @@ def _failure(exc: Exception, access: ServiceAccess) -> ServiceError:
                 "watch.toml, or a proxy before it",
                 "away",
             )
+    # h11's words for an answer whose first line is not HTTP; one that breaks off is not meant.
+    if isinstance(exc, httpx2.RemoteProtocolError) and str(exc).startswith("illegal "):
+        clear = url.startswith("http://")
+        return ServiceError(
+            f"{url} is not the address of a monitoring service: its answer is not HTTP",
+            f"if the service has TLS, write https://{url.removeprefix('http://')}"
+            if clear
+            else "give the address of its pages (public_url in its watch.toml)",
+            "misdirected",
+        )
     if isinstance(exc, httpx2.TimeoutException):
         problem = "it did not answer in time"
     else:

@@ -32,16 +32,17 @@ def _vantages(scene: Scene) -> Iterator[Finding]:
             subject=each.name,
             details={"vantage": each.name, "heard": _moment(each), "since": _since(each)},
         )
-    yield from _targets(scene, {each.name for each in asked} - {each.name for each in silent})
+    yield from _targets(scene, {each.name: each for each in asked if each not in silent})
 
 
-def _targets(scene: Scene, speaking: set[str]) -> Iterator[Finding]:
-    """Hosts of which a vantage says nothing any more, though it speaks of others."""
+def _targets(scene: Scene, speaking: dict[str, Heard]) -> Iterator[Finding]:
+    """Find hosts for which a location sends no results, although it sends some for others."""
     for case in scene.cases:
         for target in case.charge.targets:
-            for vantage in sorted(speaking.intersection(target.vantages)):
+            for vantage in sorted(speaking.keys() & set(target.vantages)):
                 last = scene.last.get((*target.key, vantage))
-                if last is not None and last < scene.now - _patience(scene):
+                # While the service was down, no location was asked: that is no silence of a host.
+                if last and max(last, speaking[vantage].since) < scene.now - _patience(scene):
                     yield case.finding(
                         VANTAGE,
                         "warning",

@@ -186,7 +186,7 @@ def test_an_example_runs_where_the_pins_match(
 @pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
 @pytest.mark.filterwarnings(
     # paho-mqtt leaves the socket of any failed handshake to the garbage collector.
-    r"ignore:Exception ignored in. <certpin\.tls\.objects\.PinnedSSLSocket"
+    r"ignore:Exception ignored in. <certpin\.tls\.gate\.PinnedSSLSocket"
     ":pytest.PytestUnraisableExceptionWarning"
 )
 def test_an_example_is_refused_where_they_do_not_before_it_sends_anything(

@@ -441,6 +441,13 @@ MUTATIONS: list[Mutation] = [
         _UPDATER + "a_second_fork_waits_for_the_first",
     ),
     _rule(
+        "a mistake at a fork blocks no later fork",
+        _SUPPORT + "forks.py",
+        "            stack.callback(call)\n",
+        "            call()\n",
+        "tests/support/test_forks.py::test_one_that_fails_leaves_no_lock_behind",
+    ),
+    _rule(
         "a time is more than none, and a thread can wait for it",
         "settings.py",
         "            if not timedelta(0) < value <= _LONGEST:\n",

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Forked:
@@ -42,17 +47,20 @@ def _before() -> None:
 
 
 def _in_parent() -> None:
-    for each in _told:
-        each.after_fork_in_parent()
-    _told.clear()
-    _forking.release()
+    _end([each.after_fork_in_parent for each in _told])
 
 
 def _in_child() -> None:
-    for each in _told:
-        each.after_fork_in_child()
-    _told.clear()
-    _forking.release()
+    _end([each.after_fork_in_child for each in _told])
+
+
+def _end(calls: list[Callable[[], None]]) -> None:
+    """Call all, also if one of them raises: the next fork would wait for ever for their locks."""
+    with ExitStack() as stack:
+        stack.callback(_forking.release)
+        stack.callback(_told.clear)
+        for call in reversed(calls):
+            stack.callback(call)
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork

@@ -175,6 +175,13 @@ MUTATIONS: list[Mutation] = [
         "test_wire.py::test_a_result_that_no_probe_can_have_is_refused",
     ),
     _rule(
+        "no service writes to the terminal of a worker as it likes",
+        "wire.py",
+        "if not batch.note.isprintable():",
+        "if batch.note is None:",
+        "test_wire.py::test_a_note_that_a_terminal_would_act_on_is_refused",
+    ),
+    _rule(
         "a job names hosts that are hosts",
         "wire.py",
         "good = all(normalise(host) == host for host in hosts)",

@@ -82,6 +82,12 @@ def test_a_job_that_asks_for_what_cannot_be_asked_is_refused(fields: dict[str, o
         decode_batch(changed(JOB, **fields))
 
 
+@pytest.mark.parametrize("note", ["\x1b]0;owned\x07", "a\nb", "\u202e"])
+def test_a_note_that_a_terminal_would_act_on_is_refused(note: str) -> None:
+    with pytest.raises(InputError):
+        decode_batch(encode(JobBatch("fra1", 60, 5, note=note)))
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -4,7 +4,9 @@ Most reports are of this format, with an ``id``, and their fields are few. Decod
 struct checks types and lengths while it parses, and values that many reports have in common (host,
 chains, pins) are checked once and remembered. Everything else (another format, an unknown field, a
 letter beyond ASCII, a mistake) is left to the codecs of ``certpin.reports``, which decide what is
-accepted, and say what is wrong. The two never disagree: ``tests/watch/collector/test_direct.py``.
+accepted, and say what is wrong. The two never count anything differently
+(``tests/watch/collector/test_direct.py``). Only where a field is there twice, a number that is too
+large for a float is passed over here in the first of them, and is a mistake to the codecs.
 """
 
 from __future__ import annotations

@@ -177,6 +177,8 @@ def decode_batch(data: bytes) -> JobBatch:
         raise InputError("this is not an answer with jobs") from exc
     if any(job.vantage != batch.location for job in batch.jobs):
         raise InputError("a job is for another location")
+    if not batch.note.isprintable():  # a worker prints it on a terminal
+        raise InputError("its note has control characters")
     return batch
 
 

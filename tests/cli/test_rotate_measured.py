@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from certpin.lab import LabServer
 from certpin.watch.store import open_store
 from certpin.watch.store.tables import METADATA
 from certpin.watch.store.tables.reports import PRESENCES
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from certpin.lab import Authority
     from tests.cli.conftest import Run
 
 HOST = "api.bank.example"
@@ -156,6 +158,21 @@ def test_without_an_answer_of_the_service_no_step_is_taken(
     assert done.code == 3
     assert SECRET not in done.out + done.err
     assert len(Watch.tokens) == 1, "no redirect was followed"
+
+
+def test_a_certificate_of_another_authority_is_named(
+    rotating: Run, intermediate: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CERTPIN_WATCH_TOKEN", SECRET)
+    with LabServer(intermediate.issue("localhost")) as server:
+        url = f"https://localhost:{server.port}"
+        done = rotating("rotate", "status", "--offline", "--watch", url)
+    assert done.code == 3
+    assert "its certificate does not verify" in done.err
+    assert "SSL_CERT_FILE" in done.err
+    done = rotating("rotate", "status", "--offline", "--watch", url)
+    assert "can't be asked: Connection refused" in done.err
+    assert SECRET not in done.err
 
 
 def test_an_invalid_token_is_not_printed(rotating: Run, watch: str) -> None:

@@ -67,7 +67,9 @@ def test_alerts_lists_what_is_open(config: Path) -> None:
 
 
 def test_alerts_test_says_what_came_of_each_service(config: Path) -> None:
-    assert "name no service" in run(config, "alerts", "--test").out
+    done = run(config, "alerts", "--test")
+    assert (done.code, done.out) == (2, "")
+    assert "no service receives alerts" in done.err
     with hook() as found:
         tables = (found.url(), "json://127.0.0.1:1/")
         text = "".join(f'[[alerts.tell]]\nurl = "{url}"\n' for url in tables)

@@ -310,10 +310,10 @@ def test_tls_takes_no_error_of_the_module_for_its_own(hsm: SoftHSM) -> None:
     ssl.create_default_context(cadata=anchor)
 
 
-def test_nobody_says_which_module(hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_module_is_reported_with_its_variable(hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch) -> None:
     _made(hsm).close()
     monkeypatch.delenv("PKCS11_MODULE")
-    with pytest.raises(TokenError, match="which PKCS#11 module") as caught:
+    with pytest.raises(TokenError, match="no PKCS#11 module is configured") as caught:
         open_key(hsm.uri(), hsm.ask)
     assert "PKCS11_MODULE" in caught.value.fix
     open_key(hsm.uri(more=f"?module-path={MODULE}"), hsm.ask).close()

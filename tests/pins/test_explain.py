@@ -12,6 +12,7 @@ from certpin.errors import PinError
 from certpin.lab import Authority
 from certpin.pins import HostPin, HostPolicy, Pin, pins_of, verify
 from certpin.pins.explain import name_of
+from certpin.pins.servers import HostServer
 from certpin.x509 import Certificate, Chain
 from tests import kit
 from tests.x509._tree import changed, parse, with_content
@@ -89,6 +90,11 @@ def test_a_key_that_changed_is_perhaps_a_renewal_and_perhaps_an_attack() -> None
     assert "changed on purpose" in fix
     assert f"somebody stands between you and {HOST}" in fix
     assert f"certpin pin {HOST}" in fix
+
+
+def test_the_command_to_compare_has_the_port_of_the_pin_file() -> None:
+    fix = _refusal(_policy(_other(), servers=(HostServer("192.0.2.7", 8443),))).fix
+    assert fix.endswith(f"certpin pin {HOST}:8443")
 
 
 def test_pins_past_their_date_name_the_date() -> None:

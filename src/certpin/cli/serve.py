@@ -1,4 +1,4 @@
-"""``certpin serve``: watch servers and clients, and tell people."""
+"""``certpin serve``: monitor servers and clients, and send alerts."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def serve(
     written: str | None,
     as_json: bool,
 ) -> None:
-    """Watch what your servers serve and what your apps meet, and tell you.
+    """Monitor your servers and the reports of your apps, and send alerts.
 
-    Every host of the pin files PINS (by default pins.toml) is asked again and again for its
-    certificates: do they match the pins of every version that some client holds, how long are they
-    valid, did a key change? Apps report to /reports what they meet. Whatever is wrong stands on
-    the pages, and is told to those whom watch.toml names.
+    Probes every host of the pin files PINS (by default pins.toml) again and again: do its
+    certificates match the pins of every version that clients still hold, how long are they valid,
+    did a key change? Apps report to /reports which chains they see. Every problem is shown on the
+    pages, and sent as an alert to the services that watch.toml names.
 
     \b
       certpin add api.bank.example --backup-key backup.key
       certpin serve                       then open http://127.0.0.1:8460/
 
-    Everything is kept in one file, watch.db. A pin file that is not there yet is waited for.
-    Beyond this machine it listens only where people have to sign in (certpin watch user add).
-    Ctrl-C ends it.
+    All data is in one file, watch.db. If a pin file does not exist yet, the service waits for it.
+    It listens on addresses that other machines reach only if people have to sign in (certpin watch
+    user add). Ctrl-C stops it.
     """  # noqa: D301  # click reads the \b itself
     import asyncio
 

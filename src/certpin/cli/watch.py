@@ -1,4 +1,4 @@
-"""``certpin watch``: what is done to the watch beside running it."""
+"""``certpin watch``: the commands that administer the monitoring service."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import click
 from certpin.cli.group import LazyGroup
 
 COMMANDS = {
-    "user": "Say who signs in with a name and a password.",
-    "token": "Make and revoke the tokens of programs: Prometheus, scripts, workers.",
+    "user": "Manage the accounts of people who sign in with a password.",
+    "token": "Make and revoke tokens for programs: Prometheus, scripts, workers.",
     "alerts": "List the alerts that are open, the worst first, then the oldest.",
     "silence": "Silence a rule, a host, or a rule at a host, for a while.",
     "worker": "Probe hosts from here, until SIGTERM or SIGINT, for a service that runs elsewhere.",
@@ -30,20 +30,20 @@ _MODULES = {
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, modules=_MODULES)
 def watch() -> None:
-    """Tend the watch: who may come in, alerts, workers, the database.
+    """Administer the monitoring service: accounts, alerts, workers, database.
 
-    What `certpin serve` runs is looked after with these:
+    These commands work on the database of `certpin serve`, while it runs or not:
 
     \b
-    certpin watch user add anna --role admin                 people need it beyond this machine
-    certpin watch token add prometheus --scope metrics       programs have tokens
-    certpin watch alerts                                     what is wrong now, and since when
+    certpin watch user add anna --role admin                 make an account
+    certpin watch token add prometheus --scope metrics       a token for a program
+    certpin watch alerts                                     list open alerts
     certpin watch silence --host api.bank.example --for 2h --why "renewal"
-    certpin watch worker --url URL --token-file FILE         probe from another place, too
+    certpin watch worker --url URL --token-file FILE         probe from another location
     certpin watch migrate                                    after an update of certpin
 
-    The database is that of watch.toml, unless --store names another. It is backed up with its own
-    tools, sqlite3 or pg_dump: docs/watch-operations.md has the commands.
+    watch.toml names the database, unless --store does. Back it up with its own tools, sqlite3 or
+    pg_dump: docs/watch-operations.md has the commands.
 
     Needs pip install 'certpin[watch]'.
     """  # noqa: D301  # click reads the \b itself

@@ -13,6 +13,7 @@ from certpin.cli.options import json_option
 from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
 from certpin.cli.watching import opened, ready, settings_options
+from certpin.errors import ConfigError
 
 if TYPE_CHECKING:
     from certpin.watch.alerts.state import Alert
@@ -31,10 +32,11 @@ _STATES = {"recovering": "no longer found: it is held open in case it comes back
 def alerts(ctx: click.Context, settings: Settings, test: bool, as_json: bool) -> None:
     """List the alerts that are open, the worst first, then the oldest.
 
-    With --test, tell each service of the settings that this is a test.
+    With --test, send a test message to each service of the settings.
 
     Exit code 0: none is open, or each service took the message. 1: one is, or one did not. 2:
-    usage, or a database that no watch has run on. 3: the database is away, busy, or its disk full.
+    usage, no service to test, or a database that no service has run on. 3: the database is away,
+    busy, or its disk full.
     """
     if test:
         found = _try(settings, as_json=as_json)
@@ -85,11 +87,15 @@ def _try(settings: Settings, *, as_json: bool) -> bool:
     from certpin.watch.alerts.run import try_services
 
     found = asyncio.run(try_services(settings))
+    if not found:  # a test that tries nothing must not look like one that passed
+        raise ConfigError(
+            "no service receives alerts, so that there is none to test",
+            key="alerts.tell",
+            fix="add [[alerts.tell]] to watch.toml (docs/alerts.md)",
+        )
     if as_json:
         services = [{"service": name, "problem": why or None} for name, why in found.items()]
         print_json({"services": services})
-    elif not found:
-        click.echo("The settings name no service: add [[alerts.tell]] (docs/alerts.md).")
     else:
         for name, problem in found.items():
             click.echo(fold(f"{name}: {problem or 'it took the message'}", sys.stdout))

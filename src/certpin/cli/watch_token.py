@@ -21,7 +21,7 @@ _SCOPES = ("read", "metrics", "silence", "admin")
 
 @click.group(cls=Group)
 def token() -> None:
-    """Make and revoke the tokens of programs: Prometheus, scripts, workers.
+    """Make and revoke tokens for programs: Prometheus, scripts, workers.
 
     \b
     certpin watch token add prometheus --scope metrics

@@ -32,14 +32,15 @@ role_option = click.option(
 
 @click.group(cls=Group)
 def user() -> None:
-    """Say who signs in with a name and a password.
+    """Manage the accounts of people who sign in with a password.
 
     \b
     certpin watch user add anna --role admin
     certpin watch user list
 
-    A password is asked for, or read from standard input; it is never an argument, where every
-    process of the machine could see it. Whatever changes for an account signs it out everywhere.
+    The command asks for the password, or reads it from standard input. It is never an argument,
+    because every process of the machine can see those. Each change signs the account out
+    everywhere.
     """  # noqa: D301  # click reads the \b itself
 
 

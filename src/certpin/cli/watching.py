@@ -31,7 +31,7 @@ settings_option = click.option(
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The settings of the watch; by default watch.toml, if it is there.",
+    help="The settings of the service; by default watch.toml, if it exists.",
 )
 store_option = click.option(
     "--store",

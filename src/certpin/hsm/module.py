@@ -92,7 +92,7 @@ def _module_path(uri: TokenURI, environment: Mapping[str, str]) -> Path:
     path = uri.module or Path(name)
     if not uri.module and not name:
         raise TokenError(
-            "nobody says which PKCS#11 module talks to the token",
+            "no PKCS#11 module is configured, which a token needs",
             fix=f"set {MODULE_VARIABLE} to the path of the library that came with it, or add "
             "?module-path=/PATH to the URI; SoftHSM's is called libsofthsm2.so",
         )

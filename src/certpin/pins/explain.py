@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
 from certpin.pins.pin import Pin, pins_of
+from certpin.pins.servers import join_address
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _when_another_root(verdict: Verdict, host: str) -> str | None:
         f"the path ended at the root {name_of(root)!r}, and another root is pinned. With a "
         "cross-signed intermediate there is more than one path: pin this root too, or let `trust` "
         "name a file with the pinned root alone. If neither root is known to you, "
-        f"treat it as an attack. {_compare(host)}"
+        f"treat it as an attack. {_compare(verdict, host)}"
     )
 
 
@@ -136,7 +137,7 @@ def _when_whole_certificates(verdict: Verdict, host: str) -> str | None:
         return None
     return (
         "whole certificates are pinned (cert-sha256), and such a pin ends with each renewal: "
-        f"pin the key instead. {_compare(host)}"
+        f"pin the key instead. {_compare(verdict, host)}"
     )
 
 
@@ -144,12 +145,15 @@ def _otherwise(verdict: Verdict, host: str) -> str | None:
     return (
         "if the server's key was changed on purpose, ship a pin set that holds the new one; "
         f"if not, somebody stands between you and {host}: don't switch the check off. "
-        f"{_compare(host)}"
+        f"{_compare(verdict, host)}"
     )
 
 
-def _compare(host: str) -> str:
-    return f"Compare from another network: certpin pin {host}"
+def _compare(verdict: Verdict, host: str) -> str:
+    """Name the command that shows what the host serves elsewhere, on the port that it has there."""
+    port = next((server.port for server in verdict.policy.servers), None)
+    target = host if port is None or port == 443 else join_address(host, port)
+    return f"Compare from another network: certpin pin {target}"
 
 
 def _offered(verdict: Verdict) -> Iterator[Pin]:

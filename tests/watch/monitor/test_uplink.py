@@ -120,7 +120,11 @@ def test_a_file_that_holds_no_authorities_is_refused(tmp_path: Path) -> None:
             "misdirected",
             "it answers 302",
         ),
-        (http("400 Bad Request"), "rejected", "cannot read"),
+        (
+            http("400 Bad Request", b"{}", "Content-Type: application/problem+json"),
+            "rejected",
+            "cannot read",
+        ),
         (http("413 Content Too Large"), "rejected", "cannot read"),
         (http("429 Too Many Requests", b"", "Retry-After: 7"), "away", "answers 429"),
         (http("503 Service Unavailable"), "away", "answers 503"),
@@ -142,6 +146,9 @@ def test_clear_text_to_a_port_that_speaks_tls_is_a_wrong_address() -> None:
     error = refused(alert)
     assert error.kind == "misdirected"
     assert "write https://127.0.0.1" in error.fix
+    page = http("400 Bad Request", b"<html>", "Content-Type: text/html")  # what nginx answers
+    error = refused(page)
+    assert (error.kind, "write https://127.0.0.1" in error.fix) == ("misdirected", True)
 
 
 def test_the_token_follows_no_redirect() -> None:

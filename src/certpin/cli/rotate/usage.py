@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from certpin.errors import ConfigError, DialError
 from certpin.pins.policy import is_report_address
+from certpin.probe import describe_error
 from certpin.rotation import ReportedUsage
 
 if TYPE_CHECKING:
@@ -106,8 +107,7 @@ def _get(url: SplitResult, path: str) -> Any:
             response = connection.getresponse()
             data = response.read(_MAX_BYTES + 1)
     except (OSError, http.client.HTTPException, ValueError) as exc:
-        # Without the text of the exception: it may contain the token.
-        raise _error(url, "the monitoring service can't be asked") from exc
+        raise _unanswered(url, exc) from exc
     if response.status != 200:
         raise _refusal(url, response.status)
     if len(data) > _MAX_BYTES:
@@ -116,6 +116,20 @@ def _get(url: SplitResult, path: str) -> Any:
         return json.loads(data)
     except (ValueError, RecursionError) as exc:
         raise _error(url, "the answer is not that of a monitoring service") from exc
+
+
+def _unanswered(url: SplitResult, exc: Exception) -> DialError:
+    """Say why there is no answer. Only in words that can't contain the token."""
+    problem, fix = "the monitoring service can't be asked", ""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        problem += f": its certificate does not verify: {exc.verify_message}"
+        fix = (
+            "if it is from your own authority, name that one in the variable SSL_CERT_FILE; or let "
+            "the service present every intermediate"
+        )
+    elif isinstance(exc, OSError):
+        problem += f": {describe_error(exc)}"
+    return _error(url, problem, fix)
 
 
 def _connection(url: SplitResult) -> http.client.HTTPConnection:

@@ -202,6 +202,9 @@ class ServiceLink:
             )
         if status in {404, 405, 415} or 300 <= status < 400:
             return self._misdirected(f"it answers {status} to a worker")
+        is_json = "json" in headers.get("content-type", "")  # as each error of the API is
+        if status == 400 and url.startswith("http://") and not is_json:  # nginx, on a TLS port
+            return ServiceError(f"{url} refuses the request ({status})", _https(url), "misdirected")
         if status in {400, 413, 422}:
             return ServiceError(
                 f"{url} cannot read what this worker sends ({status})",
@@ -280,7 +283,7 @@ def _failure(exc: Exception, access: ServiceAccess) -> ServiceError:
         clear = url.startswith("http://")
         return ServiceError(
             f"{url} is not the address of a monitoring service: its answer is not HTTP",
-            f"if the service has TLS, write https://{url.removeprefix('http://')}"
+            _https(url)
             if clear
             else "give the address of its pages (public_url in its watch.toml)",
             "misdirected",
@@ -295,6 +298,10 @@ def _failure(exc: Exception, access: ServiceAccess) -> ServiceError:
         "HTTPS_PROXY)",
         "away",
     )
+
+
+def _https(url: str) -> str:
+    return f"if the service has TLS, write https://{url.removeprefix('http://')}"
 
 
 def _of_system(exc: Exception) -> str:

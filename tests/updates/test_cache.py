@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from certpin import PinSet, UpdateError
 from certpin.updates import Limits
-from certpin.updates.keeping import decode, encode
+from certpin.updates.cache import decode, encode
 from certpin.updates.refusals import update_errors
 from certpin.updates.trust import CachedSet, SignedMetadata, follow_roots, verify
 from tests import kit

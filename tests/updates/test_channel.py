@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import ConfigError, PinMismatchError, PinSet, UpdateError
-from certpin.updates import address
+from certpin.updates.settings import parse_address
 from tests import kit
 from tests.updates._publisher import CHANNEL, HOST, pin_file
 
@@ -218,7 +218,7 @@ def test_any_address_but_plain_https_is_a_mistake(world: World, url: str) -> Non
     ],
 )
 def test_an_address_is_read(url: str, expected: tuple[str, int, str]) -> None:
-    assert address.parse(url) == expected
+    assert parse_address(url) == expected
 
 
 def test_a_folder_below_the_root_of_the_server(world: World) -> None:

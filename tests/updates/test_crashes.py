@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from certpin.updates import PinUpdater
-    from certpin.updates.refresh import Source
+    from certpin.updates.fetch import Source
     from tests.updates.conftest import World
 
 pytestmark = pytest.mark.filterwarnings(

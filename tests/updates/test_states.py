@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from certpin import ConfigError
 from certpin.updates import Limits, Timing
-from certpin.updates.schedule import next_wait
-from certpin.updates.states import StateInputs, next_end, pins_end, state_of
+from certpin.updates.settings import next_wait
+from certpin.updates.status import StateInputs, next_end, pins_end, state_of
 from tests import kit
 
 NOW = datetime(2027, 3, 1, 9, tzinfo=UTC)

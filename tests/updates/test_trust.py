@@ -160,7 +160,7 @@ def test_an_old_timestamp_shown_again_is_a_freeze_when_it_is_past(world: World) 
         app.refresh()
     assert caught.value.reason == "expired"
     assert "it was good until" in caught.value.problem
-    assert "somebody holds them back" in caught.value.fix
+    assert "an attacker withholds them" in caught.value.fix
     assert (app.status.state, app.status.version) == ("soft-stale", 2)
 
 

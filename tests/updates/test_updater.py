@@ -23,7 +23,7 @@ import pytest
 
 from certpin import ConfigError, PinMismatchError, PinnedSSLContext, UpdateError
 from certpin.support import forks
-from certpin.updates import UpdateEvent, UpdateStatus, checker, refresh
+from certpin.updates import UpdateEvent, UpdateStatus, checker, fetch
 from tests.updates._publisher import CHANNEL, pin_file
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def test_what_is_fetched_when_it_is_closed_is_not_put_in_force(
 ) -> None:
     """Also where all of it had come just before."""
     app = world.updater()
-    fetch_newest = refresh.fetch_newest
+    fetch_newest = fetch.fetch_newest
 
     def close_then(*args: Any, **options: Any) -> Any:
         found = fetch_newest(*args, **options)

@@ -25,11 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from tuf.api.exceptions import BadVersionNumberError, RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
@@ -46,12 +42,14 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet as AnyPinSet
     from certpin.updates.settings import Limits
 
+
 PIN_FILE = "pins.toml"
 # The number of versions that a new pin set may be ahead of the one in force under the same root. A
 # stolen targets key can't use up all numbers, and three sets a day make a thousand in a year.
 LARGEST_JUMP = 1000
 
 Role = TypeVar("Role", Root, Timestamp, Snapshot, Targets)
+DART_SCHEMES = {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"}
 
 
 class SignedMetadata(NamedTuple):
@@ -353,3 +351,12 @@ def _read(verified: VerifiedMetadata, files: Mapping[str, bytes]) -> PinSet:
     if pins.debug is not None:
         raise ConfigError("it has a debug section", key="debug", fix="take it out")
     return pins
+
+
+def dart_shortage(root: Root) -> str:
+    """Return why Flutter apps can't follow a root, or an empty text if they can."""
+    for name, role in root.roles.items():
+        known = sum(root.keys[each].scheme in DART_SCHEMES for each in role.keyids)
+        if known < role.threshold:
+            return f"Dart verifies {known} of the keys of {name}, and {role.threshold} must sign"
+    return ""

@@ -18,13 +18,18 @@ from tuf.ngclient import FetcherInterface, Updater
 from certpin.errors import ConfigError
 from certpin.pinfile import PinSet
 from certpin.updates.publish import content, folder, roots
-from certpin.updates.publish.desk import SigningPlan, SigningPolicy, prepare
 from certpin.updates.publish.keys import KeySigner
-from certpin.updates.publish.rekeying import draft_new_key
 from certpin.updates.publish.settings import PublishSettings
-from certpin.updates.publish.signing import SigningResult, sign
+from certpin.updates.publish.sign import SigningResult, sign
+from certpin.updates.publish.signing_plan import (
+    PendingSignature,
+    SigningPlan,
+    SigningPolicy,
+    draft_new_key,
+    pending,
+    prepare,
+)
 from certpin.updates.publish.state import FolderState, verify_contents
-from certpin.updates.publish.waiting import PendingSignature, pending
 from certpin.x509.keys import new_private_key
 from certpin.x509.signing import file_key
 from tests import kit

@@ -16,7 +16,7 @@ from tuf.api.metadata import Metadata, Targets
 from certpin.errors import ConfigError, PinFileError
 from certpin.updates.publish import folder
 from certpin.updates.publish.settings import DEFAULT_DAYS, PublishSettings, load, text_of
-from certpin.updates.publish.signing import SigningResult
+from certpin.updates.publish.sign import SigningResult
 from tests.updates.publish._firm import DAY, Client, Firm, ident
 from tests.updates.test_crashes import in_a_child
 

@@ -13,7 +13,7 @@ from tuf.api.metadata import Metadata, MetaFile
 from certpin import UpdateError
 from certpin.updates import Limits
 from certpin.updates.publish.push import prepare, push
-from certpin.updates.publish.shown import read_roots
+from certpin.updates.publish.remote_state import read_roots
 from certpin.updates.publish.storage import FolderStorage
 from tests.updates._publisher import HOST, Repository, pin_file
 from tests.updates.publish._delivering import Delivered, Noted, delivering

@@ -399,7 +399,7 @@ def test_a_version_that_the_journal_does_not_know_is_not_renewed(firm: Firm) -> 
 
 def test_more_than_clients_take_is_not_signed(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
     firm.publish(2)
-    monkeypatch.setattr("certpin.updates.publish.believing.LIMITS", Limits(target=100))
+    monkeypatch.setattr("certpin.updates.publish.sign.LIMITS", Limits(target=100))
     with pytest.raises(ConfigError, match="100 are taken"):
         firm.sign("targets", "online")
     assert firm.waiting == {("targets", 1, 1)}
@@ -669,7 +669,7 @@ def test_one_key_under_two_names_is_not_two(firm: Firm) -> None:
     again = replace_id(metadata.signed.keys[ident("root2")], "0" * 64)
     metadata.signed.add_key(again, "root")
     path.write_bytes(metadata.to_bytes())
-    with pytest.raises(ConfigError, match="is called what it is not"):
+    with pytest.raises(ConfigError, match="has the ID of another key"):
         firm.sign("root")
 
 

@@ -10,9 +10,13 @@ import pytest
 
 from certpin import ConfigError, UpdateError
 from certpin.updates.publish.push import push
-from certpin.updates.publish.remote import RemoteStorage
-from certpin.updates.publish.storage import FolderStorage, Storage, open_storage
-from certpin.updates.publish.storage_options import refuse_unknown
+from certpin.updates.publish.storage import (
+    FolderStorage,
+    RemoteStorage,
+    Storage,
+    open_storage,
+    refuse_unknown,
+)
 from tests.servers._run import free_port
 from tests.servers.s3 import BUCKET, S3, s3
 from tests.updates.publish._delivering import Delivered, delivering

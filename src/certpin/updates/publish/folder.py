@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from certpin.updates.publish.signing import SigningResult as Done
+    from certpin.updates.publish.sign import SigningResult as Done
 
 FOLDER = "publish"
 SETTINGS = "publish.toml"

@@ -1,13 +1,13 @@
-"""What a signed folder shows, read and judged as a client does: the one here, and the one there.
+"""Read and verify a signed set as a client does: the local one or the stored one.
 
-1. The roots begin with ``1.root.json``, follow one another (TUF 1.0.31, 5.3), and say that
-   metadata has its version in its name, as clients ask for it (6.2).
-2. The timestamp names the snapshot, and that the targets (5.4 to 5.6); they are signed by the keys
-   of one root.
-3. The files are those that the targets name (5.7). No name is used as a path before it is judged.
+1. The roots begin with ``1.root.json``, follow one another (TUF 1.0.31, 5.3), and require metadata
+   files to have their version in the name, as clients request them (6.2).
+2. The timestamp names the snapshot, and the snapshot names the targets (5.4 to 5.6); the keys of
+   one root have signed all of them.
+3. The files are those that the targets name (5.7). A name is verified before it is used as a path.
 
-Steps 2 and 3 are those of ``trust``. Only what is reached in this way is ever uploaded: a file that
-somebody left in ``site/`` is not.
+Steps 2 and 3 are those of ``trust``. Only files that are reached in this way are uploaded, and not
+other files in ``site/``.
 """
 
 from __future__ import annotations

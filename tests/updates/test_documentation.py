@@ -1,4 +1,4 @@
-"""docs/updater.md and docs/failures.md: what they name is there, and the example runs."""
+"""docs/updater.md and docs/failures.md: the names in them exist, and the example runs."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ class Store:
         """Return the names of the metadata files, roots first, so that a partial copy is valid."""
         roots = [f"root_history/{path.name}" for path in self.metadata.glob("root_history/*.json")]
         others = [f"{role}.json" for role in _ROLES]
-        return [*sorted(roots), *(each for each in others if (self.metadata / each).exists())]
+        return [*sorted(roots), *(name for name in others if (self.metadata / name).exists())]
 
     def clear(self) -> None:
         """Delete the temporary folder."""
@@ -204,8 +204,8 @@ def encode(signed_set: SignedSet) -> bytes:
     data = {
         "schema": _SCHEMA,
         "root": verified.root,
-        "metadata": {name: _text(each) for name, each in verified.signed._asdict().items()},
-        "files": {name: _text(each) for name, each in signed_set.files.items()},
+        "metadata": {name: _text(raw) for name, raw in verified.signed._asdict().items()},
+        "files": {name: _text(raw) for name, raw in signed_set.files.items()},
     }
     return json.dumps(data, indent=1).encode()
 
@@ -237,7 +237,7 @@ def max_size(limits: Limits) -> int:
 def _table(value: Any) -> dict[str, bytes]:
     if not isinstance(value, dict):
         raise _damaged("something is missing in it")
-    return {name: _bytes(each) for name, each in value.items()}
+    return {name: _bytes(data) for name, data in value.items()}
 
 
 def _text(data: bytes) -> str:

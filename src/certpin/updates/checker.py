@@ -248,13 +248,11 @@ class Enforced:
     @property
     def inputs(self) -> StateInputs:
         """The data that determine the state."""
-        known, pins = (
-            self.known,
-            self.context.pins,
-        )  # in this order, because another thread may swap
-        for each in (known, self._coming):
-            if each is not None and each.pins.version == pins.version:
-                return StateInputs(pins, each.verified.until, each.superseded)
+        # In this order, because another thread may swap the pins.
+        known, pins = self.known, self.context.pins
+        for signed in (known, self._coming):
+            if signed is not None and signed.pins.version == pins.version:
+                return StateInputs(pins, signed.verified.until, signed.superseded)
         return StateInputs(pins)
 
     @property

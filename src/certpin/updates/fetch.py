@@ -67,7 +67,7 @@ class _Connection(HTTPSConnection):
 class Channel(FetcherInterface):
     """Fetches the files of one refresh over one connection, which is opened on first use.
 
-    The first of ``contexts`` whose pins match is used: a set in force with wrong pins for the
+    The first of ``contexts`` with matching pins is used: a set in force with wrong pins for the
     update server must not prevent later updates. All errors are ``DownloadError`` of tuf.
     """
 

@@ -1,7 +1,7 @@
 """Explain the errors of tuf to the operators of an app.
 
 Most of these errors have two possible causes: an attack, or a mistake in publishing. So each text
-says what was observed, and the fix names both.
+describes the observation, and the fix names both causes.
 """
 
 from __future__ import annotations

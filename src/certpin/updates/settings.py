@@ -116,7 +116,7 @@ def _backed_off(timing: Timing, failures: int) -> timedelta:
 
 
 def _near(timing: Timing, end: datetime | None, now: datetime) -> timedelta:
-    """The interval, or less where something ends soon; not less than the urgent one."""
+    """Return the interval, shortened before an expiry, but at least ``timing.urgent``."""
     if end is None:
         return timing.interval
     return min(timing.interval, max((end - now) / _PARTS, timing.urgent))

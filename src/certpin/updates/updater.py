@@ -1,4 +1,4 @@
-"""``PinUpdater``: a context whose pins follow the published signed sets.
+"""``PinUpdater``: a context with pins that follow the published signed sets.
 
 This module handles threads and forks. ``checker`` has the steps of a check; ``status``,
 ``settings`` and ``trust`` have the decisions.

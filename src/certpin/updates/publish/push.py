@@ -10,7 +10,7 @@ A push is refused unless these conditions hold:
 4. The stored set is not newer: none of its versions is higher, and clients may go from its pins to
    the local ones (``trust.require_following``).
 
-A stored timestamp, or a target (whose name is its digest), that clients refuse is replaced. So is
+A stored timestamp, or a target (named by its digest), that clients refuse is replaced. So is
 metadata that only replaced keys have signed: an attacker with a stolen key can use versions that
 can't be exceeded, and clients forget them with the key (TUF 1.0.31, 5.3.11). Its numbered files are
 left in place, because caches keep them for a year; ours take other numbers.
@@ -316,7 +316,7 @@ def _require_same_roots(local: Local, remote: Remote) -> None:
     found = [remote.files.get(root_path(version)) for version in range(1, len(local.roots) + 1)]
     first = found[0]
     another = first is not None and not local.roots[0].startswith(first)
-    if another or (all(each is None for each in found) and TIMESTAMP in remote.files):
+    if another or (all(data is None for data in found) and TIMESTAMP in remote.files):
         raise _foreign("another repository is there, which begins with another root")
     for version, (ours, theirs) in enumerate(zip(local.roots, found, strict=True), 1):
         _require_same(root_path(version), ours, theirs)

@@ -115,7 +115,7 @@ def verify_newest(
     """Steps 2 and 3, for the pin set of this name. Raises ``UpdateError``."""
     with update_errors():
         verified = _promise(chain, newest, name, limits)
-    files = {each: _target(read, verified, each) for each in verified.targets}
+    files = {target: _target(read, verified, target) for target in verified.targets}
     with update_errors():
         return verify_files(verified, files)
 
@@ -151,7 +151,7 @@ def _roots(read: Read, limits: Limits) -> Iterator[bytes]:
 def _promise(
     chain: Sequence[Root], newest: NewestMetadata, name: str, limits: Limits
 ) -> VerifiedMetadata:
-    """Verify the metadata under the newest root whose keys signed it."""
+    """Verify the metadata under the newest root that accepts its signatures."""
     for root in chain[:0:-1]:
         try:
             return verify_metadata(root, newest.signed, name, limits)
@@ -182,7 +182,7 @@ def _number(version: int) -> int:
 
 def _name_in(targets: Any) -> object:
     """Return the pin set that the first target names; ``trust`` compares all of them."""
-    custom = next((each.custom for each in targets.targets.values()), None)
+    custom = next((info.custom for info in targets.targets.values()), None)
     return custom.get("pin-set") if isinstance(custom, dict) else None
 
 

@@ -111,8 +111,10 @@ def changes(before: Root | None, root: Root) -> Iterator[str]:
         role = root.roles[ROLES_OF[kind][0]]
         old = before.roles[ROLES_OF[kind][0]] if before else None
         known = old.keyids if old else []
-        yield from (f"key {each} comes in for {kind}" for each in role.keyids if each not in known)
-        yield from (f"key {each} of {kind} is out" for each in known if each not in role.keyids)
+        yield from (
+            f"key {keyid} comes in for {kind}" for keyid in role.keyids if keyid not in known
+        )
+        yield from (f"key {keyid} of {kind} is out" for keyid in known if keyid not in role.keyids)
         if old is None or old.threshold != role.threshold:
             yield f"{role.threshold} of {len(role.keyids)} keys of {kind} have to sign"
 
@@ -128,7 +130,7 @@ def _set_threshold(root: Root, kind: Kind, threshold: int) -> None:
 
 
 def _found(begin: str, known: Sequence[str], kind: Kind) -> str:
-    found = [each for each in known if begin and each.startswith(begin)]
+    found = [keyid for keyid in known if begin and keyid.startswith(begin)]
     if len(found) != 1:
         raise ConfigError(
             f"{len(found)} keys of {kind} are called {begin[:80]!r}",

@@ -1,4 +1,4 @@
-"""``publish.toml``: where signed sets go, and how long a signature holds."""
+"""``publish.toml``: the destination of signed sets, and the lifetimes of signatures."""
 
 from __future__ import annotations
 

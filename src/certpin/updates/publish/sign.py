@@ -48,7 +48,7 @@ class SigningResult:
         site: the files of ``site/``, in the order in which they are written.
         drafts: the drafts by role, which are written before ``site``.
         moved: the versions of root and targets that are new in ``site/``.
-        gone: the roles whose drafts are deleted at the end.
+        gone: the roles of the drafts that are deleted at the end.
         new_signatures: the metadata that was signed.
     """
 
@@ -124,9 +124,9 @@ def _choose(plan: SigningPlan, keyring: Keyring, done: SigningResult) -> _Choice
         return None
     new = root if root and is_complete(root, current) and is_complete(root, root.signed) else None
     for targets in (plan.targets, None):
-        for each in (new, None):
-            choice = _Choice(each.signed if each else current, each, targets)
-            if targets is not None and each is None and plan.next_alone:
+        for next_root in (new, None):
+            choice = _Choice(next_root.signed if next_root else current, next_root, targets)
+            if targets is not None and next_root is None and plan.next_alone:
                 continue
             if _is_possible(choice, plan, keyring):
                 return choice

@@ -157,7 +157,7 @@ def _next_root(
     problems: dict[str, ConfigError],
 ) -> Metadata[Root] | None:
     current = policy.state.root
-    known = [each for each in (draft.signed if draft else None, current) if each]
+    known = [root for root in (draft.signed if draft else None, current) if root]
     mine = bool(keys & _signing(policy.state, known, "root"))
     if current and policy.ends_soon("root", current.expires):
         reasons["root"] = f"it ends on {current.expires:%Y-%m-%d}"
@@ -414,9 +414,9 @@ def _online(plan: SigningPlan) -> Iterator[PendingSignature]:
         why = f"it ends on {state.timestamp.expires:%Y-%m-%d %H:%M} UTC"
     if state.current and state.current.superseded:
         why = "the root has changed"
-    if plan.targets and any(is_complete(plan.targets, each) for each in plan.candidates):
+    if plan.targets and any(is_complete(plan.targets, candidate) for candidate in plan.candidates):
         why = f"targets {plan.targets.signed.version} are signed"
-    if plan.root and all(is_complete(plan.root, each) for each in plan.candidates):
+    if plan.root and all(is_complete(plan.root, candidate) for candidate in plan.candidates):
         root, why = plan.root.signed, f"root {plan.root.signed.version} is signed"
     if why:
         keys = tuple(root.roles["timestamp"].keyids)

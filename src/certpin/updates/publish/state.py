@@ -217,9 +217,9 @@ def _draft(
             "drafted again by certpin publish add-key). Then sign again",
         ) from exc
     draft.signatures.clear()
-    for key, each in signatures.items():
+    for key, encoded in signatures.items():
         with suppress(Exception):  # ignore unreadable signatures
-            signature = _signature(each)
+            signature = _signature(encoded)
             if signature.keyid == key:
                 draft.signatures[key] = signature
     return draft

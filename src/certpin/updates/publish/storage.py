@@ -159,7 +159,7 @@ def _folder(folder: Path, url: str) -> FolderStorage:
     if "\0" in str(folder):
         raise _refused(url)
     with suppress(OSError):  # missing rights are reported when a file is written
-        if file := next((each for each in (folder, *folder.parents) if each.is_file()), None):
+        if file := next((path for path in (folder, *folder.parents) if path.is_file()), None):
             raise ConfigError(
                 f"{str(file)[:_LONGEST]!r} is a file",
                 key="url",
@@ -320,25 +320,27 @@ def refuse_unknown(scheme: str, kind: type, options: Iterable[str]) -> None:
     A class whose ``**`` parameter has an unusual name passes all options to another library, which
     checks them.
     """
-    taken = [each for base in kind.__mro__ for each in _parameters(base)]
-    if {each.name for each in taken if each.kind is Parameter.VAR_KEYWORD} - _PASSED_ON:
+    taken = [parameter for base in kind.__mro__ for parameter in _parameters(base)]
+    if {
+        parameter.name for parameter in taken if parameter.kind is Parameter.VAR_KEYWORD
+    } - _PASSED_ON:
         return
-    named = {each.name for each in taken if each.kind not in _STARRED}
+    named = {parameter.name for parameter in taken if parameter.kind not in _STARRED}
     known = sorted((named | _MORE.get(scheme, set())) - _NO_TEXT)
     for name in options:
         if name not in known:
             raise ConfigError(
                 f"{scheme}:// has no such option",
                 key=f"storage.{name}",
-                fix="known are " + ", ".join(each for each in known if not _is_secret(each)),
+                fix="known are " + ", ".join(option for option in known if not _is_secret(option)),
             )
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
-        yield from ((str(name), each) for name, each in value.items())
+        yield from ((str(name), item) for name, item in value.items())
     elif isinstance(value, list):
-        yield from ((str(number), each) for number, each in enumerate(value))
+        yield from ((str(number), item) for number, item in enumerate(value))
 
 
 def _is_secret(name: str) -> bool:

@@ -50,6 +50,7 @@ LISTS = (
     "tests.rotation.mutations",
     "tests.rotation.mutations_simulate",
     "tests.updates.mutations",
+    "tests.updates.mutations_cache",
     "tests.updates.publish.mutations_push",
     "tests.updates.publish.mutations",
     "tests.watch.facts.mutations",

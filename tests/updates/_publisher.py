@@ -1,4 +1,4 @@
-"""Somebody who publishes signed pin sets, with tuf's own API: keys in memory, files in a folder.
+"""A publisher of signed pin sets with the API of tuf: keys in memory, files in a folder.
 
 What is done to the folder afterwards is what attackers do. Nothing here is certpin's: it is what
 the published format says, written down a second time.
@@ -49,7 +49,7 @@ def pin_file(version: int, hosts: Mapping[str, Pin], *, name: str = "bank", **mo
 
 
 class Repository:
-    """The publisher, and ``folder``, which is what a server shows."""
+    """The publisher, and ``folder``, which a server serves."""
 
     def __init__(self, folder: Path, *, threshold: int = 1, now: datetime | None = None) -> None:
         self.folder = folder
@@ -109,7 +109,7 @@ class Repository:
         self.publish_timestamp(signer=signer)
 
     def publish_timestamp(self, *, signer: CryptoSigner | None = None) -> None:
-        """Sign a timestamp anew: what an online key does each day."""
+        """Sign a new timestamp, as the online key does each day."""
         timestamp = Timestamp(
             self._next("timestamp"),
             expires=self._expiry("timestamp"),
@@ -118,7 +118,7 @@ class Repository:
         self._write("timestamp", timestamp, [signer or self.online])
 
     def publish_root(self, signers: Iterable[CryptoSigner], *, change: Any = None) -> None:
-        """Sign a root with the keys of now; ``signers`` are those of both thresholds."""
+        """Sign a root with the current keys; ``signers`` are the keys of both thresholds."""
         root = Root(self._next("root"), expires=self._expiry("root"), consistent_snapshot=True)
         for role in ("root", "targets"):
             for signer in self.keys[role]:
@@ -142,17 +142,17 @@ class Repository:
         self.publish_root(both.values())
 
     def resign(self) -> None:
-        """The same targets with the keys of now, and what stands above them."""
+        """Sign the same targets, the snapshot and the timestamp with the current keys."""
         custom = self.read("targets").signed.targets["pins.toml"].custom
         self.publish_targets(self.files, custom)
         self.publish_online()
 
     def read(self, role: str) -> Metadata[Any]:
-        """What is served for a role."""
+        """The served bytes of a role."""
         return Metadata.from_bytes(self.path(role).read_bytes())
 
     def path(self, role: str) -> Path:
-        """Where it is served."""
+        """The served path of a role."""
         numbered = "" if role == "timestamp" else f"{self.versions[role]}."
         return self.folder / "metadata" / f"{numbered}{role}.json"
 
@@ -161,7 +161,7 @@ class Repository:
         return shutil.copytree(self.folder, folder)
 
     def restore(self, copied: Path) -> None:
-        """Serve what was served then, and nothing else."""
+        """Serve exactly the files of an earlier time."""
         shutil.rmtree(self.folder)
         shutil.copytree(copied, self.folder)
 

@@ -1,4 +1,4 @@
-"""An HTTPS server for a folder, on loopback: it counts, and misbehaves where it is told to."""
+"""An HTTPS server for a folder on loopback, which counts requests and can misbehave."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class FolderServer:
-    """A context manager. ``answers``, by a part of the path, are what is done instead."""
+    """A context manager. ``answers`` are functions that answer requests, by a part of the path."""
 
     def __init__(self, folder: Path, identity: Identity) -> None:
         self.folder = folder
@@ -100,7 +100,7 @@ class FolderServer:
         return taken
 
     def drip(self, handler: Handler) -> None:
-        """A body that comes a byte at a time, for as long as anybody listens."""
+        """Send a body one byte at a time until the client disconnects."""
         handler.send_response(200)
         handler.send_header("Content-Length", "10000")
         handler.end_headers()

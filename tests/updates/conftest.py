@@ -46,7 +46,7 @@ class World:
         return PinSet.parse(self.text(version))
 
     def followed_by(self, follow: Callable[[], object]) -> None:
-        """Let a client follow now, and whenever somebody says ``let_follow``."""
+        """Let a client follow now, and at each call of ``let_follow``."""
         self.followers.append(follow)
         follow()
 

@@ -14,6 +14,7 @@ _CRASHES = "tests/updates/test_crashes.py::test_"
 _STATES = "tests/updates/test_states.py::test_"
 _STOLEN = "tests/updates/test_stolen_keys.py::test_"
 _UPDATER = "tests/updates/test_updater.py::test_"
+_THREADS = "tests/updates/test_threads.py::test_"
 
 
 def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
@@ -22,7 +23,7 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 
 MUTATIONS: list[Mutation] = [
-    # ── What is believed ──
+    # ── Verification ──
     _rule(
         "the cache's roots follow, each signed by the one before",
         "trust.py",
@@ -35,7 +36,7 @@ MUTATIONS: list[Mutation] = [
         "trust.py",
         "    require_signed(root, found)\n",
         "",
-        _CACHE + "a_set_whose_roots_are_lost_is_not_believed",
+        _CACHE + "a_cached_set_without_its_roots_is_refused",
     ),
     _rule(
         "the root that a set was good under is one of the chain",
@@ -46,7 +47,7 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "a set of replaced keys is not fresh",
-        "states.py",
+        "status.py",
         "inputs.superseded or ",
         "",
         _STATES + "the_state_follows_from_what_is_known",
@@ -84,7 +85,7 @@ MUTATIONS: list[Mutation] = [
         "trust.py",
         "    if files.keys() != verified.targets.keys():\n",
         "    if False:\n",
-        _CACHE + "a_file_that_was_damaged_is_put_aside_and_told",
+        _CACHE + "a_damaged_file_is_moved_aside_and_reported",
     ),
     _rule(
         "few targets",
@@ -112,7 +113,7 @@ MUTATIONS: list[Mutation] = [
         "trust.py",
         'return not odd and not {"", ".", ".."} & set(parts)',
         "return not odd",
-        _CONTENT + "a_target_whose_name_leads_elsewhere",
+        _CONTENT + "a_target_name_that_leaves_the_folder",
     ),
     _rule(
         "a hash that is trusted",
@@ -131,7 +132,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "one version for all targets",
         "trust.py",
-        "if any(each != custom for each in said) or not",
+        "if any(other != custom for other in said) or not",
         "if not",
         _CONTENT + "files_of_two_versions_in_one",
     ),
@@ -163,7 +164,7 @@ MUTATIONS: list[Mutation] = [
         "    if False:\n",
         _CONTENT + "another_pin_set_under_the_same_version",
     ),
-    # ── What is asked ──
+    # ── Requests ──
     _rule(
         "nothing new only where the timestamp is the same",
         "trust.py",
@@ -176,21 +177,21 @@ MUTATIONS: list[Mutation] = [
         "trust.py",
         "not self.superseded and now < self.verified.until",
         "not self.superseded",
-        "tests/updates/test_trust.py::test_an_old_timestamp_shown_again_is_a_freeze_when_it_is_past",
+        "tests/updates/test_trust.py::test_an_expired_timestamp_replayed_is_a_freeze",
     ),
     _rule(
         "in date by the app's clock too",
-        "refresh.py",
+        "fetch.py",
         "    if now >= verified.until:\n",
         "    if False:\n",
-        "tests/updates/test_trust.py::test_an_old_timestamp_shown_again_is_a_freeze_when_it_is_past",
+        "tests/updates/test_trust.py::test_an_expired_timestamp_replayed_is_a_freeze",
     ),
     _rule(
         "until the first of all is past its date",
         "trust.py",
         "until = min(",
         "until = max(",
-        "tests/updates/test_trust.py::test_it_holds_until_the_first_of_its_files_is_past_its_date",
+        "tests/updates/test_trust.py::test_a_set_expires_with_its_first_metadata_file",
     ),
     _rule(
         "limits on metadata, whatever was signed",
@@ -201,7 +202,7 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "roots are bounded",
-        "refresh.py",
+        "fetch.py",
         "max_root_rotations=limits.rotations,",
         "max_root_rotations=256,",
         _CONTENT + "no_more_roots_are_followed_in_one_refresh_than_is_said",
@@ -225,7 +226,7 @@ MUTATIONS: list[Mutation] = [
         "fetch.py",
         '_HEADERS = {"Accept-Encoding": "identity"}',
         '_HEADERS = {"Accept-Encoding": "gzip"}',
-        _CHANNEL + "the_request_asks_for_the_bytes_themselves_and_tells_nothing",
+        _CHANNEL + "the_request_refuses_compression_and_reveals_nothing",
     ),
     _rule(
         "nothing packed is taken",
@@ -250,7 +251,7 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "https alone",
-        "address.py",
+        "settings.py",
         'parts.scheme != "https" or ',
         "",
         _CHANNEL + "any_address_but_plain_https_is_a_mistake",
@@ -258,42 +259,42 @@ MUTATIONS: list[Mutation] = [
     # ── The pinned channel ──
     _rule(
         "the channel has a policy",
-        "enforced.py",
+        "checker.py",
         "    if own is not None:\n        return own\n",
         "    return own or bundled\n",
         _CHANNEL + "a_server_that_no_policy_covers_is_a_mistake_of_the_app",
     ),
     _rule(
         "the policy of the channel enforces",
-        "enforced.py",
+        "checker.py",
         'if policy is None or policy.mode != "enforce":',
         "if policy is None:",
         _CHANNEL + "a_server_that_is_only_reported_on_is_one_too",
     ),
     _rule(
         "a set in force that only reports opens nothing",
-        "enforced.py",
+        "checker.py",
         'if policy is None or policy.mode != "enforce":',
         "if policy is None:",
         _CHANNEL + "a_set_that_only_reports_about_the_server_opens_nothing",
     ),
     _rule(
         "the bundled set goes on to know the channel",
-        "enforced.py",
+        "checker.py",
         "else (self._by_newest, self._by_bundled)",
         "else (self._by_newest,)",
         _CHANNEL + "a_set_that_is_wrong_about_the_server_is_not_the_last",
     ),
     _rule(
         "the set in force knows the channel too",
-        "enforced.py",
+        "checker.py",
         "else (self._by_newest, self._by_bundled)",
         "else (self._by_bundled,)",
         _CHANNEL + "a_server_that_changed_its_key_is_known_by_the_set_in_force",
     ),
     _rule(
         "the channel does not end with the pins",
-        "enforced.py",
+        "checker.py",
         "(replace(policy, expires=None),)",
         "(policy,)",
         _CHANNEL + "pins_that_are_past_their_date_are_still_those_of_the_channel",
@@ -305,96 +306,25 @@ MUTATIONS: list[Mutation] = [
         '        if "metadata" not in path:\n',
         _CONTENT + "a_trust_file_has_the_limit_of_a_target_wherever_it_is",
     ),
-    # ── What is kept ──
-    _rule(
-        "what is not believed is put aside",
-        "checker.py",
-        "                store.put_aside()\n",
-        "                pass\n",
-        _CACHE + "a_file_that_was_damaged_is_put_aside_and_told",
-    ),
-    _rule(
-        "a newer set of the app holds",
-        "checker.py",
-        "        if older and not stored.recovers:\n",
-        "        if False:\n",
-        _CACHE + "an_app_that_brings_a_newer_set_uses_that",
-    ),
-    _rule(
-        "a full disk stops nothing",
-        "checker.py",
-        "        except OSError as exc:\n            self._cache_failed(unusable(exc))\n",
-        "        except ZeroDivisionError as exc:\n            self._cache_failed(unusable(exc))\n",
-        _CRASHES + "where_nothing_can_be_kept_it_holds_in_memory",
-    ),
-    _rule(
-        "the metadata has a place while the disk is full",
-        "refresh.py",
-        "        if not source.store.move_out():\n            raise\n",
-        "        raise\n",
-        _CRASHES + "where_nothing_can_be_kept_it_holds_in_memory",
-    ),
-    _rule(
-        "and goes back then",
-        "checker.py",
-        "            store.move_back()\n",
-        "",
-        _CRASHES + "what_was_kept_in_memory_is_written_when_there_is_room",
-    ),
-    _rule(
-        "one process at a time",
-        "lock.py",
-        "while self._held is not None and not locks.try_lock(self._held):",
-        "while False:",
-        _CRASHES + "it_does_not_wait_for_ever",
-    ),
-    _rule(
-        "another process's set is taken over",
-        "checker.py",
-        '                if self.adopt_cached():\n                    self._notify("updated")\n',
-        "",
-        _CRASHES + "what_another_process_fetched_is_taken_over_and_told",
-    ),
-    _rule(
-        "and told",
-        "checker.py",
-        '                    self._notify("updated")\n',
-        "                    pass\n",
-        _CRASHES + "what_another_process_fetched_is_taken_over_and_told",
-    ),
-    _rule(
-        "a lock that is a link is not followed",
-        "lock.py",
-        " | os.O_NOFOLLOW",
-        "",
-        _CACHE + "a_lock_that_is_a_link_writes_nothing_elsewhere",
-    ),
-    _rule(
-        "what was left is swept away",
-        "checker.py",
-        "                self._source.store.sweep()\n",
-        "",
-        _CRASHES + "what_killed_processes_left_is_swept_away",
-    ),
     # ── The shell ──
     _rule(
         "what comes after the end is not put in force",
         "checker.py",
         "            if deadline.cancelled:\n                raise closed()\n            newer",
         "            newer",
-        _UPDATER + "what_is_fetched_when_it_is_closed_is_not_put_in_force",
+        _UPDATER + "a_set_fetched_during_close_is_not_put_in_force",
     ),
     _rule(
         "nor is anything left of it among temporary files",
         "checker.py",
         "                self.clear()\n                raise closed() from exc",
         "                raise closed() from exc",
-        _CRASHES + "a_check_that_goes_on_after_closing_leaves_nothing_there_either",
+        _CRASHES + "a_check_running_after_close_leaves_no_files",
     ),
     _rule(
         "the state is right in the middle of a swap",
-        "enforced.py",
-        "for each in (known, self._coming):",
+        "checker.py",
+        "for signed in (known, self._coming):",
         "for each in (known,):",
         _UPDATER + "the_state_is_right_in_the_middle_of_a_swap",
     ),
@@ -417,28 +347,28 @@ MUTATIONS: list[Mutation] = [
         "updater.py",
         "            if self._current_check is not None:\n",
         "            if False:\n",
-        _UPDATER + "two_at_once_are_one",
+        _THREADS + "two_at_once_are_one",
     ),
     _rule(
         "a child begins anew",
         "updater.py",
         "        if self._running:\n            self._spawn(first=False)\n",
         "",
-        _UPDATER + "a_child_that_was_forked_follows_by_itself",
+        _THREADS + "a_child_that_was_forked_follows_by_itself",
     ),
     _rule(
         "nobody forks in the middle of a swap",
         "checker.py",
         "        with self.swapping:\n            if deadline.cancelled",
         "        if True:\n            if deadline.cancelled",
-        _UPDATER + "nobody_forks_in_the_middle_of_a_swap",
+        _THREADS + "a_fork_waits_for_a_swap",
     ),
     _rule(
         "forks come one after the other",
         _SUPPORT + "forks.py",
         "_forking.acquire()",
         "_forking.acquire(blocking=False)",
-        _UPDATER + "a_second_fork_waits_for_the_first",
+        _THREADS + "a_second_fork_waits_for_the_first",
     ),
     _rule(
         "a mistake at a fork blocks no later fork",
@@ -456,14 +386,14 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "failures are waited out",
-        "schedule.py",
+        "settings.py",
         "steady = min(ceiling, _backed_off(timing, failures)) if failures else ceiling",
         "steady = timing.retry if failures else ceiling",
         _STATES + "failures_are_followed_by_longer_waits",
     ),
     _rule(
         "a random share spreads the requests of many clients",
-        "schedule.py",
+        "settings.py",
         "(1 - timing.jitter * random_share)",
         "1",
         _STATES + "a_fleet_does_not_ask_as_one",
@@ -499,14 +429,14 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "the set that the app brings is the lowest",
-        "enforced.py",
+        "checker.py",
         "            require_following(signed.pins, self._bundled)\n",
         "            pass\n",
         _STOLEN + "the_set_that_the_app_brings_stays_the_lowest_version",
     ),
     _rule(
         "a newer root is asked for",
-        "refresh.py",
+        "fetch.py",
         "        and not (ask_root and _has_newer_root(source, channel))\n",
         "",
         _STOLEN + "a_revoked_key_is_noticed_while_the_timestamp_stays_the_same",

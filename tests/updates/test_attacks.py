@@ -1,7 +1,7 @@
 """The attacks of TUF's specification (section 1.5.2), on a client that has version 2 in force.
 
-Each is shown to the published client of python-tuf too, with a state of its own: it is the judge of
-whether an attack is one. What is certpin's alone to refuse is in ``test_content.py``.
+Each attack is also run on the published client of python-tuf, with separate state: it must refuse
+the attack too. The attacks that only certpin refuses are in ``test_content.py``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Judge:
         (folder / "targets").mkdir(parents=True)
 
     def follow(self) -> None:
-        """Bring it to the state of the server. Raises what it raises."""
+        """Update it from the server. Raises the errors of tuf."""
         updater = ngclient.Updater(
             str(self._folder / "metadata"),
             f"{self._url}metadata/",
@@ -60,7 +60,7 @@ class Judge:
             updater.download_target(info)
 
 
-# ── The attacks: what is done to what the server shows ───────────────────────────────────────────
+# ── The attacks: changes of the served files ────────────────────────────────
 
 
 def roll_back_the_timestamp(world: World) -> None:
@@ -71,7 +71,7 @@ def roll_back_the_timestamp(world: World) -> None:
 
 
 def roll_back_the_snapshot(world: World) -> None:
-    """Whoever has the online key signs a newer timestamp over an older snapshot."""
+    """An attacker with the online key signs a newer timestamp over an older snapshot."""
     world.repository.publish_online()
     world.let_follow()
     world.repository.versions["snapshot"] = 1
@@ -87,7 +87,7 @@ def roll_back_the_targets(world: World) -> None:
 
 
 def roll_back_the_root(world: World) -> None:
-    """The publisher renews the timestamp meanwhile, here and below: else nobody looks at roots."""
+    """The publisher renews the timestamp, here and below; else no client requests roots."""
     (world.repository.folder / "metadata" / "2.root.json").write_bytes(world.repository.first_root)
     world.repository.publish_timestamp()
 
@@ -193,7 +193,7 @@ def a_revoked_key(world: World) -> list[CryptoSigner]:
 
 
 def too_few_keys(world: World) -> list[CryptoSigner]:
-    """One of two, where the root of now wants both."""
+    """One signature of two that the current root requires."""
     world.repository.keys["targets"].append(CryptoSigner.generate_ecdsa())
     world.repository.threshold = 2
     world.repository.rotate()
@@ -201,7 +201,7 @@ def too_few_keys(world: World) -> list[CryptoSigner]:
 
 
 def sign_with_one_key_twice(world: World) -> None:
-    """Two signatures under two names, by one key, where two are wanted."""
+    """Two signatures by one key under two names, if two are required."""
     sign_targets_with(too_few_keys)(world)
     path = world.repository.path("targets")
     data = json.loads(path.read_bytes())
@@ -252,7 +252,7 @@ def send_a_timestamp_that_is_too_long(world: World) -> None:
     path.write_bytes(path.read_bytes() + b" " * 16384)
 
 
-# By the reason that is told. Signatures differ in length: so may files of two moments.
+# By the reported reason. Signatures differ in length, so files of two moments may, too.
 ATTACKS: dict[Callable[[World], None], str] = {
     roll_back_the_timestamp: "rollback",
     roll_back_the_snapshot: "rollback",
@@ -334,7 +334,7 @@ def test_the_client_of_python_tuf_refuses_it_too(
         judge.follow()
 
 
-# ── Attacks on time, and on the disk ──────────────────────────────────────────────────────────
+# ── Attacks on time, and on the disk ────────────────────────────────────────
 
 
 @pytest.mark.slow
@@ -354,7 +354,7 @@ def test_the_client_of_python_tuf_reads_no_endless_answer_either(
 def test_the_client_of_python_tuf_does_not_wait_for_silence_either(
     world: World, tmp_path: Path
 ) -> None:
-    """A byte now and then it would wait for: that is certpin's alone to refuse."""
+    """tuf waits for a byte now and then; only certpin refuses this."""
     judge = Judge(world, tmp_path / "judge", patience=1)
     judge.follow()
     world.server.answers["timestamp"] = world.server.stall

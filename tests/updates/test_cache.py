@@ -1,4 +1,4 @@
-"""The last known good set: what is believed of the disk when an app starts."""
+"""The last known good set: verification of the cache when an app starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from certpin import PinSet, UpdateError
 from certpin.updates import Limits
-from certpin.updates.keeping import decode, encode
+from certpin.updates.cache import decode, encode
 from certpin.updates.refusals import update_errors
 from certpin.updates.trust import CachedSet, SignedMetadata, follow_roots, verify
 from tests import kit
@@ -34,7 +34,7 @@ GOOD = "last-known-good.json"
 
 @pytest.fixture
 def offline(world: World) -> World:
-    """A world whose app fetched version 2, and whose server is away since."""
+    """A world in which the app fetched version 2, and the server has been down since."""
     world.updater().refresh()
     world.server.answers[""] = lambda handler: handler.answer(503, b"")
     return world
@@ -45,7 +45,7 @@ def put_aside(world: World) -> bool:
 
 
 def is_refused(world: World, **fields: Any) -> UpdateError:
-    """The app starts with what it brings, and says why."""
+    """The app starts with the bundled set, and reports why."""
     app = world.updater(**fields)
     assert app.context.pins == fields.get("pins", world.bundled())
     assert app.status.state == "embedded"
@@ -54,10 +54,10 @@ def is_refused(world: World, **fields: Any) -> UpdateError:
     return error
 
 
-# ── What holds ────────────────────────────────────────────────────────────────────────────────
+# ── Accepted sets ───────────────────────────────────────────────────────────
 
 
-def test_it_is_in_force_from_the_start_without_a_network(offline: World) -> None:
+def test_a_cached_set_is_in_force_at_start_without_a_network(offline: World) -> None:
     app = offline.updater()
     assert app.context.pins == PinSet.parse(offline.text(2))
     assert (app.status.state, app.status.version) == ("fresh", 2)
@@ -65,7 +65,7 @@ def test_it_is_in_force_from_the_start_without_a_network(offline: World) -> None
     assert app.status.cache_error is None
 
 
-def test_it_holds_beyond_its_date(offline: World) -> None:
+def test_a_cached_set_stays_in_force_after_its_metadata_expire(offline: World) -> None:
     offline.now += timedelta(days=1000)
     app = offline.updater()
     assert (app.status.state, app.status.version) == ("soft-stale", 2)
@@ -81,7 +81,7 @@ def test_an_app_that_brings_a_newer_set_uses_that(offline: World) -> None:
     assert (offline.cache / GOOD).exists()
 
 
-def test_an_app_that_brings_a_newer_set_than_the_server_has_is_told(world: World) -> None:
+def test_an_app_with_a_newer_set_than_the_server_reports_it(world: World) -> None:
     world.updater().refresh()
     app = world.updater(pins=world.bundled(3))
     for _ in range(2):
@@ -123,12 +123,12 @@ def test_a_newer_root_in_the_app_takes_the_place_of_those_before(world: World) -
     assert world.updater(root=newest).status.state == "fresh"
 
 
-def test_the_folder_is_for_its_owner_alone(offline: World) -> None:
+def test_only_the_owner_can_access_the_folder(offline: World) -> None:
     assert (offline.cache.stat().st_mode & 0o777) == 0o700
     assert ((offline.cache / GOOD).stat().st_mode & 0o777) == 0o600
 
 
-# ── Roots ─────────────────────────────────────────────────────────────────────────────────────
+# ── Roots ───────────────────────────────────────────────────────────────────
 
 
 def test_every_root_since_that_of_the_app_is_followed(world: World) -> None:
@@ -141,7 +141,7 @@ def test_every_root_since_that_of_the_app_is_followed(world: World) -> None:
 
 
 @pytest.mark.parametrize("version", [2, 3])
-def test_a_set_whose_roots_are_lost_is_not_believed(world: World, version: int) -> None:
+def test_a_cached_set_without_its_roots_is_refused(world: World, version: int) -> None:
     for _ in range(2):
         world.repository.rotate("root", "targets", "online")
     world.publish(3)
@@ -153,7 +153,7 @@ def test_a_set_whose_roots_are_lost_is_not_believed(world: World, version: int) 
 
 
 def test_a_root_that_does_not_follow_is_not_believed(world: World) -> None:
-    """Somebody who can write to the folder, but has no keys."""
+    """An attacker who can write to the folder, but has no keys."""
     world.updater().refresh()
     other = Repository(world.cache.parent / "other")
     other.rotate()
@@ -182,8 +182,8 @@ def interrupted(world: World) -> PinUpdater:
     return app
 
 
-def test_a_new_root_alone_does_not_take_away_what_is_in_force(world: World) -> None:
-    """It is what was good last. But it is not called fresh, and not taken for the newest."""
+def test_a_new_root_without_a_new_set_keeps_the_set_in_force(world: World) -> None:
+    """It is the last known good set, but neither fresh nor the newest."""
     interrupted(world)
     world.server.taken()
     app = world.updater()
@@ -194,7 +194,7 @@ def test_a_new_root_alone_does_not_take_away_what_is_in_force(world: World) -> N
 
 
 def test_a_set_of_replaced_keys_is_not_taken_for_the_newest(world: World) -> None:
-    """The old timestamp, shown again by who has the online key of before."""
+    """An attacker with the previous online key replays the old timestamp."""
     old = world.repository.path("timestamp").read_bytes()
     interrupted(world)
     world.repository.path("timestamp").write_bytes(old)
@@ -215,7 +215,7 @@ def test_a_set_that_no_root_in_the_chain_ever_vouched_for_is_not_believed(world:
         assert is_refused(world).reason == "signature"
 
 
-# ── Damage ────────────────────────────────────────────────────────────────────────────────────
+# ── Damage ──────────────────────────────────────────────────────────────────
 
 
 def emptied(data: bytes) -> bytes:
@@ -279,7 +279,7 @@ DAMAGES: list[tuple[Callable[[bytes], bytes], str]] = [
 @pytest.mark.parametrize(
     ("damage", "reason"), DAMAGES, ids=lambda each: getattr(each, "__name__", each)
 )
-def test_a_file_that_was_damaged_is_put_aside_and_told(
+def test_a_damaged_file_is_moved_aside_and_reported(
     world: World, damage: Callable[[bytes], bytes], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.updater().refresh()
@@ -294,7 +294,7 @@ def test_a_file_that_was_damaged_is_put_aside_and_told(
     assert world.updater().status.version == 2
 
 
-def test_what_is_put_aside_does_not_pile_up(world: World) -> None:
+def test_only_one_invalid_set_is_kept_aside(world: World) -> None:
     for _ in range(3):
         world.updater().refresh()
         (world.cache / GOOD).write_bytes(b"")
@@ -312,7 +312,7 @@ def test_a_file_that_is_a_folder(world: World) -> None:
 @pytest.mark.parametrize(
     "name", [GOOD, "metadata/root_history/2.root.json", "metadata/timestamp.json", "lock"]
 )
-def test_a_pipe_in_its_folder_holds_nobody_up(world: World, name: str) -> None:
+def test_a_pipe_in_the_cache_does_not_block(world: World, name: str) -> None:
     import os
 
     world.updater().refresh()
@@ -364,7 +364,7 @@ def test_the_set_of_another_app_in_the_same_folder_is_not_taken(world: World) ->
     assert "'bank', not 'casino'" in error.problem
 
 
-# What Hypothesis damages: made once, and looked at without a disk.
+# The data that Hypothesis damages: created once, verified without a disk.
 
 
 class Stored:
@@ -387,7 +387,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
     return Stored(tmp_path_factory.mktemp("stored") / "site")
 
 
-def test_what_is_written_is_what_is_read(stored: Stored) -> None:
+def test_written_settings_are_read_back(stored: Stored) -> None:
     assert stored.believed(decode(stored.data)) == stored.good
 
 

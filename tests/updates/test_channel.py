@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import ConfigError, PinMismatchError, PinSet, UpdateError
-from certpin.updates import address
+from certpin.updates.settings import parse_address
 from tests import kit
 from tests.updates._publisher import CHANNEL, HOST, pin_file
 
@@ -45,7 +45,7 @@ def refusal(world: World, **fields: Any) -> UpdateError:
     return caught.value
 
 
-# ── Pins ──────────────────────────────────────────────────────────────────────────────────────
+# ── Pins ────────────────────────────────────────────────────────────────────
 
 
 def test_a_server_that_is_not_the_pinned_one_is_asked_nothing(
@@ -93,7 +93,7 @@ def test_a_server_that_changed_its_key_is_known_by_the_set_in_force(
 def test_a_set_that_only_reports_about_the_server_opens_nothing(
     world: World, renewed: Identity
 ) -> None:
-    """Or a published set could let anybody in whom the machine's roots vouch for."""
+    """Else a published set could let in any server with a publicly trusted certificate."""
     world.publish(3, localhost='mode = "report"')
     app = world.updater()
     app.refresh()
@@ -116,7 +116,7 @@ def test_neither_does_a_context_that_is_not_strict(world: World, renewed: Identi
     assert caught.value.reason == "pins"
 
 
-def test_a_chain_that_nobody_vouches_for_is_refused_whatever_its_pin(
+def test_an_untrusted_chain_is_refused_although_its_pin_matches(
     world: World, rogue: Authority
 ) -> None:
     world.server.use(rogue.issue(CHANNEL, key=world.identity.key))
@@ -165,7 +165,7 @@ def test_a_server_that_is_only_reported_on_is_one_too(world: World) -> None:
         world.updater(pins=PinSet.parse(world.text(1, localhost='mode = "report"')))
 
 
-def test_a_server_that_weak_protocols_alone_suit_is_a_network_error(world: World) -> None:
+def test_a_server_with_only_weak_protocols_is_a_network_error(world: World) -> None:
     assert isinstance(world.server._tls, ssl.SSLContext)
     world.server._tls.set_alpn_protocols(["h2"])
     world.server._tls.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -173,7 +173,7 @@ def test_a_server_that_weak_protocols_alone_suit_is_a_network_error(world: World
     assert refusal(world).reason == "network"
 
 
-# ── Addresses ─────────────────────────────────────────────────────────────────────────────────
+# ── Addresses ───────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_any_address_but_plain_https_is_a_mistake(world: World, url: str) -> Non
     ],
 )
 def test_an_address_is_read(url: str, expected: tuple[str, int, str]) -> None:
-    assert address.parse(url) == expected
+    assert parse_address(url) == expected
 
 
 def test_a_folder_below_the_root_of_the_server(world: World) -> None:
@@ -226,7 +226,7 @@ def test_a_folder_below_the_root_of_the_server(world: World) -> None:
     assert world.updater(url=f"{world.server.url}site").refresh().version == 2
 
 
-# ── What a server may answer ──────────────────────────────────────────────────────────────────
+# ── Answers of the server ───────────────────────────────────────────────────
 
 
 def answering(status: int, **headers: str) -> Any:
@@ -267,10 +267,10 @@ def test_an_answer_that_is_no_plain_file(world: World, status: int) -> None:
 
 
 @pytest.mark.parametrize(("status", "reason"), [(403, ""), (404, ""), (500, "http"), (401, "http")])
-def test_a_root_that_is_not_there_is_none_only_where_the_server_says_so(
+def test_a_root_is_missing_only_if_the_server_answers_so(
     world: World, status: int, reason: str
 ) -> None:
-    """403 is what storage says of a file that is not there, where it may not be listed."""
+    """Storage that clients can't list answers 403 for a missing file."""
     world.server.answers[".root"] = answering(status)
     if reason:
         assert refusal(world).reason == reason
@@ -286,7 +286,7 @@ def test_nothing_is_unpacked(world: World, coding: str) -> None:
     assert "compressed" in error.problem
 
 
-def test_the_request_asks_for_the_bytes_themselves_and_tells_nothing(world: World) -> None:
+def test_the_request_refuses_compression_and_reveals_nothing(world: World) -> None:
     heard: list[dict[str, str]] = []
 
     def note(handler: Handler) -> None:
@@ -312,11 +312,11 @@ def test_an_answer_that_breaks_off_or_is_no_http(world: World, said: bytes) -> N
         handler.close_connection = True
 
     world.server.answers["timestamp"] = answer
-    # A body that is too short, and no more, is what its reader has to see.
+    # The reader must detect a body that is too short.
     assert refusal(world).reason in {"network", "unreadable"}
 
 
-def test_a_server_that_is_not_there(world: World) -> None:
+def test_an_unreachable_server(world: World) -> None:
     from tests.servers._run import free_port
 
     error = refusal(world, url=f"https://localhost:{free_port()}/")
@@ -324,7 +324,7 @@ def test_a_server_that_is_not_there(world: World) -> None:
     assert "Connection refused" in error.problem
 
 
-def test_a_name_that_is_not_there(world: World) -> None:
+def test_a_name_that_does_not_resolve(world: World) -> None:
     pins = PinSet.parse(pin_file(1, {"pins.invalid": kit.NOBODY_ELSE}))
     error = refusal(world, pins=pins, url="https://pins.invalid/")
     assert error.reason == "network"
@@ -339,7 +339,7 @@ def test_no_proxy_of_the_environment_is_asked(
     assert world.updater().refresh().version == 2
 
 
-# ── Time and length ───────────────────────────────────────────────────────────────────────────
+# ── Time and length ─────────────────────────────────────────────────────────
 
 
 @pytest.mark.slow

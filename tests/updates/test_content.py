@@ -1,4 +1,4 @@
-"""What is signed by the right keys, and must not be used all the same."""
+"""Sets that are signed by the right keys, but must be refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OURS = {"pin-set": "bank", "version": 3}
 
 
 def refused(world: World, **fields: Any) -> UpdateError:
-    """The refusal of what is published now, by an app that has version 2."""
+    """Return the error of an app with version 2 for the published set."""
     app = world.updater(**fields)
     before = app.status.version
     with pytest.raises(UpdateError) as caught:
@@ -32,7 +32,7 @@ def refused(world: World, **fields: Any) -> UpdateError:
 
 @pytest.fixture
 def fetched(world: World) -> World:
-    """A world whose app has version 2 in its folder, in force."""
+    """A world in which version 2 is cached and in force."""
     world.updater().refresh()
     return world
 
@@ -46,7 +46,7 @@ def pins_of(world: World, version: int = 3, **fields: Any) -> bytes:
     return world.text(version, **fields).encode()
 
 
-# ── Versions and names ────────────────────────────────────────────────────────────────────────
+# ── Versions and names ──────────────────────────────────────────────────────
 
 
 def test_a_pin_set_that_is_older_than_the_one_in_force(fetched: World) -> None:
@@ -97,7 +97,7 @@ def test_a_pin_set_of_another_name(fetched: World) -> None:
     ],
     ids=str,
 )
-def test_a_pin_file_that_is_not_what_was_signed_beside_it(fetched: World, custom: Any) -> None:
+def test_a_pin_file_that_differs_from_its_signed_metadata(fetched: World, custom: Any) -> None:
     sign(fetched, {"pins.toml": pins_of(fetched)}, custom)
     assert refused(fetched).reason in {"refused", "content"}
 
@@ -111,7 +111,7 @@ def test_files_of_two_versions_in_one(fetched: World) -> None:
     assert "do not all belong to one version" in refused(fetched).problem
 
 
-# ── The pin file ──────────────────────────────────────────────────────────────────────────────
+# ── The pin file ────────────────────────────────────────────────────────────
 
 
 def with_debug(world: World) -> bytes:
@@ -179,7 +179,7 @@ def test_a_trust_file_has_the_limit_of_a_target_wherever_it_is(
     assert fetched.updater().refresh().version == 3
 
 
-# ── The names of targets, and how much there is of them ───────────────────────────────────────
+# ── The names of targets, and how much there is of them ─────────────────────
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_trust_file_has_the_limit_of_a_target_wherever_it_is(
         "",
     ],
 )
-def test_a_target_whose_name_leads_elsewhere(fetched: World, name: str) -> None:
+def test_a_target_name_that_leaves_the_folder(fetched: World, name: str) -> None:
     def rename(targets: Any) -> None:
         targets.targets[name] = targets.targets.pop("ca.pem")
 
@@ -245,7 +245,7 @@ def test_more_than_is_taken_is_not_even_fetched(
     assert not [path for path in fetched.server.taken() if "targets/" in path]
 
 
-def test_what_is_at_the_limit_is_taken(fetched: World) -> None:
+def test_files_at_the_limit_are_accepted(fetched: World) -> None:
     text = pins_of(fetched)
     sign(fetched, {"pins.toml": text, "a": b"x"})
     limits = {"count": 2, "target": len(text), "total": len(text) + 1}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from certpin.updates import PinUpdater
-    from certpin.updates.refresh import Source
+    from certpin.updates.fetch import Source
     from tests.updates.conftest import World
 
 pytestmark = pytest.mark.filterwarnings(
@@ -40,7 +40,7 @@ GOOD = "last-known-good.json"
 
 
 def in_a_child(work: Callable[[], object]) -> int:
-    """Run it in a process that is forked; its wait status, or what killed it."""
+    """Run a function in a forked process; return its wait status."""
     child = os.fork()
     if child == 0:
         signal.alarm(PATIENCE)  # a child that hangs ends by itself
@@ -53,9 +53,9 @@ def in_a_child(work: Callable[[], object]) -> int:
     return os.waitpid(child, 0)[1]
 
 
-# ── Killed at any moment ──────────────────────────────────────────────────────────────────────
+# ── Killed at any moment ────────────────────────────────────────────────────
 
-# What changes a disk, as Python's audit hooks are told of it: before it is done.
+# The audit events of Python for changes of the disk, which are raised before the change.
 _CHANGES = {"os.rename", "os.remove", "os.symlink", "os.mkdir", "os.chmod", "os.truncate"}
 
 
@@ -161,7 +161,7 @@ def test_killed_at_any_moment_of_its_first_check_it_starts_again(world: World) -
     assert moment > 20
 
 
-# ── No room ───────────────────────────────────────────────────────────────────────────────────
+# ── No room ─────────────────────────────────────────────────────────────────
 
 
 def unwritable(world: World, kind: str) -> Path:
@@ -172,7 +172,7 @@ def unwritable(world: World, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["a file", "a file system that has no room for it"])
-def test_where_nothing_can_be_kept_it_holds_in_memory(world: World, kind: str) -> None:
+def test_without_a_writable_cache_the_set_is_in_force_in_memory(world: World, kind: str) -> None:
     heard: list[str] = []
     app = world.updater(
         cache=unwritable(world, kind), on_event=[lambda each: heard.append(each.what)]
@@ -191,7 +191,7 @@ def test_where_nothing_can_be_kept_it_holds_in_memory(world: World, kind: str) -
     assert heard.count("cache") == 1  # told once, not with each check
 
 
-def test_what_is_kept_in_memory_sees_rollbacks(world: World) -> None:
+def test_rollbacks_are_detected_without_a_writable_cache(world: World) -> None:
     app = world.updater(cache=unwritable(world, "a file"))
     app.refresh()
     old = world.repository.path("timestamp").read_bytes()
@@ -203,7 +203,7 @@ def test_what_is_kept_in_memory_sees_rollbacks(world: World) -> None:
     assert caught.value.reason == "rollback"
 
 
-def test_what_was_kept_in_memory_is_written_when_there_is_room(world: World) -> None:
+def test_a_set_in_memory_is_written_when_there_is_room(world: World) -> None:
     app = world.updater(cache=unwritable(world, "a file"))
     app.refresh()
     scratch = app._checker._source.store.metadata
@@ -229,7 +229,7 @@ def test_closing_leaves_nothing_among_temporary_files(world: World) -> None:
     assert not scratch.exists()
 
 
-def test_a_check_that_goes_on_after_closing_leaves_nothing_there_either(
+def test_a_check_running_after_close_leaves_no_files(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = world.updater()
@@ -246,7 +246,7 @@ def test_a_check_that_goes_on_after_closing_leaves_nothing_there_either(
     assert app._checker._source.store._scratch is None
 
 
-def test_where_nothing_at_all_can_be_written_it_is_told_and_nothing_is_lost(
+def test_without_any_writable_folder_the_error_is_reported_and_the_set_stays(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.updater().refresh()
@@ -307,7 +307,7 @@ for line in sys.stdin:
 
 @contextmanager
 def on_a_small_disk(world: World) -> Iterator[Callable[[str], Any]]:
-    """A process with a disk of 64 kB of its own; what it is told to do, and what it says then."""
+    """Start a process with a disk of 64 kB; yield a function that sends it a command."""
     here = world.cache.parent
     (here / "pins.toml").write_text(world.text(1))
     (here / "root.json").write_bytes(world.repository.first_root)
@@ -335,7 +335,7 @@ def on_a_small_disk(world: World) -> Iterator[Callable[[str], Any]]:
 
 @pytest.mark.slow
 @pytest.mark.peer("unshare")
-def test_a_disk_that_is_full_and_one_that_is_read_only(world: World) -> None:
+def test_a_full_disk_and_a_read_only_disk(world: World) -> None:
     with on_a_small_disk(world) as tell:
         tell("fill")
         assert tell("start") == [1, None, None]
@@ -359,7 +359,7 @@ def test_a_disk_that_is_full_and_one_that_is_read_only(world: World) -> None:
         assert tell("refresh") == [4, "older", "storage"]
 
 
-# ── Several processes ─────────────────────────────────────────────────────────────────────────
+# ── Several processes ───────────────────────────────────────────────────────
 
 
 def follow_until(app: PinUpdater, version: int, *, locks: bool) -> None:
@@ -376,7 +376,7 @@ def follow_until(app: PinUpdater, version: int, *, locks: bool) -> None:
 def test_processes_that_share_a_folder_all_follow_and_it_stays_good(
     world: World, locks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without locks whoever writes last wins, and it stays good all the same."""
+    """Without locks the last writer wins, and the cache stays valid."""
     if not locks:
         monkeypatch.setattr("certpin.support.locks._fcntl", None)
     apps = [world.updater() for _ in range(4)]
@@ -395,7 +395,7 @@ def test_processes_that_share_a_folder_all_follow_and_it_stays_good(
     assert (app.status.version, app.status.cache_error) == (12, None)
 
 
-def test_what_another_process_fetched_is_taken_over_and_told(world: World) -> None:
+def test_a_set_that_another_process_fetched_is_adopted_and_reported(world: World) -> None:
     heard: list[str] = []
     app, other = world.updater(on_event=[lambda each: heard.append(each.what)]), world.updater()
     other.refresh()
@@ -405,7 +405,7 @@ def test_what_another_process_fetched_is_taken_over_and_told(world: World) -> No
     until(lambda: heard == ["updated", "checked"])
 
 
-def test_it_waits_for_another_process(world: World) -> None:
+def test_a_check_waits_for_another_process(world: World) -> None:
     app = world.updater()
     world.cache.mkdir()
     with (world.cache / "lock").open("wb") as file, ThreadPoolExecutor(1) as pool:
@@ -417,7 +417,7 @@ def test_it_waits_for_another_process(world: World) -> None:
         assert waiting.result(PATIENCE).version == 2
 
 
-def test_it_does_not_wait_for_ever(world: World) -> None:
+def test_waiting_for_another_process_ends(world: World) -> None:
     short = timedelta(seconds=0.2)
     app = world.updater(settings=world.quick(deadline=short))
     world.cache.mkdir()
@@ -451,7 +451,7 @@ def test_a_file_system_without_locks_is_used_without(
     assert world.updater().refresh().version == 2
 
 
-def test_a_process_that_dies_holds_nobody_up(world: World) -> None:
+def test_a_dead_process_does_not_block_others(world: World) -> None:
     app = world.updater()
     world.server.answers["timestamp"] = world.server.stall
     child = os.fork()
@@ -468,7 +468,7 @@ def test_a_process_that_dies_holds_nobody_up(world: World) -> None:
     assert app.refresh().version == 2
 
 
-def test_what_killed_processes_left_is_swept_away(world: World) -> None:
+def test_temporary_files_of_killed_processes_are_deleted(world: World) -> None:
     app = world.updater()
     app.refresh()
     (world.cache / f".{GOOD}.abcdef").write_bytes(b"half")

@@ -1,4 +1,4 @@
-"""docs/updater.md and docs/failures.md: what they name is there, and the example runs."""
+"""docs/updater.md and docs/failures.md: the names in them exist, and the example runs."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ def test_the_documentation_shows_the_states_and_the_settings_as_they_are() -> No
     from typing import get_args
 
     from certpin.updates import Limits, Timing
-    from certpin.updates.states import UpdateState
-    from certpin.updates.status import What
+    from certpin.updates.status import UpdateState, What
 
     page = (ROOT / "docs/updater.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\| `([\w-]+)`", page, re.MULTILINE))

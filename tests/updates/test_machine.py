@@ -1,4 +1,4 @@
-"""A publisher, an attacker who has the network and one online key, and an app that is started anew.
+"""A publisher, an attacker with the network and one online key, and an app that is restarted.
 
 Whatever they do, in whatever order: only what the publisher published is ever in force, no version
 goes back, and when the attacker is gone the app gets the newest.
@@ -37,7 +37,7 @@ def text_of(version: int) -> str:
 
 
 class FolderChannel(FetcherInterface):
-    """The network is not what this is about: files come from the folder that is served."""
+    """Read files from the served folder, without a network."""
 
     site: Path
 
@@ -78,7 +78,7 @@ class Updates(RuleBasedStateMachine):
 
     @rule()
     def start(self) -> None:
-        """The app is started anew, on the same folder."""
+        """Restart the app with the same folder."""
         self.app = PinUpdater(
             pins=PinSet.parse(text_of(1)),
             root=self.repository.first_root,
@@ -100,7 +100,7 @@ class Updates(RuleBasedStateMachine):
 
     @rule(roles=st.sets(ROLES))
     def rotate(self, roles: set[str]) -> None:
-        """The publisher's rule: whatever changes, the timestamp does."""
+        """The rule of the publisher: each change renews the timestamp."""
         self.repository.rotate(*roles)
         self.repository.resign()
 
@@ -116,7 +116,7 @@ class Updates(RuleBasedStateMachine):
 
     @rule(choice=st.integers(0, 99))
     def replay(self, choice: int) -> None:
-        """The attacker shows a whole repository of before."""
+        """The attacker replays a whole earlier repository."""
         self.served = self.copies[choice % len(self.copies)]
         self.refresh()
         self.served = self.repository.folder
@@ -126,7 +126,7 @@ class Updates(RuleBasedStateMachine):
         part=st.sampled_from(["root", "snapshot", "targets", "timestamp"]),
     )
     def mix(self, choice: int, part: str) -> None:
-        """Files of one role come from before, all others are of now."""
+        """Serve an earlier file of one role and the current files of all others."""
         old = self.copies[choice % len(self.copies)]
         mixed = self.repository.copy(self.folder / "mixed")
         for path in old.glob(f"metadata/*{part}.json"):
@@ -146,7 +146,7 @@ class Updates(RuleBasedStateMachine):
 
     @rule(version=st.integers(1, 50))
     def forge(self, version: int) -> None:
-        """With the online key of the beginning, and a targets key of their own."""
+        """Sign with the first online key and a targets key of the attacker."""
         mixed = self.repository.copy(self.folder / "mixed")
         theirs = Repository.__new__(Repository)
         vars(theirs).update(vars(self.repository))
@@ -159,7 +159,7 @@ class Updates(RuleBasedStateMachine):
 
     @rule(place=st.floats(0, 0.99))
     def lose_the_cache(self, place: float) -> None:
-        """A bit of the disk flips: then the app begins with what it brings, and no worse."""
+        """Flip a bit of the cache: the app then starts with the bundled set at worst."""
         path = self.folder / "cache" / "last-known-good.json"
         if path.exists():
             data = bytearray(path.read_bytes())
@@ -181,7 +181,7 @@ class Updates(RuleBasedStateMachine):
         try:
             status = self.app.refresh()
         except UpdateError:
-            # Only what they did with the stolen key while it was good can stand in the way.
+            # Only metadata signed with the stolen key while it was valid can block an update.
             assert self.repository.online is self.stolen
             self.repository.rotate("online")
             self.repository.resign()

@@ -1,4 +1,4 @@
-"""Where an updater stands, and when it asks again: pure."""
+"""The state of an updater, and the time of its next check."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from certpin import ConfigError
 from certpin.updates import Limits, Timing
-from certpin.updates.schedule import next_wait
-from certpin.updates.states import StateInputs, next_end, pins_end, state_of
+from certpin.updates.settings import next_wait
+from certpin.updates.status import StateInputs, next_end, pins_end, state_of
 from tests import kit
 
 NOW = datetime(2027, 3, 1, 9, tzinfo=UTC)
@@ -27,7 +27,7 @@ def pins(**fields: Any) -> Any:
     return kit.pin_set(kit.policy("a.example"), kit.policy("b.example", **fields))
 
 
-# ── States ────────────────────────────────────────────────────────────────────────────────────
+# ── States ──────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_the_state_follows_from_what_is_known(inputs: StateInputs, state: str) -
 
 
 @given(until=moments, end=moments, later=st.timedeltas(timedelta(0), 400 * DAY))
-def test_time_alone_makes_no_state_better(
+def test_the_state_never_improves_by_time(
     until: datetime | None, end: datetime | None, later: timedelta
 ) -> None:
     inputs = StateInputs(pins(expires=end), until)
@@ -61,7 +61,7 @@ def test_time_alone_makes_no_state_better(
 
 
 @given(end=moments)
-def test_it_is_expired_just_when_its_context_refuses(end: datetime | None) -> None:
+def test_the_state_is_hard_expired_exactly_when_the_context_refuses(end: datetime | None) -> None:
     inputs = StateInputs(pins(expires=end), NOW + DAY)
     refused = inputs.pins.policies[1].expired(NOW)
     assert (state_of(inputs, NOW) == "hard-expired") == refused
@@ -77,7 +77,7 @@ def test_the_end_is_the_first_of_all() -> None:
     assert next_end(StateInputs(pins())) is None
 
 
-# ── Waits ─────────────────────────────────────────────────────────────────────────────────────
+# ── Waits ───────────────────────────────────────────────────────────────────
 
 
 def waits(**fields: Any) -> timedelta:
@@ -85,7 +85,7 @@ def waits(**fields: Any) -> timedelta:
     return next_wait(fields.pop("timing", TIMING), **(given | fields))
 
 
-def test_it_asks_once_an_interval() -> None:
+def test_the_thread_checks_once_an_interval() -> None:
     assert waits() == HOUR
     assert waits(end=NOW + 30 * DAY) == HOUR
 
@@ -95,7 +95,7 @@ def test_a_fleet_does_not_ask_as_one() -> None:
     assert waits(random_share=0.5) == HOUR * 0.9
 
 
-def test_it_asks_more_often_while_an_end_comes_near() -> None:
+def test_checks_are_more_frequent_before_an_expiry() -> None:
     assert waits(end=NOW + 2 * HOUR) == 30 * MINUTE
     assert waits(end=NOW + HOUR) == 15 * MINUTE
     assert waits(end=NOW + MINUTE) == 5 * MINUTE
@@ -109,7 +109,7 @@ def test_failures_are_followed_by_longer_waits() -> None:
     assert waits(failures=10**6) == HOUR
 
 
-def test_failures_do_not_make_it_wait_past_an_end() -> None:
+def test_failures_do_not_delay_a_check_beyond_an_expiry() -> None:
     assert waits(failures=9, end=NOW) == 5 * MINUTE
     assert waits(failures=1, end=NOW) == MINUTE
 
@@ -122,7 +122,7 @@ def test_failures_do_not_make_it_wait_past_an_end() -> None:
     urgent=st.timedeltas(timedelta(seconds=1), 365 * DAY),
     retry=st.timedeltas(timedelta(seconds=1), 365 * DAY),
 )
-def test_it_never_waits_longer_than_an_interval_and_never_not_at_all(
+def test_a_wait_is_positive_and_at_most_an_interval(
     failures: int,
     end: datetime | None,
     random_share: float,
@@ -136,7 +136,7 @@ def test_it_never_waits_longer_than_an_interval_and_never_not_at_all(
 
 
 @given(failures=st.integers(1, 60), end=moments, random_share=random_share)
-def test_one_more_failure_never_makes_it_ask_sooner(
+def test_another_failure_never_makes_a_check_earlier(
     failures: int, end: datetime | None, random_share: float
 ) -> None:
     assert waits(failures=failures, end=end, random_share=random_share) <= waits(
@@ -149,14 +149,14 @@ def test_one_more_failure_never_makes_it_ask_sooner(
     nearer=st.timedeltas(timedelta(0), 30 * DAY),
     random_share=random_share,
 )
-def test_a_nearer_end_never_makes_it_ask_later(
+def test_an_earlier_expiry_never_delays_a_check(
     gap: timedelta, nearer: timedelta, random_share: float
 ) -> None:
     near = waits(end=NOW + gap - nearer, random_share=random_share)
     assert near <= waits(end=NOW + gap, random_share=random_share)
 
 
-# ── Settings ──────────────────────────────────────────────────────────────────────────────────
+# ── Settings ────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is believed, without a network: bytes in, a verdict out."""
+"""Verification without a network: bytes in, a verdict out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def bank(tmp_path: Path) -> Repository:
 
 
 def kept(repository: Repository) -> CachedSet:
-    """What there is now, as if it had been kept."""
+    """Return the published set as a cached set."""
     names = ("timestamp", "snapshot", "targets")
     signed = SignedMetadata(*(repository.path(role).read_bytes() for role in names))
     return CachedSet(repository.versions["root"], signed, dict(repository.files))
@@ -48,14 +48,14 @@ def believed(repository: Repository, stored: CachedSet) -> Any:
     return verify(roots, stored, "bank", Limits())
 
 
-def test_what_was_published_is_believed(bank: Repository) -> None:
+def test_a_published_set_is_accepted(bank: Repository) -> None:
     found = believed(bank, kept(bank))
     assert (found.pins.version, found.superseded) == (2, False)
 
 
 @pytest.mark.parametrize("role", ["snapshot", "targets"])
 def test_metadata_of_two_moments_is_not_believed(bank: Repository, role: str) -> None:
-    """Each file is signed and in date, and no digest tells them apart."""
+    """Each file is signed and valid, and no digest distinguishes them."""
     bank.digests = False
     bank.publish_online()
     older, files = kept(bank), bank.files
@@ -70,7 +70,7 @@ def test_metadata_of_two_moments_is_not_believed(bank: Repository, role: str) ->
 
 @pytest.mark.parametrize("role", ["snapshot", "targets"])
 def test_metadata_that_is_not_the_named_one_is_not_believed(bank: Repository, role: str) -> None:
-    """The same version, signed twice: the digest tells one from the other."""
+    """The same version, signed twice: the digest distinguishes them."""
     stored = kept(bank)
     bank.versions = dict.fromkeys(bank.versions, 0) | {"root": 1}
     bank.now += timedelta(seconds=1)
@@ -111,9 +111,7 @@ def test_a_file_that_is_not_the_signed_one_is_not_believed(bank: Repository) -> 
 
 
 @pytest.mark.parametrize("role", ["root", "timestamp", "snapshot", "targets"])
-def test_it_holds_until_the_first_of_its_files_is_past_its_date(
-    bank: Repository, role: str
-) -> None:
+def test_a_set_expires_with_its_first_metadata_file(bank: Repository, role: str) -> None:
     bank.days[role] = 1
     bank.rotate()
     bank.resign()
@@ -130,7 +128,7 @@ def test_roots_are_followed_up_to_the_first_that_does_not_follow(bank: Repositor
         assert follow_roots(bank.first_root, later)[-1].version == newest
 
 
-def test_a_root_that_its_predecessor_alone_signed_does_not_follow(bank: Repository) -> None:
+def test_a_root_signed_only_by_its_predecessor_does_not_follow(bank: Repository) -> None:
     old = bank.keys["root"]
     bank.keys["root"] = [CryptoSigner.generate_ecdsa()]
     bank.publish_root(old)
@@ -144,11 +142,11 @@ def test_a_first_root_that_does_not_sign_itself_is_none(bank: Repository) -> Non
         follow_roots(json.dumps(data).encode(), ())
 
 
-# ── The clock ─────────────────────────────────────────────────────────────────────────────────
+# ── The clock ───────────────────────────────────────────────────────────────
 
 
-def test_an_old_timestamp_shown_again_is_a_freeze_when_it_is_past(world: World) -> None:
-    """The server, or who stands before it, shows what it showed three days ago."""
+def test_an_expired_timestamp_replayed_is_a_freeze(world: World) -> None:
+    """The server, or an attacker in between, sends the files of three days ago."""
     app = world.updater()
     app.refresh()
     until = app.status.until
@@ -160,11 +158,11 @@ def test_an_old_timestamp_shown_again_is_a_freeze_when_it_is_past(world: World) 
         app.refresh()
     assert caught.value.reason == "expired"
     assert "it was good until" in caught.value.problem
-    assert "somebody holds them back" in caught.value.fix
+    assert "an attacker withholds them" in caught.value.fix
     assert (app.status.state, app.status.version) == ("soft-stale", 2)
 
 
-def test_a_policy_that_is_past_its_date_is_told_by_the_state(world: World) -> None:
+def test_the_state_shows_an_expired_policy(world: World) -> None:
     world.publish(3, api_bank_example="expires = 2027-01-01")
     app = world.updater()
     assert app.refresh().state == "fresh"
@@ -172,7 +170,7 @@ def test_a_policy_that_is_past_its_date_is_told_by_the_state(world: World) -> No
     assert app.status.state == "hard-expired"
 
 
-def test_what_is_known_is_compared_as_a_whole(bank: Repository) -> None:
+def test_targets_are_reused_only_if_length_and_hashes_are_equal(bank: Repository) -> None:
     found = believed(bank, kept(bank))
     now = bank.now
     shown = found.verified.signed.timestamp

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import queue
-import signal
 import socket
 import subprocess
 import sys
@@ -15,15 +13,13 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from certpin import ConfigError, PinMismatchError, PinnedSSLContext, UpdateError
-from certpin.support import forks
-from certpin.updates import UpdateEvent, UpdateStatus, checker, refresh
+from certpin.updates import UpdateEvent, UpdateStatus, checker, fetch
 from tests.updates._publisher import CHANNEL, pin_file
 
 if TYPE_CHECKING:
@@ -31,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.lab import Authority
-    from certpin.updates import PinUpdater
     from tests.updates._server import Handler
     from tests.updates.conftest import World
 
@@ -51,10 +46,10 @@ def threads_of_updaters() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if each.name == "certpin-updates"]
 
 
-# ── The thread ────────────────────────────────────────────────────────────────────────────────
+# ── The thread ──────────────────────────────────────────────────────────────
 
 
-def test_it_follows_in_the_background(world: World) -> None:
+def test_the_thread_puts_newer_sets_in_force(world: World) -> None:
     with world.updater(settings=world.quick(interval=SOON, urgent=SOON)) as app:
         until(lambda: app.context.pins.version == 2)
         world.publish(3)
@@ -66,7 +61,7 @@ def test_it_follows_in_the_background(world: World) -> None:
     assert threads_of_updaters() == []
 
 
-def test_it_asks_at_once_and_then_waits(world: World) -> None:
+def test_the_thread_checks_immediately_and_then_waits(world: World) -> None:
     with world.updater() as app:
         until(lambda: app.status.checked)
         until(lambda: not app._current_check)
@@ -77,7 +72,7 @@ def test_it_asks_at_once_and_then_waits(world: World) -> None:
     assert world.server.taken() == []
 
 
-def test_it_goes_on_after_failures(world: World) -> None:
+def test_the_thread_continues_after_failures(world: World) -> None:
     world.server.answers["timestamp"] = lambda handler: handler.answer(500, b"")
     with world.updater(settings=world.quick(retry=SOON)) as app:
         until(lambda: app.status.failures >= 3)
@@ -88,7 +83,7 @@ def test_it_goes_on_after_failures(world: World) -> None:
         assert app.status.error is None
 
 
-def test_it_goes_on_after_a_mistake_in_its_own_code(
+def test_the_thread_continues_after_an_internal_error(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = world.updater(settings=world.quick(interval=SOON, urgent=SOON))
@@ -112,7 +107,7 @@ def test_an_updater_that_is_not_started_does_nothing(world: World) -> None:
     assert app.status == UpdateStatus("embedded", "bank", 1, None, None, 0, None, None)
 
 
-def test_an_updater_that_nobody_holds_is_gone(world: World) -> None:
+def test_an_unreferenced_updater_is_collected(world: World) -> None:
     app = world.updater()
     world.made.clear()
     gone = weakref.ref(app)
@@ -124,7 +119,7 @@ def test_an_updater_that_nobody_holds_is_gone(world: World) -> None:
 def test_the_state_is_right_in_the_middle_of_a_swap(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever asks in another thread sees the old state or the new one."""
+    """Other threads see the old state or the new one."""
     app = world.updater()
     app.refresh()
     seen: list[str] = []
@@ -141,7 +136,7 @@ def test_the_state_is_right_in_the_middle_of_a_swap(
     assert set(seen) == {"fresh"}
 
 
-# ── Closing ───────────────────────────────────────────────────────────────────────────────────
+# ── Closing ─────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("how", ["stall", "drip", "drip_headers"])
@@ -168,7 +163,7 @@ def test_closing_ends_a_check_that_does_not_even_connect(world: World) -> None:
             until(lambda: not threads_of_updaters())
 
 
-def test_who_waits_for_a_check_is_told_that_it_was_closed(world: World) -> None:
+def test_a_waiting_thread_gets_the_error_of_a_closed_updater(world: World) -> None:
     world.server.answers["timestamp"] = world.server.stall
     app = world.updater()
     with ThreadPoolExecutor(1) as pool:
@@ -193,12 +188,12 @@ def test_an_updater_that_was_closed_stays_so_and_its_context_goes_on(world: Worl
     assert reached(app.context, world) == b"HTTP/1.1 200"
 
 
-def test_what_is_fetched_when_it_is_closed_is_not_put_in_force(
+def test_a_set_fetched_during_close_is_not_put_in_force(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where all of it had come just before."""
+    """Also if all files had been fetched just before."""
     app = world.updater()
-    fetch_newest = refresh.fetch_newest
+    fetch_newest = fetch.fetch_newest
 
     def close_then(*args: Any, **options: Any) -> Any:
         found = fetch_newest(*args, **options)
@@ -213,7 +208,7 @@ def test_what_is_fetched_when_it_is_closed_is_not_put_in_force(
     assert not (world.cache / "last-known-good.json").exists()
 
 
-def test_a_hook_may_close_it(world: World) -> None:
+def test_a_hook_may_close_the_updater(world: World) -> None:
     closed = threading.Event()
 
     def close(_: UpdateEvent) -> None:
@@ -226,7 +221,7 @@ def test_a_hook_may_close_it(world: World) -> None:
     until(lambda: not threads_of_updaters())
 
 
-def test_a_program_that_forgets_to_close_it_ends(world: World, tmp_path: Path) -> None:
+def test_a_program_ends_without_closing_the_updater(world: World, tmp_path: Path) -> None:
     (tmp_path / "pins.toml").write_text(world.text(1))
     (tmp_path / "root.json").write_bytes(world.repository.first_root)
     program = (
@@ -245,85 +240,7 @@ def test_a_program_that_forgets_to_close_it_ends(world: World, tmp_path: Path) -
     assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
 
 
-# ── Several callers ───────────────────────────────────────────────────────────────────────────
-
-
-def waiting_for_a_check(app: PinUpdater) -> int:
-    """How many wait for what another one does."""
-    condition: Any = app._current_check._condition  # type: ignore[union-attr]
-    return len(condition._waiters)
-
-
-def test_two_at_once_are_one(world: World) -> None:
-    app = world.updater()
-    going, go = threading.Event(), threading.Event()
-
-    def wait(handler: Handler) -> None:
-        going.set()
-        go.wait(PATIENCE)
-        handler.serve_file()
-
-    world.server.answers["timestamp"] = wait
-    with ThreadPoolExecutor(8) as pool, ExitStack() as at_the_end:
-        at_the_end.callback(go.set)
-        first = pool.submit(app.refresh)
-        assert going.wait(PATIENCE)
-        others = [pool.submit(app.refresh) for _ in range(7)]
-        until(lambda: waiting_for_a_check(app) == 7)
-        go.set()
-        versions = [each.result(PATIENCE).version for each in [first, *others]]
-    assert versions == [2] * 8
-    assert world.server.taken().count("/metadata/timestamp.json") == 1
-
-
-def test_all_that_wait_get_an_error_of_their_own(world: World) -> None:
-    world.server.answers["timestamp"] = world.server.stall
-    app = world.updater()
-    with ThreadPoolExecutor(4) as pool:
-        waiting = [pool.submit(app.refresh) for _ in range(4)]
-        assert world.server.entered.wait(PATIENCE)
-        until(lambda: waiting_for_a_check(app) == 3)
-        world.server.let_go.set()
-        errors = [each.exception(PATIENCE) for each in waiting]
-    assert {type(each) for each in errors} == {UpdateError}
-    assert len({id(each) for each in errors}) == 4
-    assert len({str(each) for each in errors}) == 1
-    assert app.status.failures == 1
-
-
-def test_ctrl_c_ends_a_check_for_all_that_wait(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app = world.updater()
-    checker: Any = app._checker
-    check = checker.check
-
-    def press(_: object) -> None:
-        raise KeyboardInterrupt
-
-    checker.check = press
-    with pytest.raises(KeyboardInterrupt):
-        app.refresh()
-    checker.check = check
-    assert app.refresh().version == 2
-
-
-def test_many_threads_refresh_while_sets_are_published(world: World) -> None:
-    app = world.updater()
-    seen: list[int] = []
-
-    def follow(_: int) -> None:
-        seen.append(app.refresh().version)
-
-    with ThreadPoolExecutor(8) as pool:
-        for version in range(3, 9):
-            world.publish(version)
-            list(pool.map(follow, range(16), timeout=PATIENCE))
-            assert app.context.pins.version == version
-    assert seen == sorted(seen)
-
-
-# ── Connections of the app ────────────────────────────────────────────────────────────────────
+# ── Connections of the app ──────────────────────────────────────────────────
 
 
 def reached(context: PinnedSSLContext, world: World) -> bytes:
@@ -422,7 +339,7 @@ def test_an_app_on_asyncio_goes_on_while_it_updates(world: World) -> None:
     assert app.context.pins.version == 2
 
 
-def test_a_context_of_the_app_is_kept_as_it_is(world: World) -> None:
+def test_a_context_of_the_app_is_not_replaced(world: World) -> None:
     heard: list[Any] = []
     context = PinnedSSLContext(world.bundled(), strict=False, on_failure=[heard.append])
     app = world.updater(pins=context)
@@ -431,10 +348,10 @@ def test_a_context_of_the_app_is_kept_as_it_is(world: World) -> None:
     assert (context.pins.version, context.strict) == (2, False)
 
 
-def test_a_set_whose_anchors_openssl_does_not_take_is_refused_as_a_whole(
+def test_a_set_with_anchors_that_openssl_rejects_is_refused(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is swapped by half: what fails fails in the channel's context first."""
+    """A swap is atomic: it fails in the context of the channel first."""
     import ssl
 
     app = world.updater()
@@ -451,7 +368,7 @@ def test_a_set_whose_anchors_openssl_does_not_take_is_refused_as_a_whole(
     assert app.refresh().version == 2
 
 
-# ── What it begins with ───────────────────────────────────────────────────────────────────────
+# ── The start ───────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("what", ["nothing", "json", "timestamp", "unsigned"])
@@ -468,10 +385,10 @@ def test_a_root_that_is_none_is_a_mistake_of_the_app(world: World, what: str) ->
     assert "1.root.json" in caught.value.fix
 
 
-# ── Events ────────────────────────────────────────────────────────────────────────────────────
+# ── Events ──────────────────────────────────────────────────────────────────
 
 
-def test_hooks_hear_what_happens(world: World) -> None:
+def test_hooks_get_every_event(world: World) -> None:
     heard: queue.Queue[UpdateEvent] = queue.Queue()
     app = world.updater(on_event=[heard.put])
     app.refresh()
@@ -495,7 +412,7 @@ def test_hooks_hear_what_happens(world: World) -> None:
     }
 
 
-def test_the_log_says_what_happens(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_has_every_event(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "certpin.updates")
     app = world.updater()
     app.refresh()
@@ -532,153 +449,3 @@ def test_a_hook_that_misbehaves_delays_no_update(world: World, how: str) -> None
         world.publish(version)
         assert app.refresh().version == version
     let_go.set()
-
-
-# ── Forks ─────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-@pytest.mark.parametrize("started", [True, False])
-def test_a_child_that_was_forked_follows_by_itself(world: World, started: bool) -> None:
-    app = world.updater(settings=world.quick(interval=SOON, urgent=SOON))
-    app.refresh()
-    if started:
-        app.start()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(int(PATIENCE))  # a child that hangs ends by itself
-        _follow_in_the_child(app, started=started)
-    world.publish(3)
-    assert os.waitpid(child, 0)[1] == 0
-    assert bool(threads_of_updaters()) == started
-
-
-def _follow_in_the_child(app: PinUpdater, *, started: bool) -> None:
-    """Ends the child, with 0 when it got version 3."""
-    status = 1
-    try:
-        if started:
-            until(lambda: app.context.pins.version == 3)
-            until(threads_of_updaters)
-        else:
-            until(lambda: app.refresh().version == 3)
-        app.close()
-        status = 0
-    finally:
-        os._exit(status)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_threads_that_fork_at_the_same_time_leave_no_lock_behind(world: World) -> None:
-    app = world.updater()
-
-    def fork(_: int) -> int:
-        child = os.fork()
-        if child == 0:
-            os._exit(0)
-        return os.waitpid(child, 0)[1]
-
-    with ThreadPoolExecutor(4) as pool:
-        assert set(pool.map(fork, range(40), timeout=PATIENCE)) == {0}
-    assert app.refresh().version == 2
-
-
-def test_a_second_fork_waits_for_the_first(world: World) -> None:
-    app = world.updater()
-    forks._before()
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(forks._before)
-        forks._in_parent()
-        waiting.result(PATIENCE)
-        assert app._checker.swapping.locked()
-        forks._in_parent()
-    assert not app._checker.swapping.locked()
-
-
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_fork_in_the_middle_of_a_check_disturbs_neither(world: World) -> None:
-    app = world.updater()
-    going, go = threading.Event(), threading.Event()
-
-    def wait(handler: Handler) -> None:
-        going.set()
-        go.wait(PATIENCE)
-        handler.serve_file()
-
-    world.server.answers["timestamp"] = wait
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(app.refresh)
-        assert going.wait(PATIENCE)
-        child = os.fork()
-        if child == 0:
-            signal.alarm(int(PATIENCE))
-            _refresh_in_the_child(app)
-        go.set()
-        assert waiting.result(PATIENCE).version == 2
-    assert os.waitpid(child, 0)[1] == 0
-
-
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_fork_while_the_channel_is_being_set_up_disturbs_neither(world: World) -> None:
-    """What a thread of the parent held then, nobody gives back in the child."""
-    app = world.updater()
-    contexts: Any = app._checker.enforced.channel
-    held, go = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with contexts[0]._configuring, contexts[1]._configuring:
-            held.set()
-            go.wait(PATIENCE)
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(hold)
-        assert held.wait(PATIENCE)
-        child = os.fork()
-        if child == 0:
-            signal.alarm(int(PATIENCE))
-            _refresh_in_the_child(app)
-        ended = os.waitpid(child, 0)[1]
-        go.set()
-    assert ended == 0
-    assert app.refresh().version == 2
-
-
-def _refresh_in_the_child(app: PinUpdater) -> None:
-    status = 1
-    try:
-        app.context.swap(app.context.pins)  # its lock is free
-        status = 0 if app.refresh().version == 2 else 1
-    finally:
-        os._exit(status)
-
-
-class NoticedLock:
-    """A lock that tells when somebody waits for it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.acquire, self.release = self._lock.acquire, self._lock.release
-        self.wanted = threading.Event()
-
-    def __enter__(self) -> None:
-        self.wanted.set()
-        self.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-
-def test_nobody_forks_in_the_middle_of_a_swap(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app, lock = world.updater(), NoticedLock()
-    monkeypatch.setattr(app._checker, "swapping", lock)
-    app.before_fork()
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(app.refresh)
-        until(lambda: lock.wanted.is_set() or waiting.done())
-        assert not waiting.done()
-        assert app.context.pins.version == 1
-        app.after_fork_in_parent()
-        assert waiting.result(PATIENCE).version == 2

@@ -13,7 +13,6 @@ import click
 
 from certpin.errors import ConfigError
 from certpin.formats import SignedSource
-from certpin.updates.dart import shortage
 from certpin.updates.settings import Limits
 
 if TYPE_CHECKING:
@@ -41,9 +40,9 @@ def signed_source(pins: PinSet, root: Path | None, url: str) -> SignedSource | N
 
 def _pinned(pins: PinSet, url: str) -> str:
     """The address, with a slash at its end."""
-    from certpin.updates import address
+    from certpin.updates.settings import parse_address
 
-    parsed = address.parse(url)
+    parsed = parse_address(url)
     if pins.policy_for(parsed.host) is None:
         raise ConfigError(
             f"no policy covers {parsed.host}, and apps fetch signed sets over pinned connections",
@@ -80,7 +79,9 @@ def _verified(path: Path, data: bytes) -> Root:
 
 
 def _require_keys(root: Root) -> None:
-    if problem := shortage(root):
+    from certpin.updates.trust import dart_shortage
+
+    if problem := dart_shortage(root):
         raise ConfigError(
             problem,
             key="--signed-root",

@@ -1,32 +1,40 @@
-"""What one check does, from the folder to the context; and what is known of those before it."""
+"""The steps of a check, the sets in force, and the events that report both.
+
+The connection to the update server is pinned. It accepts the pins of the bundled set and those of
+the set in force, because a published set with wrong or missing pins for this server must not
+prevent later updates. For the same reason these pins never expire, whatever the pin file says.
+"""
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from certpin.errors import UpdateError
+from certpin.errors import ConfigError, UpdateError
+from certpin.tls import PinnedSSLContext
+from certpin.tls.failures import Hooks
 from certpin.updates import trust
-from certpin.updates.fetch import Channel
-from certpin.updates.lock import FolderLock
-from certpin.updates.refresh import fetch_newest
+from certpin.updates.cache import FolderLock, unusable
+from certpin.updates.fetch import Channel, fetch_newest
 from certpin.updates.refusals import update_errors
-from certpin.updates.states import state_of
-from certpin.updates.status import UpdateEvent, UpdateStatus
-from certpin.updates.store import unusable
+from certpin.updates.status import StateInputs, UpdateEvent, UpdateStatus, state_of
+from certpin.updates.trust import require_following
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime, timedelta
 
+    from certpin.pins import PinSet
     from certpin.support.deadline import Deadline
-    from certpin.updates.enforced import Enforced
-    from certpin.updates.refresh import Source
-    from certpin.updates.status import What
-    from certpin.updates.teller import Notifier
+    from certpin.updates.fetch import Source
+    from certpin.updates.status import UpdateHook, What
     from certpin.updates.trust import SignedSet
+
+# Ordinary network and disk faults. Other reasons mean an attack or a mistake in publishing.
+_NETWORK_REASONS = frozenset({"network", "slow", "http", "storage", "busy", "closed"})
 
 
 @dataclass(frozen=True)
@@ -214,3 +222,138 @@ class Checker:
 def closed() -> UpdateError:
     """Return the error of a closed updater."""
     return UpdateError("the updater was closed", reason="closed", fix="create another one")
+
+
+class Enforced:
+    """The set in force, and ``known``: the newest that was signed, in force or not."""
+
+    def __init__(
+        self, pins: PinSet | PinnedSSLContext, host: str, clock: Callable[[], datetime], root: int
+    ) -> None:
+        self.context = (
+            pins if isinstance(pins, PinnedSSLContext) else PinnedSSLContext(pins, clock=clock)
+        )
+        self.known: SignedSet | None = None
+        self._coming: SignedSet | None = None  # the known set, or the one that is about to be
+        self._host = host
+        self._clock = clock
+        self._bundled = self.context.pins
+        self._bundled_root = root  # the version of the bundled root
+        own = _required(self._bundled, host)
+        self._by_bundled = PinnedSSLContext(own, clock=clock)
+        self._by_newest = PinnedSSLContext(own, clock=clock)
+        self._forked = False
+        self._forgotten = False  # True if the newest set has no pins for the host
+
+    @property
+    def inputs(self) -> StateInputs:
+        """The data that determine the state."""
+        # In this order, because another thread may swap the pins.
+        known, pins = self.known, self.context.pins
+        for signed in (known, self._coming):
+            if signed is not None and signed.pins.version == pins.version:
+                return StateInputs(pins, signed.verified.until, signed.superseded)
+        return StateInputs(pins)
+
+    @property
+    def channel(self) -> tuple[PinnedSSLContext, ...]:
+        """The contexts for the update server, in the order in which they are tried."""
+        if self._forked:
+            self._renew()
+        return (self._by_bundled,) if self._forgotten else (self._by_newest, self._by_bundled)
+
+    def wake_in_child(self) -> None:
+        """Replace the contexts after a fork: a thread of the parent may have been changing them."""
+        self._forked = True
+
+    def _renew(self) -> None:
+        self._forked = False
+        self._by_bundled = PinnedSSLContext(self._by_bundled.pins, clock=self._clock)
+        self._by_newest = PinnedSSLContext(self._by_newest.pins, clock=self._clock)
+
+    def adopt(self, signed: SignedSet) -> bool:
+        """Put a signed set in force unless it already is. Return True if the set has changed.
+
+        Raises:
+            UpdateError: the set can't follow the one in force, which then stays in force.
+        """
+        current = self.context.pins
+        if signed.recovers:
+            require_following(signed.pins, self._bundled)
+        else:
+            root = self.known.verified.root if self.known else self._bundled_root
+            require_following(signed.pins, current, same_root=root == signed.verified.root)
+        other = signed.pins.version != current.version or (
+            signed.recovers and signed.pins.policies != current.policies
+        )
+        if other:
+            self._coming = signed
+            self.context.swap(signed.pins, recover=signed.recovers)  # fails if it can't be enforced
+            self._follow(signed.pins, recover=signed.recovers)
+        self.known = signed
+        return other
+
+    def _follow(self, pins: PinSet, *, recover: bool) -> None:
+        own = _own(pins, self._host)
+        self._forgotten = own is None
+        if own is not None:
+            self._by_newest.swap(own, recover=recover)
+
+
+def _own(pins: PinSet, host: str) -> PinSet | None:
+    """Return the pins that a set enforces for the update server, without an expiry date."""
+    policy = pins.policy_for(host)
+    if policy is None or policy.mode != "enforce":
+        return None
+    return replace(pins, policies=(replace(policy, expires=None),))
+
+
+def _required(bundled: PinSet, host: str) -> PinSet:
+    own = _own(bundled, host)
+    if own is not None:
+        return own
+    if bundled.policy_for(host) is None:
+        raise ConfigError(
+            f"the pin set has no policy for {host}, where its updates come from",
+            key="url",
+            fix=f"certpin add {host}",
+        )
+    raise ConfigError(
+        f"the policy of {host}, where the updates come from, only reports",
+        key="url",
+        fix='set mode = "enforce" for it',
+    )
+
+
+class Notifier:
+    """Sends events to the logger ``certpin.updates`` and to the hooks."""
+
+    def __init__(self, hooks: Iterable[UpdateHook]) -> None:
+        self._hooks: Hooks[UpdateEvent] = Hooks(tuple(hooks), "update", _logger)
+
+    def notify(self, event: UpdateEvent) -> None:
+        """Log an event and call the hooks. Never raises and never waits."""
+        with suppress(Exception):
+            _logger().log(_level(event), "%s", _message(event), extra={"certpin": event.fields()})
+        with suppress(Exception):
+            self._hooks.notify(event)
+
+
+def _level(event: UpdateEvent) -> int:
+    if event.what == "checked":
+        return logging.DEBUG
+    if event.error is None:
+        return logging.INFO
+    return logging.WARNING if event.error.reason in _NETWORK_REASONS else logging.ERROR
+
+
+def _message(event: UpdateEvent) -> str:
+    status = event.status
+    held = f"version {status.version} of the pin set {status.name!r}"
+    if event.error is not None:
+        return f"{event.error.problem}; {held} stays in force ({status.state})"
+    return f"{held} is in force now" if event.what == "updated" else f"{held} is the newest"
+
+
+def _logger() -> logging.Logger:
+    return logging.getLogger("certpin.updates")

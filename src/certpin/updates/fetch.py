@@ -1,7 +1,15 @@
-"""The way to the server: one pinned connection for one refresh, with limits on time.
+"""One check of the server, over one pinned connection with limits on time and size.
 
-Only ``https``, no redirect, no compression, no proxy. A server that is slow within each wait, by
-sending a byte a second, meets the deadline of the whole.
+1. The timestamp is fetched. If it is the one that the known set was verified with, and no metadata
+   have expired, there is nothing new (docs/decisions, 23), unless there is a newer root, which may
+   revoke the key that signed this timestamp. The next root is requested at intervals
+   (``Timing.roots``), over the same connection.
+2. Otherwise ``tuf.ngclient`` follows TUF 1.0.31, section 5, from the bundled root, with the cached
+   metadata.
+3. The targets that are not known yet are fetched, and ``trust`` verifies the whole set.
+
+Only ``https``; no redirects, compression or proxies. The deadline of the whole check stops a server
+that avoids the timeout of each read by sending a byte a second.
 """
 
 from __future__ import annotations
@@ -10,31 +18,36 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.client import HTTPException
 from io import BytesIO
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from tuf.api.exceptions import (
     DownloadError,
     DownloadHTTPError,
     DownloadLengthMismatchError,
+    ExpiredMetadataError,
     SlowRetrievalError,
 )
-from tuf.ngclient import FetcherInterface
+from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from certpin.errors import PinError
+from certpin.updates import trust
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from urllib3.response import BaseHTTPResponse
 
     from certpin.support.deadline import Deadline
     from certpin.tls import PinnedSSLContext
-    from certpin.updates.address import Address
-    from certpin.updates.settings import Limits
+    from certpin.updates.cache import Store
+    from certpin.updates.settings import Address, Limits
+    from certpin.updates.trust import SignedSet, VerifiedMetadata
+
 
 _CHUNK = 64 * 1024
 # RFC 9110 section 12.5.3: no compression, because decompressed data could be endless.
@@ -54,7 +67,7 @@ class _Connection(HTTPSConnection):
 class Channel(FetcherInterface):
     """Fetches the files of one refresh over one connection, which is opened on first use.
 
-    The first of ``contexts`` whose pins match is used: a set in force with wrong pins for the
+    The first of ``contexts`` with matching pins is used: a set in force with wrong pins for the
     update server must not prevent later updates. All errors are ``DownloadError`` of tuf.
     """
 
@@ -164,3 +177,111 @@ def _failed(path: str, exc: Exception) -> DownloadError:
     if isinstance(exc, TimeoutError | HTTPTimeoutError):
         return SlowRetrievalError(f"{path}: nothing came in time")
     return DownloadError(f"{path}: {exc}")
+
+
+class Source(NamedTuple):
+    """The constants of all checks. ``root`` is the root metadata bundled with the app."""
+
+    name: str
+    root: bytes
+    address: Address
+    limits: Limits
+    store: Store
+
+
+def fetch_newest(
+    source: Source, channel: Channel, known: SignedSet | None, now: datetime, *, ask_root: bool
+) -> SignedSet:
+    """Return the newest set: the known one itself if there is nothing new.
+
+    Call it within ``update_errors()``. ``tuf.ngclient`` reads the system's clock; the metadata that
+    it accepts must also be valid at ``now``.
+
+    Args:
+        source: the constants of all checks.
+        channel: the connection to the server.
+        known: the newest set that was verified before.
+        now: the current time.
+        ask_root: request the next root even if the timestamp is the known one.
+    """
+    if (
+        known is not None
+        and known.is_newest(_timestamp(source, channel), now)
+        and not (ask_root and _has_newer_root(source, channel))
+    ):
+        return known
+    try:
+        _follow(source, channel)
+    except OSError:  # of the disk: network errors are DownloadErrors
+        if not source.store.move_out():
+            raise
+        _follow(source, channel)
+    return _fetch_set(source, channel, known, now)
+
+
+def _timestamp(source: Source, channel: Channel) -> bytes:
+    path = source.address.metadata + "timestamp.json"
+    return channel.download_bytes(path, source.limits.timestamp)
+
+
+def _has_newer_root(source: Source, channel: Channel) -> bool:
+    """Return True if the server has a root newer than the newest cached one (TUF 1.0.31, 5.3.3).
+
+    The bytes are not used: ``tuf.ngclient`` fetches and verifies the root. Object storage that
+    clients can't list answers 403 for a missing file, which ``tuf.ngclient`` also accepts.
+    """
+    version = source.store.follow(source.root)[-1].version + 1
+    try:
+        channel.download_bytes(f"{source.address.metadata}{version}.root.json", source.limits.root)
+    except DownloadHTTPError as exc:
+        if exc.status_code in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}:
+            return False
+        raise
+    return True
+
+
+def _follow(source: Source, channel: Channel) -> None:
+    """Update the cached metadata with ``tuf.ngclient``."""
+    limits = source.limits
+    config = UpdaterConfig(
+        max_root_rotations=limits.rotations,
+        max_delegations=0,
+        root_max_length=limits.root,
+        timestamp_max_length=limits.timestamp,
+        snapshot_max_length=limits.snapshot,
+        targets_max_length=limits.targets,
+    )
+    source.store.metadata.mkdir(mode=0o700, parents=True, exist_ok=True)
+    Updater(
+        str(source.store.metadata),
+        source.address.metadata,
+        fetcher=channel,
+        config=config,
+        bootstrap=source.root,
+    ).refresh()
+
+
+def _fetch_set(
+    source: Source, channel: Channel, known: SignedSet | None, now: datetime
+) -> SignedSet:
+    roots = source.store.follow(source.root)
+    verified = trust.verify_metadata(roots[-1], source.store.read(), source.name, source.limits)
+    if now >= verified.until:
+        raise ExpiredMetadataError(f"it was good until {verified.until:%Y-%m-%d %H:%M} UTC")
+    files = {
+        name: _target_bytes(source, channel, verified, known, name) for name in verified.targets
+    }
+    return trust.mark_recovery(trust.verify_files(verified, files), known, roots[-1])
+
+
+def _target_bytes(
+    source: Source, channel: Channel, verified: VerifiedMetadata, known: SignedSet | None, name: str
+) -> bytes:
+    """Return a target: from the known set if it is unchanged, else from the server."""
+    info = verified.targets[name]
+    if known is not None and name in known.files:
+        same = known.verified.targets[name]
+        if (same.length, same.hashes) == (info.length, info.hashes):
+            return known.files[name]
+    path = source.address.target(name, info.hashes["sha256"])
+    return channel.download_bytes(path, info.length)

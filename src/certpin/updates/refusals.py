@@ -1,7 +1,7 @@
 """Explain the errors of tuf to the operators of an app.
 
 Most of these errors have two possible causes: an attack, or a mistake in publishing. So each text
-says what was observed, and the fix names both.
+describes the observation, and the fix names both causes.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ _EXPLANATIONS: tuple[tuple[type[Exception], _Explanation], ...] = (
         _Explanation(
             "signature",
             "the metadata is not signed by the keys that may sign it",
-            "sign it with enough of the keys that the root names; if it is, somebody without "
-            "them made it",
+            "sign it with enough of the keys that the root names; if it is, an attacker "
+            "without the keys made it",
         ),
     ),
     (
@@ -58,7 +58,7 @@ _EXPLANATIONS: tuple[tuple[type[Exception], _Explanation], ...] = (
             "rollback",
             "the server went back to an older version, or skipped one",
             "publish with higher versions than before; if nothing was restored from a backup, "
-            "somebody replays old files",
+            "an attacker replays old files",
         ),
     ),
     (
@@ -67,7 +67,7 @@ _EXPLANATIONS: tuple[tuple[type[Exception], _Explanation], ...] = (
             "expired",
             "the newest that the server shows is past its date",
             "renew it (certpin publish sign, then push) and check this machine's clock; if the "
-            "server has newer files, somebody holds them back",
+            "server has newer files, an attacker withholds them",
         ),
     ),
     (
@@ -75,7 +75,7 @@ _EXPLANATIONS: tuple[tuple[type[Exception], _Explanation], ...] = (
         _Explanation(
             "mismatch",
             "a file is not the one that the signed metadata names",
-            "push again, and empty the CDN's cache; if that does not help, somebody mixes files",
+            "push again, and empty the CDN's cache; if that does not help, an attacker mixes files",
         ),
     ),
     (
@@ -93,7 +93,7 @@ _EXPLANATIONS: tuple[tuple[type[Exception], _Explanation], ...] = (
         _Explanation(
             "too-long",
             "the server sends more than such a file may have",
-            "check what answers at this address; UpdateSettings(limits=…) raises the limits",
+            "check the server at this address; UpdateSettings(limits=…) raises the limits",
         ),
     ),
     (
@@ -119,17 +119,17 @@ _EXPLANATIONS: tuple[tuple[type[Exception], _Explanation], ...] = (
         _Explanation(
             "storage",
             "the folder of the cache cannot be used",
-            "give the app a folder of its own that it may write to, with some room on the disk",
+            "give the app a separate folder that it may write to, with room on the disk",
         ),
     ),
 )
 _UNVERIFIED = _Explanation(
     "certificate",
     "the certificate of the updates' server does not verify",
-    "renew it, or name its authority (trust, in the pin file); if it is in order, somebody stands "
-    "between",
+    "renew it, or name its authority (trust, in the pin file); if it is valid, an attacker "
+    "intercepts the connection",
 )
-_UNKNOWN = _Explanation("unexpected", "the update failed in a way that nobody foresaw", "report it")
+_UNKNOWN = _Explanation("unexpected", "the update failed with an unexpected error", "report it")
 
 
 @contextmanager
@@ -179,7 +179,7 @@ def _content(exc: CertpinError) -> UpdateError:
     return UpdateError(
         f"the pin set was signed, and must not be used: {said}",
         reason="content",
-        fix="mend pins.toml, raise its version, and publish it",
+        fix="fix pins.toml, raise its version, and publish it",
     )
 
 

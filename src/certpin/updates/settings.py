@@ -1,14 +1,23 @@
-"""How an updater behaves: how often it asks, how long it waits, and how much it takes."""
+"""The settings of an updater: its address, the times of checks, and the limits of files."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, urlsplit
 
-from certpin.errors import ConfigError
+from certpin.errors import ConfigError, HostError
+from certpin.pins import normalise
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
 
 _MINUTE = timedelta(minutes=1)
-_LONGEST = timedelta(days=366)  # what a thread can wait for is not much more, on some systems
+_LONGEST = timedelta(days=366)  # some systems limit how long a thread can wait
+_PARTS = 4  # the number of checks in the time that is left until something expires
+_DOUBLINGS = 20  # of a minute are two years: longer than any interval
 
 
 @dataclass(frozen=True)
@@ -81,3 +90,72 @@ class UpdateSettings:
 
     timing: Timing = field(default_factory=Timing)
     limits: Limits = field(default_factory=Limits)
+
+
+def next_wait(
+    timing: Timing, *, failures: int, end: datetime | None, now: datetime, random_share: float
+) -> timedelta:
+    """Return the time to wait before the next check, which is never longer than the interval.
+
+    Args:
+        timing: the intervals.
+        failures: the number of failed checks since the last success.
+        end: the time before which a newer set is needed (``next_end``).
+        now: the current time.
+        random_share: a random number from 0 to 1, which shortens the wait by up to
+            ``timing.jitter``. Clients that start or fail together then don't ask together.
+    """
+    ceiling = _near(timing, end, now)
+    steady = min(ceiling, _backed_off(timing, failures)) if failures else ceiling
+    return steady * (1 - timing.jitter * random_share)
+
+
+def _backed_off(timing: Timing, failures: int) -> timedelta:
+    doublings: int = 2 ** min(failures - 1, _DOUBLINGS)
+    return timing.retry * doublings
+
+
+def _near(timing: Timing, end: datetime | None, now: datetime) -> timedelta:
+    """Return the interval, shortened before an expiry, but at least ``timing.urgent``."""
+    if end is None:
+        return timing.interval
+    return min(timing.interval, max((end - now) / _PARTS, timing.urgent))
+
+
+class Address(NamedTuple):
+    """The address of the published folder. ``path`` ends with a slash."""
+
+    host: str
+    port: int
+    path: str
+
+    @property
+    def metadata(self) -> str:
+        """The path of the metadata folder, which ends with a slash."""
+        return self.path + "metadata/"
+
+    def target(self, name: str, digest: str) -> str:
+        """Return the path of a target: a digest precedes the file name (TUF 1.0.31, 6.2)."""
+        folder, slash, last = name.rpartition("/")
+        return f"{self.path}targets/{quote(folder + slash)}{digest}.{quote(last)}"
+
+
+def parse_address(url: str) -> Address:
+    """Parse an address. Raises ``ConfigError`` if it is not a plain ``https://`` URL."""
+    try:
+        parts = urlsplit(url)
+        host, port = normalise(parts.hostname or ""), parts.port or 443
+    except (ValueError, HostError) as exc:
+        raise _refused_address(url) from exc
+    extra = parts.query or parts.fragment or parts.username or parts.password
+    if parts.scheme != "https" or extra or not (url.isascii() and url.isprintable()) or " " in url:
+        raise _refused_address(url)
+    return Address(host, port, parts.path.rstrip("/") + "/")
+
+
+def _refused_address(url: str) -> ConfigError:
+    return ConfigError(
+        "updates come from an address such as https://pins.bank.example/app/",
+        key="url",
+        fix="write it with https://, and without name, password, ? and #",
+    )

@@ -1,4 +1,12 @@
-"""What an updater tells: its status when asked, and events as they happen."""
+"""The status of an updater, and its events. The state is a pure function of the data and the time.
+
+EMBEDDED       no fetched set is in force, only the bundled one
+FRESH          the set in force is the newest known one, and all of its metadata are valid
+SOFT-STALE     metadata of the set in force have expired, or were signed by replaced keys: the
+               server or an attacker in between has sent nothing newer. The last known good set
+               stays in force
+HARD-EXPIRED   a policy that fails closed has expired, and the context refuses its host
+"""
 
 from __future__ import annotations
 
@@ -10,13 +18,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.errors import UpdateError
-    from certpin.updates.states import UpdateState
+    from certpin.pins import PinSet
 
     UpdateHook = Callable[["UpdateEvent"], object]
+
 
 # updated: another set is in force. checked: there is nothing new. failed: a check failed, or the
 # fetched set was refused. cache: the cached set was refused, or the cache can't be written.
 What = Literal["updated", "checked", "failed", "cache"]
+UpdateState = Literal["embedded", "fresh", "soft-stale", "hard-expired"]
 
 
 @dataclass(frozen=True)
@@ -66,3 +76,47 @@ class UpdateEvent:
             "reason": None if self.error is None else self.error.reason,
             "failures": self.status.failures,
         }
+
+
+@dataclass(frozen=True)
+class StateInputs:
+    """The data that determine the state.
+
+    Attributes:
+        pins: the set in force.
+        until: when the first metadata file of that set expires. ``None`` if the bundled set is in
+            force.
+        superseded: a newer root is known, but no set that its keys signed.
+    """
+
+    pins: PinSet
+    until: datetime | None = None
+    superseded: bool = False
+
+
+def state_of(inputs: StateInputs, now: datetime) -> UpdateState:
+    """Return the state at the time ``now``."""
+    end = pins_end(inputs.pins)
+    if end is not None and now >= end:
+        return "hard-expired"
+    if inputs.until is None:
+        return "embedded"
+    return "soft-stale" if inputs.superseded or now >= inputs.until else "fresh"
+
+
+def pins_end(pins: PinSet) -> datetime | None:
+    """Return the first expiry of the policies that refuse their host once they have expired."""
+    ends = [
+        policy.expires
+        for policy in pins.policies
+        if policy.expires is not None
+        and policy.mode == "enforce"
+        and policy.on_expiry == "fail-closed"
+    ]
+    return min(ends, default=None)
+
+
+def next_end(inputs: StateInputs) -> datetime | None:
+    """Return the time before which a newer set is needed: the first of both expiries."""
+    ends = [end for end in (inputs.until, pins_end(inputs.pins)) if end is not None]
+    return min(ends, default=None)

@@ -25,11 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from tuf.api.exceptions import BadVersionNumberError, RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
@@ -46,12 +42,14 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet as AnyPinSet
     from certpin.updates.settings import Limits
 
+
 PIN_FILE = "pins.toml"
 # The number of versions that a new pin set may be ahead of the one in force under the same root. A
 # stolen targets key can't use up all numbers, and three sets a day make a thousand in a year.
 LARGEST_JUMP = 1000
 
 Role = TypeVar("Role", Root, Timestamp, Snapshot, Targets)
+DART_SCHEMES = {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"}
 
 
 class SignedMetadata(NamedTuple):
@@ -139,7 +137,7 @@ def verify_metadata(
     _require_named(snapshot.meta["targets.json"], targets.version, signed.targets)
     _require_bounded(targets.targets, limits)
     version = _version_of(targets.targets, name)
-    until = min(each.expires for each in (root, timestamp, snapshot, targets))
+    until = min(role.expires for role in (root, timestamp, snapshot, targets))
     return VerifiedMetadata(signed, root.version, until, name, version, targets.targets)
 
 
@@ -164,7 +162,7 @@ def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) 
         verified = verify_metadata(roots[-1], stored.signed, name, limits)
         return verify_files(replace(verified, root=stored.root), stored.files)
     except UnsignedMetadataError:
-        older = [each for each in roots[:-1] if each.version == stored.root]
+        older = [root for root in roots[:-1] if root.version == stored.root]
         if not older:
             raise
         verified = verify_metadata(older[0], stored.signed, name, limits)
@@ -329,7 +327,7 @@ def _version_of(targets: Mapping[str, TargetFile], name: str) -> int:
     """Return the version of the pin set, which all targets must agree on."""
     said = [info.custom for info in targets.values()]
     custom = said[0]
-    if any(each != custom for each in said) or not isinstance(custom, dict):
+    if any(other != custom for other in said) or not isinstance(custom, dict):
         raise RepositoryError("the targets do not all belong to one version of one pin set")
     if custom.get("pin-set") != name:
         raise RepositoryError(f"this is the pin set {custom.get('pin-set')!r}, not {name!r}")
@@ -353,3 +351,12 @@ def _read(verified: VerifiedMetadata, files: Mapping[str, bytes]) -> PinSet:
     if pins.debug is not None:
         raise ConfigError("it has a debug section", key="debug", fix="take it out")
     return pins
+
+
+def dart_shortage(root: Root) -> str:
+    """Return why Flutter apps can't follow a root, or an empty text if they can."""
+    for name, role in root.roles.items():
+        known = sum(root.keys[keyid].scheme in DART_SCHEMES for keyid in role.keyids)
+        if known < role.threshold:
+            return f"Dart verifies {known} of the keys of {name}, and {role.threshold} must sign"
+    return ""

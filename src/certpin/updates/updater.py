@@ -1,7 +1,7 @@
-"""``PinUpdater``: a context whose pins follow those that are published, signed.
+"""``PinUpdater``: a context with pins that follow the published signed sets.
 
-This is the shell: threads and forks. What a check does is in ``checker``; what is decided is
-decided in ``states``, ``schedule`` and ``trust``.
+This module handles threads and forks. ``checker`` has the steps of a check; ``status``,
+``settings`` and ``trust`` have the decisions.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from certpin.errors import ConfigError, UpdateError
 from certpin.pins import utc_now
 from certpin.support.deadline import Deadline
 from certpin.support.forks import Forked, register
-from certpin.updates import address, schedule, states, trust
-from certpin.updates.checker import Checker, closed
-from certpin.updates.enforced import Enforced
-from certpin.updates.refresh import Source
+from certpin.updates import trust
+from certpin.updates.cache import Store
+from certpin.updates.checker import Checker, Enforced, Notifier, closed
+from certpin.updates.fetch import Source
 from certpin.updates.refusals import update_errors
-from certpin.updates.settings import UpdateSettings
-from certpin.updates.store import Store
-from certpin.updates.teller import Notifier
+from certpin.updates.settings import UpdateSettings, next_wait, parse_address
+from certpin.updates.status import next_end
 
 if TYPE_CHECKING:
     import os
@@ -76,7 +75,7 @@ class PinUpdater(Forked):
     ) -> None:
         self._settings = settings or UpdateSettings()
         self._clock = clock
-        place = address.parse(url)
+        place = parse_address(url)
         enforced = Enforced(pins, place.host, clock, _root_version(root))
         limits = self._settings.limits
         name = enforced.context.pins.name
@@ -211,10 +210,10 @@ class PinUpdater(Forked):
 
     def _pause(self) -> float:
         now = self._clock()
-        return schedule.next_wait(
+        return next_wait(
             self._settings.timing,
             failures=self.status.failures,
-            end=states.next_end(self._checker.enforced.inputs),
+            end=next_end(self._checker.enforced.inputs),
             now=now,
             random_share=random.random(),  # noqa: S311  # to spread load, no secret
         ).total_seconds()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
-from certpin.updates import dart
+from certpin.updates.trust import DART_SCHEMES
 from tests.formats.flutter._bridge import FormatException, PinUpdateException, call
 
 pytestmark = pytest.mark.peer("dart")
@@ -159,7 +159,7 @@ def test_bytes_come_back_from_hexadecimal(data: bytes) -> None:
 
 
 def test_the_export_takes_the_keys_that_dart_verifies() -> None:
-    assert set(call("schemes")) == set(SCHEMES) == dart.SCHEMES
+    assert set(call("schemes")) == set(SCHEMES) == DART_SCHEMES
 
 
 # ── Roles ─────────────────────────────────────────────────────────────────────────────────────────

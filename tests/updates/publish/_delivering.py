@@ -1,4 +1,4 @@
-"""A bank that signs in one folder and pushes to another place, which is what clients see."""
+"""A bank that signs in one folder and pushes to another one, which clients fetch from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Delivered(World):
-    """``repository.folder`` is ``publish/site``; ``storage`` is what is pushed to."""
+    """``repository.folder`` is ``publish/site``; ``storage`` is the destination of pushes."""
 
     storage: Storage
 
@@ -33,7 +33,7 @@ class Delivered(World):
         return push(self.site, self.storage, **({"now": self.now} | fields))
 
     def both_follow(self, name: str = "new") -> int:
-        """Two clients that were installed just now: what certpin's has then."""
+        """Update two newly installed clients, and return the version that certpin's client has."""
         Judge(self, self.cache.parent / f"judge-{name}").follow()
         status = self.updater(cache=self.cache.parent / f"app-{name}").refresh()
         assert status.state == "fresh"
@@ -56,7 +56,7 @@ def delivering(tmp_path: Path, identity: Identity) -> Iterator[Delivered]:
 
 
 class Noted:
-    """A storage that notes what is done to another one, and fails where it is told to."""
+    """A storage that records the calls to another one, and fails on request."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage

@@ -18,13 +18,18 @@ from tuf.ngclient import FetcherInterface, Updater
 from certpin.errors import ConfigError
 from certpin.pinfile import PinSet
 from certpin.updates.publish import content, folder, roots
-from certpin.updates.publish.desk import SigningPlan, SigningPolicy, prepare
 from certpin.updates.publish.keys import KeySigner
-from certpin.updates.publish.rekeying import draft_new_key
 from certpin.updates.publish.settings import PublishSettings
-from certpin.updates.publish.signing import SigningResult, sign
+from certpin.updates.publish.sign import SigningResult, sign
+from certpin.updates.publish.signing_plan import (
+    PendingSignature,
+    SigningPlan,
+    SigningPolicy,
+    draft_new_key,
+    pending,
+    prepare,
+)
 from certpin.updates.publish.state import FolderState, verify_contents
-from certpin.updates.publish.waiting import PendingSignature, pending
 from certpin.x509.keys import new_private_key
 from certpin.x509.signing import file_key
 from tests import kit
@@ -52,7 +57,7 @@ def ident(name: str) -> str:
 
 
 def text(version: int, **more: str) -> str:
-    """A pin file: each version has a host of its own."""
+    """Return a pin file with a separate host for each version."""
     return pin_file(
         version, {HOST: kit.NOBODY_ELSE, f"v{version}.example": kit.NOBODY_ELSE}, **more
     )
@@ -60,7 +65,7 @@ def text(version: int, **more: str) -> str:
 
 @dataclass
 class Firm:
-    """One clone: ``here`` has the pin file, ``published`` is what the journal says."""
+    """One clone: ``here`` has the pin file, ``published`` the versions of the journal."""
 
     here: Path
     now: datetime = START
@@ -69,12 +74,12 @@ class Firm:
 
     @property
     def folder(self) -> Path:
-        """What is kept under version control."""
+        """The files under version control."""
         return self.here / "publish"
 
     @property
     def site(self) -> Path:
-        """What clients get."""
+        """The files that clients fetch."""
         return self.folder / "site"
 
     def begin(
@@ -104,7 +109,7 @@ class Firm:
 
     @property
     def state(self) -> FolderState:
-        """What is believed of the folder."""
+        """The verified contents of the folder."""
         return verify_contents(folder.read(self.folder), "bank", self.folder)
 
     @property
@@ -119,7 +124,7 @@ class Firm:
         return SigningPolicy(self.state, self.settings, self.now, offer, self.published, latest)
 
     def plan(self, *names: str, renew: str = "") -> SigningPlan:
-        """What these keys would sign."""
+        """Sign with these keys, without writing."""
         renewed = frozenset(renew.split())
         return prepare(self.policy, frozenset(ident(name) for name in names), renewed)
 
@@ -142,7 +147,7 @@ class Firm:
 
     @property
     def pending(self) -> tuple[PendingSignature, ...]:
-        """What waits for signatures."""
+        """The metadata that needs signatures."""
         return pending(prepare(self.policy, frozenset()))
 
     @property
@@ -157,7 +162,7 @@ class Firm:
         return replace(self, here=here, published=dict(self.published))
 
     def merge(self, other: Firm) -> None:
-        """What git does where no file was changed on both sides."""
+        """Merge another clone, as git does if no file was changed on both sides."""
         theirs = (path for path in other.folder.rglob("*") if path.is_file())
         for path in theirs:
             mine = self.folder / path.relative_to(other.folder)
@@ -188,7 +193,7 @@ class _Folder(FetcherInterface):
 
 
 class Client:
-    """The published client of TUF, with a folder of its own, from the first root on."""
+    """The client of python-tuf with a separate cache, which starts from the first root."""
 
     def __init__(self, firm: Firm, cache: Path) -> None:
         self.firm = firm
@@ -220,3 +225,16 @@ def at(now: datetime) -> Any:
         datetime=SimpleNamespace(now=lambda _: now), timezone=SimpleNamespace(utc=UTC)
     )
     return patch("tuf.ngclient._internal.trusted_metadata_set.datetime", clock)
+
+
+def forged(firm: Firm, role: str, **changed: object) -> None:
+    """Write a draft that differs from the expected one."""
+    path = firm.folder / "drafts" / f"{role}.json"
+    metadata: Metadata = Metadata.from_bytes(path.read_bytes())  # type: ignore[type-arg]
+    for name, value in changed.items():
+        setattr(metadata.signed, name, value)
+    path.write_bytes(metadata.to_bytes())
+
+
+def midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0)

@@ -22,7 +22,7 @@ def new(tmp_path: Path) -> Firm:
 
 @pytest.fixture
 def firm(new: Firm) -> Firm:
-    """A firm of one person who has all keys."""
+    """A firm in which one person has all keys."""
     new.begin()
     new.sign("root", "targets", "online")
     return new
@@ -34,3 +34,11 @@ def client(firm: Firm, tmp_path: Path) -> Client:
     client = Client(firm, tmp_path / "client")
     assert client.follow() == 1
     return client
+
+
+@pytest.fixture
+def board(new: Firm) -> Firm:
+    """Three people, of whom two have to sign."""
+    people = ("ada", "bob", "cleo")
+    new.begin(people, people, "online", {"root": 2, "targets": 2})
+    return new

@@ -6,6 +6,7 @@ from tests._mutation import Mutation
 
 _PUBLISH = "certpin/updates/publish/"
 _SIGN = "tests/updates/publish/test_sign.py::test_"
+_DRAFTS = "tests/updates/publish/test_drafts.py::test_"
 
 
 def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
@@ -15,31 +16,31 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 MUTATIONS: list[Mutation] = [
     _rule(
         "a root is what certpin writes, to clients in every language",
-        "bytewise.py",
+        "roots.py",
         "        return serializer.serialize(one) == serializer.serialize(other)\n",
         "        return one == other\n",
-        _SIGN + "a_threshold_that_is_true_is_not_one",
+        _DRAFTS + "a_threshold_that_is_true_is_not_one",
     ),
     _rule(
         "a key that was online comes nowhere else",
         "roots.py",
         "    yield from _wrong_moves(root, before)\n",
         "",
-        _SIGN + "a_key_that_was_online_comes_nowhere_else",
+        _DRAFTS + "a_key_that_was_online_comes_nowhere_else",
     ),
     _rule(
         "a root is signed as it demands itself",
-        "signing.py",
+        "sign.py",
         "is_complete(root, current) and is_complete(root, root.signed)",
         "is_complete(root, current)",
-        _SIGN + "one_threshold_alone_is_not_enough[root]",
+        _SIGN + "one_of_two_thresholds_is_not_enough[root]",
     ),
     _rule(
         "a root is signed as the one before demands",
-        "signing.py",
+        "sign.py",
         "is_complete(root, current) and is_complete(root, root.signed)",
         "is_complete(root, root.signed)",
-        _SIGN + "one_threshold_alone_is_not_enough[root2]",
+        _SIGN + "one_of_two_thresholds_is_not_enough[root2]",
     ),
     _rule(
         "the online key is on its own",
@@ -50,10 +51,10 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "the online key signs no draft",
-        "desk.py",
+        "signing_plan.py",
         'return _keys(candidates, role) - _keys(known, "timestamp")',
         "return _keys(candidates, role)",
-        _SIGN + "the_online_key_signs_no_draft_that_names_it[root]",
+        _DRAFTS + "the_online_key_signs_no_draft_that_names_it[root]",
     ),
     _rule(
         "a threshold that can be met",
@@ -67,49 +68,49 @@ MUTATIONS: list[Mutation] = [
         "roots.py",
         "any(public_key_of(key) is None or key.keyid != keyid for keyid, key in root.keys.items())",
         "False",
-        _SIGN + "one_key_under_two_names_is_not_two",
+        _DRAFTS + "one_key_under_two_names_is_not_two",
     ),
     _rule(
         "a root in date",
         "roots.py",
         'if not now < root.expires <= now + settings.life("root") + SLACK:',
         "if False:",
-        _SIGN + "a_draft_of_a_root_keeps_the_rules",
+        _DRAFTS + "a_draft_of_a_root_keeps_the_rules",
     ),
     _rule(
         "as it was published",
-        "drafting.py",
+        "signing_plan.py",
         "        require_published(policy.offer.pins, policy.published[latest])\n",
         "",
         _SIGN + "another_file_than_was_published_is_not_signed",
     ),
     _rule(
         "no other content under the same version",
-        "drafting.py",
+        "signing_plan.py",
         "policy.published.get(current.pins.version), what=what)",
         "current.pins, what=what)",
         _SIGN + "no_other_content_is_signed_under_the_same_version",
     ),
     _rule(
         "no lower version",
-        "drafting.py",
+        "signing_plan.py",
         "if latest is not None and latest < current.pins.version:",
         "if False:",
         _SIGN + "no_lower_version_is_signed",
     ),
     _rule(
         "a draft is what it has to be",
-        "drafting.py",
+        "signing_plan.py",
         "if not same_bytes(draft.signed, expected) or not in_turn or not in_time:",
         "if not in_turn or not in_time:",
-        _SIGN + "a_draft_of_other_targets_is_not_signed",
+        _DRAFTS + "a_draft_of_other_targets_is_not_signed",
     ),
     _rule(
         "what clients would refuse is not written",
-        "signing.py",
+        "sign.py",
         "    if done.site:\n        verify_as_client(plan, done)\n",
         "",
-        _SIGN + "what_clients_would_refuse_is_not_written",
+        _SIGN + "files_that_clients_would_refuse_are_not_written",
     ),
     _rule(
         "a draft that cannot be read does not stop the timestamp",
@@ -117,7 +118,7 @@ MUTATIONS: list[Mutation] = [
         "            unreadable[role] = exc\n",
         "            raise\n",
         "tests/updates/publish/test_folder.py::"
-        "test_a_draft_that_cannot_be_read_is_told_and_the_timestamp_goes_on",
+        "test_an_unreadable_draft_is_reported_and_the_timestamp_is_renewed",
     ),
     _rule(
         "a link is not followed",

@@ -6,6 +6,7 @@ from tests._mutation import Mutation
 
 _PUBLISH = "certpin/updates/publish/"
 _PUSH = "tests/updates/publish/test_push.py::test_"
+_STOLEN = "tests/updates/publish/test_push_stolen_key.py::test_"
 _STORAGE = "tests/updates/publish/test_storage.py::test_"
 _COMMAND = "tests/cli/test_publish_push.py::test_"
 
@@ -20,74 +21,74 @@ MUTATIONS: list[Mutation] = [
         "push.py",
         "    if now >= until:\n",
         "    if False:\n",
-        _PUSH + "what_is_past_its_date_is_not_pushed",
+        _PUSH + "an_expired_set_is_not_pushed",
     ),
     _rule(
         "every root here follows",
-        "shown.py",
+        "remote_state.py",
         "        if chain[0].version != 1 or len(chain) < len(data):\n",
         "        if chain[0].version != 1:\n",
-        _PUSH + "a_root_here_that_nobody_signed_is_told",
+        _PUSH + "an_unsigned_local_root_is_reported",
     ),
     _rule(
         "a push does not undo a renewal",
-        "plan.py",
+        "push.py",
         '        _require_not_above("timestamp", remote.timestamp_version, ours.timestamp)\n',
         "",
-        _PUSH + "a_renewal_that_somebody_else_has_pushed_is_not_undone",
+        _PUSH + "a_renewal_pushed_by_another_person_is_not_undone",
     ),
     _rule(
         "what a replaced key has signed has no number",
         "push.py",
         "signed_version(local.chain[-1], timestamp)",
         "signed_version(local.chain[0], timestamp)",
-        _PUSH + "what_a_replaced_key_has_signed_is_replaced_whatever_its_number",
+        _STOLEN + "metadata_of_a_replaced_key_is_replaced_whatever_its_number",
     ),
     _rule(
         "a replaced online key takes nothing from the targets that it showed",
-        "plan.py",
+        "push.py",
         '    if counts or is_signed(root, "targets", theirs.signed.targets):\n',
         "    if counts:\n",
-        _PUSH + "a_set_that_was_pushed_before_the_key_was_replaced_is_not_undone",
+        _STOLEN + "a_set_that_was_pushed_before_the_key_was_replaced_is_not_undone",
     ),
     _rule(
         "a numbered file that a thief left is not written over",
-        "plan.py",
+        "push.py",
         "        _require_same(path, ours, remote.files.get(path))\n    for path, theirs",
         "        pass\n    for path, theirs",
-        _PUSH + "where_a_thief_has_put_our_next_number_ours_takes_another",
+        _STOLEN + "a_number_used_by_an_attacker_is_skipped",
     ),
     _rule(
         "a push does not undo a root",
-        "plan.py",
+        "push.py",
         "    if remote.next_root is not None:\n",
         "    if False:\n",
-        _PUSH + "a_newer_root_there_is_somebody_elses_push",
+        _PUSH + "a_newer_stored_root_is_another_push",
     ),
     _rule(
-        "clients can go from what is there to what is here",
-        "plan.py",
+        "clients can go from the stored set to the local one",
+        "push.py",
         "        require_following(local.signed.pins, remote.signed.pins)\n",
         "        pass\n",
-        _PUSH + "two_that_sign_other_sets_are_told_where_no_number_is_shared",
+        _PUSH + "two_signers_of_different_sets_conflict_without_a_shared_number",
     ),
     _rule(
         "a numbered file never changes",
-        "plan.py",
+        "push.py",
         "    if theirs is not None and not ours.startswith(theirs):\n",
         "    if False:\n",
-        _PUSH + "a_numbered_file_that_was_changed_there_is_told",
+        _PUSH + "a_changed_numbered_file_is_reported",
     ),
     _rule(
         "another pin set is left alone",
-        "plan.py",
+        "push.py",
         "    if theirs is not None and theirs != name:\n",
         "    if False:\n",
-        _PUSH + "another_pin_set_of_the_same_keys_is_left_alone",
+        _PUSH + "another_pin_set_of_the_same_keys_is_not_overwritten",
     ),
     _rule(
         "the timestamp goes last",
-        "plan.py",
+        "push.py",
         "        return {**targets, **self.newest.numbered, **roots, "
         "TIMESTAMP: self.newest.signed.timestamp}\n",
         "        return {TIMESTAMP: self.newest.signed.timestamp, **targets, "
@@ -99,7 +100,7 @@ MUTATIONS: list[Mutation] = [
         "push.py",
         "    if _read_expected(storage, path, data) != data:\n",
         "    if False:\n",
-        _PUSH + "what_was_put_there_is_looked_at_again",
+        _PUSH + "uploaded_files_are_read_back",
     ),
     _rule(
         "secrets stay out of version control",
@@ -110,21 +111,21 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "secrets in lists stay out of version control too",
-        "storage_options.py",
+        "storage.py",
         "    elif isinstance(value, list):\n",
         "    elif False:\n",
         _STORAGE + "secrets_in_the_settings_are_refused",
     ),
     _rule(
         "nothing is out that was put where nothing lasts",
-        "remote.py",
+        "storage.py",
         '    if kind.__module__.partition(".")[0] == "fsspec" and scheme not in _LASTING:\n',
         "    if False:\n",
         _COMMAND + "settings_that_name_no_place_end_with_2",
     ),
     _rule(
         "an option that would be ignored is refused",
-        "remote.py",
+        "storage.py",
         "    refuse_unknown(scheme, kind, options)\n",
         "",
         _COMMAND + "options_of_a_storage_are_given_to_it_and_no_others",
@@ -134,7 +135,7 @@ MUTATIONS: list[Mutation] = [
         "storage.py",
         "            self._folder.mkdir(exist_ok=True)\n",
         "            self._folder.mkdir(exist_ok=True, parents=True)\n",
-        _STORAGE + "a_folder_is_made_where_there_is_one_to_make_it_in",
+        _STORAGE + "a_folder_is_created_if_its_parent_exists",
     ),
     Mutation(
         "what the journal does not know stays here",

@@ -41,7 +41,7 @@ def world(trusted_root: Path, served: Identity, tmp_path: Path) -> Iterator[Deli
 
 @pytest.mark.slow
 @pytest.mark.peer("nginx")
-def test_behind_nginx_with_these_lines_both_clients_follow_and_caches_are_told(
+def test_both_clients_follow_behind_the_documented_nginx_configuration(
     world: Delivered, served: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (lines,) = blocks("nginx")
@@ -79,7 +79,7 @@ def test_its_policy_is_json() -> None:
     assert len(json.loads(policy)["Statement"]) == 2
 
 
-def test_its_job_runs_commands_that_there_are() -> None:
+def test_the_documented_job_runs_existing_commands() -> None:
     (text,) = blocks("yaml")
     (job,) = yaml.safe_load(text)["jobs"].values()
     script = "\n".join(step.get("run", "") for step in job["steps"])

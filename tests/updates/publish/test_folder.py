@@ -1,4 +1,4 @@
-"""The folder: killed at any moment, changed by somebody, hostile, too long, without room."""
+"""The folder: interruptions, changed and hostile files, long files, a full disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tuf.api.metadata import Metadata, Targets
 from certpin.errors import ConfigError, PinFileError
 from certpin.updates.publish import folder
 from certpin.updates.publish.settings import DEFAULT_DAYS, PublishSettings, load, text_of
-from certpin.updates.publish.signing import SigningResult
+from certpin.updates.publish.sign import SigningResult
 from tests.updates.publish._firm import DAY, Client, Firm, ident
 from tests.updates.test_crashes import in_a_child
 
@@ -30,7 +30,7 @@ pytestmark = [
 ]
 
 
-# ── Killed at any moment ──────────────────────────────────────────────────────────────────────
+# ── Killed at any moment ────────────────────────────────────────────────────
 
 
 def a_day(firm: Firm) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ def all_keys(firm: Firm) -> tuple[str, ...]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", [a_day, a_root_key, all_keys])
-def test_killed_at_any_moment_clients_follow_and_the_same_command_ends_it(
+def test_killed_at_any_moment_clients_follow_and_the_same_command_completes_it(
     firm: Firm, client: Client, tmp_path: Path, change: Callable[[Firm], tuple[str, ...]]
 ) -> None:
     keys = change(firm)
@@ -108,7 +108,7 @@ def _sign_and_die(firm: Firm, keys: tuple[str, ...], moment: int) -> None:
 
 
 def _followed(client: Client, tmp_path: Path) -> int:
-    """What a copy of the client gets: the client itself stays where it was."""
+    """Update a copy of the client, and return its result. The client itself is unchanged."""
     copy = tmp_path / "copied"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(client.cache, copy, symlinks=True)
@@ -127,10 +127,10 @@ def _restore(firm: Firm, before: Path) -> None:
     shutil.copytree(before, firm.folder)
 
 
-# ── No room ───────────────────────────────────────────────────────────────────────────────────
+# ── No room ─────────────────────────────────────────────────────────────────
 
 
-def test_where_there_is_no_room_it_is_told_and_the_same_command_ends_it(
+def test_a_full_disk_is_reported_and_the_same_command_completes_it(
     firm: Firm, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     firm.publish(2)
@@ -154,7 +154,7 @@ def test_where_there_is_no_room_it_is_told_and_the_same_command_ends_it(
     assert [path.name for path in firm.folder.rglob(".*")] == []
 
 
-# ── Two at once ───────────────────────────────────────────────────────────────────────────────
+# ── Two at once ─────────────────────────────────────────────────────────────
 
 
 def test_one_command_at_a_time(firm: Firm) -> None:
@@ -182,12 +182,12 @@ def test_a_file_system_without_locks_is_used_without(
         pass
 
 
-def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(PinFileError, match="cannot be used"), folder.held(tmp_path / "none"):
         pass
 
 
-# ── What somebody changed ─────────────────────────────────────────────────────────────────────
+# ── Changed files ───────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_site_that_was_damaged_is_not_believed(firm: Firm, name: str, damage: 
 @pytest.mark.parametrize(
     "place", ["metadata/1.snapshot.json", "metadata/1.targets.json", "targets"]
 )
-def test_a_file_that_is_missing_is_told(firm: Firm, place: str) -> None:
+def test_a_missing_file_is_reported(firm: Firm, place: str) -> None:
     path = firm.site / place
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(PinFileError, match="it is missing"):
@@ -258,7 +258,7 @@ def test_a_timestamp_without_a_root_is_not_believed(firm: Firm) -> None:
         firm.sign("online")
 
 
-def test_a_folder_without_any_root_is_told(firm: Firm) -> None:
+def test_a_folder_without_a_root_is_reported(firm: Firm) -> None:
     shutil.rmtree(firm.site)
     with pytest.raises(PinFileError, match="there is no root, and no draft"):
         firm.sign("online")
@@ -269,7 +269,7 @@ DAMAGES = [b"<<<<<<< HEAD", b"{}", b'{"signed": 1}', b"\xff", b"x" * 600_000]
 
 @pytest.mark.parametrize("data", DAMAGES, ids=["conflict", "empty", "little", "binary", "long"])
 @pytest.mark.parametrize("role", ["root", "targets"])
-def test_a_draft_that_cannot_be_read_is_told_and_the_timestamp_goes_on(
+def test_an_unreadable_draft_is_reported_and_the_timestamp_is_renewed(
     firm: Firm, client: Client, role: str, data: bytes
 ) -> None:
     firm.publish(2)
@@ -290,7 +290,7 @@ def test_a_draft_that_cannot_be_read_is_told_and_the_timestamp_goes_on(
     assert firm.pending == ()
 
 
-def test_nobody_drafts_a_root_over_one_that_cannot_be_read(firm: Firm) -> None:
+def test_an_unreadable_draft_of_a_root_is_not_overwritten(firm: Firm) -> None:
     firm.add_key("root2", "root")
     path = firm.folder / "drafts" / "root.json"
     path.write_bytes(b"<<<<<<< HEAD")
@@ -299,7 +299,7 @@ def test_nobody_drafts_a_root_over_one_that_cannot_be_read(firm: Firm) -> None:
     assert path.read_bytes() == b"<<<<<<< HEAD"
 
 
-def test_a_first_root_that_cannot_be_read_is_told(new: Firm) -> None:
+def test_an_unreadable_first_root_is_reported(new: Firm) -> None:
     new.begin()
     (new.folder / "drafts" / "root.json").write_bytes(b"{}")
     with pytest.raises(PinFileError, match=r"drafts/root\.json: this draft cannot be read"):
@@ -330,7 +330,7 @@ def test_a_signature_that_is_too_long_to_be_one_is_in_nobodys_way(
     assert client.follow() == 1
 
 
-def test_other_files_among_the_drafts_are_left_alone(firm: Firm) -> None:
+def test_unknown_files_among_the_drafts_are_kept(firm: Firm) -> None:
     firm.publish(2)
     drafts = firm.folder / "drafts"
     drafts.mkdir(exist_ok=True)
@@ -350,7 +350,7 @@ def test_numbers_that_a_cut_off_run_has_left_are_not_used_again(firm: Firm, clie
     assert client.follow() == 2
 
 
-# ── Links, and files of somebody else ─────────────────────────────────────────────────────────
+# ── Links, and unknown files ────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -421,7 +421,7 @@ def _below(place: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in place.rglob("*") if path.is_file()}
 
 
-# ── publish.toml ──────────────────────────────────────────────────────────────────────────────
+# ── publish.toml ────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -463,7 +463,7 @@ def test_settings_may_say_little(tmp_path: Path) -> None:
         ("#" * 70_000, "more than"),
     ],
 )
-def test_settings_that_are_none_are_told(tmp_path: Path, text: str, said: str) -> None:
+def test_invalid_settings_are_reported(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "publish.toml"
     path.write_text(text)
     with pytest.raises(PinFileError) as caught:
@@ -472,7 +472,7 @@ def test_settings_that_are_none_are_told(tmp_path: Path, text: str, said: str) -
     assert str(path) in str(caught.value)
 
 
-def test_settings_that_are_not_there_are_told(tmp_path: Path) -> None:
+def test_missing_settings_are_reported(tmp_path: Path) -> None:
     with pytest.raises(PinFileError) as caught:
         load(tmp_path / "publish.toml")
     assert caught.value.fix == "begin with certpin publish init"

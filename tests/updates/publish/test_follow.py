@@ -1,4 +1,4 @@
-"""An app with certpin's own updater follows whatever is signed, over HTTPS."""
+"""An app with the updater of certpin follows signed sets over HTTPS."""
 
 from __future__ import annotations
 

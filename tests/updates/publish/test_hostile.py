@@ -1,4 +1,4 @@
-"""Whatever somebody puts into publish/, there is a typed error, or nothing of it counts."""
+"""Hostile files in publish/ give a typed error, or have no effect."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_hostile_file_is_refused_or_does_not_count(made: Firm, data: DataObjec
             firm.sign("root2", "targets2", "online")
         except ConfigError:
             return
-        # What was signed all the same is what was meant.
+        # A set that was signed anyway is the intended one.
         assert Client(firm, firm.here / "client").follow() in {1, 2}
         root = firm.state.root
         assert root is not None
@@ -103,7 +103,7 @@ def test_a_first_root_that_is_none_can_be_looked_at(made: Firm) -> None:
         assert "root" in [each.role for each in firm.pending if each.problem]
 
 
-def test_a_draft_with_a_date_that_is_over_is_dated_anew(firm: Firm, client: Client) -> None:
+def test_an_expired_draft_gets_a_new_date(firm: Firm, client: Client) -> None:
     firm.add_key("root2", "root", "root")
     firm.sign("root")
     firm.settings = type(firm.settings)(days={**firm.settings.days, "root": 30})

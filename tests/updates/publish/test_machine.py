@@ -1,4 +1,4 @@
-"""People who publish, change keys, sign with whichever keys they have, and let time pass.
+"""People publish, change keys, sign with the keys that they have, and let time pass.
 
 Whatever they do, in whatever order: a client that has the first root follows, gets no lower version
 than before, and only versions that were published.
@@ -73,13 +73,13 @@ class Publishing(RuleBasedStateMachine):
 
     @rule(hours=st.sampled_from([1, 20, 50, 24 * 30, 24 * 61]))
     def time_passes(self, hours: int) -> None:
-        """Those who watch their dates sign before anything ends."""
+        """Sign before any metadata expires."""
         self.firm.now += timedelta(hours=hours)
         self.everybody_signs()
 
     @rule()
     def everybody_signs(self) -> None:
-        """All who have keys come together: nothing that waits can be left."""
+        """Sign with all keys: no metadata may need further signatures."""
         state = self.firm.state
         roots = [state.root, *([state.drafts["root"].signed] if "root" in state.drafts else [])]
         keyids = {key for root in roots if root for key in root.keys}

@@ -1,19 +1,17 @@
-"""Pushing to a folder: what goes out, in which order, and what is refused."""
+"""Pushing to a folder: the files, their order, and refusals."""
 
 from __future__ import annotations
 
 import shutil
 from datetime import timedelta
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from tuf.api.metadata import Metadata, MetaFile
 
 from certpin import UpdateError
 from certpin.updates import Limits
 from certpin.updates.publish.push import prepare, push
-from certpin.updates.publish.shown import read_roots
+from certpin.updates.publish.remote_state import read_roots
 from certpin.updates.publish.storage import FolderStorage
 from tests.updates._publisher import HOST, Repository, pin_file
 from tests.updates.publish._delivering import Delivered, Noted, delivering
@@ -50,10 +48,10 @@ def contents(world: Delivered) -> dict[str, bytes]:
     return {str(each.relative_to(www)): each.read_bytes() for each in www.rglob("*.*")}
 
 
-# ── What goes out ─────────────────────────────────────────────────────────────────────────────────
+# ── Uploaded files ──────────────────────────────────────────────────────────
 
 
-def test_what_is_pushed_is_what_both_clients_follow(world: Delivered) -> None:
+def test_both_clients_follow_a_pushed_set(world: Delivered) -> None:
     pushed = world.push(name="bank")
     assert contents(world).keys() == set(pushed.uploads)
     assert world.both_follow() == 2
@@ -87,7 +85,7 @@ def test_the_order_is_one_in_which_a_client_misses_nothing(world: Delivered) -> 
     ]
 
 
-def test_what_is_there_already_is_left(world: Delivered) -> None:
+def test_stored_files_are_not_uploaded_again(world: Delivered) -> None:
     world.push()
     assert world.push().uploads == ()
     world.repository.publish_timestamp()
@@ -104,14 +102,14 @@ def test_nothing_is_deleted(world: Delivered) -> None:
     assert contents(world).keys() > before.keys()
 
 
-def test_what_nothing_signed_names_stays_here(world: Delivered) -> None:
+def test_files_that_no_metadata_names_are_not_pushed(world: Delivered) -> None:
     (world.site / "root.key").write_bytes(b"a private key that somebody left there")
     (world.site / "metadata" / "9.targets.json").write_bytes(b"{}")
     world.push()
     assert not {"root.key", "metadata/9.targets.json"} & contents(world).keys()
 
 
-def test_another_place_gets_what_clients_need_today(world: Delivered, tmp_path: Path) -> None:
+def test_another_storage_gets_only_the_current_files(world: Delivered, tmp_path: Path) -> None:
     world.push()
     world.publish(3)
     moved = FolderStorage(tmp_path / "moved")
@@ -124,10 +122,10 @@ def test_deciding_changes_nothing(world: Delivered) -> None:
     assert not world.server.folder.exists()
 
 
-# ── What is signed is judged as a client does ─────────────────────────────────────────────────────
+# ── The local set is verified as a client does ──────────────────────────────
 
 
-def test_what_is_past_its_date_is_not_pushed(world: Delivered) -> None:
+def test_an_expired_set_is_not_pushed(world: Delivered) -> None:
     found = refusal(world, now=world.now + timedelta(days=4))
     assert found.reason == "expired"
     assert "certpin publish sign" in found.fix
@@ -214,7 +212,7 @@ def a_debug_section(world: Delivered) -> None:
         of_another_kind, root_of_nobody, root_renamed, plain_names, a_debug_section,
     ],
 )  # fmt: skip
-def test_what_clients_would_refuse_is_not_pushed(
+def test_a_set_that_clients_would_refuse_is_not_pushed(
     world: Delivered, damage: Callable[[Delivered], None]
 ) -> None:
     world.push()
@@ -224,14 +222,14 @@ def test_what_clients_would_refuse_is_not_pushed(
     assert found.reason not in {"unexpected", "storage"}
 
 
-def test_a_root_here_that_nobody_signed_is_told(world: Delivered) -> None:
+def test_an_unsigned_local_root_is_reported(world: Delivered) -> None:
     """Clients would stop before it, and so might follow all the same: they are not let into it."""
     root_of_nobody(world)
     found = refusal(world)
     assert (found.reason, "2.root.json does not follow" in found.problem) == ("refused", True)
 
 
-def test_more_roots_than_a_client_follows_are_told() -> None:
+def test_more_roots_than_a_client_follows_are_reported() -> None:
     with pytest.raises(UpdateError) as caught:
         read_roots(lambda path, max_bytes: path.encode(), Limits(rotations=3))
     assert caught.value.problem == "there are more than 3 roots"
@@ -244,10 +242,10 @@ def test_a_name_that_leads_elsewhere_is_never_read(world: Delivered) -> None:
     assert refusal(world).reason == "refused"
 
 
-# ── What is there is judged too ───────────────────────────────────────────────────────────────────
+# ── The stored set is verified too ──────────────────────────────────────────
 
 
-def test_a_newer_timestamp_there_is_somebody_elses_push(world: Delivered, tmp_path: Path) -> None:
+def test_a_newer_stored_timestamp_is_another_push(world: Delivered, tmp_path: Path) -> None:
     before = world.repository.copy(tmp_path / "other-clone")
     world.publish(3)
     world.push()
@@ -257,9 +255,7 @@ def test_a_newer_timestamp_there_is_somebody_elses_push(world: Delivered, tmp_pa
     assert "git pull" in found.fix
 
 
-def test_a_renewal_that_somebody_else_has_pushed_is_not_undone(
-    world: Delivered, tmp_path: Path
-) -> None:
+def test_a_renewal_pushed_by_another_person_is_not_undone(world: Delivered, tmp_path: Path) -> None:
     before = world.repository.copy(tmp_path / "other-clone")
     world.repository.publish_timestamp()
     world.push()
@@ -268,7 +264,7 @@ def test_a_renewal_that_somebody_else_has_pushed_is_not_undone(
     assert (found.reason, "timestamp 2 is there" in found.problem) == ("ahead", True)
 
 
-def test_a_newer_root_there_is_somebody_elses_push(world: Delivered, tmp_path: Path) -> None:
+def test_a_newer_stored_root_is_another_push(world: Delivered, tmp_path: Path) -> None:
     before = world.repository.copy(tmp_path / "other-clone")
     world.repository.rotate("root")
     world.repository.publish_online()
@@ -279,7 +275,7 @@ def test_a_newer_root_there_is_somebody_elses_push(world: Delivered, tmp_path: P
 
 
 def fork(world: Delivered, tmp_path: Path, theirs: Callable[[], None]) -> None:
-    """Let somebody push what was signed in another clone under the same numbers."""
+    """Push a set that was signed in another clone under the same numbers."""
     repository = world.repository
     versions, before = dict(repository.versions), repository.copy(tmp_path / "other-clone")
     theirs()
@@ -288,7 +284,7 @@ def fork(world: Delivered, tmp_path: Path, theirs: Callable[[], None]) -> None:
     repository.versions = versions
 
 
-def test_two_that_sign_the_same_timestamp_are_told(world: Delivered, tmp_path: Path) -> None:
+def test_two_signers_of_the_same_timestamp_conflict(world: Delivered, tmp_path: Path) -> None:
     world.push()
     fork(world, tmp_path, world.repository.publish_timestamp)
     world.repository.publish_timestamp()
@@ -296,10 +292,10 @@ def test_two_that_sign_the_same_timestamp_are_told(world: Delivered, tmp_path: P
 
 
 @pytest.mark.parametrize("later", [0, 1])
-def test_two_that_sign_other_sets_under_one_number_are_told(
+def test_two_signers_of_different_sets_conflict_under_one_number(
     world: Delivered, tmp_path: Path, later: int
 ) -> None:
-    """Also where the second has signed more often since, so that its numbers are higher."""
+    """Also if the second clone has signed more often since, so that its numbers are higher."""
     world.push()
     fork(world, tmp_path, lambda: world.publish(3))
     world.publish(3, name="bank", localhost='report_to = ["https://x.example/"]')
@@ -308,10 +304,10 @@ def test_two_that_sign_other_sets_under_one_number_are_told(
     assert refusal(world).reason == "conflict"
 
 
-def test_two_that_sign_other_sets_are_told_where_no_number_is_shared(
+def test_two_signers_of_different_sets_conflict_without_a_shared_number(
     world: Delivered, tmp_path: Path
 ) -> None:
-    """One clone lost what it had signed before; clients would refuse the set as changed."""
+    """One clone lost its signed files; clients would refuse the set as changed."""
     world.push()
     fork(world, tmp_path, lambda: world.publish(3))
     world.publish(3, localhost='report_to = ["https://x.example/"]')
@@ -337,117 +333,10 @@ def test_numbers_never_fall(world: Delivered, role: str) -> None:
     assert (found.reason, role in found.problem) == ("ahead", True)
 
 
-# ── A stolen online key, which was replaced ───────────────────────────────────────────────────────
+# ── Other writers ───────────────────────────────────────────────────────────
 
 
-class Thief:
-    """Has the online key of now, and writes where clients fetch."""
-
-    def __init__(self, world: Delivered) -> None:
-        self.folder, self.key = world.server.folder / "metadata", world.repository.online
-
-    def outrun(self, *, snapshot: int | None = None, role: str = "timestamp") -> None:
-        """Give what is there a number that nobody can go above."""
-        timestamp = Metadata.from_bytes((self.folder / "timestamp.json").read_bytes())
-        if snapshot is not None:
-            self._sign_snapshot(timestamp.signed, snapshot)
-        timestamp.signed.version = 10**9 if role == "timestamp" else timestamp.signed.version
-        self._put("timestamp.json", timestamp)
-
-    def _sign_snapshot(self, timestamp: Any, number: int) -> None:
-        known = self.folder / f"{timestamp.snapshot_meta.version}.snapshot.json"
-        snapshot = Metadata.from_bytes(known.read_bytes())
-        snapshot.signed.version = number
-        data = self._put(f"{number}.snapshot.json", snapshot)
-        digest = {"sha256": sha256(data).hexdigest()}
-        timestamp.snapshot_meta = MetaFile(number, len(data), digest)
-
-    def _put(self, name: str, metadata: Any) -> bytes:
-        metadata.sign(self.key)
-        data: bytes = metadata.to_bytes()
-        (self.folder / name).write_bytes(data)
-        return data
-
-
-def replace_online_key(world: Delivered) -> None:
-    world.repository.rotate("online")
-    world.repository.publish_online()
-
-
-@pytest.mark.parametrize("snapshot", [None, 10**9])
-def test_what_a_replaced_key_has_signed_is_replaced_whatever_its_number(
-    world: Delivered, snapshot: int | None
-) -> None:
-    world.push()
-    Thief(world).outrun(snapshot=snapshot)
-    assert world.both_follow("robbed") == 2
-    found = refusal(world)
-    assert (found.reason, "a key is stolen" in found.fix) == ("ahead", True)
-    replace_online_key(world)
-    assert "timestamp 1000000000 is signed only by keys that were replaced" in world.push().damage
-    assert world.both_follow() == 2
-    world.publish(3)
-    assert world.push().damage == ""
-    robbed = world.updater(cache=world.cache.parent / "app-robbed").refresh()
-    assert (robbed.state, robbed.version) == ("fresh", 3)
-
-
-def test_a_snapshot_that_a_replaced_key_has_numbered_holds_nothing_up(world: Delivered) -> None:
-    world.push()
-    Thief(world).outrun(snapshot=10**9, role="snapshot")
-    replace_online_key(world)
-    assert "snapshot 1000000000 is signed only by" in world.push().damage
-    assert world.both_follow() == 2
-
-
-def test_a_key_that_is_replaced_in_peace_is_no_damage(world: Delivered) -> None:
-    world.push()
-    replace_online_key(world)
-    assert world.push().damage == ""
-
-
-def test_where_a_thief_has_put_our_next_number_ours_takes_another(world: Delivered) -> None:
-    """Theirs stays: caches keep it for a year, so that no client would see ours."""
-    world.push()
-    Thief(world).outrun(snapshot=world.repository.versions["snapshot"] + 1)
-    replace_online_key(world)
-    found = refusal(world)
-    assert (found.reason, "--renew snapshot" in found.fix) == ("conflict", True)
-    world.repository.publish_online()
-    assert world.push().damage
-    assert world.both_follow() == 2
-
-
-def test_a_set_that_was_pushed_before_the_key_was_replaced_is_not_undone(
-    world: Delivered, tmp_path: Path
-) -> None:
-    world.push()
-    fork(world, tmp_path, lambda: world.publish(3))
-    replace_online_key(world)
-    world.repository.publish_online()
-    found = refusal(world)
-    assert (found.reason, "targets 2 is there" in found.problem) == ("ahead", True)
-
-
-def test_a_set_of_now_is_not_undone_whatever_timestamp_is_there(
-    world: Delivered, tmp_path: Path
-) -> None:
-    """A thief who still writes there must not get an older set pushed over a newer one."""
-    world.push()
-    thief = Thief(world)
-    replace_online_key(world)
-    before = world.repository.copy(tmp_path / "other-clone")
-    world.publish(3)
-    world.push()
-    thief.outrun()
-    world.repository.restore(before)
-    assert refusal(world).reason == "ahead"
-
-
-# ── Whoever else writes there ─────────────────────────────────────────────────────────────────────
-
-
-def test_another_repository_is_left_alone(world: Delivered, tmp_path: Path) -> None:
+def test_another_repository_is_not_overwritten(world: Delivered, tmp_path: Path) -> None:
     other = Repository(tmp_path / "other")
     other.publish(pin_file(9, {HOST: world.identity.pin}, name="shop"))
     shutil.copytree(other.folder, world.server.folder)
@@ -456,7 +345,7 @@ def test_another_repository_is_left_alone(world: Delivered, tmp_path: Path) -> N
     assert refusal(world).reason == "foreign"
 
 
-def test_another_pin_set_of_the_same_keys_is_left_alone(world: Delivered) -> None:
+def test_another_pin_set_of_the_same_keys_is_not_overwritten(world: Delivered) -> None:
     world.push()
     world.repository.publish(pin_file(9, {HOST: world.identity.pin}, name="shop"))
     found = refusal(world)
@@ -473,7 +362,7 @@ def a_timestamp_of_nobody(www: Path) -> None:
 
 
 def an_endless_name(www: Path) -> None:
-    """No storage has such a file, and some fail where they are asked for it."""
+    """No storage has a file of this name, and some fail if they are asked for it."""
     text = (www / TIMESTAMP).read_text()
     named = text.partition('"version":1}')
     (www / TIMESTAMP).write_text(f'{named[0]}"version":{"9" * 999}}}{named[2]}')
@@ -504,7 +393,7 @@ def without_targets(www: Path) -> None:
         without_targets,
     ],
 )  # fmt: skip
-def test_what_clients_refuse_there_is_replaced(
+def test_stored_files_that_clients_refuse_are_replaced(
     world: Delivered, damage: Callable[[Path], None]
 ) -> None:
     world.push()
@@ -513,7 +402,7 @@ def test_what_clients_refuse_there_is_replaced(
     assert world.both_follow() == 2
 
 
-def test_a_numbered_file_that_was_changed_there_is_told(world: Delivered) -> None:
+def test_a_changed_numbered_file_is_reported(world: Delivered) -> None:
     world.push()
     path = world.server.folder / "metadata/1.targets.json"
     path.write_bytes(path.read_bytes().replace(b'"targets"', b'"t"', 1))
@@ -528,7 +417,7 @@ def test_a_longer_file_is_another_one(world: Delivered) -> None:
     assert refusal(world).reason == "conflict"
 
 
-def test_other_files_there_are_left_alone(world: Delivered) -> None:
+def test_unknown_files_in_the_storage_are_kept(world: Delivered) -> None:
     www = world.server.folder
     www.mkdir()
     (www / "index.html").write_text("hello")
@@ -536,8 +425,8 @@ def test_other_files_there_are_left_alone(world: Delivered) -> None:
     assert (www / "index.html").read_text() == "hello"
 
 
-def test_what_was_put_there_is_looked_at_again(world: Delivered) -> None:
-    """Somebody pushes in the same moment, say."""
+def test_uploaded_files_are_read_back(world: Delivered) -> None:
+    """For example, another push runs at the same time."""
     other = Noted(world.storage)
 
     def also(path: str) -> None:

@@ -65,7 +65,7 @@ def left_behind(www: Path) -> list[str]:
     return [path.name for path in www.rglob(".*")]
 
 
-# ── Killed ────────────────────────────────────────────────────────────────────────────────────────
+# ── Killed ──────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("change", [renew, a_new_root_and_set])
@@ -99,7 +99,9 @@ def test_killed_at_any_moment_it_leaves_the_old_set_or_the_new(
     assert found == {2, newest}
 
 
-def test_what_an_earlier_killed_push_left_is_removed_whatever_its_name(world: Delivered) -> None:
+def test_temporary_files_of_an_earlier_killed_push_are_deleted_whatever_their_names(
+    world: Delivered,
+) -> None:
     www = world.server.folder
     world.push()
     hour_old = time.time() - 3600
@@ -136,7 +138,7 @@ def test_killed_at_any_moment_the_first_push_shows_nothing_or_all(world: Deliver
     assert moment > 20
 
 
-def test_new_keys_of_other_roles_leave_one_moment_in_which_clients_keep_what_they_have(
+def test_new_keys_of_other_roles_leave_one_moment_in_which_clients_keep_their_set(
     world: Delivered, tmp_path: Path
 ) -> None:
     www, before = world.server.folder, tmp_path / "before"
@@ -164,7 +166,7 @@ def test_new_keys_of_other_roles_leave_one_moment_in_which_clients_keep_what_the
     assert held.refresh().version == 3
 
 
-def test_where_the_keys_of_before_have_signed_too_no_moment_is_lost(
+def test_clients_follow_at_every_moment_if_the_previous_keys_signed_too(
     world: Delivered, tmp_path: Path
 ) -> None:
     """A root with other keys for the targets goes last then."""
@@ -193,7 +195,7 @@ def prepared(world: Delivered) -> tuple[str, ...]:
 
 
 class Stopped(BaseException):
-    """Somebody presses Ctrl-C."""
+    """The user presses Ctrl-C."""
 
 
 def stopped_after(world: Delivered, granted: int) -> None:
@@ -241,7 +243,7 @@ def test_killed_between_any_two_files_s3_has_the_old_set_or_the_new(
         assert world.both_follow("last") == 3
 
 
-# ── No room ───────────────────────────────────────────────────────────────────────────────────────
+# ── No room ─────────────────────────────────────────────────────────────────
 
 _ON_A_SMALL_DISK = """
 import json, pathlib, subprocess, sys

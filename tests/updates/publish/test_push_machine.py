@@ -1,4 +1,4 @@
-"""Two clones, one place, pushes that are cut off, and somebody who writes there: in any order."""
+"""Two clones, one storage, interrupted pushes and an intruder who writes there, in any order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from certpin import UpdateError
 from certpin.updates import Limits
 from certpin.updates.publish.push import push
-from certpin.updates.publish.shown import follow, read_newest, read_roots, verify_newest
+from certpin.updates.publish.remote_state import follow, read_newest, read_roots, verify_newest
 from tests import kit
 from tests.updates._publisher import HOST, Repository, pin_file
 
@@ -31,7 +31,7 @@ REFUSALS = {"ahead", "conflict", "foreign"}
 
 
 class Shelf:
-    """A storage in memory, which is cut off after so many files where it is told to be."""
+    """A storage in memory, which can fail after a number of files."""
 
     where = "the shelf"
 
@@ -55,7 +55,7 @@ class Shelf:
 
 
 def fetched(shelf: Shelf) -> tuple[int, int, int, int]:
-    """What a client gets that was installed just now; its versions. Raises ``UpdateError``."""
+    """Return the versions that a newly installed client gets. Raises ``UpdateError``."""
     chain = follow(read_roots(shelf.read, LIMITS))
     shown = read_newest(shelf.read, LIMITS)
     assert shown is not None
@@ -77,7 +77,7 @@ def text(version: int) -> str:
 
 
 class Pushing(RuleBasedStateMachine):
-    """Two people with a clone each sign and push; what clients get may never go back."""
+    """Two people sign and push from separate clones; clients must never go back."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -157,14 +157,14 @@ class Pushing(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_whatever_people_do_clients_follow_and_never_go_back() -> None:
+def test_clients_follow_and_never_go_back_whatever_the_signers_do() -> None:
     run_state_machine_as_test(
         Pushing,
         settings=settings(max_examples=25, stateful_step_count=20, deadline=None),
     )
 
 
-# ── Whatever is there ─────────────────────────────────────────────────────────────────────────────
+# ── Any stored files ────────────────────────────────────────────────────────
 
 HARM = st.sampled_from(["lost", "torn", "garbage", "other", "longer", "empty"])
 

@@ -1,14 +1,11 @@
-"""Signing: what goes to the site, what waits, and what is refused. tuf's own client follows."""
+"""Signing: published files, pending signatures and refusals. The client of tuf follows."""
 
 from __future__ import annotations
 
-import re
 import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tuf.api.metadata import Metadata
 
 from certpin.errors import ConfigError
 from certpin.pins import Pin
@@ -16,10 +13,9 @@ from certpin.updates import Limits
 from certpin.updates.publish.settings import PublishSettings
 from tests import kit
 from tests.updates._publisher import HOST, pin_file
-from tests.updates.publish._firm import DAY, Client, Firm, ident, key, text
+from tests.updates.publish._firm import DAY, Client, Firm, forged, ident, key, midnight, text
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from certpin.lab import Authority
@@ -31,11 +27,7 @@ OTHER = Pin("sha256", bytes(range(2, 34)))
 ALL = ("root", "targets", "online")
 
 
-def midnight(moment: datetime) -> datetime:
-    return moment.replace(hour=0, minute=0, second=0)
-
-
-def test_with_all_keys_at_hand_it_is_signed_at_once(firm: Firm, client: Client) -> None:
+def test_with_all_keys_a_set_is_signed_in_one_run(firm: Firm, client: Client) -> None:
     assert firm.pending == ()
     assert firm.drafts() == []
     firm.publish(2)
@@ -79,9 +71,7 @@ def test_every_kind_of_key_signs(new: Firm, tmp_path: Path, algorithm: KeyAlgori
         assert Client(new, tmp_path / "client").follow() == 1
 
 
-def test_a_timestamp_is_renewed_each_day_with_the_online_key_alone(
-    firm: Firm, client: Client
-) -> None:
+def test_the_online_key_is_enough_to_renew_the_timestamp_daily(firm: Firm, client: Client) -> None:
     for _ in range(8):
         firm.now += DAY
         done = firm.sign("online")
@@ -120,7 +110,7 @@ def test_targets_are_renewed_in_their_last_third_as_they_were(firm: Firm, client
     assert client.follow() == 1
 
 
-def test_roles_are_renewed_where_somebody_wants_it(firm: Firm, client: Client) -> None:
+def test_roles_are_renewed_on_request(firm: Firm, client: Client) -> None:
     done = firm.sign(*ALL, renew="root targets snapshot")
     assert [path.partition("/")[2] for path, _ in done.site if "metadata" in path] == [
         "2.targets.json",
@@ -141,7 +131,7 @@ def test_a_root_is_renewed_in_its_last_third(firm: Firm, client: Client) -> None
     assert firm.pending == ()
 
 
-def test_what_clients_would_refuse_is_not_written(firm: Firm) -> None:
+def test_files_that_clients_would_refuse_are_not_written(firm: Firm) -> None:
     firm.now += 100 * DAY  # the targets are past their date
     before = _files(firm)
     with pytest.raises(ConfigError, match="clients would refuse it"):
@@ -158,15 +148,7 @@ def _files(firm: Firm) -> dict[str, bytes]:
     }
 
 
-# ── Two of three ──────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def board(new: Firm) -> Firm:
-    """Three people, of whom two have to sign."""
-    people = ("ada", "bob", "cleo")
-    new.begin(people, people, "online", {"root": 2, "targets": 2})
-    return new
+# ── Two of three ────────────────────────────────────────────────────────────
 
 
 def test_two_of_three_sign_in_their_own_clones(board: Firm, tmp_path: Path) -> None:
@@ -179,7 +161,7 @@ def test_two_of_three_sign_in_their_own_clones(board: Firm, tmp_path: Path) -> N
     board.merge(bob)
     board.sign("online")
     assert board.metadata("1.root.json").exists()
-    # Both drafted the same targets in the same second; else git tells them of two drafts.
+    # Both drafted the same targets in the same second; else git reports a conflict.
     client = Client(board, tmp_path / "client")
     assert client.follow() == 1
     ada = board.cloned("ada2")
@@ -216,7 +198,7 @@ def test_a_signature_that_is_none_does_not_count(board: Firm) -> None:
     assert not his.exists()
 
 
-# ── The root ──────────────────────────────────────────────────────────────────────────────────
+# ── The root ────────────────────────────────────────────────────────────────
 
 
 def test_a_root_key_is_replaced_under_both_thresholds(firm: Firm, client: Client) -> None:
@@ -231,7 +213,7 @@ def test_a_root_key_is_replaced_under_both_thresholds(firm: Firm, client: Client
 
 
 @pytest.mark.parametrize("alone", ["root", "root2"])
-def test_one_threshold_alone_is_not_enough(firm: Firm, client: Client, alone: str) -> None:
+def test_one_of_two_thresholds_is_not_enough(firm: Firm, client: Client, alone: str) -> None:
     firm.add_key("root2", "root", "root")
     firm.sign(alone, "online")
     assert not firm.metadata("2.root.json").exists()
@@ -318,7 +300,7 @@ def test_the_first_root_goes_out_by_itself(new: Firm) -> None:
 
 
 @pytest.mark.parametrize("kind", ["targets", "online"])
-def test_who_was_cut_off_between_a_root_and_its_timestamp_is_told(
+def test_an_interruption_between_a_root_and_its_timestamp_is_reported(
     firm: Firm, client: Client, kind: str
 ) -> None:
     before = firm.metadata("timestamp.json").read_bytes()
@@ -334,14 +316,14 @@ def test_who_was_cut_off_between_a_root_and_its_timestamp_is_told(
     assert client.follow() == 1
 
 
-def test_a_key_of_a_root_that_must_not_be_is_told_why(firm: Firm) -> None:
+def test_a_signer_of_an_invalid_root_gets_the_reason(firm: Firm) -> None:
     firm.add_key("online2", "online")
     forged(firm, "root", version=7)
     with pytest.raises(ConfigError, match="its number has to be 2"):
         firm.sign("online2")
 
 
-# ── What is signed ────────────────────────────────────────────────────────────────────────────
+# ── Signed content ──────────────────────────────────────────────────────────
 
 
 def test_nothing_is_signed_that_was_not_published(new: Firm) -> None:
@@ -399,7 +381,7 @@ def test_a_version_that_the_journal_does_not_know_is_not_renewed(firm: Firm) -> 
 
 def test_more_than_clients_take_is_not_signed(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
     firm.publish(2)
-    monkeypatch.setattr("certpin.updates.publish.believing.LIMITS", Limits(target=100))
+    monkeypatch.setattr("certpin.updates.publish.sign.LIMITS", Limits(target=100))
     with pytest.raises(ConfigError, match="100 are taken"):
         firm.sign("targets", "online")
     assert firm.waiting == {("targets", 1, 1)}
@@ -474,7 +456,7 @@ def test_a_trust_file_elsewhere_or_in_the_place_of_another_is_not_signed(
         firm.sign("targets", "online")
 
 
-def test_a_key_of_nobody_is_told(firm: Firm) -> None:
+def test_an_unknown_key_is_reported(firm: Firm) -> None:
     with pytest.raises(ConfigError, match="signs nothing here") as caught:
         firm.sign("targets", "stranger", "online")
     assert "add-key" in caught.value.fix
@@ -491,206 +473,3 @@ def test_the_dates_are_those_of_the_settings(new: Firm) -> None:
         drafted = role in {"root", "targets"}
         end = new.now + number * DAY
         assert found.expires == (midnight(end + DAY) if drafted else end)
-
-
-# ── Drafts that somebody sent ─────────────────────────────────────────────────────────────────
-
-
-def forged(firm: Firm, role: str, **changed: object) -> None:
-    """Write a draft that is not what it would have to be."""
-    path = firm.folder / "drafts" / f"{role}.json"
-    metadata: Metadata = Metadata.from_bytes(path.read_bytes())  # type: ignore[type-arg]
-    for name, value in changed.items():
-        setattr(metadata.signed, name, value)
-    path.write_bytes(metadata.to_bytes())
-
-
-@pytest.fixture
-def drafted(board: Firm) -> Firm:
-    """Version 2 waits for a second signature."""
-    board.sign("ada", "bob", "online")
-    board.publish(2)
-    board.sign("ada")
-    return board
-
-
-def test_a_draft_of_other_targets_is_not_signed(drafted: Firm, tmp_path: Path) -> None:
-    other = drafted.cloned("mallory")
-    other.publish(2, pin_file(2, {HOST: OTHER, "evil.example": OTHER}))
-    (other.folder / "drafts" / "targets.json").unlink()
-    other.sign("ada")
-    shutil.copytree(other.folder / "drafts", drafted.folder / "drafts", dirs_exist_ok=True)
-    with pytest.raises(ConfigError, match="not what bank version 2 says"):
-        drafted.sign("bob", "online")
-    drafted.sign("online")  # which goes on
-    assert Client(drafted, tmp_path / "client").follow() == 1
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"version": 2**31},
-        {"version": 3},
-        {"unrecognized_fields": {"more": 1}},
-    ],
-)
-def test_a_draft_that_says_more_is_not_signed(drafted: Firm, changed: dict[str, object]) -> None:
-    forged(drafted, "targets", **changed)
-    with pytest.raises(ConfigError, match="not what bank version 2 says"):
-        drafted.sign("bob")
-
-
-def test_a_draft_with_a_far_date_is_not_signed(drafted: Firm) -> None:
-    forged(drafted, "targets", expires=drafted.now + 3650 * DAY)
-    with pytest.raises(ConfigError, match="not what bank version 2 says"):
-        drafted.sign("bob")
-
-
-def dated(firm: Firm, role: str, date: str) -> None:
-    """Write another date into a draft: one that Python itself does not write so."""
-    path = firm.folder / "drafts" / f"{role}.json"
-    data, count = re.subn(r'"expires": "[^"]+"', f'"expires": "{date}"', path.read_text())
-    assert count == 1
-    path.write_text(data)
-
-
-FIRST, LAST = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"
-
-
-@pytest.mark.parametrize("date", [FIRST, LAST])
-def test_the_first_and_the_last_date_there_is_are_dates(drafted: Firm, date: str) -> None:
-    dated(drafted, "targets", date)
-    drafted.sign("online")
-    assert ("targets" in [each.role for each in drafted.pending if each.problem]) == (date == LAST)
-    dated(drafted, "targets", FIRST)
-    done = drafted.sign("bob")  # that of the year 1 is over, and is made anew
-    assert done.drafts["targets"].signed.expires == midnight(drafted.now + 91 * DAY)
-
-
-def test_a_root_of_the_first_or_the_last_date_is_not_signed(firm: Firm) -> None:
-    for date in (FIRST, LAST):
-        firm.add_key("root2", "root")
-        dated(firm, "root", date)
-        firm.sign("online")
-        with pytest.raises(ConfigError, match="its date"):
-            firm.sign("root")
-        (firm.folder / "drafts" / "root.json").unlink()
-
-
-def test_a_draft_of_a_version_before_is_made_anew(drafted: Firm, tmp_path: Path) -> None:
-    drafted.publish(3)
-    drafted.sign("bob", "online")
-    assert ("targets", 1, 1) in drafted.waiting
-    drafted.sign("cleo", "online")
-    assert Client(drafted, tmp_path / "client").follow() == 3
-
-
-def test_a_draft_that_lay_too_long_is_made_anew(drafted: Firm) -> None:
-    drafted.now += 80 * DAY
-    done = drafted.sign("bob")
-    assert done.drafts["targets"].signed.expires == midnight(drafted.now + 91 * DAY)
-    assert list(done.drafts["targets"].signatures) == [ident("bob")]
-
-
-def test_a_draft_of_a_root_keeps_the_rules(firm: Firm) -> None:
-    firm.add_key("root2", "root", "root")
-    for changed, said in [
-        ({"version": 3}, "its number has to be 2"),
-        ({"expires": firm.now + 4000 * DAY}, "its date"),
-        ({"expires": firm.now}, "its date"),
-        ({"consistent_snapshot": False}, "does not write"),
-        ({"consistent_snapshot": "yes"}, "does not write"),
-        ({"spec_version": "1.999"}, "does not write"),
-        ({"unrecognized_fields": {"x": 1}}, "does not write"),
-    ]:
-        before = (firm.folder / "drafts" / "root.json").read_bytes()
-        forged(firm, "root", **changed)  # type: ignore[arg-type]
-        with pytest.raises(ConfigError, match=said):
-            firm.sign("root", "root2")
-        firm.sign("online")  # goes on
-        assert any(said in each.problem for each in firm.pending)
-        (firm.folder / "drafts" / "root.json").write_bytes(before)
-    firm.sign("root", "root2", "online")
-
-
-def test_a_threshold_that_is_true_is_not_one(firm: Firm) -> None:
-    """To Python it is, and to no other client: they could never follow such a root."""
-    firm.add_key("root2", "root", "root")
-    path = firm.folder / "drafts" / "root.json"
-    path.write_text(re.sub(r'"threshold": 1\b', '"threshold": true', path.read_text()))
-    with pytest.raises(ConfigError, match="does not write"):
-        firm.sign("root", "root2")
-
-
-def test_a_key_that_was_online_comes_nowhere_else(firm: Firm) -> None:
-    """Nor in one root with the key that follows it."""
-    firm.add_key("online2", "online")
-    draft = firm.folder / "drafts" / "root.json"
-    metadata: Metadata = Metadata.from_bytes(draft.read_bytes())  # type: ignore[type-arg]
-    metadata.signed.add_key(key("online").public_key, "targets")
-    draft.write_bytes(metadata.to_bytes())
-    with pytest.raises(ConfigError, match="was online until now"):
-        firm.sign("root", "online2")
-
-
-def test_keys_that_flutter_apps_cannot_verify_are_refused_where_there_are_such_apps(
-    firm: Firm,
-) -> None:
-    safe = key("safe", "ed25519")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(
-            "tests.updates.publish._firm.key", lambda name: safe if name == "safe" else key(name)
-        )
-        with pytest.raises(ConfigError, match="Dart verifies 0 of the keys of targets") as caught:
-            firm.add_key("safe", "targets", "targets")
-        assert "flutter = false" in caught.value.fix
-        firm.settings = replace(firm.settings, flutter=False)
-        firm.add_key("safe", "targets", "targets")
-
-
-@pytest.mark.parametrize("kind", ["root", "targets"])
-def test_the_online_key_signs_no_draft_that_names_it(firm: Firm, client: Client, kind: str) -> None:
-    firm.add_key("online2", "online")
-    path = firm.folder / "drafts" / "root.json"
-    metadata: Metadata = Metadata.from_bytes(path.read_bytes())  # type: ignore[type-arg]
-    metadata.signed.add_key(key("online").public_key, kind)
-    path.write_bytes(metadata.to_bytes())
-    firm.publish(2)
-    done = firm.sign("online")
-    assert {act.role for act in done.new_signatures} <= {"timestamp"}
-    assert [name for name in firm.drafts() if ident("online") in name] == []
-    assert client.follow() == 1
-
-
-def test_one_key_under_two_names_is_not_two(firm: Firm) -> None:
-    firm.add_key("root2", "root", threshold=2)
-    path = firm.folder / "drafts" / "root.json"
-    metadata: Metadata = Metadata.from_bytes(path.read_bytes())  # type: ignore[type-arg]
-    again = replace_id(metadata.signed.keys[ident("root2")], "0" * 64)
-    metadata.signed.add_key(again, "root")
-    path.write_bytes(metadata.to_bytes())
-    with pytest.raises(ConfigError, match="is called what it is not"):
-        firm.sign("root")
-
-
-def replace_id(known: object, name: str) -> object:
-    from copy import copy
-
-    other = copy(known)
-    other.keyid = name  # type: ignore[attr-defined]
-    return other
-
-
-def test_a_draft_that_was_moved_is_of_no_use(firm: Firm) -> None:
-    firm.add_key("root2", "root", "root")
-    draft = (firm.folder / "drafts" / "root.json").read_bytes()
-    firm.sign("root", "root2", "online")
-    (firm.folder / "drafts" / "root.json").write_bytes(draft)
-    firm.sign("online")
-    assert firm.drafts() == []
-
-
-def test_a_key_that_signed_a_draft_may_sign_again(drafted: Firm) -> None:
-    done = drafted.sign("ada")
-    assert done.new_signatures == []
-    assert ("targets", 1, 1) in drafted.waiting

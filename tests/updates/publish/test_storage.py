@@ -1,4 +1,4 @@
-"""Where a signed folder is put: a folder, S3, and whatever else fsspec writes to."""
+"""The storage of signed sets: a folder, S3, and other file systems of fsspec."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ import pytest
 
 from certpin import ConfigError, UpdateError
 from certpin.updates.publish.push import push
-from certpin.updates.publish.remote import RemoteStorage
-from certpin.updates.publish.storage import FolderStorage, Storage, open_storage
-from certpin.updates.publish.storage_options import refuse_unknown
+from certpin.updates.publish.storage import (
+    FolderStorage,
+    RemoteStorage,
+    Storage,
+    open_storage,
+    refuse_unknown,
+)
 from tests.servers._run import free_port
 from tests.servers.s3 import BUCKET, S3, s3
 from tests.updates.publish._delivering import Delivered, delivering
@@ -44,7 +48,7 @@ def in_bucket(server: S3, path: str = "app") -> Storage:
 
 
 def shown_by(world: Delivered, storage: Storage) -> None:
-    """Let the server of the clients show what is in a storage, as a CDN does."""
+    """Let the update server serve the files of a storage, as a CDN does."""
 
     def show(handler: Handler) -> None:
         data = storage.read(handler.path.lstrip("/"), 1 << 20)
@@ -54,11 +58,11 @@ def shown_by(world: Delivered, storage: Storage) -> None:
     world.server.answers["/"] = show
 
 
-# ── S3 ────────────────────────────────────────────────────────────────────────────────────────────
+# ── S3 ──────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.slow
-def test_what_is_pushed_to_s3_is_what_both_clients_follow(world: Delivered, bucket: S3) -> None:
+def test_both_clients_follow_a_set_pushed_to_s3(world: Delivered, bucket: S3) -> None:
     shown_by(world, in_bucket(bucket))
     world.push(name="bank")
     assert world.both_follow() == 2
@@ -70,7 +74,7 @@ def test_what_is_pushed_to_s3_is_what_both_clients_follow(world: Delivered, buck
 
 
 @pytest.mark.slow
-def test_caches_are_told_what_changes_and_what_never_does(world: Delivered, bucket: S3) -> None:
+def test_cache_headers_distinguish_immutable_files(world: Delivered, bucket: S3) -> None:
     storage = in_bucket(bucket)
     uploads = push(world.site, storage, now=world.now).uploads
     for path in uploads:
@@ -104,7 +108,7 @@ def test_a_push_to_s3_that_fails_in_the_middle_leaves_the_old_set_and_is_complet
 
 
 @pytest.mark.slow
-def test_a_bucket_that_is_not_there_is_told(world: Delivered, bucket: S3) -> None:
+def test_a_missing_bucket_is_reported(world: Delivered, bucket: S3) -> None:
     storage = open_storage("s3://no-such-bucket/x", BESIDE, {"endpoint_url": bucket.url})
     with pytest.raises(UpdateError) as caught:
         push(world.site, storage, now=world.now)
@@ -112,7 +116,7 @@ def test_a_bucket_that_is_not_there_is_told(world: Delivered, bucket: S3) -> Non
 
 
 @pytest.mark.slow
-def test_a_server_that_is_not_there_is_told(world: Delivered, bucket: S3) -> None:
+def test_an_unreachable_server_is_reported(world: Delivered, bucket: S3) -> None:
     nowhere = {
         "endpoint_url": f"http://127.0.0.1:{free_port()}",
         "config_kwargs": {"retries": {"max_attempts": 0}},
@@ -123,13 +127,11 @@ def test_a_server_that_is_not_there_is_told(world: Delivered, bucket: S3) -> Non
     assert caught.value.reason == "storage"
 
 
-# ── A folder ──────────────────────────────────────────────────────────────────────────────────────
+# ── A folder ────────────────────────────────────────────────────────────────
 
 
-def test_a_folder_is_made_where_there_is_one_to_make_it_in(
-    world: Delivered, tmp_path: Path
-) -> None:
-    """What is not mounted, say, does not come into being by a push."""
+def test_a_folder_is_created_if_its_parent_exists(world: Delivered, tmp_path: Path) -> None:
+    """A push must not create the mount point of a missing file system."""
     push(world.site, open_storage("new", tmp_path, {}), now=world.now)
     assert (tmp_path / "new" / TIMESTAMP).exists()
     with pytest.raises(UpdateError) as caught:
@@ -144,7 +146,7 @@ def test_a_folder_has_many_names(world: Delivered, tmp_path: Path, url: str) -> 
     assert world.both_follow() == 2
 
 
-def test_what_a_push_left_that_was_killed_is_swept_away(world: Delivered) -> None:
+def test_temporary_files_of_a_killed_push_are_deleted(world: Delivered) -> None:
     left = world.server.folder / "metadata" / ".timestamp.json.abcdefgh"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"{")
@@ -153,21 +155,21 @@ def test_what_a_push_left_that_was_killed_is_swept_away(world: Delivered) -> Non
 
 
 @pytest.mark.parametrize("path", [TIMESTAMP, "metadata/1.root.json"])
-def test_a_folder_in_the_place_of_a_file_is_told(world: Delivered, path: str) -> None:
+def test_a_folder_in_place_of_a_file_is_reported(world: Delivered, path: str) -> None:
     (world.server.folder / path).mkdir(parents=True)
     with pytest.raises(UpdateError) as caught:
         world.push()
     assert caught.value.reason == "storage"
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(world: Delivered) -> None:
+def test_an_unwritable_folder_is_reported(world: Delivered) -> None:
     world.storage = FolderStorage(Path("/proc/certpin-no-such-folder"))
     with pytest.raises(UpdateError) as caught:
         world.push()
     assert (caught.value.reason, "0 of 5 files" in caught.value.problem) == ("storage", True)
 
 
-# ── Any other storage ─────────────────────────────────────────────────────────────────────────────
+# ── Any other storage ───────────────────────────────────────────────────────
 
 
 def test_whatever_fsspec_writes_to_will_do(world: Delivered) -> None:
@@ -181,7 +183,7 @@ def test_whatever_fsspec_writes_to_will_do(world: Delivered) -> None:
     assert push(world.site, again, now=world.now).uploads == ()
 
 
-def test_an_error_that_nobody_foresaw_is_told_as_one_of_the_storage(
+def test_an_unexpected_error_is_reported_as_a_storage_error(
     world: Delivered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage: Any = RemoteStorage("memory://certpin-test/odd", {})
@@ -226,7 +228,7 @@ def test_an_error_that_nobody_foresaw_is_told_as_one_of_the_storage(
         "github://x",
     ],
 )
-def test_what_is_no_place_to_push_to_is_refused(tmp_path: Path, url: str) -> None:
+def test_an_invalid_destination_is_refused(tmp_path: Path, url: str) -> None:
     (tmp_path / "publish.toml").touch()
     with pytest.raises(ConfigError) as caught:
         open_storage(url, tmp_path, {})
@@ -234,7 +236,7 @@ def test_what_is_no_place_to_push_to_is_refused(tmp_path: Path, url: str) -> Non
     assert "password" not in caught.value.problem
 
 
-def test_what_has_to_be_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError) as caught:
         open_storage("gs://bucket/x", BESIDE, {})
     assert "gcsfs" in caught.value.fix
@@ -266,14 +268,14 @@ def test_what_has_to_be_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_secrets_in_the_settings_are_refused(options: dict[str, Any]) -> None:
-    """Whatever the place is: they are in version control all the same."""
+    """This holds for every storage, because the file is in version control."""
     for url in ("s3://x", "www", "file:///srv/www"):
         with pytest.raises(ConfigError) as caught:
             open_storage(url, BESIDE, options)
         assert caught.value.key.startswith("storage.")
 
 
-def test_what_looks_like_no_secret_is_none() -> None:
+def test_ordinary_options_are_not_taken_for_secrets() -> None:
     options = {
         "endpoint_url": "https://objects.bank.example",
         "profile": "bank",
@@ -286,20 +288,20 @@ def test_what_looks_like_no_secret_is_none() -> None:
 @pytest.mark.parametrize(
     "option", ["endpoint", "endpiont_url", "use_listings_cache", "loop", "batch_size"]
 )
-def test_an_option_that_the_storage_does_not_take_is_told(option: str) -> None:
+def test_an_unknown_storage_option_is_reported(option: str) -> None:
     with pytest.raises(ConfigError) as caught:
         open_storage("s3://bucket/x", BESIDE, {option: "x"})
     assert (caught.value.key, "endpoint_url" in caught.value.fix) == (f"storage.{option}", True)
     assert "secret" not in caught.value.fix
 
 
-def test_a_value_that_the_storage_does_not_take_is_told() -> None:
+def test_an_invalid_storage_value_is_reported() -> None:
     with pytest.raises(ConfigError) as caught:
         open_storage("ftp://127.0.0.1/x", BESIDE, {"port": "no port"})
     assert "[storage]" in caught.value.fix
 
 
-def test_a_storage_of_others_gives_what_it_does_not_name_to_its_library() -> None:
+def test_a_third_party_storage_passes_unknown_options_to_its_library() -> None:
     class Theirs:
         def __init__(self, base_url: str, **client_opts: object) -> None: ...
 
@@ -314,7 +316,7 @@ def test_a_storage_of_others_gives_what_it_does_not_name_to_its_library() -> Non
         refuse_unknown("webdav", Strict, {"verify": False})
 
 
-def test_a_storage_that_is_reached_at_once_and_cannot_be_is_told() -> None:
+def test_a_storage_that_fails_on_opening_is_reported() -> None:
     with pytest.raises(UpdateError) as caught:
         open_storage(f"ftp://127.0.0.1:{free_port()}/x", BESIDE, {})
     assert caught.value.reason == "storage"

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Key
 
-    from certpin.updates.publish.desk import SigningPolicy
-    from certpin.updates.publish.waiting import PendingSignature
+    from certpin.updates.publish.signing_plan import PendingSignature, SigningPolicy
 
 
 def tuf_needed() -> AbstractContextManager[None]:
@@ -51,8 +50,7 @@ class PublishContext:
     @property
     def pending(self) -> tuple[PendingSignature, ...]:
         """The metadata that need signatures."""
-        from certpin.updates.publish.desk import prepare
-        from certpin.updates.publish.waiting import pending
+        from certpin.updates.publish.signing_plan import pending, prepare
 
         return pending(prepare(self.policy, frozenset()))
 
@@ -66,7 +64,7 @@ def open_context(path: Path) -> PublishContext:
     """
     with tuf_needed():
         from certpin.updates.publish import content, folder, settings, state
-        from certpin.updates.publish.desk import SigningPolicy
+        from certpin.updates.publish.signing_plan import SigningPolicy
 
     here = path.parent / folder.FOLDER
     ours = settings.load(here / folder.SETTINGS)

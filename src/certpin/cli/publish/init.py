@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet as AnyPinSet
     from certpin.updates.publish.roots import Kind
     from certpin.updates.publish.settings import PublishSettings
-    from certpin.updates.publish.signing import SigningResult
+    from certpin.updates.publish.sign import SigningResult
 
 
 @click.command()
@@ -112,11 +112,11 @@ def init(
     with tuf_needed():
         from tuf.api.metadata import Metadata
 
-        from certpin.updates.dart import shortage
         from certpin.updates.publish import folder, roots, settings
-        from certpin.updates.publish.desk import SigningPlan, SigningPolicy
-        from certpin.updates.publish.signing import sign
+        from certpin.updates.publish.sign import sign
+        from certpin.updates.publish.signing_plan import SigningPlan, SigningPolicy
         from certpin.updates.publish.state import FolderState
+        from certpin.updates.trust import dart_shortage
 
     pins = PinSet.load(path)
     here = path.parent / folder.FOLDER
@@ -135,7 +135,7 @@ def init(
         public = {kind: [each.key for each in some] for kind, some in keys.items()}
         policy = SigningPolicy(FolderState(), ours, now, ConfigError("nothing is offered yet"))
         root = roots.first_root(public, thresholds, policy.expiry("root"))
-        why_not = _why_not_flutter(pins) or shortage(root)
+        why_not = _why_not_flutter(pins) or dart_shortage(root)
         ours = replace(ours, flutter=not why_not)
         roots.check(root, None, now, ours)
         signers = {each.key.keyid: each.signer for each in keys["root"] if each.signer}

@@ -71,8 +71,8 @@ def add_key(
 
     with tuf_needed():
         from certpin.updates.publish import folder
-        from certpin.updates.publish.rekeying import draft_new_key
-        from certpin.updates.publish.signing import SigningResult
+        from certpin.updates.publish.sign import SigningResult
+        from certpin.updates.publish.signing_plan import draft_new_key
 
     with locked_context(path) as context, Keyring(ask=ask_passphrase) as keyring:
         taken = keyring.take(place)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from certpin.cli.publish.context import PublishContext
     from certpin.pins import HostPattern, HostPolicy
     from certpin.pins.policy import TrustAnchors
-    from certpin.updates.publish.desk import SigningPlan
-    from certpin.updates.publish.signing import SigningResult
+    from certpin.updates.publish.sign import SigningResult
+    from certpin.updates.publish.signing_plan import SigningPlan
 
 
 @click.command()
@@ -62,8 +62,8 @@ def sign(
 
     with tuf_needed():
         from certpin.updates.publish import folder
-        from certpin.updates.publish.desk import prepare
-        from certpin.updates.publish.signing import sign as signed_with
+        from certpin.updates.publish.sign import sign as signed_with
+        from certpin.updates.publish.signing_plan import prepare
 
     renew = frozenset(renewed)
     with locked_context(path) as context, open_signers(places) as keys:

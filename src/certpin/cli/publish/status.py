@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.cli.publish.context import PublishContext
-    from certpin.updates.publish.desk import SigningPolicy
+    from certpin.updates.publish.signing_plan import SigningPolicy
 
 
 @click.command()

@@ -1,12 +1,12 @@
-"""Signing pin sets, and bringing them out: the other end of ``PinUpdater``.
+"""Sign pin sets and push them to the storage that ``PinUpdater`` fetches them from.
 
-    publish.toml   settings (``settings``)
-    site/          the repository as it is signed: what clients get, consistent at every moment
-    drafts/        metadata that waits for signatures, each in a file of its own (``folder``)
+    publish.toml   the settings (``settings``)
+    site/          the signed repository, as clients fetch it; always consistent
+    drafts/        metadata that needs signatures, in separate files (``folder``)
 
-``desk`` decides, without a disk and without a clock: what is due, who has to sign it, and what may
-be moved to ``site/``. ``push`` brings that to a ``storage``: it reads both as a client does
-(``shown``), decides (``plan``), and uploads.
+``signing_plan`` decides which metadata has to be signed, by which keys, and which may go to
+``site/``; ``sign`` signs it. ``push`` uploads ``site/`` to a ``storage``: it reads both as a client
+does (``remote_state``) and decides which files to upload.
 
-Its packages come with ``pip install 'certpin[publish]'``.
+Install its dependencies with ``pip install 'certpin[publish]'``.
 """

@@ -67,7 +67,7 @@ def read(path: Path, *, flutter: bool) -> Content:
         raise PinFileError(
             "a signed set has no debug section", path=path, key="debug", fix="take it out"
         )
-    names = {each.trust.source for each in pins.policies if each.trust}
+    names = {policy.trust.source for policy in pins.policies if policy.trust}
     data = {name: _beside(path, name) for name in names}
     text = read_text(path)
     # The file may have changed between the two reads.

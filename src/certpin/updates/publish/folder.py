@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from certpin.updates.publish.signing import SigningResult as Done
+    from certpin.updates.publish.sign import SigningResult as Done
 
 FOLDER = "publish"
 SETTINGS = "publish.toml"
@@ -78,8 +78,8 @@ def write(folder: Path, done: Done) -> None:
     _require_no_links(folder)
     _clear(folder)
     files = {role: dict(_draft_files(role, draft)) for role, draft in done.drafts.items()}
-    for each in files.values():
-        for name, data in each.items():
+    for draft_files in files.values():
+        for name, data in draft_files.items():
             _put(folder / "drafts" / name, data)
     for path, data in done.site:
         _put(folder / "site" / path, data)

@@ -1,38 +1,71 @@
-"""Bring a signed folder to where clients fetch it: look, decide (``plan``), upload, look again.
+"""Push a signed set: read the storage, plan the uploads, upload, and read again.
 
-Nothing is deleted: a client in the middle of an update still asks for what it was told of.
+A push is refused unless these conditions hold:
+
+1. The stored roots are the local ones, as far as there are any, and no root follows them. Otherwise
+   another repository is stored there, or a newer root has been pushed.
+2. The stored set has the same name.
+3. A numbered file never changes. If a stored one has other bytes, another person has signed it
+   under the same number, unless it is the beginning of the local file: then a push was interrupted.
+4. The stored set is not newer: none of its versions is higher, and clients may go from its pins to
+   the local ones (``trust.require_following``).
+
+A stored timestamp, or a target (named by its digest), that clients refuse is replaced. So is
+metadata that only replaced keys have signed: an attacker with a stolen key can use versions that
+can't be exceeded, and clients forget them with the key (TUF 1.0.31, 5.3.11). Its numbered files are
+left in place, because caches keep them for a year; ours take other numbers.
+
+Targets are uploaded first and the timestamp last, because clients begin with it: if a push is
+interrupted, the stored timestamp still refers to complete files. Clients request a new root by its
+number, so it is uploaded directly beside the timestamp, after all files that its keys have signed.
+Files are never deleted: a client in the middle of an update still requests older ones.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from tuf.api.exceptions import RepositoryError
 
 from certpin.errors import UpdateError
 from certpin.pins import utc_now
 from certpin.updates.publish.content import LIMITS
-from certpin.updates.publish.plan import Local, Remote, find_outrun, plan
-from certpin.updates.publish.shown import (
+from certpin.updates.publish.remote_state import (
     TIMESTAMP,
     follow,
+    is_signed,
     read_newest,
     read_roots,
     root_path,
     signed_version,
+    target_path,
     verify_newest,
 )
 from certpin.updates.publish.storage import STORAGE, FolderStorage
+from certpin.updates.trust import require_following, verify_metadata
+from certpin.x509 import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
 
+    from tuf.api.metadata import Root
+
+    from certpin.updates.publish.remote_state import NewestMetadata
     from certpin.updates.publish.storage import Storage
+    from certpin.updates.trust import SignedSet, VerifiedMetadata
+
 
 Result = TypeVar("Result")
 
 UNSIGNED = "unsigned"
+_PULL = "get their push from version control (git pull), sign again, and push"
+_STOLEN = (
+    "if no signer did, a key is stolen: certpin publish add-key NEW --role online (or targets), "
+    "sign, and push"
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +108,7 @@ def prepare(
     """Plan a push. Raises ``UpdateError`` if it must not happen, or the storage can't be read."""
     local = _read_local(FolderStorage(site), name, now or utc_now())
     remote = _read_remote(FolderStorage(site), storage, local)
-    return Pushed(local, plan(local, remote), remote.damage or find_outrun(local, remote))
+    return Pushed(local, plan_uploads(local, remote), remote.damage or find_outrun(local, remote))
 
 
 def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambda: None) -> None:
@@ -183,4 +216,203 @@ def _cut_off(exc: UpdateError, done: int, total: int) -> UpdateError:
         f"{exc.problem} ({done} of {total} files were put there)",
         reason=exc.reason,
         fix=f"{exc.fix}; then push again, which goes on where this ended",
+    )
+
+
+@dataclass(frozen=True)
+class Local:
+    """The verified local set. ``roots`` are the bytes of all roots in order."""
+
+    chain: tuple[Root, ...]
+    roots: tuple[bytes, ...]
+    newest: NewestMetadata
+    signed: SignedSet
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """All files by path, in the order of upload."""
+        verified = self.signed.verified
+        targets = {target_path(verified, name): data for name, data in self.signed.files.items()}
+        roots = {root_path(version): data for version, data in enumerate(self.roots, 1)}
+        return {**targets, **self.newest.numbered, **roots, TIMESTAMP: self.newest.signed.timestamp}
+
+
+class Remote(NamedTuple):
+    """The contents of the storage. Only ``signed`` and ``timestamp_version`` are verified.
+
+    Attributes:
+        files: the stored versions of ``Local.files``, without those that are missing.
+        next_root: a root that follows the last local one.
+        newest: the metadata that the stored timestamp names.
+        before: the local versions of the metadata files in ``newest``.
+        signed: the whole stored set, if clients accept it.
+        timestamp_version: the version of the stored timestamp, if the online key of the newest
+            local root signed it.
+        damage: why clients refuse the stored set, or empty.
+    """
+
+    files: Mapping[str, bytes]
+    next_root: bytes | None = None
+    newest: NewestMetadata | None = None
+    before: Mapping[str, bytes] = {}
+    signed: SignedSet | None = None
+    timestamp_version: int | None = None
+    damage: str = ""
+
+
+def plan_uploads(local: Local, remote: Remote) -> tuple[str, ...]:
+    """Return the paths to upload, in order. Raises ``UpdateError`` if a push must not happen."""
+    files = local.files
+    _require_same_roots(local, remote)
+    _require_same_pin_set(local, remote)
+    _require_numbers_free(local, remote)
+    _require_not_newer(local, remote)
+    uploads = [path for path, data in files.items() if remote.files.get(path) != data]
+    if _only_timestamp_first(local, remote):
+        uploads.remove(TIMESTAMP)
+        first = next(at for at, path in enumerate(uploads) if path.endswith(".root.json"))
+        uploads.insert(first, TIMESTAMP)
+    return tuple(uploads)
+
+
+def find_outrun(local: Local, remote: Remote) -> str:
+    """Describe remote metadata with a version not below ours that only replaced keys signed."""
+    if remote.signed is None or remote.newest is None:
+        return ""
+    for role, theirs in remote.newest.signed._asdict().items():
+        number = getattr(remote.newest, role)
+        above = number >= getattr(local.newest, role) and theirs != getattr(
+            local.newest.signed, role
+        )
+        if above and not is_signed(local.chain[-1], role, theirs):
+            return f"{role} {number} is signed only by keys that were replaced since"
+    return ""
+
+
+def _only_timestamp_first(local: Local, remote: Remote) -> bool:
+    """Return True if the root must be uploaded last, so that clients accept every partial upload.
+
+    That is so if a new root has other keys for the targets, and the previous keys have signed too.
+    """
+    known = [root for root in local.chain if root_path(root.version) in remote.files]
+    new = local.chain[len(known) :]
+    if remote.signed is None or not new or not known:
+        return False
+    old_fits = all(_fits(root, remote.signed.verified) for root in new)
+    return not old_fits and all(_fits(root, local.signed.verified) for root in (known[-1], *new))
+
+
+def _fits(root: Root, verified: VerifiedMetadata) -> bool:
+    """Return True if the keys of a root have signed the metadata."""
+    try:
+        verify_metadata(root, verified.signed, verified.name, LIMITS)
+    except RepositoryError:
+        return False
+    return True
+
+
+def _require_same_roots(local: Local, remote: Remote) -> None:
+    """Step 1."""
+    found = [remote.files.get(root_path(version)) for version in range(1, len(local.roots) + 1)]
+    first = found[0]
+    another = first is not None and not local.roots[0].startswith(first)
+    if another or (all(data is None for data in found) and TIMESTAMP in remote.files):
+        raise _foreign("another repository is there, which begins with another root")
+    for version, (ours, theirs) in enumerate(zip(local.roots, found, strict=True), 1):
+        _require_same(root_path(version), ours, theirs)
+    if remote.next_root is not None:
+        raise UpdateError(
+            f"there is a root {len(local.roots) + 1}, and the last one here is {len(local.roots)}",
+            reason="ahead",
+            fix=_PULL,
+        )
+
+
+def _require_same_pin_set(local: Local, remote: Remote) -> None:
+    """Step 2."""
+    name, theirs = local.signed.verified.name, remote.newest.name if remote.newest else None
+    if theirs is not None and theirs != name:
+        raise _foreign(
+            f"the pin set {printable(str(theirs))[:80]!r} is there, and this is {name!r}"
+        )
+
+
+def _require_numbers_free(local: Local, remote: Remote) -> None:
+    """Step 3, for targets and snapshot.
+
+    A file without a valid signature matters only if it has the path of one of our files.
+    """
+    for path, ours in local.newest.numbered.items():
+        _require_same(path, ours, remote.files.get(path))
+    for path, theirs in (remote.newest.numbered if remote.newest else {}).items():
+        known = remote.before.get(path, theirs)
+        if is_signed(local.chain[-1], _role_of(path), theirs) and not known.startswith(theirs):
+            raise _changed(path, _STOLEN)
+
+
+def _require_not_newer(local: Local, remote: Remote) -> None:
+    """Step 4. A version counts if the keys of the newest local root have signed it.
+
+    The version of the targets also counts if the snapshot that names it counts, because clients
+    compare with that (TUF 1.0.31, 5.5.5).
+    """
+    ours, theirs, root = local.newest, remote.newest, local.chain[-1]
+    if remote.timestamp_version is not None:
+        _require_not_above("timestamp", remote.timestamp_version, ours.timestamp)
+        same = remote.files.get(TIMESTAMP) == ours.signed.timestamp
+        if remote.timestamp_version == ours.timestamp and not same:
+            raise _changed(f"timestamp {ours.timestamp}", _STOLEN)
+    if theirs is None:
+        return
+    counts = is_signed(root, "snapshot", theirs.signed.snapshot)
+    if counts:
+        _require_not_above("snapshot", theirs.snapshot, ours.snapshot)
+    if counts or is_signed(root, "targets", theirs.signed.targets):
+        _require_not_above("targets", theirs.targets, ours.targets)
+    if remote.signed is None:
+        return
+    try:
+        require_following(local.signed.pins, remote.signed.pins)
+    except UpdateError as exc:
+        raise UpdateError(
+            f"no client could follow: {exc.problem}", reason="ahead", fix=exc.fix
+        ) from exc
+
+
+def _require_not_above(role: str, theirs: int, ours: int) -> None:
+    if theirs > ours:
+        raise UpdateError(
+            f"a newer set has been pushed: {role} {theirs} is there, and the one here is {ours}",
+            reason="ahead",
+            fix=f"{_PULL}; {_STOLEN}",
+        )
+
+
+def _require_same(path: str, ours: bytes, theirs: bytes | None) -> None:
+    """Step 3. The beginning of a JSON document is not a document, so no key has signed it."""
+    if theirs is not None and not ours.startswith(theirs):
+        role = _role_of(path)
+        another = f"sign it under another number (certpin publish sign KEY --renew {role}), push"
+        way = "remove it there" if role == "root" else another
+        raise _changed(path, f"if no signer did, {way}, and find out who uploaded it")
+
+
+def _role_of(path: str) -> str:
+    return path.removesuffix(".json").rpartition(".")[2]
+
+
+def _changed(what: str, otherwise: str) -> UpdateError:
+    return UpdateError(
+        f"{what} is stored with another content: another person has signed under that number, or "
+        "an intruder can write there",
+        reason="conflict",
+        fix=f"{_PULL}; {otherwise}",
+    )
+
+
+def _foreign(problem: str) -> UpdateError:
+    return UpdateError(
+        problem,
+        reason="foreign",
+        fix="give each pin set a separate location: url, in publish/publish.toml",
     )

@@ -14,19 +14,22 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, get_args
 
 from tuf.api.metadata import Root
+from tuf.api.serialization import SerializationError
+from tuf.api.serialization.json import CanonicalJSONSerializer
 
 from certpin.errors import ConfigError
-from certpin.updates.dart import shortage
-from certpin.updates.publish.bytewise import same_bytes
 from certpin.updates.publish.keys import public_key_of
+from certpin.updates.trust import dart_shortage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from securesystemslib.signer import Key
+    from tuf.api.metadata import Signed
 
     from certpin.updates.publish.settings import PublishSettings
+
 
 Kind = Literal["root", "targets", "online"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -108,8 +111,10 @@ def changes(before: Root | None, root: Root) -> Iterator[str]:
         role = root.roles[ROLES_OF[kind][0]]
         old = before.roles[ROLES_OF[kind][0]] if before else None
         known = old.keyids if old else []
-        yield from (f"key {each} comes in for {kind}" for each in role.keyids if each not in known)
-        yield from (f"key {each} of {kind} is out" for each in known if each not in role.keyids)
+        yield from (
+            f"key {keyid} comes in for {kind}" for keyid in role.keyids if keyid not in known
+        )
+        yield from (f"key {keyid} of {kind} is out" for keyid in known if keyid not in role.keyids)
         if old is None or old.threshold != role.threshold:
             yield f"{role.threshold} of {len(role.keyids)} keys of {kind} have to sign"
 
@@ -125,7 +130,7 @@ def _set_threshold(root: Root, kind: Kind, threshold: int) -> None:
 
 
 def _found(begin: str, known: Sequence[str], kind: Kind) -> str:
-    found = [each for each in known if begin and each.startswith(begin)]
+    found = [keyid for keyid in known if begin and keyid.startswith(begin)]
     if len(found) != 1:
         raise ConfigError(
             f"{len(found)} keys of {kind} are called {begin[:80]!r}",
@@ -148,12 +153,12 @@ def _wrong(
             "certpin publish sign --renew root, with keys of the root",
         )
     if any(public_key_of(key) is None or key.keyid != keyid for keyid, key in root.keys.items()):
-        yield "a key in it is none, or is called what it is not", again
+        yield "a key in it is invalid, or has the ID of another key", again
     if not _is_ours(root):
-        yield "something stands in it that certpin does not write", again
+        yield "it has entries that certpin does not write", again
     yield from _wrong_roles(root)
     yield from _wrong_moves(root, before)
-    if settings.flutter and (problem := shortage(root)):
+    if settings.flutter and (problem := dart_shortage(root)):
         fix = "take ECDSA keys on P-256 or P-384; or, without Flutter apps that follow signed sets"
         yield problem, f"{fix}, write flutter = false into publish/publish.toml"
 
@@ -199,3 +204,15 @@ def _wrong_roles(root: Root) -> Iterator[tuple[str, str]]:
             "its online key is among those of root or targets, and who takes it has those too",
             "take another key for one of them",
         )
+
+
+def same_bytes(one: Signed, other: Signed) -> bool:
+    """Return True if the signed bytes are equal (canonical JSON, TUF 1.0.31, 4.2).
+
+    ``==`` is not enough: Python treats true and 1 as equal, other languages don't.
+    """
+    serializer = CanonicalJSONSerializer()
+    try:
+        return serializer.serialize(one) == serializer.serialize(other)
+    except SerializationError:  # a number with a fraction, say
+        return False

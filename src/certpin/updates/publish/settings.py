@@ -1,4 +1,4 @@
-"""``publish.toml``: where signed sets go, and how long a signature holds."""
+"""``publish.toml``: the destination of signed sets, and the lifetimes of signatures."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _TEXT = """\
 # Whether Flutter apps follow these sets: they read pins.json, which is signed beside pins.toml.
 flutter = {flutter}
 
-# Days until a signature is past its date. A command of `certpin publish` renews what has less than
-# a third of that left, if it is given the key.
+# Days until a signature expires. Each command of `certpin publish` renews metadata with less than a
+# third of that left, if it is given the key.
 [expires]
 {expires}
 """

@@ -127,7 +127,7 @@ def verify_contents(found: FolderContents, name: str, folder: Path) -> FolderSta
         raise PinFileError(
             "there is no root, and no draft of one",
             path=folder,
-            fix="bring back what was there: git checkout; or begin: certpin publish init",
+            fix="restore the committed files (git checkout), or begin with certpin publish init",
         )
     return FolderState(found.roots, roots, current, found.taken, drafts, unreadable)
 
@@ -144,7 +144,7 @@ def pin_file_errors(path: Path) -> Iterator[None]:
         raise PinFileError(
             f"what stands there is not what the keys have signed: {said}",
             path=path,
-            fix="bring back what was there: git checkout; and ask who changed it",
+            fix="restore the committed files (git checkout), and ask who changed them",
         ) from exc
 
 
@@ -217,9 +217,9 @@ def _draft(
             "drafted again by certpin publish add-key). Then sign again",
         ) from exc
     draft.signatures.clear()
-    for key, each in signatures.items():
+    for key, encoded in signatures.items():
         with suppress(Exception):  # ignore unreadable signatures
-            signature = _signature(each)
+            signature = _signature(encoded)
             if signature.keyid == key:
                 draft.signatures[key] = signature
     return draft

@@ -1,10 +1,13 @@
-"""Where a signed folder is put: a folder, or what fsspec can write to (S3, say).
+"""The storage of a pushed set: a folder, or any storage that fsspec can write to, such as S3.
 
-    www, /srv/pins, file:///srv/pins     a folder; a relative one stands beside the pin file
-    s3://BUCKET/PATH, gs://…, abfs://…   fsspec, with the credentials that the user has
+    www, /srv/pins, file:///srv/pins     a folder; a relative one starts at the pin file's folder
+    s3://BUCKET/PATH, gs://…, abfs://…   fsspec, with the credentials of the user
 
-A file is there whole or not at all: in a folder by renaming, in object storage by its nature. What
-is read back is not believed: whoever can write there can have put anything there.
+Files are replaced atomically: in a folder by renaming, in object storage by its design. Stored
+files are untrusted, because anyone with write access can replace them.
+
+``[storage]`` of publish.toml holds the options of fsspec. Secrets are refused, because that file is
+in version control. Unknown options are refused, because fsspec ignores misspelt ones.
 """
 
 from __future__ import annotations
@@ -12,17 +15,18 @@ from __future__ import annotations
 import re
 import time
 from contextlib import contextmanager, suppress
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from certpin.errors import CertpinError, ConfigError, UpdateError
 from certpin.pinfile.disk import left_overs, put
-from certpin.updates.publish.storage_options import refuse_secrets
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
 
 STORAGE = "storage"  # the reason of all storage errors
 _LONGEST = 300  # characters of an error text
@@ -31,6 +35,26 @@ _PUSHED = re.compile(
     r"timestamp\.json|[0-9]+\.(root|targets|snapshot)\.json|[0-9a-f]{64}\..+", re.ASCII
 )
 _ABANDONED = 3600  # seconds; no push takes that long for one file
+# A numbered file and a target never change; the timestamp changes with each push (RFC 9111, 5.2;
+# RFC 8246). no-cache: a cache may keep it, and asks each time whether it is still the newest.
+FOREVER = "public, max-age=31536000, immutable"
+ASK_EACH_TIME = "no-cache"
+_S3 = {"s3", "s3a"}
+# The file systems of fsspec itself are this machine, its memory, archives, or wrappers (dir,
+# simplecache, reference …), except for these. Those of other packages are remote storage.
+_LASTING = {"arrow_hdfs", "dbfs", "ftp", "hdfs", "sftp", "smb", "ssh", "webhdfs"}
+# Matched against the letters and digits of a name. SSEKMSKeyId of S3 is a key ID, not a secret.
+_SECRET = re.compile(
+    r"secret|token|pass|pwd|cred|sas|(access|account|api|customer|private)key|keys?$|session$|"
+    r"connectionstring|auth$|authorization|bearer|cookie|signature$|jwt"
+)
+_SECRET_VALUE = re.compile(r"-----BEGIN|\bA[KS]IA[A-Z0-9]{16}\b|(AccountKey|Signature)=")
+_STARRED = {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}
+_BASES = {"fsspec.spec", "fsspec.asyn", "builtins"}
+_PASSED_ON = {"kwargs", "storage_options"}  # **kwargs of these names go to the bases: ignored there
+_NO_TEXT = {"asynchronous", "loop"}  # certpin sets these, or they can't be written in a file
+# s3fs passes unknown options to the session of botocore, which accepts this one.
+_MORE = {"s3": {"profile"}, "s3a": {"profile"}}
 
 
 class Storage(Protocol):
@@ -111,8 +135,6 @@ def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
         if parts.netloc:  # file://www/pins is /pins of another machine (RFC 8089)
             raise _refused(url)
         return _folder(Path(unquote(parts.path)), url)
-    from certpin.updates.publish.remote import open_remote
-
     return open_remote(url, options)
 
 
@@ -137,7 +159,7 @@ def _folder(folder: Path, url: str) -> FolderStorage:
     if "\0" in str(folder):
         raise _refused(url)
     with suppress(OSError):  # missing rights are reported when a file is written
-        if file := next((each for each in (folder, *folder.parents) if each.is_file()), None):
+        if file := next((path for path in (folder, *folder.parents) if path.is_file()), None):
             raise ConfigError(
                 f"{str(file)[:_LONGEST]!r} is a file",
                 key="url",
@@ -174,3 +196,171 @@ def _fix(exc: Exception) -> str:
             "s3:PutObject on BUCKET/PATH/*, and s3:ListBucket on BUCKET"
         )
     return "check the address, the network, the credentials and the room that is left"
+
+
+def open_remote(url: str, options: Mapping[str, Any]) -> RemoteStorage:
+    """Return the storage at a URL. Raises ``ConfigError`` and ``UpdateError``."""
+    scheme = url.partition("://")[0]
+    kind = _kind(scheme)
+    if kind.__module__.partition(".")[0] == "fsspec" and scheme not in _LASTING:
+        raise ConfigError(
+            f"nothing that is put into {scheme}:// is there for clients",
+            key="url",
+            fix="name the storage that the web server shows, as in s3://BUCKET/PATH, or a folder",
+        )
+    refuse_unknown(scheme, kind, options)
+    return RemoteStorage(url, options)
+
+
+class RemoteStorage:
+    """Files below a URL.
+
+    Raises:
+        ConfigError: fsspec, or its package for the scheme, is missing.
+        UpdateError: the storage can't be reached.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self._url = url.rstrip("/")
+        self._scheme = url.partition("://")[0]
+        self._fs, self._root = _opened(self._url, options)
+
+    @property
+    def where(self) -> str:
+        """The location, for messages."""
+        return self._url
+
+    def read(self, path: str, max_bytes: int) -> bytes | None:
+        """As in ``Storage``."""
+        with reached(self._url, "read"):
+            try:
+                with self._fs.open(f"{self._root}/{path}", "rb") as file:
+                    data: bytes = file.read(max_bytes + 1)
+                    return data
+            except FileNotFoundError:
+                return None
+
+    def write(self, path: str, data: bytes) -> None:
+        """As in ``Storage``. Object storage needs no folders."""
+        with reached(self._url, "written to"):
+            self._fs.pipe_file(f"{self._root}/{path}", data, **self._headers(path))
+
+    def sweep(self) -> None:
+        """As in ``Storage``. Object storage holds no partial files (it has uploads that expire)."""
+
+    def _headers(self, path: str) -> dict[str, str]:
+        """Return the headers that S3 sends with a file (PutObject), if this is S3."""
+        if self._scheme not in _S3:
+            return {}
+        json = path.endswith(".json") and path.startswith("metadata/")
+        return {
+            "CacheControl": ASK_EACH_TIME if path.endswith("/timestamp.json") else FOREVER,
+            "ContentType": "application/json" if json else "application/octet-stream",
+        }
+
+
+def _kind(scheme: str) -> type:
+    """Return the class of fsspec for a scheme."""
+    try:
+        from fsspec.registry import get_filesystem_class  # type: ignore[import-untyped]  # no types
+    except ModuleNotFoundError as exc:
+        raise _missing("fsspec", "pip install 'certpin[publish]'") from exc
+    try:
+        kind: type = get_filesystem_class(scheme)
+    except ImportError as exc:
+        raise _no_part(exc) from exc
+    except ValueError as exc:
+        raise ConfigError(
+            f"{scheme}:// is not known", key="url", fix="s3://BUCKET/PATH, or a folder"
+        ) from exc
+    return kind
+
+
+def _opened(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # it ships no types
+
+    # Cached listings would be outdated, and a cached instance may have other credentials.
+    fresh = {"use_listings_cache": False, "skip_instance_cache": True}
+    with reached(url, "reached"):  # some connect at once
+        try:
+            fs, root = url_to_fs(url, **options, **fresh)
+        except ImportError as exc:
+            raise _no_part(exc) from exc
+        except (TypeError, ValueError, KeyError) as exc:
+            raise ConfigError(
+                f"{url} cannot be used: {exc}"[:300], key="url", fix="check url and [storage]"
+            ) from exc
+    return fs, str(root).rstrip("/")
+
+
+def _no_part(exc: ImportError) -> ConfigError:
+    return _missing("what fsspec needs for it", f"{exc}".partition("\n")[0][:200])
+
+
+def _missing(what: str, fix: str) -> ConfigError:
+    return ConfigError(f"{what} is missing", key="url", fix=fix)
+
+
+def refuse_secrets(options: Any, key: str = "storage") -> None:
+    """Refuse options that look like secrets, at any depth. Raises ``ConfigError``."""
+    for name, value in _items(options):
+        if _is_secret(name) or _holds_secret(value):
+            raise ConfigError(
+                "secrets do not belong into publish.toml",
+                key=f"{key}.{name}",
+                fix="give it in the way of your storage: for S3 the environment "
+                "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), AWS_PROFILE or the machine's role",
+            )
+        refuse_secrets(value, f"{key}.{name}")
+
+
+def refuse_unknown(scheme: str, kind: type, options: Iterable[str]) -> None:
+    """Refuse options that a class of fsspec does not declare. Raises ``ConfigError``.
+
+    A class whose ``**`` parameter has an unusual name passes all options to another library, which
+    checks them.
+    """
+    taken = [parameter for base in kind.__mro__ for parameter in _parameters(base)]
+    if {
+        parameter.name for parameter in taken if parameter.kind is Parameter.VAR_KEYWORD
+    } - _PASSED_ON:
+        return
+    named = {parameter.name for parameter in taken if parameter.kind not in _STARRED}
+    known = sorted((named | _MORE.get(scheme, set())) - _NO_TEXT)
+    for name in options:
+        if name not in known:
+            raise ConfigError(
+                f"{scheme}:// has no such option",
+                key=f"storage.{name}",
+                fix="known are " + ", ".join(option for option in known if not _is_secret(option)),
+            )
+
+
+def _items(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        yield from ((str(name), item) for name, item in value.items())
+    elif isinstance(value, list):
+        yield from ((str(number), item) for number, item in enumerate(value))
+
+
+def _is_secret(name: str) -> bool:
+    return bool(_SECRET.search(re.sub(r"[^a-z0-9]", "", name.lower())))
+
+
+def _holds_secret(value: Any) -> bool:
+    """Return True for a key, or an address with a password, such as that of a proxy."""
+    if not isinstance(value, str):
+        return False
+    try:
+        address = "://" in value and "@" in urlsplit(value).netloc
+    except ValueError:  # no address
+        address = False
+    return address or bool(_SECRET_VALUE.search(value))
+
+
+def _parameters(kind: type) -> list[Parameter]:
+    """Return the parameters that a class's ``__init__`` declares, without ``self``."""
+    made = vars(kind).get("__init__")
+    if made is None or kind.__module__ in _BASES:
+        return []
+    return list(signature(made).parameters.values())[1:]

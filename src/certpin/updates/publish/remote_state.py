@@ -1,13 +1,13 @@
-"""What a signed folder shows, read and judged as a client does: the one here, and the one there.
+"""Read and verify a signed set as a client does: the local one or the stored one.
 
-1. The roots begin with ``1.root.json``, follow one another (TUF 1.0.31, 5.3), and say that
-   metadata has its version in its name, as clients ask for it (6.2).
-2. The timestamp names the snapshot, and that the targets (5.4 to 5.6); they are signed by the keys
-   of one root.
-3. The files are those that the targets name (5.7). No name is used as a path before it is judged.
+1. The roots begin with ``1.root.json``, follow one another (TUF 1.0.31, 5.3), and require metadata
+   files to have their version in the name, as clients request them (6.2).
+2. The timestamp names the snapshot, and the snapshot names the targets (5.4 to 5.6); the keys of
+   one root have signed all of them.
+3. The files are those that the targets name (5.7). A name is verified before it is used as a path.
 
-Steps 2 and 3 are those of ``trust``. Only what is reached in this way is ever uploaded: a file that
-somebody left in ``site/`` is not.
+Steps 2 and 3 are those of ``trust``. Only files that are reached in this way are uploaded, and not
+other files in ``site/``.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def verify_newest(
     """Steps 2 and 3, for the pin set of this name. Raises ``UpdateError``."""
     with update_errors():
         verified = _promise(chain, newest, name, limits)
-    files = {each: _target(read, verified, each) for each in verified.targets}
+    files = {target: _target(read, verified, target) for target in verified.targets}
     with update_errors():
         return verify_files(verified, files)
 
@@ -151,7 +151,7 @@ def _roots(read: Read, limits: Limits) -> Iterator[bytes]:
 def _promise(
     chain: Sequence[Root], newest: NewestMetadata, name: str, limits: Limits
 ) -> VerifiedMetadata:
-    """Verify the metadata under the newest root whose keys signed it."""
+    """Verify the metadata under the newest root that accepts its signatures."""
     for root in chain[:0:-1]:
         try:
             return verify_metadata(root, newest.signed, name, limits)
@@ -182,7 +182,7 @@ def _number(version: int) -> int:
 
 def _name_in(targets: Any) -> object:
     """Return the pin set that the first target names; ``trust`` compares all of them."""
-    custom = next((each.custom for each in targets.targets.values()), None)
+    custom = next((info.custom for info in targets.targets.values()), None)
     return custom.get("pin-set") if isinstance(custom, dict) else None
 
 

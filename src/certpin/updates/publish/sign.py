@@ -12,19 +12,22 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tuf.api.exceptions import ExpiredMetadataError, RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 
-from certpin.updates.publish.believing import verify_as_client
+from certpin.errors import CertpinError, ConfigError
+from certpin.updates import trust
+from certpin.updates.publish.content import LIMITS, Content
 from certpin.updates.publish.state import is_complete, read_metadata, signers
+from certpin.updates.refusals import as_update_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tuf.api.metadata import Root, Targets
 
-    from certpin.updates.publish.content import Content
-    from certpin.updates.publish.desk import SigningPlan
     from certpin.updates.publish.keys import KeySigner
+    from certpin.updates.publish.signing_plan import SigningPlan
 
     Keyring = Mapping[str, KeySigner]
 
@@ -45,7 +48,7 @@ class SigningResult:
         site: the files of ``site/``, in the order in which they are written.
         drafts: the drafts by role, which are written before ``site``.
         moved: the versions of root and targets that are new in ``site/``.
-        gone: the roles whose drafts are deleted at the end.
+        gone: the roles of the drafts that are deleted at the end.
         new_signatures: the metadata that was signed.
     """
 
@@ -121,9 +124,9 @@ def _choose(plan: SigningPlan, keyring: Keyring, done: SigningResult) -> _Choice
         return None
     new = root if root and is_complete(root, current) and is_complete(root, root.signed) else None
     for targets in (plan.targets, None):
-        for each in (new, None):
-            choice = _Choice(each.signed if each else current, each, targets)
-            if targets is not None and each is None and plan.next_alone:
+        for next_root in (new, None):
+            choice = _Choice(next_root.signed if next_root else current, next_root, targets)
+            if targets is not None and next_root is None and plan.next_alone:
                 continue
             if _is_possible(choice, plan, keyring):
                 return choice
@@ -212,3 +215,50 @@ def _signed_online(signed: Any, online: KeySigner, done: SigningResult) -> bytes
         NewSignature(signed.type, signed.version, (online.public_key.keyid,))
     )
     return metadata.to_bytes()
+
+
+def verify_as_client(plan: SigningPlan, done: SigningResult) -> None:
+    """Verify new files as a client would. Raises ``ConfigError`` if clients would refuse them."""
+    try:
+        root = _require_followed(plan, done)
+        if "metadata/timestamp.json" in dict(done.site):
+            _require_kept(plan, root, done)
+    except Exception as exc:
+        said = exc if isinstance(exc, CertpinError) else as_update_error(exc).problem
+        raise ConfigError(
+            f"nothing was written: clients would refuse it: {said}",
+            fix="certpin publish status lists expired metadata, and the keys that renew it",
+        ) from exc
+
+
+def _require_followed(plan: SigningPlan, done: SigningResult) -> Root:
+    """Return the newest root, after verifying the chain of all roots."""
+    for path, data in done.site:
+        if len(data) > LIMITS.of(path):
+            raise RepositoryError(f"{path} has {len(data)} bytes; {LIMITS.of(path)} are taken")
+    new = [data for path, data in done.site if path.endswith(".root.json")]
+    files = [*plan.policy.state.root_files, *new]
+    chain = trust.follow_roots(files[0], files[1:])
+    if len(chain) != len(files):
+        raise RepositoryError("a root does not follow the one before")
+    return chain[-1]
+
+
+def _require_kept(plan: SigningPlan, root: Root, done: SigningResult) -> None:
+    current = plan.policy.state.current
+    new = {path.removesuffix(".json").rpartition(".")[2]: data for path, data in done.site}
+    before = current.verified.signed if current else trust.SignedMetadata(b"", b"", b"")
+    signed = trust.SignedMetadata(
+        dict(done.site)["metadata/timestamp.json"],
+        new.get("snapshot", before.snapshot),
+        new.get("targets", before.targets),
+    )
+    content = plan.content if "targets" in done.moved else current and Content.of(current)
+    assert content is not None  # noqa: S101  # without one there is no timestamp
+    verified = trust.verify_metadata(root, signed, content.pins.name, LIMITS)
+    found = trust.verify_files(verified, content.files)
+    if current is not None:
+        same_root = current.verified.root == root.version
+        trust.require_following(found.pins, current.pins, same_root=same_root)
+    if verified.until <= plan.policy.now:
+        raise ExpiredMetadataError(f"that was good until {verified.until:%Y-%m-%d %H:%M} UTC")

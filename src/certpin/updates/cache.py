@@ -1,43 +1,55 @@
-"""The folder that an updater keeps on the disk.
+"""The cache folder of an updater.
 
-    last-known-good.json       the set that was verified last, with all that vouches for it
-    last-known-good.json.bad   what stood there and was not to be believed, for who looks into it
-    metadata/                  that of ``tuf.ngclient``: what this client saw (TUF 1.0.31, 5.3-5.6)
-    lock                       held by the process that is refreshing
+    last-known-good.json       the set that was verified last, with its metadata
+    last-known-good.json.bad   a set that failed verification, kept for inspection
+    metadata/                  the metadata of ``tuf.ngclient`` (TUF 1.0.31, 5.3-5.6)
+    lock                       locked by the process that is refreshing
 
-Where the folder cannot be written to, the metadata is kept in a folder for temporary files, for as
-long as the process lives: rollbacks are seen there too, and it goes back as soon as it can.
+The last known good set is one file, so that it is replaced atomically: separate files could be of
+two versions after a crash. It is verified each time it is read (``trust.verify``).
+
+If the folder is not writable, the metadata is stored in a temporary folder while the process lives,
+so that rollbacks are detected. It moves back as soon as the folder is writable.
+
+``tuf.ngclient`` doesn't support several refreshes at once in one folder, so a lock prevents them.
+Without locks (no ``fcntl``, or a file system without them) the last writer wins: every file is
+written whole, and everything is verified again when it is read.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
-from contextlib import suppress
+from base64 import b64decode, b64encode
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from stat import S_ISREG
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from certpin.errors import UpdateError
 from certpin.pinfile.disk import put
-from certpin.updates.keeping import decode, encode, max_size
-from certpin.updates.trust import SignedMetadata, follow_roots
+from certpin.support import locks
+from certpin.updates.trust import CachedSet, SignedMetadata, follow_roots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tuf.api.metadata import Root
 
     from certpin.updates.settings import Limits
-    from certpin.updates.trust import CachedSet, SignedSet
+    from certpin.updates.trust import SignedSet
+
 
 _GOOD = "last-known-good.json"
 _PRIVATE = 0o600
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # not needed on systems without named pipes in folders
 _ROLES = ("timestamp", "snapshot", "targets")
 _SPARE = Path("/dev/shm")  # noqa: S108  # if the folder for temporary files can't be used either
+_SCHEMA = 1
+_PAUSE = 0.05  # seconds between two attempts, while another process refreshes
 
 
 class Store:
@@ -151,7 +163,7 @@ class Store:
         """Return the names of the metadata files, roots first, so that a partial copy is valid."""
         roots = [f"root_history/{path.name}" for path in self.metadata.glob("root_history/*.json")]
         others = [f"{role}.json" for role in _ROLES]
-        return [*sorted(roots), *(each for each in others if (self.metadata / each).exists())]
+        return [*sorted(roots), *(name for name in others if (self.metadata / name).exists())]
 
     def clear(self) -> None:
         """Delete the temporary folder."""
@@ -174,7 +186,7 @@ def unusable(exc: OSError) -> UpdateError:
     return UpdateError(
         f"the folder of the cache cannot be used: {exc.strerror or exc}",
         reason="storage",
-        fix="give the app a folder of its own that it may write to, with some room on the disk; "
+        fix="give the app a separate folder that it may write to, with room on the disk; "
         "until then updates hold in memory, and are fetched again at each start",
     )
 
@@ -184,3 +196,117 @@ def _make_scratch() -> str:
         return tempfile.mkdtemp(prefix="certpin-updates-")
     except OSError:
         return tempfile.mkdtemp(prefix="certpin-updates-", dir=_SPARE)
+
+
+def encode(signed_set: SignedSet) -> bytes:
+    """Return the bytes of the cache file."""
+    verified = signed_set.verified
+    data = {
+        "schema": _SCHEMA,
+        "root": verified.root,
+        "metadata": {name: _text(raw) for name, raw in verified.signed._asdict().items()},
+        "files": {name: _text(raw) for name, raw in signed_set.files.items()},
+    }
+    return json.dumps(data, indent=1).encode()
+
+
+def decode(data: bytes) -> CachedSet:
+    """Parse the bytes of a cache file. The result is not verified.
+
+    Raises:
+        UpdateError: the bytes don't have the format that ``encode`` writes.
+    """
+    try:
+        top = json.loads(data)
+    except (ValueError, RecursionError) as exc:
+        raise _damaged("it is not JSON") from exc
+    if not isinstance(top, dict) or top.get("schema") != _SCHEMA:
+        raise _damaged(f"it is not of schema {_SCHEMA}, which this certpin reads")
+    root, metadata = top.get("root"), _table(top.get("metadata"))
+    if type(root) is not int or metadata.keys() != set(SignedMetadata._fields):
+        raise _damaged("something is missing in it")
+    return CachedSet(root, SignedMetadata(**metadata), _table(top.get("files")))
+
+
+def max_size(limits: Limits) -> int:
+    """Return the maximum size of a cache file in bytes; base64 takes four bytes for three."""
+    held = limits.timestamp + limits.snapshot + limits.targets + limits.total
+    return held * 4 // 3 + limits.targets
+
+
+def _table(value: Any) -> dict[str, bytes]:
+    if not isinstance(value, dict):
+        raise _damaged("something is missing in it")
+    return {name: _bytes(data) for name, data in value.items()}
+
+
+def _text(data: bytes) -> str:
+    return b64encode(data).decode()
+
+
+def _bytes(text: Any) -> bytes:
+    try:
+        return b64decode(text, validate=True)
+    except (ValueError, TypeError) as exc:
+        raise _damaged("it is not base64") from exc
+
+
+def _damaged(what: str) -> UpdateError:
+    return UpdateError(
+        f"the last known good set cannot be read: {what}",
+        reason="cache",
+        fix="nothing: it is fetched again; if it happens again, look at the disk",
+    )
+
+
+class FolderLock:
+    """A lock file that the refreshing process holds."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._held: int | None = None
+
+    @contextmanager
+    def held(self, may_wait: Callable[[float], bool]) -> Iterator[None]:
+        """Hold the lock for a block.
+
+        If the folder is not writable, nothing is locked: nothing can be written there either.
+
+        Args:
+            may_wait: sleeps for the given seconds, and returns False when the time is up.
+
+        Raises:
+            UpdateError: another process held the lock until the time was up.
+        """
+        self._held = self._open()
+        try:
+            while self._held is not None and not locks.try_lock(self._held):
+                if not may_wait(_PAUSE):
+                    raise _busy()
+            yield
+        finally:
+            held, self._held = self._held, None
+            if held is not None:
+                locks.unlock_and_close(held)
+
+    def _open(self) -> int | None:
+        if locks.available():
+            with suppress(OSError):
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+                return os.open(self._folder / "lock", flags, 0o600)
+        return None
+
+    def forget(self) -> None:
+        """Close the file in a forked child. The parent keeps the lock."""
+        held, self._held = self._held, None
+        if held is not None:
+            os.close(held)
+
+
+def _busy() -> UpdateError:
+    return UpdateError(
+        "another process is refreshing in the same folder, and has not finished",
+        reason="busy",
+        fix="wait for it, or give each app a separate folder",
+    )

@@ -1,0 +1,423 @@
+"""Decide which metadata has to be signed, and by which keys. Pure.
+
+The input is the folder, the pin file, the journal and the time. A draft is never signed only
+because it exists: the targets are drafted again from the pin file and compared, and a root must
+pass ``roots.check``, with its changes of keys shown to the signer. The daily job with the online
+key has no person who reads them, so the online key never signs a draft.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from tuf.api.metadata import Metadata, Root, Targets
+
+from certpin.errors import ConfigError
+from certpin.updates.publish import roots
+from certpin.updates.publish.content import Content, require_published
+from certpin.updates.publish.roots import same_bytes
+from certpin.updates.publish.state import is_complete, read_metadata, signers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from securesystemslib.signer import Key
+
+    from certpin.pins import PinSet
+    from certpin.updates.publish.roots import Kind
+    from certpin.updates.publish.settings import PublishSettings
+    from certpin.updates.publish.state import FolderState
+    from certpin.updates.trust import SignedSet
+
+
+_ROLES = ("root", "targets", "timestamp")
+OTHER_KEYS = "the next root has other keys for it"
+
+
+@dataclass(frozen=True)
+class SigningPolicy:
+    """The data that decide which metadata are signed.
+
+    Attributes:
+        state: the verified contents of the folder.
+        settings: those of ``publish.toml``.
+        now: the current time in whole seconds, as in metadata.
+        offer: the content of the pin file, or why it can't be signed.
+        published: the versions that were published as signed sets.
+        latest: the last of these versions.
+    """
+
+    state: FolderState
+    settings: PublishSettings
+    now: datetime
+    offer: Content | ConfigError
+    published: Mapping[int, PinSet] = field(default_factory=dict)
+    latest: int | None = None
+
+    def expiry(self, role: str) -> datetime:
+        """Return the expiry of metadata that is signed now.
+
+        A draft expires at the end of a day, so that two people who draft the same metadata on one
+        day, each in a clone, write the same file.
+        """
+        date = self.now + self.settings.life(role)
+        if role in {"snapshot", "timestamp"}:
+            return date
+        return date.replace(hour=0, minute=0, second=0) + timedelta(days=1)
+
+    def ends_soon(self, role: str, expires: datetime) -> bool:
+        """Return True if less than a third of its lifetime is left. ``expires`` may be any date."""
+        return expires - self.now <= self.settings.life(role) / 3
+
+
+@dataclass(frozen=True)
+class SigningPlan:
+    """The drafts to sign, which go to ``site/`` once they are complete.
+
+    Attributes:
+        policy: the data that the plan follows from.
+        root: the draft of the next root, if there is one.
+        targets: the draft of the next targets, if there is one.
+        content: the content that the targets must have.
+        next_alone: the targets are valid under the current root, and stay there.
+        reasons: why a role has to be signed.
+        problems: why a role must not be signed.
+    """
+
+    policy: SigningPolicy
+    root: Metadata[Root] | None = None
+    targets: Metadata[Targets] | None = None
+    content: Content | None = None
+    next_alone: bool = False
+    reasons: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, ConfigError] = field(default_factory=dict)
+
+    @property
+    def candidates(self) -> tuple[Root, ...]:
+        """The roots under which metadata may be signed: the next one and the current one."""
+        new = (self.root.signed,) if self.root else ()
+        return (*new, *self.policy.state.roots[-1:])
+
+    def may_sign(self, role: str) -> frozenset[str]:
+        """Return the IDs of the keys that may sign a role."""
+        return _signing(self.policy.state, self.candidates, role)
+
+
+def prepare(
+    policy: SigningPolicy, keys: frozenset[str], renew: frozenset[str] = frozenset()
+) -> SigningPlan:
+    """Decide which metadata these keys have to sign.
+
+    Args:
+        policy: the data that decide.
+        keys: the IDs of the keys.
+        renew: the roles to sign again although they have not expired.
+
+    Raises:
+        ConfigError: the keys must not sign.
+    """
+    problems: dict[str, ConfigError] = {}
+    reasons: dict[str, str] = {}
+    root = _root(policy, keys, renew, reasons, problems)
+    plan = SigningPlan(policy, root, reasons=reasons, problems=problems)
+    _require_known(plan, keys)
+    content, targets = targets_of(plan, keys, renew)
+    alone = reasons.get("targets") == OTHER_KEYS
+    return replace(plan, targets=targets, content=content, next_alone=alone)
+
+
+def _root(
+    policy: SigningPolicy,
+    keys: frozenset[str],
+    renew: frozenset[str],
+    reasons: dict[str, str],
+    problems: dict[str, ConfigError],
+) -> Metadata[Root] | None:
+    """Return the draft of the next root, if there is one or these keys have to draft one."""
+    try:
+        draft = drafted_root(policy.state)
+    except ConfigError as exc:
+        if keys & _signing(policy.state, policy.state.roots[-1:], "root"):
+            raise
+        problems["root"] = exc
+        return None
+    return _next_root(policy, draft, keys, renew, reasons, problems)
+
+
+def _next_root(
+    policy: SigningPolicy,
+    draft: Metadata[Root] | None,
+    keys: frozenset[str],
+    renew: frozenset[str],
+    reasons: dict[str, str],
+    problems: dict[str, ConfigError],
+) -> Metadata[Root] | None:
+    current = policy.state.root
+    known = [root for root in (draft.signed if draft else None, current) if root]
+    mine = bool(keys & _signing(policy.state, known, "root"))
+    if current and policy.ends_soon("root", current.expires):
+        reasons["root"] = f"it ends on {current.expires:%Y-%m-%d}"
+    if draft and "root" in renew and mine:
+        draft.signed.expires = policy.expiry("root")
+        draft.signatures.clear()
+    elif not draft and current and mine and ("root" in renew or "root" in reasons):
+        draft = Metadata(roots.next_root(current, policy.expiry("root")))
+    if not draft:
+        return None
+    reasons.setdefault("root", "other keys are to sign" if current else "it is the first")
+    try:
+        roots.check(draft.signed, current, policy.now, policy.settings)
+    except ConfigError as exc:
+        if mine:
+            raise
+        problems["root"] = exc
+        return None
+    return draft
+
+
+def drafted_root(state: FolderState) -> Metadata[Root] | None:
+    """Return the draft of the next root, or None if there is none or it is in ``site/`` already.
+
+    Raises:
+        PinFileError: the draft can't be read.
+    """
+    draft = state.draft("root")
+    if draft is None or (state.root and draft.signed.version <= state.root.version):
+        return None
+    return deepcopy(draft)
+
+
+def _require_known(plan: SigningPlan, keys: frozenset[str]) -> None:
+    known = frozenset[str]().union(*(_keys(plan.candidates, role) for role in _ROLES))
+    for key in sorted(keys - known):
+        if "root" in plan.problems:
+            raise plan.problems["root"]
+        raise ConfigError(
+            f"the key {key} signs nothing here",
+            key="KEY",
+            fix="see certpin publish status for those that do; certpin publish add-key brings "
+            "another one in",
+        )
+
+
+def _signing(state: FolderState, candidates: Any, role: str) -> frozenset[str]:
+    """Return the keys that may sign a draft of a role, without the current online key."""
+    known = [state.root] if state.root else []
+    return _keys(candidates, role) - _keys(known, "timestamp")
+
+
+def _keys(candidates: Any, role: str) -> frozenset[str]:
+    return frozenset(keyid for root in candidates for keyid in root.roles[role].keyids)
+
+
+def targets_of(
+    plan: SigningPlan, keys: frozenset[str], renew: frozenset[str]
+) -> tuple[Content | None, Metadata[Targets] | None]:
+    """Return the required content of the targets, and their draft if one has to be signed."""
+    policy, mine = plan.policy, bool(keys & plan.may_sign("targets"))
+    try:
+        content = _wanted(policy)
+        draft = _drafted_targets(policy, content) if content else None
+    except ConfigError as exc:
+        if mine:
+            raise
+        plan.problems["targets"] = exc
+        return None, None
+    if content is None:
+        if mine and plan.root is None:
+            raise ConfigError(
+                "no version was published as a signed set yet",
+                key="version",
+                fix="certpin rotate publish --signed",
+            )
+        return None, None
+    reason = _reason(plan, content, renew) or ("it is drafted" if draft else "")
+    if not reason:
+        return content, None
+    plan.reasons["targets"] = reason
+    if not draft and mine:
+        draft = Metadata(content.targets(policy.state.free("targets"), policy.expiry("targets")))
+    return content, draft
+
+
+def _wanted(policy: SigningPolicy) -> Content | None:
+    """Return the newest published version, from the pin file or the signed set.
+
+    Return None if no version was published.
+
+    Raises:
+        ConfigError: the content differs from the published one.
+    """
+    current, latest = policy.state.current, policy.latest
+    if latest is not None and (current is None or latest > current.pins.version):
+        if isinstance(policy.offer, ConfigError):
+            raise policy.offer
+        require_published(policy.offer.pins, policy.published[latest])
+        _require_same_name(policy.offer, current)
+        return policy.offer
+    if current is None:
+        return None
+    if latest is not None and latest < current.pins.version:
+        raise ConfigError(
+            f"version {latest} was published last, and {current.pins.version} is signed: no "
+            "client goes back",
+            key="version",
+            fix=f"fetch the journal that has {current.pins.version} (git pull), or give the pin "
+            "file a higher version and publish it",
+        )
+    what = "the signed set in publish/site"
+    require_published(current.pins, policy.published.get(current.pins.version), what=what)
+    return Content.of(current)
+
+
+def _require_same_name(content: Content, current: SignedSet | None) -> None:
+    if current is not None and current.pins.name != content.pins.name:
+        raise ConfigError(
+            f"clients of the pin set {current.pins.name!r} take none that is called "
+            f"{content.pins.name!r}",
+            key="name",
+            fix="give it its name back, or publish it from a separate folder",
+        )
+
+
+def _reason(plan: SigningPlan, content: Content, renew: frozenset[str]) -> str:
+    policy, current, targets = plan.policy, plan.policy.state.current, plan.policy.state.targets
+    if current is None or targets is None or content.pins.version > current.pins.version:
+        return f"version {content.pins.version} was published"
+    if policy.ends_soon("targets", targets.expires):
+        return f"it ends on {targets.expires:%Y-%m-%d}"
+    signed = read_metadata("targets", current.verified.signed.targets)
+    if not is_complete(signed, plan.candidates[-1]):
+        return "the root has other keys for it"
+    if "targets" in renew:
+        return "you want it"
+    return "" if is_complete(signed, plan.candidates[0]) else OTHER_KEYS
+
+
+def _drafted_targets(policy: SigningPolicy, content: Content) -> Metadata[Targets] | None:
+    """Return the existing draft if it is up to date, or None if it is stale.
+
+    Raises:
+        ConfigError: the draft is for this version but differs from it, or can't be read.
+    """
+    draft, state = policy.state.draft("targets"), policy.state
+    if draft is None or _is_stale(policy, draft.signed, content):
+        return None
+    expected = content.targets(draft.signed.version, draft.signed.expires)
+    if roots.is_spec_version(draft.signed.spec_version):  # the version of the tuf that drafted it
+        expected.spec_version = draft.signed.spec_version
+    in_turn = draft.signed.version <= state.free("targets")
+    in_time = draft.signed.expires <= policy.expiry("targets") + roots.SLACK
+    if not same_bytes(draft.signed, expected) or not in_turn or not in_time:
+        raise ConfigError(
+            f"it is not what {content.pins.name} version {content.pins.version} says",
+            key="drafts/targets.json",
+            fix="do not sign it: fetch the published sets (git pull); if that does not "
+            "help, ask who made it, take it away, and sign again",
+        )
+    return deepcopy(draft)
+
+
+def _is_stale(policy: SigningPolicy, draft: Targets, content: Content) -> bool:
+    versions = [_version(info.custom) for info in draft.targets.values()]
+    if policy.state.targets and draft.version <= policy.state.targets.version:
+        return True
+    older = bool(versions) and max(versions) < content.pins.version
+    return older or policy.ends_soon("targets", draft.expires)
+
+
+def _version(custom: Any) -> int:
+    version = custom.get("version") if isinstance(custom, dict) else None
+    return (
+        version if isinstance(version, int) else 2**63
+    )  # invalid: don't treat the draft as an older one
+
+
+def draft_new_key(
+    policy: SigningPolicy, key: Key, kind: Kind, *, replaced: str | None, threshold: int | None
+) -> Metadata[Root]:
+    """Return an unsigned draft of the next root with another key. Raises ``ConfigError``."""
+    draft, current = drafted_root(policy.state), policy.state.root
+    if draft is not None:
+        base = draft.signed
+    else:
+        assert current is not None  # noqa: S101  # a state has one or the other
+        base = roots.next_root(current, policy.expiry("root"))
+    new = roots.with_key(base, key, kind, replaced=replaced, threshold=threshold)
+    new.expires = policy.expiry("root")
+    roots.check(new, current, policy.now, policy.settings)
+    return Metadata(new)
+
+
+@dataclass(frozen=True)
+class PendingSignature:
+    """Metadata that needs signatures before it can go to ``site/``.
+
+    Attributes:
+        role: the role.
+        version: the version.
+        why: why it has to be signed.
+        root: the version of the root that lists the keys.
+        missing: the number of signatures that are missing.
+        keys: the IDs of the keys that may sign.
+        problem: why it must not be signed, or empty.
+    """
+
+    role: str
+    version: int
+    why: str
+    root: int = 0
+    missing: int = 0
+    keys: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def pending(plan: SigningPlan) -> tuple[PendingSignature, ...]:
+    """Return the metadata that needs signatures. ``plan`` was prepared without keys."""
+    state = plan.policy.state
+    found = [
+        PendingSignature(role, 0, plan.reasons.get(role, ""), problem=str(problem.args[0]))
+        for role, problem in plan.problems.items()
+    ]
+    if "root" in plan.reasons and "root" not in plan.problems:
+        number = state.root.version + 1 if state.root else 1
+        for root in plan.candidates:
+            found += _missing(plan, "root", plan.root, root, number)
+    if "targets" in plan.reasons:
+        number = plan.targets.signed.version if plan.targets else state.free("targets")
+        for root in plan.candidates:
+            found += _missing(plan, "targets", plan.targets, root, number)
+    return (*found, *_online(plan))
+
+
+def _missing(
+    plan: SigningPlan, role: str, draft: Metadata[Any] | None, root: Root, number: int
+) -> Iterator[PendingSignature]:
+    signed = signers(draft, root) if draft else frozenset[str]()
+    missing = root.roles[role].threshold - len(signed)
+    if missing > 0:
+        keys = tuple(key for key in root.roles[role].keyids if key not in signed)
+        yield PendingSignature(role, number, plan.reasons[role], root.version, missing, keys)
+
+
+def _online(plan: SigningPlan) -> Iterator[PendingSignature]:
+    """Yield the timestamp if the online key has to publish drafts or to renew the timestamp."""
+    policy, state = plan.policy, plan.policy.state
+    if state.root is None:
+        return
+    root, why = state.root, ""
+    if state.timestamp and policy.ends_soon("timestamp", state.timestamp.expires):
+        why = f"it ends on {state.timestamp.expires:%Y-%m-%d %H:%M} UTC"
+    if state.current and state.current.superseded:
+        why = "the root has changed"
+    if plan.targets and any(is_complete(plan.targets, candidate) for candidate in plan.candidates):
+        why = f"targets {plan.targets.signed.version} are signed"
+    if plan.root and all(is_complete(plan.root, candidate) for candidate in plan.candidates):
+        root, why = plan.root.signed, f"root {plan.root.signed.version} is signed"
+    if why:
+        keys = tuple(root.roles["timestamp"].keyids)
+        yield PendingSignature("timestamp", state.free("timestamp"), why, root.version, 1, keys)

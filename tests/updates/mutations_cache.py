@@ -1,0 +1,88 @@
+"""The rules of the cache of an updater, taken out one by one (``test_mutations.py``)."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_UPDATES = "certpin/updates/"
+_CACHE = "tests/updates/test_cache.py::test_"
+_CRASHES = "tests/updates/test_crashes.py::test_"
+
+
+def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
+    path = file if file.startswith("certpin/") else _UPDATES + file
+    return Mutation(rule, path, old, new, test)
+
+
+MUTATIONS: list[Mutation] = [
+    _rule(
+        "what is not believed is put aside",
+        "checker.py",
+        "                store.put_aside()\n",
+        "                pass\n",
+        _CACHE + "a_damaged_file_is_moved_aside_and_reported",
+    ),
+    _rule(
+        "a newer set of the app holds",
+        "checker.py",
+        "        if older and not stored.recovers:\n",
+        "        if False:\n",
+        _CACHE + "an_app_that_brings_a_newer_set_uses_that",
+    ),
+    _rule(
+        "a full disk stops nothing",
+        "checker.py",
+        "        except OSError as exc:\n            self._cache_failed(unusable(exc))\n",
+        "        except ZeroDivisionError as exc:\n            self._cache_failed(unusable(exc))\n",
+        _CRASHES + "without_a_writable_cache_the_set_is_in_force_in_memory",
+    ),
+    _rule(
+        "the metadata has a place while the disk is full",
+        "fetch.py",
+        "        if not source.store.move_out():\n            raise\n",
+        "        raise\n",
+        _CRASHES + "without_a_writable_cache_the_set_is_in_force_in_memory",
+    ),
+    _rule(
+        "and goes back then",
+        "checker.py",
+        "            store.move_back()\n",
+        "",
+        _CRASHES + "a_set_in_memory_is_written_when_there_is_room",
+    ),
+    _rule(
+        "one process at a time",
+        "cache.py",
+        "while self._held is not None and not locks.try_lock(self._held):",
+        "while False:",
+        _CRASHES + "waiting_for_another_process_ends",
+    ),
+    _rule(
+        "another process's set is taken over",
+        "checker.py",
+        '                if self.adopt_cached():\n                    self._notify("updated")\n',
+        "",
+        _CRASHES + "a_set_that_another_process_fetched_is_adopted_and_reported",
+    ),
+    _rule(
+        "and told",
+        "checker.py",
+        '                    self._notify("updated")\n',
+        "                    pass\n",
+        _CRASHES + "a_set_that_another_process_fetched_is_adopted_and_reported",
+    ),
+    _rule(
+        "a lock that is a link is not followed",
+        "cache.py",
+        " | os.O_NOFOLLOW",
+        "",
+        _CACHE + "a_lock_that_is_a_link_writes_nothing_elsewhere",
+    ),
+    _rule(
+        "what was left is swept away",
+        "checker.py",
+        "                self._source.store.sweep()\n",
+        "",
+        _CRASHES + "temporary_files_of_killed_processes_are_deleted",
+    ),
+]

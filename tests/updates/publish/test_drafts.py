@@ -1,0 +1,215 @@
+"""Drafts that another person wrote or changed: which are signed, and which are refused."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tuf.api.metadata import Metadata
+
+from certpin.errors import ConfigError
+from certpin.pins import Pin
+from tests.updates._publisher import HOST, pin_file
+from tests.updates.publish._firm import DAY, Client, Firm, forged, ident, key, midnight
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+pytestmark = pytest.mark.slow  # each signs a folder
+
+OTHER = Pin("sha256", bytes(range(2, 34)))
+
+
+@pytest.fixture
+def drafted(board: Firm) -> Firm:
+    """Version 2 waits for a second signature."""
+    board.sign("ada", "bob", "online")
+    board.publish(2)
+    board.sign("ada")
+    return board
+
+
+def test_a_draft_of_other_targets_is_not_signed(drafted: Firm, tmp_path: Path) -> None:
+    other = drafted.cloned("mallory")
+    other.publish(2, pin_file(2, {HOST: OTHER, "evil.example": OTHER}))
+    (other.folder / "drafts" / "targets.json").unlink()
+    other.sign("ada")
+    shutil.copytree(other.folder / "drafts", drafted.folder / "drafts", dirs_exist_ok=True)
+    with pytest.raises(ConfigError, match="not what bank version 2 says"):
+        drafted.sign("bob", "online")
+    drafted.sign("online")  # which goes on
+    assert Client(drafted, tmp_path / "client").follow() == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"version": 2**31},
+        {"version": 3},
+        {"unrecognized_fields": {"more": 1}},
+    ],
+)
+def test_a_draft_that_says_more_is_not_signed(drafted: Firm, changed: dict[str, object]) -> None:
+    forged(drafted, "targets", **changed)
+    with pytest.raises(ConfigError, match="not what bank version 2 says"):
+        drafted.sign("bob")
+
+
+def test_a_draft_with_a_far_date_is_not_signed(drafted: Firm) -> None:
+    forged(drafted, "targets", expires=drafted.now + 3650 * DAY)
+    with pytest.raises(ConfigError, match="not what bank version 2 says"):
+        drafted.sign("bob")
+
+
+def dated(firm: Firm, role: str, date: str) -> None:
+    """Write another date into a draft: one that Python itself does not write so."""
+    path = firm.folder / "drafts" / f"{role}.json"
+    data, count = re.subn(r'"expires": "[^"]+"', f'"expires": "{date}"', path.read_text())
+    assert count == 1
+    path.write_text(data)
+
+
+FIRST, LAST = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"
+
+
+@pytest.mark.parametrize("date", [FIRST, LAST])
+def test_the_first_and_the_last_possible_date_are_dates(drafted: Firm, date: str) -> None:
+    dated(drafted, "targets", date)
+    drafted.sign("online")
+    assert ("targets" in [each.role for each in drafted.pending if each.problem]) == (date == LAST)
+    dated(drafted, "targets", FIRST)
+    done = drafted.sign("bob")  # that of the year 1 is over, and is made anew
+    assert done.drafts["targets"].signed.expires == midnight(drafted.now + 91 * DAY)
+
+
+def test_a_root_of_the_first_or_the_last_date_is_not_signed(firm: Firm) -> None:
+    for date in (FIRST, LAST):
+        firm.add_key("root2", "root")
+        dated(firm, "root", date)
+        firm.sign("online")
+        with pytest.raises(ConfigError, match="its date"):
+            firm.sign("root")
+        (firm.folder / "drafts" / "root.json").unlink()
+
+
+def test_a_draft_of_a_previous_version_is_replaced(drafted: Firm, tmp_path: Path) -> None:
+    drafted.publish(3)
+    drafted.sign("bob", "online")
+    assert ("targets", 1, 1) in drafted.waiting
+    drafted.sign("cleo", "online")
+    assert Client(drafted, tmp_path / "client").follow() == 3
+
+
+def test_an_outdated_draft_is_replaced(drafted: Firm) -> None:
+    drafted.now += 80 * DAY
+    done = drafted.sign("bob")
+    assert done.drafts["targets"].signed.expires == midnight(drafted.now + 91 * DAY)
+    assert list(done.drafts["targets"].signatures) == [ident("bob")]
+
+
+def test_a_draft_of_a_root_keeps_the_rules(firm: Firm) -> None:
+    firm.add_key("root2", "root", "root")
+    for changed, said in [
+        ({"version": 3}, "its number has to be 2"),
+        ({"expires": firm.now + 4000 * DAY}, "its date"),
+        ({"expires": firm.now}, "its date"),
+        ({"consistent_snapshot": False}, "does not write"),
+        ({"consistent_snapshot": "yes"}, "does not write"),
+        ({"spec_version": "1.999"}, "does not write"),
+        ({"unrecognized_fields": {"x": 1}}, "does not write"),
+    ]:
+        before = (firm.folder / "drafts" / "root.json").read_bytes()
+        forged(firm, "root", **changed)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match=said):
+            firm.sign("root", "root2")
+        firm.sign("online")  # goes on
+        assert any(said in each.problem for each in firm.pending)
+        (firm.folder / "drafts" / "root.json").write_bytes(before)
+    firm.sign("root", "root2", "online")
+
+
+def test_a_threshold_that_is_true_is_not_one(firm: Firm) -> None:
+    """To Python it is, and to no other client: they could never follow such a root."""
+    firm.add_key("root2", "root", "root")
+    path = firm.folder / "drafts" / "root.json"
+    path.write_text(re.sub(r'"threshold": 1\b', '"threshold": true', path.read_text()))
+    with pytest.raises(ConfigError, match="does not write"):
+        firm.sign("root", "root2")
+
+
+def test_a_key_that_was_online_comes_nowhere_else(firm: Firm) -> None:
+    """Nor in one root with the key that follows it."""
+    firm.add_key("online2", "online")
+    draft = firm.folder / "drafts" / "root.json"
+    metadata: Metadata = Metadata.from_bytes(draft.read_bytes())  # type: ignore[type-arg]
+    metadata.signed.add_key(key("online").public_key, "targets")
+    draft.write_bytes(metadata.to_bytes())
+    with pytest.raises(ConfigError, match="was online until now"):
+        firm.sign("root", "online2")
+
+
+def test_keys_that_flutter_apps_cannot_verify_are_refused_if_flutter_is_set(
+    firm: Firm,
+) -> None:
+    safe = key("safe", "ed25519")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            "tests.updates.publish._firm.key", lambda name: safe if name == "safe" else key(name)
+        )
+        with pytest.raises(ConfigError, match="Dart verifies 0 of the keys of targets") as caught:
+            firm.add_key("safe", "targets", "targets")
+        assert "flutter = false" in caught.value.fix
+        firm.settings = replace(firm.settings, flutter=False)
+        firm.add_key("safe", "targets", "targets")
+
+
+@pytest.mark.parametrize("kind", ["root", "targets"])
+def test_the_online_key_signs_no_draft_that_names_it(firm: Firm, client: Client, kind: str) -> None:
+    firm.add_key("online2", "online")
+    path = firm.folder / "drafts" / "root.json"
+    metadata: Metadata = Metadata.from_bytes(path.read_bytes())  # type: ignore[type-arg]
+    metadata.signed.add_key(key("online").public_key, kind)
+    path.write_bytes(metadata.to_bytes())
+    firm.publish(2)
+    done = firm.sign("online")
+    assert {act.role for act in done.new_signatures} <= {"timestamp"}
+    assert [name for name in firm.drafts() if ident("online") in name] == []
+    assert client.follow() == 1
+
+
+def test_one_key_under_two_names_is_not_two(firm: Firm) -> None:
+    firm.add_key("root2", "root", threshold=2)
+    path = firm.folder / "drafts" / "root.json"
+    metadata: Metadata = Metadata.from_bytes(path.read_bytes())  # type: ignore[type-arg]
+    again = replace_id(metadata.signed.keys[ident("root2")], "0" * 64)
+    metadata.signed.add_key(again, "root")
+    path.write_bytes(metadata.to_bytes())
+    with pytest.raises(ConfigError, match="has the ID of another key"):
+        firm.sign("root")
+
+
+def replace_id(known: object, name: str) -> object:
+    from copy import copy
+
+    other = copy(known)
+    other.keyid = name  # type: ignore[attr-defined]
+    return other
+
+
+def test_a_draft_that_was_moved_is_of_no_use(firm: Firm) -> None:
+    firm.add_key("root2", "root", "root")
+    draft = (firm.folder / "drafts" / "root.json").read_bytes()
+    firm.sign("root", "root2", "online")
+    (firm.folder / "drafts" / "root.json").write_bytes(draft)
+    firm.sign("online")
+    assert firm.drafts() == []
+
+
+def test_a_key_that_signed_a_draft_may_sign_again(drafted: Firm) -> None:
+    done = drafted.sign("ada")
+    assert done.new_signatures == []
+    assert ("targets", 1, 1) in drafted.waiting

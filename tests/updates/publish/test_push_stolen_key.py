@@ -1,0 +1,131 @@
+"""Pushing after the online key was stolen and replaced."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tuf.api.metadata import Metadata, MetaFile
+
+from tests.updates.publish._delivering import Delivered, delivering
+from tests.updates.publish.test_push import fork, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from certpin.lab import Identity
+
+
+pytestmark = pytest.mark.slow  # each signs a folder, and pushes it
+
+
+@pytest.fixture
+def world(trusted_root: Path, served: Identity, tmp_path: Path) -> Iterator[Delivered]:
+    with delivering(tmp_path, served) as world:
+        yield world
+
+
+class Thief:
+    """An attacker with the current online key and write access to the storage."""
+
+    def __init__(self, world: Delivered) -> None:
+        self.folder, self.key = world.server.folder / "metadata", world.repository.online
+
+    def outrun(self, *, snapshot: int | None = None, role: str = "timestamp") -> None:
+        """Sign the stored metadata with a number that can't be exceeded."""
+        timestamp = Metadata.from_bytes((self.folder / "timestamp.json").read_bytes())
+        if snapshot is not None:
+            self._sign_snapshot(timestamp.signed, snapshot)
+        timestamp.signed.version = 10**9 if role == "timestamp" else timestamp.signed.version
+        self._put("timestamp.json", timestamp)
+
+    def _sign_snapshot(self, timestamp: Any, number: int) -> None:
+        known = self.folder / f"{timestamp.snapshot_meta.version}.snapshot.json"
+        snapshot = Metadata.from_bytes(known.read_bytes())
+        snapshot.signed.version = number
+        data = self._put(f"{number}.snapshot.json", snapshot)
+        digest = {"sha256": sha256(data).hexdigest()}
+        timestamp.snapshot_meta = MetaFile(number, len(data), digest)
+
+    def _put(self, name: str, metadata: Any) -> bytes:
+        metadata.sign(self.key)
+        data: bytes = metadata.to_bytes()
+        (self.folder / name).write_bytes(data)
+        return data
+
+
+def replace_online_key(world: Delivered) -> None:
+    world.repository.rotate("online")
+    world.repository.publish_online()
+
+
+@pytest.mark.parametrize("snapshot", [None, 10**9])
+def test_metadata_of_a_replaced_key_is_replaced_whatever_its_number(
+    world: Delivered, snapshot: int | None
+) -> None:
+    world.push()
+    Thief(world).outrun(snapshot=snapshot)
+    assert world.both_follow("robbed") == 2
+    found = refusal(world)
+    assert (found.reason, "a key is stolen" in found.fix) == ("ahead", True)
+    replace_online_key(world)
+    assert "timestamp 1000000000 is signed only by keys that were replaced" in world.push().damage
+    assert world.both_follow() == 2
+    world.publish(3)
+    assert world.push().damage == ""
+    robbed = world.updater(cache=world.cache.parent / "app-robbed").refresh()
+    assert (robbed.state, robbed.version) == ("fresh", 3)
+
+
+def test_a_snapshot_that_a_replaced_key_has_numbered_holds_nothing_up(world: Delivered) -> None:
+    world.push()
+    Thief(world).outrun(snapshot=10**9, role="snapshot")
+    replace_online_key(world)
+    assert "snapshot 1000000000 is signed only by" in world.push().damage
+    assert world.both_follow() == 2
+
+
+def test_a_key_that_is_replaced_in_peace_is_no_damage(world: Delivered) -> None:
+    world.push()
+    replace_online_key(world)
+    assert world.push().damage == ""
+
+
+def test_a_number_used_by_an_attacker_is_skipped(world: Delivered) -> None:
+    """Theirs stays: caches keep it for a year, so that no client would see ours."""
+    world.push()
+    Thief(world).outrun(snapshot=world.repository.versions["snapshot"] + 1)
+    replace_online_key(world)
+    found = refusal(world)
+    assert (found.reason, "--renew snapshot" in found.fix) == ("conflict", True)
+    world.repository.publish_online()
+    assert world.push().damage
+    assert world.both_follow() == 2
+
+
+def test_a_set_that_was_pushed_before_the_key_was_replaced_is_not_undone(
+    world: Delivered, tmp_path: Path
+) -> None:
+    world.push()
+    fork(world, tmp_path, lambda: world.publish(3))
+    replace_online_key(world)
+    world.repository.publish_online()
+    found = refusal(world)
+    assert (found.reason, "targets 2 is there" in found.problem) == ("ahead", True)
+
+
+def test_the_current_set_is_not_undone_whatever_the_stored_timestamp(
+    world: Delivered, tmp_path: Path
+) -> None:
+    """An attacker with write access must not cause an older set to replace a newer one."""
+    world.push()
+    thief = Thief(world)
+    replace_online_key(world)
+    before = world.repository.copy(tmp_path / "other-clone")
+    world.publish(3)
+    world.push()
+    thief.outrun()
+    world.repository.restore(before)
+    assert refusal(world).reason == "ahead"

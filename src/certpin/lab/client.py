@@ -1,4 +1,4 @@
-"""Bringing a client in: a command that is run once a case, or a function that is called."""
+"""The clients under test: a command that is run once per case, or a function that is called."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _EXPORT = re.compile(r"\{export:([a-z0-9-]{1,80})\}")
 
 
 class Client(Protocol):
-    """Whatever can be made to call the host of a case."""
+    """A client under test."""
 
     def run(self, target: Target) -> Ending:
         """Call it once, and say how that ended.
@@ -69,12 +69,12 @@ class Client(Protocol):
         """
 
     def stop(self) -> None:
-        """End what still runs, from another thread: the run was interrupted."""
+        """Stop the client from another thread, because the run was interrupted."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A function of this process. That it raises is its refusal.
+    """A function of this process. An exception counts as a refusal.
 
     It may read an attribute of its target that raises ``CannotServeError``: then it is not run.
     """
@@ -82,7 +82,7 @@ class Call:
     function: Callable[[Target], object]
 
     def run(self, target: Target) -> Ending:
-        """Call it."""
+        """Call the function."""
         if target.clock:
             raise CannotServeError(
                 "the clock of a function in this process cannot be moved",
@@ -97,7 +97,7 @@ class Call:
         return Ending(0, "" if answer is None else str(answer)[-_KEPT:])
 
     def stop(self) -> None:
-        """Nothing to be done: a function ends when it likes."""
+        """Do nothing: a function can't be stopped."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,11 @@ class Command:
 
     @property
     def names_host(self) -> bool:
-        """Whether it calls the host that it is told, or one of its own choice."""
+        """Whether the command names the host of the case, instead of a fixed one."""
         return any("{host}" in word or "{url}" in word for word in self.words)
 
     def run(self, target: Target) -> Ending:
-        """Run it, without input, in a session of its own, and leave no child of it behind."""
+        """Run the command without input in a new session, and kill its children afterwards."""
         if target.elsewhere and not self.names_host:
             raise CannotServeError(
                 f"the command calls a host of its own choice, and not {target.host}",
@@ -145,7 +145,7 @@ class Command:
             return self._end(process, output)
 
     def stop(self) -> None:
-        """End every run of it that is under way, and let no other begin."""
+        """Kill every running process of the command, and start no other."""
         self._stopped.set()
         for process in tuple(self._running):
             _kill(process)
@@ -167,7 +167,7 @@ class Command:
 
 
 def _ends(process: subprocess.Popen[bytes], patience: float) -> bool:
-    """Wait for a process: whether it ended within so many seconds."""
+    """Wait for a process. Return True if it ended within ``patience`` seconds."""
     try:
         descriptor = os.pidfd_open(process.pid)
     except (AttributeError, OSError):  # not Linux, or an old one
@@ -183,13 +183,13 @@ def _ends(process: subprocess.Popen[bytes], patience: float) -> bool:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its children: they are a group of their own."""
+    """Kill a process and its children, which form a process group."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def exports_in(words: Sequence[str]) -> list[str]:
-    """The formats that the words of a command ask for."""
+    """Return the export formats that a command requests."""
     return [name for word in words for name in _EXPORT.findall(word)]
 
 
@@ -208,7 +208,7 @@ def substitute(words: Sequence[str], target: Target) -> list[str]:
 
 
 def _fill(word: str, target: Target) -> str:
-    """Only known names are replaced: a command's own braces (JSON, awk) stay."""
+    """Replace known placeholders only, so that other braces (JSON, awk) stay."""
     for name, value in SUBSTITUTIONS.items():
         if f"{{{name}}}" in word:
             word = word.replace(f"{{{name}}}", value(target))

@@ -58,22 +58,22 @@ class Target:
 
     @property
     def backup(self) -> str:
-        """The pin of the backup key of the good server, or of the root."""
+        """The pin of the backup key of the honest server, or of the root."""
         return self._without_compromised(self.accepted)[1]
 
     @property
     def second_pin(self) -> str:
-        """``pin`` of the second host."""
+        """The same as ``pin``, for the second host."""
         return self._without_compromised(self.accepted)[2]
 
     @property
     def second_backup(self) -> str:
-        """``backup`` of the second host."""
+        """The same as ``backup``, for the second host."""
         return self._without_compromised(self.accepted)[3]
 
     @property
     def certificate(self) -> Path:
-        """PEM of the pinned certificate of the honest chain."""
+        """The path of the pinned certificate of the honest chain, as PEM."""
         return self._without_compromised(self.pinned_pem)
 
     @property
@@ -97,17 +97,17 @@ class Target:
 
     @property
     def client_certificate(self) -> Path:
-        """The client's own certificate, as PEM: what it shows to a server that asks for one."""
+        """The path of the client certificate, as PEM."""
         return self.folder / "client.pem"
 
     @property
     def client_key(self) -> Path:
-        """The key of that certificate, as PEM."""
+        """The path of the key of the client certificate, as PEM."""
         return self.folder / "client.key"
 
     @property
     def truststore(self) -> Path:
-        """The same as a Java trust store (PKCS#12); its password is ``changeit``."""
+        """The trusted roots as a Java trust store (PKCS#12); its password is ``changeit``."""
         return self.folder / "trusted.p12"
 
     @property
@@ -137,7 +137,7 @@ class Target:
 
     @property
     def second_url(self) -> str:
-        """The same at the second host."""
+        """The URL to request from the second host."""
         return self._url_of(self.second_host)
 
     def _url_of(self, host: str) -> str:
@@ -160,5 +160,5 @@ class Target:
 
 
 def bracketed(host: str) -> str:
-    """A host as a URL writes it (RFC 3986 section 3.2.2)."""
+    """Return a host as written in a URL: IPv6 in brackets (RFC 3986 section 3.2.2)."""
     return f"[{host}]" if ":" in host else host

@@ -43,7 +43,7 @@ class Upstream:
 
     @property
     def certificates(self) -> tuple[x509.Certificate, ...]:
-        """Its chain as it serves it, leaf first."""
+        """The chain as served, leaf first."""
         return tuple(map(x509.load_der_x509_certificate, self.der))
 
     @property
@@ -53,7 +53,7 @@ class Upstream:
 
 
 class UpstreamAuthorities(Authorities):
-    """The lab's authorities where the trusted root is a real one: only the attackers' are ours."""
+    """The authorities if the trusted root is a real one: the lab only has those of attackers."""
 
     def __init__(self, now: datetime, upstream: Upstream) -> None:
         super().__init__(now)
@@ -61,12 +61,12 @@ class UpstreamAuthorities(Authorities):
 
     @property
     def trusted_pem(self) -> bytes:
-        """What the client is made to trust: its own roots, and R2."""
+        """The roots that the client trusts: the real ones, and R2."""
         return self._upstream.roots + self.rogue.pem
 
 
 class UpstreamPKI(TestPKI):
-    """The pki where the honest server is a real one."""
+    """The test PKI if the honest server is a real one."""
 
     def __init__(
         self,
@@ -93,17 +93,17 @@ class UpstreamPKI(TestPKI):
 
     @property
     def honest(self) -> ServerStep:
-        """The step of the real server: the connection passes through to it."""
+        """The step of the real server, to which the connection is relayed."""
         return ServerStep(self._upstream.der, b"", role=Role.HONEST, opening=Opening.RELAY)
 
     @cached_property
     def pins(self) -> PinSet | None:
-        """What the client has pinned, where that is known."""
+        """The pins of the client, if they are known."""
         return self._upstream.pins
 
 
 class _Keyless:
-    """Stands for somebody whose private key the lab does not have."""
+    """An authority or a server whose private key the lab does not have."""
 
     def __init__(self, whose: str) -> None:
         self._whose = whose
@@ -113,7 +113,7 @@ class _Keyless:
 
 
 def platform_roots() -> bytes:
-    """The roots of this machine, as PEM: what OpenSSL's default paths lead to."""
+    """Return the roots of this machine as PEM, from OpenSSL's default paths."""
     paths = ssl.get_default_verify_paths()
     if paths.cafile and Path(paths.cafile).is_file():
         return Path(paths.cafile).read_bytes()

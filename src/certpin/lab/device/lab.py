@@ -1,4 +1,4 @@
-"""The interactive lab, running: its port, its schedule, its loop. Results come out of a queue."""
+"""A running interactive lab: its port, its schedule and its event loop. Results are queued."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class DeviceLab:
         return made
 
     def peer_configuration(self, reach: str) -> str | None:
-        """What a device needs to come in by WireGuard; ``None`` where it cannot."""
+        """Return the WireGuard configuration of the device; ``None`` without a tunnel."""
         return self._keys.peer_configuration(reach, self._tunnel.port) if self._keys else None
 
     def __exit__(self, *exc_info: object) -> None:
@@ -113,18 +113,18 @@ class DeviceLab:
 
     @property
     def roots(self) -> list[Certificate]:
-        """What a device must trust: R and R2; R2 alone where real servers stand behind the lab."""
+        """The roots that a device must trust: R and R2; only R2 if hosts have real servers."""
         rogue = self.authorities.rogue.certificate
         return [rogue] if self.real else [self.authorities.root.certificate, rogue]
 
     @property
     def address(self) -> str:
-        """The address it listens on."""
+        """The listening address."""
         return self._address[0]
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The listening port."""
         return self._gate.number
 
     def next(self, patience: float | None = None) -> tuple[str, Result] | None:
@@ -141,12 +141,12 @@ class DeviceLab:
         return news
 
     def progress(self) -> list[HostProgress]:
-        """How far every host is."""
+        """Return the progress of every host."""
         return self._loop.call(self._progress)
 
     @property
     def finished(self) -> bool:
-        """Whether every host has been through everything, and all is told."""
+        """Whether every host is finished, and every result was read."""
         return self._loop.call(lambda: self.schedule.finished) and self._news.empty()
 
     def let_answer(self, patience: float = _LAST_ANSWER) -> None:
@@ -160,11 +160,11 @@ class DeviceLab:
             time.sleep(_POLL_INTERVAL)
 
     def finished_with(self, host: str) -> bool:
-        """Whether one host has been through everything."""
+        """Return True if all cases of one host are finished."""
         return self._loop.call(lambda: self.schedule.queues[host].finished)
 
     def stop(self) -> list[HostProgress]:
-        """End it: what is in doubt stays undecided. How far every host came."""
+        """Stop. Unconfirmed refusals stay undecided. Return the progress of every host."""
         self._loop.call(self.schedule.stop)
         return self.progress()
 

@@ -1,4 +1,4 @@
-"""Which turn a new connection belongs to: that of its host, or of another that leads there."""
+"""Assign each new connection to a turn: that of its host, or one that redirects there."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _OCTETS = 40  # 64 bits more than the order has (FIPS 186-5 appendix A.2.1)
 
 
 def server_key(root: Authority, label: str) -> ec.EllipticCurvePrivateKey:
-    """A P-256 key that only whoever has the root's key can make, the same each time."""
+    """Derive a P-256 key from the key of the root. The same label gives the same key."""
     secret = root.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     made = HKDF(SHA256(), _OCTETS, salt=None, info=f"certpin-lab:{label}".encode()).derive(secret)
     return ec.derive_private_key(int.from_bytes(made) % (_ORDER - 1) + 1, ec.SECP256R1())
 
 
 class DevicePKI(TestPKI):
-    """A pki whose honest servers keep their keys for as long as the root keeps its own."""
+    """A test PKI whose honest servers keep their keys as long as the root keeps its key."""
 
     @cached_property
     def leaf(self) -> Identity:
@@ -103,30 +103,30 @@ class Schedule:
         )
 
     def tests(self, host: str) -> bool:
-        """Whether a connection to this host is the lab's. Others pass through untouched."""
+        """Return True if the lab serves this host. Other connections are relayed unchanged."""
         if host in self.queues:
             return True
         return any(host in turn.hosts for turn in self._lured.values())
 
     @property
     def finished(self) -> bool:
-        """Whether every host has been through everything."""
+        """Whether all cases of every host are finished."""
         return all(each.finished for each in self.queues.values())
 
     @property
     def awaits_servers(self) -> bool:
-        """Whether connections are with the real servers of hosts under test."""
+        """Whether any connection is relayed to the real server of a host under test."""
         return bool(self._passing)
 
     def admit(self, seen: Connection, *, plain: bool = False) -> Visit:
-        """The visit of a connection that begins now, to ``seen.target``."""
+        """Assign a new connection to ``seen.target`` to a turn, and return its visit."""
         turn = self._turn(seen.target, plain=plain)
         if turn in self._resting.values():
             return Visit(turn, seen)  # nobody asks what it says
         return turn.begin(seen)
 
     def heard(self, visit: Visit, *, hung_up: bool = False, ended: bool = False) -> None:
-        """A connection took a step."""
+        """Process a change of one connection."""
         changed = visit.look(hung_up=hung_up, ended=ended)
         if visit.turn.case_run.error or changed:
             self.queues[visit.turn.hosts[0]].heard(visit.turn)
@@ -137,7 +137,7 @@ class Schedule:
             self._passing.add(visit)
 
     def stop(self) -> None:
-        """It ends here."""
+        """Stop all queues."""
         for queue in self.queues.values():
             queue.stop()
 
@@ -159,12 +159,12 @@ class Schedule:
         return turn
 
     def _wide(self) -> Turn | None:
-        """The turn that takes the connections of two hosts. There is one at a time."""
+        """Return the active turn that takes the connections of two hosts. There is at most one."""
         turns = (each.current for each in self.queues.values())
         return next((turn for turn in turns if turn and turn.wide), None)
 
     def _prepare(self, host: str, case: Case) -> Turn:
-        """A turn of a case. Raises ``CannotServeError`` where a device's own call can't meet it."""
+        """Return a turn of a case. Raises ``CannotServeError`` if a device can't reach it."""
         if case.host(host) != host:
             raise CannotServeError(f"the app would have to call {case.host(host)}", fix=_BY_PROVE)
         if case.protocol not in {"", "http"}:
@@ -188,7 +188,7 @@ class Schedule:
         return turn
 
     def _needs_second(self, pki: TestPKI) -> None:
-        """Refuse a case about two hosts where there is one, or where their pins are the same."""
+        """Refuse a case about two hosts if there is one, or if their pins are the same."""
         if pki.second not in self.queues:
             raise CannotServeError("it takes two hosts of the app", fix="name another --host")
         if pki.style is Style.CA:
@@ -199,7 +199,7 @@ _BY_PROVE = "`certpin prove` has this case"
 
 
 def _second(hosts: Sequence[str], host: str) -> str:
-    """The next host under test, or one that nobody has pinned."""
+    """Return the next host under test; an unpinned one if there is only one."""
     if len(hosts) == 1:
         return SECOND
     return hosts[(hosts.index(host) + 1) % len(hosts)]

@@ -59,7 +59,7 @@ _IN_CLEAR = "the lab answered in clear text"
 
 
 class ClientSignal(StrEnum):
-    """What a connection tells of its client."""
+    """What a connection shows about its client."""
 
     SENT_DATA = "gave"  # its data arrived
     REFUSED = "refused"  # it said so: an alert, or nothing in common
@@ -105,7 +105,7 @@ class Visit:
     ended: bool = False
 
     def look(self, *, hung_up: bool = False, ended: bool = False) -> bool:
-        """Read its signal anew. Whether it changed."""
+        """Update the signal. Return True if it changed."""
         self.hung_up = self.hung_up or hung_up
         self.ended = self.ended or ended
         before = self.signal
@@ -134,18 +134,18 @@ class Turn:
 
     @property
     def wide(self) -> bool:
-        """Whether it is about both hosts, and so takes the connections of both."""
+        """Whether the case is about both hosts, and takes the connections of both."""
         to_second = any(step.answer is Answer.REDIRECT_SECOND for step in self.scenario.steps)
         return bool(self.scenario.second) or to_second
 
     def begin(self, seen: Connection) -> Visit:
-        """A connection came while this turn was on: it is this turn's until it ends."""
+        """Add a connection, which belongs to this turn until it ends."""
         visit = Visit(self, seen)
         self.visits.append(visit)
         return visit
 
     def drop(self, visit: Visit) -> None:
-        """Forget an ended connection that tells nothing, or nothing new: there may be many."""
+        """Drop an ended connection that adds no evidence, to bound the memory."""
         same = [
             each
             for each in self.visits
@@ -156,7 +156,7 @@ class Turn:
 
     @property
     def over(self) -> bool:
-        """Whether the client has said its word, so that the next case may come."""
+        """Whether the turn has enough signals, so that the next case may begin."""
         said = self._counted()
         if self.case_run.error or (self.scenario.attacks and any(_gave(each) for each in said)):
             return True
@@ -167,7 +167,7 @@ class Turn:
         return self._heard_out(said)
 
     def judgement(self) -> Judgement:
-        """The verdict of what came, by the rules of every other run, without an exit status."""
+        """Judge the connections by the rules of every other run, without an exit status."""
         if self.case_run.error:
             return Judgement(None, str(self.case_run.error))
         said = tuple(each.seen for each in self.visits if self._says(each))
@@ -181,7 +181,7 @@ class Turn:
         return judgement
 
     def _heard_out(self, said: list[Visit]) -> bool:
-        """Whether enough was said: the turn is not only given up."""
+        """Whether there are enough signals, as opposed to a turn that was given up."""
         if self.scenario.lures:
             calls = sum(
                 each.signal is ClientSignal.SENT_DATA
@@ -193,13 +193,13 @@ class Turn:
         return self._enough(first, said, second=False) and self._enough(second, said, second=True)
 
     def _says(self, visit: Visit) -> bool:
-        """Whether a connection is evidence. One in clear text is, where the case leads there."""
+        """Whether a connection is evidence. In clear text, only if the case redirects there."""
         if visit.signal in {None, ClientSignal.NONE, ClientSignal.NO_HELLO}:
             return False
         return visit.seen.hello is not None or self.redirects
 
     def _counted(self) -> list[Visit]:
-        """The connections that the verdict is about, among those that said something."""
+        """Return the connections with a signal that the verdict is about."""
         said = [each for each in self.visits if self._says(each)]
         return [each for each in said if is_judged(self.scenario, each.seen)]
 
@@ -217,12 +217,12 @@ class Turn:
         return not needed or len(heard) >= (needed if firm else max(needed, 2))
 
     def _goes_on(self, visit: Visit) -> bool:
-        """Whether an honest step was given data by a connection that began after this one."""
+        """Whether a later connection sent data to an honest step."""
         later = self.visits[self.visits.index(visit) + 1 :]
         return any(_gave(each) and not each.seen.exposed for each in later)
 
     def _at_second(self, visit: Visit) -> bool:
-        """Whether it went to the second host, and that has steps of its own."""
+        """Whether the connection is for the second host, and the scenario has steps for it."""
         hello = visit.seen.hello
         asked = (hello.server_name if hello else "") or visit.seen.target
         return bool(self.scenario.second) and asked == self.hosts[1]
@@ -233,5 +233,5 @@ def _gave(visit: Visit) -> bool:
 
 
 def is_control(turn: Turn) -> bool:
-    """Whether a turn is the good control."""
+    """Return True if the turn is the good control."""
     return turn.case is CONTROL

@@ -1,4 +1,4 @@
-"""Copies of a certificate that some other authority vouches for."""
+"""Copies of a certificate, issued by another authority."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def reissue(
 def namesake_of_issuer(
     certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
 ) -> x509.Certificate:
-    """A root of one's own, with the name and key identifier of a certificate's issuer."""
+    """Return a root with the name and key identifier of a certificate's issuer."""
     name = certificate.issuer
     builder = _begin(certificate, name, name, key.public_key()).add_extension(
         x509.BasicConstraints(ca=True, path_length=None), critical=True

@@ -42,17 +42,17 @@ class Box:
 
     @property
     def height(self) -> int:
-        """How tall it is."""
+        """The height of the box."""
         return 2 * _PADDING + _LINE * len(self.lines)
 
     def baseline(self, number: int) -> int:
-        """Where a line of it is written."""
+        """Return the vertical position of a line."""
         return self.top + _PADDING + _LINE * number + 14
 
 
 @dataclass(frozen=True)
 class Arrow:
-    """From the box above to the box below: whether and how the one signs the other."""
+    """The link from an issuer to its subject, and whether the signature is valid."""
 
     top: int
     bottom: int
@@ -62,7 +62,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Heading:
-    """Words above a strand that is not on the path."""
+    """The caption of a strand that is not on the path."""
 
     top: int
     text: str
@@ -70,7 +70,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The whole picture, and the same in words."""
+    """The whole picture, and its description in words."""
 
     height: int
     parts: tuple[Box | Arrow | Heading, ...]
@@ -78,7 +78,7 @@ class Drawing:
 
 
 def draw(chain: tuple[bytes, ...], scene: Scene) -> Drawing:
-    """The picture of what a server sent."""
+    """Lay out the picture of a served chain."""
     at, parts, words = 2, list[Box | Arrow | Heading](), list[str]()
     for strand in strands(chain, scene):
         if not strand.on_path:
@@ -160,7 +160,7 @@ def _folded(kind: str, text: str, most: int = _LINES) -> list[Line]:
 
 
 def _in_words(strand: Strand, scene: Scene) -> str:
-    """What the picture shows, for whoever cannot see it."""
+    """Describe the picture in words, for screen readers."""
     said = [] if strand.on_path else ["Sent along:"]
     for index, place in enumerate(strand.places):
         marks = [_role(strand, index), *(["trusted"] if place.trusted else [])]

@@ -1,4 +1,4 @@
-"""What is spoken on a connection, on the server's side and without I/O."""
+"""The application protocols of the lab: the server's side, without I/O."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Application(Protocol):
     closing: bool
 
     def begin(self, *, secure: bool) -> bytes:
-        """What is said unasked: when the connection stands, and again when TLS does."""
+        """Return the bytes that the server sends first: on connection, and again under TLS."""
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Take what the client said; the reply."""
+        """Process data of the client, and return the reply."""
 
 
 class Starting(Application, Protocol):
@@ -48,7 +48,7 @@ class Starting(Application, Protocol):
 
 @dataclass
 class Where:
-    """What an answer needs to know of the lab: its token, and the URLs that redirects lead to."""
+    """The token of the lab, and the URLs that redirects lead to."""
 
     token: str
     same: str = "/again"
@@ -67,7 +67,7 @@ class Where:
         self.unpinned = f"https://{others[0]}" if others else ""
 
     def to(self, answer: Answer) -> str:
-        """Where an answer leads; empty where it is no redirect."""
+        """Return the URL that an answer redirects to; empty if it is no redirect."""
         return {
             Answer.REDIRECT_SAME: self.same,
             Answer.REDIRECT_SECOND: self.second,

@@ -1,4 +1,4 @@
-"""An OpenSSL context for a step: whatever chain, key, versions and ciphers it wants."""
+"""The OpenSSL context of a step: its chain, key, versions and ciphers."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ class Contexts:
 
 
 class _Moving(ssl.SSLObject):
-    """A connection that goes on with another context than it began with."""
+    """A connection that switches to another context than it began with."""
 
     to: ssl.SSLContext
 
 
 class _Keeper(ssl.SSLContext):
-    """Holds the keys of the tickets that several steps share, and no certificate."""
+    """A context with the ticket keys that several steps share, and without a certificate."""
 
     sslobject_class = _Moving
 

@@ -193,7 +193,7 @@ class Http2:
             self.astray += words[: KEPT - len(self.astray)]
 
     def _strayed(self, asked: dict[bytes, bytes]) -> bool:
-        """Whether a request is for the step's foreign host."""
+        """Return True if a request is for the step's foreign host."""
         authority = asked.get(b":authority") or asked.get(b"host", b"")
         host = authority.partition(b":")[0].lower()
         return bool(self._act.foreign) and host == self._act.foreign.encode()

@@ -108,7 +108,7 @@ class Vectors:
         self._at = 0
 
     def take(self, count: int) -> bytes:
-        """So many octets."""
+        """Return ``count`` bytes."""
         end = self._at + count
         if end > len(self._data):
             raise IndexError
@@ -125,7 +125,7 @@ class Vectors:
         return Vectors(self.take(self.number(octets)))
 
     def rest(self) -> bytes:
-        """What is left."""
+        """Return the remaining bytes."""
         return self.take(len(self._data) - self._at)
 
     def __bool__(self) -> bool:

@@ -1,4 +1,4 @@
-"""One connection to the lab, without I/O: bytes in, bytes out, and what was seen written down.
+"""One connection to the lab without I/O: bytes in, bytes out, and its evidence recorded.
 
 Every transport is a thin shell around it: a port, a CONNECT proxy, SOCKS5, WireGuard.
 """
@@ -48,11 +48,11 @@ class Tls:
         self.listens: bool = getattr(application, "listens", False)
 
     def data_to_send(self) -> bytes:
-        """Take what must be sent now."""
+        """Return the bytes to send, and clear them."""
         return self._sent.read()
 
     def receive(self, data: bytes, seen: Connection) -> None:
-        """Take what the client sent, and write down what it said."""
+        """Process bytes from the client, and record its data."""
         self._in.write(data)
         try:
             if not seen.secured:
@@ -87,14 +87,14 @@ class Tls:
                 self._say(reply)
 
     def _leave(self) -> None:
-        """Close, where the application will: once everything that came was heard."""
+        """Close if the application is finished, after all received data was processed."""
         if self._application.closing and not self.closed:
             farewell: Callable[[], bytes] | None = getattr(self._application, "farewell", None)
             self._say(farewell() if farewell else b"")
             self._close()
 
     def _keep(self, seen: Connection) -> None:
-        """Write down what was said: only where it is news, for a client may say it by octets."""
+        """Record the client's data, and copy it only if it changed: it may arrive byte by byte."""
         said = self._application
         if said.data != seen.data:
             seen.data = bytes(said.data)
@@ -105,7 +105,7 @@ class Tls:
             self._object.write(data)
 
     def _close(self) -> None:
-        """Say that this is the end (close_notify); what the client answers to it is its own."""
+        """Send close_notify, without waiting for the client's."""
         self.closed = True
         if self.listens:  # unwrap() would lose what comes now; the end of the connection says it
             return
@@ -116,7 +116,7 @@ class Tls:
 
 
 def _note(exc: ssl.SSLError, seen: Connection) -> None:
-    """Tell an alert of the client's from whatever else ended TLS."""
+    """Record the client's alert, or any other cause that ended TLS."""
     reason = reason_of(exc)
     _, found, alert = reason.partition("_ALERT_")
     if found:
@@ -159,13 +159,13 @@ class Session:
         case_run.opened(self.seen)
 
     def data_to_send(self) -> bytes:
-        """Take what must be sent now."""
+        """Return the bytes to send, and clear them."""
         data = bytes(self._out)
         self._out.clear()
         return data
 
     def receive(self, data: bytes) -> None:
-        """Take what the client sent; empty where it hung up. Never raises."""
+        """Process bytes from the client; empty if it closed. Never raises."""
         self._taken += len(data)
         if self.done:
             self._hear_out(data)
@@ -192,7 +192,7 @@ class Session:
             self._begin_tls(data)
 
     def _speak(self, data: bytes) -> None:
-        """The part before STARTTLS."""
+        """Process the part before STARTTLS."""
         assert self._clear is not None  # noqa: S101  # the caller looked
         self._out += self._clear.receive(data, secure=False)
         self.seen.clear = bytes(self._clear.data)
@@ -202,7 +202,7 @@ class Session:
             self._take(self._clear.rest)
 
     def _unexpected(self, data: bytes) -> None:
-        """A client that speaks in clear text where TLS should be: all of it is given away."""
+        """Record clear text that arrives instead of TLS: all of it is a leak."""
         self._plain = True
         self.seen.clear += data[: KEPT - len(self.seen.clear)]
         if self._clear:
@@ -236,11 +236,11 @@ class Session:
 
     @property
     def early(self) -> bytes:
-        """What the client said to the real server, before that took over."""
+        """The bytes that the client sent before the relay to the real server began."""
         return bytes(self._hello.raw)
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """The client said this to the real server, or that said it ``back``; empty at the end."""
+        """Observe relayed bytes, from the client or (``back``) from the server; empty at the end."""
         if not back:
             self._records.from_client(data)
             self._left = self._left or not data
@@ -267,7 +267,7 @@ class Session:
             )
 
     def _hear_out(self, data: bytes) -> None:
-        """What a client says to an application that has closed, and yet counts it."""
+        """Process data after the application closed, if it still counts data."""
         if self._tls and self._taken <= _MOST_IN:
             self._note_clear(data)
         if self._tls and self._tls.listens and data and self._taken <= _MOST_IN:

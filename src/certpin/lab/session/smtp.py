@@ -34,7 +34,7 @@ class Smtp(Lines):
 
     @property
     def between(self) -> bool:
-        """Whether a command comes next."""
+        """Return True if a command is expected next."""
         return self._state == "command"
 
     def greeting(self) -> bytes:
@@ -42,7 +42,7 @@ class Smtp(Lines):
         return b"220 " + _NAME + b" ESMTP certpin lab\r\n"
 
     def word(self, line: bytes) -> tuple[bytes, bool]:
-        """The verb."""
+        """Return the verb."""
         return first_word(line)
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:

@@ -1,4 +1,4 @@
-"""Listening sockets on loopback, and the links of whoever comes."""
+"""Listening sockets on loopback, and the links of their connections."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Port:
 
     @property
     def number(self) -> int:
-        """Which port it is."""
+        """The port number."""
         return int(self._listener.getsockname()[1])
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class Port:
             pass
 
     def _accept_one(self) -> bool:
-        """Take one connection that waits. Whether there may be more."""
+        """Accept one connection. Return True if there may be more."""
         try:
             sock, _ = self._listener.accept()
         except (BlockingIOError, InterruptedError):
@@ -90,7 +90,7 @@ class Port:
         return True
 
     def _breathe(self, exc: OSError) -> None:
-        """Leave them waiting: a listener that stays readable would keep the loop busy."""
+        """Pause accepting: a listener that stays readable would keep the loop busy."""
         self._loop.remove_reader(self._descriptor)
         self._loop.call_later(_BREATH, self._listen_on)
 

@@ -1,7 +1,7 @@
 """A certificate authority for the lab, the demonstration and the tests.
 
-It makes whatever chain a case needs. Its keys live in memory; what must be a file goes into a
-folder that the caller names. Never let a device keep trusting such an authority.
+It creates any chain that a case needs. Its keys stay in memory, except for files that the caller
+writes to a folder. Never let a device keep trusting such an authority.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _AUTHORITY_DAYS = 3650
 _LONGEST_NAME = 64  # ub-common-name (RFC 5280 appendix A.1); the whole name is in the SAN
 # Clocks differ (RFC 5280 says nothing of it; public authorities backdate by an hour).
 _BACKDATED = timedelta(hours=1)
-# An authority is older than what it issues: chains that expired were good once.
+# An authority is older than its certificates, so that expired chains were valid once.
 _AUTHORITY_BACKDATED = timedelta(days=365)
 
 

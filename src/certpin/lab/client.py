@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from certpin.lab.target import Target
 
 PATIENCE = 20.0  # seconds that one run of a client may take
-_KEPT = 8 * 1024  # octets of what a client printed that are kept, from the end
+_KEPT = 8 * 1024  # bytes kept of the output of a client, from its end
 
-# What may stand in a command, in braces, and what it becomes.
+# The placeholders of a command, and their values.
 SUBSTITUTIONS: dict[str, Callable[[Target], str]] = {
     "host": lambda target: target.host,
     "address": lambda target: target.address,
@@ -65,7 +65,7 @@ class Client(Protocol):
     def run(self, target: Target) -> Ending:
         """Call it once, and say how that ended.
 
-        Raises ``CannotServeError`` where it cannot be led to the target, and nothing else.
+        Raises only ``CannotServeError``: the client cannot be directed to the target.
         """
 
     def stop(self) -> None:
@@ -92,7 +92,7 @@ class Call:
             answer = self.function(target)
         except CannotServeError:
             raise
-        except Exception as exc:  # noqa: BLE001  # a client may raise what it likes
+        except Exception as exc:  # noqa: BLE001  # a client may raise anything
             return Ending(1, f"{type(exc).__name__}: {exc}"[-_KEPT:])
         return Ending(0, "" if answer is None else str(answer)[-_KEPT:])
 
@@ -158,7 +158,7 @@ class Command:
             in_time = _ends(process, self.patience)
         finally:
             self._running.discard(process)
-            _kill(process)  # and what it started
+            _kill(process)  # and its children
         status = process.wait()
         if in_time:
             return Ending(status, _end_of(output))

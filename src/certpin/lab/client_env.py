@@ -1,7 +1,7 @@
-"""The folder and the environment that a client gets: whom it trusts, and how it finds the lab.
+"""The files and environment variables of a client: its trusted roots, and the way to the lab.
 
-Only what is a client's goes into the folder: certificates, pins, and its own key, should a server
-ask who it is. The lab's keys stay in memory.
+The folder only contains files for the client: certificates, pins, and the client certificate with
+its key. The lab's keys stay in memory.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def moved_clock(by: timedelta) -> dict[str, str]:
     """The variables that move the clock of a program; none for its own time.
 
     A program that is linked statically, as those of Go often are, does not see them.
-    Raises ``CannotServeError`` where libfaketime is missing.
+    Raises ``CannotServeError`` if libfaketime is missing.
     """
     if not by:
         return {}

@@ -66,7 +66,7 @@ def _der(pem: bytes) -> tuple[bytes, ...]:
     return tuple(map(ssl.PEM_cert_to_DER_cert, found))
 
 
-ATTEMPTS = 3  # how often a case is tried whose verdict is not the right one at first
+ATTEMPTS = 3  # runs of a case whose verdict is not the expected one
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def prove(
 ) -> Run:
     """Run a client against these cases.
 
-    Where the good control fails at first, nothing else is run: no verdict would mean anything.
+    If the first good control fails, no case is run, because no verdict would prove anything.
     ``progress`` is called in this thread, for each result in order.
     """
     results: list[Result] = []
@@ -170,7 +170,7 @@ def _judgements(lab: Lab, client: Client, case: Case, attempts: list[Attempt]) -
         except CannotServeError:
             if not judgements:
                 raise
-            break  # what was seen before stands
+            break  # keep the earlier judgements
         except LabError as exc:
             judgements.append(Judgement(Verdict.INCONCLUSIVE, f"{exc.problem} ({exc.fix})"))
             break
@@ -179,7 +179,7 @@ def _judgements(lab: Lab, client: Client, case: Case, attempts: list[Attempt]) -
 
 
 def _settled(expect: Expect, judgements: list[Judgement]) -> bool:
-    """Return True if another attempt adds nothing: the last one was right, or repeated a verdict."""
+    """Return True if another attempt adds nothing: the last was right, or repeated a verdict."""
     *before, last = (each.verdict for each in judgements)
     right = outcome(expect, last) not in {Outcome.WRONG, Outcome.UNDECIDED}
     return right or before[-1:] == [last]

@@ -19,7 +19,7 @@ _MAX_REQUEST = 64 * 1024
 
 
 class LabServer:
-    """Answers each request with ``body`` and notes what it was sent.
+    """Answers each request with ``body`` and records the data that it received.
 
     A context manager: it listens on a free port of 127.0.0.1 from entry to exit, and leaves no
     connection and no thread behind. ``received`` holds the application data of every connection,

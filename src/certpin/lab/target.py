@@ -32,7 +32,7 @@ class Target:
     port: int
     proxy_port: int
     canary: str
-    folder: Path  # of what is handed to clients
+    folder: Path  # the files that clients get
     accepted: tuple[str, str, str, str]  # ``pin``, ``backup``, ``second_pin``, ``second_backup``
     pins: Path  # the pins, as a pin file of certpin's
     pinned_pem: Path  # ``certificate``
@@ -42,13 +42,13 @@ class Target:
     # Whether ``host`` is another than the one under test: the client must be led there.
     elsewhere: bool = False
     clock: timedelta = timedelta(0)  # how far the client's clock must be moved
-    dns_port: int = 0  # of the lab's resolver on 127.0.0.1, where there is one
+    dns_port: int = 0  # of the resolver on 127.0.0.1; 0 if there is none
     exports: Exports | None = None  # the pins in the formats of other platforms
     compromised: str = ""  # the key that ``pins`` marks compromised, if it marks one
 
     @property
     def pin(self) -> str:
-        """The pin of the good server, or of its issuer: ``sha256/…``.
+        """The pin of the honest server, or of its issuer: ``sha256/…``.
 
         This and the next five are for clients that are given keys or a certificate to accept, and
         no pin file. Each raises ``CannotServeError`` if the pins mark a key compromised: such a
@@ -152,7 +152,7 @@ class Target:
     def export(self, name: str) -> Path:
         """The pins in a format of ``certpin export``: its file, with what belongs to it beside it.
 
-        Raises ``CannotServeError`` where that platform cannot have them.
+        Raises ``CannotServeError`` if that platform does not support them.
         """
         if self.exports is None:
             raise CannotServeError(f"there are no pins to be exported to {name}")

@@ -149,7 +149,7 @@ class UnusedAttackError(AssertionError):
 
 
 class Attack:
-    """One case. Called with a client, it fails the test where the outcome is wrong.
+    """One case. Call it with a client: it fails the test if the outcome is wrong.
 
     A client is a function that takes a ``Target``, or a ``Command`` of ``certpin.lab.client``.
     That a function raises is its refusal.

@@ -1,4 +1,4 @@
-"""White-box runs: a real server stands behind the lab, so that a released app can be attacked.
+"""Runs with a real server behind the lab, so that a released app can be attacked.
 
 Its chain is public and its key is not ours. The good control passes through to it, untouched;
 attackers have its certificates, as real ones do. What only the key of the real server or of its
@@ -30,9 +30,9 @@ _FIX = "leave --upstream out, and give the client the lab's own pins"
 
 @dataclass(frozen=True)
 class Upstream:
-    """A real server: where it is, what it presents, and what the client has pinned of it.
+    """A real server: its address, its chain, and the pins that the client has for it.
 
-    ``roots`` is PEM of what the client trusts for it, beside the lab's rogue root.
+    ``roots`` is PEM of the roots that the client trusts for it, in addition to R2.
     """
 
     address: tuple[str, int]
@@ -77,7 +77,7 @@ class UpstreamPKI(TestPKI):
         upstream: Upstream,
     ) -> None:
         super().__init__(authorities, host, second, style)
-        # What only these could sign is not to be had.
+        # The lab can't sign with the keys of these.
         self.root: Any = _Keyless("the trusted root")
         self.intermediate: Any = _Keyless("the issuer of the real server")
         self.second_intermediate: Any = _Keyless("another intermediate of the trusted root")

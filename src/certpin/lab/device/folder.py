@@ -90,7 +90,7 @@ def default_folder() -> Path:
 class LabFolder:
     """A context manager: the folder is locked while it is open. Raises ``LabError``.
 
-    ``tell`` hears of what its owner must do, such as to install a new root.
+    ``tell`` is called with instructions for the user, such as to install a new root.
     """
 
     def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
@@ -190,7 +190,7 @@ class LabFolder:
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
             raise self._refused(f"has a {what} that is no plain file", "remove it")
         if found.st_uid != os.geteuid():
-            raise self._refused(f"({what}) belongs to somebody else", "name another with --folder")
+            raise self._refused(f"({what}) belongs to another user", "name another with --folder")
         if found.st_mode & _OTHERS:
             fix = "its keys may be known: remove the folder, and the old roots from every device"
             raise self._refused(f"({what}) is open to others (mode {found.st_mode & 0o777:o})", fix)

@@ -33,27 +33,27 @@ if TYPE_CHECKING:
     from certpin.x509 import Certificate
 
 _LAST_ANSWER = 10.0  # seconds; a connection that is quiet ends in five
-_POLL_INTERVAL = 0.02  # seconds from one look at them to the next
+_POLL_INTERVAL = 0.02  # seconds
 
 
 @dataclass(frozen=True)
 class HostProgress:
-    """How far one host is. ``playing`` is the case that is on, ``coming`` the one after it."""
+    """The progress of one host. ``playing`` is the active case, ``coming`` the next one."""
 
     host: str
     playing: str
     coming: str
-    in_doubt: int  # refusals that wait for a good control
+    in_doubt: int  # refusals that a good control has not confirmed yet
     controlled: bool
     control: Result | None
     results: tuple[Result, ...]
     cases: int
     finished: bool
-    real: bool  # whether a real server stands behind it
+    real: bool  # whether the host has a real server
 
 
 class DeviceLab:
-    """A context manager. ``next`` waits for a result; ``progress`` says how far every host is."""
+    """A context manager. ``next`` waits for a result; ``progress`` returns that of all hosts."""
 
     def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of a session
         self,
@@ -71,7 +71,7 @@ class DeviceLab:
         self.notes = kept.notes
         self._keys = kept.tunnel
         self._tunnel_port = tunnel_port
-        self.real = bool(upstreams)  # whether real servers stand behind it
+        self.real = bool(upstreams)  # whether the hosts have real servers
         self.schedule = Schedule(hosts, style, cases, authorities, self._told, upstreams)
         self.page = _page(authorities, self.schedule, real=self.real)
         self._address = address
@@ -128,9 +128,9 @@ class DeviceLab:
         return self._gate.number
 
     def next(self, patience: float | None = None) -> tuple[str, Result] | None:
-        """The next result, and whose; ``None`` where none came in so many seconds.
+        """Return the next result and its host; ``None`` after ``patience`` seconds without one.
 
-        Raises ``LabError`` where the lab can go on no more.
+        Raises ``LabError`` if the lab cannot continue.
         """
         try:
             news = self._news.get(timeout=patience)
@@ -150,7 +150,7 @@ class DeviceLab:
         return self._loop.call(lambda: self.schedule.finished) and self._news.empty()
 
     def let_answer(self, patience: float = _LAST_ANSWER) -> None:
-        """Wait until connections that are with a real server have come to their end.
+        """Wait until relayed connections to real servers have ended.
 
         What an app sent there is its signal, and may be the last that the lab waited for: it shall
         have its answer all the same.

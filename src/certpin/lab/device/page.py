@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from certpin.lab.pki import TestPKI
     from certpin.pins import HostPolicy
 
-HOST = "certpin.lab"  # what a device behind the proxy calls the lab
+HOST = "certpin.lab"  # the name of the lab for a device behind the proxy
 # What Android and iOS take for an authority to install; RFC 2585 has none for that.
 _CERTIFICATE = "application/x-x509-ca-cert"
 _REQUEST = re.compile(rb"(GET|HEAD) (?:http://[^/ \r\n]*)?(/[^ \r\n]*) HTTP/1\.[01]\r?\n")
@@ -41,7 +41,7 @@ _REAL = """\
 class Page:
     """The files of the lab's address: all of them public. ``r`` and ``r2`` are DER.
 
-    Where real servers stand behind the lab, there is no R, and there are no pins: both empty.
+    If the hosts have real servers, there is no R, and there are no pins: both are empty.
     """
 
     r: bytes

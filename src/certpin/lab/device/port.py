@@ -26,9 +26,9 @@ _MOST = 4096
 
 
 def max_connections() -> int:
-    """How many descriptors connections may have. Raises this process's limit where it can.
+    """Return the number of descriptors for connections. Raise the limit of this process if allowed.
 
-    Raises ``LabError`` where too few are left.
+    Raises ``LabError`` if there are too few.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST + _RESERVED
@@ -44,9 +44,9 @@ def max_connections() -> int:
 
 
 class DevicePort(Port):
-    """A port for devices. Beyond ``most`` descriptors, callers wait until others have ended.
+    """A port for devices. Beyond ``most`` descriptors, new connections wait.
 
-    ``error`` is told where this system can take no more connections.
+    ``error`` is called if this system can accept no more connections.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""What one host goes through: the good control, each case, controls in between. No I/O.
+"""The cases of one host: the good control, each case, and controls in between. No I/O.
 
-A refusal counts only once a good control came after it: else a device that lost its network,
+A refusal counts only if a later good control confirms it. Otherwise a device without a network,
 or an app that died, would look pinned.
 """
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from certpin.lab.case import Case, Style
     from certpin.lab.device.turn import Turn
 
-BETWEEN = 5  # cases from one control to the next: so many refusals a lost network can spoil
-_TRIES = 3  # how often a case is tried that came to no verdict
+BETWEEN = 5  # cases between two controls: a lost network spoils at most as many
+_TRIES = 3  # attempts at a case without a verdict
 
 _NO_CONTROL = Judgement(Verdict.INCONCLUSIVE, "no good control came after it")
 
@@ -38,10 +38,10 @@ def plan(cases: Iterable[Case], between: int = BETWEEN) -> list[Case]:
 
 
 class CaseQueue:
-    """Which case is on, and what is settled.
+    """The active case and the settled results of one host.
 
-    ``prepare`` makes a turn of a case, or raises ``CannotServeError``. ``settled`` is told of
-    every result, and again where a late connection changed one.
+    ``prepare`` creates the turn of a case, or raises ``CannotServeError``. ``settled`` is called
+    with every result, and again if a late connection changes one.
     """
 
     def __init__(
@@ -82,9 +82,9 @@ class CaseQueue:
         return len(self._doubtful)
 
     def turn(self, *, wide: bool = True) -> Turn | None:
-        """The turn that is on. Begins the next; with ``wide`` none about a second host.
+        """Return the active turn, or begin the next. Without ``wide``, none about two hosts.
 
-        ``None`` where there is nothing to case_run now.
+        ``None`` if no case can run now.
         """
         while self.current is None and not self.finished:
             case = CONTROL if not self._trusted else self._queue.pop(0)

@@ -53,20 +53,19 @@ class DevicePKI(TestPKI):
 
     @cached_property
     def second_leaf(self) -> Identity:
-        """R→I2→L2: the same key as where the second host is the first of its own cases."""
+        """R→I2→L2: the same key as in the cases of the second host itself."""
         key = server_key(self.root, f"leaf:{self.second}")
         return self.second_intermediate.issue(self.second, key=key)
 
 
-# Where cases lead that need a second host, and no other is under test.
+# The second host of cases that need one, if only one host is under test.
 SECOND = "second.certpin.lab"
 
 
 class Schedule:
-    """The queues of all hosts under test. ``told`` hears of each result, with its host.
+    """The queues of all hosts under test. ``told`` is called with each host and result.
 
-    ``upstreams`` are the real servers that stand behind the lab, by host.
-    Not for several threads at once.
+    ``upstreams`` are the real servers of hosts under test. Not thread-safe.
     """
 
     def __init__(
@@ -85,8 +84,8 @@ class Schedule:
         chosen = tuple(cases)
         self.queues = {host: self._queue_of(host, style, chosen, told) for host in hosts}
         self._resting = {host: self._prepare(host, CONTROL) for host in hosts}
-        self._lured: dict[str, Turn] = {}  # by host, the latest turn that sent clients elsewhere
-        self._passing: set[Visit] = set()  # what is with a real server now
+        self._lured: dict[str, Turn] = {}  # by host, the latest turn that redirected clients
+        self._passing: set[Visit] = set()  # relayed to a real server now
 
     def _pki(self, host: str, style: Style) -> TestPKI:
         second, upstream = _second(self.hosts, host), self._upstreams.get(host)
@@ -122,7 +121,7 @@ class Schedule:
         """Assign a new connection to ``seen.target`` to a turn, and return its visit."""
         turn = self._turn(seen.target, plain=plain)
         if turn in self._resting.values():
-            return Visit(turn, seen)  # nobody asks what it says
+            return Visit(turn, seen)  # its signal is not needed
         return turn.begin(seen)
 
     def heard(self, visit: Visit, *, hung_up: bool = False, ended: bool = False) -> None:

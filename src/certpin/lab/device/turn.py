@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from certpin.lab.evidence import Connection
     from certpin.lab.scenario import Scenario, ServerStep
 
-# Why OpenSSL's server ends a handshake to which a sound client agrees on nothing: that is the
-# client's refusal. Anything else that ends TLS here says nothing of the client's trust.
+# OpenSSL's errors if client and server have no parameters in common: the client refused. Any other
+# error says nothing about the trust of the client.
 _NO_AGREEMENT = frozenset(
     {
         "inappropriate fallback",
@@ -37,7 +37,7 @@ _NO_AGREEMENT = frozenset(
         "version too low",
     }
 )
-# What ends TLS here when something comes that no TLS library sends. It is nobody's signal.
+# OpenSSL's errors for data that no TLS library sends. They are no signal of the client.
 _JUNK = frozenset(
     {
         "bad length",
@@ -61,17 +61,17 @@ _IN_CLEAR = "the lab answered in clear text"
 class ClientSignal(StrEnum):
     """What a connection shows about its client."""
 
-    SENT_DATA = "gave"  # its data arrived
-    REFUSED = "refused"  # it said so: an alert, or nothing in common
+    SENT_DATA = "gave"  # it sent application data
+    REFUSED = "refused"  # it sent an alert, or had no parameters in common
     CLOSED = "left"  # it hung up without a signal: a refusal, or an accident
-    NONE = "void"  # silence until the lab's patience ended, or TLS failed in some other way
-    NO_HELLO = "nothing"  # it never said hello, or junk after it
+    NONE = "void"  # no data until the time limit, or TLS failed in another way
+    NO_HELLO = "nothing"  # it sent no ClientHello, or junk after it
 
 
 def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSignal | None:
-    """The signal of a connection; ``None`` where it may still say one.
+    """Return the signal of a connection; ``None`` if it has not shown one yet.
 
-    ``hung_up`` says that the client ended it, ``ended`` that it is over, whoever did so.
+    ``hung_up`` means that the client closed it, ``ended`` that either side did.
     """
     if seen.said or seen.passed:
         return ClientSignal.SENT_DATA
@@ -86,10 +86,10 @@ def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSign
     return ClientSignal.CLOSED if hung_up and seen.problem in {"", _IN_CLEAR} else ClientSignal.NONE
 
 
-# A turn that gets no signal moves on: nobody can hold up the others, by junk or by silence.
+# A turn without a signal ends after these, so that junk or silence can't block the others.
 _MAX_UNCLEAR = 3
 _MAX_VISITS = 12
-_KEPT = 64  # visits of a turn that are kept, beside those that tell more
+_KEPT = 64  # visits of a turn that are kept with the same signal
 _MAX_CALLS = 3  # of a client that was sent elsewhere, and calls the same host again instead
 _REDIRECTS = {each for each in Answer if each.value.startswith("redirect-")}
 
@@ -116,8 +116,8 @@ class Visit:
 class Turn:
     """A case, from its first connection to its verdict.
 
-    ``hosts`` are the host whose turn it is, the second one, and one that a redirect may lead to.
-    ``clients`` is PEM of the client certificates that are good.
+    ``hosts`` are the host of the turn, the second host, and one that a redirect may lead to.
+    ``clients`` is PEM of the accepted client certificates.
     """
 
     def __init__(
@@ -204,9 +204,9 @@ class Turn:
         return [each for each in said if is_judged(self.scenario, each.seen)]
 
     def _enough(self, steps: tuple[ServerStep, ...], said: list[Visit], *, second: bool) -> bool:
-        """One signal for each step that is awaited.
+        """Return True if there is one signal for each awaited step.
 
-        Two, where a client left in silence: unless it then gave its data to an honest step.
+        Two if a client closed silently, unless it then sent its data to an honest step.
         """
         honest_only = not self.scenario.attacks
         needed = sum(honest_only or step.role is not Role.HONEST for step in steps)

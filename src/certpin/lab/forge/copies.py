@@ -72,7 +72,7 @@ def _begin(
 
 
 def _identifier(issuer: x509.Certificate) -> AuthorityKeyIdentifier | None:
-    """How certificates name the key of this issuer, where it says so itself."""
+    """Return the key identifier of this issuer, if its certificate has one."""
     try:
         subject = issuer.extensions.get_extension_for_class(SubjectKeyIdentifier)
     except x509.ExtensionNotFound:

@@ -1,4 +1,4 @@
-"""Who signed whom in what a server sent: the path from its leaf, and what was merely sent along.
+"""The issuers of a served chain: the path from its leaf, and the extra certificates.
 
 Names can lie, so signatures are checked: that is what forged chains are about.
 """

@@ -1,4 +1,4 @@
-"""Where everything stands in the picture of a chain: boxes below each other, roots on top.
+"""The layout of the picture of a chain: boxes below each other, roots on top.
 
 Pure geometry in the units of the picture. One column, so that a telephone shows it whole.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WIDTH = 372
 _GAP, _HEADING, _LINE, _PADDING = 46, 34, 19, 12
 _LETTERS, _NAME_LETTERS = 38, 42  # of a line, at the size of most text
-_LINES = 2  # of a name; what is longer is cut, and stands in full below the picture
+_LINES = 2  # of a name; a longer one is cut, and shown in full below the picture
 
 
 @dataclass(frozen=True)

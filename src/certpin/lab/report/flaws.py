@@ -1,4 +1,4 @@
-"""What is wrong with a chain, certificate by certificate: what a good client refuses it for.
+"""The flaws of a chain, certificate by certificate: the reasons why a good client refuses it.
 
 Found from the chain itself, not from the name of the case, so that a picture cannot say what was
 not served. Only plain flaws are looked for: no list is complete, and the verdict needs none.

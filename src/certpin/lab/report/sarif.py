@@ -1,4 +1,4 @@
-"""SARIF 2.1.0 (OASIS), for code scanning: a rule a case, a result where something is to be done."""
+"""SARIF 2.1.0 (OASIS), for code scanning: one rule per case, one result per finding."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _NO_TLS = {Opening.PLAIN, Opening.STRIP}
 
 
 def served(seen: Connection) -> tuple[bytes, ...]:
-    """The chain that a connection was sent, as DER: none where it never came so far.
+    """The chain that a connection received, as DER; none if it ended earlier.
 
     A resumed session carries no certificates (RFC 8446 section 2.2).
     """

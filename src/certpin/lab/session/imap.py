@@ -18,7 +18,7 @@ _FLAGS = b"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n"
 
 
 class Imap(Lines):
-    """One connection. The token stands in the answer to LOGIN and SELECT, and in the message."""
+    """One connection. The token is in the answer to LOGIN and SELECT, and in the message."""
 
     courtesies: ClassVar = frozenset({b"CAPABILITY", b"NOOP", b"ID", b"STARTTLS"})
     goodbyes: ClassVar = frozenset({b"LOGOUT"})

@@ -119,8 +119,8 @@ class Lines(Pieces):
     """
 
     most = MOST_LINES
-    courtesies: ClassVar[frozenset[bytes]]  # what is no data in clear text
-    goodbyes: ClassVar[frozenset[bytes]]  # what is no data at all
+    courtesies: ClassVar[frozenset[bytes]]  # not counted as data in clear text
+    goodbyes: ClassVar[frozenset[bytes]]  # never counted as data
 
     def __init__(self, step: ServerStep, where: Where, *, implicit: bool = False) -> None:
         super().__init__(step)

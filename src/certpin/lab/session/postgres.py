@@ -1,4 +1,4 @@
-"""PostgreSQL, the server's side: whoever comes may connect, and each query has one answer.
+"""PostgreSQL, the server's side: every client may connect, and each query has one answer.
 
 "Message Flow" and "Message Formats" of PostgreSQL's documentation, version 3.0. What counts as
 the client's data: the startup message, which names user and database, and whatever follows; not

@@ -41,7 +41,7 @@ def need_http2() -> None:
         )
 
 
-# What a case says that needs a protocol with STARTTLS, whichever.
+# The value of ``Case.protocol`` for any protocol with STARTTLS.
 STARTTLS = "starttls"
 
 
@@ -57,7 +57,7 @@ def _postgres() -> Sequence[str]:
 class Spoken:
     """How a protocol is spoken, and its well-known port.
 
-    ``make`` is for the part under TLS, ``starting`` for the part before it, where there is one.
+    ``make`` is for the part under TLS, ``starting`` for the part before it, if there is one.
     """
 
     port: int

@@ -1,4 +1,4 @@
-"""What a connection that passes through tells: its TLS records, seen from outside. No I/O.
+"""Evidence of a relayed connection: its TLS records, seen from outside. No I/O.
 
 In TLS 1.2 a record says whether it is application data (RFC 5246 section 6.2.1). In TLS 1.3 all
 that is encrypted says so (RFC 8446 section 5.2), and a record is known by its length alone: the
@@ -121,7 +121,7 @@ class RecordCounter:
 
 
 class _Suite:
-    """What a cipher suite says of lengths, where it is ``hidden`` what a record holds: TLS 1.3."""
+    """The lengths of a cipher suite. ``hidden`` is True if records hide their type: TLS 1.3."""
 
     def __init__(self, number: int, *, hidden: bool) -> None:
         self.hidden = hidden

@@ -31,7 +31,7 @@ _PIECE = 16 * 1024
 class Tls:
     """The server's side. Whatever a client does, ``receive`` raises nothing.
 
-    ``closed`` where the connection ends, once everything is sent; ``unknown_client`` where the
+    ``closed`` is set if the connection ends once everything is sent; ``unknown_client`` if the
     client presented a certificate that cannot be verified.
     """
 
@@ -128,12 +128,12 @@ def _note(exc: ssl.SSLError, seen: Connection) -> None:
 _TLS_RECORD = b"\x16"  # the first byte of every ClientHello (RFC 8446 section 5.1)
 _RECORD_TYPES = range(20, 25)  # RFC 8446 section 5.1, RFC 6520
 _TEXT = frozenset(b"\t\r\n") | frozenset(range(32, 127))
-_GLIMPSE = 16  # octets by which text is told from junk
+_GLIMPSE = 16  # bytes that are examined to distinguish text from junk
 _MOST_IN = 4 * 1024 * 1024  # octets that one client may send before it is cut off
 
 
 class Session:
-    """Serves one connection of a case_run. ``seen`` is the evidence.
+    """Serves one connection of a case. ``seen`` is the evidence.
 
     Send ``data_to_send()`` after each step; when ``done``, send what is left and close.
     """
@@ -141,11 +141,11 @@ class Session:
     def __init__(self, case_run: CaseRun, *, via: str = "port", target: str = "") -> None:
         self.seen = Connection(via=via, target=target)
         self.done = False
-        self.passing: Reached | None = None  # set where the real server takes over
+        self.passing: Reached | None = None  # set if the real server takes over
         self._case_run = case_run
         self._out = bytearray()
         self._hello = HelloReader()
-        self._plain = False  # whether the client spoke in clear text where TLS should be
+        self._plain = False  # whether the client sent clear text instead of TLS
         self._tls: Tls | None = None
         self._records = RecordCounter()  # of a connection that passes through
         self._left = False  # whether the client ended that
@@ -240,7 +240,7 @@ class Session:
         return bytes(self._hello.raw)
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Observe relayed bytes, from the client or (``back``) from the server; empty at the end."""
+        """Observe relayed bytes of the client or (``back``) the server; empty at the end."""
         if not back:
             self._records.from_client(data)
             self._left = self._left or not data
@@ -274,9 +274,9 @@ class Session:
             self._tls.receive(data, self.seen)
 
     def _note_clear(self, data: bytes) -> None:
-        """Where TLS should be, text that is no record of it is given away, and so is all behind it.
+        """Record clear text that arrives instead of a TLS record, and everything after it.
 
-        Junk is nobody's data: what counts begins with a line's worth of printable characters.
+        Junk is ignored: the data must begin with printable characters.
         """
         self._unread += data
         while len(self._unread) >= 5 and not self._astray:

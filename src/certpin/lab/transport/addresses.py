@@ -1,6 +1,6 @@
 """The addresses inside the tunnel: one for each host under test, none of which exists elsewhere.
 
-An address of its own tells the lab which host is meant, also where a client sends no name in its
+A separate address identifies the requested host, even if a client sends no name in its
 ClientHello. All are of 198.18.0.0/15, which is routed nowhere (RFC 2544, RFC 6890): so they are
 neither those of a real server, nor those of a home's or a company's network.
 """

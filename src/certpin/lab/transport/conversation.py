@@ -31,7 +31,7 @@ class Conversation(Protocol):
     def passed(self, data: bytes, *, back: bool) -> None:
         """Observe relayed bytes, from the client or (``back``) from the server.
 
-        Empty where one of them hung up.
+        Empty if one of them closed.
         """
 
     def data_to_send(self) -> bytes:
@@ -94,11 +94,11 @@ class Proxied:
 
 
 class Routed:
-    """A client that was routed here, and the session with its host, should that be under test.
+    """A client that was routed here, and the session with its host if that is under test.
 
-    A destination under test is the lab's at once. Of any other, the ClientHello is looked at: its
-    name decides. What is not TLS, or has no name that is under test, passes through; ``early``
-    holds what was looked at, which is sent on.
+    The lab serves a destination under test at once. For any other, the name in the ClientHello
+    decides. Anything but TLS, or a name that is not under test, is relayed; ``early``
+    holds the bytes read so far, which are forwarded.
     """
 
     def __init__(self, case_run: CaseRun, destination: Reached) -> None:

@@ -1,6 +1,6 @@
-"""A small resolver: hosts under test are at the lab, all others where this machine finds them.
+"""A small resolver: hosts under test resolve to the lab, all others as on this machine.
 
-Only addresses are ever told. Records of type HTTPS (RFC 9460) above all are not: from them a
+Only addresses are returned. Records of type HTTPS (RFC 9460) above all are not: from them a
 client learns of HTTP/3 and of encrypted ClientHellos, with which it would go around the lab.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dns.message import Message
 
-    # The addresses of a name, of both kinds; ``OSError`` where they cannot be had.
+    # The addresses of a name, of both families; ``OSError`` if it does not resolve.
     Lookup = Callable[[str], Awaitable[Sequence[str]]]
 
 LONGEST = 4096  # octets of a question; RFC 6891 section 6.2.5 suggests no more
@@ -33,7 +33,7 @@ _NO_SUCH_NAME = {socket.EAI_NONAME}
 class Resolver:
     """Answers packets. ``find`` gives the lab's own address for a host under test, or nothing.
 
-    Raises ``LabError`` where dnspython is missing.
+    Raises ``LabError`` if dnspython is missing.
     """
 
     def __init__(self, find: Callable[[str], str | None], lookup: Lookup | None = None) -> None:
@@ -127,9 +127,9 @@ async def system_lookup(name: str) -> list[str]:
 
 
 class ResolverPort:
-    """A resolver on a UDP port of its own. For the loop's thread alone.
+    """A resolver on its own UDP port. Only for the thread of the loop.
 
-    Raises ``OSError`` where it cannot listen.
+    Raises ``OSError`` if it cannot listen.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The lab as a proxy, without I/O: HTTP CONNECT and SOCKS5 on one port, told apart by one byte.
+"""The lab as a proxy, without I/O: HTTP CONNECT and SOCKS5 on one port. The first byte differs.
 
 What a client asks for is only ever a name to the lab: under test, it is answered here; else the
 connection passes through untouched.
@@ -30,7 +30,7 @@ class Reached:
 
 
 class Front:
-    """Reads what a client asks of a proxy. Ends with ``reached``, or ``failed``.
+    """Reads a proxy request of a client. Ends with ``reached``, or ``failed``.
 
     ``rest`` holds the bytes that came behind the request: they are the connection's own.
     """
@@ -86,7 +86,7 @@ class Front:
         del self.rest[: start + size + 2]
         host = address.decode("ascii") if kind == _NAME else str(ipaddress.ip_address(address))
         host = _checked(host, port)
-        self._out += b"\5\0\0\1\0\0\0\0\0\0"  # succeeded; the bound address is nobody's business
+        self._out += b"\5\0\0\1\0\0\0\0\0\0"  # succeeded; the bound address is not disclosed
         self.reached = Reached("socks5", host, port)
 
     def _http(self) -> None:

@@ -24,7 +24,7 @@ PATIENCE = 20.0  # seconds that a client may be silent; it costs the lab one soc
 class Link:
     """Moves bytes between a socket and a conversation until one of them ends.
 
-    For the thread of the loop alone. ``ended`` is called once, with the link.
+    Only for the thread of the loop. ``ended`` is called once, with the link.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Link:
             self._wait_to_write()
             return
         except OSError:
-            self._unsent.clear()  # it takes no more; what it said before is still to be read
+            self._unsent.clear()  # the client reads no more; its data is still to be read
         if self.conversation.passing:
             self._ended(self)
         elif self.conversation.done:

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 _BACKLOG = 1024  # connections that wait while the loop is busy; the kernel has a cap of its own
 _ANY_PORT = 0
 # Pieces of 64 KiB that are read of a client when the case ends: more than the 4 MiB that a session
-# looks at, and not for ever, should somebody never stop.
+# reads, with a limit for clients that never stop.
 _LAST_PIECES = 128
-_BREATH = 0.1  # seconds until the next look, where no descriptor is left
+_BREATH = 0.1  # seconds until the next attempt if no descriptor is left
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Port:
-    """A listening socket whose connections each get a conversation. For the loop's thread alone.
+    """A listening socket whose connections each get a conversation. Only for the loop's thread.
 
-    Raises ``OSError`` where it cannot listen.
+    Raises ``OSError`` if it cannot listen.
     """
 
     def __init__(

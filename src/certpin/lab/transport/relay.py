@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _PIECE = 64 * 1024
 _PATIENCE = 10.0  # seconds to connect to the real server
-UPSTREAM = "upstream"  # how the lab itself leads to a real server that stands behind it
+UPSTREAM = "upstream"  # the ``via`` of a relay to the real server of a host under test
 # Seconds that such a one may be quiet after its answer. Then it is ended, as servers do: a client
 # that kept it would meet no other case.
 _QUIET = 5.0
@@ -73,7 +73,7 @@ def relay(
     task = loop.create_task(_relay(sock, conversation, to, allow))
     _running.add(task)
     task.add_done_callback(_running.discard)
-    task.add_done_callback(lambda _: sock.close())  # also where it was cancelled before it began
+    task.add_done_callback(lambda _: sock.close())  # also if it was cancelled before it began
     return task
 
 

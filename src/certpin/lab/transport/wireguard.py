@@ -1,9 +1,9 @@
 """The lab as a WireGuard server: for devices and apps that no proxy's setting reaches.
 
 A device puts all its traffic into the tunnel, and `mitmproxy_rs` takes it out again as streams.
-TCP: what is meant for a host under test becomes a conversation; everything else passes through.
+TCP: a connection to a host under test becomes a conversation; everything else is relayed.
 UDP: questions to any resolver are answered here (port 53). All other UDP is dropped, QUIC above
-all: an app with HTTP/3 falls back to TCP, where the lab can see whom it talks to. So calls and
+all: an app with HTTP/3 falls back to TCP, where the lab can see its destination. So calls and
 games do not work while the device is in the tunnel.
 
 An app that brings a resolver of its own over TLS, and an encrypted ClientHello with it, hides
@@ -61,7 +61,7 @@ def wireguard() -> Any:
 
 class WireGuard:
     """A server for one device. ``make`` gives the conversation for a destination, which is named
-    by its host where the lab's resolver named it, and else by its address.
+    by its host if the lab's resolver named it, and else by its address.
 
     ``ended`` is called with each conversation that did not pass through, or that the lab led to a
     real server. For the loop's thread.
@@ -192,9 +192,9 @@ async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> 
 
 
 class _Near:
-    """What the device says. A read that nobody waits for any more goes on: there is only one.
+    """The data of the device. An abandoned read continues: there is only one at a time.
 
-    `mitmproxy_rs` ends the whole server where a stream is read twice at the same time.
+    `mitmproxy_rs` ends the whole server if a stream is read twice at the same time.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -223,7 +223,7 @@ def may_pass(address: str) -> bool:
     return not inner and found not in _TUNNEL
 
 
-_TUNNEL = ipaddress.ip_network("198.18.0.0/15")  # nobody is there but the lab
+_TUNNEL = ipaddress.ip_network("198.18.0.0/15")  # only the lab uses it
 
 
 def _close(stream: Stream) -> None:

@@ -93,7 +93,7 @@ def _seen(result: Result) -> list[ET.Element]:
     if not result.attempts:
         return []
     last = result.attempts[-1]
-    # What an honest server was sent is nobody's business but its own.
+    # Data sent to an honest server is private, and not shown.
     leaked = list(leaks(result)) if result.outcome in _TO_MEND else []
     parts = [tag("h4", "What leaked"), *leaked] if leaked else []
     parts += [tag("h4", "How the client ended"), *client_end(last)]
@@ -101,7 +101,7 @@ def _seen(result: Result) -> list[ET.Element]:
 
 
 _PICTURES = 4  # chains of one case that are drawn
-_SHOWN = 2 * 1024  # octets of what leaked, and letters of what a client printed
+_SHOWN = 2 * 1024  # bytes of leaked data, and characters of the output of a client
 
 
 def chains(run: Run, result: Result, name: str) -> list[ET.Element]:
